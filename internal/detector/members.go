@@ -1,0 +1,54 @@
+package detector
+
+// Member is an agent in the inventory.
+type Member struct {
+	ID   AgentID
+	Name string
+	IP   string // the address it is registered under: "any", an address or a network
+}
+
+// SetMembers makes the table hold exactly these agents. One that is gone is
+// reported as removed and forgotten; a new one has never been connected. An id
+// that comes back under another name is another agent. Members may not repeat
+// an id.
+func (t *Table) SetMembers(members []Member, now Instant) {
+	for i := range members {
+		if slot, ok := t.slots[members[i].ID]; ok && t.who[slot].name == members[i].Name {
+			t.state[slot].flags |= kept
+			t.who[slot].registered = members[i].IP
+		}
+	}
+	for slot := range t.state {
+		s := &t.state[slot]
+		if s.has(used) && !s.has(kept) {
+			t.remove(int32(slot), now)
+		}
+		s.flags &^= kept
+	}
+	for i := range members {
+		if _, ok := t.slots[members[i].ID]; !ok {
+			t.add(&members[i], now)
+		}
+	}
+}
+
+func (t *Table) add(m *Member, now Instant) {
+	slot := int32(len(t.state))
+	if n := len(t.free); n > 0 {
+		slot, t.free = t.free[n-1], t.free[:n-1]
+	} else {
+		t.due = append(t.due, never)
+		t.state = append(t.state, state{})
+		t.who = append(t.who, identity{})
+	}
+	t.slots[m.ID] = slot
+	t.state[slot] = state{id: m.ID, status: NeverConnected, since: now, flags: used}
+	t.who[slot] = identity{name: m.Name, registered: m.IP}
+}
+
+func (t *Table) remove(slot int32, now Instant) {
+	t.change(slot, Disconnected, AgentRemoved, now)
+	delete(t.slots, t.state[slot].id)
+	t.due[slot], t.state[slot], t.who[slot] = never, state{}, identity{}
+	t.free = append(t.free, slot)
+}

@@ -1,0 +1,134 @@
+package detector
+
+import (
+	"math/bits"
+	"net/netip"
+	"time"
+)
+
+// A Table holds the agents and decides about them. Its columns are indexed by
+// slot. The sweep reads only due; a sighting touches one element of state. The
+// rest is read when there is something to say.
+type Table struct {
+	set   Settings
+	slots map[AgentID]int32
+	free  []int32 // slots that agents were removed from
+
+	due   []Instant // not later than the next moment the agent needs attention
+	state []state
+	who   []identity
+
+	out []Decision
+}
+
+// identity is who an agent is: read to report about it.
+type identity struct {
+	name       string
+	registered string     // its address in the inventory: "any", an address or a network
+	addr       netip.Addr // where it was seen last
+}
+
+// state is what the detector knows of one agent. In the table's words, a probe
+// is a keep-alive that was sent and is not answered yet.
+type state struct {
+	lastSeen Instant // last sign of life
+	since    Instant // when the status became what it is
+	act      Instant // next action: end of grace if closed, a miss if probing, else the next keep-alive
+	sentAt   Instant // when the last keep-alive was sent
+	rtt      time.Duration
+	id       AgentID
+	token    uint32 // of the last keep-alive
+	missed   uint16
+	status   Status
+	reason   Reason // of the last change
+	flags    flags
+}
+
+type flags uint8
+
+const (
+	used    flags = 1 << iota // the slot holds an agent
+	closed                    // its connection closed, the grace runs
+	probing                   // a probe awaits its answer
+	greeted                   // it has been active before
+	seen                      // there was a sign of life
+	sent                      // a keep-alive went out since it came back (methods without answers)
+	kept                      // scratch of SetMembers: still in the inventory
+)
+
+func (s *state) has(f flags) bool { return s.flags&f != 0 }
+
+// watched reports whether the agent is one that keep-alives go to.
+func (s *state) watched() bool { return s.status == Active || s.status == Pending }
+
+// NewTable returns an empty table.
+func NewTable(set Settings) *Table {
+	return &Table{set: set, slots: make(map[AgentID]int32)}
+}
+
+// Len returns the number of agents.
+func (t *Table) Len() int { return len(t.slots) }
+
+// Take returns the decisions since the last Take, in order. They are valid
+// until the table's next method call.
+func (t *Table) Take() []Decision {
+	out := t.out
+	t.out = t.out[:0]
+	if cap(t.out) > maxSpare {
+		t.out = nil
+	}
+	return out
+}
+
+// maxSpare bounds the decisions that the table keeps room for after a storm.
+const maxSpare = 1 << 14
+
+// decide appends a decision about the agent in a slot and returns it to be
+// filled in; the pointer is good until the next call.
+func (t *Table) decide(v Verdict, at Instant, slot int32) *Decision {
+	w := &t.who[slot]
+	t.out = append(t.out, Decision{Verdict: v, At: at, ID: t.state[slot].id, Name: w.name, IP: w.ip()})
+	return &t.out[len(t.out)-1]
+}
+
+func (w *identity) ip() string {
+	if w.addr.IsValid() {
+		return w.addr.String()
+	}
+	return w.registered
+}
+
+// change sets an agent's status and says so.
+func (t *Table) change(slot int32, to Status, why Reason, at Instant) {
+	s := &t.state[slot]
+	d := t.decide(Changed, at, slot)
+	d.From, d.To, d.Reason, d.Missed = s.status, to, why, int(s.missed)
+	s.status, s.reason, s.since = to, why, at
+	if to == Active {
+		s.flags |= greeted
+	}
+}
+
+// schedule sets the next keep-alive of a watched agent after now. Every slot
+// has its own place in the interval, and the golden ratio spreads any run of
+// slots evenly over it, however the agents came.
+func (t *Table) schedule(slot int32, now Instant) {
+	s := &t.state[slot]
+	s.flags &^= probing
+	s.act = nextTurn(now, t.set.Interval, slot)
+	t.attend(slot, s.act)
+}
+
+// nextTurn returns the first moment after now at which the slot's turn comes.
+func nextTurn(now Instant, interval time.Duration, slot int32) Instant {
+	const golden = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio
+	phase, _ := bits.Mul64(uint64(slot)*golden, uint64(interval))
+	past := (int64(now) - int64(phase)) % int64(interval)
+	if past < 0 {
+		past += int64(interval)
+	}
+	return now.Add(interval - time.Duration(past))
+}
+
+// attend makes the sweep look at a slot no later than at.
+func (t *Table) attend(slot int32, at Instant) { t.due[slot] = min(t.due[slot], at) }
