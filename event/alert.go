@@ -1,0 +1,15 @@
+package event
+
+// AlertLevel returns the level of a status change on Wazuh's scale (0 to 15),
+// from its reason and the number of keep-alives the agent had missed. An agent
+// that vanished weighs more the more often it was asked in vain: from 6 to 12.
+func AlertLevel(reason string, missed int) int {
+	switch reason {
+	case KeepAliveTimeout, MissedKeepAlives, ConnectionLost:
+		return min(max(5+missed, 6), 12)
+	case AgentRemoved:
+		return 5
+	default:
+		return 3
+	}
+}

@@ -1,0 +1,98 @@
+package event
+
+// ContentType is the Content-Type header of a message in the clear.
+const ContentType = "application/json"
+
+// Status is an agent's status as messages carry it.
+type Status int
+
+// The statuses, by Wazuh's names.
+const (
+	Active         Status = 0
+	Disconnected   Status = 1
+	Pending        Status = 2 // it introduced itself; its first keep-alive is awaited
+	NeverConnected Status = 3
+)
+
+// The types of keep-alive event.
+const (
+	KeepAliveSent         = "keepalive_sent"         // the manager sent one to the agent
+	KeepAliveAcknowledged = "keepalive_acknowledged" // the agent answered it
+	KeepAliveFailed       = "keepalive_failed"       // it could not be sent, or no answer came in time
+)
+
+// The reasons of a status change.
+const (
+	Startup          = "startup"           // the agent introduced itself
+	Connected        = "connected"         // it was seen active for the first time
+	Reconnected      = "reconnected"       // it is back
+	KeepAliveTimeout = "keepalive_timeout" // no sign of life for a whole timeout
+	MissedKeepAlives = "missed_keepalives" // too many unanswered keep-alives in a row
+	ConnectionLost   = "connection_lost"   // its connection closed and it did not come back
+	AgentShutdown    = "agent_shutdown"    // it said that it stops
+	AgentRemoved     = "agent_removed"     // it is no longer registered
+)
+
+// KeepAliveMessage is published for every keep-alive and for what became of it.
+type KeepAliveMessage struct {
+	Event    KeepAlive `json:"event"`
+	Security Security  `json:"security"`
+}
+
+// KeepAlive is the body of a KeepAliveMessage.
+type KeepAlive struct {
+	AgentID     string   `json:"agent_id"`   // decimal, three digits or more
+	AgentName   string   `json:"agent_name"` // as registered
+	IPAddress   string   `json:"ip_address"` // where the agent is; what it is registered under while unknown ("any", a network)
+	Timestamp   int64    `json:"timestamp"`  // Unix time, seconds
+	EventType   string   `json:"event_type"`
+	ManagerNode string   `json:"manager_node"`
+	Interval    int64    `json:"interval"`                    // between keep-alives to this agent: seconds, rounded up
+	RTT         *float64 `json:"rtt_ms,omitempty"`            // of keepalive_acknowledged: milliseconds until the answer
+	Missed      *int     `json:"missed_keepalives,omitempty"` // of keepalive_failed: unanswered ones in a row
+	Error       string   `json:"error,omitempty"`             // of keepalive_failed: why it could not be sent
+}
+
+// StatusChangeMessage is published for every change of an agent's status, and
+// again on an alerts subject if its level is high.
+type StatusChangeMessage struct {
+	StatusChange StatusChange `json:"status_change"`
+	Security     Security     `json:"security"`
+}
+
+// StatusChange is the body of a StatusChangeMessage.
+type StatusChange struct {
+	AgentID          string `json:"agent_id"`
+	AgentName        string `json:"agent_name"`
+	PreviousStatus   Status `json:"previous_status"`
+	CurrentStatus    Status `json:"current_status"`
+	IPAddress        string `json:"ip_address"`
+	Timestamp        int64  `json:"timestamp"` // Unix time of the change, seconds
+	Reason           string `json:"reason"`
+	MissedKeepAlives int    `json:"missed_keepalives"` // unanswered in a row at that time
+	AlertLevel       int    `json:"alert_level"`       // Wazuh's scale, 0 to 15; see AlertLevel
+}
+
+// ManagerStatusMessage is the manager's own heartbeat, published every
+// [HeartbeatInterval]. When it stays out, nobody watches the agents.
+type ManagerStatusMessage struct {
+	ManagerStatus ManagerStatus `json:"manager_status"`
+	Security      Security      `json:"security"`
+}
+
+// ManagerStatus is the body of a ManagerStatusMessage.
+type ManagerStatus struct {
+	ManagerNode string      `json:"manager_node"`
+	Timestamp   int64       `json:"timestamp"`  // Unix time, seconds
+	StartedAt   int64       `json:"started_at"` // Unix time at which this life of the node began, seconds
+	Interval    int64       `json:"interval"`   // between two of these messages, seconds
+	Agents      AgentCounts `json:"agents"`
+}
+
+// AgentCounts is the number of agents in each status.
+type AgentCounts struct {
+	Active         int `json:"active"`
+	Disconnected   int `json:"disconnected"`
+	Pending        int `json:"pending"`
+	NeverConnected int `json:"never_connected"`
+}

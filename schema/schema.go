@@ -1,0 +1,12 @@
+// Package schema holds the JSON Schema (draft 2020-12) of every message that
+// Pulse publishes, one file a message. The files are the contract for readers
+// in any language; Go programs may take them from Files.
+package schema
+
+import "embed"
+
+// Files holds NAME.schema.json for the messages keepalive, status_change and
+// manager_status.
+//
+//go:embed *.schema.json
+var Files embed.FS

@@ -1,0 +1,107 @@
+package schema_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/schema"
+)
+
+func compile(t *testing.T, name string) *jsonschema.Schema {
+	t.Helper()
+	c := jsonschema.NewCompiler()
+	f, err := schema.Files.Open(name + ".schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AddResource("mem:///"+name, doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("mem:///" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func validate(t *testing.T, s *jsonschema.Schema, text string) error {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Validate(doc)
+}
+
+func samples() map[string]any {
+	src := event.Source{Node: "node01", Version: "0.1.0", Epoch: 1}
+	p, now := event.Prefix(event.DefaultPrefix), time.UnixMilli(1716897300250)
+	rtt, missed := 1.25, 2
+	keepAlive := event.KeepAlive{AgentID: "001", AgentName: "web", IPAddress: "any", Timestamp: now.Unix(),
+		EventType: event.KeepAliveAcknowledged, ManagerNode: "node01", Interval: 60, RTT: &rtt, Missed: &missed}
+	change := event.StatusChange{AgentID: "001", AgentName: "web", CurrentStatus: event.Disconnected, IPAddress: "any",
+		Timestamp: now.Unix(), Reason: event.MissedKeepAlives, MissedKeepAlives: 3, AlertLevel: 8}
+	status := event.ManagerStatus{ManagerNode: "node01", Timestamp: now.Unix(), StartedAt: now.Unix(), Interval: 10}
+	return map[string]any{
+		"keepalive":      event.KeepAliveMessage{Event: keepAlive, Security: src.Stamp(p.KeepAlive("001"), now)},
+		"status_change":  event.StatusChangeMessage{StatusChange: change, Security: src.Stamp(p.StatusChange("001"), now)},
+		"manager_status": event.ManagerStatusMessage{ManagerStatus: status, Security: src.Stamp(p.ManagerStatus("node01"), now)},
+	}
+}
+
+func TestMessagesFitTheirSchema(t *testing.T) {
+	for name, message := range samples() {
+		text, err := json.Marshal(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(t, compile(t, name), string(text)); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// Every field is in the schema, and a message that loses or retypes a required
+// one does not fit any more.
+func TestSchemasKnowEveryField(t *testing.T) {
+	for name, message := range samples() {
+		text, err := json.Marshal(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := compile(t, name)
+		for part, fields := range parts(t, text) {
+			for field := range fields {
+				if s.Properties[part].Properties[field] == nil {
+					t.Errorf("%s: field %s.%s is not in the schema", name, part, field)
+				}
+			}
+			for _, field := range s.Properties[part].Required {
+				broken := parts(t, text)
+				broken[part][field] = []int{}
+				retyped, _ := json.Marshal(broken)
+				delete(broken[part], field)
+				missing, _ := json.Marshal(broken)
+				if validate(t, s, string(retyped)) == nil || validate(t, s, string(missing)) == nil {
+					t.Errorf("%s: %s.%s may be retyped or left out", name, part, field)
+				}
+			}
+		}
+	}
+}
+
+func parts(t *testing.T, text []byte) (doc map[string]map[string]any) {
+	t.Helper()
+	if err := json.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
