@@ -1,0 +1,91 @@
+// Package config reads Pulse's settings file: XML in the style of Wazuh's ossec.conf, with three blocks of our own
+// (<manager_keepalive> inside <remote>, <nats> and <pulse>). It owns the names, defaults and ranges of all settings, in
+// one table (table.go) that parsing, defaults, printing and the reference are driven by. An empty file works: every
+// element has a default.
+//
+// Our own blocks are read strictly: an unknown element, a repeated one, an attribute or stray text is an error with
+// file, line and the way out. Everything else is the manager's, whose own ossec.conf may be given too, and is ignored
+// but for <remote>'s port, protocol and local_ip and <cluster>'s node_name.
+//
+// A secret (the user part of a URL) never reaches an error or a printed setting.
+//
+// The package starts no goroutines and keeps no state between calls. Its functions may be called concurrently; a
+// *Loaded is a plain value, safe for concurrent readers.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// DefaultPath is the file [Load] reads, if it exists, when no path is given.
+const DefaultPath = "/var/ossec/etc/pulse.conf"
+
+// Config is every setting, typed and within its range. The zero value is not usable: start from [Default] or [Load].
+type Config struct {
+	Remote    Remote
+	KeepAlive KeepAlive
+	NATS      NATS
+	Pulse     Pulse
+}
+
+// Remote is where agents connect: the secure <remote> of ossec.conf. At least one of TCP and UDP is true.
+type Remote struct {
+	Port     int // 1 to 65535 in a file
+	TCP, UDP bool
+	LocalIP  netip.Addr
+}
+
+// KeepAlive is <manager_keepalive>: how Pulse finds out whether an agent lives.
+type KeepAlive struct {
+	Enabled        bool
+	Interval       time.Duration // between keep-alives to one agent: 100ms to 1d
+	Timeout        time.Duration // no sign of life for this long is a disconnection: at least Interval
+	MaxMissed      int           // unanswered keep-alives in a row that are a disconnection: 1 to 100
+	RetryInterval  time.Duration // a keep-alive unanswered for this long is a miss: 100ms to 1d
+	Method         string        // "request", "notify" or "ack"
+	ReconnectGrace time.Duration // from a closed connection to a disconnection: 0 to 1h
+}
+
+// NATS is <nats>: the way to the XDR platform. EncryptMessages, MessageSigning and AuditLogging are always false in
+// this version: a file that says yes to one of them is refused, so that nobody believes in a protection that is not there.
+type NATS struct {
+	Enabled            bool
+	ServerURL          string // comma-separated nats, tls, ws or wss URLs; empty: the embedded server listens. May hold a password
+	Listen             string // host:port of the embedded server; unused with a ServerURL
+	CredentialsFile    string // absolute, or empty: none
+	SubjectPrefix      string // NATS tokens separated by dots
+	TLSCA              string // absolute, or empty: the system's authorities
+	TLSCert, TLSKey    string // absolute; both or neither
+	MaxReconnects      int    // failures in a row before the server is called unavailable; trying goes on: 1 to 1000000
+	ReconnectDelay     time.Duration
+	EncryptMessages    bool
+	RecipientsFile     string
+	MessageSigning     bool
+	SigningKeyFile     string
+	AuditLogging       bool
+	HighAlertThreshold int // Wazuh's alert level, 0 to 15, from which a message also goes to the alerts subject
+}
+
+// Pulse is <pulse>: the daemon itself.
+type Pulse struct {
+	Link           string // "auto" or "listen"; "attach" is refused by Load in this version
+	Home           string // the manager's home directory
+	ClientKeys     string // follows Home unless set
+	StateDir       string
+	NodeName       string // one NATS token
+	HTTP           string // host:port of the console; empty: none
+	UpdateStatus   bool
+	TelemetryLimit int64 // bytes, at least 1 MiB
+}
+
+// Default returns the settings of an empty file.
+func Default() Config {
+	var c Config
+	for _, s := range table {
+		if err := s.field(&c).parse(s.def); err != nil {
+			panic("config: default of " + s.path + ": " + err.Error()) // a mistake in the table; a test sees it first
+		}
+	}
+	return c
+}

@@ -1,0 +1,78 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Error is one problem in one place of a settings file.
+type Error struct {
+	File    string // as it was given; empty for a default
+	Line    int    // from 1; 0 if the problem is not in one line
+	Problem string
+	Hint    string // the way out; may be empty
+}
+
+// Error returns one line, "pulse.conf:12: <nats>: unknown element <sever_url>; did you mean <server_url>?".
+func (e *Error) Error() string {
+	var b strings.Builder
+	switch {
+	case e.File != "" && e.Line > 0:
+		fmt.Fprintf(&b, "%s:%d: ", e.File, e.Line)
+	case e.File != "":
+		b.WriteString(e.File + ": ")
+	}
+	b.WriteString(e.Problem)
+	if e.Hint != "" {
+		b.WriteString("; " + e.Hint)
+	}
+	return b.String()
+}
+
+// maxErrors is what a person reads in one go; a file with more problems is the wrong file.
+const maxErrors = 20
+
+// Errors is every problem found, in the order of the files, at most 20 of them. errors.As finds the first [*Error].
+type Errors struct {
+	List []*Error
+	More int // problems beyond the listed ones
+}
+
+func (e *Errors) full() bool { return len(e.List) == maxErrors }
+
+func (e *Errors) add(err *Error) {
+	if e.full() {
+		e.More++
+		return
+	}
+	e.List = append(e.List, err)
+}
+
+// Error returns one line per problem.
+func (e *Errors) Error() string {
+	lines := make([]string, 0, len(e.List)+1)
+	for _, err := range e.List {
+		lines = append(lines, err.Error())
+	}
+	if e.More > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more problems", e.More))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap lets errors.Is and errors.As see the single problems.
+func (e *Errors) Unwrap() []error {
+	errs := make([]error, len(e.List))
+	for i, err := range e.List {
+		errs[i] = err
+	}
+	return errs
+}
+
+// err returns the problems as an error, nil if there are none.
+func (e *Errors) err() error {
+	if len(e.List) == 0 {
+		return nil
+	}
+	return e
+}

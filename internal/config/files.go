@@ -1,0 +1,69 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// CheckFiles opens every file that settings name and the daemon reads: the agents' keys and, with NATS enabled, its
+// credentials and TLS files. It returns all problems as an [*Errors]. State directories are not looked at.
+func (l *Loaded) CheckFiles() error {
+	paths := []string{pathClientKeys}
+	if l.NATS.Enabled {
+		paths = append(paths, pathCreds, pathTLSCA, pathTLSCert, pathTLSKey)
+	}
+	var errs Errors
+	for _, p := range paths {
+		s := lookup(p)
+		file := s.field(&l.Config).String()
+		if file == "" {
+			continue
+		}
+		if err := readable(file); err != nil {
+			o := l.origins[p]
+			errs.add(&Error{o.file, o.line, fmt.Sprintf("<%s>%s</%s>%s: %v", s.name(), file, s.name(), o.note(), err), fileHint(s, err)})
+		}
+	}
+	return errs.err()
+}
+
+// note says in an error what file and line do not.
+func (o origin) note() string {
+	if o.file != "" && o.from == "" {
+		return ""
+	}
+	return " (" + o.String() + ")"
+}
+
+var errNotFile = errors.New("not a regular file")
+
+// readable returns the bare reason why a file cannot be read. It looks before it opens: opening a pipe would wait.
+func readable(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return errNotFile
+	}
+	if err == nil {
+		var f *os.File
+		if f, err = os.Open(path); err == nil {
+			return f.Close()
+		}
+	}
+	if number, ok := errors.AsType[syscall.Errno](err); ok {
+		return number
+	}
+	return err
+}
+
+func fileHint(s *setting, err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "run as a user who may read it, or give Pulse's group the right: chgrp, chmod g+r"
+	case s.path == pathClientKeys:
+		return "set <home> or <client_keys> to where the manager keeps its agents' keys"
+	}
+	return "name an existing file, or remove the element"
+}

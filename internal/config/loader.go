@@ -1,0 +1,146 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// loader applies files to the defaults, one after the other, and gathers what is wrong with them.
+type loader struct {
+	loaded *Loaded
+	errs   Errors
+	failed map[string]bool // settings with a bad value: rules between settings leave them alone
+	file   string          // being applied
+
+	clusterName   string // of the manager's <cluster>
+	clusterOrigin origin
+}
+
+// strictBlocks are ours alone, by their path: nothing in them is ignored.
+var strictBlocks = []string{pathKeepAlive, "nats", "pulse"}
+
+func newLoader() *loader {
+	return &loader{
+		loaded: &Loaded{Config: Default(), origins: map[string]origin{}},
+		failed: map[string]bool{},
+	}
+}
+
+// add applies one file.
+func (ld *loader) add(file string, data []byte) {
+	ld.file = file
+	ld.loaded.Files = append(ld.loaded.Files, file)
+	roots, err := parseXML(data)
+	if err != nil {
+		err.File = file
+		ld.errs.add(err)
+		return
+	}
+	for _, n := range roots {
+		if n.name != "ossec_config" {
+			ld.fail(n.line, fmt.Sprintf("unknown root element <%s>", quote(n.name)), "put settings inside <ossec_config>")
+			continue
+		}
+		for _, block := range n.children {
+			ld.block(block)
+		}
+	}
+}
+
+func (ld *loader) fail(line int, problem, hint string) {
+	ld.errs.add(&Error{ld.file, line, problem, hint})
+}
+
+// block applies a child of <ossec_config>.
+func (ld *loader) block(n *node) {
+	switch n.name {
+	case "nats", "pulse":
+		ld.strict(n, n.name)
+	case "remote":
+		ld.remote(n)
+	case "cluster":
+		for _, c := range n.children {
+			if c.name == "node_name" {
+				ld.clusterName, ld.clusterOrigin = c.value(), origin{ld.file, c.line, ""}
+			}
+		}
+	case "manager_keepalive":
+		ld.fail(n.line, "<manager_keepalive> outside of <remote>", "move it into <remote>")
+	default:
+		ld.ignore(n, "nats", "pulse", "remote")
+	}
+}
+
+// remote takes what concerns agents out of ossec.conf's <remote>; one for syslog concerns no agent.
+func (ld *loader) remote(n *node) {
+	syslog := slices.ContainsFunc(n.children, func(c *node) bool { return c.name == "connection" && c.value() == "syslog" })
+	for _, c := range n.children {
+		switch {
+		case c.name == "manager_keepalive" && syslog:
+			ld.fail(c.line, "<manager_keepalive> in a <remote> of syslog", "move it into the <remote> with <connection>secure</connection>")
+		case syslog:
+		case c.name == "manager_keepalive":
+			ld.strict(c, pathKeepAlive)
+		case c.name == "connection":
+			if v := c.value(); v != "secure" {
+				ld.fail(c.line, fmt.Sprintf("<connection>%s</connection>: unknown word", quote(v)), "want secure or syslog (default secure)")
+			}
+		default:
+			if s := lookup("remote/" + c.name); s != nil {
+				ld.set(s, c)
+			} else {
+				ld.ignore(c, "manager_keepalive")
+			}
+		}
+	}
+}
+
+// strict applies a block of ours: every child is a setting, once.
+func (ld *loader) strict(n *node, path string) {
+	if n.attrs {
+		ld.fail(n.line, fmt.Sprintf("<%s> has an attribute", n.name), "settings are elements: remove it")
+	}
+	if n.textLine > 0 {
+		ld.fail(n.textLine, fmt.Sprintf("<%s> has text between its elements", n.name), "put it into an element or a comment")
+	}
+	seen := map[string]int{}
+	for _, c := range n.children {
+		s := lookup(path + "/" + c.name)
+		switch {
+		case s == nil:
+			ld.unknown(n, c, path)
+			continue
+		case seen[c.name] > 0:
+			ld.fail(c.line, fmt.Sprintf("<%s>: <%s> is here twice, first on line %d", n.name, c.name, seen[c.name]), "keep one")
+			continue
+		case c.attrs:
+			ld.fail(c.line, fmt.Sprintf("<%s> has an attribute", c.name), "settings are elements: remove it")
+		}
+		seen[c.name] = c.line
+		ld.set(s, c)
+	}
+}
+
+// set applies the value of one element.
+func (ld *loader) set(s *setting, n *node) {
+	if len(n.children) > 0 {
+		ld.fail(n.line, fmt.Sprintf("<%s> has an element inside", s.name()), "it takes a plain value")
+		return
+	}
+	f := s.field(&ld.loaded.Config)
+	err := f.parse(n.value())
+	if err == nil {
+		delete(ld.failed, s.path)
+		ld.loaded.origins[s.path] = origin{ld.file, n.line, ""}
+		return
+	}
+	ld.failed[s.path] = true
+	hint := fmt.Sprintf("want %s (default %s)", f.want(), cmp.Or(s.def, "empty"))
+	problem := err.Error()
+	if refused, ok := errors.AsType[*Error](err); ok {
+		problem, hint = refused.Problem, refused.Hint
+	}
+	ld.fail(n.line, fmt.Sprintf("%s: %s", s.quote(n.value()), problem), hint)
+}

@@ -1,0 +1,125 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+type address struct{ p *netip.Addr }
+
+func (f address) String() string { return f.p.String() }
+func (f address) want() string   { return "an IP address" }
+
+func (f address) parse(text string) error {
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return errors.New("not an IP address")
+	}
+	*f.p = a
+	return nil
+}
+
+// protocol is remoted's list of transports: any case, order and spaces.
+type protocol struct{ tcp, udp *bool }
+
+func (f protocol) want() string { return "tcp, udp or tcp,udp" }
+
+func (f protocol) parse(text string) error {
+	var tcp, udp bool
+	for p := range strings.SplitSeq(text, ",") {
+		switch strings.ToLower(strings.TrimSpace(p)) {
+		case "tcp":
+			tcp = true
+		case "udp":
+			udp = true
+		default:
+			return errors.New("unknown protocol")
+		}
+	}
+	*f.tcp, *f.udp = tcp, udp
+	return nil
+}
+
+func (f protocol) String() string {
+	switch {
+	case *f.tcp && *f.udp:
+		return "tcp,udp"
+	case *f.udp:
+		return "udp"
+	}
+	return "tcp"
+}
+
+// serverURLs is a comma-separated list of NATS servers. Their user part is a secret.
+type serverURLs struct{ p *string }
+
+func (f serverURLs) want() string {
+	return "nats://HOST:PORT (or tls, ws, wss), several separated by commas, or nothing"
+}
+
+func (f serverURLs) String() string { return redactURLs(*f.p) }
+
+func (f serverURLs) parse(text string) error {
+	if text == "" {
+		*f.p = ""
+		return nil
+	}
+	urls := strings.Split(text, ",")
+	websockets := 0
+	for i, u := range urls {
+		urls[i] = strings.TrimSpace(u)
+		ws, err := checkServerURL(urls[i])
+		if err != nil && len(urls) > 1 {
+			return fmt.Errorf("URL %d of %d %w", i+1, len(urls), err)
+		}
+		if err != nil {
+			return fmt.Errorf("the URL %w", err)
+		}
+		if ws {
+			websockets++
+		}
+	}
+	if websockets != 0 && websockets != len(urls) { // nats.go refuses it too, at connect
+		return errors.New("mixes ws with nats")
+	}
+	*f.p = strings.Join(urls, ",")
+	return nil
+}
+
+// checkServerURL never quotes the URL, nor wraps an error that does: it may hold a password.
+func checkServerURL(s string) (websocket bool, err error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return false, errors.New("is malformed (a special character in a password is written as %XX)")
+	}
+	switch u.Scheme {
+	case "nats", "tls":
+	case "ws", "wss":
+		websocket = true
+	default:
+		return false, errors.New("does not start with nats://, tls://, ws:// or wss://")
+	}
+	if !isHost(u.Hostname()) {
+		return false, errors.New("has no proper host")
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return false, errors.New("has a port outside 1 to 65535")
+		}
+	}
+	if u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" && !websocket {
+		return false, errors.New("has something behind the host and port")
+	}
+	pass, ok := u.User.Password()
+	if !ok {
+		pass = u.User.Username() // a token
+	}
+	if pass == withheld {
+		return false, errors.New("has a withheld password, as Pulse prints it, instead of the real one")
+	}
+	return websocket, nil
+}

@@ -1,0 +1,147 @@
+package config
+
+import (
+	"fmt"
+	"path"
+	"slices"
+)
+
+// setting is one element of the file: all that is known about it in one place.
+type setting struct {
+	path  string // below <ossec_config>: "nats/server_url"
+	def   string // as it would be written in a file
+	doc   string // one sentence for the reference
+	field func(*Config) field
+}
+
+func (s *setting) name() string  { return path.Base(s.path) }
+func (s *setting) block() string { return path.Dir(s.path) }
+
+// quote shows a value from a file in an error. That of server_url may hold a password in any broken form: not shown.
+func (s *setting) quote(value string) string {
+	if s.path == pathServerURL {
+		return "<server_url>"
+	}
+	return fmt.Sprintf("<%s>%s</%s>", s.name(), quote(value), s.name())
+}
+
+// Paths that other code of this package asks for by name.
+const (
+	pathKeepAlive  = "remote/manager_keepalive"
+	pathInterval   = pathKeepAlive + "/interval"
+	pathTimeout    = pathKeepAlive + "/timeout"
+	pathServerURL  = "nats/server_url"
+	pathCreds      = "nats/credentials_file"
+	pathTLSCA      = "nats/tls_ca"
+	pathTLSCert    = "nats/tls_cert"
+	pathTLSKey     = "nats/tls_key"
+	pathHome       = "pulse/home"
+	pathClientKeys = "pulse/client_keys"
+	pathNodeName   = "pulse/node_name"
+)
+
+// table holds every setting in document order: the elements of a block stand together.
+var table = slices.Concat(remoteTable, keepAliveTable, natsTable, pulseTable)
+
+var remoteTable = []setting{
+	{"remote/port", "1514", "The port agents connect to.",
+		func(c *Config) field { return whole{&c.Remote.Port, 1, 65535} }},
+	{"remote/protocol", "tcp", "How agents connect: tcp, udp or tcp,udp.",
+		func(c *Config) field { return protocol{&c.Remote.TCP, &c.Remote.UDP} }},
+	{"remote/local_ip", "0.0.0.0", "The address to listen on for agents.",
+		func(c *Config) field { return address{&c.Remote.LocalIP} }},
+}
+
+var keepAliveTable = []setting{
+	{pathKeepAlive + "/enabled", "yes", "Send keep-alives to agents.",
+		func(c *Config) field { return yesNo{&c.KeepAlive.Enabled} }},
+	{pathInterval, "60", "The time between keep-alives to an agent; agents are spread evenly over it.",
+		func(c *Config) field { return duration{&c.KeepAlive.Interval, shortest, day} }},
+	{pathTimeout, "180", "No sign of life for this long makes an agent disconnected; at least interval, better three times as much.",
+		func(c *Config) field { return duration{&c.KeepAlive.Timeout, shortest, 7 * day} }},
+	{pathKeepAlive + "/max_missed", "3", "This many unanswered keep-alives in a row make an agent disconnected.",
+		func(c *Config) field { return whole{&c.KeepAlive.MaxMissed, 1, 100} }},
+	{pathKeepAlive + "/retry_interval", "30", "A keep-alive unanswered for this long is a miss, and the next goes out at once.",
+		func(c *Config) field { return duration{&c.KeepAlive.RetryInterval, shortest, day} }},
+	{pathKeepAlive + "/method", "request", "What a keep-alive is: request (a round trip), notify (a message without an answer) or ack (silent).",
+		func(c *Config) field { return word{&c.KeepAlive.Method, []string{"request", "notify", "ack"}} }},
+	{pathKeepAlive + "/reconnect_grace", "2", "A closed connection makes an agent disconnected after this, unless the agent is back.",
+		func(c *Config) field { return duration{&c.KeepAlive.ReconnectGrace, 0, hour} }},
+}
+
+var natsTable = []setting{
+	{"nats/enabled", "yes", "Publish to NATS.",
+		func(c *Config) field { return yesNo{&c.NATS.Enabled} }},
+	{pathServerURL, "", "The XDR's NATS servers, separated by commas; empty: the embedded server listens for XDR clients.",
+		func(c *Config) field { return serverURLs{&c.NATS.ServerURL} }},
+	{"nats/listen", "127.0.0.1:4222", "Where the embedded server listens when there is no server_url.",
+		func(c *Config) field { return text{&c.NATS.Listen, hostPort} }},
+	{pathCreds, "", "The NATS credentials file; empty: none.",
+		func(c *Config) field { return text{&c.NATS.CredentialsFile, optional(absolutePath)} }},
+	{"nats/subject_prefix", "wazuh.xdr", "What every subject starts with.",
+		func(c *Config) field { return text{&c.NATS.SubjectPrefix, subject} }},
+	{pathTLSCA, "", "The authorities that may have signed the server's certificate; empty: the system's.",
+		func(c *Config) field { return text{&c.NATS.TLSCA, optional(absolutePath)} }},
+	{pathTLSCert, "", "Our certificate; goes with tls_key.",
+		func(c *Config) field { return text{&c.NATS.TLSCert, optional(absolutePath)} }},
+	{pathTLSKey, "", "The key of tls_cert.",
+		func(c *Config) field { return text{&c.NATS.TLSKey, optional(absolutePath)} }},
+	{"nats/max_reconnects", "10", "Failures in a row before the server is called unavailable; Pulse never gives up.",
+		func(c *Config) field { return whole{&c.NATS.MaxReconnects, 1, 1_000_000} }},
+	{"nats/reconnect_delay", "5", "The time between attempts to reach the server.",
+		func(c *Config) field { return duration{&c.NATS.ReconnectDelay, shortest, hour} }},
+	{"nats/encrypt_messages", "no", "Encrypt messages for the recipients; not in this version.",
+		func(c *Config) field { return notYet(&c.NATS.EncryptMessages, "encryption") }},
+	{"nats/recipients_file", "/var/ossec/etc/pulse-recipients.jwks", "The public keys messages are encrypted for.",
+		func(c *Config) field { return text{&c.NATS.RecipientsFile, absolutePath} }},
+	{"nats/message_signing", "no", "Sign messages; not in this version.",
+		func(c *Config) field { return notYet(&c.NATS.MessageSigning, "signing") }},
+	{"nats/signing_key_file", "/var/ossec/etc/pulse-signing.jwk", "The private key messages are signed with.",
+		func(c *Config) field { return text{&c.NATS.SigningKeyFile, absolutePath} }},
+	{"nats/audit_logging", "no", "Keep a tamper-evident log of what was sent; not in this version.",
+		func(c *Config) field { return notYet(&c.NATS.AuditLogging, "audit logging") }},
+	{"nats/high_alert_threshold", "8", "The alert level from which a message also goes to the alerts subject.",
+		func(c *Config) field { return whole{&c.NATS.HighAlertThreshold, 0, 15} }},
+}
+
+var pulseTable = []setting{
+	{"pulse/link", "auto", "The way to the agents: listen (Pulse is their manager), attach (a stock manager on this host; not in this version) or auto.",
+		func(c *Config) field {
+			return later{word{&c.Pulse.Link, []string{"auto", "attach", "listen"}}, "attach",
+				"attaching to a stock manager is not in this version", "set <link>listen</link>"}
+		}},
+	{pathHome, "/var/ossec", "The manager's home directory.",
+		func(c *Config) field { return text{&c.Pulse.Home, absolutePath} }},
+	{pathClientKeys, "/var/ossec/etc/client.keys", "The agents' keys; etc/client.keys under home unless set.",
+		func(c *Config) field { return text{&c.Pulse.ClientKeys, absolutePath} }},
+	{"pulse/state_dir", "/var/lib/pulse", "Where Pulse keeps its own data.",
+		func(c *Config) field { return text{&c.Pulse.StateDir, absolutePath} }},
+	{pathNodeName, "node01", "This node's name in subjects and messages; a manager's <cluster><node_name> unless set.",
+		func(c *Config) field { return text{&c.Pulse.NodeName, token} }},
+	{"pulse/http", "127.0.0.1:8420", "Where the dashboard, API, metrics and health listen; empty: nowhere.",
+		func(c *Config) field { return text{&c.Pulse.HTTP, optional(hostPort)} }},
+	{"pulse/update_status", "yes", "With link attach: write transitions to the manager's database and raise its alert.",
+		func(c *Config) field { return yesNo{&c.Pulse.UpdateStatus} }},
+	{"pulse/telemetry_limit", "1GB", "How much undelivered telemetry is kept on disk, oldest dropped first (KB, MB, GB and TB are powers of 1024).",
+		func(c *Config) field { return size{&c.Pulse.TelemetryLimit, 1 << 20, 1 << 50} }},
+}
+
+// lookup returns the setting at a path below <ossec_config>, nil if there is none.
+func lookup(path string) *setting {
+	i := slices.IndexFunc(table, func(s setting) bool { return s.path == path })
+	if i < 0 {
+		return nil
+	}
+	return &table[i]
+}
+
+// namesIn lists the settings of a block in document order.
+func namesIn(block string) []string {
+	var names []string
+	for _, s := range table {
+		if s.block() == block {
+			names = append(names, s.name())
+		}
+	}
+	return names
+}

@@ -1,0 +1,125 @@
+package config
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// text is a setting kept as it is written, once its rule has been satisfied.
+type text struct {
+	p    *string
+	rule rule
+}
+
+// rule says what a text may be.
+type rule struct {
+	desc  string
+	check func(string) error
+}
+
+func (f text) String() string { return *f.p }
+func (f text) want() string   { return f.rule.desc }
+
+func (f text) parse(value string) error {
+	if err := f.rule.check(value); err != nil {
+		return err
+	}
+	*f.p = value
+	return nil
+}
+
+// optional lets a text be empty, which switches off what it names.
+func optional(r rule) rule {
+	return rule{r.desc + ", or nothing", func(s string) error {
+		if s == "" {
+			return nil
+		}
+		return r.check(s)
+	}}
+}
+
+const maxPath = 4096 // PATH_MAX of Linux
+
+var absolutePath = rule{"an absolute path", func(s string) error {
+	switch {
+	case !filepath.IsAbs(s):
+		return errors.New("not an absolute path")
+	case len(s) > maxPath:
+		return errors.New("longer than a path may be")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return errors.New("has a control character")
+	}
+	return nil
+}}
+
+// hostPort takes port 0, which lets the system choose one: tests and demos live on that.
+var hostPort = rule{"HOST:PORT with an IP address or name, such as 127.0.0.1:4222 or [::1]:4222", func(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return errors.New("not of the form HOST:PORT")
+	}
+	if !isHost(host) {
+		return errors.New("the host is neither an IP address nor a name")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return errors.New("the port is not a number from 0 to 65535")
+	}
+	return nil
+}}
+
+// isHost accepts IP addresses and what resolvers take for names (RFC 1123, and the underscores of container networks).
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	return s != "" && len(s) <= 253 && !strings.ContainsFunc(s, func(r rune) bool {
+		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-._", r)
+	})
+}
+
+const maxToken = 128 // bytes; keeps whole subjects far below NATS's own limit of 4 KB
+
+// token is one part of a NATS subject.
+var token = rule{"a name of 1 to 128 bytes without a dot, space, * or >", func(s string) error {
+	if strings.Contains(s, ".") {
+		return errors.New("has a dot")
+	}
+	return checkToken(s)
+}}
+
+// subject is one or more tokens, so that Pulse's own can follow. NATS keeps subjects starting with $ for itself.
+var subject = rule{"1 to 128 bytes of words separated by dots, without a space, * or >, not starting with $", func(s string) error {
+	if strings.HasPrefix(s, "$") {
+		return errors.New("starts with $")
+	}
+	if len(s) > maxToken {
+		return errors.New("longer than 128 bytes")
+	}
+	for t := range strings.SplitSeq(s, ".") {
+		if err := checkToken(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}}
+
+func checkToken(s string) error {
+	switch {
+	case s == "":
+		return errors.New("has an empty word")
+	case len(s) > maxToken:
+		return errors.New("longer than 128 bytes")
+	case strings.ContainsAny(s, "*>"):
+		return errors.New("has a wildcard")
+	case strings.ContainsFunc(s, unicode.IsSpace):
+		return errors.New("has a space")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return errors.New("has a control character")
+	}
+	return nil
+}

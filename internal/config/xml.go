@@ -1,0 +1,169 @@
+package config
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// node is an element as it stands in the file.
+type node struct {
+	name     string
+	line     int // of its <
+	attrs    bool
+	text     strings.Builder // all text directly inside, comments removed
+	textLine int             // of the first text that is not white space
+	children []*node
+}
+
+func (n *node) value() string { return strings.TrimSpace(n.text.String()) }
+
+var errEncoding = errors.New("the declared encoding is not UTF-8")
+
+// parseXML reads the root elements of a file. It is as lenient as Wazuh's own reader where ossec.conf files rely on it
+// (several roots, a bare & in a command, dashes in a comment) and strict about nesting, which a lenient decoder
+// would mend silently. Its error is an *Error without a file.
+func parseXML(data []byte) ([]*node, *Error) {
+	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
+	if line := badUTF8(data); line > 0 {
+		return nil, &Error{Line: line, Problem: "not UTF-8 text", Hint: "save the file as UTF-8"}
+	}
+	data, unclosed := softenComments(data)
+	if unclosed > 0 {
+		return nil, &Error{Line: unclosed, Problem: "the comment that starts here never ends", Hint: "close it with -->"}
+	}
+	dec := xml.NewDecoder(bytes.NewReader(data))
+	dec.Strict = false // raw tokens are checked for nesting below
+	dec.CharsetReader = asciiOnly
+	t := tree{root: new(node)}
+	t.open = []*node{t.root}
+	for {
+		line, _ := dec.InputPos()
+		tok, err := dec.RawToken()
+		if err == io.EOF {
+			return t.root.children, t.end()
+		}
+		if err != nil {
+			return nil, xmlError(err, line)
+		}
+		if err := t.add(tok, line); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// tree is a tree of nodes being built; open is the path to where the reader is.
+type tree struct {
+	root *node
+	open []*node
+}
+
+func (t *tree) add(tok xml.Token, line int) *Error {
+	top := t.open[len(t.open)-1]
+	switch tok := tok.(type) {
+	case xml.StartElement:
+		n := &node{name: fullName(tok.Name), line: line, attrs: len(tok.Attr) > 0}
+		top.children = append(top.children, n)
+		t.open = append(t.open, n)
+	case xml.EndElement:
+		name := fullName(tok.Name)
+		if top == t.root {
+			return &Error{Line: line, Problem: fmt.Sprintf("</%s> closes nothing", quote(name))}
+		}
+		if top.name != name {
+			return &Error{Line: line, Problem: fmt.Sprintf("</%s> closes <%s> of line %d", quote(name), quote(top.name), top.line),
+				Hint: fmt.Sprintf("close it with </%s>", quote(top.name))}
+		}
+		t.open = t.open[:len(t.open)-1]
+	case xml.CharData:
+		if blank := len(tok) - len(bytes.TrimSpace(tok)); blank < len(tok) {
+			if top == t.root {
+				return &Error{Line: line + leadingLines(tok), Problem: "text outside of any element", Hint: "settings live inside <ossec_config>"}
+			}
+			if top.textLine == 0 {
+				top.textLine = line + leadingLines(tok)
+			}
+		}
+		top.text.Write(tok)
+	}
+	return nil
+}
+
+// end reports an element that the end of the file cut off.
+func (t *tree) end() *Error {
+	if len(t.open) == 1 {
+		return nil
+	}
+	top := t.open[len(t.open)-1]
+	return &Error{Line: top.line, Problem: fmt.Sprintf("<%s> is never closed", quote(top.name)),
+		Hint: fmt.Sprintf("close it with </%s>", quote(top.name))}
+}
+
+func fullName(n xml.Name) string {
+	if n.Space == "" {
+		return n.Local
+	}
+	return n.Space + ":" + n.Local
+}
+
+// leadingLines counts the line ends before the first text that is not white space.
+func leadingLines(text []byte) int {
+	return bytes.Count(text[:len(text)-len(bytes.TrimLeft(text, " \t\r\n"))], []byte("\n"))
+}
+
+func xmlError(err error, line int) *Error {
+	if syntax, ok := errors.AsType[*xml.SyntaxError](err); ok {
+		return &Error{Line: syntax.Line, Problem: "not well-formed XML: " + quote(syntax.Msg)}
+	}
+	if errors.Is(err, errEncoding) {
+		return &Error{Line: line, Problem: errEncoding.Error(), Hint: "save the file as UTF-8 and declare that"}
+	}
+	return &Error{Line: line, Problem: "not well-formed XML: " + quote(err.Error())}
+}
+
+// asciiOnly lets a file say us-ascii, a part of UTF-8, and nothing else.
+func asciiOnly(charset string, r io.Reader) (io.Reader, error) {
+	if strings.EqualFold(charset, "us-ascii") || strings.EqualFold(charset, "ascii") {
+		return r, nil
+	}
+	return nil, errEncoding
+}
+
+// badUTF8 returns the line of the first byte that is not UTF-8, 0 if there is none.
+func badUTF8(data []byte) int {
+	for i := 0; i < len(data); {
+		r, n := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && n == 1 {
+			return 1 + bytes.Count(data[:i], []byte("\n"))
+		}
+		i += n
+	}
+	return 0
+}
+
+// softenComments replaces dashes inside comments with spaces: XML forbids -- there, and real ossec.conf files have it.
+// It also returns the line of a comment that never ends, 0 if all do.
+func softenComments(data []byte) (softened []byte, unclosed int) {
+	data = bytes.Clone(data)
+	for at := 0; ; {
+		start := bytes.Index(data[at:], []byte("<!--"))
+		if start < 0 {
+			return data, 0
+		}
+		start += at + len("<!--")
+		end := bytes.Index(data[start:], []byte("-->"))
+		if end < 0 {
+			return data, 1 + bytes.Count(data[:start], []byte("\n"))
+		}
+		for i := start; i < start+end; i++ {
+			if data[i] == '-' {
+				data[i] = ' '
+			}
+		}
+		at = start + end + len("-->")
+	}
+}
