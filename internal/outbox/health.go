@@ -1,0 +1,64 @@
+package outbox
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+)
+
+// health takes the embedded server's log: warnings and errors go on to slog,
+// and the ones after which it cannot store any more are kept, since a publisher
+// would otherwise see no more than a missing acknowledgement.
+type health struct {
+	log *slog.Logger
+
+	once   sync.Once
+	broken chan struct{} // closed when the server can store no more
+	reason string        // why; read only after broken is closed
+}
+
+func newHealth(log *slog.Logger) *health {
+	return &health{log: log.With("component", "nats-server"), broken: make(chan struct{})}
+}
+
+// storeFailures are the words by which nats-server says that it stops storing.
+var storeFailures = []string{"critical write error", "will be DISABLED", "disabling JetStream"}
+
+// err is nil until the server has stopped storing.
+func (h *health) err(dir string) error {
+	select {
+	case <-h.broken:
+		return fmt.Errorf("store in %s: %s", dir, h.reason)
+	default:
+		return nil
+	}
+}
+
+func (h *health) fail(reason string) {
+	h.once.Do(func() {
+		h.reason = reason
+		close(h.broken)
+	})
+}
+
+func (h *health) note(level func(string, ...any), format string, v []any) {
+	line := fmt.Sprintf(format, v...)
+	level(line)
+	for _, words := range storeFailures {
+		if strings.Contains(line, words) {
+			h.fail(line)
+		}
+	}
+}
+
+// Warnf logs, as do Errorf and Fatalf; the others drop what they are given.
+func (h *health) Warnf(format string, v ...any)  { h.note(h.log.Warn, format, v) }
+func (h *health) Errorf(format string, v ...any) { h.note(h.log.Error, format, v) }
+
+// Fatalf is nats-server giving up at start. It would exit; we report it from Open.
+func (h *health) Fatalf(format string, v ...any) { h.fail(fmt.Sprintf(format, v...)) }
+
+func (h *health) Noticef(string, ...any) {}
+func (h *health) Debugf(string, ...any)  {}
+func (h *health) Tracef(string, ...any)  {}

@@ -1,0 +1,51 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Last calls each with the last stored message of every STATUS subject that
+// matches filter (such as "wazuh.xdr.agent.*.status_change"), oldest first. It
+// streams them, so a million subjects take little memory here. data is each's
+// to keep. An error of each ends it and is returned as it is.
+func (o *Outbox) Last(ctx context.Context, filter string, each func(subject string, data []byte) error) error {
+	cons, err := o.streams[Status].CreateConsumer(ctx, jetstream.ConsumerConfig{
+		FilterSubject:     filter,
+		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		return fmt.Errorf("read last messages of %s: %w", filter, err)
+	}
+	defer o.streams[Status].DeleteConsumer(context.WithoutCancel(ctx), cons.CachedInfo().Name)
+	left := cons.CachedInfo().NumPending
+	if left == 0 {
+		return nil
+	}
+	msgs, err := cons.Messages(jetstream.PullMaxMessages(2000))
+	if err != nil {
+		return fmt.Errorf("read last messages of %s: %w", filter, err)
+	}
+	defer msgs.Stop()
+	for left > 0 {
+		m, err := msgs.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return fmt.Errorf("read last messages of %s: %d to come: %w", filter, left, err)
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("read last messages of %s: %w", filter, err)
+		}
+		if err := each(m.Subject(), m.Data()); err != nil {
+			return err
+		}
+		left = meta.NumPending
+	}
+	return nil
+}

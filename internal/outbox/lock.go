@@ -1,0 +1,48 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// dirLock keeps a second process out of the directory. The kernel lets go of
+// it when the process ends, however it ends.
+type dirLock struct{ file *os.File }
+
+// lockDir makes dir (mode 0700), checks that it can be written to and locks it.
+func lockDir(dir string) (*dirLock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create outbox directory: %w", err)
+	}
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock outbox directory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock outbox directory %s: another Pulse is using it", dir)
+		}
+		return nil, fmt.Errorf("lock outbox directory %s: %w", dir, err)
+	}
+	return &dirLock{f}, probe(dir)
+}
+
+// probe writes a block to dir, so that a full or read-only disk is named at start.
+func probe(dir string) error {
+	path := filepath.Join(dir, "probe")
+	err := os.WriteFile(path, make([]byte, 4096), 0o600)
+	if rmErr := os.Remove(path); err == nil {
+		err = rmErr
+	}
+	if err != nil {
+		return fmt.Errorf("write to outbox directory: %w", err)
+	}
+	return nil
+}
+
+func (l *dirLock) release() error { return l.file.Close() }

@@ -1,0 +1,208 @@
+// Package outbox is the durable way out: it keeps messages on disk from the
+// moment they are published until the other side has confirmed them.
+//
+// It knows bytes and subjects, never agents. It owns one directory, with a
+// lock on it, and inside that an embedded NATS server with two JetStream
+// streams, STATUS and TELEMETRY (see [Class]). With a [Remote] a forwarder
+// carries both on to another NATS server; with Config.Listen the embedded
+// server takes clients itself, who may read everything and change nothing.
+//
+// What "published" means, once [Outbox.Publish] has returned nil:
+//
+//   - STATUS is on the disk itself (fsync, one for each group of messages):
+//     neither a crash of the process nor a power cut loses it.
+//   - TELEMETRY is in the server, which writes it out some milliseconds later:
+//     a killed process loses at most those, a power cut what the kernel had
+//     not written yet. [Outbox.Close] loses nothing.
+//
+// Forwarding is at least once. What is sent twice carries the same
+// Nats-Msg-Id, by which a JetStream on the other side drops it.
+//
+// Goroutines: the embedded server's own, its connection's, and with a Remote
+// one per stream and one that keeps the connection to it; [Outbox.Close] ends them all and waits. Publish is for
+// one caller at a time; all other methods may be called concurrently.
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Class says which stream a message belongs to, and so what may become of it.
+type Class uint8
+
+const (
+	// Status messages (transitions, alerts) are never dropped.
+	Status Class = iota
+	// Telemetry messages are bounded by Config.TelemetryLimit; the oldest go first.
+	Telemetry
+
+	classes = 2
+)
+
+// String gives the name of the class's stream.
+func (c Class) String() string {
+	return [classes]string{"STATUS", "TELEMETRY"}[c]
+}
+
+// Message is one message on its way out.
+type Message struct {
+	Class       Class
+	Subject     string // within the class's subjects: PREFIX.agent.*.status_change or PREFIX.alerts.> for Status, PREFIX.manager.> for Telemetry
+	ID          string // Nats-Msg-Id, unique; "" for none, which gives up duplicate detection
+	ContentType string // Content-Type; "" for none
+	Data        []byte // at most 1 MiB with the headers
+}
+
+// Config says where the outbox lives and where it leads.
+type Config struct {
+	Prefix         string       // subject prefix, such as "wazuh.xdr"
+	Dir            string       // all files live here; created with mode 0700
+	Listen         string       // host:port for NATS clients, port 0 for any free one; "" for none
+	TelemetryLimit int64        // bytes TELEMETRY may take on disk; 0 for no limit
+	Remote         *Remote      // where to forward to; nil for nowhere
+	Log            *slog.Logger // nil for slog.Default()
+}
+
+// Remote is the NATS server to forward to. Files are PEM, but for CredentialsFile.
+type Remote struct {
+	URL             string        // nats:// or tls://; several separated by commas
+	CredentialsFile string        // a NATS .creds file; "" for none
+	CA              string        // certificates to trust; "" for the system's
+	Cert, Key       string        // our own certificate, for mutual TLS; "" for none
+	MaxReconnects   int           // failures in a row after which it is called unavailable; it is tried forever
+	ReconnectDelay  time.Duration // between two tries; 0 for 5 s
+}
+
+// Outbox holds messages until they are confirmed. See [Open].
+type Outbox struct {
+	cfg     Config
+	log     *slog.Logger
+	lock    *dirLock
+	srv     *server.Server
+	health  *health
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	streams [classes]jetstream.Stream
+
+	ackWait   time.Duration
+	batches   uint64 // group commits so far; names the next one. Publish's
+	published [classes]atomic.Uint64
+
+	remote     *remote // nil without Config.Remote
+	forwarders [classes]*forwarder
+	stop       context.CancelFunc
+	running    sync.WaitGroup
+	closing    sync.Once
+}
+
+// Open starts the embedded server, makes or updates the streams and, with a
+// Remote, starts forwarding. A remote that cannot be reached is no error. ctx
+// bounds the opening only.
+func Open(ctx context.Context, cfg Config) (*Outbox, error) {
+	return open(ctx, cfg, defaultTiming)
+}
+
+func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	o := &Outbox{cfg: cfg, log: cfg.Log, ackWait: t.ack, health: newHealth(cfg.Log)}
+	defer func() {
+		if err != nil {
+			o.Close()
+		}
+	}()
+	if cfg.Remote != nil {
+		if o.remote, err = newRemote(*cfg.Remote, cfg.Prefix, t, cfg.Log); err != nil {
+			return nil, err
+		}
+	}
+	if o.lock, err = lockDir(cfg.Dir); err != nil {
+		return nil, err
+	}
+	if err := o.startServer(); err != nil {
+		return nil, err
+	}
+	if err := o.openStreams(ctx); err != nil {
+		return nil, err
+	}
+	if o.remote != nil {
+		if err := o.startForwarders(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// startForwarders starts one goroutine per stream, so that STATUS never waits
+// behind TELEMETRY, and one that keeps the connection they share.
+func (o *Outbox) startForwarders(ctx context.Context) error {
+	for c := range Class(classes) {
+		f, err := newForwarder(ctx, o, c)
+		if err != nil {
+			return err
+		}
+		o.forwarders[c] = f
+	}
+	run, stop := context.WithCancel(context.Background())
+	o.stop = stop
+	o.running.Go(func() { o.remote.run(run, o.waiting) })
+	for _, f := range o.forwarders {
+		o.running.Go(func() { f.run(run) })
+	}
+	return nil
+}
+
+// URL is where clients reach the embedded server, or "" when it does not listen.
+func (o *Outbox) URL() string {
+	if o.cfg.Listen == "" {
+		return ""
+	}
+	return o.srv.ClientURL()
+}
+
+// Close stops the forwarder, then the server, within about 3 s. Everything
+// published is on disk when it returns. It may be called more than once.
+func (o *Outbox) Close() error {
+	var err error
+	o.closing.Do(func() { err = o.close() })
+	return err
+}
+
+func (o *Outbox) close() error {
+	if o.stop != nil {
+		o.stop()
+		o.running.Wait()
+	}
+	if o.nc != nil {
+		o.nc.Close()
+	}
+	if o.srv != nil {
+		o.srv.Shutdown()
+		o.srv.WaitForShutdown()
+	}
+	if o.lock != nil {
+		if err := o.lock.release(); err != nil {
+			return fmt.Errorf("close outbox: %w", err)
+		}
+	}
+	return nil
+}
+
+// timing holds the waits that tests shorten.
+type timing struct {
+	ack  time.Duration // for an acknowledgement from the local server
+	sent time.Duration // for a confirmation from the remote server
+	ping time.Duration // between pings on an idle remote connection; two unanswered end it
+}
+
+var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, ping: 10 * time.Second}

@@ -1,0 +1,117 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
+)
+
+// readerName is who a client without credentials is. The password hash is no
+// hash of anything, so nobody logs in by that name.
+const (
+	readerName = "reader"
+	noPassword = "$2a$11$NoPasswordOpensThisUser"
+)
+
+// startServer starts the embedded server and connects to it in process, as the
+// one user with full rights, whose key lives only in this process.
+func (o *Outbox) startServer() error {
+	key, err := nkeys.CreateUser()
+	if err != nil {
+		return fmt.Errorf("create key for the embedded server: %w", err)
+	}
+	owner, err := key.PublicKey()
+	if err != nil {
+		return fmt.Errorf("create key for the embedded server: %w", err)
+	}
+	opts, err := serverOptions(o.cfg, owner)
+	if err != nil {
+		return err
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("create embedded server: %w", err)
+	}
+	o.srv = srv
+	srv.SetLoggerV2(o.health, false, false, false)
+	srv.Start()
+	if err := o.health.err(o.cfg.Dir); err != nil {
+		return fmt.Errorf("start embedded server: %w", err)
+	}
+	if !srv.ReadyForConnections(10 * time.Second) {
+		return errors.New("start embedded server: not ready after 10s")
+	}
+	o.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.Nkey(owner, key.Sign),
+		nats.Name("pulse"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	if err != nil {
+		return fmt.Errorf("connect to embedded server: %w", err)
+	}
+	o.js, err = jetstream.New(o.nc, jetstream.WithPublishAsyncTimeout(o.ackWait))
+	if err != nil {
+		return fmt.Errorf("connect to embedded server: %w", err)
+	}
+	return nil
+}
+
+func serverOptions(cfg Config, owner string) (*server.Options, error) {
+	opts := &server.Options{
+		ServerName: "pulse",
+		NoSigs:     true,
+		DontListen: true,
+		JetStream:  true,
+		StoreDir:   cfg.Dir,
+		// Every group of STATUS messages is synced to disk. TELEMETRY opts out,
+		// by its streamConfig's PersistMode.
+		SyncAlways: true,
+		// Without a limit given, the server takes 75 % of what is free at start
+		// and refuses STATUS beyond it. Only the disk shall be the limit.
+		JetStreamMaxStore:      1 << 60,
+		JetStreamMaxMemory:     64 << 20,
+		DisableJetStreamBanner: true,
+		Nkeys:                  []*server.NkeyUser{{Nkey: owner}},
+		Users:                  []*server.User{{Username: readerName, Password: noPassword, Permissions: readerRights(cfg.Prefix)}},
+		NoAuthUser:             readerName,
+	}
+	if cfg.Listen == "" {
+		return opts, nil
+	}
+	host, port, err := checkListen(cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s for NATS clients (<nats><listen>): %w", cfg.Listen, err)
+	}
+	opts.DontListen, opts.Host, opts.Port = false, host, port
+	return opts, nil
+}
+
+// checkListen binds to the address and lets go of it again: the server itself
+// only says that it cannot after it has read all streams.
+func checkListen(addr string) (host string, port int, err error) {
+	host, service, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, errors.New("want host:port")
+	}
+	if port, err = strconv.Atoi(service); err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("port %q: want 0 to 65535", service)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		var errno syscall.Errno
+		if errors.As(err, &errno) {
+			return "", 0, errno
+		}
+		return "", 0, err
+	}
+	l.Close()
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, nil
+}

@@ -1,0 +1,150 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// session is one connection to the remote, from its dial to its first failure.
+// It never reconnects by itself: what is sent on one connection arrives in order
+// or not at all, while a connection that came back on its own could have lost a
+// message in the middle of a batch.
+type session struct {
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	wait  time.Duration // for confirmations
+	takes atomic.Pointer[takers]
+
+	ended   chan struct{} // closed at the first failure
+	once    sync.Once
+	reason  error // why it ended; read only after ended is closed
+	refused bool  // the connection itself still worked; as reason
+}
+
+// end closes the connection; only the first reason counts.
+func (s *session) end(reason error) {
+	s.once.Do(func() {
+		s.reason, s.refused = reason, s.nc.IsConnected()
+		close(s.ended)
+		s.nc.Close()
+	})
+}
+
+// takers are the subjects which the remote's streams take, and whose messages
+// are therefore acknowledged. known is false when the remote did not tell.
+type takers struct {
+	known    bool
+	subjects []string
+}
+
+func (t *takers) acknowledge(subject string) bool {
+	if !t.known {
+		return true
+	}
+	for _, pattern := range t.subjects {
+		if matches(pattern, subject) {
+			return true
+		}
+	}
+	return false
+}
+
+// learn asks the remote which of its streams take subjects under prefix. A
+// remote without JetStream has none.
+func (s *session) learn(ctx context.Context, prefix string) {
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	t := &takers{known: true}
+	list := s.js.ListStreams(ctx, jetstream.WithStreamListSubject(prefix+".>"))
+	for info := range list.Info() {
+		if !info.Config.NoAck {
+			t.subjects = append(t.subjects, info.Config.Subjects...)
+		}
+	}
+	switch err := list.Err(); {
+	case err == nil:
+	case errors.Is(err, nats.ErrNoResponders),
+		errors.Is(err, jetstream.ErrJetStreamNotEnabled),
+		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		t.subjects = nil
+	default:
+		t = &takers{} // no right to ask, or no answer
+	}
+	s.takes.Store(t)
+}
+
+// send publishes batch and waits for its confirmation: the acknowledgement of
+// the stream that takes it, or else a round trip, after which the server has
+// handed it to all who subscribe. It returns how many of batch, counted from
+// its start, are confirmed, and why not all.
+func (s *session) send(ctx context.Context, batch []stored) (confirmed int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	takes := s.takes.Load()
+	acks := make([]jetstream.PubAckFuture, len(batch))
+	for i, m := range batch {
+		if takes.acknowledge(m.msg.Subject) {
+			acks[i], err = s.js.PublishMsgAsync(m.msg, jetstream.WithRetryAttempts(0))
+		} else {
+			err = s.nc.PublishMsg(m.msg)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("send %s: %w", m.msg.Subject, err)
+		}
+	}
+	if err := s.roundTrip(ctx); err != nil {
+		return 0, err
+	}
+	for i, ack := range acks {
+		if ack == nil {
+			continue
+		}
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			return i, fmt.Errorf("confirm %s: %w", batch[i].msg.Subject, err)
+		case <-ctx.Done():
+			return i, fmt.Errorf("confirm %s: %w", batch[i].msg.Subject, ctx.Err())
+		}
+	}
+	return len(batch), nil
+}
+
+// roundTrip returns when the server has read everything sent so far, or an
+// error, among them its refusal of a subject: that comes before the answer.
+func (s *session) roundTrip(ctx context.Context) error {
+	if err := s.nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("confirm by round trip: %w", err)
+	}
+	err := s.nc.LastError()
+	if errors.Is(err, nats.ErrPermissionViolation) && !strings.Contains(err.Error(), "$JS.API.") {
+		return err
+	}
+	return nil
+}
+
+// matches says whether a NATS subject is within pattern ("*" is one token, a
+// last ">" all that follow, at least one).
+func matches(pattern, subject string) bool {
+	for {
+		p, pRest, pMore := strings.Cut(pattern, ".")
+		s, sRest, sMore := strings.Cut(subject, ".")
+		switch {
+		case p == ">":
+			return true
+		case p != "*" && p != s, pMore != sMore:
+			return false
+		case !pMore:
+			return true
+		}
+		pattern, subject = pRest, sRest
+	}
+}

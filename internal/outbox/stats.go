@@ -1,0 +1,61 @@
+package outbox
+
+import (
+	"context"
+	"time"
+)
+
+// Stats is a snapshot of what went through. Counters start at zero with Open.
+type Stats struct {
+	Status, Telemetry StreamStats
+	ForwardErrors     uint64 // failed tries to connect or to have messages confirmed
+	Connected         bool   // the remote is there and takes messages
+}
+
+// StreamStats is one stream's part of [Stats].
+type StreamStats struct {
+	Published uint64 // stored since Open
+	Forwarded uint64 // confirmed by the remote since Open
+	Dropped   uint64 // gone from the stream, by its limit, before they could be forwarded
+	Backlog   uint64 // stored and not yet confirmed; 0 without a remote
+	Messages  uint64 // stored now
+	Bytes     uint64 // their size on disk
+}
+
+// Stats asks the embedded server, for at most a second; what it does not
+// answer stays 0.
+func (o *Outbox) Stats() Stats {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s := Stats{Status: o.streamStats(ctx, Status), Telemetry: o.streamStats(ctx, Telemetry)}
+	if o.remote != nil {
+		s.ForwardErrors, s.Connected = o.remote.stats()
+	}
+	return s
+}
+
+func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
+	s := StreamStats{Published: o.published[c].Load()}
+	f := o.forwarders[c]
+	if f != nil {
+		s.Forwarded, s.Dropped = f.forwarded.Load(), f.dropped.Load()
+	}
+	info, err := o.streams[c].Info(ctx)
+	if err != nil {
+		return s
+	}
+	s.Messages, s.Bytes = info.State.Msgs, info.State.Bytes
+	if f != nil {
+		done := f.position.Load()
+		if first := info.State.FirstSeq; first > 0 {
+			done = max(done, first-1)
+		}
+		s.Backlog = info.State.LastSeq - min(done, info.State.LastSeq)
+	}
+	return s
+}
+
+// waiting is how many messages have still to be forwarded.
+func (o *Outbox) waiting(ctx context.Context) uint64 {
+	return o.streamStats(ctx, Status).Backlog + o.streamStats(ctx, Telemetry).Backlog
+}
