@@ -1,0 +1,68 @@
+package config
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+var compareAddr = cmpopts.EquateComparable(netip.Addr{})
+
+// read loads texts as if they were the files pulse.conf, second.conf.
+func read(texts ...string) (*Loaded, error) {
+	ld := newLoader()
+	for i, text := range texts {
+		ld.add([]string{"pulse.conf", "second.conf"}[i], []byte(text))
+	}
+	return ld.finish()
+}
+
+func mustRead(t *testing.T, texts ...string) *Loaded {
+	t.Helper()
+	l, err := read(texts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestDefaultsAreTheDesigns(t *testing.T) {
+	want := Config{
+		Remote: Remote{Port: 1514, TCP: true, LocalIP: netip.MustParseAddr("0.0.0.0")},
+		KeepAlive: KeepAlive{
+			Enabled: true, Interval: time.Minute, Timeout: 3 * time.Minute, MaxMissed: 3,
+			RetryInterval: 30 * time.Second, Method: "request", ReconnectGrace: 2 * time.Second,
+		},
+		NATS: NATS{
+			Enabled: true, Listen: "127.0.0.1:4222", SubjectPrefix: "wazuh.xdr", MaxReconnects: 10,
+			ReconnectDelay: 5 * time.Second, RecipientsFile: "/var/ossec/etc/pulse-recipients.jwks",
+			SigningKeyFile: "/var/ossec/etc/pulse-signing.jwk", HighAlertThreshold: 8,
+		},
+		Pulse: Pulse{
+			Link: "auto", Home: "/var/ossec", ClientKeys: "/var/ossec/etc/client.keys", StateDir: "/var/lib/pulse",
+			NodeName: "node01", HTTP: "127.0.0.1:8420", UpdateStatus: true, TelemetryLimit: 1 << 30,
+		},
+	}
+	if diff := cmp.Diff(want, Default(), compareAddr); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReferenceIsCompleteAndItsDefaultsParse(t *testing.T) {
+	paths := map[string]bool{}
+	for i, s := range Reference() {
+		if paths[s.Path] {
+			t.Errorf("%s is in the table twice", s.Path)
+		}
+		paths[s.Path] = true
+		if s.Want == "" || s.Doc == "" || s.Doc[len(s.Doc)-1] != '.' {
+			t.Errorf("%s is not documented: %+v", s.Path, s)
+		}
+		if s.Value != table[i].def || s.Source != "default" {
+			t.Errorf("%s: default is written %q, printed %q from %s", s.Path, table[i].def, s.Value, s.Source)
+		}
+	}
+}

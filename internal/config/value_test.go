@@ -1,0 +1,163 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAValueIsUnderstoodOrRefusedWithoutBeingQuoted(t *testing.T) {
+	long := strings.Repeat("x", 129)
+	tests := []struct {
+		path, value string
+		want        string // as it would be written, or the problem after a !
+	}{
+		{"remote/port", "1", "1"},
+		{"remote/port", "65535", "65535"},
+		{"remote/port", "0", "!out of range"},
+		{"remote/port", "65536", "!out of range"},
+		{"remote/port", "99999999999999999999", "!out of range"},
+		{"remote/port", "-1", "!out of range"},
+		{"remote/port", "1.5", "!not a whole number"},
+		{"remote/port", "", "!not a whole number"},
+		{"remote/protocol", "tcp", "tcp"},
+		{"remote/protocol", "udp", "udp"},
+		{"remote/protocol", " UDP , tcp", "tcp,udp"},
+		{"remote/protocol", "tcp,", "!unknown protocol"},
+		{"remote/protocol", "", "!unknown protocol"},
+		{"remote/local_ip", "::", "::"},
+		{"remote/local_ip", "eth0", "!not an IP address"},
+		{"nats/enabled", "yes", "yes"},
+		{"nats/enabled", "Yes", "!neither yes nor no"},
+		{"nats/enabled", "", "!neither yes nor no"},
+		{pathInterval, "90", "90"},
+		{pathInterval, "90s", "90"},
+		{pathInterval, "2m", "120"},
+		{pathInterval, "1h", "3600"},
+		{pathInterval, "1d", "86400"},
+		{pathInterval, "0.5d", "43200"},
+		{pathInterval, "100ms", "100ms"},
+		{pathInterval, "1.25", "1.25s"},
+		{pathInterval, "1m0.5s", "1m0.5s"},
+		{pathInterval, "99ms", "!out of range"},
+		{pathInterval, "2d", "!out of range"},
+		{pathInterval, "90000d", "!out of range"},
+		{pathInterval, "200000d", "!out of range"},
+		{pathInterval, "-5s", "!out of range"},
+		{pathInterval, "soon", "!not a duration"},
+		{pathInterval, "5 m", "!not a duration"},
+		{pathInterval, "", "!not a duration"},
+		{pathInterval, ".", "!not a duration"},
+		{"pulse/telemetry_limit", "1048576", "1MB"},
+		{"pulse/telemetry_limit", "1024KB", "1MB"},
+		{"pulse/telemetry_limit", "1gb", "1GB"},
+		{"pulse/telemetry_limit", "1024TB", "1024TB"},
+		{"pulse/telemetry_limit", "1048577", "1048577"},
+		{"pulse/telemetry_limit", "1023KB", "!out of range"},
+		{"pulse/telemetry_limit", "1025TB", "!out of range"},
+		{"pulse/telemetry_limit", "-9223372036853727232KB", "!out of range"}, // would wrap to 1 GB
+		{"pulse/telemetry_limit", "1.5GB", "!not a size"},
+		{"pulse/telemetry_limit", "MB", "!not a size"},
+		{"pulse/telemetry_limit", "", "!not a size"},
+		{pathKeepAlive + "/method", "ack", "ack"},
+		{pathKeepAlive + "/method", "ping", "!unknown word"},
+		{"nats/listen", "127.0.0.1:0", "127.0.0.1:0"},
+		{"nats/listen", "[::1]:4222", "[::1]:4222"},
+		{"nats/listen", "xdr_nats-1.example:4222", "xdr_nats-1.example:4222"},
+		{"nats/listen", ":4222", "!the host is neither an IP address nor a name"},
+		{"nats/listen", "a b:4222", "!the host is neither an IP address nor a name"},
+		{"nats/listen", "localhost:65536", "!the port is not a number from 0 to 65535"},
+		{"nats/listen", "localhost:nats", "!the port is not a number from 0 to 65535"},
+		{"nats/listen", "localhost", "!not of the form HOST:PORT"},
+		{"nats/listen", "", "!not of the form HOST:PORT"},
+		{"pulse/http", "", ""},
+		{"pulse/http", "localhost:0", "localhost:0"},
+		{"nats/subject_prefix", "wazuh", "wazuh"},
+		{"nats/subject_prefix", "a.b-c.d_e", "a.b-c.d_e"},
+		{"nats/subject_prefix", "a..b", "!has an empty word"},
+		{"nats/subject_prefix", "", "!has an empty word"},
+		{"nats/subject_prefix", ".a", "!has an empty word"},
+		{"nats/subject_prefix", "a.*", "!has a wildcard"},
+		{"nats/subject_prefix", "a.>", "!has a wildcard"},
+		{"nats/subject_prefix", "a b", "!has a space"},
+		{"nats/subject_prefix", "a\u00a0b", "!has a space"},
+		{"nats/subject_prefix", "a\u007fb", "!has a control character"},
+		{"nats/subject_prefix", "$SYS.a", "!starts with $"},
+		{"nats/subject_prefix", "a." + long[:127], "!longer than 128 bytes"},
+		{pathNodeName, long[:128], long[:128]},
+		{pathNodeName, long, "!longer than 128 bytes"},
+		{pathNodeName, "a.b", "!has a dot"},
+		{pathNodeName, "*", "!has a wildcard"},
+		{pathNodeName, "", "!has an empty word"},
+		{pathHome, "/opt/wazuh", "/opt/wazuh"},
+		{pathHome, "wazuh", "!not an absolute path"},
+		{pathHome, "", "!not an absolute path"},
+		{pathHome, "/a\nb", "!has a control character"},
+		{pathHome, "/" + strings.Repeat("x", maxPath), "!longer than a path may be"},
+		{pathCreds, "", ""},
+		{pathCreds, "nats.creds", "!not an absolute path"},
+		{"pulse/link", "listen", "listen"},
+		{"pulse/link", "detach", "!unknown word"},
+	}
+	for _, tt := range tests {
+		checkValue(t, tt.path, tt.value, tt.want)
+	}
+}
+
+func TestAServerURLIsUnderstoodOrRefused(t *testing.T) {
+	for value, want := range map[string]string{
+		"":                        "",
+		"nats://xdr-nats:4222":    "nats://xdr-nats:4222",
+		"tls://[::1]":             "tls://[::1]",
+		"NATS://h/":               "NATS://h/",
+		"wss://h:443/path":        "wss://h:443/path",
+		"nats://a:1 ,\n nats://b": "nats://a:1,nats://b",
+		"nats://u:p@h":            "nats://u:xxxxx@h",
+		"nats://token@h":          "nats://xxxxx@h",
+		"nats://xxxxx:p@h":        "nats://xxxxx:xxxxx@h",
+		"h:4222":                  "!the URL does not start with nats://, tls://, ws:// or wss://",
+		"http://h":                "!the URL does not start with nats://, tls://, ws:// or wss://",
+		"nats://":                 "!the URL has no proper host",
+		"nats://u:p@":             "!the URL has no proper host",
+		"nats://h:0":              "!the URL has a port outside 1 to 65535",
+		"nats://h:65536":          "!the URL has a port outside 1 to 65535",
+		"nats://h:a":              "!the URL is malformed (a special character in a password is written as %XX)",
+		"nats://h/x":              "!the URL has something behind the host and port",
+		"nats://h?password=x":     "!the URL has something behind the host and port",
+		"nats://h,":               "!URL 2 of 2 does not start with nats://, tls://, ws:// or wss://",
+		"nats://h,ws://h":         "!mixes ws with nats",
+		"nats://u:xxxxx@h":        "!the URL has a withheld password, as Pulse prints it, instead of the real one",
+		"nats://xxxxx@h":          "!the URL has a withheld password, as Pulse prints it, instead of the real one",
+	} {
+		checkValue(t, pathServerURL, value, want)
+	}
+}
+
+func checkValue(t *testing.T, path, value, want string) {
+	t.Helper()
+	c := Default()
+	f := lookup(path).field(&c)
+	before := f.String()
+	err := f.parse(value)
+	problem, refuse := strings.CutPrefix(want, "!")
+	switch {
+	case refuse && (err == nil || err.Error() != problem):
+		t.Errorf("%s %q: got error %v, want %q", path, value, err, problem)
+	case refuse && f.String() != before:
+		t.Errorf("%s %q: refused, yet it changed the setting to %q", path, value, f)
+	case !refuse && err != nil:
+		t.Errorf("%s %q: %v", path, value, err)
+	case !refuse && f.String() != want:
+		t.Errorf("%s %q: got %q, want %q", path, value, f, want)
+	}
+}
+
+func TestADurationInASentenceAlwaysHasAUnit(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		time.Minute: "60s", 500 * time.Millisecond: "500ms", 1500 * time.Millisecond: "1.5s",
+	} {
+		if got := secondsText(d); got != want {
+			t.Errorf("%v: got %q, want %q", d, got, want)
+		}
+	}
+}
