@@ -90,22 +90,22 @@ var natsTable = []setting{
 		func(c *Config) field { return whole{&c.NATS.MaxReconnects, 1, 1_000_000} }},
 	{"nats/reconnect_delay", "5", "The time between attempts to reach the server.",
 		func(c *Config) field { return duration{&c.NATS.ReconnectDelay, shortest, hour} }},
-	{"nats/encrypt_messages", "no", "Encrypt messages for the recipients; not in this version.",
+	{"nats/encrypt_messages", "no", "Encrypt messages for the recipients.",
 		func(c *Config) field { return notYet(&c.NATS.EncryptMessages, "encryption") }},
 	{"nats/recipients_file", "/var/ossec/etc/pulse-recipients.jwks", "The public keys messages are encrypted for.",
 		func(c *Config) field { return text{&c.NATS.RecipientsFile, absolutePath} }},
-	{"nats/message_signing", "no", "Sign messages; not in this version.",
+	{"nats/message_signing", "no", "Sign messages.",
 		func(c *Config) field { return notYet(&c.NATS.MessageSigning, "signing") }},
 	{"nats/signing_key_file", "/var/ossec/etc/pulse-signing.jwk", "The private key messages are signed with.",
 		func(c *Config) field { return text{&c.NATS.SigningKeyFile, absolutePath} }},
-	{"nats/audit_logging", "no", "Keep a tamper-evident log of what was sent; not in this version.",
+	{"nats/audit_logging", "no", "Keep a tamper-evident log of what was sent.",
 		func(c *Config) field { return notYet(&c.NATS.AuditLogging, "audit logging") }},
 	{"nats/high_alert_threshold", "8", "The alert level from which a message also goes to the alerts subject.",
 		func(c *Config) field { return whole{&c.NATS.HighAlertThreshold, 0, 15} }},
 }
 
 var pulseTable = []setting{
-	{"pulse/link", "auto", "The way to the agents: listen (Pulse is their manager), attach (a stock manager on this host; not in this version) or auto.",
+	{"pulse/link", "auto", "The way to the agents: listen (Pulse is their manager), attach (a stock manager on this host) or auto.",
 		func(c *Config) field {
 			return later{word{&c.Pulse.Link, []string{"auto", "attach", "listen"}}, "attach",
 				"attaching to a stock manager is not in this version", "set <link>listen</link>"}

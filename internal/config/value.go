@@ -51,6 +51,10 @@ func notYet(p *bool, feature string) field {
 	return later{yesNo{p}, "yes", feature + " is not in this version", "set it to no"}
 }
 
+func (f later) want() string {
+	return fmt.Sprintf("%s (%s not in this version)", f.field.want(), f.value)
+}
+
 func (f later) parse(text string) error {
 	if text == f.value {
 		return &Error{Problem: f.problem, Hint: f.hint}

@@ -1,0 +1,62 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestNamedFilesMustBeReadable(t *testing.T) {
+	dir := t.TempDir()
+	file, locked, pipe := filepath.Join(dir, "file"), filepath.Join(dir, "locked"), filepath.Join(dir, "pipe")
+	for path, mode := range map[string]os.FileMode{file: 0o600, locked: 0} {
+		if err := os.WriteFile(path, nil, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys := "<ossec_config><pulse><client_keys>" + file + "</client_keys></pulse></ossec_config>"
+	const absentHint = "name an existing file, or remove the element"
+	tests := []struct{ name, text, want string }{
+		{"all there", keys + in("nats", "<tls_cert>"+file+"</tls_cert>", "<tls_key>"+file+"</tls_key>"), ""},
+		{"NATS's files do not matter without NATS", keys + in("nats", "<enabled>no</enabled>", "<tls_ca>/absent</tls_ca>"), ""},
+		{"absent", keys + in("nats", "<credentials_file>/absent/x</credentials_file>"),
+			"pulse.conf:3: <credentials_file>/absent/x</credentials_file>: no such file or directory; " + absentHint},
+		{"a directory and a pipe", keys + in("nats", "<tls_cert>"+dir+"</tls_cert>", "<tls_key>"+pipe+"</tls_key>"),
+			"pulse.conf:3: <tls_cert>" + dir + "</tls_cert>: not a regular file; " + absentHint + "\n" +
+				"pulse.conf:4: <tls_key>" + pipe + "</tls_key>: not a regular file; " + absentHint},
+		{"keys under home", in("pulse", "<home>/absent</home>"),
+			"pulse.conf:3: <client_keys>/absent/etc/client.keys</client_keys> (derived from home): no such file or directory; " +
+				"set <home> or <client_keys> to where the manager keeps its agents' keys"},
+		{"forbidden", keys + in("nats", "<tls_ca>"+locked+"</tls_ca>"),
+			"pulse.conf:3: <tls_ca>" + locked + "</tls_ca>: permission denied; " +
+				"run as a user who may read it, or give Pulse's group the right: chgrp, chmod g+r"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if os.Geteuid() == 0 && tt.name == "forbidden" {
+				t.Skip("root may read everything")
+			}
+			got := ""
+			if err := mustRead(t, tt.text).CheckFiles(); err != nil {
+				got = err.Error()
+			}
+			if got != tt.want {
+				t.Errorf("\n got %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestADefaultFileThatIsMissingSaysItIsTheDefault(t *testing.T) {
+	l := mustRead(t, "")
+	l.Pulse.ClientKeys = "/absent/client.keys"
+	err := l.CheckFiles()
+	if err == nil || !strings.HasPrefix(err.Error(), "<client_keys>/absent/client.keys</client_keys> (default): ") {
+		t.Errorf("got %v", err)
+	}
+}

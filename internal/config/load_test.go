@@ -1,0 +1,154 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// source is where a loaded setting came from.
+func source(l *Loaded, path string) string { return l.origins[path].String() }
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pulse.conf")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFilesWithoutSettingsMeanDefaults(t *testing.T) {
+	for _, text := range []string{
+		"", " \n", "<!-- nothing -->", "<ossec_config/>", "<ossec_config></ossec_config>\n<ossec_config/>",
+		"\uFEFF<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<!DOCTYPE ossec_config>\n<ossec_config/>",
+		`<?xml version="1.0" encoding="US-ASCII"?><ossec_config><nats/><pulse> </pulse></ossec_config>`,
+		"<ossec_config><remote><manager_keepalive/></remote></ossec_config>",
+	} {
+		if diff := cmp.Diff(Default(), mustRead(t, text).Config, compareAddr); diff != "" {
+			t.Errorf("%q:\n%s", text, diff)
+		}
+	}
+}
+
+func TestWithoutAPathTheDefaultFileIsReadIfItExists(t *testing.T) {
+	path := write(t, in("pulse", "<node_name>n1</node_name>"))
+	l, err := load(path, nil)
+	if err != nil || l.Pulse.NodeName != "n1" || len(l.Files) != 1 {
+		t.Errorf("got %+v, %v", l, err)
+	}
+	l, err = load(path+".absent", nil)
+	if err != nil || l.Pulse.NodeName != "node01" || len(l.Files) != 0 {
+		t.Errorf("got %+v, %v", l, err)
+	}
+}
+
+func TestANamedFileMustBeReadableAndSmall(t *testing.T) {
+	path := write(t, strings.Repeat(" ", maxFile))
+	if _, err := Load(path); err != nil {
+		t.Errorf("1 MiB: %v", err)
+	}
+	if _, err := Load(path + ".absent"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("absent: got %v", err)
+	}
+	if _, err := Load(filepath.Dir(path)); err == nil || !strings.HasPrefix(err.Error(), "read settings: ") {
+		t.Errorf("directory: got %v", err)
+	}
+	path = write(t, strings.Repeat(" ", maxFile+1))
+	if _, err := Load(path); err == nil || err.Error() != path+": larger than 1 MiB; give a settings file in XML" {
+		t.Errorf("1 MiB and a byte: got %v", err)
+	}
+}
+
+func TestLaterValuesOverrideEarlierOnesOneByOne(t *testing.T) {
+	first := in("nats", "<listen>h:1</listen>", "<max_reconnects>7</max_reconnects>") + "\n" + in("nats", "<listen>h:2</listen>")
+	second := in("nats", "<listen>h:3</listen>") + in("manager_keepalive", "<timeout>1h</timeout>")
+	l := mustRead(t, first, second)
+	if l.NATS.Listen != "h:3" || l.NATS.MaxReconnects != 7 || l.KeepAlive.Timeout != time.Hour {
+		t.Errorf("got %+v", l.Config)
+	}
+	if diff := cmp.Diff([]string{"pulse.conf", "second.conf"}, l.Files); diff != "" {
+		t.Error(diff)
+	}
+	for path, want := range map[string]string{
+		"nats/listen": "second.conf:3", "nats/max_reconnects": "pulse.conf:4", pathTimeout: "second.conf:7", pathInterval: "default",
+	} {
+		if got := source(l, path); got != want {
+			t.Errorf("%s came from %s, want %s", path, got, want)
+		}
+	}
+	if l := mustRead(t, first); source(l, "nats/listen") != "pulse.conf:9" {
+		t.Errorf("a later root: got %s", source(l, "nats/listen"))
+	}
+}
+
+func TestRulesBetweenSettingsHoldForTheResultOnly(t *testing.T) {
+	mustRead(t, in("manager_keepalive", "<interval>10m</interval>"), in("manager_keepalive", "<timeout>30m</timeout>"))
+	mustRead(t, in("nats", "<tls_key>/k</tls_key>"), in("nats", "<tls_cert>/c</tls_cert>"))
+}
+
+func TestClientKeysFollowHomeUnlessSet(t *testing.T) {
+	l := mustRead(t, in("pulse", "<home>/opt/wazuh</home>"))
+	if l.Pulse.ClientKeys != "/opt/wazuh/etc/client.keys" || source(l, pathClientKeys) != "derived from home" {
+		t.Errorf("got %s from %s", l.Pulse.ClientKeys, source(l, pathClientKeys))
+	}
+	l = mustRead(t, in("pulse", "<client_keys>/k</client_keys>"), in("pulse", "<home>/opt/wazuh</home>"))
+	if l.Pulse.ClientKeys != "/k" || source(l, pathClientKeys) != "pulse.conf:3" {
+		t.Errorf("got %s from %s", l.Pulse.ClientKeys, source(l, pathClientKeys))
+	}
+}
+
+func TestTheClusterNamesTheNodeUnlessPulseDoes(t *testing.T) {
+	cluster := in("cluster", "<node_name>wazuh.master</node_name>", "<node_name> master </node_name>")
+	pulse := in("pulse", "<node_name>mine</node_name>")
+	for _, tt := range []struct {
+		name, want, from string
+		texts            []string
+	}{
+		{"alone", "master", "pulse.conf:4", []string{cluster}},
+		{"pulse after it", "mine", "second.conf:3", []string{cluster, pulse}},
+		{"pulse before it", "mine", "pulse.conf:3", []string{pulse, cluster}},
+		{"pulse beside one that NATS cannot carry", "mine", "pulse.conf:3", []string{pulse, in("cluster", "<node_name>a.b</node_name>")}},
+	} {
+		l := mustRead(t, tt.texts...)
+		if l.Pulse.NodeName != tt.want || source(l, pathNodeName) != tt.from {
+			t.Errorf("%s: got %s from %s", tt.name, l.Pulse.NodeName, source(l, pathNodeName))
+		}
+	}
+}
+
+func TestAStockManagersFileIsUnderstood(t *testing.T) {
+	l, err := Load("testdata/ossec.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Remote.Port = 1515 // the secure remote's: the syslog one comes later and does not count
+	want.Pulse.NodeName = "master-node"
+	if diff := cmp.Diff(want, l.Config, compareAddr); diff != "" {
+		t.Error(diff)
+	}
+	if len(l.Warnings) > 0 {
+		t.Errorf("warnings about Wazuh's own elements: %v", l.Warnings)
+	}
+}
+
+func TestAMisspeltBlockIsAWarning(t *testing.T) {
+	l := mustRead(t, "<ossec_config>\n<plse/>\n<remote>\n<manager_keep_alive/></remote><wodle/></ossec_config>")
+	var got bytes.Buffer
+	for _, w := range l.Warnings {
+		got.WriteString(w.Error() + "\n")
+	}
+	want := "pulse.conf:2: <plse> is ignored; did you mean <pulse>?\n" +
+		"pulse.conf:4: <manager_keep_alive> is ignored; did you mean <manager_keepalive>?\n"
+	if got.String() != want {
+		t.Errorf("got\n%swant\n%s", &got, want)
+	}
+}
