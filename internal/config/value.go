@@ -68,7 +68,7 @@ type word struct {
 }
 
 func (f word) String() string { return *f.p }
-func (f word) want() string   { return list(f.words, "or") }
+func (f word) want() string   { return list(f.words) }
 
 func (f word) parse(text string) error {
 	if !slices.Contains(f.words, text) {
@@ -99,11 +99,8 @@ func (f whole) parse(text string) error {
 	return nil
 }
 
-// list joins words as a sentence does: "a, b or c".
-func list(words []string, last string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
+// list joins two or more words as a sentence does: "a, b or c".
+func list(words []string) string {
 	n := len(words) - 1
-	return strings.Join(words[:n], ", ") + " " + last + " " + words[n]
+	return strings.Join(words[:n], ", ") + " or " + words[n]
 }
