@@ -1,0 +1,67 @@
+package agentsim
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/secmsg"
+)
+
+// Config says which agents to simulate and how they behave. Only Manager and
+// Keys are required; the other zero values mean what a stock agent does.
+type Config struct {
+	Manager string           // the manager's host:port
+	Network string           // "tcp" (the default) or "udp"
+	Method  secmsg.Method    // how the agents encrypt; AES is the zero value
+	Keys    []clientkeys.Key // one agent each; IDs are unique
+
+	Notify         time.Duration // between an agent's own keep-alives (notify_time): 10 s
+	Reconnect      time.Duration // nothing heard for this long: close and redial (time-reconnect): 60 s
+	StartupTimeout time.Duration // the manager's ack to a startup may take this long: 30 s
+	Retry          time.Duration // longest wait between dials that fail: 10 s; it starts at a tenth of that
+
+	MaxDials int    // connection attempts in flight at a time: 512
+	Version  string // what the agents say they are: "v4.14.7"
+
+	Log *slog.Logger // discards when nil; one agent's ups and downs are at debug level
+}
+
+func (c Config) withDefaults() Config {
+	c.Network = cmp.Or(c.Network, "tcp")
+	c.Notify = cmp.Or(c.Notify, 10*time.Second)
+	c.Reconnect = cmp.Or(c.Reconnect, 60*time.Second)
+	c.StartupTimeout = cmp.Or(c.StartupTimeout, 30*time.Second)
+	c.Retry = cmp.Or(c.Retry, 10*time.Second)
+	c.MaxDials = cmp.Or(c.MaxDials, 512)
+	c.Version = cmp.Or(c.Version, "v4.14.7")
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c Config) check() error {
+	if _, _, err := net.SplitHostPort(c.Manager); err != nil {
+		return fmt.Errorf("manager address: %w", err)
+	}
+	if c.Network != "tcp" && c.Network != "udp" {
+		return fmt.Errorf("network %q: want tcp or udp", c.Network)
+	}
+	for _, d := range []time.Duration{c.Notify, c.Reconnect, c.StartupTimeout, c.Retry} {
+		if d < 0 {
+			return fmt.Errorf("negative duration %v", d)
+		}
+	}
+	if c.MaxDials < 0 {
+		return fmt.Errorf("negative number of dials %d", c.MaxDials)
+	}
+	if len(c.Keys) == 0 {
+		return errors.New("no agent keys")
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package agentsim
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Stats says how a fleet is doing. All counts are since New.
+type Stats struct {
+	Agents int
+
+	// How far the agents' processes are; these four add up to Agents.
+	Connected int // acknowledged by the manager; hung and cut ones too, as long as they do not give up
+	Starting  int // connected, and waiting for the ack to the startup
+	Dialling  int // no connection
+	Stopped   int // no process: shut down, killed, or the run has not begun or is over
+
+	Hung int
+	Cut  int
+
+	Startups   uint64 // startups sent: connections made
+	Reconnects uint64 // acknowledged startups that were not a process's first
+	KeepAlives uint64 // agents' own keep-alives sent
+	Acks       uint64 // heard, other than those to startups
+	Requests   uint64 // answered
+	Notices    uint64 // "#!-agent keepalive NAME TIME" heard
+	Unknown    uint64 // "Unknown message" warnings a stock agent would have logged, one per notice included
+	Files      uint64 // shared files received
+	TornFiles  uint64 // shared files lost to an unknown control message
+	Garbled    uint64 // messages that did not decode
+	Unsent     uint64 // messages that could not be encoded: a mistake in the key
+
+	// Why connections ended, or none came about. A process's end is not counted.
+	Refused    uint64 // no connection, or closed before the startup was acknowledged
+	Unanswered uint64 // no ack to the startup in Config.StartupTimeout
+	Lost       uint64 // closed by the manager, or broken
+	Silent     uint64 // the manager not heard for Config.Reconnect
+	Forced     uint64 // a new connection requested by the manager
+
+	Ack     Latency       // from a keep-alive to the next ack; the manager's own acks shorten it
+	Startup Latency       // from the connection to the startup's ack
+	Settled time.Duration // from Run to the moment all were connected for the first time; 0 before
+}
+
+// Latency sums up durations. The quantiles are at most 7 % too high, Max is exact.
+type Latency struct {
+	Count         uint64
+	P50, P99, Max time.Duration
+}
+
+// tally is what the agents count. All fields are concurrent.
+type tally struct {
+	connected atomic.Int64
+	once      sync.Once    // the fleet has settled
+	began     atomic.Int64 // on the fleet's clock
+	settled   atomic.Int64 // on the fleet's clock
+
+	startups, reconnects, keepAlives, acks, requests atomic.Uint64
+	notices, unknown, files, torn, garbled, unsent   atomic.Uint64
+
+	endings      [endings]atomic.Uint64
+	ack, startup histogram
+}
+
+// Stats counts the fleet's agents; about 20 ns each.
+func (f *Fleet) Stats() Stats {
+	t := &f.tally
+	s := Stats{
+		Agents:   len(f.agents),
+		Startups: t.startups.Load(), Reconnects: t.reconnects.Load(),
+		KeepAlives: t.keepAlives.Load(), Acks: t.acks.Load(), Requests: t.requests.Load(),
+		Notices: t.notices.Load(), Unknown: t.unknown.Load(),
+		Files: t.files.Load(), TornFiles: t.torn.Load(),
+		Garbled: t.garbled.Load(), Unsent: t.unsent.Load(),
+		Refused: t.endings[refused].Load(), Unanswered: t.endings[unanswered].Load(),
+		Lost: t.endings[lost].Load(), Silent: t.endings[silent].Load(), Forced: t.endings[forced].Load(),
+		Ack: t.ack.latency(), Startup: t.startup.latency(),
+	}
+	if at := t.settled.Load(); at > 0 {
+		s.Settled = time.Duration(at - t.began.Load())
+	}
+	for _, a := range f.agents {
+		s.count(a)
+	}
+	return s
+}
+
+func (s *Stats) count(a *agent) {
+	switch stage(a.stage.Load()) {
+	case connected:
+		s.Connected++
+	case starting:
+		s.Starting++
+	case dialling:
+		s.Dialling++
+	default:
+		s.Stopped++
+	}
+	fate := a.look()
+	if fate.hung {
+		s.Hung++
+	}
+	if fate.cut {
+		s.Cut++
+	}
+}
