@@ -19,6 +19,7 @@ type recorded struct {
 	toMgr  bool
 	frame  []byte // without the TCP length
 	key    Key
+	owner  string // whose key it is
 	id     string // "" when not in the frame
 	method Method
 	bangs  int
@@ -48,16 +49,26 @@ func recordings(t testing.TB) []recorded {
 
 func recordedKeys(t testing.TB) map[string]Key {
 	t.Helper()
+	keys := map[string]Key{}
+	for id, f := range clientKeys(t) {
+		keys[id] = NewKey(id, f[1], f[3])
+	}
+	return keys
+}
+
+// clientKeys is the recordings' client.keys: each line's fields by id.
+func clientKeys(t testing.TB) map[string][]string {
+	t.Helper()
 	data, err := os.ReadFile("testdata/client.keys")
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := map[string]Key{}
+	lines := map[string][]string{}
 	for line := range strings.Lines(string(data)) {
 		f := strings.Fields(line)
-		keys[f[0]] = NewKey(f[0], f[1], f[3])
+		lines[f[0]] = f
 	}
-	return keys
+	return lines
 }
 
 func parseRecorded(t testing.TB, keys map[string]Key, file string, line []byte) recorded {
@@ -93,7 +104,7 @@ func parseRecorded(t testing.TB, keys map[string]Key, file string, line []byte) 
 	}
 	return recorded{
 		file: file, toMgr: r.Direction == "agent->manager", frame: frame,
-		key: keys[r.ID], id: r.IDInFrame, method: method, bangs: r.Bangs,
+		key: keys[r.ID], owner: r.ID, id: r.IDInFrame, method: method, bangs: r.Bangs,
 		want: Message{
 			Random:  uint32(decimal(r.Rand)),
 			Counter: Counter{Global: decimal(r.Glob), Local: uint16(decimal(r.Local))},

@@ -1,0 +1,84 @@
+package clientkeys
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Key is one agent's line in client.keys. It never prints its secret.
+type Key struct {
+	ID     string // decimal, three digits or more, as in the file
+	Name   string // at most 128 bytes
+	IP     Address
+	Secret string `json:"-"`
+}
+
+// String names the agent, without its secret.
+func (k Key) String() string { return fmt.Sprintf("agent %s (%s, %s)", k.ID, k.Name, k.IP) }
+
+// GoString is String: the secret stays hidden.
+func (k Key) GoString() string { return k.String() }
+
+// Format is String for every verb: the secret stays hidden.
+func (k Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
+// LogValue is the agent without its secret.
+func (k Key) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", k.ID), slog.String("name", k.Name), slog.String("ip", k.IP.String()))
+}
+
+const (
+	minIDLen = 3
+	maxIDLen = 10 // digits of math.MaxInt32
+)
+
+// parseID reads an agent's number in the one form that Wazuh writes: at least
+// three digits and no more zeros than that takes. 000 is the manager itself.
+func parseID[T string | []byte](s T) (uint32, bool) {
+	if len(s) < minIDLen || len(s) > maxIDLen || len(s) > minIDLen && s[0] == '0' {
+		return 0, false
+	}
+	var n uint64
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = 10*n + uint64(s[i]-'0')
+	}
+	return uint32(n), n > 0 && n <= math.MaxInt32
+}
+
+const maxNameLen = 128
+
+var (
+	errName   = fmt.Errorf("name is not 1 to %d bytes of printable UTF-8", maxNameLen)
+	errSecret = errors.New("key is not printable ASCII")
+)
+
+// checkName allows what Wazuh's registration does (letters, digits, '-', '_',
+// '.') and whatever else an administrator wrote that can be shown.
+func checkName(s string) error {
+	if len(s) > maxNameLen || !utf8.ValidString(s) {
+		return errName
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return errName
+		}
+	}
+	return nil
+}
+
+func checkSecret(s string) error {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return errSecret
+		}
+	}
+	return nil
+}
