@@ -160,11 +160,14 @@ func TestNothingPrintedHoldsASecret(t *testing.T) {
 	}
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("hello", "key", k, "value", *k)
 
-	fields := []string{"001", "web", "any", secret}
-	for i := range fields { // a secret in any other place breaks the line
-		swapped := append([]string(nil), fields...)
-		swapped[i], swapped[3] = swapped[3], "\x01"+swapped[i]
-		_, problems, _ := Parse(strings.NewReader(strings.Join(swapped, " ") + "\n" + strings.Join(fields[4-i:], " ")))
+	for _, line := range []string{ // a secret anywhere else breaks the line
+		secret, secret + " web any 001", "001 " + secret, "001 web " + secret, "001 web " + secret + " any",
+		"001 \x01" + secret + " any K", "001 web any \x01" + secret, "001 web any K " + secret,
+	} {
+		_, problems, _ := Parse(strings.NewReader(line))
+		if len(problems) != 1 {
+			t.Errorf("%q: problems %v", line, problems)
+		}
 		fmt.Fprintf(&out, "%v %+v\n", problems, problems)
 	}
 	for _, s := range []string{secret[:8], fmt.Sprintf("%x", secret[:4])} {
