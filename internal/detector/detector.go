@@ -2,6 +2,7 @@ package detector
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type Detector struct {
 	in     *inbox
 	calls  chan func(*Table)
 	done   chan struct{}
+	counts [4]atomic.Int64
 }
 
 // New returns a detector that hands its decisions to decide, in order, from
@@ -45,6 +47,9 @@ func (d *Detector) Run(ctx context.Context) {
 			d.table.Apply(d.in.drain())
 			d.table.Sweep(d.clock.Now())
 		}
+		for status, n := range d.table.Counts() {
+			d.counts[status].Store(int64(n))
+		}
 		if out := d.table.Take(); len(out) > 0 {
 			d.decide(out)
 		}
@@ -66,6 +71,15 @@ func (d *Detector) SetMembers(members []Member) {
 func (d *Detector) Page(n int) (page []Record, more bool) {
 	d.call(func(t *Table) { page, more = t.Page(make([]Record, 0, PageSize), n) })
 	return page, more
+}
+
+// Counts returns the number of agents in each status, indexed by Status, as of
+// the latest round. It never waits.
+func (d *Detector) Counts() (n [4]int) {
+	for status := range n {
+		n[status] = int(d.counts[status].Load())
+	}
+	return n
 }
 
 func (d *Detector) call(f func(*Table)) {

@@ -8,8 +8,8 @@ import (
 // AgentID is a Wazuh agent's number, from 1 up; 0 is the manager itself.
 type AgentID uint32
 
-// MaxAgentID is the largest id accepted.
-const MaxAgentID AgentID = 1<<31 - 1
+// MaxAgentID is the largest id accepted: a message has room for eight digits.
+const MaxAgentID AgentID = 99_999_999
 
 // String writes the id as Wazuh does: decimal, three digits or more.
 func (id AgentID) String() string {

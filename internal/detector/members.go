@@ -44,10 +44,12 @@ func (t *Table) add(m *Member, now Instant) {
 	t.slots[m.ID] = slot
 	t.state[slot] = state{id: m.ID, status: NeverConnected, since: now, flags: used}
 	t.who[slot] = identity{name: m.Name, registered: m.IP}
+	t.count[NeverConnected]++
 }
 
 func (t *Table) remove(slot int32, now Instant) {
 	t.change(slot, Disconnected, AgentRemoved, now)
+	t.count[Disconnected]--
 	delete(t.slots, t.state[slot].id)
 	t.due[slot], t.state[slot], t.who[slot] = never, state{}, identity{}
 	t.free = append(t.free, slot)

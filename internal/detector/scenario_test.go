@@ -157,12 +157,12 @@ func TestWhoComesBackHow(t *testing.T) {
 }
 
 func TestIDs(t *testing.T) {
-	for _, s := range []string{"001", "010", "999", "1000", "2147483647"} {
+	for _, s := range []string{"001", "010", "999", "1000", "99999999"} {
 		if id, err := ParseID(s); err != nil || id.String() != s {
 			t.Errorf("ParseID(%q) = %v, %v", s, id, err)
 		}
 	}
-	for _, s := range []string{"", "0", "1", "01", "000", "0001", "+01", "-01", " 01", "2147483648", "4294967297", "0x1", "001 "} {
+	for _, s := range []string{"", "0", "1", "01", "000", "0001", "+01", "-01", " 01", "100000000", "4294967297", "0x1", "001 "} {
 		if id, err := ParseID(s); err == nil {
 			t.Errorf("ParseID(%q) = %v, want an error", s, id)
 		}

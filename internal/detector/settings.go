@@ -29,10 +29,10 @@ func ParseMethod(name string) (Method, error) {
 	return 0, fmt.Errorf("keep-alive method %q: want request, notify or ack", name)
 }
 
-// Settings steer the detector. All durations are positive but for
+// Settings steer the detector. All durations are positive, but for Interval and
 // ReconnectGrace, which may be 0; Timeout is at least Interval.
 type Settings struct {
-	Interval       time.Duration // between keep-alives to one agent
+	Interval       time.Duration // between keep-alives to one agent; 0: none are sent
 	Timeout        time.Duration // no sign of life for this long: disconnected
 	MaxMissed      int           // this many unanswered keep-alives in a row: disconnected
 	RetryInterval  time.Duration // a keep-alive unanswered for this long is a miss

@@ -17,6 +17,7 @@ type Table struct {
 	due   []Instant // not later than the next moment the agent needs attention
 	state []state
 	who   []identity
+	count [4]int // agents by status
 
 	out []Decision
 }
@@ -69,6 +70,9 @@ func NewTable(set Settings) *Table {
 // Len returns the number of agents.
 func (t *Table) Len() int { return len(t.slots) }
 
+// Counts returns the number of agents in each status, indexed by Status.
+func (t *Table) Counts() [4]int { return t.count }
+
 // Take returns the decisions since the last Take, in order. They are valid
 // until the table's next method call.
 func (t *Table) Take() []Decision {
@@ -103,6 +107,8 @@ func (t *Table) change(slot int32, to Status, why Reason, at Instant) {
 	s := &t.state[slot]
 	d := t.decide(Changed, at, slot)
 	d.From, d.To, d.Reason, d.Missed = s.status, to, why, int(s.missed)
+	t.count[s.status]--
+	t.count[to]++
 	s.status, s.reason, s.since = to, why, at
 	if to == Active {
 		s.flags |= greeted
@@ -121,6 +127,9 @@ func (t *Table) schedule(slot int32, now Instant) {
 
 // nextTurn returns the first moment after now at which the slot's turn comes.
 func nextTurn(now Instant, interval time.Duration, slot int32) Instant {
+	if interval == 0 {
+		return never
+	}
 	const golden = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio
 	phase, _ := bits.Mul64(uint64(slot)*golden, uint64(interval))
 	past := (int64(now) - int64(phase)) % int64(interval)

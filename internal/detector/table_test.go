@@ -57,6 +57,17 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 			}
 		}
 		take()
+		var counts [4]int
+		page, _ := table.Page(nil, 0)
+		for _, r := range page {
+			counts[r.Status]++
+			if a := ref.agents[r.ID]; a == nil || a.status != r.Status || a.missed != r.Missed {
+				t.Fatalf("the table has %+v, the model %+v", r, a)
+			}
+		}
+		if counts != table.Counts() || len(page) != len(ref.agents) || table.Len() != len(page) {
+			t.Fatalf("%v agents by status, counted %v; %d records of %d agents", counts, table.Counts(), len(page), len(ref.agents))
+		}
 		if diff := cmp.Diff(ref.said, said); diff != "" {
 			t.Fatalf("model (-) and table (+) differ with %+v:\n%s", set, diff)
 		}

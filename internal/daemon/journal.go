@@ -1,0 +1,42 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// journalBurst is how many status changes a second are logged one by one. When
+// a network goes down, the messages on NATS tell of every agent; the log tells
+// how many there were.
+const journalBurst = 20
+
+// journal logs status changes for the person who reads the log. It is for one
+// goroutine.
+type journal struct {
+	log    *slog.Logger
+	second int64
+	logged int
+	silent int
+}
+
+func (j *journal) changed(d *detector.Decision) {
+	if now := time.Now().Unix(); now != j.second {
+		if j.silent > 0 {
+			j.log.Warn("more status changes than are logged", "not_logged", j.silent)
+		}
+		j.second, j.logged, j.silent = now, 0, 0
+	}
+	if j.logged++; j.logged > journalBurst {
+		j.silent++
+		return
+	}
+	level := slog.LevelInfo
+	if d.To == detector.Disconnected && d.Reason != detector.AgentShutdown {
+		level = slog.LevelWarn
+	}
+	j.log.Log(context.Background(), level, "agent "+d.To.String(), "id", d.ID, "name", d.Name, "ip", d.IP,
+		"was", d.From, "reason", d.Reason, "missed", d.Missed)
+}

@@ -1,0 +1,84 @@
+package daemon
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+)
+
+// writer makes messages: it gives them their numbers, so it has to be told of
+// them in the order in which they are published. It is for one goroutine.
+type writer struct {
+	source    event.Source
+	prefix    event.Prefix
+	threshold int // alert level from which a status change is an alert
+	started   time.Time
+	clock     *detector.Clock
+}
+
+// keepAlive writes what a Send, Acknowledged or Failed record says.
+func (w *writer) keepAlive(r *record, interval time.Duration) outbox.Message {
+	id := r.ID.String()
+	m := event.KeepAliveMessage{Event: event.KeepAlive{AgentID: id, AgentName: r.Name, IPAddress: r.IP,
+		Timestamp: w.clock.Time(r.At).Unix(), ManagerNode: w.source.Node, Interval: seconds(interval)}}
+	e := &m.Event
+	switch {
+	case r.Verdict == detector.Acknowledged:
+		ms := float64(r.RTT) / float64(time.Millisecond)
+		e.EventType, e.RTT = event.KeepAliveAcknowledged, &ms
+	case r.Verdict == detector.Failed:
+		e.EventType, e.Missed = event.KeepAliveFailed, &r.Missed
+	case r.err != nil:
+		e.EventType, e.Error = event.KeepAliveFailed, r.err.Error()
+	default:
+		e.EventType = event.KeepAliveSent
+	}
+	subject := w.prefix.KeepAlive(id)
+	m.Security = w.source.Stamp(subject, time.Now())
+	return pack(outbox.Telemetry, subject, m.Security, m)
+}
+
+// statusChange appends what a Changed record says: once, or twice if it is grave.
+func (w *writer) statusChange(out []outbox.Message, r *record) []outbox.Message {
+	id := r.ID.String()
+	m := event.StatusChangeMessage{StatusChange: event.StatusChange{AgentID: id, AgentName: r.Name,
+		PreviousStatus: event.Status(r.From), CurrentStatus: event.Status(r.To), IPAddress: r.IP,
+		Timestamp: w.clock.Time(r.At).Unix(), Reason: r.Reason.String(), MissedKeepAlives: r.Missed,
+		AlertLevel: event.AlertLevel(r.Reason.String(), r.Missed)}}
+	subjects := []string{w.prefix.StatusChange(id)}
+	if r.To == detector.Disconnected && m.StatusChange.AlertLevel >= w.threshold {
+		subjects = append(subjects, w.prefix.AgentDisconnected())
+	}
+	for _, subject := range subjects {
+		m.Security = w.source.Stamp(subject, time.Now())
+		out = append(out, pack(outbox.Status, subject, m.Security, m))
+	}
+	return out
+}
+
+// heartbeat writes the node's own sign of life.
+func (w *writer) heartbeat(agents [4]int) outbox.Message {
+	now := time.Now()
+	subject := w.prefix.ManagerStatus(w.source.Node)
+	m := event.ManagerStatusMessage{
+		ManagerStatus: event.ManagerStatus{ManagerNode: w.source.Node, Timestamp: now.Unix(), StartedAt: w.started.Unix(),
+			Interval: seconds(event.HeartbeatInterval), Agents: event.AgentCounts{
+				Active: agents[detector.Active], Disconnected: agents[detector.Disconnected],
+				Pending: agents[detector.Pending], NeverConnected: agents[detector.NeverConnected]}},
+		Security: w.source.Stamp(subject, now)}
+	return pack(outbox.Telemetry, subject, m.Security, m)
+}
+
+func pack(class outbox.Class, subject string, s event.Security, message any) outbox.Message {
+	data, err := json.Marshal(message)
+	if err != nil {
+		panic("daemon: a message that is no JSON: " + err.Error()) // plain structs of text and finite numbers
+	}
+	return outbox.Message{Class: class, Subject: subject, ID: s.ID(), ContentType: event.ContentType, Data: data}
+}
+
+// seconds rounds up: no interval is announced as 0.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }

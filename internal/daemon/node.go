@@ -1,0 +1,222 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/console"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/listen"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+)
+
+// stopTime is how long a stopping node goes on trying to publish what it has
+// decided.
+const stopTime = 2 * time.Second
+
+// Node is one running Pulse.
+type Node struct {
+	log      *slog.Logger
+	clock    *detector.Clock
+	outbox   *outbox.Outbox // nil with NATS disabled
+	link     *listen.Link
+	detector *detector.Detector
+	backlog  *backlog
+	recorder *recorder
+	keys     *inventory
+	read     *clientkeys.Set // the first reading of client.keys
+	problems []clientkeys.Problem
+	web      net.Listener // nil without a console
+	console  *http.Server
+}
+
+// Open opens everything a node needs: its state directory, its NATS server and
+// its sockets. What it opened it closes again if something fails. The version
+// is that of the software, for the messages.
+func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Node, err error) {
+	n := &Node{log: log, clock: detector.NewClock(), backlog: newBacklog()}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if err := noManager(cfg); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Pulse.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state directory (<pulse><state_dir>): %w", err)
+	}
+	keys, problems, err := clientkeys.ReadFile(cfg.Pulse.ClientKeys)
+	if err != nil {
+		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
+	}
+	if cfg.NATS.Enabled {
+		if n.outbox, err = outbox.Open(ctx, outboxConfig(cfg, log)); err != nil {
+			return nil, err
+		}
+	}
+	epoch, err := nextEpoch(cfg.Pulse.StateDir, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
+	}
+	set, err := settings(&cfg.KeepAlive)
+	if err != nil {
+		return nil, err
+	}
+	n.detector = detector.New(set, n.clock, n.decide)
+	if n.link, err = listen.Listen(listen.Config{
+		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
+		Method: set.Method, Keys: keys, Clock: n.clock, Report: n.detector.Report, Log: log,
+	}); err != nil {
+		return nil, fmt.Errorf("%w (<remote><port>)", err)
+	}
+	n.recorder = &recorder{backlog: n.backlog, outbox: n.outbox, interval: cfg.KeepAlive.Interval, counts: n.detector.Counts,
+		journal: &journal{log: log}, log: log,
+		writer: &writer{source: event.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch},
+			prefix: event.Prefix(cfg.NATS.SubjectPrefix), threshold: cfg.NATS.HighAlertThreshold, started: time.Now(), clock: n.clock}}
+	if cfg.Pulse.HTTP != "" {
+		if n.web, err = net.Listen("tcp", cfg.Pulse.HTTP); err != nil {
+			return nil, fmt.Errorf("open the console (<pulse><http>): %w", err)
+		}
+		n.console = console.New(cfg.Pulse.NodeName, n.detector, n.clock)
+	}
+	n.keys = &inventory{path: cfg.Pulse.ClientKeys, detector: n.detector, link: n.link, log: log}
+	n.read, n.problems = keys, problems
+	return n, nil
+}
+
+// noManager refuses to take the place of a manager that lives on this host,
+// unless told to listen.
+func noManager(cfg *config.Config) error {
+	socket := filepath.Join(cfg.Pulse.Home, "queue/db/wdb")
+	if _, err := os.Stat(socket); err != nil || cfg.Pulse.Link != "auto" {
+		return nil
+	}
+	return fmt.Errorf("a Wazuh manager lives in %s, and attaching to it is not in this version: "+
+		"to be the manager of other agents beside it, set <pulse><link>listen</link> and a <remote><port> of their own", cfg.Pulse.Home)
+}
+
+func outboxConfig(cfg *config.Config, log *slog.Logger) outbox.Config {
+	c := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: filepath.Join(cfg.Pulse.StateDir, "outbox"),
+		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, Log: log}
+	if cfg.NATS.ServerURL != "" {
+		c.Listen = ""
+		c.Remote = &outbox.Remote{URL: cfg.NATS.ServerURL, CredentialsFile: cfg.NATS.CredentialsFile, CA: cfg.NATS.TLSCA,
+			Cert: cfg.NATS.TLSCert, Key: cfg.NATS.TLSKey, MaxReconnects: cfg.NATS.MaxReconnects, ReconnectDelay: cfg.NATS.ReconnectDelay}
+	}
+	return c
+}
+
+func settings(k *config.KeepAlive) (detector.Settings, error) {
+	method, err := detector.ParseMethod(k.Method)
+	set := detector.Settings{Interval: k.Interval, Timeout: k.Timeout, MaxMissed: k.MaxMissed,
+		RetryInterval: k.RetryInterval, ReconnectGrace: k.ReconnectGrace, Method: method}
+	if !k.Enabled {
+		set.Interval = 0
+	}
+	return set, err
+}
+
+// AgentAddr is where agents connect.
+func (n *Node) AgentAddr() netip.AddrPort { return n.link.Addr() }
+
+// NATSURL is where NATS clients connect; empty when there is a server elsewhere.
+func (n *Node) NATSURL() string {
+	if n.outbox == nil {
+		return ""
+	}
+	return n.outbox.URL()
+}
+
+// ConsoleAddr is where the console listens; nil without one.
+func (n *Node) ConsoleAddr() net.Addr {
+	if n.web == nil {
+		return nil
+	}
+	return n.web.Addr()
+}
+
+// decide takes the detector's decisions: keep-alives go out at once, the rest
+// waits for the recorder.
+func (n *Node) decide(decisions []detector.Decision) {
+	for _, d := range decisions {
+		r := record{Decision: d}
+		if d.Verdict == detector.Send {
+			r.err = n.link.KeepAlive(d.ID, d.Token)
+		}
+		n.backlog.put(r)
+	}
+}
+
+// Run runs the node until ctx ends or something it cannot live without fails.
+// It ends in order: nothing is decided any more, then the agents' connections
+// close, what was decided is published, and the outbox closes.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	serve, stopServing := context.WithCancel(context.Background())
+	defer stopServing()
+	publish, stopPublishing := context.WithCancel(context.Background())
+	defer stopPublishing()
+	var detecting, serving, recording sync.WaitGroup
+
+	recording.Go(func() {
+		if err := n.recorder.run(publish); err != nil {
+			n.backlog.close()
+			fail(err)
+		}
+	})
+	detecting.Go(func() { n.detector.Run(ctx) })
+	n.keys.set(n.read, n.problems)
+	serving.Go(func() { n.link.Run(serve) })
+	serving.Go(func() { n.keys.watch(serve, n.read) })
+	if n.web != nil {
+		serving.Go(func() {
+			if err := n.console.Serve(n.web); !errors.Is(err, http.ErrServerClosed) {
+				fail(fmt.Errorf("serve the console: %w", err))
+			}
+		})
+	}
+
+	<-ctx.Done()
+	time.AfterFunc(stopTime, stopPublishing)
+	detecting.Wait()
+	n.backlog.close()
+	stopServing()
+	if n.web != nil {
+		_ = n.console.Close()
+	}
+	serving.Wait()
+	recording.Wait()
+	err := n.close()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
+	}
+	return err
+}
+
+// close closes what is open.
+func (n *Node) close() error {
+	if n.link != nil {
+		n.link.Close()
+	}
+	if n.web != nil {
+		_ = n.web.Close()
+	}
+	if n.outbox != nil {
+		return n.outbox.Close()
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+)
+
+// recorder publishes what the detector decided, and the node's heartbeat.
+type recorder struct {
+	writer   *writer
+	backlog  *backlog
+	outbox   *outbox.Outbox // nil: only the journal tells
+	interval time.Duration  // of keep-alives
+	counts   func() [4]int
+	journal  *journal
+	log      *slog.Logger
+}
+
+// groupSize is how many records are published in one go.
+const groupSize = 1000
+
+// run publishes until the backlog is closed and empty. When ctx ends, it gives
+// up what it has not published.
+func (r *recorder) run(ctx context.Context) error {
+	beat := time.NewTicker(event.HeartbeatInterval)
+	defer beat.Stop()
+	if err := r.beat(ctx); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-beat.C:
+			if err := r.beat(ctx); err != nil {
+				return err
+			}
+		case <-r.backlog.ready:
+			records, dropped, open := r.backlog.take()
+			if dropped > 0 {
+				r.log.Error("keep-alive events dropped: publishing does not keep up", "dropped", dropped)
+			}
+			for group := range slices.Chunk(records, groupSize) {
+				if err := r.publish(ctx, group); err != nil {
+					return err
+				}
+			}
+			if !open {
+				return nil
+			}
+		}
+	}
+}
+
+func (r *recorder) beat(ctx context.Context) error {
+	if r.outbox == nil {
+		return nil
+	}
+	return r.outbox.Publish(ctx, []outbox.Message{r.writer.heartbeat(r.counts())})
+}
+
+// publish publishes a group of records. Status changes are numbered first, as
+// they are published first: so the numbers rise in the order of publication.
+func (r *recorder) publish(ctx context.Context, group []record) error {
+	var messages []outbox.Message
+	for i := range group {
+		if group[i].Verdict == detector.Changed {
+			r.journal.changed(&group[i].Decision)
+			messages = r.writer.statusChange(messages, &group[i])
+		}
+	}
+	if r.outbox == nil {
+		return nil
+	}
+	for i := range group {
+		if group[i].Verdict != detector.Changed {
+			messages = append(messages, r.writer.keepAlive(&group[i], r.interval))
+		}
+	}
+	if err := r.outbox.Publish(ctx, messages); err != nil {
+		return fmt.Errorf("record %d decisions: %w", len(group), err)
+	}
+	return nil
+}

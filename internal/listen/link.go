@@ -1,0 +1,219 @@
+package listen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// datagramBuffer is the room for datagrams that wait to be read: a fleet of ten
+// thousand that comes back in the same moment.
+const datagramBuffer = 4 << 20
+
+// Config says where to listen, who may come and who is told.
+type Config struct {
+	Addr     netip.AddrPort // port 0: a free one, the same for TCP and UDP
+	TCP, UDP bool
+	Method   detector.Method // of keep-alives
+	Keys     *clientkeys.Set
+	Clock    *detector.Clock
+	Report   func(detector.Sighting) // called from many goroutines; may make them wait
+	Log      *slog.Logger
+}
+
+// Link is the agents' manager.
+type Link struct {
+	method   detector.Method
+	clock    *detector.Clock
+	report   func(detector.Sighting)
+	log      *slog.Logger
+	tcp      *net.TCPListener // nil without TCP
+	udp      *net.UDPConn     // nil without UDP
+	registry *registry
+	notices  *notices
+	count    counters
+	limit    int64 // of TCP connections
+
+	work sync.WaitGroup // every goroutine of the link
+
+	connMu sync.Mutex
+	conns  map[*net.TCPConn]struct{}
+	ended  bool
+
+	repeatMu sync.Mutex
+	repeat   map[*peer]struct{} // over UDP, with a request to repeat
+}
+
+// Listen opens the sockets. The link serves them when it runs.
+func Listen(cfg Config) (*Link, error) {
+	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, log: cfg.Log, registry: newRegistry(cfg.Keys),
+		notices: &notices{log: cfg.Log}, limit: connectionLimit(), conns: make(map[*net.TCPConn]struct{}),
+		repeat: make(map[*peer]struct{})}
+	var err error
+	addr := cfg.Addr
+	if cfg.TCP {
+		if l.tcp, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr)); err != nil {
+			return nil, fmt.Errorf("listen for agents on %v/tcp: %w", addr, cause(err))
+		}
+		addr = netip.AddrPortFrom(addr.Addr(), l.tcp.Addr().(*net.TCPAddr).AddrPort().Port())
+	}
+	if cfg.UDP {
+		if l.udp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr)); err != nil {
+			l.Close()
+			return nil, fmt.Errorf("listen for agents on %v/udp: %w", addr, cause(err))
+		}
+		_ = l.udp.SetReadBuffer(datagramBuffer) // the system may grant less
+	}
+	return l, nil
+}
+
+// cause strips what an error of package net repeats about the address.
+func cause(err error) error {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	return err
+}
+
+// connectionLimit leaves some of the files a process may open to all else.
+func connectionLimit() int64 {
+	const others = 256
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur < 2*others {
+		return others
+	}
+	return int64(min(files.Cur, 1<<31)) - others
+}
+
+// Addr is where the link listens.
+func (l *Link) Addr() netip.AddrPort {
+	if l.tcp != nil {
+		return l.tcp.Addr().(*net.TCPAddr).AddrPort()
+	}
+	return l.udp.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// Close closes the sockets of a link that never ran.
+func (l *Link) Close() {
+	if l.tcp != nil {
+		_ = l.tcp.Close()
+	}
+	if l.udp != nil {
+		_ = l.udp.Close()
+	}
+}
+
+// Run serves agents until ctx ends, then closes every connection and waits for
+// its goroutines. It may be called once.
+func (l *Link) Run(ctx context.Context) {
+	if l.tcp != nil {
+		l.spin(l.accept)
+	}
+	if l.udp != nil {
+		l.spin(l.readDatagrams)
+		l.spin(func() { l.repeatRequests(ctx.Done()) })
+	}
+	<-ctx.Done()
+	l.Close()
+	l.connMu.Lock()
+	l.ended = true
+	for tcp := range l.conns {
+		_ = tcp.Close()
+	}
+	l.connMu.Unlock()
+	l.work.Wait()
+}
+
+// spin starts a goroutine that Run waits for.
+func (l *Link) spin(f func()) { l.work.Go(f) }
+
+// accept takes connections until the listener closes.
+func (l *Link) accept() {
+	const rest = 50 * time.Millisecond // when the system has no more to give
+	for {
+		tcp, err := l.tcp.AcceptTCP()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			l.refused(netip.AddrPort{}, refuse(tooMany, fmt.Errorf("accept a connection: %w", cause(err))))
+			time.Sleep(rest)
+		case l.count.connections.Load() >= l.limit:
+			l.refused(tcp.RemoteAddr().(*net.TCPAddr).AddrPort(), refuse(tooMany,
+				fmt.Errorf("%d connections are open, as many as the open-file limit allows: raise it (LimitNOFILE=)", l.limit)))
+			_ = tcp.Close()
+		default:
+			l.count.connections.Add(1)
+			l.count.accepted.Add(1)
+			l.enroll(tcp)
+		}
+	}
+}
+
+func (l *Link) enroll(tcp *net.TCPConn) {
+	l.connMu.Lock()
+	defer l.connMu.Unlock()
+	if l.ended {
+		_ = tcp.Close()
+		l.count.connections.Add(-1)
+		return
+	}
+	l.conns[tcp] = struct{}{}
+	l.spin(func() {
+		l.serve(tcp)
+		l.connMu.Lock()
+		delete(l.conns, tcp)
+		l.connMu.Unlock()
+	})
+}
+
+// refused counts and logs a refusal; other errors, such as the end of a
+// connection, it ignores.
+func (l *Link) refused(from netip.AddrPort, err error) {
+	if r, ok := errors.AsType[*refused](err); ok {
+		l.count.refused[r.why].Add(1)
+		l.notices.add(from, r)
+	}
+}
+
+// SetKeys takes a new reading of client.keys. Agents whose line did not change
+// stay connected; the others have to come again with the key they have now.
+func (l *Link) SetKeys(keys *clientkeys.Set) {
+	for _, p := range l.registry.setKeys(keys) {
+		if p.conn == nil {
+			l.registry.leave(p, func() {})
+		}
+		p.close()
+	}
+}
+
+// ErrNotConnected is the error of a keep-alive to an agent without a peer.
+var ErrNotConnected = errors.New("the agent is not connected")
+
+// KeepAlive sends an agent the keep-alive with a token. It does not wait for
+// the agent, nor for the network.
+func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
+	p := l.registry.peerOf(id)
+	if p == nil {
+		return ErrNotConnected
+	}
+	c := codecs.Get().(*codec)
+	defer codecs.Put(c)
+	c.text = appendKeepAlive(c.text[:0], l.method, token, p.name, time.Now().Unix())
+	if err := l.send(p, c, c.text); err != nil {
+		return err
+	}
+	if p.conn == nil && l.method == detector.Request {
+		l.expect(p, token, c.text)
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package listen
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/secmsg"
+)
+
+// peer is one way to an agent: a TCP connection, or the address its datagrams
+// come from.
+type peer struct {
+	id      detector.AgentID
+	name    string
+	key     *clientkeys.Key // guarded by the registry
+	leaving bool            // guarded by the registry
+	left    chan struct{}   // closed when it is out of the registry
+	conn    *conn           // nil over UDP
+	book    addressBook     // the reader's
+
+	lastSeen atomic.Int64 // an Instant
+
+	mu      sync.Mutex // guards the rest: whoever sends
+	cipher  *secmsg.Cipher
+	counter secmsg.Counter
+	from    netip.AddrPort // where it is
+	waiting *request       // over UDP: sent and not confirmed
+}
+
+// newPeer makes the peer of a key's agent. Its counter starts at the present
+// second, so that it is higher than in any connection before.
+func newPeer(key *clientkeys.Key, c *conn, from netip.AddrPort, cipher *secmsg.Cipher) (*peer, error) {
+	id, err := detector.ParseID(key.ID)
+	if err != nil {
+		return nil, refuse(unknownAgent, err)
+	}
+	return &peer{id: id, name: key.Name, key: key, left: make(chan struct{}), conn: c, from: from, cipher: cipher,
+		counter: secmsg.Counter{Global: uint64(time.Now().Unix())}}, nil
+}
+
+// cipherOf makes the cipher for an agent's key.
+func cipherOf(key *clientkeys.Key, m secmsg.Method) *secmsg.Cipher {
+	return secmsg.NewKey(key.ID, key.Name, key.Secret).Cipher(m)
+}
+
+func (p *peer) silence(now detector.Instant) time.Duration {
+	return now.Sub(detector.Instant(p.lastSeen.Load()))
+}
+
+func (p *peer) addr() netip.AddrPort {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.from
+}
+
+// locate notes where a peer's last message came from, and how it was encrypted:
+// the answer goes there, in the same way.
+func (p *peer) locate(from netip.AddrPort, cipher *secmsg.Cipher) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.from, p.cipher = from, cipher
+}
+
+// codec is what it takes to read and write messages. They are pooled: a peer
+// needs one only while it has something to say.
+type codec struct {
+	dec   secmsg.Decoder
+	enc   secmsg.Encoder
+	frame []byte
+	text  []byte
+}
+
+var codecs = sync.Pool{New: func() any { return new(codec) }}
+
+// send encodes a message for the peer and hands it to the network, which does
+// not make the caller wait.
+func (l *Link) send(p *peer, c *codec, payload []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counter.Next()
+	c.frame = c.frame[:0]
+	if p.conn != nil {
+		c.frame = secmsg.BeginFrame(c.frame)
+	}
+	frame, err := c.enc.AppendToAgent(c.frame, p.cipher, p.counter, payload)
+	c.frame = frame
+	if err != nil {
+		return err
+	}
+	if p.conn == nil {
+		_, err = l.udp.WriteToUDPAddrPort(frame, p.from)
+		return err
+	}
+	secmsg.EndFrame(frame, 0)
+	return p.conn.out.write(frame)
+}

@@ -1,0 +1,122 @@
+package listen
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/secmsg"
+)
+
+// overtakeTime is for how long an agent's connection has to be silent before
+// another one may take its place: a manager's connection_overtake_time.
+const overtakeTime = 60 * time.Second
+
+// registry knows the keys, and which peer speaks for an agent. Its lock is
+// never held while anything else is waited for.
+type registry struct {
+	mu    sync.RWMutex
+	keys  *clientkeys.Set
+	peers map[detector.AgentID]*peer
+}
+
+func newRegistry(keys *clientkeys.Set) *registry {
+	return &registry{keys: keys, peers: make(map[detector.AgentID]*peer)}
+}
+
+func (r *registry) size() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.peers)
+}
+
+// find returns the key of the agent that a message is from: the one it names,
+// or the one registered at the address it came from.
+func (r *registry) find(h secmsg.Header, from netip.Addr) (*clientkeys.Key, error) {
+	r.mu.RLock()
+	keys := r.keys
+	r.mu.RUnlock()
+	if h.ID == nil {
+		if key, ok := keys.ByAddr(from); ok {
+			return key, nil
+		}
+		return nil, refuse(unknownAgent, fmt.Errorf("no agent is registered at %v", from))
+	}
+	key, ok := keys.ByID(h.ID)
+	if !ok {
+		return nil, refuse(unknownAgent, fmt.Errorf("no agent %s", h.ID))
+	}
+	if !key.IP.Contains(from) {
+		return nil, refuse(wrongAddress, fmt.Errorf("agent %s is registered at %v, not at %v", h.ID, key.IP, from))
+	}
+	return key, nil
+}
+
+// peerOf returns the peer that speaks for an agent, nil if there is none.
+func (r *registry) peerOf(id detector.AgentID) *peer {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.peers[id]
+}
+
+// enter makes p its agent's peer. A live connection is not replaced; one that
+// was silent for the overtake time is, and then returned for the caller to close.
+// A connection on its way out is waited for, so that its end is reported before
+// its successor's start.
+func (r *registry) enter(p *peer, now detector.Instant) (old *peer, err error) {
+	for {
+		r.mu.Lock()
+		old = r.peers[p.id]
+		if current, ok := r.keys.ByID([]byte(p.key.ID)); !ok || *current != *p.key {
+			r.mu.Unlock()
+			return nil, refuse(unknownAgent, fmt.Errorf("agent %s was removed or changed", p.id))
+		}
+		if old == nil || old.conn == nil || !old.leaving && old.silence(now) >= overtakeTime {
+			r.peers[p.id] = p
+			r.mu.Unlock()
+			return old, nil
+		}
+		leaving := old.leaving
+		r.mu.Unlock()
+		if !leaving {
+			return nil, refuse(keyInUse, fmt.Errorf("agent %s is connected from %v", p.id, old.addr()))
+		}
+		<-old.left
+	}
+}
+
+// leave takes p out, calling last before any successor may enter, unless p has
+// been replaced already.
+func (r *registry) leave(p *peer, last func()) {
+	r.mu.Lock()
+	current := r.peers[p.id] == p
+	p.leaving = current
+	r.mu.Unlock()
+	if !current {
+		return
+	}
+	last()
+	r.mu.Lock()
+	delete(r.peers, p.id)
+	r.mu.Unlock()
+	close(p.left)
+}
+
+// setKeys takes a new reading of client.keys and returns the peers whose key,
+// name or address it changed: they have to go.
+func (r *registry) setKeys(keys *clientkeys.Set) (stale []*peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys = keys
+	for _, p := range r.peers {
+		if key, ok := keys.ByID([]byte(p.key.ID)); !ok || *key != *p.key {
+			stale = append(stale, p)
+		} else {
+			p.key = key // lets go of the old reading
+		}
+	}
+	return stale
+}

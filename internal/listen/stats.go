@@ -1,0 +1,34 @@
+package listen
+
+import "sync/atomic"
+
+// Stats counts what happened on a link since it started.
+type Stats struct {
+	Connections int64            // open TCP connections now
+	Agents      int              // agents with a peer now: a connection, or a UDP address
+	Accepted    int64            // TCP connections ever
+	KeepAlives  int64            // agents' own keep-alives, each acknowledged
+	Events      int64            // other messages, which this link drops
+	Answers     int64            // answers to requests
+	Unknown     int64            // control messages that a manager does not know
+	Pings       int64            // #ping
+	Refused     map[string]int64 // by reason
+}
+
+type counters struct {
+	connections, accepted                       atomic.Int64
+	keepAlives, events, answers, unknown, pings atomic.Int64
+	refused                                     [refusals]atomic.Int64
+}
+
+// Stats returns the counts so far.
+func (l *Link) Stats() Stats {
+	c := &l.count
+	s := Stats{Connections: c.connections.Load(), Agents: l.registry.size(), Accepted: c.accepted.Load(),
+		KeepAlives: c.keepAlives.Load(), Events: c.events.Load(), Answers: c.answers.Load(), Unknown: c.unknown.Load(),
+		Pings: c.pings.Load(), Refused: make(map[string]int64, refusals)}
+	for why := range refusals {
+		s.Refused[why.String()] = c.refused[why].Load()
+	}
+	return s
+}
