@@ -42,8 +42,14 @@ func (h *health) fail(reason string) {
 	})
 }
 
+// expected is what the server says of the reader, who has no password on purpose.
+const expected = "Plaintext passwords detected"
+
 func (h *health) note(level func(string, ...any), format string, v []any) {
 	line := fmt.Sprintf(format, v...)
+	if strings.HasPrefix(line, expected) {
+		return
+	}
 	level(line)
 	for _, words := range storeFailures {
 		if strings.Contains(line, words) {

@@ -14,12 +14,9 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// readerName is who a client without credentials is. The password hash is no
-// hash of anything, so nobody logs in by that name.
-const (
-	readerName = "reader"
-	noPassword = "$2a$11$NoPasswordOpensThisUser"
-)
+// readerName is who a client without credentials is. It has no password: it
+// need not be one secret more.
+const readerName = "reader"
 
 // startServer starts the embedded server and connects to it in process, as the
 // one user with full rights, whose key lives only in this process.
@@ -77,7 +74,7 @@ func serverOptions(cfg Config, owner string) (*server.Options, error) {
 		JetStreamMaxMemory:     64 << 20,
 		DisableJetStreamBanner: true,
 		Nkeys:                  []*server.NkeyUser{{Nkey: owner}},
-		Users:                  []*server.User{{Username: readerName, Password: noPassword, Permissions: readerRights(cfg.Prefix)}},
+		Users:                  []*server.User{{Username: readerName, Permissions: readerRights(cfg.Prefix)}},
 		NoAuthUser:             readerName,
 	}
 	if cfg.Listen == "" {

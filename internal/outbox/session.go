@@ -111,6 +111,8 @@ func (s *session) send(ctx context.Context, batch []stored) (confirmed int, err 
 		case <-ack.Ok():
 		case err := <-ack.Err():
 			return i, fmt.Errorf("confirm %s: %w", batch[i].msg.Subject, err)
+		case <-s.ended: // the client library would let us wait for the time to run out
+			return i, fmt.Errorf("confirm %s: %w", batch[i].msg.Subject, s.reason)
 		case <-ctx.Done():
 			return i, fmt.Errorf("confirm %s: %w", batch[i].msg.Subject, ctx.Err())
 		}

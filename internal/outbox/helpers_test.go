@@ -1,0 +1,318 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const prefix = "wazuh.xdr"
+
+// quick shortens what a broken connection costs. On a busy machine a wait may
+// then end too soon: the messages are sent again, as they would be in earnest.
+var quick = timing{ack: 10 * time.Second, sent: 500 * time.Millisecond, ping: time.Second}
+
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func mustOpen(t testing.TB, cfg Config) *Outbox {
+	t.Helper()
+	if cfg.Prefix == "" {
+		cfg.Prefix = prefix
+	}
+	if cfg.Dir == "" {
+		cfg.Dir = t.TempDir()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	o, err := open(testContext(t), cfg, quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mustClose(t, o) })
+	return o
+}
+
+func mustClose(t testing.TB, o *Outbox) {
+	t.Helper()
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func mustPublish(t testing.TB, o *Outbox, msgs []Message) {
+	t.Helper()
+	if err := o.Publish(testContext(t), msgs); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// messages makes those numbered from to to, both included.
+func messages(c Class, from, to int) []Message {
+	var msgs []Message
+	for i := from; i <= to; i++ {
+		subject := fmt.Sprintf("%s.manager.keepalive.%03d", prefix, i)
+		if c == Status {
+			subject = fmt.Sprintf("%s.agent.%03d.status_change", prefix, i)
+		}
+		msgs = append(msgs, Message{
+			Class: c, Subject: subject, ID: fmt.Sprintf("node01-%d-%d", c+1, i),
+			ContentType: "application/json", Data: fmt.Appendf(nil, `{"n":%d}`, i),
+		})
+	}
+	return msgs
+}
+
+func ids(msgs []Message) []string {
+	var ids []string
+	for _, m := range msgs {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+// connect makes a client that the test closes at its end.
+func connect(t testing.TB, url string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc, js
+}
+
+// storedIn waits until a stream holds n messages (of the given subjects only,
+// if any are) and returns the IDs of all it holds.
+func storedIn(t testing.TB, js jetstream.JetStream, stream string, n int, subjects ...string) []string {
+	t.Helper()
+	ctx := testContext(t)
+	cons, err := js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: subjects})
+	if err != nil {
+		t.Fatal(err)
+	}
+	msgs, err := cons.Messages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer msgs.Stop()
+	var ids []string
+	for more := true; more || len(ids) < n; {
+		m, err := msgs.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			t.Fatalf("stream %s has %d messages, want %d: %v", stream, len(ids), n, err)
+		}
+		ids = append(ids, m.Headers().Get(jetstream.MsgIDHeader))
+		meta, err := m.Metadata()
+		if err != nil {
+			t.Fatal(err)
+		}
+		more = meta.NumPending > 0
+	}
+	return ids
+}
+
+// farSide is the NATS server forwarded to, behind a proxy that keeps its
+// address while the server restarts or the network between is cut.
+type farSide struct {
+	t     testing.TB
+	dir   string
+	setup func(*server.Options)
+	srv   *server.Server
+	proxy *proxy
+}
+
+func newFarSide(t testing.TB, setup func(*server.Options)) *farSide {
+	f := &farSide{t: t, dir: t.TempDir(), setup: setup, proxy: newProxy(t)}
+	f.start()
+	t.Cleanup(func() { f.srv.Shutdown(); f.srv.WaitForShutdown() })
+	return f
+}
+
+func withJetStream(o *server.Options) { o.JetStream = true }
+
+func (f *farSide) start() {
+	f.t.Helper()
+	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, StoreDir: f.dir}
+	if f.setup != nil {
+		f.setup(opts)
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	srv.Start()
+	if !srv.ReadyForConnections(10 * time.Second) {
+		f.t.Fatal("remote server is not ready")
+	}
+	f.srv = srv
+	f.proxy.lead(srv.Addr().String())
+}
+
+func (f *farSide) stop() {
+	f.srv.Shutdown()
+	f.srv.WaitForShutdown()
+}
+
+// remote is how the outbox reaches it: a quick retry, through the proxy.
+func (f *farSide) remote() *Remote {
+	return &Remote{URL: "nats://" + f.proxy.addr(), MaxReconnects: 3, ReconnectDelay: 20 * time.Millisecond}
+}
+
+// proxy passes bytes between its clients and a target that may change.
+type proxy struct {
+	l net.Listener
+
+	mu     sync.Mutex
+	target string
+	silent bool // takes connections and bytes, and passes none
+	conns  map[net.Conn]bool
+	wg     sync.WaitGroup
+}
+
+func newProxy(t testing.TB) *proxy {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{l: l, conns: map[net.Conn]bool{}}
+	p.wg.Go(p.accept)
+	t.Cleanup(func() { l.Close(); p.heal(); p.drop(); p.wg.Wait() })
+	return p
+}
+
+func (p *proxy) addr() string { return p.l.Addr().String() }
+
+func (p *proxy) lead(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+}
+
+// cut makes the network swallow everything; connections stay open.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = true
+}
+
+// heal lets new connections through. What was swallowed stays lost.
+func (p *proxy) heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = false
+}
+
+func (p *proxy) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.Close()
+	}
+}
+
+func (p *proxy) accept() {
+	for {
+		in, err := p.l.Accept()
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		target := p.target
+		p.mu.Unlock()
+		out, err := net.Dial("tcp", target)
+		if err != nil {
+			in.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns[in], p.conns[out] = true, true
+		p.mu.Unlock()
+		for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
+			p.wg.Go(func() { p.pass(way[0], way[1]) })
+		}
+	}
+}
+
+// pass copies until an end closes. Once cut, a connection never passes again.
+func (p *proxy) pass(from, to net.Conn) {
+	defer from.Close()
+	defer to.Close()
+	buf := make([]byte, 1<<14)
+	for dead := false; ; {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		dead = dead || p.silent
+		p.mu.Unlock()
+		if dead {
+			continue
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// logbook collects log lines, and lets a test wait for one.
+type logbook struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	wrote chan struct{}
+}
+
+func newLogbook() (*logbook, *slog.Logger) {
+	b := &logbook{wrote: make(chan struct{}, 1)}
+	return b, slog.New(slog.NewTextHandler(b, nil))
+}
+
+func (b *logbook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case b.wrote <- struct{}{}:
+	default:
+	}
+	return b.text.Write(p)
+}
+
+func (b *logbook) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func (b *logbook) waitFor(t testing.TB, words string) {
+	t.Helper()
+	ctx := testContext(t)
+	for !strings.Contains(b.String(), words) {
+		select {
+		case <-b.wrote:
+		case <-ctx.Done():
+			t.Fatalf("log never said %q:\n%s", words, b)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPublishedMessagesAreStoredInOrderWithTheirHeaders(t *testing.T) {
+	for _, size := range []int{1, 2, 1000, 1001, 4500} {
+		for c := range Class(classes) {
+			t.Run(fmt.Sprintf("%d of %s", size, c), func(t *testing.T) {
+				o := mustOpen(t, Config{})
+				msgs := messages(c, 1, size)
+				mustPublish(t, o, msgs)
+				if diff := cmp.Diff(ids(msgs), storedIn(t, o.js, c.String(), size)); diff != "" {
+					t.Error(diff)
+				}
+				m, err := o.streams[c].GetMsg(testContext(t), 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m.Subject != msgs[0].Subject || string(m.Data) != `{"n":1}` || m.Header.Get("Content-Type") != "application/json" {
+					t.Errorf("first message is %+v", m)
+				}
+			})
+		}
+	}
+}
+
+func TestAMessagePublishedTwiceIsStoredOnce(t *testing.T) {
+	o := mustOpen(t, Config{})
+	for c := range Class(classes) {
+		mustPublish(t, o, messages(c, 1, 3))
+		mustPublish(t, o, messages(c, 1, 5)) // overlaps, as after a lost acknowledgement
+		if diff := cmp.Diff(ids(messages(c, 1, 5)), storedIn(t, o.js, c.String(), 5)); diff != "" {
+			t.Errorf("%s: %s", c, diff)
+		}
+	}
+}
+
+func TestPublishNamesWhatNoStreamTakes(t *testing.T) {
+	o := mustOpen(t, Config{})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := o.Publish(ctx, []Message{{Class: Status, Subject: "elsewhere.x", ID: "1"}})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "publish to STATUS") || !strings.Contains(err.Error(), "elsewhere.x") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestPublishEndsAtOnceWhenTheStoreHasFailed(t *testing.T) {
+	o := mustOpen(t, Config{})
+	o.health.Errorf("JetStream stream '%s' critical write error: %v", "STATUS", "no space left on device")
+	err := o.Publish(testContext(t), []Message{{Class: Status, Subject: "elsewhere.x"}})
+	if err == nil || !strings.Contains(err.Error(), o.cfg.Dir) || !strings.Contains(err.Error(), "no space left on device") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestTelemetryIsBoundedAndStatusIsNot(t *testing.T) {
+	o := mustOpen(t, Config{TelemetryLimit: 1 << 20})
+	for c := range Class(classes) {
+		msgs := messages(c, 1, 4000)
+		for i := range msgs {
+			msgs[i].Data = make([]byte, 1000)
+		}
+		mustPublish(t, o, msgs)
+	}
+	s := o.Stats()
+	if s.Status.Messages != 4000 || s.Status.Published != 4000 {
+		t.Errorf("status: %+v", s.Status)
+	}
+	if s.Telemetry.Bytes > 1<<20 || s.Telemetry.Messages == 0 || s.Telemetry.Published != 4000 {
+		t.Errorf("telemetry: %+v", s.Telemetry)
+	}
+	left := storedIn(t, o.js, "TELEMETRY", 1)
+	if newest := left[len(left)-1]; newest != "node01-2-4000" {
+		t.Errorf("newest telemetry is %s", newest)
+	}
+}
+
+func TestLastGivesTheLastMessageOfEverySubject(t *testing.T) {
+	dir := t.TempDir()
+	o := mustOpen(t, Config{Dir: dir})
+	first, second := messages(Status, 1, 5000), messages(Status, 1, 2500)
+	for i := range second {
+		second[i].ID += "b"
+		second[i].Data = []byte("later")
+	}
+	alert := Message{Class: Status, Subject: prefix + ".alerts.fleet_outage", ID: "a", Data: []byte("alert")}
+	mustPublish(t, o, append(append(first, alert), second...))
+	mustClose(t, o)
+
+	o = mustOpen(t, Config{Dir: dir})
+	got := map[string]string{}
+	if err := o.Last(testContext(t), prefix+".agent.*.status_change", func(subject string, data []byte) error {
+		got[subject] = string(data)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 5000 || got[first[0].Subject] != "later" || got[first[4999].Subject] != `{"n":5000}` {
+		t.Errorf("%d subjects, first %q, last %q", len(got), got[first[0].Subject], got[first[4999].Subject])
+	}
+}
+
+func TestLastOfNothingAndLastCutShort(t *testing.T) {
+	o := mustOpen(t, Config{})
+	stop := errors.New("stop")
+	each := func(string, []byte) error { return stop }
+	if err := o.Last(testContext(t), prefix+".agent.*.status_change", each); err != nil {
+		t.Errorf("of an empty stream: %v", err)
+	}
+	mustPublish(t, o, messages(Status, 1, 10))
+	if err := o.Last(testContext(t), prefix+".agent.*.status_change", each); err != stop {
+		t.Errorf("error of each came back as %v", err)
+	}
+}
+
+func TestANewPrefixOrLimitKeepsWhatIsStored(t *testing.T) {
+	dir := t.TempDir()
+	o := mustOpen(t, Config{Dir: dir, TelemetryLimit: 1 << 20})
+	mustPublish(t, o, append(messages(Status, 1, 3), messages(Telemetry, 1, 3)...))
+	mustClose(t, o)
+
+	o = mustOpen(t, Config{Dir: dir, Prefix: "acme.soc", TelemetryLimit: 2 << 20})
+	mustPublish(t, o, []Message{
+		{Class: Status, Subject: "acme.soc.agent.004.status_change", ID: "4"},
+		{Class: Telemetry, Subject: "acme.soc.manager.keepalive.004", ID: "4"},
+	})
+	for c := range Class(classes) {
+		if diff := cmp.Diff(append(ids(messages(c, 1, 3)), "4"), storedIn(t, o.js, c.String(), 4)); diff != "" {
+			t.Errorf("%s: %s", c, diff)
+		}
+	}
+	info, err := o.streams[Telemetry].Info(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Config.MaxBytes != 2<<20 {
+		t.Errorf("limit is %d", info.Config.MaxBytes)
+	}
+}
+
+func TestOpenRefusesInOneClearSentence(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	addr := taken.Addr().String()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inUse := mustOpen(t, Config{}).cfg.Dir
+	damaged := t.TempDir()
+	if err := os.WriteFile(filepath.Join(damaged, "STATUS.cursor"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, c := range []struct {
+		name string
+		cfg  Config
+		want string
+	}{
+		{"a port that is taken", Config{Listen: addr}, "listen on " + addr + " for NATS clients (<nats><listen>): address already in use"},
+		{"an address without a port", Config{Listen: "localhost"}, "listen on localhost for NATS clients (<nats><listen>): want host:port"},
+		{"a port out of range", Config{Listen: "localhost:70000"}, `port "70000": want 0 to 65535`},
+		{"a file in the directory's place", Config{Dir: file}, file + ": not a directory"},
+		{"a directory that cannot be made", Config{Dir: "/proc/outbox"}, "create outbox directory: mkdir /proc/outbox"},
+		{"a directory that another one uses", Config{Dir: inUse}, "lock outbox directory " + inUse + ": another Pulse is using it"},
+		{"a damaged cursor", Config{Dir: damaged, Remote: &Remote{URL: "nats://127.0.0.1:1"}}, "STATUS.cursor: want a sequence number"},
+		{"a URL without a host", Config{Remote: &Remote{URL: "nats://u:secret@"}}, "NATS server URL: want nats://host:port"},
+		{"credentials that are not there", Config{Remote: &Remote{URL: "nats://h", CredentialsFile: "/none"}}, "read NATS credentials: open /none"},
+		{"a CA that is not there", Config{Remote: &Remote{URL: "nats://h", CA: "/none"}}, "open /none"},
+		{"a certificate that is not there", Config{Remote: &Remote{URL: "nats://h", Cert: "/none", Key: "/none"}}, "open /none"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.cfg.Prefix, c.cfg.Log = prefix, slog.New(slog.DiscardHandler)
+			if c.cfg.Dir == "" {
+				c.cfg.Dir = t.TempDir()
+			}
+			o, err := Open(testContext(t), c.cfg)
+			if o != nil || err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error is %v\nwant %s", err, c.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "secret") {
+				t.Errorf("error tells a password: %v", err)
+			}
+		})
+	}
+}
