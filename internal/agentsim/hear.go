@@ -35,10 +35,10 @@ func (s *session) hear(payload []byte) ending {
 	case bytes.HasPrefix(payload, reconnect):
 		return forced
 	case bytes.HasPrefix(payload, control):
+		s.unknown()
 		if bytes.HasPrefix(payload, keepAlive) {
 			s.fleet.tally.notices.Add(1)
 		}
-		s.unknown()
 	case !s.receiving: // a piece of a file that is not being received
 		s.fleet.tally.unknown.Add(1)
 	}

@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,7 +22,17 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(ackerEnv) != "" {
+		if err := runAcker(); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+const testSecret = "5c22152f4f0f7b774d9833cab7f8f5735a9473ce0b3e60de4e7686ca2f3f6942"
 
 // patience bounds every wait for an event: a test that waits this long has failed.
 const patience = 20 * time.Second
@@ -70,12 +82,9 @@ func newManager(t testing.TB, agents int) *manager {
 		t: t, stream: true, patience: patience, keys: map[string]clientkeys.Key{},
 		mail: map[string]chan heard{}, links: map[*link]bool{},
 	}
-	anywhere, err := clientkeys.ParseAddress("any")
-	must(t, err)
-	for i := range agents {
-		id := agentID(i)
-		m.keys[id] = clientkeys.Key{ID: id, Name: "agent" + id, IP: anywhere, Secret: fmt.Sprintf("%064x", i)}
-		m.mail[id] = make(chan heard, 1024)
+	for _, k := range testKeys(t, agents) {
+		m.keys[k.ID] = k
+		m.mail[k.ID] = make(chan heard, 1024)
 	}
 	return m
 }
@@ -89,6 +98,16 @@ func (m *manager) config() Config {
 		c.Keys = append(c.Keys, m.keys[agentID(i)])
 	}
 	return c
+}
+
+func testKeys(t testing.TB, n int) (keys []clientkeys.Key) {
+	anywhere, err := clientkeys.ParseAddress("any")
+	must(t, err)
+	for i := range n {
+		id := agentID(i)
+		keys = append(keys, clientkeys.Key{ID: id, Name: "agent" + id, IP: anywhere, Secret: testSecret})
+	}
+	return keys
 }
 
 func agentID(i int) string { return fmt.Sprintf("%03d", i+1) }

@@ -44,16 +44,16 @@ func (a *agent) converse(conn net.Conn, deaths uint32) (end ending) {
 	a.become(starting)
 	a.hold(conn)
 	defer func() { s.leave(end) }()
+	a.fleet.tally.startups.Add(1)
 	if end = s.send(s.startup); end != goOn {
 		return end
 	}
-	a.fleet.tally.startups.Add(1)
 	for {
 		if end = s.obey(); end != goOn {
 			return end
 		}
-		due, end := s.act()
-		if end != goOn {
+		var due time.Duration
+		if due, end = s.act(); end != goOn {
 			return end
 		}
 		s.arm(due)
@@ -98,21 +98,6 @@ func (s *session) outlast() ending {
 	case <-t.C:
 	}
 	return goOn
-}
-
-// discard forgets the datagrams that came while the network was cut: they never did.
-func (s *session) discard() {
-	if s.fleet.stream || s.cuts == s.seen.cuts {
-		return
-	}
-	s.cuts = s.seen.cuts
-	for {
-		s.arm(s.fleet.now() + time.Millisecond)
-		if _, err := s.conn.Read(s.in.space()); err != nil {
-			s.armed = 0
-			return
-		}
-	}
 }
 
 // act does what is due and returns when the next thing will be.

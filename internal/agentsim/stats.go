@@ -66,17 +66,17 @@ type tally struct {
 // Stats counts the fleet's agents; about 20 ns each.
 func (f *Fleet) Stats() Stats {
 	t := &f.tally
-	s := Stats{
-		Agents:   len(f.agents),
-		Startups: t.startups.Load(), Reconnects: t.reconnects.Load(),
-		KeepAlives: t.keepAlives.Load(), Acks: t.acks.Load(), Requests: t.requests.Load(),
-		Notices: t.notices.Load(), Unknown: t.unknown.Load(),
-		Files: t.files.Load(), TornFiles: t.torn.Load(),
-		Garbled: t.garbled.Load(), Unsent: t.unsent.Load(),
-		Refused: t.endings[refused].Load(), Unanswered: t.endings[unanswered].Load(),
-		Lost: t.endings[lost].Load(), Silent: t.endings[silent].Load(), Forced: t.endings[forced].Load(),
-		Ack: t.ack.latency(), Startup: t.startup.latency(),
-	}
+	// Effects before their causes, so that no count is ahead of what it follows from.
+	s := Stats{Agents: len(f.agents), Ack: t.ack.latency(), Startup: t.startup.latency()}
+	s.Acks, s.Reconnects = t.acks.Load(), t.reconnects.Load()
+	s.KeepAlives, s.Requests = t.keepAlives.Load(), t.requests.Load()
+	s.Startups = t.startups.Load()
+	s.Notices = t.notices.Load()
+	s.Unknown = t.unknown.Load()
+	s.Files, s.TornFiles = t.files.Load(), t.torn.Load()
+	s.Garbled, s.Unsent = t.garbled.Load(), t.unsent.Load()
+	s.Refused, s.Unanswered = t.endings[refused].Load(), t.endings[unanswered].Load()
+	s.Lost, s.Silent, s.Forced = t.endings[lost].Load(), t.endings[silent].Load(), t.endings[forced].Load()
 	if at := t.settled.Load(); at > 0 {
 		s.Settled = time.Duration(at - t.began.Load())
 	}

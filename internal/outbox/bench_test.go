@@ -1,10 +1,25 @@
 package outbox
 
 import (
+	"bytes"
 	"fmt"
-	"log/slog"
 	"testing"
 )
+
+// numbered makes n messages of 400 bytes over 100 000 agents, from first on.
+func numbered(c Class, first, n int) []Message {
+	data := bytes.Repeat([]byte("x"), 400)
+	msgs := messages(c, first, first+n-1)
+	for i := range msgs {
+		agent := (first + i) % 100_000
+		msgs[i].Subject = fmt.Sprintf("%s.manager.keepalive.%06d", prefix, agent)
+		if c == Status {
+			msgs[i].Subject = fmt.Sprintf("%s.agent.%06d.status_change", prefix, agent)
+		}
+		msgs[i].Data = data
+	}
+	return msgs
+}
 
 func BenchmarkPublish(b *testing.B) {
 	for _, c := range []struct {
@@ -18,28 +33,53 @@ func BenchmarkPublish(b *testing.B) {
 		{"telemetry by 10000", Telemetry, 10000},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			o, err := Open(b.Context(), Config{Prefix: "wazuh.xdr", Dir: b.TempDir(), TelemetryLimit: 1 << 30, Log: slog.New(slog.DiscardHandler)})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer o.Close()
-			data := make([]byte, 400)
-			next := 0
+			o := mustOpen(b, Config{TelemetryLimit: 1 << 30})
+			next := 1
 			for b.Loop() {
-				msgs := make([]Message, c.size)
-				for i := range msgs {
-					next++
-					subject := fmt.Sprintf("wazuh.xdr.manager.keepalive.%06d", next%100000)
-					if c.class == Status {
-						subject = fmt.Sprintf("wazuh.xdr.agent.%06d.status_change", next%100000)
-					}
-					msgs[i] = Message{Class: c.class, Subject: subject, ID: fmt.Sprintf("node01-1716897300-%d", next), ContentType: "application/json", Data: data}
-				}
-				if err := o.Publish(b.Context(), msgs); err != nil {
-					b.Fatal(err)
-				}
+				mustPublish(b, o, numbered(c.class, next, c.size))
+				next += c.size
 			}
 			b.ReportMetric(float64(next)/b.Elapsed().Seconds(), "msgs/s")
 		})
+	}
+}
+
+func BenchmarkForward(b *testing.B) {
+	const size = 20_000
+	for b.Loop() {
+		b.StopTimer()
+		far := newFarSide(b, withJetStream)
+		nc, js := connect(b, far.srv.ClientURL())
+		takeAll(b, js, -1)
+		done, err := nc.SubscribeSync(fmt.Sprintf("%s.manager.keepalive.%06d", prefix, size-1))
+		if err != nil {
+			b.Fatal(err)
+		}
+		dir := b.TempDir()
+		o := mustOpen(b, Config{Dir: dir})
+		mustPublish(b, o, numbered(Telemetry, 0, size))
+		mustClose(b, o)
+		b.StartTimer()
+		o = mustOpen(b, Config{Dir: dir, Remote: far.remote()})
+		if _, err := done.NextMsgWithContext(testContext(b)); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		mustClose(b, o)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(size*b.N)/b.Elapsed().Seconds(), "msgs/s")
+}
+
+func BenchmarkLast(b *testing.B) {
+	const subjects = 100_000
+	o := mustOpen(b, Config{})
+	mustPublish(b, o, numbered(Status, 1, subjects))
+	for b.Loop() {
+		n := 0
+		err := o.Last(testContext(b), prefix+".agent.*.status_change", func(string, []byte) error { n++; return nil })
+		if err != nil || n != subjects {
+			b.Fatal(n, err)
+		}
 	}
 }

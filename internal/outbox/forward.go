@@ -13,7 +13,7 @@ import (
 
 // batchMax is how many messages are under way to the remote before their
 // confirmation is awaited: enough to hide the round trip, few enough to repeat.
-const batchMax = 256
+const batchMax = 1000
 
 // forwarder carries one stream to the remote, in order: it reads a batch, sends
 // it until the remote has confirmed all of it, and moves the cursor.

@@ -176,7 +176,7 @@ func TestWhatWasForwardedIsNotForwardedAgain(t *testing.T) {
 }
 
 // waitForwarded waits for the cursor file, which moves last.
-func waitForwarded(t *testing.T, o *Outbox, c Class, seq uint64) {
+func waitForwarded(t testing.TB, o *Outbox, c Class, seq uint64) {
 	t.Helper()
 	for ctx := testContext(t); ; {
 		if at, err := cursorFor(o.cfg.Dir, c).load(); err != nil || at == seq {

@@ -1,10 +1,11 @@
 package outbox
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 )
 
 // health takes the embedded server's log: warnings and errors go on to slog,
@@ -13,13 +14,14 @@ import (
 type health struct {
 	log *slog.Logger
 
-	once   sync.Once
-	broken chan struct{} // closed when the server can store no more
-	reason string        // why; read only after broken is closed
+	storing context.Context // ends when the server can store no more; its cause says why
+	fail    context.CancelCauseFunc
 }
 
 func newHealth(log *slog.Logger) *health {
-	return &health{log: log.With("component", "nats-server"), broken: make(chan struct{})}
+	h := &health{log: log.With("component", "nats-server")}
+	h.storing, h.fail = context.WithCancelCause(context.Background())
+	return h
 }
 
 // storeFailures are the words by which nats-server says that it stops storing.
@@ -27,19 +29,10 @@ var storeFailures = []string{"critical write error", "will be DISABLED", "disabl
 
 // err is nil until the server has stopped storing.
 func (h *health) err(dir string) error {
-	select {
-	case <-h.broken:
-		return fmt.Errorf("store in %s: %s", dir, h.reason)
-	default:
+	if h.storing.Err() == nil {
 		return nil
 	}
-}
-
-func (h *health) fail(reason string) {
-	h.once.Do(func() {
-		h.reason = reason
-		close(h.broken)
-	})
+	return fmt.Errorf("store in %s: %w", dir, context.Cause(h.storing))
 }
 
 // expected is what the server says of the reader, who has no password on purpose.
@@ -53,7 +46,7 @@ func (h *health) note(level func(string, ...any), format string, v []any) {
 	level(line)
 	for _, words := range storeFailures {
 		if strings.Contains(line, words) {
-			h.fail(line)
+			h.fail(errors.New(line))
 		}
 	}
 }
@@ -63,7 +56,7 @@ func (h *health) Warnf(format string, v ...any)  { h.note(h.log.Warn, format, v)
 func (h *health) Errorf(format string, v ...any) { h.note(h.log.Error, format, v) }
 
 // Fatalf is nats-server giving up at start. It would exit; we report it from Open.
-func (h *health) Fatalf(format string, v ...any) { h.fail(fmt.Sprintf(format, v...)) }
+func (h *health) Fatalf(format string, v ...any) { h.fail(fmt.Errorf(format, v...)) }
 
 func (h *health) Noticef(string, ...any) {}
 func (h *health) Debugf(string, ...any)  {}

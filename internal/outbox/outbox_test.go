@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 )
 
 func TestPublishedMessagesAreStoredInOrderWithTheirHeaders(t *testing.T) {
@@ -63,6 +64,14 @@ func TestPublishEndsAtOnceWhenTheStoreHasFailed(t *testing.T) {
 	o.health.Errorf("JetStream stream '%s' critical write error: %v", "STATUS", "no space left on device")
 	err := o.Publish(testContext(t), []Message{{Class: Status, Subject: "elsewhere.x"}})
 	if err == nil || !strings.Contains(err.Error(), o.cfg.Dir) || !strings.Contains(err.Error(), "no space left on device") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestPublishToAClosedOutboxFails(t *testing.T) {
+	o := mustOpen(t, Config{})
+	mustClose(t, o)
+	if err := o.Publish(testContext(t), messages(Status, 1, 2)); !errors.Is(err, nats.ErrConnectionClosed) {
 		t.Errorf("error is %v", err)
 	}
 }

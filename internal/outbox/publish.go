@@ -67,12 +67,12 @@ func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
 		return nil
 	}
 	for {
-		failed, err := o.storeEach(ctx, msgs)
-		if err == nil {
-			return nil
+		if err := o.health.err(o.cfg.Dir); err != nil {
+			return err
 		}
-		if broken := o.health.err(o.cfg.Dir); broken != nil {
-			return broken
+		failed, err := o.storeEach(ctx, msgs)
+		if err == nil || errors.Is(err, nats.ErrConnectionClosed) {
+			return err // stored, or the outbox is closed
 		}
 		select {
 		case <-ctx.Done():
@@ -103,7 +103,7 @@ func (o *Outbox) storeEach(ctx context.Context, msgs []*nats.Msg) (failed []*nat
 		case <-ack.Ok():
 			continue
 		case err = <-ack.Err():
-		case <-o.health.broken:
+		case <-o.health.storing.Done():
 			err = o.health.err(o.cfg.Dir)
 		case <-ctx.Done():
 			err = ctx.Err()
@@ -151,6 +151,7 @@ func (o *Outbox) storeGroup(ctx context.Context, msgs []*nats.Msg) error {
 func (o *Outbox) commit(ctx context.Context, m *nats.Msg, size int) error {
 	ctx, cancel := context.WithTimeout(ctx, o.ackWait)
 	defer cancel()
+	defer context.AfterFunc(o.health.storing, cancel)()
 	reply, err := o.nc.RequestMsgWithContext(ctx, m)
 	if err != nil {
 		return err

@@ -60,7 +60,7 @@ func (t *takers) acknowledge(subject string) bool {
 // learn asks the remote which of its streams take subjects under prefix. A
 // remote without JetStream has none.
 func (s *session) learn(ctx context.Context, prefix string) {
-	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	ctx, cancel := context.WithTimeout(ctx, min(s.wait, 2*time.Second))
 	defer cancel()
 	t := &takers{known: true}
 	list := s.js.ListStreams(ctx, jetstream.WithStreamListSubject(prefix+".>"))
@@ -80,6 +80,9 @@ func (s *session) learn(ctx context.Context, prefix string) {
 	}
 	s.takes.Store(t)
 }
+
+// errUntold explains a missing acknowledgement that may have been too much to ask.
+var errUntold = errors.New("the server did not say which subjects its streams take: let this user publish to $JS.API.STREAM.LIST")
 
 // send publishes batch and waits for its confirmation: the acknowledgement of
 // the stream that takes it, or else a round trip, after which the server has
@@ -107,17 +110,27 @@ func (s *session) send(ctx context.Context, batch []stored) (confirmed int, err 
 		if ack == nil {
 			continue
 		}
-		select {
-		case <-ack.Ok():
-		case err := <-ack.Err():
+		if err := s.await(ctx, ack); err != nil {
+			if !takes.known {
+				err = errors.Join(err, errUntold)
+			}
 			return i, fmt.Errorf("confirm %s: %w", batch[i].msg.Subject, err)
-		case <-s.ended: // the client library would let us wait for the time to run out
-			return i, fmt.Errorf("confirm %s: %w", batch[i].msg.Subject, s.reason)
-		case <-ctx.Done():
-			return i, fmt.Errorf("confirm %s: %w", batch[i].msg.Subject, ctx.Err())
 		}
 	}
 	return len(batch), nil
+}
+
+func (s *session) await(ctx context.Context, ack jetstream.PubAckFuture) error {
+	select {
+	case <-ack.Ok():
+		return nil
+	case err := <-ack.Err():
+		return err
+	case <-s.ended: // the client library would let us wait for the time to run out
+		return s.reason
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // roundTrip returns when the server has read everything sent so far, or an

@@ -1,0 +1,80 @@
+package demo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Report is what a demo comes to.
+type Report struct {
+	Agents       int         `json:"agents"`
+	Sent         int         `json:"keepalives_sent"`
+	Acknowledged int         `json:"keepalives_acknowledged"`
+	Changes      int         `json:"status_changes"`
+	Alerts       int         `json:"alerts"`
+	Detections   []Detection `json:"detections"`
+	False        []Detection `json:"false_detections"` // of agents that lived
+	Missed       []string    `json:"missed_deaths"`    // agents whose death nobody told
+}
+
+// Detection is one death that Pulse told.
+type Detection struct {
+	AgentID string  `json:"agent_id"`
+	How     string  `json:"how"`               // shutdown, kill, hang or cut; empty for a false one
+	Reason  string  `json:"reason"`            // as in the message
+	AfterMS float64 `json:"detected_after_ms"` // from the deed to the message's arrival, milliseconds
+}
+
+// Err is nil unless Pulse was wrong.
+func (r *Report) Err() error {
+	var err error
+	if n := len(r.False); n > 0 {
+		err = fmt.Errorf("%d agents were called dead and lived, the first %s (%s)", n, r.False[0].AgentID, r.False[0].Reason)
+	}
+	if n := len(r.Missed); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d deaths were not told, the first of %s", n, r.Missed[0]))
+	}
+	return err
+}
+
+// WriteJSON writes the report as one JSON object.
+func (r *Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// WriteText writes the report for a person.
+func (r *Report) WriteText(w io.Writer) {
+	fmt.Fprintf(w, "\n%d agents, %d keep-alives sent, %d answered, %d status changes, %d alerts.\n",
+		r.Agents, r.Sent, r.Acknowledged, r.Changes, r.Alerts)
+	for _, how := range ways {
+		var n int
+		var lo, hi float64
+		for _, d := range r.Detections {
+			if d.How == how.String() {
+				if n == 0 {
+					lo = d.AfterMS
+				}
+				n, lo, hi = n+1, min(lo, d.AfterMS), max(hi, d.AfterMS)
+			}
+		}
+		if n > 0 {
+			fmt.Fprintf(w, "  %-9s %2d found, after %s to %s\n", how.String()+":", n, span(lo), span(hi))
+		}
+	}
+	if len(r.False)+len(r.Missed) == 0 && len(r.Detections) > 0 {
+		fmt.Fprintln(w, "Every death was found, and nobody was called dead who lived.")
+	}
+}
+
+func span(ms float64) time.Duration {
+	d := time.Duration(ms * float64(time.Millisecond))
+	if d < 100*time.Millisecond {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(10 * time.Millisecond)
+}
