@@ -37,6 +37,6 @@ func (j *journal) changed(d *detector.Decision) {
 	if d.To == detector.Disconnected && d.Reason != detector.AgentShutdown {
 		level = slog.LevelWarn
 	}
-	j.log.Log(context.Background(), level, "agent "+d.To.String(), "id", d.ID, "name", d.Name, "ip", d.IP,
-		"was", d.From, "reason", d.Reason, "missed", d.Missed)
+	j.log.Log(context.Background(), level, "agent "+d.To.String(), "id", d.ID.String(), "name", d.Name, "ip", d.IP,
+		"was", d.From.String(), "reason", d.Reason.String(), "missed", d.Missed)
 }

@@ -27,7 +27,7 @@ func (w *writer) keepAlive(r *record, interval time.Duration) outbox.Message {
 	e := &m.Event
 	switch {
 	case r.Verdict == detector.Acknowledged:
-		ms := float64(r.RTT) / float64(time.Millisecond)
+		ms := float64(r.RTT.Round(time.Microsecond)) / float64(time.Millisecond)
 		e.EventType, e.RTT = event.KeepAliveAcknowledged, &ms
 	case r.Verdict == detector.Failed:
 		e.EventType, e.Missed = event.KeepAliveFailed, &r.Missed
