@@ -165,9 +165,9 @@ func (f *forwarder) advance(confirmed []stored) error {
 	if err := f.cursor.save(to); err != nil {
 		return err
 	}
-	f.position.Store(to)
 	f.forwarded.Add(uint64(len(confirmed)))
 	f.dropped.Add(to - from - uint64(len(confirmed)))
+	f.position.Store(to)
 	return nil
 }
 

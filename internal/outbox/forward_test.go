@@ -175,20 +175,13 @@ func TestWhatWasForwardedIsNotForwardedAgain(t *testing.T) {
 	}
 }
 
-// waitForwarded waits for the cursor file, which moves last.
-func waitForwarded(t testing.TB, o *Outbox, c Class, seq uint64) {
+// waitForwarded waits until the cursor has moved to seq, which comes last.
+func waitForwarded(t *testing.T, o *Outbox, c Class, seq uint64) {
 	t.Helper()
-	for ctx := testContext(t); ; {
-		if at, err := cursorFor(o.cfg.Dir, c).load(); err != nil || at == seq {
-			if err != nil {
-				t.Fatal(err)
-			}
-			return
-		}
+	for ctx := testContext(t); o.forwarders[c].position.Load() != seq; runtime.Gosched() {
 		if ctx.Err() != nil {
 			t.Fatalf("cursor never reached %d", seq)
 		}
-		runtime.Gosched()
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
 )
 
 func TestPublishedMessagesAreStoredInOrderWithTheirHeaders(t *testing.T) {
@@ -71,7 +70,7 @@ func TestPublishEndsAtOnceWhenTheStoreHasFailed(t *testing.T) {
 func TestPublishToAClosedOutboxFails(t *testing.T) {
 	o := mustOpen(t, Config{})
 	mustClose(t, o)
-	if err := o.Publish(testContext(t), messages(Status, 1, 2)); !errors.Is(err, nats.ErrConnectionClosed) {
+	if err := o.Publish(testContext(t), messages(Status, 1, 2)); err == nil || !strings.Contains(err.Error(), "connection closed") {
 		t.Errorf("error is %v", err)
 	}
 }

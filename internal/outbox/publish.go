@@ -71,8 +71,8 @@ func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
 			return err
 		}
 		failed, err := o.storeEach(ctx, msgs)
-		if err == nil || errors.Is(err, nats.ErrConnectionClosed) {
-			return err // stored, or the outbox is closed
+		if err == nil || o.nc.IsClosed() {
+			return err
 		}
 		select {
 		case <-ctx.Done():
