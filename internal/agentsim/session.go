@@ -144,6 +144,8 @@ func (s *session) arm(due time.Duration) {
 func (s *session) read() ending {
 	n, err := s.conn.Read(s.in.space())
 	switch {
+	case err == nil && !s.fleet.stream && s.look().cuts != s.cuts:
+		return goOn // a datagram read just as the network was cut
 	case err == nil:
 		return s.take(n)
 	case errors.Is(err, os.ErrDeadlineExceeded):
