@@ -11,9 +11,11 @@ import (
 // publish messages, nor delete, purge or change a stream, nor delete a consumer
 // (which may be another's; its own ephemeral ones go by themselves).
 //
-// JetStream answers to whatever reply subject a request names, so a client can
-// make the server itself publish an answer under PREFIX. Such a message carries
-// no signature of ours: subscribers who verify signatures drop it.
+// A limit of one account: JetStream answers to whatever reply subject a request
+// names, and a push consumer delivers where it is told. A client can so make the
+// server itself put an answer, or an old message, under PREFIX, and the streams
+// take it. The body is never the client's own, and no signature of ours covers
+// that subject: whoever reads the streams must verify, Last's callers too.
 func readerRights(prefix string) *server.Permissions {
 	publish := []string{
 		"$JS.API.INFO",
