@@ -14,7 +14,7 @@ import (
 // A limit of one account: JetStream answers to whatever reply subject a request
 // names, and a push consumer delivers where it is told. A client can so make the
 // server itself put an answer, or an old message, under PREFIX, and the streams
-// take it. The body is never the client's own, and no signature of ours covers
+// take it. The body is at most partly the client's own, and no signature of ours covers
 // that subject: whoever reads the streams must verify, Last's callers too.
 func readerRights(prefix string) *server.Permissions {
 	publish := []string{
