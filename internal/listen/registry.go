@@ -15,6 +15,11 @@ import (
 // another one may take its place: a manager's connection_overtake_time.
 const overtakeTime = 60 * time.Second
 
+// closeTime is how long a second connection waits for the first to end. An agent
+// that comes back closes the old one first, but its end may be noticed later
+// than the new one's first message, above all when a whole fleet comes back.
+const closeTime = time.Second
+
 // registry knows the keys, and which peer speaks for an agent. Its lock is
 // never held while anything else is waited for.
 type registry struct {
@@ -55,6 +60,13 @@ func (r *registry) find(h secmsg.Header, from netip.Addr) (*clientkeys.Key, erro
 	return key, nil
 }
 
+// keyOf returns a peer's key.
+func (r *registry) keyOf(p *peer) *clientkeys.Key {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return p.key
+}
+
 // peerOf returns the peer that speaks for an agent, nil if there is none.
 func (r *registry) peerOf(id detector.AgentID) *peer {
 	r.mu.RLock()
@@ -64,9 +76,11 @@ func (r *registry) peerOf(id detector.AgentID) *peer {
 
 // enter makes p its agent's peer. A live connection is not replaced; one that
 // was silent for the overtake time is, and then returned for the caller to close.
-// A connection on its way out is waited for, so that its end is reported before
-// its successor's start.
+// One on its way out is waited for, so that its end is reported before its
+// successor's start. A connection's peer also waits for the closeTime whether
+// the other goes; datagrams' peer does not, all others would wait with it.
 func (r *registry) enter(p *peer, now detector.Instant) (old *peer, err error) {
+	var patience <-chan time.Time
 	for {
 		r.mu.Lock()
 		old = r.peers[p.id]
@@ -81,10 +95,25 @@ func (r *registry) enter(p *peer, now detector.Instant) (old *peer, err error) {
 		}
 		leaving := old.leaving
 		r.mu.Unlock()
-		if !leaving {
+		if leaving {
+			<-old.left
+			continue
+		}
+		if patience == nil && p.conn != nil {
+			patience = time.After(closeTime)
+		}
+		if p.conn == nil || !wait(old.left, patience) {
 			return nil, refuse(keyInUse, fmt.Errorf("agent %s is connected from %v", p.id, old.addr()))
 		}
-		<-old.left
+	}
+}
+
+func wait(left <-chan struct{}, patience <-chan time.Time) bool {
+	select {
+	case <-left:
+		return true
+	case <-patience:
+		return false
 	}
 }
 
@@ -100,9 +129,11 @@ func (r *registry) leave(p *peer, last func()) {
 	}
 	last()
 	r.mu.Lock()
-	delete(r.peers, p.id)
-	r.mu.Unlock()
-	close(p.left)
+	defer r.mu.Unlock()
+	if r.peers[p.id] == p { // datagrams may have come from the agent meanwhile, with its new key
+		delete(r.peers, p.id)
+		close(p.left)
+	}
 }
 
 // setKeys takes a new reading of client.keys and returns the peers whose key,
