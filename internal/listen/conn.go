@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -36,9 +35,8 @@ func (l *Link) serve(tcp *net.TCPConn) {
 	}
 	from := tcp.RemoteAddr().(*net.TCPAddr).AddrPort()
 	c := &conn{from: netip.AddrPortFrom(from.Addr().Unmap(), from.Port())}
-	c.in.conn = tcp
+	c.in.open(tcp)
 	c.out = outlet{conn: tcp, raw: raw, spin: l.spin}
-	_ = tcp.SetReadDeadline(time.Now().Add(frameTime))
 
 	for err == nil {
 		var frame []byte
@@ -46,11 +44,11 @@ func (l *Link) serve(tcp *net.TCPConn) {
 			err = l.receive(c, frame)
 		}
 	}
-	_ = tcp.Close()
 	if broken := c.out.failure(); broken != nil {
 		err = broken // reading failed only because of it
 	}
 	l.refused(c.from, err)
+	_ = tcp.Close()
 	if p := c.peer; p != nil {
 		l.registry.leave(p, func() {
 			l.report(detector.Sighting{At: l.clock.Now(), ID: p.id, Kind: detector.SawClosed})
@@ -77,18 +75,26 @@ func (l *Link) receive(c *conn, frame []byte) error {
 	if h.ID != nil && !sameAgent(h.ID, p.id) {
 		return refuse(anotherAgent, fmt.Errorf("agent %s on the connection of agent %s", h.ID, p.id))
 	}
-	if h.Method != p.cipher.Method() { // only this goroutine changes it
-		key, err := l.registry.find(h, c.from.Addr())
-		if err != nil {
-			return err
-		}
-		p.locate(c.from, cipherOf(key, h.Method))
-	}
-	m, err := codec.dec.Decode(p.cipher, h.Body)
+	payload, err := l.read(p, c.from, codec, h)
 	if err != nil {
-		return undecodable(err)
+		return err
 	}
-	return l.hear(p, codec, m.Payload)
+	return l.hear(p, codec, payload)
+}
+
+// read decodes a message of a peer's agent, which may change its method and,
+// over UDP, its address with every message. It is for the peer's reader.
+func (l *Link) read(p *peer, from netip.AddrPort, codec *codec, h secmsg.Header) ([]byte, error) {
+	cipher := p.cipher
+	if cipher.Method() != h.Method {
+		cipher = cipherOf(l.registry.keyOf(p), h.Method)
+	}
+	m, err := codec.dec.Decode(cipher, h.Body)
+	if err != nil {
+		return nil, undecodable(fmt.Errorf("agent %s: %w", p.id, err))
+	}
+	p.locate(from, cipher)
+	return m.Payload, nil
 }
 
 // first takes the first message of a connection: it has to prove a key.

@@ -30,7 +30,7 @@ func (l *Link) hear(p *peer, c *codec, payload []byte) error {
 		seen.Kind, seen.Token = detector.SawAnswer, token
 		err = l.confirm(p, c, token)
 	case aReceipt:
-		p.delivered(token)
+		l.delivered(p, token)
 	case anEvent:
 		l.count.events.Add(1)
 	case unknownWord:

@@ -50,24 +50,27 @@ type Link struct {
 	ended  bool
 
 	repeatMu sync.Mutex
-	repeat   map[*peer]struct{} // over UDP, with a request to repeat
+	repeat   map[*peer]*request // over UDP: sent and not confirmed
 }
 
 // Listen opens the sockets. The link serves them when it runs.
 func Listen(cfg Config) (*Link, error) {
 	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, log: cfg.Log, registry: newRegistry(cfg.Keys),
 		notices: &notices{log: cfg.Log}, limit: connectionLimit(), conns: make(map[*net.TCPConn]struct{}),
-		repeat: make(map[*peer]struct{})}
+		repeat: make(map[*peer]*request)}
 	var err error
-	addr := cfg.Addr
+	addr, version := cfg.Addr, ""
+	if addr.Addr().Is4() {
+		version = "4" // else 0.0.0.0 would let IPv6 in too
+	}
 	if cfg.TCP {
-		if l.tcp, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr)); err != nil {
+		if l.tcp, err = net.ListenTCP("tcp"+version, net.TCPAddrFromAddrPort(addr)); err != nil {
 			return nil, fmt.Errorf("listen for agents on %v/tcp: %w", addr, cause(err))
 		}
 		addr = netip.AddrPortFrom(addr.Addr(), l.tcp.Addr().(*net.TCPAddr).AddrPort().Port())
 	}
 	if cfg.UDP {
-		if l.udp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr)); err != nil {
+		if l.udp, err = net.ListenUDP("udp"+version, net.UDPAddrFromAddrPort(addr)); err != nil {
 			l.Close()
 			return nil, fmt.Errorf("listen for agents on %v/udp: %w", addr, cause(err))
 		}
@@ -116,11 +119,11 @@ func (l *Link) Close() {
 // its goroutines. It may be called once.
 func (l *Link) Run(ctx context.Context) {
 	if l.tcp != nil {
-		l.spin(l.accept)
+		l.work.Go(l.accept)
 	}
 	if l.udp != nil {
-		l.spin(l.readDatagrams)
-		l.spin(func() { l.repeatRequests(ctx.Done()) })
+		l.work.Go(l.readDatagrams)
+		l.work.Go(func() { l.repeatRequests(ctx.Done()) })
 	}
 	<-ctx.Done()
 	l.Close()
@@ -133,8 +136,16 @@ func (l *Link) Run(ctx context.Context) {
 	l.work.Wait()
 }
 
-// spin starts a goroutine that Run waits for.
-func (l *Link) spin(f func()) { l.work.Go(f) }
+// spin starts a goroutine that Run waits for. When Run is past that, it does
+// nothing: whoever keeps a connection open then finds it closed.
+func (l *Link) spin(f func()) bool {
+	l.connMu.Lock()
+	defer l.connMu.Unlock()
+	if !l.ended {
+		l.work.Go(f)
+	}
+	return !l.ended
+}
 
 // accept takes connections until the listener closes.
 func (l *Link) accept() {
@@ -168,7 +179,7 @@ func (l *Link) enroll(tcp *net.TCPConn) {
 		return
 	}
 	l.conns[tcp] = struct{}{}
-	l.spin(func() {
+	l.work.Go(func() {
 		l.serve(tcp)
 		l.connMu.Lock()
 		delete(l.conns, tcp)
@@ -209,11 +220,8 @@ func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 	c := codecs.Get().(*codec)
 	defer codecs.Put(c)
 	c.text = appendKeepAlive(c.text[:0], l.method, token, p.name, time.Now().Unix())
-	if err := l.send(p, c, c.text); err != nil {
-		return err
-	}
 	if p.conn == nil && l.method == detector.Request {
-		l.expect(p, token, c.text)
+		l.expect(p, token, c.text) // first: the confirmation may be here before send returns
 	}
-	return nil
+	return l.send(p, c, c.text)
 }

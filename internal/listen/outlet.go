@@ -23,7 +23,7 @@ const (
 type outlet struct {
 	conn net.Conn
 	raw  syscall.RawConn
-	spin func(func()) // starts a goroutine that the link waits for
+	spin func(func()) bool // starts a goroutine that the link waits for
 
 	mu       sync.Mutex
 	kept     []byte
@@ -53,8 +53,7 @@ func (o *outlet) write(b []byte) error {
 	}
 	o.kept = append(o.kept, b...)
 	if !o.draining {
-		o.draining = true
-		o.spin(o.drain)
+		o.draining = o.spin(o.drain)
 	}
 	return nil
 }
@@ -85,6 +84,7 @@ func (o *outlet) drain() {
 		b := o.kept
 		o.kept = nil
 		if len(b) == 0 || o.broken != nil {
+			_ = o.conn.SetWriteDeadline(time.Time{}) // it would end what is written at any later time too
 			o.draining = false
 			o.mu.Unlock()
 			return

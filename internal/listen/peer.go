@@ -28,7 +28,6 @@ type peer struct {
 	cipher  *secmsg.Cipher
 	counter secmsg.Counter
 	from    netip.AddrPort // where it is
-	waiting *request       // over UDP: sent and not confirmed
 }
 
 // newPeer makes the peer of a key's agent. Its counter starts at the present
@@ -60,6 +59,9 @@ func (p *peer) addr() netip.AddrPort {
 // locate notes where a peer's last message came from, and how it was encrypted:
 // the answer goes there, in the same way.
 func (p *peer) locate(from netip.AddrPort, cipher *secmsg.Cipher) {
+	if p.from == from && p.cipher == cipher { // only the reader changes them
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.from, p.cipher = from, cipher

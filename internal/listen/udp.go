@@ -3,7 +3,6 @@ package listen
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -50,13 +49,12 @@ func (l *Link) datagram(from netip.AddrPort, frame []byte) error {
 	}
 	codec := codecs.Get().(*codec)
 	defer codecs.Put(codec)
-	if p := l.registry.peerOf(id); p != nil && p.conn == nil && p.cipher.Method() == h.Method {
-		m, err := codec.dec.Decode(p.cipher, h.Body) // only this goroutine changes it
+	if p := l.registry.peerOf(id); p != nil && p.conn == nil {
+		payload, err := l.read(p, from, codec, h)
 		if err != nil {
-			return undecodable(fmt.Errorf("agent %s: %w", key.ID, err))
+			return err
 		}
-		p.locate(from, p.cipher)
-		return l.hear(p, codec, m.Payload)
+		return l.hear(p, codec, payload)
 	}
 	p, payload, err := l.prove(nil, from, key, codec, h)
 	if err != nil {
@@ -82,24 +80,22 @@ type request struct {
 	token uint32
 	text  []byte
 	tries int
+	sent  time.Time // for the last time
 }
 
 // expect remembers a request over UDP, to be repeated until it is confirmed.
 func (l *Link) expect(p *peer, token uint32, text []byte) {
-	p.mu.Lock()
-	p.waiting = &request{token: token, text: bytes.Clone(text), tries: 1}
-	p.mu.Unlock()
 	l.repeatMu.Lock()
-	l.repeat[p] = struct{}{}
-	l.repeatMu.Unlock()
+	defer l.repeatMu.Unlock()
+	l.repeat[p] = &request{token: token, text: bytes.Clone(text), tries: 1, sent: time.Now()}
 }
 
 // delivered notes that the agent has a request.
-func (p *peer) delivered(token uint32) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.waiting != nil && p.waiting.token == token {
-		p.waiting = nil
+func (l *Link) delivered(p *peer, token uint32) {
+	l.repeatMu.Lock()
+	defer l.repeatMu.Unlock()
+	if r := l.repeat[p]; r != nil && r.token == token {
+		delete(l.repeat, p)
 	}
 }
 
@@ -108,7 +104,7 @@ func (l *Link) confirm(p *peer, c *codec, token uint32) error {
 	if p.conn != nil {
 		return nil
 	}
-	p.delivered(token)
+	l.delivered(p, token)
 	c.text = appendReceipt(c.text[:0], token)
 	return l.send(p, c, c.text)
 }
@@ -122,41 +118,34 @@ func (l *Link) repeatRequests(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-tick.C:
-			for _, p := range l.unconfirmed() {
-				l.again(p)
+			for p, text := range l.unconfirmed(time.Now()) {
+				l.again(p, text)
 			}
 		}
 	}
 }
 
-func (l *Link) unconfirmed() []*peer {
+// unconfirmed returns the requests to send again, and forgets those that were
+// sent often enough.
+func (l *Link) unconfirmed(now time.Time) map[*peer][]byte {
 	l.repeatMu.Lock()
 	defer l.repeatMu.Unlock()
-	var peers []*peer
-	for p := range l.repeat {
-		peers = append(peers, p)
+	due := make(map[*peer][]byte)
+	for p, r := range l.repeat {
+		switch {
+		case now.Sub(r.sent) < repeatPeriod/2: // its confirmation is still on the way
+		case r.tries == repeats:
+			delete(l.repeat, p)
+		default:
+			r.tries++
+			r.sent = now
+			due[p] = r.text
+		}
 	}
-	return peers
+	return due
 }
 
-// again repeats a peer's request, or forgets the peer if that is over.
-func (l *Link) again(p *peer) {
-	p.mu.Lock()
-	r := p.waiting
-	var text []byte
-	if r != nil && r.tries < repeats {
-		r.tries++
-		text = r.text
-	} else {
-		p.waiting = nil
-	}
-	p.mu.Unlock()
-	if text == nil {
-		l.repeatMu.Lock()
-		delete(l.repeat, p)
-		l.repeatMu.Unlock()
-		return
-	}
+func (l *Link) again(p *peer, text []byte) {
 	c := codecs.Get().(*codec)
 	defer codecs.Put(c)
 	_ = l.send(p, c, text) // a datagram that cannot be sent is as one that is lost
