@@ -113,9 +113,13 @@ type addressBook struct {
 
 func (b *addressBook) look(text []byte) netip.Addr {
 	const longest = 45 // an IPv6 address with an IPv4 one in it
-	if string(text) != b.text && len(text) <= longest {
+	if len(text) > longest {
+		return netip.Addr{}
+	}
+	if string(text) != b.text {
 		b.text = string(text)
-		b.addr, _ = netip.ParseAddr(b.text)
+		addr, _ := netip.ParseAddr(b.text)
+		b.addr = addr.Unmap()
 		if b.addr.Zone() != "" || b.addr.IsUnspecified() {
 			b.addr = netip.Addr{}
 		}
