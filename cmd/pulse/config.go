@@ -12,14 +12,32 @@ type configCommand struct {
 	Print configPrintCommand `cmd:"" help:"Print every setting in effect, and where it came from."`
 }
 
+func (*configCommand) Help() string {
+	return `Settings are elements in the style of ossec.conf. Each has a default, so an empty file works.
+
+    pulse config print > pulse.conf   # every setting with its default, to start from
+    pulse config check pulse.conf     # after editing`
+}
+
 type configCheckCommand struct {
 	settingsFlag
-	File []string `arg:"" optional:"" help:"Settings files, as with --config."`
+	File []string `arg:"" optional:"" name:"file" help:"Settings files, as with --config."`
+}
+
+func (*configCheckCommand) Help() string {
+	return `Reads the settings and the files they name as the daemon would, and starts nothing. Each mistake is one line with
+its file, its line and the way out, and the exit code is 2.
+
+    pulse config check /var/ossec/etc/pulse.conf
+
+A manager's own ossec.conf may come first: its <remote> and its <cluster><node_name> are honoured.
+
+    pulse config check /var/ossec/etc/ossec.conf /var/ossec/etc/pulse.conf`
 }
 
 func (c *configCheckCommand) Run(e *env) error {
 	c.Config = append(c.Config, c.File...)
-	loaded, err := c.load()
+	loaded, err := c.load(e)
 	if err != nil {
 		return err
 	}
@@ -43,8 +61,7 @@ func (c *configCheckCommand) Run(e *env) error {
 // understood says in plain words what the settings do.
 func understood(c *config.Config) string {
 	var b strings.Builder
-	protocols := map[[2]bool]string{{true, false}: "tcp", {false, true}: "udp", {true, true}: "tcp and udp"}[[2]bool{c.Remote.TCP, c.Remote.UDP}]
-	fmt.Fprintf(&b, "Agents of %s connect to %v port %d, %s.\n", c.Pulse.ClientKeys, c.Remote.LocalIP, c.Remote.Port, protocols)
+	fmt.Fprintf(&b, "Agents of %s connect to %v port %d, %s.\n", c.Pulse.ClientKeys, c.Remote.LocalIP, c.Remote.Port, protocols(&c.Remote))
 	if k := c.KeepAlive; k.Enabled {
 		fmt.Fprintf(&b, "Each gets a keep-alive (%s) every %v; %d missed in a row, or %v of silence, and it is disconnected.\n",
 			k.Method, k.Interval, k.MaxMissed, k.Timeout)
@@ -62,10 +79,28 @@ func understood(c *config.Config) string {
 	return b.String()
 }
 
+func protocols(r *config.Remote) string {
+	switch {
+	case r.TCP && r.UDP:
+		return "tcp and udp"
+	case r.UDP:
+		return "udp"
+	}
+	return "tcp"
+}
+
 type configPrintCommand struct{ settingsFlag }
 
+func (*configPrintCommand) Help() string {
+	return `Prints a settings file with every setting in effect, and in a comment where it came from: a file and line, or the
+default. Passwords are withheld.
+
+    pulse config print
+    pulse config print -c pulse.conf | grep -v default   # only what the file says`
+}
+
 func (c *configPrintCommand) Run(e *env) error {
-	loaded, err := c.load()
+	loaded, err := c.load(e)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,11 @@ func (*demoCommand) Help() string {
 	return `Everything runs on free loopback ports and in a temporary directory, with timings that are short enough to see each
 kind of death found: shutdown, kill (the connection closes), hang (it stays open and silent), and a cut network.
 
-Exits with 1 if a death was not found or a living agent was called dead.`
+    pulse demo --for 30s
+    pulse demo --agents 200 --for 30s --json
+
+The exit code is 1 if a death was not found or a living agent was called dead. In the last seconds before --for is over no
+agent dies, as there would be no time to find it: give it 15 s or more.`
 }
 
 func (c *demoCommand) Run(e *env) error {

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"time"
+	"net"
 
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
@@ -20,20 +20,28 @@ type eventsCommand struct {
 
 func (*eventsCommand) Help() string {
 	return `Follows what Pulse publishes from now on, until Ctrl-C: on <nats><server_url> if that is set, else on the daemon's own
-NATS server.`
+NATS server (<nats><listen>).
+
+    pulse events --subject 'wazuh.xdr.agent.*.status_change'
+    pulse events --subject wazuh.xdr.agent.001.status_change --json | jq .status_change.reason
+
+What came before, JetStream has: docs/messages.md shows how to read it.`
 }
 
 func (c *eventsCommand) Run(e *env) error {
-	loaded, err := c.load()
+	loaded, err := c.load(e)
 	if err != nil {
 		return err
+	}
+	if !loaded.NATS.Enabled {
+		return usageError{errors.New("nothing is published: <nats><enabled> is no")}
 	}
 	subject := c.Subject
 	if subject == "" {
 		subject = event.Prefix(loaded.NATS.SubjectPrefix).All()
 	}
 	lost := make(chan error, 1)
-	client, err := connect(&loaded.NATS, lost)
+	client, err := connect(e, &loaded.NATS, lost)
 	if err != nil {
 		return err
 	}
@@ -42,15 +50,16 @@ func (c *eventsCommand) Run(e *env) error {
 	if _, err := client.ChanSubscribe(subject, messages); err != nil {
 		return usageError{fmt.Errorf("--subject %q: %w", subject, err)}
 	}
-	if err := client.Flush(); err != nil {
-		return err
+	if err := client.FlushWithContext(e.ctx); err != nil && e.ctx.Err() == nil {
+		return fmt.Errorf("subscribe to %s: %w", subject, err)
 	}
+	fmt.Fprintf(e.stderr, "following %s, Ctrl-C ends\n", subject)
 	for {
 		select {
 		case <-e.ctx.Done():
 			return nil
 		case err := <-lost:
-			return err
+			return fmt.Errorf("follow %s: %w", subject, err)
 		case m := <-messages:
 			if err := c.print(e.stdout, m); err != nil {
 				return err
@@ -59,10 +68,31 @@ func (c *eventsCommand) Run(e *env) error {
 	}
 }
 
-// connect connects to where the messages are.
-func connect(cfg *config.NATS, lost chan<- error) (*nats.Conn, error) {
+func (c *eventsCommand) print(w io.Writer, m *nats.Msg) (err error) {
+	if c.JSON {
+		_, err = fmt.Fprintf(w, "%s\n", m.Data)
+	} else {
+		_, err = fmt.Fprintf(w, "%s  %s\n", m.Subject, inWords(m.Data))
+	}
+	return err
+}
+
+// connect connects to where the messages are. What ends the following later
+// comes on lost.
+func connect(e *env, cfg *config.NATS, lost chan<- error) (*nats.Conn, error) {
 	options := []nats.Option{nats.Name("pulse events"), nats.MaxReconnects(-1), nats.ReconnectWait(cfg.ReconnectDelay),
+		nats.SetCustomDialer(dialer{e.ctx}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil when we closed it
+				fmt.Fprintf(e.stderr, "pulse: the NATS server is gone (%v): trying again every %v\n", err, cfg.ReconnectDelay)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { fmt.Fprintln(e.stderr, "pulse: the NATS server is back") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrSlowConsumer) {
+				fmt.Fprintln(e.stderr, "pulse: warning: messages are skipped: the output does not keep up")
+				return
+			}
 			select {
 			case lost <- err:
 			default:
@@ -71,72 +101,37 @@ func connect(cfg *config.NATS, lost chan<- error) (*nats.Conn, error) {
 	url, setting := "nats://"+cfg.Listen, "<nats><listen>"
 	if cfg.ServerURL != "" {
 		url, setting = cfg.ServerURL, "<nats><server_url>"
-		if cfg.CredentialsFile != "" {
-			options = append(options, nats.UserCredentials(cfg.CredentialsFile))
-		}
-		if cfg.TLSCA != "" {
-			options = append(options, nats.RootCAs(cfg.TLSCA))
-		}
-		if cfg.TLSCert != "" {
-			options = append(options, nats.ClientCert(cfg.TLSCert, cfg.TLSKey))
-		}
+		options = append(options, access(cfg)...)
 	}
 	client, err := nats.Connect(url, options...)
-	if errors.Is(err, nats.ErrNoServers) {
+	switch {
+	case err != nil && e.ctx.Err() != nil:
+		return nil, errors.New("interrupted")
+	case errors.Is(err, nats.ErrNoServers):
 		return nil, fmt.Errorf("no NATS server answers at %s: does the daemon run, and with these settings?", setting)
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("connect to the NATS server of %s: %w", setting, err)
 	}
 	return client, nil
 }
 
-func (c *eventsCommand) print(w io.Writer, m *nats.Msg) error {
-	if c.JSON {
-		_, err := fmt.Fprintf(w, "%s\n", m.Data)
-		return err
+// access is what the settings have to show to the server of <server_url>.
+func access(cfg *config.NATS) (options []nats.Option) {
+	if cfg.CredentialsFile != "" {
+		options = append(options, nats.UserCredentials(cfg.CredentialsFile))
 	}
-	_, err := fmt.Fprintf(w, "%s  %s\n", m.Subject, inWords(m.Data))
-	return err
+	if cfg.TLSCA != "" {
+		options = append(options, nats.RootCAs(cfg.TLSCA))
+	}
+	if cfg.TLSCert != "" {
+		options = append(options, nats.ClientCert(cfg.TLSCert, cfg.TLSKey))
+	}
+	return options
 }
 
-var statusNames = map[event.Status]string{event.Active: "active", event.Disconnected: "disconnected",
-	event.Pending: "pending", event.NeverConnected: "never_connected"}
+// dialer gives up when ctx ends.
+type dialer struct{ ctx context.Context }
 
-// inWords tells a message in a line.
-func inWords(data []byte) string {
-	var m struct {
-		KeepAlive *event.KeepAlive     `json:"event"`
-		Change    *event.StatusChange  `json:"status_change"`
-		Manager   *event.ManagerStatus `json:"manager_status"`
-	}
-	if err := json.Unmarshal(data, &m); err != nil {
-		return string(data)
-	}
-	switch {
-	case m.KeepAlive != nil:
-		k := m.KeepAlive
-		line := fmt.Sprintf("%s %s %s (%s)", clock(k.Timestamp), k.AgentID, k.EventType, k.AgentName)
-		if k.RTT != nil {
-			line += fmt.Sprintf(", %.1f ms", *k.RTT)
-		}
-		if k.Missed != nil {
-			line += fmt.Sprintf(", %d missed", *k.Missed)
-		}
-		if k.Error != "" {
-			line += ": " + k.Error
-		}
-		return line
-	case m.Change != nil:
-		c := m.Change
-		return fmt.Sprintf("%s %s %s → %s (%s, %s): %s, %d missed, alert level %d", clock(c.Timestamp), c.AgentID,
-			statusNames[c.PreviousStatus], statusNames[c.CurrentStatus], c.AgentName, c.IPAddress, c.Reason, c.MissedKeepAlives, c.AlertLevel)
-	case m.Manager != nil:
-		a := m.Manager.Agents
-		return fmt.Sprintf("%s %s watches: %d active, %d disconnected, %d pending, %d never connected", clock(m.Manager.Timestamp),
-			m.Manager.ManagerNode, a.Active, a.Disconnected, a.Pending, a.NeverConnected)
-	}
-	return string(data)
+func (d dialer) Dial(network, addr string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(d.ctx, network, addr)
 }
-
-func clock(unix int64) string { return time.Unix(unix, 0).Format(time.TimeOnly) }

@@ -1,4 +1,8 @@
 // Command pulse watches Wazuh agents from the manager's side.
+//
+// Each command is a file with a struct that kong fills from the command line
+// and a Run method. What they share is here: signals, exit codes, the world
+// (env) and how errors are told. Everything else lives in internal packages.
 package main
 
 import (
@@ -8,9 +12,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
-	"github.com/alecthomas/kong"
 	"github.com/wazuh-pulse/pulse/internal/config"
 )
 
@@ -33,7 +37,7 @@ type commands struct {
 
 // env is what a command may use of the world.
 type env struct {
-	ctx    context.Context // ends with SIGINT or SIGTERM
+	ctx    context.Context // ends with SIGINT, SIGTERM, or when nobody reads stdout any more
 	stdout io.Writer
 	stderr *os.File
 }
@@ -41,42 +45,48 @@ type env struct {
 // usageError is an error of the one who called.
 type usageError struct{ error }
 
+func (u usageError) Unwrap() error { return u.error }
+
 func main() { os.Exit(pulse(os.Args[1:])) }
 
 func pulse(args []string) int {
+	signal.Ignore(syscall.SIGPIPE) // so that a write fails instead, and the command can end in order
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	defer stop()
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
 
-	var cli commands
-	exit := -1
-	parser, err := kong.New(&cli, kong.Name("pulse"), kong.UsageOnError(), kong.Exit(func(code int) { exit = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Description("Pulse watches Wazuh agents from the manager's side: it knows within seconds which of them live, and tells an XDR platform over NATS."))
-	if err != nil {
-		panic(err) // a mistake in the tags above
+	command, code, err := parse(args)
+	if command == nil {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, prefixed(err))
+		}
+		return code
 	}
-	command, err := parser.Parse(args)
-	if exit >= 0 { // --help was asked for and given
-		return exit
+	out := &output{w: os.Stdout, quit: quit}
+	err = command.Run(&env{ctx: ctx, stdout: out, stderr: os.Stderr})
+	if err == nil {
+		err = out.failure()
 	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "pulse: %v\nTry: pulse --help\n", err)
-		return exitUsage
-	}
-	return report(command.Run(&env{ctx: ctx, stdout: os.Stdout, stderr: os.Stderr}))
+	return report(err)
 }
 
-// report prints an error for a person and returns the exit code.
+// report tells a person what went wrong and returns the exit code.
 func report(err error) int {
-	if err == nil {
+	if err == nil || errors.Is(err, errNoReader) {
 		return exitOK
 	}
-	fmt.Fprintf(os.Stderr, "pulse: %v\n", err)
+	fmt.Fprintln(os.Stderr, prefixed(err))
 	var usage usageError
 	var setting *config.Error
 	if errors.As(err, &usage) || errors.As(err, &setting) {
 		return exitUsage
 	}
 	return exitError
+}
+
+// prefixed puts the program's name before each line of an error.
+func prefixed(err error) string {
+	return "pulse: " + strings.ReplaceAll(err.Error(), "\n", "\npulse: ")
 }

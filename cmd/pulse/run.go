@@ -2,12 +2,14 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"syscall"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 )
 
@@ -17,12 +19,14 @@ func (*runCommand) Help() string {
 	return `Agents connect to Pulse (<remote><port>, 1514 by default) with the keys of client.keys. Messages are on NATS:
 on the embedded server (<nats><listen>), or forwarded to <nats><server_url>.
 
+    pulse run --config /var/ossec/etc/pulse.conf
+
 The log goes to standard error, as text on a terminal and as JSON elsewhere. SIGINT or SIGTERM ends the daemon cleanly
 within 5 seconds.`
 }
 
 func (c *runCommand) Run(e *env) error {
-	loaded, err := c.load()
+	loaded, err := c.load(e)
 	if err != nil {
 		return err
 	}
@@ -31,28 +35,48 @@ func (c *runCommand) Run(e *env) error {
 	}
 	log := slog.New(logHandler(e.stderr))
 	node, err := daemon.Open(e.ctx, &loaded.Config, version, log)
-	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, fs.ErrPermission) {
-		return usageError{err}
-	}
 	if err != nil {
-		return err
+		return startError(err)
 	}
 	log.Info("pulse runs", "version", version, "node", loaded.Pulse.NodeName, "agents_at", node.AgentAddr(),
-		"nats", natsName(loaded.NATS.ServerURL, node.NATSURL()), "console", node.ConsoleAddr(), "settings", loaded.Files)
+		"nats", natsName(&loaded.NATS, node.NATSURL()), "console", node.ConsoleAddr(), "settings", loaded.Files)
 	started := time.Now()
 	err = node.Run(e.ctx)
-	log.Info("pulse ends", "ran_for", time.Since(started).Round(time.Second))
+	log.Info("pulse ends", "ran_for", time.Since(started).Round(time.Second).String())
 	return err
 }
 
+// startError tells what the settings ask for and the system does not give, with
+// the way out, from other failures.
+func startError(err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = "; another Pulse or a Wazuh manager may be there: stop that, or set another port"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		hint = "; that is no address of this host"
+	case errors.Is(err, fs.ErrPermission):
+		hint = "; run as a user who may, or set another"
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
+		hint = "; set another"
+	default:
+		return err
+	}
+	return usageError{fmt.Errorf("%w%s", err, hint)}
+}
+
 // natsName says where messages go, without a password that the URL may hold.
-func natsName(remote, local string) string {
-	if remote != "" {
+func natsName(cfg *config.NATS, local string) string {
+	switch {
+	case !cfg.Enabled:
+		return "off"
+	case cfg.ServerURL != "":
 		return "forwarded to <server_url>"
 	}
 	return local
 }
 
+// logHandler writes text for a person at a terminal, JSON for machines.
 func logHandler(f *os.File) slog.Handler {
 	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		return slog.NewTextHandler(f, nil)

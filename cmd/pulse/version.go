@@ -11,7 +11,13 @@ const version = "0.1.0"
 
 type versionCommand struct{}
 
-func (versionCommand) Run(e *env) error {
+func (*versionCommand) Help() string {
+	return `The version that messages carry, the commit if it is known, Go's version and the platform.
+
+    pulse version`
+}
+
+func (*versionCommand) Run(e *env) error {
 	revision := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,8 +74,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &play{stage: s, out: cfg.Out, start: time.Now(), report: Report{Agents: cfg.Agents, Detections: []Detection{},
-		False: []Detection{}, Missed: []string{}}, active: make(map[string]bool), gone: make(map[string]*deed)}
+	p := newPlay(s, cfg.Out, time.Now())
 	if cfg.For > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, cfg.For)
@@ -85,11 +85,16 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		"Each agent gets a keep-alive every %v; %d unanswered ones, or %v without any sign of life, and it is gone.\n\n",
 		cfg.Agents, s.node.NATSURL(), event.Prefix(event.DefaultPrefix).All(), interval, maxMissed, timeout)
 	err = p.run(ctx)
-	p.judge()
+	p.judge(time.Now())
 	if closing := s.close(); err == nil {
 		err = closing
 	}
 	return &p.report, err
+}
+
+func newPlay(s *stage, out io.Writer, start time.Time) *play {
+	return &play{stage: s, out: out, start: start, active: make(map[string]bool), gone: make(map[string]*deed),
+		report: Report{Agents: len(s.ids), Detections: []Detection{}, False: []Detection{}, Missed: []string{}}}
 }
 
 // run plays until ctx ends.
@@ -170,7 +175,7 @@ func (p *play) changed(c *event.StatusChange, now time.Time) {
 	case c.CurrentStatus == event.Active:
 		p.active[c.AgentID] = true
 		if d != nil && !d.revived.IsZero() {
-			p.say(now, c.AgentID, fmt.Sprintf("→ %s, known after %v", c.Reason, ms(now.Sub(d.revived))))
+			p.say(now, c.AgentID, fmt.Sprintf("→ %s, known after %v", c.Reason, short(now.Sub(d.revived))))
 			delete(p.gone, c.AgentID)
 		}
 		if !p.opened && p.allActive() {
@@ -190,7 +195,7 @@ func (p *play) changed(c *event.StatusChange, now time.Time) {
 		after := now.Sub(d.at)
 		p.report.Detections = append(p.report.Detections, Detection{AgentID: c.AgentID, How: d.how.String(), Reason: c.Reason,
 			AfterMS: float64(after.Round(100*time.Microsecond)) / float64(time.Millisecond)})
-		p.say(now, c.AgentID, fmt.Sprintf("→ disconnected, %s, alert level %d: known after %v", c.Reason, c.AlertLevel, ms(after)))
+		p.say(now, c.AgentID, fmt.Sprintf("→ disconnected, %s, alert level %d: known after %v", c.Reason, c.AlertLevel, short(after)))
 	}
 }
 
@@ -203,11 +208,21 @@ func (p *play) allActive() bool {
 	return true
 }
 
-// judge finds the deaths that nobody told, though there was time.
-func (p *play) judge() {
+// judge finds the deaths that nobody told, and the agents that nobody saw
+// alive, though there was time.
+func (p *play) judge(end time.Time) {
 	for id, d := range p.gone {
-		if d.found.IsZero() && time.Since(d.at) > slowest {
+		if d.found.IsZero() && end.Sub(d.at) > slowest {
 			p.report.Missed = append(p.report.Missed, id)
+		}
+	}
+	slices.Sort(p.report.Missed)
+	if p.opened || end.Sub(p.start) < slowest {
+		return
+	}
+	for _, id := range p.ids {
+		if !p.active[id] {
+			p.report.NeverActive++
 		}
 	}
 }
@@ -215,5 +230,3 @@ func (p *play) judge() {
 func (p *play) say(now time.Time, id, what string) {
 	fmt.Fprintf(p.out, "%6.1fs  %-11s %s\n", now.Sub(p.start).Seconds(), p.names[id], what)
 }
-
-func ms(d time.Duration) time.Duration { return d.Round(time.Millisecond) }

@@ -18,6 +18,7 @@ type Report struct {
 	Detections   []Detection `json:"detections"`
 	False        []Detection `json:"false_detections"` // of agents that lived
 	Missed       []string    `json:"missed_deaths"`    // agents whose death nobody told
+	NeverActive  int         `json:"never_active"`     // agents that did not get in
 }
 
 // Detection is one death that Pulse told.
@@ -36,6 +37,10 @@ func (r *Report) Err() error {
 	}
 	if n := len(r.Missed); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d deaths were not told, the first of %s", n, r.Missed[0]))
+	}
+	if n := r.NeverActive; n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d of %d agents did not get in: does this system let a process open %d files (ulimit -n)?",
+			n, r.Agents, 2*r.Agents+256))
 	}
 	return err
 }
@@ -66,14 +71,23 @@ func (r *Report) WriteText(w io.Writer) {
 			fmt.Fprintf(w, "  %-9s %2d found, after %s to %s\n", how.String()+":", n, span(lo), span(hi))
 		}
 	}
-	if len(r.False)+len(r.Missed) == 0 && len(r.Detections) > 0 {
+	switch {
+	case r.Err() != nil: // said by who ran the demo
+	case len(r.Detections) == 0:
+		fmt.Fprintln(w, "Nobody died: there was no time for it. Let the demo run for 15 s or more.")
+	default:
 		fmt.Fprintln(w, "Every death was found, and nobody was called dead who lived.")
 	}
 }
 
-func span(ms float64) time.Duration {
-	d := time.Duration(ms * float64(time.Millisecond))
-	if d < 100*time.Millisecond {
+func span(ms float64) time.Duration { return short(time.Duration(ms * float64(time.Millisecond))) }
+
+// short rounds a duration to two or three digits.
+func short(d time.Duration) time.Duration {
+	switch {
+	case d < 10*time.Millisecond:
+		return d.Round(100 * time.Microsecond)
+	case d < 100*time.Millisecond:
 		return d.Round(time.Millisecond)
 	}
 	return d.Round(10 * time.Millisecond)

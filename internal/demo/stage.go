@@ -46,7 +46,7 @@ type stage struct {
 	names  map[string]string
 	client *nats.Conn
 	heard  chan *nats.Msg
-	failed chan error
+	failed chan error // room for one of the node and one of the agents
 	stop   context.CancelFunc
 	work   sync.WaitGroup
 }
@@ -54,7 +54,7 @@ type stage struct {
 // open sets the stage in a temporary directory.
 func open(ctx context.Context, agents int, version string) (s *stage, err error) {
 	ctx, stop := context.WithCancel(ctx)
-	s = &stage{stop: stop, names: make(map[string]string), heard: make(chan *nats.Msg, 1<<16), failed: make(chan error, 1)}
+	s = &stage{stop: stop, names: make(map[string]string), heard: make(chan *nats.Msg, 1<<16), failed: make(chan error, 2)}
 	defer func() {
 		if err != nil {
 			_ = s.close()

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"pulse": main})
+}
+
+// Every behaviour of the command line is a script. Besides testscript's own
+// commands they have:
+//
+//	exits CODE PROGRAM ARGS...  runs a program that has to end with an exit code
+//	settings N                  writes client.keys with N agents, and pulse.conf for a daemon
+//	                            at the free TCP ports $AGENTS, $NATS and $HTTP
+//	start NAME PROGRAM ARGS...  starts a program beside the script
+//	await NAME PATTERN          waits until it has written a matching line
+//	stop NAME SIGNAL CODE       signals it: it has to end within 5 s, with that code
+//	expand FILE...              replaces $VARIABLES in files
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE") != "",
+		Setup: func(e *testscript.Env) error {
+			e.Values[processesKey{}] = processes{}
+			e.Setenv("TZ", "UTC")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "settings": settings,
+			"start": start, "await": await, "stop": stop, "expand": expand,
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
+	}
+	code := 0
+	err := ts.Exec(args[1], args[2:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+const settingsText = `<ossec_config>
+  <remote>
+    <port>$AGENTS</port>
+    <local_ip>127.0.0.1</local_ip>
+    <manager_keepalive>
+      <interval>500ms</interval>
+      <timeout>20</timeout>
+      <retry_interval>5</retry_interval>
+      <reconnect_grace>100ms</reconnect_grace>
+    </manager_keepalive>
+  </remote>
+  <nats>
+    <listen>127.0.0.1:$NATS</listen>
+    <reconnect_delay>100ms</reconnect_delay>
+  </nats>
+  <pulse>
+    <link>listen</link>
+    <client_keys>$WORK/client.keys</client_keys>
+    <state_dir>$WORK/state</state_dir>
+    <http>127.0.0.1:$HTTP</http>
+  </pulse>
+</ossec_config>
+`
+
+func settings(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: settings N")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	var keys []byte
+	for i := 1; i <= n; i++ {
+		keys = fmt.Appendf(keys, "%03d host-%d any %064x\n", i, i, i)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("client.keys"), keys, 0o600))
+	for _, name := range []string{"AGENTS", "NATS", "HTTP"} {
+		ts.Setenv(name, freePort())
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("pulse.conf"), []byte(os.Expand(settingsText, ts.Getenv)), 0o600))
+}
+
+func expand(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		text := os.Expand(ts.ReadFile(name), ts.Getenv)
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
+	}
+}

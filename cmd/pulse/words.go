@@ -1,0 +1,56 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+)
+
+// inWords tells a message in a line; one it does not know, as it is.
+func inWords(data []byte) string {
+	var m struct {
+		KeepAlive *event.KeepAlive     `json:"event"`
+		Change    *event.StatusChange  `json:"status_change"`
+		Manager   *event.ManagerStatus `json:"manager_status"`
+	}
+	err := json.Unmarshal(data, &m)
+	switch {
+	case err != nil:
+	case m.KeepAlive != nil:
+		return keepAliveInWords(m.KeepAlive)
+	case m.Change != nil:
+		c := m.Change
+		return fmt.Sprintf("%s %s %s → %s (%s, %s): %s, %d missed, alert level %d", clock(c.Timestamp), c.AgentID,
+			statusName(c.PreviousStatus), statusName(c.CurrentStatus), c.AgentName, c.IPAddress, c.Reason, c.MissedKeepAlives, c.AlertLevel)
+	case m.Manager != nil:
+		a := m.Manager.Agents
+		return fmt.Sprintf("%s %s watches: %d active, %d disconnected, %d pending, %d never connected", clock(m.Manager.Timestamp),
+			m.Manager.ManagerNode, a.Active, a.Disconnected, a.Pending, a.NeverConnected)
+	}
+	return fmt.Sprintf("%q", data)
+}
+
+func keepAliveInWords(k *event.KeepAlive) string {
+	line := fmt.Sprintf("%s %s %s (%s)", clock(k.Timestamp), k.AgentID, k.EventType, k.AgentName)
+	if k.RTT != nil {
+		line += fmt.Sprintf(", %.1f ms", *k.RTT)
+	}
+	if k.Missed != nil {
+		line += fmt.Sprintf(", %d missed", *k.Missed)
+	}
+	if k.Error != "" {
+		line += ": " + k.Error
+	}
+	return line
+}
+
+func statusName(s event.Status) string {
+	if s < 0 || int(s) >= len(statuses) {
+		return fmt.Sprintf("status %d", s)
+	}
+	return statuses[s]
+}
+
+func clock(unix int64) string { return time.Unix(unix, 0).Format(time.TimeOnly) }
