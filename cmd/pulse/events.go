@@ -50,7 +50,7 @@ func (c *eventsCommand) Run(e *env) error {
 	if _, err := client.ChanSubscribe(subject, messages); err != nil {
 		return usageError{fmt.Errorf("--subject %q: %w", subject, err)}
 	}
-	if err := client.FlushWithContext(e.ctx); err != nil && e.ctx.Err() == nil {
+	if err := client.Flush(); err != nil && e.ctx.Err() == nil {
 		return fmt.Errorf("subscribe to %s: %w", subject, err)
 	}
 	fmt.Fprintf(e.stderr, "following %s, Ctrl-C ends\n", subject)
@@ -72,7 +72,7 @@ func (c *eventsCommand) print(w io.Writer, m *nats.Msg) (err error) {
 	if c.JSON {
 		_, err = fmt.Fprintf(w, "%s\n", m.Data)
 	} else {
-		_, err = fmt.Fprintf(w, "%s  %s\n", m.Subject, inWords(m.Data))
+		_, err = fmt.Fprintln(w, printable(m.Subject+"  "+inWords(m.Data)))
 	}
 	return err
 }

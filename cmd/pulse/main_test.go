@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 //	                            at the free TCP ports $AGENTS, $NATS and $HTTP
 //	start NAME PROGRAM ARGS...  starts a program beside the script
 //	await NAME PATTERN          waits until it has written a matching line
-//	stop NAME SIGNAL CODE       signals it: it has to end within 5 s, with that code
+//	quit NAME SIGNAL CODE       signals it: it has to end within 5 s, with that code
 //	expand FILE...              replaces $VARIABLES in files
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "settings": settings,
-			"start": start, "await": await, "stop": stop, "expand": expand,
+			"start": start, "await": await, "quit": quit, "expand": expand,
 		},
 	})
 }

@@ -153,10 +153,10 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 
 var signals = map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM}
 
-// stop also makes the process's output that of the script's last command.
-func stop(ts *testscript.TestScript, neg bool, args []string) {
+// quit also makes the process's output that of the script's last command.
+func quit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 || signals[args[1]] == nil {
-		ts.Fatalf("usage: stop NAME INT|TERM CODE")
+		ts.Fatalf("usage: quit NAME INT|TERM CODE")
 	}
 	p := processOf(ts, args[0])
 	ts.Check(p.cmd.Process.Signal(signals[args[1]]))

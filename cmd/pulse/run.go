@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -39,10 +40,10 @@ func (c *runCommand) Run(e *env) error {
 		return startError(err)
 	}
 	log.Info("pulse runs", "version", version, "node", loaded.Pulse.NodeName, "agents_at", node.AgentAddr(),
-		"nats", natsName(&loaded.NATS, node.NATSURL()), "console", node.ConsoleAddr(), "settings", loaded.Files)
+		"nats", natsName(&loaded.NATS, node.NATSURL()), "console", nameOf(node.ConsoleAddr()), "settings", loaded.Files)
 	started := time.Now()
 	err = node.Run(e.ctx)
-	log.Info("pulse ends", "ran_for", time.Since(started).Round(time.Second).String())
+	log.Info("pulse ends", "ran_for", time.Since(started).Round(time.Second))
 	return err
 }
 
@@ -76,10 +77,24 @@ func natsName(cfg *config.NATS, local string) string {
 	return local
 }
 
-// logHandler writes text for a person at a terminal, JSON for machines.
-func logHandler(f *os.File) slog.Handler {
-	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		return slog.NewTextHandler(f, nil)
+func nameOf(addr net.Addr) string {
+	if addr == nil {
+		return "off"
 	}
-	return slog.NewJSONHandler(f, nil)
+	return addr.String()
+}
+
+// logHandler writes text for a person at a terminal, JSON for machines. Both
+// have durations with their unit.
+func logHandler(f *os.File) slog.Handler {
+	options := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			a.Value = slog.StringValue(a.Value.Duration().String())
+		}
+		return a
+	}}
+	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		return slog.NewTextHandler(f, options)
+	}
+	return slog.NewJSONHandler(f, options)
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/wazuh-pulse/pulse/event"
 )
@@ -44,6 +46,16 @@ func keepAliveInWords(k *event.KeepAlive) string {
 		line += ": " + k.Error
 	}
 	return line
+}
+
+// printable keeps a message, which others may have written, from steering the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 func statusName(s event.Status) string {

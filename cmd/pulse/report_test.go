@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/config"
+)
+
+func TestExitCodesTellTheUsersMistakesFromFailures(t *testing.T) {
+	var several config.Errors
+	several.List = []*config.Error{{File: "a.conf", Line: 3, Problem: "bad"}, {File: "a.conf", Line: 4, Problem: "worse"}}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"nothing went wrong", nil, exitOK},
+		{"the reader of stdout has had enough", fmt.Errorf("print: %w", errNoReader), exitOK},
+		{"a failure", errors.New("disk full"), exitError},
+		{"a connection that broke is no closed pipe of ours", fmt.Errorf("write tcp: %w", syscall.EPIPE), exitError},
+		{"a mistake on the command line", usageError{errors.New("--agents 0")}, exitUsage},
+		{"a mistake that is wrapped", fmt.Errorf("start: %w", usageError{errors.New("x")}), exitUsage},
+		{"a mistake in the settings", &several, exitUsage},
+		{"a port that is taken", startError(fmt.Errorf("listen: %w", syscall.EADDRINUSE)), exitUsage},
+		{"a directory that may not be written", startError(fmt.Errorf("mkdir: %w", fs.ErrPermission)), exitUsage},
+		{"a disk that is full", startError(fmt.Errorf("write: %w", syscall.ENOSPC)), exitError},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := report(tt.err); got != tt.want {
+				t.Errorf("exit code %d, want %d", got, tt.want)
+			}
+		})
+	}
+	if got, want := prefixed(&several), "pulse: a.conf:3: bad\npulse: a.conf:4: worse"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+type brokenWriter struct{ err error }
+
+func (b brokenWriter) Write([]byte) (int, error) { return 0, b.err }
+
+func TestOutputThatTakesNoMoreEndsTheCommand(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		code int
+	}{{syscall.EPIPE, exitOK}, {syscall.ENOSPC, exitError}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		out := &output{w: brokenWriter{tt.err}, quit: cancel}
+		if _, err := fmt.Fprintln(out, "hello"); err == nil || ctx.Err() == nil {
+			t.Errorf("%v: error %v, and the command goes on", tt.err, err)
+		}
+		if code := report(out.failure()); code != tt.code {
+			t.Errorf("%v: exit code %d, want %d", tt.err, code, tt.code)
+		}
+		cancel()
+	}
+	out := &output{w: io.Discard, quit: func() { t.Error("a good write ends the command") }}
+	if _, err := fmt.Fprintln(out, "hello"); err != nil || out.failure() != nil {
+		t.Error(err, out.failure())
+	}
+}
+
+func TestLogIsJSONWithDurationsInWords(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slog.New(logHandler(f)).Info("hello", "every", 5*time.Second)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte(`"msg":"hello","every":"5s"}`)) {
+		t.Errorf("%s", text)
+	}
+}
+
+func TestWhereMessagesGoIsSaidWithoutASecret(t *testing.T) {
+	for _, tt := range []struct {
+		cfg  config.NATS
+		want string
+	}{
+		{config.NATS{}, "off"},
+		{config.NATS{Enabled: true}, "nats://127.0.0.1:4222"},
+		{config.NATS{Enabled: true, ServerURL: "nats://u:hunter2@xdr:4222"}, "forwarded to <server_url>"},
+	} {
+		if got := natsName(&tt.cfg, "nats://127.0.0.1:4222"); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}
+
+func TestSettingsAreUnderstoodInPlainWords(t *testing.T) {
+	c := config.Default()
+	c.Remote.UDP, c.Remote.TCP, c.NATS.Enabled = true, false, false
+	got := understood(&c)
+	for _, want := range []string{"port 1514, udp.", "every 1m0s; 3 missed in a row, or 3m0s of silence", "Nothing is published on NATS."} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in:\n%s", want, got)
+		}
+	}
+}

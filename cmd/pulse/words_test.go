@@ -1,0 +1,41 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestMessagesAreToldInALine(t *testing.T) {
+	for _, tt := range []struct{ name, message, want string }{
+		{"a keep-alive that went out", `{"event":{"agent_id":"001","agent_name":"web","event_type":"keepalive_sent"},"security":{}}`,
+			"001 keepalive_sent (web)"},
+		{"one that was answered", `{"event":{"agent_id":"001","agent_name":"web","event_type":"keepalive_acknowledged","rtt_ms":0.44}}`,
+			"001 keepalive_acknowledged (web), 0.4 ms"},
+		{"one that was missed", `{"event":{"agent_id":"001","agent_name":"web","event_type":"keepalive_failed","missed_keepalives":2}}`,
+			"001 keepalive_failed (web), 2 missed"},
+		{"one that did not go out", `{"event":{"agent_id":"001","agent_name":"web","event_type":"keepalive_failed","error":"the agent is not connected"}}`,
+			"001 keepalive_failed (web): the agent is not connected"},
+		{"a status change", `{"status_change":{"agent_id":"001","agent_name":"web","previous_status":0,"current_status":1,"ip_address":"10.0.0.1",` +
+			`"reason":"keepalive_timeout","missed_keepalives":3,"alert_level":8}}`,
+			"001 active → disconnected (web, 10.0.0.1): keepalive_timeout, 3 missed, alert level 8"},
+		{"a status of a later version", `{"status_change":{"agent_id":"001","previous_status":3,"current_status":7}}`,
+			"001 never_connected → status 7"},
+		{"a heartbeat", `{"manager_status":{"manager_node":"node01","agents":{"active":4,"disconnected":3,"pending":2,"never_connected":1}}}`,
+			"node01 watches: 4 active, 3 disconnected, 2 pending, 1 never connected"},
+		{"a message of a later version", `{"fleet":{}}`, `"{\"fleet\":{}}"`},
+		{"something else", "hello", `"hello"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := inWords([]byte(tt.message)); !strings.Contains(got, tt.want) {
+				t.Errorf("%q, want %q in it", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestMessagesDoNotSteerTheTerminal(t *testing.T) {
+	line := printable(inWords([]byte(`{"event":{"agent_id":"001","agent_name":"\u001b[2J\nweb","event_type":"keepalive_sent"}}`)))
+	if !strings.HasSuffix(line, "001 keepalive_sent (?[2J?web)") {
+		t.Errorf("%q", line)
+	}
+}
