@@ -33,10 +33,10 @@ type Detection struct {
 func (r *Report) Err() error {
 	var err error
 	if n := len(r.False); n > 0 {
-		err = fmt.Errorf("%d agents were called dead and lived, the first %s (%s)", n, r.False[0].AgentID, r.False[0].Reason)
+		err = fmt.Errorf("agents called dead that lived: %d, the first %s (%s)", n, r.False[0].AgentID, r.False[0].Reason)
 	}
 	if n := len(r.Missed); n > 0 {
-		err = errors.Join(err, fmt.Errorf("%d deaths were not told, the first of %s", n, r.Missed[0]))
+		err = errors.Join(err, fmt.Errorf("deaths that were not found: %d, the first of %s", n, r.Missed[0]))
 	}
 	if n := r.NeverActive; n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d of %d agents did not get in: does this system let a process open %d files (ulimit -n)?",
@@ -68,7 +68,7 @@ func (r *Report) WriteText(w io.Writer) {
 			}
 		}
 		if n > 0 {
-			fmt.Fprintf(w, "  %-9s %2d found, after %s to %s\n", how.String()+":", n, span(lo), span(hi))
+			fmt.Fprintf(w, "  %-9s %2d found, after %s\n", how.String()+":", n, span(lo, hi))
 		}
 	}
 	switch {
@@ -80,7 +80,14 @@ func (r *Report) WriteText(w io.Writer) {
 	}
 }
 
-func span(ms float64) time.Duration { return short(time.Duration(ms * float64(time.Millisecond))) }
+// span writes a range of milliseconds.
+func span(lo, hi float64) string {
+	from, to := short(time.Duration(lo*float64(time.Millisecond))), short(time.Duration(hi*float64(time.Millisecond)))
+	if from == to {
+		return from.String()
+	}
+	return fmt.Sprintf("%v to %v", from, to)
+}
 
 // short rounds a duration to two or three digits.
 func short(d time.Duration) time.Duration {
