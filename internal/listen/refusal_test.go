@@ -1,0 +1,459 @@
+package listen
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/secmsg"
+)
+
+// garble is a frame of that many bytes which begins like one of agent 001.
+func garble(size int) []byte {
+	frame := append([]byte("!001!#AES:"), bytes.Repeat([]byte("x"), size)...)
+	return frame[:size]
+}
+
+func framed(frame []byte) []byte {
+	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(frame))), frame...)
+}
+
+func TestStrangersAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		who     string // whose key
+		from    string
+		spoil   func(a *agent) []byte // what is sent, without its length
+		why     refusal
+		tcpOnly bool
+	}{
+		{name: "an id that nobody has", who: "001", why: unknownAgent, spoil: as("555")},
+		{name: "an id too short", who: "001", why: unknownAgent, spoil: as("1")},
+		{name: "an id too long", who: "001", why: notOurs, spoil: func(*agent) []byte { return []byte("!123456789!#AES:abcdefghijklmnop") }},
+		{name: "no id, from an address nobody is registered at", who: "001", from: "127.0.0.9", why: unknownAgent, spoil: as("")},
+		{name: "another agent's key", who: "005", why: wrongKey, spoil: as("001")},
+		{name: "an id at an address it is not registered at", who: "004", from: "127.0.0.4", why: wrongAddress, spoil: as("004")},
+		{name: "a network's agent from outside the network", who: "006", from: "127.0.0.7", why: wrongAddress, spoil: as("006")},
+		{name: "a registered address with a wrong key", who: "001", from: "127.0.0.2", why: wrongKey, spoil: as("")},
+		{name: "nothing", who: "001", why: notOurs, spoil: func(*agent) []byte { return nil }},
+		{name: "a TLS client", who: "001", why: notOurs, spoil: func(*agent) []byte { return []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") }},
+		{name: "garbage that begins well", who: "001", why: wrongKey, spoil: func(*agent) []byte { return garble(106) }},
+		{name: "garbage in Blowfish", who: "001", why: wrongKey, spoil: func(*agent) []byte { return []byte("!001!:12345678") }},
+		{name: "half blocks", who: "001", why: wrongKey, spoil: func(*agent) []byte { return garble(107) }},
+		{name: "a message cut short", who: "001", why: wrongKey, spoil: func(a *agent) []byte { b := a.frame(sayStartup)[4:]; return b[:len(b)-16] }},
+		{name: "a first message longer than any startup", who: "001", why: oversized, spoil: func(*agent) []byte { return garble(strangerLimit + 1) }, tcpOnly: true},
+		{name: "a bomb", who: "001", why: oversized, spoil: func(a *agent) []byte { return a.bomb() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t)
+			a := s.dial("tcp", c.who, c.from)
+			frame := c.spoil(a)
+			a.write(framed(frame))
+			a.dropped()
+			if n := s.refusals(c.why); n != 1 {
+				t.Errorf("TCP: refused: %v", s.link.Stats().Refused)
+			}
+			if !c.tcpOnly {
+				u := s.dial("udp", c.who, c.from)
+				u.write(frame)
+				u.unanswered()
+				if n := s.refusals(c.why); n != 2 {
+					t.Errorf("UDP: refused: %v", s.link.Stats().Refused)
+				}
+			}
+			s.nothingMore()
+			if n := s.link.Stats().Agents; n != 0 {
+				t.Errorf("%d agents", n)
+			}
+		})
+	}
+}
+
+// as makes a startup under an id that may not be the agent's own.
+func as(id string) func(*agent) []byte {
+	return func(a *agent) []byte { a.wireID = id; return a.frame(sayStartup)[4:] }
+}
+
+// bomb is a small frame that inflates to more than a message may have.
+func (a *agent) bomb() []byte {
+	a.t.Helper()
+	key, _ := readKeys(a.t, keyFile).ByID([]byte("001"))
+	return zlibFrame(key, bytes.Repeat([]byte{'a'}, 1<<20))
+}
+
+func TestAnAgentIsRefusedWhatNoAgentDoes(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		sends func(a *agent) []byte
+		why   refusal
+	}{
+		{"another agent's id on its connection", func(a *agent) []byte { a.wireID = "005"; return a.frame(sayKeepAlive) }, anotherAgent},
+		{"garbage", func(*agent) []byte { return framed(garble(106)) }, wrongKey},
+		{"garbage in its other method", func(*agent) []byte { return framed([]byte("!001!:12345678")) }, wrongKey},
+		{"clear text", func(*agent) []byte { return framed([]byte(sayKeepAlive)) }, notOurs},
+		{"one byte more than a message may have", func(*agent) []byte { return framed(garble(secmsg.MaxMessage + 1)) }, oversized},
+		{"a length of 4 GiB", func(*agent) []byte { return []byte("\xff\xff\xff\xffabc") }, oversized},
+		{"a bomb", func(a *agent) []byte { return framed(a.bomb()) }, oversized},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t)
+			a := s.dial("tcp", "001", "")
+			s.greet(a, 1)
+			_, _ = a.conn.Write(c.sends(a)) // all of it may not be taken any more
+			a.dropped()
+			s.expect(1, detector.SawClosed)
+			if n := s.refusals(c.why); n != 1 {
+				t.Errorf("refused: %v", s.link.Stats().Refused)
+			}
+		})
+	}
+}
+
+func TestTheLongestFrameIsRead(t *testing.T) {
+	s := open(t)
+	a := s.dial("tcp", "001", "")
+	s.greet(a, 1)
+	a.write(framed(garble(secmsg.MaxMessage)))
+	a.dropped()
+	if n := s.refusals(wrongKey); n != 1 {
+		t.Errorf("refused: %v", s.link.Stats().Refused)
+	}
+}
+
+func TestAConnectionCutWithinAFrameIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		size int // of the frame, of which half is sent
+	}{{"a short one", 100}, {"a long one", 5000}} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t)
+			a := s.dial("tcp", "001", "")
+			s.greet(a, 1)
+			a.write(framed(garble(c.size))[:c.size/2])
+			_ = a.conn.Close()
+			s.expect(1, detector.SawClosed)
+			if n := s.refusals(notOurs); n != 1 {
+				t.Errorf("refused: %v", s.link.Stats().Refused)
+			}
+		})
+	}
+}
+
+func TestAConnectionThatOnlyLooksInIsNoRefusal(t *testing.T) {
+	s := open(t)
+	a := s.dial("tcp", "001", "")
+	a.unanswered()
+	_ = a.conn.Close()
+	s.greet(s.dial("tcp", "001", ""), 1)
+	for why, n := range s.link.Stats().Refused {
+		if n != 0 {
+			t.Errorf("%s: %d", why, n)
+		}
+	}
+}
+
+func TestASecondConnectionOfALiveAgentIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, network := range []string{"tcp", "udp"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			a := s.dial("tcp", "001", "")
+			s.greet(a, 1)
+			b := s.dial(network, "001", "")
+			b.say(sayStartup)
+			if network == "tcp" {
+				b.dropped()
+			} else {
+				b.unanswered()
+			}
+			if n := s.refusals(keyInUse); n != 1 {
+				t.Errorf("refused: %v", s.link.Stats().Refused)
+			}
+			s.nothingMore()
+			a.say(sayKeepAlive)
+			a.expect(hearAck)
+		})
+	}
+}
+
+// An agent that loses its connection is back within a tenth of a second, and
+// the manager may get to read the new connection before it sees that the old
+// one has ended.
+func TestAnAgentThatComesBackAtOnceIsLetIn(t *testing.T) {
+	s := open(t)
+	old := s.dial("tcp", "001", "")
+	for range 300 {
+		s.greet(old, 1)
+		next := s.dial("tcp", "001", "") // before the old one ends
+		next.counter = old.counter
+		_ = old.conn.Close()
+		old = next
+		s.expectAnyOrder(t, old)
+	}
+	if n := s.refusals(keyInUse); n != 0 {
+		t.Errorf("refused %d times", n)
+	}
+}
+
+// expectAnyOrder lets the successor in: the end of the old connection is always
+// reported before its first word.
+func (s *station) expectAnyOrder(t *testing.T, next *agent) {
+	t.Helper()
+	next.say(sayKeepAlive)
+	s.expect(1, detector.SawClosed)
+	next.expect(hearAck)
+	s.expect(1, detector.SawKeepAlive)
+}
+
+// quietPeer is a peer as a connection makes it, without a connection.
+func quietPeer(t *testing.T, r *registry, id string, overTCP bool, seen detector.Instant) *peer {
+	t.Helper()
+	key, ok := r.keys.ByID([]byte(id))
+	if !ok {
+		t.Fatalf("no agent %s", id)
+	}
+	var c *conn
+	if overTCP {
+		c = new(conn)
+	}
+	p, err := newPeer(key, c, netip.AddrPort{}, cipherOf(key, secmsg.AES))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.lastSeen.Store(int64(seen))
+	return p
+}
+
+func isRefused(err error, why refusal) bool {
+	r, ok := errors.AsType[*refused](err)
+	return ok && r.why == why
+}
+
+func TestASilentConnectionIsTakenOver(t *testing.T) {
+	start := detector.Instant(time.Hour)
+	for _, c := range []struct {
+		silence time.Duration
+		over    bool
+	}{{0, false}, {59 * time.Second, false}, {overtakeTime - 1, false}, {overtakeTime, true}, {time.Hour, true}} {
+		t.Run(c.silence.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRegistry(readKeys(t, keyFile))
+				first, second := quietPeer(t, r, "001", true, start), quietPeer(t, r, "001", true, start)
+				if _, err := r.enter(first, start); err != nil {
+					t.Fatal(err)
+				}
+				old, err := r.enter(second, start.Add(c.silence))
+				if c.over && (err != nil || old != first || r.peerOf(1) != second) {
+					t.Errorf("not taken over: %v", err)
+				}
+				if !c.over && (!isRefused(err, keyInUse) || r.peerOf(1) != first) {
+					t.Errorf("taken over: %v", err)
+				}
+				if c.over {
+					r.leave(first, func() { t.Error("the end of a connection that was replaced is reported") })
+					if r.peerOf(1) != second {
+						t.Error("the old connection took the new one along")
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestASecondConnectionWaitsForTheFirstToEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(readKeys(t, keyFile))
+		first, second := quietPeer(t, r, "001", true, 0), quietPeer(t, r, "001", true, 0)
+		if _, err := r.enter(first, 0); err != nil {
+			t.Fatal(err)
+		}
+		reported := false
+		time.AfterFunc(closeTime/2, func() { r.leave(first, func() { reported = true }) })
+		if old, err := r.enter(second, 0); err != nil || old != nil || !reported {
+			t.Errorf("%v, %v, end of the first reported: %v", old, err, reported)
+		}
+	})
+}
+
+func TestASecondConnectionWaitsAsLongAsTheEndOfTheFirstIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(readKeys(t, keyFile))
+		first, second := quietPeer(t, r, "001", true, 0), quietPeer(t, r, "001", true, 0)
+		if _, err := r.enter(first, 0); err != nil {
+			t.Fatal(err)
+		}
+		reported := false
+		go r.leave(first, func() { time.Sleep(time.Minute); reported = true }) // a busy detector
+		synctest.Wait()
+		if _, err := r.enter(second, 0); err != nil || !reported || r.peerOf(1) != second {
+			t.Errorf("%v, end of the first reported: %v", err, reported)
+		}
+	})
+}
+
+func TestDatagramsDoNotWaitForAConnectionToEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(readKeys(t, keyFile))
+		if _, err := r.enter(quietPeer(t, r, "001", true, 0), 0); err != nil {
+			t.Fatal(err)
+		}
+		before := time.Now()
+		if _, err := r.enter(quietPeer(t, r, "001", false, 0), 0); !isRefused(err, keyInUse) || time.Since(before) != 0 {
+			t.Errorf("%v after %v", err, time.Since(before))
+		}
+	})
+}
+
+func TestAPeerThatLeavesDoesNotTakeItsSuccessorAlong(t *testing.T) {
+	r := newRegistry(readKeys(t, keyFile))
+	old, next := quietPeer(t, r, "001", false, 0), quietPeer(t, r, "001", true, 0)
+	if _, err := r.enter(old, 0); err != nil {
+		t.Fatal(err)
+	}
+	r.leave(old, func() {
+		if _, err := r.enter(next, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	if r.peerOf(1) != next {
+		t.Error("the successor is gone")
+	}
+}
+
+func TestNobodyEntersWithAKeyThatIsNoLongerValid(t *testing.T) {
+	r := newRegistry(readKeys(t, keyFile))
+	p := quietPeer(t, r, "001", true, 0)
+	r.setKeys(readKeys(t, "001 web any ffff\n"))
+	if _, err := r.enter(p, 0); !isRefused(err, unknownAgent) {
+		t.Errorf("entered: %v", err)
+	}
+}
+
+func TestAThousandRefusalsAreLoggedOnce(t *testing.T) {
+	s := open(t)
+	a := s.dial("udp", "001", "")
+	for range 1000 {
+		a.write([]byte("knock knock"))
+		a.unanswered() // so that none is lost
+	}
+	a.write(garble(106))
+	a.unanswered()
+	if n := s.refusals(notOurs); n != 1000 {
+		t.Errorf("%d refusals counted", n)
+	}
+	if lines := s.log.about("garbled"); len(lines) != 1 || !strings.Contains(lines[0], "peer=127.0.0.1:") {
+		t.Errorf("logged: %q", lines)
+	}
+	if lines := s.log.about("wrong_key"); len(lines) != 1 {
+		t.Errorf("logged: %q", lines)
+	}
+}
+
+func TestRefusalsAreLoggedOnceAMinuteWithTheirNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(logbook)
+		n := &notices{log: slog.New(log)}
+		for range 100 {
+			n.add(netip.AddrPort{}, refuse(wrongKey, errors.New("no")))
+			time.Sleep(time.Second)
+		}
+		want := []string{"others_since_last=0", "others_since_last=59"}
+		lines := log.about("refused a peer")
+		if len(lines) != len(want) || !strings.HasSuffix(lines[0], want[0]) || !strings.HasSuffix(lines[1], want[1]) {
+			t.Errorf("logged: %q", lines)
+		}
+	})
+}
+
+func TestMoreConnectionsThanTheLimitAreRefused(t *testing.T) {
+	s := prepare(t)
+	s.link.limit = 3
+	s.run()
+	for range 3 {
+		a := s.dial("tcp", "001", "")
+		a.unanswered()
+	}
+	s.dial("tcp", "001", "").dropped()
+	if n := s.refusals(tooMany); n != 1 {
+		t.Errorf("refused: %v", s.link.Stats().Refused)
+	}
+	if lines := s.log.about("LimitNOFILE"); len(lines) != 1 {
+		t.Errorf("logged: %q", lines)
+	}
+}
+
+func TestAPortInUseIsAnErrorThatSaysSo(t *testing.T) {
+	s := open(t)
+	for _, c := range []struct {
+		tcp, udp bool
+		want     string
+	}{{true, false, "/tcp: address already in use"}, {false, true, "/udp: address already in use"}} {
+		_, err := Listen(Config{Addr: s.link.Addr(), TCP: c.tcp, UDP: c.udp, Keys: readKeys(t, keyFile)})
+		if want := fmt.Sprintf("listen for agents on %v%s", s.link.Addr(), c.want); err == nil || err.Error() != want {
+			t.Errorf("error %q, want %q", err, want)
+		}
+	}
+}
+
+func TestRunEndsAtOnceAndClosesEveryConnection(t *testing.T) {
+	s := open(t)
+	a, stranger := s.dial("tcp", "001", ""), s.dial("tcp", "005", "")
+	s.greet(a, 1)
+	stranger.unanswered()
+	s.stop()
+	a.dropped()
+	stranger.dropped()
+	s.expect(1, detector.SawClosed)
+	if n := s.link.Stats().Connections; n != 0 {
+		t.Errorf("%d connections", n)
+	}
+	if err := s.link.KeepAlive(1, 1); err == nil {
+		t.Error("a keep-alive went out after the end")
+	}
+}
+
+func TestALinkThatNeverRanCloses(t *testing.T) {
+	l, err := Listen(Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), TCP: true, UDP: true, Keys: readKeys(t, keyFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	again, err := Listen(Config{Addr: l.Addr(), TCP: true, UDP: true, Keys: readKeys(t, keyFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+}
+
+func TestAllAddressesOfIPv4AreNotThoseOfIPv6(t *testing.T) {
+	s := open(t, func(c *Config) { c.Addr = netip.MustParseAddrPort("0.0.0.0:0") })
+	if a := s.link.Addr(); a.Addr() != netip.IPv4Unspecified() {
+		t.Errorf("listens on %v", a)
+	}
+	for _, network := range []string{"tcp", "udp"} {
+		if conn, err := s.reach6(network); err == nil {
+			t.Errorf("%s: reached over IPv6", network)
+			_ = conn
+		}
+	}
+}
+
+func TestARunThatIsCancelledBeforehandEnds(t *testing.T) {
+	l, err := Listen(Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), TCP: true, UDP: true, Keys: readKeys(t, keyFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	l.Run(ctx)
+}
