@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -43,8 +44,8 @@ func New(node string, fleet Fleet, clock *detector.Clock) *http.Server {
 func named(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
+		if err != nil { // without a port
+			host = strings.TrimSuffix(strings.TrimPrefix(r.Host, "["), "]")
 		}
 		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" {
 			http.Error(w, "name this host by its address", http.StatusForbidden)
