@@ -20,7 +20,7 @@ func nextEpoch(dir string, now time.Time) (uint64, error) {
 	text, err := os.ReadFile(path)
 	switch {
 	case err == nil:
-		last, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+		last, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 63) // room for one more
 		if err != nil {
 			return 0, fmt.Errorf("read %s: want the number of the node's last start, have %.20q; delete the file to go on from the present time", path, text)
 		}

@@ -22,12 +22,19 @@ type journal struct {
 	silent int
 }
 
+// catchUp tells how many changes were not logged. A storm may be over before
+// the next change, so that it is also called from time to time.
+func (j *journal) catchUp() {
+	if j.silent > 0 {
+		j.log.Warn("more status changes than are logged", "not_logged", j.silent)
+		j.silent = 0
+	}
+}
+
 func (j *journal) changed(d *detector.Decision) {
 	if now := time.Now().Unix(); now != j.second {
-		if j.silent > 0 {
-			j.log.Warn("more status changes than are logged", "not_logged", j.silent)
-		}
-		j.second, j.logged, j.silent = now, 0, 0
+		j.catchUp()
+		j.second, j.logged = now, 0
 	}
 	if j.logged++; j.logged > journalBurst {
 		j.silent++

@@ -162,9 +162,10 @@ func (n *Node) decide(decisions []detector.Decision) {
 
 // Run runs the node until ctx ends or something it cannot live without fails.
 // It ends in order: nothing is decided any more, then the agents' connections
-// close, what was decided is published, and the outbox closes.
-func (n *Node) Run(ctx context.Context) error {
-	ctx, fail := context.WithCancelCause(ctx)
+// close, what was decided is published, and the outbox closes. What could not be
+// published in the stopTime is an error.
+func (n *Node) Run(parent context.Context) error {
+	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
 	serve, stopServing := context.WithCancel(context.Background())
 	defer stopServing()
@@ -172,10 +173,11 @@ func (n *Node) Run(ctx context.Context) error {
 	defer stopPublishing()
 	var detecting, serving, recording sync.WaitGroup
 
+	var unpublished error
 	recording.Go(func() {
-		if err := n.recorder.run(publish); err != nil {
+		if unpublished = n.recorder.run(publish); unpublished != nil {
 			n.backlog.close()
-			fail(err)
+			fail(unpublished)
 		}
 	})
 	detecting.Go(func() { n.detector.Run(ctx) })
@@ -200,11 +202,11 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	serving.Wait()
 	recording.Wait()
-	err := n.close()
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		err = errors.Join(cause, err)
+	err := unpublished
+	if cause := context.Cause(ctx); cause != context.Cause(parent) && cause != unpublished {
+		err = errors.Join(cause, unpublished)
 	}
-	return err
+	return errors.Join(err, n.close())
 }
 
 // close closes what is open.

@@ -31,12 +31,14 @@ const groupSize = 1000
 func (r *recorder) run(ctx context.Context) error {
 	beat := time.NewTicker(event.HeartbeatInterval)
 	defer beat.Stop()
+	defer r.journal.catchUp()
 	if err := r.beat(ctx); err != nil {
 		return err
 	}
 	for {
 		select {
 		case <-beat.C:
+			r.journal.catchUp()
 			if err := r.beat(ctx); err != nil {
 				return err
 			}

@@ -1,0 +1,207 @@
+package daemon
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func sends(n int) record {
+	return record{Decision: detector.Decision{Verdict: detector.Send, Token: uint32(n)}}
+}
+func changes(n int) record {
+	return record{Decision: detector.Decision{Verdict: detector.Changed, Missed: n}}
+}
+
+func TestKeepAliveEventsAreDroppedBeforeTheBacklogIsFullAndChangesNever(t *testing.T) {
+	b := newBacklog()
+	for i := range telemetryLimit {
+		b.put(sends(i))
+	}
+	b.put(sends(-1))
+	b.put(changes(7))
+	b.put(sends(-1))
+	records, dropped, open := b.take()
+	if len(records) != telemetryLimit+1 || dropped != 2 || !open || records[telemetryLimit].Missed != 7 {
+		t.Errorf("%d records, %d dropped, open %v", len(records), dropped, open)
+	}
+	b.put(sends(1))
+	if records, dropped, _ := b.take(); len(records) != 1 || dropped != 0 {
+		t.Errorf("afterwards: %d records, %d dropped", len(records), dropped)
+	}
+}
+
+func TestAFullBacklogMakesTheDetectorWait(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		release func(b *backlog)
+	}{
+		{"until the recorder takes", func(b *backlog) { b.take() }},
+		{"until the node ends", func(b *backlog) { b.close() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBacklog()
+				b.waits = make([]record, statusLimit, statusLimit+1)
+				done := false
+				go func() { b.put(changes(1)); done = true }()
+				synctest.Wait()
+				if done {
+					t.Fatal("it did not wait")
+				}
+				c.release(b)
+				synctest.Wait()
+				if !done {
+					t.Error("it waits on")
+				}
+			})
+		})
+	}
+}
+
+func TestAClosedBacklogIsTakenToItsEnd(t *testing.T) {
+	b := newBacklog()
+	b.put(changes(1))
+	b.close()
+	<-b.ready
+	if records, _, open := b.take(); len(records) != 1 || open {
+		t.Errorf("%d records, open %v", len(records), open)
+	}
+}
+
+// logbook is a slog.Handler that keeps what is logged.
+type logbook struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (b *logbook) Enabled(context.Context, slog.Level) bool { return true }
+func (b *logbook) WithAttrs([]slog.Attr) slog.Handler       { return b }
+func (b *logbook) WithGroup(string) slog.Handler            { return b }
+
+func (b *logbook) Handle(_ context.Context, r slog.Record) error {
+	text := r.Level.String() + " " + r.Message
+	r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, text)
+	return nil
+}
+
+func (b *logbook) about(what string) (found []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, line := range b.lines {
+		if strings.Contains(line, what) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+func TestAStormOfChangesIsLoggedInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(logbook)
+		j := &journal{log: slog.New(log)}
+		lost := &detector.Decision{Verdict: detector.Changed, ID: 7, Name: "web", To: detector.Disconnected, Reason: detector.ConnectionLost}
+		for range 1000 {
+			j.changed(lost)
+		}
+		if n := len(log.about("agent disconnected")); n != journalBurst {
+			t.Errorf("%d changes logged", n)
+		}
+		time.Sleep(time.Second)
+		j.changed(lost)
+		if lines := log.about("not_logged=980"); len(lines) != 1 {
+			t.Errorf("logged: %q", lines)
+		}
+		for range 100 {
+			j.changed(lost)
+		}
+		j.catchUp()
+		j.catchUp()
+		if lines := log.about("not_logged="); len(lines) != 2 {
+			t.Errorf("logged: %q", lines)
+		}
+	})
+}
+
+func TestOnlyBadNewsIsAWarning(t *testing.T) {
+	for _, c := range []struct {
+		to     detector.Status
+		reason detector.Reason
+		level  string
+	}{
+		{detector.Disconnected, detector.ConnectionLost, "WARN"}, {detector.Disconnected, detector.AgentShutdown, "INFO"},
+		{detector.Active, detector.Reconnected, "INFO"}, {detector.Pending, detector.Startup, "INFO"},
+	} {
+		log := new(logbook)
+		(&journal{log: slog.New(log)}).changed(&detector.Decision{To: c.to, Reason: c.reason})
+		if lines := log.about(""); len(lines) != 1 || !strings.HasPrefix(lines[0], c.level+" agent "+c.to.String()) {
+			t.Errorf("%v: %q", c.reason, lines)
+		}
+	}
+}
+
+func TestTheEpochRisesWithEveryStart(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for _, c := range []struct {
+		name, file string
+		want       uint64
+		bad        bool
+	}{
+		{"the first start", "", 1_800_000_000, false},
+		{"a start long after", "1700000000\n", 1_800_000_000, false},
+		{"a second start in the same second", "1800000000\n", 1_800_000_001, false},
+		{"a clock that went back", "1900000000", 1_900_000_001, false},
+		{"a torn file", "\n", 0, true},
+		{"zeros, as after a power cut", "\x00\x00\x00\x00", 0, true},
+		{"garbage", "now", 0, true},
+		{"a negative number", "-1", 0, true},
+		{"a number after which there is none", "18446744073709551615", 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "epoch")
+			if c.file != "" {
+				if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := nextEpoch(dir, now)
+			if c.bad {
+				if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "delete the file") {
+					t.Errorf("%d, %v", got, err)
+				}
+				return
+			}
+			if err != nil || got != c.want {
+				t.Fatalf("%d, %v, want %d", got, err, c.want)
+			}
+			if again, err := nextEpoch(dir, now); err != nil || again != c.want+1 {
+				t.Errorf("the start after: %d, %v", again, err)
+			}
+			if files, err := fs.Glob(os.DirFS(dir), "*"); err != nil || len(files) != 1 {
+				t.Errorf("files left: %v, %v", files, err)
+			}
+		})
+	}
+}
+
+func TestAClockBeforeTheUnixEpochIsNoObstacle(t *testing.T) {
+	if got, err := nextEpoch(t.TempDir(), time.Unix(-5, 0)); err != nil || got != 1 {
+		t.Errorf("%d, %v", got, err)
+	}
+}
