@@ -4,7 +4,7 @@
 // element has a default.
 //
 // Our own blocks are read strictly: an unknown element, a repeated one, an attribute or stray text is an error with
-// file, line and the way out. Everything else is the manager's, whose own ossec.conf may be given too, and is ignored
+// file, line and the way out. Only <agent_group> may be there several times, told apart by its name. Everything else is the manager's, whose own ossec.conf may be given too, and is ignored
 // but for <remote>'s port, protocol and local_ip and <cluster>'s node_name.
 //
 // A secret (the user part of a URL) never reaches an error or a printed setting.
@@ -25,6 +25,7 @@ const DefaultPath = "/var/ossec/etc/pulse.conf"
 type Config struct {
 	Remote    Remote
 	KeepAlive KeepAlive
+	Groups    []Group // in the order of the files; up to 100
 	NATS      NATS
 	Pulse     Pulse
 }
@@ -45,6 +46,11 @@ type KeepAlive struct {
 	RetryInterval  time.Duration // a keep-alive unanswered for this long is a miss: 100ms to 1d
 	Method         string        // "request", "notify" or "ack"
 	ReconnectGrace time.Duration // from a closed connection to a disconnection: 0 to 1h
+	SuspectTimeout time.Duration // RetryInterval for an agent late beyond its habit, which is asked at once: 100ms to 1d
+	OutageShare    int           // percent of the active agents (and at least 20) lost in one Interval that are a fleet outage: 1 to 100
+	OutageHold     time.Duration // from the end of a fleet outage to the alerts of agents that stay away: 0 to 1d
+	FlapThreshold  int           // more status changes than this within FlapWindow are flapping: 1 to 100
+	FlapWindow     time.Duration // 1s to 1d
 }
 
 // NATS is <nats>: the way to the XDR platform. EncryptMessages, MessageSigning and AuditLogging are always false in

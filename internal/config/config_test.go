@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-var compareAddr = cmpopts.EquateComparable(netip.Addr{})
+var compareAddr = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
 
 // read loads texts as if they were the files pulse.conf, second.conf.
 func read(texts ...string) (*Loaded, error) {
@@ -35,6 +35,7 @@ func TestDefaultsAreTheDesigns(t *testing.T) {
 		KeepAlive: KeepAlive{
 			Enabled: true, Interval: time.Minute, Timeout: 3 * time.Minute, MaxMissed: 3,
 			RetryInterval: 30 * time.Second, Method: "request", ReconnectGrace: 2 * time.Second,
+			SuspectTimeout: 5 * time.Second, OutageShare: 30, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 10 * time.Minute,
 		},
 		NATS: NATS{
 			Enabled: true, Listen: "127.0.0.1:4222", SubjectPrefix: "wazuh.xdr", MaxReconnects: 10,
@@ -52,8 +53,12 @@ func TestDefaultsAreTheDesigns(t *testing.T) {
 }
 
 func TestReferenceIsCompleteAndItsDefaultsParse(t *testing.T) {
+	defaults := map[string]string{}
+	for _, s := range table {
+		defaults[rootElement+"/"+s.path] = s.def
+	}
 	paths := map[string]bool{}
-	for i, s := range Reference() {
+	for _, s := range Reference() {
 		if paths[s.Path] {
 			t.Errorf("%s is in the table twice", s.Path)
 		}
@@ -61,8 +66,12 @@ func TestReferenceIsCompleteAndItsDefaultsParse(t *testing.T) {
 		if s.Want == "" || s.Doc == "" || s.Doc[len(s.Doc)-1] != '.' {
 			t.Errorf("%s is not documented: %+v", s.Path, s)
 		}
-		if s.Value != table[i].def || s.Source != "default" {
-			t.Errorf("%s: default is written %q, printed %q from %s", s.Path, table[i].def, s.Value, s.Source)
+		if s.Value != defaults[s.Path] || s.Source != "default" {
+			t.Errorf("%s: default is written %q, printed %q from %s", s.Path, defaults[s.Path], s.Value, s.Source)
 		}
+		delete(defaults, s.Path)
+	}
+	if len(defaults) > 0 {
+		t.Errorf("not in the reference: %v", defaults)
 	}
 }

@@ -38,6 +38,9 @@ type Errors struct {
 	More int // problems beyond the listed ones
 }
 
+// count is the number of problems, listed or not.
+func (e *Errors) count() int { return len(e.List) + e.More }
+
 func (e *Errors) full() bool { return len(e.List) == maxErrors }
 
 func (e *Errors) add(err *Error) {

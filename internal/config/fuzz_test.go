@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,8 +20,11 @@ func FuzzLoad(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	for _, tt := range errorTests {
+	for _, tt := range slices.Concat(errorTests, groupErrorTests) {
 		f.Add([]byte(tt.text))
+	}
+	for _, text := range groupTexts {
+		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		l, err := read(string(data))
@@ -30,6 +34,11 @@ func FuzzLoad(f *testing.F) {
 		}
 		if l.Remote.Port < 1 || l.KeepAlive.Timeout < l.KeepAlive.Interval || l.Pulse.NodeName == "" || !l.Remote.TCP && !l.Remote.UDP {
 			t.Errorf("accepted what no daemon can run with: %+v", l.Config)
+		}
+		for _, g := range l.Groups {
+			if g.Timeout < g.Interval || g.MaxMissed < 1 || g.IDs == nil && g.Names == nil && g.Addresses == nil {
+				t.Errorf("accepted what no group can be: %+v", g)
+			}
 		}
 		l.NATS.ServerURL = "" // it may have a password, which is not printed
 		var b bytes.Buffer

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // maxFile is far above any real settings file; it keeps a wrong path (a log, a device) from filling the memory.
@@ -92,6 +93,7 @@ func (ld *loader) finish() (*Loaded, error) {
 		l.origins[pathClientKeys] = origin{home.file, home.line, "home"}
 	}
 	ld.checkTimeout()
+	ld.resolveGroups()
 	ld.checkTLSPair()
 	if err := ld.errs.err(); err != nil {
 		return nil, err
@@ -124,9 +126,13 @@ func (ld *loader) checkTimeout() {
 	if at.file == "" {
 		at = ld.loaded.origins[pathInterval]
 	}
+	ld.timeoutTooShort(at, "", k.Timeout, k.Interval)
+}
+
+func (ld *loader) timeoutTooShort(at origin, label string, timeout, interval time.Duration) {
 	ld.errs.add(&Error{at.file, at.line,
-		fmt.Sprintf("timeout (%s) is below interval (%s): a live agent would be called dead", secondsText(k.Timeout), secondsText(k.Interval)),
-		fmt.Sprintf("set <timeout> to at least %s, better %s", secondsText(k.Interval), secondsText(3*k.Interval))})
+		fmt.Sprintf("%stimeout (%s) is below interval (%s): a live agent would be called dead", label, secondsText(timeout), secondsText(interval)),
+		fmt.Sprintf("set <timeout> to at least %s, better %s", secondsText(interval), secondsText(3*interval))})
 }
 
 func (ld *loader) checkTLSPair() {

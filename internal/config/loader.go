@@ -14,6 +14,8 @@ type loader struct {
 	failed map[string]bool // settings with a bad value: rules between settings leave them alone
 	file   string          // being applied
 
+	groupLines map[string]int // of the file being applied, by name
+
 	clusterName   string // of the manager's <cluster>
 	clusterOrigin origin
 }
@@ -30,7 +32,7 @@ func newLoader() *loader {
 
 // add applies one file.
 func (ld *loader) add(file string, data []byte) {
-	ld.file = file
+	ld.file, ld.groupLines = file, map[string]int{}
 	ld.loaded.Files = append(ld.loaded.Files, file)
 	roots, err := parseXML(data)
 	if err != nil {
@@ -68,6 +70,8 @@ func (ld *loader) block(n *node) {
 		}
 	case "manager_keepalive":
 		ld.fail(n.line, "<manager_keepalive> outside of <remote>", "move it into <remote>")
+	case groupElement:
+		ld.strayGroup(n)
 	default:
 		ld.ignore(n, "nats", "pulse", "remote")
 	}
@@ -83,13 +87,15 @@ func (ld *loader) remote(n *node) {
 		case syslog:
 		case c.name == "manager_keepalive":
 			ld.strict(c, pathKeepAlive)
+		case c.name == groupElement:
+			ld.strayGroup(c)
 		case c.name == "connection":
 			if v := c.value(); v != "secure" {
 				ld.fail(c.line, fmt.Sprintf("<connection>%s</connection>: unknown word", quote(v)), "want secure or syslog (default secure)")
 			}
 		default:
 			if s := lookup("remote/" + c.name); s != nil {
-				ld.set(s, c)
+				ld.set("", s, c)
 			} else {
 				ld.ignore(c, "manager_keepalive")
 			}
@@ -97,36 +103,59 @@ func (ld *loader) remote(n *node) {
 	}
 }
 
-// strict applies a block of ours: every child is a setting, once.
+// block is what a strict block may hold.
+type block struct {
+	label string // in errors: nats, agent_group name="servers"
+	path  string
+	known []setting
+}
+
+// strict applies a block of ours.
 func (ld *loader) strict(n *node, path string) {
-	if n.attrs {
+	if len(n.attrs) > 0 {
 		ld.fail(n.line, fmt.Sprintf("<%s> has an attribute", n.name), "settings are elements: remove it")
 	}
+	ld.elements(n, block{n.name, path, settingsIn(path)})
+}
+
+// elements applies what is inside a block of ours: every child is a setting, once, or a group where those live.
+func (ld *loader) elements(n *node, b block) {
 	if n.textLine > 0 {
-		ld.fail(n.textLine, fmt.Sprintf("<%s> has text between its elements", n.name), "put it into an element or a comment")
+		ld.fail(n.textLine, fmt.Sprintf("<%s> has text between its elements", b.label), "put it into an element or a comment")
 	}
 	seen := map[string]int{}
 	for _, c := range n.children {
-		s := lookup(path + "/" + c.name)
+		i := slices.IndexFunc(b.known, func(s setting) bool { return s.name() == c.name })
 		switch {
-		case s == nil:
-			ld.unknown(n, c, path)
+		case b.path == pathKeepAlive && c.name == groupElement:
+			ld.group(c)
+			continue
+		case i < 0:
+			ld.unknown(b, c)
 			continue
 		case seen[c.name] > 0:
-			ld.fail(c.line, fmt.Sprintf("<%s>: <%s> is here twice, first on line %d", n.name, c.name, seen[c.name]), "keep one")
+			ld.fail(c.line, fmt.Sprintf("<%s>: <%s> is here twice, first on line %d", b.label, c.name, seen[c.name]), "keep one")
 			continue
-		case c.attrs:
-			ld.fail(c.line, fmt.Sprintf("<%s> has an attribute", c.name), "settings are elements: remove it")
+		case len(c.attrs) > 0:
+			ld.fail(c.line, fmt.Sprintf("%s<%s> has an attribute", b.prefix(), c.name), "settings are elements: remove it")
 		}
 		seen[c.name] = c.line
-		ld.set(s, c)
+		ld.set(b.prefix(), &b.known[i], c)
 	}
 }
 
+// prefix tells apart in errors what may be there several times: the elements of groups.
+func (b block) prefix() string {
+	if b.path != pathGroup {
+		return ""
+	}
+	return "<" + b.label + ">: "
+}
+
 // set applies the value of one element.
-func (ld *loader) set(s *setting, n *node) {
+func (ld *loader) set(prefix string, s *setting, n *node) {
 	if len(n.children) > 0 {
-		ld.fail(n.line, fmt.Sprintf("<%s> has an element inside", s.name()), "it takes a plain value")
+		ld.fail(n.line, fmt.Sprintf("%s<%s> has an element inside", prefix, s.name()), "it takes a plain value")
 		return
 	}
 	f := s.field(&ld.loaded.Config)
@@ -142,5 +171,5 @@ func (ld *loader) set(s *setting, n *node) {
 	if refused, ok := errors.AsType[*Error](err); ok {
 		problem, hint = refused.Problem, refused.Hint
 	}
-	ld.fail(n.line, fmt.Sprintf("%s: %s", s.quote(n.value()), problem), hint)
+	ld.fail(n.line, fmt.Sprintf("%s%s: %s", prefix, s.quote(n.value()), problem), hint)
 }

@@ -5,23 +5,30 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
 
 const rootElement = "ossec_config"
 
+// maxAligned is the longest value beside which the comments of its neighbours are still aligned; a group's list of ids
+// may be far longer.
+const maxAligned = 100
+
 // Setting is one element of the settings file, for people to read.
 type Setting struct {
-	Path   string // "ossec_config/nats/server_url"
+	Path   string // "ossec_config/nats/server_url", as XPath has it: groups are told apart by "agent_group[@name='servers']"
 	Value  string // as it would be written in a file, passwords withheld
 	Source string // "default", "/etc/pulse.conf:12" or "derived from home"
 	Want   string // what may stand there, to follow the word "want"
 	Doc    string // one sentence
 }
 
-// Settings lists every setting in effect, in document order.
+// Settings lists every setting in effect, in document order. For groups that is all they match agents by, and all that
+// they set or inherit.
 func (l *Loaded) Settings() []Setting {
+	table := l.settings()
 	list := make([]Setting, 0, len(table))
 	for _, s := range table {
 		f := s.field(&l.Config)
@@ -30,10 +37,11 @@ func (l *Loaded) Settings() []Setting {
 	return list
 }
 
-// Reference lists every setting with its default, in document order. Documentation is checked against it.
+// Reference lists every setting with its default, in document order. Documentation is checked against it. The elements
+// of groups are there once, below "agent_group", with an empty default; its attribute is "agent_group/@name".
 func Reference() []Setting {
 	l := Loaded{Config: Default()}
-	return l.Settings()
+	return slices.Insert(l.Settings(), len(remoteTable)+len(keepAliveTable), groupReference()...)
 }
 
 // WriteXML writes the settings in effect as a settings file, with a comment at each saying where it came from. It can
@@ -46,7 +54,11 @@ func (l *Loaded) WriteXML(w io.Writer) error {
 		dirs := strings.Split(s.Path, "/")
 		name := dirs[len(dirs)-1]
 		open = moveTo(out, open, dirs[:len(dirs)-1])
-		fmt.Fprintf(out, "%s<%s>%s</%s>\t<!-- %s -->\n", indent(open), name, escape(s.Value), name, commentText(s.Source))
+		tab := "\t"
+		if len(s.Value) > maxAligned {
+			tab = "  "
+		}
+		fmt.Fprintf(out, "%s<%s>%s</%s>%s<!-- %s -->\n", indent(open), name, escape(s.Value), name, tab, commentText(s.Source))
 	}
 	moveTo(out, open, nil)
 	if err := out.Flush(); err != nil {
@@ -65,13 +77,17 @@ func moveTo(w io.Writer, from, to []string) []string {
 		common++
 	}
 	for i := len(from) - 1; i >= common; i-- {
-		fmt.Fprintf(w, "%s</%s>\n", indent(from[:i]), from[i])
+		name, _, _ := strings.Cut(from[i], "[")
+		fmt.Fprintf(w, "%s</%s>\n", indent(from[:i]), name)
 	}
 	for i := common; i < len(to); i++ {
-		fmt.Fprintf(w, "%s<%s>\n", indent(to[:i]), to[i])
+		fmt.Fprintf(w, "%s<%s>\n", indent(to[:i]), startTag.Replace(to[i]))
 	}
 	return to
 }
+
+// startTag makes agent_group[@name='servers'] the start of an element.
+var startTag = strings.NewReplacer("[@", " ", "='", `="`, "']", `"`)
 
 func indent(open []string) string { return strings.Repeat("  ", len(open)) }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"time"
 )
 
 // setting is one element of the file: all that is known about it in one place.
@@ -36,6 +37,7 @@ const (
 	pathTLSCert    = "nats/tls_cert"
 	pathTLSKey     = "nats/tls_key"
 	pathHome       = "pulse/home"
+	pathHighAlert  = "nats/high_alert_threshold"
 	pathClientKeys = "pulse/client_keys"
 	pathNodeName   = "pulse/node_name"
 )
@@ -67,6 +69,16 @@ var keepAliveTable = []setting{
 		func(c *Config) field { return word{&c.KeepAlive.Method, []string{"request", "notify", "ack"}} }},
 	{pathKeepAlive + "/reconnect_grace", "2", "A closed connection makes an agent disconnected after this, unless the agent is back.",
 		func(c *Config) field { return duration{&c.KeepAlive.ReconnectGrace, 0, hour} }},
+	{pathKeepAlive + "/suspect_timeout", "5", "An agent that is late beyond its habit is asked at once, with answers due in this time.",
+		func(c *Config) field { return duration{&c.KeepAlive.SuspectTimeout, shortest, day} }},
+	{pathKeepAlive + "/outage_share", "30", "This share of the active agents, in percent, and at least 20 of them, lost within one interval is a fleet outage.",
+		func(c *Config) field { return percent{whole{&c.KeepAlive.OutageShare, 1, 100}} }},
+	{pathKeepAlive + "/outage_hold", "60", "When a fleet outage is over, agents that stay away get their alerts after this.",
+		func(c *Config) field { return duration{&c.KeepAlive.OutageHold, 0, day} }},
+	{pathKeepAlive + "/flap_threshold", "6", "More than this many status changes of an agent within flap_window are flapping.",
+		func(c *Config) field { return whole{&c.KeepAlive.FlapThreshold, 1, 100} }},
+	{pathKeepAlive + "/flap_window", "600", "The time in which status changes are counted for flap_threshold.",
+		func(c *Config) field { return duration{&c.KeepAlive.FlapWindow, time.Second, day} }},
 }
 
 var natsTable = []setting{
@@ -100,7 +112,7 @@ var natsTable = []setting{
 		func(c *Config) field { return text{&c.NATS.SigningKeyFile, absolutePath} }},
 	{"nats/audit_logging", "no", "Keep a tamper-evident log of what was sent.",
 		func(c *Config) field { return notYet(&c.NATS.AuditLogging, "audit logging") }},
-	{"nats/high_alert_threshold", "8", "The alert level from which a message also goes to the alerts subject.",
+	{pathHighAlert, "8", "The alert level from which a message also goes to the alerts subject.",
 		func(c *Config) field { return whole{&c.NATS.HighAlertThreshold, 0, 15} }},
 }
 
@@ -135,13 +147,13 @@ func lookup(path string) *setting {
 	return &table[i]
 }
 
-// namesIn lists the settings of a block in document order.
-func namesIn(block string) []string {
-	var names []string
+// settingsIn lists the settings of a block in document order.
+func settingsIn(block string) []setting {
+	var in []setting
 	for _, s := range table {
 		if s.block() == block {
-			names = append(names, s.name())
+			in = append(in, s)
 		}
 	}
-	return names
+	return in
 }

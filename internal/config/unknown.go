@@ -7,15 +7,15 @@ import (
 )
 
 // unknown refuses an element that a block of ours does not have.
-func (ld *loader) unknown(block, n *node, path string) {
+func (ld *loader) unknown(b block, n *node) {
 	if ld.errs.full() { // looking for near names is only worth it for what will be read
 		ld.errs.More++
 		return
 	}
-	ld.fail(n.line, fmt.Sprintf("<%s>: unknown element <%s>", block.name, quote(n.name)), unknownHint(n.name, path))
+	ld.fail(n.line, fmt.Sprintf("<%s>: unknown element <%s>", b.label, quote(n.name)), unknownHint(n.name, b))
 }
 
-func unknownHint(name, path string) string {
+func unknownHint(name string, b block) string {
 	if slices.Contains(strictBlocks, name) {
 		return "it is a block of its own, directly inside <ossec_config>"
 	}
@@ -24,7 +24,19 @@ func unknownHint(name, path string) string {
 			return fmt.Sprintf("it belongs into <%s>", strings.TrimPrefix(block, "remote/"))
 		}
 	}
-	known := namesIn(path)
+	if name == groupElement {
+		return "it belongs into <manager_keepalive>"
+	}
+	if slices.Contains(selectorNames, name) {
+		return "it belongs into an <agent_group> of <manager_keepalive>"
+	}
+	var known []string
+	for _, s := range b.known {
+		known = append(known, s.name())
+	}
+	if b.path == pathKeepAlive {
+		known = append(known, groupElement)
+	}
 	if near := nearest(name, known); near != "" {
 		return fmt.Sprintf("did you mean <%s>?", near)
 	}

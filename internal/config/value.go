@@ -99,6 +99,15 @@ func (f whole) parse(text string) error {
 	return nil
 }
 
+// percent is a whole number of hundredths, with or without its sign.
+type percent struct{ whole }
+
+func (f percent) want() string { return f.whole.want() + ", in percent" }
+func (f percent) parse(text string) error {
+	number, _ := strings.CutSuffix(text, "%")
+	return f.whole.parse(strings.TrimSpace(number))
+}
+
 // list joins two or more words as a sentence does: "a, b or c".
 func list(words []string) string {
 	n := len(words) - 1

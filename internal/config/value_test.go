@@ -48,6 +48,20 @@ func TestAValueIsUnderstoodOrRefusedWithoutBeingQuoted(t *testing.T) {
 		{pathInterval, "5 m", "!not a duration"},
 		{pathInterval, "", "!not a duration"},
 		{pathInterval, ".", "!not a duration"},
+		{pathKeepAlive + "/suspect_timeout", "99ms", "!out of range"},
+		{pathKeepAlive + "/outage_share", "1", "1"},
+		{pathKeepAlive + "/outage_share", "100%", "100"},
+		{pathKeepAlive + "/outage_share", "30 %", "30"},
+		{pathKeepAlive + "/outage_share", "0", "!out of range"},
+		{pathKeepAlive + "/outage_share", "101%", "!out of range"},
+		{pathKeepAlive + "/outage_share", "0.3", "!not a whole number"},
+		{pathKeepAlive + "/outage_share", "30%%", "!not a whole number"},
+		{pathKeepAlive + "/outage_share", "%", "!not a whole number"},
+		{pathKeepAlive + "/outage_hold", "0", "0"},
+		{pathKeepAlive + "/outage_hold", "1d1s", "!not a duration"},
+		{pathKeepAlive + "/flap_threshold", "0", "!out of range"},
+		{pathKeepAlive + "/flap_window", "999ms", "!out of range"},
+		{pathKeepAlive + "/flap_window", "10m", "600"},
 		{"pulse/telemetry_limit", "1048576", "1MB"},
 		{"pulse/telemetry_limit", "1024KB", "1MB"},
 		{"pulse/telemetry_limit", "1gb", "1GB"},
@@ -136,7 +150,11 @@ func TestAServerURLIsUnderstoodOrRefused(t *testing.T) {
 func checkValue(t *testing.T, path, value, want string) {
 	t.Helper()
 	c := Default()
-	f := lookup(path).field(&c)
+	checkField(t, lookup(path).field(&c), path, value, want)
+}
+
+func checkField(t *testing.T, f field, path, value, want string) {
+	t.Helper()
 	before := f.String()
 	err := f.parse(value)
 	problem, refuse := strings.CutPrefix(want, "!")

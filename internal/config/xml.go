@@ -14,7 +14,7 @@ import (
 type node struct {
 	name     string
 	line     int // of its <
-	attrs    bool
+	attrs    []xml.Attr
 	text     strings.Builder // all text directly inside, comments removed
 	textLine int             // of the first text that is not white space
 	children []*node
@@ -66,7 +66,7 @@ func (t *tree) add(tok xml.Token, line int) *Error {
 	top := t.open[len(t.open)-1]
 	switch tok := tok.(type) {
 	case xml.StartElement:
-		n := &node{name: fullName(tok.Name), line: line, attrs: len(tok.Attr) > 0}
+		n := &node{name: fullName(tok.Name), line: line, attrs: tok.Attr}
 		top.children = append(top.children, n)
 		t.open = append(t.open, n)
 	case xml.EndElement:

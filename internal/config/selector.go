@@ -1,0 +1,185 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// each calls parse for every entry of a comma-separated list, white space around it trimmed. Its error says which.
+func each(text string, parse func(entry string) error) error {
+	entries := strings.Split(text, ",")
+	for i, e := range entries {
+		e = strings.TrimSpace(e)
+		err := errors.New("empty")
+		if e != "" {
+			err = parse(e)
+		}
+		if err != nil && len(entries) > 1 {
+			return fmt.Errorf("entry %d of %d: %w", i+1, len(entries), err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idList is agent ids and ranges of them.
+type idList struct{ p *[]IDRange }
+
+func (f idList) want() string { return "agent ids and ranges separated by commas, such as 001,010-020" }
+
+func (f idList) String() string {
+	var b strings.Builder
+	for i, r := range *f.p {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%03d", r.Lo)
+		if r.Hi > r.Lo {
+			fmt.Fprintf(&b, "-%03d", r.Hi)
+		}
+	}
+	return b.String()
+}
+
+func (f idList) parse(text string) error {
+	var ranges []IDRange
+	err := each(text, func(entry string) error {
+		low, high, isRange := strings.Cut(entry, "-")
+		if !isRange {
+			high = low
+		}
+		r := IDRange{parseID(low), parseID(high)}
+		if r.Lo == 0 || r.Hi == 0 {
+			return errors.New("not an agent id from 001 to 2147483647, nor a range of them")
+		}
+		if r.Lo > r.Hi {
+			return errors.New("the range runs backwards")
+		}
+		ranges = append(ranges, r)
+		return nil
+	})
+	if err == nil {
+		*f.p = mergeRanges(ranges)
+	}
+	return err
+}
+
+// parseID returns 0 for what is no agent's id: 000 is the manager's own. Zeros in front do not matter.
+func parseID(text string) uint32 {
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
+	if err != nil || n > math.MaxInt32 {
+		return 0
+	}
+	return uint32(n)
+}
+
+// mergeRanges sorts ranges and joins those that overlap: a search among them needs both.
+func mergeRanges(ranges []IDRange) []IDRange {
+	slices.SortFunc(ranges, func(a, b IDRange) int { return cmp.Compare(a.Lo, b.Lo) })
+	merged := ranges[:1]
+	for _, r := range ranges[1:] {
+		if last := &merged[len(merged)-1]; r.Lo <= last.Hi {
+			last.Hi = max(last.Hi, r.Hi)
+		} else {
+			merged = append(merged, r)
+		}
+	}
+	return merged
+}
+
+// patternList is names of agents, with wildcards.
+type patternList struct{ p *[]string }
+
+func (f patternList) String() string { return strings.Join(*f.p, ",") }
+func (f patternList) want() string {
+	return "names or patterns separated by commas, such as web-*,dc??"
+}
+
+func (f patternList) parse(text string) error {
+	var patterns []string
+	err := each(text, func(p string) error {
+		switch _, err := path.Match(p, ""); {
+		case err != nil:
+			return errors.New("a malformed pattern")
+		case strings.ContainsFunc(p, unicode.IsSpace):
+			return errors.New("has a space") // most likely a forgotten comma: no agent's name has one
+		case strings.ContainsFunc(p, unicode.IsControl):
+			return errors.New("has a control character")
+		}
+		patterns = append(patterns, p)
+		return nil
+	})
+	if err == nil {
+		*f.p = patterns
+	}
+	return err
+}
+
+// prefixList is addresses and ranges of them.
+type prefixList struct{ p *[]netip.Prefix }
+
+func (f prefixList) want() string {
+	return "IP addresses and networks separated by commas, such as 10.1.0.0/16,192.0.2.7"
+}
+
+func (f prefixList) String() string {
+	texts := make([]string, len(*f.p))
+	for i, p := range *f.p {
+		texts[i] = p.String()
+		if p.IsSingleIP() {
+			texts[i] = p.Addr().String()
+		}
+	}
+	return strings.Join(texts, ",")
+}
+
+func (f prefixList) parse(text string) error {
+	var prefixes []netip.Prefix
+	err := each(text, func(entry string) error {
+		p, err := parsePrefix(entry)
+		prefixes = append(prefixes, p)
+		return err
+	})
+	if err == nil {
+		*f.p = prefixes
+	}
+	return err
+}
+
+// parsePrefix takes an address for the network of itself, and the bits of a network's hosts for zero.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil || p.Addr().Is4In6() {
+		return netip.Prefix{}, errors.New("neither an IP address without a zone nor ADDRESS/BITS")
+	}
+	return p.Masked(), nil
+}
+
+// groupName is fit for messages, paths and labels without escaping.
+var groupName = rule{"1 to 64 letters, digits, - or _", func(s string) error {
+	switch {
+	case s == "":
+		return errors.New("empty")
+	case len(s) > 64:
+		return errors.New("longer than 64 bytes")
+	case strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' && r != '_'
+	}):
+		return errors.New("has a character that is no letter, digit, - or _")
+	}
+	return nil
+}}
