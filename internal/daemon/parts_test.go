@@ -85,6 +85,7 @@ func TestAClosedBacklogIsTakenToItsEnd(t *testing.T) {
 type logbook struct {
 	mu    sync.Mutex
 	lines []string
+	more  chan struct{} // closed with the next line; nil if nobody waits
 }
 
 func (b *logbook) Enabled(context.Context, slog.Level) bool { return true }
@@ -97,7 +98,32 @@ func (b *logbook) Handle(_ context.Context, r slog.Record) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lines = append(b.lines, text)
+	if b.more != nil {
+		close(b.more)
+		b.more = nil
+	}
 	return nil
+}
+
+// await waits for so many lines about something.
+func (b *logbook) await(t *testing.T, what string, lines int) {
+	t.Helper()
+	for deadline := time.After(patience); ; {
+		b.mu.Lock()
+		if b.more == nil {
+			b.more = make(chan struct{})
+		}
+		more := b.more
+		b.mu.Unlock()
+		if len(b.about(what)) >= lines {
+			return
+		}
+		select {
+		case <-more:
+		case <-deadline:
+			t.Fatalf("log: %q, want %d about %q", b.about(""), lines, what)
+		}
+	}
 }
 
 func (b *logbook) about(what string) (found []string) {

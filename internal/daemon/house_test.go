@@ -1,0 +1,272 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/schema"
+)
+
+// patience is how long a test waits for what has to come.
+const patience = 20 * time.Second
+
+const keyFile = `001 web any 1111111111111111
+002 db any 2222222222222222
+003 mail any 3333333333333333
+`
+
+// settingsFor are those of a quick node that lives in a directory of its own.
+func settingsFor(t *testing.T) *config.Config {
+	t.Helper()
+	dir := t.TempDir()
+	cfg := config.Default()
+	cfg.Pulse.Home, cfg.Pulse.StateDir, cfg.Pulse.ClientKeys = dir, filepath.Join(dir, "state"), filepath.Join(dir, "client.keys")
+	cfg.Pulse.HTTP = "127.0.0.1:0"
+	cfg.Remote.LocalIP, cfg.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
+	cfg.NATS.Listen = "127.0.0.1:0"
+	cfg.KeepAlive = config.KeepAlive{Enabled: true, Interval: 200 * time.Millisecond, Timeout: time.Minute, MaxMissed: 3,
+		RetryInterval: 100 * time.Millisecond, Method: "request", ReconnectGrace: 50 * time.Millisecond}
+	writeKeys(t, &cfg, keyFile)
+	return &cfg
+}
+
+func writeKeys(t *testing.T, cfg *config.Config, text string) {
+	t.Helper()
+	path := cfg.Pulse.ClientKeys
+	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// house is a node, and all it says on NATS.
+type house struct {
+	t      *testing.T
+	node   *Node
+	log    *logbook
+	said   chan *nats.Msg
+	last   uint64 // sequence
+	epoch  uint64
+	ctx    context.Context // of the run
+	cancel context.CancelFunc
+	ended  chan error
+	stop   func() error // ends the node; the first call's error is that of all
+}
+
+func run(t *testing.T, cfg *config.Config) *house {
+	t.Helper()
+	h := open(t, cfg)
+	h.listen(cfg)
+	h.start()
+	return h
+}
+
+func open(t *testing.T, cfg *config.Config) *house {
+	t.Helper()
+	h := &house{t: t, log: new(logbook), said: make(chan *nats.Msg, 1<<16), ended: make(chan error, 1)}
+	var err error
+	if h.node, err = Open(t.Context(), cfg, "1.2.3", slog.New(h.log)); err != nil {
+		t.Fatal(err)
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	return h
+}
+
+// listen subscribes to all that the node will say.
+func (h *house) listen(cfg *config.Config) {
+	h.t.Helper()
+	url := h.node.NATSURL()
+	if url == "" {
+		return
+	}
+	client, err := nats.Connect(url)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(client.Close)
+	if _, err := client.ChanSubscribe(cfg.NATS.SubjectPrefix+".>", h.said); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := client.Flush(); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *house) start() {
+	go func() { h.ended <- h.node.Run(h.ctx) }()
+	h.stop = sync.OnceValue(func() error {
+		h.cancel()
+		select {
+		case err := <-h.ended:
+			return err
+		case <-time.After(patience):
+			return errors.New("the node does not end")
+		}
+	})
+	h.t.Cleanup(func() {
+		if err := h.stop(); err != nil {
+			h.t.Error(err)
+		}
+	})
+}
+
+// fleet runs agents of a key file against the node.
+func (h *house) fleet(keys string, change ...func(*agentsim.Config)) *agentsim.Fleet {
+	h.t.Helper()
+	set, _, err := clientkeys.Parse(strings.NewReader(keys))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	cfg := agentsim.Config{Manager: h.node.AgentAddr().String(), Notify: 100 * time.Millisecond, Retry: 200 * time.Millisecond}
+	for key := range set.All() {
+		cfg.Keys = append(cfg.Keys, *key)
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	f, err := agentsim.New(cfg)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = f.Run(ctx) })
+	h.t.Cleanup(func() { cancel(); running.Wait() })
+	return f
+}
+
+// message is what all messages have in common, and what they may have.
+type message struct {
+	Event   *event.KeepAlive     `json:"event"`
+	Change  *event.StatusChange  `json:"status_change"`
+	Status  *event.ManagerStatus `json:"manager_status"`
+	Subject string               `json:"-"`
+	event.Security
+}
+
+var schemas = sync.OnceValue(func() map[string]*jsonschema.Schema {
+	compiled := make(map[string]*jsonschema.Schema)
+	for _, name := range []string{"keepalive", "status_change", "manager_status"} {
+		f, err := schema.Files.Open(name + ".schema.json")
+		if err != nil {
+			panic(err)
+		}
+		doc, err := jsonschema.UnmarshalJSON(f)
+		if err != nil {
+			panic(err)
+		}
+		c := jsonschema.NewCompiler()
+		if err := c.AddResource("mem:///"+name, doc); err != nil {
+			panic(err)
+		}
+		compiled[name] = c.MustCompile("mem:///" + name)
+	}
+	return compiled
+})
+
+// read checks all that is promised of every message.
+func (h *house) read(m *nats.Msg) message {
+	h.t.Helper()
+	var body struct {
+		message
+		Security event.Security `json:"security"`
+	}
+	if err := json.Unmarshal(m.Data, &body); err != nil {
+		h.t.Fatalf("%s: %v", m.Subject, err)
+	}
+	got := body.message
+	got.Subject, got.Security = m.Subject, body.Security
+	kind := "keepalive"
+	if got.Change != nil {
+		kind = "status_change"
+	} else if got.Status != nil {
+		kind = "manager_status"
+	}
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(m.Data)))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := schemas()[kind].Validate(doc); err != nil {
+		h.t.Errorf("%s: %v", m.Data, err)
+	}
+	s := &got.Security
+	if s.Subject != m.Subject || m.Header.Get("Nats-Msg-Id") != s.ID() || m.Header.Get("Content-Type") != event.ContentType {
+		h.t.Errorf("%s: header %v, security %+v", m.Subject, m.Header, s)
+	}
+	if s.Node != "node01" || s.Version != "1.2.3" || s.Epoch == 0 {
+		h.t.Errorf("%s: security %+v", m.Subject, s)
+	}
+	if want := h.last + 1; s.Sequence != want {
+		h.t.Errorf("%s: sequence %d, want %d", m.Subject, s.Sequence, want)
+	}
+	h.last, h.epoch = s.Sequence, s.Epoch
+	return got
+}
+
+// next waits for a message that fits.
+func (h *house) next(what string, fits func(message) bool) message {
+	h.t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case m := <-h.said:
+			if got := h.read(m); fits(got) {
+				return got
+			}
+		case <-deadline:
+			h.t.Fatalf("no %s; log: %q", what, h.log.about(""))
+		}
+	}
+}
+
+// change waits for a status change on the agent's own subject.
+func (h *house) change(id string, to event.Status) *event.StatusChange {
+	h.t.Helper()
+	return h.next(fmt.Sprintf("change of %s to %d", id, to), func(m message) bool {
+		return m.Subject == "wazuh.xdr.agent."+id+".status_change" && m.Change.AgentID == id && m.Change.CurrentStatus == to
+	}).Change
+}
+
+func (h *house) allActive(ids ...string) {
+	h.t.Helper()
+	waiting := map[string]bool{}
+	for _, id := range ids {
+		waiting[id] = true
+	}
+	h.next("active fleet", func(m message) bool {
+		if m.Change != nil && m.Change.CurrentStatus == event.Active {
+			delete(waiting, m.Change.AgentID)
+		}
+		return len(waiting) == 0
+	})
+}
+
+// rest returns all messages that were said and not read.
+func (h *house) rest() (all []message) {
+	for {
+		select {
+		case m := <-h.said:
+			all = append(all, h.read(m))
+		default:
+			return all
+		}
+	}
+}

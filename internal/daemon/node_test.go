@@ -1,0 +1,293 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/console"
+)
+
+func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
+	h := run(t, settingsFor(t))
+	agents := h.fleet(keyFile)
+	h.allActive("001", "002", "003")
+	for _, c := range []struct {
+		how    agentsim.Death
+		reason string
+		missed int
+		level  int
+	}{
+		{agentsim.Kill, event.ConnectionLost, 0, 6},
+		{agentsim.Shutdown, event.AgentShutdown, 0, 3},
+		{agentsim.Hang, event.MissedKeepAlives, 3, 8},
+	} {
+		if err := agents.Die("002", c.how); err != nil {
+			t.Fatal(err)
+		}
+		got := h.change("002", event.Disconnected)
+		if got.Reason != c.reason || got.MissedKeepAlives != c.missed || got.AlertLevel != c.level || got.PreviousStatus != event.Active {
+			t.Errorf("%v: %+v", c.how, got)
+		}
+		if c.level >= 8 {
+			alert := h.next("alert", func(m message) bool { return strings.Contains(m.Subject, ".alerts.") })
+			if alert.Subject != "wazuh.xdr.alerts.agent_disconnected" || *alert.Change != *got {
+				t.Errorf("alert %s %+v, want %+v", alert.Subject, alert.Change, got)
+			}
+		}
+		if err := agents.Revive("002"); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.change("002", event.Active); got.Reason != event.Reconnected && got.Reason != event.Connected {
+			t.Errorf("after %v: %+v", c.how, got)
+		}
+	}
+}
+
+func TestKeepAlivesAndHeartbeatsArePublished(t *testing.T) {
+	h := run(t, settingsFor(t))
+	h.next("heartbeat", func(m message) bool { return m.Subject == "wazuh.xdr.manager.status.node01" && m.Status != nil })
+	h.fleet(keyFile)
+	for _, kind := range []string{event.KeepAliveSent, event.KeepAliveAcknowledged} {
+		m := h.next(kind, func(m message) bool { return m.Event != nil && m.Event.EventType == kind })
+		if e := m.Event; m.Subject != "wazuh.xdr.manager.keepalive."+e.AgentID || e.Interval != 1 || e.ManagerNode != "node01" ||
+			(e.RTT != nil) != (kind == event.KeepAliveAcknowledged) {
+			t.Errorf("%+v", m)
+		}
+	}
+}
+
+func TestAgentsOverUDPAreWatchedToo(t *testing.T) {
+	cfg := settingsFor(t)
+	cfg.Remote.TCP, cfg.Remote.UDP = false, true
+	h := run(t, cfg)
+	agents := h.fleet(keyFile, func(c *agentsim.Config) { c.Network = "udp" })
+	h.allActive("001", "002", "003")
+	h.next("answer", func(m message) bool { return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged })
+	if err := agents.Die("003", agentsim.Kill); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.change("003", event.Disconnected); got.Reason != event.MissedKeepAlives {
+		t.Errorf("%+v", got)
+	}
+}
+
+// The connections of all agents close when the node stops: that says nothing
+// about the agents.
+func TestStoppingIsNoNewsOfAgentsAndARestartBeginsAHigherEpoch(t *testing.T) {
+	cfg := settingsFor(t)
+	var epoch uint64
+	for range 2 {
+		h := run(t, cfg)
+		h.fleet(keyFile)
+		h.allActive("001", "002", "003")
+		if err := h.stop(); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range h.rest() {
+			if m.Change != nil && m.Change.CurrentStatus != event.Active {
+				t.Errorf("said while stopping: %+v", m.Change)
+			}
+		}
+		if lines := h.log.about("agent disconnected"); len(lines) > 0 {
+			t.Errorf("logged: %q", lines)
+		}
+		if h.epoch <= epoch {
+			t.Errorf("epoch %d after %d", h.epoch, epoch)
+		}
+		epoch = h.epoch
+	}
+}
+
+func TestAgentsComeAndGoWithClientKeys(t *testing.T) {
+	cfg := settingsFor(t)
+	h := run(t, cfg)
+	h.fleet(keyFile)
+	h.allActive("001", "002", "003")
+	h.fleet("004 new any 4444444444444444\n")
+	writeKeys(t, cfg, "001 web any 1111111111111111\n003 mail any 9999999999999999\n004 new any 4444444444444444\nbad line\n")
+	if got := h.change("002", event.Disconnected); got.Reason != event.AgentRemoved || got.AlertLevel != 5 {
+		t.Errorf("removed: %+v", got)
+	}
+	if got := h.change("003", event.Disconnected); got.Reason != event.ConnectionLost {
+		t.Errorf("with another key: %+v", got)
+	}
+	h.change("004", event.Active)
+	if lines := h.log.about("a line of client.keys is skipped"); len(lines) != 1 {
+		t.Errorf("logged: %q", lines)
+	}
+}
+
+func TestWithoutNATSTheLogTells(t *testing.T) {
+	cfg := settingsFor(t)
+	cfg.NATS.Enabled = false
+	h := run(t, cfg)
+	if url := h.node.NATSURL(); url != "" {
+		t.Errorf("NATS at %s", url)
+	}
+	agents := h.fleet(keyFile)
+	waitFor(t, agents.Settled())
+	h.log.await(t, "agent active", 3)
+}
+
+func TestOpenNamesTheSettingThatIsInTheWay(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	addr := busy.Addr().(*net.TCPAddr).AddrPort()
+	for _, c := range []struct {
+		name, want string
+		spoil      func(t *testing.T, cfg *config.Config)
+	}{
+		{"the agents' port is taken", "<remote><port>", func(_ *testing.T, cfg *config.Config) { cfg.Remote.Port = int(addr.Port()) }},
+		{"the NATS port is taken", "<nats><listen>", func(_ *testing.T, cfg *config.Config) { cfg.NATS.Listen = addr.String() }},
+		{"the console's port is taken", "<pulse><http>", func(_ *testing.T, cfg *config.Config) { cfg.Pulse.HTTP = addr.String() }},
+		{"the state directory is a file", "<pulse><state_dir>", func(_ *testing.T, cfg *config.Config) { cfg.Pulse.StateDir = cfg.Pulse.ClientKeys }},
+		{"client.keys is not there", "<pulse><client_keys>", func(_ *testing.T, cfg *config.Config) { cfg.Pulse.ClientKeys += ".not" }},
+		{"a manager lives here", "<pulse><link>", func(t *testing.T, cfg *config.Config) {
+			if err := os.MkdirAll(filepath.Join(cfg.Pulse.Home, "queue/db/wdb"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"the epoch file is garbage", "epoch", func(t *testing.T, cfg *config.Config) {
+			if err := os.MkdirAll(cfg.Pulse.StateDir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(cfg.Pulse.StateDir, "epoch"), []byte("?"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := settingsFor(t)
+			c.spoil(t, cfg)
+			n, err := Open(t.Context(), cfg, "1.2.3", slog.New(slog.DiscardHandler))
+			if err == nil {
+				_ = n.close()
+				t.Fatal("it opens")
+			}
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%q does not name %s", err, c.want)
+			}
+		})
+	}
+}
+
+// What failed to open leaves nothing open: the same settings work once the
+// obstacle is gone.
+func TestAfterAFailedOpenEverythingIsFree(t *testing.T) {
+	cfg := settingsFor(t)
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Pulse.HTTP = busy.Addr().String()
+	if _, err := Open(t.Context(), cfg, "1.2.3", slog.New(slog.DiscardHandler)); err == nil {
+		t.Fatal("it opens")
+	}
+	_ = busy.Close()
+	run(t, cfg)
+}
+
+// A server that takes connections and never says a word.
+func TestANodeWhoseNATSServerIsStuckEndsInTime(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	cfg := settingsFor(t)
+	cfg.NATS.ServerURL = "nats://" + silent.Addr().String()
+	h := run(t, cfg)
+	waitFor(t, h.fleet(keyFile).Settled())
+	before := time.Now()
+	if err := h.stop(); err != nil || time.Since(before) > 5*time.Second {
+		t.Errorf("after %v: %v", time.Since(before), err)
+	}
+}
+
+// Without a store there is nothing to go on for: the node ends and says why.
+func TestANodeThatCanStoreNothingEndsWithAnError(t *testing.T) {
+	h := open(t, settingsFor(t))
+	if err := h.node.outbox.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	select {
+	case err := <-h.ended:
+		if err == nil || !strings.Contains(err.Error(), "publish to") {
+			t.Errorf("it ends with %v", err)
+		}
+		h.ended <- nil // for the cleanup
+	case <-time.After(patience):
+		t.Fatal("it goes on")
+	}
+}
+
+func TestANodeThatIsToldToEndBeforeItRunsEnds(t *testing.T) {
+	h := open(t, settingsFor(t))
+	h.cancel()
+	h.start()
+	if err := h.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAParentThatEndsForItsOwnReasonIsNoFailure(t *testing.T) {
+	h := open(t, settingsFor(t))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("enough"))
+	h.ctx = ctx
+	h.start()
+	if err := h.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheConsoleShowsTheFleet(t *testing.T) {
+	h := run(t, settingsFor(t))
+	h.fleet(keyFile)
+	h.allActive("001", "002", "003")
+	url := "http://" + h.node.ConsoleAddr().String() + "/api/agents?status=active"
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	answer, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var fleet console.Agents
+	if err := json.NewDecoder(answer.Body).Decode(&fleet); err != nil || len(fleet.Agents) != 3 {
+		t.Errorf("%v, %+v", err, fleet)
+	}
+}
+
+func TestTwoNodesDoNotShareAState(t *testing.T) {
+	cfg := settingsFor(t)
+	run(t, cfg)
+	if n, err := Open(t.Context(), cfg, "1.2.3", slog.New(slog.DiscardHandler)); err == nil {
+		_ = n.close()
+		t.Error("a second one opens")
+	}
+}
+
+func waitFor(t *testing.T, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("not within the time")
+	}
+}
