@@ -1,0 +1,148 @@
+// Package pulse_test holds the rules of the house: who may import whom, what
+// every package and every page of documentation has.
+package pulse_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/wazuh-pulse/pulse"
+
+// goPackage is what `go list -json` says of a package.
+type goPackage struct {
+	ImportPath string
+	Doc        string
+	GoFiles    []string
+	Imports    []string // without those of tests
+}
+
+// name is the path within the module.
+func (p *goPackage) name() string { return strings.TrimPrefix(p.ImportPath, module+"/") }
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	list := exec.Command("go", "list", "-json=ImportPath,Doc,GoFiles,Imports", "./...")
+	text, err := list.Output()
+	if err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			t.Fatalf("%v: %v\n%s", list, err, exit.Stderr)
+		}
+		t.Fatalf("%v: %v", list, err)
+	}
+	var all []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(text))); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.GoFiles) > 0 { // not this one, which has only tests
+			all = append(all, p)
+		}
+	}
+	if len(all) < 10 {
+		t.Fatalf("only %d packages found", len(all))
+	}
+	return all
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	for _, p := range packages(t) {
+		if !strings.HasPrefix(p.Doc, "Package ") && !strings.HasPrefix(p.Doc, "Command ") {
+			t.Errorf("%s has no package comment", p.name())
+		}
+	}
+}
+
+// room says what a package may import of the module, and why not more.
+type room struct {
+	name string
+	ours []string
+	why  string
+}
+
+var rooms = []room{
+	{"event", nil, "an XDR developer imports it, and shall get nothing else with it"},
+	{"schema", nil, "it holds files, for readers in any language"},
+	{"internal/secmsg", nil, "it is the wire format, of use to both sides and to tools"},
+	{"internal/clientkeys", nil, "it reads a file, for whoever needs it"},
+	{"internal/config", nil, "settings are read before anything else is there"},
+	{"internal/detector", nil, "it knows time and agents: no I/O, no NATS, no Wazuh"},
+	{"internal/outbox", nil, "it knows bytes and subjects, never agents"},
+	{"internal/listen", []string{"internal/clientkeys", "internal/detector", "internal/secmsg"},
+		"a link tells the detector what it sees; what becomes of that is not its affair"},
+	{"internal/console", []string{"internal/detector"}, "it only reads, and only the fleet"},
+	{"internal/agentsim", []string{"internal/clientkeys", "internal/secmsg"},
+		"agents are the other side: nothing of ours may help them"},
+	{"internal/daemon", []string{"event", "internal/clientkeys", "internal/config", "internal/console", "internal/detector",
+		"internal/listen", "internal/outbox"}, "the one room that knows all others, but for the agents and their wire format"},
+	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon"},
+		"it is the world around a node, and hears of it what an XDR platform hears"},
+	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
+		"internal/demo", "internal/secmsg"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+}
+
+func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
+	for _, p := range packages(t) {
+		i := slices.IndexFunc(rooms, func(r room) bool { return r.name == p.name() })
+		if i < 0 {
+			t.Errorf("%s is not in the table of who may import whom", p.name())
+			continue
+		}
+		for _, path := range p.Imports {
+			ours, ok := strings.CutPrefix(path, module+"/")
+			if ok && !slices.Contains(rooms[i].ours, ours) {
+				t.Errorf("%s imports %s: %s", p.name(), ours, rooms[i].why)
+			}
+		}
+	}
+}
+
+// onlyIn says where an import from outside belongs, and why nowhere else.
+var onlyIn = []struct {
+	path  string
+	rooms []string
+	why   string
+}{
+	{"github.com/nats-io/", []string{"internal/outbox", "internal/demo", "cmd/pulse"},
+		"one room publishes; the others only listen, as an XDR platform does"},
+	{"github.com/alecthomas/kong", []string{"cmd/pulse"}, "the command line is read in one place"},
+	{"net/http", []string{"internal/console", "internal/daemon", "cmd/pulse"}, "there is one console"},
+	{"os/exec", nil, "Pulse runs no other programs: what an agent sends must never get near a shell"},
+	{"unsafe", nil, "what agents send is read by code that cannot corrupt memory"},
+	{"log", nil, "log/slog is handed down; nothing logs behind its back"},
+}
+
+func TestImportsFromOutsideStayInTheirRooms(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, rule := range onlyIn {
+			imports := slices.ContainsFunc(p.Imports, func(path string) bool {
+				return path == rule.path || strings.HasSuffix(rule.path, "/") && strings.HasPrefix(path, rule.path)
+			})
+			if imports && !slices.Contains(rule.rooms, p.name()) {
+				t.Errorf("%s imports %s: %s", p.name(), rule.path, rule.why)
+			}
+		}
+	}
+}
+
+// The detector and the messages know no I/O: whatever they need comes as an argument.
+func TestTheDeterministicPackagesDoNoIO(t *testing.T) {
+	for _, p := range packages(t) {
+		if name := p.name(); name != "internal/detector" && name != "event" {
+			continue
+		}
+		for _, path := range []string{"net", "net/http", "os", "io", "log/slog", "math/rand", "math/rand/v2", "crypto/rand"} {
+			if slices.Contains(p.Imports, path) {
+				t.Errorf("%s imports %s: the same calls with the same times have to give the same answers", p.name(), path)
+			}
+		}
+	}
+}
