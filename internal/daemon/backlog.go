@@ -18,6 +18,8 @@ const (
 	telemetryLimit = 1 << 16
 	// statusLimit is how many may wait before the detector does.
 	statusLimit = 1 << 20
+	// groupSize is how many are taken at a time: as many as are published in one go.
+	groupSize = 1000
 )
 
 // backlog holds the records that the recorder has not taken yet. One goroutine
@@ -58,15 +60,21 @@ func (b *backlog) ring() {
 	}
 }
 
-// take returns what waits, how many records were dropped before, and whether
-// there may be more to come.
+// take returns the first group of what waits, how many records were dropped
+// before, and whether there may be more to come.
 func (b *backlog) take() (records []record, dropped int64, open bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	records, dropped = b.waits, b.dropped
-	b.waits, b.dropped = nil, 0
+	n := min(len(b.waits), groupSize)
+	records, b.waits = b.waits[:n:n], b.waits[n:]
+	dropped, b.dropped = b.dropped, 0
+	if len(b.waits) > 0 {
+		b.ring()
+	} else {
+		b.waits = nil // after a storm, its memory is not kept
+	}
 	b.room.Signal()
-	return records, dropped, !b.closed
+	return records, dropped, !b.closed || len(b.waits) > 0
 }
 
 // close says that no more is put, and lets go of a detector that waits for room.

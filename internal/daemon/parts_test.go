@@ -25,6 +25,23 @@ func changes(n int) record {
 	return record{Decision: detector.Decision{Verdict: detector.Changed, Missed: n}}
 }
 
+// takeAll takes until nothing waits.
+func takeAll(t *testing.T, b *backlog) (records []record, dropped int64) {
+	t.Helper()
+	for {
+		select {
+		case <-b.ready:
+			group, lost, _ := b.take()
+			if len(group) > groupSize {
+				t.Fatalf("a group of %d", len(group))
+			}
+			records, dropped = append(records, group...), dropped+lost
+		default:
+			return records, dropped
+		}
+	}
+}
+
 func TestKeepAliveEventsAreDroppedBeforeTheBacklogIsFullAndChangesNever(t *testing.T) {
 	b := newBacklog()
 	for i := range telemetryLimit {
@@ -33,13 +50,31 @@ func TestKeepAliveEventsAreDroppedBeforeTheBacklogIsFullAndChangesNever(t *testi
 	b.put(sends(-1))
 	b.put(changes(7))
 	b.put(sends(-1))
-	records, dropped, open := b.take()
-	if len(records) != telemetryLimit+1 || dropped != 2 || !open || records[telemetryLimit].Missed != 7 {
-		t.Errorf("%d records, %d dropped, open %v", len(records), dropped, open)
+	records, dropped := takeAll(t, b)
+	if len(records) != telemetryLimit+1 || dropped != 2 || records[telemetryLimit].Missed != 7 {
+		t.Fatalf("%d records, %d dropped", len(records), dropped)
+	}
+	for i, r := range records[:telemetryLimit] {
+		if r.Token != uint32(i) {
+			t.Fatalf("record %d is %d", i, r.Token)
+		}
 	}
 	b.put(sends(1))
-	if records, dropped, _ := b.take(); len(records) != 1 || dropped != 0 {
+	if records, dropped := takeAll(t, b); len(records) != 1 || dropped != 0 {
 		t.Errorf("afterwards: %d records, %d dropped", len(records), dropped)
+	}
+}
+
+func TestWhatIsPutWhileGroupsAreTakenComesBehindThem(t *testing.T) {
+	b := newBacklog()
+	for i := range groupSize + 1 {
+		b.put(changes(i))
+	}
+	first, _, open := b.take()
+	b.put(changes(groupSize + 1))
+	rest, _ := takeAll(t, b)
+	if !open || len(first) != groupSize || len(rest) != 2 || rest[0].Missed != groupSize || rest[1].Missed != groupSize+1 || first[groupSize-1].Missed != groupSize-1 {
+		t.Errorf("%d and %+v", len(first), rest)
 	}
 }
 
@@ -73,11 +108,18 @@ func TestAFullBacklogMakesTheDetectorWait(t *testing.T) {
 
 func TestAClosedBacklogIsTakenToItsEnd(t *testing.T) {
 	b := newBacklog()
-	b.put(changes(1))
+	for i := range groupSize + 1 {
+		b.put(changes(i))
+	}
 	b.close()
-	<-b.ready
-	if records, _, open := b.take(); len(records) != 1 || open {
-		t.Errorf("%d records, open %v", len(records), open)
+	for _, want := range []struct {
+		n    int
+		open bool
+	}{{groupSize, true}, {1, false}} {
+		<-b.ready
+		if records, _, open := b.take(); len(records) != want.n || open != want.open {
+			t.Errorf("%d records, open %v, want %+v", len(records), open, want)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
@@ -23,11 +22,9 @@ type recorder struct {
 	log      *slog.Logger
 }
 
-// groupSize is how many records are published in one go.
-const groupSize = 1000
-
-// run publishes until the backlog is closed and empty. When ctx ends, it gives
-// up what it has not published.
+// run publishes until the backlog is closed and empty, group by group, so that
+// the heartbeat goes on in a storm. When ctx ends, it gives up what it has not
+// published.
 func (r *recorder) run(ctx context.Context) error {
 	beat := time.NewTicker(event.HeartbeatInterval)
 	defer beat.Stop()
@@ -47,10 +44,8 @@ func (r *recorder) run(ctx context.Context) error {
 			if dropped > 0 {
 				r.log.Error("keep-alive events dropped: publishing does not keep up", "dropped", dropped)
 			}
-			for group := range slices.Chunk(records, groupSize) {
-				if err := r.publish(ctx, group); err != nil {
-					return err
-				}
+			if err := r.publish(ctx, records); err != nil {
+				return err
 			}
 			if !open {
 				return nil
