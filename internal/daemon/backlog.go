@@ -42,7 +42,7 @@ func newBacklog() *backlog {
 func (b *backlog) put(r record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if r.Verdict != detector.Changed && len(b.waits) >= telemetryLimit {
+	if r.Verdict.Routine() && len(b.waits) >= telemetryLimit {
 		b.dropped++
 		return
 	}

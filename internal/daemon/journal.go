@@ -31,6 +31,23 @@ func (j *journal) catchUp() {
 	}
 }
 
+// note logs a decision that is no routine.
+func (j *journal) note(d *detector.Decision) {
+	switch d.Verdict {
+	case detector.Changed:
+		j.changed(d)
+	case detector.Flapping:
+		j.log.Warn("agent flapping: its alerts are held until it is stable", "id", d.ID.String(), "name", d.Name, "ip", d.IP, "status_changes", d.Changes)
+	case detector.OutageBegan:
+		j.log.Error("fleet outage: alerts of single agents are held while it lasts", "lost", d.Fleet.Lost, "watched", d.Fleet.Watched,
+			"connections_closed", d.Fleet.Closed, "fell_silent", d.Fleet.Silent)
+	case detector.OutageEnded:
+		j.log.Warn("fleet recovered", "lost", d.Fleet.Lost, "back", d.Fleet.Back)
+	case detector.Resumed:
+		j.log.Warn("pulse itself was stopped or starved: every deadline moves by that much", "for", d.Lull.Round(time.Millisecond).String())
+	}
+}
+
 func (j *journal) changed(d *detector.Decision) {
 	if now := time.Now().Unix(); now != j.second {
 		j.catchUp()

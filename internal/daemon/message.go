@@ -12,18 +12,52 @@ import (
 // writer makes messages: it gives them their numbers, so it has to be told of
 // them in the order in which they are published. It is for one goroutine.
 type writer struct {
-	source    event.Source
-	prefix    event.Prefix
-	threshold int // alert level from which a status change is an alert
-	started   time.Time
-	clock     *detector.Clock
+	source     event.Source
+	prefix     event.Prefix
+	groups     []group // by number
+	flapWindow time.Duration
+	started    time.Time
+	clock      *detector.Clock
+}
+
+// group is what messages about the agents of a group need to know of it.
+type group struct {
+	interval  time.Duration // of keep-alives
+	threshold int           // alert level from which a status change is an alert
+}
+
+// write appends the messages that a record comes to.
+func (w *writer) write(out []outbox.Message, r *record) []outbox.Message {
+	switch r.Verdict {
+	case detector.Changed:
+		out = append(out, w.statusChange(r, w.prefix.StatusChange(r.ID.String())))
+		if !r.AlertHeld && w.grave(r) {
+			out = append(out, w.statusChange(r, w.prefix.AgentDisconnected()))
+		}
+	case detector.Overdue:
+		if w.grave(r) {
+			out = append(out, w.statusChange(r, w.prefix.AgentDisconnected()))
+		}
+	case detector.Flapping:
+		out = append(out, w.flapping(r))
+	case detector.OutageBegan, detector.OutageEnded:
+		out = append(out, w.fleetOutage(r))
+	case detector.Send, detector.Acknowledged, detector.Failed:
+		out = append(out, w.keepAlive(r))
+	}
+	return out
+}
+
+// grave reports whether an agent's loss is an alert.
+func (w *writer) grave(r *record) bool {
+	return r.To == detector.Disconnected && event.AlertLevel(r.Reason.String(), r.Missed) >= w.groups[r.Group].threshold
 }
 
 // keepAlive writes what a Send, Acknowledged or Failed record says.
-func (w *writer) keepAlive(r *record, interval time.Duration) outbox.Message {
+func (w *writer) keepAlive(r *record) outbox.Message {
 	id := r.ID.String()
 	m := event.KeepAliveMessage{Event: event.KeepAlive{AgentID: id, AgentName: r.Name, IPAddress: r.IP,
-		Timestamp: w.clock.Time(r.At).Unix(), ManagerNode: w.source.Node, Interval: seconds(interval)}}
+		Timestamp: w.clock.Time(r.At).Unix(), ManagerNode: w.source.Node, Interval: seconds(w.groups[r.Group].interval)}}
 	e := &m.Event
 	switch {
 	case r.Verdict == detector.Acknowledged:
@@ -41,22 +75,17 @@ func (w *writer) keepAlive(r *record, interval time.Duration) outbox.Message {
 	return pack(outbox.Telemetry, subject, m.Security, m)
 }
 
-// statusChange appends what a Changed record says: once, or twice if it is grave.
-func (w *writer) statusChange(out []outbox.Message, r *record) []outbox.Message {
-	id := r.ID.String()
-	m := event.StatusChangeMessage{StatusChange: event.StatusChange{AgentID: id, AgentName: r.Name,
+// statusChange writes what a Changed or Overdue record says.
+func (w *writer) statusChange(r *record, subject string) outbox.Message {
+	m := event.StatusChangeMessage{StatusChange: event.StatusChange{AgentID: r.ID.String(), AgentName: r.Name,
 		PreviousStatus: event.Status(r.From), CurrentStatus: event.Status(r.To), IPAddress: r.IP,
 		Timestamp: w.clock.Time(r.At).Unix(), Reason: r.Reason.String(), MissedKeepAlives: r.Missed,
-		AlertLevel: event.AlertLevel(r.Reason.String(), r.Missed)}}
-	subjects := []string{w.prefix.StatusChange(id)}
-	if r.To == detector.Disconnected && m.StatusChange.AlertLevel >= w.threshold {
-		subjects = append(subjects, w.prefix.AgentDisconnected())
+		AlertLevel: event.AlertLevel(r.Reason.String(), r.Missed), Outage: r.Outage}}
+	if r.Seen {
+		m.StatusChange.LastSeen = w.clock.Time(r.LastSeen).Unix()
 	}
-	for _, subject := range subjects {
-		m.Security = w.source.Stamp(subject, time.Now())
-		out = append(out, pack(outbox.Status, subject, m.Security, m))
-	}
-	return out
+	m.Security = w.source.Stamp(subject, time.Now())
+	return pack(outbox.Status, subject, m.Security, m)
 }
 
 // heartbeat writes the node's own sign of life.

@@ -71,21 +71,27 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	if err != nil {
 		return nil, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
 	}
-	set, err := settings(&cfg.KeepAlive)
+	set, err := detection(cfg)
 	if err != nil {
 		return nil, err
 	}
 	n.detector = detector.New(set, n.clock, n.decide)
+	if n.outbox != nil {
+		if err := restore(ctx, n.outbox, event.Prefix(cfg.NATS.SubjectPrefix), n.clock, n.detector); err != nil {
+			return nil, err
+		}
+	}
 	if n.link, err = listen.Listen(listen.Config{
 		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
 		Method: set.Method, Keys: keys, Clock: n.clock, Report: n.detector.Report, Log: log,
 	}); err != nil {
 		return nil, fmt.Errorf("%w (<remote><port>)", err)
 	}
-	n.recorder = &recorder{backlog: n.backlog, outbox: n.outbox, interval: cfg.KeepAlive.Interval, counts: n.detector.Counts,
+	n.recorder = &recorder{backlog: n.backlog, outbox: n.outbox, counts: n.detector.Counts,
 		journal: &journal{log: log}, log: log,
 		writer: &writer{source: event.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch},
-			prefix: event.Prefix(cfg.NATS.SubjectPrefix), threshold: cfg.NATS.HighAlertThreshold, started: time.Now(), clock: n.clock}}
+			prefix: event.Prefix(cfg.NATS.SubjectPrefix), groups: groups(cfg), flapWindow: cfg.KeepAlive.FlapWindow,
+			started: time.Now(), clock: n.clock}}
 	if cfg.Pulse.HTTP != "" {
 		if n.web, err = net.Listen("tcp", cfg.Pulse.HTTP); err != nil {
 			return nil, fmt.Errorf("open the console (<pulse><http>): %w", err)
@@ -117,16 +123,6 @@ func outboxConfig(cfg *config.Config, log *slog.Logger) outbox.Config {
 			Cert: cfg.NATS.TLSCert, Key: cfg.NATS.TLSKey, MaxReconnects: cfg.NATS.MaxReconnects, ReconnectDelay: cfg.NATS.ReconnectDelay}
 	}
 	return c
-}
-
-func settings(k *config.KeepAlive) (detector.Settings, error) {
-	method, err := detector.ParseMethod(k.Method)
-	set := detector.Settings{Interval: k.Interval, Timeout: k.Timeout, MaxMissed: k.MaxMissed,
-		RetryInterval: k.RetryInterval, ReconnectGrace: k.ReconnectGrace, Method: method}
-	if !k.Enabled {
-		set.Interval = 0
-	}
-	return set, err
 }
 
 // AgentAddr is where agents connect.

@@ -7,19 +7,17 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 )
 
 // recorder publishes what the detector decided, and the node's heartbeat.
 type recorder struct {
-	writer   *writer
-	backlog  *backlog
-	outbox   *outbox.Outbox // nil: only the journal tells
-	interval time.Duration  // of keep-alives
-	counts   func() [4]int
-	journal  *journal
-	log      *slog.Logger
+	writer  *writer
+	backlog *backlog
+	outbox  *outbox.Outbox // nil: only the journal tells
+	counts  func() [4]int
+	journal *journal
+	log     *slog.Logger
 }
 
 // run publishes until the backlog is closed and empty, group by group, so that
@@ -61,22 +59,22 @@ func (r *recorder) beat(ctx context.Context) error {
 	return r.outbox.Publish(ctx, []outbox.Message{r.writer.heartbeat(r.counts())})
 }
 
-// publish publishes a group of records. Status changes are numbered first, as
-// they are published first: so the numbers rise in the order of publication.
+// publish publishes a group of records. What is no routine is numbered first, as
+// it is published first: so the numbers rise in the order of publication.
 func (r *recorder) publish(ctx context.Context, group []record) error {
 	var messages []outbox.Message
 	for i := range group {
-		if group[i].Verdict == detector.Changed {
-			r.journal.changed(&group[i].Decision)
-			messages = r.writer.statusChange(messages, &group[i])
+		if !group[i].Verdict.Routine() {
+			r.journal.note(&group[i].Decision)
+			messages = r.writer.write(messages, &group[i])
 		}
 	}
 	if r.outbox == nil {
 		return nil
 	}
 	for i := range group {
-		if group[i].Verdict != detector.Changed {
-			messages = append(messages, r.writer.keepAlive(&group[i], r.interval))
+		if group[i].Verdict.Routine() {
+			messages = r.writer.write(messages, &group[i])
 		}
 	}
 	if err := r.outbox.Publish(ctx, messages); err != nil {

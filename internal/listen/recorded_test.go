@@ -79,7 +79,7 @@ func TestRecordedAgentsGetTheAnswersAndTheStatusTheyHadThen(t *testing.T) {
 			}
 			keys := readKeys(t, string(keyText))
 			s := open(t, func(c *Config) { c.Keys = keys })
-			table := detector.NewTable(detector.Settings{Timeout: time.Hour, Interval: time.Hour, MaxMissed: 3,
+			table := detector.NewTable(detector.Settings{Group: detector.Group{Timeout: time.Hour, Interval: time.Hour, MaxMissed: 3},
 				RetryInterval: time.Minute, Method: detector.Request})
 			var members []detector.Member
 			for key := range keys.All() {

@@ -1,0 +1,84 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+)
+
+// restore brings back what was last published about every agent, so that a
+// restart is no event.
+func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, clock *detector.Clock, to *detector.Detector) error {
+	outage, err := lastOutage(ctx, from, prefix, clock)
+	if err != nil {
+		return fmt.Errorf("restore the last outage: %w", err)
+	}
+	var agents []detector.Restored
+	err = from.Last(ctx, prefix.StatusChanges(), func(subject string, data []byte) error {
+		var m event.StatusChangeMessage
+		if err := json.Unmarshal(data, &m); err != nil {
+			return fmt.Errorf("message on %s: %w", subject, err)
+		}
+		if m.StatusChange.Reason == event.AgentRemoved {
+			return nil
+		}
+		agent, err := restored(&m.StatusChange, clock)
+		if err != nil {
+			return fmt.Errorf("message on %s: %w", subject, err)
+		}
+		agents = append(agents, agent)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("restore the agents' statuses: %w", err)
+	}
+	to.Restore(agents, outage)
+	return nil
+}
+
+// lastOutage returns the outage that went on, nil if none did.
+func lastOutage(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, clock *detector.Clock) (outage *detector.Fleet, err error) {
+	err = from.Last(ctx, prefix.FleetOutage(), func(subject string, data []byte) error {
+		var m event.FleetOutageMessage
+		if err := json.Unmarshal(data, &m); err != nil {
+			return fmt.Errorf("message on %s: %w", subject, err)
+		}
+		if o := m.Outage; o != nil {
+			outage = &detector.Fleet{Since: clock.Instant(time.Unix(o.Since, 0)), Watched: o.AgentsWatched,
+				Lost: o.AgentsLost, Closed: o.ConnectionsClosed, Silent: o.FellSilent}
+		}
+		return nil
+	})
+	return outage, err
+}
+
+// restored is the agent that a status change left behind.
+func restored(c *event.StatusChange, clock *detector.Clock) (detector.Restored, error) {
+	id, err := detector.ParseID(c.AgentID)
+	if err != nil {
+		return detector.Restored{}, err
+	}
+	reason, ok := detector.ParseReason(c.Reason)
+	if !ok || c.CurrentStatus < event.Active || c.CurrentStatus > event.NeverConnected {
+		return detector.Restored{}, fmt.Errorf("status %d by reason %.40q", c.CurrentStatus, c.Reason)
+	}
+	since := clock.Instant(time.Unix(c.Timestamp, 0))
+	seen := since
+	if c.LastSeen > 0 {
+		seen = clock.Instant(time.Unix(c.LastSeen, 0))
+	}
+	addr, _ := netip.ParseAddr(c.IPAddress) // else it is what the agent is registered under
+	return detector.Restored{
+		Addr:   addr,
+		Member: detector.Member{ID: id, Name: c.AgentName, IP: c.IPAddress},
+		Status: detector.Status(c.CurrentStatus), Reason: reason, Since: since, LastSeen: seen, Missed: c.MissedKeepAlives,
+		Greeted: c.PreviousStatus == event.Active || c.CurrentStatus == event.Active || c.PreviousStatus == event.Disconnected,
+		Missing: c.Outage && c.CurrentStatus == event.Disconnected,
+	}, nil
+}
