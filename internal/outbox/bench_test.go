@@ -2,16 +2,24 @@ package outbox
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
+	"syscall"
 	"testing"
+	"time"
 )
 
-// numbered makes n messages of 400 bytes over 100 000 agents, from first on.
+// agents is over how many agents the benchmarks spread. A million takes minutes and 2 GB:
+//
+//	go test -run '^$' -bench Last -benchtime 1x ./internal/outbox -agents 1000000
+var agents = flag.Int("agents", 100_000, "agents in benchmarks")
+
+// numbered makes n messages of 400 bytes over all agents, from first on.
 func numbered(c Class, first, n int) []Message {
 	data := bytes.Repeat([]byte("x"), 400)
 	msgs := messages(c, first, first+n-1)
 	for i := range msgs {
-		agent := (first + i) % 100_000
+		agent := (first + i) % *agents
 		msgs[i].Subject = fmt.Sprintf("%s.manager.keepalive.%06d", prefix, agent)
 		if c == Status {
 			msgs[i].Subject = fmt.Sprintf("%s.agent.%06d.status_change", prefix, agent)
@@ -22,26 +30,34 @@ func numbered(c Class, first, n int) []Message {
 }
 
 func BenchmarkPublish(b *testing.B) {
-	for _, c := range []struct {
-		name  string
-		class Class
-		size  int
-	}{
-		{"status one by one", Status, 1},
-		{"status by 1000", Status, 1000},
-		{"telemetry by 1000", Telemetry, 1000},
-		{"telemetry by 10000", Telemetry, 10000},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			o := mustOpen(b, Config{TelemetryLimit: 1 << 30})
-			next := 1
-			for b.Loop() {
-				mustPublish(b, o, numbered(c.class, next, c.size))
-				next += c.size
-			}
-			b.ReportMetric(float64(next)/b.Elapsed().Seconds(), "msgs/s")
-		})
+	for c := range Class(classes) {
+		for _, size := range []int{1, 10, 100, 1000} {
+			b.Run(fmt.Sprintf("%s by %d", c, size), func(b *testing.B) {
+				o := mustOpen(b, Config{TelemetryLimit: 1 << 30})
+				next := 0
+				before := processorTime(b)
+				for b.Loop() {
+					mustPublish(b, o, numbered(c, next, size))
+					next += size
+				}
+				b.ReportMetric(float64(next)/b.Elapsed().Seconds(), "msgs/s")
+				b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(next), "cpu-µs/msg")
+			})
+		}
 	}
+}
+
+func usage(b *testing.B) (use syscall.Rusage) {
+	b.Helper()
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		b.Fatal(err)
+	}
+	return use
+}
+
+func processorTime(b *testing.B) time.Duration {
+	use := usage(b)
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }
 
 func BenchmarkForward(b *testing.B) {
@@ -71,15 +87,29 @@ func BenchmarkForward(b *testing.B) {
 	b.ReportMetric(float64(size*b.N)/b.Elapsed().Seconds(), "msgs/s")
 }
 
+// BenchmarkLast opens an outbox and reads back the last message of every agent,
+// as a start does. Each agent has two, so that half of the stream is passed over.
 func BenchmarkLast(b *testing.B) {
-	const subjects = 100_000
-	o := mustOpen(b, Config{})
-	mustPublish(b, o, numbered(Status, 1, subjects))
+	dir := b.TempDir()
+	o := mustOpen(b, Config{Dir: dir})
+	const step = 10_000
+	for n := 0; n < 2**agents; n += step {
+		mustPublish(b, o, numbered(Status, n, min(step, 2**agents-n)))
+	}
+	mustClose(b, o)
 	for b.Loop() {
+		begin, busy := time.Now(), processorTime(b)
+		o := mustOpen(b, Config{Dir: dir})
+		opened := time.Now()
 		n := 0
-		err := o.Last(testContext(b), prefix+".agent.*.status_change", func(string, []byte) error { n++; return nil })
-		if err != nil || n != subjects {
+		err := o.Last(b.Context(), prefix+".agent.*.status_change", func(string, []byte) error { n++; return nil })
+		if err != nil || n != *agents {
 			b.Fatal(n, err)
 		}
+		b.ReportMetric(opened.Sub(begin).Seconds(), "s/open")
+		b.ReportMetric(time.Since(opened).Seconds(), "s/last")
+		b.ReportMetric((processorTime(b) - busy).Seconds(), "cpu-s")
+		mustClose(b, o)
 	}
+	b.ReportMetric(float64(usage(b).Maxrss)/1024, "peak-MiB")
 }

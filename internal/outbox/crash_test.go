@@ -2,34 +2,11 @@ package outbox
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
-
-// killedIn makes the test binary publish into a directory and kill itself.
-const killedIn = "OUTBOX_KILLED_IN"
-
-func TestAKilledProcessLosesNoStatus(t *testing.T) {
-	if dir := os.Getenv(killedIn); dir != "" {
-		mustPublish(t, mustOpen(t, Config{Dir: dir}), messages(Status, 1, 1500))
-		syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	}
-	dir := t.TempDir()
-	child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
-	child.Env = append(os.Environ(), killedIn+"="+dir)
-	if out, err := child.CombinedOutput(); err == nil || !strings.Contains(err.Error(), "killed") {
-		t.Fatalf("child: %v\n%s", err, out)
-	}
-	o := mustOpen(t, Config{Dir: dir})
-	if diff := cmp.Diff(ids(messages(Status, 1, 1500)), storedIn(t, o.js, "STATUS", 1500)); diff != "" {
-		t.Error(diff)
-	}
-}
 
 func TestAFullDiskIsNamed(t *testing.T) {
 	dir := t.TempDir()

@@ -98,11 +98,7 @@ func (f *forwarder) read(ctx context.Context) ([]stored, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read local stream: %w", err)
 		}
-		h := m.Headers()
-		for _, ours := range []string{batchID, batchSeq, batchCommit} {
-			h.Del(ours) // they would make the remote expect a batch
-		}
-		batch = append(batch, stored{meta.Sequence.Stream, &nats.Msg{Subject: m.Subject(), Header: h, Data: m.Data()}})
+		batch = append(batch, stored{meta.Sequence.Stream, &nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()}})
 		more = meta.NumPending > 0
 	}
 	return batch, nil
@@ -112,12 +108,10 @@ func (f *forwarder) startReading(ctx context.Context) error {
 	if f.reader != nil {
 		return nil
 	}
-	cons, err := f.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       f.position.Load() + 1,
-		AckPolicy:         jetstream.AckNonePolicy,
-		MemoryStorage:     true,
-		InactiveThreshold: time.Minute,
+	cons, err := ownConsumer(ctx, f.stream, jetstream.ConsumerConfig{
+		Name:          forwardConsumer,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:   f.position.Load() + 1,
 	})
 	if err != nil {
 		return fmt.Errorf("read local stream: %w", err)

@@ -3,27 +3,27 @@ package outbox
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Last calls each with the last stored message of every STATUS subject that
-// matches filter (such as "wazuh.xdr.agent.*.status_change"), oldest first. It
-// streams them, so a million subjects take little memory here. data is each's
-// to keep. An error of each ends it and is returned as it is.
+// matches filter (such as "wazuh.xdr.agent.*.status_change"), in the order in
+// which those messages were published, so oldest first. It streams them, so a million subjects
+// take little memory here. data is each's to keep. An error of each ends it and
+// is returned as it is. One call runs at a time; others wait.
 func (o *Outbox) Last(ctx context.Context, filter string, each func(subject string, data []byte) error) error {
-	cons, err := o.streams[Status].CreateConsumer(ctx, jetstream.ConsumerConfig{
-		FilterSubject:     filter,
-		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
-		AckPolicy:         jetstream.AckNonePolicy,
-		MemoryStorage:     true,
-		InactiveThreshold: time.Minute,
+	o.reading.Lock()
+	defer o.reading.Unlock()
+	cons, err := ownConsumer(ctx, o.streams[Status], jetstream.ConsumerConfig{
+		Name:          lastConsumer,
+		FilterSubject: filter,
+		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 	})
 	if err != nil {
 		return fmt.Errorf("read last messages of %s: %w", filter, err)
 	}
-	defer o.streams[Status].DeleteConsumer(context.WithoutCancel(ctx), cons.CachedInfo().Name)
+	defer o.streams[Status].DeleteConsumer(context.WithoutCancel(ctx), lastConsumer)
 	left := cons.CachedInfo().NumPending
 	if left == 0 {
 		return nil

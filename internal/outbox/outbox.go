@@ -5,15 +5,17 @@
 // lock on it, and inside that an embedded NATS server with two JetStream
 // streams, STATUS and TELEMETRY (see [Class]). With a [Remote] a forwarder
 // carries both on to another NATS server; with Config.Listen the embedded
-// server takes clients itself, who may read everything and change nothing.
+// server takes clients itself, who may read everything and change nothing:
+// they live in an account of their own, and nothing they send reaches ours but
+// a few requests (see readerRights for them, and for what readers can still do).
 //
 // What "published" means, once [Outbox.Publish] has returned nil:
 //
-//   - STATUS is on the disk itself (fsync, one for each group of messages):
-//     neither a crash of the process nor a power cut loses it.
-//   - TELEMETRY is in the server, which writes it out some milliseconds later:
-//     a killed process loses at most those, a power cut what the kernel had
-//     not written yet. [Outbox.Close] loses nothing.
+//   - STATUS is on the disk itself (one fsync for each call): neither a killed
+//     process nor a power cut loses it.
+//   - TELEMETRY is with the kernel: a killed process (kill -9) loses nothing of
+//     it, a power cut at most what the kernel had not written to the disk, which
+//     Linux does within half a minute.
 //
 // Forwarding is at least once. What is sent twice carries the same
 // Nats-Msg-Id, by which a JetStream on the other side drops it.
@@ -94,8 +96,10 @@ type Outbox struct {
 	streams [classes]jetstream.Stream
 
 	ackWait   time.Duration
-	batches   uint64 // group commits so far; names the next one. Publish's
+	status    *syncer // Publish's
 	published [classes]atomic.Uint64
+
+	reading sync.Mutex // held by Last: its consumer is one
 
 	remote     *remote // nil without Config.Remote
 	forwarders [classes]*forwarder
@@ -133,6 +137,9 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 		return nil, err
 	}
 	if err := o.openStreams(ctx); err != nil {
+		return nil, err
+	}
+	if err := (&gate{o.nc, o.streams}).open(); err != nil {
 		return nil, err
 	}
 	if o.remote != nil {

@@ -67,6 +67,36 @@ func TestPublishEndsAtOnceWhenTheStoreHasFailed(t *testing.T) {
 	}
 }
 
+func TestPublishEndsForGoodWhenTheDiskDoesNotTakeASync(t *testing.T) {
+	o := mustOpen(t, Config{})
+	mustPublish(t, o, messages(Status, 1, 1))
+	o.status.dir += "-gone"
+	for i := 2; i < 4; i++ {
+		err := o.Publish(testContext(t), messages(Status, i, i))
+		if err == nil || !strings.Contains(err.Error(), "store in "+o.cfg.Dir) || !strings.Contains(err.Error(), "no such file") {
+			t.Errorf("error is %v", err)
+		}
+	}
+}
+
+func TestSyncFollowsTheStreamIntoItsNextFile(t *testing.T) {
+	o := mustOpen(t, Config{})
+	for i := 1; o.status.done < 3; i++ {
+		m := messages(Status, i, i)
+		m[0].Data = make([]byte, 900_000)
+		mustPublish(t, o, m)
+	}
+	if err := os.RemoveAll(o.status.dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(o.status.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.status.sync(); err == nil || !strings.Contains(err.Error(), "no stream files") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestPublishToAClosedOutboxFails(t *testing.T) {
 	o := mustOpen(t, Config{})
 	mustClose(t, o)
@@ -111,14 +141,23 @@ func TestLastGivesTheLastMessageOfEverySubject(t *testing.T) {
 
 	o = mustOpen(t, Config{Dir: dir})
 	got := map[string]string{}
+	var order []string
 	if err := o.Last(testContext(t), prefix+".agent.*.status_change", func(subject string, data []byte) error {
 		got[subject] = string(data)
+		order = append(order, subject)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	if len(got) != 5000 || got[first[0].Subject] != "later" || got[first[4999].Subject] != `{"n":5000}` {
 		t.Errorf("%d subjects, first %q, last %q", len(got), got[first[0].Subject], got[first[4999].Subject])
+	}
+	var want []string
+	for _, m := range append(first[2500:], second...) {
+		want = append(want, m.Subject)
+	}
+	if diff := cmp.Diff(want, order); diff != "" {
+		t.Error("order:", diff)
 	}
 }
 

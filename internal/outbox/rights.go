@@ -6,42 +6,76 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// readerRights are the rights of a client without credentials: it may receive
-// every message and read both streams, with consumers of its own. It may not
-// publish messages, nor delete, purge or change a stream, nor delete a consumer
-// (which may be another's; its own ephemeral ones go by themselves).
-//
-// A limit of one account: JetStream answers to whatever reply subject a request
-// names, and a push consumer delivers where it is told. A client can so make the
-// server itself put an answer, or an old message, under PREFIX, and the streams
-// take it. The body is at most partly the client's own, and no signature of ours covers
-// that subject: whoever reads the streams must verify, Last's callers too.
-func readerRights(prefix string) *server.Permissions {
-	publish := []string{
-		"$JS.API.INFO",
-		"$JS.API.STREAM.NAMES",
-		"$JS.API.STREAM.LIST",
+// readerRequest is a JetStream request that a client without credentials may make.
+type readerRequest struct {
+	subject  string
+	streamed bool // one request has many answers
+	gated    bool // it goes through the [gate]
+}
+
+// goesTo is the subject under which the request arrives in our account.
+func (r readerRequest) goesTo() string {
+	if r.gated {
+		return gatePrefix + strings.TrimPrefix(r.subject, apiPrefix)
+	}
+	return r.subject
+}
+
+const apiPrefix = "$JS.API."
+
+// readerRequests is all that readers may ask, which is what reading both
+// streams takes. CONSUMER.DELETE is not among them: it may be another's
+// consumer, and unused ones go by themselves.
+func readerRequests() []readerRequest {
+	requests := []readerRequest{
+		{subject: "$JS.API.INFO"},
+		{subject: "$JS.API.STREAM.NAMES"},
+		{subject: "$JS.API.STREAM.LIST"},
 	}
 	for c := range Class(classes) {
-		for _, request := range []string{
-			"STREAM.INFO.NAME",
-			"STREAM.MSG.GET.NAME",
-			"DIRECT.GET.NAME",
-			"DIRECT.GET.NAME.>",
-			"CONSUMER.NAMES.NAME",
-			"CONSUMER.LIST.NAME",
-			"CONSUMER.INFO.NAME.*",
-			"CONSUMER.CREATE.NAME",
-			"CONSUMER.CREATE.NAME.>",
-			"CONSUMER.DURABLE.CREATE.NAME.*",
-			"CONSUMER.MSG.NEXT.NAME.*",
+		for _, r := range []readerRequest{
+			{subject: "$JS.API.STREAM.INFO.NAME"},
+			{subject: "$JS.API.STREAM.MSG.GET.NAME"},
+			{subject: "$JS.API.DIRECT.GET.NAME", streamed: true},
+			{subject: "$JS.API.DIRECT.GET.NAME.>", streamed: true},
+			{subject: "$JS.API.CONSUMER.NAMES.NAME"},
+			{subject: "$JS.API.CONSUMER.LIST.NAME"},
+			{subject: "$JS.API.CONSUMER.INFO.NAME.*"},
+			{subject: "$JS.API.CONSUMER.MSG.NEXT.NAME.*", streamed: true},
+			{subject: "$JS.API.CONSUMER.CREATE.NAME", gated: true},
+			{subject: "$JS.API.CONSUMER.CREATE.NAME.>", gated: true},
+			{subject: "$JS.API.CONSUMER.DURABLE.CREATE.NAME.*", gated: true},
+			{subject: "$JS.ACK.NAME.>"},
 		} {
-			publish = append(publish, "$JS.API."+withName(request, c))
+			r.subject = withName(r.subject, c)
+			requests = append(requests, r)
 		}
-		publish = append(publish, withName("$JS.ACK.NAME.>", c), withName("$JS.FC.NAME.>", c))
+	}
+	return requests
+}
+
+// readerRights are the rights of a client without credentials: it may receive
+// every message, live or from both streams, through pull consumers of its own.
+// It may publish nothing but requests. Push consumers are refused (see [gate]).
+//
+// All such clients are one user. What one of them can do to another: show it an
+// answer, or an old message, under any subject, even a live one (never stored,
+// and no signature of ours covers that subject at that time: who reads live must
+// verify and refuse replays); take from its durable consumer or acknowledge for
+// it; use up the connections or consumers there are. Where that matters, let the
+// XDR platform have a NATS server with users of its own, as a [Remote].
+func readerRights(prefix string) *server.Permissions {
+	var publish, deny []string
+	for _, r := range readerRequests() {
+		publish = append(publish, r.subject)
+	}
+	for c := range Class(classes) {
+		for _, name := range ownConsumers {
+			deny = append(deny, withName("$JS.API.CONSUMER.MSG.NEXT.NAME.", c)+name)
+		}
 	}
 	return &server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: publish},
+		Publish:   &server.SubjectPermission{Allow: publish, Deny: deny},
 		Subscribe: &server.SubjectPermission{Allow: []string{prefix + ".>", "_INBOX.>"}},
 	}
 }

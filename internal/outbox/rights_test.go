@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -69,59 +70,88 @@ func readDurably(t *testing.T, js jetstream.JetStream, want []Message) {
 	}
 }
 
-func TestAReaderChangesNothing(t *testing.T) {
+// An ordered consumer, a durable one and a subscription are above; this is what else clients do.
+func TestAReadersOrdinaryRequests(t *testing.T) {
 	o := mustOpen(t, Config{Listen: "127.0.0.1:0"})
-	mustPublish(t, o, append(messages(Status, 1, 1), messages(Telemetry, 1, 1)...))
-	refused := make(chan error, 1)
-	nc, _ := connect(t, o.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
-	for _, subject := range []string{
-		prefix + ".agent.001.status_change",
-		prefix + ".alerts.fleet_outage",
-		prefix + ".manager.keepalive.001",
-		prefix,
-		"elsewhere",
-		"$JS.API.STREAM.CREATE.MINE",
-		"$JS.API.STREAM.UPDATE.STATUS",
-		"$JS.API.STREAM.DELETE.STATUS",
-		"$JS.API.STREAM.PURGE.TELEMETRY",
-		"$JS.API.STREAM.MSG.DELETE.STATUS",
-		"$JS.API.STREAM.SNAPSHOT.STATUS",
-		"$JS.API.STREAM.RESTORE.STATUS",
-		"$JS.API.CONSUMER.DELETE.STATUS.other",
-		"$JS.API.CONSUMER.PAUSE.STATUS.other",
-		"$JS.API.CONSUMER.CREATE.OTHER",
-		"$SYS.REQ.SERVER.PING",
-		"_INBOX.other",
-	} {
-		t.Run("publish "+subject, func(t *testing.T) {
-			if err := nc.Publish(subject, []byte(`{}`)); err != nil {
-				t.Fatal(err)
-			}
-			awaitRefusal(t, refused)
-		})
+	ctx := testContext(t)
+	nc, js := connect(t, o.URL())
+	msgs := messages(Telemetry, 1, 3000)
+	mustPublish(t, o, msgs)
+	if diff := cmp.Diff(ids(msgs), storedIn(t, js, "TELEMETRY", len(msgs))); diff != "" {
+		t.Error(diff)
 	}
-	for _, subject := range []string{">", "$JS.>", "$SYS.>", "wazuh.>"} {
-		t.Run("subscribe "+subject, func(t *testing.T) {
-			if _, err := nc.SubscribeSync(subject); err != nil {
-				t.Fatal(err)
-			}
-			awaitRefusal(t, refused)
-		})
+	if diff := cmp.Diff(ids(msgs[6:7]), storedIn(t, js, "TELEMETRY", 1, msgs[6].Subject)); diff != "" {
+		t.Error("filtered:", diff)
 	}
-	if s := o.Stats(); s.Status.Messages != 1 || s.Telemetry.Messages != 1 {
-		t.Errorf("streams hold %+v", s)
+	stream, err := js.Stream(ctx, "TELEMETRY")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := stream.GetMsg(ctx, 7); err != nil || m.Subject != msgs[6].Subject {
+		t.Errorf("message 7 is %v, %v", m, err)
+	}
+	if m, err := stream.GetLastMsgForSubject(ctx, msgs[8].Subject); err != nil || m.Sequence != 9 {
+		t.Errorf("last message of a subject is %v, %v", m, err)
+	}
+	if info, err := js.AccountInfo(ctx); err != nil || info.Streams != 2 {
+		t.Errorf("account is %+v, %v", info, err)
+	}
+	readWithTheOlderClient(t, nc, msgs)
+	_, err = stream.CreatePushConsumer(ctx, jetstream.ConsumerConfig{DeliverSubject: nats.NewInbox()})
+	if err == nil || !strings.Contains(err.Error(), "use a pull consumer") {
+		t.Errorf("push consumer: %v", err)
 	}
 }
 
-func awaitRefusal(t *testing.T, refused <-chan error) {
+func readWithTheOlderClient(t *testing.T, nc *nats.Conn, want []Message) {
 	t.Helper()
-	select {
-	case err := <-refused:
-		if !errors.Is(err, nats.ErrPermissionViolation) {
-			t.Errorf("got %v", err)
+	old, err := nc.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub, err := old.PullSubscribe(prefix+".manager.>", "older")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := sub.Fetch(100, nats.Context(testContext(t)))
+	if err != nil || len(got) != 100 || got[99].Subject != want[99].Subject {
+		t.Fatalf("fetched %d: %v", len(got), err)
+	}
+	for _, m := range got {
+		if err := m.AckSync(); err != nil {
+			t.Fatal(err)
 		}
-	case <-testContext(t).Done():
-		t.Error("not refused")
+	}
+}
+
+func TestADurableReaderGoesOnAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	ctx := testContext(t)
+	durable := jetstream.ConsumerConfig{Durable: "xdr", AckPolicy: jetstream.AckExplicitPolicy}
+	msgs := messages(Status, 1, 10)
+	for start := range 2 {
+		o := mustOpen(t, Config{Dir: dir, Listen: "127.0.0.1:0"})
+		if start == 0 {
+			mustPublish(t, o, msgs)
+		}
+		_, js := connect(t, o.URL())
+		cons, err := js.CreateOrUpdateConsumer(ctx, "STATUS", durable)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			m, err := cons.Next(jetstream.FetchContext(ctx))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := msgs[5*start+i].Subject; m.Subject() != want {
+				t.Errorf("start %d: got %s, want %s", start, m.Subject(), want)
+			}
+			if err := m.DoubleAck(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustClose(t, o)
 	}
 }
 

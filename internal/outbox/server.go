@@ -18,6 +18,14 @@ import (
 // need not be one secret more.
 const readerName = "reader"
 
+// What clients may use of the server. The most memory that readers who do not
+// read can hold is connectionsMax times pendingMax, 2 GiB; then they are cut off.
+const (
+	connectionsMax   = 128
+	subscriptionsMax = 1000     // of one connection
+	pendingMax       = 16 << 20 // bytes that wait for one connection
+)
+
 // startServer starts the embedded server and connects to it in process, as the
 // one user with full rights, whose key lives only in this process.
 func (o *Outbox) startServer() error {
@@ -46,6 +54,12 @@ func (o *Outbox) startServer() error {
 	if !srv.ReadyForConnections(10 * time.Second) {
 		return errors.New("start embedded server: not ready after 10s")
 	}
+	if err := srv.GlobalAccount().EnableJetStream(nil, nil); err != nil {
+		return fmt.Errorf("start embedded server: %w", err)
+	}
+	if err := o.health.err(o.cfg.Dir); err != nil {
+		return fmt.Errorf("start embedded server: %w", err)
+	}
 	o.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.Nkey(owner, key.Sign),
 		nats.Name("pulse"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err != nil {
@@ -59,23 +73,28 @@ func (o *Outbox) startServer() error {
 }
 
 func serverOptions(cfg Config, owner string) (*server.Options, error) {
+	ours, readers, err := newAccounts(cfg.Prefix)
+	if err != nil {
+		return nil, fmt.Errorf("set up accounts of the embedded server: %w", err)
+	}
 	opts := &server.Options{
 		ServerName: "pulse",
 		NoSigs:     true,
 		DontListen: true,
 		JetStream:  true,
 		StoreDir:   cfg.Dir,
-		// Every group of STATUS messages is synced to disk. TELEMETRY opts out,
-		// by its streamConfig's PersistMode.
-		SyncAlways: true,
 		// Without a limit given, the server takes 75 % of what is free at start
 		// and refuses STATUS beyond it. Only the disk shall be the limit.
 		JetStreamMaxStore:      1 << 60,
 		JetStreamMaxMemory:     64 << 20,
 		DisableJetStreamBanner: true,
-		Nkeys:                  []*server.NkeyUser{{Nkey: owner}},
-		Users:                  []*server.User{{Username: readerName, Permissions: readerRights(cfg.Prefix)}},
+		Nkeys:                  []*server.NkeyUser{{Nkey: owner, Account: ours}},
+		Users:                  []*server.User{{Username: readerName, Account: readers, Permissions: readerRights(cfg.Prefix)}},
 		NoAuthUser:             readerName,
+		Accounts:               []*server.Account{ours, readers},
+		MaxConn:                connectionsMax,
+		MaxSubs:                subscriptionsMax,
+		MaxPending:             pendingMax,
 	}
 	if cfg.Listen == "" {
 		return opts, nil

@@ -19,12 +19,11 @@ const (
 func streamConfig(cfg Config, c Class) jetstream.StreamConfig {
 	if c == Status {
 		return jetstream.StreamConfig{
-			Name:               c.String(),
-			Subjects:           []string{cfg.Prefix + ".agent.*.status_change", cfg.Prefix + ".alerts.>"},
-			Storage:            jetstream.FileStorage,
-			Duplicates:         statusDuplicates,
-			AllowAtomicPublish: true,
-			AllowDirect:        true,
+			Name:        c.String(),
+			Subjects:    []string{cfg.Prefix + ".agent.*.status_change", cfg.Prefix + ".alerts.>"},
+			Storage:     jetstream.FileStorage,
+			Duplicates:  statusDuplicates,
+			AllowDirect: true,
 		}
 	}
 	limit := cfg.TelemetryLimit
@@ -38,7 +37,6 @@ func streamConfig(cfg Config, c Class) jetstream.StreamConfig {
 		MaxBytes:    limit,
 		Discard:     jetstream.DiscardOld,
 		Duplicates:  telemetryDuplicates,
-		PersistMode: jetstream.AsyncPersistMode,
 		AllowDirect: true,
 	}
 }
@@ -53,5 +51,6 @@ func (o *Outbox) openStreams(ctx context.Context) error {
 		}
 		o.streams[c] = stream
 	}
-	return nil
+	o.status = newSyncer(o.cfg.Dir, Status.String())
+	return o.status.syncStream(o.cfg.Dir)
 }

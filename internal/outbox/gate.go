@@ -1,0 +1,137 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// What readers may use of a stream. Without the last one, the place of a reader that
+// went for good would be kept, and take one of consumersMax, forever.
+const (
+	consumersMax    = 100                 // consumers of one stream
+	unackedMax      = 1 << 16             // messages of one consumer that await acknowledgement: what older clients ask for
+	waitingMax      = 512                 // pull requests of one consumer that await messages, nats-server's default
+	requestMax      = 64 << 10            // bytes of one request
+	queueMax        = 1000                // requests that await their turn
+	unusedMax       = 30 * 24 * time.Hour // then a consumer goes, durable ones too
+	gateAnswerAfter = 5 * time.Second
+)
+
+// gate makes consumers on behalf of readers, who cannot themselves: a push
+// consumer delivers to any subject it is told, that of another stream or of a
+// request to purge it, and only the body of the request says so. A gate passes
+// on what it has understood, and nothing else. It works one request at a time.
+type gate struct {
+	nc      *nats.Conn
+	streams [classes]jetstream.Stream
+}
+
+func (g *gate) open() error {
+	sub, err := g.nc.Subscribe(gatePrefix+">", func(m *nats.Msg) { m.Respond(g.answer(m)) })
+	if err != nil {
+		return fmt.Errorf("open to readers: %w", err)
+	}
+	return sub.SetPendingLimits(queueMax, queueMax*requestMax)
+}
+
+// createRequest is the body of a request for a consumer.
+type createRequest struct {
+	Stream   string                   `json:"stream_name"`
+	Config   jetstream.ConsumerConfig `json:"config"`
+	Action   string                   `json:"action,omitempty"`
+	Pedantic bool                     `json:"pedantic,omitempty"`
+}
+
+func (g *gate) answer(m *nats.Msg) []byte {
+	ctx, cancel := context.WithTimeout(context.Background(), gateAnswerAfter)
+	defer cancel()
+	request := strings.TrimPrefix(m.Subject, gatePrefix)
+	body, err := g.check(ctx, request, m.Data)
+	if err != nil {
+		return refusal(400, err)
+	}
+	answer, err := g.nc.RequestWithContext(ctx, apiPrefix+request, body)
+	if err != nil {
+		return refusal(503, err)
+	}
+	return answer.Data
+}
+
+// check returns the body to pass on.
+func (g *gate) check(ctx context.Context, request string, body []byte) ([]byte, error) {
+	if len(body) > requestMax {
+		return nil, fmt.Errorf("request of %d bytes: want at most %d", len(body), requestMax)
+	}
+	var r createRequest
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	stream, name := target(request)
+	cfg := &r.Config
+	switch {
+	case cfg.DeliverSubject != "" || cfg.DeliverGroup != "":
+		return nil, errors.New("push consumers are not for readers: use a pull consumer")
+	case slices.ContainsFunc([]string{name, cfg.Name, cfg.Durable}, func(n string) bool { return slices.Contains(ownConsumers, n) }):
+		return nil, errors.New("this consumer name is taken by Pulse itself")
+	case cfg.MaxAckPending < 0 || cfg.MaxAckPending > unackedMax:
+		return nil, fmt.Errorf("max_ack_pending %d: want 1 to %d, or 0 for the default", cfg.MaxAckPending, unackedMax)
+	case cfg.MaxWaiting < 0 || cfg.MaxWaiting > waitingMax:
+		return nil, fmt.Errorf("max_waiting %d: want 1 to %d, or 0 for the default", cfg.MaxWaiting, waitingMax)
+	}
+	if cfg.Durable != "" && cfg.InactiveThreshold <= 0 || cfg.InactiveThreshold > unusedMax {
+		cfg.InactiveThreshold = unusedMax
+	}
+	if err := g.hasRoom(ctx, stream, name); err != nil {
+		return nil, err
+	}
+	return json.Marshal(r)
+}
+
+// target tells the stream and, if it has one, the consumer's name of a request:
+// CONSUMER.CREATE.STREAM, CONSUMER.CREATE.STREAM.NAME with or without .FILTER, or
+// CONSUMER.DURABLE.CREATE.STREAM.NAME.
+func target(request string) (stream, name string) {
+	_, rest, _ := strings.Cut(request, "CREATE.")
+	stream, rest, _ = strings.Cut(rest, ".")
+	name, _, _ = strings.Cut(rest, ".")
+	return stream, name
+}
+
+// hasRoom lets a reader have the consumer that it has already, and else a new one if it is not too many.
+func (g *gate) hasRoom(ctx context.Context, stream, name string) error {
+	for _, s := range g.streams {
+		if s.CachedInfo().Config.Name != stream {
+			continue
+		}
+		info, err := s.Info(ctx)
+		if err != nil || info.State.Consumers < consumersMax {
+			return err
+		}
+		if name != "" {
+			if _, err := s.Consumer(ctx, name); err == nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("stream %s has %d consumers already: they go when unused", stream, info.State.Consumers)
+	}
+	return fmt.Errorf("no stream %s", stream)
+}
+
+func refusal(code int, reason error) []byte {
+	answer, err := json.Marshal(map[string]any{
+		"type":  "io.nats.jetstream.api.v1.consumer_create_response",
+		"error": jetstream.APIError{Code: code, Description: reason.Error()},
+	})
+	if err != nil {
+		return nil
+	}
+	return answer
+}

@@ -1,0 +1,95 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// syncer brings to the disk itself what the embedded server has written of one
+// stream. The server would do so by itself, but for all streams and for every
+// message, or for none.
+//
+// It knows how a stream is stored: in files named by rising numbers, of which
+// only the last is ever appended to. That holds for a stream from which nothing is
+// deleted. A server that stores in another way is an error, not a lost guarantee.
+type syncer struct {
+	dir  string
+	done uint64 // number of the last file at the last sync: those before it are whole
+}
+
+func newSyncer(storeDir, stream string) *syncer {
+	return &syncer{dir: filepath.Join(storeDir, "jetstream", "$G", "streams", stream, "msgs")}
+}
+
+// syncStream syncs that there is such a stream: its settings, and all directories above its files.
+func (s *syncer) syncStream(storeDir string) error {
+	paths := []string{s.dir}
+	for dir := filepath.Dir(s.dir); strings.HasPrefix(dir, storeDir); dir = filepath.Dir(dir) {
+		paths = append(paths, dir)
+	}
+	for _, name := range []string{"meta.inf", "meta.sum"} {
+		paths = append(paths, filepath.Join(filepath.Dir(s.dir), name))
+	}
+	for _, path := range paths {
+		if err := syncFile(path); err != nil {
+			return fmt.Errorf("sync to disk: %w", err)
+		}
+	}
+	return nil
+}
+
+// sync returns when all that the server has acknowledged is on the disk.
+func (s *syncer) sync() error {
+	dir, err := os.Open(s.dir)
+	if err != nil {
+		return fmt.Errorf("sync to disk: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return fmt.Errorf("sync to disk: %w", err)
+	}
+	last := uint64(0)
+	for _, name := range names {
+		n, ok := fileNumber(name)
+		if !ok || n < s.done {
+			continue
+		}
+		if err := syncFile(filepath.Join(s.dir, name)); err != nil {
+			return fmt.Errorf("sync to disk: %w", err)
+		}
+		last = max(last, n)
+	}
+	if last == 0 {
+		return fmt.Errorf("sync to disk: no stream files in %s", s.dir)
+	}
+	if last != s.done {
+		if err := dir.Sync(); err != nil {
+			return fmt.Errorf("sync to disk: %w", err)
+		}
+	}
+	s.done = last
+	return nil
+}
+
+// fileNumber reads the number of a stream file, such as 12.blk.
+func fileNumber(name string) (n uint64, ok bool) {
+	number, ok := strings.CutSuffix(name, ".blk")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(number, 10, 64)
+	return n, err == nil
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
