@@ -1,5 +1,12 @@
 package event
 
+// The levels of alerts that are not about one status change.
+const (
+	FlappingLevel  = 9
+	OutageLevel    = 13
+	RecoveredLevel = 3
+)
+
 // AlertLevel returns the level of a status change on Wazuh's scale (0 to 15),
 // from its reason and the number of keep-alives the agent had missed. An agent
 // that vanished weighs more the more often it was asked in vain: from 6 to 12.

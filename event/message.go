@@ -69,8 +69,10 @@ type StatusChange struct {
 	IPAddress        string `json:"ip_address"`
 	Timestamp        int64  `json:"timestamp"` // Unix time of the change, seconds
 	Reason           string `json:"reason"`
-	MissedKeepAlives int    `json:"missed_keepalives"` // unanswered in a row at that time
-	AlertLevel       int    `json:"alert_level"`       // Wazuh's scale, 0 to 15; see AlertLevel
+	MissedKeepAlives int    `json:"missed_keepalives"`   // unanswered in a row at that time
+	AlertLevel       int    `json:"alert_level"`         // Wazuh's scale, 0 to 15; see AlertLevel
+	LastSeen         int64  `json:"last_seen,omitempty"` // Unix time of the last sign of life, seconds; absent if there was none
+	Outage           bool   `json:"outage,omitempty"`    // a loss that is part of a fleet outage: wait with actions of your own
 }
 
 // ManagerStatusMessage is the manager's own heartbeat, published every

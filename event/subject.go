@@ -22,6 +22,12 @@ func (p Prefix) StatusChange(agentID string) string {
 // AgentDisconnected is the subject of the grave status changes of all agents.
 func (p Prefix) AgentDisconnected() string { return string(p) + ".alerts.agent_disconnected" }
 
+// FleetOutage is the subject of outages of the fleet, and of their end.
+func (p Prefix) FleetOutage() string { return string(p) + ".alerts.fleet_outage" }
+
+// AgentFlapping is the subject of agents whose status changes too often.
+func (p Prefix) AgentFlapping() string { return string(p) + ".alerts.agent_flapping" }
+
 // ManagerStatus is the subject of a node's heartbeat.
 func (p Prefix) ManagerStatus(node string) string { return string(p) + ".manager.status." + node }
 

@@ -5,8 +5,8 @@ package schema
 
 import "embed"
 
-// Files holds NAME.schema.json for the messages keepalive, status_change and
-// manager_status.
+// Files holds NAME.schema.json for the messages keepalive, status_change,
+// manager_status, fleet_outage and agent_flapping.
 //
 //go:embed *.schema.json
 var Files embed.FS

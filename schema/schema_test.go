@@ -48,11 +48,17 @@ func samples() map[string]any {
 	keepAlive := event.KeepAlive{AgentID: "001", AgentName: "web", IPAddress: "any", Timestamp: now.Unix(),
 		EventType: event.KeepAliveAcknowledged, ManagerNode: "node01", Interval: 60, RTT: &rtt, Missed: &missed}
 	change := event.StatusChange{AgentID: "001", AgentName: "web", CurrentStatus: event.Disconnected, IPAddress: "any",
-		Timestamp: now.Unix(), Reason: event.MissedKeepAlives, MissedKeepAlives: 3, AlertLevel: 8}
+		Timestamp: now.Unix(), Reason: event.MissedKeepAlives, MissedKeepAlives: 3, AlertLevel: 8, LastSeen: now.Unix(), Outage: true}
+	outage := &event.FleetOutage{ManagerNode: "node01", Timestamp: now.Unix(), Since: now.Unix(), AgentsWatched: 100, AgentsLost: 50,
+		FellSilent: 50, Networks: []event.Network{{Network: "10.0.0.0/24", Agents: 50}}, AlertLevel: event.OutageLevel}
+	flapping := event.AgentFlapping{AgentID: "001", AgentName: "web", IPAddress: "any", Timestamp: now.Unix(), StatusChanges: 7,
+		Window: 600, AlertLevel: event.FlappingLevel}
 	status := event.ManagerStatus{ManagerNode: "node01", Timestamp: now.Unix(), StartedAt: now.Unix(), Interval: 10}
 	return map[string]any{
 		"keepalive":      event.KeepAliveMessage{Event: keepAlive, Security: src.Stamp(p.KeepAlive("001"), now)},
 		"status_change":  event.StatusChangeMessage{StatusChange: change, Security: src.Stamp(p.StatusChange("001"), now)},
+		"fleet_outage":   event.FleetOutageMessage{Outage: outage, Security: src.Stamp(p.FleetOutage(), now)},
+		"agent_flapping": event.AgentFlappingMessage{Flapping: flapping, Security: src.Stamp(p.AgentFlapping(), now)},
 		"manager_status": event.ManagerStatusMessage{ManagerStatus: status, Security: src.Stamp(p.ManagerStatus("node01"), now)},
 	}
 }
@@ -86,7 +92,7 @@ func TestSchemasKnowEveryField(t *testing.T) {
 			}
 			for _, field := range s.Properties[part].Required {
 				broken := parts(t, text)
-				broken[part][field] = []int{}
+				broken[part][field] = true
 				retyped, _ := json.Marshal(broken)
 				delete(broken[part], field)
 				missing, _ := json.Marshal(broken)

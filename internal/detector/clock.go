@@ -1,9 +1,11 @@
 package detector
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
-// Instant is a moment on the monotonic clock, in nanoseconds since a Clock was
-// made. Jumps of the wall clock do not move it.
+// Instant is a moment on a Clock, in nanoseconds since it was made.
 type Instant int64
 
 // never is an instant that does not come.
@@ -15,18 +17,29 @@ func (i Instant) Add(d time.Duration) Instant { return i + Instant(d) }
 // Sub returns the time from j to i.
 func (i Instant) Sub(j Instant) time.Duration { return time.Duration(i - j) }
 
-// Clock tells instants. It is safe for concurrent use; a link and the detector
-// it reports to share one.
-type Clock struct{ start time.Time }
+// Clock tells instants: by the monotonic clock, so that jumps of the wall
+// clock do not move it, and without the times at which the detector was away. It is
+// safe for concurrent use; a link and the detector it reports to share one.
+type Clock struct {
+	start time.Time
+	lost  atomic.Int64
+}
 
 // NewClock returns a clock that starts now.
-func NewClock() *Clock { return &Clock{time.Now()} }
+func NewClock() *Clock { return &Clock{start: time.Now()} }
 
 // Now returns the present instant.
-func (c *Clock) Now() Instant { return Instant(time.Since(c.start)) }
+func (c *Clock) Now() Instant { return Instant(int64(time.Since(c.start)) - c.lost.Load()) }
 
 // Time returns the wall-clock time of an instant, by the wall clock's present
 // reading.
 func (c *Clock) Time(i Instant) time.Time {
 	return time.Now().Add(i.Sub(c.Now())).Round(0)
 }
+
+// Instant returns the instant of a wall-clock time, by the wall clock's present
+// reading. It is negative for times before the clock was made.
+func (c *Clock) Instant(t time.Time) Instant { return c.Now().Add(t.Sub(time.Now().Round(0))) }
+
+// lose takes d out of the clock: it goes back by d.
+func (c *Clock) lose(d time.Duration) { c.lost.Add(int64(d)) }

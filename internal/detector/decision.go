@@ -1,6 +1,9 @@
 package detector
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Verdict says what kind of decision a Decision is.
 type Verdict uint8
@@ -11,21 +14,60 @@ const (
 	Acknowledged                // the agent answered one, after RTT
 	Failed                      // one was missed; Missed counts them
 	Changed                     // the agent's status changed
+	Overdue                     // the alert of a change that was held is due: the agent is still away
+	Flapping                    // the agent's status changes too often
+	OutageBegan                 // a large part of the fleet was lost at once
+	OutageEnded                 // most of it is back
+	Resumed                     // the detector itself had been away, for Lull
 )
 
-// Decision is what follows from a sighting, or from the lack of one. Which
-// fields are set besides the first five depends on the verdict.
+// Routine reports whether a decision is about the daily round of keep-alives,
+// and not about an agent's fate.
+func (v Verdict) Routine() bool { return v <= Failed }
+
+// Decision is what follows from a sighting, or from the lack of one. The first
+// two fields are always set, the next four if it is about one agent; the others
+// depend on the verdict.
 type Decision struct {
 	Verdict Verdict
 	At      Instant
-	ID      AgentID
-	Name    string
-	IP      string // the agent's address, or what it is registered under while that is unknown
 
-	Token    uint32        // Send, Acknowledged: names the keep-alive, so that its answer can be told
-	Interval time.Duration // Send: the agent's keep-alive interval
-	RTT      time.Duration // Acknowledged: from decision to answer
-	Missed   int           // Failed, Changed: unanswered keep-alives in a row
-	From, To Status        // Changed
-	Reason   Reason        // Changed
+	ID    AgentID
+	Group int // the agent's
+	Name  string
+	IP    string // the agent's address, or what it is registered under while that is unknown
+
+	Token     uint32        // Send, Acknowledged: names the keep-alive, so that its answer can be told
+	Interval  time.Duration // Send: the agent's keep-alive interval
+	RTT       time.Duration // Acknowledged: from decision to answer
+	Missed    int           // Failed, Changed, Overdue: unanswered keep-alives in a row
+	From, To  Status        // Changed, Overdue
+	Reason    Reason        // Changed, Overdue
+	LastSeen  Instant       // Changed, Overdue: of use only when Seen
+	Seen      bool          // Changed, Overdue: there was a sign of life ever
+	Outage    bool          // Changed, Overdue: a loss that is part of an outage
+	AlertHeld bool          // Changed: no alert now; Overdue follows unless the agent comes back
+	Changes   int           // Flapping: within the window
+	Fleet     *Fleet        // OutageBegan, OutageEnded
+	Lull      time.Duration // Resumed
 }
+
+// Fleet describes an outage.
+type Fleet struct {
+	Since    Instant   // the first loss
+	Watched  int       // agents that were active or pending before
+	Lost     int       // of these, how many were lost so far
+	Closed   int       // of the lost, those whose connections closed
+	Silent   int       // of the lost, those that only fell silent: if all, our own network may be the cause
+	Back     int       // OutageEnded: how many of the lost came back
+	Networks []Network // where the lost are, most first, maxNetworks at most
+}
+
+// Network is a part of an outage: a /24 of IPv4 or a /64 of IPv6.
+type Network struct {
+	Prefix netip.Prefix
+	Lost   int
+}
+
+// maxNetworks bounds the list in an outage.
+const maxNetworks = 16

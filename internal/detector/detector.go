@@ -6,9 +6,15 @@ import (
 	"time"
 )
 
-// SweepPeriod is the time between two sweeps, and so the most by which a
-// decision comes after its deadline.
-const SweepPeriod = 100 * time.Millisecond
+const (
+	// SweepPeriod is the time between two sweeps, and so the most by which a
+	// decision comes after its deadline.
+	SweepPeriod = 100 * time.Millisecond
+
+	// tolerance is by how much a sweep may be late before the detector suspects
+	// itself: the process was stopped, or did not get the processor.
+	tolerance = time.Second
+)
 
 // Detector runs a Table in real time.
 type Detector struct {
@@ -16,9 +22,10 @@ type Detector struct {
 	decide func([]Decision)
 	table  *Table
 	in     *inbox
-	calls  chan func(*Table)
+	calls  chan func(*Table, Instant)
 	done   chan struct{}
 	counts [4]atomic.Int64
+	last   Instant // the last round; Run's
 }
 
 // New returns a detector that hands its decisions to decide, in order, from
@@ -26,8 +33,12 @@ type Detector struct {
 // does not return, nothing is detected.
 func New(set Settings, clock *Clock, decide func([]Decision)) *Detector {
 	return &Detector{clock: clock, decide: decide, table: NewTable(set), in: newInbox(),
-		calls: make(chan func(*Table)), done: make(chan struct{})}
+		calls: make(chan func(*Table, Instant)), done: make(chan struct{})}
 }
+
+// Restore takes up what an earlier life of the node knew; see [Table.Restore].
+// It may be called before Run.
+func (d *Detector) Restore(agents []Restored, outage *Fleet) { d.table.Restore(agents, outage) }
 
 // Run owns the table until ctx ends. It may be called once.
 func (d *Detector) Run(ctx context.Context) {
@@ -35,24 +46,59 @@ func (d *Detector) Run(ctx context.Context) {
 	defer d.in.close()
 	tick := time.NewTicker(SweepPeriod)
 	defer tick.Stop()
+	d.last = d.clock.Now()
 	for {
+		var call func(*Table, Instant)
+		sweep := false
 		select {
 		case <-ctx.Done():
 			return
-		case call := <-d.calls:
-			call(d.table)
+		case call = <-d.calls:
 		case <-d.in.wake:
-			d.table.Apply(d.in.drain())
 		case <-tick.C:
-			d.table.Apply(d.in.drain())
-			d.table.Sweep(d.clock.Now())
+			sweep = true
 		}
-		for status, n := range d.table.Counts() {
-			d.counts[status].Store(int64(n))
+		now := d.now()
+		if call != nil {
+			call(d.table, now)
+		} else {
+			d.table.Apply(upTo(now, d.in.drain()))
 		}
-		if out := d.table.Take(); len(out) > 0 {
-			d.decide(out)
+		if sweep {
+			d.table.Sweep(now)
 		}
+		d.tell()
+	}
+}
+
+// now returns the present instant, after taking out of the clock the time for
+// which this goroutine was away.
+func (d *Detector) now() Instant {
+	now := d.clock.Now()
+	if away := now.Sub(d.last) - SweepPeriod; away > tolerance {
+		d.clock.lose(away)
+		now = now.Add(-away)
+		d.table.Resume(now, away)
+	}
+	d.last = now
+	return now
+}
+
+// upTo brings instants that were read while the clock still counted the time
+// away to the present.
+func upTo(now Instant, seen []Sighting) []Sighting {
+	for i := range seen {
+		seen[i].At = min(seen[i].At, now)
+	}
+	return seen
+}
+
+func (d *Detector) tell() {
+	for status, n := range d.table.Counts() {
+		d.counts[status].Store(int64(n))
+	}
+	if out := d.table.Take(); len(out) > 0 {
+		d.decide(out)
 	}
 }
 
@@ -63,13 +109,13 @@ func (d *Detector) Report(s Sighting) { d.in.put(s) }
 // SetMembers makes the fleet exactly these agents; see [Table.SetMembers]. It
 // returns when that is done, or when the detector has ended.
 func (d *Detector) SetMembers(members []Member) {
-	d.call(func(t *Table) { t.SetMembers(members, d.clock.Now()) })
+	d.call(func(t *Table, now Instant) { t.SetMembers(members, now) })
 }
 
 // Page returns page n of the fleet; see [Table.Page]. Pages taken one after the
 // other are each of their own moment.
 func (d *Detector) Page(n int) (page []Record, more bool) {
-	d.call(func(t *Table) { page, more = t.Page(make([]Record, 0, PageSize), n) })
+	d.call(func(t *Table, _ Instant) { page, more = t.Page(make([]Record, 0, PageSize), n) })
 	return page, more
 }
 
@@ -82,10 +128,10 @@ func (d *Detector) Counts() (n [4]int) {
 	return n
 }
 
-func (d *Detector) call(f func(*Table)) {
+func (d *Detector) call(f func(*Table, Instant)) {
 	finished := make(chan struct{})
 	select {
-	case d.calls <- func(t *Table) { f(t); close(finished) }:
+	case d.calls <- func(t *Table, now Instant) { f(t, now); close(finished) }:
 		<-finished
 	case <-d.done:
 	}

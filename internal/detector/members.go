@@ -1,5 +1,10 @@
 package detector
 
+import (
+	"slices"
+	"strings"
+)
+
 // Member is an agent in the inventory.
 type Member struct {
 	ID   AgentID
@@ -25,14 +30,23 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 		}
 		s.flags &^= kept
 	}
+	t.grow(len(members) - t.Len())
 	for i := range members {
 		if _, ok := t.slots[members[i].ID]; !ok {
 			t.add(&members[i], now)
 		}
 	}
+	t.judge(now)
 }
 
-func (t *Table) add(m *Member, now Instant) {
+// grow makes room for n more agents, once instead of bit by bit.
+func (t *Table) grow(n int) {
+	if n -= len(t.free); n > 0 {
+		t.due, t.state, t.who = slices.Grow(t.due, n), slices.Grow(t.state, n), slices.Grow(t.who, n)
+	}
+}
+
+func (t *Table) add(m *Member, now Instant) int32 {
 	slot := int32(len(t.state))
 	if n := len(t.free); n > 0 {
 		slot, t.free = t.free[n-1], t.free[:n-1]
@@ -43,14 +57,18 @@ func (t *Table) add(m *Member, now Instant) {
 	}
 	t.slots[m.ID] = slot
 	t.state[slot] = state{id: m.ID, status: NeverConnected, since: now, flags: used}
-	t.who[slot] = identity{name: m.Name, registered: m.IP}
+	t.who[slot] = identity{name: strings.Clone(m.Name), registered: m.IP}
 	t.count[NeverConnected]++
+	t.regroup(slot, now)
+	return slot
 }
 
 func (t *Table) remove(slot int32, now Instant) {
 	t.change(slot, Disconnected, AgentRemoved, now)
 	t.count[Disconnected]--
+	t.calm(&t.state[slot])
 	delete(t.slots, t.state[slot].id)
+	delete(t.flaps, slot)
 	t.due[slot], t.state[slot], t.who[slot] = never, state{}, identity{}
 	t.free = append(t.free, slot)
 }

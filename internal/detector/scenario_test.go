@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-var defaults = Settings{Interval: 60 * time.Second, Timeout: 180 * time.Second, MaxMissed: 3,
+var defaults = Settings{Group: Group{Interval: 60 * time.Second, Timeout: 180 * time.Second, MaxMissed: 3},
 	RetryInterval: 30 * time.Second, ReconnectGrace: 2 * time.Second}
 
 // fleetOf returns a table of n agents that are all active since a moment ago.

@@ -2,6 +2,7 @@ package detector
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -29,13 +30,33 @@ func ParseMethod(name string) (Method, error) {
 	return 0, fmt.Errorf("keep-alive method %q: want request, notify or ack", name)
 }
 
-// Settings steer the detector. All durations are positive, but for Interval and
-// ReconnectGrace, which may be 0; Timeout is at least Interval.
+// Settings steer the detector. Durations are positive, but for those of which
+// it says otherwise.
 type Settings struct {
-	Interval       time.Duration // between keep-alives to one agent; 0: none are sent
-	Timeout        time.Duration // no sign of life for this long: disconnected
-	MaxMissed      int           // this many unanswered keep-alives in a row: disconnected
+	Group                        // of agents that are in no other
+	Groups         []Group       // the others, numbered from 1
+	GroupOf        GroupOf       // nil: all agents are in the first
+	Method         Method        // of keep-alives
 	RetryInterval  time.Duration // a keep-alive unanswered for this long is a miss
-	ReconnectGrace time.Duration // a closed connection is lost after this
-	Method         Method
+	SuspectTimeout time.Duration // the same, for an agent that is late beyond its habit; 0: habits are not watched
+	ReconnectGrace time.Duration // a closed connection is lost after this; may be 0
+	OutageShare    float64       // this share of the watched agents, lost within Interval, is an outage; 0: none is
+	OutageHold     time.Duration // after an outage, alerts of those that stay away are held for this; may be 0
+	FlapThreshold  int           // more status changes than this within FlapWindow are flapping; 0: nothing is
+	FlapWindow     time.Duration
 }
+
+// Group is what may differ from agent to agent.
+type Group struct {
+	Interval  time.Duration // between keep-alives to one agent; 0: none are sent
+	Timeout   time.Duration // no sign of life for this long: disconnected; at least Interval
+	MaxMissed int           // this many unanswered keep-alives in a row: disconnected
+}
+
+// GroupOf returns the number of an agent's group. The address is not valid
+// while nobody knows it.
+type GroupOf func(id AgentID, name string, addr netip.Addr) int
+
+// outageFewest is how many agents an outage takes at least: a small fleet's
+// losses are told one by one.
+const outageFewest = 20

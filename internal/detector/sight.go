@@ -13,6 +13,9 @@ func (t *Table) Apply(seen []Sighting) {
 			t.sight(slot, &seen[i])
 		}
 	}
+	if n := len(seen); n > 0 {
+		t.judge(seen[n-1].At)
+	}
 }
 
 func (t *Table) sight(slot int32, got *Sighting) {
@@ -21,11 +24,17 @@ func (t *Table) sight(slot int32, got *Sighting) {
 		t.closed(slot, got.At)
 		return
 	}
+	expected := s.lastSeen < t.resumed // it has to come again because of us
 	t.alive(slot, got)
 	switch got.Kind {
 	case SawStartup:
-		t.introduced(slot, got.At)
+		s.flags &^= beating
+		if s.status != Pending && !(expected && s.status == Active) {
+			t.change(slot, Pending, Startup, got.At)
+			t.watch(slot, got.At)
+		}
 	case SawKeepAlive:
+		t.beat(slot, got.At)
 		t.active(slot, got.At)
 	case SawShutdown:
 		if s.status != Disconnected {
@@ -52,33 +61,62 @@ func (t *Table) alive(slot int32, got *Sighting) {
 	s.flags |= seen
 	if got.Addr.IsValid() && got.Addr != t.who[slot].addr {
 		t.who[slot].addr = got.Addr
+		t.regroup(slot, got.At)
 	}
-	if s.has(closed) {
-		s.flags &^= closed
-		t.schedule(slot, got.At)
+	if s.flags&(closed|restored|suspected|troubled) != 0 {
+		t.relieved(slot, got.At)
 	}
+}
+
+// relieved ends an agent's troubles.
+func (t *Table) relieved(slot int32, at Instant) {
+	s := &t.state[slot]
+	if s.has(closed | restored) {
+		s.flags &^= closed | restored
+		t.schedule(slot, at)
+	}
+	if s.has(suspected) {
+		s.flags &^= suspected
+		if s.has(probing) {
+			s.act = s.sentAt.Add(t.set.RetryInterval) // the usual time to answer, after all
+			t.attend(slot, s.act)
+		}
+	}
+	t.attend(slot, t.suspectAt(s)) // which did not count meanwhile
+	t.calm(s)
+}
+
+// beat learns an agent's rhythm from its keep-alive. What was learned may call
+// for a look at the agent earlier than before.
+func (t *Table) beat(slot int32, at Instant) {
+	s := &t.state[slot]
+	s.rhythm.beat(at, !s.has(beating))
+	s.flags |= beating
+	t.attend(slot, t.suspectAt(s))
+}
+
+// suspectAt is when an agent is late beyond its habit.
+func (t *Table) suspectAt(s *state) Instant {
+	if t.set.SuspectTimeout == 0 || t.set.Method != Request || t.groupOf(s).Interval == 0 {
+		return never
+	}
+	patience, known := s.rhythm.patience()
+	if !known {
+		return never
+	}
+	return s.lastSeen.Add(patience)
 }
 
 // closed starts the grace of a watched agent whose connection is gone.
 func (t *Table) closed(slot int32, at Instant) {
 	s := &t.state[slot]
-	if !s.watched() {
+	if !s.watched() || s.has(restored) {
 		return
 	}
-	s.flags = s.flags&^(probing|sent) | closed
+	s.flags = s.flags&^(probing|suspected|sent|beating) | closed
 	s.act = at.Add(t.set.ReconnectGrace)
+	t.trouble(s)
 	t.settle(slot, at)
-}
-
-// introduced takes an agent's startup: a new life of it, to be proven by its
-// first keep-alive.
-func (t *Table) introduced(slot int32, at Instant) {
-	s := &t.state[slot]
-	if s.status == Pending {
-		return
-	}
-	t.change(slot, Pending, Startup, at)
-	t.watch(slot, at)
 }
 
 // active takes the proof that an agent is at work.
@@ -100,21 +138,26 @@ func (t *Table) active(slot int32, at Instant) {
 
 // watch starts the keep-alives to an agent that is there (again).
 func (t *Table) watch(slot int32, at Instant) {
-	t.state[slot].flags &^= sent
+	s := &t.state[slot]
+	s.flags &^= sent
 	t.schedule(slot, at)
-	t.attend(slot, t.state[slot].lastSeen.Add(t.set.Timeout))
+	t.attend(slot, s.lastSeen.Add(t.groupOf(s).Timeout))
+	t.attend(slot, t.suspectAt(s))
 }
 
 // rest ends the keep-alives to an agent.
 func (t *Table) rest(slot int32) {
-	t.state[slot].flags &^= probing | closed | sent
-	t.due[slot] = never
+	s := &t.state[slot]
+	s.flags &^= probing | suspected | closed | restored | sent | beating
+	t.calm(s)
+	t.due[slot] = t.flapEnd(slot)
 }
 
 func (t *Table) answered(slot int32, at Instant) {
 	s := &t.state[slot]
-	s.rtt = max(0, at.Sub(s.sentAt))
+	rtt := max(0, at.Sub(s.sentAt))
+	s.rtt = uint32(min(rtt.Microseconds(), 1<<32-1))
 	d := t.decide(Acknowledged, at, slot)
-	d.Token, d.RTT = s.token, s.rtt
+	d.Token, d.RTT = s.token, rtt
 	t.schedule(slot, at)
 }

@@ -46,6 +46,16 @@ var reasonNames = [...]string{"", "startup", "connected", "reconnected", "keepal
 
 func (r Reason) String() string { return reasonNames[r] }
 
+// ParseReason reads a reason by its name.
+func ParseReason(name string) (Reason, bool) {
+	for r, n := range reasonNames {
+		if n == name {
+			return Reason(r), true
+		}
+	}
+	return 0, false
+}
+
 // bySilence reports whether the agent was given up for want of signs of life
 // only: then any sign of life brings it back, where one that said goodbye or
 // lost its connection has to introduce itself again.

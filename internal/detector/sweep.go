@@ -1,5 +1,7 @@
 package detector
 
+import "time"
+
 // Sweep decides everything that is due by now. Call it often: deadlines are
 // decided with their own time, but only when a sweep (or a sighting of the
 // agent) comes by, and keep-alives go out with the sweep.
@@ -9,42 +11,86 @@ func (t *Table) Sweep(now Instant) {
 			t.settle(int32(slot), now)
 		}
 	}
+	t.judge(now)
 }
 
 // settle decides everything about one agent that is due by now, oldest first,
 // and sets its next due time.
 func (t *Table) settle(slot int32, now Instant) {
 	s := &t.state[slot]
+	if s.has(unsteady) {
+		t.steady(slot, now)
+	}
 	for s.watched() {
-		silence := s.lastSeen.Add(t.set.Timeout)
-		next := min(silence, s.act)
-		if next > now {
-			t.due[slot] = next
-			return
+		silence := max(s.lastSeen.Add(t.groupOf(s).Timeout), t.indulgence(s))
+		next, do := silence, (*Table).silent
+		consider := func(at Instant, f func(*Table, int32, Instant, Instant)) {
+			if at < next {
+				next, do = at, f
+			}
 		}
 		switch {
-		case next == silence:
-			t.lost(slot, KeepAliveTimeout, silence)
+		case s.has(restored):
 		case s.has(closed):
-			t.lost(slot, ConnectionLost, s.act)
+			consider(max(s.act, t.indulgence(s)), (*Table).gone)
 		case s.has(probing):
-			t.miss(slot, s.act, now)
+			consider(s.act, (*Table).miss)
 		default:
-			t.turn(slot, now)
+			consider(s.act, (*Table).turn)
 		}
+		if !s.has(closed | restored | suspected) {
+			consider(t.suspectAt(s), (*Table).suspect)
+		}
+		if next > now {
+			t.due[slot] = min(next, t.flapEnd(slot))
+			return
+		}
+		do(t, slot, next, now)
 	}
-	t.due[slot] = never
+	t.due[slot] = t.flapEnd(slot)
 }
+
+// indulgence is until when an agent is not given up because the detector has
+// been away itself: the agent has as long to show itself, but no longer than
+// its timeout. Once seen, it has none.
+func (t *Table) indulgence(s *state) Instant {
+	if s.lastSeen >= t.resumed {
+		return -never
+	}
+	return t.resumed.Add(min(t.lull, t.groupOf(s).Timeout))
+}
+
+// Resume says that the detector was away until now, for as long as the lull:
+// nothing that was due meanwhile may be held against the agents. The caller's
+// instants leave the lull out, so that every deadline has moved by it.
+func (t *Table) Resume(now Instant, lull time.Duration) {
+	t.lull = max(lull, t.lull-now.Sub(t.resumed)) // what was granted last time stays
+	t.resumed = now
+	t.out = append(t.out, Decision{Verdict: Resumed, At: now, Lull: lull})
+}
+
+func (t *Table) silent(slot int32, at, _ Instant) { t.lose(slot, KeepAliveTimeout, at) }
+
+func (t *Table) gone(slot int32, at, _ Instant) { t.lose(slot, ConnectionLost, at) }
 
 // turn is an agent's place in the interval: a keep-alive goes out. Where the
 // method has no answers, the interval since the last one must have shown a
 // sign of life.
-func (t *Table) turn(slot int32, now Instant) {
+func (t *Table) turn(slot int32, at, now Instant) {
 	s := &t.state[slot]
 	if t.set.Method != Request && s.has(sent) && s.lastSeen <= s.sentAt {
-		t.miss(slot, s.act, now)
+		t.miss(slot, at, now)
 		return
 	}
+	t.send(slot, now)
+}
+
+// suspect asks an agent that is late beyond its habit, at once and for a quick
+// answer.
+func (t *Table) suspect(slot int32, _, now Instant) {
+	s := &t.state[slot]
+	s.flags |= suspected
+	t.trouble(s)
 	t.send(slot, now)
 }
 
@@ -52,14 +98,18 @@ func (t *Table) turn(slot int32, now Instant) {
 // agent is given up.
 func (t *Table) miss(slot int32, at, now Instant) {
 	s := &t.state[slot]
-	s.missed++
+	s.missed = min(s.missed+1, mostMissed)
+	t.trouble(s)
 	t.decide(Failed, at, slot).Missed = int(s.missed)
-	if int(s.missed) >= t.set.MaxMissed {
-		t.lost(slot, MissedKeepAlives, at)
+	if int(s.missed) >= t.groupOf(s).MaxMissed && at >= t.indulgence(s) {
+		t.lose(slot, MissedKeepAlives, at)
 		return
 	}
 	t.send(slot, now)
 }
+
+// mostMissed is where counting ends.
+const mostMissed = 1<<16 - 1
 
 func (t *Table) send(slot int32, now Instant) {
 	s := &t.state[slot]
@@ -67,16 +117,21 @@ func (t *Table) send(slot int32, now Instant) {
 	s.sentAt = now
 	s.flags |= sent
 	d := t.decide(Send, now, slot)
-	d.Token, d.Interval = s.token, t.set.Interval
-	if t.set.Method == Request {
-		s.flags |= probing
-		s.act = now.Add(t.set.RetryInterval)
+	d.Token, d.Interval = s.token, t.groupOf(s).Interval
+	switch {
+	case t.set.Method != Request:
+		s.act = nextTurn(now, t.groupOf(s).Interval, slot)
 		return
+	case s.has(suspected):
+		s.act = now.Add(t.set.SuspectTimeout)
+	default:
+		s.act = now.Add(t.set.RetryInterval)
 	}
-	s.act = nextTurn(now, t.set.Interval, slot)
+	s.flags |= probing
 }
 
-func (t *Table) lost(slot int32, why Reason, at Instant) {
+// lose gives an agent up.
+func (t *Table) lose(slot int32, why Reason, at Instant) {
 	t.change(slot, Disconnected, why, at)
 	t.rest(slot)
 }

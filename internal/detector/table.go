@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"math"
 	"math/bits"
 	"net/netip"
 	"time"
@@ -10,16 +11,24 @@ import (
 // slot. The sweep reads only due; a sighting touches one element of state. The
 // rest is read when there is something to say.
 type Table struct {
-	set   Settings
-	slots map[AgentID]int32
-	free  []int32 // slots that agents were removed from
+	set    Settings
+	groups []Group // the settings' first group and the others
+	slots  map[AgentID]int32
+	free   []int32 // slots that agents were removed from
 
 	due   []Instant // not later than the next moment the agent needs attention
 	state []state
 	who   []identity
-	count [4]int // agents by status
 
-	out []Decision
+	count    [4]int        // agents by status
+	troubled int           // watched agents that do not answer, or whose connection closed
+	resumed  Instant       // when the detector last came to itself
+	lull     time.Duration // for how long it had been away then
+
+	out   []Decision
+	round round
+	fleet outage
+	flaps map[int32]*flap
 }
 
 // identity is who an agent is: read to report about it.
@@ -36,25 +45,38 @@ type state struct {
 	since    Instant // when the status became what it is
 	act      Instant // next action: end of grace if closed, a miss if probing, else the next keep-alive
 	sentAt   Instant // when the last keep-alive was sent
-	rtt      time.Duration
+	rhythm   rhythm
 	id       AgentID
 	token    uint32 // of the last keep-alive
+	rtt      uint32 // of the last answered one: microseconds
 	missed   uint16
+	flags    flags
+	group    uint8
 	status   Status
 	reason   Reason // of the last change
-	flags    flags
 }
 
-type flags uint8
+type flags uint32
 
 const (
-	used    flags = 1 << iota // the slot holds an agent
-	closed                    // its connection closed, the grace runs
-	probing                   // a probe awaits its answer
-	greeted                   // it has been active before
-	seen                      // there was a sign of life
-	sent                      // a keep-alive went out since it came back (methods without answers)
-	kept                      // scratch of SetMembers: still in the inventory
+	used      flags = 1 << iota // the slot holds an agent
+	closed                      // its connection closed, the grace runs
+	probing                     // a probe awaits its answer
+	suspected                   // it is late beyond its habit: probes follow in a quick pace
+	troubled                    // it counts in the table's troubled
+	greeted                     // it has been active before
+	seen                        // there was a sign of life
+	sent                        // a keep-alive went out since it came back (methods without answers)
+	beating                     // its next keep-alive makes a gap with the last
+	restored                    // it was there in an earlier life of the node, and has not been seen in this one
+	lately                      // lost within the last interval, and still away
+	missing                     // lost in an outage that goes on, or whose hold does; its alert is held
+	waiting                     // its alert is held to see whether an outage comes
+	flapHeld                    // its alert is held because it flaps
+	unsteady                    // it has a flap
+	kept                        // scratch of SetMembers: still in the inventory
+
+	alertHeld = missing | waiting | flapHeld
 )
 
 func (s *state) has(f flags) bool { return s.flags&f != 0 }
@@ -64,7 +86,8 @@ func (s *state) watched() bool { return s.status == Active || s.status == Pendin
 
 // NewTable returns an empty table.
 func NewTable(set Settings) *Table {
-	return &Table{set: set, slots: make(map[AgentID]int32)}
+	return &Table{set: set, groups: append([]Group{set.Group}, set.Groups...), slots: make(map[AgentID]int32),
+		lull: math.MaxInt64, flaps: make(map[int32]*flap)}
 }
 
 // Len returns the number of agents.
@@ -72,6 +95,9 @@ func (t *Table) Len() int { return len(t.slots) }
 
 // Counts returns the number of agents in each status, indexed by Status.
 func (t *Table) Counts() [4]int { return t.count }
+
+// watching is how many agents keep-alives go to.
+func (t *Table) watching() int { return t.count[Active] + t.count[Pending] }
 
 // Take returns the decisions since the last Take, in order. They are valid
 // until the table's next method call.
@@ -90,8 +116,8 @@ const maxSpare = 1 << 14
 // decide appends a decision about the agent in a slot and returns it to be
 // filled in; the pointer is good until the next call.
 func (t *Table) decide(v Verdict, at Instant, slot int32) *Decision {
-	w := &t.who[slot]
-	t.out = append(t.out, Decision{Verdict: v, At: at, ID: t.state[slot].id, Name: w.name, IP: w.ip()})
+	w, s := &t.who[slot], &t.state[slot]
+	t.out = append(t.out, Decision{Verdict: v, At: at, ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip()})
 	return &t.out[len(t.out)-1]
 }
 
@@ -105,13 +131,60 @@ func (w *identity) ip() string {
 // change sets an agent's status and says so.
 func (t *Table) change(slot int32, to Status, why Reason, at Instant) {
 	s := &t.state[slot]
-	d := t.decide(Changed, at, slot)
-	d.From, d.To, d.Reason, d.Missed = s.status, to, why, int(s.missed)
-	t.count[s.status]--
+	from := s.status
+	t.count[from]--
 	t.count[to]++
 	s.status, s.reason, s.since = to, why, at
 	if to == Active {
 		s.flags |= greeted
+	}
+	t.round.note(slot, s, from, len(t.out))
+	t.say(Changed, slot, from)
+}
+
+// say decides about an agent's last change, which was from a status.
+func (t *Table) say(v Verdict, slot int32, from Status) *Decision {
+	s := &t.state[slot]
+	d := t.decide(v, s.since, slot)
+	d.From, d.To, d.Reason, d.Missed = from, s.status, s.reason, int(s.missed)
+	d.LastSeen, d.Seen = s.lastSeen, s.has(seen)
+	return d
+}
+
+// trouble notes that an agent does not answer, or is there no more; calm that
+// it is well, or given up.
+func (t *Table) trouble(s *state) {
+	if !s.has(troubled) {
+		s.flags |= troubled
+		t.troubled++
+	}
+}
+
+func (t *Table) calm(s *state) {
+	if s.has(troubled) {
+		s.flags &^= troubled
+		t.troubled--
+	}
+}
+
+func (t *Table) groupOf(s *state) *Group { return &t.groups[s.group] }
+
+// regroup finds an agent's group anew: its address may be what decides.
+func (t *Table) regroup(slot int32, now Instant) {
+	if t.set.GroupOf == nil {
+		return
+	}
+	s, w := &t.state[slot], &t.who[slot]
+	group := uint8(t.set.GroupOf(s.id, w.name, w.addr))
+	if group == s.group {
+		return
+	}
+	s.group = group
+	if s.watched() {
+		t.attend(slot, s.lastSeen.Add(t.groupOf(s).Timeout))
+		if !s.has(probing | closed) {
+			t.schedule(slot, now)
+		}
 	}
 }
 
@@ -121,7 +194,7 @@ func (t *Table) change(slot int32, to Status, why Reason, at Instant) {
 func (t *Table) schedule(slot int32, now Instant) {
 	s := &t.state[slot]
 	s.flags &^= probing
-	s.act = nextTurn(now, t.set.Interval, slot)
+	s.act = nextTurn(now, t.groupOf(s).Interval, slot)
 	t.attend(slot, s.act)
 }
 

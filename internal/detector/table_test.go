@@ -10,90 +10,153 @@ import (
 )
 
 // TestTableAgreesWithTheModel drives table and model through the same random
-// history and wants the same decisions, agent by agent.
+// history and wants the same decisions in the same order.
 func TestTableAgreesWithTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		set := drawSettings(t)
 		table, ref := NewTable(set), newModel(set)
-		said := map[AgentID][]Decision{}
-		take := func() {
-			for _, d := range table.Take() {
-				said[d.ID] = append(said[d.ID], d)
-			}
-		}
+		var said []Decision
 		now := Instant(0)
-		members := []Member{{1, "one", "any"}, {2, "two", "10.0.0.0/8"}, {3, "three", "10.1.1.1"}}
+		members := drawMembers(t)
 		table.SetMembers(members, now)
 		ref.members(members, now)
-		for range rapid.IntRange(1, 120).Draw(t, "steps") {
+		for range rapid.IntRange(1, 150).Draw(t, "steps") {
 			now = now.Add(rapid.SampledFrom([]time.Duration{0, 1, 100 * time.Millisecond, time.Second, 7 * time.Second,
-				set.RetryInterval, set.Interval, set.Timeout}).Draw(t, "after"))
-			switch rapid.IntRange(0, 9).Draw(t, "step") {
+				set.RetryInterval, set.Interval, set.Timeout, set.FlapWindow, set.OutageHold}).Draw(t, "after"))
+			switch rapid.IntRange(0, 15).Draw(t, "step") {
 			case 0:
 				members := drawMembers(t)
 				table.SetMembers(members, now)
 				ref.members(members, now)
-			case 1, 2, 3:
+			case 1:
+				lull := rapid.SampledFrom([]time.Duration{2 * time.Second, time.Hour}).Draw(t, "lull")
+				table.Resume(now, lull)
+				ref.resume(now, lull)
+			case 2, 3, 4:
 				table.Sweep(now)
 				ref.sweep(now)
+			case 5, 6: // all agents at once
+				kind := drawKind(t)
+				for _, a := range ref.slots {
+					if a != nil {
+						seeBoth(table, ref, Sighting{At: now, ID: a.id, Kind: kind, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id), 1})})
+					}
+				}
+			case 7, 8, 9: // a few keep-alives in a rhythm
+				id, gap := drawID(t), rapid.SampledFrom([]time.Duration{time.Second, 5 * time.Second, 20 * time.Second}).Draw(t, "gap")
+				for range rapid.IntRange(1, 8).Draw(t, "beats") {
+					seeBoth(table, ref, Sighting{At: now, ID: id, Kind: SawKeepAlive})
+					now = now.Add(gap)
+				}
 			default:
-				s := Sighting{At: now, ID: AgentID(rapid.IntRange(1, 4).Draw(t, "agent")),
-					Kind: Kind(rapid.IntRange(0, int(SawClosed)).Draw(t, "kind"))}
+				s := Sighting{At: now, ID: drawID(t), Kind: drawKind(t)}
 				if a := ref.agents[s.ID]; a != nil {
 					s.Token = a.token - uint32(rapid.IntRange(0, 1).Draw(t, "stale"))
 				}
 				if rapid.Bool().Draw(t, "addressed") {
 					s.Addr = netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(1, 3).Draw(t, "addr"))})
 				}
-				table.Apply([]Sighting{s})
-				ref.see(s)
+				seeBoth(table, ref, s)
 			}
-			take()
+			said = append(said, table.Take()...)
 		}
-		for slot := range table.state { // bring both to the same moment
-			if table.state[slot].has(used) {
-				table.Apply([]Sighting{{At: now, ID: table.state[slot].id, Kind: SawEvent}})
-				ref.see(Sighting{At: now, ID: table.state[slot].id, Kind: SawEvent})
-			}
-		}
-		take()
-		var counts [4]int
-		page, _ := table.Page(nil, 0)
-		for _, r := range page {
-			counts[r.Status]++
-			if a := ref.agents[r.ID]; a == nil || a.status != r.Status || a.missed != r.Missed {
-				t.Fatalf("the table has %+v, the model %+v", r, a)
-			}
-		}
-		if counts != table.Counts() || len(page) != len(ref.agents) || table.Len() != len(page) {
-			t.Fatalf("%v agents by status, counted %v; %d records of %d agents", counts, table.Counts(), len(page), len(ref.agents))
-		}
-		if diff := cmp.Diff(ref.said, said); diff != "" {
-			t.Fatalf("model (-) and table (+) differ with %+v:\n%s", set, diff)
-		}
+		table.Sweep(now)
+		ref.sweep(now)
+		said = append(said, table.Take()...)
+		compareDecisions(t, ref.said, said)
+		compareRecords(t, table, ref)
 	})
 }
+
+func seeBoth(table *Table, ref *model, s Sighting) {
+	table.Apply([]Sighting{s})
+	ref.apply(s)
+}
+
+// compareDecisions fails with the first decision that differs, and those before it.
+func compareDecisions(t rapid.TB, want, got []Decision) {
+	for i := range max(len(want), len(got)) {
+		if i < len(want) && i < len(got) && cmp.Equal(want[i], got[i], samePrefix) {
+			continue
+		}
+		for _, d := range got[max(0, i-5):min(i, len(got))] {
+			t.Logf("both: %+v", d)
+		}
+		if i < len(want) {
+			t.Logf("the model then: %+v %+v", want[i], want[i].Fleet)
+		}
+		if i < len(got) {
+			t.Logf("the table then: %+v %+v", got[i], got[i].Fleet)
+		}
+		t.Fatalf("decision %d differs (%d by the model, %d by the table)", i, len(want), len(got))
+	}
+}
+
+var samePrefix = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
+func compareRecords(t *rapid.T, table *Table, ref *model) {
+	var counts [4]int
+	page, _ := table.Page(nil, 0)
+	for _, r := range page {
+		counts[r.Status]++
+		if a := ref.agents[r.ID]; a == nil || a.status != r.Status || a.missed != r.Missed {
+			t.Fatalf("the table has %+v, the model %+v", r, a)
+		}
+	}
+	if counts != table.Counts() || len(page) != len(ref.agents) || table.Len() != len(page) {
+		t.Fatalf("%v agents by status, counted %v; %d records of %d agents", counts, table.Counts(), len(page), len(ref.agents))
+	}
+	for slot, a := range ref.slots {
+		if a != nil && a.watched() != table.state[slot].watched() {
+			t.Fatalf("agent %v is watched by one only", a.id)
+		}
+	}
+}
+
+func drawID(t *rapid.T) AgentID { return AgentID(rapid.IntRange(1, fleetSize+1).Draw(t, "agent")) }
+
+func drawKind(t *rapid.T) Kind { return Kind(rapid.IntRange(0, int(SawClosed)).Draw(t, "kind")) }
+
+// fleetSize is enough for an outage.
+const fleetSize = outageFewest + 5
 
 func drawSettings(t *rapid.T) Settings {
 	seconds := func(label string, lo, hi int) time.Duration {
 		return time.Duration(rapid.IntRange(lo*10, hi*10).Draw(t, label)) * 100 * time.Millisecond
 	}
 	set := Settings{
-		Interval:       seconds("interval", 1, 90),
+		Group:          Group{Interval: seconds("interval", 1, 90), MaxMissed: rapid.IntRange(1, 4).Draw(t, "max_missed")},
 		RetryInterval:  seconds("retry_interval", 1, 40),
+		SuspectTimeout: seconds("suspect_timeout", 0, 8),
 		ReconnectGrace: seconds("reconnect_grace", 0, 5),
-		MaxMissed:      rapid.IntRange(1, 4).Draw(t, "max_missed"),
 		Method:         Method(rapid.IntRange(0, 2).Draw(t, "method")),
+		OutageShare:    rapid.SampledFrom([]float64{0, 0.3, 0.9}).Draw(t, "outage_share"),
+		OutageHold:     seconds("outage_hold", 0, 100),
+		FlapThreshold:  rapid.IntRange(0, 4).Draw(t, "flap_threshold"),
+		FlapWindow:     seconds("flap_window", 1, 600),
 	}
 	set.Timeout = set.Interval + seconds("timeout beyond interval", 0, 200)
+	if rapid.Bool().Draw(t, "grouped") {
+		set.Groups = []Group{{Interval: 20 * time.Second, Timeout: 45 * time.Second, MaxMissed: 2}}
+		set.GroupOf = func(id AgentID, name string, addr netip.Addr) int {
+			if id == 3 || name == "two" || addr == netip.AddrFrom4([4]byte{10, 0, 0, 1}) {
+				return 1
+			}
+			return 0
+		}
+	}
 	return set
 }
 
 func drawMembers(t *rapid.T) []Member {
 	var list []Member
-	for id := AgentID(1); id <= 4; id++ {
-		if rapid.Bool().Draw(t, "kept") {
-			list = append(list, Member{id, rapid.SampledFrom([]string{"one", "two"}).Draw(t, "name"), "any"})
+	for id := AgentID(1); id <= fleetSize; id++ {
+		if id > 4 || rapid.Bool().Draw(t, "kept") {
+			name := "one"
+			if id <= 4 {
+				name = rapid.SampledFrom([]string{"one", "two"}).Draw(t, "name")
+			}
+			list = append(list, Member{id, name, "any"})
 		}
 	}
 	return list

@@ -1,0 +1,218 @@
+package detector
+
+import (
+	"cmp"
+	"math"
+	"net/netip"
+	"slices"
+)
+
+// outage watches for the loss of a large part of the fleet at once.
+//
+// It begins when the losses of the last Interval are OutageShare of the agents
+// that were watched, and spreads as long as an Interval has outageFewest: what
+// is lost meanwhile is part of it. It ends when more than half of that is back;
+// those that still stay away after the hold get their alerts then.
+//
+// Before it begins, when losses and agents in trouble are together as many as
+// it takes, alerts wait, for an Interval at most, to see whether it comes.
+type outage struct {
+	recent []loss // of the last Interval, oldest first
+	away   int    // of these, how many are still away
+	queue  []loss // those whose alert waits, oldest first
+
+	on   bool
+	told Fleet
+	lost []loss  // its members, until their alerts are told
+	left int     // of these, how many are still away
+	hold Instant // when the hold of the outage that is over ends; 0: there is none
+}
+
+// busy reports whether time alone may change something.
+func (o *outage) busy() bool { return len(o.recent) > 0 || len(o.queue) > 0 || o.hold != 0 }
+
+// judgeOutage sorts the round's losses: into an outage, into those whose alert
+// waits, and the rest, which is told at once.
+func (t *Table) judgeOutage(now Instant) {
+	o := &t.fleet
+	t.countReturns()
+	fresh := t.countLosses(now)
+	lostOrTroubled, least := o.away+t.troubled, t.leastOutage()
+	switch {
+	case !o.on && o.away >= least:
+		t.beginOutage(now)
+	case o.on && len(o.recent) >= outageFewest:
+		t.join(fresh)
+	case !o.on && lostOrTroubled >= least:
+		for i := range fresh {
+			t.state[fresh[i].slot].flags |= waiting
+		}
+		o.queue = append(o.queue, fresh...)
+	}
+	t.mark(now)
+	if o.on && 2*o.left < o.told.Lost {
+		t.endOutage(now)
+	}
+	t.endWaiting(now)
+	if o.hold != 0 && o.hold <= now {
+		t.endHold()
+	}
+}
+
+// countReturns counts those that came back, or were removed.
+func (t *Table) countReturns() {
+	o := &t.fleet
+	for i := range t.round.notes {
+		n := &t.round.notes[i]
+		if n.from != Disconnected {
+			continue
+		}
+		if n.was&lately != 0 {
+			o.away--
+		}
+		if n.was&missing != 0 && o.on {
+			o.left--
+			if t.out[n.out].Reason == AgentRemoved {
+				o.told.Lost--
+			}
+		}
+	}
+}
+
+// countLosses returns the round's losses, and forgets those that are older
+// than an Interval.
+func (t *Table) countLosses(now Instant) (fresh []loss) {
+	o := &t.fleet
+	for i := range t.round.notes {
+		if l, ok := t.lossOf(&t.round.notes[i], now); ok {
+			t.state[l.slot].flags |= lately
+			o.away++
+			fresh = append(fresh, l)
+		}
+	}
+	o.recent = append(o.recent, fresh...)
+	old := 0
+	for old < len(o.recent) && now.Sub(o.recent[old].told) >= t.set.Interval {
+		if l := &o.recent[old]; t.stands(l) {
+			t.state[l.slot].flags &^= lately
+			o.away--
+		}
+		old++
+	}
+	o.recent = shift(o.recent, old)
+	return fresh
+}
+
+// shift drops a queue's first n, and its memory with the last.
+func shift(queue []loss, n int) []loss {
+	if n == len(queue) {
+		return nil
+	}
+	return queue[n:]
+}
+
+// leastOutage is how many losses make an outage.
+func (t *Table) leastOutage() int {
+	share := t.set.OutageShare * float64(t.watching()+t.fleet.away)
+	return max(outageFewest, int(math.Ceil(share)))
+}
+
+func (t *Table) beginOutage(now Instant) {
+	o := &t.fleet
+	if o.hold != 0 {
+		t.endHold()
+	}
+	o.on, o.queue, o.left = true, nil, 0
+	o.told = Fleet{Since: now, Watched: t.watching() + o.away}
+	t.join(o.recent)
+	t.tell(OutageBegan, now)
+}
+
+// join makes losses part of the outage.
+func (t *Table) join(losses []loss) {
+	o := &t.fleet
+	for _, l := range losses {
+		if !t.stands(&l) {
+			continue
+		}
+		s := &t.state[l.slot]
+		s.flags = s.flags&^waiting | missing
+		o.told.Since = min(o.told.Since, l.at)
+		o.told.Lost++
+		if s.reason == ConnectionLost {
+			o.told.Closed++
+		} else {
+			o.told.Silent++
+		}
+		o.lost = append(o.lost, l)
+		o.left++
+	}
+}
+
+// mark writes into the round's decisions what has become of them.
+func (t *Table) mark(now Instant) {
+	for i := range t.round.notes {
+		if l, ok := t.lossOf(&t.round.notes[i], now); ok {
+			s, d := &t.state[l.slot], &t.out[t.round.notes[i].out]
+			d.Outage, d.AlertHeld = s.has(missing), s.has(alertHeld)
+		}
+	}
+}
+
+func (t *Table) endOutage(now Instant) {
+	o := &t.fleet
+	o.on, o.hold = false, now.Add(t.set.OutageHold)
+	t.tell(OutageEnded, now)
+}
+
+// tell reports the outage as a whole.
+func (t *Table) tell(v Verdict, now Instant) {
+	report := t.fleet.told
+	report.Back = report.Lost - t.fleet.left
+	report.Networks = t.networks()
+	t.out = append(t.out, Decision{Verdict: v, At: now, Fleet: &report})
+}
+
+// endWaiting tells the alerts that have waited for an Interval.
+func (t *Table) endWaiting(now Instant) {
+	o := &t.fleet
+	over := 0
+	for over < len(o.queue) && now.Sub(o.queue[over].told) >= t.set.Interval {
+		t.release(&o.queue[over], waiting)
+		over++
+	}
+	o.queue = shift(o.queue, over)
+}
+
+// endHold tells the alerts of those that stayed away.
+func (t *Table) endHold() {
+	o := &t.fleet
+	for i := range o.lost {
+		t.release(&o.lost[i], missing)
+	}
+	o.lost, o.hold = nil, 0
+}
+
+// networks counts where the lost are that stay away.
+func (t *Table) networks() []Network {
+	lost := make(map[netip.Prefix]int)
+	for i := range t.fleet.lost {
+		l := &t.fleet.lost[i]
+		if addr := t.who[l.slot].addr; t.stands(l) && addr.IsValid() {
+			bits := 64
+			if addr.Is4() {
+				bits = 24
+			}
+			network, _ := addr.Prefix(bits) // the bits fit
+			lost[network]++
+		}
+	}
+	list := make([]Network, 0, len(lost))
+	for prefix, n := range lost {
+		list = append(list, Network{prefix, n})
+	}
+	slices.SortFunc(list, func(a, b Network) int {
+		return cmp.Or(cmp.Compare(b.Lost, a.Lost), a.Prefix.Addr().Compare(b.Prefix.Addr()))
+	})
+	return list[:min(len(list), maxNetworks)]
+}
