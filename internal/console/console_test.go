@@ -99,7 +99,7 @@ func TestAnEmptyFleetIsAnEmptyList(t *testing.T) {
 }
 
 func TestEveryPageOfALargeFleetIsListed(t *testing.T) {
-	table := detector.NewTable(detector.Settings{Timeout: time.Hour, MaxMissed: 3})
+	table := detector.NewTable(detector.Settings{Group: detector.Group{Timeout: time.Hour, MaxMissed: 3}})
 	const n = 2*detector.PageSize + 100
 	members := make([]detector.Member, n)
 	for i := range members {
