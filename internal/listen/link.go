@@ -223,5 +223,9 @@ func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 	if p.conn == nil && l.method == detector.Request {
 		l.expect(p, token, c.text) // first: the confirmation may be here before send returns
 	}
-	return l.send(p, c, c.text)
+	err := l.send(p, c, c.text)
+	if errors.Is(err, net.ErrClosed) {
+		return ErrNotConnected // its goroutine is about to say so
+	}
+	return err
 }
