@@ -77,7 +77,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	}
 	n.detector = detector.New(set, n.clock, n.decide)
 	if n.outbox != nil {
-		if err := restore(ctx, n.outbox, event.Prefix(cfg.NATS.SubjectPrefix), n.clock, n.detector); err != nil {
+		if err := restore(ctx, n.outbox, event.Prefix(cfg.NATS.SubjectPrefix), n.clock, n.detector, log); err != nil {
 			return nil, err
 		}
 	}

@@ -83,20 +83,30 @@ func TestAgentsOverUDPAreWatchedToo(t *testing.T) {
 	}
 }
 
-// The connections of all agents close when the node stops: that says nothing
-// about the agents.
-func TestStoppingIsNoNewsOfAgentsAndARestartBeginsAHigherEpoch(t *testing.T) {
+// The connections of all agents close when the node stops, and open again in
+// its next life: that says nothing about the agents.
+func TestARestartIsNoNewsOfAgentsAndBeginsAHigherEpoch(t *testing.T) {
 	cfg := settingsFor(t)
 	var epoch uint64
-	for range 2 {
+	for life := range 3 {
 		h := run(t, cfg)
 		h.fleet(keyFile)
-		h.allActive("001", "002", "003")
+		if life == 0 {
+			h.allActive("001", "002", "003")
+		}
+		for _, id := range []string{"001", "002", "003"} {
+			h.next("an answer of "+id, func(m message) bool {
+				if m.Change != nil && life > 0 {
+					t.Errorf("said in life %d: %+v", life, m.Change)
+				}
+				return m.Event != nil && m.Event.AgentID == id && m.Event.EventType == event.KeepAliveAcknowledged
+			})
+		}
 		if err := h.stop(); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range h.rest() {
-			if m.Change != nil && m.Change.CurrentStatus != event.Active {
+			if m.Change != nil {
 				t.Errorf("said while stopping: %+v", m.Change)
 			}
 		}
@@ -107,6 +117,32 @@ func TestStoppingIsNoNewsOfAgentsAndARestartBeginsAHigherEpoch(t *testing.T) {
 			t.Errorf("epoch %d after %d", h.epoch, epoch)
 		}
 		epoch = h.epoch
+	}
+}
+
+// What became of agents while nobody watched is found, by the next life.
+func TestADeathBetweenTwoLivesIsFound(t *testing.T) {
+	cfg := settingsFor(t)
+	cfg.KeepAlive.Timeout = 2 * time.Second
+	first := run(t, cfg)
+	first.fleet(keyFile)
+	first.allActive("001", "002", "003")
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	writeKeys(t, cfg, "001 web any 1111111111111111\n003 mail any 3333333333333333\n")
+	second := run(t, cfg)
+	second.fleet("001 web any 1111111111111111\n")
+	got := map[string]*event.StatusChange{}
+	for len(got) < 2 {
+		c := second.next("a change", func(m message) bool { return strings.HasSuffix(m.Subject, ".status_change") }).Change
+		got[c.AgentID] = c
+	}
+	if c := got["002"]; c == nil || c.Reason != event.AgentRemoved || c.AgentName != "db" || c.PreviousStatus != event.Active {
+		t.Errorf("removed meanwhile: %+v", c)
+	}
+	if c := got["003"]; c == nil || c.Reason != event.KeepAliveTimeout || c.PreviousStatus != event.Active || c.LastSeen == 0 {
+		t.Errorf("died meanwhile: %+v", c)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 
 // restore brings back what was last published about every agent, so that a
 // restart is no event.
-func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, clock *detector.Clock, to *detector.Detector) error {
+func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, clock *detector.Clock, to *detector.Detector, log *slog.Logger) error {
 	outage, err := lastOutage(ctx, from, prefix, clock)
 	if err != nil {
 		return fmt.Errorf("restore the last outage: %w", err)
@@ -39,6 +40,9 @@ func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, cloc
 		return fmt.Errorf("restore the agents' statuses: %w", err)
 	}
 	to.Restore(agents, outage)
+	if len(agents) > 0 {
+		log.Info("took up where the last life ended", "agents", len(agents), "outage", outage != nil)
+	}
 	return nil
 }
 
