@@ -51,7 +51,8 @@ var jsonBlock = regexp.MustCompile("(?s)```json\n(.*?)```")
 
 // Every example in docs/messages.md fits its schema, and each schema has one.
 func TestTheExamplesFitTheirSchemas(t *testing.T) {
-	schemas := map[string]string{"event": "keepalive", "status_change": "status_change", "manager_status": "manager_status"}
+	schemas := map[string]string{"event": "keepalive", "status_change": "status_change", "manager_status": "manager_status",
+		"fleet_outage": "fleet_outage", "agent_flapping": "agent_flapping"}
 	shown := make(map[string]bool)
 	for _, block := range jsonBlock.FindAllStringSubmatch(page(t, "docs/messages.md"), -1) {
 		var parts map[string]json.RawMessage
