@@ -26,6 +26,8 @@ type Detector struct {
 	done   chan struct{}
 	counts [4]atomic.Int64
 	last   Instant // the last round; Run's
+
+	lateness, sweeping, rounds meter // see Pace
 }
 
 // New returns a detector that hands its decisions to decide, in order, from
@@ -49,27 +51,41 @@ func (d *Detector) Run(ctx context.Context) {
 	d.last = d.clock.Now()
 	for {
 		var call func(*Table, Instant)
-		sweep := false
+		var due time.Time // of a sweep
 		select {
 		case <-ctx.Done():
 			return
 		case call = <-d.calls:
 		case <-d.in.wake:
-		case <-tick.C:
-			sweep = true
+		case due = <-tick.C:
 		}
 		now := d.now()
-		if call != nil {
+		switch {
+		case call != nil:
 			call(d.table, now)
-		} else {
-			d.table.Apply(upTo(now, d.in.drain()))
+			d.tell()
+		case due.IsZero():
+			d.takeIn(now)
+			d.tell()
+		default:
+			d.round(now, due)
 		}
-		if sweep {
-			d.table.Sweep(now)
-		}
-		d.tell()
 	}
 }
+
+// round is a sweep, with all that was seen before it.
+func (d *Detector) round(now Instant, due time.Time) {
+	began := time.Now()
+	d.lateness.add(began.Sub(due))
+	d.takeIn(now)
+	sweep := time.Now()
+	d.table.Sweep(now)
+	d.sweeping.add(time.Since(sweep))
+	d.tell()
+	d.rounds.add(time.Since(began))
+}
+
+func (d *Detector) takeIn(now Instant) { d.table.Apply(upTo(now, d.in.drain())) }
 
 // now returns the present instant, after taking out of the clock the time for
 // which this goroutine was away.

@@ -1,0 +1,82 @@
+package detector
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// Pace says how the detector keeps up, over all sweeps since it began to run.
+type Pace struct {
+	Lateness Histogram // from the moment a sweep was due to its start
+	Sweep    Histogram // deciding what was due
+	Round    Histogram // the same, with the sightings before it taken in and the decisions handed over
+}
+
+// Histogram counts durations in classes, the first of those under a
+// microsecond, none of the others wider than an eighth of its durations.
+type Histogram [classes]uint64
+
+const (
+	classBits = 3
+	// durationBits of microseconds are over a minute; longer ones count as that.
+	durationBits = 26
+	classes      = (durationBits - classBits + 1) << classBits
+)
+
+func classOf(d time.Duration) int {
+	n := uint64(min(max(d.Microseconds(), 0), 1<<durationBits-1))
+	shift := max(bits.Len64(n)-classBits-1, 0)
+	return shift<<classBits + int(n>>shift)
+}
+
+// longest is the upper end of a class.
+func longest(class int) time.Duration {
+	shift := max(class>>classBits-1, 0)
+	return time.Duration((class-shift<<classBits+1)<<shift) * time.Microsecond
+}
+
+// Count returns the number of durations.
+func (h *Histogram) Count() (n uint64) {
+	for _, c := range h {
+		n += c
+	}
+	return n
+}
+
+// Quantile returns a duration that a share q of all, from 0 to 1, does not
+// exceed: at most an eighth too high. It is 0 if there are none.
+func (h *Histogram) Quantile(q float64) time.Duration {
+	rank, count := uint64(0), h.Count()
+	for class, c := range h {
+		if rank += c; c > 0 && float64(rank) >= q*float64(count) {
+			return longest(class)
+		}
+	}
+	return 0
+}
+
+// Since returns what was counted after an earlier moment.
+func (h *Histogram) Since(earlier *Histogram) (since Histogram) {
+	for class := range h {
+		since[class] = h[class] - earlier[class]
+	}
+	return since
+}
+
+// meter is a histogram that one goroutine writes and any may read.
+type meter [classes]atomic.Uint64
+
+func (m *meter) add(d time.Duration) { m[classOf(d)].Add(1) }
+
+func (m *meter) read() (h Histogram) {
+	for class := range h {
+		h[class] = m[class].Load()
+	}
+	return h
+}
+
+// Pace returns how the detector keeps up so far. It never waits.
+func (d *Detector) Pace() Pace {
+	return Pace{Lateness: d.lateness.read(), Sweep: d.sweeping.read(), Round: d.rounds.read()}
+}
