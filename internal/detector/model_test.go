@@ -76,7 +76,7 @@ type modelOutage struct {
 }
 
 func newModel(set Settings) *model {
-	return &model{set: set, agents: map[AgentID]*modelAgent{}, lull: math.MaxInt64}
+	return &model{set: set, agents: map[AgentID]*modelAgent{}}
 }
 
 func (a *modelAgent) watched() bool { return a.status == Active || a.status == Pending }
@@ -147,9 +147,6 @@ func (m *model) turn(a *modelAgent) Instant {
 
 // spared is until when an agent is not given up.
 func (m *model) spared(a *modelAgent) Instant {
-	if *a.life >= m.resumed {
-		return -never
-	}
 	group, _ := m.group(a)
 	return m.resumed.Add(min(m.lull, group.Timeout))
 }
@@ -248,7 +245,7 @@ func (m *model) see(a *modelAgent, s Sighting) {
 		}
 		return
 	}
-	expected := a.life != nil && *a.life < m.resumed
+	expected := s.At < m.spared(a)
 	a.life, a.missed = &s.At, 0
 	if s.Addr != (netip.Addr{}) {
 		_, before := m.group(a)

@@ -1,9 +1,6 @@
 package detector
 
-import (
-	"math"
-	"net/netip"
-)
+import "net/netip"
 
 // Restored is an agent as an earlier life of the node left it. Instants are
 // negative: they were before this life.
@@ -24,7 +21,6 @@ type Restored struct {
 // gone, and they come back by themselves. Call SetMembers next: who is no longer
 // in the inventory is removed then. The outage is that which went on, if one did.
 func (t *Table) Restore(agents []Restored, outage *Fleet) {
-	t.resumed, t.lull = 0, math.MaxInt64
 	t.grow(len(agents))
 	for i := range agents {
 		a := &agents[i]

@@ -24,7 +24,7 @@ func (t *Table) sight(slot int32, got *Sighting) {
 		t.closed(slot, got.At)
 		return
 	}
-	expected := s.lastSeen < t.resumed // it has to come again because of us
+	expected := s.has(restored) || got.At < t.indulgence(s) // it has to come again because of us
 	t.alive(slot, got)
 	switch got.Kind {
 	case SawStartup:

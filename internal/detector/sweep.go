@@ -51,13 +51,16 @@ func (t *Table) settle(slot int32, now Instant) {
 }
 
 // indulgence is until when an agent is not given up because the detector has
-// been away itself: the agent has as long to show itself, but no longer than
-// its timeout. Once seen, it has none.
+// been away. One that was there in an earlier life of the node has a timeout to
+// come back, until it is seen. After a lull in this life everybody has as long as
+// the lull, but no longer than the timeout: what they sent meanwhile is still
+// read, and looks like life, while they may have to connect anew.
 func (t *Table) indulgence(s *state) Instant {
-	if s.lastSeen >= t.resumed {
-		return -never
+	timeout := t.groupOf(s).Timeout
+	if s.has(restored) {
+		return Instant(timeout)
 	}
-	return t.resumed.Add(min(t.lull, t.groupOf(s).Timeout))
+	return t.resumed.Add(min(t.lull, timeout))
 }
 
 // Resume says that the detector was away until now, for as long as the lull:

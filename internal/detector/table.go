@@ -1,7 +1,6 @@
 package detector
 
 import (
-	"math"
 	"math/bits"
 	"net/netip"
 	"time"
@@ -87,7 +86,7 @@ func (s *state) watched() bool { return s.status == Active || s.status == Pendin
 // NewTable returns an empty table.
 func NewTable(set Settings) *Table {
 	return &Table{set: set, groups: append([]Group{set.Group}, set.Groups...), slots: make(map[AgentID]int32),
-		lull: math.MaxInt64, flaps: make(map[int32]*flap)}
+		flaps: make(map[int32]*flap)}
 }
 
 // Len returns the number of agents.
