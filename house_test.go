@@ -85,7 +85,8 @@ var rooms = []room{
 		"internal/listen", "internal/outbox"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon"},
 		"it is the world around a node, and hears of it what an XDR platform hears"},
-	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
+	{"internal/bench", []string{"internal/config", "internal/daemon", "internal/detector"}, "it measures rooms alone, with the daemon's defaults"},
+	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/bench", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
 		"internal/demo", "internal/secmsg"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 

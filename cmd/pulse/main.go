@@ -32,6 +32,7 @@ type commands struct {
 	Events  eventsCommand  `cmd:"" help:"Follow the messages on NATS."`
 	Config  configCommand  `cmd:"" help:"Check or print the settings."`
 	Sim     simCommand     `cmd:"" help:"Simulate agents against any Wazuh manager."`
+	Bench   benchCommand   `cmd:"" help:"Measure Pulse on this machine."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

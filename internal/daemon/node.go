@@ -71,7 +71,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	if err != nil {
 		return nil, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
 	}
-	set, err := detection(cfg)
+	set, err := Detection(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// detection says in the detector's terms how to detect.
-func detection(cfg *config.Config) (detector.Settings, error) {
+// Detection says in the detector's terms how to detect.
+func Detection(cfg *config.Config) (detector.Settings, error) {
 	k := &cfg.KeepAlive
 	method, err := detector.ParseMethod(k.Method)
 	set := detector.Settings{
