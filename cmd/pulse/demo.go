@@ -8,9 +8,13 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/demo"
 )
 
+// outageLength is how long the demo's outage lasts.
+const outageLength = 20 * time.Second
+
 type demoCommand struct {
-	Agents int           `default:"50" placeholder:"N" help:"How many agents to simulate (1 to 5000). Default: ${default}."`
-	For    time.Duration `default:"0s" placeholder:"DURATION" help:"How long to run, such as 30s. Default: until Ctrl-C."`
+	Agents int           `default:"50" placeholder:"N" help:"How many agents to simulate (1 to 5000, with --outage 20 or more). Default: ${default}."`
+	For    time.Duration `default:"0s" placeholder:"DURATION" help:"How long to run, such as 30s. Default: until Ctrl-C, or until the outage is over."`
+	Outage bool          `help:"Cut all agents off from the network at once, for 20 s, instead of one after the other."`
 	JSON   bool          `help:"Print one JSON object at the end instead of a story."`
 }
 
@@ -20,23 +24,27 @@ kind of death found: shutdown, kill (the connection closes), hang (it stays open
 
     pulse demo --for 30s
     pulse demo --agents 200 --for 30s --json
+    pulse demo --outage
 
 The exit code is 1 if a death was not found or a living agent was called dead. In the last seconds before --for is over no
-agent dies, as there would be no time to find it: give it 15 s or more.`
+agent dies, as there would be no time to find it: give it 20 s or more.
+
+With --outage all agents lose their network at once: the exit code is 1 unless that is told as one fleet_outage and one
+fleet_recovered, without an alert of a single agent. It ends by itself, after some 40 s.`
 }
 
 func (c *demoCommand) Run(e *env) error {
-	if c.Agents < 1 || c.Agents > 5000 {
-		return usageError{fmt.Errorf("--agents %d: want 1 to 5000", c.Agents)}
+	cfg := demo.Config{Agents: c.Agents, For: c.For, Version: version, Out: e.stdout}
+	if c.Outage {
+		cfg.Outage = outageLength
 	}
-	if c.For < 0 {
-		return usageError{fmt.Errorf("--for %v: want a positive duration, or 0 for no end", c.For)}
+	if err := c.check(); err != nil {
+		return usageError{err}
 	}
-	story := e.stdout
 	if c.JSON {
-		story = io.Discard
+		cfg.Out = io.Discard
 	}
-	report, err := demo.Run(e.ctx, demo.Config{Agents: c.Agents, For: c.For, Version: version, Out: story})
+	report, err := demo.Run(e.ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -49,4 +57,18 @@ func (c *demoCommand) Run(e *env) error {
 		return err
 	}
 	return report.Err()
+}
+
+func (c *demoCommand) check() error {
+	switch least := demo.BlackoutTime(outageLength); {
+	case c.Agents < 1 || c.Agents > 5000:
+		return fmt.Errorf("--agents %d: want 1 to 5000", c.Agents)
+	case c.For < 0:
+		return fmt.Errorf("--for %v: want a positive duration, or 0 for no end", c.For)
+	case c.Outage && c.Agents < demo.FewestForOutage:
+		return fmt.Errorf("--agents %d: with --outage want %d or more: fewer losses are told one by one", c.Agents, demo.FewestForOutage)
+	case c.Outage && c.For > 0 && c.For < least:
+		return fmt.Errorf("--for %v: with --outage want %v or more, or leave it out", c.For, least)
+	}
+	return nil
 }

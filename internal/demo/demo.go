@@ -5,42 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/agentsim"
 )
 
-var ways = []agentsim.Death{agentsim.Shutdown, agentsim.Kill, agentsim.Hang, agentsim.Cut}
-
-// told says a way to die in plain words.
-var told = map[agentsim.Death]string{
-	agentsim.Shutdown: "is shut down properly",
-	agentsim.Kill:     "is killed: its process ends without a word",
-	agentsim.Hang:     "hangs: its connection is open, and it says nothing",
-	agentsim.Cut:      "is cut off from the network",
-}
-
-// undone says how each is undone.
-var undone = map[agentsim.Death]string{
-	agentsim.Shutdown: "is started again",
-	agentsim.Kill:     "is started again",
-	agentsim.Hang:     "gets to work again",
-	agentsim.Cut:      "has its network back",
-}
-
-const (
-	deathPause = 700 * time.Millisecond // between two deaths
-	deadTime   = 2 * time.Second        // from the message about a death to the revival
-	tick       = 100 * time.Millisecond
-)
+const tick = 100 * time.Millisecond
 
 // Config says what to show.
 type Config struct {
 	Agents  int
-	For     time.Duration // 0: until ctx ends
+	For     time.Duration // 0: until ctx ends, or an outage is over
+	Outage  time.Duration // the whole fleet loses its network for this long, instead of single deaths; 0: it does not
 	Version string
 	Out     io.Writer // what happens, in plain words
 }
@@ -48,23 +25,21 @@ type Config struct {
 // play is a demo under way.
 type play struct {
 	*stage
-	out     io.Writer
-	start   time.Time
-	report  Report
-	active  map[string]bool
-	gone    map[string]*deed // agents that were made to die and are not back
-	next    int              // counts deaths
-	nextAt  time.Time
-	curtain time.Time // no deaths after this; zero: none is set
-	opened  bool      // all agents have been active
+	plot
+	out    io.Writer
+	start  time.Time
+	report Report
+	active map[string]bool
+	opened bool // all agents have been active
 }
 
-// deed is what was done to an agent.
-type deed struct {
-	how     agentsim.Death
-	at      time.Time
-	found   time.Time // when the message about it came
-	revived time.Time
+// plot is what is done to the agents, and the judgement of what is told of it.
+type plot interface {
+	act(now time.Time)                                // every tick
+	changed(c *event.StatusChange, now time.Time)     // after play has taken note of it
+	fleet(m *event.FleetOutageMessage, now time.Time) // the same
+	over(now time.Time) bool                          // there is no more to show
+	judge(end time.Time)
 }
 
 // Run plays a demo. The error says what could not be started or went wrong
@@ -75,17 +50,18 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	p := newPlay(s, cfg.Out, time.Now())
+	p.plot = newPlot(p, cfg)
 	if cfg.For > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, cfg.For)
 		defer cancel()
-		p.curtain = p.start.Add(cfg.For - slowest)
 	}
 	fmt.Fprintf(p.out, "Pulse watches %d simulated agents. Its messages are at %s, subjects %s.\n"+
-		"Each agent gets a keep-alive every %v; %d unanswered ones, or %v without any sign of life, and it is gone.\n\n",
-		cfg.Agents, s.node.NATSURL(), event.Prefix(event.DefaultPrefix).All(), interval, maxMissed, timeout)
+		"Each agent gets a keep-alive every %v; %d unanswered ones, or %v without any sign of life, and it is gone.\n"+
+		"One that is late beyond its habit gets a keep-alive at once, and %v to answer it.\n\n",
+		cfg.Agents, s.node.NATSURL(), event.Prefix(event.DefaultPrefix).All(), interval, maxMissed, timeout, suspectTimeout)
 	err = p.run(ctx)
-	p.judge(time.Now())
+	p.judgeAll(time.Now())
 	if closing := s.close(); err == nil {
 		err = closing
 	}
@@ -93,11 +69,22 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 }
 
 func newPlay(s *stage, out io.Writer, start time.Time) *play {
-	return &play{stage: s, out: out, start: start, active: make(map[string]bool), gone: make(map[string]*deed),
+	return &play{stage: s, out: out, start: start, active: make(map[string]bool),
 		report: Report{Agents: len(s.ids), Detections: []Detection{}, False: []Detection{}, Missed: []string{}}}
 }
 
-// run plays until ctx ends.
+func newPlot(p *play, cfg Config) plot {
+	if cfg.Outage > 0 {
+		return newBlackout(p, cfg.Outage, cfg.For > 0)
+	}
+	d := newDeaths(p)
+	if cfg.For > 0 {
+		d.curtain = p.start.Add(cfg.For - slowest)
+	}
+	return d
+}
+
+// run plays until ctx ends or the plot does.
 func (p *play) run(ctx context.Context) error {
 	clock := time.NewTicker(tick)
 	defer clock.Stop()
@@ -112,50 +99,29 @@ func (p *play) run(ctx context.Context) error {
 				return err
 			}
 		case now := <-clock.C:
-			p.act(now)
+			if p.act(now); p.over(now) {
+				return nil
+			}
 		}
 	}
 }
 
-// act lets an agent die, or come back, if it is time.
-func (p *play) act(now time.Time) {
-	for id, d := range p.gone {
-		if !d.found.IsZero() && d.revived.IsZero() && now.Sub(d.found) >= deadTime {
-			d.revived = now
-			p.say(now, id, undone[d.how])
-			_ = p.agents.Revive(id) // the id is one of the fleet's
-		}
-	}
-	if !p.opened || now.Before(p.nextAt) || !p.curtain.IsZero() && now.After(p.curtain) {
-		return
-	}
-	how := ways[p.next%len(ways)]
-	id := p.ids[p.next%len(p.ids)]
-	if p.gone[id] != nil || !p.active[id] {
-		return // it has not come back yet; try again at the next tick
-	}
-	p.next++
-	p.nextAt = now.Add(deathPause)
-	if p.next%len(ways) == 0 {
-		p.nextAt = now.Add(4 * deathPause)
-	}
-	p.gone[id] = &deed{how: how, at: time.Now()}
-	p.say(now, id, told[how])
-	_ = p.agents.Die(id, how)
+// message is any message of Pulse's.
+type message struct {
+	Event  *event.KeepAlive    `json:"event"`
+	Change *event.StatusChange `json:"status_change"`
+	event.FleetOutageMessage
 }
 
 // hear takes a message as an XDR platform would.
 func (p *play) hear(subject string, data []byte, now time.Time) error {
-	if strings.Contains(subject, ".alerts.") {
-		p.report.Alerts++
-		return nil
-	}
-	var m struct {
-		Event  *event.KeepAlive    `json:"event"`
-		Change *event.StatusChange `json:"status_change"`
-	}
+	var m message
 	if err := json.Unmarshal(data, &m); err != nil {
 		return fmt.Errorf("message on %s: %w", subject, err)
+	}
+	if strings.Contains(subject, ".alerts.") {
+		p.alert(&m, now)
+		return nil
 	}
 	switch {
 	case m.Event != nil && m.Event.EventType == event.KeepAliveSent:
@@ -164,69 +130,76 @@ func (p *play) hear(subject string, data []byte, now time.Time) error {
 		p.report.Acknowledged++
 	case m.Change != nil:
 		p.report.Changes++
+		p.active[m.Change.AgentID] = m.Change.CurrentStatus == event.Active
 		p.changed(m.Change, now)
+		p.raise(now)
 	}
 	return nil
 }
 
-func (p *play) changed(c *event.StatusChange, now time.Time) {
-	d := p.gone[c.AgentID]
+func (p *play) alert(m *message, now time.Time) {
+	p.report.Alerts++
 	switch {
-	case c.CurrentStatus == event.Active:
-		p.active[c.AgentID] = true
-		if d != nil && !d.revived.IsZero() {
-			p.say(now, c.AgentID, fmt.Sprintf("→ %s, known after %v", c.Reason, short(now.Sub(d.revived))))
-			delete(p.gone, c.AgentID)
-		}
-		if !p.opened && p.allActive() {
-			p.opened, p.nextAt = true, now.Add(time.Second)
-			fmt.Fprintf(p.out, "%6.1fs  all %d agents are active\n", now.Sub(p.start).Seconds(), len(p.ids))
-		}
-	case c.CurrentStatus == event.Pending:
-		p.active[c.AgentID] = false
-	case c.CurrentStatus == event.Disconnected:
-		p.active[c.AgentID] = false
-		if d == nil || !d.found.IsZero() {
-			p.report.False = append(p.report.False, Detection{AgentID: c.AgentID, Reason: c.Reason})
-			p.say(now, c.AgentID, "→ "+c.Reason+", though nothing was done to it")
-			return
-		}
-		d.found = now
-		after := now.Sub(d.at)
-		p.report.Detections = append(p.report.Detections, Detection{AgentID: c.AgentID, How: d.how.String(), Reason: c.Reason,
-			AfterMS: float64(after.Round(100*time.Microsecond)) / float64(time.Millisecond)})
-		p.say(now, c.AgentID, fmt.Sprintf("→ disconnected, %s, alert level %d: known after %v", c.Reason, c.AlertLevel, short(after)))
-	}
-}
-
-func (p *play) allActive() bool {
-	for _, id := range p.ids {
-		if !p.active[id] {
-			return false
-		}
-	}
-	return true
-}
-
-// judge finds the deaths that nobody told, and the agents that nobody saw
-// alive, though there was time.
-func (p *play) judge(end time.Time) {
-	for id, d := range p.gone {
-		if d.found.IsZero() && end.Sub(d.at) > slowest {
-			p.report.Missed = append(p.report.Missed, id)
-		}
-	}
-	slices.Sort(p.report.Missed)
-	if p.opened || end.Sub(p.start) < slowest {
+	case m.Outage != nil:
+		p.report.Outages++
+	case m.Recovered != nil:
+		p.report.Recoveries++
+	default:
+		p.report.AgentAlerts++
 		return
 	}
-	for _, id := range p.ids {
-		if !p.active[id] {
-			p.report.NeverActive++
-		}
+	p.fleet(&m.FleetOutageMessage, now)
+}
+
+// raise opens the play when all agents are active for the first time.
+func (p *play) raise(now time.Time) {
+	if !p.opened && p.allActive() {
+		p.opened = true
+		p.tell(now, fmt.Sprintf("all %d agents are active", len(p.ids)))
 	}
 }
 
+func (p *play) allActive() bool { return p.away() == 0 }
+
+// away is how many agents are not active.
+func (p *play) away() (n int) {
+	for _, id := range p.ids {
+		if !p.active[id] {
+			n++
+		}
+	}
+	return n
+}
+
+// judgeAll finds the agents that nobody saw alive, though there was time, and
+// what the plot has to say.
+func (p *play) judgeAll(end time.Time) {
+	p.judge(end)
+	if !p.opened && end.Sub(p.start) >= slowest {
+		p.report.NeverActive = p.away()
+	}
+}
+
+func (p *play) tell(now time.Time, what string) {
+	fmt.Fprintf(p.out, "%6.1fs  %s\n", now.Sub(p.start).Seconds(), what)
+}
+
+// say tells something of one agent.
 func (p *play) say(now time.Time, id, what string) {
-	fmt.Fprintf(p.out, "%6.1fs  %-11s %s\n", now.Sub(p.start).Seconds(), p.names[id], what)
+	p.tell(now, fmt.Sprintf("%-11s %s", p.names[id], what))
+}
+
+// sayFleet tells an outage, or its end.
+func (p *play) sayFleet(m *event.FleetOutageMessage, now time.Time) {
+	if o := m.Outage; o != nil {
+		where := ""
+		for _, n := range o.Networks {
+			where += fmt.Sprintf(", %d in %s", n.Agents, n.Network)
+		}
+		p.tell(now, fmt.Sprintf("→ fleet_outage, alert level %d: %d of %d agents lost so far (%d fell silent, %d closed their connections)%s",
+			o.AlertLevel, o.AgentsLost, o.AgentsWatched, o.FellSilent, o.ConnectionsClosed, where))
+		return
+	}
+	o := m.Recovered
+	p.tell(now, fmt.Sprintf("→ fleet_recovered, alert level %d: %d of the %d lost agents are back", o.AlertLevel, o.AgentsBack, o.AgentsLost))
 }

@@ -18,7 +18,7 @@ var curtainUp = time.Unix(1716897300, 0)
 // audience is a play whose messages a test makes by hand.
 type audience struct {
 	*testing.T
-	*play
+	*deaths
 	out bytes.Buffer
 }
 
@@ -28,7 +28,9 @@ func newAudience(t *testing.T, ids ...string) *audience {
 	for _, id := range ids {
 		names[id] = "host-" + id
 	}
-	a.play = newPlay(&stage{ids: ids, names: names}, &a.out, curtainUp)
+	p := newPlay(&stage{ids: ids, names: names}, &a.out, curtainUp)
+	a.deaths = newDeaths(p)
+	p.plot = a.deaths
 	return a
 }
 
@@ -62,7 +64,7 @@ func TestDeathsAreMeasuredFromTheDeedToTheMessage(t *testing.T) {
 	a.gone["001"].revived = at(5)
 	a.change(5.1, "001", event.Pending, event.Startup)
 	a.change(5.2, "001", event.Active, event.Reconnected)
-	a.judge(at(100))
+	a.judgeAll(at(100))
 
 	want := []Detection{{AgentID: "001", How: "kill", Reason: "connection_lost", AfterMS: 600}}
 	if diff := cmp.Diff(want, a.report.Detections); diff != "" {
@@ -116,7 +118,7 @@ func TestADeathThatNobodyToldIsMissedIfThereWasTime(t *testing.T) {
 	a.gone["002"] = &deed{how: agentsim.Kill, at: at(1), found: at(2)}
 	a.gone["004"] = &deed{how: agentsim.Kill, at: at(1).Add(slowest)}
 	a.opened = true
-	a.judge(at(1).Add(slowest + time.Second))
+	a.judgeAll(at(1).Add(slowest + time.Second))
 	if diff := cmp.Diff([]string{"001", "003"}, a.report.Missed); diff != "" {
 		t.Errorf("(- want, + got):\n%s", diff)
 	}
@@ -132,7 +134,7 @@ func TestAgentsThatDoNotGetInAreToldIfThereWasTime(t *testing.T) {
 	}{{slowest - time.Second, 0}, {slowest + time.Second, 2}} {
 		a := newAudience(t, "001", "002", "003")
 		a.change(1, "002", event.Active, event.Connected)
-		a.judge(curtainUp.Add(tt.after))
+		a.judgeAll(curtainUp.Add(tt.after))
 		if a.report.NeverActive != tt.want || (a.report.Err() != nil) != (tt.want > 0) {
 			t.Errorf("after %v: %d never active, %v", tt.after, a.report.NeverActive, a.report.Err())
 		}
@@ -149,7 +151,7 @@ func TestMessagesAreCountedByKind(t *testing.T) {
 	a.publish(2, "p.manager.status.demo", event.ManagerStatusMessage{})
 	a.publish(2, "p.alerts.agent_disconnected", event.StatusChangeMessage{StatusChange: event.StatusChange{
 		AgentID: "001", CurrentStatus: event.Disconnected}})
-	got, want := a.report, Report{Agents: 1, Sent: 3, Acknowledged: 2, Alerts: 1, Detections: []Detection{}, False: []Detection{}, Missed: []string{}}
+	got, want := a.report, Report{Agents: 1, Sent: 3, Acknowledged: 2, Alerts: 1, AgentAlerts: 1, Detections: []Detection{}, False: []Detection{}, Missed: []string{}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(- want, + got):\n%s", diff)
 	}
@@ -180,7 +182,7 @@ func TestTheReportSaysWhatItCameTo(t *testing.T) {
 	}{
 		{"each way to die with its span", func(*Report) {}, "  shutdown:  1 found, after 400µs\n  kill:      2 found, after 600ms to 2s\nEvery death was found, and"},
 		{"no praise when Pulse was wrong", func(r *Report) { r.Missed = []string{"001"} }, "2s\n"},
-		{"that it was too short", func(r *Report) { r.Detections = nil }, "Let the demo run for 15 s or more.\n"},
+		{"that it was too short", func(r *Report) { r.Detections = nil }, "Let the demo run for 20 s or more.\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := r

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
 )
 
 // Report is what a demo comes to.
@@ -15,10 +18,17 @@ type Report struct {
 	Acknowledged int         `json:"keepalives_acknowledged"`
 	Changes      int         `json:"status_changes"`
 	Alerts       int         `json:"alerts"`
+	AgentAlerts  int         `json:"agent_alerts"`   // of these, alerts of single agents
+	Outages      int         `json:"outages"`        // fleet_outage
+	Recoveries   int         `json:"recoveries"`     // fleet_recovered
+	Marked       int         `json:"marked_changes"` // losses that are marked as part of an outage
 	Detections   []Detection `json:"detections"`
 	False        []Detection `json:"false_detections"` // of agents that lived
 	Missed       []string    `json:"missed_deaths"`    // agents whose death nobody told
 	NeverActive  int         `json:"never_active"`     // agents that did not get in
+	NeverBack    int         `json:"never_back"`       // agents that stayed away after an outage
+
+	Blackout bool `json:"-"` // an outage of the fleet was made
 }
 
 // Detection is one death that Pulse told.
@@ -32,15 +42,27 @@ type Detection struct {
 // Err is nil unless Pulse was wrong.
 func (r *Report) Err() error {
 	var err error
+	wrong := func(n int, format string, args ...any) {
+		if n > 0 {
+			err = errors.Join(err, fmt.Errorf(format, args...))
+		}
+	}
 	if n := len(r.False); n > 0 {
-		err = fmt.Errorf("agents called dead that lived: %d, the first %s (%s)", n, r.False[0].AgentID, r.False[0].Reason)
+		wrong(n, "agents called dead that lived: %d, the first %s (%s)", n, r.False[0].AgentID, r.False[0].Reason)
 	}
 	if n := len(r.Missed); n > 0 {
-		err = errors.Join(err, fmt.Errorf("deaths that were not found: %d, the first of %s", n, r.Missed[0]))
+		wrong(n, "deaths that were not found: %d, the first of %s", n, r.Missed[0])
 	}
-	if n := r.NeverActive; n > 0 {
-		err = errors.Join(err, fmt.Errorf("%d of %d agents did not get in: does this system let a process open %d files (ulimit -n)?",
-			n, r.Agents, 2*r.Agents+256))
+	wrong(r.NeverActive, "%d of %d agents did not get in: does this system let a process open %d files (ulimit -n)?",
+		r.NeverActive, r.Agents, 2*r.Agents+256)
+	if !r.Blackout {
+		wrong(r.Outages, "fleet outages told, though single agents died: %d", r.Outages)
+		return err
+	}
+	wrong(r.NeverBack, "%d of %d agents did not come back after the outage", r.NeverBack, r.Agents)
+	wrong(r.AgentAlerts, "alerts of single agents during a fleet outage: %d, want none", r.AgentAlerts)
+	if r.Outages != 1 || r.Recoveries != 1 {
+		wrong(1, "%d fleet_outage and %d fleet_recovered, want one of each", r.Outages, r.Recoveries)
 	}
 	return err
 }
@@ -57,27 +79,39 @@ func (r *Report) WriteText(w io.Writer) {
 	fmt.Fprintf(w, "\n%d agents, %d keep-alives sent, %d answered, %d status changes, %d alerts.\n",
 		r.Agents, r.Sent, r.Acknowledged, r.Changes, r.Alerts)
 	for _, how := range ways {
-		var n int
-		var lo, hi float64
-		for _, d := range r.Detections {
-			if d.How == how.String() {
-				if n == 0 {
-					lo = d.AfterMS
-				}
-				n, lo, hi = n+1, min(lo, d.AfterMS), max(hi, d.AfterMS)
-			}
-		}
-		if n > 0 {
-			fmt.Fprintf(w, "  %-9s %2d found, after %s\n", how.String()+":", n, span(lo, hi))
-		}
+		r.writeWay(w, how)
+	}
+	if r.Blackout {
+		fmt.Fprintf(w, "  fleet_outage: %d, fleet_recovered: %d, losses marked as part of it: %d, alerts of single agents: %d\n",
+			r.Outages, r.Recoveries, r.Marked, r.AgentAlerts)
 	}
 	switch {
 	case r.Err() != nil: // said by who ran the demo
+	case r.Blackout:
+		fmt.Fprintln(w, "One outage was one alert, and its end another.")
 	case len(r.Detections) == 0:
-		fmt.Fprintln(w, "Nobody died: there was no time for it. Let the demo run for 15 s or more.")
+		fmt.Fprintln(w, "Nobody died: there was no time for it. Let the demo run for 20 s or more.")
 	default:
 		fmt.Fprintln(w, "Every death was found, and nobody was called dead who lived.")
 	}
+}
+
+// writeWay writes how soon one kind of death was found.
+func (r *Report) writeWay(w io.Writer, how agentsim.Death) {
+	var after []float64
+	for _, d := range r.Detections {
+		if d.How == how.String() {
+			after = append(after, d.AfterMS)
+		}
+	}
+	if len(after) > 0 {
+		fmt.Fprintf(w, "  %-9s %2d found, after %s\n", how.String()+":", len(after), span(slices.Min(after), slices.Max(after)))
+	}
+}
+
+// milliseconds is a duration as the report has it.
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Round(100*time.Microsecond)) / float64(time.Millisecond)
 }
 
 // span writes a range of milliseconds.

@@ -14,7 +14,7 @@ import (
 func TestADemoFindsWhatItDoes(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	var story strings.Builder
-	report, err := Run(t.Context(), Config{Agents: 5, For: slowest + 6*time.Second, Version: "0.0.0", Out: &story})
+	report, err := Run(t.Context(), Config{Agents: 5, For: slowest + 8*time.Second, Version: "0.0.0", Out: &story})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,17 +33,15 @@ func TestADemoFindsWhatItDoes(t *testing.T) {
 		t.Errorf("%d status changes, want %d or more", report.Changes, least)
 	}
 	reasons := map[string]string{"shutdown": "agent_shutdown", "kill": "connection_lost", "hang": "missed_keepalives", "cut": "missed_keepalives"}
-	alerts := 0
 	for _, d := range report.Detections {
-		if d.Reason != reasons[d.How] || d.AfterMS < 0 || d.AfterMS > float64(slowest.Milliseconds()) {
+		bySilence := d.How == "hang" || d.How == "cut" // on a busy machine the timeout may come first
+		if d.Reason != reasons[d.How] && !(bySilence && d.Reason == "keepalive_timeout") || d.AfterMS < 0 || d.AfterMS > float64(slowest.Milliseconds()) {
 			t.Errorf("%+v", d)
 		}
-		if d.Reason == "missed_keepalives" {
-			alerts++ // the others are below the threshold
-		}
 	}
-	if report.Alerts != alerts {
-		t.Errorf("%d alerts, want %d", report.Alerts, alerts)
+	grave := len(regexp.MustCompile(`alert level (8|9|\d\d):`).FindAllString(story.String(), -1)) // the others are below the threshold
+	if report.Alerts != grave || report.AgentAlerts != grave {
+		t.Errorf("%d alerts, want %d", report.Alerts, grave)
 	}
 	isEmpty(t, os.TempDir())
 }

@@ -25,16 +25,25 @@ import (
 // Timings of the demo, short enough for every kind of death to be found within
 // half a minute.
 const (
-	notify        = 2 * time.Second // the agents' own keep-alives
-	interval      = 2 * time.Second
-	retryInterval = time.Second
-	timeout       = 8 * time.Second
-	maxMissed     = 3
-	grace         = 500 * time.Millisecond
+	notify         = time.Second // the agents' own keep-alives
+	interval       = 4 * time.Second
+	retryInterval  = 2 * time.Second
+	suspectTimeout = 500 * time.Millisecond
+	timeout        = 8 * time.Second
+	maxMissed      = 3
+	grace          = 500 * time.Millisecond
 
-	// slowest is the longest that a death may stay unnoticed: a whole interval
-	// until the first keep-alive, the misses, and some for a busy machine.
-	slowest = interval + maxMissed*retryInterval + 2*time.Second
+	outageShare = 30
+	outageHold  = 5 * time.Second
+
+	// An agent of the demo dies and comes back, three changes, every five seconds
+	// at most: that is no flapping.
+	flapThreshold = 10
+	flapWindow    = 10 * time.Second
+
+	// slowest is the longest that a death may stay unnoticed: the timeout, and
+	// some for a busy machine.
+	slowest = timeout + 1500*time.Millisecond
 )
 
 // stage is the node, the agents and the client, all running.
@@ -72,7 +81,8 @@ func open(ctx context.Context, agents int, version string) (s *stage, err error)
 	cfg.Remote.LocalIP, cfg.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
 	cfg.NATS.Listen = "127.0.0.1:0"
 	cfg.KeepAlive = config.KeepAlive{Enabled: true, Interval: interval, Timeout: timeout, MaxMissed: maxMissed,
-		RetryInterval: retryInterval, Method: "request", ReconnectGrace: grace}
+		RetryInterval: retryInterval, Method: "request", ReconnectGrace: grace, SuspectTimeout: suspectTimeout,
+		OutageShare: outageShare, OutageHold: outageHold, FlapThreshold: flapThreshold, FlapWindow: flapWindow}
 	quiet := slog.New(slog.DiscardHandler) // the demo says itself what happens
 	if s.node, err = daemon.Open(ctx, &cfg, version, quiet); err != nil {
 		return s, err
