@@ -18,6 +18,15 @@ func TestMessagesAreToldInALine(t *testing.T) {
 		{"a status change", `{"status_change":{"agent_id":"001","agent_name":"web","previous_status":0,"current_status":1,"ip_address":"10.0.0.1",` +
 			`"reason":"keepalive_timeout","missed_keepalives":3,"alert_level":8}}`,
 			"001 active → disconnected (web, 10.0.0.1): keepalive_timeout, 3 missed, alert level 8"},
+		{"a loss that is part of an outage", `{"status_change":{"agent_id":"001","previous_status":0,"current_status":1,"alert_level":8,"outage":true}}`,
+			", 0 missed, alert level 8, part of an outage"},
+		{"an outage", `{"fleet_outage":{"agents_watched":500,"agents_lost":212,"connections_closed":12,"fell_silent":200,"alert_level":13,` +
+			`"networks":[{"network":"10.1.2.0/24","agents":190},{"network":"10.1.3.0/24","agents":22}]}}`,
+			": 212 of 500 agents lost, 200 fell silent, 12 closed their connections, alert level 13, 190 in 10.1.2.0/24, 22 in 10.1.3.0/24"},
+		{"its end", `{"fleet_recovered":{"agents_lost":212,"agents_back":107,"alert_level":3}}`,
+			"fleet recovered: 107 of 212 lost agents are back, outage since "},
+		{"an agent that flaps", `{"agent_flapping":{"agent_id":"001","agent_name":"web","ip_address":"10.0.0.1","status_changes":7,"window":600,"alert_level":9}}`,
+			"001 flaps (web, 10.0.0.1): 7 status changes within 600 s, alert level 9"},
 		{"a status of a later version", `{"status_change":{"agent_id":"001","previous_status":3,"current_status":7}}`,
 			"001 never_connected → status 7"},
 		{"a heartbeat", `{"manager_status":{"manager_node":"node01","agents":{"active":4,"disconnected":3,"pending":2,"never_connected":1}}}`,
