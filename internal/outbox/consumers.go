@@ -17,6 +17,34 @@ const (
 
 var ownConsumers = []string{forwardConsumer, lastConsumer}
 
+// What is under way from the local server to one of our readers at most. Its
+// bytes, for all three together, must stay below pendingMax: beyond that the
+// server ends our connection as it would a reader's, with what is in it.
+var underWay = jetstream.PullMaxMessagesWithBytesLimit(2*batchMax, 4<<20)
+
+// errSkipped says that the connection lost messages on their way to a reader of ours.
+var errSkipped = errors.New("messages lost on the way from the local server")
+
+// next returns the next message, which must be number expected of this
+// consumer. It waits for no longer than silence: then one may doubt that none is
+// there, for a connection that ended can have taken the last ones along.
+func next(ctx context.Context, msgs jetstream.MessagesContext, expected uint64, silence time.Duration) (jetstream.Msg, *jetstream.MsgMetadata, error) {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	m, err := msgs.Next(jetstream.NextContext(ctx))
+	if err != nil {
+		return nil, nil, err
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, nil, err
+	}
+	if meta.Sequence.Consumer != expected {
+		return nil, nil, fmt.Errorf("%w: got number %d, want %d", errSkipped, meta.Sequence.Consumer, expected)
+	}
+	return m, meta, nil
+}
+
 // ownConsumer makes a consumer of ours anew. It lives in memory and acknowledges nothing.
 func ownConsumer(ctx context.Context, stream jetstream.Stream, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
 	if err := stream.DeleteConsumer(ctx, cfg.Name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type forwarder struct {
 	log    *slog.Logger
 
 	reader jetstream.MessagesContext // nil before the first read and after a failed one
+	number uint64                    // of the reader's last message
 
 	position  atomic.Uint64 // the last sequence that is confirmed
 	forwarded atomic.Uint64
@@ -83,21 +85,23 @@ type stored struct {
 	msg *nats.Msg
 }
 
-// read waits for the next messages and returns what there is, up to batchMax.
+// read waits for the next messages and returns what there is, up to batchMax;
+// after a long silence nothing.
 func (f *forwarder) read(ctx context.Context) ([]stored, error) {
 	if err := f.startReading(ctx); err != nil {
 		return nil, err
 	}
 	batch := make([]stored, 0, batchMax)
 	for more := true; more && len(batch) < batchMax; {
-		m, err := f.reader.Next(jetstream.NextContext(ctx))
+		m, meta, err := next(ctx, f.reader, f.number+1, f.remote.timing.silence)
+		if errors.Is(err, context.DeadlineExceeded) {
+			f.stopReading() // and look again from the cursor, in case any got lost
+			return nil, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read local stream: %w", err)
 		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return nil, fmt.Errorf("read local stream: %w", err)
-		}
+		f.number++
 		batch = append(batch, stored{meta.Sequence.Stream, &nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()}})
 		more = meta.NumPending > 0
 	}
@@ -116,7 +120,8 @@ func (f *forwarder) startReading(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read local stream: %w", err)
 	}
-	f.reader, err = cons.Messages(jetstream.PullMaxMessages(2 * batchMax))
+	f.number = 0
+	f.reader, err = cons.Messages(underWay)
 	if err != nil {
 		return fmt.Errorf("read local stream: %w", err)
 	}

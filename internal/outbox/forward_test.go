@@ -349,3 +349,34 @@ func TestRedact(t *testing.T) {
 		}
 	}
 }
+
+func TestALocalConnectionThatEndsLosesNothing(t *testing.T) {
+	far := newFarSide(t, withJetStream)
+	nc, js := connect(t, far.srv.ClientURL())
+	takeAll(t, js, -1)
+	sub := listen(t, nc)
+	dir := t.TempDir()
+	o := mustOpen(t, Config{Dir: dir})
+	msgs := messages(Telemetry, 1, 10_000)
+	mustPublish(t, o, msgs)
+	mustClose(t, o)
+
+	o = mustOpen(t, Config{Dir: dir, Remote: far.remote()})
+	for range 3 {
+		if _, err := sub.NextMsgWithContext(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		id, err := o.nc.GetClientID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := o.nc.StatusChanged(nats.CONNECTED)
+		if err := o.srv.DisconnectClientByID(id); err != nil {
+			t.Fatal(err)
+		}
+		<-back
+	}
+	if diff := cmp.Diff(ids(msgs), storedIn(t, js, "XDR", len(msgs))); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -23,7 +23,7 @@ const prefix = "wazuh.xdr"
 
 // quick shortens what a broken connection costs. On a busy machine a wait may
 // then end too soon: the messages are sent again, as they would be in earnest.
-var quick = timing{ack: 10 * time.Second, sent: 500 * time.Millisecond, ping: time.Second}
+var quick = timing{ack: 10 * time.Second, sent: 500 * time.Millisecond, ping: time.Second, silence: 5 * time.Second}
 
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

@@ -28,19 +28,15 @@ func (o *Outbox) Last(ctx context.Context, filter string, each func(subject stri
 	if left == 0 {
 		return nil
 	}
-	msgs, err := cons.Messages(jetstream.PullMaxMessages(2000))
+	msgs, err := cons.Messages(underWay)
 	if err != nil {
 		return fmt.Errorf("read last messages of %s: %w", filter, err)
 	}
 	defer msgs.Stop()
-	for left > 0 {
-		m, err := msgs.Next(jetstream.NextContext(ctx))
+	for number := uint64(1); left > 0; number++ {
+		m, meta, err := next(ctx, msgs, number, o.silence)
 		if err != nil {
 			return fmt.Errorf("read last messages of %s: %d to come: %w", filter, left, err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("read last messages of %s: %w", filter, err)
 		}
 		if err := each(m.Subject(), m.Data()); err != nil {
 			return err

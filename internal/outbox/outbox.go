@@ -96,7 +96,8 @@ type Outbox struct {
 	streams [classes]jetstream.Stream
 
 	ackWait   time.Duration
-	status    *syncer // Publish's
+	silence   time.Duration // see next
+	status    *syncer       // Publish's
 	published [classes]atomic.Uint64
 
 	reading sync.Mutex // held by Last: its consumer is one
@@ -119,7 +120,7 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	o := &Outbox{cfg: cfg, log: cfg.Log, ackWait: t.ack, health: newHealth(cfg.Log)}
+	o := &Outbox{cfg: cfg, log: cfg.Log, ackWait: t.ack, silence: t.silence, health: newHealth(cfg.Log)}
 	defer func() {
 		if err != nil {
 			o.Close()
@@ -207,9 +208,10 @@ func (o *Outbox) close() error {
 
 // timing holds the waits that tests shorten.
 type timing struct {
-	ack  time.Duration // for an acknowledgement from the local server
-	sent time.Duration // for a confirmation from the remote server
-	ping time.Duration // between pings on an idle remote connection; two unanswered end it
+	ack     time.Duration // for an acknowledgement from the local server
+	sent    time.Duration // for a confirmation from the remote server
+	ping    time.Duration // between pings on an idle remote connection; two unanswered end it
+	silence time.Duration // after which a reader of the local server looks again
 }
 
-var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, ping: 10 * time.Second}
+var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, ping: 10 * time.Second, silence: 30 * time.Second}

@@ -19,11 +19,11 @@ import (
 const readerName = "reader"
 
 // What clients may use of the server. The most memory that readers who do not
-// read can hold is connectionsMax times pendingMax, 2 GiB; then they are cut off.
+// read can hold is connectionsMax times pendingMax, 4 GiB; then they are cut off.
 const (
 	connectionsMax   = 128
 	subscriptionsMax = 1000     // of one connection
-	pendingMax       = 16 << 20 // bytes that wait for one connection
+	pendingMax       = 32 << 20 // bytes that wait for one connection
 )
 
 // startServer starts the embedded server and connects to it in process, as the

@@ -27,6 +27,7 @@ func newSyncer(storeDir, stream string) *syncer {
 
 // syncStream syncs that there is such a stream: its settings, and all directories above its files.
 func (s *syncer) syncStream(storeDir string) error {
+	storeDir = filepath.Clean(storeDir)
 	paths := []string{s.dir}
 	for dir := filepath.Dir(s.dir); strings.HasPrefix(dir, storeDir); dir = filepath.Dir(dir) {
 		paths = append(paths, dir)
