@@ -1,54 +1,199 @@
 package detector
 
 import (
+	"context"
 	"fmt"
+	"net/netip"
+	"runtime"
+	"sync"
 	"testing"
+	"time"
 )
+
+// everything is the daemon's default settings: all that the detector can do.
+var everything = Settings{Group: defaults.Group, RetryInterval: defaults.RetryInterval, ReconnectGrace: defaults.ReconnectGrace,
+	SuspectTimeout: 5 * time.Second, OutageShare: 0.3, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 10 * time.Minute}
 
 var sizes = []int{10_000, 1_000_000}
 
-// BenchmarkSighting is the cost of one sign of life.
-func BenchmarkSighting(b *testing.B) {
+func overSizes(b *testing.B, bench func(b *testing.B, n int)) {
 	for _, n := range sizes {
-		b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) {
-			table, now := fleetOf(n, defaults)
-			batch := make([]Sighting, 1)
-			b.ReportAllocs()
-			id := 0
-			for b.Loop() {
-				id = (id + 7919) % n
-				batch[0] = Sighting{At: now, ID: AgentID(id + 1), Kind: SawKeepAlive}
+		b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) { bench(b, n) })
+	}
+}
+
+func addressOf(id AgentID) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(id >> 16), byte(id >> 8), byte(id)})
+}
+
+// steadyFleet is a table of n agents that were heard every 10 s for a minute:
+// their addresses and habits are known.
+func steadyFleet(n int) (*Table, Instant) {
+	t, start := fleetOf(n, everything)
+	batch := make([]Sighting, 1)
+	now := start
+	for id := AgentID(1); int(id) <= n; id++ {
+		now = start
+		for range fewestGaps + 1 {
+			now = now.Add(10 * time.Second)
+			batch[0] = Sighting{At: now, ID: id, Addr: addressOf(id), Kind: SawKeepAlive}
+			t.Apply(batch)
+			batch[0].Kind, batch[0].Token = SawAnswer, 1 // if it was asked
+			t.Apply(batch)
+		}
+		t.Take()
+	}
+	return t, now
+}
+
+// BenchmarkSighting is the cost of one of the agents' own keep-alives, taken in
+// with the others of a sweep and in no order.
+func BenchmarkSighting(b *testing.B) {
+	overSizes(b, func(b *testing.B, n int) {
+		table, now := steadyFleet(n)
+		batch := make([]Sighting, 0, n/100)
+		b.ReportAllocs()
+		id := 0
+		for b.Loop() {
+			id = (id + 7919) % n
+			batch = append(batch, Sighting{At: now, ID: AgentID(id + 1), Addr: addressOf(AgentID(id + 1)), Kind: SawKeepAlive})
+			if len(batch) == cap(batch) {
 				table.Apply(batch)
+				batch = batch[:0]
 			}
+		}
+	})
+}
+
+// BenchmarkReport is the cost of handing a sighting to the detector, by one
+// goroutine and by as many as there are processors.
+func BenchmarkReport(b *testing.B) {
+	for _, reporters := range []int{1, runtime.GOMAXPROCS(0), 64} {
+		b.Run(fmt.Sprintf("reporters=%d", reporters), func(b *testing.B) {
+			d := New(everything, NewClock(), func([]Decision) {})
+			ctx, stop := context.WithCancel(b.Context())
+			var running, reporting sync.WaitGroup
+			running.Go(func() { d.Run(ctx) })
+			b.ReportAllocs()
+			b.ResetTimer()
+			for r := range reporters {
+				share := b.N/reporters + min(1, max(0, b.N%reporters-r))
+				reporting.Go(func() {
+					for i := range share {
+						d.Report(Sighting{At: 1, ID: AgentID(i + 1), Kind: SawKeepAlive})
+					}
+				})
+			}
+			reporting.Wait()
+			b.StopTimer()
+			stop()
+			running.Wait()
 		})
 	}
 }
 
 // BenchmarkSweep is the cost of a sweep that finds nothing due.
 func BenchmarkSweep(b *testing.B) {
-	for _, n := range sizes {
-		b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) {
-			table, now := fleetOf(n, defaults)
-			b.ReportAllocs()
-			for b.Loop() {
-				table.Sweep(now)
+	overSizes(b, func(b *testing.B, n int) {
+		table, now := fleetOf(n, defaults)
+		b.ReportAllocs()
+		for b.Loop() {
+			table.Sweep(now)
+		}
+	})
+}
+
+// BenchmarkBusySweep is the cost of a sweep with the keep-alives that are due in
+// its tenth of a second, of a fleet that answers all, and looks at agents that
+// are not heard when they might have been.
+func BenchmarkBusySweep(b *testing.B) {
+	overSizes(b, func(b *testing.B, n int) {
+		table, now := steadyFleet(n)
+		var heard, answers []Sighting
+		next := 0
+		b.ReportAllocs()
+		decided := 0
+		for b.Loop() {
+			b.StopTimer()
+			now = now.Add(SweepPeriod)
+			heard = heard[:0]
+			for range n / 100 {
+				next = (next + 7919) % n
+				heard = append(heard, Sighting{At: now, ID: AgentID(next + 1), Addr: addressOf(AgentID(next + 1)), Kind: SawKeepAlive})
 			}
-		})
-	}
+			table.Apply(append(heard, answers...))
+			table.Take()
+			b.StartTimer()
+			table.Sweep(now)
+			b.StopTimer()
+			answers = answers[:0]
+			for _, d := range table.Take() {
+				decided++
+				answers = append(answers, Sighting{At: now.Add(SweepPeriod), ID: d.ID, Addr: addressOf(d.ID), Kind: SawAnswer, Token: d.Token})
+			}
+			b.StartTimer()
+		}
+		b.ReportMetric(float64(decided)/float64(b.N), "keep-alives/op")
+	})
 }
 
 // BenchmarkKeepAlive is the cost of a keep-alive and its answer.
 func BenchmarkKeepAlive(b *testing.B) {
-	table, now := fleetOf(10_000, defaults)
-	batch := make([]Sighting, 1)
+	overSizes(b, func(b *testing.B, n int) {
+		table, now := steadyFleet(n)
+		batch := make([]Sighting, 1)
+		b.ReportAllocs()
+		slot := int32(0)
+		for b.Loop() {
+			slot = (slot + 7919) % int32(n)
+			now++
+			table.send(slot, now)
+			batch[0] = Sighting{At: now, ID: table.state[slot].id, Kind: SawAnswer, Token: table.state[slot].token}
+			table.Apply(batch)
+			table.Take()
+		}
+	})
+}
+
+// BenchmarkPage is the cost of a page of a snapshot: PageSize agents. The sweep waits for
+// one, never for the whole snapshot.
+func BenchmarkPage(b *testing.B) {
+	table, _ := steadyFleet(100_000)
+	page := make([]Record, 0, PageSize)
 	b.ReportAllocs()
-	slot := int32(0)
+	n := 0
 	for b.Loop() {
-		slot = (slot + 1) % 10_000
-		now++
-		table.send(slot, now)
-		batch[0] = Sighting{At: now, ID: table.state[slot].id, Kind: SawAnswer, Token: table.state[slot].token}
-		table.Apply(batch)
-		table.Take()
+		page, _ = table.Page(page[:0], n%24)
+		n++
 	}
+}
+
+// BenchmarkSetMembers100000 is for how long the sweep waits when client.keys is
+// read again: as it was, and with every agent changed.
+func BenchmarkSetMembers100000(b *testing.B) {
+	const n = 100_000
+	lists := [2][]Member{}
+	for i := range lists {
+		for id := AgentID(1); id <= n; id++ {
+			lists[i] = append(lists[i], Member{id, fmt.Sprintf("agent-%d-%v", i, id), "any"})
+		}
+	}
+	b.Run("unchanged", func(b *testing.B) {
+		table := NewTable(everything)
+		table.SetMembers(lists[0], 0)
+		b.ReportAllocs()
+		for b.Loop() {
+			table.SetMembers(lists[0], 1)
+		}
+	})
+	b.Run("all renamed", func(b *testing.B) {
+		table := NewTable(everything)
+		i := 0
+		b.ReportAllocs()
+		for b.Loop() {
+			table.SetMembers(lists[i%2], Instant(i))
+			table.Take()
+			i++
+		}
+	})
 }
