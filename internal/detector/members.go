@@ -18,7 +18,7 @@ type Member struct {
 // an id.
 func (t *Table) SetMembers(members []Member, now Instant) {
 	for i := range members {
-		if slot, ok := t.slots[members[i].ID]; ok && t.who[slot].name == members[i].Name {
+		if slot, ok := t.slots.get(members[i].ID); ok && t.who[slot].name == members[i].Name {
 			t.state[slot].flags |= kept
 			t.who[slot].registered = members[i].IP
 		}
@@ -32,7 +32,7 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 	}
 	t.grow(len(members) - t.Len())
 	for i := range members {
-		if _, ok := t.slots[members[i].ID]; !ok {
+		if _, ok := t.slots.get(members[i].ID); !ok {
 			t.add(&members[i], now)
 		}
 	}
@@ -55,7 +55,7 @@ func (t *Table) add(m *Member, now Instant) int32 {
 		t.state = append(t.state, state{})
 		t.who = append(t.who, identity{})
 	}
-	t.slots[m.ID] = slot
+	t.slots.put(m.ID, slot)
 	t.state[slot] = state{id: m.ID, status: NeverConnected, since: now, flags: used}
 	t.who[slot] = identity{name: strings.Clone(m.Name), registered: m.IP}
 	t.count[NeverConnected]++
@@ -67,7 +67,7 @@ func (t *Table) remove(slot int32, now Instant) {
 	t.change(slot, Disconnected, AgentRemoved, now)
 	t.count[Disconnected]--
 	t.calm(&t.state[slot])
-	delete(t.slots, t.state[slot].id)
+	t.slots.remove(t.state[slot].id)
 	delete(t.flaps, slot)
 	t.due[slot], t.state[slot], t.who[slot] = never, state{}, identity{}
 	t.free = append(t.free, slot)

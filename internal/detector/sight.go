@@ -6,7 +6,7 @@ package detector
 // an agent, and the link may be a moment ahead of it or behind.
 func (t *Table) Apply(seen []Sighting) {
 	for i := range seen {
-		if slot, ok := t.slots[seen[i].ID]; ok {
+		if slot, ok := t.slots.get(seen[i].ID); ok {
 			if t.due[slot] <= seen[i].At {
 				t.settle(slot, seen[i].At)
 			}

@@ -12,7 +12,7 @@ import (
 type Table struct {
 	set    Settings
 	groups []Group // the settings' first group and the others
-	slots  map[AgentID]int32
+	slots  index
 	free   []int32 // slots that agents were removed from
 
 	due   []Instant // not later than the next moment the agent needs attention
@@ -85,12 +85,12 @@ func (s *state) watched() bool { return s.status == Active || s.status == Pendin
 
 // NewTable returns an empty table.
 func NewTable(set Settings) *Table {
-	return &Table{set: set, groups: append([]Group{set.Group}, set.Groups...), slots: make(map[AgentID]int32),
+	return &Table{set: set, groups: append([]Group{set.Group}, set.Groups...),
 		flaps: make(map[int32]*flap)}
 }
 
 // Len returns the number of agents.
-func (t *Table) Len() int { return len(t.slots) }
+func (t *Table) Len() int { return t.slots.count }
 
 // Counts returns the number of agents in each status, indexed by Status.
 func (t *Table) Counts() [4]int { return t.count }
