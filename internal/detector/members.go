@@ -56,8 +56,8 @@ func (t *Table) add(m *Member, now Instant) int32 {
 		t.who = append(t.who, identity{})
 	}
 	t.slots.put(m.ID, slot)
-	t.state[slot] = state{id: m.ID, status: NeverConnected, since: now, flags: used}
-	t.who[slot] = identity{name: strings.Clone(m.Name), registered: m.IP}
+	t.state[slot] = state{id: m.ID, status: NeverConnected, flags: used}
+	t.who[slot] = identity{name: strings.Clone(m.Name), registered: m.IP, since: now}
 	t.count[NeverConnected]++
 	t.regroup(slot, now)
 	return slot

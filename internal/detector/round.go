@@ -57,7 +57,7 @@ func (t *Table) lossOf(n *note, now Instant) (l loss, ok bool) {
 // stands reports whether the agent is still away because of this loss.
 func (t *Table) stands(l *loss) bool {
 	s := &t.state[l.slot]
-	return s.id == l.id && s.status == Disconnected && s.since == l.at
+	return s.id == l.id && s.status == Disconnected && t.who[l.slot].since == l.at
 }
 
 // release tells the alert of a loss that was held for a cause, unless the agent

@@ -30,18 +30,20 @@ type Table struct {
 	flaps map[int32]*flap
 }
 
-// identity is who an agent is: read to report about it.
+// identity is who an agent is: read to report about it. It has the size of a
+// line of the processor's cache.
 type identity struct {
 	name       string
 	registered string     // its address in the inventory: "any", an address or a network
 	addr       netip.Addr // where it was seen last
+	since      Instant    // when its status became what it is
 }
 
 // state is what the detector knows of one agent. In the table's words, a probe
-// is a keep-alive that was sent and is not answered yet.
+// is a keep-alive that was sent and is not answered yet. It has the size of a line
+// of the processor's cache, as a sighting waits for memory more than for anything else.
 type state struct {
 	lastSeen Instant // last sign of life
-	since    Instant // when the status became what it is
 	act      Instant // next action: end of grace if closed, a miss if probing, else the next keep-alive
 	sentAt   Instant // when the last keep-alive was sent
 	rhythm   rhythm
@@ -133,7 +135,7 @@ func (t *Table) change(slot int32, to Status, why Reason, at Instant) {
 	from := s.status
 	t.count[from]--
 	t.count[to]++
-	s.status, s.reason, s.since = to, why, at
+	s.status, s.reason, t.who[slot].since = to, why, at
 	if to == Active {
 		s.flags |= greeted
 	}
@@ -144,7 +146,7 @@ func (t *Table) change(slot int32, to Status, why Reason, at Instant) {
 // say decides about an agent's last change, which was from a status.
 func (t *Table) say(v Verdict, slot int32, from Status) *Decision {
 	s := &t.state[slot]
-	d := t.decide(v, s.since, slot)
+	d := t.decide(v, t.who[slot].since, slot)
 	d.From, d.To, d.Reason, d.Missed = from, s.status, s.reason, int(s.missed)
 	d.LastSeen, d.Seen = s.lastSeen, s.has(seen)
 	return d

@@ -1,7 +1,9 @@
 package detector
 
 import (
+	"math/bits"
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -160,4 +162,12 @@ func drawMembers(t *rapid.T) []Member {
 		}
 	}
 	return list
+}
+
+func TestColumnsKeepToALineOfTheCache(t *testing.T) {
+	for _, column := range []any{state{}, identity{}} {
+		if size := reflect.TypeOf(column).Size(); size != 64 && bits.UintSize == 64 {
+			t.Errorf("%T has %d bytes, want 64", column, size)
+		}
+	}
 }
