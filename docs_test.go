@@ -49,10 +49,10 @@ func TestTheReferenceHasEverySetting(t *testing.T) {
 
 var jsonBlock = regexp.MustCompile("(?s)```json\n(.*?)```")
 
-// Every example in docs/messages.md fits its schema, and each schema has one.
+// Every example in docs/messages.md fits its schema, and each kind of message has one.
 func TestTheExamplesFitTheirSchemas(t *testing.T) {
 	schemas := map[string]string{"event": "keepalive", "status_change": "status_change", "manager_status": "manager_status",
-		"fleet_outage": "fleet_outage", "agent_flapping": "agent_flapping"}
+		"fleet_outage": "fleet_outage", "fleet_recovered": "fleet_outage", "agent_flapping": "agent_flapping"}
 	shown := make(map[string]bool)
 	for _, block := range jsonBlock.FindAllStringSubmatch(page(t, "docs/messages.md"), -1) {
 		var parts map[string]json.RawMessage
@@ -64,7 +64,7 @@ func TestTheExamplesFitTheirSchemas(t *testing.T) {
 			if parts[part] == nil {
 				continue
 			}
-			shown[name] = true
+			shown[part] = true
 			doc, err := jsonschema.UnmarshalJSON(strings.NewReader(block[1]))
 			if err != nil {
 				t.Fatal(err)
@@ -74,16 +74,28 @@ func TestTheExamplesFitTheirSchemas(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range schemas {
-		if !shown[name] {
-			t.Errorf("no example of %s", name)
+	for part := range schemas {
+		if !shown[part] {
+			t.Errorf("no example of %s", part)
 		}
 	}
 }
 
-// Every field of every message is explained in docs/messages.md.
+// section is the part of a page under a heading of the second level.
+func section(t *testing.T, name, heading string) string {
+	t.Helper()
+	_, text, ok := strings.Cut(page(t, name), "\n## "+heading+"\n")
+	if !ok {
+		t.Fatalf("%s has no section %q", name, heading)
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	return text
+}
+
+// Every field of every message has a row in its section of docs/messages.md.
 func TestEveryFieldIsExplained(t *testing.T) {
-	text := page(t, "docs/messages.md")
+	sections := map[string]string{"event": "Keep-alive event", "status_change": "Status change", "manager_status": "Manager heartbeat",
+		"fleet_outage": "Fleet outage", "fleet_recovered": "Fleet outage", "agent_flapping": "Flapping agent", "security": "Which message is it"}
 	files, err := schema.Files.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +103,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 	for _, f := range files {
 		s := compiled(t, strings.TrimSuffix(f.Name(), ".schema.json"))
 		for part, body := range s.Properties {
+			text := section(t, "docs/messages.md", sections[part])
 			for field := range body.Properties {
 				if !strings.Contains(text, "| `"+field+"` |") {
 					t.Errorf("%s: %s.%s has no row", f.Name(), part, field)
@@ -103,6 +116,55 @@ func TestEveryFieldIsExplained(t *testing.T) {
 		for _, name := range []string{"docs/messages.md", "docs/operators.md"} {
 			if !strings.Contains(page(t, name), "`"+reason+"`") {
 				t.Errorf("%s does not explain the reason %s", name, reason)
+			}
+		}
+	}
+}
+
+var xmlBlock = regexp.MustCompile("(?s)```xml\n(.*?)```")
+
+// Every settings file that is shown can be used as it is.
+func TestTheExamplesOfSettingsLoad(t *testing.T) {
+	for _, name := range []string{"README.md", "docs/settings.md"} {
+		blocks := xmlBlock.FindAllStringSubmatch(page(t, name), -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s shows no settings", name)
+		}
+		for _, block := range blocks {
+			file := filepath.Join(t.TempDir(), "pulse.conf")
+			if err := os.WriteFile(file, []byte(block[1]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if loaded, err := config.Load(file); err != nil || len(loaded.Warnings) > 0 {
+				t.Errorf("%s: %v, %v in\n%s", name, err, loaded, block[1])
+			}
+		}
+	}
+}
+
+var anchor = regexp.MustCompile(`\]\(([^)#:]*)#([^)]*)\)`)
+
+// slug is what a heading is linked by.
+func slug(heading string) string {
+	heading = regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(strings.TrimSpace(heading)), "")
+	return strings.ReplaceAll(heading, " ", "-")
+}
+
+// Every link to a part of a page leads to a heading.
+func TestLinksLeadToHeadings(t *testing.T) {
+	for _, name := range []string{"README.md", "docs/operators.md", "docs/settings.md", "docs/messages.md"} {
+		for _, to := range anchor.FindAllStringSubmatch(page(t, name), -1) {
+			target := name
+			if to[1] != "" {
+				target = filepath.Join(filepath.Dir(name), to[1])
+			}
+			found := false
+			for line := range strings.Lines(page(t, target)) {
+				_, heading, ok := strings.Cut(line, "# ")
+				found = found || ok && strings.HasPrefix(line, "#") && slug(heading) == to[2]
+			}
+			if !found {
+				t.Errorf("%s links to %s#%s: there is no such heading", name, target, to[2])
 			}
 		}
 	}
