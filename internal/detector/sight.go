@@ -87,12 +87,16 @@ func (t *Table) relieved(slot int32, at Instant) {
 }
 
 // beat learns an agent's rhythm from its keep-alive. What was learned may call
-// for a look at the agent earlier than before.
+// for a look at the agent earlier than before; mostly it is later, and a sweep
+// that need not look at the agent in vain spares more than this costs.
 func (t *Table) beat(slot int32, at Instant) {
 	s := &t.state[slot]
 	s.rhythm.beat(at, !s.has(beating))
 	s.flags |= beating
-	t.attend(slot, t.suspectAt(s))
+	if s.watched() {
+		next, _ := t.next(s)
+		t.due[slot] = min(next, t.flapEnd(slot))
+	}
 }
 
 // suspectAt is when an agent is late beyond its habit.

@@ -22,32 +22,37 @@ func (t *Table) settle(slot int32, now Instant) {
 		t.steady(slot, now)
 	}
 	for s.watched() {
-		silence := max(s.lastSeen.Add(t.groupOf(s).Timeout), t.indulgence(s))
-		next, do := silence, (*Table).silent
-		consider := func(at Instant, f func(*Table, int32, Instant, Instant)) {
-			if at < next {
-				next, do = at, f
-			}
-		}
-		switch {
-		case s.has(restored):
-		case s.has(closed):
-			consider(max(s.act, t.indulgence(s)), (*Table).gone)
-		case s.has(probing):
-			consider(s.act, (*Table).miss)
-		default:
-			consider(s.act, (*Table).turn)
-		}
-		if !s.has(closed | restored | suspected) {
-			consider(t.suspectAt(s), (*Table).suspect)
-		}
-		if next > now {
-			t.due[slot] = min(next, t.flapEnd(slot))
+		at, do := t.next(s)
+		if at > now {
+			t.due[slot] = min(at, t.flapEnd(slot))
 			return
 		}
-		do(t, slot, next, now)
+		do(t, slot, at, now)
 	}
 	t.due[slot] = t.flapEnd(slot)
+}
+
+// next is the first thing that a watched agent is due for, and when.
+func (t *Table) next(s *state) (at Instant, do func(t *Table, slot int32, at, now Instant)) {
+	at, do = max(s.lastSeen.Add(t.groupOf(s).Timeout), t.indulgence(s)), (*Table).silent
+	switch {
+	case s.has(restored):
+	case s.has(closed):
+		if grace := max(s.act, t.indulgence(s)); grace < at {
+			at, do = grace, (*Table).gone
+		}
+	case s.act >= at:
+	case s.has(probing):
+		at, do = s.act, (*Table).miss
+	default:
+		at, do = s.act, (*Table).turn
+	}
+	if !s.has(closed | restored | suspected) {
+		if late := t.suspectAt(s); late < at {
+			at, do = late, (*Table).suspect
+		}
+	}
+	return at, do
 }
 
 // indulgence is until when an agent is not given up because the detector has
