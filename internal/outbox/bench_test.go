@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// agents is over how many agents the benchmarks spread. A million takes minutes and 2 GB:
+// agents is over how many agents the benchmarks spread. A million takes minutes and 2 GB of disk:
 //
 //	go test -run '^$' -bench Last -benchtime 1x ./internal/outbox -agents 1000000
 var agents = flag.Int("agents", 100_000, "agents in benchmarks")

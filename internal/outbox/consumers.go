@@ -45,8 +45,14 @@ func next(ctx context.Context, msgs jetstream.MessagesContext, expected uint64, 
 	return m, meta, nil
 }
 
+// createWait is for making a consumer: to find the last messages of a million
+// subjects, the server reads all files of the stream first, for seconds.
+const createWait = 2 * time.Minute
+
 // ownConsumer makes a consumer of ours anew. It lives in memory and acknowledges nothing.
 func ownConsumer(ctx context.Context, stream jetstream.Stream, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, createWait) // the client library's own is 5 s
+	defer cancel()
 	if err := stream.DeleteConsumer(ctx, cfg.Name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil, fmt.Errorf("remove old consumer %s: %w", cfg.Name, err)
 	}
