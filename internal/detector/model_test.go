@@ -20,11 +20,19 @@ type model struct {
 	resumed Instant
 	lull    time.Duration
 
+	counts [4]int
+	uneasy map[*modelAgent]bool // those that do not answer or are away, and some that did not
+
 	said   []Decision
 	round  []*modelChange
-	losses []*modelChange // all of the last interval and those that something still waits for
+	losses []*modelChange        // of the last interval, in order
+	absent map[*modelChange]bool // of these, where the agent is still away
+	queue  []*modelChange        // those whose alert waits, in order
 	outage *modelOutage
 	over   *modelOutage // the last, while its hold runs
+
+	agenda map[int64][]*modelAgent // whom to look at in a second; nil: everybody, always
+	looked int64                   // the second up to which the agenda was followed
 }
 
 type modelAgent struct {
@@ -37,6 +45,7 @@ type modelAgent struct {
 	reason  Reason
 	greeted bool
 
+	deadline Instant  // the next, or an earlier one
 	life     *Instant // last sign of life
 	rhythm   rhythm
 	beating  bool
@@ -48,6 +57,7 @@ type modelAgent struct {
 	lastSent *Instant      // the last keep-alive since it came back
 	token    uint32
 	missed   int
+	phases   []int64 // of its turns, by group; -1 until worked out
 
 	changes   []*modelChange
 	history   []Instant // for flapping
@@ -61,22 +71,23 @@ type modelChange struct {
 	from, to Status
 	why      Reason
 	at, told Instant
-	out      int  // its decision
-	outage   bool // part of one
-	waits    bool // its alert, to see whether an outage comes
-	left     bool // it was a return from an outage
+	out      int          // its decision
+	outage   *modelOutage // what it is part of
+	waits    bool         // its alert, to see whether an outage comes
+	left     bool         // it was a return from an outage
 }
 
 type modelOutage struct {
 	began, since Instant
 	watched      int
 	members      []*modelChange
+	away         map[*modelChange]bool // of these, where the agent is
 	removed      int
 	end          Instant // of the hold
 }
 
 func newModel(set Settings) *model {
-	return &model{set: set, agents: map[AgentID]*modelAgent{}}
+	return &model{set: set, agents: map[AgentID]*modelAgent{}, uneasy: map[*modelAgent]bool{}, absent: map[*modelChange]bool{}}
 }
 
 func (a *modelAgent) watched() bool { return a.status == Active || a.status == Pending }
@@ -102,10 +113,16 @@ func (m *model) say(a *modelAgent, d Decision) *Decision {
 
 func (m *model) become(a *modelAgent, to Status, why Reason, at Instant) {
 	c := &modelChange{agent: a, from: a.status, to: to, why: why, at: at, out: len(m.said)}
-	if last := a.lastChange(); last != nil && last.outage && a.status == Disconnected {
-		c.left = m.outage.has(last) || m.over.has(last)
+	if last := a.lastChange(); last != nil && a.status == Disconnected {
+		c.left = m.lasts(last.outage)
+		delete(m.absent, last)
+		if last.outage != nil {
+			delete(last.outage.away, last)
+		}
 	}
 	m.sayChange(Changed, c)
+	m.counts[a.status]--
+	m.counts[to]++
 	a.status, a.reason = to, why
 	a.changes = append(a.changes, c)
 	m.round = append(m.round, c)
@@ -133,10 +150,14 @@ func (a *modelAgent) lastChange() *modelChange {
 
 // turn is the first turn of the agent's slot after turnFrom, found by counting up.
 func (m *model) turn(a *modelAgent) Instant {
-	group, _ := m.group(a)
-	frac := new(big.Int).Mul(big.NewInt(int64(a.slot)), new(big.Int).SetUint64(0x9E3779B97F4A7C15))
-	frac.Mod(frac, new(big.Int).Lsh(big.NewInt(1), 64))
-	phase := new(big.Int).Rsh(new(big.Int).Mul(frac, big.NewInt(int64(group.Interval))), 64).Int64()
+	group, n := m.group(a)
+	phase := a.phases[n]
+	if phase < 0 {
+		frac := new(big.Int).Mul(big.NewInt(int64(a.slot)), new(big.Int).SetUint64(0x9E3779B97F4A7C15))
+		frac.Mod(frac, new(big.Int).Lsh(big.NewInt(1), 64))
+		phase = new(big.Int).Rsh(new(big.Int).Mul(frac, big.NewInt(int64(group.Interval))), 64).Int64()
+		a.phases[n] = phase
+	}
 	k := (int64(a.turnFrom) - phase) / int64(group.Interval)
 	at := Instant(phase + (k-1)*int64(group.Interval))
 	for at <= a.turnFrom {
@@ -151,53 +172,87 @@ func (m *model) spared(a *modelAgent) Instant {
 	return m.resumed.Add(min(m.lull, group.Timeout))
 }
 
-// advance decides all that is due by now for one agent.
+// what is due for an agent next.
+type what int
+
+const (
+	nothing what = iota
+	toSettle
+	toLoseSilent
+	toLoseClosed
+	toMiss
+	toTurn
+	toSuspect
+)
+
+// next lists all deadlines of an agent and returns the first, the earlier in
+// the list if some are equal.
+func (m *model) next(a *modelAgent) (first Instant, do what) {
+	first = never
+	consider := func(at Instant, w what) {
+		if at < first {
+			first, do = at, w
+		}
+	}
+	if len(a.history) > 0 {
+		consider(a.history[len(a.history)-1].Add(m.set.FlapWindow), toSettle)
+	}
+	if !a.watched() {
+		return first, do
+	}
+	group, _ := m.group(a)
+	consider(max(a.life.Add(group.Timeout), m.spared(a)), toLoseSilent)
+	switch {
+	case a.gone != nil:
+		consider(max(a.gone.Add(m.set.ReconnectGrace), m.spared(a)), toLoseClosed)
+	case a.probe != nil:
+		consider(a.probe.Add(a.pace), toMiss)
+	default:
+		consider(m.turn(a), toTurn)
+	}
+	if habit, ok := a.rhythm.patience(); ok && m.set.SuspectTimeout > 0 && m.set.Method == Request && a.gone == nil && !a.suspect {
+		consider(a.life.Add(habit), toSuspect)
+	}
+	return first, do
+}
+
+// advance decides all that is due by now for one agent. Its history of flaps
+// is looked at first.
 func (m *model) advance(a *modelAgent, now Instant) {
 	m.steady(a, now)
-	for a.watched() {
-		type deadline struct {
-			at Instant
-			do func(at Instant)
-		}
-		group, _ := m.group(a)
-		all := []deadline{{max(a.life.Add(group.Timeout), m.spared(a)), func(at Instant) { m.become(a, Disconnected, KeepAliveTimeout, at) }}}
-		switch {
-		case a.gone != nil:
-			all = append(all, deadline{max(a.gone.Add(m.set.ReconnectGrace), m.spared(a)),
-				func(at Instant) { m.become(a, Disconnected, ConnectionLost, at) }})
-		case a.probe != nil:
-			all = append(all, deadline{a.probe.Add(a.pace), func(at Instant) { m.miss(a, at, now) }})
-		default:
-			all = append(all, deadline{m.turn(a), func(at Instant) {
-				if m.set.Method != Request && a.lastSent != nil && *a.life <= *a.lastSent {
-					m.miss(a, at, now)
-				} else {
-					m.send(a, now)
-				}
-			}})
-		}
-		if habit, ok := a.rhythm.patience(); ok && m.set.SuspectTimeout > 0 && m.set.Method == Request && a.gone == nil && !a.suspect {
-			all = append(all, deadline{a.life.Add(habit), func(Instant) {
-				a.suspect = true
-				m.send(a, now)
-			}})
-		}
-		first := all[0]
-		for _, d := range all[1:] {
-			if d.at < first.at {
-				first = d
-			}
-		}
-		if first.at > now {
+	for {
+		at, do := m.next(a)
+		if at > now {
+			m.expect(a, at)
 			return
 		}
-		first.do(first.at)
+		switch do {
+		case toSettle: // the next time
+			m.expect(a, at)
+			return
+		case toLoseSilent:
+			m.become(a, Disconnected, KeepAliveTimeout, at)
+		case toLoseClosed:
+			m.become(a, Disconnected, ConnectionLost, at)
+		case toMiss:
+			m.miss(a, at, now)
+		case toTurn:
+			if m.set.Method != Request && a.lastSent != nil && *a.life <= *a.lastSent {
+				m.miss(a, at, now)
+			} else {
+				m.send(a, now)
+			}
+		case toSuspect:
+			a.suspect, m.uneasy[a] = true, true
+			m.send(a, now)
+		}
 	}
 }
 
 func (m *model) miss(a *modelAgent, at, now Instant) {
 	group, _ := m.group(a)
 	a.missed++
+	m.uneasy[a] = true
 	m.say(a, Decision{Verdict: Failed, At: at, Missed: a.missed})
 	if a.missed >= group.MaxMissed && at >= m.spared(a) {
 		m.become(a, Disconnected, MissedKeepAlives, at)
@@ -220,27 +275,65 @@ func (m *model) send(a *modelAgent, now Instant) {
 }
 
 func (m *model) sweep(now Instant) {
-	for _, a := range m.slots {
-		if a != nil {
-			m.advance(a, now)
-		}
+	for _, a := range m.dueBy(now) {
+		m.advance(a, now)
 	}
 	m.judge(now)
 }
 
-func (m *model) apply(s Sighting) {
-	if a := m.agents[s.ID]; a != nil {
-		m.advance(a, s.At)
-		m.see(a, s)
+func (m *model) apply(batch ...Sighting) {
+	for _, s := range batch {
+		if a := m.agents[s.ID]; a != nil {
+			if a.deadline <= s.At {
+				m.advance(a, s.At)
+			}
+			m.see(a, s)
+			at, _ := m.next(a)
+			m.expect(a, at)
+		}
 	}
-	m.judge(s.At)
+	m.judge(batch[len(batch)-1].At)
 }
+
+// dueBy returns the agents to look at, in the order of their slots: all of
+// them, or with an agenda those that are in it by now.
+func (m *model) dueBy(now Instant) []*modelAgent {
+	if m.agenda == nil {
+		return slices.DeleteFunc(slices.Clone(m.slots), func(a *modelAgent) bool { return a == nil })
+	}
+	var list []*modelAgent
+	for second := m.looked; second <= now.second(); second++ {
+		for _, a := range m.agenda[second] {
+			if m.slots[a.slot] == a && !slices.Contains(list[max(0, len(list)-1):], a) {
+				list = append(list, a)
+			}
+		}
+		if second < now.second() {
+			delete(m.agenda, second)
+		}
+	}
+	m.looked = now.second()
+	slices.SortFunc(list, func(a, b *modelAgent) int { return a.slot - b.slot })
+	return slices.Compact(list)
+}
+
+// expect puts an agent into the agenda for its next deadline.
+func (m *model) expect(a *modelAgent, at Instant) {
+	a.deadline = at
+	if m.agenda != nil && at != never {
+		second := max(at.second(), m.looked)
+		m.agenda[second] = append(m.agenda[second], a)
+	}
+}
+
+func (i Instant) second() int64 { return int64(i) / int64(time.Second) }
 
 func (m *model) see(a *modelAgent, s Sighting) {
 	watched := a.watched()
 	if s.Kind == SawClosed {
 		if watched {
 			a.gone, a.probe, a.lastSent, a.suspect, a.beating = &s.At, nil, nil, false, false
+			m.uneasy[a] = true
 			m.advance(a, s.At)
 		}
 		return
@@ -314,6 +407,8 @@ func (m *model) members(list []Member, now Instant) {
 		}
 		if w, ok := want[a.id]; !ok || w.Name != a.name {
 			m.become(a, Disconnected, AgentRemoved, now)
+			m.counts[Disconnected]--
+			delete(m.uneasy, a)
 			delete(m.agents, a.id)
 			m.slots[slot] = nil
 			m.free = append(m.free, slot)
@@ -330,8 +425,9 @@ func (m *model) members(list []Member, now Instant) {
 		} else {
 			m.slots = append(m.slots, nil)
 		}
-		a := &modelAgent{id: w.ID, slot: slot, name: w.Name, listed: w.IP, status: NeverConnected}
+		a := &modelAgent{id: w.ID, slot: slot, name: w.Name, listed: w.IP, status: NeverConnected, phases: slices.Repeat([]int64{-1}, 1+len(m.set.Groups))}
 		m.slots[slot], m.agents[w.ID] = a, a
+		m.counts[NeverConnected]++
 	}
 	m.judge(now)
 }
@@ -343,11 +439,12 @@ func (c *modelChange) isLoss() bool {
 	return c.why == KeepAliveTimeout || c.why == MissedKeepAlives || c.why == ConnectionLost
 }
 
-func (o *modelOutage) has(c *modelChange) bool { return o != nil && slices.Contains(o.members, c) }
+// lasts reports whether an outage goes on, or its hold does.
+func (m *model) lasts(o *modelOutage) bool { return o != nil && (o == m.outage || o == m.over) }
 
 // held reports whether the alert of a loss is held, for any cause.
 func (m *model) held(c *modelChange) bool {
-	return m.outage.has(c) || m.over.has(c) || c.waits || c.agent.flapAlert == c
+	return m.lasts(c.outage) || c.waits || c.agent.flapAlert == c
 }
 
 func (m *model) judge(now Instant) {
@@ -369,103 +466,96 @@ func (m *model) judgeOutage(now Instant) {
 		if m.stands(c) {
 			c.told = now
 			fresh = append(fresh, c)
+			m.absent[c] = true
 		}
 	}
 	m.losses = append(m.losses, fresh...)
-	lastInterval, away, watching, trouble := 0, 0, 0, 0
-	for _, c := range m.losses {
-		if now.Sub(c.told) < m.set.Interval {
-			lastInterval++
-			if m.stands(c) {
-				away++
-			}
-		}
+	for len(m.losses) > 0 && now.Sub(m.losses[0].told) >= m.set.Interval {
+		delete(m.absent, m.losses[0])
+		m.losses = m.losses[1:]
 	}
-	for _, a := range m.agents {
-		if a.watched() {
-			watching++
-			if a.missed > 0 || a.suspect || a.gone != nil {
-				trouble++
-			}
-		}
-	}
-	least := max(outageFewest, int(math.Ceil(m.set.OutageShare*float64(watching+away))))
-	switch {
-	case m.outage == nil && away >= least:
-		m.endHold()
-		m.outage = &modelOutage{began: now, since: now, watched: watching + away}
-		for _, c := range m.losses {
-			if now.Sub(c.told) < m.set.Interval && m.stands(c) {
-				m.outage.join(c)
-			}
-		}
-		for _, c := range m.losses {
-			c.waits = false
-		}
-		m.tell(OutageBegan, m.outage, now)
-	case m.outage != nil && lastInterval >= outageFewest:
-		for _, c := range fresh {
-			m.outage.join(c)
-		}
-	case m.outage == nil && away+trouble >= least:
-		for _, c := range fresh {
-			c.waits = true
-		}
+	if len(m.round) > 0 { // nothing begins in a round without a change
+		m.sortLosses(fresh, now)
 	}
 	for _, c := range fresh {
 		d := &m.said[c.out]
-		d.Outage, d.AlertHeld = c.outage, c.outage || c.waits
+		d.Outage, d.AlertHeld = c.outage != nil, c.outage != nil || c.waits
 	}
-	if o := m.outage; o != nil && 2*m.away(o) < len(o.members)-o.removed {
+	if o := m.outage; o != nil && 2*len(o.away) < len(o.members)-o.removed {
 		m.tell(OutageEnded, o, now)
 		o.end = now.Add(m.set.OutageHold)
-		m.outage, m.over = nil, o
+		m.outage, m.over, m.losses = nil, o, nil
+		clear(m.absent)
 	}
-	for _, c := range m.losses {
-		if c.waits && now.Sub(c.told) >= m.set.Interval {
+	for len(m.queue) > 0 && now.Sub(m.queue[0].told) >= m.set.Interval {
+		if c := m.queue[0]; c.waits {
 			c.waits = false
-			m.release(c)
+			m.release(c, false)
 		}
+		m.queue = m.queue[1:]
 	}
 	if m.over != nil && m.over.end <= now {
 		m.endHold()
 	}
-	m.losses = slices.DeleteFunc(m.losses, func(c *modelChange) bool { return now.Sub(c.told) >= m.set.Interval })
 }
 
-func (m *model) away(o *modelOutage) (n int) {
-	for _, c := range o.members {
-		if m.stands(c) {
-			n++
+// sortLosses puts a round's losses where they belong.
+func (m *model) sortLosses(fresh []*modelChange, now Instant) {
+	for a := range m.uneasy {
+		if !a.watched() || a.missed == 0 && !a.suspect && a.gone == nil {
+			delete(m.uneasy, a)
 		}
 	}
-	return n
+	away, watching := len(m.absent), m.counts[Active]+m.counts[Pending]
+	least := max(outageFewest, int(math.Ceil(m.set.OutageShare*float64(watching+away))))
+	switch {
+	case m.outage == nil && away >= least:
+		m.endHold()
+		m.outage = &modelOutage{began: now, since: now, watched: watching + away, away: map[*modelChange]bool{}}
+		for _, c := range m.losses {
+			if m.absent[c] {
+				m.outage.join(c)
+			}
+		}
+		m.tell(OutageBegan, m.outage, now)
+	case m.outage != nil && len(m.losses) >= outageFewest:
+		for _, c := range fresh {
+			m.outage.join(c)
+		}
+	case m.outage == nil && away+len(m.uneasy) >= least:
+		for _, c := range fresh {
+			c.waits = true
+		}
+		m.queue = append(m.queue, fresh...)
+	}
 }
 
 func (o *modelOutage) join(c *modelChange) {
-	c.outage, c.waits = true, false
+	c.outage, c.waits = o, false
 	o.since = min(o.since, c.at)
 	o.members = append(o.members, c)
+	o.away[c] = true
 }
 
 func (m *model) endHold() {
 	if o := m.over; o != nil {
 		m.over = nil
 		for _, c := range o.members {
-			m.release(c)
+			m.release(c, true)
 		}
 	}
 }
 
-func (m *model) release(c *modelChange) {
+func (m *model) release(c *modelChange, during bool) {
 	if m.stands(c) && !m.held(c) {
 		m.sayChange(Overdue, c)
+		m.said[len(m.said)-1].Outage = during
 	}
 }
 
 func (m *model) tell(v Verdict, o *modelOutage, now Instant) {
 	f := &Fleet{Since: o.since, Watched: o.watched, Lost: len(o.members) - o.removed, Networks: []Network{}}
-	f.Back = f.Lost - m.away(o)
+	f.Back = f.Lost - len(o.away)
 	lost := map[netip.Prefix]int{}
 	for _, c := range o.members {
 		if c.why == ConnectionLost {
@@ -490,13 +580,17 @@ func (m *model) tell(v Verdict, o *modelOutage, now Instant) {
 
 func (m *model) judgeFlap(c *modelChange) {
 	a := c.agent
-	if m.set.FlapThreshold == 0 || c.outage || c.left || c.why == AgentRemoved {
+	if m.set.FlapThreshold == 0 || c.outage != nil || c.left || c.why == AgentRemoved {
 		return
 	}
 	if len(a.history) == 0 && c.to != Disconnected {
 		return
 	}
 	a.history = append(a.history, c.at)
+	defer func() {
+		at, _ := m.next(a)
+		m.expect(a, at)
+	}()
 	n := 0
 	for _, at := range a.history {
 		if at > c.at.Add(-m.set.FlapWindow) {
@@ -528,6 +622,6 @@ func (m *model) steady(a *modelAgent, now Instant) {
 	c := a.flapAlert
 	a.history, a.flapping, a.flapAlert = nil, false, nil
 	if c != nil {
-		m.release(c)
+		m.release(c, false)
 	}
 }

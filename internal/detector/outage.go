@@ -159,9 +159,16 @@ func (t *Table) mark(now Instant) {
 	}
 }
 
+// endOutage ends it. What was lost in it does not count towards another.
 func (t *Table) endOutage(now Instant) {
 	o := &t.fleet
 	o.on, o.hold = false, now.Add(t.set.OutageHold)
+	for i := range o.recent {
+		if t.stands(&o.recent[i]) {
+			t.state[o.recent[i].slot].flags &^= lately
+		}
+	}
+	o.recent, o.away = nil, 0
 	t.tell(OutageEnded, now)
 }
 

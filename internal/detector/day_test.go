@@ -1,0 +1,333 @@
+package detector
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestADay lets a fleet live through a day: agents die in every way and come
+// back, some flap, networks are cut, the process is paused. Table and model see
+// the same and have to decide the same, to the last decision.
+func TestADay(t *testing.T) {
+	agents, hours := 100_000, 24
+	if raceEnabled || testing.Short() {
+		agents, hours = 5_000, 12
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // the model leaves a lot behind
+	w := newWorld(agents, time.Duration(hours)*time.Hour, 20240501)
+	results, done := make(chan step, 64), make(chan error, 1)
+	go func() { done <- w.follow(results) }()
+	w.live(results)
+	close(results)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	w.report(t)
+}
+
+// daySettings are slower than the daemon's, for the day to have room in a test.
+var daySettings = Settings{
+	Group:         Group{Interval: time.Hour, Timeout: 3 * time.Hour, MaxMissed: 3},
+	Groups:        []Group{{Interval: 10 * time.Minute, Timeout: 40 * time.Minute, MaxMissed: 2}},
+	GroupOf:       dayGroup,
+	RetryInterval: time.Minute, SuspectTimeout: 10 * time.Second, ReconnectGrace: 5 * time.Second,
+	OutageShare: 0.3, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 20 * time.Minute,
+}
+
+// dayGroup puts every tenth agent into the group that is looked at more often.
+func dayGroup(id AgentID, _ string, _ netip.Addr) int {
+	if id%10 == 0 {
+		return 1
+	}
+	return 0
+}
+
+const dayNotify = 30 * time.Minute // between an agent's own keep-alives
+
+// condition is how an agent really is.
+type condition uint8
+
+const (
+	alive condition = iota
+	hung            // its connection is open, and it says nothing
+	cut             // the same, because of the network
+	gone            // it is not there
+	shut            // it said so before
+)
+
+var conditionNames = [...]string{"alive", "hang", "cut", "kill", "shutdown"}
+
+// world is a fleet as it really is, with what happens to it by the second.
+type world struct {
+	random  *rand.Rand
+	end     int64
+	now     int64 // seconds, without pauses
+	agents  []worldAgent
+	coming  [][]happening // by the second, in a ring
+	table   *Table
+	sends   int
+	extra   int // of these, to agents that were suspected and lived
+	delays  [len(conditionNames)][]time.Duration
+	outages int
+	flaps   int
+	deaths  int
+	pauses  int
+	seen    int
+	changes int
+}
+
+type worldAgent struct {
+	is      condition
+	life    uint8 // counts deaths and returns: what was planned before one does not happen
+	since   int64
+	told    bool // its death
+	flapper bool
+}
+
+// happening is planned for an agent, if it has not died or come back until then.
+type happening struct {
+	agent int32
+	life  uint8
+	what  worldEvent
+	token uint32
+}
+
+type worldEvent uint8
+
+const (
+	beats worldEvent = iota
+	answers
+	dies
+	returns
+)
+
+// step is what table and model are given, and what the table made of it.
+type step struct {
+	now   Instant
+	lull  time.Duration
+	batch []Sighting
+	said  []Decision
+}
+
+const dayRing = 1 << 14 // seconds: longer than any plan
+
+func newWorld(agents int, day time.Duration, seed uint64) *world {
+	w := &world{random: rand.New(rand.NewPCG(seed, 0)), end: int64(day / time.Second), agents: make([]worldAgent, agents),
+		coming: make([][]happening, dayRing), table: NewTable(daySettings)}
+	for i := range w.agents {
+		w.agents[i] = worldAgent{is: gone, told: true, flapper: i%500 == 7}
+		w.plan(1+w.random.Int64N(600), i, returns)
+	}
+	return w
+}
+
+func (w *world) members() (list []Member) {
+	for i := range w.agents {
+		list = append(list, Member{AgentID(i + 1), fmt.Sprintf("host-%d", i+1), "any"})
+	}
+	return list
+}
+
+func (w *world) plan(in int64, agent int, what worldEvent) {
+	at := (w.now + min(max(in, 1), dayRing-2)) % dayRing
+	w.coming[at] = append(w.coming[at], happening{int32(agent), w.agents[agent].life, what, 0})
+}
+
+// live runs the day and sends every step to be followed.
+func (w *world) live(to chan<- step) {
+	members := w.members()
+	w.table.SetMembers(members, 0)
+	for w.now = 1; w.now <= w.end; w.now++ {
+		s := step{now: Instant(w.now) * Instant(time.Second)}
+		if w.random.IntN(3*3600) == 0 {
+			s.lull = time.Duration(2+w.random.IntN(3600)) * time.Second
+			w.pauses++
+			w.table.Resume(s.now, s.lull)
+		}
+		if w.random.IntN(6*3600) == 0 {
+			w.cutNetworks()
+		}
+		for _, h := range w.coming[w.now%dayRing] {
+			if w.agents[h.agent].life == h.life {
+				s.batch = w.happen(h, s.batch, s.now)
+			}
+		}
+		w.coming[w.now%dayRing] = w.coming[w.now%dayRing][:0]
+		if len(s.batch) > 0 {
+			w.table.Apply(s.batch)
+		}
+		w.table.Sweep(s.now)
+		s.said = slices.Clone(w.table.Take())
+		for i := range s.said {
+			w.react(&s.said[i])
+		}
+		w.seen += len(s.batch)
+		to <- s
+	}
+}
+
+// happen lets something happen, and appends what the detector sees of it.
+func (w *world) happen(h happening, batch []Sighting, now Instant) []Sighting {
+	a := &w.agents[h.agent]
+	see := func(kind Kind) {
+		batch = append(batch, Sighting{At: now, ID: AgentID(h.agent + 1), Kind: kind, Token: h.token,
+			Addr: netip.AddrFrom4([4]byte{10, byte(h.agent >> 16), byte(h.agent >> 8), byte(h.agent)})})
+	}
+	switch h.what {
+	case beats:
+		see(SawKeepAlive)
+		w.plan(int64(dayNotify/time.Second)+w.random.Int64N(7)-3, int(h.agent), beats)
+	case answers:
+		see(SawAnswer)
+	case dies:
+		w.die(int(h.agent), hung+condition(w.random.IntN(4)), 60+w.random.Int64N(9000), see)
+	case returns:
+		if a.is >= gone {
+			see(SawStartup)
+		}
+		w.turn(int(h.agent), alive)
+		w.plan(1+w.random.Int64N(int64(dayNotify/time.Second)), int(h.agent), beats)
+		if a.flapper {
+			w.plan(60+w.random.Int64N(60), int(h.agent), dies)
+		} else if w.random.IntN(8) == 0 {
+			w.plan(w.random.Int64N(dayRing), int(h.agent), dies)
+		}
+	}
+	return batch
+}
+
+func (w *world) turn(agent int, is condition) {
+	a := &w.agents[agent]
+	a.is, a.since, a.told = is, w.now, false
+	a.life++
+}
+
+func (w *world) die(agent int, how condition, forSeconds int64, see func(Kind)) {
+	if w.agents[agent].flapper {
+		how, forSeconds = gone, 20+w.random.Int64N(60)
+	}
+	w.turn(agent, how)
+	w.deaths++
+	switch how {
+	case gone:
+		see(SawClosed)
+	case shut:
+		see(SawShutdown)
+		see(SawClosed)
+	}
+	w.plan(forSeconds, agent, returns)
+}
+
+// cutNetworks cuts off everybody in a part of the networks, for some time.
+func (w *world) cutNetworks() {
+	share := w.random.IntN(256)
+	for i := range w.agents {
+		if i>>8*37%256 < share && w.agents[i].is == alive {
+			w.die(i, cut, 6000+w.random.Int64N(30), func(Kind) {})
+		}
+	}
+}
+
+// react lets agents answer, and notes what was found out.
+func (w *world) react(d *Decision) {
+	a := &w.agents[max(int(d.ID)-1, 0)]
+	switch d.Verdict {
+	case Send:
+		w.sends++
+		slot, _ := w.table.slots.get(d.ID)
+		if a.is == alive && w.table.state[slot].has(suspected) {
+			w.extra++
+		}
+		if a.is == alive {
+			at := (w.now + 1) % dayRing
+			w.coming[at] = append(w.coming[at], happening{int32(d.ID - 1), a.life, answers, d.Token})
+		}
+	case Changed:
+		w.changes++
+		if d.To == Disconnected && a.is != alive && !a.told {
+			a.told = true
+			w.delays[a.is] = append(w.delays[a.is], d.At.Sub(Instant(a.since)*Instant(time.Second)))
+		}
+	case OutageBegan:
+		w.outages++
+	case Flapping:
+		w.flaps++
+	}
+}
+
+// follow makes the model decide about every step, and compares.
+func (w *world) follow(steps <-chan step) error {
+	defer func() {
+		for range steps { // let the world live on
+		}
+	}()
+	m := newModel(daySettings)
+	m.agenda = map[int64][]*modelAgent{}
+	m.members(w.members(), 0)
+	for s := range steps {
+		if s.lull > 0 {
+			m.resume(s.now, s.lull)
+		}
+		if len(s.batch) > 0 {
+			m.apply(s.batch...)
+		}
+		m.sweep(s.now)
+		if err := differ(m.said, s.said); err != nil {
+			return fmt.Errorf("at %v: %w", time.Duration(s.now), err)
+		}
+		m.said = m.said[:0]
+	}
+	return nil
+}
+
+func differ(want, got []Decision) error {
+	for i := range max(len(want), len(got)) {
+		switch {
+		case i >= len(want):
+			return fmt.Errorf("the table decides %+v, the model nothing", got[i])
+		case i >= len(got):
+			return fmt.Errorf("the model decides %+v, the table nothing", want[i])
+		}
+		a, b := want[i], got[i]
+		if a.Fleet != nil && b.Fleet != nil {
+			if f, g := *a.Fleet, *b.Fleet; fmt.Sprint(f) != fmt.Sprint(g) {
+				return fmt.Errorf("the model has the outage %+v, the table %+v", f, g)
+			}
+			a.Fleet, b.Fleet = nil, nil
+		}
+		if a != b {
+			return fmt.Errorf("the model decides %+v, the table %+v", want[i], got[i])
+		}
+	}
+	return nil
+}
+
+func (w *world) report(t *testing.T) {
+	t.Logf("%d agents, %v: %d sightings, %d keep-alives (%d of them to suspects that lived), %d changes, %d deaths, %d pauses, %d outages, %d flapping",
+		len(w.agents), time.Duration(w.end)*time.Second, w.seen, w.sends, w.extra, w.changes, w.deaths, w.pauses, w.outages, w.flaps)
+	for is, delays := range w.delays {
+		if len(delays) == 0 {
+			continue
+		}
+		slices.Sort(delays)
+		var text strings.Builder
+		for _, q := range []float64{0.01, 0.5, 0.9, 0.99, 1} {
+			fmt.Fprintf(&text, "  p%v %v", q*100, delays[int(q*float64(len(delays)-1))].Round(time.Second))
+		}
+		t.Logf("%-8s found %6d times, after%s", conditionNames[is], len(delays), text.String())
+	}
+	for _, is := range []condition{hung, cut, gone, shut} {
+		if len(w.delays[is]) == 0 {
+			t.Errorf("no death by %s was found", conditionNames[is])
+		}
+	}
+	if w.outages == 0 || w.flaps == 0 || w.pauses == 0 {
+		t.Errorf("the day had %d outages, %d flapping agents, %d pauses: want some of each", w.outages, w.flaps, w.pauses)
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package detector
+
+// raceEnabled says whether everything takes ten times as long.
+const raceEnabled = false
