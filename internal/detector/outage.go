@@ -122,7 +122,7 @@ func (t *Table) beginOutage(now Instant) {
 	if o.hold != 0 {
 		t.endHold()
 	}
-	o.on, o.queue, o.left = true, nil, 0
+	o.on, o.left = true, 0
 	o.told = Fleet{Since: now, Watched: t.watching() + o.away}
 	t.join(o.recent)
 	t.tell(OutageBegan, now)
