@@ -244,7 +244,13 @@ func (m *model) advance(a *modelAgent, now Instant) {
 			}
 		case toSuspect:
 			a.suspect, m.uneasy[a] = true, true
-			m.send(a, now)
+			if a.probe != nil { // its miss comes no later for that
+				miss := a.probe.Add(a.pace)
+				m.send(a, now)
+				a.pace = min(a.pace, miss.Sub(now))
+			} else {
+				m.send(a, now)
+			}
 		}
 	}
 }

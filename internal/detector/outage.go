@@ -92,7 +92,7 @@ func (t *Table) countLosses(now Instant) (fresh []loss) {
 	}
 	o.recent = append(o.recent, fresh...)
 	old := 0
-	for old < len(o.recent) && now.Sub(o.recent[old].told) >= t.set.Interval {
+	for old < len(o.recent) && now.Sub(o.recent[old].told) >= t.span {
 		if l := &o.recent[old]; t.stands(l) {
 			t.state[l.slot].flags &^= lately
 			o.away--
@@ -184,7 +184,7 @@ func (t *Table) tell(v Verdict, now Instant) {
 func (t *Table) endWaiting(now Instant) {
 	o := &t.fleet
 	over := 0
-	for over < len(o.queue) && now.Sub(o.queue[over].told) >= t.set.Interval {
+	for over < len(o.queue) && now.Sub(o.queue[over].told) >= t.span {
 		t.release(&o.queue[over], waiting)
 		over++
 	}

@@ -94,12 +94,17 @@ func (t *Table) turn(slot int32, at, now Instant) {
 }
 
 // suspect asks an agent that is late beyond its habit, at once and for a quick
-// answer.
+// answer. A keep-alive that is out already is not waited for any longer by that.
 func (t *Table) suspect(slot int32, _, now Instant) {
 	s := &t.state[slot]
+	miss := never
+	if s.has(probing) {
+		miss = s.act
+	}
 	s.flags |= suspected
 	t.trouble(s)
 	t.send(slot, now)
+	s.act = min(s.act, miss)
 }
 
 // miss counts an unanswered keep-alive: the next goes out at once, or the

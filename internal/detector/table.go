@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"cmp"
 	"math/bits"
 	"net/netip"
 	"time"
@@ -26,6 +27,7 @@ type Table struct {
 
 	out   []Decision
 	round round
+	span  time.Duration // losses within it belong together: the interval, without keep-alives the timeout
 	fleet outage
 	flaps map[int32]*flap
 }
@@ -87,7 +89,7 @@ func (s *state) watched() bool { return s.status == Active || s.status == Pendin
 
 // NewTable returns an empty table.
 func NewTable(set Settings) *Table {
-	return &Table{set: set, groups: append([]Group{set.Group}, set.Groups...),
+	return &Table{set: set, groups: append([]Group{set.Group}, set.Groups...), span: cmp.Or(set.Interval, set.Timeout),
 		flaps: make(map[int32]*flap)}
 }
 
