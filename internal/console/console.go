@@ -1,11 +1,13 @@
 // Package console is Pulse's HTTP side, for people and scripts on the manager's
-// host: the fleet at /api/agents and the node's health at /healthz.
+// host: the fleet at /api/agents, the node at /api/status and its health at
+// /healthz.
 //
 // It only reads. It owns no goroutine but those of net/http's server, and asks
 // the detector page by page, so that a large fleet holds up nobody.
 package console
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -26,13 +28,16 @@ type console struct {
 	node  string
 	fleet Fleet
 	clock *detector.Clock
+	now   func() any
 }
 
-// New returns a server that is ready to serve a listener.
-func New(node string, fleet Fleet, clock *detector.Clock) *http.Server {
-	c := &console{node, fleet, clock}
+// New returns a server that is ready to serve a listener. What status returns
+// is shown as JSON.
+func New(node string, fleet Fleet, clock *detector.Clock, status func() any) *http.Server {
+	c := &console{node, fleet, clock, status}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/agents", c.agents)
+	mux.HandleFunc("GET /api/status", c.status)
 	mux.HandleFunc("GET /healthz", c.health)
 	return &http.Server{Handler: named(mux), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 5 * time.Minute,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
@@ -57,4 +62,11 @@ func named(next http.Handler) http.Handler {
 
 func (c *console) health(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintln(w, "ok")
+}
+
+func (c *console) status(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(c.now())
 }

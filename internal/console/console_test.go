@@ -32,7 +32,7 @@ func get(f Fleet, host, target string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
 	r.Host = host
 	w := httptest.NewRecorder()
-	New("node01", f, detector.NewClock()).Handler.ServeHTTP(w, r)
+	New("node01", f, detector.NewClock(), nothing).Handler.ServeHTTP(w, r)
 	return w
 }
 
@@ -135,7 +135,7 @@ func TestTheConsoleOnlyReads(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/api/agents", strings.NewReader("{}"))
 	r.Host = "localhost"
 	w := httptest.NewRecorder()
-	New("node01", small, detector.NewClock()).Handler.ServeHTTP(w, r)
+	New("node01", small, detector.NewClock(), nothing).Handler.ServeHTTP(w, r)
 	if w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("%d", w.Code)
 	}
@@ -144,5 +144,18 @@ func TestTheConsoleOnlyReads(t *testing.T) {
 func TestTheNodeIsHealthy(t *testing.T) {
 	if w := get(small, "localhost", "/healthz"); w.Code != http.StatusOK || w.Body.String() != "ok\n" {
 		t.Errorf("%d %q", w.Code, w.Body)
+	}
+}
+
+func nothing() any { return nil }
+
+func TestTheStatusIsShownAsJSON(t *testing.T) {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/api/status", nil)
+	r.Host = "localhost"
+	status := func() any { return map[string]int{"refused": 3} }
+	New("node01", fleet{nil}, detector.NewClock(), status).Handler.ServeHTTP(w, r)
+	if got := strings.Join(strings.Fields(w.Body.String()), ""); w.Code != http.StatusOK || got != `{"refused":3}` {
+		t.Errorf("%d %s", w.Code, got)
 	}
 }

@@ -30,7 +30,7 @@ type backlog struct {
 	waits   []record
 	dropped int64
 	closed  bool
-	ready   chan struct{} // there is something to take
+	ready   chan struct{} // there is something to take that should not wait
 }
 
 func newBacklog() *backlog {
@@ -50,7 +50,9 @@ func (b *backlog) put(r record) {
 		b.room.Wait()
 	}
 	b.waits = append(b.waits, r)
-	b.ring()
+	if !r.Verdict.Routine() || len(b.waits) >= groupSize {
+		b.ring()
+	}
 }
 
 func (b *backlog) ring() {
@@ -60,9 +62,9 @@ func (b *backlog) ring() {
 	}
 }
 
-// take returns the first group of what waits, how many records were dropped
-// before, and whether there may be more to come.
-func (b *backlog) take() (records []record, dropped int64, open bool) {
+// take returns the first group of what waits, and how many records were dropped
+// before.
+func (b *backlog) take() (records []record, dropped int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := min(len(b.waits), groupSize)
@@ -74,7 +76,14 @@ func (b *backlog) take() (records []record, dropped int64, open bool) {
 		b.waits = nil // after a storm, its memory is not kept
 	}
 	b.room.Signal()
-	return records, dropped, !b.closed || len(b.waits) > 0
+	return records, dropped
+}
+
+// done reports whether everything is taken, and nothing more will come.
+func (b *backlog) done() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed && len(b.waits) == 0
 }
 
 // close says that no more is put, and lets go of a detector that waits for room.

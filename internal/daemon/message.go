@@ -94,11 +94,14 @@ func (w *writer) heartbeat(agents [4]int) outbox.Message {
 	subject := w.prefix.ManagerStatus(w.source.Node)
 	m := event.ManagerStatusMessage{
 		ManagerStatus: event.ManagerStatus{ManagerNode: w.source.Node, Timestamp: now.Unix(), StartedAt: w.started.Unix(),
-			Interval: seconds(event.HeartbeatInterval), Agents: event.AgentCounts{
-				Active: agents[detector.Active], Disconnected: agents[detector.Disconnected],
-				Pending: agents[detector.Pending], NeverConnected: agents[detector.NeverConnected]}},
+			Interval: seconds(event.HeartbeatInterval), Agents: agentCounts(agents)},
 		Security: w.source.Stamp(subject, now)}
 	return pack(outbox.Telemetry, subject, m.Security, m)
+}
+
+func agentCounts(n [4]int) event.AgentCounts {
+	return event.AgentCounts{Active: n[detector.Active], Disconnected: n[detector.Disconnected],
+		Pending: n[detector.Pending], NeverConnected: n[detector.NeverConnected]}
 }
 
 func pack(class outbox.Class, subject string, s event.Security, message any) outbox.Message {

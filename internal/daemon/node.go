@@ -96,7 +96,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 		if n.web, err = net.Listen("tcp", cfg.Pulse.HTTP); err != nil {
 			return nil, fmt.Errorf("open the console (<pulse><http>): %w", err)
 		}
-		n.console = console.New(cfg.Pulse.NodeName, n.detector, n.clock)
+		n.console = console.New(cfg.Pulse.NodeName, n.detector, n.clock, func() any { return n.Status() })
 	}
 	n.keys = &inventory{path: cfg.Pulse.ClientKeys, detector: n.detector, link: n.link, log: log}
 	n.read, n.problems = keys, problems

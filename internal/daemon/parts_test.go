@@ -29,16 +29,14 @@ func changes(n int) record {
 func takeAll(t *testing.T, b *backlog) (records []record, dropped int64) {
 	t.Helper()
 	for {
-		select {
-		case <-b.ready:
-			group, lost, _ := b.take()
-			if len(group) > groupSize {
-				t.Fatalf("a group of %d", len(group))
-			}
-			records, dropped = append(records, group...), dropped+lost
-		default:
-			return records, dropped
+		group, lost := b.take()
+		if len(group) > groupSize {
+			t.Fatalf("a group of %d", len(group))
 		}
+		if len(group) == 0 {
+			return records, dropped + lost
+		}
+		records, dropped = append(records, group...), dropped+lost
 	}
 }
 
@@ -70,10 +68,10 @@ func TestWhatIsPutWhileGroupsAreTakenComesBehindThem(t *testing.T) {
 	for i := range groupSize + 1 {
 		b.put(changes(i))
 	}
-	first, _, open := b.take()
+	first, _ := b.take()
 	b.put(changes(groupSize + 1))
 	rest, _ := takeAll(t, b)
-	if !open || len(first) != groupSize || len(rest) != 2 || rest[0].Missed != groupSize || rest[1].Missed != groupSize+1 || first[groupSize-1].Missed != groupSize-1 {
+	if len(first) != groupSize || len(rest) != 2 || rest[0].Missed != groupSize || rest[1].Missed != groupSize+1 || first[groupSize-1].Missed != groupSize-1 {
 		t.Errorf("%d and %+v", len(first), rest)
 	}
 }
@@ -114,12 +112,32 @@ func TestAClosedBacklogIsTakenToItsEnd(t *testing.T) {
 	b.close()
 	for _, want := range []struct {
 		n    int
-		open bool
-	}{{groupSize, true}, {1, false}} {
+		done bool
+	}{{groupSize, false}, {1, true}} {
 		<-b.ready
-		if records, _, open := b.take(); len(records) != want.n || open != want.open {
-			t.Errorf("%d records, open %v, want %+v", len(records), open, want)
+		if records, _ := b.take(); len(records) != want.n || b.done() != want.done {
+			t.Errorf("%d records, done %v, want %+v", len(records), b.done(), want)
 		}
+	}
+}
+
+func TestOnlyWhatIsNoRoutineIsPublishedAtOnce(t *testing.T) {
+	b := newBacklog()
+	rings := func() bool { return len(b.ready) > 0 }
+	for i := range groupSize - 1 {
+		b.put(sends(i))
+	}
+	if rings() {
+		t.Error("keep-alives are published one by one")
+	}
+	b.put(sends(groupSize))
+	if !rings() {
+		t.Error("a whole group waits on")
+	}
+	b = newBacklog()
+	b.put(changes(1))
+	if !rings() {
+		t.Error("a status change waits")
 	}
 }
 

@@ -20,12 +20,18 @@ type recorder struct {
 	log     *slog.Logger
 }
 
+// routinePeriod is for how long records of keep-alives may wait to be published
+// together, which costs half of what it costs one by one.
+const routinePeriod = 250 * time.Millisecond
+
 // run publishes until the backlog is closed and empty, group by group, so that
 // the heartbeat goes on in a storm. When ctx ends, it gives up what it has not
 // published.
 func (r *recorder) run(ctx context.Context) error {
 	beat := time.NewTicker(event.HeartbeatInterval)
 	defer beat.Stop()
+	routine := time.NewTicker(routinePeriod)
+	defer routine.Stop()
 	defer r.journal.catchUp()
 	if err := r.beat(ctx); err != nil {
 		return err
@@ -37,19 +43,31 @@ func (r *recorder) run(ctx context.Context) error {
 			if err := r.beat(ctx); err != nil {
 				return err
 			}
-		case <-r.backlog.ready:
-			records, dropped, open := r.backlog.take()
-			if dropped > 0 {
-				r.log.Error("keep-alive events dropped: publishing does not keep up", "dropped", dropped)
-			}
-			if err := r.publish(ctx, records); err != nil {
+		case <-routine.C:
+			if err := r.record(ctx); err != nil {
 				return err
 			}
-			if !open {
+		case <-r.backlog.ready:
+			if err := r.record(ctx); err != nil {
+				return err
+			}
+			if r.backlog.done() {
 				return nil
 			}
 		}
 	}
+}
+
+// record publishes the next group of what waits.
+func (r *recorder) record(ctx context.Context) error {
+	records, dropped := r.backlog.take()
+	if dropped > 0 {
+		r.log.Error("keep-alive events dropped: publishing does not keep up", "dropped", dropped)
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	return r.publish(ctx, records)
 }
 
 func (r *recorder) beat(ctx context.Context) error {

@@ -4,15 +4,15 @@ import "sync/atomic"
 
 // Stats counts what happened on a link since it started.
 type Stats struct {
-	Connections int64            // open TCP connections now
-	Agents      int              // agents with a peer now: a connection, or a UDP address
-	Accepted    int64            // TCP connections ever
-	KeepAlives  int64            // agents' own keep-alives, each acknowledged
-	Events      int64            // other messages, which this link drops
-	Answers     int64            // answers to requests
-	Unknown     int64            // control messages that a manager does not know
-	Pings       int64            // #ping
-	Refused     map[string]int64 // by reason
+	Connections int64            `json:"connections"`      // open TCP connections now
+	Agents      int              `json:"agents"`           // agents with a peer now: a connection, or a UDP address
+	Accepted    int64            `json:"accepted"`         // TCP connections ever
+	KeepAlives  int64            `json:"keepalives"`       // agents' own keep-alives, each acknowledged
+	Events      int64            `json:"events"`           // other messages, which this link drops
+	Answers     int64            `json:"answers"`          // answers to requests
+	Unknown     int64            `json:"unknown_messages"` // control messages that a manager does not know
+	Pings       int64            `json:"pings"`            // #ping
+	Refused     map[string]int64 `json:"refused"`          // by reason
 }
 
 type counters struct {

@@ -7,19 +7,20 @@ import (
 
 // Stats is a snapshot of what went through. Counters start at zero with Open.
 type Stats struct {
-	Status, Telemetry StreamStats
-	ForwardErrors     uint64 // failed tries to connect or to have messages confirmed
-	Connected         bool   // the remote is there and takes messages
+	Status        StreamStats `json:"status"`
+	Telemetry     StreamStats `json:"telemetry"`
+	ForwardErrors uint64      `json:"forward_errors"` // failed tries to connect or to have messages confirmed
+	Connected     bool        `json:"connected"`      // the remote is there and takes messages
 }
 
 // StreamStats is one stream's part of [Stats].
 type StreamStats struct {
-	Published uint64 // stored since Open
-	Forwarded uint64 // confirmed by the remote since Open
-	Dropped   uint64 // gone from the stream, by its limit, before they could be forwarded
-	Backlog   uint64 // stored and not yet confirmed; 0 without a remote
-	Messages  uint64 // stored now
-	Bytes     uint64 // their size on disk
+	Published uint64 `json:"published"` // stored since Open
+	Forwarded uint64 `json:"forwarded"` // confirmed by the remote since Open
+	Dropped   uint64 `json:"dropped"`   // gone from the stream, by its limit, before they could be forwarded
+	Backlog   uint64 `json:"backlog"`   // stored and not yet confirmed; 0 without a remote
+	Messages  uint64 `json:"messages"`  // stored now
+	Bytes     uint64 `json:"bytes"`     // their size on disk
 }
 
 // Stats asks the embedded server, for at most a second; what it does not
