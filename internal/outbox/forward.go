@@ -102,7 +102,9 @@ func (f *forwarder) read(ctx context.Context) ([]stored, error) {
 			return nil, fmt.Errorf("read local stream: %w", err)
 		}
 		f.number++
-		batch = append(batch, stored{meta.Sequence.Stream, &nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()}})
+		header := m.Headers()
+		delete(header, jetstream.ExpectedLastMsgIDHeader) // it was said of the local stream
+		batch = append(batch, stored{meta.Sequence.Stream, &nats.Msg{Subject: m.Subject(), Header: header, Data: m.Data()}})
 		more = meta.NumPending > 0
 	}
 	return batch, nil

@@ -69,13 +69,15 @@ func TestForwardingKeepsOrderAndHeaders(t *testing.T) {
 	if diff := cmp.Diff(ids(msgs), storedIn(t, js, "XDR", len(msgs))); diff != "" {
 		t.Error(diff)
 	}
-	m, err := sub.NextMsgWithContext(testContext(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := nats.Header{"Nats-Msg-Id": {"node01-1-1"}, "Content-Type": {"application/json"}}
-	if diff := cmp.Diff(want, m.Header); diff != "" || m.Subject != msgs[0].Subject || string(m.Data) != `{"n":1}` {
-		t.Errorf("%s %s %s", m.Subject, m.Data, diff)
+	for i := range msgs {
+		m, err := sub.NextMsgWithContext(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := nats.Header{"Nats-Msg-Id": {msgs[i].ID}, "Content-Type": {"application/json"}}
+		if diff := cmp.Diff(want, m.Header); diff != "" || m.Subject != msgs[i].Subject || string(m.Data) != string(msgs[i].Data) {
+			t.Fatalf("%s %s %s", m.Subject, m.Data, diff)
+		}
 	}
 }
 

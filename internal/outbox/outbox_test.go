@@ -58,6 +58,32 @@ func TestPublishNamesWhatNoStreamTakes(t *testing.T) {
 	}
 }
 
+func TestStatusIsNotStoredBeforeTheMessageItFollows(t *testing.T) {
+	o := mustOpen(t, Config{})
+	msgs := messages(Status, 1, 100)
+	msgs[49].Subject = "elsewhere.x" // which no stream takes, at first
+	refused, stop := context.WithTimeout(testContext(t), 2*retryPause)
+	defer stop()
+	if err := o.Publish(refused, msgs); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "elsewhere.x") {
+		t.Errorf("error is %v", err)
+	}
+	if diff := cmp.Diff(ids(msgs[:49]), storedIn(t, o.js, "STATUS", 49)); diff != "" {
+		t.Error("behind a refused one:", diff)
+	}
+
+	cfg := streamConfig(o.cfg, Status)
+	cfg.Subjects = append(cfg.Subjects, "elsewhere.x")
+	time.AfterFunc(retryPause/2, func() {
+		if _, err := o.js.UpdateStream(testContext(t), cfg); err != nil {
+			t.Error(err)
+		}
+	})
+	mustPublish(t, o, msgs)
+	if diff := cmp.Diff(ids(msgs), storedIn(t, o.js, "STATUS", 100)); diff != "" {
+		t.Error("when it is taken:", diff)
+	}
+}
+
 func TestPublishEndsAtOnceWhenTheStoreHasFailed(t *testing.T) {
 	o := mustOpen(t, Config{})
 	o.health.Errorf("JetStream stream '%s' critical write error: %v", "STATUS", "no space left on device")

@@ -17,15 +17,26 @@ const (
 	retryPause = 100 * time.Millisecond
 )
 
-// Publish stores msgs, each class in order (STATUS first), and returns when
-// the local streams hold every one. What is not acknowledged is sent again
-// until ctx ends or the store has failed for good; the error says why, and some
-// of msgs may then be stored. One caller at a time.
+// Publish stores msgs, STATUS first, and returns when the local streams hold
+// every one. What is not acknowledged is sent again until ctx ends or the store
+// has failed for good; the error says why, and some of msgs may then be stored.
+//
+// STATUS is stored in order even then: none before the one that precedes it in
+// msgs, if that has an ID. TELEMETRY that had to be sent again may be behind
+// later messages of the same call. One caller at a time.
 func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
 	var byClass [classes][]*nats.Msg
+	before := ""
 	for i := range msgs {
 		c := msgs[i].Class
-		byClass[c] = append(byClass[c], encode(&msgs[i]))
+		m := encode(&msgs[i])
+		if c == Status {
+			if before != "" {
+				m.Header[jetstream.ExpectedLastMsgIDHeader] = []string{before}
+			}
+			before = msgs[i].ID
+		}
+		byClass[c] = append(byClass[c], m)
 	}
 	for c, pending := range byClass {
 		for len(pending) > 0 {
@@ -41,7 +52,7 @@ func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
 }
 
 func encode(m *Message) *nats.Msg {
-	h := make(nats.Header, 2)
+	h := make(nats.Header, 3)
 	if m.ID != "" {
 		h[jetstream.MsgIDHeader] = []string{m.ID}
 	}
@@ -83,6 +94,9 @@ func (o *Outbox) storeAll(ctx context.Context, msgs []*nats.Msg) error {
 		case <-time.After(retryPause):
 		}
 		msgs = failed
+		// The one before it is stored, but need not be the last of the stream:
+		// what is published twice is not stored again.
+		delete(msgs[0].Header, jetstream.ExpectedLastMsgIDHeader)
 	}
 }
 
