@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"unicode"
 	"unicode/utf8"
 )
@@ -34,23 +33,24 @@ func (k Key) LogValue() slog.Value {
 
 const (
 	minIDLen = 3
-	maxIDLen = 10 // digits of math.MaxInt32
+	maxIDLen = 8 // a message has room for no more
 )
 
 // parseID reads an agent's number in the one form that Wazuh writes: at least
-// three digits and no more zeros than that takes. 000 is the manager itself.
+// three digits and no more zeros than that takes, up to 99999999. 000 is the
+// manager itself.
 func parseID[T string | []byte](s T) (uint32, bool) {
 	if len(s) < minIDLen || len(s) > maxIDLen || len(s) > minIDLen && s[0] == '0' {
 		return 0, false
 	}
-	var n uint64
+	var n uint32
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
 			return 0, false
 		}
-		n = 10*n + uint64(s[i]-'0')
+		n = 10*n + uint32(s[i]-'0')
 	}
-	return uint32(n), n > 0 && n <= math.MaxInt32
+	return n, n > 0
 }
 
 const maxNameLen = 128

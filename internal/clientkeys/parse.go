@@ -34,7 +34,7 @@ func (p Problem) Unwrap() error { return p.Err }
 
 var (
 	errLine      = fmt.Errorf("longer than %d bytes", maxLine)
-	errID        = errors.New("id is not a decimal number of three digits or more, from 001")
+	errID        = errors.New("id is not a decimal number of 3 to 8 digits, from 001")
 	errDuplicate = errors.New("its id is on an earlier line already")
 	errTooLarge  = fmt.Errorf("larger than %d MiB", maxFile>>20)
 )

@@ -8,7 +8,7 @@ import (
 
 func TestAGroupMatchesByAnyOfItsSelectors(t *testing.T) {
 	l := mustRead(t, in("manager_keepalive", `<agent_group name="g">`,
-		"<ids>020-030, 7, 1-3, 25-40, 2147483647</ids>", `<names>web-*,dc??,[a-c]x,\*,DB</names>`,
+		"<ids>020-030, 7, 1-3, 25-40, 99999999</ids>", `<names>web-*,dc??,[a-c]x,\*,DB</names>`,
 		"<addresses>10.1.2.3/16,192.0.2.7,2001:db8::/32,::ffff:192.0.2.9,fe80::/10</addresses>",
 		"<max_missed>2</max_missed>", "</agent_group>"))
 	g := &l.Groups[0]
@@ -20,7 +20,7 @@ func TestAGroupMatchesByAnyOfItsSelectors(t *testing.T) {
 	}{
 		{1, noName, "", true}, {3, noName, "", true}, {4, noName, "", false}, {6, noName, "", false},
 		{7, noName, "", true}, {19, noName, "", false}, {20, noName, "", true}, {31, noName, "", true}, {40, noName, "", true},
-		{41, noName, "", false}, {2147483647, noName, "", true}, {0, noName, "", false}, {4294967295, noName, "", false},
+		{41, noName, "", false}, {99999999, noName, "", true}, {0, noName, "", false}, {4294967295, noName, "", false},
 		{noID, "web-", "", true}, {noID, "web-01.example", "", true}, {noID, "Web-01", "", false}, {noID, "a-web-01", "", false},
 		{noID, "dc01", "", true}, {noID, "dc1", "", false}, {noID, "dc001", "", false}, {noID, "bx", "", true}, {noID, "dx", "", false},
 		{noID, "*", "", true}, {noID, "DB", "", true}, {noID, "DBA", "", false}, {noID, "", "", false},

@@ -120,7 +120,7 @@ var groupErrorTests = []struct{ name, text, want string }{
 	{"stray text in a group", group("a", anID, "web-*", anOverride),
 		`pulse.conf:5: <agent_group name="a"> has text between its elements; put it into an element or a comment`},
 	{"a bad selector", group("a", "<ids>001,x</ids>"),
-		`pulse.conf:4: <agent_group name="a">: <ids>001,x</ids>: entry 2 of 2: not an agent id from 001 to 2147483647, nor a range of them; ` +
+		`pulse.conf:4: <agent_group name="a">: <ids>001,x</ids>: entry 2 of 2: not an agent id from 001 to 99999999, nor a range of them; ` +
 			"want agent ids and ranges separated by commas, such as 001,010-020 (default none)"},
 	{"an override out of range", group("a", anID, "<interval>2d</interval>"),
 		`pulse.conf:5: <agent_group name="a">: <interval>2d</interval>: out of range; ` +

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"path"
 	"slices"
@@ -60,7 +59,7 @@ func (f idList) parse(text string) error {
 		}
 		r := IDRange{parseID(low), parseID(high)}
 		if r.Lo == 0 || r.Hi == 0 {
-			return errors.New("not an agent id from 001 to 2147483647, nor a range of them")
+			return errors.New("not an agent id from 001 to 99999999, nor a range of them")
 		}
 		if r.Lo > r.Hi {
 			return errors.New("the range runs backwards")
@@ -74,10 +73,13 @@ func (f idList) parse(text string) error {
 	return err
 }
 
+// maxID is the largest agent id: a message has room for eight digits.
+const maxID = 99_999_999
+
 // parseID returns 0 for what is no agent's id: 000 is the manager's own. Zeros in front do not matter.
 func parseID(text string) uint32 {
 	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
-	if err != nil || n > math.MaxInt32 {
+	if err != nil || n > maxID {
 		return 0
 	}
 	return uint32(n)

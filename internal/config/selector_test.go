@@ -6,7 +6,7 @@ import (
 )
 
 func TestASelectorIsUnderstoodOrRefusedWithoutBeingQuoted(t *testing.T) {
-	const badID = "not an agent id from 001 to 2147483647, nor a range of them"
+	const badID = "not an agent id from 001 to 99999999, nor a range of them"
 	const badAddress = "neither an IP address without a zone nor ADDRESS/BITS"
 	for _, tt := range []struct{ name, value, want string }{
 		{"ids", "1", "001"},
@@ -15,8 +15,8 @@ func TestASelectorIsUnderstoodOrRefusedWithoutBeingQuoted(t *testing.T) {
 		{"ids", "4-4", "004"},
 		{"ids", "10-20,15,18-30,1,1", "001,010-030"},
 		{"ids", "10-100,20,30", "010-100"},
-		{"ids", "2147483647", "2147483647"},
-		{"ids", "2147483648", "!" + badID},
+		{"ids", "99999999", "99999999"},
+		{"ids", "100000000", "!" + badID},
 		{"ids", "000", "!" + badID},
 		{"ids", "000-010", "!" + badID},
 		{"ids", "-5", "!" + badID},
