@@ -108,9 +108,8 @@ func (d *drama) settle() *history {
 func (d *drama) disagreement(h *history) error {
 	for _, key := range d.site.keys {
 		want := event.Active
-		if p, ok := d.away[key.ID]; ok {
+		if _, dead := d.away[key.ID]; dead {
 			want = event.Disconnected
-			_ = p
 		}
 		if got := h.status(key.ID); got != want {
 			return fmt.Errorf("agent %s has status %d, want %d", key.ID, got, want)

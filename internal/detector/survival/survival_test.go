@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -29,10 +30,12 @@ import (
 // childEnv names the settings file of a test binary that is to be a daemon.
 const childEnv = "PULSE_SURVIVAL_SETTINGS"
 
-// Timings of the daemon under test.
+// Timings of the daemon under test. The agents share a process with the test,
+// which a busy machine may starve: an answer has a second to come.
 const (
 	interval = 500 * time.Millisecond
-	timeout  = 3 * time.Second
+	timeout  = 4 * time.Second
+	answer   = time.Second
 	notify   = 200 * time.Millisecond
 )
 
@@ -89,8 +92,8 @@ func newSite(t *testing.T, agents int) *site {
 	c.Pulse.Home, c.Pulse.StateDir, c.Pulse.ClientKeys, c.Pulse.HTTP = dir, filepath.Join(dir, "state"), filepath.Join(dir, "client.keys"), ""
 	c.Remote.LocalIP, c.Remote.Port = netip.MustParseAddr("127.0.0.1"), freePort(t)
 	c.NATS.Listen = fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	c.KeepAlive.Interval, c.KeepAlive.Timeout, c.KeepAlive.RetryInterval = interval, timeout, 300*time.Millisecond
-	c.KeepAlive.SuspectTimeout, c.KeepAlive.ReconnectGrace = 300*time.Millisecond, 200*time.Millisecond
+	c.KeepAlive.Interval, c.KeepAlive.Timeout, c.KeepAlive.RetryInterval = interval, timeout, answer
+	c.KeepAlive.SuspectTimeout, c.KeepAlive.ReconnectGrace = answer, 200*time.Millisecond
 	c.KeepAlive.FlapThreshold = 100 // agents that die all the time are what the test is made of
 	s.write(c.Pulse.ClientKeys, []byte(text.String()))
 	settings, err := json.Marshal(c)
@@ -115,14 +118,25 @@ func (s *site) write(path string, data []byte) {
 	}
 }
 
+// lastPort counts through ports below those that systems hand out by
+// themselves: nobody else gets one while the daemon is dead. Where it begins
+// differs between test runs at the same time.
+var lastPort atomic.Int64
+
+func init() { lastPort.Store(int64(os.Getpid()) * 37) }
+
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const lowest, ports = 20000, 8000
+	for range ports {
+		port := lowest + int(lastPort.Add(1)%ports)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatalf("no free port from %d to %d", lowest, lowest+ports-1)
+	return 0
 }
 
 // fleet starts the site's agents.
