@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
 )
 
@@ -55,6 +57,9 @@ func (c *configCheckCommand) Run(e *env) error {
 		}
 	}
 	fmt.Fprintln(e.stdout, understood(&loaded.Config))
+	for _, note := range notes(&loaded.Config) {
+		fmt.Fprintln(e.stdout, note)
+	}
 	return nil
 }
 
@@ -77,6 +82,41 @@ func understood(c *config.Config) string {
 		fmt.Fprintf(&b, "Messages on %s.> are at nats://%s.", c.NATS.SubjectPrefix, c.NATS.Listen)
 	}
 	return b.String()
+}
+
+// notes says for which agents silence is no alert, which may be what was wanted.
+func notes(c *config.Config) (notes []string) {
+	if !c.NATS.Enabled {
+		return nil
+	}
+	k := &c.KeepAlive
+	level, threshold := silenceLevel(k, k.Interval, k.Timeout, k.MaxMissed), c.NATS.HighAlertThreshold
+	note := func(who string, level, threshold int) {
+		if level < threshold {
+			notes = append(notes, fmt.Sprintf("Note: %san agent given up for its silence has alert level %d, below the <high_alert_threshold> %d: "+
+				"that is told, and no alert.", who, level, threshold))
+		}
+	}
+	note("", level, threshold)
+	for i := range c.Groups {
+		g := &c.Groups[i]
+		if own := silenceLevel(k, g.Interval, g.Timeout, g.MaxMissed); own != level || g.HighAlertThreshold != threshold {
+			note(fmt.Sprintf("<agent_group name=%q>: ", g.Name), own, g.HighAlertThreshold)
+		}
+	}
+	return notes
+}
+
+// silenceLevel is the alert level of an agent that is given up for its silence, as
+// a rule: who need not answer misses a keep-alive each interval, until its time is over.
+func silenceLevel(k *config.KeepAlive, interval, timeout time.Duration, maxMissed int) int {
+	switch {
+	case !k.Enabled:
+		maxMissed = 0
+	case k.Method != "request":
+		maxMissed = min(maxMissed, int(timeout/interval)-1)
+	}
+	return event.AlertLevel(event.MissedKeepAlives, maxMissed)
 }
 
 func protocols(r *config.Remote) string {
