@@ -33,9 +33,9 @@ func TestExitCodesTellTheUsersMistakesFromFailures(t *testing.T) {
 		{"a mistake on the command line", usageError{errors.New("--agents 0")}, exitUsage},
 		{"a mistake that is wrapped", fmt.Errorf("start: %w", usageError{errors.New("x")}), exitUsage},
 		{"a mistake in the settings", &several, exitUsage},
-		{"a port that is taken", startError(fmt.Errorf("listen: %w", syscall.EADDRINUSE)), exitUsage},
-		{"a directory that may not be written", startError(fmt.Errorf("mkdir: %w", fs.ErrPermission)), exitUsage},
-		{"a disk that is full", startError(fmt.Errorf("write: %w", syscall.ENOSPC)), exitError},
+		{"a port that is taken", withHint(fmt.Errorf("listen: %w", syscall.EADDRINUSE)), exitError},
+		{"a directory that may not be written", withHint(fmt.Errorf("mkdir: %w", fs.ErrPermission)), exitError},
+		{"a disk that is full", withHint(fmt.Errorf("write: %w", syscall.ENOSPC)), exitError},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := report(tt.err); got != tt.want {
@@ -103,6 +103,81 @@ func TestWhereMessagesGoIsSaidWithoutASecret(t *testing.T) {
 		if got := natsName(&tt.cfg, "nats://127.0.0.1:4222"); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)
 		}
+	}
+}
+
+func TestToldToEndWhileItStartsIsNoFailure(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	keys := write("client.keys", "001 web any K\n")
+	conf := write("pulse.conf", fmt.Sprintf(`<ossec_config><nats><listen>127.0.0.1:0</listen></nats>
+		<pulse><link>listen</link><state_dir>%s/state</state_dir><client_keys>%s</client_keys></pulse></ossec_config>`, dir, keys))
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := &runCommand{settingsFlag{Config: []string{conf}}}
+	if err := c.Run(&env{ctx: ctx, stdout: io.Discard, stderr: log}); err != nil {
+		t.Error(err)
+	}
+	text, err := os.ReadFile(log.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte(`"msg":"pulse ends"`)) || bytes.Contains(text, []byte(`"msg":"pulse runs"`)) {
+		t.Errorf("%s", text)
+	}
+}
+
+func TestSilenceThatIsNoAlertIsNoted(t *testing.T) {
+	set := func(change func(*config.Config)) *config.Config {
+		c := config.Default()
+		change(&c)
+		return &c
+	}
+	group := func(missed, threshold int) func(*config.Config) {
+		return func(c *config.Config) {
+			c.Groups = []config.Group{{Name: "g", Interval: c.KeepAlive.Interval, Timeout: c.KeepAlive.Timeout,
+				MaxMissed: missed, HighAlertThreshold: threshold}}
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		cfg  *config.Config
+		want []string // what each note begins with
+	}{
+		{"the defaults", set(func(*config.Config) {}), nil},
+		{"two misses", set(func(c *config.Config) { c.KeepAlive.MaxMissed = 2 }), []string{"Note: an agent given up for its silence has alert level 7, below the <high_alert_threshold> 8:"}},
+		{"two misses, and a lower threshold", set(func(c *config.Config) { c.KeepAlive.MaxMissed, c.NATS.HighAlertThreshold = 2, 7 }), nil},
+		{"a threshold above all", set(func(c *config.Config) { c.KeepAlive.MaxMissed, c.NATS.HighAlertThreshold = 50, 13 }), []string{"Note: an agent given up for its silence has alert level 12, below"}},
+		{"ack has missed 2 when the time is over", set(func(c *config.Config) { c.KeepAlive.Method = "ack" }), []string{"Note: an agent given up for its silence has alert level 7, below"}},
+		{"ack with time enough", set(func(c *config.Config) { c.KeepAlive.Method, c.KeepAlive.Timeout = "ack", 4*time.Minute }), nil},
+		{"no keep-alives", set(func(c *config.Config) { c.KeepAlive.Enabled = false }), []string{"Note: an agent given up for its silence has alert level 6, below"}},
+		{"no NATS, no alerts", set(func(c *config.Config) { c.KeepAlive.MaxMissed, c.NATS.Enabled = 2, false }), nil},
+		{"a group as all others", set(group(3, 8)), nil},
+		{"a group of two misses", set(group(2, 8)), []string{`Note: <agent_group name="g">: an agent given up for its silence has alert level 7, below the <high_alert_threshold> 8:`}},
+		{"a group that sleeps", set(group(3, 15)), []string{`Note: <agent_group name="g">: an agent given up for its silence has alert level 8, below the <high_alert_threshold> 15:`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := notes(tt.cfg)
+			if len(got) != len(tt.want) {
+				t.Fatalf("%q", got)
+			}
+			for i := range got {
+				if !strings.HasPrefix(got[i], tt.want[i]) {
+					t.Errorf("%q", got[i])
+				}
+			}
+		})
 	}
 }
 

@@ -46,7 +46,11 @@ func (c *runCommand) Run(e *env) error {
 	}
 	node, err := daemon.Open(e.ctx, &loaded.Config, version, log)
 	if err != nil {
-		return startError(err)
+		if e.ctx.Err() != nil { // told to end while it started
+			log.Info("pulse ends", "before", "it ran")
+			return nil
+		}
+		return withHint(err)
 	}
 	log.Info("pulse runs", "version", version, "node", loaded.Pulse.NodeName, "agents_at", node.AgentAddr(),
 		"nats", natsName(&loaded.NATS, node.NATSURL()), "console", nameOf(node.ConsoleAddr()), "settings", loaded.Files)
@@ -56,9 +60,10 @@ func (c *runCommand) Run(e *env) error {
 	return err
 }
 
-// startError tells what the settings ask for and the system does not give, with
-// the way out, from other failures.
-func startError(err error) error {
+// withHint adds the way out to what the system does not give. That is no mistake
+// in the settings: another program may let go of the port, and a service manager shall
+// try again.
+func withHint(err error) error {
 	hint := ""
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -69,10 +74,8 @@ func startError(err error) error {
 		hint = "; run as a user who may, or set another"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
 		hint = "; set another"
-	default:
-		return err
 	}
-	return usageError{fmt.Errorf("%w%s", err, hint)}
+	return fmt.Errorf("%w%s", err, hint)
 }
 
 // natsName says where messages go, without a password that the URL may hold.
