@@ -21,8 +21,9 @@ type recorder struct {
 }
 
 // routinePeriod is for how long records of keep-alives may wait to be published
-// together, which costs half of what it costs one by one.
-const routinePeriod = 250 * time.Millisecond
+// together, which costs a third of what it costs one by one. Their time is told by
+// the second.
+const routinePeriod = time.Second
 
 // run publishes until the backlog is closed and empty, group by group, so that
 // the heartbeat goes on in a storm. When ctx ends, it gives up what it has not
