@@ -141,7 +141,7 @@ func TestADeathBetweenTwoLivesIsFound(t *testing.T) {
 	if c := got["002"]; c == nil || c.Reason != event.AgentRemoved || c.AgentName != "db" || c.PreviousStatus != event.Active {
 		t.Errorf("removed meanwhile: %+v", c)
 	}
-	if c := got["003"]; c == nil || c.Reason != event.KeepAliveTimeout || c.PreviousStatus != event.Active || c.LastSeen == 0 {
+	if c := got["003"]; c == nil || c.Reason != event.KeepAliveTimeout || c.PreviousStatus != event.Active || c.LastSeen != 0 || c.MissedKeepAlives != 3 {
 		t.Errorf("died meanwhile: %+v", c)
 	}
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -41,25 +42,30 @@ func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, cloc
 	}
 	to.Restore(agents, outage)
 	if len(agents) > 0 {
-		log.Info("took up where the last life ended", "agents", len(agents), "outage", outage != nil)
+		log.Info("took up where the last life ended", "agents", len(agents), "outage", outage != nil && outage.Ended == 0)
 	}
 	return nil
 }
 
-// lastOutage returns the outage that went on, nil if none did.
-func lastOutage(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, clock *detector.Clock) (outage *detector.Fleet, err error) {
+// lastOutage returns the last outage, nil if there never was one.
+func lastOutage(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, clock *detector.Clock) (last *detector.Outage, err error) {
 	err = from.Last(ctx, prefix.FleetOutage(), func(subject string, data []byte) error {
 		var m event.FleetOutageMessage
 		if err := json.Unmarshal(data, &m); err != nil {
 			return fmt.Errorf("message on %s: %w", subject, err)
 		}
-		if o := m.Outage; o != nil {
-			outage = &detector.Fleet{Since: clock.Instant(time.Unix(o.Since, 0)), Watched: o.AgentsWatched,
-				Lost: o.AgentsLost, Closed: o.ConnectionsClosed, Silent: o.FellSilent}
+		o := cmp.Or(m.Outage, m.Recovered)
+		if o == nil {
+			return nil
+		}
+		last = &detector.Outage{Fleet: detector.Fleet{Since: clock.Instant(time.Unix(o.Since, 0)), Watched: o.AgentsWatched,
+			Lost: o.AgentsLost, Closed: o.ConnectionsClosed, Silent: o.FellSilent}}
+		if m.Recovered != nil {
+			last.Ended = min(clock.Instant(time.Unix(o.Timestamp, 0)), -1)
 		}
 		return nil
 	})
-	return outage, err
+	return last, err
 }
 
 // restored is the agent that a status change left behind.
@@ -83,6 +89,5 @@ func restored(c *event.StatusChange, clock *detector.Clock) (detector.Restored, 
 		Member: detector.Member{ID: id, Name: c.AgentName, IP: c.IPAddress},
 		Status: detector.Status(c.CurrentStatus), Reason: reason, Since: since, LastSeen: seen, Missed: c.MissedKeepAlives,
 		Greeted: c.PreviousStatus == event.Active || c.CurrentStatus == event.Active || c.PreviousStatus == event.Disconnected,
-		Missing: c.Outage && c.CurrentStatus == event.Disconnected,
 	}, nil
 }

@@ -3,6 +3,8 @@ package detector
 import (
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Instant is a moment on a Clock, in nanoseconds since it was made.
@@ -40,6 +42,17 @@ func (c *Clock) Time(i Instant) time.Time {
 // Instant returns the instant of a wall-clock time, by the wall clock's present
 // reading. It is negative for times before the clock was made.
 func (c *Clock) Instant(t time.Time) Instant { return c.Now().Add(t.Sub(time.Now().Round(0))) }
+
+// suspended returns for how long the machine has been suspended since it
+// booted. The monotonic clock stands still meanwhile, and so do the instants;
+// what the system calls boot time does not (clock_gettime(2)).
+func (c *Clock) suspended() time.Duration {
+	var boot, mono unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono) != nil || unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil {
+		return 0
+	}
+	return time.Duration(boot.Nano() - mono.Nano())
+}
 
 // lose takes d out of the clock: it goes back by d.
 func (c *Clock) lose(d time.Duration) { c.lost.Add(int64(d)) }

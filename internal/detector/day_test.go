@@ -80,6 +80,8 @@ type world struct {
 	pauses  int
 	seen    int
 	changes int
+
+	invented int // losses of agents that had been alive for long enough to have said so
 }
 
 type worldAgent struct {
@@ -250,6 +252,9 @@ func (w *world) react(d *Decision) {
 		}
 	case Changed:
 		w.changes++
+		if d.To == Disconnected && a.is == alive && w.now-a.since > int64(dayNotify/time.Second)+120 {
+			w.invented++
+		}
 		if d.To == Disconnected && a.is != alive && !a.told {
 			a.told = true
 			w.delays[a.is] = append(w.delays[a.is], d.At.Sub(Instant(a.since)*Instant(time.Second)))
@@ -326,6 +331,9 @@ func (w *world) report(t *testing.T) {
 		if len(w.delays[is]) == 0 {
 			t.Errorf("no death by %s was found", conditionNames[is])
 		}
+	}
+	if w.invented > 0 {
+		t.Errorf("%d agents were called dead and lived", w.invented)
 	}
 	if w.outages == 0 || w.flaps == 0 || w.pauses == 0 {
 		t.Errorf("the day had %d outages, %d flapping agents, %d pauses: want some of each", w.outages, w.flaps, w.pauses)

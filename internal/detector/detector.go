@@ -25,7 +25,8 @@ type Detector struct {
 	calls  chan func(*Table, Instant)
 	done   chan struct{}
 	counts [4]atomic.Int64
-	last   Instant // the last round; Run's
+	last   Instant       // the last round; Run's
+	asleep time.Duration // for how long the machine had been suspended then; Run's
 
 	lateness, sweeping, rounds meter // see Pace
 }
@@ -40,7 +41,10 @@ func New(set Settings, clock *Clock, decide func([]Decision)) *Detector {
 
 // Restore takes up what an earlier life of the node knew; see [Table.Restore].
 // It may be called before Run.
-func (d *Detector) Restore(agents []Restored, outage *Fleet) { d.table.Restore(agents, outage) }
+func (d *Detector) Restore(agents []Restored, outage *Outage) {
+	d.table.Restore(agents, outage)
+	d.count()
+}
 
 // Run owns the table until ctx ends. It may be called once.
 func (d *Detector) Run(ctx context.Context) {
@@ -48,7 +52,7 @@ func (d *Detector) Run(ctx context.Context) {
 	defer d.in.close()
 	tick := time.NewTicker(SweepPeriod)
 	defer tick.Stop()
-	d.last = d.clock.Now()
+	d.last, d.asleep = d.clock.Now(), d.clock.suspended()
 	for {
 		var call func(*Table, Instant)
 		var due time.Time // of a sweep
@@ -61,7 +65,8 @@ func (d *Detector) Run(ctx context.Context) {
 		}
 		now := d.now()
 		switch {
-		case call != nil:
+		case call != nil: // what was seen before it comes first
+			d.takeIn(now)
 			call(d.table, now)
 			d.tell()
 		case due.IsZero():
@@ -96,6 +101,10 @@ func (d *Detector) now() Instant {
 		now = now.Add(-away)
 		d.table.Resume(now, away)
 	}
+	if asleep := d.clock.suspended() - d.asleep; asleep > tolerance {
+		d.asleep += asleep
+		d.table.Resume(now, asleep)
+	}
 	d.last = now
 	return now
 }
@@ -109,10 +118,14 @@ func upTo(now Instant, seen []Sighting) []Sighting {
 	return seen
 }
 
-func (d *Detector) tell() {
+func (d *Detector) count() {
 	for status, n := range d.table.Counts() {
 		d.counts[status].Store(int64(n))
 	}
+}
+
+func (d *Detector) tell() {
+	d.count()
 	if out := d.table.Take(); len(out) > 0 {
 		d.decide(out)
 	}

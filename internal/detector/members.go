@@ -30,6 +30,9 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 		}
 		s.flags &^= kept
 	}
+	if t.born == 0 {
+		t.born = now
+	}
 	t.grow(len(members) - t.Len())
 	for i := range members {
 		if _, ok := t.slots.get(members[i].ID); !ok {

@@ -74,6 +74,7 @@ type modelChange struct {
 	out      int          // its decision
 	outage   *modelOutage // what it is part of
 	waits    bool         // its alert, to see whether an outage comes
+	first    *modelChange // the agent's first loss in the same outage, if this is another
 	left     bool         // it was a return from an outage
 }
 
@@ -81,9 +82,10 @@ type modelOutage struct {
 	began, since Instant
 	watched      int
 	members      []*modelChange
+	settled      bool                  // it does not spread any more
 	away         map[*modelChange]bool // of these, where the agent is
-	removed      int
-	end          Instant // of the hold
+	gone         map[*modelChange]bool // of the members, where the agent was removed
+	end          Instant               // of the hold
 }
 
 func newModel(set Settings) *model {
@@ -467,7 +469,7 @@ func (m *model) judgeOutage(now Instant) {
 	var fresh []*modelChange
 	for _, c := range m.round {
 		if c.why == AgentRemoved && c.left && m.outage != nil {
-			m.outage.removed++
+			m.outage.gone[c.agent.changes[len(c.agent.changes)-2]] = true
 		}
 		if m.stands(c) {
 			c.told = now
@@ -483,11 +485,14 @@ func (m *model) judgeOutage(now Instant) {
 	if len(m.round) > 0 { // nothing begins in a round without a change
 		m.sortLosses(fresh, now)
 	}
+	if m.outage != nil && len(m.losses) < outageFewest {
+		m.outage.settled = true
+	}
 	for _, c := range fresh {
 		d := &m.said[c.out]
 		d.Outage, d.AlertHeld = c.outage != nil, c.outage != nil || c.waits
 	}
-	if o := m.outage; o != nil && 2*len(o.away) < len(o.members)-o.removed {
+	if o := m.outage; o != nil && 2*len(o.away) < len(o.members)-len(o.gone) {
 		m.tell(OutageEnded, o, now)
 		o.end = now.Add(m.set.OutageHold)
 		m.outage, m.over, m.losses = nil, o, nil
@@ -515,20 +520,23 @@ func (m *model) sortLosses(fresh []*modelChange, now Instant) {
 	away, watching := len(m.absent), m.counts[Active]+m.counts[Pending]
 	least := max(outageFewest, int(math.Ceil(m.set.OutageShare*float64(watching+away))))
 	switch {
-	case m.outage == nil && away >= least:
+	case (m.outage == nil || m.outage.settled) && away >= least:
 		m.endHold()
-		m.outage = &modelOutage{began: now, since: now, watched: watching + away, away: map[*modelChange]bool{}}
+		if m.outage == nil {
+			m.outage = &modelOutage{began: now, since: now, watched: watching + away, away: map[*modelChange]bool{}, gone: map[*modelChange]bool{}}
+		}
+		m.outage.settled = false
 		for _, c := range m.losses {
 			if m.absent[c] {
 				m.outage.join(c)
 			}
 		}
 		m.tell(OutageBegan, m.outage, now)
-	case m.outage != nil && len(m.losses) >= outageFewest:
+	case m.outage != nil && !m.outage.settled && len(m.losses) >= outageFewest:
 		for _, c := range fresh {
 			m.outage.join(c)
 		}
-	case m.outage == nil && away+len(m.uneasy) >= least:
+	case (m.outage == nil || m.outage.settled) && away+len(m.uneasy) >= least:
 		for _, c := range fresh {
 			c.waits = true
 		}
@@ -537,6 +545,18 @@ func (m *model) sortLosses(fresh []*modelChange, now Instant) {
 }
 
 func (o *modelOutage) join(c *modelChange) {
+	if c.outage == o {
+		return
+	}
+	for i, m := range o.members {
+		if m.agent == c.agent { // it was lost before, and back in between
+			o.members[i] = c
+			c.outage, c.waits, c.first = o, false, cmp.Or(m.first, m)
+			o.since = min(o.since, c.at)
+			o.away[c] = true
+			return
+		}
+	}
 	c.outage, c.waits = o, false
 	o.since = min(o.since, c.at)
 	o.members = append(o.members, c)
@@ -560,11 +580,14 @@ func (m *model) release(c *modelChange, during bool) {
 }
 
 func (m *model) tell(v Verdict, o *modelOutage, now Instant) {
-	f := &Fleet{Since: o.since, Watched: o.watched, Lost: len(o.members) - o.removed, Networks: []Network{}}
+	f := &Fleet{Since: o.since, Watched: o.watched, Lost: len(o.members) - len(o.gone), Networks: []Network{}}
 	f.Back = f.Lost - len(o.away)
 	lost := map[netip.Prefix]int{}
 	for _, c := range o.members {
-		if c.why == ConnectionLost {
+		if o.gone[c] {
+			continue
+		}
+		if cmp.Or(c.first, c).why == ConnectionLost {
 			f.Closed++
 		} else {
 			f.Silent++

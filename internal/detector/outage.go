@@ -9,10 +9,12 @@ import (
 
 // outage watches for the loss of a large part of the fleet at once.
 //
-// It begins when the losses of the last Interval are OutageShare of the agents
-// that were watched, and spreads as long as an Interval has outageFewest: what
-// is lost meanwhile is part of it. It ends when more than half of that is back;
-// those that still stay away after the hold get their alerts then.
+// It begins when the losses of the last span, which is an Interval, are
+// OutageShare of the agents that were watched, and spreads as long as a span has
+// outageFewest: what is lost meanwhile is part of it. Then it has settled: further losses
+// are told one by one, unless they would be an outage by themselves; then it
+// begins to spread again and is told again. It ends when more than half of the
+// lost are back; those that still stay away after the hold get their alerts then.
 //
 // Before it begins, when losses and agents in trouble are together as many as
 // it takes, alerts wait, for an Interval at most, to see whether it comes.
@@ -21,15 +23,21 @@ type outage struct {
 	away   int    // of these, how many are still away
 	queue  []loss // those whose alert waits, oldest first
 
-	on   bool
-	told Fleet
-	lost []loss  // its members, until their alerts are told
-	left int     // of these, how many are still away
-	hold Instant // when the hold of the outage that is over ends; 0: there is none
+	on      bool
+	settled bool // it does not spread any more
+	told    Fleet
+	lost    []loss  // its members, until their alerts are told
+	left    int     // of these, how many are still away
+	hold    Instant // when the hold of the outage that is over ends; 0: there is none
 }
 
 // busy reports whether time alone may change something.
-func (o *outage) busy() bool { return len(o.recent) > 0 || len(o.queue) > 0 || o.hold != 0 }
+func (o *outage) busy() bool {
+	return len(o.recent) > 0 || len(o.queue) > 0 || o.hold != 0 || o.over()
+}
+
+// over reports whether most of its members are back.
+func (o *outage) over() bool { return o.on && 2*o.left < o.told.Lost }
 
 // judgeOutage sorts the round's losses: into an outage, into those whose alert
 // waits, and the rest, which is told at once.
@@ -39,18 +47,20 @@ func (t *Table) judgeOutage(now Instant) {
 	fresh := t.countLosses(now)
 	lostOrTroubled, least := o.away+t.troubled, t.leastOutage()
 	switch {
-	case !o.on && o.away >= least:
+	case (!o.on || o.settled) && o.away >= least:
 		t.beginOutage(now)
-	case o.on && len(o.recent) >= outageFewest:
+	case o.on && !o.settled && len(o.recent) >= outageFewest:
 		t.join(fresh)
-	case !o.on && lostOrTroubled >= least:
+	case o.on && !o.settled:
+		o.settled = true
+	case lostOrTroubled >= least:
 		for i := range fresh {
 			t.state[fresh[i].slot].flags |= waiting
 		}
 		o.queue = append(o.queue, fresh...)
 	}
 	t.mark(now)
-	if o.on && 2*o.left < o.told.Lost {
+	if o.over() {
 		t.endOutage(now)
 	}
 	t.endWaiting(now)
@@ -73,7 +83,7 @@ func (t *Table) countReturns() {
 		if n.was&missing != 0 && o.on {
 			o.left--
 			if t.out[n.out].Reason == AgentRemoved {
-				o.told.Lost--
+				o.told.count(n.was&memberClosed != 0, -1)
 			}
 		}
 	}
@@ -122,8 +132,10 @@ func (t *Table) beginOutage(now Instant) {
 	if o.hold != 0 {
 		t.endHold()
 	}
-	o.on, o.left = true, 0
-	o.told = Fleet{Since: now, Watched: t.watching() + o.away}
+	if !o.on {
+		o.told, o.left = Fleet{Since: now, Watched: t.watching() + o.away}, 0
+	}
+	o.on, o.settled = true, false
 	t.join(o.recent)
 	t.tell(OutageBegan, now)
 }
@@ -132,20 +144,46 @@ func (t *Table) beginOutage(now Instant) {
 func (t *Table) join(losses []loss) {
 	o := &t.fleet
 	for _, l := range losses {
-		if !t.stands(&l) {
+		s := &t.state[l.slot]
+		if !t.stands(&l) || s.has(missing) {
 			continue
 		}
-		s := &t.state[l.slot]
-		s.flags = s.flags&^waiting | missing
 		o.told.Since = min(o.told.Since, l.at)
-		o.told.Lost++
-		if s.reason == ConnectionLost {
-			o.told.Closed++
-		} else {
-			o.told.Silent++
+		if !s.has(member) { // else it was lost before, and back in between
+			if s.reason == ConnectionLost {
+				s.flags |= memberClosed
+			}
+			o.told.count(s.reason == ConnectionLost, 1)
 		}
+		s.flags = s.flags&^waiting | member | missing
 		o.lost = append(o.lost, l)
 		o.left++
+	}
+	if len(o.lost) > 2*o.told.Lost+maxNetworks {
+		o.lost = latest(o.lost)
+	}
+}
+
+// latest keeps the last loss of every agent.
+func latest(all []loss) []loss {
+	kept := make(map[int32]bool, len(all)/2)
+	slices.Reverse(all)
+	all = slices.DeleteFunc(all, func(l loss) bool {
+		double := kept[l.slot]
+		kept[l.slot] = true
+		return double
+	})
+	slices.Reverse(all)
+	return all
+}
+
+// count counts n agents that were lost, because their connections closed or not.
+func (f *Fleet) count(closed bool, n int) {
+	f.Lost += n
+	if closed {
+		f.Closed += n
+	} else {
+		f.Silent += n
 	}
 }
 
@@ -169,6 +207,11 @@ func (t *Table) endOutage(now Instant) {
 		}
 	}
 	o.recent, o.away = nil, 0
+	for i := range o.lost {
+		if s := &t.state[o.lost[i].slot]; s.id == o.lost[i].id {
+			s.flags &^= member | memberClosed
+		}
+	}
 	t.tell(OutageEnded, now)
 }
 

@@ -13,42 +13,62 @@ type Restored struct {
 	LastSeen Instant
 	Missed   int
 	Greeted  bool // it had been active before
-	Missing  bool // it was lost in the outage that went on
+}
+
+// Outage is the last outage of an earlier life.
+type Outage struct {
+	Fleet
+	Ended Instant // when it was over; 0 if it went on
 }
 
 // Restore fills an empty table with what was known. Agents that were there get
-// a timeout to show themselves, in which they are sent nothing: their connections are
-// gone, and they come back by themselves. Call SetMembers next: who is no longer
-// in the inventory is removed then. The outage is that which went on, if one did.
-func (t *Table) Restore(agents []Restored, outage *Fleet) {
+// a timeout to show themselves, from the first SetMembers on, in which they are sent
+// nothing: their connections are gone, and they come back by themselves. Who is not
+// among the members is removed then. An outage that went on goes on, with all
+// that were lost since it began and are still away.
+func (t *Table) Restore(agents []Restored, last *Outage) {
 	t.grow(len(agents))
 	for i := range agents {
-		a := &agents[i]
-		slot := t.add(&a.Member, a.Since)
-		t.who[slot].addr = a.Addr
-		t.regroup(slot, a.Since)
-		s := &t.state[slot]
-		t.count[NeverConnected]--
-		t.count[a.Status]++
-		s.status, s.reason, s.missed = a.Status, a.Reason, uint16(min(a.Missed, mostMissed))
-		if a.Status != NeverConnected {
-			s.lastSeen = min(a.LastSeen, -1)
-			s.flags |= seen
-		}
-		if a.Greeted {
-			s.flags |= greeted
-		}
-		if s.watched() {
-			s.flags |= restored
-			t.attend(slot, t.indulgence(s))
-		}
-		if a.Missing && outage != nil {
-			s.flags |= missing
-			t.fleet.lost = append(t.fleet.lost, loss{slot: slot, id: a.ID, from: Active, at: a.Since})
-		}
+		t.restore(&agents[i], last)
 	}
-	if outage != nil {
-		t.fleet.on, t.fleet.told, t.fleet.left = true, *outage, len(t.fleet.lost)
-		t.fleet.told.Lost = max(outage.Lost, t.fleet.left)
+	o := &t.fleet
+	switch {
+	case last == nil:
+	case last.Ended == 0:
+		o.on, o.settled, o.told, o.left = true, true, last.Fleet, len(o.lost)
+		o.told.Lost = max(last.Lost, o.left)
+	case len(o.lost) > 0:
+		o.hold = last.Ended.Add(t.set.OutageHold)
+	}
+}
+
+func (t *Table) restore(a *Restored, last *Outage) {
+	slot := t.add(&a.Member, a.Since)
+	t.who[slot].addr = a.Addr
+	t.regroup(slot, a.Since)
+	s := &t.state[slot]
+	t.count[NeverConnected]--
+	t.count[a.Status]++
+	s.status, s.reason, s.missed = a.Status, a.Reason, uint16(min(a.Missed, mostMissed))
+	if a.Status != NeverConnected {
+		s.lastSeen = min(a.LastSeen, -1)
+		s.flags |= seen
+	}
+	if a.Greeted {
+		s.flags |= greeted
+	}
+	if s.watched() {
+		s.flags |= restored
+		s.missed = 0
+		t.attend(slot, t.indulgence(s))
+		return
+	}
+	lost := a.Reason.bySilence() || a.Reason == ConnectionLost
+	if last != nil && lost && a.Since >= last.Since && (last.Ended == 0 || last.Ended.Add(t.set.OutageHold) > 0) {
+		s.flags |= member | missing
+		if a.Reason == ConnectionLost {
+			s.flags |= memberClosed
+		}
+		t.fleet.lost = append(t.fleet.lost, loss{slot: slot, id: a.ID, from: Active, at: a.Since})
 	}
 }

@@ -63,7 +63,7 @@ func (t *Table) next(s *state) (at Instant, do func(t *Table, slot int32, at, no
 func (t *Table) indulgence(s *state) Instant {
 	timeout := t.groupOf(s).Timeout
 	if s.has(restored) {
-		return Instant(timeout)
+		return t.born.Add(timeout)
 	}
 	return t.resumed.Add(min(t.lull, timeout))
 }
@@ -77,7 +77,16 @@ func (t *Table) Resume(now Instant, lull time.Duration) {
 	t.out = append(t.out, Decision{Verdict: Resumed, At: now, Lull: lull})
 }
 
-func (t *Table) silent(slot int32, at, _ Instant) { t.lose(slot, KeepAliveTimeout, at) }
+// silent gives up an agent that was silent for its timeout. To one that was
+// awaited from an earlier life nothing was sent: there, every interval without a
+// sign of life is a miss.
+func (t *Table) silent(slot int32, at, _ Instant) {
+	s, group := &t.state[slot], t.groupOf(&t.state[slot])
+	if s.has(restored) && group.Interval > 0 {
+		s.missed = uint16(min(int(group.Timeout/group.Interval), group.MaxMissed))
+	}
+	t.lose(slot, KeepAliveTimeout, at)
+}
 
 func (t *Table) gone(slot int32, at, _ Instant) { t.lose(slot, ConnectionLost, at) }
 

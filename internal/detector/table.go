@@ -22,6 +22,7 @@ type Table struct {
 
 	count    [4]int        // agents by status
 	troubled int           // watched agents that do not answer, or whose connection closed
+	born     Instant       // when the first members came: restored agents may come back from then on
 	resumed  Instant       // when the detector last came to itself
 	lull     time.Duration // for how long it had been away then
 
@@ -62,22 +63,24 @@ type state struct {
 type flags uint32
 
 const (
-	used      flags = 1 << iota // the slot holds an agent
-	closed                      // its connection closed, the grace runs
-	probing                     // a probe awaits its answer
-	suspected                   // it is late beyond its habit: probes follow in a quick pace
-	troubled                    // it counts in the table's troubled
-	greeted                     // it has been active before
-	seen                        // there was a sign of life
-	sent                        // a keep-alive went out since it came back (methods without answers)
-	beating                     // its next keep-alive makes a gap with the last
-	restored                    // it was there in an earlier life of the node, and has not been seen in this one
-	lately                      // lost within the last interval, and still away
-	missing                     // lost in an outage that goes on, or whose hold does; its alert is held
-	waiting                     // its alert is held to see whether an outage comes
-	flapHeld                    // its alert is held because it flaps
-	unsteady                    // it has a flap
-	kept                        // scratch of SetMembers: still in the inventory
+	used         flags = 1 << iota // the slot holds an agent
+	closed                         // its connection closed, the grace runs
+	probing                        // a probe awaits its answer
+	suspected                      // it is late beyond its habit: probes follow in a quick pace
+	troubled                       // it counts in the table's troubled
+	greeted                        // it has been active before
+	seen                           // there was a sign of life
+	sent                           // a keep-alive went out since it came back (methods without answers)
+	beating                        // its next keep-alive makes a gap with the last
+	restored                       // it was there in an earlier life of the node, and has not been seen in this one
+	lately                         // lost within the last interval, and still away
+	member                         // it was lost in the outage that goes on, or whose hold does
+	memberClosed                   // the same: its connection had closed
+	missing                        // the same, and it is still away; its alert is held
+	waiting                        // its alert is held to see whether an outage comes
+	flapHeld                       // its alert is held because it flaps
+	unsteady                       // it has a flap
+	kept                           // scratch of SetMembers: still in the inventory
 
 	alertHeld = missing | waiting | flapHeld
 )
@@ -150,7 +153,7 @@ func (t *Table) say(v Verdict, slot int32, from Status) *Decision {
 	s := &t.state[slot]
 	d := t.decide(v, t.who[slot].since, slot)
 	d.From, d.To, d.Reason, d.Missed = from, s.status, s.reason, int(s.missed)
-	d.LastSeen, d.Seen = s.lastSeen, s.has(seen)
+	d.LastSeen, d.Seen = s.lastSeen, s.has(seen) && !s.has(restored) // what is restored is older than the truth
 	return d
 }
 

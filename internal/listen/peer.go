@@ -47,7 +47,12 @@ func cipherOf(key *clientkeys.Key, m secmsg.Method) *secmsg.Cipher {
 }
 
 func (p *peer) silence(now detector.Instant) time.Duration {
-	return now.Sub(detector.Instant(p.lastSeen.Load()))
+	last := p.lastSeen.Load()
+	if last > int64(now) { // read before the time in which the process was stopped was taken out of the clock
+		p.lastSeen.CompareAndSwap(last, int64(now))
+		return 0
+	}
+	return now.Sub(detector.Instant(last))
 }
 
 func (p *peer) addr() netip.AddrPort {

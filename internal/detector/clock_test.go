@@ -1,0 +1,41 @@
+package detector
+
+import (
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// The wall clock jumps, either way: instants go on as before, and are told in
+// the wall clock's new time. A jump since the clock was made is the same as a
+// start whose wall-clock reading alone is another, which only unsafe can make.
+func TestWallClockJumpsChangeNothing(t *testing.T) {
+	for _, jump := range []time.Duration{-24 * time.Hour, -time.Minute, time.Minute, 24 * time.Hour} {
+		clock := NewClock()
+		before := clock.Now()
+		clock.start = shiftWall(t, clock.start, -jump)
+		if after := clock.Now(); after < before || after.Sub(before) > 10*time.Second {
+			t.Errorf("a jump by %v: the instant was %v and is %v", jump, before, after)
+		}
+		now := time.Now()
+		if told := clock.Time(clock.Now()).Sub(now.Round(0)); told.Abs() > 10*time.Second {
+			t.Errorf("a jump by %v: the present instant is told as %v from now", jump, told)
+		}
+		if i := clock.Instant(now.Round(0)).Sub(clock.Now()); i.Abs() > 10*time.Second {
+			t.Errorf("a jump by %v: the present time is the instant %v from now", jump, i)
+		}
+	}
+}
+
+// shiftWall moves a time's wall-clock reading by whole seconds, and leaves its
+// monotonic reading. A time's first word holds the wall clock's seconds from bit
+// 30 up, if it has a monotonic reading.
+func shiftWall(t *testing.T, at time.Time, by time.Duration) time.Time {
+	t.Helper()
+	shifted := at
+	*(*uint64)(unsafe.Pointer(&shifted)) += uint64(by/time.Second) << 30
+	if shifted.Round(0).Sub(at.Round(0)) != by || shifted.Sub(at) != 0 {
+		t.Fatalf("%v has no monotonic reading, or times are made otherwise in this Go", at)
+	}
+	return shifted
+}

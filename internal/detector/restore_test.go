@@ -1,0 +1,51 @@
+package detector
+
+import (
+	"testing"
+	"time"
+)
+
+// A node that starts again knows who was there, and who was lost.
+func TestRestarts(t *testing.T) {
+	const minute, s = time.Minute, time.Second
+	for _, tt := range []struct {
+		name  string
+		was   func(a *Restored)
+		story []turnOfEvents
+		want  []string
+	}{
+		{"agents that were active and show themselves in a timeout cause nothing", nil,
+			[]turnOfEvents{{5 * s, 1, 40, back}, {179 * s, 41, 100, wake}}, nil},
+		{"who does not is given up after one timeout", nil,
+			[]turnOfEvents{{5 * s, 1, 99, back}}, []string{"3m0s: 1 × disconnected by keepalive_timeout"}},
+		{"half of the fleet that does not is an outage", nil,
+			[]turnOfEvents{{5 * s, 1, 50, back}}, []string{
+				"3m0s: 50 × disconnected by keepalive_timeout, part of an outage, alert held",
+				"3m0s: outage: 50 of 100 lost, 0 closed, 50 silent, 0 back, 1 networks",
+			}},
+		{"who was lost before and stays away causes nothing",
+			func(a *Restored) { a.Status, a.Reason = Disconnected, ConnectionLost }, nil, nil},
+		{"who was lost before and comes back is reconnected",
+			func(a *Restored) { a.Status, a.Reason = Disconnected, MissedKeepAlives },
+			[]turnOfEvents{{5 * s, 7, 7, wake}}, []string{"5s: 1 × active by reconnected"}},
+		{"one that crashes after it showed itself is lost as ever", nil,
+			[]turnOfEvents{{5 * s, 1, 100, back}, {10 * s, 7, 7, crash}}, []string{"12s: 1 × disconnected by connection_lost"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			table := NewTable(everything)
+			var list []Restored
+			var members []Member
+			for id := AgentID(1); id <= 100; id++ {
+				a := Restored{Member: Member{id, id.String(), "any"}, Addr: addressOf(id), Reason: Reconnected,
+					Since: -Instant(time.Hour), LastSeen: -Instant(minute), Greeted: true}
+				if tt.was != nil {
+					tt.was(&a)
+				}
+				list, members = append(list, a), append(members, a.Member)
+			}
+			table.Restore(list, nil)
+			table.SetMembers(members, 0)
+			wantStory(t, tellStory(table, 0, tt.story, 10*minute), tt.want)
+		})
+	}
+}

@@ -1,0 +1,141 @@
+package detector
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// deed is what agents do in a story.
+type deed int
+
+const (
+	hang  deed = iota // they say nothing more, and do not answer
+	crash             // their connections close
+	stop              // they say goodbye
+	back              // they introduce themselves and work
+	wake              // they work on, as if nothing had been
+)
+
+// turnOfEvents is what the agents from first to last do at a time.
+type turnOfEvents struct {
+	at          time.Duration
+	first, last AgentID
+	do          deed
+}
+
+// each repeats what one agent does, every so often.
+func each(every time.Duration, times int, events ...turnOfEvents) (all []turnOfEvents) {
+	for i := range times {
+		for _, e := range events {
+			e.at += time.Duration(i) * every
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// tellStory lets agents, of whom all answer that are well, live through a story
+// until its end, and returns in words what was decided, but
+// for the routine, and for the moment between an introduction and work.
+func tellStory(table *Table, now Instant, story []turnOfEvents, end time.Duration) []string {
+	start, away := now, map[AgentID]bool{}
+	var said []Decision
+	for ; now.Sub(start) < end; now = now.Add(SweepPeriod) {
+		for len(story) > 0 && story[0].at <= now.Sub(start) {
+			e := story[0]
+			var seen []Sighting
+			for id := e.first; id <= e.last; id++ {
+				away[id] = e.do < back
+				seen = append(seen, e.do.shows(id, now)...)
+			}
+			table.Apply(seen)
+			story = story[1:]
+		}
+		table.Sweep(now)
+		for _, d := range slices.Clone(table.Take()) {
+			if d.Verdict == Send && !away[d.ID] {
+				table.Apply([]Sighting{{At: now, ID: d.ID, Kind: SawAnswer, Token: d.Token}})
+			}
+			if d.Verdict == Overdue {
+				d.At = now // not when the agent was lost
+			}
+			if !d.Verdict.Routine() && d.To != Pending {
+				said = append(said, d)
+			}
+		}
+	}
+	return inWords(said, start)
+}
+
+// shows is what is seen of a deed.
+func (do deed) shows(id AgentID, now Instant) (seen []Sighting) {
+	for _, kind := range map[deed][]Kind{crash: {SawClosed}, stop: {SawShutdown, SawClosed}, back: {SawStartup, SawKeepAlive}, wake: {SawKeepAlive}}[do] {
+		seen = append(seen, Sighting{At: now, ID: id, Addr: addressOf(id), Kind: kind})
+	}
+	return seen
+}
+
+// inWords makes one line of the decisions about many agents that differ in the
+// agent only, and of what follows within a minute.
+func inWords(said []Decision, start Instant) (lines []string) {
+	for len(said) > 0 {
+		d := said[0]
+		n := 1
+		for n < len(said) && sentence(&said[n]) == sentence(&d) && said[n].At.Sub(d.At) < time.Minute {
+			n++
+		}
+		who := ""
+		if d.ID != 0 {
+			who = fmt.Sprintf("%d × ", n)
+		}
+		lines = append(lines, fmt.Sprintf("%v: %s%s", d.At.Sub(start).Round(time.Second), who, sentence(&d)))
+		said = said[n:]
+	}
+	return lines
+}
+
+func sentence(d *Decision) string {
+	var text strings.Builder
+	switch d.Verdict {
+	case Changed:
+		fmt.Fprintf(&text, "%v by %v", d.To, d.Reason)
+	case Overdue:
+		fmt.Fprintf(&text, "alert of %v", d.Reason)
+	case Flapping:
+		fmt.Fprintf(&text, "flapping, %d changes", d.Changes)
+	case OutageBegan, OutageEnded:
+		f := d.Fleet
+		word := map[Verdict]string{OutageBegan: "outage", OutageEnded: "outage over"}[d.Verdict]
+		fmt.Fprintf(&text, "%s: %d of %d lost, %d closed, %d silent, %d back, %d networks", word, f.Lost, f.Watched, f.Closed, f.Silent, f.Back, len(f.Networks))
+	}
+	if d.Outage {
+		text.WriteString(", part of an outage")
+	}
+	if d.AlertHeld {
+		text.WriteString(", alert held")
+	}
+	return text.String()
+}
+
+func wantStory(t *testing.T, got, want []string) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("decided (-want +got):\n%s", diff)
+	}
+}
+
+// hundred is a fleet of 100 with the daemon's default settings, of which
+// each works at a known address.
+func hundred() (*Table, Instant) {
+	table, now := fleetOf(100, everything)
+	for id := AgentID(1); id <= 100; id++ {
+		table.Apply([]Sighting{{At: now, ID: id, Addr: addressOf(id), Kind: SawEvent}})
+	}
+	table.Take()
+	return table, now
+}
