@@ -235,7 +235,7 @@ func quantiles(all []time.Duration) string {
 // Agents whose keep-alives come unsteadily, over a network that is slow or
 // loses some, are asked more often, and never given up.
 func TestAJitteryNetworkInventsNothing(t *testing.T) {
-	agents, hours := 2000, 6
+	agents, hours := 1000, 6
 	if raceEnabled || testing.Short() {
 		agents, hours = 200, 3
 	}
