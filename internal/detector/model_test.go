@@ -82,10 +82,11 @@ type modelOutage struct {
 	began, since Instant
 	watched      int
 	members      []*modelChange
-	settled      bool                  // it does not spread any more
-	away         map[*modelChange]bool // of these, where the agent is
-	gone         map[*modelChange]bool // of the members, where the agent was removed
-	end          Instant               // of the hold
+	settled      bool                         // it does not spread any more
+	of           map[*modelAgent]*modelChange // the member of an agent
+	away         map[*modelChange]bool        // of these, where the agent is
+	gone         map[*modelChange]bool        // of the members, where the agent was removed
+	end          Instant                      // of the hold
 }
 
 func newModel(set Settings) *model {
@@ -523,7 +524,7 @@ func (m *model) sortLosses(fresh []*modelChange, now Instant) {
 	case (m.outage == nil || m.outage.settled) && away >= least:
 		m.endHold()
 		if m.outage == nil {
-			m.outage = &modelOutage{began: now, since: now, watched: watching + away, away: map[*modelChange]bool{}, gone: map[*modelChange]bool{}}
+			m.outage = &modelOutage{began: now, since: now, watched: watching + away, away: map[*modelChange]bool{}, gone: map[*modelChange]bool{}, of: map[*modelAgent]*modelChange{}}
 		}
 		m.outage.settled = false
 		for _, c := range m.losses {
@@ -548,15 +549,12 @@ func (o *modelOutage) join(c *modelChange) {
 	if c.outage == o {
 		return
 	}
-	for i, m := range o.members {
-		if m.agent == c.agent { // it was lost before, and back in between
-			o.members[i] = c
-			c.outage, c.waits, c.first = o, false, cmp.Or(m.first, m)
-			o.since = min(o.since, c.at)
-			o.away[c] = true
-			return
-		}
+	if m := o.of[c.agent]; m != nil { // it was lost before, and back in between
+		i := slices.Index(o.members, m)
+		o.members = slices.Delete(o.members, i, i+1)
+		c.first = cmp.Or(m.first, m)
 	}
+	o.of[c.agent] = c
 	c.outage, c.waits = o, false
 	o.since = min(o.since, c.at)
 	o.members = append(o.members, c)
