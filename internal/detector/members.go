@@ -20,7 +20,9 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 	for i := range members {
 		if slot, ok := t.slots.get(members[i].ID); ok && t.who[slot].name == members[i].Name {
 			t.state[slot].flags |= kept
-			t.who[slot].registered = members[i].IP
+			if w := &t.who[slot]; !w.addr.IsValid() {
+				w.ip = members[i].IP
+			}
 		}
 	}
 	for slot := range t.state {
@@ -60,7 +62,7 @@ func (t *Table) add(m *Member, now Instant) int32 {
 	}
 	t.slots.put(m.ID, slot)
 	t.state[slot] = state{id: m.ID, status: NeverConnected, flags: used}
-	t.who[slot] = identity{name: strings.Clone(m.Name), registered: m.IP, since: now}
+	t.who[slot] = identity{name: strings.Clone(m.Name), ip: m.IP, since: now}
 	t.count[NeverConnected]++
 	t.regroup(slot, now)
 	return slot

@@ -29,7 +29,7 @@ func (t *Table) Page(dst []Record, n int) (_ []Record, more bool) {
 		if !s.has(used) {
 			continue
 		}
-		dst = append(dst, Record{ID: s.id, Name: w.name, IP: w.ip(), Status: s.status, Reason: s.reason,
+		dst = append(dst, Record{ID: s.id, Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
 			Since: w.since, LastSeen: s.lastSeen, Seen: s.has(seen), Missed: int(s.missed),
 			RTT: time.Duration(s.rtt) * time.Microsecond})
 	}

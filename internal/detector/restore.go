@@ -44,7 +44,9 @@ func (t *Table) Restore(agents []Restored, last *Outage) {
 
 func (t *Table) restore(a *Restored, last *Outage) {
 	slot := t.add(&a.Member, a.Since)
-	t.who[slot].addr = a.Addr
+	if a.Addr.IsValid() {
+		t.who[slot].locate(a.Addr)
+	}
 	t.regroup(slot, a.Since)
 	s := &t.state[slot]
 	t.count[NeverConnected]--

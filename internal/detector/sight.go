@@ -60,7 +60,7 @@ func (t *Table) alive(slot int32, got *Sighting) {
 	s.missed = 0
 	s.flags |= seen
 	if got.Addr.IsValid() && got.Addr != t.who[slot].addr {
-		t.who[slot].addr = got.Addr
+		t.who[slot].locate(got.Addr)
 		t.regroup(slot, got.At)
 	}
 	if s.flags&(closed|restored|suspected|troubled) != 0 {

@@ -36,10 +36,10 @@ type Table struct {
 // identity is who an agent is: read to report about it. It has the size of a
 // line of the processor's cache.
 type identity struct {
-	name       string
-	registered string     // its address in the inventory: "any", an address or a network
-	addr       netip.Addr // where it was seen last
-	since      Instant    // when its status became what it is
+	name  string
+	ip    string     // where it was seen last; before, what it is registered under: "any", an address or a network
+	addr  netip.Addr // where it was seen last
+	since Instant    // when its status became what it is
 }
 
 // state is what the detector knows of one agent. In the table's words, a probe
@@ -123,16 +123,13 @@ const maxSpare = 1 << 14
 // filled in; the pointer is good until the next call.
 func (t *Table) decide(v Verdict, at Instant, slot int32) *Decision {
 	w, s := &t.who[slot], &t.state[slot]
-	t.out = append(t.out, Decision{Verdict: v, At: at, ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip()})
+	t.out = append(t.out, Decision{Verdict: v, At: at, ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip})
 	return &t.out[len(t.out)-1]
 }
 
-func (w *identity) ip() string {
-	if w.addr.IsValid() {
-		return w.addr.String()
-	}
-	return w.registered
-}
+// locate notes where an agent was seen. The text is made here, once, and not
+// with every decision.
+func (w *identity) locate(addr netip.Addr) { w.addr, w.ip = addr, addr.String() }
 
 // change sets an agent's status and says so.
 func (t *Table) change(slot int32, to Status, why Reason, at Instant) {
