@@ -45,13 +45,5 @@ func (c *benchDetectorCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		err = report.WriteJSON(e.stdout)
-	} else {
-		report.WriteText(e.stdout)
-	}
-	if err != nil {
-		return err
-	}
-	return report.Err()
+	return show(e.stdout, report, c.JSON)
 }

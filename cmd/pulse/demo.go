@@ -48,15 +48,7 @@ func (c *demoCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		err = report.WriteJSON(e.stdout)
-	} else {
-		report.WriteText(e.stdout)
-	}
-	if err != nil {
-		return err
-	}
-	return report.Err()
+	return show(e.stdout, report, c.JSON)
 }
 
 func (c *demoCommand) check() error {

@@ -60,3 +60,7 @@ func ParseReason(name string) (Reason, bool) {
 // only: then any sign of life brings it back, where one that said goodbye or
 // lost its connection has to introduce itself again.
 func (r Reason) bySilence() bool { return r == KeepAliveTimeout || r == MissedKeepAlives }
+
+// isLoss reports whether the agent was given up, and did not say goodbye or was
+// removed.
+func (r Reason) isLoss() bool { return r.bySilence() || r == ConnectionLost }
