@@ -75,14 +75,15 @@ var rooms = []room{
 	{"internal/clientkeys", nil, "it reads a file, for whoever needs it"},
 	{"internal/config", nil, "settings are read before anything else is there"},
 	{"internal/detector", nil, "it knows time and agents: no I/O, no NATS, no Wazuh"},
-	{"internal/outbox", nil, "it knows bytes and subjects, never agents"},
+	{"internal/remote", nil, "it is a connection, whatever goes over it"},
+	{"internal/outbox", []string{"internal/remote"}, "it knows bytes and subjects, never agents"},
 	{"internal/listen", []string{"internal/clientkeys", "internal/detector", "internal/secmsg"},
 		"a link tells the detector what it sees; what becomes of that is not its affair"},
 	{"internal/console", []string{"internal/detector"}, "it only reads, and only the fleet"},
 	{"internal/agentsim", []string{"internal/clientkeys", "internal/secmsg"},
 		"agents are the other side: nothing of ours may help them"},
 	{"internal/daemon", []string{"event", "internal/clientkeys", "internal/config", "internal/console", "internal/detector",
-		"internal/listen", "internal/outbox"}, "the one room that knows all others, but for the agents and their wire format"},
+		"internal/listen", "internal/outbox", "internal/remote"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon"},
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"internal/config", "internal/daemon", "internal/detector"}, "it measures rooms alone, with the daemon's defaults"},
@@ -112,7 +113,7 @@ var onlyIn = []struct {
 	rooms []string
 	why   string
 }{
-	{"github.com/nats-io/", []string{"internal/outbox", "internal/demo", "cmd/pulse"},
+	{"github.com/nats-io/", []string{"internal/outbox", "internal/remote", "internal/demo", "cmd/pulse"},
 		"one room publishes; the others only listen, as an XDR platform does"},
 	{"github.com/alecthomas/kong", []string{"cmd/pulse"}, "the command line is read in one place"},
 	{"net/http", []string{"internal/console", "internal/daemon", "cmd/pulse"}, "there is one console"},

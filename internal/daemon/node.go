@@ -20,6 +20,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
 // stopTime is how long a stopping node goes on trying to publish what it has
@@ -30,6 +31,7 @@ const stopTime = 2 * time.Second
 type Node struct {
 	log      *slog.Logger
 	clock    *detector.Clock
+	remote   *remote.Remote // nil without <nats><server_url>
 	outbox   *outbox.Outbox // nil with NATS disabled
 	link     *listen.Link
 	detector *detector.Detector
@@ -63,7 +65,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
 	}
 	if cfg.NATS.Enabled {
-		if n.outbox, err = outbox.Open(ctx, outboxConfig(cfg, log)); err != nil {
+		if err := n.openWayOut(ctx, cfg); err != nil {
 			return nil, err
 		}
 	}
@@ -103,6 +105,17 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	return n, nil
 }
 
+// openWayOut opens what leads to the XDR.
+func (n *Node) openWayOut(ctx context.Context, cfg *config.Config) (err error) {
+	if cfg.NATS.ServerURL != "" {
+		if n.remote, err = remote.Open(remoteConfig(cfg, n.log)); err != nil {
+			return err
+		}
+	}
+	n.outbox, err = outbox.Open(ctx, n.outboxConfig(cfg))
+	return err
+}
+
 // noManager refuses to take the place of a manager that lives on this host,
 // unless told to listen.
 func noManager(cfg *config.Config) error {
@@ -114,15 +127,18 @@ func noManager(cfg *config.Config) error {
 		"to be the manager of other agents beside it, set <pulse><link>listen</link> and a <remote><port> of their own", cfg.Pulse.Home)
 }
 
-func outboxConfig(cfg *config.Config, log *slog.Logger) outbox.Config {
+func (n *Node) outboxConfig(cfg *config.Config) outbox.Config {
 	c := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: filepath.Join(cfg.Pulse.StateDir, "outbox"),
-		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, Log: log}
-	if cfg.NATS.ServerURL != "" {
-		c.Listen = ""
-		c.Remote = &outbox.Remote{URL: cfg.NATS.ServerURL, CredentialsFile: cfg.NATS.CredentialsFile, CA: cfg.NATS.TLSCA,
-			Cert: cfg.NATS.TLSCert, Key: cfg.NATS.TLSKey, MaxReconnects: cfg.NATS.MaxReconnects, ReconnectDelay: cfg.NATS.ReconnectDelay}
+		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, Log: n.log}
+	if n.remote != nil {
+		c.Listen, c.Remote = "", n.remote
 	}
 	return c
+}
+
+func remoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {
+	return remote.Config{URL: cfg.NATS.ServerURL, Node: cfg.Pulse.NodeName, CredentialsFile: cfg.NATS.CredentialsFile, CA: cfg.NATS.TLSCA,
+		Cert: cfg.NATS.TLSCert, Key: cfg.NATS.TLSKey, MaxReconnects: cfg.NATS.MaxReconnects, ReconnectDelay: cfg.NATS.ReconnectDelay, Log: log}
 }
 
 // AgentAddr is where agents connect.
@@ -213,8 +229,12 @@ func (n *Node) close() error {
 	if n.web != nil {
 		_ = n.web.Close()
 	}
+	var err error
 	if n.outbox != nil {
-		return n.outbox.Close()
+		err = n.outbox.Close()
 	}
-	return nil
+	if n.remote != nil {
+		n.remote.Close()
+	}
+	return err
 }

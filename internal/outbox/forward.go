@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
 // batchMax is how many messages are under way to the remote before their
@@ -20,7 +21,10 @@ const batchMax = 1000
 // it until the remote has confirmed all of it, and moves the cursor.
 type forwarder struct {
 	stream jetstream.Stream
-	remote *remote
+	remote *remote.Remote
+	timing timing
+	prefix string
+	to     *sender // of the last session; nil before the first
 	cursor cursor
 	log    *slog.Logger
 
@@ -38,7 +42,9 @@ type forwarder struct {
 func newForwarder(ctx context.Context, o *Outbox, c Class) (*forwarder, error) {
 	f := &forwarder{
 		stream: o.streams[c],
-		remote: o.remote,
+		remote: o.cfg.Remote,
+		timing: o.timing,
+		prefix: o.cfg.Prefix,
 		cursor: cursorFor(o.cfg.Dir, c),
 		log:    o.log.With("stream", c.String()),
 	}
@@ -93,7 +99,7 @@ func (f *forwarder) read(ctx context.Context) ([]stored, error) {
 	}
 	batch := make([]stored, 0, batchMax)
 	for more := true; more && len(batch) < batchMax; {
-		m, meta, err := next(ctx, f.reader, f.number+1, f.remote.timing.silence)
+		m, meta, err := next(ctx, f.reader, f.number+1, f.timing.silence)
 		if errors.Is(err, context.DeadlineExceeded) {
 			f.stopReading() // and look again from the cursor, in case any got lost
 			return nil, nil
@@ -141,7 +147,7 @@ func (f *forwarder) stopReading() {
 // has confirmed all. Only ctx, or the cursor's disk, ends it sooner.
 func (f *forwarder) deliver(ctx context.Context, batch []stored) error {
 	for len(batch) > 0 {
-		s, err := f.remote.session(ctx)
+		s, err := f.sender(ctx)
 		if err != nil {
 			return err
 		}
@@ -153,12 +159,27 @@ func (f *forwarder) deliver(ctx context.Context, batch []stored) error {
 			batch = batch[n:]
 		}
 		if err != nil {
-			s.end(err)
+			s.End(err)
 			continue
 		}
-		f.remote.recovered()
+		s.Good()
 	}
 	return nil
+}
+
+// sender returns one on the present session, or the next if there is none.
+func (f *forwarder) sender(ctx context.Context) (*sender, error) {
+	session, err := f.remote.Session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if f.to == nil || f.to.Session != session {
+		if f.to, err = newSender(session, f.timing.sent); err != nil {
+			return nil, err
+		}
+	}
+	f.to.learn(ctx, f.prefix)
+	return f.to, nil
 }
 
 func (f *forwarder) advance(confirmed []stored) error {

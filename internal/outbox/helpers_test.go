@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/remote"
 	"go.uber.org/goleak"
 )
 
@@ -23,7 +24,7 @@ const prefix = "wazuh.xdr"
 
 // quick shortens what a broken connection costs. On a busy machine a wait may
 // then end too soon: the messages are sent again, as they would be in earnest.
-var quick = timing{ack: 10 * time.Second, sent: 500 * time.Millisecond, ping: time.Second, silence: 5 * time.Second}
+var quick = timing{ack: 10 * time.Second, sent: 500 * time.Millisecond, silence: 5 * time.Second}
 
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -176,8 +177,27 @@ func (f *farSide) stop() {
 }
 
 // remote is how the outbox reaches it: a quick retry, through the proxy.
-func (f *farSide) remote() *Remote {
-	return &Remote{URL: "nats://" + f.proxy.addr(), MaxReconnects: 3, ReconnectDelay: 20 * time.Millisecond}
+func (f *farSide) remote(change ...func(*remote.Config)) *remote.Remote {
+	f.t.Helper()
+	cfg := remote.Config{URL: "nats://" + f.proxy.addr(), MaxReconnects: 3, ReconnectDelay: 20 * time.Millisecond,
+		Timeout: 500 * time.Millisecond, PingInterval: time.Second, Log: slog.New(slog.DiscardHandler)}
+	for _, c := range change {
+		c(&cfg)
+	}
+	r, err := remote.Open(cfg)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(r.Close)
+	return r
+}
+
+func logTo(log *slog.Logger) func(*remote.Config) {
+	return func(cfg *remote.Config) { cfg.Log = log }
+}
+
+func withPassword(cfg *remote.Config) {
+	cfg.URL = strings.Replace(cfg.URL, "nats://", "nats://pulse:secret@", 1)
 }
 
 // proxy passes bytes between its clients and a target that may change.

@@ -34,7 +34,7 @@ func (o *Outbox) Last(ctx context.Context, filter string, each func(subject stri
 	}
 	defer msgs.Stop()
 	for number := uint64(1); left > 0; number++ {
-		m, meta, err := next(ctx, msgs, number, o.silence)
+		m, meta, err := next(ctx, msgs, number, o.timing.silence)
 		if err != nil {
 			return fmt.Errorf("read last messages of %s: %d to come: %w", filter, left, err)
 		}

@@ -3,8 +3,8 @@
 //
 // It knows bytes and subjects, never agents. It owns one directory, with a
 // lock on it, and inside that an embedded NATS server with two JetStream
-// streams, STATUS and TELEMETRY (see [Class]). With a [Remote] a forwarder
-// carries both on to another NATS server; with Config.Listen the embedded
+// streams, STATUS and TELEMETRY (see [Class]). With a [remote.Remote] a
+// forwarder carries both on to another NATS server; with Config.Listen the embedded
 // server takes clients itself, who may read everything and change nothing:
 // they live in an account of their own, and nothing they send reaches ours but
 // a few requests (see readerRights for them, and for what readers can still do).
@@ -21,8 +21,8 @@
 // Nats-Msg-Id, by which a JetStream on the other side drops it.
 //
 // Goroutines: the embedded server's own, its connection's, and with a Remote
-// one per stream and one that keeps the connection to it; [Outbox.Close] ends them all and waits. Publish is for
-// one caller at a time; all other methods may be called concurrently.
+// one per stream; [Outbox.Close] ends them all and waits. Publish is for one
+// caller at a time; all other methods may be called concurrently.
 package outbox
 
 import (
@@ -36,6 +36,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
 // Class says which stream a message belongs to, and so what may become of it.
@@ -66,22 +67,12 @@ type Message struct {
 
 // Config says where the outbox lives and where it leads.
 type Config struct {
-	Prefix         string       // subject prefix, such as "wazuh.xdr"
-	Dir            string       // all files live here; created with mode 0700
-	Listen         string       // host:port for NATS clients, port 0 for any free one; "" for none
-	TelemetryLimit int64        // bytes TELEMETRY may take on disk; 0 for no limit
-	Remote         *Remote      // where to forward to; nil for nowhere
-	Log            *slog.Logger // nil for slog.Default()
-}
-
-// Remote is the NATS server to forward to. Files are PEM, but for CredentialsFile.
-type Remote struct {
-	URL             string        // nats:// or tls://; several separated by commas
-	CredentialsFile string        // a NATS .creds file; "" for none
-	CA              string        // certificates to trust; "" for the system's
-	Cert, Key       string        // our own certificate, for mutual TLS; "" for none
-	MaxReconnects   int           // failures in a row after which it is called unavailable; it is tried forever
-	ReconnectDelay  time.Duration // between two tries; 0 for 5 s
+	Prefix         string         // subject prefix, such as "wazuh.xdr"
+	Dir            string         // all files live here; created with mode 0700
+	Listen         string         // host:port for NATS clients, port 0 for any free one; "" for none
+	TelemetryLimit int64          // bytes TELEMETRY may take on disk; 0 for no limit
+	Remote         *remote.Remote // where to forward to, owned by the caller; nil for nowhere
+	Log            *slog.Logger   // nil for slog.Default()
 }
 
 // Outbox holds messages until they are confirmed. See [Open].
@@ -95,14 +86,12 @@ type Outbox struct {
 	js      jetstream.JetStream
 	streams [classes]jetstream.Stream
 
-	ackWait   time.Duration
-	silence   time.Duration // see next
-	status    *syncer       // Publish's
+	timing    timing
+	status    *syncer // Publish's
 	published [classes]atomic.Uint64
 
 	reading sync.Mutex // held by Last: its consumer is one
 
-	remote     *remote // nil without Config.Remote
 	forwarders [classes]*forwarder
 	stop       context.CancelFunc
 	running    sync.WaitGroup
@@ -120,17 +109,12 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	o := &Outbox{cfg: cfg, log: cfg.Log, ackWait: t.ack, silence: t.silence, health: newHealth(cfg.Log)}
+	o := &Outbox{cfg: cfg, log: cfg.Log, timing: t, health: newHealth(cfg.Log)}
 	defer func() {
 		if err != nil {
 			o.Close()
 		}
 	}()
-	if cfg.Remote != nil {
-		if o.remote, err = newRemote(*cfg.Remote, cfg.Prefix, t, cfg.Log); err != nil {
-			return nil, err
-		}
-	}
 	if o.lock, err = lockDir(cfg.Dir); err != nil {
 		return nil, err
 	}
@@ -143,7 +127,7 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if err := (&gate{o.nc, o.streams}).open(); err != nil {
 		return nil, err
 	}
-	if o.remote != nil {
+	if cfg.Remote != nil {
 		if err := o.startForwarders(ctx); err != nil {
 			return nil, err
 		}
@@ -152,7 +136,7 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 }
 
 // startForwarders starts one goroutine per stream, so that STATUS never waits
-// behind TELEMETRY, and one that keeps the connection they share.
+// behind TELEMETRY.
 func (o *Outbox) startForwarders(ctx context.Context) error {
 	for c := range Class(classes) {
 		f, err := newForwarder(ctx, o, c)
@@ -163,7 +147,6 @@ func (o *Outbox) startForwarders(ctx context.Context) error {
 	}
 	run, stop := context.WithCancel(context.Background())
 	o.stop = stop
-	o.running.Go(func() { o.remote.run(run, o.waiting) })
 	for _, f := range o.forwarders {
 		o.running.Go(func() { f.run(run) })
 	}
@@ -210,8 +193,7 @@ func (o *Outbox) close() error {
 type timing struct {
 	ack     time.Duration // for an acknowledgement from the local server
 	sent    time.Duration // for a confirmation from the remote server
-	ping    time.Duration // between pings on an idle remote connection; two unanswered end it
 	silence time.Duration // after which a reader of the local server looks again
 }
 
-var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, ping: 10 * time.Second, silence: 30 * time.Second}
+var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, silence: 30 * time.Second}

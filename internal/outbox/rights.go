@@ -63,7 +63,7 @@ func readerRequests() []readerRequest {
 // and no signature of ours covers that subject at that time: who reads live must
 // verify and refuse replays); take from its durable consumer or acknowledge for
 // it; use up the connections or consumers there are. Where that matters, let the
-// XDR platform have a NATS server with users of its own, as a [Remote].
+// XDR platform have a NATS server with users of its own, as a [remote.Remote].
 func readerRights(prefix string) *server.Permissions {
 	var publish, deny []string
 	for _, r := range readerRequests() {

@@ -65,7 +65,7 @@ func (o *Outbox) startServer() error {
 	if err != nil {
 		return fmt.Errorf("connect to embedded server: %w", err)
 	}
-	o.js, err = jetstream.New(o.nc, jetstream.WithPublishAsyncTimeout(o.ackWait))
+	o.js, err = jetstream.New(o.nc, jetstream.WithPublishAsyncTimeout(o.timing.ack))
 	if err != nil {
 		return fmt.Errorf("connect to embedded server: %w", err)
 	}

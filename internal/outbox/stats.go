@@ -29,8 +29,9 @@ func (o *Outbox) Stats() Stats {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	s := Stats{Status: o.streamStats(ctx, Status), Telemetry: o.streamStats(ctx, Telemetry)}
-	if o.remote != nil {
-		s.ForwardErrors, s.Connected = o.remote.stats()
+	if o.cfg.Remote != nil {
+		state := o.cfg.Remote.State()
+		s.ForwardErrors, s.Connected = state.Errors, state.Connected
 	}
 	return s
 }

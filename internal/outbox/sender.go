@@ -5,37 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
-// session is one connection to the remote, from its dial to its first failure.
-// It never reconnects by itself: what is sent on one connection arrives in order
-// or not at all, while a connection that came back on its own could have lost a
-// message in the middle of a batch.
-type session struct {
-	nc    *nats.Conn
-	js    jetstream.JetStream
-	wait  time.Duration // for confirmations
-	takes atomic.Pointer[takers]
+// learnInterval is how often the remote's streams are looked up anew: one made
+// meanwhile stores our messages, but is not yet asked to acknowledge them.
+const learnInterval = time.Minute
 
-	ended   chan struct{} // closed at the first failure
-	once    sync.Once
-	reason  error // why it ended; read only after ended is closed
-	refused bool  // the connection itself still worked; as reason
+// sender sends on one session of the remote. It is for one forwarder.
+type sender struct {
+	*remote.Session
+	js      jetstream.JetStream
+	wait    time.Duration // for confirmations
+	takes   *takers
+	learned time.Time
 }
 
-// end closes the connection; only the first reason counts.
-func (s *session) end(reason error) {
-	s.once.Do(func() {
-		s.reason, s.refused = reason, s.nc.IsConnected()
-		close(s.ended)
-		s.nc.Close()
-	})
+func newSender(s *remote.Session, wait time.Duration) (*sender, error) {
+	js, err := jetstream.New(s.Conn, jetstream.WithPublishAsyncTimeout(wait))
+	if err != nil {
+		return nil, fmt.Errorf("set up sending: %w", err)
+	}
+	return &sender{Session: s, js: js, wait: wait}, nil
 }
 
 // takers are the subjects which the remote's streams take, and whose messages
@@ -59,7 +54,11 @@ func (t *takers) acknowledge(subject string) bool {
 
 // learn asks the remote which of its streams take subjects under prefix. A
 // remote without JetStream has none.
-func (s *session) learn(ctx context.Context, prefix string) {
+func (s *sender) learn(ctx context.Context, prefix string) {
+	if !s.learned.IsZero() && time.Since(s.learned) < learnInterval {
+		return
+	}
+	s.learned = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, min(s.wait, 2*time.Second))
 	defer cancel()
 	t := &takers{known: true}
@@ -78,7 +77,7 @@ func (s *session) learn(ctx context.Context, prefix string) {
 	default:
 		t = &takers{} // no right to ask, or no answer
 	}
-	s.takes.Store(t)
+	s.takes = t
 }
 
 // errUntold explains a missing acknowledgement that may have been too much to ask.
@@ -88,16 +87,16 @@ var errUntold = errors.New("the server did not say which subjects its streams ta
 // the stream that takes it, or else a round trip, after which the server has
 // handed it to all who subscribe. It returns how many of batch, counted from
 // its start, are confirmed, and why not all.
-func (s *session) send(ctx context.Context, batch []stored) (confirmed int, err error) {
+func (s *sender) send(ctx context.Context, batch []stored) (confirmed int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
-	takes := s.takes.Load()
+	takes := s.takes
 	acks := make([]jetstream.PubAckFuture, len(batch))
 	for i, m := range batch {
 		if takes.acknowledge(m.msg.Subject) {
 			acks[i], err = s.js.PublishMsgAsync(m.msg, jetstream.WithRetryAttempts(0))
 		} else {
-			err = s.nc.PublishMsg(m.msg)
+			err = s.Conn.PublishMsg(m.msg)
 		}
 		if err != nil {
 			return 0, fmt.Errorf("send %s: %w", m.msg.Subject, err)
@@ -120,14 +119,14 @@ func (s *session) send(ctx context.Context, batch []stored) (confirmed int, err 
 	return len(batch), nil
 }
 
-func (s *session) await(ctx context.Context, ack jetstream.PubAckFuture) error {
+func (s *sender) await(ctx context.Context, ack jetstream.PubAckFuture) error {
 	select {
 	case <-ack.Ok():
 		return nil
 	case err := <-ack.Err():
 		return err
-	case <-s.ended: // the client library would let us wait for the time to run out
-		return s.reason
+	case <-s.Ended(): // the client library would let us wait for the time to run out
+		return s.Reason()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -135,11 +134,11 @@ func (s *session) await(ctx context.Context, ack jetstream.PubAckFuture) error {
 
 // roundTrip returns when the server has read everything sent so far, or an
 // error, among them its refusal of a subject: that comes before the answer.
-func (s *session) roundTrip(ctx context.Context) error {
-	if err := s.nc.FlushWithContext(ctx); err != nil {
+func (s *sender) roundTrip(ctx context.Context) error {
+	if err := s.Conn.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("confirm by round trip: %w", err)
 	}
-	err := s.nc.LastError()
+	err := s.Conn.LastError()
 	if errors.Is(err, nats.ErrPermissionViolation) && !strings.Contains(err.Error(), "$JS.API.") {
 		return err
 	}
