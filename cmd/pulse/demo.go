@@ -15,6 +15,7 @@ type demoCommand struct {
 	Agents int           `default:"50" placeholder:"N" help:"How many agents to simulate (1 to 5000, with --outage 20 or more). Default: ${default}."`
 	For    time.Duration `default:"0s" placeholder:"DURATION" help:"How long to run, such as 30s. Default: until Ctrl-C, or until the outage is over."`
 	Outage bool          `help:"Cut all agents off from the network at once, for 20 s, instead of one after the other."`
+	Server string        `placeholder:"URL" help:"Publish to this NATS server, such as nats://127.0.0.1:4222, instead of one of the demo's own."`
 	JSON   bool          `help:"Print one JSON object at the end instead of a story."`
 }
 
@@ -25,16 +26,22 @@ kind of death found: shutdown, kill (the connection closes), hang (it stays open
     pulse demo --for 30s
     pulse demo --agents 200 --for 30s --json
     pulse demo --outage
+    pulse demo --server nats://127.0.0.1:4222
 
 The exit code is 1 if a death was not found or a living agent was called dead. In the last seconds before --for is over no
 agent dies, as there would be no time to find it: give it 20 s or more.
 
 With --outage all agents lose their network at once: the exit code is 1 unless that is told as one fleet_outage and one
-fleet_recovered, without an alert of a single agent. It ends by itself, after some 40 s.`
+fleet_recovered, without an alert of a single agent. It ends by itself, after some 40 s.
+
+With --server the messages go to a NATS server of yours, on subjects that begin with pulse.demo. Stop it for a while and
+start it again: agents go on dying meanwhile, and when it is back every message arrives, in order and once. Where it has
+JetStream, the demo keeps what it hears in a stream of its own and removes that at its end. The exit code is 1 if a message
+did not arrive.`
 }
 
 func (c *demoCommand) Run(e *env) error {
-	cfg := demo.Config{Agents: c.Agents, For: c.For, Version: version, Out: e.stdout}
+	cfg := demo.Config{Agents: c.Agents, For: c.For, Server: c.Server, Version: version, Out: e.stdout}
 	if c.Outage {
 		cfg.Outage = outageLength
 	}

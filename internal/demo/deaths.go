@@ -55,7 +55,7 @@ func newDeaths(p *play) *deaths { return &deaths{play: p, gone: make(map[string]
 // act lets an agent die, or come back, if it is time.
 func (p *deaths) act(now time.Time) {
 	for id, d := range p.gone {
-		if !d.found.IsZero() && d.revived.IsZero() && now.Sub(d.found) >= deadTime {
+		if d.revived.IsZero() && p.mayReturn(d, now) {
 			d.revived = now
 			p.say(now, id, undone[d.how])
 			_ = p.agents.Revive(id) // the id is one of the fleet's
@@ -80,6 +80,15 @@ func (p *deaths) act(now time.Time) {
 	p.gone[id] = &deed{how: how, at: time.Now()}
 	p.say(now, id, told[how])
 	_ = p.agents.Die(id, how)
+}
+
+// mayReturn reports whether a death has been told for long enough, or, where
+// nothing can be told at the moment, must have been found.
+func (p *deaths) mayReturn(d *deed, now time.Time) bool {
+	if d.found.IsZero() {
+		return p.dark() && now.Sub(d.at) >= slowest+deadTime
+	}
+	return now.Sub(d.found) >= deadTime
 }
 
 func (p *deaths) changed(c *event.StatusChange, now time.Time) {
@@ -107,7 +116,7 @@ func (p *deaths) over(time.Time) bool { return false }
 // judge finds the deaths that nobody told, though there was time.
 func (p *deaths) judge(end time.Time) {
 	for id, d := range p.gone {
-		if d.found.IsZero() && end.Sub(d.at) > slowest {
+		if d.found.IsZero() && end.Sub(d.at) > slowest && p.report.Waiting == 0 {
 			p.report.Missed = append(p.report.Missed, id)
 		}
 	}

@@ -18,6 +18,7 @@ type Config struct {
 	Agents  int
 	For     time.Duration // 0: until ctx ends, or an outage is over
 	Outage  time.Duration // the whole fleet loses its network for this long, instead of single deaths; 0: it does not
+	Server  string        // URL of the NATS server to publish to; "": one of the demo's own
 	Version string
 	Out     io.Writer // what happens, in plain words
 }
@@ -30,7 +31,10 @@ type play struct {
 	start  time.Time
 	report Report
 	active map[string]bool
-	opened bool // all agents have been active
+	weather
+	arrivals *arrivals
+	late     time.Duration // how long the message that is being heard had waited
+	opened   bool          // all agents have been active
 }
 
 // plot is what is done to the agents, and the judgement of what is told of it.
@@ -45,22 +49,23 @@ type plot interface {
 // Run plays a demo. The error says what could not be started or went wrong
 // besides Pulse's own judgement, which is in the report.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
-	s, err := open(context.WithoutCancel(ctx), cfg.Agents, cfg.Version)
+	s, err := open(context.WithoutCancel(ctx), cfg)
 	if err != nil {
 		return nil, err
 	}
 	p := newPlay(s, cfg.Out, time.Now())
 	p.plot = newPlot(p, cfg)
+	playing := ctx
 	if cfg.For > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, cfg.For)
+		playing, cancel = context.WithTimeout(ctx, cfg.For)
 		defer cancel()
 	}
-	fmt.Fprintf(p.out, "Pulse watches %d simulated agents. Its messages are at %s, subjects %s.\n"+
-		"Each agent gets a keep-alive every %v; %d unanswered ones, or %v without any sign of life, and it is gone.\n"+
-		"One that is late beyond its habit gets a keep-alive at once, and %v to answer it.\n\n",
-		cfg.Agents, s.node.NATSURL(), event.Prefix(event.DefaultPrefix).All(), interval, maxMissed, timeout, suspectTimeout)
-	err = p.run(ctx)
+	p.announce()
+	err = p.run(playing)
+	if err == nil && s.wayOut != nil {
+		err = p.settle(ctx)
+	}
 	p.judgeAll(time.Now())
 	if closing := s.close(); err == nil {
 		err = closing
@@ -69,7 +74,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 }
 
 func newPlay(s *stage, out io.Writer, start time.Time) *play {
-	return &play{stage: s, out: out, start: start, active: make(map[string]bool),
+	return &play{stage: s, out: out, start: start, active: make(map[string]bool), arrivals: newArrivals(),
 		report: Report{Agents: len(s.ids), Detections: []Detection{}, False: []Detection{}, Missed: []string{}}}
 }
 
@@ -82,6 +87,18 @@ func newPlot(p *play, cfg Config) plot {
 		d.curtain = p.start.Add(cfg.For - slowest)
 	}
 	return d
+}
+
+// announce says what there is to see.
+func (p *play) announce() {
+	fmt.Fprintf(p.out, "Pulse watches %d simulated agents. Its messages are at %s, subjects %s.\n"+
+		"Each agent gets a keep-alive every %v; %d unanswered ones, or %v without any sign of life, and it is gone.\n"+
+		"One that is late beyond its habit gets a keep-alive at once, and %v to answer it.\n",
+		len(p.ids), p.server, p.prefix.All(), interval, maxMissed, timeout, suspectTimeout)
+	if p.wayOut != nil {
+		fmt.Fprintln(p.out, "Stop that server for a while, and start it again: nothing will be lost.")
+	}
+	fmt.Fprintln(p.out)
 }
 
 // run plays until ctx ends or the plot does.
@@ -99,7 +116,34 @@ func (p *play) run(ctx context.Context) error {
 				return err
 			}
 		case now := <-clock.C:
+			if p.wayOut != nil {
+				p.look(p, now)
+			}
 			if p.act(now); p.over(now) {
+				return nil
+			}
+		}
+	}
+}
+
+// settle hears what is still on its way when the play is over, if the server is there.
+func (p *play) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	clock := time.NewTicker(tick)
+	defer clock.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-p.failed:
+			return err
+		case m := <-p.heard:
+			if err := p.hear(m.Subject, m.Data, time.Now()); err != nil {
+				return err
+			}
+		case now := <-clock.C:
+			if p.look(p, now); p.weather.looked.Equal(now) && !p.dark() && p.way.waiting == 0 && len(p.heard) == 0 {
 				return nil
 			}
 		}
@@ -113,11 +157,19 @@ type message struct {
 	event.FleetOutageMessage
 }
 
-// hear takes a message as an XDR platform would.
+// hear takes a message as an XDR platform would: once, by its number.
 func (p *play) hear(subject string, data []byte, now time.Time) error {
 	var m message
 	if err := json.Unmarshal(data, &m); err != nil {
 		return fmt.Errorf("message on %s: %w", subject, err)
+	}
+	if !p.arrivals.note(m.Security.Sequence) {
+		return nil
+	}
+	if p.wayOut != nil { // it may have waited: what counts is when Pulse knew
+		knew := time.UnixMilli(m.Security.IssuedAt + 1)
+		p.late, now = now.Sub(knew), knew
+		defer func() { p.late = 0 }()
 	}
 	if strings.Contains(subject, ".alerts.") {
 		p.alert(&m, now)
@@ -174,6 +226,11 @@ func (p *play) away() (n int) {
 // judgeAll finds the agents that nobody saw alive, though there was time, and
 // what the plot has to say.
 func (p *play) judgeAll(end time.Time) {
+	r, a := &p.report, p.arrivals
+	r.Messages, r.Lost, r.Repeated = a.highest, a.missing(), a.repeated
+	if p.wayOut != nil {
+		r.Waiting, r.ServerOutages, r.LongestOutageMS = p.way.waiting, p.outages, milliseconds(p.longest)
+	}
 	p.judge(end)
 	if !p.opened && end.Sub(p.start) >= slowest {
 		p.report.NeverActive = p.away()
@@ -181,6 +238,9 @@ func (p *play) judgeAll(end time.Time) {
 }
 
 func (p *play) tell(now time.Time, what string) {
+	if p.late > time.Second {
+		what += fmt.Sprintf(" (heard %v later)", short(p.late))
+	}
 	fmt.Fprintf(p.out, "%6.1fs  %s\n", now.Sub(p.start).Seconds(), what)
 }
 

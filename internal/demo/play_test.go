@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -19,7 +20,8 @@ var curtainUp = time.Unix(1716897300, 0)
 type audience struct {
 	*testing.T
 	*deaths
-	out bytes.Buffer
+	out  bytes.Buffer
+	said int
 }
 
 func newAudience(t *testing.T, ids ...string) *audience {
@@ -51,6 +53,8 @@ func (a *audience) publish(when float64, subject string, message any) {
 	if err != nil {
 		a.Fatal(err)
 	}
+	a.said++
+	data = bytes.Replace(data, []byte(`"sequence":0`), fmt.Appendf(nil, `"sequence":%d`, a.said), 1)
 	if err := a.hear(subject, data, at(when)); err != nil {
 		a.Fatal(err)
 	}

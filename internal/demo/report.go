@@ -28,6 +28,15 @@ type Report struct {
 	NeverActive  int         `json:"never_active"`     // agents that did not get in
 	NeverBack    int         `json:"never_back"`       // agents that stayed away after an outage
 
+	Messages uint64 `json:"messages"`          // numbered by the node so far, by the last that came
+	Lost     int    `json:"lost_messages"`     // of these, those that did not come
+	Repeated int    `json:"repeated_messages"` // came twice, and count once
+
+	// With a server that is not the demo's own.
+	Waiting         uint64  `json:"waiting_messages,omitempty"` // not delivered when the demo ended, as the server was away
+	ServerOutages   int     `json:"server_outages,omitempty"`
+	LongestOutageMS float64 `json:"longest_server_outage_ms,omitempty"`
+
 	Blackout bool `json:"-"` // an outage of the fleet was made
 }
 
@@ -53,6 +62,8 @@ func (r *Report) Err() error {
 	if n := len(r.Missed); n > 0 {
 		wrong(n, "deaths that were not found: %d, the first of %s", n, r.Missed[0])
 	}
+	wrong(r.Lost, "messages that did not arrive: %d of %d", r.Lost, r.Messages)
+	wrong(int(r.Waiting), "messages that could not be delivered yet when the demo ended: %d (is the NATS server of --server there?)", r.Waiting)
 	wrong(r.NeverActive, "%d of %d agents did not get in: does this system let a process open %d files (ulimit -n)?",
 		r.NeverActive, r.Agents, 2*r.Agents+256)
 	if !r.Blackout {
@@ -78,6 +89,12 @@ func (r *Report) WriteJSON(w io.Writer) error {
 func (r *Report) WriteText(w io.Writer) {
 	fmt.Fprintf(w, "\n%d agents, %d keep-alives sent, %d answered, %d status changes, %d alerts.\n",
 		r.Agents, r.Sent, r.Acknowledged, r.Changes, r.Alerts)
+	fmt.Fprintf(w, "%d messages, %d lost, %d came twice", r.Messages, r.Lost, r.Repeated)
+	if r.ServerOutages > 0 {
+		fmt.Fprintf(w, "; the NATS server was away %d times, %v at the longest", r.ServerOutages,
+			short(time.Duration(r.LongestOutageMS*float64(time.Millisecond))))
+	}
+	fmt.Fprintln(w, ".")
 	for _, how := range ways {
 		r.writeWay(w, how)
 	}

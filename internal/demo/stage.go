@@ -50,10 +50,13 @@ const (
 type stage struct {
 	dir    string
 	node   *daemon.Node
+	server string // where its messages are
+	prefix event.Prefix
+	wayOut func() wayOut // to somebody else's server; nil: it is the demo's own
 	agents *agentsim.Fleet
 	ids    []string
 	names  map[string]string
-	client *nats.Conn
+	hang   func() // ends the hearing
 	heard  chan *nats.Msg
 	failed chan error // room for one of the node and one of the agents
 	stop   context.CancelFunc
@@ -61,9 +64,9 @@ type stage struct {
 }
 
 // open sets the stage in a temporary directory.
-func open(ctx context.Context, agents int, version string) (s *stage, err error) {
+func open(ctx context.Context, demo Config) (s *stage, err error) {
 	ctx, stop := context.WithCancel(ctx)
-	s = &stage{stop: stop, names: make(map[string]string), heard: make(chan *nats.Msg, 1<<16), failed: make(chan error, 2)}
+	s = &stage{stop: stop, prefix: event.DefaultPrefix, names: make(map[string]string), heard: make(chan *nats.Msg, 1<<16), failed: make(chan error, 2)}
 	defer func() {
 		if err != nil {
 			_ = s.close()
@@ -73,26 +76,32 @@ func open(ctx context.Context, agents int, version string) (s *stage, err error)
 		return s, err
 	}
 	cfg := config.Default()
-	if cfg.Pulse.ClientKeys, err = s.writeKeys(agents); err != nil {
+	if cfg.Pulse.ClientKeys, err = s.writeKeys(demo.Agents); err != nil {
 		return s, err
 	}
 	cfg.Pulse.StateDir = filepath.Join(s.dir, "state")
 	cfg.Pulse.Link, cfg.Pulse.HTTP, cfg.Pulse.NodeName = "listen", "", "demo"
 	cfg.Remote.LocalIP, cfg.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
 	cfg.NATS.Listen = "127.0.0.1:0"
+	if demo.Server != "" {
+		s.prefix = serverPrefix
+		cfg.Pulse.NodeName = "demo-" + strings.ToLower(rand.Text()[:6])
+		cfg.NATS.ServerURL, cfg.NATS.ReconnectDelay, cfg.NATS.SubjectPrefix = demo.Server, serverDelay, string(serverPrefix)
+	}
 	cfg.KeepAlive = config.KeepAlive{Enabled: true, Interval: interval, Timeout: timeout, MaxMissed: maxMissed,
 		RetryInterval: retryInterval, Method: "request", ReconnectGrace: grace, SuspectTimeout: suspectTimeout,
 		OutageShare: outageShare, OutageHold: outageHold, FlapThreshold: flapThreshold, FlapWindow: flapWindow}
 	quiet := slog.New(slog.DiscardHandler) // the demo says itself what happens
-	if s.node, err = daemon.Open(ctx, &cfg, version, quiet); err != nil {
+	if s.node, err = daemon.Open(ctx, &cfg, demo.Version, quiet); err != nil {
 		return s, err
 	}
+	err = s.listen(ctx, demo.Server, cfg.Pulse.NodeName) // before the node says its first word
 	s.work.Go(func() {
 		if err := s.node.Run(ctx); err != nil {
 			s.failed <- err
 		}
 	})
-	if err = s.listen(); err != nil {
+	if err != nil {
 		return s, err
 	}
 	return s, s.populate(ctx, cfg.Pulse.ClientKeys)
@@ -114,15 +123,29 @@ func (s *stage) writeKeys(agents int) (path string, err error) {
 	return path, os.WriteFile(path, []byte(text.String()), 0o600)
 }
 
-// listen subscribes to all the node says.
-func (s *stage) listen() (err error) {
-	if s.client, err = nats.Connect(s.node.NATSURL(), nats.Name("pulse demo")); err != nil {
+// listen hears all the node says, on the demo's own server or on somebody else's.
+func (s *stage) listen(ctx context.Context, server, node string) error {
+	if server != "" {
+		l, err := reach(ctx, server, node, s.heard)
+		if err != nil {
+			return err
+		}
+		s.server, s.hang, s.wayOut = l.client.ConnectedUrlRedacted(), l.close, func() wayOut {
+			out := s.node.Status().Outbox
+			return wayOut{out.Connected, out.Status.Backlog + out.Telemetry.Backlog, out.Status.Published + out.Telemetry.Published}
+		}
+		return l.listen(ctx, &s.work)
+	}
+	s.server = s.node.NATSURL()
+	client, err := nats.Connect(s.server, nats.Name("pulse demo"))
+	if err != nil {
 		return fmt.Errorf("connect to the demo's NATS server: %w", err)
 	}
-	if _, err := s.client.ChanSubscribe(event.Prefix(event.DefaultPrefix).All(), s.heard); err != nil {
+	s.hang = client.Close
+	if _, err := client.ChanSubscribe(s.prefix.All(), s.heard); err != nil {
 		return err
 	}
-	return s.client.Flush()
+	return client.Flush()
 }
 
 // populate starts the agents.
@@ -150,8 +173,8 @@ func (s *stage) populate(ctx context.Context, keyFile string) error {
 // close ends everything and removes the directory.
 func (s *stage) close() error {
 	s.stop()
-	if s.client != nil {
-		s.client.Close()
+	if s.hang != nil {
+		s.hang()
 	}
 	s.work.Wait()
 	return os.RemoveAll(s.dir)
