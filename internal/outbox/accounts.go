@@ -11,7 +11,8 @@ const gatePrefix = "$PULSE.GATE."
 
 // newAccounts makes the two accounts of the embedded server. Ours holds the
 // streams and all that is published. The readers' has nothing of its own:
-// it imports the live subjects, one way, and the requests of [readerRequests].
+// it imports the live subjects, one way, the requests of [readerRequests], and
+// the [questions], of which the same holds: who asks is never who answers.
 // An answer to such a request goes to an address that the server made up, and
 // from there to the reply subject in the readers' account. So whatever reply
 // subject a reader names, no stream of ours ever hears the answer.
@@ -35,6 +36,14 @@ func newAccounts(prefix string) (ours, readers *server.Account, err error) {
 		}
 		if err := readers.AddServiceImport(ours, r.subject, r.goesTo()); err != nil {
 			return nil, nil, fmt.Errorf("import %s for readers: %w", r.subject, err)
+		}
+	}
+	for _, subject := range questions {
+		if err := ours.AddServiceExportWithResponse(subject, server.Singleton, only); err != nil {
+			return nil, nil, fmt.Errorf("export %s to readers: %w", subject, err)
+		}
+		if err := readers.AddServiceImport(ours, subject, subject); err != nil {
+			return nil, nil, fmt.Errorf("import %s for readers: %w", subject, err)
 		}
 	}
 	return ours, readers, nil

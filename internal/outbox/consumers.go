@@ -11,26 +11,24 @@ import (
 
 // Our own consumers have fixed names, so that readers can be kept off them.
 const (
-	forwardConsumer = "pulse-forward"
-	lastConsumer    = "pulse-last"
+	consumerPrefix  = "pulse-"
+	forwardReader   = "forward"
+	forwardConsumer = consumerPrefix + forwardReader
+	lastConsumer    = consumerPrefix + "last"
 )
 
-var ownConsumers = []string{forwardConsumer, lastConsumer}
+var ownConsumers = []string{forwardConsumer, lastConsumer, consumerPrefix + "roster"}
 
 // What is under way from the local server to one of our readers at most. Its
-// bytes, for all three together, must stay below pendingMax: beyond that the
+// bytes, for all of them together, must stay below pendingMax: beyond that the
 // server ends our connection as it would a reader's, with what is in it.
 var underWay = jetstream.PullMaxMessagesWithBytesLimit(2*batchMax, 4<<20)
 
 // errSkipped says that the connection lost messages on their way to a reader of ours.
 var errSkipped = errors.New("messages lost on the way from the local server")
 
-// next returns the next message, which must be number expected of this
-// consumer. It waits for no longer than silence: then one may doubt that none is
-// there, for a connection that ended can have taken the last ones along.
-func next(ctx context.Context, msgs jetstream.MessagesContext, expected uint64, silence time.Duration) (jetstream.Msg, *jetstream.MsgMetadata, error) {
-	ctx, cancel := context.WithTimeout(ctx, silence)
-	defer cancel()
+// next returns the next message, which must be number expected of this consumer.
+func next(ctx context.Context, msgs jetstream.MessagesContext, expected uint64) (jetstream.Msg, *jetstream.MsgMetadata, error) {
 	m, err := msgs.Next(jetstream.NextContext(ctx))
 	if err != nil {
 		return nil, nil, err

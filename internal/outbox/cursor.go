@@ -10,14 +10,12 @@ import (
 	"strings"
 )
 
-// cursor is the file that says up to which stream sequence the remote has
+// cursor is the file that says up to which stream sequence a reader has
 // confirmed. It is replaced as a whole, so it is old or new, never torn. Being
 // old does no harm: what follows is sent again and dropped by its ID.
 type cursor struct{ path string }
 
-func cursorFor(dir string, c Class) cursor {
-	return cursor{filepath.Join(dir, c.String()+".cursor")}
-}
+func cursorFor(dir, name string) cursor { return cursor{filepath.Join(dir, name)} }
 
 // load returns 0 when there is no cursor yet.
 func (c cursor) load() (uint64, error) {
@@ -26,21 +24,21 @@ func (c cursor) load() (uint64, error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read forward cursor: %w", err)
+		return 0, fmt.Errorf("read cursor: %w", err)
 	}
 	seq, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("read forward cursor %s: want a sequence number, have %q (delete the file to forward all again)", c.path, text)
+		return 0, fmt.Errorf("read cursor %s: want a sequence number, have %q (delete the file to begin anew)", c.path, text)
 	}
 	return seq, nil
 }
 
 func (c cursor) save(seq uint64) error {
 	if err := writeSynced(c.path+".new", strconv.FormatUint(seq, 10)+"\n"); err != nil {
-		return fmt.Errorf("write forward cursor: %w", err)
+		return fmt.Errorf("write cursor: %w", err)
 	}
 	if err := os.Rename(c.path+".new", c.path); err != nil {
-		return fmt.Errorf("write forward cursor: %w", err)
+		return fmt.Errorf("write cursor: %w", err)
 	}
 	return nil
 }

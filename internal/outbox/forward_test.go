@@ -180,7 +180,7 @@ func TestWhatWasForwardedIsNotForwardedAgain(t *testing.T) {
 // waitForwarded waits until the cursor has moved to seq, which comes last.
 func waitForwarded(t *testing.T, o *Outbox, c Class, seq uint64) {
 	t.Helper()
-	for ctx := testContext(t); o.forwarders[c].position.Load() != seq; runtime.Gosched() {
+	for ctx := testContext(t); o.forwarders[c].from.Confirmed() != seq; runtime.Gosched() {
 		if ctx.Err() != nil {
 			t.Fatalf("cursor never reached %d", seq)
 		}

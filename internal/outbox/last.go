@@ -34,7 +34,7 @@ func (o *Outbox) Last(ctx context.Context, filter string, each func(subject stri
 	}
 	defer msgs.Stop()
 	for number := uint64(1); left > 0; number++ {
-		m, meta, err := next(ctx, msgs, number, o.timing.silence)
+		m, meta, err := o.nextWithin(ctx, msgs, number)
 		if err != nil {
 			return fmt.Errorf("read last messages of %s: %d to come: %w", filter, left, err)
 		}
@@ -44,4 +44,11 @@ func (o *Outbox) Last(ctx context.Context, filter string, each func(subject stri
 		left = meta.NumPending
 	}
 	return nil
+}
+
+// nextWithin waits for no longer than silence.
+func (o *Outbox) nextWithin(ctx context.Context, msgs jetstream.MessagesContext, number uint64) (jetstream.Msg, *jetstream.MsgMetadata, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.timing.silence)
+	defer cancel()
+	return next(ctx, msgs, number)
 }

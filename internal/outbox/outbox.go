@@ -109,6 +109,9 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	if err := checkPrefix(cfg.Prefix); err != nil {
+		return nil, err
+	}
 	o := &Outbox{cfg: cfg, log: cfg.Log, timing: t, health: newHealth(cfg.Log)}
 	defer func() {
 		if err != nil {
@@ -160,6 +163,10 @@ func (o *Outbox) URL() string {
 	}
 	return o.srv.ClientURL()
 }
+
+// Conn is our own connection to the embedded server, with full rights: for the
+// micro service that clients may ask (see [questions]). It is the outbox's to close.
+func (o *Outbox) Conn() *nats.Conn { return o.nc }
 
 // Close stops the forwarder, then the server, within about 3 s. Everything
 // published is on disk when it returns. It may be called more than once.

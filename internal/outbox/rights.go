@@ -1,6 +1,8 @@
 package outbox
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -54,9 +56,22 @@ func readerRequests() []readerRequest {
 	return requests
 }
 
+// questions are the subjects of the micro service that may listen on
+// [Outbox.Conn]: its endpoints, and by what it is found.
+var questions = []string{"pulse.>", "$SRV.>"}
+
+// checkPrefix refuses a prefix whose messages a client could publish as a request.
+func checkPrefix(prefix string) error {
+	first, _, _ := strings.Cut(prefix, ".")
+	if first == "pulse" || strings.HasPrefix(first, "$") || strings.HasPrefix(first, "_") {
+		return fmt.Errorf("subject prefix %q: requests begin with %q", prefix, first)
+	}
+	return nil
+}
+
 // readerRights are the rights of a client without credentials: it may receive
 // every message, live or from both streams, through pull consumers of its own.
-// It may publish nothing but requests. Push consumers are refused (see [gate]).
+// It may publish nothing but requests, to JetStream and to the micro service. Push consumers are refused (see [gate]).
 //
 // All such clients are one user. What one of them can do to another: show it an
 // answer, or an old message, under any subject, even a live one (never stored,
@@ -65,7 +80,7 @@ func readerRequests() []readerRequest {
 // it; use up the connections or consumers there are. Where that matters, let the
 // XDR platform have a NATS server with users of its own, as a [remote.Remote].
 func readerRights(prefix string) *server.Permissions {
-	var publish, deny []string
+	publish, deny := slices.Clone(questions), []string(nil)
 	for _, r := range readerRequests() {
 		publish = append(publish, r.subject)
 	}

@@ -87,19 +87,20 @@ var errUntold = errors.New("the server did not say which subjects its streams ta
 // the stream that takes it, or else a round trip, after which the server has
 // handed it to all who subscribe. It returns how many of batch, counted from
 // its start, are confirmed, and why not all.
-func (s *sender) send(ctx context.Context, batch []stored) (confirmed int, err error) {
+func (s *sender) send(ctx context.Context, batch []Stored) (confirmed int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
 	takes := s.takes
 	acks := make([]jetstream.PubAckFuture, len(batch))
 	for i, m := range batch {
-		if takes.acknowledge(m.msg.Subject) {
-			acks[i], err = s.js.PublishMsgAsync(m.msg, jetstream.WithRetryAttempts(0))
+		msg := &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data}
+		if takes.acknowledge(m.Subject) {
+			acks[i], err = s.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
 		} else {
-			err = s.Conn.PublishMsg(m.msg)
+			err = s.Conn.PublishMsg(msg)
 		}
 		if err != nil {
-			return 0, fmt.Errorf("send %s: %w", m.msg.Subject, err)
+			return 0, fmt.Errorf("send %s: %w", m.Subject, err)
 		}
 	}
 	if err := s.roundTrip(ctx); err != nil {
@@ -113,7 +114,7 @@ func (s *sender) send(ctx context.Context, batch []stored) (confirmed int, err e
 			if !takes.known {
 				err = errors.Join(err, errUntold)
 			}
-			return i, fmt.Errorf("confirm %s: %w", batch[i].msg.Subject, err)
+			return i, fmt.Errorf("confirm %s: %w", batch[i].Subject, err)
 		}
 	}
 	return len(batch), nil

@@ -48,16 +48,11 @@ func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 	}
 	s.Messages, s.Bytes = info.State.Msgs, info.State.Bytes
 	if f != nil {
-		done := f.position.Load()
+		done := f.from.Confirmed()
 		if first := info.State.FirstSeq; first > 0 {
 			done = max(done, first-1)
 		}
 		s.Backlog = info.State.LastSeq - min(done, info.State.LastSeq)
 	}
 	return s
-}
-
-// waiting is how many messages have still to be forwarded.
-func (o *Outbox) waiting(ctx context.Context) uint64 {
-	return o.streamStats(ctx, Status).Backlog + o.streamStats(ctx, Telemetry).Backlog
 }

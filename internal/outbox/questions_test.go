@@ -1,0 +1,70 @@
+package outbox
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+)
+
+// serve answers questions on our own connection, as the daemon does.
+func serve(t *testing.T, o *Outbox) {
+	t.Helper()
+	service, err := micro.AddService(o.Conn(), micro.Config{Name: "pulse", Version: "1.0.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := service.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	echo := micro.HandlerFunc(func(r micro.Request) { r.Respond(append([]byte("heard "), r.Data()...)) })
+	if err := service.AddGroup("pulse").AddEndpoint("echo", echo); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAReaderMayAskTheService(t *testing.T) {
+	s := newScene(t)
+	serve(t, s.o)
+	for subject, want := range map[string]string{"pulse.echo": "heard x", "$SRV.PING": "", "$SRV.INFO.pulse": "", "$SRV.STATS.pulse": ""} {
+		m, err := s.reader.RequestWithContext(testContext(t), subject, []byte("x"))
+		if err != nil || want != "" && string(m.Data) != want {
+			t.Errorf("%s: %v, %v", subject, m, err)
+		}
+	}
+	s.unharmed()
+}
+
+func TestAQuestionReachesNoStreamAndNoOtherService(t *testing.T) {
+	s := newScene(t)
+	serve(t, s.o)
+	for _, subject := range []string{"pulse.echo", "pulse.nobody", "$SRV.PING"} {
+		for _, reply := range []string{
+			prefix + ".agent.001.status_change", prefix + ".alerts.fleet_outage", prefix + ".manager.keepalive.001",
+			"$JS.API.STREAM.PURGE.STATUS", gatePrefix + "CONSUMER.CREATE.STATUS", "pulse.echo", "$SRV.PING", "_R_.abcdef.abcdef",
+		} {
+			m := nats.NewMsg(subject)
+			m.Reply, m.Data = reply, []byte("x")
+			m.Header.Set("Nats-Trace-Dest", reply)
+			if err := s.reader.PublishMsg(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.allDone()
+	s.unharmed()
+}
+
+func TestAReaderCannotAnswerAnothersQuestion(t *testing.T) {
+	o := mustOpen(t, Config{Listen: "127.0.0.1:0"})
+	refused := make(chan error, 1)
+	nc, _ := connect(t, o.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	for _, subject := range []string{"pulse.>", "pulse.echo", "$SRV.>", "$SRV.PING", "*.echo"} {
+		if _, err := nc.SubscribeSync(subject); err != nil {
+			t.Fatal(err)
+		}
+		awaitRefusal(t, refused)
+	}
+}

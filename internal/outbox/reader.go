@@ -1,0 +1,179 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Stored is a message of a local stream.
+type Stored struct {
+	Seq     uint64 // in its stream, rising, not without gaps
+	Subject string
+	Header  nats.Header
+	Data    []byte
+}
+
+// Reader reads a local stream in order, from a position that is kept on disk.
+// Next, Rewind and Close are for one caller at a time; Confirm may be called
+// beside them.
+type Reader struct {
+	stream jetstream.Stream
+	cfg    ReaderConfig
+	silent time.Duration
+	log    *slog.Logger
+
+	place *place
+	read  uint64 // the last message given out; the next comes after it
+
+	msgs   jetstream.MessagesContext // nil before the first read and after a failed one
+	number uint64                    // of the last message of msgs
+}
+
+// ReaderConfig says what a [Reader] reads.
+type ReaderConfig struct {
+	Name    string // one of the names that are kept from the embedded server's clients, such as "roster"
+	Class   Class
+	Filter  string // only messages whose subject matches; "" for all
+	Current bool   // at first, without a position on disk, begin with the last message of each subject instead of the first
+}
+
+// Reader returns a reader. There is at most one at a time of a name and class.
+func (o *Outbox) Reader(ctx context.Context, cfg ReaderConfig) (*Reader, error) {
+	if !slices.Contains(ownConsumers, consumerPrefix+cfg.Name) {
+		return nil, fmt.Errorf("read %s: %q is not among the readers' names", cfg.Class, cfg.Name)
+	}
+	file := cfg.Class.String() + "." + cfg.Name + ".cursor"
+	return newReader(ctx, o, o.streams[cfg.Class], cfg, cursorFor(o.cfg.Dir, file))
+}
+
+// newReader takes up where the last run stopped. A power cut may have taken from
+// the stream's end what the cursor counts already: it steps back to the end, or
+// the messages that get those sequences next would not be read.
+func newReader(ctx context.Context, o *Outbox, stream jetstream.Stream, cfg ReaderConfig, c cursor) (*Reader, error) {
+	r := &Reader{stream: stream, cfg: cfg, silent: o.timing.silence,
+		log: o.log.With("stream", stream.CachedInfo().Config.Name, "reader", cfg.Name)}
+	seq, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read local stream: %w", err)
+	}
+	if last := info.State.LastSeq; seq > last {
+		r.log.Warn("the reader's position is beyond the stream's end: stepping back", "position", seq, "end", last)
+		seq = last
+		if err := c.save(seq); err != nil {
+			return nil, err
+		}
+	}
+	r.place = newPlace(c, seq, r.log)
+	r.read = seq
+	return r, nil
+}
+
+// Next waits for messages and returns what there is, at most limit. What fails in
+// between, it tries again: only the end of ctx is an error.
+func (r *Reader) Next(ctx context.Context, limit int) ([]Stored, error) {
+	for {
+		batch, err := r.fetch(ctx, limit)
+		switch {
+		case len(batch) > 0:
+			return batch, nil
+		case ctx.Err() != nil:
+			r.stopReading()
+			return nil, ctx.Err()
+		case err != nil:
+			r.stopReading()
+			r.log.Error("cannot read the local stream: trying again", "err", err)
+			pause(ctx, time.Second)
+		}
+	}
+}
+
+// fetch returns what there is, up to limit; after a long silence nothing.
+func (r *Reader) fetch(ctx context.Context, limit int) ([]Stored, error) {
+	if err := r.startReading(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.silent)
+	defer cancel()
+	var batch []Stored
+	for more := true; more && len(batch) < limit; {
+		m, meta, err := next(ctx, r.msgs, r.number+1)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+			r.stopReading() // and look again, in case any got lost: a connection that ended can have taken the last ones along
+			break
+		}
+		if err != nil {
+			return nil, err // with what is in batch to be read again
+		}
+		r.number++
+		header := m.Headers()
+		delete(header, jetstream.ExpectedLastMsgIDHeader) // it was said of the local stream
+		batch = append(batch, Stored{Seq: meta.Sequence.Stream, Subject: m.Subject(), Header: header, Data: m.Data()})
+		more = meta.NumPending > 0
+	}
+	if n := len(batch); n > 0 {
+		r.read = batch[n-1].Seq
+	}
+	return batch, nil
+}
+
+func (r *Reader) startReading(ctx context.Context) error {
+	if r.msgs != nil {
+		return nil
+	}
+	cfg := jetstream.ConsumerConfig{
+		Name:          consumerPrefix + r.cfg.Name,
+		FilterSubject: r.cfg.Filter,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:   r.read + 1,
+	}
+	if r.cfg.Current && r.read == 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverLastPerSubjectPolicy, 0
+		if cfg.FilterSubject == "" {
+			cfg.FilterSubject = ">"
+		}
+	}
+	cons, err := ownConsumer(ctx, r.stream, cfg)
+	if err != nil {
+		return err
+	}
+	r.number = 0
+	r.msgs, err = cons.Messages(underWay)
+	return err
+}
+
+func (r *Reader) stopReading() {
+	if r.msgs != nil {
+		r.msgs.Stop()
+		r.msgs = nil
+	}
+}
+
+// Confirm says that what was read up to seq is done with, for good. A later start
+// reads on from there; after a crash, from what was confirmed about 200 ms before it.
+func (r *Reader) Confirm(seq uint64) { r.place.set(seq) }
+
+// Confirmed returns the last that was confirmed; 0 before any.
+func (r *Reader) Confirmed() uint64 { return r.place.get() }
+
+// Rewind makes Next begin anew after the last that was confirmed.
+func (r *Reader) Rewind() {
+	r.stopReading()
+	r.read = r.place.get()
+}
+
+// Close keeps the position. It comes before the outbox's.
+func (r *Reader) Close() error {
+	r.stopReading()
+	return r.place.close()
+}
