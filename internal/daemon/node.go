@@ -19,8 +19,6 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/listen"
-	"github.com/wazuh-pulse/pulse/internal/outbox"
-	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
 // stopTime is how long a stopping node goes on trying to publish what it has
@@ -31,12 +29,9 @@ const stopTime = 2 * time.Second
 type Node struct {
 	log      *slog.Logger
 	clock    *detector.Clock
-	remote   *remote.Remote // nil without <nats><server_url>
-	outbox   *outbox.Outbox // nil with NATS disabled
+	out      *Publisher
 	link     *listen.Link
 	detector *detector.Detector
-	backlog  *backlog
-	recorder *recorder
 	keys     *inventory
 	read     *clientkeys.Set // the first reading of client.keys
 	problems []clientkeys.Problem
@@ -48,7 +43,7 @@ type Node struct {
 // its sockets. What it opened it closes again if something fails. The version
 // is that of the software, for the messages.
 func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Node, err error) {
-	n := &Node{log: log, clock: detector.NewClock(), backlog: newBacklog()}
+	n := &Node{log: log, clock: detector.NewClock()}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -57,29 +52,21 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	if err := noManager(cfg); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Pulse.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state directory (<pulse><state_dir>): %w", err)
-	}
 	keys, problems, err := clientkeys.ReadFile(cfg.Pulse.ClientKeys)
 	if err != nil {
 		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
 	}
-	if cfg.NATS.Enabled {
-		if err := n.openWayOut(ctx, cfg); err != nil {
-			return nil, err
-		}
-	}
-	epoch, err := nextEpoch(cfg.Pulse.StateDir, time.Now())
-	if err != nil {
-		return nil, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
+	if n.out, err = OpenPublisher(ctx, cfg, version, n.clock, log); err != nil {
+		return nil, err
 	}
 	set, err := Detection(cfg)
 	if err != nil {
 		return nil, err
 	}
 	n.detector = detector.New(set, n.clock, n.decide)
-	if n.outbox != nil {
-		if err := restore(ctx, n.outbox, event.Prefix(cfg.NATS.SubjectPrefix), n.clock, n.detector, log); err != nil {
+	n.out.recorder.counts = n.detector.Counts
+	if n.out.outbox != nil {
+		if err := restore(ctx, n.out.outbox, event.Prefix(cfg.NATS.SubjectPrefix), n.clock, n.detector, log); err != nil {
 			return nil, err
 		}
 	}
@@ -89,11 +76,6 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	}); err != nil {
 		return nil, fmt.Errorf("%w (<remote><port>)", err)
 	}
-	n.recorder = &recorder{backlog: n.backlog, outbox: n.outbox, counts: n.detector.Counts,
-		journal: &journal{log: log}, log: log,
-		writer: &writer{source: event.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch},
-			prefix: event.Prefix(cfg.NATS.SubjectPrefix), groups: groups(cfg), flapWindow: cfg.KeepAlive.FlapWindow,
-			started: time.Now(), clock: n.clock}}
 	if cfg.Pulse.HTTP != "" {
 		if n.web, err = net.Listen("tcp", cfg.Pulse.HTTP); err != nil {
 			return nil, fmt.Errorf("open the console (<pulse><http>): %w", err)
@@ -103,17 +85,6 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	n.keys = &inventory{path: cfg.Pulse.ClientKeys, detector: n.detector, link: n.link, log: log}
 	n.read, n.problems = keys, problems
 	return n, nil
-}
-
-// openWayOut opens what leads to the XDR.
-func (n *Node) openWayOut(ctx context.Context, cfg *config.Config) (err error) {
-	if cfg.NATS.ServerURL != "" {
-		if n.remote, err = remote.Open(remoteConfig(cfg, n.log)); err != nil {
-			return err
-		}
-	}
-	n.outbox, err = outbox.Open(ctx, n.outboxConfig(cfg))
-	return err
 }
 
 // noManager refuses to take the place of a manager that lives on this host,
@@ -127,29 +98,15 @@ func noManager(cfg *config.Config) error {
 		"to be the manager of other agents beside it, set <pulse><link>listen</link> and a <remote><port> of their own", cfg.Pulse.Home)
 }
 
-func (n *Node) outboxConfig(cfg *config.Config) outbox.Config {
-	c := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: filepath.Join(cfg.Pulse.StateDir, "outbox"),
-		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, Log: n.log}
-	if n.remote != nil {
-		c.Listen, c.Remote = "", n.remote
-	}
-	return c
-}
-
-func remoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {
-	return remote.Config{URL: cfg.NATS.ServerURL, Node: cfg.Pulse.NodeName, CredentialsFile: cfg.NATS.CredentialsFile, CA: cfg.NATS.TLSCA,
-		Cert: cfg.NATS.TLSCert, Key: cfg.NATS.TLSKey, MaxReconnects: cfg.NATS.MaxReconnects, ReconnectDelay: cfg.NATS.ReconnectDelay, Log: log}
-}
-
 // AgentAddr is where agents connect.
 func (n *Node) AgentAddr() netip.AddrPort { return n.link.Addr() }
 
 // NATSURL is where NATS clients connect; empty when there is a server elsewhere.
 func (n *Node) NATSURL() string {
-	if n.outbox == nil {
+	if n.out.outbox == nil {
 		return ""
 	}
-	return n.outbox.URL()
+	return n.out.outbox.URL()
 }
 
 // ConsoleAddr is where the console listens; nil without one.
@@ -168,7 +125,7 @@ func (n *Node) decide(decisions []detector.Decision) {
 		if d.Verdict == detector.Send {
 			r.err = n.link.KeepAlive(d.ID, d.Token)
 		}
-		n.backlog.put(r)
+		n.out.backlog.put(r)
 	}
 }
 
@@ -187,8 +144,8 @@ func (n *Node) Run(parent context.Context) error {
 
 	var unpublished error
 	recording.Go(func() {
-		if unpublished = n.recorder.run(publish); unpublished != nil {
-			n.backlog.close()
+		if unpublished = n.out.Run(publish); unpublished != nil {
+			n.out.Finish()
 			fail(unpublished)
 		}
 	})
@@ -207,7 +164,7 @@ func (n *Node) Run(parent context.Context) error {
 	<-ctx.Done()
 	time.AfterFunc(stopTime, stopPublishing)
 	detecting.Wait()
-	n.backlog.close()
+	n.out.Finish()
 	stopServing()
 	if n.web != nil {
 		_ = n.console.Close()
@@ -229,12 +186,8 @@ func (n *Node) close() error {
 	if n.web != nil {
 		_ = n.web.Close()
 	}
-	var err error
-	if n.outbox != nil {
-		err = n.outbox.Close()
+	if n.out != nil {
+		return n.out.Close()
 	}
-	if n.remote != nil {
-		n.remote.Close()
-	}
-	return err
+	return nil
 }

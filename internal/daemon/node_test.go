@@ -268,7 +268,7 @@ func TestANodeWhoseNATSServerIsStuckEndsInTime(t *testing.T) {
 // Without a store there is nothing to go on for: the node ends and says why.
 func TestANodeThatCanStoreNothingEndsWithAnError(t *testing.T) {
 	h := open(t, settingsFor(t))
-	if err := h.node.outbox.Close(); err != nil {
+	if err := h.node.out.outbox.Close(); err != nil {
 		t.Fatal(err)
 	}
 	h.start()

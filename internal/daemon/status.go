@@ -22,11 +22,11 @@ type Status struct {
 
 // Status returns how the node is doing now.
 func (n *Node) Status() Status {
-	w := n.recorder.writer
+	w := n.out.recorder.writer
 	s := Status{Node: w.source.Node, Version: w.source.Version, Epoch: w.source.Epoch, StartedAt: w.started.UTC(),
 		Agents: agentCounts(n.detector.Counts()), Link: n.link.Stats()}
-	if n.outbox != nil {
-		stats := n.outbox.Stats()
+	if n.out.outbox != nil {
+		stats := n.out.outbox.Stats()
 		s.Outbox = &stats
 	}
 	return s

@@ -1,0 +1,102 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/remote"
+)
+
+// Publisher is what a node has behind its detector: it makes messages of
+// decisions and gets them out. It owns the state directory.
+type Publisher struct {
+	remote   *remote.Remote // nil without <nats><server_url>
+	outbox   *outbox.Outbox // nil with NATS disabled
+	backlog  *backlog
+	recorder *recorder
+}
+
+// OpenPublisher opens the way out. The version is that of the software.
+func OpenPublisher(ctx context.Context, cfg *config.Config, version string, clock *detector.Clock, log *slog.Logger) (_ *Publisher, err error) {
+	p := &Publisher{backlog: newBacklog()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	if err := os.MkdirAll(cfg.Pulse.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state directory (<pulse><state_dir>): %w", err)
+	}
+	if cfg.NATS.Enabled {
+		if err := p.openWayOut(ctx, cfg, log); err != nil {
+			return nil, err
+		}
+	}
+	epoch, err := nextEpoch(cfg.Pulse.StateDir, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
+	}
+	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, counts: func() (none [4]int) { return none },
+		journal: &journal{log: log}, log: log,
+		writer: &writer{source: event.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch},
+			prefix: event.Prefix(cfg.NATS.SubjectPrefix), groups: groups(cfg), flapWindow: cfg.KeepAlive.FlapWindow,
+			started: time.Now(), clock: clock}}
+	return p, nil
+}
+
+// openWayOut opens the outbox, and the remote where there is one.
+func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+	out := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: filepath.Join(cfg.Pulse.StateDir, "outbox"),
+		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, Log: log}
+	if cfg.NATS.ServerURL != "" {
+		if p.remote, err = remote.Open(remoteConfig(cfg, log)); err != nil {
+			return err
+		}
+		out.Listen, out.Remote = "", p.remote
+	}
+	p.outbox, err = outbox.Open(ctx, out)
+	return err
+}
+
+func remoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {
+	return remote.Config{URL: cfg.NATS.ServerURL, Node: cfg.Pulse.NodeName, CredentialsFile: cfg.NATS.CredentialsFile, CA: cfg.NATS.TLSCA,
+		Cert: cfg.NATS.TLSCert, Key: cfg.NATS.TLSKey, MaxReconnects: cfg.NATS.MaxReconnects, ReconnectDelay: cfg.NATS.ReconnectDelay, Log: log}
+}
+
+// Decide takes what a detector decided. It waits while far too much of it is
+// not published yet. One goroutine may call it.
+func (p *Publisher) Decide(decisions []detector.Decision) {
+	for i := range decisions {
+		p.backlog.put(record{Decision: decisions[i]})
+	}
+}
+
+// Run publishes until [Publisher.Finish], and all that was decided before. When
+// ctx ends it gives up the rest, which is an error.
+func (p *Publisher) Run(ctx context.Context) error { return p.recorder.run(ctx) }
+
+// Finish says that nothing more will be decided.
+func (p *Publisher) Finish() { p.backlog.close() }
+
+// Stats is how the way out is doing. NATS must be enabled.
+func (p *Publisher) Stats() outbox.Stats { return p.outbox.Stats() }
+
+// Close closes the way out.
+func (p *Publisher) Close() (err error) {
+	if p.outbox != nil {
+		err = p.outbox.Close()
+	}
+	if p.remote != nil {
+		p.remote.Close()
+	}
+	return err
+}
