@@ -87,7 +87,8 @@ type Outbox struct {
 	streams [classes]jetstream.Stream
 
 	timing    timing
-	status    *syncer // Publish's
+	status    *syncer         // Publish's
+	last      [classes]uint64 // the streams' last sequences; Publish's
 	published [classes]atomic.Uint64
 
 	reading sync.Mutex // held by Last: its consumer is one

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 )
 
 func TestPublishedMessagesAreStoredInOrderWithTheirHeaders(t *testing.T) {
@@ -45,6 +46,57 @@ func TestAMessagePublishedTwiceIsStoredOnce(t *testing.T) {
 		if diff := cmp.Diff(ids(messages(c, 1, 5)), storedIn(t, o.js, c.String(), 5)); diff != "" {
 			t.Errorf("%s: %s", c, diff)
 		}
+	}
+}
+
+// What is stored together is counted; the count has to be right again after what broke it.
+func TestTheCountOfStoredMessagesSurvivesRepeatsAndRefusals(t *testing.T) {
+	dir := t.TempDir()
+	o := mustOpen(t, Config{Dir: dir})
+	mustPublish(t, o, messages(Telemetry, 1, 10))
+	mustPublish(t, o, messages(Telemetry, 6, 20)) // five are there
+	refused := messages(Telemetry, 21, 30)
+	refused[4].Subject = "elsewhere.x"
+	ctx, cancel := context.WithTimeout(testContext(t), retryPause/2)
+	defer cancel()
+	if err := o.Publish(ctx, refused); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error is %v", err)
+	}
+	mustClose(t, o)
+	o = mustOpen(t, Config{Dir: dir})
+	if diff := cmp.Diff(append(ids(messages(Telemetry, 1, 24)), ids(messages(Telemetry, 26, 30))...), storedIn(t, o.js, "TELEMETRY", 29)); diff != "" {
+		t.Error(diff)
+	}
+	for from := 31; from < 40; from += 3 {
+		msgs := encodeAll(messages(Telemetry, from, from+2))
+		if err := o.storeTogether(testContext(t), Telemetry, msgs); err != nil {
+			t.Errorf("from %d: %v", from, err)
+		}
+	}
+	if err := o.storeTogether(testContext(t), Telemetry, encodeAll(messages(Telemetry, 39, 42))); !errors.Is(err, errNotAll) {
+		t.Errorf("with one that is there: %v", err)
+	}
+}
+
+func encodeAll(msgs []Message) (out []*nats.Msg) {
+	for i := range msgs {
+		out = append(out, encode(&msgs[i]))
+	}
+	return out
+}
+
+func TestALargePublishIsSplitByItsBytes(t *testing.T) {
+	o := mustOpen(t, Config{})
+	msgs := messages(Telemetry, 1, 40)
+	for i := range msgs {
+		msgs[i].Data = make([]byte, 1_000_000)
+	}
+	if n := window(encodeAll(msgs)); n != 17 {
+		t.Errorf("%d at once", n)
+	}
+	mustPublish(t, o, msgs)
+	if s := o.Stats(); s.Telemetry.Messages != 40 {
+		t.Errorf("stored %+v", s.Telemetry)
 	}
 }
 

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,9 +11,10 @@ import (
 )
 
 const (
-	// windowMax is how many messages are under way to the local server at
-	// once. It refuses what comes beyond 10 000 unprocessed ones.
-	windowMax = 4000
+	// windowMax and windowBytes are how much is under way to the local server at
+	// once. It drops what comes beyond 100 000 unprocessed messages or 128 MB.
+	windowMax   = 4000
+	windowBytes = 16 << 20
 	// retryPause is the wait before unacknowledged messages are sent again.
 	retryPause = 100 * time.Millisecond
 )
@@ -40,7 +42,7 @@ func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
 	}
 	for c, pending := range byClass {
 		for len(pending) > 0 {
-			n := min(len(pending), windowMax)
+			n := window(pending)
 			if err := o.store(ctx, Class(c), pending[:n]); err != nil {
 				return fmt.Errorf("publish to %s: %w", Class(c), err)
 			}
@@ -49,6 +51,16 @@ func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
 		}
 	}
 	return nil
+}
+
+// window is how many of msgs may be under way at once: at least one.
+func window(msgs []*nats.Msg) int {
+	n, size := 0, 0
+	for n < min(len(msgs), windowMax) && size < windowBytes {
+		size += len(msgs[n].Data)
+		n++
+	}
+	return n
 }
 
 func encode(m *Message) *nats.Msg {
@@ -65,8 +77,13 @@ func encode(m *Message) *nats.Msg {
 // store returns when the stream holds every message, and STATUS on the disk
 // itself: one sync for all of msgs, since each takes 0.4 ms or far more.
 func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
-	if err := o.storeAll(ctx, msgs); err != nil || c != Status {
-		return err
+	if err := o.storeTogether(ctx, c, msgs); err != nil {
+		if err := o.storeAll(ctx, c, msgs); err != nil {
+			return err
+		}
+	}
+	if c != Status {
+		return nil
 	}
 	if err := o.status.sync(); err != nil {
 		// What the kernel could not write it may have dropped, and a second sync
@@ -77,13 +94,45 @@ func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
 	return nil
 }
 
+// errNotAll says that a stream's sequence did not rise by as much as was sent.
+var errNotAll = errors.New("not all were stored")
+
+// storeTogether sends all of msgs and has only the last one acknowledged. Nobody
+// else publishes to our streams: if its sequence is as far from the last one as
+// there are messages, they are all there. If not, some were refused, dropped or
+// stored before, and nobody knows which.
+func (o *Outbox) storeTogether(ctx context.Context, c Class, msgs []*nats.Msg) error {
+	if err := o.health.err(o.cfg.Dir); err != nil {
+		return err
+	}
+	last := len(msgs) - 1
+	for _, m := range msgs[:last] {
+		if err := o.nc.PublishMsg(m); err != nil {
+			return err
+		}
+	}
+	ack, err := o.js.PublishMsgAsync(msgs[last], jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return err
+	}
+	stored, err := o.await(ctx, ack)
+	if err != nil {
+		return err
+	}
+	if stored.Sequence != o.last[c]+uint64(len(msgs)) {
+		return errNotAll
+	}
+	o.last[c] = stored.Sequence
+	return nil
+}
+
 // storeAll returns when the stream has acknowledged every message.
-func (o *Outbox) storeAll(ctx context.Context, msgs []*nats.Msg) error {
+func (o *Outbox) storeAll(ctx context.Context, c Class, msgs []*nats.Msg) error {
 	for {
 		if err := o.health.err(o.cfg.Dir); err != nil {
 			return err
 		}
-		failed, err := o.storeEach(ctx, msgs)
+		failed, err := o.storeEach(ctx, c, msgs)
 		if err == nil || o.nc.IsClosed() {
 			return err
 		}
@@ -102,7 +151,7 @@ func (o *Outbox) storeAll(ctx context.Context, msgs []*nats.Msg) error {
 
 // storeEach sends all of msgs and then waits for their acknowledgements. It
 // returns those that got none, in order, and the first one's reason.
-func (o *Outbox) storeEach(ctx context.Context, msgs []*nats.Msg) (failed []*nats.Msg, first error) {
+func (o *Outbox) storeEach(ctx context.Context, c Class, msgs []*nats.Msg) (failed []*nats.Msg, first error) {
 	acks := make([]jetstream.PubAckFuture, len(msgs))
 	for i, m := range msgs {
 		var err error
@@ -114,15 +163,10 @@ func (o *Outbox) storeEach(ctx context.Context, msgs []*nats.Msg) (failed []*nat
 	}
 	var unacked []*nats.Msg
 	for i, ack := range acks {
-		var err error
-		select {
-		case <-ack.Ok():
+		stored, err := o.await(ctx, ack)
+		if err == nil {
+			o.last[c] = max(o.last[c], stored.Sequence)
 			continue
-		case err = <-ack.Err():
-		case <-o.health.storing.Done():
-			err = o.health.err(o.cfg.Dir)
-		case <-ctx.Done():
-			err = ctx.Err()
 		}
 		if len(unacked) == 0 {
 			first = fmt.Errorf("%s: %w", msgs[i].Subject, err)
@@ -130,4 +174,17 @@ func (o *Outbox) storeEach(ctx context.Context, msgs []*nats.Msg) (failed []*nat
 		unacked = append(unacked, msgs[i])
 	}
 	return append(unacked, failed...), first
+}
+
+func (o *Outbox) await(ctx context.Context, ack jetstream.PubAckFuture) (*jetstream.PubAck, error) {
+	select {
+	case stored := <-ack.Ok():
+		return stored, nil
+	case err := <-ack.Err():
+		return nil, err
+	case <-o.health.storing.Done():
+		return nil, o.health.err(o.cfg.Dir)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

@@ -50,6 +50,7 @@ func (o *Outbox) openStreams(ctx context.Context) error {
 			return fmt.Errorf("open stream %s in %s: %w", c, o.cfg.Dir, err)
 		}
 		o.streams[c] = stream
+		o.last[c] = stream.CachedInfo().State.LastSeq
 	}
 	o.status = newSyncer(o.cfg.Dir, Status.String())
 	return o.status.syncStream(o.cfg.Dir)
