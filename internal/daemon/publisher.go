@@ -87,8 +87,9 @@ func (p *Publisher) Run(ctx context.Context) error { return p.recorder.run(ctx) 
 // Finish says that nothing more will be decided.
 func (p *Publisher) Finish() { p.backlog.close() }
 
-// Stats is how the way out is doing. NATS must be enabled.
-func (p *Publisher) Stats() outbox.Stats { return p.outbox.Stats() }
+// Passed is how many messages of a class got out: onto the local disk, and of
+// those to the XDR's NATS. NATS must be enabled.
+func (p *Publisher) Passed(c outbox.Class) (published, forwarded uint64) { return p.outbox.Passed(c) }
 
 // Close closes the way out.
 func (p *Publisher) Close() (err error) {
