@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/bench"
@@ -9,12 +10,15 @@ import (
 
 type benchCommand struct {
 	Detector benchDetectorCommand `cmd:"" help:"Measure the failure detector with many agents, without a network."`
+	Publish  benchPublishCommand  `cmd:"" help:"Measure the way out, from the detector's decision to a message that a NATS server has confirmed."`
+	Server   benchServerCommand   `cmd:"" name:"nats-server" hidden:""`
 }
 
 func (*benchCommand) Help() string {
 	return `Figures for this machine, to compare with those in docs/performance.md.
 
-    pulse bench detector --agents 100000`
+    pulse bench detector --agents 100000
+    pulse bench publish`
 }
 
 type benchDetectorCommand struct {
@@ -41,9 +45,51 @@ func (c *benchDetectorCommand) Run(e *env) error {
 	if c.For <= 0 {
 		return usageError{fmt.Errorf("--for %v: want a positive duration, such as 30s", c.For)}
 	}
-	report, err := bench.Detector(e.ctx, bench.Config{Agents: c.Agents, For: c.For, Progress: e.stderr})
+	report, err := bench.Detector(e.ctx, bench.DetectorConfig{Agents: c.Agents, For: c.For, Progress: e.stderr})
 	if err != nil {
 		return err
 	}
 	return show(e.stdout, report, c.JSON)
 }
+
+type benchPublishCommand struct {
+	Server   string `placeholder:"URL" help:"A NATS server with JetStream to publish to. Default: one of its own, in a process of its own."`
+	Messages int    `default:"200000" placeholder:"N" help:"How many messages go the whole way (1000 to 10000000). Default: ${default}."`
+	JSON     bool   `help:"Print one JSON object instead of lines."`
+}
+
+func (*benchPublishCommand) Help() string {
+	return `What a node has behind its detector, from the decision to a message that the NATS server has confirmed: stored on the
+local disk, forwarded, stored on the server's. Beside it, in the same run, the bare NATS client publishes the same messages
+to the same server.
+
+The parts: all messages as fast as they go; a status change's latency at 500 decisions a second; a storm of status changes
+(a twentieth of the messages); an outage of the server, for which six times as many messages are stored, and catching up
+with it while keep-alives of 10 000 agents go on.
+
+    pulse bench publish
+    pulse bench publish --server nats://127.0.0.1:4222 --messages 20000 --json
+
+On a server of yours it makes two streams, PULSE_BENCH and PULSE_BENCH_BARE, and removes them at the end. It writes about
+2 KiB of temporary files a message. Progress goes to standard error. The exit code is 1 if the server did not store every
+message exactly once.`
+}
+
+func (c *benchPublishCommand) Run(e *env) error {
+	if c.Messages < 1000 || c.Messages > 10_000_000 {
+		return usageError{fmt.Errorf("--messages %d: want 1000 to 10000000", c.Messages)}
+	}
+	setGC()
+	report, err := bench.Publish(e.ctx, bench.PublishConfig{Server: c.Server, Messages: c.Messages, Progress: e.stderr})
+	if err != nil {
+		return err
+	}
+	return show(e.stdout, report, c.JSON)
+}
+
+// benchServerCommand is the other end of benchPublishCommand.
+type benchServerCommand struct {
+	Dir string `arg:""`
+}
+
+func (c *benchServerCommand) Run(e *env) error { return bench.Serve(c.Dir, os.Stdin, e.stdout) }

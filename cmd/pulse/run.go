@@ -20,6 +20,12 @@ import (
 // takes 40 MiB less than with Go's 100, and no more processor time.
 const gcPercent = 40
 
+func setGC() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+}
+
 type runCommand struct{ settingsFlag }
 
 func (*runCommand) Help() string {
@@ -41,9 +47,7 @@ func (c *runCommand) Run(e *env) error {
 		return err
 	}
 	log := slog.New(logHandler(e.stderr))
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	setGC()
 	node, err := daemon.Open(e.ctx, &loaded.Config, version, log)
 	if err != nil {
 		if e.ctx.Err() != nil { // told to end while it started

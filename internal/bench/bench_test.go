@@ -46,13 +46,13 @@ func TestAgentsDiffer(t *testing.T) {
 func TestWhatTheReportHoldsAgainstTheDetector(t *testing.T) {
 	tests := []struct {
 		name   string
-		report Report
+		report DetectorReport
 		want   string
 	}{
-		{"nothing", Report{Agents: 1}, ""},
-		{"a death that was none", Report{FalseTransitions: 3}, "living agents called disconnected: 3"},
-		{"a pause", Report{Paused: 1}, "could not keep up"},
-		{"sightings that wait", Report{Behind: 1.5}, "1.5 s behind"},
+		{"nothing", DetectorReport{Agents: 1}, ""},
+		{"a death that was none", DetectorReport{FalseTransitions: 3}, "living agents called disconnected: 3"},
+		{"a pause", DetectorReport{Paused: 1}, "could not keep up"},
+		{"sightings that wait", DetectorReport{Behind: 1.5}, "1.5 s behind"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// Config says what to measure.
-type Config struct {
+// DetectorConfig says what to measure.
+type DetectorConfig struct {
 	Agents   int           // from 1 up
 	For      time.Duration // how long to measure
 	Progress io.Writer     // what a person sees meanwhile
@@ -31,7 +31,7 @@ const (
 
 // Detector measures a detector that holds a fleet, until ctx ends or the time
 // is over. A report comes without an error only if something was measured.
-func Detector(ctx context.Context, cfg Config) (*Report, error) {
+func Detector(ctx context.Context, cfg DetectorConfig) (*DetectorReport, error) {
 	defaults := config.Default()
 	set, err := daemon.Detection(&defaults)
 	if err != nil {
@@ -47,7 +47,7 @@ func Detector(ctx context.Context, cfg Config) (*Report, error) {
 	running.Go(func() { f.detector.Run(ctx) })
 	running.Go(func() { f.answer(ctx) })
 
-	r := &Report{Agents: cfg.Agents}
+	r := &DetectorReport{Agents: cfg.Agents}
 	r.LoadSeconds = f.load(ctx, cfg)
 	r.BytesPerAgent = float64(heap()-before) / float64(cfg.Agents)
 	running.Go(func() { f.live(ctx) })
@@ -58,7 +58,7 @@ func Detector(ctx context.Context, cfg Config) (*Report, error) {
 }
 
 // load lets the fleet in and returns how many seconds that took.
-func (f *fleet) load(ctx context.Context, cfg Config) float64 {
+func (f *fleet) load(ctx context.Context, cfg DetectorConfig) float64 {
 	fmt.Fprintf(cfg.Progress, "letting %d agents in\n", cfg.Agents)
 	began := time.Now()
 	f.detector.SetMembers(members(cfg.Agents))
@@ -81,7 +81,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // measure fills in the report with what happens until the time is over.
-func (f *fleet) measure(ctx context.Context, cfg Config, r *Report) error {
+func (f *fleet) measure(ctx context.Context, cfg DetectorConfig, r *DetectorReport) error {
 	from, err := f.look()
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func (f *fleet) measure(ctx context.Context, cfg Config, r *Report) error {
 	}
 	r.between(&from, &to)
 	r.Behind = float64(f.due(to.at)-to.seen) / float64(cfg.Agents) * notify.Seconds()
-	r.round()
+	round(r)
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -28,6 +30,29 @@ func resident() (int64, error) {
 		return 0, fmt.Errorf("read /proc/self/statm: %w", err)
 	}
 	return pages * int64(os.Getpagesize()), nil
+}
+
+// peakResident is how much memory the process had at most since [forgetPeak].
+func peakResident() (int64, error) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, fmt.Errorf("read the peak of the memory used: %w", err)
+	}
+	_, after, _ := strings.Cut(string(text), "VmHWM:")
+	var size int64
+	if _, err := fmt.Sscanf(after, "%d kB", &size); err != nil {
+		return 0, fmt.Errorf("read VmHWM of /proc/self/status: %w", err)
+	}
+	return size << 10, nil
+}
+
+// forgetPeak gives back memory that is not in use and makes the present use the peak.
+func forgetPeak() error {
+	debug.FreeOSMemory()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
+		return fmt.Errorf("reset the peak of the memory used: %w", err)
+	}
+	return nil
 }
 
 // heap is what is in use after a collection.

@@ -1,0 +1,61 @@
+package bench
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain plays the program that a measurement starts once more.
+func TestMain(m *testing.M) {
+	if n := len(ServeArgs) + 1; len(os.Args) == n+1 && slices.Equal(os.Args[1:n], ServeArgs) {
+		if err := Serve(os.Args[n], os.Stdin, os.Stdout); err != nil {
+			panic(err)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestEveryPartOfTheWayOutIsMeasured(t *testing.T) {
+	f, err := reach(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 1000
+	m := &measurement{cfg: PublishConfig{Messages: n, Progress: t.Output()}, far: f, dir: t.TempDir(), report: &PublishReport{Messages: n}}
+	if err := m.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.close(); err != nil {
+		t.Error(err)
+	}
+	r := m.report
+	if err := r.Err(); err != nil {
+		t.Error(err)
+	}
+	if r.Storm != n/20 || r.CatchUp < 6*n {
+		t.Errorf("a storm of %d and an outage of %d messages", r.Storm, r.CatchUp)
+	}
+	if most := uint64(n + n/40 + r.Storm + 6*n); r.Decided < most {
+		t.Errorf("%d decided, want at least %d", r.Decided, most)
+	}
+	for i, figure := range []float64{r.Whole, r.Bare, r.Ratio, r.Local, r.Forward, r.P50, r.LocalP50, r.StormDurable, r.CatchUpSeconds} {
+		if figure <= 0 {
+			t.Errorf("figure %d was not measured", i)
+		}
+	}
+	if r.P50 > r.P99 || r.LocalP50 > r.LocalP99 || r.StormDurable > r.StormConfirmed || r.PeakResidentBytes < 1<<20 {
+		t.Errorf("these figures cannot be: %+v", r)
+	}
+}
+
+func TestAMessageThatDidNotArriveIsAnError(t *testing.T) {
+	r := PublishReport{Decided: 10, Stored: 9}
+	if err := r.Err(); err == nil || !strings.Contains(err.Error(), "of 10 messages, the NATS server stored 9") {
+		t.Error(err)
+	}
+}
