@@ -37,7 +37,7 @@ type Decision struct {
 	Name  string
 	IP    string // the agent's address, or what it is registered under while that is unknown
 
-	Token     uint32        // Send, Acknowledged: names the keep-alive, so that its answer can be told
+	Token     uint32        // Send, Acknowledged, Failed: names the keep-alive, so that its answer can be told
 	Interval  time.Duration // Send: the agent's keep-alive interval
 	RTT       time.Duration // Acknowledged: from decision to answer
 	Missed    int           // Failed, Changed, Overdue: unanswered keep-alives in a row

@@ -18,15 +18,16 @@ const (
 
 // Detector runs a Table in real time.
 type Detector struct {
-	clock  *Clock
-	decide func([]Decision)
-	table  *Table
-	in     *inbox
-	calls  chan func(*Table, Instant)
-	done   chan struct{}
-	counts [4]atomic.Int64
-	last   Instant       // the last round; Run's
-	asleep time.Duration // for how long the machine had been suspended then; Run's
+	clock   *Clock
+	decide  func([]Decision)
+	table   *Table
+	in      *inbox
+	calls   chan func(*Table, Instant)
+	done    chan struct{}
+	counts  [4]atomic.Int64
+	waiters waiters
+	last    Instant       // the last round; Run's
+	asleep  time.Duration // for how long the machine had been suspended then; Run's
 
 	lateness, sweeping, rounds meter // see Pace
 }
@@ -127,6 +128,7 @@ func (d *Detector) count() {
 func (d *Detector) tell() {
 	d.count()
 	if out := d.table.Take(); len(out) > 0 {
+		d.waiters.hear(out)
 		d.decide(out)
 	}
 }
@@ -148,6 +150,12 @@ func (d *Detector) Page(n int) (page []Record, more bool) {
 	return page, more
 }
 
+// Agent returns one agent; see [Table.Agent].
+func (d *Detector) Agent(id AgentID) (r Record, ok bool) {
+	d.call(func(t *Table, _ Instant) { r, ok = t.Agent(id) })
+	return r, ok
+}
+
 // Counts returns the number of agents in each status, indexed by Status, as of
 // the latest round. It never waits.
 func (d *Detector) Counts() (n [4]int) {
@@ -157,11 +165,18 @@ func (d *Detector) Counts() (n [4]int) {
 	return n
 }
 
-func (d *Detector) call(f func(*Table, Instant)) {
+func (d *Detector) call(f func(*Table, Instant)) { _ = d.callIn(context.Background(), f) }
+
+// callIn lets the owner of the table call f, unless ctx ends before it comes to it.
+func (d *Detector) callIn(ctx context.Context, f func(*Table, Instant)) error {
 	finished := make(chan struct{})
 	select {
 	case d.calls <- func(t *Table, now Instant) { f(t, now); close(finished) }:
 		<-finished
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	case <-d.done:
+		return ErrEnded
 	}
 }

@@ -55,6 +55,7 @@ type modelAgent struct {
 	suspect  bool
 	pace     time.Duration // how long that answer may take
 	lastSent *Instant      // the last keep-alive since it came back
+	answer   *Answer       // to the last keep-alive
 	token    uint32
 	missed   int
 	phases   []int64 // of its turns, by group; -1 until worked out
@@ -262,7 +263,7 @@ func (m *model) miss(a *modelAgent, at, now Instant) {
 	group, _ := m.group(a)
 	a.missed++
 	m.uneasy[a] = true
-	m.say(a, Decision{Verdict: Failed, At: at, Missed: a.missed})
+	m.say(a, Decision{Verdict: Failed, At: at, Token: a.token, Missed: a.missed})
 	if a.missed >= group.MaxMissed && at >= m.spared(a) {
 		m.become(a, Disconnected, MissedKeepAlives, at)
 		return
@@ -273,6 +274,7 @@ func (m *model) miss(a *modelAgent, at, now Instant) {
 func (m *model) send(a *modelAgent, now Instant) {
 	group, _ := m.group(a)
 	a.token++
+	a.answer = nil
 	a.lastSent, a.turnFrom = &now, now
 	if m.set.Method == Request {
 		a.probe, a.pace = &now, m.set.RetryInterval
@@ -392,8 +394,39 @@ func (m *model) see(a *modelAgent, s Sighting) {
 	}
 	if s.Kind == SawAnswer && a.probe != nil && s.Token == a.token {
 		m.say(a, Decision{Verdict: Acknowledged, At: s.At, Token: a.token, RTT: time.Duration(s.At - *a.probe)})
+		a.answer = &Answer{SentAt: *a.probe, RTT: time.Duration(s.At - *a.probe).Truncate(time.Microsecond)}
 		a.probe, a.turnFrom = nil, s.At
 	}
+}
+
+// hasten asks an agent that can be asked, unless it has just answered or is
+// about to.
+func (m *model) hasten(id AgentID, now Instant) (Hastened, error) {
+	a := m.agents[id]
+	if a == nil {
+		return Hastened{}, ErrUnknownAgent
+	}
+	if m.set.Method != Request {
+		return Hastened{}, ErrNoAnswers
+	}
+	if a.deadline <= now {
+		m.advance(a, now)
+	}
+	defer func() {
+		at, _ := m.next(a)
+		m.expect(a, at)
+		m.judge(now)
+	}()
+	if !a.watched() || a.gone != nil {
+		return Hastened{}, ErrNotConnected
+	}
+	if a.answer != nil && now.Sub(a.answer.SentAt) < hastenAgain {
+		return Hastened{Token: a.token, Answered: true, Answer: *a.answer}, nil
+	}
+	if a.probe == nil {
+		m.send(a, now)
+	}
+	return Hastened{Token: a.token}, nil
 }
 
 func (m *model) resume(now Instant, lull time.Duration) {

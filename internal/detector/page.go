@@ -25,13 +25,25 @@ const PageSize = 4096
 func (t *Table) Page(dst []Record, n int) (_ []Record, more bool) {
 	lo, hi := min(n*PageSize, len(t.state)), min((n+1)*PageSize, len(t.state))
 	for slot := lo; slot < hi; slot++ {
-		s, w := &t.state[slot], &t.who[slot]
-		if !s.has(used) {
-			continue
+		if t.state[slot].has(used) {
+			dst = append(dst, t.record(int32(slot)))
 		}
-		dst = append(dst, Record{ID: s.id, Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
-			Since: w.since, LastSeen: s.lastSeen, Seen: s.has(seen), Missed: int(s.missed),
-			RTT: time.Duration(s.rtt) * time.Microsecond})
 	}
 	return dst, hi < len(t.state)
+}
+
+// Agent returns one agent.
+func (t *Table) Agent(id AgentID) (Record, bool) {
+	slot, ok := t.slots.get(id)
+	if !ok {
+		return Record{}, false
+	}
+	return t.record(slot), true
+}
+
+func (t *Table) record(slot int32) Record {
+	s, w := &t.state[slot], &t.who[slot]
+	return Record{ID: s.id, Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
+		Since: w.since, LastSeen: s.lastSeen, Seen: s.has(seen), Missed: int(s.missed),
+		RTT: time.Duration(s.rtt) * time.Microsecond}
 }

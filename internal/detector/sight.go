@@ -46,7 +46,7 @@ func (t *Table) sight(slot int32, got *Sighting) {
 			t.active(slot, got.At)
 		}
 		if got.Kind == SawAnswer && s.has(probing) && got.Token == s.token {
-			t.answered(slot, got.At)
+			t.acknowledged(slot, got.At)
 		}
 	}
 }
@@ -157,9 +157,10 @@ func (t *Table) rest(slot int32) {
 	t.due[slot] = t.flapEnd(slot)
 }
 
-func (t *Table) answered(slot int32, at Instant) {
+func (t *Table) acknowledged(slot int32, at Instant) {
 	s := &t.state[slot]
 	rtt := max(0, at.Sub(s.sentAt))
+	s.flags |= answered
 	s.rtt = uint32(min(rtt.Microseconds(), 1<<32-1))
 	d := t.decide(Acknowledged, at, slot)
 	d.Token, d.RTT = s.token, rtt

@@ -122,7 +122,8 @@ func (t *Table) miss(slot int32, at, now Instant) {
 	s := &t.state[slot]
 	s.missed = min(s.missed+1, mostMissed)
 	t.trouble(s)
-	t.decide(Failed, at, slot).Missed = int(s.missed)
+	d := t.decide(Failed, at, slot)
+	d.Token, d.Missed = s.token, int(s.missed)
 	if int(s.missed) >= t.groupOf(s).MaxMissed && at >= t.indulgence(s) {
 		t.lose(slot, MissedKeepAlives, at)
 		return
@@ -137,7 +138,7 @@ func (t *Table) send(slot int32, now Instant) {
 	s := &t.state[slot]
 	s.token++
 	s.sentAt = now
-	s.flags |= sent
+	s.flags = s.flags&^answered | sent
 	d := t.decide(Send, now, slot)
 	d.Token, d.Interval = s.token, t.groupOf(s).Interval
 	switch {

@@ -73,6 +73,7 @@ const (
 	sent                           // a keep-alive went out since it came back (methods without answers)
 	beating                        // its next keep-alive makes a gap with the last
 	restored                       // it was there in an earlier life of the node, and has not been seen in this one
+	answered                       // its last keep-alive was
 	lately                         // lost within the last interval, and still away
 	member                         // it was lost in the outage that goes on, or whose hold does
 	memberClosed                   // the same: its connection had closed

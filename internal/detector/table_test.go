@@ -25,7 +25,7 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 		for range rapid.IntRange(1, 150).Draw(t, "steps") {
 			now = now.Add(rapid.SampledFrom([]time.Duration{0, 1, 100 * time.Millisecond, time.Second, 7 * time.Second,
 				set.RetryInterval, set.Interval, set.Timeout, set.FlapWindow, set.OutageHold}).Draw(t, "after"))
-			switch rapid.IntRange(0, 15).Draw(t, "step") {
+			switch rapid.IntRange(0, 18).Draw(t, "step") {
 			case 0:
 				members := drawMembers(t)
 				table.SetMembers(members, now)
@@ -50,6 +50,15 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 					seeBoth(table, ref, Sighting{At: now, ID: id, Kind: SawKeepAlive})
 					now = now.Add(gap)
 				}
+			case 10, 11, 12:
+				id := drawID(t)
+				for range rapid.IntRange(1, 5).Draw(t, "wishes") {
+					hastenBoth(t, table, ref, id, now)
+					now = now.Add(rapid.SampledFrom([]time.Duration{0, 1234567, 700 * time.Millisecond, 2 * time.Second}).Draw(t, "rtt"))
+					if a := ref.agents[id]; a != nil && rapid.Bool().Draw(t, "answered") {
+						seeBoth(table, ref, Sighting{At: now, ID: id, Kind: SawAnswer, Token: a.token})
+					}
+				}
 			default:
 				s := Sighting{At: now, ID: drawID(t), Kind: drawKind(t)}
 				if a := ref.agents[s.ID]; a != nil {
@@ -73,6 +82,14 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 func seeBoth(table *Table, ref *model, s Sighting) {
 	table.Apply([]Sighting{s})
 	ref.apply(s)
+}
+
+func hastenBoth(t *rapid.T, table *Table, ref *model, id AgentID, now Instant) {
+	got, err := table.Hasten(id, now)
+	want, wantErr := ref.hasten(id, now)
+	if got != want || err != wantErr {
+		t.Fatalf("hastening %v: %+v, %v by the table, %+v, %v by the model", id, got, err, want, wantErr)
+	}
 }
 
 // compareDecisions fails with the first decision that differs, and those before it.

@@ -1,0 +1,228 @@
+package detector
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestWhoCannotBeAskedOutOfTurn(t *testing.T) {
+	with := func(change func(*Settings)) Settings {
+		set := defaults
+		change(&set)
+		return set
+	}
+	for _, c := range []struct {
+		name string
+		set  Settings
+		seen []Kind
+		id   AgentID
+		want error
+	}{
+		{"one that is not in the inventory", defaults, nil, 8, ErrUnknownAgent},
+		{"one that said goodbye", defaults, []Kind{SawShutdown}, 5, ErrNotConnected},
+		{"one whose connection closed, within the grace", defaults, []Kind{SawClosed}, 5, ErrNotConnected},
+		{"one that is back within the grace", defaults, []Kind{SawClosed, SawStartup}, 5, nil},
+		{"one that is pending", defaults, []Kind{SawStartup}, 5, nil},
+		{"any, without keep-alives", with(func(s *Settings) { s.Interval = 0 }), nil, 5, ErrNoKeepAlives},
+		{"any, by notify", with(func(s *Settings) { s.Method = Notify }), nil, 5, ErrNoAnswers},
+		{"any, by ack", with(func(s *Settings) { s.Method = Ack }), nil, 5, ErrNoAnswers},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table, now := fleetOf(7, c.set)
+			for _, kind := range c.seen {
+				table.Apply([]Sighting{{At: now, ID: c.id, Kind: kind}})
+			}
+			table.Take()
+			_, err := table.Hasten(c.id, now)
+			if sent := len(table.Take()) > 0; !errors.Is(err, c.want) || sent != (c.want == nil) {
+				t.Errorf("%v, sent %v, want %v", err, sent, c.want)
+			}
+		})
+	}
+}
+
+func TestOneThatNeverCameOrIsOfAnEarlierLifeIsNotAsked(t *testing.T) {
+	table := NewTable(defaults)
+	table.Restore([]Restored{{Member: Member{1, "web", "any"}, Status: Active, Since: -5, LastSeen: -5}}, nil)
+	table.SetMembers([]Member{{1, "web", "any"}, {2, "db", "any"}}, 1)
+	for id := AgentID(1); id <= 2; id++ {
+		if _, err := table.Hasten(id, 2); err != ErrNotConnected {
+			t.Errorf("%v: %v", id, err)
+		}
+	}
+}
+
+// However many ask for it, an agent hears of it once, and once more a second later.
+func TestManyWhoAskCostAnAgentOneKeepAliveASecond(t *testing.T) {
+	table, now := fleetOf(1, defaults)
+	sends := 0
+	for range 3000 { // every millisecond
+		h, err := table.Hasten(1, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range table.Take() {
+			if d.Verdict == Send {
+				sends++
+				table.Apply([]Sighting{{At: now.Add(time.Microsecond), ID: 1, Kind: SawAnswer, Token: h.Token}})
+			}
+		}
+		now = now.Add(time.Millisecond)
+	}
+	if sends != 3 {
+		t.Errorf("%d keep-alives in 3 s, want 3", sends)
+	}
+}
+
+func TestAHastenedKeepAliveThatIsNotAnsweredIsAMiss(t *testing.T) {
+	table, now := fleetOf(1, defaults)
+	if _, err := table.Hasten(1, now); err != nil {
+		t.Fatal(err)
+	}
+	table.Take()
+	_, said := play(table, now, defaults.RetryInterval+SweepPeriod, nil)
+	if len(said) != 2 || said[0].Verdict != Failed || said[0].Missed != 1 || said[1].Verdict != Send {
+		t.Errorf("decided %+v", said)
+	}
+}
+
+// pinged is a detector with one active agent, and whoever asks it.
+type pinged struct {
+	*testing.T
+	*Detector
+	clock *Clock
+	said  func() []Decision
+}
+
+func newPinged(t *testing.T) *pinged {
+	d, clock, said := run(t, defaults)
+	d.SetMembers([]Member{{7, "web", "any"}})
+	p := &pinged{t, d, clock, said}
+	p.see(SawStartup, 0)
+	p.see(SawKeepAlive, 0)
+	time.Sleep(SweepPeriod)
+	return p
+}
+
+func (p *pinged) see(kind Kind, token uint32) {
+	p.Report(Sighting{At: p.clock.Now(), ID: 7, Kind: kind, Token: token})
+}
+
+type pong struct {
+	Answer
+	err error
+}
+
+// ask pings in the background.
+func (p *pinged) ask(ctx context.Context) <-chan pong {
+	c := make(chan pong, 1)
+	go func() {
+		answer, err := p.Ping(ctx, 7)
+		c <- pong{answer, err}
+	}()
+	synctest.Wait()
+	return c
+}
+
+func (p *pinged) lastSend() (d Decision) {
+	for _, said := range p.said() {
+		if said.Verdict == Send {
+			d = said
+		}
+	}
+	if d.Token == 0 {
+		p.Fatal("no keep-alive was sent")
+	}
+	return d
+}
+
+func TestAPingIsAnsweredWithTheRoundTripToAllWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPinged(t)
+		first := p.ask(t.Context())
+		sent := p.lastSend()
+		time.Sleep(20 * time.Millisecond)
+		second := p.ask(t.Context())
+		p.see(SawAnswer, sent.Token)
+		for _, c := range []<-chan pong{first, second} {
+			if got := <-c; got.err != nil || got.RTT != 20*time.Millisecond || got.SentAt != sent.At {
+				t.Errorf("%+v, sent at %v", got, sent.At)
+			}
+		}
+		if got := <-p.ask(t.Context()); got.err != nil || got.RTT != 20*time.Millisecond || got.SentAt != sent.At {
+			t.Errorf("asked again at once: %+v", got)
+		}
+		if n := len(p.waiters.agent); n > 0 {
+			t.Errorf("%d agents waited for", n)
+		}
+	})
+}
+
+func TestWhoWaitsInVainIsTold(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		does func(p *pinged, cancel func())
+		want error
+	}{
+		{"for an agent that hangs", func(*pinged, func()) {}, ErrUnanswered},
+		{"for one that says goodbye", func(p *pinged, _ func()) { p.see(SawShutdown, 0) }, ErrNotConnected},
+		{"for one whose connection closes", func(p *pinged, _ func()) { p.see(SawClosed, 0) }, ErrNotConnected},
+		{"for one that is removed", func(p *pinged, _ func()) { p.SetMembers(nil) }, ErrNotConnected},
+		{"for longer than it may", func(_ *pinged, cancel func()) { cancel() }, context.Canceled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPinged(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				waits := p.ask(ctx)
+				c.does(p, cancel)
+				if got := <-waits; !errors.Is(got.err, c.want) {
+					t.Errorf("%+v, want %v", got, c.want)
+				}
+				if n := len(p.waiters.agent); n > 0 {
+					t.Errorf("%d agents waited for", n)
+				}
+			})
+		})
+	}
+}
+
+// An agent that connects anew loses the keep-alive; the next one answers.
+func TestAPingOutlivesAReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPinged(t)
+		waits := p.ask(t.Context())
+		lost := p.lastSend()
+		p.see(SawClosed, 0)
+		p.see(SawStartup, 0)
+		p.see(SawAnswer, lost.Token)
+		time.Sleep(defaults.Interval + SweepPeriod)
+		p.see(SawAnswer, p.lastSend().Token)
+		if got := <-waits; got.err != nil || got.SentAt != p.lastSend().At {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+func TestNobodyWaitsForADetectorThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := New(defaults, NewClock(), func([]Decision) {})
+		ctx, cancel := context.WithCancel(t.Context())
+		go d.Run(ctx)
+		d.SetMembers([]Member{{7, "web", "any"}})
+		p := &pinged{T: t, Detector: d, clock: d.clock}
+		p.see(SawStartup, 0)
+		waits := p.ask(t.Context())
+		cancel()
+		if got := <-waits; got.err != ErrEnded {
+			t.Errorf("%+v", got)
+		}
+		if got := <-p.ask(t.Context()); got.err != ErrEnded {
+			t.Errorf("after the end: %+v", got)
+		}
+	})
+}
