@@ -43,6 +43,7 @@ func newForwarder(ctx context.Context, o *Outbox, c Class) (*forwarder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start forwarder of %s: %w", c, err)
 	}
+	f.from.tail = newTail(tailRoom, o.last[c])
 	return f, nil
 }
 

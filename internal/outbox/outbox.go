@@ -62,7 +62,7 @@ type Message struct {
 	Subject     string // within the class's subjects: PREFIX.agent.*.status_change or PREFIX.alerts.> for Status, PREFIX.manager.> for Telemetry
 	ID          string // Nats-Msg-Id, unique; "" for none, which gives up duplicate detection
 	ContentType string // Content-Type; "" for none
-	Data        []byte // at most 1 MiB with the headers
+	Data        []byte // at most 1 MiB with the headers; not to be changed any more
 }
 
 // Config says where the outbox lives and where it leads.

@@ -77,8 +77,12 @@ func encode(m *Message) *nats.Msg {
 // store returns when the stream holds every message, and STATUS on the disk
 // itself: one sync for all of msgs, since each takes 0.4 ms or far more.
 func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
-	if err := o.storeTogether(ctx, c, msgs); err != nil {
-		if err := o.storeAll(ctx, c, msgs); err != nil {
+	if err := o.storeTogether(ctx, c, msgs); err == nil {
+		o.hand(c, msgs)
+	} else {
+		err := o.storeAll(ctx, c, msgs)
+		o.hand(c, nil)
+		if err != nil {
 			return err
 		}
 	}
@@ -92,6 +96,13 @@ func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
 		return o.health.err(o.cfg.Dir)
 	}
 	return nil
+}
+
+// hand tells the forwarder what was stored.
+func (o *Outbox) hand(c Class, msgs []*nats.Msg) {
+	if f := o.forwarders[c]; f != nil {
+		f.from.tail.add(msgs, o.last[c])
+	}
 }
 
 // errNotAll says that a stream's sequence did not rise by as much as was sent.

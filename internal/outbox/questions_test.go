@@ -23,6 +23,9 @@ func serve(t *testing.T, o *Outbox) {
 	if err := service.AddGroup("pulse").AddEndpoint("echo", echo); err != nil {
 		t.Fatal(err)
 	}
+	if err := o.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestAReaderMayAskTheService(t *testing.T) {

@@ -25,6 +25,7 @@ type Stored struct {
 // beside them.
 type Reader struct {
 	stream jetstream.Stream
+	tail   *tail // nil for none: the stream is read
 	cfg    ReaderConfig
 	silent time.Duration
 	log    *slog.Logger
@@ -83,7 +84,10 @@ func newReader(ctx context.Context, o *Outbox, stream jetstream.Stream, cfg Read
 // between, it tries again: only the end of ctx is an error.
 func (r *Reader) Next(ctx context.Context, limit int) ([]Stored, error) {
 	for {
-		batch, err := r.fetch(ctx, limit)
+		batch, err := r.fresh(ctx, limit)
+		if len(batch) == 0 && err == nil {
+			batch, err = r.fetch(ctx, limit)
+		}
 		switch {
 		case len(batch) > 0:
 			return batch, nil
@@ -96,6 +100,28 @@ func (r *Reader) Next(ctx context.Context, limit int) ([]Stored, error) {
 			pause(ctx, time.Second)
 		}
 	}
+}
+
+// fresh returns what is in the tail. It waits while there is nothing after what was
+// read, and returns nothing when the stream has to be read.
+func (r *Reader) fresh(ctx context.Context, limit int) ([]Stored, error) {
+	for r.tail != nil {
+		batch, end, more := r.tail.after(r.read, limit)
+		if n := len(batch); n > 0 {
+			r.stopReading()
+			r.read = batch[n-1].Seq
+			return batch, nil
+		}
+		if r.read < end {
+			return nil, nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return nil, nil
 }
 
 // fetch returns what there is, up to limit; after a long silence nothing.
@@ -112,13 +138,15 @@ func (r *Reader) fetch(ctx context.Context, limit int) ([]Stored, error) {
 			r.stopReading() // and look again, in case any got lost: a connection that ended can have taken the last ones along
 			break
 		}
+		if errors.Is(err, errSkipped) && len(batch) > 0 {
+			r.stopReading() // read on behind what is in order
+			break
+		}
 		if err != nil {
 			return nil, err // with what is in batch to be read again
 		}
 		r.number++
-		header := m.Headers()
-		delete(header, jetstream.ExpectedLastMsgIDHeader) // it was said of the local stream
-		batch = append(batch, Stored{Seq: meta.Sequence.Stream, Subject: m.Subject(), Header: header, Data: m.Data()})
+		batch = append(batch, Stored{Seq: meta.Sequence.Stream, Subject: m.Subject(), Header: forwardHeader(m.Headers()), Data: m.Data()})
 		more = meta.NumPending > 0
 	}
 	if n := len(batch); n > 0 {

@@ -61,7 +61,11 @@ func (o *Outbox) startServer() error {
 		return fmt.Errorf("start embedded server: %w", err)
 	}
 	o.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.Nkey(owner, key.Sign),
-		nats.Name("pulse"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+		nats.Name("pulse"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+		// The client library would write it to stderr. A reader that lost messages notices (see next).
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			o.log.Debug("from the embedded server", "err", err)
+		}))
 	if err != nil {
 		return fmt.Errorf("connect to embedded server: %w", err)
 	}
