@@ -14,7 +14,7 @@ import (
 
 // serverPrefix is what the demo's subjects begin with on a server that is not
 // its own: nobody shall take its deaths for real ones.
-const serverPrefix event.Prefix = "pulse.demo"
+const serverPrefix event.Prefix = "pulse-demo"
 
 const (
 	// serverDelay is between two tries to reach the server, the node's. The
