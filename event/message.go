@@ -89,6 +89,44 @@ type ManagerStatus struct {
 	StartedAt   int64       `json:"started_at"` // Unix time at which this life of the node began, seconds
 	Interval    int64       `json:"interval"`   // between two of these messages, seconds
 	Agents      AgentCounts `json:"agents"`
+
+	Uptime           int64     `json:"uptime"`            // seconds since StartedAt
+	State            string    `json:"state"`             // NodeRunning or NodeStopping
+	OutboxDepth      uint64    `json:"outbox_depth"`      // messages that wait to be forwarded to the XDR's NATS
+	DeadLetters      uint64    `json:"dead_letters"`      // messages that the XDR's NATS refused, set aside
+	TelemetryDropped uint64    `json:"telemetry_dropped"` // keep-alive events that were lost since StartedAt, for want of room
+	Link             LinkState `json:"link"`
+	NATS             NATSState `json:"nats"`
+}
+
+// The states of a node.
+const (
+	NodeRunning  = "running"
+	NodeStopping = "stopping" // it ends in order: this is its last message
+)
+
+// LinkListen is the kind of link by which Pulse is the agents' manager.
+const LinkListen = "listen"
+
+// LinkState is the node's way to the agents.
+type LinkState struct {
+	Kind        string `json:"kind"`        // LinkListen
+	Connections int64  `json:"connections"` // open TCP connections
+	Agents      int    `json:"agents"`      // agents with a connection, or a UDP address
+}
+
+// The states of a node's way to the XDR's NATS.
+const (
+	NATSEmbedded    = "embedded"    // there is none: clients connect to the node itself
+	NATSConnected   = "connected"   // it is there and takes messages
+	NATSConnecting  = "connecting"  // it is tried
+	NATSUnavailable = "unavailable" // it failed max_reconnects times in a row, and is tried on
+)
+
+// NATSState is the node's way to the XDR's NATS.
+type NATSState struct {
+	State string `json:"state"`
+	Since int64  `json:"since"` // Unix time, seconds
 }
 
 // AgentCounts is the number of agents in each status.

@@ -8,7 +8,6 @@ package console
 
 import (
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -29,12 +28,13 @@ type console struct {
 	fleet Fleet
 	clock *detector.Clock
 	now   func() any
+	ill   func() Health
 }
 
 // New returns a server that is ready to serve a listener. What status returns
-// is shown as JSON.
-func New(node string, fleet Fleet, clock *detector.Clock, status func() any) *http.Server {
-	c := &console{node, fleet, clock, status}
+// is shown as JSON; what health returns decides on /healthz.
+func New(node string, fleet Fleet, clock *detector.Clock, status func() any, health func() Health) *http.Server {
+	c := &console{node, fleet, clock, status, health}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/agents", c.agents)
 	mux.HandleFunc("GET /api/status", c.status)
@@ -58,10 +58,6 @@ func named(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func (c *console) health(w http.ResponseWriter, _ *http.Request) {
-	_, _ = fmt.Fprintln(w, "ok")
 }
 
 func (c *console) status(w http.ResponseWriter, _ *http.Request) {

@@ -32,7 +32,7 @@ func get(f Fleet, host, target string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
 	r.Host = host
 	w := httptest.NewRecorder()
-	New("node01", f, detector.NewClock(), nothing).Handler.ServeHTTP(w, r)
+	New("node01", f, detector.NewClock(), nothing, healthy).Handler.ServeHTTP(w, r)
 	return w
 }
 
@@ -135,7 +135,7 @@ func TestTheConsoleOnlyReads(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/api/agents", strings.NewReader("{}"))
 	r.Host = "localhost"
 	w := httptest.NewRecorder()
-	New("node01", small, detector.NewClock(), nothing).Handler.ServeHTTP(w, r)
+	New("node01", small, detector.NewClock(), nothing, healthy).Handler.ServeHTTP(w, r)
 	if w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("%d", w.Code)
 	}
@@ -149,12 +149,35 @@ func TestTheNodeIsHealthy(t *testing.T) {
 
 func nothing() any { return nil }
 
+func healthy() (h Health) { return h }
+
+func TestANodeThatFailsSaysWhy(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		health Health
+		code   int
+		body   string
+	}{
+		{"a failure", Health{Failures: []string{"no NATS"}}, http.StatusServiceUnavailable, `{"failures":["no NATS"],"warnings":[]}` + "\n"},
+		{"both", Health{[]string{"a", "b"}, []string{"c"}}, http.StatusServiceUnavailable, `{"failures":["a","b"],"warnings":["c"]}` + "\n"},
+		{"a warning", Health{Warnings: []string{"3 dead letters"}}, http.StatusOK, "ok\nwarning: 3 dead letters\n"},
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/healthz", nil)
+		r.Host = "localhost"
+		New("node01", small, detector.NewClock(), nothing, func() Health { return c.health }).Handler.ServeHTTP(w, r)
+		if w.Code != c.code || w.Body.String() != c.body {
+			t.Errorf("%s: %d %q, want %d %q", c.name, w.Code, w.Body, c.code, c.body)
+		}
+	}
+}
+
 func TestTheStatusIsShownAsJSON(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, "/api/status", nil)
 	r.Host = "localhost"
 	status := func() any { return map[string]int{"refused": 3} }
-	New("node01", fleet{nil}, detector.NewClock(), status).Handler.ServeHTTP(w, r)
+	New("node01", fleet{nil}, detector.NewClock(), status, healthy).Handler.ServeHTTP(w, r)
 	if got := strings.Join(strings.Fields(w.Body.String()), ""); w.Code != http.StatusOK || got != `{"refused":3}` {
 		t.Errorf("%d %s", w.Code, got)
 	}

@@ -86,6 +86,12 @@ func (b *backlog) done() bool {
 	return b.closed && len(b.waits) == 0
 }
 
+func (b *backlog) isClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
+}
+
 // close says that no more is put, and lets go of a detector that waits for room.
 func (b *backlog) close() {
 	b.mu.Lock()

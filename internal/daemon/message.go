@@ -89,13 +89,19 @@ func (w *writer) statusChange(r *record, subject string) outbox.Message {
 }
 
 // heartbeat writes the node's own sign of life.
-func (w *writer) heartbeat(agents [4]int) outbox.Message {
+func (w *writer) heartbeat(s *Status) outbox.Message {
 	now := time.Now()
 	subject := w.prefix.ManagerStatus(w.source.Node)
 	m := event.ManagerStatusMessage{
 		ManagerStatus: event.ManagerStatus{ManagerNode: w.source.Node, Timestamp: now.Unix(), StartedAt: w.started.Unix(),
-			Interval: seconds(event.HeartbeatInterval), Agents: agentCounts(agents)},
+			Interval: seconds(event.HeartbeatInterval), Agents: s.Agents,
+			Uptime: s.Uptime, State: s.State, TelemetryDropped: s.TelemetryDropped,
+			Link: event.LinkState{Kind: s.Link.Kind, Connections: s.Link.Connections, Agents: s.Link.Agents},
+			NATS: event.NATSState{State: s.NATS.State, Since: s.NATS.Since.Unix()}},
 		Security: w.source.Stamp(subject, now)}
+	if o := s.Outbox; o != nil {
+		m.ManagerStatus.OutboxDepth = o.Status.Backlog + o.Telemetry.Backlog
+	}
 	return pack(outbox.Telemetry, subject, m.Security, m)
 }
 

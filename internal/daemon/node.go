@@ -25,6 +25,10 @@ import (
 // decided.
 const stopTime = 2 * time.Second
 
+// handOverTime is how long it then waits for the XDR's NATS to take it, the
+// last heartbeat among it. With what closing takes, a node ends within 5 s.
+const handOverTime = 2 * time.Second
+
 // Node is one running Pulse.
 type Node struct {
 	log      *slog.Logger
@@ -64,7 +68,6 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 		return nil, err
 	}
 	n.detector = detector.New(set, n.clock, n.decide)
-	n.out.recorder.counts = n.detector.Counts
 	if n.out.outbox != nil {
 		if err := restore(ctx, n.out.outbox, event.Prefix(cfg.NATS.SubjectPrefix), n.clock, n.detector, log); err != nil {
 			return nil, err
@@ -76,11 +79,13 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	}); err != nil {
 		return nil, fmt.Errorf("%w (<remote><port>)", err)
 	}
+	n.out.recorder.status = n.Status
 	if cfg.Pulse.HTTP != "" {
 		if n.web, err = net.Listen("tcp", cfg.Pulse.HTTP); err != nil {
 			return nil, fmt.Errorf("open the console (<pulse><http>): %w", err)
 		}
-		n.console = console.New(cfg.Pulse.NodeName, n.detector, n.clock, func() any { return n.Status() })
+		n.console = console.New(cfg.Pulse.NodeName, n.detector, n.clock, func() any { return n.Status() },
+			func() console.Health { return n.Status().Health })
 	}
 	n.keys = &inventory{path: cfg.Pulse.ClientKeys, detector: n.detector, link: n.link, log: log}
 	n.read, n.problems = keys, problems
@@ -131,8 +136,9 @@ func (n *Node) decide(decisions []detector.Decision) {
 
 // Run runs the node until ctx ends or something it cannot live without fails.
 // It ends in order: nothing is decided any more, then the agents' connections
-// close, what was decided is published, and the outbox closes. What could not be
-// published in the stopTime is an error.
+// close, what was decided is published and forwarded, and the outbox closes. What
+// could not be published in the stopTime is an error; what could not be forwarded
+// waits on disk for the next life.
 func (n *Node) Run(parent context.Context) error {
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
@@ -171,6 +177,7 @@ func (n *Node) Run(parent context.Context) error {
 	}
 	serving.Wait()
 	recording.Wait()
+	n.out.handOver(handOverTime)
 	err := unpublished
 	if cause := context.Cause(ctx); cause != context.Cause(parent) && cause != unpublished {
 		err = errors.Join(cause, unpublished)

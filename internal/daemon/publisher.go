@@ -23,6 +23,7 @@ type Publisher struct {
 	outbox   *outbox.Outbox // nil with NATS disabled
 	backlog  *backlog
 	recorder *recorder
+	drops    drops
 }
 
 // OpenPublisher opens the way out. The version is that of the software.
@@ -45,7 +46,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 	if err != nil {
 		return nil, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
 	}
-	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, counts: func() (none [4]int) { return none },
+	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
 		journal: &journal{log: log}, log: log,
 		writer: &writer{source: event.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch},
 			prefix: event.Prefix(cfg.NATS.SubjectPrefix), groups: groups(cfg), flapWindow: cfg.KeepAlive.FlapWindow,
@@ -90,6 +91,22 @@ func (p *Publisher) Finish() { p.backlog.close() }
 // Passed is how many messages of a class got out: onto the local disk, and of
 // those to the XDR's NATS. NATS must be enabled.
 func (p *Publisher) Passed(c outbox.Class) (published, forwarded uint64) { return p.outbox.Passed(c) }
+
+// handOver waits until the XDR's NATS, if it is there, has all that is published.
+func (p *Publisher) handOver(atMost time.Duration) {
+	if p.remote == nil {
+		return
+	}
+	for deadline := time.Now().Add(atMost); time.Now().Before(deadline); time.Sleep(handOverPause) {
+		s := p.outbox.Stats()
+		if !s.Connected || s.Status.Backlog+s.Telemetry.Backlog == 0 {
+			return
+		}
+	}
+}
+
+// handOverPause is between two looks at how far forwarding is.
+const handOverPause = 10 * time.Millisecond
 
 // Close closes the way out.
 func (p *Publisher) Close() (err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
@@ -15,7 +16,8 @@ type recorder struct {
 	writer  *writer
 	backlog *backlog
 	outbox  *outbox.Outbox // nil: only the journal tells
-	counts  func() [4]int
+	status  func() Status
+	dropped atomic.Uint64 // keep-alive events that publishing did not keep up with
 	journal *journal
 	log     *slog.Logger
 }
@@ -26,8 +28,8 @@ type recorder struct {
 const routinePeriod = time.Second
 
 // run publishes until the backlog is closed and empty, group by group, so that
-// the heartbeat goes on in a storm. When ctx ends, it gives up what it has not
-// published.
+// the heartbeat goes on in a storm; one more heartbeat is the node's last
+// message. When ctx ends, it gives up what it has not published.
 func (r *recorder) run(ctx context.Context) error {
 	beat := time.NewTicker(event.HeartbeatInterval)
 	defer beat.Stop()
@@ -53,7 +55,7 @@ func (r *recorder) run(ctx context.Context) error {
 				return err
 			}
 			if r.backlog.done() {
-				return nil
+				return r.beat(ctx)
 			}
 		}
 	}
@@ -63,6 +65,7 @@ func (r *recorder) run(ctx context.Context) error {
 func (r *recorder) record(ctx context.Context) error {
 	records, dropped := r.backlog.take()
 	if dropped > 0 {
+		r.dropped.Add(uint64(dropped))
 		r.log.Error("keep-alive events dropped: publishing does not keep up", "dropped", dropped)
 	}
 	if len(records) == 0 {
@@ -75,7 +78,8 @@ func (r *recorder) beat(ctx context.Context) error {
 	if r.outbox == nil {
 		return nil
 	}
-	return r.outbox.Publish(ctx, []outbox.Message{r.writer.heartbeat(r.counts())})
+	status := r.status()
+	return r.outbox.Publish(ctx, []outbox.Message{r.writer.heartbeat(&status)})
 }
 
 // publish publishes a group of records. What is no routine is numbered first, as

@@ -1,33 +1,108 @@
 package daemon
 
 import (
+	"sync"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 )
 
-// Status is how a node is doing, as the console's /api/status shows it. Counts
-// are since the node started.
+// Status is how a node is doing: what the heartbeat tells, and /api/status and
+// /healthz show. Counts are since the node started.
 type Status struct {
 	Node      string            `json:"node"`
 	Version   string            `json:"version"`
 	Epoch     uint64            `json:"epoch"`
 	StartedAt time.Time         `json:"started_at"`
+	Uptime    int64             `json:"uptime"` // seconds
+	State     string            `json:"state"`
+	Health    console.Health    `json:"health"`
 	Agents    event.AgentCounts `json:"agents"`
-	Link      listen.Stats      `json:"link"`
+	Link      Link              `json:"link"`
+	NATS      NATS              `json:"nats"`
 	Outbox    *outbox.Stats     `json:"outbox,omitempty"` // absent with NATS disabled
+
+	TelemetryDropped uint64 `json:"telemetry_dropped"` // keep-alive events lost before publication, or before they were forwarded
 }
+
+// Link is the way to the agents.
+type Link struct {
+	Kind string `json:"kind"`
+	listen.Stats
+}
+
+// NATS is the way to the XDR's NATS.
+type NATS struct {
+	State string    `json:"state"`
+	Since time.Time `json:"since"`
+}
+
+// natsDisabled is the state of a node whose decisions only the log tells.
+const natsDisabled = "disabled"
 
 // Status returns how the node is doing now.
 func (n *Node) Status() Status {
-	w := n.out.recorder.writer
+	s := n.out.status()
+	s.Agents = agentCounts(n.detector.Counts())
+	s.Link = Link{event.LinkListen, n.link.Stats()}
+	return s
+}
+
+// status is the part of it that lies behind the detector.
+func (p *Publisher) status() Status {
+	w := p.recorder.writer
 	s := Status{Node: w.source.Node, Version: w.source.Version, Epoch: w.source.Epoch, StartedAt: w.started.UTC(),
-		Agents: agentCounts(n.detector.Counts()), Link: n.link.Stats()}
-	if n.out.outbox != nil {
-		stats := n.out.outbox.Stats()
-		s.Outbox = &stats
+		Uptime: int64(time.Since(w.started) / time.Second), State: event.NodeRunning, NATS: p.nats(),
+		TelemetryDropped: p.recorder.dropped.Load()}
+	if p.backlog.isClosed() {
+		s.State = event.NodeStopping
+	}
+	var failed error
+	if p.outbox != nil {
+		stats := p.outbox.Stats()
+		s.Outbox, failed = &stats, p.outbox.Err()
+		s.TelemetryDropped += stats.Telemetry.Dropped
+	}
+	s.Health = health(&s, p.drops.recent(s.TelemetryDropped, time.Now()), failed)
+	return s
+}
+
+func (p *Publisher) nats() NATS {
+	switch {
+	case p.outbox == nil:
+		return NATS{natsDisabled, p.recorder.writer.started.UTC()}
+	case p.remote == nil:
+		return NATS{event.NATSEmbedded, p.recorder.writer.started.UTC()}
+	}
+	now := p.remote.State()
+	s := NATS{event.NATSConnecting, now.Since.UTC()}
+	if now.Unavailable {
+		s.State = event.NATSUnavailable
+	} else if now.Connected {
+		s.State = event.NATSConnected
 	}
 	return s
+}
+
+// drops tells whether a count of losses rises. It is asked at least every
+// heartbeat. It may be used concurrently.
+type drops struct {
+	mu    sync.Mutex
+	total uint64
+	rose  time.Time
+}
+
+// dropsRecent is for how long after a loss the node is not called healthy.
+const dropsRecent = time.Minute
+
+func (d *drops) recent(total uint64, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if total > d.total {
+		d.total, d.rose = total, now
+	}
+	return !d.rose.IsZero() && now.Sub(d.rose) < dropsRecent
 }

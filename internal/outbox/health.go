@@ -35,6 +35,9 @@ func (h *health) err(dir string) error {
 	return fmt.Errorf("store in %s: %w", dir, context.Cause(h.storing))
 }
 
+// Err says why the outbox can store no more; nil while it can.
+func (o *Outbox) Err() error { return o.health.err(o.cfg.Dir) }
+
 // expected is what the server says of the reader, who has no password on purpose.
 const expected = "Plaintext passwords detected"
 

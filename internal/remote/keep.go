@@ -66,6 +66,7 @@ func (r *Remote) serve(ctx context.Context, s *Session) {
 func (r *Remote) offer(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.note(r.state())
 	r.current = s
 	close(r.changed)
 	r.changed = make(chan struct{})
@@ -78,10 +79,12 @@ func (r *Remote) failed(ctx context.Context, err error, doubted bool) {
 		return
 	}
 	r.mu.Lock()
+	before := r.state()
 	r.failures++
 	r.errors++
 	r.doubted = doubted
 	n := r.failures
+	r.note(before)
 	r.mu.Unlock()
 	if n == 1 {
 		r.log.Warn("cannot reach the NATS server: keeping messages and trying on", "every", r.cfg.ReconnectDelay, "err", err)
@@ -95,10 +98,11 @@ func (r *Remote) failed(ctx context.Context, err error, doubted bool) {
 // time and did not do what it should: then only doing it can tell.
 func (r *Remote) connected() {
 	r.mu.Lock()
-	doubted, n := r.doubted, r.failures
+	before, doubted, n := r.state(), r.doubted, r.failures
 	if !doubted {
 		r.failures = 0
 	}
+	r.note(before)
 	r.mu.Unlock()
 	if !doubted {
 		r.log.Info("connected to the NATS server", "failures", n)
@@ -107,8 +111,9 @@ func (r *Remote) connected() {
 
 func (r *Remote) recovered() {
 	r.mu.Lock()
-	n := r.failures
+	before, n := r.state(), r.failures
 	r.failures, r.doubted = 0, false
+	r.note(before)
 	r.mu.Unlock()
 	if n > 0 {
 		r.log.Info("the NATS server takes messages again", "failures", n)
@@ -117,17 +122,29 @@ func (r *Remote) recovered() {
 
 // State is how the remote is doing.
 type State struct {
-	Connected   bool   `json:"connected"`   // it is there and does what it should
-	Unavailable bool   `json:"unavailable"` // it failed Config.MaxReconnects times in a row
-	Errors      uint64 `json:"errors"`      // failures since the start
+	Connected   bool      `json:"connected"`   // it is there and does what it should
+	Unavailable bool      `json:"unavailable"` // it failed Config.MaxReconnects times in a row
+	Since       time.Time `json:"since"`       // when one of these two changed last
+	Errors      uint64    `json:"errors"`      // failures since the start
 }
 
 // State returns how the remote is doing now.
 func (r *Remote) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.state()
+}
+
+func (r *Remote) state() State {
 	return State{Connected: r.current != nil && r.failures == 0,
-		Unavailable: r.failures >= max(r.cfg.MaxReconnects, 1), Errors: r.errors}
+		Unavailable: r.failures >= max(r.cfg.MaxReconnects, 1), Since: r.since, Errors: r.errors}
+}
+
+// note keeps the time if the state is not what it was before.
+func (r *Remote) note(before State) {
+	if now := r.state(); now.Connected != before.Connected || now.Unavailable != before.Unavailable {
+		r.since = time.Now()
+	}
 }
 
 // pause waits for d, or less when ctx ends.

@@ -43,6 +43,7 @@ type Remote struct {
 	failures int           // in a row, until a session is taken for healthy
 	doubted  bool          // the last session was ended by its user, on a connection that worked
 	errors   uint64        // failures since the start
+	since    time.Time     // when Connected or Unavailable of the state changed last
 }
 
 // Open checks what can be checked without the network, the URL and the files,
@@ -64,7 +65,7 @@ func Open(cfg Config) (*Remote, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Remote{cfg: cfg, changed: make(chan struct{}), log: cfg.Log.With("remote", address)}
+	r := &Remote{cfg: cfg, since: time.Now(), changed: make(chan struct{}), log: cfg.Log.With("remote", address)}
 	if r.opts, err = options(&cfg); err != nil {
 		return nil, fmt.Errorf("set up connection to %s: %w", address, err)
 	}

@@ -1,0 +1,25 @@
+package daemon
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/console"
+)
+
+// health judges: a failure is what keeps messages from the XDR platform, or
+// loses them, now; a warning is what somebody should look at.
+func health(s *Status, dropping bool, storing error) console.Health {
+	var h console.Health
+	if storing != nil {
+		h.Failures = append(h.Failures, "outbox: "+storing.Error())
+	}
+	if s.NATS.State == event.NATSUnavailable {
+		h.Failures = append(h.Failures, "the NATS server is unavailable since "+s.NATS.Since.Format(time.RFC3339)+": messages wait on disk")
+	}
+	if dropping {
+		h.Failures = append(h.Failures, fmt.Sprintf("keep-alive events are being dropped, %d so far", s.TelemetryDropped))
+	}
+	return h
+}

@@ -1,0 +1,172 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/event"
+)
+
+// far starts a NATS server with JetStream, as an XDR platform has one.
+func far(t *testing.T) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the NATS server does not start")
+	}
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return s
+}
+
+// stored connects to a server, makes a stream of all that comes, and returns it.
+func stored(t *testing.T, s *server.Server) jetstream.Stream {
+	t.Helper()
+	nc, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "XDR", Subjects: []string{"wazuh.xdr.>"}, AllowDirect: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+func TestTheHeartbeatTellsHowTheNodeIs(t *testing.T) {
+	h := run(t, settingsFor(t))
+	beat := func() *event.ManagerStatus {
+		return h.next("heartbeat", func(m message) bool { return m.Status != nil }).Status
+	}
+	s := beat()
+	if s.State != event.NodeRunning || s.NATS.State != event.NATSEmbedded || s.NATS.Since == 0 || s.Link.Kind != event.LinkListen {
+		t.Errorf("the first: %+v", s)
+	}
+	h.fleet(keyFile)
+	h.allActive("001", "002", "003")
+	for s = beat(); s.Link.Connections != 3; s = beat() {
+	}
+	if s.Uptime < 5 || s.Link.Agents != 3 || s.Agents.Active != 3 || s.OutboxDepth != 0 || s.TelemetryDropped != 0 {
+		t.Errorf("%+v", s)
+	}
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	h.next("last heartbeat", func(m message) bool { return m.Status != nil && m.Status.State == event.NodeStopping })
+	if after := h.rest(); len(after) > 0 {
+		t.Errorf("after the last message: %+v", after)
+	}
+}
+
+func TestTheLastHeartbeatIsForwarded(t *testing.T) {
+	xdr := far(t)
+	stream := stored(t, xdr)
+	cfg := settingsFor(t)
+	cfg.NATS.ServerURL = xdr.ClientURL()
+	h := run(t, cfg)
+	waitFor(t, h.fleet(keyFile).Settled())
+	h.awaitNATS(event.NATSConnected)
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	m, err := stream.GetLastMsgForSubject(t.Context(), "wazuh.xdr.manager.status.node01")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last event.ManagerStatusMessage
+	if err := json.Unmarshal(m.Data, &last); err != nil || last.ManagerStatus.State != event.NodeStopping || last.ManagerStatus.NATS.State != event.NATSConnected {
+		t.Errorf("%s %v", m.Data, err)
+	}
+}
+
+// awaitNATS waits for a state of the way to the XDR's NATS.
+func (h *house) awaitNATS(want string) Status {
+	h.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		if s := h.node.Status(); s.NATS.State == want {
+			return s
+		} else if time.Now().After(deadline) {
+			h.t.Fatalf("%s since %s, want %s", s.NATS.State, s.NATS.Since, want)
+		}
+	}
+}
+
+func (h *house) get(path string) (code int, body string) {
+	h.t.Helper()
+	r, err := http.Get(fmt.Sprint("http://", h.node.ConsoleAddr(), path))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return r.StatusCode, string(text)
+}
+
+func TestTheNodeIsNotHealthyWithoutItsNATSServer(t *testing.T) {
+	xdr := far(t)
+	cfg := settingsFor(t)
+	cfg.NATS.ServerURL, cfg.NATS.MaxReconnects, cfg.NATS.ReconnectDelay = xdr.ClientURL(), 2, 50*time.Millisecond
+	h := run(t, cfg)
+	first := h.awaitNATS(event.NATSConnected)
+	if code, body := h.get("/healthz"); code != http.StatusOK || body != "ok\n" {
+		t.Errorf("%d %s", code, body)
+	}
+	xdr.Shutdown()
+	gone := h.awaitNATS(event.NATSUnavailable)
+	if !gone.NATS.Since.After(first.NATS.Since) {
+		t.Errorf("unavailable since %s, connected since %s", gone.NATS.Since, first.NATS.Since)
+	}
+	if code, body := h.get("/healthz"); code != http.StatusServiceUnavailable || !strings.Contains(body, `"failures":["the NATS server is unavailable since`) {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, body := h.get("/api/status"); code != http.StatusOK || !strings.Contains(body, `"state": "unavailable"`) || !strings.Contains(body, "is unavailable since") {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+func TestWhatIsAFailure(t *testing.T) {
+	s := Status{NATS: NATS{State: event.NATSConnecting}, TelemetryDropped: 7}
+	if h := health(&s, false, nil); h.Failures != nil || h.Warnings != nil {
+		t.Errorf("%+v", h)
+	}
+	h := health(&s, true, errors.New("disk full"))
+	if got := strings.Join(h.Failures, "; "); got != "outbox: disk full; keep-alive events are being dropped, 7 so far" {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestDropsAreRecentForAMinute(t *testing.T) {
+	var d drops
+	now := time.Now()
+	for _, step := range []struct {
+		after time.Duration
+		total uint64
+		want  bool
+	}{{0, 0, false}, {time.Second, 3, true}, {50 * time.Second, 3, true}, {61 * time.Second, 3, false}, {62 * time.Second, 4, true}, {200 * time.Second, 4, false}} {
+		if got := d.recent(step.total, now.Add(step.after)); got != step.want {
+			t.Errorf("after %s with %d: %v", step.after, step.total, got)
+		}
+	}
+}
