@@ -13,6 +13,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/remote"
 	"github.com/wazuh-pulse/pulse/schema"
 )
 
@@ -125,7 +126,7 @@ var xmlBlock = regexp.MustCompile("(?s)```xml\n(.*?)```")
 
 // Every settings file that is shown can be used as it is.
 func TestTheExamplesOfSettingsLoad(t *testing.T) {
-	for _, name := range []string{"README.md", "docs/settings.md"} {
+	for _, name := range []string{"README.md", "docs/settings.md", "docs/operators.md"} {
 		blocks := xmlBlock.FindAllStringSubmatch(page(t, name), -1)
 		if len(blocks) == 0 {
 			t.Errorf("%s shows no settings", name)
@@ -138,6 +139,16 @@ func TestTheExamplesOfSettingsLoad(t *testing.T) {
 			if loaded, err := config.Load(file); err != nil || len(loaded.Warnings) > 0 {
 				t.Errorf("%s: %v, %v in\n%s", name, err, loaded, block[1])
 			}
+		}
+	}
+}
+
+// Every problem with the NATS server has a row.
+func TestEveryProblemOfTheNATSServerIsExplained(t *testing.T) {
+	text := section(t, "docs/operators.md", "Login and TLS")
+	for _, p := range remote.Problems() {
+		if !strings.Contains(text, "\n| `"+string(p)+"` | ") {
+			t.Errorf("docs/operators.md has no row for %s", p)
 		}
 	}
 }

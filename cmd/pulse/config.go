@@ -39,11 +39,8 @@ A manager's own ossec.conf may come first: its <remote> and its <cluster><node_n
 
 func (c *configCheckCommand) Run(e *env) error {
 	c.Config = append(c.Config, c.File...)
-	loaded, err := c.load(e)
+	loaded, err := c.loadAll(e)
 	if err != nil {
-		return err
-	}
-	if err := loaded.CheckFiles(); err != nil {
 		return err
 	}
 	read := strings.Join(loaded.Files, ", ")
@@ -133,7 +130,7 @@ type configPrintCommand struct{ settingsFlag }
 
 func (*configPrintCommand) Help() string {
 	return `Prints a settings file with every setting in effect, and in a comment where it came from: a file and line, or the
-default. Passwords are withheld.
+default.
 
     pulse config print
     pulse config print -c pulse.conf | grep -v default   # only what the file says`

@@ -1,21 +1,23 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
 type eventsCommand struct {
 	settingsFlag
-	Subject string `placeholder:"SUBJECT" help:"Only messages on this subject; * and > match. Default: all of Pulse's."`
-	JSON    bool   `help:"Print each message as it is, one a line."`
+	Subject string   `placeholder:"SUBJECT" help:"Only messages on this subject; * and > match. Default: all of Pulse's."`
+	JSON    bool     `help:"Print each message as it is, one a line."`
+	Way     wayFlags `embed:""`
 }
 
 func (*eventsCommand) Help() string {
@@ -25,45 +27,125 @@ NATS server (<nats><listen>).
     pulse events --subject 'wazuh.xdr.agent.*.status_change'
     pulse events --subject wazuh.xdr.agent.001.status_change --json | jq .status_change.reason
 
+On the XDR platform's side, where there are no settings of Pulse's:
+
+    pulse events --server tls://xdr-nats:4222 --tls-ca ca.crt --creds xdr.creds
+
 What came before, JetStream has: docs/messages.md shows how to read it.`
 }
 
 func (c *eventsCommand) Run(e *env) error {
-	loaded, err := c.load(e)
+	loaded, err := c.loadWith(e, c.Way.overrides())
 	if err != nil {
-		return err
+		return c.Way.rename(err)
 	}
 	if !loaded.NATS.Enabled {
 		return usageError{errors.New("nothing is published: <nats><enabled> is no")}
 	}
-	subject := c.Subject
-	if subject == "" {
-		subject = event.Prefix(loaded.NATS.SubjectPrefix).All()
+	if c.Subject == "" {
+		c.Subject = event.Prefix(loaded.NATS.SubjectPrefix).All()
 	}
-	lost := make(chan error, 1)
-	client, err := connect(e, &loaded.NATS, lost)
-	if err != nil {
-		return err
+	way := daemon.RemoteConfig(&loaded.Config, nil)
+	way.Name, way.Node = "pulse events", ""
+	if way.URL == "" {
+		way = remote.Config{URL: "nats://" + loaded.NATS.Listen, Name: way.Name, ReconnectDelay: way.ReconnectDelay}
 	}
-	defer client.Close()
+	session, err := remote.Dial(e.ctx, way)
+	switch {
+	case err != nil && e.ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return c.Way.rename(unreached(&loaded.NATS, err))
+	}
+	return c.Way.rename(c.follow(e, way, session))
+}
+
+// unreached says where the daemon's own server should have been.
+func unreached(cfg *config.NATS, err error) error {
+	if f, ok := errors.AsType[*remote.Failure](err); ok && f.Problem == remote.Refused && cfg.ServerURL == "" {
+		return errors.New("no NATS server answers at <nats><listen>: does the daemon run, and with these settings?")
+	}
+	return err
+}
+
+// follow prints what comes, on one session after the other.
+func (c *eventsCommand) follow(e *env, way remote.Config, s *remote.Session) error {
 	messages := make(chan *nats.Msg, 1<<14)
-	if _, err := client.ChanSubscribe(subject, messages); err != nil {
-		return usageError{fmt.Errorf("--subject %q: %w", subject, err)}
+	for first := true; ; first = false {
+		skipped, err := c.subscribe(s, messages)
+		if err == nil {
+			if first {
+				fmt.Fprintf(e.stderr, "following %s, Ctrl-C ends\n", c.Subject)
+			}
+			err = c.hear(e, s, messages, skipped)
+		} else if s.Reason() != nil { // lost in the middle of it
+			err = nil
+		}
+		if err != nil || e.ctx.Err() != nil {
+			s.Conn.Close()
+			return err
+		}
+		fmt.Fprintf(e.stderr, "pulse: the NATS server is gone (%v): trying again every %v\n", c.Way.rename(s.Reason()), way.ReconnectDelay)
+		if s = c.redial(e, way); s == nil {
+			return nil
+		}
+		fmt.Fprintln(e.stderr, "pulse: the NATS server is back")
 	}
-	if err := client.Flush(); err != nil && e.ctx.Err() == nil {
-		return fmt.Errorf("subscribe to %s: %w", subject, err)
+}
+
+// subscribe returns when the server has agreed. The channel tells when messages are skipped.
+func (c *eventsCommand) subscribe(s *remote.Session, messages chan *nats.Msg) (<-chan nats.SubStatus, error) {
+	sub, err := s.Conn.ChanSubscribe(c.Subject, messages)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--subject %q: %w", c.Subject, err)}
 	}
-	fmt.Fprintf(e.stderr, "following %s, Ctrl-C ends\n", subject)
+	if err := s.Conn.Flush(); err != nil {
+		return nil, fmt.Errorf("subscribe to %s: %w", c.Subject, err)
+	}
+	if err := s.Conn.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
+		return nil, s.Explain(err)
+	}
+	return sub.StatusChanged(nats.SubscriptionSlowConsumer), nil
+}
+
+// hear prints until the session or e ends, or nobody reads any more.
+func (c *eventsCommand) hear(e *env, s *remote.Session, messages <-chan *nats.Msg, skipped <-chan nats.SubStatus) error {
 	for {
 		select {
 		case <-e.ctx.Done():
 			return nil
-		case err := <-lost:
-			return fmt.Errorf("follow %s: %w", subject, err)
+		case <-s.Ended():
+			return nil
+		case _, ok := <-skipped:
+			if !ok {
+				skipped = nil
+				continue
+			}
+			fmt.Fprintln(e.stderr, "pulse: warning: messages are skipped: the output does not keep up")
 		case m := <-messages:
 			if err := c.print(e.stdout, m); err != nil {
 				return err
 			}
+		}
+	}
+}
+
+// redial tries until it has a session, or e ends: then it returns nil. Each new trouble is said.
+func (c *eventsCommand) redial(e *env, way remote.Config) *remote.Session {
+	said := ""
+	for {
+		select {
+		case <-e.ctx.Done():
+			return nil
+		case <-time.After(way.ReconnectDelay):
+		}
+		s, err := remote.Dial(e.ctx, way)
+		if err == nil {
+			return s
+		}
+		if e.ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
+			fmt.Fprintf(e.stderr, "pulse: %v\n", c.Way.rename(err))
 		}
 	}
 }
@@ -75,63 +157,4 @@ func (c *eventsCommand) print(w io.Writer, m *nats.Msg) (err error) {
 		_, err = fmt.Fprintln(w, printable(m.Subject+"  "+inWords(m.Data)))
 	}
 	return err
-}
-
-// connect connects to where the messages are. What ends the following later
-// comes on lost.
-func connect(e *env, cfg *config.NATS, lost chan<- error) (*nats.Conn, error) {
-	options := []nats.Option{nats.Name("pulse events"), nats.MaxReconnects(-1), nats.ReconnectWait(cfg.ReconnectDelay),
-		nats.SetCustomDialer(dialer{e.ctx}),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // nil when we closed it
-				fmt.Fprintf(e.stderr, "pulse: the NATS server is gone (%v): trying again every %v\n", err, cfg.ReconnectDelay)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) { fmt.Fprintln(e.stderr, "pulse: the NATS server is back") }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrSlowConsumer) {
-				fmt.Fprintln(e.stderr, "pulse: warning: messages are skipped: the output does not keep up")
-				return
-			}
-			select {
-			case lost <- err:
-			default:
-			}
-		})}
-	url, setting := "nats://"+cfg.Listen, "<nats><listen>"
-	if cfg.ServerURL != "" {
-		url, setting = cfg.ServerURL, "<nats><server_url>"
-		options = append(options, access(cfg)...)
-	}
-	client, err := nats.Connect(url, options...)
-	switch {
-	case err != nil && e.ctx.Err() != nil:
-		return nil, errors.New("interrupted")
-	case errors.Is(err, nats.ErrNoServers):
-		return nil, fmt.Errorf("no NATS server answers at %s: does the daemon run, and with these settings?", setting)
-	case err != nil:
-		return nil, fmt.Errorf("connect to the NATS server of %s: %w", setting, err)
-	}
-	return client, nil
-}
-
-// access is what the settings have to show to the server of <server_url>.
-func access(cfg *config.NATS) (options []nats.Option) {
-	if cfg.CredentialsFile != "" {
-		options = append(options, nats.UserCredentials(cfg.CredentialsFile))
-	}
-	if cfg.TLSCA != "" {
-		options = append(options, nats.RootCAs(cfg.TLSCA))
-	}
-	if cfg.TLSCert != "" {
-		options = append(options, nats.ClientCert(cfg.TLSCert, cfg.TLSKey))
-	}
-	return options
-}
-
-// dialer gives up when ctx ends.
-type dialer struct{ ctx context.Context }
-
-func (d dialer) Dial(network, addr string) (net.Conn, error) {
-	return new(net.Dialer).DialContext(d.ctx, network, addr)
 }

@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 //	start NAME PROGRAM ARGS...  starts a program beside the script
 //	await NAME PATTERN          waits until it has written a matching line
 //	quit NAME SIGNAL CODE       signals it: it has to end within 5 s, with that code
+//	xdr                         starts an XDR platform's NATS server with TLS at $XDR, and writes
+//	                            ca.crt, node01.password and xdr.password for its two users
 //	expand FILE...              replaces $VARIABLES in files
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -38,7 +40,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "settings": settings,
-			"start": start, "await": await, "quit": quit, "expand": expand,
+			"start": start, "await": await, "quit": quit, "expand": expand, "xdr": xdrServer,
 		},
 	})
 }

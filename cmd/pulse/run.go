@@ -39,11 +39,8 @@ within 5 seconds.`
 }
 
 func (c *runCommand) Run(e *env) error {
-	loaded, err := c.load(e)
+	loaded, err := c.loadAll(e)
 	if err != nil {
-		return err
-	}
-	if err := loaded.CheckFiles(); err != nil {
 		return err
 	}
 	log := slog.New(logHandler(e.stderr))
@@ -82,7 +79,7 @@ func withHint(err error) error {
 	return fmt.Errorf("%w%s", err, hint)
 }
 
-// natsName says where messages go, without a password that the URL may hold.
+// natsName says where messages go.
 func natsName(cfg *config.NATS, local string) string {
 	switch {
 	case !cfg.Enabled:

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
 // settingsFlag names the settings files of the commands that need them.
@@ -14,8 +16,11 @@ type settingsFlag struct {
 }
 
 // load reads the settings. What they warn of goes to stderr.
-func (f *settingsFlag) load(e *env) (*config.Loaded, error) {
-	loaded, err := config.Load(f.Config...)
+func (f *settingsFlag) load(e *env) (*config.Loaded, error) { return f.loadWith(e, nil) }
+
+// loadWith is load, with what the command line says instead.
+func (f *settingsFlag) loadWith(e *env, overrides []config.Override) (*config.Loaded, error) {
+	loaded, err := config.LoadWith(overrides, f.Config...)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 			return nil, usageError{err}
@@ -24,6 +29,23 @@ func (f *settingsFlag) load(e *env) (*config.Loaded, error) {
 	}
 	for _, w := range loaded.Warnings {
 		fmt.Fprintf(e.stderr, "pulse: warning: %v\n", w)
+	}
+	return loaded, nil
+}
+
+// loadAll reads the settings, and the files that they name as the daemon does.
+func (f *settingsFlag) loadAll(e *env) (*config.Loaded, error) {
+	loaded, err := f.load(e)
+	if err != nil {
+		return nil, err
+	}
+	if err := loaded.CheckFiles(); err != nil {
+		return nil, err
+	}
+	if loaded.NATS.Enabled && loaded.NATS.ServerURL != "" {
+		if err := remote.Check(daemon.RemoteConfig(&loaded.Config, nil)); err != nil {
+			return nil, usageError{err}
+		}
 	}
 	return loaded, nil
 }

@@ -7,7 +7,8 @@
 // file, line and the way out. Only <agent_group> may be there several times, told apart by its name. Everything else is the manager's, whose own ossec.conf may be given too, and is ignored
 // but for <remote>'s port, protocol and local_ip and <cluster>'s node_name.
 //
-// A secret (the user part of a URL) never reaches an error or a printed setting.
+// Settings hold no secrets, only the names of files that do. One that was pasted in all the same (the user part of a URL)
+// is refused and never reaches an error or a printed setting.
 //
 // The package starts no goroutines and keeps no state between calls. Its functions may be called concurrently; a
 // *Loaded is a plain value, safe for concurrent readers.
@@ -57,9 +58,14 @@ type KeepAlive struct {
 // this version: a file that says yes to one of them is refused, so that nobody believes in a protection that is not there.
 type NATS struct {
 	Enabled            bool
-	ServerURL          string // comma-separated nats, tls, ws or wss URLs; empty: the embedded server listens. May hold a password
+	ServerURL          string // comma-separated nats, tls, ws or wss URLs without a user; empty: the embedded server listens
 	Listen             string // host:port of the embedded server; unused with a ServerURL
-	CredentialsFile    string // absolute, or empty: none
+	CredentialsFile    string // absolute, or empty. At most one way to log in is set: this, NKeyFile, User or TokenFile
+	NKeyFile           string // absolute, or empty
+	User               string // goes with PasswordFile
+	PasswordFile       string // absolute, or empty
+	TokenFile          string // absolute, or empty
+	AllowPlaintext     bool   // a login may go over an unencrypted connection to another host
 	SubjectPrefix      string // NATS tokens separated by dots
 	TLSCA              string // absolute, or empty: the system's authorities
 	TLSCert, TLSKey    string // absolute; both or neither

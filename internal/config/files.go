@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 )
 
-// CheckFiles opens every file that settings name and the daemon reads: the agents' keys and, with NATS enabled, its
-// credentials and TLS files. It returns all problems as an [*Errors]. State directories are not looked at.
+// CheckFiles opens every file that settings name and the daemon reads: the agents' keys and, with NATS enabled, the
+// files of its login and of TLS. Those with secrets must be private, too. It returns all problems as an [*Errors]. State directories are not looked at.
 func (l *Loaded) CheckFiles() error {
 	paths := []string{pathClientKeys}
 	if l.NATS.Enabled {
-		paths = append(paths, pathCreds, pathTLSCA, pathTLSCert, pathTLSKey)
+		paths = append(paths, pathCreds, pathNKey, pathPassword, pathToken, pathTLSCA, pathTLSCert, pathTLSKey)
 	}
 	var errs Errors
 	for _, p := range paths {
@@ -22,9 +23,13 @@ func (l *Loaded) CheckFiles() error {
 		if file == "" {
 			continue
 		}
-		if err := readable(file); err != nil {
+		err := readable(file)
+		if err == nil && slices.Contains(secretFiles, p) {
+			err = private(file)
+		}
+		if err != nil {
 			o := l.origins[p]
-			errs.add(&Error{o.file, o.line, fmt.Sprintf("<%s>%s</%s>%s: %v", s.name(), file, s.name(), o.note(), err), fileHint(s, err)})
+			errs.add(&Error{o.file, o.line, fmt.Sprintf("<%s>%s</%s>%s: %v", s.name(), file, s.name(), o.note(), err), fileHint(s, file, err)})
 		}
 	}
 	return errs.err()
@@ -58,8 +63,21 @@ func readable(path string) error {
 	return err
 }
 
-func fileHint(s *setting, err error) string {
+var errPublic = errors.New("every user of this host may read or change it, and it holds a secret")
+
+// private refuses a file that is open to more than its user and group.
+func private(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().Perm()&0o006 != 0 {
+		err = errPublic
+	}
+	return err
+}
+
+func fileHint(s *setting, file string, err error) string {
 	switch {
+	case errors.Is(err, errPublic):
+		return "make it private: chmod o= " + file
 	case errors.Is(err, fs.ErrPermission):
 		return "run as a user who may read it, or give Pulse's group the right: chgrp, chmod g+r"
 	case s.path == pathClientKeys:

@@ -33,6 +33,8 @@ func (o origin) String() string {
 	switch {
 	case o.from != "":
 		return "derived from " + o.from
+	case o.file != "" && o.line == 0:
+		return o.file
 	case o.file != "":
 		return fmt.Sprintf("%s:%d", o.file, o.line)
 	}
@@ -49,7 +51,7 @@ func Load(paths ...string) (*Loaded, error) {
 	return load(DefaultPath, paths)
 }
 
-func load(defaultPath string, paths []string) (*Loaded, error) {
+func load(defaultPath string, paths []string, overrides ...Override) (*Loaded, error) {
 	optional := len(paths) == 0
 	if optional {
 		paths = []string{defaultPath}
@@ -64,6 +66,9 @@ func load(defaultPath string, paths []string) (*Loaded, error) {
 			return nil, err
 		}
 		ld.add(path, data)
+	}
+	for _, o := range overrides {
+		ld.override(o)
 	}
 	return ld.finish()
 }
@@ -95,6 +100,7 @@ func (ld *loader) finish() (*Loaded, error) {
 	ld.checkTimeout()
 	ld.resolveGroups()
 	ld.checkTLSPair()
+	ld.checkLogin()
 	if err := ld.errs.err(); err != nil {
 		return nil, err
 	}
@@ -133,17 +139,4 @@ func (ld *loader) timeoutTooShort(at origin, label string, timeout, interval tim
 	ld.errs.add(&Error{at.file, at.line,
 		fmt.Sprintf("%stimeout (%s) is below interval (%s): a live agent would be called dead", label, secondsText(timeout), secondsText(interval)),
 		fmt.Sprintf("set <timeout> to at least %s, better %s", secondsText(interval), secondsText(3*interval))})
-}
-
-func (ld *loader) checkTLSPair() {
-	n, origins := ld.loaded.NATS, ld.loaded.origins
-	if (n.TLSCert == "") == (n.TLSKey == "") || ld.failed[pathTLSCert] || ld.failed[pathTLSKey] {
-		return
-	}
-	have, missing := pathTLSCert, "<tls_key>"
-	if n.TLSCert == "" {
-		have, missing = pathTLSKey, "<tls_cert>"
-	}
-	ld.errs.add(&Error{origins[have].file, origins[have].line,
-		fmt.Sprintf("<%s> without %s", lookup(have).name(), missing), "set both or neither"})
 }

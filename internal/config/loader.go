@@ -166,10 +166,14 @@ func (ld *loader) set(prefix string, s *setting, n *node) {
 		return
 	}
 	ld.failed[s.path] = true
-	hint := fmt.Sprintf("want %s (default %s)", f.want(), cmp.Or(s.def, "empty"))
-	problem := err.Error()
-	if refused, ok := errors.AsType[*Error](err); ok {
-		problem, hint = refused.Problem, refused.Hint
-	}
+	problem, hint := refusal(err, s, f)
 	ld.fail(n.line, fmt.Sprintf("%s%s: %s", prefix, s.quote(n.value()), problem), hint)
+}
+
+// refusal says what is wrong with a value, and the way out.
+func refusal(err error, s *setting, f field) (problem, hint string) {
+	if refused, ok := errors.AsType[*Error](err); ok {
+		return refused.Problem, refused.Hint
+	}
+	return err.Error(), fmt.Sprintf("want %s (default %s)", f.want(), cmp.Or(s.def, "empty"))
 }

@@ -54,14 +54,14 @@ func (f protocol) String() string {
 	return "tcp"
 }
 
-// serverURLs is a comma-separated list of NATS servers. Their user part is a secret.
+// serverURLs is a comma-separated list of NATS servers.
 type serverURLs struct{ p *string }
 
 func (f serverURLs) want() string {
 	return "nats://HOST:PORT (or tls, ws, wss), several separated by commas, or nothing"
 }
 
-func (f serverURLs) String() string { return redactURLs(*f.p) }
+func (f serverURLs) String() string { return *f.p }
 
 func (f serverURLs) parse(text string) error {
 	if text == "" {
@@ -73,11 +73,15 @@ func (f serverURLs) parse(text string) error {
 	for i, u := range urls {
 		urls[i] = strings.TrimSpace(u)
 		ws, err := checkServerURL(urls[i])
-		if err != nil && len(urls) > 1 {
-			return fmt.Errorf("URL %d of %d %w", i+1, len(urls), err)
+		which := "the URL"
+		if len(urls) > 1 {
+			which = fmt.Sprintf("URL %d of %d", i+1, len(urls))
+		}
+		if errors.Is(err, errUserInURL) {
+			return &Error{Problem: which + " " + err.Error(), Hint: "put them into <user> and the file of <password_file>, or a token into that of <token_file>"}
 		}
 		if err != nil {
-			return fmt.Errorf("the URL %w", err)
+			return fmt.Errorf("%s %w", which, err)
 		}
 		if ws {
 			websockets++
@@ -90,11 +94,13 @@ func (f serverURLs) parse(text string) error {
 	return nil
 }
 
+var errUserInURL = errors.New("has a user or a password in it, and secrets come from files only")
+
 // checkServerURL never quotes the URL, nor wraps an error that does: it may hold a password.
 func checkServerURL(s string) (websocket bool, err error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		return false, errors.New("is malformed (a special character in a password is written as %XX)")
+		return false, errors.New("is malformed")
 	}
 	switch u.Scheme {
 	case "nats", "tls":
@@ -102,6 +108,9 @@ func checkServerURL(s string) (websocket bool, err error) {
 		websocket = true
 	default:
 		return false, errors.New("does not start with nats://, tls://, ws:// or wss://")
+	}
+	if u.User != nil {
+		return false, errUserInURL
 	}
 	if !isHost(u.Hostname()) {
 		return false, errors.New("has no proper host")
@@ -113,13 +122,6 @@ func checkServerURL(s string) (websocket bool, err error) {
 	}
 	if u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" && !websocket {
 		return false, errors.New("has something behind the host and port")
-	}
-	pass, ok := u.User.Password()
-	if !ok {
-		pass = u.User.Username() // a token
-	}
-	if pass == withheld {
-		return false, errors.New("has a withheld password, as Pulse prints it, instead of the real one")
 	}
 	return websocket, nil
 }

@@ -19,7 +19,7 @@ const maxAligned = 100
 // Setting is one element of the settings file, for people to read.
 type Setting struct {
 	Path   string // "ossec_config/nats/server_url", as XPath has it: groups are told apart by "agent_group[@name='servers']"
-	Value  string // as it would be written in a file, passwords withheld
+	Value  string // as it would be written in a file
 	Source string // "default", "/etc/pulse.conf:12" or "derived from home"
 	Want   string // what may stand there, to follow the word "want"
 	Doc    string // one sentence
@@ -45,7 +45,7 @@ func Reference() []Setting {
 }
 
 // WriteXML writes the settings in effect as a settings file, with a comment at each saying where it came from. It can
-// be loaded again to the same effect, but for a withheld password, which Load refuses.
+// be loaded again to the same effect.
 func (l *Loaded) WriteXML(w io.Writer) error {
 	var b bytes.Buffer
 	out := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.DiscardEmptyColumns)

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,17 +60,6 @@ func TestPrintedSettingsAreASettingsFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkGolden(t, "testdata/full.printed", b.Bytes())
-	if strings.Contains(b.String(), "s3cr") || strings.Contains(b.String(), "t0ken") {
-		t.Error("a secret was printed")
-	}
-	if _, err := read(b.String()); err == nil || !strings.Contains(err.Error(), "withheld password") {
-		t.Errorf("a withheld password was taken for a real one: %v", err)
-	}
-	l.NATS.ServerURL = "nats://h"
-	b.Reset()
-	if err := l.WriteXML(&b); err != nil {
-		t.Fatal(err)
-	}
 	if diff := cmp.Diff(l.Config, mustRead(t, b.String()).Config, compareAddr); diff != "" {
 		t.Errorf("printed and read again:\n%s", diff)
 	}

@@ -1,36 +1,13 @@
 package config
 
 import (
-	"net/url"
 	"regexp"
 	"strings"
 	"unicode"
 )
 
-// withheld stands for a secret in print. A settings file that has it as a password is refused, so that printed settings
-// fed back in cannot become failed logins.
+// withheld stands for a secret in print.
 const withheld = "xxxxx"
-
-// redactURLs withholds the secrets of URLs that have been accepted: a password, or a user alone, which is a token to NATS.
-func redactURLs(list string) string {
-	urls := strings.Split(list, ",")
-	for i, s := range urls {
-		u, err := url.Parse(s)
-		if err != nil {
-			return withheld
-		}
-		if u.User == nil {
-			continue
-		}
-		if _, ok := u.User.Password(); ok {
-			u.User = url.UserPassword(u.User.Username(), withheld)
-		} else {
-			u.User = url.User(withheld)
-		}
-		urls[i] = u.String()
-	}
-	return strings.Join(urls, ",")
-}
 
 // userPart reaches from a scheme to the last @: greedy, as a password pasted into a wrong place may itself hold an @.
 var userPart = regexp.MustCompile(`://.*@`)

@@ -18,7 +18,7 @@ type setting struct {
 func (s *setting) name() string  { return path.Base(s.path) }
 func (s *setting) block() string { return path.Dir(s.path) }
 
-// quote shows a value from a file in an error. That of server_url may hold a password in any broken form: not shown.
+// quote shows a value from a file in an error. In server_url people put passwords, in any broken form: not shown.
 func (s *setting) quote(value string) string {
 	if s.path == pathServerURL {
 		return "<server_url>"
@@ -33,6 +33,10 @@ const (
 	pathTimeout    = pathKeepAlive + "/timeout"
 	pathServerURL  = "nats/server_url"
 	pathCreds      = "nats/credentials_file"
+	pathNKey       = "nats/nkey_file"
+	pathUser       = "nats/user"
+	pathPassword   = "nats/password_file"
+	pathToken      = "nats/token_file"
 	pathTLSCA      = "nats/tls_ca"
 	pathTLSCert    = "nats/tls_cert"
 	pathTLSKey     = "nats/tls_key"
@@ -90,6 +94,16 @@ var natsTable = []setting{
 		func(c *Config) field { return text{&c.NATS.Listen, hostPort} }},
 	{pathCreds, "", "The NATS credentials file; empty: none.",
 		func(c *Config) field { return text{&c.NATS.CredentialsFile, optional(absolutePath)} }},
+	{pathNKey, "", "The file of an NKey seed to log in with; empty: none.",
+		func(c *Config) field { return text{&c.NATS.NKeyFile, optional(absolutePath)} }},
+	{pathUser, "", "The user to log in as; goes with password_file.",
+		func(c *Config) field { return text{&c.NATS.User, optional(userName)} }},
+	{pathPassword, "", "The file of that user's password.",
+		func(c *Config) field { return text{&c.NATS.PasswordFile, optional(absolutePath)} }},
+	{pathToken, "", "The file of a token to log in with; empty: none.",
+		func(c *Config) field { return text{&c.NATS.TokenFile, optional(absolutePath)} }},
+	{"nats/allow_plaintext", "no", "Log in to another host over an unencrypted connection, too.",
+		func(c *Config) field { return yesNo{&c.NATS.AllowPlaintext} }},
 	{"nats/subject_prefix", "wazuh.xdr", "What every subject starts with.",
 		func(c *Config) field { return text{&c.NATS.SubjectPrefix, subject} }},
 	{pathTLSCA, "", "The authorities that may have signed the server's certificate; empty: the system's.",

@@ -57,6 +57,16 @@ var absolutePath = rule{"an absolute path", func(s string) error {
 	return nil
 }}
 
+var userName = rule{"a name of 1 to 256 bytes", func(s string) error {
+	switch {
+	case len(s) > 256:
+		return errors.New("longer than 256 bytes")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return errors.New("has a control character")
+	}
+	return nil
+}}
+
 // hostPort takes port 0, which lets the system choose one: tests and demos live on that.
 var hostPort = rule{"HOST:PORT with an IP address or name, such as 127.0.0.1:4222 or [::1]:4222", func(s string) error {
 	host, port, err := net.SplitHostPort(s)

@@ -13,7 +13,7 @@ type field interface {
 	// parse stores a value as written in a file, white space around it trimmed. Its error says only what is wrong
 	// ("out of range"), never the value: that may be a secret.
 	parse(text string) error
-	// String is the value as it would be written in a file, secrets withheld.
+	// String is the value as it would be written in a file.
 	String() string
 	// want says what may stand here, to follow the word "want".
 	want() string

@@ -119,6 +119,7 @@ func TestAValueIsUnderstoodOrRefusedWithoutBeingQuoted(t *testing.T) {
 }
 
 func TestAServerURLIsUnderstoodOrRefused(t *testing.T) {
+	const userInURL = "!the URL has a user or a password in it, and secrets come from files only; put them into <user> and the file of <password_file>, or a token into that of <token_file>"
 	for value, want := range map[string]string{
 		"":                        "",
 		"nats://xdr-nats:4222":    "nats://xdr-nats:4222",
@@ -126,22 +127,20 @@ func TestAServerURLIsUnderstoodOrRefused(t *testing.T) {
 		"NATS://h/":               "NATS://h/",
 		"wss://h:443/path":        "wss://h:443/path",
 		"nats://a:1 ,\n nats://b": "nats://a:1,nats://b",
-		"nats://u:p@h":            "nats://u:xxxxx@h",
-		"nats://token@h":          "nats://xxxxx@h",
-		"nats://xxxxx:p@h":        "nats://xxxxx:xxxxx@h",
+		"nats://u:p@h":            userInURL,
+		"nats://token@h":          userInURL,
+		"nats://@h":               userInURL,
 		"h:4222":                  "!the URL does not start with nats://, tls://, ws:// or wss://",
 		"http://h":                "!the URL does not start with nats://, tls://, ws:// or wss://",
 		"nats://":                 "!the URL has no proper host",
-		"nats://u:p@":             "!the URL has no proper host",
+		"nats://u:p@":             userInURL,
 		"nats://h:0":              "!the URL has a port outside 1 to 65535",
 		"nats://h:65536":          "!the URL has a port outside 1 to 65535",
-		"nats://h:a":              "!the URL is malformed (a special character in a password is written as %XX)",
+		"nats://h:a":              "!the URL is malformed",
 		"nats://h/x":              "!the URL has something behind the host and port",
 		"nats://h?password=x":     "!the URL has something behind the host and port",
 		"nats://h,":               "!URL 2 of 2 does not start with nats://, tls://, ws:// or wss://",
 		"nats://h,ws://h":         "!mixes ws with nats",
-		"nats://u:xxxxx@h":        "!the URL has a withheld password, as Pulse prints it, instead of the real one",
-		"nats://xxxxx@h":          "!the URL has a withheld password, as Pulse prints it, instead of the real one",
 	} {
 		checkValue(t, pathServerURL, value, want)
 	}

@@ -59,7 +59,7 @@ func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, log *slo
 	out := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: filepath.Join(cfg.Pulse.StateDir, "outbox"),
 		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, Log: log}
 	if cfg.NATS.ServerURL != "" {
-		if p.remote, err = remote.Open(remoteConfig(cfg, log)); err != nil {
+		if p.remote, err = remote.Open(RemoteConfig(cfg, log)); err != nil {
 			return err
 		}
 		out.Listen, out.Remote = "", p.remote
@@ -68,9 +68,12 @@ func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, log *slo
 	return err
 }
 
-func remoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {
-	return remote.Config{URL: cfg.NATS.ServerURL, Node: cfg.Pulse.NodeName, CredentialsFile: cfg.NATS.CredentialsFile, CA: cfg.NATS.TLSCA,
-		Cert: cfg.NATS.TLSCert, Key: cfg.NATS.TLSKey, MaxReconnects: cfg.NATS.MaxReconnects, ReconnectDelay: cfg.NATS.ReconnectDelay, Log: log}
+// RemoteConfig is the way to <nats><server_url>, as whoever the settings say.
+func RemoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {
+	n := &cfg.NATS
+	return remote.Config{URL: n.ServerURL, Node: cfg.Pulse.NodeName,
+		CredentialsFile: n.CredentialsFile, NKeyFile: n.NKeyFile, User: n.User, PasswordFile: n.PasswordFile, TokenFile: n.TokenFile,
+		CA: n.TLSCA, Cert: n.TLSCert, Key: n.TLSKey, MaxReconnects: n.MaxReconnects, ReconnectDelay: n.ReconnectDelay, Log: log}
 }
 
 // Decide takes what a detector decided. It waits while far too much of it is

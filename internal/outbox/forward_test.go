@@ -229,7 +229,7 @@ func TestASubjectWeMayNotPublishCountsAsNotForwarded(t *testing.T) {
 		}}}
 	})
 	book, log := newLogbook()
-	o := mustOpen(t, Config{Remote: far.remote(logTo(log), withPassword), Log: log})
+	o := mustOpen(t, Config{Remote: far.remote(logTo(log), withPassword(t)), Log: log})
 	mustPublish(t, o, messages(Status, 1, 3))
 	book.waitFor(t, "the NATS server is unavailable")
 	if s := o.Stats(); s.Status.Forwarded != 0 || s.Status.Backlog != 3 {
@@ -244,7 +244,7 @@ func TestAnUnreachableFarSideIsSaidOnceAndTriedOn(t *testing.T) {
 	far := newFarSide(t, nil)
 	far.stop()
 	book, log := newLogbook()
-	o := mustOpen(t, Config{Remote: far.remote(logTo(log), withPassword), Log: log})
+	o := mustOpen(t, Config{Remote: far.remote(logTo(log), withPassword(t)), Log: log})
 	mustPublish(t, o, messages(Status, 1, 7))
 	book.waitFor(t, "the NATS server is unavailable")
 	far.start()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -196,8 +198,13 @@ func logTo(log *slog.Logger) func(*remote.Config) {
 	return func(cfg *remote.Config) { cfg.Log = log }
 }
 
-func withPassword(cfg *remote.Config) {
-	cfg.URL = strings.Replace(cfg.URL, "nats://", "nats://pulse:secret@", 1)
+func withPassword(t testing.TB) func(*remote.Config) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return func(cfg *remote.Config) { cfg.User, cfg.PasswordFile = "pulse", file }
 }
 
 // proxy passes bytes between its clients and a target that may change.

@@ -10,6 +10,7 @@ type Stats struct {
 	Status        StreamStats `json:"status"`
 	Telemetry     StreamStats `json:"telemetry"`
 	ForwardErrors uint64      `json:"forward_errors"` // failed tries to connect or to have messages confirmed
+	LoginsRefused uint64      `json:"logins_refused"` // logins that the remote refused or revoked
 	Connected     bool        `json:"connected"`      // the remote is there and takes messages
 }
 
@@ -31,7 +32,7 @@ func (o *Outbox) Stats() Stats {
 	s := Stats{Status: o.streamStats(ctx, Status), Telemetry: o.streamStats(ctx, Telemetry)}
 	if o.cfg.Remote != nil {
 		state := o.cfg.Remote.State()
-		s.ForwardErrors, s.Connected = state.Errors, state.Connected
+		s.ForwardErrors, s.LoginsRefused, s.Connected = state.Errors, state.LoginsRefused, state.Connected
 	}
 	return s
 }

@@ -8,6 +8,13 @@
 // message in the middle. Who finds that the session does not do what it should
 // ends it; a new one follows.
 //
-// [Open] starts one goroutine, which owns the dialling; [Remote.Close] ends it
-// and the session with it. All methods may be called concurrently.
+// Secrets come from files, which are read at every dial. When one
+// of them changes, a session with the new files takes the place of the old one;
+// if the new files do not work, the old session stays. No secret is in an error
+// or in the log. Why a server could not be used is a [Failure], with one of the
+// [Problems] and the way out.
+//
+// [Open] starts two goroutines, one that owns the dialling and one that watches
+// the files; [Remote.Close] ends them and the session with it. All methods may be called
+// concurrently. [Dial] makes a single session and starts nothing else.
 package remote

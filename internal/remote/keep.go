@@ -2,64 +2,41 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // run keeps a session until ctx ends, which ends it too.
 func (r *Remote) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		s, err := r.dial(ctx)
+		r.tried, _ = r.fileState()
+		s, err := dial(ctx, &r.cfg, r.servers, r)
 		if err != nil {
 			r.failed(ctx, err, false)
 		} else {
 			r.connected()
-			r.serve(ctx, s)
+			s = r.serve(ctx, s)
 			r.failed(ctx, s.reason, s.worked)
 		}
-		pause(ctx, r.cfg.ReconnectDelay)
+		r.pause(ctx)
 	}
 }
 
-// dialer ends a connection, even a half-made one, when ctx ends.
-type dialer struct{ ctx context.Context }
-
-func (d dialer) Dial(network, addr string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(d.ctx, network, addr)
-	if err == nil {
-		context.AfterFunc(d.ctx, func() { conn.Close() })
-	}
-	return conn, err
-}
-
-func (r *Remote) dial(ctx context.Context) (*Session, error) {
-	dialing, giveUp := context.WithCancel(ctx)
-	s := &Session{remote: r, ended: make(chan struct{})}
-	opts := append(r.opts[:len(r.opts):len(r.opts)],
-		nats.SetCustomDialer(dialer{dialing}),
-		nats.ClosedHandler(func(nc *nats.Conn) {
-			giveUp()
-			s.End(fmt.Errorf("connection lost: %w", nc.LastError()))
-		}))
-	var err error
-	if s.Conn, err = nats.Connect(r.cfg.URL, opts...); err != nil {
-		giveUp()
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	return s, nil
-}
-
-// serve offers s to its users until it has ended.
-func (r *Remote) serve(ctx context.Context, s *Session) {
+// serve offers s to its users, or what takes its place, until that has ended.
+func (r *Remote) serve(ctx context.Context, s *Session) *Session {
 	r.offer(s)
 	defer r.offer(nil)
-	select {
-	case <-s.ended:
-	case <-ctx.Done():
-		s.End(ctx.Err())
+	for {
+		select {
+		case <-s.ended:
+			return s
+		case <-ctx.Done():
+			s.End(ctx.Err())
+			return s
+		case <-r.touched:
+			s = r.renew(ctx, s)
+		}
 	}
 }
 
@@ -72,25 +49,108 @@ func (r *Remote) offer(s *Session) {
 	r.changed = make(chan struct{})
 }
 
-// failed counts, and says so when it is the first in a row or the last before
-// the remote is called unavailable.
+// errReplaced is why a session with the old files ends.
+var errReplaced = errors.New("the files of the login have changed: another session has taken over")
+
+// renew returns a session with what the files hold now, or the old one if that
+// is the same, or does not work, which it says once.
+func (r *Remote) renew(ctx context.Context, old *Session) *Session {
+	state, sum := r.fileState()
+	if sum == old.dialed.sum {
+		r.tried = state
+		return old
+	}
+	if state == r.tried {
+		return old
+	}
+	r.tried = state
+	s, err := dial(ctx, &r.cfg, r.servers, r)
+	if ctx.Err() != nil {
+		if err == nil {
+			s.End(ctx.Err())
+		}
+		return old
+	}
+	if err != nil {
+		r.count(err)
+		r.log.Warn("the files of the NATS login have changed and do not work: the old connection stays", "problem", problems(err), "err", err)
+		return old
+	}
+	r.mu.Lock()
+	clear(r.denied)
+	r.mu.Unlock()
+	r.offer(s)
+	r.running.Go(func() { r.retire(ctx, old) })
+	r.log.Info("connected to the NATS server anew, with the changed files")
+	return s
+}
+
+// fileState tells one state of the files from another, readable or not.
+func (r *Remote) fileState() (string, fileSum) {
+	_, sum, err := readFiles(&r.cfg)
+	return fmt.Sprintf("%x %v", sum, err), sum
+}
+
+// retire lets the users of a replaced session finish what they are at.
+func (r *Remote) retire(ctx context.Context, old *Session) {
+	select {
+	case <-time.After(r.cfg.Timeout):
+	case <-old.ended:
+	case <-ctx.Done():
+	}
+	old.End(errReplaced)
+}
+
+// count adds to the errors and the refused logins.
+func (r *Remote) count(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.errors++
+	r.refused += uint64(refusals(err))
+}
+
+// failed counts, and says each trouble once until all is well, and when it is
+// the last before the remote is called unavailable.
 func (r *Remote) failed(ctx context.Context, err error, doubted bool) {
 	if ctx.Err() != nil {
 		return
 	}
+	r.count(err)
 	r.mu.Lock()
 	before := r.state()
 	r.failures++
-	r.errors++
 	r.doubted = doubted
 	n := r.failures
 	r.note(before)
 	r.mu.Unlock()
 	if n == 1 {
-		r.log.Warn("cannot reach the NATS server: keeping messages and trying on", "every", r.cfg.ReconnectDelay, "err", err)
+		clear(r.told)
+	}
+	if what := kind(err); !r.told[what] {
+		r.told[what] = true
+		message := "cannot reach the NATS server: keeping messages and trying on"
+		if refusals(err) > 0 {
+			message = "the NATS server refuses our login: keeping messages and trying on"
+		}
+		r.log.Warn(message, "every", r.cfg.ReconnectDelay, "problem", problems(err), "err", err)
 	}
 	if n == max(r.cfg.MaxReconnects, 1) {
-		r.log.Error("the NATS server is unavailable: still keeping messages and trying on", "failures", n, "err", err)
+		r.log.Error("the NATS server is unavailable: still keeping messages and trying on", "failures", n, "problem", problems(err), "err", err)
+	}
+}
+
+// passedOver tells of servers that failed while another one of the list works.
+func (r *Remote) passedOver(failures unreached, s *Session) {
+	delete(r.passed, s.dialed.endpoint.String())
+	for _, f := range failures {
+		if f == nil {
+			continue
+		}
+		r.count(f)
+		if r.passed[f.Server] != f.Problem {
+			r.passed[f.Server] = f.Problem
+			r.log.Warn("a NATS server cannot be used, another one can", "problem", f.Problem, "err", f)
+		}
 	}
 }
 
@@ -120,37 +180,19 @@ func (r *Remote) recovered() {
 	}
 }
 
-// State is how the remote is doing.
-type State struct {
-	Connected   bool      `json:"connected"`   // it is there and does what it should
-	Unavailable bool      `json:"unavailable"` // it failed Config.MaxReconnects times in a row
-	Since       time.Time `json:"since"`       // when one of these two changed last
-	Errors      uint64    `json:"errors"`      // failures since the start
-}
-
-// State returns how the remote is doing now.
-func (r *Remote) State() State {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.state()
-}
-
-func (r *Remote) state() State {
-	return State{Connected: r.current != nil && r.failures == 0,
-		Unavailable: r.failures >= max(r.cfg.MaxReconnects, 1), Since: r.since, Errors: r.errors}
-}
-
-// note keeps the time if the state is not what it was before.
-func (r *Remote) note(before State) {
-	if now := r.state(); now.Connected != before.Connected || now.Unavailable != before.Unavailable {
-		r.since = time.Now()
-	}
-}
-
-// pause waits for d, or less when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
+// pause waits before the next try, which other files may make a better one at once.
+func (r *Remote) pause(ctx context.Context) {
+	enough := time.After(r.cfg.ReconnectDelay)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-enough:
+			return
+		case <-r.touched:
+			if state, _ := r.fileState(); state != r.tried {
+				return
+			}
+		}
 	}
 }

@@ -2,24 +2,25 @@ package remote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
-// Config is the NATS server to connect to. Files are PEM, but for CredentialsFile.
+// Config is the NATS server to connect to. Certificates and keys are in PEM. At
+// most one login is used: credentials, an NKey, a user or a token.
 type Config struct {
-	URL             string        // nats:// or tls://; several separated by commas
+	URL             string        // nats://, tls://, ws:// or wss://, without a user; several separated by commas
 	Node            string        // our node's name, one NATS token: answers come to inboxes under _INBOX.NODE; "" for any inbox
+	Name            string        // what the server calls the connection; "" for pulse
 	CredentialsFile string        // a NATS .creds file; "" for none
-	CA              string        // certificates to trust; "" for the system's
+	NKeyFile        string        // a user's NKey seed; "" for none
+	User            string        // goes with PasswordFile
+	PasswordFile    string        // one line
+	TokenFile       string        // one line
+	CA              string        // certificates to trust, and TLS is required; "" for the system's
 	Cert, Key       string        // our own certificate, for mutual TLS; "" for none
 	MaxReconnects   int           // failures in a row after which it is called unavailable; it is tried forever
 	ReconnectDelay  time.Duration // between two tries; 0 for 5 s
@@ -28,53 +29,89 @@ type Config struct {
 	Log             *slog.Logger  // nil for slog.Default()
 }
 
-// Remote keeps one connection. It speaks once when the server goes, and once when it is back.
+// withDefaults fills in what may be left out.
+func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = "pulse"
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.ReconnectDelay <= 0 {
+		c.ReconnectDelay = 5 * time.Second
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 5 * time.Second
+	}
+	if c.PingInterval <= 0 {
+		c.PingInterval = 10 * time.Second
+	}
+	return c
+}
+
+// Check says what is wrong as far as that needs no network: the URL, and what
+// the files hold.
+func Check(cfg Config) error {
+	if _, err := parseServers(&cfg); err != nil {
+		return err
+	}
+	m, err := loadMaterial(&cfg)
+	if err != nil {
+		return err
+	}
+	m.forget()
+	return nil
+}
+
+// Remote keeps one connection. It speaks once of each trouble, and once when all is well again.
 type Remote struct {
-	cfg  Config
-	opts []nats.Option
-	log  *slog.Logger
+	cfg     Config
+	servers []endpoint
+	log     *slog.Logger
+	touched chan struct{} // the files may have changed
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
+	// Of the dialling goroutine alone:
+	told   map[string]bool    // troubles that were logged since all was well
+	passed map[string]Problem // by server: what was logged since it worked itself, though another one did
+	tried  string             // the state of the files at the last dial
+
 	mu       sync.Mutex
-	current  *Session      // nil while there is none
-	changed  chan struct{} // closed when current is replaced
-	failures int           // in a row, until a session is taken for healthy
-	doubted  bool          // the last session was ended by its user, on a connection that worked
-	errors   uint64        // failures since the start
-	since    time.Time     // when Connected or Unavailable of the state changed last
+	current  *Session        // nil while there is none
+	changed  chan struct{}   // closed when current is replaced
+	failures int             // in a row, until a session is taken for healthy
+	doubted  bool            // the last session was ended by its user, on a connection that worked
+	errors   uint64          // failures since the start
+	since    time.Time       // when Connected or Unavailable of the state changed last
+	refused  uint64          // logins refused since the start
+	denied   map[string]bool // kinds of subjects that we may not use, and that were logged
 }
 
-// Open checks what can be checked without the network, the URL and the files,
-// and starts to connect. That the server cannot be reached is no error.
+// Open checks what [Check] does and starts to connect. That the server cannot
+// be reached is no error.
 func Open(cfg Config) (*Remote, error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
+	cfg = cfg.withDefaults()
+	if err := Check(cfg); err != nil {
+		return nil, fmt.Errorf("set up the way to the NATS server: %w", err)
 	}
-	if cfg.ReconnectDelay <= 0 {
-		cfg.ReconnectDelay = 5 * time.Second
-	}
-	if cfg.Timeout <= 0 {
-		cfg.Timeout = 5 * time.Second
-	}
-	if cfg.PingInterval <= 0 {
-		cfg.PingInterval = 10 * time.Second
-	}
-	address, err := redact(cfg.URL)
+	servers, err := parseServers(&cfg)
 	if err != nil {
 		return nil, err
 	}
-	r := &Remote{cfg: cfg, since: time.Now(), changed: make(chan struct{}), log: cfg.Log.With("remote", address)}
-	if r.opts, err = options(&cfg); err != nil {
-		return nil, fmt.Errorf("set up connection to %s: %w", address, err)
+	var names []string
+	for _, s := range servers {
+		names = append(names, s.String())
 	}
-	r.opts = append(r.opts, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		r.log.Debug("from the NATS server", "err", err)
-	}))
+	r := &Remote{cfg: cfg, servers: servers, since: time.Now(), log: cfg.Log.With("remote", strings.Join(names, ",")),
+		touched: make(chan struct{}, 1), changed: make(chan struct{}), told: map[string]bool{}, passed: map[string]Problem{}, denied: map[string]bool{}}
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
 	r.running.Go(func() { r.run(ctx) })
+	if files := cfg.files(); len(files) > 0 {
+		r.running.Go(func() { r.watch(ctx, files) })
+	}
 	return r, nil
 }
 
@@ -82,52 +119,4 @@ func Open(cfg Config) (*Remote, error) {
 func (r *Remote) Close() {
 	r.stop()
 	r.running.Wait()
-}
-
-// options are those of every dial.
-func options(cfg *Config) ([]nats.Option, error) {
-	opts := []nats.Option{
-		nats.Name("pulse"), nats.NoReconnect(), nats.Timeout(cfg.Timeout),
-		nats.PingInterval(cfg.PingInterval), nats.MaxPingsOutstanding(2),
-	}
-	if cfg.Node != "" {
-		opts = append(opts, nats.CustomInboxPrefix("_INBOX."+cfg.Node))
-	}
-	if cfg.CredentialsFile != "" {
-		if _, err := os.ReadFile(cfg.CredentialsFile); err != nil {
-			return nil, fmt.Errorf("read NATS credentials: %w", err)
-		}
-		opts = append(opts, nats.UserCredentials(cfg.CredentialsFile))
-	}
-	if cfg.CA != "" {
-		opts = append(opts, nats.RootCAs(cfg.CA))
-	}
-	if cfg.Cert != "" || cfg.Key != "" {
-		opts = append(opts, nats.ClientCert(cfg.Cert, cfg.Key))
-	}
-	var probe nats.Options
-	for _, opt := range opts {
-		if err := opt(&probe); err != nil {
-			return nil, err
-		}
-	}
-	return opts, nil
-}
-
-// redact checks a list of URLs and takes user, password and token out of it.
-func redact(urls string) (string, error) {
-	var clean []string
-	for part := range strings.SplitSeq(urls, ",") {
-		part = strings.TrimSpace(part)
-		if !strings.Contains(part, "://") {
-			part = "nats://" + part
-		}
-		u, err := url.Parse(part)
-		if err != nil || u.Host == "" {
-			return "", errors.New("NATS server URL: want nats://host:port or tls://host:port") // err would quote a password
-		}
-		u.User = nil
-		clean = append(clean, u.String())
-	}
-	return strings.Join(clean, ","), nil
 }

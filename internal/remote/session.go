@@ -2,28 +2,41 @@ package remote
 
 import (
 	"context"
+	"errors"
+	"log/slog"
+	"regexp"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
 )
 
 // Session is one connection to the remote, from its dial to its first failure.
+// The Conn's error and closed handlers are the session's.
 type Session struct {
 	Conn *nats.Conn
 
-	remote *Remote
+	remote *Remote // nil for one of Dial's
+	dialed *attempt
 	ended  chan struct{} // closed at the first failure
 	once   sync.Once
 	reason error // why it ended; read only after ended is closed
 	worked bool  // the connection itself still worked; as reason
+
+	mu    sync.Mutex
+	cause error // why the server is about to close the connection
 }
 
 // End closes the connection, and another session follows; only the first reason counts.
 func (s *Session) End(reason error) {
+	s.finish(reason, s.Conn.IsConnected())
+	s.Conn.Close()
+}
+
+func (s *Session) finish(reason error, worked bool) {
 	s.once.Do(func() {
-		s.reason, s.worked = reason, s.Conn.IsConnected()
+		s.reason, s.worked = reason, worked
 		close(s.ended)
-		s.Conn.Close()
 	})
 }
 
@@ -42,7 +55,89 @@ func (s *Session) Reason() error {
 
 // Good notes that the server did what it was asked for. After a session that
 // its user ended, only this, and not a mere connection, shows that all is well.
-func (s *Session) Good() { s.remote.recovered() }
+func (s *Session) Good() {
+	if s.remote != nil {
+		s.remote.recovered()
+	}
+}
+
+// heard takes what the server says out of turn: that a subject is not for us,
+// and why it is about to close the connection, which is not said again.
+func (s *Session) heard(err error) {
+	if f := s.dialed.diagnoseLogin(err); f != nil {
+		s.mu.Lock()
+		s.cause = f
+		s.mu.Unlock()
+	}
+	if s.remote != nil {
+		s.remote.heard(s, err)
+	}
+}
+
+// lost ends the session of a connection that has ended.
+func (s *Session) lost(err error) {
+	s.mu.Lock()
+	cause := s.cause
+	s.mu.Unlock()
+	if cause == nil {
+		text := "the connection was lost"
+		if err != nil {
+			text += ": " + err.Error()
+		}
+		cause = s.dialed.failure(ConnectionLost, text, "", err)
+	}
+	s.finish(cause, false)
+}
+
+// Explain makes a [Failure] of the server's refusal of a subject, if err is one.
+func (s *Session) Explain(err error) error {
+	verb, subject, ok := refusedSubject(err)
+	if !ok {
+		return err
+	}
+	who := s.dialed.who
+	if who == "" {
+		who = "whoever does not log in"
+	}
+	return s.dialed.failure(SubjectRefused, who+" may not "+verb+" "+brief(subject), "give that user the right on the server", err)
+}
+
+var subjectRefusal = regexp.MustCompile(`(Publish|Subscription) to "([^"]+)`)
+
+// refusedSubject takes a refusal apart into what we wanted to do, and the subject.
+func refusedSubject(err error) (verb, subject string, ok bool) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return "", "", false
+	}
+	parts := subjectRefusal.FindStringSubmatch(err.Error())
+	switch {
+	case parts == nil:
+		return "use", "the subject", true
+	case parts[1] == "Publish":
+		return "publish to", parts[2], true
+	}
+	return "subscribe to", parts[2], true
+}
+
+// heard logs a refused subject once for its kind. That we may not ask about
+// JetStream is no trouble: who asks knows what to do without an answer.
+func (r *Remote) heard(s *Session, err error) {
+	verb, subject, ok := refusedSubject(err)
+	if !ok || strings.HasPrefix(subject, "$JS.API.") {
+		r.log.Debug("from the NATS server", "err", err)
+		return
+	}
+	first, _, _ := strings.Cut(subject, ".")
+	r.mu.Lock()
+	known := r.denied[verb+first]
+	r.denied[verb+first] = true
+	r.mu.Unlock()
+	level := slog.LevelWarn
+	if known {
+		level = slog.LevelDebug
+	}
+	r.log.Log(context.Background(), level, "the NATS server refuses a subject", "problem", SubjectRefused, "err", s.Explain(err))
+}
 
 // Session waits for one that has not ended. The error is ctx's.
 func (r *Remote) Session(ctx context.Context) (*Session, error) {

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/remote"
+)
+
+// wayFlags are the way to the NATS server where it is not that of the settings:
+// for somebody on the XDR platform's side, who has none. Secrets come from
+// files, never from the command line, which every user of the host can read.
+type wayFlags struct {
+	Server         string `placeholder:"URL" help:"This NATS server, such as tls://xdr-nats:4222, instead of the settings'; its login and TLS come from the flags alone."`
+	Creds          string `type:"path" placeholder:"FILE" help:"Log in with this .creds file."`
+	NKey           string `name:"nkey" type:"path" placeholder:"FILE" help:"Log in with the NKey seed in this file."`
+	User           string `placeholder:"NAME" help:"Log in as this user."`
+	PasswordFile   string `type:"path" placeholder:"FILE" help:"The file with that user's password."`
+	TokenFile      string `type:"path" placeholder:"FILE" help:"Log in with the token in this file."`
+	TLSCA          string `name:"tls-ca" type:"path" placeholder:"FILE" help:"The authorities that may have signed the server's certificate."`
+	TLSCert        string `name:"tls-cert" type:"path" placeholder:"FILE" help:"Our own certificate."`
+	TLSKey         string `name:"tls-key" type:"path" placeholder:"FILE" help:"The key of that."`
+	AllowPlaintext bool   `help:"Log in to another host over an unencrypted connection, too."`
+}
+
+// wayFlag is a flag, and the setting that it takes the place of.
+type wayFlag struct {
+	name, setting, value string
+	kind                 int // of one kind, each flag drops the settings of all
+}
+
+const (
+	theServer = iota
+	theLogin
+	theAuthority
+	thePair
+	thePermission
+)
+
+func (w *wayFlags) all() []wayFlag {
+	allow := ""
+	if w.AllowPlaintext {
+		allow = "yes"
+	}
+	return []wayFlag{
+		{"--server", "server_url", w.Server, theServer},
+		{"--creds", "credentials_file", w.Creds, theLogin},
+		{"--nkey", "nkey_file", w.NKey, theLogin},
+		{"--user", "user", w.User, theLogin},
+		{"--password-file", "password_file", w.PasswordFile, theLogin},
+		{"--token-file", "token_file", w.TokenFile, theLogin},
+		{"--tls-ca", "tls_ca", w.TLSCA, theAuthority},
+		{"--tls-cert", "tls_cert", w.TLSCert, thePair},
+		{"--tls-key", "tls_key", w.TLSKey, thePair},
+		{"--allow-plaintext", "allow_plaintext", allow, thePermission},
+	}
+}
+
+// used are the flags that count more than the settings: those given, the
+// others of their kind, and with --server all of them.
+func (w *wayFlags) used() (flags []wayFlag) {
+	given := map[int]bool{}
+	for _, f := range w.all() {
+		if f.value != "" {
+			given[f.kind] = true
+		}
+	}
+	for _, f := range w.all() {
+		if given[f.kind] || given[theServer] {
+			flags = append(flags, f)
+		}
+	}
+	return flags
+}
+
+// overrides are the flags as settings.
+func (w *wayFlags) overrides() (list []config.Override) {
+	for _, f := range w.used() {
+		if f.kind == thePermission && f.value == "" {
+			f.value = "no"
+		}
+		list = append(list, config.Override{Path: "nats/" + f.setting, Value: f.value, Source: f.name})
+	}
+	if w.Server != "" {
+		list = append(list, config.Override{Path: "nats/enabled", Value: "yes", Source: "--server"})
+	}
+	return list
+}
+
+// rename makes an error speak of flags where it means what they say. What is
+// wrong with a setting or a file is a mistake of the one who called.
+func (w *wayFlags) rename(err error) error {
+	if err == nil {
+		return nil
+	}
+	var pairs []string
+	for _, f := range w.used() {
+		pairs = append(pairs, f.name+": <"+f.setting+">", f.name, "<"+f.setting+">/", f.name+" /", "</"+f.setting+">", "", "<"+f.setting+">", f.name)
+	}
+	renamed := fmt.Errorf("%w", err)
+	if len(pairs) > 0 {
+		renamed = errors.New(strings.NewReplacer(pairs...).Replace(err.Error()))
+	}
+	failure, ok := errors.AsType[*remote.Failure](err)
+	if _, setting := errors.AsType[*config.Error](err); setting || ok && failure.Problem == remote.BadFile {
+		return usageError{renamed}
+	}
+	return renamed
+}

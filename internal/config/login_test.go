@@ -1,0 +1,48 @@
+package config
+
+import "testing"
+
+func TestALoginThatNobodyCanReadAlongIsAccepted(t *testing.T) {
+	const creds, plain = "<credentials_file>/c</credentials_file>", "<server_url>nats://xdr:4222</server_url>"
+	for name, text := range map[string]string{
+		"TLS by the scheme":      in("nats", "<server_url>tls://a,tls://b</server_url>", creds),
+		"TLS by an authority":    in("nats", plain, "<tls_ca>/ca</tls_ca>", creds),
+		"TLS by our certificate": in("nats", plain, "<tls_cert>/c</tls_cert>", "<tls_key>/k</tls_key>", creds),
+		"this host":              in("nats", "<server_url>nats://localhost,nats://127.0.0.2,nats://[::1]:4222</server_url>", creds),
+		"plain text on purpose":  in("nats", plain, creds, "<allow_plaintext>yes</allow_plaintext>"),
+		"no login at all":        in("nats", plain),
+		"NATS switched off":      in("nats", plain, creds, "<enabled>no</enabled>"),
+	} {
+		if _, err := read(text); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestWhatTheCommandLineSaysCountsMost(t *testing.T) {
+	path := write(t, in("nats", "<server_url>tls://file</server_url>", "<nkey_file>/n</nkey_file>"))
+	l, err := LoadWith([]Override{{"nats/server_url", "tls://flag", "--server"}, {"nats/nkey_file", "", "--server"},
+		{"nats/token_file", "/t", "--token-file"}}, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := l.NATS; n.ServerURL != "tls://flag" || n.NKeyFile != "" || n.TokenFile != "/t" {
+		t.Errorf("got %+v", n)
+	}
+	if got := source(l, pathServerURL); got != "--server" {
+		t.Errorf("the server came from %s", got)
+	}
+}
+
+func TestAMistakeOnTheCommandLineNamesItsFlag(t *testing.T) {
+	path := write(t, in("nats", "<server_url>tls://file</server_url>", "<nkey_file>/n</nkey_file>"))
+	for want, o := range map[string]Override{
+		"--server: the URL does not start with nats://, tls://, ws:// or wss://; " +
+			"want nats://HOST:PORT (or tls, ws, wss), several separated by commas, or nothing (default empty)": {"nats/server_url", "http://u:hunter2@h", "--server"},
+		"--token-file: <token_file> beside <nkey_file> (" + path + ":4): two ways to log in; keep one": {"nats/token_file", "/t", "--token-file"},
+	} {
+		if _, err := LoadWith([]Override{o}, path); err == nil || err.Error() != want {
+			t.Errorf("\n got %v\nwant %s", err, want)
+		}
+	}
+}

@@ -1,0 +1,378 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+)
+
+// testTimeout is for what takes no time but on a loaded machine.
+const testTimeout = time.Minute
+
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// authority signs certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	file string
+	pool *x509.CertPool
+}
+
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	a := &authority{key: newKey(t)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Authority"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	a.file = filepath.Join(t.TempDir(), "ca.pem")
+	writeFile(t, a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	a.pool = x509.NewCertPool()
+	a.pool.AddCert(a.cert)
+	return a
+}
+
+// leaf is what is unlike a good certificate for 127.0.0.1.
+type leaf struct {
+	host          string // another name, instead of the address
+	common        string
+	from, expires time.Time
+}
+
+// pair is a certificate and its key, as files and as a server has them.
+type pair struct {
+	cert, key string
+	tls       tls.Certificate
+}
+
+func (a *authority) issue(t testing.TB, l leaf) pair {
+	t.Helper()
+	key := newKey(t)
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: l.common},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		NotBefore:   time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(2 * time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	if l.host != "" {
+		template.DNSNames, template.IPAddresses = []string{l.host}, nil
+	}
+	if !l.from.IsZero() {
+		template.NotBefore = l.from
+	}
+	if !l.expires.IsZero() {
+		template.NotAfter = l.expires
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+	dir := t.TempDir()
+	p := pair{cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
+	writeFile(t, p.cert, certPEM)
+	writeFile(t, p.key, keyPEM)
+	if p.tls, err = tls.X509KeyPair(certPEM, keyPEM); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// writeFile replaces a file in one step, as whoever rotates certificates should.
+func writeFile(t testing.TB, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func secretFile(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secret")
+	writeFile(t, path, []byte(text))
+	return path
+}
+
+// serverTLS is a server's side of TLS.
+func serverTLS(p pair, change ...func(*tls.Config)) *tls.Config {
+	c := &tls.Config{Certificates: []tls.Certificate{p.tls}}
+	for _, f := range change {
+		f(c)
+	}
+	return c
+}
+
+func wantsClients(of *authority) func(*tls.Config) {
+	return func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, of.pool }
+}
+
+func atMost(version uint16) func(*tls.Config) {
+	return func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, version }
+}
+
+func withTLS(c *tls.Config) func(*server.Options) {
+	return func(o *server.Options) { o.TLSConfig, o.TLS, o.TLSTimeout = c, true, 10 }
+}
+
+// start starts a NATS server on a TCP port of its own.
+func start(t testing.TB, setup ...func(*server.Options)) *server.Server {
+	t.Helper()
+	srv, err := server.NewServer(options(server.RANDOM_PORT, setup))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	if !srv.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server is not ready")
+	}
+	return srv
+}
+
+func options(port int, setup []func(*server.Options)) *server.Options {
+	opts := &server.Options{Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true, AuthTimeout: 10}
+	for _, f := range setup {
+		f(opts)
+	}
+	return opts
+}
+
+// reload gives a running server other options.
+func reload(t testing.TB, s *server.Server, setup ...func(*server.Options)) {
+	t.Helper()
+	port := s.Addr().(*net.TCPAddr).Port
+	if err := s.ReloadOptions(options(port, setup)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func addr(s *server.Server) string { return s.Addr().String() }
+
+// realm is an operator with an account, as a server with credentials has it.
+type realm struct {
+	operator, account nkeys.KeyPair
+	resolver          *server.MemAccResolver
+}
+
+func newRealm(t testing.TB) *realm {
+	t.Helper()
+	return &realm{newPair(t, nkeys.CreateOperator), newPair(t, nkeys.CreateAccount), new(server.MemAccResolver)}
+}
+
+func newPair(t testing.TB, create func() (nkeys.KeyPair, error)) nkeys.KeyPair {
+	t.Helper()
+	kp, err := create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kp
+}
+
+func public(t testing.TB, kp nkeys.KeyPair) string {
+	t.Helper()
+	key, err := kp.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func (r *realm) setup(t testing.TB, change ...func(*jwt.AccountClaims)) func(*server.Options) {
+	t.Helper()
+	claims := jwt.NewAccountClaims(public(t, r.account))
+	claims.Name = "xdr"
+	for _, f := range change {
+		f(claims)
+	}
+	token, err := claims.Encode(r.operator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.resolver.Store(claims.Subject, token); err != nil {
+		t.Fatal(err)
+	}
+	return func(o *server.Options) {
+		o.TrustedKeys, o.AccountResolver = []string{public(t, r.operator)}, r.resolver
+	}
+}
+
+// user makes credentials, and returns their file, the user's key and the secrets in them.
+func (r *realm) user(t testing.TB, account nkeys.KeyPair, change func(*jwt.UserClaims)) (file, key string, secrets []string) {
+	t.Helper()
+	kp := newPair(t, nkeys.CreateUser)
+	claims := jwt.NewUserClaims(public(t, kp))
+	claims.Name = "node01"
+	if change != nil {
+		change(claims)
+	}
+	token, err := claims.Encode(account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := kp.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := jwt.FormatUserConfig(token, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secretFile(t, string(text)), claims.Subject, []string{string(seed), token}
+}
+
+// revoke pushes an account without the user.
+func (r *realm) revoke(t testing.TB, srv *server.Server, user string) {
+	t.Helper()
+	claims := jwt.NewAccountClaims(public(t, r.account))
+	claims.Revoke(user)
+	token, err := claims.Encode(r.operator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.resolver.Store(claims.Subject, token); err != nil {
+		t.Fatal(err)
+	}
+	account, err := srv.LookupAccount(claims.Subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.UpdateAccountClaims(account, claims)
+}
+
+// open opens a remote that tries often, and returns its log.
+func open(t testing.TB, cfg Config) (*Remote, *logbook) {
+	t.Helper()
+	book := newLogbook()
+	cfg.Log = slog.New(slog.NewTextHandler(book, nil))
+	if cfg.MaxReconnects == 0 {
+		cfg.MaxReconnects = 3
+	}
+	if cfg.ReconnectDelay == 0 {
+		cfg.ReconnectDelay = 10 * time.Millisecond
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 10 * time.Second
+	}
+	r, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r, book
+}
+
+func session(t testing.TB, r *Remote, book *logbook) *Session {
+	t.Helper()
+	s, err := r.Session(testContext(t))
+	if err != nil {
+		t.Fatalf("no session: %v\n%s", err, book)
+	}
+	return s
+}
+
+// logbook collects log lines, and lets a test wait for one.
+type logbook struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	wrote chan struct{}
+}
+
+func newLogbook() *logbook { return &logbook{wrote: make(chan struct{}, 1)} }
+
+func (b *logbook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case b.wrote <- struct{}{}:
+	default:
+	}
+	return b.text.Write(p)
+}
+
+func (b *logbook) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// line waits for a line with words, and returns the first.
+func (b *logbook) line(t testing.TB, words string) string {
+	t.Helper()
+	ctx := testContext(t)
+	for {
+		for line := range strings.Lines(b.String()) {
+			if strings.Contains(line, words) {
+				return line
+			}
+		}
+		select {
+		case <-b.wrote:
+		case <-ctx.Done():
+			t.Fatalf("log never said %q:\n%s", words, b)
+		}
+	}
+}
+
+func (b *logbook) count(words string) (n int) {
+	for line := range strings.Lines(b.String()) {
+		if strings.Contains(line, words) {
+			n++
+		}
+	}
+	return n
+}
+
+// tells fails the test for each secret in the log.
+func (b *logbook) tells(t testing.TB, secrets ...string) {
+	t.Helper()
+	for _, secret := range secrets {
+		if strings.Contains(b.String(), secret) {
+			t.Errorf("the log tells a secret, %s:\n%s", fmt.Sprintf("%.4s...", secret), b)
+		}
+	}
+}

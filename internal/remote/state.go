@@ -1,0 +1,31 @@
+package remote
+
+import "time"
+
+// State is how the remote is doing.
+type State struct {
+	Connected     bool      `json:"connected"`      // it is there and does what it should
+	Unavailable   bool      `json:"unavailable"`    // it failed Config.MaxReconnects times in a row
+	Since         time.Time `json:"since"`          // when one of these two changed last
+	Errors        uint64    `json:"errors"`         // failures since the start
+	LoginsRefused uint64    `json:"logins_refused"` // logins that a server refused or revoked since the start, client certificates among them
+}
+
+// State returns how the remote is doing now.
+func (r *Remote) State() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state()
+}
+
+func (r *Remote) state() State {
+	return State{Connected: r.current != nil && r.failures == 0, Unavailable: r.failures >= max(r.cfg.MaxReconnects, 1),
+		Since: r.since, Errors: r.errors, LoginsRefused: r.refused}
+}
+
+// note keeps the time if the state is not what it was before.
+func (r *Remote) note(before State) {
+	if now := r.state(); now.Connected != before.Connected || now.Unavailable != before.Unavailable {
+		r.since = time.Now()
+	}
+}

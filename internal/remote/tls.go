@@ -1,0 +1,151 @@
+package remote
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+)
+
+// tlsConfig is for this attempt; the client library adds the server's name, by which its certificate is checked.
+func (a *attempt) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		RootCAs:    a.roots,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			a.asked = true
+			if a.cert == nil {
+				return new(tls.Certificate), nil
+			}
+			return a.cert, nil
+		},
+		VerifyConnection: func(tls.ConnectionState) error {
+			a.handshaken = true
+			return nil
+		},
+	}
+}
+
+// diagnoseTLS knows the failures of TLS, on our side and on the server's.
+func (a *attempt) diagnoseTLS(err error) *Failure {
+	if f := a.distrust(err); f != nil {
+		return f
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		return a.alerted(op.Err)
+	}
+	text := err.Error()
+	switch _, plain := errors.AsType[tls.RecordHeaderError](err); {
+	case plain:
+		return a.failure(NoTLS, "the server speaks no TLS", noTLSWayOut, err)
+	case strings.Contains(text, "unsupported protocol version"):
+		return a.failure(OldTLS, "the server speaks no TLS 1.2 or newer", "let the server speak TLS 1.2 or 1.3", err)
+	}
+	return nil
+}
+
+const noTLSWayOut = "configure TLS on the server; where the network itself is protected, write nats:// in <server_url>, remove the tls_ elements and set <allow_plaintext>"
+
+// distrust is our own refusal of the server's certificate.
+func (a *attempt) distrust(err error) *Failure {
+	after := ""
+	if !a.secure {
+		after = " (the server requires TLS)"
+	}
+	if e, ok := errors.AsType[x509.HostnameError](err); ok {
+		return a.failure(WrongHost, fmt.Sprintf("the server's certificate is for %s, not for %s%s", hostsOf(e.Certificate), e.Host, after),
+			"name the server in <server_url> as its certificate does, or give it a certificate for that name", err)
+	}
+	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		wayOut := "set <tls_ca> to the certificate of the authority that signed it"
+		if a.cfg.CA != "" {
+			wayOut = "put the certificate of the authority that signed it into <tls_ca>" + a.cfg.CA + "</tls_ca>"
+		}
+		return a.failure(UnknownAuthority, fmt.Sprintf("the server's certificate is signed by an authority we do not know, %s%s", issuerOf(e.Cert), after), wayOut, err)
+	}
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
+		what := "expired on " + e.Cert.NotAfter.UTC().Format(time.RFC3339)
+		if time.Now().Before(e.Cert.NotBefore) {
+			what = "is not valid before " + e.Cert.NotBefore.UTC().Format(time.RFC3339)
+		}
+		return a.failure(Expired, "the server's certificate "+what+after, "renew the certificate on the server, or correct this host's clock", err)
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return a.failure(BadCertificate, "the server's certificate cannot be used: "+brief(e.Err.Error())+after, "give the server another certificate", err)
+	}
+	return nil
+}
+
+// alerts of TLS (RFC 8446 section 6.2) by which a server refuses our certificate.
+const (
+	alertHandshake   tls.AlertError = 40
+	alertVersion     tls.AlertError = 70
+	alertWantsOne    tls.AlertError = 116
+	firstOfOurs      tls.AlertError = 42 // bad_certificate, unsupported, revoked, expired, unknown
+	lastOfOurs       tls.AlertError = 49 // unknown_ca, access_denied
+	illegalParameter tls.AlertError = 47
+)
+
+// alerted is the server's refusal of us. Its alert is known by its text only.
+func (a *attempt) alerted(alert error) *Failure {
+	is := func(e tls.AlertError) bool { return alert.Error() == e.Error() }
+	ours := is(alertWantsOne)
+	for e := firstOfOurs; e <= lastOfOurs; e++ {
+		ours = ours || is(e) && e != illegalParameter
+	}
+	switch {
+	case is(alertVersion):
+		return a.failure(OldTLS, "the server speaks no TLS 1.2 or newer", "let the server speak TLS 1.2 or 1.3", alert)
+	case a.cert == nil && (ours || is(alertHandshake) && a.asked):
+		return a.wantsCertificate(alert)
+	case ours:
+		return a.refusesCertificate(alert)
+	}
+	return a.failure(Other, "the server ended the TLS handshake: "+alert.Error(), "look into the server's log", alert)
+}
+
+func (a *attempt) wantsCertificate(err error) *Failure {
+	return a.failure(WantsCertificate, "the server wants a client certificate, and we have none", "set <tls_cert> and <tls_key>", err)
+}
+
+func (a *attempt) refusesCertificate(err error) *Failure {
+	what, wayOut := "the server refuses our client certificate", "have <tls_cert> signed by an authority that the server knows"
+	if op := err.Error(); strings.HasPrefix(op, "tls: ") {
+		what += " (" + strings.TrimPrefix(op, "tls: ") + ")"
+	}
+	if leaf := a.cert.Leaf; leaf != nil && time.Now().After(leaf.NotAfter) {
+		what = "the server refuses our client certificate, which expired on " + leaf.NotAfter.UTC().Format(time.RFC3339)
+		wayOut = "renew <tls_cert>" + a.cfg.Cert + "</tls_cert>"
+	}
+	return a.failure(CertificateTaken, what, wayOut, err)
+}
+
+// hostsOf lists for whom a certificate is, as far as a line of a log can take.
+func hostsOf(c *x509.Certificate) string {
+	names := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		return "no host by name"
+	}
+	more := ""
+	if len(names) > 4 {
+		names, more = names[:4], " and others"
+	}
+	for i := range names {
+		names[i] = strings.Trim(brief(names[i]), `"`)
+	}
+	return strings.Join(names, ", ") + more
+}
+
+func issuerOf(c *x509.Certificate) string {
+	if c == nil {
+		return "of no name"
+	}
+	return brief(c.Issuer.String())
+}
