@@ -79,11 +79,13 @@ var rooms = []room{
 	{"internal/outbox", []string{"internal/remote"}, "it knows bytes and subjects, never agents"},
 	{"internal/listen", []string{"internal/clientkeys", "internal/detector", "internal/secmsg"},
 		"a link tells the detector what it sees; what becomes of that is not its affair"},
-	{"internal/console", []string{"internal/detector"}, "it only reads, and only the fleet"},
+	{"internal/view", []string{"internal/detector"}, "it is how agents are shown, to whomever"},
+	{"internal/console", []string{"internal/detector", "internal/view"}, "it only reads, and only the fleet"},
+	{"internal/query", []string{"internal/detector", "internal/view"}, "it answers about the fleet, on whatever connection it is given"},
 	{"internal/agentsim", []string{"internal/clientkeys", "internal/secmsg"},
 		"agents are the other side: nothing of ours may help them"},
 	{"internal/daemon", []string{"event", "internal/clientkeys", "internal/config", "internal/console", "internal/detector",
-		"internal/listen", "internal/outbox", "internal/remote"}, "the one room that knows all others, but for the agents and their wire format"},
+		"internal/listen", "internal/outbox", "internal/query", "internal/remote"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon"},
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/config", "internal/daemon", "internal/detector", "internal/outbox"}, "it measures rooms alone, with the daemon's defaults"},
@@ -113,8 +115,8 @@ var onlyIn = []struct {
 	rooms []string
 	why   string
 }{
-	{"github.com/nats-io/", []string{"internal/outbox", "internal/remote", "internal/bench", "internal/demo", "cmd/pulse"},
-		"one room publishes; the others only listen, as an XDR platform does"},
+	{"github.com/nats-io/", []string{"internal/outbox", "internal/query", "internal/remote", "internal/bench", "internal/demo", "cmd/pulse"},
+		"one room publishes, one answers; the others only listen, as an XDR platform does"},
 	{"github.com/alecthomas/kong", []string{"cmd/pulse"}, "the command line is read in one place"},
 	{"net/http", []string{"internal/console", "internal/daemon", "cmd/pulse"}, "there is one console"},
 	{"os/exec", []string{"internal/bench"}, "Pulse runs no other programs: what an agent sends must never get near a shell. A measurement runs Pulse itself once more"},

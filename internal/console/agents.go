@@ -4,29 +4,16 @@ import (
 	"bufio"
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
-
-// Agent is one agent of the fleet.
-type Agent struct {
-	ID       string     `json:"id"`
-	Name     string     `json:"name"`
-	IP       string     `json:"ip"`
-	Status   string     `json:"status"`              // active, disconnected, pending or never_connected
-	Reason   string     `json:"reason,omitempty"`    // of the last change
-	Since    time.Time  `json:"since"`               // when the status changed last
-	LastSeen *time.Time `json:"last_seen,omitempty"` // the last sign of life
-	Missed   int        `json:"missed"`              // unanswered keep-alives in a row
-	RTT      *float64   `json:"rtt_ms,omitempty"`    // of the last answered keep-alive, milliseconds
-}
 
 // Agents is the fleet, as /api/agents has it. With ?status=S it has only the
 // agents in that status.
 type Agents struct {
-	Node   string  `json:"node"`
-	Agents []Agent `json:"agents"`
+	Node   string       `json:"node"`
+	Agents []view.Agent `json:"agents"`
 }
 
 func (c *console) agents(w http.ResponseWriter, r *http.Request) {
@@ -52,25 +39,11 @@ func (c *console) agents(w http.ResponseWriter, r *http.Request) {
 			if !all && page[i].Status != only {
 				continue
 			}
-			text, _ := json.Marshal(c.agent(&page[i]))
+			text, _ := json.Marshal(view.Of(&page[i], c.clock))
 			_, _ = out.WriteString(separator)
 			_, _ = out.Write(text)
 			separator = ",\n"
 		}
 	}
 	_, _ = out.WriteString("\n]}\n")
-}
-
-func (c *console) agent(r *detector.Record) Agent {
-	a := Agent{ID: r.ID.String(), Name: r.Name, IP: r.IP, Status: r.Status.String(), Reason: r.Reason.String(),
-		Since: c.clock.Time(r.Since).UTC().Truncate(time.Millisecond), Missed: r.Missed}
-	if r.Seen {
-		seen := c.clock.Time(r.LastSeen).UTC().Truncate(time.Millisecond)
-		a.LastSeen = &seen
-	}
-	if r.RTT > 0 {
-		ms := float64(r.RTT.Round(time.Microsecond)) / float64(time.Millisecond)
-		a.RTT = &ms
-	}
-	return a
 }

@@ -159,6 +159,7 @@ func (n *Node) Run(parent context.Context) error {
 	n.keys.set(n.read, n.problems)
 	serving.Go(func() { n.link.Run(serve) })
 	serving.Go(func() { n.keys.watch(serve, n.read) })
+	serving.Go(func() { n.answerQuestions(ctx) })
 	if n.web != nil {
 		serving.Go(func() {
 			if err := n.console.Serve(n.web); !errors.Is(err, http.ErrServerClosed) {

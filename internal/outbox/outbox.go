@@ -36,6 +36,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -83,6 +84,7 @@ type Outbox struct {
 	srv     *server.Server
 	health  *health
 	nc      *nats.Conn
+	answers nkeys.KeyPair // who the micro service is, to the embedded server
 	js      jetstream.JetStream
 	streams [classes]jetstream.Stream
 
@@ -164,10 +166,6 @@ func (o *Outbox) URL() string {
 	}
 	return o.srv.ClientURL()
 }
-
-// Conn is our own connection to the embedded server, with full rights: for the
-// micro service that clients may ask (see [questions]). It is the outbox's to close.
-func (o *Outbox) Conn() *nats.Conn { return o.nc }
 
 // Close stops the forwarder, then the server, within about 3 s. Everything
 // published is on disk when it returns. It may be called more than once.

@@ -10,7 +10,12 @@ import (
 // serve answers questions on our own connection, as the daemon does.
 func serve(t *testing.T, o *Outbox) {
 	t.Helper()
-	service, err := micro.AddService(o.Conn(), micro.Config{Name: "pulse", Version: "1.0.0"})
+	nc, err := o.Answering()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	service, err := micro.AddService(nc, micro.Config{Name: "pulse", Version: "1.0.0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +28,7 @@ func serve(t *testing.T, o *Outbox) {
 	if err := service.AddGroup("pulse").AddEndpoint("echo", echo); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Conn().Flush(); err != nil {
+	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -57,8 +57,17 @@ func readerRequests() []readerRequest {
 }
 
 // questions are the subjects of the micro service that may listen on
-// [Outbox.Conn]: its endpoints, and by what it is found.
+// [Outbox.Answering]: its endpoints, and by what it is found.
 var questions = []string{"pulse.>", "$SRV.>"}
+
+// serviceRights are those of the micro service: to hear questions, and to
+// answer them, which readers have come to an address that the server made up.
+func serviceRights() *server.Permissions {
+	return &server.Permissions{
+		Subscribe: &server.SubjectPermission{Allow: questions},
+		Publish:   &server.SubjectPermission{Allow: []string{"_R_.>"}},
+	}
+}
 
 // checkPrefix refuses a prefix whose messages a client could publish as a request.
 func checkPrefix(prefix string) error {

@@ -27,17 +27,17 @@ const (
 )
 
 // startServer starts the embedded server and connects to it in process, as the
-// one user with full rights, whose key lives only in this process.
+// one user with full rights. The keys of our users live only in this process.
 func (o *Outbox) startServer() error {
-	key, err := nkeys.CreateUser()
+	key, owner, err := newUser()
 	if err != nil {
-		return fmt.Errorf("create key for the embedded server: %w", err)
+		return err
 	}
-	owner, err := key.PublicKey()
-	if err != nil {
-		return fmt.Errorf("create key for the embedded server: %w", err)
+	var service string
+	if o.answers, service, err = newUser(); err != nil {
+		return err
 	}
-	opts, err := serverOptions(o.cfg, owner)
+	opts, err := serverOptions(o.cfg, owner, service)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,18 @@ func (o *Outbox) startServer() error {
 	return nil
 }
 
-func serverOptions(cfg Config, owner string) (*server.Options, error) {
+// newUser makes a user's key, and the name the server knows it by.
+func newUser() (key nkeys.KeyPair, name string, err error) {
+	if key, err = nkeys.CreateUser(); err == nil {
+		name, err = key.PublicKey()
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("create key for the embedded server: %w", err)
+	}
+	return key, name, nil
+}
+
+func serverOptions(cfg Config, owner, service string) (*server.Options, error) {
 	ours, readers, err := newAccounts(cfg.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("set up accounts of the embedded server: %w", err)
@@ -92,7 +103,7 @@ func serverOptions(cfg Config, owner string) (*server.Options, error) {
 		JetStreamMaxStore:      1 << 60,
 		JetStreamMaxMemory:     64 << 20,
 		DisableJetStreamBanner: true,
-		Nkeys:                  []*server.NkeyUser{{Nkey: owner, Account: ours}},
+		Nkeys:                  []*server.NkeyUser{{Nkey: owner, Account: ours}, {Nkey: service, Account: ours, Permissions: serviceRights()}},
 		Users:                  []*server.User{{Username: readerName, Account: readers, Permissions: readerRights(cfg.Prefix)}},
 		NoAuthUser:             readerName,
 		Accounts:               []*server.Account{ours, readers},

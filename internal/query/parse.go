@@ -1,0 +1,106 @@
+package query
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// requestMax is the longest request, in bytes.
+const requestMax = 4 << 10
+
+// field is one that a request may have.
+type field struct {
+	want string // what its value has to be
+	take func(value json.RawMessage) error
+}
+
+// text is a field whose value is a string.
+func text(want string, take func(string) error) field {
+	return field{want, func(value json.RawMessage) error {
+		var s *string
+		if err := json.Unmarshal(value, &s); err != nil || s == nil {
+			return errUnfit
+		}
+		return take(*s)
+	}}
+}
+
+// number is a field whose value is an integer in a range.
+func number(lo, hi int, into *int) field {
+	return field{fmt.Sprintf("a whole number from %d to %d", lo, hi), func(value json.RawMessage) error {
+		var n *int
+		if err := json.Unmarshal(value, &n); err != nil || n == nil || *n < lo || *n > hi {
+			return errUnfit
+		}
+		*into = *n
+		return nil
+	}}
+}
+
+// errUnfit says that a value is not what the field wants.
+var errUnfit = errors.New("unfit")
+
+// parse reads a request: a JSON object with no fields but these, each at most
+// once and by its exact name. An empty request is one without fields.
+func parse(data []byte, fields map[string]field) error {
+	switch {
+	case len(data) > requestMax:
+		return fmt.Errorf("a request of %d bytes: at most %d are read", len(data), requestMax)
+	case len(bytes.TrimSpace(data)) == 0:
+		return nil
+	case !utf8.Valid(data):
+		return errors.New("the request is not UTF-8")
+	}
+	var whole json.RawMessage
+	if err := json.Unmarshal(data, &whole); err != nil {
+		return fmt.Errorf("the request is not JSON: %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return errors.New("the request is not a JSON object")
+	}
+	seen := make(map[string]bool)
+	for d.More() {
+		if err := parseField(d, fields, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parseField(d *json.Decoder, fields map[string]field, seen map[string]bool) error {
+	token, err := d.Token()
+	if err != nil {
+		return err
+	}
+	name, _ := token.(string)
+	f, known := fields[name]
+	switch {
+	case !known:
+		return fmt.Errorf("unknown field %.40q: %s", name, knownFields(fields))
+	case seen[name]:
+		return fmt.Errorf("field %q is there twice", name)
+	}
+	seen[name] = true
+	var value json.RawMessage
+	if err := d.Decode(&value); err != nil {
+		return err
+	}
+	if f.take(value) != nil {
+		return fmt.Errorf("field %q: want %s", name, f.want)
+	}
+	return nil
+}
+
+func knownFields(fields map[string]field) string {
+	if len(fields) == 0 {
+		return "this request has none"
+	}
+	return "known are " + strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
+}

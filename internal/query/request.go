@@ -1,0 +1,154 @@
+package query
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// What a request may ask for.
+const (
+	nameMax      = 128
+	limitMax     = 1000
+	limitDefault = 100
+
+	// A ping's default leaves room below the five seconds for which the nats
+	// command and many clients wait.
+	pingTimeout    = 3 * time.Second
+	pingTimeoutMin = 100 * time.Millisecond
+	pingTimeoutMax = 10 * time.Second
+)
+
+// listRequest says which agents to list. Its zero filters let every agent pass.
+type listRequest struct {
+	status *detector.Status
+	name   string // a part of the name, or with glob a pattern of all of it
+	glob   bool
+	in     netip.Prefix
+	ids    []detector.AgentID // sorted
+	limit  int
+	after  detector.AgentID
+}
+
+func parseList(data []byte) (listRequest, error) {
+	r := listRequest{limit: limitDefault}
+	err := parse(data, map[string]field{
+		"status": text("active, disconnected, pending or never_connected", func(s string) error {
+			status, ok := detector.ParseStatus(s)
+			if !ok {
+				return errUnfit
+			}
+			r.status = &status
+			return nil
+		}),
+		"name":  text("a part of a name, or a pattern such as web-*, of 1 to 128 bytes", r.setName),
+		"ip":    text("an address or a network, such as 10.1.0.0/16", r.setNetwork),
+		"ids":   {"a list of agent ids of three digits or more, such as [\"001\",\"1024\"]", r.setIDs},
+		"limit": number(1, limitMax, &r.limit),
+		"after": agentID(&r.after),
+	})
+	return r, err
+}
+
+func (r *listRequest) setName(s string) error {
+	if _, err := path.Match(s, ""); err != nil || s == "" || len(s) > nameMax {
+		return errUnfit
+	}
+	r.name, r.glob = s, strings.ContainsAny(s, `*?[\`)
+	return nil
+}
+
+func (r *listRequest) setNetwork(s string) error {
+	network, err := netip.ParsePrefix(s)
+	if addr, bad := netip.ParseAddr(s); bad == nil {
+		addr = addr.Unmap().WithZone("")
+		network, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	r.in = network.Masked()
+	return err
+}
+
+func (r *listRequest) setIDs(value json.RawMessage) error {
+	var texts []string
+	if err := json.Unmarshal(value, &texts); err != nil || texts == nil {
+		return errUnfit
+	}
+	r.ids = make([]detector.AgentID, 0, len(texts))
+	for _, s := range texts {
+		id, err := detector.ParseID(s)
+		if err != nil {
+			return err
+		}
+		r.ids = append(r.ids, id)
+	}
+	slices.Sort(r.ids)
+	return nil
+}
+
+// matches reports whether an agent passes every filter.
+func (r *listRequest) matches(a *detector.Record) bool {
+	if r.status != nil && a.Status != *r.status {
+		return false
+	}
+	if r.ids != nil {
+		if _, found := slices.BinarySearch(r.ids, a.ID); !found {
+			return false
+		}
+	}
+	return r.matchesName(a.Name) && r.matchesAddress(a.IP)
+}
+
+func (r *listRequest) matchesName(name string) bool {
+	if r.glob {
+		ok, _ := path.Match(r.name, name)
+		return ok
+	}
+	return strings.Contains(name, r.name)
+}
+
+// matchesAddress is false for an agent whose address is not known.
+func (r *listRequest) matchesAddress(ip string) bool {
+	if !r.in.IsValid() {
+		return true
+	}
+	addr, err := netip.ParseAddr(ip)
+	return err == nil && r.in.Contains(addr.Unmap())
+}
+
+func agentID(into *detector.AgentID) field {
+	return text("an agent id of three digits or more, such as 001", func(s string) (err error) {
+		*into, err = detector.ParseID(s)
+		return err
+	})
+}
+
+var errNoID = errors.New(`field "id" is missing: want an agent id of three digits or more, such as 001`)
+
+func parseGet(data []byte) (id detector.AgentID, err error) {
+	if err = parse(data, map[string]field{"id": agentID(&id)}); err == nil && id == 0 {
+		err = errNoID
+	}
+	return id, err
+}
+
+type pingRequest struct {
+	id      detector.AgentID
+	timeout time.Duration
+}
+
+func parsePing(data []byte) (r pingRequest, err error) {
+	ms := int(pingTimeout.Milliseconds())
+	err = parse(data, map[string]field{"id": agentID(&r.id),
+		"timeout_ms": number(int(pingTimeoutMin.Milliseconds()), int(pingTimeoutMax.Milliseconds()), &ms)})
+	if err == nil && r.id == 0 {
+		err = errNoID
+	}
+	r.timeout = time.Duration(ms) * time.Millisecond
+	return r, err
+}
