@@ -71,6 +71,7 @@ type room struct {
 var rooms = []room{
 	{"event", nil, "an XDR developer imports it, and shall get nothing else with it"},
 	{"schema", nil, "it holds files, for readers in any language"},
+	{"internal/audit", nil, "it keeps lines, whatever they tell of"},
 	{"internal/secmsg", nil, "it is the wire format, of use to both sides and to tools"},
 	{"internal/clientkeys", nil, "it reads a file, for whoever needs it"},
 	{"internal/config", nil, "settings are read before anything else is there"},

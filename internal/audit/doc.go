@@ -1,0 +1,95 @@
+// Package audit keeps a log that shows when somebody has tampered with it.
+//
+// It is a directory of files of JSON lines. Each line has a sequence number and
+// the SHA-256 of the line before, so that none can be changed, removed or
+// inserted without changing all that follow:
+//
+//	{"seq":7,"prev":"BASE64URL","time":"2026-11-23T10:00:00.123Z","kind":"transition","agent":"001",…}
+//
+// In every minute in which something was written, and at the end of each file, a
+// checkpoint signs what is before it, so that those who have not the key cannot
+// write the lines anew either. A file is closed when it is big enough or the day (UTC) is over;
+// the chain goes on in the next. The oldest files are removed when all together
+// are too big, and the log says so.
+//
+// What cannot be seen in the files is that the newest lines were cut off behind a
+// checkpoint: for that, somebody else must know how far the log was (see [Log.Head]).
+// Nor does it help against one who has the key.
+//
+// [Log] writes, [Verify] checks, [Read] finds lines again.
+package audit
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// lineMax is how long a line may be, without its end.
+const lineMax = 64 << 10
+
+// The kinds of line that a log writes of itself.
+const (
+	KindCheckpoint = "checkpoint" // all before it is signed
+	KindGap        = "gap"        // lines that could not be written are missing here
+	KindTorn       = "torn"       // a crash left half a line, which was taken away
+	KindRemoved    = "removed"    // a file was removed, as the log was too big
+)
+
+// Signer signs checkpoints.
+type Signer interface {
+	KeyID() string
+	Sign(message []byte) ([]byte, error) // Ed25519
+}
+
+// digest is a line's, without its end.
+type digest [sha256.Size]byte
+
+func (d digest) String() string { return strict.EncodeToString(d[:]) }
+
+const (
+	filePrefix = "audit-"
+	fileSuffix = ".jsonl"
+)
+
+// fileName is that of the file whose first line has a number.
+func fileName(first uint64) string {
+	return fmt.Sprintf("%s%015d%s", filePrefix, first, fileSuffix)
+}
+
+// file is one of a log's.
+type file struct {
+	path  string
+	first uint64 // its first line's number
+	size  int64
+}
+
+// list returns a log's files, oldest first. Other files are not its affair.
+func list(dir string) ([]file, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list the audit log: %w", err)
+	}
+	var files []file
+	for _, e := range entries {
+		name, ok := strings.CutPrefix(e.Name(), filePrefix)
+		if name, ok = strings.CutSuffix(name, fileSuffix); !ok || e.IsDir() {
+			continue
+		}
+		first, err := strconv.ParseUint(name, 10, 63)
+		if err != nil || fileName(first) != e.Name() {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil, fmt.Errorf("list the audit log: %w", err)
+		}
+		files = append(files, file{filepath.Join(dir, e.Name()), first, info.Size()})
+	}
+	slices.SortFunc(files, func(a, b file) int { return int(int64(a.first) - int64(b.first)) })
+	return files, nil
+}

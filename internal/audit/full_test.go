@@ -1,0 +1,153 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// putOn makes a log write to another file, and returns the one it wrote to.
+func (l *Log) putOn(f *os.File) *os.File {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.out, f = f, l.out
+	return f
+}
+
+func TestAFullDiskIsToldOnceAndWhatHadNoRoomIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, said := t.TempDir(), new(bytes.Buffer)
+		l := mustOpen(t, Config{Dir: dir, Log: slog.New(slog.NewTextHandler(said, nil))})
+		fill(l, 3)
+		time.Sleep(2 * period)
+		full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+		if err != nil {
+			t.Skip("no full device here: ", err)
+		}
+		defer full.Close()
+		good := l.putOn(full)
+		fill(l, 5)
+		time.Sleep(5 * time.Minute)
+		if l.Err() == nil {
+			t.Error("it does not say that it cannot write")
+		}
+		const many = 10_000
+		fill(l, many)
+		time.Sleep(5 * time.Minute)
+		if len(l.pending) > pendingMax+lineMax {
+			t.Errorf("%d bytes are kept", len(l.pending))
+		}
+		l.putOn(good)
+		time.Sleep(2 * period)
+		if err := l.Err(); err != nil {
+			t.Error(err)
+		}
+		fill(l, 2)
+		mustClose(t, l)
+		c := verify(t, dir)
+		if c.Missing == 0 || c.Lines-uint64(c.Missing) == 0 || c.Signed != c.Head.Seq {
+			t.Errorf("%+v", c)
+		}
+		transitions := uint64(0)
+		if err := Read(dir, Filter{Kind: "transition"}, func(*Line) error { transitions++; return nil }); err != nil {
+			t.Error(err)
+		}
+		if transitions+c.Missing != 3+5+many+2 {
+			t.Errorf("%d lines and %d missing", transitions, c.Missing)
+		}
+		if n := strings.Count(said.String(), "\n"); n != 2 || !strings.Contains(said.String(), "no space left on device") ||
+			!strings.Contains(said.String(), "can be written again") {
+			t.Errorf("%d lines were logged:\n%s", n, said)
+		}
+	})
+}
+
+func TestALogThatCannotBeWrittenAtTheEndIsAnError(t *testing.T) {
+	l := mustOpen(t, Config{Dir: t.TempDir()})
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no full device here: ", err)
+	}
+	l.putOn(full).Close()
+	fill(l, 1)
+	if err := l.Close(); err == nil || !strings.Contains(err.Error(), "no space left on device") {
+		t.Error(err)
+	}
+}
+
+func TestADirectoryThatCannotBeIsAnError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := Open(Config{Dir: path}); l != nil || err == nil || !strings.Contains(err.Error(), "open the audit log: ") {
+		t.Error(err)
+	}
+	if _, err := Verify(t.TempDir(), nil, nil); err == nil || !strings.Contains(err.Error(), "no audit log in ") {
+		t.Error(err)
+	}
+}
+
+// Whatever is in a file, reading it ends, and what is called good is a chain.
+func FuzzVerify(f *testing.F) {
+	dir := written(f, 3)
+	text, err := os.ReadFile(filepath.Join(dir, fileName(1)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add(text[:len(text)-20])
+	f.Add([]byte("\n\n"))
+	f.Add([]byte(`{"seq":1,"prev":"","time":"2026-01-01T00:00:00Z","kind":"checkpoint","sig":""}` + "\n"))
+	path := filepath.Join(f.TempDir(), fileName(1))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Verify(filepath.Dir(path), trusted, nil)
+		if err == nil && int(c.Lines) != bytes.Count(text, []byte("\n")) {
+			t.Errorf("%d lines of %q", c.Lines, text)
+		}
+		_ = Read(filepath.Dir(path), Filter{Agent: "001"}, func(*Line) error { return nil })
+		_ = Reaches(filepath.Dir(path), Head{Seq: 2})
+		if l, err := Open(Config{Dir: filepath.Dir(path), Signer: ourKey, Log: slog.New(slog.DiscardHandler)}); err == nil {
+			l.Add("start")
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		files, _ := list(filepath.Dir(path))
+		for _, f := range files {
+			os.Remove(f.path)
+		}
+	})
+}
+
+func BenchmarkAdd(b *testing.B) {
+	l := mustOpen(b, Config{Dir: b.TempDir()})
+	defer mustClose(b, l)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Add("transition", slog.String("agent", "001"), slog.String("name", "web-server-01"), slog.String("ip", "192.168.1.100"),
+			slog.Int("from", 0), slog.Int("to", 1), slog.String("reason", "connection_lost"))
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	dir := written(b, 100_000)
+	key := func(string) ed25519.PublicKey { return trusted("k1") }
+	var c Checked
+	for b.Loop() {
+		var err error
+		if c, err = Verify(dir, key, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(c.Lines), "ns/line")
+}

@@ -1,0 +1,65 @@
+package audit
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"time"
+)
+
+// Line is one of a log.
+type Line struct {
+	Seq   uint64
+	Time  time.Time
+	Kind  string
+	Agent string // whom it is about; "" for nobody
+	Text  []byte // the line itself, JSON; of use only until the next
+}
+
+// Filter picks lines. What is empty picks all.
+type Filter struct {
+	Since, Until time.Time // the first is in, the last is not
+	Agent, Kind  string
+}
+
+func (f *Filter) matches(l *Line) bool {
+	return (f.Since.IsZero() || !l.Time.Before(f.Since)) && (f.Until.IsZero() || l.Time.Before(f.Until)) &&
+		(f.Agent == "" || f.Agent == l.Agent) && (f.Kind == "" || f.Kind == l.Kind)
+}
+
+// Read calls each with the lines of the log in a directory that a filter picks,
+// oldest first. What is no line is passed over: [Verify] tells of it.
+func Read(dir string, filter Filter, each func(*Line) error) error {
+	files, err := list(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		in, err := os.Open(f.path)
+		if errors.Is(err, os.ErrNotExist) { // removed meanwhile
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = lines(in, func(text []byte, whole bool) error {
+			h, err := parse(text)
+			if err != nil || !whole {
+				return nil
+			}
+			var about struct {
+				Agent string `json:"agent"`
+			}
+			_ = json.Unmarshal(text, &about) // another type of agent is nobody
+			l := &Line{h.Seq, h.Time, h.Kind, about.Agent, text}
+			if !filter.matches(l) {
+				return nil
+			}
+			return each(l)
+		})
+		if err = errors.Join(err, in.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

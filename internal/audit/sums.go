@@ -1,0 +1,99 @@
+package audit
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+)
+
+// KindKeepAlives is a line that sums up: these agents' keep-alives of a minute.
+const KindKeepAlives = "keepalives"
+
+// Outcome is what became of a keep-alive.
+type Outcome uint8
+
+const (
+	Sent     Outcome = iota // it went out
+	Answered                // its answer came
+	Failed                  // it could not go out, or no answer came in time
+
+	outcomes = 3
+)
+
+// agentsMax is how many bytes of agents a line takes.
+const agentsMax = 16 << 10
+
+// Sums counts keep-alives, to be told in a few lines a minute: most agents have
+// the same sums, and follow each other. It is for one goroutine.
+type Sums struct {
+	minute time.Time
+	events []uint64 // agent << 2 | outcome
+}
+
+// Count counts one. Of a minute that is over, it first writes the sums.
+func (s *Sums) Count(l *Log, now time.Time, agent uint32, o Outcome) {
+	s.Tell(l, now)
+	s.events = append(s.events, uint64(agent)<<2|uint64(o))
+}
+
+// Tell writes the sums of the minute, if that is over.
+func (s *Sums) Tell(l *Log, now time.Time) {
+	if minute := now.UTC().Truncate(time.Minute); !minute.Equal(s.minute) {
+		s.Flush(l)
+		s.minute = minute
+	}
+}
+
+// Flush writes the sums so far.
+func (s *Sums) Flush(l *Log) {
+	slices.Sort(s.events)
+	byTally := make(map[[outcomes]int][]uint32)
+	for i := 0; i < len(s.events); {
+		agent, tally := s.events[i]>>2, [outcomes]int{}
+		for ; i < len(s.events) && s.events[i]>>2 == agent; i++ {
+			tally[s.events[i]&3]++
+		}
+		byTally[tally] = append(byTally[tally], uint32(agent))
+	}
+	if s.events = s.events[:0]; cap(s.events) > 1<<16 {
+		s.events = nil // a fleet that was large once
+	}
+	tallies := make([][outcomes]int, 0, len(byTally))
+	for tally := range byTally {
+		tallies = append(tallies, tally)
+	}
+	slices.SortFunc(tallies, func(a, b [outcomes]int) int { return slices.Compare(a[:], b[:]) })
+	for _, tally := range tallies {
+		for agents := range ranges(byTally[tally]) {
+			l.Add(KindKeepAlives, slog.String("minute", s.minute.Format("2006-01-02T15:04Z")), slog.Int("sent", tally[Sent]),
+				slog.Int("answered", tally[Answered]), slog.Int("failed", tally[Failed]), slog.String("agents", agents))
+		}
+	}
+}
+
+// ranges yields agents, in order, as "001-017,020", in parts that fit into a line.
+func ranges(agents []uint32) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		var b strings.Builder
+		for i := 0; i < len(agents); {
+			from := i
+			for i++; i < len(agents) && agents[i] == agents[i-1]+1; i++ {
+			}
+			if b.Len() > 0 {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, "%03d", agents[from])
+			if i-from > 1 {
+				fmt.Fprintf(&b, "-%03d", agents[i-1])
+			}
+			if b.Len() >= agentsMax || i == len(agents) {
+				if !yield(b.String()) {
+					return
+				}
+				b.Reset()
+			}
+		}
+	}
+}
