@@ -16,7 +16,11 @@ func health(s *Status, dropping bool, storing error) console.Health {
 		h.Failures = append(h.Failures, "outbox: "+storing.Error())
 	}
 	if s.NATS.State == event.NATSUnavailable {
-		h.Failures = append(h.Failures, "the NATS server is unavailable since "+s.NATS.Since.Format(time.RFC3339)+": messages wait on disk")
+		why := ""
+		if s.NATS.Problem != "" {
+			why = " (" + s.NATS.Problem + ")"
+		}
+		h.Failures = append(h.Failures, "the NATS server is unavailable since "+s.NATS.Since.Format(time.RFC3339)+why+": messages wait on disk")
 	}
 	if dropping {
 		h.Failures = append(h.Failures, fmt.Sprintf("keep-alive events are being dropped, %d so far", s.TelemetryDropped))

@@ -36,8 +36,9 @@ type Link struct {
 
 // NATS is the way to the XDR's NATS.
 type NATS struct {
-	State string    `json:"state"`
-	Since time.Time `json:"since"`
+	State   string    `json:"state"`
+	Since   time.Time `json:"since"`
+	Problem string    `json:"problem,omitempty"` // while it is not connected: a remote.Problem
 }
 
 // natsDisabled is the state of a node whose decisions only the log tells.
@@ -73,12 +74,12 @@ func (p *Publisher) status() Status {
 func (p *Publisher) nats() NATS {
 	switch {
 	case p.outbox == nil:
-		return NATS{natsDisabled, p.recorder.writer.started.UTC()}
+		return NATS{State: natsDisabled, Since: p.recorder.writer.started.UTC()}
 	case p.remote == nil:
-		return NATS{event.NATSEmbedded, p.recorder.writer.started.UTC()}
+		return NATS{State: event.NATSEmbedded, Since: p.recorder.writer.started.UTC()}
 	}
 	now := p.remote.State()
-	s := NATS{event.NATSConnecting, now.Since.UTC()}
+	s := NATS{State: event.NATSConnecting, Since: now.Since.UTC(), Problem: now.Problem}
 	if now.Unavailable {
 		s.State = event.NATSUnavailable
 	} else if now.Connected {

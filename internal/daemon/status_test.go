@@ -141,7 +141,8 @@ func TestTheNodeIsNotHealthyWithoutItsNATSServer(t *testing.T) {
 	if code, body := h.get("/healthz"); code != http.StatusServiceUnavailable || !strings.Contains(body, `"failures":["the NATS server is unavailable since`) {
 		t.Errorf("%d %s", code, body)
 	}
-	if code, body := h.get("/api/status"); code != http.StatusOK || !strings.Contains(body, `"state": "unavailable"`) || !strings.Contains(body, "is unavailable since") {
+	if code, body := h.get("/api/status"); code != http.StatusOK || !strings.Contains(body, `"state": "unavailable"`) || !strings.Contains(body, "is unavailable since") ||
+		!strings.Contains(body, `"problem": "connection_refused"`) {
 		t.Errorf("%d %s", code, body)
 	}
 }

@@ -99,15 +99,8 @@ var troubles = []trouble{
 		func(*testing.T) (Config, []string) { return Config{URL: "nats://no-such-host.invalid"}, nil }},
 	{"a port where nothing listens", Refused, "nothing listens there (connection refused)", "start the NATS server",
 		func(t *testing.T) (Config, []string) { return Config{URL: "nats://" + unused(t)}, nil }},
-	{"a server that never says a word", NoAnswer, "no answer within 300ms", "firewalls",
-		func(t *testing.T) (Config, []string) {
-			l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections by its backlog
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { l.Close() })
-			return Config{URL: "nats://" + l.Addr().String(), Timeout: 300 * time.Millisecond}, nil
-		}},
+	{"a server that never says a word", NoAnswer, "no answer within 300ms", "firewalls", silence("nats://")},
+	{"a web socket that never says a word", NoAnswer, "no answer within 300ms", "firewalls", silence("wss://")},
 	{"a server of something else", NoNATS, "no NATS server answers there, but something else", "correct <server_url>",
 		func(t *testing.T) (Config, []string) {
 			return Config{URL: "nats://" + talker(t, "SSH-2.0-OpenSSH_9.9\r\n")}, nil
@@ -140,11 +133,16 @@ var troubles = []trouble{
 		way(nil, leaf{host: "xdr.example"})},
 	{"an authority that this host does not know", UnknownAuthority, `an authority we do not know, \"CN=Test Authority\"`, "set <tls_ca> to the certificate of the authority",
 		way(func(c *Config) { c.CA = "" }, leaf{})},
-	{"an authority that is not the one of tls_ca", UnknownAuthority, "an authority we do not know", "into <tls_ca>/",
+	{"an authority that has only its name in common with tls_ca", UnknownAuthority, "verification failure", "into <tls_ca>/",
 		func(t *testing.T) (Config, []string) {
 			cfg, _ := way(nil, leaf{})(t)
 			cfg.CA = newAuthority(t).file
 			return cfg, nil
+		}},
+	{"an authority that has expired", Expired, `the certificate of an authority of the server's, \"CN=Test Authority\", expired on 20`, "renew that: in <tls_ca>",
+		func(t *testing.T) (Config, []string) {
+			ca := newAuthorityUntil(t, time.Now().Add(-time.Hour))
+			return Config{URL: "tls://" + addr(start(t, withTLS(serverTLS(ca.issue(t, leaf{}))))), CA: ca.file}, nil
 		}},
 	{"a server that requires TLS of a plain URL", UnknownAuthority, "(the server requires TLS)", "set <tls_ca>",
 		way(func(c *Config) { c.CA, c.URL = "", strings.Replace(c.URL, "tls://", "nats://", 1) }, leaf{})},
@@ -221,6 +219,18 @@ func seedFile(t *testing.T) (file, seed string) {
 	return secretFile(t, string(text)+"\n"), string(text)
 }
 
+// silence is a way to a server that takes connections, by its backlog, and no more.
+func silence(scheme string) func(*testing.T) (Config, []string) {
+	return func(t *testing.T) (Config, []string) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return Config{URL: scheme + l.Addr().String(), Timeout: 300 * time.Millisecond}, nil
+	}
+}
+
 // unused is an address where nothing listens.
 func unused(t *testing.T) string {
 	t.Helper()
@@ -252,7 +262,7 @@ func TestEachTroubleHasItsOwnMessageAndIsToldOnce(t *testing.T) {
 				t.Errorf("it was told %d times:\n%s", n, book)
 			}
 			state := r.State()
-			if state.Connected || !state.Unavailable || state.Errors < 3 {
+			if state.Connected || !state.Unavailable || state.Errors < 3 || state.Problem != string(tt.problem) {
 				t.Errorf("%+v", state)
 			}
 			if refuses := tt.problem.refusesLogin(); refuses != (state.LoginsRefused >= 3) || !refuses && state.LoginsRefused > 0 {

@@ -54,9 +54,14 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 
 func newAuthority(t testing.TB) *authority {
 	t.Helper()
+	return newAuthorityUntil(t, time.Now().Add(24*time.Hour))
+}
+
+func newAuthorityUntil(t testing.TB, expires time.Time) *authority {
+	t.Helper()
 	a := &authority{key: newKey(t)}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Authority"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: expires}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
 	if err != nil {
 		t.Fatal(err)

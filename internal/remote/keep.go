@@ -119,7 +119,7 @@ func (r *Remote) failed(ctx context.Context, err error, doubted bool) {
 	r.mu.Lock()
 	before := r.state()
 	r.failures++
-	r.doubted = doubted
+	r.doubted, r.problem = doubted, problems(err)
 	n := r.failures
 	r.note(before)
 	r.mu.Unlock()

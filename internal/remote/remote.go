@@ -85,6 +85,7 @@ type Remote struct {
 	doubted  bool            // the last session was ended by its user, on a connection that worked
 	errors   uint64          // failures since the start
 	since    time.Time       // when Connected or Unavailable of the state changed last
+	problem  string          // of the last failure
 	refused  uint64          // logins refused since the start
 	denied   map[string]bool // kinds of subjects that we may not use, and that were logged
 }

@@ -29,7 +29,7 @@ func TestALoginThatEndsWhileConnectedIsSaid(t *testing.T) {
 			func(t *testing.T) (Config, func(), []string) {
 				r := newRealm(t)
 				srv := start(t, r.setup(t))
-				file, _, secrets := r.user(t, r.account, func(c *jwt.UserClaims) { c.Expires = time.Now().Add(3 * time.Second).Unix() })
+				file, _, secrets := r.user(t, r.account, func(c *jwt.UserClaims) { c.Expires = time.Now().Add(8 * time.Second).Unix() })
 				return Config{URL: "nats://" + addr(srv), CredentialsFile: file}, func() {}, secrets
 			}},
 		{"the user is taken off the server", ConnectionLost, "the connection was lost", LoginRefused, // the server gives no reason

@@ -7,6 +7,7 @@ type State struct {
 	Connected     bool      `json:"connected"`      // it is there and does what it should
 	Unavailable   bool      `json:"unavailable"`    // it failed Config.MaxReconnects times in a row
 	Since         time.Time `json:"since"`          // when one of these two changed last
+	Problem       string    `json:"problem"`        // the [Problem] or several, separated by commas, while it is not connected; may be ""
 	Errors        uint64    `json:"errors"`         // failures since the start
 	LoginsRefused uint64    `json:"logins_refused"` // logins that a server refused or revoked since the start, client certificates among them
 }
@@ -19,8 +20,12 @@ func (r *Remote) State() State {
 }
 
 func (r *Remote) state() State {
-	return State{Connected: r.current != nil && r.failures == 0, Unavailable: r.failures >= max(r.cfg.MaxReconnects, 1),
+	s := State{Connected: r.current != nil && r.failures == 0, Unavailable: r.failures >= max(r.cfg.MaxReconnects, 1),
 		Since: r.since, Errors: r.errors, LoginsRefused: r.refused}
+	if !s.Connected {
+		s.Problem = r.problem
+	}
+	return s
 }
 
 // note keeps the time if the state is not what it was before.

@@ -65,19 +65,37 @@ func (a *attempt) distrust(err error) *Failure {
 		if a.cfg.CA != "" {
 			wayOut = "put the certificate of the authority that signed it into <tls_ca>" + a.cfg.CA + "</tls_ca>"
 		}
-		return a.failure(UnknownAuthority, fmt.Sprintf("the server's certificate is signed by an authority we do not know, %s%s", issuerOf(e.Cert), after), wayOut, err)
+		return a.failure(UnknownAuthority, fmt.Sprintf("the server's certificate is signed by an authority we do not know, %s%s%s", issuerOf(e.Cert), nearly(e), after), wayOut, err)
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
-		what := "expired on " + e.Cert.NotAfter.UTC().Format(time.RFC3339)
-		if time.Now().Before(e.Cert.NotBefore) {
-			what = "is not valid before " + e.Cert.NotBefore.UTC().Format(time.RFC3339)
-		}
-		return a.failure(Expired, "the server's certificate "+what+after, "renew the certificate on the server, or correct this host's clock", err)
+		return a.outdated(e.Cert, after, err)
 	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return a.failure(BadCertificate, "the server's certificate cannot be used: "+brief(e.Err.Error())+after, "give the server another certificate", err)
 	}
 	return nil
+}
+
+// outdated is about the server's certificate, or one of those that vouch for it.
+func (a *attempt) outdated(c *x509.Certificate, after string, err error) *Failure {
+	whose, wayOut := "the server's certificate", "renew the certificate on the server, or correct this host's clock"
+	if c.IsCA {
+		whose, wayOut = "the certificate of an authority of the server's, "+brief(c.Subject.String())+",", "renew that: in <tls_ca> if it is there, else on the server"
+	}
+	when := "expired on " + c.NotAfter.UTC().Format(time.RFC3339)
+	if time.Now().Before(c.NotBefore) {
+		when = "is not valid before " + c.NotBefore.UTC().Format(time.RFC3339)
+	}
+	return a.failure(Expired, whose+" "+when+after, wayOut, err)
+}
+
+// nearly says why an authority of the same name, which we have, does not do.
+func nearly(e x509.UnknownAuthorityError) string {
+	_, why, found := strings.Cut(e.Error(), "(possibly because of ")
+	if !found {
+		return ""
+	}
+	return " (" + strings.Trim(brief(why), `"`)
 }
 
 // alerts of TLS (RFC 8446 section 6.2) by which a server refuses our certificate.
