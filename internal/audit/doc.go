@@ -76,12 +76,9 @@ func list(dir string) ([]file, error) {
 	}
 	var files []file
 	for _, e := range entries {
-		name, ok := strings.CutPrefix(e.Name(), filePrefix)
-		if name, ok = strings.CutSuffix(name, fileSuffix); !ok || e.IsDir() {
-			continue
-		}
-		first, err := strconv.ParseUint(name, 10, 63)
-		if err != nil || fileName(first) != e.Name() {
+		number := strings.TrimSuffix(strings.TrimPrefix(e.Name(), filePrefix), fileSuffix)
+		first, err := strconv.ParseUint(number, 10, 63)
+		if err != nil || fileName(first) != e.Name() || e.IsDir() {
 			continue
 		}
 		info, err := e.Info()
