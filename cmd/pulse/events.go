@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -35,6 +36,9 @@ What came before, JetStream has: docs/messages.md shows how to read it.`
 }
 
 func (c *eventsCommand) Run(e *env) error {
+	if c.Way.Server != "" && len(c.Config) == 0 {
+		c.Config = []string{os.DevNull} // a node's settings, if there are any here, are not for that server, or not ours to read
+	}
 	loaded, err := c.loadWith(e, c.Way.overrides())
 	if err != nil {
 		return c.Way.rename(err)

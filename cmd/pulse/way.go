@@ -13,7 +13,7 @@ import (
 // for somebody on the XDR platform's side, who has none. Secrets come from
 // files, never from the command line, which every user of the host can read.
 type wayFlags struct {
-	Server         string `placeholder:"URL" help:"This NATS server, such as tls://xdr-nats:4222, instead of the settings'; its login and TLS come from the flags alone."`
+	Server         string `placeholder:"URL" help:"This NATS server, such as tls://xdr-nats:4222, instead of the settings'; its login and TLS come from the flags alone, and settings files count only where --config names them."`
 	Creds          string `type:"path" placeholder:"FILE" help:"Log in with this .creds file."`
 	NKey           string `name:"nkey" type:"path" placeholder:"FILE" help:"Log in with the NKey seed in this file."`
 	User           string `placeholder:"NAME" help:"Log in as this user."`

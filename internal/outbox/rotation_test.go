@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,5 +61,18 @@ func TestARotatedLoginLosesAndRepeatsNothing(t *testing.T) {
 	}
 	if s := r.State(); s.Errors > 0 || !s.Connected {
 		t.Errorf("%+v\n%s", s, book)
+	}
+}
+
+func TestRefusedLoginsAreCounted(t *testing.T) {
+	far := newFarSide(t, func(o *server.Options) { o.Username, o.Password = "pulse", "another" })
+	book, log := newLogbook()
+	o := mustOpen(t, Config{Remote: far.remote(logTo(log), withPassword(t)), Log: log})
+	book.waitFor(t, "the NATS server is unavailable")
+	if s := o.Stats(); s.LoginsRefused < 3 || s.Connected {
+		t.Errorf("%+v", s)
+	}
+	if n := strings.Count(book.String(), "the NATS server refuses our login"); n != 1 || strings.Contains(book.String(), `secret"`) {
+		t.Errorf("told %d times:\n%s", n, book)
 	}
 }

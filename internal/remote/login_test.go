@@ -29,6 +29,10 @@ func TestEveryWayInWorks(t *testing.T) {
 			srv := start(t, withUser, withTLS(side(atMost(tls.VersionTLS12))))
 			return Config{URL: "nats://" + addr(srv), CA: ca.file, User: "pulse", PasswordFile: secretFile(t, "right")}
 		}},
+		{"a certificate for a name", func(t *testing.T) Config {
+			srv := start(t, withTLS(serverTLS(ca.issue(t, leaf{host: "localhost"}))))
+			return Config{URL: strings.Replace("tls://"+addr(srv), "127.0.0.1", "localhost", 1), CA: ca.file}
+		}},
 		{"an NKey", func(t *testing.T) Config {
 			file, seed := seedFile(t)
 			kp, err := nkeys.FromSeed([]byte(seed))
