@@ -135,7 +135,9 @@ func (d *Detector) tell() {
 
 // Report takes in a sighting. Any goroutine may call it. Sightings of one
 // agent must be reported in the order of their instants.
-func (d *Detector) Report(s Sighting) { d.in.put(s) }
+func (d *Detector) Report(s Sighting) {
+	d.in.put(s, s.Kind.urgent() || s.Kind == SawAnswer && d.waiters.any())
+}
 
 // SetMembers makes the fleet exactly these agents; see [Table.SetMembers]. It
 // returns when that is done, or when the detector has ended.

@@ -152,6 +152,9 @@ func TestAPingIsAnsweredWithTheRoundTripToAllWhoWait(t *testing.T) {
 				t.Errorf("%+v, sent at %v", got, sent.At)
 			}
 		}
+		if now := p.clock.Now(); now != sent.At.Add(20*time.Millisecond) {
+			t.Errorf("the answer waited for a sweep, until %v", now)
+		}
 		if got := <-p.ask(t.Context()); got.err != nil || got.RTT != 20*time.Millisecond || got.SentAt != sent.At {
 			t.Errorf("asked again at once: %+v", got)
 		}

@@ -23,7 +23,7 @@ func newInbox() *inbox {
 	return in
 }
 
-func (in *inbox) put(s Sighting) {
+func (in *inbox) put(s Sighting, urgent bool) {
 	in.mu.Lock()
 	for len(in.waits) >= inboxLimit && !in.closed {
 		in.room.Wait()
@@ -31,7 +31,7 @@ func (in *inbox) put(s Sighting) {
 	if !in.closed {
 		in.waits = append(in.waits, s)
 	}
-	ring := s.Kind.urgent() || len(in.waits) >= inboxLimit/4
+	ring := urgent || len(in.waits) >= inboxLimit/4
 	in.mu.Unlock()
 	if ring {
 		select {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // ErrEnded is the answer of a detector that does not run any more.
@@ -54,8 +55,9 @@ type result struct {
 // waiters are those of all agents. They are added by the detector's goroutine,
 // before it tells what the keep-alive came to.
 type waiters struct {
-	mu    sync.Mutex
-	agent map[AgentID][]*waiter
+	mu     sync.Mutex
+	agent  map[AgentID][]*waiter
+	agents atomic.Int32 // in the map
 }
 
 func (ws *waiters) add(id AgentID, token uint32) *waiter {
@@ -65,9 +67,12 @@ func (ws *waiters) add(id AgentID, token uint32) *waiter {
 	if ws.agent == nil {
 		ws.agent = make(map[AgentID][]*waiter)
 	}
-	ws.agent[id] = append(ws.agent[id], w)
+	ws.keep(id, append(ws.agent[id], w))
 	return w
 }
+
+// any reports whether somebody waits. It never waits itself.
+func (ws *waiters) any() bool { return ws.agents.Load() > 0 }
 
 func (ws *waiters) remove(id AgentID, w *waiter) {
 	ws.mu.Lock()
@@ -78,19 +83,20 @@ func (ws *waiters) remove(id AgentID, w *waiter) {
 func (ws *waiters) keep(id AgentID, left []*waiter) {
 	if len(left) == 0 {
 		delete(ws.agent, id)
-		return
+	} else {
+		ws.agent[id] = left
 	}
-	ws.agent[id] = left
+	ws.agents.Store(int32(len(ws.agent)))
 }
 
 // hear gives those who wait what was decided.
 func (ws *waiters) hear(decisions []Decision) {
+	if !ws.any() {
+		return
+	}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for i := range decisions {
-		if len(ws.agent) == 0 {
-			return
-		}
 		d := &decisions[i]
 		r, final := outcome(d)
 		if !final || ws.agent[d.ID] == nil {

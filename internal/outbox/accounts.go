@@ -2,12 +2,18 @@ package outbox
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
 
 // gatePrefix stands before the name of a request that the [gate] answers.
 const gatePrefix = "$PULSE.GATE."
+
+// answerTime is how long the server remembers to whom the answer to a question
+// goes, and so what a flood of questions that are dropped costs. The longest
+// that a question may take is 10 s.
+const answerTime = 12 * time.Second
 
 // newAccounts makes the two accounts of the embedded server. Ours holds the
 // streams and all that is published. The readers' has nothing of its own:
@@ -40,6 +46,9 @@ func newAccounts(prefix string) (ours, readers *server.Account, err error) {
 	}
 	for _, subject := range questions {
 		if err := ours.AddServiceExportWithResponse(subject, server.Singleton, only); err != nil {
+			return nil, nil, fmt.Errorf("export %s to readers: %w", subject, err)
+		}
+		if err := ours.SetServiceExportResponseThreshold(subject, answerTime); err != nil {
 			return nil, nil, fmt.Errorf("export %s to readers: %w", subject, err)
 		}
 		if err := readers.AddServiceImport(ours, subject, subject); err != nil {

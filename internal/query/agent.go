@@ -30,7 +30,14 @@ func (t *table) status(q *question) {
 		q.refuse(&refusal{badRequest, err.Error()})
 		return
 	}
-	q.answer(t.cfg.Status())
+	t.later(t.statuses, q, func() {
+		var status any
+		if !t.inTurn(t.counting, func() { status = t.cfg.Status() }) {
+			q.refuse(errEnding)
+			return
+		}
+		q.answer(status)
+	})
 }
 
 func (t *table) get(q *question) {

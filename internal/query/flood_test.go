@@ -84,8 +84,8 @@ func TestAFloodIsRefusedAndHoldsUpNoOtherQuestion(t *testing.T) {
 				}
 			}
 			asked := 0
-			for asked < flood { // never more at once than may wait to be looked at
-				n := min(pendingRequests/2, flood-asked)
+			for asked < flood {
+				n := min(500, flood-asked)
 				send(n)
 				asked += n
 				if name != "strangers" { // whose places become free with time

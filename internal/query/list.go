@@ -24,13 +24,9 @@ func (t *table) list(q *question) {
 		return
 	}
 	t.later(t.lists, q, func() {
-		select {
-		case t.scans <- struct{}{}:
-			defer func() { <-t.scans }()
-		case <-t.ctx.Done():
-		}
-		total, found := t.find(&want)
-		if t.ctx.Err() != nil { // the detector may have ended in between
+		var total int
+		var found []detector.Record
+		if !t.inTurn(t.scans, func() { total, found = t.find(&want) }) { // the detector may have ended in between
 			q.refuse(errEnding)
 			return
 		}

@@ -19,17 +19,18 @@ const Name = "pulse"
 // What may wait at one endpoint to be looked at. It is looked at so quickly
 // that only a flood gets there; what is beyond is dropped.
 const (
-	pendingRequests = 1000
+	pendingRequests = 16 << 10
 	pendingBytes    = 4 << 20
 )
 
 // What may be under way on one connection at a time, of each kind. Beyond that,
 // requests are refused.
 const (
-	listsMax = 64  // of which scansMax read the fleet, each a page at a time
-	scansMax = 2   // they keep the detector from its work for a moment per page
-	heldMax  = 256 // answers that wait for a better one of another node
-	pingsMax = 256
+	listsMax  = 64  // of which scansMax read the fleet, each a page at a time
+	scansMax  = 2   // they keep the detector from its work for a moment per page
+	statusMax = 64  // of which one is worked on: the node counts a lot for it
+	heldMax   = 256 // answers that wait for a better one of another node
+	pingsMax  = 256
 )
 
 // Pings of all clients together. An agent itself hears of one a second at most,

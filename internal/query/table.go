@@ -16,7 +16,7 @@ type table struct {
 	ctx context.Context
 	nc  *nats.Conn
 
-	lists, scans, held, pinging places
+	lists, scans, statuses, counting, held, pinging places
 
 	mu      sync.Mutex
 	cleared bool
@@ -27,7 +27,7 @@ type places chan struct{}
 
 func newTable(ctx context.Context, s *Service, nc *nats.Conn) *table {
 	return &table{Service: s, ctx: ctx, nc: nc, lists: make(places, listsMax), scans: make(places, scansMax),
-		held: make(places, heldMax), pinging: make(places, pingsMax)}
+		statuses: make(places, statusMax), counting: make(places, 1), held: make(places, heldMax), pinging: make(places, pingsMax)}
 }
 
 // clear waits for all that is under way, and lets nothing begin any more.
@@ -58,6 +58,18 @@ func (t *table) later(at places, q *question, work func()) {
 		defer func() { <-at }()
 		work()
 	})
+}
+
+// inTurn works when one of the places is free, and reports whether it did: not if
+// the table is cleared before.
+func (t *table) inTurn(at places, work func()) bool {
+	select {
+	case at <- struct{}{}:
+		defer func() { <-at }()
+		work()
+	case <-t.ctx.Done():
+	}
+	return t.ctx.Err() == nil
 }
 
 // hold answers after a while, or at once where no other node is asked.
