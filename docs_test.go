@@ -53,7 +53,8 @@ var jsonBlock = regexp.MustCompile("(?s)```json\n(.*?)```")
 // Every example in docs/messages.md fits its schema, and each kind of message has one.
 func TestTheExamplesFitTheirSchemas(t *testing.T) {
 	schemas := map[string]string{"event": "keepalive", "status_change": "status_change", "manager_status": "manager_status",
-		"fleet_outage": "fleet_outage", "fleet_recovered": "fleet_outage", "agent_flapping": "agent_flapping"}
+		"fleet_outage": "fleet_outage", "fleet_recovered": "fleet_outage", "agent_flapping": "agent_flapping",
+		"agent_id": "agent_state"}
 	shown := make(map[string]bool)
 	for _, block := range jsonBlock.FindAllStringSubmatch(page(t, "docs/messages.md"), -1) {
 		var parts map[string]json.RawMessage
@@ -103,6 +104,14 @@ func TestEveryFieldIsExplained(t *testing.T) {
 	}
 	for _, f := range files {
 		s := compiled(t, strings.TrimSuffix(f.Name(), ".schema.json"))
+		if s.Properties["agent_id"] != nil { // a value, not a message
+			for field := range s.Properties {
+				if !strings.Contains(section(t, "docs/messages.md", "Agent state"), "| `"+field+"` |") {
+					t.Errorf("%s: %s has no row", f.Name(), field)
+				}
+			}
+			continue
+		}
 		for part, body := range s.Properties {
 			text := section(t, "docs/messages.md", sections[part])
 			for field := range body.Properties {

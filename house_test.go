@@ -78,6 +78,7 @@ var rooms = []room{
 	{"internal/detector", nil, "it knows time and agents: no I/O, no NATS, no Wazuh"},
 	{"internal/remote", nil, "it is a connection, whatever goes over it"},
 	{"internal/outbox", []string{"internal/remote"}, "it knows bytes and subjects, never agents"},
+	{"internal/roster", []string{"event", "internal/outbox", "internal/remote"}, "it makes of messages what they leave behind; who made them is not its affair"},
 	{"internal/listen", []string{"internal/clientkeys", "internal/detector", "internal/secmsg"},
 		"a link tells the detector what it sees; what becomes of that is not its affair"},
 	{"internal/view", []string{"internal/detector"}, "it is how agents are shown, to whomever"},
@@ -86,7 +87,7 @@ var rooms = []room{
 	{"internal/agentsim", []string{"internal/clientkeys", "internal/secmsg"},
 		"agents are the other side: nothing of ours may help them"},
 	{"internal/daemon", []string{"event", "internal/clientkeys", "internal/config", "internal/console", "internal/detector",
-		"internal/listen", "internal/outbox", "internal/query", "internal/remote"}, "the one room that knows all others, but for the agents and their wire format"},
+		"internal/listen", "internal/outbox", "internal/query", "internal/remote", "internal/roster"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon"},
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/config", "internal/daemon", "internal/detector", "internal/outbox"}, "it measures rooms alone, with the daemon's defaults"},
@@ -116,8 +117,8 @@ var onlyIn = []struct {
 	rooms []string
 	why   string
 }{
-	{"github.com/nats-io/", []string{"internal/outbox", "internal/query", "internal/remote", "internal/bench", "internal/demo", "cmd/pulse"},
-		"one room publishes, one answers; the others only listen, as an XDR platform does"},
+	{"github.com/nats-io/", []string{"internal/outbox", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "cmd/pulse"},
+		"one room publishes, one answers, one keeps the roster; the others only listen, as an XDR platform does"},
 	{"github.com/alecthomas/kong", []string{"cmd/pulse"}, "the command line is read in one place"},
 	{"net/http", []string{"internal/console", "internal/daemon", "cmd/pulse"}, "there is one console"},
 	{"os/exec", []string{"internal/bench"}, "Pulse runs no other programs: what an agent sends must never get near a shell. A measurement runs Pulse itself once more"},

@@ -1,12 +1,12 @@
 // Package schema holds the JSON Schema (draft 2020-12) of every message that
-// Pulse publishes, one file a message. The files are the contract for readers
+// Pulse publishes, one file a message, and of the values it keeps. The files are the contract for readers
 // in any language; Go programs may take them from Files.
 package schema
 
 import "embed"
 
 // Files holds NAME.schema.json for the messages keepalive, status_change,
-// manager_status, fleet_outage and agent_flapping.
+// manager_status, fleet_outage and agent_flapping, and for the value agent_state.
 //
 //go:embed *.schema.json
 var Files embed.FS

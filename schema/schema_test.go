@@ -112,3 +112,35 @@ func parts(t *testing.T, text []byte) (doc map[string]map[string]any) {
 	}
 	return doc
 }
+
+// The value of an agent's key in the bucket is no message: its fields are at the top.
+func TestAnAgentsStateFitsItsSchema(t *testing.T) {
+	s := compile(t, "agent_state")
+	m := samples()["status_change"].(event.StatusChangeMessage)
+	text, err := json.Marshal(m.State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate(t, s, string(text)); err != nil {
+		t.Errorf("%s: %v", text, err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(text, &fields); err != nil {
+		t.Fatal(err)
+	}
+	for field := range fields {
+		if s.Properties[field] == nil {
+			t.Errorf("field %s is not in the schema", field)
+		}
+	}
+	for _, field := range s.Required {
+		was := fields[field]
+		fields[field] = []int{1}
+		retyped, _ := json.Marshal(fields)
+		delete(fields, field)
+		missing, _ := json.Marshal(fields)
+		if fields[field] = was; validate(t, s, string(retyped)) == nil || validate(t, s, string(missing)) == nil {
+			t.Errorf("%s may be retyped or left out", field)
+		}
+	}
+}

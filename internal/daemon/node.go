@@ -19,6 +19,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/listen"
+	"github.com/wazuh-pulse/pulse/internal/roster"
 )
 
 // stopTime is how long a stopping node goes on trying to publish what it has
@@ -37,6 +38,7 @@ type Node struct {
 	link     *listen.Link
 	detector *detector.Detector
 	keys     *inventory
+	roster   *roster.Roster  // nil with NATS disabled
 	read     *clientkeys.Set // the first reading of client.keys
 	problems []clientkeys.Problem
 	web      net.Listener // nil without a console
@@ -86,6 +88,9 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 		}
 		n.console = console.New(cfg.Pulse.NodeName, n.detector, n.clock, func() any { return n.Status() },
 			func() console.Health { return n.Status().Health })
+	}
+	if n.roster, err = openRoster(ctx, cfg, n.out, log); err != nil {
+		return nil, err
 	}
 	n.keys = &inventory{path: cfg.Pulse.ClientKeys, detector: n.detector, link: n.link, log: log}
 	n.read, n.problems = keys, problems
@@ -194,8 +199,12 @@ func (n *Node) close() error {
 	if n.web != nil {
 		_ = n.web.Close()
 	}
-	if n.out != nil {
-		return n.out.Close()
+	var err error
+	if n.roster != nil {
+		err = n.roster.Close()
 	}
-	return nil
+	if n.out != nil {
+		err = errors.Join(err, n.out.Close())
+	}
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/roster"
 )
 
 // Status is how a node is doing: what the heartbeat tells, and /api/status and
@@ -24,6 +25,8 @@ type Status struct {
 	Link      Link              `json:"link"`
 	NATS      NATS              `json:"nats"`
 	Outbox    *outbox.Stats     `json:"outbox,omitempty"` // absent with NATS disabled
+
+	Roster *roster.Stats `json:"roster,omitempty"` // absent with NATS disabled
 
 	TelemetryDropped uint64 `json:"telemetry_dropped"` // keep-alive events lost before publication, or before they were forwarded
 }
@@ -49,6 +52,10 @@ func (n *Node) Status() Status {
 	s := n.out.status()
 	s.Agents = agentCounts(n.detector.Counts())
 	s.Link = Link{event.LinkListen, n.link.Stats()}
+	if n.roster != nil {
+		kept := n.roster.Stats()
+		s.Roster = &kept
+	}
 	return s
 }
 

@@ -30,8 +30,8 @@ const (
 // request to purge it, and only the body of the request says so. A gate passes
 // on what it has understood, and nothing else. It works one request at a time.
 type gate struct {
-	nc      *nats.Conn
-	streams [classes]jetstream.Stream
+	nc *nats.Conn
+	js jetstream.JetStream
 }
 
 func (g *gate) open() error {
@@ -107,22 +107,23 @@ func target(request string) (stream, name string) {
 
 // hasRoom lets a reader have the consumer that it has already, and else a new one if it is not too many.
 func (g *gate) hasRoom(ctx context.Context, stream, name string) error {
-	for _, s := range g.streams {
-		if s.CachedInfo().Config.Name != stream {
-			continue
-		}
-		info, err := s.Info(ctx)
-		if err != nil || info.State.Consumers < consumersMax {
-			return err
-		}
-		if name != "" {
-			if _, err := s.Consumer(ctx, name); err == nil {
-				return nil
-			}
-		}
-		return fmt.Errorf("stream %s has %d consumers already: they go when unused", stream, info.State.Consumers)
+	if !slices.Contains(readable, stream) {
+		return fmt.Errorf("no stream %s", stream)
 	}
-	return fmt.Errorf("no stream %s", stream)
+	s, err := g.js.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", stream, err)
+	}
+	consumers := s.CachedInfo().State.Consumers
+	if consumers < consumersMax {
+		return nil
+	}
+	if name != "" {
+		if _, err := s.Consumer(ctx, name); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("stream %s has %d consumers already: they go when unused", stream, consumers)
 }
 
 func refusal(code int, reason error) []byte {

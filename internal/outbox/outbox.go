@@ -36,7 +36,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nkeys"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -84,7 +83,8 @@ type Outbox struct {
 	srv     *server.Server
 	health  *health
 	nc      *nats.Conn
-	answers nkeys.KeyPair // who the micro service is, to the embedded server
+	answers *user // the micro service, to the embedded server
+	rosters *user // who keeps the bucket there
 	js      jetstream.JetStream
 	streams [classes]jetstream.Stream
 
@@ -130,7 +130,7 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if err := o.openStreams(ctx); err != nil {
 		return nil, err
 	}
-	if err := (&gate{o.nc, o.streams}).open(); err != nil {
+	if err := (&gate{o.nc, o.js}).open(); err != nil {
 		return nil, err
 	}
 	if cfg.Remote != nil {

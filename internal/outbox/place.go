@@ -86,3 +86,15 @@ func (p *place) close() error {
 	}
 	return err
 }
+
+// reset goes back to the beginning, on disk first.
+func (p *place) reset() error {
+	_ = p.close() // what it could not save does not matter any more
+	if err := p.cursor.save(0); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at, p.saved, p.timer, p.closed = 0, 0, nil, false
+	return nil
+}

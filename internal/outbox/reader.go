@@ -200,6 +200,17 @@ func (r *Reader) Rewind() {
 	r.read = r.place.get()
 }
 
+// Anew makes Next begin as if nothing had ever been read, also after a crash. Nothing
+// may be confirmed meanwhile. After an error, it has to be called again.
+func (r *Reader) Anew() error {
+	r.stopReading()
+	if err := r.place.reset(); err != nil {
+		return err
+	}
+	r.read = 0
+	return nil
+}
+
 // Close keeps the position. It comes before the outbox's.
 func (r *Reader) Close() error {
 	r.stopReading()

@@ -114,6 +114,45 @@ func TestAReaderOfWhatIsCurrentBeginsWithTheLastOfEachSubject(t *testing.T) {
 	}
 }
 
+func TestAReaderThatBeginsAnewForgetsItsPosition(t *testing.T) {
+	o := mustOpen(t, Config{})
+	first, second := messages(Status, 1, 3), messages(Status, 1, 2)
+	for i := range second {
+		second[i].ID += "b"
+	}
+	mustPublish(t, o, append(first, second...))
+	current := func(cfg *ReaderConfig) { cfg.Current = true }
+	r := mustRead(t, o, current)
+	want := append(ids(first[2:]), ids(second)...)
+	for range 2 {
+		got, last := read(t, r, 3)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+		r.Confirm(last)
+		if err := r.Anew(); err != nil || r.Confirmed() != 0 {
+			t.Error(r.Confirmed(), err)
+		}
+	}
+	if err := r.Close(); err != nil { // without having read again
+		t.Fatal(err)
+	}
+	r = mustRead(t, o, current)
+	got, last := read(t, r, 3)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("after a restart:", diff)
+	}
+	r.Confirm(last)
+	file := cursorFor(o.cfg.Dir, "STATUS.roster.cursor")
+	for ctx := testContext(t); ; { // it follows to disk as before
+		if seq, err := file.load(); err != nil || ctx.Err() != nil {
+			t.Fatal(seq, err, ctx.Err())
+		} else if seq == last {
+			return
+		}
+	}
+}
+
 func TestAReadersPositionReachesTheDiskByItself(t *testing.T) {
 	o := mustOpen(t, Config{})
 	mustPublish(t, o, messages(Status, 1, 3))

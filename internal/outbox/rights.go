@@ -25,7 +25,14 @@ func (r readerRequest) goesTo() string {
 
 const apiPrefix = "$JS.API."
 
-// readerRequests is all that readers may ask, which is what reading both
+// RosterStream is the stream of the key-value bucket that another room may keep
+// on [Outbox.Rostering], for clients to read.
+const RosterStream = "KV_PULSE_AGENTS"
+
+// readable are the streams that clients may read.
+var readable = []string{Status.String(), Telemetry.String(), RosterStream}
+
+// readerRequests is all that readers may ask, which is what reading the
 // streams takes. CONSUMER.DELETE is not among them: it may be another's
 // consumer, and unused ones go by themselves.
 func readerRequests() []readerRequest {
@@ -34,7 +41,7 @@ func readerRequests() []readerRequest {
 		{subject: "$JS.API.STREAM.NAMES"},
 		{subject: "$JS.API.STREAM.LIST"},
 	}
-	for c := range Class(classes) {
+	for _, stream := range readable {
 		for _, r := range []readerRequest{
 			{subject: "$JS.API.STREAM.INFO.NAME"},
 			{subject: "$JS.API.STREAM.MSG.GET.NAME"},
@@ -49,7 +56,7 @@ func readerRequests() []readerRequest {
 			{subject: "$JS.API.CONSUMER.DURABLE.CREATE.NAME.*", gated: true},
 			{subject: "$JS.ACK.NAME.>"},
 		} {
-			r.subject = withName(r.subject, c)
+			r.subject = withName(r.subject, stream)
 			requests = append(requests, r)
 		}
 	}
@@ -69,6 +76,16 @@ func serviceRights() *server.Permissions {
 	}
 }
 
+// rosterRights are those of who keeps the bucket: to make it, and to read and write its keys.
+func rosterRights() *server.Permissions {
+	keys := "$KV." + strings.TrimPrefix(RosterStream, "KV_") + ".*"
+	return &server.Permissions{
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		Publish: &server.SubjectPermission{Allow: []string{keys, "$JS.API.DIRECT.GET." + RosterStream + "." + keys,
+			"$JS.API.STREAM.INFO." + RosterStream, "$JS.API.STREAM.CREATE." + RosterStream, "$JS.API.INFO"}},
+	}
+}
+
 // checkPrefix refuses a prefix whose messages a client could publish as a request.
 func checkPrefix(prefix string) error {
 	first, _, _ := strings.Cut(prefix, ".")
@@ -79,7 +96,7 @@ func checkPrefix(prefix string) error {
 }
 
 // readerRights are the rights of a client without credentials: it may receive
-// every message, live or from both streams, through pull consumers of its own.
+// every message, live or from the streams, through pull consumers of its own.
 // It may publish nothing but requests, to JetStream and to the micro service. Push consumers are refused (see [gate]).
 //
 // All such clients are one user. What one of them can do to another: show it an
@@ -93,9 +110,9 @@ func readerRights(prefix string) *server.Permissions {
 	for _, r := range readerRequests() {
 		publish = append(publish, r.subject)
 	}
-	for c := range Class(classes) {
+	for _, stream := range readable {
 		for _, name := range ownConsumers {
-			deny = append(deny, withName("$JS.API.CONSUMER.MSG.NEXT.NAME.", c)+name)
+			deny = append(deny, withName("$JS.API.CONSUMER.MSG.NEXT.NAME.", stream)+name)
 		}
 	}
 	return &server.Permissions{
@@ -104,6 +121,6 @@ func readerRights(prefix string) *server.Permissions {
 	}
 }
 
-func withName(subject string, c Class) string {
-	return strings.Replace(subject, "NAME", c.String(), 1)
+func withName(subject, stream string) string {
+	return strings.Replace(subject, "NAME", stream, 1)
 }

@@ -29,15 +29,17 @@ const (
 // startServer starts the embedded server and connects to it in process, as the
 // one user with full rights. The keys of our users live only in this process.
 func (o *Outbox) startServer() error {
-	key, owner, err := newUser()
+	owner, err := newUser(nil)
 	if err != nil {
 		return err
 	}
-	var service string
-	if o.answers, service, err = newUser(); err != nil {
+	if o.answers, err = newUser(serviceRights()); err != nil {
 		return err
 	}
-	opts, err := serverOptions(o.cfg, owner, service)
+	if o.rosters, err = newUser(rosterRights()); err != nil {
+		return err
+	}
+	opts, err := serverOptions(o.cfg, owner, o.answers, o.rosters)
 	if err != nil {
 		return err
 	}
@@ -60,7 +62,7 @@ func (o *Outbox) startServer() error {
 	if err := o.health.err(o.cfg.Dir); err != nil {
 		return fmt.Errorf("start embedded server: %w", err)
 	}
-	o.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.Nkey(owner, key.Sign),
+	o.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.Nkey(owner.name, owner.key.Sign),
 		nats.Name("pulse"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
 		// The client library would write it to stderr. A reader that lost messages notices (see next).
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -76,18 +78,26 @@ func (o *Outbox) startServer() error {
 	return nil
 }
 
-// newUser makes a user's key, and the name the server knows it by.
-func newUser() (key nkeys.KeyPair, name string, err error) {
-	if key, err = nkeys.CreateUser(); err == nil {
-		name, err = key.PublicKey()
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("create key for the embedded server: %w", err)
-	}
-	return key, name, nil
+// user is one of ours.
+type user struct {
+	key    nkeys.KeyPair
+	name   string              // by which the server knows it
+	rights *server.Permissions // nil for all
 }
 
-func serverOptions(cfg Config, owner, service string) (*server.Options, error) {
+func newUser(rights *server.Permissions) (*user, error) {
+	u := &user{rights: rights}
+	var err error
+	if u.key, err = nkeys.CreateUser(); err == nil {
+		u.name, err = u.key.PublicKey()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create key for the embedded server: %w", err)
+	}
+	return u, nil
+}
+
+func serverOptions(cfg Config, users ...*user) (*server.Options, error) {
 	ours, readers, err := newAccounts(cfg.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("set up accounts of the embedded server: %w", err)
@@ -103,13 +113,15 @@ func serverOptions(cfg Config, owner, service string) (*server.Options, error) {
 		JetStreamMaxStore:      1 << 60,
 		JetStreamMaxMemory:     64 << 20,
 		DisableJetStreamBanner: true,
-		Nkeys:                  []*server.NkeyUser{{Nkey: owner, Account: ours}, {Nkey: service, Account: ours, Permissions: serviceRights()}},
 		Users:                  []*server.User{{Username: readerName, Account: readers, Permissions: readerRights(cfg.Prefix)}},
 		NoAuthUser:             readerName,
 		Accounts:               []*server.Account{ours, readers},
 		MaxConn:                connectionsMax,
 		MaxSubs:                subscriptionsMax,
 		MaxPending:             pendingMax,
+	}
+	for _, u := range users {
+		opts.Nkeys = append(opts.Nkeys, &server.NkeyUser{Nkey: u.name, Account: ours, Permissions: u.rights})
 	}
 	if cfg.Listen == "" {
 		return opts, nil

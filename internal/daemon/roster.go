@@ -1,0 +1,19 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/roster"
+)
+
+// openRoster keeps the agents' present states where the messages go.
+func openRoster(ctx context.Context, cfg *config.Config, p *Publisher, log *slog.Logger) (*roster.Roster, error) {
+	if p.outbox == nil {
+		return nil, nil
+	}
+	return roster.Open(ctx, roster.Config{Outbox: p.outbox, Remote: p.remote, Prefix: event.Prefix(cfg.NATS.SubjectPrefix),
+		Dir: cfg.Pulse.StateDir, Log: log})
+}

@@ -1,0 +1,78 @@
+package daemon
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/event"
+)
+
+// state waits for an agent's in the roster that fits.
+func (h *house) state(url, id string, fits func(*event.AgentState) bool) *event.AgentState {
+	h.t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+		kv, err := js.KeyValue(h.t.Context(), event.AgentsBucket)
+		if err != nil {
+			continue
+		}
+		entry, err := kv.Get(h.t.Context(), id)
+		if err != nil {
+			continue
+		}
+		var s event.AgentState
+		if err := json.Unmarshal(entry.Value(), &s); err != nil {
+			h.t.Fatal(err)
+		}
+		if fits(&s) {
+			return &s
+		}
+	}
+	h.t.Fatalf("agent %s is not so; log: %q", id, h.log.about("roster"))
+	return nil
+}
+
+func activeNow(s *event.AgentState) bool { return s.Status == event.Active }
+
+func TestTheRosterIsKeptForClientsOfTheNode(t *testing.T) {
+	cfg := settingsFor(t)
+	h := run(t, cfg)
+	waitFor(t, h.fleet(keyFile).Settled())
+	url := h.node.NATSURL()
+	for _, id := range []string{"001", "002", "003"} {
+		if s := h.state(url, id, activeNow); s.Node != "node01" || s.Epoch == 0 || s.Sequence == 0 || s.LastSeen == 0 || s.Removed {
+			t.Errorf("%+v", s)
+		}
+	}
+	writeKeys(t, cfg, keyFile[:strings.Index(keyFile, "003")])
+	h.state(url, "003", func(s *event.AgentState) bool { return s.Removed && s.Reason == event.AgentRemoved })
+	if s := h.node.Status().Roster; s == nil || !s.Kept || s.Written < 4 || s.Unreadable > 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestTheRosterIsKeptOnTheXDRsServer(t *testing.T) {
+	xdr := far(t)
+	stored(t, xdr)
+	cfg := settingsFor(t)
+	cfg.NATS.ServerURL = xdr.ClientURL()
+	h := run(t, cfg)
+	waitFor(t, h.fleet(keyFile).Settled())
+	for _, id := range []string{"001", "002", "003"} {
+		h.state(xdr.ClientURL(), id, activeNow)
+	}
+}

@@ -1,0 +1,156 @@
+package roster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/event"
+)
+
+const (
+	stream   = "KV_" + event.AgentsBucket
+	keys     = "$KV." + event.AgentsBucket + "."
+	describe = "Pulse: the present state of every agent"
+)
+
+var (
+	errNoJetStream = errors.New("no JetStream")
+	errNoBucket    = errors.New("no bucket")
+	errAnother     = errors.New("the bucket is not the one it was")
+	errChanged     = errors.New("the value has changed meanwhile")
+)
+
+// bucket is the key-value bucket on one connection. It is used as the stream that
+// it is: so a bucket can be written with few rights (see docs/messages.md), and
+// a deleted key is seen with its revision.
+type bucket struct {
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	stream  jetstream.Stream
+	created time.Time
+	wait    time.Duration // for an answer
+}
+
+// bind finds the bucket, or makes it.
+func bind(ctx context.Context, nc *nats.Conn, wait time.Duration) (*bucket, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("set up the roster: %w", err)
+	}
+	b := &bucket{nc: nc, js: js, wait: wait}
+	err = b.open(ctx)
+	if errors.Is(err, errNoBucket) {
+		if failed := b.make(ctx); failed != nil {
+			return nil, fmt.Errorf("%w: %w", err, failed)
+		}
+		err = b.open(ctx)
+	}
+	return b, err
+}
+
+func (b *bucket) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, b.wait)
+	defer cancel()
+	s, err := b.js.Stream(ctx, stream)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return errNoJetStream
+	}
+	if err != nil {
+		return b.explain("find the bucket", err)
+	}
+	b.stream, b.created = s, s.CachedInfo().Created
+	return nil
+}
+
+func (b *bucket) make(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, b.wait)
+	defer cancel()
+	_, err := b.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: event.AgentsBucket, Description: describe,
+		History: 1, Storage: jetstream.FileStorage})
+	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) { // another node was quicker
+		return b.explain("make the bucket", err)
+	}
+	return nil
+}
+
+// has says whether this is the bucket of the mark, with all that was written to it.
+func (b *bucket) has(ctx context.Context, m mark) (bool, error) {
+	if !m.Created.Equal(b.created) {
+		return false, nil
+	}
+	if m.Agent == "" {
+		return true, nil
+	}
+	_, revision, err := b.get(ctx, m.Agent)
+	return revision >= m.Revision, err
+}
+
+// look is an error if the bucket is another one by now.
+func (b *bucket) look(ctx context.Context) error {
+	before := b.created
+	if err := b.open(ctx); err != nil {
+		return err
+	}
+	if !b.created.Equal(before) {
+		return errAnother
+	}
+	return nil
+}
+
+// get returns an agent's value and its revision. A deleted key has no value, and a
+// revision; one that never was has neither.
+func (b *bucket) get(ctx context.Context, id string) (value []byte, revision uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, b.wait)
+	defer cancel()
+	m, err := b.stream.GetLastMsgForSubject(ctx, keys+id)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, 0, nil
+	case err != nil:
+		return nil, 0, b.explain("read agent "+id, err)
+	case len(m.Data) == 0:
+		return nil, m.Sequence, nil
+	}
+	return m.Data, m.Sequence, nil
+}
+
+// put writes an agent's value in the place of the one with that revision.
+func (b *bucket) put(ctx context.Context, id string, value []byte, revision uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.wait)
+	defer cancel()
+	ack, err := b.js.Publish(ctx, keys+id, value, jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithRetryAttempts(0))
+	if err == nil {
+		return ack.Sequence, nil
+	}
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok &&
+		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+		return 0, errChanged
+	}
+	return 0, b.explain("write agent "+id, err)
+}
+
+// explain tells what an error means for us. A refused request has no answer; the
+// server says so beside it.
+func (b *bucket) explain(what string, err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return errNoBucket
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return errNoJetStream
+	}
+	if said := b.nc.LastError(); errors.Is(err, context.DeadlineExceeded) && errors.Is(said, nats.ErrPermissionViolation) && ofOurs(said) {
+		return fmt.Errorf("%s: %w", what, said)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// ofOurs says whether a refusal is of a request that is made here: others use the connection too.
+func ofOurs(refusal error) bool {
+	text := refusal.Error()
+	return strings.Contains(text, event.AgentsBucket) || strings.Contains(text, `"$JS.API.INFO"`)
+}

@@ -1,0 +1,255 @@
+package roster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/remote"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	prefix   = event.Prefix("wazuh.xdr")
+	patience = time.Minute
+)
+
+var quick = timing{answer: 5 * time.Second, retry: 50 * time.Millisecond, look: 200 * time.Millisecond}
+
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// node is one that publishes status changes and keeps the roster.
+type node struct {
+	testing.TB
+	source event.Source
+	dir    string
+	outDir string
+	out    *outbox.Outbox
+	remote *remote.Remote
+	roster *Roster
+	quick  timing
+	log    *logbook
+}
+
+// newNode publishes to a server's address, or with "" has its clients come to it.
+func newNode(t testing.TB, name, url string, change ...func(*remote.Config)) *node {
+	t.Helper()
+	n := &node{TB: t, source: event.Source{Node: name, Version: "test", Epoch: 1}, dir: t.TempDir(), outDir: t.TempDir(), quick: quick,
+		log: &logbook{wrote: make(chan struct{}, 1)}}
+	listen := "127.0.0.1:0"
+	if url != "" {
+		listen = ""
+		to := remote.Config{URL: url, Node: name, MaxReconnects: 3, ReconnectDelay: 20 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+		for _, c := range change {
+			c(&to)
+		}
+		var err error
+		n.remote, err = remote.Open(to)
+		n.must(err)
+		t.Cleanup(n.remote.Close)
+	}
+	n.openOutbox(listen)
+	t.Cleanup(func() { n.must(n.out.Close()) })
+	return n
+}
+
+func (n *node) openOutbox(listen string) {
+	n.Helper()
+	var err error
+	n.out, err = outbox.Open(within(n), outbox.Config{Prefix: string(prefix), Dir: n.outDir, Listen: listen, Log: slog.New(slog.DiscardHandler)})
+	n.must(err)
+}
+
+func (n *node) must(err error) {
+	n.Helper()
+	if err != nil {
+		n.Fatal(err)
+	}
+}
+
+// start opens the roster, until stop or the test's end.
+func (n *node) start() *node {
+	n.Helper()
+	var err error
+	n.roster, err = open(within(n), Config{Outbox: n.out, Remote: n.remote, Prefix: prefix, Dir: n.dir, Log: slog.New(slog.NewTextHandler(n.log, nil))}, n.quick)
+	n.must(err)
+	n.Cleanup(n.stop)
+	return n
+}
+
+func (n *node) stop() {
+	n.Helper()
+	if n.roster != nil {
+		n.must(n.roster.Close())
+	}
+	n.roster = nil
+}
+
+// tell publishes status changes.
+func (n *node) tell(changes ...event.StatusChange) {
+	n.Helper()
+	var all []outbox.Message
+	for _, c := range changes {
+		m := event.StatusChangeMessage{StatusChange: c, Security: n.source.Stamp(prefix.StatusChange(c.AgentID), time.Now())}
+		data, err := json.Marshal(m)
+		n.must(err)
+		all = append(all, outbox.Message{Class: outbox.Status, Subject: m.Security.Subject, ID: m.Security.ID(), Data: data})
+	}
+	n.must(n.out.Publish(within(n), all))
+}
+
+func active(id string, since int64) event.StatusChange {
+	return event.StatusChange{AgentID: id, AgentName: "agent-" + id, IPAddress: "10.0.0.1", PreviousStatus: event.Disconnected,
+		CurrentStatus: event.Active, Timestamp: since, Reason: event.Reconnected, LastSeen: since}
+}
+
+func lost(id string, since, seen int64) event.StatusChange {
+	return event.StatusChange{AgentID: id, AgentName: "agent-" + id, IPAddress: "10.0.0.1", CurrentStatus: event.Disconnected,
+		Timestamp: since, Reason: event.MissedKeepAlives, MissedKeepAlives: 3, AlertLevel: 8, LastSeen: seen}
+}
+
+// xdr is a NATS server that may go and come back at the same address.
+type xdr struct {
+	testing.TB
+	opts server.Options
+	srv  *server.Server
+}
+
+func newXDR(t testing.TB, change ...func(*server.Options)) *xdr {
+	t.Helper()
+	x := &xdr{TB: t, opts: server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()}}
+	for _, c := range change {
+		c(&x.opts)
+	}
+	x.start()
+	t.Cleanup(func() { x.stop() })
+	return x
+}
+
+func (x *xdr) start() {
+	x.Helper()
+	opts := x.opts
+	var err error
+	if x.srv, err = server.NewServer(&opts); err != nil {
+		x.Fatal(err)
+	}
+	x.srv.Start()
+	if !x.srv.ReadyForConnections(patience) {
+		x.Fatal("the NATS server does not start")
+	}
+	x.opts.Port = opts.Port
+}
+
+func (x *xdr) stop() {
+	x.srv.Shutdown()
+	x.srv.WaitForShutdown()
+}
+
+func (x *xdr) url() string { return fmt.Sprint("nats://127.0.0.1:", x.opts.Port) }
+
+// client connects, until the test's end.
+func client(t testing.TB, url string, opts ...nats.Option) jetstream.JetStream {
+	t.Helper()
+	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}) // an ordered consumer may not be deleted by a reader
+	nc, err := nats.Connect(url, append(opts, quiet)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// value reads one agent's, as an XDR platform does; nil for none.
+func value(t testing.TB, js jetstream.JetStream, id string) (*event.AgentState, uint64) {
+	t.Helper()
+	kv, err := js.KeyValue(within(t), event.AgentsBucket)
+	if err != nil {
+		return nil, 0
+	}
+	entry, err := kv.Get(within(t), id)
+	if err != nil {
+		return nil, 0
+	}
+	s, err := readValue(entry.Value())
+	if err != nil {
+		return nil, entry.Revision()
+	}
+	return s, entry.Revision()
+}
+
+// until waits for an agent's value that fits.
+func until(t testing.TB, js jetstream.JetStream, id string, fits func(*event.AgentState) bool) *event.AgentState {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for ctx := within(t); ; {
+		s, _ := value(t, js, id)
+		if s != nil && fits(s) {
+			return s
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("agent %s is %+v", id, s)
+		}
+	}
+}
+
+func since(when int64) func(*event.AgentState) bool {
+	return func(s *event.AgentState) bool { return s.Since == when }
+}
+
+// logbook collects log lines, and lets a test wait for one.
+type logbook struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	wrote chan struct{}
+}
+
+func (b *logbook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case b.wrote <- struct{}{}:
+	default:
+	}
+	return b.text.Write(p)
+}
+
+func (b *logbook) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func (b *logbook) await(t testing.TB, words string) {
+	t.Helper()
+	for ctx := within(t); !strings.Contains(b.String(), words); {
+		select {
+		case <-b.wrote:
+		case <-ctx.Done():
+			t.Fatalf("the log never said %q:\n%s", words, b)
+		}
+	}
+}

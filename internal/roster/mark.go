@@ -1,0 +1,60 @@
+package roster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// mark is by what a bucket is known again: when it was made, and the last thing
+// that we wrote to it. A server that lost power may have lost the end of a stream.
+type mark struct {
+	Created  time.Time `json:"created"`
+	Agent    string    `json:"agent,omitempty"` // the last one written
+	Revision uint64    `json:"revision"`        // that it got
+}
+
+// loadMark returns none where there is none that can be read: the roster is
+// written anew then, which costs only time.
+func loadMark(file string, log *slog.Logger) (m mark) {
+	text, err := os.ReadFile(file)
+	if err == nil {
+		m, err = parseMark(text)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Warn("what is known of the roster's bucket cannot be read", "file", file, "err", err)
+	}
+	return m
+}
+
+func parseMark(text []byte) (m mark, err error) {
+	if err := json.Unmarshal(text, &m); err != nil {
+		return mark{}, err
+	}
+	if m.Agent != "" && !validID(m.Agent) {
+		return mark{}, fmt.Errorf("agent %.20q", m.Agent)
+	}
+	return m, nil
+}
+
+// save replaces the file as a whole, and is on the disk when it returns: the
+// reader's position, which is saved later, is never ahead of it.
+func (m mark) save(file string) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}

@@ -1,0 +1,216 @@
+package roster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/remote"
+)
+
+// Config says what a roster is made from, and where it is kept.
+type Config struct {
+	Outbox *outbox.Outbox // whose STATUS stream it follows
+	Remote *remote.Remote // where the bucket is; nil for the outbox's own server
+	Prefix event.Prefix   // of the messages
+	Dir    string         // for the file roster.json
+	Log    *slog.Logger   // nil for slog.Default()
+}
+
+// Roster keeps the bucket up to date. See [Open].
+type Roster struct {
+	cfg    Config
+	log    *slog.Logger
+	timing timing
+	reader *outbox.Reader
+	inside *nats.Conn // with the outbox's own server; nil with a remote
+	mark   mark       // what we know of the bucket
+	file   string
+
+	trouble string // what was said last; "" when all is well
+	kept    atomic.Bool
+	stats   counters
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// timing holds the waits that tests shorten.
+type timing struct {
+	answer time.Duration // for one answer of the server
+	retry  time.Duration // after a failure
+	look   time.Duration // between two looks at whether the bucket is still the same
+}
+
+var defaultTiming = timing{answer: 5 * time.Second, retry: 10 * time.Second, look: time.Minute}
+
+// batchMax is how many messages are read, and their agents written, before the
+// position moves.
+const batchMax = 4000
+
+// Open starts to keep the roster. That there is no bucket is no error.
+func Open(ctx context.Context, cfg Config) (*Roster, error) { return open(ctx, cfg, defaultTiming) }
+
+func open(ctx context.Context, cfg Config, t timing) (*Roster, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	r := &Roster{cfg: cfg, log: cfg.Log.With("bucket", event.AgentsBucket), timing: t, file: filepath.Join(cfg.Dir, "roster.json")}
+	r.mark = loadMark(r.file, r.log)
+	var err error
+	r.reader, err = cfg.Outbox.Reader(ctx, outbox.ReaderConfig{Name: "roster", Class: outbox.Status,
+		Filter: cfg.Prefix.StatusChanges(), Current: true})
+	if err != nil {
+		return nil, fmt.Errorf("open the roster: %w", err)
+	}
+	if cfg.Remote == nil {
+		if r.inside, err = cfg.Outbox.Rostering(); err != nil {
+			return nil, errors.Join(fmt.Errorf("open the roster: %w", err), r.reader.Close())
+		}
+	}
+	run, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	r.running.Go(func() { r.run(run) })
+	return r, nil
+}
+
+// Close ends it within a moment. It comes before that of the outbox and the remote.
+func (r *Roster) Close() error {
+	r.stop()
+	r.running.Wait()
+	if r.inside != nil {
+		r.inside.Close()
+	}
+	if err := r.reader.Close(); err != nil {
+		return fmt.Errorf("close the roster: %w", err)
+	}
+	return nil
+}
+
+func (r *Roster) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		nc, err := r.connection(ctx)
+		if err != nil {
+			return // of ctx
+		}
+		err = r.keep(ctx, nc)
+		r.kept.Store(false)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := r.timing.retry
+		if nc.IsClosed() { // of that others speak
+			wait = min(wait, 100*time.Millisecond)
+		} else {
+			r.complain(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (r *Roster) connection(ctx context.Context) (*nats.Conn, error) {
+	if r.cfg.Remote == nil {
+		return r.inside, ctx.Err()
+	}
+	session, err := r.cfg.Remote.Session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return session.Conn, nil
+}
+
+// keep keeps the roster on one connection until something fails.
+func (r *Roster) keep(ctx context.Context, nc *nats.Conn) error {
+	b, err := bind(ctx, nc, r.timing.answer)
+	if err != nil {
+		return err
+	}
+	if err := r.begin(ctx, b); err != nil {
+		return err
+	}
+	r.wellAgain()
+	for looked := time.Now(); ; {
+		batch, err := r.next(ctx, looked.Add(r.timing.look))
+		if err != nil {
+			return err
+		}
+		if err := r.take(ctx, b, batch); err != nil {
+			return err
+		}
+		if time.Since(looked) >= r.timing.look {
+			if err := b.look(ctx); err != nil {
+				return err
+			}
+			looked = time.Now()
+		}
+	}
+}
+
+// begin goes on behind what is in the bucket, or all over if it is another one
+// or has lost something.
+func (r *Roster) begin(ctx context.Context, b *bucket) error {
+	same, err := b.has(ctx, r.mark)
+	if err != nil {
+		return err
+	}
+	if same {
+		r.reader.Rewind()
+		return nil
+	}
+	r.log.Info("the roster of agents is written anew, from their present states")
+	if err := r.reader.Anew(); err != nil {
+		return err
+	}
+	return r.remember(mark{Created: b.created})
+}
+
+// next waits for messages until the time comes to look at the bucket.
+func (r *Roster) next(ctx context.Context, until time.Time) ([]outbox.Stored, error) {
+	waiting, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	batch, err := r.reader.Next(waiting, batchMax)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil, nil
+	}
+	return batch, err
+}
+
+// take brings the bucket up to the batch, and then moves the position.
+func (r *Roster) take(ctx context.Context, b *bucket, batch []outbox.Stored) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	last, err := r.write(ctx, b, r.latest(batch))
+	if err != nil {
+		return err
+	}
+	if last.Revision > 0 {
+		if last.Revision <= r.mark.Revision {
+			return errAnother
+		}
+		if err := r.remember(last); err != nil {
+			return err
+		}
+	}
+	r.reader.Confirm(batch[len(batch)-1].Seq)
+	return nil
+}
+
+func (r *Roster) remember(m mark) error {
+	if err := m.save(r.file); err != nil {
+		return fmt.Errorf("remember the roster's bucket: %w", err)
+	}
+	r.mark = m
+	return nil
+}

@@ -1,0 +1,293 @@
+package roster
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/schema"
+)
+
+func TestTheOutboxLetsItsClientsReadThisBucket(t *testing.T) {
+	if stream != outbox.RosterStream {
+		t.Errorf("%s is not %s", outbox.RosterStream, stream)
+	}
+}
+
+func TestClientsOfTheEmbeddedServerReadThePresentStates(t *testing.T) {
+	n := newNode(t, "node01", "").start()
+	n.tell(active("001", 100), lost("002", 90, 60), lost("001", 130, 110), active("1000001", 120))
+	js := client(t, n.out.URL())
+	until(t, js, "1000001", since(120))
+	got := until(t, js, "001", since(130))
+	want := &event.AgentState{AgentID: "001", AgentName: "agent-001", IPAddress: "10.0.0.1", Status: event.Disconnected, Since: 130, LastSeen: 110,
+		Reason: event.MissedKeepAlives, Node: "node01", Epoch: 1, Sequence: 3}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(event.AgentState{}, "Updated")); diff != "" {
+		t.Error(diff)
+	}
+	if age := time.Since(time.Unix(got.Updated, 0)); age < 0 || age > patience {
+		t.Errorf("updated %s ago", age)
+	}
+	cons, err := js.OrderedConsumer(within(t), stream, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]bool)
+	for len(all) < 3 {
+		m, err := cons.Next(jetstream.FetchContext(within(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[strings.TrimPrefix(m.Subject(), keys)] = true
+		if err := fits(t, m.Data()); err != nil {
+			t.Errorf("%s: %v", m.Data(), err)
+		}
+	}
+	if !all["001"] || !all["002"] || !all["1000001"] {
+		t.Errorf("%v", all)
+	}
+	kv, err := js.KeyValue(within(t), event.AgentsBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := kv.Status(within(t))
+	if err != nil || status.History() != 1 {
+		t.Errorf("%+v, %v", status, err)
+	}
+}
+
+// fits holds a value to its schema.
+func fits(t *testing.T, value []byte) error {
+	t.Helper()
+	f, err := schema.Files.Open("agent_state.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("mem:///agent_state", doc); err != nil {
+		t.Fatal(err)
+	}
+	v, err := jsonschema.UnmarshalJSON(strings.NewReader(string(value)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.MustCompile("mem:///agent_state").Validate(v)
+}
+
+func TestARemovedAgentLeavesAMarker(t *testing.T) {
+	x := newXDR(t)
+	n := newNode(t, "node01", x.url()).start()
+	removed := lost("001", 130, 110)
+	removed.Reason = event.AgentRemoved
+	n.tell(active("001", 100), removed)
+	js := client(t, x.url())
+	if got := until(t, js, "001", since(130)); !got.Removed || got.LastSeen != 110 || got.AgentName != "agent-001" {
+		t.Errorf("%+v", got)
+	}
+	n.tell(active("001", 140)) // its ID is given to another
+	if got := until(t, js, "001", since(140)); got.Removed {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A storm of every agent's status, twice.
+func TestAStormIsWritten(t *testing.T) {
+	x := newXDR(t)
+	n := newNode(t, "node01", x.url()).start()
+	js := client(t, x.url())
+	const agents = 10_000
+	var down, up []event.StatusChange
+	for i := range agents {
+		id := fmt.Sprintf("%03d", i+1)
+		down, up = append(down, lost(id, 100, 90)), append(up, active(id, 200))
+	}
+	began := time.Now()
+	n.tell(down...)
+	n.tell(up...)
+	watching(t, js, agents, since(200))
+	t.Logf("%d status changes of %d agents: %s, %+v", 2*agents, agents, time.Since(began), n.roster.Stats())
+	if s := n.roster.Stats(); !s.Kept || s.Written < agents || s.Unreadable > 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// watching waits until the bucket holds n agents, and all of them fit.
+func watching(t *testing.T, js jetstream.JetStream, n int, fits func(*event.AgentState) bool) {
+	t.Helper()
+	kv, err := js.KeyValue(within(t), event.AgentsBucket)
+	for ctx := within(t); err != nil; kv, err = js.KeyValue(ctx, event.AgentsBucket) {
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := kv.WatchAll(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Stop() }()
+	good := make(map[string]bool, n)
+	for ctx := within(t); len(good) < n; {
+		select {
+		case e := <-w.Updates():
+			if e == nil {
+				continue
+			}
+			s, err := readValue(e.Value())
+			if err != nil || s.AgentID != e.Key() {
+				t.Fatalf("%s: %s, %v", e.Key(), e.Value(), err)
+			}
+			if delete(good, e.Key()); fits(s) {
+				good[e.Key()] = true
+			}
+		case <-ctx.Done():
+			t.Fatalf("%d of %d", len(good), n)
+		}
+	}
+}
+
+func TestARestartGoesOnWhereItWas(t *testing.T) {
+	x := newXDR(t)
+	n := newNode(t, "node01", x.url()).start()
+	js := client(t, x.url())
+	n.tell(active("001", 100), active("002", 101))
+	until(t, js, "001", since(100))
+	until(t, js, "002", since(101))
+	_, revision := value(t, js, "001")
+	n.stop()
+	n.tell(lost("002", 150, 120), active("003", 151))
+	n.start()
+	until(t, js, "002", since(150))
+	until(t, js, "003", since(151))
+	if _, now := value(t, js, "001"); now != revision {
+		t.Errorf("revision was %d, is %d", revision, now)
+	}
+	if s := n.roster.Stats(); s.Written != 2 || s.Outdated != 0 || strings.Count(n.log.String(), "written anew") != 1 {
+		t.Errorf("%+v\n%s", s, n.log)
+	}
+}
+
+// After a crash, what was written and not yet counted is read again.
+func TestWhatIsReadTwiceChangesNothing(t *testing.T) {
+	x := newXDR(t)
+	n := newNode(t, "node01", x.url()).start()
+	js := client(t, x.url())
+	n.tell(active("001", 100), lost("002", 101, 90))
+	until(t, js, "002", since(101))
+	until(t, js, "001", since(100))
+	old, err := os.ReadFile(n.roster.file)
+	n.must(err)
+	n.tell(lost("001", 110, 105))
+	until(t, js, "001", since(110))
+	n.stop()
+	_, revision := value(t, js, "001")
+	n.must(os.WriteFile(filepath.Join(n.dir, "roster.json"), old, 0o600))
+	n.must(os.Remove(n.cursor()))
+	n.start()
+	n.tell(active("003", 120))
+	until(t, js, "003", since(120))
+	if got, now := value(t, js, "001"); now != revision || got.Since != 110 {
+		t.Errorf("%+v, revision %d, was %d", got, now, revision)
+	}
+	if s := n.roster.Stats(); s.Outdated != 2 || s.Written != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// cursor is the file with the reader's position.
+func (n *node) cursor() string {
+	n.Helper()
+	return filepath.Join(n.outDir, "STATUS.roster.cursor")
+}
+
+func TestAnOlderStateNeverReplacesANewer(t *testing.T) {
+	x := newXDR(t)
+	js := client(t, x.url())
+	kv, err := js.CreateKeyValue(within(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(s event.AgentState) {
+		data, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kv.Put(within(t), s.AgentID, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(event.AgentState{AgentID: "001", Node: "node01", Epoch: 1, Sequence: 1000, Since: 50})
+	put(event.AgentState{AgentID: "002", Node: "node01", Epoch: 2, Sequence: 1, Since: 50})
+	put(event.AgentState{AgentID: "003", Node: "node02", Epoch: 9, Sequence: 1, Since: 100})
+	put(event.AgentState{AgentID: "004", Node: "node02", Epoch: 9, Sequence: 1, Since: 200})
+	put(event.AgentState{AgentID: "005", Node: "node01", Epoch: 1, Since: 50})
+	if _, err := kv.Put(within(t), "006", []byte("not one of ours")); err != nil {
+		t.Fatal(err)
+	}
+	put(event.AgentState{AgentID: "007", Node: "node01", Epoch: 9, Sequence: 9})
+	if err := kv.Delete(within(t), "007"); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, "node01", x.url()).start()
+	n.tell(active("001", 100), active("002", 100), lost("003", 180, 90), active("004", 100), active("005", 100), active("006", 100), active("007", 100))
+	for _, id := range []string{"005", "006", "007"} {
+		until(t, js, id, since(100))
+	}
+	for id, want := range map[string]int64{"001": 50, "002": 50, "003": 100, "004": 200} {
+		if got, _ := value(t, js, id); got.Since != want {
+			t.Errorf("%s: %+v", id, got)
+		}
+	}
+	if s := n.roster.Stats(); s.Outdated != 4 || s.Written != 3 || s.Unreadable != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Two nodes tell of the same agents at the same time: whoever is last to write,
+// the later sign of life is there in the end.
+func TestTwoNodesWriteOneBucket(t *testing.T) {
+	x := newXDR(t)
+	a, b := newNode(t, "a", x.url()).start(), newNode(t, "b", x.url()).start()
+	js := client(t, x.url())
+	const agents, moves = 50, 20
+	var fromA, fromB [][]event.StatusChange
+	for m := range int64(moves) {
+		var there, here []event.StatusChange
+		for i := range agents {
+			id := fmt.Sprintf("%03d", i+1)
+			there = append(there, active(id, 1000*m+100), lost(id, 1000*m+900, 1000*m+400))
+			here = append(here, active(id, 1000*m+500))
+		}
+		fromA, fromB = append(fromA, there), append(fromB, here)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, changes := range fromB {
+			b.tell(changes...)
+		}
+	}()
+	for _, changes := range fromA {
+		a.tell(changes...)
+	}
+	<-done
+	watching(t, js, agents, func(s *event.AgentState) bool { return s.Node == "b" && s.Since == 1000*(moves-1)+500 })
+	a.tell(active("998", 1)) // when these are there, each has had its say
+	b.tell(active("997", 1))
+	until(t, js, "998", since(1))
+	until(t, js, "997", since(1))
+	watching(t, js, agents, func(s *event.AgentState) bool { return s.Node == "b" && s.Since == 1000*(moves-1)+500 })
+}

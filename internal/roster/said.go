@@ -1,0 +1,49 @@
+package roster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+)
+
+// complain says what is wrong, once until it is something else.
+func (r *Roster) complain(err error) {
+	level, what := slog.LevelWarn, "cannot keep the roster of agents: trying again"
+	switch {
+	case errors.Is(err, errNoJetStream):
+		level, what = slog.LevelInfo, "no roster of agents is kept: the NATS server has no JetStream"
+	case errors.Is(err, errNoBucket):
+		what = "no roster of agents is kept: its bucket is not there, and cannot be made; looking again now and then"
+	case errors.Is(err, errAnother):
+		level, what = slog.LevelInfo, "the bucket was replaced"
+	}
+	if what == r.trouble {
+		return
+	}
+	r.trouble = what
+	r.log.Log(context.Background(), level, what, "err", err)
+}
+
+func (r *Roster) wellAgain() {
+	r.kept.Store(true)
+	if r.trouble != "" {
+		r.log.Info("the roster of agents is kept again")
+		r.trouble = ""
+	}
+}
+
+// Stats is what became of the roster. Counts are since Open.
+type Stats struct {
+	Kept       bool   `json:"kept"`       // there is a bucket, and it is written to
+	Written    uint64 `json:"written"`    // states
+	Outdated   uint64 `json:"outdated"`   // states that were not news to the bucket
+	Unreadable uint64 `json:"unreadable"` // messages, or values in the bucket, that were not understood
+}
+
+type counters struct{ written, outdated, unreadable atomic.Uint64 }
+
+// Stats returns the counts so far. It costs nothing.
+func (r *Roster) Stats() Stats {
+	return Stats{r.kept.Load(), r.stats.written.Load(), r.stats.outdated.Load(), r.stats.unreadable.Load()}
+}

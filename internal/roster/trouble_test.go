@@ -1,0 +1,213 @@
+package roster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/remote"
+)
+
+func TestABucketThatIsDeletedIsMadeAndWrittenAnew(t *testing.T) {
+	x := newXDR(t)
+	n := newNode(t, "node01", x.url()).start()
+	js := client(t, x.url())
+	n.tell(active("001", 100), lost("002", 101, 90), active("003", 102))
+	for range 2 { // nobody's status changes meanwhile: it looks by itself
+		for id, when := range map[string]int64{"001": 100, "002": 101, "003": 102} {
+			until(t, js, id, since(when))
+		}
+		if err := js.DeleteKeyValue(within(t), event.AgentsBucket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.tell(active("002", 110)) // and when it cannot write
+	for id, when := range map[string]int64{"001": 100, "002": 110, "003": 102} {
+		until(t, js, id, since(when))
+	}
+}
+
+func TestABucketLostFromTheEmbeddedServerIsWrittenAnew(t *testing.T) {
+	n := newNode(t, "node01", "").start()
+	n.tell(active("001", 100), lost("002", 101, 90))
+	until(t, client(t, n.out.URL()), "002", since(101))
+	n.stop()
+	n.must(n.out.Close())
+	n.must(os.RemoveAll(filepath.Join(n.outDir, "jetstream", "$G", "streams", stream)))
+	n.openOutbox("127.0.0.1:0")
+	n.start()
+	js := client(t, n.out.URL())
+	until(t, js, "001", since(100))
+	until(t, js, "002", since(101))
+}
+
+func TestABucketReplacedBehindItsBackIsNoticed(t *testing.T) {
+	x := newXDR(t)
+	n := newNode(t, "node01", x.url()).start()
+	js := client(t, x.url())
+	n.tell(active("001", 100), active("002", 100))
+	until(t, js, "001", since(100))
+	until(t, js, "002", since(100))
+	if err := js.DeleteKeyValue(within(t), event.AgentsBucket); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateOrUpdateKeyValue(within(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket}); err != nil {
+		t.Fatal(err)
+	}
+	n.tell(active("002", 110))
+	until(t, js, "001", since(100))
+	until(t, js, "002", since(110))
+}
+
+// A server that loses power may lose what it acknowledged last.
+func TestABucketThatLostItsEndIsWrittenAnew(t *testing.T) {
+	x := newXDR(t)
+	n := newNode(t, "node01", x.url()).start()
+	js := client(t, x.url())
+	n.tell(active("001", 100))
+	until(t, js, "001", since(100))
+	n.tell(lost("001", 110, 105))
+	until(t, js, "001", since(110))
+	n.stop()
+	s, err := js.Stream(within(t), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Purge(within(t), jetstream.WithPurgeSubject(keys+"001")); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	until(t, js, "001", since(110))
+}
+
+// provisioned are the rights that a node's user has on an XDR's server.
+func provisioned(o *server.Options) {
+	o.Users = []*server.User{
+		{Username: "admin", Password: "admin"},
+		{Username: "node", Password: "node", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{"wazuh.xdr.>", "$JS.API.STREAM.LIST", keys + "*",
+				"$JS.API.STREAM.INFO." + stream, "$JS.API.DIRECT.GET." + stream + ".>"}},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.node01.>"}},
+		}},
+	}
+}
+
+// asNode logs in as the node's user.
+func asNode(t *testing.T) func(*remote.Config) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("node\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return func(cfg *remote.Config) { cfg.User, cfg.PasswordFile = "node", file }
+}
+
+func TestAUserWhoMayNotMakeTheBucketSaysSoAndWaitsForIt(t *testing.T) {
+	x := newXDR(t, provisioned)
+	n := newNode(t, "node01", x.url(), asNode(t))
+	n.quick.answer = 500 * time.Millisecond
+	n.start()
+	n.tell(active("001", 100))
+	n.log.await(t, "its bucket is not there, and cannot be made")
+	n.log.await(t, "Permissions Violation for Publish to")
+	if s := n.roster.Stats(); s.Kept || s.Written > 0 {
+		t.Errorf("%+v", s)
+	}
+	js := client(t, x.url(), nats.UserInfo("admin", "admin"))
+	if _, err := js.CreateKeyValue(within(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket, History: 1}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, js, "001", since(100))
+	n.log.await(t, "is kept again")
+	n.tell(lost("001", 110, 105))
+	until(t, js, "001", since(110))
+	if said := strings.Count(n.log.String(), "cannot be made"); said != 1 {
+		t.Errorf("said %d times:\n%s", said, n.log)
+	}
+}
+
+func TestAUserWhoMayNotWriteSaysSo(t *testing.T) {
+	x := newXDR(t, func(o *server.Options) {
+		provisioned(o)
+		o.Users[1].Permissions.Publish.Deny = []string{keys + ">"}
+	})
+	js := client(t, x.url(), nats.UserInfo("admin", "admin"))
+	if _, err := js.CreateKeyValue(within(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket, History: 1}); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, "node01", x.url(), asNode(t))
+	n.quick.answer = 500 * time.Millisecond
+	n.start()
+	n.tell(active("001", 100))
+	n.log.await(t, "cannot keep the roster of agents")
+	n.log.await(t, "Permissions Violation for Publish to")
+}
+
+func TestWithoutJetStreamThereIsNoRosterUntilThereIs(t *testing.T) {
+	x := newXDR(t, func(o *server.Options) { o.JetStream = false })
+	n := newNode(t, "node01", x.url()).start()
+	n.tell(active("001", 100))
+	n.log.await(t, "the NATS server has no JetStream")
+	x.stop()
+	x.opts.JetStream = true
+	x.start()
+	until(t, client(t, x.url()), "001", since(100))
+	if said := strings.Count(n.log.String(), "has no JetStream"); said != 1 || strings.Contains(n.log.String(), "level=WARN") {
+		t.Errorf("said %d times:\n%s", said, n.log)
+	}
+}
+
+// The server goes and comes back, and the node's roster is closed and opened, at
+// random moments while agents change: in the end the bucket holds the last state of each.
+func TestThroughAllWeather(t *testing.T) {
+	const rounds, agents, changes = 8, 300, 3000
+	seed := rand.Uint64()
+	defer func() {
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+		}
+	}()
+	random := rand.New(rand.NewPCG(seed, 0))
+	x := newXDR(t)
+	n := newNode(t, "node01", x.url()).start()
+	last := make(map[string]int64)
+	when := int64(1000)
+	for range rounds {
+		for left := changes; left > 0; {
+			var some []event.StatusChange
+			for range min(left, 1+random.IntN(200)) {
+				id := fmt.Sprintf("%03d", random.IntN(agents))
+				when++
+				last[id] = when
+				some = append(some, active(id, when))
+			}
+			left -= len(some)
+			n.tell(some...)
+			switch random.IntN(40) {
+			case 0:
+				x.stop()
+				x.start()
+			case 1:
+				n.stop()
+				n.start()
+			case 2:
+				n.stop()
+				x.stop()
+				n.start()
+				x.start()
+			}
+		}
+		js := client(t, x.url())
+		for id, at := range last {
+			until(t, js, id, since(at))
+		}
+	}
+	t.Logf("%d rounds with %d changes each", rounds, changes)
+}

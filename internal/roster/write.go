@@ -1,0 +1,101 @@
+package roster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+)
+
+const (
+	// writers is how many agents are written at once: each takes two round trips.
+	writers = 256
+	// triesMax is how often an agent is written that somebody else writes too.
+	triesMax = 20
+)
+
+// errContended says that a key changed again and again.
+var errContended = errors.New("others write it all the time")
+
+// write writes what is news to the bucket, and returns what was written last once
+// all of it is acknowledged.
+func (r *Roster) write(ctx context.Context, b *bucket, states map[string]*event.AgentState) (last mark, err error) {
+	last.Created = b.created
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	todo := make(chan *event.AgentState)
+	var mu sync.Mutex // of last
+	var writing sync.WaitGroup
+	for range min(writers, len(states)) {
+		writing.Go(func() {
+			for s := range todo {
+				revision, err := r.writeOne(ctx, b, s)
+				if err != nil {
+					fail(err)
+					return
+				}
+				mu.Lock()
+				if revision > last.Revision {
+					last.Agent, last.Revision = s.AgentID, revision
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, s := range states {
+		select {
+		case todo <- s:
+		case <-ctx.Done():
+		}
+	}
+	close(todo)
+	writing.Wait()
+	return last, context.Cause(ctx)
+}
+
+// writeOne returns the revision of the agent's new value; 0 if the one that is there stays.
+func (r *Roster) writeOne(ctx context.Context, b *bucket, s *event.AgentState) (uint64, error) {
+	for range triesMax {
+		old, revision, err := b.get(ctx, s.AgentID)
+		if err != nil {
+			return 0, err
+		}
+		if r.outdated(s, old) {
+			r.stats.outdated.Add(1)
+			return 0, nil
+		}
+		s.Updated = time.Now().Unix()
+		value, err := json.Marshal(s)
+		if err != nil {
+			return 0, err
+		}
+		revision, err = b.put(ctx, s.AgentID, value, revision)
+		if errors.Is(err, errChanged) {
+			continue // and read again whether ours is still news
+		}
+		if err == nil {
+			r.stats.written.Add(1)
+		}
+		return revision, err
+	}
+	return 0, errContended
+}
+
+// outdated says whether s is no news to a bucket with this value. What is no
+// value of ours is replaced.
+func (r *Roster) outdated(s *event.AgentState, value []byte) bool {
+	if value == nil {
+		return false
+	}
+	old, err := readValue(value)
+	if err != nil || old.AgentID != s.AgentID {
+		if r.stats.unreadable.Add(1) == 1 {
+			r.log.Error("a value in the roster is not understood: it is replaced", "agent", s.AgentID, "err", err)
+		}
+		return false
+	}
+	return !s.Supersedes(old)
+}
