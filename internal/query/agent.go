@@ -10,6 +10,14 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
+// For how long a node that has nothing good to say about an agent
+// waits, for another to say something better: it knows the agent, but it is not
+// connected here; it does not know it.
+const (
+	holdAbsent  = 250 * time.Millisecond
+	holdUnknown = 500 * time.Millisecond
+)
+
 // single answers a get.
 type single struct {
 	Node  string     `json:"node"`
@@ -26,7 +34,7 @@ type pong struct {
 }
 
 func (t *table) status(q *question) {
-	if err := parse(q.Data(), nil); err != nil {
+	if err := parse(q.Data, nil); err != nil {
 		q.refuse(&refusal{badRequest, err.Error()})
 		return
 	}
@@ -41,7 +49,7 @@ func (t *table) status(q *question) {
 }
 
 func (t *table) get(q *question) {
-	id, err := parseGet(q.Data())
+	id, err := parseGet(q.Data)
 	if err != nil {
 		q.refuse(&refusal{badRequest, err.Error()})
 		return
@@ -75,7 +83,7 @@ func (t *table) unknown(id detector.AgentID) *refusal {
 }
 
 func (t *table) ping(q *question) {
-	want, err := parsePing(q.Data())
+	want, err := parsePing(q.Data)
 	if err != nil {
 		q.refuse(&refusal{badRequest, err.Error()})
 		return

@@ -18,7 +18,7 @@ type listing struct {
 }
 
 func (t *table) list(q *question) {
-	want, err := parseList(q.Data())
+	want, err := parseList(q.Data)
 	if err != nil {
 		q.refuse(&refusal{badRequest, err.Error()})
 		return

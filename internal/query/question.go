@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -28,25 +29,27 @@ type refusal struct {
 
 var errEnding = &refusal{unavailable, "the node is stopping"}
 
-// question is a request that wants an answer.
+// question is a request that gets exactly one answer.
 type question struct {
-	micro.Request
-	nc   *nats.Conn
-	own  bool // on the node's own subject
-	late bool // the handler has returned, and micro's request is not to be touched
+	*nats.Msg
+	nc    *nats.Conn
+	own   bool // on the node's own subject
+	tally *tally
+	asked time.Time
 }
 
-// question returns nil for what is not answered: a request that names no inbox
-// to answer to. Who asks chooses where the answer goes, and it goes there with our
-// rights: it must not be a message on any other subject, such as a JetStream command.
-func (t *table) question(r micro.Request, own bool) *question {
-	if !strings.HasPrefix(r.Reply(), "_") {
-		if r.Reply() != "" {
-			t.said.noInbox(r.Reply())
-		}
-		return nil
+// answerable reports whether a request is answered: only one that names an
+// inbox is. Who asks chooses where the answer goes, and it goes there with our
+// rights: it must not become a message on any other subject, such as a status
+// change or a JetStream command.
+func (t *table) answerable(m *nats.Msg) bool {
+	if strings.HasPrefix(m.Reply, "_") {
+		return true
 	}
-	return &question{Request: r, nc: t.nc, own: own}
+	if m.Reply != "" {
+		t.said.noInbox(m.Reply)
+	}
+	return false
 }
 
 // answer answers with a value.
@@ -55,29 +58,16 @@ func (q *question) answer(v any) {
 	if err != nil {
 		panic("query: an answer that is no JSON: " + err.Error()) // plain structs of text and finite numbers
 	}
-	q.send(data)
-}
-
-// send answers with JSON. Where it does not get through, nobody is left to be told.
-func (q *question) send(data []byte) {
 	if limit := q.nc.MaxPayload(); int64(len(data)) > limit {
 		q.refuse(&refusal{unavailable, fmt.Sprintf("the answer has %d bytes, and the NATS server takes %d", len(data), limit)})
 		return
 	}
-	if q.late {
-		_ = q.nc.Publish(q.Reply(), data)
-		return
-	}
-	_ = q.Respond(data)
+	q.tally.add(nil, time.Since(q.asked))
+	_ = q.Respond(data) // where it does not get through, nobody is left to be told
 }
 
 // refuse answers with an error, by micro's headers.
 func (q *question) refuse(r *refusal) {
-	code := strconv.Itoa(r.code)
-	if !q.late {
-		_ = q.Error(code, r.text, nil)
-		return
-	}
-	_ = q.nc.PublishMsg(&nats.Msg{Subject: q.Reply(),
-		Header: nats.Header{micro.ErrorHeader: []string{r.text}, micro.ErrorCodeHeader: []string{code}}})
+	q.tally.add(r, time.Since(q.asked))
+	_ = q.RespondMsg(&nats.Msg{Header: nats.Header{micro.ErrorHeader: []string{r.text}, micro.ErrorCodeHeader: []string{strconv.Itoa(r.code)}}})
 }

@@ -22,7 +22,6 @@ type page struct {
 	Next   string
 }
 
-// everySubject is asked as a client of either kind of server would.
 func TestTheServiceIsFoundAndAnswersOnBothKindsOfServer(t *testing.T) {
 	f := newFleet(t, settings, 3)
 	f.connect(false, 1)
@@ -69,6 +68,17 @@ func TestTheServiceIsFoundAndAnswersOnBothKindsOfServer(t *testing.T) {
 				}
 				if got := read[map[string]string](c, c.ask(at+"status", "{}")); got["node"] != "node01" {
 					t.Errorf("%+v", got)
+				}
+			}
+			c.refused(c.ask("pulse.node01.agents.get", `{"id":"009"}`), "404", "agent 009")
+			for _, e := range read[micro.Stats](c, c.ask("$SRV.STATS.pulse", "")).Endpoints {
+				asked, refused, last := 1, 0, ""
+				if e.Subject == "pulse.node01.agents.get" {
+					asked, refused, last = 2, 1, "404:agent 009 is not known to node node01"
+				}
+				if e.NumRequests != asked || e.NumErrors != refused || e.LastError != last || e.ProcessingTime <= 0 ||
+					e.AverageProcessingTime != e.ProcessingTime/time.Duration(asked) {
+					t.Errorf("%+v", e)
 				}
 			}
 			if log.String() != "" {
@@ -192,26 +202,28 @@ func TestOnlyInboxesAreAnswered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, reply := range []string{"", "wazuh.xdr.agent.001.status_change", "$JS.API.STREAM.PURGE.STATUS", "pulse.status"} {
-		for _, e := range endpoints {
-			if err := c.nc.PublishMsg(&nats.Msg{Subject: "pulse." + e.subject, Reply: reply, Data: []byte("{")}); err != nil {
+	replies := []string{"", "wazuh.xdr.agent.001.status_change", "$JS.API.STREAM.PURGE.STATUS", "pulse.status"}
+	subjects := []string{"$SRV.PING", "$SRV.PING.pulse", "$SRV.INFO", "$SRV.INFO.pulse", "$SRV.STATS", "$SRV.STATS.pulse"}
+	for _, e := range endpoints {
+		subjects = append(subjects, "pulse."+e.subject, "pulse.node01."+e.subject)
+	}
+	for _, subject := range subjects {
+		for _, reply := range replies {
+			if err := c.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: []byte("{")}); err != nil {
 				t.Fatal(err)
 			}
 		}
+		c.ask(subject, "{") // by then, what was asked before it has been looked at
 	}
-	for _, e := range endpoints { // what was asked before it on the same subject has been looked at
-		c.ask("pulse."+e.subject, "{")
-	}
-	asked := 0
-	for asked < 4*len(endpoints)+len(endpoints) {
+	for asked := 0; asked < len(subjects)*(len(replies)+1); {
 		m, err := heard.NextMsg(patience)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !strings.HasPrefix(m.Subject, "_INBOX.") {
 			asked++
-			if code(m) != "" {
-				t.Errorf("answered on %s", m.Subject)
+			if code(m) != "" || string(m.Data) != "{" {
+				t.Errorf("answered on %s: %s", m.Subject, m.Data)
 			}
 		}
 	}

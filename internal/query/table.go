@@ -8,13 +8,15 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// table is where the questions of one connection are worked on. An endpoint's
-// handler only looks at a question; what takes time has a place at the table, and
-// a goroutine of its own.
+// table is where the questions of one connection are worked on. Who hears a
+// question only looks at it; what takes time has a place at the table, and a
+// goroutine of its own.
 type table struct {
 	*Service
-	ctx context.Context
-	nc  *nats.Conn
+	ctx     context.Context
+	nc      *nats.Conn
+	subs    []*nats.Subscription
+	tallies []*tally
 
 	lists, scans, statuses, counting, held, pinging places
 
@@ -30,8 +32,22 @@ func newTable(ctx context.Context, s *Service, nc *nats.Conn) *table {
 		statuses: make(places, statusMax), counting: make(places, 1), held: make(places, heldMax), pinging: make(places, pingsMax)}
 }
 
-// clear waits for all that is under way, and lets nothing begin any more.
+// enter reports whether a question may still be looked at; who looks at it says
+// when it is done.
+func (t *table) enter() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.cleared {
+		t.running.Add(1)
+	}
+	return !t.cleared
+}
+
+// clear hears no more and waits for all that is under way.
 func (t *table) clear() {
+	for _, sub := range t.subs {
+		_ = sub.Unsubscribe() // or the connection is closed
+	}
 	t.mu.Lock()
 	t.cleared = true
 	t.mu.Unlock()
@@ -46,22 +62,14 @@ func (t *table) later(at places, q *question, work func()) {
 		q.refuse(&refusal{tooMany, "too many requests of this kind are under way: try again in a second"})
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.cleared {
-		<-at
-		q.refuse(errEnding)
-		return
-	}
-	q.late = true
 	t.running.Go(func() {
 		defer func() { <-at }()
 		work()
 	})
 }
 
-// inTurn works when one of the places is free, and reports whether it did: not if
-// the table is cleared before.
+// inTurn works when one of the places is free, and reports whether the answer
+// is whole: it may not be when the table is cleared.
 func (t *table) inTurn(at places, work func()) bool {
 	select {
 	case at <- struct{}{}:
