@@ -151,6 +151,7 @@ func (o *Outbox) startForwarders(ctx context.Context) error {
 		}
 		o.forwarders[c] = f
 	}
+	o.forwarders[Telemetry].first = o.forwarders[Status]
 	run, stop := context.WithCancel(context.Background())
 	o.stop = stop
 	for _, f := range o.forwarders {
@@ -200,6 +201,8 @@ type timing struct {
 	ack     time.Duration // for an acknowledgement from the local server
 	sent    time.Duration // for a confirmation from the remote server
 	silence time.Duration // after which a reader of the local server looks again
+	gap     time.Duration // for which there is no connection, of which the log tells when it is made up for
+	dead    time.Duration // between two looks at whether refused messages are to be tried again
 }
 
-var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, silence: 30 * time.Second}
+var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, silence: 30 * time.Second, gap: time.Second, dead: 5 * time.Second}

@@ -83,41 +83,79 @@ func (s *sender) learn(ctx context.Context, prefix string) {
 // errUntold explains a missing acknowledgement that may have been too much to ask.
 var errUntold = errors.New("the server did not say which subjects its streams take: let this user publish to $JS.API.STREAM.LIST")
 
+// outcome is what became of a batch.
+type outcome struct {
+	settled int          // of its messages, counted from the start: confirmed or refused
+	refused []deadLetter // in order
+}
+
+// deadLetter is a message that the remote will not take, whatever is done again.
+type deadLetter struct {
+	Stored
+	reason error
+}
+
 // send publishes batch and waits for its confirmation: the acknowledgement of
 // the stream that takes it, or else a round trip, after which the server has
-// handed it to all who subscribe. It returns how many of batch, counted from
-// its start, are confirmed, and why not all.
-func (s *sender) send(ctx context.Context, batch []Stored) (confirmed int, err error) {
+// handed it to all who subscribe. The error says why not all of it is settled.
+func (s *sender) send(ctx context.Context, batch []Stored) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
 	takes := s.takes
-	acks := make([]jetstream.PubAckFuture, len(batch))
+	acks, tooLarge := make([]jetstream.PubAckFuture, len(batch)), make(map[int]error)
 	for i, m := range batch {
 		msg := &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data}
+		var err error
 		if takes.acknowledge(m.Subject) {
 			acks[i], err = s.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
 		} else {
 			err = s.Conn.PublishMsg(msg)
 		}
-		if err != nil {
-			return 0, fmt.Errorf("send %s: %w", m.Subject, err)
+		if errors.Is(err, nats.ErrMaxPayload) {
+			tooLarge[i] = fmt.Errorf("%d bytes are more than the server takes, %d", len(m.Data), s.Conn.MaxPayload())
+		} else if err != nil {
+			return outcome{}, fmt.Errorf("send %s: %w", m.Subject, err)
 		}
 	}
-	if err := s.roundTrip(ctx); err != nil {
-		return 0, err
+	if err := s.RoundTrip(ctx); err != nil {
+		return outcome{}, err
 	}
-	for i, ack := range acks {
-		if ack == nil {
-			continue
+	refused := make(map[string]error)
+	for i := range batch {
+		if err := s.TakeRefusal(batch[i].Subject); err != nil {
+			refused[batch[i].Subject] = err
 		}
-		if err := s.await(ctx, ack); err != nil {
-			if !takes.known {
-				err = errors.Join(err, errUntold)
+	}
+	var done outcome
+	for i, m := range batch {
+		reason := tooLarge[i]
+		if reason == nil {
+			reason = refused[m.Subject]
+		}
+		if reason == nil && acks[i] != nil {
+			err := s.await(ctx, acks[i])
+			if err != nil && !exceedsMaximum(err) {
+				if !takes.known {
+					err = errors.Join(err, errUntold)
+				}
+				return done, fmt.Errorf("confirm %s: %w", m.Subject, err)
 			}
-			return i, fmt.Errorf("confirm %s: %w", batch[i].Subject, err)
+			reason = err
 		}
+		if reason != nil {
+			done.refused = append(done.refused, deadLetter{m, reason})
+		}
+		done.settled++
 	}
-	return len(batch), nil
+	return done, nil
+}
+
+// messageTooLarge is JetStream's error code for a message beyond the stream's own limit.
+const messageTooLarge jetstream.ErrorCode = 10054
+
+func exceedsMaximum(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.ErrorCode == messageTooLarge
 }
 
 func (s *sender) await(ctx context.Context, ack jetstream.PubAckFuture) error {
@@ -131,19 +169,6 @@ func (s *sender) await(ctx context.Context, ack jetstream.PubAckFuture) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// roundTrip returns when the server has read everything sent so far, or an
-// error, among them its refusal of a subject: that comes before the answer.
-func (s *sender) roundTrip(ctx context.Context) error {
-	if err := s.Conn.FlushWithContext(ctx); err != nil {
-		return fmt.Errorf("confirm by round trip: %w", err)
-	}
-	err := s.Conn.LastError()
-	if errors.Is(err, nats.ErrPermissionViolation) && !strings.Contains(err.Error(), "$JS.API.") {
-		return err
-	}
-	return nil
 }
 
 // matches says whether a NATS subject is within pattern ("*" is one token, a

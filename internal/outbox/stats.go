@@ -14,12 +14,16 @@ type Stats struct {
 	Connected     bool        `json:"connected"`      // the remote is there and takes messages
 }
 
+// DeadLetters is how many messages are set aside now.
+func (s *Stats) DeadLetters() uint64 { return s.Status.Dead + s.Telemetry.Dead }
+
 // StreamStats is one stream's part of [Stats].
 type StreamStats struct {
 	Published uint64 `json:"published"` // stored since Open
 	Forwarded uint64 `json:"forwarded"` // confirmed by the remote since Open
 	Dropped   uint64 `json:"dropped"`   // gone from the stream, by its limit, before they could be forwarded
-	Backlog   uint64 `json:"backlog"`   // stored and not yet confirmed; 0 without a remote
+	Backlog   uint64 `json:"backlog"`   // stored, and neither confirmed nor set aside yet; 0 without a remote
+	Dead      uint64 `json:"dead"`      // set aside now, since the remote refuses them
 	Messages  uint64 `json:"messages"`  // stored now
 	Bytes     uint64 `json:"bytes"`     // their size on disk
 }
@@ -51,7 +55,7 @@ func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 	s.Published, s.Forwarded = o.Passed(c)
 	f := o.forwarders[c]
 	if f != nil {
-		s.Dropped = f.dropped.Load()
+		s.Dropped, s.Dead = f.dropped.Load(), uint64(max(f.dead.count.Load(), 0))
 	}
 	info, err := o.streams[c].Info(ctx)
 	if err != nil {

@@ -77,6 +77,13 @@ func (t *tail) after(seq uint64, limit int) (msgs []Stored, end uint64, more <-c
 	return msgs, t.end, t.more
 }
 
+// last is the stream's end.
+func (t *tail) last() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.end
+}
+
 // forwardHeader is without what is said to the local stream only.
 func forwardHeader(h nats.Header) nats.Header {
 	if _, ok := h[jetstream.ExpectedLastMsgIDHeader]; ok {

@@ -63,7 +63,7 @@ type attempt struct {
 
 func (a *attempt) connect(ctx context.Context, r *Remote) (*Session, error) {
 	dialing, giveUp := context.WithCancel(ctx)
-	s := &Session{remote: r, dialed: a, ended: make(chan struct{})}
+	s := &Session{remote: r, dialed: a, ended: make(chan struct{}), refused: make(map[string]error), more: make(chan struct{})}
 	opts := append(a.options(),
 		nats.SetCustomDialer(&dialer{ctx: dialing, timeout: a.cfg.Timeout, failed: &a.dialed}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.heard(err) }),

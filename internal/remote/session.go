@@ -23,8 +23,11 @@ type Session struct {
 	reason error // why it ended; read only after ended is closed
 	worked bool  // the connection itself still worked; as reason
 
-	mu    sync.Mutex
-	cause error // why the server is about to close the connection
+	mu      sync.Mutex
+	cause   error            // why the server is about to close the connection
+	refused map[string]error // by the subject that we published to
+	told    error            // the last that the connection's error handler was told
+	more    chan struct{}    // closed when it is told more
 }
 
 // End closes the connection, and another session follows; only the first reason counts.
@@ -64,6 +67,7 @@ func (s *Session) Good() {
 // heard takes what the server says out of turn: that a subject is not for us,
 // and why it is about to close the connection, which is not said again.
 func (s *Session) heard(err error) {
+	s.noteRefusal(err)
 	if f := s.dialed.diagnoseLogin(err); f != nil {
 		s.mu.Lock()
 		s.cause = f
@@ -104,6 +108,9 @@ func (s *Session) Explain(err error) error {
 
 var subjectRefusal = regexp.MustCompile(`(Publish|Subscription) to "([^"]+)`)
 
+// publishing is what we wanted to do with a subject, if not to subscribe.
+const publishing = "publish to"
+
 // refusedSubject takes a refusal apart into what we wanted to do, and the subject.
 func refusedSubject(err error) (verb, subject string, ok bool) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
@@ -114,7 +121,7 @@ func refusedSubject(err error) (verb, subject string, ok bool) {
 	case parts == nil:
 		return "use", "the subject", true
 	case parts[1] == "Publish":
-		return "publish to", parts[2], true
+		return publishing, parts[2], true
 	}
 	return "subscribe to", parts[2], true
 }
