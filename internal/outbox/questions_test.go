@@ -76,3 +76,29 @@ func TestAReaderCannotAnswerAnothersQuestion(t *testing.T) {
 		awaitRefusal(t, refused)
 	}
 }
+
+// The micro service reads what strangers send: it has the right to hear
+// questions and to answer them, and no other.
+func TestTheServiceMayOnlyAnswer(t *testing.T) {
+	s := newScene(t)
+	nc, err := s.o.Answering()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	refused := make(chan error, 1)
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err })
+	for _, subject := range []string{">", prefix + ".>", "$JS.API.>", "_INBOX.>", "_R_.>", "$SYS.>"} {
+		if _, err := nc.SubscribeSync(subject); err != nil {
+			t.Fatal(err)
+		}
+		awaitRefusal(t, refused)
+	}
+	for _, subject := range []string{prefix + ".agent.001.status_change", "$JS.API.STREAM.PURGE.STATUS", "pulse.status", "$SRV.PING", "_INBOX.x"} {
+		if err := nc.Publish(subject, nil); err != nil {
+			t.Fatal(err)
+		}
+		awaitRefusal(t, refused)
+	}
+	s.unharmed()
+}

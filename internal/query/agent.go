@@ -60,7 +60,7 @@ func (t *table) get(q *question) {
 			q.answer(answer)
 			return
 		}
-		t.hold(holdAbsent, q, func() { q.answer(answer) })
+		t.hold(t.absent, q, func() { q.answer(answer) })
 	})
 }
 
@@ -72,7 +72,7 @@ func (t *table) about(q *question, id detector.AgentID, answer func(agent *detec
 	case t.ctx.Err() != nil: // the detector may have ended
 		q.refuse(errEnding)
 	case !known:
-		t.hold(holdUnknown, q, func() { q.refuse(t.unknown(id)) })
+		t.hold(t.stranger, q, func() { q.refuse(t.unknown(id)) })
 	default:
 		answer(&agent, agent.Status == detector.Active || agent.Status == detector.Pending)
 	}
@@ -91,7 +91,7 @@ func (t *table) ping(q *question) {
 	t.about(q, want.id, func(agent *detector.Record, here bool) {
 		switch {
 		case !here:
-			t.hold(holdAbsent, q, func() {
+			t.hold(t.absent, q, func() {
 				q.refuse(&refusal{conflict, fmt.Sprintf("agent %v is %v", want.id, agent.Status)})
 			})
 		case !t.pings.Allow():

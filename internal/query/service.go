@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -52,11 +53,14 @@ type Service struct {
 	cfg   Config
 	pings *rate.Limiter
 	said  complaints
+
+	absent, stranger time.Duration // holdAbsent and holdUnknown, but for tests
 }
 
 // New returns a service that answers nothing yet.
 func New(cfg Config) *Service {
-	return &Service{cfg: cfg, pings: rate.NewLimiter(pingRate, pingBurst), said: complaints{log: cfg.Log}}
+	return &Service{cfg: cfg, pings: rate.NewLimiter(pingRate, pingBurst), said: complaints{log: cfg.Log},
+		absent: holdAbsent, stranger: holdUnknown}
 }
 
 // Serve answers what comes in on a connection, until ctx ends or the
