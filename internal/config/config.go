@@ -76,7 +76,8 @@ type NATS struct {
 	MessageSigning     bool
 	SigningKeyFile     string
 	AuditLogging       bool
-	HighAlertThreshold int // Wazuh's alert level, 0 to 15, from which a message also goes to the alerts subject
+	NoRoster           bool // no file sets it: for agents that are not real, on a server that has real ones
+	HighAlertThreshold int  // Wazuh's alert level, 0 to 15, from which a message also goes to the alerts subject
 }
 
 // Pulse is <pulse>: the daemon itself.

@@ -25,5 +25,11 @@ func health(s *Status, dropping bool, storing error) console.Health {
 	if dropping {
 		h.Failures = append(h.Failures, fmt.Sprintf("keep-alive events are being dropped, %d so far", s.TelemetryDropped))
 	}
+	if s.Outbox == nil {
+		return h
+	}
+	if n := s.Outbox.DeadLetters(); n > 0 {
+		h.Warnings = append(h.Warnings, fmt.Sprintf("%d messages are set aside, since the NATS server refuses them", n))
+	}
 	return h
 }

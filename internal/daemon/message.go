@@ -100,7 +100,7 @@ func (w *writer) heartbeat(s *Status) outbox.Message {
 			NATS: event.NATSState{State: s.NATS.State, Since: s.NATS.Since.Unix()}},
 		Security: w.source.Stamp(subject, now)}
 	if o := s.Outbox; o != nil {
-		m.ManagerStatus.OutboxDepth = o.Status.Backlog + o.Telemetry.Backlog
+		m.ManagerStatus.OutboxDepth, m.ManagerStatus.DeadLetters = o.Status.Backlog+o.Telemetry.Backlog, o.DeadLetters()
 	}
 	return pack(outbox.Telemetry, subject, m.Security, m)
 }

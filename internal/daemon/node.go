@@ -38,7 +38,7 @@ type Node struct {
 	link     *listen.Link
 	detector *detector.Detector
 	keys     *inventory
-	roster   *roster.Roster  // nil with NATS disabled
+	roster   *roster.Roster  // nil for none
 	read     *clientkeys.Set // the first reading of client.keys
 	problems []clientkeys.Problem
 	web      net.Listener // nil without a console

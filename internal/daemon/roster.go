@@ -11,7 +11,7 @@ import (
 
 // openRoster keeps the agents' present states where the messages go.
 func openRoster(ctx context.Context, cfg *config.Config, p *Publisher, log *slog.Logger) (*roster.Roster, error) {
-	if p.outbox == nil {
+	if p.outbox == nil || cfg.NATS.NoRoster {
 		return nil, nil
 	}
 	return roster.Open(ctx, roster.Config{Outbox: p.outbox, Remote: p.remote, Prefix: event.Prefix(cfg.NATS.SubjectPrefix),

@@ -17,9 +17,13 @@ import (
 )
 
 // far starts a NATS server with JetStream, as an XDR platform has one.
-func far(t *testing.T) *server.Server {
+func far(t *testing.T, change ...func(*server.Options)) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true}
+	for _, f := range change {
+		f(opts)
+	}
+	s, err := server.NewServer(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +148,38 @@ func TestTheNodeIsNotHealthyWithoutItsNATSServer(t *testing.T) {
 	if code, body := h.get("/api/status"); code != http.StatusOK || !strings.Contains(body, `"state": "unavailable"`) || !strings.Contains(body, "is unavailable since") ||
 		!strings.Contains(body, `"problem": "connection_refused"`) {
 		t.Errorf("%d %s", code, body)
+	}
+}
+
+// The rest goes on: it is a warning, not a failure.
+func TestMessagesThatTheServerRefusesAreAWarning(t *testing.T) {
+	xdr := far(t, func(o *server.Options) {
+		o.NoAuthUser = "node"
+		o.Users = []*server.User{{Username: "node", Password: "node", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"wazuh.xdr.alerts.>", "wazuh.xdr.manager.keepalive.001", "$KV.>"}}}}}
+	})
+	cfg := settingsFor(t)
+	cfg.NATS.ServerURL = xdr.ClientURL()
+	h := run(t, cfg)
+	h.fleet(keyFile)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); h.node.Status().Outbox.DeadLetters() == 0; <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", h.node.Status().Outbox)
+		}
+	}
+	if code, body := h.get("/healthz"); code != http.StatusOK || !strings.HasPrefix(body, "ok\nwarning: ") || !strings.Contains(body, "are set aside") {
+		t.Errorf("%d %s", code, body)
+	}
+	h.log.await(t, "cannot keep the roster of agents", 1) // and what it was refused is no dead letter
+	status := h.node.Status()
+	if status.Outbox.Status.Dead > 0 || status.Outbox.Status.Forwarded < 3 {
+		t.Errorf("%+v", status.Outbox)
+	}
+	var beat event.ManagerStatusMessage
+	if err := json.Unmarshal((&writer{clock: h.node.clock, prefix: "p"}).heartbeat(&status).Data, &beat); err != nil || beat.ManagerStatus.DeadLetters == 0 {
+		t.Errorf("%+v, %v", beat, err)
 	}
 }
 

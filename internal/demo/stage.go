@@ -86,6 +86,7 @@ func open(ctx context.Context, demo Config) (s *stage, err error) {
 	if demo.Server != "" {
 		s.prefix = serverPrefix
 		cfg.Pulse.NodeName = "demo-" + strings.ToLower(rand.Text()[:6])
+		cfg.NATS.NoRoster = true // the IDs of agents may be those of real ones
 		cfg.NATS.ServerURL, cfg.NATS.ReconnectDelay, cfg.NATS.SubjectPrefix = demo.Server, serverDelay, string(serverPrefix)
 	}
 	cfg.KeepAlive = config.KeepAlive{Enabled: true, Interval: interval, Timeout: timeout, MaxMissed: maxMissed,

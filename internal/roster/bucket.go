@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -29,7 +28,7 @@ var (
 // it is: so a bucket can be written with few rights (see docs/messages.md), and
 // a deleted key is seen with its revision.
 type bucket struct {
-	nc      *nats.Conn
+	refusal func(subject string) error // see connection
 	js      jetstream.JetStream
 	stream  jetstream.Stream
 	created time.Time
@@ -37,12 +36,12 @@ type bucket struct {
 }
 
 // bind finds the bucket, or makes it.
-func bind(ctx context.Context, nc *nats.Conn, wait time.Duration) (*bucket, error) {
-	js, err := jetstream.New(nc)
+func bind(ctx context.Context, c *connection, wait time.Duration) (*bucket, error) {
+	js, err := jetstream.New(c.Conn)
 	if err != nil {
 		return nil, fmt.Errorf("set up the roster: %w", err)
 	}
-	b := &bucket{nc: nc, js: js, wait: wait}
+	b := &bucket{refusal: c.refusal, js: js, wait: wait}
 	err = b.open(ctx)
 	if errors.Is(err, errNoBucket) {
 		if failed := b.make(ctx); failed != nil {
@@ -61,7 +60,7 @@ func (b *bucket) open(ctx context.Context) error {
 		return errNoJetStream
 	}
 	if err != nil {
-		return b.explain("find the bucket", err)
+		return b.explain("find the bucket", err, "$JS.API.STREAM.INFO."+stream)
 	}
 	b.stream, b.created = s, s.CachedInfo().Created
 	return nil
@@ -73,7 +72,7 @@ func (b *bucket) make(ctx context.Context) error {
 	_, err := b.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: event.AgentsBucket, Description: describe,
 		History: 1, Storage: jetstream.FileStorage})
 	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) { // another node was quicker
-		return b.explain("make the bucket", err)
+		return b.explain("make the bucket", err, "$JS.API.INFO", "$JS.API.STREAM.CREATE."+stream)
 	}
 	return nil
 }
@@ -112,7 +111,7 @@ func (b *bucket) get(ctx context.Context, id string) (value []byte, revision uin
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, nil
 	case err != nil:
-		return nil, 0, b.explain("read agent "+id, err)
+		return nil, 0, b.explain("read agent "+id, err, "$JS.API.DIRECT.GET."+stream+"."+keys+id)
 	case len(m.Data) == 0:
 		return nil, m.Sequence, nil
 	}
@@ -131,26 +130,22 @@ func (b *bucket) put(ctx context.Context, id string, value []byte, revision uint
 		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return 0, errChanged
 	}
-	return 0, b.explain("write agent "+id, err)
+	return 0, b.explain("write agent "+id, err, keys+id)
 }
 
-// explain tells what an error means for us. A refused request has no answer; the
-// server says so beside it.
-func (b *bucket) explain(what string, err error) error {
+// explain tells what an error means for us. A refused request has no answer: the
+// server says beside it which subject it refuses.
+func (b *bucket) explain(what string, err error, subjects ...string) error {
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return errNoBucket
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return errNoJetStream
 	}
-	if said := b.nc.LastError(); errors.Is(err, context.DeadlineExceeded) && errors.Is(said, nats.ErrPermissionViolation) && ofOurs(said) {
-		return fmt.Errorf("%s: %w", what, said)
+	for _, subject := range subjects {
+		if refused := b.refusal(subject); refused != nil {
+			err = refused
+		}
 	}
 	return fmt.Errorf("%s: %w", what, err)
-}
-
-// ofOurs says whether a refusal is of a request that is made here: others use the connection too.
-func ofOurs(refusal error) bool {
-	text := refusal.Error()
-	return strings.Contains(text, event.AgentsBucket) || strings.Contains(text, `"$JS.API.INFO"`)
 }

@@ -97,17 +97,18 @@ func (r *Roster) Close() error {
 
 func (r *Roster) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		nc, err := r.connection(ctx)
+		c, err := r.connect(ctx)
 		if err != nil {
 			return // of ctx
 		}
-		err = r.keep(ctx, nc)
+		err = r.keep(ctx, c)
 		r.kept.Store(false)
+		r.stats.failures.Add(1)
 		if ctx.Err() != nil {
 			return
 		}
 		wait := r.timing.retry
-		if nc.IsClosed() { // of that others speak
+		if c.IsClosed() { // of that others speak
 			wait = min(wait, 100*time.Millisecond)
 		} else {
 			r.complain(err)
@@ -119,27 +120,33 @@ func (r *Roster) run(ctx context.Context) {
 	}
 }
 
-func (r *Roster) connection(ctx context.Context) (*nats.Conn, error) {
+// connection is one with the server that has the bucket.
+type connection struct {
+	*nats.Conn
+	refusal func(subject string) error // why a message to it was not taken, if it was not
+}
+
+func (r *Roster) connect(ctx context.Context) (*connection, error) {
 	if r.cfg.Remote == nil {
-		return r.inside, ctx.Err()
+		return &connection{r.inside, func(string) error { return nil }}, ctx.Err()
 	}
 	session, err := r.cfg.Remote.Session(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return session.Conn, nil
+	return &connection{session.Conn, session.TakeRefusal}, nil
 }
 
 // keep keeps the roster on one connection until something fails.
-func (r *Roster) keep(ctx context.Context, nc *nats.Conn) error {
-	b, err := bind(ctx, nc, r.timing.answer)
+func (r *Roster) keep(ctx context.Context, c *connection) error {
+	b, err := bind(ctx, c, r.timing.answer)
 	if err != nil {
 		return err
 	}
 	if err := r.begin(ctx, b); err != nil {
 		return err
 	}
-	r.wellAgain()
+	r.kept.Store(r.trouble == "") // else writing has to show it
 	for looked := time.Now(); ; {
 		batch, err := r.next(ctx, looked.Add(r.timing.look))
 		if err != nil {
@@ -148,6 +155,7 @@ func (r *Roster) keep(ctx context.Context, nc *nats.Conn) error {
 		if err := r.take(ctx, b, batch); err != nil {
 			return err
 		}
+		r.wellAgain()
 		if time.Since(looked) >= r.timing.look {
 			if err := b.look(ctx); err != nil {
 				return err

@@ -38,12 +38,13 @@ type Stats struct {
 	Kept       bool   `json:"kept"`       // there is a bucket, and it is written to
 	Written    uint64 `json:"written"`    // states
 	Outdated   uint64 `json:"outdated"`   // states that were not news to the bucket
+	Failures   uint64 `json:"failures"`   // after which it was tried again
 	Unreadable uint64 `json:"unreadable"` // messages, or values in the bucket, that were not understood
 }
 
-type counters struct{ written, outdated, unreadable atomic.Uint64 }
+type counters struct{ written, outdated, failures, unreadable atomic.Uint64 }
 
 // Stats returns the counts so far. It costs nothing.
 func (r *Roster) Stats() Stats {
-	return Stats{r.kept.Load(), r.stats.written.Load(), r.stats.outdated.Load(), r.stats.unreadable.Load()}
+	return Stats{r.kept.Load(), r.stats.written.Load(), r.stats.outdated.Load(), r.stats.failures.Load(), r.stats.unreadable.Load()}
 }

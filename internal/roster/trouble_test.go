@@ -116,7 +116,7 @@ func TestAUserWhoMayNotMakeTheBucketSaysSoAndWaitsForIt(t *testing.T) {
 	n.start()
 	n.tell(active("001", 100))
 	n.log.await(t, "its bucket is not there, and cannot be made")
-	n.log.await(t, "Permissions Violation for Publish to")
+	n.log.await(t, "may not publish to")
 	if s := n.roster.Stats(); s.Kept || s.Written > 0 {
 		t.Errorf("%+v", s)
 	}
@@ -147,7 +147,24 @@ func TestAUserWhoMayNotWriteSaysSo(t *testing.T) {
 	n.start()
 	n.tell(active("001", 100))
 	n.log.await(t, "cannot keep the roster of agents")
-	n.log.await(t, "Permissions Violation for Publish to")
+	n.log.await(t, "may not publish to")
+	if _, revision := value(t, js, "001"); revision > 0 || n.roster.Stats().Kept {
+		t.Errorf("revision %d, %+v", revision, n.roster.Stats())
+	}
+	n.tell(active("002", 100))
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	tries := n.remote.State().Errors
+	for ctx := within(t); n.roster.Stats().Failures < 3; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%d failures", n.roster.Stats().Failures)
+		}
+	}
+	if said := strings.Count(n.log.String(), "cannot keep"); said != 1 || strings.Contains(n.log.String(), "kept again") || n.remote.State().Errors != tries {
+		t.Errorf("said %d times:\n%s", said, n.log)
+	}
 }
 
 func TestWithoutJetStreamThereIsNoRosterUntilThereIs(t *testing.T) {

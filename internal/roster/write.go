@@ -21,9 +21,17 @@ const (
 var errContended = errors.New("others write it all the time")
 
 // write writes what is news to the bucket, and returns what was written last once
-// all of it is acknowledged.
+// all of it is acknowledged. The first goes alone: if that is refused, so are the others.
 func (r *Roster) write(ctx context.Context, b *bucket, states map[string]*event.AgentState) (last mark, err error) {
 	last.Created = b.created
+	for id, s := range states {
+		if last.Revision, err = r.writeOne(ctx, b, s); err != nil {
+			return last, err
+		}
+		last.Agent = id
+		delete(states, id)
+		break
+	}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	todo := make(chan *event.AgentState)
