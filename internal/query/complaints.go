@@ -11,10 +11,10 @@ import (
 	"github.com/nats-io/nats.go/micro"
 )
 
-// complaints logs what is wrong with the questions, each thing once in a while.
+// complaints logs what is wrong with the questions, each thing once a minute at
+// most. That the server does not let us hear some is the connection's to say.
 type complaints struct {
 	log     *slog.Logger
-	refused sync.Once // the server will go on refusing until somebody changes its users
 	flooded rarely
 	lost    rarely
 }
@@ -22,23 +22,10 @@ type complaints struct {
 // hear takes an error of the connection. Others may use it too, and their
 // subscriptions are not ours to tell of.
 func (c *complaints) hear(sub *nats.Subscription, err error) {
-	switch {
-	case errors.Is(err, nats.ErrPermissionViolation):
-		_, subject, _ := strings.Cut(err.Error(), `Subscription to "`)
-		if ours(subject) {
-			c.refused.Do(func() {
-				c.log.Warn("the NATS server does not let this node answer all questions: its user may not subscribe to what they are asked on", "err", err)
-			})
-		}
-	case errors.Is(err, nats.ErrSlowConsumer) && sub != nil && ours(sub.Subject):
-		if c.flooded.now() {
-			c.log.Warn("questions dropped: more come in than can be looked at", "subject", sub.Subject)
-		}
+	ours := sub != nil && (strings.HasPrefix(sub.Subject, Name+".") || strings.HasPrefix(sub.Subject, micro.APIPrefix+"."))
+	if ours && errors.Is(err, nats.ErrSlowConsumer) && c.flooded.now() {
+		c.log.Warn("questions dropped: more come in than can be looked at", "subject", sub.Subject)
 	}
-}
-
-func ours(subject string) bool {
-	return strings.HasPrefix(subject, Name+".") || strings.HasPrefix(subject, micro.APIPrefix+".")
 }
 
 func (c *complaints) noInbox(reply string) {

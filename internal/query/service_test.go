@@ -233,30 +233,30 @@ func TestOnlyInboxesAreAnswered(t *testing.T) {
 	}
 }
 
-// A user that may not hear questions is no reason not to run.
-func TestASubscriptionThatIsRefusedIsSaidOnce(t *testing.T) {
+// What a user may not hear is no reason not to answer what it may.
+func TestWhereSomeSubscriptionsAreRefusedTheOthersAreAnswered(t *testing.T) {
 	url := natsServer(t, func(o *server.Options) {
-		o.Users = []*server.User{{Username: "node", Password: "x", Permissions: &server.Permissions{
-			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}}}}}
+		o.Users = []*server.User{{Username: "xdr", Password: "x"}, {Username: "node", Password: "x", Permissions: &server.Permissions{
+			Subscribe: &server.SubjectPermission{Allow: []string{"pulse.node01.>"}},
+			Publish:   &server.SubjectPermission{Deny: []string{">"}},
+			Response:  &server.ResponsePermission{MaxMsgs: 1, Expires: time.Minute}}}}
 	})
 	f := newFleet(t, settings, 1)
-	s, log := newService("node01", f, f.clock)
-	for range 2 { // sessions
-		refusals := make(chan error, 100)
-		nc := connect(t, url, nats.UserInfo("node", "x"), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refusals <- err }))
-		stop := serve(t, s, nc)
-		for range 2*len(endpoints) + 9 {
-			select {
-			case <-refusals:
-			case <-time.After(patience):
-				t.Fatal("nothing is refused")
-			}
+	s, _ := newService("node01", f, f.clock)
+	refusals := make(chan error, 100)
+	serve(t, s, connect(t, url, nats.UserInfo("node", "x"), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refusals <- err })))
+	for range len(endpoints) + 9 {
+		select {
+		case <-refusals:
+		case <-time.After(patience):
+			t.Fatal("nothing is refused")
 		}
-		stop()
-		nc.Close()
 	}
-	if n := strings.Count(log.String(), "may not subscribe"); n != 1 || strings.Count(log.String(), "\n") != 1 {
-		t.Errorf("logged: %s", log)
+	c := &client{t, connect(t, url, nats.UserInfo("xdr", "x"))}
+	read[map[string]string](c, c.ask("pulse.node01.status", ""))
+	c.refused(c.ask("pulse.node01.agents.ping", `{"id":"001"}`), "409", "never_connected")
+	if _, err := c.nc.Request("pulse.status", nil, patience); err != nats.ErrNoResponders {
+		t.Errorf("asked where it may not hear: %v", err)
 	}
 }
 
