@@ -96,7 +96,7 @@ func (w *writer) heartbeat(s *Status) outbox.Message {
 		ManagerStatus: event.ManagerStatus{ManagerNode: w.source.Node, Timestamp: now.Unix(), StartedAt: w.started.Unix(),
 			Interval: seconds(event.HeartbeatInterval), Agents: s.Agents,
 			Uptime: s.Uptime, State: s.State, TelemetryDropped: s.TelemetryDropped,
-			Link: event.LinkState{Kind: s.Link.Kind, Connections: s.Link.Connections, Agents: s.Link.Agents},
+			Link: s.Link.state(),
 			NATS: event.NATSState{State: s.NATS.State, Since: s.NATS.Since.Unix()}},
 		Security: w.source.Stamp(subject, now)}
 	if o := s.Outbox; o != nil {

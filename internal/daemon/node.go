@@ -14,11 +14,9 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/detector"
-	"github.com/wazuh-pulse/pulse/internal/listen"
 	"github.com/wazuh-pulse/pulse/internal/roster"
 )
 
@@ -35,13 +33,10 @@ type Node struct {
 	log      *slog.Logger
 	clock    *detector.Clock
 	out      *Publisher
-	link     *listen.Link
+	link     link
 	detector *detector.Detector
-	keys     *inventory
-	roster   *roster.Roster  // nil for none
-	read     *clientkeys.Set // the first reading of client.keys
-	problems []clientkeys.Problem
-	web      net.Listener // nil without a console
+	roster   *roster.Roster // nil for none
+	web      net.Listener   // nil without a console
 	console  *http.Server
 }
 
@@ -58,10 +53,6 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	if err := noManager(cfg); err != nil {
 		return nil, err
 	}
-	keys, problems, err := clientkeys.ReadFile(cfg.Pulse.ClientKeys)
-	if err != nil {
-		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
-	}
 	if n.out, err = OpenPublisher(ctx, cfg, version, n.clock, log); err != nil {
 		return nil, err
 	}
@@ -75,12 +66,11 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 			return nil, err
 		}
 	}
-	if n.link, err = listen.Listen(listen.Config{
-		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
-		Method: set.Method, Keys: keys, Clock: n.clock, Report: n.detector.Report, Log: log,
-	}); err != nil {
-		return nil, fmt.Errorf("%w (<remote><port>)", err)
+	listening, err := openListening(cfg, set.Method, n.clock, n.detector, log)
+	if err != nil {
+		return nil, err
 	}
+	n.link = listening
 	n.out.recorder.status = n.Status
 	if cfg.Pulse.HTTP != "" {
 		if n.web, err = net.Listen("tcp", cfg.Pulse.HTTP); err != nil {
@@ -92,8 +82,6 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	if n.roster, err = openRoster(ctx, cfg, n.out, log); err != nil {
 		return nil, err
 	}
-	n.keys = &inventory{path: cfg.Pulse.ClientKeys, detector: n.detector, link: n.link, log: log}
-	n.read, n.problems = keys, problems
 	return n, nil
 }
 
@@ -132,8 +120,11 @@ func (n *Node) ConsoleAddr() net.Addr {
 func (n *Node) decide(decisions []detector.Decision) {
 	for _, d := range decisions {
 		r := record{Decision: d}
-		if d.Verdict == detector.Send {
+		switch {
+		case d.Verdict == detector.Send:
 			r.err = n.link.KeepAlive(d.ID, d.Token)
+		case !d.Verdict.Routine():
+			n.link.Heed(&r.Decision)
 		}
 		n.out.backlog.put(r)
 	}
@@ -161,9 +152,7 @@ func (n *Node) Run(parent context.Context) error {
 		}
 	})
 	detecting.Go(func() { n.detector.Run(ctx) })
-	n.keys.set(n.read, n.problems)
 	serving.Go(func() { n.link.Run(serve) })
-	serving.Go(func() { n.keys.watch(serve, n.read) })
 	serving.Go(func() { n.answerQuestions(ctx) })
 	if n.web != nil {
 		serving.Go(func() {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/console"
-	"github.com/wazuh-pulse/pulse/internal/listen"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/roster"
 )
@@ -31,12 +30,6 @@ type Status struct {
 	TelemetryDropped uint64 `json:"telemetry_dropped"` // keep-alive events lost before publication, or before they were forwarded
 }
 
-// Link is the way to the agents.
-type Link struct {
-	Kind string `json:"kind"`
-	listen.Stats
-}
-
 // NATS is the way to the XDR's NATS.
 type NATS struct {
 	State   string    `json:"state"`
@@ -51,7 +44,7 @@ const natsDisabled = "disabled"
 func (n *Node) Status() Status {
 	s := n.out.status()
 	s.Agents = agentCounts(n.detector.Counts())
-	s.Link = Link{event.LinkListen, n.link.Stats()}
+	s.Link = n.link.Status()
 	if n.roster != nil {
 		kept := n.roster.Stats()
 		s.Roster = &kept

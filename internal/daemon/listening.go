@@ -1,0 +1,56 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/listen"
+)
+
+// listening is the link on which Pulse is the agents' manager, with client.keys
+// for its inventory.
+type listening struct {
+	*listen.Link
+	keys     inventory
+	read     *clientkeys.Set // the first reading of client.keys
+	problems []clientkeys.Problem
+}
+
+func openListening(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (*listening, error) {
+	keys, problems, err := clientkeys.ReadFile(cfg.Pulse.ClientKeys)
+	if err != nil {
+		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
+	}
+	l, err := listen.Listen(listen.Config{
+		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
+		Method: method, Keys: keys, Clock: clock, Report: to.Report, Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w (<remote><port>)", err)
+	}
+	return &listening{Link: l, read: keys, problems: problems,
+		keys: inventory{path: cfg.Pulse.ClientKeys, detector: to, link: l, log: log}}, nil
+}
+
+func (l *listening) Heed(*detector.Decision) {}
+
+// Run serves the agents and follows their keys.
+func (l *listening) Run(ctx context.Context) {
+	l.keys.set(l.read, l.problems)
+	var work sync.WaitGroup
+	work.Go(func() { l.Link.Run(ctx) })
+	work.Go(func() { l.keys.watch(ctx, l.read) })
+	work.Wait()
+}
+
+func (l *listening) Status() Link {
+	stats := l.Stats()
+	return Link{Kind: event.LinkListen, Stats: &stats}
+}
