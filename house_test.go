@@ -81,6 +81,7 @@ var rooms = []room{
 	{"internal/roster", []string{"event", "internal/outbox", "internal/remote"}, "it makes of messages what they leave behind; who made them is not its affair"},
 	{"internal/listen", []string{"internal/clientkeys", "internal/detector", "internal/secmsg"},
 		"a link tells the detector what it sees; what becomes of that is not its affair"},
+	{"internal/systemd", nil, "it tells a service manager of whatever it is given"},
 	{"internal/view", []string{"internal/detector"}, "it is how agents are shown, to whomever"},
 	{"internal/console", []string{"internal/detector", "internal/view"}, "it only reads, and only the fleet"},
 	{"internal/query", []string{"internal/detector", "internal/view"}, "it answers about the fleet, on whatever connection it is given"},
@@ -92,7 +93,7 @@ var rooms = []room{
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/config", "internal/daemon", "internal/detector", "internal/outbox"}, "it measures rooms alone, with the daemon's defaults"},
 	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/bench", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
-		"internal/demo", "internal/remote", "internal/secmsg"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+		"internal/demo", "internal/remote", "internal/secmsg", "internal/systemd"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

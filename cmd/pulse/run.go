@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,11 +9,13 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/systemd"
 )
 
 // gcPercent is how much the heap may grow before it is collected, unless GOGC
@@ -56,7 +59,12 @@ func (c *runCommand) Run(e *env) error {
 	log.Info("pulse runs", "version", version, "node", loaded.Pulse.NodeName, "agents_at", node.AgentAddr(),
 		"nats", natsName(&loaded.NATS, node.NATSURL()), "console", nameOf(node.ConsoleAddr()), "settings", loaded.Files)
 	started := time.Now()
-	err = node.Run(e.ctx)
+	ctx, ended := context.WithCancel(e.ctx)
+	var telling sync.WaitGroup
+	telling.Go(func() { systemd.Notify(ctx, node, log) })
+	err = node.Run(ctx)
+	ended()
+	telling.Wait()
 	log.Info("pulse ends", "ran_for", time.Since(started).Round(time.Second))
 	return err
 }

@@ -182,3 +182,9 @@ func (d *Detector) callIn(ctx context.Context, f func(*Table, Instant)) error {
 		return ErrEnded
 	}
 }
+
+// Alive returns when Run has come to look at what it is asked, and so still
+// sweeps; an error if ctx ends before, or Run has.
+func (d *Detector) Alive(ctx context.Context) error {
+	return d.callIn(ctx, func(*Table, Instant) {})
+}
