@@ -34,6 +34,9 @@ type commands struct {
 	Sim     simCommand     `cmd:"" help:"Simulate agents against any Wazuh manager."`
 	Bench   benchCommand   `cmd:"" help:"Measure Pulse on this machine."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" help:"Print what makes a shell complete pulse's commands."`
+	Man        manCommand        `cmd:"" hidden:"" help:"Print the manual page."`
 }
 
 // env is what a command may use of the world.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
 )
 
 const description = `Pulse watches Wazuh agents from the manager's side: it knows within seconds which of them live, and tells an XDR platform over NATS.`
@@ -24,10 +25,9 @@ func parse(args []string) (command *kong.Context, code int, err error) {
 		args = []string{"--help"}
 	}
 	exit := -1
-	parser, err := kong.New(new(commands), kong.Name("pulse"), kong.Description(description),
-		kong.Exit(func(code int) { exit = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	if err != nil {
-		panic(err) // a mistake in the tags of commands; any test sees it
+	parser := newParser(func(code int) { exit = code })
+	if kongcompletion.Register(parser); exit >= 0 { // a shell asked how the command line may go on
+		return nil, exit, nil
 	}
 	command, err = parser.Parse(args)
 	switch {
@@ -37,6 +37,15 @@ func parse(args []string) (command *kong.Context, code int, err error) {
 		return nil, exitUsage, fmt.Errorf("%w\nfor help: %s --help", err, commandOf(err))
 	}
 	return command, exitOK, nil
+}
+
+func newParser(exit func(code int)) *kong.Kong {
+	parser, err := kong.New(new(commands), kong.Name("pulse"), kong.Description(description),
+		kong.Exit(exit), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // a mistake in the tags of commands; any test sees it
+	}
+	return parser
 }
 
 // commandOf names the command that a mistake was made with.
