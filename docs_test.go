@@ -3,6 +3,7 @@ package pulse_test
 import (
 	"cmp"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
@@ -149,6 +151,17 @@ func TestTheExamplesOfSettingsLoad(t *testing.T) {
 				t.Errorf("%s: %v, %v in\n%s", name, err, loaded, block[1])
 			}
 		}
+	}
+}
+
+// The settings file of the packages is one of defaults, with nothing to complain of.
+func TestThePackagedSettingsAreDefaults(t *testing.T) {
+	loaded, err := config.Load("deploy/pulse.conf")
+	if err != nil || len(loaded.Warnings) > 0 {
+		t.Fatal(err, loaded)
+	}
+	if diff := gocmp.Diff(config.Default(), loaded.Config, gocmp.AllowUnexported(config.Config{}), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("deploy/pulse.conf (- default, + there):\n%s", diff)
 	}
 }
 
