@@ -89,11 +89,12 @@ var rooms = []room{
 		"agents are the other side: nothing of ours may help them"},
 	{"internal/daemon", []string{"event", "internal/clientkeys", "internal/config", "internal/console", "internal/detector",
 		"internal/listen", "internal/outbox", "internal/query", "internal/remote", "internal/roster"}, "the one room that knows all others, but for the agents and their wire format"},
+	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/remote"}, "it looks at what the daemon will need, as the daemon does"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon"},
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/config", "internal/daemon", "internal/detector", "internal/outbox"}, "it measures rooms alone, with the daemon's defaults"},
 	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/bench", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
-		"internal/demo", "internal/remote", "internal/secmsg", "internal/systemd"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+		"internal/demo", "internal/doctor", "internal/remote", "internal/secmsg", "internal/systemd"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

@@ -31,6 +31,7 @@ type commands struct {
 	Agents  agentsCommand  `cmd:"" help:"Show the fleet as the running daemon knows it."`
 	Events  eventsCommand  `cmd:"" help:"Follow the messages on NATS."`
 	Config  configCommand  `cmd:"" help:"Check or print the settings."`
+	Doctor  doctorCommand  `cmd:"" help:"Examine whether this host is ready for Pulse."`
 	Sim     simCommand     `cmd:"" help:"Simulate agents against any Wazuh manager."`
 	Bench   benchCommand   `cmd:"" help:"Measure Pulse on this machine."`
 	Version versionCommand `cmd:"" help:"Print the version."`

@@ -56,7 +56,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 
 // openWayOut opens the outbox, and the remote where there is one.
 func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
-	out := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: filepath.Join(cfg.Pulse.StateDir, "outbox"),
+	out := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: outboxDir(cfg),
 		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, Log: log}
 	if cfg.NATS.ServerURL != "" {
 		if p.remote, err = remote.Open(RemoteConfig(cfg, log)); err != nil {
@@ -67,6 +67,12 @@ func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, log *slo
 	p.outbox, err = outbox.Open(ctx, out)
 	return err
 }
+
+func outboxDir(cfg *config.Config) string { return filepath.Join(cfg.Pulse.StateDir, "outbox") }
+
+// Running reports whether a node works with the state directory of the settings. One
+// without NATS, which stores no message, cannot be seen.
+func Running(cfg *config.Config) bool { return outbox.InUse(outboxDir(cfg)) }
 
 // RemoteConfig is the way to <nats><server_url>, as whoever the settings say.
 func RemoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {

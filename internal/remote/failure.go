@@ -55,12 +55,20 @@ type Failure struct {
 	cause        error
 }
 
+// What is the server and what is wrong with it.
+func (f *Failure) What() string {
+	if f.Server == "" {
+		return f.what
+	}
+	return f.Server + ": " + f.what
+}
+
+// WayOut is what to do about it; empty where that is not known.
+func (f *Failure) WayOut() string { return f.wayOut }
+
 // Error is one line: the server, what is wrong with it, and the way out.
 func (f *Failure) Error() string {
-	text := f.what
-	if f.Server != "" {
-		text = f.Server + ": " + text
-	}
+	text := f.What()
 	if f.wayOut != "" {
 		text += "; " + f.wayOut
 	}
@@ -96,8 +104,8 @@ func (u unreached) Unwrap() (errs []error) {
 	return errs
 }
 
-// failuresOf returns the failures within err.
-func failuresOf(err error) []*Failure {
+// Failures returns the failures that an error of [Dial] or [Check] consists of.
+func Failures(err error) []*Failure {
 	switch e := err.(type) {
 	case *Failure:
 		return []*Failure{e}
@@ -111,7 +119,7 @@ func failuresOf(err error) []*Failure {
 // the users of a session say against it is one trouble.
 func kind(err error) string {
 	var b strings.Builder
-	for _, f := range failuresOf(err) {
+	for _, f := range Failures(err) {
 		fmt.Fprintf(&b, "%s %s,", f.Server, f.Problem)
 	}
 	return b.String()
@@ -119,7 +127,7 @@ func kind(err error) string {
 
 // refusals is how many of the failures are refused logins.
 func refusals(err error) (n int) {
-	for _, f := range failuresOf(err) {
+	for _, f := range Failures(err) {
 		if f.Problem.refusesLogin() {
 			n++
 		}
@@ -130,7 +138,7 @@ func refusals(err error) (n int) {
 // problems are the words for the log.
 func problems(err error) string {
 	var words []string
-	for _, f := range failuresOf(err) {
+	for _, f := range Failures(err) {
 		if !slices.Contains(words, string(f.Problem)) {
 			words = append(words, string(f.Problem))
 		}

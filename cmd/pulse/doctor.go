@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/doctor"
+)
+
+type doctorCommand struct {
+	settingsFlag
+	JSON bool `help:"Print each finding as a JSON object, one a line."`
+}
+
+func (*doctorCommand) Help() string {
+	return `Looks at the settings and what they name, at the rights of who asks, at ports, the NATS server, the clock and the disk, and
+says for each what is wrong and the way out. It changes nothing, and may run beside a Pulse that works. Ask as Pulse's own user:
+
+    setpriv --reuid pulse --regid pulse --init-groups pulse doctor
+    pulse doctor --config pulse.conf --json | jq 'select(.level == "failure")'
+
+The exit code is 1 if there is a failure: something without which Pulse does not start, or does not do its work.`
+}
+
+// errFindings is for the exit code: the findings are told.
+var errFindings = errors.New("not ready")
+
+func (c *doctorCommand) Run(e *env) error {
+	counts := make(map[doctor.Level]int)
+	tell := func(f doctor.Finding) {
+		counts[f.Level]++
+		printFinding(e.stdout, f, c.JSON)
+	}
+	loaded, err := config.Load(c.Config...)
+	if err != nil {
+		for _, f := range doctor.Settings(err) {
+			tell(f)
+		}
+	} else {
+		doctor.Examine(e.ctx, loaded, tell)
+	}
+	if e.ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	if n := counts[doctor.Failure]; n > 0 {
+		return fmt.Errorf("%w: %s, %s", errFindings, counted(n, "failure"), counted(counts[doctor.Warning], "warning"))
+	}
+	if !c.JSON {
+		fmt.Fprintf(e.stdout, "ready, %s\n", counted(counts[doctor.Warning], "warning"))
+	}
+	return nil
+}
+
+// marks are what a person sees of a level.
+var marks = map[doctor.Level]string{doctor.Good: "ok", doctor.Note: "--", doctor.Warning: "WARN", doctor.Failure: "FAIL"}
+
+func printFinding(w io.Writer, f doctor.Finding, asJSON bool) {
+	if asJSON {
+		_ = json.NewEncoder(w).Encode(f) // a failed write is the output's to tell
+		return
+	}
+	fmt.Fprintf(w, "%-4s  %-15s  %s\n", marks[f.Level], f.Check, f.What)
+	if f.WayOut != "" {
+		fmt.Fprintf(w, "%-4s  %-15s  → %s\n", "", "", f.WayOut)
+	}
+}

@@ -1,0 +1,181 @@
+package doctor
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	natsserver "github.com/nats-io/nats-server/v2/test"
+	"go.uber.org/goleak"
+
+	"github.com/wazuh-pulse/pulse/internal/config"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// host is one on which all is well, as far as a test can say.
+func host(t *testing.T) *config.Loaded {
+	t.Helper()
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "pulse.conf")
+	write(t, conf, "<ossec_config></ossec_config>")
+	loaded, err := config.Load(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &loaded.Pulse
+	p.Home, p.ClientKeys, p.StateDir, p.HTTP = dir, filepath.Join(dir, "client.keys"), filepath.Join(dir, "state"), free(t)
+	write(t, p.ClientKeys, "001 web any 11111111111111111111111111111111\n")
+	if err := os.Mkdir(p.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	agents := netip.MustParseAddrPort(free(t))
+	loaded.Remote.LocalIP, loaded.Remote.Port = agents.Addr(), int(agents.Port())
+	loaded.NATS.Listen = free(t)
+	loaded.Pulse.TelemetryLimit = 1 << 20
+	return loaded
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func examined(ctx context.Context, loaded *config.Loaded) (list []Finding) {
+	Examine(ctx, loaded, func(f Finding) { list = append(list, f) })
+	return list
+}
+
+// of returns the findings of one check.
+func of(list []Finding, check string) []Finding {
+	return slices.DeleteFunc(slices.Clone(list), func(f Finding) bool { return f.Check != check })
+}
+
+func TestAHostThatIsReadyHasNoFailures(t *testing.T) {
+	list := examined(t.Context(), host(t))
+	for _, f := range list {
+		if f.Level == Failure {
+			t.Errorf("%+v", f)
+		}
+	}
+	for _, check := range []string{"settings", "user", "client.keys", "state directory", "disk", "open files", "port", "NATS", "clock"} {
+		if len(of(list, check)) == 0 {
+			t.Errorf("nothing about %s", check)
+		}
+	}
+}
+
+func TestEachTroubleIsNamedWithItsWayOut(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		trouble      func(t *testing.T, l *config.Loaded)
+		check        string
+		level        Level
+		what, wayOut string // what they contain
+	}{
+		{"no keys", func(t *testing.T, l *config.Loaded) { l.Pulse.ClientKeys += ".gone" },
+			"settings", Failure, "no such file", "set <home>"},
+		{"a broken line of keys", func(t *testing.T, l *config.Loaded) { write(t, l.Pulse.ClientKeys, "001 web any\n") },
+			"client.keys", Warning, "line 1: ", "correct the line"},
+		{"a state directory that others may read", func(t *testing.T, l *config.Loaded) {
+			if err := os.Chmod(l.Pulse.StateDir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}, "state directory", Warning, "mode 0755", "chmod 0700 "},
+		{"a state directory that is a file", func(t *testing.T, l *config.Loaded) { l.Pulse.StateDir = l.Pulse.ClientKeys },
+			"state directory", Failure, "no directory", "<state_dir>"},
+		{"no state directory yet", func(t *testing.T, l *config.Loaded) { l.Pulse.StateDir += "/later" },
+			"state directory", Note, "not there yet", "StateDirectory="},
+		{"little room", func(t *testing.T, l *config.Loaded) { l.Pulse.TelemetryLimit = 1 << 50 },
+			"disk", Warning, "may be needed", "<telemetry_limit>"},
+		{"a port that is taken", func(t *testing.T, l *config.Loaded) { l.Pulse.HTTP = taken(t) },
+			"port", Failure, "(<pulse><http>) is taken", "set another port"},
+		{"an address of another host", func(t *testing.T, l *config.Loaded) { l.NATS.Listen = "192.0.2.1:4222" },
+			"port", Failure, "(<nats><listen>) is no address of this host", "another"},
+		{"a NATS server that is not there", func(t *testing.T, l *config.Loaded) { l.NATS.ServerURL = "nats://" + free(t) },
+			"NATS", Failure, "nothing listens", ""},
+		{"a NATS server that wants a login", func(t *testing.T, l *config.Loaded) {
+			l.NATS.ServerURL = natsServer(t, &server.Options{Username: "pulse", Password: "secret"})
+		}, "NATS", Failure, "login", "<credentials_file>"},
+		{"no NATS", func(t *testing.T, l *config.Loaded) { l.NATS.Enabled = false }, "NATS", Note, "off", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := host(t)
+			tt.trouble(t, l)
+			list := of(examined(t.Context(), l), tt.check)
+			if !slices.ContainsFunc(list, func(f Finding) bool {
+				return f.Level == tt.level && strings.Contains(f.What, tt.what) && strings.Contains(f.WayOut, tt.wayOut)
+			}) {
+				t.Errorf("%+v", list)
+			}
+		})
+	}
+}
+
+func TestALoginThatWorksIsSaid(t *testing.T) {
+	l := host(t)
+	l.NATS.ServerURL = natsServer(t, &server.Options{})
+	if list := of(examined(t.Context(), l), "NATS"); len(list) != 1 || list[0].Level != Good || !strings.Contains(list[0].What, "logged in at") {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestAnExaminationEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if list := examined(ctx, host(t)); len(list) > 0 {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestMistakesInTheSettingsAreFindingsEach(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pulse.conf")
+	write(t, path, "<ossec_config>\n<pulse>\n<lnik>auto</lnik>\n<http>here</http>\n</pulse>\n</ossec_config>\n")
+	_, err := config.Load(path)
+	if err == nil {
+		t.Fatal("no mistake")
+	}
+	list := Settings(err)
+	for i, line := range []int{3, 4} {
+		if len(list) != 2 || !strings.HasPrefix(list[i].What, path+":"+strconv.Itoa(line)+": ") || list[i].WayOut == "" || list[i].Level != Failure {
+			t.Fatalf("%+v", list)
+		}
+	}
+}
+
+func taken(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+func natsServer(t *testing.T, opts *server.Options) string {
+	t.Helper()
+	opts.Host, opts.Port, opts.NoLog, opts.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true
+	s := natsserver.RunServer(opts)
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return s.ClientURL()
+}
