@@ -19,6 +19,16 @@ import (
 	"github.com/wazuh-pulse/pulse/schema"
 )
 
+// pages are all of the documentation.
+func pages(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(all, "README.md", "CHANGELOG.md")
+}
+
 func page(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -165,6 +175,16 @@ func TestThePackagedSettingsAreDefaults(t *testing.T) {
 	}
 }
 
+// The architecture names every package of the house.
+func TestTheArchitectureHasEveryPackage(t *testing.T) {
+	text := page(t, "docs/architecture.md")
+	for _, p := range packages(t) {
+		if !strings.Contains(text, "[`"+p.name()+"`](../"+p.name()+")") {
+			t.Errorf("docs/architecture.md does not say what %s is", p.name())
+		}
+	}
+}
+
 // Every problem with the NATS server has a row.
 func TestEveryProblemOfTheNATSServerIsExplained(t *testing.T) {
 	text := section(t, "docs/operators.md", "Login and TLS")
@@ -185,7 +205,7 @@ func slug(heading string) string {
 
 // Every link to a part of a page leads to a heading.
 func TestLinksLeadToHeadings(t *testing.T) {
-	for _, name := range []string{"README.md", "docs/operators.md", "docs/settings.md", "docs/messages.md", "docs/questions.md"} {
+	for _, name := range pages(t) {
 		for _, to := range anchor.FindAllStringSubmatch(page(t, name), -1) {
 			target := name
 			if to[1] != "" {
@@ -228,11 +248,7 @@ var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 
 // Every link from one page to another file leads somewhere.
 func TestLinksLeadSomewhere(t *testing.T) {
-	pages, err := filepath.Glob("docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range append(pages, "README.md", "CHANGELOG.md") {
+	for _, name := range pages(t) {
 		for _, to := range link.FindAllStringSubmatch(page(t, name), -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(name), to[1])); err != nil {
 				t.Errorf("%s links to %s: %v", name, to[1], err)
