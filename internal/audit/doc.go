@@ -6,17 +6,19 @@
 //
 //	{"seq":7,"prev":"BASE64URL","time":"2026-11-23T10:00:00.123Z","kind":"transition","agent":"001",…}
 //
-// In every minute in which something was written, and at the end of each file, a
-// checkpoint signs what is before it, so that those who have not the key cannot
-// write the lines anew either. A file is closed when it is big enough or the day (UTC) is over;
-// the chain goes on in the next. The oldest files are removed when all together
-// are too big, and the log says so.
+// In every minute in which something was written, at the end of each file and at
+// that of the log, a checkpoint signs what is before it, so that those who have not
+// the key cannot write the lines anew either. A file is closed when it is big enough
+// or the day (UTC) is over; the chain goes on in the next. The oldest files are
+// removed when all together are too big, and the log says so.
 //
 // What cannot be seen in the files is that the newest lines were cut off behind a
-// checkpoint: for that, somebody else must know how far the log was (see [Log.Head]).
+// checkpoint: for that, somebody else must know how far the log was (see [Head]).
 // Nor does it help against one who has the key.
 //
-// [Log] writes, [Verify] checks, [Read] finds lines again.
+// [Log] writes, [Verify] checks, [Read] finds lines again. [Open] starts one
+// goroutine, which does all the writing: who adds a line never waits for the disk.
+// [Log.Close] ends it.
 package audit
 
 import (
@@ -27,6 +29,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // lineMax is how long a line may be, without its end.
@@ -36,14 +39,14 @@ const lineMax = 64 << 10
 const (
 	KindCheckpoint = "checkpoint" // all before it is signed
 	KindGap        = "gap"        // lines that could not be written are missing here
-	KindTorn       = "torn"       // a crash left half a line, which was taken away
+	KindNotClosed  = "not_closed" // the log's last life ended without a word: a crash, kill -9, a power cut
 	KindRemoved    = "removed"    // a file was removed, as the log was too big
 )
 
 // Signer signs checkpoints.
 type Signer interface {
 	KeyID() string
-	Sign(message []byte) ([]byte, error) // Ed25519
+	Sign(message []byte) []byte // Ed25519
 }
 
 // digest is a line's, without its end.
@@ -63,9 +66,10 @@ func fileName(first uint64) string {
 
 // file is one of a log's.
 type file struct {
-	path  string
-	first uint64 // its first line's number
-	size  int64
+	path    string
+	first   uint64 // its first line's number
+	size    int64
+	changed time.Time
 }
 
 // list returns a log's files, oldest first. Other files are not its affair.
@@ -85,7 +89,7 @@ func list(dir string) ([]file, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list the audit log: %w", err)
 		}
-		files = append(files, file{filepath.Join(dir, e.Name()), first, info.Size()})
+		files = append(files, file{filepath.Join(dir, e.Name()), first, info.Size(), info.ModTime()})
 	}
 	slices.SortFunc(files, func(a, b file) int { return int(int64(a.first) - int64(b.first)) })
 	return files, nil

@@ -2,34 +2,32 @@ package audit
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 )
 
 // Config says where the log lives.
 type Config struct {
-	Dir     string       // made with mode 0700; the files have 0600
-	FileMax int64        // bytes from which a file is closed; 0 for 64 MiB
-	Max     int64        // bytes of all files from which the oldest are removed; 0 for 1 GiB
-	Signer  Signer       // of checkpoints; nil for none, so that who can write files can write the log anew
-	Log     *slog.Logger // where it says that it cannot write; nil for slog.Default()
+	Dir    string       // made with mode 0700; the files have 0600
+	Max    int64        // bytes of all files from which the oldest are removed; 0 for 1 GiB. A file has an eighth of it, 64 MiB at most
+	Signer Signer       // of checkpoints; nil for none, so that who can write files can write the log anew
+	Log    *slog.Logger // where it says that it cannot write; nil for slog.Default()
 }
 
 const (
-	// pendingMax is how many bytes wait to be written while that fails. What comes
-	// beyond is counted only.
-	pendingMax = 1 << 20
-	// writeSize is for how many bytes [Log.Add] writes by itself.
+	// pendingMax is how many bytes wait to be written while that fails, or is slow.
+	// What comes beyond is counted only.
+	pendingMax = 16 << 20
+	// writeSize is for how many bytes writing does not wait for the linger.
 	writeSize = 64 << 10
-	// period is the time between two syncs, and between tries to write again.
+	// linger is between two writes: what a killed process may lose.
+	linger = 50 * time.Millisecond
+	// period is the time between two syncs, and between tries to write again: what
+	// a power cut may lose.
 	period = time.Second
 	// checkpointPeriod is the longest time that a line waits to be signed.
 	checkpointPeriod = time.Minute
@@ -37,26 +35,39 @@ const (
 
 // Log is an audit log that is written. Its methods may be called concurrently.
 type Log struct {
-	cfg Config
-	log *slog.Logger
+	cfg     Config
+	log     *slog.Logger
+	fileMax int64
+	most    int // bytes that are pending
+	lock    *os.File
 
-	mu      sync.Mutex
-	encoder *slog.JSONHandler // into line
-	line    bytes.Buffer
-	chain   chain
-	files   []file    // the last is the one that is written
-	out     *os.File  // that
-	day     time.Time // of its first line
-	size    int64     // of what is whole in it
-	pending []byte    // whole lines that are not written yet
-
-	unsigned int  // lines since the last checkpoint
-	dirty    bool // written and not synced
-	stuck    bool // the next file could not be made
+	mu       sync.Mutex // never held while writing: Add does not wait for the disk
+	encoder  *slog.JSONHandler
+	line     bytes.Buffer // of the encoder
+	second   int64        // Unix time of the last line
+	clock    []byte       // that, as lines have it
+	chain    chain
+	pending  []byte // whole lines that nobody has taken to be written
+	unsigned int    // lines since the last checkpoint
 	trouble  trouble
+	missing  uint64 // lines that were lost since Open
+	safe     chain  // what is on the disk itself
 
-	stop chan struct{}
-	done sync.WaitGroup
+	disk    sync.Mutex // held while writing
+	files   []file     // the last is the one that is written
+	out     *os.File   // that
+	day     time.Time  // of its first line
+	size    int64      // of what is whole in it
+	writing []byte     // taken, and not in it yet
+	reaches chain      // how far writing goes, or the file when that is empty
+	dirty   bool       // written and not synced
+	stuck   bool       // the next file could not be made
+
+	wake  chan struct{} // something is pending
+	much  chan struct{} // more than writeSize is
+	stop  chan struct{}
+	done  sync.WaitGroup
+	close sync.Once
 }
 
 // chain is the end of a log.
@@ -72,145 +83,137 @@ type trouble struct {
 	lost  uint64 // lines that nobody will write any more
 }
 
-// Head is how far the log is: the last line's number and hash. Who knows them
-// from elsewhere can see that lines behind them are not missing.
+// Head is how far a log is: the last line's number and hash. Who knows them from
+// elsewhere can see whether all lines up to there are still what they were.
 type Head struct {
 	Seq  uint64 `json:"seq"`
 	Hash string `json:"hash"` // SHA-256, base64url
 }
 
-// Open goes on with the log in a directory, or begins it.
+// State is how the log is doing.
+type State struct {
+	Head    Head // of what is on the disk itself
+	Err     error
+	Since   time.Time // of the error
+	Missing uint64    // lines that could not be kept since Open
+}
+
+// Open goes on with the log in a directory, or begins it. No other process may
+// have it open.
 func Open(cfg Config) (*Log, error) {
-	if cfg.FileMax <= 0 {
-		cfg.FileMax = 64 << 20
-	}
 	if cfg.Max <= 0 {
 		cfg.Max = 1 << 30
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	l := &Log{cfg: cfg, log: cfg.Log, stop: make(chan struct{})}
-	l.encoder = slog.NewJSONHandler(&l.line, &slog.HandlerOptions{ReplaceAttr: rename})
+	l := &Log{cfg: cfg, log: cfg.Log, fileMax: min(cfg.Max/8, 64<<20), most: pendingMax,
+		wake: make(chan struct{}, 1), much: make(chan struct{}, 1), stop: make(chan struct{})}
+	l.encoder = slog.NewJSONHandler(&l.line, nil)
 	if err := l.resume(); err != nil {
-		return nil, fmt.Errorf("open the audit log: %w", err)
+		l.release()
+		return nil, err
 	}
 	l.done.Go(l.run)
 	return l, nil
 }
 
-// rename makes a log record's members those of a line.
-func rename(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 {
-		switch {
-		case a.Key == slog.LevelKey:
-			return slog.Attr{}
-		case a.Key == slog.MessageKey:
-			a.Key = "kind"
-		case a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime:
-			a.Value = slog.StringValue(a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
-		}
-	}
-	return a
-}
-
-// Add writes a line: now, if there is much to write, or within a second. It never
-// fails: what cannot be written is told of by the log, and in the next line that can.
+// Add adds a line, which is written soon. It waits for nothing and never fails:
+// what cannot be written is told of by the log, and in the next line that can. The
+// kind is a plain word; seq, prev, time, kind, kid and sig are no names of attributes.
 func (l *Log) Add(kind string, attrs ...slog.Attr) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.add(time.Now(), kind, attrs...)
-	if len(l.pending) >= writeSize && l.trouble.err == nil {
-		if err := l.write(); err != nil {
-			l.fail(err)
-		}
+	n := len(l.pending)
+	l.mu.Unlock()
+	ring(l.wake)
+	if n >= writeSize {
+		ring(l.much)
 	}
 }
 
-func (l *Log) add(now time.Time, kind string, attrs ...slog.Attr) {
-	if len(l.pending) >= pendingMax {
-		l.trouble.lost++
-		return
+func ring(bell chan<- struct{}) {
+	select {
+	case bell <- struct{}{}:
+	default:
 	}
-	text := l.encode(now, kind, attrs)
-	if len(text) > lineMax {
-		text = l.encode(now, kind, []slog.Attr{slog.Int("too_long", len(text))})
+}
+
+// State returns how the log is doing now.
+func (l *Log) State() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return State{Head{l.safe.seq, l.safe.last.String()}, l.trouble.err, l.trouble.since, l.missing}
+}
+
+// Close signs and writes what is there, and says that this is the end. What it
+// cannot write is an error.
+func (l *Log) Close() (err error) {
+	l.close.Do(func() {
+		close(l.stop)
+		l.done.Wait()
+		l.disk.Lock()
+		defer l.disk.Unlock()
+		l.mu.Lock()
+		l.checkpoint(time.Now(), true)
+		l.mu.Unlock()
+		l.flush()
+		err = errors.Join(l.State().Err, l.release())
+	})
+	return err
+}
+
+func (l *Log) release() error {
+	var err error
+	if l.out != nil {
+		err = l.out.Close()
 	}
-	l.append(text)
-}
-
-// encode returns a line, which is of use until the next.
-func (l *Log) encode(now time.Time, kind string, attrs []slog.Attr) []byte {
-	record := slog.NewRecord(now, slog.LevelInfo, kind, 0)
-	record.AddAttrs(attrs...)
-	l.line.Reset()
-	_ = l.encoder.Handle(context.Background(), record) // into memory
-	return l.line.Bytes()[1 : l.line.Len()-1]          // without { and the end of the line
-}
-
-// opening appends what the next line begins with.
-func (l *Log) opening(b []byte) []byte {
-	b = append(b, `{"seq":`...)
-	b = strconv.AppendUint(b, l.chain.seq+1, 10)
-	b = append(b, `,"prev":"`...)
-	b = strict.AppendEncode(b, l.chain.last[:])
-	return append(b, `",`...)
-}
-
-// append puts a line's members behind the chain.
-func (l *Log) append(members []byte) {
-	from := len(l.pending)
-	l.pending = append(l.opening(l.pending), members...)
-	l.chain = chain{l.chain.seq + 1, sha256.Sum256(l.pending[from:])}
-	l.pending = append(l.pending, '\n')
-	l.unsigned++
-}
-
-// Head is how far the log is.
-func (l *Log) Head() Head {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return Head{l.chain.seq, l.chain.last.String()}
-}
-
-// Err is why the log cannot be written now, and nil if it can.
-func (l *Log) Err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.trouble.err
-}
-
-// Close signs and writes what is there. What it cannot write is an error.
-func (l *Log) Close() error {
-	close(l.stop)
-	l.done.Wait()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.checkpoint(time.Now())
-	l.flush()
-	return errors.Join(l.trouble.err, l.out.Close())
+	if l.lock != nil {
+		err = errors.Join(err, l.lock.Close())
+	}
+	return err
 }
 
 // run writes, syncs and signs until Close.
 func (l *Log) run() {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
-	last := time.Now()
+	rest := time.NewTimer(linger)
+	defer rest.Stop()
+	wake, signed := l.wake, time.Now()
 	for {
 		select {
 		case <-l.stop:
 			return
+		case <-wake:
+			l.put()
+			wake = nil
+			rest.Reset(linger)
+		case <-rest.C:
+			wake = l.wake
+		case <-l.much:
+			l.put()
 		case now := <-tick.C:
-			l.mu.Lock()
-			if now.Sub(last) >= checkpointPeriod {
-				last = now
-				l.checkpoint(now)
+			due := now.Sub(signed) >= checkpointPeriod
+			if due {
+				signed = now
 			}
-			l.flush()
-			l.turn(now)
-			l.mu.Unlock()
+			l.round(now, due)
 		}
 	}
+}
+
+// round is what there is to do from time to time.
+func (l *Log) round(now time.Time, sign bool) {
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	if sign {
+		l.mu.Lock()
+		l.checkpoint(now, false)
+		l.mu.Unlock()
+	}
+	l.flush()
+	l.turn(now)
 }
 
 // path is that of the file whose first line has a number.

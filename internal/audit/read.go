@@ -27,6 +27,9 @@ func (f *Filter) matches(l *Line) bool {
 		(f.Agent == "" || f.Agent == l.Agent) && (f.Kind == "" || f.Kind == l.Kind)
 }
 
+// clockSlack is by how much a file may seem to be older than its last line.
+const clockSlack = time.Hour
+
 // Read calls each with the lines of the log in a directory that a filter picks,
 // oldest first. What is no line is passed over: [Verify] tells of it.
 func Read(dir string, filter Filter, each func(*Line) error) error {
@@ -35,6 +38,9 @@ func Read(dir string, filter Filter, each func(*Line) error) error {
 		return err
 	}
 	for _, f := range files {
+		if f.changed.Before(filter.Since.Add(-clockSlack)) {
+			continue // its last line was written then
+		}
 		in, err := os.Open(f.path)
 		if errors.Is(err, os.ErrNotExist) { // removed meanwhile
 			continue

@@ -10,10 +10,13 @@ import (
 	"time"
 )
 
-// resume finds the end of the log in the directory. What a crash left of a line is
-// taken away, and the log says so.
+// resume finds the end of the log in the directory. If that was not closed, the log
+// says so, and what a crash left of a line is taken away.
 func (l *Log) resume() (err error) {
 	if err := os.MkdirAll(l.cfg.Dir, 0o700); err != nil {
+		return fmt.Errorf("make the audit log's directory: %w", err)
+	}
+	if l.lock, err = lockDir(l.cfg.Dir); err != nil {
 		return err
 	}
 	if l.files, err = list(l.cfg.Dir); err != nil {
@@ -22,55 +25,72 @@ func (l *Log) resume() (err error) {
 	now := time.Now()
 	today := now.UTC().Truncate(24 * time.Hour)
 	if len(l.files) == 0 {
-		return l.begin(today)
+		return l.beginAgain(today)
 	}
 	last := l.files[len(l.files)-1]
 	if l.out, err = os.OpenFile(last.path, os.O_RDWR, 0); err != nil {
-		return err
+		return fmt.Errorf("open the audit log: %w", err)
 	}
 	if info, err := l.out.Stat(); err != nil {
-		return err
+		return fmt.Errorf("open the audit log: %w", err)
 	} else {
 		l.day = info.ModTime().UTC().Truncate(24 * time.Hour)
 	}
-	torn, err := l.end(last)
+	end, err := l.end(last)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", last.path, err)
+		return fmt.Errorf("read the audit log %s: %w", last.path, err)
 	}
-	if torn > lineMax { // no crash leaves that: let it be as it is
-		return l.begin(today)
+	l.reaches, l.safe = l.chain, l.chain
+	if end.torn > lineMax { // no crash leaves that: let it be as it is
+		return l.beginAgain(today)
 	}
-	if torn > 0 {
+	if end.torn > 0 {
 		if err := l.out.Truncate(l.size); err != nil {
-			return err
+			return fmt.Errorf("take half a line from the audit log: %w", err)
 		}
-		l.add(now, KindTorn, slog.Int64("bytes", torn-1))
+	}
+	if !end.closed && l.chain.seq > 0 {
+		l.add(now, KindNotClosed, slog.Int("unsigned", l.unsigned), slog.Int64("torn_bytes", max(end.torn-1, 0)))
 	}
 	return nil
 }
 
-// end reads the last file for its last whole line, and returns how many bytes come
-// behind that, and one: what should be the end of a line.
-func (l *Log) end(f file) (torn int64, err error) {
+func (l *Log) beginAgain(today time.Time) error {
+	if err := l.begin(today); err != nil {
+		return fmt.Errorf("begin the audit log: %w", err)
+	}
+	return nil
+}
+
+// end is how the last file ends.
+type end struct {
+	closed bool
+	torn   int64 // how many bytes come behind the last whole line, and one: what should be its end
+}
+
+// end reads the last file for its last whole line.
+func (l *Log) end(f file) (e end, err error) {
 	l.chain.seq = f.first - 1
 	if len(l.files) > 1 {
 		if l.chain.last, err = lastDigest(l.files[len(l.files)-2].path); err != nil {
-			return 0, err
+			return e, err
 		}
 	}
 	err = lines(l.out, func(line []byte, whole bool) error {
-		if !whole || torn > 0 {
-			torn += int64(len(line)) + 1
+		if !whole || e.torn > 0 {
+			e.torn += int64(len(line)) + 1
 			return nil
 		}
 		l.chain = chain{l.chain.seq + 1, sha256.Sum256(line)}
 		l.size += int64(len(line)) + 1
-		if l.unsigned++; bytes.Contains(line, []byte(`"kind":"`+KindCheckpoint+`"`)) {
-			l.unsigned = 0
+		l.unsigned++
+		e.closed = false
+		if bytes.Contains(line, []byte(`"kind":"`+KindCheckpoint+`"`)) {
+			l.unsigned, e.closed = 0, bytes.Contains(line, []byte(`,"closed":true`))
 		}
 		return nil
 	})
-	return torn, err
+	return e, err
 }
 
 func lastDigest(path string) (d digest, err error) {

@@ -7,6 +7,20 @@ import (
 	"time"
 )
 
+// The functions of this file are for who holds the disk.
+
+// put writes what is pending, unless that is in trouble: then the next round does.
+func (l *Log) put() {
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	if l.State().Err != nil {
+		return
+	}
+	if err := l.write(); err != nil {
+		l.fail(err)
+	}
+}
+
 // flush writes what is pending and brings it to the disk itself.
 func (l *Log) flush() {
 	err := l.write()
@@ -18,61 +32,115 @@ func (l *Log) flush() {
 		return
 	}
 	l.dirty = false
-	l.recover()
+	l.written()
 }
 
-// write writes what is pending, whole or not at all: half a line would not be read
-// again.
+// take takes what is pending, if nothing is taken already.
+func (l *Log) take() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.takeLocked()
+}
+
+func (l *Log) takeLocked() {
+	if len(l.writing) == 0 {
+		l.writing, l.pending = l.pending, l.writing
+		l.reaches = l.chain
+	}
+}
+
+// write writes what was taken before, which failed then, and what is pending.
 func (l *Log) write() error {
-	if len(l.pending) == 0 {
+	for range 2 {
+		l.take()
+		if err := l.writeTaken(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeTaken writes whole lines or nothing: half a line would not be read again.
+func (l *Log) writeTaken() error {
+	if len(l.writing) == 0 {
 		return nil
 	}
-	if _, err := l.out.WriteAt(l.pending, l.size); err != nil {
+	if _, err := l.out.WriteAt(l.writing, l.size); err != nil {
 		return errors.Join(err, l.out.Truncate(l.size))
 	}
-	l.size += int64(len(l.pending))
+	l.size += int64(len(l.writing))
 	l.files[len(l.files)-1].size = l.size
-	l.pending = l.pending[:0]
+	if l.writing = l.writing[:0]; cap(l.writing) > 16*writeSize {
+		l.writing = nil // after a storm, its memory is not kept
+	}
 	l.dirty = true
 	return nil
 }
 
 // fail says so once.
 func (l *Log) fail(err error) {
-	if l.trouble.err == nil {
+	l.mu.Lock()
+	first := l.trouble.err == nil
+	if first {
 		l.trouble.since = time.Now()
-		l.log.Error("cannot write the audit log: what happens is kept in memory while there is room, then only counted", "dir", l.cfg.Dir, "err", err)
 	}
 	l.trouble.err = err
+	l.mu.Unlock()
+	if first {
+		l.log.Error("cannot write the audit log: what happens is kept in memory while there is room, then only counted", "dir", l.cfg.Dir, "err", err)
+	}
 }
 
-// recover says that all that was pending is written. A line stands for those that
-// had no room.
-func (l *Log) recover() {
+// written notes that all that was taken is on the disk. A line stands for those
+// that had no room.
+func (l *Log) written() {
+	l.mu.Lock()
+	l.safe = l.reaches
 	t := l.trouble
-	if t.err == nil {
-		return
-	}
 	l.trouble = trouble{}
-	l.log.Warn("the audit log can be written again", "dir", l.cfg.Dir, "after", time.Since(t.since).Round(time.Second).String(), "lines_missing", t.lost)
 	if t.lost > 0 {
-		l.add(time.Now(), KindGap, slog.Uint64("missing", t.lost), slog.Time("since", t.since.UTC()), slog.String("because", t.err.Error()))
+		l.add(time.Now(), KindGap, t.gap()...)
 	}
+	l.mu.Unlock()
+	switch {
+	case t.err != nil:
+		l.log.Warn("the audit log can be written again", "dir", l.cfg.Dir, "after", time.Since(t.since).Round(time.Second).String(), "lines_missing", t.lost)
+	case t.lost > 0:
+		l.log.Error("lines are missing in the audit log: more came than could be written", "dir", l.cfg.Dir, "lines_missing", t.lost)
+	}
+}
+
+// gap is what a line says of those that are missing.
+func (t *trouble) gap() []slog.Attr {
+	attrs := []slog.Attr{slog.Uint64("missing", t.lost)}
+	if t.err == nil {
+		return append(attrs, slog.String("because", "more came than could be written"))
+	}
+	return append(attrs, slog.String("since", t.since.UTC().Format(timeFormat)), slog.String("because", t.err.Error()))
 }
 
 // turn closes a file that is big enough, or of another day, and begins the next.
 // While it cannot, the file grows.
 func (l *Log) turn(now time.Time) {
 	today := now.UTC().Truncate(24 * time.Hour)
-	if l.size == 0 || l.trouble.err != nil || l.size < l.cfg.FileMax && today.Equal(l.day) {
+	if l.size == 0 || l.State().Err != nil || l.size < l.fileMax && today.Equal(l.day) {
 		return
 	}
-	l.checkpoint(now)
-	if l.flush(); l.trouble.err != nil {
+	l.mu.Lock()
+	l.checkpoint(now, false)
+	l.takeLocked() // nothing was taken: writing is in no trouble
+	l.mu.Unlock()
+	err := l.writeTaken()
+	if err == nil {
+		err = l.out.Sync()
+	}
+	if err != nil {
+		l.fail(err)
 		return
 	}
-	err := l.begin(today)
-	if err != nil && !l.stuck {
+	l.dirty = false
+	l.written()
+	if err = l.begin(today); err != nil && !l.stuck {
 		l.log.Error("cannot begin a new file of the audit log: the old one grows", "err", err)
 	}
 	if l.stuck = err != nil; !l.stuck {
@@ -80,10 +148,10 @@ func (l *Log) turn(now time.Time) {
 	}
 }
 
-// begin begins a file.
+// begin begins a file behind what was taken last.
 func (l *Log) begin(today time.Time) error {
-	path := l.path(l.chain.seq + 1)
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	first := l.reaches.seq + 1
+	out, err := os.OpenFile(l.path(first), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -91,25 +159,36 @@ func (l *Log) begin(today time.Time) error {
 		_ = l.out.Close() // it is synced
 	}
 	l.out, l.size, l.day = out, 0, today
-	l.files = append(l.files, file{path: path, first: l.chain.seq + 1})
+	l.files = append(l.files, file{path: l.path(first), first: first})
 	return syncDir(l.cfg.Dir)
 }
 
-// limit removes the oldest files while all are too big.
+// limit removes the oldest files while all are too big. The log says so first: a
+// crash between leaves a file too many, and not one that is missing.
 func (l *Log) limit(now time.Time) {
-	total := int64(0)
+	total, gone := int64(0), 0
 	for _, f := range l.files {
 		total += f.size
 	}
-	for len(l.files) > 1 && total > l.cfg.Max-l.cfg.FileMax {
-		f := l.files[0]
+	for len(l.files)-gone > 2 && total > l.cfg.Max-l.fileMax {
+		total -= l.files[gone].size
+		gone++
+	}
+	if gone == 0 {
+		return
+	}
+	l.mu.Lock()
+	l.add(now, KindRemoved, slog.Uint64("first", l.files[0].first), slog.Uint64("last", l.files[gone].first-1))
+	l.mu.Unlock()
+	if l.flush(); l.State().Err != nil {
+		return
+	}
+	for _, f := range l.files[:gone] {
 		if err := os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			l.log.Error("cannot remove an old file of the audit log", "err", err)
 			return
 		}
-		total -= f.size
 		l.files = l.files[1:]
-		l.add(now, KindRemoved, slog.Uint64("first", f.first), slog.Uint64("last", l.files[0].first-1))
 	}
 }
 

@@ -1,0 +1,232 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Key is a private key that signs checkpoints. It is a [Signer].
+type Key struct {
+	private ed25519.PrivateKey
+	id      string
+}
+
+// KeyID is the RFC 7638 thumbprint.
+func (k *Key) KeyID() string { return k.id }
+
+// Sign signs with Ed25519.
+func (k *Key) Sign(message []byte) []byte { return ed25519.Sign(k.private, message) }
+
+// Fingerprint tells one content of a file from another, and nobody who has not the
+// key can find out by it what the content is.
+func (k *Key) Fingerprint(content []byte) string {
+	mac := hmac.New(sha256.New, k.private.Seed())
+	mac.Write([]byte("pulse audit fingerprint 1\n"))
+	mac.Write(content)
+	return strict.EncodeToString(mac.Sum(nil)[:12])
+}
+
+// jwk is a key of RFC 8037, and a set of RFC 7517.
+type jwk struct {
+	Type    string `json:"kty,omitempty"`
+	Curve   string `json:"crv,omitempty"`
+	Use     string `json:"use,omitempty"`
+	Alg     string `json:"alg,omitempty"`
+	ID      string `json:"kid,omitempty"`
+	Public  string `json:"x,omitempty"`
+	Private string `json:"d,omitempty"`
+	Keys    []jwk  `json:"keys,omitempty"`
+}
+
+// thumbprint is the key's by RFC 7638.
+func thumbprint(public ed25519.PublicKey) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, `{"crv":"Ed25519","kty":"OKP","x":"%s"}`, strict.EncodeToString(public)))
+	return digest(sum).String()
+}
+
+func publicJWK(public ed25519.PublicKey) jwk {
+	return jwk{Type: "OKP", Curve: "Ed25519", Use: "sig", Alg: "EdDSA", ID: thumbprint(public), Public: strict.EncodeToString(public)}
+}
+
+// public returns the public key, nil if it is of another kind.
+func (j *jwk) public() (ed25519.PublicKey, error) {
+	if j.Type != "OKP" || j.Curve != "Ed25519" {
+		return nil, nil
+	}
+	x, err := strict.DecodeString(j.Public)
+	if err != nil || len(x) != ed25519.PublicKeySize {
+		return nil, errors.New("its member x is no Ed25519 public key")
+	}
+	return x, nil
+}
+
+// OpenKey reads the private key in a file, or makes one. A file that others than
+// its owner may read is refused. Beside it, in a set with the ending .jwks, is the
+// public key, and that of every key that was there before.
+func OpenKey(path string) (*Key, error) {
+	k, err := readKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		k, err = makeKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the audit log's key %s: %w", path, err)
+	}
+	if err := k.publish(PublicPath(path)); err != nil {
+		return nil, fmt.Errorf("the audit log's public keys: %w", err)
+	}
+	return k, nil
+}
+
+// PublicPath is where the public keys are to a private one.
+func PublicPath(path string) string { return path[:len(path)-len(filepath.Ext(path))] + ".jwks" }
+
+func readKey(path string) (*Key, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("others may read it (mode %04o): chmod 600 it, or delete it for a new one", info.Mode().Perm())
+	}
+	text, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var j jwk
+	if json.Unmarshal(text, &j) != nil { // whose error may quote it
+		return nil, errors.New("not a JWK")
+	}
+	seed, err := strict.DecodeString(j.Private)
+	if j.Type != "OKP" || j.Curve != "Ed25519" || err != nil || len(seed) != ed25519.SeedSize {
+		return nil, errors.New("not a private Ed25519 JWK (kty OKP, crv Ed25519, d)")
+	}
+	k := newKey(ed25519.NewKeyFromSeed(seed))
+	if j.Public != strict.EncodeToString(k.private.Public().(ed25519.PublicKey)) {
+		return nil, errors.New("its members d and x do not belong together")
+	}
+	return k, nil
+}
+
+func newKey(private ed25519.PrivateKey) *Key {
+	return &Key{private, thumbprint(private.Public().(ed25519.PublicKey))}
+}
+
+func makeKey(path string) (*Key, error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	j := publicJWK(public)
+	j.Private = strict.EncodeToString(private.Seed())
+	return newKey(private), replaceFile(path, j, 0o600)
+}
+
+// publish adds the public key to a set, where it is not.
+func (k *Key) publish(path string) error {
+	var set jwk
+	text, err := readFile(path)
+	if err == nil {
+		if err := json.Unmarshal(text, &set); err != nil {
+			return fmt.Errorf("%s is no JWKS: %w; delete it, if you need no older keys", path, err)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, j := range set.Keys {
+		if j.ID == k.id {
+			return nil
+		}
+	}
+	set.Keys = append(set.Keys, publicJWK(k.private.Public().(ed25519.PublicKey)))
+	return replaceFile(path, set, 0o644)
+}
+
+// replaceFile writes a file whole or not at all.
+func replaceFile(path string, content jwk, mode fs.FileMode) (err error) {
+	text, err := json.MarshalIndent(content, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(append(text, '\n'))
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// keyFileMax is far above any set of keys.
+const keyFileMax = 1 << 20
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, keyFileMax+1))
+	if err == nil && len(text) > keyFileMax {
+		err = fmt.Errorf("%s is larger than %d bytes", path, keyFileMax)
+	}
+	return text, err
+}
+
+// ReadKeys reads the public keys of JWK and JWKS files, to [Verify] with. Of a
+// private key it takes the public half. Keys that are not Ed25519 are passed over.
+func ReadKeys(paths ...string) (func(kid string) ed25519.PublicKey, error) {
+	keys := make(map[string]ed25519.PublicKey)
+	for _, path := range paths {
+		text, err := readFile(path)
+		if err == nil {
+			err = parseKeys(text, keys)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read public keys from %s: %w", path, err)
+		}
+	}
+	return func(kid string) ed25519.PublicKey { return keys[kid] }, nil
+}
+
+// parseKeys adds the keys of a file. A key goes by its thumbprint, whatever name
+// the file gives it.
+func parseKeys(text []byte, keys map[string]ed25519.PublicKey) error {
+	var j jwk
+	if json.Unmarshal(bytes.TrimSpace(text), &j) != nil { // whose error may quote a private key
+		return errors.New("not a JWK or JWKS")
+	}
+	found := false
+	for _, one := range append(j.Keys, j) {
+		public, err := one.public()
+		if err != nil {
+			return err
+		}
+		if public != nil {
+			keys[thumbprint(public)], found = public, true
+		}
+	}
+	if !found {
+		return errors.New("it has no Ed25519 key")
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package audit
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"strconv"
+	"time"
+)
+
+// timeFormat is that of a line.
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// add appends a line to what is pending. It takes the lock for granted, as do the
+// other functions of this file.
+func (l *Log) add(now time.Time, kind string, attrs ...slog.Attr) {
+	if len(l.pending) >= l.most {
+		l.trouble.lost++
+		l.missing++
+		return
+	}
+	from := len(l.pending)
+	l.pending = l.appendLine(l.pending, now, kind, attrs)
+	if n := len(l.pending) - from; n > lineMax {
+		l.pending = l.appendLine(l.pending[:from], now, kind, []slog.Attr{slog.Int("too_long", n)})
+	}
+	l.link(from)
+}
+
+// link makes what is pending from a place on the chain's next line.
+func (l *Log) link(from int) {
+	l.chain = chain{l.chain.seq + 1, sha256.Sum256(l.pending[from:])}
+	l.pending = append(l.pending, '\n')
+	l.unsigned++
+}
+
+// appendLine appends the chain's next line.
+func (l *Log) appendLine(b []byte, now time.Time, kind string, attrs []slog.Attr) []byte {
+	b = append(b, `{"seq":`...)
+	b = strconv.AppendUint(b, l.chain.seq+1, 10)
+	b = append(b, `,"prev":"`...)
+	b = strict.AppendEncode(b, l.chain.last[:])
+	b = append(b, `","time":"`...)
+	b = l.appendTime(b, now)
+	b = append(b, `","kind":"`...)
+	b = append(b, kind...)
+	b = append(b, '"')
+	return append(b, l.encode(attrs)...)
+}
+
+// appendTime appends a time in the timeFormat, most of which is that of the last.
+func (l *Log) appendTime(b []byte, now time.Time) []byte {
+	if second := now.Unix(); second != l.second || len(l.clock) == 0 {
+		l.second, l.clock = second, now.UTC().AppendFormat(l.clock[:0], "2006-01-02T15:04:05.")
+	}
+	ms := now.Nanosecond() / 1e6
+	return append(append(b, l.clock...), byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
+}
+
+// recordPrefix is what slog writes of every record, and a line does not have.
+const recordPrefix = `{"level":"INFO","msg":""`
+
+// encode returns what comes behind a line's kind. It is of use until the next.
+func (l *Log) encode(attrs []slog.Attr) []byte {
+	record := slog.NewRecord(time.Time{}, slog.LevelInfo, "", 0)
+	record.AddAttrs(attrs...)
+	l.line.Reset()
+	_ = l.encoder.Handle(context.Background(), record) // into memory
+	return l.line.Bytes()[len(recordPrefix) : l.line.Len()-1]
+}
+
+// checkpoint signs all lines since the last one. One that closes is the last line of
+// a log that nobody will write to for now.
+func (l *Log) checkpoint(now time.Time, closes bool) {
+	if l.trouble.err != nil || l.unsigned == 0 && !closes {
+		return
+	}
+	attrs := []slog.Attr{slog.Int("lines", l.unsigned)}
+	if closes {
+		attrs = append(attrs, slog.Bool("closed", true))
+	}
+	s := l.cfg.Signer
+	if s != nil {
+		attrs = append(attrs, slog.String("kid", s.KeyID()))
+	}
+	from := len(l.pending)
+	l.pending = l.appendLine(l.pending, now, KindCheckpoint, attrs)
+	if s != nil {
+		l.pending = l.pending[:len(l.pending)-1]
+		signature := s.Sign(signed(l.pending[from:]))
+		l.pending = append(l.pending, signatureMember...)
+		l.pending = append(strict.AppendEncode(l.pending, signature), `"}`...)
+	}
+	l.link(from)
+	l.unsigned = 0
+}

@@ -1,0 +1,69 @@
+package audit
+
+import (
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// repeatsMax is how many things of a kind are counted one by one at a time.
+const repeatsMax = 64
+
+// Repeats keeps what others can make happen as often as they like, such as logins
+// that fail, from filling the log: the first of each is a line, and then there is one
+// a minute that says how many more there were. It may be used concurrently.
+type Repeats struct {
+	Log  *Log
+	Kind string
+
+	mu     sync.Mutex
+	known  map[string]*repeat
+	others uint64 // that are not among the known, since there were too many
+}
+
+type repeat struct {
+	attrs []slog.Attr // of the first
+	more  uint64
+}
+
+// Add notes one, which is told from others by the key.
+func (r *Repeats) Add(key string, attrs ...slog.Attr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if again := r.known[key]; again != nil {
+		again.more++
+		return
+	}
+	if len(r.known) >= repeatsMax {
+		r.others++
+		return
+	}
+	if r.known == nil {
+		r.known = make(map[string]*repeat)
+	}
+	r.known[key] = &repeat{attrs: attrs}
+	r.Log.Add(r.Kind, attrs...)
+}
+
+// Tell writes how many there were since the last time; it is to be called every
+// minute. What did not happen again is forgotten: the next one is a first.
+func (r *Repeats) Tell(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	minute := slog.String("until", now.UTC().Format(timeFormat))
+	for _, key := range slices.Sorted(maps.Keys(r.known)) {
+		again := r.known[key]
+		if again.more == 0 {
+			delete(r.known, key)
+			continue
+		}
+		r.Log.Add(r.Kind, append(slices.Clone(again.attrs), slog.Uint64("more", again.more), minute)...)
+		again.more = 0
+	}
+	if r.others > 0 {
+		r.Log.Add(r.Kind, slog.Bool("others", true), slog.Uint64("more", r.others), minute)
+		r.others = 0
+	}
+}
