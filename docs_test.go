@@ -134,7 +134,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 		}
 	}
 	for _, reason := range []string{event.Startup, event.Connected, event.Reconnected, event.KeepAliveTimeout, event.MissedKeepAlives,
-		event.ConnectionLost, event.AgentShutdown, event.AgentRemoved} {
+		event.ConnectionLost, event.AgentShutdown, event.AgentRemoved, event.AgentMoved} {
 		for _, name := range []string{"docs/messages.md", "docs/operators.md"} {
 			if !strings.Contains(page(t, name), "`"+reason+"`") {
 				t.Errorf("%s does not explain the reason %s", name, reason)

@@ -31,6 +31,7 @@ const (
 	ConnectionLost   = "connection_lost"   // its connection closed and it did not come back
 	AgentShutdown    = "agent_shutdown"    // it said that it stops
 	AgentRemoved     = "agent_removed"     // it is no longer registered
+	AgentMoved       = "agent_moved"       // it reports to another node of the cluster, which watches it from now on
 )
 
 // KeepAliveMessage is published for every keep-alive and for what became of it.
@@ -105,14 +106,18 @@ const (
 	NodeStopping = "stopping" // it ends in order: this is its last message
 )
 
-// LinkListen is the kind of link by which Pulse is the agents' manager.
-const LinkListen = "listen"
+// The kinds of link.
+const (
+	LinkListen = "listen" // Pulse is the agents' manager
+	LinkAttach = "attach" // a stock manager is, on the same host
+)
 
 // LinkState is the node's way to the agents.
 type LinkState struct {
-	Kind        string `json:"kind"`        // LinkListen
-	Connections int64  `json:"connections"` // open TCP connections
-	Agents      int    `json:"agents"`      // agents with a connection, or a UDP address
+	Kind        string `json:"kind"`              // LinkListen or LinkAttach
+	Connections int64  `json:"connections"`       // open TCP connections of agents
+	Agents      int    `json:"agents"`            // listen: agents with a connection, or a UDP address; attach: those that the manager calls active
+	Problem     string `json:"problem,omitempty"` // why the agents cannot be reached, or heard of; absent while they can
 }
 
 // The states of a node's way to the XDR's NATS.

@@ -27,7 +27,7 @@ func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, cloc
 		if err := json.Unmarshal(data, &m); err != nil {
 			return fmt.Errorf("message on %s: %w", subject, err)
 		}
-		if m.StatusChange.Reason == event.AgentRemoved {
+		if why := m.StatusChange.Reason; why == event.AgentRemoved || why == event.AgentMoved {
 			return nil
 		}
 		agent, err := restored(&m.StatusChange, clock)

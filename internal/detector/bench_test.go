@@ -175,7 +175,7 @@ func BenchmarkSetMembers100000(b *testing.B) {
 	lists := [2][]Member{}
 	for i := range lists {
 		for id := AgentID(1); id <= n; id++ {
-			lists[i] = append(lists[i], Member{id, fmt.Sprintf("agent-%d-%v", i, id), "any"})
+			lists[i] = append(lists[i], Member{ID: id, Name: fmt.Sprintf("agent-%d-%v", i, id), IP: "any"})
 		}
 	}
 	b.Run("unchanged", func(b *testing.B) {

@@ -131,7 +131,7 @@ func newWorld(agents int, day time.Duration, seed uint64) *world {
 
 func (w *world) members() (list []Member) {
 	for i := range w.agents {
-		list = append(list, Member{AgentID(i + 1), fmt.Sprintf("host-%d", i+1), "any"})
+		list = append(list, Member{ID: AgentID(i + 1), Name: fmt.Sprintf("host-%d", i+1), IP: "any"})
 	}
 	return list
 }

@@ -145,6 +145,12 @@ func (d *Detector) SetMembers(members []Member) {
 	d.call(func(t *Table, now Instant) { t.SetMembers(members, now) })
 }
 
+// Excuse gives every agent d to come back; see [Table.Excuse]. It returns when
+// that is done, or when the detector has ended.
+func (d *Detector) Excuse(grace time.Duration) {
+	d.call(func(t *Table, now Instant) { t.Excuse(now, grace) })
+}
+
 // Page returns page n of the fleet; see [Table.Page]. Pages taken one after the
 // other are each of their own moment.
 func (d *Detector) Page(n int) (page []Record, more bool) {

@@ -34,7 +34,7 @@ func run(t *testing.T, set Settings) (d *Detector, clock *Clock, said func() []D
 func TestDecisionsComeWithinASweepOfTheirDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, clock, said := run(t, defaults)
-		d.SetMembers([]Member{{7, "web", "any"}})
+		d.SetMembers([]Member{{ID: 7, Name: "web", IP: "any"}})
 		time.Sleep(33 * time.Millisecond)
 		d.Report(Sighting{At: clock.Now(), ID: 7, Kind: SawStartup})
 		if got := changes(said()); len(got) != 1 || got[0].To != Pending {
@@ -63,7 +63,7 @@ func TestManyReportersAndReadersShareADetector(t *testing.T) {
 		d, clock, said := run(t, defaults)
 		var members []Member
 		for id := AgentID(1); id <= agents; id++ {
-			members = append(members, Member{id, id.String(), "any"})
+			members = append(members, Member{ID: id, Name: id.String(), IP: "any"})
 		}
 		d.SetMembers(members)
 		var wg sync.WaitGroup

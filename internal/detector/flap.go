@@ -15,7 +15,7 @@ type flap struct {
 // or goes and comes back as one, has none.
 func (t *Table) judgeFlap(n *note) {
 	s, d := &t.state[n.slot], &t.out[n.out]
-	if d.Reason == AgentRemoved || d.Outage || n.was&missing != 0 {
+	if d.Reason.leaves() || d.Outage || n.was&missing != 0 {
 		return
 	}
 	f := t.flaps[n.slot]

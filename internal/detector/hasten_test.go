@@ -46,8 +46,8 @@ func TestWhoCannotBeAskedOutOfTurn(t *testing.T) {
 
 func TestOneThatNeverCameOrIsOfAnEarlierLifeIsNotAsked(t *testing.T) {
 	table := NewTable(defaults)
-	table.Restore([]Restored{{Member: Member{1, "web", "any"}, Status: Active, Since: -5, LastSeen: -5}}, nil)
-	table.SetMembers([]Member{{1, "web", "any"}, {2, "db", "any"}}, 1)
+	table.Restore([]Restored{{Member: Member{ID: 1, Name: "web", IP: "any"}, Status: Active, Since: -5, LastSeen: -5}}, nil)
+	table.SetMembers([]Member{{ID: 1, Name: "web", IP: "any"}, {ID: 2, Name: "db", IP: "any"}}, 1)
 	for id := AgentID(1); id <= 2; id++ {
 		if _, err := table.Hasten(id, 2); err != ErrNotConnected {
 			t.Errorf("%v: %v", id, err)
@@ -99,7 +99,7 @@ type pinged struct {
 
 func newPinged(t *testing.T) *pinged {
 	d, clock, said := run(t, defaults)
-	d.SetMembers([]Member{{7, "web", "any"}})
+	d.SetMembers([]Member{{ID: 7, Name: "web", IP: "any"}})
 	p := &pinged{t, d, clock, said}
 	p.see(SawStartup, 0)
 	p.see(SawKeepAlive, 0)
@@ -216,7 +216,7 @@ func TestNobodyWaitsForADetectorThatEnds(t *testing.T) {
 		d := New(defaults, NewClock(), func([]Decision) {})
 		ctx, cancel := context.WithCancel(t.Context())
 		go d.Run(ctx)
-		d.SetMembers([]Member{{7, "web", "any"}})
+		d.SetMembers([]Member{{ID: 7, Name: "web", IP: "any"}})
 		p := &pinged{T: t, Detector: d, clock: d.clock}
 		p.see(SawStartup, 0)
 		waits := p.ask(t.Context())

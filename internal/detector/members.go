@@ -10,15 +10,23 @@ type Member struct {
 	ID   AgentID
 	Name string
 	IP   string // the address it is registered under: "any", an address or a network
+
+	Away      Reason // of a new member: it is disconnected since before anybody watched it, for this reason
+	Elsewhere bool   // it is no member: another node watches it
 }
 
 // SetMembers makes the table hold exactly these agents. One that is gone is
-// reported as removed and forgotten; a new one has never been connected. An id
-// that comes back under another name is another agent. Members may not repeat
-// an id.
+// reported as removed, or moved to another node, and forgotten; a new one has
+// never been connected unless it is said to be away. An id that comes back under
+// another name is another agent. Members may not repeat an id.
 func (t *Table) SetMembers(members []Member, now Instant) {
 	for i := range members {
-		if slot, ok := t.slots.get(members[i].ID); ok && t.who[slot].name == members[i].Name {
+		slot, ok := t.slots.get(members[i].ID)
+		switch {
+		case !ok || t.who[slot].name != members[i].Name:
+		case members[i].Elsewhere:
+			t.state[slot].flags |= moved
+		default:
 			t.state[slot].flags |= kept
 			if w := &t.who[slot]; !w.addr.IsValid() {
 				w.ip = members[i].IP
@@ -27,8 +35,12 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 	}
 	for slot := range t.state {
 		s := &t.state[slot]
-		if s.has(used) && !s.has(kept) {
-			t.remove(int32(slot), now)
+		switch {
+		case !s.has(used) || s.has(kept):
+		case s.has(moved):
+			t.remove(int32(slot), AgentMoved, now)
+		default:
+			t.remove(int32(slot), AgentRemoved, now)
 		}
 		s.flags &^= kept
 	}
@@ -37,7 +49,7 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 	}
 	t.grow(len(members) - t.Len())
 	for i := range members {
-		if _, ok := t.slots.get(members[i].ID); !ok {
+		if _, ok := t.slots.get(members[i].ID); !ok && !members[i].Elsewhere {
 			t.add(&members[i], now)
 		}
 	}
@@ -63,13 +75,18 @@ func (t *Table) add(m *Member, now Instant) int32 {
 	t.slots.put(m.ID, slot)
 	t.state[slot] = state{id: m.ID, status: NeverConnected, flags: used}
 	t.who[slot] = identity{name: strings.Clone(m.Name), ip: m.IP, since: now}
-	t.count[NeverConnected]++
+	if m.Away != NoReason {
+		s := &t.state[slot]
+		s.status, s.reason = Disconnected, m.Away
+		s.flags |= greeted
+	}
+	t.count[t.state[slot].status]++
 	t.regroup(slot, now)
 	return slot
 }
 
-func (t *Table) remove(slot int32, now Instant) {
-	t.change(slot, Disconnected, AgentRemoved, now)
+func (t *Table) remove(slot int32, why Reason, now Instant) {
+	t.change(slot, Disconnected, why, now)
 	t.count[Disconnected]--
 	t.calm(&t.state[slot])
 	t.slots.remove(t.state[slot].id)

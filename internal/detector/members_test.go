@@ -13,7 +13,7 @@ func TestAWholeInventoryMayChange(t *testing.T) {
 	table, now := fleetOf(n, everything)
 	var members []Member
 	for id := AgentID(n/2 + 1); id <= n+n/2; id++ {
-		members = append(members, Member{id, fmt.Sprintf("new-%v", id), "any"})
+		members = append(members, Member{ID: id, Name: fmt.Sprintf("new-%v", id), IP: "any"})
 	}
 	table.SetMembers(members, now.Add(1))
 	removed := make(map[AgentID]bool)

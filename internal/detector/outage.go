@@ -82,7 +82,7 @@ func (t *Table) countReturns() {
 		}
 		if n.was&missing != 0 && o.on {
 			o.left--
-			if t.out[n.out].Reason == AgentRemoved {
+			if t.out[n.out].Reason.leaves() {
 				o.told.count(n.was&memberClosed != 0, -1)
 			}
 		}

@@ -65,7 +65,7 @@ func (t *Table) restore(a *Restored, last *Outage) {
 		t.attend(slot, t.indulgence(s))
 		return
 	}
-	if last != nil && a.Reason.isLoss() && a.Since >= last.Since && (last.Ended == 0 || last.Ended.Add(t.set.OutageHold) > 0) {
+	if last != nil && a.Reason.IsLoss() && a.Since >= last.Since && (last.Ended == 0 || last.Ended.Add(t.set.OutageHold) > 0) {
 		s.flags |= member | missing
 		if a.Reason == ConnectionLost {
 			s.flags |= memberClosed

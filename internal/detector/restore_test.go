@@ -36,7 +36,7 @@ func TestRestarts(t *testing.T) {
 			var list []Restored
 			var members []Member
 			for id := AgentID(1); id <= 100; id++ {
-				a := Restored{Member: Member{id, id.String(), "any"}, Addr: addressOf(id), Reason: Reconnected,
+				a := Restored{Member: Member{ID: id, Name: id.String(), IP: "any"}, Addr: addressOf(id), Reason: Reconnected,
 					Since: -Instant(time.Hour), LastSeen: -Instant(minute), Greeted: true}
 				if tt.was != nil {
 					tt.was(&a)

@@ -47,7 +47,7 @@ type loss struct {
 // not one that said goodbye or was removed, and that is still away.
 func (t *Table) lossOf(n *note, now Instant) (l loss, ok bool) {
 	d := &t.out[n.out]
-	if d.To != Disconnected || !d.Reason.isLoss() {
+	if d.To != Disconnected || !d.Reason.IsLoss() {
 		return loss{}, false
 	}
 	l = loss{slot: n.slot, id: n.id, from: n.from, at: d.At, told: now}

@@ -13,7 +13,7 @@ func fleetOf(n int, set Settings) (*Table, Instant) {
 	t := NewTable(set)
 	var members []Member
 	for id := 1; id <= n; id++ {
-		members = append(members, Member{AgentID(id), AgentID(id).String(), "any"})
+		members = append(members, Member{ID: AgentID(id), Name: AgentID(id).String(), IP: "any"})
 	}
 	t.SetMembers(members, 0)
 	for id := 1; id <= n; id++ {

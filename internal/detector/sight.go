@@ -20,8 +20,12 @@ func (t *Table) Apply(seen []Sighting) {
 
 func (t *Table) sight(slot int32, got *Sighting) {
 	s := &t.state[slot]
-	if got.Kind == SawClosed {
+	switch got.Kind {
+	case SawClosed:
 		t.closed(slot, got.At)
+		return
+	case Unsent:
+		t.unsent(slot, got)
 		return
 	}
 	expected := s.has(restored) || got.At < t.indulgence(s) // it has to come again because of us
@@ -121,6 +125,16 @@ func (t *Table) closed(slot int32, at Instant) {
 	s.act = at.Add(t.set.ReconnectGrace)
 	t.trouble(s)
 	t.settle(slot, at)
+}
+
+// unsent takes it that a link keeps a keep-alive back, because it has too much
+// to do: the time in which its answer is due has not begun.
+func (t *Table) unsent(slot int32, got *Sighting) {
+	s := &t.state[slot]
+	if s.has(probing) && got.Token == s.token {
+		s.sentAt = max(s.sentAt, got.At)
+		s.act = s.sentAt.Add(t.answerTime(s))
+	}
 }
 
 // active takes the proof that an agent is at work.

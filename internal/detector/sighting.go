@@ -5,7 +5,7 @@ import "net/netip"
 // Kind says what was seen of an agent.
 type Kind uint8
 
-// The kinds of sighting. All but Closed are signs of life.
+// The kinds of sighting. All but the last two are signs of life.
 const (
 	SawEvent     Kind = iota // any message that is none of the below
 	SawKeepAlive             // the agent's own keep-alive
@@ -13,6 +13,7 @@ const (
 	SawStartup               // it introduced itself
 	SawShutdown              // it said that it stops
 	SawClosed                // its connection closed
+	Unsent                   // nothing: the keep-alive with the sighting's Token has not left the link yet
 )
 
 // Sighting is any proof about an agent.
@@ -25,4 +26,4 @@ type Sighting struct {
 }
 
 // urgent sightings are worth waking the detector for at once.
-func (k Kind) urgent() bool { return k >= SawStartup }
+func (k Kind) urgent() bool { return k >= SawStartup && k <= SawClosed }

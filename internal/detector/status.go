@@ -39,10 +39,11 @@ const (
 	ConnectionLost          // its connection closed and it did not come back in the grace
 	AgentShutdown           // it said that it stops
 	AgentRemoved            // it is no longer in the inventory
+	AgentMoved              // another node watches it from now on
 )
 
 var reasonNames = [...]string{"", "startup", "connected", "reconnected", "keepalive_timeout", "missed_keepalives",
-	"connection_lost", "agent_shutdown", "agent_removed"}
+	"connection_lost", "agent_shutdown", "agent_removed", "agent_moved"}
 
 func (r Reason) String() string { return reasonNames[r] }
 
@@ -61,6 +62,9 @@ func ParseReason(name string) (Reason, bool) {
 // lost its connection has to introduce itself again.
 func (r Reason) bySilence() bool { return r == KeepAliveTimeout || r == MissedKeepAlives }
 
-// isLoss reports whether the agent was given up, and did not say goodbye or was
+// IsLoss reports whether the agent was given up, and did not say goodbye or was
 // removed.
-func (r Reason) isLoss() bool { return r.bySilence() || r == ConnectionLost }
+func (r Reason) IsLoss() bool { return r.bySilence() || r == ConnectionLost }
+
+// leaves reports whether the agent left the table, for which it is no loss.
+func (r Reason) leaves() bool { return r == AgentRemoved || r == AgentMoved }

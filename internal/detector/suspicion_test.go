@@ -49,7 +49,7 @@ func newNetwork(set Settings, seed uint64, loss float64, delay func(*rand.Rand) 
 	n.table = NewTable(set)
 	var members []Member
 	for i := range agents {
-		members = append(members, Member{AgentID(i + 1), AgentID(i + 1).String(), "any"})
+		members = append(members, Member{ID: AgentID(i + 1), Name: AgentID(i + 1).String(), IP: "any"})
 	}
 	n.table.SetMembers(members, 0)
 	for i := range agents {

@@ -59,7 +59,8 @@ func (t *Table) next(s *state) (at Instant, do func(t *Table, slot int32, at, no
 // been away. One that was there in an earlier life of the node has a timeout to
 // come back, until it is seen. After a lull in this life everybody has as long as
 // the lull, but no longer than the timeout: what they sent meanwhile is still
-// read, and looks like life, while they may have to connect anew.
+// read, and looks like life, while they may have to connect anew. And who is
+// excused, is.
 func (t *Table) indulgence(s *state) Instant {
 	timeout := t.groupOf(s).Timeout
 	if s.has(restored) {
@@ -72,9 +73,16 @@ func (t *Table) indulgence(s *state) Instant {
 // nothing that was due meanwhile may be held against the agents. The caller's
 // instants leave the lull out, so that every deadline has moved by it.
 func (t *Table) Resume(now Instant, lull time.Duration) {
-	t.lull = max(lull, t.lull-now.Sub(t.resumed)) // what was granted last time stays
-	t.resumed = now
+	t.Excuse(now, lull)
 	t.out = append(t.out, Decision{Verdict: Resumed, At: now, Lull: lull})
+}
+
+// Excuse says that the way to the agents is, or was, not there: for d from now,
+// but no longer than its timeout, none is given up, and who comes back meanwhile was
+// never away. It may be said again and again.
+func (t *Table) Excuse(now Instant, d time.Duration) {
+	t.lull = max(d, t.lull-now.Sub(t.resumed)) // what was granted last time stays
+	t.resumed = now
 }
 
 // silent gives up an agent that was silent for its timeout. To one that was
@@ -141,16 +149,20 @@ func (t *Table) send(slot int32, now Instant) {
 	s.flags = s.flags&^answered | sent
 	d := t.decide(Send, now, slot)
 	d.Token, d.Interval = s.token, t.groupOf(s).Interval
-	switch {
-	case t.set.Method != Request:
+	if t.set.Method != Request {
 		s.act = nextTurn(now, t.groupOf(s).Interval, slot)
 		return
-	case s.has(suspected):
-		s.act = now.Add(t.set.SuspectTimeout)
-	default:
-		s.act = now.Add(t.set.RetryInterval)
 	}
+	s.act = now.Add(t.answerTime(s))
 	s.flags |= probing
+}
+
+// answerTime is how long an agent may take to answer.
+func (t *Table) answerTime(s *state) time.Duration {
+	if s.has(suspected) {
+		return t.set.SuspectTimeout
+	}
+	return t.set.RetryInterval
 }
 
 // lose gives an agent up.

@@ -82,6 +82,7 @@ const (
 	flapHeld                       // its alert is held because it flaps
 	unsteady                       // it has a flap
 	kept                           // scratch of SetMembers: still in the inventory
+	moved                          // the same: in another node's
 
 	alertHeld = missing | waiting | flapHeld
 )

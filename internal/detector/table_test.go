@@ -175,7 +175,7 @@ func drawMembers(t *rapid.T) []Member {
 			if id <= 4 {
 				name = rapid.SampledFrom([]string{"one", "two"}).Draw(t, "name")
 			}
-			list = append(list, Member{id, name, "any"})
+			list = append(list, Member{ID: id, Name: name, IP: "any"})
 		}
 	}
 	return list
