@@ -1,0 +1,304 @@
+package attach
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"golang.org/x/time/rate"
+)
+
+const (
+	// askRate and askBurst are how many requests a second may begin, and how many
+	// at once. remoted serves three times as many round trips (on two cores, with the
+	// agents' own keep-alives as its only other work).
+	askRate, askBurst = 1000, 32
+	// doubtAfter is how long an agent may show no sign of life before a request
+	// to it may well hold its thread of remoted's until that gives up. Those get no
+	// more than half of the requests that may be out, so that the others go on.
+	doubtAfter = 25 * time.Second
+	// waitReport is how often the detector is told what has not been sent yet.
+	waitReport = time.Second
+)
+
+// asker sends requests to agents: one at a time to each, and no more at once than
+// remoted is to be burdened with. Who waits for its turn is known to the detector.
+type asker struct {
+	remoted *remoted
+	clock   *detector.Clock
+	fleet   Fleet
+	log     *slog.Logger
+	grace   time.Duration                     // for which an agent whose connection ended is asked again
+	mark    func(detector.AgentID, time.Time) // an agent was not connected then
+	notice  func()                            // whether remoted is still the same
+	gone    func()                            // remoted is not there
+
+	work sync.WaitGroup
+	kick chan struct{} // something may be sent
+	rate *rate.Limiter
+	said map[string]bool // odd answers that have been logged; under mu
+
+	mu       sync.Mutex
+	asked    map[detector.AgentID]*asked
+	urgent   queue
+	routine  queue
+	out      int // requests that remoted has not answered
+	doubtful int // of these, to agents that are in doubt
+	most     int // may be out
+	window   int // of these, while remoted is slow
+	patience time.Duration
+	halted   bool // remoted is not there, or does not answer
+
+	mostOut int
+	tally   [outcomes]int64
+}
+
+// asked is what the asker knows of an agent.
+type asked struct {
+	token   uint32 // of the keep-alive that is to be sent, or is out
+	wanted  bool   // a keep-alive waits
+	queued  bool
+	since   time.Time // queued
+	out     bool      // a request is
+	again   bool      // there is reason to ask once more when it is answered
+	closed  int       // how often it was asked since its connection ended
+	sign    time.Time // of life, the last
+	doubted bool      // it was, when the request went out
+}
+
+// queue is first in, first out.
+type queue struct {
+	ids  []detector.AgentID
+	head int
+}
+
+func (q *queue) push(id detector.AgentID) { q.ids = append(q.ids, id) }
+func (q *queue) len() int                 { return len(q.ids) - q.head }
+
+func (q *queue) pop() detector.AgentID {
+	id := q.ids[q.head]
+	if q.head++; q.head == len(q.ids) {
+		q.ids, q.head = q.ids[:0], 0
+	} else if q.head > 1024 && 2*q.head > len(q.ids) {
+		q.ids, q.head = append(q.ids[:0], q.ids[q.head:]...), 0
+	}
+	return id
+}
+
+func (a *asker) of(id detector.AgentID) *asked {
+	s := a.asked[id]
+	if s == nil {
+		s = &asked{}
+		a.asked[id] = s
+	}
+	return s
+}
+
+// keep forgets the agents that are not to be kept.
+func (a *asker) keep(stays func(detector.AgentID) bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, s := range a.asked {
+		if !s.out && !s.queued && !stays(id) {
+			delete(a.asked, id)
+		}
+	}
+}
+
+// seen notes that an agent showed a sign of life.
+func (a *asker) seen(id detector.AgentID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.of(id)
+	s.sign, s.closed = time.Now(), 0
+}
+
+// keepAlive sends an agent the keep-alive with a token when its turn comes. If
+// a request to it is out already, that one's answer comes first.
+func (a *asker) keepAlive(id detector.AgentID, token uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.of(id)
+	s.token, s.wanted = token, true
+	a.enqueue(id, s, false)
+}
+
+// check asks an agent out of turn: there is reason to believe that it is gone.
+func (a *asker) check(id detector.AgentID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.halted {
+		return // nobody can say anything of it now
+	}
+	a.enqueue(id, a.of(id), true)
+}
+
+func (a *asker) enqueue(id detector.AgentID, s *asked, urgent bool) {
+	if s.out {
+		s.again = true
+		return
+	}
+	if !s.queued {
+		s.queued, s.since = true, time.Now()
+		if urgent {
+			a.urgent.push(id)
+		} else {
+			a.routine.push(id)
+		}
+	}
+	a.ring()
+}
+
+func (a *asker) ring() {
+	select {
+	case a.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run sends what may be sent until ctx ends, and waits for the answers to be
+// given up.
+func (a *asker) run(ctx context.Context) {
+	defer a.work.Wait()
+	tick := time.NewTicker(waitReport)
+	defer tick.Stop()
+	for {
+		for {
+			id, patience, ok := a.next()
+			if !ok {
+				break
+			}
+			a.work.Go(func() { a.ask(ctx, id, patience) })
+			if a.rate.Wait(ctx) != nil {
+				break
+			}
+		}
+		select {
+		case <-a.kick:
+		case <-tick.C:
+			a.reportWaiting()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// next takes the agent whose turn it is, if one may be asked now.
+func (a *asker) next() (id detector.AgentID, patience time.Duration, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.halted {
+		return 0, 0, false
+	}
+	for tries := a.urgent.len() + a.routine.len(); tries > 0 && a.out < a.window; tries-- {
+		from := &a.routine
+		if a.urgent.len() > 0 {
+			from = &a.urgent
+		}
+		id := from.pop()
+		s := a.of(id)
+		s.doubted = time.Since(s.sign) > doubtAfter
+		if s.doubted && a.doubtful >= max(a.window/2, 1) {
+			a.routine.push(id)
+			continue
+		}
+		s.queued, s.wanted, s.again, s.out = false, false, false, true
+		if s.doubted {
+			a.doubtful++
+		}
+		a.out++
+		a.mostOut = max(a.mostOut, a.out)
+		return id, a.patience, true
+	}
+	return 0, 0, false
+}
+
+// reportWaiting tells the detector which keep-alives have not left.
+func (a *asker) reportWaiting() {
+	now := a.clock.Now()
+	var late []detector.Sighting
+	a.mu.Lock()
+	for _, q := range []*queue{&a.urgent, &a.routine} {
+		for _, id := range q.ids[q.head:] {
+			if s := a.asked[id]; s != nil && s.wanted {
+				late = append(late, detector.Sighting{At: now, ID: id, Token: s.token, Kind: detector.Unsent})
+			}
+		}
+	}
+	a.mu.Unlock()
+	for _, s := range late {
+		a.fleet.Report(s)
+	}
+}
+
+// ask sends one request, and reports what becomes of it.
+func (a *asker) ask(ctx context.Context, id detector.AgentID, patience time.Duration) {
+	a.mu.Lock()
+	token := a.asked[id].token
+	a.mu.Unlock()
+	began := time.Now()
+	what, err := a.remoted.ask(ctx, id, patience)
+	if ctx.Err() != nil {
+		return
+	}
+	a.judge(what, err)
+	switch now := a.clock.Now(); what {
+	case answered:
+		a.fleet.Report(detector.Sighting{At: now, ID: id, Token: token, Kind: detector.SawAnswer})
+	case notConnected:
+		a.notice() // a new remoted has no connections yet
+		a.mark(id, began)
+		a.fleet.Report(detector.Sighting{At: now, ID: id, Kind: detector.SawClosed})
+	case away:
+		a.gone()
+	}
+	a.done(ctx, id, token, what)
+}
+
+// done frees the request's place, and asks on where there is reason to.
+func (a *asker) done(ctx context.Context, id detector.AgentID, token uint32, what outcome) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defer a.ring()
+	s := a.of(id)
+	s.out = false
+	a.out--
+	if s.doubted {
+		a.doubtful--
+	}
+	again := s.again && (what != notConnected || s.token != token)
+	switch what {
+	case answered:
+		s.sign, s.closed = time.Now(), 0
+		again = s.again && s.token != token || s.wanted
+	case notConnected:
+		a.askAgain(ctx, id, s)
+	case away, busy:
+		again = true // it was not asked
+		s.wanted = true
+	}
+	if again {
+		a.enqueue(id, s, false)
+	}
+}
+
+// askAgain looks once more, soon, at an agent whose connection ended: live ones
+// come back at once. While many wait, the database tells.
+func (a *asker) askAgain(ctx context.Context, id detector.AgentID, s *asked) {
+	const first, crowd = 300 * time.Millisecond, 1000
+	wait := first << min(s.closed, 16)
+	if s.closed++; wait > a.grace || a.urgent.len()+a.routine.len() > crowd {
+		return
+	}
+	a.work.Go(func() {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			a.check(id)
+		case <-ctx.Done():
+		}
+	})
+}

@@ -1,0 +1,217 @@
+package attach
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+const (
+	// beatPeriod is the time between two looks at whether remoted answers;
+	// beatRetry the same while it does not.
+	beatPeriod, beatRetry = 5 * time.Second, time.Second
+	// beatTime is how long it may take to answer for itself, which it does without
+	// asking anybody: if not, its socket stalls.
+	beatTime = 2 * time.Second
+	// restartGrace is how long agents get to come back to a remoted that has just
+	// started: they try again every 10 s, and ten thousand of them take half a minute.
+	restartGrace = time.Minute
+)
+
+// What is assumed of a remoted that does not tell.
+const (
+	usualPool            = 1024
+	usualResponseTimeout = 60 * time.Second
+	usualPort            = 1514
+)
+
+// poolShare is the part of remoted's pool that requests of ours may take.
+const poolShare = 4
+
+// beat follows remoted: whether it is there, and since when it is the same one.
+type beat struct {
+	remoted  *remoted
+	asker    *asker
+	fleet    Fleet
+	said     *troubles
+	log      *slog.Logger
+	most     int // the setting
+	ports    atomic.Pointer[[]uint16]
+	sessions atomic.Int64  // of agents over TCP
+	look     chan struct{} // there is reason to look at once
+
+	mu    sync.Mutex
+	known incarnation // the one that agents have had time to come to
+
+	greeted incarnation // the one whose settings were read; run's
+	down    bool        // run's
+}
+
+// run looks until ctx ends.
+func (b *beat) run(ctx context.Context) {
+	for {
+		err := b.once(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		b.said.set("wazuh-remoted", err)
+		pause := beatPeriod
+		if err != nil {
+			pause = beatRetry
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-b.look:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// once looks at remoted. While it does not answer, nothing is asked, and
+// nothing is held against the agents.
+func (b *beat) once(ctx context.Context) error {
+	var stats struct {
+		Metrics struct {
+			Sessions int64 `json:"tcp_sessions"`
+		} `json:"metrics"`
+	}
+	began := time.Now()
+	err := b.remoted.command(ctx, `{"version":1,"origin":{"module":"api"},"command":"getstats"}`, beatTime, &stats)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		b.down = true
+		b.asker.halt(true)
+		b.asker.slow()
+		b.fleet.Excuse(restartGrace)
+		return explain(err, "wazuh-remoted", b.remoted.home.requestSocket())
+	}
+	if time.Since(began) > beatTime/4 {
+		b.asker.slow()
+	}
+	b.sessions.Store(stats.Metrics.Sessions)
+	b.notice()
+	if now := b.remoted.incarnation(); now != b.greeted {
+		b.greet(ctx)
+		b.greeted = now
+	}
+	if b.down {
+		b.down = false
+		b.fleet.Excuse(restartGrace)
+	}
+	b.asker.halt(false)
+	return nil
+}
+
+// notice looks whether remoted has been started anew. Then all agents have to come
+// back to it.
+func (b *beat) notice() {
+	now := b.remoted.incarnation()
+	b.mu.Lock()
+	changed := now != b.known && now != incarnation{}
+	first := b.known == incarnation{}
+	if changed {
+		b.known = now
+	}
+	b.mu.Unlock()
+	if changed && !first {
+		b.log.Warn("wazuh-remoted has been restarted: its agents have time to come back", "for", restartGrace.String())
+		b.restarted()
+	}
+}
+
+// restarted excuses the agents, and has remoted looked at.
+func (b *beat) restarted() {
+	b.fleet.Excuse(restartGrace)
+	b.hurry()
+}
+
+func (b *beat) hurry() {
+	select {
+	case b.look <- struct{}{}:
+	default:
+	}
+}
+
+// greet reads the settings of a remoted that was not there before. Old ones do
+// not tell; then what is usual holds.
+func (b *beat) greet(ctx context.Context) {
+	var internal struct {
+		Internal struct {
+			Remoted struct {
+				Pool    int `json:"request_pool"`
+				Timeout int `json:"response_timeout"`
+			} `json:"remoted"`
+		} `json:"internal"`
+	}
+	pool, patience := usualPool, usualResponseTimeout
+	err := b.remoted.command(ctx, getConfig("internal"), beatTime, &internal)
+	if told := internal.Internal.Remoted; err == nil && told.Pool >= 1 && told.Pool <= 4096 {
+		pool = told.Pool
+		if told.Timeout >= 1 && told.Timeout <= 3600 {
+			patience = time.Duration(told.Timeout) * time.Second
+		}
+	}
+	most := max(min(b.most, pool/poolShare), 1)
+	b.asker.limit(most, patience)
+	ports, listening := b.readPorts(ctx)
+	b.ports.Store(&ports)
+	b.log.Info("attached to wazuh-remoted", "request_pool", pool, "max_in_flight", most, "response_timeout", patience.String(),
+		"agents_at", fmt.Sprint(ports), "settings_read", err == nil && listening == nil)
+}
+
+// readPorts returns the ports that agents connect to over TCP.
+func (b *beat) readPorts(ctx context.Context) (ports []uint16, err error) {
+	var told struct {
+		Remote []struct {
+			Connection string `json:"connection"`
+			Port       string `json:"port"`
+		} `json:"remote"`
+	}
+	err = b.remoted.command(ctx, getConfig("remote"), beatTime, &told)
+	for _, r := range told.Remote[:min(len(told.Remote), 16)] {
+		port, bad := strconv.ParseUint(r.Port, 10, 16)
+		if r.Connection == "secure" && bad == nil && port > 0 {
+			ports = append(ports, uint16(port))
+		}
+	}
+	if len(ports) == 0 {
+		ports = []uint16{usualPort}
+	}
+	return ports, err
+}
+
+func getConfig(section string) string {
+	return `{"version":1,"origin":{"module":"api"},"command":"getconfig","parameters":{"section":"` + section + `"}}`
+}
+
+// serves reports whether agents connect to a port.
+func (b *beat) serves(port uint16) bool {
+	ports := b.ports.Load()
+	if ports == nil {
+		return false
+	}
+	for _, p := range *ports {
+		if p == port {
+			return true
+		}
+	}
+	return false
+}
+
+// Fleet is the detector, as far as a link knows it.
+type Fleet interface {
+	Report(detector.Sighting)
+	SetMembers([]detector.Member)
+	Excuse(time.Duration)
+	Agent(detector.AgentID) (detector.Record, bool)
+}

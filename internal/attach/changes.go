@@ -1,0 +1,128 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// group are agents of which the database says the same: some five bytes for
+// each, where a row of its own would take fifty.
+type group struct {
+	IDs       string `json:"i"` // separated by commas
+	Count     int    `json:"n"`
+	Last      int64  `json:"m"` // the largest id
+	KeepAlive int64  `json:"k"`
+	Status    string `json:"s"`
+	Code      int    `json:"c"`
+}
+
+// changes reads which agents have sent something, or were marked, since it last
+// did: those with a keep-alive or a disconnection since then. Times are whole
+// seconds of the host's clock, so the second before counts too; what is known
+// already is passed over.
+func (w *watch) changes(ctx context.Context) error {
+	now := time.Now()
+	since := w.looked
+	if since.IsZero() || now.Before(since) {
+		since = now // someone has set the clock back
+	}
+	for last, from := int64(0), since.Unix()-1; ; {
+		groups, err := sql[group](ctx, w.db, changesSince(from, last, w.place))
+		if err != nil {
+			return err
+		}
+		count := 0
+		for i := range groups {
+			g := &groups[i]
+			if g.Last > last {
+				last = g.Last
+			}
+			count += g.Count
+			if err := w.take(g); err != nil {
+				return err
+			}
+		}
+		if count < idsPage {
+			break
+		}
+		if count > idsPage {
+			return errors.New("wazuh-db answers more rows than were asked for")
+		}
+	}
+	w.looked = now
+	w.count()
+	return nil
+}
+
+// changesSince is one page of them, grouped. Of the disconnected, the time of
+// the last keep-alive does not matter.
+func changesSince(from, last int64, place Place) string {
+	return fmt.Sprintf("SELECT k, s, c, group_concat(id) AS i, count(*) AS n, max(id) AS m FROM (SELECT id, "+
+		"CASE connection_status WHEN 'disconnected' THEN 0 ELSE last_keepalive END AS k, connection_status AS s, status_code AS c "+
+		"FROM agent WHERE id > %d AND %s AND (last_keepalive >= %d OR disconnection_time >= %d) ORDER BY id LIMIT %d) GROUP BY k, s, c",
+		last, place.ours(), from, from, idsPage)
+}
+
+func (w *watch) take(g *group) error {
+	ids, err := parseIDs(g.IDs)
+	if err != nil {
+		return err
+	}
+	reset := false
+	for _, id := range ids {
+		a := w.known[id]
+		if a == nil {
+			continue // the roll will have it
+		}
+		if a.status == g.Status && a.code == g.Code && (a.keepAlive == g.KeepAlive || g.Status == isDisconnected) {
+			continue
+		}
+		was := *a
+		a.status, a.code = g.Status, g.Code
+		if g.Status == isDisconnected {
+			reset = w.left(id, &was, g.Code) || reset
+			continue
+		}
+		a.keepAlive = g.KeepAlive
+		if g.KeepAlive != was.keepAlive || was.status != isActive && g.Status == isActive {
+			if w.proves(id, g.KeepAlive) {
+				w.seen(id, g.Status, g.KeepAlive, nil)
+			}
+		}
+	}
+	if reset {
+		w.reset()
+	}
+	return nil
+}
+
+// left takes it that the manager calls an agent disconnected, and reports
+// whether remoted did so to all, because it started.
+func (w *watch) left(id detector.AgentID, was *agent, code int) (reset bool) {
+	switch {
+	case code == codeShutdown:
+		now := time.Now()
+		w.mark(id, now)
+		w.fleet.Report(detector.Sighting{At: w.clock.Now(), ID: id, Kind: detector.SawShutdown})
+	case code == codeReset:
+		return was.status != isDisconnected
+	case code == codeNoKeepAlive && was.status != isDisconnected:
+		w.asker.check(id) // monitord says so, or we did; whether it is true, the agent knows
+	}
+	return false
+}
+
+// count counts the active agents.
+func (w *watch) count() {
+	n := 0
+	for _, a := range w.known {
+		if a.status == isActive {
+			n++
+		}
+	}
+	w.active(n)
+}

@@ -1,0 +1,130 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"golang.org/x/time/rate"
+)
+
+// Config says which manager to attach to, and how.
+type Config struct {
+	Home         string // the manager's directory
+	Place        Place
+	Method       detector.Method // of keep-alives
+	MaxInFlight  int             // requests that remoted may have to serve for us at once; at most a quarter of its pool is used
+	Grace        time.Duration   // from a closed connection to a loss: for so long the agent is looked for
+	Fresh        time.Duration   // an agent that nobody watched before and that was silent for longer is away
+	UpdateStatus bool            // write losses into the manager's database, and raise its alert
+	Clock        *detector.Clock
+	Fleet        Fleet
+	Log          *slog.Logger
+}
+
+// Link is the way to a manager's agents.
+type Link struct {
+	cfg      Config
+	db       *database
+	remoted  *remoted
+	watch    *watch
+	asker    *asker
+	beat     *beat
+	teller   *teller
+	scribe   *scribe // nil if nothing is to be written
+	door     *door
+	troubles *troubles
+	active   atomic.Int64
+}
+
+// Open returns the link to the manager in cfg.Home. That it runs is not asked
+// for: Run waits for it. That it lives there, and that we may speak to it, is.
+func Open(cfg Config) (*Link, error) {
+	if info, err := os.Stat(cfg.Home); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("no Wazuh manager in %s (<pulse><home>): there is no such directory", cfg.Home)
+	}
+	if lives, err := Lives(cfg.Home); err != nil {
+		return nil, err
+	} else if !lives {
+		return nil, fmt.Errorf("no Wazuh manager in %s (<pulse><home>): it has no %s", cfg.Home, databaseFile)
+	}
+	h := home(cfg.Home)
+	l := &Link{cfg: cfg, troubles: &troubles{log: cfg.Log, now: make(map[string]string)},
+		db: &database{path: h.path(databaseSocket)}, remoted: &remoted{home: h}}
+	b := new(book)
+	l.asker = &asker{remoted: l.remoted, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, grace: cfg.Grace,
+		kick: make(chan struct{}, 1), rate: rate.NewLimiter(askRate, askBurst), said: make(map[string]bool),
+		asked: make(map[detector.AgentID]*asked), halted: true}
+	l.asker.limit(max(min(cfg.MaxInFlight, usualPool/poolShare), 1), usualResponseTimeout)
+	l.beat = &beat{remoted: l.remoted, asker: l.asker, fleet: cfg.Fleet, said: l.troubles, log: cfg.Log, most: cfg.MaxInFlight,
+		look: make(chan struct{}, 1)}
+	l.watch = &watch{db: l.db, place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, fresh: cfg.Fresh, log: cfg.Log, said: l.troubles,
+		asker: l.asker, book: b, reset: l.beat.restarted, active: func(n int) { l.active.Store(int64(n)) },
+		skipped: make(map[string]bool), marks: make(map[detector.AgentID]int64)}
+	l.asker.mark, l.asker.notice, l.asker.gone = l.watch.mark, l.beat.notice, l.beat.hurry
+	l.teller = &teller{path: h.path(arQueue), method: cfg.Method, name: b.name, said: l.troubles,
+		rate: rate.NewLimiter(askRate, askBurst), queue: make(chan detector.AgentID, tellerRoom)}
+	if cfg.UpdateStatus {
+		l.scribe = &scribe{db: l.db, place: cfg.Place, queue: h.path(analysisQueue), log: cfg.Log, said: l.troubles, clock: cfg.Clock,
+			todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
+	}
+	l.door = &door{serves: l.beat.serves, behind: b.behind, check: l.asker.check, files: procFiles, log: cfg.Log}
+	return l, l.allowed()
+}
+
+// allowed finds out whether we may use the manager's sockets, as far as they are there.
+func (l *Link) allowed() error {
+	h := home(l.cfg.Home)
+	for _, s := range []struct{ daemon, path string }{{"wazuh-db", l.db.path}, {"wazuh-remoted", h.requestSocket()}} {
+		if _, err := os.Stat(s.path); errors.Is(err, fs.ErrPermission) {
+			return explain(err, s.daemon, s.path)
+		}
+	}
+	return nil
+}
+
+// Run watches the manager's agents until ctx ends, and then lets go of the manager.
+func (l *Link) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	parts := []func(context.Context){l.beat.run, l.watch.run, l.asker.run, l.teller.run, l.door.run}
+	if l.scribe != nil {
+		parts = append(parts, l.scribe.run)
+	}
+	for _, part := range parts {
+		work.Go(func() { part(ctx) })
+	}
+	work.Wait()
+	l.db.hangUp()
+}
+
+// KeepAlive sends an agent the keep-alive with a token. It does not wait for it.
+func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
+	if l.cfg.Method != detector.Request {
+		return l.teller.tell(id)
+	}
+	l.asker.keepAlive(id, token)
+	return nil
+}
+
+// Heed hears of what was decided about an agent.
+func (l *Link) Heed(d *detector.Decision) {
+	if d.Verdict != detector.Changed {
+		return
+	}
+	if d.To == detector.Disconnected && d.Reason.IsLoss() {
+		l.watch.mark(d.ID, l.cfg.Clock.Time(d.At))
+	}
+	if l.scribe != nil {
+		l.scribe.heed(d)
+	}
+}
+
+// Close is for a link that did not run: it holds nothing.
+func (l *Link) Close() {}

@@ -1,0 +1,170 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+const (
+	// rollPage is how many agents are read at a time: some 90 bytes each, far
+	// below a frame. Where names are long, wazuh-db refuses, and half as many are asked for.
+	rollPage = 400
+	// rollPageLeast always fits.
+	rollPageLeast = 25
+	// idsPage is how many agents' ids one statement may bring: nine bytes each at most.
+	idsPage = 5000
+)
+
+// row is an agent in the database.
+type row struct {
+	ID         int64  `json:"i"`
+	Name       string `json:"n"`
+	Addr       string `json:"a"` // that it gave itself in its last keep-alive
+	Registered string `json:"r"`
+	Status     string `json:"s"`
+	Code       int    `json:"c"`
+	KeepAlive  int64  `json:"k"` // Unix seconds; 0 if there was none
+}
+
+const rowColumns = "id AS i, name AS n, ip AS a, register_ip AS r, connection_status AS s, status_code AS c, last_keepalive AS k"
+
+// The values of connection_status that matter here.
+const (
+	isActive       = "active"
+	isPending      = "pending"
+	isDisconnected = "disconnected"
+)
+
+// The values of status_code that matter here.
+const (
+	codeShutdown    = 3
+	codeNoKeepAlive = 4
+	codeReset       = 5
+)
+
+// check refuses a row that no manager has made.
+func (r *row) check() error {
+	switch {
+	case r.ID < 1 || r.ID > int64(detector.MaxAgentID):
+		return fmt.Errorf("the id %d is out of range", r.ID)
+	case r.Name == "" || len(r.Name) > 256 || !isText(r.Name):
+		return fmt.Errorf("agent %s has the name %.40q", detector.AgentID(r.ID), r.Name)
+	case len(r.Registered) > 64 || !isText(r.Registered):
+		return fmt.Errorf("agent %s is registered at %.40q", detector.AgentID(r.ID), r.Registered)
+	}
+	return nil
+}
+
+func isText(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// addr is where the agent is, if that is known.
+func (r *row) addr() netip.Addr {
+	if len(r.Addr) > 64 {
+		return netip.Addr{}
+	}
+	addr, err := netip.ParseAddr(r.Addr)
+	if err != nil || addr.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}
+
+// size tells one state of the inventory from another, cheaply.
+type size struct {
+	Count int64 `json:"n"`
+	Last  int64 `json:"m"`
+}
+
+func (w *watch) size(ctx context.Context) (size, error) {
+	rows, err := sql[size](ctx, w.db, "SELECT count(*) AS n, coalesce(max(id), 0) AS m FROM agent WHERE "+w.place.ours())
+	if err != nil || len(rows) != 1 {
+		return size{}, errors.Join(err, oddRows(len(rows), err))
+	}
+	return rows[0], nil
+}
+
+func oddRows(n int, err error) error {
+	if err != nil {
+		return nil
+	}
+	return fmt.Errorf("wazuh-db answers %d rows for one", n)
+}
+
+// roll reads all agents of this node.
+func (w *watch) roll(ctx context.Context) (all []row, err error) {
+	limit := rollPage
+	for last := int64(0); ; {
+		page, err := sql[row](ctx, w.db, fmt.Sprintf("SELECT %s FROM agent WHERE id > %d AND %s ORDER BY id LIMIT %d", rowColumns, last, w.place.ours(), limit))
+		if _, refused := errors.AsType[refusal](err); refused && limit > rollPageLeast {
+			limit /= 2
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i := range page {
+			if page[i].ID <= last {
+				return nil, errors.New("wazuh-db answers rows out of order")
+			}
+			last = page[i].ID
+			if err := page[i].check(); err != nil {
+				w.skip(err)
+				continue
+			}
+			all = append(all, page[i])
+		}
+		if len(page) < limit {
+			return all, nil
+		}
+	}
+}
+
+// elsewhere reads which agents other nodes of the cluster watch.
+func (w *watch) elsewhere(ctx context.Context) (ids []detector.AgentID, err error) {
+	if !w.place.clustered() {
+		return nil, nil
+	}
+	for last := int64(0); ; {
+		groups, err := sql[group](ctx, w.db, fmt.Sprintf("SELECT group_concat(id) AS i, count(*) AS n, max(id) AS m FROM "+
+			"(SELECT id FROM agent WHERE id > %d AND %s ORDER BY id LIMIT %d)", last, w.place.others(), idsPage))
+		if err != nil || len(groups) != 1 {
+			return nil, errors.Join(err, oddRows(len(groups), err))
+		}
+		g := groups[0]
+		if g.Count == 0 {
+			return ids, nil
+		}
+		some, err := parseIDs(g.IDs)
+		if err != nil {
+			return nil, err
+		}
+		if g.Last <= last {
+			return nil, errors.New("wazuh-db answers rows out of order")
+		}
+		ids, last = append(ids, some...), g.Last
+		if g.Count < idsPage {
+			return ids, nil
+		}
+	}
+}
+
+// parseIDs reads a list of ids that SQL has joined with commas.
+func parseIDs(list string) (ids []detector.AgentID, err error) {
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil || n == 0 || n > uint64(detector.MaxAgentID) {
+			return nil, fmt.Errorf("wazuh-db answers %.20q for an agent's id", text)
+		}
+		ids = append(ids, detector.AgentID(n))
+	}
+	return ids, nil
+}

@@ -1,0 +1,229 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+const (
+	// clusterHold is how long a loss waits in a cluster before it is written: the
+	// master hears within 10 s that an agent has moved to another node.
+	clusterHold = 20 * time.Second
+	// returnTime is how long remoted may take to mark an agent that is back.
+	returnTime = time.Minute
+	// scribeTick is the time between two looks at what is due.
+	scribeTick = 100 * time.Millisecond
+	// scribePace is how many losses are written per tick at most.
+	scribePace = 20
+)
+
+// scribe writes losses into the manager's database and raises the alert that
+// Wazuh's own monitord would raise, up to half an hour later. It writes each loss
+// once, and none that the database contradicts.
+type scribe struct {
+	db    *database
+	place Place
+	queue string // analysisd's
+	log   *slog.Logger
+	said  *troubles
+	clock *detector.Clock
+
+	tried map[detector.AgentID]errand // whose writing had no answer; run's
+
+	mu   sync.Mutex
+	todo map[detector.AgentID]errand
+
+	written, contradicted, marked, alerts, unmarked atomic.Int64
+}
+
+// errand is something to be done about an agent.
+type errand struct {
+	due  time.Time
+	back bool      // look whether remoted has marked its return
+	lost time.Time // else write its loss, of this time
+	seen time.Time // its last sign of life before; zero if there was none
+}
+
+// heed takes a status change. A later one of the same agent takes the place of
+// what was to be done because of the former.
+func (s *scribe) heed(d *detector.Decision) {
+	now := time.Now()
+	e := errand{due: now, lost: s.clock.Time(d.At)}
+	switch {
+	case d.To == detector.Disconnected && d.Reason.IsLoss():
+		if d.Seen {
+			e.seen = s.clock.Time(d.LastSeen)
+		}
+		if s.place.clustered() {
+			e.due = now.Add(clusterHold)
+		}
+	case d.To == detector.Active && d.From == detector.Disconnected:
+		e = errand{due: now.Add(returnTime), back: true}
+	default:
+		e.due = time.Time{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.due.IsZero() {
+		delete(s.todo, d.ID)
+	} else {
+		s.todo[d.ID] = e
+	}
+}
+
+// run does what is due until ctx ends.
+func (s *scribe) run(ctx context.Context) {
+	tick := time.NewTicker(scribeTick)
+	defer tick.Stop()
+	var conn *net.UnixConn
+	defer func() { hangUp(conn) }()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		for id, e := range s.due(time.Now()) {
+			done, line, err := s.do(ctx, id, e)
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil {
+				break // wazuh-db is not there: the watch says so
+			}
+			if line != "" {
+				conn = s.raise(conn, line)
+			}
+			if done {
+				s.finish(id, e)
+			}
+		}
+	}
+}
+
+// due returns what is due, at most the pace's number.
+func (s *scribe) due(now time.Time) map[detector.AgentID]errand {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due := make(map[detector.AgentID]errand)
+	for id, e := range s.todo {
+		if !e.due.After(now) {
+			if due[id] = e; len(due) == scribePace {
+				break
+			}
+		}
+	}
+	return due
+}
+
+// finish takes an errand off the list, unless there is another one by now.
+func (s *scribe) finish(id detector.AgentID, e errand) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.todo[id] == e {
+		delete(s.todo, id)
+	}
+}
+
+// do reads the agent's row, and writes what it does not contradict. It returns
+// the alert to be raised, if there is one.
+func (s *scribe) do(ctx context.Context, id detector.AgentID, e errand) (done bool, alert string, err error) {
+	rows, err := sql[row](ctx, s.db, fmt.Sprintf("SELECT %s FROM agent WHERE id = %d AND %s", rowColumns, id, s.place.ours()))
+	if refused, ok := errors.AsType[refusal](err); ok {
+		s.log.Error("an agent's row is refused", "id", id.String(), "problem", string(refused))
+		return true, "", nil
+	}
+	if err != nil {
+		return false, "", err
+	}
+	if len(rows) != 1 || rows[0].check() != nil {
+		return true, "", nil // removed, or moved to another node
+	}
+	r := &rows[0]
+	switch {
+	case e.back:
+		if r.Status == isDisconnected {
+			s.unmarked.Add(1)
+			s.log.Warn("an agent is back, and the manager still calls it disconnected", "id", id.String(), "name", r.Name)
+		}
+		return true, "", nil
+	case r.Status == isDisconnected && r.Code == codeNoKeepAlive && s.tried[id] == e:
+		return true, s.wrote(id, r), nil
+	case r.Status != isActive && r.Status != isPending:
+		s.marked.Add(1) // by remoted or monitord, before us
+		return true, "", nil
+	case contradicts(r, e):
+		s.contradicted.Add(1)
+		return true, "", nil
+	}
+	return s.write(ctx, id, r, e)
+}
+
+// contradicts reports whether the row knows of a sign of life that was not known
+// when the agent was given up. Its times are whole seconds, cut off; the detector's
+// come from there, over a clock that is read to the nanosecond.
+func contradicts(r *row, e errand) bool {
+	const rounding = 10 * time.Millisecond
+	last := e.lost
+	if !e.seen.IsZero() {
+		last = e.seen
+	}
+	return r.KeepAlive > last.Add(rounding).Unix()
+}
+
+// write says in the database that the agent is disconnected.
+func (s *scribe) write(ctx context.Context, id detector.AgentID, r *row, e errand) (done bool, alert string, err error) {
+	if !s.current(id, e) {
+		return true, "", nil // it came back while its row was read
+	}
+	_, err = s.db.query(ctx, fmt.Sprintf(`global update-connection-status {"id":%d,"connection_status":"disconnected","sync_status":%q,"status_code":%d}`,
+		id, s.place.sync(), codeNoKeepAlive))
+	if refused, ok := errors.AsType[refusal](err); ok {
+		s.log.Error("a lost agent's status is not taken", "id", id.String(), "problem", string(refused))
+		return true, "", nil
+	}
+	if err != nil {
+		s.tried[id] = e // whether it was done, its row will tell
+		return false, "", err
+	}
+	return true, s.wrote(id, r), nil
+}
+
+// wrote counts a loss that is in the database by now, and returns its alert.
+func (s *scribe) wrote(id detector.AgentID, r *row) string {
+	delete(s.tried, id)
+	s.written.Add(1)
+	return disconnected(id, r.Name, r.Registered)
+}
+
+func (s *scribe) current(id detector.AgentID, e errand) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.todo[id] == e
+}
+
+// disconnected is the event that makes analysisd raise rule 504, in monitord's words.
+func disconnected(id detector.AgentID, name, registered string) string {
+	return fmt.Sprintf("1:[%s] (%s) %s->wazuh-monitord:ossec: Agent disconnected: '%s-%s'.", id, name, strings.ReplaceAll(registered, ":", "|:"), name, registered)
+}
+
+// raise sends analysisd an event.
+func (s *scribe) raise(conn *net.UnixConn, line string) *net.UnixConn {
+	conn, err := sendDatagram(conn, s.queue, line)
+	if err != nil {
+		err = explain(err, "wazuh-analysisd", s.queue)
+	} else {
+		s.alerts.Add(1)
+	}
+	s.said.set("wazuh-analysisd", err)
+	return conn
+}

@@ -1,0 +1,59 @@
+package attach
+
+// Stats is how a link is doing, and what it asked of the manager since it started.
+type Stats struct {
+	Agents      int64  `json:"agents"`            // that the manager calls active
+	Connections int64  `json:"connections"`       // of agents, over TCP
+	Problem     string `json:"problem,omitempty"` // what is wrong with the manager's daemons
+
+	Requests     int64            `json:"requests"`       // to agents
+	Outcomes     map[string]int64 `json:"outcomes"`       // what became of them
+	InFlight     int              `json:"in_flight"`      // that remoted has not answered
+	MostInFlight int              `json:"most_in_flight"` // ever
+	Window       int              `json:"window"`         // may be in flight now
+	Waiting      int              `json:"waiting"`        // agents that are to be asked
+	Commands     int64            `json:"commands"`       // to remoted itself
+	Told         int64            `json:"told"`           // keep-alives without an answer
+	NotTold      int64            `json:"not_told"`       // that could not be sent
+	RequestsIn   int64            `json:"requests_bytes_in"`
+	RequestsOut  int64            `json:"requests_bytes_out"`
+
+	Statements int64 `json:"sql_statements"` // all commands to wazuh-db
+	SQLIn      int64 `json:"sql_bytes_in"`
+	SQLOut     int64 `json:"sql_bytes_out"`
+
+	Closed    int64 `json:"connections_closed"`    // that were seen to end
+	Unmatched int64 `json:"connections_unmatched"` // of these, from an address with no agent, or too many, behind it
+	Announced bool  `json:"kernel_announces"`      // their ends; else they are looked for every second
+
+	Written      int64 `json:"status_written"`      // losses, into the manager's database
+	Contradicted int64 `json:"status_contradicted"` // that were not, because it knew better
+	Marked       int64 `json:"status_marked"`       // that were there already
+	Alerts       int64 `json:"alerts_raised"`       // rule 504
+	Unmarked     int64 `json:"returns_unmarked"`    // agents that are back, and disconnected in the database
+}
+
+// Stats returns the counts so far.
+func (l *Link) Stats() Stats {
+	r, db, d := l.remoted, l.db, l.door
+	s := Stats{Agents: l.active.Load(), Connections: l.beat.sessions.Load(), Problem: l.troubles.text(),
+		Requests: r.requests.Load(), Outcomes: make(map[string]int64), Commands: r.commands.Load(), RequestsIn: r.bytesIn.Load(), RequestsOut: r.bytesOut.Load(),
+		Told: l.teller.sent.Load(), NotTold: l.teller.failed.Load(),
+		Statements: db.statements.Load(), SQLIn: db.bytesIn.Load(), SQLOut: db.bytesOut.Load(),
+		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.announced.Load()}
+	l.asker.stats(&s)
+	if w := l.scribe; w != nil {
+		s.Written, s.Contradicted, s.Marked, s.Alerts, s.Unmarked =
+			w.written.Load(), w.contradicted.Load(), w.marked.Load(), w.alerts.Load(), w.unmarked.Load()
+	}
+	return s
+}
+
+func (a *asker) stats(s *Stats) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.InFlight, s.MostInFlight, s.Window, s.Waiting = a.out, a.mostOut, a.window, a.urgent.len()+a.routine.len()
+	for what, n := range a.tally {
+		s.Outcomes[outcome(what).String()] = n
+	}
+}

@@ -1,0 +1,209 @@
+package attach
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+const (
+	// watchPeriod is the time between two readings of what changed. It comes on top
+	// of an agent's own pace when its silence is judged, so it is short.
+	watchPeriod = 2 * time.Second
+	// rollPeriod is the time between two readings of all agents, if nothing calls
+	// for one before.
+	rollPeriod = time.Minute
+)
+
+// watch reads the database. What it knows belongs to the goroutine of run, but
+// for the marks.
+type watch struct {
+	db     *database
+	place  Place
+	clock  *detector.Clock
+	fleet  Fleet
+	fresh  time.Duration // silence after which an agent that nobody watched before is away
+	log    *slog.Logger
+	said   *troubles
+	asker  *asker
+	book   *book
+	reset  func() // remoted has called all agents disconnected, because it started
+	active func(int)
+
+	known  map[detector.AgentID]*agent
+	size0  size
+	rolled time.Time
+	looked time.Time // of the wall clock, at which changes were read last
+	tasted bool      // there was a first reading
+
+	skipped map[string]bool // what has been said of rows that make no sense
+
+	marksMu sync.Mutex
+	marks   map[detector.AgentID]int64
+}
+
+// agent is what is known of one.
+type agent struct {
+	name, registered string
+	keepAlive        int64
+	status           string
+	code             int
+}
+
+// run reads until ctx ends.
+func (w *watch) run(ctx context.Context) {
+	tick := time.NewTicker(watchPeriod)
+	defer tick.Stop()
+	for {
+		err := w.look(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		w.said.set("wazuh-db", err)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look reads what changed since it last did, and all agents when that is due.
+func (w *watch) look(ctx context.Context) error {
+	now, err := w.size(ctx)
+	if err != nil {
+		return err
+	}
+	if now != w.size0 || time.Since(w.rolled) >= rollPeriod {
+		if err := w.callRoll(ctx); err != nil {
+			return err
+		}
+		w.size0, w.rolled = now, time.Now()
+	}
+	return w.changes(ctx)
+}
+
+// callRoll gives the detector its agents.
+func (w *watch) callRoll(ctx context.Context) error {
+	began := time.Now()
+	rows, err := w.roll(ctx)
+	if err != nil {
+		return err
+	}
+	others, err := w.elsewhere(ctx)
+	if err != nil {
+		return err
+	}
+	members := make([]detector.Member, 0, len(rows)+len(others))
+	known := make(map[detector.AgentID]*agent, len(rows))
+	var fresh []*row
+	for i := range rows {
+		r := &rows[i]
+		id := detector.AgentID(r.ID)
+		m := detector.Member{ID: id, Name: r.Name, IP: r.Registered}
+		if was := w.known[id]; was != nil && was.name == r.Name {
+			known[id] = was
+			was.registered = r.Registered
+		} else {
+			known[id] = &agent{name: r.Name, registered: r.Registered, keepAlive: r.KeepAlive, status: r.Status, code: r.Code}
+			m.Away = w.away(r)
+			fresh = append(fresh, r)
+		}
+		members = append(members, m)
+	}
+	for _, id := range others {
+		if known[id] == nil {
+			members = append(members, detector.Member{ID: id, Elsewhere: true})
+		}
+	}
+	w.book.set(rows)
+	w.fleet.SetMembers(members)
+	w.known = known
+	for _, r := range fresh {
+		w.meet(r)
+	}
+	if !w.tasted {
+		w.tasted = true
+		w.log.Info("agents read from wazuh-db", "agents", len(rows), "of_other_nodes", len(others), "took", time.Since(began).Round(time.Millisecond).String())
+	}
+	w.asker.keep(func(id detector.AgentID) bool { return known[id] != nil })
+	return nil
+}
+
+// away says for a new agent whether it has been there before, and is not now.
+func (w *watch) away(r *row) detector.Reason {
+	switch {
+	case r.Status == isDisconnected && r.Code == codeShutdown:
+		return detector.AgentShutdown
+	case r.Status == isDisconnected && r.KeepAlive > 0, (r.Status == isActive || r.Status == isPending) && !w.isFresh(r.KeepAlive):
+		return detector.KeepAliveTimeout
+	}
+	return detector.NoReason
+}
+
+func (w *watch) isFresh(keepAlive int64) bool {
+	return time.Since(time.Unix(keepAlive, 0)) < w.fresh
+}
+
+// meet reports a new agent's state. One that an earlier life of the node has
+// left as active may have said goodbye meanwhile.
+func (w *watch) meet(r *row) {
+	id := detector.AgentID(r.ID)
+	switch {
+	case (r.Status == isActive || r.Status == isPending) && w.isFresh(r.KeepAlive):
+		w.seen(id, r.Status, r.KeepAlive, r)
+	case r.Status == isDisconnected && r.Code == codeShutdown:
+		if was, ok := w.fleet.Agent(id); ok && was.Status == detector.Active {
+			w.fleet.Report(detector.Sighting{At: w.clock.Now(), ID: id, Kind: detector.SawShutdown})
+		}
+	}
+}
+
+// seen reports an agent's own keep-alive or startup, with the time that the
+// database has for it.
+func (w *watch) seen(id detector.AgentID, status string, keepAlive int64, r *row) {
+	kind := detector.SawKeepAlive
+	if status == isPending {
+		kind = detector.SawStartup
+	}
+	at := min(w.clock.Instant(time.Unix(keepAlive, 0)), w.clock.Now())
+	w.asker.seen(id)
+	s := detector.Sighting{At: at, ID: id, Kind: kind}
+	if r != nil {
+		s.Addr = r.addr()
+	} else {
+		s.Addr = w.book.addr(id)
+	}
+	w.fleet.Report(s)
+}
+
+// skip tells of a row that makes no sense, once.
+func (w *watch) skip(err error) {
+	const most = 100
+	if text := err.Error(); !w.skipped[text] && len(w.skipped) < most {
+		w.skipped[text] = true
+		w.log.Warn("a row of the manager's database is skipped", "problem", text)
+	}
+}
+
+// mark says that keep-alives of an agent up to this moment prove nothing: it was
+// seen to be gone since.
+func (w *watch) mark(id detector.AgentID, at time.Time) {
+	w.marksMu.Lock()
+	defer w.marksMu.Unlock()
+	w.marks[id] = at.Unix()
+}
+
+// proves reports whether a keep-alive in this second is news.
+func (w *watch) proves(id detector.AgentID, second int64) bool {
+	w.marksMu.Lock()
+	defer w.marksMu.Unlock()
+	mark, ok := w.marks[id]
+	if ok && second > mark {
+		delete(w.marks, id)
+	}
+	return !ok || second > mark
+}
