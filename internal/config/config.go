@@ -82,13 +82,14 @@ type NATS struct {
 
 // Pulse is <pulse>: the daemon itself.
 type Pulse struct {
-	Link           string // "auto" or "listen"; "attach" is refused by Load in this version
+	Link           string // "auto", "attach" or "listen"
 	Home           string // the manager's home directory
 	ClientKeys     string // follows Home unless set
 	StateDir       string
 	NodeName       string // one NATS token
 	HTTP           string // host:port of the console; empty: none
 	UpdateStatus   bool
+	MaxInFlight    int   // requests through a stock manager at once: 1 to 1024
 	TelemetryLimit int64 // bytes, at least 1 MiB
 }
 

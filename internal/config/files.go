@@ -9,10 +9,13 @@ import (
 	"syscall"
 )
 
-// CheckFiles opens every file that settings name and the daemon reads: the agents' keys and, with NATS enabled, the
+// CheckFiles opens every file that settings name and the daemon reads: the agents' keys (but for link attach) and, with NATS enabled, the
 // files of its login and of TLS. Those with secrets must be private, too. It returns all problems as an [*Errors]. State directories are not looked at.
 func (l *Loaded) CheckFiles() error {
-	paths := []string{pathClientKeys}
+	var paths []string
+	if l.Pulse.Link != "attach" {
+		paths = append(paths, pathClientKeys)
+	}
 	if l.NATS.Enabled {
 		paths = append(paths, pathCreds, pathNKey, pathPassword, pathToken, pathTLSCA, pathTLSCert, pathTLSKey)
 	}

@@ -45,8 +45,9 @@ func (o origin) String() string {
 // exists, else defaults. The error of a file that cannot be read wraps the cause; problems inside files come all
 // together as an [*Errors].
 //
-// What this version does not carry out is refused: encryption, signing, audit logging and link attach.
-// Load does not look at the files that settings name: that is [Loaded.CheckFiles].
+// What this version does not carry out is refused: encryption, signing and audit logging.
+// Of the files that settings name, Load looks only at the ossec.conf of a manager in <home>, for the name of the node; the
+// others are the affair of [Loaded.CheckFiles].
 func Load(paths ...string) (*Loaded, error) {
 	return load(DefaultPath, paths)
 }
@@ -91,6 +92,7 @@ func readFile(path string) ([]byte, error) {
 
 // finish settles what depends on several settings.
 func (ld *loader) finish() (*Loaded, error) {
+	ld.takeManagerName()
 	ld.takeClusterName()
 	l := ld.loaded
 	if home := l.origins[pathHome]; home.file != "" && l.origins[pathClientKeys].file == "" {

@@ -133,8 +133,7 @@ var natsTable = []setting{
 var pulseTable = []setting{
 	{"pulse/link", "auto", "The way to the agents: listen (Pulse is their manager), attach (a stock manager on this host) or auto.",
 		func(c *Config) field {
-			return later{word{&c.Pulse.Link, []string{"auto", "attach", "listen"}}, "attach",
-				"attaching to a stock manager is not in this version", "set <link>listen</link>"}
+			return word{&c.Pulse.Link, []string{"auto", "attach", "listen"}}
 		}},
 	{pathHome, "/var/ossec", "The manager's home directory.",
 		func(c *Config) field { return text{&c.Pulse.Home, absolutePath} }},
@@ -148,6 +147,8 @@ var pulseTable = []setting{
 		func(c *Config) field { return text{&c.Pulse.HTTP, optional(hostPort)} }},
 	{"pulse/update_status", "yes", "With link attach: write transitions to the manager's database and raise its alert.",
 		func(c *Config) field { return yesNo{&c.Pulse.UpdateStatus} }},
+	{"pulse/max_in_flight", "128", "With link attach: how many requests to agents the manager may have to serve for Pulse at once; never more than a quarter of its request_pool.",
+		func(c *Config) field { return whole{&c.Pulse.MaxInFlight, 1, 1024} }},
 	{"pulse/telemetry_limit", "1GB", "How much undelivered telemetry is kept on disk, oldest dropped first (KB, MB, GB and TB are powers of 1024).",
 		func(c *Config) field { return size{&c.Pulse.TelemetryLimit, 1 << 20, 1 << 50} }},
 }

@@ -25,6 +25,9 @@ func health(s *Status, dropping bool, storing error) console.Health {
 	if dropping {
 		h.Failures = append(h.Failures, fmt.Sprintf("keep-alive events are being dropped, %d so far", s.TelemetryDropped))
 	}
+	if a := s.Link.Attach; a != nil && a.Problem != "" {
+		h.Failures = append(h.Failures, "the manager: "+a.Problem)
+	}
 	if s.Outbox == nil {
 		return h
 	}

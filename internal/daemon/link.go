@@ -2,9 +2,13 @@ package daemon
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net/netip"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/attach"
+	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 )
@@ -30,15 +34,36 @@ type link interface {
 
 // Link is how the way to the agents is doing.
 type Link struct {
-	Kind string `json:"kind"`
-	*listen.Stats
+	Kind          string        `json:"kind"`
+	*listen.Stats               // only if Pulse is the agents' manager
+	Attach        *attach.Stats `json:"attach,omitempty"` // only if a stock manager is
+}
+
+// openLink opens the way to the agents that the settings say. With auto, a
+// manager that lives on this host is attached to, and only without one Pulse takes
+// its place.
+func openLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (link, error) {
+	lives := cfg.Pulse.Link == "attach"
+	if cfg.Pulse.Link == "auto" {
+		var err error
+		if lives, err = attach.Lives(cfg.Pulse.Home); err != nil {
+			return nil, fmt.Errorf("find out whether a manager lives in %s (<pulse><link> is auto): %w", cfg.Pulse.Home, err)
+		}
+	}
+	if lives {
+		return openAttached(cfg, method, clock, to, log)
+	}
+	return openListening(cfg, method, clock, to, log)
 }
 
 // state is what the heartbeat tells of it.
 func (l *Link) state() event.LinkState {
 	s := event.LinkState{Kind: l.Kind}
-	if l.Stats != nil { // not with NATS alone, as in a measurement
+	switch {
+	case l.Stats != nil:
 		s.Connections, s.Agents = l.Connections, l.Agents
+	case l.Attach != nil:
+		s.Connections, s.Agents, s.Problem = l.Attach.Connections, int(l.Attach.Agents), l.Attach.Problem
 	}
 	return s
 }

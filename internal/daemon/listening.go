@@ -23,7 +23,7 @@ type listening struct {
 	problems []clientkeys.Problem
 }
 
-func openListening(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (*listening, error) {
+func openListening(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (link, error) {
 	keys, problems, err := clientkeys.ReadFile(cfg.Pulse.ClientKeys)
 	if err != nil {
 		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)

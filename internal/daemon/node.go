@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -50,9 +48,6 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 			n.close()
 		}
 	}()
-	if err := noManager(cfg); err != nil {
-		return nil, err
-	}
 	if n.out, err = OpenPublisher(ctx, cfg, version, n.clock, log); err != nil {
 		return nil, err
 	}
@@ -66,11 +61,9 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 			return nil, err
 		}
 	}
-	listening, err := openListening(cfg, set.Method, n.clock, n.detector, log)
-	if err != nil {
+	if n.link, err = openLink(cfg, set.Method, n.clock, n.detector, log); err != nil {
 		return nil, err
 	}
-	n.link = listening
 	n.out.recorder.status = n.Status
 	if cfg.Pulse.HTTP != "" {
 		if n.web, err = net.Listen("tcp", cfg.Pulse.HTTP); err != nil {
@@ -85,18 +78,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	return n, nil
 }
 
-// noManager refuses to take the place of a manager that lives on this host,
-// unless told to listen.
-func noManager(cfg *config.Config) error {
-	socket := filepath.Join(cfg.Pulse.Home, "queue/db/wdb")
-	if _, err := os.Stat(socket); err != nil || cfg.Pulse.Link != "auto" {
-		return nil
-	}
-	return fmt.Errorf("a Wazuh manager lives in %s, and attaching to it is not in this version: "+
-		"to be the manager of other agents beside it, set <pulse><link>listen</link> and a <remote><port> of their own", cfg.Pulse.Home)
-}
-
-// AgentAddr is where agents connect.
+// AgentAddr is where agents connect; not valid when they connect to a manager.
 func (n *Node) AgentAddr() netip.AddrPort { return n.link.Addr() }
 
 // NATSURL is where NATS clients connect; empty when there is a server elsewhere.

@@ -203,7 +203,7 @@ func TestOpenNamesTheSettingThatIsInTheWay(t *testing.T) {
 		{"the console's port is taken", "<pulse><http>", func(_ *testing.T, cfg *config.Config) { cfg.Pulse.HTTP = addr.String() }},
 		{"the state directory is a file", "<pulse><state_dir>", func(_ *testing.T, cfg *config.Config) { cfg.Pulse.StateDir = cfg.Pulse.ClientKeys }},
 		{"client.keys is not there", "<pulse><client_keys>", func(_ *testing.T, cfg *config.Config) { cfg.Pulse.ClientKeys += ".not" }},
-		{"a manager lives here", "<pulse><link>", func(t *testing.T, cfg *config.Config) {
+		{"a manager lives here, and has no settings", "ossec.conf", func(t *testing.T, cfg *config.Config) {
 			if err := os.MkdirAll(filepath.Join(cfg.Pulse.Home, "queue/db/wdb"), 0o700); err != nil {
 				t.Fatal(err)
 			}

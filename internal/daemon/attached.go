@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/attach"
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// attached is the link to a stock manager on this host, with its database for
+// the inventory.
+type attached struct{ *attach.Link }
+
+func openAttached(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (link, error) {
+	manager, err := config.ReadManager(cfg.Pulse.Home)
+	if err != nil {
+		return nil, fmt.Errorf("attach to the manager in %s (<pulse><home>): %w", cfg.Pulse.Home, err)
+	}
+	var place attach.Place
+	if manager.Clustered {
+		if manager.NodeName == "" {
+			return nil, fmt.Errorf("attach to the manager in %s: its <cluster> has no <node_name>", cfg.Pulse.Home)
+		}
+		place = attach.Place{Node: manager.NodeName, Worker: manager.Worker}
+	}
+	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Place: place, Method: method, MaxInFlight: cfg.Pulse.MaxInFlight,
+		Grace: cfg.KeepAlive.ReconnectGrace, Fresh: cfg.KeepAlive.Timeout, UpdateStatus: cfg.Pulse.UpdateStatus,
+		Clock: clock, Fleet: to, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("attach to the manager in %s: %w", cfg.Pulse.Home, err)
+	}
+	return &attached{l}, nil
+}
+
+// Addr is not valid: agents connect to the manager.
+func (a *attached) Addr() netip.AddrPort { return netip.AddrPort{} }
+
+func (a *attached) Status() Link {
+	stats := a.Stats()
+	return Link{Kind: event.LinkAttach, Attach: &stats}
+}
