@@ -65,7 +65,7 @@ func Open(cfg Config) (*Link, error) {
 	l.asker.limit(max(min(cfg.MaxInFlight, usualPool/poolShare), 1), usualResponseTimeout)
 	l.beat = &beat{remoted: l.remoted, asker: l.asker, fleet: cfg.Fleet, said: l.troubles, log: cfg.Log, most: cfg.MaxInFlight,
 		look: make(chan struct{}, 1)}
-	l.watch = &watch{db: l.db, place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, fresh: cfg.Fresh, log: cfg.Log, said: l.troubles,
+	l.watch = &watch{db: l.db, place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, fresh: cfg.Fresh, log: cfg.Log, said: l.troubles,
 		asker: l.asker, book: b, reset: l.beat.restarted, active: func(n int) { l.active.Store(int64(n)) },
 		skipped: make(map[string]bool), marks: make(map[detector.AgentID]int64)}
 	l.asker.mark, l.asker.notice, l.asker.gone = l.watch.mark, l.beat.notice, l.beat.hurry

@@ -25,6 +25,7 @@ type watch struct {
 	place  Place
 	clock  *detector.Clock
 	fleet  Fleet
+	period time.Duration
 	fresh  time.Duration // silence after which an agent that nobody watched before is away
 	log    *slog.Logger
 	said   *troubles
@@ -55,7 +56,7 @@ type agent struct {
 
 // run reads until ctx ends.
 func (w *watch) run(ctx context.Context) {
-	tick := time.NewTicker(watchPeriod)
+	tick := time.NewTicker(w.period)
 	defer tick.Stop()
 	for {
 		err := w.look(ctx)
