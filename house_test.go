@@ -88,7 +88,7 @@ var rooms = []room{
 	{"internal/query", []string{"internal/detector", "internal/view"}, "it answers about the fleet, on whatever connection it is given"},
 	{"internal/agentsim", []string{"internal/clientkeys", "internal/secmsg"},
 		"agents are the other side: nothing of ours may help them"},
-	{"internal/daemon", []string{"event", "internal/attach", "internal/clientkeys", "internal/config", "internal/console", "internal/detector",
+	{"internal/daemon", []string{"event", "internal/attach", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/detector",
 		"internal/listen", "internal/outbox", "internal/query", "internal/remote", "internal/roster"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/remote"}, "it looks at what the daemon will need, as the daemon does"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon"},

@@ -98,6 +98,8 @@ type ManagerStatus struct {
 	TelemetryDropped uint64    `json:"telemetry_dropped"` // keep-alive events that were lost since StartedAt, for want of room
 	Link             LinkState `json:"link"`
 	NATS             NATSState `json:"nats"`
+
+	Audit *AuditState `json:"audit,omitempty"` // absent without an audit log
 }
 
 // The states of a node.
@@ -132,6 +134,21 @@ const (
 type NATSState struct {
 	State string `json:"state"`
 	Since int64  `json:"since"` // Unix time, seconds
+}
+
+// The states of a node's audit log.
+const (
+	AuditWriting = "writing"
+	AuditFailing = "failing" // it cannot be written: the disk is full, or broken
+)
+
+// AuditState is how a node's audit log is doing. Who keeps Seq and Hash can tell later
+// whether all lines up to there are still what they were.
+type AuditState struct {
+	State   string `json:"state"`
+	Seq     uint64 `json:"seq"`     // number of the last line on the disk
+	Hash    string `json:"hash"`    // its SHA-256, base64url
+	Missing uint64 `json:"missing"` // lines that could not be kept since StartedAt
 }
 
 // AgentCounts is the number of agents in each status.

@@ -101,7 +101,7 @@ func TestALogHasOneWriter(t *testing.T) {
 	dir := t.TempDir()
 	l := mustOpen(t, Config{Dir: dir})
 	if other, err := Open(Config{Dir: dir, Log: slog.New(slog.DiscardHandler)}); other != nil || err == nil ||
-		!strings.Contains(err.Error(), dir+": another Pulse writes it") {
+		!strings.Contains(err.Error(), dir+": another Pulse is using it") {
 		t.Error(other, err)
 	}
 	fill(l, 3)

@@ -24,7 +24,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, whole(unix.F_WRLCK)); err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-			return nil, fmt.Errorf("lock the audit log %s: another Pulse writes it", dir)
+			return nil, fmt.Errorf("lock the audit log %s: another Pulse is using it", dir)
 		}
 		return nil, fmt.Errorf("lock the audit log %s: %w", dir, err)
 	}

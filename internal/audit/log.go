@@ -146,6 +146,13 @@ func (l *Log) State() State {
 	return State{Head{l.safe.seq, l.safe.last.String()}, l.trouble.err, l.trouble.since, l.missing}
 }
 
+// Sync writes what was added before, and brings it to the disk itself if it can.
+func (l *Log) Sync() {
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	l.flush()
+}
+
 // Close signs and writes what is there, and says that this is the end. What it
 // cannot write is an error.
 func (l *Log) Close() (err error) {

@@ -22,6 +22,8 @@ const (
 	outcomes = 3
 )
 
+func (o Outcome) String() string { return [outcomes]string{"sent", "answered", "failed"}[o] }
+
 // agentsMax is how many bytes of agents a line takes.
 const agentsMax = 16 << 10
 

@@ -54,7 +54,7 @@ type KeepAlive struct {
 	FlapWindow     time.Duration // 1s to 1d
 }
 
-// NATS is <nats>: the way to the XDR platform. EncryptMessages, MessageSigning and AuditLogging are always false in
+// NATS is <nats>: the way to the XDR platform. EncryptMessages and MessageSigning are always false in
 // this version: a file that says yes to one of them is refused, so that nobody believes in a protection that is not there.
 type NATS struct {
 	Enabled            bool
@@ -76,8 +76,10 @@ type NATS struct {
 	MessageSigning     bool
 	SigningKeyFile     string
 	AuditLogging       bool
-	NoRoster           bool // no file sets it: for agents that are not real, on a server that has real ones
-	HighAlertThreshold int  // Wazuh's alert level, 0 to 15, from which a message also goes to the alerts subject
+	AuditDetail        string // "summary" or "full"
+	AuditLimit         int64  // bytes, at least 1 MiB
+	NoRoster           bool   // no file sets it: for agents that are not real, on a server that has real ones
+	HighAlertThreshold int    // Wazuh's alert level, 0 to 15, from which a message also goes to the alerts subject
 }
 
 // Pulse is <pulse>: the daemon itself.

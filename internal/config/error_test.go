@@ -58,8 +58,6 @@ var errorTests = []struct{ name, text, want string }{
 		"pulse.conf:3: <message_signing>yes</message_signing>: signing is not in this version; set it to no"},
 	{"encryption", in("nats", "<encrypt_messages>yes</encrypt_messages>"),
 		"pulse.conf:3: <encrypt_messages>yes</encrypt_messages>: encryption is not in this version; set it to no"},
-	{"audit logging", in("nats", "<audit_logging>yes</audit_logging>"),
-		"pulse.conf:3: <audit_logging>yes</audit_logging>: audit logging is not in this version; set it to no"},
 	{"a link", in("pulse", "<link>wire</link>"),
 		"pulse.conf:3: <link>wire</link>: unknown word; want auto, attach or listen (default auto)"},
 	{"a timeout below the interval", in("manager_keepalive", "<timeout>30</timeout>"),

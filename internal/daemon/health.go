@@ -8,9 +8,12 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/console"
 )
 
+// losses are what is being lost now, or was a moment ago.
+type losses struct{ telemetry, audit bool }
+
 // health judges: a failure is what keeps messages from the XDR platform, or
 // loses them, now; a warning is what somebody should look at.
-func health(s *Status, dropping bool, storing error) console.Health {
+func health(s *Status, losing losses, storing error) console.Health {
 	var h console.Health
 	if storing != nil {
 		h.Failures = append(h.Failures, "outbox: "+storing.Error())
@@ -22,11 +25,17 @@ func health(s *Status, dropping bool, storing error) console.Health {
 		}
 		h.Failures = append(h.Failures, "the NATS server is unavailable since "+s.NATS.Since.Format(time.RFC3339)+why+": messages wait on disk")
 	}
-	if dropping {
+	if losing.telemetry {
 		h.Failures = append(h.Failures, fmt.Sprintf("keep-alive events are being dropped, %d so far", s.TelemetryDropped))
 	}
 	if a := s.Link.Attach; a != nil && a.Problem != "" {
 		h.Failures = append(h.Failures, "the manager: "+a.Problem)
+	}
+	if a := s.Audit; a != nil && a.Problem != "" {
+		h.Failures = append(h.Failures, "the audit log cannot be written since "+a.Since.Format(time.RFC3339)+": "+a.Problem)
+	}
+	if losing.audit {
+		h.Failures = append(h.Failures, fmt.Sprintf("the audit log is losing lines, %d so far", s.Audit.Missing))
 	}
 	if s.Outbox == nil {
 		return h

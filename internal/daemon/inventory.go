@@ -14,6 +14,7 @@ type inventory struct {
 	path     string
 	detector *detector.Detector
 	link     *listen.Link
+	audit    *auditor
 	log      *slog.Logger
 }
 
@@ -39,6 +40,8 @@ func (inv *inventory) set(keys *clientkeys.Set, problems []clientkeys.Problem) {
 func (inv *inventory) watch(ctx context.Context, known *clientkeys.Set) {
 	changed := func(keys *clientkeys.Set, problems []clientkeys.Problem) {
 		inv.set(keys, problems)
+		inv.audit.agents(known, keys, len(problems))
+		known = keys
 		inv.log.Info("client.keys changed", "file", inv.path, "agents", keys.Len(), "skipped_lines", len(problems))
 	}
 	failed := func(err error) {

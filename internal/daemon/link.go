@@ -42,7 +42,7 @@ type Link struct {
 // openLink opens the way to the agents that the settings say. With auto, a
 // manager that lives on this host is attached to, and only without one Pulse takes
 // its place.
-func openLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (link, error) {
+func openLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *auditor, log *slog.Logger) (link, error) {
 	lives := cfg.Pulse.Link == "attach"
 	if cfg.Pulse.Link == "auto" {
 		var err error
@@ -53,7 +53,7 @@ func openLink(cfg *config.Config, method detector.Method, clock *detector.Clock,
 	if lives {
 		return openAttached(cfg, method, clock, to, log)
 	}
-	return openListening(cfg, method, clock, to, log)
+	return openListening(cfg, method, clock, to, audit, log)
 }
 
 // state is what the heartbeat tells of it.

@@ -23,20 +23,20 @@ type listening struct {
 	problems []clientkeys.Problem
 }
 
-func openListening(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (link, error) {
+func openListening(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *auditor, log *slog.Logger) (link, error) {
 	keys, problems, err := clientkeys.ReadFile(cfg.Pulse.ClientKeys)
 	if err != nil {
 		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
 	}
 	l, err := listen.Listen(listen.Config{
 		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
-		Method: method, Keys: keys, Clock: clock, Report: to.Report, Log: log,
+		Method: method, Keys: keys, Clock: clock, Report: to.Report, Refused: audit.refused, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w (<remote><port>)", err)
 	}
 	return &listening{Link: l, read: keys, problems: problems,
-		keys: inventory{path: cfg.Pulse.ClientKeys, detector: to, link: l, log: log}}, nil
+		keys: inventory{path: cfg.Pulse.ClientKeys, detector: to, link: l, audit: audit, log: log}}, nil
 }
 
 func (l *listening) Heed(*detector.Decision) {}
@@ -44,6 +44,7 @@ func (l *listening) Heed(*detector.Decision) {}
 // Run serves the agents and follows their keys.
 func (l *listening) Run(ctx context.Context) {
 	l.keys.set(l.read, l.problems)
+	l.keys.audit.agents(nil, l.read, len(l.problems))
 	var work sync.WaitGroup
 	work.Go(func() { l.Link.Run(ctx) })
 	work.Go(func() { l.keys.watch(ctx, l.read) })

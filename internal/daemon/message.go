@@ -102,6 +102,9 @@ func (w *writer) heartbeat(s *Status) outbox.Message {
 	if o := s.Outbox; o != nil {
 		m.ManagerStatus.OutboxDepth, m.ManagerStatus.DeadLetters = o.Status.Backlog+o.Telemetry.Backlog, o.DeadLetters()
 	}
+	if a := s.Audit; a != nil {
+		m.ManagerStatus.Audit = &event.AuditState{State: a.State, Seq: a.Seq, Hash: a.Hash, Missing: a.Missing}
+	}
 	return pack(outbox.Telemetry, subject, m.Security, m)
 }
 

@@ -45,6 +45,9 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	n := &Node{log: log, clock: detector.NewClock()}
 	defer func() {
 		if err != nil {
+			if n.out != nil {
+				n.out.audit.failed(err)
+			}
 			n.close()
 		}
 	}()
@@ -61,7 +64,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 			return nil, err
 		}
 	}
-	if n.link, err = openLink(cfg, set.Method, n.clock, n.detector, log); err != nil {
+	if n.link, err = openLink(cfg, set.Method, n.clock, n.detector, n.out.audit, log); err != nil {
 		return nil, err
 	}
 	n.out.recorder.status = n.Status
@@ -159,6 +162,7 @@ func (n *Node) Run(parent context.Context) error {
 	if cause := context.Cause(ctx); cause != context.Cause(parent) && cause != unpublished {
 		err = errors.Join(cause, unpublished)
 	}
+	n.out.audit.failed(err)
 	return errors.Join(err, n.close())
 }
 

@@ -24,6 +24,8 @@ type Publisher struct {
 	backlog  *backlog
 	recorder *recorder
 	drops    drops
+	audit    *auditor // nil for none
+	unlogged drops    // of its lines
 }
 
 // OpenPublisher opens the way out. The version is that of the software.
@@ -31,26 +33,36 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 	p := &Publisher{backlog: newBacklog()}
 	defer func() {
 		if err != nil {
+			p.audit.failed(err)
 			err = errors.Join(err, p.Close())
 		}
 	}()
 	if err := os.MkdirAll(cfg.Pulse.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory (<pulse><state_dir>): %w", err)
 	}
-	if cfg.NATS.Enabled {
-		if err := p.openWayOut(ctx, cfg, log); err != nil {
-			return nil, err
-		}
+	if p.audit, err = openAuditor(cfg, log); err != nil { // first: it hears of all that follows
+		return nil, err
 	}
 	epoch, err := nextEpoch(cfg.Pulse.StateDir, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
 	}
+	if err := p.audit.started(cfg, version, epoch); err != nil {
+		return nil, err
+	}
+	if cfg.NATS.Enabled {
+		if err := p.openWayOut(ctx, cfg, log); err != nil {
+			return nil, err
+		}
+	}
 	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
-		journal: &journal{log: log}, log: log,
+		journal: &journal{log: log}, audit: p.audit, log: log,
 		writer: &writer{source: event.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch},
 			prefix: event.Prefix(cfg.NATS.SubjectPrefix), groups: groups(cfg), flapWindow: cfg.KeepAlive.FlapWindow,
 			started: time.Now(), clock: clock}}
+	if p.outbox != nil {
+		p.audit.watch(p.passage)
+	}
 	return p, nil
 }
 
@@ -59,7 +71,9 @@ func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, log *slo
 	out := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: outboxDir(cfg),
 		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, Log: log}
 	if cfg.NATS.ServerURL != "" {
-		if p.remote, err = remote.Open(RemoteConfig(cfg, log)); err != nil {
+		way := RemoteConfig(cfg, log)
+		way.Tell = p.audit.heard
+		if p.remote, err = remote.Open(way); err != nil {
 			return err
 		}
 		out.Listen, out.Remote = "", p.remote
@@ -119,11 +133,12 @@ const handOverPause = 10 * time.Millisecond
 
 // Close closes the way out.
 func (p *Publisher) Close() (err error) {
+	p.audit.settle()
 	if p.outbox != nil {
 		err = p.outbox.Close()
 	}
 	if p.remote != nil {
 		p.remote.Close()
 	}
-	return err
+	return errors.Join(err, p.audit.close())
 }

@@ -19,6 +19,7 @@ type recorder struct {
 	status  func() Status
 	dropped atomic.Uint64 // keep-alive events that publishing did not keep up with
 	journal *journal
+	audit   *auditor
 	log     *slog.Logger
 }
 
@@ -47,6 +48,7 @@ func (r *recorder) run(ctx context.Context) error {
 				return err
 			}
 		case <-routine.C:
+			r.audit.minute()
 			if err := r.record(ctx); err != nil {
 				return err
 			}
@@ -55,6 +57,7 @@ func (r *recorder) run(ctx context.Context) error {
 				return err
 			}
 			if r.backlog.done() {
+				r.audit.sync() // the last heartbeat tells how far the log is
 				return r.beat(ctx)
 			}
 		}
@@ -79,6 +82,7 @@ func (r *recorder) beat(ctx context.Context) error {
 		return nil
 	}
 	status := r.status()
+	r.audit.linked(status.Link.Attach)
 	return r.outbox.Publish(ctx, []outbox.Message{r.writer.heartbeat(&status)})
 }
 
@@ -87,6 +91,7 @@ func (r *recorder) beat(ctx context.Context) error {
 func (r *recorder) publish(ctx context.Context, group []record) error {
 	var messages []outbox.Message
 	for i := range group {
+		r.audit.decided(&group[i], r.writer.clock.Time(group[i].At))
 		if !group[i].Verdict.Routine() {
 			r.journal.note(&group[i].Decision)
 			messages = r.writer.write(messages, &group[i])
@@ -101,6 +106,7 @@ func (r *recorder) publish(ctx context.Context, group []record) error {
 		}
 	}
 	if err := r.outbox.Publish(ctx, messages); err != nil {
+		r.audit.unpublished(len(messages), err)
 		return fmt.Errorf("record %d decisions: %w", len(group), err)
 	}
 	return nil

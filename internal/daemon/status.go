@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/roster"
@@ -27,6 +28,8 @@ type Status struct {
 
 	Roster *roster.Stats `json:"roster,omitempty"` // absent with NATS disabled
 
+	Audit *Audit `json:"audit,omitempty"` // absent with audit_logging no
+
 	TelemetryDropped uint64 `json:"telemetry_dropped"` // keep-alive events lost before publication, or before they were forwarded
 }
 
@@ -35,6 +38,15 @@ type NATS struct {
 	State   string    `json:"state"`
 	Since   time.Time `json:"since"`
 	Problem string    `json:"problem,omitempty"` // while it is not connected: a remote.Problem
+}
+
+// Audit is how the audit log is doing.
+type Audit struct {
+	State   string    `json:"state"`
+	Since   time.Time `json:"since,omitzero"`    // of a trouble
+	Problem string    `json:"problem,omitempty"` // while it cannot be written
+	Missing uint64    `json:"missing"`           // lines that could not be kept since the node started
+	audit.Head
 }
 
 // natsDisabled is the state of a node whose decisions only the log tells.
@@ -67,7 +79,9 @@ func (p *Publisher) status() Status {
 		s.Outbox, failed = &stats, p.outbox.Err()
 		s.TelemetryDropped += stats.Telemetry.Dropped
 	}
-	s.Health = health(&s, p.drops.recent(s.TelemetryDropped, time.Now()), failed)
+	s.Audit = p.audit.state()
+	now := time.Now()
+	s.Health = health(&s, losses{telemetry: p.drops.recent(s.TelemetryDropped, now), audit: s.Audit != nil && p.unlogged.recent(s.Audit.Missing, now)}, failed)
 	return s
 }
 

@@ -185,11 +185,16 @@ func TestMessagesThatTheServerRefusesAreAWarning(t *testing.T) {
 
 func TestWhatIsAFailure(t *testing.T) {
 	s := Status{NATS: NATS{State: event.NATSConnecting}, TelemetryDropped: 7}
-	if h := health(&s, false, nil); h.Failures != nil || h.Warnings != nil {
+	if h := health(&s, losses{}, nil); h.Failures != nil || h.Warnings != nil {
 		t.Errorf("%+v", h)
 	}
-	h := health(&s, true, errors.New("disk full"))
+	h := health(&s, losses{telemetry: true}, errors.New("disk full"))
 	if got := strings.Join(h.Failures, "; "); got != "outbox: disk full; keep-alive events are being dropped, 7 so far" {
+		t.Errorf("%s", got)
+	}
+	s.Audit = &Audit{Problem: "no space left on device", Since: time.Unix(1767323045, 0).UTC(), Missing: 3}
+	h = health(&s, losses{audit: true}, nil)
+	if got := strings.Join(h.Failures, "; "); got != "the audit log cannot be written since 2026-01-02T03:04:05Z: no space left on device; the audit log is losing lines, 3 so far" {
 		t.Errorf("%s", got)
 	}
 }

@@ -73,7 +73,7 @@ func (l *Link) receive(c *conn, frame []byte) error {
 	}
 	p := c.peer
 	if h.ID != nil && !sameAgent(h.ID, p.id) {
-		return refuse(anotherAgent, fmt.Errorf("agent %s on the connection of agent %s", h.ID, p.id))
+		return refuseAs(p.id.String(), anotherAgent, fmt.Errorf("agent %s on the connection of agent %s", h.ID, p.id))
 	}
 	payload, err := l.read(p, c.from, codec, h)
 	if err != nil {
@@ -91,7 +91,7 @@ func (l *Link) read(p *peer, from netip.AddrPort, codec *codec, h secmsg.Header)
 	}
 	m, err := codec.dec.Decode(cipher, h.Body)
 	if err != nil {
-		return nil, undecodable(fmt.Errorf("agent %s: %w", p.id, err))
+		return nil, undecodable(p.id.String(), err)
 	}
 	p.locate(from, cipher)
 	return m.Payload, nil
@@ -124,7 +124,7 @@ func (l *Link) prove(c *conn, from netip.AddrPort, key *clientkeys.Key, codec *c
 	cipher := cipherOf(key, h.Method)
 	m, err := codec.dec.Decode(cipher, h.Body)
 	if err != nil {
-		return nil, nil, undecodable(fmt.Errorf("agent %s: %w", key.ID, err))
+		return nil, nil, undecodable(key.ID, err)
 	}
 	p, err := newPeer(key, c, from, cipher)
 	if err != nil {
@@ -134,11 +134,12 @@ func (l *Link) prove(c *conn, from netip.AddrPort, key *clientkeys.Key, codec *c
 	return p, m.Payload, nil
 }
 
-func undecodable(err error) error {
+func undecodable(agent string, err error) error {
+	why := wrongKey
 	if errors.Is(err, secmsg.ErrTooLong) {
-		return refuse(oversized, err)
+		why = oversized
 	}
-	return refuse(wrongKey, err)
+	return refuseAs(agent, why, fmt.Errorf("agent %s: %w", agent, err))
 }
 
 func sameAgent(written []byte, id detector.AgentID) bool {

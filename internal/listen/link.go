@@ -27,6 +27,7 @@ type Config struct {
 	Keys     *clientkeys.Set
 	Clock    *detector.Clock
 	Report   func(detector.Sighting) // called from many goroutines; may make them wait
+	Refused  func(Refusal)           // hears of every refusal, from many goroutines, as often as strangers like; nil for nobody
 	Log      *slog.Logger
 }
 
@@ -35,6 +36,7 @@ type Link struct {
 	method   detector.Method
 	clock    *detector.Clock
 	report   func(detector.Sighting)
+	tell     func(Refusal)
 	log      *slog.Logger
 	tcp      *net.TCPListener // nil without TCP
 	udp      *net.UDPConn     // nil without UDP
@@ -55,7 +57,7 @@ type Link struct {
 
 // Listen opens the sockets. The link serves them when it runs.
 func Listen(cfg Config) (*Link, error) {
-	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, log: cfg.Log, registry: newRegistry(cfg.Keys),
+	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, tell: cfg.Refused, log: cfg.Log, registry: newRegistry(cfg.Keys),
 		notices: &notices{log: cfg.Log}, limit: connectionLimit(), conns: make(map[*net.TCPConn]struct{}),
 		repeat: make(map[*peer]*request)}
 	var err error
@@ -193,6 +195,9 @@ func (l *Link) refused(from netip.AddrPort, err error) {
 	if r, ok := errors.AsType[*refused](err); ok {
 		l.count.refused[r.why].Add(1)
 		l.notices.add(from, r)
+		if l.tell != nil {
+			l.tell(Refusal{from, r.why.String(), r.agent, r.err})
+		}
 	}
 }
 

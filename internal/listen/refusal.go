@@ -33,14 +33,26 @@ func (r refusal) String() string { return refusalNames[r] }
 
 // refused is the error of a peer that has to go.
 type refused struct {
-	why refusal
-	err error
+	why   refusal
+	agent string // whose connection or key it is about; "" for nobody's
+	err   error
 }
 
 func (r *refused) Error() string { return r.why.String() + ": " + r.err.Error() }
 func (r *refused) Unwrap() error { return r.err }
 
-func refuse(why refusal, err error) error { return &refused{why, err} }
+func refuse(why refusal, err error) error { return &refused{why: why, err: err} }
+
+// refuseAs refuses something that came in the name of an agent of ours.
+func refuseAs(agent string, why refusal, err error) error { return &refused{why, agent, err} }
+
+// Refusal is something from a peer that was not accepted.
+type Refusal struct {
+	From   netip.AddrPort // not valid where there is none
+	Reason string
+	Agent  string // in whose name it came, if that is one of ours; over UDP anybody can say so, from anywhere
+	Err    error  // may quote what the peer sent, in a bounded and printable form
+}
 
 // noticePeriod is how often at most each kind of refusal is logged.
 const noticePeriod = time.Minute

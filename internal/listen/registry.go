@@ -55,7 +55,7 @@ func (r *registry) find(h secmsg.Header, from netip.Addr) (*clientkeys.Key, erro
 		return nil, refuse(unknownAgent, fmt.Errorf("no agent %s", h.ID))
 	}
 	if !key.IP.Contains(from) {
-		return nil, refuse(wrongAddress, fmt.Errorf("agent %s is registered at %v, not at %v", h.ID, key.IP, from))
+		return nil, refuseAs(key.ID, wrongAddress, fmt.Errorf("agent %s is registered at %v, not at %v", h.ID, key.IP, from))
 	}
 	return key, nil
 }
@@ -103,7 +103,7 @@ func (r *registry) enter(p *peer, now detector.Instant) (old *peer, err error) {
 			patience = time.After(closeTime)
 		}
 		if p.conn == nil || !wait(old.left, patience) {
-			return nil, refuse(keyInUse, fmt.Errorf("agent %s is connected from %v", p.id, old.addr()))
+			return nil, refuseAs(p.id.String(), keyInUse, fmt.Errorf("agent %s is connected from %v", p.id, old.addr()))
 		}
 	}
 }

@@ -41,8 +41,8 @@ func Problems() []Problem {
 		BadCertificate, WantsCertificate, CertificateTaken, WantsLogin, LoginRefused, LoginExpired, LoginRevoked, SubjectRefused, BadFile, Other}
 }
 
-// refusesLogin says whether it is the server that does not want us.
-func (p Problem) refusesLogin() bool {
+// RefusesLogin says whether it is the server that does not want us.
+func (p Problem) RefusesLogin() bool {
 	return slices.Contains([]Problem{WantsCertificate, CertificateTaken, WantsLogin, LoginRefused, LoginExpired, LoginRevoked}, p)
 }
 
@@ -128,7 +128,7 @@ func kind(err error) string {
 // refusals is how many of the failures are refused logins.
 func refusals(err error) (n int) {
 	for _, f := range Failures(err) {
-		if f.Problem.refusesLogin() {
+		if f.Problem.RefusesLogin() {
 			n++
 		}
 	}

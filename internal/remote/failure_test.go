@@ -265,7 +265,7 @@ func TestEachTroubleHasItsOwnMessageAndIsToldOnce(t *testing.T) {
 			if state.Connected || !state.Unavailable || state.Errors < 3 || state.Problem != string(tt.problem) {
 				t.Errorf("%+v", state)
 			}
-			if refuses := tt.problem.refusesLogin(); refuses != (state.LoginsRefused >= 3) || !refuses && state.LoginsRefused > 0 {
+			if refuses := tt.problem.RefusesLogin(); refuses != (state.LoginsRefused >= 3) || !refuses && state.LoginsRefused > 0 {
 				t.Errorf("%d logins were refused", state.LoginsRefused)
 			}
 			book.tells(t, secrets...)

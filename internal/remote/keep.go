@@ -73,6 +73,7 @@ func (r *Remote) renew(ctx context.Context, old *Session) *Session {
 	}
 	if err != nil {
 		r.count(err)
+		r.cfg.Tell(NotRenewed, err)
 		r.log.Warn("the files of the NATS login have changed and do not work: the old connection stays", "problem", problems(err), "err", err)
 		return old
 	}
@@ -81,6 +82,7 @@ func (r *Remote) renew(ctx context.Context, old *Session) *Session {
 	r.mu.Unlock()
 	r.offer(s)
 	r.running.Go(func() { r.retire(ctx, old) })
+	r.cfg.Tell(Renewed, nil)
 	r.log.Info("connected to the NATS server anew, with the changed files")
 	return s
 }
@@ -116,6 +118,7 @@ func (r *Remote) failed(ctx context.Context, err error, doubted bool) {
 		return
 	}
 	r.count(err)
+	r.cfg.Tell(Failed, err)
 	r.mu.Lock()
 	before := r.state()
 	r.failures++
@@ -147,6 +150,7 @@ func (r *Remote) passedOver(failures unreached, s *Session) {
 			continue
 		}
 		r.count(f)
+		r.cfg.Tell(Failed, f)
 		if r.passed[f.Server] != f.Problem {
 			r.passed[f.Server] = f.Problem
 			r.log.Warn("a NATS server cannot be used, another one can", "problem", f.Problem, "err", f)
@@ -164,6 +168,7 @@ func (r *Remote) connected() {
 	}
 	r.note(before)
 	r.mu.Unlock()
+	r.cfg.Tell(Connected, nil)
 	if !doubted {
 		r.log.Info("connected to the NATS server", "failures", n)
 	}
@@ -176,6 +181,7 @@ func (r *Remote) recovered() {
 	r.note(before)
 	r.mu.Unlock()
 	if n > 0 {
+		r.cfg.Tell(Works, nil)
 		r.log.Info("the NATS server takes messages again", "failures", n)
 	}
 }

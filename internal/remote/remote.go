@@ -27,7 +27,21 @@ type Config struct {
 	Timeout         time.Duration // for a dial, and for an answer; 0 for 5 s
 	PingInterval    time.Duration // between pings on an idle connection; two unanswered end it; 0 for 10 s
 	Log             *slog.Logger  // nil for slog.Default()
+
+	Tell func(Event, error) // hears of every Event, as it happens, and must not wait; nil for nobody
 }
+
+// Event is something that happened on the way to the server.
+type Event string
+
+// The events. Only Failed and NotRenewed have an error, of [Failures].
+const (
+	Failed     Event = "failed"      // a try to connect, or a connection; also that to one of several servers of which another works
+	Connected  Event = "connected"   // there is a connection
+	Works      Event = "works"       // after failures on a connection that was there, the server does what it should again
+	Renewed    Event = "renewed"     // changed files of the login are in use
+	NotRenewed Event = "not_renewed" // changed files do not work: the old connection stays
+)
 
 // withDefaults fills in what may be left out.
 func (c Config) withDefaults() Config {
@@ -36,6 +50,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.Tell == nil {
+		c.Tell = func(Event, error) {}
 	}
 	if c.ReconnectDelay <= 0 {
 		c.ReconnectDelay = 5 * time.Second
