@@ -66,9 +66,14 @@ func (b *bucket) open(ctx context.Context) error {
 	return nil
 }
 
-func (b *bucket) make(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, b.wait)
+// endMaking is how long the making of a bucket may go on when it is not wanted any
+// more: an embedded server that stops meanwhile would leave it half made.
+const endMaking = time.Second
+
+func (b *bucket) make(parent context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), b.wait)
 	defer cancel()
+	defer context.AfterFunc(parent, func() { time.AfterFunc(endMaking, cancel) })()
 	_, err := b.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: event.AgentsBucket, Description: describe,
 		History: 1, Storage: jetstream.FileStorage})
 	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) { // another node was quicker
