@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +19,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if beChild() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const prefix = "wazuh.xdr"
 
@@ -205,103 +209,6 @@ func withPassword(t testing.TB) func(*remote.Config) {
 		t.Fatal(err)
 	}
 	return func(cfg *remote.Config) { cfg.User, cfg.PasswordFile = "pulse", file }
-}
-
-// proxy passes bytes between its clients and a target that may change.
-type proxy struct {
-	l net.Listener
-
-	mu     sync.Mutex
-	target string
-	silent bool // takes connections and bytes, and passes none
-	conns  map[net.Conn]bool
-	wg     sync.WaitGroup
-}
-
-func newProxy(t testing.TB) *proxy {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{l: l, conns: map[net.Conn]bool{}}
-	p.wg.Go(p.accept)
-	t.Cleanup(func() { l.Close(); p.heal(); p.drop(); p.wg.Wait() })
-	return p
-}
-
-func (p *proxy) addr() string { return p.l.Addr().String() }
-
-func (p *proxy) lead(target string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.target = target
-}
-
-// cut makes the network swallow everything; connections stay open.
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.silent = true
-}
-
-// heal lets new connections through. What was swallowed stays lost.
-func (p *proxy) heal() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.silent = false
-}
-
-func (p *proxy) drop() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.conns {
-		c.Close()
-	}
-}
-
-func (p *proxy) accept() {
-	for {
-		in, err := p.l.Accept()
-		if err != nil {
-			return
-		}
-		p.mu.Lock()
-		target := p.target
-		p.mu.Unlock()
-		out, err := net.Dial("tcp", target)
-		if err != nil {
-			in.Close()
-			continue
-		}
-		p.mu.Lock()
-		p.conns[in], p.conns[out] = true, true
-		p.mu.Unlock()
-		for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
-			p.wg.Go(func() { p.pass(way[0], way[1]) })
-		}
-	}
-}
-
-// pass copies until an end closes. Once cut, a connection never passes again.
-func (p *proxy) pass(from, to net.Conn) {
-	defer from.Close()
-	defer to.Close()
-	buf := make([]byte, 1<<14)
-	for dead := false; ; {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		p.mu.Lock()
-		dead = dead || p.silent
-		p.mu.Unlock()
-		if dead {
-			continue
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
 }
 
 // logbook collects log lines, and lets a test wait for one.

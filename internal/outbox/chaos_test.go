@@ -1,0 +1,248 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A longer run: CHAOS_ROUNDS=1000 go test -run 'Chaos|AtRandom' -v -timeout 1h
+const (
+	roundsEnv = "CHAOS_ROUNDS"
+	seedEnv   = "CHAOS_SEED"
+)
+
+// rounds is how many rounds to play.
+func rounds(t *testing.T, usually int) int {
+	t.Helper()
+	return int(envNumber(t, roundsEnv, uint64(usually)))
+}
+
+func envNumber(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// TestChaos lets a node publish to NATS servers elsewhere while processes are killed
+// and the network between fails, at random moments, round after round. After
+// each, the far stream has to hold every change, alert and keep-alive that Publish has
+// returned for, once, and the changes in order for each agent: also what
+// Publish had not returned for yet, if it went out.
+func TestChaos(t *testing.T) {
+	rounds, seed := rounds(t, 100), envNumber(t, seedEnv, rand.Uint64())
+	for i, s := range []struct {
+		name    string
+		servers int
+		share   int // of the rounds, in percent
+	}{
+		{"a cluster of three", 3, 12}, {"one server", 1, 44}, {"another server", 1, 44},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			n := max(1, rounds*s.share/100)
+			c := newChaos(t, s.servers, seed+uint64(i))
+			for round := range n {
+				if !c.round(round) {
+					t.Fatalf("round %d of %s=%d failed", round, seedEnv, seed)
+				}
+			}
+			c.checkAll()
+			t.Logf("%d rounds, %d messages checked, %d of them status changes; %s", n, c.seen.messages(), len(c.seen.changes), c.did())
+		})
+	}
+}
+
+// chaos is a node and a far side, and what happens to both.
+type chaos struct {
+	t      *testing.T
+	far    *far
+	pulse  *process
+	random *rand.Rand
+	target int
+
+	mu   sync.Mutex
+	told [][2]int // what Publish has returned for, from and to
+
+	reached  chan int // targets, also of earlier rounds
+	seen     *ledger
+	last     uint64 // of the far stream, in seen
+	faults   map[string]int
+	happened []string // in this round
+}
+
+func newChaos(t *testing.T, servers int, seed uint64) *chaos {
+	c := &chaos{t: t, far: newFar(t, servers), random: rand.New(rand.NewPCG(seed, 0)), reached: make(chan int, 100), seen: newLedger(), faults: map[string]int{}}
+	c.pulse = newProcess(t, "pulse", part{Pulse: &pulsePart{Dir: t.TempDir(), URL: c.far.url()}}, c.hear)
+	c.pulse.start()
+	return c
+}
+
+// hear takes what the node tells.
+func (c *chaos) hear(line string) {
+	var from, to int
+	if n, _ := fmt.Sscanf(line, "reached %d", &to); n == 1 {
+		c.reached <- to
+		return
+	}
+	if _, err := fmt.Sscanf(line, "published %d %d", &from, &to); err != nil {
+		c.t.Errorf("the node says %q", line)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told = append(c.told, [2]int{from, to})
+}
+
+// round lets a few hundred changes happen, and one to three faults meanwhile.
+func (c *chaos) round(n int) bool {
+	c.target += 200 + c.random.IntN(200)
+	c.happened = nil
+	c.pulse.tell(strconv.Itoa(c.target))
+	for range 1 + c.random.IntN(3) {
+		<-time.After(time.Duration(c.random.IntN(100)) * time.Millisecond)
+		c.strike()
+	}
+	c.far.heal()
+	err := c.settle()
+	if err != nil {
+		c.t.Errorf("round %d, %s: %v", n, strings.Join(c.happened, ", "), err)
+		c.t.Logf("the node's last words:\n%s", c.pulse.lastWords())
+	}
+	return err == nil
+}
+
+// settle waits until everything that was published is there.
+func (c *chaos) settle() error {
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	for reached := 0; reached < c.target; {
+		select {
+		case reached = <-c.reached:
+		case <-ctx.Done():
+			return fmt.Errorf("the node never published up to %d", c.target)
+		}
+	}
+	for {
+		var err error
+		c.last, err = c.far.read(ctx, c.last, c.seen.take)
+		if errors.Is(err, errHistory) {
+			return err
+		}
+		missing := c.seen.missing(c.target, c.toldSoFar())
+		if missing == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w (%v)", missing, err)
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+func (c *chaos) toldSoFar() [][2]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.told
+}
+
+// checkAll reads the far stream once more, from its beginning, behind a last
+// restart of all servers: what was there has to be there still.
+func (c *chaos) checkAll() {
+	c.t.Helper()
+	c.pulse.end(0)
+	for i := range c.far.servers {
+		c.far.restart(i, 0)
+	}
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	for {
+		again := newLedger()
+		last, err := c.far.read(ctx, 0, again.take)
+		if err == nil && last > 0 {
+			if err := again.missing(c.target, c.told); err != nil {
+				c.t.Errorf("at the end: %v", err)
+			}
+			if again.messages() != c.seen.messages() {
+				c.t.Errorf("at the end: %d messages, and %d before", again.messages(), c.seen.messages())
+			}
+			return
+		}
+		if ctx.Err() != nil || errors.Is(err, errHistory) {
+			c.t.Errorf("at the end: %v", err)
+			return
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+// strike does one thing.
+func (c *chaos) strike() {
+	proxies := c.far.proxies
+	if one := c.random.IntN(len(proxies)); c.random.IntN(2) == 0 {
+		proxies = proxies[one : one+1]
+	}
+	server := c.random.IntN(len(c.far.servers))
+	some := func(most int) time.Duration { return time.Duration(c.random.IntN(most)) * time.Millisecond }
+	turn := func(w weather) {
+		for _, p := range proxies {
+			p.turn(w)
+		}
+	}
+	faults := []struct {
+		name string
+		do   func()
+	}{
+		{"server killed", func() { c.far.restart(server, some(100)) }},
+		{"leader killed", func() { c.far.restart(c.far.leader(server), some(100)) }},
+		{"server frozen", func() { c.far.servers[server].freeze(some(400)) }},
+		{"node killed", func() { c.live(syscall.SIGKILL, some(50)) }},
+		{"node killed", func() { c.live(syscall.SIGKILL, some(50)) }},
+		{"node stopped", func() { c.live(0, some(50)) }},
+		{"connections dropped", func() {
+			for _, p := range proxies {
+				p.drop()
+			}
+		}},
+		{"connection cut within a message", func() { turn(weather{cutting: true, cutIn: c.random.IntN(40_000)}) }},
+		{"network swallows all", func() { turn(weather{silent: true}); <-time.After(some(300)) }},
+		{"network slow", func() { turn(weather{delay: some(40)}); <-time.After(some(200)) }},
+		{"network narrow", func() { turn(weather{pace: 50_000 + c.random.IntN(500_000)}); <-time.After(some(200)) }},
+	}
+	f := faults[c.random.IntN(len(faults))]
+	c.happened = append(c.happened, f.name)
+	c.faults[f.name]++
+	f.do()
+}
+
+// live ends the node and starts it again, with the same target.
+func (c *chaos) live(sig syscall.Signal, after time.Duration) {
+	c.pulse.end(sig)
+	<-time.After(after)
+	c.pulse.start()
+	c.pulse.tell(strconv.Itoa(c.target))
+}
+
+// did tells how often each fault was.
+func (c *chaos) did() string {
+	var all []string
+	for name, n := range c.faults {
+		all = append(all, fmt.Sprintf("%s %d", name, n))
+	}
+	return strings.Join(all, ", ")
+}
