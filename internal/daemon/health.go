@@ -40,6 +40,9 @@ func health(s *Status, losing losses, storing error) console.Health {
 	if s.Outbox == nil {
 		return h
 	}
+	if n := s.Outbox.Status.Lost; n > 0 {
+		h.Warnings = append(h.Warnings, fmt.Sprintf("%d status changes and alerts were gone from the store when Pulse started", n))
+	}
 	if n := s.Outbox.DeadLetters(); n > 0 {
 		h.Warnings = append(h.Warnings, fmt.Sprintf("%d messages are set aside, since the NATS server refuses them", n))
 	}

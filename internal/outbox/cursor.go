@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +18,9 @@ type cursor struct{ path string }
 
 func cursorFor(dir, name string) cursor { return cursor{filepath.Join(dir, name)} }
 
+// errDamaged says that a cursor file does not hold what was written to it.
+var errDamaged = errors.New("damaged")
+
 // load returns 0 when there is no cursor yet.
 func (c cursor) load() (uint64, error) {
 	text, err := os.ReadFile(c.path)
@@ -26,15 +30,22 @@ func (c cursor) load() (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read cursor: %w", err)
 	}
-	seq, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read cursor %s: want a sequence number, have %q (delete the file to begin anew)", c.path, text)
+	number, _, _ := strings.Cut(string(text), " ")
+	seq, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || string(text) != cursorText(seq) {
+		return 0, fmt.Errorf("read cursor %s: %w", c.path, errDamaged)
 	}
 	return seq, nil
 }
 
+// cursorText has a checksum: a number that is wrong by one bit would have
+// messages skipped.
+func cursorText(seq uint64) string {
+	return fmt.Sprintf("%d %08x\n", seq, crc32.ChecksumIEEE(strconv.AppendUint(nil, seq, 10)))
+}
+
 func (c cursor) save(seq uint64) error {
-	if err := writeSynced(c.path+".new", strconv.FormatUint(seq, 10)+"\n"); err != nil {
+	if err := writeSynced(c.path+".new", cursorText(seq)); err != nil {
 		return fmt.Errorf("write cursor: %w", err)
 	}
 	if err := os.Rename(c.path+".new", c.path); err != nil {

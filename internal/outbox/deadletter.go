@@ -50,13 +50,13 @@ func openDeadLetters(ctx context.Context, o *Outbox, c Class) (*deadLetters, err
 	if c == Telemetry {
 		cfg.MaxBytes, cfg.Discard = deadTelemetryMax, jetstream.DiscardOld
 	}
-	stream, err := o.js.CreateOrUpdateStream(ctx, cfg)
+	stream, err := o.openStream(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("open stream %s in %s: %w", cfg.Name, o.cfg.Dir, err)
+		return nil, err
 	}
 	d := &deadLetters{class: c, js: o.js, stream: stream, log: o.log.With("stream", c.String()), held: make(map[string]int)}
 	if c == Status {
-		d.disk = newSyncer(o.cfg.Dir, cfg.Name)
+		d.disk = newSyncer(o.cfg.Dir, cfg.Name, false)
 		if err := d.disk.syncStream(o.cfg.Dir); err != nil {
 			return nil, err
 		}

@@ -3,9 +3,11 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // dirLock keeps a second process out of the directory. The kernel lets go of
@@ -56,3 +58,43 @@ func InUse(dir string) bool {
 }
 
 func (l *dirLock) release() error { return l.file.Close() }
+
+// errGone says that the store is not where it was. The embedded server goes on
+// writing to files that have no name any more, and would not notice.
+var errGone = errors.New("the directory was removed or replaced while Pulse was running: what was in it is lost, unless it has only been moved")
+
+// held says whether the directory is still the one that was locked.
+func (l *dirLock) held() error {
+	ours, err := l.file.Stat()
+	if errors.Is(err, fs.ErrClosed) {
+		return nil // publishing says so itself
+	}
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(l.file.Name())
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(ours, there) {
+		return errGone
+	}
+	return err
+}
+
+// lookPeriod is between two looks at whether the store is still there.
+const lookPeriod = time.Second
+
+// stillThere notices now and then that somebody has removed the store, or a stream of it.
+func (o *Outbox) stillThere() error {
+	if time.Since(o.looked) < lookPeriod {
+		return nil
+	}
+	o.looked = time.Now()
+	if err := o.lock.held(); err != nil {
+		return err
+	}
+	for c := range Class(classes) {
+		if _, err := os.Stat(filepath.Join(streamsDir(o.cfg.Dir), c.String(), "msgs")); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("stream %s: %w", c, errGone)
+		}
+	}
+	return nil
+}

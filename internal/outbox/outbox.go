@@ -80,6 +80,7 @@ type Outbox struct {
 	cfg     Config
 	log     *slog.Logger
 	lock    *dirLock
+	held    *guard // nil once open
 	srv     *server.Server
 	health  *health
 	nc      *nats.Conn
@@ -91,6 +92,9 @@ type Outbox struct {
 	timing    timing
 	status    *syncer         // Publish's
 	last      [classes]uint64 // the streams' last sequences; Publish's
+	end       *place          // of STATUS; nil until it is open
+	lost      uint64          // STATUS messages that were published once and are gone
+	looked    time.Time       // at whether the store is still there; Publish's
 	published [classes]atomic.Uint64
 
 	reading sync.Mutex // held by Last: its consumer is one
@@ -124,6 +128,12 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if o.lock, err = lockDir(cfg.Dir); err != nil {
 		return nil, err
 	}
+	if err := (&mender{cfg.Dir, o.log}).mend(); err != nil {
+		return nil, err
+	}
+	if o.held, err = newGuard(cfg.Dir); err != nil {
+		return nil, err
+	}
 	if err := o.startServer(); err != nil {
 		return nil, err
 	}
@@ -138,7 +148,9 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 			return nil, err
 		}
 	}
-	return o, nil
+	err = o.held.putBack()
+	o.held = nil
+	return o, err
 }
 
 // startForwarders starts one goroutine per stream, so that STATUS never waits
@@ -181,12 +193,22 @@ func (o *Outbox) close() error {
 		o.stop()
 		o.running.Wait()
 	}
+	if o.end != nil {
+		if err := o.end.close(); err != nil {
+			o.log.Error("cannot keep how much is stored", "err", err)
+		}
+	}
 	if o.nc != nil {
 		o.nc.Close()
 	}
 	if o.srv != nil {
 		o.srv.Shutdown()
 		o.srv.WaitForShutdown()
+	}
+	if o.held != nil {
+		if err := o.held.putBack(); err != nil {
+			o.log.Error("cannot put back what the embedded server could not open", "kept_in", o.held.dir, "err", err)
+		}
 	}
 	if o.lock != nil {
 		if err := o.lock.release(); err != nil {

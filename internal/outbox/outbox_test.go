@@ -289,10 +289,6 @@ func TestOpenRefusesInOneClearSentence(t *testing.T) {
 		t.Fatal(err)
 	}
 	inUse := mustOpen(t, Config{}).cfg.Dir
-	damaged := t.TempDir()
-	if err := os.WriteFile(filepath.Join(damaged, "STATUS.cursor"), []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 
 	for _, c := range []struct {
 		name string
@@ -305,7 +301,6 @@ func TestOpenRefusesInOneClearSentence(t *testing.T) {
 		{"a file in the directory's place", Config{Dir: file}, file + ": not a directory"},
 		{"a directory that cannot be made", Config{Dir: "/proc/outbox"}, "create outbox directory: mkdir /proc/outbox"},
 		{"a directory that another one uses", Config{Dir: inUse}, "lock outbox directory " + inUse + ": another Pulse is using it"},
-		{"a damaged cursor", Config{Dir: damaged, Remote: newFarSide(t, nil).remote()}, "STATUS.cursor: want a sequence number"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.cfg.Prefix, c.cfg.Log = prefix, slog.New(slog.DiscardHandler)

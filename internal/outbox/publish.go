@@ -77,6 +77,10 @@ func encode(m *Message) *nats.Msg {
 // store returns when the stream holds every message, and STATUS on the disk
 // itself: one sync for all of msgs, since each takes 0.4 ms or far more.
 func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
+	if err := o.stillThere(); err != nil {
+		o.health.fail(err)
+		return o.health.err(o.cfg.Dir)
+	}
 	if err := o.storeTogether(ctx, c, msgs); err == nil {
 		o.hand(c, msgs)
 	} else {
@@ -95,6 +99,7 @@ func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
 		o.health.fail(err)
 		return o.health.err(o.cfg.Dir)
 	}
+	o.end.set(o.last[c])
 	return nil
 }
 

@@ -61,7 +61,10 @@ func newReader(ctx context.Context, o *Outbox, stream jetstream.Stream, cfg Read
 	r := &Reader{stream: stream, cfg: cfg, silent: o.timing.silence,
 		log: o.log.With("stream", stream.CachedInfo().Config.Name, "reader", cfg.Name)}
 	seq, err := c.load()
-	if err != nil {
+	if errors.Is(err, errDamaged) {
+		// Behind it, messages may never be read; before it, some are read twice.
+		r.log.Error("the reader's position was damaged: it begins anew, and what was read before is read again", "err", err)
+	} else if err != nil {
 		return nil, err
 	}
 	info, err := stream.Info(ctx)

@@ -42,7 +42,7 @@ func TestAReaderReadsEverything(t *testing.T) {
 }
 
 // readDurably reads and acknowledges as a platform does that keeps its place.
-func readDurably(t *testing.T, js jetstream.JetStream, want []Message) {
+func readDurably(t testing.TB, js jetstream.JetStream, want []Message) {
 	t.Helper()
 	ctx := testContext(t)
 	cons, err := js.CreateOrUpdateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Durable: "xdr", AckPolicy: jetstream.AckExplicitPolicy})

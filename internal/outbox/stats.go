@@ -23,6 +23,7 @@ type StreamStats struct {
 	Forwarded uint64 `json:"forwarded"` // confirmed by the remote since Open
 	Dropped   uint64 `json:"dropped"`   // gone from the stream, by its limit, before they could be forwarded
 	Backlog   uint64 `json:"backlog"`   // stored, and neither confirmed nor set aside yet; 0 without a remote
+	Lost      uint64 `json:"lost"`      // STATUS: stored in an earlier life, and not there any more when Open looked
 	Dead      uint64 `json:"dead"`      // set aside now, since the remote refuses them
 	Messages  uint64 `json:"messages"`  // stored now
 	Bytes     uint64 `json:"bytes"`     // their size on disk
@@ -53,6 +54,9 @@ func (o *Outbox) Passed(c Class) (published, forwarded uint64) {
 func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 	var s StreamStats
 	s.Published, s.Forwarded = o.Passed(c)
+	if c == Status {
+		s.Lost = o.lost
+	}
 	f := o.forwarders[c]
 	if f != nil {
 		s.Dropped, s.Dead = f.dropped.Load(), uint64(max(f.dead.count.Load(), 0))

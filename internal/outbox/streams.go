@@ -2,7 +2,10 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -45,13 +48,72 @@ func streamConfig(cfg Config, c Class) jetstream.StreamConfig {
 // new prefix or limit. Stored messages stay, under the subjects they have.
 func (o *Outbox) openStreams(ctx context.Context) error {
 	for c := range Class(classes) {
-		stream, err := o.js.CreateOrUpdateStream(ctx, streamConfig(o.cfg, c))
+		stream, err := o.openStream(ctx, streamConfig(o.cfg, c))
 		if err != nil {
-			return fmt.Errorf("open stream %s in %s: %w", c, o.cfg.Dir, err)
+			return err
 		}
 		o.streams[c] = stream
 		o.last[c] = stream.CachedInfo().State.LastSeq
 	}
-	o.status = newSyncer(o.cfg.Dir, Status.String())
-	return o.status.syncStream(o.cfg.Dir)
+	o.status = newSyncer(o.cfg.Dir, Status.String(), true)
+	if err := o.status.syncStream(o.cfg.Dir); err != nil {
+		return err
+	}
+	return o.countLost(o.streams[Status].CachedInfo().State)
+}
+
+// openStream opens one of ours. One that is bounded begins anew when it cannot be
+// opened: telemetry shall not keep Pulse from its work.
+func (o *Outbox) openStream(ctx context.Context, cfg jetstream.StreamConfig) (stream jetstream.Stream, err error) {
+	dir := filepath.Join(streamsDir(o.cfg.Dir), cfg.Name)
+	if o.held.lost(cfg.Name) {
+		err = errors.New("the embedded server cannot open it, and its log says why")
+	} else {
+		stream, err = o.js.CreateOrUpdateStream(ctx, cfg)
+	}
+	if err == nil {
+		return stream, nil
+	}
+	err = fmt.Errorf("open stream %s in %s: %w", cfg.Name, dir, err)
+	switch {
+	case ctx.Err() != nil:
+		return nil, err
+	case cfg.MaxBytes == 0:
+		return nil, fmt.Errorf("%w; its files are as they were: to begin with an empty one, move that directory away, and keep it, since it holds what was not confirmed yet", err)
+	}
+	m := &mender{o.cfg.Dir, o.log}
+	if err := m.keep(o.held.held(cfg.Name), cfg.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	stream, again := o.js.CreateOrUpdateStream(ctx, cfg)
+	if again != nil {
+		return nil, err
+	}
+	o.log.Error("a stream could not be opened: it begins empty", "stream", cfg.Name, "kept_in", m.kept(), "err", err)
+	return stream, nil
+}
+
+// countLost compares what STATUS holds with what it held when this was last
+// looked at, and after the last message since. Nothing is ever removed from it.
+func (o *Outbox) countLost(now jetstream.StreamState) error {
+	end, gaps := cursorFor(o.cfg.Dir, "STATUS.end"), cursorFor(o.cfg.Dir, "STATUS.gaps")
+	last, err := end.load()
+	had, gapsErr := gaps.load()
+	missing := now.LastSeq - now.Msgs
+	switch err := errors.Join(err, gapsErr); {
+	case errors.Is(err, errDamaged):
+		o.log.Warn("how much was stored is not known: whether some of it is lost cannot be told", "err", err)
+	case err != nil:
+		return err
+	default:
+		o.lost = missing - min(had, missing) + last - min(last, now.LastSeq)
+	}
+	if o.lost > 0 {
+		o.log.Error("messages that were stored are gone: whoever needs them has to find them elsewhere", "stream", Status.String(), "lost", o.lost, "left", now.Msgs)
+	}
+	if err := errors.Join(gaps.save(missing), end.save(now.LastSeq)); err != nil {
+		return err
+	}
+	o.end = newPlace(end, now.LastSeq, o.log)
+	return nil
 }

@@ -14,15 +14,17 @@ import (
 // message, or for none.
 //
 // It knows how a stream is stored: in files named by rising numbers, of which
-// only the last is ever appended to. That holds for a stream from which nothing is
-// deleted. A server that stores in another way is an error, not a lost guarantee.
+// only the last is ever appended to. From a stream that only grows nothing is deleted:
+// there, no file is ever replaced. A server that stores in another way is an error, not a lost guarantee.
 type syncer struct {
-	dir  string
-	done uint64 // number of the last file at the last sync: those before it are whole
+	dir   string
+	grows bool
+	done  uint64 // number of the last file at the last sync: those before it are whole
+	file  os.FileInfo
 }
 
-func newSyncer(storeDir, stream string) *syncer {
-	return &syncer{dir: filepath.Join(storeDir, "jetstream", "$G", "streams", stream, "msgs")}
+func newSyncer(storeDir, stream string, grows bool) *syncer {
+	return &syncer{grows: grows, dir: filepath.Join(streamsDir(storeDir), stream, "msgs")}
 }
 
 // syncStream syncs that there is such a stream: its settings, and all directories above its files.
@@ -36,7 +38,7 @@ func (s *syncer) syncStream(storeDir string) error {
 		paths = append(paths, filepath.Join(filepath.Dir(s.dir), name))
 	}
 	for _, path := range paths {
-		if err := syncFile(path); err != nil {
+		if _, err := syncFile(path); err != nil {
 			return fmt.Errorf("sync to disk: %w", err)
 		}
 	}
@@ -54,19 +56,32 @@ func (s *syncer) sync() error {
 	if err != nil {
 		return fmt.Errorf("sync to disk: %w", err)
 	}
-	last := uint64(0)
+	last, before := uint64(0), s.file
+	found := before == nil || !s.grows
 	for _, name := range names {
 		n, ok := fileNumber(name)
 		if !ok || n < s.done {
 			continue
 		}
-		if err := syncFile(filepath.Join(s.dir, name)); err != nil {
+		file, err := syncFile(filepath.Join(s.dir, name))
+		if err != nil {
 			return fmt.Errorf("sync to disk: %w", err)
 		}
-		last = max(last, n)
+		if n == s.done {
+			found = true
+			if before != nil && s.grows && !os.SameFile(before, file) {
+				return fmt.Errorf("sync to disk: %s was replaced: the server writes to one that has no name any more", filepath.Join(s.dir, name))
+			}
+		}
+		if n > last {
+			last, s.file = n, file
+		}
 	}
 	if last == 0 {
 		return fmt.Errorf("sync to disk: no stream files in %s", s.dir)
+	}
+	if !found {
+		return fmt.Errorf("sync to disk: %d.blk is gone from %s", s.done, s.dir)
 	}
 	if last != s.done {
 		if err := dir.Sync(); err != nil {
@@ -87,10 +102,11 @@ func fileNumber(name string) (n uint64, ok bool) {
 	return n, err == nil
 }
 
-func syncFile(path string) error {
+func syncFile(path string) (os.FileInfo, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	info, err := f.Stat()
+	return info, errors.Join(err, f.Sync(), f.Close())
 }
