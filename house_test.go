@@ -94,7 +94,7 @@ var rooms = []room{
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon"},
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/config", "internal/daemon", "internal/detector", "internal/outbox"}, "it measures rooms alone, with the daemon's defaults"},
-	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/bench", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
+	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/audit", "internal/bench", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
 		"internal/demo", "internal/doctor", "internal/remote", "internal/secmsg", "internal/systemd"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 

@@ -16,6 +16,7 @@ type demoCommand struct {
 	For    time.Duration `default:"0s" placeholder:"DURATION" help:"How long to run, such as 30s. Default: until Ctrl-C, or until the outage is over."`
 	Outage bool          `help:"Cut all agents off from the network at once, for 20 s, instead of one after the other."`
 	Server string        `placeholder:"URL" help:"Publish to this NATS server, such as nats://127.0.0.1:4222, instead of one of the demo's own."`
+	State  string        `name:"state-dir" placeholder:"DIR" type:"path" help:"Keep Pulse's own data here, and leave it there: its audit log, and the messages. It must not be there yet."`
 	JSON   bool          `help:"Print one JSON object at the end instead of a story."`
 }
 
@@ -37,11 +38,15 @@ fleet_recovered, without an alert of a single agent. It ends by itself, after so
 With --server the messages go to a NATS server of yours, on subjects that begin with pulse.demo. Stop it for a while and
 start it again: agents go on dying meanwhile, and when it is back every message arrives, in order and once. Where it has
 JetStream, the demo keeps what it hears in a stream of its own and removes that at its end. The exit code is 1 if a message
-did not arrive.`
+did not arrive.
+
+With --state-dir, see what the demo leaves behind:
+
+    pulse demo --for 30s --state-dir /tmp/demo && pulse audit verify /tmp/demo/audit`
 }
 
 func (c *demoCommand) Run(e *env) error {
-	cfg := demo.Config{Agents: c.Agents, For: c.For, Server: c.Server, Version: version, Out: e.stdout}
+	cfg := demo.Config{Agents: c.Agents, For: c.For, Server: c.Server, StateDir: c.State, Version: version, Out: e.stdout}
 	if c.Outage {
 		cfg.Outage = outageLength
 	}

@@ -30,6 +30,7 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"See Pulse work, without Wazuh: simulated agents die in every way, and are found."`
 	Agents  agentsCommand  `cmd:"" help:"Show the fleet as the running daemon knows it."`
 	Events  eventsCommand  `cmd:"" help:"Follow the messages on NATS."`
+	Audit   auditCommand   `cmd:"" help:"Check or show the audit log."`
 	Config  configCommand  `cmd:"" help:"Check or print the settings."`
 	Doctor  doctorCommand  `cmd:"" help:"Examine whether this host is ready for Pulse."`
 	Sim     simCommand     `cmd:"" help:"Simulate agents against any Wazuh manager."`

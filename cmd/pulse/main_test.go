@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -27,6 +28,7 @@ func TestMain(m *testing.M) {
 //	xdr                         starts an XDR platform's NATS server with TLS at $XDR, and writes
 //	                            ca.crt, node01.password and xdr.password for its two users
 //	expand FILE...              replaces $VARIABLES in files
+//	spoil FILE LINE             changes a byte in the middle of a line
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -40,7 +42,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "settings": settings,
-			"start": start, "await": await, "quit": quit, "expand": expand, "xdr": xdrServer,
+			"start": start, "await": await, "quit": quit, "expand": expand, "xdr": xdrServer, "spoil": spoil,
 		},
 	})
 }
@@ -107,4 +109,17 @@ func expand(ts *testscript.TestScript, neg bool, args []string) {
 		text := os.Expand(ts.ReadFile(name), ts.Getenv)
 		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
 	}
+}
+
+func spoil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: spoil FILE LINE")
+	}
+	lines := strings.SplitAfter(ts.ReadFile(args[0]), "\n")
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	line := []byte(lines[n-1])
+	line[len(line)/2] ^= 1
+	lines[n-1] = string(line)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(lines, "")), 0o600))
 }

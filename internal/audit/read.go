@@ -12,19 +12,19 @@ type Line struct {
 	Seq   uint64
 	Time  time.Time
 	Kind  string
-	Agent string // whom it is about; "" for nobody
+	Agent string // whom it is about; "" for nobody, or for those of sums
 	Text  []byte // the line itself, JSON; of use only until the next
 }
 
 // Filter picks lines. What is empty picks all.
 type Filter struct {
 	Since, Until time.Time // the first is in, the last is not
-	Agent, Kind  string
+	Agent, Kind  string    // lines that sum up are about all their agents
 }
 
-func (f *Filter) matches(l *Line) bool {
+func (f *Filter) matches(l *Line, summed string) bool {
 	return (f.Since.IsZero() || !l.Time.Before(f.Since)) && (f.Until.IsZero() || l.Time.Before(f.Until)) &&
-		(f.Agent == "" || f.Agent == l.Agent) && (f.Kind == "" || f.Kind == l.Kind)
+		(f.Agent == "" || f.Agent == l.Agent || summed != "" && inRanges(summed, f.Agent)) && (f.Kind == "" || f.Kind == l.Kind)
 }
 
 // clockSlack is by how much a file may seem to be older than its last line.
@@ -53,12 +53,13 @@ func Read(dir string, filter Filter, each func(*Line) error) error {
 			if err != nil || !whole {
 				return nil
 			}
-			var about struct {
-				Agent string `json:"agent"`
-			}
+			var about struct{ Agent, Agents string }
 			_ = json.Unmarshal(text, &about) // another type of agent is nobody
+			if h.Kind != KindKeepAlives {
+				about.Agents = ""
+			}
 			l := &Line{h.Seq, h.Time, h.Kind, about.Agent, text}
-			if !filter.matches(l) {
+			if !filter.matches(l, about.Agents) {
 				return nil
 			}
 			return each(l)

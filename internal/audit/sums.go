@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -98,4 +99,24 @@ func ranges(agents []uint32) func(yield func(string) bool) {
 			}
 		}
 	}
+}
+
+// inRanges finds an agent in what ranges yielded.
+func inRanges(text, agent string) bool {
+	id, err := strconv.ParseUint(agent, 10, 32)
+	if err != nil {
+		return false
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		from, to, ok := strings.Cut(part, "-")
+		if !ok {
+			to = from
+		}
+		first, err1 := strconv.ParseUint(from, 10, 32)
+		last, err2 := strconv.ParseUint(to, 10, 32)
+		if err1 == nil && err2 == nil && first <= id && id <= last {
+			return true
+		}
+	}
+	return false
 }

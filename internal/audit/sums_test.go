@@ -55,6 +55,12 @@ func TestKeepAlivesAreSummedUpByTheMinute(t *testing.T) {
 	if diff := cmp.Diff(want, keepAliveLines(t, dir)); diff != "" {
 		t.Error(diff)
 	}
+	for agent, want := range map[string]int{"001": 1, "003": 2, "006": 1, "007": 1, "5000": 1, "013": 0, "x": 0} {
+		n := 0
+		if err := Read(dir, Filter{Agent: agent}, func(*Line) error { n++; return nil }); err != nil || n != want {
+			t.Errorf("%d lines are about %s, want %d (%v)", n, agent, want, err)
+		}
+	}
 }
 
 func TestTheSumsOfManyAgentsTakeSeveralLinesAndNoneIsTooLong(t *testing.T) {

@@ -15,12 +15,13 @@ const tick = 100 * time.Millisecond
 
 // Config says what to show.
 type Config struct {
-	Agents  int
-	For     time.Duration // 0: until ctx ends, or an outage is over
-	Outage  time.Duration // the whole fleet loses its network for this long, instead of single deaths; 0: it does not
-	Server  string        // URL of the NATS server to publish to; "": one of the demo's own
-	Version string
-	Out     io.Writer // what happens, in plain words
+	Agents   int
+	For      time.Duration // 0: until ctx ends, or an outage is over
+	Outage   time.Duration // the whole fleet loses its network for this long, instead of single deaths; 0: it does not
+	Server   string        // URL of the NATS server to publish to; "": one of the demo's own
+	StateDir string        // the node's own data, to be left there; made, so it must not exist. "": in a temporary directory
+	Version  string
+	Out      io.Writer // what happens, in plain words
 }
 
 // play is a demo under way.

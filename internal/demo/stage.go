@@ -79,7 +79,9 @@ func open(ctx context.Context, demo Config) (s *stage, err error) {
 	if cfg.Pulse.ClientKeys, err = s.writeKeys(demo.Agents); err != nil {
 		return s, err
 	}
-	cfg.Pulse.StateDir = filepath.Join(s.dir, "state")
+	if cfg.Pulse.StateDir, err = s.stateDir(demo.StateDir); err != nil {
+		return s, err
+	}
 	cfg.Pulse.Link, cfg.Pulse.HTTP, cfg.Pulse.NodeName = "listen", "", "demo"
 	cfg.Remote.LocalIP, cfg.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
 	cfg.NATS.Listen = "127.0.0.1:0"
@@ -106,6 +108,18 @@ func open(ctx context.Context, demo Config) (s *stage, err error) {
 		return s, err
 	}
 	return s, s.populate(ctx, cfg.Pulse.ClientKeys)
+}
+
+// stateDir makes the directory of the node's own data. It has to be new: the
+// statuses in another one's are of other agents.
+func (s *stage) stateDir(wanted string) (string, error) {
+	if wanted == "" {
+		return filepath.Join(s.dir, "state"), nil
+	}
+	if err := os.Mkdir(wanted, 0o700); err != nil {
+		return "", fmt.Errorf("make the directory for the demo's data: %w", err)
+	}
+	return wanted, nil
 }
 
 // writeKeys enrols the agents.

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/audit"
+	"github.com/wazuh-pulse/pulse/internal/daemon"
+)
+
+type auditCommand struct {
+	Verify auditVerifyCommand `cmd:"" help:"Check that nobody has changed the audit log."`
+	Show   auditShowCommand   `cmd:"" help:"Show lines of the audit log."`
+}
+
+func (*auditCommand) Help() string {
+	return `The audit log is in <pulse><state_dir>/audit, with the public keys to check it in <state_dir>/audit.jwks.
+
+    pulse audit verify
+    pulse audit show --since 1h --kind transition`
+}
+
+// auditFlags say which log.
+type auditFlags struct {
+	settingsFlag
+	Dir string `arg:"" optional:"" type:"path" help:"The log's directory. Default: audit in <pulse><state_dir> of the settings."`
+}
+
+func (f *auditFlags) dir(e *env) (string, error) {
+	if f.Dir != "" {
+		return f.Dir, nil
+	}
+	loaded, err := f.load(e)
+	if err != nil {
+		return "", err
+	}
+	return daemon.AuditDir(loaded.Pulse.StateDir), nil
+}
+
+type auditVerifyCommand struct {
+	auditFlags
+	Key        []string `placeholder:"FILE" sep:"none" help:"Public keys, JWK or JWKS; may be repeated. Default: audit.jwks beside the directory, which who has changed the log may have changed, too."`
+	Head       []string `placeholder:"SEQ:HASH" sep:"none" help:"A line that the log had once; may be repeated."`
+	Heartbeats string   `placeholder:"FILE" help:"The node's heartbeats, a JSON object a line, as pulse events --json prints them; - is standard input. Each tells a line that the log had."`
+	Node       string   `placeholder:"NAME" help:"Whose heartbeats, if there are several nodes'."`
+	JSON       bool     `help:"Print one JSON object."`
+}
+
+func (*auditVerifyCommand) Help() string {
+	return `Goes along the whole log: each line has to be as it was written, none may be missing, inserted or in another place, and the
+checkpoints have to be signed with a key that you trust. The exit code is 1 if not, and the first bad line is named.
+
+    pulse audit verify
+    pulse audit verify /mnt/copy/audit --key node01-audit.jwks
+
+What no log can show by itself is that its newest lines were cut off, or that all of it was taken away and begun anew. The
+heartbeats of the node tell how far the log was, so keep them elsewhere, and compare:
+
+    pulse events --subject 'wazuh.xdr.manager.status.*' --json >> heartbeats.json   # on another host
+    pulse audit verify --heartbeats heartbeats.json`
+}
+
+func (c *auditVerifyCommand) Run(e *env) error {
+	dir, err := c.dir(e)
+	if err != nil {
+		return err
+	}
+	if len(c.Key) == 0 {
+		c.Key = []string{daemon.AuditKeys(filepath.Dir(dir))}
+	}
+	check := audit.Check{Progress: progressOn(e.stderr)}
+	if check.Key, err = audit.ReadKeys(c.Key...); err != nil {
+		return usageError{fmt.Errorf("%w; name them with --key", err)}
+	}
+	if check.Heads, err = c.heads(); err != nil {
+		return err
+	}
+	found, err := audit.Verify(dir, check)
+	if c.JSON {
+		if jsonErr := writeVerdict(e.stdout, &found, err); jsonErr != nil {
+			return jsonErr
+		}
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("the audit log is not as it was written: %w", err)
+	}
+	fmt.Fprintf(e.stdout, "%s: good\n%s", printable(dir), verdict(&found, len(check.Heads)))
+	return nil
+}
+
+func writeVerdict(w io.Writer, found *audit.Checked, err error) error {
+	result := struct {
+		Good  bool   `json:"good"`
+		Error string `json:"error,omitempty"`
+		Path  string `json:"path,omitempty"`
+		Line  int    `json:"line,omitempty"`
+		*audit.Checked
+	}{Good: err == nil, Checked: found}
+	if err != nil {
+		result.Error = err.Error()
+	}
+	if bad, ok := errors.AsType[*audit.BadLine](err); ok {
+		result.Path, result.Line = bad.Path, bad.Line
+	}
+	return json.NewEncoder(w).Encode(result)
+}
+
+// verdict says what a good log is, and what it cannot show.
+func verdict(c *audit.Checked, heads int) string {
+	var b strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
+	say("%s, number %d to %d, in %s", counted(int(c.Lines), "line"), c.First, c.Head.Seq, counted(c.Files, "file"))
+	switch unsigned := c.Head.Seq - c.Signed; {
+	case c.Checkpoints == 0:
+		say("none of them is signed yet")
+	case unsigned == 0:
+		say("all are signed, by %s", counted(int(c.Checkpoints), "checkpoint"))
+	default:
+		say("signed up to number %d, by %s; the %s after that are not signed yet", c.Signed, counted(int(c.Checkpoints), "checkpoint"), counted(int(unsigned), "line"))
+	}
+	switch {
+	case c.Live:
+		say("it is being written")
+	case c.Closed:
+		say("it ends in order")
+	default:
+		say("it does not end in order: Pulse was killed, or the end was cut off")
+	}
+	if c.First > 1 {
+		say("older lines were removed for want of room, as the log says")
+	}
+	if c.NotClosed > 0 {
+		say("Pulse ended without a word %s", counted(int(c.NotClosed), "time"))
+	}
+	if c.Missing > 0 {
+		say("%s could not be written at their time, as the log says", counted(int(c.Missing), "line"))
+	}
+	if heads == 0 {
+		say("whether newer lines were cut off, only a head that was noted elsewhere can tell: --heartbeats or --head")
+	} else {
+		say("%d of %s are in it, and the others are older than it", c.Heads, counted(heads, "noted head"))
+	}
+	say("head %d:%s", c.Head.Seq, c.Head.Hash)
+	return b.String()
+}
+
+// heads are those that the command line names.
+func (c *auditVerifyCommand) heads() (heads []audit.Head, err error) {
+	for _, text := range c.Head {
+		seq, hash, ok := strings.Cut(text, ":")
+		n, err := strconv.ParseUint(seq, 10, 63)
+		if !ok || err != nil || hash == "" {
+			return nil, usageError{fmt.Errorf("--head %q: want the number and the hash of a line, SEQ:HASH", text)}
+		}
+		heads = append(heads, audit.Head{Seq: n, Hash: hash})
+	}
+	if c.Heartbeats == "" {
+		return heads, nil
+	}
+	in := os.Stdin
+	if c.Heartbeats != "-" {
+		if in, err = os.Open(c.Heartbeats); err != nil {
+			return nil, usageError{fmt.Errorf("--heartbeats: %w", err)}
+		}
+		defer in.Close()
+	}
+	beats, err := readHeartbeats(in, c.Node)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--heartbeats %s: %w", c.Heartbeats, err)}
+	}
+	return append(heads, beats...), nil
+}
+
+// heartbeatMax is how long a line with a heartbeat may be.
+const heartbeatMax = 1 << 20
+
+// readHeartbeats returns the heads in a node's heartbeats; with node "", all have
+// to be of one.
+func readHeartbeats(r io.Reader, node string) (heads []audit.Head, err error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, heartbeatMax)
+	first := ""
+	for n := 1; lines.Scan(); n++ {
+		var m event.ManagerStatusMessage
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			return nil, fmt.Errorf("line %d is no message of Pulse's: %w", n, err)
+		}
+		s := &m.ManagerStatus
+		if s.Audit == nil || s.Audit.Seq == 0 || node != "" && s.ManagerNode != node {
+			continue // another message, or of a node without a log, or not of this one
+		}
+		if first == "" {
+			first = s.ManagerNode
+		}
+		if s.ManagerNode != first {
+			return nil, fmt.Errorf("line %d is of the node %q, others are of %q: say whose log it is with --node", n, s.ManagerNode, first)
+		}
+		heads = append(heads, audit.Head{Seq: s.Audit.Seq, Hash: s.Audit.Hash})
+	}
+	if err := lines.Err(); err != nil {
+		return nil, err
+	}
+	if len(heads) == 0 {
+		return nil, errors.New("no heartbeat in it tells of an audit log")
+	}
+	return heads, nil
+}
