@@ -147,7 +147,7 @@ var xmlBlock = regexp.MustCompile("(?s)```xml\n(.*?)```")
 
 // Every settings file that is shown can be used as it is.
 func TestTheExamplesOfSettingsLoad(t *testing.T) {
-	for _, name := range []string{"README.md", "docs/settings.md", "docs/operators.md"} {
+	for _, name := range []string{"README.md", "docs/settings.md", "docs/operators.md", "docs/dashboard.md"} {
 		blocks := xmlBlock.FindAllStringSubmatch(page(t, name), -1)
 		if len(blocks) == 0 {
 			t.Errorf("%s shows no settings", name)

@@ -43,3 +43,6 @@ func (s *Source) Stamp(subject string, now time.Time) Security {
 	return Security{Source: Origin, Version: s.Version, Sequence: s.last, Node: s.Node, Epoch: s.Epoch,
 		IssuedAt: now.UnixMilli(), Subject: subject}
 }
+
+// Last returns the sequence of the last stamp; 0 before the first.
+func (s *Source) Last() uint64 { return s.last }

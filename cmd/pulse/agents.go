@@ -3,11 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,8 +16,11 @@ import (
 
 type agentsCommand struct {
 	settingsFlag
-	Status string `placeholder:"STATUS" help:"Only agents in this status: active, disconnected, pending or never_connected."`
-	JSON   bool   `help:"Print the daemon's own JSON."`
+	Status  string `placeholder:"STATUS" help:"Only agents in this status: active, disconnected, pending or never_connected."`
+	Name    string `placeholder:"PATTERN" help:"Only agents with such a name, such as 'web-*'."`
+	Address string `placeholder:"PATTERN" help:"Only agents with such an address, such as '10.1.*'."`
+	Group   string `placeholder:"PATTERN" help:"Only agents of such an <agent_group>."`
+	JSON    bool   `help:"Print the daemon's own JSON."`
 }
 
 func (*agentsCommand) Help() string {
@@ -42,58 +42,42 @@ func (c *agentsCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	body, err := askConsole(e.ctx, loaded.Pulse.HTTP, "/api/agents?status="+url.QueryEscape(c.Status))
+	daemon, err := openConsole(&loaded.Pulse)
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	fleet, err := c.collect(e.ctx, daemon)
+	if err != nil {
+		return err
+	}
 	if c.JSON {
-		_, err = io.Copy(e.stdout, body)
-		return err
+		text := json.NewEncoder(e.stdout)
+		text.SetIndent("", " ")
+		return text.Encode(fleet)
 	}
-	var fleet console.Agents
-	if err := json.NewDecoder(body).Decode(&fleet); err != nil {
-		return fmt.Errorf("read the answer of the daemon at %s: %w", loaded.Pulse.HTTP, err)
-	}
-	return printAgents(e.stdout, &fleet, time.Now())
+	return printAgents(e.stdout, fleet, time.Now())
 }
 
-// consoleClient goes straight to the daemon, whatever proxy the environment
-// names, and does not wait for one that hangs.
-var consoleClient = http.Client{Transport: &http.Transport{
-	DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-	ResponseHeaderTimeout: 10 * time.Second,
-}}
-
-// askConsole returns what the console at addr answers, to be closed.
-func askConsole(ctx context.Context, addr, path string) (io.ReadCloser, error) {
-	if addr == "" {
-		return nil, usageError{errors.New("the console is off: give <pulse><http> an address, such as 127.0.0.1:8420, and restart the daemon")}
+// collect asks page by page.
+func (c *agentsCommand) collect(ctx context.Context, daemon *consoleClient) (*console.Agents, error) {
+	whole := &console.Agents{Agents: []console.Agent{}}
+	query := url.Values{"limit": {"1000"}}
+	for name, value := range map[string]string{"status": c.Status, "name": c.Name, "address": c.Address, "group": c.Group} {
+		if value != "" {
+			query.Set(name, value)
+		}
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
-	if err != nil {
-		return nil, fmt.Errorf("ask the daemon at %s (<pulse><http>): %w", addr, err)
+	for {
+		var page console.Agents
+		if err := daemon.ask(ctx, "/api/v1/agents?"+query.Encode(), &page); err != nil {
+			return nil, err
+		}
+		whole.Node, whole.Total, whole.Agents = page.Node, page.Total, append(whole.Agents, page.Agents...)
+		if page.Next == "" {
+			return whole, nil
+		}
+		query.Set("cursor", page.Next)
 	}
-	request.Host = "localhost" // the console answers to no name but this
-	answer, err := consoleClient.Do(request)
-	switch {
-	case ctx.Err() != nil && err != nil:
-		return nil, errors.New("interrupted")
-	case err != nil:
-		return nil, fmt.Errorf("ask the daemon at %s (<pulse><http>): %w; does it run, and with these settings?", addr, bare(err))
-	case answer.StatusCode != http.StatusOK:
-		answer.Body.Close()
-		return nil, fmt.Errorf("the daemon at %s (<pulse><http>) answers %s: is that Pulse?", addr, answer.Status)
-	}
-	return answer.Body, nil
-}
-
-// bare drops what an HTTP client's error repeats of the address.
-func bare(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
 }
 
 func printAgents(w io.Writer, fleet *console.Agents, now time.Time) error {

@@ -2,13 +2,19 @@ package main
 
 import (
 	"context"
+	"encoding/pem"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -31,9 +37,9 @@ func TestAgesHaveThePrecisionAPersonWants(t *testing.T) {
 func TestTheFleetIsATable(t *testing.T) {
 	now := time.Unix(1716897300, 0)
 	seen, rtt := now.Add(-1500*time.Millisecond), 0.44
-	fleet := console.Agents{Agents: []view.Agent{
-		{ID: "001", Name: "web", IP: "10.0.0.1", Status: "active", Reason: "connected", Since: now.Add(-time.Minute), LastSeen: &seen, RTT: &rtt},
-		{ID: "002", Name: "db", IP: "any", Status: "never_connected", Since: now.Add(-time.Hour)},
+	fleet := console.Agents{Agents: []console.Agent{
+		{Agent: view.Agent{ID: "001", Name: "web", IP: "10.0.0.1", Status: "active", Reason: "connected", Since: now.Add(-time.Minute), LastSeen: &seen, RTT: &rtt}},
+		{Agent: view.Agent{ID: "002", Name: "db", IP: "any", Status: "never_connected", Since: now.Add(-time.Hour)}},
 	}}
 	var text strings.Builder
 	if err := printAgents(&text, &fleet, now); err != nil {
@@ -54,24 +60,80 @@ func TestTheFleetIsATable(t *testing.T) {
 
 func TestTheConsoleIsAskedByAnAddressItAnswersTo(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Host != "localhost" || r.URL.Query().Get("status") != "active" {
+		switch {
+		case r.URL.Path == "/problem":
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = w.Write([]byte(`{"detail":"not\u001b[31m so"}`))
+		case r.Host != "localhost" || r.URL.Query().Get("status") != "active":
 			http.Error(w, r.Host+r.URL.String(), http.StatusForbidden)
 		}
 	}))
 	defer server.Close()
-	addr := server.Listener.Addr().String()
-	body, err := askConsole(t.Context(), addr, "/api/agents?status=active")
+	daemon, err := openConsole(&config.Pulse{HTTP: server.Listener.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := daemon.get(t.Context(), "/api/v1/agents?status=active", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = body.Close()
-
-	if _, err := askConsole(t.Context(), addr, "/"); err == nil || !strings.Contains(err.Error(), "answers 403 Forbidden: is that Pulse?") {
-		t.Error(err)
+	for path, want := range map[string]string{"/": "answers 403 Forbidden: is that Pulse?", "/problem": "answers 403 Forbidden: not?[31m so"} {
+		if _, err := daemon.get(t.Context(), path, ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Error(err)
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := askConsole(ctx, addr, "/"); err == nil || err.Error() != "interrupted" {
+	if _, err := daemon.get(ctx, "/", ""); err == nil || err.Error() != "interrupted" {
 		t.Error(err)
+	}
+	if _, err := openConsole(&config.Pulse{}); err == nil || !strings.Contains(err.Error(), "the console is off") {
+		t.Error(err)
+	}
+}
+
+// Over TLS, the daemon is the one that has the certificate of our settings, and
+// gets the token.
+func TestTheConsoleIsAskedOverTLSWithTheToken(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer not-so-secret-as-it-was" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	dir := t.TempDir()
+	write := func(name string, text []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	settings := config.Pulse{HTTP: server.Listener.Addr().String(), HTTPTokenFile: write("token", []byte("not-so-secret-as-it-was\n")),
+		HTTPCert: write("cert", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))}
+	daemon, err := openConsole(&settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := daemon.get(t.Context(), "/", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = body.Close()
+	other := append([]byte(nil), server.Certificate().Raw...)
+	other[len(other)-1] ^= 1
+	settings.HTTPCert = write("other", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: other}))
+	if daemon, err = openConsole(&settings); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := daemon.get(t.Context(), "/", ""); err == nil || !strings.Contains(err.Error(), "its certificate is not that of <pulse><http_cert>") {
+		t.Error(err)
+	}
+	for _, broken := range []config.Pulse{{HTTP: "h:1", HTTPTokenFile: dir}, {HTTP: "h:1", HTTPCert: dir}, {HTTP: "h:1", HTTPCert: settings.HTTPTokenFile}} {
+		if _, err := openConsole(&broken); err == nil {
+			t.Errorf("%+v opens", broken)
+		}
 	}
 }

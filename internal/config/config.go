@@ -89,7 +89,10 @@ type Pulse struct {
 	ClientKeys     string // follows Home unless set
 	StateDir       string
 	NodeName       string // one NATS token
-	HTTP           string // host:port of the console; empty: none
+	HTTP           string // host:port of the console; empty: none. Loopback, or it has a token and a certificate
+	HTTPTokenFile  string // absolute, or empty
+	HTTPCert       string // absolute, or empty; goes with HTTPKey
+	HTTPKey        string
 	UpdateStatus   bool
 	MaxInFlight    int   // requests through a stock manager at once: 1 to 1024
 	TelemetryLimit int64 // bytes, at least 1 MiB

@@ -9,8 +9,9 @@ import (
 	"syscall"
 )
 
-// CheckFiles opens every file that settings name and the daemon reads: the agents' keys (but for link attach) and, with NATS enabled, the
-// files of its login and of TLS. Those with secrets must be private, too. It returns all problems as an [*Errors]. State directories are not looked at.
+// CheckFiles opens every file that settings name and the daemon reads: the agents' keys (but for link attach), those of
+// the console and, with NATS enabled, those of its login and of TLS. Those with secrets must be private, too. It returns
+// all problems as an [*Errors]. State directories are not looked at.
 func (l *Loaded) CheckFiles() error {
 	var paths []string
 	if l.Pulse.Link != "attach" {
@@ -18,6 +19,9 @@ func (l *Loaded) CheckFiles() error {
 	}
 	if l.NATS.Enabled {
 		paths = append(paths, pathCreds, pathNKey, pathPassword, pathToken, pathTLSCA, pathTLSCert, pathTLSKey)
+	}
+	if l.Pulse.HTTP != "" {
+		paths = append(paths, pathHTTPToken, pathHTTPCert, pathHTTPKey)
 	}
 	var errs Errors
 	for _, p := range paths {

@@ -103,6 +103,7 @@ func (ld *loader) finish() (*Loaded, error) {
 	ld.resolveGroups()
 	ld.checkTLSPair()
 	ld.checkLogin()
+	ld.checkConsole()
 	if err := ld.errs.err(); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 var logins = []string{pathCreds, pathNKey, pathUser, pathToken}
 
 // secretFiles hold what nobody else on this host may read.
-var secretFiles = []string{pathCreds, pathNKey, pathPassword, pathToken, pathTLSKey}
+var secretFiles = []string{pathCreds, pathNKey, pathPassword, pathToken, pathTLSKey, pathHTTPToken, pathHTTPKey}
 
 func (ld *loader) checkTLSPair() { ld.checkPair(pathTLSCert, pathTLSKey) }
 

@@ -44,6 +44,10 @@ const (
 	pathHighAlert  = "nats/high_alert_threshold"
 	pathClientKeys = "pulse/client_keys"
 	pathNodeName   = "pulse/node_name"
+	pathHTTP       = "pulse/http"
+	pathHTTPToken  = "pulse/http_token_file"
+	pathHTTPCert   = "pulse/http_cert"
+	pathHTTPKey    = "pulse/http_key"
 )
 
 // table holds every setting in document order: the elements of a block stand together.
@@ -147,8 +151,14 @@ var pulseTable = []setting{
 		func(c *Config) field { return text{&c.Pulse.StateDir, absolutePath} }},
 	{pathNodeName, "node01", "This node's name in subjects and messages; a manager's <cluster><node_name> unless set.",
 		func(c *Config) field { return text{&c.Pulse.NodeName, token} }},
-	{"pulse/http", "127.0.0.1:8420", "Where the dashboard, API, metrics and health listen; empty: nowhere.",
+	{pathHTTP, "127.0.0.1:8420", "Where the dashboard, API, metrics and health listen; empty: nowhere.",
 		func(c *Config) field { return text{&c.Pulse.HTTP, optional(hostPort)} }},
+	{pathHTTPToken, "", "The file of a token that clients of the API and of the dashboard have to show; empty: none.",
+		func(c *Config) field { return text{&c.Pulse.HTTPTokenFile, optional(absolutePath)} }},
+	{pathHTTPCert, "", "The certificate, with its chain, that http has; goes with http_key.",
+		func(c *Config) field { return text{&c.Pulse.HTTPCert, optional(absolutePath)} }},
+	{pathHTTPKey, "", "The key of http_cert.",
+		func(c *Config) field { return text{&c.Pulse.HTTPKey, optional(absolutePath)} }},
 	{"pulse/update_status", "yes", "With link attach: write transitions to the manager's database and raise its alert.",
 		func(c *Config) field { return yesNo{&c.Pulse.UpdateStatus} }},
 	{"pulse/max_in_flight", "128", "With link attach: how many requests to agents the manager may have to serve for Pulse at once; never more than a quarter of its request_pool.",

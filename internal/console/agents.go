@@ -1,49 +1,150 @@
 package console
 
 import (
-	"bufio"
-	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
-// Agents is the fleet, as /api/agents has it. With ?status=S it has only the
-// agents in that status.
-type Agents struct {
-	Node   string       `json:"node"`
-	Agents []view.Agent `json:"agents"`
+// Agent is one agent, as the API has it.
+type Agent struct {
+	view.Agent
+	Group   string `json:"group,omitempty"`   // the <agent_group> it belongs to
+	Network string `json:"network,omitempty"` // the /24 of IPv4 or /64 of IPv6 it is in
 }
 
-func (c *console) agents(w http.ResponseWriter, r *http.Request) {
-	only, all := detector.Status(0), true
-	if name := r.URL.Query().Get("status"); name != "" {
-		var ok bool
-		if only, ok = detector.ParseStatus(name); !ok {
-			http.Error(w, "status: want active, disconnected, pending or never_connected", http.StatusBadRequest)
-			return
-		}
-		all = false
+// Agents is one page of the fleet, as /api/v1/agents has it.
+type Agents struct {
+	Node   string  `json:"node"`
+	Total  int     `json:"total"` // agents that match, on all pages
+	Agents []Agent `json:"agents"`
+	Next   string  `json:"next,omitempty"` // the cursor of the next page
+}
+
+const (
+	pageUsual = 100
+	pageMost  = 1000
+)
+
+func (s *Server) agents(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	want, err := s.parseFilter(query)
+	var sorted *order
+	if err == nil {
+		sorted, err = parseOrder(query.Get("sort"), query.Get("cursor"))
 	}
-	w.Header().Set("Content-Type", "application/json")
-	out := bufio.NewWriterSize(w, 1<<16)
-	defer out.Flush()
-	node, _ := json.Marshal(c.node)
-	_, _ = out.WriteString(`{"node":` + string(node) + `,"agents":[`)
-	separator := "\n"
-	for n, more := 0, true; more && r.Context().Err() == nil; n++ {
-		var page []detector.Record
-		page, more = c.fleet.Page(n)
+	limit := pageUsual
+	if text := query.Get("limit"); err == nil && text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > pageMost {
+			err = fmt.Errorf("limit: want a whole number from 1 to %d", pageMost)
+		}
+	}
+	if err == nil {
+		err = known(query, append(filterFields, "sort", "cursor", "limit"))
+	}
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	var total int
+	var found []keyed
+	if !s.scan(r, func(page []detector.Record) {
 		for i := range page {
-			if !all && page[i].Status != only {
+			if !want.matches(&page[i]) {
 				continue
 			}
-			text, _ := json.Marshal(view.Of(&page[i], c.clock))
-			_, _ = out.WriteString(separator)
-			_, _ = out.Write(text)
-			separator = ",\n"
+			total++
+			if k := sorted.key(&page[i]); sorted.comesNow(&k) {
+				found = append(found, keyed{k, page[i]})
+			}
+		}
+		if len(found) > 2*(limit+1) {
+			found = sorted.first(found, limit+1)
+		}
+	}) {
+		fail(w, http.StatusServiceUnavailable, "too many clients read the fleet, or the node is ending: try again in a second")
+		return
+	}
+	found = sorted.first(found, limit+1)
+	list := Agents{Node: s.cfg.Node, Total: total, Agents: []Agent{}}
+	for i := range found {
+		if i == limit {
+			list.Next = found[i-1].key.cursor()
+			break
+		}
+		list.Agents = append(list.Agents, s.show(&found[i].Record))
+	}
+	answer(w, list)
+}
+
+func (s *Server) show(r *detector.Record) Agent {
+	return Agent{view.Of(r, s.cfg.Clock), s.groupName(r.Group), networkOf(r.IP)}
+}
+
+func (s *Server) groupName(n int) string {
+	if n < 1 || n > len(s.cfg.Groups) {
+		return ""
+	}
+	return s.cfg.Groups[n-1]
+}
+
+// scan reads the whole fleet when there is a place for it, and reports whether
+// it did.
+func (s *Server) scan(r *http.Request, see func(page []detector.Record)) bool {
+	select {
+	case s.scans <- struct{}{}:
+		defer func() { <-s.scans }()
+	case <-r.Context().Done():
+		return false
+	case <-s.ctx.Done():
+		return false
+	}
+	for n, more := 0, true; more; n++ {
+		if r.Context().Err() != nil || s.ctx.Err() != nil {
+			return false
+		}
+		var page []detector.Record
+		page, more = s.cfg.Fleet.Page(n)
+		see(page)
+	}
+	return true
+}
+
+// networkOf returns the network that an address is in: "" if there is no address yet.
+func networkOf(ip string) string {
+	if addr, err := netip.ParseAddr(ip); err == nil {
+		return networkAt(addr).String()
+	}
+	if _, err := netip.ParsePrefix(ip); err == nil {
+		return ip // what it is registered under
+	}
+	return ""
+}
+
+func networkAt(addr netip.Addr) netip.Prefix {
+	bits := 64
+	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		bits = 24
+	}
+	network, _ := addr.Prefix(bits) // the bits fit
+	return network
+}
+
+// known refuses parameters that nobody reads: a misspelt filter would match everything.
+func known(query map[string][]string, names []string) error {
+	for name, values := range query {
+		if !slices.Contains(names, name) {
+			slices.Sort(names)
+			return fmt.Errorf("unknown parameter %.40q: known are %v", name, names)
+		}
+		if len(values) > 1 {
+			return fmt.Errorf("parameter %q is there twice", name)
 		}
 	}
-	_, _ = out.WriteString("\n]}\n")
+	return nil
 }

@@ -1,68 +1,173 @@
-// Package console is Pulse's HTTP side, for people and scripts on the manager's
-// host: the fleet at /api/agents, the node at /api/status and its health at
-// /healthz.
+// Package console is Pulse's HTTP side, for people, scripts and Prometheus: the
+// dashboard at /, the API under /api/v1 (described by /api/v1/openapi.json),
+// metrics at /metrics, and the node's health at /healthz and /readyz.
 //
-// It only reads. It owns no goroutine but those of net/http's server, and asks
-// the detector page by page, so that a large fleet holds up nobody.
+// It reads, and does one thing: a client may ask for a keep-alive to an agent. It
+// has no password on loopback; elsewhere it has TLS and a token (see [Config]), and
+// everywhere it is on guard against other people's web pages (guard.go).
+//
+// [Server.Serve] owns net/http's goroutines and one that takes a sample of the node
+// every few seconds; [Server.Close] ends them all and waits. The detector is asked
+// page by page, so that a large fleet holds up nobody.
 package console
 
 import (
-	"encoding/json"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"strings"
+	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/history"
+	"golang.org/x/time/rate"
 )
 
-// Fleet is where the console reads: the detector.
+// Fleet is what the console is about: the detector.
 type Fleet interface {
 	Page(n int) (page []detector.Record, more bool)
+	Agent(id detector.AgentID) (detector.Record, bool)
+	Ping(ctx context.Context, id detector.AgentID) (detector.Answer, error)
 	Counts() [4]int
 }
 
-type console struct {
-	node  string
-	fleet Fleet
-	clock *detector.Clock
-	now   func() any
-	ill   func() Health
+// Config says what to show, and to whom.
+type Config struct {
+	Node    string
+	Version string
+	Epoch   uint64 // which life of the node
+	Fleet   Fleet
+	Clock   *detector.Clock
+	History *history.History
+	Groups  []string // the names of the groups of agents, from the second; the first has none
+	State   func() State
+	Metrics prometheus.Gatherer
+
+	TokenFile, CertFile, KeyFile string // all or none, and the files are read again when they change
+	Log                          *slog.Logger
 }
 
-// New returns a server that is ready to serve a listener. What status returns
-// is shown as JSON; what health returns decides on /healthz.
-func New(node string, fleet Fleet, clock *detector.Clock, status func() any, health func() Health) *http.Server {
-	c := &console{node, fleet, clock, status, health}
+// Server shows a node. See [New].
+type Server struct {
+	cfg   Config
+	http  *http.Server
+	ctx   context.Context // ends with Close
+	stop  context.CancelFunc
+	calls sync.WaitGroup // requests under way
+	open  sync.Mutex     // before calls grows
+	token *secret        // nil for none
+	cert  *certificate   // nil for none
+	state cached
+	chart series
+	pings *rate.Limiter
+	scans chan struct{} // readers of the whole fleet
+	asked chan struct{} // pings under way
+	heard chan struct{} // streams of events
+}
+
+const (
+	scansMax   = 4  // each keeps the detector from its work for a moment per page
+	pingsMax   = 16 // at a time
+	streamsMax = 64
+	pingRate   = 5 // a second
+	pingBurst  = 20
+)
+
+// New returns a server that is ready to serve a listener. Files that cannot be
+// used are an error.
+func New(cfg Config) (*Server, error) {
+	s := &Server{cfg: cfg, pings: rate.NewLimiter(pingRate, pingBurst), scans: make(chan struct{}, scansMax),
+		asked: make(chan struct{}, pingsMax), heard: make(chan struct{}, streamsMax)}
+	s.state.ask = cfg.State
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.http = &http.Server{Handler: s.guarded(s.routes()), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+		WriteTimeout: 5 * time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)} // what clients do wrong is theirs
+	if cfg.TokenFile == "" {
+		return s, nil
+	}
+	var err error
+	if s.token, err = readSecret(cfg.TokenFile, cfg.Log); err != nil {
+		return nil, err
+	}
+	if cfg.CertFile == "" {
+		return s, nil
+	}
+	if s.cert, err = readCertificate(cfg.CertFile, cfg.KeyFile, cfg.Log); err != nil {
+		return nil, err
+	}
+	s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.cert.get}
+	return s, nil
+}
+
+func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/agents", c.agents)
-	mux.HandleFunc("GET /api/status", c.status)
-	mux.HandleFunc("GET /healthz", c.health)
-	return &http.Server{Handler: named(mux), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 5 * time.Minute,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	for pattern, answer := range map[string]http.HandlerFunc{
+		"GET /api/v1/agents":            s.agents,
+		"GET /api/v1/agents/{id}":       s.agent,
+		"POST /api/v1/agents/{id}/ping": s.ping,
+		"GET /api/v1/map":               s.fleetMap,
+		"GET /api/v1/status":            s.status,
+		"GET /api/v1/series":            s.series,
+		"GET /api/v1/events":            s.events,
+		"GET /api/v1/changes":           s.changes,
+		"GET /api/v1/openapi.json":      s.asset,
+		"GET /healthz":                  s.health,
+		"GET /readyz":                   s.ready,
+		"GET /{$}":                      s.asset,
+		"GET /assets/{file}":            s.asset,
+		"GET /favicon.ico":              s.asset,
+	} {
+		mux.HandleFunc(pattern, answer)
+	}
+	if s.cfg.Metrics != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scansMax}))
+	}
+	return withProblems(mux)
 }
 
-// named refuses requests that name this host by a domain: a web page whose
-// domain resolves to the loopback address could read the fleet through its
-// visitor's browser (DNS rebinding).
-func named(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil { // without a port
-			host = strings.TrimSuffix(strings.TrimPrefix(r.Host, "["), "]")
-		}
-		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" {
-			http.Error(w, "name this host by its address", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// Serve answers until Close, which it returns from with nil.
+func (s *Server) Serve(l net.Listener) error {
+	var sampling sync.WaitGroup
+	defer sampling.Wait()
+	defer s.stop()
+	sampling.Go(s.sample)
+	var err error
+	if s.cert != nil {
+		err = s.http.ServeTLS(l, "", "")
+	} else {
+		err = s.http.Serve(l)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
 }
 
-func (c *console) status(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	_ = e.Encode(c.now())
+// Close ends all connections, and waits for what is under way on them.
+func (s *Server) Close() {
+	s.stop()
+	_ = s.http.Close()
+	s.open.Lock()   // those that are let in are counted
+	s.open.Unlock() //nolint:staticcheck // the lock is a gate
+	s.calls.Wait()
 }
+
+// enter counts a request, unless the server is closed.
+func (s *Server) enter() bool {
+	s.open.Lock()
+	defer s.open.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
+	s.calls.Add(1)
+	return true
+}
+
+// Subscribers is how many clients follow the events.
+func (s *Server) Subscribers() int { return len(s.heard) }

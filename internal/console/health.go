@@ -18,16 +18,32 @@ func (h Health) MarshalJSON() ([]byte, error) {
 	return json.Marshal(lists{append([]string{}, h.Failures...), append([]string{}, h.Warnings...)})
 }
 
-// health answers 200 and ok, with the warnings in lines of their own, or 503
-// with all that is wrong as JSON.
-func (c *console) health(w http.ResponseWriter, _ *http.Request) {
-	h := c.ill()
+// health answers whether the node does its work.
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	s.verdict(w, r, s.state.get().Health)
+}
+
+// ready answers whether the node can take agents.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	s.verdict(w, r, Health{Failures: s.state.get().NotReady})
+}
+
+// verdict answers 200 and ok, with the warnings in lines of their own, or 503
+// with all that is wrong as JSON. Who has not shown the token hears yes or no.
+func (s *Server) verdict(w http.ResponseWriter, r *http.Request, h Health) {
+	if !s.trusted(r) {
+		h.Warnings = nil
+		if len(h.Failures) > 0 {
+			h.Failures = []string{"send the token to hear why"}
+		}
+	}
 	if len(h.Failures) > 0 {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_ = json.NewEncoder(w).Encode(h)
 		return
 	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = fmt.Fprintln(w, "ok")
 	for _, warning := range h.Warnings {
 		_, _ = fmt.Fprintln(w, "warning: "+warning)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -15,6 +14,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/history"
+	"github.com/wazuh-pulse/pulse/internal/metrics"
 	"github.com/wazuh-pulse/pulse/internal/roster"
 )
 
@@ -34,15 +35,19 @@ type Node struct {
 	link     link
 	detector *detector.Detector
 	roster   *roster.Roster // nil for none
-	web      net.Listener   // nil without a console
-	console  *http.Server
+	history  *history.History
+	metrics  *metrics.Metrics
+	web      net.Listener // nil without a console
+	console  *console.Server
 }
 
 // Open opens everything a node needs: its state directory, its NATS server and
 // its sockets. What it opened it closes again if something fails. The version
 // is that of the software, for the messages.
 func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Node, err error) {
-	n := &Node{log: log, clock: detector.NewClock()}
+	clock := detector.NewClock()
+	n := &Node{log: log, clock: clock, history: history.New(clock)}
+	n.metrics = metrics.New(cfg.Pulse.NodeName, version, n.measures)
 	defer func() {
 		if err != nil {
 			if n.out != nil {
@@ -68,12 +73,8 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 		return nil, err
 	}
 	n.out.recorder.status = n.Status
-	if cfg.Pulse.HTTP != "" {
-		if n.web, err = net.Listen("tcp", cfg.Pulse.HTTP); err != nil {
-			return nil, fmt.Errorf("open the console (<pulse><http>): %w", err)
-		}
-		n.console = console.New(cfg.Pulse.NodeName, n.detector, n.clock, func() any { return n.Status() },
-			func() console.Health { return n.Status().Health })
+	if err := n.openConsole(ctx, cfg, version); err != nil {
+		return nil, err
 	}
 	if n.roster, err = openRoster(ctx, cfg, n.out, log); err != nil {
 		return nil, err
@@ -103,11 +104,14 @@ func (n *Node) ConsoleAddr() net.Addr {
 // decide takes the detector's decisions: keep-alives go out at once, the rest
 // waits for the recorder.
 func (n *Node) decide(decisions []detector.Decision) {
+	n.remember(decisions)
 	for _, d := range decisions {
 		r := record{Decision: d}
 		switch {
 		case d.Verdict == detector.Send:
-			r.err = n.link.KeepAlive(d.ID, d.Token)
+			if r.err = n.link.KeepAlive(d.ID, d.Token); r.err != nil {
+				n.metrics.Unsent()
+			}
 		case !d.Verdict.Routine():
 			n.link.Heed(&r.Decision)
 		}
@@ -141,7 +145,7 @@ func (n *Node) Run(parent context.Context) error {
 	serving.Go(func() { n.answerQuestions(ctx) })
 	if n.web != nil {
 		serving.Go(func() {
-			if err := n.console.Serve(n.web); !errors.Is(err, http.ErrServerClosed) {
+			if err := n.console.Serve(n.web); err != nil {
 				fail(fmt.Errorf("serve the console: %w", err))
 			}
 		})
@@ -153,7 +157,7 @@ func (n *Node) Run(parent context.Context) error {
 	n.out.Finish()
 	stopServing()
 	if n.web != nil {
-		_ = n.console.Close()
+		n.console.Close()
 	}
 	serving.Wait()
 	recording.Wait()

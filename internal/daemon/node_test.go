@@ -307,7 +307,7 @@ func TestTheConsoleShowsTheFleet(t *testing.T) {
 	h := run(t, settingsFor(t))
 	h.fleet(keyFile)
 	h.allActive("001", "002", "003")
-	url := "http://" + h.node.ConsoleAddr().String() + "/api/agents?status=active"
+	url := "http://" + h.node.ConsoleAddr().String() + "/api/v1/agents?status=active"
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	answer, err := client.Get(url)
 	if err != nil {

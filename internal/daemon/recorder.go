@@ -18,6 +18,7 @@ type recorder struct {
 	outbox  *outbox.Outbox // nil: only the journal tells
 	status  func() Status
 	dropped atomic.Uint64 // keep-alive events that publishing did not keep up with
+	numbers atomic.Uint64 // the sequence of the last message
 	journal *journal
 	audit   *auditor
 	log     *slog.Logger
@@ -66,6 +67,7 @@ func (r *recorder) run(ctx context.Context) error {
 
 // record publishes the next group of what waits.
 func (r *recorder) record(ctx context.Context) error {
+	defer func() { r.numbers.Store(r.writer.source.Last()) }()
 	records, dropped := r.backlog.take()
 	if dropped > 0 {
 		r.dropped.Add(uint64(dropped))
@@ -83,6 +85,7 @@ func (r *recorder) beat(ctx context.Context) error {
 	}
 	status := r.status()
 	r.audit.linked(status.Link.Attach)
+	defer func() { r.numbers.Store(r.writer.source.Last()) }()
 	return r.outbox.Publish(ctx, []outbox.Message{r.writer.heartbeat(&status)})
 }
 

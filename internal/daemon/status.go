@@ -11,7 +11,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/roster"
 )
 
-// Status is how a node is doing: what the heartbeat tells, and /api/status and
+// Status is how a node is doing: what the heartbeat tells, and /api/v1/status and
 // /healthz show. Counts are since the node started.
 type Status struct {
 	Node      string            `json:"node"`
@@ -20,6 +20,7 @@ type Status struct {
 	StartedAt time.Time         `json:"started_at"`
 	Uptime    int64             `json:"uptime"` // seconds
 	State     string            `json:"state"`
+	Sequence  uint64            `json:"sequence"` // of the last message of this life
 	Health    console.Health    `json:"health"`
 	Agents    event.AgentCounts `json:"agents"`
 	Link      Link              `json:"link"`
@@ -69,7 +70,7 @@ func (p *Publisher) status() Status {
 	w := p.recorder.writer
 	s := Status{Node: w.source.Node, Version: w.source.Version, Epoch: w.source.Epoch, StartedAt: w.started.UTC(),
 		Uptime: int64(time.Since(w.started) / time.Second), State: event.NodeRunning, NATS: p.nats(),
-		TelemetryDropped: p.recorder.dropped.Load()}
+		Sequence: p.recorder.numbers.Load(), TelemetryDropped: p.recorder.dropped.Load()}
 	if p.backlog.isClosed() {
 		s.State = event.NodeStopping
 	}

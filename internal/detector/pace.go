@@ -56,6 +56,26 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return 0
 }
 
+// UpTo returns how many durations are in classes that end no later than d: few
+// of those up to d are missing.
+func (h *Histogram) UpTo(d time.Duration) (n uint64) {
+	for class, c := range h {
+		if longest(class) > d {
+			break
+		}
+		n += c
+	}
+	return n
+}
+
+// Sum returns all durations together, each taken for the end of its class.
+func (h *Histogram) Sum() (sum time.Duration) {
+	for class, c := range h {
+		sum += time.Duration(c) * longest(class)
+	}
+	return sum
+}
+
 // Since returns what was counted after an earlier moment.
 func (h *Histogram) Since(earlier *Histogram) (since Histogram) {
 	for class := range h {

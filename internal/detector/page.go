@@ -5,6 +5,7 @@ import "time"
 // Record is one agent as the table knows it.
 type Record struct {
 	ID       AgentID
+	Group    int
 	Name     string
 	IP       string
 	Status   Status
@@ -43,7 +44,7 @@ func (t *Table) Agent(id AgentID) (Record, bool) {
 
 func (t *Table) record(slot int32) Record {
 	s, w := &t.state[slot], &t.who[slot]
-	return Record{ID: s.id, Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
+	return Record{ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
 		Since: w.since, LastSeen: s.lastSeen, Seen: s.has(seen), Missed: int(s.missed),
 		RTT: time.Duration(s.rtt) * time.Microsecond}
 }

@@ -13,15 +13,17 @@ import (
 // take little memory here. data is each's to keep. An error of each ends it and
 // is returned as it is. One call runs at a time; others wait.
 func (o *Outbox) Last(ctx context.Context, filter string, each func(subject string, data []byte) error) error {
+	return o.read(ctx, jetstream.ConsumerConfig{FilterSubject: filter, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}, each)
+}
+
+// read calls each with what a consumer of STATUS has now.
+func (o *Outbox) read(ctx context.Context, cfg jetstream.ConsumerConfig, each func(subject string, data []byte) error) error {
 	o.reading.Lock()
 	defer o.reading.Unlock()
-	cons, err := ownConsumer(ctx, o.streams[Status], jetstream.ConsumerConfig{
-		Name:          lastConsumer,
-		FilterSubject: filter,
-		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
-	})
+	cfg.Name = lastConsumer
+	cons, err := ownConsumer(ctx, o.streams[Status], cfg)
 	if err != nil {
-		return fmt.Errorf("read last messages of %s: %w", filter, err)
+		return fmt.Errorf("read stored messages: %w", err)
 	}
 	defer o.streams[Status].DeleteConsumer(context.WithoutCancel(ctx), lastConsumer)
 	left := cons.CachedInfo().NumPending
@@ -30,13 +32,13 @@ func (o *Outbox) Last(ctx context.Context, filter string, each func(subject stri
 	}
 	msgs, err := cons.Messages(underWay)
 	if err != nil {
-		return fmt.Errorf("read last messages of %s: %w", filter, err)
+		return fmt.Errorf("read stored messages: %w", err)
 	}
 	defer msgs.Stop()
 	for number := uint64(1); left > 0; number++ {
 		m, meta, err := o.nextWithin(ctx, msgs, number)
 		if err != nil {
-			return fmt.Errorf("read last messages of %s: %d to come: %w", filter, left, err)
+			return fmt.Errorf("read stored messages: %d to come: %w", left, err)
 		}
 		if err := each(m.Subject(), m.Data()); err != nil {
 			return err

@@ -97,7 +97,7 @@ type Outbox struct {
 	looked    time.Time       // at whether the store is still there; Publish's
 	published [classes]atomic.Uint64
 
-	reading sync.Mutex // held by Last: its consumer is one
+	reading sync.Mutex // held by Last and Recent: their consumer is one
 
 	forwarders [classes]*forwarder
 	stop       context.CancelFunc

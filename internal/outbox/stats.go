@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Stats is a snapshot of what went through. Counters start at zero with Open.
@@ -27,6 +29,8 @@ type StreamStats struct {
 	Dead      uint64 `json:"dead"`      // set aside now, since the remote refuses them
 	Messages  uint64 `json:"messages"`  // stored now
 	Bytes     uint64 `json:"bytes"`     // their size on disk
+
+	Oldest *time.Time `json:"oldest_waiting,omitempty"` // when the oldest of the backlog was stored
 }
 
 // Stats asks the embedded server, for at most a second; what it does not
@@ -72,6 +76,20 @@ func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 			done = max(done, first-1)
 		}
 		s.Backlog = info.State.LastSeq - min(done, info.State.LastSeq)
+		if s.Backlog > 0 {
+			s.Oldest = o.storedAt(ctx, c, done+1)
+		}
 	}
 	return s
+}
+
+// storedAt is when the first message from a sequence on was stored; nil if it
+// is there no more.
+func (o *Outbox) storedAt(ctx context.Context, c Class, seq uint64) *time.Time {
+	m, err := o.streams[c].GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">"))
+	if err != nil {
+		return nil
+	}
+	at := m.Time.UTC()
+	return &at
 }

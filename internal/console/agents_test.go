@@ -1,0 +1,151 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+func TestTheFleetIsListedWithEveryField(t *testing.T) {
+	s := openScene(t, 3)
+	s.connect(1, 1)
+	var all Agents
+	s.get("/api/v1/agents", &all)
+	if all.Node != "node01" || all.Total != 3 || len(all.Agents) != 3 || all.Next != "" {
+		t.Fatalf("%+v", all)
+	}
+	if a := all.Agents[0]; a.ID != "001" || a.Name != "host-001" || a.IP != "10.1.0.11" || a.Network != "10.1.0.0/24" || a.Status != "active" ||
+		a.Reason != "connected" || a.LastSeen == nil {
+		t.Errorf("%+v", a)
+	}
+	if b := all.Agents[1]; b.ID != "002" || b.IP != "any" || b.Network != "" || b.Status != "never_connected" || b.LastSeen != nil || b.RTT != nil {
+		t.Errorf("%+v", b)
+	}
+}
+
+func grouped(_ *Config, set *detector.Settings) {
+	set.Groups = []detector.Group{set.Group, set.Group}
+	set.GroupOf = func(id detector.AgentID, _ string, _ netip.Addr) int { return int(id) % 3 }
+}
+
+func TestTheFleetIsFiltered(t *testing.T) {
+	s := openScene(t, 205, grouped)
+	s.connect(1, 3)
+	s.connect(201, 202)
+	s.see(detector.SawShutdown, 2)
+	s.await("a shutdown", func() bool { return s.detector.Counts()[detector.Disconnected] == 1 })
+	for query, want := range map[string][]string{
+		"status=active":                         {"001", "003", "201", "202"},
+		"status=active,disconnected":            {"001", "002", "003", "201", "202"},
+		"status=disconnected":                   {"002"},
+		"status=pending":                        {},
+		"status=never_connected&q=204":          {"204"},
+		"q=HOST-003":                            {"003"},
+		"q=10.1.2.":                             {"201", "202"},
+		"name=host-*1&status=active":            {"001", "201"},
+		"name=host-1":                           {},
+		"address=10.1.0.1?":                     {"001", "002", "003"},
+		"network=10.1.2.0/24":                   {"201", "202"},
+		"network=10.0.0.0/8&status=active":      {"001", "003", "201", "202"},
+		"group=servers&status=active":           {"001", "202"},
+		"group=*&status=active":                 {"001", "202"},
+		"group=desks&status=disconnected":       {"002"},
+		"status=&q=&name=host-002&network=":     {"002"},
+		"status=active&sort=-id":                {"202", "201", "003", "001"},
+		"status=active&sort=name":               {"001", "003", "201", "202"},
+		"sort=-ip&address=10.*":                 {"202", "201", "003", "002", "001"},
+		"sort=status&address=10.*":              {"001", "003", "201", "202", "002"},
+		"sort=-group&address=10.1.2.*":          {"202", "201"},
+		"sort=since&address=10.1.2.*&limit=100": {"201", "202"},
+	} {
+		var all Agents
+		s.get("/api/v1/agents?"+query, &all)
+		if diff := cmp.Diff(want, ids(all.Agents)); diff != "" || all.Total != len(want) {
+			t.Errorf("%s: %d, (- want, + got):\n%s", query, all.Total, diff)
+		}
+	}
+}
+
+func TestAFilterThatCannotBeMeantIsRefused(t *testing.T) {
+	s := openScene(t, 1)
+	for query, words := range map[string]string{
+		"status=asleep": "want active", "name=[": "want a pattern", "group=[": "want a pattern", "network=10.1.2.3": "want one such as",
+		"network=10.1.2.3/24": "want one such as", "sort=luck": "want one of", "limit=0": "1 to 1000", "limit=1001": "1 to 1000", "limit=x": "1 to 1000",
+		"cursor=%21": "the next of the page", "cursor=e30x": "the next of the page", "stauts=active": "unknown parameter", "q=a&q=b": "twice",
+	} {
+		s.refused(http.StatusBadRequest, words, http.MethodGet, "/api/v1/agents?"+query)
+	}
+}
+
+// A fleet of several of the detector's pages, in each order, page by page: every agent
+// once, and in order.
+func TestEveryPageOfALargeFleetIsListed(t *testing.T) {
+	const n = detector.PageSize + 1500
+	s := openScene(t, n)
+	s.connect(1, 50)
+	for _, sort := range []string{"id", "-id", "name", "-ip", "status", "-last_seen", "missed", "-rtt"} {
+		var got []string
+		query := url.Values{"limit": {"1000"}, "sort": {sort}}
+		for {
+			var page Agents
+			s.get("/api/v1/agents?"+query.Encode(), &page)
+			if page.Total != n {
+				t.Fatalf("%s: %d in all", sort, page.Total)
+			}
+			got = append(got, ids(page.Agents)...)
+			if page.Next == "" {
+				break
+			}
+			query.Set("cursor", page.Next)
+		}
+		if len(got) != n {
+			t.Fatalf("%s: %d agents, want %d", sort, len(got), n)
+		}
+		if sort == "-id" && !slices.IsSortedFunc(got, func(a, b string) int { return cmpLen(b, a) }) {
+			t.Errorf("%s: not in order", sort)
+		}
+		slices.Sort(got)
+		if len(slices.Compact(got)) != n {
+			t.Errorf("%s: agents twice", sort)
+		}
+	}
+}
+
+func cmpLen(a, b string) int {
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}
+
+func TestTheMapHasTheWholeFleet(t *testing.T) {
+	s := openScene(t, 300, grouped)
+	s.connect(1, 2)
+	for _, encoding := range []string{"identity", "gzip"} {
+		var m struct {
+			Node   string   `json:"node"`
+			Last   string   `json:"last_event_id"`
+			Groups []string `json:"groups"`
+			Agents [][]any  `json:"agents"`
+		}
+		s.client.Transport = &http.Transport{DisableCompression: encoding == "identity"}
+		s.get("/api/v1/map", &m)
+		s.client.CloseIdleConnections()
+		if m.Node != "node01" || m.Last != "7-4" || len(m.Agents) != 300 || !slices.Equal(m.Groups, []string{"servers", "desks"}) {
+			t.Errorf("%s: %+v", encoding, m)
+		}
+		if diff := cmp.Diff([]any{"001", "host-001", "10.1.0.11", 0.0, 0.0}, m.Agents[0]); diff != "" {
+			t.Errorf("%s", diff)
+		}
+		if got := fmt.Sprint(m.Agents[2]); got != "[003 host-003 any 3 -1]" {
+			t.Error(got)
+		}
+	}
+}

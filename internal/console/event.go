@@ -1,0 +1,107 @@
+package console
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/history"
+)
+
+// Event is what was decided about an agent or the fleet: who, what, why, and
+// how soon it was known.
+type Event struct {
+	Seq     uint64    `json:"seq"` // rises by one, within a life of the node
+	Kind    string    `json:"kind"`
+	At      time.Time `json:"at"`                       // when it happened
+	KnownAt time.Time `json:"known_at"`                 // when it was decided
+	Delay   *float64  `json:"known_after_ms,omitempty"` // see [history.Event.Delay]
+	Level   int       `json:"alert_level"`
+
+	ID       string     `json:"id,omitempty"`
+	Name     string     `json:"name,omitempty"`
+	IP       string     `json:"ip,omitempty"`
+	From     string     `json:"from,omitempty"`
+	To       string     `json:"to,omitempty"`
+	Reason   string     `json:"reason,omitempty"`
+	Missed   int        `json:"missed,omitempty"`
+	LastSeen *time.Time `json:"last_seen,omitempty"`
+	Outage   bool       `json:"outage,omitempty"` // part of one
+	Changes  int        `json:"status_changes,omitempty"`
+	Fleet    *Outage    `json:"fleet,omitempty"`
+	Lull     *float64   `json:"away_ms,omitempty"`
+}
+
+// Outage is the loss of a large part of the fleet.
+type Outage struct {
+	Since    time.Time `json:"since"`
+	Watched  int       `json:"agents_watched"`
+	Lost     int       `json:"agents_lost"`
+	Closed   int       `json:"connections_closed"`
+	Silent   int       `json:"fell_silent"`
+	Back     int       `json:"agents_back"`
+	Networks []Network `json:"networks"`
+}
+
+// Network is a part of an outage.
+type Network struct {
+	Network string `json:"network"`
+	Agents  int    `json:"agents"`
+}
+
+// The kinds of event are called what the messages on NATS are.
+var kinds = map[history.Kind]string{history.Change: "status_change", history.Flapping: "agent_flapping", history.Outage: "fleet_outage",
+	history.Recovered: "fleet_recovered", history.Away: "pulse_was_away"}
+
+var levels = map[history.Kind]int{history.Flapping: event.FlappingLevel, history.Outage: event.OutageLevel, history.Recovered: event.RecoveredLevel}
+
+func showEvent(e *history.Event) Event {
+	shown := Event{Seq: e.Seq, Kind: kinds[e.Kind], At: milli(e.At), KnownAt: milli(e.Known), Level: levels[e.Kind],
+		Name: e.Name, IP: e.IP, Changes: e.Changes, Outage: e.Outage, Fleet: showOutage(e.Fleet)}
+	if delay := e.Delay(); delay > 0 {
+		ms := float64(delay.Round(time.Millisecond)) / float64(time.Millisecond)
+		shown.Delay = &ms
+	}
+	switch e.Kind {
+	case history.Change:
+		shown.From, shown.To, shown.Reason, shown.Missed = e.From.String(), e.To.String(), e.Reason.String(), e.Missed
+		shown.Level = event.AlertLevel(shown.Reason, e.Missed)
+		if !e.LastSeen.IsZero() {
+			seen := milli(e.LastSeen)
+			shown.LastSeen = &seen
+		}
+		fallthrough
+	case history.Flapping:
+		shown.ID = e.ID.String()
+	case history.Away:
+		ms := float64(e.Lull.Milliseconds())
+		shown.Lull = &ms
+	}
+	return shown
+}
+
+func showOutage(f *history.Fleet) *Outage {
+	if f == nil {
+		return nil
+	}
+	o := &Outage{Since: milli(f.Since), Watched: f.Watched, Lost: f.Lost, Closed: f.Closed, Silent: f.Silent, Back: f.Back, Networks: []Network{}}
+	for _, n := range f.Networks {
+		o.Networks = append(o.Networks, Network{n.Prefix.String(), n.Lost})
+	}
+	return o
+}
+
+// inWords tells an event about an agent.
+func (e *Event) inWords() string {
+	if e.Kind != kinds[history.Change] {
+		return fmt.Sprintf("%d status changes: its alerts are held until it is stable", e.Changes)
+	}
+	text := fmt.Sprintf("%s → %s: %s", e.From, e.To, e.Reason)
+	if e.To == detector.Disconnected.String() && e.Missed > 0 {
+		text += fmt.Sprintf(", %d keep-alives missed", e.Missed)
+	}
+	return text
+}
+
+func milli(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

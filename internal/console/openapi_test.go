@@ -1,0 +1,165 @@
+package console
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// document is the OpenAPI document, with its schemas ready to hold answers against.
+type document struct {
+	t     *testing.T
+	raw   map[string]any
+	paths map[string]map[string]struct {
+		Responses map[string]struct{ Content map[string]any }
+	}
+	compiler *jsonschema.Compiler
+}
+
+func readDocument(t *testing.T) *document {
+	t.Helper()
+	d := &document{t: t, compiler: jsonschema.NewCompiler()}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(openAPI))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.raw = doc.(map[string]any)
+	if err := json.Unmarshal(openAPI, &struct{ Paths any }{&d.paths}); err != nil {
+		t.Fatal(err)
+	}
+	d.compiler.AssertFormat()
+	if err := d.compiler.AddResource("mem:///openapi.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func pointer(parts ...string) string {
+	for i, p := range parts {
+		parts[i] = strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(p)
+	}
+	return "mem:///openapi.json#/" + strings.Join(parts, "/")
+}
+
+// holds checks an answer against what the document promises of it.
+func (d *document) holds(method, path string, answer *http.Response, text string) {
+	d.t.Helper()
+	status := http.StatusText(answer.StatusCode)
+	code := strings.Fields(answer.Status)[0]
+	promised, ok := d.paths[path][strings.ToLower(method)].Responses[code]
+	kind, _, _ := strings.Cut(answer.Header.Get("Content-Type"), ";")
+	if !ok || promised.Content[kind] == nil {
+		d.t.Errorf("%s %s: %s %s %s is not promised", method, path, code, status, kind)
+		return
+	}
+	if !strings.HasSuffix(kind, "json") {
+		return
+	}
+	schema, err := d.compiler.Compile(pointer("paths", path, strings.ToLower(method), "responses", code, "content", kind, "schema"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		d.t.Fatalf("%s %s: %v: %s", method, path, err, text)
+	}
+	if err := schema.Validate(value); err != nil {
+		d.t.Errorf("%s %s: %v in\n%.2000s", method, path, err, text)
+	}
+}
+
+// Every path of the document is there, and answers as it says; there are no others.
+func TestAnswersAreWhatTheDocumentPromises(t *testing.T) {
+	d := readDocument(t)
+	s := openScene(t, 120, grouped)
+	s.connect(1, 100)
+	s.see(detector.SawShutdown, 1)
+	s.see(detector.SawClosed, 50)
+	tried := map[string]bool{}
+	for _, c := range []struct{ method, path, target string }{
+		{"GET", "/api/v1/agents", "/api/v1/agents?limit=50"},
+		{"GET", "/api/v1/agents", "/api/v1/agents?status=active&sort=-rtt"},
+		{"GET", "/api/v1/agents", "/api/v1/agents?status=asleep"},
+		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/002/ping"},
+		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/120/ping"},
+		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/121/ping"},
+		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/x/ping"},
+		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/002"},
+		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/001"},
+		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/119"},
+		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/121"},
+		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/x"},
+		{"GET", "/api/v1/map", "/api/v1/map"},
+		{"GET", "/api/v1/changes", "/api/v1/changes"},
+		{"GET", "/api/v1/changes", "/api/v1/changes?limit=x"},
+		{"GET", "/api/v1/status", "/api/v1/status"},
+		{"GET", "/api/v1/series", "/api/v1/series"},
+		{"GET", "/api/v1/openapi.json", "/api/v1/openapi.json"},
+		{"GET", "/healthz", "/healthz"}, {"GET", "/readyz", "/readyz"}, {"GET", "/metrics", "/metrics"},
+	} {
+		answer, text := s.request(c.method, c.target, "Pulse-Request", "1")
+		d.holds(c.method, c.path, answer, text)
+		tried[c.path] = true
+	}
+	l := s.listen("7-10")
+	l.next("hello")
+	tried["/api/v1/events"] = true
+	for path := range d.paths {
+		if !tried[path] {
+			t.Errorf("%s is not tried", path)
+		}
+	}
+	s.streams(d, l)
+}
+
+// streams checks what is told in the stream of events.
+func (s *scene) streams(d *document, l *listener) {
+	for kind, schema := range map[string]string{"changes": "Event"} {
+		compiled, err := d.compiler.Compile(pointer("components", "schemas", schema))
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		value, err := jsonschema.UnmarshalJSON(strings.NewReader(l.next(kind).data))
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		for _, one := range value.([]any) {
+			if err := compiled.Validate(one); err != nil {
+				d.t.Errorf("%v", err)
+			}
+		}
+	}
+	compiled, err := d.compiler.Compile(pointer("components", "schemas", "Summary"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(l.next("status").data))
+	if err == nil {
+		err = compiled.Validate(value)
+	}
+	if err != nil {
+		d.t.Errorf("%v", err)
+	}
+}
+
+// Everything that the document says is a schema or a reference to one.
+func TestTheDocumentHoldsTogether(t *testing.T) {
+	d := readDocument(t)
+	if d.raw["openapi"] != "3.1.0" {
+		t.Errorf("%v", d.raw["openapi"])
+	}
+	schemas := d.raw["components"].(map[string]any)["schemas"].(map[string]any)
+	for name := range schemas {
+		if _, err := d.compiler.Compile(pointer("components", "schemas", name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !bytes.Contains(openAPI, []byte(`"#/components/schemas/`+name+`"`)) && name != "Summary" { // that is in the stream
+			t.Errorf("nothing refers to %s", name)
+		}
+	}
+}

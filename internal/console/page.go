@@ -1,0 +1,70 @@
+package console
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+)
+
+// web is the dashboard: one page, and what it loads from here alone.
+//
+//go:embed web
+var web embed.FS
+
+//go:embed openapi.json
+var openAPI []byte
+
+// file is one of the page's, as it is served.
+type file struct {
+	kind string // Content-Type
+	tag  string // ETag
+	text []byte
+}
+
+var kindOf = map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
+	".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".json": "application/json"}
+
+// files are by the path that they are served at.
+var files = readFiles()
+
+func readFiles() map[string]file {
+	all := make(map[string]file)
+	add := func(at, name string, text []byte) {
+		sum := sha256.Sum256(text)
+		all[at] = file{kindOf[path.Ext(name)], `"` + hex.EncodeToString(sum[:8]) + `"`, text}
+	}
+	err := fs.WalkDir(web, "web", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := web.ReadFile(name)
+		add(strings.TrimPrefix(name, "web"), name, text)
+		return err
+	})
+	if err != nil {
+		panic("console: " + err.Error()) // what is embedded can be read
+	}
+	all["/"], all["/favicon.ico"] = all["/index.html"], all["/assets/icon.svg"]
+	add("/api/v1/openapi.json", "openapi.json", openAPI)
+	return all
+}
+
+func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
+	f, ok := files[r.URL.Path]
+	if !ok {
+		fail(w, http.StatusNotFound, "no such file")
+		return
+	}
+	w.Header().Set("Cache-Control", "no-cache") // ask again, and be told that it is the same
+	w.Header().Set("ETag", f.tag)
+	if r.Header.Get("If-None-Match") == f.tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.Header().Set("Content-Type", f.kind)
+	_, _ = w.Write(f.text)
+}

@@ -1,0 +1,51 @@
+package console
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// problem is an error as RFC 9457 has it. Its type is that of the HTTP status.
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+// fail answers with an error.
+func fail(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Del("Content-Length")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(problem{http.StatusText(status), status, detail})
+}
+
+func answer(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(value)
+}
+
+// withProblems makes the mux's own refusals problems, too.
+func withProblems(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		refused := refusal{header: make(http.Header)}
+		mux.ServeHTTP(&refused, r)
+		if allow := refused.header.Get("Allow"); allow != "" {
+			w.Header().Set("Allow", allow)
+			fail(w, http.StatusMethodNotAllowed, "allowed here: "+allow)
+			return
+		}
+		fail(w, http.StatusNotFound, "nothing is here: /api/v1/openapi.json says what there is")
+	})
+}
+
+// refusal takes an answer's header, and nothing of the rest.
+type refusal struct{ header http.Header }
+
+func (r *refusal) Header() http.Header            { return r.header }
+func (r *refusal) Write(text []byte) (int, error) { return len(text), nil }
+func (r *refusal) WriteHeader(int)                {}

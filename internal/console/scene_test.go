@@ -1,0 +1,208 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/history"
+	"github.com/wazuh-pulse/pulse/internal/metrics"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is for what has to come, on a machine that is overloaded.
+const patience = 30 * time.Second
+
+// scene is a server on a real socket, with a real detector and a history. The
+// agents are not there: the test says what is seen of them.
+type scene struct {
+	t        testing.TB
+	clock    *detector.Clock
+	detector *detector.Detector
+	history  *history.History
+	server   *Server
+	url      string
+	client   http.Client
+	mute     func(id detector.AgentID) bool // agents that answer no keep-alive
+}
+
+type setting func(*Config, *detector.Settings)
+
+// openScene starts a server of a fleet: so many agents, all known and none connected.
+func openScene(t testing.TB, agents int, with ...setting) *scene {
+	t.Helper()
+	s := &scene{t: t, clock: detector.NewClock(), mute: func(detector.AgentID) bool { return false }}
+	s.history = history.New(s.clock)
+	set := detector.Settings{Group: detector.Group{Interval: time.Hour, Timeout: 3 * time.Hour, MaxMissed: 3}, RetryInterval: time.Hour,
+		OutageShare: .3, OutageHold: time.Minute, FlapThreshold: 50, FlapWindow: time.Minute}
+	cfg := Config{Node: "node01", Version: "1.2.3", Epoch: 7, Clock: s.clock, History: s.history, Groups: []string{"servers", "desks"},
+		Log: slog.New(slog.DiscardHandler)}
+	cfg.State = func() State { return s.state() }
+	measured := metrics.New("node01", "1.2.3", func() metrics.Node { return metrics.Node{Agents: s.detector.Counts()} })
+	cfg.Metrics = measured.Registry()
+	for _, change := range with {
+		change(&cfg, &set)
+	}
+	s.detector = detector.New(set, s.clock, func(decisions []detector.Decision) {
+		s.history.Note(decisions)
+		measured.Note(decisions, s.clock.Now())
+		for i := range decisions {
+			if d := &decisions[i]; d.Verdict == detector.Send && !s.mute(d.ID) {
+				s.detector.Report(detector.Sighting{At: s.clock.Now(), ID: d.ID, Token: d.Token, Kind: detector.SawAnswer})
+			}
+		}
+	})
+	if cfg.Fleet == nil {
+		cfg.Fleet = s.detector
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.detector.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-ended })
+	s.detector.SetMembers(members(agents))
+	s.serve(cfg, "127.0.0.1:0")
+	return s
+}
+
+// serve opens the server at an address.
+func (s *scene) serve(cfg Config, addr string) {
+	s.t.Helper()
+	var err error
+	if s.server, err = New(cfg); err != nil {
+		s.t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.url = "http://" + l.Addr().String()
+	server, served := s.server, make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	s.t.Cleanup(func() {
+		server.Close()
+		if err := <-served; err != nil {
+			s.t.Error(err)
+		}
+		s.client.CloseIdleConnections()
+	})
+}
+
+func members(n int) []detector.Member {
+	all := make([]detector.Member, n)
+	for i := range all {
+		all[i] = detector.Member{ID: detector.AgentID(i + 1), Name: fmt.Sprintf("host-%03d", i+1), IP: "any"}
+	}
+	return all
+}
+
+// state is a node like those of the daemon, in what the API promises of it.
+func (s *scene) state() State {
+	n := s.detector.Counts()
+	return State{Health: Health{}, Sequence: 42, Lateness: s.detector.Pace().Lateness, Shown: map[string]any{
+		"node": "node01", "version": "1.2.3", "epoch": 7, "started_at": time.Now().UTC(), "uptime": 1, "state": "running", "sequence": 42,
+		"health": Health{}, "agents": Counts{n[0], n[1], n[2], n[3]}, "link": map[string]any{"kind": "listen", "connections": n[0]},
+		"nats": map[string]any{"state": "embedded", "since": time.Now().UTC()}, "telemetry_dropped": 0}}
+}
+
+// addressOf spreads the agents over networks of a hundred.
+func addressOf(id detector.AgentID) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, 1 + byte(id/25600), byte(id / 100), byte(id%100) + 10})
+}
+
+// see reports a sighting of agents.
+func (s *scene) see(kind detector.Kind, ids ...detector.AgentID) {
+	for _, id := range ids {
+		s.detector.Report(detector.Sighting{At: s.clock.Now(), Addr: addressOf(id), ID: id, Kind: kind})
+	}
+}
+
+// connect makes agents active, and waits until they are.
+func (s *scene) connect(from, to detector.AgentID) {
+	s.t.Helper()
+	before := s.detector.Counts()[detector.Active]
+	for id := from; id <= to; id++ {
+		s.see(detector.SawStartup, id)
+		s.see(detector.SawKeepAlive, id)
+	}
+	s.await("the agents to be active", func() bool { return s.detector.Counts()[detector.Active] >= before+int(to-from)+1 })
+}
+
+func (s *scene) await(what string, done func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); !done(); {
+		select {
+		case <-deadline:
+			s.t.Fatalf("waited in vain for %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+// request returns an answer with its body.
+func (s *scene) request(method, target string, header ...string) (*http.Response, string) {
+	s.t.Helper()
+	r, err := http.NewRequest(method, s.url+target, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+		}
+		r.Header.Set(header[i], header[i+1])
+	}
+	answer, err := s.client.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return answer, string(text)
+}
+
+// get reads a good answer into something.
+func (s *scene) get(target string, into any) {
+	s.t.Helper()
+	answer, text := s.request(http.MethodGet, target)
+	if answer.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s: %s %s", target, answer.Status, text)
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		s.t.Fatalf("%s: %v: %s", target, err, text)
+	}
+}
+
+// refused says what is wrong with a request.
+func (s *scene) refused(status int, words, method, target string, header ...string) {
+	s.t.Helper()
+	answer, text := s.request(method, target, header...)
+	var p problem
+	if err := json.Unmarshal([]byte(text), &p); err != nil || answer.StatusCode != status || p.Status != status || p.Title != http.StatusText(status) ||
+		answer.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(p.Detail, words) {
+		s.t.Errorf("%s %s: %s %s, want %d with %q", method, target, answer.Status, text, status, words)
+	}
+}
+
+func ids(agents []Agent) []string {
+	list := []string{}
+	for _, a := range agents {
+		list = append(list, a.ID)
+	}
+	return list
+}

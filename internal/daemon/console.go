@@ -1,0 +1,102 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/console"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/metrics"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+)
+
+// openConsole opens the console, where the settings want one, with what there
+// is to remember of the node's lives before.
+func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version string) (err error) {
+	p := &cfg.Pulse
+	if p.HTTP == "" {
+		return nil
+	}
+	if n.web, err = net.Listen("tcp", p.HTTP); err != nil {
+		return fmt.Errorf("open the console (<pulse><http>): %w", err)
+	}
+	var groups []string
+	for i := range cfg.Groups {
+		groups = append(groups, cfg.Groups[i].Name)
+	}
+	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.recorder.writer.source.Epoch,
+		Fleet: n.detector, Clock: n.clock, History: n.history, Groups: groups, State: n.consoleState, Metrics: n.metrics.Registry(),
+		TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
+	if err != nil || n.out.outbox == nil {
+		return err
+	}
+	return n.recall(ctx, event.Prefix(cfg.NATS.SubjectPrefix))
+}
+
+// remember is for what people look at: it never waits.
+func (n *Node) remember(decisions []detector.Decision) {
+	n.history.Note(decisions)
+	n.metrics.Note(decisions, n.clock.Now())
+}
+
+// stalled is for how long a detector may be busy with one thing.
+const stalled = 2 * time.Second
+
+func (n *Node) consoleState() console.State {
+	s := n.Status()
+	state := console.State{Shown: &s, Health: s.Health, Sequence: s.Sequence, Lateness: n.detector.Pace().Lateness}
+	if s.State == event.NodeStopping {
+		state.NotReady = append(state.NotReady, "the node is ending")
+	}
+	if s.Outbox != nil {
+		state.Depth = s.Outbox.Status.Backlog + s.Outbox.Telemetry.Backlog
+		if err := n.out.outbox.Err(); err != nil {
+			state.NotReady = append(state.NotReady, "outbox: "+err.Error())
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stalled)
+	defer cancel()
+	if err := n.Alive(ctx); err != nil {
+		state.NotReady = append(state.NotReady, "the detector does not come round: "+err.Error())
+	}
+	return state
+}
+
+// measures is the node as Prometheus sees it.
+func (n *Node) measures() metrics.Node {
+	s := n.Status()
+	m := metrics.Node{Agents: n.detector.Counts(), Pace: n.detector.Pace(), Started: s.StartedAt, Sequence: s.Sequence,
+		Healthy: len(s.Health.Failures) == 0, EventsGone: n.out.recorder.dropped.Load(),
+		LinkUp: true, NATSUp: s.NATS.State == event.NATSEmbedded || s.NATS.State == event.NATSConnected}
+	if l := s.Link.Stats; l != nil {
+		m.Connections, m.Accepted, m.Refused = l.Connections, l.Accepted, l.Refused
+		m.Heard = map[string]int64{"keepalive": l.KeepAlives, "event": l.Events, "answer": l.Answers, "ping": l.Pings, "unknown": l.Unknown}
+	}
+	if a := s.Link.Attach; a != nil {
+		m.Connections, m.Asked, m.InFlight, m.Marked, m.Raised, m.LinkUp = a.Connections, a.Outcomes, a.InFlight, a.Written, a.Alerts, a.Problem == ""
+	}
+	if n.console != nil {
+		m.Subscribers = n.console.Subscribers()
+	}
+	if o := s.Outbox; o != nil {
+		m.NATS = s.NATS.State
+		m.Forwarding = metrics.Forwarding{Errors: o.ForwardErrors, LoginsRefused: o.LoginsRefused}
+		for _, stream := range []struct {
+			name string
+			of   *outbox.StreamStats
+		}{{"STATUS", &o.Status}, {"TELEMETRY", &o.Telemetry}} {
+			of := stream.of
+			one := metrics.Stream{Name: stream.name, Published: of.Published, Forwarded: of.Forwarded, Dropped: of.Dropped,
+				Backlog: of.Backlog, Dead: of.Dead, Bytes: of.Bytes}
+			if of.Oldest != nil {
+				one.Oldest = *of.Oldest
+			}
+			m.Streams = append(m.Streams, one)
+		}
+	}
+	return m
+}

@@ -1,0 +1,93 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/history"
+)
+
+// recalled is how many messages of earlier lives the console shows.
+const recalled = 20_000
+
+// recall gives the history what was told before this life. What cannot be read
+// is left out: it is only for people to look at.
+func (n *Node) recall(ctx context.Context, prefix event.Prefix) error {
+	var events []history.Event
+	err := n.out.outbox.Recent(ctx, recalled, func(subject string, data []byte) {
+		if subject == prefix.AgentDisconnected() { // said on the agent's own subject, too
+			return
+		}
+		if e, ok := eventOf(data); ok {
+			events = append(events, e)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("recall what was told: %w", err)
+	}
+	n.history.Recall(events)
+	if n.history.Now() != nil {
+		n.metrics.Outage()
+	}
+	return nil
+}
+
+// eventOf reads a message of the STATUS stream back.
+func eventOf(data []byte) (e history.Event, ok bool) {
+	var m struct {
+		Change *event.StatusChange `json:"status_change"`
+		event.FleetOutageMessage
+		Flapping *event.AgentFlapping `json:"agent_flapping"`
+	}
+	if json.Unmarshal(data, &m) != nil {
+		return e, false
+	}
+	e.Known = time.UnixMilli(m.Security.IssuedAt)
+	switch {
+	case m.Change != nil:
+		e.Kind, e.At = history.Change, time.Unix(m.Change.Timestamp, 0)
+		return e, changed(&e, m.Change)
+	case m.Flapping != nil:
+		e.Kind, e.At, e.Name, e.IP, e.Changes = history.Flapping, time.Unix(m.Flapping.Timestamp, 0), m.Flapping.AgentName, m.Flapping.IPAddress, m.Flapping.StatusChanges
+		var err error
+		e.ID, err = detector.ParseID(m.Flapping.AgentID)
+		return e, err == nil
+	}
+	o := cmp.Or(m.Outage, m.Recovered)
+	if o == nil {
+		return e, false
+	}
+	e.Kind, e.At = history.Recovered, time.Unix(o.Timestamp, 0)
+	if m.Outage != nil {
+		e.Kind = history.Outage
+	}
+	e.Fleet = &history.Fleet{Since: time.Unix(o.Since, 0), Fleet: detector.Fleet{Watched: o.AgentsWatched, Lost: o.AgentsLost,
+		Closed: o.ConnectionsClosed, Silent: o.FellSilent, Back: o.AgentsBack}}
+	for _, lost := range o.Networks {
+		if network, err := netip.ParsePrefix(lost.Network); err == nil {
+			e.Fleet.Networks = append(e.Fleet.Networks, detector.Network{Prefix: network, Lost: lost.Agents})
+		}
+	}
+	return e, true
+}
+
+func changed(e *history.Event, c *event.StatusChange) bool {
+	id, err := detector.ParseID(c.AgentID)
+	reason, ok := detector.ParseReason(c.Reason)
+	if err != nil || !ok || c.CurrentStatus < event.Active || c.CurrentStatus > event.NeverConnected ||
+		c.PreviousStatus < event.Active || c.PreviousStatus > event.NeverConnected {
+		return false
+	}
+	e.ID, e.Name, e.IP, e.Reason, e.Missed, e.Outage = id, c.AgentName, c.IPAddress, reason, c.MissedKeepAlives, c.Outage
+	e.From, e.To = detector.Status(c.PreviousStatus), detector.Status(c.CurrentStatus)
+	if c.LastSeen > 0 {
+		e.LastSeen = time.Unix(c.LastSeen, 0)
+	}
+	return true
+}

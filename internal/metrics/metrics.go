@@ -1,0 +1,119 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// Metrics are those of one node. See [New].
+type Metrics struct {
+	registry *prometheus.Registry
+
+	sent, answered, unsent, missed prometheus.Counter
+	transitions                    *prometheus.CounterVec
+	flapping, outages, away        prometheus.Counter
+	roundTrip, delay               prometheus.Histogram
+	outage                         prometheus.Gauge
+}
+
+var (
+	// Round trips within a host to those around the world, and beyond the usual
+	// retry_interval.
+	roundTripBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	// Losses are known from at once to after a timeout of minutes.
+	delayBuckets = []float64{.1, .5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600}
+)
+
+// New returns the metrics of a node of a version. What state returns is asked
+// for whenever somebody gathers.
+func New(node, version string, state func() Node) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		sent:     counter("pulse_keepalives_sent_total", "Keep-alives that were due and handed to the link."),
+		answered: counter("pulse_keepalives_answered_total", "Keep-alives that their agent answered."),
+		missed:   counter("pulse_keepalives_missed_total", "Keep-alives without an answer in time."),
+		unsent:   counter("pulse_keepalives_unsent_total", "Keep-alives that could not be sent."),
+		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pulse_transitions_total",
+			Help: "Status changes of agents, by the new status and the reason."}, []string{"status", "reason"}),
+		flapping: counter("pulse_agents_flapping_total", "Times an agent was found to flap."),
+		outages:  counter("pulse_fleet_outages_total", "Times a fleet outage was told; one that spreads again is told again."),
+		away:     counter("pulse_starved_seconds_total", "Time for which Pulse itself was stopped or starved."),
+		outage:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "pulse_fleet_outage", Help: "1 while a fleet outage goes on."}),
+		roundTrip: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pulse_round_trip_seconds",
+			Help: "From a keep-alive's decision to its answer.", Buckets: roundTripBuckets}),
+		delay: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pulse_detection_delay_seconds",
+			Help: "From the last sign of life of an agent that was lost to the decision that it is: the longest its death can have gone unnoticed.", Buckets: delayBuckets}),
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "pulse_build_info", Help: "1, with the version and the node's name.",
+		ConstLabels: prometheus.Labels{"version": version, "node": node}})
+	info.Set(1)
+	m.registry.MustRegister(m.sent, m.answered, m.missed, m.unsent, m.transitions, m.flapping, m.outages, m.away, m.outage,
+		m.roundTrip, m.delay, info, collector{state}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.bear()
+	return m
+}
+
+// bear makes the series that alerts are about before anything happens: a rate
+// of what is not there yet misses its first rise.
+func (m *Metrics) bear() {
+	for _, of := range []struct {
+		to  detector.Status
+		why []detector.Reason
+	}{
+		{detector.Active, []detector.Reason{detector.Connected, detector.Reconnected}},
+		{detector.Pending, []detector.Reason{detector.Startup}},
+		{detector.Disconnected, []detector.Reason{detector.KeepAliveTimeout, detector.MissedKeepAlives, detector.ConnectionLost,
+			detector.AgentShutdown, detector.AgentRemoved, detector.AgentMoved}},
+	} {
+		for _, why := range of.why {
+			m.transitions.WithLabelValues(of.to.String(), why.String())
+		}
+	}
+}
+
+// Registry is where they are gathered.
+func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
+// Unsent counts a keep-alive that could not be sent.
+func (m *Metrics) Unsent() { m.unsent.Inc() }
+
+// Outage says that a fleet outage goes on from an earlier life of the node.
+func (m *Metrics) Outage() { m.outage.Set(1) }
+
+// Note counts what was decided. Now is the detector's clock's.
+func (m *Metrics) Note(decisions []detector.Decision, now detector.Instant) {
+	var sent, answered, missed float64
+	for i := range decisions {
+		d := &decisions[i]
+		switch d.Verdict {
+		case detector.Send:
+			sent++
+		case detector.Acknowledged:
+			answered++
+			m.roundTrip.Observe(d.RTT.Seconds())
+		case detector.Failed:
+			missed++
+		case detector.Changed:
+			m.transitions.WithLabelValues(d.To.String(), d.Reason.String()).Inc()
+			if d.To == detector.Disconnected && d.Seen && d.Reason.IsLoss() {
+				m.delay.Observe(max(now.Sub(d.LastSeen), 0).Seconds())
+			}
+		case detector.Flapping:
+			m.flapping.Inc()
+		case detector.OutageBegan:
+			m.outages.Inc()
+			m.outage.Set(1)
+		case detector.OutageEnded:
+			m.outage.Set(0)
+		case detector.Resumed:
+			m.away.Add(d.Lull.Seconds())
+		}
+	}
+	m.sent.Add(sent)
+	m.answered.Add(answered)
+	m.missed.Add(missed)
+}
