@@ -83,6 +83,8 @@ func withHint(err error) error {
 		hint = "; run as a user who may, or set another"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
 		hint = "; set another"
+	case errors.Is(err, syscall.ENOSPC):
+		hint = "; make room there, or set another"
 	}
 	return fmt.Errorf("%w%s", err, hint)
 }

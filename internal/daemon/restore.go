@@ -17,22 +17,25 @@ import (
 // restore brings back what was last published about every agent, so that a
 // restart is no event.
 func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, clock *detector.Clock, to *detector.Detector, log *slog.Logger) error {
-	outage, err := lastOutage(ctx, from, prefix, clock)
+	outage, err := lastOutage(ctx, from, prefix, clock, log)
 	if err != nil {
 		return fmt.Errorf("restore the last outage: %w", err)
 	}
 	var agents []detector.Restored
+	var unread unreadable
 	err = from.Last(ctx, prefix.StatusChanges(), func(subject string, data []byte) error {
 		var m event.StatusChangeMessage
 		if err := json.Unmarshal(data, &m); err != nil {
-			return fmt.Errorf("message on %s: %w", subject, err)
+			unread.note(subject, err)
+			return nil
 		}
 		if why := m.StatusChange.Reason; why == event.AgentRemoved || why == event.AgentMoved {
 			return nil
 		}
 		agent, err := restored(&m.StatusChange, clock)
 		if err != nil {
-			return fmt.Errorf("message on %s: %w", subject, err)
+			unread.note(subject, err)
+			return nil
 		}
 		agents = append(agents, agent)
 		return nil
@@ -40,6 +43,7 @@ func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, cloc
 	if err != nil {
 		return fmt.Errorf("restore the agents' statuses: %w", err)
 	}
+	unread.tell(log)
 	to.Restore(agents, outage)
 	if len(agents) > 0 {
 		log.Info("took up where the last life ended", "agents", len(agents), "outage", outage != nil && outage.Ended == 0)
@@ -47,12 +51,32 @@ func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, cloc
 	return nil
 }
 
+// unreadable counts messages that are not understood: of another version, or damaged
+// where no checksum tells. They shall not keep a node from starting.
+type unreadable struct {
+	agents int
+	first  error
+}
+
+func (u *unreadable) note(subject string, err error) {
+	if u.agents++; u.agents == 1 {
+		u.first = fmt.Errorf("message on %s: %w", subject, err)
+	}
+}
+
+func (u *unreadable) tell(log *slog.Logger) {
+	if u.agents > 0 {
+		log.Error("the last status changes of some agents cannot be read: these begin anew", "agents", u.agents, "err", u.first)
+	}
+}
+
 // lastOutage returns the last outage, nil if there never was one.
-func lastOutage(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, clock *detector.Clock) (last *detector.Outage, err error) {
+func lastOutage(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, clock *detector.Clock, log *slog.Logger) (last *detector.Outage, err error) {
 	err = from.Last(ctx, prefix.FleetOutage(), func(subject string, data []byte) error {
 		var m event.FleetOutageMessage
 		if err := json.Unmarshal(data, &m); err != nil {
-			return fmt.Errorf("message on %s: %w", subject, err)
+			log.Error("the last outage cannot be read: it is taken for over", "err", fmt.Errorf("message on %s: %w", subject, err))
+			return nil
 		}
 		o := cmp.Or(m.Outage, m.Recovered)
 		if o == nil {

@@ -1,0 +1,78 @@
+package daemon
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+)
+
+// TestAStateDirectoryThatIsDeletedEndsTheNode: what it would publish from then
+// on is in files without a name. Whoever started it starts it again.
+func TestAStateDirectoryThatIsDeletedEndsTheNode(t *testing.T) {
+	cfg := settingsFor(t)
+	h := open(t, cfg)
+	h.listen(cfg)
+	ended := make(chan error, 1)
+	go func() { ended <- h.node.Run(h.ctx) }()
+	t.Cleanup(h.cancel)
+	h.fleet(keyFile)
+	h.allActive("001", "002", "003")
+	if err := os.RemoveAll(cfg.Pulse.StateDir); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "store in "+cfg.Pulse.StateDir) {
+			t.Errorf("it ends with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("it goes on")
+	}
+	h.cancel()
+
+	again := run(t, cfg)
+	again.fleet(keyFile)
+	again.allActive("001", "002", "003")
+}
+
+// TestWhatCannotBeReadDoesNotKeepANodeFromStarting: one agent begins anew, and
+// the others are as they were.
+func TestWhatCannotBeReadDoesNotKeepANodeFromStarting(t *testing.T) {
+	cfg := settingsFor(t)
+	h := run(t, cfg)
+	h.fleet(keyFile)
+	h.allActive("001", "002", "003")
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	prefix := event.Prefix(cfg.NATS.SubjectPrefix)
+	o, err := outbox.Open(t.Context(), outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: filepath.Join(cfg.Pulse.StateDir, "outbox"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range []outbox.Message{
+		{Subject: prefix.StatusChange("001"), Data: []byte("{")},
+		{Subject: prefix.StatusChange("002"), Data: []byte(`{"status_change":{"agent_id":"002","reason":"of a later version"}}`)},
+		{Subject: prefix.FleetOutage(), Data: []byte("?")},
+	} {
+		m.Class, m.ID = outbox.Status, string(rune('a'+i))
+		if err := o.Publish(t.Context(), []outbox.Message{m}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	again := open(t, cfg)
+	again.start()
+	again.log.await(t, "the last outage cannot be read: it is taken for over", 1)
+	again.log.await(t, `the last status changes of some agents cannot be read: these begin anew agents=2`, 1)
+	again.log.await(t, `took up where the last life ended agents=1`, 1)
+}
