@@ -236,7 +236,7 @@ func TestAStoreDamagedAtRandomIsOpenedOrRefused(t *testing.T) {
 	k := newKept(t)
 	seed := envNumber(t, seedEnv, rand.Uint64())
 	random := rand.New(rand.NewPCG(seed, 0))
-	opened, lost, damages := 0, uint64(0), rounds(t, 20)
+	opened, lost, damages := 0, uint64(0), rounds(t, 12)
 	for range damages {
 		dir := t.TempDir()
 		if err := os.CopyFS(dir, os.DirFS(k.dir)); err != nil {

@@ -59,9 +59,10 @@ func (b *block) damaged() bool { return len(b.sound) > 1 || len(b.sound) == 1 &&
 func readBlock(data []byte, stream string, number, before uint64) block {
 	sum := checksum(fmt.Sprintf("%s-%d", stream, number))
 	var b block
+	room := make([]byte, 0, recordHash)
 	last, skipped := before, false
 	for at := 0; at < len(data); {
-		seq, n, ok := record(data[at:], sum, last, skipped)
+		seq, n, ok := record(data[at:], sum, room, last, skipped)
 		if !ok {
 			skipped = true
 			at++
@@ -95,7 +96,7 @@ func readBlock(data []byte, stream string, number, before uint64) block {
 // record returns the sequence and length of the record at the start of data, if
 // it is sound. With searching, nothing says that there is one: before the checksum is
 // worked out, it has to look like one that comes next.
-func record(data []byte, sum hash.Hash, last uint64, searching bool) (seq uint64, n int, ok bool) {
+func record(data []byte, sum hash.Hash, room []byte, last uint64, searching bool) (seq uint64, n int, ok bool) {
 	if len(data) < recordHead+recordHash {
 		return 0, 0, false
 	}
@@ -118,5 +119,5 @@ func record(data []byte, sum hash.Hash, last uint64, searching bool) (seq uint64
 	sum.Write(data[4:20])
 	sum.Write(body[:subject])
 	sum.Write(body[subject+skip : end])
-	return seq, n, bytes.Equal(sum.Sum(nil), body[end:end+recordHash])
+	return seq, n, bytes.Equal(sum.Sum(room), body[end:end+recordHash])
 }
