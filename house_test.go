@@ -70,6 +70,7 @@ type room struct {
 
 var rooms = []room{
 	{"event", nil, "an XDR developer imports it, and shall get nothing else with it"},
+	{"seal", []string{"event"}, "an XDR developer imports it, and shall get nothing else with it"},
 	{"schema", nil, "it holds files, for readers in any language"},
 	{"internal/audit", nil, "it keeps lines, whatever they tell of"},
 	{"internal/secmsg", nil, "it is the wire format, of use to both sides and to tools"},
@@ -124,6 +125,7 @@ var onlyIn = []struct {
 }{
 	{"github.com/nats-io/", []string{"internal/outbox", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "cmd/pulse"},
 		"one room publishes, one answers, one keeps the roster; the others only listen, as an XDR platform does"},
+	{"github.com/lestrrat-go/jwx/", []string{"seal"}, "how messages are signed and encrypted is decided in one place"},
 	{"github.com/alecthomas/kong", []string{"cmd/pulse"}, "the command line is read in one place"},
 	{"net/http", []string{"internal/console", "internal/daemon", "cmd/pulse"}, "there is one console"},
 	{"os/exec", []string{"internal/bench"}, "Pulse runs no other programs: what an agent sends must never get near a shell. A measurement runs Pulse itself once more"},

@@ -1,0 +1,129 @@
+package seal
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// SignatureHeader is the header of a message that holds its signature.
+const SignatureHeader = "Pulse-Signature"
+
+const algorithmSign = "EdDSA"
+
+// Signer signs messages.
+type Signer struct {
+	key    *Key
+	header string
+}
+
+// NewSigner returns one that signs with a private signing key.
+func NewSigner(k *Key) (*Signer, error) {
+	if k.sign == nil {
+		return nil, fmt.Errorf("sign with the %v: want a private signing key", k)
+	}
+	return &Signer{k, headerOf(k)}, nil
+}
+
+// headerOf is the protected header of all of a key's signatures. It is the same
+// for every message, so it is not parsed but compared.
+func headerOf(k *Key) string {
+	return b64.EncodeToString([]byte(`{"alg":"` + algorithmSign + `","b64":false,"crit":["b64"],"kid":"` + k.id + `"}`))
+}
+
+// Key is the one it signs with.
+func (s *Signer) Key() *Key { return s.key.Public() }
+
+// Sign returns the signature of what is sent, for the header [SignatureHeader]. It
+// is a JWS in compact form with a payload that is detached and not encoded.
+func (s *Signer) Sign(payload []byte) string {
+	signature := ed25519.Sign(s.key.sign, signingInput(s.header, payload))
+	out := make([]byte, 0, len(s.header)+2+signatureLen)
+	out = append(append(out, s.header...), ".."...)
+	return string(b64.AppendEncode(out, signature))
+}
+
+// signatureLen is that of a signature's base64.
+const signatureLen = 86
+
+// signingInput is what is signed, by RFC 7797, section 3.
+func signingInput(header string, payload []byte) []byte {
+	in := make([]byte, 0, len(header)+1+len(payload))
+	return append(append(append(in, header...), '.'), payload...)
+}
+
+// Verifier knows the keys that messages may be signed with.
+type Verifier struct {
+	keys map[string]*Key // by the header of their signatures
+}
+
+// NewVerifier returns one that trusts the signing keys among these: the nodes',
+// the present ones and, while messages that they signed are still read, the former ones.
+func NewVerifier(keys ...*Key) (*Verifier, error) {
+	v := &Verifier{make(map[string]*Key, len(keys))}
+	for _, k := range keys {
+		if k.Use() == Signing {
+			v.keys[headerOf(k)] = k.Public()
+		}
+	}
+	if len(v.keys) == 0 {
+		return nil, errors.New("verify: there is no signing key among the keys")
+	}
+	return v, nil
+}
+
+// Verify returns the key with which the payload, as it was received, was signed.
+func (v *Verifier) Verify(signature string, payload []byte) (*Key, error) {
+	if signature == "" {
+		return nil, ErrUnsigned
+	}
+	header, encoded, ok := strings.Cut(signature, "..")
+	k := v.keys[header]
+	if k == nil || !ok {
+		return nil, v.refuse(signature)
+	}
+	var raw [ed25519.SignatureSize]byte
+	if len(encoded) != signatureLen {
+		return nil, fmt.Errorf("%w: a signature of %d characters, want %d", ErrBadSignature, len(encoded), signatureLen)
+	}
+	if n, err := b64.Decode(raw[:], []byte(encoded)); err != nil || n != len(raw) {
+		return nil, fmt.Errorf("%w: it is no base64url of 64 bytes", ErrBadSignature)
+	}
+	if !ed25519.Verify(k.verify, signingInput(header, payload), raw[:]) {
+		return nil, ErrBadSignature
+	}
+	return k, nil
+}
+
+// refuse says what is wrong with a signature that has the header of no key.
+func (v *Verifier) refuse(signature string) error {
+	if len(signature) > 1024 {
+		return fmt.Errorf("%w: a signature of %d characters", ErrMalformed, len(signature))
+	}
+	encoded, rest, _ := strings.Cut(signature, ".")
+	if payload, _, ok := strings.Cut(rest, "."); !ok || payload != "" {
+		return fmt.Errorf("%w: the signature is no detached JWS", ErrMalformed)
+	}
+	text, err := b64.DecodeString(encoded)
+	if err != nil {
+		return fmt.Errorf("%w: the signature's header is no base64url", ErrMalformed)
+	}
+	var header struct {
+		Algorithm string   `json:"alg"`
+		Encoded   *bool    `json:"b64"`
+		Critical  []string `json:"crit"`
+		KeyID     string   `json:"kid"`
+	}
+	switch err := strict(text, &header); {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrForbiddenHeader, err)
+	case header.Algorithm != algorithmSign:
+		return fmt.Errorf("%w: alg %.20q", ErrForbiddenHeader, header.Algorithm)
+	case header.Encoded == nil || *header.Encoded || len(header.Critical) != 1 || header.Critical[0] != "b64":
+		return fmt.Errorf("%w: want b64 false, and critical", ErrForbiddenHeader)
+	case b64.EncodeToString([]byte(`{"alg":"EdDSA","b64":false,"crit":["b64"],"kid":"`+header.KeyID+`"}`)) != encoded:
+		return fmt.Errorf("%w: not in the order or form of Pulse's", ErrForbiddenHeader)
+	}
+	return fmt.Errorf("%w: %.60q", ErrUnknownKey, header.KeyID)
+}
