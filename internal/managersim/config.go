@@ -1,0 +1,75 @@
+package managersim
+
+import (
+	"cmp"
+	"log/slog"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+)
+
+// Config says what manager to be. Home is required; the other zero values are
+// what a stock manager without a cluster has.
+type Config struct {
+	Home string           // a directory that exists; its path has to be short enough for a socket's
+	Keys []clientkeys.Key // the agents that are registered at first
+
+	Listen  string  // for agents, host:port: "127.0.0.1:0"
+	Version string  // "v4.14.7"; before v4.4 requests have another socket
+	Cluster Cluster // none
+
+	RequestPool      int           // requests to agents at a time (remoted.request_pool): 1024
+	ResponseTimeout  time.Duration // for an agent's answer (remoted.response_timeout): 60 s
+	Backlog          int           // clients that may wait at a socket: 128
+	DisconnectionAge time.Duration // silence that monitord calls a disconnection, and the pause between its sweeps (agents_disconnection_time): 15 min
+	Overtake         time.Duration // silence after which a second connection takes an agent's place (connection_overtake_time): 60 s
+
+	Log *slog.Logger // discards when nil
+}
+
+// Cluster is the manager's place in one. The zero value is a manager alone.
+type Cluster struct {
+	Name string // "wazuh" when there is a node
+	Node string // this node's name
+	Type string // master or worker: "master"
+}
+
+func (c Config) withDefaults() Config {
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
+	c.Version = cmp.Or(c.Version, "v4.14.7")
+	c.RequestPool = cmp.Or(c.RequestPool, 1024)
+	c.ResponseTimeout = cmp.Or(c.ResponseTimeout, time.Minute)
+	c.Backlog = cmp.Or(c.Backlog, 128)
+	c.DisconnectionAge = cmp.Or(c.DisconnectionAge, 15*time.Minute)
+	c.Overtake = cmp.Or(c.Overtake, time.Minute)
+	if c.Cluster.Node != "" {
+		c.Cluster.Name = cmp.Or(c.Cluster.Name, "wazuh")
+		c.Cluster.Type = cmp.Or(c.Cluster.Type, "master")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// node is the name that agents of this manager have in the database.
+func (c *Config) node() string { return cmp.Or(c.Cluster.Node, "node01") }
+
+// worker reports whether changes wait for the cluster's master.
+func (c *Config) worker() bool { return c.Cluster.Type == "worker" }
+
+// sync is what a change of the given kind leaves in sync_status.
+func (c *Config) sync(kind string) string {
+	if c.worker() {
+		return kind
+	}
+	return synced
+}
+
+// The values of sync_status.
+const (
+	synced        = "synced"
+	syncAll       = "syncreq"
+	syncKeepAlive = "syncreq_keepalive"
+	syncStatus    = "syncreq_status"
+)

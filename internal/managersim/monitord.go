@@ -1,0 +1,65 @@
+package managersim
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// monitord is wazuh-monitord: it looks for silent agents, as often as the silence is long.
+type monitord struct {
+	daemon
+	*Manager
+}
+
+func (m *monitord) run() error {
+	m.daemon.start()
+	m.spin(func() {
+		again := time.NewTicker(m.cfg.DisconnectionAge)
+		defer again.Stop()
+		for {
+			select {
+			case <-m.quit:
+				return
+			case <-again.C:
+				if err := m.Sweep(); err != nil {
+					m.cfg.Log.Error("monitord cannot sweep", "error", err)
+				}
+			}
+		}
+	})
+	return nil
+}
+
+// Sweep does what monitord does every DisconnectionAge: it takes the agents
+// that were silent for longer than that for disconnected, and raises rule 504 for
+// each that was not so already.
+func (m *Manager) Sweep() error {
+	before := m.store.now() - int64(m.cfg.DisconnectionAge/time.Second)
+	found, err := m.store.disconnectSilent(fmt.Sprintf("0 %d %s", before, m.cfg.sync(syncAll)))
+	if err != nil {
+		return err
+	}
+	var agents []struct{ ID int }
+	if err := json.Unmarshal([]byte(strings.TrimLeft(string(found[0]), "okdue ")), &agents); err != nil || len(agents) == 0 {
+		return err
+	}
+	queue, err := net.Dial("unixgram", filepath.Join(m.cfg.Home, "queue/sockets/queue"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = queue.Close() }() // nothing waits in it
+	for _, a := range agents {
+		var name, ip string
+		if err := m.store.db.QueryRow(`SELECT name, register_ip FROM agent WHERE id = ?`, a.ID).Scan(&name, &ip); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(queue, "1:[%03d] (%s) %s->wazuh-monitord:ossec: Agent disconnected: '%s-%s'.", a.ID, name, ip, name, ip); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package managersim
+
+import (
+	"bytes"
+	"database/sql"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	_ "modernc.org/sqlite" // the database itself, without C
+)
+
+//go:embed schema.sql
+var schema string
+
+// store is the global database, in a file as wazuh-db has it. One statement
+// runs at a time, as in wazuh-db, which locks it.
+type store struct {
+	db         *sql.DB
+	now        func() int64 // Unix seconds
+	statements atomic.Uint64
+}
+
+// openStore opens the database in a file; it makes the tables in a new one.
+func openStore(path string) (*store, error) {
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(memory)&_pragma=synchronous(off)")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	s := &store{db: db, now: func() int64 { return time.Now().Unix() }}
+	var tables int
+	if err := db.QueryRow(`SELECT count(*) FROM sqlite_master`).Scan(&tables); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if tables > 0 {
+		return s, nil
+	}
+	if _, err := db.Exec(schema); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("make the tables of %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func (s *store) exec(query string, args ...any) error {
+	s.statements.Add(1)
+	_, err := s.db.Exec(query, args...)
+	return err
+}
+
+// rows runs a query and returns each row as JSON.
+func (s *store) rows(query string, args ...any) (all []json.RawMessage, err error) {
+	s.statements.Add(1)
+	rows, err := s.db.Query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // Err tells what went wrong
+	names, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	values, into := make([]any, len(names)), make([]any, len(names))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		all = append(all, rowJSON(names, values))
+	}
+	return all, rows.Err()
+}
+
+// rowJSON is a row as wazuh-db writes it: without the columns that are null.
+func rowJSON(names []string, values []any) json.RawMessage {
+	b := []byte{'{'}
+	for i, v := range values {
+		if v == nil {
+			continue
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(appendText(b, names[i]), ':')
+		switch v := v.(type) {
+		case int64:
+			b = strconv.AppendInt(b, v, 10)
+		case float64:
+			b = strconv.AppendFloat(b, v, 'g', -1, 64)
+		case []byte:
+			b = appendText(b, string(v))
+		default:
+			b = appendText(b, fmt.Sprint(v))
+		}
+	}
+	return append(b, '}')
+}
+
+// appendText appends a JSON string in which '<', '>' and '&' stand for themselves.
+func appendText(b []byte, text string) []byte {
+	var quoted bytes.Buffer
+	e := json.NewEncoder(&quoted)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a string and a buffer: it cannot fail
+	return append(b, bytes.TrimRight(quoted.Bytes(), "\n")...)
+}
+
+// ids runs a query for one column of numbers.
+func (s *store) ids(query string, args ...any) ([]int64, error) {
+	s.statements.Add(1)
+	rows, err := s.db.Query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var all []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		all = append(all, id)
+	}
+	return all, rows.Err()
+}
