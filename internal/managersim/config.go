@@ -25,6 +25,8 @@ type Config struct {
 	Overtake         time.Duration // silence after which a second connection takes an agent's place (connection_overtake_time): 60 s
 
 	Log *slog.Logger // discards when nil
+
+	now func() int64 // wazuh-db's clock, Unix seconds: the system's
 }
 
 // Cluster is the manager's place in one. The zero value is a manager alone.
@@ -45,6 +47,9 @@ func (c Config) withDefaults() Config {
 	if c.Cluster.Node != "" {
 		c.Cluster.Name = cmp.Or(c.Cluster.Name, "wazuh")
 		c.Cluster.Type = cmp.Or(c.Cluster.Type, "master")
+	}
+	if c.now == nil {
+		c.now = func() int64 { return time.Now().Unix() }
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -43,10 +43,10 @@ func Start(cfg Config) (m *Manager, err error) {
 	if err := m.furnish(); err != nil {
 		return m, err
 	}
-	if m.store, err = openStore(filepath.Join(m.cfg.Home, "queue/db/global.db")); err != nil {
+	if m.store, err = openStore(filepath.Join(m.cfg.Home, "queue/db/global.db"), m.cfg.now); err != nil {
 		return m, err
 	}
-	if m.wazuhDB.agents, err = openStore(":memory:"); err != nil {
+	if m.wazuhDB.agents, err = openStore(":memory:", m.cfg.now); err != nil {
 		return m, err
 	}
 	m.enrolMu.Lock()

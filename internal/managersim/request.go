@@ -4,26 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// requestCounter numbers requests, from somewhere.
-type requestCounter struct {
-	n     atomic.Uint32
-	start uint32
-}
+// requestCounter numbers requests. It goes on after a restart, so that a late
+// answer to one from before is nobody's.
+type requestCounter struct{ n atomic.Uint32 }
 
-func (c *requestCounter) next() string {
-	n := c.n.Add(1)
-	if n == 1 {
-		c.start = rand.Uint32()
-	}
-	return fmt.Sprintf("%08x", c.start+n)
-}
+func (c *requestCounter) next() string { return fmt.Sprintf("%08x", c.n.Add(1)) }
 
 // requestSocket is the name of the socket for requests: it moved in 4.4.
 func (r *remoted) requestSocket() string {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	_ "modernc.org/sqlite" // the database itself, without C
 )
@@ -25,13 +24,13 @@ type store struct {
 }
 
 // openStore opens the database in a file; it makes the tables in a new one.
-func openStore(path string) (*store, error) {
+func openStore(path string, now func() int64) (*store, error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(memory)&_pragma=synchronous(off)")
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	s := &store{db: db, now: func() int64 { return time.Now().Unix() }}
+	s := &store{db: db, now: now}
 	var tables int
 	if err := db.QueryRow(`SELECT count(*) FROM sqlite_master`).Scan(&tables); err != nil {
 		_ = db.Close()
