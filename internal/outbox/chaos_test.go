@@ -20,9 +20,12 @@ const (
 	seedEnv   = "CHAOS_SEED"
 )
 
-// rounds is how many rounds to play.
+// rounds is how many rounds to play: fewer with the race detector.
 func rounds(t *testing.T, usually int) int {
 	t.Helper()
+	if underRace {
+		usually /= 3
+	}
 	return int(envNumber(t, roundsEnv, uint64(usually)))
 }
 

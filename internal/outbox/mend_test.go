@@ -16,19 +16,24 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// kept is a store with messages in several files, closed in good order.
+// kept is a store with messages, closed in good order: in one file for each
+// stream, or with large ones in two.
 type kept struct {
 	dir    string
 	status []Message
 }
 
-func newKept(t testing.TB) *kept {
+func newKept(t testing.TB, large bool) *kept {
 	t.Helper()
 	k := &kept{dir: t.TempDir()}
 	o := mustOpen(t, Config{Dir: k.dir, Listen: "127.0.0.1:0"})
 	k.status = messages(Status, 1, 400)
 	for i := range k.status {
-		k.status[i].Data = fmt.Appendf(nil, "%d %s", i, strings.Repeat("y", 300+50_000*(i%2)))
+		size := 300
+		if large {
+			size += 50_000 * (i % 2)
+		}
+		k.status[i].Data = fmt.Appendf(nil, "%d %s", i, strings.Repeat("y", size))
 	}
 	mustPublish(t, o, append(slices.Clone(k.status), messages(Telemetry, 1, 200)...))
 	_, js := connect(t, o.URL())
@@ -94,7 +99,7 @@ func TestOfADamagedStoreAllThatIsSoundStays(t *testing.T) {
 			change(t, k.path("STATUS", "msgs", "1.blk"), flip(100))
 		}, []int{0}, "messages_lost=1 files=1"},
 		{"the last message is damaged", func(t *testing.T, k *kept) {
-			change(t, k.path("STATUS", "msgs", "2.blk"), flip(-20))
+			change(t, k.path("STATUS", "msgs", "1.blk"), flip(-20))
 		}, []int{399}, "lost=1 left=399"},
 		{"the index is garbage", func(t *testing.T, k *kept) {
 			change(t, k.path("STATUS", "msgs", "index.db"), flip(30))
@@ -132,7 +137,7 @@ func TestOfADamagedStoreAllThatIsSoundStays(t *testing.T) {
 		}, nil, "whether some of it is lost cannot be told"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			k := newKept(t)
+			k := newKept(t, strings.Contains(tt.name, "two files"))
 			tt.damage(t, k)
 			var want []string
 			for i, m := range k.status {
@@ -175,7 +180,7 @@ func TestOfADamagedStoreAllThatIsSoundStays(t *testing.T) {
 func TestWhatIsGoneIsCounted(t *testing.T) {
 	for name, path := range map[string]string{"a file": "STATUS/msgs/1.blk", "the stream": "STATUS", "all streams": ""} {
 		t.Run(name, func(t *testing.T) {
-			k := newKept(t)
+			k := newKept(t, name == "a file")
 			remove(t, k.path(path))
 			book, log := newLogbook()
 			o := mustOpen(t, Config{Dir: k.dir, Log: log})
@@ -199,7 +204,7 @@ func writeKey(t *testing.T, k *kept, stream string, sum []byte) []byte {
 
 // The embedded server removes what it cannot open.
 func TestAStatusStreamThatCannotBeOpenedIsRefusedWithAWayOut(t *testing.T) {
-	k := newKept(t)
+	k := newKept(t, false)
 	writeKey(t, k, "STATUS", nil)
 	_, err := open(testContext(t), Config{Dir: k.dir, Prefix: prefix, Log: slog.New(slog.DiscardHandler)}, quick)
 	if err == nil || !strings.Contains(err.Error(), "open stream STATUS in "+k.path("STATUS")) || !strings.Contains(err.Error(), "move that directory away") {
@@ -213,14 +218,20 @@ func TestAStatusStreamThatCannotBeOpenedIsRefusedWithAWayOut(t *testing.T) {
 }
 
 func TestADamagedCursorSendsAllAgain(t *testing.T) {
-	k := newKept(t)
+	k := newKept(t, false)
 	for _, text := range []string{"1000\n", "400 00000000\n", "", "x"} {
 		if err := os.WriteFile(filepath.Join(k.dir, "STATUS.cursor"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		far := newFarSide(t, nil)
 		nc, _ := connect(t, far.srv.ClientURL())
-		sub := listen(t, nc)
+		sub, err := nc.SubscribeSync(prefix + ".agent.>")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
 		book, log := newLogbook()
 		o := mustOpen(t, Config{Dir: k.dir, Remote: far.remote(), Log: log})
 		heard(t, sub, ids(k.status))
@@ -233,7 +244,7 @@ func TestADamagedCursorSendsAllAgain(t *testing.T) {
 // published is then there, whole, or counted as lost; and a second start is
 // as after any other life.
 func TestAStoreDamagedAtRandomIsOpenedOrRefused(t *testing.T) {
-	k := newKept(t)
+	k := newKept(t, os.Getenv(roundsEnv) != "")
 	seed := envNumber(t, seedEnv, rand.Uint64())
 	random := rand.New(rand.NewPCG(seed, 0))
 	opened, lost, damages := 0, uint64(0), rounds(t, 12)
@@ -336,7 +347,7 @@ func (k *kept) checkWhole(t *testing.T, o *Outbox, what string) {
 }
 
 func FuzzReadBlock(f *testing.F) {
-	k := newKept(f)
+	k := newKept(f, false)
 	data, err := os.ReadFile(k.path("TELEMETRY", "msgs", "1.blk"))
 	if err != nil {
 		f.Fatal(err)
