@@ -32,6 +32,7 @@ const (
 	auditPublishing    = "publishing"     // sums of a minute
 	auditPublishFailed = "publish_failed" // the local store took nothing
 	auditDeadLetters   = "dead_letters"   // how many messages are set aside changed
+	auditLost          = "lost"           // status changes were gone from the store at the start
 	auditManager       = "manager"        // what is wrong with the manager that Pulse is attached to changed
 	auditRefused       = "refused"        // a peer on the agents' port
 	auditNATS          = "nats"           // what happened on the way to the XDR's NATS

@@ -76,3 +76,32 @@ func TestWhatCannotBeReadDoesNotKeepANodeFromStarting(t *testing.T) {
 	again.log.await(t, `the last status changes of some agents cannot be read: these begin anew agents=2`, 1)
 	again.log.await(t, `took up where the last life ended agents=1`, 1)
 }
+
+func TestADamagedStoreIsSaidAndTheNodeWatchesOn(t *testing.T) {
+	cfg := settingsFor(t)
+	h := run(t, cfg)
+	h.fleet(keyFile)
+	h.allActive("001", "002", "003")
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(cfg.Pulse.StateDir, "outbox/jetstream/$G/streams/STATUS/msgs/1.blk")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[100] ^= 1
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	again := open(t, cfg)
+	again.start()
+	again.log.await(t, "the store was damaged: what is sound of it stays stream=STATUS messages_lost=1", 1)
+	again.log.await(t, "messages that were stored are gone", 1)
+	again.log.await(t, "took up where the last life ended agents=3", 1)
+	s := again.node.Status()
+	if s.Outbox.Status.Lost != 1 || len(s.Health.Warnings) != 1 || !strings.Contains(s.Health.Warnings[0], "1 status changes and alerts were gone") {
+		t.Errorf("%+v %+v", s.Outbox, s.Health)
+	}
+}

@@ -26,6 +26,9 @@ func (a *auditor) passed(p passage, now time.Time) {
 		slog.GroupAttrs("status", status...), slog.GroupAttrs("telemetry", telemetry...),
 		slog.Uint64("waiting", p.Status.Backlog+p.Telemetry.Backlog),
 		slog.Uint64("forward_errors", p.ForwardErrors-last.ForwardErrors), slog.Uint64("logins_refused", p.LoginsRefused-last.LoginsRefused))
+	if n := p.Status.Lost; n > last.Status.Lost {
+		a.log.Add(auditLost, slog.Uint64("messages", n))
+	}
 	if was, is := last.DeadLetters(), p.DeadLetters(); was != is {
 		a.log.Add(auditDeadLetters, slog.Uint64("were", was), slog.Uint64("are", is))
 	}

@@ -36,7 +36,7 @@ type Node struct {
 type Stream struct {
 	Name                          string
 	Published, Forwarded, Dropped uint64
-	Backlog, Dead, Bytes          uint64
+	Backlog, Dead, Bytes, Lost    uint64
 	Oldest                        time.Time // when the oldest of the backlog was published; zero if there is none
 }
 
@@ -115,6 +115,7 @@ var all = []series{
 		return max(time.Since(s.Oldest), 0).Seconds()
 	})},
 	{"pulse_outbox_dead_letters", "Messages set aside since the XDR's NATS server refuses them, by stream.", gauge, "stream", each(func(s *Stream) float64 { return float64(s.Dead) })},
+	{"pulse_outbox_lost_messages", "Messages of earlier lives that were gone from the local disk when the node started, by stream; of STATUS only.", gauge, "stream", each(func(s *Stream) float64 { return float64(s.Lost) })},
 	{"pulse_outbox_size_bytes", "Size of a stream on the local disk.", gauge, "stream", each(func(s *Stream) float64 { return float64(s.Bytes) })},
 	{"pulse_nats_up", "1 while NATS takes messages: the XDR's server, or the embedded one.", gauge, "state", func(n *Node, put func(float64, string)) {
 		if n.NATS != "" {
