@@ -35,7 +35,7 @@ agent dies, as there would be no time to find it: give it 20 s or more.
 With --outage all agents lose their network at once: the exit code is 1 unless that is told as one fleet_outage and one
 fleet_recovered, without an alert of a single agent. It ends by itself, after some 40 s.
 
-With --server the messages go to a NATS server of yours, on subjects that begin with pulse.demo. Stop it for a while and
+With --server the messages go to a NATS server of yours, on subjects that begin with pulse-demo. Stop it for a while and
 start it again: agents go on dying meanwhile, and when it is back every message arrives, in order and once. Where it has
 JetStream, the demo keeps what it hears in a stream of its own and removes that at its end. The exit code is 1 if a message
 did not arrive.

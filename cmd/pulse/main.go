@@ -26,16 +26,17 @@ const (
 )
 
 type commands struct {
-	Run     runCommand     `cmd:"" help:"Watch the agents: the daemon."`
-	Demo    demoCommand    `cmd:"" help:"See Pulse work, without Wazuh: simulated agents die in every way, and are found."`
-	Agents  agentsCommand  `cmd:"" help:"Show the fleet as the running daemon knows it."`
-	Events  eventsCommand  `cmd:"" help:"Follow the messages on NATS."`
-	Audit   auditCommand   `cmd:"" help:"Check or show the audit log."`
-	Config  configCommand  `cmd:"" help:"Check or print the settings."`
-	Doctor  doctorCommand  `cmd:"" help:"Examine whether this host is ready for Pulse."`
-	Sim     simCommand     `cmd:"" help:"Simulate agents against any Wazuh manager."`
-	Bench   benchCommand   `cmd:"" help:"Measure Pulse on this machine."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Run       runCommand       `cmd:"" help:"Watch the agents: the daemon."`
+	Demo      demoCommand      `cmd:"" help:"See Pulse work, without Wazuh: simulated agents die in every way, and are found."`
+	Agents    agentsCommand    `cmd:"" help:"Show the fleet as the running daemon knows it."`
+	Events    eventsCommand    `cmd:"" help:"Follow the messages on NATS."`
+	Audit     auditCommand     `cmd:"" help:"Check or show the audit log."`
+	Provision provisionCommand `cmd:"" help:"Set up a NATS server: credentials, certificates, configuration, streams."`
+	Config    configCommand    `cmd:"" help:"Check or print the settings."`
+	Doctor    doctorCommand    `cmd:"" help:"Examine whether this host is ready for Pulse."`
+	Sim       simCommand       `cmd:"" help:"Simulate agents against any Wazuh manager."`
+	Bench     benchCommand     `cmd:"" help:"Measure Pulse on this machine."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 
 	Completion completionCommand `cmd:"" help:"Print what makes a shell complete pulse's commands."`
 	Man        manCommand        `cmd:"" hidden:"" help:"Print the manual page."`

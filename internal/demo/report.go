@@ -90,9 +90,11 @@ func (r *Report) WriteText(w io.Writer) {
 	fmt.Fprintf(w, "\n%d agents, %d keep-alives sent, %d answered, %d status changes, %d alerts.\n",
 		r.Agents, r.Sent, r.Acknowledged, r.Changes, r.Alerts)
 	fmt.Fprintf(w, "%d messages, %d lost, %d came twice", r.Messages, r.Lost, r.Repeated)
-	if r.ServerOutages > 0 {
-		fmt.Fprintf(w, "; the NATS server was away %d times, %v at the longest", r.ServerOutages,
-			short(time.Duration(r.LongestOutageMS*float64(time.Millisecond))))
+	switch longest := short(time.Duration(r.LongestOutageMS * float64(time.Millisecond))); {
+	case r.ServerOutages == 1:
+		fmt.Fprintf(w, "; the NATS server was away once, for %v", longest)
+	case r.ServerOutages > 1:
+		fmt.Fprintf(w, "; the NATS server was away %d times, %v at the longest", r.ServerOutages, longest)
 	}
 	fmt.Fprintln(w, ".")
 	for _, how := range ways {

@@ -1,0 +1,196 @@
+package provision
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Setup is one that is there.
+type Setup struct {
+	dir   string
+	state *state
+	lock  *os.File
+	keys  keys
+	trust trust
+}
+
+// Open takes a setup up, to change it. It has to be whole.
+func Open(dir string) (*Setup, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := loadState(dir)
+	if err != nil {
+		return nil, err
+	}
+	st := &Setup{dir: dir, state: s}
+	if st.lock, err = lock(dir); err != nil {
+		return nil, err
+	}
+	if err := st.load(); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
+}
+
+// Close lets others change it.
+func (st *Setup) Close() error {
+	if st.lock == nil {
+		return nil
+	}
+	return st.lock.Close()
+}
+
+func (st *Setup) load() (err error) {
+	if st.keys, err = loadKeys(st.dir, st.state); err != nil {
+		return err
+	}
+	if !st.state.OwnTLS {
+		if st.trust.authority, err = loadAuthority(st.dir); err != nil {
+			return err
+		}
+		st.trust.pem = st.trust.authority.pem
+	} else if st.trust.pem, err = os.ReadFile(filepath.Join(st.dir, serverCA)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(st.dir, accountsConf)); err != nil {
+		return fmt.Errorf("%w: the setup is not whole; restore it from a backup", err)
+	}
+	return nil
+}
+
+// Change is what to change.
+type Change struct {
+	Nodes, Readers []string  // to add
+	Renew          []string  // users who get new credentials; their old ones are revoked
+	Revoke         []string  // users who are no more
+	Hosts          []string  // the servers', whose certificate is made anew; nil for no new one
+	TLS            *TLSFiles // the user's own new certificate; nil for none
+}
+
+// Change changes the setup. Nothing is written before all of it is checked and
+// made. What a user is to have is written before the setup knows of it, and what
+// a user is to lose goes after that: so an interrupted change is seen by the next one.
+func (st *Setup) Change(c Change) (*Done, error) {
+	if err := st.check(&c); err != nil {
+		return nil, err
+	}
+	s := st.state
+	files, err := st.certify(&c)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	for _, n := range slices.Concat(c.Renew, c.Revoke) {
+		if i := s.index(n); i >= 0 { // else it is revoked already
+			u := s.Users[i]
+			s.Revoked = append(s.Revoked, revocation{u.Kind.account(), u.Name, u.Key, now})
+		}
+	}
+	for _, n := range c.Renew {
+		u, creds, err := enrol(s, st.keys, s.Users[s.index(n)].Kind, n)
+		if err != nil {
+			return nil, err
+		}
+		s.Users[s.index(n)] = *u
+		files = append(files, creds)
+	}
+	for k, names := range map[kind][]string{node: c.Nodes, reader: c.Readers} {
+		for _, n := range names {
+			more, err := s.welcome(st.keys, st.trust, k, n)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, more...)
+		}
+	}
+	var gone []user
+	s.Users = slices.DeleteFunc(s.Users, func(u user) bool {
+		leaves := slices.Contains(c.Revoke, u.Name)
+		if leaves {
+			gone = append(gone, u)
+		}
+		return leaves
+	})
+	return st.write(files, gone)
+}
+
+// write writes files, then what the setup is, and removes what belonged to those who left.
+func (st *Setup) write(files []file, gone []user) (*Done, error) {
+	what, err := st.state.file()
+	if err != nil {
+		return nil, err
+	}
+	who, err := accounts(st.state, st.keys)
+	if err != nil {
+		return nil, err
+	}
+	done := &Done{Setup: st}
+	for _, f := range append(files, what, who) {
+		if err := f.write(st.dir); err != nil {
+			return nil, fmt.Errorf("change the setup: %w", err)
+		}
+		done.Written = append(done.Written, f.path)
+	}
+	for _, u := range gone {
+		if err := st.remove(&u); err != nil {
+			return nil, fmt.Errorf("remove the files of %s, who may not log in any more: %w", u.Name, err)
+		}
+	}
+	return done, nil
+}
+
+func (st *Setup) remove(u *user) error {
+	if err := os.RemoveAll(filepath.Join(st.dir, u.dir())); err != nil || u.Kind != reader {
+		return err
+	}
+	for _, stream := range followed {
+		if err := os.Remove(filepath.Join(st.dir, consumerFile(stream, u.Name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// certify makes the server's certificate anew, if it is asked to.
+func (st *Setup) certify(c *Change) (files []file, err error) {
+	s := st.state
+	if c.Hosts == nil && c.TLS == nil {
+		return nil, nil
+	}
+	if c.Hosts != nil {
+		s.Hosts = c.Hosts
+	}
+	var cert, key []byte
+	if c.TLS != nil {
+		cert, key, st.trust.pem, err = c.TLS.read(s.Hosts[0])
+	} else {
+		cert, key, err = st.trust.authority.issue(s.Hosts[0], s.named())
+	}
+	if err != nil {
+		return nil, err
+	}
+	files = []file{{serverKey, key, secret}, {serverCert, cert, public}}
+	if st.trust.pem != nil {
+		files = append(files, file{serverCA, st.trust.pem, public})
+	}
+	for i := range s.Users {
+		u := &s.Users[i]
+		if _, err := os.Stat(filepath.Join(st.dir, u.dir())); err != nil || u.Kind == system {
+			continue // its files were taken away
+		}
+		if st.trust.pem != nil {
+			files = append(files, file{u.ca(), st.trust.pem, public})
+		}
+		if u.Kind == node {
+			files = append(files, settings(s, u, st.trust.pem != nil))
+		}
+	}
+	return files, nil
+}

@@ -1,0 +1,79 @@
+package provision
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/nkeys"
+)
+
+// privateDir has the keys that make credentials and certificates.
+const privateDir = "private"
+
+func keyFile(name string) string { return filepath.Join(privateDir, name+".nk") }
+
+const operatorKey = "operator"
+
+// keys sign, by the name of the account, or operatorKey.
+type keys map[string]nkeys.KeyPair
+
+// newKeys makes all keys, and notes the public ones.
+func newKeys(s *state) (keys, []file, error) {
+	all, files := make(keys), []file(nil)
+	s.Accounts = make(map[string]string)
+	for _, name := range append([]string{operatorKey}, accountNames...) {
+		create := nkeys.CreateAccount
+		if name == operatorKey {
+			create = nkeys.CreateOperator
+		}
+		pair, err := create()
+		if err != nil {
+			return nil, nil, fmt.Errorf("make the key of %s: %w", name, err)
+		}
+		seed, err := pair.Seed()
+		if err != nil {
+			return nil, nil, fmt.Errorf("make the key of %s: %w", name, err)
+		}
+		key, err := pair.PublicKey()
+		if err != nil {
+			return nil, nil, fmt.Errorf("make the key of %s: %w", name, err)
+		}
+		if name == operatorKey {
+			s.Key = key
+		} else {
+			s.Accounts[name] = key
+		}
+		all[name], files = pair, append(files, file{keyFile(name), append(seed, '\n'), secret})
+	}
+	return all, files, nil
+}
+
+// loadKeys reads the keys, which have to be those of the state.
+func loadKeys(dir string, s *state) (keys, error) {
+	all := make(keys)
+	for _, name := range append([]string{operatorKey}, accountNames...) {
+		path, want := filepath.Join(dir, keyFile(name)), s.Accounts[name]
+		if name == operatorKey {
+			want = s.Key
+		}
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s is not there: bring %s back from where it is kept", path, filepath.Join(dir, privateDir))
+		} else if err != nil {
+			return nil, err
+		}
+		pair, err := nkeys.FromSeed(bytes.TrimSpace(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s holds no seed of a key: restore it from a backup", path)
+		}
+		if key, err := pair.PublicKey(); err != nil || key != want {
+			return nil, fmt.Errorf("%s is the key of another setup than that of %s: restore both from one backup", path, filepath.Join(dir, stateFile))
+		}
+		all[name] = pair
+	}
+	return all, nil
+}
