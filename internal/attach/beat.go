@@ -42,6 +42,7 @@ type beat struct {
 	said     *troubles
 	log      *slog.Logger
 	most     int // the setting
+	period   time.Duration
 	ports    atomic.Pointer[[]uint16]
 	sessions atomic.Int64  // of agents over TCP
 	look     chan struct{} // there is reason to look at once
@@ -61,9 +62,9 @@ func (b *beat) run(ctx context.Context) {
 			return
 		}
 		b.said.set("wazuh-remoted", err)
-		pause := beatPeriod
+		pause := b.period
 		if err != nil {
-			pause = beatRetry
+			pause = min(b.period, beatRetry)
 		}
 		timer := time.NewTimer(pause)
 		select {

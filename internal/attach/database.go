@@ -24,6 +24,7 @@ const answerLimit = 16 * maxFrame
 // kept. Callers take turns.
 type database struct {
 	path string
+	time time.Duration // for an answer
 
 	mu   sync.Mutex
 	conn net.Conn // nil for none
@@ -45,7 +46,7 @@ func (db *database) query(ctx context.Context, command string) (parts []string, 
 		return nil, explain(err, "wazuh-db", db.path)
 	}
 	conn := db.conn
-	_ = conn.SetDeadline(time.Now().Add(databaseTime))
+	_ = conn.SetDeadline(time.Now().Add(db.time))
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	frame := appendFrame(nil, command)
@@ -71,7 +72,7 @@ func (db *database) open(ctx context.Context) (err error) {
 	if db.conn != nil {
 		return nil
 	}
-	dialer := net.Dialer{Timeout: databaseTime}
+	dialer := net.Dialer{Timeout: db.time}
 	if db.conn, err = dialer.DialContext(ctx, "unix", db.path); err != nil {
 		db.conn = nil
 		return err

@@ -22,11 +22,13 @@ type Config struct {
 	Method       detector.Method // of keep-alives
 	MaxInFlight  int             // requests that remoted may have to serve for us at once; at most a quarter of its pool is used
 	Grace        time.Duration   // from a closed connection to a loss: for so long the agent is looked for
-	Fresh        time.Duration   // an agent that nobody watched before and that was silent for longer is away
+	Timeout      time.Duration   // an agent that was silent for so long is away
 	UpdateStatus bool            // write losses into the manager's database, and raise its alert
 	Clock        *detector.Clock
 	Fleet        Fleet
 	Log          *slog.Logger
+
+	polls bool // do not have the kernel announce the ends of connections; tests set it
 }
 
 // Link is the way to a manager's agents.
@@ -57,25 +59,25 @@ func Open(cfg Config) (*Link, error) {
 	}
 	h := home(cfg.Home)
 	l := &Link{cfg: cfg, troubles: &troubles{log: cfg.Log, now: make(map[string]string)},
-		db: &database{path: h.path(databaseSocket)}, remoted: &remoted{home: h}}
+		db: &database{path: h.path(databaseSocket), time: databaseTime}, remoted: &remoted{home: h}}
 	b := new(book)
 	l.asker = &asker{remoted: l.remoted, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, grace: cfg.Grace,
 		kick: make(chan struct{}, 1), rate: rate.NewLimiter(askRate, askBurst), said: make(map[string]bool),
 		asked: make(map[detector.AgentID]*asked), halted: true}
 	l.asker.limit(max(min(cfg.MaxInFlight, usualPool/poolShare), 1), usualResponseTimeout)
-	l.beat = &beat{remoted: l.remoted, asker: l.asker, fleet: cfg.Fleet, said: l.troubles, log: cfg.Log, most: cfg.MaxInFlight,
+	l.beat = &beat{remoted: l.remoted, asker: l.asker, fleet: cfg.Fleet, said: l.troubles, log: cfg.Log, most: cfg.MaxInFlight, period: beatPeriod,
 		look: make(chan struct{}, 1)}
-	l.watch = &watch{db: l.db, place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, fresh: cfg.Fresh, log: cfg.Log, said: l.troubles,
+	l.watch = &watch{db: l.db, place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles,
 		asker: l.asker, book: b, reset: l.beat.restarted, active: func(n int) { l.active.Store(int64(n)) },
 		skipped: make(map[string]bool), marks: make(map[detector.AgentID]int64)}
 	l.asker.mark, l.asker.notice, l.asker.gone = l.watch.mark, l.beat.notice, l.beat.hurry
 	l.teller = &teller{path: h.path(arQueue), method: cfg.Method, name: b.name, said: l.troubles,
 		rate: rate.NewLimiter(askRate, askBurst), queue: make(chan detector.AgentID, tellerRoom)}
 	if cfg.UpdateStatus {
-		l.scribe = &scribe{db: l.db, place: cfg.Place, queue: h.path(analysisQueue), log: cfg.Log, said: l.troubles, clock: cfg.Clock,
+		l.scribe = &scribe{db: l.db, place: cfg.Place, queue: h.path(analysisQueue), grace: cfg.Grace, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles, clock: cfg.Clock,
 			todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
 	}
-	l.door = &door{serves: l.beat.serves, behind: b.behind, check: l.asker.check, files: procFiles, log: cfg.Log}
+	l.door = &door{serves: l.beat.serves, behind: b.behind, check: l.asker.check, files: procFiles, polls: cfg.polls, log: cfg.Log}
 	return l, l.allowed()
 }
 

@@ -33,6 +33,9 @@ type scribe struct {
 	db    *database
 	place Place
 	queue string // analysisd's
+
+	grace, timeout time.Duration
+
 	log   *slog.Logger
 	said  *troubles
 	clock *detector.Clock
@@ -50,17 +53,20 @@ type errand struct {
 	due  time.Time
 	back bool      // look whether remoted has marked its return
 	lost time.Time // else write its loss, of this time
-	seen time.Time // its last sign of life before; zero if there was none
+	seen time.Time // when it was there last, for all that was known then
 }
 
 // heed takes a status change. A later one of the same agent takes the place of
 // what was to be done because of the former.
 func (s *scribe) heed(d *detector.Decision) {
 	now := time.Now()
-	e := errand{due: now, lost: s.clock.Time(d.At)}
+	lost := s.clock.Time(d.At)
+	e := errand{due: now, lost: lost, seen: lost}
 	switch {
 	case d.To == detector.Disconnected && d.Reason.IsLoss():
-		if d.Seen {
+		if d.Reason == detector.ConnectionLost {
+			e.seen = lost.Add(-s.grace)
+		} else if d.Seen {
 			e.seen = s.clock.Time(d.LastSeen)
 		}
 		if s.place.clustered() {
@@ -161,23 +167,32 @@ func (s *scribe) do(ctx context.Context, id detector.AgentID, e errand) (done bo
 	case r.Status != isActive && r.Status != isPending:
 		s.marked.Add(1) // by remoted or monitord, before us
 		return true, "", nil
-	case contradicts(r, e):
+	case contradicts(r, e.seen):
 		s.contradicted.Add(1)
+		if !contradicts(r, e.lost) {
+			s.postpone(id, e, time.Unix(r.KeepAlive, 0))
+		}
 		return true, "", nil
 	}
 	return s.write(ctx, id, r, e)
 }
 
-// contradicts reports whether the row knows of a sign of life that was not known
-// when the agent was given up. Its times are whole seconds, cut off; the detector's
-// come from there, over a clock that is read to the nanosecond.
-func contradicts(r *row, e errand) bool {
+// contradicts reports whether the row knows of a sign of life after a time. Its
+// times are whole seconds, cut off; the detector's come from there, over a clock that
+// is read to the nanosecond.
+func contradicts(r *row, after time.Time) bool {
 	const rounding = 10 * time.Millisecond
-	last := e.lost
-	if !e.seen.IsZero() {
-		last = e.seen
+	return r.KeepAlive > after.Add(rounding).Unix()
+}
+
+// postpone looks again at an agent that was there later than was known when it
+// was given up, though not since: when it has been silent for a whole timeout.
+func (s *scribe) postpone(id detector.AgentID, e errand, seen time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.todo[id] == e {
+		s.todo[id] = errand{due: seen.Add(s.timeout), lost: e.lost, seen: seen}
 	}
-	return r.KeepAlive > last.Add(rounding).Unix()
 }
 
 // write says in the database that the agent is disconnected.

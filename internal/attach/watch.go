@@ -21,18 +21,18 @@ const (
 // watch reads the database. What it knows belongs to the goroutine of run, but
 // for the marks.
 type watch struct {
-	db     *database
-	place  Place
-	clock  *detector.Clock
-	fleet  Fleet
-	period time.Duration
-	fresh  time.Duration // silence after which an agent that nobody watched before is away
-	log    *slog.Logger
-	said   *troubles
-	asker  *asker
-	book   *book
-	reset  func() // remoted has called all agents disconnected, because it started
-	active func(int)
+	db      *database
+	place   Place
+	clock   *detector.Clock
+	fleet   Fleet
+	period  time.Duration
+	timeout time.Duration // silence after which an agent that nobody watched before is away
+	log     *slog.Logger
+	said    *troubles
+	asker   *asker
+	book    *book
+	reset   func() // remoted has called all agents disconnected, because it started
+	active  func(int)
 
 	known  map[detector.AgentID]*agent
 	size0  size
@@ -146,7 +146,7 @@ func (w *watch) away(r *row) detector.Reason {
 }
 
 func (w *watch) isFresh(keepAlive int64) bool {
-	return time.Since(time.Unix(keepAlive, 0)) < w.fresh
+	return time.Since(time.Unix(keepAlive, 0)) < w.timeout
 }
 
 // meet reports a new agent's state. One that an earlier life of the node has

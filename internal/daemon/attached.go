@@ -28,7 +28,7 @@ func openAttached(cfg *config.Config, method detector.Method, clock *detector.Cl
 		place = attach.Place{Node: manager.NodeName, Worker: manager.Worker}
 	}
 	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Place: place, Method: method, MaxInFlight: cfg.Pulse.MaxInFlight,
-		Grace: cfg.KeepAlive.ReconnectGrace, Fresh: cfg.KeepAlive.Timeout, UpdateStatus: cfg.Pulse.UpdateStatus,
+		Grace: cfg.KeepAlive.ReconnectGrace, Timeout: cfg.KeepAlive.Timeout, UpdateStatus: cfg.Pulse.UpdateStatus,
 		Clock: clock, Fleet: to, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("attach to the manager in %s: %w", cfg.Pulse.Home, err)

@@ -12,7 +12,7 @@ type Member struct {
 	IP   string // the address it is registered under: "any", an address or a network
 
 	Away      Reason // of a new member: it is disconnected since before anybody watched it, for this reason
-	Elsewhere bool   // it is no member: another node watches it
+	Elsewhere bool   // it is no member: another node watches it, under whatever name
 }
 
 // SetMembers makes the table hold exactly these agents. One that is gone is
@@ -23,9 +23,9 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 	for i := range members {
 		slot, ok := t.slots.get(members[i].ID)
 		switch {
-		case !ok || t.who[slot].name != members[i].Name:
-		case members[i].Elsewhere:
+		case ok && members[i].Elsewhere:
 			t.state[slot].flags |= moved
+		case !ok || t.who[slot].name != members[i].Name:
 		default:
 			t.state[slot].flags |= kept
 			if w := &t.who[slot]; !w.addr.IsValid() {

@@ -1,0 +1,355 @@
+package attach
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/managersim"
+)
+
+// Every kind of death is told as what it is, and the manager's database and alerts
+// follow where the manager does not know yet.
+func TestDeathsAreToldAsWhatTheyAreAndTheManagerKnowsToo(t *testing.T) {
+	for _, c := range []struct {
+		how     agentsim.Death
+		polls   bool // the kernel announces nothing
+		reason  detector.Reason
+		code    int
+		written int
+	}{
+		{agentsim.Kill, false, detector.ConnectionLost, 4, 1},
+		{agentsim.Kill, true, detector.ConnectionLost, 4, 1},
+		{agentsim.Hang, false, detector.MissedKeepAlives, 4, 1},
+		{agentsim.Shutdown, false, detector.AgentShutdown, 3, 0},
+	} {
+		t.Run(c.how.String(), func(t *testing.T) {
+			t.Parallel()
+			s := manage(t, 3)
+			s.connect()
+			s.attach(quick, func(cfg *Config) { cfg.polls = c.polls })
+			s.counted(detector.Active, 3)
+			s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged && d.ID == 2 })
+			s.forget()
+			if err := s.agents.Die("002", c.how); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.changed(2, detector.Disconnected); got.Reason != c.reason || got.IP != "127.0.0.1" {
+				t.Errorf("%+v", got)
+			}
+			s.until("marked at the manager", func() bool {
+				row, err := s.manager.Agent(2)
+				return err == nil && row.Status == "disconnected" && row.Code == c.code && row.Sync == "synced" && len(s.manager.Events()) == c.written
+			})
+			if c.written > 0 {
+				if got := s.manager.Events()[0]; got != "1:[002] (web-002) any->wazuh-monitord:ossec: Agent disconnected: 'web-002-any'." {
+					t.Errorf("event %q", got)
+				}
+			}
+			s.forget()
+			if err := s.agents.Revive("002"); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.changed(2, detector.Active); got.Reason != detector.Reconnected {
+				t.Errorf("%+v", got)
+			}
+			s.until("active at the manager", func() bool { row, err := s.manager.Agent(2); return err == nil && row.Status == "active" })
+			if writes := s.manager.Writes(); len(writes) != c.written {
+				t.Errorf("written: %q", writes)
+			}
+			if got := s.link.Stats(); got.Announced == c.polls || got.Problem != "" {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// A restart of remoted closes all connections, and it calls all agents
+// disconnected; but they are back before anybody could call them lost.
+func TestARestartOfRemotedIsNoOutage(t *testing.T) {
+	t.Parallel()
+	s := manage(t, 40)
+	s.connect()
+	set := quick
+	set.OutageShare, set.OutageHold = 0.3, time.Second
+	s.attach(set)
+	s.counted(detector.Active, 40)
+	s.forget()
+	s.manager.StopRemoted()
+	s.logged("wazuh-remoted cannot be used: waiting for it")
+	if got := s.link.Stats().Problem; !strings.Contains(got, "wazuh-remoted is not running") || !strings.Contains(got, "systemctl start wazuh-manager") {
+		t.Errorf("the problem is called %q", got)
+	}
+	if err := s.manager.StartRemoted(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("agents back", func() bool { all, err := s.manager.Statuses(); return err == nil && all["active"] == 40 })
+	s.logged("wazuh-remoted is there again")
+	s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
+	if got := s.changes(); len(got) != 0 {
+		t.Errorf("%d changes, the first %+v", len(got), got[0])
+	}
+	if writes, events := s.manager.Writes(), s.manager.Events(); len(writes)+len(events) != 0 {
+		t.Errorf("written %q, raised %q", writes, events)
+	}
+}
+
+// The same when it is so quick that nobody finds its socket closed.
+func TestAnUnseenRestartIsNoOutageEither(t *testing.T) {
+	t.Parallel()
+	s := manage(t, 40)
+	s.connect()
+	s.attach(quick)
+	s.counted(detector.Active, 40)
+	s.forget()
+	s.manager.StopRemoted()
+	if err := s.manager.StartRemoted(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("agents back", func() bool { all, err := s.manager.Statuses(); return err == nil && all["active"] == 40 })
+	s.logged("has been restarted")
+	if got := s.changes(); len(got) != 0 {
+		t.Errorf("%d changes, the first %+v", len(got), got[0])
+	}
+}
+
+func TestWithoutTheDatabaseAgentsAnswerForThemselves(t *testing.T) {
+	t.Parallel()
+	s := manage(t, 3)
+	s.connect()
+	s.attach(quick)
+	s.counted(detector.Active, 3)
+	s.manager.StopDB()
+	s.logged("wazuh-db cannot be used")
+	s.forget()
+	for range 5 {
+		s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
+		s.forget()
+	}
+	if err := s.agents.Die("003", agentsim.Kill); err != nil {
+		t.Fatal(err)
+	}
+	s.changed(3, detector.Disconnected)
+	if got := s.changes(); len(got) != 1 {
+		t.Errorf("%+v", got)
+	}
+	if err := s.manager.StartDB(); err != nil {
+		t.Fatal(err)
+	}
+	s.logged("wazuh-db is there again")
+	s.until("the loss written, now that it can be", func() bool { return len(s.manager.Events()) == 1 && len(s.manager.Writes()) == 1 })
+}
+
+// Whatever a socket does, no live agent is called lost, and when it is well
+// again, so is all.
+func TestASocketThatMisbehavesKillsNobody(t *testing.T) {
+	for _, socket := range []managersim.Socket{managersim.RequestSocket, managersim.DatabaseSocket} {
+		for kind := managersim.Silent; kind <= managersim.Garbled; kind++ {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				s := manage(t, 3, func(c *managersim.Config) { c.ResponseTimeout = time.Second })
+				s.connect()
+				s.attach(quick)
+				s.counted(detector.Active, 3)
+				s.logged("attached")
+				s.forget()
+				s.manager.Misbehave(socket, managersim.Fault{Kind: kind})
+				s.logged("cannot be used")
+				s.manager.Misbehave(socket, managersim.Fault{})
+				s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
+				if got := s.changes(); len(got) != 0 {
+					t.Errorf("%+v", got)
+				}
+				if writes := s.manager.Writes(); len(writes) != 0 {
+					t.Errorf("written %q", writes)
+				}
+			})
+		}
+	}
+}
+
+// Hung agents keep remoted's threads, but no more of them than they may, and
+// whoever else asks remoted is served.
+func TestHungAgentsNeverTakeMoreThanTheirShare(t *testing.T) {
+	t.Parallel()
+	const agents, hung, pool = 60, 40, 64
+	s := manage(t, agents, func(c *managersim.Config) { c.RequestPool = pool })
+	s.connect()
+	s.attach(quick)
+	s.counted(detector.Active, agents)
+	s.logged("attached to wazuh-remoted request_pool=64 max_in_flight=16")
+	for _, k := range keysFor(hung) {
+		if err := s.agents.Die(k.ID, agentsim.Hang); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.until("as many out as may be to agents in doubt", func() bool { return s.manager.Stats().InFlight >= pool/poolShare/2 })
+	for range 20 {
+		if answer := askAs(t, s.manager.Home(), "060 agent getstate"); !strings.Contains(answer, "connected") {
+			t.Errorf("another client is answered %q", answer)
+		}
+	}
+	if got := s.manager.Stats(); got.MostInFlight > pool/poolShare+1 { // one is the other client's
+		t.Errorf("%d requests at once", got.MostInFlight)
+	}
+	if got := s.link.Stats(); got.MostInFlight > pool/poolShare {
+		t.Errorf("%+v", got)
+	}
+}
+
+// askAs sends remoted a request as another program does, and returns the answer.
+func askAs(t testing.TB, home, text string) string {
+	t.Helper()
+	conn, err := net.Dial("unix", filepath.Join(home, "queue/sockets/remote"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if _, err := conn.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(len(text))), text...)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := readFrame(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer)
+}
+
+func TestTheInventoryFollowsTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := manage(t, 3)
+	s.connect()
+	s.attach(quick)
+	s.counted(detector.Active, 3)
+	s.forget()
+	keys := keysFor(5)
+	if err := s.manager.Enrol(keys[3], keys[4]); err != nil {
+		t.Fatal(err)
+	}
+	s.counted(detector.NeverConnected, 2)
+	if err := s.manager.Remove("002"); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.changed(2, detector.Disconnected); got.Reason != detector.AgentRemoved {
+		t.Errorf("%+v", got)
+	}
+	if writes := s.manager.Writes(); len(writes) != 0 {
+		t.Errorf("written: %q", writes)
+	}
+}
+
+// In a cluster, an agent that reports to another node has moved, and is not dead.
+func TestInAClusterAMoveIsNoDeath(t *testing.T) {
+	t.Parallel()
+	s := manage(t, 4, func(c *managersim.Config) { c.Cluster = managersim.Cluster{Node: "west's"} })
+	s.connect()
+	if err := s.manager.Exec("UPDATE agent SET node_name = 'east' WHERE id = 4"); err != nil {
+		t.Fatal(err)
+	}
+	s.attach(quick, func(c *Config) { c.Place = Place{Node: "west's"} })
+	s.counted(detector.Active, 3)
+	s.forget()
+	if err := s.manager.Exec("UPDATE agent SET node_name = 'east' WHERE id = 2"); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.changed(2, detector.Disconnected); got.Reason != detector.AgentMoved {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What an agent was before anybody watched it is no news.
+func TestAtFirstTheDatabaseIsBelieved(t *testing.T) {
+	t.Parallel()
+	s := manage(t, 5)
+	now := time.Now().Unix()
+	for id, set := range map[int]string{
+		1: "connection_status = 'active', node_name = 'node01', last_keepalive = " + number(now),
+		2: "connection_status = 'active', node_name = 'node01', last_keepalive = " + number(now-3600),
+		3: "connection_status = 'disconnected', status_code = 3, last_keepalive = " + number(now-3600),
+		4: "connection_status = 'pending', last_keepalive = " + number(now),
+	} {
+		if err := s.manager.Exec("UPDATE agent SET "+set+" WHERE id = ?", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.attach(quick, func(c *Config) { c.UpdateStatus = false })
+	s.changed(1, detector.Active)
+	s.changed(4, detector.Pending)
+	for id, want := range map[detector.AgentID]detector.Record{
+		2: {Status: detector.Disconnected, Reason: detector.KeepAliveTimeout},
+		3: {Status: detector.Disconnected, Reason: detector.AgentShutdown},
+		5: {Status: detector.NeverConnected},
+	} {
+		if got, ok := s.fleet.Agent(id); !ok || got.Status != want.Status || got.Reason != want.Reason {
+			t.Errorf("%v is %+v", id, got)
+		}
+	}
+}
+
+func TestKeepAlivesWithoutAnAnswerGoThroughTheQueue(t *testing.T) {
+	for _, method := range []detector.Method{detector.Notify, detector.Ack} {
+		t.Run(method.String(), func(t *testing.T) {
+			t.Parallel()
+			s := manage(t, 2)
+			s.connect()
+			set := quick
+			set.Method = method
+			s.attach(set)
+			s.counted(detector.Active, 2)
+			s.until("told", func() bool { return s.manager.Stats().ControlMessages >= 4 })
+			if got := s.link.Stats(); got.Told < 4 || got.NotTold != 0 || got.Problem != "" {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestOpeningSaysWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	agent := filepath.Join(dir, "agent")
+	if err := os.MkdirAll(filepath.Join(agent, "queue/sockets"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for home, want := range map[string]string{
+		filepath.Join(dir, "none"): "there is no such directory",
+		agent:                      "it has no queue/db/global.db",
+	} {
+		if _, err := Open(Config{Home: home}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "<pulse><home>") {
+			t.Errorf("%s: %v", home, err)
+		}
+	}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{os.ErrPermission, "usermod -aG wazuh"},
+		{os.ErrNotExist, "systemctl start wazuh-manager"},
+		{os.ErrDeadlineExceeded, "does not answer"},
+		{errors.New("odd"), "cannot be used"},
+	} {
+		if err := explain(c.err, "wazuh-db", "/s"); !strings.Contains(err.Error(), c.want) || !errors.Is(err, c.err) || !strings.Contains(err.Error(), "/s") {
+			t.Errorf("%v: %v", c.err, err)
+		}
+	}
+}
+
+func TestADeadlineEndsWithTheContext(t *testing.T) {
+	s := manage(t, 1)
+	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{Kind: managersim.Silent})
+	db := &database{path: filepath.Join(s.manager.Home(), databaseSocket), time: patience}
+	defer db.hangUp()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if _, err := db.query(ctx, "global sql SELECT 1"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}

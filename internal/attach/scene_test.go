@@ -1,0 +1,267 @@
+package attach
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/managersim"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what has to come.
+const patience = 30 * time.Second
+
+// quick are the settings of a detector that does not make tests wait.
+var quick = detector.Settings{Group: detector.Group{Interval: 500 * time.Millisecond, Timeout: time.Minute, MaxMissed: 3},
+	Method: detector.Request, RetryInterval: 500 * time.Millisecond, ReconnectGrace: 300 * time.Millisecond}
+
+// scene is a stock manager with agents, and a link to it with a detector.
+type scene struct {
+	t       *testing.T
+	manager *managersim.Manager
+	agents  *agentsim.Fleet
+	cfg     Config
+	link    *Link
+	fleet   *detector.Detector
+	log     *logbook
+
+	mu      sync.Mutex
+	said    []detector.Decision
+	more    chan struct{}
+	stopped func()
+}
+
+func keysFor(n int) (keys []clientkeys.Key) {
+	var text strings.Builder
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&text, "%03d web-%03d any %064d\n", i, i, i)
+	}
+	set, _, err := clientkeys.Parse(strings.NewReader(text.String()))
+	if err != nil {
+		panic(err)
+	}
+	for k := range set.All() {
+		keys = append(keys, *k)
+	}
+	return keys
+}
+
+// manage starts a manager with n agents, which do not run yet.
+func manage(t *testing.T, n int, change ...func(*managersim.Config)) *scene {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "wz") // short enough for a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	cfg := managersim.Config{Home: dir, Keys: keysFor(n)}
+	for _, f := range change {
+		f(&cfg)
+	}
+	m, err := managersim.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &scene{t: t, manager: m, log: new(logbook)}
+}
+
+// connect runs the agents, and waits until the manager calls all of them active.
+func (s *scene) connect(change ...func(*agentsim.Config)) {
+	s.t.Helper()
+	cfg := agentsim.Config{Manager: s.manager.AgentAddr().String(), Notify: time.Second, Retry: 200 * time.Millisecond}
+	set, _, err := clientkeys.ReadFile(s.manager.Home() + "/etc/client.keys")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for k := range set.All() {
+		cfg.Keys = append(cfg.Keys, *k)
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	if s.agents, err = agentsim.New(cfg); err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.agents.Run(ctx) })
+	s.t.Cleanup(func() { cancel(); running.Wait() })
+	s.until("all agents active at the manager", func() bool {
+		all, err := s.manager.Statuses()
+		return err == nil && all["active"] == len(cfg.Keys)
+	})
+}
+
+// attach runs a link to the manager, and a detector.
+func (s *scene) attach(set detector.Settings, change ...func(*Config)) {
+	s.t.Helper()
+	clock := detector.NewClock()
+	s.more = make(chan struct{}, 1)
+	var link *Link
+	s.fleet = detector.New(set, clock, func(out []detector.Decision) {
+		for i := range out {
+			switch d := &out[i]; {
+			case d.Verdict == detector.Send:
+				_ = link.KeepAlive(d.ID, d.Token)
+			case !d.Verdict.Routine():
+				link.Heed(d)
+			}
+		}
+		s.mu.Lock()
+		s.said = append(s.said, out...)
+		s.mu.Unlock()
+		select {
+		case s.more <- struct{}{}:
+		default:
+		}
+	})
+	s.cfg = Config{Home: s.manager.Home(), Method: set.Method, MaxInFlight: 128, Grace: set.ReconnectGrace, Timeout: set.Timeout, UpdateStatus: true,
+		Clock: clock, Fleet: s.fleet, Log: slog.New(s.log)}
+	for _, f := range change {
+		f(&s.cfg)
+	}
+	link, err := Open(s.cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.link = link
+	link.watch.period, link.beat.period, link.db.time = 200*time.Millisecond, 500*time.Millisecond, 2*time.Second
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { s.fleet.Run(ctx) })
+	running.Go(func() { link.Run(ctx) })
+	s.stopped = sync.OnceFunc(func() { cancel(); running.Wait() })
+	s.t.Cleanup(s.stopped)
+}
+
+// until waits until something holds at the manager.
+func (s *scene) until(what string, holds func() bool) {
+	s.t.Helper()
+	deadline := time.After(patience)
+	for {
+		changed := s.manager.Changed()
+		if holds() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			s.t.Fatalf("not %s; log: %q", what, s.log.all())
+		}
+	}
+}
+
+// decided waits for a decision that fits, among all that there were.
+func (s *scene) decided(what string, fits func(d *detector.Decision) bool) detector.Decision {
+	s.t.Helper()
+	deadline := time.After(patience)
+	for {
+		s.mu.Lock()
+		for i := range s.said {
+			if fits(&s.said[i]) {
+				d := s.said[i]
+				s.mu.Unlock()
+				return d
+			}
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.more:
+		case <-deadline:
+			s.t.Fatalf("no %s; log: %q", what, s.log.all())
+		}
+	}
+}
+
+// changed waits for a change of an agent's status.
+func (s *scene) changed(id detector.AgentID, to detector.Status) detector.Decision {
+	s.t.Helper()
+	return s.decided(fmt.Sprintf("change of %v to %v", id, to), func(d *detector.Decision) bool {
+		return d.Verdict == detector.Changed && d.ID == id && d.To == to
+	})
+}
+
+// counted waits until so many agents are in a status.
+func (s *scene) counted(status detector.Status, n int) {
+	s.t.Helper()
+	s.until(fmt.Sprintf("%d agents %v", n, status), func() bool { return s.fleet.Counts()[status] == n })
+}
+
+// forget drops the decisions so far.
+func (s *scene) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.said = nil
+}
+
+// changes are the changes of status so far.
+func (s *scene) changes() (all []detector.Decision) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.said {
+		if d.Verdict == detector.Changed {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// logbook keeps what is logged.
+type logbook struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logbook) Enabled(context.Context, slog.Level) bool { return true }
+func (l *logbook) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l *logbook) WithGroup(string) slog.Handler            { return l }
+
+func (l *logbook) Handle(_ context.Context, r slog.Record) error {
+	line := r.Level.String() + " " + r.Message
+	r.Attrs(func(a slog.Attr) bool { line += " " + a.String(); return true })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, line)
+	return nil
+}
+
+func (l *logbook) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.lines...)
+}
+
+// about are the lines that hold a text.
+func (l *logbook) about(text string) (some []string) {
+	for _, line := range l.all() {
+		if strings.Contains(line, text) {
+			some = append(some, line)
+		}
+	}
+	return some
+}
+
+// logged waits until something is logged.
+func (s *scene) logged(text string) {
+	s.t.Helper()
+	s.until("logged: "+text, func() bool { return len(s.log.about(text)) > 0 })
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }
