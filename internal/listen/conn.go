@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -17,43 +20,80 @@ var (
 	pong = []byte("\x05\x00\x00\x00#pong")
 )
 
-// conn is one TCP connection.
+// conn is one TCP connection. It belongs to its poller's goroutine, but for what its
+// outlet guards.
 type conn struct {
-	in   inlet
-	out  outlet
-	from netip.AddrPort
-	peer *peer // nil until the first message proved an agent's key
+	in     inlet
+	out    outlet
+	from   netip.AddrPort
+	poller *poller
+	peer   *peer // nil until the first message proved an agent's key
+	paused bool  // it waits for its predecessor to end; guarded by the poller
 }
 
-// serve reads a connection until it ends.
-func (l *Link) serve(tcp *net.TCPConn) {
-	defer l.count.connections.Add(-1)
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		_ = tcp.Close()
-		return
-	}
-	from := tcp.RemoteAddr().(*net.TCPAddr).AddrPort()
-	c := &conn{from: netip.AddrPortFrom(from.Addr().Unmap(), from.Port())}
-	c.in.open(tcp)
-	c.out = outlet{conn: tcp, raw: raw, spin: l.spin}
-
-	for err == nil {
-		var frame []byte
-		if frame, err = c.in.next(); err == nil {
-			err = l.receive(c, frame)
+// Read reads what has arrived, without waiting.
+func (c *conn) Read(b []byte) (int, error) {
+	for {
+		n, err := unix.Read(c.out.fd, b)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
 		}
 	}
-	if broken := c.out.failure(); broken != nil {
-		err = broken // reading failed only because of it
+}
+
+// burst is how many times a connection is read in a row while others wait.
+const burst = 16
+
+// turn reads what a connection has sent and hears it. An error ends the
+// connection, but for errPaused.
+func (l *Link) turn(c *conn, buffer []byte) error {
+	for more, reads := true, 0; more && reads < burst; reads++ {
+		var err error
+		more, err = c.in.read(c, buffer)
+		if err == unix.EAGAIN {
+			break
+		}
+		if err != nil {
+			return c.in.ended(err)
+		}
+		if err := l.hearAll(c); err != nil {
+			return err
+		}
 	}
-	l.refused(c.from, err)
-	_ = tcp.Close()
+	c.in.keep(time.Now())
+	return nil
+}
+
+// hearAll hears every message of which all has arrived.
+func (l *Link) hearAll(c *conn) error {
+	for {
+		frame, err := c.in.next()
+		if frame == nil || err != nil {
+			return err
+		}
+		if err := l.receive(c, frame); err != nil {
+			return err
+		}
+	}
+}
+
+// finish closes a connection, for the reason err unless there was one before.
+func (l *Link) finish(c *conn, err error) {
+	c.poller.remove(c)
+	l.refused(c.from, c.out.reason(err))
+	c.out.close()
 	if p := c.peer; p != nil {
 		l.registry.leave(p, func() {
 			l.report(detector.Sighting{At: l.clock.Now(), ID: p.id, Kind: detector.SawClosed})
 		})
 	}
+	l.count.connections.Add(-1)
 }
 
 // receive takes one frame of a connection. An error ends the connection.
@@ -108,9 +148,48 @@ func (l *Link) first(c *conn, codec *codec, h secmsg.Header) error {
 		return err
 	}
 	old, err := l.registry.enter(p, l.clock.Now())
+	if errors.Is(err, errBusy) {
+		l.succeed(c, p, bytes.Clone(payload))
+		return errPaused
+	}
 	if err != nil {
 		return err
 	}
+	return l.welcome(c, p, old, codec, payload)
+}
+
+// errPaused says that a connection is not for its poller now.
+var errPaused = errors.New("it waits for its predecessor")
+
+// succeed waits for the agent's other connection to end, aside: everybody else's
+// messages are heard meanwhile.
+func (l *Link) succeed(c *conn, p *peer, payload []byte) {
+	c.in.keep(time.Now())
+	c.poller.pause(c)
+	if !l.spin(func() {
+		codec := codecs.Get().(*codec)
+		defer codecs.Put(codec)
+		old, err := l.registry.await(p, l.clock.Now)
+		if err == nil {
+			err = l.welcome(c, p, old, codec, payload)
+		}
+		if err == nil {
+			err = l.hearAll(c)
+		}
+		if err == nil {
+			c.in.keep(time.Now())
+			err = c.poller.resume(c)
+		}
+		if err != nil {
+			l.finish(c, err)
+		}
+	}) {
+		l.finish(c, net.ErrClosed)
+	}
+}
+
+// welcome makes p the peer of its connection, and hears its first message.
+func (l *Link) welcome(c *conn, p, old *peer, codec *codec, payload []byte) error {
 	if old != nil {
 		old.close()
 	}
@@ -150,6 +229,6 @@ func sameAgent(written []byte, id detector.AgentID) bool {
 // close ends a peer that is no longer wanted.
 func (p *peer) close() {
 	if p.conn != nil {
-		_ = p.conn.out.conn.Close()
+		p.conn.out.end(net.ErrClosed)
 	}
 }

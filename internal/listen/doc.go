@@ -6,10 +6,11 @@
 // not is refused, counted and, on TCP, ends the connection. Connections, the
 // bytes of a message in the making, and what a peer does not read are bounded.
 //
-// A [Link] starts one goroutine for each connection, one that accepts, one that
-// reads UDP and repeats requests there, and for a peer that reads slowly one
-// that waits for it. [Link.Run] ends after all of them. The registry knows which
-// peer speaks for an agent; a peer's state belongs to the goroutine that reads
-// from it, except for what its fields say. All methods may be called from any
-// goroutine.
+// A [Link] starts one goroutine for each processor that hears TCP connections (a
+// poller), one that accepts them, one that ends those that are late, one that reads UDP
+// and one that repeats requests there, and one for each connection that waits for its
+// agent's other one to end. [Link.Run] ends after all of them. The registry knows which
+// peer speaks for an agent; a connection belongs to its poller's goroutine and a peer's
+// state to whoever reads from it, except for what their fields say. All methods may be
+// called from any goroutine. It is for Linux.
 package listen

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
@@ -14,129 +13,126 @@ import (
 
 const (
 	lengthSize = 4
-	// inletSize holds what most messages need: an agent's keep-alive is 270 bytes.
-	inletSize = 512
 	// strangerLimit bounds the first message of a connection: a startup is some
 	// 110 bytes, and who has not shown a key yet gets no more memory than this.
 	strangerLimit = 4 << 10
+	// keptSize is the least room made for a frame of which a part has arrived: an
+	// agent's keep-alive is 270 bytes.
+	keptSize = 512
+	// bufferSize is for what is read in one go: several frames of any size but the longest.
+	bufferSize = 64 << 10
 	// frameTime is how long the rest of a message may take to arrive, and the
 	// first whole one on a new connection.
 	frameTime = 10 * time.Second
 )
 
-// inlet reads length-prefixed frames from a connection. It is for one goroutine.
+// inlet makes frames of what a connection sends: a length, and that many bytes. It
+// holds memory only while a frame is not whole. It is for one goroutine, but for due.
 type inlet struct {
-	conn   net.Conn
-	small  [inletSize]byte
-	lo, hi int  // what of small is read and not yet taken
-	known  bool // it has shown a key
-	armed  bool // the rest of a frame has a deadline
+	data  []byte // read and not yet taken
+	own   bool   // data is the inlet's, not a part of the reader's buffer
+	known bool   // the connection has shown a key
+	due   atomic.Int64
 }
 
-// open starts reading from a stranger, who has the frameTime to show a key.
-func (in *inlet) open(conn net.Conn) {
-	in.conn = conn
-	_ = conn.SetReadDeadline(time.Now().Add(frameTime))
-}
+// open begins with a stranger, who has the frameTime to show a key.
+func (in *inlet) open(now time.Time) { in.due.Store(now.Add(frameTime).UnixNano()) }
 
 // welcome lifts what binds a stranger.
 func (in *inlet) welcome() {
 	in.known = true
-	_ = in.conn.SetReadDeadline(time.Time{})
+	in.due.Store(0)
 }
 
-// next returns the next frame, valid until the call after. A frame may be
-// awaited for any time, but once begun it has to be there within the frameTime.
-func (in *inlet) next() ([]byte, error) {
-	frame, err := in.frame()
-	if in.armed {
-		in.armed = false
-		_ = in.conn.SetReadDeadline(time.Time{})
+// late reports whether a frame is not whole in time, or a stranger has not shown a key.
+func (in *inlet) late(now time.Time) bool {
+	due := in.due.Load()
+	return due != 0 && now.UnixNano() >= due
+}
+
+// read reads once: into the buffer, or behind a frame that is not whole yet. It
+// reports whether there may be more at once.
+func (in *inlet) read(from io.Reader, buffer []byte) (more bool, err error) {
+	room := buffer
+	if len(in.data) > 0 {
+		room = in.room()
 	}
-	return frame, err
+	n, err := from.Read(room)
+	switch {
+	case len(in.data) > 0:
+		in.data = in.data[:len(in.data)+n]
+	case n > 0:
+		in.data, in.own = room[:n], false
+	}
+	return n == len(room), err
 }
 
-func (in *inlet) frame() ([]byte, error) {
-	if err := in.fill(lengthSize); err != nil {
-		return nil, err
+// room returns where the rest of a frame goes. Memory grows with what arrives, not
+// with what is promised.
+func (in *inlet) room() []byte {
+	whole := in.whole()
+	if !in.own || len(in.data) == cap(in.data) {
+		in.data = append(make([]byte, 0, min(whole, max(2*len(in.data), keptSize))), in.data...)
+		in.own = true
+	}
+	return in.data[len(in.data):min(whole, cap(in.data))]
+}
+
+// whole is how many bytes the frame that comes first has, as far as that is known.
+func (in *inlet) whole() int {
+	if len(in.data) < lengthSize {
+		return lengthSize
+	}
+	return lengthSize + int(binary.LittleEndian.Uint32(in.data))
+}
+
+// next returns the next whole frame without its length, valid until read or keep
+// is called; nil if there is none.
+func (in *inlet) next() ([]byte, error) {
+	if len(in.data) < lengthSize {
+		return nil, nil
 	}
 	limit := uint32(secmsg.MaxMessage)
 	if !in.known {
 		limit = strangerLimit
 	}
-	length := binary.LittleEndian.Uint32(in.small[in.lo:])
-	if length > limit {
+	if length := binary.LittleEndian.Uint32(in.data); length > limit {
 		return nil, refuse(oversized, fmt.Errorf("a message of %d bytes, where %d are the limit", length, limit))
 	}
-	size := int(length)
-	if lengthSize+size > inletSize {
-		in.lo += lengthSize
-		return in.large(size)
+	size := in.whole()
+	if len(in.data) < size {
+		return nil, nil
 	}
-	if err := in.fill(lengthSize + size); err != nil {
-		return nil, err
+	frame := in.data[lengthSize:size:size]
+	if in.data = in.data[size:]; len(in.data) == 0 {
+		in.data, in.own = nil, false
 	}
-	frame := in.small[in.lo+lengthSize : in.lo+lengthSize+size]
-	in.lo += lengthSize + size
-	return frame, nil
-}
-
-// fill makes at least n bytes available in small.
-func (in *inlet) fill(n int) error {
-	if in.lo == in.hi {
-		in.lo, in.hi = 0, 0
-	} else if in.lo+n > inletSize {
-		in.hi = copy(in.small[:], in.small[in.lo:in.hi])
-		in.lo = 0
-	}
-	for in.hi-in.lo < n {
-		begun := in.hi > in.lo
-		if begun {
-			in.arm()
-		}
-		got, err := in.conn.Read(in.small[in.hi:])
-		in.hi += got
-		if err != nil && in.hi-in.lo < n {
-			return failed(err, begun || got > 0)
-		}
-	}
-	return nil
-}
-
-// large reads a frame that small has no room for. Memory grows with what
-// arrives, not with what is promised.
-func (in *inlet) large(size int) ([]byte, error) {
-	frame := append(make([]byte, 0, min(size, 4*inletSize)), in.small[in.lo:in.hi]...)
-	in.lo, in.hi = 0, 0
-	in.arm()
-	for len(frame) < size {
-		if len(frame) == cap(frame) {
-			frame = append(make([]byte, 0, min(size, 2*cap(frame))), frame...)
-		}
-		n, err := in.conn.Read(frame[len(frame):min(cap(frame), size)])
-		frame = frame[:len(frame)+n]
-		if err != nil && len(frame) < size {
-			return nil, failed(err, true)
-		}
+	if in.known {
+		in.due.Store(0)
 	}
 	return frame, nil
 }
 
-// arm sets the deadline for the rest of a frame. A stranger's runs already.
-func (in *inlet) arm() {
-	if in.known && !in.armed {
-		in.armed = true
-		_ = in.conn.SetReadDeadline(time.Now().Add(frameTime))
+// keep takes the part of a frame that has arrived out of the reader's buffer. The
+// rest has the frameTime to follow. A stranger's runs already.
+func (in *inlet) keep(now time.Time) {
+	if len(in.data) == 0 {
+		return
+	}
+	if !in.own {
+		in.room()
+	}
+	if in.known && in.due.Load() == 0 {
+		in.due.Store(now.Add(frameTime).UnixNano())
 	}
 }
 
-// failed is why a frame did not come; begun says that a part of it did.
-func failed(err error, begun bool) error {
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return refuse(tooLate, fmt.Errorf("no whole message within %v", frameTime))
-	case errors.Is(err, io.EOF) && begun:
-		return refuse(notOurs, fmt.Errorf("it closed in the middle of a message"))
+// ended is why no more comes: in the middle of a message, or not.
+func (in *inlet) ended(err error) error {
+	if errors.Is(err, io.EOF) && len(in.data) > 0 {
+		return refuse(notOurs, errors.New("it closed in the middle of a message"))
 	}
 	return err
 }
+
+var errLate = refuse(tooLate, fmt.Errorf("no whole message within %v", frameTime))

@@ -2,111 +2,111 @@ package listen
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"net"
-	"sync"
+	"io"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// farEnd is the other side of a connection in memory.
-type farEnd struct {
-	net.Conn
-	work sync.WaitGroup
-}
-
-// inPipe runs a test with an inlet at one end of a connection in memory, on fake time.
-func inPipe(t *testing.T, work func(t *testing.T, in *inlet, far *farEnd)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		near, end := net.Pipe()
-		far := &farEnd{Conn: end}
-		in := new(inlet)
-		in.open(near)
-		work(t, in, far)
-		_, _ = near.Close(), end.Close()
-		far.work.Wait()
-	})
-}
-
-// trickle sends a byte at a time, after a pause.
-func (far *farEnd) trickle(b []byte, first, pause time.Duration) {
-	far.work.Go(func() {
-		time.Sleep(first)
-		for i := range b {
-			if _, err := far.Write(b[i : i+1]); err != nil {
-				return
-			}
-			time.Sleep(pause)
+// readAll reads a stream to its end as a poller does, and hears every whole frame.
+func readAll(in *inlet, from io.Reader, now func() time.Time, hear func([]byte)) error {
+	buffer := make([]byte, bufferSize)
+	for {
+		_, err := in.read(from, buffer)
+		if err != nil {
+			return in.ended(err)
 		}
-	})
+		for {
+			frame, err := in.next()
+			if err != nil {
+				return err
+			}
+			if frame == nil {
+				break
+			}
+			hear(frame)
+		}
+		in.keep(now())
+		clear(buffer) // it is the next connection's
+	}
 }
 
 func TestAStrangerHasTenSecondsToShowAKey(t *testing.T) {
+	start := time.Now()
 	for _, c := range []struct {
 		name string
 		send []byte // a byte a second
-	}{{"who says nothing", nil}, {"who says a byte a second", framed(garble(100))}} {
+	}{{"who says nothing", nil}, {"who says a byte a second", framed(garble(100))[:20]}, {"who only pings", []byte("\x05\x00\x00\x00#ping")}} {
 		t.Run(c.name, func(t *testing.T) {
-			inPipe(t, func(t *testing.T, in *inlet, far *farEnd) {
-				before := time.Now()
-				far.trickle(c.send, 0, time.Second)
-				if _, err := in.next(); !isRefused(err, tooLate) || time.Since(before) != frameTime {
-					t.Errorf("after %v: %v", time.Since(before), err)
-				}
-			})
+			in, now := new(inlet), start
+			in.open(start)
+			_ = readAll(in, &script{rest: c.send, piece: 1}, func() time.Time { now = now.Add(time.Second); return now }, func([]byte) {})
+			if in.late(start.Add(frameTime-1)) || !in.late(start.Add(frameTime)) {
+				t.Errorf("not late after %v", frameTime)
+			}
 		})
 	}
 }
 
 func TestAnAgentMayBeSilentForAnyTimeButNotWithinAMessage(t *testing.T) {
 	for _, size := range []int{100, 5000} {
-		frame := framed(garble(size))
-		for _, c := range []struct {
-			name string
-			all  time.Duration // for the whole message
-			late bool
-		}{{"in time", frameTime - time.Second, false}, {"too late", frameTime + time.Second, true}} {
-			t.Run(fmt.Sprintf("%d bytes %s", size, c.name), func(t *testing.T) {
-				inPipe(t, func(t *testing.T, in *inlet, far *farEnd) {
-					in.welcome()
-					for range 3 {
-						before := time.Now()
-						far.trickle(frame, time.Hour, c.all/time.Duration(len(frame)))
-						got, err := in.next()
-						if c.late {
-							if took := time.Since(before); !isRefused(err, tooLate) || took != time.Hour+frameTime {
-								t.Errorf("%v after %v", err, took)
-							}
-							return
-						}
-						if err != nil || !bytes.Equal(got, frame[4:]) {
-							t.Fatal(err)
-						}
-						far.work.Wait()
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			in, now, heard := new(inlet), time.Now(), 0
+			in.open(now)
+			in.welcome()
+			for range 3 {
+				now = now.Add(time.Hour)
+				if in.late(now) {
+					t.Fatal("late between messages")
+				}
+				began := now.Add(time.Second)
+				step := func() time.Time { now = now.Add(time.Second); return now }
+				frame := framed(garble(size))
+				if err := readAll(in, &script{rest: frame[:len(frame)-1], piece: (len(frame) + 4) / 5}, step, nil); !isRefused(err, notOurs) {
+					t.Fatal(err)
+				}
+				if in.late(began.Add(frameTime-1)) || !in.late(began.Add(frameTime)) {
+					t.Fatal("the time runs from a message's begin")
+				}
+				if err := readAll(in, &script{rest: frame[len(frame)-1:], piece: 1}, step, func(got []byte) {
+					heard++
+					if !bytes.Equal(got, frame[lengthSize:]) {
+						t.Error("another frame")
 					}
-				})
-			})
-		}
+				}); !errors.Is(err, io.EOF) || isRefused(err, notOurs) {
+					t.Fatal(err)
+				}
+			}
+			if heard != 3 {
+				t.Errorf("%d frames", heard)
+			}
+		})
 	}
 }
 
 func TestMemoryGrowsWithWhatArrivesNotWithWhatIsPromised(t *testing.T) {
 	promise := framed(garble(secmsg.MaxMessage))[:1000]
-	result := testing.Benchmark(func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			in := &inlet{conn: &script{rest: promise, piece: len(promise)}, known: true}
-			if _, err := in.next(); !isRefused(err, notOurs) {
-				b.Fatal(err)
-			}
+	for _, piece := range []int{1, 100, 1000} {
+		in := &inlet{known: true}
+		if err := readAll(in, &script{rest: promise, piece: piece}, time.Now, nil); !isRefused(err, notOurs) {
+			t.Fatal(err)
 		}
-	})
-	if have := result.AllocedBytesPerOp(); have > 8*inletSize {
-		t.Errorf("%d bytes for 1 000 of 65 536", have)
+		if have := cap(in.data); have > 4*len(promise) {
+			t.Errorf("%d bytes for 1 000 of 65 536", have)
+		}
+	}
+}
+
+func TestNothingIsHeldBetweenMessages(t *testing.T) {
+	for _, size := range []int{5, 300, 60_000} {
+		in := &inlet{known: true}
+		stream := bytes.Repeat(framed(garble(size)), 3)
+		if err := readAll(in, &script{rest: stream, piece: 999}, time.Now, func([]byte) {}); !errors.Is(err, io.EOF) || in.data != nil {
+			t.Errorf("%d bytes held, %v", cap(in.data), err)
+		}
 	}
 }
 
@@ -117,24 +117,24 @@ func FuzzInletSplitsAnyStream(f *testing.F) {
 	f.Add([]byte("\xff\xff\xff\xff"), uint8(1), true)
 	f.Add([]byte{0, 0, 0, 0, 0, 0}, uint8(1), false)
 	f.Fuzz(func(t *testing.T, stream []byte, piece uint8, known bool) {
-		in := &inlet{conn: &script{rest: stream, piece: int(piece) + 1}, known: known}
-		for want := stream; ; {
-			frame, err := in.next()
-			if err != nil {
-				if len(want) >= 4 && wholeFrame(want, known) {
-					t.Fatalf("a whole frame is not read: %v", err)
-				}
-				return
-			}
-			if !bytes.HasPrefix(want[4:], frame) || len(frame) != int(want[0])|int(want[1])<<8|int(want[2])<<16|int(want[3])<<24 {
+		in, want := &inlet{known: known}, stream
+		err := readAll(in, &script{rest: stream, piece: int(piece) + 1}, time.Now, func(frame []byte) {
+			if !wholeFrame(want, known) || !bytes.HasPrefix(want[4:], frame) ||
+				len(frame) != int(want[0])|int(want[1])<<8|int(want[2])<<16|int(want[3])<<24 {
 				t.Fatalf("frame %q of %q", frame, want)
 			}
 			want = want[4+len(frame):]
+		})
+		if len(want) >= 4 && wholeFrame(want, known) {
+			t.Fatalf("a whole frame is not read: %v", err)
 		}
 	})
 }
 
 func wholeFrame(b []byte, known bool) bool {
+	if len(b) < 4 {
+		return false
+	}
 	size := int(b[0]) | int(b[1])<<8 | int(b[2])<<16 | int(b[3])<<24
 	limit := secmsg.MaxMessage
 	if !known {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -38,8 +39,9 @@ type Link struct {
 	report   func(detector.Sighting)
 	tell     func(Refusal)
 	log      *slog.Logger
-	tcp      *net.TCPListener // nil without TCP
-	udp      *net.UDPConn     // nil without UDP
+	addr     netip.AddrPort
+	tcp      *os.File     // the listener; nil without TCP
+	udp      *net.UDPConn // nil without UDP
 	registry *registry
 	notices  *notices
 	count    counters
@@ -47,9 +49,10 @@ type Link struct {
 
 	work sync.WaitGroup // every goroutine of the link
 
-	connMu sync.Mutex
-	conns  map[*net.TCPConn]struct{}
-	ended  bool
+	pollers []*poller // of the TCP connections
+
+	endMu sync.Mutex
+	ended bool
 
 	repeatMu sync.Mutex
 	repeat   map[*peer]*request // over UDP: sent and not confirmed
@@ -58,7 +61,7 @@ type Link struct {
 // Listen opens the sockets. The link serves them when it runs.
 func Listen(cfg Config) (*Link, error) {
 	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, tell: cfg.Refused, log: cfg.Log, registry: newRegistry(cfg.Keys),
-		notices: &notices{log: cfg.Log}, limit: connectionLimit(), conns: make(map[*net.TCPConn]struct{}),
+		notices: &notices{log: cfg.Log}, limit: connectionLimit(),
 		repeat: make(map[*peer]*request)}
 	var err error
 	addr, version := cfg.Addr, ""
@@ -66,10 +69,13 @@ func Listen(cfg Config) (*Link, error) {
 		version = "4" // else 0.0.0.0 would let IPv6 in too
 	}
 	if cfg.TCP {
-		if l.tcp, err = net.ListenTCP("tcp"+version, net.TCPAddrFromAddrPort(addr)); err != nil {
+		if l.tcp, addr, err = listenTCP("tcp"+version, addr); err == nil {
+			err = l.openPollers()
+		}
+		if err != nil {
+			l.Close()
 			return nil, fmt.Errorf("listen for agents on %v/tcp: %w", addr, cause(err))
 		}
-		addr = netip.AddrPortFrom(addr.Addr(), l.tcp.Addr().(*net.TCPAddr).AddrPort().Port())
 	}
 	if cfg.UDP {
 		if l.udp, err = net.ListenUDP("udp"+version, net.UDPAddrFromAddrPort(addr)); err != nil {
@@ -77,7 +83,9 @@ func Listen(cfg Config) (*Link, error) {
 			return nil, fmt.Errorf("listen for agents on %v/udp: %w", addr, cause(err))
 		}
 		_ = l.udp.SetReadBuffer(datagramBuffer) // the system may grant less
+		addr = l.udp.LocalAddr().(*net.UDPAddr).AddrPort()
 	}
+	l.addr = addr
 	return l, nil
 }
 
@@ -100,12 +108,7 @@ func connectionLimit() int64 {
 }
 
 // Addr is where the link listens.
-func (l *Link) Addr() netip.AddrPort {
-	if l.tcp != nil {
-		return l.tcp.Addr().(*net.TCPAddr).AddrPort()
-	}
-	return l.udp.LocalAddr().(*net.UDPAddr).AddrPort()
-}
+func (l *Link) Addr() netip.AddrPort { return l.addr }
 
 // Close closes the sockets of a link that never ran.
 func (l *Link) Close() {
@@ -115,6 +118,9 @@ func (l *Link) Close() {
 	if l.udp != nil {
 		_ = l.udp.Close()
 	}
+	for _, p := range l.pollers {
+		p.close()
+	}
 }
 
 // Run serves agents until ctx ends, then closes every connection and waits for
@@ -122,71 +128,32 @@ func (l *Link) Close() {
 func (l *Link) Run(ctx context.Context) {
 	if l.tcp != nil {
 		l.work.Go(l.accept)
+		l.work.Go(func() { l.watch(ctx.Done()) })
+		for _, p := range l.pollers {
+			l.work.Go(func() { l.serve(p) })
+		}
 	}
 	if l.udp != nil {
 		l.work.Go(l.readDatagrams)
 		l.work.Go(func() { l.repeatRequests(ctx.Done()) })
 	}
 	<-ctx.Done()
-	l.Close()
-	l.connMu.Lock()
+	l.endMu.Lock()
 	l.ended = true
-	for tcp := range l.conns {
-		_ = tcp.Close()
-	}
-	l.connMu.Unlock()
+	l.endMu.Unlock()
+	l.Close()
 	l.work.Wait()
 }
 
 // spin starts a goroutine that Run waits for. When Run is past that, it does
 // nothing: whoever keeps a connection open then finds it closed.
 func (l *Link) spin(f func()) bool {
-	l.connMu.Lock()
-	defer l.connMu.Unlock()
+	l.endMu.Lock()
+	defer l.endMu.Unlock()
 	if !l.ended {
 		l.work.Go(f)
 	}
 	return !l.ended
-}
-
-// accept takes connections until the listener closes.
-func (l *Link) accept() {
-	const rest = 50 * time.Millisecond // when the system has no more to give
-	for {
-		tcp, err := l.tcp.AcceptTCP()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
-		case err != nil:
-			l.refused(netip.AddrPort{}, refuse(tooMany, fmt.Errorf("accept a connection: %w", cause(err))))
-			time.Sleep(rest)
-		case l.count.connections.Load() >= l.limit:
-			l.refused(tcp.RemoteAddr().(*net.TCPAddr).AddrPort(), refuse(tooMany,
-				fmt.Errorf("%d connections are open, as many as the open-file limit allows: raise it (LimitNOFILE=)", l.limit)))
-			_ = tcp.Close()
-		default:
-			l.count.connections.Add(1)
-			l.count.accepted.Add(1)
-			l.enroll(tcp)
-		}
-	}
-}
-
-func (l *Link) enroll(tcp *net.TCPConn) {
-	l.connMu.Lock()
-	defer l.connMu.Unlock()
-	if l.ended {
-		_ = tcp.Close()
-		l.count.connections.Add(-1)
-		return
-	}
-	l.conns[tcp] = struct{}{}
-	l.work.Go(func() {
-		l.serve(tcp)
-		l.connMu.Lock()
-		delete(l.conns, tcp)
-		l.connMu.Unlock()
-	})
 }
 
 // refused counts and logs a refusal; other errors, such as the end of a
@@ -229,7 +196,7 @@ func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 		l.expect(p, token, c.text) // first: the confirmation may be here before send returns
 	}
 	err := l.send(p, c, c.text)
-	if errors.Is(err, net.ErrClosed) {
+	if gone(err) {
 		return ErrNotConnected // its goroutine is about to say so
 	}
 	return err

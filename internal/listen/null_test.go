@@ -3,17 +3,14 @@ package listen
 import (
 	"net/netip"
 	"os"
-	"syscall"
 	"testing"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
 // null takes what is written to connections that are none.
-type null struct {
-	syscall.RawConn // nil: only Write is called
-	file            *os.File
-}
+type null struct{ file *os.File }
 
 func openNull(t testing.TB) *null {
 	t.Helper()
@@ -25,15 +22,10 @@ func openNull(t testing.TB) *null {
 	return &null{file: file}
 }
 
-func (n *null) Write(f func(uintptr) bool) error {
-	f(n.file.Fd())
-	return nil
-}
-
 func (n *null) conn() *conn {
 	c := &conn{from: netip.MustParseAddrPort("127.0.0.1:40000")}
-	c.in.open(new(script))
-	c.out = outlet{conn: new(script), raw: n, spin: func(func()) bool { return false }}
+	c.in.open(time.Now())
+	c.out = outlet{fd: int(n.file.Fd()), wake: func(bool) {}}
 	return c
 }
 

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -17,18 +18,18 @@ const (
 	drainTime = 30 * time.Second
 )
 
-// outlet writes to a connection without making its callers wait. What the
-// socket does not take at once is kept, up to a limit, and written by a
-// goroutine that lives only as long as something is kept.
+// outlet writes to a socket without making its callers wait. What the socket does
+// not take at once is kept, up to a limit, until it takes more. It also owns the
+// socket's end: nobody uses its number after that, when it may be another's.
 type outlet struct {
-	conn net.Conn
-	raw  syscall.RawConn
-	spin func(func()) bool // starts a goroutine that the link waits for
+	fd   int
+	wake func(bool) // asks to be told when the socket takes more, or not any more
 
-	mu       sync.Mutex
-	kept     []byte
-	draining bool
-	broken   error
+	mu     sync.Mutex
+	kept   []byte
+	stuck  time.Time // since when nothing of kept was taken
+	broken error     // why it ends
+	closed bool
 }
 
 // write hands b to the socket. After an error, the connection is of no use.
@@ -38,7 +39,8 @@ func (o *outlet) write(b []byte) error {
 	if o.broken != nil {
 		return o.broken
 	}
-	if !o.draining {
+	waiting := len(o.kept) > 0
+	if !waiting {
 		n, err := o.try(b)
 		if err != nil {
 			return o.fail(err)
@@ -52,72 +54,98 @@ func (o *outlet) write(b []byte) error {
 		return o.fail(refuse(tooSlow, fmt.Errorf("it does not read: %d bytes wait for it", len(o.kept)+len(b))))
 	}
 	o.kept = append(o.kept, b...)
-	if !o.draining {
-		o.draining = o.spin(o.drain)
+	if !waiting {
+		o.stuck = time.Now()
+		o.wake(true)
 	}
 	return nil
 }
 
 // try writes what the socket takes at once.
-func (o *outlet) try(b []byte) (n int, err error) {
-	wrapped := o.raw.Write(func(fd uintptr) bool {
-		for {
-			n, err = syscall.Write(int(fd), b)
-			if !errors.Is(err, syscall.EINTR) {
-				return true
-			}
-		}
-	})
-	if errors.Is(err, syscall.EAGAIN) {
-		return 0, nil
-	}
-	if wrapped != nil {
-		return 0, wrapped
-	}
-	return max(n, 0), err
-}
-
-// drain writes what is kept until nothing is.
-func (o *outlet) drain() {
+func (o *outlet) try(b []byte) (int, error) {
 	for {
-		o.mu.Lock()
-		b := o.kept
-		o.kept = nil
-		if len(b) == 0 || o.broken != nil {
-			_ = o.conn.SetWriteDeadline(time.Time{}) // it would end what is written at any later time too
-			o.draining = false
-			o.mu.Unlock()
-			return
-		}
-		o.mu.Unlock()
-		err := o.conn.SetWriteDeadline(time.Now().Add(drainTime))
-		if err == nil {
-			_, err = o.conn.Write(b)
-		}
-		if err != nil {
-			o.mu.Lock()
-			if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-				err = refuse(tooSlow, fmt.Errorf("it read nothing for %v", drainTime))
-			}
-			_ = o.fail(err)
-			o.mu.Unlock()
+		n, err := unix.Write(o.fd, b)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return 0, nil
+		default:
+			return max(n, 0), err
 		}
 	}
 }
 
-// fail ends the connection, and with it the goroutine that reads from it.
+// drain writes of what is kept as much as the socket takes.
+func (o *outlet) drain() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.broken != nil || len(o.kept) == 0 {
+		return
+	}
+	n, err := o.try(o.kept)
+	if err != nil {
+		_ = o.fail(err)
+		return
+	}
+	if n > 0 {
+		o.stuck = time.Now()
+	}
+	if o.kept = o.kept[n:]; len(o.kept) == 0 {
+		o.kept = nil
+		o.wake(false)
+	}
+}
+
+// late reports whether the peer has read nothing for too long.
+func (o *outlet) late(now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.kept) > 0 && now.Sub(o.stuck) >= drainTime
+}
+
+// end begins the end of the connection, for a reason of which the first counts. Who
+// reads from it is told by that, and closes it.
+func (o *outlet) end(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_ = o.fail(err)
+}
+
 func (o *outlet) fail(err error) error {
 	if o.broken == nil {
 		o.broken = err
 		o.kept = nil
-		_ = o.conn.Close()
+		if !o.closed {
+			_ = unix.Shutdown(o.fd, unix.SHUT_RDWR)
+		}
 	}
 	return o.broken
 }
 
-// failure is why the outlet broke, nil if it did not.
-func (o *outlet) failure() error {
+// reason is why the connection ends, if not for err.
+func (o *outlet) reason(err error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.broken
+	if o.broken != nil {
+		return o.broken
+	}
+	return err
 }
+
+// close closes the socket.
+func (o *outlet) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_ = o.fail(net.ErrClosed)
+	if !o.closed {
+		o.closed = true
+		_ = unix.Close(o.fd)
+	}
+}
+
+// gone says whether an error means that the connection is no more.
+func gone(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET)
+}
+
+var errSlow = refuse(tooSlow, fmt.Errorf("it read nothing for %v", drainTime))

@@ -2,110 +2,72 @@ package listen
 
 import (
 	"bytes"
+	"errors"
 	"io"
-	"net"
-	"sync"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"golang.org/x/sys/unix"
 )
 
-// deadlines is a connection that notes its write deadline and makes it short.
-type deadlines struct {
-	*net.TCPConn
-	mu    sync.Mutex
-	set   time.Time
-	short time.Duration // in place of the time asked for; 0: that
-}
-
-func (d *deadlines) SetWriteDeadline(at time.Time) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.set = at
-	if d.short > 0 && !at.IsZero() {
-		at = time.Now().Add(d.short)
-	}
-	return d.TCPConn.SetWriteDeadline(at)
-}
-
-func (d *deadlines) deadline() time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.set
-}
-
-// outletPair is an outlet, its connection and the far end, which reads nothing yet.
-func outletPair(t *testing.T) (o *outlet, near *deadlines, far net.Conn, drained *sync.WaitGroup) {
+// outletPair is an outlet and the far end of its socket, which reads nothing yet.
+// Waits says whether the outlet wants to be told when the socket takes more.
+func outletPair(t *testing.T) (o *outlet, far *os.File, waits *bool) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	if far, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	_ = far.(*net.TCPConn).SetReadBuffer(4 << 10)
-	c, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	near = &deadlines{TCPConn: c.(*net.TCPConn)}
-	_ = near.SetWriteBuffer(4 << 10)
-	raw, err := near.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	drained = new(sync.WaitGroup)
-	o = &outlet{conn: near, raw: raw, spin: func(f func()) bool { drained.Go(f); return true }}
-	t.Cleanup(func() { _ = far.Close(); _ = near.Close(); drained.Wait() })
-	return o, near, far, drained
+	_ = unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<10)
+	far, waits = os.NewFile(uintptr(fds[1]), "far"), new(bool)
+	_ = far.SetReadDeadline(time.Now().Add(patience))
+	o = &outlet{fd: fds[0], wake: func(on bool) { *waits = on }}
+	t.Cleanup(func() { o.close(); _ = far.Close() })
+	return o, far, waits
 }
 
 func TestWhatASlowReaderIsSentArrivesInOrder(t *testing.T) {
-	o, near, far, drained := outletPair(t)
-	var sent bytes.Buffer
+	o, far, waits := outletPair(t)
+	var sent, got bytes.Buffer
 	piece := make([]byte, 1000)
-	for busy := 0; busy < 5; sent.Write(piece) {
-		for i := range piece {
-			piece[i] = byte(sent.Len() + i*i)
+	for range 20 {
+		for busy := 0; busy < 5; sent.Write(piece) {
+			for i := range piece {
+				piece[i] = byte(sent.Len() + i*i)
+			}
+			if err := o.write(piece); err != nil {
+				t.Fatal(err)
+			}
+			if *waits {
+				busy++
+			}
 		}
-		if err := o.write(piece); err != nil {
-			t.Fatal(err)
+		for *waits { // as a poller, when the socket takes more
+			if _, err := io.CopyN(&got, far, 100); err != nil {
+				t.Fatal(err)
+			}
+			o.drain()
 		}
-		o.mu.Lock()
-		if o.draining {
-			busy++
-		}
-		o.mu.Unlock()
 	}
-	got := make([]byte, sent.Len())
-	_ = far.SetReadDeadline(time.Now().Add(patience))
-	if _, err := io.ReadFull(far, got); err != nil || !bytes.Equal(got, sent.Bytes()) {
+	if _, err := io.CopyN(&got, far, int64(sent.Len()-got.Len())); err != nil || !bytes.Equal(got.Bytes(), sent.Bytes()) {
 		t.Errorf("what arrives differs: %v", err)
 	}
-	drained.Wait()
-	if at := near.deadline(); !at.IsZero() {
-		t.Errorf("a deadline at %v is left: it would end the connection", at)
-	}
-	if err := o.write([]byte("more")); err != nil {
-		t.Errorf("afterwards: %v", err)
+	if o.kept != nil {
+		t.Errorf("%d bytes are held", cap(o.kept))
 	}
 }
 
 func TestAReaderWhoStopsIsDroppedAtABoundedCost(t *testing.T) {
-	o, _, _, _ := outletPair(t)
+	o, far, _ := outletPair(t)
 	for { // the system takes what its buffers hold
 		err := o.write(make([]byte, 100))
-		o.mu.Lock()
-		kept := cap(o.kept)
-		o.mu.Unlock()
-		if kept > 2*outletLimit {
+		if kept := cap(o.kept); kept > 2*outletLimit {
 			t.Fatalf("%d bytes are kept", kept)
 		}
 		if err != nil {
-			if !isRefused(err, tooSlow) || !isRefused(o.failure(), tooSlow) {
+			if !isRefused(err, tooSlow) {
 				t.Errorf("dropped for %v", err)
 			}
 			break
@@ -114,26 +76,45 @@ func TestAReaderWhoStopsIsDroppedAtABoundedCost(t *testing.T) {
 	if err := o.write([]byte("more")); !isRefused(err, tooSlow) {
 		t.Errorf("afterwards: %v", err)
 	}
+	if _, err := io.Copy(io.Discard, far); err != nil {
+		t.Errorf("the far end is not told: %v", err)
+	}
+	if err := o.reason(io.EOF); !isRefused(err, tooSlow) {
+		t.Errorf("it ends for %v", err)
+	}
 }
 
-func TestAReaderWhoNeverGoesOnIsDroppedInTime(t *testing.T) {
-	o, near, _, drained := outletPair(t)
-	near.short = 10 * time.Millisecond
-	for o.failure() == nil { // until the system takes no more
-		_ = o.write(make([]byte, 1000))
-		drained.Wait()
+func TestAReaderWhoNeverGoesOnIsLate(t *testing.T) {
+	o, far, waits := outletPair(t)
+	for !*waits {
+		if err := o.write(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := o.failure(); !isRefused(err, tooSlow) {
-		t.Errorf("dropped for %v", err)
+	stuck := o.stuck
+	if o.late(stuck.Add(drainTime-1)) || !o.late(stuck.Add(drainTime)) {
+		t.Errorf("not late after %v", drainTime)
+	}
+	for o.late(stuck.Add(drainTime)) { // until the socket takes more
+		if _, err := io.CopyN(io.Discard, far, 100); err != nil {
+			t.Fatalf("late, though it has read all: %v", err)
+		}
+		o.drain()
 	}
 }
 
 func TestWritingToAConnectionThatIsGoneFails(t *testing.T) {
-	o, near, _, _ := outletPair(t)
-	_ = near.Close()
-	if err := o.write([]byte("hello")); err == nil {
-		t.Error("no error")
+	o, far, _ := outletPair(t)
+	_ = far.Close()
+	if err := o.write([]byte("hello")); !gone(err) {
+		t.Errorf("the far end is gone: %v", err)
 	}
+	o, _, _ = outletPair(t)
+	o.close()
+	if err := o.write([]byte("hello")); !gone(err) {
+		t.Errorf("closed: %v", err)
+	}
+	o.end(errors.New("too late")) // does nothing to whoever has the number of the socket now
 }
 
 func TestAnAgentThatDoesNotReadIsDropped(t *testing.T) {
@@ -156,4 +137,67 @@ func TestAnAgentThatDoesNotReadIsDropped(t *testing.T) {
 	if n := s.refusals(tooSlow); n != 1 {
 		t.Errorf("refused: %v", s.link.Stats().Refused)
 	}
+}
+
+// connOf returns the only connection.
+func (s *station) connOf() *conn {
+	for _, p := range s.link.pollers {
+		for _, c := range p.all() {
+			return c
+		}
+	}
+	return nil
+}
+
+func TestAnAgentThatReadsLaterGetsEveryAnswer(t *testing.T) {
+	s := open(t)
+	a := s.dial("tcp", "001", "")
+	s.greet(a, 1)
+	c := s.connOf()
+	pongs := 0
+	for kept := 0; kept == 0; pongs += 100 {
+		if err := c.out.write(bytes.Repeat(pong, 100)); err != nil {
+			t.Fatal(err)
+		}
+		c.out.mu.Lock()
+		kept = len(c.out.kept)
+		c.out.mu.Unlock()
+	}
+	a.say(sayKeepAlive)
+	s.expect(1, detector.SawKeepAlive)
+	got := make([]byte, pongs*len(pong))
+	if _, err := io.ReadFull(a.conn, got); err != nil || !bytes.Equal(got, bytes.Repeat(pong, pongs)) {
+		t.Fatalf("what was kept does not arrive: %v", err)
+	}
+	a.expect(hearAck)
+	a.unanswered()
+}
+
+func TestWhoIsLateIsEnded(t *testing.T) {
+	s := open(t)
+	stranger, agent, half := s.dial("tcp", "005", ""), s.dial("tcp", "001", ""), s.dial("tcp", "003", "")
+	stranger.unanswered()
+	s.greet(agent, 1)
+	s.greet(half, 3)
+	half.write(half.frame(sayEvent)[:20])
+	half.ping() // behind it: the frame is not whole for long
+	for c := s.late(3); c == nil; c = s.late(3) {
+	}
+	s.link.endLate(time.Now().Add(frameTime))
+	stranger.dropped()
+	half.dropped()
+	s.expect(3, detector.SawClosed)
+	if n := s.refusals(tooLate); n != 2 {
+		t.Errorf("refused: %v", s.link.Stats().Refused)
+	}
+	agent.say(sayKeepAlive)
+	agent.expect(hearAck)
+}
+
+// late returns the connection of an agent, once a part of a frame of it was read.
+func (s *station) late(id detector.AgentID) *conn {
+	if c := s.link.registry.peerOf(id).conn; c.in.due.Load() != 0 {
+		return c
+	}
+	return nil
 }

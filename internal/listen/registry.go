@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -74,46 +75,58 @@ func (r *registry) peerOf(id detector.AgentID) *peer {
 	return r.peers[id]
 }
 
+// errBusy says that an agent's connection may end soon: it is worth waiting.
+var errBusy = errors.New("the agent's other connection has not ended yet")
+
 // enter makes p its agent's peer. A live connection is not replaced; one that
-// was silent for the overtake time is, and then returned for the caller to close.
-// One on its way out is waited for, so that its end is reported before its
-// successor's start. A connection's peer also waits for the closeTime whether
-// the other goes; datagrams' peer does not, all others would wait with it.
+// was silent for the overtake time is, and then returned for the caller to end.
+// Where there is another one, a connection's peer is to [registry.await] its end, which is
+// reported before its successor's start. Datagrams' peer is refused: they never wait.
 func (r *registry) enter(p *peer, now detector.Instant) (old *peer, err error) {
-	var patience <-chan time.Time
-	for {
-		r.mu.Lock()
-		old = r.peers[p.id]
-		if current, ok := r.keys.ByID([]byte(p.key.ID)); !ok || *current != *p.key {
-			r.mu.Unlock()
-			return nil, refuse(unknownAgent, fmt.Errorf("agent %s was removed or changed", p.id))
-		}
-		if old == nil || old.conn == nil || !old.leaving && old.silence(now) >= overtakeTime {
-			r.peers[p.id] = p
-			r.mu.Unlock()
-			return old, nil
-		}
-		leaving := old.leaving
-		r.mu.Unlock()
-		if leaving {
-			<-old.left
-			continue
-		}
-		if patience == nil && p.conn != nil {
-			patience = time.After(closeTime)
-		}
-		if p.conn == nil || !wait(old.left, patience) {
-			return nil, refuseAs(p.id.String(), keyInUse, fmt.Errorf("agent %s is connected from %v", p.id, old.addr()))
-		}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old = r.peers[p.id]
+	if current, ok := r.keys.ByID([]byte(p.key.ID)); !ok || *current != *p.key {
+		return nil, refuse(unknownAgent, fmt.Errorf("agent %s was removed or changed", p.id))
 	}
+	switch {
+	case old == nil || old.conn == nil || !old.leaving && old.silence(now) >= overtakeTime:
+		r.peers[p.id] = p
+		return old, nil
+	case p.conn == nil && !old.leaving:
+		return nil, inUse(old)
+	}
+	return nil, errBusy
 }
 
-func wait(left <-chan struct{}, patience <-chan time.Time) bool {
-	select {
-	case <-left:
-		return true
-	case <-patience:
-		return false
+func inUse(old *peer) error {
+	return refuseAs(old.id.String(), keyInUse, fmt.Errorf("agent %s is connected from %v", old.id, old.addr()))
+}
+
+// await enters p as soon as the agent's other connection has ended, or refuses it
+// if that does not within the closeTime. One that is on its way out is waited for.
+func (r *registry) await(p *peer, now func() detector.Instant) (old *peer, err error) {
+	patience := time.NewTimer(closeTime)
+	defer patience.Stop()
+	for {
+		if old, err = r.enter(p, now()); !errors.Is(err, errBusy) {
+			return old, err
+		}
+		r.mu.RLock()
+		busy := r.peers[p.id]
+		leaving := busy != nil && busy.leaving
+		r.mu.RUnlock()
+		switch {
+		case busy == nil:
+		case leaving:
+			<-busy.left
+		default:
+			select {
+			case <-busy.left:
+			case <-patience.C:
+				return nil, inUse(busy)
+			}
+		}
 	}
 }
 

@@ -30,6 +30,10 @@ func quietPeer(t *testing.T, r *registry, id string, overTCP bool, seen detector
 	return p
 }
 
+func at(now detector.Instant) func() detector.Instant {
+	return func() detector.Instant { return now }
+}
+
 func isRefused(err error, why refusal) bool {
 	r, ok := errors.AsType[*refused](err)
 	return ok && r.why == why
@@ -48,7 +52,7 @@ func TestASilentConnectionIsTakenOver(t *testing.T) {
 				if _, err := r.enter(first, start); err != nil {
 					t.Fatal(err)
 				}
-				old, err := r.enter(second, start.Add(c.silence))
+				old, err := r.await(second, at(start.Add(c.silence)))
 				if c.over && (err != nil || old != first || r.peerOf(1) != second) {
 					t.Errorf("not taken over: %v", err)
 				}
@@ -75,7 +79,7 @@ func TestASecondConnectionWaitsForTheFirstToEnd(t *testing.T) {
 		}
 		reported := false
 		time.AfterFunc(closeTime/2, func() { r.leave(first, func() { reported = true }) })
-		if old, err := r.enter(second, 0); err != nil || old != nil || !reported {
+		if old, err := r.await(second, at(0)); err != nil || old != nil || !reported {
 			t.Errorf("%v, %v, end of the first reported: %v", old, err, reported)
 		}
 	})
@@ -91,7 +95,7 @@ func TestASecondConnectionWaitsAsLongAsTheEndOfTheFirstIsReported(t *testing.T) 
 		reported := false
 		go r.leave(first, func() { time.Sleep(time.Minute); reported = true }) // a busy detector
 		synctest.Wait()
-		if _, err := r.enter(second, 0); err != nil || !reported || r.peerOf(1) != second {
+		if _, err := r.await(second, at(0)); err != nil || !reported || r.peerOf(1) != second {
 			t.Errorf("%v, end of the first reported: %v", err, reported)
 		}
 	})
@@ -104,7 +108,7 @@ func TestDatagramsDoNotWaitForAConnectionToEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := time.Now()
-		if _, err := r.enter(quietPeer(t, r, "001", false, 0), 0); !isRefused(err, keyInUse) || time.Since(before) != 0 {
+		if _, err := r.await(quietPeer(t, r, "001", false, 0), at(0)); !isRefused(err, keyInUse) || time.Since(before) != 0 {
 			t.Errorf("%v after %v", err, time.Since(before))
 		}
 	})

@@ -60,7 +60,7 @@ func (l *Link) datagram(from netip.AddrPort, frame []byte) error {
 	if err != nil {
 		return err
 	}
-	old, err := l.registry.enter(p, l.clock.Now())
+	old, err := l.registry.await(p, l.clock.Now) // only one on its way out is waited for
 	if err != nil {
 		return err
 	}
