@@ -33,7 +33,7 @@ const prefix = "wazuh.xdr"
 var quick = timing{ack: 10 * time.Second, sent: 500 * time.Millisecond, silence: 5 * time.Second, gap: 20 * time.Millisecond, dead: 50 * time.Millisecond}
 
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
