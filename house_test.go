@@ -74,10 +74,11 @@ var rooms = []room{
 	{"schema", nil, "it holds files, for readers in any language"},
 	{"internal/audit", nil, "it keeps lines, whatever they tell of"},
 	{"internal/secmsg", nil, "it is the wire format, of use to both sides and to tools"},
-	{"internal/clientkeys", nil, "it reads a file, for whoever needs it"},
-	{"internal/config", nil, "settings are read before anything else is there"},
+	{"internal/printable", nil, "it looks at a text, whoever has written it"},
+	{"internal/clientkeys", []string{"internal/printable"}, "it reads a file, for whoever needs it"},
+	{"internal/config", []string{"internal/printable"}, "settings are read before anything else is there"},
 	{"internal/detector", nil, "it knows time and agents: no I/O, no NATS, no Wazuh"},
-	{"internal/remote", nil, "it is a connection, whatever goes over it"},
+	{"internal/remote", []string{"internal/printable"}, "it is a connection, whatever goes over it"},
 	{"internal/outbox", []string{"internal/remote"}, "it knows bytes and subjects, never agents"},
 	{"internal/roster", []string{"event", "internal/outbox", "internal/remote"}, "it makes of messages what they leave behind; who made them is not its affair"},
 	{"internal/listen", []string{"internal/clientkeys", "internal/detector", "internal/secmsg"},
@@ -101,7 +102,7 @@ var rooms = []room{
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/config", "internal/daemon", "internal/detector", "internal/outbox"}, "it measures rooms alone, with the daemon's defaults"},
 	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/audit", "internal/bench", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
-		"internal/demo", "internal/doctor", "internal/provision", "internal/remote", "internal/secmsg", "internal/systemd"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+		"internal/demo", "internal/doctor", "internal/printable", "internal/provision", "internal/remote", "internal/secmsg", "internal/systemd"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

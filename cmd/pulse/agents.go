@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/console"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 type agentsCommand struct {
@@ -95,7 +96,7 @@ func printAgents(w io.Writer, fleet *console.Agents, now time.Time) error {
 		if a.Reason != "" {
 			reason = a.Reason
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", a.ID, a.Name, a.IP, a.Status, reason, ago(now.Sub(a.Since)), seen, a.Missed, rtt)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", printable.Only(a.ID), printable.Only(a.Name), printable.Only(a.IP), printable.Only(a.Status), printable.Only(reason), ago(now.Sub(a.Since)), seen, a.Missed, rtt)
 	}
 	if err := table.Flush(); err != nil {
 		return err

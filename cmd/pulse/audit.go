@@ -14,6 +14,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 type auditCommand struct {
@@ -93,7 +94,7 @@ func (c *auditVerifyCommand) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("the audit log is not as it was written: %w", err)
 	}
-	fmt.Fprintf(e.stdout, "%s: good\n%s", printable(dir), verdict(&found, len(check.Heads)))
+	fmt.Fprintf(e.stdout, "%s: good\n%s", printable.Only(dir), verdict(&found, len(check.Heads)))
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/audit"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 type auditShowCommand struct {
@@ -104,7 +105,7 @@ var ownMembers = map[string]bool{"seq": true, "prev": true, "time": true, "kind"
 // get to steer the terminal.
 func lineInWords(l *audit.Line) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %-12s", l.Time.Local().Format("2006-01-02 15:04:05.000"), printable(l.Kind))
+	fmt.Fprintf(&b, "%s  %-12s", l.Time.Local().Format("2006-01-02 15:04:05.000"), printable.Only(l.Kind))
 	members := json.NewDecoder(bytes.NewReader(l.Text))
 	if _, err := members.Token(); err != nil {
 		return b.String()
@@ -116,7 +117,7 @@ func lineInWords(l *audit.Line) string {
 			break
 		}
 		if text, ok := name.(string); ok && !ownMembers[text] {
-			fmt.Fprintf(&b, " %s=%s", printable(text), member(value))
+			fmt.Fprintf(&b, " %s=%s", printable.Only(text), member(value))
 		}
 	}
 	return b.String()
@@ -126,9 +127,9 @@ func lineInWords(l *audit.Line) string {
 func member(value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) != nil {
-		return printable(string(value))
+		return printable.Only(string(value))
 	}
-	if text == "" || strings.ContainsAny(text, ` "=\`) || printable(text) != text {
+	if text == "" || strings.ContainsAny(text, ` "=\`) || printable.Only(text) != text {
 		return strconv.Quote(text)
 	}
 	return text

@@ -11,6 +11,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -158,7 +159,7 @@ func (c *eventsCommand) print(w io.Writer, m *nats.Msg) (err error) {
 	if c.JSON {
 		_, err = fmt.Fprintf(w, "%s\n", m.Data)
 	} else {
-		_, err = fmt.Fprintln(w, printable(m.Subject+"  "+inWords(m.Data)))
+		_, err = fmt.Fprintln(w, printable.Only(m.Subject+"  "+inWords(m.Data)))
 	}
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 // Exit codes.
@@ -93,7 +94,12 @@ func report(err error) int {
 	return exitError
 }
 
-// prefixed puts the program's name before each line of an error.
+// prefixed puts the program's name before each line of an error, which may quote
+// what others have written.
 func prefixed(err error) string {
-	return "pulse: " + strings.ReplaceAll(err.Error(), "\n", "\npulse: ")
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = "pulse: " + printable.Only(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }

@@ -3,9 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/wazuh-pulse/pulse/event"
 )
@@ -29,8 +27,12 @@ func inWords(data []byte) string {
 		return changeInWords(m.Change)
 	case m.Manager != nil:
 		a := m.Manager.Agents
-		return fmt.Sprintf("%s %s watches: %d active, %d disconnected, %d pending, %d never connected", clock(m.Manager.Timestamp),
+		line := fmt.Sprintf("%s %s watches: %d active, %d disconnected, %d pending, %d never connected", clock(m.Manager.Timestamp),
 			m.Manager.ManagerNode, a.Active, a.Disconnected, a.Pending, a.NeverConnected)
+		if l := m.Manager.Audit; l != nil && l.State == event.AuditFailing {
+			line += ", its audit log cannot be written"
+		}
+		return line
 	case m.Outage != nil:
 		return outageInWords(m.Outage)
 	case m.Recovered != nil:
@@ -75,16 +77,6 @@ func keepAliveInWords(k *event.KeepAlive) string {
 		line += ": " + k.Error
 	}
 	return line
-}
-
-// printable keeps a message, which others may have written, from steering the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 func statusName(s event.Status) string {

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 func TestMessagesAreToldInALine(t *testing.T) {
@@ -43,7 +45,7 @@ func TestMessagesAreToldInALine(t *testing.T) {
 }
 
 func TestMessagesDoNotSteerTheTerminal(t *testing.T) {
-	line := printable(inWords([]byte(`{"event":{"agent_id":"001","agent_name":"\u001b[2J\nweb","event_type":"keepalive_sent"}}`)))
+	line := printable.Only(inWords([]byte(`{"event":{"agent_id":"001","agent_name":"\u001b[2J\nweb","event_type":"keepalive_sent"}}`)))
 	if !strings.HasSuffix(line, "001 keepalive_sent (?[2J?web)") {
 		t.Errorf("%q", line)
 	}

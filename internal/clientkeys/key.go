@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 // Key is one agent's line in client.keys. It never prints its secret.
@@ -63,13 +63,8 @@ var (
 // checkName allows what Wazuh's registration does (letters, digits, '-', '_',
 // '.') and whatever else an administrator wrote that can be shown.
 func checkName(s string) error {
-	if len(s) > maxNameLen || !utf8.ValidString(s) {
+	if len(s) > maxNameLen || !printable.Is(s) {
 		return errName
-	}
-	for _, r := range s {
-		if !unicode.IsPrint(r) {
-			return errName
-		}
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ var errorTests = []struct{ name, text, want string }{
 		"pulse.conf:3: <server_url>: URL 2 of 2 has a user or a password in it, and secrets come from files only; " +
 			"put them into <user> and the file of <password_file>, or a token into that of <token_file>"},
 	{"a user with a line break", in("nats", "<user>a\tb</user>"),
-		"pulse.conf:3: <user>a b</user>: has a control character; want a name of 1 to 256 bytes, or nothing (default empty)"},
+		"pulse.conf:3: <user>a b</user>: has a character that cannot be printed; want a name of 1 to 256 bytes, or nothing (default empty)"},
 	{"keep-alives for syslog", in("remote", "<manager_keepalive/>", "<connection>syslog</connection>"),
 		"pulse.conf:3: <manager_keepalive> in a <remote> of syslog; move it into the <remote> with <connection>secure</connection>"},
 	{"an unknown connection", in("remote", "<connection>sysolg</connection>"),

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 type address struct{ p *netip.Addr }
@@ -16,7 +18,7 @@ func (f address) want() string   { return "an IP address" }
 
 func (f address) parse(text string) error {
 	a, err := netip.ParseAddr(text)
-	if err != nil {
+	if err != nil || !printable.Is(text) { // the zone may be anything
 		return errors.New("not an IP address")
 	}
 	*f.p = a
@@ -99,7 +101,7 @@ var errUserInURL = errors.New("has a user or a password in it, and secrets come 
 // checkServerURL never quotes the URL, nor wraps an error that does: it may hold a password.
 func checkServerURL(s string) (websocket bool, err error) {
 	u, err := url.Parse(s)
-	if err != nil {
+	if err != nil || !printable.Is(s) {
 		return false, errors.New("is malformed")
 	}
 	switch u.Scheme {

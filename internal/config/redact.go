@@ -3,7 +3,8 @@ package config
 import (
 	"regexp"
 	"strings"
-	"unicode"
+
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 // withheld stands for a secret in print.
@@ -17,14 +18,5 @@ const maxQuoted = 64 // runes
 // quote makes a text from the file fit for a one-line message: without secrets, control characters and great length.
 func quote(s string) string {
 	s = userPart.ReplaceAllString(strings.Join(strings.Fields(s), " "), "://"+withheld+"@")
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
-	if runes := []rune(s); len(runes) > maxQuoted {
-		return string(runes[:maxQuoted]) + "..."
-	}
-	return s
+	return printable.Brief(s, maxQuoted)
 }

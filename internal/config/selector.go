@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 // each calls parse for every entry of a comma-separated list, white space around it trimmed. Its error says which.
@@ -115,8 +117,8 @@ func (f patternList) parse(text string) error {
 			return errors.New("a malformed pattern")
 		case strings.ContainsFunc(p, unicode.IsSpace):
 			return errors.New("has a space") // most likely a forgotten comma: no agent's name has one
-		case strings.ContainsFunc(p, unicode.IsControl):
-			return errors.New("has a control character")
+		case !printable.Is(p):
+			return errUnprintable
 		}
 		patterns = append(patterns, p)
 		return nil

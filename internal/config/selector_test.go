@@ -35,7 +35,7 @@ func TestASelectorIsUnderstoodOrRefusedWithoutBeingQuoted(t *testing.T) {
 		{"names", "*[", "!a malformed pattern"},
 		{"names", "[a,b]", "!entry 1 of 2: a malformed pattern"},
 		{"names", "web-* dc??", "!has a space"},
-		{"names", "a\u007fb", "!has a control character"},
+		{"names", "a\u007fb", "!has a character that cannot be printed"},
 		{"names", "", "!empty"},
 		{"addresses", "10.1.0.0/16,192.0.2.7", "10.1.0.0/16,192.0.2.7"},
 		{"addresses", "10.1.2.3/16", "10.1.0.0/16"},

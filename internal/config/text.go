@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 // text is a setting kept as it is written, once its rule has been satisfied.
@@ -43,6 +45,10 @@ func optional(r rule) rule {
 	}}
 }
 
+// errUnprintable is about control characters, and those that nobody can see: they would steer the terminals and break the
+// logs that the value is shown in.
+var errUnprintable = errors.New("has a character that cannot be printed")
+
 const maxPath = 4096 // PATH_MAX of Linux
 
 var absolutePath = rule{"an absolute path", func(s string) error {
@@ -51,8 +57,8 @@ var absolutePath = rule{"an absolute path", func(s string) error {
 		return errors.New("not an absolute path")
 	case len(s) > maxPath:
 		return errors.New("longer than a path may be")
-	case strings.ContainsFunc(s, unicode.IsControl):
-		return errors.New("has a control character")
+	case !printable.Is(s):
+		return errUnprintable
 	}
 	return nil
 }}
@@ -61,8 +67,8 @@ var userName = rule{"a name of 1 to 256 bytes", func(s string) error {
 	switch {
 	case len(s) > 256:
 		return errors.New("longer than 256 bytes")
-	case strings.ContainsFunc(s, unicode.IsControl):
-		return errors.New("has a control character")
+	case !printable.Is(s):
+		return errUnprintable
 	}
 	return nil
 }}
@@ -85,7 +91,7 @@ var hostPort = rule{"HOST:PORT with an IP address or name, such as 127.0.0.1:422
 // isHost accepts IP addresses and what resolvers take for names (RFC 1123, and the underscores of container networks).
 func isHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
-		return true
+		return printable.Is(s) // the zone may be anything
 	}
 	return s != "" && len(s) <= 253 && !strings.ContainsFunc(s, func(r rune) bool {
 		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-._", r)
@@ -128,8 +134,8 @@ func checkToken(s string) error {
 		return errors.New("has a wildcard")
 	case strings.ContainsFunc(s, unicode.IsSpace):
 		return errors.New("has a space")
-	case strings.ContainsFunc(s, unicode.IsControl):
-		return errors.New("has a control character")
+	case !printable.Is(s):
+		return errUnprintable
 	}
 	return nil
 }

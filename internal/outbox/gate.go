@@ -67,6 +67,19 @@ func (g *gate) answer(m *nats.Msg) []byte {
 
 // check returns the body to pass on.
 func (g *gate) check(ctx context.Context, request string, body []byte) ([]byte, error) {
+	r, err := understand(request, body)
+	if err != nil {
+		return nil, err
+	}
+	stream, name := target(request)
+	if err := g.hasRoom(ctx, stream, name); err != nil {
+		return nil, err
+	}
+	return json.Marshal(r)
+}
+
+// understand reads a request, and refuses what is not for readers.
+func understand(request string, body []byte) (*createRequest, error) {
 	if len(body) > requestMax {
 		return nil, fmt.Errorf("request of %d bytes: want at most %d", len(body), requestMax)
 	}
@@ -74,7 +87,7 @@ func (g *gate) check(ctx context.Context, request string, body []byte) ([]byte, 
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
 	}
-	stream, name := target(request)
+	_, name := target(request)
 	cfg := &r.Config
 	switch {
 	case cfg.DeliverSubject != "" || cfg.DeliverGroup != "":
@@ -89,10 +102,7 @@ func (g *gate) check(ctx context.Context, request string, body []byte) ([]byte, 
 	if cfg.Durable != "" && cfg.InactiveThreshold <= 0 || cfg.InactiveThreshold > unusedMax {
 		cfg.InactiveThreshold = unusedMax
 	}
-	if err := g.hasRoom(ctx, stream, name); err != nil {
-		return nil, err
-	}
-	return json.Marshal(r)
+	return &r, nil
 }
 
 // target tells the stream and, if it has one, the consumer's name of a request:

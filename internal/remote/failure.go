@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
+
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 // Problem is the kind of a failure, in a word for machines.
@@ -148,14 +149,5 @@ func problems(err error) string {
 
 // brief quotes what somebody else has written.
 func brief(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
-	if runes := []rune(s); len(runes) > 64 {
-		s = string(runes[:64]) + "..."
-	}
-	return `"` + s + `"`
+	return `"` + printable.Brief(s, 64) + `"`
 }
