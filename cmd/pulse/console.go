@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 // consoleClient asks the running daemon on this host.
@@ -104,7 +105,7 @@ func (c *consoleClient) get(ctx context.Context, path, lastEvent string) (io.Rea
 func (c *consoleClient) refused(answer *http.Response) error {
 	var problem struct{ Detail string }
 	if json.NewDecoder(io.LimitReader(answer.Body, 1<<16)).Decode(&problem) == nil && problem.Detail != "" {
-		return fmt.Errorf("the daemon at %s (<pulse><http>) answers %s: %s", c.addr, answer.Status, printable(problem.Detail))
+		return fmt.Errorf("the daemon at %s (<pulse><http>) answers %s: %s", c.addr, answer.Status, printable.Only(problem.Detail))
 	}
 	return fmt.Errorf("the daemon at %s (<pulse><http>) answers %s: is that Pulse?", c.addr, answer.Status)
 }

@@ -30,7 +30,7 @@ func lines(t *testing.T, text string, want int) {
 
 func TestWhatAgentsAreCalledSteersNoTerminal(t *testing.T) {
 	var table strings.Builder
-	fleet := console.Agents{Agents: []view.Agent{{ID: hostile, Name: hostile, IP: hostile, Status: hostile, Reason: hostile}}}
+	fleet := console.Agents{Agents: []console.Agent{{Agent: view.Agent{ID: hostile, Name: hostile, IP: hostile, Status: hostile, Reason: hostile}}}}
 	if err := printAgents(&table, &fleet, time.Now()); err != nil {
 		t.Fatal(err)
 	}
