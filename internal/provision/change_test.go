@@ -2,6 +2,7 @@ package provision_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -255,5 +256,98 @@ func TestTheServerIsKnownByItsCertificateAndClientsByTheirs(t *testing.T) {
 		if err == nil {
 			nc.Close()
 		}
+	}
+}
+
+func TestTheServersCertificateIsMadeAnew(t *testing.T) {
+	cfg := asked(t)
+	if _, err := provision.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	st, err := provision.Open(cfg.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if _, err := st.Change(provision.Change{Hosts: []string{"nats-1.example", "10.0.0.7"}}); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(cfg.Dir, "server/server.crt"), filepath.Join(cfg.Dir, "server/server.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"nats-1.example", "10.0.0.7", "localhost", "127.0.0.1"} {
+		if err := pair.Leaf.VerifyHostname(host); err != nil {
+			t.Error(err)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(cfg.Dir, "nodes/node01/pulse-nats.conf"))
+	if err != nil || !strings.Contains(string(text), "tls://nats-1.example:") || !strings.Contains(string(text), ",tls://10.0.0.7:") {
+		t.Errorf("the node's settings: %s, %v", text, err)
+	}
+}
+
+// The certificate of another setup's server is as good as any that one owns.
+func TestACertificateOfYourOwnIsTakenIfItIsForTheHost(t *testing.T) {
+	owner := asked(t)
+	if _, err := provision.New(owner); err != nil {
+		t.Fatal(err)
+	}
+	own := func(ca string) *provision.TLSFiles {
+		return &provision.TLSFiles{Cert: filepath.Join(owner.Dir, "server/server.crt"), Key: filepath.Join(owner.Dir, "server/server.key"), CA: ca}
+	}
+	stranger := asked(t)
+	if _, err := provision.New(stranger); err != nil {
+		t.Fatal(err)
+	}
+	ca := filepath.Join(owner.Dir, "server/ca.crt")
+	for want, spoil := range map[string]func(*provision.Config){
+		"name the server with --host": func(c *provision.Config) { c.Hosts = []string{"elsewhere.example"} },
+		"is not signed by":            func(c *provision.Config) { c.TLS = own(filepath.Join(stranger.Dir, "server/ca.crt")) },
+		"are no pair":                 func(c *provision.Config) { c.TLS.Key = filepath.Join(stranger.Dir, "server/server.key") },
+		"no certificate in PEM":       func(c *provision.Config) { c.TLS.CA = filepath.Join(owner.Dir, "provision.json") },
+		"leave out":                   func(c *provision.Config) { c.MutualTLS = true },
+	} {
+		cfg := asked(t)
+		cfg.TLS = own(ca)
+		spoil(&cfg)
+		if _, err := provision.New(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	s := newStage(t, func(c *provision.Config) { c.TLS = own(ca) })
+	if _, err := os.Stat(s.path("private/ca.key")); err == nil {
+		t.Error("an authority is made all the same")
+	}
+	nc, _ := s.reader("xdr")
+	s.nothingRefused(nc)
+	st := s.open()
+	if _, err := st.Change(provision.Change{Hosts: []string{"localhost"}}); err == nil || !strings.Contains(err.Error(), "--tls-cert") {
+		t.Errorf("another host without its certificate: %v", err)
+	}
+	if _, err := st.Change(provision.Change{TLS: own(ca)}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTwoChangesAtATimeAreKeptApart(t *testing.T) {
+	cfg := asked(t)
+	if _, err := provision.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	first, err := provision.Open(cfg.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provision.Open(cfg.Dir); err == nil || !strings.Contains(err.Error(), "another pulse provision is at work") {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := provision.Open(cfg.Dir); err != nil {
+		t.Error(err)
+	} else if err := again.Close(); err != nil {
+		t.Error(err)
 	}
 }

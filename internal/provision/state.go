@@ -56,7 +56,6 @@ type state struct {
 	Port      int               `json:"port"`
 	MutualTLS bool              `json:"mutual_tls"`
 	OwnTLS    bool              `json:"own_tls"` // the certificate is the user's, and there is no authority of ours
-	OwnCA     bool              `json:"own_ca"`  // ... signed by an authority of the user's
 	Key       string            `json:"operator_key"`
 	JWT       string            `json:"operator_jwt"` // made once: a running server takes no other
 	Accounts  map[string]string `json:"account_keys"`
