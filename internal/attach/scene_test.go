@@ -85,7 +85,7 @@ func manage(t *testing.T, n int, change ...func(*managersim.Config)) *scene {
 // connect runs the agents, and waits until the manager calls all of them active.
 func (s *scene) connect(change ...func(*agentsim.Config)) {
 	s.t.Helper()
-	cfg := agentsim.Config{Manager: s.manager.AgentAddr().String(), Notify: time.Second, Retry: 200 * time.Millisecond}
+	cfg := agentsim.Config{Manager: s.manager.AgentAddr().String(), Notify: 300 * time.Millisecond, Retry: 200 * time.Millisecond}
 	set, _, err := clientkeys.ReadFile(s.manager.Home() + "/etc/client.keys")
 	if err != nil {
 		s.t.Fatal(err)

@@ -51,7 +51,7 @@ func (a *asker) limit(most int, responseTimeout time.Duration) {
 }
 
 // responseMargin is how much later than its timeout remoted may say so.
-const responseMargin = 5 * time.Second
+const responseMargin = 3 * time.Second
 
 // halt stops asking, or goes on. Keep-alives wait, and the detector knows; what
 // was only to be checked is dropped, as remoted's end is the cause of that.
