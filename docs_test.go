@@ -195,6 +195,32 @@ func TestEveryProblemOfTheNATSServerIsExplained(t *testing.T) {
 	}
 }
 
+var (
+	testLink   = regexp.MustCompile("\\[`((?:Test|Fuzz)\\w+)`\\]\\(\\.\\./([^)]+)\\)")
+	measureRow = regexp.MustCompile(`(?m)^\| [^|]+ \| [^|]+ \| ([^|]+) \|$`)
+)
+
+// Every test that a claim of docs/security.md names is there, and every measure
+// names one, or says that none can hold it.
+func TestEveryClaimAboutSecurityHasItsTest(t *testing.T) {
+	text := page(t, "docs/security.md")
+	links := testLink.FindAllStringSubmatch(text, -1)
+	if len(links) < 40 {
+		t.Errorf("only %d tests are named", len(links))
+	}
+	for _, link := range links {
+		if !strings.Contains(page(t, link[2]), "\nfunc "+link[1]+"(") {
+			t.Errorf("docs/security.md names %s in %s: it is not there", link[1], link[2])
+		}
+	}
+	for _, row := range measureRow.FindAllStringSubmatch(text, -1) {
+		held := testLink.MatchString(row[1]) || strings.Contains(row[1], ".txtar)") || strings.HasPrefix(row[1], "not by a test: ")
+		if !held && row[1] != "test" && !strings.HasPrefix(row[1], "---") {
+			t.Errorf("docs/security.md: no test in %s", row[0])
+		}
+	}
+}
+
 var anchor = regexp.MustCompile(`\]\(([^)#:]*)#([^)]*)\)`)
 
 // slug is what a heading is linked by.
