@@ -68,7 +68,7 @@ func (s *Server) agent(w http.ResponseWriter, r *http.Request) {
 		shown, m := Trip{At: milli(trip.At)}, Message{milli(trip.At), "keepalive_failed", "no answer in time"}
 		if trip.OK {
 			ms := view.Milliseconds(trip.RTT)
-			shown.RTT, m.Type, m.Text = &ms, "keepalive_acknowledged", fmt.Sprintf("answered after %.1f ms", ms)
+			shown.RTT, m.Type, m.Text = &ms, "keepalive_acknowledged", "answered after "+trip.RTT.Round(time.Microsecond).String()
 		}
 		one.Trips, one.Messages = append(one.Trips, shown), append(one.Messages, m)
 	}

@@ -19,7 +19,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(closing{m}) }
 
 // patience is for what has to come, on a machine that is overloaded.
 const patience = 30 * time.Second
@@ -33,6 +33,7 @@ type scene struct {
 	history  *history.History
 	server   *Server
 	url      string
+	cfg      Config
 	client   http.Client
 	mute     func(id detector.AgentID) bool // agents that answer no keep-alive
 }
@@ -79,6 +80,7 @@ func openScene(t testing.TB, agents int, with ...setting) *scene {
 func (s *scene) serve(cfg Config, addr string) {
 	s.t.Helper()
 	var err error
+	s.cfg = cfg
 	if s.server, err = New(cfg); err != nil {
 		s.t.Fatal(err)
 	}

@@ -96,6 +96,7 @@ func (p *play) announce() {
 		"Each agent gets a keep-alive every %v; %d unanswered ones, or %v without any sign of life, and it is gone.\n"+
 		"One that is late beyond its habit gets a keep-alive at once, and %v to answer it.\n",
 		len(p.ids), p.server, p.prefix.All(), interval, maxMissed, timeout, suspectTimeout)
+	fmt.Fprintf(p.out, "Its dashboard is at http://%v\n", p.node.ConsoleAddr())
 	if p.wayOut != nil {
 		fmt.Fprintln(p.out, "Stop that server for a while, and start it again: nothing will be lost.")
 	}

@@ -82,7 +82,7 @@ func open(ctx context.Context, demo Config) (s *stage, err error) {
 	if cfg.Pulse.StateDir, err = s.stateDir(demo.StateDir); err != nil {
 		return s, err
 	}
-	cfg.Pulse.Link, cfg.Pulse.HTTP, cfg.Pulse.NodeName = "listen", "", "demo"
+	cfg.Pulse.Link, cfg.Pulse.HTTP, cfg.Pulse.NodeName = "listen", "127.0.0.1:0", "demo"
 	cfg.Remote.LocalIP, cfg.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
 	cfg.NATS.Listen = "127.0.0.1:0"
 	if demo.Server != "" {

@@ -1,0 +1,99 @@
+// The way to the daemon: the API, and its stream of events. The token, where there
+// has to be one, is in the header of each request, so that no other page can use it.
+import { $ } from "./dom.js";
+
+const key = "pulse-token";
+let asking = null;
+
+function headers(more = {}) {
+  const token = sessionStorage.getItem(key);
+  return token ? { ...more, Authorization: `Bearer ${token}` } : more;
+}
+
+// ask asks for the token, once for all that wait for it.
+function askToken(again) {
+  asking ??= new Promise((done) => {
+    const dialog = $("login");
+    $("wrong").hidden = !again;
+    $("token").value = "";
+    dialog.addEventListener("close", () => {
+      sessionStorage.setItem(key, $("token").value.trim());
+      asking = null;
+      done();
+    }, { once: true });
+    dialog.addEventListener("cancel", (e) => e.preventDefault());
+    dialog.showModal();
+  });
+  return asking;
+}
+
+async function request(path, options = {}) {
+  for (;;) {
+    const before = sessionStorage.getItem(key);
+    const answer = await fetch(path, { ...options, headers: headers(options.headers), cache: "no-store", credentials: "omit" });
+    if (answer.status !== 401) return answer;
+    if (before === sessionStorage.getItem(key)) await askToken(Boolean(before));
+  }
+}
+
+async function json(path, options) {
+  const answer = await request(path, options);
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.detail || answer.statusText);
+  return body;
+}
+
+export const get = (path) => json(`/api/v1/${path}`);
+export const ping = (id) => json(`/api/v1/agents/${encodeURIComponent(id)}/ping`, { method: "POST", headers: { "Pulse-Request": "dashboard" } });
+
+const stale = 10e3; // the daemon says something every 2 s
+
+// follow tells of events from behind last on, over and over again. It calls
+// on.event(kind, data) and on.state(connected).
+export async function follow(last, on) {
+  for (let pause = 300; ; pause = Math.min(pause * 2, 5000)) {
+    const cut = new AbortController();
+    let watch = setTimeout(() => cut.abort(), stale);
+    try {
+      const answer = await request("/api/v1/events", { headers: last ? { "Last-Event-ID": last } : {}, signal: cut.signal });
+      if (answer.ok) {
+        on.state(true);
+        pause = 300;
+        for await (const event of parse(answer.body)) {
+          clearTimeout(watch);
+          watch = setTimeout(() => cut.abort(), stale);
+          if (event.id) last = event.id;
+          on.event(event.kind, JSON.parse(event.data));
+        }
+      }
+    } catch { /* it is tried again, and said */ }
+    clearTimeout(watch);
+    on.state(false);
+    await new Promise((done) => setTimeout(done, pause));
+  }
+}
+
+// parse reads server-sent events, of which each line is a field.
+async function* parse(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "", event = {};
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    const lines = text.split("\n");
+    text = lines.pop();
+    for (const line of lines) {
+      if (line === "") {
+        if (event.data !== undefined) yield event;
+        event = {};
+        continue;
+      }
+      const colon = line.indexOf(": ");
+      const field = line.slice(0, colon), rest = line.slice(colon + 2);
+      if (field === "event") event.kind = rest;
+      else if (field === "id") event.id = rest;
+      else if (field === "data") event.data = rest;
+    }
+  }
+}

@@ -1,0 +1,91 @@
+// The fleet, in columns: the index of an agent is its row.
+import { statuses } from "./dom.js";
+
+export const gone = 255; // the status of an agent that was removed
+
+export class Fleet {
+  constructor() {
+    this.ids = []; this.names = []; this.ips = []; this.nets = []; this.groups = [];
+    this.status = new Uint8Array(0);
+    this.groupNames = [];
+    this.rows = new Map(); // id → row
+  }
+
+  // load takes the answer of /api/v1/map.
+  load(map) {
+    const n = map.agents.length;
+    this.groupNames = map.groups;
+    this.ids = new Array(n); this.names = new Array(n); this.ips = new Array(n); this.nets = new Array(n);
+    this.groups = new Array(n);
+    this.status = new Uint8Array(n);
+    this.rows = new Map();
+    const shared = new Map();
+    map.agents.forEach(([id, name, ip, status, group], row) => {
+      this.ids[row] = id; this.names[row] = name; this.ips[row] = ip; this.status[row] = status; this.groups[row] = group;
+      const net = networkOf(ip);
+      if (!shared.has(net)) shared.set(net, net);
+      this.nets[row] = shared.get(net);
+      this.rows.set(id, row);
+    });
+  }
+
+  get size() { return this.rows.size; }
+
+  groupOf(row) { return this.groupNames[this.groups[row]] ?? ""; }
+
+  // change takes an event, and returns the row, and whether the agent has to be
+  // placed anew.
+  change(e) {
+    let row = this.rows.get(e.id);
+    if (e.reason === "agent_removed" || e.reason === "agent_moved") {
+      if (row === undefined) return { row: -1, moved: false };
+      this.status[row] = gone;
+      this.rows.delete(e.id);
+      return { row, moved: true };
+    }
+    let moved = false;
+    if (row === undefined) {
+      row = this.ids.length;
+      this.ids.push(e.id); this.names.push(e.name); this.ips.push(e.ip); this.nets.push(networkOf(e.ip)); this.groups.push(-1);
+      if (row >= this.status.length) {
+        const more = new Uint8Array(Math.max(2 * row, 64)).fill(gone);
+        more.set(this.status);
+        this.status = more;
+      }
+      this.rows.set(e.id, row);
+      moved = true;
+    }
+    this.names[row] = e.name;
+    if (this.ips[row] !== e.ip) {
+      const net = networkOf(e.ip);
+      moved ||= this.nets[row] !== net;
+      this.ips[row] = e.ip; this.nets[row] = net;
+    }
+    this.status[row] = statuses.indexOf(e.to);
+    return { row, moved };
+  }
+}
+
+// networkOf is the /24 or /64 that an address is in; "" while it is not known.
+export function networkOf(ip) {
+  if (ip.includes("/")) return ip;
+  const four = ip.match(/^(\d+\.\d+\.\d+)\.\d+$/);
+  if (four) return `${four[1]}.0/24`;
+  if (!ip.includes(":")) return "";
+  return `${wide(ip).slice(0, 4).map((x) => x.replace(/^0+(?=.)/, "")).join(":")}::/64`;
+}
+
+// wide writes an IPv6 address in full.
+function wide(ip) {
+  const [head, tail] = ip.split("%")[0].split("::");
+  const left = head ? head.split(":") : [], right = tail ? tail.split(":") : [];
+  const all = tail === undefined ? left : [...left, ...new Array(Math.max(8 - left.length - right.length, 0)).fill("0"), ...right];
+  return all.map((x) => x.padStart(4, "0"));
+}
+
+// sortKey makes text of an address that sorts as the address does.
+export function sortKey(ip) {
+  if (ip.includes(":")) return `6${wide(ip.split("/")[0]).join("")}`;
+  if (/^\d+\./.test(ip)) return `4${ip.split("/")[0].split(".").map((x) => x.padStart(3, "0")).join("")}`;
+  return `9${ip}`;
+}

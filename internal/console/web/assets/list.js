@@ -1,0 +1,28 @@
+// The same fleet as a table, for those who want words.
+import { $, count, el, glyph, statuses, statusWords } from "./dom.js";
+import { gone } from "./fleet.js";
+
+const most = 300;
+const order = [1, 2, 0, 3]; // what has to be looked at comes first
+
+export function showList(fleet, match, open) {
+  const found = [[], [], [], []];
+  for (let row = 0; row < fleet.ids.length; row++) {
+    const status = fleet.status[row];
+    if (status !== gone && (!match || match(row))) found[status].push(row);
+  }
+  const rows = order.flatMap((status) => found[status]), shown = rows.slice(0, most);
+  const head = ["Agent", "Status", "Address", "ID"];
+  if (fleet.groupNames.length) head.push("Group");
+  const table = el("table", {}, el("thead", {}, el("tr", {}, ...head.map((t) => el("th", { scope: "col" }, t)))),
+    el("tbody", {}, ...shown.map((row) => {
+      const status = statuses[fleet.status[row]];
+      const tr = el("tr", {}, el("td", {}, el("button", { type: "button", class: "link", onclick: () => open(row) }, fleet.names[row])),
+        el("td", {}, el("span", { class: "status" }, glyph(status), statusWords[status])), el("td", {}, fleet.ips[row]), el("td", {}, fleet.ids[row]));
+      if (fleet.groupNames.length) tr.append(el("td", {}, fleet.groupOf(row)));
+      return tr;
+    })));
+  const box = $("list"), top = box.scrollTop;
+  box.replaceChildren(table, rows.length > most ? el("p", { class: "more" }, `The first ${count(most)} of ${count(rows.length)}: search to see others.`) : "");
+  box.scrollTop = top;
+}

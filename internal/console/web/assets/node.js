@@ -1,0 +1,42 @@
+// How Pulse itself is.
+import { $, ago, count, el, plural, span } from "./dom.js";
+import { spark } from "./chart.js";
+
+const kept = 720;
+
+export class NodeCards {
+  constructor() { this.points = []; }
+
+  fill(series) { this.points = series.points; }
+
+  // status takes what the daemon says of itself.
+  status(s) {
+    if (!this.points.length || this.points.at(-1).at !== s.point.at) this.points = [...this.points, s.point].slice(-kept);
+    this.trouble(s.health);
+    const n = s.node, link = n.link, nats = n.nats, refused = Object.values(link.refused ?? {}).reduce((a, b) => a + b, 0);
+    const late = s.point.sweep_late_ms, depth = s.point.outbox_depth;
+    const natsBad = nats.state === "unavailable" || nats.state === "connecting";
+    $("pulse").replaceChildren(
+      card("Link", link.kind === "attach" ? "attached" : link.kind, link.problem ?? link.attach?.problem ?? `${plural(link.connections ?? link.attach?.connections ?? 0, "connection")}${refused ? `, ${count(refused)} refused` : ""}`, Boolean(link.attach?.problem)),
+      card("NATS", nats.state, natsBad ? nats.problem || `for ${ago(nats.since)}` : `for ${ago(nats.since)}`, natsBad),
+      card("Outbox", depth ? `${count(depth)} wait` : "empty", nats.state === "embedded" ? "clients read here" : "", false, spark(this.points.map((p) => p.outbox_depth), "Messages waiting, over the last hour")),
+      card("Sweep", late < 1 ? "on time" : `${span(late)} late`, "99 %", late > 500, spark(this.points.map((p) => p.sweep_late_ms), "Lateness of the sweep, over the last hour")),
+      card("Active", count(s.agents.active), "", false, spark(this.points.map((p) => p.agents.active), "Active agents, over the last hour")),
+      card("Sequence", count(s.sequence), `up ${span(n.uptime * 1000)}`, false),
+    );
+  }
+
+  trouble(health) {
+    const box = $("trouble"), bad = health.failures.length > 0;
+    const lines = [...health.failures, ...health.warnings];
+    const words = lines.join("\n");
+    box.hidden = !lines.length;
+    box.className = bad ? "trouble" : "trouble warn";
+    if (words !== this.said) box.replaceChildren(...lines.map((line) => el("p", {}, line)));
+    this.said = words;
+  }
+}
+
+function card(title, value, more, bad, chart) {
+  return el("div", { class: bad ? "card bad" : "card" }, el("h3", {}, title), el("b", {}, value), more ? el("small", { title: more }, more) : null, chart);
+}
