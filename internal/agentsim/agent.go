@@ -30,8 +30,9 @@ type agent struct {
 	fleet  *Fleet
 	id     string
 	name   string
-	ip     string // as registered: an address, a network or any
-	wireID string // the ID in front of its messages; empty when the manager knows it by address
+	ip     string   // as registered: an address, a network or any
+	wireID string   // the ID in front of its messages; empty when the manager knows it by address
+	from   net.Addr // that it comes from; nil for any
 	cipher *secmsg.Cipher
 
 	stage atomic.Uint32

@@ -19,6 +19,7 @@ type Config struct {
 	Network string           // "tcp" (the default) or "udp"
 	Method  secmsg.Method    // how the agents encrypt; AES is the zero value
 	Keys    []clientkeys.Key // one agent each; IDs are unique
+	Spread  bool             // to a manager on loopback each agent comes from an address of its own, of 127.0.0.0/8 (Linux)
 
 	Notify         time.Duration // between an agent's own keep-alives (notify_time): 10 s
 	Reconnect      time.Duration // nothing heard for this long: close and redial (time-reconnect): 60 s

@@ -1,6 +1,7 @@
 package agentsim
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net"
@@ -21,7 +22,27 @@ func (a *agent) dial() (net.Conn, error) {
 	if a.look().cut {
 		return nil, errCut
 	}
+	if a.from != nil {
+		return f.dialFrom(f.ctx, a.from)
+	}
 	return f.dial(f.ctx)
+}
+
+// dialFrom connects from an address; nil for any.
+func (f *Fleet) dialFrom(ctx context.Context, from net.Addr) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: f.cfg.StartupTimeout, KeepAlive: -1, LocalAddr: from}
+	return dialer.DialContext(ctx, f.cfg.Network, f.cfg.Manager)
+}
+
+// hostAddr is the address of the agent with the given number, from 0, when each
+// has its own: 127.1.0.1 and on.
+func (f *Fleet) hostAddr(n int) net.Addr {
+	n++
+	ip := net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n))
+	if f.stream {
+		return &net.TCPAddr{IP: ip}
+	}
+	return &net.UDPAddr{IP: ip}
 }
 
 // hold makes conn the connection that a change of fate interrupts.

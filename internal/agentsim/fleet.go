@@ -50,14 +50,14 @@ func New(cfg Config) (*Fleet, error) {
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.codecs.New = func() any { return new(codec) }
-	dialer := net.Dialer{Timeout: cfg.StartupTimeout, KeepAlive: -1}
-	f.dial = func(ctx context.Context) (net.Conn, error) {
-		return dialer.DialContext(ctx, cfg.Network, cfg.Manager)
-	}
+	f.dial = func(ctx context.Context) (net.Conn, error) { return f.dialFrom(ctx, nil) }
 	for i := range cfg.Keys {
 		a := newAgent(f, &cfg.Keys[i])
 		if f.byID[a.id] != nil {
 			return nil, fmt.Errorf("simulate agents: two keys for agent %s", a.id)
+		}
+		if cfg.Spread {
+			a.from = f.hostAddr(i)
 		}
 		f.byID[a.id] = a
 		f.agents = append(f.agents, a)

@@ -142,3 +142,15 @@ func TestTheNumberOfDialsInFlightIsBounded(t *testing.T) {
 		t.Errorf("%d dials in flight, want 3 at most", most)
 	}
 }
+
+func TestEachAgentMayComeFromAnAddressOfItsOwn(t *testing.T) {
+	f, err := New(Config{Manager: "127.0.0.1:1514", Keys: testKeys(t, 300), Spread: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range map[int]string{0: "127.1.0.1:0", 254: "127.1.0.255:0", 255: "127.1.1.0:0", 299: "127.1.1.44:0"} {
+		if got := f.agents[i].from.String(); got != want {
+			t.Errorf("agent %d comes from %s, want %s", i, got, want)
+		}
+	}
+}

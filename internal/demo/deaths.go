@@ -57,6 +57,9 @@ func (p *deaths) act(now time.Time) {
 	for id, d := range p.gone {
 		if d.revived.IsZero() && p.mayReturn(d, now) {
 			d.revived = now
+			if all := p.lost[id]; len(all) > 0 && all[len(all)-1].found.Equal(d.found) {
+				all[len(all)-1].back = now
+			}
 			p.say(now, id, undone[d.how])
 			_ = p.agents.Revive(id) // the id is one of the fleet's
 		}
@@ -102,6 +105,9 @@ func (p *deaths) changed(c *event.StatusChange, now time.Time) {
 		p.say(now, c.AgentID, "→ "+c.Reason+", though nothing was done to it")
 	case c.CurrentStatus == event.Disconnected:
 		d.found = now
+		if c.Reason != event.AgentShutdown { // that, the manager heard itself
+			p.lost[c.AgentID] = append(p.lost[c.AgentID], loss{found: now})
+		}
 		after := now.Sub(d.at)
 		p.report.Detections = append(p.report.Detections, Detection{AgentID: c.AgentID, How: d.how.String(), Reason: c.Reason, AfterMS: milliseconds(after)})
 		p.say(now, c.AgentID, fmt.Sprintf("→ disconnected, %s, alert level %d: known after %v", c.Reason, c.AlertLevel, short(after)))

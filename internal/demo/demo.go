@@ -20,6 +20,7 @@ type Config struct {
 	Outage   time.Duration // the whole fleet loses its network for this long, instead of single deaths; 0: it does not
 	Server   string        // URL of the NATS server to publish to; "": one of the demo's own
 	StateDir string        // the node's own data, to be left there; made, so it must not exist. "": in a temporary directory
+	Attach   bool          // agents connect to a stock manager, and the node is attached to that
 	Version  string
 	Out      io.Writer // what happens, in plain words
 }
@@ -32,6 +33,7 @@ type play struct {
 	start  time.Time
 	report Report
 	active map[string]bool
+	lost   map[string][]loss // by agent
 	weather
 	arrivals *arrivals
 	late     time.Duration // how long the message that is being heard had waited
@@ -67,7 +69,12 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err == nil && s.wayOut != nil {
 		err = p.settle(ctx)
 	}
-	p.judgeAll(time.Now())
+	end := time.Now()
+	p.judgeAll(end)
+	if s.host != nil {
+		s.end()
+		p.report.Manager = s.host.account(p.lost, end)
+	}
 	if closing := s.close(); err == nil {
 		err = closing
 	}
@@ -75,7 +82,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 }
 
 func newPlay(s *stage, out io.Writer, start time.Time) *play {
-	return &play{stage: s, out: out, start: start, active: make(map[string]bool), arrivals: newArrivals(),
+	return &play{stage: s, out: out, start: start, active: make(map[string]bool), lost: make(map[string][]loss), arrivals: newArrivals(),
 		report: Report{Agents: len(s.ids), Detections: []Detection{}, False: []Detection{}, Missed: []string{}}}
 }
 
@@ -97,6 +104,10 @@ func (p *play) announce() {
 		"One that is late beyond its habit gets a keep-alive at once, and %v to answer it.\n",
 		len(p.ids), p.server, p.prefix.All(), interval, maxMissed, timeout, suspectTimeout)
 	fmt.Fprintf(p.out, "Its dashboard is at http://%v\n", p.node.ConsoleAddr())
+	if p.host != nil {
+		fmt.Fprintf(p.out, "The agents are a stock Wazuh manager's, a simulated one in %s. Pulse reaches them through its sockets,\n"+
+			"and tells it of those that are lost.\n", p.host.Home())
+	}
 	if p.wayOut != nil {
 		fmt.Fprintln(p.out, "Stop that server for a while, and start it again: nothing will be lost.")
 	}

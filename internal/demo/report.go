@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
@@ -37,6 +38,8 @@ type Report struct {
 	ServerOutages   int     `json:"server_outages,omitempty"`
 	LongestOutageMS float64 `json:"longest_server_outage_ms,omitempty"`
 
+	Manager *ManagerReport `json:"manager,omitempty"` // that the node was attached to
+
 	Blackout bool `json:"-"` // an outage of the fleet was made
 }
 
@@ -66,6 +69,11 @@ func (r *Report) Err() error {
 	wrong(int(r.Waiting), "messages that could not be delivered yet when the demo ended: %d (is the NATS server of --server there?)", r.Waiting)
 	wrong(r.NeverActive, "%d of %d agents did not get in: does this system let a process open %d files (ulimit -n)?",
 		r.NeverActive, r.Agents, 2*r.Agents+256)
+	if m := r.Manager; m != nil {
+		wrong(len(m.Unknown), "agents of whose loss the manager was not told: %d (%s)", len(m.Unknown), strings.Join(m.Unknown, ", "))
+		wrong(len(m.Repeated), "agents of which the manager was told too often: %d (%s)", len(m.Repeated), strings.Join(m.Repeated, ", "))
+		wrong(m.OtherRefused, "requests of another client of the manager without an answer: %d of %d", m.OtherRefused, m.OtherAsked)
+	}
 	if !r.Blackout {
 		wrong(r.Outages, "fleet outages told, though single agents died: %d", r.Outages)
 		return err
@@ -103,6 +111,9 @@ func (r *Report) WriteText(w io.Writer) {
 	if r.Blackout {
 		fmt.Fprintf(w, "  fleet_outage: %d, fleet_recovered: %d, losses marked as part of it: %d, alerts of single agents: %d\n",
 			r.Outages, r.Recoveries, r.Marked, r.AgentAlerts)
+	}
+	if r.Manager != nil {
+		r.Manager.writeText(w)
 	}
 	switch {
 	case r.Err() != nil: // said by who ran the demo

@@ -53,6 +53,7 @@ type stage struct {
 	server string // where its messages are
 	prefix event.Prefix
 	wayOut func() wayOut // to somebody else's server; nil: it is the demo's own
+	host   *host         // nil: agents connect to the node
 	agents *agentsim.Fleet
 	ids    []string
 	names  map[string]string
@@ -85,6 +86,13 @@ func open(ctx context.Context, demo Config) (s *stage, err error) {
 	cfg.Pulse.Link, cfg.Pulse.HTTP, cfg.Pulse.NodeName = "listen", "127.0.0.1:0", "demo"
 	cfg.Remote.LocalIP, cfg.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
 	cfg.NATS.Listen = "127.0.0.1:0"
+	if demo.Attach {
+		if err := s.hire(cfg.Pulse.ClientKeys); err != nil {
+			return s, err
+		}
+		cfg.Pulse.Link, cfg.Pulse.Home = "attach", s.host.Home()
+		s.work.Go(func() { s.host.neighbour(ctx) })
+	}
 	if demo.Server != "" {
 		s.prefix = serverPrefix
 		cfg.Pulse.NodeName = "demo-" + strings.ToLower(rand.Text()[:6])
@@ -173,7 +181,11 @@ func (s *stage) populate(ctx context.Context, keyFile string) error {
 	for key := range set.All() {
 		keys = append(keys, *key)
 	}
-	s.agents, err = agentsim.New(agentsim.Config{Manager: s.node.AgentAddr().String(), Keys: keys, Notify: notify})
+	manager := s.node.AgentAddr()
+	if s.host != nil {
+		manager = s.host.AgentAddr()
+	}
+	s.agents, err = agentsim.New(agentsim.Config{Manager: manager.String(), Keys: keys, Notify: notify, Spread: s.host != nil})
 	if err != nil {
 		return err
 	}
@@ -185,12 +197,21 @@ func (s *stage) populate(ctx context.Context, keyFile string) error {
 	return nil
 }
 
-// close ends everything and removes the directory.
-func (s *stage) close() error {
+// end ends everything but the manager, of which there is something to tell then.
+func (s *stage) end() {
 	s.stop()
 	if s.hang != nil {
 		s.hang()
 	}
 	s.work.Wait()
-	return os.RemoveAll(s.dir)
+}
+
+// close ends everything and removes the directory.
+func (s *stage) close() error {
+	s.end()
+	var err error
+	if s.host != nil {
+		err = s.host.Close()
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
 }

@@ -1,0 +1,168 @@
+package demo
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/managersim"
+)
+
+const (
+	neighbourPause = 250 * time.Millisecond // between two requests of the manager's other client
+	neighbourTime  = 10 * time.Second       // for an answer
+	hurry          = 2 * time.Second        // for the manager to be told of a loss
+)
+
+// host is the stock manager that a demo's node is attached to, with another
+// client of its sockets, which has to wait if Pulse makes it.
+type host struct {
+	*managersim.Manager
+	began    time.Time
+	before   managersim.Stats
+	waits    []time.Duration // of the other client; for its goroutine until it ends
+	noAnswer int             // to the other client
+}
+
+// hire starts a manager with the agents of a key file.
+func (s *stage) hire(keyFile string) error {
+	set, _, err := clientkeys.ReadFile(keyFile)
+	if err != nil {
+		return err
+	}
+	cfg := managersim.Config{Home: filepath.Join(s.dir, "ossec")}
+	for key := range set.All() {
+		cfg.Keys = append(cfg.Keys, *key)
+	}
+	if err := os.Mkdir(cfg.Home, 0o700); err != nil {
+		return err
+	}
+	m, err := managersim.Start(cfg)
+	if err != nil {
+		return err
+	}
+	s.host = &host{Manager: m, began: time.Now(), before: m.Stats()}
+	return nil
+}
+
+// neighbour asks remoted for its settings over and over, as the Wazuh API does
+// too, until ctx ends, and notes how long it waits.
+func (h *host) neighbour(ctx context.Context) {
+	pause := time.NewTicker(neighbourPause)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+		began := time.Now()
+		if err := h.askConfig(ctx); err == nil {
+			h.waits = append(h.waits, time.Since(began))
+		} else if ctx.Err() == nil {
+			h.noAnswer++
+		}
+	}
+}
+
+func (h *host) askConfig(ctx context.Context) error {
+	dialer := net.Dialer{Timeout: neighbourTime}
+	conn, err := dialer.DialContext(ctx, "unix", filepath.Join(h.Home(), "queue/sockets/remote"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // it was only read
+	if err := conn.SetDeadline(time.Now().Add(neighbourTime)); err != nil {
+		return err
+	}
+	const question = `{"command":"getconfig","parameters":{"section":"global"}}`
+	if _, err := conn.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(len(question))), question...)); err != nil {
+		return err
+	}
+	_, err = io.ReadAll(conn)
+	return err
+}
+
+// ManagerReport is what a demo's manager had from the node that is attached to it.
+type ManagerReport struct {
+	Seconds      float64 `json:"seconds"`
+	Requests     uint64  `json:"requests"`        // to agents
+	MostAtOnce   int64   `json:"most_at_once"`    // of these
+	Commands     uint64  `json:"remoted_queries"` // to remoted itself, without the other client's
+	Queries      uint64  `json:"wazuh_db_queries"`
+	Bytes        uint64  `json:"bytes"` // over its sockets, both ways
+	OtherAsked   int     `json:"other_client_asked"`
+	OtherRefused int     `json:"other_client_unanswered"`
+	OtherWaitMS  float64 `json:"other_client_longest_wait_ms"`
+
+	Losses   int      `json:"losses"`          // deaths that nobody but Pulse knew of
+	Written  int      `json:"losses_written"`  // of these, into the manager's database
+	Alerts   int      `json:"rule_504_events"` // on analysisd's queue
+	Unknown  []string `json:"losses_unknown"`  // agents of which the manager was not told
+	Repeated []string `json:"told_twice"`      // agents with more events, or writes, than losses
+}
+
+// account sums up what became of the losses, and the load. The node and the
+// other client have ended.
+func (h *host) account(losses map[string][]loss, end time.Time) *ManagerReport {
+	now, was := h.Stats(), h.before
+	r := &ManagerReport{Seconds: time.Since(h.began).Seconds(), Requests: now.Requests - was.Requests, MostAtOnce: now.MostInFlight,
+		Commands: now.Commands - was.Commands - uint64(len(h.waits)+h.noAnswer), Queries: now.Queries - was.Queries,
+		Bytes:      now.RequestsIn + now.RequestsOut + now.DBIn + now.DBOut,
+		OtherAsked: len(h.waits) + h.noAnswer, OtherRefused: h.noAnswer, Unknown: []string{}, Repeated: []string{}}
+	for _, wait := range h.waits {
+		r.OtherWaitMS = max(r.OtherWaitMS, milliseconds(wait))
+	}
+	h.judge(r, losses, end)
+	return r
+}
+
+// loss is a death that Pulse found and the manager could not know of.
+type loss struct{ found, back time.Time } // zero: it is not
+
+// judge compares the losses with what was written and what was raised. One
+// that was undone at once, or found in the last moment, may be missing there.
+func (h *host) judge(r *ManagerReport, losses map[string][]loss, end time.Time) {
+	writes, events := strings.Join(h.Writes(), "\n"), strings.Join(h.Events(), "\n")
+	for id, all := range losses {
+		r.Losses += len(all)
+		number := strings.TrimLeft(id, "0")
+		written := strings.Count(writes, fmt.Sprintf(`update-connection-status {"id":%s,"connection_status":"disconnected"`, number))
+		raised := strings.Count(events, fmt.Sprintf("1:[%s] (", id))
+		r.Written, r.Alerts = r.Written+written, r.Alerts+raised
+		due := 0
+		for _, l := range all {
+			back := l.back
+			if back.IsZero() {
+				back = end
+			}
+			if back.Sub(l.found) >= hurry {
+				due++
+			}
+		}
+		if written > len(all) || raised > written {
+			r.Repeated = append(r.Repeated, id)
+		}
+		if written < due || raised < due {
+			r.Unknown = append(r.Unknown, id)
+		}
+	}
+}
+
+// writeText writes the report for a person.
+func (r *ManagerReport) writeText(w io.Writer) {
+	each := func(n uint64) float64 { return float64(n) / max(r.Seconds, 1) }
+	fmt.Fprintf(w, "Of %d losses that the manager could not know of, its database knows %d, and its rule 504 was raised for %d.\n",
+		r.Losses, r.Written, r.Alerts)
+	fmt.Fprintf(w, "What Pulse asked of the manager each second: %.1f requests to agents (%d at once at the most), %.1f to remoted itself,\n"+
+		"%.1f to wazuh-db, %.1f KB over its sockets. Another client of remoted's asked %d times meanwhile, and never waited over %v.\n",
+		each(r.Requests), r.MostAtOnce, each(r.Commands), each(r.Queries), each(r.Bytes)/1000, r.OtherAsked,
+		short(time.Duration(r.OtherWaitMS*float64(time.Millisecond))))
+}
