@@ -38,6 +38,12 @@ func (s *stage) hire(keyFile string) error {
 		return err
 	}
 	cfg := managersim.Config{Home: filepath.Join(s.dir, "ossec")}
+	if len(cfg.Home) > managersim.LongestHome { // the temporary directory is somewhere deep
+		if s.home, err = os.MkdirTemp("/tmp", "pulse-demo-"); err != nil {
+			return err
+		}
+		cfg.Home = filepath.Join(s.home, "ossec")
+	}
 	for key := range set.All() {
 		cfg.Keys = append(cfg.Keys, *key)
 	}

@@ -49,6 +49,7 @@ const (
 // stage is the node, the agents and the client, all running.
 type stage struct {
 	dir    string
+	home   string // above the manager's, where dir is too long for it; else ""
 	node   *daemon.Node
 	server string // where its messages are
 	prefix event.Prefix
@@ -212,6 +213,9 @@ func (s *stage) close() error {
 	var err error
 	if s.host != nil {
 		err = s.host.Close()
+	}
+	if s.home != "" {
+		err = errors.Join(err, os.RemoveAll(s.home))
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }

@@ -11,7 +11,7 @@ import (
 // Config says what manager to be. Home is required; the other zero values are
 // what a stock manager without a cluster has.
 type Config struct {
-	Home string           // a directory that exists; its path has to be short enough for a socket's
+	Home string           // a directory that exists; its path may have LongestHome bytes
 	Keys []clientkeys.Key // the agents that are registered at first
 
 	Listen  string  // for agents, host:port: "127.0.0.1:0"

@@ -14,6 +14,10 @@ import (
 
 // What is in the files of a manager's home.
 
+// LongestHome is how many bytes a home's path may have: a socket's address has
+// room for 107.
+const LongestHome = 107 - len("/queue/sockets/request")
+
 // ossecConf is the settings file, in the form that an installation writes.
 func (m *Manager) ossecConf() string {
 	disabled, c := "no", m.cfg.Cluster

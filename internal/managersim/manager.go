@@ -146,6 +146,9 @@ func (m *Manager) Statuses() (map[string]int, error) {
 
 // furnish makes the directories and files that a manager has before it starts.
 func (m *Manager) furnish() error {
+	if n := len(m.cfg.Home); n > LongestHome {
+		return fmt.Errorf("a path of %d bytes, and sockets in it may have %d", n, LongestHome)
+	}
 	for _, dir := range []string{"etc", "queue/sockets", "queue/alerts", "queue/db"} {
 		if err := os.MkdirAll(filepath.Join(m.cfg.Home, dir), 0o750); err != nil {
 			return err

@@ -1,0 +1,121 @@
+package demo
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/managersim"
+)
+
+// A whole demo beside a manager: its database and its rule are told of each loss, once.
+func TestADemoBesideAManagerTellsItOfEveryLoss(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	var story strings.Builder
+	report, err := Run(t.Context(), Config{Agents: 5, For: slowest + 12*time.Second, Attach: true, Version: "0.0.0", Out: &story})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(story.String())
+	if err := report.Err(); err != nil {
+		t.Error(err)
+	}
+	m := report.Manager
+	if m == nil || m.Losses == 0 || m.Written == 0 || m.Written > m.Losses || m.Alerts != m.Written {
+		t.Fatalf("%+v", m)
+	}
+	if m.Requests == 0 || m.Queries == 0 || m.Bytes == 0 || m.OtherAsked == 0 || m.MostAtOnce > 128 {
+		t.Errorf("%+v", m)
+	}
+	isEmpty(t, os.TempDir())
+	if !strings.Contains(story.String(), "a stock Wazuh manager's") {
+		t.Error("it does not say what it shows")
+	}
+}
+
+func TestTheManagerIsJudgedToBeToldOfEachLossOnce(t *testing.T) {
+	const write = `global update-connection-status {"id":1,"connection_status":"disconnected","sync_status":"synced","status_code":4}`
+	const event = "1:[001] (web-001) any->wazuh-monitord:ossec: Agent disconnected: 'web-001-any'."
+	gone := func(seconds float64) []loss { return []loss{{at(10), at(10 + seconds)}} }
+	for _, tt := range []struct {
+		name           string
+		losses         []loss
+		writes, events int
+		unknown, twice []string
+	}{
+		{"told", gone(5), 1, 1, nil, nil},
+		{"not told", gone(5), 0, 0, []string{"001"}, nil},
+		{"no alert", gone(5), 1, 0, []string{"001"}, nil},
+		{"told twice", gone(5), 2, 2, nil, []string{"001"}},
+		{"two alerts for one write", gone(5), 1, 2, nil, []string{"001"}},
+		{"back before there was time", gone(1), 0, 0, nil, nil},
+		{"found in the last moment", []loss{{found: at(19.5)}}, 0, 0, nil, nil},
+		{"found, and still away", []loss{{found: at(15)}}, 0, 0, []string{"001"}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := manage(t)
+			for range tt.writes {
+				tell(t, h, "unix", "queue/db/wdb", fmt.Sprintf("%c\x00\x00\x00%s", len(write), write))
+			}
+			for range tt.events {
+				tell(t, h, "unixgram", "queue/sockets/queue", event)
+			}
+			for changed := h.Changed(); h.Stats().Events < uint64(tt.events); changed = h.Changed() {
+				<-changed
+			}
+			r := &ManagerReport{}
+			h.judge(r, map[string][]loss{"001": tt.losses}, at(20))
+			want := &ManagerReport{Losses: 1, Written: tt.writes, Alerts: tt.events, Unknown: tt.unknown, Repeated: tt.twice}
+			if diff := cmp.Diff(want, r); diff != "" {
+				t.Errorf("(- want, + got):\n%s", diff)
+			}
+			if err := (&Report{Manager: r}).Err(); (err != nil) != (tt.unknown != nil || tt.twice != nil) {
+				t.Errorf("the report says %v", err)
+			}
+		})
+	}
+}
+
+func manage(t *testing.T) *host {
+	t.Helper()
+	set, _, err := clientkeys.Parse(strings.NewReader("001 web-001 any 11"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _ := set.ByID([]byte("001"))
+	dir, err := os.MkdirTemp("", "wz") // short enough for a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	m, err := managersim.Start(managersim.Config{Home: dir, Keys: []clientkeys.Key{*key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	return &host{Manager: m}
+}
+
+// tell writes to one of the manager's sockets, and reads an answer from a stream.
+func tell(t *testing.T, h *host, network, socket, text string) {
+	t.Helper()
+	conn, err := net.Dial(network, filepath.Join(h.Home(), socket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if network == "unix" {
+		if _, err := conn.Read(make([]byte, 64)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
