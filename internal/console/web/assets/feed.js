@@ -16,7 +16,7 @@ export class Feed {
 
   // fill shows what was before, newest first.
   fill(events) {
-    this.list.replaceChildren(...moments(events).flatMap((all) => (all.length > storm ? this.summed(all.reverse()) : all.map((e) => this.entry(e)))));
+    this.list.replaceChildren(...moments(events).flatMap((all) => (all.length > storm ? this.summed(all.reverse()).reverse() : all.map((e) => this.entry(e)))));
     this.sift();
   }
 
