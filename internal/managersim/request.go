@@ -72,6 +72,7 @@ func (r *remoted) request(frame []byte) []byte {
 	r.count.requests.Add(1)
 	raise(&r.count.mostInFlight, r.count.inFlight.Add(1))
 	defer r.count.inFlight.Add(-1)
+	r.bell.ring()
 	return r.ask(string(agent), question)
 }
 
