@@ -48,6 +48,8 @@ type Config struct {
 	State   func() State
 	Metrics prometheus.Gatherer
 
+	Refused func(from, reason string) // hears of every refused request, as often as strangers like; nil for nobody
+
 	TokenFile, CertFile, KeyFile string // all or none, and the files are read again when they change
 	Log                          *slog.Logger
 }

@@ -38,14 +38,22 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			return
 		}
 		defer s.calls.Done()
+		refuse := func(reason string) {
+			if s.cfg.Refused != nil {
+				s.cfg.Refused(r.RemoteAddr, reason)
+			}
+		}
 		switch {
 		case s.token == nil && !named(r.Host):
+			refuse("console_name")
 			fail(w, http.StatusForbidden, "name this host by its address")
 		case foreign.Check(r) != nil || crossSite(r):
+			refuse("console_foreign_page")
 			fail(w, http.StatusForbidden, "requests from other web pages are refused")
 		case !reads && r.Header.Get(requestHeader) == "":
 			fail(w, http.StatusForbidden, "a request that does something needs the header "+requestHeader+", with any value")
 		case s.token != nil && !open(r.URL.Path) && !s.token.matches(bearer(r)):
+			refuse("console_token")
 			w.Header().Set("WWW-Authenticate", `Bearer realm="pulse"`)
 			fail(w, http.StatusUnauthorized, "send the token of <pulse><http_token_file> as Authorization: Bearer TOKEN")
 		default:

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"log/slog"
+	"net"
 	"path/filepath"
 	"sync"
 	"time"
@@ -200,6 +201,15 @@ func (a *auditor) refused(r listen.Refusal) {
 		attrs = append(attrs, slog.String("agent", r.Agent))
 	}
 	a.peers.Add(r.Reason+" "+r.From.Addr().String()+" "+r.Agent, append(attrs, slog.String("error", bounded(r.Err.Error())))...)
+}
+
+// refusedByConsole takes a refused request.
+func (a *auditor) refusedByConsole(from, reason string) {
+	if a == nil {
+		return
+	}
+	host, _, _ := net.SplitHostPort(from)
+	a.peers.Add(reason+" "+host, slog.String("reason", reason), slog.String("peer", from))
 }
 
 // heard takes an event on the way to the XDR's NATS.

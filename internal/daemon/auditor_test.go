@@ -73,6 +73,15 @@ func TestTheAuditLogTellsALifeOfTheNode(t *testing.T) {
 	}
 	_, _ = stranger.Read(make([]byte, 1)) // until it is thrown out
 	stranger.Close()
+	rebound, err := http.NewRequest(http.MethodGet, "http://"+h.node.ConsoleAddr().String()+"/api/v1/agents", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rebound.Host = "evil.example"
+	if answer, err := http.DefaultClient.Do(rebound); err != nil || answer.StatusCode != http.StatusForbidden || answer.Body.Close() != nil {
+		t.Error(answer, err)
+	}
+	http.DefaultClient.CloseIdleConnections()
 	h.next("acknowledged keep-alive", func(m message) bool { return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged })
 	writeKeys(t, cfg, strings.Replace(keyFile, "003 mail", "004 mail", 1))
 	h.next("removal", func(m message) bool { return m.Change != nil && m.Change.Reason == event.AgentRemoved })
@@ -92,6 +101,7 @@ func TestTheAuditLogTellsALifeOfTheNode(t *testing.T) {
 	has(t, lines, "agents", map[string]any{"count": 3.0, "added": "004", "removed": "003", "new_line": ""})
 	has(t, lines, "transition", map[string]any{"agent": "002", "name": "db", "from": "pending", "to": "active", "reason": "connected"})
 	has(t, lines, "refused", map[string]any{"reason": "garbled"})
+	has(t, lines, "refused", map[string]any{"reason": "console_name"})
 	has(t, lines, "keepalives", map[string]any{"failed": 0.0})
 	if p := has(t, lines, "publishing", nil); p["status"].(map[string]any)["published"] == 0.0 || p["telemetry"].(map[string]any)["published"] == 0.0 {
 		t.Error(p)

@@ -30,7 +30,7 @@ func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version stri
 	}
 	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.recorder.writer.source.Epoch,
 		Fleet: n.detector, Clock: n.clock, History: n.history, Groups: groups, State: n.consoleState, Metrics: n.metrics.Registry(),
-		TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
+		Refused: n.out.audit.refusedByConsole, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
 	if err != nil || n.out.outbox == nil {
 		return err
 	}
@@ -81,6 +81,9 @@ func (n *Node) measures() metrics.Node {
 	}
 	if n.console != nil {
 		m.Subscribers = n.console.Subscribers()
+	}
+	if a := s.Audit; a != nil {
+		m.Audit = &metrics.Audit{Lines: a.Seq, Missing: a.Missing, Writable: a.Problem == ""}
 	}
 	if o := s.Outbox; o != nil {
 		m.NATS = s.NATS.State

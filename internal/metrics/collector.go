@@ -30,6 +30,13 @@ type Node struct {
 	Forwarding  Forwarding
 	EventsGone  uint64 // keep-alive events that publishing did not keep up with
 	Subscribers int    // of the console's stream of events
+	Audit       *Audit // nil without an audit log
+}
+
+// Audit is the audit log.
+type Audit struct {
+	Lines, Missing uint64 // on the disk, and those that could not be kept
+	Writable       bool
 }
 
 // Stream is one of the outbox's.
@@ -78,6 +85,15 @@ func named(read func(n *Node) map[string]int64) func(*Node, func(float64, string
 	}
 }
 
+// audited reads a metric of the audit log, where there is one.
+func audited(read func(a *Audit) float64) func(*Node, func(float64, string)) {
+	return func(n *Node, put func(float64, string)) {
+		if n.Audit != nil {
+			put(read(n.Audit), "")
+		}
+	}
+}
+
 func truth(yes bool) float64 {
 	if yes {
 		return 1
@@ -114,6 +130,9 @@ var all = []series{
 		}
 		return max(time.Since(s.Oldest), 0).Seconds()
 	})},
+	{"pulse_audit_up", "1 while the audit log can be written.", gauge, "", audited(func(a *Audit) float64 { return truth(a.Writable) })},
+	{"pulse_audit_lines", "The number of the last line of the audit log that is on the disk.", gauge, "", audited(func(a *Audit) float64 { return float64(a.Lines) })},
+	{"pulse_audit_lines_missing_total", "Lines that the audit log had no room for.", counter, "", audited(func(a *Audit) float64 { return float64(a.Missing) })},
 	{"pulse_outbox_dead_letters", "Messages set aside since the XDR's NATS server refuses them, by stream.", gauge, "stream", each(func(s *Stream) float64 { return float64(s.Dead) })},
 	{"pulse_outbox_lost_messages", "Messages of earlier lives that were gone from the local disk when the node started, by stream; of STATUS only.", gauge, "stream", each(func(s *Stream) float64 { return float64(s.Lost) })},
 	{"pulse_outbox_size_bytes", "Size of a stream on the local disk.", gauge, "stream", each(func(s *Stream) float64 { return float64(s.Bytes) })},
