@@ -73,6 +73,7 @@ func auditKeyPath(stateDir string) string { return filepath.Join(stateDir, "audi
 // openAuditor opens the audit log, or returns nil if there shall be none.
 func openAuditor(cfg *config.Config, log *slog.Logger) (_ *auditor, err error) {
 	if !cfg.NATS.AuditLogging {
+		switchedOff(cfg, log)
 		return nil, nil
 	}
 	a := &auditor{full: cfg.NATS.AuditDetail == "full", stop: make(chan struct{})}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/config"
@@ -172,6 +173,27 @@ func TestWithoutAuditLoggingThereIsNone(t *testing.T) {
 	}
 	if _, err := os.Stat(AuditDir(cfg.Pulse.StateDir)); !os.IsNotExist(err) {
 		t.Error(err)
+	}
+}
+
+func TestTheAuditLogTellsThatItWasSwitchedOff(t *testing.T) {
+	cfg := settingsFor(t)
+	for _, on := range []bool{true, false, false, true} {
+		cfg.NATS.AuditLogging = on
+		if err := run(t, cfg).stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := trail(t, cfg)
+	var told []any
+	for _, l := range lines {
+		if l["kind"] == "setting" {
+			told = append(told, l["name"], l["was"], l["is"])
+		}
+	}
+	const name = "ossec_config/nats/audit_logging"
+	if diff := cmp.Diff([]any{name, "yes", "no", name, "no", "yes"}, told); diff != "" {
+		t.Error(diff)
 	}
 }
 
