@@ -83,8 +83,14 @@ func acceptFrom(wait func(func(uintptr) bool) error) (fd int, from netip.AddrPor
 // enroll begins with a connection.
 func (l *Link) enroll(fd int, from netip.AddrPort, p *poller) {
 	c := &conn{from: from, poller: p}
-	c.out = outlet{fd: fd, wake: func(on bool) { p.writable(c, on) }}
+	c.out = outlet{fd: fd, wake: func(on bool) {
+		p.writable(c, on)
+		if on {
+			p.time(c)
+		}
+	}}
 	c.in.open(time.Now())
+	p.time(c)
 	if err := p.add(c); err != nil {
 		l.finish(c, err)
 	}

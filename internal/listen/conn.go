@@ -66,8 +66,15 @@ func (l *Link) turn(c *conn, buffer []byte) error {
 			return err
 		}
 	}
-	c.in.keep(time.Now())
+	c.keep()
 	return nil
+}
+
+// keep ends the turn of a connection, of which a part of a message may be there.
+func (c *conn) keep() {
+	if c.in.keep(time.Now()) {
+		c.poller.time(c)
+	}
 }
 
 // hearAll hears every message of which all has arrived.
@@ -88,6 +95,7 @@ func (l *Link) finish(c *conn, err error) {
 	c.poller.remove(c)
 	l.refused(c.from, c.out.reason(err))
 	c.out.close()
+	c.poller.untime(c)
 	if p := c.peer; p != nil {
 		l.registry.leave(p, func() {
 			l.report(detector.Sighting{At: l.clock.Now(), ID: p.id, Kind: detector.SawClosed})
@@ -164,7 +172,7 @@ var errPaused = errors.New("it waits for its predecessor")
 // succeed waits for the agent's other connection to end, aside: everybody else's
 // messages are heard meanwhile.
 func (l *Link) succeed(c *conn, p *peer, payload []byte) {
-	c.in.keep(time.Now())
+	c.keep()
 	c.poller.pause(c)
 	if !l.spin(func() {
 		codec := codecs.Get().(*codec)
@@ -177,7 +185,7 @@ func (l *Link) succeed(c *conn, p *peer, payload []byte) {
 			err = l.hearAll(c)
 		}
 		if err == nil {
-			c.in.keep(time.Now())
+			c.keep()
 			err = c.poller.resume(c)
 		}
 		if err != nil {

@@ -114,17 +114,20 @@ func (in *inlet) next() ([]byte, error) {
 }
 
 // keep takes the part of a frame that has arrived out of the reader's buffer. The
-// rest has the frameTime to follow. A stranger's runs already.
-func (in *inlet) keep(now time.Time) {
+// rest has the frameTime to follow; a stranger's runs already. It reports whether that
+// begins.
+func (in *inlet) keep(now time.Time) bool {
 	if len(in.data) == 0 {
-		return
+		return false
 	}
 	if !in.own {
 		in.room()
 	}
-	if in.known && in.due.Load() == 0 {
-		in.due.Store(now.Add(frameTime).UnixNano())
+	if !in.known || in.due.Load() != 0 {
+		return false
 	}
+	in.due.Store(now.Add(frameTime).UnixNano())
+	return true
 }
 
 // ended is why no more comes: in the middle of a message, or not.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,10 +26,11 @@ type outlet struct {
 	fd   int
 	wake func(bool) // asks to be told when the socket takes more, or not any more
 
+	stuck atomic.Int64 // since when nothing of kept was taken: Unix time, nanoseconds; 0 while nothing is kept
+
 	mu     sync.Mutex
 	kept   []byte
-	stuck  time.Time // since when nothing of kept was taken
-	broken error     // why it ends
+	broken error // why it ends
 	closed bool
 }
 
@@ -55,7 +57,7 @@ func (o *outlet) write(b []byte) error {
 	}
 	o.kept = append(o.kept, b...)
 	if !waiting {
-		o.stuck = time.Now()
+		o.stuck.Store(time.Now().UnixNano())
 		o.wake(true)
 	}
 	return nil
@@ -88,19 +90,19 @@ func (o *outlet) drain() {
 		return
 	}
 	if n > 0 {
-		o.stuck = time.Now()
+		o.stuck.Store(time.Now().UnixNano())
 	}
 	if o.kept = o.kept[n:]; len(o.kept) == 0 {
 		o.kept = nil
+		o.stuck.Store(0)
 		o.wake(false)
 	}
 }
 
 // late reports whether the peer has read nothing for too long.
 func (o *outlet) late(now time.Time) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.kept) > 0 && now.Sub(o.stuck) >= drainTime
+	stuck := o.stuck.Load()
+	return stuck != 0 && now.UnixNano()-stuck >= int64(drainTime)
 }
 
 // end begins the end of the connection, for a reason of which the first counts. Who
@@ -115,6 +117,7 @@ func (o *outlet) fail(err error) error {
 	if o.broken == nil {
 		o.broken = err
 		o.kept = nil
+		o.stuck.Store(0)
 		if !o.closed {
 			_ = unix.Shutdown(o.fd, unix.SHUT_RDWR)
 		}

@@ -91,7 +91,7 @@ func TestAReaderWhoNeverGoesOnIsLate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stuck := o.stuck
+	stuck := time.Unix(0, o.stuck.Load())
 	if o.late(stuck.Add(drainTime-1)) || !o.late(stuck.Add(drainTime)) {
 		t.Errorf("not late after %v", drainTime)
 	}
@@ -142,8 +142,12 @@ func TestAnAgentThatDoesNotReadIsDropped(t *testing.T) {
 // connOf returns the only connection.
 func (s *station) connOf() *conn {
 	for _, p := range s.link.pollers {
-		for _, c := range p.all() {
-			return c
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, c := range p.conns {
+			if c != nil {
+				return c
+			}
 		}
 	}
 	return nil

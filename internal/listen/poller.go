@@ -2,12 +2,12 @@ package listen
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,8 +20,11 @@ type poller struct {
 	raw   syscall.RawConn
 
 	mu     sync.Mutex
-	conns  map[int32]*conn // by file descriptor; all that are open
+	conns  []*conn // by file descriptor; all that are open
 	closed bool
+
+	timedMu sync.Mutex
+	timed   map[*conn]struct{} // all that have a deadline, and some that had
 }
 
 func newPoller() (*poller, error) {
@@ -32,7 +35,7 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wait for agents: %w", err)
 	}
-	p := &poller{epoll: os.NewFile(uintptr(fd), "epoll"), conns: make(map[int32]*conn)}
+	p := &poller{epoll: os.NewFile(uintptr(fd), "epoll"), timed: make(map[*conn]struct{})}
 	if p.raw, err = p.epoll.SyscallConn(); err != nil {
 		_ = p.epoll.Close()
 		return nil, fmt.Errorf("wait for agents: %w", err)
@@ -70,7 +73,10 @@ func (p *poller) add(c *conn) error {
 	if p.closed {
 		return net.ErrClosed
 	}
-	p.conns[int32(c.out.fd)] = c
+	for len(p.conns) <= c.out.fd {
+		p.conns = append(p.conns, nil)
+	}
+	p.conns[c.out.fd] = c
 	return p.control(unix.EPOLL_CTL_ADD, c.out.fd, wanted(false))
 }
 
@@ -123,21 +129,16 @@ func (p *poller) control(op, fd int, events uint32) (err error) {
 func (p *poller) of(e *unix.EpollEvent) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.conns[e.Fd]
+	return p.conns[e.Fd] // one that was added
 }
 
 // remove lets go of a connection that is about to be closed.
 func (p *poller) remove(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.conns, int32(c.out.fd))
-}
-
-// all returns the connections that are open.
-func (p *poller) all() []*conn {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Collect(maps.Values(p.conns))
+	if fd := c.out.fd; fd < len(p.conns) && p.conns[fd] == c {
+		p.conns[fd] = nil
+	}
 }
 
 // last takes no more connections, and returns those that are open and not paused.
@@ -145,5 +146,35 @@ func (p *poller) last() []*conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	return slices.DeleteFunc(slices.Collect(maps.Values(p.conns)), func(c *conn) bool { return c.paused })
+	return slices.DeleteFunc(slices.Clone(p.conns), func(c *conn) bool { return c == nil || c.paused })
+}
+
+// time looks after a connection that has got a deadline.
+func (p *poller) time(c *conn) {
+	p.timedMu.Lock()
+	defer p.timedMu.Unlock()
+	p.timed[c] = struct{}{}
+}
+
+// late returns the connections whose deadline has passed, and forgets those that
+// have none any more: nearly all have none nearly always.
+func (p *poller) late(now time.Time) (late []*conn) {
+	p.timedMu.Lock()
+	defer p.timedMu.Unlock()
+	for c := range p.timed {
+		switch {
+		case c.in.late(now), c.out.late(now):
+			late = append(late, c)
+		case c.in.due.Load() == 0 && c.out.stuck.Load() == 0:
+			delete(p.timed, c)
+		}
+	}
+	return late
+}
+
+// untime forgets a connection that is closed.
+func (p *poller) untime(c *conn) {
+	p.timedMu.Lock()
+	defer p.timedMu.Unlock()
+	delete(p.timed, c)
 }

@@ -67,10 +67,10 @@ func (l *Link) watch(stop <-chan struct{}) {
 
 func (l *Link) endLate(now time.Time) {
 	for _, p := range l.pollers {
-		for _, c := range p.all() {
+		for _, c := range p.late(now) {
 			if c.in.late(now) {
 				c.out.end(errLate)
-			} else if c.out.late(now) {
+			} else {
 				c.out.end(errSlow)
 			}
 		}
