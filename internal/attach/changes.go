@@ -87,6 +87,9 @@ func (w *watch) take(g *group) error {
 			reset = w.left(id, &was, g.Code) || reset
 			continue
 		}
+		if g.Status == isActive && was.status != isActive {
+			w.arrived = append(w.arrived, id)
+		}
 		a.keepAlive = g.KeepAlive
 		if g.KeepAlive != was.keepAlive || was.status != isActive && g.Status == isActive {
 			if w.proves(id, g.KeepAlive) {

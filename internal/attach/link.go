@@ -67,7 +67,7 @@ func Open(cfg Config) (*Link, error) {
 	l.asker.limit(max(min(cfg.MaxInFlight, usualPool/poolShare), 1), usualResponseTimeout)
 	l.beat = &beat{remoted: l.remoted, asker: l.asker, fleet: cfg.Fleet, said: l.troubles, log: cfg.Log, most: cfg.MaxInFlight, period: beatPeriod,
 		look: make(chan struct{}, 1)}
-	l.watch = &watch{db: l.db, place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles,
+	l.watch = &watch{db: l.db, soon: make(chan struct{}, 1), place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles,
 		asker: l.asker, book: b, reset: l.beat.restarted, active: func(n int) { l.active.Store(int64(n)) },
 		skipped: make(map[string]bool), marks: make(map[detector.AgentID]int64)}
 	l.asker.mark, l.asker.notice, l.asker.gone = l.watch.mark, l.beat.notice, l.beat.hurry
@@ -77,8 +77,15 @@ func Open(cfg Config) (*Link, error) {
 		l.scribe = &scribe{db: l.db, place: cfg.Place, queue: h.path(analysisQueue), grace: cfg.Grace, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles, clock: cfg.Clock,
 			todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
 	}
-	l.door = &door{serves: l.beat.serves, behind: b.behind, check: l.asker.check, files: procFiles, polls: cfg.polls, log: cfg.Log}
+	l.door = &door{serves: l.beat.serves, behind: b.behind, check: l.closed, files: procFiles, polls: cfg.polls, log: cfg.Log}
 	return l, l.allowed()
+}
+
+// closed has an agent looked for whose connection has ended: it is asked, and the
+// database too, which knows whether it was shut down.
+func (l *Link) closed(id detector.AgentID) {
+	l.asker.check(id)
+	l.watch.hurry()
 }
 
 // allowed finds out whether we may use the manager's sockets, as far as they are there.

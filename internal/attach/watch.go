@@ -13,6 +13,8 @@ const (
 	// watchPeriod is the time between two readings of what changed. It comes on top
 	// of an agent's own pace when its silence is judged, so it is short.
 	watchPeriod = 2 * time.Second
+	// gatherTime is the time from a closed connection to the reading that it is a reason for.
+	gatherTime = 250 * time.Millisecond
 	// rollPeriod is the time between two readings of all agents, if nothing calls
 	// for one before.
 	rollPeriod = time.Minute
@@ -40,6 +42,9 @@ type watch struct {
 	looked time.Time // of the wall clock, at which changes were read last
 	tasted bool      // there was a first reading
 
+	soon    chan struct{}      // there is reason to look before it is time
+	arrived []detector.AgentID // became active, and may be elsewhere than before
+
 	skipped map[string]bool // what has been said of rows that make no sense
 
 	marksMu sync.Mutex
@@ -66,9 +71,32 @@ func (w *watch) run(ctx context.Context) {
 		w.said.set("wazuh-db", err)
 		select {
 		case <-tick.C:
+		case <-w.soon:
+			w.gather(ctx)
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// hurry has the database read soon: an agent's connection has closed, and
+// whether it was shut down is written there. Otherwise the end of a connection is
+// known before its reason.
+func (w *watch) hurry() {
+	select {
+	case w.soon <- struct{}{}:
+	default:
+	}
+}
+
+// gather waits for a moment, so that the manager has written what it knows, and
+// many connections that close are one reading.
+func (w *watch) gather(ctx context.Context) {
+	t := time.NewTimer(min(gatherTime, w.period))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -84,7 +112,10 @@ func (w *watch) look(ctx context.Context) error {
 		}
 		w.size0, w.rolled = now, time.Now()
 	}
-	return w.changes(ctx)
+	if err := w.changes(ctx); err != nil {
+		return err
+	}
+	return w.locate(ctx)
 }
 
 // callRoll gives the detector its agents.

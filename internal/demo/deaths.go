@@ -105,7 +105,7 @@ func (p *deaths) changed(c *event.StatusChange, now time.Time) {
 		p.say(now, c.AgentID, "→ "+c.Reason+", though nothing was done to it")
 	case c.CurrentStatus == event.Disconnected:
 		d.found = now
-		if c.Reason != event.AgentShutdown { // that, the manager heard itself
+		if d.how != agentsim.Shutdown { // that, the manager heard itself
 			p.lost[c.AgentID] = append(p.lost[c.AgentID], loss{found: now})
 		}
 		after := now.Sub(d.at)

@@ -1,0 +1,54 @@
+package attach
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// locatePage is how many agents are located by one question; their rows stay
+// far under what an answer holds.
+const locatePage = 200
+
+// locate reads where agents are that have become active: with its first
+// keep-alive an agent's address is written, which the last reading of all agents
+// does not have, and without which nobody would know whose connection closes.
+func (w *watch) locate(ctx context.Context) error {
+	for len(w.arrived) > 0 {
+		some := w.arrived[:min(len(w.arrived), locatePage)]
+		ids := make([]string, len(some))
+		for i, id := range some {
+			ids[i] = fmt.Sprint(uint32(id))
+		}
+		rows, err := sql[row](ctx, w.db, fmt.Sprintf("SELECT %s FROM agent WHERE id IN (%s) AND %s", rowColumns, strings.Join(ids, ","), w.place.ours()))
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			if id := detector.AgentID(rows[i].ID); rows[i].check() == nil && slices.Contains(some, id) {
+				w.book.locate(id, rows[i].addr())
+			}
+		}
+		w.arrived = w.arrived[len(some):]
+	}
+	return nil
+}
+
+// locate notes where an agent is now.
+func (b *book) locate(id detector.AgentID, now netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was, known := b.addrOf[id]
+	if known && was == now || !now.IsValid() {
+		return
+	}
+	if known { // whoever has the list goes on with the old one
+		b.at[was] = slices.DeleteFunc(slices.Clone(b.at[was]), func(other detector.AgentID) bool { return other == id })
+	}
+	b.at[now] = append(slices.Clone(b.at[now]), id)
+	b.addrOf[id] = now
+}
