@@ -74,6 +74,7 @@ var rooms = []room{
 	{"schema", nil, "it holds files, for readers in any language"},
 	{"internal/audit", nil, "it keeps lines, whatever they tell of"},
 	{"internal/secmsg", nil, "it is the wire format, of use to both sides and to tools"},
+	{"internal/keys", []string{"seal"}, "it keeps files of keys, and shows the public ones"},
 	{"internal/printable", nil, "it looks at a text, whoever has written it"},
 	{"internal/clientkeys", []string{"internal/printable"}, "it reads a file, for whoever needs it"},
 	{"internal/config", []string{"internal/printable"}, "settings are read before anything else is there"},
@@ -95,7 +96,7 @@ var rooms = []room{
 	{"internal/managersim", []string{"internal/clientkeys", "internal/secmsg"},
 		"a stock manager is the world around: nothing of ours may help it"},
 	{"internal/daemon", []string{"event", "internal/attach", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/detector", "internal/history",
-		"internal/listen", "internal/metrics", "internal/outbox", "internal/query", "internal/remote", "internal/roster"}, "the one room that knows all others, but for the agents and their wire format"},
+		"internal/keys", "internal/listen", "internal/metrics", "internal/outbox", "internal/query", "internal/remote", "internal/roster", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/remote"}, "it looks at what the daemon will need, as the daemon does"},
 	{"internal/provision", []string{"event", "internal/remote"}, "it writes files for a NATS server, and needs no node to do so"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/managersim"},
@@ -127,8 +128,8 @@ var onlyIn = []struct {
 	rooms []string
 	why   string
 }{
-	{"github.com/nats-io/", []string{"internal/outbox", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "cmd/pulse"},
-		"one room publishes, one answers, one keeps the roster, one writes the server's files; the others only listen, as an XDR platform does"},
+	{"github.com/nats-io/", []string{"internal/keys", "internal/outbox", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "cmd/pulse"},
+		"one room publishes, one answers, one keeps the roster, one shows the keys, one writes the server's files; the others only listen, as an XDR platform does"},
 	{"github.com/lestrrat-go/jwx/", []string{"seal"}, "how messages are signed and encrypted is decided in one place"},
 	{"github.com/alecthomas/kong", []string{"cmd/pulse"}, "the command line is read in one place"},
 	{"modernc.org/", []string{"internal/managersim"}, "a manager's database is the manager's: Pulse reads of it through wazuh-db only"},

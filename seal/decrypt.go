@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -29,10 +30,16 @@ func NewDecrypter(keys ...*Key) (*Decrypter, error) {
 	return d, nil
 }
 
-// IsEncrypted reports whether a payload is an envelope rather than a message in the
-// clear, by its Content-Type.
-func IsEncrypted(contentType string) bool {
-	return contentType == TypeCompact || contentType == TypeGeneral
+// IsEncrypted tells an envelope from JSON in the clear: the compact form is no
+// JSON, and of the general form's members no message has any.
+func IsEncrypted(data []byte) bool {
+	if !isJSON(data) {
+		return bytes.Count(data, []byte(".")) == 4
+	}
+	var members struct {
+		Recipients json.RawMessage `json:"recipients"`
+	}
+	return bytes.Contains(data, []byte(`"recipients"`)) && json.Unmarshal(data, &members) == nil && members.Recipients != nil
 }
 
 // Decrypt returns the content of an envelope. It says nothing of who made it: anyone

@@ -130,7 +130,7 @@ func (o *Opener) verify(m Message) (*Key, error) {
 // decrypt goes by what the data is, not by what an unsigned header calls it: no
 // JSON text is an envelope, and no envelope is a message.
 func (o *Opener) decrypt(m Message) (payload []byte, encrypted bool, err error) {
-	switch encrypted := looksEncrypted(m.Data); {
+	switch encrypted := IsEncrypted(m.Data); {
 	case !encrypted && o.Decrypter != nil && !o.AllowPlain:
 		return nil, false, ErrNotEncrypted
 	case !encrypted:

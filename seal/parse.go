@@ -1,24 +1,11 @@
 package seal
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
 	"github.com/wazuh-pulse/pulse/event"
 )
-
-// looksEncrypted tells an envelope from JSON in the clear: the compact form is no
-// JSON, and of the general form's members no message has any.
-func looksEncrypted(data []byte) bool {
-	if !isJSON(data) {
-		return bytes.Count(data, []byte(".")) == 4
-	}
-	var members struct {
-		Recipients json.RawMessage `json:"recipients"`
-	}
-	return bytes.Contains(data, []byte(`"recipients"`)) && json.Unmarshal(data, &members) == nil && members.Recipients != nil
-}
 
 // kinds are the bodies of messages, and what reads a message with one.
 var kinds = map[string]func() any{

@@ -42,6 +42,9 @@ func (f *settingsFlag) loadAll(e *env) (*config.Loaded, error) {
 	if err := loaded.CheckFiles(); err != nil {
 		return nil, err
 	}
+	if err := daemon.CheckKeys(&loaded.Config); err != nil {
+		return nil, usageError{err}
+	}
 	if loaded.NATS.Enabled && loaded.NATS.ServerURL != "" {
 		if err := remote.Check(daemon.RemoteConfig(&loaded.Config, nil)); err != nil {
 			return nil, usageError{err}

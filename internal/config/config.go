@@ -54,8 +54,7 @@ type KeepAlive struct {
 	FlapWindow     time.Duration // 1s to 1d
 }
 
-// NATS is <nats>: the way to the XDR platform. EncryptMessages and MessageSigning are always false in
-// this version: a file that says yes to one of them is refused, so that nobody believes in a protection that is not there.
+// NATS is <nats>: the way to the XDR platform.
 type NATS struct {
 	Enabled            bool
 	ServerURL          string // comma-separated nats, tls, ws or wss URLs without a user; empty: the embedded server listens
@@ -72,9 +71,9 @@ type NATS struct {
 	MaxReconnects      int    // failures in a row before the server is called unavailable; trying goes on: 1 to 1000000
 	ReconnectDelay     time.Duration
 	EncryptMessages    bool
-	RecipientsFile     string
+	RecipientsFile     string // absolute; read with EncryptMessages
 	MessageSigning     bool
-	SigningKeyFile     string
+	SigningKeyFile     string // absolute, or empty: a file in StateDir
 	AuditLogging       bool
 	AuditDetail        string // "summary" or "full"
 	AuditLimit         int64  // bytes, at least 1 MiB

@@ -20,6 +20,9 @@ func (l *Loaded) CheckFiles() error {
 	if l.NATS.Enabled {
 		paths = append(paths, pathCreds, pathNKey, pathPassword, pathToken, pathTLSCA, pathTLSCert, pathTLSKey)
 	}
+	if l.NATS.Enabled && l.NATS.EncryptMessages {
+		paths = append(paths, pathRecipients)
+	}
 	if l.Pulse.HTTP != "" {
 		paths = append(paths, pathHTTPToken, pathHTTPCert, pathHTTPKey)
 	}
@@ -87,6 +90,8 @@ func fileHint(s *setting, file string, err error) string {
 		return "make it private: chmod o= " + file
 	case errors.Is(err, fs.ErrPermission):
 		return "run as a user who may read it, or give Pulse's group the right: chgrp, chmod g+r"
+	case s.path == pathRecipients:
+		return "put the recipients' public keys there: on the XDR platform's side, pulse keys generate --use enc FILE makes a key, and pulse keys export FILE its public part"
 	case s.path == pathClientKeys:
 		return "set <home> or <client_keys> to where the manager keeps its agents' keys"
 	}

@@ -45,7 +45,6 @@ func (o origin) String() string {
 // exists, else defaults. The error of a file that cannot be read wraps the cause; problems inside files come all
 // together as an [*Errors].
 //
-// What this version does not carry out is refused: encryption and signing.
 // Of the files that settings name, Load looks only at the ossec.conf of a manager in <home>, for the name of the node; the
 // others are the affair of [Loaded.CheckFiles].
 func Load(paths ...string) (*Loaded, error) {

@@ -41,6 +41,7 @@ const (
 	pathTLSCert    = "nats/tls_cert"
 	pathTLSKey     = "nats/tls_key"
 	pathHome       = "pulse/home"
+	pathRecipients = "nats/recipients_file"
 	pathHighAlert  = "nats/high_alert_threshold"
 	pathClientKeys = "pulse/client_keys"
 	pathNodeName   = "pulse/node_name"
@@ -121,13 +122,13 @@ var natsTable = []setting{
 	{"nats/reconnect_delay", "5", "The time between attempts to reach the server.",
 		func(c *Config) field { return duration{&c.NATS.ReconnectDelay, shortest, hour} }},
 	{"nats/encrypt_messages", "no", "Encrypt messages for the recipients.",
-		func(c *Config) field { return notYet(&c.NATS.EncryptMessages, "encryption") }},
-	{"nats/recipients_file", "/var/ossec/etc/pulse-recipients.jwks", "The public keys messages are encrypted for.",
+		func(c *Config) field { return yesNo{&c.NATS.EncryptMessages} }},
+	{pathRecipients, "/var/ossec/etc/pulse-recipients.jwks", "The public keys messages are encrypted for.",
 		func(c *Config) field { return text{&c.NATS.RecipientsFile, absolutePath} }},
-	{"nats/message_signing", "no", "Sign messages.",
-		func(c *Config) field { return notYet(&c.NATS.MessageSigning, "signing") }},
-	{"nats/signing_key_file", "/var/ossec/etc/pulse-signing.jwk", "The private key messages are signed with.",
-		func(c *Config) field { return text{&c.NATS.SigningKeyFile, absolutePath} }},
+	{"nats/message_signing", "yes", "Sign messages.",
+		func(c *Config) field { return yesNo{&c.NATS.MessageSigning} }},
+	{"nats/signing_key_file", "", "The private key messages are signed with, a JWK or an NKey seed; empty: signing.jwk in state_dir. It is made if it is not there.",
+		func(c *Config) field { return text{&c.NATS.SigningKeyFile, optional(absolutePath)} }},
 	{"nats/audit_logging", "yes", "Keep a tamper-evident log of what happens and what was sent, in audit under state_dir.",
 		func(c *Config) field { return yesNo{&c.NATS.AuditLogging} }},
 	{"nats/audit_detail", "summary", "How keep-alives are in that log: full (a line each) or summary (sums per agent and minute).",

@@ -40,28 +40,6 @@ func (f yesNo) String() string {
 	return "no"
 }
 
-// later is a field with a value that the format knows and this version does not carry out.
-type later struct {
-	field
-	value, problem, hint string
-}
-
-// notYet is a switch that must stay off in this version.
-func notYet(p *bool, feature string) field {
-	return later{yesNo{p}, "yes", feature + " is not in this version", "set it to no"}
-}
-
-func (f later) want() string {
-	return fmt.Sprintf("%s (%s not in this version)", f.field.want(), f.value)
-}
-
-func (f later) parse(text string) error {
-	if text == f.value {
-		return &Error{Problem: f.problem, Hint: f.hint}
-	}
-	return f.field.parse(text)
-}
-
 type word struct {
 	p     *string
 	words []string

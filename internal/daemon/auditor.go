@@ -45,6 +45,7 @@ type auditor struct {
 	log  *audit.Log
 	key  *audit.Key
 	full bool
+	mute bool // of names and addresses, which are secret where messages are encrypted
 	past *past
 
 	sums  audit.Sums // the recorder's, as is link
@@ -116,6 +117,14 @@ func (a *auditor) run() {
 			a.tell(time.Now())
 			return
 		}
+	}
+}
+
+// confide keeps names out of the log, where nobody but the recipients of messages
+// shall learn them.
+func (a *auditor) confide(yes bool) {
+	if a != nil {
+		a.mute = yes
 	}
 }
 
@@ -201,7 +210,10 @@ func (a *auditor) refused(r listen.Refusal) {
 	if r.Agent != "" {
 		attrs = append(attrs, slog.String("agent", r.Agent))
 	}
-	a.peers.Add(r.Reason+" "+r.From.Addr().String()+" "+r.Agent, append(attrs, slog.String("error", bounded(r.Err.Error())))...)
+	if !a.mute {
+		attrs = append(attrs, slog.String("error", bounded(r.Err.Error())))
+	}
+	a.peers.Add(r.Reason+" "+r.From.Addr().String()+" "+r.Agent, attrs...)
 }
 
 // refusedByConsole takes a refused request.
@@ -239,7 +251,10 @@ func (a *auditor) decided(r *record, at time.Time) {
 		a.keepAlive(r)
 		return
 	}
-	about := []slog.Attr{slog.String("agent", r.ID.String()), slog.String("name", r.Name), slog.String("ip", r.IP)}
+	about := []slog.Attr{slog.String("agent", r.ID.String())}
+	if !a.mute {
+		about = append(about, slog.String("name", r.Name), slog.String("ip", r.IP))
+	}
 	happened := slog.String("at", at.UTC().Format(time.RFC3339))
 	switch r.Verdict {
 	case detector.Changed, detector.Overdue:

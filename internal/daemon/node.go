@@ -65,7 +65,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	}
 	n.detector = detector.New(set, n.clock, n.decide)
 	if n.out.outbox != nil {
-		if err := restore(ctx, n.out.outbox, event.Prefix(cfg.NATS.SubjectPrefix), n.clock, n.detector, log); err != nil {
+		if err := restore(ctx, n.out.outbox, n.out.sealer, event.Prefix(cfg.NATS.SubjectPrefix), n.clock, n.detector, log); err != nil {
 			return nil, err
 		}
 	}
@@ -143,6 +143,7 @@ func (n *Node) Run(parent context.Context) error {
 	detecting.Go(func() { n.detector.Run(ctx) })
 	serving.Go(func() { n.link.Run(serve) })
 	serving.Go(func() { n.answerQuestions(ctx) })
+	serving.Go(func() { n.showKeys(ctx) })
 	if n.web != nil {
 		serving.Go(func() {
 			if err := n.console.Serve(n.web); err != nil {

@@ -23,14 +23,16 @@ type Publisher struct {
 	outbox   *outbox.Outbox // nil with NATS disabled
 	backlog  *backlog
 	recorder *recorder
+	sealer   *sealer // nil with NATS disabled
 	drops    drops
 	audit    *auditor // nil for none
 	unlogged drops    // of its lines
+	quiet    bool     // nothing goes into buckets that others share
 }
 
 // OpenPublisher opens the way out. The version is that of the software.
 func OpenPublisher(ctx context.Context, cfg *config.Config, version string, clock *detector.Clock, log *slog.Logger) (_ *Publisher, err error) {
-	p := &Publisher{backlog: newBacklog()}
+	p := &Publisher{backlog: newBacklog(), quiet: cfg.NATS.NoRoster}
 	defer func() {
 		if err != nil {
 			p.audit.failed(err)
@@ -43,6 +45,11 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 	if p.audit, err = openAuditor(cfg, log); err != nil { // first: it hears of all that follows
 		return nil, err
 	}
+	p.audit.confide(cfg.NATS.Enabled && cfg.NATS.EncryptMessages)
+	var unsealed error
+	if cfg.NATS.Enabled { // before the audit log looks at the keys, some of which may be made here
+		p.sealer, unsealed = openSealer(cfg)
+	}
 	epoch, err := nextEpoch(cfg.Pulse.StateDir, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
@@ -51,12 +58,15 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 		return nil, err
 	}
 	if cfg.NATS.Enabled {
+		if unsealed != nil {
+			return nil, unsealed
+		}
 		if err := p.openWayOut(ctx, cfg, log); err != nil {
 			return nil, err
 		}
 	}
 	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
-		journal: &journal{log: log}, audit: p.audit, log: log,
+		journal: &journal{log: log}, audit: p.audit, sealer: p.sealer, log: log,
 		writer: &writer{source: event.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch},
 			prefix: event.Prefix(cfg.NATS.SubjectPrefix), groups: groups(cfg), flapWindow: cfg.KeepAlive.FlapWindow,
 			started: time.Now(), clock: clock}}

@@ -21,6 +21,7 @@ type recorder struct {
 	numbers atomic.Uint64 // the sequence of the last message
 	journal *journal
 	audit   *auditor
+	sealer  *sealer // nil as is outbox
 	log     *slog.Logger
 }
 
@@ -79,6 +80,14 @@ func (r *recorder) record(ctx context.Context) error {
 	return r.publish(ctx, records)
 }
 
+// send seals messages and publishes them, in their order.
+func (r *recorder) send(ctx context.Context, messages []outbox.Message) error {
+	if err := r.sealer.seal(messages); err != nil {
+		return err
+	}
+	return r.outbox.Publish(ctx, messages)
+}
+
 func (r *recorder) beat(ctx context.Context) error {
 	if r.outbox == nil {
 		return nil
@@ -86,7 +95,7 @@ func (r *recorder) beat(ctx context.Context) error {
 	status := r.status()
 	r.audit.linked(status.Link.Attach)
 	defer func() { r.numbers.Store(r.writer.source.Last()) }()
-	return r.outbox.Publish(ctx, []outbox.Message{r.writer.heartbeat(&status)})
+	return r.send(ctx, []outbox.Message{r.writer.heartbeat(&status)})
 }
 
 // publish publishes a group of records. What is no routine is numbered first, as
@@ -108,7 +117,7 @@ func (r *recorder) publish(ctx context.Context, group []record) error {
 			messages = r.writer.write(messages, &group[i])
 		}
 	}
-	if err := r.outbox.Publish(ctx, messages); err != nil {
+	if err := r.send(ctx, messages); err != nil {
 		r.audit.unpublished(len(messages), err)
 		return fmt.Errorf("record %d decisions: %w", len(group), err)
 	}

@@ -16,8 +16,8 @@ import (
 
 // restore brings back what was last published about every agent, so that a
 // restart is no event.
-func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, clock *detector.Clock, to *detector.Detector, log *slog.Logger) error {
-	outage, err := lastOutage(ctx, from, prefix, clock, log)
+func restore(ctx context.Context, from *outbox.Outbox, by *sealer, prefix event.Prefix, clock *detector.Clock, to *detector.Detector, log *slog.Logger) error {
+	outage, err := lastOutage(ctx, from, by, prefix, clock, log)
 	if err != nil {
 		return fmt.Errorf("restore the last outage: %w", err)
 	}
@@ -25,7 +25,7 @@ func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, cloc
 	var unread unreadable
 	err = from.Last(ctx, prefix.StatusChanges(), func(subject string, data []byte) error {
 		var m event.StatusChangeMessage
-		if err := json.Unmarshal(data, &m); err != nil {
+		if err := by.read(data, &m); err != nil {
 			unread.note(subject, err)
 			return nil
 		}
@@ -51,6 +51,15 @@ func restore(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, cloc
 	return nil
 }
 
+// read reads a message that the node has kept.
+func (s *sealer) read(data []byte, into any) error {
+	text, err := s.open(data)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}
+
 // unreadable counts messages that are not understood: of another version, or damaged
 // where no checksum tells. They shall not keep a node from starting.
 type unreadable struct {
@@ -71,10 +80,10 @@ func (u *unreadable) tell(log *slog.Logger) {
 }
 
 // lastOutage returns the last outage, nil if there never was one.
-func lastOutage(ctx context.Context, from *outbox.Outbox, prefix event.Prefix, clock *detector.Clock, log *slog.Logger) (last *detector.Outage, err error) {
+func lastOutage(ctx context.Context, from *outbox.Outbox, by *sealer, prefix event.Prefix, clock *detector.Clock, log *slog.Logger) (last *detector.Outage, err error) {
 	err = from.Last(ctx, prefix.FleetOutage(), func(subject string, data []byte) error {
 		var m event.FleetOutageMessage
-		if err := json.Unmarshal(data, &m); err != nil {
+		if err := by.read(data, &m); err != nil {
 			log.Error("the last outage cannot be read: it is taken for over", "err", fmt.Errorf("message on %s: %w", subject, err))
 			return nil
 		}

@@ -16,6 +16,10 @@ func (o *Outbox) Answering() (*nats.Conn, error) { return o.connect("pulse quest
 // there (see [RosterStream]). The caller closes it.
 func (o *Outbox) Rostering() (*nats.Conn, error) { return o.connect("pulse roster", o.rosters) }
 
+// Announcing makes a connection to the embedded server for who shows the node's
+// public keys there. The caller closes it.
+func (o *Outbox) Announcing() (*nats.Conn, error) { return o.connect("pulse keys", o.tellers) }
+
 func (o *Outbox) connect(name string, as *user) (*nats.Conn, error) {
 	nc, err := nats.Connect("", nats.InProcessServer(o.srv), nats.Nkey(as.name, as.key.Sign),
 		nats.Name(name), nats.ErrorHandler(ignore), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))

@@ -62,6 +62,7 @@ type Message struct {
 	Subject     string // within the class's subjects: PREFIX.agent.*.status_change or PREFIX.alerts.> for Status, PREFIX.manager.> for Telemetry
 	ID          string // Nats-Msg-Id, unique; "" for none, which gives up duplicate detection
 	ContentType string // Content-Type; "" for none
+	Signature   string // Pulse-Signature; "" for none
 	Data        []byte // at most 1 MiB with the headers; not to be changed any more
 }
 
@@ -86,6 +87,7 @@ type Outbox struct {
 	nc      *nats.Conn
 	answers *user // the micro service, to the embedded server
 	rosters *user // who keeps the bucket there
+	tellers *user // who shows the public keys there
 	js      jetstream.JetStream
 	streams [classes]jetstream.Stream
 

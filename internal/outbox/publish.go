@@ -64,12 +64,15 @@ func window(msgs []*nats.Msg) int {
 }
 
 func encode(m *Message) *nats.Msg {
-	h := make(nats.Header, 3)
+	h := make(nats.Header, 4)
 	if m.ID != "" {
 		h[jetstream.MsgIDHeader] = []string{m.ID}
 	}
 	if m.ContentType != "" {
 		h["Content-Type"] = []string{m.ContentType}
+	}
+	if m.Signature != "" {
+		h["Pulse-Signature"] = []string{m.Signature}
 	}
 	return &nats.Msg{Subject: m.Subject, Header: h, Data: m.Data}
 }

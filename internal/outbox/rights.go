@@ -29,8 +29,11 @@ const apiPrefix = "$JS.API."
 // on [Outbox.Rostering], for clients to read.
 const RosterStream = "KV_PULSE_AGENTS"
 
+// keysStream is that of the bucket of public keys, on [Outbox.Announcing].
+const keysStream = "KV_PULSE_KEYS"
+
 // readable are the streams that clients may read.
-var readable = []string{Status.String(), Telemetry.String(), RosterStream}
+var readable = []string{Status.String(), Telemetry.String(), RosterStream, keysStream}
 
 // readerRequests is all that readers may ask, which is what reading the
 // streams takes. CONSUMER.DELETE is not among them: it may be another's
@@ -83,6 +86,15 @@ func rosterRights() *server.Permissions {
 		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
 		Publish: &server.SubjectPermission{Allow: []string{keys, "$JS.API.DIRECT.GET." + RosterStream + "." + keys,
 			"$JS.API.STREAM.INFO." + RosterStream, "$JS.API.STREAM.CREATE." + RosterStream, "$JS.API.INFO"}},
+	}
+}
+
+// bulletinRights are those of who shows the public keys: to make the bucket, and to write it.
+func bulletinRights() *server.Permissions {
+	return &server.Permissions{
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		Publish: &server.SubjectPermission{Allow: []string{"$KV." + strings.TrimPrefix(keysStream, "KV_") + ".*",
+			"$JS.API.STREAM.CREATE." + keysStream, "$JS.API.INFO"}},
 	}
 }
 

@@ -39,7 +39,10 @@ func (o *Outbox) startServer() error {
 	if o.rosters, err = newUser(rosterRights()); err != nil {
 		return err
 	}
-	opts, err := serverOptions(o.cfg, owner, o.answers, o.rosters)
+	if o.tellers, err = newUser(bulletinRights()); err != nil {
+		return err
+	}
+	opts, err := serverOptions(o.cfg, owner, o.answers, o.rosters, o.tellers)
 	if err != nil {
 		return err
 	}

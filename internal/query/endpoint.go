@@ -40,7 +40,7 @@ func (t *table) lay() error {
 			}
 			t.tallies = append(t.tallies, count)
 			if err := t.hear(count.subject, func(m *nats.Msg) {
-				e.answer(t, &question{Msg: m, nc: t.nc, own: own, tally: count, asked: time.Now()})
+				e.answer(t, &question{Msg: m, nc: t.nc, own: own, tally: count, seal: t.cfg.Seal, asked: time.Now()})
 			}); err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -62,12 +63,25 @@ func (t *table) find(want *listRequest) (total int, found []detector.Record) {
 
 func byID(a, b detector.Record) int { return cmp.Compare(a.ID, b.ID) }
 
+// sealRoom is what the headers and the recipients of a sealed answer take at most.
+const sealRoom = 32 << 10
+
+// room is how long an answer may be: a sealed one is sent as base64, and with
+// more around it.
+func (t *table) room(nc *nats.Conn) int {
+	most := int(nc.MaxPayload())
+	if t.cfg.Seal == nil {
+		return most
+	}
+	return max(most-sealRoom, most/2) / 4 * 3
+}
+
 // answerList answers with as many of the found as the request wants, and as
 // the server takes in one message.
 func (t *table) answerList(q *question, want *listRequest, total int, found []detector.Record) {
 	page := listing{Node: t.cfg.Node, Total: total, Agents: []json.RawMessage{}, Next: detector.MaxAgentID.String()}
 	frame, _ := json.Marshal(page)
-	left := int(q.nc.MaxPayload()) - len(frame)
+	left := t.room(q.nc) - len(frame)
 	page.Next = ""
 	for i := range found {
 		text, _ := json.Marshal(view.Of(&found[i], t.cfg.Clock))

@@ -35,6 +35,7 @@ type question struct {
 	nc    *nats.Conn
 	own   bool // on the node's own subject
 	tally *tally
+	seal  Seal
 	asked time.Time
 }
 
@@ -58,12 +59,19 @@ func (q *question) answer(v any) {
 	if err != nil {
 		panic("query: an answer that is no JSON: " + err.Error()) // plain structs of text and finite numbers
 	}
-	if limit := q.nc.MaxPayload(); int64(len(data)) > limit {
-		q.refuse(&refusal{unavailable, fmt.Sprintf("the answer has %d bytes, and the NATS server takes %d", len(data), limit)})
+	m := &nats.Msg{Data: data}
+	if q.seal != nil {
+		if m.Data, m.Header, err = q.seal(data); err != nil {
+			q.refuse(&refusal{unavailable, "the answer cannot be encrypted"})
+			return
+		}
+	}
+	if limit := q.nc.MaxPayload(); int64(m.Size()) > limit {
+		q.refuse(&refusal{unavailable, fmt.Sprintf("the answer has %d bytes, and the NATS server takes %d", m.Size(), limit)})
 		return
 	}
 	q.tally.add(nil, time.Since(q.asked))
-	_ = q.Respond(data) // where it does not get through, nobody is left to be told
+	_ = q.RespondMsg(m) // where it does not get through, nobody is left to be told
 }
 
 // refuse answers with an error, by micro's headers.

@@ -38,6 +38,10 @@ type Fleet interface {
 	Ping(ctx context.Context, id detector.AgentID) (detector.Answer, error)
 }
 
+// Seal makes of an answer what is sent, with its headers: signed, and encrypted for
+// the recipients of messages.
+type Seal func(answer []byte) (data []byte, header map[string][]string, err error)
+
 // Config says who answers, and about what.
 type Config struct {
 	Node    string // one NATS token
@@ -45,6 +49,7 @@ type Config struct {
 	Fleet   Fleet
 	Clock   *detector.Clock
 	Status  func() any // how the node is doing, to be shown as JSON
+	Seal    Seal       // nil: answers are in the clear
 	Log     *slog.Logger
 }
 

@@ -108,7 +108,7 @@ func (b *bucket) look(ctx context.Context) error {
 
 // get returns an agent's value and its revision. A deleted key has no value, and a
 // revision; one that never was has neither.
-func (b *bucket) get(ctx context.Context, id string) (value []byte, revision uint64, err error) {
+func (b *bucket) get(ctx context.Context, id string) (value *kept, revision uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.wait)
 	defer cancel()
 	m, err := b.stream.GetLastMsgForSubject(ctx, keys+id)
@@ -120,14 +120,15 @@ func (b *bucket) get(ctx context.Context, id string) (value []byte, revision uin
 	case len(m.Data) == 0:
 		return nil, m.Sequence, nil
 	}
-	return m.Data, m.Sequence, nil
+	return &kept{m.Data, m.Header.Get(orderHeader)}, m.Sequence, nil
 }
 
 // put writes an agent's value in the place of the one with that revision.
-func (b *bucket) put(ctx context.Context, id string, value []byte, revision uint64) (uint64, error) {
+func (b *bucket) put(ctx context.Context, m *nats.Msg, id string, revision uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.wait)
 	defer cancel()
-	ack, err := b.js.Publish(ctx, keys+id, value, jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithRetryAttempts(0))
+	m.Subject = keys + id
+	ack, err := b.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithRetryAttempts(0))
 	if err == nil {
 		return ack.Sequence, nil
 	}

@@ -16,6 +16,7 @@ type mark struct {
 	Created  time.Time `json:"created"`
 	Agent    string    `json:"agent,omitempty"` // the last one written
 	Revision uint64    `json:"revision"`        // that it got
+	Form     string    `json:"form,omitempty"`  // of the values
 }
 
 // loadMark returns none where there is none that can be read: the roster is

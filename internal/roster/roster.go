@@ -22,7 +22,12 @@ type Config struct {
 	Remote *remote.Remote // where the bucket is; nil for the outbox's own server
 	Prefix event.Prefix   // of the messages
 	Dir    string         // for the file roster.json
-	Log    *slog.Logger   // nil for slog.Default()
+
+	Open func(message []byte) ([]byte, error)                                    // reads a message of the outbox; nil: it is in the clear
+	Seal func(value []byte) (data []byte, header map[string][]string, err error) // makes of a value what is kept; nil: itself
+	Form string                                                                  // tells Seal's from another's: with another, all is written anew
+
+	Log *slog.Logger // nil for slog.Default()
 }
 
 // Roster keeps the bucket up to date. See [Open].
@@ -169,6 +174,7 @@ func (r *Roster) keep(ctx context.Context, c *connection) error {
 // or has lost something.
 func (r *Roster) begin(ctx context.Context, b *bucket) error {
 	same, err := b.has(ctx, r.mark)
+	same = same && r.mark.Form == r.form()
 	if err != nil {
 		return err
 	}
@@ -180,7 +186,7 @@ func (r *Roster) begin(ctx context.Context, b *bucket) error {
 	if err := r.reader.Anew(); err != nil {
 		return err
 	}
-	return r.remember(mark{Created: b.created})
+	return r.remember(mark{Created: b.created, Form: r.form()})
 }
 
 // next waits for messages until the time comes to look at the bucket.

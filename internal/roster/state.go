@@ -12,7 +12,7 @@ import (
 func (r *Roster) latest(batch []outbox.Stored) map[string]*event.AgentState {
 	states := make(map[string]*event.AgentState, len(batch))
 	for i := range batch {
-		s, err := readMessage(batch[i].Data)
+		s, err := r.readMessage(batch[i].Data)
 		if err != nil {
 			if r.stats.unreadable.Add(1) == 1 {
 				r.log.Error("a status change that cannot be read is left out of the roster", "subject", batch[i].Subject, "err", err)
@@ -22,6 +22,15 @@ func (r *Roster) latest(batch []outbox.Stored) map[string]*event.AgentState {
 		states[s.AgentID] = s
 	}
 	return states
+}
+
+func (r *Roster) readMessage(data []byte) (s *event.AgentState, err error) {
+	if r.cfg.Open != nil {
+		if data, err = r.cfg.Open(data); err != nil {
+			return nil, err
+		}
+	}
+	return readMessage(data)
 }
 
 func readMessage(data []byte) (*event.AgentState, error) {

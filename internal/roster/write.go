@@ -2,7 +2,6 @@ package roster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"sync"
 	"time"
@@ -76,11 +75,11 @@ func (r *Roster) writeOne(ctx context.Context, b *bucket, s *event.AgentState) (
 			return 0, nil
 		}
 		s.Updated = time.Now().Unix()
-		value, err := json.Marshal(s)
+		m, err := r.message(s)
 		if err != nil {
 			return 0, err
 		}
-		revision, err = b.put(ctx, s.AgentID, value, revision)
+		revision, err = b.put(ctx, m, s.AgentID, revision)
 		if errors.Is(err, errChanged) {
 			continue // and read again whether ours is still news
 		}
@@ -94,16 +93,19 @@ func (r *Roster) writeOne(ctx context.Context, b *bucket, s *event.AgentState) (
 
 // outdated says whether s is no news to a bucket with this value. What is no
 // value of ours is replaced.
-func (r *Roster) outdated(s *event.AgentState, value []byte) bool {
+func (r *Roster) outdated(s *event.AgentState, value *kept) bool {
 	if value == nil {
 		return false
 	}
-	old, err := readValue(value)
+	old, form, err := value.order(s.AgentID)
 	if err != nil || old.AgentID != s.AgentID {
 		if r.stats.unreadable.Add(1) == 1 {
 			r.log.Error("a value in the roster is not understood: it is replaced", "agent", s.AgentID, "err", err)
 		}
 		return false
+	}
+	if form != r.form() && old.Node == s.Node && old.Epoch == s.Epoch && old.Sequence == s.Sequence {
+		return false // it is for other keys
 	}
 	return !s.Supersedes(old)
 }
