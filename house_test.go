@@ -90,6 +90,7 @@ var rooms = []room{
 	{"internal/history", []string{"internal/detector"}, "it remembers what was decided; how that is shown is not its affair"},
 	{"internal/metrics", []string{"internal/detector"}, "it counts what was decided; everything else it is told in plain numbers"},
 	{"internal/console", []string{"event", "internal/detector", "internal/history", "internal/view"}, "it shows the fleet and what was decided about it, and knows nothing of how messages get out"},
+	{"internal/top", []string{"internal/console", "internal/printable"}, "it makes text of what the API says"},
 	{"internal/query", []string{"internal/detector", "internal/view"}, "it answers about the fleet, on whatever connection it is given"},
 	{"internal/agentsim", []string{"internal/clientkeys", "internal/secmsg"},
 		"agents are the other side: nothing of ours may help them"},
@@ -103,7 +104,7 @@ var rooms = []room{
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/config", "internal/daemon", "internal/detector", "internal/outbox"}, "it measures rooms alone, with the daemon's defaults"},
 	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/audit", "internal/bench", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
-		"internal/demo", "internal/doctor", "internal/printable", "internal/provision", "internal/remote", "internal/secmsg", "internal/systemd"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+		"internal/demo", "internal/doctor", "internal/printable", "internal/provision", "internal/remote", "internal/secmsg", "internal/systemd", "internal/top"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

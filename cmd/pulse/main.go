@@ -30,6 +30,7 @@ type commands struct {
 	Run       runCommand       `cmd:"" help:"Watch the agents: the daemon."`
 	Demo      demoCommand      `cmd:"" help:"See Pulse work, without Wazuh: simulated agents die in every way, and are found."`
 	Agents    agentsCommand    `cmd:"" help:"Show the fleet as the running daemon knows it."`
+	Top       topCommand       `cmd:"" help:"Show the fleet in the terminal, live."`
 	Events    eventsCommand    `cmd:"" help:"Follow the messages on NATS."`
 	Audit     auditCommand     `cmd:"" help:"Check or show the audit log."`
 	Provision provisionCommand `cmd:"" help:"Set up a NATS server: credentials, certificates, configuration, streams."`

@@ -6,7 +6,7 @@ import { gone, sortKey } from "./fleet.js";
 import { view } from "./filter.js";
 
 const titleHeight = 17, between = 16, flashTime = 4000;
-const sizes = [22, 20, 18, 16, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4];
+const sizes = [44, 36, 30, 26, 22, 20, 18, 16, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4];
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class FleetMap {

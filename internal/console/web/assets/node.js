@@ -7,10 +7,14 @@ const kept = 720;
 export class NodeCards {
   constructor() { this.points = []; }
 
-  fill(series) { this.points = series.points; }
+  fill(series) {
+    this.points = series.points;
+    if (this.last) this.status(this.last);
+  }
 
   // status takes what the daemon says of itself.
   status(s) {
+    this.last = s;
     if (!this.points.length || this.points.at(-1).at !== s.point.at) this.points = [...this.points, s.point].slice(-kept);
     this.trouble(s.health);
     const n = s.node, link = n.link, nats = n.nats, refused = Object.values(link.refused ?? {}).reduce((a, b) => a + b, 0);

@@ -1,0 +1,119 @@
+package top
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/wazuh-pulse/pulse/internal/console"
+	"github.com/wazuh-pulse/pulse/internal/printable"
+	"github.com/wazuh-pulse/pulse/internal/view"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.Local)
+
+// full is a board with something of everything.
+func full(t *testing.T) *Board {
+	t.Helper()
+	b := &Board{Live: true}
+	var s Summary
+	if err := json.Unmarshal([]byte(`{"at":"2026-11-25T12:00:00Z","agents":{"active":30,"disconnected":2,"pending":1,"never_connected":7},"outage":null,
+		"health":{"failures":["the NATS server is unavailable"],"warnings":["3 messages are set aside"]},"sequence":1234,
+		"node":{"node":"node01","version":"1.2.3","uptime":3661,"link":{"kind":"listen","connections":31},"nats":{"state":"unavailable","problem":"connection_refused"}},
+		"point":{"at":"2026-11-25T12:00:00Z","agents":{"active":30,"disconnected":2,"pending":1,"never_connected":7},"outbox_depth":17,"sweep_late_ms":0.4}}`), &s); err != nil {
+		t.Fatal(err)
+	}
+	b.Status(&s)
+	seen := noon.Add(-25 * time.Second)
+	b.Away(&console.Agents{Total: 2, Agents: []console.Agent{
+		{Agent: view.Agent{ID: "002", Name: "db-01", IP: "10.0.0.2", Status: "disconnected", Reason: "missed_keepalives", Since: noon.Add(-4 * time.Second), LastSeen: &seen}},
+		{Agent: view.Agent{ID: "009", Name: "mail", IP: "any", Status: "disconnected", Reason: "agent_shutdown", Since: noon.Add(-50 * time.Hour)}}}})
+	ms := func(v float64) *float64 { return &v }
+	b.Recent([]console.Event{{Kind: "pulse_was_away", KnownAt: noon.Add(-time.Hour)}})
+	b.Changes([]console.Event{
+		{Kind: "status_change", KnownAt: noon.Add(-5 * time.Second), Name: "web", IP: "10.0.0.1", To: "active", Reason: "reconnected", Delay: ms(120)},
+		{Kind: "status_change", KnownAt: noon.Add(-4 * time.Second), Name: "db-01", IP: "10.0.0.2", To: "disconnected", Reason: "missed_keepalives", Delay: ms(20500)},
+		{Kind: "agent_flapping", KnownAt: noon.Add(-3 * time.Second), Name: "lap", IP: "10.0.0.7", Changes: 7},
+		{Kind: "fleet_outage", KnownAt: noon.Add(-2 * time.Second), Fleet: &console.Outage{Watched: 50, Lost: 40, Silent: 40}},
+		{Kind: "fleet_recovered", KnownAt: noon.Add(-time.Second), Fleet: &console.Outage{Lost: 40, Back: 30}},
+	})
+	return b
+}
+
+func TestABoardHasAllThatThereIsToSee(t *testing.T) {
+	want := `PULSE node01 1.2.3  2 away  live 12:00:00
+█ 30 active   × 2 disconnected   ▒ 1 pending   · 7 never connected   
+██████████████████████████████████████████████████████████████████████████████████████████××××××▒▒▒·····················
+link listen, 31 connections · NATS unavailable connection_refused · outbox 17 · sweep 0.4 ms late · sequence 1234 · up …
+! the NATS server is unavailable
+! 3 messages are set aside
+
+AWAY  2
+× db-01                    10.0.0.2        missed_keepalives since 4.0s   seen 25s ago
+× mail                     any             agent_shutdown    since 2d     seen never
+
+JUST NOW
+11:59:59 the fleet is back: 30 of 40
+11:59:58 FLEET OUTAGE: 40 of 50 agents lost, 40 fell silent, 0 closed their connections
+11:59:57 ~ lap                      10.0.0.7        flaps: 7 status changes
+11:59:56 × db-01                    10.0.0.2        disconnected missed_keepalives known after 20s
+11:59:55 █ web                      10.0.0.1        active       reconnected       known after 120ms
+11:00:00 Pulse itself was stopped or starved`
+	if diff := cmp.Diff(want, strings.Join(full(t).Draw(120, 40, noon), "\n")); diff != "" {
+		t.Errorf("(- want, + got):\n%s", diff)
+	}
+}
+
+func TestABoardFitsEveryScreen(t *testing.T) {
+	for _, size := range [][2]int{{200, 60}, {80, 24}, {40, 12}, {20, 5}, {1, 1}} {
+		b := full(t)
+		for range 300 {
+			b.Changes([]console.Event{{Kind: "status_change", Name: "x", To: "pending"}})
+		}
+		lines := b.Draw(size[0], size[1], noon)
+		if len(lines) > size[1] {
+			t.Errorf("%v: %d lines", size, len(lines))
+		}
+		for _, line := range lines {
+			if n := utf8.RuneCountInString(line); n > max(size[0], 20) {
+				t.Errorf("%v: %d wide: %s", size, n, line)
+			}
+		}
+		if len(b.recent) != recentMost {
+			t.Errorf("%d events are kept", len(b.recent))
+		}
+	}
+	if lines := new(Board).Draw(80, 24, noon); !strings.Contains(lines[0], "asking  not connected") {
+		t.Error(lines[0])
+	}
+}
+
+// Agents choose their names.
+func TestNobodySteersTheTerminal(t *testing.T) {
+	const evil = "a\x1b]0;x\a\x1b[2J\u202egpj\n\u009bm"
+	b := full(t)
+	b.away.Agents[0].Name, b.away.Agents[0].IP, b.away.Agents[0].Reason = evil, evil, evil
+	b.Changes([]console.Event{{Kind: "status_change", Name: evil, IP: evil, To: evil, Reason: evil}, {Kind: "agent_flapping", Name: evil, IP: evil}, {Kind: evil}})
+	b.now.Node.Node, b.now.Node.Version, b.now.Node.NATS.Problem, b.now.Node.Link.Kind = evil, evil, evil, evil
+	b.now.Health.Failures = []string{evil}
+	for _, line := range b.Draw(120, 40, noon) {
+		if !printable.Is(line) {
+			t.Errorf("%q", line)
+		}
+	}
+	b.Colour = true
+	for _, line := range b.Draw(120, 40, noon) {
+		for _, tone := range []string{bold, dim, red, green, yellow, "0"} {
+			line = strings.ReplaceAll(line, "\x1b["+tone+"m", "")
+		}
+		if !printable.Is(line) {
+			t.Errorf("in colour: %q", line)
+		}
+	}
+}
