@@ -40,6 +40,7 @@ const (
 	KindCheckpoint = "checkpoint" // all before it is signed
 	KindGap        = "gap"        // lines that could not be written are missing here
 	KindNotClosed  = "not_closed" // the log's last life ended without a word: a crash, kill -9, a power cut
+	KindGone       = "gone"       // somebody removed the file that was written
 	KindRemoved    = "removed"    // a file was removed, as the log was too big
 )
 

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -164,5 +165,30 @@ func TestARealDiskThatIsFullForAWhile(t *testing.T) {
 	n := uint64(0)
 	if err := Read(dir, Filter{Kind: "transition"}, func(*Line) error { n++; return nil }); err != nil || n+c.Missing != 6000 {
 		t.Error(n, c.Missing, err)
+	}
+}
+
+func TestAFileThatIsRemovedWhileItIsWrittenIsMissed(t *testing.T) {
+	dir := t.TempDir()
+	said := new(bytes.Buffer)
+	l := mustOpen(t, Config{Dir: dir, Log: slog.New(slog.NewTextHandler(said, nil))})
+	fill(l, 3)
+	l.round(time.Now(), true)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	fill(l, 3)
+	l.round(time.Now(), true)
+	l.round(time.Now(), true)
+	fill(l, 3)
+	mustClose(t, l)
+	if _, err := Verify(dir, Check{Key: trusted}); !errors.Is(err, ErrMissing) {
+		t.Error(err)
+	}
+	if lines := membersOf(t, dir, KindGone); len(lines) != 1 || !strings.HasPrefix(lines[0], `"first":1,"last":`) {
+		t.Error(lines)
+	}
+	if n := strings.Count(said.String(), "somebody removed the file"); n != 1 {
+		t.Error(said)
 	}
 }

@@ -219,6 +219,7 @@ func (l *Log) round(now time.Time, sign bool) {
 		l.checkpoint(now, false)
 		l.mu.Unlock()
 	}
+	l.look(now)
 	l.flush()
 	l.turn(now)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -108,6 +109,31 @@ func (l *Log) written() {
 	case t.lost > 0:
 		l.log.Error("lines are missing in the audit log: more came than could be written", "dir", l.cfg.Dir, "lines_missing", t.lost)
 	}
+}
+
+// look sees whether somebody has removed the file that is written. What was in it is
+// lost; the log goes on in another, in which it says so.
+func (l *Log) look(now time.Time) {
+	info, err := l.out.Stat()
+	if err != nil || len(l.writing) > 0 {
+		return
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Nlink > 0 {
+		return
+	}
+	gone := l.files[len(l.files)-1]
+	err = os.MkdirAll(l.cfg.Dir, 0o700)
+	if err == nil {
+		err = l.begin(now.UTC().Truncate(24 * time.Hour))
+	}
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	l.log.Error("somebody removed the file of the audit log that was being written: what was in it is lost, and the log goes on in another", "file", gone.path)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.add(now, KindGone, slog.Uint64("first", gone.first), slog.Uint64("last", l.reaches.seq))
 }
 
 // gap is what a line says of those that are missing.
