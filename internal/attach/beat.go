@@ -85,7 +85,7 @@ func (b *beat) once(ctx context.Context) error {
 		} `json:"metrics"`
 	}
 	began := time.Now()
-	err := b.remoted.command(ctx, `{"version":1,"origin":{"module":"api"},"command":"getstats"}`, beatTime, &stats)
+	err := b.remoted.command(ctx, getStats, beatTime, &stats)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -190,6 +190,8 @@ func (b *beat) readPorts(ctx context.Context) (ports []uint16, err error) {
 	}
 	return ports, err
 }
+
+const getStats = `{"version":1,"origin":{"module":"api"},"command":"getstats"}`
 
 func getConfig(section string) string {
 	return `{"version":1,"origin":{"module":"api"},"command":"getconfig","parameters":{"section":"` + section + `"}}`

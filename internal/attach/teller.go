@@ -85,7 +85,7 @@ func (t *teller) message(id detector.AgentID, unix int64) string {
 func sendDatagram(conn *net.UnixConn, path, text string) (*net.UnixConn, error) {
 	for fresh := conn == nil; ; fresh = true {
 		if conn == nil {
-			c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+			c, err := dialQueue(path)
 			if err != nil {
 				return nil, err
 			}
@@ -101,6 +101,10 @@ func sendDatagram(conn *net.UnixConn, path, text string) (*net.UnixConn, error) 
 			return nil, err
 		}
 	}
+}
+
+func dialQueue(path string) (*net.UnixConn, error) {
+	return net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 }
 
 func hangUp(conn *net.UnixConn) {

@@ -16,16 +16,9 @@ import (
 type attached struct{ *attach.Link }
 
 func openAttached(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (link, error) {
-	manager, err := config.ReadManager(cfg.Pulse.Home)
+	place, err := place(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("attach to the manager in %s (<pulse><home>): %w", cfg.Pulse.Home, err)
-	}
-	var place attach.Place
-	if manager.Clustered {
-		if manager.NodeName == "" {
-			return nil, fmt.Errorf("attach to the manager in %s: its <cluster> has no <node_name>", cfg.Pulse.Home)
-		}
-		place = attach.Place{Node: manager.NodeName, Worker: manager.Worker}
+		return nil, err
 	}
 	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Place: place, Method: method, MaxInFlight: cfg.Pulse.MaxInFlight,
 		Grace: cfg.KeepAlive.ReconnectGrace, Timeout: cfg.KeepAlive.Timeout, UpdateStatus: cfg.Pulse.UpdateStatus,
@@ -34,6 +27,21 @@ func openAttached(cfg *config.Config, method detector.Method, clock *detector.Cl
 		return nil, fmt.Errorf("attach to the manager in %s: %w", cfg.Pulse.Home, err)
 	}
 	return &attached{l}, nil
+}
+
+// place is the manager's in its cluster, as its own settings say.
+func place(cfg *config.Config) (attach.Place, error) {
+	manager, err := config.ReadManager(cfg.Pulse.Home)
+	if err != nil {
+		return attach.Place{}, fmt.Errorf("attach to the manager in %s (<pulse><home>): %w", cfg.Pulse.Home, err)
+	}
+	if !manager.Clustered {
+		return attach.Place{}, nil
+	}
+	if manager.NodeName == "" {
+		return attach.Place{}, fmt.Errorf("attach to the manager in %s: its <cluster> has no <node_name>", cfg.Pulse.Home)
+	}
+	return attach.Place{Node: manager.NodeName, Worker: manager.Worker}, nil
 }
 
 // Addr is not valid: agents connect to the manager.

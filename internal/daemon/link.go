@@ -43,14 +43,11 @@ type Link struct {
 // manager that lives on this host is attached to, and only without one Pulse takes
 // its place.
 func openLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *auditor, log *slog.Logger) (link, error) {
-	lives := cfg.Pulse.Link == "attach"
-	if cfg.Pulse.Link == "auto" {
-		var err error
-		if lives, err = attach.Lives(cfg.Pulse.Home); err != nil {
-			return nil, fmt.Errorf("find out whether a manager lives in %s (<pulse><link> is auto): %w", cfg.Pulse.Home, err)
-		}
+	attaches, err := Attaches(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("find out whether a manager lives in %s (<pulse><link> is auto): %w", cfg.Pulse.Home, err)
 	}
-	if lives {
+	if attaches {
 		return openAttached(cfg, method, clock, to, log)
 	}
 	return openListening(cfg, method, clock, to, audit, log)

@@ -37,6 +37,7 @@ type patient struct {
 	*config.Loaded
 	tell    func(Finding)
 	running bool // another Pulse works with this state directory
+	attach  bool // to a stock manager on this host
 	agents  int  // in client.keys
 }
 
@@ -45,7 +46,7 @@ type patient struct {
 func Examine(ctx context.Context, loaded *config.Loaded, tell func(Finding)) {
 	p := &patient{Loaded: loaded, tell: tell}
 	for _, look := range []func(context.Context){
-		p.settings, p.user, p.keys, p.stateDir, p.disk, p.files, p.ports, p.nats, p.clock,
+		p.settings, p.user, p.manager, p.keys, p.stateDir, p.disk, p.files, p.ports, p.nats, p.clock,
 	} {
 		if ctx.Err() != nil {
 			return

@@ -15,7 +15,9 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/test"
 	"go.uber.org/goleak"
 
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/managersim"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -128,6 +130,60 @@ func TestEachTroubleIsNamedWithItsWayOut(t *testing.T) {
 				t.Errorf("%+v", list)
 			}
 		})
+	}
+}
+
+// stock is a host with a stock manager.
+func stock(t *testing.T) (*config.Loaded, *managersim.Manager) {
+	t.Helper()
+	l := host(t)
+	dir, err := os.MkdirTemp("", "m") // short enough for a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	key := clientkeys.Key{ID: "001", Name: "web", Secret: "11111111111111111111111111111111"}
+	m, err := managersim.Start(managersim.Config{Home: dir, Keys: []clientkeys.Key{key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l.Pulse.Home, l.Pulse.Link = dir, "auto"
+	return l, m
+}
+
+func TestBesideAManagerItsSocketsAreTried(t *testing.T) {
+	l, m := stock(t)
+	list := of(examined(t.Context(), l), "manager")
+	for i, want := range []string{"wazuh-db: 1 agents at ", "wazuh-remoted: answers at ", "wazuh-analysisd: listens at "} {
+		if len(list) != 3 || list[i].Level != Good || !strings.HasPrefix(list[i].What, want) {
+			t.Fatalf("%+v", list)
+		}
+	}
+	m.StopRemoted()
+	m.StopDB()
+	list = of(examined(t.Context(), l), "manager")
+	for i, want := range []string{"wazuh-db is not running", "wazuh-remoted is not running"} {
+		if list[i].Level != Failure || !strings.HasPrefix(list[i].What, want) || !strings.Contains(list[i].What, "systemctl start wazuh-manager") {
+			t.Errorf("%+v", list[i])
+		}
+	}
+}
+
+func TestAHomeWithoutAManagerIsAFailureOnlyWithLinkAttach(t *testing.T) {
+	l := host(t)
+	if list := of(examined(t.Context(), l), "manager"); len(list) != 1 || list[0].Level != Good {
+		t.Errorf("%+v", list)
+	}
+	l.Pulse.Link = "attach"
+	for _, f := range of(examined(t.Context(), l), "manager") {
+		if f.Level != Failure {
+			t.Errorf("%+v", f)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/daemon"
 )
 
 // otherFiles are those a process needs beside its agents' connections.
@@ -32,8 +33,36 @@ func (p *patient) user(context.Context) {
 	p.found("user", Good, "as "+who, "")
 }
 
-// keys reads client.keys.
+// manager tries the sockets of the stock manager that Pulse would attach to.
+func (p *patient) manager(ctx context.Context) {
+	var err error
+	if p.attach, err = daemon.Attaches(&p.Config); err != nil {
+		p.found("manager", Failure, err.Error(), "")
+		return
+	}
+	if !p.attach {
+		p.found("manager", Good, "Pulse is the agents' manager itself", "")
+		return
+	}
+	list, err := daemon.ExamineManager(ctx, &p.Config)
+	if err != nil {
+		p.found("manager", Failure, err.Error(), "")
+		return
+	}
+	for _, e := range list {
+		if e.Err != nil {
+			p.found("manager", Failure, e.Err.Error(), "")
+			continue
+		}
+		p.found("manager", Good, e.Daemon+": "+e.What, "")
+	}
+}
+
+// keys reads client.keys, if it is Pulse that needs it.
 func (p *patient) keys(context.Context) {
+	if p.attach {
+		return
+	}
 	set, problems, err := clientkeys.ReadFile(p.Pulse.ClientKeys)
 	if err != nil {
 		return // a finding of the settings
@@ -127,6 +156,9 @@ func (p *patient) files(context.Context) {
 		return
 	}
 	text := fmt.Sprintf("%d, for %d agents", limit.Max, p.agents)
+	if p.attach {
+		text = fmt.Sprint(limit.Max)
+	}
 	if need := uint64(p.agents + otherFiles); limit.Max < need {
 		p.found("open files", Warning, text+": the rest would be refused", fmt.Sprintf("ulimit -n %d; the unit of the packages sets LimitNOFILE=", need))
 		return

@@ -20,10 +20,10 @@ func (p *patient) ports(ctx context.Context) {
 		p.found("running", Note, "a Pulse works with "+p.Pulse.StateDir+": its ports are taken", "")
 	}
 	agents := netip.AddrPortFrom(p.Remote.LocalIP, uint16(p.Remote.Port)).String()
-	if p.Remote.TCP {
+	if p.Remote.TCP && !p.attach {
 		p.port(ctx, "tcp", agents, "<remote><port>")
 	}
-	if p.Remote.UDP {
+	if p.Remote.UDP && !p.attach {
 		p.port(ctx, "udp", agents, "<remote><port>")
 	}
 	if p.NATS.Enabled && p.NATS.ServerURL == "" {

@@ -1,0 +1,30 @@
+package daemon
+
+import (
+	"context"
+
+	"github.com/wazuh-pulse/pulse/internal/attach"
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// Attaches reports whether a node with these settings has a stock manager's agents.
+func Attaches(cfg *config.Config) (bool, error) {
+	if cfg.Pulse.Link != "auto" {
+		return cfg.Pulse.Link == "attach", nil
+	}
+	return attach.Lives(cfg.Pulse.Home)
+}
+
+// ExamineManager tries the sockets of the manager that a node would attach to.
+func ExamineManager(ctx context.Context, cfg *config.Config) ([]attach.Examined, error) {
+	method, err := detector.ParseMethod(cfg.KeepAlive.Method)
+	if err != nil {
+		return nil, err
+	}
+	place, err := place(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return attach.Examine(ctx, attach.Config{Home: cfg.Pulse.Home, Place: place, Method: method, UpdateStatus: cfg.Pulse.UpdateStatus}), nil
+}
