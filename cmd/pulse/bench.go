@@ -11,14 +11,18 @@ import (
 type benchCommand struct {
 	Detector benchDetectorCommand `cmd:"" help:"Measure the failure detector with many agents, without a network."`
 	Publish  benchPublishCommand  `cmd:"" help:"Measure the way out, from the detector's decision to a message that a NATS server has confirmed."`
+	Attach   benchAttachCommand   `cmd:"" help:"Measure Pulse beside a (simulated) Wazuh manager, and what it costs the manager."`
 	Server   benchServerCommand   `cmd:"" name:"nats-server" hidden:""`
+	Manager  benchManagerCommand  `cmd:"" name:"manager" hidden:""`
+	Agents   benchAgentsCommand   `cmd:"" name:"population" hidden:""`
 }
 
 func (*benchCommand) Help() string {
 	return `Figures for this machine, to compare with those in docs/performance.md.
 
     pulse bench detector --agents 100000
-    pulse bench publish`
+    pulse bench publish
+    pulse bench attach`
 }
 
 type benchDetectorCommand struct {
@@ -93,3 +97,56 @@ type benchServerCommand struct {
 }
 
 func (c *benchServerCommand) Run(e *env) error { return bench.Serve(c.Dir, os.Stdin, e.stdout) }
+
+type benchAttachCommand struct {
+	Agents int           `default:"10000" placeholder:"N" help:"How many agents (100 to 50000). Each takes an open file of two processes. Default: ${default}."`
+	For    time.Duration `default:"1m" placeholder:"DURATION" help:"How long to measure the load of everyday. Default: ${default}."`
+	JSON   bool          `help:"Print one JSON object instead of lines."`
+}
+
+func (*benchAttachCommand) Help() string {
+	return `A node with default settings, attached to a simulated manager that runs in a process of its own, and so do its agents. They
+connect from loopback addresses of their own and send their keep-alives every 10 s.
+
+The parts: reading all agents; everyday; agents that are killed, one after the other; agents that hang; a twentieth of all
+agents hanging, while another client asks remoted for one that lives.
+
+    pulse bench attach --agents 1000 --for 20s
+
+Progress goes to standard error. The exit code is 1 if more was asked of the manager at once than may be.`
+}
+
+func (c *benchAttachCommand) Run(e *env) error {
+	if c.Agents < 100 || c.Agents > 50_000 {
+		return usageError{fmt.Errorf("--agents %d: want 100 to 50000", c.Agents)}
+	}
+	if c.For <= 0 {
+		return usageError{fmt.Errorf("--for %v: want a positive duration, such as 1m", c.For)}
+	}
+	setGC()
+	report, err := bench.Attach(e.ctx, bench.AttachConfig{Agents: c.Agents, For: c.For, Progress: e.stderr})
+	if err != nil {
+		return err
+	}
+	return show(e.stdout, report, c.JSON)
+}
+
+// benchManagerCommand is the manager of benchAttachCommand.
+type benchManagerCommand struct {
+	Dir    string `arg:""`
+	Agents int    `arg:""`
+}
+
+func (c *benchManagerCommand) Run(e *env) error {
+	return bench.Manage(c.Dir, c.Agents, os.Stdin, e.stdout)
+}
+
+// benchAgentsCommand is that manager's agents.
+type benchAgentsCommand struct {
+	Addr   string `arg:""`
+	Agents int    `arg:""`
+}
+
+func (c *benchAgentsCommand) Run(e *env) error {
+	return bench.Populate(c.Addr, c.Agents, os.Stdin, e.stdout)
+}

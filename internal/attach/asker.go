@@ -64,6 +64,7 @@ type asked struct {
 	out     bool      // a request is
 	again   bool      // there is reason to ask once more when it is answered
 	closed  int       // how often it was asked since its connection ended
+	ended   time.Time // when that was told
 	sign    time.Time // of life, the last
 	doubted bool      // it was, when the request went out
 }
@@ -250,11 +251,26 @@ func (a *asker) ask(ctx context.Context, id detector.AgentID, patience time.Dura
 	case notConnected:
 		a.notice() // a new remoted has no connections yet
 		a.mark(id, began)
-		a.fleet.Report(detector.Sighting{At: now, ID: id, Kind: detector.SawClosed})
+		if a.ended(id) {
+			a.fleet.Report(detector.Sighting{At: now, ID: id, Kind: detector.SawClosed})
+		}
 	case away:
 		a.gone()
 	}
 	a.done(ctx, id, token, what)
+}
+
+// ended reports whether it is news that an agent's connection has ended: its
+// grace began when that was found, and not when it was found again.
+func (a *asker) ended(id detector.AgentID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.of(id)
+	news := s.closed == 0 || time.Since(s.ended) > a.grace+time.Second
+	if news {
+		s.ended = time.Now()
+	}
+	return news
 }
 
 // done frees the request's place, and asks on where there is reason to.

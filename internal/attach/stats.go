@@ -1,5 +1,7 @@
 package attach
 
+import "time"
+
 // Stats is how a link is doing, and what it asked of the manager since it started.
 type Stats struct {
 	Agents      int64  `json:"agents"`            // that the manager calls active
@@ -18,9 +20,10 @@ type Stats struct {
 	RequestsIn   int64            `json:"requests_bytes_in"`
 	RequestsOut  int64            `json:"requests_bytes_out"`
 
-	Statements int64 `json:"sql_statements"` // all commands to wazuh-db
-	SQLIn      int64 `json:"sql_bytes_in"`
-	SQLOut     int64 `json:"sql_bytes_out"`
+	Inventory  float64 `json:"inventory_seconds"` // that the last reading of all agents took
+	Statements int64   `json:"sql_statements"`    // all commands to wazuh-db
+	SQLIn      int64   `json:"sql_bytes_in"`
+	SQLOut     int64   `json:"sql_bytes_out"`
 
 	Closed    int64 `json:"connections_closed"`    // that were seen to end
 	Unmatched int64 `json:"connections_unmatched"` // of these, from an address with no agent, or too many, behind it
@@ -39,7 +42,7 @@ func (l *Link) Stats() Stats {
 	s := Stats{Agents: l.active.Load(), Connections: l.beat.sessions.Load(), Problem: l.troubles.text(),
 		Requests: r.requests.Load(), Outcomes: make(map[string]int64), Commands: r.commands.Load(), RequestsIn: r.bytesIn.Load(), RequestsOut: r.bytesOut.Load(),
 		Told: l.teller.sent.Load(), NotTold: l.teller.failed.Load(),
-		Statements: db.statements.Load(), SQLIn: db.bytesIn.Load(), SQLOut: db.bytesOut.Load(),
+		Inventory: time.Duration(l.watch.took.Load()).Seconds(), Statements: db.statements.Load(), SQLIn: db.bytesIn.Load(), SQLOut: db.bytesOut.Load(),
 		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.announced.Load()}
 	l.asker.stats(&s)
 	if w := l.scribe; w != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -35,6 +36,8 @@ type watch struct {
 	book    *book
 	reset   func() // remoted has called all agents disconnected, because it started
 	active  func(int)
+
+	took atomic.Int64 // the last reading of all agents: nanoseconds
 
 	known  map[detector.AgentID]*agent
 	size0  size
@@ -151,6 +154,7 @@ func (w *watch) callRoll(ctx context.Context) error {
 			members = append(members, detector.Member{ID: id, Elsewhere: true})
 		}
 	}
+	w.took.Store(int64(time.Since(began)))
 	w.book.set(rows)
 	w.fleet.SetMembers(members)
 	w.known = known

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -54,8 +53,7 @@ type far struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream // takes what Pulse publishes
 
-	child *exec.Cmd // nil for a user's server
-	leash io.Closer // the child ends when it is closed
+	child *child // nil for a user's server
 	dir   string
 }
 
@@ -86,23 +84,11 @@ func (f *far) start() (err error) {
 	if f.dir, err = os.MkdirTemp("", "pulse-bench-far-"); err != nil {
 		return err
 	}
-	self, err := os.Executable()
+	c, out, err := spawn(append(ServeArgs, f.dir))
 	if err != nil {
 		return err
 	}
-	f.child = exec.Command(self, append(ServeArgs, f.dir)...)
-	f.child.Stderr = os.Stderr
-	if f.leash, err = f.child.StdinPipe(); err != nil {
-		return err
-	}
-	out, err := f.child.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := f.child.Start(); err != nil {
-		f.child = nil
-		return err
-	}
+	f.child = c
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		return fmt.Errorf("read its address: %w", err)
@@ -157,7 +143,7 @@ func (f *far) close() (err error) {
 		f.nc.Close()
 	}
 	if f.child != nil {
-		err = errors.Join(err, f.leash.Close(), f.child.Wait())
+		err = errors.Join(err, f.child.end())
 	}
 	if f.dir != "" {
 		err = errors.Join(err, os.RemoveAll(f.dir))
