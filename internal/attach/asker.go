@@ -16,9 +16,10 @@ const (
 	// agents' own keep-alives as its only other work).
 	askRate, askBurst = 1000, 32
 	// doubtAfter is how long an agent may show no sign of life before a request
-	// to it may well hold its thread of remoted's until that gives up. Those get no
-	// more than half of the requests that may be out, so that the others go on.
-	doubtAfter = 25 * time.Second
+	// to it may well hold its thread of remoted's until that gives up: longer than a
+	// keep-alive of its own every 10 s takes to be read. Those get no more than half of
+	// the requests that may be out, so that the others go on.
+	doubtAfter = 13 * time.Second
 	// waitReport is how often the detector is told what has not been sent yet.
 	waitReport = time.Second
 )
@@ -109,11 +110,11 @@ func (a *asker) keep(stays func(detector.AgentID) bool) {
 }
 
 // seen notes that an agent showed a sign of life.
-func (a *asker) seen(id detector.AgentID) {
+func (a *asker) seen(id detector.AgentID, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.of(id)
-	s.sign, s.closed = time.Now(), 0
+	s.sign, s.closed = at, 0
 }
 
 // keepAlive sends an agent the keep-alive with a token when its turn comes. If

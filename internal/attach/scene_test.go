@@ -151,7 +151,8 @@ func (s *scene) attach(set detector.Settings, change ...func(*Config)) {
 	s.t.Cleanup(s.stopped)
 }
 
-// until waits until something holds at the manager.
+// until waits until something holds: at the manager, which tells when anything
+// happens, or at the link, which is looked at from time to time.
 func (s *scene) until(what string, holds func() bool) {
 	s.t.Helper()
 	deadline := time.After(patience)
@@ -162,6 +163,7 @@ func (s *scene) until(what string, holds func() bool) {
 		}
 		select {
 		case <-changed:
+		case <-time.After(50 * time.Millisecond):
 		case <-deadline:
 			s.t.Fatalf("not %s; log: %q", what, s.log.all())
 		}

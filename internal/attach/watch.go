@@ -206,7 +206,7 @@ func (w *watch) seen(id detector.AgentID, status string, keepAlive int64, r *row
 		kind = detector.SawStartup
 	}
 	at := min(w.clock.Instant(time.Unix(keepAlive, 0)), w.clock.Now())
-	w.asker.seen(id)
+	w.asker.seen(id, time.Unix(keepAlive, 0))
 	s := detector.Sighting{At: at, ID: id, Kind: kind}
 	if r != nil {
 		s.Addr = r.addr()

@@ -113,7 +113,6 @@ func (b *beside) measure(ctx context.Context) error {
 		}
 	}
 	b.report.Known = time.Since(began).Seconds()
-	b.report.Inventory = b.node.Status().Link.Attach.Inventory
 	if err := b.everyday(ctx); err != nil {
 		return err
 	}
@@ -145,6 +144,7 @@ func (b *beside) everyday(ctx context.Context) error {
 		return err
 	}
 	b.report.between(from, to)
+	b.report.Inventory = b.node.Status().Link.Attach.Inventory
 	b.report.Resident, err = resident()
 	return err
 }

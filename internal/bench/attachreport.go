@@ -8,7 +8,7 @@ import (
 // AttachReport is what the measurement beside a manager comes to.
 type AttachReport struct {
 	Agents       int     `json:"agents" unit:""`
-	Inventory    float64 `json:"inventory_s" unit:"s to read all agents from wazuh-db"`
+	Inventory    float64 `json:"inventory_s" unit:"s to read all agents from wazuh-db, everyday"`
 	Known        float64 `json:"known_s" unit:"s from the start until all are known to be active"`
 	Cores        float64 `json:"cpu_cores" unit:"of Pulse: processor seconds a second, everyday"`
 	Resident     int64   `json:"rss_bytes" unit:"of Pulse"`

@@ -1,0 +1,128 @@
+package attach
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"golang.org/x/time/rate"
+)
+
+// idler is an asker that does not run, and may have so many requests out.
+func idler(most int) *asker {
+	a := &asker{kick: make(chan struct{}, 1), rate: rate.NewLimiter(askRate, askBurst), said: make(map[string]bool),
+		asked: make(map[detector.AgentID]*asked), log: slog.New(new(logbook))}
+	a.limit(most, time.Minute)
+	return a
+}
+
+func (a *asker) all() (ids []detector.AgentID) {
+	for {
+		id, _, ok := a.next()
+		if !ok {
+			return ids
+		}
+		ids = append(ids, id)
+	}
+}
+
+func TestSilentAgentsDoNotTakeAllPlaces(t *testing.T) {
+	a := idler(8)
+	for id := detector.AgentID(1); id <= 20; id++ {
+		if id > 15 {
+			a.seen(id, time.Now())
+		}
+		a.keepAlive(id, 1)
+	}
+	got := a.all()
+	if len(got) != 8 || a.doubtful != 4 {
+		t.Fatalf("asked %v, %d of them in doubt", got, a.doubtful)
+	}
+	for _, id := range got {
+		if id > 15 {
+			a.done(t.Context(), id, 1, answered)
+		}
+	}
+	if more := a.all(); len(more) != 1 || more[0] != 20 || a.doubtful != 4 {
+		t.Errorf("then %v, %d in doubt", more, a.doubtful)
+	}
+}
+
+func TestEachAgentIsAskedOnceAtATime(t *testing.T) {
+	a := idler(8)
+	a.seen(1, time.Now())
+	for token := uint32(1); token <= 3; token++ {
+		a.keepAlive(1, token)
+		a.check(1)
+	}
+	if got := a.all(); len(got) != 1 {
+		t.Fatalf("asked %v", got)
+	}
+	a.keepAlive(1, 4)
+	a.check(1)
+	if got := a.all(); len(got) != 0 {
+		t.Fatalf("asked again, %v", got)
+	}
+	a.done(t.Context(), 1, 3, answered)
+	if got := a.all(); len(got) != 1 { // the fourth keep-alive is owed
+		t.Fatalf("then asked %v", got)
+	}
+	a.done(t.Context(), 1, 4, answered)
+	if got := a.all(); len(got) != 0 || a.out != 0 {
+		t.Errorf("in the end asked %v, %d out", got, a.out)
+	}
+}
+
+func TestASlowManagerIsAskedLess(t *testing.T) {
+	a := idler(128)
+	for range 10 {
+		a.judge(busy, errors.New("no room"))
+	}
+	if a.window != leastWindow {
+		t.Errorf("the window is %d, want %d", a.window, leastWindow)
+	}
+	for range 1000 {
+		a.judge(answered, nil)
+	}
+	if a.window != 128 {
+		t.Errorf("afterwards it is %d, want 128", a.window)
+	}
+	a.limit(2, time.Minute)
+	if a.shrink(); a.window != 2 {
+		t.Errorf("of two, %d are left", a.window)
+	}
+}
+
+func TestWhatRemotedsEndCausedIsNotChecked(t *testing.T) {
+	a := idler(8)
+	a.check(1)
+	a.keepAlive(2, 7)
+	a.halt(true)
+	a.check(3)
+	if got := a.all(); len(got) != 0 {
+		t.Fatalf("while remoted is away, %v are asked", got)
+	}
+	a.halt(false)
+	if got := a.all(); len(got) != 1 || got[0] != 2 {
+		t.Errorf("then %v, want the keep-alive", got)
+	}
+}
+
+func TestAQueueIsFirstInFirstOut(t *testing.T) {
+	var q queue
+	next := detector.AgentID(0)
+	for id := detector.AgentID(0); id < 10_000; id++ {
+		q.push(id)
+		if id%3 != 0 {
+			if got := q.pop(); got != next {
+				t.Fatalf("%v, want %v", got, next)
+			}
+			next++
+		}
+	}
+	if left := int(10_000 - next); q.len() != left || cap(q.ids) > 16_384 {
+		t.Errorf("%d left, want %d; room for %d", q.len(), left, cap(q.ids))
+	}
+}

@@ -1,0 +1,153 @@
+package attach
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/managersim"
+)
+
+// write runs a scribe beside a manager whose one agent's row is as set says.
+func (s *scene) write(place Place, set string, args ...any) *scribe {
+	s.t.Helper()
+	if err := s.manager.Exec("UPDATE agent SET "+set+" WHERE id = 1", args...); err != nil {
+		s.t.Fatal(err)
+	}
+	w := &scribe{db: &database{path: filepath.Join(s.manager.Home(), databaseSocket), time: patience}, place: place,
+		queue: filepath.Join(s.manager.Home(), analysisQueue), timeout: time.Hour, grace: time.Second, log: slog.New(s.log),
+		said: &troubles{log: slog.New(s.log), now: make(map[string]string)}, clock: detector.NewClock(),
+		todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { w.run(ctx) })
+	s.t.Cleanup(func() { cancel(); running.Wait(); w.db.hangUp() })
+	return w
+}
+
+// idle waits until a scribe has nothing due.
+func (s *scene) idle(w *scribe) {
+	s.t.Helper()
+	s.until("all done", func() bool { return len(w.due(time.Now())) == 0 })
+}
+
+func (w *scribe) lose(reason detector.Reason, seen time.Duration) {
+	now := w.clock.Now()
+	w.heed(&detector.Decision{Verdict: detector.Changed, ID: 1, At: now, From: detector.Active, To: detector.Disconnected, Reason: reason,
+		LastSeen: now.Add(-seen), Seen: true})
+}
+
+func TestNothingIsWrittenThatTheDatabaseKnowsBetter(t *testing.T) {
+	now := time.Now().Unix()
+	for _, c := range []struct {
+		name, set string
+		keepAlive int64
+		reason    detector.Reason
+		written   bool
+	}{
+		{"silent for as long as was known", "connection_status = 'active', last_keepalive = ?", now - 100, detector.MissedKeepAlives, true},
+		{"a keep-alive since the last that was known", "connection_status = 'active', last_keepalive = ?", now - 30, detector.MissedKeepAlives, false},
+		{"a keep-alive before the connection ended", "connection_status = 'active', last_keepalive = ?", now - 30, detector.ConnectionLost, true},
+		{"a keep-alive after the loss", "connection_status = 'active', last_keepalive = ?", now + 30, detector.ConnectionLost, false},
+		{"a new start, after the loss", "connection_status = 'pending', last_keepalive = ?", now + 30, detector.KeepAliveTimeout, false},
+		{"marked already", "connection_status = 'disconnected', status_code = 4, last_keepalive = ?", now - 100, detector.MissedKeepAlives, false},
+		{"said goodbye", "connection_status = 'disconnected', status_code = 3, last_keepalive = ?", now - 100, detector.MissedKeepAlives, false},
+		{"never came", "connection_status = 'never_connected', last_keepalive = ?", 0, detector.MissedKeepAlives, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := manage(t, 1)
+			w := s.write(Place{}, c.set, c.keepAlive)
+			w.lose(c.reason, 90*time.Second)
+			w.lose(c.reason, 90*time.Second) // said twice, it is one loss
+			s.idle(w)
+			writes, events := len(s.manager.Writes()), len(s.manager.Events())
+			if want := map[bool]int{true: 1}[c.written]; writes != want || events != want {
+				t.Errorf("%d writes and %d events, want %d: %q", writes, events, want, s.manager.Writes())
+			}
+		})
+	}
+}
+
+// A write that was done, and whose answer was lost, is not done again; its alert
+// is raised once.
+func TestALostAnswerIsNoSecondWrite(t *testing.T) {
+	s := manage(t, 1)
+	w := s.write(Place{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
+	rows, err := sql[row](t.Context(), w.db, "SELECT "+rowColumns+" FROM agent WHERE id = 1")
+	if err != nil || len(rows) != 1 {
+		t.Fatal(rows, err)
+	}
+	e := errand{due: time.Now().Add(time.Hour), lost: time.Now(), seen: time.Now()}
+	w.mu.Lock()
+	w.todo[1] = e
+	w.mu.Unlock()
+	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{Kind: managersim.HungUp})
+	if done, alert, err := w.write(t.Context(), 1, &rows[0], e); done || alert != "" || err == nil {
+		t.Errorf("without an answer: %v, %q, %v", done, alert, err)
+	}
+	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{})
+	if done, alert, err := w.do(t.Context(), 1, e); !done || alert == "" || err != nil {
+		t.Errorf("again: %v, %q, %v", done, alert, err)
+	}
+	if done, alert, err := w.do(t.Context(), 1, e); !done || alert != "" || err != nil {
+		t.Errorf("a third time: %v, %q, %v", done, alert, err)
+	}
+	if writes := s.manager.Writes(); len(writes) != 1 {
+		t.Errorf("written %q", writes)
+	}
+}
+
+func TestWhoComesBackInTimeIsNotWritten(t *testing.T) {
+	s := manage(t, 1)
+	w := s.write(Place{Node: "west"}, "connection_status = 'active', node_name = 'west', last_keepalive = ?", time.Now().Unix()-100)
+	w.lose(detector.ConnectionLost, time.Minute)
+	w.mu.Lock()
+	e, held := w.todo[1]
+	w.mu.Unlock()
+	if !held || time.Until(e.due) < clusterHold/2 {
+		t.Errorf("in a cluster, a loss is written at once: %+v", e)
+	}
+	w.heed(&detector.Decision{Verdict: detector.Changed, ID: 1, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
+	w.mu.Lock()
+	e = w.todo[1]
+	w.mu.Unlock()
+	if !e.back {
+		t.Errorf("after its return: %+v", e)
+	}
+	if done, alert, err := w.do(t.Context(), 1, e); !done || alert != "" || err != nil || w.unmarked.Load() != 0 {
+		t.Errorf("marked: %v, %q, %v", done, alert, err)
+	}
+	if err := s.manager.Exec("UPDATE agent SET connection_status = 'disconnected'"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.do(t.Context(), 1, e); err != nil || w.unmarked.Load() != 1 || len(s.log.about("still calls it disconnected")) != 1 {
+		t.Errorf("not marked: %v, log %q", err, s.log.all())
+	}
+}
+
+func TestAWorkersWordWaitsForItsMaster(t *testing.T) {
+	s := manage(t, 1)
+	place := Place{Node: "west", Worker: true}
+	w := s.write(place, "connection_status = 'active', node_name = 'west', last_keepalive = ?", time.Now().Unix()-100)
+	w.lose(detector.ConnectionLost, time.Minute)
+	w.mu.Lock()
+	e := w.todo[1]
+	w.mu.Unlock()
+	if done, alert, err := w.do(t.Context(), 1, e); !done || alert == "" || err != nil {
+		t.Errorf("%v, %q, %v", done, alert, err)
+	}
+	if row, err := s.manager.Agent(1); err != nil || row.Sync != "syncreq_status" || row.Status != "disconnected" {
+		t.Errorf("%+v, %v", row, err)
+	}
+	if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', node_name = 'east'"); err != nil {
+		t.Fatal(err)
+	}
+	if done, alert, err := w.do(t.Context(), 1, e); !done || alert != "" || err != nil {
+		t.Errorf("moved: %v, %q, %v", done, alert, err)
+	}
+}
