@@ -100,12 +100,12 @@ var rooms = []room{
 		"internal/keys", "internal/listen", "internal/metrics", "internal/outbox", "internal/query", "internal/remote", "internal/roster", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/remote"}, "it looks at what the daemon will need, as the daemon does"},
 	{"internal/provision", []string{"event", "internal/remote"}, "it writes files for a NATS server, and needs no node to do so"},
-	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/managersim"},
+	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/keys", "internal/managersim", "seal"},
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/detector", "internal/managersim", "internal/outbox"},
 		"it measures rooms alone, with the daemon's defaults, and with the world around them"},
 	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/audit", "internal/bench", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
-		"internal/demo", "internal/doctor", "internal/printable", "internal/provision", "internal/remote", "internal/secmsg", "internal/systemd", "internal/top"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+		"internal/demo", "internal/doctor", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/secmsg", "internal/systemd", "internal/top", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

@@ -13,13 +13,15 @@ import (
 const outageLength = 20 * time.Second
 
 type demoCommand struct {
-	Agents int           `default:"50" placeholder:"N" help:"How many agents to simulate (1 to 5000, with --outage 20 or more). Default: ${default}."`
-	For    time.Duration `default:"0s" placeholder:"DURATION" help:"How long to run, such as 30s. Default: until Ctrl-C, or until the outage is over."`
-	Outage bool          `help:"Cut all agents off from the network at once, for 20 s, instead of one after the other."`
-	Attach bool          `help:"Let the agents be a stock Wazuh manager's, a simulated one, and attach Pulse to that."`
-	Server string        `placeholder:"URL" help:"Publish to this NATS server, such as nats://127.0.0.1:4222, instead of one of the demo's own."`
-	State  string        `name:"state-dir" placeholder:"DIR" type:"path" help:"Keep Pulse's own data here, and leave it there: its audit log, and the messages. It must not be there yet."`
-	JSON   bool          `help:"Print one JSON object at the end instead of a story."`
+	Agents  int           `default:"50" placeholder:"N" help:"How many agents to simulate (1 to 5000, with --outage 20 or more). Default: ${default}."`
+	For     time.Duration `default:"0s" placeholder:"DURATION" help:"How long to run, such as 30s. Default: until Ctrl-C, or until the outage is over."`
+	Outage  bool          `help:"Cut all agents off from the network at once, for 20 s, instead of one after the other."`
+	Attach  bool          `help:"Let the agents be a stock Wazuh manager's, a simulated one, and attach Pulse to that."`
+	Server  string        `placeholder:"URL" help:"Publish to this NATS server, such as nats://127.0.0.1:4222, instead of one of the demo's own."`
+	State   string        `name:"state-dir" placeholder:"DIR" type:"path" help:"Keep Pulse's own data here, and leave it there: its audit log, and the messages. It must not be there yet."`
+	Sign    bool          `help:"Sign the messages, and verify each as an XDR platform does."`
+	Encrypt bool          `help:"Sign and encrypt them. With both, it is told how a second terminal can read along."`
+	JSON    bool          `help:"Print one JSON object at the end instead of a story."`
 }
 
 func (*demoCommand) Help() string {
@@ -47,13 +49,17 @@ start it again: agents go on dying meanwhile, and when it is back every message 
 JetStream, the demo keeps what it hears in a stream of its own and removes that at its end. The exit code is 1 if a message
 did not arrive.
 
+With --sign and --encrypt every message is verified and decrypted before it counts, and one that is refused makes the exit code 1.
+
+    pulse demo --sign --encrypt
+
 With --state-dir, see what the demo leaves behind:
 
     pulse demo --for 30s --state-dir /tmp/demo && pulse audit verify /tmp/demo/audit`
 }
 
 func (c *demoCommand) Run(e *env) error {
-	cfg := demo.Config{Agents: c.Agents, For: c.For, Attach: c.Attach, Server: c.Server, StateDir: c.State, Version: version, Out: e.stdout}
+	cfg := demo.Config{Agents: c.Agents, For: c.For, Attach: c.Attach, Server: c.Server, StateDir: c.State, Sign: c.Sign || c.Encrypt, Encrypt: c.Encrypt, Version: version, Out: e.stdout}
 	if c.Outage {
 		cfg.Outage = outageLength
 	}

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -13,13 +14,20 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/seal"
 )
 
 type eventsCommand struct {
 	settingsFlag
-	Subject string   `placeholder:"SUBJECT" help:"Only messages on this subject; * and > match. Default: all of Pulse's."`
-	JSON    bool     `help:"Print each message as it is, one a line."`
-	Way     wayFlags `embed:""`
+	Subject string `placeholder:"SUBJECT" help:"Only messages on this subject; * and > match. Default: all of Pulse's."`
+	JSON    bool   `help:"Print each message as it is, one a line."`
+	Stored  bool   `help:"Print each message with its subject and headers as a line of JSON, for pulse verify."`
+	Verify  bool   `help:"Check each message (needs --keys). The exit code is 1 if any is refused."`
+	checkFlags
+	Way wayFlags `embed:""`
+
+	by    *seal.Opener // nil: nothing is checked
+	found checked
 }
 
 func (*eventsCommand) Help() string {
@@ -33,10 +41,18 @@ On the XDR platform's side, where there are no settings of Pulse's:
 
     pulse events --server tls://xdr-nats:4222 --tls-ca ca.crt --creds xdr.creds
 
+Whether they can be trusted:
+
+    pulse events --verify --keys pulse-public.jwks
+    pulse events --verify --keys pulse-public.jwks --decrypt xdr.jwk    # encrypted ones
+
 What came before, JetStream has: docs/messages.md shows how to read it.`
 }
 
 func (c *eventsCommand) Run(e *env) error {
+	if err := c.prepare(); err != nil {
+		return err
+	}
 	if c.Way.Server != "" && len(c.Config) == 0 {
 		c.Config = []string{os.DevNull} // a node's settings, if there are any here, are not for that server, or not ours to read
 	}
@@ -62,7 +78,12 @@ func (c *eventsCommand) Run(e *env) error {
 	case err != nil:
 		return c.Way.rename(unreached(&loaded.NATS, err))
 	}
-	return c.Way.rename(c.follow(e, way, session))
+	err = c.Way.rename(c.follow(e, way, session))
+	if c.by != nil {
+		fmt.Fprintln(e.stderr, c.found.String())
+		err = cmp.Or(err, c.found.err())
+	}
+	return err
 }
 
 // unreached says where the daemon's own server should have been.
@@ -128,7 +149,7 @@ func (c *eventsCommand) hear(e *env, s *remote.Session, messages <-chan *nats.Ms
 			}
 			fmt.Fprintln(e.stderr, "pulse: warning: messages are skipped: the output does not keep up")
 		case m := <-messages:
-			if err := c.print(e.stdout, m); err != nil {
+			if err := c.print(e, m); err != nil {
 				return err
 			}
 		}
@@ -155,11 +176,35 @@ func (c *eventsCommand) redial(e *env, way remote.Config) *remote.Session {
 	}
 }
 
-func (c *eventsCommand) print(w io.Writer, m *nats.Msg) (err error) {
-	if c.JSON {
-		_, err = fmt.Fprintf(w, "%s\n", m.Data)
-	} else {
-		_, err = fmt.Fprintln(w, printable.Only(m.Subject+"  "+inWords(m.Data)))
+func (c *eventsCommand) print(e *env, m *nats.Msg) (err error) {
+	payload := m.Data
+	if c.by != nil {
+		if payload, err = c.found.check(c.by, seal.Message{Subject: m.Subject, Header: m.Header, Data: m.Data}); err != nil {
+			_, err = fmt.Fprintln(e.stdout, printable.Only("REFUSED "+m.Subject+"  "+err.Error()))
+			return err
+		}
 	}
+	switch {
+	case c.Stored:
+		err = json.NewEncoder(e.stdout).Encode(store(m.Subject, m.Header, m.Data))
+	case payload == nil || seal.IsEncrypted(payload):
+		_, err = fmt.Fprintln(e.stdout, printable.Only(m.Subject)+"  encrypted")
+	case c.JSON:
+		_, err = fmt.Fprintf(e.stdout, "%s\n", payload)
+	default:
+		_, err = fmt.Fprintln(e.stdout, printable.Only(m.Subject+"  "+inWords(payload)))
+	}
+	return err
+}
+
+// prepare reads the keys to check with, if messages are checked.
+func (c *eventsCommand) prepare() (err error) {
+	switch {
+	case !c.Verify && c.Keys == "" && c.Decrypt == "":
+		return nil
+	case c.Keys == "":
+		return usageError{errors.New("--verify and --decrypt need --keys: what is encrypted proves nothing unless its signature is good")}
+	}
+	c.by, err = c.opener(seal.GuardConfig{})
 	return err
 }

@@ -85,9 +85,11 @@ func CheckKeys(cfg *config.Config) error {
 	}
 	files := KeyFiles(cfg)
 	if cfg.NATS.MessageSigning {
-		if k, err := keys.ReadPrivate(files.SigningPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		k, err := keys.ReadPrivate(files.SigningPath())
+		if _, gone := errors.AsType[*fs.PathError](err); err != nil && !gone { // else it is made, or the start says why not
 			return fmt.Errorf("<nats><signing_key_file>: %w", err)
-		} else if err == nil && k.Use() != seal.Signing {
+		}
+		if err == nil && k.Use() != seal.Signing {
 			return fmt.Errorf("<nats><signing_key_file>: %s: it is an encryption key", files.SigningPath())
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
 )
 
@@ -21,6 +22,8 @@ type Config struct {
 	Server   string        // URL of the NATS server to publish to; "": one of the demo's own
 	StateDir string        // the node's own data, to be left there; made, so it must not exist. "": in a temporary directory
 	Attach   bool          // agents connect to a stock manager, and the node is attached to that
+	Sign     bool          // and verify what is heard
+	Encrypt  bool          // and decrypt it; goes with Sign
 	Version  string
 	Out      io.Writer // what happens, in plain words
 }
@@ -103,6 +106,7 @@ func (p *play) announce() {
 		"Each agent gets a keep-alive every %v; %d unanswered ones, or %v without any sign of life, and it is gone.\n"+
 		"One that is late beyond its habit gets a keep-alive at once, and %v to answer it.\n",
 		len(p.ids), p.server, p.prefix.All(), interval, maxMissed, timeout, suspectTimeout)
+	p.announceKeys()
 	fmt.Fprintf(p.out, "Its dashboard is at http://%v\n", p.node.ConsoleAddr())
 	if p.host != nil {
 		fmt.Fprintf(p.out, "The agents are a stock Wazuh manager's, a simulated one in %s. Pulse reaches them through its sockets,\n"+
@@ -125,7 +129,7 @@ func (p *play) run(ctx context.Context) error {
 		case err := <-p.failed:
 			return err
 		case m := <-p.heard:
-			if err := p.hear(m.Subject, m.Data, time.Now()); err != nil {
+			if err := p.take(m, time.Now()); err != nil {
 				return err
 			}
 		case now := <-clock.C:
@@ -152,7 +156,7 @@ func (p *play) settle(ctx context.Context) error {
 		case err := <-p.failed:
 			return err
 		case m := <-p.heard:
-			if err := p.hear(m.Subject, m.Data, time.Now()); err != nil {
+			if err := p.take(m, time.Now()); err != nil {
 				return err
 			}
 		case now := <-clock.C:
@@ -168,6 +172,15 @@ type message struct {
 	Event  *event.KeepAlive    `json:"event"`
 	Change *event.StatusChange `json:"status_change"`
 	event.FleetOutageMessage
+}
+
+// take hears a message, if it is good.
+func (p *play) take(m *nats.Msg, now time.Time) error {
+	payload, good := p.unseal(m)
+	if !good {
+		return nil
+	}
+	return p.hear(m.Subject, payload, now)
 }
 
 // hear takes a message as an XDR platform would: once, by its number.

@@ -33,6 +33,11 @@ type Report struct {
 	Lost     int    `json:"lost_messages"`     // of these, those that did not come
 	Repeated int    `json:"repeated_messages"` // came twice, and count once
 
+	// Of signed messages.
+	Verified int    `json:"verified_messages,omitempty"`
+	Refused  int    `json:"refused_messages,omitempty"` // their signature, or what they say, is not good
+	Refusal  string `json:"refusal,omitempty"`          // the first
+
 	// With a server that is not the demo's own.
 	Waiting         uint64  `json:"waiting_messages,omitempty"` // not delivered when the demo ended, as the server was away
 	ServerOutages   int     `json:"server_outages,omitempty"`
@@ -65,6 +70,7 @@ func (r *Report) Err() error {
 	if n := len(r.Missed); n > 0 {
 		wrong(n, "deaths that were not found: %d, the first of %s", n, r.Missed[0])
 	}
+	wrong(r.Refused, "messages that were refused: %d, the first on %s", r.Refused, r.Refusal)
 	wrong(r.Lost, "messages that did not arrive: %d of %d", r.Lost, r.Messages)
 	wrong(int(r.Waiting), "messages that could not be delivered yet when the demo ended: %d (is the NATS server of --server there?)", r.Waiting)
 	wrong(r.NeverActive, "%d of %d agents did not get in: does this system let a process open %d files (ulimit -n)?",
@@ -103,6 +109,9 @@ func (r *Report) WriteText(w io.Writer) {
 		fmt.Fprintf(w, "; the NATS server was away once, for %v", longest)
 	case r.ServerOutages > 1:
 		fmt.Fprintf(w, "; the NATS server was away %d times, %v at the longest", r.ServerOutages, longest)
+	}
+	if r.Verified > 0 {
+		fmt.Fprintf(w, "; %d verified, %d refused", r.Verified, r.Refused)
 	}
 	fmt.Fprintln(w, ".")
 	for _, how := range ways {

@@ -117,7 +117,7 @@ func (l *listener) readFrom(ctx context.Context, next uint64) uint64 {
 			return next // some got lost on the way: read them again
 		}
 		next = meta.Sequence.Stream + 1
-		l.tell(ctx, &nats.Msg{Subject: m.Subject(), Data: m.Data()})
+		l.tell(ctx, &nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
 	}
 }
 

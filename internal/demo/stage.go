@@ -20,6 +20,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/seal"
 )
 
 // Timings of the demo, short enough for every kind of death to be found within
@@ -58,7 +59,10 @@ type stage struct {
 	agents *agentsim.Fleet
 	ids    []string
 	names  map[string]string
-	hang   func() // ends the hearing
+	opener *seal.Opener // nil: messages are not signed
+	keys   string       // the node's public ones
+	mine   string       // with which to decrypt; "" if nothing is encrypted
+	hang   func()       // ends the hearing
 	heard  chan *nats.Msg
 	failed chan error // room for one of the node and one of the agents
 	stop   context.CancelFunc
@@ -103,9 +107,17 @@ func open(ctx context.Context, demo Config) (s *stage, err error) {
 	cfg.KeepAlive = config.KeepAlive{Enabled: true, Interval: interval, Timeout: timeout, MaxMissed: maxMissed,
 		RetryInterval: retryInterval, Method: "request", ReconnectGrace: grace, SuspectTimeout: suspectTimeout,
 		OutageShare: outageShare, OutageHold: outageHold, FlapThreshold: flapThreshold, FlapWindow: flapWindow}
+	if err := s.equip(&cfg, demo); err != nil {
+		return s, err
+	}
 	quiet := slog.New(slog.DiscardHandler) // the demo says itself what happens
 	if s.node, err = daemon.Open(ctx, &cfg, demo.Version, quiet); err != nil {
 		return s, err
+	}
+	if demo.Sign {
+		if err := s.trust(); err != nil {
+			return s, errors.Join(err, s.node.Run(cancelled()))
+		}
 	}
 	err = s.listen(ctx, demo.Server, cfg.Pulse.NodeName) // before the node says its first word
 	s.work.Go(func() {

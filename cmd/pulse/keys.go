@@ -1,0 +1,225 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/keys"
+	"github.com/wazuh-pulse/pulse/seal"
+)
+
+type keysCommand struct {
+	Generate keysGenerateCommand `cmd:"" help:"Make a private key."`
+	Show     keysShowCommand     `cmd:"" help:"Show which keys there are, without their secrets."`
+	Rotate   keysRotateCommand   `cmd:"" help:"Replace the node's signing key by a new one."`
+	Export   keysExportCommand   `cmd:"" help:"Print public keys, for who verifies or encrypts."`
+}
+
+func (*keysCommand) Help() string {
+	return `A node signs with its own key, which it makes at its first start. Who reads its messages needs the public part:
+
+    pulse keys export > pulse-public.jwks      # on the node
+
+A platform that wants messages encrypted makes a key of its own, keeps it, and gives its public part to the node (<recipients_file>):
+
+    pulse keys generate --use enc xdr.jwk      # on the platform's side
+    pulse keys export xdr.jwk > recipients.jwks`
+}
+
+type keysGenerateCommand struct {
+	settingsFlag
+	File string `arg:"" optional:"" type:"path" placeholder:"FILE" help:"Where to put it. Default: the node's signing key, where its settings want it."`
+	Use  string `enum:"sig,enc" default:"sig" placeholder:"sig|enc" help:"What it is for: to sign, or to encrypt for. Default: ${default}."`
+}
+
+func (*keysGenerateCommand) Help() string {
+	return `The file can be read by its owner alone. One that is there already stays as it is.
+
+    pulse keys generate                        # the node's signing key, before its first start
+    pulse keys generate --use enc xdr.jwk      # a recipient's key`
+}
+
+func (c *keysGenerateCommand) Run(e *env) error {
+	if c.File != "" {
+		k, err := keys.Create(c.File, seal.Use(c.Use))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(e.stdout, "%s: %v\n", c.File, k)
+		return nil
+	}
+	if c.Use != string(seal.Signing) {
+		return usageError{errors.New("--use enc: name the file to put it into")}
+	}
+	files, err := nodeFiles(e, &c.settingsFlag)
+	if err != nil {
+		return err
+	}
+	k, err := files.Generate()
+	if err != nil {
+		return withHint(err)
+	}
+	fmt.Fprintf(e.stdout, "%s: %v\n%s: its public part\n", files.SigningPath(), k, files.PublicPath())
+	return nil
+}
+
+// nodeFiles are where the settings have a node's keys.
+func nodeFiles(e *env, f *settingsFlag) (*keys.Files, error) {
+	loaded, err := f.load(e)
+	if err != nil {
+		return nil, err
+	}
+	files := daemon.KeyFiles(&loaded.Config)
+	return &files, nil
+}
+
+type keysShowCommand struct {
+	settingsFlag
+	File string `arg:"" optional:"" type:"existingfile" placeholder:"FILE" help:"A JWK or JWKS. Default: the node's keys."`
+}
+
+func (*keysShowCommand) Help() string {
+	return `Without a file it shows the node's: the one that signs, those that are public, and the recipients.
+
+    pulse keys show
+    pulse keys show recipients.jwks`
+}
+
+func (c *keysShowCommand) Run(e *env) error {
+	if c.File != "" {
+		all, err := readAny(c.File)
+		if err != nil {
+			return err
+		}
+		for _, k := range all {
+			fmt.Fprintln(e.stdout, inLine(k))
+		}
+		return nil
+	}
+	loaded, err := c.load(e)
+	if err != nil {
+		return err
+	}
+	files := daemon.KeyFiles(&loaded.Config)
+	present, err := keys.ReadPrivate(files.SigningPath())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintf(e.stdout, "%s: not there yet; the first start makes it\n", files.SigningPath())
+	case err != nil:
+		return err
+	default:
+		fmt.Fprintf(e.stdout, "%s: %v\n", files.SigningPath(), present)
+	}
+	public, err := files.Public()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, k := range public {
+		what := "a former one"
+		if present != nil && k.Equal(present) {
+			what = "in use from the next start on"
+		}
+		fmt.Fprintf(e.stdout, "%s: %s, %s\n", files.PublicPath(), inLine(k), what)
+	}
+	if !loaded.NATS.EncryptMessages {
+		return nil
+	}
+	to, err := daemon.Recipients(&loaded.Config)
+	if err != nil {
+		return err
+	}
+	for _, k := range to {
+		fmt.Fprintf(e.stdout, "%s: %s, a recipient\n", loaded.NATS.RecipientsFile, inLine(k))
+	}
+	return nil
+}
+
+func inLine(k *seal.Key) string {
+	if k.Node != "" {
+		return fmt.Sprintf("%v of node %q", k, k.Node)
+	}
+	return k.String()
+}
+
+// readAny reads public keys, or private ones if the file is one that holds secrets safely.
+func readAny(path string) ([]*seal.Key, error) {
+	all, err := keys.ReadPublic(path)
+	if err == nil {
+		return all, nil
+	}
+	if private, failed := keys.ReadPrivateSet(path); failed == nil {
+		return private, nil
+	}
+	if one, failed := keys.ReadPrivate(path); failed == nil { // an NKey
+		return []*seal.Key{one}, nil
+	}
+	return nil, err
+}
+
+type keysRotateCommand struct {
+	settingsFlag
+	Forget bool `help:"Drop the public keys from before the present one."`
+}
+
+func (*keysRotateCommand) Help() string {
+	return `The new key is public at once, and used from the node's next start on; the old one stays public, so that both are good
+meanwhile:
+
+    pulse keys rotate
+    pulse keys export > pulse-public.jwks      # bring it to the platform
+    systemctl restart pulse`
+}
+
+func (c *keysRotateCommand) Run(e *env) error {
+	files, err := nodeFiles(e, &c.settingsFlag)
+	if err != nil {
+		return err
+	}
+	k, err := files.Rotate(c.Forget)
+	if err != nil {
+		return withHint(err)
+	}
+	fmt.Fprintf(e.stdout, "%s: %v\nNext: bring the public keys to who verifies (pulse keys export), then restart Pulse, which uses the new key from then on.\n",
+		files.SigningPath(), k)
+	return nil
+}
+
+type keysExportCommand struct {
+	settingsFlag
+	File string `arg:"" optional:"" type:"existingfile" placeholder:"FILE" help:"A private key, or a file with keys. Default: the node's."`
+}
+
+func (*keysExportCommand) Help() string {
+	return `Prints a JWKS (RFC 7517) without any secret.
+
+    pulse keys export > pulse-public.jwks`
+}
+
+func (c *keysExportCommand) Run(e *env) error {
+	var all []*seal.Key
+	if c.File != "" {
+		var err error
+		if all, err = readAny(c.File); err != nil {
+			return err
+		}
+	} else {
+		files, err := nodeFiles(e, &c.settingsFlag)
+		if err == nil {
+			all, err = files.Public()
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; pulse keys generate makes a key, and so does the daemon's first start", err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	text, err := seal.MarshalKeys(all...)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s\n", text)
+	return nil
+}
