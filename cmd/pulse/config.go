@@ -63,7 +63,11 @@ func (c *configCheckCommand) Run(e *env) error {
 // understood says in plain words what the settings do.
 func understood(c *config.Config) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Agents of %s connect to %v port %d, %s.\n", c.Pulse.ClientKeys, c.Remote.LocalIP, c.Remote.Port, protocols(&c.Remote))
+	if c.Pulse.Link == "attach" {
+		fmt.Fprintf(&b, "Agents are those of the Wazuh manager in %s.\n", c.Pulse.Home)
+	} else {
+		fmt.Fprintf(&b, "Agents of %s connect to %v port %d, %s.\n", c.Pulse.ClientKeys, c.Remote.LocalIP, c.Remote.Port, protocols(&c.Remote))
+	}
 	if k := c.KeepAlive; k.Enabled {
 		fmt.Fprintf(&b, "Each gets a keep-alive (%s) every %v; %d missed in a row, or %v of silence, and it is disconnected.\n",
 			k.Method, k.Interval, k.MaxMissed, k.Timeout)

@@ -32,8 +32,9 @@ func setGC() {
 type runCommand struct{ settingsFlag }
 
 func (*runCommand) Help() string {
-	return `Agents connect to Pulse (<remote><port>, 1514 by default) with the keys of client.keys. Messages are on NATS:
-on the embedded server (<nats><listen>), or forwarded to <nats><server_url>.
+	return `Where a Wazuh manager is installed (in <pulse><home>), Pulse watches its agents through it. Elsewhere agents connect to
+Pulse (<remote><port>, 1514 by default) with the keys of client.keys. Messages are on NATS: on the embedded server
+(<nats><listen>), or forwarded to <nats><server_url>.
 
     pulse run --config /var/ossec/etc/pulse.conf
 
@@ -56,7 +57,7 @@ func (c *runCommand) Run(e *env) error {
 		}
 		return withHint(err)
 	}
-	log.Info("pulse runs", "version", version, "node", loaded.Pulse.NodeName, "agents_at", node.AgentAddr(),
+	log.Info("pulse runs", "version", version, "node", loaded.Pulse.NodeName, "agents_at", agentsAt(node, &loaded.Config),
 		"nats", natsName(&loaded.NATS, node.NATSURL()), "console", nameOf(node.ConsoleAddr()), "settings", loaded.Files)
 	started := time.Now()
 	ctx, ended := context.WithCancel(e.ctx)
@@ -87,6 +88,14 @@ func withHint(err error) error {
 		hint = "; make room there, or set another"
 	}
 	return fmt.Errorf("%w%s", err, hint)
+}
+
+// agentsAt says where agents connect.
+func agentsAt(node *daemon.Node, cfg *config.Config) string {
+	if addr := node.AgentAddr(); addr.IsValid() {
+		return addr.String()
+	}
+	return "the manager in " + cfg.Pulse.Home
 }
 
 // natsName says where messages go.

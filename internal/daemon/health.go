@@ -28,9 +28,6 @@ func health(s *Status, losing losses, storing error) console.Health {
 	if losing.telemetry {
 		h.Failures = append(h.Failures, fmt.Sprintf("keep-alive events are being dropped, %d so far", s.TelemetryDropped))
 	}
-	if a := s.Link.Attach; a != nil && a.Problem != "" {
-		h.Failures = append(h.Failures, "the manager: "+a.Problem)
-	}
 	if a := s.Audit; a != nil && a.Problem != "" {
 		h.Failures = append(h.Failures, "the audit log cannot be written since "+a.Since.Format(time.RFC3339)+": "+a.Problem)
 	}

@@ -58,6 +58,9 @@ func (n *Node) Status() Status {
 	s := n.out.status()
 	s.Agents = agentCounts(n.detector.Counts())
 	s.Link = n.link.Status()
+	if a := s.Link.Attach; a != nil && a.Problem != "" {
+		s.Health.Failures = append(s.Health.Failures, "the manager: "+a.Problem)
+	}
 	if n.roster != nil {
 		kept := n.roster.Stats()
 		s.Roster = &kept

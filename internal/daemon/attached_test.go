@@ -1,0 +1,86 @@
+package daemon
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/managersim"
+)
+
+// managed runs a stock manager that knows the agents of keyFile.
+func managed(t *testing.T) *managersim.Manager {
+	t.Helper()
+	home, err := os.MkdirTemp("", "wz") // short enough for a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	set, _, err := clientkeys.Parse(strings.NewReader(keyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []clientkeys.Key
+	for k := range set.All() {
+		keys = append(keys, *k)
+	}
+	m, err := managersim.Start(managersim.Config{Home: home, Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	return m
+}
+
+// Where a manager is installed, a node with default settings watches its agents.
+func TestBesideAManagerItsAgentsAreWatched(t *testing.T) {
+	m := managed(t)
+	cfg := settingsFor(t)
+	cfg.Pulse.Home, cfg.Pulse.ClientKeys = m.Home(), "" // not needed
+	h := run(t, cfg)
+	agents := h.fleet(keyFile, func(c *agentsim.Config) { c.Manager = m.AgentAddr().String() })
+	h.allActive("001", "002", "003")
+	h.next("answer", func(m message) bool { return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged })
+	if err := agents.Die("002", agentsim.Kill); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.change("002", event.Disconnected); got.Reason != event.ConnectionLost || got.PreviousStatus != event.Active {
+		t.Errorf("%+v", got)
+	}
+	status := h.node.Status()
+	if status.Link.Kind != event.LinkAttach || status.Link.Attach == nil || status.Link.Attach.Requests == 0 || h.node.AgentAddr().IsValid() {
+		t.Errorf("%+v", status.Link)
+	}
+	m.StopDB()
+	for ill, late := false, time.After(patience); !ill; {
+		ill = strings.Contains(strings.Join(h.node.Status().Health.Failures, " "), "wazuh-db is not running")
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-late:
+			t.Fatalf("the health does not tell: %+v", h.node.Status().Health)
+		}
+	}
+	if err := m.StartDB(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAManagerWithoutSettingsIsRefused(t *testing.T) {
+	m := managed(t)
+	if err := os.Remove(m.Home() + "/etc/ossec.conf"); err != nil {
+		t.Fatal(err)
+	}
+	cfg := settingsFor(t)
+	cfg.Pulse.Home = m.Home()
+	if n, err := Open(t.Context(), cfg, "1.2.3", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "ossec.conf") {
+		if err == nil {
+			_ = n.close()
+		}
+		t.Errorf("%v", err)
+	}
+}
