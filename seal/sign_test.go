@@ -90,6 +90,12 @@ func forged(header string, payload []byte, f func(input []byte) []byte) string {
 	return h + ".." + b64.EncodeToString(f(signingInput(h, payload)))
 }
 
+func hmacOf(key, in []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(in)
+	return mac.Sum(nil)
+}
+
 func TestKnownAttacksOnSignaturesAreRefused(t *testing.T) {
 	k, attacker := testSigningKey("node01"), testSigningKey("attacker")
 	_, payload := change(1)
@@ -97,11 +103,7 @@ func TestKnownAttacksOnSignaturesAreRefused(t *testing.T) {
 		return func(in []byte) []byte { return must(k.sign.Sign(nil, in, cryptoNone))(t) }
 	}
 	nothing := func([]byte) []byte { return nil }
-	hmacWithPublicKey := func(in []byte) []byte {
-		mac := hmac.New(sha256.New, k.verify)
-		mac.Write(in)
-		return mac.Sum(nil)
-	}
+	hmacWithPublicKey := func(in []byte) []byte { return hmacOf(k.verify, in) }
 	encodedPayload := func(header string) string {
 		h := b64.EncodeToString([]byte(header))
 		return h + ".." + b64.EncodeToString(byKey(k)([]byte(h+"."+b64.EncodeToString(payload))))
