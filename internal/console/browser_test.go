@@ -129,17 +129,24 @@ func (b *browser) hear(event any) {
 // run does something in the page, within a time that an overloaded machine needs.
 func (b *browser) run(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 2*patience)
+	ctx, cancel := b.soon()
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		b.fail(err)
 	}
 }
 
+// soon is the time that anything in the page may take.
+func (b *browser) soon() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(b.ctx, 2*patience)
+}
+
 // fail says what the page looked like when something did not come.
 func (b *browser) fail(err error) {
 	b.t.Helper()
-	page, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("document.body.innerText.slice(0, 2000)"))
+	ctx, cancel := b.soon()
+	defer cancel()
+	page, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText.slice(0, 2000)"))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.t.Fatalf("%v; the page says:\n%s\nerrors: %q", err, page, b.errors)
@@ -167,7 +174,9 @@ func (b *browser) open(address string) {
 // until waits until something is true in the page.
 func (b *browser) until(condition string) {
 	b.t.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool]("Boolean("+condition+")", chromedp.WithPollingInterval(20*time.Millisecond),
+	ctx, cancel := b.soon()
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool]("Boolean("+condition+")", chromedp.WithPollingInterval(20*time.Millisecond),
 		chromedp.WithPollingTimeout(patience))); err != nil {
 		b.fail(fmt.Errorf("%s: %w", condition, err))
 	}
@@ -176,7 +185,9 @@ func (b *browser) until(condition string) {
 // value is that of an expression in the page.
 func (b *browser) value(expression string) string {
 	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("String("+expression+")"))
+	ctx, cancel := b.soon()
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[string]("String("+expression+")"))
 	if err != nil {
 		b.fail(err)
 	}
@@ -207,7 +218,9 @@ func (b *browser) clean(s *scene, but ...string) {
 // picture keeps a screenshot, for people to look at.
 func (b *browser) picture(name string) {
 	b.t.Helper()
-	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	ctx, cancel := b.soon()
+	defer cancel()
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 const (
 	batchMost     = 5000                   // events told at once
-	behindMost    = 20_000                 // events that a client may be behind
+	behindMost    = 40_000                 // events that a client may be behind
 	batchPause    = 100 * time.Millisecond // between two tellings, so that a storm is told in few
 	statusPeriod  = 2 * time.Second
 	writeTime     = 10 * time.Second // for a client to take what it is told

@@ -143,7 +143,7 @@ function live(connected) {
 const events = {
   changes,
   status,
-  reset: async () => { await load(); feed.fill((await get("changes?limit=100")).events); },
+  reset: async () => { await load(); feed.fill((await get("changes?limit=1000")).events); },
   dropped: () => load(),
 };
 
@@ -155,7 +155,7 @@ async function start() {
   }
   if (view.agent) panel.open(view.agent, false);
   requestAnimationFrame(() => { document.documentElement.dataset.drawn = Math.round(performance.now() - began); });
-  get("changes?limit=100").then((c) => feed.fill(c.events)).catch(() => {});
+  get("changes?limit=1000").then((c) => feed.fill(c.events)).catch(() => {});
   get("series").then((s) => node.fill(s)).catch(() => {});
   follow(last, { event: (kind, data) => events[kind]?.(data), state: live });
 }

@@ -16,7 +16,7 @@ export class Feed {
 
   // fill shows what was before, newest first.
   fill(events) {
-    this.list.replaceChildren(...moments(events).flatMap((all) => (all.length > storm ? this.summed(all.reverse()).reverse() : all.map((e) => this.entry(e)))));
+    this.list.replaceChildren(...moments(events).flatMap((all) => (all.length > storm ? this.summed(all.reverse()).reverse() : all.map((e) => this.entry(e)))).slice(0, most));
     this.sift();
   }
 
@@ -106,7 +106,7 @@ export class Feed {
 function moments(events) {
   const all = [];
   let since = 0;
-  for (const e of events.slice(0, most)) {
+  for (const e of events) {
     const at = Date.parse(e.known_at);
     if (!all.length || Math.abs(since - at) > 1500) { all.push([]); since = at; }
     all.at(-1).push(e);
