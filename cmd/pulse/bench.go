@@ -57,6 +57,7 @@ func (c *benchDetectorCommand) Run(e *env) error {
 }
 
 type benchPublishCommand struct {
+	Sign     bool   `help:"Sign the messages, as a node does unless it is told otherwise. Default: the way alone is measured."`
 	Server   string `placeholder:"URL" help:"A NATS server with JetStream to publish to. Default: one of its own, in a process of its own."`
 	Messages int    `default:"200000" placeholder:"N" help:"How many messages go the whole way (1000 to 10000000). Default: ${default}."`
 	JSON     bool   `help:"Print one JSON object instead of lines."`
@@ -84,7 +85,7 @@ func (c *benchPublishCommand) Run(e *env) error {
 		return usageError{fmt.Errorf("--messages %d: want 1000 to 10000000", c.Messages)}
 	}
 	setGC()
-	report, err := bench.Publish(e.ctx, bench.PublishConfig{Server: c.Server, Messages: c.Messages, Progress: e.stderr})
+	report, err := bench.Publish(e.ctx, bench.PublishConfig{Server: c.Server, Messages: c.Messages, Sign: c.Sign, Progress: e.stderr})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 type PublishConfig struct {
 	Server   string    // the NATS server to publish to; "" for one of its own, in a process of its own
 	Messages int       // through the whole way; the other parts go by it
+	Sign     bool      // the messages, as a node does by default; the bare client's are not
 	Progress io.Writer // what a person sees meanwhile
 }
 
@@ -102,7 +103,7 @@ func (m *measurement) say(format string, args ...any) {
 
 // travel opens the way out in a state directory and measures parts of it.
 func (m *measurement) travel(ctx context.Context, state, url string, parts ...func(context.Context, *way) error) (err error) {
-	w, err := openWay(ctx, filepath.Join(m.dir, state), url)
+	w, err := openWay(ctx, filepath.Join(m.dir, state), url, m.cfg.Sign)
 	if err != nil {
 		return err
 	}

@@ -39,9 +39,10 @@ type way struct {
 	failed  chan error // what ended it; one at most
 }
 
-func openWay(ctx context.Context, dir, url string) (*way, error) {
+func openWay(ctx context.Context, dir, url string, sign bool) (*way, error) {
 	cfg := config.Default()
 	cfg.NATS.ServerURL, cfg.NATS.Listen, cfg.NATS.SubjectPrefix = url, "", pulsePrefix
+	cfg.NATS.MessageSigning = sign
 	cfg.Pulse.StateDir, cfg.Pulse.TelemetryLimit = dir, 0
 	cfg.Pulse.NodeName = filepath.Base(dir) // a node is one that counts its starts
 	w := &way{clock: detector.NewClock(), failed: make(chan error, 1)}
