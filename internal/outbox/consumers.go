@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -47,10 +49,41 @@ func next(ctx context.Context, msgs jetstream.MessagesContext, expected uint64) 
 // subjects, the server reads all files of the stream first, for seconds.
 const createWait = 2 * time.Minute
 
+// errLost says that the connection to the local server ended: what was asked for on
+// it is never answered.
+var errLost = errors.New("the connection to the local server was lost")
+
+// untilLost returns a context that ends when the connection is lost, so that nobody
+// waits for an answer for all of a long time. The function has to be called.
+func untilLost(ctx context.Context, nc *nats.Conn) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	lost := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-lost:
+			cancel(errLost)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		watching.Wait()
+		nc.RemoveStatusListener(lost)
+	}
+}
+
 // ownConsumer makes a consumer of ours anew. It lives in memory and acknowledges nothing.
-func ownConsumer(ctx context.Context, stream jetstream.Stream, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+func ownConsumer(ctx context.Context, nc *nats.Conn, stream jetstream.Stream, cfg jetstream.ConsumerConfig) (_ jetstream.Consumer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, createWait) // the client library's own is 5 s
 	defer cancel()
+	ctx, stop := untilLost(ctx, nc)
+	defer stop()
+	defer func() {
+		if cause := context.Cause(ctx); err != nil && errors.Is(cause, errLost) {
+			err = cause
+		}
+	}()
 	if err := stream.DeleteConsumer(ctx, cfg.Name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil, fmt.Errorf("remove old consumer %s: %w", cfg.Name, err)
 	}

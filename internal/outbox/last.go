@@ -21,7 +21,7 @@ func (o *Outbox) read(ctx context.Context, cfg jetstream.ConsumerConfig, each fu
 	o.reading.Lock()
 	defer o.reading.Unlock()
 	cfg.Name = lastConsumer
-	cons, err := ownConsumer(ctx, o.streams[Status], cfg)
+	cons, err := ownConsumer(ctx, o.nc, o.streams[Status], cfg)
 	if err != nil {
 		return fmt.Errorf("read stored messages: %w", err)
 	}

@@ -24,6 +24,7 @@ type Stored struct {
 // Next, Rewind and Close are for one caller at a time; Confirm may be called
 // beside them.
 type Reader struct {
+	nc     *nats.Conn // to the local server
 	stream jetstream.Stream
 	tail   *tail // nil for none: the stream is read
 	cfg    ReaderConfig
@@ -58,7 +59,7 @@ func (o *Outbox) Reader(ctx context.Context, cfg ReaderConfig) (*Reader, error) 
 // the stream's end what the cursor counts already: it steps back to the end, or
 // the messages that get those sequences next would not be read.
 func newReader(ctx context.Context, o *Outbox, stream jetstream.Stream, cfg ReaderConfig, c cursor) (*Reader, error) {
-	r := &Reader{stream: stream, cfg: cfg, silent: o.timing.silence,
+	r := &Reader{nc: o.nc, stream: stream, cfg: cfg, silent: o.timing.silence,
 		log: o.log.With("stream", stream.CachedInfo().Config.Name, "reader", cfg.Name)}
 	seq, err := c.load()
 	if errors.Is(err, errDamaged) {
@@ -174,7 +175,7 @@ func (r *Reader) startReading(ctx context.Context) error {
 			cfg.FilterSubject = ">"
 		}
 	}
-	cons, err := ownConsumer(ctx, r.stream, cfg)
+	cons, err := ownConsumer(ctx, r.nc, r.stream, cfg)
 	if err != nil {
 		return err
 	}

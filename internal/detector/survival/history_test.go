@@ -47,7 +47,7 @@ func (s *site) read() (*history, error) {
 func (h *history) readStream(js jetstream.JetStream, name string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cons, err := js.OrderedConsumer(ctx, name, jetstream.OrderedConsumerConfig{})
+	cons, err := js.OrderedConsumer(ctx, name, jetstream.OrderedConsumerConfig{InactiveThreshold: 2 * time.Second}) // it is read often: soon gone
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
