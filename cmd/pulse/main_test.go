@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/wazuh-pulse/pulse/internal/testport"
 )
 
 func TestMain(m *testing.M) {
@@ -99,7 +100,7 @@ func settings(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("client.keys"), keys, 0o600))
 	for _, name := range []string{"AGENTS", "NATS", "HTTP"} {
-		ts.Setenv(name, freePort())
+		ts.Setenv(name, strconv.Itoa(testport.Free(ts)))
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("pulse.conf"), []byte(os.Expand(settingsText, ts.Getenv)), 0o600))
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,29 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
-
-// lastPort counts through ports below those that systems hand out for port 0,
-// from a place that differs between test runs at the same time.
-var lastPort atomic.Int64
-
-func init() { lastPort.Store(int64(os.Getpid()) * 37) }
-
-func freePort() string {
-	const lowest, ports = 20000, 12000
-	for {
-		port := strconv.FormatInt(lowest+lastPort.Add(1)%ports, 10)
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-}
 
 const (
 	patience = 30 * time.Second // for a line that has to come

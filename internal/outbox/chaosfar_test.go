@@ -3,17 +3,15 @@ package outbox
 import (
 	"context"
 	"fmt"
-	"net"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/testport"
 )
 
 // patience is how long a test waits for what has to come, and attempt for an answer
@@ -41,10 +39,10 @@ func newFar(t testing.TB, servers int) *far {
 	var urls, routes []string
 	for i := range parts {
 		name := fmt.Sprintf("far%d", i+1)
-		parts[i] = &serverPart{Name: name, Dir: filepath.Join(t.TempDir(), name), Host: "127.0.0.1", Port: freePort(t)}
+		parts[i] = &serverPart{Name: name, Dir: filepath.Join(t.TempDir(), name), Host: "127.0.0.1", Port: testport.Free(t)}
 		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", parts[i].Port))
 		if servers > 1 {
-			parts[i].ClusterPort = freePort(t)
+			parts[i].ClusterPort = testport.Free(t)
 			routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", parts[i].ClusterPort))
 		}
 	}
@@ -166,24 +164,4 @@ func (f *far) next(ctx context.Context, msgs jetstream.MessagesContext) (jetstre
 	ctx, stop := context.WithTimeout(ctx, attempt)
 	defer stop()
 	return msgs.Next(jetstream.NextContext(ctx))
-}
-
-// lastPort counts through ports below those that systems hand out by
-// themselves: nobody else gets one while the server is dead.
-var lastPort atomic.Int64
-
-func init() { lastPort.Store(int64(os.Getpid()) * 37) }
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	const lowest, ports = 28000, 4000
-	for range ports {
-		port := lowest + int(lastPort.Add(1)%ports)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatalf("no free port from %d to %d", lowest, lowest+ports-1)
-	return 0
 }

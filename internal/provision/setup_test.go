@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/provision"
+	"github.com/wazuh-pulse/pulse/internal/testport"
 	"go.uber.org/goleak"
 )
 
@@ -32,7 +33,7 @@ func patient(t testing.TB) context.Context {
 // asked is a setup of two nodes and two readers, in a directory of its own.
 func asked(t testing.TB) provision.Config {
 	return provision.Config{Dir: filepath.Join(t.TempDir(), "setup"), Operator: "Example", Prefix: "wazuh.xdr", Hosts: []string{"127.0.0.1"},
-		Port: freePort(t), Replicas: 1, Nodes: []string{"node01", "node02"}, Readers: []string{"xdr", "soc"}}
+		Port: testport.Free(t), Replicas: 1, Nodes: []string{"node01", "node02"}, Readers: []string{"xdr", "soc"}}
 }
 
 // stage is a setup, and a NATS server that was started from its files.
@@ -66,17 +67,6 @@ func newStage(t *testing.T, change ...func(*provision.Config)) *stage {
 		t.Fatalf("made %v, want %d", made, want)
 	}
 	return s
-}
-
-// freePort is one that was free a moment ago.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // startServer starts a NATS server from the setup's files as they are.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -15,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +22,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/testport"
 	"go.uber.org/goleak"
 )
 
@@ -90,8 +89,8 @@ func newSite(t *testing.T, agents int) *site {
 	}
 	c := &s.cfg
 	c.Pulse.Home, c.Pulse.StateDir, c.Pulse.ClientKeys, c.Pulse.HTTP = dir, filepath.Join(dir, "state"), filepath.Join(dir, "client.keys"), ""
-	c.Remote.LocalIP, c.Remote.Port = netip.MustParseAddr("127.0.0.1"), freePort(t)
-	c.NATS.Listen = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	c.Remote.LocalIP, c.Remote.Port = netip.MustParseAddr("127.0.0.1"), testport.Free(t)
+	c.NATS.Listen = fmt.Sprintf("127.0.0.1:%d", testport.Free(t))
 	c.KeepAlive.Interval, c.KeepAlive.Timeout, c.KeepAlive.RetryInterval = interval, timeout, answer
 	c.KeepAlive.SuspectTimeout, c.KeepAlive.ReconnectGrace = answer, 200*time.Millisecond
 	c.KeepAlive.FlapThreshold = 100 // agents that die all the time are what the test is made of
@@ -116,27 +115,6 @@ func (s *site) write(path string, data []byte) {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-}
-
-// lastPort counts through ports below those that systems hand out by
-// themselves: nobody else gets one while the daemon is dead. Where it begins
-// differs between test runs at the same time.
-var lastPort atomic.Int64
-
-func init() { lastPort.Store(int64(os.Getpid()) * 37) }
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	const lowest, ports = 20000, 8000
-	for range ports {
-		port := lowest + int(lastPort.Add(1)%ports)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatalf("no free port from %d to %d", lowest, lowest+ports-1)
-	return 0
 }
 
 // fleet starts the site's agents.
