@@ -55,10 +55,8 @@ func New(cfg Config) (*Done, error) {
 	if cfg.StoreDir == "" {
 		cfg.StoreDir = cfg.ServerDir // the server adds jetstream to it
 	}
-	for what, path := range map[string]string{"the server's directory": cfg.ServerDir, "the store's directory": cfg.StoreDir} {
-		if err := checkPath(what, path); err != nil {
-			return nil, err
-		}
+	if err := errors.Join(checkPath("the server's directory", cfg.ServerDir), checkPath("the store's directory", cfg.StoreDir)); err != nil {
+		return nil, err
 	}
 	replaces, err := place(dir, cfg.Force)
 	if err != nil {
