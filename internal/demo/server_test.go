@@ -2,7 +2,6 @@ package demo
 
 import (
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +45,7 @@ func startServer(t *testing.T, opts *server.Options) *server.Server {
 }
 
 func TestADemoOnAServerThatGoesAwayLosesNothing(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	t.Parallel() // it mostly waits
 	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()}
 	far := startServer(t, opts)
 	opts.Port = far.Addr().(*net.TCPAddr).Port
@@ -85,7 +84,7 @@ func TestADemoOnAServerThatGoesAwayLosesNothing(t *testing.T) {
 }
 
 func TestADemoOnAServerWithoutJetStreamHearsWhatIsSaid(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	t.Parallel() // it mostly waits
 	far := startServer(t, &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
 	defer func() { far.Shutdown(); far.WaitForShutdown() }()
 	report, err := Run(t.Context(), Config{Agents: 3, For: slowest, Server: far.ClientURL(), Version: "0.0.0", Out: t.Output()})
@@ -95,10 +94,8 @@ func TestADemoOnAServerWithoutJetStreamHearsWhatIsSaid(t *testing.T) {
 }
 
 func TestADemoOnAServerThatIsNotThereIsRefused(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
 	_, err := Run(t.Context(), Config{Agents: 1, Server: "nats://127.0.0.1:1", Version: "0.0.0", Out: t.Output()})
 	if err == nil || !strings.Contains(err.Error(), "connect to --server") {
 		t.Error(err)
 	}
-	isEmpty(t, os.TempDir())
 }
