@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/provision"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
@@ -91,7 +92,8 @@ func report(err error) int {
 	fmt.Fprintln(os.Stderr, prefixed(err))
 	var usage usageError
 	var setting *config.Error
-	if errors.As(err, &usage) || errors.As(err, &setting) {
+	var mistake provision.Mistake
+	if errors.As(err, &usage) || errors.As(err, &setting) || errors.As(err, &mistake) {
 		return exitUsage
 	}
 	return exitError

@@ -10,6 +10,11 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 )
 
+// Mistake is an error of whoever asks: a name that cannot be. Trying again does not help.
+type Mistake struct{ error }
+
+func (m Mistake) Unwrap() error { return m.error }
+
 // A name becomes a directory, a token of subjects and the key of a bucket.
 var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 

@@ -43,7 +43,7 @@ type Done struct {
 // place when it is whole.
 func New(cfg Config) (*Done, error) {
 	if err := cfg.check(); err != nil {
-		return nil, err
+		return nil, Mistake{err}
 	}
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
@@ -56,7 +56,7 @@ func New(cfg Config) (*Done, error) {
 		cfg.StoreDir = cfg.ServerDir // the server adds jetstream to it
 	}
 	if err := errors.Join(checkPath("the server's directory", cfg.ServerDir), checkPath("the store's directory", cfg.StoreDir)); err != nil {
-		return nil, err
+		return nil, Mistake{err}
 	}
 	replaces, err := place(dir, cfg.Force)
 	if err != nil {
