@@ -16,8 +16,8 @@ import (
 	"syscall"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
-	"github.com/wazuh-pulse/pulse/internal/provision"
 	"github.com/wazuh-pulse/pulse/internal/printable"
+	"github.com/wazuh-pulse/pulse/internal/provision"
 )
 
 // Exit codes.
