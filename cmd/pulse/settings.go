@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
@@ -22,7 +23,7 @@ func (f *settingsFlag) load(e *env) (*config.Loaded, error) { return f.loadWith(
 func (f *settingsFlag) loadWith(e *env, overrides []config.Override) (*config.Loaded, error) {
 	loaded, err := config.LoadWith(overrides, f.Config...)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EISDIR) {
 			return nil, usageError{err}
 		}
 		return nil, err
