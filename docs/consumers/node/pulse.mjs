@@ -11,6 +11,8 @@ export class Refused extends Error {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const day = 24 * 3600e3
+// Of what is no number, neither "too old" nor "seen" would be true.
+const whole = (n) => Number.isSafeInteger(n) && n > 0
 
 export class Opener {
   // publicFile: the nodes' public.jwks. privateFile: the key to decrypt with, if messages are encrypted.
@@ -33,7 +35,7 @@ export class Opener {
     const text = await this.#decrypt(data)
     const message = parse(text)
     const s = message.security
-    if (s?.source !== 'wazuh-manager' || !(s.sequence > 0) || !(s.epoch > 0) || typeof s.node !== 'string') throw new Refused('malformed', 'security')
+    if (s?.source !== 'wazuh-manager' || !whole(s.sequence) || !whole(s.epoch) || !whole(s.issued_at) || typeof s.node !== 'string') throw new Refused('malformed', 'security')
     if (signer.node && signer.node !== s.node) throw new Refused('wrong_node', s.node)
     if (s.subject !== subject) throw new Refused('wrong_subject', s.subject)
     if (now - s.issued_at > this.maxAge) throw new Refused('stale')
