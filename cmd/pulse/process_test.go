@@ -18,8 +18,15 @@ import (
 
 const (
 	patience = 30 * time.Second // for a line that has to come
-	stopTime = 5 * time.Second  // the daemon's promise
 )
+
+// stopTime is the daemon's promise. The race detector makes it several times slower.
+func stopTime() time.Duration {
+	if raceEnabled {
+		return 30 * time.Second
+	}
+	return 5 * time.Second
+}
 
 // process is a program that runs beside a script, and what it has written.
 type process struct {
@@ -143,8 +150,8 @@ func quit(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(p.cmd.Process.Signal(signals[args[1]]))
 	select {
 	case <-p.ended:
-	case <-time.After(stopTime):
-		ts.Fatalf("%s runs %v after SIG%s", args[0], stopTime, args[1])
+	case <-time.After(stopTime()):
+		ts.Fatalf("%s runs %v after SIG%s", args[0], stopTime(), args[1])
 	}
 	_ = p.cmd.Wait() // the exit code says more
 	if code := strconv.Itoa(p.cmd.ProcessState.ExitCode()); code != args[2] {

@@ -158,7 +158,9 @@ func TestASocketThatMisbehavesKillsNobody(t *testing.T) {
 				t.Parallel()
 				s := manage(t, 3, func(c *managersim.Config) { c.ResponseTimeout = time.Second })
 				s.connect()
-				s.attach(quick)
+				set := quick
+				set.RetryInterval = 5 * time.Second // as with the defaults, where trouble is seen within 7 s: before the third miss
+				s.attach(set)
 				s.counted(detector.Active, 3)
 				s.logged("attached")
 				s.forget()

@@ -65,8 +65,10 @@ func TestNothingIsWrittenThatTheDatabaseKnowsBetter(t *testing.T) {
 			w.lose(c.reason, 90*time.Second)
 			w.lose(c.reason, 90*time.Second) // said twice, it is one loss
 			s.idle(w)
+			want := map[bool]int{true: 1}[c.written]
+			s.until("the alert", func() bool { return len(s.manager.Events()) >= want }) // the manager reads it in its own time
 			writes, events := len(s.manager.Writes()), len(s.manager.Events())
-			if want := map[bool]int{true: 1}[c.written]; writes != want || events != want {
+			if writes != want || events != want {
 				t.Errorf("%d writes and %d events, want %d: %q", writes, events, want, s.manager.Writes())
 			}
 		})
