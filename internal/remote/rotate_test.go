@@ -53,7 +53,7 @@ func TestANewClientCertificateIsUsedWithoutARestart(t *testing.T) {
 	if next.Reason() == nil || s.Reason() == nil {
 		t.Error("a session outlived its remote")
 	}
-	if state := r.State(); state.Errors != 0 {
+	if state := r.State(); state.Errors > 1 { // one, if it looked when only half of the pair was new
 		t.Errorf("%+v\n%s", state, book)
 	}
 }

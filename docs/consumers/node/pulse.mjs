@@ -99,6 +99,7 @@ export class Opener {
     const header = decodeHeader(jwe.protected)
     only(header, ['enc'])
     if (header.enc !== 'A256GCM') throw new Refused('forbidden_header', header.enc)
+    if (!Array.isArray(jwe.recipients)) throw new Refused('forbidden_header', 'recipients')
     for (const r of jwe.recipients) {
       only(r, ['header', 'encrypted_key'])
       only(r.header, ['alg', 'epk', 'kid'])
@@ -149,7 +150,8 @@ function decodeHeader(encoded) {
 }
 
 function only(object, names) {
-  for (const name of Object.keys(object ?? {})) if (!names.includes(name)) throw new Refused('forbidden_header', name)
+  if (typeof object !== 'object' || object === null || Array.isArray(object)) throw new Refused('forbidden_header', 'no object')
+  for (const name of Object.keys(object)) if (!names.includes(name)) throw new Refused('forbidden_header', name)
 }
 
 // parse is JSON.parse, but for names that are in an object twice: of these JavaScript takes the last, others the first.

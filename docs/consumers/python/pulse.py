@@ -140,7 +140,9 @@ class Opener:
             enc, recipients = header.pop("enc", None), [{"header": header, "encrypted_key": wrapped}]
         elif text.startswith("{") and '"recipients"' in text and "recipients" in parse(text):
             jwe = only(parse(text), ("ciphertext", "iv", "protected", "recipients", "tag"))
-            head, iv, ciphertext, tag, recipients = (jwe[n] for n in ("protected", "iv", "ciphertext", "tag", "recipients"))
+            head, iv, ciphertext, tag, recipients = (jwe.get(n) for n in ("protected", "iv", "ciphertext", "tag", "recipients"))
+            if not all(isinstance(t, str) for t in (head, iv, ciphertext, tag)) or not isinstance(recipients, list):
+                raise Refused("forbidden_header")
             enc = only(parse(decode(head), "forbidden_header"), ("enc",)).get("enc")
         else:
             if self.mine and not self.plain:
@@ -150,7 +152,7 @@ class Opener:
             raise Refused("encrypted")
         for r in recipients:
             only(r, ("header", "encrypted_key"))
-            if only(r["header"], ("alg", "epk", "kid")).get("alg") != "ECDH-ES+A256KW" or enc != "A256GCM":
+            if only(r.get("header"), ("alg", "epk", "kid")).get("alg") != "ECDH-ES+A256KW" or enc != "A256GCM":
                 raise Refused("forbidden_header")
         for r in recipients:
             if r["header"].get("kid") in self.mine:
