@@ -15,8 +15,8 @@ import (
 // The multicast groups of sock_diag(7) that announce the end of a TCP connection
 // (linux/sock_diag.h, enum sknetlink_groups), as bits.
 const (
-	groupTCPDestroy  = 1 << (1 - 1) // SKNLGRP_INET_TCP_DESTROY
-	groupTCP6Destroy = 1 << (3 - 1) // SKNLGRP_INET6_TCP_DESTROY
+	groupTCPDestroy  = 1 << 0 // SKNLGRP_INET_TCP_DESTROY, group 1
+	groupTCP6Destroy = 1 << 2 // SKNLGRP_INET6_TCP_DESTROY, group 3
 )
 
 const (

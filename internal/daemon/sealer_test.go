@@ -316,7 +316,7 @@ func TestTheRosterIsWrittenAnewForOtherRecipients(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := recipient(t, cfg)
-	h = run(t, cfg)
+	run(t, cfg)
 	r := hearing(t, xdr.ClientURL(), cfg, key)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
