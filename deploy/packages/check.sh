@@ -61,7 +61,7 @@ for _ in $(seq 100); do
 done
 grep -q 'web-01.*never_connected' "$work"/agents || fail "the daemon does not answer: $(cat "$work"/agents "$work"/log)"
 # The public keys are for everybody, but for the directory that they are in.
-open=$(find /var/lib/pulse -perm /077 ! -name public.jwks)
+open=$(find /var/lib/pulse -perm /077 ! -name '*.jwks')
 [ -z "$open" ] || fail "others may read: $open"
 kill "$daemon"
 wait "$daemon" || fail "the daemon ended with $?"
