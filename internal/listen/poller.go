@@ -52,11 +52,12 @@ func (p *poller) wait(events []unix.EpollEvent) func() (int, error) {
 	var n int
 	var failed error
 	look := func(fd uintptr) bool {
-		n, failed = unix.EpollWait(int(fd), events, 0)
-		if failed == unix.EINTR {
-			n, failed = 0, nil
+		for {
+			// Not to wait for more after EINTR: what is ready already is not told again.
+			if n, failed = unix.EpollWait(int(fd), events, 0); failed != unix.EINTR {
+				return n > 0 || failed != nil
+			}
 		}
-		return n > 0 || failed != nil
 	}
 	return func() (int, error) {
 		if err := p.raw.Read(look); err != nil {
