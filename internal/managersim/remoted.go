@@ -85,6 +85,7 @@ var codecs = sync.Pool{New: func() any { return new(codec) }}
 // serve hears one connection of an agent until it ends. That changes nothing in
 // the database: only a shutdown, and monitord, do.
 func (r *remoted) serve(conn net.Conn) {
+	defer r.bell.ring()
 	defer r.release(conn)
 	r.count.agents.Add(1)
 	defer r.count.agents.Add(-1)
