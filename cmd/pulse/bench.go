@@ -13,6 +13,7 @@ type benchCommand struct {
 	Publish  benchPublishCommand  `cmd:"" help:"Measure the way out, from the detector's decision to a message that a NATS server has confirmed."`
 	Attach   benchAttachCommand   `cmd:"" help:"Measure Pulse beside a (simulated) Wazuh manager, and what it costs the manager."`
 	Server   benchServerCommand   `cmd:"" name:"nats-server" hidden:""`
+	Guest    benchGuestCommand    `cmd:"" name:"guest" hidden:""`
 	Manager  benchManagerCommand  `cmd:"" name:"manager" hidden:""`
 	Agents   benchAgentsCommand   `cmd:"" name:"population" hidden:""`
 }
@@ -130,6 +131,16 @@ func (c *benchAttachCommand) Run(e *env) error {
 		return err
 	}
 	return show(e.stdout, report, c.JSON)
+}
+
+// benchGuestCommand is another client of that manager.
+type benchGuestCommand struct {
+	Dir   string `arg:""`
+	Agent string `arg:""`
+}
+
+func (c *benchGuestCommand) Run(e *env) error {
+	return bench.Guest(c.Dir, c.Agent, os.Stdin, e.stdout)
 }
 
 // benchManagerCommand is the manager of benchAttachCommand.

@@ -18,13 +18,14 @@ type simCommand struct {
 	Manager  string        `required:"" placeholder:"HOST:PORT" help:"The manager to connect to."`
 	Agents   int           `placeholder:"N" help:"Simulate the first N agents of the file. Default: all."`
 	Notify   time.Duration `default:"10s" placeholder:"DURATION" help:"Between an agent's own keep-alives. Default: ${default}."`
+	Ramp     time.Duration `placeholder:"DURATION" help:"Start the agents evenly over this time. Default: all at once."`
 	For      time.Duration `placeholder:"DURATION" help:"How long to run. Default: until Ctrl-C."`
 	Protocol string        `enum:"tcp,udp" default:"tcp" placeholder:"tcp|udp" help:"How the agents connect. Default: ${default}."`
 	Crypto   string        `enum:"aes,blowfish" default:"aes" placeholder:"aes|blowfish" help:"How the agents encrypt. Default: ${default}."`
 }
 
 func (*simCommand) Help() string {
-	return `All agents dial at once, as after a manager's restart, and say goodbye at the end. A line a second says how they are.
+	return `All agents dial at once, as after a manager's restart, or one after the other with --ramp, and say goodbye at the end. A line a second says how they are.
 The exit code is 1 if not one of them got in.
 
     pulse sim --keys client.keys --manager 127.0.0.1:1514 --agents 100 --for 1m
@@ -57,8 +58,8 @@ func (c *simCommand) Run(e *env) error {
 }
 
 func (c *simCommand) fleet() (*agentsim.Fleet, error) {
-	if c.For < 0 || c.Notify <= 0 {
-		return nil, errors.New("--for and --notify: want a positive duration, such as 30s")
+	if c.For < 0 || c.Ramp < 0 || c.Notify <= 0 {
+		return nil, errors.New("--for, --ramp and --notify: want a positive duration, such as 30s")
 	}
 	keys, err := c.keys()
 	if err != nil {
@@ -68,7 +69,7 @@ func (c *simCommand) fleet() (*agentsim.Fleet, error) {
 	if c.Crypto == "blowfish" {
 		method = secmsg.Blowfish
 	}
-	return agentsim.New(agentsim.Config{Manager: c.Manager, Network: c.Protocol, Method: method, Keys: keys, Notify: c.Notify})
+	return agentsim.New(agentsim.Config{Manager: c.Manager, Network: c.Protocol, Method: method, Keys: keys, Notify: c.Notify, Ramp: c.Ramp})
 }
 
 func (c *simCommand) keys() ([]clientkeys.Key, error) {

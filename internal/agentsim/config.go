@@ -26,8 +26,9 @@ type Config struct {
 	StartupTimeout time.Duration // the manager's ack to a startup may take this long: 30 s
 	Retry          time.Duration // longest wait between dials that fail: 10 s; it starts at a tenth of that
 
-	MaxDials int    // connection attempts in flight at a time: 512
-	Version  string // what the agents say they are: "v4.14.7"
+	Ramp     time.Duration // the agents start evenly over this time; 0: all at once, as after a manager's restart
+	MaxDials int           // connection attempts in flight at a time: 512
+	Version  string        // what the agents say they are: "v4.14.7"
 
 	Log *slog.Logger // discards when nil; one agent's ups and downs are at debug level
 }
@@ -53,7 +54,7 @@ func (c Config) check() error {
 	if c.Network != "tcp" && c.Network != "udp" {
 		return fmt.Errorf("network %q: want tcp or udp", c.Network)
 	}
-	for _, d := range []time.Duration{c.Notify, c.Reconnect, c.StartupTimeout, c.Retry} {
+	for _, d := range []time.Duration{c.Notify, c.Reconnect, c.StartupTimeout, c.Retry, c.Ramp} {
 		if d < 0 {
 			return fmt.Errorf("negative duration %v", d)
 		}

@@ -207,6 +207,26 @@ func TestAnUnknownAgentCannotDie(t *testing.T) {
 	}
 }
 
+func TestAgentsStartOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, 4)
+		m.patience = time.Hour // costs nothing
+		cfg := m.config()
+		cfg.Ramp = 4 * time.Second
+		f := newFleet(t, cfg)
+		m.pipe(f)
+		t.Cleanup(m.stop)
+		began := time.Now()
+		start(t, f)
+		for i := range 4 {
+			m.await(agentID(i), saysStartup)
+			if took := time.Since(began); took != time.Duration(i)*time.Second {
+				t.Errorf("agent %d started after %v", i, took)
+			}
+		}
+	})
+}
+
 func TestDeathsHaveNames(t *testing.T) {
 	for _, want := range []Death{Shutdown, Kill, Hang, Cut} {
 		if got, err := ParseDeath(want.String()); err != nil || got != want {

@@ -65,10 +65,10 @@ func New(cfg Config) (*Fleet, error) {
 	return f, nil
 }
 
-// Run starts all agents at once, as after a manager's restart, and keeps them
-// alive until ctx ends or Shutdown is called. Then their connections close
-// without a word (or with one, after Shutdown), and Run returns nil when every
-// goroutine has ended. A fleet runs only once.
+// Run starts all agents, at once or over Config.Ramp, and keeps them alive until
+// ctx ends or Shutdown is called. Then their connections close without a word (or
+// with one, after Shutdown), and Run returns nil when every goroutine has ended. A
+// fleet runs only once.
 func (f *Fleet) Run(ctx context.Context) error {
 	if !f.ran.CompareAndSwap(false, true) {
 		return fmt.Errorf("simulate agents: %w", errRanBefore)
@@ -77,8 +77,13 @@ func (f *Fleet) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { f.end(false) })
 	defer stop()
 	var alive sync.WaitGroup
-	for _, a := range f.agents {
-		alive.Go(a.exist)
+	for i, a := range f.agents {
+		alive.Go(func() {
+			if wait := f.cfg.Ramp * time.Duration(i) / time.Duration(len(f.agents)); wait > 0 {
+				a.pause(0, wait)
+			}
+			a.exist()
+		})
 	}
 	alive.Wait()
 	return nil

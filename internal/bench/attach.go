@@ -2,16 +2,13 @@ package bench
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -41,6 +38,7 @@ type beside struct {
 	cfg     AttachConfig
 	manager *other
 	agents  *other
+	guest   *other
 	home    string
 	node    *daemon.Node
 	losses  chan *nats.Msg
@@ -70,6 +68,10 @@ func Attach(ctx context.Context, cfg AttachConfig) (r *AttachReport, err error) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.agents.child.end()) }()
+	if b.guest, err = startOther(GuestArgs, home, fmt.Sprintf("%03d", cfg.Agents)); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.guest.child.end()) }()
 	for active := 0; active < cfg.Agents && pause(ctx, 200*time.Millisecond); {
 		v, err := b.manager.look()
 		if err != nil {
@@ -77,6 +79,12 @@ func Attach(ctx context.Context, cfg AttachConfig) (r *AttachReport, err error) 
 		}
 		active = v.Active
 	}
+	b.say("another client alone, for %v", guestTime)
+	alone, err := b.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.report.AloneP50, b.report.AloneMax = alone.P50, alone.Max
 	settings := config.Default()
 	settings.Pulse.Link, settings.Pulse.Home, settings.Pulse.HTTP = "attach", home, ""
 	settings.Pulse.StateDir, settings.NATS.Listen = filepath.Join(dir, "state"), "127.0.0.1:0"
@@ -117,10 +125,10 @@ func (b *beside) measure(ctx context.Context) error {
 		return err
 	}
 	b.say("%d agents are killed, and %d hang", killed, hung)
-	if b.report.Killed, err = b.die(ctx, "kill", 1, killed); err != nil {
+	if b.report.Killed, b.report.Closed, err = b.die(ctx, "kill", 1, killed); err != nil {
 		return err
 	}
-	if b.report.Hung, err = b.die(ctx, "hang", 1+killed, hung); err != nil {
+	if b.report.Hung, _, err = b.die(ctx, "hang", 1+killed, hung); err != nil {
 		return err
 	}
 	return b.crowd(ctx)
@@ -168,21 +176,30 @@ func (b *beside) look() (v besideView, err error) {
 	return v, err
 }
 
-// die lets agents die one after the other, and returns the longest time until a
-// subscriber of NATS knew it.
-func (b *beside) die(ctx context.Context, how string, first, n int) (longest float64, err error) {
+// die lets agents die one after the other. It returns the longest time until a
+// subscriber of NATS knew it, and the longest until the manager had told Pulse that
+// there is no connection to the agent: from then on reconnect_grace runs.
+func (b *beside) die(ctx context.Context, how string, first, n int) (told, closed float64, err error) {
 	for id := first; id < first+n; id++ {
+		before := b.unconnected()
 		began := time.Now()
 		if _, err := b.agents.tell(fmt.Sprintf("%s %03d", how, id)); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
+		for how == "kill" && b.unconnected() == before && time.Since(began) < deathTime && pause(ctx, time.Millisecond) {
+		}
+		closed = max(closed, time.Since(began).Seconds())
 		if err := b.lost(ctx, fmt.Sprintf("%03d", id)); err != nil {
-			return 0, fmt.Errorf("%s agent %03d: %w", how, id, err)
+			return 0, 0, fmt.Errorf("%s agent %03d: %w", how, id, err)
 		}
-		longest = max(longest, time.Since(began).Seconds())
+		told = max(told, time.Since(began).Seconds())
 	}
-	return longest, nil
+	return told, closed, nil
 }
+
+// unconnected is how often the manager has answered that it has no connection
+// to an agent.
+func (b *beside) unconnected() int64 { return b.node.Status().Link.Attach.Outcomes["not_connected"] }
 
 func (b *beside) lost(ctx context.Context, id string) error {
 	deadline := time.After(deathTime)
@@ -214,36 +231,27 @@ func (b *beside) crowd(ctx context.Context) error {
 			return err
 		}
 	}
-	var guests []time.Duration
-	for began := time.Now(); time.Since(began) < guestTime; {
-		asked := time.Now()
-		if err := askAsGuest(b.home, fmt.Sprintf("%03d agent getstate", b.cfg.Agents)); err != nil {
-			return fmt.Errorf("ask remoted as another client: %w", err)
-		}
-		guests = append(guests, time.Since(asked))
-		if !pause(ctx, 100*time.Millisecond) {
-			return ctx.Err()
-		}
+	with, err := b.ask(ctx)
+	if err != nil {
+		return err
 	}
-	slices.Sort(guests)
-	ms := func(share int) float64 { return guests[(len(guests)-1)*share/100].Seconds() * 1000 }
-	b.report.GuestP50, b.report.GuestP90, b.report.GuestMax = ms(50), ms(90), ms(100)
+	b.report.GuestP50, b.report.GuestP90, b.report.GuestMax = with.P50, with.P90, with.Max
 	stats, err := b.manager.look()
 	b.report.MostInFlight = int(stats.MostInFlight) - 1 // the other client's
 	return err
 }
 
-func askAsGuest(home, text string) error {
-	conn, err := net.Dial("unix", filepath.Join(home, "queue/sockets/remote"))
+// ask lets the other client ask for a while.
+func (b *beside) ask(ctx context.Context) (v guestView, err error) {
+	if _, err := b.guest.tell("begin"); err != nil {
+		return v, err
+	}
+	if !pause(ctx, guestTime) {
+		return v, ctx.Err()
+	}
+	line, err := b.guest.tell("end")
 	if err != nil {
-		return err
+		return v, err
 	}
-	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(guestTime))
-	frame := append(binary.LittleEndian.AppendUint32(nil, uint32(len(text))), text...)
-	if _, err := conn.Write(frame); err != nil {
-		return err
-	}
-	_, err = conn.Read(make([]byte, 1024))
-	return err
+	return v, json.Unmarshal([]byte(line), &v)
 }

@@ -18,8 +18,11 @@ type AttachReport struct {
 	Queries      float64 `json:"sql_per_s" unit:"queries of wazuh-db"`
 	SQLBytes     float64 `json:"sql_bytes_per_s" unit:"both ways"`
 	Killed       float64 `json:"killed_s" unit:"s from an agent's death to the message, connection closed (the longest of 10)"`
+	Closed       float64 `json:"closed_s" unit:"s until the manager has told Pulse that it has no connection (the longest of them)"`
 	Hung         float64 `json:"hung_s" unit:"s, connection open and silent (the longest of 3)"`
-	GuestP50     float64 `json:"guest_p50_ms" unit:"ms for another client's request, while a twentieth of the agents hang"`
+	AloneP50     float64 `json:"guest_alone_p50_ms" unit:"ms for another client's request, before Pulse is there"`
+	AloneMax     float64 `json:"guest_alone_max_ms" unit:"ms, the longest of all"`
+	GuestP50     float64 `json:"guest_p50_ms" unit:"ms with Pulse, while a twentieth of the agents hang"`
 	GuestP90     float64 `json:"guest_p90_ms" unit:"ms"`
 	GuestMax     float64 `json:"guest_max_ms" unit:"ms, the longest of all"`
 	MostInFlight int     `json:"most_in_flight" unit:"requests of Pulse that the manager had to serve at once"`

@@ -54,11 +54,16 @@ type managerView struct {
 	Active int
 }
 
+// ramp is how long the agents take to come, and so their keep-alives to come
+// round: started together, ten thousand would speak within the same moment, and for
+// that moment the manager would answer nobody else.
+const ramp = 10 * time.Second
+
 // Populate plays the agents of a manager, over TCP, each from a loopback
 // address of its own. It lets them die as the lines of r say ("kill ID", "hang
 // ID"), and answers each with one.
 func Populate(addr string, agents int, r io.Reader, w io.Writer) error {
-	fleet, err := agentsim.New(agentsim.Config{Manager: addr, Keys: keys(agents), Spread: true})
+	fleet, err := agentsim.New(agentsim.Config{Manager: addr, Keys: keys(agents), Spread: true, Ramp: ramp})
 	if err != nil {
 		return err
 	}
