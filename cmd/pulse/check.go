@@ -42,6 +42,8 @@ func (f *checkFlags) opener(cfg seal.GuardConfig) (*seal.Opener, error) {
 // checked counts messages by what was found.
 type checked struct {
 	good, unread, bad int // unread: encrypted, and only its signature was checked
+	missing           uint64
+	came              register // nil: what is missing is not looked for
 }
 
 // check opens a message. What is encrypted for others is no error, and no text.
@@ -50,6 +52,9 @@ func (c *checked) check(o *seal.Opener, m seal.Message) (payload []byte, err err
 	switch {
 	case err == nil:
 		c.good++
+		if c.came != nil {
+			c.came.note(opened)
+		}
 		return opened.Payload, nil
 	case errors.Is(err, seal.ErrEncrypted):
 		c.unread++
@@ -64,7 +69,11 @@ func (c *checked) String() string {
 	if c.unread > 0 {
 		s += fmt.Sprintf(", %d encrypted of which only the signature was checked (and is good)", c.unread)
 	}
-	return s + fmt.Sprintf(", %d refused", c.bad)
+	s += fmt.Sprintf(", %d refused", c.bad)
+	if c.came != nil && c.good > 0 { // of none, nobody knows its number
+		s += fmt.Sprintf(", %d missing", c.missing)
+	}
+	return s
 }
 
 func (c *checked) err() error {

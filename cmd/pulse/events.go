@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -22,7 +23,7 @@ type eventsCommand struct {
 	Subject string `placeholder:"SUBJECT" help:"Only messages on this subject; * and > match. Default: all of Pulse's."`
 	JSON    bool   `help:"Print each message as it is, one a line."`
 	Stored  bool   `help:"Print each message with its subject and headers as a line of JSON, for pulse verify."`
-	Verify  bool   `help:"Check each message (needs --keys). The exit code is 1 if any is refused."`
+	Verify  bool   `help:"Check each message (needs --keys), and say which are missing. The exit code is 1 if any is refused."`
 	checkFlags
 	Way wayFlags `embed:""`
 
@@ -46,6 +47,9 @@ Whether they can be trusted:
     pulse events --verify --keys pulse-public.jwks
     pulse events --verify --keys pulse-public.jwks --decrypt xdr.jwk    # encrypted ones
 
+Then the messages that are missing are told too, when they have not come for some seconds; not with --subject, which leaves some
+out. NATS drops what a reader does not take in time, or while it is not connected: JetStream still has that.
+
 What came before, JetStream has: docs/messages.md shows how to read it.`
 }
 
@@ -65,6 +69,7 @@ func (c *eventsCommand) Run(e *env) error {
 	}
 	if c.Subject == "" {
 		c.Subject = event.Prefix(loaded.NATS.SubjectPrefix).All()
+		c.found.came = register{}
 	}
 	way := daemon.RemoteConfig(&loaded.Config, nil)
 	way.Name, way.Node = "pulse events", ""
@@ -134,10 +139,17 @@ func (c *eventsCommand) subscribe(s *remote.Session, messages chan *nats.Msg) (<
 	return sub.StatusChanged(nats.SubscriptionSlowConsumer), nil
 }
 
+// lookEvery is how often missing messages are looked for. One has that long to be late.
+const lookEvery = 5 * time.Second
+
 // hear prints until the session or e ends, or nobody reads any more.
 func (c *eventsCommand) hear(e *env, s *remote.Session, messages <-chan *nats.Msg, skipped <-chan nats.SubStatus) error {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
+			c.found.missing += c.found.came.lost(func(which string) { fmt.Fprintln(c.remarks(e), "MISSING "+printable.Only(which)) })
 		case <-e.ctx.Done():
 			return nil
 		case <-s.Ended():
@@ -180,7 +192,7 @@ func (c *eventsCommand) print(e *env, m *nats.Msg) (err error) {
 	payload := m.Data
 	if c.by != nil {
 		if payload, err = c.found.check(c.by, seal.Message{Subject: m.Subject, Header: m.Header, Data: m.Data}); err != nil {
-			_, err = fmt.Fprintln(e.stdout, printable.Only("REFUSED "+m.Subject+"  "+err.Error()))
+			_, err = fmt.Fprintln(c.remarks(e), printable.Only("REFUSED "+m.Subject+"  "+err.Error()))
 			return err
 		}
 	}
@@ -195,6 +207,14 @@ func (c *eventsCommand) print(e *env, m *nats.Msg) (err error) {
 		_, err = fmt.Fprintln(e.stdout, printable.Only(m.Subject+"  "+inWords(payload)))
 	}
 	return err
+}
+
+// remarks is where it is told what is wrong with messages: not among lines of JSON.
+func (c *eventsCommand) remarks(e *env) io.Writer {
+	if c.JSON || c.Stored {
+		return e.stderr
+	}
+	return e.stdout
 }
 
 // prepare reads the keys to check with, if messages are checked.

@@ -17,6 +17,7 @@ type verifyCommand struct {
 	checkFlags
 	File   string        `arg:"" placeholder:"FILE" help:"The messages, one a line; - for standard input."`
 	MaxAge time.Duration `placeholder:"DURATION" help:"Refuse what was made longer ago than this. Default: nothing is too old."`
+	Part   bool          `help:"The messages are a part of those that were published, such as one agent's: do not look for missing ones."`
 }
 
 func (*verifyCommand) Help() string {
@@ -26,8 +27,9 @@ func (*verifyCommand) Help() string {
     pulse verify --keys pulse-public.jwks messages
     pulse verify --keys pulse-public.jwks --decrypt xdr.jwk - < messages
 
-Every line that is not good is told with what is wrong, and the exit code is 1. Without --decrypt, of encrypted messages only
-the signature is checked.`
+Every line that is not good is told with what is wrong, and so are the messages that are missing: a node numbers its messages
+with no gap (sequence, in an epoch), from the first one in the file on. In both cases the exit code is 1. What was cut off the
+beginning or the end shows in no number. Without --decrypt, of encrypted messages only the signature is checked.`
 }
 
 // lineMax is far above a message of the largest size.
@@ -55,6 +57,9 @@ func (c *verifyCommand) Run(e *env) error {
 		from = f
 	}
 	var found checked
+	if !c.Part {
+		found.came = register{}
+	}
 	lines := bufio.NewScanner(from)
 	lines.Buffer(make([]byte, 1<<16), lineMax)
 	for n := 1; lines.Scan() && e.ctx.Err() == nil; n++ {
@@ -65,8 +70,13 @@ func (c *verifyCommand) Run(e *env) error {
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("read %s: %w", c.File, err)
 	}
+	found.missing = found.came.missing(func(which string) { fmt.Fprintln(e.stdout, "missing: "+printable.Only(which)) })
 	fmt.Fprintln(e.stdout, found.String())
-	return found.err()
+	err = found.err()
+	if err == nil && found.missing > 0 {
+		err = fmt.Errorf("messages missing: %d", found.missing)
+	}
+	return err
 }
 
 func (c *verifyCommand) line(w io.Writer, o *seal.Opener, found *checked, n int, line []byte) {
