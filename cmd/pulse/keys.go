@@ -164,8 +164,8 @@ type keysRotateCommand struct {
 }
 
 func (*keysRotateCommand) Help() string {
-	return `The new key is public at once, and used from the node's next start on; the old one stays public, so that both are good
-meanwhile:
+	return `The new key is public at once (in public.jwks, and on NATS if the node runs), and used from the node's next start on, so that
+who verifies can have it before; the old one stays public, so that both are good meanwhile. A restart is no event of the agents:
 
     pulse keys rotate
     pulse keys export > pulse-public.jwks      # bring it to the platform
@@ -181,7 +181,7 @@ func (c *keysRotateCommand) Run(e *env) error {
 	if err != nil {
 		return withHint(err)
 	}
-	fmt.Fprintf(e.stdout, "%s: %v\nNext: bring the public keys to who verifies (pulse keys export), then restart Pulse, which uses the new key from then on.\n",
+	fmt.Fprintf(e.stdout, "%s: %v\nNext: bring the public keys to who verifies (pulse keys export), then restart Pulse, which uses the new key from then on and not before.\n",
 		files.SigningPath(), k)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/wazuh-pulse/pulse/internal/keys"
-	"github.com/wazuh-pulse/pulse/seal"
 )
 
 // showKeys shows the node's public keys where its messages go, on each session
@@ -13,16 +12,7 @@ func (n *Node) showKeys(ctx context.Context) {
 	if n.out.sealer == nil || n.out.sealer.signer == nil || n.out.quiet {
 		return
 	}
-	all, err := n.out.sealer.files.Public()
-	var text []byte
-	if err == nil {
-		text, err = seal.MarshalKeys(all...)
-	}
-	if err != nil {
-		n.log.Error("the public keys are not shown on NATS", "err", err)
-		return
-	}
-	bulletin := &keys.Bulletin{Node: n.out.sealer.files.Node, JWKS: text, Log: n.log}
+	bulletin := &keys.Bulletin{Files: &n.out.sealer.files, Log: n.log}
 	if n.out.remote == nil {
 		nc, err := n.out.outbox.Announcing()
 		if err != nil {
@@ -30,19 +20,14 @@ func (n *Node) showKeys(ctx context.Context) {
 			return
 		}
 		defer nc.Close()
-		bulletin.Run(ctx, nc, func(string) error { return nil })
+		bulletin.Run(ctx, nc, nil, func(string) error { return nil })
 		return
 	}
-	for {
+	for ctx.Err() == nil {
 		session, err := n.out.remote.Session(ctx)
 		if err != nil {
 			return
 		}
-		bulletin.Run(ctx, session.Conn, session.TakeRefusal)
-		select {
-		case <-session.Ended():
-		case <-ctx.Done():
-			return
-		}
+		bulletin.Run(ctx, session.Conn, session.Ended(), session.TakeRefusal)
 	}
 }

@@ -141,6 +141,35 @@ func TestEveryMessageIsSigned(t *testing.T) {
 	}
 }
 
+// Who takes the keys from the bucket knows the next one before a message is signed with it.
+func TestANewKeyIsShownBeforeItIsUsed(t *testing.T) {
+	cfg := settingsFor(t)
+	h := run(t, cfg)
+	r := hearing(t, h.node.NATSURL(), cfg, nil)
+	before := r.entry(keys.Bucket, "node01").Sequence
+	files := KeyFiles(cfg)
+	next, err := files.Rotate(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		shown := r.entry(keys.Bucket, "node01")
+		if shown.Sequence != before {
+			if all, err := seal.ParseKeys(shown.Data); err != nil || len(all) != 2 || !all[0].Equal(next) {
+				t.Errorf("shown: %v, %v", all, err)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the new key is not shown")
+		}
+	}
+	h.fleet(keyFile)
+	r.active(3) // with the keys of before
+}
+
 // tap is a TCP proxy that keeps all that goes through it.
 type tap struct {
 	net.Listener

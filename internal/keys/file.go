@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/nats-io/nkeys"
 	"github.com/wazuh-pulse/pulse/seal"
@@ -115,6 +116,8 @@ func read(path string, secret bool) ([]byte, error) {
 }
 
 // Write writes a file whole or not at all. With fresh, one that is there already stays and is an error.
+// What root writes belongs to whom the file before it belonged, or the directory: a
+// service has to be able to read the key that root made for it.
 func Write(path string, text []byte, mode fs.FileMode, fresh bool) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // with mode 0600
 	if err != nil {
@@ -122,7 +125,7 @@ func Write(path string, text []byte, mode fs.FileMode, fresh bool) (err error) {
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // what is left of it
 	_, err = f.Write(append(bytes.TrimSpace(text), '\n'))
-	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Chmod(mode), give(f, path), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if fresh {
@@ -138,4 +141,22 @@ func Write(path string, text []byte, mode fs.FileMode, fresh bool) (err error) {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// give makes a file that root wrote another's, if what it is written for is.
+func give(f *os.File, path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err = os.Stat(filepath.Dir(path))
+	}
+	if err != nil {
+		return err
+	}
+	if of, ok := info.Sys().(*syscall.Stat_t); ok && of.Uid != 0 {
+		return f.Chown(int(of.Uid), int(of.Gid))
+	}
+	return nil
 }

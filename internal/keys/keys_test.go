@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/nats-io/nkeys"
@@ -77,6 +78,40 @@ func TestARotationKeepsTheFormerKeysPublic(t *testing.T) {
 	if public, err := f.Public(); err != nil || len(public) != formerMax+1 {
 		t.Errorf("%d public keys, %v", len(public), err)
 	}
+}
+
+func TestWhatRootMakesBelongsToTheService(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	const service = 64321
+	f := &Files{Node: "node01", StateDir: t.TempDir()}
+	if err := os.Chown(f.StateDir, service, service); err != nil {
+		t.Fatal(err)
+	}
+	owned := func(path string) {
+		t.Helper()
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if of := info.Sys().(*syscall.Stat_t); of.Uid != service || of.Gid != service {
+			t.Errorf("%s belongs to %d:%d", filepath.Base(path), of.Uid, of.Gid)
+		}
+	}
+	if _, err := f.Generate(); err != nil {
+		t.Fatal(err)
+	}
+	owned(f.SigningPath())
+	owned(f.PublicPath())
+	if err := os.Chown(f.StateDir, 0, 0); err != nil { // now it is the file's owner that counts
+		t.Fatal(err)
+	}
+	if _, err := f.Rotate(false); err != nil {
+		t.Fatal(err)
+	}
+	owned(f.SigningPath())
+	owned(f.PublicPath())
 }
 
 func TestAnNKeySeedSigns(t *testing.T) {
