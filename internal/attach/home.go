@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // home is the manager's directory.
@@ -50,12 +54,66 @@ func Lives(dir string) (bool, error) {
 	return false, nil
 }
 
+// Find says what is wrong with a directory in which a Wazuh manager should be, or
+// with our rights to it. That the manager runs is not asked for.
+func Find(dir string) error {
+	h := home(dir)
+	if info, err := os.Stat(dir); err != nil && errors.Is(err, fs.ErrPermission) {
+		return explain(err, "the manager", dir)
+	} else if err != nil || !info.IsDir() {
+		return fmt.Errorf("no Wazuh manager in %s (<pulse><home>): there is no such directory", dir)
+	}
+	if lives, err := Lives(dir); err != nil {
+		return err
+	} else if !lives {
+		return fmt.Errorf("no Wazuh manager in %s (<pulse><home>): it has no %s", dir, databaseFile)
+	}
+	for _, need := range []struct {
+		what, path string
+		right      uint32
+	}{
+		{"the manager's settings", h.path("etc/ossec.conf"), unix.R_OK},
+		{"wazuh-db", h.path(databaseSocket), unix.W_OK}, // it takes that to connect
+		{"wazuh-remoted", h.requestSocket(), unix.W_OK},
+	} {
+		if err := unix.Access(need.path, need.right); errors.Is(err, fs.ErrPermission) {
+			return explain(err, need.what, need.path)
+		}
+	}
+	return nil
+}
+
+// wayIn is the command that gives this process's user the right to a path.
+func wayIn(path string) string {
+	name := "USER"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return "usermod -aG " + groupOf(path) + " " + name
+}
+
+// groupOf is the manager's group, which a path that cannot be reached, or the
+// nearest directory above that can, belongs to: wazuh, and before 4.3 ossec.
+func groupOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		if up := filepath.Dir(path); up != path {
+			return groupOf(up)
+		}
+	} else if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Gid != 0 {
+		if g, err := user.LookupGroupId(strconv.FormatUint(uint64(s.Gid), 10)); err == nil {
+			return g.Name
+		}
+	}
+	return "wazuh"
+}
+
 // explain says what an error of a socket means, and the way out.
 func explain(err error, daemon, path string) error {
 	what := "%s cannot be used at %s: %w"
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		what = "no right to reach %s at %s: run as a user of the manager's group (usermod -aG wazuh USER): %w"
+		return fmt.Errorf("no right to reach %s at %s: run Pulse as a user of the manager's group (%s), and start it anew: %w", daemon, path, wayIn(path), bare(err))
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTSOCK):
 		what = "%s is not running, nothing listens at %s: start the manager (systemctl start wazuh-manager), or set <pulse><home> to where it lives: %w"
 	case errors.Is(err, os.ErrDeadlineExceeded):

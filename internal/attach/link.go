@@ -2,11 +2,7 @@ package attach
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,13 +45,8 @@ type Link struct {
 // Open returns the link to the manager in cfg.Home. That it runs is not asked
 // for: Run waits for it. That it lives there, and that we may speak to it, is.
 func Open(cfg Config) (*Link, error) {
-	if info, err := os.Stat(cfg.Home); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("no Wazuh manager in %s (<pulse><home>): there is no such directory", cfg.Home)
-	}
-	if lives, err := Lives(cfg.Home); err != nil {
+	if err := Find(cfg.Home); err != nil {
 		return nil, err
-	} else if !lives {
-		return nil, fmt.Errorf("no Wazuh manager in %s (<pulse><home>): it has no %s", cfg.Home, databaseFile)
 	}
 	h := home(cfg.Home)
 	l := &Link{cfg: cfg, troubles: &troubles{log: cfg.Log, now: make(map[string]string)},
@@ -78,7 +69,7 @@ func Open(cfg Config) (*Link, error) {
 			todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
 	}
 	l.door = &door{serves: l.beat.serves, behind: b.behind, check: l.closed, files: procFiles, polls: cfg.polls, log: cfg.Log}
-	return l, l.allowed()
+	return l, nil
 }
 
 // closed has an agent looked for whose connection has ended: it is asked, and the
@@ -86,17 +77,6 @@ func Open(cfg Config) (*Link, error) {
 func (l *Link) closed(id detector.AgentID) {
 	l.asker.check(id)
 	l.watch.hurry()
-}
-
-// allowed finds out whether we may use the manager's sockets, as far as they are there.
-func (l *Link) allowed() error {
-	h := home(l.cfg.Home)
-	for _, s := range []struct{ daemon, path string }{{"wazuh-db", l.db.path}, {"wazuh-remoted", h.requestSocket()}} {
-		if _, err := os.Stat(s.path); errors.Is(err, fs.ErrPermission) {
-			return explain(err, s.daemon, s.path)
-		}
-	}
-	return nil
 }
 
 // Run watches the manager's agents until ctx ends, and then lets go of the manager.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -343,6 +344,24 @@ func TestOpeningSaysWhatIsWrong(t *testing.T) {
 		if err := explain(c.err, "wazuh-db", "/s"); !strings.Contains(err.Error(), c.want) || !errors.Is(err, c.err) || !strings.Contains(err.Error(), "/s") {
 			t.Errorf("%v: %v", c.err, err)
 		}
+	}
+}
+
+// The way out names the group that the manager's directories have: not all call it wazuh.
+func TestTheManagersGroupIsCalledByItsName(t *testing.T) {
+	home := t.TempDir()
+	if got := groupOf(filepath.Join(home, "queue/db/wdb")); os.Getgid() == 0 && got != "wazuh" {
+		t.Errorf("of a directory of root's group: %s", got)
+	}
+	first, err := user.LookupGroupId("1")
+	if os.Getuid() != 0 || err != nil {
+		t.Skip("it takes root, and a group 1, to give a directory to another group")
+	}
+	if err := os.Chown(home, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := groupOf(filepath.Join(home, "queue/db/wdb")); got != first.Name {
+		t.Errorf("%s, want %s", got, first.Name)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 )
@@ -34,6 +35,9 @@ func (l *Loaded) CheckFiles() error {
 			continue
 		}
 		err := readable(file)
+		if p == pathClientKeys && l.homeClosed() {
+			continue // whether a manager lives there comes first, and who attaches to one does not need it
+		}
 		if err == nil && slices.Contains(secretFiles, p) {
 			err = private(file)
 		}
@@ -43,6 +47,12 @@ func (l *Loaded) CheckFiles() error {
 		}
 	}
 	return errs.err()
+}
+
+// homeClosed reports whether it cannot be seen if a manager lives in <home>: the daemon says so, and the way out.
+func (l *Loaded) homeClosed() bool {
+	_, err := os.Stat(filepath.Join(l.Pulse.Home, "queue"))
+	return l.Pulse.Link == "auto" && errors.Is(err, fs.ErrPermission)
 }
 
 // note says in an error what file and line do not.

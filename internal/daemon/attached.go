@@ -31,6 +31,9 @@ func openAttached(cfg *config.Config, method detector.Method, clock *detector.Cl
 
 // place is the manager's in its cluster, as its own settings say.
 func place(cfg *config.Config) (attach.Place, error) {
+	if err := attach.Find(cfg.Pulse.Home); err != nil {
+		return attach.Place{}, fmt.Errorf("attach to the manager: %w", err)
+	}
 	manager, err := config.ReadManager(cfg.Pulse.Home)
 	if err != nil {
 		return attach.Place{}, fmt.Errorf("attach to the manager in %s (<pulse><home>): %w", cfg.Pulse.Home, err)

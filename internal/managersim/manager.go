@@ -149,8 +149,15 @@ func (m *Manager) furnish() error {
 	if n := len(m.cfg.Home); n > LongestHome {
 		return fmt.Errorf("a path of %d bytes, and sockets in it may have %d", n, LongestHome)
 	}
-	for _, dir := range []string{"etc", "queue/sockets", "queue/alerts", "queue/db"} {
-		if err := os.MkdirAll(filepath.Join(m.cfg.Home, dir), 0o750); err != nil {
+	for _, dir := range []struct {
+		name string
+		mode os.FileMode
+	}{{"etc", 0o770}, {"queue", 0o750}, {"queue/sockets", 0o770}, {"queue/alerts", 0o770}, {"queue/db", 0o750}} {
+		path := filepath.Join(m.cfg.Home, dir.name)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return err
+		}
+		if err := chmod(path, dir.mode); err != nil {
 			return err
 		}
 	}
@@ -160,4 +167,14 @@ func (m *Manager) furnish() error {
 		}
 	}
 	return nil
+}
+
+// chmod gives a directory the mode that a real installation gives it, whatever
+// the umask is. One that passes its group on, as the home may, still does.
+func chmod(dir string, mode os.FileMode) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, mode|info.Mode()&os.ModeSetgid)
 }
