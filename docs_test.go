@@ -3,10 +3,14 @@ package pulse_test
 import (
 	"cmp"
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -192,6 +196,56 @@ func TestEveryProblemOfTheNATSServerIsExplained(t *testing.T) {
 		if !strings.Contains(text, "\n| `"+string(p)+"` | ") {
 			t.Errorf("docs/operators.md has no row for %s", p)
 		}
+	}
+}
+
+// auditKinds are the kinds of line that the packages of the audit log have names for.
+func auditKinds(t *testing.T) (kinds []string) {
+	t.Helper()
+	for dir, prefix := range map[string]string{"internal/audit": "Kind", "internal/daemon": "audit"} {
+		files, err := filepath.Glob(dir + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				c, ok := n.(*ast.ValueSpec)
+				if !ok || len(c.Values) != 1 || !strings.HasPrefix(c.Names[0].Name, prefix) {
+					return true
+				}
+				if text, ok := c.Values[0].(*ast.BasicLit); ok && text.Kind == token.STRING {
+					kinds = append(kinds, strings.Trim(text.Value, `"`))
+				}
+				return false
+			})
+		}
+	}
+	return kinds
+}
+
+// The table of kinds has every one, and no others.
+func TestEveryKindOfAuditLineIsExplained(t *testing.T) {
+	var got []string
+	_, table, _ := strings.Cut(section(t, "docs/operators.md", "The audit log"), "\n| --- | --- |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for line := range strings.Lines(table) {
+		first, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+		for _, kind := range strings.Split(first, ", ") {
+			got = append(got, strings.Trim(kind, "`"))
+		}
+	}
+	want := auditKinds(t)
+	if len(want) < 20 {
+		t.Errorf("only %d kinds are found: %q", len(want), want)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/operators.md (- want, + got):\n%s", diff)
 	}
 }
 
