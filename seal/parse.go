@@ -49,6 +49,8 @@ func (o *Opened) parse() error {
 		return fmt.Errorf("%w: source %.40q", ErrMalformed, s.Source)
 	case s.Sequence == 0 || s.Epoch == 0:
 		return fmt.Errorf("%w: sequence %d of epoch %d", ErrMalformed, s.Sequence, s.Epoch)
+	case s.IssuedAt <= 0: // of what has no time, a guard without a bound would not ask for it
+		return fmt.Errorf("%w: issued at %d", ErrMalformed, s.IssuedAt)
 	case len(s.Node) > nodeMax:
 		return fmt.Errorf("%w: a node name of %d bytes", ErrMalformed, len(s.Node))
 	}

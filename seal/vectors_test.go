@@ -152,6 +152,8 @@ func (m *maker) tampered(node, bound, stranger *Key) {
 	m.add("on another subject", "wrong_subject", Message{"wazuh.xdr.agent.002.status_change", good.Header, payload}, nil)
 	m.add("a name twice", "malformed", signed(m.t, node, subject, with(`"sequence":100`, `"sequence":7,"sequence":100`)), nil)
 	m.add("signed, and no JSON", "malformed", signed(m.t, node, subject, []byte("hello")), nil)
+	m.add("signed, without the time", "malformed", signed(m.t, node, subject, with(`"issued_at":1716897360120,`, ``)), nil)
+	m.add("signed, with a truth for a number", "malformed", signed(m.t, node, subject, with(`"sequence":100`, `"sequence":true`)), nil)
 	m.add("signed, without security", "malformed", signed(m.t, node, subject, []byte(`{"status_change":{}}`)), nil)
 }
 
@@ -189,6 +191,12 @@ func (m *maker) sealed(node, xdr, other *Key) {
 	m.add("recipients swapped by who may sign", "undecryptable", signed(m.t, node, subject, []byte(swapped(m.t, string(two)))), nil)
 	good := signed(m.t, node, subject, two)
 	m.add("recipients swapped on the way", "bad_signature", Message{subject, good.Header, []byte(swapped(m.t, string(two)))}, nil)
+	var general map[string]any
+	if err := json.Unmarshal(two, &general); err != nil {
+		m.t.Fatal(err)
+	}
+	delete(general["recipients"].([]any)[0].(map[string]any), "header")
+	m.add("a recipient without a header", "forbidden_header", signed(m.t, node, subject, must(json.Marshal(general))(m.t)), nil)
 	one := string(must(must(NewEncrypter(xdr))(m.t).Encrypt(payload))(m.t))
 	header, rest, _ := strings.Cut(one, ".")
 	text := string(must(b64.DecodeString(header))(m.t))

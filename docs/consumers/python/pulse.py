@@ -87,8 +87,9 @@ class Opener:
         text = self._decrypt(data)
         message = parse(text)
         s = message.get("security")
+        # type, as True is an int too
         if not isinstance(s, dict) or s.get("source") != "wazuh-manager" or not all(
-                isinstance(s.get(n), int) and s[n] > 0 for n in ("sequence", "epoch", "issued_at")) or not isinstance(s.get("node"), str):
+                type(s.get(n)) is int and s[n] > 0 for n in ("sequence", "epoch", "issued_at")) or not isinstance(s.get("node"), str):
             raise Refused("malformed", "security")
         if node and node != s["node"]:
             raise Refused("wrong_node", s["node"])
