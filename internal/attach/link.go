@@ -59,7 +59,7 @@ func Open(cfg Config) (*Link, error) {
 	l.beat = &beat{remoted: l.remoted, asker: l.asker, fleet: cfg.Fleet, said: l.troubles, log: cfg.Log, most: cfg.MaxInFlight, period: beatPeriod,
 		look: make(chan struct{}, 1)}
 	l.watch = &watch{db: l.db, soon: make(chan struct{}, 1), place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles,
-		asker: l.asker, book: b, reset: l.beat.restarted, active: func(n int) { l.active.Store(int64(n)) },
+		asker: l.asker, book: b, reset: l.beat.restarted, undone: l.undone, active: func(n int) { l.active.Store(int64(n)) },
 		skipped: make(map[string]bool), marks: make(map[detector.AgentID]int64)}
 	l.asker.mark, l.asker.notice, l.asker.gone = l.watch.mark, l.beat.notice, l.beat.hurry
 	l.teller = &teller{path: h.path(arQueue), method: cfg.Method, name: b.name, said: l.troubles,
@@ -110,6 +110,13 @@ func (l *Link) Heed(d *detector.Decision) {
 	if d.To == detector.Disconnected && d.Reason.IsLoss() {
 		l.watch.mark(d.ID, l.cfg.Clock.Time(d.At))
 	}
+	if l.scribe != nil {
+		l.scribe.heed(d)
+	}
+}
+
+// undone has a loss written that an earlier life of the node may not have come to.
+func (l *Link) undone(d *detector.Decision) {
 	if l.scribe != nil {
 		l.scribe.heed(d)
 	}

@@ -33,6 +33,7 @@ type scene struct {
 	manager *managersim.Manager
 	agents  *agentsim.Fleet
 	cfg     Config
+	before  []detector.Restored // what an earlier life of the node knew
 	link    *Link
 	fleet   *detector.Detector
 	log     *logbook
@@ -132,6 +133,7 @@ func (s *scene) attach(set detector.Settings, change ...func(*Config)) {
 		default:
 		}
 	})
+	s.fleet.Restore(s.before, nil)
 	s.cfg = Config{Home: s.manager.Home(), Method: set.Method, MaxInFlight: 128, Grace: set.ReconnectGrace, Timeout: set.Timeout, UpdateStatus: true,
 		Clock: clock, Fleet: s.fleet, Log: slog.New(s.log)}
 	for _, f := range change {

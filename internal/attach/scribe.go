@@ -24,6 +24,11 @@ const (
 	scribeTick = 100 * time.Millisecond
 	// scribePace is how many losses are written per tick at most.
 	scribePace = 20
+	// deafTime is the time to the next try with an analysisd that took no event.
+	deafTime = time.Second
+	// lastWord is how long a loss may take to be written when Pulse ends meanwhile:
+	// half of it would be a loss in the database without its alert.
+	lastWord = 2 * time.Second
 )
 
 // scribe writes losses into the manager's database and raises the alert that
@@ -41,9 +46,11 @@ type scribe struct {
 	clock *detector.Clock
 
 	tried map[detector.AgentID]errand // whose writing had no answer; run's
+	conn  *net.UnixConn               // to analysisd, nil for none; run's
 
 	mu   sync.Mutex
 	todo map[detector.AgentID]errand
+	deaf time.Time // until when analysisd is left alone
 
 	written, contradicted, marked, alerts, unmarked atomic.Int64
 }
@@ -54,6 +61,7 @@ type errand struct {
 	back bool      // look whether remoted has marked its return
 	lost time.Time // else write its loss, of this time
 	seen time.Time // when it was there last, for all that was known then
+	line string    // the alert of a loss that is written
 }
 
 // heed takes a status change. A later one of the same agent takes the place of
@@ -90,8 +98,7 @@ func (s *scribe) heed(d *detector.Decision) {
 func (s *scribe) run(ctx context.Context) {
 	tick := time.NewTicker(scribeTick)
 	defer tick.Stop()
-	var conn *net.UnixConn
-	defer func() { hangUp(conn) }()
+	defer func() { hangUp(s.conn) }()
 	for {
 		select {
 		case <-tick.C:
@@ -99,30 +106,57 @@ func (s *scribe) run(ctx context.Context) {
 			return
 		}
 		for id, e := range s.due(time.Now()) {
-			done, line, err := s.do(ctx, id, e)
-			if ctx.Err() != nil {
-				return
-			}
-			if err != nil {
-				break // wazuh-db is not there: the watch says so
-			}
-			if line != "" {
-				conn = s.raise(conn, line)
-			}
-			if done {
-				s.finish(id, e)
+			if !s.settle(ctx, id, e) || ctx.Err() != nil {
+				break
 			}
 		}
 	}
 }
 
-// due returns what is due, at most the pace's number.
+// settle does an errand, and reports whether wazuh-db is there for the next. What
+// is written is finished with its alert, also if ctx ends.
+func (s *scribe) settle(ctx context.Context, id detector.AgentID, e errand) bool {
+	if e.line == "" {
+		done, line, err := s.do(ctx, id, e)
+		if err != nil {
+			return false // the watch says so
+		}
+		if !done {
+			return true
+		}
+		if line == "" {
+			s.finish(id, e)
+			return true
+		}
+		e = s.pend(id, e, line)
+	}
+	if s.raise(e.line) {
+		s.finish(id, e)
+	}
+	return true
+}
+
+// pend leaves of an errand that its alert is to be raised, unless there is
+// another one by now.
+func (s *scribe) pend(id detector.AgentID, e errand, line string) errand {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := e
+	e.line = line
+	if s.todo[id] == was {
+		s.todo[id] = e
+	}
+	return e
+}
+
+// due returns what is due, at most the pace's number. Alerts wait while nobody
+// takes them.
 func (s *scribe) due(now time.Time) map[detector.AgentID]errand {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	due := make(map[detector.AgentID]errand)
 	for id, e := range s.todo {
-		if !e.due.After(now) {
+		if !e.due.After(now) && (e.line == "" || !s.deaf.After(now)) {
 			if due[id] = e; len(due) == scribePace {
 				break
 			}
@@ -200,7 +234,10 @@ func (s *scribe) write(ctx context.Context, id detector.AgentID, r *row, e erran
 	if !s.current(id, e) {
 		return true, "", nil // it came back while its row was read
 	}
-	_, err = s.db.query(ctx, fmt.Sprintf(`global update-connection-status {"id":%d,"connection_status":"disconnected","sync_status":%q,"status_code":%d}`,
+	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, cancel) })()
+	_, err = s.db.query(last, fmt.Sprintf(`global update-connection-status {"id":%d,"connection_status":"disconnected","sync_status":%q,"status_code":%d}`,
 		id, s.place.sync(), codeNoKeepAlive))
 	if refused, ok := errors.AsType[refusal](err); ok {
 		s.log.Error("a lost agent's status is not taken", "id", id.String(), "problem", string(refused))
@@ -231,14 +268,26 @@ func disconnected(id detector.AgentID, name, registered string) string {
 	return fmt.Sprintf("1:[%s] (%s) %s->wazuh-monitord:ossec: Agent disconnected: '%s-%s'.", id, name, strings.ReplaceAll(registered, ":", "|:"), name, registered)
 }
 
-// raise sends analysisd an event.
-func (s *scribe) raise(conn *net.UnixConn, line string) *net.UnixConn {
-	conn, err := sendDatagram(conn, s.queue, line)
-	if err != nil {
+func (s *scribe) isDeaf() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.deaf.After(time.Now())
+}
+
+// raise sends analysisd an event, and reports whether it took it.
+func (s *scribe) raise(line string) bool {
+	if s.isDeaf() {
+		return false
+	}
+	var err error
+	if s.conn, err = sendDatagram(s.conn, s.queue, line); err != nil {
+		s.mu.Lock()
+		s.deaf = time.Now().Add(deafTime)
+		s.mu.Unlock()
 		err = explain(err, "wazuh-analysisd", s.queue)
 	} else {
 		s.alerts.Add(1)
 	}
 	s.said.set("wazuh-analysisd", err)
-	return conn
+	return err == nil
 }

@@ -2,8 +2,11 @@ package attach
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -101,6 +104,77 @@ func TestALostAnswerIsNoSecondWrite(t *testing.T) {
 	}
 	if writes := s.manager.Writes(); len(writes) != 1 {
 		t.Errorf("written %q", writes)
+	}
+}
+
+// While analysisd does not run, the loss is written and its alert waits; that of an
+// agent that is back meanwhile is not raised any more.
+func TestAnAlertWaitsForAnalysisd(t *testing.T) {
+	s := manage(t, 2)
+	w := s.write(Place{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
+	if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', last_keepalive = ? WHERE id = 2", time.Now().Unix()-100); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(w.queue, w.queue+".away"); err != nil {
+		t.Fatal(err)
+	}
+	w.lose(detector.MissedKeepAlives, time.Minute)
+	now := w.clock.Now()
+	w.heed(&detector.Decision{Verdict: detector.Changed, ID: 2, At: now, To: detector.Disconnected, Reason: detector.ConnectionLost})
+	s.until("both written", func() bool { return len(s.manager.Writes()) == 2 })
+	s.logged("wazuh-analysisd is not running")
+	w.heed(&detector.Decision{Verdict: detector.Changed, ID: 2, At: now, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
+	if err := os.Rename(w.queue+".away", w.queue); err != nil {
+		t.Fatal(err)
+	}
+	s.logged("wazuh-analysisd is there again")
+	s.until("the alert", func() bool { return len(s.manager.Events()) > 0 })
+	s.idle(w)
+	if events := s.manager.Events(); len(events) != 1 || !strings.HasPrefix(events[0], "1:[001] ") || len(s.manager.Writes()) != 2 {
+		t.Errorf("raised %q, written %q", events, s.manager.Writes())
+	}
+}
+
+// Pulse does not end between a loss in the database and its alert.
+func TestWhatIsBeingWrittenIsFinished(t *testing.T) {
+	s := manage(t, 1)
+	w := s.write(Place{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
+	e := errand{due: time.Now().Add(time.Hour), lost: time.Now(), seen: time.Now()}
+	w.mu.Lock()
+	w.todo[1] = e
+	w.mu.Unlock()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if done, line, err := w.write(ended, 1, &row{ID: 1, Name: "web-001", Registered: "any"}, e); !done || line == "" || err != nil {
+		t.Errorf("%v, %q, %v", done, line, err)
+	}
+}
+
+// What an earlier life of the node decided, and may not have come to write, is
+// written; and what it knew is not undone by older signs of life.
+func TestALossFromBeforeTheStartIsWritten(t *testing.T) {
+	s := manage(t, 2)
+	now, clock := time.Now(), detector.NewClock()
+	for id, keepAlive := range map[int]int64{1: now.Unix() - 10, 2: now.Unix() + 3600} { // the second is back, and stays so
+		if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id = ?", keepAlive, id); err != nil {
+			t.Fatal(err)
+		}
+		lost := clock.Instant(time.Unix(now.Unix()-5, 0))
+		s.before = append(s.before, detector.Restored{Member: detector.Member{ID: detector.AgentID(id), Name: fmt.Sprintf("web-%03d", id), IP: "any"},
+			Status: detector.Disconnected, Reason: detector.ConnectionLost, Since: lost, LastSeen: lost, Greeted: true})
+	}
+	s.attach(quick)
+	if got := s.changed(2, detector.Active); got.Reason != detector.Reconnected {
+		t.Errorf("%+v", got)
+	}
+	s.until("written, with its alert", func() bool { return len(s.manager.Writes()) == 1 && len(s.manager.Events()) == 1 })
+	if row, err := s.manager.Agent(1); err != nil || row.Status != "disconnected" || row.Code != 4 {
+		t.Errorf("%+v, %v", row, err)
+	}
+	for _, d := range s.changes() {
+		if d.ID == 1 {
+			t.Errorf("%+v", d)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ type watch struct {
 	book    *book
 	reset   func() // remoted has called all agents disconnected, because it started
 	active  func(int)
+	undone  func(*detector.Decision) // a loss of an earlier life of the node, of which the manager may not know
 
 	took atomic.Int64 // the last reading of all agents: nanoseconds
 
@@ -156,6 +157,9 @@ func (w *watch) callRoll(ctx context.Context) error {
 	}
 	w.took.Store(int64(time.Since(began)))
 	w.book.set(rows)
+	if !w.tasted {
+		w.resume(rows)
+	}
 	w.fleet.SetMembers(members)
 	w.known = known
 	for _, r := range fresh {
@@ -167,6 +171,25 @@ func (w *watch) callRoll(ctx context.Context) error {
 	}
 	w.asker.keep(func(id detector.AgentID) bool { return known[id] != nil })
 	return nil
+}
+
+// resume takes up what an earlier life of the node has decided. Of an agent that
+// was lost then, keep-alives up to that moment prove nothing; and where the manager
+// still has it for connected, the loss may not have been written.
+func (w *watch) resume(rows []row) {
+	for i := range rows {
+		r := &rows[i]
+		if r.Status != isActive && r.Status != isPending {
+			continue
+		}
+		was, ok := w.fleet.Agent(detector.AgentID(r.ID))
+		if !ok || was.Status != detector.Disconnected || !was.Reason.IsLoss() {
+			continue
+		}
+		w.mark(was.ID, w.clock.Time(was.Since))
+		w.undone(&detector.Decision{Verdict: detector.Changed, ID: was.ID, At: was.Since, From: detector.Active, To: detector.Disconnected,
+			Reason: was.Reason, LastSeen: min(was.LastSeen, was.Since), Seen: was.Seen})
+	}
 }
 
 // away says for a new agent whether it has been there before, and is not now.
@@ -189,7 +212,7 @@ func (w *watch) isFresh(keepAlive int64) bool {
 func (w *watch) meet(r *row) {
 	id := detector.AgentID(r.ID)
 	switch {
-	case (r.Status == isActive || r.Status == isPending) && w.isFresh(r.KeepAlive):
+	case (r.Status == isActive || r.Status == isPending) && w.isFresh(r.KeepAlive) && w.proves(id, r.KeepAlive):
 		w.seen(id, r.Status, r.KeepAlive, r)
 	case r.Status == isDisconnected && r.Code == codeShutdown:
 		if was, ok := w.fleet.Agent(id); ok && was.Status == detector.Active {
