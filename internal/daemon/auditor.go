@@ -13,6 +13,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/listen"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -237,8 +238,17 @@ func (a *auditor) heard(e remote.Event, err error) {
 	if err == nil {
 		a.nats.Add(string(e), slog.String("event", string(e)))
 	}
-	if e == remote.Renewed {
+	switch e {
+	case remote.Renewed:
 		a.log.Add(auditKey, slog.String("file", "nats login or TLS"), slog.String("change", "in use"))
+	}
+}
+
+// caughtUp takes that the XDR's NATS has all that waited for it, in a stream.
+func (a *auditor) caughtUp(c outbox.Class, messages uint64, after time.Duration) {
+	if a != nil {
+		a.log.Add(auditNATS, slog.String("event", "caught_up"), slog.String("stream", c.String()), slog.Uint64("messages", messages),
+			slog.String("after", after.Round(time.Millisecond).String()))
 	}
 }
 

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -12,9 +13,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/testport"
 )
 
 // trail is the audit log of a node that has ended, verified.
@@ -158,6 +161,41 @@ func TestTheAuditLogTellsWhatWasChangedWhileTheNodeWasDown(t *testing.T) {
 	}
 	if settings != 1 {
 		t.Errorf("%d settings changed", settings)
+	}
+}
+
+// From the first failure to the last message that had waited.
+func TestTheAuditLogTellsAnOutageOfTheNATSServer(t *testing.T) {
+	port := testport.Free(t)
+	cfg := settingsFor(t)
+	cfg.NATS.ServerURL, cfg.NATS.MaxReconnects, cfg.NATS.ReconnectDelay = fmt.Sprint("nats://127.0.0.1:", port), 2, 50*time.Millisecond
+	h := run(t, cfg)
+	h.awaitNATS(event.NATSUnavailable)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	waits := func() bool { // long enough that there is something to catch up with
+		oldest := h.node.Status().Outbox.Telemetry.Oldest
+		return oldest != nil && time.Since(*oldest) > 1500*time.Millisecond
+	}
+	for !waits() {
+		<-tick.C
+	}
+	far(t, func(o *server.Options) { o.Port = port })
+	h.awaitNATS(event.NATSConnected)
+	for deadline := time.Now().Add(patience); h.node.measures().Streams[1].CaughtUp == 0; <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", h.node.Status().Outbox)
+		}
+	}
+	h.log.await(t, "caught up with the NATS server", 1)
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	lines := trail(t, cfg)
+	has(t, lines, "nats", map[string]any{"event": "unavailable", "problem": "connection_refused"})
+	has(t, lines, "nats", map[string]any{"event": "available"})
+	if l := has(t, lines, "nats", map[string]any{"event": "caught_up", "stream": "TELEMETRY"}); l["messages"] == 0.0 {
+		t.Error(l)
 	}
 }
 

@@ -94,7 +94,7 @@ func (n *Node) measures() metrics.Node {
 		}{{"STATUS", &o.Status}, {"TELEMETRY", &o.Telemetry}} {
 			of := stream.of
 			one := metrics.Stream{Name: stream.name, Published: of.Published, Forwarded: of.Forwarded, Dropped: of.Dropped,
-				Backlog: of.Backlog, Dead: of.Dead, Bytes: of.Bytes, Lost: of.Lost}
+				CaughtUp: of.CaughtUp, Backlog: of.Backlog, Dead: of.Dead, Bytes: of.Bytes, Lost: of.Lost}
 			if of.Oldest != nil {
 				one.Oldest = *of.Oldest
 			}

@@ -41,7 +41,7 @@ func health(s *Status, losing losses, storing error) console.Health {
 		h.Warnings = append(h.Warnings, fmt.Sprintf("%d status changes and alerts were gone from the store when Pulse started", n))
 	}
 	if n := s.Outbox.DeadLetters(); n > 0 {
-		h.Warnings = append(h.Warnings, fmt.Sprintf("%d messages are set aside, since the NATS server refuses them", n))
+		h.Warnings = append(h.Warnings, fmt.Sprintf("%d messages are set aside, since the NATS server refuses them; the first: %s", n, s.Outbox.DeadReason()))
 	}
 	return h
 }

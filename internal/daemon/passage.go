@@ -30,7 +30,7 @@ func (a *auditor) passed(p passage, now time.Time) {
 		a.log.Add(auditLost, slog.Uint64("messages", n))
 	}
 	if was, is := last.DeadLetters(), p.DeadLetters(); was != is {
-		a.log.Add(auditDeadLetters, slog.Uint64("were", was), slog.Uint64("are", is))
+		a.log.Add(auditDeadLetters, slog.Uint64("were", was), slog.Uint64("are", is), slog.String("first", bounded(p.DeadReason())))
 	}
 }
 

@@ -79,7 +79,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 // openWayOut opens the outbox, and the remote where there is one.
 func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
 	out := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: outboxDir(cfg),
-		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, Log: log}
+		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, CaughtUp: p.audit.caughtUp, Log: log}
 	if cfg.NATS.ServerURL != "" {
 		way := RemoteConfig(cfg, log)
 		way.Tell = p.audit.heard

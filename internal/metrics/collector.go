@@ -44,6 +44,7 @@ type Stream struct {
 	Name                          string
 	Published, Forwarded, Dropped uint64
 	Backlog, Dead, Bytes, Lost    uint64
+	CaughtUp                      uint64    // of the forwarded
 	Oldest                        time.Time // when the oldest of the backlog was published; zero if there is none
 }
 
@@ -121,6 +122,7 @@ var all = []series{
 	{"pulse_message_sequence", "The sequence of the last message of this life of the node.", gauge, "", one(func(n *Node) float64 { return float64(n.Sequence) })},
 	{"pulse_messages_published_total", "Messages stored on the local disk, by stream.", counter, "stream", each(func(s *Stream) float64 { return float64(s.Published) })},
 	{"pulse_messages_forwarded_total", "Messages confirmed by the XDR's NATS server, by stream.", counter, "stream", each(func(s *Stream) float64 { return float64(s.Forwarded) })},
+	{"pulse_messages_caught_up_total", "Of the messages forwarded, those for which an outage of the XDR's NATS server was made up, by stream.", counter, "stream", each(func(s *Stream) float64 { return float64(s.CaughtUp) })},
 	{"pulse_messages_dropped_total", "Messages dropped by telemetry_limit before they were forwarded, by stream.", counter, "stream", each(func(s *Stream) float64 { return float64(s.Dropped) })},
 	{"pulse_messages_unpublished_total", "Keep-alive events dropped because publishing did not keep up.", counter, "", one(func(n *Node) float64 { return float64(n.EventsGone) })},
 	{"pulse_outbox_depth", "Messages that wait for the XDR's NATS server, by stream.", gauge, "stream", each(func(s *Stream) float64 { return float64(s.Backlog) })},

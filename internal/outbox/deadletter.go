@@ -39,7 +39,9 @@ type deadLetters struct {
 
 	held    map[string]int // messages here by subject; STATUS only
 	count   atomic.Int64
-	told    bool // that there are some
+	dropped atomic.Uint64          // of TELEMETRY, since it is bounded
+	why     atomic.Pointer[string] // the first was refused; nil while there is none
+	told    bool                   // that there are some
 	tried   time.Time
 	triedOn *sender
 }
@@ -78,6 +80,9 @@ func (d *deadLetters) load(ctx context.Context) error {
 	}
 	if n := d.count.Load(); n > 0 {
 		d.told = true
+		if first, err := d.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(deadPrefix+">")); err == nil {
+			d.explain(d.original(first.Subject), first.Header.Get(ReasonHeader))
+		}
 		d.log.Warn("messages that the NATS server refused are set aside: they are tried again with every connection", "messages", n)
 	}
 	return nil
@@ -109,16 +114,43 @@ func (d *deadLetters) add(ctx context.Context, refused []deadLetter) error {
 		d.tell(r)
 	}
 	if d.disk == nil {
-		return nil
+		return d.recount(ctx)
 	}
 	return d.disk.sync()
 }
 
+// recount takes what deadTelemetryMax had no room for any more for lost.
+func (d *deadLetters) recount(ctx context.Context) error {
+	info, err := d.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("count the messages that were set aside: %w", err)
+	}
+	if gone := d.count.Load() - int64(info.State.Msgs); gone > 0 {
+		d.count.Add(-gone)
+		d.dropped.Add(uint64(gone))
+	}
+	return nil
+}
+
+func (d *deadLetters) explain(subject, reason string) {
+	text := subject + ": " + reason
+	d.why.Store(&text)
+}
+
+// reason is why the first was refused; "" while there is none.
+func (d *deadLetters) reason() string {
+	if why := d.why.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
 // tell logs the first, until all are gone.
 func (d *deadLetters) tell(r deadLetter) {
-	level := slog.LevelError
-	if d.told {
-		level = slog.LevelDebug
+	level := slog.LevelDebug
+	if !d.told {
+		level = slog.LevelError
+		d.explain(r.Subject, r.reason.Error())
 	}
 	d.told = true
 	d.log.Log(context.Background(), level, "the NATS server refuses a message: it is set aside, and the others go on",
@@ -139,6 +171,7 @@ func (d *deadLetters) note(subject string, n int) {
 // takes now. Deliver returns how many of a batch are settled, and which of these were refused again.
 func (d *deadLetters) retry(ctx context.Context, deliver func([]Stored) (outcome, error)) error {
 	gone, next := 0, uint64(1)
+	var still *deadLetter
 	for {
 		batch, err := d.read(ctx, next)
 		if err != nil {
@@ -148,6 +181,9 @@ func (d *deadLetters) retry(ctx context.Context, deliver func([]Stored) (outcome
 			break
 		}
 		done, err := deliver(batch)
+		if still == nil && len(done.refused) > 0 {
+			still = &done.refused[0]
+		}
 		n, rmErr := d.remove(ctx, batch[:done.settled], done.refused)
 		gone += n
 		if err := errors.Join(err, rmErr); err != nil {
@@ -162,6 +198,9 @@ func (d *deadLetters) retry(ctx context.Context, deliver func([]Stored) (outcome
 	}
 	if d.count.Load() == 0 {
 		d.told = false
+		d.why.Store(nil)
+	} else if still != nil {
+		d.explain(still.Subject, still.reason.Error())
 	}
 	return nil
 }

@@ -69,6 +69,9 @@ func TestWhatTheFarSideRefusesIsSetAsideAndGoesOutInOrderWhenItMay(t *testing.T)
 	if s := o.Stats().Status; s.Forwarded != 6 || s.Dead != 3 || s.Dropped != 0 {
 		t.Errorf("%+v", s)
 	}
+	if why := o.Stats().Status.DeadReason; !strings.HasPrefix(why, "wazuh.xdr.agent.002.status_change: ") || !strings.Contains(why, `may not publish to "wazuh.xdr.agent.002.status_change"`) {
+		t.Errorf("the reason is %q", why)
+	}
 	if n := strings.Count(book.String(), "it is set aside"); n != 1 || !strings.Contains(book.String(), `may not publish to \"wazuh.xdr.agent.002.status_change\"`) {
 		t.Errorf("it is said %d times:\n%s", n, book)
 	}
@@ -83,6 +86,9 @@ func TestWhatTheFarSideRefusesIsSetAsideAndGoesOutInOrderWhenItMay(t *testing.T)
 	far.setup = mayPublish(prefix + ".>")
 	o = mustOpen(t, cfg)
 	waitDead(t, o, 3)
+	if why := o.Stats().Status.DeadReason; !strings.Contains(why, "may not publish") {
+		t.Errorf("after a restart, the reason is %q", why)
+	}
 	book.waitFor(t, "are set aside: they are tried again with every connection")
 	mustPublish(t, o, changesOf(2, 4, 5))
 	far.start()
@@ -92,6 +98,9 @@ func TestWhatTheFarSideRefusesIsSetAsideAndGoesOutInOrderWhenItMay(t *testing.T)
 		t.Error(diff)
 	}
 	book.waitFor(t, "that had been set aside went out")
+	if why := o.Stats().Status.DeadReason; why != "" {
+		t.Errorf("with none set aside, the reason is %q", why)
+	}
 	mustPublish(t, o, changesOf(2, 6, 6))
 	storedIn(t, js, "XDR", 12)
 }
@@ -126,6 +135,33 @@ func TestAMessageThatIsTooLargeForTheFarSideDoesNotHoldUpTheOthers(t *testing.T)
 				waitDead(t, o, 2)
 			}
 		})
+	}
+}
+
+func TestTelemetryThatIsSetAsideIsBoundedAndWhatHasNoRoomIsCounted(t *testing.T) {
+	far := newFarSide(t, func(o *server.Options) { withJetStream(o); o.MaxPayload = 4096 })
+	o := mustOpen(t, Config{Remote: far.remote()})
+	info := o.forwarders[Telemetry].dead.stream.CachedInfo()
+	if info.Config.MaxBytes != deadTelemetryMax {
+		t.Errorf("%d bytes", info.Config.MaxBytes)
+	}
+	info.Config.MaxBytes = 100_000
+	if _, err := o.js.UpdateStream(testContext(t), info.Config); err != nil {
+		t.Fatal(err)
+	}
+	msgs := messages(Telemetry, 1, 20)
+	for i := range msgs {
+		msgs[i].Data = make([]byte, 10_000)
+	}
+	mustPublish(t, o, msgs)
+	for ctx := testContext(t); ; {
+		s := o.Stats()
+		if s.Telemetry.Backlog == 0 && s.Telemetry.Dead+s.Telemetry.Dropped == uint64(len(msgs)) && s.Telemetry.Dropped >= 10 {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("of %d: %+v", len(msgs), s.Telemetry)
+		}
 	}
 }
 

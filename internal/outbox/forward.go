@@ -42,9 +42,11 @@ type forwarder struct {
 	log    *slog.Logger
 
 	losses losses
+	tell   func(c Class, messages uint64, after time.Duration) // of what was caught up with; nil for nobody
 
 	forwarded atomic.Uint64
 	dropped   atomic.Uint64
+	caughtUp  atomic.Uint64 // of forwarded: in and after a gap
 }
 
 func newForwarder(ctx context.Context, o *Outbox, c Class) (*forwarder, error) {
@@ -54,6 +56,7 @@ func newForwarder(ctx context.Context, o *Outbox, c Class) (*forwarder, error) {
 		remote: o.cfg.Remote,
 		timing: o.timing,
 		prefix: o.cfg.Prefix,
+		tell:   o.cfg.CaughtUp,
 		log:    o.log.With("stream", c.String()),
 	}
 	var err error
@@ -62,7 +65,7 @@ func newForwarder(ctx context.Context, o *Outbox, c Class) (*forwarder, error) {
 		return nil, fmt.Errorf("start forwarder of %s: %w", c, err)
 	}
 	f.from.tail = newTail(tailRoom, o.last[c])
-	f.losses.read = f.from.Confirmed()
+	f.losses.seen = f.from.Confirmed()
 	f.dead, err = openDeadLetters(ctx, o, c)
 	return f, err
 }
@@ -95,6 +98,7 @@ func (f *forwarder) next(ctx context.Context) ([]Stored, error) {
 	if err := f.revive(ctx); err != nil {
 		return nil, err
 	}
+	f.catchUp()
 	reading, cancel := context.WithTimeout(ctx, f.timing.dead)
 	defer cancel()
 	batch, err := f.from.Next(reading, batchMax)
@@ -149,9 +153,6 @@ func (f *forwarder) deliver(ctx context.Context, batch []Stored) error {
 		if s, err = f.sender(ctx); err != nil {
 			return err
 		}
-		if time.Since(began) > f.timing.gap {
-			f.gap.begin(began, f.forwarded.Load())
-		}
 		f.giveWay(ctx)
 		done, sendErr := s.send(ctx, batch)
 		if err = f.setAside(ctx, done.refused); err != nil {
@@ -173,9 +174,7 @@ func (f *forwarder) deliver(ctx context.Context, batch []Stored) error {
 		return err
 	}
 	f.from.Confirm(last)
-	if f.behind() == 0 {
-		f.gap.end(f.log, f.forwarded.Load())
-	}
+	f.catchUp()
 	return nil
 }
 
@@ -217,9 +216,26 @@ func (f *forwarder) setAside(ctx context.Context, refused []deadLetter) error {
 	return nil
 }
 
+// session returns the present one, or the next if there is none.
+func (f *forwarder) session(ctx context.Context) (*remote.Session, error) {
+	for began := time.Now(); ; {
+		waiting, cancel := context.WithTimeout(ctx, f.timing.look)
+		s, err := f.remote.Session(waiting)
+		cancel()
+		if err == nil && time.Since(began) > f.timing.gap {
+			f.gap.begin(began, f.forwarded.Load())
+		}
+		if err == nil || ctx.Err() != nil {
+			return s, err
+		}
+		f.from.stopReading() // what is on its way from the stream is read again: it is not lost, nor to be kept in memory
+		f.look(ctx)
+	}
+}
+
 // sender returns one on the present session, or the next if there is none.
 func (f *forwarder) sender(ctx context.Context) (*sender, error) {
-	session, err := f.remote.Session(ctx)
+	session, err := f.session(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -225,9 +225,11 @@ func TestAnUnreachableFarSideIsSaidOnceAndTriedOn(t *testing.T) {
 	far := newFarSide(t, nil)
 	far.stop()
 	book, log := newLogbook()
+	told := make(chan string, 10)
 	any := quick
 	any.gap = time.Nanosecond // on a busy machine, publishing may take as long as the outage
-	o, err := open(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Remote: far.remote(logTo(log), withPassword(t)), Log: log}, any)
+	o, err := open(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Remote: far.remote(logTo(log), withPassword(t)), Log: log,
+		CaughtUp: func(c Class, messages uint64, after time.Duration) { told <- fmt.Sprint(c, messages, after > 0) }}, any)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,6 +239,9 @@ func TestAnUnreachableFarSideIsSaidOnceAndTriedOn(t *testing.T) {
 	far.start()
 	book.waitFor(t, "connected to the NATS server")
 	book.waitFor(t, `"caught up with the NATS server" stream=STATUS messages=7 after=`)
+	if s := o.Stats(); s.Status.CaughtUp != 7 || len(told) != 1 || <-told != "STATUS 7 true" {
+		t.Errorf("%+v, told %d times", s.Status, len(told))
+	}
 	for words, want := range map[string]int{"cannot reach": 1, "is unavailable": 1, "connected to": 1, "caught up": 1, "secret": 0} {
 		if n := strings.Count(book.String(), words); n != want {
 			t.Errorf("log says %q %d times, want %d:\n%s", words, n, want, book)

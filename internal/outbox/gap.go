@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"log/slog"
 	"time"
 )
 
@@ -19,13 +18,22 @@ func (g *gap) begin(at time.Time, forwarded uint64) {
 	}
 }
 
-// end tells what was made up for, once all of it is.
-func (g *gap) end(log *slog.Logger, forwarded uint64) {
-	if g.since.IsZero() {
+// catchUp tells what was made up for, once all of it is.
+func (f *forwarder) catchUp() {
+	g := f.gap
+	if g.since.IsZero() || f.behind() > 0 {
 		return
 	}
-	log.Info("caught up with the NATS server", "messages", forwarded-g.forwarded, "after", time.Since(g.since).Round(time.Millisecond).String())
-	*g = gap{}
+	f.gap = gap{}
+	n, after := f.forwarded.Load()-g.forwarded, time.Since(g.since)
+	if n == 0 {
+		return
+	}
+	f.caughtUp.Add(n)
+	f.log.Info("caught up with the NATS server", "messages", n, "after", after.Round(time.Millisecond).String())
+	if f.tell != nil {
+		f.tell(f.class, n, after)
+	}
 }
 
 // glance is the time between two looks at whether another forwarder has caught up.
@@ -46,32 +54,4 @@ func (f *forwarder) giveWay(ctx context.Context) {
 func (f *forwarder) behind() uint64 {
 	end := f.from.tail.last()
 	return end - min(f.from.Confirmed(), end)
-}
-
-// lossPeriod is the time between two words about losses.
-const lossPeriod = time.Minute
-
-// losses counts messages that went from the stream before they could be sent, and
-// tells of them now and then.
-type losses struct {
-	read   uint64 // the last message that was read
-	unsaid uint64
-	said   time.Time
-}
-
-// count looks for sequences that are missing in what was read. Only the stream's
-// limit removes any.
-func (f *forwarder) count(batch []Stored) {
-	l := &f.losses
-	for _, m := range batch {
-		n := m.Seq - l.read - 1
-		f.dropped.Add(n)
-		l.unsaid += n
-		l.read = m.Seq
-	}
-	if l.unsaid > 0 && time.Since(l.said) > lossPeriod {
-		f.log.Error("messages were dropped before they could be forwarded: the stream is as large as it may be (<pulse><telemetry_limit>)",
-			"dropped", l.unsaid, "in_all", f.dropped.Load())
-		l.unsaid, l.said = 0, time.Now()
-	}
 }

@@ -74,6 +74,8 @@ type Config struct {
 	TelemetryLimit int64          // bytes TELEMETRY may take on disk; 0 for no limit
 	Remote         *remote.Remote // where to forward to, owned by the caller; nil for nowhere
 	Log            *slog.Logger   // nil for slog.Default()
+
+	CaughtUp func(c Class, messages uint64, after time.Duration) // hears when all that waited for Remote is confirmed, and must not wait; nil for nobody
 }
 
 // Outbox holds messages until they are confirmed. See [Open].
@@ -227,6 +229,7 @@ type timing struct {
 	silence time.Duration // after which a reader of the local server looks again
 	gap     time.Duration // for which there is no connection, of which the log tells when it is made up for
 	dead    time.Duration // between two looks at whether refused messages are to be tried again
+	look    time.Duration // between two looks at what is lost, while there is no connection
 }
 
-var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, silence: 30 * time.Second, gap: time.Second, dead: 5 * time.Second}
+var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, silence: 30 * time.Second, gap: time.Second, dead: 5 * time.Second, look: time.Second}

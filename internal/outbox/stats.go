@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -19,16 +20,22 @@ type Stats struct {
 // DeadLetters is how many messages are set aside now.
 func (s *Stats) DeadLetters() uint64 { return s.Status.Dead + s.Telemetry.Dead }
 
+// DeadReason is why the first of them was refused.
+func (s *Stats) DeadReason() string { return cmp.Or(s.Status.DeadReason, s.Telemetry.DeadReason) }
+
 // StreamStats is one stream's part of [Stats].
 type StreamStats struct {
 	Published uint64 `json:"published"` // stored since Open
 	Forwarded uint64 `json:"forwarded"` // confirmed by the remote since Open
-	Dropped   uint64 `json:"dropped"`   // gone from the stream, by its limit, before they could be forwarded
+	CaughtUp  uint64 `json:"caught_up"` // of these, in and after a time in which the remote took nothing; counted once all that waited is confirmed
+	Dropped   uint64 `json:"dropped"`   // gone, by the limit of the stream or of what is set aside, before they could be forwarded
 	Backlog   uint64 `json:"backlog"`   // stored, and neither confirmed nor set aside yet; 0 without a remote
 	Lost      uint64 `json:"lost"`      // STATUS: stored in an earlier life, and not there any more when Open looked
 	Dead      uint64 `json:"dead"`      // set aside now, since the remote refuses them
 	Messages  uint64 `json:"messages"`  // stored now
 	Bytes     uint64 `json:"bytes"`     // their size on disk
+
+	DeadReason string `json:"dead_reason,omitempty"` // subject of the first that is set aside, and why the remote refuses it
 
 	Oldest *time.Time `json:"oldest_waiting,omitempty"` // when the oldest of the backlog was stored
 }
@@ -63,7 +70,8 @@ func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 	}
 	f := o.forwarders[c]
 	if f != nil {
-		s.Dropped, s.Dead = f.dropped.Load(), uint64(max(f.dead.count.Load(), 0))
+		s.DeadReason = f.dead.reason()
+		s.Dropped, s.CaughtUp, s.Dead = f.dropped.Load()+f.dead.dropped.Load(), f.caughtUp.Load(), uint64(max(f.dead.count.Load(), 0))
 	}
 	info, err := o.streams[c].Info(ctx)
 	if err != nil {

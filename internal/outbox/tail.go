@@ -77,6 +77,16 @@ func (t *tail) after(seq uint64, limit int) (msgs []Stored, end uint64, more <-c
 	return msgs, t.end, t.more
 }
 
+// first is the first message that is here, or else the one that will come next.
+func (t *tail) first() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.msgs) > 0 {
+		return t.msgs[0].Seq
+	}
+	return t.end + 1
+}
+
 // last is the stream's end.
 func (t *tail) last() uint64 {
 	t.mu.Lock()

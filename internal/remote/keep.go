@@ -138,6 +138,7 @@ func (r *Remote) failed(ctx context.Context, err error, doubted bool) {
 		r.log.Warn(message, "every", r.cfg.ReconnectDelay, "problem", problems(err), "err", err)
 	}
 	if n == max(r.cfg.MaxReconnects, 1) {
+		r.cfg.Tell(Unavailable, err)
 		r.log.Error("the NATS server is unavailable: still keeping messages and trying on", "failures", n, "problem", problems(err), "err", err)
 	}
 }
@@ -170,8 +171,19 @@ func (r *Remote) connected() {
 	r.mu.Unlock()
 	r.cfg.Tell(Connected, nil)
 	if !doubted {
-		r.log.Info("connected to the NATS server", "failures", n)
+		r.log.Info("connected to the NATS server", r.back(before, n)...)
 	}
+}
+
+// back is what the log says of the time before all was well, and lets be told that
+// it ended, if the server had been called unavailable.
+func (r *Remote) back(before State, failures int) []any {
+	attrs := []any{"failures", failures}
+	if before.Unavailable {
+		r.cfg.Tell(Available, nil)
+		attrs = append(attrs, "was_unavailable_for", time.Since(before.Since).Round(time.Millisecond).String())
+	}
+	return attrs
 }
 
 func (r *Remote) recovered() {
@@ -182,7 +194,7 @@ func (r *Remote) recovered() {
 	r.mu.Unlock()
 	if n > 0 {
 		r.cfg.Tell(Works, nil)
-		r.log.Info("the NATS server takes messages again", "failures", n)
+		r.log.Info("the NATS server takes messages again", r.back(before, n)...)
 	}
 }
 

@@ -34,13 +34,15 @@ type Config struct {
 // Event is something that happened on the way to the server.
 type Event string
 
-// The events. Only Failed and NotRenewed have an error, of [Failures].
+// The events. Only Failed, Unavailable and NotRenewed have an error, of [Failures].
 const (
-	Failed     Event = "failed"      // a try to connect, or a connection; also that to one of several servers of which another works
-	Connected  Event = "connected"   // there is a connection
-	Works      Event = "works"       // after failures on a connection that was there, the server does what it should again
-	Renewed    Event = "renewed"     // changed files of the login are in use
-	NotRenewed Event = "not_renewed" // changed files do not work: the old connection stays
+	Failed      Event = "failed"      // a try to connect, or a connection; also that to one of several servers of which another works
+	Unavailable Event = "unavailable" // it failed Config.MaxReconnects times in a row: once, until it is available
+	Available   Event = "available"   // after that: it is there, and does what it should
+	Connected   Event = "connected"   // there is a connection
+	Works       Event = "works"       // after failures on a connection that was there, the server does what it should again
+	Renewed     Event = "renewed"     // changed files of the login are in use
+	NotRenewed  Event = "not_renewed" // changed files do not work: the old connection stays
 )
 
 // withDefaults fills in what may be left out.

@@ -1,0 +1,42 @@
+package outbox
+
+import (
+	"slices"
+	"testing"
+)
+
+// An outage may last for days: what it costs is known while it does.
+func TestTelemetryThatItsLimitDropsIsCountedWhileTheFarSideIsAway(t *testing.T) {
+	far := newFarSide(t, withJetStream)
+	far.stop()
+	book, log := newLogbook()
+	o := mustOpen(t, Config{TelemetryLimit: 1 << 20, Remote: far.remote(logTo(log)), Log: log})
+	msgs := messages(Telemetry, 1, 2000)
+	for i := range msgs {
+		msgs[i].Data = make([]byte, 10_000)
+	}
+	for part := range slices.Chunk(msgs, 100) {
+		mustPublish(t, o, part)
+	}
+	await := func(what string, is func(s StreamStats) bool) StreamStats {
+		t.Helper()
+		for ctx := testContext(t); ; {
+			s := o.Stats().Telemetry
+			if is(s) {
+				return s
+			}
+			if ctx.Err() != nil {
+				t.Fatalf("%s: %+v", what, s)
+			}
+		}
+	}
+	await("while it is away", func(s StreamStats) bool { return s.Dropped > 1000 })
+	book.waitFor(t, "messages were dropped before they could be forwarded")
+
+	far.start()
+	_, js := connect(t, far.srv.ClientURL())
+	takeAll(t, js, -1)
+	await("after it is back", func(s StreamStats) bool {
+		return s.Backlog == 0 && s.Forwarded+s.Dropped == 2000 && s.CaughtUp == s.Forwarded
+	})
+}
