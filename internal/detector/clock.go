@@ -31,17 +31,29 @@ type Clock struct {
 func NewClock() *Clock { return &Clock{start: time.Now()} }
 
 // Now returns the present instant.
-func (c *Clock) Now() Instant { return Instant(int64(time.Since(c.start)) - c.lost.Load()) }
+func (c *Clock) Now() Instant { return c.at(time.Now()) }
+
+// at is the instant of a reading of both clocks.
+func (c *Clock) at(now time.Time) Instant { return Instant(int64(now.Sub(c.start)) - c.lost.Load()) }
+
+// clockError is how far apart two readings of the wall clock and the monotonic one
+// may find them, as they are read one after the other.
+const clockError = time.Millisecond
 
 // Time returns the wall-clock time of an instant, by the wall clock's present
-// reading.
+// reading, to the millisecond: so a whole second that was made an instant
+// is that second again, and not the end of the one before.
 func (c *Clock) Time(i Instant) time.Time {
-	return time.Now().Add(i.Sub(c.Now())).Round(0)
+	now := time.Now()
+	return now.Round(0).Add(i.Sub(c.at(now))).Round(clockError)
 }
 
 // Instant returns the instant of a wall-clock time, by the wall clock's present
 // reading. It is negative for times before the clock was made.
-func (c *Clock) Instant(t time.Time) Instant { return c.Now().Add(t.Sub(time.Now().Round(0))) }
+func (c *Clock) Instant(t time.Time) Instant {
+	now := time.Now()
+	return c.at(now).Add(t.Sub(now.Round(0)))
+}
 
 // suspended returns for how long the machine has been suspended since it
 // booted. The monotonic clock stands still meanwhile, and so do the instants;

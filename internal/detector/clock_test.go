@@ -27,6 +27,24 @@ func TestWallClockJumpsChangeNothing(t *testing.T) {
 	}
 }
 
+// A database has whole seconds. Told again, such a time is still that second: it is
+// not cut to the one before. A test that is interrupted between the readings of
+// the two clocks may miss a few.
+func TestAWholeSecondIsToldAsItWas(t *testing.T) {
+	clock := NewClock()
+	const tries = 1000
+	missed := 0
+	for i := range tries {
+		second := time.Now().Unix() - int64(i)
+		if clock.Time(clock.Instant(time.Unix(second, 0))).Unix() != second {
+			missed++
+		}
+	}
+	if missed > tries/100 {
+		t.Errorf("%d of %d seconds are told as another", missed, tries)
+	}
+}
+
 // shiftWall moves a time's wall-clock reading by whole seconds, and leaves its
 // monotonic reading. A time's first word holds the wall clock's seconds from bit
 // 30 up, if it has a monotonic reading.
