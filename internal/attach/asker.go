@@ -50,7 +50,9 @@ type asker struct {
 	most     int // may be out
 	window   int // of these, while remoted is slow
 	patience time.Duration
-	halted   bool // remoted is not there, or does not answer
+	halted   bool      // remoted is not there, or does not answer
+	restart  time.Time // of remoted, when agents have to come back to it
+	returned time.Time // by then they are to be back; zero once that has passed
 
 	mostOut int
 	tally   [outcomes]int64
@@ -115,6 +117,9 @@ func (a *asker) seen(id detector.AgentID, at time.Time) {
 	defer a.mu.Unlock()
 	s := a.of(id)
 	s.sign, s.closed = at, 0
+	if s.wanted {
+		a.enqueue(id, s, false)
+	}
 }
 
 // keepAlive sends an agent the keep-alive with a token when its turn comes. If
@@ -140,6 +145,9 @@ func (a *asker) check(id detector.AgentID) {
 func (a *asker) enqueue(id detector.AgentID, s *asked, urgent bool) {
 	if s.out {
 		s.again = true
+		return
+	}
+	if a.awaited(s) {
 		return
 	}
 	if !s.queued {
@@ -180,6 +188,7 @@ func (a *asker) run(ctx context.Context) {
 		select {
 		case <-a.kick:
 		case <-tick.C:
+			a.release()
 			a.reportWaiting()
 		case <-ctx.Done():
 			return
@@ -201,6 +210,10 @@ func (a *asker) next() (id detector.AgentID, patience time.Duration, ok bool) {
 		}
 		id := from.pop()
 		s := a.of(id)
+		if a.awaited(s) {
+			s.queued = false
+			continue
+		}
 		s.doubted = time.Since(s.sign) > doubtAfter
 		if s.doubted && a.doubtful >= max(a.window/2, 1) {
 			a.routine.push(id)
@@ -222,11 +235,9 @@ func (a *asker) reportWaiting() {
 	now := a.clock.Now()
 	var late []detector.Sighting
 	a.mu.Lock()
-	for _, q := range []*queue{&a.urgent, &a.routine} {
-		for _, id := range q.ids[q.head:] {
-			if s := a.asked[id]; s != nil && s.wanted {
-				late = append(late, detector.Sighting{At: now, ID: id, Token: s.token, Kind: detector.Unsent})
-			}
+	for id, s := range a.asked {
+		if s.wanted && !s.out {
+			late = append(late, detector.Sighting{At: now, ID: id, Token: s.token, Kind: detector.Unsent})
 		}
 	}
 	a.mu.Unlock()
@@ -304,9 +315,10 @@ func (a *asker) done(ctx context.Context, id detector.AgentID, token uint32, wha
 // askAgain looks once more, soon, at an agent whose connection ended: live ones
 // come back at once. While many wait, the database tells.
 func (a *asker) askAgain(ctx context.Context, id detector.AgentID, s *asked) {
-	const first, crowd = 300 * time.Millisecond, 1000
-	wait := first << min(s.closed, 16)
-	if s.closed++; wait > a.grace || a.urgent.len()+a.routine.len() > crowd {
+	const first, margin, crowd = 300 * time.Millisecond, 200 * time.Millisecond, 1000
+	left := a.grace - margin - time.Since(s.ended) // the last time is in time to count
+	wait := min(first<<min(s.closed, 16), left)
+	if s.closed++; left <= 0 || a.urgent.len()+a.routine.len() > crowd {
 		return
 	}
 	a.work.Go(func() {

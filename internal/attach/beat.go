@@ -126,6 +126,7 @@ func (b *beat) notice() {
 	b.mu.Unlock()
 	if changed && !first {
 		b.log.Warn("wazuh-remoted has been restarted: its agents have time to come back", "for", restartGrace.String())
+		b.asker.restarted(now.modified)
 		b.restarted()
 	}
 }
