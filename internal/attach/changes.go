@@ -87,20 +87,24 @@ func (w *watch) take(g *group) error {
 			reset = w.left(id, &was, g.Code) || reset
 			continue
 		}
-		if g.Status == isActive && was.status != isActive {
-			w.arrived = append(w.arrived, id)
-		}
 		a.keepAlive = g.KeepAlive
-		if g.KeepAlive != was.keepAlive || was.status != isActive && g.Status == isActive {
-			if w.proves(id, g.KeepAlive) {
-				w.seen(id, g.Status, g.KeepAlive, nil)
-			}
+		if g.Status == isActive && was.status != isActive {
+			w.arrived = append(w.arrived, id) // it is reported when it is known from where
+		} else if g.KeepAlive != was.keepAlive {
+			w.told(id, g.Status, g.KeepAlive)
 		}
 	}
 	if reset {
 		w.reset()
 	}
 	return nil
+}
+
+// told takes it that an agent's last keep-alive, or startup, was in a second.
+func (w *watch) told(id detector.AgentID, status string, second int64) {
+	if w.proves(id, second) {
+		w.seen(id, status, second, nil)
+	}
 }
 
 // left takes it that the manager calls an agent disconnected, and reports
@@ -114,7 +118,9 @@ func (w *watch) left(id detector.AgentID, was *agent, code int) (reset bool) {
 	case code == codeReset:
 		return was.status != isDisconnected
 	case code == codeNoKeepAlive && was.status != isDisconnected:
-		w.asker.check(id) // monitord says so, or we did; whether it is true, the agent knows
+		if now, ok := w.fleet.Agent(id); !ok || now.Status != detector.Disconnected { // else it was ourselves
+			w.asker.check(id) // monitord says so; whether it is true, the agent knows
+		}
 	}
 	return false
 }

@@ -14,9 +14,9 @@ import (
 // far under what an answer holds.
 const locatePage = 200
 
-// locate reads where agents are that have become active: with its first
-// keep-alive an agent's address is written, which the last reading of all agents
-// does not have, and without which nobody would know whose connection closes.
+// locate reads where agents are that have become active, and reports them: with
+// its first keep-alive an agent's address is written, which the last reading of all
+// agents does not have, and without which nobody would know whose connection closes.
 func (w *watch) locate(ctx context.Context) error {
 	for len(w.arrived) > 0 {
 		some := w.arrived[:min(len(w.arrived), locatePage)]
@@ -31,6 +31,11 @@ func (w *watch) locate(ctx context.Context) error {
 		for i := range rows {
 			if id := detector.AgentID(rows[i].ID); rows[i].check() == nil && slices.Contains(some, id) {
 				w.book.locate(id, rows[i].addr())
+			}
+		}
+		for _, id := range some {
+			if a := w.known[id]; a != nil && a.status != isDisconnected {
+				w.told(id, a.status, a.keepAlive)
 			}
 		}
 		w.arrived = w.arrived[len(some):]

@@ -1,0 +1,84 @@
+package attach
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// sightings is a fleet that only listens. All its agents are in one status.
+type sightings struct {
+	status detector.Status
+	all    []detector.Sighting
+}
+
+func (s *sightings) Report(seen detector.Sighting) { s.all = append(s.all, seen) }
+func (s *sightings) SetMembers([]detector.Member)  {}
+func (s *sightings) Excuse(time.Duration)          {}
+func (s *sightings) Agent(id detector.AgentID) (detector.Record, bool) {
+	return detector.Record{ID: id, Status: s.status}, true
+}
+
+// reader is a link that only reads, when it is told to.
+func (s *scene) reader(fleet Fleet) *Link {
+	s.t.Helper()
+	link, err := Open(Config{Home: s.manager.Home(), Method: detector.Request, MaxInFlight: 1, Timeout: time.Minute, Clock: detector.NewClock(),
+		Fleet: fleet, Log: slog.New(s.log)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(link.db.hangUp)
+	link.asker.halt(false)
+	return link
+}
+
+func (s *scene) look(link *Link) {
+	s.t.Helper()
+	if err := link.watch.look(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// The first that is said of an agent that has become active names its address.
+func TestAnAgentThatHasComeIsReportedWithItsAddress(t *testing.T) {
+	s := manage(t, 2)
+	heard := new(sightings)
+	link := s.reader(heard)
+	s.look(link)
+	s.connect(func(cfg *agentsim.Config) { cfg.Spread = true })
+	s.look(link)
+	if len(heard.all) != 2 {
+		t.Fatalf("heard %v, want both agents", heard.all)
+	}
+	for _, seen := range heard.all {
+		if want := netip.MustParseAddr(fmt.Sprintf("127.1.0.%d", seen.ID)); seen.Addr != want {
+			t.Errorf("agent %v is at %v, want %v", seen.ID, seen.Addr, want)
+		}
+	}
+}
+
+// A mark of monitord's is doubted, and the agent asked. One's own is not: that
+// would only be one more error in remoted's log.
+func TestOnlyTheMarkOfAnotherIsDoubted(t *testing.T) {
+	for status, want := range map[detector.Status]int{detector.Active: 1, detector.Disconnected: 0} {
+		s := manage(t, 1)
+		link := s.reader(&sightings{status: status})
+		s.connect()
+		if err := s.agents.Die("001", agentsim.Hang); err != nil { // else it would contradict
+			t.Fatal(err)
+		}
+		s.look(link)
+		if _, err := link.db.query(t.Context(), `global update-connection-status {"id":1,"connection_status":"disconnected","sync_status":"synced","status_code":4}`); err != nil {
+			t.Fatal(err)
+		}
+		s.look(link)
+		if got := link.asker.urgent.len(); got != want {
+			t.Errorf("an agent that is %v here and marked there: %d are asked, want %d", status, got, want)
+		}
+	}
+}
