@@ -83,9 +83,9 @@ func withHint(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		hint = "; run as a user who may, or set another"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
-		hint = "; set another"
+		hint = "; set another <pulse><state_dir>"
 	case errors.Is(err, syscall.ENOSPC):
-		hint = "; make room there, or set another"
+		hint = "; make room there, or set another <pulse><state_dir>"
 	}
 	return fmt.Errorf("%w%s", err, hint)
 }

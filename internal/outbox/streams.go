@@ -111,7 +111,10 @@ func (o *Outbox) countLost(now jetstream.StreamState) error {
 	if o.lost > 0 {
 		o.log.Error("messages that were stored are gone: whoever needs them has to find them elsewhere", "stream", Status.String(), "lost", o.lost, "left", now.Msgs)
 	}
-	if err := errors.Join(gaps.save(missing), end.save(now.LastSeq)); err != nil {
+	if err := gaps.save(missing); err != nil {
+		return err
+	}
+	if err := end.save(now.LastSeq); err != nil {
 		return err
 	}
 	o.end = newPlace(end, now.LastSeq, o.log)
