@@ -226,20 +226,24 @@ func (a *auditor) refusedByConsole(from, reason string) {
 	a.peers.Add(reason+" "+host, slog.String("reason", reason), slog.String("peer", from))
 }
 
-// heard takes an event on the way to the XDR's NATS.
+// heard takes an event on the way to the XDR's NATS. What comes with every try is
+// summed up; what ends or begins with it has a line and its time.
 func (a *auditor) heard(e remote.Event, err error) {
 	if a == nil {
 		return
 	}
+	add := a.nats.Add
+	if e == remote.Unavailable || e == remote.Available {
+		add = func(_ string, attrs ...slog.Attr) { a.log.Add(auditNATS, attrs...) }
+	}
 	for _, f := range remote.Failures(err) {
-		a.nats.Add(string(e)+" "+f.Server+" "+string(f.Problem), slog.String("event", string(e)), slog.String("server", f.Server),
+		add(string(e)+" "+f.Server+" "+string(f.Problem), slog.String("event", string(e)), slog.String("server", f.Server),
 			slog.String("problem", string(f.Problem)), slog.Bool("login_refused", f.Problem.RefusesLogin()), slog.String("error", bounded(f.What())))
 	}
 	if err == nil {
-		a.nats.Add(string(e), slog.String("event", string(e)))
+		add(string(e), slog.String("event", string(e)))
 	}
-	switch e {
-	case remote.Renewed:
+	if e == remote.Renewed {
 		a.log.Add(auditKey, slog.String("file", "nats login or TLS"), slog.String("change", "in use"))
 	}
 }

@@ -207,6 +207,9 @@ func TestAFarSideThatTakesNoMoreIsTriedUntilItDoes(t *testing.T) {
 	o := mustOpen(t, Config{Remote: far.remote(logTo(log)), Log: log})
 	mustPublish(t, o, messages(Status, 1, 20))
 	book.waitFor(t, "the NATS server is unavailable")
+	if !strings.Contains(book.String(), "problem=not_confirmed") || !strings.Contains(book.String(), "maximum messages exceeded; see there whether the stream is full") {
+		t.Errorf("log says\n%s", book)
+	}
 	if s := o.Stats(); s.Status.Backlog == 0 || s.Connected || s.ForwardErrors < 3 {
 		t.Errorf("while it is full: %+v", s)
 	}

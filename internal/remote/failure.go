@@ -32,6 +32,7 @@ const (
 	LoginExpired     Problem = "login_expired"
 	LoginRevoked     Problem = "login_revoked"
 	SubjectRefused   Problem = "subject_refused"
+	NotConfirmed     Problem = "not_confirmed"
 	BadFile          Problem = "file_unusable"
 	Other            Problem = "other"
 )
@@ -39,7 +40,7 @@ const (
 // Problems lists all, in the order of the documentation.
 func Problems() []Problem {
 	return []Problem{NameNotFound, Refused, NoAnswer, NoNATS, ServerFull, ConnectionLost, NoTLS, OldTLS, Expired, WrongHost, UnknownAuthority,
-		BadCertificate, WantsCertificate, CertificateTaken, WantsLogin, LoginRefused, LoginExpired, LoginRevoked, SubjectRefused, BadFile, Other}
+		BadCertificate, WantsCertificate, CertificateTaken, WantsLogin, LoginRefused, LoginExpired, LoginRevoked, SubjectRefused, NotConfirmed, BadFile, Other}
 }
 
 // RefusesLogin says whether it is the server that does not want us.

@@ -17,7 +17,7 @@ func (r *Remote) run(ctx context.Context) {
 		} else {
 			r.connected()
 			s = r.serve(ctx, s)
-			r.failed(ctx, s.reason, s.worked)
+			r.failed(ctx, s.why(), s.worked)
 		}
 		r.pause(ctx)
 	}

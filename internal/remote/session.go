@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -30,10 +31,30 @@ type Session struct {
 	more    chan struct{}    // closed when it is told more
 }
 
+// endingTime is for how long the client library may take to tell why a connection
+// has ended.
+const endingTime = time.Second
+
 // End closes the connection, and another session follows; only the first reason counts.
+// If the connection has ended already, that is the reason.
 func (s *Session) End(reason error) {
+	if s.Conn.IsClosed() {
+		select {
+		case <-s.ended: // which the client library tells in a goroutine of its own
+		case <-time.After(endingTime):
+		}
+	}
 	s.finish(reason, s.Conn.IsConnected())
 	s.Conn.Close()
+}
+
+// why is the reason of a session that has ended, as a [Failure].
+func (s *Session) why() error {
+	if len(Failures(s.reason)) > 0 {
+		return s.reason
+	}
+	return s.dialed.failure(NotConfirmed, "the server does not confirm what it is sent: "+s.reason.Error(),
+		"see there whether the stream is full or without a leader, and whether the network is slow", s.reason)
 }
 
 func (s *Session) finish(reason error, worked bool) {

@@ -126,6 +126,21 @@ func TestOneOfSeveralServersIsEnough(t *testing.T) {
 	}
 }
 
+// Whoever sends on a connection that the server has closed hears less than why it did.
+func TestTheReasonOfALostConnectionCountsMoreThanWhatItsUsersSay(t *testing.T) {
+	srv := start(t)
+	r, book := open(t, Config{URL: "nats://" + addr(srv)})
+	s := session(t, r, book)
+	srv.Shutdown()
+	for s.Conn.FlushTimeout(testTimeout) == nil {
+		continue
+	}
+	s.End(nats.ErrConnectionClosed)
+	if f := Failures(s.Reason()); len(f) != 1 || f[0].Problem != ConnectionLost {
+		t.Errorf("it ended with %v", s.Reason())
+	}
+}
+
 func TestASessionsEndIsToldWithItsReason(t *testing.T) {
 	srv := start(t)
 	r, book := open(t, Config{URL: "nats://" + addr(srv)})
