@@ -85,7 +85,7 @@ var rooms = []room{
 	{"internal/listen", []string{"internal/clientkeys", "internal/detector", "internal/secmsg"},
 		"a link tells the detector what it sees; what becomes of that is not its affair"},
 	{"internal/systemd", nil, "it tells a service manager of whatever it is given"},
-	{"internal/attach", []string{"internal/detector"}, "a link tells the detector what it sees; it knows the manager and nothing behind the detector"},
+	{"internal/attach", []string{"internal/detector", "internal/printable"}, "a link tells the detector what it sees; it knows the manager and nothing behind the detector"},
 	{"internal/testport", nil, "it is for tests, of any room"},
 	{"internal/view", []string{"internal/detector"}, "it is how agents are shown, to whomever"},
 	{"internal/history", []string{"internal/detector"}, "it remembers what was decided; how that is shown is not its affair"},

@@ -25,13 +25,17 @@ type group struct {
 // seconds of the host's clock, so the second before counts too; what is known
 // already is passed over.
 func (w *watch) changes(ctx context.Context) error {
+	l, err := w.db.layout(ctx)
+	if err != nil {
+		return err
+	}
 	now := time.Now()
 	since := w.looked
 	if since.IsZero() || now.Before(since) {
 		since = now // someone has set the clock back
 	}
 	for last, from := int64(0), since.Unix()-1; ; {
-		groups, err := sql[group](ctx, w.db, changesSince(from, last, w.place))
+		groups, err := sql[group](ctx, w.db, changesSince(from, last, w.place, l))
 		if err != nil {
 			return err
 		}
@@ -60,11 +64,11 @@ func (w *watch) changes(ctx context.Context) error {
 
 // changesSince is one page of them, grouped. Of the disconnected, the time of
 // the last keep-alive does not matter.
-func changesSince(from, last int64, place Place) string {
+func changesSince(from, last int64, place Place, l layout) string {
 	return fmt.Sprintf("SELECT k, s, c, group_concat(id) AS i, count(*) AS n, max(id) AS m FROM (SELECT id, "+
-		"CASE connection_status WHEN 'disconnected' THEN 0 ELSE last_keepalive END AS k, connection_status AS s, status_code AS c "+
+		"CASE connection_status WHEN 'disconnected' THEN 0 ELSE last_keepalive END AS k, connection_status AS s, %s AS c "+
 		"FROM agent WHERE id > %d AND %s AND (last_keepalive >= %d OR disconnection_time >= %d) ORDER BY id LIMIT %d) GROUP BY k, s, c",
-		last, place.ours(), from, from, idsPage)
+		l.code(), last, place.ours(), from, from, idsPage)
 }
 
 func (w *watch) take(g *group) error {
@@ -117,9 +121,9 @@ func (w *watch) left(id detector.AgentID, was *agent, code int) (reset bool) {
 		w.fleet.Report(detector.Sighting{At: w.clock.Now(), ID: id, Kind: detector.SawShutdown})
 	case code == codeReset:
 		return was.status != isDisconnected
-	case code == codeNoKeepAlive && was.status != isDisconnected:
+	case (code == codeNoKeepAlive || code == codeNone) && was.status != isDisconnected:
 		if now, ok := w.fleet.Agent(id); !ok || now.Status != detector.Disconnected { // else it was ourselves
-			w.asker.check(id) // monitord says so; whether it is true, the agent knows
+			w.asker.check(id) // monitord says so, or nobody says who; whether it is true, the agent knows
 		}
 	}
 	return false

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 // databaseTime is how long wazuh-db may take to answer.
@@ -19,6 +21,9 @@ const databaseTime = 10 * time.Second
 
 // answerLimit bounds what the parts of one answer come to.
 const answerLimit = 16 * maxFrame
+
+// saidMost is how many characters of what the manager says an error may have.
+const saidMost = 200
 
 // database is wazuh-db: one connection, which is opened when it is needed and
 // kept. Callers take turns.
@@ -29,6 +34,8 @@ type database struct {
 	mu   sync.Mutex
 	conn net.Conn // nil for none
 	read *bufio.Reader
+
+	known atomic.Pointer[layout] // of the tables behind the connection
 
 	statements, bytesIn, bytesOut atomic.Int64
 }
@@ -85,6 +92,7 @@ func (db *database) close() {
 	if db.conn != nil {
 		_ = db.conn.Close()
 		db.conn = nil
+		db.known.Store(nil)
 	}
 }
 
@@ -131,15 +139,9 @@ func parseAnswer(frame []byte) (body string, last bool, err error) {
 	case "due":
 		return body, false, nil
 	case "err":
-		return "", true, refusal(printable(body))
+		return "", true, refusal(printable.Brief(body, saidMost))
 	}
 	return "", false, fmt.Errorf("an answer that is neither ok, due nor err: %.40q", frame)
-}
-
-// printable bounds a text of the manager's for logs.
-func printable(text string) string {
-	quoted := fmt.Sprintf("%.200q", text)
-	return quoted[1 : len(quoted)-1]
 }
 
 // sql runs a SELECT and returns its rows.

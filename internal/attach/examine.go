@@ -9,11 +9,13 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// Examined is what one of the manager's sockets came to.
+// Examined is what one of the manager's sockets came to, or a caution.
 type Examined struct {
-	Daemon string // who serves it
-	What   string // what it said, if all is well
-	Err    error  // with the way out
+	Daemon  string // who serves it
+	What    string // what it said, if all is well
+	Err     error  // with the way out
+	Caution string // what should be known though all is well
+	WayOut  string // of a caution
 }
 
 // examineTime is how long a socket may take.
@@ -29,6 +31,9 @@ func Examine(ctx context.Context, cfg Config) []Examined {
 	}
 	if cfg.UpdateStatus {
 		list = append(list, examineQueue("wazuh-analysisd", h.path(analysisQueue)))
+		if text := cfg.Place.caution(); text != "" {
+			list = append(list, Examined{Caution: text, WayOut: cautionWayOut})
+		}
 	}
 	return list
 }
@@ -36,6 +41,10 @@ func Examine(ctx context.Context, cfg Config) []Examined {
 func examineDatabase(ctx context.Context, h home, place Place) Examined {
 	db := &database{path: h.path(databaseSocket), time: examineTime}
 	defer db.hangUp()
+	l, err := db.layout(ctx)
+	if err != nil {
+		return Examined{Daemon: "wazuh-db", Err: err}
+	}
 	rows, err := sql[struct {
 		N int `json:"n"`
 	}](ctx, db, "SELECT count(*) AS n FROM agent WHERE "+place.ours())
@@ -45,7 +54,11 @@ func examineDatabase(ctx context.Context, h home, place Place) Examined {
 	if err != nil {
 		return Examined{Daemon: "wazuh-db", Err: err}
 	}
-	return Examined{Daemon: "wazuh-db", What: fmt.Sprintf("%d agents at %s", rows[0].N, db.path)}
+	what := fmt.Sprintf("%d agents at %s", rows[0].N, db.path)
+	if l.manager != "" {
+		what += ", of " + l.manager
+	}
+	return Examined{Daemon: "wazuh-db", What: what}
 }
 
 func examineRemoted(ctx context.Context, h home) Examined {

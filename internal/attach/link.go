@@ -68,6 +68,9 @@ func Open(cfg Config) (*Link, error) {
 		l.scribe = &scribe{db: l.db, place: cfg.Place, queue: h.path(analysisQueue), grace: cfg.Grace, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles, clock: cfg.Clock,
 			todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
 	}
+	if text := cfg.Place.caution(); text != "" && cfg.UpdateStatus {
+		cfg.Log.Warn(text, "way_out", cautionWayOut)
+	}
 	l.door = &door{serves: l.beat.serves, behind: b.behind, check: l.closed, files: procFiles, polls: cfg.polls, log: cfg.Log}
 	return l, nil
 }

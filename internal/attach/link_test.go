@@ -261,6 +261,9 @@ func TestInAClusterAMoveIsNoDeath(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.attach(quick, func(c *Config) { c.Place = Place{Node: "west's"} })
+	if said := s.log.about("<update_status>"); len(said) > 0 {
+		t.Errorf("a master is cautioned: %q", said)
+	}
 	s.counted(detector.Active, 3)
 	s.forget()
 	if err := s.manager.Exec("UPDATE agent SET node_name = 'east' WHERE id = 2"); err != nil {

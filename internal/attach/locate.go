@@ -18,13 +18,20 @@ const locatePage = 200
 // its first keep-alive an agent's address is written, which the last reading of all
 // agents does not have, and without which nobody would know whose connection closes.
 func (w *watch) locate(ctx context.Context) error {
+	if len(w.arrived) == 0 {
+		return nil
+	}
+	l, err := w.db.layout(ctx)
+	if err != nil {
+		return err
+	}
 	for len(w.arrived) > 0 {
 		some := w.arrived[:min(len(w.arrived), locatePage)]
 		ids := make([]string, len(some))
 		for i, id := range some {
 			ids[i] = fmt.Sprint(uint32(id))
 		}
-		rows, err := sql[row](ctx, w.db, fmt.Sprintf("SELECT %s FROM agent WHERE id IN (%s) AND %s", rowColumns, strings.Join(ids, ","), w.place.ours()))
+		rows, err := sql[row](ctx, w.db, fmt.Sprintf("SELECT %s FROM agent WHERE id IN (%s) AND %s", l.columns(), strings.Join(ids, ","), w.place.ours()))
 		if err != nil {
 			return err
 		}

@@ -163,9 +163,6 @@ func TestNodesAreToldApartInSQL(t *testing.T) {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 	}
-	if (Place{}).sync() != "synced" || (Place{Node: "a"}).sync() != "synced" || (Place{Node: "a", Worker: true}).sync() != "syncreq_status" {
-		t.Error("the wrong sync_status")
-	}
 }
 
 const procText = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

@@ -8,6 +8,18 @@ type Place struct {
 	Worker bool   // its changes wait for the master to fetch them
 }
 
+// caution is what whoever has losses written at this place should know; empty if there
+// is nothing.
+func (p Place) caution() string {
+	if !p.Worker {
+		return ""
+	}
+	return "a worker is not told when an agent moves to another node: such an agent is taken for lost, also in the master's database, until the master hears of it"
+}
+
+// cautionWayOut is what can be done about it.
+const cautionWayOut = "where agents change nodes, as behind a load balancer, set <update_status> to no on workers"
+
 func (p Place) clustered() bool { return p.Node != "" }
 
 // ours is the SQL condition for the agents that this node watches: in a cluster
@@ -24,14 +36,6 @@ func (p Place) ours() string {
 
 // others is the condition for all other agents.
 func (p Place) others() string { return "id > 0 AND NOT (" + p.ours() + ")" }
-
-// sync is what a change of status leaves in sync_status.
-func (p Place) sync() string {
-	if p.Worker {
-		return "syncreq_status"
-	}
-	return "synced"
-}
 
 // quoted writes an SQL string. wazuh-db takes no semicolon anywhere.
 func quoted(text string) string {

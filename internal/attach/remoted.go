@@ -8,12 +8,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 // remoted is wazuh-remoted's socket for requests.
@@ -85,7 +85,7 @@ func parseState(answer []byte) (outcome, error) {
 	case text == "err Unrecognized command": // an agent that is too old to know it, and so a sign of its life
 		return answered, nil
 	default:
-		return odd, fmt.Errorf("an answer that is none: %.60q", printable(strings.ToValidUTF8(text, "?")))
+		return odd, fmt.Errorf("an answer that is none: %.60q", text)
 	}
 }
 
@@ -129,7 +129,7 @@ func (r *remoted) command(ctx context.Context, text string, patience time.Durati
 		return fmt.Errorf("wazuh-remoted answers %.60q, which is no reply", answer)
 	}
 	if *reply.Error != 0 {
-		return fmt.Errorf("wazuh-remoted refuses: %s", printable(reply.Message))
+		return fmt.Errorf("wazuh-remoted refuses: %s", printable.Brief(reply.Message, saidMost))
 	}
 	if err := json.Unmarshal(reply.Data, data); err != nil {
 		return fmt.Errorf("wazuh-remoted answers data that is not what was asked for: %w", err)

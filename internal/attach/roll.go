@@ -7,9 +7,9 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 const (
@@ -33,8 +33,6 @@ type row struct {
 	KeepAlive  int64  `json:"k"` // Unix seconds; 0 if there was none
 }
 
-const rowColumns = "id AS i, name AS n, ip AS a, register_ip AS r, connection_status AS s, status_code AS c, last_keepalive AS k"
-
 // The values of connection_status that matter here.
 const (
 	isActive       = "active"
@@ -42,8 +40,9 @@ const (
 	isDisconnected = "disconnected"
 )
 
-// The values of status_code that matter here.
+// The values of status_code that matter here. It is zero where none is told.
 const (
+	codeNone        = 0
 	codeShutdown    = 3
 	codeNoKeepAlive = 4
 	codeReset       = 5
@@ -54,16 +53,12 @@ func (r *row) check() error {
 	switch {
 	case r.ID < 1 || r.ID > int64(detector.MaxAgentID):
 		return fmt.Errorf("the id %d is out of range", r.ID)
-	case r.Name == "" || len(r.Name) > 256 || !isText(r.Name):
+	case r.Name == "" || len(r.Name) > 256 || !printable.Is(r.Name):
 		return fmt.Errorf("agent %s has the name %.40q", detector.AgentID(r.ID), r.Name)
-	case len(r.Registered) > 64 || !isText(r.Registered):
+	case len(r.Registered) > 64 || !printable.Is(r.Registered):
 		return fmt.Errorf("agent %s is registered at %.40q", detector.AgentID(r.ID), r.Registered)
 	}
 	return nil
-}
-
-func isText(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // addr is where the agent is, if that is known.
@@ -101,9 +96,13 @@ func oddRows(n int, err error) error {
 
 // roll reads all agents of this node.
 func (w *watch) roll(ctx context.Context) (all []row, err error) {
+	l, err := w.db.layout(ctx)
+	if err != nil {
+		return nil, err
+	}
 	limit := rollPage
 	for last := int64(0); ; {
-		page, err := sql[row](ctx, w.db, fmt.Sprintf("SELECT %s FROM agent WHERE id > %d AND %s ORDER BY id LIMIT %d", rowColumns, last, w.place.ours(), limit))
+		page, err := sql[row](ctx, w.db, fmt.Sprintf("SELECT %s FROM agent WHERE id > %d AND %s ORDER BY id LIMIT %d", l.columns(), last, w.place.ours(), limit))
 		if _, refused := errors.AsType[refusal](err); refused && limit > rollPageLeast {
 			limit /= 2
 			continue

@@ -177,7 +177,11 @@ func (s *scribe) finish(id detector.AgentID, e errand) {
 // do reads the agent's row, and writes what it does not contradict. It returns
 // the alert to be raised, if there is one.
 func (s *scribe) do(ctx context.Context, id detector.AgentID, e errand) (done bool, alert string, err error) {
-	rows, err := sql[row](ctx, s.db, fmt.Sprintf("SELECT %s FROM agent WHERE id = %d AND %s", rowColumns, id, s.place.ours()))
+	l, err := s.db.layout(ctx)
+	if err != nil {
+		return false, "", err
+	}
+	rows, err := sql[row](ctx, s.db, fmt.Sprintf("SELECT %s FROM agent WHERE id = %d AND %s", l.columns(), id, s.place.ours()))
 	if refused, ok := errors.AsType[refusal](err); ok {
 		s.log.Error("an agent's row is refused", "id", id.String(), "problem", string(refused))
 		return true, "", nil
@@ -196,7 +200,7 @@ func (s *scribe) do(ctx context.Context, id detector.AgentID, e errand) (done bo
 			s.log.Warn("an agent is back, and the manager still calls it disconnected", "id", id.String(), "name", r.Name)
 		}
 		return true, "", nil
-	case r.Status == isDisconnected && r.Code == codeNoKeepAlive && s.tried[id] == e:
+	case r.Status == isDisconnected && l.tells(r.Code) && s.tried[id] == e:
 		return true, s.wrote(id, r), nil
 	case r.Status != isActive && r.Status != isPending:
 		s.marked.Add(1) // by remoted or monitord, before us
@@ -208,7 +212,7 @@ func (s *scribe) do(ctx context.Context, id detector.AgentID, e errand) (done bo
 		}
 		return true, "", nil
 	}
-	return s.write(ctx, id, r, e)
+	return s.write(ctx, id, r, e, l.sync(s.place))
 }
 
 // contradicts reports whether the row knows of a sign of life after a time. Its
@@ -230,7 +234,7 @@ func (s *scribe) postpone(id detector.AgentID, e errand, seen time.Time) {
 }
 
 // write says in the database that the agent is disconnected.
-func (s *scribe) write(ctx context.Context, id detector.AgentID, r *row, e errand) (done bool, alert string, err error) {
+func (s *scribe) write(ctx context.Context, id detector.AgentID, r *row, e errand, sync string) (done bool, alert string, err error) {
 	if !s.current(id, e) {
 		return true, "", nil // it came back while its row was read
 	}
@@ -238,7 +242,7 @@ func (s *scribe) write(ctx context.Context, id detector.AgentID, r *row, e erran
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, cancel) })()
 	_, err = s.db.query(last, fmt.Sprintf(`global update-connection-status {"id":%d,"connection_status":"disconnected","sync_status":%q,"status_code":%d}`,
-		id, s.place.sync(), codeNoKeepAlive))
+		id, sync, codeNoKeepAlive))
 	if refused, ok := errors.AsType[refusal](err); ok {
 		s.log.Error("a lost agent's status is not taken", "id", id.String(), "problem", string(refused))
 		return true, "", nil

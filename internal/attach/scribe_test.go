@@ -83,7 +83,7 @@ func TestNothingIsWrittenThatTheDatabaseKnowsBetter(t *testing.T) {
 func TestALostAnswerIsNoSecondWrite(t *testing.T) {
 	s := manage(t, 1)
 	w := s.write(Place{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
-	rows, err := sql[row](t.Context(), w.db, "SELECT "+rowColumns+" FROM agent WHERE id = 1")
+	rows, err := sql[row](t.Context(), w.db, "SELECT "+layout{schema: schemaSyncKinds}.columns()+" FROM agent WHERE id = 1")
 	if err != nil || len(rows) != 1 {
 		t.Fatal(rows, err)
 	}
@@ -92,7 +92,7 @@ func TestALostAnswerIsNoSecondWrite(t *testing.T) {
 	w.todo[1] = e
 	w.mu.Unlock()
 	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{Kind: managersim.HungUp})
-	if done, alert, err := w.write(t.Context(), 1, &rows[0], e); done || alert != "" || err == nil {
+	if done, alert, err := w.write(t.Context(), 1, &rows[0], e, "synced"); done || alert != "" || err == nil {
 		t.Errorf("without an answer: %v, %q, %v", done, alert, err)
 	}
 	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{})
@@ -145,7 +145,7 @@ func TestWhatIsBeingWrittenIsFinished(t *testing.T) {
 	w.mu.Unlock()
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if done, line, err := w.write(ended, 1, &row{ID: 1, Name: "web-001", Registered: "any"}, e); !done || line == "" || err != nil {
+	if done, line, err := w.write(ended, 1, &row{ID: 1, Name: "web-001", Registered: "any"}, e, "synced"); !done || line == "" || err != nil {
 		t.Errorf("%v, %q, %v", done, line, err)
 	}
 }
@@ -207,23 +207,40 @@ func TestWhoComesBackInTimeIsNotWritten(t *testing.T) {
 }
 
 func TestAWorkersWordWaitsForItsMaster(t *testing.T) {
+	for version, sync := range map[string]string{"v4.14.7": "syncreq_status", "v4.5.4": "syncreq"} {
+		t.Run(version, func(t *testing.T) {
+			s := manage(t, 1, func(c *managersim.Config) { c.Version = version })
+			place := Place{Node: "west", Worker: true}
+			w := s.write(place, "connection_status = 'active', node_name = 'west', last_keepalive = ?", time.Now().Unix()-100)
+			w.lose(detector.ConnectionLost, time.Minute)
+			w.mu.Lock()
+			e := w.todo[1]
+			w.mu.Unlock()
+			if done, alert, err := w.do(t.Context(), 1, e); !done || alert == "" || err != nil {
+				t.Errorf("%v, %q, %v", done, alert, err)
+			}
+			if row, err := s.manager.Agent(1); err != nil || row.Sync != sync || row.Status != "disconnected" {
+				t.Errorf("%+v, %v", row, err)
+			}
+			if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', node_name = 'east'"); err != nil {
+				t.Fatal(err)
+			}
+			if done, alert, err := w.do(t.Context(), 1, e); !done || alert != "" || err != nil {
+				t.Errorf("moved: %v, %q, %v", done, alert, err)
+			}
+		})
+	}
+}
+
+func TestAWorkerIsCautionedWhenItStarts(t *testing.T) {
 	s := manage(t, 1)
-	place := Place{Node: "west", Worker: true}
-	w := s.write(place, "connection_status = 'active', node_name = 'west', last_keepalive = ?", time.Now().Unix()-100)
-	w.lose(detector.ConnectionLost, time.Minute)
-	w.mu.Lock()
-	e := w.todo[1]
-	w.mu.Unlock()
-	if done, alert, err := w.do(t.Context(), 1, e); !done || alert == "" || err != nil {
-		t.Errorf("%v, %q, %v", done, alert, err)
-	}
-	if row, err := s.manager.Agent(1); err != nil || row.Sync != "syncreq_status" || row.Status != "disconnected" {
-		t.Errorf("%+v, %v", row, err)
-	}
-	if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', node_name = 'east'"); err != nil {
-		t.Fatal(err)
-	}
-	if done, alert, err := w.do(t.Context(), 1, e); !done || alert != "" || err != nil {
-		t.Errorf("moved: %v, %q, %v", done, alert, err)
+	for _, writes := range []bool{false, true} {
+		s.log = new(logbook)
+		if _, err := Open(Config{Home: s.manager.Home(), Place: Place{Node: "west", Worker: true}, UpdateStatus: writes, Clock: detector.NewClock(), Log: slog.New(s.log)}); err != nil {
+			t.Fatal(err)
+		}
+		if said := len(s.log.about("moves to another node")) > 0; said != writes {
+			t.Errorf("writes: %v, and the log has %q", writes, s.log.all())
+		}
 	}
 }

@@ -167,7 +167,8 @@ func (w *watch) callRoll(ctx context.Context) error {
 	}
 	if !w.tasted {
 		w.tasted = true
-		w.log.Info("agents read from wazuh-db", "agents", len(rows), "of_other_nodes", len(others), "took", time.Since(began).Round(time.Millisecond).String())
+		l, _ := w.db.layout(ctx) // it is known by now
+		w.log.Info("agents read from wazuh-db", "manager", l.manager, "agents", len(rows), "of_other_nodes", len(others), "took", time.Since(began).Round(time.Millisecond).String())
 	}
 	w.asker.keep(func(id detector.AgentID) bool { return known[id] != nil })
 	return nil

@@ -174,6 +174,20 @@ func TestBesideAManagerItsSocketsAreTried(t *testing.T) {
 	}
 }
 
+func TestOnAWorkerMovesAreCautionedAgainst(t *testing.T) {
+	l, m := stock(t)
+	conf := filepath.Join(m.Home(), "etc/ossec.conf")
+	write(t, conf, "<ossec_config><cluster><node_name>west</node_name><node_type>worker</node_type><disabled>no</disabled></cluster></ossec_config>")
+	list := of(examined(t.Context(), l), "manager")
+	if len(list) != 4 || list[3].Level != Note || !strings.Contains(list[3].What, "moves to another node") || !strings.Contains(list[3].WayOut, "<update_status>") {
+		t.Errorf("%+v", list)
+	}
+	l.Pulse.UpdateStatus = false
+	if list := of(examined(t.Context(), l), "manager"); len(list) != 2 {
+		t.Errorf("with nothing to write: %+v", list)
+	}
+}
+
 func TestAHomeWithoutAManagerIsAFailureOnlyWithLinkAttach(t *testing.T) {
 	l := host(t)
 	if list := of(examined(t.Context(), l), "manager"); len(list) != 1 || list[0].Level != Good {

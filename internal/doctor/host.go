@@ -50,11 +50,14 @@ func (p *patient) manager(ctx context.Context) {
 		return
 	}
 	for _, e := range list {
-		if e.Err != nil {
+		switch {
+		case e.Err != nil:
 			p.found("manager", Failure, e.Err.Error(), "")
-			continue
+		case e.Caution != "":
+			p.found("manager", Note, e.Caution, e.WayOut)
+		default:
+			p.found("manager", Good, e.Daemon+": "+e.What, "")
 		}
-		p.found("manager", Good, e.Daemon+": "+e.What, "")
 	}
 }
 

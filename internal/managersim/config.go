@@ -2,6 +2,7 @@ package managersim
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -65,10 +66,20 @@ func (c *Config) worker() bool { return c.Cluster.Type == "worker" }
 
 // sync is what a change of the given kind leaves in sync_status.
 func (c *Config) sync(kind string) string {
-	if c.worker() {
-		return kind
+	switch {
+	case !c.worker():
+		return synced
+	case c.before(4, 6):
+		return syncAll
 	}
-	return synced
+	return kind
+}
+
+// before reports whether the manager is older than a version.
+func (c *Config) before(major, minor int) bool {
+	var is, sub int
+	n, _ := fmt.Sscanf(c.Version, "v%d.%d", &is, &sub)
+	return n == 2 && (is < major || is == major && sub < minor)
 }
 
 // The values of sync_status.

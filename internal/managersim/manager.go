@@ -43,10 +43,10 @@ func Start(cfg Config) (m *Manager, err error) {
 	if err := m.furnish(); err != nil {
 		return m, err
 	}
-	if m.store, err = openStore(filepath.Join(m.cfg.Home, "queue/db/global.db"), m.cfg.now); err != nil {
+	if m.store, err = openStore(filepath.Join(m.cfg.Home, "queue/db/global.db"), m.cfg.now, m.cfg.before(4, 6)); err != nil {
 		return m, err
 	}
-	if m.wazuhDB.agents, err = openStore(":memory:", m.cfg.now); err != nil {
+	if m.wazuhDB.agents, err = openStore(":memory:", m.cfg.now, false); err != nil {
 		return m, err
 	}
 	m.enrolMu.Lock()
@@ -118,7 +118,7 @@ const agentRow = `SELECT id, name, coalesce(node_name, ''), connection_status, s
 
 // Agent reads one agent's row.
 func (m *Manager) Agent(id int) (a Agent, err error) {
-	err = m.store.db.QueryRow(agentRow+` WHERE id = ?`, id).Scan(&a.ID, &a.Name, &a.Node, &a.Status, &a.Sync, &a.Code, &a.KeepAlive, &a.Parted)
+	err = m.store.db.QueryRow(m.store.before46(agentRow)+` WHERE id = ?`, id).Scan(&a.ID, &a.Name, &a.Node, &a.Status, &a.Sync, &a.Code, &a.KeepAlive, &a.Parted)
 	if err != nil {
 		return a, fmt.Errorf("agent %d: %w", id, err)
 	}

@@ -18,8 +18,7 @@ func (c *requestCounter) next() string { return fmt.Sprintf("%08x", c.n.Add(1)) 
 
 // requestSocket is the name of the socket for requests: it moved in 4.4.
 func (r *remoted) requestSocket() string {
-	var major, minor int
-	if n, _ := fmt.Sscanf(r.cfg.Version, "v%d.%d", &major, &minor); n == 2 && (major < 4 || major == 4 && minor < 4) {
+	if r.cfg.before(4, 4) {
 		return "request"
 	}
 	return "remote"

@@ -25,7 +25,8 @@ CREATE TABLE agent (
   "group" TEXT,
   group_hash TEXT,
   group_sync_status TEXT NOT NULL DEFAULT 'synced',
-  sync_status TEXT NOT NULL DEFAULT 'synced',
+  sync_status TEXT NOT NULL DEFAULT 'synced'
+    CHECK (sync_status IN ('synced', 'syncreq', 'syncreq_status', 'syncreq_keepalive')),
   connection_status TEXT NOT NULL DEFAULT 'never_connected'
     CHECK (connection_status IN ('pending', 'never_connected', 'active', 'disconnected')),
   disconnection_time INTEGER DEFAULT 0,
@@ -41,3 +42,5 @@ CREATE TABLE belongs (
   PRIMARY KEY (id_agent, id_group)
 );
 CREATE TABLE labels (id INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (id, key));
+CREATE TABLE metadata (key TEXT PRIMARY KEY, value TEXT);
+INSERT INTO metadata (key, value) VALUES ('db_version', '7');

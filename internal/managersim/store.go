@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	_ "modernc.org/sqlite" // the database itself, without C
@@ -21,16 +22,17 @@ type store struct {
 	db         *sql.DB
 	now        func() int64 // Unix seconds
 	statements atomic.Uint64
+	codeless   bool // before version 4.6, there is no column status_code
 }
 
 // openStore opens the database in a file; it makes the tables in a new one.
-func openStore(path string, now func() int64) (*store, error) {
+func openStore(path string, now func() int64, codeless bool) (*store, error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(memory)&_pragma=synchronous(off)")
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	s := &store{db: db, now: now}
+	s := &store{db: db, now: now, codeless: codeless}
 	var tables int
 	if err := db.QueryRow(`SELECT count(*) FROM sqlite_master`).Scan(&tables); err != nil {
 		_ = db.Close()
@@ -39,7 +41,7 @@ func openStore(path string, now func() int64) (*store, error) {
 	if tables > 0 {
 		return s, nil
 	}
-	if _, err := db.Exec(schema); err != nil {
+	if _, err := db.Exec(s.before46(schema)); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("make the tables of %s: %w", path, err)
 	}
@@ -48,8 +50,19 @@ func openStore(path string, now func() int64) (*store, error) {
 
 func (s *store) exec(query string, args ...any) error {
 	s.statements.Add(1)
-	_, err := s.db.Exec(query, args...)
+	_, err := s.db.Exec(s.before46(query), args...)
 	return err
+}
+
+// before46 turns a text about today's table of agents into one about that of a
+// manager before 4.6, if this is one: nobody finds a status_code there, and sync_status
+// says whether an agent has to be synchronized, but not what of it.
+func (s *store) before46(text string) string {
+	if !s.codeless {
+		return text
+	}
+	return strings.NewReplacer("status_code", "nobodys_code", "'db_version', '7'", "'db_version', '4'",
+		"'synced', 'syncreq', 'syncreq_status', 'syncreq_keepalive'", "'synced', 'syncreq'").Replace(text)
 }
 
 // rows runs a query and returns each row as JSON.
@@ -114,7 +127,7 @@ func appendText(b []byte, text string) []byte {
 // ids runs a query for one column of numbers.
 func (s *store) ids(query string, args ...any) ([]int64, error) {
 	s.statements.Add(1)
-	rows, err := s.db.Query(query, args...)
+	rows, err := s.db.Query(s.before46(query), args...)
 	if err != nil {
 		return nil, err
 	}
