@@ -91,7 +91,7 @@ function toggle(status) {
 function verdict(n) {
   const box = $("verdict"), outage = summary?.outage;
   const recent = Date.now() - lastLoss < 60e3;
-  const [kind, words] = outage ? ["outage", `Fleet outage: ${count(outage.agents_lost)} of ${count(outage.agents_watched)} lost, ${span(Date.now() - Date.parse(outage.since))}`]
+  const [kind, words] = outage ? ["outage", `Fleet outage for ${span(Date.now() - Date.parse(outage.since))}: ${count(outage.agents_lost)} of ${count(outage.agents_watched)} lost at first`]
     : n.disconnected ? ["some", recent ? "Losses just now" : `${plural(n.disconnected, "agent")} away`] : n.active || n.pending ? ["calm", "Calm"] : ["none", "Nobody is connected"];
   box.className = `verdict ${kind}`;
   const place = box.querySelector(".words");

@@ -24,7 +24,8 @@ export class NodeCards {
       card("Link", link.kind === "attach" ? "attached" : link.kind, link.problem ?? link.attach?.problem ?? `${plural(link.connections ?? link.attach?.connections ?? 0, "connection")}${refused ? `, ${count(refused)} refused` : ""}`, Boolean(link.attach?.problem)),
       card("NATS", nats.state, natsBad ? nats.problem || `for ${ago(nats.since)}` : `for ${ago(nats.since)}`, natsBad),
       card("Outbox", depth ? `${count(depth)} wait` : "empty", nats.state === "embedded" ? "clients read here" : "", false, spark(this.points.map((p) => p.outbox_depth), "Messages waiting, over the last hour")),
-      card("Sweep", late < 1 ? "on time" : `${span(late)} late`, "99 %", late > 500, spark(this.points.map((p) => p.sweep_late_ms), "Lateness of the sweep, over the last hour")),
+      card("Sweep", late < 1 ? "on time" : `${span(late)} late`, "", late > 500, spark(this.points.map((p) => p.sweep_late_ms), "Lateness of the sweep, over the last hour"),
+        "How late the detector comes round to the agents: 99 % of its rounds were no later"),
       card("Active", count(s.agents.active), "", false, spark(this.points.map((p) => p.agents.active), "Active agents, over the last hour")),
       card("Sequence", count(s.sequence), `up ${span(n.uptime * 1000)}`, false),
     );
@@ -41,6 +42,6 @@ export class NodeCards {
   }
 }
 
-function card(title, value, more, bad, chart) {
-  return el("div", { class: bad ? "card bad" : "card" }, el("h3", {}, title), el("b", {}, value), more ? el("small", { title: more }, more) : null, chart);
+function card(title, value, more, bad, chart, about = "") {
+  return el("div", { class: bad ? "card bad" : "card", title: about }, el("h3", {}, title), el("b", {}, value), more ? el("small", { title: more }, more) : null, chart);
 }
