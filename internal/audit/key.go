@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/rand"
@@ -9,10 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
+
+	"github.com/wazuh-pulse/pulse/internal/keyfile"
 )
 
 // Key is a private key that signs checkpoints. It is a [Signer].
@@ -70,16 +69,15 @@ func (j *jwk) public() (ed25519.PublicKey, error) {
 	return x, nil
 }
 
-// OpenKey reads the private key in a file, or makes one. A file that others than
-// its owner may read is refused. Beside it, in a set with the ending .jwks, is the
+// OpenKey reads the private key in a file as [ReadKey] does, or makes one. Beside it, in a set with the ending .jwks, is the
 // public key, and that of every key that was there before.
 func OpenKey(path string) (*Key, error) {
-	k, err := readKey(path)
+	k, err := ReadKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		k, err = makeKey(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the audit log's key %s: %w", path, err)
+		return nil, fmt.Errorf("the audit log's key: %w", err)
 	}
 	if err := k.publish(PublicPath(path)); err != nil {
 		return nil, fmt.Errorf("the audit log's public keys: %w", err)
@@ -90,29 +88,24 @@ func OpenKey(path string) (*Key, error) {
 // PublicPath is where the public keys are to a private one.
 func PublicPath(path string) string { return path[:len(path)-len(filepath.Ext(path))] + ".jwks" }
 
-func readKey(path string) (*Key, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("others may read it (mode %04o): chmod 600 it, or delete it for a new one", info.Mode().Perm())
-	}
-	text, err := readFile(path)
+// ReadKey reads the private key in a file. A file that others than its owner may
+// read is refused.
+func ReadKey(path string) (*Key, error) {
+	text, err := keyfile.ReadSecret(path)
 	if err != nil {
 		return nil, err
 	}
 	var j jwk
 	if json.Unmarshal(text, &j) != nil { // whose error may quote it
-		return nil, errors.New("not a JWK")
+		return nil, fmt.Errorf("%s: not a JWK", path)
 	}
 	seed, err := strict.DecodeString(j.Private)
 	if j.Type != "OKP" || j.Curve != "Ed25519" || err != nil || len(seed) != ed25519.SeedSize {
-		return nil, errors.New("not a private Ed25519 JWK (kty OKP, crv Ed25519, d)")
+		return nil, fmt.Errorf("%s: not a private Ed25519 JWK (kty OKP, crv Ed25519, d)", path)
 	}
 	k := newKey(ed25519.NewKeyFromSeed(seed))
 	if j.Public != strict.EncodeToString(k.private.Public().(ed25519.PublicKey)) {
-		return nil, errors.New("its members d and x do not belong together")
+		return nil, fmt.Errorf("%s: its members d and x do not belong together", path)
 	}
 	return k, nil
 }
@@ -128,13 +121,13 @@ func makeKey(path string) (*Key, error) {
 	}
 	j := publicJWK(public)
 	j.Private = strict.EncodeToString(private.Seed())
-	return newKey(private), replaceFile(path, j, 0o600)
+	return newKey(private), write(path, j, 0o600, true)
 }
 
 // publish adds the public key to a set, where it is not.
 func (k *Key) publish(path string) error {
 	var set jwk
-	text, err := readFile(path)
+	text, err := keyfile.Read(path)
 	if err == nil {
 		if err := json.Unmarshal(text, &set); err != nil {
 			return fmt.Errorf("%s is no JWKS: %w; delete it, if you need no older keys", path, err)
@@ -148,48 +141,15 @@ func (k *Key) publish(path string) error {
 		}
 	}
 	set.Keys = append(set.Keys, publicJWK(k.private.Public().(ed25519.PublicKey)))
-	return replaceFile(path, set, 0o644)
+	return write(path, set, 0o644, false)
 }
 
-// replaceFile writes a file whole or not at all.
-func replaceFile(path string, content jwk, mode fs.FileMode) (err error) {
+func write(path string, content jwk, mode fs.FileMode, fresh bool) error {
 	text, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// keyFileMax is far above any set of keys.
-const keyFileMax = 1 << 20
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, keyFileMax+1))
-	if err == nil && len(text) > keyFileMax {
-		err = fmt.Errorf("%s is larger than %d bytes", path, keyFileMax)
-	}
-	return text, err
+	return keyfile.Write(path, text, mode, fresh)
 }
 
 // ReadKeys reads the public keys of JWK and JWKS files, to [Verify] with. Of a
@@ -197,7 +157,7 @@ func readFile(path string) ([]byte, error) {
 func ReadKeys(paths ...string) (func(kid string) ed25519.PublicKey, error) {
 	keys := make(map[string]ed25519.PublicKey)
 	for _, path := range paths {
-		text, err := readFile(path)
+		text, err := keyfile.Read(path)
 		if err == nil {
 			err = parseKeys(text, keys)
 		}
@@ -212,7 +172,7 @@ func ReadKeys(paths ...string) (func(kid string) ed25519.PublicKey, error) {
 // the file gives it.
 func parseKeys(text []byte, keys map[string]ed25519.PublicKey) error {
 	var j jwk
-	if json.Unmarshal(bytes.TrimSpace(text), &j) != nil { // whose error may quote a private key
+	if json.Unmarshal(text, &j) != nil { // whose error may quote a private key
 		return errors.New("not a JWK or JWKS")
 	}
 	found := false

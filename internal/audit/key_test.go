@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/wazuh-pulse/pulse/internal/keyfile"
 )
 
 func TestAKeyIsMadeOnceAndItsPublicHalfStays(t *testing.T) {
@@ -83,13 +85,13 @@ func TestAKeyFileThatIsNotGoodIsRefusedAndNeverQuoted(t *testing.T) {
 		mode       os.FileMode
 		want       string
 	}{
-		{"everybody may read it", good, 0o644, "others may read it (mode 0644): chmod 600 it"},
-		{"its group may read it", good, 0o640, "others may read it (mode 0640)"},
+		{"everybody may read it", good, 0o644, "others may read or change it (mode 0644), and it holds a secret: chmod 600 it"},
+		{"its group may read it", good, 0o640, "others may read or change it (mode 0640)"},
 		{"no JSON", secret, 0o600, "not a JWK"},
 		{"another type", strings.Replace(good, "OKP", "EC", 1), 0o600, "not a private Ed25519 JWK"},
 		{"too short", strings.Replace(good, secret, secret[4:], 1), 0o600, "not a private Ed25519 JWK"},
 		{"halves of two keys", strings.Replace(good, "11q", "21q", 1), 0o600, "do not belong together"},
-		{"too large", strings.Repeat(" ", keyFileMax+1), 0o600, "larger than"},
+		{"too large", strings.Repeat(" ", keyfile.SizeMax+1), 0o600, "larger than"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "audit.jwk")

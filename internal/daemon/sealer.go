@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
+	"syscall"
 
+	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/keys"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
@@ -99,6 +103,29 @@ func CheckKeys(cfg *config.Config) error {
 		}
 	}
 	return nil
+}
+
+// ExamineKeys reads the private keys that a node has for itself as it does when it
+// starts, and makes none. It returns what is wrong with each.
+func ExamineKeys(cfg *config.Config) (wrong []error) {
+	files := KeyFiles(cfg)
+	looks := map[string]func(string) error{}
+	if cfg.NATS.Enabled {
+		private := func(path string) error { _, err := keys.ReadPrivate(path); return err }
+		looks[files.ReadingPath()] = private
+		if cfg.NATS.MessageSigning {
+			looks[files.SigningPath()] = private
+		}
+	}
+	if cfg.NATS.AuditLogging {
+		looks[auditKeyPath(cfg.Pulse.StateDir)] = func(path string) error { _, err := audit.ReadKey(path); return err }
+	}
+	for _, path := range slices.Sorted(maps.Keys(looks)) {
+		if err := looks[path](path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) { // else it is made
+			wrong = append(wrong, err)
+		}
+	}
+	return wrong
 }
 
 // together is how many messages are worth another goroutine: a signature takes 40 µs.

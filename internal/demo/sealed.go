@@ -10,6 +10,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/keyfile"
 	"github.com/wazuh-pulse/pulse/internal/keys"
 	"github.com/wazuh-pulse/pulse/seal"
 )
@@ -33,7 +34,7 @@ func (s *stage) equip(cfg *config.Config, demo Config) error {
 		return err
 	}
 	cfg.NATS.RecipientsFile = filepath.Join(s.dir, "recipients.jwks")
-	return keys.Write(cfg.NATS.RecipientsFile, text, 0o644, true)
+	return keyfile.Write(cfg.NATS.RecipientsFile, text, 0o644, true)
 }
 
 // trust reads the node's public keys, which are there when it is open.

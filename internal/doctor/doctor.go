@@ -46,7 +46,7 @@ type patient struct {
 func Examine(ctx context.Context, loaded *config.Loaded, tell func(Finding)) {
 	p := &patient{Loaded: loaded, tell: tell}
 	for _, look := range []func(context.Context){
-		p.settings, p.user, p.manager, p.keys, p.stateDir, p.disk, p.files, p.ports, p.nats, p.clock,
+		p.settings, p.user, p.manager, p.clientKeys, p.stateDir, p.keys, p.disk, p.files, p.ports, p.nats, p.clock,
 	} {
 		if ctx.Err() != nil {
 			return

@@ -107,6 +107,16 @@ func TestEachTroubleIsNamedWithItsWayOut(t *testing.T) {
 			"state directory", Failure, "no directory", "<state_dir>"},
 		{"no state directory yet", func(t *testing.T, l *config.Loaded) { l.Pulse.StateDir += "/later" },
 			"state directory", Note, "not there yet", "StateDirectory="},
+		{"a signing key that others may read", func(t *testing.T, l *config.Loaded) {
+			key := filepath.Join(l.Pulse.StateDir, "signing.jwk")
+			write(t, key, "{}")
+			if err := os.Chmod(key, 0o640); err != nil {
+				t.Fatal(err)
+			}
+		}, "keys", Failure, "signing.jwk: others may read or change it (mode 0640)", "chown pulse:pulse"},
+		{"a key of the audit log that is none", func(t *testing.T, l *config.Loaded) {
+			write(t, filepath.Join(l.Pulse.StateDir, "audit.jwk"), "{}")
+		}, "keys", Failure, "audit.jwk: not a private Ed25519 JWK", "another is made"},
 		{"little room", func(t *testing.T, l *config.Loaded) { l.Pulse.TelemetryLimit = 1 << 50 },
 			"disk", Warning, "may be needed", "<telemetry_limit>"},
 		{"a port that is taken", func(t *testing.T, l *config.Loaded) { l.Pulse.HTTP = taken(t) },

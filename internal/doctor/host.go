@@ -61,8 +61,8 @@ func (p *patient) manager(ctx context.Context) {
 	}
 }
 
-// keys reads client.keys, if it is Pulse that needs it.
-func (p *patient) keys(context.Context) {
+// clientKeys reads client.keys, if it is Pulse that needs it.
+func (p *patient) clientKeys(context.Context) {
 	if p.attach {
 		return
 	}
@@ -110,6 +110,14 @@ func (p *patient) stateDir(context.Context) {
 		return
 	}
 	p.found("state directory", Good, dir, "")
+}
+
+// keys reads the node's own keys, without which it does not start. Those that are not
+// there yet it makes.
+func (p *patient) keys(context.Context) {
+	for _, err := range daemon.ExamineKeys(&p.Config) {
+		p.found("keys", Failure, err.Error(), "it has to be Pulse's user's alone (chown pulse:pulse, chmod 600), and whole; deleted, another is made")
+	}
 }
 
 // statusRoom is what should be free beside the telemetry: a year of a fleet's

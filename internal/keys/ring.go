@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/wazuh-pulse/pulse/internal/keyfile"
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
@@ -71,7 +72,7 @@ func (f *Files) OpenReading(make bool) (k *seal.Key, err error) {
 // start on. The old one's public key stays among the public ones, so that those who
 // verify know both; unless forget, which drops the keys of before.
 func (f *Files) Rotate(forget bool) (is *seal.Key, err error) {
-	text, err := read(f.SigningPath(), true)
+	text, err := keyfile.ReadSecret(f.SigningPath())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("there is no signing key in %s yet: make one with pulse keys generate, or let the daemon", f.SigningPath())
@@ -138,7 +139,7 @@ func (f *Files) writePublic(all []*seal.Key) error {
 	if err != nil {
 		return err
 	}
-	return Write(f.PublicPath(), text, 0o644, false)
+	return keyfile.Write(f.PublicPath(), text, 0o644, false)
 }
 
 // Create makes a private key in a new file, for somebody else than a node.
@@ -163,7 +164,7 @@ func writePrivate(path string, k *seal.Key, fresh bool) error {
 	if err != nil {
 		return err
 	}
-	if err := Write(path, text, 0o600, fresh); err != nil {
+	if err := keyfile.Write(path, text, 0o600, fresh); err != nil {
 		return fmt.Errorf("write a new key: %w", err)
 	}
 	return nil
