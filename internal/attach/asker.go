@@ -60,16 +60,24 @@ type asker struct {
 
 // asked is what the asker knows of an agent.
 type asked struct {
-	token   uint32 // of the keep-alive that is to be sent, or is out
-	wanted  bool   // a keep-alive waits
-	queued  bool
-	since   time.Time // queued
-	out     bool      // a request is
-	again   bool      // there is reason to ask once more when it is answered
-	closed  int       // how often it was asked since its connection ended
-	ended   time.Time // when that was told
-	sign    time.Time // of life, the last
-	doubted bool      // it was, when the request went out
+	token  uint32 // of the keep-alive that is to be sent, or is out
+	wanted bool   // a keep-alive waits
+	queued bool
+	since  time.Time // queued
+	out    int       // requests
+	beside bool      // another one may go beside the one that is
+	again  bool      // there is reason to ask once more when it is answered
+	closed int       // how often it was asked since its connection ended
+	ended  time.Time // when that was told
+	sign   time.Time // of life, the last
+}
+
+// request is one to an agent.
+type request struct {
+	id       detector.AgentID
+	token    uint32
+	patience time.Duration
+	doubted  bool // the agent was, when it went out
 }
 
 // queue is first in, first out.
@@ -105,7 +113,7 @@ func (a *asker) keep(stays func(detector.AgentID) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for id, s := range a.asked {
-		if !s.out && !s.queued && !stays(id) {
+		if s.out == 0 && !s.queued && !stays(id) {
 			delete(a.asked, id)
 		}
 	}
@@ -142,8 +150,26 @@ func (a *asker) check(id detector.AgentID) {
 	a.enqueue(id, a.of(id), true)
 }
 
+// ended asks an agent whose connection has ended. A request that is out may have
+// gone down with it, and remoted waits for its answer to the end: another one goes
+// beside it.
+func (a *asker) ended(id detector.AgentID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.of(id); s.closed == 0 || time.Since(s.ended) > a.grace { // else it is looked for already
+		a.lookFor(id, s)
+	}
+}
+
+func (a *asker) lookFor(id detector.AgentID, s *asked) {
+	if !a.halted {
+		s.beside = true
+		a.enqueue(id, s, true)
+	}
+}
+
 func (a *asker) enqueue(id detector.AgentID, s *asked, urgent bool) {
-	if s.out {
+	if s.out > 0 && !(s.beside && s.out == 1) {
 		s.again = true
 		return
 	}
@@ -176,11 +202,11 @@ func (a *asker) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		for {
-			id, patience, ok := a.next()
+			r, ok := a.next()
 			if !ok {
 				break
 			}
-			a.work.Go(func() { a.ask(ctx, id, patience) })
+			a.work.Go(func() { a.ask(ctx, r) })
 			if a.rate.Wait(ctx) != nil {
 				break
 			}
@@ -197,11 +223,11 @@ func (a *asker) run(ctx context.Context) {
 }
 
 // next takes the agent whose turn it is, if one may be asked now.
-func (a *asker) next() (id detector.AgentID, patience time.Duration, ok bool) {
+func (a *asker) next() (r request, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.halted {
-		return 0, 0, false
+		return r, false
 	}
 	for tries := a.urgent.len() + a.routine.len(); tries > 0 && a.out < a.window; tries-- {
 		from := &a.routine
@@ -214,20 +240,21 @@ func (a *asker) next() (id detector.AgentID, patience time.Duration, ok bool) {
 			s.queued = false
 			continue
 		}
-		s.doubted = time.Since(s.sign) > doubtAfter
-		if s.doubted && a.doubtful >= max(a.window/2, 1) {
+		doubted := time.Since(s.sign) > doubtAfter
+		if doubted && a.doubtful >= max(a.window/2, 1) {
 			a.routine.push(id)
 			continue
 		}
-		s.queued, s.wanted, s.again, s.out = false, false, false, true
-		if s.doubted {
+		s.queued, s.wanted, s.again, s.beside = false, false, false, false
+		if doubted {
 			a.doubtful++
 		}
+		s.out++
 		a.out++
 		a.mostOut = max(a.mostOut, a.out)
-		return id, a.patience, true
+		return request{id: id, token: s.token, patience: a.patience, doubted: doubted}, true
 	}
-	return 0, 0, false
+	return r, false
 }
 
 // reportWaiting tells the detector which keep-alives have not left.
@@ -236,7 +263,7 @@ func (a *asker) reportWaiting() {
 	var late []detector.Sighting
 	a.mu.Lock()
 	for id, s := range a.asked {
-		if s.wanted && !s.out {
+		if s.wanted && s.out == 0 {
 			late = append(late, detector.Sighting{At: now, ID: id, Token: s.token, Kind: detector.Unsent})
 		}
 	}
@@ -247,34 +274,31 @@ func (a *asker) reportWaiting() {
 }
 
 // ask sends one request, and reports what becomes of it.
-func (a *asker) ask(ctx context.Context, id detector.AgentID, patience time.Duration) {
-	a.mu.Lock()
-	token := a.asked[id].token
-	a.mu.Unlock()
+func (a *asker) ask(ctx context.Context, r request) {
 	began := time.Now()
-	what, err := a.remoted.ask(ctx, id, patience)
+	what, err := a.remoted.ask(ctx, r.id, r.patience)
 	if ctx.Err() != nil {
 		return
 	}
 	a.judge(what, err)
 	switch now := a.clock.Now(); what {
 	case answered:
-		a.fleet.Report(detector.Sighting{At: now, ID: id, Token: token, Kind: detector.SawAnswer})
+		a.fleet.Report(detector.Sighting{At: now, ID: r.id, Token: r.token, Kind: detector.SawAnswer})
 	case notConnected:
 		a.notice() // a new remoted has no connections yet
-		a.mark(id, began)
-		if a.ended(id) {
-			a.fleet.Report(detector.Sighting{At: now, ID: id, Kind: detector.SawClosed})
+		a.mark(r.id, began)
+		if a.isNews(r.id) {
+			a.fleet.Report(detector.Sighting{At: now, ID: r.id, Kind: detector.SawClosed})
 		}
 	case away:
 		a.gone()
 	}
-	a.done(ctx, id, token, what)
+	a.done(ctx, r, what)
 }
 
-// ended reports whether it is news that an agent's connection has ended: its
+// isNews reports whether it is news that an agent's connection has ended: its
 // grace began when that was found, and not when it was found again.
-func (a *asker) ended(id detector.AgentID) bool {
+func (a *asker) isNews(id detector.AgentID) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.of(id)
@@ -286,29 +310,29 @@ func (a *asker) ended(id detector.AgentID) bool {
 }
 
 // done frees the request's place, and asks on where there is reason to.
-func (a *asker) done(ctx context.Context, id detector.AgentID, token uint32, what outcome) {
+func (a *asker) done(ctx context.Context, r request, what outcome) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	defer a.ring()
-	s := a.of(id)
-	s.out = false
+	s := a.of(r.id)
+	s.out--
 	a.out--
-	if s.doubted {
+	if r.doubted {
 		a.doubtful--
 	}
-	again := s.again && (what != notConnected || s.token != token)
+	again := s.again && (what != notConnected || s.token != r.token)
 	switch what {
 	case answered:
 		s.sign, s.closed = time.Now(), 0
-		again = s.again && s.token != token || s.wanted
+		again = s.again && s.token != r.token || s.wanted
 	case notConnected:
-		a.askAgain(ctx, id, s)
+		a.askAgain(ctx, r.id, s)
 	case away, busy:
 		again = true // it was not asked
 		s.wanted = true
 	}
 	if again {
-		a.enqueue(id, s, false)
+		a.enqueue(r.id, s, false)
 	}
 }
 
@@ -326,7 +350,9 @@ func (a *asker) askAgain(ctx context.Context, id detector.AgentID, s *asked) {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			a.check(id)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.lookFor(id, a.of(id))
 		case <-ctx.Done():
 		}
 	})

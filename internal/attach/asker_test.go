@@ -20,11 +20,11 @@ func idler(most int) *asker {
 
 func (a *asker) all() (ids []detector.AgentID) {
 	for {
-		id, _, ok := a.next()
+		r, ok := a.next()
 		if !ok {
 			return ids
 		}
-		ids = append(ids, id)
+		ids = append(ids, r.id)
 	}
 }
 
@@ -42,7 +42,7 @@ func TestSilentAgentsDoNotTakeAllPlaces(t *testing.T) {
 	}
 	for _, id := range got {
 		if id > 15 {
-			a.done(t.Context(), id, 1, answered)
+			a.done(t.Context(), request{id: id, token: 1}, answered)
 		}
 	}
 	if more := a.all(); len(more) != 1 || more[0] != 20 || a.doubtful != 4 {
@@ -65,11 +65,11 @@ func TestEachAgentIsAskedOnceAtATime(t *testing.T) {
 	if got := a.all(); len(got) != 0 {
 		t.Fatalf("asked again, %v", got)
 	}
-	a.done(t.Context(), 1, 3, answered)
+	a.done(t.Context(), request{id: 1, token: 3}, answered)
 	if got := a.all(); len(got) != 1 { // the fourth keep-alive is owed
 		t.Fatalf("then asked %v", got)
 	}
-	a.done(t.Context(), 1, 4, answered)
+	a.done(t.Context(), request{id: 1, token: 4}, answered)
 	if got := a.all(); len(got) != 0 || a.out != 0 {
 		t.Errorf("in the end asked %v, %d out", got, a.out)
 	}
@@ -124,5 +124,31 @@ func TestAQueueIsFirstInFirstOut(t *testing.T) {
 	}
 	if left := int(10_000 - next); q.len() != left || cap(q.ids) > 16_384 {
 		t.Errorf("%d left, want %d; room for %d", q.len(), left, cap(q.ids))
+	}
+}
+
+// remoted waits to the end for an answer that cannot come any more: the agent's
+// connection ended when it had just been asked.
+func TestAnAgentThatEndedWhileItWasAskedIsAskedBeside(t *testing.T) {
+	a := idler(8)
+	a.seen(1, time.Now())
+	a.keepAlive(1, 1)
+	a.all()
+	a.check(1)
+	if got := a.all(); len(got) != 0 {
+		t.Fatalf("asked beside, %v, for no good reason", got)
+	}
+	a.ended(1)
+	if got := a.all(); len(got) != 1 || a.out != 2 {
+		t.Fatalf("asked %v, %d out; want it asked once more", got, a.out)
+	}
+	a.ended(1)
+	if got := a.all(); len(got) != 0 {
+		t.Fatalf("asked a third time, %v", got)
+	}
+	a.done(t.Context(), request{id: 1, token: 1}, notConnected)
+	a.done(t.Context(), request{id: 1, token: 1}, silent)
+	if a.all(); a.out > 1 {
+		t.Errorf("in the end %d are out", a.out)
 	}
 }

@@ -78,7 +78,7 @@ func Open(cfg Config) (*Link, error) {
 // closed has an agent looked for whose connection has ended: it is asked, and the
 // database too, which knows whether it was shut down.
 func (l *Link) closed(id detector.AgentID) {
-	l.asker.check(id)
+	l.asker.ended(id)
 	l.watch.hurry()
 }
 
