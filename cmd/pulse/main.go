@@ -33,7 +33,7 @@ type commands struct {
 	Agents    agentsCommand    `cmd:"" help:"Show the fleet as the running daemon knows it."`
 	Top       topCommand       `cmd:"" help:"Show the fleet in the terminal, live."`
 	Events    eventsCommand    `cmd:"" help:"Follow the messages on NATS."`
-	Verify    verifyCommand    `cmd:"" help:"Check stored messages: their signatures, and that none is there twice."`
+	Verify    verifyCommand    `cmd:"" help:"Check stored messages: their signatures, and that none is missing or there twice."`
 	Keys      keysCommand      `cmd:"" help:"Make, show, replace and export the keys that messages are signed and encrypted with."`
 	Audit     auditCommand     `cmd:"" help:"Check or show the audit log."`
 	Provision provisionCommand `cmd:"" help:"Set up a NATS server: credentials, certificates, configuration, streams."`
