@@ -155,8 +155,8 @@ type Gap struct {
 	From, To uint64 // sequences, both missing
 }
 
-// Gaps returns what is missing now, as far back as the window goes. A message may
-// be on its way: what is in two answers some seconds apart is lost, or is kept
+// Gaps returns what is missing now of each node's present life, as far back as the
+// window goes; that of a life that is over is forgotten. A message may be on its way: what is in two answers some seconds apart is lost, or is kept
 // from us. There are none unless the guard is told that it sees every message.
 func (g *Guard) Gaps() (gaps []Gap) {
 	if !g.cfg.Complete {

@@ -28,6 +28,6 @@ func (ld *loader) checkConsole() {
 		return
 	}
 	at := ld.loaded.origins[pathHTTP]
-	ld.errs.add(&Error{at.file, at.line, fmt.Sprintf("<http>%s</http>: other hosts reach it, and %s is missing", quote(p.HTTP), strings.Join(missing, ", ")),
+	ld.errs.add(&Error{at.file, at.line, fmt.Sprintf("<http>%s</http>: other hosts reach it, which needs %s", quote(p.HTTP), strings.Join(missing, ", ")),
 		"set them, or keep <http> on 127.0.0.1"})
 }

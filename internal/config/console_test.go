@@ -17,9 +17,9 @@ func TestAConsoleThatOthersReachNeedsATokenAndACertificate(t *testing.T) {
 		{"none", in("pulse", "<http></http>"), ""},
 		{"loopback with a token", in("pulse", token), ""},
 		{"others, with all", in("pulse", "<http>10.0.0.5:8420</http>", token, cert, key), ""},
-		{"all addresses", in("pulse", "<http>0.0.0.0:8420</http>"), "other hosts reach it, and <http_token_file>, <http_cert>, <http_key> is missing; set them, or keep <http> on 127.0.0.1"},
-		{"a name", in("pulse", "<http>pulse.example:8420</http>", token), "<http_cert>, <http_key> is missing"},
-		{"no token", in("pulse", "<http>10.0.0.5:8420</http>", cert, key), "<http_token_file> is missing"},
+		{"all addresses", in("pulse", "<http>0.0.0.0:8420</http>"), "other hosts reach it, which needs <http_token_file>, <http_cert>, <http_key>; set them, or keep <http> on 127.0.0.1"},
+		{"a name", in("pulse", "<http>pulse.example:8420</http>", token), "which needs <http_cert>, <http_key>;"},
+		{"no token", in("pulse", "<http>10.0.0.5:8420</http>", cert, key), "which needs <http_token_file>;"},
 		{"half a pair", in("pulse", cert), "<http_cert> without <http_key>"},
 		{"a relative path", in("pulse", "<http_token_file>t</http_token_file>"), "want an absolute path"},
 	} {
