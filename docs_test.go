@@ -6,11 +6,13 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -343,5 +345,43 @@ func TestTheReadmeSaysHowToStart(t *testing.T) {
 		if !strings.Contains(page(t, "README.md"), command) {
 			t.Errorf("README.md does not show %s", command)
 		}
+	}
+}
+
+// said is a message for the log, where it is a text and not made of several.
+var said = regexp.MustCompile(`\.(?:Info|Warn|Error|Log)\((?:context\.Background\(\), level, )?("(?:[^"\\]|\\.)*")`)
+
+// The manuals explain every message of the daemon's log, or the first words of it, by
+// which it is found.
+func TestEveryMessageOfTheLogIsExplained(t *testing.T) {
+	manual := page(t, "docs/operators.md") + page(t, "docs/wazuh.md")
+	found := 0
+	if err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && slices.Contains([]string{"internal/demo", "internal/bench", "internal/agentsim", "internal/managersim"}, path):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		for _, m := range said.FindAllStringSubmatch(page(t, path), -1) {
+			text, err := strconv.Unquote(m[1])
+			if err != nil {
+				return err
+			}
+			found++
+			first, _, _ := strings.Cut(text, ":")
+			first, _, _ = strings.Cut(first, ";")
+			if !strings.Contains(manual, "`"+strings.TrimSpace(first)) {
+				t.Errorf("neither docs/operators.md nor docs/wazuh.md explains %q (%s)", text, path)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if found < 50 {
+		t.Errorf("found %d messages only", found)
 	}
 }
