@@ -136,7 +136,7 @@ func (s *sender) send(ctx context.Context, batch []Stored) (outcome, error) {
 			err := s.await(ctx, acks[i])
 			if err != nil && !exceedsMaximum(err) {
 				if !takes.known {
-					err = errors.Join(err, errUntold)
+					err = fmt.Errorf("%w; %w", err, errUntold)
 				}
 				return done, fmt.Errorf("confirm %s: %w", m.Subject, err)
 			}

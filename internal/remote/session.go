@@ -54,7 +54,7 @@ func (s *Session) why() error {
 		return s.reason
 	}
 	return s.dialed.failure(NotConfirmed, "the server does not confirm what it is sent: "+s.reason.Error(),
-		"see there whether the stream is full or without a leader, and whether the network is slow", s.reason)
+		"see there whether the stream is full or without a leader, and this user may subscribe to its inbox (_INBOX.NODE.>)", s.reason)
 }
 
 func (s *Session) finish(reason error, worked bool) {
