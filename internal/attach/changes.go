@@ -34,8 +34,12 @@ func (w *watch) changes(ctx context.Context) error {
 	if since.IsZero() || now.Before(since) {
 		since = now // someone has set the clock back
 	}
+	limit := idsPage
 	for last, from := int64(0), since.Unix()-1; ; {
-		groups, err := sql[group](ctx, w.db, changesSince(from, last, w.place, l))
+		groups, err := sql[group](ctx, w.db, changesSince(from, last, limit, w.place, l))
+		if err != nil && fewer(&limit, err) { // after a long time, there are as many times as agents
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -50,10 +54,10 @@ func (w *watch) changes(ctx context.Context) error {
 				return err
 			}
 		}
-		if count < idsPage {
+		if count < limit {
 			break
 		}
-		if count > idsPage {
+		if count > limit {
 			return errors.New("wazuh-db answers more rows than were asked for")
 		}
 	}
@@ -64,11 +68,11 @@ func (w *watch) changes(ctx context.Context) error {
 
 // changesSince is one page of them, grouped. Of the disconnected, the time of
 // the last keep-alive does not matter.
-func changesSince(from, last int64, place Place, l layout) string {
+func changesSince(from, last int64, limit int, place Place, l layout) string {
 	return fmt.Sprintf("SELECT k, s, c, group_concat(id) AS i, count(*) AS n, max(id) AS m FROM (SELECT id, "+
 		"CASE connection_status WHEN 'disconnected' THEN 0 ELSE last_keepalive END AS k, connection_status AS s, %s AS c "+
 		"FROM agent WHERE id > %d AND %s AND (last_keepalive >= %d OR disconnection_time >= %d) ORDER BY id LIMIT %d) GROUP BY k, s, c",
-		l.code(), last, place.ours(), from, from, idsPage)
+		l.code(), last, place.ours(), from, from, limit)
 }
 
 func (w *watch) take(g *group) error {

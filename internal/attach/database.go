@@ -45,6 +45,26 @@ type refusal string
 
 func (r refusal) Error() string { return "wazuh-db refuses: " + string(r) }
 
+// noRows is an answer to a SELECT that is no list of rows. One that would be longer
+// than a frame, wazuh-db cuts off.
+type noRows struct{ error }
+
+func (e noRows) Error() string { return "wazuh-db answers what is no list of rows: " + e.error.Error() }
+
+func (e noRows) Unwrap() error { return e.error }
+
+// fewer halves how many rows are asked for, if so many may have been too many for one
+// answer, and reports whether it did.
+func fewer(limit *int, err error) bool {
+	_, refused := errors.AsType[refusal](err)
+	_, cut := errors.AsType[noRows](err)
+	if !refused && !cut || *limit <= leastPage {
+		return false
+	}
+	*limit = max(*limit/2, leastPage)
+	return true
+}
+
 // query sends a command and returns the parts of its answer: mostly one.
 func (db *database) query(ctx context.Context, command string) (parts []string, err error) {
 	db.mu.Lock()
@@ -153,7 +173,7 @@ func sql[T any](ctx context.Context, db *database, query string) (rows []T, err 
 	for _, part := range parts {
 		var some []T
 		if err := json.Unmarshal([]byte(part), &some); err != nil {
-			return nil, fmt.Errorf("wazuh-db answers what is no list of rows: %w", err)
+			return nil, noRows{err}
 		}
 		rows = append(rows, some...)
 	}

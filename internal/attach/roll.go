@@ -14,10 +14,10 @@ import (
 
 const (
 	// rollPage is how many agents are read at a time: some 90 bytes each, far
-	// below a frame. Where names are long, wazuh-db refuses, and half as many are asked for.
+	// below a frame. Where names are long, that is too much, and half as many are asked for.
 	rollPage = 400
-	// rollPageLeast always fits.
-	rollPageLeast = 25
+	// leastPage always fits.
+	leastPage = 25
 	// idsPage is how many agents' ids one statement may bring: nine bytes each at most.
 	idsPage = 5000
 )
@@ -103,8 +103,7 @@ func (w *watch) roll(ctx context.Context) (all []row, err error) {
 	limit := rollPage
 	for last := int64(0); ; {
 		page, err := sql[row](ctx, w.db, fmt.Sprintf("SELECT %s FROM agent WHERE id > %d AND %s ORDER BY id LIMIT %d", l.columns(), last, w.place.ours(), limit))
-		if _, refused := errors.AsType[refusal](err); refused && limit > rollPageLeast {
-			limit /= 2
+		if err != nil && fewer(&limit, err) {
 			continue
 		}
 		if err != nil {
