@@ -169,7 +169,6 @@ func TestASocketThatMisbehavesKillsNobody(t *testing.T) {
 				s.logged("cannot be used")
 				s.manager.Misbehave(socket, managersim.Fault{})
 				s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
-				lost := func(d detector.Decision) bool { return d.To == detector.Disconnected }
 				if got := s.changes(); slices.ContainsFunc(got, lost) {
 					t.Errorf("%+v", got)
 				}

@@ -1,0 +1,107 @@
+package attach
+
+import (
+	"encoding/binary"
+	"net"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/managersim"
+)
+
+// patient are the settings of a detector that waits for answers as long as one
+// with the defaults, in proportion to how soon trouble with the manager is seen.
+func patient() detector.Settings {
+	set := quick
+	set.RetryInterval = 5 * time.Second
+	return set
+}
+
+// lost reports whether an agent is.
+func lost(d detector.Decision) bool { return d.To == detector.Disconnected }
+
+// A socket that is slow makes everything slow, and nothing wrong: a death is found
+// and written once. remoted is asked less meanwhile, and as much as before when it is well.
+func TestASlowSocketIsWaitedFor(t *testing.T) {
+	for _, socket := range []managersim.Socket{managersim.RequestSocket, managersim.DatabaseSocket} {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			const most = 8
+			s := manage(t, 3)
+			s.connect()
+			s.attach(patient(), func(c *Config) { c.MaxInFlight = most })
+			s.counted(detector.Active, 3)
+			s.logged("attached")
+			s.manager.Misbehave(socket, managersim.Fault{Delay: beatTime/4 + 200*time.Millisecond})
+			if socket == managersim.RequestSocket {
+				s.until("asked less", func() bool { return s.link.Stats().Window == leastWindow })
+			}
+			if err := s.agents.Die("002", agentsim.Kill); err != nil {
+				t.Fatal(err)
+			}
+			s.changed(2, detector.Disconnected)
+			s.until("written", func() bool { return len(s.manager.Writes()) == 1 && len(s.manager.Events()) == 1 })
+			s.manager.Misbehave(socket, managersim.Fault{})
+			s.until("asked as before", func() bool { return s.link.Stats().Window == most })
+			others := slices.DeleteFunc(s.changes(), func(d detector.Decision) bool { return d.ID == 2 })
+			if slices.ContainsFunc(others, lost) || len(s.manager.Writes()) != 1 || len(s.manager.Events()) != 1 {
+				t.Errorf("%+v, written %q, raised %q", others, s.manager.Writes(), s.manager.Events())
+			}
+		})
+	}
+}
+
+// Others have filled remoted's pool with requests to a hung agent: nothing is asked
+// until it answers for itself, and nobody is lost for that.
+func TestAPoolThatOthersHaveFilledKillsNobody(t *testing.T) {
+	t.Parallel()
+	const pool, waves = 4, 3
+	s := manage(t, 4, func(c *managersim.Config) { c.RequestPool, c.ResponseTimeout = pool, beatTime })
+	s.connect()
+	set := patient()
+	set.Timeout = 5 * time.Minute
+	s.attach(set)
+	s.counted(detector.Active, 4)
+	s.logged("attached to wazuh-remoted request_pool=4 max_in_flight=1")
+	if err := s.agents.Die("004", agentsim.Hang); err != nil {
+		t.Fatal(err)
+	}
+	frame := append(binary.LittleEndian.AppendUint32(nil, 18), "004 agent getstate"...)
+	for range pool * waves {
+		conn, err := net.Dial("unix", filepath.Join(s.manager.Home(), "queue/sockets/remote"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write(frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.logged("wazuh-remoted does not answer")
+	s.logged("wazuh-remoted is there again")
+	changes := s.changes()
+	s.forget()
+	s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
+	others := slices.DeleteFunc(append(changes, s.changes()...), func(d detector.Decision) bool { return d.ID == 4 })
+	if slices.ContainsFunc(others, lost) || s.link.Stats().MostInFlight > 1 {
+		t.Errorf("%+v, %+v", others, s.link.Stats())
+	}
+}
+
+// How much may be out is a quarter of the pool that remoted has at the moment, and
+// what the setting says if that is less.
+func TestTheBoundFollowsRemotedsPool(t *testing.T) {
+	for _, c := range []struct{ pool, setting, want int }{{1024, 128, 128}, {256, 128, 64}, {1024, 1024, 256}, {16, 128, 4}, {3, 128, 1}} {
+		s := manage(t, 1, func(m *managersim.Config) { m.RequestPool = c.pool })
+		s.attach(still, func(cfg *Config) { cfg.MaxInFlight = c.setting })
+		s.logged("max_in_flight=" + number(int64(c.want)) + " ")
+		if got := s.link.Stats().Window; got != c.want {
+			t.Errorf("of %d, with %d: %d, want %d", c.pool, c.setting, got, c.want)
+		}
+		s.stopped()
+	}
+}
