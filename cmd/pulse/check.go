@@ -44,6 +44,7 @@ type checked struct {
 	good, unread, bad int // unread: encrypted, and only its signature was checked
 	missing           uint64
 	came              register // nil: what is missing is not looked for
+	under             string   // what the subjects of telemetry begin with, where all is heard
 }
 
 // check opens a message. What is encrypted for others is no error, and no text.
@@ -53,7 +54,7 @@ func (c *checked) check(o *seal.Opener, m seal.Message) (payload []byte, err err
 	case err == nil:
 		c.good++
 		if c.came != nil {
-			c.came.note(opened)
+			c.came.note(opened, c.under)
 		}
 		return opened.Payload, nil
 	case errors.Is(err, seal.ErrEncrypted):
@@ -70,7 +71,7 @@ func (c *checked) String() string {
 		s += fmt.Sprintf(", %d encrypted of which only the signature was checked (and is good)", c.unread)
 	}
 	s += fmt.Sprintf(", %d refused", c.bad)
-	if c.came != nil && c.good > 0 { // of none, nobody knows its number
+	if c.came.looks() {
 		s += fmt.Sprintf(", %d missing", c.missing)
 	}
 	return s

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -47,7 +48,7 @@ Whether they can be trusted:
     pulse events --verify --keys pulse-public.jwks
     pulse events --verify --keys pulse-public.jwks --decrypt xdr.jwk    # encrypted ones
 
-Then the messages that are missing are told too, when they have not come for some seconds; not with --subject, which leaves some
+Then the messages that are missing are told too, when they have not come for some seconds, unless --subject leaves some
 out. NATS drops what a reader does not take in time, or while it is not connected: JetStream still has that.
 
 What came before, JetStream has: docs/messages.md shows how to read it.`
@@ -69,7 +70,9 @@ func (c *eventsCommand) Run(e *env) error {
 	}
 	if c.Subject == "" {
 		c.Subject = event.Prefix(loaded.NATS.SubjectPrefix).All()
-		c.found.came = register{}
+	}
+	if prefix, ok := strings.CutSuffix(c.Subject, ".>"); ok {
+		c.found.came, c.found.under = register{}, prefix+".manager."
 	}
 	way := daemon.RemoteConfig(&loaded.Config, nil)
 	way.Name, way.Node = "pulse events", ""

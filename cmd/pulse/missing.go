@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/seal"
@@ -32,8 +33,8 @@ type numbered struct {
 // but only of a node's present life, and as far back as its window goes.
 type register map[life]*numbered
 
-// note adds a message that is good.
-func (r register) note(opened *seal.Opened) {
+// note adds a message that is good, of those that came on subjects with this beginning.
+func (r register) note(opened *seal.Opened, under string) {
 	s := &opened.Security
 	at := life{s.Node, s.Epoch}
 	n := r[at]
@@ -50,8 +51,20 @@ func (r register) note(opened *seal.Opened) {
 	n.add(s.Sequence)
 	switch opened.Message.(type) {
 	case *event.KeepAliveMessage, *event.ManagerStatusMessage:
-		n.due = max(n.due, s.Sequence)
+		if strings.HasPrefix(s.Subject, under) { // else only a part is heard: nothing is due
+			n.due = max(n.due, s.Sequence)
+		}
 	}
+}
+
+// looks reports whether anything is due.
+func (r register) looks() bool {
+	for _, n := range r {
+		if n.due > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // add joins a sequence to the rows before and behind it, if it continues them.

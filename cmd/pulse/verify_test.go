@@ -110,10 +110,10 @@ func TestStoredMessagesThatAreMissingAreTold(t *testing.T) {
 
 // A follower tells once what is missing at two looks in a row.
 func TestAFollowerGivesAMessageTimeToBeLate(t *testing.T) {
-	came := register{}
+	came, under := register{}, "x.manager."
 	hear := func(sequences ...uint64) {
 		for _, q := range sequences {
-			came.note(&seal.Opened{Message: &event.KeepAliveMessage{}, Security: event.Security{Node: "node01", Epoch: 7, Sequence: q}})
+			came.note(&seal.Opened{Message: &event.KeepAliveMessage{}, Security: event.Security{Node: "node01", Epoch: 7, Sequence: q, Subject: "x.manager.keepalive.001"}}, under)
 		}
 	}
 	var told []string
@@ -132,4 +132,11 @@ func TestAFollowerGivesAMessageTimeToBeLate(t *testing.T) {
 	hear(8)
 	look("sequence 7 of node node01, epoch 7")
 	look()
+	came, under = register{}, "x.manager.manager." // as with --subject 'x.manager.>'
+	hear(1, 3, 4)
+	look()
+	look()
+	if came.looks() {
+		t.Error("of a part, something is missing")
+	}
 }
