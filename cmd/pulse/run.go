@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -55,7 +56,7 @@ func (c *runCommand) Run(e *env) error {
 			log.Info("pulse ends", "before", "it ran")
 			return nil
 		}
-		return withHint(err)
+		return withHint(inStateDir(err, loaded.Pulse.StateDir))
 	}
 	log.Info("pulse runs", "version", version, "node", loaded.Pulse.NodeName, "agents_at", agentsAt(node, &loaded.Config),
 		"nats", natsName(&loaded.NATS, node.NATSURL()), "console", nameOf(node.ConsoleAddr()), "settings", loaded.Files)
@@ -68,6 +69,15 @@ func (c *runCommand) Run(e *env) error {
 	telling.Wait()
 	log.Info("pulse ends", "ran_for", time.Since(started).Round(time.Second))
 	return err
+}
+
+// inStateDir names the setting of the state directory, if that is what the error is about.
+func inStateDir(err error, dir string) error {
+	const setting = "<pulse><state_dir>"
+	if text := err.Error(); !strings.Contains(text, dir) || strings.Contains(text, setting) {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, setting)
 }
 
 // withHint adds the way out to what the system does not give. That is no mistake
@@ -83,9 +93,9 @@ func withHint(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		hint = "; run as a user who may, or set another"
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
-		hint = "; set another <pulse><state_dir>"
+		hint = "; set another"
 	case errors.Is(err, syscall.ENOSPC):
-		hint = "; make room there, or set another <pulse><state_dir>"
+		hint = "; make room there, or set another"
 	}
 	return fmt.Errorf("%w%s", err, hint)
 }
