@@ -34,7 +34,7 @@ func (r *remoted) hear(p *peer, payload []byte) {
 		r.tally.received(p, "startup")
 		p.told = ""
 		if r.acknowledge(p) {
-			r.update("update-keepalive", map[string]any{"id": id(p.id), "connection_status": "pending", "sync_status": r.cfg.sync(syncAll)})
+			r.update("update-keepalive", map[string]any{"id": id(p.id), "connection_status": "pending", "sync_status": r.cfg.sync(syncStatus)})
 		}
 	case bytes.HasPrefix(said, shutdown):
 		r.tally.received(p, "shutdown")
