@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/keys"
@@ -58,6 +59,9 @@ func (c *keysGenerateCommand) Run(e *env) error {
 		return err
 	}
 	k, err := files.Generate()
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; make the directory first: install -d -o pulse -g pulse -m 0700 %s", err, filepath.Dir(files.SigningPath()))
+	}
 	if err != nil {
 		return withHint(err)
 	}

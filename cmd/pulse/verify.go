@@ -86,7 +86,10 @@ func (c *verifyCommand) line(w io.Writer, o *seal.Opener, found *checked, n int,
 	} else {
 		_, err = found.check(o, m)
 	}
+	if err != nil && m.Subject != "" {
+		err = fmt.Errorf("%s: %w", m.Subject, err)
+	}
 	if err != nil {
-		fmt.Fprintln(w, printable.Only(fmt.Sprintf("line %d: %s: %v", n, m.Subject, err)))
+		fmt.Fprintln(w, printable.Only(fmt.Sprintf("line %d: %v", n, err)))
 	}
 }
