@@ -192,9 +192,12 @@ func TestTheDashboardIsForKeyboardsPhonesAndTheDark(t *testing.T) {
 	b.dark(true)
 	b.picture("dark")
 	b.run(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
+	const away = `document.querySelector("header").inert && document.getElementById("fleet").inert`
+	b.until(away) // what the agent lies over takes no focus
 	b.picture("dark-phone-agent")
 	b.run(chromedp.KeyEvent(kb.Escape))
 	b.until(`document.getElementById("agent").hidden`)
+	b.until("!(" + away + `) && document.activeElement.id === "overlay"`)
 	if wide := b.value("document.documentElement.scrollWidth"); wide != "390" {
 		t.Errorf("on a phone the page is %s wide", wide)
 	}

@@ -5,6 +5,7 @@ import { timeline, trips } from "./chart.js";
 import { whyOf } from "./words.js";
 
 const period = 4000;
+const narrow = matchMedia("(max-width: 900px)"); // as in style.css: there it covers the page
 
 export class AgentPanel {
   constructor(close) {
@@ -12,6 +13,7 @@ export class AgentPanel {
     this.close = close;
     this.id = "";
     setInterval(() => { if (this.id && !document.hidden) this.refresh(); }, period);
+    narrow.addEventListener("change", () => this.cover());
     this.panel.addEventListener("keydown", (e) => { if (e.key === "Escape") this.close(); });
   }
 
@@ -20,10 +22,16 @@ export class AgentPanel {
     this.id = id;
     this.answer = null;
     this.panel.hidden = !id;
+    this.cover();
     this.panel.replaceChildren();
     if (!id) return;
     if (focus) this.back = document.activeElement;
     this.refresh().then(() => { if (focus) this.panel.focus({ preventScroll: true }); });
+  }
+
+  // cover keeps the focus out of what the panel lies over.
+  cover() {
+    for (const part of document.querySelectorAll(".skip, header, #fleet, #feed, #pulse")) part.inert = narrow.matches && !this.panel.hidden;
   }
 
   async refresh() {
