@@ -16,7 +16,7 @@ type doctorCommand struct {
 }
 
 func (*doctorCommand) Help() string {
-	return `Looks at the settings and what they name, at the rights of who asks, at ports, the NATS server, the clock and the disk, and
+	return `Looks at the settings and what they name, at the rights of who asks, the node's keys, ports, the NATS server, clock and disk, and
 says for each what is wrong and the way out. It changes nothing, and may run beside a Pulse that works. Ask as Pulse's own user:
 
     setpriv --reuid pulse --regid pulse --init-groups pulse doctor
