@@ -23,17 +23,21 @@ func (l *Log) put() {
 }
 
 // flush writes what is pending and brings it to the disk itself.
-func (l *Log) flush() {
-	err := l.write()
+func (l *Log) flush() { l.sync(l.write()) }
+
+// sync brings to the disk itself what was written without an error, and reports
+// whether it is there.
+func (l *Log) sync(err error) bool {
 	if err == nil && l.dirty {
 		err = l.out.Sync()
 	}
 	if err != nil {
 		l.fail(err)
-		return
+		return false
 	}
 	l.dirty = false
 	l.written()
+	return true
 }
 
 // take takes what is pending, if nothing is taken already.
@@ -156,17 +160,11 @@ func (l *Log) turn(now time.Time) {
 	l.checkpoint(now, false)
 	l.takeLocked() // nothing was taken: writing is in no trouble
 	l.mu.Unlock()
-	err := l.writeTaken()
-	if err == nil {
-		err = l.out.Sync()
-	}
-	if err != nil {
-		l.fail(err)
+	if !l.sync(l.writeTaken()) {
 		return
 	}
-	l.dirty = false
-	l.written()
-	if err = l.begin(today); err != nil && !l.stuck {
+	err := l.begin(today)
+	if err != nil && !l.stuck {
 		l.log.Error("cannot begin a new file of the audit log: the old one grows", "err", err)
 	}
 	if l.stuck = err != nil; !l.stuck {
