@@ -59,7 +59,11 @@ func TestAChangedEnvelopeNeverGivesAnotherContent(t *testing.T) {
 	d := must(NewDecrypter(k))(t)
 	for _, to := range [][]*Key{{k}, {testEncryptionKey(t, "node"), k}} {
 		envelope := must(must(NewEncrypter(to...))(t).Encrypt(payload))(t)
-		for i := range envelope {
+		step := 1
+		if testing.Short() {
+			step = 11
+		}
+		for i := 0; i < len(envelope); i += step {
 			envelope[i] ^= 1
 			got, err := d.Decrypt(envelope)
 			if err == nil && (len(to) == 1 || !bytes.Equal(got, payload)) {

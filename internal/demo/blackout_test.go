@@ -163,7 +163,7 @@ func TestSingleDeathsAreNoOutage(t *testing.T) {
 
 // A whole outage, with everything real, only shorter.
 func TestABlackoutIsOneOutage(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	var story strings.Builder
 	report, err := Run(t.Context(), Config{Agents: 40, Outage: slowest, Version: "0.0.0", Out: &story})
 	if err != nil {

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -15,6 +16,9 @@ func TestMain(m *testing.M) {
 		err = os.Setenv("TMPDIR", dir)
 	}
 	if err != nil {
+		panic(err)
+	}
+	if err := flag.Set("test.parallel", "8"); err != nil { // they mostly wait
 		panic(err)
 	}
 	code := m.Run()

@@ -16,7 +16,7 @@ import (
 
 // A whole demo beside a manager: its database and its rule are told of each loss, once.
 func TestADemoBesideAManagerTellsItOfEveryLoss(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	var story strings.Builder
 	report, err := Run(t.Context(), Config{Agents: 5, For: slowest + 12*time.Second, Attach: true, Version: "0.0.0", Out: &story})
 	if err != nil {

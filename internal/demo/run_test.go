@@ -11,7 +11,7 @@ import (
 // A whole demo, with everything real, is consistent with itself: what it counts,
 // what it tells and what it found.
 func TestADemoFindsWhatItDoes(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	var story strings.Builder
 	report, err := Run(t.Context(), Config{Agents: 5, For: slowest + 8*time.Second, Version: "0.0.0", Out: &story})
 	if err != nil {

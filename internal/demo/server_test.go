@@ -45,7 +45,7 @@ func startServer(t *testing.T, opts *server.Options) *server.Server {
 }
 
 func TestADemoOnAServerThatGoesAwayLosesNothing(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()}
 	far := startServer(t, opts)
 	opts.Port = far.Addr().(*net.TCPAddr).Port
@@ -84,7 +84,7 @@ func TestADemoOnAServerThatGoesAwayLosesNothing(t *testing.T) {
 }
 
 func TestADemoOnAServerWithoutJetStreamHearsWhatIsSaid(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	far := startServer(t, &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
 	defer func() { far.Shutdown(); far.WaitForShutdown() }()
 	report, err := Run(t.Context(), Config{Agents: 3, For: slowest, Server: far.ClientURL(), Version: "0.0.0", Out: t.Output()})

@@ -184,7 +184,11 @@ func TestWithoutJetStreamThereIsNoRosterUntilThereIs(t *testing.T) {
 // The server goes and comes back, and the node's roster is closed and opened, at
 // random moments while agents change: in the end the bucket holds the last state of each.
 func TestThroughAllWeather(t *testing.T) {
-	const rounds, agents, changes = 8, 300, 3000
+	const agents, changes = 300, 3000
+	rounds := 8
+	if testing.Short() {
+		rounds = 2
+	}
 	seed := rand.Uint64()
 	defer func() {
 		if t.Failed() {

@@ -27,7 +27,11 @@ func noise(n int) []byte {
 
 func TestEveryPayloadLengthReachesBothReaders(t *testing.T) {
 	var sizes []int
-	for n := range 2001 {
+	step := 1
+	if testing.Short() {
+		step = 7 // comes through every length of a cipher's last block all the same
+	}
+	for n := 0; n <= 2000; n += step {
 		sizes = append(sizes, n)
 	}
 	sizes = append(sizes, 4095, 4096, 16384, 40000, 60000, MaxMessage-payloadAt-100)

@@ -16,13 +16,25 @@ import (
 // nothing invented: half of the agents were never touched.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	lives, rest := 200, 25
+	for _, seed := range []uint64{1, 2} { // two sites at once: it is mostly waiting
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			killedAtAnyMoment(t, seed)
+		})
+	}
+}
+
+func killedAtAnyMoment(t *testing.T, seed uint64) {
+	lives, rest := 100, 25
 	if testing.Short() {
-		lives, rest = 40, 20
+		lives, rest = 20, 10
 	}
 	const agents = 40
 	s := newSite(t, agents)
-	d := &drama{t: t, site: s, fleet: s.fleet(time.Minute), random: rand.New(rand.NewPCG(1, 2)), away: map[string]period{}, past: map[string][]period{}}
+	d := &drama{t: t, site: s, fleet: s.fleet(time.Minute), random: rand.New(rand.NewPCG(seed, 0)), away: map[string]period{}, past: map[string][]period{}}
+	first := s.start(true)
+	d.settle() // who dies before the manager has ever heard of it was never connected
+	first.kill()
 	for n := 1; n <= lives; n++ {
 		if n%rest == 0 {
 			l := s.start(true)

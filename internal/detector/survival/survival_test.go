@@ -5,6 +5,7 @@ package survival
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -48,6 +49,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
+	}
+	if err := flag.Set("test.parallel", "3"); err != nil { // they mostly wait
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }
