@@ -8,6 +8,7 @@ import (
 )
 
 func TestANodeLivesUntilItIsStopped(t *testing.T) {
+	t.Parallel()
 	h := run(t, settingsFor(t))
 	for h.node.detector.Counts()[detector.NeverConnected] != 3 { // once client.keys is read
 		if err := h.node.Alive(t.Context()); err != nil {

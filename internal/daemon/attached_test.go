@@ -39,6 +39,7 @@ func managed(t *testing.T) *managersim.Manager {
 
 // Where a manager is installed, a node with default settings watches its agents.
 func TestBesideAManagerItsAgentsAreWatched(t *testing.T) {
+	t.Parallel()
 	m := managed(t)
 	cfg := settingsFor(t)
 	cfg.Pulse.Home, cfg.Pulse.ClientKeys = m.Home(), "" // not needed

@@ -64,6 +64,7 @@ next:
 }
 
 func TestTheAuditLogTellsALifeOfTheNode(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	h := run(t, cfg)
 	h.fleet(keyFile)
@@ -113,6 +114,7 @@ func TestTheAuditLogTellsALifeOfTheNode(t *testing.T) {
 }
 
 func TestTheAuditLogTellsWhatWasChangedWhileTheNodeWasDown(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	cfg.NATS.AuditDetail = "full"
 	password := filepath.Join(t.TempDir(), "password")
@@ -166,6 +168,7 @@ func TestTheAuditLogTellsWhatWasChangedWhileTheNodeWasDown(t *testing.T) {
 
 // From the first failure to the last message that had waited.
 func TestTheAuditLogTellsAnOutageOfTheNATSServer(t *testing.T) {
+	t.Parallel()
 	port := testport.Free(t)
 	cfg := settingsFor(t)
 	cfg.NATS.ServerURL, cfg.NATS.MaxReconnects, cfg.NATS.ReconnectDelay = fmt.Sprint("nats://127.0.0.1:", port), 2, 50*time.Millisecond
@@ -200,6 +203,7 @@ func TestTheAuditLogTellsAnOutageOfTheNATSServer(t *testing.T) {
 }
 
 func TestWithoutAuditLoggingThereIsNone(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	cfg.NATS.AuditLogging = false
 	h := run(t, cfg)
@@ -215,6 +219,7 @@ func TestWithoutAuditLoggingThereIsNone(t *testing.T) {
 }
 
 func TestTheAuditLogTellsThatItWasSwitchedOff(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	for _, on := range []bool{true, false, false, true} {
 		cfg.NATS.AuditLogging = on
@@ -237,6 +242,7 @@ func TestTheAuditLogTellsThatItWasSwitchedOff(t *testing.T) {
 
 // The node goes on, and says so wherever it can; the log itself says so when it can again.
 func TestANodeWhoseAuditLogHasNoRoomGoesOnAndSaysSo(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	dir := AuditDir(cfg.Pulse.StateDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

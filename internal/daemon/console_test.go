@@ -11,6 +11,7 @@ import (
 )
 
 func TestANodeIsMeasured(t *testing.T) {
+	t.Parallel()
 	h := run(t, settingsFor(t))
 	h.fleet(keyFile)
 	h.allActive("001", "002", "003")
@@ -23,6 +24,7 @@ func TestANodeIsMeasured(t *testing.T) {
 
 // What was told in an earlier life is shown in this one.
 func TestTheConsoleRemembersTheLifeBefore(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	first := run(t, cfg)
 	agents := first.fleet(keyFile)

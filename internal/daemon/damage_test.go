@@ -44,6 +44,7 @@ func TestAStateDirectoryThatIsDeletedEndsTheNode(t *testing.T) {
 // TestWhatCannotBeReadDoesNotKeepANodeFromStarting: one agent begins anew, and
 // the others are as they were.
 func TestWhatCannotBeReadDoesNotKeepANodeFromStarting(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	h := run(t, cfg)
 	h.fleet(keyFile)
@@ -78,6 +79,7 @@ func TestWhatCannotBeReadDoesNotKeepANodeFromStarting(t *testing.T) {
 }
 
 func TestADamagedStoreIsSaidAndTheNodeWatchesOn(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	h := run(t, cfg)
 	h.fleet(keyFile)

@@ -13,6 +13,7 @@ import (
 // Whoever may write client.keys can call an agent what they like. It stays a name: in
 // messages, in subjects, in the log and in the audit log.
 func TestAHostileNameStaysAName(t *testing.T) {
+	t.Parallel()
 	names := []string{`a"},"security":{"node":"evil"}}`, `x.y.*.>`, `<script>alert(1)</script>`, `'$(reboot)'`, `{{.}}%s%n`, `..\..\etc`, strings.Repeat("é", 64)}
 	refused := []string{"web\x1b[2J", "web\x00", "web\u202egpj", "web\u2028", "web\xff", "web\u009b31m", strings.Repeat("x", 129)}
 	var keys strings.Builder

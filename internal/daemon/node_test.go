@@ -20,6 +20,7 @@ import (
 )
 
 func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
+	t.Parallel()
 	h := run(t, settingsFor(t))
 	agents := h.fleet(keyFile)
 	h.allActive("001", "002", "003")
@@ -56,6 +57,7 @@ func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
 }
 
 func TestKeepAlivesAndHeartbeatsArePublished(t *testing.T) {
+	t.Parallel()
 	h := run(t, settingsFor(t))
 	h.next("heartbeat", func(m message) bool { return m.Subject == "wazuh.xdr.manager.status.node01" && m.Status != nil })
 	h.fleet(keyFile)
@@ -69,6 +71,7 @@ func TestKeepAlivesAndHeartbeatsArePublished(t *testing.T) {
 }
 
 func TestAgentsOverUDPAreWatchedToo(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	cfg.Remote.TCP, cfg.Remote.UDP = false, true
 	h := run(t, cfg)
@@ -86,6 +89,7 @@ func TestAgentsOverUDPAreWatchedToo(t *testing.T) {
 // The connections of all agents close when the node stops, and open again in
 // its next life: that says nothing about the agents.
 func TestARestartIsNoNewsOfAgentsAndBeginsAHigherEpoch(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	var epoch uint64
 	for life := range 3 {
@@ -122,6 +126,7 @@ func TestARestartIsNoNewsOfAgentsAndBeginsAHigherEpoch(t *testing.T) {
 
 // What became of agents while nobody watched is found, by the next life.
 func TestADeathBetweenTwoLivesIsFound(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	cfg.KeepAlive.Timeout = 2 * time.Second
 	first := run(t, cfg)
@@ -147,6 +152,7 @@ func TestADeathBetweenTwoLivesIsFound(t *testing.T) {
 }
 
 func TestAgentsComeAndGoWithClientKeys(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	h := run(t, cfg)
 	h.fleet(keyFile)
@@ -176,6 +182,7 @@ func TestAgentsComeAndGoWithClientKeys(t *testing.T) {
 }
 
 func TestWithoutNATSTheLogTells(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	cfg.NATS.Enabled = false
 	h := run(t, cfg)
@@ -235,6 +242,7 @@ func TestOpenNamesTheSettingThatIsInTheWay(t *testing.T) {
 // What failed to open leaves nothing open: the same settings work once the
 // obstacle is gone.
 func TestAfterAFailedOpenEverythingIsFree(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -250,6 +258,7 @@ func TestAfterAFailedOpenEverythingIsFree(t *testing.T) {
 
 // A server that takes connections and never says a word.
 func TestANodeWhoseNATSServerIsStuckEndsInTime(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -267,6 +276,7 @@ func TestANodeWhoseNATSServerIsStuckEndsInTime(t *testing.T) {
 
 // Without a store there is nothing to go on for: the node ends and says why.
 func TestANodeThatCanStoreNothingEndsWithAnError(t *testing.T) {
+	t.Parallel()
 	h := open(t, settingsFor(t))
 	if err := h.node.out.outbox.Close(); err != nil {
 		t.Fatal(err)
@@ -284,6 +294,7 @@ func TestANodeThatCanStoreNothingEndsWithAnError(t *testing.T) {
 }
 
 func TestANodeThatIsToldToEndBeforeItRunsEnds(t *testing.T) {
+	t.Parallel()
 	h := open(t, settingsFor(t))
 	h.cancel()
 	h.start()
@@ -293,6 +304,7 @@ func TestANodeThatIsToldToEndBeforeItRunsEnds(t *testing.T) {
 }
 
 func TestAParentThatEndsForItsOwnReasonIsNoFailure(t *testing.T) {
+	t.Parallel()
 	h := open(t, settingsFor(t))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
@@ -304,6 +316,7 @@ func TestAParentThatEndsForItsOwnReasonIsNoFailure(t *testing.T) {
 }
 
 func TestTheConsoleShowsTheFleet(t *testing.T) {
+	t.Parallel()
 	h := run(t, settingsFor(t))
 	h.fleet(keyFile)
 	h.allActive("001", "002", "003")
@@ -321,6 +334,7 @@ func TestTheConsoleShowsTheFleet(t *testing.T) {
 }
 
 func TestTwoNodesDoNotShareAState(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	run(t, cfg)
 	if n, err := Open(t.Context(), cfg, "1.2.3", slog.New(slog.DiscardHandler)); err == nil {

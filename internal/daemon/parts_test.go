@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"flag"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -16,7 +17,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "6"); err != nil { // they mostly wait
+		panic(err)
+	}
+	// nats-server does not end a stream that a client makes in the very moment in
+	// which the server ends: as a node does that is stopped when it has just come.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).flushStreamStateLoop"),
+		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
+}
 
 func sends(n int) record {
 	return record{Decision: detector.Decision{Verdict: detector.Send, Token: uint32(n)}}

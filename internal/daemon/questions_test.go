@@ -79,6 +79,7 @@ func (a *asker) wants(subject, body, name, value string) {
 }
 
 func TestXDRClientsAskTheNode(t *testing.T) {
+	t.Parallel()
 	cfg := quiet(t)
 	h := run(t, cfg)
 	agents := h.fleet(keyFile)
@@ -131,6 +132,7 @@ func xdrServer(t *testing.T, port int) *server.Server {
 }
 
 func TestTwoNodesAreAskedOnTheXDRsServerAndAgainWhenItIsBack(t *testing.T) {
+	t.Parallel()
 	srv := xdrServer(t, server.RANDOM_PORT)
 	url := srv.ClientURL()
 	for i, keys := range []string{"001 web any 1111111111111111\n", "002 db any 2222222222222222\n"} {

@@ -49,6 +49,7 @@ func (h *house) state(url, id string, fits func(*event.AgentState) bool) *event.
 func activeNow(s *event.AgentState) bool { return s.Status == event.Active }
 
 func TestTheRosterIsKeptForClientsOfTheNode(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	h := run(t, cfg)
 	waitFor(t, h.fleet(keyFile).Settled())
@@ -66,6 +67,7 @@ func TestTheRosterIsKeptForClientsOfTheNode(t *testing.T) {
 }
 
 func TestTheRosterIsKeptOnTheXDRsServer(t *testing.T) {
+	t.Parallel()
 	xdr := far(t)
 	stored(t, xdr)
 	cfg := settingsFor(t)

@@ -112,6 +112,7 @@ func (r *reader) entry(bucket, key string) *jetstream.RawStreamMsg {
 }
 
 func TestEveryMessageIsSigned(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	h := open(t, cfg)
 	r := hearing(t, h.node.NATSURL(), cfg, nil)
@@ -143,6 +144,7 @@ func TestEveryMessageIsSigned(t *testing.T) {
 
 // Who takes the keys from the bucket knows the next one before a message is signed with it.
 func TestANewKeyIsShownBeforeItIsUsed(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	h := run(t, cfg)
 	r := hearing(t, h.node.NATSURL(), cfg, nil)
@@ -266,6 +268,7 @@ func recipient(t *testing.T, cfg *config.Config) *seal.Key {
 }
 
 func TestWithEncryptionThePlainTextIsNowhere(t *testing.T) {
+	t.Parallel()
 	xdr := far(t)
 	stored(t, xdr)
 	wire := tapInto(t, xdr.ClientURL())
@@ -335,6 +338,7 @@ func TestWithEncryptionThePlainTextIsNowhere(t *testing.T) {
 }
 
 func TestTheRosterIsWrittenAnewForOtherRecipients(t *testing.T) {
+	t.Parallel()
 	xdr := far(t)
 	cfg := settingsFor(t)
 	cfg.NATS.ServerURL = xdr.ClientURL()
@@ -402,6 +406,7 @@ func TestKeysThatAreInTheWayAreNamedWithTheWayOut(t *testing.T) {
 }
 
 func TestTheKeysOfANodeAreItsOwnersAlone(t *testing.T) {
+	t.Parallel()
 	cfg := settingsFor(t)
 	recipient(t, cfg)
 	h := run(t, cfg)

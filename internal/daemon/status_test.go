@@ -55,6 +55,7 @@ func stored(t *testing.T, s *server.Server) jetstream.Stream {
 }
 
 func TestTheHeartbeatTellsHowTheNodeIs(t *testing.T) {
+	t.Parallel()
 	h := run(t, settingsFor(t))
 	beat := func() *event.ManagerStatus {
 		return h.next("heartbeat", func(m message) bool { return m.Status != nil }).Status
@@ -80,6 +81,7 @@ func TestTheHeartbeatTellsHowTheNodeIs(t *testing.T) {
 }
 
 func TestTheLastHeartbeatIsForwarded(t *testing.T) {
+	t.Parallel()
 	xdr := far(t)
 	stream := stored(t, xdr)
 	cfg := settingsFor(t)
@@ -145,6 +147,7 @@ func (h *house) awaitAnswer(path string, code int, words string) {
 }
 
 func TestTheNodeIsNotHealthyWithoutItsNATSServer(t *testing.T) {
+	t.Parallel()
 	xdr := far(t)
 	cfg := settingsFor(t)
 	cfg.NATS.ServerURL, cfg.NATS.MaxReconnects, cfg.NATS.ReconnectDelay = xdr.ClientURL(), 2, 50*time.Millisecond
@@ -170,6 +173,7 @@ func TestTheNodeIsNotHealthyWithoutItsNATSServer(t *testing.T) {
 
 // The rest goes on: it is a warning, not a failure.
 func TestMessagesThatTheServerRefusesAreAWarning(t *testing.T) {
+	t.Parallel()
 	xdr := far(t, func(o *server.Options) {
 		o.NoAuthUser = "node"
 		o.Users = []*server.User{{Username: "node", Password: "node", Permissions: &server.Permissions{
