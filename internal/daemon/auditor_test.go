@@ -180,8 +180,10 @@ func TestTheAuditLogTellsAnOutageOfTheNATSServer(t *testing.T) {
 		oldest := h.node.Status().Outbox.Telemetry.Oldest
 		return oldest != nil && time.Since(*oldest) > 1500*time.Millisecond
 	}
-	for !waits() {
-		<-tick.C
+	for deadline := time.Now().Add(patience); !waits(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", h.node.Status().Outbox)
+		}
 	}
 	far(t, func(o *server.Options) { o.Port = port })
 	h.awaitNATS(event.NATSConnected)
