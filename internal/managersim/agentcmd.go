@@ -129,7 +129,7 @@ func (s *store) updateData(args string) (answer, error) {
  last_keepalive = ?, connection_status = ?, sync_status = ?, group_config_status = ? WHERE id = ?`,
 		all["os_name"], all["os_version"], all["os_major"], all["os_minor"], all["os_codename"], all["os_platform"], all["os_build"],
 		all["os_uname"], all["os_arch"], all["version"], all["config_sum"], all["merged_sum"], all["manager_host"], all["node_name"],
-		all["agent_ip"], s.now(), *a.Connection, *a.Sync, all["group_config_status"], *a.ID)
+		all["agent_ip"], s.now(), *a.Connection, s.sync(*a.ID, *a.Sync), all["group_config_status"], *a.ID)
 	if err != nil || a.Labels == "" {
 		return done(err)
 	}
@@ -150,7 +150,7 @@ func (s *store) updateKeepAlive(args string) (answer, error) {
 	if *a.Connection == "pending" {
 		query = `UPDATE agent SET last_keepalive = ?, connection_status = ?, sync_status = ?, disconnection_time = 0, status_code = 0 WHERE id = ?`
 	}
-	return done(s.exec(query, s.now(), *a.Connection, *a.Sync, *a.ID))
+	return done(s.exec(query, s.now(), *a.Connection, s.sync(*a.ID, *a.Sync), *a.ID))
 }
 
 func (s *store) updateConnection(args string) (answer, error) {
@@ -166,7 +166,7 @@ func (s *store) updateConnection(args string) (answer, error) {
 		since = s.now()
 	}
 	return done(s.exec(`UPDATE agent SET connection_status = ?, sync_status = ?, disconnection_time = ?, status_code = ? WHERE id = ?`,
-		*a.Connection, *a.Sync, since, *a.Code, *a.ID))
+		*a.Connection, s.sync(*a.ID, *a.Sync), since, *a.Code, *a.ID))
 }
 
 func (s *store) updateCode(args string) (answer, error) {
@@ -177,7 +177,7 @@ func (s *store) updateCode(args string) (answer, error) {
 	if a.ID == nil || a.Code == nil || a.Sync == nil {
 		return nil, badData(args)
 	}
-	return done(s.exec(`UPDATE agent SET status_code = ?, version = ?, sync_status = ? WHERE id = ?`, *a.Code, a.Version, *a.Sync, *a.ID))
+	return done(s.exec(`UPDATE agent SET status_code = ?, version = ?, sync_status = ? WHERE id = ?`, *a.Code, a.Version, s.sync(*a.ID, *a.Sync), *a.ID))
 }
 
 // resetConnections is what remoted asks for when it starts.

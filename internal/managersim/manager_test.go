@@ -294,6 +294,18 @@ func TestAWorkersChangesWaitForTheMaster(t *testing.T) {
 	if a := status(t, m, 1); a.Node != "worker-1" || !strings.HasPrefix(a.Sync, "syncreq") {
 		t.Errorf("%+v", a)
 	}
+	// A loss asks for less than the agent's arrival, which waits still.
+	conn := dial(t, m, "queue/db/wdb")
+	mark := `global update-connection-status {"id":1,"connection_status":"disconnected","sync_status":"syncreq_status","status_code":4}`
+	for _, want := range []string{"syncreq", "syncreq_status"} {
+		if got := ask(t, conn, mark); got != "ok" {
+			t.Fatal(got)
+		}
+		if a := status(t, m, 1); a.Sync != want {
+			t.Errorf("sync_status is %q, want %q", a.Sync, want)
+		}
+		ask(t, conn, "global sync-agent-info-get") // the master fetches it
+	}
 	conf, err := os.ReadFile(filepath.Join(m.Home(), "etc/ossec.conf"))
 	if err != nil || !strings.Contains(string(conf), "<node_name>worker-1</node_name>\n    <node_type>worker</node_type>") {
 		t.Errorf("%v\n%s", err, conf)

@@ -68,3 +68,19 @@ func (s *store) fragmentation(string) (answer, error) {
 	}
 	return answer{fmt.Appendf(nil, `ok {"fragmentation":0,"free_pages_percentage":%d}`, 100*free/max(pages, 1))}, nil
 }
+
+// sync is what is left in an agent's sync_status when a change asks for some of it:
+// what waits for the master already, and is more, stays.
+func (s *store) sync(id int64, asked string) string {
+	kinds := []string{syncKeepAlive, syncStatus, syncAll}
+	more := slices.Index(kinds, asked)
+	if more < 0 {
+		return asked
+	}
+	var waits string
+	s.statements.Add(1)
+	if err := s.db.QueryRow(`SELECT sync_status FROM agent WHERE id = ?`, id).Scan(&waits); err == nil && slices.Index(kinds, waits) > more {
+		return waits
+	}
+	return asked
+}
