@@ -80,7 +80,7 @@ func parseState(answer []byte) (outcome, error) {
 	switch text := string(answer); {
 	case text == "err Cannot send request":
 		return notConnected, nil
-	case text == "err Response timeout":
+	case text == "err Response timeout", text == "err Maximum attempts exceeded": // over TCP, and over UDP
 		return silent, nil
 	case text == "err Unrecognized command": // an agent that is too old to know it, and so a sign of its life
 		return answered, nil
