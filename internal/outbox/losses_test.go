@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -39,4 +40,16 @@ func TestTelemetryThatItsLimitDropsIsCountedWhileTheFarSideIsAway(t *testing.T) 
 	await("after it is back", func(s StreamStats) bool {
 		return s.Backlog == 0 && s.Forwarded+s.Dropped == 2000 && s.CaughtUp == s.Forwarded
 	})
+}
+
+// STATUS has no limit: a gap in it was damage, and is told as that.
+func TestOnlyTelemetryIsDroppedByALimit(t *testing.T) {
+	for c, want := range map[Class]uint64{Telemetry: 1 + 3, Status: 0} {
+		book, log := newLogbook()
+		f := &forwarder{class: c, log: log}
+		f.count([]Stored{{Seq: 2}, {Seq: 3}, {Seq: 7}})
+		if got := f.dropped.Load(); got != want || strings.Contains(book.String(), "telemetry_limit") != (want > 0) {
+			t.Errorf("%s: %d dropped\n%s", c, got, book)
+		}
+	}
 }
