@@ -240,6 +240,9 @@ func TestTheInventoryFollowsTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.counted(detector.NeverConnected, 2)
+	if stats := s.manager.Stats(); stats.DBClients != 1 || stats.Queries < 4 {
+		t.Errorf("%d connections to wazuh-db for %d queries, want one for all", stats.DBClients, stats.Queries)
+	}
 	if err := s.manager.Remove("002"); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,6 @@ var still = detector.Settings{Group: detector.Group{Interval: 24 * time.Hour, Ti
 // come page by page, and so do their changes when nobody has looked for a long time: then
 // each has a time of its own.
 func TestAgentsWithLongNamesAreReadPageByPage(t *testing.T) {
-	t.Parallel()
 	const agents = 1500
 	s := manage(t, agents)
 	now := time.Now().Unix()

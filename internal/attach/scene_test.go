@@ -144,7 +144,7 @@ func (s *scene) attach(set detector.Settings, change ...func(*Config)) {
 		s.t.Fatal(err)
 	}
 	s.link = link
-	link.watch.period, link.beat.period, link.db.time = 200*time.Millisecond, 500*time.Millisecond, 2*time.Second
+	link.watch.period, link.beat.period, link.db.time = 200*time.Millisecond, 500*time.Millisecond, 5*time.Second
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { s.fleet.Run(ctx) })
@@ -202,10 +202,11 @@ func (s *scene) changed(id detector.AgentID, to detector.Status) detector.Decisi
 	})
 }
 
-// counted waits until so many agents are in a status.
+// counted waits until so many agents are in a status, and their changes are among the decisions.
 func (s *scene) counted(status detector.Status, n int) {
 	s.t.Helper()
 	s.until(fmt.Sprintf("%d agents %v", n, status), func() bool { return s.fleet.Counts()[status] == n })
+	s.fleet.Agent(1) // what is counted is told in the same round, of which this waits for the end
 }
 
 // forget drops the decisions so far.

@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -168,7 +169,7 @@ func (w *watch) callRoll(ctx context.Context) error {
 	if !w.tasted {
 		w.tasted = true
 		l, _ := w.db.layout(ctx) // it is known by now
-		w.log.Info("agents read from wazuh-db", "manager", l.manager, "agents", len(rows), "of_other_nodes", len(others), "took", time.Since(began).Round(time.Millisecond).String())
+		w.log.Info("agents read from wazuh-db", "manager", cmp.Or(l.manager, "unknown"), "agents", len(rows), "of_other_nodes", len(others), "took", time.Since(began).Round(time.Millisecond).String())
 	}
 	w.asker.keep(func(id detector.AgentID) bool { return known[id] != nil })
 	return nil
