@@ -94,6 +94,8 @@ func (s *scene) connect(change ...func(*agentsim.Config)) {
 	for k := range set.All() {
 		cfg.Keys = append(cfg.Keys, *k)
 	}
+	// All together they send so much, and no more, that a busy machine's database takes it.
+	cfg.Notify = max(cfg.Notify, time.Duration(len(cfg.Keys))*40*time.Millisecond)
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -189,7 +191,7 @@ func (s *scene) decided(what string, fits func(d *detector.Decision) bool) detec
 		select {
 		case <-s.more:
 		case <-deadline:
-			s.t.Fatalf("no %s; log: %q", what, s.log.all())
+			s.t.Fatalf("no %s; %+v; log: %q", what, s.link.Stats(), s.log.all())
 		}
 	}
 }
