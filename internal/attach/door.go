@@ -23,6 +23,7 @@ const doorPeriod = time.Second
 type door struct {
 	serves func(port uint16) bool
 	behind func(netip.Addr) []detector.AgentID
+	away   func(detector.AgentID) bool // an agent is known to be
 	check  func(detector.AgentID)
 	files  []string // of /proc/net, with the TCP connections
 	polls  bool     // do not ask the kernel for announcements
@@ -47,7 +48,8 @@ func (d *door) run(ctx context.Context) {
 	d.poll(ctx)
 }
 
-// left has the agents behind the far end of a connection asked.
+// left has the agents behind the far end of a connection asked. Where there are
+// several, it was none of those that are away: to ask them is an error in remoted's log for each.
 func (d *door) left(far netip.AddrPort) {
 	d.closed.Add(1)
 	ids := d.behind(far.Addr().Unmap())
@@ -56,7 +58,9 @@ func (d *door) left(far netip.AddrPort) {
 		return
 	}
 	for _, id := range ids {
-		d.check(id)
+		if len(ids) == 1 || !d.away(id) {
+			d.check(id)
+		}
 	}
 }
 

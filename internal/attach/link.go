@@ -71,7 +71,7 @@ func Open(cfg Config) (*Link, error) {
 	if text := cfg.Place.caution(); text != "" && cfg.UpdateStatus {
 		cfg.Log.Warn(text, "way_out", cautionWayOut)
 	}
-	l.door = &door{serves: l.beat.serves, behind: b.behind, check: l.closed, files: procFiles, polls: cfg.polls, log: cfg.Log}
+	l.door = &door{serves: l.beat.serves, behind: b.behind, away: l.away, check: l.closed, files: procFiles, polls: cfg.polls, log: cfg.Log}
 	return l, nil
 }
 
@@ -94,6 +94,12 @@ func (l *Link) Run(ctx context.Context) {
 	}
 	work.Wait()
 	l.db.hangUp()
+}
+
+// away reports whether an agent is known to be disconnected.
+func (l *Link) away(id detector.AgentID) bool {
+	now, ok := l.cfg.Fleet.Agent(id)
+	return ok && now.Status == detector.Disconnected
 }
 
 // KeepAlive sends an agent the keep-alive with a token. It does not wait for it.
