@@ -3,6 +3,7 @@ package attach
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -116,6 +117,8 @@ func explain(err error, daemon, path string) error {
 		return fmt.Errorf("no right to reach %s at %s: run Pulse as a user of the manager's group (%s), and start it anew: %w", daemon, path, wayIn(path), bare(err))
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTSOCK):
 		what = "%s is not running, nothing listens at %s: start the manager (systemctl start wazuh-manager), or set <pulse><home> to where it lives: %w"
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		what = "%s has hung up at %s, as it does when it ends or is started anew: %w"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		what = "%s does not answer at %s: %w"
 	case errors.Is(err, syscall.EAGAIN):

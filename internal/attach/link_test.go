@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,9 +89,10 @@ func TestARestartOfRemotedIsNoOutage(t *testing.T) {
 	s.forget()
 	s.manager.StopRemoted()
 	s.logged("wazuh-remoted cannot be used: waiting for it")
-	if got := s.link.Stats().Problem; !strings.Contains(got, "wazuh-remoted is not running") || !strings.Contains(got, "systemctl start wazuh-manager") {
-		t.Errorf("the problem is called %q", got)
-	}
+	s.until("called by its name, with the way out", func() bool {
+		got := s.link.Stats().Problem
+		return strings.Contains(got, "wazuh-remoted is not running") && strings.Contains(got, "systemctl start wazuh-manager")
+	})
 	if err := s.manager.StartRemoted(); err != nil {
 		t.Fatal(err)
 	}
@@ -344,6 +347,9 @@ func TestOpeningSaysWhatIsWrong(t *testing.T) {
 		{os.ErrPermission, "usermod -aG wazuh"},
 		{os.ErrNotExist, "systemctl start wazuh-manager"},
 		{os.ErrDeadlineExceeded, "does not answer"},
+		{io.EOF, "has hung up"},
+		{syscall.ECONNRESET, "has hung up"},
+		{syscall.EPIPE, "has hung up"},
 		{errors.New("odd"), "cannot be used"},
 	} {
 		if err := explain(c.err, "wazuh-db", "/s"); !strings.Contains(err.Error(), c.want) || !errors.Is(err, c.err) || !strings.Contains(err.Error(), "/s") {
