@@ -59,7 +59,12 @@ func TestABucketReplacedBehindItsBackIsNoticed(t *testing.T) {
 	if err := js.DeleteKeyValue(within(t), event.AgentsBucket); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.CreateOrUpdateKeyValue(within(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket}); err != nil {
+	ctx, anew := within(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket}
+	_, err := js.CreateOrUpdateKeyValue(ctx, anew)
+	for err != nil && ctx.Err() == nil { // the node may make it in the same moment, and then the server refuses one of the two
+		_, err = js.CreateOrUpdateKeyValue(ctx, anew)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	n.tell(active("002", 110))
