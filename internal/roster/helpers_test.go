@@ -220,6 +220,21 @@ func since(when int64) func(*event.AgentState) bool {
 	return func(s *event.AgentState) bool { return s.Since == when }
 }
 
+// counted waits until the roster's counts fit: an agent is counted after the server
+// has its state, and so after a test may have seen it there.
+func (n *node) counted(fits func(Stats) bool) {
+	n.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for ctx := within(n); !fits(n.roster.Stats()); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			n.Fatalf("%+v", n.roster.Stats())
+		}
+	}
+}
+
 // logbook collects log lines, and lets a test wait for one.
 type logbook struct {
 	mu    sync.Mutex
