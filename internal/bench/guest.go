@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"path/filepath"
-	"slices"
 	"time"
 )
 
@@ -22,7 +21,7 @@ const (
 )
 
 // guestView is how long the answers took, in milliseconds.
-type guestView struct{ Asked, P50, P90, Max float64 }
+type guestView struct{ P50, P90, Max float64 }
 
 // Guest asks the manager in home for an agent, again and again, as the Wazuh API
 // does: from a line of r on until the next one, which it answers with how long the
@@ -49,7 +48,9 @@ func Guest(home, agent string, r io.Reader, w io.Writer) error {
 
 func guests(home, question string, enough <-chan struct{}) (v guestView, err error) {
 	var took []time.Duration
-	for again := time.NewTicker(guestPause); ; {
+	again := time.NewTicker(guestPause)
+	defer again.Stop()
+	for {
 		began := time.Now()
 		if err := askAsGuest(home, question); err != nil {
 			return v, err
@@ -58,8 +59,7 @@ func guests(home, question string, enough <-chan struct{}) (v guestView, err err
 		select {
 		case <-again.C:
 		case <-enough:
-			slices.Sort(took)
-			v.Asked, v.P50, v.P90, v.Max = float64(len(took)), quantile(took, 50), quantile(took, 90), quantile(took, 100)
+			v.P50, v.P90, v.Max = quantile(took, 50), quantile(took, 90), quantile(took, 100)
 			return v, nil
 		}
 	}
