@@ -58,10 +58,7 @@ func host(t *testing.T) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var keys []clientkeys.Key
-	for k := range set.All() {
-		keys = append(keys, *k)
-	}
+	keys := set.Keys()
 	m, err := managersim.Start(managersim.Config{Home: home, Keys: keys})
 	if err != nil {
 		t.Fatal(err)
@@ -114,9 +111,7 @@ func (g *guest) populate(t *testing.T) *agentsim.Fleet {
 		t.Fatal(err)
 	}
 	cfg := agentsim.Config{Manager: g.manager.AgentAddr().String(), Notify: 300 * time.Millisecond, Retry: 200 * time.Millisecond}
-	for k := range set.All() {
-		cfg.Keys = append(cfg.Keys, *k)
-	}
+	cfg.Keys = set.Keys()
 	f, err := agentsim.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -80,10 +80,7 @@ func (c *simCommand) keys() ([]clientkeys.Key, error) {
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("%s: %w", c.Keys, problems[0])
 	}
-	var keys []clientkeys.Key
-	for key := range set.All() {
-		keys = append(keys, *key)
-	}
+	keys := set.Keys()
 	if c.Agents < 0 || c.Agents > len(keys) {
 		return nil, fmt.Errorf("--agents %d: want 1 to %d, as many as %s has", c.Agents, len(keys), c.Keys)
 	}

@@ -59,10 +59,7 @@ func keysFor(n int) (keys []clientkeys.Key) {
 	if err != nil {
 		panic(err)
 	}
-	for k := range set.All() {
-		keys = append(keys, *k)
-	}
-	return keys
+	return set.Keys()
 }
 
 // manage starts a manager with n agents, which do not run yet.
@@ -97,9 +94,7 @@ func (s *scene) connect(change ...func(*agentsim.Config)) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for k := range set.All() {
-		cfg.Keys = append(cfg.Keys, *k)
-	}
+	cfg.Keys = set.Keys()
 	// All together they send so much, and no more, that a busy machine's database takes it.
 	cfg.Notify = max(cfg.Notify, time.Duration(len(cfg.Keys))*40*time.Millisecond)
 	for _, f := range change {

@@ -96,11 +96,7 @@ func keys(n int) []clientkeys.Key {
 	if err != nil {
 		panic(err) // it was just written
 	}
-	var all []clientkeys.Key
-	for k := range set.All() {
-		all = append(all, *k)
-	}
-	return all
+	return set.Keys()
 }
 
 // other is a process that answers line by line.

@@ -3,6 +3,7 @@ package clientkeys
 import (
 	"iter"
 	"net/netip"
+	"slices"
 )
 
 // Set is the agents of one reading. It is immutable. The zero value is empty.
@@ -54,6 +55,9 @@ func (s *Set) All() iter.Seq[*Key] {
 		}
 	}
 }
+
+// Keys is every agent, in file order, in a slice that is the caller's own.
+func (s *Set) Keys() []Key { return slices.Clone(s.keys) }
 
 // add takes an agent in, unless its id is there already.
 func (s *Set) add(id uint32, k Key) bool {

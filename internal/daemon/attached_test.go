@@ -25,10 +25,7 @@ func managed(t *testing.T) *managersim.Manager {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var keys []clientkeys.Key
-	for k := range set.All() {
-		keys = append(keys, *k)
-	}
+	keys := set.Keys()
 	m, err := managersim.Start(managersim.Config{Home: home, Keys: keys})
 	if err != nil {
 		t.Fatal(err)

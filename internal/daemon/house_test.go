@@ -136,9 +136,7 @@ func (h *house) fleet(keys string, change ...func(*agentsim.Config)) *agentsim.F
 		h.t.Fatal(err)
 	}
 	cfg := agentsim.Config{Manager: h.node.AgentAddr().String(), Notify: 100 * time.Millisecond, Retry: 200 * time.Millisecond}
-	for key := range set.All() {
-		cfg.Keys = append(cfg.Keys, *key)
-	}
+	cfg.Keys = set.Keys()
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -44,9 +44,7 @@ func (s *stage) hire(keyFile string) error {
 		}
 		cfg.Home = filepath.Join(s.home, "ossec")
 	}
-	for key := range set.All() {
-		cfg.Keys = append(cfg.Keys, *key)
-	}
+	cfg.Keys = set.Keys()
 	if err := os.Mkdir(cfg.Home, 0o700); err != nil {
 		return err
 	}

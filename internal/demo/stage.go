@@ -190,10 +190,7 @@ func (s *stage) populate(ctx context.Context, keyFile string) error {
 	if err != nil {
 		return err
 	}
-	var keys []clientkeys.Key
-	for key := range set.All() {
-		keys = append(keys, *key)
-	}
+	keys := set.Keys()
 	manager := s.node.AgentAddr()
 	if s.host != nil {
 		manager = s.host.AgentAddr()

@@ -94,10 +94,7 @@ func (m *Manager) Remove(id string) error {
 }
 
 func (m *Manager) registered() (keys []clientkeys.Key) {
-	for k := range m.keys.Load().All() {
-		keys = append(keys, *k)
-	}
-	return keys
+	return m.keys.Load().Keys()
 }
 
 // register writes client.keys, and a row for each agent that has none.

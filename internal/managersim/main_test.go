@@ -46,10 +46,7 @@ func keysOf(n int) (keys []clientkeys.Key) {
 		fmt.Fprintf(&text, "%03d web-%03d any %064d\n", i, i, i)
 	}
 	set, _, _ := clientkeys.Parse(strings.NewReader(text.String()))
-	for k := range set.All() {
-		keys = append(keys, *k)
-	}
-	return keys
+	return set.Keys()
 }
 
 // dial connects to one of the manager's stream sockets.

@@ -63,10 +63,7 @@ func recordedKeys(t *testing.T) (keys []clientkeys.Key) {
 	if err != nil || len(problems) > 0 {
 		t.Fatal(err, problems)
 	}
-	for k := range set.All() {
-		keys = append(keys, *k)
-	}
-	return keys
+	return set.Keys()
 }
 
 // replay writes a line's request and compares all that comes back, byte by

@@ -63,9 +63,7 @@ func TestARealNodeNeedsNoMoreRightsThanItHas(t *testing.T) {
 		t.Fatal(err)
 	}
 	sim := agentsim.Config{Manager: node.AgentAddr().String(), Notify: 100 * time.Millisecond, Retry: 200 * time.Millisecond}
-	for key := range keys.All() {
-		sim.Keys = append(sim.Keys, *key)
-	}
+	sim.Keys = keys.Keys()
 	fleet, err := agentsim.New(sim)
 	if err != nil {
 		t.Fatal(err)

@@ -108,9 +108,7 @@ func newSite(t *testing.T, agents int) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key := range set.All() {
-		s.keys = append(s.keys, *key)
-	}
+	s.keys = set.Keys()
 	return s
 }
 
