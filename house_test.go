@@ -106,6 +106,7 @@ var rooms = []room{
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/detector", "internal/managersim", "internal/outbox"},
 		"it measures rooms alone, with the daemon's defaults, and with the world around them"},
+	{"internal/tools/shape", nil, "it reads source files, and no package of the module"},
 	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/audit", "internal/bench", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
 		"internal/demo", "internal/doctor", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/secmsg", "internal/systemd", "internal/top", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
