@@ -106,8 +106,9 @@ var rooms = []room{
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/detector", "internal/managersim", "internal/outbox"},
 		"it measures rooms alone, with the daemon's defaults, and with the world around them"},
+	{"cmd/pulse-bench", []string{"internal/bench", "internal/daemon"}, "its command line; the measurements are in internal/bench"},
 	{"internal/tools/shape", nil, "it reads source files, and no package of the module"},
-	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/audit", "internal/bench", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
+	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
 		"internal/demo", "internal/doctor", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/secmsg", "internal/systemd", "internal/top", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
@@ -136,10 +137,10 @@ var onlyIn = []struct {
 	{"github.com/nats-io/", []string{"internal/keys", "internal/outbox", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "cmd/pulse"},
 		"one room publishes, one answers, one keeps the roster, one shows the keys, one writes the server's files; the others only listen, as an XDR platform does"},
 	{"github.com/lestrrat-go/jwx/", []string{"seal"}, "how messages are signed and encrypted is decided in one place"},
-	{"github.com/alecthomas/kong", []string{"cmd/pulse"}, "the command line is read in one place"},
+	{"github.com/alecthomas/kong", []string{"cmd/pulse", "cmd/pulse-bench"}, "a program's command line is read in one place"},
 	{"modernc.org/", []string{"internal/managersim"}, "a manager's database is the manager's: Pulse reads of it through wazuh-db only"},
 	{"net/http", []string{"internal/console", "internal/daemon", "cmd/pulse"}, "there is one console"},
-	{"os/exec", []string{"internal/bench"}, "Pulse runs no other programs: what an agent sends must never get near a shell. A measurement runs Pulse itself once more"},
+	{"os/exec", []string{"internal/bench"}, "Pulse runs no other programs: what an agent sends must never get near a shell. A measurement, which is no part of the daemon's program, runs its own once more"},
 	{"github.com/prometheus/", []string{"internal/metrics", "internal/console"}, "what is counted is the rooms' own; Prometheus is one who asks"},
 	{"unsafe", nil, "what agents send is read by code that cannot corrupt memory"},
 	{"log", nil, "log/slog is handed down; nothing logs behind its back"},

@@ -40,7 +40,6 @@ type commands struct {
 	Config    configCommand    `cmd:"" help:"Check or print the settings."`
 	Doctor    doctorCommand    `cmd:"" help:"Examine whether this host is ready for Pulse."`
 	Sim       simCommand       `cmd:"" help:"Simulate agents against any Wazuh manager."`
-	Bench     benchCommand     `cmd:"" help:"Measure Pulse on this machine."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 
 	Completion completionCommand `cmd:"" help:"Print what makes a shell complete pulse's commands."`

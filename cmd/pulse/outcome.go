@@ -2,7 +2,7 @@ package main
 
 import "io"
 
-// outcome is what a demo or a measurement comes to.
+// outcome is what a demo comes to.
 type outcome interface {
 	WriteJSON(w io.Writer) error
 	WriteText(w io.Writer)

@@ -106,7 +106,7 @@ func Attach(ctx context.Context, cfg AttachConfig) (r *AttachReport, err error) 
 func (b *beside) say(format string, args ...any) { fmt.Fprintf(b.cfg.Progress, format+"\n", args...) }
 
 func (b *beside) measure(ctx context.Context) error {
-	nc, err := nats.Connect(b.node.NATSURL(), nats.Name("pulse bench"))
+	nc, err := nats.Connect(b.node.NATSURL(), nats.Name("pulse-bench"))
 	if err != nil {
 		return err
 	}

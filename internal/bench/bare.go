@@ -29,7 +29,7 @@ func (f *far) bare(ctx context.Context, messages int) (float64, error) {
 	if _, err := f.newStream(ctx, bareStream, barePrefix); err != nil {
 		return 0, err
 	}
-	nc, err := nats.Connect(f.url, nats.Name("pulse bench, the bare client"))
+	nc, err := nats.Connect(f.url, nats.Name("pulse-bench, the bare client"))
 	if err != nil {
 		return 0, err
 	}

@@ -23,11 +23,11 @@ const (
 
 // ServeArgs are the command line by which this program is a NATS server for a
 // measurement: one of its own, so that its memory and its garbage are not ours.
-var ServeArgs = []string{"bench", "nats-server"}
+var ServeArgs = []string{"nats-server"}
 
-// Serve is a NATS server with JetStream in dir, on a free port of the loopback
+// ServeNATS is a NATS server with JetStream in dir, on a free port of the loopback
 // address. It writes its URL to w, and ends when nothing more can be read from r.
-func Serve(dir string, r io.Reader, w io.Writer) error {
+func ServeNATS(dir string, r io.Reader, w io.Writer) error {
 	srv, err := server.NewServer(&server.Options{ServerName: "pulse-bench", Host: "127.0.0.1", Port: server.RANDOM_PORT,
 		JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
 	if err != nil {
@@ -70,7 +70,7 @@ func reach(ctx context.Context, url string) (_ *far, err error) {
 			return nil, fmt.Errorf("start a NATS server: %w", err)
 		}
 	}
-	if f.nc, err = nats.Connect(f.url, nats.Name("pulse bench"), nats.Timeout(answerTime), nats.MaxReconnects(-1)); err != nil {
+	if f.nc, err = nats.Connect(f.url, nats.Name("pulse-bench"), nats.Timeout(answerTime), nats.MaxReconnects(-1)); err != nil {
 		return nil, fmt.Errorf("connect to the NATS server: %w", err)
 	}
 	if f.js, err = jetstream.New(f.nc); err != nil {
@@ -105,7 +105,7 @@ func (f *far) newStream(ctx context.Context, name, prefix string) (jetstream.Str
 	if err := f.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("delete the stream %s of an earlier measurement: %w (the server needs JetStream)", name, err)
 	}
-	stream, err := f.js.CreateStream(ctx, jetstream.StreamConfig{Name: name, Description: "of pulse bench; it removes it when it ends",
+	stream, err := f.js.CreateStream(ctx, jetstream.StreamConfig{Name: name, Description: "of pulse-bench; it removes it when it ends",
 		Subjects: []string{prefix + ".>"}, Storage: jetstream.FileStorage, Duplicates: 2 * time.Minute})
 	if err != nil {
 		return nil, fmt.Errorf("make the stream %s: %w", name, err)

@@ -13,7 +13,7 @@ import (
 
 // GuestArgs is the command line by which this program is another client of a
 // manager: in a process of its own, so that it waits for nobody but the manager.
-var GuestArgs = []string{"bench", "guest"}
+var GuestArgs = []string{"other-client"}
 
 const (
 	guestPause = 20 * time.Millisecond // between two questions
@@ -23,10 +23,10 @@ const (
 // guestView is how long the answers took, in milliseconds.
 type guestView struct{ P50, P90, Max float64 }
 
-// Guest asks the manager in home for an agent, again and again, as the Wazuh API
+// RunOtherClient asks the manager in home for an agent, again and again, as the Wazuh API
 // does: from a line of r on until the next one, which it answers with how long the
 // answers took.
-func Guest(home, agent string, r io.Reader, w io.Writer) error {
+func RunOtherClient(home, agent string, r io.Reader, w io.Writer) error {
 	fmt.Fprintln(w, agent)
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		fmt.Fprintln(w)

@@ -23,13 +23,13 @@ import (
 // simulated manager, or its agents: in processes of their own, as both have an open
 // file for each agent.
 var (
-	ManageArgs   = []string{"bench", "manager"}
-	PopulateArgs = []string{"bench", "population"}
+	ManageArgs   = []string{"manager"}
+	PopulateArgs = []string{"agents"}
 )
 
-// Manage is a simulated Wazuh manager in dir that knows some agents. It writes
+// RunManager is a simulated Wazuh manager in dir that knows some agents. It writes
 // to w where they connect. It answers each line of r with one, and ends with the last.
-func Manage(dir string, agents int, r io.Reader, w io.Writer) error {
+func RunManager(dir string, agents int, r io.Reader, w io.Writer) error {
 	m, err := managersim.Start(managersim.Config{Home: dir, Keys: keys(agents)})
 	if err != nil {
 		return err
@@ -59,10 +59,10 @@ type managerView struct {
 // that moment the manager would answer nobody else.
 const ramp = 10 * time.Second
 
-// Populate plays the agents of a manager, over TCP, each from a loopback
+// RunAgents plays the agents of a manager, over TCP, each from a loopback
 // address of its own. It lets them die as the lines of r say ("kill ID", "hang
 // ID"), and answers each with one.
-func Populate(addr string, agents int, r io.Reader, w io.Writer) error {
+func RunAgents(addr string, agents int, r io.Reader, w io.Writer) error {
 	fleet, err := agentsim.New(agentsim.Config{Manager: addr, Keys: keys(agents), Spread: true, Ramp: ramp})
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func startOther(args []string, more ...string) (*other, error) {
 	}
 	o := &other{child: c, out: bufio.NewReader(out)}
 	if o.hello, err = o.out.ReadString('\n'); err != nil {
-		return nil, errors.Join(fmt.Errorf("start pulse %v: %w", args, err), c.end())
+		return nil, errors.Join(fmt.Errorf("start pulse-bench %v: %w", args, err), c.end())
 	}
 	o.hello = strings.TrimSpace(o.hello)
 	return o, nil

@@ -12,7 +12,7 @@ import (
 // TestMain plays the program that a measurement starts once more.
 func TestMain(m *testing.M) {
 	if n := len(ServeArgs) + 1; len(os.Args) == n+1 && slices.Equal(os.Args[1:n], ServeArgs) {
-		if err := Serve(os.Args[n], os.Stdin, os.Stdout); err != nil {
+		if err := ServeNATS(os.Args[n], os.Stdin, os.Stdout); err != nil {
 			panic(err)
 		}
 		return

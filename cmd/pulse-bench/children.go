@@ -1,0 +1,47 @@
+package main
+
+import (
+	"os"
+
+	"github.com/wazuh-pulse/pulse/internal/bench"
+)
+
+// A measurement runs this program again for each process that it needs beside
+// itself. A child ends when its standard input does.
+
+// natsServerCommand is the NATS server that [publishCommand] publishes to.
+type natsServerCommand struct {
+	Dir string `arg:""`
+}
+
+func (c *natsServerCommand) Run() error { return bench.ServeNATS(c.Dir, os.Stdin, os.Stdout) }
+
+// managerCommand is the simulated manager of [attachCommand].
+type managerCommand struct {
+	Dir    string `arg:""`
+	Agents int    `arg:""`
+}
+
+func (c *managerCommand) Run() error {
+	return bench.RunManager(c.Dir, c.Agents, os.Stdin, os.Stdout)
+}
+
+// agentsCommand is the agents of that manager.
+type agentsCommand struct {
+	Addr   string `arg:""`
+	Agents int    `arg:""`
+}
+
+func (c *agentsCommand) Run() error {
+	return bench.RunAgents(c.Addr, c.Agents, os.Stdin, os.Stdout)
+}
+
+// otherClientCommand is a client of that manager besides Pulse.
+type otherClientCommand struct {
+	Dir   string `arg:""`
+	Agent string `arg:""`
+}
+
+func (c *otherClientCommand) Run() error {
+	return bench.RunOtherClient(c.Dir, c.Agent, os.Stdin, os.Stdout)
+}

@@ -1,0 +1,111 @@
+// Command pulse-bench measures Pulse on this machine.
+//
+// It is a program of its own so that the daemon's has none of what only a
+// measurement needs: other processes, a simulated manager and its database.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1 // a measurement failed, or shows that something is wrong
+	exitUsage = 2 // the command line is wrong
+)
+
+type commands struct {
+	Detector detectorCommand `cmd:"" help:"Measure the failure detector with many agents, without a network."`
+	Publish  publishCommand  `cmd:"" help:"Measure publishing, from the detector's decision to a message that a NATS server has confirmed."`
+	Attach   attachCommand   `cmd:"" help:"Measure Pulse beside a (simulated) Wazuh manager, and what it costs the manager."`
+
+	NATSServer  natsServerCommand  `cmd:"" name:"nats-server" hidden:""`
+	Manager     managerCommand     `cmd:"" hidden:""`
+	Agents      agentsCommand      `cmd:"" hidden:""`
+	OtherClient otherClientCommand `cmd:"" hidden:""`
+}
+
+func (*commands) Help() string {
+	return `Figures for this machine, to compare with those in docs/performance.md.
+
+    pulse-bench detector --agents 100000
+    pulse-bench publish
+    pulse-bench attach
+
+Exit codes: 0 good, 1 a measurement failed or shows that something is wrong, 2 the command line is wrong.`
+}
+
+// usageError is an error in the command line.
+type usageError struct{ error }
+
+func main() { os.Exit(runBench(os.Args[1:])) }
+
+func runBench(args []string) int {
+	signal.Ignore(syscall.SIGPIPE) // a failed write is an error, and temporary files are removed
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	defer stop()
+
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	exited := -1
+	parser, err := kong.New(new(commands), kong.Name("pulse-bench"), kong.Description("Measures Pulse on this machine."),
+		kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // a mistake in the tags of commands
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 { // help was asked for
+		return exited
+	}
+	if err == nil {
+		command.BindTo(ctx, (*context.Context)(nil))
+		err = command.Run()
+	} else {
+		err = usageError{fmt.Errorf("%w\nfor help: pulse-bench --help", err)}
+	}
+	return reportError(err)
+}
+
+// reportError prints an error and returns the exit code.
+func reportError(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(os.Stderr, "pulse-bench: "+line)
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitError
+}
+
+// report is the result of a measurement.
+type report interface {
+	WriteJSON(w io.Writer) error
+	WriteText(w io.Writer)
+	Err() error // what is wrong according to the figures
+}
+
+// writeReport writes a report to standard output and returns what is wrong
+// according to it.
+func writeReport(r report, asJSON bool) error {
+	if !asJSON {
+		r.WriteText(os.Stdout)
+	} else if err := r.WriteJSON(os.Stdout); err != nil {
+		return err
+	}
+	return r.Err()
+}

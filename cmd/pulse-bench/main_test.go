@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// runMain makes the test binary run main, as a measurement's children do too.
+const runMain = "PULSE_BENCH_TEST_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runMain) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// benchCommand returns the program with a temporary directory of its own.
+func benchCommand(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), os.Args[0], args...)
+	c.Env = append(os.Environ(), runMain+"=1", "TMPDIR="+t.TempDir())
+	return c
+}
+
+// runCommand runs the program and returns its output and exit code.
+func runCommand(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	c := benchCommand(t, args...)
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Run(); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			t.Fatal(err)
+		}
+		code = exit.ExitCode()
+	}
+	return out.String(), errs.String(), code
+}
+
+// interruptAfter runs the program and sends it SIGINT when it has written the
+// line. It returns the output and exit code.
+func interruptAfter(t *testing.T, line string, c *exec.Cmd) (stdout, stderr string, code int) {
+	t.Helper()
+	var out bytes.Buffer
+	c.Stdout = &out
+	progress, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	text := bufio.NewReader(progress)
+	for {
+		next, err := text.ReadString('\n')
+		if err != nil {
+			t.Fatalf("%v before the line %q, after\n%s%s", err, line, stderr, next)
+		}
+		if stderr += next; strings.HasPrefix(next, line) {
+			break
+		}
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
+	defer killed.Stop()
+	rest, err := io.ReadAll(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait() // the exit code is checked
+	return out.String(), stderr + string(rest), c.ProcessState.ExitCode()
+}
+
+func skipIfShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("one process after the other, and no two of anything at once")
+	}
+}
+
+func TestDetectorPrintsFiguresToStdoutAndProgressBesides(t *testing.T) {
+	skipIfShort(t)
+	t.Parallel()
+	stdout, stderr, code := runCommand(t, "detector", "--agents", "1000", "--for", "500ms")
+	for _, want := range []string{`(?m)^agents +1000 `, `(?m)^false_transitions +0 `, `(?m)^sweep_p99_us +\d`} {
+		if !regexp.MustCompile(want).MatchString(stdout) {
+			t.Errorf("standard output has no line %s:\n%s", want, stdout)
+		}
+	}
+	if code != 0 || !strings.Contains(stderr, "letting 1000 agents in\n") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+}
+
+func TestAnInterruptedDetectorMeasurementReportsWhatItHas(t *testing.T) {
+	skipIfShort(t)
+	t.Parallel()
+	stdout, stderr, code := interruptAfter(t, "measuring for 1h0m0s", benchCommand(t, "detector", "--agents", "100", "--for", "1h", "--json"))
+	var figures struct {
+		Agents  int      `json:"agents"`
+		Seconds *float64 `json:"seconds"`
+		False   *int     `json:"false_transitions"`
+	}
+	if err := json.Unmarshal([]byte(stdout), &figures); err != nil {
+		t.Fatalf("%v\n%s%s", err, stdout, stderr)
+	}
+	if code != 0 || figures.Agents != 100 || figures.Seconds == nil || figures.False == nil || *figures.False != 0 {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+func TestAnInterruptedPublishMeasurementLeavesNothingBehind(t *testing.T) {
+	skipIfShort(t)
+	t.Parallel()
+	c := benchCommand(t, "publish", "--messages", "1000000")
+	_, stderr, code := interruptAfter(t, "1000000 decisions, as fast as they are stored and confirmed\n", c)
+	if code != exitError || !strings.HasSuffix(stderr, "\npulse-bench: ended before everything was measured\n") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	_, tmp, _ := strings.Cut(c.Env[len(c.Env)-1], "=")
+	if left, err := filepath.Glob(filepath.Join(tmp, "*")); err != nil || len(left) > 0 {
+		t.Errorf("%v, %q", err, left)
+	}
+}
+
+func TestMistakesAreRefusedWithWhatIsWanted(t *testing.T) {
+	skipIfShort(t)
+	t.Parallel()
+	tests := []struct {
+		args, want string
+		code       int
+	}{
+		{"detector --agents 0", "--agents 0: want 1 to 10000000\n", exitUsage},
+		{"detector --for=-1s", "--for -1s: want a positive duration, such as 30s\n", exitUsage},
+		{"publish --messages 10", "--messages 10: want 1000 to 10000000\n", exitUsage},
+		{"publish --server nats://127.0.0.1:1 --messages 1000", "connect to the NATS server: ", exitError},
+		{"attach --agents 10", "--agents 10: want 100 to 50000\n", exitUsage},
+		{"attach --for 0s", "--for 0s: want a positive duration, such as 1m\n", exitUsage},
+		{"neither", "unexpected argument neither\npulse-bench: for help: pulse-bench --help\n", exitUsage},
+	}
+	for _, tt := range tests {
+		_, stderr, code := runCommand(t, strings.Fields(tt.args)...)
+		if code != tt.code || !strings.HasPrefix(stderr, "pulse-bench: "+tt.want) {
+			t.Errorf("%s: exit code %d, %s", tt.args, code, stderr)
+		}
+	}
+}
+
+func TestHelpHasAnExampleOfEveryMeasurement(t *testing.T) {
+	for args, want := range map[string]string{
+		"":            "\n    pulse-bench detector ",
+		"--help":      "\n    pulse-bench publish\n",
+		"detector -h": "\n    pulse-bench detector --json ",
+		"publish -h":  "\n    pulse-bench publish\n",
+		"attach -h":   "\n    pulse-bench attach ",
+	} {
+		stdout, stderr, code := runCommand(t, strings.Fields(args)...)
+		if code != exitOK || !strings.Contains(stdout, want) || stderr != "" {
+			t.Errorf("%s: exit code %d\n%s%s", args, code, stdout, stderr)
+		}
+	}
+}
