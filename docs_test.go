@@ -21,6 +21,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 	"github.com/wazuh-pulse/pulse/schema"
 )
@@ -71,7 +72,7 @@ var jsonBlock = regexp.MustCompile("(?s)```json\n(.*?)```")
 // Every example in docs/messages.md fits its schema, and each kind of message has one.
 func TestTheExamplesFitTheirSchemas(t *testing.T) {
 	schemas := map[string]string{"event": "keepalive", "status_change": "status_change", "manager_status": "manager_status",
-		"fleet_outage": "fleet_outage", "fleet_recovered": "fleet_outage", "agent_flapping": "agent_flapping",
+		"fleet_outage": "fleet_outage", "fleet_recovered": "fleet_outage", "agent_flapping": "agent_flapping", "node_condition": "node_condition",
 		"agent_id": "agent_state"}
 	shown := make(map[string]bool)
 	for _, block := range jsonBlock.FindAllStringSubmatch(page(t, "docs/messages.md"), -1) {
@@ -115,7 +116,7 @@ func section(t *testing.T, name, heading string) string {
 // Every field of every message has a row in its section of docs/messages.md.
 func TestEveryFieldIsExplained(t *testing.T) {
 	sections := map[string]string{"event": "Keep-alive event", "status_change": "Status change", "manager_status": "Manager heartbeat",
-		"fleet_outage": "Fleet outage", "fleet_recovered": "Fleet outage", "agent_flapping": "Flapping agent", "security": "Which message is it"}
+		"fleet_outage": "Fleet outage", "fleet_recovered": "Fleet outage", "agent_flapping": "Flapping agent", "node_condition": "Condition of a node", "security": "Which message is it"}
 	files, err := schema.Files.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
@@ -197,6 +198,16 @@ func TestEveryProblemOfTheNATSServerIsExplained(t *testing.T) {
 	for _, p := range remote.Problems() {
 		if !strings.Contains(text, "\n| `"+string(p)+"` | ") {
 			t.Errorf("docs/operators.md has no row for %s", p)
+		}
+	}
+}
+
+// Every condition of a node has a row.
+func TestEveryConditionOfANodeIsExplained(t *testing.T) {
+	text := section(t, "docs/messages.md", "Condition of a node")
+	for _, code := range daemon.ConditionCodes() {
+		if !strings.Contains(text, "\n| `"+code+"` | ") {
+			t.Errorf("docs/messages.md has no row for %s", code)
 		}
 	}
 }

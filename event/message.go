@@ -100,6 +100,8 @@ type ManagerStatus struct {
 	NATS             NATSState `json:"nats"`
 
 	Audit *AuditState `json:"audit,omitempty"` // absent without an audit log
+
+	Conditions []string `json:"conditions,omitempty"` // the codes of what is wrong with the node now; absent if nothing is
 }
 
 // The states of a node.

@@ -28,6 +28,9 @@ func (p Prefix) FleetOutage() string { return string(p) + ".alerts.fleet_outage"
 // AgentFlapping is the subject of agents whose status changes too often.
 func (p Prefix) AgentFlapping() string { return string(p) + ".alerts.agent_flapping" }
 
+// NodeCondition is the subject of what begins and ceases to be wrong with a node.
+func (p Prefix) NodeCondition() string { return string(p) + ".alerts.node_condition" }
+
 // ManagerStatus is the subject of a node's heartbeat.
 func (p Prefix) ManagerStatus(node string) string { return string(p) + ".manager.status." + node }
 

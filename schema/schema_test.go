@@ -53,12 +53,15 @@ func samples() map[string]any {
 		FellSilent: 50, Networks: []event.Network{{Network: "10.0.0.0/24", Agents: 50}}, AlertLevel: event.OutageLevel}
 	flapping := event.AgentFlapping{AgentID: "001", AgentName: "web", IPAddress: "any", Timestamp: now.Unix(), StatusChanges: 7,
 		Window: 600, AlertLevel: event.FlappingLevel}
-	status := event.ManagerStatus{ManagerNode: "node01", Timestamp: now.Unix(), StartedAt: now.Unix(), Interval: 10,
+	condition := event.NodeCondition{ManagerNode: "node01", Code: "dead_letters", State: event.ConditionBegan, Problem: "3 messages are set aside",
+		Since: now.Unix(), Timestamp: now.Unix(), AlertLevel: event.WarningLevel}
+	status := event.ManagerStatus{Conditions: []string{"dead_letters"}, ManagerNode: "node01", Timestamp: now.Unix(), StartedAt: now.Unix(), Interval: 10,
 		State: event.NodeRunning, Link: event.LinkState{Kind: event.LinkListen}, NATS: event.NATSState{State: event.NATSEmbedded}}
 	return map[string]any{
 		"keepalive":      event.KeepAliveMessage{Event: keepAlive, Security: src.Stamp(p.KeepAlive("001"), now)},
 		"status_change":  event.StatusChangeMessage{StatusChange: change, Security: src.Stamp(p.StatusChange("001"), now)},
 		"fleet_outage":   event.FleetOutageMessage{Outage: outage, Security: src.Stamp(p.FleetOutage(), now)},
+		"node_condition": event.NodeConditionMessage{Condition: condition, Security: src.Stamp(p.NodeCondition(), now)},
 		"agent_flapping": event.AgentFlappingMessage{Flapping: flapping, Security: src.Stamp(p.AgentFlapping(), now)},
 		"manager_status": event.ManagerStatusMessage{ManagerStatus: status, Security: src.Stamp(p.ManagerStatus("node01"), now)},
 	}

@@ -33,8 +33,8 @@ type Opener struct {
 // Opened is a message that is good.
 type Opened struct {
 	// Message is a *event.StatusChangeMessage, *event.KeepAliveMessage,
-	// *event.ManagerStatusMessage, *event.FleetOutageMessage or
-	// *event.AgentFlappingMessage; nil for a kind that this version does not know.
+	// *event.ManagerStatusMessage, *event.FleetOutageMessage,
+	// *event.AgentFlappingMessage or *event.NodeConditionMessage; nil for a kind that this version does not know.
 	Message   any
 	Security  event.Security // which message it is
 	Key       *Key           // with which it was signed

@@ -15,6 +15,7 @@ var kinds = map[string]func() any{
 	"fleet_outage":    func() any { return new(event.FleetOutageMessage) },
 	"fleet_recovered": func() any { return new(event.FleetOutageMessage) },
 	"agent_flapping":  func() any { return new(event.AgentFlappingMessage) },
+	"node_condition":  func() any { return new(event.NodeConditionMessage) },
 }
 
 // parse reads the payload. Names that it does not know are no error: there may be

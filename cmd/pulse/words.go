@@ -17,6 +17,7 @@ func inWords(data []byte) string {
 		Outage    *event.FleetOutage   `json:"fleet_outage"`
 		Recovered *event.FleetOutage   `json:"fleet_recovered"`
 		Flapping  *event.AgentFlapping `json:"agent_flapping"`
+		Condition *event.NodeCondition `json:"node_condition"`
 	}
 	err := json.Unmarshal(data, &m)
 	switch {
@@ -43,6 +44,9 @@ func inWords(data []byte) string {
 		f := m.Flapping
 		return fmt.Sprintf("%s %s flaps (%s, %s): %d status changes within %d s, alert level %d", clock(f.Timestamp), f.AgentID,
 			f.AgentName, f.IPAddress, f.StatusChanges, f.Window, f.AlertLevel)
+	case m.Condition != nil:
+		c := m.Condition
+		return fmt.Sprintf("%s %s condition %s %s: %s, alert level %d", clock(c.Timestamp), c.ManagerNode, c.Code, c.State, c.Problem, c.AlertLevel)
 	}
 	return fmt.Sprintf("%q", data)
 }

@@ -29,6 +29,8 @@ func TestMessagesAreToldInALine(t *testing.T) {
 			"fleet recovered: 107 of 212 lost agents are back, outage since "},
 		{"an agent that flaps", `{"agent_flapping":{"agent_id":"001","agent_name":"web","ip_address":"10.0.0.1","status_changes":7,"window":600,"alert_level":9}}`,
 			"001 flaps (web, 10.0.0.1): 7 status changes within 600 s, alert level 9"},
+		{"a condition of a node", `{"node_condition":{"manager_node":"node01","code":"dead_letters","state":"began","problem":"3 messages are set aside","alert_level":7}}`,
+			"node01 condition dead_letters began: 3 messages are set aside, alert level 7"},
 		{"a status of a later version", `{"status_change":{"agent_id":"001","previous_status":3,"current_status":7}}`,
 			"001 never_connected → status 7"},
 		{"a heartbeat", `{"manager_status":{"manager_node":"node01","agents":{"active":4,"disconnected":3,"pending":2,"never_connected":1}}}`,

@@ -36,6 +36,7 @@ const (
 	auditDeadLetters   = "dead_letters"   // how many messages are set aside changed
 	auditLost          = "lost"           // status changes were gone from the store at the start
 	auditManager       = "manager"        // what is wrong with the manager that Pulse is attached to changed
+	auditCondition     = "condition"      // something began or ceased to be wrong with the node
 	auditRefused       = "refused"        // a peer on the agents' port
 	auditNATS          = "nats"           // what happened on the way to the XDR's NATS
 )
@@ -329,6 +330,13 @@ func (a *auditor) linked(l *attach.Stats) {
 	if a != nil && l != nil && l.Problem != a.link {
 		a.link = l.Problem
 		a.log.Add(auditManager, slog.String("problem", bounded(l.Problem)))
+	}
+}
+
+// condition notes that a condition of the node began or ended.
+func (a *auditor) condition(c *Condition, state string) {
+	if a != nil {
+		a.log.Add(auditCondition, slog.String("code", c.Code), slog.String("state", state), slog.Bool("failure", c.Failure), slog.String("problem", bounded(c.Problem)))
 	}
 }
 

@@ -72,6 +72,13 @@ func (n *Node) measures() metrics.Node {
 	m := metrics.Node{Agents: n.detector.Counts(), Pace: n.detector.Pace(), Started: s.StartedAt, Sequence: s.Sequence,
 		Healthy: len(s.Health.Failures) == 0, EventsGone: n.out.recorder.dropped.Load(),
 		LinkUp: true, NATSUp: s.NATS.State == event.NATSEmbedded || s.NATS.State == event.NATSConnected}
+	m.Conditions = make(map[string]int64, len(conditionChecks))
+	for _, code := range ConditionCodes() {
+		m.Conditions[code] = 0
+	}
+	for _, c := range s.Conditions {
+		m.Conditions[c.Code] = 1
+	}
 	if l := s.Link.Stats; l != nil {
 		m.Connections, m.Accepted, m.Refused = l.Connections, l.Accepted, l.Refused
 		m.Heard = map[string]int64{"keepalive": l.KeepAlives, "event": l.Events, "answer": l.Answers, "ping": l.Pings, "unknown": l.Unknown}

@@ -153,16 +153,17 @@ func (h *house) fleet(keys string, change ...func(*agentsim.Config)) *agentsim.F
 
 // message is what all messages have in common, and what they may have.
 type message struct {
-	Event   *event.KeepAlive     `json:"event"`
-	Change  *event.StatusChange  `json:"status_change"`
-	Status  *event.ManagerStatus `json:"manager_status"`
-	Subject string               `json:"-"`
+	Event     *event.KeepAlive     `json:"event"`
+	Change    *event.StatusChange  `json:"status_change"`
+	Status    *event.ManagerStatus `json:"manager_status"`
+	Condition *event.NodeCondition `json:"node_condition"`
+	Subject   string               `json:"-"`
 	event.Security
 }
 
 var schemas = sync.OnceValue(func() map[string]*jsonschema.Schema {
 	compiled := make(map[string]*jsonschema.Schema)
-	for _, name := range []string{"keepalive", "status_change", "manager_status"} {
+	for _, name := range []string{"keepalive", "status_change", "manager_status", "node_condition"} {
 		f, err := schema.Files.Open(name + ".schema.json")
 		if err != nil {
 			panic(err)
@@ -197,6 +198,8 @@ func (h *house) read(m *nats.Msg) message {
 		kind = "status_change"
 	} else if got.Status != nil {
 		kind = "manager_status"
+	} else if got.Condition != nil {
+		kind = "node_condition"
 	}
 	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(m.Data)))
 	if err != nil {

@@ -102,6 +102,9 @@ func (w *writer) heartbeat(s *Status) outbox.Message {
 	if o := s.Outbox; o != nil {
 		m.ManagerStatus.OutboxDepth, m.ManagerStatus.DeadLetters = o.Status.Backlog+o.Telemetry.Backlog, o.DeadLetters()
 	}
+	for i := range s.Conditions {
+		m.ManagerStatus.Conditions = append(m.ManagerStatus.Conditions, s.Conditions[i].Code)
+	}
 	if a := s.Audit; a != nil {
 		m.ManagerStatus.Audit = &event.AuditState{State: a.State, Seq: a.Seq, Hash: a.Hash, Missing: a.Missing}
 	}

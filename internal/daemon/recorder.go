@@ -13,16 +13,17 @@ import (
 
 // recorder publishes what the detector decided, and the node's heartbeat.
 type recorder struct {
-	writer  *writer
-	backlog *backlog
-	outbox  *outbox.Outbox // nil: only the journal tells
-	status  func() Status
-	dropped atomic.Uint64 // keep-alive events that publishing did not keep up with
-	numbers atomic.Uint64 // the sequence of the last message
-	journal *journal
-	audit   *auditor
-	sealer  *sealer // nil as is outbox
-	log     *slog.Logger
+	writer     *writer
+	backlog    *backlog
+	outbox     *outbox.Outbox // nil: only the journal tells
+	status     func() Status
+	dropped    atomic.Uint64 // keep-alive events that publishing did not keep up with
+	numbers    atomic.Uint64 // the sequence of the last message
+	journal    *journal
+	audit      *auditor
+	sealer     *sealer // nil as is outbox
+	conditions conditionTracker
+	log        *slog.Logger
 }
 
 // routinePeriod is for how long records of keep-alives may wait to be published
@@ -51,6 +52,9 @@ func (r *recorder) run(ctx context.Context) error {
 			}
 		case <-routine.C:
 			r.audit.minute()
+			if err := r.announceConditions(ctx); err != nil {
+				return err
+			}
 			if err := r.record(ctx); err != nil {
 				return err
 			}

@@ -14,18 +14,19 @@ import (
 // Status is how a node is doing: what the heartbeat tells, and /api/v1/status and
 // /healthz show. Counts are since the node started.
 type Status struct {
-	Node      string            `json:"node"`
-	Version   string            `json:"version"`
-	Epoch     uint64            `json:"epoch"`
-	StartedAt time.Time         `json:"started_at"`
-	Uptime    int64             `json:"uptime"` // seconds
-	State     string            `json:"state"`
-	Sequence  uint64            `json:"sequence"` // of the last message of this life
-	Health    console.Health    `json:"health"`
-	Agents    event.AgentCounts `json:"agents"`
-	Link      Link              `json:"link"`
-	NATS      NATS              `json:"nats"`
-	Outbox    *outbox.Stats     `json:"outbox,omitempty"` // absent with NATS disabled
+	Node       string            `json:"node"`
+	Version    string            `json:"version"`
+	Epoch      uint64            `json:"epoch"`
+	StartedAt  time.Time         `json:"started_at"`
+	Uptime     int64             `json:"uptime"` // seconds
+	State      string            `json:"state"`
+	Sequence   uint64            `json:"sequence"` // of the last message of this life
+	Health     console.Health    `json:"health"`
+	Conditions []Condition       `json:"conditions,omitempty"` // what health is made of
+	Agents     event.AgentCounts `json:"agents"`
+	Link       Link              `json:"link"`
+	NATS       NATS              `json:"nats"`
+	Outbox     *outbox.Stats     `json:"outbox,omitempty"` // absent with NATS disabled
 
 	Roster *roster.Stats `json:"roster,omitempty"` // absent with NATS disabled
 
@@ -55,21 +56,26 @@ const natsDisabled = "disabled"
 
 // Status returns how the node is doing now.
 func (n *Node) Status() Status {
-	s := n.out.status()
+	s := n.out.read()
 	s.Agents = agentCounts(n.detector.Counts())
 	s.Link = n.link.Status()
-	if a := s.Link.Attach; a != nil && a.Problem != "" {
-		s.Health.Failures = append(s.Health.Failures, "the manager: "+a.Problem)
-	}
 	if n.roster != nil {
 		kept := n.roster.Stats()
 		s.Roster = &kept
 	}
+	n.out.judge(&s)
 	return s
 }
 
 // status is the part of it that lies behind the detector.
 func (p *Publisher) status() Status {
+	s := p.read()
+	p.judge(&s)
+	return s
+}
+
+// read returns that part without its conditions.
+func (p *Publisher) read() Status {
 	w := p.recorder.writer
 	s := Status{Node: w.source.Node, Version: w.source.Version, Epoch: w.source.Epoch, StartedAt: w.started.UTC(),
 		Uptime: int64(time.Since(w.started) / time.Second), State: event.NodeRunning, NATS: p.nats(),
@@ -77,16 +83,25 @@ func (p *Publisher) status() Status {
 	if p.backlog.isClosed() {
 		s.State = event.NodeStopping
 	}
-	var failed error
 	if p.outbox != nil {
 		stats := p.outbox.Stats()
-		s.Outbox, failed = &stats, p.outbox.Err()
+		s.Outbox = &stats
 		s.TelemetryDropped += stats.Telemetry.Dropped
 	}
 	s.Audit = p.audit.state()
-	now := time.Now()
-	s.Health = health(&s, losses{telemetry: p.drops.recent(s.TelemetryDropped, now), audit: s.Audit != nil && p.unlogged.recent(s.Audit.Missing, now)}, failed)
 	return s
+}
+
+// judge derives the conditions of a status, and its health from them.
+func (p *Publisher) judge(s *Status) {
+	now := time.Now()
+	o := observation{Status: s, losing: losses{telemetry: p.drops.recent(s.TelemetryDropped, now), audit: s.Audit != nil && p.unlogged.recent(s.Audit.Missing, now)}}
+	if p.outbox != nil {
+		o.storing = p.outbox.Err()
+	}
+	s.Conditions = deriveConditions(&o)
+	p.recorder.conditions.stamp(s.Conditions, now)
+	s.Health = healthOf(s.Conditions)
 }
 
 func (p *Publisher) nats() NATS {

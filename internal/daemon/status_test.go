@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -177,7 +176,7 @@ func TestMessagesThatTheServerRefusesAreAWarning(t *testing.T) {
 	xdr := far(t, func(o *server.Options) {
 		o.NoAuthUser = "node"
 		o.Users = []*server.User{{Username: "node", Password: "node", Permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{Deny: []string{"wazuh.xdr.alerts.>", "wazuh.xdr.manager.keepalive.001", "$KV.>"}}}}}
+			Publish: &server.SubjectPermission{Deny: []string{"wazuh.xdr.alerts.agent_disconnected", "wazuh.xdr.manager.keepalive.001", "$KV.>"}}}}}
 	})
 	cfg := settingsFor(t)
 	cfg.NATS.ServerURL = xdr.ClientURL()
@@ -199,22 +198,6 @@ func TestMessagesThatTheServerRefusesAreAWarning(t *testing.T) {
 	var beat event.ManagerStatusMessage
 	if err := json.Unmarshal((&writer{clock: h.node.clock, prefix: "p"}).heartbeat(&status).Data, &beat); err != nil || beat.ManagerStatus.DeadLetters == 0 {
 		t.Errorf("%+v, %v", beat, err)
-	}
-}
-
-func TestWhatIsAFailure(t *testing.T) {
-	s := Status{NATS: NATS{State: event.NATSConnecting}, TelemetryDropped: 7}
-	if h := health(&s, losses{}, nil); h.Failures != nil || h.Warnings != nil {
-		t.Errorf("%+v", h)
-	}
-	h := health(&s, losses{telemetry: true}, errors.New("disk full"))
-	if got := strings.Join(h.Failures, "; "); got != "outbox: disk full; keep-alive events are being dropped, 7 so far" {
-		t.Errorf("%s", got)
-	}
-	s.Audit = &Audit{Problem: "no space left on device", Since: time.Unix(1767323045, 0).UTC(), Missing: 3}
-	h = health(&s, losses{audit: true}, nil)
-	if got := strings.Join(h.Failures, "; "); got != "the audit log cannot be written since 2026-01-02T03:04:05Z: no space left on device; the audit log is losing lines, 3 so far" {
-		t.Errorf("%s", got)
 	}
 }
 

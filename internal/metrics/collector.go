@@ -23,6 +23,7 @@ type Node struct {
 	Started     time.Time
 	Sequence    uint64 // of the last message
 	Healthy     bool
+	Conditions  map[string]int64 // 1 for those that are on, by code
 
 	NATS        string // "" for disabled, else a state; connected and embedded are up
 	NATSUp      bool
@@ -109,6 +110,7 @@ var all = []series{
 		}
 	}},
 	{"pulse_healthy", "1 while /healthz has no failure.", gauge, "", one(func(n *Node) float64 { return truth(n.Healthy) })},
+	{"pulse_condition", "1 while something is wrong with the node, by its code.", gauge, "code", named(func(n *Node) map[string]int64 { return n.Conditions })},
 	{"pulse_start_time_seconds", "When the node started, Unix time.", gauge, "", one(func(n *Node) float64 { return float64(n.Started.UnixMilli()) / 1000 })},
 	{"pulse_link_connections", "Agents' open TCP connections.", gauge, "", one(func(n *Node) float64 { return float64(n.Connections) })},
 	{"pulse_link_connections_accepted_total", "TCP connections accepted.", counter, "", one(func(n *Node) float64 { return float64(n.Accepted) })},

@@ -1,0 +1,237 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/console"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+)
+
+// Condition is something that is wrong with the node now. A failure keeps
+// messages from the XDR platform, or agents from being watched, and fails
+// /healthz; anything else is a warning.
+type Condition struct {
+	Code    string    `json:"code"`
+	Failure bool      `json:"failure"`
+	Problem string    `json:"problem"`
+	Since   time.Time `json:"since"`
+}
+
+// losses are what is being lost now, or was a moment ago.
+type losses struct{ telemetry, audit bool }
+
+// observation is what conditions are derived from.
+type observation struct {
+	*Status
+	losing  losses
+	storing error // why the outbox cannot store any more
+}
+
+// conditionCheck derives one condition. problem returns "" while it is off.
+// Problems are published and logged: they hold no names of agents, no secrets.
+type conditionCheck struct {
+	code    string
+	failure bool
+	problem func(o *observation) string
+}
+
+// conditionChecks are all conditions there are. Each code has a row in
+// docs/messages.md.
+var conditionChecks = []conditionCheck{
+	{"outbox_failed", true, func(o *observation) string {
+		if o.storing == nil {
+			return ""
+		}
+		return "outbox: " + o.storing.Error()
+	}},
+	{"nats_unavailable", true, func(o *observation) string {
+		if o.NATS.State != event.NATSUnavailable {
+			return ""
+		}
+		why := ""
+		if o.NATS.Problem != "" {
+			why = " (" + o.NATS.Problem + ")"
+		}
+		return "the NATS server is unavailable since " + o.NATS.Since.Format(time.RFC3339) + why + ": messages wait on disk"
+	}},
+	{"telemetry_dropped", true, func(o *observation) string {
+		if !o.losing.telemetry {
+			return ""
+		}
+		return fmt.Sprintf("keep-alive events are being dropped, %d so far", o.TelemetryDropped)
+	}},
+	{"audit_failing", true, func(o *observation) string {
+		if o.Audit == nil || o.Audit.Problem == "" {
+			return ""
+		}
+		return "the audit log cannot be written since " + o.Audit.Since.Format(time.RFC3339) + ": " + o.Audit.Problem
+	}},
+	{"audit_losing", true, func(o *observation) string {
+		if !o.losing.audit {
+			return ""
+		}
+		return fmt.Sprintf("the audit log is losing lines, %d so far", o.Audit.Missing)
+	}},
+	{"manager_failing", true, func(o *observation) string {
+		if o.Link.Attach == nil || o.Link.Attach.Problem == "" {
+			return ""
+		}
+		return "the manager: " + o.Link.Attach.Problem
+	}},
+	{"status_lost", false, func(o *observation) string {
+		if o.Outbox == nil || o.Outbox.Status.Lost == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%d status changes and alerts were gone from the store when Pulse started", o.Outbox.Status.Lost)
+	}},
+	{"dead_letters", false, func(o *observation) string {
+		if o.Outbox == nil || o.Outbox.DeadLetters() == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%d messages are set aside, since the NATS server refuses them; the first: %s", o.Outbox.DeadLetters(), o.Outbox.DeadReason())
+	}},
+}
+
+// ConditionCodes are the codes of all conditions.
+func ConditionCodes() (codes []string) {
+	for _, c := range conditionChecks {
+		codes = append(codes, c.code)
+	}
+	return codes
+}
+
+// deriveConditions returns the conditions that are on, in the order of the table.
+func deriveConditions(o *observation) (on []Condition) {
+	for _, c := range conditionChecks {
+		if problem := c.problem(o); problem != "" {
+			on = append(on, Condition{Code: c.code, Failure: c.failure, Problem: problem})
+		}
+	}
+	return on
+}
+
+// healthOf returns the conditions as /healthz has them.
+func healthOf(on []Condition) (h console.Health) {
+	for _, c := range on {
+		if c.Failure {
+			h.Failures = append(h.Failures, c.Problem)
+		} else {
+			h.Warnings = append(h.Warnings, c.Problem)
+		}
+	}
+	return h
+}
+
+// conditionHold is for how long a condition has to be off before it counts as
+// ended, so that one that comes and goes is not announced each time.
+const conditionHold = 5 * time.Second
+
+// conditionTracker remembers which conditions have begun. The zero value is ready
+// for use. It may be used concurrently.
+type conditionTracker struct {
+	hold time.Duration // before an end; 0 for conditionHold
+
+	mu   sync.Mutex
+	open map[string]*openCondition
+}
+
+type openCondition struct {
+	Condition
+	lastOn time.Time
+}
+
+// stamp gives conditions the time at which they began.
+func (t *conditionTracker) stamp(on []Condition, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range on {
+		on[i].Since = now.UTC()
+		if open := t.open[on[i].Code]; open != nil {
+			on[i].Since = open.Since
+		}
+	}
+}
+
+// update takes the conditions that are on, and returns those that began and ended.
+func (t *conditionTracker) update(on []Condition, now time.Time) (began, ended []Condition) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open == nil {
+		t.open = make(map[string]*openCondition)
+	}
+	for _, c := range on {
+		open := t.open[c.Code]
+		if open == nil {
+			open = new(openCondition)
+			t.open[c.Code] = open
+			c.Since = now.UTC()
+			began = append(began, c)
+		} else {
+			c.Since = open.Since
+		}
+		open.Condition, open.lastOn = c, now
+	}
+	for _, code := range slices.Sorted(maps.Keys(t.open)) {
+		if open := t.open[code]; now.Sub(open.lastOn) >= cmp.Or(t.hold, conditionHold) {
+			ended = append(ended, open.Condition)
+			delete(t.open, code)
+		}
+	}
+	return began, ended
+}
+
+// announceConditions logs and publishes which conditions began and ended since
+// the last call.
+func (r *recorder) announceConditions(ctx context.Context) error {
+	now := time.Now()
+	began, ended := r.conditions.update(r.status().Conditions, now)
+	var messages []outbox.Message
+	for _, part := range []struct {
+		state string
+		list  []Condition
+	}{{event.ConditionBegan, began}, {event.ConditionEnded, ended}} {
+		for i := range part.list {
+			c := &part.list[i]
+			r.logCondition(c, part.state)
+			r.audit.condition(c, part.state)
+			if r.outbox != nil {
+				messages = append(messages, r.writer.condition(c, part.state, now))
+			}
+		}
+	}
+	if len(messages) == 0 {
+		return nil
+	}
+	r.numbers.Store(r.writer.source.Last())
+	return r.send(ctx, messages)
+}
+
+func (r *recorder) logCondition(c *Condition, state string) {
+	if state == event.ConditionEnded {
+		r.log.Info("node condition ended", "code", c.Code, "problem", c.Problem, "since", c.Since)
+		return
+	}
+	level := slog.LevelWarn
+	if c.Failure {
+		level = slog.LevelError
+	}
+	r.log.Log(context.Background(), level, "node condition began", "code", c.Code, "problem", c.Problem)
+}
+
+// condition writes that a condition of the node began or ended.
+func (w *writer) condition(c *Condition, state string, now time.Time) outbox.Message {
+	subject := w.prefix.NodeCondition()
+	m := event.NodeConditionMessage{
+		Condition: event.NodeCondition{ManagerNode: w.source.Node, Code: c.Code, State: state, Problem: c.Problem,
+			Since: c.Since.Unix(), Timestamp: now.Unix(), AlertLevel: event.ConditionLevel(state, c.Failure)},
+		Security: w.source.Stamp(subject, now)}
+	return pack(outbox.Status, subject, m.Security, m)
+}
