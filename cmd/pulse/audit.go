@@ -123,10 +123,15 @@ func verdict(c *audit.Checked, heads int) string {
 	switch unsigned := c.Head.Seq - c.Signed; {
 	case c.Checkpoints == 0:
 		say("none of them is signed yet")
-	case unsigned == 0:
+	case unsigned == 0 && c.Unsigned == 0:
 		say("all are signed, by %s", counted(int(c.Checkpoints), "checkpoint"))
+	case unsigned == 0:
+		say("signed up to the end, by %s", counted(int(c.Checkpoints), "checkpoint"))
 	default:
 		say("signed up to number %d, by %s; the %s after that are not signed yet", c.Signed, counted(int(c.Checkpoints), "checkpoint"), counted(int(unsigned), "line"))
+	}
+	if c.Unsigned > 0 {
+		say("%s among them nobody signs: %s. Pulse was killed before it could, or somebody else wrote them", counted(int(c.Unsigned), "line"), spans(c.UnsignedAt))
 	}
 	switch {
 	case c.Live:
@@ -152,6 +157,21 @@ func verdict(c *audit.Checked, heads int) string {
 	}
 	say("head %d:%s", c.Head.Seq, c.Head.Hash)
 	return b.String()
+}
+
+// spans lists the first few of spans of lines.
+func spans(all []audit.Span) string {
+	const most = 10
+	var list []string
+	for _, s := range all[:min(most, len(all))] {
+		if list = append(list, strconv.FormatUint(s.First, 10)); s.Last > s.First {
+			list[len(list)-1] += fmt.Sprintf("-%d", s.Last)
+		}
+	}
+	if len(all) > most {
+		list = append(list, "…")
+	}
+	return strings.Join(list, ", ")
 }
 
 // heads are those that the command line names.

@@ -22,15 +22,16 @@ type testKey struct{ ed25519.PrivateKey }
 
 func (k testKey) KeyID() string              { return "k1" }
 func (k testKey) Sign(message []byte) []byte { return ed25519.Sign(k.PrivateKey, message) }
-
-var ourKey = testKey{ed25519.NewKeyFromSeed(make([]byte, 32))}
-
-func trusted(kid string) ed25519.PublicKey {
-	if kid == "k1" {
-		return ourKey.Public().(ed25519.PublicKey)
+func (k testKey) Public(kid string) ed25519.PublicKey {
+	if kid == k.KeyID() {
+		return k.PrivateKey.Public().(ed25519.PublicKey)
 	}
 	return nil
 }
+
+var ourKey = testKey{ed25519.NewKeyFromSeed(make([]byte, 32))}
+
+func trusted(kid string) ed25519.PublicKey { return ourKey.Public(kid) }
 
 func mustOpen(t testing.TB, cfg Config) *Log {
 	t.Helper()
@@ -272,7 +273,7 @@ func TestHalfALineThatACrashLeftIsTakenAway(t *testing.T) {
 			l := mustOpen(t, Config{Dir: dir})
 			fill(l, 2)
 			mustClose(t, l)
-			if c := verify(t, dir); c.Torn != 0 || c.Lines != 6+1+2+1 || c.NotClosed != 1 {
+			if c := verify(t, dir); c.Torn != 0 || c.Lines != 6+2+2+1 || c.NotClosed != 1 || c.Unsigned != 6 {
 				t.Errorf("after: %+v", c)
 			}
 			n := 0

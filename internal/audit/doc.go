@@ -10,7 +10,11 @@
 // that of the log, a checkpoint signs what is before it, so that those who have not
 // the key cannot write the lines anew either. A file is closed when it is big enough
 // or the day (UTC) is over; the chain goes on in the next. The oldest files are
-// removed when all together are too big, and the log says so.
+// removed when all together are too big, and a signed line says so first.
+//
+// Nothing that is not signed changes how a log is checked. A log that did not end
+// with a signed line goes on with a not_closed line: what was unsigned before it stays
+// so, since nobody knows who wrote it, and the checkpoint after it does not sign it.
 //
 // What cannot be seen in the files is that the newest lines were cut off behind a
 // checkpoint: for that, somebody else must know how far the log was (see [Head]).
@@ -22,6 +26,7 @@
 package audit
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -39,7 +44,7 @@ const lineMax = 64 << 10
 const (
 	KindCheckpoint = "checkpoint" // all before it is signed
 	KindGap        = "gap"        // lines that could not be written are missing here
-	KindNotClosed  = "not_closed" // the log's last life ended without a word: a crash, kill -9, a power cut
+	KindNotClosed  = "not_closed" // the log ended without a signed end before: a crash, kill -9, a power cut, a foreign line. What was unsigned stays so
 	KindGone       = "gone"       // somebody removed the file that was written
 	KindRemoved    = "removed"    // a file was removed, as the log was too big
 )
@@ -47,7 +52,8 @@ const (
 // Signer signs checkpoints.
 type Signer interface {
 	KeyID() string
-	Sign(message []byte) []byte // Ed25519
+	Sign(message []byte) []byte          // Ed25519
+	Public(kid string) ed25519.PublicKey // its own, and of keys that signed before it; nil for an unknown one
 }
 
 // digest is a line's, without its end.

@@ -18,6 +18,7 @@ import (
 type Key struct {
 	private ed25519.PrivateKey
 	id      string
+	older   map[string]ed25519.PublicKey // by ID
 }
 
 // KeyID is the RFC 7638 thumbprint.
@@ -25,6 +26,14 @@ func (k *Key) KeyID() string { return k.id }
 
 // Sign signs with Ed25519.
 func (k *Key) Sign(message []byte) []byte { return ed25519.Sign(k.private, message) }
+
+// Public returns the public key with an ID, if it is this one or was here before it.
+func (k *Key) Public(kid string) ed25519.PublicKey {
+	if kid == k.id {
+		return k.private.Public().(ed25519.PublicKey)
+	}
+	return k.older[kid]
+}
 
 // Fingerprint tells one content of a file from another, and nobody who has not the
 // key can find out by it what the content is.
@@ -111,7 +120,7 @@ func ReadKey(path string) (*Key, error) {
 }
 
 func newKey(private ed25519.PrivateKey) *Key {
-	return &Key{private, thumbprint(private.Public().(ed25519.PublicKey))}
+	return &Key{private: private, id: thumbprint(private.Public().(ed25519.PublicKey)), older: map[string]ed25519.PublicKey{}}
 }
 
 func makeKey(path string) (*Key, error) {
@@ -124,7 +133,7 @@ func makeKey(path string) (*Key, error) {
 	return newKey(private), write(path, j, 0o600, true)
 }
 
-// publish adds the public key to a set, where it is not.
+// publish adds the public key to a set, where it is not, and takes the older ones from there.
 func (k *Key) publish(path string) error {
 	var set jwk
 	text, err := keyfile.Read(path)
@@ -135,10 +144,15 @@ func (k *Key) publish(path string) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	there := false
 	for _, j := range set.Keys {
-		if j.ID == k.id {
-			return nil
+		if public, err := j.public(); err == nil && public != nil {
+			k.older[thumbprint(public)] = public
 		}
+		there = there || j.ID == k.id
+	}
+	if there {
+		return nil
 	}
 	set.Keys = append(set.Keys, publicJWK(k.private.Public().(ed25519.PublicKey)))
 	return write(path, set, 0o644, false)

@@ -80,17 +80,13 @@ func (l *Log) checkpoint(now time.Time, closes bool) {
 		attrs = append(attrs, slog.Bool("closed", true))
 	}
 	s := l.cfg.Signer
-	if s != nil {
-		attrs = append(attrs, slog.String("kid", s.KeyID()))
-	}
+	attrs = append(attrs, slog.String("kid", s.KeyID()))
 	from := len(l.pending)
 	l.pending = l.appendLine(l.pending, now, KindCheckpoint, attrs)
-	if s != nil {
-		l.pending = l.pending[:len(l.pending)-1]
-		signature := s.Sign(signed(l.pending[from:]))
-		l.pending = append(l.pending, signatureMember...)
-		l.pending = append(strict.AppendEncode(l.pending, signature), `"}`...)
-	}
+	l.pending = l.pending[:len(l.pending)-1]
+	signature := s.Sign(signed(l.pending[from:]))
+	l.pending = append(l.pending, signatureMember...)
+	l.pending = append(strict.AppendEncode(l.pending, signature), `"}`...)
 	l.link(from)
 	l.unsigned = 0
 }

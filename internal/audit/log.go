@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Dir    string       // made with mode 0700; the files have 0600
 	Max    int64        // bytes of all files from which the oldest are removed; 0 for 1 GiB. A file has an eighth of it, 64 MiB at most
-	Signer Signer       // of checkpoints; nil for none, so that who can write files can write the log anew
+	Signer Signer       // of checkpoints
 	Log    *slog.Logger // where it says that it cannot write; nil for slog.Default()
 }
 

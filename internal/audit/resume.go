@@ -41,18 +41,28 @@ func (l *Log) resume() (err error) {
 		return fmt.Errorf("read the audit log %s: %w", last.path, err)
 	}
 	l.reaches, l.safe = l.chain, l.chain
-	if end.torn > lineMax { // no crash leaves that: let it be as it is
-		return l.beginAgain(today)
-	}
-	if end.torn > 0 {
-		if err := l.out.Truncate(l.size); err != nil {
-			return fmt.Errorf("take half a line from the audit log: %w", err)
+	switch {
+	case end.torn > lineMax: // no crash leaves that: let it be as it is
+		err = l.beginAgain(today)
+	case end.torn > 0:
+		if err = l.out.Truncate(l.size); err != nil {
+			err = fmt.Errorf("take half a line from the audit log: %w", err)
 		}
 	}
-	if !end.closed && l.chain.seq > 0 {
-		l.add(now, KindNotClosed, slog.Int("unsigned", l.unsigned), slog.Int64("torn_bytes", max(end.torn-1, 0)))
+	if err == nil && !end.closed && l.chain.seq > 0 {
+		l.disown(now, end)
 	}
-	return nil
+	return err
+}
+
+// disown says of what is behind the last signature that this life did not write
+// it. The checkpoint comes at once, so that nobody can take the line away again.
+func (l *Log) disown(now time.Time, e end) {
+	if l.unsigned > 0 || e.torn > 0 {
+		l.log.Warn("the audit log was not closed: its last lines are not signed, and stay so", "dir", l.cfg.Dir, "unsigned", l.unsigned, "torn_bytes", max(e.torn-1, 0))
+	}
+	l.add(now, KindNotClosed, slog.Int("unsigned", l.unsigned), slog.Int64("torn_bytes", max(e.torn-1, 0)))
+	l.checkpoint(now, false)
 }
 
 func (l *Log) beginAgain(today time.Time) error {
@@ -64,7 +74,8 @@ func (l *Log) beginAgain(today time.Time) error {
 
 // end is how the last file ends.
 type end struct {
-	closed bool
+	closed bool  // the last line is a good checkpoint, which says so
+	forged bool  // there is a checkpoint that is none
 	torn   int64 // how many bytes come behind the last whole line, and one: what should be its end
 }
 
@@ -81,16 +92,29 @@ func (l *Log) end(f file) (e end, err error) {
 			e.torn += int64(len(line)) + 1
 			return nil
 		}
-		l.chain = chain{l.chain.seq + 1, sha256.Sum256(line)}
-		l.size += int64(len(line)) + 1
 		l.unsigned++
 		e.closed = false
-		if bytes.Contains(line, []byte(`"kind":"`+KindCheckpoint+`"`)) {
-			l.unsigned, e.closed = 0, bytes.Contains(line, []byte(`,"closed":true`))
+		if bytes.Contains(line, []byte(`"kind":"`+KindCheckpoint+`"`)) && !e.forged {
+			h, good := l.signedBefore(line)
+			if e.forged = !good; good {
+				l.unsigned, e.closed = 0, h.closed
+			}
 		}
+		l.chain = chain{l.chain.seq + 1, sha256.Sum256(line)}
+		l.size += int64(len(line)) + 1
 		return nil
 	})
 	return e, err
+}
+
+// signedBefore reports whether a line is the chain's next, and a checkpoint of this log's.
+func (l *Log) signedBefore(line []byte) (*header, bool) {
+	h, err := parse(line)
+	if err != nil || h.Kind != KindCheckpoint || h.Seq != l.chain.seq+1 || h.Prev != l.chain.last.String() {
+		return nil, false
+	}
+	key := l.cfg.Signer.Public(h.keyID)
+	return h, key != nil && checkSignature(line, key) == nil
 }
 
 func lastDigest(path string) (d digest, err error) {

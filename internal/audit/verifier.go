@@ -18,8 +18,19 @@ type verifier struct {
 	chain    chain
 	at       place // the last line
 	begun    bool
-	removed  uint64 // up to where the log says that it was shortened
+	removed  uint64 // up to where the log says, signed, that it was shortened
+	tail     tail
 	doubt    *doubt // nil for none
+}
+
+// tail is what the lines since the last checkpoint say. It counts when the next one
+// signs them, but for those of a life that ended before it could.
+type tail struct {
+	first     uint64 // 0 for none
+	left      uint64 // the last of those that nobody signs any more; 0 for none
+	missing   uint64
+	removed   uint64
+	notClosed uint64
 }
 
 // place is where a line is.
@@ -114,6 +125,7 @@ func (v *verifier) line(line []byte, here place) error {
 		if v.doubt != nil && v.key != nil {
 			return v.doubt.settle(true)
 		}
+		v.sign()
 	}
 	if v.doubt == nil {
 		if err := v.meet(Head{h.Seq, sum.String()}); err != nil {
@@ -140,13 +152,42 @@ func (v *verifier) meet(line Head) error {
 func (v *verifier) count(h *header) {
 	v.Lines++
 	v.Closed = h.Kind == KindCheckpoint && h.closed
+	if h.Kind == KindCheckpoint {
+		return
+	}
+	t := &v.tail
+	if t.first == 0 {
+		t.first = h.Seq
+	}
 	switch h.Kind {
 	case KindGap:
-		v.Missing += h.missing
-	case KindNotClosed:
-		v.NotClosed++
+		t.missing += h.missing
+	case KindNotClosed: // what is before it, anybody may have written
+		*t = tail{first: t.first, notClosed: 1}
+		if h.Seq > t.first {
+			t.left = h.Seq - 1
+		}
 	case KindRemoved:
-		v.removed = max(v.removed, h.last)
+		t.removed = max(t.removed, h.last)
+	}
+}
+
+// sign counts what a checkpoint signs.
+func (v *verifier) sign() {
+	t := v.tail
+	v.tail = tail{}
+	v.Missing += t.missing
+	v.NotClosed += t.notClosed
+	v.removed = max(v.removed, t.removed)
+	if t.left > 0 {
+		v.addUnsigned(Span{t.first, t.left})
+	}
+}
+
+func (v *verifier) addUnsigned(s Span) {
+	v.Unsigned += s.Last - s.First + 1
+	if len(v.UnsignedAt) < spansMax {
+		v.UnsignedAt = append(v.UnsignedAt, s)
 	}
 }
 

@@ -13,17 +13,28 @@ import (
 type Checked struct {
 	Files       int    `json:"files"`
 	Lines       uint64 `json:"lines"`
-	First       uint64 `json:"first_seq"`   // older ones were removed if it is not 1
-	Signed      uint64 `json:"signed_seq"`  // the last line that a checkpoint signs; 0 for none
-	Checkpoints uint64 `json:"checkpoints"` // with a good signature
-	Missing     uint64 `json:"missing"`     // lines that could not be written at their time, as the log says itself
-	NotClosed   uint64 `json:"not_closed"`  // how often Pulse ended without a word
-	Closed      bool   `json:"closed"`      // the last line says that it is the end
-	Live        bool   `json:"live"`        // it is being written
-	Torn        int    `json:"torn_bytes"`  // of a line that is just being written
-	Heads       int    `json:"heads"`       // how many of the heads are in the log
-	Head        Head   `json:"head"`        // the last line
+	First       uint64 `json:"first_seq"`             // older ones were removed if it is not 1
+	Signed      uint64 `json:"signed_seq"`            // the last line that a checkpoint signs; 0 for none
+	Checkpoints uint64 `json:"checkpoints"`           // with a good signature
+	Unsigned    uint64 `json:"unsigned"`              // lines before that which no checkpoint signs: their life was killed first, or somebody else wrote them
+	UnsignedAt  []Span `json:"unsigned_at,omitempty"` // where those are; the first 100
+	Missing     uint64 `json:"missing"`               // lines that could not be written at their time, as the log says itself
+	NotClosed   uint64 `json:"not_closed"`            // how often Pulse ended without a word
+	Closed      bool   `json:"closed"`                // the last line says that it is the end
+	Live        bool   `json:"live"`                  // it is being written
+	Torn        int    `json:"torn_bytes"`            // of a line that is just being written
+	Heads       int    `json:"heads"`                 // how many of the heads are in the log
+	Head        Head   `json:"head"`                  // the last line
 }
+
+// Span are lines that follow each other, by number.
+type Span struct {
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
+}
+
+// spansMax is how many are listed.
+const spansMax = 100
 
 // BadLine is the first line that is not as it was written.
 type BadLine struct {
@@ -41,7 +52,7 @@ var (
 	ErrChain   = errors.New("lines were removed or inserted before it")
 	ErrNoLine  = errors.New("not a line of an audit log")
 	ErrTorn    = errors.New("the line is not whole: it was changed or cut, or Pulse was killed while it wrote, and then its next start says so")
-	ErrMissing = errors.New("lines are missing at the beginning, and the log does not say that they were removed")
+	ErrMissing = errors.New("lines are missing at the beginning, and no signed line says that they were removed")
 	ErrCut     = errors.New("lines were cut off")
 	ErrAnew    = errors.New("it is another line than it once was: the log was written anew")
 )

@@ -104,7 +104,9 @@ func (l *Log) written() {
 	t := l.trouble
 	l.trouble = trouble{}
 	if t.lost > 0 {
-		l.add(time.Now(), KindGap, t.gap()...)
+		now := time.Now()
+		l.add(now, KindGap, t.gap()...)
+		l.checkpoint(now, false)
 	}
 	l.mu.Unlock()
 	switch {
@@ -187,8 +189,8 @@ func (l *Log) begin(today time.Time) error {
 	return syncDir(l.cfg.Dir)
 }
 
-// limit removes the oldest files while all are too big. The log says so first: a
-// crash between leaves a file too many, and not one that is missing.
+// limit removes the oldest files while all are too big. A signed line on the disk
+// says so first: a crash between leaves a file too many, and not one that is missing.
 func (l *Log) limit(now time.Time) {
 	total, gone := int64(0), 0
 	for _, f := range l.files {
@@ -203,6 +205,7 @@ func (l *Log) limit(now time.Time) {
 	}
 	l.mu.Lock()
 	l.add(now, KindRemoved, slog.Uint64("first", l.files[0].first), slog.Uint64("last", l.files[gone].first-1))
+	l.checkpoint(now, false)
 	l.mu.Unlock()
 	if l.flush(); l.State().Err != nil {
 		return
