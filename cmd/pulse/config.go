@@ -28,7 +28,7 @@ type configCheckCommand struct {
 
 func (*configCheckCommand) Help() string {
 	return `Reads the settings and the files they name as the daemon would, and starts nothing. Each mistake is one line with
-its file, its line and the way out, and the exit code is 2.
+its file, its line and the way out, and the exit code is 78.
 
     pulse config check /var/ossec/etc/pulse.conf
 

@@ -32,14 +32,14 @@ type consoleClient struct {
 // daemon, whatever proxy the environment names, and does not wait for one that hangs.
 func openConsole(p *config.Pulse) (*consoleClient, error) {
 	if p.HTTP == "" {
-		return nil, usageError{errors.New("the console is off: give <pulse><http> an address, such as 127.0.0.1:8420, and restart the daemon")}
+		return nil, settingsError{errors.New("the console is off: give <pulse><http> an address, such as 127.0.0.1:8420, and restart the daemon")}
 	}
 	c := &consoleClient{base: "http://" + p.HTTP, addr: p.HTTP}
 	way := &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: 15 * time.Second}
 	if p.HTTPTokenFile != "" {
 		text, err := os.ReadFile(p.HTTPTokenFile)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("read the token (<pulse><http_token_file>): %w", err)}
+			return nil, settingsError{fmt.Errorf("read the token (<pulse><http_token_file>): %w", err)}
 		}
 		c.token = strings.TrimSpace(string(text))
 	}
@@ -47,7 +47,7 @@ func openConsole(p *config.Pulse) (*consoleClient, error) {
 		c.base = "https://" + p.HTTP
 		pinned, err := pinned(p.HTTPCert)
 		if err != nil {
-			return nil, usageError{err}
+			return nil, settingsError{err}
 		}
 		way.TLSClientConfig = pinned
 	}

@@ -66,7 +66,7 @@ func (c *eventsCommand) Run(e *env) error {
 		return c.Way.rename(err)
 	}
 	if !loaded.NATS.Enabled {
-		return usageError{errors.New("nothing is published: <nats><enabled> is no")}
+		return settingsError{errors.New("nothing is published: <nats><enabled> is no")}
 	}
 	if c.Subject == "" {
 		c.Subject = event.Prefix(loaded.NATS.SubjectPrefix).All()

@@ -20,11 +20,14 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/provision"
 )
 
-// Exit codes.
+// Exit codes. Go's runtime ends a process that panics, or gets SIGABRT or SIGQUIT,
+// with 2, so that no mistake of the settings may have that: the unit
+// (deploy/systemd/pulse.service) does not start Pulse again after exitSettings.
 const (
-	exitOK    = 0
-	exitError = 1 // something failed
-	exitUsage = 2 // the command line or the settings are wrong
+	exitOK       = 0
+	exitError    = 1  // something failed
+	exitUsage    = 2  // the command line is wrong
+	exitSettings = 78 // the settings, or the files that they name, are wrong: EX_CONFIG of sysexits.h
 )
 
 type commands struct {
@@ -58,6 +61,11 @@ type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
 
+// settingsError is a mistake in the settings that is no [config.Error].
+type settingsError struct{ error }
+
+func (s settingsError) Unwrap() error { return s.error }
+
 func main() { os.Exit(pulse(os.Args[1:])) }
 
 func pulse(args []string) int {
@@ -90,10 +98,14 @@ func report(err error) int {
 	}
 	fmt.Fprintln(os.Stderr, prefixed(err))
 	var usage usageError
-	var setting *config.Error
 	var mistake provision.Mistake
-	if errors.As(err, &usage) || errors.As(err, &setting) || errors.As(err, &mistake) {
+	var settings settingsError
+	var setting *config.Error
+	switch {
+	case errors.As(err, &usage) || errors.As(err, &mistake):
 		return exitUsage
+	case errors.As(err, &settings) || errors.As(err, &setting):
+		return exitSettings
 	}
 	return exitError
 }

@@ -15,7 +15,7 @@ func (*commands) Help() string {
 
     pulse demo --for 30s
 
-Exit codes: 0 good, 1 something failed, 2 the command line or the settings are wrong.`
+Exit codes: 0 good, 1 something failed, 2 the command line is wrong, 78 the settings are wrong.`
 }
 
 // parse reads the command line. Without a command to run, it returns the exit

@@ -24,7 +24,7 @@ func (f *settingsFlag) loadWith(e *env, overrides []config.Override) (*config.Lo
 	loaded, err := config.LoadWith(overrides, f.Config...)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EISDIR) {
-			return nil, usageError{err}
+			return nil, settingsError{err}
 		}
 		return nil, err
 	}
@@ -44,11 +44,11 @@ func (f *settingsFlag) loadAll(e *env) (*config.Loaded, error) {
 		return nil, err
 	}
 	if err := daemon.CheckKeys(&loaded.Config); err != nil {
-		return nil, usageError{err}
+		return nil, settingsError{err}
 	}
 	if loaded.NATS.Enabled && loaded.NATS.ServerURL != "" {
 		if err := remote.Check(daemon.RemoteConfig(&loaded.Config, nil)); err != nil {
-			return nil, usageError{err}
+			return nil, settingsError{err}
 		}
 	}
 	return loaded, nil

@@ -90,7 +90,7 @@ func (w *wayFlags) overrides() (list []config.Override) {
 }
 
 // rename makes an error speak of flags where it means what they say. What is
-// wrong with a setting or a file is a mistake of the one who called.
+// wrong with a setting or a file is a mistake of the settings, or of the command line.
 func (w *wayFlags) rename(err error) error {
 	if err == nil {
 		return nil
@@ -105,6 +105,9 @@ func (w *wayFlags) rename(err error) error {
 	}
 	failure, ok := errors.AsType[*remote.Failure](err)
 	if _, setting := errors.AsType[*config.Error](err); setting || ok && failure.Problem == remote.BadFile {
+		if renamed.Error() == err.Error() {
+			return settingsError{renamed}
+		}
 		return usageError{renamed}
 	}
 	return renamed
