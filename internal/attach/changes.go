@@ -60,6 +60,7 @@ func (w *watch) changes(ctx context.Context) error {
 		if count > limit {
 			return errors.New("wazuh-db answers more rows than were asked for")
 		}
+		limit = min(limit+limit/4+1, idsPage)
 	}
 	w.looked = now
 	w.count()
@@ -70,9 +71,9 @@ func (w *watch) changes(ctx context.Context) error {
 // the last keep-alive does not matter.
 func changesSince(from, last int64, limit int, place Place, l layout) string {
 	return fmt.Sprintf("SELECT k, s, c, group_concat(id) AS i, count(*) AS n, max(id) AS m FROM (SELECT id, "+
-		"CASE connection_status WHEN 'disconnected' THEN 0 ELSE last_keepalive END AS k, connection_status AS s, %s AS c "+
-		"FROM agent WHERE id > %d AND %s AND (last_keepalive >= %d OR disconnection_time >= %d) ORDER BY id LIMIT %d) GROUP BY k, s, c",
-		l.code(), last, place.ours(), from, from, limit)
+		"CASE connection_status WHEN 'disconnected' THEN 0 ELSE %s END AS k, %s AS s, %s AS c "+
+		"FROM agent WHERE id > %d AND id <= %d AND %s AND (last_keepalive >= %d OR disconnection_time >= %d) ORDER BY id LIMIT %d) GROUP BY k, s, c",
+		boundedNumber("last_keepalive"), boundedText("connection_status", maxStatus), l.code(), last, detector.MaxAgentID, place.ours(), from, from, limit)
 }
 
 func (w *watch) take(g *group) error {

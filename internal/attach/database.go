@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
@@ -52,18 +51,6 @@ type noRows struct{ error }
 func (e noRows) Error() string { return "wazuh-db answers what is no list of rows: " + e.error.Error() }
 
 func (e noRows) Unwrap() error { return e.error }
-
-// fewer halves how many rows are asked for, if so many may have been too many for one
-// answer, and reports whether it did.
-func fewer(limit *int, err error) bool {
-	_, refused := errors.AsType[refusal](err)
-	_, cut := errors.AsType[noRows](err)
-	if !refused && !cut || *limit <= leastPage {
-		return false
-	}
-	*limit = max(*limit/2, leastPage)
-	return true
-}
 
 // query sends a command and returns the parts of its answer: mostly one.
 func (db *database) query(ctx context.Context, command string) (parts []string, err error) {
@@ -148,11 +135,10 @@ func (db *database) answer() (parts []string, err error) {
 }
 
 // parseAnswer reads a frame of wazuh-db: "ok JSON", "due JSON" (more follows) or "err TEXT".
+// What agents send of themselves is in it as it came: bytes that are not UTF-8 become
+// the replacement character.
 func parseAnswer(frame []byte) (body string, last bool, err error) {
-	if !utf8.Valid(frame) {
-		return "", false, errors.New("an answer that is not UTF-8")
-	}
-	word, body, _ := strings.Cut(string(frame), " ")
+	word, body, _ := strings.Cut(strings.ToValidUTF8(string(frame), "\uFFFD"), " ")
 	switch word {
 	case "ok":
 		return body, true, nil

@@ -17,6 +17,13 @@ func appendFrame(dst []byte, message string) []byte {
 	return append(dst, message...)
 }
 
+// frameTooLong is the error of a message of more than maxFrame bytes.
+type frameTooLong uint32
+
+func (n frameTooLong) Error() string {
+	return fmt.Sprintf("a message of %d bytes, and none may be longer than %d", uint32(n), maxFrame)
+}
+
 // readFrame reads a message. Its error is io.EOF only when not a byte of it came.
 func readFrame(r io.Reader) ([]byte, error) {
 	var head [4]byte
@@ -25,7 +32,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 	}
 	n := binary.LittleEndian.Uint32(head[:])
 	if n > maxFrame {
-		return nil, fmt.Errorf("a message of %d bytes, and none may be longer than %d", n, maxFrame)
+		return nil, frameTooLong(n)
 	}
 	message := make([]byte, n)
 	if _, err := io.ReadFull(r, message); err != nil {

@@ -46,12 +46,14 @@ func (l layout) code() string {
 	if l.schema < schemaCodes {
 		return "0"
 	}
-	return "status_code"
+	return boundedNumber("status_code")
 }
 
-// columns are those of a row.
+// columns are those of a row, each bounded: one row comes to less than 4 KiB.
 func (l layout) columns() string {
-	return "id AS i, name AS n, ip AS a, register_ip AS r, connection_status AS s, " + l.code() + " AS c, last_keepalive AS k"
+	return boundedNumber("id") + " AS i, " + boundedText("name", maxName) + " AS n, " + boundedText("ip", maxAddr) + " AS a, " +
+		boundedText("register_ip", maxAddr) + " AS r, " + boundedText("connection_status", maxStatus) + " AS s, " +
+		l.code() + " AS c, " + boundedNumber("last_keepalive") + " AS k"
 }
 
 // tells reports whether a code is the one that a loss has here.

@@ -60,7 +60,7 @@ func Open(cfg Config) (*Link, error) {
 		look: make(chan struct{}, 1)}
 	l.watch = &watch{db: l.db, soon: make(chan struct{}, 1), place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles,
 		asker: l.asker, book: b, reset: l.beat.restarted, undone: l.undone, active: func(n int) { l.active.Store(int64(n)) },
-		skipped: make(map[string]bool), marks: make(map[detector.AgentID]int64)}
+		skips: newSkips(cfg.Log), marks: make(map[detector.AgentID]int64)}
 	l.asker.mark, l.asker.notice, l.asker.gone = l.watch.mark, l.beat.notice, l.beat.hurry
 	l.teller = &teller{path: h.path(arQueue), method: cfg.Method, name: b.name, said: l.troubles,
 		rate: rate.NewLimiter(askRate, askBurst), queue: make(chan detector.AgentID, tellerRoom)}

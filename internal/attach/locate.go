@@ -18,27 +18,21 @@ const locatePage = 200
 // its first keep-alive an agent's address is written, which the last reading of all
 // agents does not have, and without which nobody would know whose connection closes.
 func (w *watch) locate(ctx context.Context) error {
-	if len(w.arrived) == 0 {
-		return nil
-	}
-	l, err := w.db.layout(ctx)
-	if err != nil {
-		return err
-	}
 	for len(w.arrived) > 0 {
 		some := w.arrived[:min(len(w.arrived), locatePage)]
 		ids := make([]string, len(some))
 		for i, id := range some {
 			ids[i] = fmt.Sprint(uint32(id))
 		}
-		rows, err := sql[row](ctx, w.db, fmt.Sprintf("SELECT %s FROM agent WHERE id IN (%s) AND %s", l.columns(), strings.Join(ids, ","), w.place.ours()))
+		err := w.readRows(ctx, func(columns string, last int64, limit int) string {
+			return fmt.Sprintf("SELECT %s FROM agent WHERE id > %d AND id IN (%s) AND %s ORDER BY id LIMIT %d", columns, last, strings.Join(ids, ","), w.place.ours(), limit)
+		}, func(r row) {
+			if id := detector.AgentID(r.ID); slices.Contains(some, id) {
+				w.book.locate(id, r.addr())
+			}
+		})
 		if err != nil {
 			return err
-		}
-		for i := range rows {
-			if id := detector.AgentID(rows[i].ID); rows[i].check() == nil && slices.Contains(some, id) {
-				w.book.locate(id, rows[i].addr())
-			}
 		}
 		for _, id := range some {
 			if a := w.known[id]; a != nil && a.status != isDisconnected {

@@ -16,8 +16,6 @@ const (
 	// rollPage is how many agents are read at a time: some 90 bytes each, far
 	// below a frame. Where names are long, that is too much, and half as many are asked for.
 	rollPage = 400
-	// leastPage always fits.
-	leastPage = 25
 	// idsPage is how many agents' ids one statement may bring: nine bytes each at most.
 	idsPage = 5000
 )
@@ -53,17 +51,26 @@ func (r *row) check() error {
 	switch {
 	case r.ID < 1 || r.ID > int64(detector.MaxAgentID):
 		return fmt.Errorf("the id %d is out of range", r.ID)
-	case r.Name == "" || len(r.Name) > 256 || !printable.Is(r.Name):
+	case r.Name == "" || len(r.Name) > maxName || !printable.Is(r.Name):
 		return fmt.Errorf("agent %s has the name %.40q", detector.AgentID(r.ID), r.Name)
-	case len(r.Registered) > 64 || !printable.Is(r.Registered):
+	case len(r.Registered) > maxAddr || !printable.Is(r.Registered):
 		return fmt.Errorf("agent %s is registered at %.40q", detector.AgentID(r.ID), r.Registered)
+	}
+	return nil
+}
+
+// checkAddr refuses what cannot be an address. Without it the agent is watched all
+// the same: only the end of its connection cannot be told from another's.
+func (r *row) checkAddr() error {
+	if len(r.Addr) > maxAddr || strings.ContainsRune(r.Addr, '\uFFFD') || !printable.Is(r.Addr) {
+		return fmt.Errorf("agent %s says that it is at %.40q", detector.AgentID(r.ID), r.Addr)
 	}
 	return nil
 }
 
 // addr is where the agent is, if that is known.
 func (r *row) addr() netip.Addr {
-	if len(r.Addr) > 64 {
+	if len(r.Addr) > maxAddr {
 		return netip.Addr{}
 	}
 	addr, err := netip.ParseAddr(r.Addr)
@@ -96,34 +103,40 @@ func oddRows(n int, err error) error {
 
 // roll reads all agents of this node.
 func (w *watch) roll(ctx context.Context) (all []row, err error) {
-	l, err := w.db.layout(ctx)
+	w.skips.begin()
+	err = w.readRows(ctx, func(columns string, last int64, limit int) string {
+		return fmt.Sprintf("SELECT %s FROM agent WHERE id > %d AND %s ORDER BY id LIMIT %d", columns, last, w.place.ours(), limit)
+	}, func(r row) {
+		if err := r.checkAddr(); err != nil {
+			w.skips.addr(r.ID, err)
+		}
+		all = append(all, r)
+	})
 	if err != nil {
 		return nil, err
 	}
-	limit := rollPage
-	for last := int64(0); ; {
-		page, err := sql[row](ctx, w.db, fmt.Sprintf("SELECT %s FROM agent WHERE id > %d AND %s ORDER BY id LIMIT %d", l.columns(), last, w.place.ours(), limit))
-		if err != nil && fewer(&limit, err) {
+	w.skips.end()
+	return append(all, w.unreadable()...), nil
+}
+
+// unreadable are the agents that are known from before, and whose rows could not be
+// used this time: that is no proof that they were removed.
+func (w *watch) unreadable() (rows []row) {
+	for id := range w.skips.rows {
+		if id > int64(detector.MaxAgentID) {
 			continue
 		}
-		if err != nil {
-			return nil, err
+		a := w.known[detector.AgentID(id)]
+		if a == nil {
+			continue
 		}
-		for i := range page {
-			if page[i].ID <= last {
-				return nil, errors.New("wazuh-db answers rows out of order")
-			}
-			last = page[i].ID
-			if err := page[i].check(); err != nil {
-				w.skip(err)
-				continue
-			}
-			all = append(all, page[i])
+		r := row{ID: id, Name: a.name, Registered: a.registered, Status: a.status, Code: a.code, KeepAlive: a.keepAlive}
+		if at := w.book.addr(detector.AgentID(id)); at.IsValid() {
+			r.Addr = at.String()
 		}
-		if len(page) < limit {
-			return all, nil
-		}
+		rows = append(rows, r)
 	}
+	return rows
 }
 
 // elsewhere reads which agents other nodes of the cluster watch.
@@ -133,7 +146,7 @@ func (w *watch) elsewhere(ctx context.Context) (ids []detector.AgentID, err erro
 	}
 	for last := int64(0); ; {
 		groups, err := sql[group](ctx, w.db, fmt.Sprintf("SELECT group_concat(id) AS i, count(*) AS n, max(id) AS m FROM "+
-			"(SELECT id FROM agent WHERE id > %d AND %s ORDER BY id LIMIT %d)", last, w.place.others(), idsPage))
+			"(SELECT id FROM agent WHERE id > %d AND id <= %d AND %s ORDER BY id LIMIT %d)", last, detector.MaxAgentID, w.place.others(), idsPage))
 		if err != nil || len(groups) != 1 {
 			return nil, errors.Join(err, oddRows(len(groups), err))
 		}

@@ -26,6 +26,8 @@ const (
 	scribePace = 20
 	// deafTime is the time to the next try with an analysisd that took no event.
 	deafTime = time.Second
+	// delayTime is the time to the next try with a row that could not be used.
+	delayTime = 10 * time.Second
 	// lastWord is how long a loss may take to be written when Pulse ends meanwhile:
 	// half of it would be a loss in the database without its alert.
 	lastWord = 2 * time.Second
@@ -62,6 +64,8 @@ type errand struct {
 	lost time.Time // else write its loss, of this time
 	seen time.Time // when it was there last, for all that was known then
 	line string    // the alert of a loss that is written
+
+	delayed bool // its row could not be used; that is logged
 }
 
 // heed takes a status change. A later one of the same agent takes the place of
@@ -182,17 +186,21 @@ func (s *scribe) do(ctx context.Context, id detector.AgentID, e errand) (done bo
 		return false, "", err
 	}
 	rows, err := sql[row](ctx, s.db, fmt.Sprintf("SELECT %s FROM agent WHERE id = %d AND %s", l.columns(), id, s.place.ours()))
-	if refused, ok := errors.AsType[refusal](err); ok {
-		s.log.Error("an agent's row is refused", "id", id.String(), "problem", string(refused))
+	if tooMuch(err) { // it is this row that is ill, and not wazuh-db
+		s.delay(id, e, "a lost agent's row cannot be read: its loss is written when it can", err)
 		return true, "", nil
 	}
 	if err != nil {
 		return false, "", err
 	}
-	if len(rows) != 1 || rows[0].check() != nil {
+	if len(rows) != 1 {
 		return true, "", nil // removed, or moved to another node
 	}
 	r := &rows[0]
+	if err := r.check(); err != nil {
+		s.delay(id, e, "a lost agent's row makes no sense: its loss is written when it does", err)
+		return true, "", nil
+	}
 	switch {
 	case e.back:
 		if r.Status == isDisconnected {
@@ -233,6 +241,24 @@ func (s *scribe) postpone(id detector.AgentID, e errand, seen time.Time) {
 	}
 }
 
+// delay tries an errand again later that came to nothing because of this agent's row
+// alone, and logs why when it does so for the first time.
+func (s *scribe) delay(id detector.AgentID, e errand, text string, err error) {
+	if !e.delayed {
+		s.log.Error(text, "id", id.String(), "problem", err.Error())
+	}
+	later := e
+	later.due, later.delayed = time.Now().Add(delayTime), true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.todo[id] == e {
+		s.todo[id] = later
+	}
+	if s.tried[id] == e {
+		s.tried[id] = later
+	}
+}
+
 // write says in the database that the agent is disconnected.
 func (s *scribe) write(ctx context.Context, id detector.AgentID, r *row, e errand, sync string) (done bool, alert string, err error) {
 	if !s.current(id, e) {
@@ -244,7 +270,7 @@ func (s *scribe) write(ctx context.Context, id detector.AgentID, r *row, e erran
 	_, err = s.db.query(last, fmt.Sprintf(`global update-connection-status {"id":%d,"connection_status":"disconnected","sync_status":%q,"status_code":%d}`,
 		id, sync, codeNoKeepAlive))
 	if refused, ok := errors.AsType[refusal](err); ok {
-		s.log.Error("a lost agent's status is not taken", "id", id.String(), "problem", string(refused))
+		s.delay(id, e, "a lost agent's status is not taken: it is tried again", refused)
 		return true, "", nil
 	}
 	if err != nil {

@@ -20,6 +20,9 @@ type Stats struct {
 	RequestsIn   int64            `json:"requests_bytes_in"`
 	RequestsOut  int64            `json:"requests_bytes_out"`
 
+	Skipped   int64 `json:"rows_skipped"`     // agents whose row could not be used at the last reading: known ones go on as they were
+	Addresses int64 `json:"addresses_unused"` // agents whose row names what cannot be their address
+
 	Inventory  float64 `json:"inventory_seconds"` // that the last reading of all agents took
 	Statements int64   `json:"sql_statements"`    // all commands to wazuh-db
 	SQLIn      int64   `json:"sql_bytes_in"`
@@ -42,6 +45,7 @@ func (l *Link) Stats() Stats {
 	s := Stats{Agents: l.active.Load(), Connections: l.beat.sessions.Load(), Problem: l.troubles.text(),
 		Requests: r.requests.Load(), Outcomes: make(map[string]int64), Commands: r.commands.Load(), RequestsIn: r.bytesIn.Load(), RequestsOut: r.bytesOut.Load(),
 		Told: l.teller.sent.Load(), NotTold: l.teller.failed.Load(),
+		Skipped: l.watch.skips.rowsNow.Load(), Addresses: l.watch.skips.addrsNow.Load(),
 		Inventory: time.Duration(l.watch.took.Load()).Seconds(), Statements: db.statements.Load(), SQLIn: db.bytesIn.Load(), SQLOut: db.bytesOut.Load(),
 		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.announced.Load()}
 	l.asker.stats(&s)

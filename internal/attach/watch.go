@@ -50,7 +50,7 @@ type watch struct {
 	soon    chan struct{}      // there is reason to look before it is time
 	arrived []detector.AgentID // became active, and may be elsewhere than before
 
-	skipped map[string]bool // what has been said of rows that make no sense
+	skips *skips
 
 	marksMu sync.Mutex
 	marks   map[detector.AgentID]int64
@@ -239,15 +239,6 @@ func (w *watch) seen(id detector.AgentID, status string, keepAlive int64, r *row
 		s.Addr = w.book.addr(id)
 	}
 	w.fleet.Report(s)
-}
-
-// skip tells of a row that makes no sense, once.
-func (w *watch) skip(err error) {
-	const most = 100
-	if text := err.Error(); !w.skipped[text] && len(w.skipped) < most {
-		w.skipped[text] = true
-		w.log.Warn("a row of the manager's database is skipped", "problem", text)
-	}
 }
 
 // mark says that keep-alives of an agent up to this moment prove nothing: it was

@@ -1,7 +1,6 @@
 package managersim
 
 import (
-	"bytes"
 	"database/sql"
 	_ "embed"
 	"encoding/json"
@@ -115,14 +114,26 @@ func rowJSON(names []string, values []any) json.RawMessage {
 	return append(b, '}')
 }
 
-// appendText appends a JSON string in which '<', '>' and '&' stand for themselves.
+// appendText appends a JSON string as wazuh-db writes it: control characters, quotes
+// and backslashes escaped, and all other bytes as they are, whether they are UTF-8 or not.
 func appendText(b []byte, text string) []byte {
-	var quoted bytes.Buffer
-	e := json.NewEncoder(&quoted)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(text) // a string and a buffer: it cannot fail
-	return append(b, bytes.TrimRight(quoted.Bytes(), "\n")...)
+	b = append(b, '"')
+	for _, c := range []byte(text) {
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ' && shortEscapes[c] != 0:
+			b = append(b, '\\', shortEscapes[c])
+		case c < ' ':
+			b = fmt.Appendf(b, `\u%04x`, c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
 }
+
+var shortEscapes = [' ']byte{'\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't'}
 
 // ids runs a query for one column of numbers.
 func (s *store) ids(query string, args ...any) ([]int64, error) {
