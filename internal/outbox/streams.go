@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -82,8 +83,12 @@ func (o *Outbox) openStream(ctx context.Context, cfg jetstream.StreamConfig) (st
 		return nil, fmt.Errorf("%w; its files are as they were: to begin with an empty one, move that directory away, and keep it, since it holds what was not confirmed yet", err)
 	}
 	m := &mender{o.cfg.Dir, o.log}
-	if err := m.keep(o.held.held(cfg.Name), cfg.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	kept := m.keep(o.held.held(cfg.Name), cfg.Name)
+	if kept == nil {
+		kept = os.RemoveAll(dir) // the server leaves a directory that it could not open
+	}
+	if kept != nil && !errors.Is(kept, fs.ErrNotExist) {
+		return nil, kept
 	}
 	stream, again := o.js.CreateOrUpdateStream(ctx, cfg)
 	if again != nil {
