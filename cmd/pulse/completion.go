@@ -2,6 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
 )
 
 type completionCommand struct {
@@ -15,24 +20,148 @@ func (*completionCommand) Help() string {
     pulse completion fish | source       # in ~/.config/fish/config.fish`
 }
 
-// completions make a shell run pulse itself, with the line so far in COMP_LINE.
-var completions = map[string]string{
-	"bash": `complete -o default -o bashdefault -C pulse pulse
-`,
-	"zsh": `autoload -U +X bashcompinit && bashcompinit
-complete -o default -o bashdefault -C pulse pulse
-`,
-	"fish": `function __complete_pulse
-    set -lx COMP_LINE (commandline -cp)
-    test -z (commandline -ct)
-    and set COMP_LINE "$COMP_LINE "
-    pulse
-end
-complete -f -c pulse -a "(__complete_pulse)"
-`,
+func (c *completionCommand) Run(e *env) error {
+	write := map[string]func(io.Writer, []completion) error{
+		"bash": writeBashCompletion, "zsh": writeZshCompletion, "fish": writeFishCompletion,
+	}[c.Shell]
+	return write(e.stdout, listCompletions(newParser(nil).Model.Node))
 }
 
-func (c *completionCommand) Run(e *env) error {
-	_, err := fmt.Fprint(e.stdout, completions[c.Shell])
+// completion is what may follow one command on the command line.
+type completion struct {
+	path   string              // the command with those above it: "pulse keys generate"
+	words  []string            // commands, or the values of an argument that is an enumeration
+	flags  []string            // with their dashes
+	values map[string][]string // of the flags that take one; nil if anything goes
+	help   map[string]string   // of words and flags
+}
+
+// listCompletions returns the completions of a command and of those below it,
+// without hidden ones.
+func listCompletions(node *kong.Node) []completion {
+	c := completion{path: node.FullPath(), values: map[string][]string{}, help: map[string]string{}}
+	all := []completion{c}
+	for _, child := range node.Children {
+		if !child.Hidden {
+			c.words = append(c.words, child.Name)
+			c.help[child.Name] = child.Help
+			all = append(all, listCompletions(child)...)
+		}
+	}
+	for _, p := range node.Positional {
+		if p.Enum != "" {
+			c.words = append(c.words, p.EnumSlice()...)
+		}
+	}
+	for _, f := range slices.Concat(node.AllFlags(true)...) {
+		name := "--" + f.Name
+		c.flags = append(c.flags, name)
+		c.help[name] = f.Help
+		if !f.IsBool() && !f.IsCounter() {
+			if c.values[name] = nil; f.Enum != "" {
+				c.values[name] = f.EnumSlice()
+			}
+		}
+	}
+	all[0] = c
+	return all
+}
+
+// subcommandPaths returns the paths of all commands, without the program itself.
+func subcommandPaths(all []completion) (paths []string) {
+	for _, c := range all[1:] {
+		paths = append(paths, c.path)
+	}
+	return paths
+}
+
+// writeBashCompletion writes a function that reads the command from the line so
+// far. Where it offers nothing, bash completes file names.
+func writeBashCompletion(w io.Writer, all []completion) error {
+	var values, words strings.Builder
+	var free []string // flags with values of any kind
+	for _, c := range all {
+		fmt.Fprintf(&words, "    '%s') words='%s' flags='%s' ;;\n", c.path, strings.Join(c.words, " "), strings.Join(c.flags, " "))
+		for _, flag := range c.flags {
+			if list, takes := c.values[flag]; len(list) > 0 {
+				fmt.Fprintf(&values, "    '%s %s') words='%s' ;;\n", c.path, flag, strings.Join(list, " "))
+			} else if takes {
+				free = append(free, c.path+" "+flag)
+			}
+		}
+	}
+	_, err := fmt.Fprintf(w, `# Completion of pulse's commands, flags and values, for bash 4 or later.
+_pulse() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} at=pulse words= flags= i
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case "$at ${COMP_WORDS[i]}" in
+        '%s') at+=" ${COMP_WORDS[i]}" ;;
+        esac
+    done
+    if [[ $cur == "=" ]]; then # --flag= is two words
+        cur=
+    elif [[ $prev == "=" ]]; then
+        prev=${COMP_WORDS[COMP_CWORD-2]}
+    fi
+    case "$at $prev" in
+    '%s') return ;;
+%s    *)
+    case "$at" in
+%s    esac
+    ;;
+    esac
+    if [[ $cur == -* ]]; then
+        words=$flags
+    fi
+    COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}
+complete -o default -o bashdefault -F _pulse pulse
+`, strings.Join(subcommandPaths(all), "' | '"), strings.Join(free, "' | '"), values.String(), words.String())
+	return err
+}
+
+// writeZshCompletion writes the same for zsh, which runs bash's functions.
+func writeZshCompletion(w io.Writer, all []completion) error {
+	if _, err := io.WriteString(w, "autoload -U +X bashcompinit && bashcompinit\n"); err != nil {
+		return err
+	}
+	return writeBashCompletion(w, all)
+}
+
+// writeFishCompletion writes a line for each command, flag and value.
+func writeFishCompletion(w io.Writer, all []completion) error {
+	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+	b := new(strings.Builder)
+	fmt.Fprintf(b, `# Completion of pulse's commands, flags and values, for fish.
+function __pulse_at
+    set -l at
+    for word in (commandline -opc)
+        if test -z "$at"
+            set at pulse
+        else if contains -- "$at $word" '%s'
+            set at "$at $word"
+        end
+    end
+    test "$at" = "$argv"
+end
+`, strings.Join(subcommandPaths(all), "' '"))
+	for _, c := range all {
+		condition := fmt.Sprintf("complete -c pulse -n '__pulse_at %s'", c.path)
+		for _, word := range c.words {
+			fmt.Fprintf(b, "%s -f -a '%s' -d '%s'\n", condition, word, quote.Replace(c.help[word]))
+		}
+		for _, flag := range c.flags {
+			fmt.Fprintf(b, "%s -l '%s' -d '%s'", condition, strings.TrimPrefix(flag, "--"), quote.Replace(c.help[flag]))
+			if list, takes := c.values[flag]; takes {
+				b.WriteString(" -r")
+				if len(list) > 0 {
+					fmt.Fprintf(b, " -f -a '%s'", strings.Join(list, " "))
+				}
+			}
+			b.WriteByte('\n')
+		}
+	}
+	_, err := io.WriteString(w, b.String())
 	return err
 }

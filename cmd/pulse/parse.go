@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/alecthomas/kong"
-	kongcompletion "github.com/jotaen/kong-completion"
 )
 
 const description = `Pulse watches Wazuh agents from the manager's side: it knows within seconds which of them live, and tells an XDR platform over NATS.`
@@ -26,9 +25,6 @@ func parse(args []string) (command *kong.Context, code int, err error) {
 	}
 	exit := -1
 	parser := newParser(func(code int) { exit = code })
-	if kongcompletion.Register(parser); exit >= 0 { // a shell asked how the command line may go on
-		return nil, exit, nil
-	}
 	command, err = parser.Parse(args)
 	switch {
 	case exit >= 0: // help; what else is on the command line does not matter
