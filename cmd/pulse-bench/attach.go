@@ -36,7 +36,7 @@ func (c *attachCommand) Run(ctx context.Context) error {
 		return usageError{fmt.Errorf("--for %v: want a positive duration, such as 1m", c.For)}
 	}
 	daemon.SetGCPercent()
-	report, err := bench.Attach(ctx, bench.AttachConfig{Agents: c.Agents, For: c.For, Progress: os.Stderr})
+	report, err := bench.MeasureAttach(ctx, bench.AttachConfig{Agents: c.Agents, For: c.For, Progress: os.Stderr})
 	if err != nil {
 		return err
 	}

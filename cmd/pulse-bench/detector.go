@@ -33,7 +33,7 @@ func (c *detectorCommand) Run(ctx context.Context) error {
 	if c.For <= 0 {
 		return usageError{fmt.Errorf("--for %v: want a positive duration, such as 30s", c.For)}
 	}
-	report, err := bench.Detector(ctx, bench.DetectorConfig{Agents: c.Agents, For: c.For, Progress: os.Stderr})
+	report, err := bench.MeasureDetector(ctx, bench.DetectorConfig{Agents: c.Agents, For: c.For, Progress: os.Stderr})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func (c *publishCommand) Run(ctx context.Context) error {
 		return usageError{fmt.Errorf("--messages %d: want 1000 to 10000000", c.Messages)}
 	}
 	daemon.SetGCPercent()
-	report, err := bench.Publish(ctx, bench.PublishConfig{Server: c.Server, Messages: c.Messages, Sign: c.Sign, Progress: os.Stderr})
+	report, err := bench.MeasurePublish(ctx, bench.PublishConfig{Server: c.Server, Messages: c.Messages, Sign: c.Sign, Progress: os.Stderr})
 	if err != nil {
 		return err
 	}

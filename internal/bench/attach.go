@@ -22,65 +22,66 @@ import (
 // AttachConfig says what to measure beside a manager.
 type AttachConfig struct {
 	Agents   int
-	For      time.Duration // of everyday
+	For      time.Duration // how long to measure everyday load
 	Progress io.Writer
 }
 
 const (
-	killed    = 10              // agents, one after the other
-	hung      = 3               // the same
-	deathTime = 2 * time.Minute // that a death may take
-	guestTime = 30 * time.Second
+	killedAgents    = 10              // agents, one after the other
+	hungAgents      = 3               // the same
+	failureTimeout  = 2 * time.Minute // for a failure to be reported
+	otherClientTime = 30 * time.Second
 )
 
-// beside is a node that is attached to a manager in another process.
-type beside struct {
-	cfg     AttachConfig
-	manager *other
-	agents  *other
-	guest   *other
-	home    string
-	node    *daemon.Node
-	losses  chan *nats.Msg
-	report  AttachReport
+// attachRun is one measurement of a node attached to a manager in another
+// process.
+type attachRun struct {
+	cfg         AttachConfig
+	manager     *lineProcess
+	agents      *lineProcess
+	otherClient *lineProcess
+	home        string
+	node        *daemon.Node
+	losses      chan *nats.Msg
+	report      AttachReport
 }
 
-// Attach measures a node beside a manager.
-func Attach(ctx context.Context, cfg AttachConfig) (r *AttachReport, err error) {
+// MeasureAttach measures a node beside a simulated manager.
+func MeasureAttach(ctx context.Context, cfg AttachConfig) (r *AttachReport, err error) {
 	dir, err := os.MkdirTemp("", "pb") // short, for the sockets' paths
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &beside{cfg: cfg, losses: make(chan *nats.Msg, 1<<16), report: AttachReport{Agents: cfg.Agents},
+	b := &attachRun{cfg: cfg, losses: make(chan *nats.Msg, 1<<16), report: AttachReport{Agents: cfg.Agents},
 		home: filepath.Join(dir, "m")}
-	b.say("a simulated manager, and %d agents that connect to it", cfg.Agents)
+	b.printProgress("a simulated manager, and %d agents that connect to it", cfg.Agents)
 	home := b.home
 	if err := os.Mkdir(home, 0o700); err != nil {
 		return nil, err
 	}
 	n := strconv.Itoa(cfg.Agents)
-	if b.manager, err = startOther(ManageArgs, home, n); err != nil {
+	if b.manager, err = startLineProcess(ManagerArgs, home, n); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, b.manager.child.end()) }()
-	if b.agents, err = startOther(PopulateArgs, b.manager.hello, n); err != nil {
+	defer func() { err = errors.Join(err, b.manager.child.endAndWait()) }()
+	if b.agents, err = startLineProcess(AgentsArgs, b.manager.firstLine, n); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, b.agents.child.end()) }()
-	if b.guest, err = startOther(GuestArgs, home, fmt.Sprintf("%03d", cfg.Agents)); err != nil {
+	defer func() { err = errors.Join(err, b.agents.child.endAndWait()) }()
+	if b.otherClient, err = startLineProcess(OtherClientArgs, home, fmt.Sprintf("%03d", cfg.Agents)); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, b.guest.child.end()) }()
-	for active := 0; active < cfg.Agents && pause(ctx, 200*time.Millisecond); {
-		v, err := b.manager.look()
+	defer func() { err = errors.Join(err, b.otherClient.child.endAndWait()) }()
+	for active := 0; active < cfg.Agents && sleepContext(ctx, 200*time.Millisecond); {
+		v, err := b.manager.readState()
 		if err != nil {
 			return nil, err
 		}
 		active = v.Active
 	}
-	b.say("another client alone, for %v", guestTime)
-	alone, err := b.ask(ctx)
+	b.printProgress("another client alone, for %v", otherClientTime)
+	alone, err := b.measureOtherClient(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func Attach(ctx context.Context, cfg AttachConfig) (r *AttachReport, err error) 
 	settings := config.Default()
 	settings.Pulse.Link, settings.Pulse.Home, settings.Pulse.HTTP = "attach", home, ""
 	settings.Pulse.StateDir, settings.NATS.Listen = filepath.Join(dir, "state"), "127.0.0.1:0"
-	// The log is written as the daemon's is, but nobody reads it.
+	// The log is formatted as the daemon's is, and discarded.
 	if b.node, err = daemon.Open(ctx, &settings, "bench", slog.New(slog.NewJSONHandler(io.Discard, nil))); err != nil {
 		return nil, err
 	}
@@ -96,16 +97,18 @@ func Attach(ctx context.Context, cfg AttachConfig) (r *AttachReport, err error) 
 	var running sync.WaitGroup
 	var failed error
 	running.Go(func() { failed = b.node.Run(run) })
-	err = b.measure(ctx)
+	err = b.measureAll(ctx)
 	stop()
 	running.Wait()
-	round(&b.report)
+	roundFigures(&b.report)
 	return &b.report, errors.Join(err, failed)
 }
 
-func (b *beside) say(format string, args ...any) { fmt.Fprintf(b.cfg.Progress, format+"\n", args...) }
+func (b *attachRun) printProgress(format string, args ...any) {
+	fmt.Fprintf(b.cfg.Progress, format+"\n", args...)
+}
 
-func (b *beside) measure(ctx context.Context) error {
+func (b *attachRun) measureAll(ctx context.Context) error {
 	nc, err := nats.Connect(b.node.NATSURL(), nats.Name("pulse-bench"))
 	if err != nil {
 		return err
@@ -116,56 +119,56 @@ func (b *beside) measure(ctx context.Context) error {
 	}
 	began := time.Now()
 	for b.node.Status().Agents.Active < b.cfg.Agents {
-		if !pause(ctx, 50*time.Millisecond) {
+		if !sleepContext(ctx, 50*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
 	b.report.Known = time.Since(began).Seconds()
-	if err := b.everyday(ctx); err != nil {
+	if err := b.measureEveryday(ctx); err != nil {
 		return err
 	}
-	b.say("%d agents are killed, and %d hang", killed, hung)
-	if b.report.Killed, b.report.Closed, err = b.die(ctx, "kill", 1, killed); err != nil {
+	b.printProgress("%d agents are killed, and %d hang", killedAgents, hungAgents)
+	if b.report.Killed, b.report.Closed, err = b.failAgents(ctx, "kill", 1, killedAgents); err != nil {
 		return err
 	}
-	if b.report.Hung, _, err = b.die(ctx, "hang", 1+killed, hung); err != nil {
+	if b.report.Hung, _, err = b.failAgents(ctx, "hang", 1+killedAgents, hungAgents); err != nil {
 		return err
 	}
-	return b.crowd(ctx)
+	return b.measureCrowd(ctx)
 }
 
-// everyday measures what it takes while nothing happens.
-func (b *beside) everyday(ctx context.Context) error {
-	b.say("everyday, for %v", b.cfg.For)
-	if !pause(ctx, 10*time.Second) { // what the beginning left to do
+// measureEveryday measures the load while no agent fails.
+func (b *attachRun) measureEveryday(ctx context.Context) error {
+	b.printProgress("everyday, for %v", b.cfg.For)
+	if !sleepContext(ctx, 10*time.Second) { // until the work of the start is done
 		return ctx.Err()
 	}
-	from, err := b.look()
+	from, err := b.takeSnapshot()
 	if err != nil {
 		return err
 	}
-	if !pause(ctx, b.cfg.For) {
+	if !sleepContext(ctx, b.cfg.For) {
 		return ctx.Err()
 	}
-	to, err := b.look()
+	to, err := b.takeSnapshot()
 	if err != nil {
 		return err
 	}
-	b.report.between(from, to)
+	b.report.fillBetween(from, to)
 	b.report.Inventory = b.node.Status().Link.Attach.Inventory
-	b.report.Resident, err = resident()
+	b.report.Resident, err = residentBytes()
 	return err
 }
 
-// besideView is one look at both sides.
-type besideView struct {
+// attachSnapshot is the state of the node and the manager at one moment.
+type attachSnapshot struct {
 	at           time.Time
 	ours, theirs time.Duration
-	stats        managerView
+	stats        managerState
 }
 
-func (b *beside) look() (v besideView, err error) {
-	if v.stats, err = b.manager.look(); err != nil {
+func (b *attachRun) takeSnapshot() (v attachSnapshot, err error) {
+	if v.stats, err = b.manager.readState(); err != nil {
 		return v, err
 	}
 	v.at = time.Now()
@@ -176,20 +179,21 @@ func (b *beside) look() (v besideView, err error) {
 	return v, err
 }
 
-// die lets agents die one after the other. It returns the longest time until a
-// subscriber of NATS knew it, and the longest until the manager had told Pulse that
-// there is no connection to the agent: from then on reconnect_grace runs.
-func (b *beside) die(ctx context.Context, how string, first, n int) (told, closed float64, err error) {
+// failAgents makes agents fail one after the other. It returns the longest
+// time until a NATS subscriber received the status change, and the longest
+// time until the manager answered that it has no connection to the agent, when
+// reconnect_grace begins.
+func (b *attachRun) failAgents(ctx context.Context, how string, first, n int) (told, closed float64, err error) {
 	for id := first; id < first+n; id++ {
-		before := b.unconnected()
+		before := b.countNotConnected()
 		began := time.Now()
-		if _, err := b.agents.tell(fmt.Sprintf("%s %03d", how, id)); err != nil {
+		if _, err := b.agents.sendLine(fmt.Sprintf("%s %03d", how, id)); err != nil {
 			return 0, 0, err
 		}
-		for how == "kill" && b.unconnected() == before && time.Since(began) < deathTime && pause(ctx, time.Millisecond) {
+		for how == "kill" && b.countNotConnected() == before && time.Since(began) < failureTimeout && sleepContext(ctx, time.Millisecond) {
 		}
 		closed = max(closed, time.Since(began).Seconds())
-		if err := b.lost(ctx, fmt.Sprintf("%03d", id)); err != nil {
+		if err := b.waitForLoss(ctx, fmt.Sprintf("%03d", id)); err != nil {
 			return 0, 0, fmt.Errorf("%s agent %03d: %w", how, id, err)
 		}
 		told = max(told, time.Since(began).Seconds())
@@ -197,12 +201,14 @@ func (b *beside) die(ctx context.Context, how string, first, n int) (told, close
 	return told, closed, nil
 }
 
-// unconnected is how often the manager has answered that it has no connection
-// to an agent.
-func (b *beside) unconnected() int64 { return b.node.Status().Link.Attach.Outcomes["not_connected"] }
+// countNotConnected returns how often the manager has answered that it has no
+// connection to an agent.
+func (b *attachRun) countNotConnected() int64 {
+	return b.node.Status().Link.Attach.Outcomes["not_connected"]
+}
 
-func (b *beside) lost(ctx context.Context, id string) error {
-	deadline := time.After(deathTime)
+func (b *attachRun) waitForLoss(ctx context.Context, id string) error {
+	deadline := time.After(failureTimeout)
 	for {
 		select {
 		case m := <-b.losses:
@@ -214,42 +220,42 @@ func (b *beside) lost(ctx context.Context, id string) error {
 				return nil
 			}
 		case <-deadline:
-			return fmt.Errorf("not known after %v", deathTime)
+			return fmt.Errorf("not known after %v", failureTimeout)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// crowd lets a twentieth of the agents hang, and asks for one that lives as the
-// Wazuh API does.
-func (b *beside) crowd(ctx context.Context) error {
-	first, n := 1+killed+hung, b.cfg.Agents/20
-	b.say("%d agents hang, and another client asks for one that lives", n)
+// measureCrowd makes a twentieth of the agents hang and measures requests to
+// one that answers, as the Wazuh API makes them.
+func (b *attachRun) measureCrowd(ctx context.Context) error {
+	first, n := 1+killedAgents+hungAgents, b.cfg.Agents/20
+	b.printProgress("%d agents hang, and another client asks for one that lives", n)
 	for id := first; id < first+n; id++ {
-		if _, err := b.agents.tell(fmt.Sprintf("hang %03d", id)); err != nil {
+		if _, err := b.agents.sendLine(fmt.Sprintf("hang %03d", id)); err != nil {
 			return err
 		}
 	}
-	with, err := b.ask(ctx)
+	with, err := b.measureOtherClient(ctx)
 	if err != nil {
 		return err
 	}
 	b.report.GuestP50, b.report.GuestP90, b.report.GuestMax = with.P50, with.P90, with.Max
-	stats, err := b.manager.look()
+	stats, err := b.manager.readState()
 	b.report.MostInFlight = int(stats.MostInFlight) - 1 // the other client's
 	return err
 }
 
-// ask lets the other client ask for a while.
-func (b *beside) ask(ctx context.Context) (v guestView, err error) {
-	if _, err := b.guest.tell("begin"); err != nil {
+// measureOtherClient lets the other client send requests for otherClientTime.
+func (b *attachRun) measureOtherClient(ctx context.Context) (v latencies, err error) {
+	if _, err := b.otherClient.sendLine("begin"); err != nil {
 		return v, err
 	}
-	if !pause(ctx, guestTime) {
+	if !sleepContext(ctx, otherClientTime) {
 		return v, ctx.Err()
 	}
-	line, err := b.guest.tell("end")
+	line, err := b.otherClient.sendLine("end")
 	if err != nil {
 		return v, err
 	}

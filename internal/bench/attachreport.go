@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// AttachReport is what the measurement beside a manager comes to.
+// AttachReport holds the figures of [MeasureAttach].
 type AttachReport struct {
 	Agents       int     `json:"agents" unit:""`
 	Inventory    float64 `json:"inventory_s" unit:"s to read all agents from wazuh-db, everyday"`
@@ -28,7 +28,7 @@ type AttachReport struct {
 	MostInFlight int     `json:"most_in_flight" unit:"requests of Pulse that the manager had to serve at once"`
 }
 
-func (r *AttachReport) between(from, to besideView) {
+func (r *AttachReport) fillBetween(from, to attachSnapshot) {
 	seconds := to.at.Sub(from.at).Seconds()
 	rate := func(from, to uint64) float64 { return float64(to-from) / seconds }
 	r.Cores = (to.ours - from.ours).Seconds() / seconds
@@ -40,7 +40,8 @@ func (r *AttachReport) between(from, to besideView) {
 	r.SQLBytes = rate(a.DBIn+a.DBOut, z.DBIn+z.DBOut)
 }
 
-// Err is nil if no more was asked of the manager at once than may be.
+// Err returns an error if the manager had to serve more requests at once than
+// allowed.
 func (r *AttachReport) Err() error {
 	if most := 128; r.MostInFlight > most { // <max_in_flight>
 		return fmt.Errorf("%d requests at once: want %d at most", r.MostInFlight, most)
@@ -51,5 +52,5 @@ func (r *AttachReport) Err() error {
 // WriteJSON writes the report as one JSON object.
 func (r *AttachReport) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
 
-// WriteText writes the report with what the figures are.
+// WriteText writes the figures with their explanations.
 func (r *AttachReport) WriteText(w io.Writer) { writeText(w, r) }

@@ -12,21 +12,23 @@ import (
 )
 
 const (
-	// samples is how many of Pulse's messages the bare client publishes over again.
-	samples = 1000
-	// bareUnderWay is how many it has under way: what nats.go's default is.
-	bareUnderWay = 4000
+	// sampleCount is how many of Pulse's messages the bare client publishes
+	// again.
+	sampleCount = 1000
+	// bareMaxPending is how many messages it publishes without waiting: the
+	// default of nats.go.
+	bareMaxPending = 4000
 )
 
-// bare measures the client library alone: the messages that Pulse published, from
-// this process to the same server, asynchronously. It returns how many a second
-// were stored.
-func (f *far) bare(ctx context.Context, messages int) (float64, error) {
-	like, err := f.sample(ctx)
+// publishBare measures the client library alone: it publishes the messages
+// that Pulse published, from this process to the same server, asynchronously.
+// It returns how many a second were stored.
+func (f *natsServer) publishBare(ctx context.Context, messages int) (float64, error) {
+	like, err := f.readSamples(ctx)
 	if err != nil {
 		return 0, err
 	}
-	if _, err := f.newStream(ctx, bareStream, barePrefix); err != nil {
+	if _, err := f.createStream(ctx, bareStream, barePrefix); err != nil {
 		return 0, err
 	}
 	nc, err := nats.Connect(f.url, nats.Name("pulse-bench, the bare client"))
@@ -34,7 +36,7 @@ func (f *far) bare(ctx context.Context, messages int) (float64, error) {
 		return 0, err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(bareUnderWay))
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(bareMaxPending))
 	if err != nil {
 		return 0, err
 	}
@@ -59,12 +61,12 @@ func (f *far) bare(ctx context.Context, messages int) (float64, error) {
 	return float64(messages) / time.Since(began).Seconds(), nil
 }
 
-// sample returns the first messages that Pulse published, under subjects of the
-// bare client's.
-func (f *far) sample(ctx context.Context) (like []*jetstream.RawStreamMsg, err error) {
+// readSamples returns the first messages that Pulse published, with subjects
+// of the bare client's stream.
+func (f *natsServer) readSamples(ctx context.Context) (like []*jetstream.RawStreamMsg, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	for seq := uint64(1); seq <= samples; seq++ {
+	for seq := uint64(1); seq <= sampleCount; seq++ {
 		m, err := f.stream.GetMsg(ctx, seq)
 		if err != nil {
 			return nil, fmt.Errorf("read what Pulse published: %w", err)

@@ -9,10 +9,10 @@ import (
 
 func TestEveryAgentHasItsTurn(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 250, 618, 1000} {
-		o := newOrder(n)
+		o := newTurnOrder(n)
 		had := make(map[detector.AgentID]bool)
 		for i := range n {
-			had[o.at(int64(i))] = true
+			had[o.agentAt(int64(i))] = true
 		}
 		if len(had) != n || !had[1] || !had[detector.AgentID(n)] {
 			t.Errorf("%d of %d agents have a turn", len(had), n)
@@ -24,18 +24,18 @@ func TestTurnsAreSpreadOverTheTime(t *testing.T) {
 	f := newFleet(7)
 	f.start = 1000
 	for i := range int64(70) {
-		if at := f.turn(f.start, i); f.due(at-1) > i || f.due(at+1) != i+1 {
-			t.Errorf("turn %d is at %d, but %d are due a moment before, %d after", i, at, f.due(at-1), f.due(at+1))
+		if at := f.turnTime(f.start, i); f.turnsUntil(at-1) > i || f.turnsUntil(at+1) != i+1 {
+			t.Errorf("turn %d is at %d, but %d are due a moment before, %d after", i, at, f.turnsUntil(at-1), f.turnsUntil(at+1))
 		}
 	}
 }
 
 func TestAgentsDiffer(t *testing.T) {
 	names, addresses := make(map[string]bool), make(map[string]bool)
-	for _, m := range members(2000) {
-		names[m.Name], addresses[address(m.ID).String()] = true, true
-		if m.IP != "any" && m.IP != address(m.ID).String() {
-			t.Errorf("%v is registered at %s and comes from %v", m.ID, m.IP, address(m.ID))
+	for _, m := range makeMembers(2000) {
+		names[m.Name], addresses[agentAddress(m.ID).String()] = true, true
+		if m.IP != "any" && m.IP != agentAddress(m.ID).String() {
+			t.Errorf("%v is registered at %s and comes from %v", m.ID, m.IP, agentAddress(m.ID))
 		}
 	}
 	if len(names) != 2000 || len(addresses) != 2000 {

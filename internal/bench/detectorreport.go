@@ -8,7 +8,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// DetectorReport is what the measurement of a detector comes to.
+// DetectorReport holds the figures of [MeasureDetector].
 type DetectorReport struct {
 	Agents           int     `json:"agents" unit:""`
 	BytesPerAgent    float64 `json:"bytes_per_agent" unit:"bytes in the detector, with names and addresses"`
@@ -31,7 +31,7 @@ type DetectorReport struct {
 	Behind           float64 `json:"behind_s" unit:"s by which sightings waited at the end"`
 }
 
-func (r *DetectorReport) between(from, to *view) {
+func (r *DetectorReport) fillBetween(from, to *snapshot) {
 	r.Seconds = to.at.Sub(from.at).Seconds()
 	rate := func(from, to int64) float64 { return float64(to-from) / r.Seconds }
 	r.Sightings = rate(from.seen, to.seen)
@@ -49,7 +49,7 @@ func (r *DetectorReport) between(from, to *view) {
 	r.LatenessP50, r.LatenessP99, r.LatenessMax = us(&late, 0.5)/1000, us(&late, 0.99)/1000, us(&late, 1)/1000
 }
 
-// Err is nil if the detector was right and kept up.
+// Err returns an error if the detector was wrong or could not keep up.
 func (r *DetectorReport) Err() error {
 	var err error
 	if n := r.FalseTransitions; n > 0 {
@@ -64,5 +64,5 @@ func (r *DetectorReport) Err() error {
 // WriteJSON writes the report as one JSON object.
 func (r *DetectorReport) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
 
-// WriteText writes the report with what the figures are.
+// WriteText writes the figures with their explanations.
 func (r *DetectorReport) WriteText(w io.Writer) { writeText(w, r) }

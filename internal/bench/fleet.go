@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	notify    = 10 * time.Second     // between an agent's own keep-alives
-	beats     = 5                    // of an agent, before the measurement: it has a habit then
-	tick      = 5 * time.Millisecond // the agents whose turns are within it have them together
-	answering = time.Millisecond     // how long an agent takes to answer
+	notifyInterval   = 10 * time.Second     // between an agent's own keep-alives
+	keepAlivesBefore = 5                    // of each agent, so that the detector knows its interval before the measurement
+	turnTick         = 5 * time.Millisecond // agents whose turns are within it are reported together
+	answerDelay      = time.Millisecond     // how long an agent takes to answer
 )
 
-// fleet plays the agents.
+// fleet simulates the agents.
 type fleet struct {
-	order    order
+	order    turnOrder
 	clock    *detector.Clock
 	detector *detector.Detector
 	start    detector.Instant // of the first turn
@@ -27,7 +27,7 @@ type fleet struct {
 	mu      sync.Mutex
 	asked   []request
 	spare   []request
-	waiting chan struct{} // there are asked
+	waiting chan struct{} // signals that asked is not empty
 	tally   tally
 }
 
@@ -43,15 +43,15 @@ type tally struct {
 }
 
 func newFleet(agents int) *fleet {
-	return &fleet{order: newOrder(agents), clock: detector.NewClock(), waiting: make(chan struct{}, 1)}
+	return &fleet{order: newTurnOrder(agents), clock: detector.NewClock(), waiting: make(chan struct{}, 1)}
 }
 
-// decide takes the detector's decisions.
-func (f *fleet) decide(all []detector.Decision) {
+// recordDecisions receives the detector's decisions.
+func (f *fleet) recordDecisions(all []detector.Decision) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range all {
-		f.tally.count(&all[i])
+		f.tally.countDecision(&all[i])
 		if all[i].Verdict == detector.Send {
 			f.asked = append(f.asked, request{all[i].ID, all[i].Token})
 		}
@@ -64,7 +64,7 @@ func (f *fleet) decide(all []detector.Decision) {
 	}
 }
 
-func (t *tally) count(d *detector.Decision) {
+func (t *tally) countDecision(d *detector.Decision) {
 	switch d.Verdict {
 	case detector.Send:
 		t.sent++
@@ -85,69 +85,70 @@ func (t *tally) count(d *detector.Decision) {
 	}
 }
 
-func (f *fleet) counted() tally {
+func (f *fleet) readTally() tally {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.tally
 }
 
-// answer answers keep-alives until ctx ends.
-func (f *fleet) answer(ctx context.Context) {
+// answerKeepAlives answers keep-alives until ctx ends.
+func (f *fleet) answerKeepAlives(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.waiting:
 		}
-		time.Sleep(answering)
+		time.Sleep(answerDelay)
 		f.mu.Lock()
 		asked := f.asked
 		f.asked, f.spare = f.spare[:0], asked
 		f.mu.Unlock()
 		now := f.clock.Now()
 		for _, r := range asked {
-			f.detector.Report(detector.Sighting{At: now, ID: r.id, Addr: address(r.id), Kind: detector.SawAnswer, Token: r.token})
+			f.detector.Report(detector.Sighting{At: now, ID: r.id, Addr: agentAddress(r.id), Kind: detector.SawAnswer, Token: r.token})
 		}
 	}
 }
 
-// introduce lets all agents in, and tells of each what it did in the minute
-// before turns that begin at first: the detector knows its habit then.
-func (f *fleet) introduce(ctx context.Context, first detector.Instant) {
+// introduceAgents reports for each agent a startup and the keep-alives of the
+// minute before turns that begin at first, so that the detector knows its
+// interval.
+func (f *fleet) introduceAgents(ctx context.Context, first detector.Instant) {
 	for i := int64(0); i < int64(f.order.agents) && ctx.Err() == nil; i++ {
-		s := detector.Sighting{At: f.turn(first, i).Add(-beats * notify), ID: f.order.at(i), Kind: detector.SawStartup}
-		s.Addr = address(s.ID)
+		s := detector.Sighting{At: f.turnTime(first, i).Add(-keepAlivesBefore * notifyInterval), ID: f.order.agentAt(i), Kind: detector.SawStartup}
+		s.Addr = agentAddress(s.ID)
 		f.detector.Report(s)
-		for range beats {
+		for range keepAlivesBefore {
 			s.Kind = detector.SawKeepAlive
 			f.detector.Report(s)
 			s.At++
-			s.Kind, s.Token = detector.SawAnswer, 1 // if it was asked meanwhile: it never is twice within that time
+			s.Kind, s.Token = detector.SawAnswer, 1 // in case it was asked meanwhile; it is never asked twice within that time
 			f.detector.Report(s)
-			s.At = s.At.Add(notify) - 1
+			s.At = s.At.Add(notifyInterval) - 1
 		}
 	}
 }
 
-// turn is when the i-th turn is, of turns that begin at first.
-func (f *fleet) turn(first detector.Instant, i int64) detector.Instant {
+// turnTime returns the time of the i-th turn, of turns that begin at first.
+func (f *fleet) turnTime(first detector.Instant, i int64) detector.Instant {
 	n := int64(f.order.agents)
-	return first.Add(time.Duration(i/n)*notify + notify*time.Duration(i%n)/time.Duration(n))
+	return first.Add(time.Duration(i/n)*notifyInterval + notifyInterval*time.Duration(i%n)/time.Duration(n))
 }
 
-// due is how many turns there were by now.
-func (f *fleet) due(now detector.Instant) int64 {
+// turnsUntil returns how many turns there were until now.
+func (f *fleet) turnsUntil(now detector.Instant) int64 {
 	past := now.Sub(f.start)
 	if past < 0 {
 		return 0
 	}
 	n := int64(f.order.agents)
-	return int64(past/notify)*n + int64(past%notify)*n/int64(notify) + 1
+	return int64(past/notifyInterval)*n + int64(past%notifyInterval)*n/int64(notifyInterval) + 1
 }
 
-// live reports the agents' own keep-alives until ctx ends.
-func (f *fleet) live(ctx context.Context) {
-	every := time.NewTicker(tick)
+// reportKeepAlives reports the agents' own keep-alives until ctx ends.
+func (f *fleet) reportKeepAlives(ctx context.Context) {
+	every := time.NewTicker(turnTick)
 	defer every.Stop()
 	for i := int64(0); ; {
 		select {
@@ -156,9 +157,9 @@ func (f *fleet) live(ctx context.Context) {
 		case <-every.C:
 		}
 		now := f.clock.Now()
-		for due := f.due(now); i < due; i++ {
-			id := f.order.at(i)
-			f.detector.Report(detector.Sighting{At: now, ID: id, Addr: address(id), Kind: detector.SawKeepAlive})
+		for due := f.turnsUntil(now); i < due; i++ {
+			id := f.order.agentAt(i)
+			f.detector.Report(detector.Sighting{At: now, ID: id, Addr: agentAddress(id), Kind: detector.SawKeepAlive})
 		}
 		f.seen.Store(i)
 	}

@@ -19,57 +19,58 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/managersim"
 )
 
-// ManageArgs and PopulateArgs are the command lines by which this program is a
+// ManagerArgs and PopulateArgs are the command lines by which this program is a
 // simulated manager, or its agents: in processes of their own, as both have an open
 // file for each agent.
 var (
-	ManageArgs   = []string{"manager"}
-	PopulateArgs = []string{"agents"}
+	ManagerArgs = []string{"manager"}
+	AgentsArgs  = []string{"agents"}
 )
 
-// RunManager is a simulated Wazuh manager in dir that knows some agents. It writes
-// to w where they connect. It answers each line of r with one, and ends with the last.
+// RunManager runs a simulated Wazuh manager in dir with the given number of
+// agents. It writes the address for agents to w, answers each line of r with
+// its state, and returns at the end of r.
 func RunManager(dir string, agents int, r io.Reader, w io.Writer) error {
-	m, err := managersim.Start(managersim.Config{Home: dir, Keys: keys(agents)})
+	m, err := managersim.Start(managersim.Config{Home: dir, Keys: makeKeys(agents)})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = m.Close() }() // nothing of it is kept
+	defer func() { _ = m.Close() }() // its home is removed
 	fmt.Fprintln(w, m.AgentAddr())
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		all, err := m.Statuses()
 		if err != nil {
 			return err
 		}
-		if err := json.NewEncoder(w).Encode(managerView{m.Stats(), all["active"]}); err != nil {
+		if err := json.NewEncoder(w).Encode(managerState{m.Stats(), all["active"]}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// managerView is what the manager's process tells.
-type managerView struct {
+// managerState is the answer of the manager's process.
+type managerState struct {
 	managersim.Stats
 	Active int
 }
 
-// ramp is how long the agents take to come, and so their keep-alives to come
-// round: started together, ten thousand would speak within the same moment, and for
-// that moment the manager would answer nobody else.
+// ramp is the time over which the agents start, and so their keep-alives are
+// spread. Started together, ten thousand would send within the same moment, in
+// which the manager answers nobody else.
 const ramp = 10 * time.Second
 
-// RunAgents plays the agents of a manager, over TCP, each from a loopback
-// address of its own. It lets them die as the lines of r say ("kill ID", "hang
-// ID"), and answers each with one.
+// RunAgents runs the agents of a manager, over TCP, each from a loopback
+// address of its own. For each line of r, "kill ID" or "hang ID", it makes an
+// agent fail and answers with a line.
 func RunAgents(addr string, agents int, r io.Reader, w io.Writer) error {
-	fleet, err := agentsim.New(agentsim.Config{Manager: addr, Keys: keys(agents), Spread: true, Ramp: ramp})
+	fleet, err := agentsim.New(agentsim.Config{Manager: addr, Keys: makeKeys(agents), Spread: true, Ramp: ramp})
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = fleet.Run(ctx) }) // it has not run before
+	running.Go(func() { _ = fleet.Run(ctx) }) // the only error is a second run
 	defer running.Wait()
 	defer cancel()
 	fmt.Fprintln(w, agents)
@@ -87,56 +88,57 @@ func RunAgents(addr string, agents int, r io.Reader, w io.Writer) error {
 	return nil
 }
 
-func keys(n int) []clientkeys.Key {
+func makeKeys(n int) []clientkeys.Key {
 	var text strings.Builder
-	for _, m := range members(n) {
+	for _, m := range makeMembers(n) {
 		fmt.Fprintf(&text, "%s %s any %064d\n", m.ID, m.Name, m.ID)
 	}
 	set, _, err := clientkeys.Parse(strings.NewReader(text.String()))
 	if err != nil {
-		panic(err) // it was just written
+		panic(err) // a mistake in the text above
 	}
 	return set.Keys()
 }
 
-// other is a process that answers line by line.
-type other struct {
-	child *child
-	out   *bufio.Reader
-	hello string // its first line
+// lineProcess is a child process that answers line by line.
+type lineProcess struct {
+	child     *child
+	out       *bufio.Reader
+	firstLine string // that it wrote
 }
 
-func startOther(args []string, more ...string) (*other, error) {
-	c, out, err := spawn(append(slices.Clone(args), more...))
+func startLineProcess(args []string, more ...string) (*lineProcess, error) {
+	c, out, err := spawnSelf(append(slices.Clone(args), more...))
 	if err != nil {
 		return nil, err
 	}
-	o := &other{child: c, out: bufio.NewReader(out)}
-	if o.hello, err = o.out.ReadString('\n'); err != nil {
-		return nil, errors.Join(fmt.Errorf("start pulse-bench %v: %w", args, err), c.end())
+	o := &lineProcess{child: c, out: bufio.NewReader(out)}
+	if o.firstLine, err = o.out.ReadString('\n'); err != nil {
+		return nil, errors.Join(fmt.Errorf("start pulse-bench %v: %w", args, err), c.endAndWait())
 	}
-	o.hello = strings.TrimSpace(o.hello)
+	o.firstLine = strings.TrimSpace(o.firstLine)
 	return o, nil
 }
 
-// tell gives the process an order, and returns its answer.
-func (o *other) tell(order string) (string, error) {
-	if _, err := fmt.Fprintln(o.child.leash, order); err != nil {
+// sendLine sends a line and returns the answer.
+func (o *lineProcess) sendLine(order string) (string, error) {
+	if _, err := fmt.Fprintln(o.child.stdin, order); err != nil {
 		return "", err
 	}
 	return o.out.ReadString('\n')
 }
 
-// look asks the manager's process how it is.
-func (o *other) look() (v managerView, err error) {
-	line, err := o.tell("look")
+// readState returns the state of the manager's process.
+func (o *lineProcess) readState() (v managerState, err error) {
+	line, err := o.sendLine("look")
 	if err != nil {
 		return v, err
 	}
 	return v, json.Unmarshal([]byte(line), &v)
 }
 
-// processorTimeOf is what another process has used so far.
+// processorTimeOf returns the processor time that another process has used so
+// far.
 func processorTimeOf(pid int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain plays the program that a measurement starts once more.
+// TestMain also is the child process that a measurement starts.
 func TestMain(m *testing.M) {
-	if n := len(ServeArgs) + 1; len(os.Args) == n+1 && slices.Equal(os.Args[1:n], ServeArgs) {
+	if n := len(NATSServerArgs) + 1; len(os.Args) == n+1 && slices.Equal(os.Args[1:n], NATSServerArgs) {
 		if err := ServeNATS(os.Args[n], os.Stdin, os.Stdout); err != nil {
 			panic(err)
 		}
@@ -21,13 +21,13 @@ func TestMain(m *testing.M) {
 }
 
 func TestEveryPartOfTheWayOutIsMeasured(t *testing.T) {
-	f, err := reach(t.Context(), "")
+	f, err := connectServer(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const n = 1000
-	m := &measurement{cfg: PublishConfig{Messages: n, Progress: t.Output()}, far: f, dir: t.TempDir(), report: &PublishReport{Messages: n}}
-	if err := m.run(t.Context()); err != nil {
+	m := &measurement{cfg: PublishConfig{Messages: n, Progress: t.Output()}, server: f, dir: t.TempDir(), report: &PublishReport{Messages: n}}
+	if err := m.runAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.close(); err != nil {

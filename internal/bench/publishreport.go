@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// PublishReport is what the measurement of the way out comes to.
+// PublishReport holds the figures of [MeasurePublish].
 type PublishReport struct {
 	Messages          int     `json:"messages" unit:"through the whole way, one in 100 a status change"`
 	Whole             float64 `json:"messages_per_s" unit:"from decision to confirmed by the NATS server"`
@@ -27,7 +27,7 @@ type PublishReport struct {
 	Stored            uint64  `json:"stored" unit:"of these, by the NATS server"`
 }
 
-// Err is nil if every message arrived once.
+// Err returns an error unless the server stored every message exactly once.
 func (r *PublishReport) Err() error {
 	if r.Stored != r.Decided {
 		return fmt.Errorf("of %d messages, the NATS server stored %d", r.Decided, r.Stored)
@@ -38,5 +38,5 @@ func (r *PublishReport) Err() error {
 // WriteJSON writes the report as one JSON object.
 func (r *PublishReport) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
 
-// WriteText writes the report with what the figures are.
+// WriteText writes the figures with their explanations.
 func (r *PublishReport) WriteText(w io.Writer) { writeText(w, r) }

@@ -8,10 +8,10 @@ import (
 	"reflect"
 )
 
-// A report is a struct of figures: each field's tags have its name and its unit.
+// A report is a struct of figures. The tags of each field have its name and its unit.
 
-// round rounds the figures of a report to what is of use.
-func round(report any) {
+// roundFigures rounds the figures of a report to three decimals.
+func roundFigures(report any) {
 	for _, value := range reflect.ValueOf(report).Elem().Fields() {
 		if value.CanFloat() {
 			value.SetFloat(math.Round(value.Float()*1000) / 1000)
@@ -26,7 +26,7 @@ func writeJSON(w io.Writer, report any) error {
 	return e.Encode(report)
 }
 
-// writeText writes a report with what the figures are.
+// writeText writes the figures of a report with their explanations.
 func writeText(w io.Writer, report any) {
 	for field, value := range reflect.ValueOf(report).Elem().Fields() {
 		fmt.Fprintf(w, "%-22s %10v  %s\n", field.Tag.Get("json"), value, field.Tag.Get("unit"))

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// processorTime is what the process has used so far.
+// processorTime returns the processor time that this process has used so far.
 func processorTime() (time.Duration, error) {
 	var use syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
@@ -19,8 +19,8 @@ func processorTime() (time.Duration, error) {
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano()), nil
 }
 
-// resident is how much memory the process has now.
-func resident() (int64, error) {
+// residentBytes returns how much memory the process has now.
+func residentBytes() (int64, error) {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		return 0, fmt.Errorf("read the memory used: %w", err)
@@ -32,8 +32,8 @@ func resident() (int64, error) {
 	return pages * int64(os.Getpagesize()), nil
 }
 
-// peakResident is how much memory the process had at most since [forgetPeak].
-func peakResident() (int64, error) {
+// peakResidentBytes returns the largest memory use since [resetPeak].
+func peakResidentBytes() (int64, error) {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0, fmt.Errorf("read the peak of the memory used: %w", err)
@@ -46,8 +46,9 @@ func peakResident() (int64, error) {
 	return size << 10, nil
 }
 
-// forgetPeak gives back memory that is not in use and makes the present use the peak.
-func forgetPeak() error {
+// resetPeak returns unused memory to the system and makes the present use the
+// peak.
+func resetPeak() error {
 	debug.FreeOSMemory()
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		return fmt.Errorf("reset the peak of the memory used: %w", err)
@@ -55,10 +56,10 @@ func forgetPeak() error {
 	return nil
 }
 
-// heap is what is in use after a collection.
-func heap() int64 {
+// heapInUse returns the bytes in use after a collection.
+func heapInUse() int64 {
 	runtime.GC()
-	runtime.GC() // what waits for finalizers and the first one's sweep is gone after the second
+	runtime.GC() // the second one frees what had finalizers
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)

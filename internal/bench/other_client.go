@@ -11,21 +11,22 @@ import (
 	"time"
 )
 
-// GuestArgs is the command line by which this program is another client of a
-// manager: in a process of its own, so that it waits for nobody but the manager.
-var GuestArgs = []string{"other-client"}
+// OtherClientArgs is the command line with which this program is another
+// client of a manager. It is a process of its own so that it waits for the
+// manager only.
+var OtherClientArgs = []string{"other-client"}
 
 const (
-	guestPause = 20 * time.Millisecond // between two questions
-	guestWait  = 30 * time.Second      // for an answer
+	requestInterval = 20 * time.Millisecond // between two requests
+	requestTimeout  = 30 * time.Second      // for an answer
 )
 
-// guestView is how long the answers took, in milliseconds.
-type guestView struct{ P50, P90, Max float64 }
+// latencies are in milliseconds.
+type latencies struct{ P50, P90, Max float64 }
 
-// RunOtherClient asks the manager in home for an agent, again and again, as the Wazuh API
-// does: from a line of r on until the next one, which it answers with how long the
-// answers took.
+// RunOtherClient sends requests about an agent to the manager in home, as the
+// Wazuh API does. It begins with a line of r and ends with the next one, which
+// it answers with the latencies.
 func RunOtherClient(home, agent string, r io.Reader, w io.Writer) error {
 	fmt.Fprintln(w, agent)
 	for lines := bufio.NewScanner(r); lines.Scan(); {
@@ -35,7 +36,7 @@ func RunOtherClient(home, agent string, r io.Reader, w io.Writer) error {
 			lines.Scan()
 			close(enough)
 		}()
-		v, err := guests(home, agent+" agent getstate", enough)
+		v, err := askRepeatedly(home, agent+" agent getstate", enough)
 		if err != nil {
 			return fmt.Errorf("ask remoted as another client: %w", err)
 		}
@@ -46,32 +47,32 @@ func RunOtherClient(home, agent string, r io.Reader, w io.Writer) error {
 	return nil
 }
 
-func guests(home, question string, enough <-chan struct{}) (v guestView, err error) {
+func askRepeatedly(home, question string, enough <-chan struct{}) (v latencies, err error) {
 	var took []time.Duration
-	again := time.NewTicker(guestPause)
+	again := time.NewTicker(requestInterval)
 	defer again.Stop()
 	for {
 		began := time.Now()
-		if err := askAsGuest(home, question); err != nil {
+		if err := askOnce(home, question); err != nil {
 			return v, err
 		}
 		took = append(took, time.Since(began))
 		select {
 		case <-again.C:
 		case <-enough:
-			v.P50, v.P90, v.Max = quantile(took, 50), quantile(took, 90), quantile(took, 100)
+			v.P50, v.P90, v.Max = quantileMillis(took, 50), quantileMillis(took, 90), quantileMillis(took, 100)
 			return v, nil
 		}
 	}
 }
 
-func askAsGuest(home, text string) error {
+func askOnce(home, text string) error {
 	conn, err := net.Dial("unix", filepath.Join(home, "queue/sockets/remote"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(guestWait))
+	_ = conn.SetDeadline(time.Now().Add(requestTimeout))
 	frame := append(binary.LittleEndian.AppendUint32(nil, uint32(len(text))), text...)
 	if _, err := conn.Write(frame); err != nil {
 		return err

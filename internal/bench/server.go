@@ -21,12 +21,13 @@ const (
 	answerTime = 10 * time.Second
 )
 
-// ServeArgs are the command line by which this program is a NATS server for a
-// measurement: one of its own, so that its memory and its garbage are not ours.
-var ServeArgs = []string{"nats-server"}
+// NATSServerArgs is the command line with which this program is a NATS server
+// for a measurement. It is a process of its own so that its memory is not
+// counted.
+var NATSServerArgs = []string{"nats-server"}
 
-// ServeNATS is a NATS server with JetStream in dir, on a free port of the loopback
-// address. It writes its URL to w, and ends when nothing more can be read from r.
+// ServeNATS runs a NATS server with JetStream in dir, on a free port of the
+// loopback address. It writes its URL to w and returns at the end of r.
 func ServeNATS(dir string, r io.Reader, w io.Writer) error {
 	srv, err := server.NewServer(&server.Options{ServerName: "pulse-bench", Host: "127.0.0.1", Port: server.RANDOM_PORT,
 		JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
@@ -46,27 +47,27 @@ func ServeNATS(dir string, r io.Reader, w io.Writer) error {
 	return err
 }
 
-// far is the NATS server that plays the XDR platform's.
-type far struct {
+// natsServer is the NATS server in the role of the XDR platform's.
+type natsServer struct {
 	url    string
 	nc     *nats.Conn
 	js     jetstream.JetStream
-	stream jetstream.Stream // takes what Pulse publishes
+	stream jetstream.Stream // stores what Pulse publishes
 
 	child *child // nil for a user's server
 	dir   string
 }
 
-// reach connects to the user's server, or to one that it starts.
-func reach(ctx context.Context, url string) (_ *far, err error) {
-	f := &far{url: url}
+// connectServer connects to the user's server, or to one that it starts.
+func connectServer(ctx context.Context, url string) (_ *natsServer, err error) {
+	f := &natsServer{url: url}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.close())
 		}
 	}()
 	if url == "" {
-		if err := f.start(); err != nil {
+		if err := f.startChild(); err != nil {
 			return nil, fmt.Errorf("start a NATS server: %w", err)
 		}
 	}
@@ -76,15 +77,15 @@ func reach(ctx context.Context, url string) (_ *far, err error) {
 	if f.js, err = jetstream.New(f.nc); err != nil {
 		return nil, err
 	}
-	f.stream, err = f.newStream(ctx, pulseStream, pulsePrefix)
+	f.stream, err = f.createStream(ctx, pulseStream, pulsePrefix)
 	return f, err
 }
 
-func (f *far) start() (err error) {
+func (f *natsServer) startChild() (err error) {
 	if f.dir, err = os.MkdirTemp("", "pulse-bench-far-"); err != nil {
 		return err
 	}
-	c, out, err := spawn(append(ServeArgs, f.dir))
+	c, out, err := spawnSelf(append(NATSServerArgs, f.dir))
 	if err != nil {
 		return err
 	}
@@ -97,9 +98,9 @@ func (f *far) start() (err error) {
 	return nil
 }
 
-// newStream makes a stream as an XDR platform would have it. One of that name may
-// be left from a measurement that was killed.
-func (f *far) newStream(ctx context.Context, name, prefix string) (jetstream.Stream, error) {
+// createStream creates a stream as an XDR platform would. It replaces one that
+// an earlier measurement may have left behind.
+func (f *natsServer) createStream(ctx context.Context, name, prefix string) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	if err := f.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -113,9 +114,9 @@ func (f *far) newStream(ctx context.Context, name, prefix string) (jetstream.Str
 	return stream, nil
 }
 
-// stored is how many messages of Pulse the server has, but for the node's own
-// heartbeats.
-func (f *far) stored(ctx context.Context) (uint64, error) {
+// countStored returns how many messages of Pulse the server has stored,
+// without the node's own heartbeats.
+func (f *natsServer) countStored(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	beats := string(event.Prefix(pulsePrefix).ManagerStatus("*"))
@@ -130,8 +131,8 @@ func (f *far) stored(ctx context.Context) (uint64, error) {
 	return n, nil
 }
 
-// close leaves nothing behind, on a user's server either.
-func (f *far) close() (err error) {
+// close removes the streams and stops the server if it was started here.
+func (f *natsServer) close() (err error) {
 	if f.nc != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 		defer cancel()
@@ -143,7 +144,7 @@ func (f *far) close() (err error) {
 		f.nc.Close()
 	}
 	if f.child != nil {
-		err = errors.Join(err, f.child.end())
+		err = errors.Join(err, f.child.endAndWait())
 	}
 	if f.dir != "" {
 		err = errors.Join(err, os.RemoveAll(f.dir))
