@@ -77,8 +77,11 @@ func (c *provisionCommand) Run(e *env) error {
 	made, err := st.Apply(e.ctx, c.Server)
 	for _, m := range made {
 		state := "was there"
-		if m.New {
+		switch {
+		case m.New:
 			state = "made"
+		case m.Changed:
+			state = "was there, and forbids roll-ups now"
 		}
 		fmt.Fprintf(e.stdout, "%-32s %s\n", m.What, state)
 	}

@@ -2,9 +2,9 @@ package keys
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -23,6 +23,8 @@ const (
 	// lookTime is how often the public keys are read: a new one is to be in the bucket
 	// before anything is signed with it, from the node's next start on.
 	lookTime = time.Second
+	// checkTime is how often the bucket is looked at: somebody may have removed them.
+	checkTime = time.Minute
 )
 
 // Bulletin shows a node's public keys in the bucket [Bucket].
@@ -30,19 +32,23 @@ type Bulletin struct {
 	Files *Files
 	Log   *slog.Logger
 
-	said string
+	said    string
+	exposed bool          // it was said that the bucket can be wiped
+	check   time.Duration // between two looks at what is in the bucket; 0 for checkTime
 }
 
-// Run puts the keys there on one connection, and again when they are others, until ctx
-// or the connection ends. The refusal says why the server did not take a message on a subject.
+// Run puts the keys there on one connection, and again when they are others or are gone
+// from there, until ctx or the connection ends. The refusal says why the server did not
+// take a message on a subject.
 func (b *Bulletin) Run(ctx context.Context, nc *nats.Conn, ended <-chan struct{}, refusal func(subject string) error) {
 	var shown []byte
+	var checked time.Time
 	for {
 		next := lookTime
 		text, err := b.read()
-		if err == nil && !bytes.Equal(text, shown) {
-			if err = b.put(ctx, nc, text, refusal); err == nil {
-				shown = text
+		if err == nil && (!bytes.Equal(text, shown) || time.Since(checked) >= cmp.Or(b.check, checkTime)) {
+			if err = b.show(ctx, nc, text, bytes.Equal(text, shown), refusal); err == nil {
+				shown, checked = text, time.Now()
 			} else {
 				next = retryTime
 			}
@@ -55,7 +61,7 @@ func (b *Bulletin) Run(ctx context.Context, nc *nats.Conn, ended <-chan struct{}
 			return
 		case <-ended:
 			return
-		case <-time.After(next):
+		case <-time.After(min(next, cmp.Or(b.check, next))):
 		}
 	}
 }
@@ -89,46 +95,29 @@ func (b *Bulletin) complain(err error) {
 
 var errNoJetStream = errors.New("the NATS server has no JetStream")
 
-// put writes them without a look at what is there: the bucket keeps one value.
-func (b *Bulletin) put(ctx context.Context, nc *nats.Conn, text []byte, refusal func(subject string) error) error {
+// show writes the keys, if the bucket does not have them.
+func (b *Bulletin) show(ctx context.Context, nc *nats.Conn, text []byte, again bool, refusal func(subject string) error) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return err
 	}
-	subject := "$KV." + Bucket + "." + b.Files.Node
-	publish := func() error {
-		ctx, cancel := context.WithTimeout(ctx, answerTime)
-		defer cancel()
-		_, err := js.Publish(ctx, subject, text, jetstream.WithRetryAttempts(0))
-		if refused := refusal(subject); err != nil && refused != nil {
-			return refused
-		}
+	c := &client{js, "$KV." + Bucket + "." + b.Files.Node, refusal}
+	s, err := c.open(ctx)
+	if err != nil {
 		return err
 	}
-	err = publish()
-	if !errors.Is(err, jetstream.ErrNoStreamResponse) && !errors.Is(err, nats.ErrNoResponders) {
-		return err
-	}
-	if err := b.make(ctx, js, refusal); err != nil {
-		return err
-	}
-	return publish()
-}
-
-func (b *Bulletin) make(ctx context.Context, js jetstream.JetStream, refusal func(subject string) error) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	_, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: Bucket, Description: describe, History: 1, Storage: jetstream.FileStorage})
-	switch {
-	case err == nil, errors.Is(err, jetstream.ErrBucketExists):
-		return nil
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return errNoJetStream
-	}
-	for _, subject := range []string{"$JS.API.INFO", "$JS.API.STREAM.CREATE.KV_" + Bucket} {
-		if refused := refusal(subject); refused != nil {
-			err = refused
+	if !b.exposed { // a server answers nothing to who may not
+		if err := c.protect(ctx, s); err != nil {
+			b.exposed = true
+			b.Log.Warn("the bucket allows roll-ups: any node may wipe it; an administrator can forbid them", "bucket", Bucket, "err", err)
 		}
 	}
-	return fmt.Errorf("make the bucket: %w", err)
+	there, err := c.get(ctx, s)
+	if err != nil || bytes.Equal(there, text) {
+		return err
+	}
+	if again {
+		b.Log.Warn("the public keys in the bucket were removed or changed by somebody else: they are written again", "bucket", Bucket)
+	}
+	return c.put(ctx, text)
 }

@@ -79,22 +79,23 @@ func serviceRights() *server.Permissions {
 	}
 }
 
-// rosterRights are those of who keeps the bucket: to make it, and to read and write its keys.
+// rosterRights are those of who keeps the bucket: to make it, to forbid roll-ups, and to read and write its keys.
 func rosterRights() *server.Permissions {
 	keys := "$KV." + strings.TrimPrefix(RosterStream, "KV_") + ".*"
 	return &server.Permissions{
 		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
 		Publish: &server.SubjectPermission{Allow: []string{keys, "$JS.API.DIRECT.GET." + RosterStream + "." + keys,
-			"$JS.API.STREAM.INFO." + RosterStream, "$JS.API.STREAM.CREATE." + RosterStream, "$JS.API.INFO"}},
+			"$JS.API.STREAM.INFO." + RosterStream, "$JS.API.STREAM.CREATE." + RosterStream, "$JS.API.STREAM.UPDATE." + RosterStream}},
 	}
 }
 
-// bulletinRights are those of who shows the public keys: to make the bucket, and to write it.
+// bulletinRights are those of who shows the public keys: to make the bucket and forbid roll-ups, and to read and write it.
 func bulletinRights() *server.Permissions {
+	keys := "$KV." + strings.TrimPrefix(keysStream, "KV_") + ".*"
 	return &server.Permissions{
 		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
-		Publish: &server.SubjectPermission{Allow: []string{"$KV." + strings.TrimPrefix(keysStream, "KV_") + ".*",
-			"$JS.API.STREAM.CREATE." + keysStream, "$JS.API.INFO"}},
+		Publish: &server.SubjectPermission{Allow: []string{keys, "$JS.API.DIRECT.GET." + keysStream + "." + keys,
+			"$JS.API.STREAM.INFO." + keysStream, "$JS.API.STREAM.CREATE." + keysStream, "$JS.API.STREAM.UPDATE." + keysStream}},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/kv"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -20,12 +21,14 @@ const answerWait = 20 * time.Second
 
 // Made says what became of a stream or a consumer on the server.
 type Made struct {
-	What string // stream STATUS, consumer xdr of STATUS
-	New  bool   // it was not there before; one that was there is left as it is
+	What    string // stream STATUS, consumer xdr of STATUS
+	New     bool   // it was not there before; one that was there is left as it is
+	Changed bool   // a bucket that one node could have wiped is one no more
 }
 
 // Apply makes the streams, buckets and consumers on the running server, as the
-// files have them that are there now. What the server has already stays as it is.
+// files have them that are there now. What the server has already stays as it is,
+// but for buckets that allow roll-ups: one node could wipe them.
 // The URL is "" for the setup's own hosts.
 func (st *Setup) Apply(ctx context.Context, url string) (made []Made, err error) {
 	session, err := remote.Dial(ctx, st.Way(url))
@@ -38,18 +41,8 @@ func (st *Setup) Apply(ctx context.Context, url string) (made []Made, err error)
 		return nil, err
 	}
 	err = eachFile(filepath.Join(st.dir, streamsDir), func(base string, text []byte) error {
-		var cfg jetstream.StreamConfig
-		if err := json.Unmarshal(text, &cfg); err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(ctx, answerWait)
-		defer cancel()
-		_, err := js.Stream(ctx, cfg.Name)
-		missing := errors.Is(err, jetstream.ErrStreamNotFound)
-		if missing {
-			_, err = js.CreateStream(ctx, cfg)
-		}
-		made = append(made, Made{"stream " + cfg.Name, missing})
+		m, err := applyStream(ctx, js, text)
+		made = append(made, m)
 		return err
 	})
 	if err != nil {
@@ -68,10 +61,34 @@ func (st *Setup) Apply(ctx context.Context, url string) (made []Made, err error)
 		if missing {
 			_, err = js.CreateConsumer(ctx, stream, cfg)
 		}
-		made = append(made, Made{"consumer " + cfg.Name + " of " + stream, missing})
+		made = append(made, Made{What: "consumer " + cfg.Name + " of " + stream, New: missing})
 		return err
 	})
 	return made, err
+}
+
+func applyStream(ctx context.Context, js jetstream.JetStream, text []byte) (m Made, err error) {
+	var cfg jetstream.StreamConfig
+	if err := json.Unmarshal(text, &cfg); err != nil {
+		return m, err
+	}
+	m.What = "stream " + cfg.Name
+	isBucket := strings.HasPrefix(cfg.Name, "KV_")
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	s, err := js.Stream(ctx, cfg.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		if isBucket { // files of an earlier version allow them
+			cfg.AllowRollup = false
+		}
+		m.New = true
+		_, err = js.CreateStream(ctx, cfg)
+	case err == nil && isBucket && kv.Wipeable(&s.CachedInfo().Config):
+		m.Changed = true
+		err = kv.Protect(ctx, js, s.CachedInfo().Config)
+	}
+	return m, err
 }
 
 // Way is how the setup's administrator gets to the server.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/kv"
 )
 
 const (
@@ -39,8 +40,7 @@ func streamConfigs(prefix event.Prefix, replicas int) []jetstream.StreamConfig {
 		{event.AgentsBucket, "Pulse: the present state of every agent", 1},
 		{keysBucket, "Pulse: the public keys of the nodes", 10},
 	} {
-		list = append(list, jetstream.StreamConfig{Name: "KV_" + b.name, Description: b.description, Subjects: []string{"$KV." + b.name + ".>"},
-			MaxMsgsPerSubject: b.history, MaxBytes: -1, Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, Duplicates: 2 * time.Minute})
+		list = append(list, kv.StreamConfig(b.name, b.description, b.history))
 	}
 	for i := range list {
 		s := &list[i]

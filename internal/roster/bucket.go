@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/kv"
 )
 
 const (
@@ -32,7 +33,15 @@ type bucket struct {
 	js      jetstream.JetStream
 	stream  jetstream.Stream
 	created time.Time
+	holds   contents
 	wait    time.Duration // for an answer
+	tried   bool          // to protect it
+}
+
+// contents is how much a bucket holds.
+type contents struct {
+	LastSeq  uint64 `json:"last_seq"` // the number of the last write, whoever made it
+	Messages uint64 `json:"messages"` // keys, those with a delete marker too
 }
 
 // bind finds the bucket, or makes it.
@@ -62,7 +71,9 @@ func (b *bucket) open(ctx context.Context) error {
 	if err != nil {
 		return b.explain("find the bucket", err, "$JS.API.STREAM.INFO."+stream)
 	}
-	b.stream, b.created = s, s.CachedInfo().Created
+	info := s.CachedInfo()
+	b.stream, b.created = s, info.Created
+	b.holds = contents{info.State.LastSeq, info.State.Msgs}
 	return nil
 }
 
@@ -74,10 +85,9 @@ func (b *bucket) make(parent context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), b.wait)
 	defer cancel()
 	defer context.AfterFunc(parent, func() { time.AfterFunc(endMaking, cancel) })()
-	_, err := b.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: event.AgentsBucket, Description: describe,
-		History: 1, Storage: jetstream.FileStorage})
-	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) { // another node was quicker
-		return b.explain("make the bucket", err, "$JS.API.INFO", "$JS.API.STREAM.CREATE."+stream)
+	_, err := b.js.CreateStream(ctx, kv.StreamConfig(event.AgentsBucket, describe, 1))
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was quicker
+		return b.explain("make the bucket", err, "$JS.API.STREAM.CREATE."+stream)
 	}
 	return nil
 }
@@ -92,6 +102,21 @@ func (b *bucket) has(ctx context.Context, m mark) (bool, error) {
 	}
 	_, revision, err := b.get(ctx, m.Agent)
 	return revision >= m.Revision, err
+}
+
+// protect forbids roll-ups in a bucket that somebody else made.
+func (b *bucket) protect(ctx context.Context) error {
+	cfg := b.stream.CachedInfo().Config
+	if b.tried || !kv.Wipeable(&cfg) {
+		return nil
+	}
+	b.tried = true // once on a connection: a server answers nothing to who may not
+	ctx, cancel := context.WithTimeout(ctx, b.wait)
+	defer cancel()
+	if err := kv.Protect(ctx, b.js, cfg); err != nil {
+		return b.explain("protect the bucket", err, "$JS.API.STREAM.UPDATE."+stream)
+	}
+	return nil
 }
 
 // look is an error if the bucket is another one by now.

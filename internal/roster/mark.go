@@ -17,6 +17,7 @@ type mark struct {
 	Agent    string    `json:"agent,omitempty"` // the last one written
 	Revision uint64    `json:"revision"`        // that it got
 	Form     string    `json:"form,omitempty"`  // of the values
+	contents           // when that was looked at last, with our own writes since
 }
 
 // loadMark returns none where there is none that can be read: the roster is

@@ -40,7 +40,10 @@ type Roster struct {
 	mark   mark       // what we know of the bucket
 	file   string
 
-	trouble string // what was said last; "" when all is well
+	trouble string        // what was said last; "" when all is well
+	exposed bool          // it was said that the bucket can be wiped
+	puts    atomic.Uint64 // writes that are acknowledged, and not in the mark yet
+	added   atomic.Uint64 // those of them to keys that were not there
 	kept    atomic.Bool
 	stats   counters
 
@@ -162,7 +165,7 @@ func (r *Roster) keep(ctx context.Context, c *connection) error {
 		}
 		r.wellAgain()
 		if time.Since(looked) >= r.timing.look {
-			if err := b.look(ctx); err != nil {
+			if err := r.look(ctx, b); err != nil {
 				return err
 			}
 			looked = time.Now()
@@ -183,10 +186,46 @@ func (r *Roster) begin(ctx context.Context, b *bucket) error {
 		return nil
 	}
 	r.log.Info("the roster of agents is written anew, from their present states")
+	r.mark = mark{Created: b.created, Form: r.form()}
+	return r.startAgain(b)
+}
+
+// startAgain reads the agents' present states from the beginning, and writes those
+// that are not in the bucket.
+func (r *Roster) startAgain(b *bucket) error {
 	if err := r.reader.Anew(); err != nil {
 		return err
 	}
-	return r.remember(mark{Created: b.created, Form: r.form()})
+	r.puts.Store(0)
+	r.added.Store(0)
+	m := r.mark
+	m.contents = b.holds
+	return r.remember(m)
+}
+
+// expected is what the bucket holds if nobody else has written to it or removed from it.
+func (r *Roster) expected() contents {
+	return contents{r.mark.LastSeq + r.puts.Load(), r.mark.Messages + r.added.Load()}
+}
+
+// look finds out whether somebody else has changed the bucket, by how much it holds,
+// and if so compares each agent's value with what it has to be. No write is under way.
+func (r *Roster) look(ctx context.Context, b *bucket) error {
+	if err := b.look(ctx); err != nil {
+		return err
+	}
+	if err := b.protect(ctx); err != nil && !r.exposed {
+		r.exposed = true
+		r.log.Warn("the bucket allows roll-ups: any node may wipe it; an administrator can forbid them", "err", err)
+	}
+	want := r.expected()
+	if b.holds == want {
+		return nil
+	}
+	if b.holds.Messages < want.Messages {
+		r.log.Warn("states of agents are gone from the bucket: somebody has removed them, and they are written again", "missing", want.Messages-b.holds.Messages)
+	}
+	return r.startAgain(b)
 }
 
 // next waits for messages until the time comes to look at the bucket.
@@ -205,7 +244,11 @@ func (r *Roster) take(ctx context.Context, b *bucket, batch []outbox.Stored) err
 	if len(batch) == 0 {
 		return nil
 	}
+	deleted := r.stats.deleted.Load()
 	last, err := r.write(ctx, b, r.latest(batch))
+	if n := r.stats.deleted.Load() - deleted; n > 0 {
+		r.log.Warn("states of agents were deleted from the bucket by somebody else, and are written again", "agents", n)
+	}
 	if err != nil {
 		return err
 	}
@@ -213,7 +256,11 @@ func (r *Roster) take(ctx context.Context, b *bucket, batch []outbox.Stored) err
 		if last.Revision <= r.mark.Revision {
 			return errAnother
 		}
-		if err := r.remember(last); err != nil {
+		m := r.mark
+		m.Agent, m.Revision, m.contents = last.Agent, last.Revision, r.expected()
+		r.puts.Store(0)
+		r.added.Store(0)
+		if err := r.remember(m); err != nil {
 			return err
 		}
 	}

@@ -42,7 +42,7 @@ type Stats struct {
 	Unreadable uint64 `json:"unreadable"` // messages, or values in the bucket, that were not understood
 }
 
-type counters struct{ written, outdated, failures, unreadable atomic.Uint64 }
+type counters struct{ written, outdated, failures, unreadable, deleted atomic.Uint64 }
 
 // Stats returns the counts so far. It costs nothing.
 func (r *Roster) Stats() Stats {

@@ -75,8 +75,11 @@ func TestABucketReplacedBehindItsBackIsNoticed(t *testing.T) {
 // A server that loses power may lose what it acknowledged last.
 func TestABucketThatLostItsEndIsWrittenAnew(t *testing.T) {
 	x := newXDR(t)
-	n := newNode(t, "node01", x.url()).start()
 	js := client(t, x.url())
+	bare(t, js)
+	n := newNode(t, "node01", x.url())
+	n.quick.look = patience
+	n.start()
 	n.tell(active("001", 100))
 	until(t, js, "001", since(100))
 	n.tell(lost("001", 110, 105))

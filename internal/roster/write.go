@@ -79,16 +79,29 @@ func (r *Roster) writeOne(ctx context.Context, b *bucket, s *event.AgentState) (
 		if err != nil {
 			return 0, err
 		}
-		revision, err = b.put(ctx, m, s.AgentID, revision)
+		before := revision
+		revision, err = b.put(ctx, m, s.AgentID, before)
 		if errors.Is(err, errChanged) {
 			continue // and read again whether ours is still news
 		}
 		if err == nil {
-			r.stats.written.Add(1)
+			r.wrote(old == nil, before)
 		}
 		return revision, err
 	}
 	return 0, errContended
+}
+
+// wrote counts a write in the place of a value with a revision.
+func (r *Roster) wrote(none bool, before uint64) {
+	r.stats.written.Add(1)
+	r.puts.Add(1)
+	switch {
+	case before == 0:
+		r.added.Add(1)
+	case none: // a delete marker
+		r.stats.deleted.Add(1)
+	}
 }
 
 // outdated says whether s is no news to a bucket with this value. What is no
@@ -104,8 +117,8 @@ func (r *Roster) outdated(s *event.AgentState, value *kept) bool {
 		}
 		return false
 	}
-	if form != r.form() && old.Node == s.Node && old.Epoch == s.Epoch && old.Sequence == s.Sequence {
-		return false // it is for other keys
+	if old.Node == s.Node && old.Epoch == s.Epoch && old.Sequence == s.Sequence {
+		return form == r.form() // else it is for other keys
 	}
 	return !s.Supersedes(old)
 }

@@ -1,0 +1,208 @@
+package roster
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/kv"
+)
+
+// bare makes the bucket as clients do: its values can be removed.
+func bare(t *testing.T, js jetstream.JetStream) jetstream.Stream {
+	t.Helper()
+	if _, err := js.CreateStream(within(t), func() jetstream.StreamConfig {
+		cfg := kv.StreamConfig(event.AgentsBucket, "", 1)
+		cfg.AllowRollup, cfg.DenyDelete, cfg.DenyPurge = true, false, false
+		return cfg
+	}()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(within(t), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// rollUp publishes a message that removes all values, or those of its key.
+func rollUp(t *testing.T, js jetstream.JetStream, what string) error {
+	t.Helper()
+	m := nats.NewMsg(keys + "900")
+	m.Header.Set(jetstream.MsgRollup, what)
+	_, err := js.PublishMsg(within(t), m, jetstream.WithRetryAttempts(0))
+	return err
+}
+
+func TestTheBucketRefusesRollUpsAndPurges(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		before func(*testing.T, jetstream.JetStream)
+	}{
+		{"made by the node", func(*testing.T, jetstream.JetStream) {}},
+		{"made by another client", func(t *testing.T, js jetstream.JetStream) { bare(t, js) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			x := newXDR(t)
+			js := client(t, x.url())
+			tt.before(t, js)
+			n := newNode(t, "node01", x.url()).start()
+			n.tell(active("001", 100), active("002", 100))
+			until(t, js, "001", since(100))
+			until(t, js, "002", since(100))
+			tick := time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+			var s jetstream.Stream
+			for ctx := within(t); ; <-tick.C {
+				var err error
+				if s, err = js.Stream(ctx, stream); err != nil {
+					t.Fatal(err)
+				}
+				if cfg := s.CachedInfo().Config; !cfg.AllowRollup && cfg.DenyDelete && cfg.DenyPurge {
+					break
+				}
+			}
+			for _, what := range []string{jetstream.MsgRollupAll, jetstream.MsgRollupSubject} {
+				if err := rollUp(t, js, what); err == nil || !strings.Contains(err.Error(), "rollup not permitted") {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if err := s.Purge(within(t)); err == nil {
+				t.Error("it was purged")
+			}
+			if err := s.DeleteMsg(within(t), 1); err == nil {
+				t.Error("a value was deleted")
+			}
+			if info, err := s.Info(within(t)); err != nil || info.State.Msgs != 2 {
+				t.Error(info, err)
+			}
+		})
+	}
+}
+
+// Whoever has removed values of a node's agents, and however: they are back.
+func TestStatesThatWereRemovedAreWrittenAgain(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		remove func(*testing.T, jetstream.JetStream, jetstream.Stream)
+		says   string
+	}{
+		{"all of the stream", func(t *testing.T, _ jetstream.JetStream, s jetstream.Stream) {
+			if err := s.Purge(within(t)); err != nil {
+				t.Fatal(err)
+			}
+		}, "missing=3"},
+		{"one key, by its subject", func(t *testing.T, _ jetstream.JetStream, s jetstream.Stream) {
+			if err := s.Purge(within(t), jetstream.WithPurgeSubject(keys+"002")); err != nil {
+				t.Fatal(err)
+			}
+		}, "missing=1"},
+		{"one message", func(t *testing.T, _ jetstream.JetStream, s jetstream.Stream) {
+			if err := s.DeleteMsg(within(t), s.CachedInfo().State.FirstSeq); err != nil {
+				t.Fatal(err)
+			}
+		}, "missing=1"},
+		{"delete markers", func(t *testing.T, js jetstream.JetStream, _ jetstream.Stream) {
+			store, err := js.KeyValue(within(t), event.AgentsBucket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []string{"001", "003"} {
+				if err := store.Delete(within(t), id); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, "were deleted from the bucket"},
+		{"a roll-up", func(t *testing.T, js jetstream.JetStream, _ jetstream.Stream) {
+			if err := rollUp(t, js, jetstream.MsgRollupAll); err != nil {
+				t.Fatal(err)
+			}
+		}, "missing=2"},
+		{"an older value", func(t *testing.T, js jetstream.JetStream, _ jetstream.Stream) {
+			if _, err := js.Publish(within(t), keys+"002", []byte(`{"agent_id":"002","status":0,"since":5,"node":"node02"}`)); err != nil {
+				t.Fatal(err)
+			}
+		}, ""},
+		{"something that is no value", func(t *testing.T, js jetstream.JetStream, _ jetstream.Stream) {
+			if _, err := js.Publish(within(t), keys+"002", []byte("gone")); err != nil {
+				t.Fatal(err)
+			}
+		}, "not understood"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			x := newXDR(t, provisioned) // the node may not protect the bucket
+			js := client(t, x.url(), nats.UserInfo("admin", "admin"))
+			bare(t, js)
+			n := newNode(t, "node01", x.url(), asNode(t))
+			n.quick.answer = 100 * time.Millisecond
+			n.start()
+			n.tell(active("001", 100), active("002", 100), active("003", 100))
+			n.log.await(t, "allows roll-ups")
+			n.counted(func(s Stats) bool { return s.Written == 3 })
+			s, err := js.Stream(within(t), stream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.remove(t, js, s)
+			for _, id := range []string{"001", "002", "003"} {
+				until(t, js, id, since(100))
+			}
+			n.log.await(t, tt.says)
+		})
+	}
+}
+
+// What other nodes write is no loss, and costs no write.
+func TestWhatOtherNodesWriteIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	x := newXDR(t)
+	one, two := newNode(t, "node01", x.url()).start(), newNode(t, "node02", x.url()).start()
+	js := client(t, x.url())
+	for i := range int64(3) {
+		one.tell(active("001", 100+i), active("002", 100+i))
+		two.tell(active("003", 100+i), active("004", 100+i))
+		for _, id := range []string{"001", "002", "003", "004"} {
+			until(t, js, id, since(100+i))
+		}
+	}
+	for _, n := range []*node{one, two} {
+		n.stop()
+		if said := n.log.String(); strings.Contains(said, "WARN") {
+			t.Error(said)
+		}
+	}
+	if s, err := js.Stream(within(t), stream); err != nil || s.CachedInfo().State.LastSeq != 12 {
+		t.Errorf("%+v, %v", s.CachedInfo().State, err)
+	}
+}
+
+// A restart finds its bucket as it left it, and looks at no agent again.
+func TestARestartWritesNothingAgain(t *testing.T) {
+	t.Parallel()
+	x := newXDR(t)
+	n := newNode(t, "node01", x.url()).start()
+	js := client(t, x.url())
+	n.tell(active("001", 100), active("002", 100))
+	n.counted(func(s Stats) bool { return s.Written == 2 })
+	n.stop()
+	before := n.log.String()
+	n.start()
+	n.tell(active("003", 100))
+	until(t, js, "003", since(100))
+	n.stop()
+	if said := strings.TrimPrefix(n.log.String(), before); strings.Contains(said, "written anew") {
+		t.Error(said)
+	}
+	if m := loadMark(filepath.Join(n.dir, "roster.json"), slog.New(slog.DiscardHandler)); m.contents != (contents{3, 3}) {
+		t.Errorf("%+v", m)
+	}
+}
