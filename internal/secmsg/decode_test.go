@@ -11,11 +11,11 @@ import (
 
 // body encrypts what a sender, good or bad, put behind the header.
 func body(c *Cipher, inside []byte) []byte {
-	b := c.pad(bytes.Clone(inside), 0)
+	b := c.appendPadding(bytes.Clone(inside), 0)
 	for c.method == Blowfish && len(b)%8 != 0 {
 		b = append(b, 0) // an old sender's filling, after the stream
 	}
-	c.encrypt(b)
+	c.encryptBlocks(b)
 	return b
 }
 
@@ -30,7 +30,7 @@ func deflated(plain string) []byte {
 
 // summed puts the right sum before rest.
 func summed(rest string) string {
-	sum := checksum([]byte(rest))
+	sum := hexChecksum([]byte(rest))
 	return string(sum[:]) + rest
 }
 
@@ -101,7 +101,7 @@ func TestBadPaddingCannotBeDecrypted(t *testing.T) {
 	c := testKey.Cipher(AES)
 	for _, end := range []string{"\x00", "\x11", "\xff", "\x01\x02", "\x03\x02\x03"} {
 		plain := append(bytes.Repeat([]byte("!"), 32-len(end)), end...)
-		c.encrypt(plain)
+		c.encryptBlocks(plain)
 		var d Decoder
 		_, err := d.Decode(c, plain)
 		checkReason(t, err, ErrDecrypt)
@@ -131,11 +131,11 @@ func TestNoFlippedBitGoesUnnoticed(t *testing.T) {
 	for _, m := range []Method{AES, Blowfish} {
 		c := testKey.Cipher(m)
 		var e Encoder
-		frame, err := e.append(nil, "", c, Counter{7, 42}, 12345, []byte("#!-agent startup"))
+		frame, err := e.appendFrame(nil, "", c, Counter{7, 42}, 12345, []byte("#!-agent startup"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := len(m.token())
+		at := len(m.headerToken())
 		for bit := at * 8; bit < len(frame)*8; bit++ {
 			bad := bytes.Clone(frame[at:])
 			bad[bit/8-at] ^= 1 << (bit % 8)

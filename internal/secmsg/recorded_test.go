@@ -155,7 +155,7 @@ func TestRecordedFramesAreRebuiltByteForByteAroundTheirZlibStream(t *testing.T) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		packed, err := c.decrypt(h.Body)
+		packed, err := c.decryptBlocks(h.Body)
 		if err != nil {
 			t.Fatalf("%s frame %d: %v", r.file, i, err)
 		}
@@ -167,11 +167,11 @@ func TestRecordedFramesAreRebuiltByteForByteAroundTheirZlibStream(t *testing.T) 
 		var e Encoder
 		e.setPlain(r.want.Counter, r.want.Random, r.want.Payload)
 		var d Decoder
-		inflated, err := d.inflate(stream)
+		inflated, err := d.inflateStream(stream)
 		if err != nil || !bytes.Equal(inflated, e.plain) {
 			t.Errorf("%s frame %d: plain text differs (%v):\nhave %q\nwant %q", r.file, i, err, e.plain, inflated)
 		}
-		if have := seal(nil, r.id, c, bytes.Clone(stream)); !bytes.Equal(have, r.frame) {
+		if have := encryptFrame(nil, r.id, c, bytes.Clone(stream)); !bytes.Equal(have, r.frame) {
 			t.Errorf("%s frame %d: frame differs:\nhave %x\nwant %x", r.file, i, have, r.frame)
 		}
 	}
