@@ -1,8 +1,9 @@
-// Package keyfile reads and writes files of keys. One that holds a secret has mode
-// 0600, and is refused where others than its owner may read or change it. No error
-// quotes what is in a file.
+// Package keyfile reads and writes files of keys. A file with a secret has
+// mode 0600, and is refused if others than its owner may read or change it. No
+// error quotes the contents of a file.
 //
-// Its functions start no goroutines. Two that write the same file leave that of one of them.
+// The package starts no goroutines. After concurrent writes of one file, it
+// holds what one of them wrote.
 package keyfile
 
 import (
@@ -19,14 +20,15 @@ import (
 // SizeMax is far above any file of keys.
 const SizeMax = 4 << 20
 
-// Read returns the text of a file, without white space around it.
-func Read(path string) ([]byte, error) { return read(path, false) }
+// Read returns the contents of a file, without white space around it.
+func Read(path string) ([]byte, error) { return readFile(path, false) }
 
-// ReadSecret does so, unless others than the file's owner may read or change it.
-func ReadSecret(path string) ([]byte, error) { return read(path, true) }
+// ReadSecret is like [Read], but refuses a file that others than its owner may
+// read or change.
+func ReadSecret(path string) ([]byte, error) { return readFile(path, true) }
 
-// read looks before it opens: opening a pipe would wait.
-func read(path string, secret bool) ([]byte, error) {
+// readFile checks the file before it opens it: opening a pipe would block.
+func readFile(path string, secret bool) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
@@ -48,17 +50,18 @@ func read(path string, secret bool) ([]byte, error) {
 	return bytes.TrimSpace(text), err
 }
 
-// Write writes a file whole or not at all. With fresh, one that is there already stays and is an error.
-// What root writes belongs to whom the file before it belonged, or the directory: a
-// service has to be able to read the key that root made for it.
+// Write writes a file atomically. With fresh, an existing file stays and is an
+// error. A file that root writes belongs to the owner of the file that it
+// replaces, or of the directory, so that a service can read a key that root
+// made for it.
 func Write(path string, text []byte, mode fs.FileMode, fresh bool) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // with mode 0600
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // what is left of it
+	defer func() { _ = os.Remove(f.Name()) }() // the temporary name
 	_, err = f.Write(append(bytes.TrimSpace(text), '\n'))
-	if err := errors.Join(err, f.Chmod(mode), give(f, path), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Chmod(mode), inheritOwner(f, path), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if fresh {
@@ -76,8 +79,9 @@ func Write(path string, text []byte, mode fs.FileMode, fresh bool) (err error) {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// give makes a file that root wrote another's, if what it is written for is.
-func give(f *os.File, path string) error {
+// inheritOwner gives a file that root writes the owner of the file at path, or
+// of its directory.
+func inheritOwner(f *os.File, path string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}

@@ -1,12 +1,13 @@
-// Package printable keeps text that others have written from steering a terminal,
-// breaking a line, or looking like something else.
+// Package printable replaces characters in foreign text that could control a
+// terminal, break a line or disguise other text.
 //
-// What is printable is what [unicode.IsPrint] says: letters, marks, numbers,
-// punctuation, symbols and the space. That leaves out control characters and with
-// them every escape sequence, in their C1 forms too; line and paragraph separators;
-// and characters without a picture, such as those that turn the writing direction.
+// Printable is what [unicode.IsPrint] accepts: letters, marks, numbers,
+// punctuation, symbols and the space. That excludes control characters, and so
+// every escape sequence, also in its C1 form; line and paragraph separators;
+// and invisible characters, such as those that change the direction of
+// writing.
 //
-// It starts no goroutines and keeps no state.
+// The package starts no goroutines and keeps no state.
 package printable
 
 import (
@@ -17,24 +18,24 @@ import (
 
 // Is reports whether all of a text is printable UTF-8.
 func Is(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, not)
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, isUnprintable)
 }
 
-// Only returns a text with a question mark for each character that is not
-// printable, and the replacement character for what is no UTF-8.
+// Only returns s with a question mark for each character that is not
+// printable, and the replacement character for invalid UTF-8.
 func Only(s string) string {
 	if Is(s) {
 		return s
 	}
 	return strings.Map(func(r rune) rune {
-		if not(r) {
+		if isUnprintable(r) {
 			return '?'
 		}
 		return r
 	}, s)
 }
 
-// Brief is the beginning of a text, printable.
+// Brief returns at most the first characters of s, printable.
 func Brief(s string, most int) string {
 	s = Only(s)
 	if runes := []rune(s); len(runes) > most {
@@ -43,4 +44,4 @@ func Brief(s string, most int) string {
 	return s
 }
 
-func not(r rune) bool { return !unicode.IsPrint(r) }
+func isUnprintable(r rune) bool { return !unicode.IsPrint(r) }

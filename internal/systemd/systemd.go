@@ -1,8 +1,9 @@
-// Package systemd tells the service manager that started Pulse how it is, by
-// sd_notify(3): that it is ready, a line on how the fleet is, that it still
-// watches, and that it stops. Where nobody asked to be told, it does nothing.
+// Package systemd notifies the service manager that started Pulse, by
+// sd_notify(3): of readiness, of the state of the fleet in one line, of being
+// alive (the watchdog), and of stopping. Without such a service manager it
+// does nothing.
 //
-// [Notify] starts no goroutine and is for the goroutine that calls it.
+// [Notify] starts no goroutine; it blocks the one that calls it.
 package systemd
 
 import (
@@ -17,19 +18,20 @@ import (
 // statusPeriod is how often the status line is renewed. It is for people.
 const statusPeriod = 10 * time.Second
 
-// Node is what is told of.
+// Node is the node whose state is reported.
 type Node interface {
-	// Alive returns when the node has shown that it still watches, or an error when
-	// ctx has ended before.
+	// Alive returns nil as soon as the detector has made progress, or an error when
+	// ctx ends before.
 	Alive(ctx context.Context) error
-	// Summary is one line for people on how the node is.
+	// Summary returns one line for people on the state of the node.
 	Summary() string
 }
 
-// Notify says that the node is ready, and then tells of it until ctx ends. It
-// returns at once without a service manager that listens (NOTIFY_SOCKET). With a
-// watchdog (WatchdogSec= of the unit), a node that does not show that it lives
-// within a third of that time is not said to: systemd then ends and restarts it.
+// Notify reports readiness, and then the state of the node until ctx ends. It
+// returns at once without a service manager that listens (NOTIFY_SOCKET). With
+// a watchdog (WatchdogSec= of the unit), it does not report a node as alive
+// that makes no progress within a third of that time: systemd then ends and
+// restarts it.
 func Notify(ctx context.Context, node Node, log *slog.Logger) {
 	told, err := daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS="+node.Summary())
 	if err != nil {
@@ -58,7 +60,7 @@ func Notify(ctx context.Context, node Node, log *slog.Logger) {
 		case <-status.C:
 			_, _ = daemon.SdNotify(false, "STATUS="+node.Summary())
 		case <-watchdog:
-			switch err := alive(ctx, node, limit/3); {
+			switch err := checkAlive(ctx, node, limit/3); {
 			case ctx.Err() != nil:
 			case err != nil:
 				log.Error("pulse does not watch: the service manager's watchdog is not told that it does", "err", err)
@@ -69,7 +71,7 @@ func Notify(ctx context.Context, node Node, log *slog.Logger) {
 	}
 }
 
-func alive(ctx context.Context, node Node, atMost time.Duration) error {
+func checkAlive(ctx context.Context, node Node, atMost time.Duration) error {
 	within, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	if err := node.Alive(within); err != nil {

@@ -1,5 +1,5 @@
-// Package testport finds ports for tests in which a server has to come back to the
-// port that it had, or has it in a file.
+// Package testport finds ports for tests whose server has to come back on the
+// same port, or whose settings file has to name it.
 package testport
 
 import (
@@ -9,18 +9,17 @@ import (
 	"sync/atomic"
 )
 
-// Ports below those that systems hand out by themselves: nobody else gets one while
-// the server that it is for is not there.
+// Ports below the ephemeral range, so that no other process is given one while the
+// server that it is for is stopped.
 const lowest, ports = 12000, 20000
 
-// last counts through them, from a place that differs between test runs at the
-// same time.
+// last is the port returned last. It begins differently in each test process.
 var last atomic.Int64
 
 func init() { last.Store(int64(os.Getpid()) * 37) }
 
-// Free returns a port that is free, for TCP on the loopback address. It is another one
-// each time.
+// Free returns a port that is free for TCP on the loopback address, another
+// one with each call.
 func Free(t interface{ Fatalf(string, ...any) }) int {
 	for range ports {
 		port := lowest + int(last.Add(1)%ports)
