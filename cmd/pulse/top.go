@@ -100,7 +100,7 @@ func (t *topView) ask(ctx context.Context) error {
 	if err := t.daemon.ask(ctx, fmt.Sprintf("/api/v1/agents?status=disconnected&sort=-since&limit=%d", awayShown), &away); err != nil {
 		return err
 	}
-	t.board.Away(&away)
+	t.board.SetDisconnected(&away)
 	if t.last != "" {
 		return nil
 	}
@@ -108,7 +108,7 @@ func (t *topView) ask(ctx context.Context) error {
 	if err := t.daemon.ask(ctx, "/api/v1/changes?limit=100", &before); err != nil {
 		return err
 	}
-	t.board.Recent(before.Events)
+	t.board.SetEvents(before.Events)
 	t.last = before.Last
 	return nil
 }
@@ -119,12 +119,12 @@ func (t *topView) hear(kind string, data []byte) {
 	case "status":
 		var s top.Summary
 		if json.Unmarshal(data, &s) == nil {
-			t.board.Status(&s)
+			t.board.SetSummary(&s)
 		}
 	case "changes":
 		var events []console.Event
 		if json.Unmarshal(data, &events) == nil {
-			t.board.Changes(events)
+			t.board.AddEvents(events)
 		}
 	}
 }

@@ -29,14 +29,14 @@ func full(t *testing.T) *Board {
 		"point":{"at":"2026-11-25T12:00:00Z","agents":{"active":30,"disconnected":2,"pending":1,"never_connected":7},"outbox_depth":17,"sweep_late_ms":0.4}}`), &s); err != nil {
 		t.Fatal(err)
 	}
-	b.Status(&s)
+	b.SetSummary(&s)
 	seen := noon.Add(-25 * time.Second)
-	b.Away(&console.Agents{Total: 2, Agents: []console.Agent{
+	b.SetDisconnected(&console.Agents{Total: 2, Agents: []console.Agent{
 		{Agent: view.Agent{ID: "002", Name: "db-01", IP: "10.0.0.2", Status: "disconnected", Reason: "missed_keepalives", Since: noon.Add(-4 * time.Second), LastSeen: &seen}},
 		{Agent: view.Agent{ID: "009", Name: "mail", IP: "any", Status: "disconnected", Reason: "agent_shutdown", Since: noon.Add(-50 * time.Hour)}}}})
 	ms := func(v float64) *float64 { return &v }
-	b.Recent([]console.Event{{Kind: "pulse_was_away", KnownAt: noon.Add(-time.Hour)}})
-	b.Changes([]console.Event{
+	b.SetEvents([]console.Event{{Kind: "pulse_was_away", KnownAt: noon.Add(-time.Hour)}})
+	b.AddEvents([]console.Event{
 		{Kind: "status_change", KnownAt: noon.Add(-5 * time.Second), Name: "web", IP: "10.0.0.1", To: "active", Reason: "reconnected", Delay: ms(120)},
 		{Kind: "status_change", KnownAt: noon.Add(-4 * time.Second), Name: "db-01", IP: "10.0.0.2", To: "disconnected", Reason: "missed_keepalives", Delay: ms(20500)},
 		{Kind: "agent_flapping", KnownAt: noon.Add(-3 * time.Second), Name: "lap", IP: "10.0.0.7", Changes: 7},
@@ -74,7 +74,7 @@ func TestABoardFitsEveryScreen(t *testing.T) {
 	for _, size := range [][2]int{{200, 60}, {80, 24}, {40, 12}, {20, 5}, {1, 1}} {
 		b := full(t)
 		for range 300 {
-			b.Changes([]console.Event{{Kind: "status_change", Name: "x", To: "pending"}})
+			b.AddEvents([]console.Event{{Kind: "status_change", Name: "x", To: "pending"}})
 		}
 		lines := b.Draw(size[0], size[1], noon)
 		if len(lines) > size[1] {
@@ -85,8 +85,8 @@ func TestABoardFitsEveryScreen(t *testing.T) {
 				t.Errorf("%v: %d wide: %s", size, n, line)
 			}
 		}
-		if len(b.recent) != recentMost {
-			t.Errorf("%d events are kept", len(b.recent))
+		if len(b.events) != maxEvents {
+			t.Errorf("%d events are kept", len(b.events))
 		}
 	}
 	if lines := new(Board).Draw(80, 24, noon); !strings.Contains(lines[0], "asking  not connected") {
@@ -98,10 +98,10 @@ func TestABoardFitsEveryScreen(t *testing.T) {
 func TestNobodySteersTheTerminal(t *testing.T) {
 	const evil = "a\x1b]0;x\a\x1b[2J\u202egpj\n\u009bm"
 	b := full(t)
-	b.away.Agents[0].Name, b.away.Agents[0].IP, b.away.Agents[0].Reason = evil, evil, evil
-	b.Changes([]console.Event{{Kind: "status_change", Name: evil, IP: evil, To: evil, Reason: evil}, {Kind: "agent_flapping", Name: evil, IP: evil}, {Kind: evil}})
-	b.now.Node.Node, b.now.Node.Version, b.now.Node.NATS.Problem, b.now.Node.Link.Kind = evil, evil, evil, evil
-	b.now.Health.Failures = []string{evil}
+	b.disconnected.Agents[0].Name, b.disconnected.Agents[0].IP, b.disconnected.Agents[0].Reason = evil, evil, evil
+	b.AddEvents([]console.Event{{Kind: "status_change", Name: evil, IP: evil, To: evil, Reason: evil}, {Kind: "agent_flapping", Name: evil, IP: evil}, {Kind: evil}})
+	b.summary.Node.Node, b.summary.Node.Version, b.summary.Node.NATS.Problem, b.summary.Node.Link.Kind = evil, evil, evil, evil
+	b.summary.Health.Failures = []string{evil}
 	for _, line := range b.Draw(120, 40, noon) {
 		if !printable.Is(line) {
 			t.Errorf("%q", line)

@@ -1,7 +1,9 @@
-// Package top draws a node's dashboard for a terminal: the fleet in one line,
-// who is away, what changed just now, and how the node is. It makes text of what
-// the console's API says, and knows neither terminals nor connections.
+// Package top renders a node's state as text for a terminal: the fleet in one
+// line, the disconnected agents, the latest events, and the node itself. Its
+// input is what the console's API returns; it knows neither terminals nor
+// connections.
 //
-// Names and addresses come from agents: whatever in them could steer a terminal
-// is replaced. A [Board] is for one goroutine.
+// Names and addresses come from agents: characters in them that could control
+// a terminal are replaced. A [Board] must not be used by several goroutines at
+// once.
 package top

@@ -21,30 +21,30 @@ const (
 // part is a piece of a line in a tone.
 type part struct{ tone, text string }
 
-// page gathers lines.
+// page collects the lines of a screen.
 type page struct {
 	width  int
 	colour bool
 	lines  []string
 }
 
-// wide is a page with room for everything.
-const wide = 100
+// fullWidth is the width from which every column is shown.
+const fullWidth = 100
 
-// names is how wide agents' names are shown.
-func (p *page) names() int {
-	if p.width >= wide {
+// nameWidth returns the width of agents' names.
+func (p *page) nameWidth() int {
+	if p.width >= fullWidth {
 		return 24
 	}
 	return 16
 }
 
-// line adds one, cut at the page's width.
-func (p *page) line(parts ...part) {
+// addLine adds a line, cut at the page's width.
+func (p *page) addLine(parts ...part) {
 	var b strings.Builder
 	left := p.width
 	for _, s := range parts {
-		text := cut(s.text, left)
+		text := truncateText(s.text, left)
 		left -= utf8.RuneCountInString(text)
 		if text == "" {
 			continue
@@ -57,7 +57,7 @@ func (p *page) line(parts ...part) {
 	p.lines = append(p.lines, b.String())
 }
 
-func cut(text string, width int) string {
+func truncateText(text string, width int) string {
 	if utf8.RuneCountInString(text) <= width {
 		return text
 	}
@@ -67,14 +67,15 @@ func cut(text string, width int) string {
 	return string([]rune(text)[:width-1]) + "…"
 }
 
-// fit makes foreign text exactly so wide.
-func fit(text string, width int) string {
-	text = cut(printable.Only(text), width)
+// fitText returns text, cut or padded to the width, without characters that
+// could control a terminal.
+func fitText(text string, width int) string {
+	text = truncateText(printable.Only(text), width)
 	return text + strings.Repeat(" ", width-utf8.RuneCountInString(text))
 }
 
-// short writes a duration in six characters or fewer.
-func short(d time.Duration) string {
+// formatDuration returns a duration in at most six characters.
+func formatDuration(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Millisecond:
 		return "0s"
