@@ -59,15 +59,15 @@ func (s *Server) agent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	one := One{Node: s.cfg.Node, Agent: s.show(&found), Changes: []Event{}, Trips: []Trip{}, Messages: []Message{}}
-	for _, e := range s.cfg.History.Of(found.ID, changesShown) {
+	for _, e := range s.cfg.History.EventsOf(found.ID, changesShown) {
 		shown := showEvent(&e)
 		one.Changes = append(one.Changes, shown)
 		one.Messages = append(one.Messages, Message{shown.At, shown.Kind, shown.inWords()})
 	}
-	for _, trip := range s.cfg.History.Trips(found.ID) {
+	for _, trip := range s.cfg.History.RoundTrips(found.ID) {
 		shown, m := Trip{At: milli(trip.At)}, Message{milli(trip.At), "keepalive_failed", "no answer in time"}
 		if trip.OK {
-			ms := view.Milliseconds(trip.RTT)
+			ms := view.ToMilliseconds(trip.RTT)
 			shown.RTT, m.Type, m.Text = &ms, "keepalive_acknowledged", "answered after "+trip.RTT.Round(time.Microsecond).String()
 		}
 		one.Trips, one.Messages = append(one.Trips, shown), append(one.Messages, m)
@@ -108,7 +108,7 @@ func (s *Server) ping(w http.ResponseWriter, r *http.Request) {
 	got, err := s.cfg.Fleet.Ping(ctx, agent.ID)
 	switch {
 	case err == nil:
-		answer(w, Pong{s.cfg.Node, agent.ID.String(), agent.Name, view.Time(got.SentAt, s.cfg.Clock), view.Milliseconds(got.RTT)})
+		answer(w, Pong{s.cfg.Node, agent.ID.String(), agent.Name, view.WallTime(got.SentAt, s.cfg.Clock), view.ToMilliseconds(got.RTT)})
 	case s.ctx.Err() != nil || errors.Is(err, detector.ErrEnded):
 		fail(w, http.StatusServiceUnavailable, "the node is ending")
 	case errors.Is(err, context.DeadlineExceeded):

@@ -83,7 +83,7 @@ func (s *Server) agents(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) show(r *detector.Record) Agent {
-	return Agent{view.Of(r, s.cfg.Clock), s.groupName(r.Group), networkOf(r.IP)}
+	return Agent{view.NewAgent(r, s.cfg.Clock), s.groupName(r.Group), networkOf(r.IP)}
 }
 
 func (s *Server) groupName(n int) string {

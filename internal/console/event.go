@@ -52,7 +52,7 @@ type Network struct {
 
 // The kinds of event are called what the messages on NATS are.
 var kinds = map[history.Kind]string{history.Change: "status_change", history.Flapping: "agent_flapping", history.Outage: "fleet_outage",
-	history.Recovered: "fleet_recovered", history.Away: "pulse_was_away"}
+	history.Recovered: "fleet_recovered", history.Starved: "pulse_was_away"}
 
 var levels = map[history.Kind]int{history.Flapping: event.FlappingLevel, history.Outage: event.OutageLevel, history.Recovered: event.RecoveredLevel}
 
@@ -74,8 +74,8 @@ func showEvent(e *history.Event) Event {
 		fallthrough
 	case history.Flapping:
 		shown.ID = e.ID.String()
-	case history.Away:
-		ms := float64(e.Lull.Milliseconds())
+	case history.Starved:
+		ms := float64(e.Pause.Milliseconds())
 		shown.Lull = &ms
 	}
 	return shown

@@ -40,7 +40,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	f := &feed{Server: s, w: w, out: http.NewResponseController(w), last: s.cfg.History.Last()}
+	f := &feed{Server: s, w: w, out: http.NewResponseController(w), last: s.cfg.History.LastSequence()}
 	ok := f.hello()
 	if id := r.Header.Get("Last-Event-ID"); ok && id != "" {
 		ok = f.resume(id)
@@ -87,11 +87,11 @@ func (f *feed) resume(id string) bool {
 // tell tells what there is, and returns what is closed when there is more.
 func (f *feed) tell() (<-chan struct{}, bool) {
 	for {
-		events, gone, more := f.cfg.History.After(f.last, batchMost)
+		events, gone, more := f.cfg.History.EventsAfter(f.last, batchMost)
 		if len(events) == 0 {
 			return more, true
 		}
-		if behind := f.cfg.History.Last() - f.last; gone > 0 || behind > behindMost {
+		if behind := f.cfg.History.LastSequence() - f.last; gone > 0 || behind > behindMost {
 			f.send("dropped", "", map[string]any{"missed": behind, "detail": "you do not keep up with the events: connect again, and look at the fleet anew"})
 			return nil, false
 		}
@@ -150,7 +150,7 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	events := s.cfg.History.Latest(limit)
+	events := s.cfg.History.LatestEvents(limit)
 	last := uint64(0)
 	if len(events) > 0 {
 		last = events[0].Seq

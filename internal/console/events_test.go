@@ -134,7 +134,7 @@ func (s *scene) note(n int) {
 	for i := range d {
 		d[i] = detector.Decision{Verdict: detector.Changed, ID: 1, Name: "host-001"}
 	}
-	s.history.Note(d)
+	s.history.RecordDecisions(d)
 }
 
 func TestAClientThatIsTooFarBehindIsToldSo(t *testing.T) {
@@ -225,7 +225,7 @@ func TestEveryKindOfEventIsShown(t *testing.T) {
 		{history.Event{Kind: history.Recovered, Fleet: &history.Fleet{Since: at, Fleet: detector.Fleet{Watched: 50, Lost: 40, Silent: 40, Back: 30}}},
 			`{"seq":0,"kind":"fleet_recovered","at":"2024-05-28T11:56:00Z","known_at":"2024-05-28T11:56:00.1Z","known_after_ms":100,"alert_level":3,` +
 				`"fleet":{"since":"2024-05-28T11:56:00Z","agents_watched":50,"agents_lost":40,"connections_closed":0,"fell_silent":40,"agents_back":30,"networks":[]}}`},
-		{history.Event{Kind: history.Away, Lull: 3 * time.Second},
+		{history.Event{Kind: history.Starved, Pause: 3 * time.Second},
 			`{"seq":0,"kind":"pulse_was_away","at":"2024-05-28T11:56:00Z","known_at":"2024-05-28T11:56:00.1Z","known_after_ms":100,"alert_level":0,"away_ms":3000}`},
 	} {
 		c.e.At, c.e.Known = at, at.Add(100*time.Millisecond)

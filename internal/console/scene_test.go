@@ -56,8 +56,8 @@ func openScene(t testing.TB, agents int, with ...setting) *scene {
 		change(&cfg, &set)
 	}
 	s.detector = detector.New(set, s.clock, func(decisions []detector.Decision) {
-		s.history.Note(decisions)
-		measured.Note(decisions, s.clock.Now())
+		s.history.RecordDecisions(decisions)
+		measured.CountDecisions(decisions, s.clock.Now())
 		for i := range decisions {
 			if d := &decisions[i]; d.Verdict == detector.Send && !s.mute(d.ID) {
 				s.detector.Report(detector.Sighting{At: s.clock.Now(), ID: d.ID, Token: d.Token, Kind: detector.SawAnswer})

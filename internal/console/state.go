@@ -74,7 +74,7 @@ func (s *Server) counts() Counts {
 
 func (s *Server) summary() Summary {
 	now := s.state.get()
-	return Summary{milli(time.Now()), s.counts(), showOutage(s.cfg.History.Now()), now.Health, now.Shown, now.Sequence, s.chart.newest()}
+	return Summary{milli(time.Now()), s.counts(), showOutage(s.cfg.History.CurrentOutage()), now.Health, now.Shown, now.Sequence, s.chart.newest()}
 }
 
 const (

@@ -39,8 +39,8 @@ func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version stri
 
 // remember is for what people look at: it never waits.
 func (n *Node) remember(decisions []detector.Decision) {
-	n.history.Note(decisions)
-	n.metrics.Note(decisions, n.clock.Now())
+	n.history.RecordDecisions(decisions)
+	n.metrics.CountDecisions(decisions, n.clock.Now())
 }
 
 // stalled is for how long a detector may be busy with one thing.
@@ -70,7 +70,7 @@ func (n *Node) consoleState() console.State {
 func (n *Node) measures() metrics.Node {
 	s := n.Status()
 	m := metrics.Node{Agents: n.detector.Counts(), Pace: n.detector.Pace(), Started: s.StartedAt, Sequence: s.Sequence,
-		Healthy: len(s.Health.Failures) == 0, EventsGone: n.out.recorder.dropped.Load(),
+		Healthy: len(s.Health.Failures) == 0, EventsDropped: n.out.recorder.dropped.Load(),
 		LinkUp: true, NATSUp: s.NATS.State == event.NATSEmbedded || s.NATS.State == event.NATSConnected}
 	m.Conditions = make(map[string]int64, len(conditionChecks))
 	for _, code := range ConditionCodes() {
@@ -81,10 +81,10 @@ func (n *Node) measures() metrics.Node {
 	}
 	if l := s.Link.Stats; l != nil {
 		m.Connections, m.Accepted, m.Refused = l.Connections, l.Accepted, l.Refused
-		m.Heard = map[string]int64{"keepalive": l.KeepAlives, "event": l.Events, "answer": l.Answers, "ping": l.Pings, "unknown": l.Unknown}
+		m.Received = map[string]int64{"keepalive": l.KeepAlives, "event": l.Events, "answer": l.Answers, "ping": l.Pings, "unknown": l.Unknown}
 	}
 	if a := s.Link.Attach; a != nil {
-		m.Connections, m.Asked, m.InFlight, m.Marked, m.Raised, m.LinkUp = a.Connections, a.Outcomes, a.InFlight, a.Written, a.Alerts, a.Problem == ""
+		m.Connections, m.Requests, m.InFlight, m.StatusesWritten, m.AlertsRaised, m.LinkUp = a.Connections, a.Outcomes, a.InFlight, a.Written, a.Alerts, a.Problem == ""
 	}
 	if n.console != nil {
 		m.Subscribers = n.console.Subscribers()
@@ -101,7 +101,7 @@ func (n *Node) measures() metrics.Node {
 		}{{"STATUS", &o.Status}, {"TELEMETRY", &o.Telemetry}} {
 			of := stream.of
 			one := metrics.Stream{Name: stream.name, Published: of.Published, Forwarded: of.Forwarded, Dropped: of.Dropped,
-				CaughtUp: of.CaughtUp, Backlog: of.Backlog, Dead: of.Dead, Bytes: of.Bytes, Lost: of.Lost}
+				CaughtUp: of.CaughtUp, Backlog: of.Backlog, DeadLetters: of.Dead, Bytes: of.Bytes, Lost: of.Lost}
 			if of.Oldest != nil {
 				one.Oldest = *of.Oldest
 			}

@@ -33,12 +33,12 @@ func TestTheConsoleRemembersTheLifeBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.awaitAnswer("/api/v1/agents/002", http.StatusOK, `"reason":"agent_shutdown"`)
-	before := first.node.history.Latest(100)
+	before := first.node.history.LatestEvents(100)
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
 	}
 	second := run(t, cfg)
-	after := second.node.history.Latest(100)
+	after := second.node.history.LatestEvents(100)
 	if len(after) != len(before) {
 		t.Fatalf("%d events, before %d", len(after), len(before))
 	}

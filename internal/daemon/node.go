@@ -110,7 +110,7 @@ func (n *Node) decide(decisions []detector.Decision) {
 		switch {
 		case d.Verdict == detector.Send:
 			if r.err = n.link.KeepAlive(d.ID, d.Token); r.err != nil {
-				n.metrics.Unsent()
+				n.metrics.CountUnsent()
 			}
 		case !d.Verdict.Routine():
 			n.link.Heed(&r.Decision)

@@ -42,9 +42,9 @@ func (n *Node) recall(ctx context.Context, prefix event.Prefix) error {
 	if err != nil {
 		return fmt.Errorf("recall what was told: %w", err)
 	}
-	n.history.Recall(events)
-	if n.history.Now() != nil {
-		n.metrics.Outage()
+	n.history.RestoreEvents(events)
+	if n.history.CurrentOutage() != nil {
+		n.metrics.RestoreOutage()
 	}
 	return nil
 }

@@ -1,9 +1,9 @@
-// Package history remembers, in bounded memory, what was decided about the
-// agents lately: the last changes of the whole fleet, and of each agent its
-// last round trips. It is what the console shows; the messages on NATS are the
-// record.
+// Package history keeps, in bounded memory, the last events of the whole fleet
+// and the last round trips of each agent, for the console. The messages on
+// NATS are the record.
 //
-// The detector's goroutine tells it, and never waits: whoever reads has a
-// position among the events instead of a queue, and one that falls behind finds
-// that events are gone. All methods may be called concurrently. It starts no goroutine.
+// The detector's goroutine adds decisions and never waits for a reader: each
+// reader has a position among the events instead of a queue, and one that
+// falls behind learns how many events are gone. All methods may be called
+// concurrently. The package starts no goroutines.
 package history

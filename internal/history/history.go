@@ -8,16 +8,17 @@ import (
 )
 
 const (
-	// eventsMax is how many events are kept: an outage of a fleet of 25 000 and
-	// its end, some 10 MiB.
-	eventsMax = 50_000
-	// tripBytes is for the round trips of all agents together.
-	tripBytes = 32 << 20
+	// maxEvents is how many events are kept: an outage of a fleet of 25 000
+	// and its end, some 10 MiB.
+	maxEvents = 50_000
+	// roundTripBytes bounds the round trips of all agents together.
+	roundTripBytes = 32 << 20
 )
 
-// Event is something that was decided about an agent or the fleet.
+// Event is a decision about an agent or the fleet.
 type Event struct {
-	Seq   uint64 // from 1, rising by one
+	Seq uint64 // from 1, rising by one
+	// Kind is the kind of an event.
 	Kind  Kind
 	At    time.Time // when it happened
 	Known time.Time // when it was decided
@@ -30,8 +31,9 @@ type Event struct {
 	LastSeen time.Time // Change: zero if there was no sign of life
 	Outage   bool      // Change: part of an outage
 	Changes  int       // Flapping
-	Fleet    *Fleet    // Outage, Recovered
-	Lull     time.Duration
+	// Fleet is an outage, in wall-clock time.
+	Fleet *Fleet // Outage, Recovered
+	Pause time.Duration
 }
 
 // Kind says what kind of event it is.
@@ -43,7 +45,7 @@ const (
 	Flapping              // an agent's status changes too often
 	Outage                // a large part of the fleet was lost at once
 	Recovered             // most of it is back
-	Away                  // Pulse itself was stopped or starved, for Lull
+	Starved               // Pulse itself was stopped or starved, for Pause
 )
 
 // Fleet is an outage in wall-clock time.
@@ -52,9 +54,10 @@ type Fleet struct {
 	Since time.Time
 }
 
-// Delay is how soon a change was known. For a loss that is how long ago the
-// agent's last sign of life was, since nobody knows when it died; for
-// everything else the time since it happened. It is 0 where it cannot be told.
+// Delay returns how long it took until a change was known. For a loss that is
+// the time since the agent's last sign of life, since nobody knows when it
+// failed; for everything else the time since it happened. It is 0 where that
+// is unknown.
 func (e *Event) Delay() time.Duration {
 	from := e.At
 	if e.Kind == Change && e.To == detector.Disconnected {
@@ -68,28 +71,29 @@ func (e *Event) Delay() time.Duration {
 	return max(e.Known.Sub(from), 0)
 }
 
-// History is what is remembered. See [New].
+// History holds events and round trips. See [New].
 type History struct {
 	clock *detector.Clock
 
-	mu    sync.Mutex
-	ring  []Event // by sequence, modulo its length once that is eventsMax
-	limit int
-	last  uint64
-	more  chan struct{} // closed with the next event; nil if nobody waits
-	trips trips
-	now   *Fleet // the outage that goes on
+	mu         sync.Mutex
+	ring       []Event // by sequence, modulo its length once that is limit
+	limit      int
+	last       uint64
+	more       chan struct{} // closed with the next event; nil if no reader waits
+	roundTrips roundTripStore
+	outage     *Fleet // the present outage; nil without one
 }
 
-// New returns an empty history. The clock is the detector's.
-func New(clock *detector.Clock) *History { return newHistory(clock, eventsMax, tripBytes) }
+// New returns an empty history. The clock must be the detector's.
+func New(clock *detector.Clock) *History { return newHistory(clock, maxEvents, roundTripBytes) }
 
 func newHistory(clock *detector.Clock, events, bytes int) *History {
-	return &History{clock: clock, limit: events, trips: newTrips(time.Now(), bytes)}
+	return &History{clock: clock, limit: events, roundTrips: newRoundTripStore(time.Now(), bytes)}
 }
 
-// Note takes what was decided, in order. One goroutine may call it.
-func (h *History) Note(decisions []detector.Decision) {
+// RecordDecisions adds decisions, in order. It must be called by one
+// goroutine.
+func (h *History) RecordDecisions(decisions []detector.Decision) {
 	if len(decisions) == 0 {
 		return
 	}
@@ -101,19 +105,19 @@ func (h *History) Note(decisions []detector.Decision) {
 		d := &decisions[i]
 		switch d.Verdict {
 		case detector.Acknowledged:
-			h.trips.add(d.ID, wall(d.At), d.RTT)
+			h.roundTrips.addSample(d.ID, wall(d.At), d.RTT)
 		case detector.Failed:
-			h.trips.add(d.ID, wall(d.At), missed)
+			h.roundTrips.addSample(d.ID, wall(d.At), missedRTT)
 		case detector.Changed, detector.Flapping, detector.OutageBegan, detector.OutageEnded, detector.Resumed:
-			e := eventOf(d, wall)
+			e := newEvent(d, wall)
 			e.Known = known.Round(0)
-			h.add(e)
+			h.addEvent(e)
 		}
 	}
-	h.tell()
+	h.wakeReaders()
 }
 
-func eventOf(d *detector.Decision, wall func(detector.Instant) time.Time) Event {
+func newEvent(d *detector.Decision, wall func(detector.Instant) time.Time) Event {
 	e := Event{At: wall(d.At), ID: d.ID, Name: d.Name, IP: d.IP}
 	switch d.Verdict {
 	case detector.Changed:
@@ -129,32 +133,32 @@ func eventOf(d *detector.Decision, wall func(detector.Instant) time.Time) Event 
 			e.Kind = Recovered
 		}
 	case detector.Resumed:
-		e.Kind, e.Lull = Away, d.Lull
+		e.Kind, e.Pause = Starved, d.Lull
 	}
 	return e
 }
 
-// Recall takes events of an earlier life of the node, oldest first. It comes
-// before the first Note.
-func (h *History) Recall(events []Event) {
+// RestoreEvents adds events of an earlier run of the node, oldest first. It
+// must be called before RecordDecisions.
+func (h *History) RestoreEvents(events []Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range events {
-		h.add(events[i])
+		h.addEvent(events[i])
 	}
-	h.tell()
+	h.wakeReaders()
 }
 
-func (h *History) add(e Event) {
+func (h *History) addEvent(e Event) {
 	h.last++
 	e.Seq = h.last
 	switch {
 	case e.Kind == Outage:
-		h.now = e.Fleet
+		h.outage = e.Fleet
 	case e.Kind == Recovered:
-		h.now = nil
+		h.outage = nil
 	case e.Kind == Change && e.Reason == detector.AgentRemoved:
-		h.trips.drop(e.ID)
+		h.roundTrips.removeAgent(e.ID)
 	}
 	if len(h.ring) < h.limit {
 		h.ring = append(h.ring, e)
@@ -163,15 +167,15 @@ func (h *History) add(e Event) {
 	h.ring[(e.Seq-1)%uint64(h.limit)] = e
 }
 
-func (h *History) tell() {
+func (h *History) wakeReaders() {
 	if h.more != nil {
 		close(h.more)
 		h.more = nil
 	}
 }
 
-// at returns the event with a sequence that is kept.
-func (h *History) at(seq uint64) *Event { return &h.ring[(seq-1)%uint64(len(h.ring))] }
+// eventAt returns the kept event with a sequence.
+func (h *History) eventAt(seq uint64) *Event { return &h.ring[(seq-1)%uint64(len(h.ring))] }
 
-// oldest is the sequence of the first event that is kept.
-func (h *History) oldest() uint64 { return h.last - uint64(len(h.ring)) + 1 }
+// oldestSequence returns the sequence of the oldest kept event.
+func (h *History) oldestSequence() uint64 { return h.last - uint64(len(h.ring)) + 1 }

@@ -27,44 +27,44 @@ func sequences(events []Event) (list []uint64) {
 
 func TestWhoReadsHearsEverythingOnceAndInOrder(t *testing.T) {
 	h := newHistory(detector.NewClock(), 100, 1<<20)
-	_, _, more := h.After(0, 10)
+	_, _, more := h.EventsAfter(0, 10)
 	select {
 	case <-more:
 		t.Fatal("there is something before anything happened")
 	default:
 	}
-	h.Note(changes(25))
+	h.RecordDecisions(changes(25))
 	<-more
 	var last uint64
 	for _, want := range []int{10, 10, 5} {
-		events, gone, _ := h.After(last, 10)
+		events, gone, _ := h.EventsAfter(last, 10)
 		if len(events) != want || gone != 0 || events[0].Seq != last+1 {
 			t.Fatalf("after %d: %v, %d gone", last, sequences(events), gone)
 		}
 		last = events[len(events)-1].Seq
 	}
-	if events, _, more := h.After(last, 10); len(events) != 0 || more == nil {
+	if events, _, more := h.EventsAfter(last, 10); len(events) != 0 || more == nil {
 		t.Errorf("after the last: %v", sequences(events))
 	}
-	if h.Last() != 25 {
-		t.Error(h.Last())
+	if h.LastSequence() != 25 {
+		t.Error(h.LastSequence())
 	}
 }
 
 func TestWhoFallsBehindHearsHowMuchIsGone(t *testing.T) {
 	h := newHistory(detector.NewClock(), 10, 1<<20)
-	h.Note(changes(25))
-	events, gone, _ := h.After(3, 100)
+	h.RecordDecisions(changes(25))
+	events, gone, _ := h.EventsAfter(3, 100)
 	if gone != 12 || len(events) != 10 || events[0].Seq != 16 || events[9].Seq != 25 {
 		t.Errorf("%v, %d gone", sequences(events), gone)
 	}
-	if newest := h.Latest(3); newest[0].Seq != 25 || len(newest) != 3 {
+	if newest := h.LatestEvents(3); newest[0].Seq != 25 || len(newest) != 3 {
 		t.Errorf("%v", sequences(newest))
 	}
-	if all := h.Latest(100); len(all) != 10 || all[9].Seq != 16 {
+	if all := h.LatestEvents(100); len(all) != 10 || all[9].Seq != 16 {
 		t.Errorf("%v", sequences(all))
 	}
-	if of := h.Of(1, 100); len(of) != 4 || of[0].Seq != 25 || of[3].Seq != 16 {
+	if of := h.EventsOf(1, 100); len(of) != 4 || of[0].Seq != 25 || of[3].Seq != 16 {
 		t.Errorf("%v", sequences(of))
 	}
 }
@@ -92,39 +92,39 @@ func TestDelayIsHowSoonSomethingIsKnown(t *testing.T) {
 
 func TestAnOutageGoesOnUntilItIsOver(t *testing.T) {
 	h := New(detector.NewClock())
-	if h.Now() != nil {
+	if h.CurrentOutage() != nil {
 		t.Error("there is one from the beginning")
 	}
-	h.Note([]detector.Decision{{Verdict: detector.OutageBegan, Fleet: &detector.Fleet{Lost: 30}}})
-	h.Note([]detector.Decision{{Verdict: detector.OutageBegan, Fleet: &detector.Fleet{Lost: 50}}})
-	if now := h.Now(); now == nil || now.Lost != 50 {
+	h.RecordDecisions([]detector.Decision{{Verdict: detector.OutageBegan, Fleet: &detector.Fleet{Lost: 30}}})
+	h.RecordDecisions([]detector.Decision{{Verdict: detector.OutageBegan, Fleet: &detector.Fleet{Lost: 50}}})
+	if now := h.CurrentOutage(); now == nil || now.Lost != 50 {
 		t.Errorf("%+v", now)
 	}
-	h.Note([]detector.Decision{{Verdict: detector.OutageEnded, Fleet: &detector.Fleet{Lost: 50, Back: 40}}})
-	if h.Now() != nil {
+	h.RecordDecisions([]detector.Decision{{Verdict: detector.OutageEnded, Fleet: &detector.Fleet{Lost: 50, Back: 40}}})
+	if h.CurrentOutage() != nil {
 		t.Error("it goes on")
 	}
-	h.Recall([]Event{{Kind: Outage, Fleet: &Fleet{}}})
-	if h.Now() == nil {
+	h.RestoreEvents([]Event{{Kind: Outage, Fleet: &Fleet{}}})
+	if h.CurrentOutage() == nil {
 		t.Error("an outage of the life before is forgotten")
 	}
 }
 
 func TestEveryVerdictBecomesWhatItIs(t *testing.T) {
 	h := New(detector.NewClock())
-	h.Note([]detector.Decision{
+	h.RecordDecisions([]detector.Decision{
 		{Verdict: detector.Send, ID: 1}, {Verdict: detector.Acknowledged, ID: 1, RTT: 1500 * time.Microsecond}, {Verdict: detector.Failed, ID: 1},
 		{Verdict: detector.Changed, ID: 1, Name: "web", IP: "10.0.0.1", From: detector.Active, To: detector.Disconnected, Seen: true, Missed: 3},
 		{Verdict: detector.Overdue, ID: 1}, {Verdict: detector.Flapping, ID: 1, Changes: 7}, {Verdict: detector.Resumed, Lull: time.Second},
 	})
-	events := h.Latest(10)
-	if len(events) != 3 || events[0].Kind != Away || events[0].Lull != time.Second || events[1].Kind != Flapping || events[1].Changes != 7 ||
+	events := h.LatestEvents(10)
+	if len(events) != 3 || events[0].Kind != Starved || events[0].Pause != time.Second || events[1].Kind != Flapping || events[1].Changes != 7 ||
 		events[2].Kind != Change || events[2].Name != "web" || events[2].LastSeen.IsZero() || events[2].Known.IsZero() {
 		t.Errorf("%+v", events)
 	}
-	trips := h.Trips(1)
+	trips := h.RoundTrips(1)
 	if len(trips) != 2 || !trips[0].OK || trips[0].RTT != 1500*time.Microsecond || trips[1].OK || time.Since(trips[0].At) > time.Minute {
 		t.Errorf("%+v", trips)
 	}
-	h.Note(nil)
+	h.RecordDecisions(nil)
 }

@@ -6,24 +6,24 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// Last returns the sequence of the newest event; 0 before the first.
-func (h *History) Last() uint64 {
+// LastSequence returns the sequence of the newest event; 0 before the first.
+func (h *History) LastSequence() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.last
 }
 
-// Now returns the outage that goes on, nil if there is none.
-func (h *History) Now() *Fleet {
+// CurrentOutage returns the present outage, nil if there is none.
+func (h *History) CurrentOutage() *Fleet {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.now
+	return h.outage
 }
 
-// After returns the events after a sequence, oldest first and at most limit,
-// and how many before them are gone. If there are none it returns what is closed
-// when there are more.
-func (h *History) After(seq uint64, limit int) (events []Event, gone uint64, more <-chan struct{}) {
+// EventsAfter returns the events after a sequence, oldest first and at most
+// limit, and how many before them are gone. If there are none it returns a
+// channel that is closed with the next event.
+func (h *History) EventsAfter(seq uint64, limit int) (events []Event, gone uint64, more <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if seq >= h.last {
@@ -33,49 +33,50 @@ func (h *History) After(seq uint64, limit int) (events []Event, gone uint64, mor
 		return nil, 0, h.more
 	}
 	first := seq + 1
-	if oldest := h.oldest(); first < oldest {
+	if oldest := h.oldestSequence(); first < oldest {
 		first, gone = oldest, oldest-first
 	}
 	end := min(h.last, first+uint64(limit)-1)
 	events = make([]Event, 0, end-first+1)
 	for s := first; s <= end; s++ {
-		events = append(events, *h.at(s))
+		events = append(events, *h.eventAt(s))
 	}
 	return events, gone, nil
 }
 
-// Latest returns the newest events, newest first and at most limit.
-func (h *History) Latest(limit int) []Event {
-	return h.newest(limit, func(*Event) bool { return true })
+// LatestEvents returns the newest events, newest first and at most limit.
+func (h *History) LatestEvents(limit int) []Event {
+	return h.filterNewest(limit, func(*Event) bool { return true })
 }
 
-// Of returns an agent's newest events, newest first and at most limit.
-func (h *History) Of(id detector.AgentID, limit int) []Event {
-	return h.newest(limit, func(e *Event) bool { return e.ID == id && e.Kind <= Flapping })
+// EventsOf returns the newest events of an agent, newest first and at most
+// limit.
+func (h *History) EventsOf(id detector.AgentID, limit int) []Event {
+	return h.filterNewest(limit, func(e *Event) bool { return e.ID == id && e.Kind <= Flapping })
 }
 
-func (h *History) newest(limit int, want func(*Event) bool) []Event {
+func (h *History) filterNewest(limit int, want func(*Event) bool) []Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	found := []Event{}
-	for s, oldest := h.last, h.oldest(); s >= oldest && len(found) < limit; s-- {
-		if e := h.at(s); want(e) {
+	for s, oldest := h.last, h.oldestSequence(); s >= oldest && len(found) < limit; s-- {
+		if e := h.eventAt(s); want(e) {
 			found = append(found, *e)
 		}
 	}
 	return found
 }
 
-// Trip is a keep-alive and what became of it.
-type Trip struct {
+// RoundTrip is a keep-alive and its outcome.
+type RoundTrip struct {
 	At  time.Time // of the answer, or of the miss
 	RTT time.Duration
 	OK  bool // it was answered
 }
 
-// Trips returns an agent's last round trips, oldest first.
-func (h *History) Trips(id detector.AgentID) []Trip {
+// RoundTrips returns an agent's last round trips, oldest first.
+func (h *History) RoundTrips(id detector.AgentID) []RoundTrip {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.trips.of(id)
+	return h.roundTrips.listAgent(id)
 }

@@ -19,13 +19,13 @@ func BenchmarkAMillionAgents(b *testing.B) {
 		for range 6 {
 			for id := detector.AgentID(1); id <= 1_000_000; id++ {
 				d[0] = detector.Decision{Verdict: detector.Acknowledged, ID: id, RTT: time.Millisecond}
-				h.Note(d)
+				h.RecordDecisions(d)
 			}
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "B/agent")
-		b.ReportMetric(float64(len(h.Trips(1_000_000))), "trips/agent")
+		b.ReportMetric(float64(len(h.RoundTrips(1_000_000))), "trips/agent")
 		runtime.KeepAlive(h)
 	}
 }

@@ -6,13 +6,13 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// Metrics are those of one node. See [New].
+// Metrics are the metrics of one node. See [New].
 type Metrics struct {
 	registry *prometheus.Registry
 
 	sent, answered, unsent, missed prometheus.Counter
 	transitions                    *prometheus.CounterVec
-	flapping, outages, away        prometheus.Counter
+	flapping, outages, starved     prometheus.Counter
 	roundTrip, delay               prometheus.Histogram
 	outage                         prometheus.Gauge
 }
@@ -21,12 +21,11 @@ var (
 	// Round trips within a host to those around the world, and beyond the usual
 	// retry_interval.
 	roundTripBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
-	// Losses are known from at once to after a timeout of minutes.
+	// From immediate detection to a timeout of minutes.
 	delayBuckets = []float64{.1, .5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600}
 )
 
-// New returns the metrics of a node of a version. What state returns is asked
-// for whenever somebody gathers.
+// New returns the metrics of a node. It calls state for each gathering.
 func New(node, version string, state func() Node) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
@@ -41,7 +40,7 @@ func New(node, version string, state func() Node) *Metrics {
 			Help: "Status changes of agents, by the new status and the reason."}, []string{"status", "reason"}),
 		flapping: counter("pulse_agents_flapping_total", "Times an agent was found to flap."),
 		outages:  counter("pulse_fleet_outages_total", "Times a fleet outage was told; one that spreads again is told again."),
-		away:     counter("pulse_starved_seconds_total", "Time for which Pulse itself was stopped or starved."),
+		starved:  counter("pulse_starved_seconds_total", "Time for which Pulse itself was stopped or starved."),
 		outage:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "pulse_fleet_outage", Help: "1 while a fleet outage goes on."}),
 		roundTrip: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pulse_round_trip_seconds",
 			Help: "From a keep-alive's decision to its answer.", Buckets: roundTripBuckets}),
@@ -51,15 +50,15 @@ func New(node, version string, state func() Node) *Metrics {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "pulse_build_info", Help: "1, with the version and the node's name.",
 		ConstLabels: prometheus.Labels{"version": version, "node": node}})
 	info.Set(1)
-	m.registry.MustRegister(m.sent, m.answered, m.missed, m.unsent, m.transitions, m.flapping, m.outages, m.away, m.outage,
+	m.registry.MustRegister(m.sent, m.answered, m.missed, m.unsent, m.transitions, m.flapping, m.outages, m.starved, m.outage,
 		m.roundTrip, m.delay, info, collector{state}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.bear()
+	m.createSeries()
 	return m
 }
 
-// bear makes the series that alerts are about before anything happens: a rate
-// of what is not there yet misses its first rise.
-func (m *Metrics) bear() {
+// createSeries creates the series that alerts are about before the first
+// event: rate() misses the first rise of a series that did not exist.
+func (m *Metrics) createSeries() {
 	for _, of := range []struct {
 		to  detector.Status
 		why []detector.Reason
@@ -75,17 +74,19 @@ func (m *Metrics) bear() {
 	}
 }
 
-// Registry is where they are gathered.
+// Registry returns the registry to gather from.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
-// Unsent counts a keep-alive that could not be sent.
-func (m *Metrics) Unsent() { m.unsent.Inc() }
+// CountUnsent counts a keep-alive that could not be sent.
+func (m *Metrics) CountUnsent() { m.unsent.Inc() }
 
-// Outage says that a fleet outage goes on from an earlier life of the node.
-func (m *Metrics) Outage() { m.outage.Set(1) }
+// RestoreOutage sets that a fleet outage of an earlier run of the node still
+// goes on.
+func (m *Metrics) RestoreOutage() { m.outage.Set(1) }
 
-// Note counts what was decided. Now is the detector's clock's.
-func (m *Metrics) Note(decisions []detector.Decision, now detector.Instant) {
+// CountDecisions counts decisions. Now is the present time of the detector's
+// clock.
+func (m *Metrics) CountDecisions(decisions []detector.Decision, now detector.Instant) {
 	var sent, answered, missed float64
 	for i := range decisions {
 		d := &decisions[i]
@@ -110,7 +111,7 @@ func (m *Metrics) Note(decisions []detector.Decision, now detector.Instant) {
 		case detector.OutageEnded:
 			m.outage.Set(0)
 		case detector.Resumed:
-			m.away.Add(d.Lull.Seconds())
+			m.starved.Add(d.Lull.Seconds())
 		}
 	}
 	m.sent.Add(sent)

@@ -16,11 +16,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// whole is a node that has something to say of everything.
+// whole returns a node with a value for everything.
 func whole() Node {
-	return Node{Agents: [4]int{5, 4, 3, 2}, Connections: 8, Accepted: 20, Heard: map[string]int64{"keepalive": 7}, Refused: map[string]int64{"wrong_key": 2},
-		Started: time.Unix(1716890000, 0), Sequence: 99, Healthy: true, Conditions: map[string]int64{"dead_letters": 1}, Asked: map[string]int64{"answered": 4}, InFlight: 2, LinkUp: true, Marked: 1, Raised: 1, NATS: "connected", NATSUp: true, EventsGone: 1, Subscribers: 3, Audit: &Audit{Lines: 7, Missing: 1, Writable: true},
-		Streams:    []Stream{{Name: "STATUS", Published: 10, Forwarded: 6, Backlog: 4, Dead: 1, Bytes: 4096, Oldest: time.Now().Add(-time.Minute)}, {Name: "TELEMETRY", Dropped: 5}},
+	return Node{Agents: [4]int{5, 4, 3, 2}, Connections: 8, Accepted: 20, Received: map[string]int64{"keepalive": 7}, Refused: map[string]int64{"wrong_key": 2},
+		Started: time.Unix(1716890000, 0), Sequence: 99, Healthy: true, Conditions: map[string]int64{"dead_letters": 1}, Requests: map[string]int64{"answered": 4}, InFlight: 2, LinkUp: true, StatusesWritten: 1, AlertsRaised: 1, NATS: "connected", NATSUp: true, EventsDropped: 1, Subscribers: 3, Audit: &Audit{Lines: 7, Missing: 1, Writable: true},
+		Streams:    []Stream{{Name: "STATUS", Published: 10, Forwarded: 6, Backlog: 4, DeadLetters: 1, Bytes: 4096, Oldest: time.Now().Add(-time.Minute)}, {Name: "TELEMETRY", Dropped: 5}},
 		Forwarding: Forwarding{Errors: 2, LoginsRefused: 1}}
 }
 
@@ -40,7 +40,7 @@ func gathered(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
 func TestDecisionsAreCounted(t *testing.T) {
 	m := New("node01", "1.2.3", whole)
 	now := detector.Instant(100 * time.Second)
-	m.Note([]detector.Decision{
+	m.CountDecisions([]detector.Decision{
 		{Verdict: detector.Send}, {Verdict: detector.Send}, {Verdict: detector.Acknowledged, RTT: 3 * time.Millisecond}, {Verdict: detector.Failed},
 		{Verdict: detector.Changed, To: detector.Disconnected, Reason: detector.MissedKeepAlives, Seen: true, LastSeen: now.Add(-20 * time.Second)},
 		{Verdict: detector.Changed, To: detector.Disconnected, Reason: detector.AgentShutdown, Seen: true, LastSeen: now.Add(-time.Hour)},
@@ -48,7 +48,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 		{Verdict: detector.Changed, To: detector.Active, Reason: detector.Reconnected},
 		{Verdict: detector.Flapping}, {Verdict: detector.OutageBegan}, {Verdict: detector.Resumed, Lull: 3 * time.Second},
 	}, now)
-	m.Unsent()
+	m.CountUnsent()
 	want := `
 # HELP pulse_keepalives_sent_total Keep-alives that were due and handed to the link.
 # TYPE pulse_keepalives_sent_total counter
@@ -94,11 +94,11 @@ pulse_agents{status="pending"} 3
 	if age := all["pulse_outbox_age_seconds"].Metric; age[0].Gauge.GetValue() < 60 || age[0].Gauge.GetValue() > 600 || age[1].Gauge.GetValue() != 0 {
 		t.Errorf("age: %v", age)
 	}
-	m.Note([]detector.Decision{{Verdict: detector.OutageEnded}}, now)
+	m.CountDecisions([]detector.Decision{{Verdict: detector.OutageEnded}}, now)
 	if v := gathered(t, m)["pulse_fleet_outage"].Metric[0].Gauge.GetValue(); v != 0 {
 		t.Errorf("the outage is over: %v", v)
 	}
-	m.Outage()
+	m.RestoreOutage()
 	if v := gathered(t, m)["pulse_fleet_outage"].Metric[0].Gauge.GetValue(); v != 1 {
 		t.Errorf("an outage of the life before: %v", v)
 	}

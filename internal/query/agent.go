@@ -55,7 +55,7 @@ func (t *table) get(q *question) {
 		return
 	}
 	t.about(q, id, func(agent *detector.Record, here bool) {
-		answer := single{t.cfg.Node, view.Of(agent, t.cfg.Clock)}
+		answer := single{t.cfg.Node, view.NewAgent(agent, t.cfg.Clock)}
 		if here {
 			q.answer(answer)
 			return
@@ -110,7 +110,7 @@ func (t *table) ask(q *question, want pingRequest, agent *detector.Record) {
 	switch {
 	case err == nil:
 		q.answer(pong{Node: t.cfg.Node, ID: want.id.String(), Name: agent.Name,
-			SentAt: view.Time(got.SentAt, t.cfg.Clock), RTT: view.Milliseconds(got.RTT)})
+			SentAt: view.WallTime(got.SentAt, t.cfg.Clock), RTT: view.ToMilliseconds(got.RTT)})
 	case t.ctx.Err() != nil || errors.Is(err, detector.ErrEnded):
 		q.refuse(errEnding)
 	case errors.Is(err, detector.ErrUnknownAgent): // removed since it was looked up

@@ -84,7 +84,7 @@ func (t *table) answerList(q *question, want *listRequest, total int, found []de
 	left := t.room(q.nc) - len(frame)
 	page.Next = ""
 	for i := range found {
-		text, _ := json.Marshal(view.Of(&found[i], t.cfg.Clock))
+		text, _ := json.Marshal(view.NewAgent(&found[i], t.cfg.Clock))
 		left -= len(text) + len(",")
 		if i > 0 && (i == want.limit || left < 0) {
 			page.Next = found[i-1].ID.String()

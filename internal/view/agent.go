@@ -1,5 +1,5 @@
-// Package view is how agents are shown outside of Pulse: by the console, and to
-// those who ask over NATS. It holds plain values and no state.
+// Package view defines how agents are presented by the console's API and in
+// answers over NATS. It holds plain values and no state.
 package view
 
 import (
@@ -21,27 +21,27 @@ type Agent struct {
 	RTT      *float64   `json:"rtt_ms,omitempty"`    // of the last answered keep-alive, milliseconds
 }
 
-// Of shows what the detector knows of an agent.
-func Of(r *detector.Record, clock *detector.Clock) Agent {
+// NewAgent presents a record of the detector.
+func NewAgent(r *detector.Record, clock *detector.Clock) Agent {
 	a := Agent{ID: r.ID.String(), Name: r.Name, IP: r.IP, Status: r.Status.String(), Reason: r.Reason.String(),
-		Since: Time(r.Since, clock), Missed: r.Missed}
+		Since: WallTime(r.Since, clock), Missed: r.Missed}
 	if r.Seen {
-		seen := Time(r.LastSeen, clock)
+		seen := WallTime(r.LastSeen, clock)
 		a.LastSeen = &seen
 	}
 	if r.RTT > 0 {
-		ms := Milliseconds(r.RTT)
+		ms := ToMilliseconds(r.RTT)
 		a.RTT = &ms
 	}
 	return a
 }
 
-// Time shows an instant, to the millisecond.
-func Time(at detector.Instant, clock *detector.Clock) time.Time {
+// WallTime returns an instant as UTC, in whole milliseconds.
+func WallTime(at detector.Instant, clock *detector.Clock) time.Time {
 	return clock.Time(at).UTC().Truncate(time.Millisecond)
 }
 
-// Milliseconds shows a round trip, to the microsecond.
-func Milliseconds(d time.Duration) float64 {
+// ToMilliseconds returns a duration in milliseconds, in whole microseconds.
+func ToMilliseconds(d time.Duration) float64 {
 	return float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
 }
