@@ -26,7 +26,7 @@ type Condition struct {
 }
 
 // losses are what is being lost now, or was a moment ago.
-type losses struct{ telemetry, audit bool }
+type losses struct{ telemetry, audit, panics bool }
 
 // observation is what conditions are derived from.
 type observation struct {
@@ -85,6 +85,12 @@ var conditionChecks = []conditionCheck{
 			return ""
 		}
 		return "the manager: " + o.Link.Attach.Problem
+	}},
+	{"peer_panic", true, func(o *observation) string {
+		if !o.losing.panics {
+			return ""
+		}
+		return fmt.Sprintf("a fault in Pulse ends connections of agents, %d so far: the log has the stack", o.Link.Panics)
 	}},
 	{"status_lost", false, func(o *observation) string {
 		if o.Outbox == nil || o.Outbox.Status.Lost == 0 {

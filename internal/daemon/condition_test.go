@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/listen"
 )
 
 func TestWhatIsAFailure(t *testing.T) {
@@ -109,4 +110,21 @@ func TestAConditionOfTheNodeIsToldEverywhere(t *testing.T) {
 	lines := trail(t, cfg)
 	has(t, lines, auditCondition, map[string]any{"code": "nats_unavailable", "state": "began"})
 	has(t, lines, auditCondition, map[string]any{"code": "nats_unavailable", "state": "ended"})
+}
+
+func TestAPanicWhileAPeerIsServedFailsHealthForAMinute(t *testing.T) {
+	p := &Publisher{recorder: &recorder{}}
+	s := Status{NATS: NATS{State: event.NATSConnected}, Link: Link{Kind: event.LinkListen, Stats: new(listen.Stats)}}
+	p.judge(&s)
+	if s.Health.Failures != nil {
+		t.Fatalf("before: %v", s.Health.Failures)
+	}
+	s.Link.Panics = 2
+	p.judge(&s)
+	if len(s.Health.Failures) != 1 || !strings.Contains(s.Health.Failures[0], "2 so far") {
+		t.Errorf("%v", s.Health.Failures)
+	}
+	if p.panics.recent(2, time.Now().Add(dropsRecent)) {
+		t.Error("it never ends")
+	}
 }

@@ -80,7 +80,7 @@ func (n *Node) measures() metrics.Node {
 		m.Conditions[c.Code] = 1
 	}
 	if l := s.Link.Stats; l != nil {
-		m.Connections, m.Accepted, m.Refused = l.Connections, l.Accepted, l.Refused
+		m.Connections, m.Accepted, m.Refused, m.Panics = l.Connections, l.Accepted, l.Refused, l.Panics
 		m.Received = map[string]int64{"keepalive": l.KeepAlives, "event": l.Events, "answer": l.Answers, "ping": l.Pings, "unknown": l.Unknown}
 	}
 	if a := s.Link.Attach; a != nil {

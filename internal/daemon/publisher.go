@@ -27,6 +27,7 @@ type Publisher struct {
 	drops    drops
 	audit    *auditor // nil for none
 	unlogged drops    // of its lines
+	panics   drops    // of the link's connections
 	quiet    bool     // nothing goes into buckets that others share
 }
 

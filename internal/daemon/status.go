@@ -95,7 +95,8 @@ func (p *Publisher) read() Status {
 // judge derives the conditions of a status, and its health from them.
 func (p *Publisher) judge(s *Status) {
 	now := time.Now()
-	o := observation{Status: s, losing: losses{telemetry: p.drops.recent(s.TelemetryDropped, now), audit: s.Audit != nil && p.unlogged.recent(s.Audit.Missing, now)}}
+	o := observation{Status: s, losing: losses{telemetry: p.drops.recent(s.TelemetryDropped, now), audit: s.Audit != nil && p.unlogged.recent(s.Audit.Missing, now),
+		panics: s.Link.Stats != nil && p.panics.recent(uint64(s.Link.Panics), now)}}
 	if p.outbox != nil {
 		o.storing = p.outbox.Err()
 	}

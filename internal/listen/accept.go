@@ -90,8 +90,11 @@ func (l *Link) enroll(fd int, from netip.AddrPort, p *poller) {
 		}
 	}}
 	c.in.open(time.Now())
-	p.time(c)
-	if err := p.add(c); err != nil {
+	err := l.contain(from, func() error {
+		p.time(c)
+		return p.add(c)
+	})
+	if err != nil {
 		l.finish(c, err)
 	}
 }

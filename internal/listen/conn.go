@@ -90,18 +90,28 @@ func (l *Link) hearAll(c *conn) error {
 	}
 }
 
-// finish closes a connection, for the reason err unless there was one before.
+// finish closes a connection, for the reason err unless there was one before. All of
+// it is done, whichever part of it panics.
 func (l *Link) finish(c *conn, err error) {
-	c.poller.remove(c)
-	l.refused(c.from, c.out.reason(err))
-	c.out.close()
-	c.poller.untime(c)
-	if p := c.peer; p != nil {
+	_ = l.contain(c.from, func() error {
+		defer l.count.connections.Add(-1)
+		defer l.leave(c.peer)
+		defer c.poller.untime(c)
+		defer c.out.close()
+		c.poller.remove(c)
+		l.refused(c.from, c.out.reason(err))
+		return nil
+	})
+}
+
+// leave takes the peer of a connection that is closed out of the registry, and
+// reports its end. There may be none.
+func (l *Link) leave(p *peer) {
+	if p != nil {
 		l.registry.leave(p, func() {
 			l.report(detector.Sighting{At: l.clock.Now(), ID: p.id, Kind: detector.SawClosed})
 		})
 	}
-	l.count.connections.Add(-1)
 }
 
 // receive takes one frame of a connection. An error ends the connection.
@@ -114,8 +124,11 @@ func (l *Link) receive(c *conn, frame []byte) error {
 	if err != nil {
 		return refuse(notOurs, err)
 	}
-	codec := codecs.Get().(*codec)
-	defer codecs.Put(codec)
+	return withCodec(func(codec *codec) error { return l.receiveWith(c, codec, h) })
+}
+
+// receiveWith takes one frame whose header is parsed.
+func (l *Link) receiveWith(c *conn, codec *codec, h secmsg.Header) error {
 	if c.peer == nil {
 		return l.first(c, codec, h)
 	}
@@ -175,25 +188,29 @@ func (l *Link) succeed(c *conn, p *peer, payload []byte) {
 	c.keep()
 	c.poller.pause(c)
 	if !l.spin(func() {
-		codec := codecs.Get().(*codec)
-		defer codecs.Put(codec)
-		old, err := l.registry.await(p, l.clock.Now)
-		if err == nil {
-			err = l.welcome(c, p, old, codec, payload)
-		}
-		if err == nil {
-			err = l.hearAll(c)
-		}
-		if err == nil {
-			c.keep()
-			err = c.poller.resume(c)
-		}
-		if err != nil {
+		if err := l.contain(c.from, func() error { return l.takeOver(c, p, payload) }); err != nil {
 			l.finish(c, err)
 		}
 	}) {
 		l.finish(c, net.ErrClosed)
 	}
+}
+
+// takeOver waits for the agent's other connection to end, hears what has arrived on
+// this one, and hands it back to its poller.
+func (l *Link) takeOver(c *conn, p *peer, payload []byte) error {
+	old, err := l.registry.await(p, l.clock.Now)
+	if err != nil {
+		return err
+	}
+	if err := withCodec(func(codec *codec) error { return l.welcome(c, p, old, codec, payload) }); err != nil {
+		return err
+	}
+	if err := l.hearAll(c); err != nil {
+		return err
+	}
+	c.keep()
+	return c.poller.resume(c)
 }
 
 // welcome makes p the peer of its connection, and hears its first message.

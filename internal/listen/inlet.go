@@ -54,6 +54,9 @@ func (in *inlet) late(now time.Time) bool {
 // reports whether there may be more at once.
 func (in *inlet) read(from io.Reader, buffer []byte) (more bool, err error) {
 	room := buffer
+	if !in.known { // the rest stays in the socket until it has shown a key
+		room = buffer[:min(len(buffer), lengthSize+strangerLimit)]
+	}
 	if len(in.data) > 0 {
 		room = in.room()
 	}
@@ -68,7 +71,7 @@ func (in *inlet) read(from io.Reader, buffer []byte) (more bool, err error) {
 }
 
 // room returns where the rest of a frame goes. Memory grows with what arrives, not
-// with what is promised.
+// with what is promised. No whole frame may be there.
 func (in *inlet) room() []byte {
 	whole := in.whole()
 	if !in.own || len(in.data) == cap(in.data) {
@@ -113,15 +116,16 @@ func (in *inlet) next() ([]byte, error) {
 	return frame, nil
 }
 
-// keep takes the part of a frame that has arrived out of the reader's buffer. The
-// rest has the frameTime to follow; a stranger's runs already. It reports whether that
-// begins.
+// keep takes what has arrived out of the reader's buffer: a part of a frame, and
+// whole ones before it where a connection is paused. The rest has the frameTime to
+// follow; a stranger's runs already. It reports whether that begins.
 func (in *inlet) keep(now time.Time) bool {
 	if len(in.data) == 0 {
 		return false
 	}
 	if !in.own {
-		in.room()
+		in.data = append(make([]byte, 0, max(len(in.data), keptSize)), in.data...)
+		in.own = true
 	}
 	if !in.known || in.due.Load() != 0 {
 		return false

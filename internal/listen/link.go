@@ -44,6 +44,7 @@ type Link struct {
 	udp      *net.UDPConn // nil without UDP
 	registry *registry
 	notices  *notices
+	panics   panicLog
 	count    counters
 	limit    int64 // of TCP connections
 
@@ -172,10 +173,13 @@ func (l *Link) refused(from netip.AddrPort, err error) {
 // stay connected; the others have to come again with the key they have now.
 func (l *Link) SetKeys(keys *clientkeys.Set) {
 	for _, p := range l.registry.setKeys(keys) {
-		if p.conn == nil {
-			l.registry.leave(p, func() {})
-		}
-		p.close()
+		_ = l.contain(p.addr(), func() error {
+			if p.conn == nil {
+				l.registry.leave(p, func() {})
+			}
+			p.close()
+			return nil
+		})
 	}
 }
 
@@ -189,13 +193,18 @@ func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 	if p == nil {
 		return ErrNotConnected
 	}
-	c := codecs.Get().(*codec)
-	defer codecs.Put(c)
-	c.text = appendKeepAlive(c.text[:0], l.method, token, p.name, time.Now().Unix())
-	if p.conn == nil && l.method == detector.Request {
-		l.expect(p, token, c.text) // first: the confirmation may be here before send returns
+	err := l.contain(p.addr(), func() error {
+		return withCodec(func(c *codec) error {
+			c.text = appendKeepAlive(c.text[:0], l.method, token, p.name, time.Now().Unix())
+			if p.conn == nil && l.method == detector.Request {
+				l.expect(p, token, c.text) // first: the confirmation may be here before send returns
+			}
+			return l.send(p, c, c.text)
+		})
+	})
+	if _, panicked := errors.AsType[*panicError](err); panicked {
+		p.close()
 	}
-	err := l.send(p, c, c.text)
 	if gone(err) {
 		return ErrNotConnected // its goroutine is about to say so
 	}

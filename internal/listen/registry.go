@@ -24,13 +24,15 @@ const closeTime = time.Second
 // registry knows the keys, and which peer speaks for an agent. Its lock is
 // never held while anything else is waited for.
 type registry struct {
+	closeTime time.Duration
+
 	mu    sync.RWMutex
 	keys  *clientkeys.Set
 	peers map[detector.AgentID]*peer
 }
 
 func newRegistry(keys *clientkeys.Set) *registry {
-	return &registry{keys: keys, peers: make(map[detector.AgentID]*peer)}
+	return &registry{closeTime: closeTime, keys: keys, peers: make(map[detector.AgentID]*peer)}
 }
 
 func (r *registry) size() int {
@@ -106,7 +108,7 @@ func inUse(old *peer) error {
 // await enters p as soon as the agent's other connection has ended, or refuses it
 // if that does not within the closeTime. One that is on its way out is waited for.
 func (r *registry) await(p *peer, now func() detector.Instant) (old *peer, err error) {
-	patience := time.NewTimer(closeTime)
+	patience := time.NewTimer(r.closeTime)
 	defer patience.Stop()
 	for {
 		if old, err = r.enter(p, now()); !errors.Is(err, errBusy) {
@@ -140,13 +142,15 @@ func (r *registry) leave(p *peer, last func()) {
 	if !current {
 		return
 	}
+	defer func() { // also when last panics: successors wait for this
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.peers[p.id] == p { // datagrams may have come from the agent meanwhile, with its new key
+			delete(r.peers, p.id)
+			close(p.left)
+		}
+	}()
 	last()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.peers[p.id] == p { // datagrams may have come from the agent meanwhile, with its new key
-		delete(r.peers, p.id)
-		close(p.left)
-	}
 }
 
 // setKeys takes a new reading of client.keys and returns the peers whose key,

@@ -32,13 +32,16 @@ func (l *Link) serve(p *poller) {
 
 // attend does what a connection is ready for.
 func (l *Link) attend(c *conn, events uint32, buffer []byte) {
-	if events&unix.EPOLLOUT != 0 {
-		c.out.drain()
-	}
-	if events&^unix.EPOLLOUT == 0 {
-		return
-	}
-	if err := l.turn(c, buffer); err != nil && err != errPaused {
+	err := l.contain(c.from, func() error {
+		if events&unix.EPOLLOUT != 0 {
+			c.out.drain()
+		}
+		if events&^unix.EPOLLOUT == 0 {
+			return nil
+		}
+		return l.turn(c, buffer)
+	})
+	if err != nil && err != errPaused {
 		l.finish(c, err)
 	}
 }
@@ -68,11 +71,11 @@ func (l *Link) watch(stop <-chan struct{}) {
 func (l *Link) endLate(now time.Time) {
 	for _, p := range l.pollers {
 		for _, c := range p.late(now) {
+			why := errSlow
 			if c.in.late(now) {
-				c.out.end(errLate)
-			} else {
-				c.out.end(errSlow)
+				why = errLate
 			}
+			_ = l.contain(c.from, func() error { c.out.end(why); return nil })
 		}
 	}
 }

@@ -13,12 +13,14 @@ type Stats struct {
 	Unknown     int64            `json:"unknown_messages"` // control messages that a manager does not know
 	Pings       int64            `json:"pings"`            // #ping
 	Refused     map[string]int64 `json:"refused"`          // by reason
+	Panics      int64            `json:"panics"`           // faults of the link itself, each of which ended one peer's connection
 }
 
 type counters struct {
 	connections, accepted                       atomic.Int64
 	keepAlives, events, answers, unknown, pings atomic.Int64
 	refused                                     [refusals]atomic.Int64
+	panics                                      atomic.Int64
 }
 
 // Stats returns the counts so far.
@@ -26,7 +28,7 @@ func (l *Link) Stats() Stats {
 	c := &l.count
 	s := Stats{Connections: c.connections.Load(), Agents: l.registry.size(), Accepted: c.accepted.Load(),
 		KeepAlives: c.keepAlives.Load(), Events: c.events.Load(), Answers: c.answers.Load(), Unknown: c.unknown.Load(),
-		Pings: c.pings.Load(), Refused: make(map[string]int64, refusals)}
+		Pings: c.pings.Load(), Refused: make(map[string]int64, refusals), Panics: c.panics.Load()}
 	for why := range refusals {
 		s.Refused[why.String()] = c.refused[why].Load()
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
@@ -23,7 +24,7 @@ func (l *Link) readDatagrams() {
 			continue // an ICMP error of an earlier send; the socket is good
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		l.refused(from, l.datagram(from, buf[:n]))
+		l.refused(from, l.contain(from, func() error { return l.datagram(from, buf[:n]) }))
 	}
 }
 
@@ -47,8 +48,11 @@ func (l *Link) datagram(from netip.AddrPort, frame []byte) error {
 	if err != nil {
 		return refuse(unknownAgent, err)
 	}
-	codec := codecs.Get().(*codec)
-	defer codecs.Put(codec)
+	return withCodec(func(c *codec) error { return l.datagramOf(id, key, from, c, h) })
+}
+
+// datagramOf takes a datagram that is said to be of an agent.
+func (l *Link) datagramOf(id detector.AgentID, key *clientkeys.Key, from netip.AddrPort, codec *codec, h secmsg.Header) error {
 	if p := l.registry.peerOf(id); p != nil && p.conn == nil {
 		payload, err := l.read(p, from, codec, h)
 		if err != nil {
@@ -119,7 +123,7 @@ func (l *Link) repeatRequests(stop <-chan struct{}) {
 			return
 		case <-tick.C:
 			for p, text := range l.unconfirmed(time.Now()) {
-				l.again(p, text)
+				_ = l.contain(p.addr(), func() error { return l.again(p, text) }) // as one that is lost
 			}
 		}
 	}
@@ -145,8 +149,6 @@ func (l *Link) unconfirmed(now time.Time) map[*peer][]byte {
 	return due
 }
 
-func (l *Link) again(p *peer, text []byte) {
-	c := codecs.Get().(*codec)
-	defer codecs.Put(c)
-	_ = l.send(p, c, text) // a datagram that cannot be sent is as one that is lost
+func (l *Link) again(p *peer, text []byte) error {
+	return withCodec(func(c *codec) error { return l.send(p, c, text) })
 }

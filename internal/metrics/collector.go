@@ -14,6 +14,7 @@ type Node struct {
 	Accepted        int64            // TCP connections since the start
 	Received        map[string]int64 // messages from agents, by what they were
 	Refused         map[string]int64 // by cause
+	Panics          int64            // while a peer was served
 	LinkUp          bool             // the link to the agents works
 	Requests        map[string]int64 // of link attach: requests through the manager, by outcome
 	InFlight        int              // of these, not answered yet
@@ -120,6 +121,7 @@ var nodeSeries = []series{
 	{"pulse_link_connections_accepted_total", "TCP connections accepted.", counter, "", readValue(func(n *Node) float64 { return float64(n.Accepted) })},
 	{"pulse_link_messages_total", "Messages from agents, by kind.", counter, "kind", readLabelled(func(n *Node) map[string]int64 { return n.Received })},
 	{"pulse_link_refusals_total", "Peers and messages refused, by cause.", counter, "cause", readLabelled(func(n *Node) map[string]int64 { return n.Refused })},
+	{"pulse_link_panics_total", "Faults of Pulse while it served a peer, each of which ended that peer's connection.", counter, "", readValue(func(n *Node) float64 { return float64(n.Panics) })},
 	{"pulse_link_up", "1 while the way to the agents is open.", gauge, "", readValue(func(n *Node) float64 { return boolValue(n.LinkUp) })},
 	{"pulse_attach_requests_total", "Requests to agents through the manager, by outcome.", counter, "outcome", readLabelled(func(n *Node) map[string]int64 { return n.Requests })},
 	{"pulse_attach_requests_in_flight", "Requests that the manager has not answered.", gauge, "", readValue(func(n *Node) float64 { return float64(n.InFlight) })},
