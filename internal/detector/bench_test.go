@@ -12,7 +12,7 @@ import (
 
 // everything is the daemon's default settings: all that the detector can do.
 var everything = Settings{Group: defaults.Group, RetryInterval: defaults.RetryInterval, ReconnectGrace: defaults.ReconnectGrace,
-	SuspectTimeout: 5 * time.Second, OutageShare: 0.3, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 10 * time.Minute}
+	SuspectTimeout: 5 * time.Second, OutageShare: 0.3, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 10 * time.Minute, MaxChanges: 30}
 
 var sizes = []int{10_000, 1_000_000}
 

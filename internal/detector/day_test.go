@@ -12,7 +12,7 @@ import (
 )
 
 // TestADay lets a fleet live through a day: agents die in every way and come
-// back, some flap, networks are cut, the process is paused. Table and model see
+// back, some flap, some change without end, networks are cut, the process is paused. Table and model see
 // the same and have to decide the same, to the last decision.
 func TestADay(t *testing.T) {
 	agents, hours := 100_000, 24
@@ -37,7 +37,7 @@ var daySettings = Settings{
 	Groups:        []Group{{Interval: 10 * time.Minute, Timeout: 40 * time.Minute, MaxMissed: 2}},
 	GroupOf:       dayGroup,
 	RetryInterval: time.Minute, SuspectTimeout: 10 * time.Second, ReconnectGrace: 5 * time.Second,
-	OutageShare: 0.3, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 20 * time.Minute,
+	OutageShare: 0.3, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 20 * time.Minute, MaxChanges: 30,
 }
 
 // dayGroup puts every tenth agent into the group that is looked at more often.
@@ -80,7 +80,9 @@ type world struct {
 	pauses  int
 	seen    int
 	changes int
+	summed  int // of these, reported together with others
 
+	broken   int // reports that do not follow from the one before
 	invented int // losses of agents that had been alive for long enough to have said so
 }
 
@@ -90,6 +92,8 @@ type worldAgent struct {
 	since   int64
 	told    bool // its death
 	flapper bool
+	flooder bool
+	status  Status // as reported
 }
 
 // happening is planned for an agent, if it has not died or come back until then.
@@ -107,6 +111,7 @@ const (
 	answers
 	dies
 	returns
+	floods // it goes through its whole life, many times in a second
 )
 
 // step is what table and model are given, and what the table made of it.
@@ -123,7 +128,7 @@ func newWorld(agents int, day time.Duration, seed uint64) *world {
 	w := &world{random: rand.New(rand.NewPCG(seed, 0)), end: int64(day / time.Second), agents: make([]worldAgent, agents),
 		coming: make([][]happening, dayRing), table: NewTable(daySettings)}
 	for i := range w.agents {
-		w.agents[i] = worldAgent{is: gone, told: true, flapper: i%500 == 7}
+		w.agents[i] = worldAgent{is: gone, told: true, flapper: i%500 == 7, flooder: i%2500 == 13, status: NeverConnected}
 		w.plan(1+w.random.Int64N(600), i, returns)
 	}
 	return w
@@ -195,10 +200,24 @@ func (w *world) happen(h happening, batch []Sighting, now Instant) []Sighting {
 		}
 		w.turn(int(h.agent), alive)
 		w.plan(1+w.random.Int64N(int64(dayNotify/time.Second)), int(h.agent), beats)
+		if a.flooder {
+			w.plan(3600+w.random.Int64N(7200), int(h.agent), floods)
+		}
 		if a.flapper {
 			w.plan(60+w.random.Int64N(60), int(h.agent), dies)
 		} else if w.random.IntN(8) == 0 {
 			w.plan(w.random.Int64N(dayRing), int(h.agent), dies)
+		}
+	case floods:
+		for range 12 {
+			see(SawStartup)
+			see(SawKeepAlive)
+			see(SawShutdown)
+		}
+		if w.random.IntN(60) == 0 {
+			w.die(int(h.agent), shut, 60+w.random.Int64N(600), see)
+		} else {
+			w.plan(1, int(h.agent), floods)
 		}
 	}
 	return batch
@@ -251,11 +270,16 @@ func (w *world) react(d *Decision) {
 			w.coming[at] = append(w.coming[at], happening{int32(d.ID - 1), a.life, answers, d.Token})
 		}
 	case Changed:
-		w.changes++
-		if d.To == Disconnected && a.is == alive && w.now-a.since > int64(dayNotify/time.Second)+120 {
+		w.changes += max(1, d.Changes)
+		w.summed += max(0, d.Changes-1)
+		if d.From != a.status {
+			w.broken++
+		}
+		a.status = d.To
+		if d.To == Disconnected && a.is == alive && !a.flooder && w.now-a.since > int64(dayNotify/time.Second)+120 {
 			w.invented++
 		}
-		if d.To == Disconnected && a.is != alive && !a.told {
+		if d.To == Disconnected && a.is != alive && !a.told && !a.flooder {
 			a.told = true
 			w.delays[a.is] = append(w.delays[a.is], d.At.Sub(Instant(a.since)*Instant(time.Second)))
 		}
@@ -286,7 +310,7 @@ func (w *world) follow(steps <-chan step) error {
 		if err := differ(m.said, s.said); err != nil {
 			return fmt.Errorf("at %v: %w", time.Duration(s.now), err)
 		}
-		m.said = m.said[:0]
+		m.said, m.limited = m.said[:0], 0
 	}
 	return nil
 }
@@ -314,8 +338,8 @@ func differ(want, got []Decision) error {
 }
 
 func (w *world) report(t *testing.T) {
-	t.Logf("%d agents, %v: %d sightings, %d keep-alives (%d of them to suspects that lived), %d changes, %d deaths, %d pauses, %d outages, %d flapping",
-		len(w.agents), time.Duration(w.end)*time.Second, w.seen, w.sends, w.extra, w.changes, w.deaths, w.pauses, w.outages, w.flaps)
+	t.Logf("%d agents, %v: %d sightings, %d keep-alives (%d of them to suspects that lived), %d changes (%d summed up), %d deaths, %d pauses, %d outages, %d flapping",
+		len(w.agents), time.Duration(w.end)*time.Second, w.seen, w.sends, w.extra, w.changes, w.summed, w.deaths, w.pauses, w.outages, w.flaps)
 	for is, delays := range w.delays {
 		if len(delays) == 0 {
 			continue
@@ -334,6 +358,9 @@ func (w *world) report(t *testing.T) {
 	}
 	if w.invented > 0 {
 		t.Errorf("%d agents were called dead and lived", w.invented)
+	}
+	if w.broken > 0 || w.summed == 0 {
+		t.Errorf("%d reports do not follow from the one before, and %d changes were summed up: want none, and some", w.broken, w.summed)
 	}
 	if w.outages == 0 || w.flaps == 0 || w.pauses == 0 {
 		t.Errorf("the day had %d outages, %d flapping agents, %d pauses: want some of each", w.outages, w.flaps, w.pauses)

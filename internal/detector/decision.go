@@ -47,7 +47,7 @@ type Decision struct {
 	Seen      bool          // Changed, Overdue: there was a sign of life ever
 	Outage    bool          // Changed, Overdue: a loss that is part of an outage
 	AlertHeld bool          // Changed: no alert now; Overdue follows unless the agent comes back
-	Changes   int           // Flapping: within the window
+	Changes   int           // Flapping: within the window; Changed: how many this one stands for, 0 for itself alone
 	Fleet     *Fleet        // OutageBegan, OutageEnded
 	Lull      time.Duration // Resumed
 }

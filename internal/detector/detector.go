@@ -59,6 +59,8 @@ func (d *Detector) Run(ctx context.Context) {
 		var due time.Time // of a sweep
 		select {
 		case <-ctx.Done():
+			d.table.Flush()
+			d.tell()
 			return
 		case call = <-d.calls:
 		case <-d.in.wake:

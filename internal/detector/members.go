@@ -60,6 +60,7 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 func (t *Table) grow(n int) {
 	if n -= len(t.free); n > 0 {
 		t.due, t.state, t.who = slices.Grow(t.due, n), slices.Grow(t.state, n), slices.Grow(t.who, n)
+		t.share = slices.Grow(t.share, n)
 	}
 }
 
@@ -71,6 +72,7 @@ func (t *Table) add(m *Member, now Instant) int32 {
 		t.due = append(t.due, never)
 		t.state = append(t.state, state{})
 		t.who = append(t.who, identity{})
+		t.share = append(t.share, 0)
 	}
 	t.slots.put(m.ID, slot)
 	t.state[slot] = state{id: m.ID, status: NeverConnected, flags: used}
@@ -87,6 +89,7 @@ func (t *Table) add(m *Member, now Instant) int32 {
 
 func (t *Table) remove(slot int32, why Reason, now Instant) {
 	t.change(slot, Disconnected, why, now)
+	t.endExcess(slot)
 	t.count[Disconnected]--
 	t.calm(&t.state[slot])
 	t.slots.remove(t.state[slot].id)

@@ -23,13 +23,14 @@ type model struct {
 	counts [4]int
 	uneasy map[*modelAgent]bool // those that do not answer or are away, and some that did not
 
-	said   []Decision
-	round  []*modelChange
-	losses []*modelChange        // of the last interval, in order
-	absent map[*modelChange]bool // of these, where the agent is still away
-	queue  []*modelChange        // those whose alert waits, in order
-	outage *modelOutage
-	over   *modelOutage // the last, while its hold runs
+	said    []Decision
+	limited int // of these, looked at by limit
+	round   []*modelChange
+	losses  []*modelChange        // of the last interval, in order
+	absent  map[*modelChange]bool // of these, where the agent is still away
+	queue   []*modelChange        // those whose alert waits, in order
+	outage  *modelOutage
+	over    *modelOutage // the last, while its hold runs
 
 	agenda map[int64][]*modelAgent // whom to look at in a second; nil: everybody, always
 	looked int64                   // the second up to which the agenda was followed
@@ -64,6 +65,7 @@ type modelAgent struct {
 	history   []Instant // for flapping
 	flapping  bool
 	flapAlert *modelChange
+	share     modelShare
 }
 
 // modelChange is one change of an agent's status.
@@ -201,6 +203,9 @@ func (m *model) next(a *modelAgent) (first Instant, do what) {
 	if len(a.history) > 0 {
 		consider(a.history[len(a.history)-1].Add(m.set.FlapWindow), toSettle)
 	}
+	if at := m.shareDue(&a.share); at != never {
+		consider(at, toSettle)
+	}
 	if !a.watched() {
 		return first, do
 	}
@@ -223,6 +228,7 @@ func (m *model) next(a *modelAgent) (first Instant, do what) {
 // advance decides all that is due by now for one agent. Its history of flaps
 // is looked at first.
 func (m *model) advance(a *modelAgent, now Instant) {
+	m.settleShare(a, now)
 	m.steady(a, now)
 	for {
 		at, do := m.next(a)
@@ -449,6 +455,10 @@ func (m *model) members(list []Member, now Instant) {
 		}
 		if w, ok := want[a.id]; !ok || w.Name != a.name {
 			m.become(a, Disconnected, AgentRemoved, now)
+			if n := len(a.share.withheld); n > 0 {
+				d := &m.said[len(m.said)-1]
+				d.From, d.Changes = a.share.withheld[0].From, n+1
+			}
 			m.counts[Disconnected]--
 			delete(m.uneasy, a)
 			delete(m.agents, a.id)
@@ -497,6 +507,7 @@ func (m *model) judge(now Instant) {
 		m.judgeFlap(c)
 	}
 	m.round = nil
+	m.limit(now)
 }
 
 func (m *model) judgeOutage(now Instant) {

@@ -32,6 +32,7 @@ func (t *Table) judge(now Instant) {
 		}
 	}
 	t.round.notes = t.round.notes[:0]
+	t.limitChanges(now)
 }
 
 // loss is an agent that was given up.

@@ -44,6 +44,7 @@ type Settings struct {
 	OutageHold     time.Duration // after an outage, alerts of those that stay away are held for this; may be 0
 	FlapThreshold  int           // more status changes than this within FlapWindow are flapping; 0: nothing is
 	FlapWindow     time.Duration
+	MaxChanges     int // an agent's status changes that are reported one by one in a minute; more are summed up; 0: no limit
 }
 
 // Group is what may differ from agent to agent.

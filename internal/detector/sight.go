@@ -99,7 +99,7 @@ func (t *Table) beat(slot int32, at Instant) {
 	s.flags |= beating
 	if s.watched() {
 		next, _ := t.next(s)
-		t.due[slot] = min(next, t.flapEnd(slot))
+		t.due[slot] = min(next, t.historyDue(slot))
 	}
 }
 
@@ -168,7 +168,7 @@ func (t *Table) rest(slot int32) {
 	s := &t.state[slot]
 	s.flags &^= probing | suspected | closed | restored | sent | beating
 	t.calm(s)
-	t.due[slot] = t.flapEnd(slot)
+	t.due[slot] = t.historyDue(slot)
 }
 
 func (t *Table) acknowledged(slot int32, at Instant) {

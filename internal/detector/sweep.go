@@ -18,19 +18,25 @@ func (t *Table) Sweep(now Instant) {
 // and sets its next due time.
 func (t *Table) settle(slot int32, now Instant) {
 	s := &t.state[slot]
+	if s.has(excessive) {
+		t.settleExcess(slot, now)
+	}
 	if s.has(unsteady) {
 		t.steady(slot, now)
 	}
 	for s.watched() {
 		at, do := t.next(s)
 		if at > now {
-			t.due[slot] = min(at, t.flapEnd(slot))
+			t.due[slot] = min(at, t.historyDue(slot))
 			return
 		}
 		do(t, slot, at, now)
 	}
-	t.due[slot] = t.flapEnd(slot)
+	t.due[slot] = t.historyDue(slot)
 }
+
+// historyDue is when something is to be done about an agent's earlier changes.
+func (t *Table) historyDue(slot int32) Instant { return min(t.flapEnd(slot), t.excessDue(slot)) }
 
 // next is the first thing that a watched agent is due for, and when.
 func (t *Table) next(s *state) (at Instant, do func(t *Table, slot int32, at, now Instant)) {

@@ -19,6 +19,7 @@ type Table struct {
 	due   []Instant // not later than the next moment the agent needs attention
 	state []state
 	who   []identity
+	share []Instant // when the agent may have MaxChanges changes reported again; see excess
 
 	count    [4]int        // agents by status
 	troubled int           // watched agents that do not answer, or whose connection closed
@@ -26,11 +27,14 @@ type Table struct {
 	resumed  Instant       // when the detector last came to itself
 	lull     time.Duration // for how long it had been away then
 
-	out   []Decision
-	round round
-	span  time.Duration // losses within it belong together: the interval, without keep-alives the timeout
-	fleet outage
-	flaps map[int32]*flap
+	out     []Decision
+	limited int // decisions in out that limitChanges has seen
+	round   round
+	span    time.Duration // losses within it belong together: the interval, without keep-alives the timeout
+	fleet   outage
+	flaps   map[int32]*flap
+
+	excess map[int32]*excess
 }
 
 // identity is who an agent is: read to report about it. It has the size of a
@@ -81,6 +85,7 @@ const (
 	waiting                        // its alert is held to see whether an outage comes
 	flapHeld                       // its alert is held because it flaps
 	unsteady                       // it has a flap
+	excessive                      // it has an excess
 	kept                           // scratch of SetMembers: still in the inventory
 	moved                          // the same: in another node's
 
@@ -95,7 +100,7 @@ func (s *state) watched() bool { return s.status == Active || s.status == Pendin
 // NewTable returns an empty table.
 func NewTable(set Settings) *Table {
 	return &Table{set: set, groups: append([]Group{set.Group}, set.Groups...), span: cmp.Or(set.Interval, set.Timeout),
-		flaps: make(map[int32]*flap)}
+		flaps: make(map[int32]*flap), excess: make(map[int32]*excess)}
 }
 
 // Len returns the number of agents.
@@ -111,7 +116,7 @@ func (t *Table) watching() int { return t.count[Active] + t.count[Pending] }
 // until the table's next method call.
 func (t *Table) Take() []Decision {
 	out := t.out
-	t.out = t.out[:0]
+	t.out, t.limited = t.out[:0], 0
 	if cap(t.out) > maxSpare {
 		t.out = nil
 	}

@@ -59,6 +59,14 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 						seeBoth(table, ref, Sighting{At: now, ID: id, Kind: SawAnswer, Token: a.token})
 					}
 				}
+			case 13: // one that changes as fast as it can
+				id := drawID(t)
+				for range rapid.IntRange(1, 20).Draw(t, "rounds") {
+					for _, kind := range []Kind{SawStartup, SawKeepAlive, SawShutdown} {
+						seeBoth(table, ref, Sighting{At: now, ID: id, Kind: kind})
+					}
+					now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Second, 3 * time.Second}).Draw(t, "gap"))
+				}
 			default:
 				s := Sighting{At: now, ID: drawID(t), Kind: drawKind(t)}
 				if a := ref.agents[s.ID]; a != nil {
@@ -73,6 +81,8 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 		}
 		table.Sweep(now)
 		ref.sweep(now)
+		table.Flush()
+		ref.flush()
 		said = append(said, table.Take()...)
 		compareDecisions(t, ref.said, said)
 		compareRecords(t, table, ref)
@@ -153,6 +163,7 @@ func drawSettings(t *rapid.T) Settings {
 		OutageHold:     seconds("outage_hold", 0, 100),
 		FlapThreshold:  rapid.IntRange(0, 4).Draw(t, "flap_threshold"),
 		FlapWindow:     seconds("flap_window", 1, 600),
+		MaxChanges:     rapid.SampledFrom([]int{0, 1, 3, 7, 30}).Draw(t, "max_changes"),
 	}
 	set.Timeout = set.Interval + seconds("timeout beyond interval", 0, 200)
 	if rapid.Bool().Draw(t, "grouped") {

@@ -1,0 +1,99 @@
+package detector
+
+import "time"
+
+// modelShare is what an agent's status changes have used of its share: a bucket
+// that leaks one change in every minute / MaxChanges, and has room for MaxChanges.
+type modelShare struct {
+	used     time.Duration // in the time that it takes to leak
+	at       Instant       // when that was so
+	exceeded bool          // since it was empty last
+	withheld []Decision
+}
+
+// leak brings the bucket to the present.
+func (s *modelShare) leak(now Instant) {
+	s.used = max(0, s.used-now.Sub(s.at))
+	s.at = now
+}
+
+// waits returns how long it takes until the bucket has room for one more.
+func (m *model) waits(s *modelShare) time.Duration {
+	cost := time.Minute / time.Duration(m.set.MaxChanges)
+	return max(0, s.used+cost-time.Minute)
+}
+
+// due is when something is to be done about a share that was exceeded.
+func (m *model) shareDue(s *modelShare) Instant {
+	switch {
+	case len(s.withheld) > 0:
+		return s.at.Add(m.waits(s))
+	case s.exceeded:
+		return s.at.Add(s.used)
+	}
+	return never
+}
+
+func (m *model) settleShare(a *modelAgent, now Instant) {
+	s := &a.share
+	if m.shareDue(s) > now {
+		return
+	}
+	s.leak(now)
+	if len(s.withheld) == 0 {
+		s.exceeded = false
+		return
+	}
+	m.reportWithheld(a)
+	s.used += time.Minute / time.Duration(m.set.MaxChanges)
+}
+
+func (m *model) reportWithheld(a *modelAgent) {
+	all := a.share.withheld
+	d := all[len(all)-1]
+	d.From, d.Changes = all[0].From, len(all)
+	m.said = append(m.said, d)
+	a.share.withheld = nil
+}
+
+func (m *model) flush() {
+	for _, a := range m.slots {
+		if a != nil && len(a.share.withheld) > 0 {
+			m.reportWithheld(a)
+		}
+	}
+}
+
+// limit takes out of what was said since the last time what exceeds a share.
+func (m *model) limit(now Instant) {
+	fresh := m.said[m.limited:]
+	m.said = append([]Decision(nil), m.said[:m.limited]...)
+	for _, d := range fresh {
+		a := m.agents[d.ID]
+		switch {
+		case m.set.MaxChanges == 0 || a == nil:
+		case d.Verdict == Overdue && len(a.share.withheld) > 0:
+			last := &a.share.withheld[len(a.share.withheld)-1]
+			last.AlertHeld, last.Outage = false, d.Outage
+			continue
+		case d.Verdict == Changed && d.Changes == 0 && d.Reason != AgentRemoved:
+			s := &a.share
+			s.leak(now)
+			if len(s.withheld) == 0 && m.waits(s) == 0 {
+				s.used += time.Minute / time.Duration(m.set.MaxChanges)
+				break
+			}
+			s.withheld = append(s.withheld, d)
+			at, _ := m.next(a)
+			m.expect(a, at)
+			if s.exceeded || a.flapping {
+				s.exceeded = true
+				continue
+			}
+			s.exceeded = true
+			d = Decision{Verdict: Flapping, At: d.At, ID: d.ID, Group: d.Group, Name: d.Name, IP: d.IP, Changes: m.set.MaxChanges + 1}
+		}
+		m.said = append(m.said, d)
+	}
+	m.limited = len(m.said)
+}

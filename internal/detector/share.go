@@ -1,0 +1,151 @@
+package detector
+
+import "time"
+
+// shareWindow is the time in which an agent may have Settings.MaxChanges of its
+// status changes reported one by one.
+const shareWindow = time.Minute
+
+// excess is an agent that changes its status more often than its share allows.
+// Its changes are withheld and reported together, as the last of them, as
+// often as the share allows. It is forgotten when the agent has its whole
+// share again, which is a shareWindow without a change at most.
+type excess struct {
+	withheld int      // changes since the last report
+	from     Status   // before the first of them
+	last     Decision // the last of them
+}
+
+// changeCost is how long it takes until a change that is reported may be
+// reported again, in the long run.
+func (t *Table) changeCost() time.Duration { return shareWindow / time.Duration(t.set.MaxChanges) }
+
+// nextReport returns when the agent's share allows to report a change.
+func (t *Table) nextReport(slot int32) Instant {
+	return t.share[slot].Add(t.changeCost() - shareWindow)
+}
+
+// spendShare takes a reported change out of the agent's share.
+func (t *Table) spendShare(slot int32, now Instant) {
+	t.share[slot] = max(t.share[slot], now).Add(t.changeCost())
+}
+
+// limitChanges withholds those of the decisions since its last call that are
+// changes beyond an agent's share. That an agent's changes begin to be withheld
+// is reported once, in the place of the first.
+func (t *Table) limitChanges(now Instant) {
+	if t.set.MaxChanges == 0 {
+		return
+	}
+	out := t.out[:t.limited]
+	for i := t.limited; i < len(t.out); i++ {
+		if d := &t.out[i]; t.isReported(d, now) {
+			out = append(out, *d)
+		}
+	}
+	t.out, t.limited = out, len(out)
+}
+
+// isReported reports whether a decision stays in the output. One that is a
+// change beyond the agent's share is counted, or becomes the report about that.
+func (t *Table) isReported(d *Decision, now Instant) bool {
+	switch {
+	case d.Verdict == Changed && d.Changes == 0 && !d.Reason.leaves():
+	case d.Verdict == Overdue && len(t.excess) > 0:
+		slot, _ := t.slots.get(d.ID)
+		x := t.excess[slot]
+		if x == nil || x.withheld == 0 {
+			return true
+		}
+		x.last.AlertHeld, x.last.Outage = false, d.Outage // the alert comes with the loss
+		return false
+	default:
+		return true
+	}
+	slot, _ := t.slots.get(d.ID)
+	if x := t.excess[slot]; x != nil && (x.withheld > 0 || t.nextReport(slot) > now) {
+		t.withhold(x, slot, d)
+		return false
+	}
+	if t.nextReport(slot) <= now {
+		t.spendShare(slot, now)
+		return true
+	}
+	x := &excess{}
+	t.excess[slot] = x
+	t.state[slot].flags |= excessive
+	t.withhold(x, slot, d)
+	if f := t.flaps[slot]; f != nil && f.flapping {
+		return false // that is reported already
+	}
+	*d = Decision{Verdict: Flapping, At: d.At, ID: d.ID, Group: d.Group, Name: d.Name, IP: d.IP, Changes: t.set.MaxChanges + 1}
+	return true
+}
+
+func (t *Table) withhold(x *excess, slot int32, d *Decision) {
+	if x.withheld == 0 {
+		x.from = d.From
+	}
+	x.withheld++
+	x.last = *d
+	t.attend(slot, t.nextReport(slot))
+}
+
+// excessDue returns when something is to be done about an agent's withheld
+// changes.
+func (t *Table) excessDue(slot int32) Instant {
+	switch {
+	case !t.state[slot].has(excessive):
+		return never
+	case t.excess[slot].withheld > 0:
+		return t.nextReport(slot)
+	}
+	return t.share[slot]
+}
+
+// settleExcess reports an agent's withheld changes if that is due, or forgets
+// the excess.
+func (t *Table) settleExcess(slot int32, now Instant) {
+	if t.excessDue(slot) > now {
+		return
+	}
+	if t.excess[slot].withheld == 0 {
+		t.forgetExcess(slot)
+		return
+	}
+	t.reportWithheld(slot)
+	t.spendShare(slot, now)
+}
+
+func (t *Table) reportWithheld(slot int32) {
+	x := t.excess[slot]
+	d := x.last
+	d.From, d.Changes = x.from, x.withheld
+	t.out = append(t.out, d)
+	*x = excess{}
+}
+
+func (t *Table) forgetExcess(slot int32) {
+	delete(t.excess, slot)
+	t.state[slot].flags &^= excessive
+}
+
+// endExcess reports the withheld changes of an agent that leaves the table
+// together with its last change, which is the latest decision.
+func (t *Table) endExcess(slot int32) {
+	if x := t.excess[slot]; x != nil && x.withheld > 0 {
+		d := &t.out[len(t.out)-1]
+		d.From, d.Changes = x.from, x.withheld+1
+	}
+	delete(t.excess, slot)
+	t.share[slot] = 0
+}
+
+// Flush reports all changes that are withheld, for the caller to end.
+func (t *Table) Flush() {
+	for slot := range t.state {
+		if x := t.excess[int32(slot)]; x != nil && x.withheld > 0 {
+			t.reportWithheld(int32(slot))
+		}
+	}
+}

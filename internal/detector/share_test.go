@@ -1,0 +1,141 @@
+package detector
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// flood makes an agent go through its whole life, rounds times in one moment.
+func flood(t *Table, id AgentID, now Instant, rounds int) {
+	var seen []Sighting
+	for range rounds {
+		for _, kind := range []Kind{SawStartup, SawKeepAlive, SawShutdown} {
+			seen = append(seen, Sighting{At: now, ID: id, Kind: kind})
+		}
+	}
+	t.Apply(seen)
+}
+
+func TestAnAgentThatChangesWithoutEndIsSummedUpAndEveryChangeIsCounted(t *testing.T) {
+	const minutes, perSweep = 10, 1000
+	table, now := fleetOf(100, everything)
+	end := now.Add(minutes * time.Minute)
+	reported, changed, flaps := 0, 0, 0
+	status, reportedAt := Active, now
+	var died, known Instant
+	take := func() {
+		for _, d := range table.Take() {
+			switch {
+			case d.Verdict == Flapping:
+				flaps++
+			case d.Verdict == Changed && d.ID == 7:
+				if d.From != status {
+					t.Fatalf("a change from %v follows one to %v", d.From, status)
+				}
+				status, reportedAt = d.To, now
+				reported++
+				changed += max(1, d.Changes)
+			case d.Verdict == Changed && d.ID == 8:
+				known = now
+			}
+		}
+	}
+	for n := 0; now < end; n++ {
+		now = now.Add(SweepPeriod)
+		flood(table, 7, now, perSweep/3)
+		if n == 100 {
+			table.Apply([]Sighting{{At: now, ID: 8, Kind: SawClosed}})
+			died = now
+		}
+		table.Sweep(now)
+		take()
+		if age := now.Sub(reportedAt); age > 2*time.Second {
+			t.Fatalf("no report for %v", age)
+		}
+	}
+	for range 100 {
+		now = now.Add(SweepPeriod)
+		table.Sweep(now)
+		take()
+	}
+	t.Logf("%d changes in %d minutes, reported in %d decisions", changed, minutes, reported)
+	if want := minutes * 600 * (perSweep / 3) * 3; changed != want {
+		t.Errorf("the reports stand for %d changes, want %d", changed, want)
+	}
+	if most := (minutes + 1) * everything.MaxChanges; reported > most+1 {
+		t.Errorf("%d reports in %d minutes, want %d at most", reported, minutes, most)
+	}
+	if status != Disconnected || flaps != 1 {
+		t.Errorf("the last report says %v, and %d say that it flaps; want disconnected, and one", status, flaps)
+	}
+	if delay := known.Sub(died); delay != everything.ReconnectGrace {
+		t.Errorf("another agent's death was known after %v, want %v", delay, everything.ReconnectGrace)
+	}
+}
+
+func TestTheLastStateOfASummedUpAgentIsReportedWithinTwoSeconds(t *testing.T) {
+	table, now := fleetOf(1, everything)
+	flood(table, 1, now, 100)
+	table.Apply([]Sighting{{At: now, ID: 1, Kind: SawStartup}, {At: now, ID: 1, Kind: SawKeepAlive}})
+	table.Take()
+	_, said := play(table, now, 2*time.Second, nil)
+	got := changes(said)
+	if len(got) != 1 || got[0].To != Active || got[0].At != now || got[0].Changes != 304-everything.MaxChanges {
+		t.Errorf("reported %+v, want one that stands for %d and says active", got, 304-everything.MaxChanges)
+	}
+}
+
+func TestWhoChangesTooOftenIsReportedAlsoWhereFlappingIsNot(t *testing.T) {
+	set := everything
+	set.FlapThreshold = 0
+	table, now := fleetOf(2, set)
+	flood(table, 2, now, 100)
+	said := slices.Clone(table.Take())
+	i := slices.IndexFunc(said, func(d Decision) bool { return d.Verdict == Flapping })
+	if i < 0 || said[i].ID != 2 || said[i].Changes != set.MaxChanges+1 {
+		t.Errorf("decided %+v, want one that agent 002 flaps", said)
+	}
+}
+
+func TestWithheldChangesAreReportedWhenTheTableEnds(t *testing.T) {
+	table, now := fleetOf(3, everything)
+	flood(table, 1, now, 100)
+	flood(table, 3, now, 100)
+	table.Take()
+	table.Flush()
+	if got := changes(table.Take()); len(got) != 2 || got[0].ID != 1 || got[1].ID != 3 || got[1].Changes == 0 {
+		t.Errorf("reported %+v, want what is withheld of two agents", got)
+	}
+}
+
+func TestWithheldChangesOfAnAgentThatIsRemovedAreReportedWithItsRemoval(t *testing.T) {
+	table, now := fleetOf(1, everything)
+	flood(table, 1, now, 100)
+	table.Take()
+	table.SetMembers([]Member{{ID: 1, Name: "another"}}, now)
+	got := changes(table.Take())
+	if len(got) != 1 || got[0].Reason != AgentRemoved || got[0].Changes != 303-everything.MaxChanges || len(table.excess) != 0 {
+		t.Errorf("reported %+v, want one removal that stands for %d changes", got, 303-everything.MaxChanges)
+	}
+	flood(table, 1, now, 1)
+	if got := changes(table.Take()); len(got) != 3 {
+		t.Errorf("of the agent that follows: %+v, want three changes", got)
+	}
+}
+
+func TestOrdinaryAgentsAreNeverSummedUp(t *testing.T) {
+	table, now := fleetOf(1, everything)
+	for range 60 { // restarts every 10 s: three changes each
+		flood(table, 1, now, 1)
+		for range 100 {
+			now = now.Add(SweepPeriod)
+			table.Sweep(now)
+		}
+	}
+	for _, d := range changes(table.Take()) {
+		if d.Changes != 0 {
+			t.Fatalf("summed up: %+v", d)
+		}
+	}
+}
