@@ -74,6 +74,8 @@ type StatusChange struct {
 	AlertLevel       int    `json:"alert_level"`         // Wazuh's scale, 0 to 15; see AlertLevel
 	LastSeen         int64  `json:"last_seen,omitempty"` // Unix time of the last sign of life, seconds; absent if there was none
 	Outage           bool   `json:"outage,omitempty"`    // a loss that is part of a fleet outage: wait with actions of your own
+
+	StatusChanges int `json:"status_changes,omitempty"` // how many changes it stands for, the last of which is in Reason and Timestamp; absent: itself alone
 }
 
 // ManagerStatusMessage is the manager's own heartbeat, published every

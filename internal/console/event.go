@@ -27,8 +27,8 @@ type Event struct {
 	Reason   string     `json:"reason,omitempty"`
 	Missed   int        `json:"missed,omitempty"`
 	LastSeen *time.Time `json:"last_seen,omitempty"`
-	Outage   bool       `json:"outage,omitempty"` // part of one
-	Changes  int        `json:"status_changes,omitempty"`
+	Outage   bool       `json:"outage,omitempty"`         // part of one
+	Changes  int        `json:"status_changes,omitempty"` // of a status change: how many it stands for, 0 for itself alone
 	Fleet    *Outage    `json:"fleet,omitempty"`
 	Lull     *float64   `json:"away_ms,omitempty"`
 }
@@ -100,6 +100,9 @@ func (e *Event) inWords() string {
 	text := fmt.Sprintf("%s → %s: %s", e.From, e.To, e.Reason)
 	if e.To == detector.Disconnected.String() && e.Missed > 0 {
 		text += fmt.Sprintf(", %d keep-alives missed", e.Missed)
+	}
+	if e.Changes > 0 {
+		text += fmt.Sprintf(", the last of %d changes", e.Changes)
 	}
 	return text
 }

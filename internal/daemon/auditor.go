@@ -277,8 +277,12 @@ func (a *auditor) decided(r *record, at time.Time) {
 		if r.Verdict == detector.Overdue {
 			kind = auditAlert
 		}
-		a.log.Add(kind, append(about, slog.String("from", r.From.String()), slog.String("to", r.To.String()),
-			slog.String("reason", r.Reason.String()), slog.Int("missed", r.Missed), slog.Bool("outage", r.Outage), happened)...)
+		about = append(about, slog.String("from", r.From.String()), slog.String("to", r.To.String()),
+			slog.String("reason", r.Reason.String()), slog.Int("missed", r.Missed), slog.Bool("outage", r.Outage), happened)
+		if r.Changes > 0 {
+			about = append(about, slog.Int("changes", r.Changes))
+		}
+		a.log.Add(kind, about...)
 	case detector.Flapping:
 		a.log.Add(auditFlapping, append(about, slog.Int("changes", r.Changes), happened)...)
 	case detector.OutageBegan, detector.OutageEnded:

@@ -13,21 +13,24 @@ type record struct {
 }
 
 const (
-	// telemetryLimit is how many records may wait before those of keep-alives
-	// are dropped.
+	// telemetryLimit is how many records of keep-alives may wait before more are
+	// dropped.
 	telemetryLimit = 1 << 16
-	// statusLimit is how many may wait before the detector does.
-	statusLimit = 1 << 20
+	// statusLimit is how many others may wait before the detector does: more than
+	// two changes of each of 100 000 agents, in 60 MiB. Of one agent there are no
+	// more than its share, which the detector keeps it to.
+	statusLimit = 1 << 18
 	// groupSize is how many are taken at a time: as many as are published in one go.
 	groupSize = 1000
 )
 
-// backlog holds the records that the recorder has not taken yet. One goroutine
-// puts, one takes.
+// backlog holds the records that the recorder has not taken yet. Those of
+// keep-alives are taken when no other waits. One goroutine puts, one takes.
 type backlog struct {
 	mu      sync.Mutex
 	room    sync.Cond
-	waits   []record
+	status  []record
+	routine []record
 	dropped int64
 	closed  bool
 	ready   chan struct{} // there is something to take that should not wait
@@ -42,15 +45,24 @@ func newBacklog() *backlog {
 func (b *backlog) put(r record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if r.Verdict.Routine() && len(b.waits) >= telemetryLimit {
+	if r.Verdict.Routine() {
+		b.putRoutine(r)
+		return
+	}
+	for len(b.status) >= statusLimit && !b.closed {
+		b.room.Wait()
+	}
+	b.status = append(b.status, r)
+	b.ring()
+}
+
+func (b *backlog) putRoutine(r record) {
+	if len(b.routine) >= telemetryLimit {
 		b.dropped++
 		return
 	}
-	for len(b.waits) >= statusLimit && !b.closed {
-		b.room.Wait()
-	}
-	b.waits = append(b.waits, r)
-	if !r.Verdict.Routine() || len(b.waits) >= groupSize {
+	b.routine = append(b.routine, r)
+	if len(b.routine) >= groupSize {
 		b.ring()
 	}
 }
@@ -67,23 +79,32 @@ func (b *backlog) ring() {
 func (b *backlog) take() (records []record, dropped int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := min(len(b.waits), groupSize)
-	records, b.waits = b.waits[:n:n], b.waits[n:]
+	records = takeFirst(&b.status, groupSize)
+	records = append(records, takeFirst(&b.routine, groupSize-len(records))...)
 	dropped, b.dropped = b.dropped, 0
-	if len(b.waits) > 0 {
+	if len(b.status)+len(b.routine) > 0 {
 		b.ring()
-	} else {
-		b.waits = nil // after a storm, its memory is not kept
 	}
 	b.room.Signal()
 	return records, dropped
+}
+
+// takeFirst takes up to n records from the front of a queue. After a storm, the
+// queue's memory is not kept.
+func takeFirst(queue *[]record, n int) (first []record) {
+	n = min(n, len(*queue))
+	first, *queue = (*queue)[:n:n], (*queue)[n:]
+	if len(*queue) == 0 {
+		*queue = nil
+	}
+	return first
 }
 
 // done reports whether everything is taken, and nothing more will come.
 func (b *backlog) done() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.closed && len(b.waits) == 0
+	return b.closed && len(b.status)+len(b.routine) == 0
 }
 
 func (b *backlog) isClosed() bool {

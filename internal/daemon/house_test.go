@@ -157,13 +157,14 @@ type message struct {
 	Change    *event.StatusChange  `json:"status_change"`
 	Status    *event.ManagerStatus `json:"manager_status"`
 	Condition *event.NodeCondition `json:"node_condition"`
+	Flapping  *event.AgentFlapping `json:"agent_flapping"`
 	Subject   string               `json:"-"`
 	event.Security
 }
 
 var schemas = sync.OnceValue(func() map[string]*jsonschema.Schema {
 	compiled := make(map[string]*jsonschema.Schema)
-	for _, name := range []string{"keepalive", "status_change", "manager_status", "node_condition"} {
+	for _, name := range []string{"keepalive", "status_change", "manager_status", "node_condition", "agent_flapping"} {
 		f, err := schema.Files.Open(name + ".schema.json")
 		if err != nil {
 			panic(err)
@@ -200,6 +201,8 @@ func (h *house) read(m *nats.Msg) message {
 		kind = "manager_status"
 	} else if got.Condition != nil {
 		kind = "node_condition"
+	} else if got.Flapping != nil {
+		kind = "agent_flapping"
 	}
 	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(m.Data)))
 	if err != nil {

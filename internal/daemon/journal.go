@@ -61,6 +61,9 @@ func (j *journal) changed(d *detector.Decision) {
 	if d.To == detector.Disconnected && d.Reason != detector.AgentShutdown {
 		level = slog.LevelWarn
 	}
-	j.log.Log(context.Background(), level, "agent "+d.To.String(), "id", d.ID.String(), "name", d.Name, "ip", d.IP,
-		"was", d.From.String(), "reason", d.Reason.String(), "missed", d.Missed)
+	attrs := []any{"id", d.ID.String(), "name", d.Name, "ip", d.IP, "was", d.From.String(), "reason", d.Reason.String(), "missed", d.Missed}
+	if d.Changes > 0 {
+		attrs = append(attrs, "status_changes", d.Changes)
+	}
+	j.log.Log(context.Background(), level, "agent "+d.To.String(), attrs...)
 }

@@ -58,10 +58,10 @@ func TestKeepAliveEventsAreDroppedBeforeTheBacklogIsFullAndChangesNever(t *testi
 	b.put(changes(7))
 	b.put(sends(-1))
 	records, dropped := takeAll(t, b)
-	if len(records) != telemetryLimit+1 || dropped != 2 || records[telemetryLimit].Missed != 7 {
+	if len(records) != telemetryLimit+1 || dropped != 2 || records[0].Missed != 7 {
 		t.Fatalf("%d records, %d dropped", len(records), dropped)
 	}
-	for i, r := range records[:telemetryLimit] {
+	for i, r := range records[1:] {
 		if r.Token != uint32(i) {
 			t.Fatalf("record %d is %d", i, r.Token)
 		}
@@ -96,7 +96,7 @@ func TestAFullBacklogMakesTheDetectorWait(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBacklog()
-				b.waits = make([]record, statusLimit, statusLimit+1)
+				b.status = make([]record, statusLimit, statusLimit+1)
 				done := false
 				go func() { b.put(changes(1)); done = true }()
 				synctest.Wait()

@@ -95,7 +95,7 @@ func changed(e *history.Event, c *event.StatusChange) bool {
 		c.PreviousStatus < event.Active || c.PreviousStatus > event.NeverConnected {
 		return false
 	}
-	e.ID, e.Name, e.IP, e.Reason, e.Missed, e.Outage = id, c.AgentName, c.IPAddress, reason, c.MissedKeepAlives, c.Outage
+	e.ID, e.Name, e.IP, e.Reason, e.Missed, e.Outage, e.Changes = id, c.AgentName, c.IPAddress, reason, c.MissedKeepAlives, c.Outage, c.StatusChanges
 	e.From, e.To = detector.Status(c.PreviousStatus), detector.Status(c.CurrentStatus)
 	if c.LastSeen > 0 {
 		e.LastSeen = time.Unix(c.LastSeen, 0)

@@ -7,6 +7,11 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
+// maxChanges is how many status changes of one agent are published one by one in
+// a minute: an agent that restarts every ten seconds has eighteen. Each is a
+// message with an fsync, a line of the audit log and a revision in the roster.
+const maxChanges = 30
+
 // Detection says in the detector's terms how to detect.
 func Detection(cfg *config.Config) (detector.Settings, error) {
 	k := &cfg.KeepAlive
@@ -16,7 +21,7 @@ func Detection(cfg *config.Config) (detector.Settings, error) {
 		Method:        method,
 		RetryInterval: k.RetryInterval, SuspectTimeout: k.SuspectTimeout, ReconnectGrace: k.ReconnectGrace,
 		OutageShare: float64(k.OutageShare) / 100, OutageHold: k.OutageHold,
-		FlapThreshold: k.FlapThreshold, FlapWindow: k.FlapWindow,
+		FlapThreshold: k.FlapThreshold, FlapWindow: k.FlapWindow, MaxChanges: maxChanges,
 	}
 	for _, g := range cfg.Groups {
 		set.Groups = append(set.Groups, detector.Group{Interval: g.Interval, Timeout: g.Timeout, MaxMissed: g.MaxMissed})

@@ -30,7 +30,7 @@ type Event struct {
 	Missed   int
 	LastSeen time.Time // Change: zero if there was no sign of life
 	Outage   bool      // Change: part of an outage
-	Changes  int       // Flapping
+	Changes  int       // Flapping; Change: how many it stands for, 0 for itself alone
 	// Fleet is an outage, in wall-clock time.
 	Fleet *Fleet // Outage, Recovered
 	Pause time.Duration
@@ -121,7 +121,7 @@ func newEvent(d *detector.Decision, wall func(detector.Instant) time.Time) Event
 	e := Event{At: wall(d.At), ID: d.ID, Name: d.Name, IP: d.IP}
 	switch d.Verdict {
 	case detector.Changed:
-		e.From, e.To, e.Reason, e.Missed, e.Outage = d.From, d.To, d.Reason, d.Missed, d.Outage
+		e.From, e.To, e.Reason, e.Missed, e.Outage, e.Changes = d.From, d.To, d.Reason, d.Missed, d.Outage, d.Changes
 		if d.Seen {
 			e.LastSeen = wall(d.LastSeen)
 		}

@@ -10,11 +10,11 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 
-	sent, answered, unsent, missed prometheus.Counter
-	transitions                    *prometheus.CounterVec
-	flapping, outages, starved     prometheus.Counter
-	roundTrip, delay               prometheus.Histogram
-	outage                         prometheus.Gauge
+	sent, answered, unsent, missed     prometheus.Counter
+	transitions                        *prometheus.CounterVec
+	summed, flapping, outages, starved prometheus.Counter
+	roundTrip, delay                   prometheus.Histogram
+	outage                             prometheus.Gauge
 }
 
 var (
@@ -38,6 +38,7 @@ func New(node, version string, state func() Node) *Metrics {
 		unsent:   counter("pulse_keepalives_unsent_total", "Keep-alives that could not be sent."),
 		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pulse_transitions_total",
 			Help: "Status changes of agents, by the new status and the reason."}, []string{"status", "reason"}),
+		summed:   counter("pulse_transitions_summed_total", "Status changes of agents that change too often, of which only the last of several was published."),
 		flapping: counter("pulse_agents_flapping_total", "Times an agent was found to flap."),
 		outages:  counter("pulse_fleet_outages_total", "Times a fleet outage was told; one that spreads again is told again."),
 		starved:  counter("pulse_starved_seconds_total", "Time for which Pulse itself was stopped or starved."),
@@ -50,7 +51,7 @@ func New(node, version string, state func() Node) *Metrics {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "pulse_build_info", Help: "1, with the version and the node's name.",
 		ConstLabels: prometheus.Labels{"version": version, "node": node}})
 	info.Set(1)
-	m.registry.MustRegister(m.sent, m.answered, m.missed, m.unsent, m.transitions, m.flapping, m.outages, m.starved, m.outage,
+	m.registry.MustRegister(m.sent, m.answered, m.missed, m.unsent, m.transitions, m.summed, m.flapping, m.outages, m.starved, m.outage,
 		m.roundTrip, m.delay, info, collector{state}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.createSeries()
 	return m
@@ -100,6 +101,7 @@ func (m *Metrics) CountDecisions(decisions []detector.Decision, now detector.Ins
 			missed++
 		case detector.Changed:
 			m.transitions.WithLabelValues(d.To.String(), d.Reason.String()).Inc()
+			m.summed.Add(float64(max(0, d.Changes-1)))
 			if d.To == detector.Disconnected && d.Seen && d.Reason.IsLoss() {
 				m.delay.Observe(max(now.Sub(d.LastSeen), 0).Seconds())
 			}

@@ -61,7 +61,7 @@ export class Feed {
     switch (e.kind) {
       case "status_change":
         return el("li", props, glyph(e.to), el("div", { class: "who" }, this.name(e), el("span", { class: "dim" }, `${verbOf(e)} · ${e.ip}`)), time,
-          el("div", { class: "why" }, [whyOf(e), soon(e), e.outage ? "part of the outage" : ""].filter(Boolean).join(" · ")));
+          el("div", { class: "why" }, [whyOf(e), e.status_changes ? `the last of ${count(e.status_changes)} changes` : "", soon(e), e.outage ? "part of the outage" : ""].filter(Boolean).join(" · ")));
       case "agent_flapping":
         return el("li", props, glyph("pending"), el("div", { class: "who" }, this.name(e), el("span", { class: "dim" }, "flaps")), time,
           el("div", { class: "why" }, `${e.status_changes} status changes: its alerts are held until it is stable`));

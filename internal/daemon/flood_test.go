@@ -1,0 +1,124 @@
+package daemon
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/secmsg"
+)
+
+// floodChanges sends an agent's startup, keep-alive and shutdown, again and
+// again as fast as the connection takes it, until the test ends. The channel is
+// closed when the first of it is sent.
+func floodChanges(t *testing.T, addr netip.AddrPort, id, name, secret string) <-chan struct{} {
+	t.Helper()
+	c, err := net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cipher := secmsg.NewKey(id, name, secret).Cipher(secmsg.AES)
+	counter := secmsg.Counter{Global: uint64(time.Now().Unix())}
+	var encoder secmsg.Encoder
+	begun, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for first := true; ; first = false {
+			var out bytes.Buffer
+			for i := range 300 {
+				payload := []string{`#!-agent startup {"version":"v4.14.0"}`, "#!-Linux |host |5.0 |#1 |x86_64 [Ubuntu|ubuntu: 22.04] - Wazuh v4.14.0 / ab73af\n", "#!-agent shutdown "}[i%3]
+				counter.Next()
+				frame, err := encoder.AppendToManager(secmsg.BeginFrame(nil), id, cipher, counter, []byte(payload))
+				if err != nil {
+					panic(err)
+				}
+				secmsg.EndFrame(frame, 0)
+				out.Write(frame)
+			}
+			if _, err := c.Write(out.Bytes()); err != nil {
+				return
+			}
+			if first {
+				close(begun)
+			}
+		}
+	}()
+	t.Cleanup(func() { _ = c.Close(); <-ended })
+	return begun
+}
+
+func TestAFloodOfOneAgentHoldsUpNoOtherAndFillsNoDisk(t *testing.T) {
+	t.Parallel()
+	cfg := settingsFor(t)
+	h := run(t, cfg)
+	agents := h.fleet("002 db any 2222222222222222\n")
+	h.allActive("002")
+	began := time.Now()
+	<-floodChanges(t, h.node.AgentAddr(), "001", "web", "1111111111111111")
+	sum := 0
+	count := func(m message) {
+		if m.Change != nil && m.Change.AgentID == "001" {
+			sum++
+		}
+	}
+	h.next("agent_flapping of 001", func(m message) bool { count(m); return m.Flapping != nil && m.Flapping.AgentID == "001" })
+	if err := agents.Die("002", agentsim.Kill); err != nil {
+		t.Fatal(err)
+	}
+	died := time.Now()
+	lost := h.next("loss of 002", func(m message) bool {
+		count(m)
+		return m.Change != nil && m.Change.AgentID == "002" && m.Change.CurrentStatus == event.Disconnected
+	})
+	if took := time.Since(died); took > 2*time.Second+cfg.KeepAlive.ReconnectGrace {
+		t.Errorf("another agent's loss was published after %v", took)
+	}
+	if lost.Change.Reason != event.ConnectionLost {
+		t.Errorf("%+v", lost.Change)
+	}
+	h.next("sum of 001", func(m message) bool { count(m); return m.Change != nil && m.Change.AgentID == "001" && m.Change.StatusChanges > 1 })
+	if most := maxChanges + 1 + int(time.Since(began)/(2*time.Second)); sum > most {
+		t.Errorf("%d status changes of the flooding agent were published, want %d at most", sum, most)
+	}
+	if err := h.stop(); err != nil {
+		t.Error(err)
+	}
+	if size := sizeOf(t, cfg.Pulse.StateDir); size > 4<<20 {
+		t.Errorf("%d bytes in the state directory", size)
+	}
+}
+
+// sizeOf is how much is in the files of a directory.
+func sizeOf(t *testing.T, dir string) (size int64) {
+	t.Helper()
+	if err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return size
+}
+
+func TestAStopPublishesTheChangesThatAreWithheld(t *testing.T) {
+	t.Parallel()
+	h := run(t, settingsFor(t))
+	<-floodChanges(t, h.node.AgentAddr(), "001", "web", "1111111111111111")
+	h.next("agent_flapping of 001", func(m message) bool { return m.Flapping != nil })
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	h.next("sum of 001", func(m message) bool { return m.Change != nil && m.Change.AgentID == "001" && m.Change.StatusChanges > 0 })
+}
