@@ -82,7 +82,10 @@ func TestAFloodOfOneAgentHoldsUpNoOtherAndFillsNoDisk(t *testing.T) {
 	if lost.Change.Reason != event.ConnectionLost {
 		t.Errorf("%+v", lost.Change)
 	}
-	h.next("sum of 001", func(m message) bool { count(m); return m.Change != nil && m.Change.AgentID == "001" && m.Change.StatusChanges > 1 })
+	h.next("sum of 001", func(m message) bool {
+		count(m)
+		return m.Change != nil && m.Change.AgentID == "001" && m.Change.StatusChanges > 1
+	})
 	if most := maxChanges + 1 + int(time.Since(began)/(2*time.Second)); sum > most {
 		t.Errorf("%d status changes of the flooding agent were published, want %d at most", sum, most)
 	}
@@ -120,5 +123,7 @@ func TestAStopPublishesTheChangesThatAreWithheld(t *testing.T) {
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	h.next("sum of 001", func(m message) bool { return m.Change != nil && m.Change.AgentID == "001" && m.Change.StatusChanges > 0 })
+	h.next("sum of 001", func(m message) bool {
+		return m.Change != nil && m.Change.AgentID == "001" && m.Change.StatusChanges > 0
+	})
 }
