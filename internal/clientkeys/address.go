@@ -9,22 +9,28 @@ import (
 // anyAddress is written for an agent that may come from everywhere.
 const anyAddress = "any"
 
-// Address is where an agent is registered: "any", one address, or a network in
-// CIDR notation. Equal Addresses are written equally. The zero value contains nothing.
+// Address is where an agent is registered: "any", one address, a network in CIDR
+// notation or with a mask (10.0.0.0/255.255.255.0), or all but one of these (!10.0.0.5). Equal Addresses are written equally. The zero value contains nothing.
 //
 // It holds the text alone: with the parsed form beside it, a million keys would
 // take half as much again, and parsing takes less than 0.1 µs.
 type Address struct{ text string }
 
-var errAddress = errors.New("address is not any, an IP address or a CIDR")
+var errAddress = errors.New("address is not any, an IP address or a network")
 
 // ParseAddress reads an address as written in client.keys. The error does not
 // quote it.
 func ParseAddress(s string) (Address, error) {
-	if s != anyAddress {
-		if _, ok := parsePrefix(s); !ok {
-			return Address{}, errAddress
-		}
+	if s == anyAddress {
+		return Address{s}, nil
+	}
+	text := strings.TrimPrefix(s, "!")
+	_, ok := parsePrefix(text)
+	if !ok {
+		_, _, ok = parseMask(text)
+	}
+	if !ok {
+		return Address{}, errAddress
 	}
 	return Address{s}, nil
 }
@@ -51,21 +57,54 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 	return p, true
 }
 
+// parseMask reads a network of IPv4 with its mask, as in 10.0.0.0/255.255.255.0.
+func parseMask(s string) (addr, mask [4]byte, ok bool) {
+	first, second, found := strings.Cut(s, "/")
+	if !found || !strings.Contains(second, ".") {
+		return addr, mask, false
+	}
+	a, err := netip.ParseAddr(first)
+	m, err2 := netip.ParseAddr(second)
+	if err != nil || err2 != nil || !a.Is4() || !m.Is4() {
+		return addr, mask, false
+	}
+	return a.As4(), m.As4(), true
+}
+
 // Contains says whether an agent so registered may come from ip. IPv4 inside
 // IPv6 counts as IPv4; a zone does not matter.
 func (a Address) Contains(ip netip.Addr) bool {
 	if a.text == anyAddress {
 		return ip.IsValid()
 	}
-	p, ok := parsePrefix(a.text)
-	return ok && p.Contains(ip.Unmap().WithZone(""))
+	ip = ip.Unmap().WithZone("")
+	if text, negated := strings.CutPrefix(a.text, "!"); negated {
+		return ip.IsValid() && !contains(text, ip)
+	}
+	return contains(a.text, ip)
 }
 
-// SingleHost says whether this is one address, not "any" and not written as a
-// CIDR, not even as a /32. An agent so registered does not put its id into its
+func contains(text string, ip netip.Addr) bool {
+	if p, ok := parsePrefix(text); ok {
+		return p.Contains(ip)
+	}
+	addr, mask, ok := parseMask(text)
+	if !ok || !ip.Is4() {
+		return false
+	}
+	for i, b := range ip.As4() {
+		if (b^addr[i])&mask[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// SingleHost says whether this is one address, not "any", none excluded by "!", and not
+// written as a network, not even as a /32. An agent so registered does not put its id into its
 // messages (wazuh.md, section 1).
 func (a Address) SingleHost() bool {
-	return a.text != "" && a.text != anyAddress && !strings.Contains(a.text, "/")
+	return a.text != "" && a.text != anyAddress && a.text[0] != '!' && !strings.Contains(a.text, "/")
 }
 
 // String is the address as written in the file.

@@ -2,8 +2,8 @@
 // secrets, and follows its changes while running.
 //
 // A [Set] is one reading of the file. It is immutable and safe for concurrent
-// use; whoever holds one sees the agents of that moment. It keeps the file's
-// text once and points into it: about 0.2 KB an agent, so a million fit.
+// use; whoever holds one sees the agents of that moment. It takes
+// about 0.2 KB an agent, so a million fit, and nothing for what else is in the file.
 //
 // A line that cannot be understood is a [Problem] and costs only that agent.
 // Neither problems, nor errors, nor a printed [Key] contain a secret, and so they never

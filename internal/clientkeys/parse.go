@@ -1,10 +1,14 @@
 package clientkeys
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -42,69 +46,113 @@ var (
 // Parse reads client.keys: per line `ID NAME IP KEY` (wazuh.md, section 1).
 // Empty lines, comments and removed agents are skipped in silence, broken lines
 // as problems (the first hundred, then one that counts the rest). Only a read
-// that fails, or a file over 512 MiB, is an error.
+// that fails, or a file over 512 MiB, is an error. Memory is taken for agents
+// alone, whatever else is in the file.
 func Parse(r io.Reader) (*Set, []Problem, error) {
-	text, err := readAll(r, 0)
+	set, problems, err := parse(r)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read client keys: %w", err)
 	}
-	set, problems := parse(text)
 	return set, problems, nil
 }
 
-// readAll reads the whole text without holding it twice. The size is a guess.
-func readAll(r io.Reader, size int64) (string, error) {
-	var b strings.Builder
-	b.Grow(int(min(max(size, 0), maxFile)))
-	n, err := io.Copy(&b, io.LimitReader(r, maxFile+1))
-	if err == nil && n > maxFile {
-		err = errTooLarge
-	}
-	return b.String(), err
-}
-
-func parse(text string) (*Set, []Problem) {
-	atMost := min(strings.Count(text, "\n"), len(text)/minLineLen) + 1
-	s := &Set{
-		text:   text,
-		keys:   make([]Key, 0, atMost),
-		byID:   make(map[uint32]int32, atMost),
-		byAddr: make(map[[16]byte]int32),
-	}
+func parse(r io.Reader) (*Set, []Problem, error) {
+	s := &Set{byID: make(map[uint32]int32), byAddr: make(map[[16]byte]int32)}
+	digest := sha256.New()
+	limited := &io.LimitedReader{R: r, N: maxFile + 1}
+	lines := lineReader{in: bufio.NewReaderSize(io.TeeReader(limited, digest), 2*maxLine)}
 	var problems []Problem
-	var rest int
-	for line, number := "", 1; text != ""; number++ {
-		line, text, _ = strings.Cut(text, "\n")
-		err := s.parseLine(strings.TrimSuffix(line, "\r"))
-		switch {
-		case err == nil:
-		case len(problems) < maxProblems:
+	before := 0 // agents, without the last line
+	for number := 1; ; number++ {
+		line, err := lines.next()
+		if err == io.EOF {
+			break
+		}
+		before = len(s.keys)
+		if err == nil {
+			err = s.parseLine(line)
+		} else if err != errLine {
+			return nil, nil, err
+		}
+		if err == nil {
+			continue
+		}
+		s.damaged = s.damaged || lines.nul || !lines.whole
+		if s.broken++; s.broken <= maxProblems {
 			problems = append(problems, Problem{number, err})
-		default:
-			rest++
 		}
 	}
-	if rest > 0 {
+	if limited.N == 0 {
+		return nil, nil, errTooLarge
+	}
+	if rest := s.broken - maxProblems; rest > 0 {
 		problems = append(problems, Problem{0, fmt.Errorf("%d more broken lines", rest)})
 	}
-	return s, problems
+	s.keys, s.cut = slices.Clip(s.keys), !lines.whole
+	s.cutKey = s.cut && before < len(s.keys)
+	digest.Sum(s.digest[:0])
+	return s, problems, nil
 }
 
-// minLineLen is the length of the shortest good line: "001 a :: k" and its end.
-const minLineLen = 11
+// lineReader reads line by line, and no more of a long line into memory than
+// it takes to see that it is one.
+type lineReader struct {
+	in    *bufio.Reader
+	whole bool // the last line read had its end
+	nul   bool // one had a NUL byte
+}
+
+// next returns a line without its end; errLine for one that is too long, io.EOF
+// after the last.
+func (r *lineReader) next() (string, error) {
+	line, err := r.in.ReadSlice('\n')
+	if len(line) == 0 && err == io.EOF {
+		return "", io.EOF
+	}
+	first := byte(0)
+	if len(line) > 0 {
+		first = line[0]
+	}
+	long := false
+	for ; err == bufio.ErrBufferFull; line, err = r.in.ReadSlice('\n') {
+		long, r.nul = true, r.nul || bytes.IndexByte(line, 0) >= 0
+	}
+	r.nul = r.nul || bytes.IndexByte(line, 0) >= 0
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	r.whole = err == nil
+	if long {
+		return "", lineError(first)
+	}
+	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+	if len(line) > maxLine {
+		return "", lineError(first)
+	}
+	return string(line), nil
+}
+
+// lineError is the error of a line that is too long, nil if it is one to skip.
+func lineError(first byte) error {
+	if skipped(first) {
+		return nil
+	}
+	return errLine
+}
+
+// skipped reports whether lines that begin so are none of agents.
+func skipped(first byte) bool { return first == '#' || first == ' ' }
 
 // parseLine adds a line's agent, if the line names one. Its errors do not quote
 // the line: in a broken one the secret may stand anywhere.
 func (s *Set) parseLine(line string) error {
-	if line == "" || line[0] == '#' || line[0] == ' ' {
+	if line == "" || skipped(line[0]) {
 		return nil
-	}
-	if len(line) > maxLine {
-		return errLine
 	}
 	f, n := fields(line)
 	if n > 1 && (f[1][0] == '!' || f[1][0] == '#') {
-		return nil // a removed agent
+		s.markRemoved(f[0])
+		return nil
 	}
 	if n != len(f) {
 		return fmt.Errorf("want %d fields, have %d", len(f), n)

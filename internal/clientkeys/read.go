@@ -4,36 +4,42 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // ReadFile reads client.keys as [Parse] does. The error names the file. An
 // empty file is a manager without agents, and no error.
 func ReadFile(path string) (*Set, []Problem, error) {
 	r, err := read(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	set, problems := parse(r.text)
-	return set, problems, nil
+	return r.set, r.problems, err
 }
 
-// reading is a file's text, and the file as it was when the text was read.
+// reading is what a file held, and the file as it was then.
 type reading struct {
-	text string
-	info fs.FileInfo
-	torn bool // the file changed meanwhile: the text may be half of each
+	set      *Set
+	problems []Problem
+	info     fs.FileInfo
+	torn     bool // the file changed meanwhile: this may be half of each
 }
 
 func read(path string) (reading, error) {
 	r, err := readOpen(path)
 	if err != nil {
-		return reading{}, fmt.Errorf("read client keys: %w", err)
+		return reading{}, &ReadError{err}
 	}
 	return r, nil
 }
 
+// ReadError says why the file could not be read.
+type ReadError struct{ Err error }
+
+func (e *ReadError) Error() string { return "read client keys: " + e.Err.Error() }
+
+// Unwrap is the cause.
+func (e *ReadError) Unwrap() error { return e.Err }
+
 func readOpen(path string) (r reading, err error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait for a writer
 	if err != nil {
 		return r, err
 	}
@@ -45,7 +51,10 @@ func readOpen(path string) (r reading, err error) {
 	if !before.Mode().IsRegular() {
 		return r, fmt.Errorf("%s is not a regular file", path)
 	}
-	if r.text, err = readAll(f, before.Size()); err != nil {
+	if before.Size() > maxFile {
+		return r, fmt.Errorf("%s: %w", path, errTooLarge)
+	}
+	if r.set, r.problems, err = parse(f); err != nil {
 		return r, fmt.Errorf("%s: %w", path, err)
 	}
 	if r.info, err = f.Stat(); err != nil {

@@ -1,17 +1,25 @@
 package clientkeys
 
 import (
+	"crypto/sha256"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Set is the agents of one reading. It is immutable. The zero value is empty.
 type Set struct {
-	text   string // the whole file; the keys point into it
-	keys   []Key  // in file order
-	byID   map[uint32]int32
-	byAddr map[[16]byte]int32 // registered with one address; IPv4 in its IPv6 form
+	keys    []Key // in file order
+	byID    map[uint32]int32
+	byAddr  map[[16]byte]int32 // registered with one address; IPv4 in its IPv6 form
+	removed map[uint32]bool    // agents whose lines say that they are removed
+	broken  int                // lines
+	damaged bool               // it has NUL bytes, or ends within a line that is no agent's
+	cut     bool               // the file is empty, or ends within a line
+	cutKey  bool               // that line is the last agent's
+	digest  [sha256.Size]byte  // of the whole file
 }
 
 // Len is how many agents there are.
@@ -58,6 +66,62 @@ func (s *Set) All() iter.Seq[*Key] {
 
 // Keys is every agent, in file order, in a slice that is the caller's own.
 func (s *Set) Keys() []Key { return slices.Clone(s.keys) }
+
+// Damaged reports whether the file looks like one that a writer or a disk has cut
+// off: it has NUL bytes, or ends within a line that is no agent's.
+func (s *Set) Damaged() bool { return s.damaged }
+
+// Removed reports whether the file has an agent's line, marked as removed.
+func (s *Set) Removed(id []byte) bool {
+	n, ok := parseID(id)
+	return ok && s.removed[n]
+}
+
+func (s *Set) markRemoved(id string) {
+	if n, ok := parseID(id); ok {
+		if s.removed == nil {
+			s.removed = make(map[uint32]bool)
+		}
+		s.removed[n] = true
+	}
+}
+
+// WithoutTorn returns the set without its last agent, and damaged, if the file ends within that line and has only the beginning of the key that
+// the agent has in known.
+func (s *Set) WithoutTorn(known *Set) *Set {
+	last := len(s.keys) - 1
+	if !s.cutKey {
+		return s
+	}
+	k := &s.keys[last]
+	if was, ok := known.ByID([]byte(k.ID)); !ok || len(k.Secret) >= len(was.Secret) || !strings.HasPrefix(was.Secret, k.Secret) {
+		return s
+	}
+	rest := *s
+	rest.keys, rest.damaged, rest.byID = s.keys[:last:last], true, maps.Clone(s.byID)
+	maps.DeleteFunc(rest.byID, func(_ uint32, i int32) bool { return int(i) == last })
+	rest.byAddr = maps.Clone(s.byAddr)
+	maps.DeleteFunc(rest.byAddr, func(_ [16]byte, i int32) bool { return int(i) == last })
+	return &rest
+}
+
+// With returns the set with more agents, but for those whose ids it has.
+func (s *Set) With(more []Key) *Set {
+	if len(more) == 0 {
+		return s
+	}
+	all := *s
+	all.keys, all.byID, all.byAddr = slices.Clone(s.keys), maps.Clone(s.byID), maps.Clone(s.byAddr)
+	if all.byID == nil {
+		all.byID, all.byAddr = make(map[uint32]int32), make(map[[16]byte]int32)
+	}
+	for _, k := range more {
+		if id, ok := parseID(k.ID); ok {
+			all.add(id, k)
+		}
+	}
+	return &all
+}
 
 // add takes an agent in, unless its id is there already.
 func (s *Set) add(id uint32, k Key) bool {

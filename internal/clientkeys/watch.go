@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -34,12 +33,12 @@ const (
 // Watch follows the file until ctx ends. It calls changed with every new
 // content, known being the content that the caller has from [ReadFile]; with
 // known nil, or the file changed since, that is also the first it reads. Files
-// that are empty, after a second of quiet, are a content like any other: all
-// agents are removed.
+// that are empty, after a second of quiet, are a content like any other; whether
+// to act on one is the caller's affair.
 //
 // While the file cannot be read, the last content stands. Failed is called once
-// for each condition that keeps Watch from its work, not for each try. Both
-// are called from Watch's own goroutine, one at a time.
+// for each condition that keeps Watch from its work, not for each try: with a
+// [*ReadError] for the file itself, and with nil when that can be read again. Both are called from Watch's own goroutine, one at a time.
 func Watch(ctx context.Context, path string, known *Set, changed func(*Set, []Problem), failed func(error)) {
 	w := &watch{path: path, known: known, changed: changed, failed: failed}
 	notify, err := fsnotify.NewWatcher()
@@ -141,24 +140,26 @@ func (w *watch) read() {
 		return
 	}
 	w.since, w.info, w.cut = time.Time{}, r.info, false
+	if err == nil && w.reading.last != "" {
+		w.failed(nil)
+	}
 	w.reading.report(err, w.failed)
-	if err != nil || w.known != nil && w.known.text == r.text {
+	if err != nil || w.known != nil && w.known.digest == r.set.digest {
 		return
 	}
-	var problems []Problem
-	w.known, problems = parse(r.text)
-	w.changed(w.known, problems)
+	w.known = r.set
+	w.changed(r.set, r.problems)
 }
 
 // caughtWriting says whether to wait for a better reading, and waits.
 func (w *watch) caughtWriting(r reading) bool {
-	isNew := w.known == nil || w.known.text != r.text
+	isNew := w.known == nil || w.known.digest != r.set.digest
 	late := time.Since(w.since) >= settleMost
 	switch {
 	case r.torn: // never good enough, however late
 		w.since = time.Time{}
 		w.touched()
-	case isNew && !late && !w.cut && !strings.HasSuffix(r.text, "\n"):
+	case isNew && !late && !w.cut && r.set.cut:
 		w.cut = true
 		w.wait(settleCut)
 	default:

@@ -33,6 +33,7 @@ type watched struct {
 	mu     sync.Mutex
 	sets   []int // how many agents each reported set had
 	fails  []string
+	mended int // how often the file could be read again
 	adds   int
 	addErr error
 }
@@ -46,6 +47,10 @@ func (h *watched) changed(s *Set, _ []Problem) {
 func (h *watched) failed(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err == nil {
+		h.mended++
+		return
+	}
 	h.fails = append(h.fails, err.Error())
 }
 
@@ -94,7 +99,9 @@ func (h *watched) after(d time.Duration, sets []int, fails int) {
 	}
 }
 
-func knownOne() *Set { s, _ := parse(one); return s }
+func knownOne() *Set { return setOf(one) }
+
+func setOf(text string) *Set { s, _, _ := Parse(strings.NewReader(text)); return s }
 
 func TestTheKnownContentIsNoChange(t *testing.T) {
 	inFakeTime(t, knownOne(), func(w *watched) {
@@ -105,8 +112,7 @@ func TestTheKnownContentIsNoChange(t *testing.T) {
 }
 
 func TestAChangeBeforeTheWatchBeganIsReported(t *testing.T) {
-	known, _ := parse(two)
-	inFakeTime(t, known, func(w *watched) { w.after(settle, []int{1}, 0) })
+	inFakeTime(t, setOf(two), func(w *watched) { w.after(settle, []int{1}, 0) })
 	inFakeTime(t, nil, func(w *watched) { w.after(settle, []int{1}, 0) })
 }
 
@@ -211,6 +217,9 @@ func TestAMissingFileFailsOnceAndKeepsTheLastSet(t *testing.T) {
 		w.after(time.Minute, []int{2}, 3)
 		w.write(two) // it was away, but did not change
 		w.after(time.Minute, []int{2}, 3)
+		if w.mended != 2 {
+			t.Errorf("said %d times that it can be read again, want 2", w.mended)
+		}
 	})
 }
 

@@ -47,7 +47,7 @@ func BenchmarkReadKeysAgain(b *testing.B) {
 				if err != nil || keys.Len() != agents {
 					b.Fatal(keys.Len(), err)
 				}
-				inv.set(keys, problems)
+				inv.read(keys, problems)
 			}
 			write(reading)
 			read()
@@ -89,5 +89,5 @@ func watching(b *testing.B) *inventory {
 	var running sync.WaitGroup
 	running.Go(func() { d.Run(ctx) })
 	b.Cleanup(func() { stop(); running.Wait(); link.Close() })
-	return &inventory{detector: d, link: link, log: log}
+	return &inventory{detector: d, link: link, log: log, watched: agentsWatched{keys: new(clientkeys.Set)}}
 }

@@ -92,6 +92,18 @@ var conditionChecks = []conditionCheck{
 		}
 		return fmt.Sprintf("a fault in Pulse ends connections of agents, %d so far: the log has the stack", o.Link.Panics)
 	}},
+	{"agents_vanished", true, func(o *observation) string {
+		if o.Link.Inventory == nil {
+			return ""
+		}
+		return o.Link.Inventory.vanished()
+	}},
+	{"agents_unreadable", true, func(o *observation) string {
+		if o.Link.Inventory == nil || o.Link.Inventory.Problem == "" {
+			return ""
+		}
+		return "the list of agents stays as it was last read: " + o.Link.Inventory.Problem
+	}},
 	{"status_lost", false, func(o *observation) string {
 		if o.Outbox == nil || o.Outbox.Status.Lost == 0 {
 			return ""

@@ -52,6 +52,9 @@ func (n *Node) consoleState() console.State {
 	if s.State == event.NodeStopping {
 		state.NotReady = append(state.NotReady, "the node is ending")
 	}
+	if s.Agents == (event.AgentCounts{}) {
+		state.NotReady = append(state.NotReady, "no agent is known: the node watches nobody")
+	}
 	if s.Outbox != nil {
 		state.Depth = s.Outbox.Status.Backlog + s.Outbox.Telemetry.Backlog
 		if err := n.out.outbox.Err(); err != nil {

@@ -43,15 +43,13 @@ func (l *listening) Heed(*detector.Decision) {}
 
 // Run serves the agents and follows their keys.
 func (l *listening) Run(ctx context.Context) {
-	l.keys.set(l.read, l.problems)
-	l.keys.audit.agents(nil, l.read, len(l.problems))
 	var work sync.WaitGroup
 	work.Go(func() { l.Link.Run(ctx) })
-	work.Go(func() { l.keys.watch(ctx, l.read) })
+	work.Go(func() { l.keys.run(ctx, l.read, l.problems) })
 	work.Wait()
 }
 
 func (l *listening) Status() Link {
 	stats := l.Stats()
-	return Link{Kind: event.LinkListen, Stats: &stats}
+	return Link{Kind: event.LinkListen, Stats: &stats, Inventory: l.keys.status()}
 }

@@ -1,0 +1,89 @@
+package daemon
+
+import (
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+)
+
+const (
+	// removalHold is for how long agents that vanish together stay watched. The
+	// file is looked at every ten seconds meanwhile.
+	removalHold = time.Minute
+
+	// Fewer than doubtfulRemovals, or less than one in doubtfulPart, are removed at
+	// once, unless they are all or the file is damaged.
+	doubtfulRemovals = 5
+	doubtfulPart     = 4
+)
+
+// doubtful reports whether a reading that lacks so many of the agents known may be
+// a mistake: an emptied file, a torn one, a disk's zeros.
+func doubtful(lost, known int, damaged bool) bool {
+	return lost > 0 && (damaged || lost == known || lost >= doubtfulRemovals && lost*doubtfulPart >= known)
+}
+
+// heldRemovals are the agents that a doubtful reading lacks, by id, and since when.
+type heldRemovals map[string]time.Time
+
+// agentsWatched are those that the node watches with client.keys for its inventory.
+type agentsWatched struct {
+	keys    *clientkeys.Set
+	keyless []clientkeys.Key // known from an earlier life; their secrets are not
+	held    heldRemovals
+}
+
+func (w *agentsWatched) len() int { return w.keys.Len() + len(w.keyless) }
+
+// take makes the agents those of a reading. Of a doubtful one it keeps the agents
+// that are not in it, each until it was away for the hold, and reports when the
+// next look is due; the zero time for never.
+func (w *agentsWatched) take(reading *clientkeys.Set, now time.Time, hold time.Duration) (due time.Time) {
+	reading = reading.WithoutTorn(w.keys)
+	lacks := func(k *clientkeys.Key) bool {
+		_, ok := reading.ByID([]byte(k.ID))
+		return !ok && !reading.Removed([]byte(k.ID))
+	}
+	var lost, keyless []clientkeys.Key
+	for k := range w.keys.All() {
+		if lacks(k) {
+			lost = append(lost, *k)
+		}
+	}
+	for i := range w.keyless {
+		if lacks(&w.keyless[i]) {
+			keyless = append(keyless, w.keyless[i])
+		}
+	}
+	if !doubtful(len(lost)+len(keyless), w.len(), reading.Damaged()) {
+		lost, keyless = nil, nil
+	}
+	held := make(heldRemovals, len(lost)+len(keyless))
+	keep := func(agents []clientkeys.Key) (kept []clientkeys.Key) {
+		for _, k := range agents {
+			since, ok := w.held[k.ID]
+			if !ok {
+				since = now
+			}
+			end := since.Add(hold)
+			if !now.Before(end) {
+				continue
+			}
+			held[k.ID], kept = since, append(kept, k)
+			if due.IsZero() || end.Before(due) {
+				due = end
+			}
+		}
+		return kept
+	}
+	w.keys, w.keyless = reading.With(keep(lost)), keep(keyless)
+	w.held = held
+	return due
+}
+
+// restartHold lets every hold begin anew: the file could not be looked at.
+func (w *agentsWatched) restartHold(now time.Time) {
+	for id := range w.held {
+		w.held[id] = now
+	}
+}
