@@ -77,15 +77,15 @@ func (c *demoCommand) Run(e *env) error {
 }
 
 func (c *demoCommand) check() error {
-	switch least := demo.BlackoutTime(outageLength); {
+	switch least := demo.OutageTime(outageLength); {
 	case c.Agents < 1 || c.Agents > 5000:
 		return fmt.Errorf("--agents %d: want 1 to 5000", c.Agents)
 	case c.For < 0:
 		return fmt.Errorf("--for %v: want a positive duration, or 0 for no end", c.For)
 	case c.Outage && c.Attach:
 		return errors.New("--outage and --attach: one at a time")
-	case c.Outage && c.Agents < demo.FewestForOutage:
-		return fmt.Errorf("--agents %d: with --outage want %d or more: fewer losses are told one by one", c.Agents, demo.FewestForOutage)
+	case c.Outage && c.Agents < demo.MinOutageAgents:
+		return fmt.Errorf("--agents %d: with --outage want %d or more: fewer losses are told one by one", c.Agents, demo.MinOutageAgents)
 	case c.Outage && c.For > 0 && c.For < least:
 		return fmt.Errorf("--for %v: with --outage want %v or more, or leave it out", c.For, least)
 	}

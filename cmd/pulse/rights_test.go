@@ -187,7 +187,7 @@ func TestTheManagersGroupIsAllThatPulseNeeds(t *testing.T) {
 		out, _ := g.pulse(t, group, "agents").Output()
 		return strings.Contains(string(out), "web-01") && strings.Count(string(out), " active ") == 2
 	})
-	if err := agents.Die("002", agentsim.Kill); err != nil {
+	if err := agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "known to the manager", func() bool {

@@ -11,50 +11,53 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// stage is how far an agent's process has come. Only its own goroutine sets it.
+// stage is how far an agent's process has come. Only the agent's goroutine
+// sets it.
 type stage uint32
 
 const (
-	resting   stage = iota // no process
+	noProcess stage = iota // no process
 	dialling               // no connection
 	starting               // connected, its startup not acknowledged yet
 	connected              // acknowledged
 )
 
-// aLongTimeAgo is a deadline that interrupts reads and writes in progress.
-var aLongTimeAgo = time.Unix(1, 0)
+// expiredDeadline is a deadline that interrupts reads and writes in progress.
+var expiredDeadline = time.Unix(1, 0)
 
-// agent is one simulated agent. Its goroutine is exist; the fields of the last
-// group are that goroutine's own.
+// agent is one simulated agent. Its goroutine runs runAgent; the fields of the
+// last group are used by that goroutine only.
 type agent struct {
 	fleet  *Fleet
 	id     string
 	name   string
 	ip     string   // as registered: an address, a network or any
 	wireID string   // the ID in front of its messages; empty when the manager knows it by address
-	from   net.Addr // that it comes from; nil for any
+	from   net.Addr // the source address; nil for any
 	cipher *secmsg.Cipher
 
 	stage atomic.Uint32
-	wake  chan struct{} // holds one token when the fate may have changed
+	wake  chan struct{} // holds one token when the lifecycle may have changed
 
 	mu        sync.Mutex
-	fate      fate
-	live      net.Conn   // the connection to interrupt; nil without one
-	abandoned []net.Conn // given up by the agent behind a cut network, open for the manager
+	lifecycle lifecycle
+	liveConn  net.Conn   // the connection to interrupt; nil without one
+	abandoned []net.Conn // closed by the agent while its network was cut, still open for the manager
 
 	counter secmsg.Counter
+	// process is the state that an agent loses when its process ends. A new
+	// connection does not reset it.
 	process process
 }
 
 // process is what an agent knows until its process ends; a new connection does not reset it.
 type process struct {
-	begun  bool                  // has been acknowledged once, and reported its start
-	sent   uint32                // messages so far
-	heard  time.Duration         // the last message from the manager, or the last try to reach it
-	beat   time.Duration         // the last keep-alive, or the first acknowledgement
-	beats  uint32                // keep-alives so far
-	merged unique.Handle[string] // the shared configuration's checksum; noFile before there is one
+	acknowledged  bool                  // once; it has reported its start then
+	sent          uint32                // messages so far
+	lastReceived  time.Duration         // time of the last message from the manager, or of the last try to connect
+	lastKeepAlive time.Duration         // time of the last keep-alive, or of the first acknowledgement
+	keepAlives    uint32                // keep-alives so far
+	merged        unique.Handle[string] // the shared configuration's checksum; noFile before there is one
 }
 
 func newAgent(f *Fleet, k *clientkeys.Key) *agent {
@@ -72,14 +75,15 @@ func newAgent(f *Fleet, k *clientkeys.Key) *agent {
 	return a
 }
 
-// order changes the agent's fate and interrupts whatever it waits for.
-func (a *agent) order(change func(fate) fate) {
+// changeLifecycle changes the agent's lifecycle and interrupts what it waits
+// for.
+func (a *agent) changeLifecycle(change func(lifecycle) lifecycle) {
 	a.mu.Lock()
-	a.fate = change(a.fate)
-	if a.live != nil {
-		a.live.SetDeadline(aLongTimeAgo)
+	a.lifecycle = change(a.lifecycle)
+	if a.liveConn != nil {
+		a.liveConn.SetDeadline(expiredDeadline)
 	}
-	if !a.fate.cut || a.fate.over {
+	if !a.lifecycle.cut || a.lifecycle.over {
 		for _, c := range a.abandoned {
 			c.Close()
 		}
@@ -92,9 +96,9 @@ func (a *agent) order(change func(fate) fate) {
 	}
 }
 
-// look returns the fate of the moment.
-func (a *agent) look() fate {
+// currentLifecycle returns the present lifecycle.
+func (a *agent) currentLifecycle() lifecycle {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.fate
+	return a.lifecycle
 }

@@ -16,16 +16,16 @@ func BenchmarkKeepAlive(b *testing.B) {
 	start(b, f)
 	settle(b, f)
 	acked := func(n uint64) {
-		for tick := time.NewTicker(10 * time.Millisecond); f.tally.acks.Load() < n; {
+		for tick := time.NewTicker(10 * time.Millisecond); f.counters.acks.Load() < n; {
 			<-tick.C
 		}
 	}
 	acked(2000)
-	before, from := cpuTime(b), f.tally.acks.Load()
+	before, from := cpuTime(b), f.counters.acks.Load()
 	b.ResetTimer()
 	acked(from + uint64(b.N))
 	b.StopTimer()
-	n := f.tally.acks.Load() - from
+	n := f.counters.acks.Load() - from
 	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(n), "cpu-µs/op")
 }
 

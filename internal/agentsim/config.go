@@ -12,8 +12,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// Config says which agents to simulate and how they behave. Only Manager and
-// Keys are required; the other zero values mean what a stock agent does.
+// Config configures the agents of a fleet. Only Manager and Keys are required;
+// the zero values of the others mean what a stock agent does.
 type Config struct {
 	Manager string           // the manager's host:port
 	Network string           // "tcp" (the default) or "udp"
@@ -22,15 +22,15 @@ type Config struct {
 	Spread  bool             // to a manager on loopback each agent comes from an address of its own, of 127.0.0.0/8 (Linux)
 
 	Notify         time.Duration // between an agent's own keep-alives (notify_time): 10 s
-	Reconnect      time.Duration // nothing heard for this long: close and redial (time-reconnect): 60 s
+	Reconnect      time.Duration // without a message for this long: close and redial (time-reconnect): 60 s
 	StartupTimeout time.Duration // the manager's ack to a startup may take this long: 30 s
 	Retry          time.Duration // longest wait between dials that fail: 10 s; it starts at a tenth of that
 
 	Ramp     time.Duration // the agents start evenly over this time; 0: all at once, as after a manager's restart
 	MaxDials int           // connection attempts in flight at a time: 512
-	Version  string        // what the agents say they are: "v4.14.7"
+	Version  string        // the version that the agents report: "v4.14.7"
 
-	Log *slog.Logger // discards when nil; one agent's ups and downs are at debug level
+	Log *slog.Logger // discards when nil; single connections are logged at debug level
 }
 
 func (c Config) withDefaults() Config {
@@ -47,7 +47,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c Config) check() error {
+func (c Config) validate() error {
 	if _, _, err := net.SplitHostPort(c.Manager); err != nil {
 		return fmt.Errorf("manager address: %w", err)
 	}

@@ -10,8 +10,9 @@ import (
 
 var errCut = errors.New("the network is cut")
 
-// dial connects to the manager, or fails because the network is cut or the run over.
-func (a *agent) dial() (net.Conn, error) {
+// dialManager connects to the manager. It fails while the network is cut and
+// when the run is over.
+func (a *agent) dialManager() (net.Conn, error) {
 	f := a.fleet
 	select {
 	case f.dials <- struct{}{}:
@@ -19,7 +20,7 @@ func (a *agent) dial() (net.Conn, error) {
 		return nil, f.ctx.Err()
 	}
 	defer func() { <-f.dials }()
-	if a.look().cut {
+	if a.currentLifecycle().cut {
 		return nil, errCut
 	}
 	if a.from != nil {
@@ -34,8 +35,8 @@ func (f *Fleet) dialFrom(ctx context.Context, from net.Addr) (net.Conn, error) {
 	return dialer.DialContext(ctx, f.cfg.Network, f.cfg.Manager)
 }
 
-// hostAddr is the address of the agent with the given number, from 0, when each
-// has its own: 127.1.0.1 and on.
+// hostAddr returns the source address of the agent with the given number, from
+// 0, when each has its own: 127.1.0.1 and on.
 func (f *Fleet) hostAddr(n int) net.Addr {
 	n++
 	ip := net.IPv4(127, byte(1+n>>16), byte(n>>8), byte(n))
@@ -45,22 +46,22 @@ func (f *Fleet) hostAddr(n int) net.Addr {
 	return &net.UDPAddr{IP: ip}
 }
 
-// hold makes conn the connection that a change of fate interrupts.
-func (a *agent) hold(conn net.Conn) {
+// setConn sets the connection that a change of the lifecycle interrupts.
+func (a *agent) setConn(conn net.Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.live = conn
+	a.liveConn = conn
 }
 
-// part ends the agent's side of its connection, after the last message if there
-// is one. Behind a cut network the manager sees nothing of it before the network
-// heals. A datagram socket's end is never seen.
-func (a *agent) part(last []byte) {
+// closeConn closes the agent's connection, after it has written the last
+// message if there is one. While the network is cut the manager notices
+// nothing of it. It never notices that a datagram socket is closed.
+func (a *agent) closeConn(last []byte) {
 	a.mu.Lock()
-	conn := a.live
-	a.live = nil // from here on nobody interrupts the write below
-	cut := a.fate.cut
-	unseen := cut && !a.fate.over && a.fleet.stream
+	conn := a.liveConn
+	a.liveConn = nil // nothing interrupts the write below
+	cut := a.lifecycle.cut
+	unseen := cut && !a.lifecycle.over && a.fleet.stream
 	if unseen {
 		a.abandoned = append(a.abandoned, conn)
 	}
@@ -75,8 +76,8 @@ func (a *agent) part(last []byte) {
 	conn.Close()
 }
 
-// jitter returns a duration between d/2 and d, so that agents refused together
-// do not come back together.
+// jitter returns a random duration between d/2 and d, so that agents that were
+// refused together do not come back together.
 func jitter(d time.Duration) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }

@@ -6,24 +6,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// discard forgets the datagrams that came while the network was cut: they never
-// did. It reads past the deadlines of net.Conn, because what waits in the socket
-// has to go whether or not the time for waiting is over.
-func (s *session) discard() {
+// discardDatagrams drops the datagrams that arrived while the network was cut.
+// It reads from the socket directly, as the deadline of net.Conn may have
+// passed.
+func (s *session) discardDatagrams() {
 	if s.fleet.stream || s.cuts == s.seen.cuts {
 		return
 	}
 	socket, ok := s.conn.(syscall.Conn)
-	if !ok { // memory has no buffer
+	if !ok { // an in-memory connection has no buffer
 		return
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return // closed, which the next read finds
+		return // closed: the next read fails
 	}
 	_ = raw.Control(func(fd uintptr) {
 		for {
-			_, err := unix.Read(int(fd), s.in.space())
+			_, err := unix.Read(int(fd), s.in.freeSpace())
 			if err != nil && err != unix.EINTR && err != unix.ECONNREFUSED {
 				return // EAGAIN: it is empty
 			}

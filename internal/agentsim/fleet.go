@@ -12,35 +12,35 @@ import (
 )
 
 var (
-	// ErrUnknownAgent says that the fleet has no agent with the given ID.
+	// ErrUnknownAgent is returned for an ID that no agent of the fleet has.
 	ErrUnknownAgent = errors.New("no such agent in the fleet")
 	errRanBefore    = errors.New("a fleet runs only once")
 )
 
-// Fleet is a set of simulated agents. Make one with [New].
+// Fleet is a set of simulated agents. See [New].
 type Fleet struct {
 	cfg    Config
 	stream bool // TCP: messages carry their length
 	agents []*agent
 	byID   map[string]*agent
 	log    *slog.Logger
-	start  time.Time // an agent's clock counts from here
+	start  time.Time // the fleet's clock counts from here
 	dial   func(context.Context) (net.Conn, error)
 	dials  chan struct{} // holds one token per attempt in flight
 	codecs sync.Pool     // of *codec
 
-	tally   tally
-	settled chan struct{} // closed when all agents have been connected at once
+	counters counters
+	settled  chan struct{} // closed when all agents have been connected at once
 
 	ran    atomic.Bool
 	ctx    context.Context // of the run; set before any agent starts
 	cancel context.CancelFunc
 }
 
-// New makes a fleet of one agent per key. Nothing happens before Run.
+// New returns a fleet with one agent per key. It starts nothing.
 func New(cfg Config) (*Fleet, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.check(); err != nil {
+	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("simulate agents: %w", err)
 	}
 	f := &Fleet{
@@ -65,80 +65,82 @@ func New(cfg Config) (*Fleet, error) {
 	return f, nil
 }
 
-// Run starts all agents, at once or over Config.Ramp, and keeps them alive until
-// ctx ends or Shutdown is called. Then their connections close without a word (or
-// with one, after Shutdown), and Run returns nil when every goroutine has ended. A
-// fleet runs only once.
+// Run starts all agents, at once or over Config.Ramp, and runs them until ctx
+// ends or Shutdown is called. Then their connections close, after Shutdown
+// with a shutdown message, and Run returns nil when every goroutine has ended.
+// A fleet runs only once.
 func (f *Fleet) Run(ctx context.Context) error {
 	if !f.ran.CompareAndSwap(false, true) {
 		return fmt.Errorf("simulate agents: %w", errRanBefore)
 	}
-	f.tally.began.Store(int64(f.now()))
-	stop := context.AfterFunc(ctx, func() { f.end(false) })
+	f.counters.began.Store(int64(f.elapsed()))
+	stop := context.AfterFunc(ctx, func() { f.endRun(false) })
 	defer stop()
 	var alive sync.WaitGroup
 	for i, a := range f.agents {
 		alive.Go(func() {
 			if wait := f.cfg.Ramp * time.Duration(i) / time.Duration(len(f.agents)); wait > 0 {
-				a.pause(0, wait)
+				a.sleepUnlessEnded(0, wait)
 			}
-			a.exist()
+			a.runAgent()
 		})
 	}
 	alive.Wait()
 	return nil
 }
 
-// Shutdown stops the whole fleet on purpose: each connected agent tells its
-// manager so, and Run returns. It does not wait for that.
-func (f *Fleet) Shutdown() { f.end(true) }
+// Shutdown stops all agents in order: each that is connected sends a shutdown
+// message, and Run returns. It does not wait for that.
+func (f *Fleet) Shutdown() { f.endRun(true) }
 
-func (f *Fleet) end(goodbye bool) {
-	f.orderAll(func(was fate) fate { return was.end(goodbye) })
-	f.cancel() // after the orders, so that an agent whose dial this ends knows why
+func (f *Fleet) endRun(goodbye bool) {
+	f.changeAll(func(was lifecycle) lifecycle { return was.withEnd(goodbye) })
+	f.cancel() // after the changes, so that an agent whose dial this ends finds the reason
 }
 
-// Settled is closed when all agents have been connected and acknowledged at the
-// same moment for the first time.
+// Settled returns a channel that is closed when all agents are connected and
+// acknowledged at the same time for the first time.
 func (f *Fleet) Settled() <-chan struct{} { return f.settled }
 
-// Die lets an agent die, within moments. Deaths add up: a hung agent can be cut
-// off and then killed, which its manager learns when the network heals. To an
-// agent whose process has ended, only Cut does anything.
-func (f *Fleet) Die(id string, how Death) error {
+// Fail makes an agent fail, within moments. Failures add up: the network of a
+// hung agent can be cut and its process killed, which its manager notices when
+// the network is back. For an agent whose process has ended, only Cut has an
+// effect.
+func (f *Fleet) Fail(id string, how Failure) error {
 	if how < Shutdown || how > Cut {
 		return fmt.Errorf("agent %s: unknown %v", id, how)
 	}
-	return f.order(id, func(was fate) fate { return was.die(how) })
+	return f.changeAgent(id, func(was lifecycle) lifecycle { return was.withFailure(how) })
 }
 
-// Revive undoes every death of an agent: a stopped process starts again, a hung
-// one goes on with what waits in its socket, its network heals.
-func (f *Fleet) Revive(id string) error { return f.order(id, fate.revive) }
+// Revive undoes every failure of an agent: a stopped process starts again, a
+// hung one goes on with what waits in its socket, its network is back.
+func (f *Fleet) Revive(id string) error { return f.changeAgent(id, lifecycle.withRecovery) }
 
-// CutAll parts the whole fleet from its manager.
-func (f *Fleet) CutAll() { f.orderAll(func(was fate) fate { return was.die(Cut) }) }
+// CutAll cuts the network of all agents.
+func (f *Fleet) CutAll() { f.changeAll(func(was lifecycle) lifecycle { return was.withFailure(Cut) }) }
 
-// HealAll undoes every cut, and no other death.
-func (f *Fleet) HealAll() { f.orderAll(fate.heal) }
+// HealAll undoes every cut, and no other failure.
+func (f *Fleet) HealAll() { f.changeAll(lifecycle.withNetwork) }
 
-func (f *Fleet) order(id string, change func(fate) fate) error {
+func (f *Fleet) changeAgent(id string, change func(lifecycle) lifecycle) error {
 	a := f.byID[id]
 	if a == nil {
 		return fmt.Errorf("agent %s: %w", id, ErrUnknownAgent)
 	}
-	a.order(change)
+	a.changeLifecycle(change)
 	return nil
 }
 
-func (f *Fleet) orderAll(change func(fate) fate) {
+func (f *Fleet) changeAll(change func(lifecycle) lifecycle) {
 	for _, a := range f.agents {
-		a.order(change)
+		a.changeLifecycle(change)
 	}
 }
 
-// now is the fleet's clock: monotonic, eight bytes where a time.Time has 24.
-func (f *Fleet) now() time.Duration { return time.Since(f.start) }
+// elapsed returns the time of the fleet's clock: monotonic, eight bytes where
+// a time.Time has 24.
+func (f *Fleet) elapsed() time.Duration { return time.Since(f.start) }
 
-// at is the wall clock's time for an instant of the fleet's clock.
-func (f *Fleet) at(instant time.Duration) time.Time { return f.start.Add(instant) }
+// wallTime returns the wall-clock time of an instant of the fleet's clock.
+func (f *Fleet) wallTime(instant time.Duration) time.Time { return f.start.Add(instant) }

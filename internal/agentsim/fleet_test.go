@@ -83,10 +83,10 @@ func TestAgentsDieAndReviveAtAnyTime(t *testing.T) {
 		wg.Go(func() {
 			for range orders {
 				id := agentID(rand.N(agents))
-				if death := Death(rand.N(5)); death == 0 {
+				if death := Failure(rand.N(5)); death == 0 {
 					_ = f.Revive(id)
 				} else {
-					_ = f.Die(id, death)
+					_ = f.Fail(id, death)
 				}
 				if rand.N(200) == 0 {
 					f.CutAll()

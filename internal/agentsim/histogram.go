@@ -14,14 +14,15 @@ const (
 	buckets = (maxBits - subBits + 1) * subs
 )
 
-// histogram counts durations in buckets of a fixed relative width. Its size does
-// not depend on how many there are. The zero value is empty; all methods are concurrent.
+// histogram counts durations in buckets of a fixed relative width. Its size
+// does not depend on how many there are. The zero value is empty; all methods
+// may be called concurrently.
 type histogram struct {
 	bucket [buckets]atomic.Uint64
 	max    atomic.Int64
 }
 
-func (h *histogram) add(d time.Duration) {
+func (h *histogram) addDuration(d time.Duration) {
 	d = max(d, 0)
 	h.bucket[bucketOf(d)].Add(1)
 	for was := h.max.Load(); int64(d) > was && !h.max.CompareAndSwap(was, int64(d)); {
@@ -35,14 +36,14 @@ func bucketOf(d time.Duration) int {
 	return shift*subs + int(n>>shift)
 }
 
-// upper is the longest duration in a bucket.
-func upper(bucket int) time.Duration {
+// bucketMax returns the longest duration of a bucket.
+func bucketMax(bucket int) time.Duration {
 	shift := max(bucket/subs-1, 0)
 	first := uint64(bucket - shift*subs)
 	return time.Duration((first+1)<<shift - 1)
 }
 
-func (h *histogram) latency() Latency {
+func (h *histogram) summarize() Latency {
 	var counts [buckets]uint64
 	l := Latency{Max: time.Duration(h.max.Load())}
 	for i := range counts {
@@ -53,7 +54,7 @@ func (h *histogram) latency() Latency {
 		rank := (l.Count*percent + 99) / 100
 		for i, seen := 0, uint64(0); i < buckets && rank > 0; i++ {
 			if seen += counts[i]; seen >= rank {
-				return min(upper(i), l.Max)
+				return min(bucketMax(i), l.Max)
 			}
 		}
 		return 0

@@ -15,10 +15,10 @@ func TestQuantilesAreCloseToTheExactOnes(t *testing.T) {
 		for range 10_000 {
 			d := time.Duration(r.ExpFloat64() * float64(scale))
 			all = append(all, d)
-			h.add(d)
+			h.addDuration(d)
 		}
 		slices.Sort(all)
-		l := h.latency()
+		l := h.summarize()
 		if l.Count != 10_000 || l.Max != all[9999] {
 			t.Errorf("count %d, max %v", l.Count, l.Max)
 		}
@@ -32,18 +32,18 @@ func TestQuantilesAreCloseToTheExactOnes(t *testing.T) {
 
 func TestEveryDurationHasABucket(t *testing.T) {
 	var h histogram
-	h.add(-time.Second)
-	h.add(0)
-	h.add(1 << 62)
-	if l := h.latency(); l.Count != 3 || l.P50 != 0 || l.Max != 1<<62 {
+	h.addDuration(-time.Second)
+	h.addDuration(0)
+	h.addDuration(1 << 62)
+	if l := h.summarize(); l.Count != 3 || l.P50 != 0 || l.Max != 1<<62 {
 		t.Errorf("got %+v", l)
 	}
-	if (&histogram{}).latency() != (Latency{}) {
+	if (&histogram{}).summarize() != (Latency{}) {
 		t.Error("an empty histogram has quantiles")
 	}
 	for i := range buckets {
-		if got := bucketOf(upper(i)); got != i {
-			t.Fatalf("bucket %d ends at %v, which is in bucket %d", i, upper(i), got)
+		if got := bucketOf(bucketMax(i)); got != i {
+			t.Fatalf("bucket %d ends at %v, which is in bucket %d", i, bucketMax(i), got)
 		}
 	}
 }

@@ -6,19 +6,21 @@ import (
 	"time"
 )
 
-// exist is the agent's goroutine: one round per process, until the run is over.
-func (a *agent) exist() {
+// runAgent is the agent's goroutine: it runs one process after the other until
+// the run is over.
+func (a *agent) runAgent() {
 	for a.awaitProcess() {
 		a.process = process{}
-		a.run(a.look().deaths)
-		a.become(resting)
+		a.runProcess(a.currentLifecycle().ended)
+		a.setStage(noProcess)
 	}
 }
 
-// awaitProcess waits while the agent has no process. It reports false when the run is over.
+// awaitProcess waits while the agent has no process. It returns false when the
+// run is over.
 func (a *agent) awaitProcess() bool {
 	for {
-		switch f := a.look(); {
+		switch f := a.currentLifecycle(); {
 		case f.over:
 			return false
 		case !f.stopped:
@@ -28,41 +30,43 @@ func (a *agent) awaitProcess() bool {
 	}
 }
 
-// run is one process of the agent: it connects again and again until it ends.
-func (a *agent) run(deaths uint32) {
+// runProcess runs one process of the agent: it connects again and again until
+// it ends.
+func (a *agent) runProcess(deaths uint32) {
 	wait := a.fleet.cfg.Retry / 10
 	for {
-		a.become(dialling)
-		if !a.alive(deaths) {
+		a.setStage(dialling)
+		if !a.waitWhileHung(deaths) {
 			return
 		}
-		conn, err := a.dial()
-		if err != nil && a.look().over {
+		conn, err := a.dialManager()
+		if err != nil && a.currentLifecycle().over {
 			return
 		}
 		end := refused
 		if err == nil {
-			end = a.converse(conn, deaths)
+			end = a.runSession(conn, deaths)
 		}
-		a.fleet.tally.endings[end].Add(1)
-		a.note(end, err)
+		a.fleet.counters.endings[end].Add(1)
+		a.logEnd(end, err)
 		switch end {
-		case dead:
+		case processEnded:
 			return
-		case lost, silent, forced: // it was welcome, so it comes back at once
+		case lost, silent, forced: // it had been accepted, so it reconnects at once
 			wait = a.fleet.cfg.Retry / 10
 		default:
-			a.pause(deaths, jitter(wait))
+			a.sleepUnlessEnded(deaths, jitter(wait))
 			wait = min(2*wait, a.fleet.cfg.Retry)
 		}
 	}
 }
 
-// alive waits while the process hangs, and reports whether it still lives then.
-func (a *agent) alive(deaths uint32) bool {
+// waitWhileHung waits while the process hangs, and reports whether it still
+// exists then.
+func (a *agent) waitWhileHung(deaths uint32) bool {
 	for {
-		f := a.look()
-		if f.over || f.deaths != deaths {
+		f := a.currentLifecycle()
+		if f.over || f.ended != deaths {
 			return false
 		}
 		if !f.hung {
@@ -72,12 +76,12 @@ func (a *agent) alive(deaths uint32) bool {
 	}
 }
 
-// pause waits for the given time, or less when the process ends.
-func (a *agent) pause(deaths uint32, d time.Duration) {
+// sleepUnlessEnded waits for the given time, or less when the process ends.
+func (a *agent) sleepUnlessEnded(deaths uint32, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	for {
-		if f := a.look(); f.over || f.deaths != deaths {
+		if f := a.currentLifecycle(); f.over || f.ended != deaths {
 			return
 		}
 		select {
@@ -88,23 +92,23 @@ func (a *agent) pause(deaths uint32, d time.Duration) {
 	}
 }
 
-func (a *agent) become(s stage) {
+func (a *agent) setStage(s stage) {
 	was := stage(a.stage.Swap(uint32(s)))
 	switch {
 	case was != connected && s == connected:
-		if a.fleet.tally.connected.Add(1) == int64(len(a.fleet.agents)) {
-			a.fleet.tally.once.Do(func() {
-				a.fleet.tally.settled.Store(int64(a.fleet.now()))
+		if a.fleet.counters.connected.Add(1) == int64(len(a.fleet.agents)) {
+			a.fleet.counters.once.Do(func() {
+				a.fleet.counters.settled.Store(int64(a.fleet.elapsed()))
 				close(a.fleet.settled)
 			})
 		}
 	case was == connected && s != connected:
-		a.fleet.tally.connected.Add(-1)
+		a.fleet.counters.connected.Add(-1)
 	}
 }
 
-// note logs why a connection, or the try to get one, ended.
-func (a *agent) note(end ending, err error) {
+// logEnd logs why a connection, or the try to get one, ended.
+func (a *agent) logEnd(end endReason, err error) {
 	if !a.fleet.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}

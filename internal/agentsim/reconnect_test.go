@@ -188,7 +188,7 @@ func TestCountersGrowOverReconnectsAndRestarts(t *testing.T) {
 		l.close()
 		m.await("001", saysStartup)
 		look()
-		must(t, f.Die("001", Kill))
+		must(t, f.Fail("001", Kill))
 		must(t, f.Revive("001"))
 		m.await("001", saysStarted)
 		look()

@@ -21,76 +21,79 @@ var (
 	getState     = []byte("agent getstate")
 )
 
-// answer is one that the manager has not confirmed yet.
-type answer struct {
+// pendingAnswer is an answer that the manager has not confirmed yet.
+type pendingAnswer struct {
 	counter []byte // of the request
 	text    []byte
-	next    time.Duration // when to send it again
-	left    int           // how often
+	next    time.Duration // time of the next repetition
+	left    int           // repetitions left
 }
 
-// asks handles "COUNTER QUESTION". Over UDP a request is first confirmed, and
-// one that comes again meanwhile is confirmed again and not answered twice.
-func (s *session) asks(rest []byte) ending {
+// handleRequest handles "COUNTER QUESTION". Over UDP a request is first
+// confirmed, and one that is repeated meanwhile is confirmed again and not
+// answered twice.
+func (s *session) handleRequest(rest []byte) endReason {
 	counter, question, ok := bytes.Cut(rest, []byte(" "))
 	if !ok || len(counter) == 0 {
-		s.unknown()
-		return goOn
+		s.handleUnknown()
+		return notEnded
 	}
-	same := func(a answer) bool { return bytes.Equal(a.counter, counter) }
+	same := func(a pendingAnswer) bool { return bytes.Equal(a.counter, counter) }
 	if bytes.Equal(question, confirmation) {
 		s.waiting = slices.DeleteFunc(s.waiting, same)
-		return goOn
+		return notEnded
 	}
 	if !s.fleet.stream {
-		if end := s.send(func(b []byte) []byte { return reply(b, counter, confirmation) }); end != goOn {
+		if end := s.sendMessage(func(b []byte) []byte { return appendReply(b, counter, confirmation) }); end != notEnded {
 			return end
 		}
 		if slices.ContainsFunc(s.waiting, same) || len(s.waiting) == answersAtOnce {
-			return goOn
+			return notEnded
 		}
 	}
-	text := s.answer(question)
-	s.fleet.tally.requests.Add(1)
+	text := s.answerRequest(question)
+	s.fleet.counters.requests.Add(1)
 	if !s.fleet.stream {
-		s.waiting = append(s.waiting, answer{
+		s.waiting = append(s.waiting, pendingAnswer{
 			counter: bytes.Clone(counter), text: text,
-			next: s.fleet.now() + answerRepeat, left: answerAttempts - 1,
+			next: s.fleet.elapsed() + answerRepeat, left: answerAttempts - 1,
 		})
 	}
-	return s.send(func(b []byte) []byte { return reply(b, counter, text) })
+	return s.sendMessage(func(b []byte) []byte { return appendReply(b, counter, text) })
 }
 
-// answer is what a stock agent says; the errors are those of remoted-requests.txt.
-func (s *session) answer(question []byte) []byte {
+// answerRequest returns the answer of a stock agent; the errors are those of
+// remoted-requests.txt.
+func (s *session) answerRequest(question []byte) []byte {
 	switch {
 	case bytes.Equal(question, getState):
-		return s.state(make([]byte, 0, 192))
+		return s.appendState(make([]byte, 0, 192))
 	case bytes.HasPrefix(question, []byte("agent ")):
 		return []byte("err Unrecognized command")
 	}
 	return []byte("err No such file or directory")
 }
 
-// repeat sends the answers whose time has come again, and returns when the next one's will.
-func (s *session) repeat(now time.Duration) (next time.Duration, end ending) {
+// repeatAnswers sends the answers whose repetition is due, and returns the
+// time of the next one.
+func (s *session) repeatAnswers(now time.Duration) (next time.Duration, end endReason) {
 	next = math.MaxInt64
 	for i := range s.waiting {
 		a := &s.waiting[i]
 		if now >= a.next {
 			a.left--
 			a.next = now + answerRepeat
-			if end = s.send(func(b []byte) []byte { return reply(b, a.counter, a.text) }); end != goOn {
+			if end = s.sendMessage(func(b []byte) []byte { return appendReply(b, a.counter, a.text) }); end != notEnded {
 				return 0, end
 			}
 		}
 		next = min(next, a.next)
 	}
-	s.waiting = slices.DeleteFunc(s.waiting, func(a answer) bool { return a.left == 0 })
-	return next, goOn
+	s.waiting = slices.DeleteFunc(s.waiting, func(a pendingAnswer) bool { return a.left == 0 })
+	return next, notEnded
 }
 
-func reply(b, counter, text []byte) []byte {
+func appendReply(b, counter, text []byte) []byte {
 	b = append(append(b, request...), counter...)
 	return append(append(b, ' '), text...)
 }

@@ -8,158 +8,163 @@ import (
 	"unique"
 )
 
-// thaw is how long a process that goes on after a stop reads what waits for it
-// before it acts on the clock: the manager is not silent if its messages lie there.
-const thaw = 10 * time.Millisecond
+// resumeDelay is how long a process that resumes reads waiting messages before
+// it acts on its timeouts: the manager is not silent if its messages are in
+// the socket.
+const resumeDelay = 10 * time.Millisecond
 
-// session is one connection's conversation, and lives on its agent's goroutine.
+// session is one connection's session. Only the agent's goroutine uses it.
 type session struct {
 	*agent
-	conn   net.Conn
-	deaths uint32 // of the process whose conversation it is
-	seen   fate   // when obey looked last
-	cuts   uint32 // cuts whose datagrams are discarded
-	in     inbox
+	conn  net.Conn
+	ended uint32    // lifecycle.ended when the session's process started
+	seen  lifecycle // the lifecycle that waitUntilRunnable read last
+	cuts  uint32    // lifecycle.cuts whose datagrams are discarded
+	in    frameBuffer
 
-	began  time.Duration
-	armed  time.Duration // the deadline for reading; 0 when unknown
-	notYet time.Duration // after a stop: nothing is due before this
+	began    time.Duration
+	deadline time.Duration // the deadline for reading; 0 when unknown
+	resumeAt time.Duration // after a stop, nothing is due before this time
 
-	held    []byte        // what the kernel would send when the network heals (TCP)
-	asked   time.Duration // when the oldest keep-alive without an ack was sent; 0 without one
-	waiting []answer      // answers not confirmed yet (UDP)
+	held         []byte          // what the kernel would send when the network is back (TCP)
+	unackedSince time.Duration   // when the oldest keep-alive without an ack was sent; 0 without one
+	waiting      []pendingAnswer // answers not confirmed yet (UDP)
 
 	receiving bool                  // a shared file: between "#!-up file" and "#!-close file"
 	offered   unique.Handle[string] // that file's checksum
 }
 
-// converse holds a conversation over conn, which it closes, and says why it ended.
-func (a *agent) converse(conn net.Conn, deaths uint32) (end ending) {
-	now := a.fleet.now()
+// runSession runs a session over conn, which it closes, and returns the reason
+// for its end.
+func (a *agent) runSession(conn net.Conn, deaths uint32) (end endReason) {
+	now := a.fleet.elapsed()
 	s := &session{
-		agent: a, conn: conn, deaths: deaths, cuts: a.look().cuts,
-		in: newInbox(a.fleet.stream), began: now,
+		agent: a, conn: conn, ended: deaths, cuts: a.currentLifecycle().cuts,
+		in: newFrameBuffer(a.fleet.stream), began: now,
 	}
-	a.process.heard = now
-	a.become(starting)
-	a.hold(conn)
-	defer func() { s.leave(end) }()
-	a.fleet.tally.startups.Add(1)
-	if end = s.send(s.startup); end != goOn {
+	a.process.lastReceived = now
+	a.setStage(starting)
+	a.setConn(conn)
+	defer func() { s.endSession(end) }()
+	a.fleet.counters.startups.Add(1)
+	if end = s.sendMessage(s.appendStartup); end != notEnded {
 		return end
 	}
 	for {
-		if end = s.obey(); end != goOn {
+		if end = s.waitUntilRunnable(); end != notEnded {
 			return end
 		}
 		var due time.Duration
-		if due, end = s.act(); end != goOn {
+		if due, end = s.doDueWork(); end != notEnded {
 			return end
 		}
-		s.arm(due)
-		if end = s.read(); end != goOn {
+		s.setReadDeadline(due)
+		if end = s.readMessages(); end != notEnded {
 			return end
 		}
 	}
 }
 
-// obey waits while the process hangs or its network is cut.
-func (s *session) obey() ending {
+// waitUntilRunnable waits while the process hangs or its network is cut.
+func (s *session) waitUntilRunnable() endReason {
 	for {
-		s.seen = s.look()
+		s.seen = s.currentLifecycle()
 		switch {
-		case s.seen.over || s.seen.deaths != s.deaths:
-			return dead
+		case s.seen.over || s.seen.ended != s.ended:
+			return processEnded
 		case s.seen.hung:
 			<-s.wake
-			s.notYet = s.fleet.now() + thaw
+			s.resumeAt = s.fleet.elapsed() + resumeDelay
 		case s.seen.cut:
-			if end := s.outlast(); end != goOn {
+			if end := s.waitWhileCut(); end != notEnded {
 				return end
 			}
 		default:
-			s.discard()
-			return s.release()
+			s.discardDatagrams()
+			return s.sendHeld()
 		}
 	}
 }
 
-// outlast waits behind a cut network until the fate changes or something is due.
-func (s *session) outlast() ending {
-	due, end := s.act()
-	if end != goOn {
+// waitWhileCut waits while the network is cut, until the lifecycle changes or
+// something is due.
+func (s *session) waitWhileCut() endReason {
+	due, end := s.doDueWork()
+	if end != notEnded {
 		return end
 	}
-	t := time.NewTimer(due - s.fleet.now())
+	t := time.NewTimer(due - s.fleet.elapsed())
 	defer t.Stop()
 	select {
 	case <-s.wake:
-		s.notYet = s.fleet.now() + thaw
+		s.resumeAt = s.fleet.elapsed() + resumeDelay
 	case <-t.C:
 	}
-	return goOn
+	return notEnded
 }
 
-// act does what is due and returns when the next thing will be.
-func (s *session) act() (due time.Duration, end ending) {
-	now, cfg := s.fleet.now(), &s.fleet.cfg
-	if now < s.notYet {
-		return s.notYet, goOn
+// doDueWork does what is due and returns the time of the next thing.
+func (s *session) doDueWork() (due time.Duration, end endReason) {
+	now, cfg := s.fleet.elapsed(), &s.fleet.cfg
+	if now < s.resumeAt {
+		return s.resumeAt, notEnded
 	}
 	if !s.isConnected() {
 		due = s.began + cfg.StartupTimeout
 		if now >= due {
 			return 0, unanswered
 		}
-		return due, goOn
+		return due, notEnded
 	}
-	due = s.process.heard + cfg.Reconnect
+	due = s.process.lastReceived + cfg.Reconnect
 	if now >= due {
 		return 0, silent
 	}
-	if now >= s.process.beat+cfg.Notify {
-		if end = s.beat(); end != goOn {
+	if now >= s.process.lastKeepAlive+cfg.Notify {
+		if end = s.sendKeepAlive(); end != notEnded {
 			return 0, end
 		}
 	}
-	again, end := s.repeat(now)
-	return min(due, s.process.beat+cfg.Notify, again), end
+	again, end := s.repeatAnswers(now)
+	return min(due, s.process.lastKeepAlive+cfg.Notify, again), end
 }
 
-// arm lets the next read give up at the given time. If the fate has changed
-// since obey looked, the interrupt stays in place, and that read gives up at once.
-func (s *session) arm(due time.Duration) {
-	if due == s.armed {
+// setReadDeadline sets the deadline of the next read. If the lifecycle has
+// changed since waitUntilRunnable read it, the expired deadline stays and that
+// read returns at once.
+func (s *session) setReadDeadline(due time.Duration) {
+	if due == s.deadline {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fate == s.seen {
-		s.conn.SetReadDeadline(s.fleet.at(due))
-		s.armed = due
+	if s.lifecycle == s.seen {
+		s.conn.SetReadDeadline(s.fleet.wallTime(due))
+		s.deadline = due
 	}
 }
 
-// read waits for messages and takes what has come.
-func (s *session) read() ending {
-	n, err := s.conn.Read(s.in.space())
+// readMessages waits for messages and handles them.
+func (s *session) readMessages() endReason {
+	n, err := s.conn.Read(s.in.freeSpace())
 	switch {
-	case err == nil && !s.fleet.stream && s.look().cuts != s.cuts:
-		return goOn // a datagram read just as the network was cut
+	case err == nil && !s.fleet.stream && s.currentLifecycle().cuts != s.cuts:
+		return notEnded // a datagram read just as the network was cut
 	case err == nil:
-		return s.take(n)
+		return s.handleRead(n)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.armed = 0
-		return goOn
+		s.deadline = 0
+		return notEnded
 	}
-	return s.broken()
+	return s.brokenReason()
 }
 
-// leave ends the conversation, with a goodbye if the process was told to stop in order.
-func (s *session) leave(end ending) {
+// endSession closes the connection, with a shutdown message if the process
+// ended in order.
+func (s *session) endSession(end endReason) {
 	var goodbye []byte
-	if end == dead && s.isConnected() && s.look().goodbye {
-		goodbye = s.encode(s.farewell)
+	if end == processEnded && s.isConnected() && s.currentLifecycle().shutdown {
+		goodbye = s.encodeMessage(s.appendShutdown)
 	}
-	s.part(goodbye)
+	s.closeConn(goodbye)
 }

@@ -10,7 +10,8 @@ import (
 
 var errMethod = errors.New("not the agent's own method of encryption")
 
-// codec is what an agent needs while it talks; one is shared by many in turn.
+// codec is what an agent needs to encode and decode a message. It is shared by
+// many agents.
 type codec struct {
 	enc  secmsg.Encoder
 	dec  secmsg.Decoder
@@ -18,25 +19,25 @@ type codec struct {
 	wire []byte
 }
 
-// take handles n bytes that were read into the inbox.
-func (s *session) take(n int) ending {
+// handleRead handles n bytes that were read into the frame buffer.
+func (s *session) handleRead(n int) endReason {
 	c := s.fleet.codecs.Get().(*codec)
 	defer s.fleet.codecs.Put(c)
-	end, err := s.in.frames(n, func(frame []byte) ending {
-		payload, err := s.open(c, frame)
-		if err != nil { // an agent warns and goes on (agent-probe.txt)
-			s.fleet.tally.garbled.Add(1)
-			return goOn
+	end, err := s.in.eachFrame(n, func(frame []byte) endReason {
+		payload, err := s.decodeFrame(c, frame)
+		if err != nil { // an agent logs a warning and goes on (agent-probe.txt)
+			s.fleet.counters.garbled.Add(1)
+			return notEnded
 		}
-		return s.hear(payload)
+		return s.handleMessage(payload)
 	})
 	if err != nil {
-		return s.broken()
+		return s.brokenReason()
 	}
 	return end
 }
 
-func (s *session) open(c *codec, frame []byte) ([]byte, error) {
+func (s *session) decodeFrame(c *codec, frame []byte) ([]byte, error) {
 	h, err := secmsg.ParseHeader(frame)
 	if err != nil {
 		return nil, err
@@ -48,18 +49,18 @@ func (s *session) open(c *codec, frame []byte) ([]byte, error) {
 	return m.Payload, err
 }
 
-// encode returns the message that write appends to, as it goes on the wire.
-func (s *session) encode(write func([]byte) []byte) []byte {
+// encodeMessage returns the frame of the payload that write appends.
+func (s *session) encodeMessage(write func([]byte) []byte) []byte {
 	c := s.fleet.codecs.Get().(*codec)
 	defer s.fleet.codecs.Put(c)
-	if !s.seal(c, write) {
+	if !s.encodeTo(c, write) {
 		return nil
 	}
 	return append([]byte(nil), c.wire...)
 }
 
-// seal puts the message that write appends to into c.wire.
-func (s *session) seal(c *codec, write func([]byte) []byte) bool {
+// encodeTo encodes the payload that write appends into c.wire.
+func (s *session) encodeTo(c *codec, write func([]byte) []byte) bool {
 	c.text = write(c.text[:0])
 	wire := c.wire[:0]
 	if s.fleet.stream {
@@ -68,7 +69,7 @@ func (s *session) seal(c *codec, write func([]byte) []byte) bool {
 	s.counter.Next()
 	wire, err := c.enc.AppendToManager(wire, s.wireID, s.cipher, s.counter, c.text)
 	if err != nil { // a name too long for a message, or an odd ID
-		s.fleet.tally.unsent.Add(1)
+		s.fleet.counters.unsent.Add(1)
 		s.fleet.log.Error("simulated agent cannot send", "agent", s.id, "error", err)
 		return false
 	}
@@ -80,60 +81,61 @@ func (s *session) seal(c *codec, write func([]byte) []byte) bool {
 	return true
 }
 
-// send sends the message that write appends to. Behind a cut network a stream
-// keeps it for later, and a datagram is lost.
-func (s *session) send(write func([]byte) []byte) ending {
+// sendMessage sends the payload that write appends. While the network is cut a
+// stream keeps it for later, and a datagram is lost.
+func (s *session) sendMessage(write func([]byte) []byte) endReason {
 	c := s.fleet.codecs.Get().(*codec)
 	defer s.fleet.codecs.Put(c)
-	if !s.seal(c, write) {
-		return goOn
+	if !s.encodeTo(c, write) {
+		return notEnded
 	}
-	return s.transmit(c.wire)
+	return s.writeFrame(c.wire)
 }
 
-func (s *session) transmit(wire []byte) ending {
+func (s *session) writeFrame(wire []byte) endReason {
 	for {
-		f := s.look()
+		f := s.currentLifecycle()
 		switch {
-		case f.over || f.deaths != s.deaths:
-			return dead
+		case f.over || f.ended != s.ended:
+			return processEnded
 		case f.hung:
 			<-s.wake
-			s.notYet = s.fleet.now() + thaw
+			s.resumeAt = s.fleet.elapsed() + resumeDelay
 			continue
 		case f.cut:
 			if s.fleet.stream {
 				s.held = append(s.held, wire...)
 			}
-			return goOn
+			return notEnded
 		}
 		n, err := s.conn.Write(wire)
 		if err == nil {
-			return goOn
+			return notEnded
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return s.broken()
+			return s.brokenReason()
 		}
 		wire = wire[n:]
 		s.allowWrites(f)
 	}
 }
 
-// allowWrites undoes an interrupt, unless there is one that came after that fate.
-func (s *session) allowWrites(after fate) {
+// allowWrites removes an expired deadline, unless the lifecycle has changed
+// again since after.
+func (s *session) allowWrites(after lifecycle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fate == after {
+	if s.lifecycle == after {
 		s.conn.SetWriteDeadline(time.Time{})
 	}
 }
 
-// release sends what was held while the network was cut.
-func (s *session) release() ending {
+// sendHeld sends what was held while the network was cut.
+func (s *session) sendHeld() endReason {
 	if len(s.held) == 0 {
-		return goOn
+		return notEnded
 	}
 	held := s.held
 	s.held = nil
-	return s.transmit(held)
+	return s.writeFrame(held)
 }

@@ -40,7 +40,7 @@ func TestASlowSocketIsWaitedFor(t *testing.T) {
 			if socket == managersim.RequestSocket {
 				s.until("asked less", func() bool { return s.link.Stats().Window == leastWindow })
 			}
-			if err := s.agents.Die("002", agentsim.Kill); err != nil {
+			if err := s.agents.Fail("002", agentsim.Kill); err != nil {
 				t.Fatal(err)
 			}
 			s.changed(2, detector.Disconnected)
@@ -67,7 +67,7 @@ func TestAPoolThatOthersHaveFilledKillsNobody(t *testing.T) {
 	s.attach(set)
 	s.counted(detector.Active, 4)
 	s.logged("attached to wazuh-remoted request_pool=4 max_in_flight=1")
-	if err := s.agents.Die("004", agentsim.Hang); err != nil {
+	if err := s.agents.Fail("004", agentsim.Hang); err != nil {
 		t.Fatal(err)
 	}
 	frame := append(binary.LittleEndian.AppendUint32(nil, 18), "004 agent getstate"...)

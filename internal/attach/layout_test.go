@@ -21,7 +21,7 @@ func TestAnOlderManagerIsAttachedToAsWell(t *testing.T) {
 	s.logged("agents read from wazuh-db manager=Wazuh v4.3.11 agents=2")
 	s.counted(detector.Active, 2)
 	s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged && d.ID == 2 })
-	if err := s.agents.Die("002", agentsim.Kill); err != nil {
+	if err := s.agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.changed(2, detector.Disconnected); got.Reason != detector.ConnectionLost {

@@ -24,7 +24,7 @@ import (
 // follow where the manager does not know yet.
 func TestDeathsAreToldAsWhatTheyAreAndTheManagerKnowsToo(t *testing.T) {
 	for _, c := range []struct {
-		how     agentsim.Death
+		how     agentsim.Failure
 		polls   bool // the kernel announces nothing
 		reason  detector.Reason
 		code    int
@@ -43,7 +43,7 @@ func TestDeathsAreToldAsWhatTheyAreAndTheManagerKnowsToo(t *testing.T) {
 			s.counted(detector.Active, 3)
 			s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged && d.ID == 2 })
 			s.forget()
-			if err := s.agents.Die("002", c.how); err != nil {
+			if err := s.agents.Fail("002", c.how); err != nil {
 				t.Fatal(err)
 			}
 			if got := s.changed(2, detector.Disconnected); got.Reason != c.reason || got.IP != "127.0.0.1" {
@@ -139,7 +139,7 @@ func TestWithoutTheDatabaseAgentsAnswerForThemselves(t *testing.T) {
 		s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
 		s.forget()
 	}
-	if err := s.agents.Die("003", agentsim.Kill); err != nil {
+	if err := s.agents.Fail("003", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
 	s.changed(3, detector.Disconnected)
@@ -194,7 +194,7 @@ func TestHungAgentsNeverTakeMoreThanTheirShare(t *testing.T) {
 	s.counted(detector.Active, agents)
 	s.logged("attached to wazuh-remoted request_pool=64 max_in_flight=16")
 	for _, k := range keysFor(hung) {
-		if err := s.agents.Die(k.ID, agentsim.Hang); err != nil {
+		if err := s.agents.Fail(k.ID, agentsim.Hang); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -23,7 +23,7 @@ func TestAnAgentThatCameLaterIsFoundByItsAddress(t *testing.T) {
 	s.until("located", func() bool {
 		return slices.Equal(s.link.door.behind(netip.MustParseAddr("127.1.0.2")), []detector.AgentID{2})
 	})
-	if err := s.agents.Die("002", agentsim.Kill); err != nil {
+	if err := s.agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
 	s.changed(2, detector.Disconnected)

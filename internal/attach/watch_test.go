@@ -69,7 +69,7 @@ func TestOnlyTheMarkOfAnotherIsDoubted(t *testing.T) {
 		s := manage(t, 1)
 		link := s.reader(&sightings{status: status})
 		s.connect()
-		if err := s.agents.Die("001", agentsim.Hang); err != nil { // else it would contradict
+		if err := s.agents.Fail("001", agentsim.Hang); err != nil { // else it would contradict
 			t.Fatal(err)
 		}
 		s.look(link)

@@ -80,7 +80,7 @@ func RunAgents(addr string, agents int, r io.Reader, w io.Writer) error {
 		if how == "hang" {
 			death = agentsim.Hang
 		}
-		if err := fleet.Die(id, death); err != nil {
+		if err := fleet.Fail(id, death); err != nil {
 			return err
 		}
 		fmt.Fprintln(w, id)

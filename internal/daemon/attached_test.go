@@ -44,7 +44,7 @@ func TestBesideAManagerItsAgentsAreWatched(t *testing.T) {
 	agents := h.fleet(keyFile, func(c *agentsim.Config) { c.Manager = m.AgentAddr().String() })
 	h.allActive("001", "002", "003")
 	h.next("answer", func(m message) bool { return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged })
-	if err := agents.Die("002", agentsim.Kill); err != nil {
+	if err := agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.change("002", event.Disconnected); got.Reason != event.ConnectionLost || got.PreviousStatus != event.Active {

@@ -29,7 +29,7 @@ func TestTheConsoleRemembersTheLifeBefore(t *testing.T) {
 	first := run(t, cfg)
 	agents := first.fleet(keyFile)
 	first.allActive("001", "002", "003")
-	if err := agents.Die("002", agentsim.Shutdown); err != nil {
+	if err := agents.Fail("002", agentsim.Shutdown); err != nil {
 		t.Fatal(err)
 	}
 	first.awaitAnswer("/api/v1/agents/002", http.StatusOK, `"reason":"agent_shutdown"`)

@@ -68,7 +68,7 @@ func TestAFloodOfOneAgentHoldsUpNoOtherAndFillsNoDisk(t *testing.T) {
 		}
 	}
 	h.next("agent_flapping of 001", func(m message) bool { count(m); return m.Flapping != nil && m.Flapping.AgentID == "001" })
-	if err := agents.Die("002", agentsim.Kill); err != nil {
+	if err := agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
 	died := time.Now()

@@ -25,7 +25,7 @@ func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
 	agents := h.fleet(keyFile)
 	h.allActive("001", "002", "003")
 	for _, c := range []struct {
-		how    agentsim.Death
+		how    agentsim.Failure
 		reason string
 		missed int
 		level  int
@@ -34,7 +34,7 @@ func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
 		{agentsim.Shutdown, event.AgentShutdown, 0, 3},
 		{agentsim.Hang, event.MissedKeepAlives, 3, 8},
 	} {
-		if err := agents.Die("002", c.how); err != nil {
+		if err := agents.Fail("002", c.how); err != nil {
 			t.Fatal(err)
 		}
 		got := h.change("002", event.Disconnected)
@@ -78,7 +78,7 @@ func TestAgentsOverUDPAreWatchedToo(t *testing.T) {
 	agents := h.fleet(keyFile, func(c *agentsim.Config) { c.Network = "udp" })
 	h.allActive("001", "002", "003")
 	h.next("answer", func(m message) bool { return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged })
-	if err := agents.Die("003", agentsim.Kill); err != nil {
+	if err := agents.Fail("003", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.change("003", event.Disconnected); got.Reason != event.MissedKeepAlives {

@@ -98,13 +98,13 @@ func TestXDRClientsAskTheNode(t *testing.T) {
 	h.next("the keep-alive that was asked for", func(m message) bool {
 		return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged && m.Event.AgentID == "002"
 	})
-	if err := agents.Die("003", agentsim.Hang); err != nil {
+	if err := agents.Fail("003", agentsim.Hang); err != nil {
 		t.Fatal(err)
 	}
 	if got, code := a.ask("pulse.agents.ping", `{"id":"003","timeout_ms":300}`); !strings.HasPrefix(code, "504 agent 003 did not answer within 300ms") {
 		t.Errorf("%v %s", got, code)
 	}
-	if err := agents.Die("001", agentsim.Shutdown); err != nil {
+	if err := agents.Fail("001", agentsim.Shutdown); err != nil {
 		t.Fatal(err)
 	}
 	h.change("001", event.Disconnected)

@@ -16,33 +16,33 @@ import (
 )
 
 const (
-	neighbourPause = 250 * time.Millisecond // between two requests of the manager's other client
-	neighbourTime  = 10 * time.Second       // for an answer
-	hurry          = 2 * time.Second        // for the manager to be told of a loss
+	otherClientInterval = 250 * time.Millisecond // between two requests of the manager's other client
+	otherClientTimeout  = 10 * time.Second       // for an answer
+	writeBackTime       = 2 * time.Second        // for a loss to be written to the manager
 )
 
-// host is the stock manager that a demo's node is attached to, with another
-// client of its sockets, which has to wait if Pulse makes it.
-type host struct {
+// managerHost is the stock manager that a demo's node is attached to, with
+// another client of its sockets whose requests are timed.
+type managerHost struct {
 	*managersim.Manager
 	began    time.Time
 	before   managersim.Stats
-	waits    []time.Duration // of the other client; for its goroutine until it ends
+	waits    []time.Duration // of the other client; used by its goroutine until that ends
 	noAnswer int             // to the other client
 }
 
-// hire starts a manager with the agents of a key file.
-func (s *stage) hire(keyFile string) error {
+// startManager starts a manager with the agents of a key file.
+func (s *environment) startManager(keyFile string) error {
 	set, _, err := clientkeys.ReadFile(keyFile)
 	if err != nil {
 		return err
 	}
 	cfg := managersim.Config{Home: filepath.Join(s.dir, "ossec")}
-	if len(cfg.Home) > managersim.LongestHome { // the temporary directory is somewhere deep
-		if s.home, err = os.MkdirTemp("/tmp", "pulse-demo-"); err != nil {
+	if len(cfg.Home) > managersim.LongestHome { // the temporary directory's path is long
+		if s.tempHome, err = os.MkdirTemp("/tmp", "pulse-demo-"); err != nil {
 			return err
 		}
-		cfg.Home = filepath.Join(s.home, "ossec")
+		cfg.Home = filepath.Join(s.tempHome, "ossec")
 	}
 	cfg.Keys = set.Keys()
 	if err := os.Mkdir(cfg.Home, 0o700); err != nil {
@@ -52,14 +52,14 @@ func (s *stage) hire(keyFile string) error {
 	if err != nil {
 		return err
 	}
-	s.host = &host{Manager: m, began: time.Now(), before: m.Stats()}
+	s.host = &managerHost{Manager: m, began: time.Now(), before: m.Stats()}
 	return nil
 }
 
-// neighbour asks remoted for its settings over and over, as the Wazuh API does
-// too, until ctx ends, and notes how long it waits.
-func (h *host) neighbour(ctx context.Context) {
-	pause := time.NewTicker(neighbourPause)
+// runOtherClient requests remoted's settings over and over, as the Wazuh API
+// does too, until ctx ends, and records how long it waits.
+func (h *managerHost) runOtherClient(ctx context.Context) {
+	pause := time.NewTicker(otherClientInterval)
 	defer pause.Stop()
 	for {
 		select {
@@ -76,14 +76,14 @@ func (h *host) neighbour(ctx context.Context) {
 	}
 }
 
-func (h *host) askConfig(ctx context.Context) error {
-	dialer := net.Dialer{Timeout: neighbourTime}
+func (h *managerHost) askConfig(ctx context.Context) error {
+	dialer := net.Dialer{Timeout: otherClientTimeout}
 	conn, err := dialer.DialContext(ctx, "unix", filepath.Join(h.Home(), "queue/sockets/remote"))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // it was only read
-	if err := conn.SetDeadline(time.Now().Add(neighbourTime)); err != nil {
+	defer func() { _ = conn.Close() }() // it was only read from
+	if err := conn.SetDeadline(time.Now().Add(otherClientTimeout)); err != nil {
 		return err
 	}
 	const question = `{"command":"getconfig","parameters":{"section":"global"}}`
@@ -94,7 +94,8 @@ func (h *host) askConfig(ctx context.Context) error {
 	return err
 }
 
-// ManagerReport is what a demo's manager had from the node that is attached to it.
+// ManagerReport counts what a demo's manager received from the node that is
+// attached to it.
 type ManagerReport struct {
 	Seconds      float64 `json:"seconds"`
 	Requests     uint64  `json:"requests"`        // to agents
@@ -106,34 +107,34 @@ type ManagerReport struct {
 	OtherRefused int     `json:"other_client_unanswered"`
 	OtherWaitMS  float64 `json:"other_client_longest_wait_ms"`
 
-	Losses   int      `json:"losses"`          // deaths that nobody but Pulse knew of
+	Losses   int      `json:"losses"`          // failures that only Pulse detected
 	Written  int      `json:"losses_written"`  // of these, into the manager's database
 	Alerts   int      `json:"rule_504_events"` // on analysisd's queue
-	Unknown  []string `json:"losses_unknown"`  // agents of which the manager was not told
-	Repeated []string `json:"told_twice"`      // agents with more events, or writes, than losses
+	Unknown  []string `json:"losses_unknown"`  // agents whose loss was not written to the manager
+	Repeated []string `json:"told_twice"`      // agents with more events or writes than losses
 }
 
-// account sums up what became of the losses, and the load. The node and the
-// other client have ended.
-func (h *host) account(losses map[string][]loss, end time.Time) *ManagerReport {
+// buildReport compares the losses with what the manager received, and counts
+// the load. The node and the other client have ended.
+func (h *managerHost) buildReport(losses map[string][]loss, end time.Time) *ManagerReport {
 	now, was := h.Stats(), h.before
 	r := &ManagerReport{Seconds: time.Since(h.began).Seconds(), Requests: now.Requests - was.Requests, MostAtOnce: now.MostInFlight,
 		Commands: now.Commands - was.Commands - uint64(len(h.waits)+h.noAnswer), Queries: now.Queries - was.Queries,
 		Bytes:      now.RequestsIn + now.RequestsOut + now.DBIn + now.DBOut,
 		OtherAsked: len(h.waits) + h.noAnswer, OtherRefused: h.noAnswer, Unknown: []string{}, Repeated: []string{}}
 	for _, wait := range h.waits {
-		r.OtherWaitMS = max(r.OtherWaitMS, milliseconds(wait))
+		r.OtherWaitMS = max(r.OtherWaitMS, toMilliseconds(wait))
 	}
-	h.judge(r, losses, end)
+	h.checkLosses(r, losses, end)
 	return r
 }
 
-// loss is a death that Pulse found and the manager could not know of.
+// loss is a failure that Pulse detected and the manager could not know of.
 type loss struct{ found, back time.Time } // zero: it is not
 
-// judge compares the losses with what was written and what was raised. One
-// that was undone at once, or found in the last moment, may be missing there.
-func (h *host) judge(r *ManagerReport, losses map[string][]loss, end time.Time) {
+// checkLosses compares the losses with the writes and alerts. A loss that
+// ended at once, or was detected in the last moment, may be missing there.
+func (h *managerHost) checkLosses(r *ManagerReport, losses map[string][]loss, end time.Time) {
 	writes, events := strings.Join(h.Writes(), "\n"), strings.Join(h.Events(), "\n")
 	for id, all := range losses {
 		r.Losses += len(all)
@@ -147,7 +148,7 @@ func (h *host) judge(r *ManagerReport, losses map[string][]loss, end time.Time) 
 			if back.IsZero() {
 				back = end
 			}
-			if back.Sub(l.found) >= hurry {
+			if back.Sub(l.found) >= writeBackTime {
 				due++
 			}
 		}
@@ -160,7 +161,7 @@ func (h *host) judge(r *ManagerReport, losses map[string][]loss, end time.Time) 
 	}
 }
 
-// writeText writes the report for a person.
+// writeText writes the report as text.
 func (r *ManagerReport) writeText(w io.Writer) {
 	each := func(n uint64) float64 { return float64(n) / max(r.Seconds, 1) }
 	fmt.Fprintf(w, "Of %d losses that the manager could not know of, its database knows %d, and its rule 504 was raised for %d.\n",
@@ -168,5 +169,5 @@ func (r *ManagerReport) writeText(w io.Writer) {
 	fmt.Fprintf(w, "What Pulse asked of the manager each second: %.1f requests to agents (%d at once at the most), %.1f to remoted itself,\n"+
 		"%.1f to wazuh-db, %.1f KB over its sockets. Another client of remoted's asked %d times meanwhile, and never waited over %v.\n",
 		each(r.Requests), r.MostAtOnce, each(r.Commands), each(r.Queries), each(r.Bytes)/1000, r.OtherAsked,
-		short(time.Duration(r.OtherWaitMS*float64(time.Millisecond))))
+		roundDuration(time.Duration(r.OtherWaitMS*float64(time.Millisecond))))
 }

@@ -69,7 +69,7 @@ func TestTheManagerIsJudgedToBeToldOfEachLossOnce(t *testing.T) {
 				<-changed
 			}
 			r := &ManagerReport{}
-			h.judge(r, map[string][]loss{"001": tt.losses}, at(20))
+			h.checkLosses(r, map[string][]loss{"001": tt.losses}, at(20))
 			want := &ManagerReport{Losses: 1, Written: tt.writes, Alerts: tt.events, Unknown: tt.unknown, Repeated: tt.twice}
 			if diff := cmp.Diff(want, r); diff != "" {
 				t.Errorf("(- want, + got):\n%s", diff)
@@ -81,7 +81,7 @@ func TestTheManagerIsJudgedToBeToldOfEachLossOnce(t *testing.T) {
 	}
 }
 
-func manage(t *testing.T) *host {
+func manage(t *testing.T) *managerHost {
 	t.Helper()
 	set, _, err := clientkeys.Parse(strings.NewReader("001 web-001 any 11"))
 	if err != nil {
@@ -98,11 +98,11 @@ func manage(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.Close() })
-	return &host{Manager: m}
+	return &managerHost{Manager: m}
 }
 
 // tell writes to one of the manager's sockets, and reads an answer from a stream.
-func tell(t *testing.T, h *host, network, socket, text string) {
+func tell(t *testing.T, h *managerHost, network, socket, text string) {
 	t.Helper()
 	conn, err := net.Dial(network, filepath.Join(h.Home(), socket))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 )
 
-// Report is what a demo comes to.
+// Report is the result of a demo.
 type Report struct {
 	Agents       int         `json:"agents"`
 	Sent         int         `json:"keepalives_sent"`
@@ -22,41 +22,41 @@ type Report struct {
 	AgentAlerts  int         `json:"agent_alerts"`   // of these, alerts of single agents
 	Outages      int         `json:"outages"`        // fleet_outage
 	Recoveries   int         `json:"recoveries"`     // fleet_recovered
-	Marked       int         `json:"marked_changes"` // losses that are marked as part of an outage
+	Marked       int         `json:"marked_changes"` // losses marked as part of an outage
 	Detections   []Detection `json:"detections"`
-	False        []Detection `json:"false_detections"` // of agents that lived
-	Missed       []string    `json:"missed_deaths"`    // agents whose death nobody told
-	NeverActive  int         `json:"never_active"`     // agents that did not get in
-	NeverBack    int         `json:"never_back"`       // agents that stayed away after an outage
+	False        []Detection `json:"false_detections"` // of agents that had not failed
+	Missed       []string    `json:"missed_deaths"`    // agents whose failure was not reported
+	NeverActive  int         `json:"never_active"`     // agents that never became active
+	NeverBack    int         `json:"never_back"`       // agents that did not return after an outage
 
-	Messages uint64 `json:"messages"`          // numbered by the node so far, by the last that came
-	Lost     int    `json:"lost_messages"`     // of these, those that did not come
-	Repeated int    `json:"repeated_messages"` // came twice, and count once
+	Messages uint64 `json:"messages"`          // numbered by the node, up to the last received
+	Lost     int    `json:"lost_messages"`     // of these, not received
+	Repeated int    `json:"repeated_messages"` // received twice, counted once
 
 	// Of signed messages.
 	Verified int    `json:"verified_messages,omitempty"`
-	Refused  int    `json:"refused_messages,omitempty"` // their signature, or what they say, is not good
+	Refused  int    `json:"refused_messages,omitempty"` // with an invalid signature or content
 	Refusal  string `json:"refusal,omitempty"`          // the first
 
 	// With a server that is not the demo's own.
-	Waiting         uint64  `json:"waiting_messages,omitempty"` // not delivered when the demo ended, as the server was away
+	Waiting         uint64  `json:"waiting_messages,omitempty"` // not delivered when the demo ended, as the server was unreachable
 	ServerOutages   int     `json:"server_outages,omitempty"`
 	LongestOutageMS float64 `json:"longest_server_outage_ms,omitempty"`
 
 	Manager *ManagerReport `json:"manager,omitempty"` // that the node was attached to
 
-	Blackout bool `json:"-"` // an outage of the fleet was made
+	Blackout bool `json:"-"` // the scenario was an outage
 }
 
-// Detection is one death that Pulse told.
+// Detection is a failure that Pulse reported.
 type Detection struct {
 	AgentID string  `json:"agent_id"`
 	How     string  `json:"how"`               // shutdown, kill, hang or cut; empty for a false one
 	Reason  string  `json:"reason"`            // as in the message
-	AfterMS float64 `json:"detected_after_ms"` // from the deed to the message's arrival, milliseconds
+	AfterMS float64 `json:"detected_after_ms"` // from the failure to the message's arrival, milliseconds
 }
 
-// Err is nil unless Pulse was wrong.
+// Err returns an error if Pulse was wrong.
 func (r *Report) Err() error {
 	var err error
 	wrong := func(n int, format string, args ...any) {
@@ -99,12 +99,12 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// WriteText writes the report for a person.
+// WriteText writes the report as text.
 func (r *Report) WriteText(w io.Writer) {
 	fmt.Fprintf(w, "\n%d agents, %d keep-alives sent, %d answered, %d status changes, %d alerts.\n",
 		r.Agents, r.Sent, r.Acknowledged, r.Changes, r.Alerts)
 	fmt.Fprintf(w, "%d messages, %d lost, %d came twice", r.Messages, r.Lost, r.Repeated)
-	switch longest := short(time.Duration(r.LongestOutageMS * float64(time.Millisecond))); {
+	switch longest := roundDuration(time.Duration(r.LongestOutageMS * float64(time.Millisecond))); {
 	case r.ServerOutages == 1:
 		fmt.Fprintf(w, "; the NATS server was away once, for %v", longest)
 	case r.ServerOutages > 1:
@@ -114,8 +114,8 @@ func (r *Report) WriteText(w io.Writer) {
 		fmt.Fprintf(w, "; %d verified, %d refused", r.Verified, r.Refused)
 	}
 	fmt.Fprintln(w, ".")
-	for _, how := range ways {
-		r.writeWay(w, how)
+	for _, how := range failureKinds {
+		r.writeFailures(w, how)
 	}
 	if r.Blackout {
 		fmt.Fprintf(w, "  fleet_outage: %d, fleet_recovered: %d, losses marked as part of it: %d, alerts of single agents: %d\n",
@@ -125,7 +125,7 @@ func (r *Report) WriteText(w io.Writer) {
 		r.Manager.writeText(w)
 	}
 	switch {
-	case r.Err() != nil: // said by who ran the demo
+	case r.Err() != nil: // the caller prints the error
 	case r.Blackout:
 		fmt.Fprintln(w, "One outage was one alert, and its end another.")
 	case len(r.Detections) == 0:
@@ -135,8 +135,8 @@ func (r *Report) WriteText(w io.Writer) {
 	}
 }
 
-// writeWay writes how soon one kind of death was found.
-func (r *Report) writeWay(w io.Writer, how agentsim.Death) {
+// writeFailures writes how soon one kind of failure was detected.
+func (r *Report) writeFailures(w io.Writer, how agentsim.Failure) {
 	var after []float64
 	for _, d := range r.Detections {
 		if d.How == how.String() {
@@ -144,26 +144,26 @@ func (r *Report) writeWay(w io.Writer, how agentsim.Death) {
 		}
 	}
 	if len(after) > 0 {
-		fmt.Fprintf(w, "  %-9s %2d found, after %s\n", how.String()+":", len(after), span(slices.Min(after), slices.Max(after)))
+		fmt.Fprintf(w, "  %-9s %2d found, after %s\n", how.String()+":", len(after), formatRange(slices.Min(after), slices.Max(after)))
 	}
 }
 
-// milliseconds is a duration as the report has it.
-func milliseconds(d time.Duration) float64 {
+// toMilliseconds returns a duration in milliseconds.
+func toMilliseconds(d time.Duration) float64 {
 	return float64(d.Round(100*time.Microsecond)) / float64(time.Millisecond)
 }
 
-// span writes a range of milliseconds.
-func span(lo, hi float64) string {
-	from, to := short(time.Duration(lo*float64(time.Millisecond))), short(time.Duration(hi*float64(time.Millisecond)))
+// formatRange returns a range of milliseconds as text.
+func formatRange(lo, hi float64) string {
+	from, to := roundDuration(time.Duration(lo*float64(time.Millisecond))), roundDuration(time.Duration(hi*float64(time.Millisecond)))
 	if from == to {
 		return from.String()
 	}
 	return fmt.Sprintf("%v to %v", from, to)
 }
 
-// short rounds a duration to two or three digits.
-func short(d time.Duration) time.Duration {
+// roundDuration rounds a duration to two or three digits.
+func roundDuration(d time.Duration) time.Duration {
 	switch {
 	case d < 10*time.Millisecond:
 		return d.Round(100 * time.Microsecond)

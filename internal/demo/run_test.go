@@ -25,7 +25,7 @@ func TestADemoFindsWhatItDoes(t *testing.T) {
 		t.Errorf("of %d keep-alives to %d agents, %d were answered", report.Sent, report.Agents, report.Acknowledged)
 	}
 	deaths := len(regexp.MustCompile(`(?m) (is shut down|is killed|hangs|is cut)`).FindAllString(story.String(), -1))
-	if deaths < len(ways) || len(report.Detections) != deaths {
+	if deaths < len(failureKinds) || len(report.Detections) != deaths {
 		t.Errorf("%d deaths, %d found", deaths, len(report.Detections))
 	}
 	if least := 2*report.Agents + deaths; report.Changes < least { // pending and active of each, and the deaths

@@ -12,31 +12,32 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 )
 
-// serverPrefix is what the demo's subjects begin with on a server that is not
-// its own: nobody shall take its deaths for real ones.
+// serverPrefix is the prefix of the demo's subjects on a server that is not
+// its own, so that its messages are not taken for real ones.
 const serverPrefix event.Prefix = "pulse-demo"
 
 const (
-	// serverDelay is between two tries to reach the server, the node's. The
-	// listener tries far more often, so as to be there first.
+	// serverDelay is the time between the node's tries to connect to the server.
+	// The listener tries far more often, so that it is connected first.
 	serverDelay   = time.Second
 	listenerDelay = 20 * time.Millisecond
 	answerTime    = 5 * time.Second
 )
 
-// listener hears what the node says on somebody else's server. With JetStream
-// there it reads from a stream that it makes for the demo, and so hears what was
-// said while it was away itself.
+// listener receives the node's messages on a server that is not the demo's
+// own. With JetStream it reads from a stream that it creates for the demo, and
+// so receives what was published while it was disconnected.
 type listener struct {
-	client *nats.Conn
-	js     jetstream.JetStream
-	stream string // "" without JetStream
-	heard  chan<- *nats.Msg
+	client   *nats.Conn
+	js       jetstream.JetStream
+	stream   string // "" without JetStream
+	messages chan<- *nats.Msg
 }
 
-// reach connects to the server, which has to be there when the demo begins.
-func reach(ctx context.Context, url, node string, heard chan<- *nats.Msg) (l *listener, err error) {
-	l = &listener{heard: heard}
+// newListener connects to the server, which must be reachable when the demo
+// begins.
+func newListener(ctx context.Context, url, node string, heard chan<- *nats.Msg) (l *listener, err error) {
+	l = &listener{messages: heard}
 	if l.client, err = nats.Connect(url, nats.Name("pulse demo"), nats.MaxReconnects(-1),
 		nats.ReconnectWait(listenerDelay), nats.ReconnectJitter(0, 0)); err != nil {
 		return nil, fmt.Errorf("connect to --server: %w", err)
@@ -66,20 +67,22 @@ func noJetStream(err error) bool {
 		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// listen hears until ctx ends; with a stream its work goes on in a goroutine.
-func (l *listener) listen(ctx context.Context, work *sync.WaitGroup) error {
+// startListening receives messages until ctx ends; with a stream, in a
+// goroutine of work.
+func (l *listener) startListening(ctx context.Context, work *sync.WaitGroup) error {
 	if l.stream != "" {
-		work.Go(func() { l.read(ctx) })
+		work.Go(func() { l.readStream(ctx) })
 		return nil
 	}
-	if _, err := l.client.Subscribe(serverPrefix.All(), func(m *nats.Msg) { l.tell(ctx, m) }); err != nil {
+	if _, err := l.client.Subscribe(serverPrefix.All(), func(m *nats.Msg) { l.deliverMessage(ctx, m) }); err != nil {
 		return err
 	}
 	return l.client.Flush()
 }
 
-// read reads the stream from its next message on, again after every failure.
-func (l *listener) read(ctx context.Context) {
+// readStream reads the stream from its next message on, again after every
+// failure.
+func (l *listener) readStream(ctx context.Context) {
 	next := uint64(1)
 	for ctx.Err() == nil {
 		next = l.readFrom(ctx, next)
@@ -90,7 +93,8 @@ func (l *listener) read(ctx context.Context) {
 	}
 }
 
-// readFrom reads until the connection or the stream fails, and returns where to go on.
+// readFrom reads until the connection or the stream fails, and returns the
+// next sequence.
 func (l *listener) readFrom(ctx context.Context, next uint64) uint64 {
 	asking, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
@@ -114,21 +118,21 @@ func (l *listener) readFrom(ctx context.Context, next uint64) uint64 {
 			continue
 		}
 		if meta.Sequence.Stream > next && next > 1 {
-			return next // some got lost on the way: read them again
+			return next // some were lost: read them again
 		}
 		next = meta.Sequence.Stream + 1
-		l.tell(ctx, &nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
+		l.deliverMessage(ctx, &nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
 	}
 }
 
-func (l *listener) tell(ctx context.Context, m *nats.Msg) {
+func (l *listener) deliverMessage(ctx context.Context, m *nats.Msg) {
 	select {
-	case l.heard <- m:
+	case l.messages <- m:
 	case <-ctx.Done():
 	}
 }
 
-// close removes what the demo made on the server.
+// close removes the demo's stream from the server.
 func (l *listener) close() {
 	if l.stream != "" && l.client.IsConnected() {
 		ctx, cancel := context.WithTimeout(context.Background(), answerTime)

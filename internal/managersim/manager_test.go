@@ -51,8 +51,8 @@ func TestAnAgentsLifeIsInTheDatabaseAsStockHasIt(t *testing.T) {
 		t.Errorf("active: %+v", a)
 	}
 
-	for agent, how := range map[string]agentsim.Death{"001": agentsim.Kill, "002": agentsim.Shutdown} {
-		if err := f.Die(agent, how); err != nil {
+	for agent, how := range map[string]agentsim.Failure{"001": agentsim.Kill, "002": agentsim.Shutdown} {
+		if err := f.Fail(agent, how); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestAClientWithoutItsWholeFrameKeepsAllOthersWaiting(t *testing.T) {
 func TestASilentAgentHoldsItsThreadAfterTheAskerHasLeft(t *testing.T) {
 	m := start(t, Config{Keys: keysOf(1), RequestPool: 2, ResponseTimeout: time.Second})
 	f := populate(t, m, 1)
-	if err := f.Die("001", agentsim.Hang); err != nil {
+	if err := f.Fail("001", agentsim.Hang); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

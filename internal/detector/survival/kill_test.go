@@ -67,7 +67,7 @@ type drama struct {
 }
 
 type period struct {
-	how      agentsim.Death
+	how      agentsim.Failure
 	from, to time.Time
 }
 
@@ -85,8 +85,8 @@ func (d *drama) stir() {
 	if len(d.away) >= 6 {
 		return // few enough that it is no outage
 	}
-	how := agentsim.Shutdown + agentsim.Death(d.random.IntN(4))
-	d.must(d.fleet.Die(id, how))
+	how := agentsim.Shutdown + agentsim.Failure(d.random.IntN(4))
+	d.must(d.fleet.Fail(id, how))
 	d.away[id] = period{how: how, from: time.Now()}
 	d.deaths++
 }

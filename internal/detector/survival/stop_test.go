@@ -49,7 +49,7 @@ func TestAStoppedDaemonSuspectsItselfFirst(t *testing.T) {
 	for c := changes.waiting(t); c != nil; c = changes.waiting(t) {
 		t.Errorf("said of an agent that lived: %+v", c)
 	}
-	if err := fleet.Die("007", agentsim.Hang); err != nil {
+	if err := fleet.Fail("007", agentsim.Hang); err != nil {
 		t.Fatal(err)
 	}
 	if c := changes.next(t); c.AgentID != "007" || c.CurrentStatus != event.Disconnected {

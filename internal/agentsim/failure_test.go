@@ -38,7 +38,7 @@ func TestShutdownIsAnnounced(t *testing.T) {
 	f := newFleet(t, cfg)
 	start(t, f)
 	m.await("001", saysStarted)
-	must(t, f.Die("001", Shutdown))
+	must(t, f.Fail("001", Shutdown))
 	for _, want := range []string{saysShutdown, closed} {
 		if got := m.next("001").text; got != want {
 			t.Errorf("agent says %q, want %q", got, want)
@@ -56,11 +56,11 @@ func TestAKilledAgentSaysNothing(t *testing.T) {
 	f := newFleet(t, cfg)
 	start(t, f)
 	m.await("001", saysStarted)
-	must(t, f.Die("001", Kill))
+	must(t, f.Fail("001", Kill))
 	if got := m.next("001").text; got != closed {
 		t.Errorf("agent says %q, want its connection closed", got)
 	}
-	must(t, f.Die("001", Shutdown)) // too late to say goodbye
+	must(t, f.Fail("001", Shutdown)) // too late to say goodbye
 	must(t, f.Revive("001"))
 	m.await("001", saysStarted)
 }
@@ -72,7 +72,7 @@ func TestAHungAgentAnswersLateOverASocket(t *testing.T) {
 	f := newFleet(t, cfg)
 	start(t, f)
 	l := m.await("001", saysStarted).from
-	must(t, f.Die("001", Hang))
+	must(t, f.Fail("001", Hang))
 	l.send("#!-req 7 agent getstate")
 	if s := f.Stats(); s.Hung != 1 || s.Connected != 1 {
 		t.Errorf("hung %d, connected %d", s.Hung, s.Connected)
@@ -86,7 +86,7 @@ func TestAHungAgentAnswersLateOverASocket(t *testing.T) {
 func TestAHungAgentIsSilentUntilItGoesOn(t *testing.T) {
 	bubble(t, func(t *testing.T, m *manager, f *Fleet) {
 		l := m.await("001", saysStarted).from
-		must(t, f.Die("001", Hang))
+		must(t, f.Fail("001", Hang))
 		asked := make(chan bool)
 		go func() { l.send("#!-req 7 agent getstate"); close(asked) }()
 		m.nothing("001", time.Hour)
@@ -105,9 +105,9 @@ func TestAHungAgentIsSilentUntilItGoesOn(t *testing.T) {
 func TestAKilledAgentThatHungCloses(t *testing.T) {
 	bubble(t, func(t *testing.T, m *manager, f *Fleet) {
 		m.await("001", saysStarted)
-		must(t, f.Die("001", Hang))
+		must(t, f.Fail("001", Hang))
 		m.nothing("001", time.Hour)
-		must(t, f.Die("001", Kill))
+		must(t, f.Fail("001", Kill))
 		if got := m.next("001").text; got != closed {
 			t.Errorf("agent says %q, want its connection closed", got)
 		}
@@ -132,7 +132,7 @@ func TestAShortCutDelaysWhatTheAgentSaid(t *testing.T) {
 func TestALongCutLeavesASilentConnectionBehind(t *testing.T) {
 	bubble(t, func(t *testing.T, m *manager, f *Fleet) {
 		first := m.await("001", saysStarted).from
-		must(t, f.Die("001", Cut))
+		must(t, f.Fail("001", Cut))
 		m.nothing("001", 10*time.Minute)
 		s := f.Stats()
 		if s.Silent != 1 || s.Refused < 50 || s.Dialling != 1 || s.Cut != 1 {
@@ -153,12 +153,12 @@ func TestALongCutLeavesASilentConnectionBehind(t *testing.T) {
 }
 
 func TestADeathBehindACutIsSeenWhenTheNetworkHeals(t *testing.T) {
-	for _, how := range []Death{Kill, Shutdown} {
+	for _, how := range []Failure{Kill, Shutdown} {
 		t.Run(how.String(), func(t *testing.T) {
 			bubble(t, func(t *testing.T, m *manager, f *Fleet) {
 				m.await("001", saysStarted)
 				f.CutAll()
-				must(t, f.Die("001", how))
+				must(t, f.Fail("001", how))
 				m.nothing("001", time.Hour)
 				f.HealAll()
 				if got := m.next("001").text; got != closed {
@@ -178,7 +178,7 @@ func TestDatagramsAreLostInACut(t *testing.T) {
 	f := newFleet(t, cfg)
 	start(t, f)
 	l := m.await("001", saysStarted).from
-	must(t, f.Die("001", Cut))
+	must(t, f.Fail("001", Cut))
 	l.send("#!-req 1 agent getstate")
 	must(t, f.Revive("001"))
 	for { // a datagram right after the healing may still be lost
@@ -196,13 +196,13 @@ func TestDatagramsAreLostInACut(t *testing.T) {
 
 func TestAnUnknownAgentCannotDie(t *testing.T) {
 	f := newFleet(t, newManager(t, 1).config())
-	if err := f.Die("002", Kill); !errors.Is(err, ErrUnknownAgent) {
+	if err := f.Fail("002", Kill); !errors.Is(err, ErrUnknownAgent) {
 		t.Errorf("die: %v", err)
 	}
 	if err := f.Revive("002"); !errors.Is(err, ErrUnknownAgent) {
 		t.Errorf("revive: %v", err)
 	}
-	if err := f.Die("001", 0); err == nil {
+	if err := f.Fail("001", 0); err == nil {
 		t.Error("no error for no death")
 	}
 }
@@ -228,12 +228,12 @@ func TestAgentsStartOneAfterTheOther(t *testing.T) {
 }
 
 func TestDeathsHaveNames(t *testing.T) {
-	for _, want := range []Death{Shutdown, Kill, Hang, Cut} {
-		if got, err := ParseDeath(want.String()); err != nil || got != want {
+	for _, want := range []Failure{Shutdown, Kill, Hang, Cut} {
+		if got, err := ParseFailure(want.String()); err != nil || got != want {
 			t.Errorf("ParseDeath(%q) = %v, %v", want, got, err)
 		}
 	}
-	if _, err := ParseDeath("boredom"); err == nil {
+	if _, err := ParseFailure("boredom"); err == nil {
 		t.Error("no error for an unknown death")
 	}
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
-// Timings of the demo, short enough for every kind of death to be found within
-// half a minute.
+// Timings of the demo, short enough for every kind of failure to be detected
+// within half a minute.
 const (
 	notify         = time.Second // the agents' own keep-alives
 	interval       = 4 * time.Second
@@ -37,42 +37,42 @@ const (
 	outageShare = 30
 	outageHold  = 5 * time.Second
 
-	// An agent of the demo dies and comes back, three changes, every five seconds
-	// at most: that is no flapping.
+	// An agent of the demo fails and recovers, three changes, every five seconds at
+	// most: that is no flapping.
 	flapThreshold = 10
 	flapWindow    = 10 * time.Second
 
-	// slowest is the longest that a death may stay unnoticed: the timeout, and
-	// some for a busy machine.
+	// slowest is the longest that a failure may stay undetected: the timeout, and
+	// some time for a busy machine.
 	slowest = timeout + 1500*time.Millisecond
 )
 
-// stage is the node, the agents and the client, all running.
-type stage struct {
-	dir    string
-	home   string // above the manager's, where dir is too long for it; else ""
-	node   *daemon.Node
-	server string // where its messages are
-	prefix event.Prefix
-	wayOut func() wayOut // to somebody else's server; nil: it is the demo's own
-	host   *host         // nil: agents connect to the node
-	agents *agentsim.Fleet
-	ids    []string
-	names  map[string]string
-	opener *seal.Opener // nil: messages are not signed
-	keys   string       // the node's public ones
-	mine   string       // with which to decrypt; "" if nothing is encrypted
-	hang   func()       // ends the hearing
-	heard  chan *nats.Msg
-	failed chan error // room for one of the node and one of the agents
-	stop   context.CancelFunc
-	work   sync.WaitGroup
+// environment is the node, the agents and the client, all running.
+type environment struct {
+	dir             string
+	tempHome        string // of the manager, where the path of dir is too long; otherwise ""
+	node            *daemon.Node
+	server          string // URL of the NATS server with the messages
+	prefix          event.Prefix
+	readServerState func() serverState // of a server that is not the demo's own; otherwise nil
+	host            *managerHost       // nil if agents connect to the node
+	agents          *agentsim.Fleet
+	ids             []string
+	names           map[string]string
+	opener          *seal.Opener // nil if messages are not signed
+	publicKeys      string       // file with the node's public keys
+	decryptKey      string       // file with the key to decrypt with; "" if nothing is encrypted
+	closeListener   func()       // stops receiving messages
+	messages        chan *nats.Msg
+	failed          chan error // room for one of the node and one of the agents
+	stop            context.CancelFunc
+	work            sync.WaitGroup
 }
 
-// open sets the stage in a temporary directory.
-func open(ctx context.Context, demo Config) (s *stage, err error) {
+// openEnvironment starts everything, in a temporary directory.
+func openEnvironment(ctx context.Context, demo Config) (s *environment, err error) {
 	ctx, stop := context.WithCancel(ctx)
-	s = &stage{stop: stop, prefix: event.DefaultPrefix, names: make(map[string]string), heard: make(chan *nats.Msg, 1<<16), failed: make(chan error, 2)}
+	s = &environment{stop: stop, prefix: event.DefaultPrefix, names: make(map[string]string), messages: make(chan *nats.Msg, 1<<16), failed: make(chan error, 2)}
 	defer func() {
 		if err != nil {
 			_ = s.close()
@@ -85,41 +85,41 @@ func open(ctx context.Context, demo Config) (s *stage, err error) {
 	if cfg.Pulse.ClientKeys, err = s.writeKeys(demo.Agents); err != nil {
 		return s, err
 	}
-	if cfg.Pulse.StateDir, err = s.stateDir(demo.StateDir); err != nil {
+	if cfg.Pulse.StateDir, err = s.createStateDir(demo.StateDir); err != nil {
 		return s, err
 	}
 	cfg.Pulse.Link, cfg.Pulse.HTTP, cfg.Pulse.NodeName = "listen", "127.0.0.1:0", "demo"
 	cfg.Remote.LocalIP, cfg.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
 	cfg.NATS.Listen = "127.0.0.1:0"
 	if demo.Attach {
-		if err := s.hire(cfg.Pulse.ClientKeys); err != nil {
+		if err := s.startManager(cfg.Pulse.ClientKeys); err != nil {
 			return s, err
 		}
 		cfg.Pulse.Link, cfg.Pulse.Home = "attach", s.host.Home()
-		s.work.Go(func() { s.host.neighbour(ctx) })
+		s.work.Go(func() { s.host.runOtherClient(ctx) })
 	}
 	if demo.Server != "" {
 		s.prefix = serverPrefix
 		cfg.Pulse.NodeName = "demo-" + strings.ToLower(rand.Text()[:6])
-		cfg.NATS.NoRoster = true // the IDs of agents may be those of real ones
+		cfg.NATS.NoRoster = true // real agents may have the same IDs
 		cfg.NATS.ServerURL, cfg.NATS.ReconnectDelay, cfg.NATS.SubjectPrefix = demo.Server, serverDelay, string(serverPrefix)
 	}
 	cfg.KeepAlive = config.KeepAlive{Enabled: true, Interval: interval, Timeout: timeout, MaxMissed: maxMissed,
 		RetryInterval: retryInterval, Method: "request", ReconnectGrace: grace, SuspectTimeout: suspectTimeout,
 		OutageShare: outageShare, OutageHold: outageHold, FlapThreshold: flapThreshold, FlapWindow: flapWindow}
-	if err := s.equip(&cfg, demo); err != nil {
+	if err := s.configureKeys(&cfg, demo); err != nil {
 		return s, err
 	}
-	quiet := slog.New(slog.DiscardHandler) // the demo says itself what happens
+	quiet := slog.New(slog.DiscardHandler) // the demo prints what happens
 	if s.node, err = daemon.Open(ctx, &cfg, demo.Version, quiet); err != nil {
 		return s, err
 	}
 	if demo.Sign {
-		if err := s.trust(); err != nil {
-			return s, errors.Join(err, s.node.Run(cancelled()))
+		if err := s.loadVerifier(); err != nil {
+			return s, errors.Join(err, s.node.Run(cancelledContext()))
 		}
 	}
-	err = s.listen(ctx, demo.Server, cfg.Pulse.NodeName) // before the node says its first word
+	err = s.startListener(ctx, demo.Server, cfg.Pulse.NodeName) // before the node's first message
 	s.work.Go(func() {
 		if err := s.node.Run(ctx); err != nil {
 			s.failed <- err
@@ -128,12 +128,12 @@ func open(ctx context.Context, demo Config) (s *stage, err error) {
 	if err != nil {
 		return s, err
 	}
-	return s, s.populate(ctx, cfg.Pulse.ClientKeys)
+	return s, s.startAgents(ctx, cfg.Pulse.ClientKeys)
 }
 
-// stateDir makes the directory of the node's own data. It has to be new: the
-// statuses in another one's are of other agents.
-func (s *stage) stateDir(wanted string) (string, error) {
+// createStateDir creates the directory of the node's data. It must be new: an
+// existing one holds the statuses of other agents.
+func (s *environment) createStateDir(wanted string) (string, error) {
 	if wanted == "" {
 		return filepath.Join(s.dir, "state"), nil
 	}
@@ -143,8 +143,8 @@ func (s *stage) stateDir(wanted string) (string, error) {
 	return wanted, nil
 }
 
-// writeKeys enrols the agents.
-func (s *stage) writeKeys(agents int) (path string, err error) {
+// writeKeys writes client.keys with the agents.
+func (s *environment) writeKeys(agents int) (path string, err error) {
 	roles := []string{"web", "db", "mail", "dc", "laptop", "build", "vpn", "files"}
 	var text strings.Builder
 	for i := 1; i <= agents; i++ {
@@ -159,33 +159,34 @@ func (s *stage) writeKeys(agents int) (path string, err error) {
 	return path, os.WriteFile(path, []byte(text.String()), 0o600)
 }
 
-// listen hears all the node says, on the demo's own server or on somebody else's.
-func (s *stage) listen(ctx context.Context, server, node string) error {
+// startListener receives all messages of the node, on the demo's own server or
+// another one.
+func (s *environment) startListener(ctx context.Context, server, node string) error {
 	if server != "" {
-		l, err := reach(ctx, server, node, s.heard)
+		l, err := newListener(ctx, server, node, s.messages)
 		if err != nil {
 			return err
 		}
-		s.server, s.hang, s.wayOut = l.client.ConnectedUrlRedacted(), l.close, func() wayOut {
+		s.server, s.closeListener, s.readServerState = l.client.ConnectedUrlRedacted(), l.close, func() serverState {
 			out := s.node.Status().Outbox
-			return wayOut{out.Connected, out.Status.Backlog + out.Telemetry.Backlog, out.Status.Published + out.Telemetry.Published}
+			return serverState{out.Connected, out.Status.Backlog + out.Telemetry.Backlog, out.Status.Published + out.Telemetry.Published}
 		}
-		return l.listen(ctx, &s.work)
+		return l.startListening(ctx, &s.work)
 	}
 	s.server = s.node.NATSURL()
 	client, err := nats.Connect(s.server, nats.Name("pulse demo"))
 	if err != nil {
 		return fmt.Errorf("connect to the demo's NATS server: %w", err)
 	}
-	s.hang = client.Close
-	if _, err := client.ChanSubscribe(s.prefix.All(), s.heard); err != nil {
+	s.closeListener = client.Close
+	if _, err := client.ChanSubscribe(s.prefix.All(), s.messages); err != nil {
 		return err
 	}
 	return client.Flush()
 }
 
-// populate starts the agents.
-func (s *stage) populate(ctx context.Context, keyFile string) error {
+// startAgents starts the agents.
+func (s *environment) startAgents(ctx context.Context, keyFile string) error {
 	set, _, err := clientkeys.ReadFile(keyFile)
 	if err != nil {
 		return err
@@ -207,24 +208,25 @@ func (s *stage) populate(ctx context.Context, keyFile string) error {
 	return nil
 }
 
-// end ends everything but the manager, of which there is something to tell then.
-func (s *stage) end() {
+// stopAll stops everything but the manager, whose counters are read
+// afterwards.
+func (s *environment) stopAll() {
 	s.stop()
-	if s.hang != nil {
-		s.hang()
+	if s.closeListener != nil {
+		s.closeListener()
 	}
 	s.work.Wait()
 }
 
-// close ends everything and removes the directory.
-func (s *stage) close() error {
-	s.end()
+// close stops everything and removes the directory.
+func (s *environment) close() error {
+	s.stopAll()
 	var err error
 	if s.host != nil {
 		err = s.host.Close()
 	}
-	if s.home != "" {
-		err = errors.Join(err, os.RemoveAll(s.home))
+	if s.tempHome != "" {
+		err = errors.Join(err, os.RemoveAll(s.tempHome))
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }

@@ -15,17 +15,17 @@ import (
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
-// equip sets whether the node signs and encrypts, and makes a key of the XDR
-// platform's, which the demo plays.
-func (s *stage) equip(cfg *config.Config, demo Config) error {
+// configureKeys sets whether the node signs and encrypts, and makes the key of
+// the XDR platform, whose role the demo plays.
+func (s *environment) configureKeys(cfg *config.Config, demo Config) error {
 	cfg.NATS.MessageSigning, cfg.NATS.EncryptMessages = demo.Sign, demo.Encrypt
 	files := daemon.KeyFiles(cfg)
-	s.keys = files.PublicPath()
+	s.publicKeys = files.PublicPath()
 	if !demo.Encrypt {
 		return nil
 	}
-	s.mine = filepath.Join(s.dir, "xdr.jwk")
-	k, err := keys.Create(s.mine, seal.Encryption)
+	s.decryptKey = filepath.Join(s.dir, "xdr.jwk")
+	k, err := keys.Create(s.decryptKey, seal.Encryption)
 	if err != nil {
 		return err
 	}
@@ -37,38 +37,41 @@ func (s *stage) equip(cfg *config.Config, demo Config) error {
 	return keyfile.Write(cfg.NATS.RecipientsFile, text, 0o644, true)
 }
 
-// trust reads the node's public keys, which are there when it is open.
-func (s *stage) trust() error {
-	public, err := keys.ReadPublic(s.keys)
+// loadVerifier reads the node's public keys, which exist once the node is
+// open.
+func (s *environment) loadVerifier() error {
+	public, err := keys.ReadPublic(s.publicKeys)
 	if err != nil {
 		return err
 	}
 	s.opener = &seal.Opener{Guard: seal.NewGuard(seal.GuardConfig{})}
-	if s.opener.Verifier, err = seal.NewVerifier(public...); err != nil || s.mine == "" {
+	if s.opener.Verifier, err = seal.NewVerifier(public...); err != nil || s.decryptKey == "" {
 		return err
 	}
-	mine, err := keys.ReadPrivateSet(s.mine)
+	mine, err := keys.ReadPrivateSet(s.decryptKey)
 	if err == nil {
 		s.opener.Decrypter, err = seal.NewDecrypter(mine...)
 	}
 	return err
 }
 
-// cancelled is for a node that shall only close what it has opened.
-func cancelled() context.Context {
+// cancelledContext returns a context for a node that must only close what it
+// has opened.
+func cancelledContext() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }
 
-// unseal verifies and decrypts a message. One that is refused counts, and is not heard.
-func (p *play) unseal(m *nats.Msg) (payload []byte, good bool) {
+// openMessage verifies and decrypts a message. One that is refused is counted,
+// and not handled.
+func (p *demoRun) openMessage(m *nats.Msg) (payload []byte, good bool) {
 	if p.opener == nil {
 		return m.Data, true
 	}
 	opened, err := p.opener.Open(seal.Message{Subject: m.Subject, Header: m.Header, Data: m.Data})
-	if errors.Is(err, seal.ErrReplayed) { // it came twice, as it may
-		p.arrivals.repeated++
+	if errors.Is(err, seal.ErrReplayed) { // duplicates are allowed
+		p.sequences.repeated++
 		return nil, false
 	}
 	if err != nil {
@@ -81,19 +84,19 @@ func (p *play) unseal(m *nats.Msg) (payload []byte, good bool) {
 	return opened.Payload, true
 }
 
-// announceKeys says how somebody else can read along.
-func (p *play) announceKeys() {
+// printKeys prints how to read along in another terminal.
+func (p *demoRun) printKeys() {
 	if p.opener == nil {
 		return
 	}
 	what, decrypt := "signed", ""
-	if p.mine != "" {
-		what, decrypt = "signed and encrypted", " --decrypt "+p.mine
+	if p.decryptKey != "" {
+		what, decrypt = "signed and encrypted", " --decrypt "+p.decryptKey
 	}
 	subject := ""
 	if p.prefix != event.DefaultPrefix {
 		subject = " --subject '" + p.prefix.All() + "'"
 	}
 	fmt.Fprintf(p.out, "They are %s, and count only if they are good. To check them yourself, in another terminal:\n\n"+
-		"    pulse events --server %s%s --verify --keys %s%s\n\n", what, p.server, subject, p.keys, decrypt)
+		"    pulse events --server %s%s --verify --keys %s%s\n\n", what, p.server, subject, p.publicKeys, decrypt)
 }

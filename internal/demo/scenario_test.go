@@ -14,40 +14,40 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 )
 
-var curtainUp = time.Unix(1716897300, 0)
+var runStart = time.Unix(1716897300, 0)
 
-// audience is a play whose messages a test makes by hand.
-type audience struct {
+// testRun is a demo run whose messages the test makes itself.
+type testRun struct {
 	*testing.T
-	*deaths
+	*failureScenario
 	out  bytes.Buffer
 	said int
 }
 
-func newAudience(t *testing.T, ids ...string) *audience {
-	a := &audience{T: t}
+func newTestRun(t *testing.T, ids ...string) *testRun {
+	a := &testRun{T: t}
 	names := make(map[string]string)
 	for _, id := range ids {
 		names[id] = "host-" + id
 	}
-	p := newPlay(&stage{ids: ids, names: names}, &a.out, curtainUp)
-	a.deaths = newDeaths(p)
-	p.plot = a.deaths
+	p := newRun(&environment{ids: ids, names: names}, &a.out, runStart)
+	a.failureScenario = newFailureScenario(p)
+	p.scenario = a.failureScenario
 	return a
 }
 
-// at is a moment of the play.
+// at returns a time after the start of the run.
 func at(seconds float64) time.Time {
-	return curtainUp.Add(time.Duration(seconds * float64(time.Second)))
+	return runStart.Add(time.Duration(seconds * float64(time.Second)))
 }
 
-func (a *audience) change(when float64, id string, to event.Status, reason string) {
+func (a *testRun) change(when float64, id string, to event.Status, reason string) {
 	a.Helper()
 	a.publish(when, event.Prefix("p").StatusChange(id), event.StatusChangeMessage{StatusChange: event.StatusChange{
 		AgentID: id, CurrentStatus: to, Reason: reason, AlertLevel: event.AlertLevel(reason, 0)}})
 }
 
-func (a *audience) publish(when float64, subject string, message any) {
+func (a *testRun) publish(when float64, subject string, message any) {
 	a.Helper()
 	data, err := json.Marshal(message)
 	if err != nil {
@@ -55,20 +55,20 @@ func (a *audience) publish(when float64, subject string, message any) {
 	}
 	a.said++
 	data = bytes.Replace(data, []byte(`"sequence":0`), fmt.Appendf(nil, `"sequence":%d`, a.said), 1)
-	if err := a.hear(subject, data, at(when)); err != nil {
+	if err := a.handleMessage(subject, data, at(when)); err != nil {
 		a.Fatal(err)
 	}
 }
 
 func TestDeathsAreMeasuredFromTheDeedToTheMessage(t *testing.T) {
-	a := newAudience(t, "001")
+	a := newTestRun(t, "001")
 	a.change(1, "001", event.Active, event.Connected)
-	a.gone["001"] = &deed{how: agentsim.Kill, at: at(2)}
+	a.failures["001"] = &failure{how: agentsim.Kill, at: at(2)}
 	a.change(2.6, "001", event.Disconnected, event.ConnectionLost)
-	a.gone["001"].revived = at(5)
+	a.failures["001"].recoveredAt = at(5)
 	a.change(5.1, "001", event.Pending, event.Startup)
 	a.change(5.2, "001", event.Active, event.Reconnected)
-	a.judgeAll(at(100))
+	a.evaluateRun(at(100))
 
 	want := []Detection{{AgentID: "001", How: "kill", Reason: "connection_lost", AfterMS: 600}}
 	if diff := cmp.Diff(want, a.report.Detections); diff != "" {
@@ -77,7 +77,7 @@ func TestDeathsAreMeasuredFromTheDeedToTheMessage(t *testing.T) {
 	if err := a.report.Err(); err != nil || a.report.Changes != 4 {
 		t.Errorf("%v, %d changes", err, a.report.Changes)
 	}
-	if a.gone["001"] != nil {
+	if a.failures["001"] != nil {
 		t.Error("the agent is back, and still taken for gone")
 	}
 	for _, line := range []string{"1.0s  all 1 agents are active", "disconnected, connection_lost, alert level 6: known after 600ms", "reconnected, known after 200ms"} {
@@ -90,16 +90,16 @@ func TestDeathsAreMeasuredFromTheDeedToTheMessage(t *testing.T) {
 func TestADisconnectionWithoutADeedIsFalse(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		done *deed
+		done *failure
 	}{
 		{"nothing was done", nil},
-		{"its death was told already, and it is back", &deed{how: agentsim.Hang, at: at(1), found: at(2), revived: at(3)}},
-		{"its death was told already, and it is still dead", &deed{how: agentsim.Cut, at: at(1), found: at(2)}},
+		{"its death was told already, and it is back", &failure{how: agentsim.Hang, at: at(1), foundAt: at(2), recoveredAt: at(3)}},
+		{"its death was told already, and it is still dead", &failure{how: agentsim.Cut, at: at(1), foundAt: at(2)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			a := newAudience(t, "001", "002")
+			a := newTestRun(t, "001", "002")
 			if tt.done != nil {
-				a.gone["002"] = tt.done
+				a.failures["002"] = tt.done
 			}
 			a.change(4, "002", event.Disconnected, event.MissedKeepAlives)
 			if diff := cmp.Diff([]Detection{{AgentID: "002", Reason: "missed_keepalives"}}, a.report.False); diff != "" {
@@ -116,13 +116,13 @@ func TestADisconnectionWithoutADeedIsFalse(t *testing.T) {
 }
 
 func TestADeathThatNobodyToldIsMissedIfThereWasTime(t *testing.T) {
-	a := newAudience(t, "001", "002", "003", "004")
-	a.gone["003"] = &deed{how: agentsim.Hang, at: at(1)}
-	a.gone["001"] = &deed{how: agentsim.Cut, at: at(1)}
-	a.gone["002"] = &deed{how: agentsim.Kill, at: at(1), found: at(2)}
-	a.gone["004"] = &deed{how: agentsim.Kill, at: at(1).Add(slowest)}
-	a.opened = true
-	a.judgeAll(at(1).Add(slowest + time.Second))
+	a := newTestRun(t, "001", "002", "003", "004")
+	a.failures["003"] = &failure{how: agentsim.Hang, at: at(1)}
+	a.failures["001"] = &failure{how: agentsim.Cut, at: at(1)}
+	a.failures["002"] = &failure{how: agentsim.Kill, at: at(1), foundAt: at(2)}
+	a.failures["004"] = &failure{how: agentsim.Kill, at: at(1).Add(slowest)}
+	a.started = true
+	a.evaluateRun(at(1).Add(slowest + time.Second))
 	if diff := cmp.Diff([]string{"001", "003"}, a.report.Missed); diff != "" {
 		t.Errorf("(- want, + got):\n%s", diff)
 	}
@@ -136,9 +136,9 @@ func TestAgentsThatDoNotGetInAreToldIfThereWasTime(t *testing.T) {
 		after time.Duration
 		want  int
 	}{{slowest - time.Second, 0}, {slowest + time.Second, 2}} {
-		a := newAudience(t, "001", "002", "003")
+		a := newTestRun(t, "001", "002", "003")
 		a.change(1, "002", event.Active, event.Connected)
-		a.judgeAll(curtainUp.Add(tt.after))
+		a.evaluateRun(runStart.Add(tt.after))
 		if a.report.NeverActive != tt.want || (a.report.Err() != nil) != (tt.want > 0) {
 			t.Errorf("after %v: %d never active, %v", tt.after, a.report.NeverActive, a.report.Err())
 		}
@@ -146,7 +146,7 @@ func TestAgentsThatDoNotGetInAreToldIfThereWasTime(t *testing.T) {
 }
 
 func TestMessagesAreCountedByKind(t *testing.T) {
-	a := newAudience(t, "001")
+	a := newTestRun(t, "001")
 	for kind, n := range map[string]int{event.KeepAliveSent: 3, event.KeepAliveAcknowledged: 2, event.KeepAliveFailed: 1} {
 		for range n {
 			a.publish(1, "p.manager.keepalive.001", event.KeepAliveMessage{Event: event.KeepAlive{AgentID: "001", EventType: kind}})
@@ -159,20 +159,20 @@ func TestMessagesAreCountedByKind(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(- want, + got):\n%s", diff)
 	}
-	if err := a.hear("p.agent.001.status_change", []byte("{"), at(3)); err == nil {
+	if err := a.handleMessage("p.agent.001.status_change", []byte("{"), at(3)); err == nil {
 		t.Error("a message that is no JSON is no error")
 	}
 }
 
 func TestNobodyDiesWhenThereIsNoTimeToTell(t *testing.T) {
-	a := newAudience(t, "001")
-	a.opened, a.active["001"], a.curtain = true, true, at(10)
-	a.act(at(10.1))
-	a.curtain, a.nextAt = time.Time{}, at(20)
-	a.act(at(10.1))
+	a := newTestRun(t, "001")
+	a.started, a.active["001"], a.lastFailureAt = true, true, at(10)
+	a.advance(at(10.1))
+	a.lastFailureAt, a.nextAt = time.Time{}, at(20)
+	a.advance(at(10.1))
 	a.nextAt, a.active["001"] = time.Time{}, false
-	a.act(at(10.1))
-	if len(a.gone) != 0 {
+	a.advance(at(10.1))
+	if len(a.failures) != 0 {
 		t.Error("an agent was made to die: after the curtain, before its turn or while it was not active")
 	}
 }

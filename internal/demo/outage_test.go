@@ -13,10 +13,10 @@ import (
 
 // newNight is a blackout whose messages a test makes by hand; all agents have
 // been active, were cut off at second 10 and have their network back at 30.
-func newNight(t *testing.T, ids ...string) (*audience, *blackout) {
-	a := newAudience(t, ids...)
-	b := newBlackout(a.play, 20*time.Second, false)
-	a.plot = b
+func newNight(t *testing.T, ids ...string) (*testRun, *outageScenario) {
+	a := newTestRun(t, ids...)
+	b := newOutageScenario(a.demoRun, 20*time.Second, false)
+	a.scenario = b
 	for _, id := range ids {
 		a.change(1, id, event.Active, event.Connected)
 	}
@@ -24,19 +24,19 @@ func newNight(t *testing.T, ids ...string) (*audience, *blackout) {
 	return a, b
 }
 
-func (a *audience) lose(when float64, id string, outage bool) {
+func (a *testRun) lose(when float64, id string, outage bool) {
 	a.Helper()
 	a.publish(when, event.Prefix("p").StatusChange(id), event.StatusChangeMessage{StatusChange: event.StatusChange{
 		AgentID: id, CurrentStatus: event.Disconnected, Reason: event.MissedKeepAlives, Outage: outage}})
 }
 
-func (a *audience) outage(when float64) {
+func (a *testRun) outage(when float64) {
 	a.Helper()
 	a.publish(when, "p.alerts.fleet_outage", event.FleetOutageMessage{Outage: &event.FleetOutage{AgentsWatched: 2, AgentsLost: 2,
 		FellSilent: 2, Networks: []event.Network{{Network: "127.0.0.0/24", Agents: 2}}, AlertLevel: event.OutageLevel}})
 }
 
-func (a *audience) recovery(when float64) {
+func (a *testRun) recovery(when float64) {
 	a.Helper()
 	a.publish(when, "p.alerts.fleet_outage", event.FleetOutageMessage{Recovered: &event.FleetOutage{AgentsLost: 2, AgentsBack: 2,
 		AlertLevel: event.RecoveredLevel}})
@@ -52,10 +52,10 @@ func TestAnOutageIsToldInAFewLines(t *testing.T) {
 	for _, id := range []string{"001", "002"} {
 		a.change(30.2, id, event.Active, event.Reconnected)
 	}
-	b.act(at(30.3))
-	b.act(at(30.8))
+	b.advance(at(30.3))
+	b.advance(at(30.8))
 	a.recovery(31)
-	a.judgeAll(at(60))
+	a.evaluateRun(at(60))
 
 	want := []string{
 		"   1.0s  all 2 agents are active",
@@ -86,22 +86,22 @@ func TestAnOutageIsToldInAFewLines(t *testing.T) {
 func TestAnOutageThatIsToldWronglyIsAnError(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		what func(*audience, *blackout)
+		what func(*testRun, *outageScenario)
 		want string
 	}{
-		{"an alert of a single agent", func(a *audience, _ *blackout) {
+		{"an alert of a single agent", func(a *testRun, _ *outageScenario) {
 			a.publish(14, "p.alerts.agent_disconnected", event.StatusChangeMessage{})
 		}, "alerts of single agents during a fleet outage: 1, want none"},
-		{"a second outage", func(a *audience, _ *blackout) { a.outage(15) }, "2 fleet_outage and 1 fleet_recovered, want one of each"},
-		{"a second recovery", func(a *audience, _ *blackout) { a.recovery(35) }, "1 fleet_outage and 2 fleet_recovered, want one of each"},
-		{"a loss after the network is back", func(a *audience, _ *blackout) { a.lose(33, "002", false) }, "called dead that lived: 1, the first 002"},
-		{"a loss before it is cut", func(a *audience, b *blackout) {
+		{"a second outage", func(a *testRun, _ *outageScenario) { a.outage(15) }, "2 fleet_outage and 1 fleet_recovered, want one of each"},
+		{"a second recovery", func(a *testRun, _ *outageScenario) { a.recovery(35) }, "1 fleet_outage and 2 fleet_recovered, want one of each"},
+		{"a loss after the network is back", func(a *testRun, _ *outageScenario) { a.lose(33, "002", false) }, "called dead that lived: 1, the first 002"},
+		{"a loss before it is cut", func(a *testRun, b *outageScenario) {
 			b.cut, b.healed = time.Time{}, time.Time{}
 			a.lose(5, "001", false)
 			b.cut, b.healed = at(10), at(30)
 		}, "called dead that lived: 1, the first 001"},
-		{"an agent whose loss nobody told", func(_ *audience, b *blackout) { delete(b.lost, "002") }, "deaths that were not found: 1, the first of 002"},
-		{"one that stays away", func(a *audience, _ *blackout) { a.change(32, "001", event.Pending, event.Startup) }, "1 of 2 agents did not come back"},
+		{"an agent whose loss nobody told", func(_ *testRun, b *outageScenario) { delete(b.lost, "002") }, "deaths that were not found: 1, the first of 002"},
+		{"one that stays away", func(a *testRun, _ *outageScenario) { a.change(32, "001", event.Pending, event.Startup) }, "1 of 2 agents did not come back"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a, b := newNight(t, "001", "002")
@@ -114,7 +114,7 @@ func TestAnOutageThatIsToldWronglyIsAnError(t *testing.T) {
 			a.change(31, "002", event.Active, event.Reconnected)
 			a.recovery(31)
 			tt.what(a, b)
-			a.judgeAll(at(60))
+			a.evaluateRun(at(60))
 			if err := a.report.Err(); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q in it", err, tt.want)
 			}
@@ -126,13 +126,13 @@ func TestABlackoutEndsByItself(t *testing.T) {
 	a, b := newNight(t, "001")
 	over := func(seconds float64, want bool) {
 		t.Helper()
-		if b.over(at(seconds)) != want {
+		if b.isOver(at(seconds)) != want {
 			t.Errorf("over after %v s: %v", seconds, !want)
 		}
 	}
 	hold := (outageHold + afterHold).Seconds()
 	over(31, false) // the recovery has not been told
-	over(30+patience.Seconds()+1, true)
+	over(30+waitTimeout.Seconds()+1, true)
 	a.recovery(31)
 	over(31+hold-1, false) // alerts of those that stayed away would still come
 	over(31+hold+1, true)
@@ -140,17 +140,17 @@ func TestABlackoutEndsByItself(t *testing.T) {
 	over(31+hold+1, false) // one is away again
 	b.healed = time.Time{}
 	over(1000, false)
-	b.opened = false
-	over(patience.Seconds()-1, false)
-	over(patience.Seconds()+1, true)
+	b.started = false
+	over(waitTimeout.Seconds()-1, false)
+	over(waitTimeout.Seconds()+1, true)
 	b.stays = true
 	over(1000, false)
 }
 
 func TestSingleDeathsAreNoOutage(t *testing.T) {
-	a := newAudience(t, "001")
+	a := newTestRun(t, "001")
 	a.change(1, "001", event.Active, event.Connected)
-	a.gone["001"] = &deed{how: agentsim.Kill, at: at(2)}
+	a.failures["001"] = &failure{how: agentsim.Kill, at: at(2)}
 	a.change(3, "001", event.Disconnected, event.ConnectionLost)
 	a.outage(3)
 	if err := a.report.Err(); err == nil || !strings.Contains(err.Error(), "fleet outages told, though single agents died: 1") {
