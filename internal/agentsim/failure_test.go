@@ -230,7 +230,7 @@ func TestAgentsStartOneAfterTheOther(t *testing.T) {
 func TestDeathsHaveNames(t *testing.T) {
 	for _, want := range []Failure{Shutdown, Kill, Hang, Cut} {
 		if got, err := ParseFailure(want.String()); err != nil || got != want {
-			t.Errorf("ParseDeath(%q) = %v, %v", want, got, err)
+			t.Errorf("ParseFailure(%q) = %v, %v", want, got, err)
 		}
 	}
 	if _, err := ParseFailure("boredom"); err == nil {
