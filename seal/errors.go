@@ -21,12 +21,14 @@ var (
 	ErrWrongNode = errors.New("signed with the key of another node")
 	// ErrWrongSubject is a message that came on another subject than it was published to.
 	ErrWrongSubject = errors.New("not published to this subject")
+	// ErrWrongAnswer is what was signed, and is not the answer to this question.
+	ErrWrongAnswer = errors.New("not the answer to this question")
 	// ErrReplayed is a message that was let through before, or is older than the
 	// guard remembers, or of an earlier life of its node.
 	ErrReplayed = errors.New("said before")
 	// ErrStale is a message that was made too long ago.
 	ErrStale = errors.New("too old")
-	// ErrFuture is a message that was made in the future.
+	// ErrFuture is a message that was made in the future, or in an epoch of the future.
 	ErrFuture = errors.New("from the future")
 	// ErrEncrypted is an encrypted message, and there is no key to read it with.
 	ErrEncrypted = errors.New("encrypted, and there is no key to read it with")

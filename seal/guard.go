@@ -18,6 +18,8 @@ const (
 
 const (
 	windowMin, windowMax = 64, 1 << 24
+	// startsMax is by how many starts within a second, more than one, an epoch may be ahead.
+	startsMax = 60
 	// nodesMax is how many nodes a guard remembers: each takes two windows.
 	nodesMax = 4096
 )
@@ -32,7 +34,10 @@ type GuardConfig struct {
 	// NATS server, messages are as old as that was long.
 	MaxAge time.Duration
 	// MaxAhead is how far the node's clock may be ahead of ours; 0 for
-	// [DefaultMaxAhead], negative for any time.
+	// [DefaultMaxAhead], negative for any time. An epoch is the Unix time of the node's
+	// start, or one more than the one before it: it may be ahead by as much and by
+	// 60 starts. Else one message with an epoch of the far future would keep out
+	// all that its node says later.
 	MaxAhead time.Duration
 	// Complete says that the guard is shown every message of its nodes, on all
 	// subjects. Then it knows which are missing.
@@ -128,7 +133,10 @@ func (g *Guard) Pass(s *event.Security, now time.Time) (Passage, error) {
 
 func (g *Guard) checkTime(s *event.Security, now time.Time) error {
 	age := now.Sub(time.UnixMilli(s.IssuedAt))
+	latest := max(now.Add(max(g.cfg.MaxAhead, 0)).Unix(), 0) + startsMax
 	switch {
+	case g.cfg.MaxAhead >= 0 && s.Epoch > uint64(latest):
+		return fmt.Errorf("%w: its epoch %d is not before %d", ErrFuture, s.Epoch, latest)
 	case g.cfg.MaxAge >= 0 && age > g.cfg.MaxAge:
 		return fmt.Errorf("%w: made %v ago", ErrStale, age.Round(time.Second))
 	case g.cfg.MaxAhead >= 0 && -age > g.cfg.MaxAhead:

@@ -76,6 +76,41 @@ func TestNodesAndStreamsDoNotDisturbEachOther(t *testing.T) {
 	}
 }
 
+// A thief of a key, or a node whose clock was wrong, keeps nobody out for good.
+func TestAnEpochOfTheFutureKeepsNobodyOut(t *testing.T) {
+	start := uint64(madeAt.Unix())
+	for name, tt := range map[string]struct {
+		cfg   GuardConfig
+		epoch uint64
+		want  error
+	}{
+		"the highest there is":           {GuardConfig{}, math.MaxUint64, ErrFuture},
+		"above what a time can be":       {GuardConfig{}, math.MaxInt64 + 1, ErrFuture},
+		"in an hour":                     {GuardConfig{}, start + 3600, ErrFuture},
+		"beyond the skew and the starts": {GuardConfig{}, start + 120 + 61, ErrFuture},
+		"within the skew":                {GuardConfig{}, start + 120 + 60, nil},
+		"60 starts within a second":      {GuardConfig{MaxAhead: time.Nanosecond}, start + 60, nil},
+		"61 starts within a second":      {GuardConfig{MaxAhead: time.Nanosecond}, start + 61, ErrFuture},
+		"a day, which is let through":    {GuardConfig{MaxAhead: 24 * time.Hour}, start + 86400, nil},
+		"any, as any time is":            {GuardConfig{MaxAhead: -1}, math.MaxUint64, nil},
+	} {
+		g := NewGuard(tt.cfg)
+		for _, subject := range []string{"wazuh.xdr.agent.001.status_change", "wazuh.xdr.manager.status.node01"} {
+			far := event.Security{Node: "node01", Subject: subject, Epoch: tt.epoch, Sequence: 1, IssuedAt: madeAt.UnixMilli()}
+			_, err := g.Pass(&far, madeAt)
+			wantError(t, name, err, tt.want)
+			if tt.want == nil {
+				continue
+			}
+			honest := far
+			honest.Epoch = start
+			if _, err := g.Pass(&honest, madeAt); err != nil {
+				t.Errorf("%s: the node's own message: %v", name, err)
+			}
+		}
+	}
+}
+
 func TestMessagesOutOfTimeAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		cfg  GuardConfig

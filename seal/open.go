@@ -103,17 +103,6 @@ func (o *Opener) OpenState(agentID string, header map[string][]string, value []b
 	return state, nil
 }
 
-// OpenAnswer reads the answer to a question over NATS: signed by a key that is
-// known, and decrypted. It does not say which question it answers, or when.
-func (o *Opener) OpenAnswer(header map[string][]string, data []byte) ([]byte, error) {
-	m := Message{Header: header, Data: data}
-	if _, err := o.verify(m); err != nil {
-		return nil, err
-	}
-	payload, _, err := o.decrypt(m)
-	return payload, err
-}
-
 func (o *Opener) verify(m Message) (*Key, error) {
 	signature, err := one(m.Header, SignatureHeader)
 	switch {

@@ -181,11 +181,6 @@ func TestAnAgentsStateIsOpened(t *testing.T) {
 	if s, err := o.OpenState("001", m.Header, m.Data); err != nil || s.Epoch != 7 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if text, err := o.OpenAnswer(m.Header, m.Data); err != nil || !bytes.Equal(text, value) {
-		t.Errorf("%s, %v", text, err)
-	}
-	_, err = o.OpenAnswer(nil, m.Data)
-	wantError(t, "an answer without a signature", err, ErrUnsigned)
 }
 
 // FuzzOpen holds what opens against what was sealed.

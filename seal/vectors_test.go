@@ -233,6 +233,9 @@ func (m *maker) replayed(node *Key) {
 	}
 	at("made two days ago", "stale", "1716724560120")
 	at("made an hour from now", "future", "1716900960120")
+	_, far := change(403)
+	far = bytes.Replace(far, []byte(`"epoch":7`), []byte(`"epoch":4102444800`), 1)
+	m.add("in an epoch of the far future", "future", signed(m.t, node, subject, far), nil)
 	_, next := change(1)
 	next = bytes.Replace(next, []byte(`"epoch":7`), []byte(`"epoch":8`), 1)
 	m.add("the node has started again", "good", signed(m.t, node, subject, next), next)

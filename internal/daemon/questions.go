@@ -14,7 +14,7 @@ func (n *Node) answerQuestions(ctx context.Context) {
 	}
 	w := n.out.recorder.writer
 	service := query.New(query.Config{Node: w.source.Node, Version: w.source.Version, Fleet: n.detector, Clock: n.clock,
-		Status: func() any { return n.Status() }, Seal: n.out.sealer.sealing(), Log: n.log})
+		Status: func() any { return n.Status() }, Seal: n.out.sealer.answerSealing(), Log: n.log})
 	if n.out.remote == nil {
 		n.answerEmbedded(ctx, service)
 		return

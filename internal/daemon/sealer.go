@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/keys"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/query"
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
@@ -192,6 +194,27 @@ func (s *sealer) sealing() func([]byte) ([]byte, map[string][]string, error) {
 		return nil
 	}
 	return s.sealOne
+}
+
+// answerSealing returns what seals answers to questions, nil if nothing is sealed.
+func (s *sealer) answerSealing() query.Seal {
+	if s.sealing() == nil {
+		return nil
+	}
+	return s.sealAnswer
+}
+
+// sealAnswer adds to an answer, which is a JSON object, to which question it is.
+func (s *sealer) sealAnswer(asked query.Request, answer []byte) (data []byte, header map[string][]string, err error) {
+	q := seal.Question{Subject: asked.Subject, Data: asked.Data}
+	if nonce := asked.Header[seal.NonceHeader]; len(nonce) > 0 {
+		q.Nonce = nonce[0]
+	}
+	body, ok := bytes.CutSuffix(answer, []byte("}"))
+	if !ok {
+		return nil, nil, errors.New("the answer is no JSON object")
+	}
+	return s.sealOne(fmt.Appendf(body, `,"answers":%q}`, q.Digest()))
 }
 
 // form tells what is sealed by these keys from what is sealed by others.

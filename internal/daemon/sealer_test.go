@@ -133,11 +133,12 @@ func TestEveryMessageIsSigned(t *testing.T) {
 	if s, err := r.opener.OpenState("001", value.Header, value.Data); err != nil || s.AgentName != "web" {
 		t.Errorf("%+v, %v", s, err)
 	}
-	answer, err := r.nc.Request("pulse.agents.get", []byte(`{"id":"001"}`), patience)
+	q := seal.NewQuestion("pulse.agents.get", []byte(`{"id":"001"}`))
+	answer, err := r.nc.RequestMsg(&nats.Msg{Subject: q.Subject, Header: q.Header(), Data: q.Data}, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err := r.opener.OpenAnswer(answer.Header, answer.Data); err != nil || !bytes.Contains(text, []byte(`"web"`)) {
+	if text, err := r.opener.OpenAnswer(q, answer.Header, answer.Data); err != nil || !bytes.Contains(text, []byte(`"web"`)) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
@@ -290,11 +291,12 @@ func TestWithEncryptionThePlainTextIsNowhere(t *testing.T) {
 		if strings.HasSuffix(question, "list") {
 			ask = `{}`
 		}
-		answer, err := r.nc.Request(question, []byte(ask), patience)
+		q := seal.NewQuestion(question, []byte(ask))
+		answer, err := r.nc.RequestMsg(&nats.Msg{Subject: q.Subject, Header: q.Header(), Data: q.Data}, patience)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text, err := r.opener.OpenAnswer(answer.Header, answer.Data); err != nil || !bytes.Contains(text, []byte("hidden-web")) {
+		if text, err := r.opener.OpenAnswer(q, answer.Header, answer.Data); err != nil || !bytes.Contains(text, []byte("hidden-web")) {
 			t.Errorf("%s: %s, %v", question, text, err)
 		}
 	}

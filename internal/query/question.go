@@ -61,7 +61,7 @@ func (q *question) answer(v any) {
 	}
 	m := &nats.Msg{Data: data}
 	if q.seal != nil {
-		if m.Data, m.Header, err = q.seal(data); err != nil {
+		if m.Data, m.Header, err = q.seal(Request{q.Subject, q.Header, q.Data}, data); err != nil {
 			q.refuse(&refusal{unavailable, "the answer cannot be encrypted"})
 			return
 		}

@@ -38,9 +38,16 @@ type Fleet interface {
 	Ping(ctx context.Context, id detector.AgentID) (detector.Answer, error)
 }
 
-// Seal makes of an answer what is sent, with its headers: signed, and encrypted for
-// the recipients of messages.
-type Seal func(answer []byte) (data []byte, header map[string][]string, err error)
+// Seal makes of the answer to a question what is sent, with its headers: bound to the
+// question, signed, and encrypted for the recipients of messages.
+type Seal func(asked Request, answer []byte) (data []byte, header map[string][]string, err error)
+
+// Request is a question as it came.
+type Request struct {
+	Subject string
+	Header  map[string][]string
+	Data    []byte
+}
 
 // Config says who answers, and about what.
 type Config struct {

@@ -40,6 +40,7 @@ export class Opener {
     if (s.subject !== subject) throw new Refused('wrong_subject', s.subject)
     if (now - s.issued_at > this.maxAge) throw new Refused('stale')
     if (s.issued_at - now > this.maxAhead) throw new Refused('future')
+    if (s.epoch > (now + this.maxAhead) / 1000 + 60) throw new Refused('future', `epoch ${s.epoch}`) // else all that the node says later would be replayed
     this.#pass(s)
     return { message, text }
   }

@@ -98,7 +98,7 @@ class Opener:
         age = now - s["issued_at"] / 1000
         if age > self.max_age:
             raise Refused("stale")
-        if -age > self.max_ahead:
+        if -age > self.max_ahead or s["epoch"] > now + self.max_ahead + 60:  # else all that the node says later would be replayed
             raise Refused("future")
         self._pass(s)
         return message, text
