@@ -83,6 +83,7 @@ const settingsText = `<ossec_config>
     <link>listen</link>
     <client_keys>$WORK/client.keys</client_keys>
     <state_dir>$WORK/state</state_dir>
+    <node_name>node01</node_name>
     <http>127.0.0.1:$HTTP</http>
   </pulse>
 </ossec_config>

@@ -97,11 +97,15 @@ type Pulse struct {
 	TelemetryLimit int64 // bytes, at least 1 MiB
 }
 
-// Default returns the settings of an empty file.
+// Default returns the settings of an empty file. The node has the host's name.
 func Default() Config {
 	var c Config
 	for _, s := range table {
-		if err := s.field(&c).parse(s.def); err != nil {
+		value := s.def
+		if value == hostDefault {
+			value = nodeNameOfHost()
+		}
+		if err := s.field(&c).parse(value); err != nil {
 			panic("config: default of " + s.path + ": " + err.Error()) // a mistake in the table; a test sees it first
 		}
 	}

@@ -45,7 +45,7 @@ func TestWithoutAPathTheDefaultFileIsReadIfItExists(t *testing.T) {
 		t.Errorf("got %+v, %v", l, err)
 	}
 	l, err = load(path+".absent", nil)
-	if err != nil || l.Pulse.NodeName != "node01" || len(l.Files) != 0 {
+	if err != nil || l.Pulse.NodeName != nodeNameOfHost() || len(l.Files) != 0 {
 		t.Errorf("got %+v, %v", l, err)
 	}
 }
@@ -150,5 +150,48 @@ func TestAMisspeltBlockIsAWarning(t *testing.T) {
 		"pulse.conf:4: <manager_keep_alive> is ignored; did you mean <manager_keepalive>?\n"
 	if got.String() != want {
 		t.Errorf("got\n%swant\n%s", &got, want)
+	}
+}
+
+func TestANodeWithoutANameHasItsHosts(t *testing.T) {
+	for host, want := range map[string]string{
+		"web-1": "web-1", "web-1.example.com": "web-1-example-com", "Web_1": "Web_1", "": namelessNode, "...": namelessNode,
+		"-x.": "x", "a b*c>d": "a-b-c-d", "höst": "h-st", strings.Repeat("n", 63) + ".example": strings.Repeat("n", 63), "web\n1": "web-1",
+	} {
+		got := nodeName(host)
+		if got != want {
+			t.Errorf("%q: got %q, want %q", host, got, want)
+		}
+		if err := token.check(got); err != nil {
+			t.Errorf("%q: %v", host, err)
+		}
+	}
+	l := mustRead(t, "<ossec_config></ossec_config>")
+	if l.Pulse.NodeName != nodeNameOfHost() || source(l, pathNodeName) != "default" {
+		t.Errorf("got %s from %s", l.Pulse.NodeName, source(l, pathNodeName))
+	}
+}
+
+// Each packaged ossec.conf has node01 in a cluster that is not set up.
+func TestThePackagedNameOfAClusterThatIsOffNamesNoNode(t *testing.T) {
+	for _, tt := range []struct{ name, cluster, want string }{
+		{"packaged", "<node_name>node01</node_name><disabled>yes</disabled>", nodeNameOfHost()},
+		{"a cluster", "<node_name>node01</node_name><disabled>no</disabled>", "node01"},
+		{"a name that somebody chose", "<node_name>west</node_name><disabled>yes</disabled>", "west"},
+	} {
+		text := "<ossec_config><cluster>" + tt.cluster + "</cluster></ossec_config>"
+		if l := mustRead(t, text); l.Pulse.NodeName != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, l.Pulse.NodeName, tt.want)
+		}
+		home := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(home, "etc"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(home, "etc/ossec.conf"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if l := mustRead(t, in("pulse", "<home>"+home+"</home>")); l.Pulse.NodeName != tt.want {
+			t.Errorf("%s, in home: got %s, want %s", tt.name, l.Pulse.NodeName, tt.want)
+		}
 	}
 }

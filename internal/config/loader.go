@@ -63,10 +63,10 @@ func (ld *loader) block(n *node) {
 	case "remote":
 		ld.remote(n)
 	case "cluster":
-		for _, c := range n.children {
-			if c.name == "node_name" {
-				ld.clusterName, ld.clusterOrigin = c.value(), origin{ld.file, c.line, ""}
-			}
+		var m Manager
+		m.cluster(n)
+		if m.named() {
+			ld.clusterName, ld.clusterOrigin = m.NodeName, origin{ld.file, m.line, ""}
 		}
 	case "manager_keepalive":
 		ld.fail(n.line, "<manager_keepalive> outside of <remote>", "move it into <remote>")

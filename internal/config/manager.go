@@ -55,13 +55,18 @@ func (m *Manager) cluster(n *node) {
 	}
 }
 
+// named reports whether the file names this node, and not every manager.
+func (m *Manager) named() bool {
+	return m.NodeName != "" && (m.Clustered || m.NodeName != packagedName)
+}
+
 // takeManagerName names the node as the manager in <home> does, if there is one and nothing else names it.
 func (ld *loader) takeManagerName() {
 	home := ld.loaded.Pulse.Home
 	if ld.clusterOrigin.file != "" || ld.loaded.Pulse.Link == "listen" || ld.failed[pathHome] {
 		return
 	}
-	if m, err := ReadManager(home); err == nil && m.NodeName != "" {
+	if m, err := ReadManager(home); err == nil && m.named() {
 		ld.clusterName, ld.clusterOrigin = m.NodeName, origin{managerFile(home), m.line, ""}
 	}
 }

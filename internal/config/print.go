@@ -41,6 +41,7 @@ func (l *Loaded) Settings() []Setting {
 // of groups are there once, below "agent_group", with an empty default; its attribute is "agent_group/@name".
 func Reference() []Setting {
 	l := Loaded{Config: Default()}
+	l.Pulse.NodeName = hostDefault
 	return slices.Insert(l.Settings(), len(remoteTable)+len(keepAliveTable), groupReference()...)
 }
 

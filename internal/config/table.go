@@ -150,7 +150,7 @@ var pulseTable = []setting{
 		func(c *Config) field { return text{&c.Pulse.ClientKeys, absolutePath} }},
 	{"pulse/state_dir", "/var/lib/pulse", "Where Pulse keeps its own data.",
 		func(c *Config) field { return text{&c.Pulse.StateDir, absolutePath} }},
-	{pathNodeName, "node01", "This node's name in subjects and messages; a manager's <cluster><node_name> unless set.",
+	{pathNodeName, hostDefault, "This node's name in subjects and messages, different on every node; unless set a manager's <cluster><node_name>, else the host's name.",
 		func(c *Config) field { return text{&c.Pulse.NodeName, token} }},
 	{pathHTTP, "127.0.0.1:8420", "Where the dashboard, API, metrics and health listen; empty: nowhere.",
 		func(c *Config) field { return text{&c.Pulse.HTTP, optional(hostPort)} }},

@@ -37,7 +37,7 @@ func settingsFor(t *testing.T) *config.Config {
 	dir := t.TempDir()
 	cfg := config.Default()
 	cfg.Pulse.Home, cfg.Pulse.StateDir, cfg.Pulse.ClientKeys = dir, filepath.Join(dir, "state"), filepath.Join(dir, "client.keys")
-	cfg.Pulse.HTTP = "127.0.0.1:0"
+	cfg.Pulse.NodeName, cfg.Pulse.HTTP = "node01", "127.0.0.1:0"
 	cfg.Remote.LocalIP, cfg.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
 	cfg.NATS.Listen = "127.0.0.1:0"
 	cfg.KeepAlive = config.KeepAlive{Enabled: true, Interval: 200 * time.Millisecond, Timeout: time.Minute, MaxMissed: 3,
