@@ -82,6 +82,7 @@ var rooms = []room{
 	{"internal/config", []string{"internal/printable"}, "settings are read before anything else is there"},
 	{"internal/detector", nil, "it knows time and agents: no I/O, no NATS, no Wazuh"},
 	{"internal/remote", []string{"internal/printable"}, "it is a connection, whatever goes over it"},
+	{"internal/presence", []string{"internal/remote"}, "it knows nodes of one name, and nothing of what they publish"},
 	{"internal/outbox", []string{"internal/remote"}, "it knows bytes and subjects, never agents"},
 	{"internal/roster", []string{"event", "internal/kv", "internal/outbox", "internal/remote"}, "it makes of messages what they leave behind; who made them is not its affair"},
 	{"internal/listen", []string{"internal/clientkeys", "internal/detector", "internal/secmsg"},
@@ -100,8 +101,8 @@ var rooms = []room{
 	{"internal/managersim", []string{"internal/clientkeys", "internal/secmsg"},
 		"a stock manager is the world around: nothing of ours may help it"},
 	{"internal/daemon", []string{"event", "internal/attach", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/detector", "internal/history",
-		"internal/keys", "internal/listen", "internal/metrics", "internal/outbox", "internal/query", "internal/remote", "internal/roster", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
-	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/remote"}, "it looks at what the daemon will need, as the daemon does"},
+		"internal/keys", "internal/listen", "internal/metrics", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
+	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/presence", "internal/remote"}, "it looks at what the daemon will need, as the daemon does"},
 	{"internal/provision", []string{"event", "internal/kv", "internal/remote"}, "it writes files for a NATS server, and needs no node to do so"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/keyfile", "internal/keys", "internal/managersim", "seal"},
 		"it is the world around a node, and hears of it what an XDR platform hears"},
@@ -135,7 +136,7 @@ var onlyIn = []struct {
 	rooms []string
 	why   string
 }{
-	{"github.com/nats-io/", []string{"internal/keys", "internal/kv", "internal/outbox", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "cmd/pulse"},
+	{"github.com/nats-io/", []string{"internal/keys", "internal/kv", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "cmd/pulse"},
 		"one room publishes, one answers, one keeps the roster, one shows the keys, one writes the server's files; the others only listen, as an XDR platform does"},
 	{"github.com/lestrrat-go/jwx/", []string{"seal"}, "how messages are signed and encrypted is decided in one place"},
 	{"github.com/alecthomas/kong", []string{"cmd/pulse", "cmd/pulse-bench"}, "a program's command line is read in one place"},

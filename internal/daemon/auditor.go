@@ -36,6 +36,7 @@ const (
 	auditDeadLetters   = "dead_letters"   // how many messages are set aside changed
 	auditLost          = "lost"           // status changes were gone from the store at the start
 	auditManager       = "manager"        // what is wrong with the manager that Pulse is attached to changed
+	auditEpoch         = "epoch"          // the messages of this life have another epoch than its start line, which another node has
 	auditCondition     = "condition"      // something began or ceased to be wrong with the node
 	auditRefused       = "refused"        // a peer on the agents' port
 	auditNATS          = "nats"           // what happened on the way to the XDR's NATS
@@ -105,6 +106,13 @@ func (a *auditor) started(cfg *config.Config, version string, epoch uint64) erro
 	a.compare(settings, keyFiles(cfg, a.key))
 	a.running.Go(a.run)
 	return a.past.keep()
+}
+
+// epochRaised notes that this life's messages have another epoch than was counted.
+func (a *auditor) epochRaised(epoch uint64) {
+	if a != nil {
+		a.log.Add(auditEpoch, slog.Uint64("epoch", epoch))
+	}
 }
 
 // run writes sums, minute by minute.

@@ -62,6 +62,9 @@ var conditionChecks = []conditionCheck{
 		}
 		return "the NATS server is unavailable since " + o.NATS.Since.Format(time.RFC3339) + why + ": messages wait on disk"
 	}},
+	{"name_taken", true, nameTaken},
+	{"name_shared", false, nameShared},
+	{"name_unwatched", false, nameUnwatched},
 	{"telemetry_dropped", true, func(o *observation) string {
 		if !o.losing.telemetry {
 			return ""

@@ -13,14 +13,16 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
 // Publisher is what a node has behind its detector: it makes messages of
 // decisions and gets them out. It owns the state directory.
 type Publisher struct {
-	remote   *remote.Remote // nil without <nats><server_url>
-	outbox   *outbox.Outbox // nil with NATS disabled
+	remote   *remote.Remote    // nil without <nats><server_url>
+	presence *presence.Watcher // nil as is remote
+	outbox   *outbox.Outbox    // nil with NATS disabled
 	backlog  *backlog
 	recorder *recorder
 	sealer   *sealer // nil with NATS disabled
@@ -62,9 +64,10 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 		if unsealed != nil {
 			return nil, unsealed
 		}
-		if err := p.openWayOut(ctx, cfg, log); err != nil {
+		if err := p.openWayOut(ctx, cfg, epoch, log); err != nil {
 			return nil, err
 		}
+		epoch = p.settleEpoch(ctx, epoch)
 	}
 	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
 		journal: &journal{log: log}, audit: p.audit, sealer: p.sealer, log: log,
@@ -78,12 +81,14 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 }
 
 // openWayOut opens the outbox, and the remote where there is one.
-func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, epoch uint64, log *slog.Logger) (err error) {
 	out := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: outboxDir(cfg),
 		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, CaughtUp: p.audit.caughtUp, Log: log}
 	if cfg.NATS.ServerURL != "" {
 		way := RemoteConfig(cfg, log)
 		way.Tell = p.audit.heard
+		p.presence = openPresence(cfg, epoch, log)
+		way.Admit = p.presence.Admit
 		if p.remote, err = remote.Open(way); err != nil {
 			return err
 		}
@@ -149,6 +154,7 @@ func (p *Publisher) Close() (err error) {
 		err = p.outbox.Close()
 	}
 	if p.remote != nil {
+		p.presence.Close()
 		p.remote.Close()
 	}
 	return errors.Join(err, p.audit.close())

@@ -32,6 +32,9 @@ type Status struct {
 
 	Audit *Audit `json:"audit,omitempty"` // absent with audit_logging no
 
+	OtherNode *OtherNode `json:"other_node,omitempty"`     // with this node's name; absent while there is none
+	Unwatched string     `json:"name_unwatched,omitempty"` // why that is not known; absent while it is
+
 	TelemetryDropped uint64 `json:"telemetry_dropped"` // keep-alive events lost before publication, or before they were forwarded
 }
 
@@ -39,7 +42,7 @@ type Status struct {
 type NATS struct {
 	State   string    `json:"state"`
 	Since   time.Time `json:"since"`
-	Problem string    `json:"problem,omitempty"` // while it is not connected: a remote.Problem
+	Problem string    `json:"problem,omitempty"` // while it is not connected: a remote.Problem, or NameTaken
 }
 
 // Audit is how the audit log is doing.
@@ -89,6 +92,7 @@ func (p *Publisher) read() Status {
 		s.TelemetryDropped += stats.Telemetry.Dropped
 	}
 	s.Audit = p.audit.state()
+	p.observeOthers(&s)
 	return s
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	natsserver "github.com/nats-io/nats-server/v2/test"
@@ -18,6 +19,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/managersim"
+	"github.com/wazuh-pulse/pulse/internal/presence"
+	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -215,6 +218,38 @@ func TestALoginThatWorksIsSaid(t *testing.T) {
 	l := host(t)
 	l.NATS.ServerURL = natsServer(t, &server.Options{})
 	if list := of(examined(t.Context(), l), "NATS"); len(list) != 1 || list[0].Level != Good || !strings.Contains(list[0].What, "logged in at") {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestANodeOfTheSameNameIsFoundBeforeTheStart(t *testing.T) {
+	l := host(t)
+	l.Pulse.NodeName, l.NATS.ServerURL = "web", natsServer(t, &server.Options{})
+	if list := of(examined(t.Context(), l), "name"); len(list) != 1 || list[0].Level != Good {
+		t.Errorf("%+v", list)
+	}
+	other := presence.New(presence.Config{Node: "web", Epoch: 1716897300, StartedAt: time.Unix(1716897300, 0), Host: "elsewhere"})
+	way, err := remote.Open(remote.Config{URL: l.NATS.ServerURL, Admit: other.Admit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { other.Close(); way.Close() }()
+	if _, err := way.Session(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	list := of(examined(t.Context(), l), "name")
+	if len(list) != 1 || list[0].Level != Failure || !strings.Contains(list[0].What, `a node called web is there already, on host "elsewhere", started 2024-05-28T11:55:00Z`) ||
+		!strings.Contains(list[0].WayOut, "<node_name>") {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestWithoutTheRightNobodyIsSaidToBeAlone(t *testing.T) {
+	l := host(t)
+	l.NATS.ServerURL = natsServer(t, &server.Options{NoAuthUser: "u", Users: []*server.User{{Username: "u", Password: "p",
+		Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"pulse.>"}}}}}})
+	list := of(examined(t.Context(), l), "name")
+	if len(list) != 1 || list[0].Level != Warning || !strings.Contains(list[0].WayOut, "--renew") {
 		t.Errorf("%+v", list)
 	}
 }

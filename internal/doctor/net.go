@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -97,4 +99,26 @@ func (p *patient) nats(ctx context.Context) {
 	}
 	defer session.Conn.Close()
 	p.found("NATS", Good, fmt.Sprintf("logged in at %s, in %v", session.Conn.ConnectedUrlRedacted(), time.Since(began).Round(time.Millisecond)), "")
+	p.otherNodes(ctx, session)
+}
+
+// otherNodes asks whether another node has this node's name.
+func (p *patient) otherNodes(ctx context.Context, session *remote.Session) {
+	name := p.Pulse.NodeName
+	found, err := presence.Find(ctx, session, name)
+	if err != nil {
+		p.found("name", Warning, fmt.Sprintf("whether another node is called %s is not known: %v", name, err),
+			"let this user publish and subscribe to "+presence.Subject(name)+"; with the files of pulse provision nats, --renew "+name+" does so")
+		return
+	}
+	own := func(s presence.Statement) bool { return p.running && daemon.IsOwn(&p.Config, s) }
+	found = slices.DeleteFunc(found, own)
+	if len(found) == 0 {
+		p.found("name", Good, "no other node is called "+name, "")
+		return
+	}
+	for _, s := range found {
+		p.found("name", Failure, fmt.Sprintf("a node called %s is there already, on host %q, started %s: of two one publishes nothing", name, s.Host,
+			time.Unix(s.StartedAt, 0).UTC().Format(time.RFC3339)), "give each node a <node_name> of its own")
+	}
 }

@@ -94,18 +94,21 @@ func asked() (list []service) {
 
 var found = []string{"$SRV.PING", "$SRV.INFO", "$SRV.STATS"}
 
+// presence is where nodes of one name find each other.
+func presence(node string) string { return "pulse." + node + ".presence" }
+
 // nodeRights are those of one node: its kinds of messages, the heartbeat of its
-// own alone, and the questions to all nodes and to it.
+// own alone, the questions to all nodes and to it, and to find another of its name.
 func nodeRights(prefix event.Prefix, node string) jwt.Permissions {
 	var p jwt.Permissions
 	p.Pub.Allow.Add(prefix.StatusChanges(), string(prefix)+".alerts.*", prefix.KeepAlive("*"), prefix.ManagerStatus(node),
-		"$JS.API.INFO", "$JS.API.STREAM.LIST", "$KV."+event.AgentsBucket+".*", "$KV."+keysBucket+"."+node, "$KV."+keysBucket+"."+node+".>")
+		"$JS.API.INFO", "$JS.API.STREAM.LIST", "$KV."+event.AgentsBucket+".*", "$KV."+keysBucket+"."+node, "$KV."+keysBucket+"."+node+".>", presence(node))
 	for _, s := range keptByNodes() {
 		if strings.HasPrefix(s.subject, "$JS.API.") {
 			p.Pub.Allow.Add(s.subject)
 		}
 	}
-	p.Sub.Allow.Add("_INBOX."+node+".>", "pulse.agents.*", "pulse.status", "pulse."+node+".agents.*", "pulse."+node+".status")
+	p.Sub.Allow.Add("_INBOX."+node+".>", "pulse.agents.*", "pulse.status", "pulse."+node+".agents.*", "pulse."+node+".status", presence(node))
 	for _, verb := range found {
 		p.Sub.Allow.Add(verb, verb+".pulse", verb+".pulse.*")
 	}

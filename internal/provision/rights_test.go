@@ -41,8 +41,14 @@ func TestANodePublishesItsOwnSubjectsAndNothingElse(t *testing.T) {
 	if slices.Sort(names); list.Err() != nil || !slices.Equal(names, []string{"STATUS", "TELEMETRY"}) {
 		t.Errorf("streams %v, %v", names, list.Err())
 	}
+	if _, err := nc.SubscribeSync("pulse.node01.presence"); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Publish("pulse.node01.presence", nil); err != nil {
+		t.Fatal(err)
+	}
 	s.nothingRefused(nc)
-	for _, subject := range []string{"wazuh.xdr.manager.status.node02", "$KV.PULSE_KEYS.node02", "wazuh.xdr.agent.001.other", "wazuh.xdr.x", "elsewhere",
+	for _, subject := range []string{"pulse.node02.presence", "wazuh.xdr.manager.status.node02", "$KV.PULSE_KEYS.node02", "wazuh.xdr.agent.001.other", "wazuh.xdr.x", "elsewhere",
 		"pulse.agents.list", "$SRV.PING", "_INBOX.node02.x", "$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.PURGE.STATUS", "$JS.API.STREAM.DELETE.TELEMETRY",
 		"$JS.API.STREAM.UPDATE.STATUS", "$JS.API.STREAM.MSG.DELETE.STATUS", "$JS.API.STREAM.MSG.GET.STATUS", "$JS.API.CONSUMER.CREATE.STATUS",
 		"$JS.API.CONSUMER.MSG.NEXT.STATUS.xdr", "$JS.API.DIRECT.GET.STATUS", "$SYS.REQ.SERVER.PING"} {
@@ -52,7 +58,7 @@ func TestANodePublishesItsOwnSubjectsAndNothingElse(t *testing.T) {
 		s.mayNot(subject)
 	}
 	for _, subject := range []string{">", "wazuh.xdr.>", "wazuh.xdr.agent.*.status_change", "wazuh.xdr.manager.status.node01", "_INBOX.>", "_INBOX.node02.>",
-		"pulse.>", "pulse.node02.agents.get", "$KV.>", "$JS.>", "$SRV.>"} {
+		"pulse.>", "pulse.node02.presence", "pulse.node02.agents.get", "$KV.>", "$JS.>", "$SRV.>"} {
 		if _, err := nc.SubscribeSync(subject); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +111,7 @@ func TestAReaderReadsAllAndWritesNothing(t *testing.T) {
 		t.Errorf("get: %v, %v", entry, err)
 	}
 	s.nothingRefused(nc)
-	for _, subject := range []string{"wazuh.xdr.agent.001.status_change", "wazuh.xdr.alerts.fleet_outage", "wazuh.xdr.manager.status.node01", "wazuh.xdr.x",
+	for _, subject := range []string{"pulse.node01.presence", "wazuh.xdr.agent.001.status_change", "wazuh.xdr.alerts.fleet_outage", "wazuh.xdr.manager.status.node01", "wazuh.xdr.x",
 		"$KV.PULSE_AGENTS.001", "$KV.PULSE_KEYS.node01", "_INBOX.node01.x", "$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.UPDATE.STATUS",
 		"$JS.API.STREAM.PURGE.STATUS", "$JS.API.STREAM.DELETE.STATUS", "$JS.API.STREAM.MSG.DELETE.TELEMETRY", "$JS.API.STREAM.SNAPSHOT.STATUS",
 		"$JS.API.CONSUMER.CREATE.STATUS", "$JS.API.CONSUMER.CREATE.STATUS.mine", "$JS.API.CONSUMER.DURABLE.CREATE.STATUS.xdr", "$JS.API.CONSUMER.DELETE.STATUS.xdr",

@@ -17,6 +17,9 @@ func (r *Remote) run(ctx context.Context) {
 		} else {
 			r.connected()
 			s = r.serve(ctx, s)
+			if s.endedInOrder() {
+				continue
+			}
 			r.failed(ctx, s.why(), s.worked)
 		}
 		r.pause(ctx)
@@ -25,6 +28,10 @@ func (r *Remote) run(ctx context.Context) {
 
 // serve offers s to its users, or what takes its place, until that has ended.
 func (r *Remote) serve(ctx context.Context, s *Session) *Session {
+	if !r.admit(ctx, s) {
+		<-s.ended // by then of ctx, too
+		return s
+	}
 	r.offer(s)
 	defer r.offer(nil)
 	for {
@@ -65,6 +72,10 @@ func (r *Remote) renew(ctx context.Context, old *Session) *Session {
 	}
 	r.tried = state
 	s, err := dial(ctx, &r.cfg, r.servers, r)
+	if err == nil && !r.admit(ctx, s) {
+		<-s.ended
+		err = s.reason
+	}
 	if ctx.Err() != nil {
 		if err == nil {
 			s.End(ctx.Err())
@@ -165,7 +176,7 @@ func (r *Remote) connected() {
 	r.mu.Lock()
 	before, doubted, n := r.state(), r.doubted, r.failures
 	if !doubted {
-		r.failures = 0
+		r.failures, r.problem = 0, ""
 	}
 	r.note(before)
 	r.mu.Unlock()

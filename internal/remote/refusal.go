@@ -35,10 +35,21 @@ func (s *Session) RoundTrip(ctx context.Context) error {
 
 // TakeRefusal returns why the server did not take what was published to a subject
 // since the last call for it; nil if it refused nothing.
-func (s *Session) TakeRefusal(subject string) error {
+func (s *Session) TakeRefusal(subject string) error { return s.takeRefusal(subject) }
+
+// TakeSubscribeRefusal returns why the server did not take a subscription to a subject
+// since the last call for it; nil if it refused none.
+func (s *Session) TakeSubscribeRefusal(subject string) error {
+	return s.takeRefusal(subscribing + subject)
+}
+
+// subscribing stands before the subject of a refused subscription, as no subject begins.
+const subscribing = "subscribe "
+
+func (s *Session) takeRefusal(key string) error {
 	s.mu.Lock()
-	err := s.refused[subject]
-	delete(s.refused, subject)
+	err := s.refused[key]
+	delete(s.refused, key)
 	s.mu.Unlock()
 	if err != nil {
 		err = s.Explain(err)
@@ -53,6 +64,8 @@ func (s *Session) noteRefusal(err error) {
 	defer s.mu.Unlock()
 	if ok && verb == publishing {
 		s.refused[subject] = err
+	} else if ok {
+		s.refused[subscribing+subject] = err
 	}
 	s.told = err
 	close(s.more)

@@ -28,6 +28,11 @@ type Config struct {
 	PingInterval    time.Duration // between pings on an idle connection; two unanswered end it; 0 for 10 s
 	Log             *slog.Logger  // nil for slog.Default()
 
+	// Admit, if not nil, is called with each new session before its users get it. It
+	// returns nil when they may, waits while they may not, and returns when ctx or the
+	// session ends. It may end an admitted session later, with [ErrWithdrawn].
+	Admit func(ctx context.Context, s *Session) error
+
 	Tell func(Event, error) // hears of every Event, as it happens, and must not wait; nil for nobody
 }
 

@@ -1,0 +1,130 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/presence"
+)
+
+// NameTaken is the [NATS.Problem] of a node that publishes nothing while another node
+// of its name is there.
+const NameTaken = "name_taken"
+
+// OtherNode is another node with this node's name, as /api/v1/status shows it.
+type OtherNode struct {
+	Host      string    `json:"host"`
+	Epoch     uint64    `json:"epoch"`
+	StartedAt time.Time `json:"started_at"` // by its own clock
+	Since     time.Time `json:"since"`      // when it was noticed
+	GoesFirst bool      `json:"goes_first"` // this node publishes nothing until it is gone
+}
+
+// hostName is what another node of the name is shown; empty where the system has none.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+func openPresence(cfg *config.Config, epoch uint64, log *slog.Logger) *presence.Watcher {
+	raise := func(above uint64) (uint64, error) {
+		return nextEpoch(cfg.Pulse.StateDir, time.Unix(int64(above)+1, 0))
+	}
+	return presence.New(presence.Config{Node: cfg.Pulse.NodeName, Epoch: epoch, StartedAt: time.Now(), Host: hostName(), RaiseEpoch: raise,
+		ReconnectDelay: cfg.NATS.ReconnectDelay, Log: log})
+}
+
+// settleTime is how long a start waits to learn of another node of the name. A server
+// that cannot be reached at once is not waited for.
+const settleTime = 3 * time.Second
+
+// settleEpoch returns the epoch for the messages of this life: another one than was
+// counted, if another node of the name has that already.
+func (p *Publisher) settleEpoch(ctx context.Context, counted uint64) uint64 {
+	if p.presence == nil {
+		return counted
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-p.presence.Settled():
+			waiting = false
+		case <-ctx.Done():
+			waiting = false
+		case <-look.C:
+			waiting = p.remote.State().Errors == 0
+		}
+	}
+	epoch := p.presence.FixEpoch()
+	if epoch != counted {
+		p.audit.epochRaised(epoch)
+	}
+	return epoch
+}
+
+// IsOwn reports whether a statement is of the Pulse that works with the state
+// directory of the settings.
+func IsOwn(cfg *config.Config, s presence.Statement) bool {
+	epoch, err := os.ReadFile(filepath.Join(cfg.Pulse.StateDir, "epoch"))
+	return err == nil && strings.TrimSpace(string(epoch)) == strconv.FormatUint(s.Epoch, 10) && s.Host == hostName()
+}
+
+// observeOthers adds to a status what is known of other nodes of the name.
+func (p *Publisher) observeOthers(s *Status) {
+	if p.presence == nil {
+		return
+	}
+	state := p.presence.State()
+	if state.Others > 0 {
+		s.OtherNode = &OtherNode{Host: state.First.Host, Epoch: state.First.Epoch, StartedAt: time.Unix(state.First.StartedAt, 0).UTC(),
+			Since: state.Since.UTC(), GoesFirst: state.Held}
+	}
+	if state.Unknown != nil {
+		s.Unwatched = state.Unknown.Error()
+	}
+	if state.Held && s.NATS.State == event.NATSConnecting {
+		s.NATS.Problem = NameTaken
+	}
+}
+
+// ownName is what to do about two nodes of one name.
+const ownName = "; give each node a <node_name> of its own"
+
+func (o *OtherNode) String() string {
+	return fmt.Sprintf("on host %q, started %s (epoch %d)", o.Host, o.StartedAt.Format(time.RFC3339), o.Epoch)
+}
+
+func nameTaken(o *observation) string {
+	if o.OtherNode == nil || !o.OtherNode.GoesFirst {
+		return ""
+	}
+	return fmt.Sprintf("another node is called %s, %v: this one publishes nothing until it is alone, its messages wait on disk%s", o.Node, o.OtherNode, ownName)
+}
+
+func nameShared(o *observation) string {
+	if o.OtherNode == nil || o.OtherNode.GoesFirst {
+		return ""
+	}
+	return fmt.Sprintf("another node is called %s, %v: it publishes nothing while this one is there%s", o.Node, o.OtherNode, ownName)
+}
+
+func nameUnwatched(o *observation) string {
+	if o.Unwatched == "" {
+		return ""
+	}
+	return fmt.Sprintf("whether another node is called %s is not known: %s (publish and subscribe to %s)", o.Node, o.Unwatched, presence.Subject(o.Node))
+}

@@ -1,0 +1,234 @@
+package presence
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/remote"
+	"golang.org/x/time/rate"
+)
+
+// Config says which node it is that looks for others of its name.
+type Config struct {
+	Node      string // one NATS token
+	Epoch     uint64
+	StartedAt time.Time
+	Host      string // of which the other node logs and shows the name
+	// RaiseEpoch returns an epoch above one that another node has already, and remembers
+	// it; nil for none. It is called before FixEpoch only.
+	RaiseEpoch func(above uint64) (uint64, error)
+
+	ReconnectDelay time.Duration // of the remote: a node is not taken for gone while it may be connecting anew
+	Log            *slog.Logger  // nil for slog.Default()
+}
+
+// State is what is known of other nodes of the name.
+type State struct {
+	Others  int       // how many there are now
+	Held    bool      // another node goes before this one, which publishes nothing
+	First   Statement // of the one that goes first of the others; zero without any
+	Since   time.Time // when the first of those that are there now was noticed; zero without any
+	Unknown error     // why nothing can be known of other nodes; nil where it can
+}
+
+// timing holds the waits that tests shorten.
+type timing struct {
+	period time.Duration // between two statements of a node
+	gone   time.Duration // a node without a statement for this long is gone
+	alone  time.Duration // for statements, where the server knows of no other subscriber: of one that starts in this moment
+	settle time.Duration // for statements, where the server knows of one
+	gap    time.Duration // at least between two statements, whoever asks
+	answer time.Duration // for a round trip
+}
+
+var defaultTiming = timing{period: 2 * time.Second, gone: 10 * time.Second, alone: 500 * time.Millisecond, settle: 2 * time.Second,
+	gap: 100 * time.Millisecond, answer: 5 * time.Second}
+
+// Watcher looks for other nodes of the name. See [New].
+type Watcher struct {
+	cfg      Config
+	log      *slog.Logger
+	timing   timing
+	instance string
+	logs     *rate.Limiter
+	leave    chan struct{} // closed by Close
+	settled  chan struct{} // closed when it is known first whether the node may publish
+	running  sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	fixed    bool // messages have the epoch
+	others   others
+	since    time.Time // when there was one first; zero without any
+	sessions int       // those on which this node publishes
+	held     bool
+	unknown  error
+}
+
+// New returns a watcher that has not looked yet.
+func New(cfg Config) *Watcher {
+	t := defaultTiming
+	t.gone = max(t.gone, 2*cfg.ReconnectDelay+2*time.Second)
+	return newWatcher(cfg, t)
+}
+
+func newWatcher(cfg Config, t timing) *Watcher {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	return &Watcher{cfg: cfg, log: cfg.Log, timing: t, instance: rand.Text(), leave: make(chan struct{}), settled: make(chan struct{}),
+		logs: rate.NewLimiter(rate.Every(10*time.Second), 10)}
+}
+
+// State returns what is known now.
+func (w *Watcher) State() State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := State{Others: len(w.others), Held: w.held, Since: w.since, Unknown: w.unknown}
+	if first := w.others.first(); first != nil {
+		s.First = first.Statement
+	}
+	return s
+}
+
+// Admit waits until the node may publish on a session, or ctx or the session ends. It is
+// for remote.Config. From then on the session ends with [remote.ErrWithdrawn] as soon as
+// another node goes before this one.
+func (w *Watcher) Admit(ctx context.Context, s *remote.Session) error {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return context.Canceled
+	}
+	admitted := make(chan error, 1)
+	w.running.Go(func() { (&visit{Watcher: w, session: s, result: admitted}).run() })
+	w.mu.Unlock()
+	select {
+	case err := <-admitted:
+		return err
+	case <-s.Ended():
+		return s.Reason()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Settled is closed when it is known for the first time whether the node may publish,
+// or that nothing can be known.
+func (w *Watcher) Settled() <-chan struct{} { return w.settled }
+
+// FixEpoch returns the epoch for the node's messages. Before, it rises above that of
+// another node that goes first: else consumers would take the messages of one of the
+// two for repetitions of the other's.
+func (w *Watcher) FixEpoch() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fixed = true
+	return w.cfg.Epoch
+}
+
+// settle closes settled. The caller holds w.mu.
+func (w *Watcher) settle() {
+	select {
+	case <-w.settled:
+	default:
+		close(w.settled)
+	}
+}
+
+// raiseEpoch goes above the epoch of a node that goes first. It reports whether it
+// did. The caller holds w.mu.
+func (w *Watcher) raiseEpoch(s *Statement, now time.Time) bool {
+	me := w.statement()
+	if w.fixed || w.cfg.RaiseEpoch == nil || s.Leaving || s.Epoch < me.Epoch || !s.precedes(&me) ||
+		s.Epoch > uint64(now.Add(aheadMax).Unix()) {
+		return false
+	}
+	epoch, err := w.cfg.RaiseEpoch(s.Epoch)
+	if err != nil {
+		w.log.Error("another node of this name has this node's epoch, and another one cannot be had", "epoch", me.Epoch, "err", err)
+		return false
+	}
+	w.cfg.Epoch = epoch
+	return true
+}
+
+// aheadMax is how far the clock of another node may be ahead for its epoch to count.
+const aheadMax = 2 * time.Minute
+
+// Close says goodbye, so that another node of the name need not wait. Nothing may be
+// published any more, and the remote's sessions must still be there.
+func (w *Watcher) Close() {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.leave)
+	}
+	w.mu.Unlock()
+	w.running.Wait()
+}
+
+// statement is what this node publishes about itself now. The caller holds w.mu.
+func (w *Watcher) statement() Statement {
+	return Statement{Node: w.cfg.Node, Instance: w.instance, Epoch: w.cfg.Epoch, StartedAt: w.cfg.StartedAt.Unix(), Host: w.cfg.Host,
+		Publishing: w.sessions > 0}
+}
+
+func (w *Watcher) encodeStatement(change func(*Statement)) []byte {
+	w.mu.Lock()
+	s := w.statement()
+	w.mu.Unlock()
+	if change != nil {
+		change(&s)
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic("presence: a statement that is no JSON: " + err.Error()) // plain text and numbers
+	}
+	return text
+}
+
+// receive takes a statement in. It reports whether an answer is due.
+func (w *Watcher) receive(data []byte, now time.Time) bool {
+	if string(data) == question {
+		return true
+	}
+	s, err := parseStatement(data, w.cfg.Node)
+	if err != nil {
+		if w.logs.Allow() {
+			w.log.Warn("a message for nodes of this name is not understood", "subject", Subject(w.cfg.Node), "err", err)
+		}
+		return false
+	}
+	if s.Instance == w.instance {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	isNew := w.others.note(s, now)
+	raised := w.raiseEpoch(&s, now)
+	return isNew || raised || s.Question
+}
+
+// decide returns whether another node goes before this one now.
+func (w *Watcher) decide(now time.Time) (held bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.others.expire(now, w.timing.gone)
+	me := w.statement()
+	first := w.others.first()
+	if w.held = first != nil && first.precedes(&me); w.held {
+		w.settle()
+	}
+	switch {
+	case first == nil:
+		w.since = time.Time{}
+	case w.since.IsZero():
+		w.since = now
+	}
+	return w.held
+}
