@@ -27,14 +27,15 @@ const (
 // asker sends requests to agents: one at a time to each, and no more at once than
 // remoted is to be burdened with. Who waits for its turn is known to the detector.
 type asker struct {
-	remoted *remoted
-	clock   *detector.Clock
-	fleet   Fleet
-	log     *slog.Logger
-	grace   time.Duration                     // for which an agent whose connection ended is asked again
-	mark    func(detector.AgentID, time.Time) // an agent was not connected then
-	notice  func()                            // whether remoted is still the same
-	gone    func()                            // remoted is not there
+	remoted  *remoted
+	clock    *detector.Clock
+	fleet    Fleet
+	log      *slog.Logger
+	grace    time.Duration                                  // for which an agent whose connection ended is asked again
+	mark     func(detector.AgentID, time.Time)              // an agent was not connected then
+	answered func(id detector.AgentID, sent time.Time) bool // whether an answer is a sign of life
+	notice   func()                                         // whether remoted is still the same
+	gone     func()                                         // remoted is not there
 
 	work sync.WaitGroup
 	kick chan struct{} // something may be sent
@@ -60,16 +61,17 @@ type asker struct {
 
 // asked is what the asker knows of an agent.
 type asked struct {
-	token  uint32 // of the keep-alive that is to be sent, or is out
-	wanted bool   // a keep-alive waits
-	queued bool
-	since  time.Time // queued
-	out    int       // requests
-	beside bool      // another one may go beside the one that is
-	again  bool      // there is reason to ask once more when it is answered
-	closed int       // how often it was asked since its connection ended
-	ended  time.Time // when that was told
-	sign   time.Time // of life, the last
+	token    uint32 // of the keep-alive that is to be sent, or is out
+	wanted   bool   // a keep-alive waits
+	queued   bool
+	since    time.Time // queued
+	out      int       // requests
+	beside   bool      // another one may go beside the one that is
+	again    bool      // there is reason to ask once more when it is answered
+	closed   int       // how often it was asked since its connection ended
+	ended    time.Time // when that was told
+	sign     time.Time // of life, the last
+	unproven bool      // it was given up, and is said to be back
 }
 
 // request is one to an agent.
@@ -119,12 +121,22 @@ func (a *asker) keep(stays func(detector.AgentID) bool) {
 	}
 }
 
+// forget forgets what was seen of an agent, whose id another one has now. A request that is
+// out goes on.
+func (a *asker) forget(id detector.AgentID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.asked[id]; s != nil {
+		s.sign, s.ended, s.closed, s.unproven, s.wanted = time.Time{}, time.Time{}, 0, false, false
+	}
+}
+
 // seen notes that an agent showed a sign of life.
 func (a *asker) seen(id detector.AgentID, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.of(id)
-	s.sign, s.closed = at, 0
+	s.sign, s.closed, s.unproven = at, 0, false
 	if s.wanted {
 		a.enqueue(id, s, false)
 	}
@@ -148,6 +160,20 @@ func (a *asker) check(id detector.AgentID) {
 		return // nobody can say anything of it now
 	}
 	a.enqueue(id, a.of(id), true)
+}
+
+// confirm asks an agent that is said to be back, and reports whether it can be asked. It
+// may have shown a sign of life, or only seem so.
+func (a *asker) confirm(id detector.AgentID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.halted {
+		return false
+	}
+	s := a.of(id)
+	s.unproven, s.beside = true, true // what is out may wait for an answer that cannot come any more
+	a.enqueue(id, s, true)
+	return true
 }
 
 // ended asks an agent whose connection has ended. A request that is out may have
@@ -240,7 +266,7 @@ func (a *asker) next() (r request, ok bool) {
 			s.queued = false
 			continue
 		}
-		doubted := time.Since(s.sign) > doubtAfter
+		doubted := s.unproven || time.Since(s.sign) > doubtAfter
 		if doubted && a.doubtful >= max(a.window/2, 1) {
 			a.routine.push(id)
 			continue
@@ -276,13 +302,17 @@ func (a *asker) reportWaiting() {
 // ask sends one request, and reports what becomes of it.
 func (a *asker) ask(ctx context.Context, r request) {
 	began := time.Now()
-	what, err := a.remoted.ask(ctx, r.id, r.patience)
+	what, err := a.remoted.ask(ctx, r.id, r.patience, func() { a.sent(r) })
 	if ctx.Err() != nil {
 		return
 	}
 	a.judge(what, err)
 	switch now := a.clock.Now(); what {
 	case answered:
+		if !a.answered(r.id, began) { // it is from before the agent was given up
+			defer a.check(r.id)
+			break
+		}
 		a.fleet.Report(detector.Sighting{At: now, ID: r.id, Token: r.token, Kind: detector.SawAnswer})
 	case notConnected:
 		a.notice() // a new remoted has no connections yet
@@ -294,6 +324,12 @@ func (a *asker) ask(ctx context.Context, r request) {
 		a.gone()
 	}
 	a.done(ctx, r, what)
+}
+
+// sent takes it that a request has gone out. The time for its answer, and the round trip,
+// begin now: before, it may have waited for its turn, behind an older one, or for remoted.
+func (a *asker) sent(r request) {
+	a.fleet.Report(detector.Sighting{At: a.clock.Now(), ID: r.id, Token: r.token, Kind: detector.Unsent})
 }
 
 // isNews reports whether it is news that an agent's connection has ended: its
@@ -323,7 +359,7 @@ func (a *asker) done(ctx context.Context, r request, what outcome) {
 	again := s.again && (what != notConnected || s.token != r.token)
 	switch what {
 	case answered:
-		s.sign, s.closed = time.Now(), 0
+		s.sign, s.closed, s.unproven = time.Now(), 0, false
 		again = s.again && s.token != r.token || s.wanted
 	case notConnected:
 		a.askAgain(ctx, r.id, s)

@@ -30,12 +30,13 @@ func (w *watch) changes(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
-	since := w.looked
-	if since.IsZero() || now.Before(since) {
-		since = now // someone has set the clock back
+	second := w.wall.now().Unix()
+	from := second - 1
+	if !w.looked.IsZero() { // whichever way the wall clock was set meanwhile
+		from = min(w.lookedAt, w.wall.second(w.looked)) - 1
 	}
 	limit := idsPage
-	for last, from := int64(0), since.Unix()-1; ; {
+	for last := int64(0); ; {
 		groups, err := sql[group](ctx, w.db, changesSince(from, last, limit, w.place, l))
 		if err != nil && fewer(&limit, err) { // after a long time, there are as many times as agents
 			continue
@@ -62,7 +63,7 @@ func (w *watch) changes(ctx context.Context) error {
 		}
 		limit = min(limit+limit/4+1, idsPage)
 	}
-	w.looked = now
+	w.looked, w.lookedAt = now, second
 	w.count()
 	return nil
 }
@@ -109,20 +110,12 @@ func (w *watch) take(g *group) error {
 	return nil
 }
 
-// told takes it that an agent's last keep-alive, or startup, was in a second.
-func (w *watch) told(id detector.AgentID, status string, second int64) {
-	if w.proves(id, second) {
-		w.seen(id, status, second, nil)
-	}
-}
-
 // left takes it that the manager calls an agent disconnected, and reports
 // whether remoted did so to all, because it started.
 func (w *watch) left(id detector.AgentID, was *agent, code int) (reset bool) {
 	switch {
 	case code == codeShutdown:
-		now := time.Now()
-		w.mark(id, now)
+		w.absences.begin(id, time.Now(), true)
 		w.fleet.Report(detector.Sighting{At: w.clock.Now(), ID: id, Kind: detector.SawShutdown})
 	case code == codeReset:
 		return was.status != isDisconnected

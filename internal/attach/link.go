@@ -24,7 +24,8 @@ type Config struct {
 	Fleet        Fleet
 	Log          *slog.Logger
 
-	polls bool // do not have the kernel announce the ends of connections; tests set it
+	wall  wallClock // tests set it
+	polls bool      // do not have the kernel announce the ends of connections; tests set it
 }
 
 // Link is the way to a manager's agents.
@@ -60,12 +61,12 @@ func Open(cfg Config) (*Link, error) {
 		look: make(chan struct{}, 1)}
 	l.watch = &watch{db: l.db, soon: make(chan struct{}, 1), place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles,
 		asker: l.asker, book: b, reset: l.beat.restarted, undone: l.undone, active: func(n int) { l.active.Store(int64(n)) },
-		skips: newSkips(cfg.Log), marks: make(map[detector.AgentID]int64)}
-	l.asker.mark, l.asker.notice, l.asker.gone = l.watch.mark, l.beat.notice, l.beat.hurry
+		skips: newSkips(cfg.Log), wall: cfg.wall, absences: absences{wall: cfg.wall, of: make(map[detector.AgentID]*absence)}}
+	l.asker.mark, l.asker.answered, l.asker.notice, l.asker.gone = l.watch.absences.unconnected, l.watch.answered, l.beat.notice, l.beat.hurry
 	l.teller = &teller{path: h.path(arQueue), method: cfg.Method, name: b.name, said: l.troubles,
 		rate: rate.NewLimiter(askRate, askBurst), queue: make(chan detector.AgentID, tellerRoom)}
 	if cfg.UpdateStatus {
-		l.scribe = &scribe{db: l.db, place: cfg.Place, queue: h.path(analysisQueue), grace: cfg.Grace, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles, clock: cfg.Clock,
+		l.scribe = &scribe{db: l.db, place: cfg.Place, queue: h.path(analysisQueue), grace: cfg.Grace, timeout: cfg.Timeout, secondLook: secondLook, log: cfg.Log, said: l.troubles, clock: cfg.Clock, dead: l.watch.absences.deadSince,
 			todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
 	}
 	if text := cfg.Place.caution(); text != "" && cfg.UpdateStatus {
@@ -116,8 +117,8 @@ func (l *Link) Heed(d *detector.Decision) {
 	if d.Verdict != detector.Changed {
 		return
 	}
-	if d.To == detector.Disconnected && d.Reason.IsLoss() {
-		l.watch.mark(d.ID, l.cfg.Clock.Time(d.At))
+	if d.To == detector.Disconnected && (d.Reason.IsLoss() || d.Reason == detector.AgentShutdown) {
+		l.watch.absences.begin(d.ID, time.Now().Add(-l.cfg.Clock.Now().Sub(d.At)), true)
 	}
 	if l.scribe != nil {
 		l.scribe.heed(d)

@@ -43,10 +43,10 @@ func (o outcome) String() string { return outcomeNames[o] }
 
 // ask sends an agent a request and waits for its answer, for as long as remoted
 // keeps a thread for it. The frame goes out at once and whole: remoted takes
-// nobody else's before.
-func (r *remoted) ask(ctx context.Context, id detector.AgentID, patience time.Duration) (outcome, error) {
+// nobody else's before. Sent is called when it has gone out.
+func (r *remoted) ask(ctx context.Context, id detector.AgentID, patience time.Duration, sent func()) (outcome, error) {
 	r.requests.Add(1)
-	answer, err := r.exchange(ctx, id.String()+" agent getstate", patience)
+	answer, err := r.exchange(ctx, id.String()+" agent getstate", patience, sent)
 	switch {
 	case err == nil:
 		return parseState(answer)
@@ -89,8 +89,8 @@ func parseState(answer []byte) (outcome, error) {
 	}
 }
 
-// exchange sends one frame and reads one.
-func (r *remoted) exchange(ctx context.Context, text string, patience time.Duration) ([]byte, error) {
+// exchange sends one frame and reads one. Sent is called between the two, unless it is nil.
+func (r *remoted) exchange(ctx context.Context, text string, patience time.Duration, sent func()) ([]byte, error) {
 	frame := appendFrame(nil, text)
 	dialer := net.Dialer{Timeout: connectTime}
 	conn, err := dialer.DialContext(ctx, "unix", r.home.requestSocket())
@@ -105,6 +105,9 @@ func (r *remoted) exchange(ctx context.Context, text string, patience time.Durat
 	if _, err := conn.Write(frame); err != nil {
 		return nil, err
 	}
+	if sent != nil {
+		sent()
+	}
 	answer, err := readFrame(conn)
 	r.bytesIn.Add(int64(len(answer)))
 	return answer, err
@@ -116,7 +119,7 @@ const connectTime = 2 * time.Second
 // command asks remoted itself and decodes the data of its answer.
 func (r *remoted) command(ctx context.Context, text string, patience time.Duration, data any) error {
 	r.commands.Add(1)
-	answer, err := r.exchange(ctx, text, patience)
+	answer, err := r.exchange(ctx, text, patience, nil)
 	if err != nil {
 		return err
 	}

@@ -11,12 +11,15 @@ import "time"
 func (a *asker) restarted(at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.restart, a.returned = at.Truncate(time.Second), time.Now().Add(restartGrace)
+	const rounding = 10 * time.Millisecond // of two clocks that are read one after the other
+	a.restart, a.returned = wallClock(nil).time(at.Truncate(time.Second)).Add(-rounding), time.Now().Add(restartGrace)
 }
 
 // awaited reports whether an agent has not come back to a new remoted yet, and
 // is still given time to.
-func (a *asker) awaited(s *asked) bool { return !a.returned.IsZero() && s.sign.Before(a.restart) }
+func (a *asker) awaited(s *asked) bool {
+	return !a.returned.IsZero() && !s.unproven && s.sign.Before(a.restart)
+}
 
 // release has those asked that did not come back in their time.
 func (a *asker) release() {

@@ -26,6 +26,9 @@ const (
 	scribePace = 20
 	// deafTime is the time to the next try with an analysisd that took no event.
 	deafTime = time.Second
+	// secondLook is the time after which an agent that the row knows to have been there
+	// since its loss has been asked.
+	secondLook = 5 * time.Second
 	// delayTime is the time to the next try with a row that could not be used.
 	delayTime = 10 * time.Second
 	// lastWord is how long a loss may take to be written when Pulse ends meanwhile:
@@ -41,11 +44,12 @@ type scribe struct {
 	place Place
 	queue string // analysisd's
 
-	grace, timeout time.Duration
+	grace, timeout, secondLook time.Duration
 
 	log   *slog.Logger
 	said  *troubles
 	clock *detector.Clock
+	dead  func(id detector.AgentID, second int64) bool // remoted had no connection to the agent after a second
 
 	tried map[detector.AgentID]errand // whose writing had no answer; run's
 	conn  *net.UnixConn               // to analysisd, nil for none; run's
@@ -65,7 +69,8 @@ type errand struct {
 	seen time.Time // when it was there last, for all that was known then
 	line string    // the alert of a loss that is written
 
-	delayed bool // its row could not be used; that is logged
+	delayed      bool // its row could not be used; that is logged
+	contradicted bool // its row knows of a later sign of life; that is counted
 }
 
 // heed takes a status change. A later one of the same agent takes the place of
@@ -210,18 +215,20 @@ func (s *scribe) do(ctx context.Context, id detector.AgentID, e errand) (done bo
 		return true, "", nil
 	case r.Status == isDisconnected && l.tells(r.Code) && s.tried[id] == e:
 		return true, s.wrote(id, r), nil
-	case r.Status != isActive && r.Status != isPending:
+	case r.Status != isActive && r.Status != isPending && !wasReset(r):
 		s.marked.Add(1) // by remoted or monitord, before us
 		return true, "", nil
-	case contradicts(r, e.seen):
-		s.contradicted.Add(1)
-		if !contradicts(r, e.lost) {
-			s.postpone(id, e, time.Unix(r.KeepAlive, 0))
-		}
+	case contradicts(r, e.seen) && !s.dead(id, r.KeepAlive):
+		s.postpone(id, e, time.Unix(r.KeepAlive, 0))
 		return true, "", nil
 	}
 	return s.write(ctx, id, r, e, l.sync(s.place))
 }
+
+// wasReset reports whether the row's agent is disconnected only because remoted was
+// started anew. Nobody else writes a loss into such a row, or raises an alert: monitord
+// passes it over.
+func wasReset(r *row) bool { return r.Status == isDisconnected && r.Code == codeReset }
 
 // contradicts reports whether the row knows of a sign of life after a time. Its
 // times are whole seconds, cut off; the detector's come from there, over a clock that
@@ -231,13 +238,19 @@ func contradicts(r *row, after time.Time) bool {
 	return r.KeepAlive > after.Add(rounding).Unix()
 }
 
-// postpone looks again at an agent that was there later than was known when it
-// was given up, though not since: when it has been silent for a whole timeout.
+// postpone looks again at an agent that was there later than was known when it was given
+// up: first when it was time to ask it, as a keep-alive that waited for wazuh-db is written
+// down late, and then when it has been silent for a whole timeout.
 func (s *scribe) postpone(id detector.AgentID, e errand, seen time.Time) {
+	later := errand{due: seen.Add(s.timeout), lost: e.lost, seen: seen, delayed: e.delayed, contradicted: true}
+	if !e.contradicted {
+		s.contradicted.Add(1)
+		later.due, later.seen = time.Now().Add(s.secondLook), e.seen
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.todo[id] == e {
-		s.todo[id] = errand{due: seen.Add(s.timeout), lost: e.lost, seen: seen}
+		s.todo[id] = later
 	}
 }
 

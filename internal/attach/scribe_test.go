@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/managersim"
 )
@@ -22,8 +23,8 @@ func (s *scene) write(place Place, set string, args ...any) *scribe {
 		s.t.Fatal(err)
 	}
 	w := &scribe{db: &database{path: filepath.Join(s.manager.Home(), databaseSocket), time: patience}, place: place,
-		queue: filepath.Join(s.manager.Home(), analysisQueue), timeout: time.Hour, grace: time.Second, log: slog.New(s.log),
-		said: &troubles{log: slog.New(s.log), now: make(map[string]string)}, clock: detector.NewClock(),
+		queue: filepath.Join(s.manager.Home(), analysisQueue), timeout: time.Hour, secondLook: time.Hour, grace: time.Second, log: slog.New(s.log),
+		said: &troubles{log: slog.New(s.log), now: make(map[string]string)}, clock: detector.NewClock(), dead: func(detector.AgentID, int64) bool { return false },
 		todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -59,6 +60,8 @@ func TestNothingIsWrittenThatTheDatabaseKnowsBetter(t *testing.T) {
 		{"a new start, after the loss", "connection_status = 'pending', last_keepalive = ?", now + 30, detector.KeepAliveTimeout, false},
 		{"marked already", "connection_status = 'disconnected', status_code = 4, last_keepalive = ?", now - 100, detector.MissedKeepAlives, false},
 		{"said goodbye", "connection_status = 'disconnected', status_code = 3, last_keepalive = ?", now - 100, detector.MissedKeepAlives, false},
+		{"remoted was started anew, and it did not come back", "connection_status = 'disconnected', status_code = 5, last_keepalive = ?", now - 100, detector.MissedKeepAlives, true},
+		{"the same, after its connection had ended", "connection_status = 'disconnected', status_code = 5, last_keepalive = ?", now - 100, detector.ConnectionLost, true},
 		{"never came", "connection_status = 'never_connected', last_keepalive = ?", 0, detector.MissedKeepAlives, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -154,11 +157,16 @@ func TestWhatIsBeingWrittenIsFinished(t *testing.T) {
 // written; and what it knew is not undone by older signs of life.
 func TestALossFromBeforeTheStartIsWritten(t *testing.T) {
 	s := manage(t, 2)
+	s.connect()
+	if err := s.agents.Die("001", agentsim.Kill); err != nil { // the second is back, and answers
+		t.Fatal(err)
+	}
+	s.until("its connection gone", func() bool { return s.manager.Stats().Agents == 1 })
 	now, clock := time.Now(), detector.NewClock()
-	for id, keepAlive := range map[int]int64{1: now.Unix() - 10, 2: now.Unix() + 3600} { // the second is back, and stays so
-		if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id = ?", keepAlive, id); err != nil {
-			t.Fatal(err)
-		}
+	if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', last_keepalive = ? WHERE id = 1", now.Unix()-10); err != nil {
+		t.Fatal(err)
+	}
+	for id := 1; id <= 2; id++ {
 		lost := clock.Instant(time.Unix(now.Unix()-5, 0))
 		s.before = append(s.before, detector.Restored{Member: detector.Member{ID: detector.AgentID(id), Name: fmt.Sprintf("web-%03d", id), IP: "any"},
 			Status: detector.Disconnected, Reason: detector.ConnectionLost, Since: lost, LastSeen: lost, Greeted: true})

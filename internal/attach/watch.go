@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +22,7 @@ const (
 )
 
 // watch reads the database. What it knows belongs to the goroutine of run, but
-// for the marks.
+// for the absences.
 type watch struct {
 	db      *database
 	place   Place
@@ -41,19 +40,20 @@ type watch struct {
 
 	took atomic.Int64 // the last reading of all agents: nanoseconds
 
-	known  map[detector.AgentID]*agent
-	size0  size
-	rolled time.Time
-	looked time.Time // of the wall clock, at which changes were read last
-	tasted bool      // there was a first reading
+	known    map[detector.AgentID]*agent
+	size0    size
+	rolled   time.Time
+	looked   time.Time // when changes were read last
+	lookedAt int64     // the same, as a second of the wall clock then
+	tasted   bool      // there was a first reading
 
 	soon    chan struct{}      // there is reason to look before it is time
 	arrived []detector.AgentID // became active, and may be elsewhere than before
 
 	skips *skips
 
-	marksMu sync.Mutex
-	marks   map[detector.AgentID]int64
+	wall     wallClock
+	absences absences
 }
 
 // agent is what is known of one.
@@ -120,7 +120,13 @@ func (w *watch) look(ctx context.Context) error {
 	if err := w.changes(ctx); err != nil {
 		return err
 	}
-	return w.locate(ctx)
+	if err := w.locate(ctx); err != nil {
+		return err
+	}
+	for _, id := range w.absences.unasked() {
+		w.confirm(id)
+	}
+	return nil
 }
 
 // callRoll gives the detector its agents.
@@ -145,6 +151,10 @@ func (w *watch) callRoll(ctx context.Context) error {
 			known[id] = was
 			was.registered = r.Registered
 		} else {
+			if was != nil { // another agent, with its id
+				w.asker.forget(id)
+				w.absences.forget(id)
+			}
 			known[id] = &agent{name: r.Name, registered: r.Registered, keepAlive: r.KeepAlive, status: r.Status, code: r.Code}
 			m.Away = w.away(r)
 			fresh = append(fresh, r)
@@ -171,7 +181,9 @@ func (w *watch) callRoll(ctx context.Context) error {
 		l, _ := w.db.layout(ctx) // it is known by now
 		w.log.Info("agents read from wazuh-db", "manager", cmp.Or(l.manager, "unknown"), "agents", len(rows), "of_other_nodes", len(others), "took", time.Since(began).Round(time.Millisecond).String())
 	}
-	w.asker.keep(func(id detector.AgentID) bool { return known[id] != nil })
+	stays := func(id detector.AgentID) bool { return known[id] != nil }
+	w.asker.keep(stays)
+	w.absences.keep(stays)
 	return nil
 }
 
@@ -188,7 +200,7 @@ func (w *watch) resume(rows []row) {
 		if !ok || was.Status != detector.Disconnected || !was.Reason.IsLoss() {
 			continue
 		}
-		w.mark(was.ID, w.clock.Time(was.Since))
+		w.absences.begin(was.ID, time.Now().Add(-w.clock.Now().Sub(was.Since)), true)
 		w.undone(&detector.Decision{Verdict: detector.Changed, ID: was.ID, At: was.Since, From: detector.Active, To: detector.Disconnected,
 			Reason: was.Reason, LastSeen: min(was.LastSeen, was.Since), Seen: was.Seen})
 	}
@@ -206,7 +218,7 @@ func (w *watch) away(r *row) detector.Reason {
 }
 
 func (w *watch) isFresh(keepAlive int64) bool {
-	return time.Since(time.Unix(keepAlive, 0)) < w.timeout
+	return w.wall.age(keepAlive) < w.timeout
 }
 
 // meet reports a new agent's state. One that an earlier life of the node has
@@ -214,8 +226,8 @@ func (w *watch) isFresh(keepAlive int64) bool {
 func (w *watch) meet(r *row) {
 	id := detector.AgentID(r.ID)
 	switch {
-	case (r.Status == isActive || r.Status == isPending) && w.isFresh(r.KeepAlive) && w.proves(id, r.KeepAlive):
-		w.seen(id, r.Status, r.KeepAlive, r)
+	case (r.Status == isActive || r.Status == isPending) && w.isFresh(r.KeepAlive):
+		w.told(id, r.Status, r.KeepAlive)
 	case r.Status == isDisconnected && r.Code == codeShutdown:
 		if was, ok := w.fleet.Agent(id); ok && was.Status == detector.Active {
 			w.fleet.Report(detector.Sighting{At: w.clock.Now(), ID: id, Kind: detector.SawShutdown})
@@ -225,37 +237,49 @@ func (w *watch) meet(r *row) {
 
 // seen reports an agent's own keep-alive or startup, with the time that the
 // database has for it.
-func (w *watch) seen(id detector.AgentID, status string, keepAlive int64, r *row) {
+func (w *watch) seen(id detector.AgentID, status string, keepAlive int64) {
+	age := w.wall.age(keepAlive)
+	w.asker.seen(id, time.Now().Add(-age))
+	w.report(id, status, w.clock.Now().Add(-age))
+}
+
+func (w *watch) report(id detector.AgentID, status string, at detector.Instant) {
 	kind := detector.SawKeepAlive
 	if status == isPending {
 		kind = detector.SawStartup
 	}
-	at := min(w.clock.Instant(time.Unix(keepAlive, 0)), w.clock.Now())
-	w.asker.seen(id, time.Unix(keepAlive, 0))
-	s := detector.Sighting{At: at, ID: id, Kind: kind}
-	if r != nil {
-		s.Addr = r.addr()
-	} else {
-		s.Addr = w.book.addr(id)
-	}
-	w.fleet.Report(s)
+	w.fleet.Report(detector.Sighting{At: at, ID: id, Kind: kind, Addr: w.book.addr(id)})
 }
 
-// mark says that keep-alives of an agent up to this moment prove nothing: it was
-// seen to be gone since.
-func (w *watch) mark(id detector.AgentID, at time.Time) {
-	w.marksMu.Lock()
-	defer w.marksMu.Unlock()
-	w.marks[id] = at.Unix()
+// told takes it that an agent's last keep-alive, or startup, was in a second. Where that
+// does not prove that it is there, the agent is asked.
+func (w *watch) told(id detector.AgentID, status string, second int64) {
+	there, ask := w.absences.sign(id, status, second)
+	if there {
+		w.seen(id, status, second)
+	}
+	if ask {
+		w.confirm(id)
+	}
 }
 
-// proves reports whether a keep-alive in this second is news.
-func (w *watch) proves(id detector.AgentID, second int64) bool {
-	w.marksMu.Lock()
-	defer w.marksMu.Unlock()
-	mark, ok := w.marks[id]
-	if ok && second > mark {
-		delete(w.marks, id)
+// confirm asks an agent whether it is back.
+func (w *watch) confirm(id detector.AgentID) {
+	if !w.asker.confirm(id) {
+		w.absences.notAsked(id)
 	}
-	return !ok || second > mark
+}
+
+// answered takes an agent's answer to a request that was sent at a time, and reports
+// whether it is a sign of life. If the agent was gone, it is back. Any goroutine may call it.
+func (w *watch) answered(id detector.AgentID, sent time.Time) bool {
+	over, proves := w.absences.answered(id, sent)
+	if over != nil && over.gone {
+		at := w.clock.Now()
+		if over.second > 0 {
+			at = at.Add(-w.wall.age(over.second))
+		}
+		w.report(id, over.status, at)
+	}
+	return proves
 }

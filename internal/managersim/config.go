@@ -27,7 +27,7 @@ type Config struct {
 
 	Log *slog.Logger // discards when nil
 
-	now func() int64 // wazuh-db's clock, Unix seconds: the system's
+	Now func() int64 // wazuh-db's clock, Unix seconds: the system's
 }
 
 // Cluster is the manager's place in one. The zero value is a manager alone.
@@ -49,8 +49,8 @@ func (c Config) withDefaults() Config {
 		c.Cluster.Name = cmp.Or(c.Cluster.Name, "wazuh")
 		c.Cluster.Type = cmp.Or(c.Cluster.Type, "master")
 	}
-	if c.now == nil {
-		c.now = func() int64 { return time.Now().Unix() }
+	if c.Now == nil {
+		c.Now = func() int64 { return time.Now().Unix() }
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

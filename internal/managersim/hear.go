@@ -121,12 +121,15 @@ func describe(said string) map[string]any {
 // goes wrong there, such as a status that is none, is a mistake of this package.
 func (r *remoted) update(command string, data map[string]any) {
 	text, err := json.Marshal(data)
-	if err == nil {
-		_, err = r.store.global(command + " " + string(text))
-	}
 	if err != nil {
 		r.cfg.Log.Error("remoted cannot write", "command", command, "error", err)
+		return
 	}
+	r.stall.do(func() {
+		if _, err := r.store.global(command + " " + string(text)); err != nil {
+			r.cfg.Log.Error("remoted cannot write", "command", command, "error", err)
+		}
+	})
 }
 
 // id is an agent's ID as a number.

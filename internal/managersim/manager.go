@@ -20,6 +20,7 @@ type Manager struct {
 	count  counters
 	book   book
 	bell   bell
+	stall  stall
 
 	keys    atomic.Pointer[clientkeys.Set]
 	enrolMu sync.Mutex
@@ -43,10 +44,10 @@ func Start(cfg Config) (m *Manager, err error) {
 	if err := m.furnish(); err != nil {
 		return m, err
 	}
-	if m.store, err = openStore(filepath.Join(m.cfg.Home, "queue/db/global.db"), m.cfg.now, m.cfg.before(4, 6)); err != nil {
+	if m.store, err = openStore(filepath.Join(m.cfg.Home, "queue/db/global.db"), m.cfg.Now, m.cfg.before(4, 6)); err != nil {
 		return m, err
 	}
-	if m.wazuhDB.agents, err = openStore(":memory:", m.cfg.now, false); err != nil {
+	if m.wazuhDB.agents, err = openStore(":memory:", m.cfg.Now, false); err != nil {
 		return m, err
 	}
 	m.enrolMu.Lock()

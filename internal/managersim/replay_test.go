@@ -181,7 +181,7 @@ func do(t *testing.T, m *Manager, commands ...string) {
 
 func TestEveryReadOfWazuhDBIsAnsweredAsRecorded(t *testing.T) {
 	lines := recorded(t, "wazuh-db-readonly.jsonl")
-	m := start(t, Config{Keys: recordedKeys(t), now: lines[0].at})
+	m := start(t, Config{Keys: recordedKeys(t), Now: lines[0].at})
 	do(t, m, `set-agent-groups {"mode":"append","sync_status":"synced","data":[{"id":1,"groups":["default"]},{"id":4,"groups":["default"]}]}`)
 	if err := m.store.setLabels(1, "#\"_agent_ip\":127.0.0.1\n#\"_manager_hostname\":vm\n#\"_node_name\":node01\n#\"_wazuh_version\":Wazuh v4.14.7"); err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestEveryReadOfWazuhDBIsAnsweredAsRecorded(t *testing.T) {
 
 func TestEveryChangeInWazuhDBIsAnsweredAsRecorded(t *testing.T) {
 	lines := recorded(t, "wazuh-db-mutating.jsonl")
-	m := start(t, Config{Keys: recordedKeys(t), now: lines[0].at})
+	m := start(t, Config{Keys: recordedKeys(t), Now: lines[0].at})
 	seed(t, m, lines[0].Answered) // the first line tells of agent 009
 	do(t, m, `set-agent-groups {"mode":"append","sync_status":"synced","data":[{"id":1,"groups":["default"]}]}`)
 	for _, change := range []string{ // agents 001 to 005 had been seen before, and date_add is that of the day

@@ -45,6 +45,7 @@ func (w *wazuhDB) serve(conn net.Conn) {
 			return
 		}
 		w.count.bytesIn[DatabaseSocket].Add(uint64(len(request) + 4))
+		w.stall.wait(w.quit)
 		answers := w.answer(string(request))
 		w.bell.ring()
 		if !w.write(DatabaseSocket, &w.daemon, conn, answers...) {

@@ -1,0 +1,136 @@
+package attach
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/managersim"
+)
+
+// An id that is removed and given to another name at once, in the same second even, is
+// another agent from the next reading on: the old one is removed under its name, and what
+// comes then is the new one's.
+func TestAnIDThatIsGivenToAnotherNameIsAnotherAgent(t *testing.T) {
+	for _, name := range []string{"db-01", "web-902", "bew-002", "web-0021", "w"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			second := time.Now().Unix()
+			s := manage(t, 3, func(c *managersim.Config) { c.Now = func() int64 { return second } })
+			s.mark("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", second)
+			s.attach(still)
+			s.counted(detector.Active, 3)
+			s.forget()
+			read := time.Now()
+			if err := s.manager.Remove("002"); err != nil {
+				t.Fatal(err)
+			}
+			key := keysFor(2)[1]
+			key.Name = name
+			if err := s.manager.Enrol(key); err != nil {
+				t.Fatal(err)
+			}
+			s.mark("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id = 2", second+1)
+			if got := s.changed(2, detector.Disconnected); got.Reason != detector.AgentRemoved || got.Name != "web-002" {
+				t.Errorf("%+v", got)
+			}
+			if got := s.changed(2, detector.Active); got.Name != name {
+				t.Errorf("%+v", got)
+			}
+			if took := time.Since(read); took > rollPeriod/2 {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+// A round trip begins when the request is sent, and not when it was decided: before, it may
+// have waited behind an older one that its agent had not answered.
+func TestARoundTripBeginsWhenTheRequestIsSent(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "queue/sockets"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, requestSockets[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	fleet, clock := &reported{all: make(chan detector.Sighting, 16)}, detector.NewClock()
+	a := idler(8)
+	a.remoted, a.fleet, a.clock = &remoted{home: home(dir)}, fleet, clock
+	a.answered = func(detector.AgentID, time.Time) bool { return true }
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { a.run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	a.seen(1, time.Now())
+	a.keepAlive(1, 1)
+	older := accept(t, l)
+	fleet.expect(t, detector.Unsent, 1)
+	a.keepAlive(1, 2) // it waits
+	decided := clock.Now()
+	answer(t, older)
+	first := fleet.expect(t, detector.SawAnswer, 1)
+	newer := accept(t, l)
+	if sent := fleet.expect(t, detector.Unsent, 2); sent.At < first.At || sent.At < decided {
+		t.Errorf("sent at %d, decided at %d, and the older one answered at %d", sent.At, decided, first.At)
+	}
+	answer(t, newer)
+	fleet.expect(t, detector.SawAnswer, 2)
+}
+
+// reported is a fleet that hands on what is reported of it.
+type reported struct {
+	sightings
+	all chan detector.Sighting
+}
+
+func (r *reported) Report(s detector.Sighting) { r.all <- s }
+
+// expect waits for the next sighting.
+func (r *reported) expect(t *testing.T, kind detector.Kind, token uint32) detector.Sighting {
+	t.Helper()
+	for deadline := time.After(patience); ; {
+		select {
+		case s := <-r.all:
+			if s.Kind == detector.Unsent && kind == detector.SawAnswer && s.Token == token {
+				continue // that it waits is reported every second
+			}
+			if s.Kind != kind || s.Token != token {
+				t.Fatalf("%+v, want kind %d of token %d", s, kind, token)
+			}
+			return s
+		case <-deadline:
+			t.Fatalf("no sighting of kind %d of token %d", kind, token)
+		}
+	}
+}
+
+// accept takes the next request.
+func accept(t *testing.T, l net.Listener) net.Conn {
+	t.Helper()
+	conn, err := l.Accept()
+	if err == nil {
+		_, err = readFrame(conn)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func answer(t *testing.T, conn net.Conn) {
+	t.Helper()
+	if _, err := conn.Write(appendFrame(nil, `{"error":0,"data":{"status":"connected"}}`)); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+}
