@@ -15,7 +15,7 @@ import (
 // A keep-alive that waited while wazuh-db stood still is stamped with the time at which it
 // was processed. That brings nobody back who was lost meanwhile, and the loss is written.
 func TestAKeepAliveThatWaitedForTheDatabaseBringsNobodyBack(t *testing.T) {
-	for how, reason := range map[agentsim.Death]detector.Reason{agentsim.Kill: detector.ConnectionLost, agentsim.Hang: detector.MissedKeepAlives} {
+	for how, reason := range map[agentsim.Failure]detector.Reason{agentsim.Kill: detector.ConnectionLost, agentsim.Hang: detector.MissedKeepAlives} {
 		t.Run(how.String(), func(t *testing.T) {
 			t.Parallel()
 			s := manage(t, 3)
@@ -25,7 +25,7 @@ func TestAKeepAliveThatWaitedForTheDatabaseBringsNobodyBack(t *testing.T) {
 			s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged && d.ID == 2 })
 			s.manager.StallDB()
 			s.until("keep-alives wait", func() bool { return s.manager.HeldByStall() > 9 })
-			if err := s.agents.Die("002", how); err != nil {
+			if err := s.agents.Fail("002", how); err != nil {
 				t.Fatal(err)
 			}
 			if got := s.changed(2, detector.Disconnected); got.Reason != reason {
@@ -122,7 +122,7 @@ func TestAStepOfTheClockHidesNoReturn(t *testing.T) {
 			s.attach(quick, func(c *Config) { c.wall = wall })
 			s.counted(detector.Active, 3)
 			for _, id := range []string{"002", "003"} {
-				if err := s.agents.Die(id, agentsim.Kill); err != nil {
+				if err := s.agents.Fail(id, agentsim.Kill); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -134,7 +134,7 @@ func TestAStepOfTheClockHidesNoReturn(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.changed(2, detector.Active)
-			if err := s.agents.Die("001", agentsim.Shutdown); err != nil {
+			if err := s.agents.Fail("001", agentsim.Shutdown); err != nil {
 				t.Fatal(err)
 			}
 			if got := s.changed(1, detector.Disconnected); got.Reason != detector.AgentShutdown {

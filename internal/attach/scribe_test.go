@@ -158,7 +158,7 @@ func TestWhatIsBeingWrittenIsFinished(t *testing.T) {
 func TestALossFromBeforeTheStartIsWritten(t *testing.T) {
 	s := manage(t, 2)
 	s.connect()
-	if err := s.agents.Die("001", agentsim.Kill); err != nil { // the second is back, and answers
+	if err := s.agents.Fail("001", agentsim.Kill); err != nil { // the second is back, and answers
 		t.Fatal(err)
 	}
 	s.until("its connection gone", func() bool { return s.manager.Stats().Agents == 1 })
