@@ -34,6 +34,10 @@ func newLoader() *loader {
 func (ld *loader) add(file string, data []byte) {
 	ld.file, ld.groupLines = file, map[string]int{}
 	ld.loaded.Files = append(ld.loaded.Files, file)
+	if roots, ok := managersFile(data); ok {
+		ld.addManagers(file, roots)
+		return
+	}
 	roots, err := parseXML(data)
 	if err != nil {
 		err.File = file
@@ -64,7 +68,7 @@ func (ld *loader) block(n *node) {
 		ld.remote(n)
 	case "cluster":
 		var m Manager
-		m.cluster(n)
+		m.cluster(n, nil)
 		if m.named() {
 			ld.clusterName, ld.clusterOrigin = m.NodeName, origin{ld.file, m.line, ""}
 		}
@@ -79,7 +83,7 @@ func (ld *loader) block(n *node) {
 
 // remote takes what concerns agents out of ossec.conf's <remote>; one for syslog concerns no agent.
 func (ld *loader) remote(n *node) {
-	syslog := slices.ContainsFunc(n.children, func(c *node) bool { return c.name == "connection" && c.value() == "syslog" })
+	syslog := isSyslog(n)
 	for _, c := range n.children {
 		switch {
 		case c.name == "manager_keepalive" && syslog:

@@ -15,6 +15,7 @@ type node struct {
 	name     string
 	line     int // of its <
 	attrs    []xml.Attr
+	rawAttr  string          // of a lenient reading: as it stands there
 	text     strings.Builder // all text directly inside, comments removed
 	textLine int             // of the first text that is not white space
 	children []*node

@@ -16,9 +16,12 @@ import (
 type attached struct{ *attach.Link }
 
 func openAttached(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (link, error) {
-	place, err := place(cfg)
+	place, cautions, err := place(cfg)
 	if err != nil {
 		return nil, err
+	}
+	for _, text := range cautions {
+		log.Warn("pulse does not follow all of the manager's ossec.conf", "home", cfg.Pulse.Home, "caution", text)
 	}
 	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Place: place, Method: method, MaxInFlight: cfg.Pulse.MaxInFlight,
 		Grace: cfg.KeepAlive.ReconnectGrace, Timeout: cfg.KeepAlive.Timeout, UpdateStatus: cfg.Pulse.UpdateStatus,
@@ -29,22 +32,23 @@ func openAttached(cfg *config.Config, method detector.Method, clock *detector.Cl
 	return &attached{l}, nil
 }
 
-// place is the manager's in its cluster, as its own settings say.
-func place(cfg *config.Config) (attach.Place, error) {
+// place is the manager's in its cluster, as its own settings say, and what they have
+// that Pulse does not follow.
+func place(cfg *config.Config) (_ attach.Place, cautions []string, _ error) {
 	if err := attach.Find(cfg.Pulse.Home); err != nil {
-		return attach.Place{}, fmt.Errorf("attach to the manager: %w", err)
+		return attach.Place{}, nil, fmt.Errorf("attach to the manager: %w", err)
 	}
 	manager, err := config.ReadManager(cfg.Pulse.Home)
 	if err != nil {
-		return attach.Place{}, fmt.Errorf("attach to the manager in %s (<pulse><home>): %w", cfg.Pulse.Home, err)
+		return attach.Place{}, nil, fmt.Errorf("attach to the manager in %s (<pulse><home>): %w", cfg.Pulse.Home, err)
 	}
 	if !manager.Clustered {
-		return attach.Place{}, nil
+		return attach.Place{}, manager.Cautions, nil
 	}
 	if manager.NodeName == "" {
-		return attach.Place{}, fmt.Errorf("attach to the manager in %s: its <cluster> has no <node_name>", cfg.Pulse.Home)
+		return attach.Place{}, nil, fmt.Errorf("attach to the manager in %s: its <cluster> has no <node_name>", cfg.Pulse.Home)
 	}
-	return attach.Place{Node: manager.NodeName, Worker: manager.Worker}, nil
+	return attach.Place{Node: manager.NodeName, Worker: manager.Worker}, manager.Cautions, nil
 }
 
 // Addr is not valid: agents connect to the manager.

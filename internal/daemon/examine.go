@@ -22,7 +22,7 @@ func ExamineManager(ctx context.Context, cfg *config.Config) ([]attach.Examined,
 	if err != nil {
 		return nil, err
 	}
-	place, err := place(cfg)
+	place, _, err := place(cfg)
 	if err != nil {
 		return nil, err
 	}

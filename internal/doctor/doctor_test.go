@@ -169,6 +169,25 @@ func stock(t *testing.T) (*config.Loaded, *managersim.Manager) {
 	return l, m
 }
 
+func TestWhatPulseDoesNotFollowOfTheManagersSettingsIsSaid(t *testing.T) {
+	l, m := stock(t)
+	file := filepath.Join(m.Home(), "etc/ossec.conf")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := "<ossec_config><remote><connection>secure</connection><port>1520</port><ipv6>yes</ipv6></remote></ossec_config>\n"
+	if err := os.WriteFile(file, append(text, second+second...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list := of(examined(t.Context(), l), "manager")
+	for _, want := range []string{"more than one <remote>", "has <ipv6>"} {
+		if !slices.ContainsFunc(list, func(f Finding) bool { return f.Level == Warning && strings.Contains(f.What, want) }) {
+			t.Errorf("no warning of %s in %+v", want, list)
+		}
+	}
+}
+
 func TestBesideAManagerItsSocketsAreTried(t *testing.T) {
 	l, m := stock(t)
 	list := of(examined(t.Context(), l), "manager")

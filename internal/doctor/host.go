@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 )
 
@@ -48,6 +49,11 @@ func (p *patient) manager(ctx context.Context) {
 	if err != nil {
 		p.found("manager", Failure, err.Error(), "")
 		return
+	}
+	if m, err := config.ReadManager(p.Pulse.Home); err == nil {
+		for _, text := range m.Cautions {
+			p.found("manager", Warning, "its ossec.conf: "+text, "")
+		}
 	}
 	for _, e := range list {
 		switch {

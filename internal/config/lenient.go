@@ -1,0 +1,156 @@
+package config
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// parseLenient reads the elements of a manager's ossec.conf as the manager's own
+// reader does, which is no XML parser: bytes of any encoding, text and comments
+// anywhere, several roots, comments that end with !>, "\<" for a < in a text. What the
+// manager would refuse it mends: an end without a beginning is passed over, and the
+// file's end closes what is open. It fails for nothing.
+func parseLenient(data []byte) []*node {
+	r := lenientReader{data: data, line: 1, open: []*node{new(node)}}
+	for r.at < len(r.data) {
+		switch rest := r.data[r.at:]; {
+		case bytes.HasPrefix(rest, []byte(`\<`)):
+			r.text("<", 2)
+		case rest[0] != '<':
+			n := bytes.IndexAny(rest[1:], `<\`) + 1
+			if n == 0 {
+				n = len(rest)
+			}
+			r.text(string(rest[:n]), n)
+		case bytes.HasPrefix(rest, []byte("<!")):
+			r.skip(commentLen(rest))
+		case bytes.HasPrefix(rest, []byte("<?")):
+			r.skip(tagLen(rest))
+		default:
+			r.tag(rest)
+		}
+	}
+	return r.open[0].children
+}
+
+// deepest is how many elements within each other are told apart; the manager has four.
+const deepest = 32
+
+type lenientReader struct {
+	data []byte
+	at   int
+	line int
+	open []*node // from the file itself to where the reader is
+	over int     // elements open beyond the deepest
+}
+
+// skip moves on by n bytes.
+func (r *lenientReader) skip(n int) {
+	r.line += bytes.Count(r.data[r.at:r.at+n], []byte("\n"))
+	r.at += n
+}
+
+func (r *lenientReader) text(s string, n int) {
+	if top := r.open[len(r.open)-1]; len(r.open) > 1 {
+		top.text.WriteString(s)
+	}
+	r.skip(n)
+}
+
+// tag reads a tag, which opens or closes an element, or both.
+func (r *lenientReader) tag(rest []byte) {
+	n := tagLen(rest)
+	line := r.line
+	inside := strings.TrimSuffix(string(rest[1:n]), ">")
+	r.skip(n)
+	name, isEnd := strings.CutPrefix(inside, "/")
+	name, empty := strings.CutSuffix(name, "/")
+	name = strings.TrimSpace(name)
+	name, attr, _ := strings.Cut(name, " ")
+	switch {
+	case isEnd:
+		r.close(name)
+	case len(r.open) > deepest:
+		if !empty {
+			r.over++
+		}
+	default:
+		top := r.open[len(r.open)-1]
+		child := &node{name: name, line: line, rawAttr: attr}
+		top.children = append(top.children, child)
+		if !empty {
+			r.open = append(r.open, child)
+		}
+	}
+}
+
+// close closes the innermost element of that name, with all that is open in it.
+func (r *lenientReader) close(name string) {
+	if r.over > 0 {
+		r.over--
+		return
+	}
+	for i := len(r.open) - 1; i > 0; i-- {
+		if r.open[i].name == name {
+			r.open = r.open[:i]
+			return
+		}
+	}
+}
+
+// tagLen is the length of the tag that data begins with: all the rest if it has no end.
+func tagLen(data []byte) int {
+	if end := bytes.IndexByte(data, '>'); end >= 0 {
+		return end + 1
+	}
+	return len(data)
+}
+
+// commentLen is the length of the comment that data begins with: all the rest if it
+// has no end.
+func commentLen(data []byte) int {
+	for n := len("<!"); ; {
+		end := bytes.IndexByte(data[n:], '>')
+		if end < 0 {
+			return len(data)
+		}
+		n += end + 1
+		if text := data[len("<!") : n-1]; bytes.HasSuffix(text, []byte("--")) || bytes.HasSuffix(text, []byte("!")) {
+			return n
+		}
+	}
+}
+
+// stockBlocks are blocks that only a manager's own file has.
+var stockBlocks = []string{"global", "alerts", "logging", "rootcheck", "syscheck", "wodle", "sca", "vulnerability-detection", "vulnerability-detector",
+	"indexer", "auth", "cluster", "ruleset", "rule_test", "command", "active-response", "localfile", "integration", "syslog_output"}
+
+// managersFile returns the elements of a file that is a manager's own, and none of
+// Pulse's: then what the manager accepts is accepted.
+func managersFile(data []byte) (roots []*node, ok bool) {
+	roots = parseLenient(data)
+	for _, root := range roots {
+		for _, block := range root.children {
+			ours := slices.Contains(strictBlocks, block.name) || slices.ContainsFunc(block.children, func(c *node) bool { return c.name == "manager_keepalive" })
+			if ours {
+				return nil, false
+			}
+			ok = ok || slices.Contains(stockBlocks, block.name)
+		}
+	}
+	return roots, ok
+}
+
+// variables are what <var name="NAME">value</var> gives to $NAME.
+func variables(roots []*node) map[string]string {
+	vars := map[string]string{}
+	for _, root := range roots {
+		for _, n := range append([]*node{root}, root.children...) {
+			if name, ok := strings.CutPrefix(strings.TrimSpace(n.rawAttr), "name="); ok && n.name == "var" {
+				vars["$"+strings.Trim(name, `"'`)] = n.value()
+			}
+		}
+	}
+	return vars
+}
