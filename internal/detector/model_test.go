@@ -32,6 +32,9 @@ type model struct {
 	outage  *modelOutage
 	over    *modelOutage // the last, while its hold runs
 
+	reliefs []Instant // of suspected agents: signs of life
+	silent  bool      // the fleet is
+
 	agenda map[int64][]*modelAgent // whom to look at in a second; nil: everybody, always
 	looked int64                   // the second up to which the agenda was followed
 }
@@ -347,6 +350,10 @@ func (i Instant) second() int64 { return int64(i) / int64(time.Second) }
 
 func (m *model) see(a *modelAgent, s Sighting) {
 	watched := a.watched()
+	if s.Kind == Unsent {
+		m.unsent(a, s)
+		return
+	}
 	if s.Kind == SawClosed {
 		if watched {
 			a.gone, a.probe, a.lastSent, a.suspect, a.beating = &s.At, nil, nil, false, false
@@ -368,6 +375,7 @@ func (m *model) see(a *modelAgent, s Sighting) {
 		a.gone, a.turnFrom = nil, s.At
 	}
 	if a.suspect {
+		m.reliefs = append(m.reliefs, s.At)
 		a.suspect, a.pace = false, m.set.RetryInterval
 	}
 	back := func() { // keep-alives begin anew
@@ -553,17 +561,61 @@ func (m *model) judgeOutage(now Instant) {
 	if m.over != nil && m.over.end <= now {
 		m.endHold()
 	}
+	m.silent = m.isSilent(now)
 }
 
-// sortLosses puts a round's losses where they belong.
-func (m *model) sortLosses(fresh []*modelChange, now Instant) {
+// isSilent reports whether so many agents are lost or in trouble that it may be
+// an outage, and those of the suspected that were asked did not answer.
+func (m *model) isSilent(now Instant) bool {
+	m.reliefs = slices.DeleteFunc(m.reliefs, func(at Instant) bool { return now.Sub(at) >= m.set.Interval })
+	inVain := 0
+	for c := range m.absent {
+		if c.why == MissedKeepAlives {
+			inVain++
+		}
+	}
+	return inVain >= 4 && inVain >= 4*len(m.reliefs) && len(m.absent)+m.countUneasy() >= m.leastOutage()
+}
+
+// unsent takes it that a keep-alive waits to be sent: its time has not begun. In
+// a silent fleet an agent is given up after the time that it would have had.
+func (m *model) unsent(a *modelAgent, s Sighting) {
+	if a.probe == nil || s.Token != a.token {
+		return
+	}
+	group, _ := m.group(a)
+	if habit, ok := a.rhythm.patience(); ok && m.silent && a.suspect && s.At >= m.spared(a) &&
+		s.At.Sub(*a.life) >= habit+time.Duration(group.MaxMissed)*m.set.SuspectTimeout {
+		a.missed = group.MaxMissed
+		m.become(a, Disconnected, KeepAliveTimeout, s.At)
+		return
+	}
+	if s.At > *a.probe {
+		a.probe = &s.At
+	}
+	a.pace = m.set.RetryInterval
+	if a.suspect {
+		a.pace = m.set.SuspectTimeout
+	}
+}
+
+func (m *model) countUneasy() int {
 	for a := range m.uneasy {
 		if !a.watched() || a.missed == 0 && !a.suspect && a.gone == nil {
 			delete(m.uneasy, a)
 		}
 	}
-	away, watching := len(m.absent), m.counts[Active]+m.counts[Pending]
-	least := max(outageFewest, int(math.Ceil(m.set.OutageShare*float64(watching+away))))
+	return len(m.uneasy)
+}
+
+func (m *model) leastOutage() int {
+	share := m.set.OutageShare * float64(m.counts[Active]+m.counts[Pending]+len(m.absent))
+	return max(outageFewest, int(math.Ceil(share)))
+}
+
+// sortLosses puts a round's losses where they belong.
+func (m *model) sortLosses(fresh []*modelChange, now Instant) {
+	away, watching, least := len(m.absent), m.counts[Active]+m.counts[Pending], m.leastOutage()
 	switch {
 	case (m.outage == nil || m.outage.settled) && away >= least:
 		m.endHold()
@@ -581,7 +633,7 @@ func (m *model) sortLosses(fresh []*modelChange, now Instant) {
 		for _, c := range fresh {
 			m.outage.join(c)
 		}
-	case (m.outage == nil || m.outage.settled) && away+len(m.uneasy) >= least:
+	case (m.outage == nil || m.outage.settled) && away+m.countUneasy() >= least:
 		for _, c := range fresh {
 			c.waits = true
 		}

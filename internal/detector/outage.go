@@ -21,6 +21,8 @@ import (
 type outage struct {
 	recent []loss // of the last Interval, oldest first
 	away   int    // of these, how many are still away
+	inVain int    // of these, how many were asked MaxMissed times before
+	silent bool   // the fleet is; see isSilent
 	queue  []loss // those whose alert waits, oldest first
 
 	on      bool
@@ -67,6 +69,7 @@ func (t *Table) judgeOutage(now Instant) {
 	if o.hold != 0 && o.hold <= now {
 		t.endHold()
 	}
+	o.silent = t.isSilent(now)
 }
 
 // countReturns counts those that came back, or were removed.
@@ -79,6 +82,9 @@ func (t *Table) countReturns() {
 		}
 		if n.was&lately != 0 {
 			o.away--
+		}
+		if n.was&inVain != 0 {
+			o.inVain--
 		}
 		if n.was&missing != 0 && o.on {
 			o.left--
@@ -95,8 +101,13 @@ func (t *Table) countLosses(now Instant) (fresh []loss) {
 	o := &t.fleet
 	for i := range t.round.notes {
 		if l, ok := t.lossOf(&t.round.notes[i], now); ok {
-			t.state[l.slot].flags |= lately
+			s := &t.state[l.slot]
+			s.flags |= lately
 			o.away++
+			if s.reason == MissedKeepAlives {
+				s.flags |= inVain
+				o.inVain++
+			}
 			fresh = append(fresh, l)
 		}
 	}
@@ -104,13 +115,23 @@ func (t *Table) countLosses(now Instant) (fresh []loss) {
 	old := 0
 	for old < len(o.recent) && now.Sub(o.recent[old].told) >= t.span {
 		if l := &o.recent[old]; t.stands(l) {
-			t.state[l.slot].flags &^= lately
-			o.away--
+			o.forget(&t.state[l.slot])
 		}
 		old++
 	}
 	o.recent = shift(o.recent, old)
 	return fresh
+}
+
+// forget takes an agent that is still away out of the recent losses.
+func (o *outage) forget(s *state) {
+	if s.has(lately) {
+		o.away--
+	}
+	if s.has(inVain) {
+		o.inVain--
+	}
+	s.flags &^= lately | inVain
 }
 
 // shift drops a queue's first n, and its memory with the last.
@@ -203,10 +224,10 @@ func (t *Table) endOutage(now Instant) {
 	o.on, o.hold = false, now.Add(t.set.OutageHold)
 	for i := range o.recent {
 		if t.stands(&o.recent[i]) {
-			t.state[o.recent[i].slot].flags &^= lately
+			o.forget(&t.state[o.recent[i].slot])
 		}
 	}
-	o.recent, o.away = nil, 0
+	o.recent, o.away, o.inVain = nil, 0, 0
 	for i := range o.lost {
 		if s := &t.state[o.lost[i].slot]; s.id == o.lost[i].id {
 			s.flags &^= member | memberClosed

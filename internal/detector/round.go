@@ -16,7 +16,7 @@ type note struct {
 func (r *round) note(slot int32, s *state, from Status, out int) {
 	r.notes = append(r.notes, note{slot: slot, id: s.id, out: int32(out), from: from, was: s.flags})
 	if from == Disconnected {
-		s.flags &^= lately | alertHeld // it is back, or forgotten
+		s.flags &^= lately | inVain | alertHeld // it is back, or forgotten
 	}
 }
 

@@ -80,6 +80,7 @@ func (t *Table) relieved(slot int32, at Instant) {
 		t.schedule(slot, at)
 	}
 	if s.has(suspected) {
+		t.recordRelief(at)
 		s.flags &^= suspected
 		if s.has(probing) {
 			s.act = s.sentAt.Add(t.set.RetryInterval) // the usual time to answer, after all
@@ -131,7 +132,7 @@ func (t *Table) closed(slot int32, at Instant) {
 // to do: the time in which its answer is due has not begun.
 func (t *Table) unsent(slot int32, got *Sighting) {
 	s := &t.state[slot]
-	if s.has(probing) && got.Token == s.token {
+	if s.has(probing) && got.Token == s.token && !t.loseUnasked(slot, got.At) {
 		s.sentAt = max(s.sentAt, got.At)
 		s.act = s.sentAt.Add(t.answerTime(s))
 	}

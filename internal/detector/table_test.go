@@ -18,7 +18,7 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 		set := drawSettings(t)
 		table, ref := NewTable(set), newModel(set)
 		var said []Decision
-		now := Instant(0)
+		now, silences := Instant(0), 0
 		members := drawMembers(t)
 		table.SetMembers(members, now)
 		ref.members(members, now)
@@ -59,6 +59,16 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 						seeBoth(table, ref, Sighting{At: now, ID: id, Kind: SawAnswer, Token: a.token})
 					}
 				}
+			case 14: // a link that cannot ask all at once
+				for _, a := range ref.slots {
+					if a != nil && a.id > AgentID(rapid.IntRange(0, 8).Draw(t, "asked")) {
+						seeBoth(table, ref, Sighting{At: now, ID: a.id, Kind: Unsent, Token: a.token})
+					}
+				}
+			case 15: // a fleet with habits falls silent, beside a link that cannot ask all at once
+				if silences++; silences <= 2 {
+					now = silenceBoth(t, table, ref, now)
+				}
 			case 13: // one that changes as fast as it can
 				id := drawID(t)
 				for range rapid.IntRange(1, 20).Draw(t, "rounds") {
@@ -92,6 +102,33 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 func seeBoth(table *Table, ref *model, s Sighting) {
 	table.Apply([]Sighting{s})
 	ref.apply(s)
+}
+
+func silenceBoth(t *rapid.T, table *Table, ref *model, now Instant) Instant {
+	alive := func(id AgentID, kind Kind) {
+		if a := ref.agents[id]; a != nil {
+			seeBoth(table, ref, Sighting{At: now, ID: id, Kind: kind, Token: a.token})
+		}
+	}
+	for range 6 {
+		for id := AgentID(1); id <= fleetSize; id++ {
+			alive(id, SawKeepAlive)
+		}
+		now = now.Add(5 * time.Second)
+	}
+	asked, answering := drawID(t), AgentID(rapid.IntRange(0, 3).Draw(t, "answering"))
+	for range rapid.IntRange(1, 60).Draw(t, "silence") {
+		now = now.Add(time.Second)
+		table.Sweep(now)
+		ref.sweep(now)
+		for id := asked + 1; id <= fleetSize; id++ {
+			alive(id, Unsent)
+		}
+		if answering > 0 && rapid.IntRange(0, 9).Draw(t, "answers") == 0 {
+			alive(answering, SawAnswer)
+		}
+	}
+	return now
 }
 
 func hastenBoth(t *rapid.T, table *Table, ref *model, id AgentID, now Instant) {
