@@ -115,7 +115,7 @@ func (t *Table) countLosses(now Instant) (fresh []loss) {
 	old := 0
 	for old < len(o.recent) && now.Sub(o.recent[old].told) >= t.span {
 		if l := &o.recent[old]; t.stands(l) {
-			o.forget(&t.state[l.slot])
+			o.forgetLoss(&t.state[l.slot])
 		}
 		old++
 	}
@@ -123,8 +123,8 @@ func (t *Table) countLosses(now Instant) (fresh []loss) {
 	return fresh
 }
 
-// forget takes an agent that is still away out of the recent losses.
-func (o *outage) forget(s *state) {
+// forgetLoss takes an agent that is still away out of the recent losses.
+func (o *outage) forgetLoss(s *state) {
 	if s.has(lately) {
 		o.away--
 	}
@@ -224,7 +224,7 @@ func (t *Table) endOutage(now Instant) {
 	o.on, o.hold = false, now.Add(t.set.OutageHold)
 	for i := range o.recent {
 		if t.stands(&o.recent[i]) {
-			o.forget(&t.state[o.recent[i].slot])
+			o.forgetLoss(&t.state[o.recent[i].slot])
 		}
 	}
 	o.recent, o.away, o.inVain = nil, 0, 0
