@@ -2,10 +2,11 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,50 +15,108 @@ import (
 )
 
 const (
-	// batchMax is how many messages are under way to the remote before their
-	// confirmation is awaited: enough to hide the round trip, few enough to repeat.
+	// batchMax is how many messages are under way to the remote: enough to hide the
+	// round trip, few enough to repeat.
 	batchMax = 1000
-	// retryDead is how often refused messages are tried again on one connection.
-	retryDead = 5 * time.Minute
+	// lateMax is how many of these may be messages that were held before.
+	lateMax = batchMax / 2
+	// unsettledMax is how many messages may be read and not settled, 40 bytes of memory each.
+	unsettledMax = 1 << 20
+	// retryRefused is how often refused messages are tried again on one connection.
+	retryRefused = 5 * time.Minute
+	// probeMin is how many subjects that wait are tried at a time, as long as none succeeds.
+	probeMin = 16
 )
 
-// forwarder carries one stream to the remote: it reads a batch, sends it until the
-// remote has confirmed or refused all of it, and moves the cursor.
+// forwarder carries one stream to the remote. It reads ahead, sends one message of each
+// subject in turn, and settles each when the remote has confirmed it; the position
+// on disk follows the first that is not settled.
 //
 // STATUS is in order for each subject at the far side, whatever fails there: a
 // stream that takes a message after it has not taken one before (its leader
-// changed in between) would have them the wrong way round. So of a subject only one
-// message is under way. Of alerts several are: they are copies, one may overtake another.
+// changed in between) would have them the wrong way round. So of an agent's subject only
+// one message is under way. Of alerts several are: they are copies, one may overtake another.
+//
+// What the remote does not take waits by subject, and the others go on: see [hold].
 type forwarder struct {
 	class  Class
 	stream jetstream.Stream
 	remote *remote.Remote
 	timing timing
 	prefix string
+	path   string     // of the waiting file
 	first  *forwarder // what it has goes first; nil for none
-	to     *sender    // of the last session; nil before the first
 	from   *Reader
-	dead   *deadLetters
+	shared *delivery
 	gap    gap
 	log    *slog.Logger
+
+	to       *sender // of the last session; nil before the first
+	pinging  sync.WaitGroup
+	draining bool // there is another session, and messages are under way on the old one
+	queues   *schedule
+	progress progress
+	end      uint64            // of the stream at the start: up to here, messages may have been sent before
+	ids      map[uint64]string // of messages that go out under another ID than their own
+	bytes    int               // under way
+	late     int               // under way, of messages that were held before
+
+	more      <-chan struct{} // closed when there is something to read; nil while nothing is wanted
+	yielding  time.Time       // since when the other forwarder goes first; zero for not now
+	paused    time.Time       // until then, the local stream is not read
+	probed    time.Time       // when waiting messages were tried last
+	probes    int             // how many subjects are tried next
+	checked   time.Time       // when held telemetry was looked for in the stream
+	reviewed  time.Time       // when refused messages were tried last
+	triedOn   *sender
+	told      [holds]bool   // that messages are held
+	why       [holds]*queue // the one that health names
+	saved     time.Time
+	savedLow  uint64
+	unsaved   bool
+	unsavable bool // the last try to save failed, which was logged
 
 	losses losses
 	tell   func(c Class, messages uint64, after time.Duration) // of what was caught up with; nil for nobody
 
-	forwarded atomic.Uint64
-	dropped   atomic.Uint64
-	caughtUp  atomic.Uint64 // of forwarded: in and after a gap
+	state      atomic.Pointer[forwardState]
+	forwarded  atomic.Uint64
+	unacked    atomic.Uint64 // of forwarded: confirmed by a round trip alone
+	duplicates atomic.Uint64 // messages whose ID somebody else had used
+	dropped    atomic.Uint64
+	caughtUp   atomic.Uint64 // of forwarded: in and after a gap
 }
 
-func newForwarder(ctx context.Context, o *Outbox, c Class) (*forwarder, error) {
+// delivery is what the forwarders know together of the remote.
+type delivery struct {
+	stored    *storedSubjects
+	confirmed atomic.Int64 // when it confirmed something last, Unix nanoseconds
+}
+
+// forwardState is how far a forwarder is.
+type forwardState struct {
+	read    uint64 // the last sequence that was read
+	ready   int    // messages that could be sent now
+	full    bool   // it reads no further before something is settled
+	counts  [holds]int
+	reasons [holds]string
+	oldest  uint64 // sequence of the first that is not settled
+}
+
+func newForwarder(ctx context.Context, o *Outbox, c Class, shared *delivery) (*forwarder, error) {
 	f := &forwarder{
 		class:  c,
 		stream: o.streams[c],
 		remote: o.cfg.Remote,
 		timing: o.timing,
 		prefix: o.cfg.Prefix,
+		path:   filepath.Join(o.cfg.Dir, c.String()+".waiting"),
 		tell:   o.cfg.CaughtUp,
 		log:    o.log.With("stream", c.String()),
+		shared: shared,
+		queues: newSchedule(),
+		probes: probeMin,
+		end:    o.last[c],
 	}
 	var err error
 	f.from, err = newReader(ctx, o, f.stream, ReaderConfig{Name: forwardReader, Class: c}, cursorFor(o.cfg.Dir, c.String()+".cursor"))
@@ -65,154 +124,127 @@ func newForwarder(ctx context.Context, o *Outbox, c Class) (*forwarder, error) {
 		return nil, fmt.Errorf("start forwarder of %s: %w", c, err)
 	}
 	f.from.tail = newTail(tailRoom, o.last[c])
-	f.losses.seen = f.from.Confirmed()
-	f.dead, err = openDeadLetters(ctx, o, c)
-	return f, err
+	f.from.silent = min(f.from.silent, time.Second)
+	f.restore()
+	f.losses.seen = f.from.read
+	f.publishState()
+	return f, nil
 }
 
 // run ends with ctx.
 func (f *forwarder) run(ctx context.Context) {
-	for {
-		batch, err := f.next(ctx)
-		f.count(batch)
-		for err == nil && len(batch) > 0 {
-			n := f.together(batch)
-			err = f.deliver(ctx, batch[:n])
-			batch = batch[n:]
+	for ctx.Err() == nil {
+		f.readMore(ctx)
+		if f.queues.pending() > 0 && f.connect(ctx) == nil {
+			f.collect(ctx)
+			f.sendMore(ctx)
+			f.expire(ctx)
 		}
-		if err != nil { // of ctx
-			break
-		}
+		f.catchUp()
+		f.saveWaiting(false)
+		f.publishState()
+		f.wait(ctx)
 	}
+	f.reclaim()
+	f.pinging.Wait()
+	f.saveWaiting(true)
 	if err := f.from.Close(); err != nil {
 		f.log.Error("cannot keep the position", "err", err)
 	}
 }
 
-// next returns what there is to send, and nothing when it is time to see to dead
-// letters first.
-func (f *forwarder) next(ctx context.Context) ([]Stored, error) {
-	if f.dead.count.Load() == 0 {
-		return f.from.Next(ctx, batchMax)
+// closed is a channel that never lets anybody wait.
+var closed = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// readMore reads until there is enough that can be sent.
+func (f *forwarder) readMore(ctx context.Context) {
+	f.more = nil
+	if time.Now().Before(f.paused) {
+		return
 	}
-	if err := f.revive(ctx); err != nil {
-		return nil, err
+	for range 10 {
+		if live, _ := f.queues.sendable(); live >= batchMax || !f.room() {
+			return
+		}
+		batch, more, err := f.from.Poll(ctx, batchMax)
+		if err != nil && ctx.Err() == nil {
+			f.log.Error("cannot read the local stream: trying again", "err", err)
+			f.paused = time.Now().Add(time.Second)
+			return
+		}
+		if len(batch) == 0 {
+			if f.more = more; more == nil { // the stream's last messages are gone
+				f.paused = time.Now().Add(time.Second)
+			}
+			return
+		}
+		f.count(batch)
+		for i := range batch {
+			f.add(&batch[i])
+		}
 	}
-	f.catchUp()
-	reading, cancel := context.WithTimeout(ctx, f.timing.dead)
-	defer cancel()
-	batch, err := f.from.Next(reading, batchMax)
-	if err != nil && ctx.Err() == nil {
-		err = nil
-	}
-	return batch, err
+	f.more = closed
 }
 
-// revive tries dead letters again, with a new session and every now and then.
-func (f *forwarder) revive(ctx context.Context) error {
-	s, err := f.sender(ctx)
+// room reports whether more may be read. Of telemetry that waits while other telemetry
+// goes out, the oldest is dropped to make room.
+func (f *forwarder) room() bool {
+	if f.queues.pending() < unsettledMax {
+		return true
+	}
+	if f.class != Telemetry || time.Since(time.Unix(0, f.shared.confirmed.Load())) > time.Minute {
+		return false
+	}
+	f.dropBefore(f.progress.low + unsettledMax/10)
+	f.tellLosses()
+	return f.queues.pending() < unsettledMax
+}
+
+// dropBefore gives up messages that wait and come before seq.
+func (f *forwarder) dropBefore(seq uint64) {
+	f.queues.dropBefore(seq, func(seq uint64) {
+		f.progress.settle(seq)
+		f.dropped.Add(1)
+		f.losses.unsaid++
+	})
+	f.from.Confirm(f.progress.low)
+}
+
+func (f *forwarder) add(m *Stored) {
+	f.progress.add(m.Seq)
+	f.queues.add(m.Subject, m.Subject, f.ordered(m.Subject), entry{seq: m.Seq, msg: m, tried: m.Seq <= f.end})
+}
+
+// ordered reports whether messages of a subject must not overtake each other.
+func (f *forwarder) ordered(subject string) bool {
+	return f.class == Status && strings.HasPrefix(subject, f.prefix+".agent.")
+}
+
+// connect makes f.to a sender on the present session. It waits while there is none; the
+// error is ctx's.
+func (f *forwarder) connect(ctx context.Context) error {
+	if f.to != nil && f.to.Reason() != nil {
+		f.reclaim()
+	}
+	session, err := f.session(ctx)
 	if err != nil {
 		return err
 	}
-	if f.dead.triedOn == s && time.Since(f.dead.tried) < retryDead {
+	if f.draining = f.to != nil && f.to.Session != session && len(f.to.flight) > 0; f.draining {
 		return nil
 	}
-	f.dead.triedOn, f.dead.tried = s, time.Now()
-	err = f.dead.retry(ctx, func(batch []Stored) (outcome, error) { return s.send(ctx, batch[:f.together(batch)]) })
-	if err != nil && ctx.Err() == nil {
-		s.End(err)
+	if f.to != nil && f.to.Session == session {
+		return nil
 	}
-	return ctx.Err()
-}
-
-// together is how many of a batch, from its start, may be under way at once.
-func (f *forwarder) together(batch []Stored) int {
-	if f.class != Status {
-		return len(batch)
-	}
-	seen := make(map[string]bool, len(batch))
-	for i, m := range batch {
-		if seen[m.Subject] {
-			return i
-		}
-		if strings.HasPrefix(m.Subject, f.prefix+".agent.") {
-			seen[m.Subject] = true
-		}
-	}
-	return len(batch)
-}
-
-// deliver sends batch, and again what the remote has not confirmed, until it
-// has confirmed all. Only ctx ends it sooner.
-func (f *forwarder) deliver(ctx context.Context, batch []Stored) error {
-	last := batch[len(batch)-1].Seq
-	batch, err := f.leave(ctx, batch)
-	for err == nil && len(batch) > 0 {
-		began := time.Now()
-		var s *sender
-		if s, err = f.sender(ctx); err != nil {
-			return err
-		}
-		f.giveWay(ctx)
-		done, sendErr := s.send(ctx, batch)
-		if err = f.setAside(ctx, done.refused); err != nil {
-			return err
-		}
-		if n := done.settled; n > 0 {
-			f.forwarded.Add(uint64(n - len(done.refused)))
-			f.from.Confirm(batch[n-1].Seq)
-			batch = batch[n:]
-		}
-		if sendErr != nil {
-			f.gap.begin(began, f.forwarded.Load())
-			s.End(sendErr)
-			continue
-		}
-		s.Good()
-	}
-	if err != nil {
+	if f.to, err = newSender(session); err != nil {
+		session.End(err)
+		f.to = nil
 		return err
 	}
-	f.from.Confirm(last)
-	f.catchUp()
-	return nil
-}
-
-// errBehind is why a message is set aside that the remote was not asked about.
-var errBehind = errors.New("an earlier message of this subject was refused, and goes first")
-
-// leave sets aside the messages of batch that may not overtake dead letters, and
-// returns the others.
-func (f *forwarder) leave(ctx context.Context, batch []Stored) (rest []Stored, err error) {
-	if len(f.dead.held) == 0 {
-		return batch, nil
+	if err := f.shared.stored.learn(under(f.prefix, f.to.listStreams(ctx, f.prefix, f.timing.sent))...); err != nil {
+		f.log.Error("cannot remember which subjects the NATS server stores", "err", err)
 	}
-	var wait []deadLetter
-	for _, m := range batch {
-		if f.dead.holds(m.Subject) {
-			wait = append(wait, deadLetter{m, errBehind})
-		} else {
-			rest = append(rest, m)
-		}
-	}
-	return rest, f.setAside(ctx, wait)
-}
-
-// setAside tries until the local disk has taken them. The error is ctx's.
-func (f *forwarder) setAside(ctx context.Context, refused []deadLetter) error {
-	for failed := false; len(refused) > 0; failed = true {
-		err := f.dead.add(ctx, refused)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if !failed {
-			f.log.Error("cannot set aside what the NATS server refuses: trying again", "err", err)
-		}
-		pause(ctx, time.Second)
-	}
+	f.probed = time.Time{}
 	return nil
 }
 
@@ -230,22 +262,70 @@ func (f *forwarder) session(ctx context.Context) (*remote.Session, error) {
 		}
 		f.from.stopReading() // what is on its way from the stream is read again: it is not lost, nor to be kept in memory
 		f.look(ctx)
+		f.publishState()
 	}
 }
 
-// sender returns one on the present session, or the next if there is none.
-func (f *forwarder) sender(ctx context.Context) (*sender, error) {
-	session, err := f.session(ctx)
-	if err != nil {
-		return nil, err
+// reclaim takes back what is under way.
+func (f *forwarder) reclaim() {
+	if f.to == nil {
+		return
 	}
-	if f.to == nil || f.to.Session != session {
-		if f.to, err = newSender(session, f.timing.sent); err != nil {
-			return nil, err
+	began := time.Now()
+	for n, m := range f.to.flight {
+		if m.at.Before(began) {
+			began = m.at
+		}
+		f.land(n)
+		m.entry.tried = true
+		f.queues.putBack(m.queue, m.entry)
+	}
+	f.queues.sortBySequence()
+	if f.to.Reason() != nil {
+		f.gap.begin(began, f.forwarded.Load())
+	}
+	f.to = nil
+}
+
+// land removes a message from those under way, whatever became of it.
+func (f *forwarder) land(number uint64) {
+	m := f.to.flight[number]
+	f.bytes -= m.bytes
+	if m.late {
+		f.late--
+	}
+	delete(f.to.flight, number)
+}
+
+// wait waits for something to do.
+func (f *forwarder) wait(ctx context.Context) {
+	d := time.Hour
+	switch {
+	case ctx.Err() != nil:
+		return
+	case !f.yielding.IsZero():
+		d = glance
+	case !f.paused.IsZero() && time.Now().Before(f.paused), f.to != nil && len(f.to.flight) > 0, f.queues.counts[waiting] > 0, f.unsaved:
+		d = f.timing.tick
+	case f.queues.pending() > 0:
+		d = f.timing.dead
+	}
+	var news, ended <-chan struct{}
+	if f.to != nil {
+		news = f.to.news
+		if f.queues.pending() > 0 {
+			ended = f.to.Ended()
 		}
 	}
-	f.to.learn(ctx, f.prefix)
-	return f.to, nil
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-news:
+	case <-ended:
+	case <-f.more:
+	case <-timer.C:
+	}
 }
 
 // pause waits for d, or less when ctx ends.

@@ -1,9 +1,6 @@
 package outbox
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // gap is the time in which the remote confirmed nothing, and after which there is
 // something to catch up with.
@@ -39,19 +36,31 @@ func (f *forwarder) catchUp() {
 // glance is the time between two looks at whether another forwarder has caught up.
 const glance = 5 * time.Millisecond
 
-// giveWay waits while there is something that goes first, but not for ever: the
-// remote may refuse that alone.
-func (f *forwarder) giveWay(ctx context.Context) {
-	if f.first == nil {
-		return
+// giveWay reports whether something else goes first, but not for ever: the remote
+// may be slow to take that alone.
+func (f *forwarder) giveWay() bool {
+	if f.first == nil || !f.first.urgent() {
+		f.yielding = time.Time{}
+		return false
 	}
-	for began := time.Now(); f.first.behind() > 0 && time.Since(began) < f.timing.sent && ctx.Err() == nil; {
-		pause(ctx, glance)
+	if f.yielding.IsZero() {
+		f.yielding = time.Now()
 	}
+	if time.Since(f.yielding) < f.timing.sent {
+		return true
+	}
+	f.yielding = time.Time{}
+	return false
 }
 
-// behind is how many messages are stored and not settled yet.
+// urgent reports whether there is something that could be sent now. It may be
+// called concurrently.
+func (f *forwarder) urgent() bool {
+	s := f.state.Load()
+	return s.ready > 0 || !s.full && f.from.tail.last() > s.read
+}
+
+// behind is how many messages are neither settled nor held.
 func (f *forwarder) behind() uint64 {
-	end := f.from.tail.last()
-	return end - min(f.from.Confirmed(), end)
+	return f.from.tail.last() - min(f.from.read, f.from.tail.last()) + uint64(f.queues.counts[free])
 }

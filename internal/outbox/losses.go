@@ -42,6 +42,7 @@ func (f *forwarder) look(ctx context.Context) {
 		return
 	}
 	f.lose(info.State.FirstSeq)
+	f.dropBefore(info.State.FirstSeq)
 	f.tellLosses()
 }
 

@@ -160,8 +160,13 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 // startForwarders starts one goroutine per stream, so that STATUS never waits
 // behind TELEMETRY.
 func (o *Outbox) startForwarders(ctx context.Context) error {
+	stored, err := openStored(o.cfg.Dir)
+	if err != nil {
+		o.log.Error("which subjects the NATS server stores is not known any more: it is learned again", "err", err)
+	}
+	shared := &delivery{stored: stored}
 	for c := range Class(classes) {
-		f, err := newForwarder(ctx, o, c)
+		f, err := newForwarder(ctx, o, c, shared)
 		if err != nil {
 			return err
 		}
@@ -228,8 +233,12 @@ type timing struct {
 	sent    time.Duration // for a confirmation from the remote server
 	silence time.Duration // after which a reader of the local server looks again
 	gap     time.Duration // for which there is no connection, of which the log tells when it is made up for
+	retry   time.Duration // between two tries of messages that the remote does not store at present
+	stuck   time.Duration // for which nothing is confirmed, before another session is tried
+	tick    time.Duration // between two looks at what is under way
 	dead    time.Duration // between two looks at whether refused messages are to be tried again
 	look    time.Duration // between two looks at what is lost, while there is no connection
 }
 
-var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, silence: 30 * time.Second, gap: time.Second, dead: 5 * time.Second, look: time.Second}
+var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, silence: 30 * time.Second, gap: time.Second, retry: time.Second,
+	stuck: 12 * time.Second, tick: 50 * time.Millisecond, dead: 5 * time.Second, look: time.Second}

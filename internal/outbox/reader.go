@@ -106,6 +106,24 @@ func (r *Reader) Next(ctx context.Context, limit int) ([]Stored, error) {
 	}
 }
 
+// Poll returns what there is, at most limit. When there is nothing it returns a channel
+// that is closed when there is more; or nil if the stream has not what should be there.
+func (r *Reader) Poll(ctx context.Context, limit int) (batch []Stored, more <-chan struct{}, err error) {
+	batch, end, more := r.tail.after(r.read, limit)
+	if n := len(batch); n > 0 {
+		r.stopReading()
+		r.read = batch[n-1].Seq
+		return batch, nil, nil
+	}
+	if r.read >= end {
+		return nil, more, nil
+	}
+	if batch, err = r.fetch(ctx, limit); err != nil {
+		r.stopReading()
+	}
+	return batch, nil, err
+}
+
 // fresh returns what is in the tail. It waits while there is nothing after what was
 // read, and returns nothing when the stream has to be read.
 func (r *Reader) fresh(ctx context.Context, limit int) ([]Stored, error) {

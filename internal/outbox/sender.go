@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,179 +13,151 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
-// learnInterval is how often the remote's streams are looked up anew: one made
-// meanwhile stores our messages, but is not yet asked to acknowledge them.
-const learnInterval = time.Minute
-
-// sender sends on one session of the remote. It is for one forwarder.
+// sender sends on one session of the remote and collects what becomes of the messages:
+// answers, and round trips, after which the server has handed on all that was
+// sent before. An acknowledgement is always asked for. It is for one forwarder.
 type sender struct {
 	*remote.Session
-	js      jetstream.JetStream
-	wait    time.Duration // for confirmations
-	takes   *takers
-	learned time.Time
+	inbox   string
+	began   time.Time
+	kinds   []string        // patterns of subjects, by number
+	quiet   map[string]bool // kinds that nobody acknowledges, and none ever did
+	number  uint64          // of the last message sent
+	flight  map[uint64]*sending
+	handled uint64 // up to here, it is known that the server has handed them on
+	pinging atomic.Bool
+
+	mu      sync.Mutex
+	acks    []ack
+	tripped uint64 // all up to this number were handed on
+	news    chan struct{}
 }
 
-func newSender(s *remote.Session, wait time.Duration) (*sender, error) {
-	js, err := jetstream.New(s.Conn, jetstream.WithPublishAsyncTimeout(wait))
+// sending is a message under way.
+type sending struct {
+	queue   *queue
+	entry   entry
+	kind    int
+	at      time.Time
+	bytes   int
+	late    bool // it was held before
+	tripped bool // the server has handed it on
+	nobody  bool // it said that nobody is there to answer
+}
+
+func newSender(s *remote.Session) (*sender, error) {
+	to := &sender{Session: s, inbox: s.Conn.NewInbox(), began: time.Now(), quiet: make(map[string]bool),
+		flight: make(map[uint64]*sending), news: make(chan struct{}, 1)}
+	sub, err := s.Conn.Subscribe(to.inbox+".*", to.answered)
 	if err != nil {
 		return nil, fmt.Errorf("set up sending: %w", err)
 	}
-	return &sender{Session: s, js: js, wait: wait}, nil
-}
-
-// takers are the subjects which the remote's streams take, and whose messages
-// are therefore acknowledged. known is false when the remote did not tell.
-type takers struct {
-	known    bool
-	subjects []string
-}
-
-func (t *takers) acknowledge(subject string) bool {
-	if !t.known {
-		return true
+	if err := sub.SetPendingLimits(-1, -1); err != nil { // there are no more answers than messages under way
+		return nil, fmt.Errorf("set up sending: %w", err)
 	}
-	for _, pattern := range t.subjects {
-		if matches(pattern, subject) {
-			return true
-		}
-	}
-	return false
+	return to, nil
 }
 
-// learn asks the remote which of its streams take subjects under prefix. A
-// remote without JetStream has none.
-func (s *sender) learn(ctx context.Context, prefix string) {
-	if !s.learned.IsZero() && time.Since(s.learned) < learnInterval {
+func (s *sender) answered(m *nats.Msg) {
+	a, ok := readAck(s.inbox, m)
+	if !ok {
 		return
 	}
-	s.learned = time.Now()
-	ctx, cancel := context.WithTimeout(ctx, min(s.wait, 2*time.Second))
+	s.mu.Lock()
+	s.acks = append(s.acks, a)
+	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *sender) wake() {
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// takeNews returns what was answered since the last call, and up to which number
+// all messages were handed on.
+func (s *sender) takeNews() ([]ack, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	acks := s.acks
+	s.acks = nil
+	return acks, s.tripped
+}
+
+// kind is the number of a pattern.
+func (s *sender) kind(pattern string) int {
+	for i, k := range s.kinds {
+		if k == pattern {
+			return i
+		}
+	}
+	if len(s.kinds) == 1000 {
+		return 0
+	}
+	s.kinds = append(s.kinds, pattern)
+	return len(s.kinds) - 1
+}
+
+// send sends one message.
+func (s *sender) send(q *queue, e entry, kind string, late bool) error {
+	k := s.kind(kind)
+	s.number++
+	msg := &nats.Msg{Subject: e.msg.Subject, Reply: ackSubject(s.inbox, k, s.number), Header: e.msg.Header, Data: e.msg.Data}
+	if err := s.Conn.PublishMsg(msg); err != nil {
+		if errors.Is(err, nats.ErrMaxPayload) {
+			return fmt.Errorf("%d bytes are more than the server takes, %d: %w", len(e.msg.Data), s.Conn.MaxPayload(), err)
+		}
+		return fmt.Errorf("send %s: %w", e.msg.Subject, err)
+	}
+	s.flight[s.number] = &sending{queue: q, entry: e, kind: k, at: time.Now(), bytes: len(e.msg.Data), late: late}
+	return nil
+}
+
+// roundTrip waits in a goroutine of its own until the server has handed on what was
+// sent so far. One runs at a time. A server that does not answer ends the session.
+func (s *sender) roundTrip(ctx context.Context, wait time.Duration, running *sync.WaitGroup) {
+	upTo := s.number
+	if s.handled == upTo || !s.pinging.CompareAndSwap(false, true) {
+		return
+	}
+	running.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		err := s.RoundTrip(ctx)
+		s.pinging.Store(false)
+		if err == nil {
+			s.mu.Lock()
+			s.tripped = max(s.tripped, upTo)
+			s.mu.Unlock()
+		} else if !errors.Is(ctx.Err(), context.Canceled) {
+			s.End(err)
+		}
+		s.wake()
+	})
+}
+
+// listStreams returns the subjects that the remote's streams take and acknowledge, as
+// far as the remote lists them: that there are others cannot be excluded.
+func (s *sender) listStreams(ctx context.Context, prefix string, wait time.Duration) (patterns []string) {
+	js, err := jetstream.New(s.Conn)
+	if err != nil {
+		return nil
+	}
+	return ListedSubjects(ctx, js, prefix, wait)
+}
+
+// ListedSubjects returns the subjects of the streams that a server lists for messages
+// under prefix, and that acknowledge what they store. An empty answer proves nothing.
+func ListedSubjects(ctx context.Context, js jetstream.JetStream, prefix string, wait time.Duration) (patterns []string) {
+	ctx, cancel := context.WithTimeout(ctx, min(wait, 2*time.Second))
 	defer cancel()
-	t := &takers{known: true}
-	list := s.js.ListStreams(ctx, jetstream.WithStreamListSubject(prefix+".>"))
+	list := js.ListStreams(ctx, jetstream.WithStreamListSubject(prefix+".>"))
 	for info := range list.Info() {
 		if !info.Config.NoAck {
-			t.subjects = append(t.subjects, info.Config.Subjects...)
+			patterns = append(patterns, info.Config.Subjects...)
 		}
 	}
-	switch err := list.Err(); {
-	case err == nil:
-	case errors.Is(err, nats.ErrNoResponders),
-		errors.Is(err, jetstream.ErrJetStreamNotEnabled),
-		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		t.subjects = nil
-	default:
-		t = &takers{} // no right to ask, or no answer
-	}
-	s.takes = t
-}
-
-// errUntold explains a missing acknowledgement that may have been too much to ask.
-var errUntold = errors.New("the server did not say which subjects its streams take: let this user publish to $JS.API.STREAM.LIST")
-
-// outcome is what became of a batch.
-type outcome struct {
-	settled int          // of its messages, counted from the start: confirmed or refused
-	refused []deadLetter // in order
-}
-
-// deadLetter is a message that the remote will not take, whatever is done again.
-type deadLetter struct {
-	Stored
-	reason error
-}
-
-// send publishes batch and waits for its confirmation: the acknowledgement of
-// the stream that takes it, or else a round trip, after which the server has
-// handed it to all who subscribe. The error says why not all of it is settled.
-func (s *sender) send(ctx context.Context, batch []Stored) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.wait)
-	defer cancel()
-	takes := s.takes
-	acks, tooLarge := make([]jetstream.PubAckFuture, len(batch)), make(map[int]error)
-	for i, m := range batch {
-		msg := &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data}
-		var err error
-		if takes.acknowledge(m.Subject) {
-			acks[i], err = s.js.PublishMsgAsync(msg, jetstream.WithRetryAttempts(0))
-		} else {
-			err = s.Conn.PublishMsg(msg)
-		}
-		if errors.Is(err, nats.ErrMaxPayload) {
-			tooLarge[i] = fmt.Errorf("%d bytes are more than the server takes, %d", len(m.Data), s.Conn.MaxPayload())
-		} else if err != nil {
-			return outcome{}, fmt.Errorf("send %s: %w", m.Subject, err)
-		}
-	}
-	if err := s.RoundTrip(ctx); err != nil {
-		return outcome{}, err
-	}
-	refused := make(map[string]error)
-	for i := range batch {
-		if err := s.TakeRefusal(batch[i].Subject); err != nil {
-			refused[batch[i].Subject] = err
-		}
-	}
-	var done outcome
-	for i, m := range batch {
-		reason := tooLarge[i]
-		if reason == nil {
-			reason = refused[m.Subject]
-		}
-		if reason == nil && acks[i] != nil {
-			err := s.await(ctx, acks[i])
-			if err != nil && !exceedsMaximum(err) {
-				if !takes.known {
-					err = fmt.Errorf("%w; %w", err, errUntold)
-				}
-				return done, fmt.Errorf("confirm %s: %w", m.Subject, err)
-			}
-			reason = err
-		}
-		if reason != nil {
-			done.refused = append(done.refused, deadLetter{m, reason})
-		}
-		done.settled++
-	}
-	return done, nil
-}
-
-// messageTooLarge is JetStream's error code for a message beyond the stream's own limit.
-const messageTooLarge jetstream.ErrorCode = 10054
-
-func exceedsMaximum(err error) bool {
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && api.ErrorCode == messageTooLarge
-}
-
-func (s *sender) await(ctx context.Context, ack jetstream.PubAckFuture) error {
-	select {
-	case <-ack.Ok():
-		return nil
-	case err := <-ack.Err():
-		return err
-	case <-s.Ended(): // the client library would let us wait for the time to run out
-		return s.Reason()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// matches says whether a NATS subject is within pattern ("*" is one token, a
-// last ">" all that follow, at least one).
-func matches(pattern, subject string) bool {
-	for {
-		p, pRest, pMore := strings.Cut(pattern, ".")
-		s, sRest, sMore := strings.Cut(subject, ".")
-		switch {
-		case p == ">":
-			return true
-		case p != "*" && p != s, pMore != sMore:
-			return false
-		case !pMore:
-			return true
-		}
-		pattern, subject = pRest, sRest
-	}
+	return patterns
 }

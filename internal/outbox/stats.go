@@ -23,6 +23,14 @@ func (s *Stats) DeadLetters() uint64 { return s.Status.Dead + s.Telemetry.Dead }
 // DeadReason is why the first of them was refused.
 func (s *Stats) DeadReason() string { return cmp.Or(s.Status.DeadReason, s.Telemetry.DeadReason) }
 
+// Waiting is how many messages wait for the remote to store them again.
+func (s *Stats) Waiting() uint64 { return s.Status.Waiting + s.Telemetry.Waiting }
+
+// WaitingReason is why the first of them does.
+func (s *Stats) WaitingReason() string {
+	return cmp.Or(s.Status.WaitingReason, s.Telemetry.WaitingReason)
+}
+
 // StreamStats is one stream's part of [Stats].
 type StreamStats struct {
 	Published uint64 `json:"published"` // stored since Open
@@ -36,6 +44,11 @@ type StreamStats struct {
 	Bytes     uint64 `json:"bytes"`     // their size on disk
 
 	DeadReason string `json:"dead_reason,omitempty"` // subject of the first that is set aside, and why the remote refuses it
+
+	Waiting        uint64 `json:"waiting"`                  // of the backlog: the remote does not store them at present, though it stored their like before
+	WaitingReason  string `json:"waiting_reason,omitempty"` // subject of the first of these, and why
+	Unacknowledged uint64 `json:"unacknowledged"`           // of forwarded: no stream of the remote has ever acknowledged their like
+	Duplicates     uint64 `json:"duplicates"`               // whose ID somebody else had used before: they went out under another
 
 	Oldest *time.Time `json:"oldest_waiting,omitempty"` // when the oldest of the backlog was stored
 }
@@ -68,25 +81,32 @@ func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 	if c == Status {
 		s.Lost = o.lost
 	}
-	f := o.forwarders[c]
-	if f != nil {
-		s.DeadReason = f.dead.reason()
-		s.Dropped, s.CaughtUp, s.Dead = f.dropped.Load()+f.dead.dropped.Load(), f.caughtUp.Load(), uint64(max(f.dead.count.Load(), 0))
-	}
 	info, err := o.streams[c].Info(ctx)
+	if err == nil {
+		s.Messages, s.Bytes = info.State.Msgs, info.State.Bytes
+	}
+	f := o.forwarders[c]
+	if f == nil {
+		return s
+	}
+	now := f.state.Load() // later than info: what is settled now was there
+	s.Dropped, s.CaughtUp, s.Unacknowledged, s.Duplicates = f.dropped.Load(), f.caughtUp.Load(), f.unacked.Load(), f.duplicates.Load()
+	s.Dead, s.DeadReason = uint64(now.counts[refused]), now.reasons[refused]
+	s.Waiting, s.WaitingReason = uint64(now.counts[waiting]), now.reasons[waiting]
 	if err != nil {
 		return s
 	}
-	s.Messages, s.Bytes = info.State.Msgs, info.State.Bytes
-	if f != nil {
-		done := f.from.Confirmed()
-		if first := info.State.FirstSeq; first > 0 {
-			done = max(done, first-1)
+	read := now.read
+	if first := info.State.FirstSeq; first > 0 {
+		read = max(read, first-1)
+	}
+	s.Backlog = info.State.LastSeq - min(read, info.State.LastSeq) + uint64(now.counts[free]) + s.Waiting
+	if s.Backlog > 0 {
+		oldest := now.oldest
+		if oldest == 0 {
+			oldest = read + 1
 		}
-		s.Backlog = info.State.LastSeq - min(done, info.State.LastSeq)
-		if s.Backlog > 0 {
-			s.Oldest = o.storedAt(ctx, c, done+1)
-		}
+		s.Oldest = o.storedAt(ctx, c, oldest)
 	}
 	return s
 }

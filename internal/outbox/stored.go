@@ -1,0 +1,137 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// storedFile names the subjects that a stream of the remote has stored at some time.
+const storedFile = "stored"
+
+// storedMax is how many patterns of subjects are remembered.
+const storedMax = 1000
+
+// storedSubjects are the subjects whose messages a stream of the remote has
+// acknowledged, now or in an earlier run. It is learned from acknowledgements and from
+// streams that the remote lists, kept on disk, and never concluded away: what was stored
+// once and is not acknowledged now has to wait. It may be used concurrently.
+type storedSubjects struct {
+	path string
+
+	mu       sync.Mutex
+	patterns []string
+}
+
+// openStored reads the file. A damaged one is an error that says so, with nothing known.
+func openStored(dir string) (*storedSubjects, error) {
+	s := &storedSubjects{path: filepath.Join(dir, storedFile)}
+	text, err := os.ReadFile(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, fmt.Errorf("read which subjects are stored: %w", err)
+	}
+	body, ok := checkSum(string(text))
+	if !ok {
+		return s, fmt.Errorf("read which subjects are stored: %s: %w", s.path, errDamaged)
+	}
+	s.patterns = strings.Fields(body)
+	s.patterns = s.patterns[:min(len(s.patterns), storedMax)]
+	return s, nil
+}
+
+// StoredSubjects returns the patterns of the subjects that a remote has acknowledged to
+// the outbox in dir; none if that is not known.
+func StoredSubjects(dir string) []string {
+	s, err := openStored(dir)
+	if err != nil {
+		return nil
+	}
+	return s.patterns
+}
+
+// has reports whether a stream has stored the subject at some time.
+func (s *storedSubjects) has(subject string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.patterns, func(p string) bool { return matches(p, subject) })
+}
+
+// learn adds patterns, on disk too.
+func (s *storedSubjects) learn(patterns ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.patterns)
+	for _, p := range patterns {
+		if len(s.patterns) < storedMax && !slices.Contains(s.patterns, p) {
+			s.patterns = append(s.patterns, p)
+		}
+	}
+	if len(s.patterns) == before {
+		return nil
+	}
+	if err := writeSynced(s.path+".new", withSum(strings.Join(s.patterns, "\n")+"\n")); err != nil {
+		return fmt.Errorf("keep which subjects are stored: %w", err)
+	}
+	if err := os.Rename(s.path+".new", s.path); err != nil {
+		return fmt.Errorf("keep which subjects are stored: %w", err)
+	}
+	return nil
+}
+
+// withSum appends a checksum line.
+func withSum(body string) string {
+	return fmt.Sprintf("%s%08x\n", body, crc32.ChecksumIEEE([]byte(body)))
+}
+
+// checkSum returns a text without its checksum line, and whether that is right.
+func checkSum(text string) (body string, ok bool) {
+	const line = 9
+	if len(text) < line {
+		return "", false
+	}
+	body = text[:len(text)-line]
+	return body, text == withSum(body)
+}
+
+// kindOf is the pattern of all subjects like this one: of a status change, of a
+// keep-alive, of a heartbeat, whatever the agent or node.
+func kindOf(prefix, subject string) string {
+	rest, ok := strings.CutPrefix(subject, prefix+".")
+	if !ok {
+		return subject
+	}
+	switch parts := strings.Split(rest, "."); {
+	case len(parts) == 3 && parts[0] == "agent":
+		return prefix + ".agent.*." + parts[2]
+	case len(parts) == 3 && parts[0] == "manager":
+		return prefix + ".manager." + parts[1] + ".*"
+	}
+	return subject
+}
+
+// matches reports whether a NATS subject is within pattern ("*" is one token, a
+// last ">" all that follow, at least one).
+func matches(pattern, subject string) bool {
+	for {
+		p, pRest, pMore := strings.Cut(pattern, ".")
+		s, sRest, sMore := strings.Cut(subject, ".")
+		switch {
+		case p == ">":
+			return true
+		case p != "*" && p != s, pMore != sMore:
+			return false
+		case !pMore:
+			return true
+		}
+		pattern, subject = pRest, sRest
+	}
+}

@@ -1,0 +1,117 @@
+package outbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+)
+
+// waitingFile is what is kept on disk of messages that wait while later ones are
+// settled: without it, all that came after the first of them would be sent again after
+// a restart, and be stored twice where the remote no longer knows the IDs. Each file
+// that was ever written stays true, so an old one does no harm.
+type waitingFile struct {
+	High   uint64            `json:"high"` // up to here, what is not listed is settled
+	Queues []waitingQueue    `json:"queues,omitempty"`
+	IDs    map[uint64]string `json:"ids,omitempty"` // by sequence: what goes out under another ID than its own
+}
+
+type waitingQueue struct {
+	Key     string   `json:"key"`
+	Subject string   `json:"subject"`
+	Hold    hold     `json:"hold,omitempty"`
+	Reason  string   `json:"reason,omitempty"`
+	Steps   []uint64 `json:"steps"` // the first sequence, then the distance of each to the one before
+}
+
+// sequences returns the sequences of the messages, rising.
+func (q *waitingQueue) sequences() []uint64 {
+	seqs, at := make([]uint64, 0, len(q.Steps)), uint64(0)
+	for _, step := range q.Steps {
+		at += step
+		seqs = append(seqs, at)
+	}
+	return seqs
+}
+
+// waitingText is the file's content.
+func (w *waitingFile) text() (string, error) {
+	body, err := json.Marshal(w)
+	if err != nil {
+		return "", err
+	}
+	return withSum(string(body) + "\n"), nil
+}
+
+// readWaiting reads what text returned.
+func readWaiting(text string) (w waitingFile, err error) {
+	body, ok := checkSum(text)
+	if !ok {
+		return w, errDamaged
+	}
+	if err := json.Unmarshal([]byte(body), &w); err != nil {
+		return waitingFile{}, errors.Join(errDamaged, err)
+	}
+	for _, q := range w.Queues {
+		if q.Hold >= holds {
+			return waitingFile{}, fmt.Errorf("%w: hold %d", errDamaged, q.Hold)
+		}
+		if seqs := q.sequences(); len(seqs) == 0 || seqs[0] == 0 || !slices.IsSorted(seqs) || seqs[len(seqs)-1] > w.High ||
+			len(slices.Compact(seqs)) != len(q.Steps) {
+			return waitingFile{}, fmt.Errorf("%w: messages of %q", errDamaged, q.Subject)
+		}
+	}
+	return w, nil
+}
+
+func loadWaiting(path string) (waitingFile, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return waitingFile{}, nil
+	}
+	if err != nil {
+		return waitingFile{}, fmt.Errorf("read which messages wait: %w", err)
+	}
+	w, err := readWaiting(string(text))
+	if err != nil {
+		return waitingFile{}, fmt.Errorf("read which messages wait: %s: %w", path, err)
+	}
+	return w, nil
+}
+
+func (w *waitingFile) save(path string) error {
+	text, err := w.text()
+	if err == nil {
+		err = writeSynced(path+".new", text)
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fmt.Errorf("keep which messages wait: %w", err)
+	}
+	return nil
+}
+
+// snapshot is what of a schedule goes to disk.
+func (s *schedule) snapshot(high uint64, underWay map[*queue][]uint64, ids map[uint64]string) *waitingFile {
+	w := &waitingFile{High: high, IDs: ids}
+	for _, q := range s.queues {
+		seqs := slices.Clone(underWay[q])
+		for _, e := range q.entries {
+			seqs = append(seqs, e.seq)
+		}
+		slices.Sort(seqs)
+		at := uint64(0)
+		for i, seq := range seqs {
+			seqs[i], at = seq-at, seq
+		}
+		w.Queues = append(w.Queues, waitingQueue{Key: q.key, Subject: q.subject, Hold: q.hold, Reason: q.reason, Steps: seqs})
+	}
+	slices.SortFunc(w.Queues, func(a, b waitingQueue) int { return strings.Compare(a.Key, b.Key) })
+	return w
+}
