@@ -23,8 +23,8 @@ type Security struct {
 	Subject  string `json:"subject"`   // the NATS subject it was published to
 }
 
-// ID names the message among all of all nodes. It is the Nats-Msg-Id header,
-// by which JetStream drops duplicates.
+// ID names the message among all of all nodes. The Nats-Msg-Id header, by which
+// JetStream drops duplicates, is this, a hyphen, and a code that nobody can foresee.
 func (s *Security) ID() string { return fmt.Sprintf("%s-%d-%d", s.Node, s.Epoch, s.Sequence) }
 
 // Source numbers the messages of one life of a node. It is for one goroutine.

@@ -26,7 +26,7 @@ type Condition struct {
 }
 
 // losses are what is being lost now, or was a moment ago.
-type losses struct{ telemetry, audit, panics bool }
+type losses struct{ telemetry, audit, panics, ids bool }
 
 // observation is what conditions are derived from.
 type observation struct {
@@ -34,6 +34,10 @@ type observation struct {
 	losing  losses
 	storing error // why the outbox cannot store any more
 }
+
+// waitingGrace is for how long messages may wait to be stored, as they do while a
+// cluster elects a leader, before that is a condition.
+const waitingGrace = 5 * time.Second
 
 // conditionCheck derives one condition. problem returns "" while it is off.
 // Problems are published and logged: they hold no names of agents, no secrets.
@@ -65,6 +69,20 @@ var conditionChecks = []conditionCheck{
 	{"name_taken", true, nameTaken},
 	{"name_shared", false, nameShared},
 	{"name_unwatched", false, nameUnwatched},
+	{"messages_waiting", true, func(o *observation) string {
+		if o.Outbox == nil || o.Outbox.Waiting() == 0 || time.Since(o.Outbox.WaitingSince()) < waitingGrace {
+			return ""
+		}
+		return fmt.Sprintf("%d messages wait on disk, since the NATS server does not store them, though it stored their like before; the first: %s",
+			o.Outbox.Waiting(), o.Outbox.WaitingReason())
+	}},
+	{"message_id_used", true, func(o *observation) string {
+		if !o.losing.ids {
+			return ""
+		}
+		return fmt.Sprintf("the NATS server had messages under the IDs of new ones of ours, %d so far: another node has this node's name, or somebody foresees its IDs",
+			o.Outbox.Status.Duplicates+o.Outbox.Telemetry.Duplicates)
+	}},
 	{"telemetry_dropped", true, func(o *observation) string {
 		if !o.losing.telemetry {
 			return ""
@@ -112,6 +130,12 @@ var conditionChecks = []conditionCheck{
 			return ""
 		}
 		return fmt.Sprintf("%d status changes and alerts were gone from the store when Pulse started", o.Outbox.Status.Lost)
+	}},
+	{"status_unconfirmed", false, func(o *observation) string {
+		if o.Outbox == nil || o.Outbox.Status.Unconfirmed == "" {
+			return ""
+		}
+		return "nothing confirms status changes: no stream of the NATS server has ever acknowledged " + o.Outbox.Status.Unconfirmed
 	}},
 	{"dead_letters", false, func(o *observation) string {
 		if o.Outbox == nil || o.Outbox.DeadLetters() == 0 {
@@ -254,5 +278,5 @@ func (w *writer) condition(c *Condition, state string, now time.Time) outbox.Mes
 		Condition: event.NodeCondition{ManagerNode: w.source.Node, Code: c.Code, State: state, Problem: c.Problem,
 			Since: c.Since.Unix(), Timestamp: now.Unix(), AlertLevel: event.ConditionLevel(state, c.Failure)},
 		Security: w.source.Stamp(subject, now)}
-	return pack(outbox.Status, subject, m.Security, m)
+	return w.pack(outbox.Status, subject, m.Security, m)
 }

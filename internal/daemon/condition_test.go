@@ -69,6 +69,7 @@ func TestAConditionThatComesAndGoesIsAnnouncedOnce(t *testing.T) {
 func TestAConditionOfTheNodeIsToldEverywhere(t *testing.T) {
 	t.Parallel()
 	xdr := far(t)
+	stored(t, xdr) // so that what is published before the next stream is made waits for it
 	port := xdr.Addr().(*net.TCPAddr).Port
 	cfg := settingsFor(t)
 	cfg.NATS.ServerURL, cfg.NATS.MaxReconnects, cfg.NATS.ReconnectDelay = xdr.ClientURL(), 2, 20*time.Millisecond
@@ -76,6 +77,7 @@ func TestAConditionOfTheNodeIsToldEverywhere(t *testing.T) {
 	h.node.out.recorder.conditions.hold = time.Millisecond
 	h.start()
 	h.awaitNATS(event.NATSConnected)
+	h.awaitAnswer("/metrics", 200, `pulse_messages_forwarded_total{stream="TELEMETRY"} 1`)
 	xdr.Shutdown()
 	xdr.WaitForShutdown()
 	h.log.await(t, "node condition began code=nats_unavailable", 1)

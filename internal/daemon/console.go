@@ -104,7 +104,8 @@ func (n *Node) measures() metrics.Node {
 		}{{"STATUS", &o.Status}, {"TELEMETRY", &o.Telemetry}} {
 			of := stream.of
 			one := metrics.Stream{Name: stream.name, Published: of.Published, Forwarded: of.Forwarded, Dropped: of.Dropped,
-				CaughtUp: of.CaughtUp, Backlog: of.Backlog, DeadLetters: of.Dead, Bytes: of.Bytes, Lost: of.Lost}
+				CaughtUp: of.CaughtUp, Backlog: of.Backlog, DeadLetters: of.Dead, Bytes: of.Bytes, Lost: of.Lost,
+				Waiting: of.Waiting, Unacknowledged: of.Unacknowledged, ReusedIDs: of.Duplicates}
 			if of.Oldest != nil {
 				one.Oldest = *of.Oldest
 			}

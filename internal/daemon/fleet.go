@@ -23,7 +23,7 @@ func (w *writer) fleetOutage(r *record) outbox.Message {
 	} else {
 		m.Recovered, o.AlertLevel = o, event.RecoveredLevel
 	}
-	return pack(outbox.Status, subject, m.Security, m)
+	return w.pack(outbox.Status, subject, m.Security, m)
 }
 
 // flapping writes what a Flapping record says.
@@ -32,5 +32,5 @@ func (w *writer) flapping(r *record) outbox.Message {
 	m := event.AgentFlappingMessage{Security: w.source.Stamp(subject, time.Now()),
 		Flapping: event.AgentFlapping{AgentID: r.ID.String(), AgentName: r.Name, IPAddress: r.IP, Timestamp: w.clock.Time(r.At).Unix(),
 			StatusChanges: r.Changes, Window: seconds(w.flapWindow), AlertLevel: event.FlappingLevel}}
-	return pack(outbox.Status, subject, m.Security, m)
+	return w.pack(outbox.Status, subject, m.Security, m)
 }

@@ -212,7 +212,7 @@ func (h *house) read(m *nats.Msg) message {
 		h.t.Errorf("%s: %v", m.Data, err)
 	}
 	s := &got.Security
-	if s.Subject != m.Subject || m.Header.Get("Nats-Msg-Id") != s.ID() || m.Header.Get("Content-Type") != event.ContentType {
+	if s.Subject != m.Subject || !strings.HasPrefix(m.Header.Get("Nats-Msg-Id"), s.ID()+"-") || m.Header.Get("Content-Type") != event.ContentType {
 		h.t.Errorf("%s: header %v, security %+v", m.Subject, m.Header, s)
 	}
 	if s.Node != "node01" || s.Version != "1.2.3" || s.Epoch == 0 {

@@ -14,6 +14,7 @@ import (
 type writer struct {
 	source     event.Source
 	prefix     event.Prefix
+	tags       *tagger
 	groups     []group // by number
 	flapWindow time.Duration
 	started    time.Time
@@ -72,7 +73,7 @@ func (w *writer) keepAlive(r *record) outbox.Message {
 	}
 	subject := w.prefix.KeepAlive(id)
 	m.Security = w.source.Stamp(subject, time.Now())
-	return pack(outbox.Telemetry, subject, m.Security, m)
+	return w.pack(outbox.Telemetry, subject, m.Security, m)
 }
 
 // statusChange writes what a Changed or Overdue record says.
@@ -85,7 +86,7 @@ func (w *writer) statusChange(r *record, subject string) outbox.Message {
 		m.StatusChange.LastSeen = w.clock.Time(r.LastSeen).Unix()
 	}
 	m.Security = w.source.Stamp(subject, time.Now())
-	return pack(outbox.Status, subject, m.Security, m)
+	return w.pack(outbox.Status, subject, m.Security, m)
 }
 
 // heartbeat writes the node's own sign of life.
@@ -108,7 +109,7 @@ func (w *writer) heartbeat(s *Status) outbox.Message {
 	if a := s.Audit; a != nil {
 		m.ManagerStatus.Audit = &event.AuditState{State: a.State, Seq: a.Seq, Hash: a.Hash, Missing: a.Missing}
 	}
-	return pack(outbox.Telemetry, subject, m.Security, m)
+	return w.pack(outbox.Telemetry, subject, m.Security, m)
 }
 
 func agentCounts(n [4]int) event.AgentCounts {
@@ -116,12 +117,12 @@ func agentCounts(n [4]int) event.AgentCounts {
 		Pending: n[detector.Pending], NeverConnected: n[detector.NeverConnected]}
 }
 
-func pack(class outbox.Class, subject string, s event.Security, message any) outbox.Message {
+func (w *writer) pack(class outbox.Class, subject string, s event.Security, message any) outbox.Message {
 	data, err := json.Marshal(message)
 	if err != nil {
 		panic("daemon: a message that is no JSON: " + err.Error()) // plain structs of text and finite numbers
 	}
-	return outbox.Message{Class: class, Subject: subject, ID: s.ID(), ContentType: event.ContentType, Data: data}
+	return outbox.Message{Class: class, Subject: subject, ID: w.tags.tag(s.ID()), ContentType: event.ContentType, Data: data}
 }
 
 // seconds rounds up: no interval is announced as 0.

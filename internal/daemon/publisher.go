@@ -20,17 +20,18 @@ import (
 // Publisher is what a node has behind its detector: it makes messages of
 // decisions and gets them out. It owns the state directory.
 type Publisher struct {
-	remote   *remote.Remote    // nil without <nats><server_url>
-	presence *presence.Watcher // nil as is remote
-	outbox   *outbox.Outbox    // nil with NATS disabled
-	backlog  *backlog
-	recorder *recorder
-	sealer   *sealer // nil with NATS disabled
-	drops    drops
-	audit    *auditor // nil for none
-	unlogged drops    // of its lines
-	panics   drops    // of the link's connections
-	quiet    bool     // nothing goes into buckets that others share
+	remote    *remote.Remote    // nil without <nats><server_url>
+	presence  *presence.Watcher // nil as is remote
+	outbox    *outbox.Outbox    // nil with NATS disabled
+	backlog   *backlog
+	recorder  *recorder
+	sealer    *sealer // nil with NATS disabled
+	drops     drops
+	audit     *auditor // nil for none
+	unlogged  drops    // of its lines
+	panics    drops    // of the link's connections
+	reusedIDs drops    // of messages whose ID somebody else had used
+	quiet     bool     // nothing goes into buckets that others share
 }
 
 // OpenPublisher opens the way out. The version is that of the software.
@@ -73,7 +74,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 		journal: &journal{log: log}, audit: p.audit, sealer: p.sealer, log: log,
 		writer: &writer{source: event.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch},
 			prefix: event.Prefix(cfg.NATS.SubjectPrefix), groups: groups(cfg), flapWindow: cfg.KeepAlive.FlapWindow,
-			started: time.Now(), clock: clock}}
+			tags: newTagger(), started: time.Now(), clock: clock}}
 	if p.outbox != nil {
 		p.audit.watch(p.passage)
 	}
@@ -138,7 +139,7 @@ func (p *Publisher) handOver(atMost time.Duration) {
 	}
 	for deadline := time.Now().Add(atMost); time.Now().Before(deadline); time.Sleep(handOverPause) {
 		s := p.outbox.Stats()
-		if !s.Connected || s.Status.Backlog+s.Telemetry.Backlog == 0 {
+		if !s.Connected || s.Status.Backlog+s.Telemetry.Backlog == s.Waiting() {
 			return
 		}
 	}

@@ -101,6 +101,9 @@ func (p *Publisher) judge(s *Status) {
 	now := time.Now()
 	o := observation{Status: s, losing: losses{telemetry: p.drops.recent(s.TelemetryDropped, now), audit: s.Audit != nil && p.unlogged.recent(s.Audit.Missing, now),
 		panics: s.Link.Stats != nil && p.panics.recent(uint64(s.Link.Panics), now)}}
+	if s.Outbox != nil {
+		o.losing.ids = p.reusedIDs.recent(s.Outbox.Status.Duplicates+s.Outbox.Telemetry.Duplicates, now)
+	}
 	if p.outbox != nil {
 		o.storing = p.outbox.Err()
 	}

@@ -100,6 +100,7 @@ func (p *patient) nats(ctx context.Context) {
 	defer session.Conn.Close()
 	p.found("NATS", Good, fmt.Sprintf("logged in at %s, in %v", session.Conn.ConnectedUrlRedacted(), time.Since(began).Round(time.Millisecond)), "")
 	p.otherNodes(ctx, session)
+	p.statusStorage(ctx, session)
 }
 
 // otherNodes asks whether another node has this node's name.
@@ -120,5 +121,24 @@ func (p *patient) otherNodes(ctx context.Context, session *remote.Session) {
 	for _, s := range found {
 		p.found("name", Failure, fmt.Sprintf("a node called %s is there already, on host %q, started %s: of two one publishes nothing", name, s.Host,
 			time.Unix(s.StartedAt, 0).UTC().Format(time.RFC3339)), "give each node a <node_name> of its own")
+	}
+}
+
+// statusStorage looks for a stream that confirms status changes.
+func (p *patient) statusStorage(ctx context.Context, session *remote.Session) {
+	found, err := daemon.FindStatusStorage(ctx, &p.Config, session)
+	switch {
+	case found.Listed:
+		p.found("status changes", Good, "a stream of the NATS server stores "+found.Subject, "")
+	case err != nil && found.Stored:
+		p.found("status changes", Good, "a stream of the NATS server has acknowledged "+found.Subject, "")
+	case err != nil:
+		p.found("status changes", Note, "whether a stream of the NATS server stores them is not known: it does not say which streams there are", "")
+	case found.Stored:
+		p.found("status changes", Warning, "the NATS server stored "+found.Subject+" before, and lists no stream now that does: they wait on disk",
+			"make the stream again; if none is wanted any more, stop Pulse and delete outbox/stored in <state_dir>")
+	default:
+		p.found("status changes", Warning, "nothing confirms status changes: the NATS server lists no stream that takes "+found.Subject,
+			"make a stream for them there, as pulse provision does")
 	}
 }

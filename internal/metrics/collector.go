@@ -46,11 +46,12 @@ type Audit struct {
 
 // Stream is the state of one of the outbox's streams.
 type Stream struct {
-	Name                              string
-	Published, Forwarded, Dropped     uint64
-	Backlog, DeadLetters, Bytes, Lost uint64
-	CaughtUp                          uint64    // of the forwarded
-	Oldest                            time.Time // when the oldest of the backlog was published; zero if there is none
+	Name                               string
+	Published, Forwarded, Dropped      uint64
+	Backlog, DeadLetters, Bytes, Lost  uint64
+	Waiting, Unacknowledged, ReusedIDs uint64
+	CaughtUp                           uint64    // of the forwarded
+	Oldest                             time.Time // when the oldest of the backlog was published; zero if there is none
 }
 
 // Forwarding is the way to the XDR's NATS.
@@ -144,6 +145,9 @@ var nodeSeries = []series{
 	{"pulse_audit_lines", "The number of the last line of the audit log that is on the disk.", gauge, "", readAudit(func(a *Audit) float64 { return float64(a.Lines) })},
 	{"pulse_audit_lines_missing_total", "Lines that the audit log had no room for.", counter, "", readAudit(func(a *Audit) float64 { return float64(a.Missing) })},
 	{"pulse_outbox_dead_letters", "Messages set aside since the XDR's NATS server refuses them, by stream.", gauge, "stream", readStreams(func(s *Stream) float64 { return float64(s.DeadLetters) })},
+	{"pulse_outbox_waiting", "Messages that wait, since the XDR's NATS server does not store them at present, though it stored their like before; by stream.", gauge, "stream", readStreams(func(s *Stream) float64 { return float64(s.Waiting) })},
+	{"pulse_messages_unacknowledged_total", "Of the messages forwarded, those that no stream of the XDR's NATS server acknowledged, by stream.", counter, "stream", readStreams(func(s *Stream) float64 { return float64(s.Unacknowledged) })},
+	{"pulse_message_ids_reused_total", "Messages under whose ID the XDR's NATS server had another one: they went out under another ID; by stream.", counter, "stream", readStreams(func(s *Stream) float64 { return float64(s.ReusedIDs) })},
 	{"pulse_outbox_lost_messages", "Messages of earlier lives that were gone from the local disk when the node started, by stream; of STATUS only.", gauge, "stream", readStreams(func(s *Stream) float64 { return float64(s.Lost) })},
 	{"pulse_outbox_size_bytes", "Size of a stream on the local disk.", gauge, "stream", readStreams(func(s *Stream) float64 { return float64(s.Bytes) })},
 	{"pulse_nats_up", "1 while NATS takes messages: the XDR's server, or the embedded one.", gauge, "state", func(n *Node, put func(float64, string)) {

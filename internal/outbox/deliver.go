@@ -135,6 +135,7 @@ func (f *forwarder) answered(ctx context.Context, a *ack) {
 		f.land(a.number)
 		f.rename(m)
 	case a.err == nil:
+		delete(f.unproven, f.to.kinds[m.kind])
 		f.confirm(a.number)
 	case exceedsMaximum(a.err):
 		f.land(a.number)
@@ -159,11 +160,7 @@ func (f *forwarder) learn(ctx context.Context, m *sending, kind string) {
 		return
 	}
 	patterns := under(f.prefix, f.to.listStreams(ctx, f.prefix, f.timing.sent))
-	listed := false
-	for _, p := range patterns {
-		listed = listed || matches(p, subject)
-	}
-	if !listed {
+	if !Covers(patterns, subject) {
 		patterns = append(patterns, kind)
 	}
 	if err := f.shared.stored.learn(patterns...); err != nil {
@@ -225,10 +222,14 @@ func (f *forwarder) confirm(number uint64) {
 // confirmUnacked settles a message for which a round trip has to do, since no stream
 // has ever stored its like.
 func (f *forwarder) confirmUnacked(number uint64) {
+	kind := f.to.kinds[f.to.flight[number].kind]
 	f.confirm(number)
-	if f.unacked.Add(1) == 1 && f.class == Status {
-		f.log.Warn("nothing confirms status changes: no stream of the NATS server has ever acknowledged one, and a message that nobody receives there is lost; " +
-			"make a stream for them")
+	f.unacked.Add(1)
+	f.unproven[kind] = true
+	if f.class == Status && !f.warned[kind] {
+		f.warned[kind] = true
+		f.log.Warn("nothing confirms status changes: no stream of the NATS server has ever acknowledged one, and a message that nobody receives there is lost; "+
+			"make a stream for them", "subjects", kind)
 	}
 }
 
@@ -245,7 +246,7 @@ func (f *forwarder) hold(number uint64, err error) {
 	f.queues.keep(m.queue, m.entry, waiting, err.Error())
 	f.unsaved = true
 	if !f.told[waiting] {
-		f.told[waiting] = true
+		f.told[waiting], f.since = true, time.Now()
 		f.log.Error("the NATS server does not store a message that it stored the like of before: it waits, and the others go on",
 			"subject", m.queue.subject, "err", err)
 	}

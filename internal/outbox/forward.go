@@ -69,8 +69,11 @@ type forwarder struct {
 	checked   time.Time       // when held telemetry was looked for in the stream
 	reviewed  time.Time       // when refused messages were tried last
 	triedOn   *sender
-	told      [holds]bool   // that messages are held
-	why       [holds]*queue // the one that health names
+	told      [holds]bool     // that messages are held
+	since     time.Time       // when the first of those that wait was held
+	unproven  map[string]bool // kinds of subjects that are confirmed by a round trip alone
+	warned    map[string]bool // of these, those that the log has named
+	why       [holds]*queue   // the one that health names
 	saved     time.Time
 	savedLow  uint64
 	unsaved   bool
@@ -95,28 +98,32 @@ type delivery struct {
 
 // forwardState is how far a forwarder is.
 type forwardState struct {
-	read    uint64 // the last sequence that was read
-	ready   int    // messages that could be sent now
-	full    bool   // it reads no further before something is settled
-	counts  [holds]int
-	reasons [holds]string
-	oldest  uint64 // sequence of the first that is not settled
+	read        uint64 // the last sequence that was read
+	ready       int    // messages that could be sent now
+	unconfirmed string // a kind of subject that is confirmed by a round trip alone
+	full        bool   // it reads no further before something is settled
+	counts      [holds]int
+	reasons     [holds]string
+	since       time.Time // when the first of those that wait was held
+	oldest      uint64    // sequence of the first that is not settled
 }
 
 func newForwarder(ctx context.Context, o *Outbox, c Class, shared *delivery) (*forwarder, error) {
 	f := &forwarder{
-		class:  c,
-		stream: o.streams[c],
-		remote: o.cfg.Remote,
-		timing: o.timing,
-		prefix: o.cfg.Prefix,
-		path:   filepath.Join(o.cfg.Dir, c.String()+".waiting"),
-		tell:   o.cfg.CaughtUp,
-		log:    o.log.With("stream", c.String()),
-		shared: shared,
-		queues: newSchedule(),
-		probes: probeMin,
-		end:    o.last[c],
+		class:    c,
+		stream:   o.streams[c],
+		remote:   o.cfg.Remote,
+		timing:   o.timing,
+		prefix:   o.cfg.Prefix,
+		path:     filepath.Join(o.cfg.Dir, c.String()+".waiting"),
+		tell:     o.cfg.CaughtUp,
+		log:      o.log.With("stream", c.String()),
+		shared:   shared,
+		queues:   newSchedule(),
+		probes:   probeMin,
+		unproven: make(map[string]bool),
+		warned:   make(map[string]bool),
+		end:      o.last[c],
 	}
 	var err error
 	f.from, err = newReader(ctx, o, f.stream, ReaderConfig{Name: forwardReader, Class: c}, cursorFor(o.cfg.Dir, c.String()+".cursor"))

@@ -52,6 +52,7 @@ func (f *forwarder) restore() {
 	f.unsaved = true
 	for _, why := range []hold{waiting, refused} {
 		f.told[why] = f.queues.counts[why] > 0
+		f.since = time.Now()
 	}
 	if n := f.queues.counts[refused]; n > 0 {
 		f.log.Warn("messages that the NATS server refused are set aside: they are tried again with every connection", "messages", n)
@@ -98,7 +99,12 @@ func (f *forwarder) writeWaiting() {
 // publishState lets others see how far the forwarder is.
 func (f *forwarder) publishState() {
 	live, _ := f.queues.sendable()
-	s := &forwardState{read: f.from.read, ready: live, full: f.queues.pending() >= unsettledMax, counts: f.queues.counts}
+	s := &forwardState{read: f.from.read, ready: live, full: f.queues.pending() >= unsettledMax, counts: f.queues.counts, since: f.since}
+	for kind := range f.unproven {
+		if s.unconfirmed == "" || kind < s.unconfirmed {
+			s.unconfirmed = kind
+		}
+	}
 	for _, why := range []hold{waiting, refused} {
 		q := f.why[why]
 		if q == nil || q.hold != why || f.queues.queues[q.key] != q {

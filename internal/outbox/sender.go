@@ -140,17 +140,19 @@ func (s *sender) roundTrip(ctx context.Context, wait time.Duration, running *syn
 
 // listStreams returns the subjects that the remote's streams take and acknowledge, as
 // far as the remote lists them: that there are others cannot be excluded.
-func (s *sender) listStreams(ctx context.Context, prefix string, wait time.Duration) (patterns []string) {
-	js, err := jetstream.New(s.Conn)
-	if err != nil {
-		return nil
-	}
-	return ListedSubjects(ctx, js, prefix, wait)
+func (s *sender) listStreams(ctx context.Context, prefix string, wait time.Duration) []string {
+	patterns, _ := ListedSubjects(ctx, s.Conn, prefix, wait)
+	return patterns
 }
 
 // ListedSubjects returns the subjects of the streams that a server lists for messages
-// under prefix, and that acknowledge what they store. An empty answer proves nothing.
-func ListedSubjects(ctx context.Context, js jetstream.JetStream, prefix string, wait time.Duration) (patterns []string) {
+// under prefix, and that acknowledge what they store. An empty answer proves nothing. An
+// error says that the server did not answer, or may not be asked.
+func ListedSubjects(ctx context.Context, nc *nats.Conn, prefix string, wait time.Duration) (patterns []string, err error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, min(wait, 2*time.Second))
 	defer cancel()
 	list := js.ListStreams(ctx, jetstream.WithStreamListSubject(prefix+".>"))
@@ -159,5 +161,11 @@ func ListedSubjects(ctx context.Context, js jetstream.JetStream, prefix string, 
 			patterns = append(patterns, info.Config.Subjects...)
 		}
 	}
-	return patterns
+	switch err := list.Err(); {
+	case err == nil, errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled),
+		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return patterns, nil
+	default:
+		return patterns, fmt.Errorf("list the streams: %w", err)
+	}
 }

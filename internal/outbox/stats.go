@@ -26,6 +26,16 @@ func (s *Stats) DeadReason() string { return cmp.Or(s.Status.DeadReason, s.Telem
 // Waiting is how many messages wait for the remote to store them again.
 func (s *Stats) Waiting() uint64 { return s.Status.Waiting + s.Telemetry.Waiting }
 
+// WaitingSince is since when some wait; zero if none does.
+func (s *Stats) WaitingSince() (since time.Time) {
+	for _, at := range []*time.Time{s.Status.WaitingSince, s.Telemetry.WaitingSince} {
+		if at != nil && (since.IsZero() || at.Before(since)) {
+			since = *at
+		}
+	}
+	return since
+}
+
 // WaitingReason is why the first of them does.
 func (s *Stats) WaitingReason() string {
 	return cmp.Or(s.Status.WaitingReason, s.Telemetry.WaitingReason)
@@ -48,7 +58,10 @@ type StreamStats struct {
 	Waiting        uint64 `json:"waiting"`                  // of the backlog: the remote does not store them at present, though it stored their like before
 	WaitingReason  string `json:"waiting_reason,omitempty"` // subject of the first of these, and why
 	Unacknowledged uint64 `json:"unacknowledged"`           // of forwarded: no stream of the remote has ever acknowledged their like
+	Unconfirmed    string `json:"unconfirmed,omitempty"`    // the subjects of these, if it is so now
 	Duplicates     uint64 `json:"duplicates"`               // whose ID somebody else had used before: they went out under another
+
+	WaitingSince *time.Time `json:"waiting_since,omitempty"` // when the first of these was held
 
 	Oldest *time.Time `json:"oldest_waiting,omitempty"` // when the oldest of the backlog was stored
 }
@@ -93,6 +106,10 @@ func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 	s.Dropped, s.CaughtUp, s.Unacknowledged, s.Duplicates = f.dropped.Load(), f.caughtUp.Load(), f.unacked.Load(), f.duplicates.Load()
 	s.Dead, s.DeadReason = uint64(now.counts[refused]), now.reasons[refused]
 	s.Waiting, s.WaitingReason = uint64(now.counts[waiting]), now.reasons[waiting]
+	s.Unconfirmed = now.unconfirmed
+	if s.Waiting > 0 {
+		s.WaitingSince = &now.since
+	}
 	if err != nil {
 		return s
 	}

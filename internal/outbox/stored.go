@@ -58,11 +58,16 @@ func StoredSubjects(dir string) []string {
 	return s.patterns
 }
 
+// Covers reports whether one of the patterns of subjects matches a subject.
+func Covers(patterns []string, subject string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return matches(p, subject) })
+}
+
 // has reports whether a stream has stored the subject at some time.
 func (s *storedSubjects) has(subject string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.patterns, func(p string) bool { return matches(p, subject) })
+	return Covers(s.patterns, subject)
 }
 
 // learn adds patterns, on disk too.

@@ -1,0 +1,255 @@
+package outbox
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"pgregory.net/rapid"
+)
+
+func TestOfASubjectOneStatusChangeIsUnderWay(t *testing.T) {
+	s := newSchedule()
+	for i, subject := range []string{"a", "b", "a", "alert", "alert", "c", "a"} {
+		s.add(subject, subject, subject != "alert", entry{seq: uint64(i + 1)})
+	}
+	var sent []uint64
+	var first *queue
+	for {
+		q, e, ok := s.take(false)
+		if !ok {
+			break
+		}
+		if first == nil {
+			first = q
+		}
+		sent = append(sent, e.seq)
+	}
+	if diff := cmp.Diff([]uint64{1, 2, 4, 6, 5}, sent); diff != "" {
+		t.Error(diff)
+	}
+	s.settle(first)
+	if _, e, ok := s.take(false); !ok || e.seq != 3 {
+		t.Errorf("after it, %d, %v", e.seq, ok)
+	}
+}
+
+func TestWhatWasHeldGoesBehindAllOthers(t *testing.T) {
+	s := newSchedule()
+	s.add("a", "a", true, entry{seq: 1})
+	s.add("a", "a", true, entry{seq: 2})
+	q, e, _ := s.take(false)
+	s.keep(q, e, waiting, "full")
+	if _, _, ok := s.take(false); ok || s.counts[waiting] != 2 {
+		t.Errorf("%v", s.counts)
+	}
+	s.probe(waiting, 10)
+	if live, late := s.sendable(); live != 0 || late != 1 {
+		t.Errorf("%d live, %d late", live, late)
+	}
+	q, e, ok := s.take(true)
+	if !ok || e.seq != 1 || !e.tried {
+		t.Errorf("%+v, %v", e, ok)
+	}
+	if _, _, ok := s.take(true); ok {
+		t.Error("more than one is tried")
+	}
+	s.release(q)
+	s.settle(q)
+	if _, _, ok := s.take(false); ok {
+		t.Error("what was held does not go behind")
+	}
+	if _, e, ok := s.take(true); !ok || e.seq != 2 {
+		t.Errorf("%+v, %v", e, ok)
+	}
+}
+
+// A random history, against what must hold: nothing is lost or sent twice at once, an
+// ordered subject keeps its order, and the counts are right.
+func TestAScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, p := newSchedule(), progress{}
+		type taken struct {
+			q *queue
+			e entry
+		}
+		var under []taken
+		settled, last := map[uint64]bool{}, map[string]uint64{}
+		seq := uint64(0)
+		pick := func() (taken, bool) {
+			if len(under) == 0 {
+				return taken{}, false
+			}
+			i := rapid.IntRange(0, len(under)-1).Draw(t, "which")
+			m := under[i]
+			under = slices.Delete(under, i, i+1)
+			return m, true
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"add": func(t *rapid.T) {
+				seq++
+				subject := rapid.SampledFrom([]string{"a", "b", "c", "alert"}).Draw(t, "subject")
+				p.add(seq)
+				s.add(subject, subject, subject != "alert", entry{seq: seq, msg: &Stored{Data: make([]byte, 10)}})
+			},
+			"take": func(t *rapid.T) {
+				if q, e, ok := s.take(rapid.Bool().Draw(t, "late")); ok {
+					if settled[e.seq] || q.ordered && (q.underWay != 1 || e.seq < last[q.subject]) {
+						t.Fatalf("%d of %s, %d under way, after %d", e.seq, q.subject, q.underWay, last[q.subject])
+					}
+					under = append(under, taken{q, e})
+				}
+			},
+			"settle": func(t *rapid.T) {
+				if m, ok := pick(); ok {
+					s.release(m.q)
+					s.settle(m.q)
+					p.settle(m.e.seq)
+					settled[m.e.seq] = true
+					if m.q.ordered {
+						last[m.q.subject] = m.e.seq
+					}
+				}
+			},
+			"keep": func(t *rapid.T) {
+				if m, ok := pick(); ok {
+					s.keep(m.q, m.e, rapid.SampledFrom([]hold{waiting, refused}).Draw(t, "hold"), "why")
+				}
+			},
+			"put back": func(*rapid.T) {
+				if m, ok := pick(); ok {
+					s.putBack(m.q, m.e)
+				}
+			},
+			"probe": func(t *rapid.T) {
+				s.probe(rapid.SampledFrom([]hold{waiting, refused}).Draw(t, "hold"), 2)
+			},
+			"": func(t *rapid.T) {
+				low := uint64(1)
+				for settled[low] {
+					low++
+				}
+				bytes, counts := 0, [holds]int{}
+				for _, q := range s.queues {
+					counts[q.hold] += q.size()
+					for _, e := range q.entries {
+						if e.msg != nil {
+							bytes += len(e.msg.Data)
+						}
+					}
+				}
+				if p.low != low-1 || p.live != s.pending() || s.pending() != int(seq)-len(settled) || counts != s.counts || bytes != s.bytes {
+					t.Fatalf("%+v, low %d, %d settled of %d, %v, %d bytes", p, low, len(settled), seq, counts, bytes)
+				}
+			},
+		})
+		for s.pending() > 0 { // and all of it gets out
+			s.probe(waiting, 100)
+			s.probe(refused, 100)
+			for _, m := range under {
+				s.release(m.q)
+				s.settle(m.q)
+			}
+			under = nil
+			n := s.pending()
+			for _, late := range []bool{false, true} {
+				if q, e, ok := s.take(late); ok {
+					under = append(under, taken{q, e})
+				}
+			}
+			if len(under) == 0 && n > 0 {
+				t.Fatalf("%d are left", n)
+			}
+		}
+	})
+}
+
+func TestWhatWaitsIsReadBackAsItWasKept(t *testing.T) {
+	s := newSchedule()
+	under := map[*queue][]uint64{}
+	for seq := uint64(1); seq < 200; seq++ {
+		subject := fmt.Sprint("s", rand.IntN(9))
+		s.add(subject, subject, true, entry{seq: seq})
+	}
+	q, e, _ := s.take(false)
+	s.keep(q, e, refused, "no right")
+	q, e, _ = s.take(false)
+	under[q] = []uint64{e.seq}
+	text, err := s.snapshot(300, under, map[uint64]string{7: "x"}).text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := readWaiting(text)
+	if err != nil || w.High != 300 || w.IDs[7] != "x" {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	var all []uint64
+	held := 0
+	for _, q := range w.Queues {
+		all = append(all, q.sequences()...)
+		if q.Hold == refused && q.Reason == "no right" {
+			held++
+		}
+	}
+	slices.Sort(all)
+	if len(all) != 199 || all[0] != 1 || all[198] != 199 || held != 1 {
+		t.Errorf("%d, %d held", len(all), held)
+	}
+	for i := range text {
+		if _, err := readWaiting(text[:i] + string(text[i]^1) + text[i+1:]); err == nil {
+			t.Fatalf("byte %d is wrong, and that is not seen", i)
+		}
+	}
+}
+
+func FuzzReadWaiting(f *testing.F) {
+	f.Add(`{"high":9,"queues":[{"key":"a","subject":"a","steps":[1,2,3]}]}`)
+	f.Add(`{"high":9,"queues":[{"key":"a","subject":"a","hold":7,"steps":[0,18446744073709551615]}]}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		w, err := readWaiting(withSum(body))
+		if err != nil {
+			return
+		}
+		for _, q := range w.Queues {
+			for _, seq := range q.sequences() {
+				if seq == 0 || seq > w.High || q.Hold >= holds {
+					t.Errorf("%+v", w)
+				}
+			}
+		}
+	})
+}
+
+func FuzzReadAck(f *testing.F) {
+	f.Add("_INBOX.x.0-1", `{"stream":"XDR","seq":1,"duplicate":true}`, "")
+	f.Add("_INBOX.x.0-zz", `{"error":{"code":503,"err_code":10077,"description":"full"}}`, "")
+	f.Add("_INBOX.x.0-2", "", "503")
+	f.Fuzz(func(t *testing.T, subject, data, status string) {
+		m := &nats.Msg{Subject: subject, Data: []byte(data), Header: nats.Header{"Status": {status}}}
+		a, ok := readAck("_INBOX.x", m)
+		if ok && (a.err == nil) != (a.stream != "") {
+			t.Errorf("%+v", a)
+		}
+		if ok && a.err == nil && data == "" {
+			t.Error("nothing is an acknowledgement")
+		}
+	})
+}
+
+func TestAKindIsThePatternOfAllSubjectsLikeThisOne(t *testing.T) {
+	for subject, want := range map[string]string{
+		prefix + ".agent.001.status_change":    prefix + ".agent.*.status_change",
+		prefix + ".manager.keepalive.001":      prefix + ".manager.keepalive.*",
+		prefix + ".manager.status.node01":      prefix + ".manager.status.*",
+		prefix + ".alerts.agent_disconnected":  prefix + ".alerts.agent_disconnected",
+		"elsewhere.agent.001.status_change":    "elsewhere.agent.001.status_change",
+		prefix + ".agent.001.more.than.we.say": prefix + ".agent.001.more.than.we.say",
+	} {
+		if got := kindOf(prefix, subject); got != want || !matches(got, subject) {
+			t.Errorf("%s: %s", subject, got)
+		}
+	}
+}
