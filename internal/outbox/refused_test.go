@@ -2,8 +2,10 @@ package outbox
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
@@ -160,7 +162,14 @@ func TestStatusGoesFirstWhenThereIsMuchToCatchUpWith(t *testing.T) {
 	far.stop()
 	dir := t.TempDir()
 	cfg := Config{Dir: dir, Remote: far.remote()}
-	o := mustOpen(t, cfg)
+	patient := quick
+	patient.sent = 10 * time.Second // a slow machine is not a far side that is slow
+	cfg.Prefix, cfg.Log = prefix, slog.New(slog.DiscardHandler)
+	o, err := open(testContext(t), cfg, patient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mustClose(t, o) })
 	mustPublish(t, o, messages(Telemetry, 1, 5000))
 	mustPublish(t, o, messages(Status, 1, 5000))
 	far.start()
