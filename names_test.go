@@ -29,7 +29,7 @@ var bareNamesLeft = map[string]int{
 	"internal/detector":   14,
 	"internal/listen":     5,
 	"internal/managersim": 5,
-	"internal/outbox":     8,
+	"internal/outbox":     5,
 	"internal/provision":  1,
 	"internal/query":      5,
 	"internal/remote":     3,

@@ -20,13 +20,13 @@ func (f *forwarder) sendMore(ctx context.Context) {
 	}
 	for len(f.to.flight) < batchMax && f.bytes < bytesMax {
 		late := false
-		q, e, ok := f.queues.take(false)
+		q, e, ok := f.queues.takeNext(false)
 		if !ok {
 			if f.late >= lateMax {
 				break
 			}
 			late = true
-			if q, e, ok = f.queues.take(true); !ok {
+			if q, e, ok = f.queues.takeNext(true); !ok {
 				break
 			}
 		}
@@ -88,7 +88,7 @@ func (f *forwarder) load(ctx context.Context, seq uint64) (*Stored, error) {
 
 // gone settles a message that the local stream has no more: dropped by its limit, or damaged.
 func (f *forwarder) gone(q *queue, e entry) {
-	f.settle(q, e)
+	f.settleMessage(q, e)
 	f.dropped.Add(1)
 	if f.class == Telemetry {
 		f.losses.unsaid++
@@ -98,10 +98,10 @@ func (f *forwarder) gone(q *queue, e entry) {
 	f.log.Error("a message is gone from the store before it could be forwarded", "subject", q.subject, "sequence", e.seq)
 }
 
-// settle ends the way of a message that was under way.
-func (f *forwarder) settle(q *queue, e entry) {
-	f.queues.settle(q)
-	f.progress.settle(e.seq)
+// settleMessage ends the way of a message that was under way.
+func (f *forwarder) settleMessage(q *queue, e entry) {
+	f.queues.settleEntry(q)
+	f.progress.settleSequence(e.seq)
 	delete(f.ids, e.seq)
 	f.from.Confirm(f.progress.low)
 	f.unsaved = f.unsaved || f.progress.early()
@@ -127,7 +127,7 @@ func (f *forwarder) collect(ctx context.Context) {
 func (f *forwarder) answered(ctx context.Context, a *ack) {
 	m := f.to.flight[a.number]
 	if a.err == nil && a.kind < len(f.to.kinds) {
-		f.learn(ctx, m, f.to.kinds[a.kind])
+		f.learnStored(ctx, m, f.to.kinds[a.kind])
 	}
 	switch {
 	case m == nil: // it was settled without
@@ -145,13 +145,13 @@ func (f *forwarder) answered(ctx context.Context, a *ack) {
 			f.confirmUnacked(a.number)
 		}
 	default:
-		f.hold(a.number, a.err)
+		f.holdSubject(a.number, a.err)
 	}
 }
 
-// learn remembers that a stream stores messages like this one. m is nil for one that
+// learnStored remembers that a stream stores messages like this one. m is nil for one that
 // was settled before its answer came.
-func (f *forwarder) learn(ctx context.Context, m *sending, kind string) {
+func (f *forwarder) learnStored(ctx context.Context, m *sending, kind string) {
 	subject := kind
 	if m != nil {
 		subject = m.queue.subject
@@ -163,7 +163,7 @@ func (f *forwarder) learn(ctx context.Context, m *sending, kind string) {
 	if !Covers(patterns, subject) {
 		patterns = append(patterns, kind)
 	}
-	if err := f.shared.stored.learn(patterns...); err != nil {
+	if err := f.shared.stored.addPatterns(patterns...); err != nil {
 		f.log.Error("cannot remember which subjects the NATS server stores", "err", err)
 	}
 }
@@ -215,7 +215,7 @@ func (f *forwarder) confirm(number uint64) {
 		}
 		f.queues.release(m.queue)
 	}
-	f.settle(m.queue, m.entry)
+	f.settleMessage(m.queue, m.entry)
 	f.forwarded.Add(1)
 }
 
@@ -236,14 +236,14 @@ func (f *forwarder) confirmUnacked(number uint64) {
 // errNoAck is why a message waits that the remote should have acknowledged.
 var errNoAck = errors.New("the NATS server has not acknowledged it, and its streams did before")
 
-// hold makes the subject of a message wait that the remote does not store at present.
-func (f *forwarder) hold(number uint64, err error) {
+// holdSubject makes the subject of a message wait that the remote does not store at present.
+func (f *forwarder) holdSubject(number uint64, err error) {
 	m := f.to.flight[number]
 	f.land(number)
 	if m.queue.hold == waiting {
 		f.probes = probeMin
 	}
-	f.queues.keep(m.queue, m.entry, waiting, err.Error())
+	f.queues.holdQueue(m.queue, m.entry, waiting, err.Error())
 	f.unsaved = true
 	if !f.told[waiting] {
 		f.told[waiting], f.since = true, time.Now()
@@ -256,12 +256,12 @@ func (f *forwarder) hold(number uint64, err error) {
 // that is too large only itself, if it need not be in order.
 func (f *forwarder) refuse(q *queue, e entry, err error) {
 	if !q.ordered && (errors.Is(err, nats.ErrMaxPayload) || exceedsMaximum(err)) {
-		f.queues.settle(q)
+		f.queues.settleEntry(q)
 		key := fmt.Sprintf("%s %d", q.subject, e.seq)
 		f.queues.add(key, q.subject, false, entry{seq: e.seq, tried: e.tried})
 		q, e = f.queues.takeFrom(key)
 	}
-	f.queues.keep(q, e, refused, err.Error())
+	f.queues.holdQueue(q, e, refused, err.Error())
 	f.unsaved = true
 	if !f.told[refused] {
 		f.told[refused] = true
@@ -293,7 +293,7 @@ func (f *forwarder) expire(ctx context.Context) {
 		switch {
 		case !m.tripped || now.Sub(m.at) < f.timing.sent:
 		case f.shared.stored.has(m.queue.subject):
-			f.hold(n, errNoAck)
+			f.holdSubject(n, errNoAck)
 		default:
 			f.to.quiet[f.to.kinds[m.kind]] = true
 			f.confirmUnacked(n)

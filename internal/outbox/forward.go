@@ -210,7 +210,7 @@ func (f *forwarder) room() bool {
 // dropBefore gives up messages that wait and come before seq.
 func (f *forwarder) dropBefore(seq uint64) {
 	f.queues.dropBefore(seq, func(seq uint64) {
-		f.progress.settle(seq)
+		f.progress.settleSequence(seq)
 		f.dropped.Add(1)
 		f.losses.unsaid++
 	})
@@ -248,7 +248,7 @@ func (f *forwarder) connect(ctx context.Context) error {
 		f.to = nil
 		return err
 	}
-	if err := f.shared.stored.learn(under(f.prefix, f.to.listStreams(ctx, f.prefix, f.timing.sent))...); err != nil {
+	if err := f.shared.stored.addPatterns(under(f.prefix, f.to.listStreams(ctx, f.prefix, f.timing.sent))...); err != nil {
 		f.log.Error("cannot remember which subjects the NATS server stores", "err", err)
 	}
 	f.probed = time.Time{}

@@ -26,8 +26,8 @@ func (p *progress) add(seq uint64) {
 	p.live++
 }
 
-// settle takes a message that is done with.
-func (p *progress) settle(seq uint64) {
+// settleSequence takes a message that is done with.
+func (p *progress) settleSequence(seq uint64) {
 	i := sort.Search(len(p.slots), func(i int) bool { return p.slots[i].seq >= seq })
 	if i == len(p.slots) || p.slots[i].seq != seq || p.slots[i].done {
 		return

@@ -123,8 +123,8 @@ func (s *schedule) list(q *queue) {
 // held, and of the others.
 func (s *schedule) sendable() (live, late int) { return s.lists[0].len(), s.lists[1].len() }
 
-// take returns the next message to send, which is then under way.
-func (s *schedule) take(late bool) (*queue, entry, bool) {
+// takeNext returns the next message to send, which is then under way.
+func (s *schedule) takeNext(late bool) (*queue, entry, bool) {
 	n := 0
 	if late {
 		n = 1
@@ -143,8 +143,8 @@ func (s *schedule) take(late bool) (*queue, entry, bool) {
 	}
 }
 
-// settle removes a message that is under way for good: the remote has it, or it is lost.
-func (s *schedule) settle(q *queue) {
+// settleEntry removes a message that is under way for good: the remote has it, or it is lost.
+func (s *schedule) settleEntry(q *queue) {
 	q.underWay--
 	s.counts[q.hold]--
 	if q.size() == 0 {
@@ -179,8 +179,8 @@ func (s *schedule) takeFrom(key string) (*queue, entry) {
 	return q, e
 }
 
-// keep holds the messages of a queue, one of which was sent and is no longer under way.
-func (s *schedule) keep(q *queue, e entry, why hold, reason string) {
+// holdQueue holds the messages of a queue, one of which was sent and is no longer under way.
+func (s *schedule) holdQueue(q *queue, e entry, why hold, reason string) {
 	q.reason = reason
 	e.tried = true
 	s.move(q, why)

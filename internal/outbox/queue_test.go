@@ -19,7 +19,7 @@ func TestOfASubjectOneStatusChangeIsUnderWay(t *testing.T) {
 	var sent []uint64
 	var first *queue
 	for {
-		q, e, ok := s.take(false)
+		q, e, ok := s.takeNext(false)
 		if !ok {
 			break
 		}
@@ -31,8 +31,8 @@ func TestOfASubjectOneStatusChangeIsUnderWay(t *testing.T) {
 	if diff := cmp.Diff([]uint64{1, 2, 4, 6, 5}, sent); diff != "" {
 		t.Error(diff)
 	}
-	s.settle(first)
-	if _, e, ok := s.take(false); !ok || e.seq != 3 {
+	s.settleEntry(first)
+	if _, e, ok := s.takeNext(false); !ok || e.seq != 3 {
 		t.Errorf("after it, %d, %v", e.seq, ok)
 	}
 }
@@ -41,28 +41,28 @@ func TestWhatWasHeldGoesBehindAllOthers(t *testing.T) {
 	s := newSchedule()
 	s.add("a", "a", true, entry{seq: 1})
 	s.add("a", "a", true, entry{seq: 2})
-	q, e, _ := s.take(false)
-	s.keep(q, e, waiting, "full")
-	if _, _, ok := s.take(false); ok || s.counts[waiting] != 2 {
+	q, e, _ := s.takeNext(false)
+	s.holdQueue(q, e, waiting, "full")
+	if _, _, ok := s.takeNext(false); ok || s.counts[waiting] != 2 {
 		t.Errorf("%v", s.counts)
 	}
 	s.probe(waiting, 10)
 	if live, late := s.sendable(); live != 0 || late != 1 {
 		t.Errorf("%d live, %d late", live, late)
 	}
-	q, e, ok := s.take(true)
+	q, e, ok := s.takeNext(true)
 	if !ok || e.seq != 1 || !e.tried {
 		t.Errorf("%+v, %v", e, ok)
 	}
-	if _, _, ok := s.take(true); ok {
+	if _, _, ok := s.takeNext(true); ok {
 		t.Error("more than one is tried")
 	}
 	s.release(q)
-	s.settle(q)
-	if _, _, ok := s.take(false); ok {
+	s.settleEntry(q)
+	if _, _, ok := s.takeNext(false); ok {
 		t.Error("what was held does not go behind")
 	}
-	if _, e, ok := s.take(true); !ok || e.seq != 2 {
+	if _, e, ok := s.takeNext(true); !ok || e.seq != 2 {
 		t.Errorf("%+v, %v", e, ok)
 	}
 }
@@ -96,7 +96,7 @@ func TestAScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
 				s.add(subject, subject, subject != "alert", entry{seq: seq, msg: &Stored{Data: make([]byte, 10)}})
 			},
 			"take": func(t *rapid.T) {
-				if q, e, ok := s.take(rapid.Bool().Draw(t, "late")); ok {
+				if q, e, ok := s.takeNext(rapid.Bool().Draw(t, "late")); ok {
 					if settled[e.seq] || q.ordered && (q.underWay != 1 || e.seq < last[q.subject]) {
 						t.Fatalf("%d of %s, %d under way, after %d", e.seq, q.subject, q.underWay, last[q.subject])
 					}
@@ -106,8 +106,8 @@ func TestAScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
 			"settle": func(t *rapid.T) {
 				if m, ok := pick(); ok {
 					s.release(m.q)
-					s.settle(m.q)
-					p.settle(m.e.seq)
+					s.settleEntry(m.q)
+					p.settleSequence(m.e.seq)
 					settled[m.e.seq] = true
 					if m.q.ordered {
 						last[m.q.subject] = m.e.seq
@@ -116,7 +116,7 @@ func TestAScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
 			},
 			"keep": func(t *rapid.T) {
 				if m, ok := pick(); ok {
-					s.keep(m.q, m.e, rapid.SampledFrom([]hold{waiting, refused}).Draw(t, "hold"), "why")
+					s.holdQueue(m.q, m.e, rapid.SampledFrom([]hold{waiting, refused}).Draw(t, "hold"), "why")
 				}
 			},
 			"put back": func(*rapid.T) {
@@ -151,12 +151,12 @@ func TestAScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
 			s.probe(refused, 100)
 			for _, m := range under {
 				s.release(m.q)
-				s.settle(m.q)
+				s.settleEntry(m.q)
 			}
 			under = nil
 			n := s.pending()
 			for _, late := range []bool{false, true} {
-				if q, e, ok := s.take(late); ok {
+				if q, e, ok := s.takeNext(late); ok {
 					under = append(under, taken{q, e})
 				}
 			}
@@ -174,9 +174,9 @@ func TestWhatWaitsIsReadBackAsItWasKept(t *testing.T) {
 		subject := fmt.Sprint("s", rand.IntN(9))
 		s.add(subject, subject, true, entry{seq: seq})
 	}
-	q, e, _ := s.take(false)
-	s.keep(q, e, refused, "no right")
-	q, e, _ = s.take(false)
+	q, e, _ := s.takeNext(false)
+	s.holdQueue(q, e, refused, "no right")
+	q, e, _ = s.takeNext(false)
 	under[q] = []uint64{e.seq}
 	text, err := s.snapshot(300, under, map[uint64]string{7: "x"}).text()
 	if err != nil {

@@ -70,8 +70,8 @@ func (s *storedSubjects) has(subject string) bool {
 	return Covers(s.patterns, subject)
 }
 
-// learn adds patterns, on disk too.
-func (s *storedSubjects) learn(patterns ...string) error {
+// addPatterns adds patterns, on disk too.
+func (s *storedSubjects) addPatterns(patterns ...string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := len(s.patterns)
