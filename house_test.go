@@ -104,11 +104,11 @@ var rooms = []room{
 		"internal/keys", "internal/listen", "internal/metrics", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/presence", "internal/remote"}, "it looks at what the daemon will need, as the daemon does"},
 	{"internal/provision", []string{"event", "internal/kv", "internal/remote"}, "it writes files for a NATS server, and needs no node to do so"},
-	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/keyfile", "internal/keys", "internal/managersim", "seal"},
+	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/keyfile", "internal/keys", "seal"},
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/detector", "internal/managersim", "internal/outbox"},
 		"it measures rooms alone, with the daemon's defaults, and with the world around them"},
-	{"cmd/pulse-bench", []string{"internal/bench", "internal/daemon"}, "its command line; the measurements are in internal/bench"},
+	{"cmd/pulse-bench", []string{"internal/bench", "internal/clientkeys", "internal/daemon", "internal/demo", "internal/managersim"}, "its command line; the measurements are in internal/bench, the demo in internal/demo"},
 	{"internal/tools/shape", nil, "it reads source files, and no package of the module"},
 	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon",
 		"internal/demo", "internal/doctor", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/secmsg", "internal/systemd", "internal/top", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
@@ -157,6 +157,21 @@ func TestImportsFromOutsideStayInTheirRooms(t *testing.T) {
 			if imports && !slices.Contains(rule.rooms, p.name()) {
 				t.Errorf("%s imports %s: %s", p.name(), rule.path, rule.why)
 			}
+		}
+	}
+}
+
+// What only serves measuring and the demo beside a manager is not in the program
+// that runs on every manager's host.
+func TestTheDaemonsProgramLinksNoSimulatedManager(t *testing.T) {
+	list, err := exec.Command("go", "list", "-deps", "./cmd/pulse").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.Lines(string(list)) {
+		name = strings.TrimSpace(name)
+		if strings.HasPrefix(name, "modernc.org/") || name == module+"/internal/managersim" || name == module+"/internal/bench" {
+			t.Errorf("cmd/pulse links %s", name)
 		}
 	}
 }

@@ -1,7 +1,8 @@
 // Command pulse-bench measures Pulse on this machine.
 //
-// It is a program of its own so that the daemon's has none of what only a
-// measurement needs: other processes, a simulated manager and its database.
+// It is a program of its own so that the daemon's has nothing of what only
+// measuring and showing need: other processes, and a simulated manager with its
+// database. The demo beside such a manager is here for the same reason.
 package main
 
 import (
@@ -28,6 +29,7 @@ type commands struct {
 	Detector detectorCommand `cmd:"" help:"Measure the failure detector with many agents, without a network."`
 	Publish  publishCommand  `cmd:"" help:"Measure publishing, from the detector's decision to a message that a NATS server has confirmed."`
 	Attach   attachCommand   `cmd:"" help:"Measure Pulse beside a (simulated) Wazuh manager, and what it costs the manager."`
+	Demo     demoCommand     `cmd:"" help:"Run pulse demo, beside a simulated manager with --attach."`
 
 	NATSServer  natsServerCommand  `cmd:"" name:"nats-server" hidden:""`
 	Manager     managerCommand     `cmd:"" hidden:""`
@@ -41,6 +43,10 @@ func (*commands) Help() string {
     pulse-bench detector --agents 100000
     pulse-bench publish
     pulse-bench attach
+
+It also is the demo beside a simulated manager, which the daemon's program has no room for:
+
+    pulse-bench demo --attach --for 40s
 
 Exit codes: 0 good, 1 a measurement failed or shows that something is wrong, 2 the command line is wrong.`
 }

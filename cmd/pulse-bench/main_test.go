@@ -150,6 +150,7 @@ func TestMistakesAreRefusedWithWhatIsWanted(t *testing.T) {
 		{"publish --server nats://127.0.0.1:1 --messages 1000", "connect to the NATS server: ", exitError},
 		{"attach --agents 10", "--agents 10: want 100 to 50000\n", exitUsage},
 		{"attach --for 0s", "--for 0s: want a positive duration, such as 1m\n", exitUsage},
+		{"demo --attach --outage", "--outage and --attach: one at a time\n", exitUsage},
 		{"neither", "unexpected argument neither\npulse-bench: for help: pulse-bench --help\n", exitUsage},
 	}
 	for _, tt := range tests {
@@ -160,6 +161,29 @@ func TestMistakesAreRefusedWithWhatIsWanted(t *testing.T) {
 	}
 }
 
+func TestTheDemoBesideAManagerReportsEveryLossToIt(t *testing.T) {
+	skipIfShort(t)
+	t.Parallel()
+	stdout, stderr, code := runCommand(t, "demo", "--attach", "--agents", "8", "--for", "24s", "--json")
+	for _, want := range []string{`"detections": [`, `"false_detections": [],`, `"missed_deaths": [],`, `"manager": {`} {
+		if !strings.Contains(stdout, "\n  "+want+"\n") {
+			t.Errorf("no line %s", want)
+		}
+	}
+	for _, want := range []string{`(?m)^    "losses": [1-9]`, `(?m)^    "losses_written": [1-9]`, `(?m)^    "rule_504_events": [1-9]`,
+		`(?m)^    "losses_unknown": \[\],$`, `(?m)^    "told_twice": \[\]$`} {
+		if !regexp.MustCompile(want).MatchString(stdout) {
+			t.Errorf("no line %s", want)
+		}
+	}
+	if code != exitOK || stderr != "" {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	if t.Failed() {
+		t.Log(stdout)
+	}
+}
+
 func TestHelpHasAnExampleOfEveryMeasurement(t *testing.T) {
 	for args, want := range map[string]string{
 		"":            "\n    pulse-bench detector ",
@@ -167,6 +191,7 @@ func TestHelpHasAnExampleOfEveryMeasurement(t *testing.T) {
 		"detector -h": "\n    pulse-bench detector --json ",
 		"publish -h":  "\n    pulse-bench publish\n",
 		"attach -h":   "\n    pulse-bench attach ",
+		"demo -h":     "\n    pulse-bench demo --attach ",
 	} {
 		stdout, stderr, code := runCommand(t, strings.Fields(args)...)
 		if code != exitOK || !strings.Contains(stdout, want) || stderr != "" {

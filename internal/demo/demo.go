@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 )
 
 const tick = 100 * time.Millisecond
@@ -21,11 +22,13 @@ type Config struct {
 	Outage   time.Duration // all agents lose their network for this long, instead of single failures; 0: no outage
 	Server   string        // URL of the NATS server to publish to; "": one of the demo's own
 	StateDir string        // where the node's data is left; must not exist. "": a temporary directory
-	Attach   bool          // agents connect to a stock manager, to which the node is attached
-	Sign     bool          // sign messages, and verify them
-	Encrypt  bool          // encrypt messages, and decrypt them; with Sign
-	Version  string
-	Out      io.Writer // receives the lines about what happens
+	// StartManager starts a stock manager in an existing directory, to which agents
+	// connect and the node is attached. Nil: agents connect to the node.
+	StartManager func(home string, keys []clientkeys.Key) (Manager, error)
+	Sign         bool // sign messages, and verify them
+	Encrypt      bool // encrypt messages, and decrypt them; with Sign
+	Version      string
+	Out          io.Writer // receives the lines about what happens
 }
 
 // demoRun is one run of the demo.

@@ -91,8 +91,8 @@ func openEnvironment(ctx context.Context, demo Config) (s *environment, err erro
 	cfg.Pulse.Link, cfg.Pulse.HTTP, cfg.Pulse.NodeName = "listen", "127.0.0.1:0", "demo"
 	cfg.Remote.LocalIP, cfg.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
 	cfg.NATS.Listen = "127.0.0.1:0"
-	if demo.Attach {
-		if err := s.startManager(cfg.Pulse.ClientKeys); err != nil {
+	if demo.StartManager != nil {
+		if err := s.startManager(demo.StartManager, cfg.Pulse.ClientKeys); err != nil {
 			return s, err
 		}
 		cfg.Pulse.Link, cfg.Pulse.Home = "attach", s.host.Home()

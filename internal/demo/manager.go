@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
-	"github.com/wazuh-pulse/pulse/internal/managersim"
 )
 
 const (
@@ -21,38 +21,60 @@ const (
 	writeBackTime       = 2 * time.Second        // for a loss to be written to the manager
 )
 
+// longestHome is how many bytes the path of a manager's home may have: its sockets
+// are in it, and a socket's address has room for 107.
+const longestHome = 107 - len("/queue/sockets/request")
+
+// Manager is a stock manager that runs on this host.
+type Manager interface {
+	Home() string
+	AgentAddr() netip.AddrPort // for agents to connect to
+	Load() ManagerLoad         // so far
+	Writes() []string          // changes of its database, as requested from wazuh-db
+	Events() []string          // messages to analysisd
+	Close() error
+}
+
+// ManagerLoad counts what the clients of a manager's sockets asked of it.
+type ManagerLoad struct {
+	Requests   uint64 // to agents
+	MostAtOnce int64  // of these
+	Commands   uint64 // to remoted itself
+	Queries    uint64 // of wazuh-db
+	Bytes      uint64 // both ways
+}
+
 // managerHost is the stock manager that a demo's node is attached to, with
 // another client of its sockets whose requests are timed.
 type managerHost struct {
-	*managersim.Manager
+	Manager
 	began    time.Time
-	before   managersim.Stats
+	before   ManagerLoad
 	waits    []time.Duration // of the other client; used by its goroutine until that ends
 	noAnswer int             // to the other client
 }
 
 // startManager starts a manager with the agents of a key file.
-func (s *environment) startManager(keyFile string) error {
+func (s *environment) startManager(start func(string, []clientkeys.Key) (Manager, error), keyFile string) error {
 	set, _, err := clientkeys.ReadFile(keyFile)
 	if err != nil {
 		return err
 	}
-	cfg := managersim.Config{Home: filepath.Join(s.dir, "ossec")}
-	if len(cfg.Home) > managersim.LongestHome { // the temporary directory's path is long
+	home := filepath.Join(s.dir, "ossec")
+	if len(home) > longestHome { // the temporary directory's path is long
 		if s.tempHome, err = os.MkdirTemp("/tmp", "pulse-demo-"); err != nil {
 			return err
 		}
-		cfg.Home = filepath.Join(s.tempHome, "ossec")
+		home = filepath.Join(s.tempHome, "ossec")
 	}
-	cfg.Keys = set.Keys()
-	if err := os.Mkdir(cfg.Home, 0o700); err != nil {
+	if err := os.Mkdir(home, 0o700); err != nil {
 		return err
 	}
-	m, err := managersim.Start(cfg)
+	m, err := start(home, set.Keys())
 	if err != nil {
 		return err
 	}
-	s.host = &managerHost{Manager: m, began: time.Now(), before: m.Stats()}
+	s.host = &managerHost{Manager: m, began: time.Now(), before: m.Load()}
 	return nil
 }
 
@@ -117,10 +139,10 @@ type ManagerReport struct {
 // buildReport compares the losses with what the manager received, and counts
 // the load. The node and the other client have ended.
 func (h *managerHost) buildReport(losses map[string][]loss, end time.Time) *ManagerReport {
-	now, was := h.Stats(), h.before
-	r := &ManagerReport{Seconds: time.Since(h.began).Seconds(), Requests: now.Requests - was.Requests, MostAtOnce: now.MostInFlight,
+	now, was := h.Load(), h.before
+	r := &ManagerReport{Seconds: time.Since(h.began).Seconds(), Requests: now.Requests - was.Requests, MostAtOnce: now.MostAtOnce,
 		Commands: now.Commands - was.Commands - uint64(len(h.waits)+h.noAnswer), Queries: now.Queries - was.Queries,
-		Bytes:      now.RequestsIn + now.RequestsOut + now.DBIn + now.DBOut,
+		Bytes:      now.Bytes,
 		OtherAsked: len(h.waits) + h.noAnswer, OtherRefused: h.noAnswer, Unknown: []string{}, Repeated: []string{}}
 	for _, wait := range h.waits {
 		r.OtherWaitMS = max(r.OtherWaitMS, toMilliseconds(wait))

@@ -18,7 +18,7 @@ import (
 func TestADemoBesideAManagerTellsItOfEveryLoss(t *testing.T) {
 	t.Parallel()
 	var story strings.Builder
-	report, err := Run(t.Context(), Config{Agents: 5, For: slowest + 12*time.Second, Attach: true, Version: "0.0.0", Out: &story})
+	report, err := Run(t.Context(), Config{Agents: 5, For: slowest + 12*time.Second, StartManager: startSimulatedManager, Version: "0.0.0", Out: &story})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,8 @@ func TestTheManagerIsJudgedToBeToldOfEachLossOnce(t *testing.T) {
 			for range tt.events {
 				tell(t, h, "unixgram", "queue/sockets/queue", event)
 			}
-			for changed := h.Changed(); h.Stats().Events < uint64(tt.events); changed = h.Changed() {
+			m := h.Manager.(simulatedManager)
+			for changed := m.Changed(); m.Stats().Events < uint64(tt.events); changed = m.Changed() {
 				<-changed
 			}
 			r := &ManagerReport{}
@@ -98,7 +99,20 @@ func manage(t *testing.T) *managerHost {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.Close() })
-	return &managerHost{Manager: m}
+	return &managerHost{Manager: simulatedManager{m}}
+}
+
+func startSimulatedManager(home string, keys []clientkeys.Key) (Manager, error) {
+	m, err := managersim.Start(managersim.Config{Home: home, Keys: keys})
+	return simulatedManager{m}, err
+}
+
+type simulatedManager struct{ *managersim.Manager }
+
+func (m simulatedManager) Load() ManagerLoad {
+	s := m.Stats()
+	return ManagerLoad{Requests: s.Requests, MostAtOnce: s.MostInFlight, Commands: s.Commands, Queries: s.Queries,
+		Bytes: s.RequestsIn + s.RequestsOut + s.DBIn + s.DBOut}
 }
 
 // tell writes to one of the manager's sockets, and reads an answer from a stream.
