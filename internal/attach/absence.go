@@ -143,15 +143,15 @@ func (as *absences) notAsked(id detector.AgentID) {
 	}
 }
 
-// forget forgets an agent.
-func (as *absences) forget(id detector.AgentID) {
+// forgetAgent forgets an agent.
+func (as *absences) forgetAgent(id detector.AgentID) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	delete(as.of, id)
 }
 
-// keep forgets the agents that are not to be kept.
-func (as *absences) keep(stays func(detector.AgentID) bool) {
+// keepOnly forgets the agents that are not to be kept.
+func (as *absences) keepOnly(stays func(detector.AgentID) bool) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	for id := range as.of {

@@ -121,9 +121,9 @@ func (a *asker) keep(stays func(detector.AgentID) bool) {
 	}
 }
 
-// forget forgets what was seen of an agent, whose id another one has now. A request that is
+// forgetAgent forgets what was seen of an agent, whose id another one has now. A request that is
 // out goes on.
-func (a *asker) forget(id detector.AgentID) {
+func (a *asker) forgetAgent(id detector.AgentID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s := a.asked[id]; s != nil {

@@ -152,8 +152,8 @@ func (w *watch) callRoll(ctx context.Context) error {
 			was.registered = r.Registered
 		} else {
 			if was != nil { // another agent, with its id
-				w.asker.forget(id)
-				w.absences.forget(id)
+				w.asker.forgetAgent(id)
+				w.absences.forgetAgent(id)
 			}
 			known[id] = &agent{name: r.Name, registered: r.Registered, keepAlive: r.KeepAlive, status: r.Status, code: r.Code}
 			m.Away = w.away(r)
@@ -183,7 +183,7 @@ func (w *watch) callRoll(ctx context.Context) error {
 	}
 	stays := func(id detector.AgentID) bool { return known[id] != nil }
 	w.asker.keep(stays)
-	w.absences.keep(stays)
+	w.absences.keepOnly(stays)
 	return nil
 }
 
