@@ -366,6 +366,8 @@ func (a *asker) done(ctx context.Context, r request, what outcome) {
 	case away, busy:
 		again = true // it was not asked
 		s.wanted = true
+	case unknownAgent:
+		s.wanted = true // nor was this one; it is when it has shown a sign of life
 	}
 	if again {
 		a.enqueue(r.id, s, false)

@@ -218,4 +218,5 @@ type Fleet interface {
 	SetMembers([]detector.Member)
 	Excuse(time.Duration)
 	Agent(detector.AgentID) (detector.Record, bool)
+	Page(n int) (page []detector.Record, more bool)
 }

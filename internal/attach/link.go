@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -24,8 +25,9 @@ type Config struct {
 	Fleet        Fleet
 	Log          *slog.Logger
 
-	wall  wallClock // tests set it
-	polls bool      // do not have the kernel announce the ends of connections; tests set it
+	hold  time.Duration // of agents that vanish together; 0 for removalHold
+	wall  wallClock     // tests set it
+	polls bool          // do not have the kernel announce the ends of connections; tests set it
 }
 
 // Link is the way to a manager's agents.
@@ -61,7 +63,7 @@ func Open(cfg Config) (*Link, error) {
 		look: make(chan struct{}, 1)}
 	l.watch = &watch{db: l.db, soon: make(chan struct{}, 1), place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles,
 		asker: l.asker, book: b, reset: l.beat.restarted, undone: l.undone, active: func(n int) { l.active.Store(int64(n)) },
-		skips: newSkips(cfg.Log), wall: cfg.wall, absences: absences{wall: cfg.wall, of: make(map[detector.AgentID]*absence)}}
+		skips: newSkips(cfg.Log), hold: cmp.Or(cfg.hold, removalHold), wall: cfg.wall, absences: absences{wall: cfg.wall, of: make(map[detector.AgentID]*absence)}}
 	l.asker.mark, l.asker.answered, l.asker.notice, l.asker.gone = l.watch.absences.unconnected, l.watch.answered, l.beat.notice, l.beat.hurry
 	l.teller = &teller{path: h.path(arQueue), method: cfg.Method, name: b.name, said: l.troubles,
 		rate: rate.NewLimiter(askRate, askBurst), queue: make(chan detector.AgentID, tellerRoom)}

@@ -142,15 +142,9 @@ func (w *watch) unreadable() (rows []row) {
 		if id > int64(detector.MaxAgentID) {
 			continue
 		}
-		a := w.known[detector.AgentID(id)]
-		if a == nil {
-			continue
+		if w.known[detector.AgentID(id)] != nil {
+			rows = append(rows, w.knownRow(detector.AgentID(id)))
 		}
-		r := row{ID: id, Name: a.name, Registered: a.registered, Status: a.status, Code: a.code, KeepAlive: a.keepAlive}
-		if at := w.book.addr(detector.AgentID(id)); at.IsValid() {
-			r.Addr = at.String()
-		}
-		rows = append(rows, r)
 	}
 	return rows
 }

@@ -52,6 +52,10 @@ type watch struct {
 
 	skips *skips
 
+	hold     time.Duration // of agents that vanished together
+	held     map[detector.AgentID]heldAgent
+	vanished atomic.Pointer[Vanished]
+
 	wall     wallClock
 	absences absences
 }
@@ -62,6 +66,7 @@ type agent struct {
 	keepAlive        int64
 	status           string
 	code             int
+	restored         bool // known from an earlier life of the node, and not read in this one
 }
 
 // run reads until ctx ends.
@@ -111,7 +116,7 @@ func (w *watch) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if now != w.size0 || time.Since(w.rolled) >= rollPeriod {
+	if now != w.size0 || time.Since(w.rolled) >= w.rollEvery() {
 		if err := w.callRoll(ctx); err != nil {
 			return err
 		}
@@ -132,6 +137,7 @@ func (w *watch) look(ctx context.Context) error {
 // callRoll gives the detector its agents.
 func (w *watch) callRoll(ctx context.Context) error {
 	began := time.Now()
+	w.recall()
 	rows, err := w.roll(ctx)
 	if err != nil {
 		return err
@@ -140,6 +146,7 @@ func (w *watch) callRoll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	rows = w.holdVanished(rows, others)
 	members := make([]detector.Member, 0, len(rows)+len(others))
 	known := make(map[detector.AgentID]*agent, len(rows))
 	var fresh []*row
@@ -147,11 +154,11 @@ func (w *watch) callRoll(ctx context.Context) error {
 		r := &rows[i]
 		id := detector.AgentID(r.ID)
 		m := detector.Member{ID: id, Name: r.Name, IP: r.Registered}
-		if was := w.known[id]; was != nil && was.name == r.Name {
+		if was := w.known[id]; was != nil && was.name == r.Name && (!was.restored || w.isHeld(id)) {
 			known[id] = was
 			was.registered = r.Registered
 		} else {
-			if was != nil { // another agent, with its id
+			if was != nil && was.name != r.Name { // another agent, with its id
 				w.asker.forgetAgent(id)
 				w.absences.forgetAgent(id)
 			}

@@ -24,6 +24,8 @@ func (s *sightings) Agent(id detector.AgentID) (detector.Record, bool) {
 	return detector.Record{ID: id, Status: s.status}, true
 }
 
+func (s *sightings) Page(int) (page []detector.Record, more bool) { return nil, false }
+
 // reader is a link that only reads, when it is told to.
 func (s *scene) reader(fleet Fleet) *Link {
 	s.t.Helper()

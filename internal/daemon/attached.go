@@ -55,6 +55,6 @@ func place(cfg *config.Config) (_ attach.Place, cautions []string, _ error) {
 func (a *attached) Addr() netip.AddrPort { return netip.AddrPort{} }
 
 func (a *attached) Status() Link {
-	stats := a.Stats()
-	return Link{Kind: event.LinkAttach, Attach: &stats}
+	stats, list := a.Stats(), a.Vanished()
+	return Link{Kind: event.LinkAttach, Attach: &stats, Inventory: &Inventory{Agents: list.Agents, Held: list.Held, Until: list.Until.UTC()}}
 }

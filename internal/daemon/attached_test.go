@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -65,6 +66,33 @@ func TestBesideAManagerItsAgentsAreWatched(t *testing.T) {
 	}
 	if err := m.StartDB(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A manager's table that is empty removes nobody at once, and is a condition of the node.
+func TestAManagersEmptiedTableIsLoudAndRemovesNobodyAtOnce(t *testing.T) {
+	t.Parallel()
+	m := managed(t)
+	cfg := settingsFor(t)
+	cfg.Pulse.Home, cfg.Pulse.ClientKeys = m.Home(), ""
+	h := run(t, cfg)
+	h.fleet(keyFile, func(c *agentsim.Config) { c.Manager = m.AgentAddr().String() })
+	h.allActive("001", "002", "003")
+	if err := m.Exec("DELETE FROM agent WHERE id > 0"); err != nil {
+		t.Fatal(err)
+	}
+	c := h.next("condition", func(m message) bool {
+		if m.Change != nil && m.Change.Reason == event.AgentRemoved {
+			t.Errorf("%+v", m.Change)
+		}
+		return m.Condition != nil
+	}).Condition
+	if c.Code != "agents_vanished" || c.State != event.ConditionBegan || !strings.HasPrefix(c.Problem, "3 of 3 agents vanished") {
+		t.Errorf("%+v", c)
+	}
+	h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "3 of 3 agents vanished")
+	if s := h.node.Status(); s.Agents.Active != 3 || s.Link.Inventory.Held != 3 {
+		t.Errorf("%+v, %+v", s.Agents, s.Link.Inventory)
 	}
 }
 

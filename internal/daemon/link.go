@@ -37,7 +37,7 @@ type Link struct {
 	Kind          string        `json:"kind"`
 	*listen.Stats               // only if Pulse is the agents' manager
 	Attach        *attach.Stats `json:"attach,omitempty"`    // only if a stock manager is
-	Inventory     *Inventory    `json:"inventory,omitempty"` // the list of agents, where Pulse reads it
+	Inventory     *Inventory    `json:"inventory,omitempty"` // the list of agents
 }
 
 // openLink opens the way to the agents that the settings say. With auto, a

@@ -1,0 +1,122 @@
+package attach
+
+import (
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+const (
+	// removalHold and removalReadings are for how long, and over how many readings at
+	// least, agents stay watched that vanish from the table together.
+	removalHold     = time.Minute
+	removalReadings = 3
+	// heldPeriod is the time between two readings of all agents meanwhile.
+	heldPeriod = 10 * time.Second
+
+	// Fewer than doubtfulRemovals, or less than one in doubtfulPart, are removed at
+	// once, unless they are all.
+	doubtfulRemovals = 5
+	doubtfulPart     = 4
+)
+
+// heldAgent is one that is not in the table any more, and is watched on for a while.
+type heldAgent struct {
+	since    time.Time
+	readings int // in which it was missing
+}
+
+// holdVanished returns the rows of a reading with those of agents that vanished from the
+// table together. That may be a mistake: an emptied table, or one that a restore has
+// only begun to fill.
+func (w *watch) holdVanished(rows []row, others []detector.AgentID) []row {
+	there := make(map[detector.AgentID]bool, len(rows)+len(others))
+	for i := range rows {
+		there[detector.AgentID(rows[i].ID)] = true
+	}
+	for _, id := range others {
+		there[id] = true
+	}
+	var lost []detector.AgentID
+	for id := range w.known {
+		if !there[id] {
+			lost = append(lost, id)
+		}
+	}
+	if len(lost) < len(w.known) && (len(lost) < doubtfulRemovals || len(lost)*doubtfulPart < len(w.known)) {
+		lost = nil
+	}
+	held := make(map[detector.AgentID]heldAgent, len(lost))
+	until := time.Time{}
+	for _, id := range lost {
+		h, ok := w.held[id]
+		if !ok {
+			h.since = time.Now()
+		}
+		h.readings++
+		end := h.since.Add(w.hold)
+		if h.readings > removalReadings && !time.Now().Before(end) {
+			continue
+		}
+		held[id] = h
+		rows = append(rows, w.knownRow(id))
+		if until.IsZero() || end.Before(until) {
+			until = end
+		}
+	}
+	w.held = held
+	w.vanished.Store(&Vanished{Held: len(held), Until: until, Agents: len(rows)})
+	return rows
+}
+
+// recall takes up the agents of an earlier life of the node: also an empty table at the
+// first reading is doubted.
+func (w *watch) recall() {
+	if w.known != nil {
+		return
+	}
+	w.known = make(map[detector.AgentID]*agent)
+	for n, more := 0, true; more; n++ {
+		var page []detector.Record
+		page, more = w.fleet.Page(n)
+		for i := range page {
+			w.known[page[i].ID] = &agent{name: page[i].Name, registered: page[i].IP, restored: true}
+		}
+	}
+}
+
+func (w *watch) isHeld(id detector.AgentID) bool { _, ok := w.held[id]; return ok }
+
+// knownRow is the row that a known agent had.
+func (w *watch) knownRow(id detector.AgentID) row {
+	a := w.known[id]
+	r := row{ID: int64(id), Name: a.name, Registered: a.registered, Status: a.status, Code: a.code, KeepAlive: a.keepAlive}
+	if at := w.book.addr(id); at.IsValid() {
+		r.Addr = at.String()
+	}
+	return r
+}
+
+// rollEvery is the time between two readings of all agents, if nothing calls for one before.
+func (w *watch) rollEvery() time.Duration {
+	if len(w.held) > 0 {
+		return min(heldPeriod, w.hold/removalReadings)
+	}
+	return rollPeriod
+}
+
+// Vanished is how many agents are watched, and of these, how many vanished from the
+// manager's table together.
+type Vanished struct {
+	Agents int
+	Held   int
+	Until  time.Time // when the first of them is removed, unless it is back
+}
+
+// Vanished returns that of the last reading. It may be called concurrently.
+func (l *Link) Vanished() Vanished {
+	if v := l.watch.vanished.Load(); v != nil {
+		return *v
+	}
+	return Vanished{}
+}
