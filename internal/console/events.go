@@ -40,6 +40,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx, and others after it, would collect events
+	w.Header().Set("Cache-Control", "no-store, no-transform")
 	f := &feed{Server: s, w: w, out: http.NewResponseController(w), last: s.cfg.History.LastSequence()}
 	ok := f.hello()
 	if id := r.Header.Get("Last-Event-ID"); ok && id != "" {

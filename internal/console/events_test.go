@@ -16,14 +16,16 @@ import (
 
 // listener reads a stream of events.
 type listener struct {
-	t     testing.TB
-	lines *bufio.Scanner
-	end   context.CancelFunc
+	t      testing.TB
+	answer *http.Response
+	lines  *bufio.Scanner
+	end    context.CancelFunc
 }
 
 type told struct{ kind, id, data string }
 
-func (s *scene) listen(last string) *listener {
+// listen follows from behind an event, with more pairs of headers.
+func (s *scene) listen(last string, header ...string) *listener {
 	s.t.Helper()
 	ctx, end := context.WithTimeout(context.Background(), patience)
 	s.t.Cleanup(end)
@@ -34,6 +36,9 @@ func (s *scene) listen(last string) *listener {
 	if last != "" {
 		r.Header.Set("Last-Event-ID", last)
 	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
 	answer, err := s.client.Do(r)
 	if err != nil {
 		s.t.Fatal(err)
@@ -42,7 +47,7 @@ func (s *scene) listen(last string) *listener {
 	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "text/event-stream" {
 		s.t.Fatalf("%s %s", answer.Status, answer.Header.Get("Content-Type"))
 	}
-	l := &listener{s.t, bufio.NewScanner(answer.Body), end}
+	l := &listener{s.t, answer, bufio.NewScanner(answer.Body), end}
 	l.lines.Buffer(nil, 64<<20)
 	return l
 }
