@@ -38,7 +38,7 @@ func Find(ctx context.Context, s *remote.Session, node string) (found []Statemen
 		select {
 		case m := <-received:
 			if statement, err := parseStatement(m.Data, node); err == nil {
-				here.note(statement, time.Now())
+				here.recordStatement(statement, time.Now())
 			}
 		case <-enough:
 			for i := range here {

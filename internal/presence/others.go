@@ -19,8 +19,8 @@ type other struct {
 // others are the other nodes of the name that are there now.
 type others []other
 
-// note takes a statement in. It reports whether its node is new.
-func (o *others) note(s Statement, now time.Time) (isNew bool) {
+// recordStatement takes a statement in. It reports whether its node is new.
+func (o *others) recordStatement(s Statement, now time.Time) (isNew bool) {
 	i := slices.IndexFunc(*o, func(x other) bool { return x.Instance == s.Instance })
 	switch {
 	case s.Leaving && i >= 0:

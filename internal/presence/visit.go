@@ -51,7 +51,7 @@ func (v *visit) setUnknown(err error) {
 	defer v.mu.Unlock()
 	v.unknown = err
 	if err != nil {
-		v.settle()
+		v.markSettled()
 		v.others, v.since, v.held = nil, time.Time{}, false
 	}
 }
@@ -68,7 +68,7 @@ func (v *visit) join() (wait time.Duration, err error) {
 	wait = v.timing.settle
 	if publishing { // the files of the login have changed: the session before is still there
 		wait = 0
-	} else if alone, err := v.ask(ctx); err != nil {
+	} else if alone, err := v.askForOthers(ctx); err != nil {
 		return 0, err
 	} else if alone {
 		wait = v.timing.alone
@@ -92,8 +92,8 @@ func (v *visit) join() (wait time.Duration, err error) {
 	return wait, nil
 }
 
-// ask reports whether the server answers that nobody else subscribes to the subject.
-func (v *visit) ask(ctx context.Context) (alone bool, err error) {
+// askForOthers reports whether the server answers that nobody else subscribes to the subject.
+func (v *visit) askForOthers(ctx context.Context) (alone bool, err error) {
 	nc, subject := v.session.Conn, Subject(v.cfg.Node)
 	answers, err := nc.SubscribeSync(nc.NewInbox())
 	if err != nil {
@@ -123,7 +123,7 @@ func (v *visit) watch(wait time.Duration) {
 	for {
 		select {
 		case m := <-v.received:
-			v.take(m)
+			v.takeMessage(m)
 		case <-v.answer.C:
 			_ = v.state(nil) // a connection that fails ends the session
 		case <-period.C:
@@ -151,7 +151,7 @@ func (v *visit) watch(wait time.Duration) {
 	}
 }
 
-func (v *visit) take(m *nats.Msg) {
+func (v *visit) takeMessage(m *nats.Msg) {
 	if v.receive(m.Data, time.Now()) {
 		v.answer.Reset(time.Until(v.stated.Add(v.timing.gap)))
 	}
@@ -160,7 +160,7 @@ func (v *visit) take(m *nats.Msg) {
 // drain takes what is here already, since all of it counts for the decision.
 func (v *visit) drain() {
 	for range len(v.received) {
-		v.take(<-v.received)
+		v.takeMessage(<-v.received)
 	}
 }
 
@@ -169,7 +169,7 @@ func (v *visit) begin() {
 	v.admitted = true
 	v.mu.Lock()
 	v.sessions++
-	v.settle()
+	v.markSettled()
 	v.mu.Unlock()
 	_ = v.state(nil)
 	v.result <- nil

@@ -131,8 +131,8 @@ func (w *Watcher) FixEpoch() uint64 {
 	return w.cfg.Epoch
 }
 
-// settle closes settled. The caller holds w.mu.
-func (w *Watcher) settle() {
+// markSettled closes settled. The caller holds w.mu.
+func (w *Watcher) markSettled() {
 	select {
 	case <-w.settled:
 	default:
@@ -209,7 +209,7 @@ func (w *Watcher) receive(data []byte, now time.Time) bool {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	isNew := w.others.note(s, now)
+	isNew := w.others.recordStatement(s, now)
 	raised := w.raiseEpoch(&s, now)
 	return isNew || raised || s.Question
 }
@@ -222,7 +222,7 @@ func (w *Watcher) decide(now time.Time) (held bool) {
 	me := w.statement()
 	first := w.others.first()
 	if w.held = first != nil && first.precedes(&me); w.held {
-		w.settle()
+		w.markSettled()
 	}
 	switch {
 	case first == nil:
