@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -41,32 +42,54 @@ func Read(dir string, filter Filter, each func(*Line) error) error {
 		if f.changed.Before(filter.Since.Add(-clockSlack)) {
 			continue // its last line was written then
 		}
-		in, err := os.Open(f.path)
-		if errors.Is(err, os.ErrNotExist) { // removed meanwhile
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		err = lines(in, func(text []byte, whole bool) error {
-			h, err := parse(text)
-			if err != nil || !whole {
-				return nil
-			}
-			var about struct{ Agent, Agents string }
-			_ = json.Unmarshal(text, &about) // another type of agent is nobody
-			if h.Kind != KindKeepAlives {
-				about.Agents = ""
-			}
-			l := &Line{h.Seq, h.Time, h.Kind, about.Agent, text}
-			if !filter.matches(l, about.Agents) {
-				return nil
-			}
-			return each(l)
-		})
-		if err = errors.Join(err, in.Close()); err != nil {
+		if err := readFile(f, filter, each); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// readFile calls each with the lines of one file that a filter picks.
+func readFile(f file, filter Filter, each func(*Line) error) error {
+	in, err := os.Open(f.path)
+	if errors.Is(err, os.ErrNotExist) { // removed meanwhile
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = lines(in, func(text []byte, whole bool) error {
+		h, err := parse(text)
+		if err != nil || !whole {
+			return nil
+		}
+		var about struct{ Agent, Agents string }
+		_ = json.Unmarshal(text, &about) // another type of agent is nobody
+		if h.Kind != KindKeepAlives {
+			about.Agents = ""
+		}
+		l := &Line{h.Seq, h.Time, h.Kind, about.Agent, text}
+		if !filter.matches(l, about.Agents) {
+			return nil
+		}
+		return each(l)
+	})
+	return errors.Join(err, in.Close())
+}
+
+// Last returns the last line of a kind; nil for none.
+func Last(dir, kind string) (last *Line, err error) {
+	files, err := list(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	for i := len(files) - 1; i >= 0 && last == nil && err == nil; i-- {
+		err = readFile(files[i], Filter{Kind: kind}, func(l *Line) error {
+			found := *l
+			found.Text = bytes.Clone(l.Text)
+			last = &found
+			return nil
+		})
+	}
+	return last, err
 }

@@ -33,6 +33,9 @@ type observation struct {
 	*Status
 	losing  losses
 	storing error // why the outbox cannot store any more
+
+	unwritten string // files of the state directory
+	exposed   string // what is wrong with the state directory
 }
 
 // waitingGrace is for how long messages may wait to be stored, as they do while a
@@ -125,6 +128,8 @@ var conditionChecks = []conditionCheck{
 		}
 		return "the list of agents stays as it was last read: " + o.Link.Inventory.Problem
 	}},
+	{"state_unwritten", true, func(o *observation) string { return o.unwritten }},
+	{"state_exposed", false, func(o *observation) string { return o.exposed }},
 	{"status_lost", false, func(o *observation) string {
 		if o.Outbox == nil || o.Outbox.Status.Lost == 0 {
 			return ""

@@ -1,19 +1,28 @@
 package daemon
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/audit"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // nextEpoch returns the number of this life of the node and remembers it in
-// dir. It is higher than any before, even where the state was lost: it is at
-// least the present Unix time.
+// dir. It is higher than any before, and at least the present Unix time. Without the
+// file, it is above the last one in the audit log; that of stored messages is looked
+// at later ([Publisher.settleEpoch]). A full disk is an error beside the number.
 func nextEpoch(dir string, now time.Time) (uint64, error) {
 	path := filepath.Join(dir, "epoch")
 	epoch := uint64(max(now.Unix(), 1))
@@ -22,13 +31,70 @@ func nextEpoch(dir string, now time.Time) (uint64, error) {
 	case err == nil:
 		last, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 63) // room for one more
 		if err != nil {
-			return 0, fmt.Errorf("read %s: want the number of the node's last start, have %.20q; delete the file to go on from the present time", path, text)
+			return 0, fmt.Errorf("read %s: want the number of the node's last start, have %.20q; delete the file to go on behind the last one in the audit log and the stored messages", path, text)
 		}
 		epoch = max(epoch, last+1)
 	case !errors.Is(err, fs.ErrNotExist):
 		return 0, err
+	default:
+		last, err := auditedEpoch(AuditDir(dir))
+		if err != nil {
+			return 0, err
+		}
+		epoch = max(epoch, last+1)
 	}
 	return epoch, replaceFile(path, strconv.AppendUint(nil, epoch, 10))
+}
+
+// auditedEpoch returns the epoch of the last start in an audit log; 0 for none.
+func auditedEpoch(dir string) (uint64, error) {
+	line, err := audit.Last(dir, auditStart)
+	if err != nil || line == nil {
+		return 0, err
+	}
+	var start struct {
+		Epoch uint64 `json:"epoch"`
+	}
+	if json.Unmarshal(line.Text, &start) != nil || start.Epoch > epochMax {
+		return 0, nil // it is not a line that a node wrote
+	}
+	return start.Epoch, nil
+}
+
+// epochMax is above all that a clock says.
+const epochMax = 1 << 62
+
+// countEpoch does as nextEpoch. What a full disk does not take is written later.
+func (p *Publisher) countEpoch(dir string, now time.Time) (uint64, error) {
+	epoch, err := nextEpoch(dir, now)
+	if statedir.IsFull(err) {
+		p.files.postpone("epoch", err, func() error {
+			return replaceFile(filepath.Join(dir, "epoch"), strconv.AppendUint(nil, epoch, 10))
+		})
+		err = nil
+	}
+	return epoch, err
+}
+
+// messageID is an ID as [event.Security.ID] makes it, with or without a code behind.
+var messageID = regexp.MustCompile(`^.+-([0-9]{1,19})-[0-9]{1,20}(-[A-Z2-7]+)?$`)
+
+// storedEpoch returns the highest epoch of the last stored messages; 0 for none.
+func storedEpoch(ctx context.Context, from *outbox.Outbox, log *slog.Logger) (highest uint64) {
+	for _, c := range []outbox.Class{outbox.Status, outbox.Telemetry} {
+		id, err := from.LastID(ctx, c)
+		if err != nil {
+			log.Warn("the epoch of the last stored message cannot be read", "err", err)
+			continue
+		}
+		if found := messageID.FindStringSubmatch(id); found != nil {
+			epoch, err := strconv.ParseUint(found[1], 10, 64)
+			if err == nil && epoch <= epochMax {
+				highest = max(highest, epoch)
+			}
+		}
+	}
+	return highest
 }
 
 // replaceFile writes a file whole or not at all, and on the disk before it returns.

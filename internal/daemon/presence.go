@@ -37,9 +37,9 @@ func hostName() string {
 	return name
 }
 
-func openPresence(cfg *config.Config, epoch uint64, log *slog.Logger) *presence.Watcher {
+func (p *Publisher) openPresence(cfg *config.Config, epoch uint64, log *slog.Logger) *presence.Watcher {
 	raise := func(above uint64) (uint64, error) {
-		return nextEpoch(cfg.Pulse.StateDir, time.Unix(int64(above)+1, 0))
+		return p.countEpoch(cfg.Pulse.StateDir, time.Unix(int64(above)+1, 0))
 	}
 	return presence.New(presence.Config{Node: cfg.Pulse.NodeName, Epoch: epoch, StartedAt: time.Now(), Host: hostName(), RaiseEpoch: raise,
 		ReconnectDelay: cfg.NATS.ReconnectDelay, Log: log})
@@ -50,10 +50,31 @@ func openPresence(cfg *config.Config, epoch uint64, log *slog.Logger) *presence.
 const settleTime = 3 * time.Second
 
 // settleEpoch returns the epoch for the messages of this life: another one than was
-// counted, if another node of the name has that already.
-func (p *Publisher) settleEpoch(ctx context.Context, counted uint64) uint64 {
+// counted, if stored messages or another node of the name have that already.
+func (p *Publisher) settleEpoch(ctx context.Context, stateDir string, counted uint64, log *slog.Logger) (epoch uint64, err error) {
+	least := counted
+	if stored := storedEpoch(ctx, p.outbox, log); stored >= counted {
+		log.Warn("the file of the node's epoch was gone or old: it goes on behind the stored messages", "counted", counted, "stored", stored)
+		if least, err = p.countEpoch(stateDir, time.Unix(int64(stored)+1, 0)); err != nil {
+			return 0, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
+		}
+	}
+	p.awaitPresence(ctx)
+	epoch = least
+	if p.presence != nil {
+		epoch = p.presence.FixEpoch(least)
+	}
+	if epoch != counted {
+		p.audit.epochRaised(epoch)
+	}
+	return epoch, nil
+}
+
+// awaitPresence waits until it is known whether another node of the name is there, if
+// that can be known soon.
+func (p *Publisher) awaitPresence(ctx context.Context) {
 	if p.presence == nil {
-		return counted
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
@@ -69,11 +90,6 @@ func (p *Publisher) settleEpoch(ctx context.Context, counted uint64) uint64 {
 			waiting = p.remote.State().Errors == 0
 		}
 	}
-	epoch := p.presence.FixEpoch()
-	if epoch != counted {
-		p.audit.epochRaised(epoch)
-	}
-	return epoch
 }
 
 // IsOwn reports whether a statement is of the Pulse that works with the state

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -15,11 +14,14 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // Publisher is what a node has behind its detector: it makes messages of
 // decisions and gets them out. It owns the state directory.
 type Publisher struct {
+	state     *statedir.Dir
+	files     *stateFiles
 	remote    *remote.Remote    // nil without <nats><server_url>
 	presence  *presence.Watcher // nil as is remote
 	outbox    *outbox.Outbox    // nil with NATS disabled
@@ -36,15 +38,18 @@ type Publisher struct {
 
 // OpenPublisher opens the way out. The version is that of the software.
 func OpenPublisher(ctx context.Context, cfg *config.Config, version string, clock *detector.Clock, log *slog.Logger) (_ *Publisher, err error) {
-	p := &Publisher{backlog: newBacklog(), quiet: cfg.NATS.NoRoster}
+	p := &Publisher{backlog: newBacklog(), quiet: cfg.NATS.NoRoster, files: &stateFiles{log: log}}
 	defer func() {
 		if err != nil {
 			p.audit.failed(err)
 			err = errors.Join(err, p.Close())
 		}
 	}()
-	if err := os.MkdirAll(cfg.Pulse.StateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state directory (<pulse><state_dir>): %w", err)
+	if p.state, err = statedir.Open(cfg.Pulse.StateDir); err != nil {
+		return nil, err
+	}
+	if p.state.Caution != nil {
+		log.Error("the state directory is not as it should be", "err", p.state.Caution)
 	}
 	if p.audit, err = openAuditor(cfg, log); err != nil { // first: it hears of all that follows
 		return nil, err
@@ -54,7 +59,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 	if cfg.NATS.Enabled { // before the audit log looks at the keys, some of which may be made here
 		p.sealer, unsealed = openSealer(cfg)
 	}
-	epoch, err := nextEpoch(cfg.Pulse.StateDir, time.Now())
+	epoch, err := p.countEpoch(cfg.Pulse.StateDir, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
 	}
@@ -68,10 +73,12 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 		if err := p.openWayOut(ctx, cfg, epoch, log); err != nil {
 			return nil, err
 		}
-		epoch = p.settleEpoch(ctx, epoch)
+		if epoch, err = p.settleEpoch(ctx, cfg.Pulse.StateDir, epoch, log); err != nil {
+			return nil, err
+		}
 	}
 	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
-		journal: &journal{log: log}, audit: p.audit, sealer: p.sealer, log: log,
+		journal: &journal{log: log}, audit: p.audit, sealer: p.sealer, files: p.files, log: log,
 		writer: &writer{source: event.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch},
 			prefix: event.Prefix(cfg.NATS.SubjectPrefix), groups: groups(cfg), flapWindow: cfg.KeepAlive.FlapWindow,
 			tags: newTagger(), started: time.Now(), clock: clock}}
@@ -88,7 +95,7 @@ func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, epoch ui
 	if cfg.NATS.ServerURL != "" {
 		way := RemoteConfig(cfg, log)
 		way.Tell = p.audit.heard
-		p.presence = openPresence(cfg, epoch, log)
+		p.presence = p.openPresence(cfg, epoch, log)
 		way.Admit = p.presence.Admit
 		if p.remote, err = remote.Open(way); err != nil {
 			return err
@@ -101,9 +108,8 @@ func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, epoch ui
 
 func outboxDir(cfg *config.Config) string { return filepath.Join(cfg.Pulse.StateDir, "outbox") }
 
-// Running reports whether a node works with the state directory of the settings. One
-// without NATS, which stores no message, cannot be seen.
-func Running(cfg *config.Config) bool { return outbox.InUse(outboxDir(cfg)) }
+// Running reports whether a node works with the state directory of the settings.
+func Running(cfg *config.Config) bool { return statedir.InUse(cfg.Pulse.StateDir) }
 
 // RemoteConfig is the way to <nats><server_url>, as whoever the settings say.
 func RemoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {
@@ -158,5 +164,9 @@ func (p *Publisher) Close() (err error) {
 		p.presence.Close()
 		p.remote.Close()
 	}
-	return errors.Join(err, p.audit.close())
+	err = errors.Join(err, p.audit.close())
+	if p.state != nil {
+		err = errors.Join(err, p.state.Close())
+	}
+	return err
 }

@@ -22,6 +22,7 @@ type recorder struct {
 	journal    *journal
 	audit      *auditor
 	sealer     *sealer // nil as is outbox
+	files      *stateFiles
 	conditions conditionTracker
 	log        *slog.Logger
 }
@@ -93,6 +94,7 @@ func (r *recorder) send(ctx context.Context, messages []outbox.Message) error {
 }
 
 func (r *recorder) beat(ctx context.Context) error {
+	r.files.retry()
 	if r.outbox == nil {
 		return nil
 	}

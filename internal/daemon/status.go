@@ -107,6 +107,10 @@ func (p *Publisher) judge(s *Status) {
 	if p.outbox != nil {
 		o.storing = p.outbox.Err()
 	}
+	o.unwritten = p.files.problem()
+	if p.state != nil && p.state.Caution != nil {
+		o.exposed = p.state.Caution.Error()
+	}
 	s.Conditions = deriveConditions(&o)
 	p.recorder.conditions.stamp(s.Conditions, now)
 	s.Health = healthOf(s.Conditions)

@@ -15,6 +15,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // otherFiles are those a process needs beside its agents' connections.
@@ -104,6 +105,11 @@ func (p *patient) stateDir(context.Context) {
 		p.found("state directory", Failure, dir+" is no directory", "set another <state_dir>")
 		return
 	}
+	caution, err := statedir.Check(dir)
+	if err != nil {
+		p.found("state directory", Failure, err.Error(), "chmod 0700 "+dir)
+		return
+	}
 	f, err := os.CreateTemp(dir, "doctor-")
 	if err != nil {
 		p.found("state directory", Failure, err.Error(), "let Pulse's user write there: chown -R pulse:pulse "+dir)
@@ -111,6 +117,10 @@ func (p *patient) stateDir(context.Context) {
 	}
 	_ = f.Close()
 	_ = os.Remove(f.Name())
+	if caution != nil && os.Geteuid() != 0 { // what root sees, its user may not
+		p.found("state directory", Warning, caution.Error(), "chown -R pulse:pulse "+dir)
+		return
+	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		p.found("state directory", Warning, fmt.Sprintf("%s has mode %04o: others on this host may look into it", dir, mode), "chmod 0700 "+dir)
 		return

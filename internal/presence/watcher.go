@@ -123,11 +123,12 @@ func (w *Watcher) Settled() <-chan struct{} { return w.settled }
 
 // FixEpoch returns the epoch for the node's messages. Before, it rises above that of
 // another node that goes first: else consumers would take the messages of one of the
-// two for repetitions of the other's.
-func (w *Watcher) FixEpoch() uint64 {
+// two for repetitions of the other's. It is at least least.
+func (w *Watcher) FixEpoch(least uint64) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fixed = true
+	w.cfg.Epoch = max(w.cfg.Epoch, least)
 	return w.cfg.Epoch
 }
 

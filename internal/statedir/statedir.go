@@ -1,0 +1,108 @@
+// Package statedir opens the directory in which a node keeps its state: it makes it,
+// refuses one that others may change, and keeps a second process out of it.
+//
+// It starts no goroutines. Its functions may be called concurrently.
+package statedir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// Dir is a state directory that this process has locked.
+type Dir struct {
+	lock *flock.Flock
+	// Caution is what somebody should look at, though the directory is used; nil for nothing.
+	Caution error
+}
+
+// lockName is the file that is locked. It has nothing in it, and stays.
+const lockName = "lock"
+
+// tryTime is for how long a lock is asked for: [InUse] holds it for a moment.
+const tryTime = 300 * time.Millisecond
+
+// Open makes a directory with mode 0700 where there is none, checks who may change it,
+// and locks it until Close or the end of the process, however it ends. On a full disk
+// it may be left without a lock, with a Caution.
+func Open(path string) (*Dir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state directory (<pulse><state_dir>): %w", err)
+	}
+	d := new(Dir)
+	var err error
+	if d.Caution, err = Check(path); err != nil {
+		return nil, err
+	}
+	d.lock = newLock(path, os.O_CREATE|os.O_RDWR)
+	ctx, cancel := context.WithTimeout(context.Background(), tryTime)
+	defer cancel()
+	locked, err := d.lock.TryLockContext(ctx, tryTime/10)
+	switch {
+	case locked:
+		return d, nil
+	case IsFull(err):
+		d.Caution = errors.Join(d.Caution, fmt.Errorf("a second Pulse would not be kept out of the state directory: %w", err))
+		return d, nil
+	case err != nil && !errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("lock the state directory %s: %w", path, err)
+	}
+	return nil, fmt.Errorf("lock the state directory %s: another Pulse is using it", path)
+}
+
+func newLock(path string, flag int) *flock.Flock {
+	return flock.New(filepath.Join(path, lockName), flock.SetFlag(flag), flock.SetPermissions(0o600))
+}
+
+// Close lets others have the directory.
+func (d *Dir) Close() error {
+	if err := d.lock.Unlock(); err != nil {
+		return fmt.Errorf("unlock the state directory: %w", err)
+	}
+	return nil
+}
+
+// InUse reports whether a process has a directory locked.
+func InUse(path string) bool {
+	lock := newLock(path, os.O_RDONLY)
+	free, err := lock.TryRLock()
+	if err != nil {
+		return false // there is no lock, or it cannot be read
+	}
+	if free {
+		_ = lock.Unlock()
+	}
+	return !free
+}
+
+// Check returns an error if others than the owner may change a directory: then they
+// can change what is believed of agents, and the keys of the node. One that belongs to
+// another user than this process's is used with a caution: root may have reasons.
+func Check(path string) (caution, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("examine the state directory (<pulse><state_dir>): %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("the state directory (<pulse><state_dir>) %s is no directory", path)
+	}
+	if mode := info.Mode(); mode.Perm()&0o022 != 0 {
+		return nil, fmt.Errorf("the state directory (<pulse><state_dir>) %s can be changed by others (mode %04o): chmod go-w %s", path, mode.Perm(), path)
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		return fmt.Errorf("the state directory %s belongs to uid %d, who can change what is in it, and Pulse runs as uid %d: chown it", path, owner.Uid, os.Geteuid()), nil
+	}
+	return nil, nil
+}
+
+// IsFull reports whether an error says that a disk or a quota is full.
+func IsFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
