@@ -47,16 +47,6 @@ func probe(dir string) error {
 	return nil
 }
 
-// InUse reports whether a process works with the outbox in dir.
-func InUse(dir string) bool {
-	f, err := os.Open(filepath.Join(dir, "lock"))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
-}
-
 func (l *dirLock) release() error { return l.file.Close() }
 
 // errGone says that the store is not where it was. The embedded server goes on
