@@ -28,7 +28,6 @@ var bareNamesLeft = []string{
 	"internal/daemon",
 	"internal/detector",
 	"internal/listen",
-	"internal/managersim",
 	"internal/outbox",
 	"internal/presence",
 	"internal/provision",

@@ -9,20 +9,22 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 )
 
-// Config says what manager to be. Home is required; the other zero values are
-// what a stock manager without a cluster has.
+// Config configures a manager. Home is required; the zero values of the others
+// mean what a stock manager without a cluster has.
 type Config struct {
 	Home string           // a directory that exists; its path may have LongestHome bytes
-	Keys []clientkeys.Key // the agents that are registered at first
+	Keys []clientkeys.Key // the agents registered at the start
 
-	Listen  string  // for agents, host:port: "127.0.0.1:0"
-	Version string  // "v4.14.7"; before v4.4 requests have another socket
+	Listen  string // for agents, host:port: "127.0.0.1:0"
+	Version string // "v4.14.7"; before v4.4 requests have another socket
+	// Cluster is the manager's role in a cluster. The zero value is a manager
+	// alone.
 	Cluster Cluster // none
 
 	RequestPool      int           // requests to agents at a time (remoted.request_pool): 1024
 	ResponseTimeout  time.Duration // for an agent's answer (remoted.response_timeout): 60 s
-	Backlog          int           // clients that may wait at a socket: 128
-	DisconnectionAge time.Duration // silence that monitord calls a disconnection, and the pause between its sweeps (agents_disconnection_time): 15 min
+	Backlog          int           // connections waiting to be accepted by a socket: 128
+	DisconnectionAge time.Duration // silence after which monitord marks an agent as disconnected, and the time between its sweeps (agents_disconnection_time): 15 min
 	Overtake         time.Duration // silence after which a second connection takes an agent's place (connection_overtake_time): 60 s
 
 	Log *slog.Logger // discards when nil
@@ -58,25 +60,25 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// node is the name that agents of this manager have in the database.
-func (c *Config) node() string { return cmp.Or(c.Cluster.Node, "node01") }
+// nodeName returns the node name of this manager's agents in the database.
+func (c *Config) nodeName() string { return cmp.Or(c.Cluster.Node, "node01") }
 
-// worker reports whether changes wait for the cluster's master.
-func (c *Config) worker() bool { return c.Cluster.Type == "worker" }
+// isWorker reports whether changes wait for the cluster's master.
+func (c *Config) isWorker() bool { return c.Cluster.Type == "worker" }
 
-// sync is what a change of the given kind leaves in sync_status.
-func (c *Config) sync(kind string) string {
+// syncStatus returns the sync_status after a change of the given kind.
+func (c *Config) syncStatus(kind string) string {
 	switch {
-	case !c.worker():
+	case !c.isWorker():
 		return synced
-	case c.before(4, 6):
+	case c.isBefore(4, 6):
 		return syncAll
 	}
 	return kind
 }
 
-// before reports whether the manager is older than a version.
-func (c *Config) before(major, minor int) bool {
+// isBefore reports whether the manager is older than a version.
+func (c *Config) isBefore(major, minor int) bool {
 	var is, sub int
 	n, _ := fmt.Sscanf(c.Version, "v%d.%d", &is, &sub)
 	return n == 2 && (is < major || is == major && sub < minor)
@@ -84,8 +86,8 @@ func (c *Config) before(major, minor int) bool {
 
 // The values of sync_status.
 const (
-	synced        = "synced"
-	syncAll       = "syncreq"
-	syncKeepAlive = "syncreq_keepalive"
-	syncStatus    = "syncreq_status"
+	synced         = "synced"
+	syncAll        = "syncreq"
+	syncKeepAlive  = "syncreq_keepalive"
+	syncStatusOnly = "syncreq_status"
 )

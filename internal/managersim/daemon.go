@@ -6,23 +6,24 @@ import (
 	"sync"
 )
 
-// daemon is what one of the manager's programs is to the others: sockets,
-// connections and goroutines that end together when it stops.
+// daemon is what the manager's programs have in common: sockets, connections
+// and goroutines that end together when it stops.
 type daemon struct {
 	mu   sync.Mutex
-	open map[io.Closer]struct{} // nil: it does not run
+	open map[io.Closer]struct{} // nil while it does not run
 	quit chan struct{}          // closed when it stops
 	work sync.WaitGroup
 }
 
-func (d *daemon) start() {
+func (d *daemon) markRunning() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.open, d.quit = make(map[io.Closer]struct{}), make(chan struct{})
 }
 
-// stop ends all there is, and waits for it. Stopping twice does nothing.
-func (d *daemon) stop() {
+// stopAndWait closes everything and waits for the goroutines. Stopping twice
+// does nothing.
+func (d *daemon) stopAndWait() {
 	d.mu.Lock()
 	open := d.open
 	if open != nil {
@@ -36,8 +37,9 @@ func (d *daemon) stop() {
 	d.work.Wait()
 }
 
-// hold lets c end with the daemon. If that has stopped, c ends now, and hold reports false.
-func (d *daemon) hold(c io.Closer) bool {
+// registerCloser makes c end with the daemon. If that has stopped, it closes c
+// and returns false.
+func (d *daemon) registerCloser(c io.Closer) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.open == nil {
@@ -48,16 +50,17 @@ func (d *daemon) hold(c io.Closer) bool {
 	return true
 }
 
-// release closes c.
-func (d *daemon) release(c io.Closer) {
+// closeAndForget closes c.
+func (d *daemon) closeAndForget(c io.Closer) {
 	d.mu.Lock()
 	delete(d.open, c)
 	d.mu.Unlock()
 	_ = c.Close()
 }
 
-// spin runs f in a goroutine that stop waits for, unless the daemon has stopped.
-func (d *daemon) spin(f func()) {
+// goRun runs f in a goroutine that stopAndWait waits for, unless the daemon
+// has stopped.
+func (d *daemon) goRun(f func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.open != nil {
@@ -65,19 +68,20 @@ func (d *daemon) spin(f func()) {
 	}
 }
 
-// accept serves a listener's connections one after the other; serve may leave one to a goroutine.
-func (d *daemon) accept(l net.Listener, serve func(net.Conn)) {
-	if !d.hold(l) {
+// acceptConns serves a listener's connections one after the other; serve may
+// start a goroutine for one.
+func (d *daemon) acceptConns(l net.Listener, serve func(net.Conn)) {
+	if !d.registerCloser(l) {
 		return
 	}
-	d.spin(func() {
-		defer d.release(l)
+	d.goRun(func() {
+		defer d.closeAndForget(l)
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			if d.hold(conn) {
+			if d.registerCloser(conn) {
 				serve(conn)
 			}
 		}

@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// forward reads remoted's AR queue and sends what it holds to agents.
-func (r *remoted) forward(queue *net.UnixConn) {
-	defer r.release(queue)
+// forwardControls reads remoted's AR queue and sends its messages to agents.
+func (r *remoted) forwardControls(queue *net.UnixConn) {
+	defer r.closeAndForget(queue)
 	buf := make([]byte, maxFrame)
 	for {
 		n, err := queue.Read(buf)
 		if err != nil {
 			return
 		}
-		r.count.controls.Add(1)
-		r.control(string(buf[:n]))
-		r.bell.ring()
+		r.counters.controls.Add(1)
+		r.sendControl(string(buf[:n]))
+		r.changes.notifyAll()
 	}
 }
 
-// control sends "(WHO) [] WHERE ID MESSAGE". WHERE is three letters: A for all
-// agents, ! for a control message as it is, S for the agent of the ID. Where the
-// second is no !, the message is one for the agent's execd.
-func (r *remoted) control(text string) {
+// sendControl sends "(WHO) [] WHERE ID MESSAGE". WHERE is three letters: A for
+// all agents, ! for a control message as it is, S for the agent of the ID.
+// Where the second is not !, the message is one for the agent's execd.
+func (r *remoted) sendControl(text string) {
 	_, rest, is := strings.Cut(text, ") ")
 	_, rest, bracket := strings.Cut(rest, "] ")
 	f := strings.SplitN(rest, " ", 3)
@@ -37,18 +37,19 @@ func (r *remoted) control(text string) {
 	if where[1] != '!' {
 		message = "execd " + message
 	}
-	for _, p := range r.reached(where, agent) {
-		r.tally.controls.Add(1)
-		p.stats.controls.Add(1)
-		if err := r.send(p, fmt.Appendf(nil, "#!-%s", message)); err != nil {
+	for _, p := range r.selectPeers(where, agent) {
+		r.messageCounters.controls.Add(1)
+		p.counters.controls.Add(1)
+		if err := r.sendPayload(p, fmt.Appendf(nil, "#!-%s", message)); err != nil {
 			r.cfg.Log.Debug("an agent takes no message", "agent", p.id, "error", err)
 		}
 	}
 }
 
-func (r *remoted) reached(where, agent string) (all []*peer) {
+// selectPeers returns the connections that a message is for.
+func (r *remoted) selectPeers(where, agent string) (all []*peer) {
 	if where[0] != 'A' {
-		if p := r.peer(agent); p != nil && where[2] == 'S' {
+		if p := r.findPeer(agent); p != nil && where[2] == 'S' {
 			all = append(all, p)
 		}
 		return all
@@ -61,34 +62,34 @@ func (r *remoted) reached(where, agent string) (all []*peer) {
 	return all
 }
 
-// analysisd is the one end of wazuh-analysisd that is here: its input.
+// analysisd is the input of wazuh-analysisd.
 type analysisd struct {
 	daemon
 	*Manager
 }
 
-func (a *analysisd) run() error {
+func (a *analysisd) startDaemon() error {
 	queue, err := listenDatagrams(filepath.Join(a.cfg.Home, "queue/sockets/queue"))
 	if err != nil {
 		return err
 	}
-	a.daemon.start()
-	if a.hold(queue) {
-		a.spin(func() { a.listen(queue) })
+	a.daemon.markRunning()
+	if a.registerCloser(queue) {
+		a.goRun(func() { a.receiveEvents(queue) })
 	}
 	return nil
 }
 
-func (a *analysisd) listen(queue *net.UnixConn) {
-	defer a.release(queue)
+func (a *analysisd) receiveEvents(queue *net.UnixConn) {
+	defer a.closeAndForget(queue)
 	buf := make([]byte, maxFrame)
 	for {
 		n, err := queue.Read(buf)
 		if err != nil {
 			return
 		}
-		a.count.events.Add(1)
-		a.book.event(string(buf[:n]))
-		a.bell.ring()
+		a.counters.events.Add(1)
+		a.clientLog.addEvent(string(buf[:n]))
+		a.changes.notifyAll()
 	}
 }

@@ -7,43 +7,44 @@ import (
 	"time"
 )
 
-// Fault is how a socket misbehaves. The zero value is not at all.
+// Fault is the misbehaviour of a socket. The zero value means none.
 type Fault struct {
 	Delay time.Duration // before each answer
 	Kind  FaultKind
 }
 
-// FaultKind is what becomes of an answer.
+// FaultKind is what happens to an answer.
 type FaultKind uint8
 
 const (
-	Sound     FaultKind = iota // it is given
-	Silent                     // none, and the connection stays open
-	HungUp                     // none, and the connection is closed
-	Half                       // half of it, and the connection is closed
-	Stalled                    // half of it, and the connection stays open
-	Oversized                  // a length of almost 4 GiB stands before it
+	Sound     FaultKind = iota // it is sent
+	Silent                     // it is not sent, and the connection stays open
+	HungUp                     // it is not sent, and the connection is closed
+	Half                       // half of it is sent, and the connection is closed
+	Stalled                    // half of it is sent, and the connection stays open
+	Oversized                  // it has a length of almost 4 GiB before it
 	Garbled                    // its bytes are noise
 )
 
-// Socket is one that can misbehave.
+// Socket is a socket that can misbehave.
 type Socket uint8
 
 const (
 	RequestSocket  Socket = iota // remoted's, for requests to agents
 	DatabaseSocket               // wazuh-db's
-	sockets
+	socketCount
 )
 
-// faults are those of the moment.
-type faults [sockets]atomic.Pointer[Fault]
+// faults are the present faults of the sockets.
+type faults [socketCount]atomic.Pointer[Fault]
 
-// Misbehave lets a socket misbehave from the next answer on; a zero Fault ends it.
+// Misbehave makes a socket misbehave from the next answer on; a zero Fault
+// ends it.
 func (m *Manager) Misbehave(s Socket, f Fault) { m.faults[s].Store(&f) }
 
-// write gives answers to conn as the socket's fault has it. It reports false
-// when there is nothing more to be had from the connection.
-func (m *Manager) write(s Socket, d *daemon, conn net.Conn, answers ...[]byte) bool {
+// writeAnswers writes answers to conn, subject to the socket's fault. It
+// returns false when the connection is of no more use.
+func (m *Manager) writeAnswers(s Socket, d *daemon, conn net.Conn, answers ...[]byte) bool {
 	var f Fault
 	if now := m.faults[s].Load(); now != nil {
 		f = *now
@@ -75,12 +76,12 @@ func (m *Manager) write(s Socket, d *daemon, conn net.Conn, answers ...[]byte) b
 			b[4+i] = byte(i*7 + 1)
 		}
 	}
-	m.count.bytesOut[s].Add(uint64(len(b)))
+	m.counters.bytesOut[s].Add(uint64(len(b)))
 	if _, err := conn.Write(b); err != nil || f.Kind == Half {
 		return false
 	}
 	if f.Kind == Silent || f.Kind == Stalled {
-		drain(conn)
+		waitForClose(conn)
 		return false
 	}
 	return true

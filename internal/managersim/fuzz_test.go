@@ -26,13 +26,13 @@ func FuzzSockets(f *testing.F) {
 		if text == "" || len(text) > maxFrame {
 			return // no frame holds it
 		}
-		for _, a := range m.wazuhDB.answer(text) {
+		for _, a := range m.wazuhDB.answerRequest(text) {
 			if len(a) == 0 || len(a) > maxAnswer+len("due ") {
 				t.Errorf("an answer of %d bytes", len(a))
 			}
 		}
-		m.remoted.request([]byte(text))
-		m.remoted.control(text)
-		describe(text)
+		m.remoted.answerRequest([]byte(text))
+		m.remoted.sendControl(text)
+		parseKeepAlive(text)
 	})
 }

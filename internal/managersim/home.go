@@ -12,13 +12,14 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 )
 
-// What is in the files of a manager's home.
+// The files of a manager's home.
 
-// LongestHome is how many bytes a home's path may have: a socket's address has
-// room for 107.
+// LongestHome is how many bytes the path of a home may have: a socket's
+// address has room for 107.
 const LongestHome = 107 - len("/queue/sockets/request")
 
-// ossecConf is the settings file, in the form that an installation writes.
+// ossecConf returns the settings file, in the form that an installation
+// writes.
 func (m *Manager) ossecConf() string {
 	disabled, c := "no", m.cfg.Cluster
 	if c.Node == "" {
@@ -75,30 +76,31 @@ func (m *Manager) versionFile() string {
 func (m *Manager) Enrol(keys ...clientkeys.Key) error {
 	m.enrolMu.Lock()
 	defer m.enrolMu.Unlock()
-	return m.register(append(m.registered(), keys...))
+	return m.writeKeys(append(m.currentKeys(), keys...))
 }
 
-// Remove takes an agent out of client.keys and the database, as manage_agents does.
+// Remove removes an agent from client.keys and the database, as manage_agents
+// does.
 func (m *Manager) Remove(id string) error {
 	m.enrolMu.Lock()
 	defer m.enrolMu.Unlock()
-	keys := slices.DeleteFunc(m.registered(), func(k clientkeys.Key) bool { return k.ID == id })
+	keys := slices.DeleteFunc(m.currentKeys(), func(k clientkeys.Key) bool { return k.ID == id })
 	if _, err := m.store.deleteAgent(id); err != nil {
 		return err
 	}
-	if err := m.register(keys); err != nil {
+	if err := m.writeKeys(keys); err != nil {
 		return err
 	}
-	m.remoted.part(id)
+	m.remoted.closePeer(id)
 	return nil
 }
 
-func (m *Manager) registered() (keys []clientkeys.Key) {
+func (m *Manager) currentKeys() (keys []clientkeys.Key) {
 	return m.keys.Load().Keys()
 }
 
-// register writes client.keys, and a row for each agent that has none.
-func (m *Manager) register(keys []clientkeys.Key) error {
+// writeKeys writes client.keys, and a row for each agent that has none.
+func (m *Manager) writeKeys(keys []clientkeys.Key) error {
 	var text strings.Builder
 	for _, k := range keys {
 		fmt.Fprintf(&text, "%s %s %s %s\n", k.ID, k.Name, k.IP, k.Secret)
@@ -123,7 +125,7 @@ func (m *Manager) addRows(keys []clientkeys.Key) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	defer func() { _ = tx.Rollback() }() // a no-op after Commit
 	now := m.store.now()
 	const forever = 253402300799 // the manager's own last keep-alive: the end of the year 9999
 	if _, err := tx.Exec(`INSERT OR IGNORE INTO agent (id, name, ip, register_ip, date_add, last_keepalive, connection_status)

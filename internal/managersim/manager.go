@@ -12,15 +12,15 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 )
 
-// Manager is a stock manager at work.
+// Manager is a running stock manager. See [Start].
 type Manager struct {
-	cfg    Config
-	store  *store
-	faults faults
-	count  counters
-	book   book
-	bell   bell
-	stall  stall
+	cfg       Config
+	store     *store
+	faults    faults
+	counters  counters
+	clientLog clientLog
+	changes   changeNotifier
+	stall     stall
 
 	keys    atomic.Pointer[clientkeys.Set]
 	enrolMu sync.Mutex
@@ -31,7 +31,7 @@ type Manager struct {
 	monitord  monitord
 }
 
-// Start makes the home and starts all daemons in it.
+// Start creates the files of the home and starts all daemons in it.
 func Start(cfg Config) (m *Manager, err error) {
 	m = &Manager{cfg: cfg.withDefaults()}
 	m.remoted.Manager, m.wazuhDB.Manager, m.analysisd.Manager, m.monitord.Manager = m, m, m, m
@@ -41,22 +41,22 @@ func Start(cfg Config) (m *Manager, err error) {
 			err = fmt.Errorf("start a manager in %s: %w", m.cfg.Home, err)
 		}
 	}()
-	if err := m.furnish(); err != nil {
+	if err := m.createHome(); err != nil {
 		return m, err
 	}
-	if m.store, err = openStore(filepath.Join(m.cfg.Home, "queue/db/global.db"), m.cfg.Now, m.cfg.before(4, 6)); err != nil {
+	if m.store, err = openStore(filepath.Join(m.cfg.Home, "queue/db/global.db"), m.cfg.Now, m.cfg.isBefore(4, 6)); err != nil {
 		return m, err
 	}
 	if m.wazuhDB.agents, err = openStore(":memory:", m.cfg.Now, false); err != nil {
 		return m, err
 	}
 	m.enrolMu.Lock()
-	err = m.register(m.cfg.Keys)
+	err = m.writeKeys(m.cfg.Keys)
 	m.enrolMu.Unlock()
 	if err != nil {
 		return m, err
 	}
-	for _, run := range []func() error{m.wazuhDB.run, m.analysisd.run, m.remoted.run, m.monitord.run} {
+	for _, run := range []func() error{m.wazuhDB.startDaemon, m.analysisd.startDaemon, m.remoted.startDaemon, m.monitord.startDaemon} {
 		if err := run(); err != nil {
 			return m, err
 		}
@@ -64,12 +64,12 @@ func Start(cfg Config) (m *Manager, err error) {
 	return m, nil
 }
 
-// Close stops all daemons. The home and what is in it stay.
+// Close stops all daemons. The home and its files stay.
 func (m *Manager) Close() error {
-	m.monitord.stop()
-	m.remoted.stop()
-	m.wazuhDB.stop()
-	m.analysisd.stop()
+	m.monitord.stopAndWait()
+	m.remoted.stopAndWait()
+	m.wazuhDB.stopAndWait()
+	m.analysisd.stopAndWait()
 	var err error
 	for _, s := range []*store{m.store, m.wazuhDB.agents} {
 		if s != nil {
@@ -79,29 +79,32 @@ func (m *Manager) Close() error {
 	return err
 }
 
-// Home is the manager's directory.
+// Home returns the manager's directory.
 func (m *Manager) Home() string { return m.cfg.Home }
 
-// AgentAddr is where agents connect, also while remoted is stopped.
+// AgentAddr returns the address for agents to connect to, also while remoted
+// is stopped.
 func (m *Manager) AgentAddr() netip.AddrPort { return m.remoted.addr }
 
-// StopRemoted ends remoted, and every agent's connection; its socket's file stays, dead.
-func (m *Manager) StopRemoted() { m.remoted.stop() }
+// StopRemoted stops remoted and every agent's connection. Its socket's file
+// stays.
+func (m *Manager) StopRemoted() { m.remoted.stopAndWait() }
 
-// StartRemoted starts it again: first of all it takes every agent for disconnected.
-func (m *Manager) StartRemoted() error { return m.remoted.run() }
+// StartRemoted starts remoted again, which first marks all agents as
+// disconnected.
+func (m *Manager) StartRemoted() error { return m.remoted.startDaemon() }
 
-// StopDB ends wazuh-db's socket and connections.
-func (m *Manager) StopDB() { m.wazuhDB.stop() }
+// StopDB stops wazuh-db's socket and connections.
+func (m *Manager) StopDB() { m.wazuhDB.stopAndWait() }
 
 // StartDB starts it again.
-func (m *Manager) StartDB() error { return m.wazuhDB.run() }
+func (m *Manager) StartDB() error { return m.wazuhDB.startDaemon() }
 
-// Exec changes the database behind the daemons' backs, as the daemons of other
-// nodes do, or an administrator.
+// Exec changes the database directly, as the daemons of other nodes or an
+// administrator may.
 func (m *Manager) Exec(query string, args ...any) error {
 	_, err := m.store.db.Exec(query, args...)
-	m.bell.ring()
+	m.changes.notifyAll()
 	return err
 }
 
@@ -117,9 +120,9 @@ type Agent struct {
 const agentRow = `SELECT id, name, coalesce(node_name, ''), connection_status, sync_status, coalesce(status_code, 0),
  coalesce(last_keepalive, 0), coalesce(disconnection_time, 0) FROM agent`
 
-// Agent reads one agent's row.
+// Agent returns an agent's row.
 func (m *Manager) Agent(id int) (a Agent, err error) {
-	err = m.store.db.QueryRow(m.store.before46(agentRow)+` WHERE id = ?`, id).Scan(&a.ID, &a.Name, &a.Node, &a.Status, &a.Sync, &a.Code, &a.KeepAlive, &a.Parted)
+	err = m.store.db.QueryRow(m.store.adaptTo45(agentRow)+` WHERE id = ?`, id).Scan(&a.ID, &a.Name, &a.Node, &a.Status, &a.Sync, &a.Code, &a.KeepAlive, &a.Parted)
 	if err != nil {
 		return a, fmt.Errorf("agent %d: %w", id, err)
 	}
@@ -132,7 +135,7 @@ func (m *Manager) Statuses() (map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // Err tells what went wrong
+	defer func() { _ = rows.Close() }() // Err returns the error
 	all := make(map[string]int)
 	for rows.Next() {
 		var status string
@@ -145,8 +148,9 @@ func (m *Manager) Statuses() (map[string]int, error) {
 	return all, rows.Err()
 }
 
-// furnish makes the directories and files that a manager has before it starts.
-func (m *Manager) furnish() error {
+// createHome creates the directories and files that a manager has before it
+// starts.
+func (m *Manager) createHome() error {
 	if n := len(m.cfg.Home); n > LongestHome {
 		return fmt.Errorf("a path of %d bytes, and sockets in it may have %d", n, LongestHome)
 	}
@@ -170,8 +174,8 @@ func (m *Manager) furnish() error {
 	return nil
 }
 
-// chmod gives a directory the mode that a real installation gives it, whatever
-// the umask is. One that passes its group on, as the home may, still does.
+// chmod gives a directory the mode that a real installation has, whatever the
+// umask is. A set-group-ID bit stays.
 func chmod(dir string, mode os.FileMode) error {
 	info, err := os.Stat(dir)
 	if err != nil {

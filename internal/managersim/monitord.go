@@ -9,15 +9,16 @@ import (
 	"time"
 )
 
-// monitord is wazuh-monitord: it looks for silent agents, as often as the silence is long.
+// monitord is wazuh-monitord: it looks for silent agents once in each
+// DisconnectionAge.
 type monitord struct {
 	daemon
 	*Manager
 }
 
-func (m *monitord) run() error {
-	m.daemon.start()
-	m.spin(func() {
+func (m *monitord) startDaemon() error {
+	m.daemon.markRunning()
+	m.goRun(func() {
 		again := time.NewTicker(m.cfg.DisconnectionAge)
 		defer again.Stop()
 		for {
@@ -34,12 +35,12 @@ func (m *monitord) run() error {
 	return nil
 }
 
-// Sweep does what monitord does every DisconnectionAge: it takes the agents
-// that were silent for longer than that for disconnected, and raises rule 504 for
-// each that was not so already.
+// Sweep does what monitord does every DisconnectionAge: it marks the agents
+// that were silent for longer as disconnected, and raises rule 504 for each
+// that was not before.
 func (m *Manager) Sweep() error {
 	before := m.store.now() - int64(m.cfg.DisconnectionAge/time.Second)
-	found, err := m.store.disconnectSilent(fmt.Sprintf("0 %d %s", before, m.cfg.sync(syncAll)))
+	found, err := m.store.disconnectSilent(fmt.Sprintf("0 %d %s", before, m.cfg.syncStatus(syncAll)))
 	if err != nil {
 		return err
 	}

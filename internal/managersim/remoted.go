@@ -16,29 +16,30 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// remoted is wazuh-remoted: the agents' port, the socket for requests and the AR queue.
+// remoted is wazuh-remoted: the agents' port, the socket for requests and the
+// AR queue.
 type remoted struct {
 	daemon
 	*Manager
-	addr  netip.AddrPort // of the port, once it was open
+	addr  netip.AddrPort // of the port, once it has been open
 	since int64
 
 	peersMu sync.Mutex
 	peers   map[string]*peer // by agent ID
 
-	slots   chan struct{} // holds one token for each request in flight
-	asked   sync.Map      // of a request's counter to chan []byte
-	counter requestCounter
-	tally   remotedTally
+	slots           chan struct{} // holds a token for each request in flight
+	asked           sync.Map      // of a request's counter to chan []byte
+	counter         requestCounter
+	messageCounters remotedCounters
 }
 
-// run starts it, again after a stop.
-func (r *remoted) run() error {
+// startDaemon starts remoted, also after a stop.
+func (r *remoted) startDaemon() error {
 	addr := r.cfg.Listen
 	if r.addr.IsValid() {
 		addr = r.addr.String()
 	}
-	if _, err := r.store.resetConnections(r.cfg.sync(syncAll)); err != nil {
+	if _, err := r.store.resetConnections(r.cfg.syncStatus(syncAll)); err != nil {
 		return err
 	}
 	port, err := net.Listen("tcp", addr)
@@ -57,23 +58,23 @@ func (r *remoted) run() error {
 		_ = requests.Close()
 		return err
 	}
-	r.daemon.start()
+	r.daemon.markRunning()
 	r.since, r.peers, r.slots = r.store.now(), make(map[string]*peer), make(chan struct{}, r.cfg.RequestPool)
-	r.accept(port, func(conn net.Conn) { r.spin(func() { r.serve(conn) }) })
-	r.accept(requests, r.receive)
-	if r.hold(controls) {
-		r.spin(func() { r.forward(controls) })
+	r.acceptConns(port, func(conn net.Conn) { r.goRun(func() { r.serveAgent(conn) }) })
+	r.acceptConns(requests, r.acceptRequest)
+	if r.registerCloser(controls) {
+		r.goRun(func() { r.forwardControls(controls) })
 	}
-	r.bell.ring()
+	r.changes.notifyAll()
 	return nil
 }
 
 const (
-	strangerTime = 10 * time.Second // for the first message of a connection
-	writeTime    = time.Second      // for an agent to take a message
+	firstMessageTimeout = 10 * time.Second // for the first message of a connection
+	writeTimeout        = time.Second      // for an agent to take a message
 )
 
-// codec is what the reader of a connection needs while there is a message.
+// codec is what the reader of a connection needs for each message.
 type codec struct {
 	dec  secmsg.Decoder
 	enc  secmsg.Encoder
@@ -82,16 +83,16 @@ type codec struct {
 
 var codecs = sync.Pool{New: func() any { return new(codec) }}
 
-// serve hears one connection of an agent until it ends. That changes nothing in
-// the database: only a shutdown, and monitord, do.
-func (r *remoted) serve(conn net.Conn) {
-	defer r.bell.ring()
-	defer r.release(conn)
-	r.count.agents.Add(1)
-	defer r.count.agents.Add(-1)
+// serveAgent handles one connection of an agent until it ends. The end changes
+// nothing in the database: only a shutdown message and monitord do.
+func (r *remoted) serveAgent(conn net.Conn) {
+	defer r.changes.notifyAll()
+	defer r.closeAndForget(conn)
+	r.counters.agents.Add(1)
+	defer r.counters.agents.Add(-1)
 	p := &peer{conn: conn}
-	defer func() { r.leave(p) }()
-	_ = conn.SetReadDeadline(time.Now().Add(strangerTime))
+	defer func() { r.removePeer(p) }()
+	_ = conn.SetReadDeadline(time.Now().Add(firstMessageTimeout))
 	in := bufio.NewReaderSize(conn, 512)
 	var buf []byte
 	for {
@@ -99,18 +100,18 @@ func (r *remoted) serve(conn net.Conn) {
 		if buf, err = readMessage(in, buf); err != nil {
 			return
 		}
-		r.tally.bytesIn.Add(uint64(len(buf) + 4))
+		r.messageCounters.bytesIn.Add(uint64(len(buf) + 4))
 		if bytes.HasPrefix(buf, []byte("#ping")) {
 			if _, err := conn.Write([]byte("\x05\x00\x00\x00#pong")); err != nil {
 				return
 			}
 			continue
 		}
-		if err := r.message(p, buf); err != nil {
+		if err := r.handleFrame(p, buf); err != nil {
 			r.cfg.Log.Debug("remoted closes a connection", "agent", p.id, "error", err)
 			return
 		}
-		r.bell.ring()
+		r.changes.notifyAll()
 	}
 }
 
@@ -133,55 +134,55 @@ func readMessage(in io.Reader, buf []byte) ([]byte, error) {
 }
 
 var (
-	errStranger = errors.New("no such agent")
-	errOccupied = errors.New("agent key already in use")
+	errUnknownAgent = errors.New("no such agent")
+	errOccupied     = errors.New("agent key already in use")
 )
 
-// message takes one secure message. An error ends the connection.
-func (r *remoted) message(p *peer, frame []byte) error {
+// handleFrame handles one secure message. An error ends the connection.
+func (r *remoted) handleFrame(p *peer, frame []byte) error {
 	h, err := secmsg.ParseHeader(frame)
 	if err != nil {
 		return err
 	}
 	c := codecs.Get().(*codec)
 	defer codecs.Put(c)
-	key, err := r.find(p, h.ID)
+	key, err := r.findKey(p, h.ID)
 	if err != nil {
 		return err
 	}
 	if p.cipher == nil || p.cipher.Method() != h.Method {
 		cipher := secmsg.NewKey(key.ID, key.Name, key.Secret).Cipher(h.Method)
-		p.writing.Lock()
+		p.writeMu.Lock()
 		p.cipher = cipher
-		p.writing.Unlock()
+		p.writeMu.Unlock()
 	}
 	m, err := c.dec.Decode(p.cipher, h.Body)
 	if err != nil {
 		return err
 	}
 	if p.id == "" {
-		if err := r.enter(p, key); err != nil {
+		if err := r.registerPeer(p, key); err != nil {
 			return err
 		}
 	}
-	p.heard.Store(time.Now().UnixNano())
-	r.hear(p, m.Payload)
+	p.lastMessage.Store(time.Now().UnixNano())
+	r.handlePayload(p, m.Payload)
 	return nil
 }
 
-// find is the key of whoever sent a message.
-func (r *remoted) find(p *peer, id []byte) (*clientkeys.Key, error) {
+// findKey returns the key of the sender of a message.
+func (r *remoted) findKey(p *peer, id []byte) (*clientkeys.Key, error) {
 	keys := r.keys.Load()
 	if id == nil {
 		from := p.conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 		if k, known := keys.ByAddr(from); known {
 			return k, nil
 		}
-		return nil, errStranger
+		return nil, errUnknownAgent
 	}
 	k, known := keys.ByID(id)
 	if !known || p.id != "" && p.id != k.ID {
-		return nil, errStranger
+		return nil, errUnknownAgent
 	}
 	return k, nil
 }

@@ -173,7 +173,7 @@ func seed(t *testing.T, m *Manager, answers ...string) {
 func do(t *testing.T, m *Manager, commands ...string) {
 	t.Helper()
 	for _, c := range commands {
-		if _, err := m.store.global(c); err != nil {
+		if _, err := m.store.runCommand(c); err != nil {
 			t.Fatalf("%s: %v", c, err)
 		}
 	}
@@ -243,7 +243,7 @@ func enact(t *testing.T, m *Manager, key clientkeys.Key, answers map[string]stri
 	if err := a.say(`#!-agent startup {"version":"v4.14.7"}`); err != nil {
 		t.Fatal(err)
 	}
-	until(t, m, "pending", func() bool { return status(t, m, int(id(key.ID))).Status == "pending" })
+	until(t, m, "pending", func() bool { return status(t, m, int(parseID(key.ID))).Status == "pending" })
 	return a
 }
 

@@ -10,100 +10,103 @@ import (
 	"time"
 )
 
-// requestCounter numbers requests. It goes on after a restart, so that a late
-// answer to one from before is nobody's.
+// requestCounter numbers requests. It is not reset by a restart, so that a
+// late answer to an earlier request matches no other.
 type requestCounter struct{ n atomic.Uint32 }
 
-func (c *requestCounter) next() string { return fmt.Sprintf("%08x", c.n.Add(1)) }
+func (c *requestCounter) nextID() string { return fmt.Sprintf("%08x", c.n.Add(1)) }
 
-// requestSocket is the name of the socket for requests: it moved in 4.4.
+// requestSocket returns the name of the socket for requests: it changed in
+// 4.4.
 func (r *remoted) requestSocket() string {
-	if r.cfg.before(4, 4) {
+	if r.cfg.isBefore(4, 4) {
 		return "request"
 	}
 	return "remote"
 }
 
-// receive takes a client of the request socket. It runs on the goroutine that
-// accepts: while a client has not sent its whole frame, and while the pool is
-// full, there is no next one.
-func (r *remoted) receive(conn net.Conn) {
+// acceptRequest reads the frame of a client of the request socket. It runs on
+// the accepting goroutine: while a client has not sent its whole frame, and
+// while the pool is full, no other client is accepted.
+func (r *remoted) acceptRequest(conn net.Conn) {
 	began := time.Now()
 	frame, err := readFrame(conn)
-	raise(&r.count.longestFrame, int64(time.Since(began)))
+	storeMax(&r.counters.longestFrame, int64(time.Since(began)))
 	if errors.Is(err, errLength) && !strings.HasSuffix(err.Error(), ": 0") {
-		drain(conn) // it waits for all that was promised
+		waitForClose(conn) // it waits for the announced number of bytes
 	}
 	if err != nil {
-		r.release(conn)
+		r.closeAndForget(conn)
 		return
 	}
-	r.count.bytesIn[RequestSocket].Add(uint64(len(frame) + 4))
+	r.counters.bytesIn[RequestSocket].Add(uint64(len(frame) + 4))
 	select {
 	case r.slots <- struct{}{}:
 	case <-r.quit:
-		r.release(conn)
+		r.closeAndForget(conn)
 		return
 	}
-	r.spin(func() {
+	r.goRun(func() {
 		defer func() {
 			<-r.slots
-			r.release(conn)
-			r.bell.ring()
+			r.closeAndForget(conn)
+			r.changes.notifyAll()
 		}()
-		if text := r.request(frame); text != nil {
-			r.write(RequestSocket, &r.daemon, conn, text)
+		if text := r.answerRequest(frame); text != nil {
+			r.writeAnswers(RequestSocket, &r.daemon, conn, text)
 		}
 	})
 }
 
-// request answers "ID QUESTION", or JSON. Nil means not a word.
-func (r *remoted) request(frame []byte) []byte {
+// answerRequest answers "ID QUESTION", or JSON. Nil means no answer.
+func (r *remoted) answerRequest(frame []byte) []byte {
 	if frame[0] == '{' {
-		r.count.commands.Add(1)
-		return []byte(r.command(frame))
+		r.counters.commands.Add(1)
+		return []byte(r.answerCommand(frame))
 	}
 	agent, question, is := bytes.Cut(frame, []byte(" "))
 	if _, known := r.keys.Load().ByID(agent); !is || !known {
-		r.count.unknown.Add(1)
+		r.counters.unknown.Add(1)
 		return nil
 	}
-	r.count.requests.Add(1)
-	raise(&r.count.mostInFlight, r.count.inFlight.Add(1))
-	defer r.count.inFlight.Add(-1)
-	r.bell.ring()
-	return r.ask(string(agent), question)
+	r.counters.requests.Add(1)
+	storeMax(&r.counters.mostInFlight, r.counters.inFlight.Add(1))
+	defer r.counters.inFlight.Add(-1)
+	r.changes.notifyAll()
+	return r.askAgent(string(agent), question)
 }
 
-// ask asks an agent, and waits for its answer though the asker may be gone.
-func (r *remoted) ask(agent string, question []byte) []byte {
-	p := r.peer(agent)
-	counter := r.counter.next()
+// askAgent sends a request to an agent and waits for its answer, even if the
+// client has left.
+func (r *remoted) askAgent(agent string, question []byte) []byte {
+	p := r.findPeer(agent)
+	counter := r.counter.nextID()
 	heard := make(chan []byte, 1)
 	r.asked.Store(counter, heard)
 	defer r.asked.Delete(counter)
-	if p == nil || r.send(p, fmt.Appendf(nil, "#!-req %s %s", counter, question)) != nil {
-		r.count.notSent.Add(1)
+	if p == nil || r.sendPayload(p, fmt.Appendf(nil, "#!-req %s %s", counter, question)) != nil {
+		r.counters.notSent.Add(1)
 		return []byte("err Cannot send request")
 	}
-	r.tally.requests.Add(1)
-	p.stats.requests.Add(1)
+	r.messageCounters.requests.Add(1)
+	p.counters.requests.Add(1)
 	patience := time.NewTimer(r.cfg.ResponseTimeout)
 	defer patience.Stop()
 	select {
 	case text := <-heard:
-		r.count.answered.Add(1)
+		r.counters.answered.Add(1)
 		return text
 	case <-patience.C:
 	case <-r.quit:
 		return nil
 	}
-	r.count.timedOut.Add(1)
+	r.counters.timedOut.Add(1)
 	return []byte("err Response timeout")
 }
 
-// answered takes "COUNTER ANSWER" from an agent, and gives it to whoever asked.
-func (r *remoted) answered(said []byte) {
+// handleAnswer passes "COUNTER ANSWER" of an agent to the request that waits
+// for it.
+func (r *remoted) handleAnswer(said []byte) {
 	counter, text, is := bytes.Cut(said, []byte(" "))
 	if !is {
 		return

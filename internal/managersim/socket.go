@@ -14,9 +14,9 @@ import (
 // maxFrame is the longest message on any of the sockets.
 const maxFrame = 65536
 
-// listenStream makes a stream socket in the place of what an earlier run left
-// there. As with the real daemons, only so many clients may wait to be served;
-// net.Listen would let thousands.
+// listenStream creates a stream socket in the place of one that an earlier run
+// left. As with the real daemons, only backlog clients may wait to be
+// accepted; net.Listen would allow thousands.
 func listenStream(path string, backlog int) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -26,7 +26,7 @@ func listenStream(path string, backlog int) (net.Listener, error) {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
 	file := os.NewFile(uintptr(fd), path)
-	defer func() { _ = file.Close() }() // FileListener has its own
+	defer func() { _ = file.Close() }() // FileListener duplicates it
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		return nil, fmt.Errorf("bind %s: %w", path, err)
 	}
@@ -39,7 +39,7 @@ func listenStream(path string, backlog int) (net.Listener, error) {
 	return net.FileListener(file)
 }
 
-// listenDatagrams makes a datagram socket.
+// listenDatagrams creates a datagram socket.
 func listenDatagrams(path string) (*net.UnixConn, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -77,5 +77,5 @@ func appendFrame(b, message []byte) []byte {
 	return append(binary.LittleEndian.AppendUint32(b, uint32(len(message))), message...)
 }
 
-// drain waits until the other side closes.
-func drain(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+// waitForClose waits until the other side closes the connection.
+func waitForClose(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }

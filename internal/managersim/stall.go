@@ -2,61 +2,61 @@ package managersim
 
 import "sync"
 
-// stall is a wazuh-db that stands still: what it is asked waits, and is done when it
-// goes on, with the time of that moment.
+// stall makes wazuh-db stop: requests wait and are handled when it resumes,
+// with the time of that moment.
 type stall struct {
-	mu    sync.Mutex
-	over  chan struct{} // closed when it goes on; nil while it runs
-	later []func()      // what remoted has for it meanwhile, in order
+	mu      sync.Mutex
+	resumed chan struct{} // closed when it resumes; nil while it runs
+	pending []func()      // remoted's writes meanwhile, in order
 }
 
-// StallDB makes wazuh-db stand still, as a slow disk or a SIGSTOP does: its clients get no
-// answer, and what agents send waits to be written down. ResumeDB lets it go on.
+// StallDB stops wazuh-db, as a slow disk or a SIGSTOP does: its clients get no
+// answer, and writes for agents' messages wait. ResumeDB ends it.
 func (m *Manager) StallDB() {
 	m.stall.mu.Lock()
 	defer m.stall.mu.Unlock()
-	if m.stall.over == nil {
-		m.stall.over = make(chan struct{})
+	if m.stall.resumed == nil {
+		m.stall.resumed = make(chan struct{})
 	}
 }
 
-// ResumeDB lets wazuh-db go on: it does all that waited, in order.
+// ResumeDB resumes wazuh-db: it does all that waited, in order.
 func (m *Manager) ResumeDB() {
 	m.stall.mu.Lock()
 	defer m.stall.mu.Unlock()
-	if m.stall.over == nil {
+	if m.stall.resumed == nil {
 		return
 	}
-	for _, do := range m.stall.later {
+	for _, do := range m.stall.pending {
 		do()
 	}
-	close(m.stall.over)
-	m.stall.over, m.stall.later = nil, nil
-	m.bell.ring()
+	close(m.stall.resumed)
+	m.stall.resumed, m.stall.pending = nil, nil
+	m.changes.notifyAll()
 }
 
-// HeldByStall is how many messages of agents wait for wazuh-db.
+// HeldByStall returns how many agents' messages wait for wazuh-db.
 func (m *Manager) HeldByStall() int {
 	m.stall.mu.Lock()
 	defer m.stall.mu.Unlock()
-	return len(m.stall.later)
+	return len(m.stall.pending)
 }
 
-// do runs f now, or when wazuh-db goes on.
-func (s *stall) do(f func()) {
+// runWhenResumed runs f now, or when wazuh-db resumes.
+func (s *stall) runWhenResumed(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over != nil {
-		s.later = append(s.later, f)
+	if s.resumed != nil {
+		s.pending = append(s.pending, f)
 		return
 	}
 	f()
 }
 
-// wait returns when wazuh-db does not stand still, or quit is closed.
-func (s *stall) wait(quit <-chan struct{}) {
+// waitWhileStalled returns when wazuh-db is not stalled, or quit is closed.
+func (s *stall) waitWhileStalled(quit <-chan struct{}) {
 	s.mu.Lock()
-	over := s.over
+	over := s.resumed
 	s.mu.Unlock()
 	if over == nil {
 		return

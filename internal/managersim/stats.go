@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Stats is the load that the manager's sockets were under since it started. Its
-// own daemons' work does not count, as they do not use them here.
+// Stats is the load of the manager's sockets since it started. The work of its
+// own daemons is not counted, as they do not use them here.
 type Stats struct {
 	Requests     uint64 // to agents
 	InFlight     int64  // of these, not answered yet
@@ -15,9 +15,9 @@ type Stats struct {
 	Answered     uint64        // by the agent
 	NotSent      uint64        // "err Cannot send request"
 	TimedOut     uint64        // "err Response timeout"
-	Unknown      uint64        // closed without a word: no such agent, or no request
+	Unknown      uint64        // closed without an answer: no such agent, or no request
 	Commands     uint64        // remoted's own, JSON
-	LongestFrame time.Duration // that one client kept all others waiting, with a frame that was not whole
+	LongestFrame time.Duration // the longest time for which a client's incomplete frame blocked all others
 	RequestsIn   uint64        // bytes
 	RequestsOut  uint64
 
@@ -36,7 +36,7 @@ type Stats struct {
 type counters struct {
 	requests, answered, notSent, timedOut, unknown, commands atomic.Uint64
 	inFlight, mostInFlight, longestFrame                     atomic.Int64
-	bytesIn, bytesOut                                        [sockets]atomic.Uint64
+	bytesIn, bytesOut                                        [socketCount]atomic.Uint64
 
 	queries   atomic.Uint64
 	dbClients atomic.Int64
@@ -46,9 +46,9 @@ type counters struct {
 	agents           atomic.Int64
 }
 
-// Stats counts the load so far.
+// Stats returns the load so far.
 func (m *Manager) Stats() Stats {
-	c := &m.count
+	c := &m.counters
 	return Stats{
 		Requests: c.requests.Load(), InFlight: c.inFlight.Load(), MostInFlight: c.mostInFlight.Load(),
 		Answered: c.answered.Load(), NotSent: c.notSent.Load(), TimedOut: c.timedOut.Load(), Unknown: c.unknown.Load(),
@@ -60,23 +60,24 @@ func (m *Manager) Stats() Stats {
 	}
 }
 
-// Queried is how often a command of wazuh-db was asked for, such as "sql".
-func (m *Manager) Queried(command string) uint64 { return m.count.commanded(command) }
+// Queried returns how often a command of wazuh-db was requested, such as
+// "sql".
+func (m *Manager) Queried(command string) uint64 { return m.counters.commandCount(command) }
 
-func (c *counters) command(name string) {
+func (c *counters) countCommand(name string) {
 	n, _ := c.byName.LoadOrStore(name, new(atomic.Uint64))
 	n.(*atomic.Uint64).Add(1)
 }
 
-func (c *counters) commanded(name string) uint64 {
+func (c *counters) commandCount(name string) uint64 {
 	if n, has := c.byName.Load(name); has {
 		return n.(*atomic.Uint64).Load()
 	}
 	return 0
 }
 
-// raise lifts most to n, if it is below.
-func raise(most *atomic.Int64, n int64) {
+// storeMax raises most to n, if it is below.
+func storeMax(most *atomic.Int64, n int64) {
 	for {
 		was := most.Load()
 		if n <= was || most.CompareAndSwap(was, n) {
@@ -85,47 +86,47 @@ func raise(most *atomic.Int64, n int64) {
 	}
 }
 
-// book keeps what others than the manager's own daemons wrote.
-type book struct {
+// clientLog records what clients other than the manager's own daemons wrote.
+type clientLog struct {
 	mu     sync.Mutex
 	writes []string // commands of wazuh-db that change an agent
 	events []string // lines for analysisd
 }
 
-func (b *book) write(command string) {
+func (b *clientLog) addWrite(command string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.writes = append(b.writes, command)
 }
 
-func (b *book) event(line string) {
+func (b *clientLog) addEvent(line string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.events = append(b.events, line)
 }
 
-// Writes are the commands that changed agents through wazuh-db's socket, in
-// order, without "global ".
+// Writes returns the commands that changed agents through wazuh-db's socket,
+// in order, without "global ".
 func (m *Manager) Writes() []string {
-	m.book.mu.Lock()
-	defer m.book.mu.Unlock()
-	return append([]string(nil), m.book.writes...)
+	m.clientLog.mu.Lock()
+	defer m.clientLog.mu.Unlock()
+	return append([]string(nil), m.clientLog.writes...)
 }
 
-// Events are the lines that came to analysisd, in order.
+// Events returns the messages received by analysisd, in order.
 func (m *Manager) Events() []string {
-	m.book.mu.Lock()
-	defer m.book.mu.Unlock()
-	return append([]string(nil), m.book.events...)
+	m.clientLog.mu.Lock()
+	defer m.clientLog.mu.Unlock()
+	return append([]string(nil), m.clientLog.events...)
 }
 
-// bell tells whoever waits that something happened.
-type bell struct {
+// changeNotifier wakes those who wait for the next change.
+type changeNotifier struct {
 	mu   sync.Mutex
 	next chan struct{}
 }
 
-func (b *bell) ring() {
+func (b *changeNotifier) notifyAll() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.next != nil {
@@ -134,13 +135,13 @@ func (b *bell) ring() {
 	}
 }
 
-// Changed is closed when anything happens at the manager after the call: a
-// query, a request, a datagram, an agent's message.
+// Changed returns a channel that is closed with the next change at the
+// manager: a query, a request, a datagram, an agent's message.
 func (m *Manager) Changed() <-chan struct{} {
-	m.bell.mu.Lock()
-	defer m.bell.mu.Unlock()
-	if m.bell.next == nil {
-		m.bell.next = make(chan struct{})
+	m.changes.mu.Lock()
+	defer m.changes.mu.Unlock()
+	if m.changes.next == nil {
+		m.changes.next = make(chan struct{})
 	}
-	return m.bell.next
+	return m.changes.next
 }

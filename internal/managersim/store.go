@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	_ "modernc.org/sqlite" // the database itself, without C
+	_ "modernc.org/sqlite" // a database driver without C
 )
 
 //go:embed schema.sql
@@ -24,7 +24,7 @@ type store struct {
 	codeless   bool // before version 4.6, there is no column status_code
 }
 
-// openStore opens the database in a file; it makes the tables in a new one.
+// openStore opens the database in a file, and creates the tables in a new one.
 func openStore(path string, now func() int64, codeless bool) (*store, error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(memory)&_pragma=synchronous(off)")
 	if err != nil {
@@ -40,23 +40,23 @@ func openStore(path string, now func() int64, codeless bool) (*store, error) {
 	if tables > 0 {
 		return s, nil
 	}
-	if _, err := db.Exec(s.before46(schema)); err != nil {
+	if _, err := db.Exec(s.adaptTo45(schema)); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("make the tables of %s: %w", path, err)
 	}
 	return s, nil
 }
 
-func (s *store) exec(query string, args ...any) error {
+func (s *store) execute(query string, args ...any) error {
 	s.statements.Add(1)
-	_, err := s.db.Exec(s.before46(query), args...)
+	_, err := s.db.Exec(s.adaptTo45(query), args...)
 	return err
 }
 
-// before46 turns a text about today's table of agents into one about that of a
-// manager before 4.6, if this is one: nobody finds a status_code there, and sync_status
-// says whether an agent has to be synchronized, but not what of it.
-func (s *store) before46(text string) string {
+// adaptTo45 rewrites a text about today's agent table for a manager before
+// 4.6: that has no status_code, and its sync_status only distinguishes synced
+// from syncreq.
+func (s *store) adaptTo45(text string) string {
 	if !s.codeless {
 		return text
 	}
@@ -64,14 +64,14 @@ func (s *store) before46(text string) string {
 		"'synced', 'syncreq', 'syncreq_status', 'syncreq_keepalive'", "'synced', 'syncreq'").Replace(text)
 }
 
-// rows runs a query and returns each row as JSON.
-func (s *store) rows(query string, args ...any) (all []json.RawMessage, err error) {
+// queryRows runs a query and returns each row as JSON.
+func (s *store) queryRows(query string, args ...any) (all []json.RawMessage, err error) {
 	s.statements.Add(1)
 	rows, err := s.db.Query(query, args...)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // Err tells what went wrong
+	defer func() { _ = rows.Close() }() // Err returns the error
 	names, err := rows.Columns()
 	if err != nil {
 		return nil, err
@@ -89,7 +89,8 @@ func (s *store) rows(query string, args ...any) (all []json.RawMessage, err erro
 	return all, rows.Err()
 }
 
-// rowJSON is a row as wazuh-db writes it: without the columns that are null.
+// rowJSON returns a row as wazuh-db writes it: without the columns that are
+// null.
 func rowJSON(names []string, values []any) json.RawMessage {
 	b := []byte{'{'}
 	for i, v := range values {
@@ -114,8 +115,7 @@ func rowJSON(names []string, values []any) json.RawMessage {
 	return append(b, '}')
 }
 
-// appendText appends a JSON string as wazuh-db writes it: control characters, quotes
-// and backslashes escaped, and all other bytes as they are, whether they are UTF-8 or not.
+// appendText appends a JSON string in which '<', '>' and '&' are not escaped.
 func appendText(b []byte, text string) []byte {
 	b = append(b, '"')
 	for _, c := range []byte(text) {
@@ -135,10 +135,10 @@ func appendText(b []byte, text string) []byte {
 
 var shortEscapes = [' ']byte{'\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't'}
 
-// ids runs a query for one column of numbers.
-func (s *store) ids(query string, args ...any) ([]int64, error) {
+// queryIDs runs a query for one column of numbers.
+func (s *store) queryIDs(query string, args ...any) ([]int64, error) {
 	s.statements.Add(1)
-	rows, err := s.db.Query(s.before46(query), args...)
+	rows, err := s.db.Query(s.adaptTo45(query), args...)
 	if err != nil {
 		return nil, err
 	}

@@ -14,68 +14,68 @@ import (
 //go:embed wdbstats.json
 var dbStats string
 
-// wazuhDB is wazuh-db: its socket, before the store.
+// wazuhDB is wazuh-db: its socket, in front of the store.
 type wazuhDB struct {
 	daemon
 	*Manager
-	agents *store // the databases of single agents, which hold nothing here
+	agents *store // the databases of single agents, which are empty here
 	since  int64
 }
 
-// run starts it, again after a stop.
-func (w *wazuhDB) run() error {
+// startDaemon starts wazuh-db, also after a stop.
+func (w *wazuhDB) startDaemon() error {
 	l, err := listenStream(filepath.Join(w.cfg.Home, "queue/db/wdb"), w.cfg.Backlog)
 	if err != nil {
 		return err
 	}
-	w.daemon.start()
+	w.daemon.markRunning()
 	w.since = w.store.now()
-	w.accept(l, func(conn net.Conn) { w.spin(func() { w.serve(conn) }) })
+	w.acceptConns(l, func(conn net.Conn) { w.goRun(func() { w.serveClient(conn) }) })
 	return nil
 }
 
-// serve answers one client, request after request.
-func (w *wazuhDB) serve(conn net.Conn) {
-	defer w.release(conn)
-	w.count.dbClients.Add(1)
-	defer w.count.dbClients.Add(-1)
+// serveClient answers one client, request after request.
+func (w *wazuhDB) serveClient(conn net.Conn) {
+	defer w.closeAndForget(conn)
+	w.counters.dbClients.Add(1)
+	defer w.counters.dbClients.Add(-1)
 	for {
 		request, err := readFrame(conn)
 		if err != nil {
 			return
 		}
-		w.count.bytesIn[DatabaseSocket].Add(uint64(len(request) + 4))
-		w.stall.wait(w.quit)
-		answers := w.answer(string(request))
-		w.bell.ring()
-		if !w.write(DatabaseSocket, &w.daemon, conn, answers...) {
+		w.counters.bytesIn[DatabaseSocket].Add(uint64(len(request) + 4))
+		w.stall.waitWhileStalled(w.quit)
+		answers := w.answerRequest(string(request))
+		w.changes.notifyAll()
+		if !w.writeAnswers(DatabaseSocket, &w.daemon, conn, answers...) {
 			return
 		}
 	}
 }
 
-// answer answers a request: `global …`, `agent ID sql …` or JSON.
-func (w *wazuhDB) answer(request string) answer {
-	w.count.queries.Add(1)
+// answerRequest answers a request: `global …`, `agent ID sql …` or JSON.
+func (w *wazuhDB) answerRequest(request string) answer {
+	w.counters.queries.Add(1)
 	if strings.HasPrefix(request, "{") {
-		return answer{[]byte(w.command(request))}
+		return answer{[]byte(w.answerJSON(request))}
 	}
 	actor, rest, has := strings.Cut(request, " ")
 	var a answer
 	var err error
 	switch {
 	case !has:
-		err = badSyntax(actor)
+		err = syntaxError(actor)
 	case actor == "global":
-		w.note(rest)
-		a, err = w.store.global(rest)
+		w.countRequest(rest)
+		a, err = w.store.runCommand(rest)
 	case actor == "agent":
 		_, query, _ := strings.Cut(rest, " ")
-		a, err = w.agents.sql(strings.TrimPrefix(query, "sql "))
+		a, err = w.agents.runSQL(strings.TrimPrefix(query, "sql "))
 	case actor == "wazuhdb":
-		err = badSyntax(rest)
+		err = syntaxError(rest)
 	default:
-		err = refusal(fmt.Sprintf("Invalid DB query actor: '%s'", actor))
+		err = dbError(fmt.Sprintf("Invalid DB query actor: '%s'", actor))
 	}
 	if err != nil {
 		a = answer{[]byte(errorText(err))}
@@ -83,20 +83,22 @@ func (w *wazuhDB) answer(request string) answer {
 	return a
 }
 
-// note counts a command of the global database, and remembers what was written.
-func (w *wazuhDB) note(rest string) {
+// countRequest counts a command of the global database, and records it if it
+// is a change.
+func (w *wazuhDB) countRequest(rest string) {
 	name, args, _ := strings.Cut(rest, " ")
 	if _, known := commands[name]; known {
-		w.count.command(name)
+		w.counters.countCommand(name)
 	}
 	verb, _, _ := strings.Cut(args, " ")
 	if strings.HasPrefix(name, "update-") || name == "sql" && !strings.EqualFold(verb, "select") {
-		w.book.write(rest)
+		w.clientLog.addWrite(rest)
 	}
 }
 
-// command answers {"command":"getstats"}, the one JSON command that was recorded.
-func (w *wazuhDB) command(request string) string {
+// answerJSON answers {"command":"getstats"}, the one JSON command that was
+// recorded.
+func (w *wazuhDB) answerJSON(request string) string {
 	if !bytes.Contains([]byte(request), []byte(`"getstats"`)) {
 		return `{"error":4,"message":"Unrecognized command","data":{}}`
 	}
@@ -107,8 +109,8 @@ func (w *wazuhDB) command(request string) string {
 		case "timestamp":
 			return strconv.FormatInt(w.store.now(), 10)
 		case "received":
-			return strconv.FormatUint(w.count.queries.Load(), 10)
+			return strconv.FormatUint(w.counters.queries.Load(), 10)
 		}
-		return strconv.FormatUint(w.count.commanded(name), 10)
+		return strconv.FormatUint(w.counters.commandCount(name), 10)
 	})
 }

@@ -10,32 +10,33 @@ import (
 // The commands of the cluster's daemon, which carries a worker's agents to the
 // master, and the one about the file.
 
-// synced by kind: what the master is told of an agent.
+// syncColumns are the columns that the master receives of an agent, by sync_status.
 var syncColumns = []struct{ kind, columns string }{
 	{syncAll, `id, name, ip, os_name, os_version, os_major, os_minor, os_codename, os_build, os_platform, os_uname, os_arch, version,
  config_sum, merged_sum, manager_host, node_name, last_keepalive, connection_status, disconnection_time, group_config_status, status_code`},
-	{syncStatus, `id, last_keepalive, connection_status, disconnection_time, status_code`},
+	{syncStatusOnly, `id, last_keepalive, connection_status, disconnection_time, status_code`},
 	{syncKeepAlive, `id, last_keepalive`},
 }
 
-// syncInfo answers `[last_id N]` with what waits for the master, which waits no longer then.
-func (s *store) syncInfo(args string) (answer, error) {
-	last := number(strings.TrimPrefix(args, "last_id "))
+// getAgentSync answers `[last_id N]` with the agents that wait for the master,
+// and marks them as synced.
+func (s *store) getAgentSync(args string) (answer, error) {
+	last := parseNumber(strings.TrimPrefix(args, "last_id "))
 	var all []json.RawMessage
 	for _, k := range syncColumns {
-		rows, err := s.rows(`UPDATE agent SET sync_status = 'synced' WHERE id > ? AND sync_status = ? RETURNING `+k.columns, last, k.kind)
+		rows, err := s.queryRows(`UPDATE agent SET sync_status = 'synced' WHERE id > ? AND sync_status = ? RETURNING `+k.columns, last, k.kind)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, rows...)
 	}
-	return page(all, nil)
+	return pagedAnswer(all, nil)
 }
 
-// takeInfo is the master's side.
-func (s *store) takeInfo(args string) (answer, error) {
+// setAgentSync is the master's side of it.
+func (s *store) setAgentSync(args string) (answer, error) {
 	var agents []map[string]any
-	if err := decode(args, &agents); err != nil {
+	if err := decodeArgs(args, &agents); err != nil {
 		return nil, err
 	}
 	known := strings.FieldsFunc(agentColumns, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '"' })
@@ -49,19 +50,19 @@ func (s *store) takeInfo(args string) (answer, error) {
 			}
 		}
 		if !slices.Contains(columns, `"id"`) {
-			return nil, badData(args)
+			return nil, jsonDataError(args)
 		}
-		if err := s.exec(`INSERT INTO agent (`+strings.Join(columns, ", ")+`, date_add) VALUES (`+strings.Join(marks, ", ")+`, ?)
+		if err := s.execute(`INSERT INTO agent (`+strings.Join(columns, ", ")+`, date_add) VALUES (`+strings.Join(marks, ", ")+`, ?)
  ON CONFLICT (id) DO UPDATE SET `+strings.Join(updates, ", "), append(values, s.now())...); err != nil {
 			return nil, err
 		}
 	}
-	return done(nil)
+	return okAnswer(nil)
 }
 
-// fragmentation tells of the file's free pages. How scattered the others are
-// is not measured: a database this small is not.
-func (s *store) fragmentation(string) (answer, error) {
+// getFragmentation returns the share of free pages in the file. The
+// fragmentation of the others is not measured: this database is too small.
+func (s *store) getFragmentation(string) (answer, error) {
 	var free, pages int64
 	if err := s.db.QueryRow(`SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count`).Scan(&free, &pages); err != nil {
 		return nil, err
@@ -69,10 +70,10 @@ func (s *store) fragmentation(string) (answer, error) {
 	return answer{fmt.Appendf(nil, `ok {"fragmentation":0,"free_pages_percentage":%d}`, 100*free/max(pages, 1))}, nil
 }
 
-// sync is what is left in an agent's sync_status when a change asks for some of it:
-// what waits for the master already, and is more, stays.
-func (s *store) sync(id int64, asked string) string {
-	kinds := []string{syncKeepAlive, syncStatus, syncAll}
+// mergeSyncStatus returns an agent's sync_status after a change: a status that
+// already asks for more stays.
+func (s *store) mergeSyncStatus(id int64, asked string) string {
+	kinds := []string{syncKeepAlive, syncStatusOnly, syncAll}
 	more := slices.Index(kinds, asked)
 	if more < 0 {
 		return asked
