@@ -27,7 +27,8 @@ type conn struct {
 	out    outlet
 	from   netip.AddrPort
 	poller *poller
-	peer   *peer // nil until the first message proved an agent's key
+	peer   *peer // nil until a message proved that its agent is there
+	claim  *peer // whose the connection may be: what it showed was not newer than all before
 	paused bool  // it waits for its predecessor to end; guarded by the poller
 }
 
@@ -129,54 +130,81 @@ func (l *Link) receive(c *conn, frame []byte) error {
 
 // receiveWith takes one frame whose header is parsed.
 func (l *Link) receiveWith(c *conn, codec *codec, h secmsg.Header) error {
-	if c.peer == nil {
+	p := c.peer
+	if p == nil {
+		p = c.claim
+	}
+	if p == nil {
 		return l.first(c, codec, h)
 	}
-	p := c.peer
 	if h.ID != nil && !sameAgent(h.ID, p.id) {
 		return refuseAs(p.id.String(), anotherAgent, fmt.Errorf("agent %s on the connection of agent %s", h.ID, p.id))
 	}
-	payload, err := l.read(p, c.from, codec, h)
+	m, cipher, err := l.read(p, codec, h)
 	if err != nil {
 		return err
 	}
-	return l.hear(p, codec, payload)
+	p.locate(c.from, cipher)
+	if c.peer == nil {
+		return l.followUp(c, codec, &m)
+	}
+	return l.judge(p, codec, &m, c.from)
 }
 
-// read decodes a message of a peer's agent, which may change its method and,
-// over UDP, its address with every message. It is for the peer's reader.
-func (l *Link) read(p *peer, from netip.AddrPort, codec *codec, h secmsg.Header) ([]byte, error) {
+// read decodes a message of a peer's agent, which may change its method with every
+// message. It is for the peer's reader.
+func (l *Link) read(p *peer, codec *codec, h secmsg.Header) (secmsg.Message, *secmsg.Cipher, error) {
 	cipher := p.cipher
 	if cipher.Method() != h.Method {
 		cipher = cipherOf(l.registry.keyOf(p), h.Method)
 	}
 	m, err := codec.dec.Decode(cipher, h.Body)
 	if err != nil {
-		return nil, undecodable(p.id.String(), err)
+		return m, nil, undecodable(p.id.String(), err)
 	}
-	p.locate(from, cipher)
-	return m.Payload, nil
+	return m, cipher, nil
 }
 
-// first takes the first message of a connection: it has to prove a key.
+// judge takes a message of a peer on its own connection, or from its own address:
+// what is not new proves nothing.
+func (l *Link) judge(p *peer, codec *codec, m *secmsg.Message, from netip.AddrPort) error {
+	if !l.isNew(p, m.Counter, true) {
+		if !l.questions.isAnswer(p, from, m.Payload) {
+			return l.doubt(p, codec, m, false)
+		}
+		l.proven(p, m.Counter, true)
+	}
+	return l.hear(p, codec, m.Payload)
+}
+
+// first takes the first message of a connection: it has to prove a key, and to be
+// newer than all before.
 func (l *Link) first(c *conn, codec *codec, h secmsg.Header) error {
 	key, err := l.registry.find(h, c.from.Addr())
 	if err != nil {
 		return err
 	}
-	p, payload, err := l.prove(c, c.from, key, codec, h)
+	p, m, err := l.prove(c, c.from, key, codec, h)
 	if err != nil {
 		return err
 	}
+	return l.enter(c, p, codec, &m)
+}
+
+// enter makes p its agent's peer with a message, or lets it claim to be. Where the
+// agent has another connection, its end is waited for.
+func (l *Link) enter(c *conn, p *peer, codec *codec, m *secmsg.Message) error {
 	old, err := l.registry.enter(p, l.clock.Now())
 	if errors.Is(err, errBusy) {
-		l.succeed(c, p, bytes.Clone(payload))
+		waits := *m
+		waits.Payload = bytes.Clone(m.Payload)
+		l.succeed(c, p, &waits)
 		return errPaused
 	}
 	if err != nil {
 		return err
 	}
-	return l.welcome(c, p, old, codec, payload)
+	return l.welcome(c, p, old, codec, m)
 }
 
 // errPaused says that a connection is not for its poller now.
@@ -184,11 +212,11 @@ var errPaused = errors.New("it waits for its predecessor")
 
 // succeed waits for the agent's other connection to end, aside: everybody else's
 // messages are heard meanwhile.
-func (l *Link) succeed(c *conn, p *peer, payload []byte) {
+func (l *Link) succeed(c *conn, p *peer, m *secmsg.Message) {
 	c.keep()
 	c.poller.pause(c)
 	if !l.spin(func() {
-		if err := l.contain(c.from, func() error { return l.takeOver(c, p, payload) }); err != nil {
+		if err := l.contain(c.from, func() error { return l.takeOver(c, p, m) }); err != nil && err != errPaused {
 			l.finish(c, err)
 		}
 	}) {
@@ -198,12 +226,12 @@ func (l *Link) succeed(c *conn, p *peer, payload []byte) {
 
 // takeOver waits for the agent's other connection to end, hears what has arrived on
 // this one, and hands it back to its poller.
-func (l *Link) takeOver(c *conn, p *peer, payload []byte) error {
+func (l *Link) takeOver(c *conn, p *peer, m *secmsg.Message) error {
 	old, err := l.registry.await(p, l.clock.Now)
 	if err != nil {
 		return err
 	}
-	if err := withCodec(func(codec *codec) error { return l.welcome(c, p, old, codec, payload) }); err != nil {
+	if err := withCodec(func(codec *codec) error { return l.welcome(c, p, old, codec, m) }); err != nil {
 		return err
 	}
 	if err := l.hearAll(c); err != nil {
@@ -213,29 +241,54 @@ func (l *Link) takeOver(c *conn, p *peer, payload []byte) error {
 	return c.poller.resume(c)
 }
 
-// welcome makes p the peer of its connection, and hears its first message.
-func (l *Link) welcome(c *conn, p, old *peer, codec *codec, payload []byte) error {
+// welcome makes p the peer of its connection, and hears its first message; or its
+// claim, which is to be proven.
+func (l *Link) welcome(c *conn, p, old *peer, codec *codec, m *secmsg.Message) error {
+	if p.claims {
+		c.claim = p
+		c.in.question(time.Now())
+		return l.doubt(p, codec, m, true)
+	}
 	if old != nil {
 		old.close()
 	}
-	c.peer = p
+	answered := c.claim != nil && l.questions.isAnswer(p, c.from, m.Payload)
+	c.claim, c.peer = nil, p
 	c.in.welcome()
-	return l.hear(p, codec, payload)
+	if answered {
+		l.proven(p, m.Counter, false)
+	}
+	return l.hear(p, codec, m.Payload)
 }
 
-// prove decodes a message with a key and makes its agent's peer.
-func (l *Link) prove(c *conn, from netip.AddrPort, key *clientkeys.Key, codec *codec, h secmsg.Header) (*peer, []byte, error) {
+// followUp takes a message of a connection that claims to be an agent's: it is
+// believed when it answers the question, or is newer than all before.
+func (l *Link) followUp(c *conn, codec *codec, m *secmsg.Message) error {
+	p := c.claim
+	if !l.isNew(p, m.Counter, false) && !l.questions.isAnswer(p, c.from, m.Payload) {
+		return l.doubt(p, codec, m, false)
+	}
+	p.claims = false
+	return l.enter(c, p, codec, m)
+}
+
+// prove decodes a message with a key and makes its agent's peer, which only claims
+// to be that if the message is not newer than all before.
+func (l *Link) prove(c *conn, from netip.AddrPort, key *clientkeys.Key, codec *codec, h secmsg.Header) (*peer, secmsg.Message, error) {
 	cipher := cipherOf(key, h.Method)
 	m, err := codec.dec.Decode(cipher, h.Body)
 	if err != nil {
-		return nil, nil, undecodable(key.ID, err)
+		return nil, m, undecodable(key.ID, err)
 	}
 	p, err := newPeer(key, c, from, cipher)
 	if err != nil {
-		return nil, nil, err
+		return nil, m, err
 	}
+	p.history = l.registry.historyOf(p.id)
+	p.window = newWindow(m.Counter.Number())
+	p.claims = !l.isNew(p, m.Counter, false)
 	p.lastSeen.Store(int64(l.clock.Now()))
-	return p, m.Payload, nil
+	return p, m, nil
 }
 
 func undecodable(agent string, err error) error {

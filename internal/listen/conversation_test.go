@@ -336,13 +336,13 @@ func TestFramesMayComeInAnyPieces(t *testing.T) {
 	a := s.dial("tcp", "001", "")
 	s.greet(a, 1)
 	big := sayEvent + string(make([]byte, 3000))
-	var all []byte
-	for range 3 {
-		all = append(all, a.frame(sayKeepAlive)...)
-		all = append(all, a.frame(big)...)
-		all = append(all, "\x05\x00\x00\x00#ping"...)
-	}
-	for _, size := range []int{1, 3, 511, 512, 513, len(all)} {
+	for _, size := range []int{1, 3, 511, 512, 513, 1 << 20} {
+		var all []byte
+		for range 3 {
+			all = append(all, a.frame(sayKeepAlive)...)
+			all = append(all, a.frame(big)...)
+			all = append(all, "\x05\x00\x00\x00#ping"...)
+		}
 		go func() {
 			for rest := all; len(rest) > 0; {
 				n := min(size, len(rest))

@@ -29,7 +29,7 @@ func FuzzReceive(f *testing.F) {
 	keys, clock, null := readKeys(f, keyFile), detector.NewClock(), openNull(f)
 	f.Fuzz(func(t *testing.T, frame []byte, known bool) {
 		seen := 0
-		l, err := Listen(Config{Keys: keys, Clock: clock, Report: func(detector.Sighting) { seen++ },
+		l, err := Listen(Config{Keys: keys, Clock: clock, Verify: true, Report: func(detector.Sighting) { seen++ },
 			Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -43,7 +43,7 @@ func FuzzReceive(f *testing.F) {
 		}
 		was := c.peer
 		err = l.receive(c, frame)
-		heard := err == nil && l.count.pings.Load() == 0
+		heard := err == nil && l.count.pings.Load() == 0 && l.count.refused[staleCounter].Load() == 0
 		if heard != (seen == 1) || !heard && seen != 0 {
 			t.Fatalf("%v, seen %d times", err, seen)
 		}

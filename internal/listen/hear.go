@@ -1,16 +1,23 @@
 package listen
 
 import (
+	"fmt"
+
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
 // hear takes a message of an agent: it answers what wants an answer, and
 // reports what was seen.
 func (l *Link) hear(p *peer, c *codec, payload []byte) error {
+	what, token := parseMessage(payload)
+	unsure := l.verify && p.history.isUnsure()
+	if unsure && what == aShutdown {
+		l.refused(p.from, refuseAs(p.id.String(), staleCounter, fmt.Errorf("agent %s: a shutdown, which may be an old one", p.id)))
+		return nil
+	}
 	now := l.clock.Now()
 	p.lastSeen.Store(int64(now))
 	seen := detector.Sighting{At: now, ID: p.id, Kind: detector.SawEvent}
-	what, token := parseMessage(payload)
 	var err error
 	switch what {
 	case aStartup:
@@ -37,5 +44,22 @@ func (l *Link) hear(p *peer, c *codec, payload []byte) error {
 		l.count.unknown.Add(1)
 	}
 	l.report(seen)
+	if unsure && err == nil {
+		err = l.makeSure(p, c, what, payload)
+	}
 	return err
+}
+
+// makeSure asks an agent whose numbers are known in part, now and then, or takes its
+// answer. Others see no difference: its messages count meanwhile, but for goodbyes.
+func (l *Link) makeSure(p *peer, c *codec, what content, payload []byte) error {
+	switch {
+	case l.questions.isAnswer(p, p.from, payload):
+		l.count.proofs.Add(1)
+		p.history.prove()
+	case (what == aStartup || what == aKeepAlive) && p.asked < questionsMax:
+		p.asked++
+		return l.ask(p, c)
+	}
+	return nil
 }

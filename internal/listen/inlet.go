@@ -24,14 +24,17 @@ const (
 	// frameTime is how long the rest of a message may take to arrive, and the
 	// first whole one on a new connection.
 	frameTime = 10 * time.Second
+	// answerTime is how long an agent may take that has to answer before it is believed.
+	answerTime = 30 * time.Second
 )
 
 // inlet makes frames of what a connection sends: a length, and that many bytes. It
 // holds memory only while a frame is not whole. It is for one goroutine, but for due.
 type inlet struct {
-	data  []byte // read and not yet taken
-	own   bool   // data is the inlet's, not a part of the reader's buffer
-	known bool   // the connection has shown a key
+	data  []byte      // read and not yet taken
+	own   bool        // data is the inlet's, not a part of the reader's buffer
+	known bool        // the connection has shown that its agent is there
+	asked atomic.Bool // it has shown a key, and has to answer a question
 	due   atomic.Int64
 }
 
@@ -41,7 +44,14 @@ func (in *inlet) open(now time.Time) { in.due.Store(now.Add(frameTime).UnixNano(
 // welcome lifts what binds a stranger.
 func (in *inlet) welcome() {
 	in.known = true
+	in.asked.Store(false)
 	in.due.Store(0)
+}
+
+// question gives a stranger who has shown a key the time to answer.
+func (in *inlet) question(now time.Time) {
+	in.asked.Store(true)
+	in.due.Store(now.Add(answerTime).UnixNano())
 }
 
 // late reports whether a frame is not whole in time, or a stranger has not shown a key.
@@ -96,7 +106,7 @@ func (in *inlet) next() ([]byte, error) {
 		return nil, nil
 	}
 	limit := uint32(secmsg.MaxMessage)
-	if !in.known {
+	if !in.known && !in.asked.Load() {
 		limit = strangerLimit
 	}
 	if length := binary.LittleEndian.Uint32(in.data); length > limit {
@@ -142,4 +152,7 @@ func (in *inlet) ended(err error) error {
 	return err
 }
 
-var errLate = refuse(tooLate, fmt.Errorf("no whole message within %v", frameTime))
+var (
+	errUnanswered = refuse(staleCounter, fmt.Errorf("no answer to a question within %v", answerTime))
+	errLate       = refuse(tooLate, fmt.Errorf("no whole message within %v", frameTime))
+)

@@ -26,7 +26,9 @@ type Config struct {
 	TCP, UDP bool
 	Method   detector.Method // of keep-alives
 	Keys     *clientkeys.Set
+	Numbers  []byte // what [Link.Numbers] returned in an earlier life of the node; nil for none
 	Clock    *detector.Clock
+	Verify   bool                    // messages whose counter is not newer than all before prove nothing until their sender has answered a question
 	Report   func(detector.Sighting) // called from many goroutines; may make them wait
 	Refused  func(Refusal)           // hears of every refusal, from many goroutines, as often as strangers like; nil for nobody
 	Log      *slog.Logger
@@ -34,19 +36,21 @@ type Config struct {
 
 // Link is the agents' manager.
 type Link struct {
-	method   detector.Method
-	clock    *detector.Clock
-	report   func(detector.Sighting)
-	tell     func(Refusal)
-	log      *slog.Logger
-	addr     netip.AddrPort
-	tcp      *os.File     // the listener; nil without TCP
-	udp      *net.UDPConn // nil without UDP
-	registry *registry
-	notices  *notices
-	panics   panicLog
-	count    counters
-	limit    int64 // of TCP connections
+	method    detector.Method
+	clock     *detector.Clock
+	report    func(detector.Sighting)
+	tell      func(Refusal)
+	log       *slog.Logger
+	addr      netip.AddrPort
+	tcp       *os.File     // the listener; nil without TCP
+	udp       *net.UDPConn // nil without UDP
+	registry  *registry
+	notices   *notices
+	panics    panicLog
+	verify    bool
+	questions *questioner
+	count     counters
+	limit     int64 // of TCP connections
 
 	work sync.WaitGroup // every goroutine of the link
 
@@ -62,8 +66,14 @@ type Link struct {
 // Listen opens the sockets. The link serves them when it runs.
 func Listen(cfg Config) (*Link, error) {
 	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, tell: cfg.Refused, log: cfg.Log, registry: newRegistry(cfg.Keys),
-		notices: &notices{log: cfg.Log}, limit: connectionLimit(),
+		notices: &notices{log: cfg.Log}, limit: connectionLimit(), verify: cfg.Verify, questions: newQuestioner(),
 		repeat: make(map[*peer]*request)}
+	if cfg.Numbers != nil {
+		if err := l.registry.restoreNumbers(cfg.Numbers); err != nil {
+			l.registry.unsure = true
+			l.log.Warn("the numbers of agents' messages cannot be read: each agent is asked once, and until then its shutdown is not believed", "err", err)
+		}
+	}
 	var err error
 	addr, version := cfg.Addr, ""
 	if addr.Addr().Is4() {

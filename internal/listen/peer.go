@@ -20,7 +20,11 @@ type peer struct {
 	leaving bool            // guarded by the registry
 	left    chan struct{}   // closed when it is out of the registry
 	conn    *conn           // nil over UDP
-	book    addressBook     // the reader's
+	claims  bool            // its first message was not newer than all before: it is not entered before it has answered; for the reader
+	history *history
+	book    addressBook // the reader's, as are window and asked
+	window  window
+	asked   int // questions that it need not answer to be believed
 
 	lastSeen atomic.Int64 // an Instant
 

@@ -22,12 +22,13 @@ const (
 	tooLate                     // no whole message in time
 	tooSlow                     // the peer does not read what it is sent
 	tooMany                     // no room for one more connection
+	staleCounter                // not newer than what was seen, and no question answered
 	refusals
 )
 
 // The names are those in statistics and logs.
 var refusalNames = [refusals]string{"garbled", "unknown_agent", "wrong_address", "wrong_key", "oversized", "key_in_use",
-	"another_agent", "too_late", "slow_reader", "too_many_connections"}
+	"another_agent", "too_late", "slow_reader", "too_many_connections", "stale_counter"}
 
 func (r refusal) String() string { return refusalNames[r] }
 

@@ -21,6 +21,10 @@ const overtakeTime = 60 * time.Second
 // than the new one's first message, above all when a whole fleet comes back.
 const closeTime = time.Second
 
+// formerAgents is of how many agents that are not in client.keys any more, beyond as
+// many as are in it, the histories are kept: who was removed by mistake comes back.
+const formerAgents = 10_000
+
 // registry knows the keys, and which peer speaks for an agent. Its lock is
 // never held while anything else is waited for.
 type registry struct {
@@ -29,10 +33,13 @@ type registry struct {
 	mu    sync.RWMutex
 	keys  *clientkeys.Set
 	peers map[detector.AgentID]*peer
+
+	histories map[detector.AgentID]*history
+	unsure    bool // agents without a history may have had one in an earlier life of the node
 }
 
 func newRegistry(keys *clientkeys.Set) *registry {
-	return &registry{closeTime: closeTime, keys: keys, peers: make(map[detector.AgentID]*peer)}
+	return &registry{closeTime: closeTime, keys: keys, peers: make(map[detector.AgentID]*peer), histories: make(map[detector.AgentID]*history)}
 }
 
 func (r *registry) size() int {
@@ -63,6 +70,23 @@ func (r *registry) find(h secmsg.Header, from netip.Addr) (*clientkeys.Key, erro
 	return key, nil
 }
 
+// historyOf returns an agent's history, which begins if there is none.
+func (r *registry) historyOf(id detector.AgentID) *history {
+	r.mu.RLock()
+	h := r.histories[id]
+	r.mu.RUnlock()
+	if h != nil {
+		return h
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h = r.histories[id]; h == nil {
+		h = &history{unsure: r.unsure}
+		r.histories[id] = h
+	}
+	return h
+}
+
 // keyOf returns a peer's key.
 func (r *registry) keyOf(p *peer) *clientkeys.Key {
 	r.mu.RLock()
@@ -84,6 +108,7 @@ var errBusy = errors.New("the agent's other connection has not ended yet")
 // was silent for the overtake time is, and then returned for the caller to end.
 // Where there is another one, a connection's peer is to [registry.await] its end, which is
 // reported before its successor's start. Datagrams' peer is refused: they never wait.
+// A peer that claims to be an agent's without a proof gets no more than the answer.
 func (r *registry) enter(p *peer, now detector.Instant) (old *peer, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,6 +118,9 @@ func (r *registry) enter(p *peer, now detector.Instant) (old *peer, err error) {
 	}
 	switch {
 	case old == nil || old.conn == nil || !old.leaving && old.silence(now) >= overtakeTime:
+		if p.claims {
+			return nil, nil
+		}
 		r.peers[p.id] = p
 		return old, nil
 	case p.conn == nil && !old.leaving:
@@ -158,6 +186,14 @@ func (r *registry) leave(p *peer, last func()) {
 func (r *registry) setKeys(keys *clientkeys.Set) (stale []*peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	crowded := len(r.histories) > 2*keys.Len()+formerAgents
+	for id := range r.histories { // with another secret, no old message decrypts
+		text := id.String()
+		was, ok := r.keys.ByID([]byte(text))
+		if now, still := keys.ByID([]byte(text)); ok && still && now.Secret != was.Secret || crowded && !still {
+			delete(r.histories, id)
+		}
+	}
 	r.keys = keys
 	for _, p := range r.peers {
 		if key, ok := keys.ByID([]byte(p.key.ID)); !ok || *key != *p.key {

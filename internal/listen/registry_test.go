@@ -26,6 +26,7 @@ func quietPeer(t *testing.T, r *registry, id string, overTCP bool, seen detector
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.history = new(history)
 	p.lastSeen.Store(int64(seen))
 	return p
 }

@@ -74,6 +74,9 @@ func (l *Link) endLate(now time.Time) {
 			why := errSlow
 			if c.in.late(now) {
 				why = errLate
+				if c.in.asked.Load() {
+					why = errUnanswered
+				}
 			}
 			_ = l.contain(c.from, func() error { c.out.end(why); return nil })
 		}

@@ -41,6 +41,8 @@ type station struct {
 	saw  chan detector.Sighting
 	log  *logbook
 	stop func() // ends the link and waits
+
+	dialled uint64 // agents: the numbers of each are higher than those of all before
 }
 
 func readKeys(t testing.TB, text string) *clientkeys.Set {
@@ -64,7 +66,7 @@ func open(t testing.TB, change ...func(*Config)) *station {
 func prepare(t testing.TB, change ...func(*Config)) *station {
 	t.Helper()
 	s := &station{t: t, saw: make(chan detector.Sighting, 1<<16), log: new(logbook)}
-	cfg := Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), TCP: true, UDP: true, Method: detector.Request,
+	cfg := Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), TCP: true, UDP: true, Method: detector.Request, Verify: true,
 		Keys: readKeys(t, keyFile), Clock: detector.NewClock(), Report: func(seen detector.Sighting) { s.saw <- seen },
 		Log: slog.New(s.log)}
 	for _, f := range change {
@@ -136,7 +138,8 @@ func (s *station) dial(network, id, from string) *agent {
 	if !ok {
 		s.t.Fatalf("no agent %s", id)
 	}
-	a := &agent{t: s.t, conn: conn, stream: network == "tcp", wireID: id, key: secmsg.NewKey(key.ID, key.Name, key.Secret)}
+	s.dialled++
+	a := &agent{t: s.t, conn: conn, counter: secmsg.Counter{Global: s.dialled}, stream: network == "tcp", wireID: id, key: secmsg.NewKey(key.ID, key.Name, key.Secret)}
 	if key.IP.SingleHost() {
 		a.wireID = ""
 	}

@@ -13,6 +13,8 @@ type Stats struct {
 	Unknown     int64            `json:"unknown_messages"` // control messages that a manager does not know
 	Pings       int64            `json:"pings"`            // #ping
 	Refused     map[string]int64 `json:"refused"`          // by reason
+	Questions   int64            `json:"questions"`        // asked of agents whose messages were not newer than all before, or may be old ones
+	Proofs      int64            `json:"proofs"`           // answers to them
 	Panics      int64            `json:"panics"`           // faults of the link itself, each of which ended one peer's connection
 }
 
@@ -20,7 +22,7 @@ type counters struct {
 	connections, accepted                       atomic.Int64
 	keepAlives, events, answers, unknown, pings atomic.Int64
 	refused                                     [refusals]atomic.Int64
-	panics                                      atomic.Int64
+	panics, questions, proofs                   atomic.Int64
 }
 
 // Stats returns the counts so far.
@@ -28,7 +30,8 @@ func (l *Link) Stats() Stats {
 	c := &l.count
 	s := Stats{Connections: c.connections.Load(), Agents: l.registry.size(), Accepted: c.accepted.Load(),
 		KeepAlives: c.keepAlives.Load(), Events: c.events.Load(), Answers: c.answers.Load(), Unknown: c.unknown.Load(),
-		Pings: c.pings.Load(), Refused: make(map[string]int64, refusals), Panics: c.panics.Load()}
+		Pings: c.pings.Load(), Refused: make(map[string]int64, refusals), Panics: c.panics.Load(),
+		Questions: c.questions.Load(), Proofs: c.proofs.Load()}
 	for why := range refusals {
 		s.Refused[why.String()] = c.refused[why].Load()
 	}

@@ -54,24 +54,55 @@ func (l *Link) datagram(from netip.AddrPort, frame []byte) error {
 // datagramOf takes a datagram that is said to be of an agent.
 func (l *Link) datagramOf(id detector.AgentID, key *clientkeys.Key, from netip.AddrPort, codec *codec, h secmsg.Header) error {
 	if p := l.registry.peerOf(id); p != nil && p.conn == nil {
-		payload, err := l.read(p, from, codec, h)
-		if err != nil {
-			return err
-		}
-		return l.hear(p, codec, payload)
+		return l.datagramFor(p, key, from, codec, h)
 	}
-	p, payload, err := l.prove(nil, from, key, codec, h)
+	p, m, err := l.prove(nil, from, key, codec, h)
 	if err != nil {
 		return err
 	}
+	answered := l.questions.isAnswer(p, from, m.Payload)
+	p.claims = p.claims && !answered
 	old, err := l.registry.await(p, l.clock.Now) // only one on its way out is waited for
 	if err != nil {
 		return err
 	}
+	if p.claims {
+		return l.doubt(p, codec, &m, false)
+	}
 	if old != nil {
 		old.close()
 	}
-	return l.hear(p, codec, payload)
+	if answered {
+		l.proven(p, m.Counter, false)
+	}
+	return l.hear(p, codec, m.Payload)
+}
+
+// datagramFor takes a datagram for an agent's peer. It follows the agent to another
+// address when the message is newer than all before, or answers a question: anybody
+// can send old ones from anywhere.
+func (l *Link) datagramFor(p *peer, key *clientkeys.Key, from netip.AddrPort, codec *codec, h secmsg.Header) error {
+	m, cipher, err := l.read(p, codec, h)
+	if err != nil {
+		return err
+	}
+	isNew := l.isNew(p, m.Counter, from == p.from)
+	switch {
+	case from != p.from && l.questions.isAnswer(p, from, m.Payload):
+		l.proven(p, m.Counter, false)
+	case isNew:
+	case l.questions.isAnswer(p, from, m.Payload):
+		l.proven(p, m.Counter, true)
+	default:
+		other, err := newPeer(key, nil, from, cipher)
+		if err != nil {
+			return err
+		}
+		other.history = p.history
+		return l.doubt(other, codec, &m, false)
+	}
+	p.locate(from, cipher)
+	return l.hear(p, codec, m.Payload)
 }
 
 const (

@@ -1,0 +1,173 @@
+package listen
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/secmsg"
+)
+
+// restart ends the link, and returns one in a next life of the node.
+func (s *station) restart(orderly bool) *station {
+	s.t.Helper()
+	s.stop()
+	saved := s.link.Numbers(orderly)
+	next := open(s.t, func(c *Config) { c.Numbers = saved })
+	next.dialled = s.dialled
+	return next
+}
+
+func TestACapturedShutdownIsNoGoodbyeInTheNextLifeEither(t *testing.T) {
+	for _, orderly := range []bool{true, false} {
+		for _, network := range []string{"tcp", "udp"} {
+			s := open(t)
+			a := s.dial(network, "001", "")
+			s.greet(a, 1)
+			captured := s.capture(a, sayShutdown, detector.SawShutdown)
+			s.greet(a, 1)
+			s = s.restart(orderly)
+			s.replay(network, captured)
+			other := s.dial("tcp", "005", "")
+			s.until(other, func() bool { return s.refusals(staleCounter) > 0 })
+			s.nothingMore()
+			a = s.dial(network, "001", "")
+			s.greet(a, 1)
+		}
+	}
+}
+
+// The last messages before Pulse was killed are not among the numbers that it saved.
+func TestAfterACrashANewerShutdownCountsOnceTheAgentHasAnswered(t *testing.T) {
+	for _, network := range []string{"tcp", "udp"} {
+		t.Run(network, func(t *testing.T) {
+			s := open(t)
+			a := s.dial(network, "001", "")
+			s.greet(a, 1)
+			saved := s.link.Numbers(false)
+			captured := s.capture(a, sayShutdown, detector.SawShutdown)
+			s.stop()
+			last := s
+			s = open(t, func(c *Config) { c.Numbers = saved })
+			s.dialled = last.dialled
+			s.replay(network, captured)
+			other := s.dial("tcp", "006", "127.0.0.6")
+			s.until(other, func() bool { return s.refusals(staleCounter) > 0 })
+			if network == "tcp" { // its connection is seen to end, as that of any agent that says nothing
+				s.stop()
+				s.expect(1, detector.SawClosed)
+				s = open(t, func(c *Config) { c.Numbers = saved })
+				s.dialled = last.dialled + 1
+			}
+			s.nothingMore()
+			for _, known := range []bool{true, false} { // agents that were seen in the life before, and others
+				id, who := "001", detector.AgentID(1)
+				if !known {
+					id, who = "005", 5
+				}
+				a = s.dial(network, id, "")
+				s.greet(a, who)
+				token := a.question()
+				a.say(sayShutdown) // it may be an old one, as far as anybody knows
+				a.unanswered()
+				s.nothingMore()
+				a.answer(token)
+				s.expect(who, detector.SawAnswer)
+				if network == "udp" {
+					a.expect("#!-req " + token + " ack")
+				}
+				a.say(sayShutdown)
+				s.expect(who, detector.SawShutdown)
+			}
+		})
+	}
+}
+
+func TestSomebodyWhoNeverAnswersIsAskedThreeTimesAfterACrash(t *testing.T) {
+	s := open(t)
+	s.stop()
+	saved := s.link.Numbers(false)
+	s = open(t, func(c *Config) { c.Numbers = saved })
+	a := s.dial("tcp", "001", "")
+	s.greet(a, 1)
+	a.question()
+	for asked := 1; asked < questionsMax+2; asked++ {
+		a.say(sayKeepAlive)
+		a.expect(hearAck)
+		s.expect(1, detector.SawKeepAlive)
+		if asked < questionsMax {
+			a.question()
+		}
+	}
+	if n := s.link.Stats().Questions; n != questionsMax {
+		t.Errorf("%d questions", n)
+	}
+}
+
+func TestDamagedNumbersAreRefusedAndEveryAgentIsAsked(t *testing.T) {
+	s := open(t)
+	s.greet(s.dial("tcp", "001", ""), 1)
+	s.stop()
+	saved := s.link.Numbers(true)
+	for i := range saved {
+		if i == NumbersFinal {
+			continue // it is written in place
+		}
+		damaged := bytes.Clone(saved)
+		damaged[i] ^= 1
+		if newRegistry(nil).restoreNumbers(damaged) == nil || newRegistry(nil).restoreNumbers(saved[:i]) == nil {
+			t.Fatalf("byte %d is damaged, or the last one, and all is taken", i)
+		}
+	}
+	s = open(t, func(c *Config) { c.Numbers = saved[:5] })
+	a := s.dial("tcp", "001", "")
+	s.greet(a, 1)
+	a.question()
+	if lines := s.log.about("cannot be read"); len(lines) != 1 {
+		t.Errorf("logged: %q", lines)
+	}
+}
+
+func TestANewSecretBeginsANewHistory(t *testing.T) {
+	r := newRegistry(readKeys(t, keyFile))
+	for id := detector.AgentID(1); id < 7; id++ {
+		r.historyOf(id).raise(100)
+	}
+	r.setKeys(readKeys(t, "001 web2 any 1111111111111111\n005 vpn any 9999\n"))
+	for id, want := range map[detector.AgentID]uint64{1: 100, 2: 100, 5: 0} { // 002 may come back
+		if got := r.historyOf(id).highest; got != want {
+			t.Errorf("agent %s: %d, want %d", id, got, want)
+		}
+	}
+	for id := detector.AgentID(10); id < 10+2*formerAgents; id++ {
+		r.historyOf(id)
+	}
+	r.setKeys(readKeys(t, "001 web any 1111111111111111\n"))
+	if n := len(r.histories); n != 1 || r.historyOf(1).highest != 100 {
+		t.Errorf("%d histories are kept", n)
+	}
+}
+
+func FuzzNumbers(f *testing.F) {
+	r := newRegistry(nil)
+	r.historyOf(1).raise(secmsg.Counter{Global: 7, Local: 9}.Number())
+	r.historyOf(99999999).unsure = true
+	for _, final := range []bool{true, false} {
+		f.Add((&Link{registry: r}).Numbers(final))
+	}
+	f.Add([]byte(numbersMark))
+	f.Fuzz(func(t *testing.T, saved []byte) {
+		r := newRegistry(nil)
+		if err := r.restoreNumbers(saved); err != nil {
+			if len(r.histories) > 0 {
+				t.Fatal("something of it is taken")
+			}
+			return
+		}
+		again := (&Link{registry: r}).Numbers(saved[NumbersFinal] == 1)
+		if len(r.histories) < 2 && saved[NumbersFinal] == 1 && !slices.Equal(again, saved) {
+			t.Fatalf("%q is saved again as %q", saved, again)
+		}
+	})
+}
