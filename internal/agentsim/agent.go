@@ -39,10 +39,11 @@ type agent struct {
 	stage atomic.Uint32
 	wake  chan struct{} // holds one token when the lifecycle may have changed
 
-	mu        sync.Mutex
-	lifecycle lifecycle
-	liveConn  net.Conn   // the connection to interrupt; nil without one
-	abandoned []net.Conn // closed by the agent while its network was cut, still open for the manager
+	mu          sync.Mutex
+	lifecycle   lifecycle
+	liveConn    net.Conn                       // the connection to interrupt; nil without one
+	abandoned   []net.Conn                     // closed by the agent while its network was cut, still open for the manager
+	nextCounter atomic.Pointer[secmsg.Counter] // replaces counter before the next message; nil: it stays
 
 	counter secmsg.Counter
 	// process is the state that an agent loses when its process ends. A new

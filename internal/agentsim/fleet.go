@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
 var (
@@ -116,6 +118,17 @@ func (f *Fleet) Fail(id string, how Failure) error {
 // Revive undoes every failure of an agent: a stopped process starts again, a
 // hung one goes on with what waits in its socket, its network is back.
 func (f *Fleet) Revive(id string) error { return f.changeAgent(id, lifecycle.withRecovery) }
+
+// SetCounter gives an agent another counter, from which its next message goes on: a
+// lower one is that of a host that was installed anew, or restored from a backup.
+func (f *Fleet) SetCounter(id string, to secmsg.Counter) error {
+	a := f.byID[id]
+	if a == nil {
+		return fmt.Errorf("agent %s: %w", id, ErrUnknownAgent)
+	}
+	a.nextCounter.Store(&to)
+	return nil
+}
 
 // CutAll cuts the network of all agents.
 func (f *Fleet) CutAll() { f.changeAll(func(was lifecycle) lifecycle { return was.withFailure(Cut) }) }

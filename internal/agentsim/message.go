@@ -22,6 +22,7 @@ func (s *session) handleMessage(payload []byte) endReason {
 	switch {
 	case bytes.HasPrefix(payload, ack):
 		return s.handleAck()
+	case !s.isConnected(): // it waits for the acknowledgement of its startup, and for nothing else
 	case bytes.HasPrefix(payload, request):
 		return s.handleRequest(payload[len(request):])
 	case bytes.HasPrefix(payload, upFile):

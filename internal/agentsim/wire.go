@@ -66,6 +66,9 @@ func (s *session) encodeTo(c *codec, write func([]byte) []byte) bool {
 	if s.fleet.stream {
 		wire = secmsg.BeginFrame(wire)
 	}
+	if c := s.nextCounter.Swap(nil); c != nil {
+		s.counter = *c
+	}
 	s.counter.Next()
 	wire, err := c.enc.AppendToManager(wire, s.wireID, s.cipher, s.counter, c.text)
 	if err != nil { // a name too long for a message, or an odd ID

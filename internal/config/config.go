@@ -94,6 +94,7 @@ type Pulse struct {
 	HTTPKey        string
 	UpdateStatus   bool
 	MaxInFlight    int   // requests through a stock manager at once: 1 to 1024
+	VerifyCounters bool  // an agent's message that is not newer than all before proves nothing
 	TelemetryLimit int64 // bytes, at least 1 MiB
 }
 

@@ -164,6 +164,8 @@ var pulseTable = []setting{
 		func(c *Config) field { return yesNo{&c.Pulse.UpdateStatus} }},
 	{"pulse/max_in_flight", "128", "With link attach: how many requests to agents the manager may have to serve for Pulse at once; never more than a quarter of its request_pool.",
 		func(c *Config) field { return whole{&c.Pulse.MaxInFlight, 1, 1024} }},
+	{"pulse/verify_counters", "yes", "With link listen: an agent's message that is not newer than all before counts only once the agent has answered a question.",
+		func(c *Config) field { return yesNo{&c.Pulse.VerifyCounters} }},
 	{"pulse/telemetry_limit", "1GB", "How much undelivered telemetry is kept on disk, oldest dropped first (KB, MB, GB and TB are powers of 1024).",
 		func(c *Config) field { return size{&c.Pulse.TelemetryLimit, 1 << 20, 1 << 50} }},
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"sync"
 
 	"github.com/wazuh-pulse/pulse/event"
@@ -21,6 +22,7 @@ type listening struct {
 	keys     inventory
 	read     *clientkeys.Set // the first reading of client.keys
 	problems []clientkeys.Problem
+	numbers  *numbersFile
 }
 
 func openListening(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *auditor, log *slog.Logger) (link, error) {
@@ -28,14 +30,16 @@ func openListening(cfg *config.Config, method detector.Method, clock *detector.C
 	if err != nil {
 		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
 	}
+	numbers := &numbersFile{path: filepath.Join(cfg.Pulse.StateDir, "numbers"), keep: cfg.Pulse.VerifyCounters, log: log}
 	l, err := listen.Listen(listen.Config{
 		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
 		Method: method, Keys: keys, Clock: clock, Report: to.Report, Refused: audit.refused, Log: log,
+		Verify: cfg.Pulse.VerifyCounters, Numbers: numbers.load(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w (<remote><port>)", err)
 	}
-	return &listening{Link: l, read: keys, problems: problems,
+	return &listening{Link: l, read: keys, problems: problems, numbers: numbers,
 		keys: inventory{path: cfg.Pulse.ClientKeys, detector: to, link: l, audit: audit, log: log}}, nil
 }
 
@@ -45,8 +49,10 @@ func (l *listening) Heed(*detector.Decision) {}
 func (l *listening) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { l.Link.Run(ctx) })
+	work.Go(func() { l.numbers.saveEvery(ctx, numbersPeriod, l.Link) })
 	work.Go(func() { l.keys.run(ctx, l.read, l.problems) })
 	work.Wait()
+	l.numbers.save(l.Link, true)
 }
 
 func (l *listening) Status() Link {

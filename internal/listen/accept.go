@@ -90,7 +90,7 @@ func (l *Link) enroll(fd int, from netip.AddrPort, p *poller) {
 		}
 	}}
 	c.in.open(time.Now())
-	err := l.contain(from, func() error {
+	err := l.containPanic(from, func() error {
 		p.time(c)
 		return p.add(c)
 	})

@@ -94,7 +94,7 @@ func (l *Link) hearAll(c *conn) error {
 // finish closes a connection, for the reason err unless there was one before. All of
 // it is done, whichever part of it panics.
 func (l *Link) finish(c *conn, err error) {
-	_ = l.contain(c.from, func() error {
+	_ = l.containPanic(c.from, func() error {
 		defer l.count.connections.Add(-1)
 		defer l.leave(c.peer)
 		defer c.poller.untime(c)
@@ -146,9 +146,9 @@ func (l *Link) receiveWith(c *conn, codec *codec, h secmsg.Header) error {
 	}
 	p.locate(c.from, cipher)
 	if c.peer == nil {
-		return l.followUp(c, codec, &m)
+		return l.continueClaim(c, codec, &m)
 	}
-	return l.judge(p, codec, &m, c.from)
+	return l.acceptMessage(p, codec, &m, c.from)
 }
 
 // read decodes a message of a peer's agent, which may change its method with every
@@ -165,14 +165,14 @@ func (l *Link) read(p *peer, codec *codec, h secmsg.Header) (secmsg.Message, *se
 	return m, cipher, nil
 }
 
-// judge takes a message of a peer on its own connection, or from its own address:
+// acceptMessage takes a message of a peer on its own connection, or from its own address:
 // what is not new proves nothing.
-func (l *Link) judge(p *peer, codec *codec, m *secmsg.Message, from netip.AddrPort) error {
+func (l *Link) acceptMessage(p *peer, codec *codec, m *secmsg.Message, from netip.AddrPort) error {
 	if !l.isNew(p, m.Counter, true) {
 		if !l.questions.isAnswer(p, from, m.Payload) {
-			return l.doubt(p, codec, m, false)
+			return l.doubtMessage(p, codec, m, false)
 		}
-		l.proven(p, m.Counter, true)
+		l.takeProof(p, m.Counter, true)
 	}
 	return l.hear(p, codec, m.Payload)
 }
@@ -188,12 +188,12 @@ func (l *Link) first(c *conn, codec *codec, h secmsg.Header) error {
 	if err != nil {
 		return err
 	}
-	return l.enter(c, p, codec, &m)
+	return l.enterPeer(c, p, codec, &m)
 }
 
-// enter makes p its agent's peer with a message, or lets it claim to be. Where the
+// enterPeer makes p its agent's peer with a message, or lets it claim to be. Where the
 // agent has another connection, its end is waited for.
-func (l *Link) enter(c *conn, p *peer, codec *codec, m *secmsg.Message) error {
+func (l *Link) enterPeer(c *conn, p *peer, codec *codec, m *secmsg.Message) error {
 	old, err := l.registry.enter(p, l.clock.Now())
 	if errors.Is(err, errBusy) {
 		waits := *m
@@ -216,7 +216,7 @@ func (l *Link) succeed(c *conn, p *peer, m *secmsg.Message) {
 	c.keep()
 	c.poller.pause(c)
 	if !l.spin(func() {
-		if err := l.contain(c.from, func() error { return l.takeOver(c, p, m) }); err != nil && err != errPaused {
+		if err := l.containPanic(c.from, func() error { return l.takeOver(c, p, m) }); err != nil && err != errPaused {
 			l.finish(c, err)
 		}
 	}) {
@@ -247,7 +247,7 @@ func (l *Link) welcome(c *conn, p, old *peer, codec *codec, m *secmsg.Message) e
 	if p.claims {
 		c.claim = p
 		c.in.question(time.Now())
-		return l.doubt(p, codec, m, true)
+		return l.doubtMessage(p, codec, m, true)
 	}
 	if old != nil {
 		old.close()
@@ -256,20 +256,20 @@ func (l *Link) welcome(c *conn, p, old *peer, codec *codec, m *secmsg.Message) e
 	c.claim, c.peer = nil, p
 	c.in.welcome()
 	if answered {
-		l.proven(p, m.Counter, false)
+		l.takeProof(p, m.Counter, false)
 	}
 	return l.hear(p, codec, m.Payload)
 }
 
-// followUp takes a message of a connection that claims to be an agent's: it is
+// continueClaim takes a message of a connection that claims to be an agent's: it is
 // believed when it answers the question, or is newer than all before.
-func (l *Link) followUp(c *conn, codec *codec, m *secmsg.Message) error {
+func (l *Link) continueClaim(c *conn, codec *codec, m *secmsg.Message) error {
 	p := c.claim
 	if !l.isNew(p, m.Counter, false) && !l.questions.isAnswer(p, c.from, m.Payload) {
-		return l.doubt(p, codec, m, false)
+		return l.doubtMessage(p, codec, m, false)
 	}
 	p.claims = false
-	return l.enter(c, p, codec, m)
+	return l.enterPeer(c, p, codec, m)
 }
 
 // prove decodes a message with a key and makes its agent's peer, which only claims

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// contain runs f, which serves one peer. A panic in it is an error for that peer
+// containPanic runs f, which serves one peer. A panic in it is an error for that peer
 // alone: it is counted, and logged with its stack.
-func (l *Link) contain(from netip.AddrPort, f func() error) (err error) {
+func (l *Link) containPanic(from netip.AddrPort, f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			l.count.panics.Add(1)

@@ -56,10 +56,10 @@ func (l *Link) makeSure(p *peer, c *codec, what content, payload []byte) error {
 	switch {
 	case l.questions.isAnswer(p, p.from, payload):
 		l.count.proofs.Add(1)
-		p.history.prove()
+		p.history.countProof()
 	case (what == aStartup || what == aKeepAlive) && p.asked < questionsMax:
 		p.asked++
-		return l.ask(p, c)
+		return l.askQuestion(p, c)
 	}
 	return nil
 }

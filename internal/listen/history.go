@@ -49,9 +49,9 @@ type history struct {
 	keepAlive bool   // there was a keep-alive that proved nothing
 }
 
-// raise notes the number of a message that decrypted, and reports whether it is
+// raiseHighest notes the number of a message that decrypted, and reports whether it is
 // higher than all before.
-func (h *history) raise(n uint64) bool {
+func (h *history) raiseHighest(n uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if n <= h.highest {
@@ -68,17 +68,17 @@ func (h *history) isUnsure() bool {
 	return h.unsure
 }
 
-// hold remembers what a message said that proved nothing.
-func (h *history) hold(what content) {
+// holdBack remembers what a message said that proved nothing.
+func (h *history) holdBack(what content) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.startup = h.startup || what == aStartup
 	h.keepAlive = h.keepAlive || what == aKeepAlive
 }
 
-// prove takes that the agent has answered a question, and returns what was held
+// countProof takes that the agent has answered a question, and returns what was held
 // back until then. The question is of no use any more.
-func (h *history) prove() (startup, keepAlive bool) {
+func (h *history) countProof() (startup, keepAlive bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	startup, keepAlive = h.startup, h.keepAlive
@@ -94,7 +94,7 @@ func (l *Link) isNew(p *peer, n secmsg.Counter, its bool) bool {
 	if !l.verify {
 		return true
 	}
-	if p.history.raise(n.Number()) {
+	if p.history.raiseHighest(n.Number()) {
 		p.window.accept(n.Number(), ^uint64(0))
 		return true
 	}

@@ -183,7 +183,7 @@ func (l *Link) refused(from netip.AddrPort, err error) {
 // stay connected; the others have to come again with the key they have now.
 func (l *Link) SetKeys(keys *clientkeys.Set) {
 	for _, p := range l.registry.setKeys(keys) {
-		_ = l.contain(p.addr(), func() error {
+		_ = l.containPanic(p.addr(), func() error {
 			if p.conn == nil {
 				l.registry.leave(p, func() {})
 			}
@@ -203,7 +203,7 @@ func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 	if p == nil {
 		return ErrNotConnected
 	}
-	err := l.contain(p.addr(), func() error {
+	err := l.containPanic(p.addr(), func() error {
 		return withCodec(func(c *codec) error {
 			c.text = appendKeepAlive(c.text[:0], l.method, token, p.name, time.Now().Unix())
 			if p.conn == nil && l.method == detector.Request {

@@ -18,10 +18,6 @@ const (
 	numbersHead  = len(numbersMark) + 1 + 4
 	numbersEntry = 4 + 8
 
-	// numbersUnsure is set in the number of an agent that has to be asked, and in no
-	// counter's.
-	numbersUnsure = 1 << 63
-
 	// NumbersFinal is where in the saved numbers the byte is that says whether they are
 	// final: 0 for no.
 	NumbersFinal = len(numbersMark)
@@ -37,11 +33,8 @@ func (l *Link) Numbers(final bool) []byte {
 	copy(b, numbersMark)
 	for id, h := range r.histories {
 		h.mu.Lock()
-		highest, unsure := h.highest, h.unsure
+		highest := h.highest
 		h.mu.Unlock()
-		if unsure {
-			highest |= numbersUnsure
-		}
 		b = binary.LittleEndian.AppendUint32(b, uint32(id))
 		b = binary.LittleEndian.AppendUint64(b, highest)
 	}
@@ -73,8 +66,7 @@ func (r *registry) restoreNumbers(b []byte) error {
 	final := text[NumbersFinal] == 1
 	for rest := text[numbersHead:]; len(rest) > 0; rest = rest[numbersEntry:] {
 		id := detector.AgentID(binary.LittleEndian.Uint32(rest))
-		number := binary.LittleEndian.Uint64(rest[4:])
-		r.histories[id] = &history{highest: number &^ numbersUnsure, unsure: !final || number&numbersUnsure != 0}
+		r.histories[id] = &history{highest: binary.LittleEndian.Uint64(rest[4:]), unsure: !final}
 	}
 	r.unsure = !final
 	return nil

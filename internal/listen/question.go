@@ -67,20 +67,20 @@ func (q *questioner) isAnswer(p *peer, from netip.AddrPort, payload []byte) bool
 	return token == q.number(p, from, now) || token == q.number(p, from, now-1)
 }
 
-// ask asks a peer's agent something that it can answer only now.
-func (l *Link) ask(p *peer, c *codec) error {
+// askQuestion asks a peer's agent something that it can answer only now.
+func (l *Link) askQuestion(p *peer, c *codec) error {
 	l.count.questions.Add(1)
 	c.text = append(appendRequest(c.text[:0], l.questions.next(p, p.addr())), "agent getstate"...)
 	return l.send(p, c, c.text)
 }
 
-// doubt takes a message that is not newer than all before. It proves nothing; the
+// doubtMessage takes a message that is not newer than all before. It proves nothing; the
 // agent, if it is one, is asked. An agent waits for the acknowledgement of its startup
 // before it answers anything.
-func (l *Link) doubt(p *peer, c *codec, m *secmsg.Message, always bool) error {
+func (l *Link) doubtMessage(p *peer, c *codec, m *secmsg.Message, always bool) error {
 	l.refused(p.addr(), staleMessage(p, m.Counter))
 	what, _ := parseMessage(m.Payload)
-	p.history.hold(what)
+	p.history.holdBack(what)
 	if what == aStartup || what == aKeepAlive {
 		if err := l.send(p, c, ackText); err != nil {
 			return err
@@ -88,16 +88,16 @@ func (l *Link) doubt(p *peer, c *codec, m *secmsg.Message, always bool) error {
 	} else if !always {
 		return nil
 	}
-	return l.ask(p, c)
+	return l.askQuestion(p, c)
 }
 
-// proven takes the message of a peer by which its agent has answered a question:
+// takeProof takes the message of a peer by which its agent has answered a question:
 // its numbers go on from there. What was held back until then is reported, unless the
 // agent was there all the time: then it may be somebody else's.
-func (l *Link) proven(p *peer, n secmsg.Counter, wasThere bool) {
+func (l *Link) takeProof(p *peer, n secmsg.Counter, wasThere bool) {
 	l.count.proofs.Add(1)
 	p.window = newWindow(n.Number())
-	startup, keepAlive := p.history.prove()
+	startup, keepAlive := p.history.countProof()
 	if wasThere {
 		return
 	}

@@ -32,7 +32,7 @@ func (l *Link) serve(p *poller) {
 
 // attend does what a connection is ready for.
 func (l *Link) attend(c *conn, events uint32, buffer []byte) {
-	err := l.contain(c.from, func() error {
+	err := l.containPanic(c.from, func() error {
 		if events&unix.EPOLLOUT != 0 {
 			c.out.drain()
 		}
@@ -78,7 +78,7 @@ func (l *Link) endLate(now time.Time) {
 					why = errUnanswered
 				}
 			}
-			_ = l.contain(c.from, func() error { c.out.end(why); return nil })
+			_ = l.containPanic(c.from, func() error { c.out.end(why); return nil })
 		}
 	}
 }

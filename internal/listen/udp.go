@@ -24,7 +24,7 @@ func (l *Link) readDatagrams() {
 			continue // an ICMP error of an earlier send; the socket is good
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		l.refused(from, l.contain(from, func() error { return l.datagram(from, buf[:n]) }))
+		l.refused(from, l.containPanic(from, func() error { return l.datagram(from, buf[:n]) }))
 	}
 }
 
@@ -67,13 +67,13 @@ func (l *Link) datagramOf(id detector.AgentID, key *clientkeys.Key, from netip.A
 		return err
 	}
 	if p.claims {
-		return l.doubt(p, codec, &m, false)
+		return l.doubtMessage(p, codec, &m, false)
 	}
 	if old != nil {
 		old.close()
 	}
 	if answered {
-		l.proven(p, m.Counter, false)
+		l.takeProof(p, m.Counter, false)
 	}
 	return l.hear(p, codec, m.Payload)
 }
@@ -89,17 +89,17 @@ func (l *Link) datagramFor(p *peer, key *clientkeys.Key, from netip.AddrPort, co
 	isNew := l.isNew(p, m.Counter, from == p.from)
 	switch {
 	case from != p.from && l.questions.isAnswer(p, from, m.Payload):
-		l.proven(p, m.Counter, false)
+		l.takeProof(p, m.Counter, false)
 	case isNew:
 	case l.questions.isAnswer(p, from, m.Payload):
-		l.proven(p, m.Counter, true)
+		l.takeProof(p, m.Counter, true)
 	default:
 		other, err := newPeer(key, nil, from, cipher)
 		if err != nil {
 			return err
 		}
 		other.history = p.history
-		return l.doubt(other, codec, &m, false)
+		return l.doubtMessage(other, codec, &m, false)
 	}
 	p.locate(from, cipher)
 	return l.hear(p, codec, m.Payload)
@@ -154,7 +154,7 @@ func (l *Link) repeatRequests(stop <-chan struct{}) {
 			return
 		case <-tick.C:
 			for p, text := range l.unconfirmed(time.Now()) {
-				_ = l.contain(p.addr(), func() error { return l.again(p, text) }) // as one that is lost
+				_ = l.containPanic(p.addr(), func() error { return l.again(p, text) }) // as one that is lost
 			}
 		}
 	}
