@@ -32,7 +32,7 @@ type agent struct {
 	id     string
 	name   string
 	ip     string   // as registered: an address, a network or any
-	wireID string   // the ID in front of its messages; empty when the manager knows it by address
+	wireID string   // the ID in front of its messages; empty when the manager identifies it by its address
 	from   net.Addr // the source address; nil for any
 	cipher *secmsg.Cipher
 
@@ -46,12 +46,11 @@ type agent struct {
 	nextCounter atomic.Pointer[secmsg.Counter] // replaces counter before the next message; nil: it stays
 
 	counter secmsg.Counter
-	// process is the state that an agent loses when its process ends. A new
-	// connection does not reset it.
 	process process
 }
 
-// process is what an agent knows until its process ends; a new connection does not reset it.
+// process is the state that an agent loses when its process ends. A new
+// connection does not reset it.
 type process struct {
 	acknowledged  bool                  // once; it has reported its start then
 	sent          uint32                // messages so far

@@ -10,7 +10,7 @@ import (
 
 // BenchmarkKeepAlive reports the simulator's own CPU time for one keep-alive and
 // its ack (cpu-µs/op), at 2 000 of them a second over loopback TCP. Its wall time
-// says only how long that takes.
+// only measures how long that takes.
 func BenchmarkKeepAlive(b *testing.B) {
 	f := newFleet(b, Config{Manager: startAcker(b), Keys: testKeys(b, 2000), Notify: time.Second})
 	start(b, f)

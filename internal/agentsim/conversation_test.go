@@ -123,7 +123,7 @@ func TestWhatAnAgentDoesNotKnowIsCounted(t *testing.T) {
 	} {
 		l.send(text)
 	}
-	l.send("#!-req 1 agent getstate") // when it is answered, all before was heard
+	l.send("#!-req 1 agent getstate") // its answer comes after all earlier messages were handled
 	m.await("001", "#!-req 1 ")
 	s := f.Stats()
 	if s.Notices != 2 || s.Unknown != 6 || s.Files != 1 || s.TornFiles != 1 || s.Acks != 1 {

@@ -21,7 +21,7 @@ func bubble(t *testing.T, work func(t *testing.T, m *manager, f *Fleet)) {
 	})
 }
 
-// nothing fails the test if the agent says anything within d.
+// nothing fails the test if the agent sends anything within d.
 func (m *manager) nothing(id string, d time.Duration) {
 	m.t.Helper()
 	select {
@@ -60,7 +60,7 @@ func TestAKilledAgentSaysNothing(t *testing.T) {
 	if got := m.next("001").text; got != closed {
 		t.Errorf("agent says %q, want its connection closed", got)
 	}
-	must(t, f.Fail("001", Shutdown)) // too late to say goodbye
+	must(t, f.Fail("001", Shutdown)) // too late for a shutdown message
 	must(t, f.Revive("001"))
 	m.await("001", saysStarted)
 }
@@ -92,7 +92,7 @@ func TestAHungAgentIsSilentUntilItGoesOn(t *testing.T) {
 		m.nothing("001", time.Hour)
 		must(t, f.Revive("001"))
 		<-asked
-		// It heard the question before it looked at the clock, so it does not think
+		// It received the request before it checked the time, so it does not think
 		// that its manager was silent for an hour, and its keep-alive is overdue.
 		for _, want := range []string{"#!-req 7 {", saysKeepAlive} {
 			if h := m.next("001"); h.text[:len(want)] != want || h.from != l {

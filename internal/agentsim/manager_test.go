@@ -40,7 +40,7 @@ const patience = 20 * time.Second
 // closed is what a link's mailbox gets as its last text.
 const closed = "(closed)"
 
-// manager is the least a manager has to be: it decodes, keeps what it heard, and acknowledges.
+// manager is a minimal manager: it decodes, stores and acknowledges messages.
 type manager struct {
 	t        testing.TB
 	keys     map[string]clientkeys.Key
@@ -57,7 +57,7 @@ type manager struct {
 	wg    sync.WaitGroup
 }
 
-// heard is a message, and the link it came over.
+// heard is a received message and its link.
 type heard struct {
 	text string
 	from *link
@@ -278,7 +278,7 @@ func (l *link) send(text string) {
 	_ = l.write(bytes.Clone(b))
 }
 
-// await skips what an agent says until a text with that prefix.
+// await skips messages of an agent until one with that prefix.
 func (m *manager) await(id, prefix string) heard {
 	m.t.Helper()
 	var skipped []string
@@ -296,7 +296,7 @@ func (m *manager) await(id, prefix string) heard {
 	}
 }
 
-// next returns the next thing an agent says.
+// next returns the next message of an agent.
 func (m *manager) next(id string) heard {
 	m.t.Helper()
 	return m.await(id, "")

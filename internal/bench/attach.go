@@ -19,7 +19,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 )
 
-// AttachConfig says what to measure beside a manager.
+// AttachConfig configures [MeasureAttach].
 type AttachConfig struct {
 	Agents   int
 	For      time.Duration // how long to measure everyday load

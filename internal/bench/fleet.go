@@ -31,6 +31,7 @@ type fleet struct {
 	tally   tally
 }
 
+// request is a keep-alive that an agent has to answer.
 type request struct {
 	id    detector.AgentID
 	token uint32

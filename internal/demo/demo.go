@@ -34,8 +34,6 @@ type Config struct {
 // demoRun is one run of the demo.
 type demoRun struct {
 	*environment
-	// scenario is what is done to the agents, and the evaluation of the
-	// messages about it.
 	scenario
 	out    io.Writer
 	start  time.Time
@@ -48,7 +46,8 @@ type demoRun struct {
 	started   bool          // all agents have been active
 }
 
-// scenario is what is done to the agents, and the judgement of what is told of it.
+// scenario is what is done to the agents, and the evaluation of the messages
+// about it.
 type scenario interface {
 	advance(now time.Time)                                   // every tick
 	handleChange(c *event.StatusChange, now time.Time)       // after demoRun has handled it

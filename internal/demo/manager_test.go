@@ -14,7 +14,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/managersim"
 )
 
-// A whole demo beside a manager: its database and its rule are told of each loss, once.
+// A whole demo beside a manager: each loss reaches its database and its rule once.
 func TestADemoBesideAManagerTellsItOfEveryLoss(t *testing.T) {
 	t.Parallel()
 	var story strings.Builder
@@ -60,10 +60,10 @@ func TestTheManagerIsJudgedToBeToldOfEachLossOnce(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := manage(t)
 			for range tt.writes {
-				tell(t, h, "unix", "queue/db/wdb", fmt.Sprintf("%c\x00\x00\x00%s", len(write), write))
+				sendText(t, h, "unix", "queue/db/wdb", fmt.Sprintf("%c\x00\x00\x00%s", len(write), write))
 			}
 			for range tt.events {
-				tell(t, h, "unixgram", "queue/sockets/queue", event)
+				sendText(t, h, "unixgram", "queue/sockets/queue", event)
 			}
 			m := h.Manager.(simulatedManager)
 			for changed := m.Changed(); m.Stats().Events < uint64(tt.events); changed = m.Changed() {
@@ -115,8 +115,8 @@ func (m simulatedManager) Load() ManagerLoad {
 		Bytes: s.RequestsIn + s.RequestsOut + s.DBIn + s.DBOut}
 }
 
-// tell writes to one of the manager's sockets, and reads an answer from a stream.
-func tell(t *testing.T, h *managerHost, network, socket, text string) {
+// sendText writes to one of the manager's sockets, and reads an answer from a stream.
+func sendText(t *testing.T, h *managerHost, network, socket, text string) {
 	t.Helper()
 	conn, err := net.Dial(network, filepath.Join(h.Home(), socket))
 	if err != nil {

@@ -131,7 +131,7 @@ func TestABlackoutEndsByItself(t *testing.T) {
 		}
 	}
 	hold := (outageHold + afterHold).Seconds()
-	over(31, false) // the recovery has not been told
+	over(31, false) // fleet_recovered has not been received
 	over(30+waitTimeout.Seconds()+1, true)
 	a.recovery(31)
 	over(31+hold-1, false) // alerts of those that stayed away would still come

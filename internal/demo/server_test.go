@@ -52,7 +52,7 @@ func TestADemoOnAServerThatGoesAwayLosesNothing(t *testing.T) {
 	stop := func() { far.Shutdown(); far.WaitForShutdown() }
 	defer func() { stop() }()
 	show := &director{cues: []cue{
-		{"hangs", stop}, // its end, and those of others, will be told later
+		{"hangs", stop}, // this loss and later ones are reported later
 		{"gets to work again", func() { far = startServer(t, opts) }},
 	}}
 	report, err := Run(t.Context(), Config{Agents: 5, For: slowest + 18*time.Second, Server: far.ClientURL(), Version: "0.0.0", Out: show})

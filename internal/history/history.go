@@ -36,7 +36,7 @@ type Event struct {
 	Pause time.Duration
 }
 
-// Kind says what kind of event it is.
+// Kind is the kind of an event.
 type Kind uint8
 
 // The kinds.

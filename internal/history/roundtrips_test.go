@@ -31,7 +31,7 @@ func TestAnAgentKeepsItsLastRoundTrips(t *testing.T) {
 	}
 }
 
-// A fleet of any size takes no more than there is, and nobody gets less than
+// A fleet of any size takes no more than there is, and no agent gets less than
 // others who live as long.
 func TestTheRoundTripsOfAFleetTakeNoMoreThanThereIs(t *testing.T) {
 	const room = 64 << 10

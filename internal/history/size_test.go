@@ -8,7 +8,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// BenchmarkAMillionAgents says what the history of a million agents takes.
+// BenchmarkAMillionAgents measures the memory of the history of a million agents.
 func BenchmarkAMillionAgents(b *testing.B) {
 	for b.Loop() {
 		var before, after runtime.MemStats

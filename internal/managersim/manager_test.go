@@ -235,7 +235,7 @@ func TestControlMessagesReachTheAgentsTheyAreFor(t *testing.T) {
 	defer func() { _ = queue.Close() }()
 	for _, text := range []string{
 		"(pulse) [] N!S 001 agent keepalive web-001 1716897300", "(pulse) [] A!N 000 agent keepalive all 1716897300",
-		"(pulse) [] N!S 777 agent keepalive x 1", "hello", "(x) nothing", "(x) [] N!S 001", // these reach nobody
+		"(pulse) [] N!S 777 agent keepalive x 1", "hello", "(x) nothing", "(x) [] N!S 001", // these reach no agent
 	} {
 		if _, err := queue.Write([]byte(text)); err != nil {
 			t.Fatal(err)

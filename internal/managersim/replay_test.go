@@ -145,7 +145,7 @@ func played(t *testing.T, m *Manager, socket string, lines []line, normalise fun
 
 func exactly(line) func(string) string { return nil }
 
-// seed makes of agents what answers of the recording tell of them.
+// seed writes the agents that the answers of the recording contain.
 func seed(t *testing.T, m *Manager, answers ...string) {
 	t.Helper()
 	for _, text := range answers {
@@ -198,7 +198,7 @@ func TestEveryReadOfWazuhDBIsAnsweredAsRecorded(t *testing.T) {
 func TestEveryChangeInWazuhDBIsAnsweredAsRecorded(t *testing.T) {
 	lines := recorded(t, "wazuh-db-mutating.jsonl")
 	m := start(t, Config{Keys: recordedKeys(t), Now: lines[0].at})
-	seed(t, m, lines[0].Answered) // the first line tells of agent 009
+	seed(t, m, lines[0].Answered) // the first line is about agent 009
 	do(t, m, `set-agent-groups {"mode":"append","sync_status":"synced","data":[{"id":1,"groups":["default"]}]}`)
 	for _, change := range []string{ // agents 001 to 005 had been seen before, and date_add is that of the day
 		`UPDATE agent SET date_add = (SELECT date_add FROM agent WHERE id = 9)`,
@@ -226,7 +226,7 @@ type actor struct {
 	sent    secmsg.Counter
 }
 
-// enact connects an agent and waits until the manager knows it.
+// enact connects an agent and waits until it is registered.
 func enact(t *testing.T, m *Manager, key clientkeys.Key, answers map[string]string) *actor {
 	t.Helper()
 	conn, err := net.Dial("tcp", m.AgentAddr().String())
@@ -294,7 +294,7 @@ func TestEveryRequestToAnAgentIsAnsweredAsRecorded(t *testing.T) {
 		}
 	}
 	enact(t, m, keys[0], answers)
-	enact(t, m, keys[4], nil) // 005 was stopped: it says nothing
+	enact(t, m, keys[4], nil) // 005 was stopped: it sends nothing
 	played(t, m, "queue/sockets/remote", lines, exactly)
 }
 

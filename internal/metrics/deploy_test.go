@@ -29,7 +29,7 @@ func metricsOf(t *testing.T, text string) (names []string) {
 	return names
 }
 
-// exist says which of the metrics that an expression names are not there.
+// exist reports the metrics of an expression that do not exist.
 func exist(t *testing.T, known map[string]bool, text string) {
 	t.Helper()
 	names := metricsOf(t, text)

@@ -27,7 +27,7 @@ var (
 	plainShape = regexp.MustCompile(`(?s)^([0-9a-f]{32})((\d{5})(\d{10}):(\d{4}):(.*))$`)
 )
 
-// reference reads a frame as the protocol's description says, with the standard
+// reference reads a frame as the protocol's description specifies, with the standard
 // library and without a thought for speed. It shares no code with the package.
 func reference(id, name, secret string, frame []byte) (opened, error) {
 	parts := frameShape.FindSubmatch(frame)

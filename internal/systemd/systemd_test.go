@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// patient is a node that lives as long as it is told to.
+// patient is a node that is alive until the test ends that.
 type patient struct {
 	dead  atomic.Bool
 	asked chan struct{}
@@ -92,7 +92,7 @@ func TestReadyAliveAndStoppingAreTold(t *testing.T) {
 	}
 }
 
-// One that hangs is not said to live, whatever else runs in the process.
+// A node that hangs is not reported as alive, whatever else runs in the process.
 func TestANodeThatHangsIsNotSaidToLive(t *testing.T) {
 	next := manager(t, 30*time.Millisecond)
 	node := &patient{asked: make(chan struct{})}
