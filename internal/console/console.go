@@ -23,6 +23,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/wazuh-pulse/pulse/internal/connlimit"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/history"
 	"golang.org/x/time/rate"
@@ -69,27 +70,26 @@ type Server struct {
 	pings *rate.Limiter
 	scans chan struct{} // readers of the whole fleet
 	asked chan struct{} // pings under way
-	heard chan struct{} // streams of events
+	heard streams       // of events
 }
 
 const (
-	scansMax   = 4  // each keeps the detector from its work for a moment per page
-	pingsMax   = 16 // at a time
-	streamsMax = 64
-	pingRate   = 5 // a second
-	pingBurst  = 20
+	scansMax  = 4  // each keeps the detector from its work for a moment per page
+	pingsMax  = 16 // at a time
+	pingRate  = 5  // a second
+	pingBurst = 20
 )
 
 // New returns a server that is ready to serve a listener. Files that cannot be
 // used are an error.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, pings: rate.NewLimiter(pingRate, pingBurst), scans: make(chan struct{}, scansMax),
-		asked: make(chan struct{}, pingsMax), heard: make(chan struct{}, streamsMax)}
+		asked: make(chan struct{}, pingsMax)}
 	s.state.ask = cfg.State
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{Handler: s.guarded(s.routes()), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: 5 * time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)} // what clients do wrong is theirs
+		ConnContext: withConnection, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)} // what clients do wrong is theirs
 	if cfg.TokenFile == "" {
 		return s, nil
 	}
@@ -139,6 +139,7 @@ func (s *Server) Serve(l net.Listener) error {
 	defer sampling.Wait()
 	defer s.stop()
 	sampling.Go(s.sample)
+	l = connlimit.NewListener(l, s.connectionLimits())
 	var err error
 	if s.cert != nil {
 		err = s.http.ServeTLS(l, "", "")
@@ -172,4 +173,4 @@ func (s *Server) enter() bool {
 }
 
 // Subscribers is how many clients follow the events.
-func (s *Server) Subscribers() int { return len(s.heard) }
+func (s *Server) Subscribers() int { return s.heard.count() }

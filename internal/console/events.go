@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -32,13 +33,14 @@ type feed struct {
 // events tells what happens from now on, or from behind the Last-Event-ID, for
 // as long as the client listens.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	select {
-	case s.heard <- struct{}{}:
-		defer func() { <-s.heard }()
-	default:
-		fail(w, http.StatusServiceUnavailable, fmt.Sprintf("%d clients follow the events already", streamsMax))
+	ctx, end := context.WithCancel(r.Context())
+	defer end()
+	place := s.heard.add(clientOf(r), end)
+	if place == nil {
+		fail(w, http.StatusServiceUnavailable, fmt.Sprintf("%d clients follow the events already: try again in some seconds", s.heard.count()))
 		return
 	}
+	defer s.heard.remove(place)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx, and others after it, would collect events
 	w.Header().Set("Cache-Control", "no-store, no-transform")
@@ -49,7 +51,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	beat := time.NewTicker(statusPeriod)
 	defer beat.Stop()
-	for ok && r.Context().Err() == nil {
+	for ok && ctx.Err() == nil {
 		var more <-chan struct{}
 		if more, ok = f.tell(); !ok {
 			return
@@ -58,7 +60,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		case <-more: // nil only when there is more already
 		case <-beat.C:
 			ok = f.send("status", "", s.summary())
-		case <-r.Context().Done():
+		case <-ctx.Done():
 		case <-s.ctx.Done():
 			return
 		}

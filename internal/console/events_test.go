@@ -190,11 +190,11 @@ func TestASlowClientIsDropped(t *testing.T) {
 
 func TestOnlySoManyFollow(t *testing.T) {
 	s := openScene(t, 0)
-	for range streamsMax {
+	for range streamsPerClient {
 		s.listen("").next("hello")
 	}
 	s.refused(http.StatusServiceUnavailable, "follow the events already", http.MethodGet, "/api/v1/events")
-	if n := s.server.Subscribers(); n != streamsMax {
+	if n := s.server.Subscribers(); n != streamsPerClient {
 		t.Errorf("%d", n)
 	}
 }

@@ -57,6 +57,9 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="pulse"`)
 			fail(w, http.StatusUnauthorized, "send the token of <pulse><http_token_file> as Authorization: Bearer TOKEN")
 		default:
+			if s.token != nil && s.trusted(r) {
+				trustConnection(r)
+			}
 			next.ServeHTTP(w, r)
 		}
 	})
