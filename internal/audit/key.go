@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"sync"
 
 	"github.com/wazuh-pulse/pulse/internal/keyfile"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // Key is a private key that signs checkpoints. It is a [Signer].
@@ -19,6 +21,11 @@ type Key struct {
 	private ed25519.PrivateKey
 	id      string
 	older   map[string]ed25519.PublicKey // by ID
+
+	keeping sync.Mutex // of what follows
+	path    string
+	unkept  bool // it is not in its file yet
+	shown   bool // it is among the public keys
 }
 
 // KeyID is the RFC 7638 thumbprint.
@@ -79,19 +86,42 @@ func (j *jwk) public() (ed25519.PublicKey, error) {
 }
 
 // OpenKey reads the private key in a file as [ReadKey] does, or makes one. Beside it, in a set with the ending .jwks, is the
-// public key, and that of every key that was there before.
+// public key, and that of every key that was there before. On a full disk, the key is in
+// memory only until [Key.WriteFiles] succeeds.
 func OpenKey(path string) (*Key, error) {
 	k, err := ReadKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		k, err = makeKey(path)
+		k, err = makeKey()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the audit log's key: %w", err)
 	}
-	if err := k.publish(PublicPath(path)); err != nil {
-		return nil, fmt.Errorf("the audit log's public keys: %w", err)
+	k.path = path
+	if err := k.WriteFiles(); err != nil && !statedir.IsFull(err) {
+		return nil, err
 	}
 	return k, nil
+}
+
+// WriteFiles writes the key's files, as far as they are not written: for [Config.Ready].
+func (k *Key) WriteFiles() error {
+	k.keeping.Lock()
+	defer k.keeping.Unlock()
+	if k.unkept {
+		j := publicJWK(k.private.Public().(ed25519.PublicKey))
+		j.Private = strict.EncodeToString(k.private.Seed())
+		if err := write(k.path, j, 0o600, true); err != nil {
+			return fmt.Errorf("the audit log's key: %w", err)
+		}
+		k.unkept = false
+	}
+	if !k.shown {
+		if err := k.publish(PublicPath(k.path)); err != nil {
+			return fmt.Errorf("the audit log's public keys: %w", err)
+		}
+		k.shown = true
+	}
+	return nil
 }
 
 // PublicPath is where the public keys are to a private one.
@@ -123,14 +153,14 @@ func newKey(private ed25519.PrivateKey) *Key {
 	return &Key{private: private, id: thumbprint(private.Public().(ed25519.PublicKey)), older: map[string]ed25519.PublicKey{}}
 }
 
-func makeKey(path string) (*Key, error) {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+func makeKey() (*Key, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	j := publicJWK(public)
-	j.Private = strict.EncodeToString(private.Seed())
-	return newKey(private), write(path, j, 0o600, true)
+	k := newKey(private)
+	k.unkept = true
+	return k, nil
 }
 
 // publish adds the public key to a set, where it is not, and takes the older ones from there.

@@ -15,6 +15,7 @@ type Config struct {
 	Dir    string       // made with mode 0700; the files have 0600
 	Max    int64        // bytes of all files from which the oldest are removed; 0 for 1 GiB. A file has an eighth of it, 64 MiB at most
 	Signer Signer       // of checkpoints
+	Ready  func() error // nothing is written before it returns nil: the key may not be on the disk yet; nil for always
 	Log    *slog.Logger // where it says that it cannot write; nil for slog.Default()
 }
 
@@ -55,7 +56,8 @@ type Log struct {
 
 	disk    sync.Mutex // held while writing
 	files   []file     // the last is the one that is written
-	out     *os.File   // that
+	out     *os.File   // that; nil while it cannot be made
+	first   uint64     // the number of the first line in the next file, while out is nil
 	day     time.Time  // of its first line
 	size    int64      // of what is whole in it
 	writing []byte     // taken, and not in it yet

@@ -3,29 +3,29 @@ package audit
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // resume finds the end of the log in the directory. If that was not closed, the log
 // says so, and what a crash left of a line is taken away.
 func (l *Log) resume() (err error) {
-	if err := os.MkdirAll(l.cfg.Dir, 0o700); err != nil {
-		return fmt.Errorf("make the audit log's directory: %w", err)
-	}
-	if l.lock, err = lockDir(l.cfg.Dir); err != nil {
+	if err := l.openDir(); err != nil && !statedir.IsFull(err) {
 		return err
 	}
-	if l.files, err = list(l.cfg.Dir); err != nil {
+	if l.files, err = list(l.cfg.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	now := time.Now()
-	today := now.UTC().Truncate(24 * time.Hour)
 	if len(l.files) == 0 {
-		return l.beginAgain(today)
+		return l.beginAgain(now)
 	}
 	last := l.files[len(l.files)-1]
 	if l.out, err = os.OpenFile(last.path, os.O_RDWR, 0); err != nil {
@@ -43,7 +43,9 @@ func (l *Log) resume() (err error) {
 	l.reaches, l.safe = l.chain, l.chain
 	switch {
 	case end.torn > lineMax: // no crash leaves that: let it be as it is
-		err = l.beginAgain(today)
+		_ = l.out.Close()
+		l.out = nil
+		err = l.beginAgain(now)
 	case end.torn > 0:
 		if err = l.out.Truncate(l.size); err != nil {
 			err = fmt.Errorf("take half a line from the audit log: %w", err)
@@ -65,11 +67,45 @@ func (l *Log) disown(now time.Time, e end) {
 	l.checkpoint(now, false)
 }
 
-func (l *Log) beginAgain(today time.Time) error {
-	if err := l.begin(today); err != nil {
-		return fmt.Errorf("begin the audit log: %w", err)
+// openDir makes the log's directory and locks it, as far as that is not done yet.
+func (l *Log) openDir() (err error) {
+	if l.lock != nil {
+		return nil
+	}
+	if err := os.MkdirAll(l.cfg.Dir, 0o700); err != nil {
+		return fmt.Errorf("make the audit log's directory: %w", err)
+	}
+	l.lock, err = lockDir(l.cfg.Dir)
+	return err
+}
+
+// beginAgain begins a file behind the chain's end. On a full disk, that is left to the
+// next write.
+func (l *Log) beginAgain(now time.Time) error {
+	l.first = l.chain.seq + 1
+	if err := l.prepare(now); err != nil {
+		if !statedir.IsFull(err) {
+			return fmt.Errorf("begin the audit log: %w", err)
+		}
+		l.fail(err)
 	}
 	return nil
+}
+
+// prepare makes what writing needs. The caller holds the disk.
+func (l *Log) prepare(now time.Time) error {
+	if l.out == nil {
+		if err := l.openDir(); err != nil {
+			return err
+		}
+		if err := l.begin(now.UTC().Truncate(24*time.Hour), l.first); err != nil {
+			return err
+		}
+	}
+	if l.cfg.Ready == nil {
+		return nil
+	}
+	return l.cfg.Ready()
 }
 
 // end is how the last file ends.

@@ -70,6 +70,9 @@ func (l *Log) writeTaken() error {
 	if len(l.writing) == 0 {
 		return nil
 	}
+	if err := l.prepare(time.Now()); err != nil {
+		return err
+	}
 	if _, err := l.out.WriteAt(l.writing, l.size); err != nil {
 		return errors.Join(err, l.out.Truncate(l.size))
 	}
@@ -130,7 +133,7 @@ func (l *Log) look(now time.Time) {
 	gone := l.files[len(l.files)-1]
 	err = os.MkdirAll(l.cfg.Dir, 0o700)
 	if err == nil {
-		err = l.begin(now.UTC().Truncate(24 * time.Hour))
+		err = l.begin(now.UTC().Truncate(24*time.Hour), l.reaches.seq+1)
 	}
 	if err != nil {
 		l.fail(err)
@@ -165,7 +168,7 @@ func (l *Log) turn(now time.Time) {
 	if !l.sync(l.writeTaken()) {
 		return
 	}
-	err := l.begin(today)
+	err := l.begin(today, l.reaches.seq+1)
 	if err != nil && !l.stuck {
 		l.log.Error("cannot begin a new file of the audit log: the old one grows", "err", err)
 	}
@@ -174,9 +177,8 @@ func (l *Log) turn(now time.Time) {
 	}
 }
 
-// begin begins a file behind what was taken last.
-func (l *Log) begin(today time.Time) error {
-	first := l.reaches.seq + 1
+// begin begins a file whose first line has a number.
+func (l *Log) begin(today time.Time, first uint64) error {
 	out, err := os.OpenFile(l.path(first), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/listen"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // The kinds of line that a node writes into its audit log, besides the log's own.
@@ -87,7 +88,7 @@ func openAuditor(cfg *config.Config, log *slog.Logger) (_ *auditor, err error) {
 	if a.past, err = readPast(cfg.Pulse.StateDir); err != nil {
 		return nil, err
 	}
-	if a.log, err = audit.Open(audit.Config{Dir: auditDir(cfg), Max: cfg.NATS.AuditLimit, Signer: a.key, Log: log}); err != nil {
+	if a.log, err = audit.Open(audit.Config{Dir: auditDir(cfg), Max: cfg.NATS.AuditLimit, Signer: a.key, Ready: a.key.WriteFiles, Log: log}); err != nil {
 		return nil, err
 	}
 	a.nats = audit.Repeats{Log: a.log, Kind: auditNATS}
@@ -96,7 +97,7 @@ func openAuditor(cfg *config.Config, log *slog.Logger) (_ *auditor, err error) {
 }
 
 // started says who begins, and what is not as it was when the last life began.
-func (a *auditor) started(cfg *config.Config, version string, epoch uint64) error {
+func (a *auditor) started(cfg *config.Config, version string, epoch uint64, files *stateFiles) error {
 	if a == nil {
 		return nil
 	}
@@ -105,7 +106,12 @@ func (a *auditor) started(cfg *config.Config, version string, epoch uint64) erro
 		slog.String("audit_key", a.key.KeyID()), slog.String("settings", digestOf(settings)))
 	a.compare(settings, keyFiles(cfg, a.key))
 	a.running.Go(a.run)
-	return a.past.keep()
+	err := a.past.keep()
+	if statedir.IsFull(err) {
+		files.postpone("audit.json", err, a.past.keep)
+		err = nil
+	}
+	return err
 }
 
 // epochRaised notes that this life's messages have another epoch than was counted.

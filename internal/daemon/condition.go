@@ -128,6 +128,7 @@ var conditionChecks = []conditionCheck{
 		}
 		return "the list of agents stays as it was last read: " + o.Link.Inventory.Problem
 	}},
+	{"epoch_ahead", true, func(o *observation) string { return epochAhead(o.Epoch, time.Now()) }},
 	{"state_unwritten", true, func(o *observation) string { return o.unwritten }},
 	{"state_exposed", false, func(o *observation) string { return o.exposed }},
 	{"status_lost", false, func(o *observation) string {

@@ -17,6 +17,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
+	"github.com/wazuh-pulse/pulse/seal"
 )
 
 // nextEpoch returns the number of this life of the node and remembers it in
@@ -63,6 +64,18 @@ func auditedEpoch(dir string) (uint64, error) {
 
 // epochMax is above all that a clock says.
 const epochMax = 1 << 62
+
+// aheadMax is how far an epoch may be ahead of the clock for readers that verify: see
+// [seal.GuardConfig].
+const aheadMax = seal.DefaultMaxAhead + time.Minute
+
+// epochAhead is what to say of an epoch that is ahead of the clock; "" for nothing.
+func epochAhead(epoch uint64, now time.Time) string {
+	if ahead := time.Duration(min(int64(epoch)-now.Unix(), 1<<32)) * time.Second; ahead > aheadMax {
+		return fmt.Sprintf("the node's epoch %d is ahead of its clock by %v, since that was wrong once, or many starts came in a second: readers that verify refuse its messages until then", epoch, ahead)
+	}
+	return ""
+}
 
 // countEpoch does as nextEpoch. What a full disk does not take is written later.
 func (p *Publisher) countEpoch(dir string, now time.Time) (uint64, error) {

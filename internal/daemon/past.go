@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
@@ -23,7 +24,9 @@ import (
 // tell what was changed meanwhile. Settings hold no secrets. Files that do are there
 // by a fingerprint, which says nothing to those who have not the audit log's key.
 type past struct {
-	path     string
+	path string
+
+	mu       sync.Mutex        // of what follows
 	Settings map[string]string `json:"settings"`
 	Files    map[string]string `json:"files"`       // by setting
 	Agents   string            `json:"client_keys"` // the fingerprint of who is in it; "" before it was read
@@ -46,6 +49,8 @@ func readPast(stateDir string) (*past, error) {
 }
 
 func (p *past) keep() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	text, err := json.MarshalIndent(p, "", " ")
 	if err != nil {
 		return err
@@ -103,6 +108,8 @@ func (a *auditor) compare(settings, files map[string]string) {
 			a.log.Add(auditKey, slog.String("file", "audit"), slog.String("change", "changed"), slog.String("was", p.AuditKey), slog.String("is", a.key.KeyID()))
 		}
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.Settings, p.Files, p.AuditKey = settings, files, a.key.KeyID()
 }
 
@@ -150,7 +157,9 @@ func (a *auditor) agents(was, is *clientkeys.Set, skipped int) {
 			slog.String("added", someOf(added)), slog.String("removed", someOf(removed)), slog.String("new_line", someOf(changed)))
 	}
 	if a.past.Agents != fingerprint {
+		a.past.mu.Lock()
 		a.past.Agents = fingerprint
+		a.past.mu.Unlock()
 		_ = a.past.keep() // the next start will say "changed" once more
 	}
 }

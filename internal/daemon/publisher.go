@@ -57,13 +57,13 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 	p.audit.confide(cfg.NATS.Enabled && cfg.NATS.EncryptMessages)
 	var unsealed error
 	if cfg.NATS.Enabled { // before the audit log looks at the keys, some of which may be made here
-		p.sealer, unsealed = openSealer(cfg)
+		p.sealer, unsealed = openSealer(cfg, p.files)
 	}
 	epoch, err := p.countEpoch(cfg.Pulse.StateDir, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
 	}
-	if err := p.audit.started(cfg, version, epoch); err != nil {
+	if err := p.audit.started(cfg, version, epoch, p.files); err != nil {
 		return nil, err
 	}
 	if cfg.NATS.Enabled {

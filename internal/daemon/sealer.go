@@ -35,19 +35,22 @@ func KeyFiles(cfg *config.Config) keys.Files {
 }
 
 // openSealer reads the keys. Those of the node itself are made if they are not there.
-func openSealer(cfg *config.Config) (*sealer, error) {
+// What a full disk does not take of them is written later.
+func openSealer(cfg *config.Config, later *stateFiles) (*sealer, error) {
 	s := &sealer{files: KeyFiles(cfg)}
 	if cfg.NATS.MessageSigning {
-		k, err := s.files.OpenSigning()
+		k, write, err := s.files.HoldSigning()
 		if err == nil {
+			later.postponeKey("signing.jwk, public.jwks", write)
 			s.signer, err = seal.NewSigner(k)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("sign messages (<nats><message_signing>): %w", err)
 		}
 	}
-	own, err := s.files.OpenReading(cfg.NATS.EncryptMessages)
+	own, write, err := s.openOwn(cfg.NATS.EncryptMessages)
 	if err == nil && own != nil {
+		later.postponeKey("reading.jwk", write)
 		s.own, err = seal.NewDecrypter(own)
 	}
 	if err != nil {
@@ -67,6 +70,15 @@ func openSealer(cfg *config.Config) (*sealer, error) {
 		return nil, fmt.Errorf("encrypt messages (<nats><encrypt_messages>): %w", err)
 	}
 	return s, nil
+}
+
+// openOwn opens the key with which the node reads its own messages.
+func (s *sealer) openOwn(make bool) (k *seal.Key, write func() error, err error) {
+	if make {
+		return s.files.HoldReading()
+	}
+	k, err = s.files.OpenReading(false)
+	return k, nil, err
 }
 
 // Recipients are those whom messages are encrypted for.

@@ -131,6 +131,9 @@ func TestADeletedEpochFileIsNoStepBack(t *testing.T) {
 			}
 			h = run(t, cfg)
 			now := h.node.Status().Epoch
+			if said := h.node.Status().Health.Failures; len(said) != 1 || !strings.Contains(said[0], "is ahead of its clock by ") {
+				t.Errorf("%v", said)
+			}
 			if now <= once {
 				t.Errorf("epoch %d after %d", now, once)
 			}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"syscall"
 )
 
 // stateFiles are files of the state directory that a full disk did not take. The node
@@ -29,6 +30,13 @@ func (f *stateFiles) postpone(what string, err error, write func() error) {
 		f.log.Error("the disk is full: a file of the state directory is kept in memory, and written when there is room", "file", what, "err", err)
 	}
 	f.waiting[what], f.err = write, err
+}
+
+// postponeKey notes that a new key is in memory only; without write, it is not.
+func (f *stateFiles) postponeKey(what string, write func() error) {
+	if write != nil {
+		f.postpone(what, syscall.ENOSPC, write)
+	}
 }
 
 // retry writes what waits; a nil one has nothing.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/wazuh-pulse/pulse/internal/keyfile"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
@@ -47,6 +48,46 @@ func (f *Files) OpenSigning() (k *seal.Key, err error) {
 		return nil, fmt.Errorf("the public keys: %w", err)
 	}
 	return k, nil
+}
+
+// HoldSigning does as OpenSigning. On a full disk, the key is in memory only, and its
+// files are written by the function that is returned; that is nil where they are there.
+func (f *Files) HoldSigning() (k *seal.Key, write func() error, err error) {
+	k, err = f.OpenSigning()
+	if !statedir.IsFull(err) {
+		return k, nil, err
+	}
+	k, err = ReadPrivate(f.SigningPath())
+	kept := err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		k, err = seal.GenerateKey(seal.Signing)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("the signing key: %w", err)
+	}
+	k.Node = f.Node
+	return k, func() error {
+		if !kept {
+			if err := writePrivate(f.SigningPath(), k, true); err != nil {
+				return err
+			}
+			kept = true
+		}
+		_, err := f.publish(k)
+		return err
+	}, nil
+}
+
+// HoldReading does as OpenReading with make, and on a full disk as HoldSigning.
+func (f *Files) HoldReading() (k *seal.Key, write func() error, err error) {
+	k, err = f.OpenReading(true)
+	if !statedir.IsFull(err) {
+		return k, nil, err
+	}
+	if k, err = seal.GenerateKey(seal.Encryption); err != nil {
+		return nil, nil, err
+	}
+	return k, func() error { return writePrivate(f.ReadingPath(), k, true) }, nil
 }
 
 // OpenReading reads the key with which the node reads its own outbox, or, if it

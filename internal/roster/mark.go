@@ -56,7 +56,7 @@ func (m mark) save(file string) error {
 	}
 	_, err = f.Write(append(text, '\n'))
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+		return errors.Join(err, os.Remove(file+".new"))
 	}
 	return os.Rename(file+".new", file)
 }

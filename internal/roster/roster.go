@@ -14,6 +14,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // Config says what a roster is made from, and where it is kept.
@@ -41,6 +42,7 @@ type Roster struct {
 	file   string
 
 	trouble string        // what was said last; "" when all is well
+	unsaved bool          // the mark, since the disk is full
 	exposed bool          // it was said that the bucket can be wiped
 	puts    atomic.Uint64 // writes that are acknowledged, and not in the mark yet
 	added   atomic.Uint64 // those of them to keys that were not there
@@ -268,10 +270,18 @@ func (r *Roster) take(ctx context.Context, b *bucket, batch []outbox.Stored) err
 	return nil
 }
 
+// remember keeps the mark. On a full disk it is in memory only: after a crash, some
+// agents are looked at again.
 func (r *Roster) remember(m mark) error {
-	if err := m.save(r.file); err != nil {
+	err := m.save(r.file)
+	full := statedir.IsFull(err)
+	switch {
+	case full && !r.unsaved:
+		r.log.Error("the disk is full: what was written to the bucket last is kept in memory", "err", err)
+	case err != nil && !full:
 		return fmt.Errorf("remember the roster's bucket: %w", err)
 	}
+	r.unsaved = full
 	r.mark = m
 	return nil
 }

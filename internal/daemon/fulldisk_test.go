@@ -1,0 +1,86 @@
+package daemon
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/wazuh-pulse/pulse/internal/config"
+)
+
+// fullStateDir puts the state directory on a disk on which there is no room, nor an inode
+// if there are none. It returns what makes room.
+func fullStateDir(t *testing.T, cfg *config.Config, options string) (makeRoom func()) {
+	t.Helper()
+	dir := cfg.Pulse.StateDir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,"+options); err != nil {
+		t.Skipf("mount a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	filler := filepath.Join(dir, "filler")
+	f, err := os.Create(filler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+		if options == "nr_inodes=2" {
+			break
+		}
+	}
+	_ = f.Close()
+	return func() {
+		t.Helper()
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mount("", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m,nr_inodes=10000"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestANodeStartsOnAFullDisk(t *testing.T) {
+	for name, options := range map[string]string{"no room": "size=64k", "no inodes": "nr_inodes=2"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := settingsFor(t)
+			cfg.NATS.Enabled = false
+			makeRoom := fullStateDir(t, cfg, options)
+			h := run(t, cfg)
+			h.fleet(keyFile)
+			h.log.await(t, "agent active", 3)
+			h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "files of the state directory cannot be written, and are lost if Pulse ends now: audit.json epoch")
+			h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "the audit log cannot be written since ")
+			makeRoom()
+			h.node.out.files.retry() // as with the next heartbeat
+			h.log.await(t, "a file of the state directory is written, for which there was no room", 2)
+			h.log.await(t, "the audit log can be written again", 1)
+			status := h.node.Status()
+			if len(status.Health.Failures) > 0 {
+				t.Errorf("%+v", status.Health)
+			}
+			if err := h.stop(); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(filepath.Join(cfg.Pulse.StateDir, "epoch"))
+			if err != nil || strings.TrimSpace(string(text)) != strconv.FormatUint(status.Epoch, 10) {
+				t.Errorf("%s, %v", text, err)
+			}
+			lines := trail(t, cfg)
+			has(t, lines, "start", map[string]any{"epoch": float64(status.Epoch)})
+			has(t, lines, "transition", map[string]any{"agent": "002", "to": "active"})
+		})
+	}
+}
