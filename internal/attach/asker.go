@@ -3,6 +3,7 @@ package attach
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -15,11 +16,6 @@ const (
 	// at once. remoted serves three times as many round trips (on two cores, with the
 	// agents' own keep-alives as its only other work).
 	askRate, askBurst = 1000, 32
-	// doubtAfter is how long an agent may show no sign of life before a request
-	// to it may well hold its thread of remoted's until that gives up: longer than a
-	// keep-alive of its own every 10 s takes to be read. Those get no more than half of
-	// the requests that may be out, so that the others go on.
-	doubtAfter = 13 * time.Second
 	// waitReport is how often the detector is told what has not been sent yet.
 	waitReport = time.Second
 )
@@ -35,7 +31,8 @@ type asker struct {
 	mark     func(detector.AgentID, time.Time)              // an agent was not connected then
 	answered func(id detector.AgentID, sent time.Time) bool // whether an answer is a sign of life
 	notice   func()                                         // whether remoted is still the same
-	gone     func()                                         // remoted is not there
+	network  func(detector.AgentID) netip.Prefix
+	gone     func() // remoted is not there
 
 	work sync.WaitGroup
 	kick chan struct{} // something may be sent
@@ -47,7 +44,7 @@ type asker struct {
 	urgent   queue
 	routine  queue
 	out      int // requests that remoted has not answered
-	doubtful int // of these, to agents that are in doubt
+	places   places
 	most     int // may be out
 	window   int // of these, while remoted is slow
 	patience time.Duration
@@ -79,7 +76,7 @@ type request struct {
 	id       detector.AgentID
 	token    uint32
 	patience time.Duration
-	doubted  bool // the agent was, when it went out
+	place    *place
 }
 
 // queue is first in, first out.
@@ -255,6 +252,7 @@ func (a *asker) next() (r request, ok bool) {
 	if a.halted {
 		return r, false
 	}
+	a.places.findStuck(time.Now())
 	for tries := a.urgent.len() + a.routine.len(); tries > 0 && a.out < a.window; tries-- {
 		from := &a.routine
 		if a.urgent.len() > 0 {
@@ -266,19 +264,17 @@ func (a *asker) next() (r request, ok bool) {
 			s.queued = false
 			continue
 		}
-		doubted := s.unproven || time.Since(s.sign) > doubtAfter
-		if doubted && a.doubtful >= max(a.window/2, 1) {
+		now := time.Now()
+		doubted := s.unproven || now.Sub(s.sign) > a.places.doubtAfter(a.window)
+		if doubted && !a.places.hasRoom(a.window, func() netip.Prefix { return a.network(id) }) {
 			a.routine.push(id)
 			continue
 		}
 		s.queued, s.wanted, s.again, s.beside = false, false, false, false
-		if doubted {
-			a.doubtful++
-		}
 		s.out++
 		a.out++
 		a.mostOut = max(a.mostOut, a.out)
-		return request{id: id, token: s.token, patience: a.patience, doubted: doubted}, true
+		return request{id: id, token: s.token, patience: a.patience, place: a.places.add(a.network(id), doubted, now)}, true
 	}
 	return r, false
 }
@@ -353,9 +349,7 @@ func (a *asker) done(ctx context.Context, r request, what outcome) {
 	s := a.of(r.id)
 	s.out--
 	a.out--
-	if r.doubted {
-		a.doubtful--
-	}
+	a.places.free(r.place)
 	again := s.again && (what != notConnected || s.token != r.token)
 	switch what {
 	case answered:

@@ -3,6 +3,7 @@ package attach
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 // idler is an asker that does not run, and may have so many requests out.
 func idler(most int) *asker {
 	a := &asker{kick: make(chan struct{}, 1), rate: rate.NewLimiter(askRate, askBurst), said: make(map[string]bool),
-		asked: make(map[detector.AgentID]*asked), log: slog.New(new(logbook))}
+		asked: make(map[detector.AgentID]*asked), network: func(detector.AgentID) netip.Prefix { return netip.Prefix{} }, log: slog.New(new(logbook))}
 	a.limit(most, time.Minute)
 	return a
 }
@@ -37,16 +38,16 @@ func TestSilentAgentsDoNotTakeAllPlaces(t *testing.T) {
 		a.keepAlive(id, 1)
 	}
 	got := a.all()
-	if len(got) != 8 || a.doubtful != 4 {
-		t.Fatalf("asked %v, %d of them in doubt", got, a.doubtful)
+	if len(got) != 8 || a.places.doubtful != 4 {
+		t.Fatalf("asked %v, %d of them in doubt", got, a.places.doubtful)
 	}
 	for _, id := range got {
 		if id > 15 {
 			a.done(t.Context(), request{id: id, token: 1}, answered)
 		}
 	}
-	if more := a.all(); len(more) != 1 || more[0] != 20 || a.doubtful != 4 {
-		t.Errorf("then %v, %d in doubt", more, a.doubtful)
+	if more := a.all(); len(more) != 1 || more[0] != 20 || a.places.doubtful != 4 {
+		t.Errorf("then %v, %d in doubt", more, a.places.doubtful)
 	}
 }
 

@@ -1,0 +1,139 @@
+package attach
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// A request to an agent that hangs keeps its place, and a thread of remoted's, until
+// remoted gives it up: hanging up sooner would free neither. So that a network that is
+// gone leaves places for the others, an agent is in doubt the sooner, the more places are
+// kept, and those in doubt get a part of them; the last of that part only go to networks
+// of which few were asked, so that the sample that was asked in vain is of all.
+
+const (
+	// stuckAfter is how long a request may be unanswered before it is taken for one
+	// that keeps its place.
+	stuckAfter = time.Second
+	// firstOfNetwork is how many agents of a network are asked before its turn is over
+	// for the last places.
+	firstOfNetwork = 2
+)
+
+// place is what a request has at remoted.
+type place struct {
+	network netip.Prefix // of its agent; not valid if that is unknown
+	sent    time.Time
+	doubted bool // its agent was, when it was sent
+	stuck   bool // its agent was not, and does not answer
+	over    bool
+}
+
+// places are those of all requests that are out.
+type places struct {
+	young    []*place // in the order of sending: of these, none is known to be stuck
+	doubtful int      // of agents that were in doubt
+	stuck    int
+	kept     map[netip.Prefix]int // doubtful and stuck ones, by network
+}
+
+// add counts a new request's place.
+func (ps *places) add(network netip.Prefix, doubted bool, now time.Time) *place {
+	p := &place{network: network, sent: now, doubted: doubted}
+	if doubted {
+		ps.doubtful++
+		ps.keepFor(network, 1)
+	} else {
+		ps.young = append(ps.young, p)
+	}
+	return p
+}
+
+// free takes it that a request is over.
+func (ps *places) free(p *place) {
+	if p == nil || p.over {
+		return
+	}
+	p.over = true
+	if p.doubted {
+		ps.doubtful--
+	}
+	if p.stuck {
+		ps.stuck--
+	}
+	if p.doubted || p.stuck {
+		ps.keepFor(p.network, -1)
+	}
+}
+
+func (ps *places) keepFor(network netip.Prefix, n int) {
+	if !network.IsValid() {
+		return
+	}
+	if ps.kept == nil {
+		ps.kept = make(map[netip.Prefix]int)
+	}
+	if ps.kept[network] += n; ps.kept[network] == 0 {
+		delete(ps.kept, network)
+	}
+}
+
+// findStuck finds the requests that have not been answered by now.
+func (ps *places) findStuck(now time.Time) {
+	n := 0
+	for ; n < len(ps.young); n++ {
+		p := ps.young[n]
+		if p.over {
+			continue
+		}
+		if now.Sub(p.sent) < stuckAfter {
+			break
+		}
+		p.stuck = true
+		ps.stuck++
+		ps.keepFor(p.network, 1)
+	}
+	if ps.young = ps.young[n:]; len(ps.young) == 0 {
+		ps.young = nil
+	}
+}
+
+// doubtAfter is how long an agent may show no sign of life before it is in doubt: longer
+// than a keep-alive of its own every 10 s takes to be read, and less where many places
+// are kept already by agents that looked well.
+func (ps *places) doubtAfter(window int) time.Duration {
+	switch kept := ps.doubtful + ps.stuck; {
+	case 4*kept >= 3*window:
+		return 2500 * time.Millisecond
+	case 2*kept >= window:
+		return 5 * time.Second
+	}
+	return 13 * time.Second
+}
+
+// hasRoom reports whether an agent in doubt may be asked, of a network that is looked up
+// only where that matters.
+func (ps *places) hasRoom(window int, network func() netip.Prefix) bool {
+	share, kept := max(window/2, 1), ps.doubtful+ps.stuck
+	switch {
+	case ps.doubtful >= share || kept >= max(window*7/8, 1):
+		return false
+	case ps.doubtful < share-share/4 && kept < max(window*3/4, 1):
+		return true
+	}
+	return ps.kept[network()] < firstOfNetwork
+}
+
+// network is where an agent is: a /24 of IPv4 or a /64 of IPv6; not valid if that is
+// unknown.
+func (b *book) network(id detector.AgentID) netip.Prefix {
+	addr := b.addr(id)
+	bits := 64
+	if addr.Is4() {
+		bits = 24
+	}
+	network, _ := addr.Prefix(bits) // the bits fit
+	return network
+}

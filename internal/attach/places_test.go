@@ -1,0 +1,111 @@
+package attach
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// networkOf puts two hundred agents into each network, one after the other.
+func networkOf(id detector.AgentID) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(id / 200), 0}), 24)
+}
+
+// askAll asks whoever may be asked, and answers for those who live. It returns the others.
+func (a *asker) askAll(t *testing.T, lives func(detector.AgentID) bool) (hung []request, answered map[detector.AgentID]bool) {
+	answered = make(map[detector.AgentID]bool)
+	for {
+		r, ok := a.next()
+		switch {
+		case !ok:
+			return hung, answered
+		case lives(r.id):
+			answered[r.id] = true
+			a.done(t.Context(), r, 0)
+		default:
+			hung = append(hung, r)
+		}
+	}
+}
+
+// Networks whose agents hang, all of them, fill no more than a part of the places: who has just
+// shown a sign of life is asked, and so are some of each network that is late.
+func TestNetworksThatAreGoneLeavePlacesForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const window, agents, hungTo, lateFrom = 128, 3000, 2000, 2800
+		a := idler(window)
+		a.network = networkOf
+		for id := detector.AgentID(1); id <= agents; id++ {
+			a.seen(id, time.Now())
+		}
+		lives := func(id detector.AgentID) bool { return id > hungTo }
+		next := detector.AgentID(1)
+		for second := range 60 {
+			time.Sleep(time.Second)
+			for id := detector.AgentID(hungTo + 1); id < lateFrom; id++ { // the last are late, and live
+				if int(id)%10 == second%10 {
+					a.seen(id, time.Now())
+				}
+			}
+			for range agents / 60 { // as the detector spreads its keep-alives over a minute
+				next = (next*1597 + 51749) % agents
+				a.keepAlive(next+1, uint32(second+1))
+			}
+			awake := detector.AgentID(hungTo + 10*((second+9)/10) + 1)
+			a.seen(awake, time.Now())
+			a.keepAlive(awake, uint32(second+100))
+			if second > 14 {
+				a.keepAlive(detector.AgentID(lateFrom+second), uint32(second+200))
+			}
+			_, answered := a.askAll(t, lives)
+			if !answered[awake] {
+				t.Fatalf("after %d s, with %d out, one that has just shown a sign of life is not asked", second, a.out)
+			}
+			if second > 14 && !answered[detector.AgentID(lateFrom+second)] {
+				t.Fatalf("after %d s, with %d out, none of a network that is late is asked", second, a.out)
+			}
+			if a.out > window*7/8 {
+				t.Fatalf("after %d s, %d are out", second, a.out)
+			}
+		}
+		networks := make(map[netip.Prefix]bool)
+		for network := range a.places.kept {
+			networks[network] = true
+		}
+		if len(networks) < hungTo/200 {
+			t.Errorf("of %d networks that are gone, agents of %d were asked", hungTo/200, len(networks))
+		}
+	})
+}
+
+// What was counted for a request is not counted any more when it is over, whatever became
+// of it meanwhile.
+func TestPlacesAreFreeWhenRequestsAreOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := idler(16)
+		a.network = networkOf
+		for id := detector.AgentID(1); id <= 40; id++ {
+			if id%2 == 0 {
+				a.seen(id, time.Now())
+			}
+			a.keepAlive(id, 1)
+		}
+		hung, _ := a.askAll(t, func(detector.AgentID) bool { return false })
+		time.Sleep(2 * stuckAfter)
+		a.next()
+		if a.places.stuck == 0 || a.places.doubtful == 0 || len(a.places.kept) == 0 {
+			t.Fatalf("%+v", a.places)
+		}
+		for _, r := range hung {
+			a.done(t.Context(), r, silent)
+			a.places.free(r.place) // said twice, it is free once
+		}
+		a.places.findStuck(time.Now())
+		if p := a.places; p.stuck != 0 || p.doubtful != 0 || len(p.kept) != 0 || len(p.young) != 0 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
