@@ -44,7 +44,7 @@ func (l *Link) accept() {
 		case err != nil:
 			l.refused(netip.AddrPort{}, refuse(tooMany, fmt.Errorf("accept a connection: %w", err)))
 			time.Sleep(rest)
-		case l.count.connections.Load() >= l.limit:
+		case !l.makePlace():
 			l.refused(from, refuse(tooMany,
 				fmt.Errorf("%d connections are open, as many as the open-file limit allows: raise it (LimitNOFILE=)", l.limit)))
 			_ = unix.Close(fd)
@@ -91,6 +91,7 @@ func (l *Link) enroll(fd int, from netip.AddrPort, p *poller) {
 	}}
 	c.in.open(time.Now())
 	err := l.containPanic(from, func() error {
+		l.strangers.add(c)
 		p.time(c)
 		return p.add(c)
 	})

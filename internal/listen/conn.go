@@ -2,6 +2,7 @@ package listen
 
 import (
 	"bytes"
+	"container/list"
 	"errors"
 	"fmt"
 	"io"
@@ -27,9 +28,11 @@ type conn struct {
 	out    outlet
 	from   netip.AddrPort
 	poller *poller
-	peer   *peer // nil until a message proved that its agent is there
-	claim  *peer // whose the connection may be: what it showed was not newer than all before
-	paused bool  // it waits for its predecessor to end; guarded by the poller
+	peer   *peer          // nil until a message proved that its agent is there
+	claim  *peer          // whose the connection may be: what it showed was not newer than all before
+	group  *strangerGroup // while it is a stranger; guarded by strangers, as is seat
+	seat   *list.Element
+	paused bool // it waits for its predecessor to end; guarded by the poller
 }
 
 // Read reads what has arrived, without waiting.
@@ -99,6 +102,7 @@ func (l *Link) finish(c *conn, err error) {
 		defer l.leave(c.peer)
 		defer c.poller.untime(c)
 		defer c.out.close()
+		defer l.strangers.remove(c)
 		c.poller.remove(c)
 		l.refused(c.from, c.out.reason(err))
 		return nil
@@ -255,6 +259,8 @@ func (l *Link) welcome(c *conn, p, old *peer, codec *codec, m *secmsg.Message) e
 	answered := c.claim != nil && l.questions.isAnswer(p, c.from, m.Payload)
 	c.claim, c.peer = nil, p
 	c.in.welcome()
+	l.strangers.remove(c)
+	l.registry.moveHome(p, c.from.Addr())
 	if answered {
 		l.takeProof(p, m.Counter, false)
 	}

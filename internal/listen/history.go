@@ -2,6 +2,7 @@ package listen
 
 import (
 	"fmt"
+	"net/netip"
 	"sync"
 
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
@@ -47,6 +48,8 @@ type history struct {
 	unsure    bool   // it may have sent higher numbers in an earlier life of the node
 	startup   bool   // there was a startup that proved nothing
 	keepAlive bool   // there was a keep-alive that proved nothing
+
+	home netip.Addr // the network it was last in; guarded by the registry
 }
 
 // raiseHighest notes the number of a message that decrypted, and reports whether it is

@@ -50,6 +50,7 @@ type Link struct {
 	verify    bool
 	questions *questioner
 	count     counters
+	strangers *strangers
 	limit     int64 // of TCP connections
 
 	work sync.WaitGroup // every goroutine of the link
@@ -68,6 +69,7 @@ func Listen(cfg Config) (*Link, error) {
 	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, tell: cfg.Refused, log: cfg.Log, registry: newRegistry(cfg.Keys),
 		notices: &notices{log: cfg.Log}, limit: connectionLimit(), verify: cfg.Verify, questions: newQuestioner(),
 		repeat: make(map[*peer]*request)}
+	l.strangers = newStrangers(l.registry.agentsAt)
 	if cfg.Numbers != nil {
 		if err := l.registry.restoreNumbers(cfg.Numbers); err != nil {
 			l.registry.unsure = true

@@ -30,7 +30,8 @@ type outlet struct {
 
 	mu     sync.Mutex
 	kept   []byte
-	broken error // why it ends
+	broken error         // why it ends
+	done   chan struct{} // closed with broken; nil until somebody waits for that
 	closed bool
 }
 
@@ -116,6 +117,9 @@ func (o *outlet) end(err error) {
 func (o *outlet) fail(err error) error {
 	if o.broken == nil {
 		o.broken = err
+		if o.done != nil {
+			close(o.done)
+		}
 		o.kept = nil
 		o.stuck.Store(0)
 		if !o.closed {
@@ -123,6 +127,19 @@ func (o *outlet) fail(err error) error {
 		}
 	}
 	return o.broken
+}
+
+// ended returns a channel that is closed when the connection ends.
+func (o *outlet) ended() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.done == nil {
+		o.done = make(chan struct{})
+		if o.broken != nil {
+			close(o.done)
+		}
+	}
+	return o.done
 }
 
 // reason is why the connection ends, if not for err.

@@ -50,6 +50,14 @@ func cipherOf(key *clientkeys.Key, m secmsg.Method) *secmsg.Cipher {
 	return secmsg.NewKey(key.ID, key.Name, key.Secret).Cipher(m)
 }
 
+// ended returns a channel that is closed when the peer's connection ends; nil over UDP.
+func (p *peer) ended() <-chan struct{} {
+	if p.conn == nil {
+		return nil
+	}
+	return p.conn.out.ended()
+}
+
 func (p *peer) silence(now detector.Instant) time.Duration {
 	last := p.lastSeen.Load()
 	if last > int64(now) { // read before the time in which the process was stopped was taken out of the clock

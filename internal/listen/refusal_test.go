@@ -255,9 +255,8 @@ func TestMoreConnectionsThanTheLimitAreRefused(t *testing.T) {
 	s := prepare(t)
 	s.link.limit = 3
 	s.run()
-	for range 3 {
-		a := s.dial("tcp", "001", "")
-		a.unanswered()
+	for id, from := range map[detector.AgentID]string{1: "", 3: "", 5: ""} {
+		s.greet(s.dial("tcp", id.String(), from), id)
 	}
 	s.dial("tcp", "001", "").dropped()
 	if n := s.refusals(tooMany); n != 1 {

@@ -3,6 +3,7 @@ package listen
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -35,11 +36,12 @@ type registry struct {
 	peers map[detector.AgentID]*peer
 
 	histories map[detector.AgentID]*history
-	unsure    bool // agents without a history may have had one in an earlier life of the node
+	homes     map[netip.Addr]int // how many agents were last in a network
+	unsure    bool               // agents without a history may have had one in an earlier life of the node
 }
 
 func newRegistry(keys *clientkeys.Set) *registry {
-	return &registry{closeTime: closeTime, keys: keys, peers: make(map[detector.AgentID]*peer), histories: make(map[detector.AgentID]*history)}
+	return &registry{closeTime: closeTime, keys: keys, peers: make(map[detector.AgentID]*peer), histories: make(map[detector.AgentID]*history), homes: make(map[netip.Addr]int)}
 }
 
 func (r *registry) size() int {
@@ -85,6 +87,39 @@ func (r *registry) historyOf(id detector.AgentID) *history {
 		r.histories[id] = h
 	}
 	return h
+}
+
+// moveHome notes where an agent has proven to be.
+func (r *registry) moveHome(p *peer, addr netip.Addr) {
+	addr = networkOf(addr)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h := p.history; h.home != addr && r.histories[p.id] == h {
+		r.leaveHome(h)
+		h.home = addr
+		r.homes[addr]++
+	}
+}
+
+func (r *registry) leaveHome(h *history) {
+	if r.homes[h.home]--; r.homes[h.home] <= 0 {
+		delete(r.homes, h.home)
+	}
+	h.home = netip.Addr{}
+}
+
+// agentsAt returns how many agents were last in a network, or one that is registered at
+// an address of it alone.
+func (r *registry) agentsAt(network netip.Addr) int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	n := r.homes[network]
+	if n == 0 {
+		if _, registered := r.keys.ByAddr(network); registered {
+			return 1
+		}
+	}
+	return n
 }
 
 // keyOf returns a peer's key.
@@ -139,6 +174,11 @@ func (r *registry) await(p *peer, now func() detector.Instant) (old *peer, err e
 	patience := time.NewTimer(r.closeTime)
 	defer patience.Stop()
 	for {
+		select {
+		case <-p.ended():
+			return nil, p.conn.out.reason(net.ErrClosed)
+		default:
+		}
 		if old, err = r.enter(p, now()); !errors.Is(err, errBusy) {
 			return old, err
 		}
@@ -146,16 +186,18 @@ func (r *registry) await(p *peer, now func() detector.Instant) (old *peer, err e
 		busy := r.peers[p.id]
 		leaving := busy != nil && busy.leaving
 		r.mu.RUnlock()
-		switch {
-		case busy == nil:
-		case leaving:
-			<-busy.left
-		default:
-			select {
-			case <-busy.left:
-			case <-patience.C:
-				return nil, inUse(busy)
-			}
+		if busy == nil {
+			continue
+		}
+		late := patience.C
+		if leaving {
+			late = nil
+		}
+		select {
+		case <-busy.left:
+		case <-late:
+			return nil, inUse(busy)
+		case <-p.ended():
 		}
 	}
 }
@@ -191,6 +233,7 @@ func (r *registry) setKeys(keys *clientkeys.Set) (stale []*peer) {
 		text := id.String()
 		was, ok := r.keys.ByID([]byte(text))
 		if now, still := keys.ByID([]byte(text)); ok && still && now.Secret != was.Secret || crowded && !still {
+			r.leaveHome(r.histories[id])
 			delete(r.histories, id)
 		}
 	}

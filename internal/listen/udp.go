@@ -72,6 +72,7 @@ func (l *Link) datagramOf(id detector.AgentID, key *clientkeys.Key, from netip.A
 	if old != nil {
 		old.close()
 	}
+	l.registry.moveHome(p, from.Addr())
 	if answered {
 		l.takeProof(p, m.Counter, false)
 	}
@@ -100,6 +101,9 @@ func (l *Link) datagramFor(p *peer, key *clientkeys.Key, from netip.AddrPort, co
 		}
 		other.history = p.history
 		return l.doubtMessage(other, codec, &m, false)
+	}
+	if from.Addr() != p.from.Addr() {
+		l.registry.moveHome(p, from.Addr())
 	}
 	p.locate(from, cipher)
 	return l.hear(p, codec, m.Payload)
