@@ -45,6 +45,7 @@ type node struct {
 	remote *remote.Remote
 	roster *Roster
 	quick  timing
+	latest func() (epoch, sequence uint64)
 	log    *logbook
 }
 
@@ -88,7 +89,7 @@ func (n *node) must(err error) {
 func (n *node) start() *node {
 	n.Helper()
 	var err error
-	n.roster, err = open(within(n), Config{Outbox: n.out, Remote: n.remote, Prefix: prefix, Dir: n.dir, Log: slog.New(slog.NewTextHandler(n.log, nil))}, n.quick)
+	n.roster, err = open(within(n), Config{Outbox: n.out, Remote: n.remote, Prefix: prefix, Dir: n.dir, Node: n.source.Node, Latest: n.latest, Log: slog.New(slog.NewTextHandler(n.log, nil))}, n.quick)
 	n.must(err)
 	n.Cleanup(n.stop)
 	return n

@@ -28,6 +28,11 @@ type Config struct {
 	Seal func(value []byte) (data []byte, header map[string][]string, err error) // makes of a value what is kept; nil: itself
 	Form string                                                                  // tells Seal's from another's: with another, all is written anew
 
+	// Node is this node, and Latest the epoch and the sequence of its last message: a value
+	// in its name that is later is not its own. Nil for not known.
+	Node   string
+	Latest func() (epoch, sequence uint64)
+
 	Log *slog.Logger // nil for slog.Default()
 }
 

@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -204,5 +205,33 @@ func TestARestartWritesNothingAgain(t *testing.T) {
 	}
 	if m := loadMark(filepath.Join(n.dir, "roster.json"), slog.New(slog.DiscardHandler)); m.contents != (contents{3, 3}) {
 		t.Errorf("%+v", m)
+	}
+}
+
+// One message by who may write keys must not stand for good in the place of a node's own.
+func TestAValueOfTheFutureIsReplaced(t *testing.T) {
+	t.Parallel()
+	far := time.Now().Add(24 * time.Hour).Unix()
+	for name, forged := range map[string]string{
+		"this node's, of a later epoch":   `{"agent_id":"001","status":0,"since":100,"node":"node01","epoch":9223372036854775807,"sequence":1}`,
+		"this node's, with a high number": `{"agent_id":"001","status":0,"since":100,"node":"node01","epoch":1,"sequence":9223372036854775807}`,
+		"another's, alive tomorrow":       fmt.Sprintf(`{"agent_id":"001","status":0,"since":%d,"node":"node02","epoch":1,"sequence":1}`, far),
+		"another's, seen tomorrow":        fmt.Sprintf(`{"agent_id":"001","status":1,"since":100,"last_seen":%d,"node":"node02","epoch":1,"sequence":1}`, far),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newXDR(t)
+			n := newNode(t, "node01", x.url())
+			n.latest = func() (uint64, uint64) { return 1, 100 }
+			n.start()
+			js := client(t, x.url())
+			n.tell(active("001", 200))
+			until(t, js, "001", since(200))
+			if _, err := js.Publish(within(t), keys+"001", []byte(forged)); err != nil {
+				t.Fatal(err)
+			}
+			until(t, js, "001", since(200))
+			n.log.await(t, "is of the future")
+		})
 	}
 }

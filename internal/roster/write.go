@@ -3,6 +3,7 @@ package roster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -120,5 +121,33 @@ func (r *Roster) outdated(s *event.AgentState, value *kept) bool {
 	if old.Node == s.Node && old.Epoch == s.Epoch && old.Sequence == s.Sequence {
 		return form == r.form() // else it is for other keys
 	}
+	if err := r.checkTime(old, time.Now()); err != nil {
+		if r.stats.unreadable.Add(1) == 1 {
+			r.log.Error("a value in the roster is of the future: it is replaced", "agent", s.AgentID, "err", err)
+		}
+		return false
+	}
 	return !s.Supersedes(old)
+}
+
+const (
+	// aheadMax is how far the clock of another node may be ahead.
+	aheadMax = 10 * time.Minute
+	// unread is how many messages the node may have made since it was asked for its latest.
+	unread = 1 << 20
+)
+
+// checkTime refuses a value that would keep out every later one: of a time that has
+// not come, or in this node's name with a number that it has not reached.
+func (r *Roster) checkTime(s *event.AgentState, now time.Time) error {
+	if r.cfg.Latest != nil && s.Node == r.cfg.Node {
+		if epoch, sequence := r.cfg.Latest(); s.Epoch > epoch || s.Epoch == epoch && s.Sequence > sequence+unread {
+			return fmt.Errorf("number %d of epoch %d is in the name of this node, which is at %d of %d", s.Sequence, s.Epoch, sequence, epoch)
+		}
+		return nil
+	}
+	if at, latest := max(s.Since, s.LastSeen), now.Add(aheadMax).Unix(); at > latest {
+		return fmt.Errorf("node %s says it is %d, and it is not %d yet", s.Node, at, latest)
+	}
+	return nil
 }
