@@ -31,8 +31,6 @@ var bareNamesLeft = []string{
 	"internal/outbox",
 	"internal/presence",
 	"internal/provision",
-	"internal/query",
-	"internal/remote",
 	"internal/roster",
 }
 

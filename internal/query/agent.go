@@ -10,22 +10,21 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
-// For how long a node that has nothing good to say about an agent
-// waits, for another to say something better: it knows the agent, but it is not
-// connected here; it does not know it.
+// How long a node delays an answer that another node may have a better one for:
+// about an agent that is not connected to it, and about one that it does not know.
 const (
-	holdAbsent  = 250 * time.Millisecond
-	holdUnknown = 500 * time.Millisecond
+	absentAnswerDelay  = 250 * time.Millisecond
+	unknownAnswerDelay = 500 * time.Millisecond
 )
 
-// single answers a get.
-type single struct {
+// getAnswer is the answer to agents.get.
+type getAnswer struct {
 	Node  string     `json:"node"`
 	Agent view.Agent `json:"agent"`
 }
 
-// pong answers a ping.
-type pong struct {
+// pingAnswer is the answer to agents.ping.
+type pingAnswer struct {
 	Node   string    `json:"node"`
 	ID     string    `json:"id"`
 	Name   string    `json:"name"`
@@ -33,93 +32,94 @@ type pong struct {
 	RTT    float64   `json:"rtt_ms"`
 }
 
-func (t *table) status(q *question) {
-	if err := parse(q.Data, nil); err != nil {
-		q.refuse(&refusal{badRequest, err.Error()})
+func (c *connection) handleStatus(q *request) {
+	if err := parseRequest(q.Data, nil); err != nil {
+		q.sendRefusal(&refusal{badRequest, err.Error()})
 		return
 	}
-	t.later(t.statuses, q, func() {
+	c.runLater(c.statuses, q, func() {
 		var status any
-		if !t.inTurn(t.counting, func() { status = t.cfg.Status() }) {
-			q.refuse(errEnding)
+		if !c.runInTurn(c.counting, func() { status = c.cfg.Status() }) {
+			q.sendRefusal(errEnding)
 			return
 		}
-		q.answer(status)
+		q.sendAnswer(status)
 	})
 }
 
-func (t *table) get(q *question) {
+func (c *connection) handleGet(q *request) {
 	id, err := parseGet(q.Data)
 	if err != nil {
-		q.refuse(&refusal{badRequest, err.Error()})
+		q.sendRefusal(&refusal{badRequest, err.Error()})
 		return
 	}
-	t.about(q, id, func(agent *detector.Record, here bool) {
-		answer := single{t.cfg.Node, view.NewAgent(agent, t.cfg.Clock)}
+	c.findAgent(q, id, func(agent *detector.Record, here bool) {
+		answer := getAnswer{c.cfg.Node, view.NewAgent(agent, c.cfg.Clock)}
 		if here {
-			q.answer(answer)
+			q.sendAnswer(answer)
 			return
 		}
-		t.hold(t.absent, q, func() { q.answer(answer) })
+		c.answerLater(c.absentDelay, q, func() { q.sendAnswer(answer) })
 	})
 }
 
-// about looks an agent up and says whether it is connected here, or refuses the
-// question because it is not known.
-func (t *table) about(q *question, id detector.AgentID, answer func(agent *detector.Record, here bool)) {
-	agent, known := t.cfg.Fleet.Agent(id)
+// findAgent calls answer with the agent and whether it is connected to this
+// node, or refuses the request because the agent is unknown.
+func (c *connection) findAgent(q *request, id detector.AgentID, answer func(agent *detector.Record, here bool)) {
+	agent, known := c.cfg.Fleet.Agent(id)
 	switch {
-	case t.ctx.Err() != nil: // the detector may have ended
-		q.refuse(errEnding)
+	case c.ctx.Err() != nil: // the detector may have ended
+		q.sendRefusal(errEnding)
 	case !known:
-		t.hold(t.stranger, q, func() { q.refuse(t.unknown(id)) })
+		c.answerLater(c.unknownDelay, q, func() { q.sendRefusal(c.refuseUnknown(id)) })
 	default:
 		answer(&agent, agent.Status == detector.Active || agent.Status == detector.Pending)
 	}
 }
 
-func (t *table) unknown(id detector.AgentID) *refusal {
-	return &refusal{notFound, fmt.Sprintf("agent %v is not known to node %s", id, t.cfg.Node)}
+func (c *connection) refuseUnknown(id detector.AgentID) *refusal {
+	return &refusal{notFound, fmt.Sprintf("agent %v is not known to node %s", id, c.cfg.Node)}
 }
 
-func (t *table) ping(q *question) {
+func (c *connection) handlePing(q *request) {
 	want, err := parsePing(q.Data)
 	if err != nil {
-		q.refuse(&refusal{badRequest, err.Error()})
+		q.sendRefusal(&refusal{badRequest, err.Error()})
 		return
 	}
-	t.about(q, want.id, func(agent *detector.Record, here bool) {
+	c.findAgent(q, want.id, func(agent *detector.Record, here bool) {
 		switch {
 		case !here:
-			t.hold(t.absent, q, func() {
-				q.refuse(&refusal{conflict, fmt.Sprintf("agent %v is %v", want.id, agent.Status)})
+			c.answerLater(c.absentDelay, q, func() {
+				q.sendRefusal(&refusal{conflict, fmt.Sprintf("agent %v is %v", want.id, agent.Status)})
 			})
-		case !t.pings.Allow():
-			q.refuse(&refusal{tooMany, fmt.Sprintf("more than %d pings a second: try again in a second", pingRate)})
+		case !c.pings.Allow():
+			q.sendRefusal(&refusal{tooMany, fmt.Sprintf("more than %d pings a second: try again in a second", pingRate)})
 		default:
-			t.later(t.pinging, q, func() { t.ask(q, want, agent) })
+			c.runLater(c.pinging, q, func() { c.sendPing(q, want, agent) })
 		}
 	})
 }
 
-// ask waits for what becomes of a ping.
-func (t *table) ask(q *question, want pingRequest, agent *detector.Record) {
-	ctx, cancel := context.WithTimeout(t.ctx, want.timeout)
+// sendPing sends the agent a keep-alive and answers the request with the
+// outcome.
+func (c *connection) sendPing(q *request, want pingRequest, agent *detector.Record) {
+	ctx, cancel := context.WithTimeout(c.ctx, want.timeout)
 	defer cancel()
-	got, err := t.cfg.Fleet.Ping(ctx, want.id)
+	got, err := c.cfg.Fleet.Ping(ctx, want.id)
 	switch {
 	case err == nil:
-		q.answer(pong{Node: t.cfg.Node, ID: want.id.String(), Name: agent.Name,
-			SentAt: view.WallTime(got.SentAt, t.cfg.Clock), RTT: view.ToMilliseconds(got.RTT)})
-	case t.ctx.Err() != nil || errors.Is(err, detector.ErrEnded):
-		q.refuse(errEnding)
-	case errors.Is(err, detector.ErrUnknownAgent): // removed since it was looked up
-		q.refuse(t.unknown(want.id))
+		q.sendAnswer(pingAnswer{Node: c.cfg.Node, ID: want.id.String(), Name: agent.Name,
+			SentAt: view.WallTime(got.SentAt, c.cfg.Clock), RTT: view.ToMilliseconds(got.RTT)})
+	case c.ctx.Err() != nil || errors.Is(err, detector.ErrEnded):
+		q.sendRefusal(errEnding)
+	case errors.Is(err, detector.ErrUnknownAgent): // removed in the meantime
+		q.sendRefusal(c.refuseUnknown(want.id))
 	case errors.Is(err, context.DeadlineExceeded):
-		q.refuse(&refusal{timedOut, fmt.Sprintf("agent %v did not answer within %v", want.id, want.timeout)})
+		q.sendRefusal(&refusal{timedOut, fmt.Sprintf("agent %v did not answer within %v", want.id, want.timeout)})
 	case errors.Is(err, detector.ErrUnanswered):
-		q.refuse(&refusal{timedOut, fmt.Sprintf("agent %v: %v", want.id, err)})
-	default: // there is no asking it
-		q.refuse(&refusal{conflict, fmt.Sprintf("agent %v: %v", want.id, err)})
+		q.sendRefusal(&refusal{timedOut, fmt.Sprintf("agent %v: %v", want.id, err)})
+	default: // the agent cannot be asked
+		q.sendRefusal(&refusal{conflict, fmt.Sprintf("agent %v: %v", want.id, err)})
 	}
 }

@@ -18,7 +18,7 @@ func BenchmarkList(b *testing.B) {
 		}
 		table.SetMembers(members, 0)
 		s, _ := newService("node01", still{table}, detector.NewClock())
-		t := newTable(context.Background(), s, nil)
+		t := newConnection(context.Background(), s, nil)
 		for _, body := range []string{"{}", `{"name":"*-99*","limit":1000}`, `{"ip":"10.3.0.0/16","limit":1000}`} {
 			b.Run(fmt.Sprintf("agents=%d/%s", agents, body), func(b *testing.B) {
 				want, err := parseList([]byte(body))
@@ -27,7 +27,7 @@ func BenchmarkList(b *testing.B) {
 				}
 				b.ReportAllocs()
 				for b.Loop() {
-					t.find(&want)
+					t.findMatches(&want)
 				}
 			})
 		}

@@ -50,10 +50,10 @@ func TestTheManualExplainsEverything(t *testing.T) {
 		return names
 	}
 	for heading, names := range map[string][]string{
-		"## Which agents are there":  append(known(func(b []byte) error { _, err := parseList(b); return err }), fields(listing{})...),
+		"## Which agents are there":  append(known(func(b []byte) error { _, err := parseList(b); return err }), fields(listAnswer{})...),
 		"### An agent":               fields(view.Agent{}),
-		"## How is this one":         append(known(func(b []byte) error { _, err := parseGet(b); return err }), fields(single{})...),
-		"## Does this one live, now": append(known(func(b []byte) error { _, err := parsePing(b); return err }), fields(pong{})...),
+		"## How is this one":         append(known(func(b []byte) error { _, err := parseGet(b); return err }), fields(getAnswer{})...),
+		"## Does this one live, now": append(known(func(b []byte) error { _, err := parsePing(b); return err }), fields(pingAnswer{})...),
 	} {
 		text := section(t, heading)
 		for _, name := range names {
@@ -107,9 +107,9 @@ var jsonBlock = regexp.MustCompile("(?s)```json\n(.*?)```")
 func TestTheAnswersOfTheManualFit(t *testing.T) {
 	blocks := jsonBlock.FindAllStringSubmatch(readManual(t), -1)
 	shapes := []any{&struct {
-		listing
+		listAnswer
 		Agents []view.Agent `json:"agents"`
-	}{}, &single{}, &pong{}}
+	}{}, &getAnswer{}, &pingAnswer{}}
 	if len(blocks) != len(shapes) {
 		t.Fatalf("%d answers are shown, want %d", len(blocks), len(shapes))
 	}

@@ -9,58 +9,57 @@ import (
 	"github.com/nats-io/nats.go/micro"
 )
 
-// What may wait at one subject to be looked at. It is looked at so quickly
-// that only a flood gets there; what is beyond is dropped.
+// How many requests may wait on one subject, and their bytes. They are taken so
+// quickly that only a flood reaches these limits; requests beyond are dropped.
 const (
 	pendingRequests = 16 << 10
 	pendingBytes    = 4 << 20
 )
 
-// endpoints are those of the service, by the tokens behind pulse or pulse.NODE.
+// endpoints are the endpoints of the service, by the tokens after pulse or pulse.NODE.
 var endpoints = []struct {
 	subject, name string
-	answer        func(*table, *question)
+	answer        func(*connection, *request)
 }{
-	{"agents.list", "agents-list", (*table).list},
-	{"agents.get", "agents-get", (*table).get},
-	{"agents.ping", "agents-ping", (*table).ping},
-	{"status", "status", (*table).status},
+	{"agents.list", "agents-list", (*connection).handleList},
+	{"agents.get", "agents-get", (*connection).handleGet},
+	{"agents.ping", "agents-ping", (*connection).handlePing},
+	{"status", "status", (*connection).handleStatus},
 }
 
-// lay subscribes to every endpoint under both its subjects, and to what the
-// service is found by. The subjects cannot be mistaken for each other, whatever the
-// node's name: one has a token more, and no endpoint is called like another
-// with a token before it.
-func (t *table) lay() error {
+// subscribe subscribes to both subjects of every endpoint, and to those for
+// discovery. No two subjects are equal, whatever the node's name: a node's own
+// subject has one token more, and no endpoint's subject ends with another's.
+func (c *connection) subscribe() error {
 	for _, e := range endpoints {
 		for _, own := range []bool{false, true} {
-			count := &tally{name: e.name, subject: Name + "." + e.subject}
+			count := &endpointStats{name: e.name, subject: Name + "." + e.subject}
 			if own {
-				count = &tally{name: "node-" + e.name, subject: Name + "." + t.cfg.Node + "." + e.subject}
+				count = &endpointStats{name: "node-" + e.name, subject: Name + "." + c.cfg.Node + "." + e.subject}
 			}
-			t.tallies = append(t.tallies, count)
-			if err := t.hear(count.subject, func(m *nats.Msg) {
-				e.answer(t, &question{Msg: m, nc: t.nc, own: own, tally: count, seal: t.cfg.Seal, asked: time.Now()})
+			c.endpoints = append(c.endpoints, count)
+			if err := c.subscribeTo(count.subject, func(m *nats.Msg) {
+				e.answer(c, &request{Msg: m, nc: c.nc, own: own, stats: count, seal: c.cfg.Seal, receivedAt: time.Now()})
 			}); err != nil {
 				return err
 			}
 		}
 	}
-	return t.beFound()
+	return c.subscribeDiscovery()
 }
 
-// hear looks at what comes in on a subject, one after the other.
-func (t *table) hear(subject string, look func(*nats.Msg)) error {
-	sub, err := t.nc.Subscribe(subject, func(m *nats.Msg) {
-		if t.enter() {
-			defer t.running.Done()
-			if t.answerable(m) {
-				look(m)
+// subscribeTo handles the messages of a subject one after the other.
+func (c *connection) subscribeTo(subject string, handle func(*nats.Msg)) error {
+	sub, err := c.nc.Subscribe(subject, func(m *nats.Msg) {
+		if c.beginRequest() {
+			defer c.running.Done()
+			if c.hasInbox(m) {
+				handle(m)
 			}
 		}
 	})
 	if err == nil {
-		t.subs = append(t.subs, sub)
+		c.subs = append(c.subs, sub)
 		err = sub.SetPendingLimits(pendingRequests, pendingBytes)
 	}
 	if err != nil {
@@ -69,32 +68,32 @@ func (t *table) hear(subject string, look func(*nats.Msg)) error {
 	return nil
 }
 
-// tally counts what is asked and answered at an endpoint.
-type tally struct {
+// endpointStats counts the requests of an endpoint.
+type endpointStats struct {
 	name, subject string
 
 	mu       sync.Mutex
 	requests int
 	errors   int
-	last     string // error
+	last     string // the last error
 	spent    time.Duration
 }
 
-// add counts an answer, which was a refusal unless that is nil.
-func (y *tally) add(r *refusal, spent time.Duration) {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	y.requests++
-	y.spent += spent
+// countAnswer counts an answer, or a refusal if r is not nil.
+func (e *endpointStats) countAnswer(r *refusal, spent time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.requests++
+	e.spent += spent
 	if r != nil {
-		y.errors++
-		y.last = fmt.Sprintf("%d:%s", r.code, r.text)
+		e.errors++
+		e.last = fmt.Sprintf("%d:%s", r.code, r.text)
 	}
 }
 
-func (y *tally) stats() *micro.EndpointStats {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	return &micro.EndpointStats{Name: y.name, Subject: y.subject, NumRequests: y.requests, NumErrors: y.errors, LastError: y.last,
-		ProcessingTime: y.spent, AverageProcessingTime: y.spent / time.Duration(max(y.requests, 1))}
+func (e *endpointStats) toMicro() *micro.EndpointStats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return &micro.EndpointStats{Name: e.name, Subject: e.subject, NumRequests: e.requests, NumErrors: e.errors, LastError: e.last,
+		ProcessingTime: e.spent, AverageProcessingTime: e.spent / time.Duration(max(e.requests, 1))}
 }

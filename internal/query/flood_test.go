@@ -46,9 +46,9 @@ func TestAFloodIsRefusedAndHoldsUpNoOtherQuestion(t *testing.T) {
 		places, atWork int
 		good           string
 	}{
-		"lists":     {"pulse.agents.list", "", listsMax, scansMax, ""},
-		"pings":     {"pulse.agents.ping", `{"id":"001"}`, pingsMax, pingsMax, ""},
-		"strangers": {"pulse.agents.get", `{"id":"009"}`, heldMax, 0, "404"},
+		"lists":     {"pulse.agents.list", "", maxLists, maxScans, ""},
+		"pings":     {"pulse.agents.ping", `{"id":"001"}`, maxPings, maxPings, ""},
+		"strangers": {"pulse.agents.get", `{"id":"009"}`, maxDelayed, 0, "404"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &slow{fleet: newFleet(t, settings, 1), may: make(chan struct{}), arrived: make(chan struct{}, flood)}
@@ -94,7 +94,7 @@ func TestAFloodIsRefusedAndHoldsUpNoOtherQuestion(t *testing.T) {
 					hear(n)
 				}
 				read[map[string]string](client, client.ask("pulse.status", ""))
-				read[single](client, client.ask("pulse.agents.get", `{"id":"001"}`))
+				read[getAnswer](client, client.ask("pulse.agents.get", `{"id":"001"}`))
 			}
 			if name != "strangers" && codes["429"] != flood-c.places {
 				t.Errorf("answered meanwhile: %v", codes)

@@ -10,40 +10,41 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
-// listing answers a list: some of the agents that match, by their numbers.
-type listing struct {
+// listAnswer is the answer to agents.list: a page of the agents that match, by
+// ID.
+type listAnswer struct {
 	Node   string            `json:"node"`
 	Total  int               `json:"total"` // agents that match, on all pages
 	Agents []json.RawMessage `json:"agents"`
-	Next   string            `json:"next,omitempty"` // there are more behind this one
+	Next   string            `json:"next,omitempty"` // the last ID of this page, if there are more
 }
 
-func (t *table) list(q *question) {
+func (c *connection) handleList(q *request) {
 	want, err := parseList(q.Data)
 	if err != nil {
-		q.refuse(&refusal{badRequest, err.Error()})
+		q.sendRefusal(&refusal{badRequest, err.Error()})
 		return
 	}
-	t.later(t.lists, q, func() {
+	c.runLater(c.lists, q, func() {
 		var total int
 		var found []detector.Record
-		if !t.inTurn(t.scans, func() { total, found = t.find(&want) }) { // the detector may have ended in between
-			q.refuse(errEnding)
+		if !c.runInTurn(c.scans, func() { total, found = c.findMatches(&want) }) { // the detector may have ended meanwhile
+			q.sendRefusal(errEnding)
 			return
 		}
-		t.answerList(q, &want, total, found)
+		c.answerList(q, &want, total, found)
 	})
 }
 
-// find counts the agents that match, and returns those of a page, with one more
-// if there are more.
-func (t *table) find(want *listRequest) (total int, found []detector.Record) {
+// findMatches counts the agents that match, and returns those of a page, with
+// one more if there are more.
+func (c *connection) findMatches(want *listRequest) (total int, found []detector.Record) {
 	enough, last := want.limit+1, detector.MaxAgentID
-	for n, more := 0, true; more && t.ctx.Err() == nil; n++ {
+	for n, more := 0, true; more && c.ctx.Err() == nil; n++ {
 		var page []detector.Record
-		page, more = t.cfg.Fleet.Page(n)
+		page, more = c.cfg.Fleet.Page(n)
 		for i := range page {
-			if !want.matches(&page[i]) {
+			if !want.matchesAgent(&page[i]) {
 				continue
 			}
 			total++
@@ -52,39 +53,39 @@ func (t *table) find(want *listRequest) (total int, found []detector.Record) {
 			}
 		}
 		if len(found) > enough {
-			slices.SortFunc(found, byID)
+			slices.SortFunc(found, compareIDs)
 			found = found[:enough]
 			last = found[enough-1].ID
 		}
 	}
-	slices.SortFunc(found, byID)
+	slices.SortFunc(found, compareIDs)
 	return total, found
 }
 
-func byID(a, b detector.Record) int { return cmp.Compare(a.ID, b.ID) }
+func compareIDs(a, b detector.Record) int { return cmp.Compare(a.ID, b.ID) }
 
-// sealRoom is what the headers and the recipients of a sealed answer take at most.
-const sealRoom = 32 << 10
+// sealOverhead is the most that headers and recipients add to a sealed answer.
+const sealOverhead = 32 << 10
 
-// room is how long an answer may be: a sealed one is sent as base64, and with
-// more around it.
-func (t *table) room(nc *nats.Conn) int {
+// maxAnswerSize returns the longest answer that fits into a message: a sealed
+// one is sent as base64, in an envelope.
+func (c *connection) maxAnswerSize(nc *nats.Conn) int {
 	most := int(nc.MaxPayload())
-	if t.cfg.Seal == nil {
+	if c.cfg.Seal == nil {
 		return most
 	}
-	return max(most-sealRoom, most/2) / 4 * 3
+	return max(most-sealOverhead, most/2) / 4 * 3
 }
 
-// answerList answers with as many of the found as the request wants, and as
-// the server takes in one message.
-func (t *table) answerList(q *question, want *listRequest, total int, found []detector.Record) {
-	page := listing{Node: t.cfg.Node, Total: total, Agents: []json.RawMessage{}, Next: detector.MaxAgentID.String()}
+// answerList answers with as many of the found agents as the request asks for
+// and the server accepts in one message.
+func (c *connection) answerList(q *request, want *listRequest, total int, found []detector.Record) {
+	page := listAnswer{Node: c.cfg.Node, Total: total, Agents: []json.RawMessage{}, Next: detector.MaxAgentID.String()}
 	frame, _ := json.Marshal(page)
-	left := t.room(q.nc) - len(frame)
+	left := c.maxAnswerSize(q.nc) - len(frame)
 	page.Next = ""
 	for i := range found {
-		text, _ := json.Marshal(view.NewAgent(&found[i], t.cfg.Clock))
+		text, _ := json.Marshal(view.NewAgent(&found[i], c.cfg.Clock))
 		left -= len(text) + len(",")
 		if i > 0 && (i == want.limit || left < 0) {
 			page.Next = found[i-1].ID.String()
@@ -92,5 +93,5 @@ func (t *table) answerList(q *question, want *listRequest, total int, found []de
 		}
 		page.Agents = append(page.Agents, text)
 	}
-	q.answer(page)
+	q.sendAnswer(page)
 }

@@ -11,47 +11,47 @@ import (
 	"unicode/utf8"
 )
 
-// requestMax is the longest request, in bytes.
-const requestMax = 4 << 10
+// maxRequestSize is the size of the longest request, in bytes.
+const maxRequestSize = 4 << 10
 
-// field is one that a request may have.
+// field is a field that a request may have.
 type field struct {
-	want string // what its value has to be
-	take func(value json.RawMessage) error
+	want  string // what its value must be, for the error
+	parse func(value json.RawMessage) error
 }
 
-// text is a field whose value is a string.
-func text(want string, take func(string) error) field {
+// stringField returns a field whose value is a string.
+func stringField(want string, take func(string) error) field {
 	return field{want, func(value json.RawMessage) error {
 		var s *string
 		if err := json.Unmarshal(value, &s); err != nil || s == nil {
-			return errUnfit
+			return errInvalidValue
 		}
 		return take(*s)
 	}}
 }
 
-// number is a field whose value is an integer in a range.
-func number(lo, hi int, into *int) field {
+// intField returns a field whose value is an integer in a range.
+func intField(lo, hi int, into *int) field {
 	return field{fmt.Sprintf("a whole number from %d to %d", lo, hi), func(value json.RawMessage) error {
 		var n *int
 		if err := json.Unmarshal(value, &n); err != nil || n == nil || *n < lo || *n > hi {
-			return errUnfit
+			return errInvalidValue
 		}
 		*into = *n
 		return nil
 	}}
 }
 
-// errUnfit says that a value is not what the field wants.
-var errUnfit = errors.New("unfit")
+// errInvalidValue is returned for a value that the field does not accept.
+var errInvalidValue = errors.New("unfit")
 
-// parse reads a request: a JSON object with no fields but these, each at most
-// once and by its exact name. An empty request is one without fields.
-func parse(data []byte, fields map[string]field) error {
+// parseRequest parses a request: a JSON object with these fields only, each at
+// most once and by its exact name. An empty request has no fields.
+func parseRequest(data []byte, fields map[string]field) error {
 	switch {
-	case len(data) > requestMax:
-		return fmt.Errorf("a request of %d bytes: at most %d are read", len(data), requestMax)
+	case len(data) > maxRequestSize:
+		return fmt.Errorf("a request of %d bytes: at most %d are read", len(data), maxRequestSize)
 	case len(bytes.TrimSpace(data)) == 0:
 		return nil
 	case !utf8.Valid(data):
@@ -92,7 +92,7 @@ func parseField(d *json.Decoder, fields map[string]field, seen map[string]bool) 
 	if err := d.Decode(&value); err != nil {
 		return err
 	}
-	if f.take(value) != nil {
+	if f.parse(value) != nil {
 		return fmt.Errorf("field %q: want %s", name, f.want)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 func TestAnEmptyRequestIsOneOfDefaults(t *testing.T) {
 	for _, body := range []string{"", " \n", "{}", " { } "} {
 		list, err := parseList([]byte(body))
-		if err != nil || list.limit != 100 || list.after != 0 || !list.matches(&detector.Record{ID: 1}) {
+		if err != nil || list.limit != 100 || list.after != 0 || !list.matchesAgent(&detector.Record{ID: 1}) {
 			t.Errorf("%q: %+v, %v", body, list, err)
 		}
 		if _, err := parseGet([]byte(body)); err != errNoID {
@@ -95,15 +95,15 @@ func TestWhoMatches(t *testing.T) {
 		`{"ids":["007"]}`: true, `{"ids":["1024","007","001"]}`: true, `{"ids":["008"]}`: false, `{"ids":[]}`: false,
 	} {
 		r, err := parseList([]byte(body))
-		if err != nil || r.matches(&web) != want {
+		if err != nil || r.matchesAgent(&web) != want {
 			t.Errorf("%s: %v, %v", body, !want, err)
 		}
 	}
 	unseen := detector.Record{ID: 8, Name: "db", IP: "10.0.0.0/8"}
-	if r := (listRequest{in: netip.MustParsePrefix("0.0.0.0/0")}); r.matches(&unseen) || r.matches(&detector.Record{IP: "any"}) {
+	if r := (listRequest{in: netip.MustParsePrefix("0.0.0.0/0")}); r.matchesAgent(&unseen) || r.matchesAgent(&detector.Record{IP: "any"}) {
 		t.Error("an agent matches by what it is registered under")
 	}
-	if r := (listRequest{in: netip.MustParsePrefix("fe80::1/128")}); !r.matches(&detector.Record{IP: "fe80::1"}) {
+	if r := (listRequest{in: netip.MustParsePrefix("fe80::1/128")}); !r.matchesAgent(&detector.Record{IP: "fe80::1"}) {
 		t.Error("an IPv6 address does not match")
 	}
 }
@@ -118,10 +118,10 @@ func FuzzRequests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		list, err := parseList(data)
 		checkRefusal(t, data, err)
-		if err == nil && (list.limit < 1 || list.limit > limitMax || len(list.name) > nameMax || list.after > detector.MaxAgentID) {
+		if err == nil && (list.limit < 1 || list.limit > maxLimit || len(list.name) > maxNameLength || list.after > detector.MaxAgentID) {
 			t.Errorf("taken: %+v", list)
 		}
-		list.matches(&detector.Record{ID: 1, Name: "web-01", IP: "10.0.0.1"})
+		list.matchesAgent(&detector.Record{ID: 1, Name: "web-01", IP: "10.0.0.1"})
 		id, err := parseGet(data)
 		checkRefusal(t, data, err)
 		if err == nil && (id < 1 || id > detector.MaxAgentID) {
@@ -129,7 +129,7 @@ func FuzzRequests(f *testing.F) {
 		}
 		ping, err := parsePing(data)
 		checkRefusal(t, data, err)
-		if err == nil && (ping.id == 0 || ping.timeout < pingTimeoutMin || ping.timeout > pingTimeoutMax) {
+		if err == nil && (ping.id == 0 || ping.timeout < minPingTimeout || ping.timeout > maxPingTimeout) {
 			t.Errorf("taken: %+v", ping)
 		}
 	})
@@ -138,7 +138,7 @@ func FuzzRequests(f *testing.F) {
 // checkRefusal wants a short text that can stand in a header, and JSON where there is none.
 func checkRefusal(t *testing.T, data []byte, err error) {
 	if err == nil {
-		if len(data) > requestMax || strings.TrimSpace(string(data)) != "" && !json.Valid(data) {
+		if len(data) > maxRequestSize || strings.TrimSpace(string(data)) != "" && !json.Valid(data) {
 			t.Errorf("taken: %q", data)
 		}
 		return

@@ -44,7 +44,7 @@ func TestAPingIsAnsweredOrSaysWhyNot(t *testing.T) {
 				m := ask.ask(subject, c.body)
 				if c.code != "" {
 					ask.refused(m, c.code, c.text)
-				} else if got := read[pong](ask, m); got.ID != "001" {
+				} else if got := read[pingAnswer](ask, m); got.ID != "001" {
 					t.Errorf("%+v", got)
 				}
 			}
@@ -94,7 +94,7 @@ func TestPingsOfAllClientsTogetherAreBounded(t *testing.T) {
 		f.connect(false, id)
 		m := c.ask("pulse.node01.agents.ping", fmt.Sprintf(`{"id":"%v"}`, id))
 		if id <= 5 {
-			read[pong](c, m)
+			read[pingAnswer](c, m)
 			continue
 		}
 		c.refused(m, "429", "more than 100 pings a second")

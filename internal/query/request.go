@@ -12,20 +12,20 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// What a request may ask for.
+// Limits and defaults of requests.
 const (
-	nameMax      = 128
-	limitMax     = 1000
-	limitDefault = 100
+	maxNameLength = 128
+	maxLimit      = 1000
+	defaultLimit  = 100
 
-	// A ping's default leaves room below the five seconds for which the nats
-	// command and many clients wait.
-	pingTimeout    = 3 * time.Second
-	pingTimeoutMin = 100 * time.Millisecond
-	pingTimeoutMax = 10 * time.Second
+	// The default is below the five seconds for which the nats command and many
+	// clients wait.
+	defaultPingTimeout = 3 * time.Second
+	minPingTimeout     = 100 * time.Millisecond
+	maxPingTimeout     = 10 * time.Second
 )
 
-// listRequest says which agents to list. Its zero filters let every agent pass.
+// listRequest selects the agents to list. The zero filters match every agent.
 type listRequest struct {
 	status *detector.Status
 	name   string // a part of the name, or with glob a pattern of all of it
@@ -37,28 +37,28 @@ type listRequest struct {
 }
 
 func parseList(data []byte) (listRequest, error) {
-	r := listRequest{limit: limitDefault}
-	err := parse(data, map[string]field{
-		"status": text("active, disconnected, pending or never_connected", func(s string) error {
+	r := listRequest{limit: defaultLimit}
+	err := parseRequest(data, map[string]field{
+		"status": stringField("active, disconnected, pending or never_connected", func(s string) error {
 			status, ok := detector.ParseStatus(s)
 			if !ok {
-				return errUnfit
+				return errInvalidValue
 			}
 			r.status = &status
 			return nil
 		}),
-		"name":  text("a part of a name, or a pattern such as web-*, of 1 to 128 bytes", r.setName),
-		"ip":    text("an address or a network, such as 10.1.0.0/16", r.setNetwork),
+		"name":  stringField("a part of a name, or a pattern such as web-*, of 1 to 128 bytes", r.setName),
+		"ip":    stringField("an address or a network, such as 10.1.0.0/16", r.setNetwork),
 		"ids":   {"a list of agent ids of three digits or more, such as [\"001\",\"1024\"]", r.setIDs},
-		"limit": number(1, limitMax, &r.limit),
-		"after": agentID(&r.after),
+		"limit": intField(1, maxLimit, &r.limit),
+		"after": idField(&r.after),
 	})
 	return r, err
 }
 
 func (r *listRequest) setName(s string) error {
-	if _, err := path.Match(s, ""); err != nil || s == "" || len(s) > nameMax {
-		return errUnfit
+	if _, err := path.Match(s, ""); err != nil || s == "" || len(s) > maxNameLength {
+		return errInvalidValue
 	}
 	r.name, r.glob = s, strings.ContainsAny(s, `*?[\`)
 	return nil
@@ -77,7 +77,7 @@ func (r *listRequest) setNetwork(s string) error {
 func (r *listRequest) setIDs(value json.RawMessage) error {
 	var texts []string
 	if err := json.Unmarshal(value, &texts); err != nil || texts == nil {
-		return errUnfit
+		return errInvalidValue
 	}
 	r.ids = make([]detector.AgentID, 0, len(texts))
 	for _, s := range texts {
@@ -91,8 +91,8 @@ func (r *listRequest) setIDs(value json.RawMessage) error {
 	return nil
 }
 
-// matches reports whether an agent passes every filter.
-func (r *listRequest) matches(a *detector.Record) bool {
+// matchesAgent reports whether an agent matches every filter.
+func (r *listRequest) matchesAgent(a *detector.Record) bool {
 	if r.status != nil && a.Status != *r.status {
 		return false
 	}
@@ -112,7 +112,7 @@ func (r *listRequest) matchesName(name string) bool {
 	return strings.Contains(name, r.name)
 }
 
-// matchesAddress is false for an agent whose address is not known.
+// matchesAddress returns false for an agent whose address is unknown.
 func (r *listRequest) matchesAddress(ip string) bool {
 	if !r.in.IsValid() {
 		return true
@@ -121,8 +121,8 @@ func (r *listRequest) matchesAddress(ip string) bool {
 	return err == nil && r.in.Contains(addr.Unmap())
 }
 
-func agentID(into *detector.AgentID) field {
-	return text("an agent id of three digits or more, such as 001", func(s string) (err error) {
+func idField(into *detector.AgentID) field {
+	return stringField("an agent id of three digits or more, such as 001", func(s string) (err error) {
 		*into, err = detector.ParseID(s)
 		return err
 	})
@@ -131,7 +131,7 @@ func agentID(into *detector.AgentID) field {
 var errNoID = errors.New(`field "id" is missing: want an agent id of three digits or more, such as 001`)
 
 func parseGet(data []byte) (id detector.AgentID, err error) {
-	if err = parse(data, map[string]field{"id": agentID(&id)}); err == nil && id == 0 {
+	if err = parseRequest(data, map[string]field{"id": idField(&id)}); err == nil && id == 0 {
 		err = errNoID
 	}
 	return id, err
@@ -143,9 +143,9 @@ type pingRequest struct {
 }
 
 func parsePing(data []byte) (r pingRequest, err error) {
-	ms := int(pingTimeout.Milliseconds())
-	err = parse(data, map[string]field{"id": agentID(&r.id),
-		"timeout_ms": number(int(pingTimeoutMin.Milliseconds()), int(pingTimeoutMax.Milliseconds()), &ms)})
+	ms := int(defaultPingTimeout.Milliseconds())
+	err = parseRequest(data, map[string]field{"id": idField(&r.id),
+		"timeout_ms": intField(int(minPingTimeout.Milliseconds()), int(maxPingTimeout.Milliseconds()), &ms)})
 	if err == nil && r.id == 0 {
 		err = errNoID
 	}

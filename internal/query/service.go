@@ -11,78 +11,77 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Name is that of the service, and what its subjects begin with.
+// Name is the name of the service and the first token of its subjects.
 const Name = "pulse"
 
-// What may be under way on one connection at a time, of each kind. Beyond that,
-// requests are refused.
+// How many requests of each kind are handled at once on one connection. More are
+// refused.
 const (
-	listsMax  = 64  // of which scansMax read the fleet, each a page at a time
-	scansMax  = 2   // they keep the detector from its work for a moment per page
-	statusMax = 64  // of which one is worked on: the node counts a lot for it
-	heldMax   = 256 // answers that wait for a better one of another node
-	pingsMax  = 256
+	maxLists    = 64  // of which maxScans read the fleet, each a page at a time
+	maxScans    = 2   // each page interrupts the detector for a moment
+	maxStatuses = 64  // one at a time: it is expensive
+	maxDelayed  = 256 // delayed answers
+	maxPings    = 256
 )
 
-// Pings of all clients together. An agent itself hears of one a second at most,
-// by [detector.Table.Hasten].
+// Pings of all clients together. Each agent receives one a second at most.
 const (
 	pingRate  = 100 // a second
 	pingBurst = 200
 )
 
-// Fleet is what questions are about: the detector.
+// Fleet is the detector.
 type Fleet interface {
 	Page(n int) (page []detector.Record, more bool)
 	Agent(id detector.AgentID) (detector.Record, bool)
 	Ping(ctx context.Context, id detector.AgentID) (detector.Answer, error)
 }
 
-// Seal makes of the answer to a question what is sent, with its headers: bound to the
-// question, signed, and encrypted for the recipients of messages.
+// Seal signs and encrypts an answer, bound to its request, and returns the
+// message's data and headers.
 type Seal func(asked Request, answer []byte) (data []byte, header map[string][]string, err error)
 
-// Request is a question as it came.
+// Request is a request as received.
 type Request struct {
 	Subject string
 	Header  map[string][]string
 	Data    []byte
 }
 
-// Config says who answers, and about what.
+// Config configures a service.
 type Config struct {
 	Node    string // one NATS token
 	Version string // of the software, as https://semver.org has it
 	Fleet   Fleet
 	Clock   *detector.Clock
-	Status  func() any // how the node is doing, to be shown as JSON
-	Seal    Seal       // nil: answers are in the clear
+	Status  func() any // the node's status, to be encoded as JSON
+	Seal    Seal       // nil: answers are neither signed nor encrypted
 	Log     *slog.Logger
 }
 
-// Service answers questions. See [Service.Serve].
+// Service answers requests. See [Service.Serve].
 type Service struct {
-	cfg   Config
-	pings *rate.Limiter
-	said  complaints
+	cfg      Config
+	pings    *rate.Limiter
+	warnings rateLimitedLog
 
-	absent, stranger time.Duration // holdAbsent and holdUnknown, but for tests
+	absentDelay, unknownDelay time.Duration // absentAnswerDelay and unknownAnswerDelay, except in tests
 }
 
-// New returns a service that answers nothing yet.
+// New returns a service that does not serve a connection yet.
 func New(cfg Config) *Service {
-	return &Service{cfg: cfg, pings: rate.NewLimiter(pingRate, pingBurst), said: complaints{log: cfg.Log},
-		absent: holdAbsent, stranger: holdUnknown}
+	return &Service{cfg: cfg, pings: rate.NewLimiter(pingRate, pingBurst), warnings: rateLimitedLog{log: cfg.Log},
+		absentDelay: absentAnswerDelay, unknownDelay: unknownAnswerDelay}
 }
 
-// Serve answers what comes in on a connection, until ctx ends or the
-// connection closes. It returns when nothing is under way any more. The fleet must
-// not end before ctx does: its last pages would be missing in an answer.
+// Serve answers requests on a connection until ctx ends or the connection
+// closes. It returns when all requests have been handled. The fleet must not
+// end before ctx does: its last pages would be missing in an answer.
 func (s *Service) Serve(ctx context.Context, nc *nats.Conn) error {
 	ctx, end := context.WithCancel(ctx)
 	before := nc.ErrorHandler()
 	nc.SetErrorHandler(func(c *nats.Conn, sub *nats.Subscription, err error) {
-		s.said.hear(sub, err)
+		s.warnings.logSlowConsumer(sub, err)
 		if before != nil {
 			before(c, sub, err)
 		}
@@ -90,10 +89,10 @@ func (s *Service) Serve(ctx context.Context, nc *nats.Conn) error {
 	defer nc.SetErrorHandler(before)
 	closed := nc.StatusChanged(nats.CLOSED)
 	defer nc.RemoveStatusListener(closed)
-	t := newTable(ctx, s, nc)
-	defer t.clear()
+	conn := newConnection(ctx, s, nc)
+	defer conn.stopAndWait()
 	defer end() // first
-	if err := t.lay(); err != nil {
+	if err := conn.subscribe(); err != nil {
 		return fmt.Errorf("register the micro service %s: %w", Name, err)
 	}
 	select {

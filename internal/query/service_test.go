@@ -59,10 +59,10 @@ func TestTheServiceIsFoundAndAnswersOnBothKindsOfServer(t *testing.T) {
 				if got := read[page](c, c.ask(at+"agents.list", "")); got.Node != "node01" || got.Total != 3 || len(got.Agents) != 3 || got.Next != "" {
 					t.Errorf("%+v", got)
 				}
-				if got := read[single](c, c.ask(at+"agents.get", `{"id":"001"}`)); got.Node != "node01" || got.Agent.Name != "host-1" || got.Agent.Status != "active" {
+				if got := read[getAnswer](c, c.ask(at+"agents.get", `{"id":"001"}`)); got.Node != "node01" || got.Agent.Name != "host-1" || got.Agent.Status != "active" {
 					t.Errorf("%+v", got)
 				}
-				if got := read[pong](c, c.ask(at+"agents.ping", `{"id":"001"}`)); got.Node != "node01" || got.ID != "001" || got.Name != "host-1" ||
+				if got := read[pingAnswer](c, c.ask(at+"agents.ping", `{"id":"001"}`)); got.Node != "node01" || got.ID != "001" || got.Name != "host-1" ||
 					got.RTT < 0 || got.RTT > 60_000 || time.Since(got.SentAt) > 5*time.Minute {
 					t.Errorf("%+v", got)
 				}
@@ -124,16 +124,16 @@ func TestOfTwoNodesTheOneThatKnowsIsFirst(t *testing.T) {
 	b.connect(false, 1, 2) // a knows it, and never saw it
 	for name, f := range map[string]*fleet{"a": a, "b": b} {
 		s, _ := newService(name, f, f.clock)
-		s.absent, s.stranger = 2*time.Second, 3*time.Second // on a busy machine, who is at once may be late
+		s.absentDelay, s.unknownDelay = 2*time.Second, 3*time.Second // on a busy machine, who is at once may be late
 		serve(t, s, connect(t, url))
 	}
 	c := newClient(t, url, 2)
 	for id, node := range map[string]string{"001": "b", "003": "a"} {
 		body := `{"id":"` + id + `"}`
-		if got := read[single](c, c.ask("pulse.agents.get", body)); got.Node != node || got.Agent.Status != "active" {
+		if got := read[getAnswer](c, c.ask("pulse.agents.get", body)); got.Node != node || got.Agent.Status != "active" {
 			t.Errorf("%s: %+v", id, got)
 		}
-		if got := read[pong](c, c.ask("pulse.agents.ping", body)); got.Node != node {
+		if got := read[pingAnswer](c, c.ask("pulse.agents.ping", body)); got.Node != node {
 			t.Errorf("%s: %+v", id, got)
 		}
 	}
@@ -143,7 +143,7 @@ func TestOfTwoNodesTheOneThatKnowsIsFirst(t *testing.T) {
 	}
 	c.refused(both[1], "404", "agent 003 is not known to node b")
 	both = c.gather("pulse.agents.get", `{"id":"001"}`, 2)
-	if read[single](c, both[1]).Agent.Status != "never_connected" {
+	if read[getAnswer](c, both[1]).Agent.Status != "never_connected" {
 		t.Errorf("answers: %v", both)
 	}
 	both = c.gather("pulse.agents.ping", `{"id":"001"}`, 2)
