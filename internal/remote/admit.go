@@ -5,14 +5,14 @@ import (
 	"errors"
 )
 
-// ErrWithdrawn is the reason with which whoever admits sessions (see Config.Admit)
-// ends one that its users shall leave at once. It is no failure of the server: the
-// next session is dialed without a pause, and has to be admitted like any other.
+// ErrWithdrawn is the reason with which Config.Admit ends a session that its
+// users must leave at once. It is no failure of the server: the next session
+// is dialed without a pause, and has to be admitted like any other.
 var ErrWithdrawn = errors.New("the session was withdrawn")
 
-// admit waits until the users of the remote may have the session. It reports false
-// when the session has ended instead.
-func (r *Remote) admit(ctx context.Context, s *Session) bool {
+// admitSession waits until the session may be used. It returns false when the
+// session has ended instead.
+func (r *Remote) admitSession(ctx context.Context, s *Session) bool {
 	if r.cfg.Admit == nil {
 		return true
 	}
@@ -29,8 +29,8 @@ func (r *Remote) admit(ctx context.Context, s *Session) bool {
 			return err == nil && s.Reason() == nil
 		case <-s.ended:
 			return false
-		case <-r.touched:
-			if _, sum := r.fileState(); sum != s.dialed.sum {
+		case <-r.reload:
+			if _, sum := r.fileState(); sum != s.attempt.sum {
 				s.End(ErrWithdrawn) // the next session logs in with the changed files
 			}
 		}

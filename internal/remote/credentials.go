@@ -17,17 +17,18 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// maxFile is far above any credentials, and above the bundle of all the world's authorities.
+// maxFile is far above any credentials, and above a bundle of all public
+// authorities.
 const maxFile = 1 << 20
 
-// file is one of a Config's, and the setting that names it.
+// file is a file of a [Config], and the setting that names it.
 type file struct {
 	setting, path string
 	secret        bool
 }
 
-// files are those that are set.
-func (c *Config) files() (set []file) {
+// listFiles returns the files that are set.
+func (c *Config) listFiles() (set []file) {
 	for _, f := range []file{{"credentials_file", c.CredentialsFile, true}, {"nkey_file", c.NKeyFile, true},
 		{"password_file", c.PasswordFile, true}, {"token_file", c.TokenFile, true},
 		{"tls_ca", c.CA, false}, {"tls_cert", c.Cert, false}, {"tls_key", c.Key, true}} {
@@ -38,34 +39,34 @@ func (c *Config) files() (set []file) {
 	return set
 }
 
-// fileSum tells one state of all files from another.
+// fileSum identifies the contents of all files.
 type fileSum [sha256.Size]byte
 
-// material is what the files of a Config held at one time.
-type material struct {
-	sum     fileSum
-	login   []nats.Option
-	keys    nkeys.KeyPair    // nil without an NKey
-	who     string           // as whom we log in, for people; "" for nobody
-	expires time.Time        // of the credentials; zero for never
-	roots   *x509.CertPool   // nil for the system's
-	cert    *tls.Certificate // nil for none
+// loginFiles is what the files of a Config contained at one time.
+type loginFiles struct {
+	sum      fileSum
+	login    []nats.Option
+	keys     nkeys.KeyPair    // nil without an NKey
+	identity string           // of the login, as text; "" without one
+	expires  time.Time        // when the credentials expire; zero for never
+	roots    *x509.CertPool   // nil for the system's
+	cert     *tls.Certificate // nil for none
 }
 
-// forget wipes what need not stay in memory once we are logged in.
-func (m *material) forget() {
+// wipeKeys removes the keys from memory. They are not needed after the login.
+func (m *loginFiles) wipeKeys() {
 	if m.keys != nil {
 		m.keys.Wipe()
 	}
 }
 
-// readFiles returns the content of all files by setting.
+// readFiles returns the contents of all files by setting.
 func readFiles(cfg *Config) (map[string][]byte, fileSum, error) {
 	texts, sum := map[string][]byte{}, sha256.New()
-	for _, f := range cfg.files() {
-		text, err := f.read()
+	for _, f := range cfg.listFiles() {
+		text, err := f.readFile()
 		if err != nil {
-			return nil, fileSum{}, badFile(f, err)
+			return nil, fileSum{}, newFileFailure(f, err)
 		}
 		texts[f.setting] = text
 		fmt.Fprintf(sum, "%s %d\n%s", f.setting, len(text), text)
@@ -79,16 +80,16 @@ var (
 	errEmpty   = errors.New("it is empty")
 )
 
-func (f file) read() ([]byte, error) {
-	in, err := os.OpenFile(f.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // nonblocking: a pipe would make us wait
+func (f file) readFile() ([]byte, error) {
+	in, err := os.OpenFile(f.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // nonblocking: opening a pipe would block
 	if err != nil {
-		return nil, bare(err)
+		return nil, stripPath(err)
 	}
 	defer in.Close()
 	info, err := in.Stat()
 	switch {
 	case err != nil:
-		return nil, bare(err)
+		return nil, stripPath(err)
 	case !info.Mode().IsRegular():
 		return nil, errNotFile
 	case f.secret && info.Mode().Perm()&0o006 != 0:
@@ -97,7 +98,7 @@ func (f file) read() ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(in, maxFile+1))
 	switch {
 	case err != nil:
-		return nil, bare(err)
+		return nil, stripPath(err)
 	case len(text) > maxFile:
 		return nil, errors.New("larger than 1 MiB")
 	case len(bytes.TrimSpace(text)) == 0:
@@ -106,43 +107,43 @@ func (f file) read() ([]byte, error) {
 	return text, nil
 }
 
-// bare takes the path off an error, which is told beside it.
-func bare(err error) error {
+// stripPath removes the path from an error, which the caller adds.
+func stripPath(err error) error {
 	if number, ok := errors.AsType[syscall.Errno](err); ok {
 		return number
 	}
 	return err
 }
 
-// loadMaterial reads the files and understands them.
-func loadMaterial(cfg *Config) (*material, error) {
+// loadLoginFiles reads and parses the files.
+func loadLoginFiles(cfg *Config) (*loginFiles, error) {
 	texts, sum, err := readFiles(cfg)
 	if err != nil {
 		return nil, err
 	}
-	m := &material{sum: sum}
-	for _, f := range cfg.files() {
-		if err := m.take(f.setting, texts, cfg.User); err != nil {
-			m.forget()
-			return nil, badFile(f, err)
+	m := &loginFiles{sum: sum}
+	for _, f := range cfg.listFiles() {
+		if err := m.parseFile(f.setting, texts, cfg.User); err != nil {
+			m.wipeKeys()
+			return nil, newFileFailure(f, err)
 		}
 	}
 	return m, nil
 }
 
-// take understands one file. Its errors quote nothing of it.
-func (m *material) take(setting string, texts map[string][]byte, user string) (err error) {
+// parseFile parses one file. Its errors quote nothing of it.
+func (m *loginFiles) parseFile(setting string, texts map[string][]byte, user string) (err error) {
 	text := texts[setting]
 	switch setting {
 	case "credentials_file":
-		return m.takeCredentials(text)
+		return m.parseCreds(text)
 	case "nkey_file":
-		return m.takeNKey(text)
+		return m.parseNKey(text)
 	case "password_file":
-		m.who = fmt.Sprintf("user %q", user)
+		m.identity = fmt.Sprintf("user %q", user)
 		m.login = append(m.login, nats.UserInfo(user, string(bytes.TrimRight(text, "\r\n"))))
 	case "token_file":
-		m.who = "the token"
+		m.identity = "the token"
 		m.login = append(m.login, nats.Token(string(bytes.TrimSpace(text))))
 	case "tls_ca":
 		m.roots = x509.NewCertPool()
@@ -150,12 +151,12 @@ func (m *material) take(setting string, texts map[string][]byte, user string) (e
 			return errors.New("no certificate in PEM is in it")
 		}
 	case "tls_cert":
-		return m.takeCertificate(text, texts["tls_key"])
+		return m.parseCertificate(text, texts["tls_key"])
 	}
 	return nil
 }
 
-func (m *material) takeCredentials(text []byte) (err error) {
+func (m *loginFiles) parseCreds(text []byte) (err error) {
 	token, err := nkeys.ParseDecoratedJWT(text)
 	if err != nil {
 		return errors.New("no user JWT is in it")
@@ -174,7 +175,7 @@ func (m *material) takeCredentials(text []byte) (err error) {
 	if claims.IssuerAccount != "" {
 		account = claims.IssuerAccount
 	}
-	m.who = fmt.Sprintf("user %s (%s) of account %s", brief(claims.Name), claims.Subject, account)
+	m.identity = fmt.Sprintf("user %s (%s) of account %s", quoteBrief(claims.Name), claims.Subject, account)
 	if claims.Expires > 0 {
 		m.expires = time.Unix(claims.Expires, 0)
 	}
@@ -182,7 +183,7 @@ func (m *material) takeCredentials(text []byte) (err error) {
 	return nil
 }
 
-func (m *material) takeNKey(text []byte) (err error) {
+func (m *loginFiles) parseNKey(text []byte) (err error) {
 	if m.keys, err = nkeys.ParseDecoratedUserNKey(bytes.TrimSpace(text)); err != nil {
 		return errors.New("no user's NKey seed (SU...) is in it")
 	}
@@ -190,12 +191,12 @@ func (m *material) takeNKey(text []byte) (err error) {
 	if err != nil {
 		return errors.New("no user's NKey seed (SU...) is in it")
 	}
-	m.who = "NKey " + public
+	m.identity = "NKey " + public
 	m.login = append(m.login, nats.Nkey(public, m.keys.Sign))
 	return nil
 }
 
-func (m *material) takeCertificate(cert, key []byte) error {
+func (m *loginFiles) parseCertificate(cert, key []byte) error {
 	if key == nil {
 		return errors.New("its key is missing")
 	}

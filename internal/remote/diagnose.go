@@ -13,15 +13,16 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-func (a *attempt) failure(p Problem, what, wayOut string, cause error) *Failure {
+func (a *attempt) newFailure(p Problem, what, wayOut string, cause error) *Failure {
 	return &Failure{Server: a.endpoint.String(), Problem: p, what: what, wayOut: wayOut, cause: cause}
 }
 
-// diagnose finds out what an error means. The client library, the TLS library
-// and the server each say it in their own way, and some of it not at all.
-func (a *attempt) diagnose(err error) *Failure {
-	if a.dialed != nil {
-		return a.diagnoseNetwork(a.dialed)
+// diagnoseError returns the failure for an error. The client library, the TLS
+// library and the server report errors in different ways, and some only as
+// text.
+func (a *attempt) diagnoseError(err error) *Failure {
+	if a.dialErr != nil {
+		return a.diagnoseNetwork(a.dialErr)
 	}
 	for _, look := range []func(error) *Failure{a.diagnoseLogin, a.diagnoseTLS, a.diagnoseNATS} {
 		if f := look(err); f != nil {
@@ -31,39 +32,40 @@ func (a *attempt) diagnose(err error) *Failure {
 	return a.diagnoseNetwork(err)
 }
 
-// diagnoseLogin knows what the server says of who we are. Of an unknown user or
-// account, a wrong password and a revoked or expired JWT it says the same, on purpose.
+// diagnoseLogin recognizes refused logins. For an unknown user or account, a
+// wrong password and a revoked or expired JWT the server reports the same, on
+// purpose.
 func (a *attempt) diagnoseLogin(err error) *Failure {
-	text := strings.ToLower(err.Error()) // at connect the library has no other way to tell them
+	text := strings.ToLower(err.Error()) // at connect the library returns only text
 	switch {
 	case strings.Contains(text, "authentication expired"):
-		return a.expired(err)
+		return a.loginExpired(err)
 	case strings.Contains(text, "authentication revoked"):
-		return a.failure(LoginRevoked, "the server has revoked the login of "+a.who, a.newLogin(), err)
+		return a.newFailure(LoginRevoked, "the server has revoked the login of "+a.identity, a.loginHint(), err)
 	case errors.Is(err, nats.ErrNkeysNotSupported):
-		return a.failure(LoginRefused, "the server takes no NKeys or credentials", "set up the user on the server, or log in in another way", err)
+		return a.newFailure(LoginRefused, "the server takes no NKeys or credentials", "set up the user on the server, or log in in another way", err)
 	case !errors.Is(err, nats.ErrAuthorization):
 		return nil
-	case a.who == "":
-		return a.failure(WantsLogin, "the server wants a login, and the settings have none",
+	case a.identity == "":
+		return a.newFailure(WantsLogin, "the server wants a login, and the settings have none",
 			"set <credentials_file>, <nkey_file>, <user> and <password_file>, or <token_file>", err)
 	case !a.expires.IsZero() && time.Now().After(a.expires):
-		return a.expired(err)
+		return a.loginExpired(err)
 	}
-	what := "the server refuses the login of " + a.who + ": unknown user or account, wrong secret, or revoked"
-	return a.failure(LoginRefused, what, a.newLogin(), err)
+	what := "the server refuses the login of " + a.identity + ": unknown user or account, wrong secret, or revoked"
+	return a.newFailure(LoginRefused, what, a.loginHint(), err)
 }
 
-func (a *attempt) expired(err error) *Failure {
-	what := "the login of " + a.who + " has expired"
+func (a *attempt) loginExpired(err error) *Failure {
+	what := "the login of " + a.identity + " has expired"
 	if !a.expires.IsZero() && time.Now().After(a.expires) {
-		what = "the login of " + a.who + " expired on " + a.expires.UTC().Format(time.RFC3339)
+		what = "the login of " + a.identity + " expired on " + a.expires.UTC().Format(time.RFC3339)
 	}
-	return a.failure(LoginExpired, what, a.newLogin(), err)
+	return a.newFailure(LoginExpired, what, a.loginHint(), err)
 }
 
-func (a *attempt) newLogin() string {
-	for _, f := range a.cfg.files() {
+func (a *attempt) loginHint() string {
+	for _, f := range a.cfg.listFiles() {
 		if f.secret && f.setting != "tls_key" {
 			return "put a valid login into <" + f.setting + ">" + f.path + "</" + f.setting + ">, or set up the user on the server"
 		}
@@ -71,48 +73,49 @@ func (a *attempt) newLogin() string {
 	return "set up the user on the server"
 }
 
-// diagnoseNATS knows the failures of NATS's own protocol.
+// diagnoseNATS recognizes failures of NATS's own protocol.
 func (a *attempt) diagnoseNATS(err error) *Failure {
 	text := strings.ToLower(err.Error())
 	switch {
 	case errors.Is(err, nats.ErrSecureConnWanted):
-		return a.failure(NoTLS, "the server speaks no TLS", noTLSWayOut, err)
+		return a.newFailure(NoTLS, "the server speaks no TLS", noTLSWayOut, err)
 	case errors.Is(err, nats.ErrNoInfoReceived), strings.Contains(text, "nats: expected"), strings.Contains(text, "websocket"),
 		strings.Contains(text, "malformed http"):
-		return a.failure(NoNATS, "no NATS server answers there, but something else", "correct <server_url>", err)
+		return a.newFailure(NoNATS, "no NATS server answers there, but something else", "correct <server_url>", err)
 	case strings.Contains(text, "connections exceeded"):
-		return a.failure(ServerFull, "the server takes no more connections", "raise max_connections on the server, or the account's limit", err)
+		return a.newFailure(ServerFull, "the server takes no more connections", "raise max_connections on the server, or the account's limit", err)
 	case strings.Contains(text, "authentication timeout"):
-		return a.failure(NoAnswer, "the login took too long for the server", "look at the network between, and at the server's load", err)
+		return a.newFailure(NoAnswer, "the login took too long for the server", "look at the network between, and at the server's load", err)
 	}
 	return nil
 }
 
-// diagnoseNetwork knows what the system says.
+// diagnoseNetwork recognizes errors of the operating system.
 func (a *attempt) diagnoseNetwork(err error) *Failure {
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
-		return a.failure(NameNotFound, fmt.Sprintf("the name %s cannot be resolved (%s)", a.url.Hostname(), e.Err), "correct <server_url>, or this host's resolver", err)
+		return a.newFailure(NameNotFound, fmt.Sprintf("the name %s cannot be resolved (%s)", a.url.Hostname(), e.Err), "correct <server_url>, or this host's resolver", err)
 	}
-	if f := a.closed(err); f != nil {
+	if f := a.diagnoseClosed(err); f != nil {
 		return f
 	}
 	var timeout interface{ Timeout() bool }
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return a.failure(Refused, "nothing listens there (connection refused)", "start the NATS server, or correct <server_url>", err)
+		return a.newFailure(Refused, "nothing listens there (connection refused)", "start the NATS server, or correct <server_url>", err)
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.As(err, &timeout) && timeout.Timeout():
-		return a.failure(NoAnswer, fmt.Sprintf("no answer within %v", a.cfg.Timeout),
+		return a.newFailure(NoAnswer, fmt.Sprintf("no answer within %v", a.cfg.Timeout),
 			"look at the network and the firewalls between; a server with handshake_first cannot be used", err)
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return a.failure(NoAnswer, "there is no way to that host", "correct <server_url>, or this host's network", err)
+		return a.newFailure(NoAnswer, "there is no way to that host", "correct <server_url>, or this host's network", err)
 	}
-	return a.failure(Other, err.Error(), "look into the server's log", err)
+	return a.newFailure(Other, err.Error(), "look into the server's log", err)
 }
 
-// closed is a connection that ended during the handshakes. With TLS 1.3 the
-// server's judgement of our certificate comes after ours of its, and may be lost
-// when it closes the connection at once.
-func (a *attempt) closed(err error) *Failure {
+// diagnoseClosed recognizes a connection that was closed during the
+// handshakes. With TLS 1.3 the server checks our certificate after we have
+// checked its, and its alert may be lost when it closes the connection at
+// once.
+func (a *attempt) diagnoseClosed(err error) *Failure {
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		return nil
 	}
@@ -122,6 +125,6 @@ func (a *attempt) closed(err error) *Failure {
 	case a.handshaken && a.asked:
 		return a.refusesCertificate(err)
 	}
-	return a.failure(NoNATS, "the connection was closed before a NATS server answered",
+	return a.newFailure(NoNATS, "the connection was closed before a NATS server answered",
 		"correct <server_url>; a server that is full or has handshake_first does that, too", err)
 }

@@ -11,38 +11,39 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Dial makes one session, to one of the servers. Its error is a [Failure] for
-// each of them, or ctx's. The session ends with ctx.
+// Dial connects one session, to one of the servers. Its error is a [Failure]
+// for each of them, or ctx's. The session ends with ctx.
 func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	cfg = cfg.withDefaults()
 	servers, err := parseServers(&cfg)
 	if err != nil {
 		return nil, err
 	}
-	return dial(ctx, &cfg, servers, nil)
+	return dialServers(ctx, &cfg, servers, nil)
 }
 
-// dial tries the servers, beginning anywhere: many nodes shall not all be at the first.
-func dial(ctx context.Context, cfg *Config, servers []endpoint, r *Remote) (*Session, error) {
-	m, err := loadMaterial(cfg)
+// dialServers tries the servers in random order, so that not all nodes are
+// connected to the first.
+func dialServers(ctx context.Context, cfg *Config, servers []endpoint, r *Remote) (*Session, error) {
+	m, err := loadLoginFiles(cfg)
 	if err != nil {
 		return nil, err
 	}
-	defer m.forget()
-	failures := make(unreached, len(servers))
+	defer m.wipeKeys()
+	failures := make(serverFailures, len(servers))
 	for _, i := range rand.Perm(len(servers)) {
-		a := &attempt{cfg: cfg, endpoint: servers[i], material: m}
-		s, err := a.connect(ctx, r)
+		a := &attempt{cfg: cfg, endpoint: servers[i], loginFiles: m}
+		s, err := a.connectServer(ctx, r)
 		if err == nil {
 			if r != nil {
-				r.passedOver(failures, s)
+				r.reportFailover(failures, s)
 			}
 			return s, nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		failures[i] = a.diagnose(err)
+		failures[i] = a.diagnoseError(err)
 	}
 	if len(failures) == 1 {
 		return nil, failures[0]
@@ -50,26 +51,26 @@ func dial(ctx context.Context, cfg *Config, servers []endpoint, r *Remote) (*Ses
 	return nil, failures
 }
 
-// attempt is one dial of one server, and what it taught us.
+// attempt is one dial of one server, and what was learned by it.
 type attempt struct {
 	cfg *Config
 	endpoint
-	*material
+	*loginFiles
 
-	dialed     error // why there is no connection at all
-	asked      bool  // the server asked for a certificate
-	handshaken bool  // TLS is established, as far as we can tell
+	dialErr    error // why the connection could not be established
+	asked      bool  // the server requested a certificate
+	handshaken bool  // the TLS handshake succeeded on this side
 }
 
-func (a *attempt) connect(ctx context.Context, r *Remote) (*Session, error) {
+func (a *attempt) connectServer(ctx context.Context, r *Remote) (*Session, error) {
 	dialing, giveUp := context.WithCancel(ctx)
-	s := &Session{remote: r, dialed: a, ended: make(chan struct{}), refused: make(map[string]error), more: make(chan struct{})}
-	opts := append(a.options(),
-		nats.SetCustomDialer(&dialer{ctx: dialing, timeout: a.cfg.Timeout, failed: &a.dialed}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.heard(err) }),
+	s := &Session{remote: r, attempt: a, ended: make(chan struct{}), refused: make(map[string]error), errorSignal: make(chan struct{})}
+	opts := append(a.buildOptions(),
+		nats.SetCustomDialer(&dialer{ctx: dialing, timeout: a.cfg.Timeout, failed: &a.dialErr}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.handleError(err) }),
 		nats.ClosedHandler(func(nc *nats.Conn) {
 			giveUp()
-			s.lost(nc.LastError())
+			s.handleClosed(nc.LastError())
 		}))
 	var err error
 	if s.Conn, err = nats.Connect(a.endpoint.String(), opts...); err != nil {
@@ -79,9 +80,9 @@ func (a *attempt) connect(ctx context.Context, r *Remote) (*Session, error) {
 	return s, nil
 }
 
-// options are those of every dial. TLS is ready even if we do not require it:
-// a server may.
-func (a *attempt) options() []nats.Option {
+// buildOptions returns the options of every dial. TLS is configured even if it
+// is not required here: a server may require it.
+func (a *attempt) buildOptions() []nats.Option {
 	opts := []nats.Option{
 		nats.Name(a.cfg.Name), nats.NoReconnect(), nats.Timeout(a.cfg.Timeout), nats.SkipHostLookup(),
 		nats.PingInterval(a.cfg.PingInterval), nats.MaxPingsOutstanding(2),
@@ -99,8 +100,8 @@ func (a *attempt) options() []nats.Option {
 	return append(opts, a.login...)
 }
 
-// dialer ends a connection, even a half-made one, when ctx ends, and keeps the
-// error that the client library would swallow.
+// dialer closes a connection, also during its handshake, when ctx ends, and
+// keeps the error that the client library does not return.
 type dialer struct {
 	ctx     context.Context
 	timeout time.Duration
@@ -114,7 +115,7 @@ func (d *dialer) Dial(network, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	context.AfterFunc(d.ctx, func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(d.timeout)); err != nil { // for a handshake before the library sets its own
+	if err := conn.SetDeadline(time.Now().Add(d.timeout)); err != nil { // for the handshake, before the library sets its own
 		return nil, errors.Join(fmt.Errorf("bound the handshake: %w", err), conn.Close())
 	}
 	return conn, nil

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// endpoint is one of the URLs.
+// endpoint is one of the server URLs.
 type endpoint struct {
 	url    *url.URL
-	secure bool // TLS is required, whatever the server says
+	secure bool // TLS is required, whether the server requires it or not
 }
 
-// String is the URL, which holds no secret.
+// String returns the URL, which holds no secret.
 func (e endpoint) String() string { return e.url.String() }
 
 func (e endpoint) websocket() bool { return e.url.Scheme == "ws" || e.url.Scheme == "wss" }
 
-// parseServers never quotes a URL that it refuses, nor wraps an error that does:
-// it may hold a password.
+// parseServers parses the URLs. Its errors neither quote nor wrap a URL: it
+// may hold a password.
 func parseServers(cfg *Config) (servers []endpoint, err error) {
 	for part := range strings.SplitSeq(cfg.URL, ",") {
 		part = strings.TrimSpace(part)

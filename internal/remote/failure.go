@@ -8,10 +8,10 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
-// Problem is the kind of a failure, in a word for machines.
+// Problem is the kind of a failure, as a word for programs.
 type Problem string
 
-// Problems of the way to a server, of TLS in both directions, of the login, and of our own files.
+// Problems of the network, of TLS in both directions, of the login, and of local files.
 const (
 	NameNotFound     Problem = "name_not_found"
 	Refused          Problem = "connection_refused"
@@ -37,27 +37,28 @@ const (
 	Other            Problem = "other"
 )
 
-// Problems lists all, in the order of the documentation.
+// Problems returns all problems, in the order of the documentation.
 func Problems() []Problem {
 	return []Problem{NameNotFound, Refused, NoAnswer, NoNATS, ServerFull, ConnectionLost, NoTLS, OldTLS, Expired, WrongHost, UnknownAuthority,
 		BadCertificate, WantsCertificate, CertificateTaken, WantsLogin, LoginRefused, LoginExpired, LoginRevoked, SubjectRefused, NotConfirmed, BadFile, Other}
 }
 
-// RefusesLogin says whether it is the server that does not want us.
+// RefusesLogin reports whether the server has refused the login.
 func (p Problem) RefusesLogin() bool {
 	return slices.Contains([]Problem{WantsCertificate, CertificateTaken, WantsLogin, LoginRefused, LoginExpired, LoginRevoked}, p)
 }
 
-// Failure is why a server could not be used. Its text has no secret in it.
+// Failure is the reason for which a server could not be used. Its text holds
+// no secret.
 type Failure struct {
-	Server  string // "" if it is not about one
+	Server  string // "" if it is about no server
 	Problem Problem
 
 	what, wayOut string
 	cause        error
 }
 
-// What is the server and what is wrong with it.
+// What returns the server and the problem as text.
 func (f *Failure) What() string {
 	if f.Server == "" {
 		return f.what
@@ -65,10 +66,10 @@ func (f *Failure) What() string {
 	return f.Server + ": " + f.what
 }
 
-// WayOut is what to do about it; empty where that is not known.
+// WayOut returns what to do about it; empty if that is unknown.
 func (f *Failure) WayOut() string { return f.wayOut }
 
-// Error is one line: the server, what is wrong with it, and the way out.
+// Error returns one line: the server, the problem and what to do about it.
 func (f *Failure) Error() string {
 	text := f.What()
 	if f.wayOut != "" {
@@ -79,8 +80,8 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.cause }
 
-// badFile is about one of our own files.
-func badFile(f file, err error) *Failure {
+// newFileFailure returns the failure for a local file.
+func newFileFailure(f file, err error) *Failure {
 	wayOut := "correct <" + f.setting + ">, or that file"
 	if err == errPublic {
 		wayOut = "make it private: chmod o= " + f.path
@@ -88,10 +89,10 @@ func badFile(f file, err error) *Failure {
 	return &Failure{Problem: BadFile, what: fmt.Sprintf("<%s>%s</%s>: %v", f.setting, f.path, f.setting, err), wayOut: wayOut, cause: err}
 }
 
-// unreached is the failure of every server.
-type unreached []*Failure
+// serverFailures has a failure for each server.
+type serverFailures []*Failure
 
-func (u unreached) Error() string {
+func (u serverFailures) Error() string {
 	var texts []string
 	for _, f := range u {
 		texts = append(texts, f.Error())
@@ -99,27 +100,28 @@ func (u unreached) Error() string {
 	return strings.Join(texts, " / ")
 }
 
-func (u unreached) Unwrap() (errs []error) {
+func (u serverFailures) Unwrap() (errs []error) {
 	for _, f := range u {
 		errs = append(errs, f)
 	}
 	return errs
 }
 
-// Failures returns the failures that an error of [Dial] or [Check] consists of.
+// Failures returns the failures that an error of [Dial] or [Check] consists
+// of.
 func Failures(err error) []*Failure {
 	switch e := err.(type) {
 	case *Failure:
 		return []*Failure{e}
-	case unreached:
+	case serverFailures:
 		return e
 	}
 	return nil
 }
 
-// kind tells one trouble from another, whatever numbers are in its text. What
-// the users of a session say against it is one trouble.
-func kind(err error) string {
+// failureKey returns a text that is equal for failures with the same servers
+// and problems, whatever numbers their texts contain.
+func failureKey(err error) string {
 	var b strings.Builder
 	for _, f := range Failures(err) {
 		fmt.Fprintf(&b, "%s %s,", f.Server, f.Problem)
@@ -127,8 +129,8 @@ func kind(err error) string {
 	return b.String()
 }
 
-// refusals is how many of the failures are refused logins.
-func refusals(err error) (n int) {
+// countRefusedLogins returns how many of the failures are refused logins.
+func countRefusedLogins(err error) (n int) {
 	for _, f := range Failures(err) {
 		if f.Problem.RefusesLogin() {
 			n++
@@ -137,8 +139,8 @@ func refusals(err error) (n int) {
 	return n
 }
 
-// problems are the words for the log.
-func problems(err error) string {
+// joinProblems returns the problems for the log.
+func joinProblems(err error) string {
 	var words []string
 	for _, f := range Failures(err) {
 		if !slices.Contains(words, string(f.Problem)) {
@@ -148,7 +150,7 @@ func problems(err error) string {
 	return strings.Join(words, ",")
 }
 
-// brief quotes what somebody else has written.
-func brief(s string) string {
+// quoteBrief quotes the beginning of foreign text.
+func quoteBrief(s string) string {
 	return `"` + printable.Brief(s, 64) + `"`
 }

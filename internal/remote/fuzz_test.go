@@ -26,16 +26,16 @@ func FuzzMaterial(f *testing.F) {
 	f.Add(byte(0), []byte("-----BEGIN NATS USER JWT-----\n"+secrets[1]+"\n------END NATS USER JWT------\n"), []byte(nil))
 	f.Fuzz(func(t *testing.T, which byte, text, key []byte) {
 		setting := settings[int(which)%len(settings)]
-		m := new(material)
-		err := m.take(setting, map[string][]byte{setting: text, "tls_key": key}, "pulse")
+		m := new(loginFiles)
+		err := m.parseFile(setting, map[string][]byte{setting: text, "tls_key": key}, "pulse")
 		switch {
 		case err != nil && (len(err.Error()) > 300 || strings.Contains(err.Error(), "\n")):
 			t.Errorf("%s: not a short line: %q", setting, err)
 		case err == nil && m.login == nil && m.roots == nil && m.cert == nil:
 			t.Errorf("%s was accepted, and nothing came of it", setting)
-		case len(m.who) > 1000 || strings.Contains(m.who, "\n"):
-			t.Errorf("not fit for a log: %q", m.who)
+		case len(m.identity) > 1000 || strings.Contains(m.identity, "\n"):
+			t.Errorf("not fit for a log: %q", m.identity)
 		}
-		m.forget()
+		m.wipeKeys()
 	})
 }

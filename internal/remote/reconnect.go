@@ -7,33 +7,34 @@ import (
 	"time"
 )
 
-// run keeps a session until ctx ends, which ends it too.
-func (r *Remote) run(ctx context.Context) {
+// keepConnected keeps a session until ctx ends, and then ends it.
+func (r *Remote) keepConnected(ctx context.Context) {
 	for ctx.Err() == nil {
-		r.tried, _ = r.fileState()
-		s, err := dial(ctx, &r.cfg, r.servers, r)
+		r.triedFiles, _ = r.fileState()
+		s, err := dialServers(ctx, &r.cfg, r.servers, r)
 		if err != nil {
-			r.failed(ctx, err, false)
+			r.handleFailure(ctx, err, false)
 		} else {
-			r.connected()
-			s = r.serve(ctx, s)
+			r.handleConnected()
+			s = r.serveSession(ctx, s)
 			if s.endedInOrder() {
 				continue
 			}
-			r.failed(ctx, s.why(), s.worked)
+			r.handleFailure(ctx, s.endReason(), s.connWorked)
 		}
-		r.pause(ctx)
+		r.waitToRetry(ctx)
 	}
 }
 
-// serve offers s to its users, or what takes its place, until that has ended.
-func (r *Remote) serve(ctx context.Context, s *Session) *Session {
-	if !r.admit(ctx, s) {
-		<-s.ended // by then of ctx, too
+// serveSession makes s the current session until it ends, or the session that
+// replaces it.
+func (r *Remote) serveSession(ctx context.Context, s *Session) *Session {
+	if !r.admitSession(ctx, s) {
+		<-s.ended // it ends with ctx, too
 		return s
 	}
-	r.offer(s)
-	defer r.offer(nil)
+	r.setCurrent(s)
+	defer r.setCurrent(nil)
 	for {
 		select {
 		case <-s.ended:
@@ -41,38 +42,38 @@ func (r *Remote) serve(ctx context.Context, s *Session) *Session {
 		case <-ctx.Done():
 			s.End(ctx.Err())
 			return s
-		case <-r.touched:
-			s = r.renew(ctx, s)
+		case <-r.reload:
+			s = r.replaceSession(ctx, s)
 		}
 	}
 }
 
-func (r *Remote) offer(s *Session) {
+func (r *Remote) setCurrent(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	defer r.note(r.state())
+	defer r.updateSince(r.currentState())
 	r.current = s
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
-// errReplaced is why a session with the old files ends.
+// errReplaced is the reason for the end of a session with the old files.
 var errReplaced = errors.New("the files of the login have changed: another session has taken over")
 
-// renew returns a session with what the files hold now, or the old one if that
-// is the same, or does not work, which it says once.
-func (r *Remote) renew(ctx context.Context, old *Session) *Session {
+// replaceSession returns a session with the present files, or the old one if
+// they are the same or do not work, which it logs once.
+func (r *Remote) replaceSession(ctx context.Context, old *Session) *Session {
 	state, sum := r.fileState()
-	if sum == old.dialed.sum {
-		r.tried = state
+	if sum == old.attempt.sum {
+		r.triedFiles = state
 		return old
 	}
-	if state == r.tried {
+	if state == r.triedFiles {
 		return old
 	}
-	r.tried = state
-	s, err := dial(ctx, &r.cfg, r.servers, r)
-	if err == nil && !r.admit(ctx, s) {
+	r.triedFiles = state
+	s, err := dialServers(ctx, &r.cfg, r.servers, r)
+	if err == nil && !r.admitSession(ctx, s) {
 		<-s.ended
 		err = s.reason
 	}
@@ -83,29 +84,31 @@ func (r *Remote) renew(ctx context.Context, old *Session) *Session {
 		return old
 	}
 	if err != nil {
-		r.count(err)
+		r.countFailure(err)
 		r.cfg.Tell(NotRenewed, err)
-		r.log.Warn("the files of the NATS login have changed and do not work: the old connection stays", "problem", problems(err), "err", err)
+		r.log.Warn("the files of the NATS login have changed and do not work: the old connection stays", "problem", joinProblems(err), "err", err)
 		return old
 	}
 	r.mu.Lock()
-	clear(r.denied)
+	clear(r.loggedSubjects)
 	r.mu.Unlock()
-	r.offer(s)
-	r.running.Go(func() { r.retire(ctx, old) })
+	r.setCurrent(s)
+	r.running.Go(func() { r.retireSession(ctx, old) })
 	r.cfg.Tell(Renewed, nil)
 	r.log.Info("connected to the NATS server anew, with the changed files")
 	return s
 }
 
-// fileState tells one state of the files from another, readable or not.
+// fileState returns a text that identifies the state of the files, readable or
+// not.
 func (r *Remote) fileState() (string, fileSum) {
 	_, sum, err := readFiles(&r.cfg)
 	return fmt.Sprintf("%x %v", sum, err), sum
 }
 
-// retire lets the users of a replaced session finish what they are at.
-func (r *Remote) retire(ctx context.Context, old *Session) {
+// retireSession ends a replaced session, after some time for its users to
+// finish.
+func (r *Remote) retireSession(ctx context.Context, old *Session) {
 	select {
 	case <-time.After(r.cfg.Timeout):
 	case <-old.ended:
@@ -114,81 +117,82 @@ func (r *Remote) retire(ctx context.Context, old *Session) {
 	old.End(errReplaced)
 }
 
-// count adds to the errors and the refused logins.
-func (r *Remote) count(err error) {
+// countFailure counts a failure and its refused logins.
+func (r *Remote) countFailure(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.errors++
-	r.refused += uint64(refusals(err))
+	r.refused += uint64(countRefusedLogins(err))
 }
 
-// failed counts, and says each trouble once until all is well, and when it is
-// the last before the remote is called unavailable.
-func (r *Remote) failed(ctx context.Context, err error, doubted bool) {
+// handleFailure counts a failure. It logs each kind once until the server
+// works again, and the one with which the remote becomes unavailable.
+func (r *Remote) handleFailure(ctx context.Context, err error, doubted bool) {
 	if ctx.Err() != nil {
 		return
 	}
-	r.count(err)
+	r.countFailure(err)
 	r.cfg.Tell(Failed, err)
 	r.mu.Lock()
-	before := r.state()
+	before := r.currentState()
 	r.failures++
-	r.doubted, r.problem = doubted, problems(err)
+	r.unconfirmed, r.problem = doubted, joinProblems(err)
 	n := r.failures
-	r.note(before)
+	r.updateSince(before)
 	r.mu.Unlock()
 	if n == 1 {
-		clear(r.told)
+		clear(r.loggedFailures)
 	}
-	if what := kind(err); !r.told[what] {
-		r.told[what] = true
+	if what := failureKey(err); !r.loggedFailures[what] {
+		r.loggedFailures[what] = true
 		message := "cannot reach the NATS server: keeping messages and trying on"
-		if refusals(err) > 0 {
+		if countRefusedLogins(err) > 0 {
 			message = "the NATS server refuses our login: keeping messages and trying on"
 		}
-		r.log.Warn(message, "every", r.cfg.ReconnectDelay, "problem", problems(err), "err", err)
+		r.log.Warn(message, "every", r.cfg.ReconnectDelay, "problem", joinProblems(err), "err", err)
 	}
 	if n == max(r.cfg.MaxReconnects, 1) {
 		r.cfg.Tell(Unavailable, err)
-		r.log.Error("the NATS server is unavailable: still keeping messages and trying on", "failures", n, "problem", problems(err), "err", err)
+		r.log.Error("the NATS server is unavailable: still keeping messages and trying on", "failures", n, "problem", joinProblems(err), "err", err)
 	}
 }
 
-// passedOver tells of servers that failed while another one of the list works.
-func (r *Remote) passedOver(failures unreached, s *Session) {
-	delete(r.passed, s.dialed.endpoint.String())
+// reportFailover counts and logs the servers that failed while another one of
+// the list works.
+func (r *Remote) reportFailover(failures serverFailures, s *Session) {
+	delete(r.loggedFailovers, s.attempt.endpoint.String())
 	for _, f := range failures {
 		if f == nil {
 			continue
 		}
-		r.count(f)
+		r.countFailure(f)
 		r.cfg.Tell(Failed, f)
-		if r.passed[f.Server] != f.Problem {
-			r.passed[f.Server] = f.Problem
+		if r.loggedFailovers[f.Server] != f.Problem {
+			r.loggedFailovers[f.Server] = f.Problem
 			r.log.Warn("a NATS server cannot be used, another one can", "problem", f.Problem, "err", f)
 		}
 	}
 }
 
-// connected takes the remote for healthy again, unless it was there all the
-// time and did not do what it should: then only doing it can tell.
-func (r *Remote) connected() {
+// handleConnected marks the remote as healthy, unless the last session failed
+// on a working connection: then [Session.Good] does.
+func (r *Remote) handleConnected() {
 	r.mu.Lock()
-	before, doubted, n := r.state(), r.doubted, r.failures
+	before, doubted, n := r.currentState(), r.unconfirmed, r.failures
 	if !doubted {
 		r.failures, r.problem = 0, ""
 	}
-	r.note(before)
+	r.updateSince(before)
 	r.mu.Unlock()
 	r.cfg.Tell(Connected, nil)
 	if !doubted {
-		r.log.Info("connected to the NATS server", r.back(before, n)...)
+		r.log.Info("connected to the NATS server", r.recoveryAttrs(before, n)...)
 	}
 }
 
-// back is what the log says of the time before all was well, and lets be told that
-// it ended, if the server had been called unavailable.
-func (r *Remote) back(before State, failures int) []any {
+// recoveryAttrs returns the log's attributes of the time before the recovery,
+// and reports that the server is available again if it had been unavailable.
+func (r *Remote) recoveryAttrs(before State, failures int) []any {
 	attrs := []any{"failures", failures}
 	if before.Unavailable {
 		r.cfg.Tell(Available, nil)
@@ -197,20 +201,20 @@ func (r *Remote) back(before State, failures int) []any {
 	return attrs
 }
 
-func (r *Remote) recovered() {
+func (r *Remote) handleRecovered() {
 	r.mu.Lock()
-	before, n := r.state(), r.failures
-	r.failures, r.doubted = 0, false
-	r.note(before)
+	before, n := r.currentState(), r.failures
+	r.failures, r.unconfirmed = 0, false
+	r.updateSince(before)
 	r.mu.Unlock()
 	if n > 0 {
 		r.cfg.Tell(Works, nil)
-		r.log.Info("the NATS server takes messages again", r.back(before, n)...)
+		r.log.Info("the NATS server takes messages again", r.recoveryAttrs(before, n)...)
 	}
 }
 
-// pause waits before the next try, which other files may make a better one at once.
-func (r *Remote) pause(ctx context.Context) {
+// waitToRetry waits before the next dial, or less if the files change.
+func (r *Remote) waitToRetry(ctx context.Context) {
 	enough := time.After(r.cfg.ReconnectDelay)
 	for {
 		select {
@@ -218,8 +222,8 @@ func (r *Remote) pause(ctx context.Context) {
 			return
 		case <-enough:
 			return
-		case <-r.touched:
-			if state, _ := r.fileState(); state != r.tried {
+		case <-r.reload:
+			if state, _ := r.fileState(); state != r.triedFiles {
 				return
 			}
 		}

@@ -8,17 +8,17 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// RoundTrip returns when the server has read all that was sent so far. Whatever of
-// that it refused is then known to [Session.TakeRefusal].
+// RoundTrip returns when the server has read all that was sent so far. What it
+// has refused of that is then returned by [Session.TakeRefusal].
 func (s *Session) RoundTrip(ctx context.Context) error {
 	if err := s.Conn.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("confirm by round trip: %w", err)
 	}
 	for {
-		// The client library tells refusals in a goroutine of its own, in order.
+		// The client library reports refusals in a goroutine of its own, in order.
 		last := s.Conn.LastError()
 		s.mu.Lock()
-		told, more := s.told == last, s.more
+		told, more := s.lastError == last, s.errorSignal
 		s.mu.Unlock()
 		if told || !errors.Is(last, nats.ErrPermissionViolation) {
 			return nil
@@ -33,17 +33,18 @@ func (s *Session) RoundTrip(ctx context.Context) error {
 	}
 }
 
-// TakeRefusal returns why the server did not take what was published to a subject
-// since the last call for it; nil if it refused nothing.
+// TakeRefusal returns the reason for which the server refused a message to a
+// subject since the last call for it; nil if it refused none.
 func (s *Session) TakeRefusal(subject string) error { return s.takeRefusal(subject) }
 
-// TakeSubscribeRefusal returns why the server did not take a subscription to a subject
-// since the last call for it; nil if it refused none.
+// TakeSubscribeRefusal returns the reason for which the server refused a
+// subscription to a subject since the last call for it; nil if it refused
+// none.
 func (s *Session) TakeSubscribeRefusal(subject string) error {
 	return s.takeRefusal(subscribing + subject)
 }
 
-// subscribing stands before the subject of a refused subscription, as no subject begins.
+// subscribing is the prefix of refused subscriptions' keys. No subject has it.
 const subscribing = "subscribe "
 
 func (s *Session) takeRefusal(key string) error {
@@ -57,8 +58,8 @@ func (s *Session) takeRefusal(key string) error {
 	return err
 }
 
-// noteRefusal keeps a refusal until somebody takes it.
-func (s *Session) noteRefusal(err error) {
+// recordRefusal records a refusal until it is taken.
+func (s *Session) recordRefusal(err error) {
 	verb, subject, ok := refusedSubject(err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +68,7 @@ func (s *Session) noteRefusal(err error) {
 	} else if ok {
 		s.refused[subscribing+subject] = err
 	}
-	s.told = err
-	close(s.more)
-	s.more = make(chan struct{})
+	s.lastError = err
+	close(s.errorSignal)
+	s.errorSignal = make(chan struct{})
 }

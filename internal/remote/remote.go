@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// Config is the NATS server to connect to. Certificates and keys are in PEM. At
-// most one login is used: credentials, an NKey, a user or a token.
+// Config configures the connection to a NATS server. Certificates and keys are
+// in PEM. At most one login is used: credentials, an NKey, a user or a token.
 type Config struct {
 	URL             string        // nats://, tls://, ws:// or wss://, without a user; several separated by commas
-	Node            string        // our node's name, one NATS token: answers come to inboxes under _INBOX.NODE; "" for any inbox
-	Name            string        // what the server calls the connection; "" for pulse
+	Node            string        // the node's name, one NATS token: answers arrive at inboxes under _INBOX.NODE; "" for any inbox
+	Name            string        // the name of the connection on the server; "" for pulse
 	CredentialsFile string        // a NATS .creds file; "" for none
 	NKeyFile        string        // a user's NKey seed; "" for none
 	User            string        // goes with PasswordFile
 	PasswordFile    string        // one line
 	TokenFile       string        // one line
 	CA              string        // certificates to trust, and TLS is required; "" for the system's
-	Cert, Key       string        // our own certificate, for mutual TLS; "" for none
-	MaxReconnects   int           // failures in a row after which it is called unavailable; it is tried forever
+	Cert, Key       string        // the client certificate, for mutual TLS; "" for none
+	MaxReconnects   int           // failures in a row after which the state is unavailable; dialling goes on
 	ReconnectDelay  time.Duration // between two tries; 0 for 5 s
 	Timeout         time.Duration // for a dial, and for an answer; 0 for 5 s
 	PingInterval    time.Duration // between pings on an idle connection; two unanswered end it; 0 for 10 s
@@ -33,10 +33,10 @@ type Config struct {
 	// session ends. It may end an admitted session later, with [ErrWithdrawn].
 	Admit func(ctx context.Context, s *Session) error
 
-	Tell func(Event, error) // hears of every Event, as it happens, and must not wait; nil for nobody
+	Tell func(Event, error) // called with every Event, as it happens; it must not block; may be nil
 }
 
-// Event is something that happened on the way to the server.
+// Event is a change of the connection to the server.
 type Event string
 
 // The events. Only Failed, Unavailable and NotRenewed have an error, of [Failures].
@@ -73,49 +73,49 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Check says what is wrong as far as that needs no network: the URL, and what
-// the files hold.
+// Check checks, without using the network, the URL and the contents of the
+// files.
 func Check(cfg Config) error {
 	if _, err := parseServers(&cfg); err != nil {
 		return err
 	}
-	m, err := loadMaterial(&cfg)
+	m, err := loadLoginFiles(&cfg)
 	if err != nil {
 		return err
 	}
-	m.forget()
+	m.wipeKeys()
 	return nil
 }
 
-// Remote keeps one connection. It speaks once of each trouble, and once when all is well again.
+// Remote keeps one connection. It logs each problem once, and once its end.
 type Remote struct {
 	cfg     Config
 	servers []endpoint
 	log     *slog.Logger
-	touched chan struct{} // the files may have changed
+	reload  chan struct{} // signals that the files may have changed
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
-	// Of the dialling goroutine alone:
-	told   map[string]bool    // troubles that were logged since all was well
-	passed map[string]Problem // by server: what was logged since it worked itself, though another one did
-	tried  string             // the state of the files at the last dial
+	// Used by the dialling goroutine only:
+	loggedFailures  map[string]bool    // failures that were logged since the last success
+	loggedFailovers map[string]Problem // by server: the problem that was logged since it worked last, while another server works
+	triedFiles      string             // the state of the files at the last dial
 
-	mu       sync.Mutex
-	current  *Session        // nil while there is none
-	changed  chan struct{}   // closed when current is replaced
-	failures int             // in a row, until a session is taken for healthy
-	doubted  bool            // the last session was ended by its user, on a connection that worked
-	errors   uint64          // failures since the start
-	since    time.Time       // when Connected or Unavailable of the state changed last
-	problem  string          // of the last failure
-	refused  uint64          // logins refused since the start
-	denied   map[string]bool // kinds of subjects that we may not use, and that were logged
+	mu             sync.Mutex
+	current        *Session        // nil without a connection
+	changed        chan struct{}   // closed when current is replaced
+	failures       int             // in a row, until a session is healthy
+	unconfirmed    bool            // the last session was ended by its user, on a working connection
+	errors         uint64          // failures since the start
+	since          time.Time       // when Connected or Unavailable of the state changed last
+	problem        string          // of the last failure
+	refused        uint64          // logins refused since the start
+	loggedSubjects map[string]bool // kinds of refused subjects that were logged
 }
 
-// Open checks what [Check] does and starts to connect. That the server cannot
-// be reached is no error.
+// Open checks what [Check] does and starts to connect. It is no error if the
+// server cannot be reached.
 func Open(cfg Config) (*Remote, error) {
 	cfg = cfg.withDefaults()
 	if err := Check(cfg); err != nil {
@@ -130,17 +130,17 @@ func Open(cfg Config) (*Remote, error) {
 		names = append(names, s.String())
 	}
 	r := &Remote{cfg: cfg, servers: servers, since: time.Now(), log: cfg.Log.With("remote", strings.Join(names, ",")),
-		touched: make(chan struct{}, 1), changed: make(chan struct{}), told: map[string]bool{}, passed: map[string]Problem{}, denied: map[string]bool{}}
+		reload: make(chan struct{}, 1), changed: make(chan struct{}), loggedFailures: map[string]bool{}, loggedFailovers: map[string]Problem{}, loggedSubjects: map[string]bool{}}
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
-	r.running.Go(func() { r.run(ctx) })
-	if files := cfg.files(); len(files) > 0 {
-		r.running.Go(func() { r.watch(ctx, files) })
+	r.running.Go(func() { r.keepConnected(ctx) })
+	if files := cfg.listFiles(); len(files) > 0 {
+		r.running.Go(func() { r.watchFiles(ctx, files) })
 	}
 	return r, nil
 }
 
-// Close ends the session and does not make another.
+// Close ends the session and the dialling.
 func (r *Remote) Close() {
 	r.stop()
 	r.running.Wait()

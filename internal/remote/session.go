@@ -13,61 +13,61 @@ import (
 )
 
 // Session is one connection to the remote, from its dial to its first failure.
-// The Conn's error and closed handlers are the session's.
+// It sets the Conn's error and closed handlers.
 type Session struct {
 	Conn *nats.Conn
 
-	remote *Remote // nil for one of Dial's
-	dialed *attempt
-	ended  chan struct{} // closed at the first failure
-	once   sync.Once
-	reason error // why it ended; read only after ended is closed
-	worked bool  // the connection itself still worked; as reason
+	remote     *Remote // nil for a session of Dial
+	attempt    *attempt
+	ended      chan struct{} // closed at the first failure
+	once       sync.Once
+	reason     error // why it ended; may be read after ended is closed
+	connWorked bool  // the connection still worked then; as reason
 
-	mu      sync.Mutex
-	cause   error            // why the server is about to close the connection
-	refused map[string]error // by the subject that we published to
-	told    error            // the last that the connection's error handler was told
-	more    chan struct{}    // closed when it is told more
+	mu          sync.Mutex
+	cause       error            // why the server is about to close the connection
+	refused     map[string]error // by subject
+	lastError   error            // the last error passed to the connection's error handler
+	errorSignal chan struct{}    // closed with the next one
 }
 
-// endingTime is for how long the client library may take to tell why a connection
-// has ended.
+// endingTime is how long the client library may take to report why a
+// connection has ended.
 const endingTime = time.Second
 
-// End closes the connection, and another session follows; only the first reason counts.
-// If the connection has ended already, that is the reason.
+// End closes the connection, and another session follows; only the first
+// reason counts. If the connection has ended already, the reason is that.
 func (s *Session) End(reason error) {
 	if s.Conn.IsClosed() {
 		select {
-		case <-s.ended: // which the client library tells in a goroutine of its own
+		case <-s.ended: // the client library reports it in a goroutine of its own
 		case <-time.After(endingTime):
 		}
 	}
-	s.finish(reason, s.Conn.IsConnected())
+	s.endWith(reason, s.Conn.IsConnected())
 	s.Conn.Close()
 }
 
-// why is the reason of a session that has ended, as a [Failure].
-func (s *Session) why() error {
+// endReason returns the reason of a session that has ended, as a [Failure].
+func (s *Session) endReason() error {
 	if len(Failures(s.reason)) > 0 {
 		return s.reason
 	}
-	return s.dialed.failure(NotConfirmed, "the server does not confirm what it is sent: "+s.reason.Error(),
+	return s.attempt.newFailure(NotConfirmed, "the server does not confirm what it is sent: "+s.reason.Error(),
 		"see there whether the stream is full or without a leader, and this user may subscribe to its inbox (_INBOX.NODE.>)", s.reason)
 }
 
-func (s *Session) finish(reason error, worked bool) {
+func (s *Session) endWith(reason error, worked bool) {
 	s.once.Do(func() {
-		s.reason, s.worked = reason, worked
+		s.reason, s.connWorked = reason, worked
 		close(s.ended)
 	})
 }
 
-// Ended is closed when the session has ended.
+// Ended returns a channel that is closed when the session has ended.
 func (s *Session) Ended() <-chan struct{} { return s.ended }
 
-// Reason is why the session ended; nil while it has not.
+// Reason returns why the session ended; nil while it has not.
 func (s *Session) Reason() error {
 	select {
 	case <-s.ended:
@@ -77,30 +77,32 @@ func (s *Session) Reason() error {
 	}
 }
 
-// Good notes that the server did what it was asked for. After a session that
-// its user ended, only this, and not a mere connection, shows that all is well.
+// Good reports that the server did what it was asked for. After a session that
+// its user ended, only this, and not a mere connection, makes the remote
+// healthy.
 func (s *Session) Good() {
 	if s.remote != nil {
-		s.remote.recovered()
+		s.remote.handleRecovered()
 	}
 }
 
-// heard takes what the server says out of turn: that a subject is not for us,
-// and why it is about to close the connection, which is not said again.
-func (s *Session) heard(err error) {
-	s.noteRefusal(err)
-	if f := s.dialed.diagnoseLogin(err); f != nil {
+// handleError handles an error that the server sends: a refused subject, or
+// the reason for which it is about to close the connection, which is not
+// repeated.
+func (s *Session) handleError(err error) {
+	s.recordRefusal(err)
+	if f := s.attempt.diagnoseLogin(err); f != nil {
 		s.mu.Lock()
 		s.cause = f
 		s.mu.Unlock()
 	}
 	if s.remote != nil {
-		s.remote.heard(s, err)
+		s.remote.logRefusedSubject(s, err)
 	}
 }
 
-// lost ends the session of a connection that has ended.
-func (s *Session) lost(err error) {
+// handleClosed ends the session of a connection that has ended.
+func (s *Session) handleClosed(err error) {
 	s.mu.Lock()
 	cause := s.cause
 	s.mu.Unlock()
@@ -109,30 +111,31 @@ func (s *Session) lost(err error) {
 		if err != nil {
 			text += ": " + err.Error()
 		}
-		cause = s.dialed.failure(ConnectionLost, text, "", err)
+		cause = s.attempt.newFailure(ConnectionLost, text, "", err)
 	}
-	s.finish(cause, false)
+	s.endWith(cause, false)
 }
 
-// Explain makes a [Failure] of the server's refusal of a subject, if err is one.
+// Explain returns a [Failure] for the server's refusal of a subject, and other
+// errors as they are.
 func (s *Session) Explain(err error) error {
 	verb, subject, ok := refusedSubject(err)
 	if !ok {
 		return err
 	}
-	who := s.dialed.who
+	who := s.attempt.identity
 	if who == "" {
 		who = "whoever does not log in"
 	}
-	return s.dialed.failure(SubjectRefused, who+" may not "+verb+" "+brief(subject), "give that user the right on the server", err)
+	return s.attempt.newFailure(SubjectRefused, who+" may not "+verb+" "+quoteBrief(subject), "give that user the right on the server", err)
 }
 
 var subjectRefusal = regexp.MustCompile(`(Publish|Subscription) to "([^"]+)`)
 
-// publishing is what we wanted to do with a subject, if not to subscribe.
+// publishing is the verb of a refused message.
 const publishing = "publish to"
 
-// refusedSubject takes a refusal apart into what we wanted to do, and the subject.
+// refusedSubject returns the verb and the subject of a refusal.
 func refusedSubject(err error) (verb, subject string, ok bool) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return "", "", false
@@ -147,9 +150,9 @@ func refusedSubject(err error) (verb, subject string, ok bool) {
 	return "subscribe to", parts[2], true
 }
 
-// heard logs a refused subject once for its kind. That we may not ask about
-// JetStream is no trouble: who asks knows what to do without an answer.
-func (r *Remote) heard(s *Session, err error) {
+// logRefusedSubject logs a refused subject, once for each kind. A refused
+// request to JetStream is not logged: its sender handles a missing answer.
+func (r *Remote) logRefusedSubject(s *Session, err error) {
 	verb, subject, ok := refusedSubject(err)
 	if !ok || strings.HasPrefix(subject, "$JS.API.") {
 		r.log.Debug("from the NATS server", "err", err)
@@ -157,8 +160,8 @@ func (r *Remote) heard(s *Session, err error) {
 	}
 	first, _, _ := strings.Cut(subject, ".")
 	r.mu.Lock()
-	known := r.denied[verb+first]
-	r.denied[verb+first] = true
+	known := r.loggedSubjects[verb+first]
+	r.loggedSubjects[verb+first] = true
 	r.mu.Unlock()
 	level := slog.LevelWarn
 	if known {
@@ -167,7 +170,7 @@ func (r *Remote) heard(s *Session, err error) {
 	r.log.Log(context.Background(), level, "the NATS server refuses a subject", "problem", SubjectRefused, "err", s.Explain(err))
 }
 
-// Session waits for one that has not ended. The error is ctx's.
+// Session waits for a session that has not ended. The error is ctx's.
 func (r *Remote) Session(ctx context.Context) (*Session, error) {
 	for {
 		r.mu.Lock()

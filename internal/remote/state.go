@@ -2,9 +2,9 @@ package remote
 
 import "time"
 
-// State is how the remote is doing.
+// State is the state of the connection to the server.
 type State struct {
-	Connected     bool      `json:"connected"`      // it is there and does what it should
+	Connected     bool      `json:"connected"`      // connected, and the server works
 	Unavailable   bool      `json:"unavailable"`    // it failed Config.MaxReconnects times in a row
 	Since         time.Time `json:"since"`          // when one of these two changed last
 	Problem       string    `json:"problem"`        // the [Problem] or several, separated by commas, while it is not connected; may be ""
@@ -12,14 +12,14 @@ type State struct {
 	LoginsRefused uint64    `json:"logins_refused"` // logins that a server refused or revoked since the start, client certificates among them
 }
 
-// State returns how the remote is doing now.
+// State returns the present state.
 func (r *Remote) State() State {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.state()
+	return r.currentState()
 }
 
-func (r *Remote) state() State {
+func (r *Remote) currentState() State {
 	s := State{Connected: r.current != nil && r.failures == 0, Unavailable: r.failures >= max(r.cfg.MaxReconnects, 1),
 		Since: r.since, Errors: r.errors, LoginsRefused: r.refused}
 	if !s.Connected {
@@ -28,9 +28,9 @@ func (r *Remote) state() State {
 	return s
 }
 
-// note keeps the time if the state is not what it was before.
-func (r *Remote) note(before State) {
-	if now := r.state(); now.Connected != before.Connected || now.Unavailable != before.Unavailable {
+// updateSince stores the time if the state differs from before.
+func (r *Remote) updateSince(before State) {
+	if now := r.currentState(); now.Connected != before.Connected || now.Unavailable != before.Unavailable {
 		r.since = time.Now()
 	}
 }

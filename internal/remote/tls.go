@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// tlsConfig is for this attempt; the client library adds the server's name, by which its certificate is checked.
+// tlsConfig returns the configuration for this attempt; the client library
+// adds the server's name, against which its certificate is checked.
 func (a *attempt) tlsConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -30,34 +31,34 @@ func (a *attempt) tlsConfig() *tls.Config {
 	}
 }
 
-// diagnoseTLS knows the failures of TLS, on our side and on the server's.
+// diagnoseTLS recognizes failures of TLS, on our side and on the server's.
 func (a *attempt) diagnoseTLS(err error) *Failure {
-	if f := a.distrust(err); f != nil {
+	if f := a.diagnoseCertificate(err); f != nil {
 		return f
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
-		return a.alerted(op.Err)
+		return a.diagnoseAlert(op.Err)
 	}
 	text := err.Error()
 	switch _, plain := errors.AsType[tls.RecordHeaderError](err); {
 	case plain:
-		return a.failure(NoTLS, "the server speaks no TLS", noTLSWayOut, err)
+		return a.newFailure(NoTLS, "the server speaks no TLS", noTLSWayOut, err)
 	case strings.Contains(text, "unsupported protocol version"):
-		return a.failure(OldTLS, "the server speaks no TLS 1.2 or newer", "let the server speak TLS 1.2 or 1.3", err)
+		return a.newFailure(OldTLS, "the server speaks no TLS 1.2 or newer", "let the server speak TLS 1.2 or 1.3", err)
 	}
 	return nil
 }
 
 const noTLSWayOut = "configure TLS on the server; where the network itself is protected, write nats:// in <server_url>, remove the tls_ elements and set <allow_plaintext>"
 
-// distrust is our own refusal of the server's certificate.
-func (a *attempt) distrust(err error) *Failure {
+// diagnoseCertificate recognizes our own refusal of the server's certificate.
+func (a *attempt) diagnoseCertificate(err error) *Failure {
 	after := ""
 	if !a.secure {
 		after = " (the server requires TLS)"
 	}
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		return a.failure(WrongHost, fmt.Sprintf("the server's certificate is for %s, not for %s%s", hostsOf(e.Certificate), e.Host, after),
+		return a.newFailure(WrongHost, fmt.Sprintf("the server's certificate is for %s, not for %s%s", hostsOf(e.Certificate), e.Host, after),
 			"name the server in <server_url> as its certificate does, or give it a certificate for that name", err)
 	}
 	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
@@ -65,40 +66,42 @@ func (a *attempt) distrust(err error) *Failure {
 		if a.cfg.CA != "" {
 			wayOut = "put the certificate of the authority that signed it into <tls_ca>" + a.cfg.CA + "</tls_ca>"
 		}
-		return a.failure(UnknownAuthority, fmt.Sprintf("the server's certificate is signed by an authority we do not know, %s%s%s", issuerOf(e.Cert), nearly(e), after), wayOut, err)
+		return a.newFailure(UnknownAuthority, fmt.Sprintf("the server's certificate is signed by an authority we do not know, %s%s%s", issuerOf(e.Cert), authorityMismatch(e), after), wayOut, err)
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
-		return a.outdated(e.Cert, after, err)
+		return a.certificateExpired(e.Cert, after, err)
 	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return a.failure(BadCertificate, "the server's certificate cannot be used: "+brief(e.Err.Error())+after, "give the server another certificate", err)
+		return a.newFailure(BadCertificate, "the server's certificate cannot be used: "+quoteBrief(e.Err.Error())+after, "give the server another certificate", err)
 	}
 	return nil
 }
 
-// outdated is about the server's certificate, or one of those that vouch for it.
-func (a *attempt) outdated(c *x509.Certificate, after string, err error) *Failure {
+// certificateExpired returns the failure for the server's certificate, or for
+// one in its chain.
+func (a *attempt) certificateExpired(c *x509.Certificate, after string, err error) *Failure {
 	whose, wayOut := "the server's certificate", "renew the certificate on the server, or correct this host's clock"
 	if c.IsCA {
-		whose, wayOut = "the certificate of an authority of the server's, "+brief(c.Subject.String())+",", "renew that: in <tls_ca> if it is there, else on the server"
+		whose, wayOut = "the certificate of an authority of the server's, "+quoteBrief(c.Subject.String())+",", "renew that: in <tls_ca> if it is there, else on the server"
 	}
 	when := "expired on " + c.NotAfter.UTC().Format(time.RFC3339)
 	if time.Now().Before(c.NotBefore) {
 		when = "is not valid before " + c.NotBefore.UTC().Format(time.RFC3339)
 	}
-	return a.failure(Expired, whose+" "+when+after, wayOut, err)
+	return a.newFailure(Expired, whose+" "+when+after, wayOut, err)
 }
 
-// nearly says why an authority of the same name, which we have, does not do.
-func nearly(e x509.UnknownAuthorityError) string {
+// authorityMismatch returns why a known authority of the same name does not
+// match.
+func authorityMismatch(e x509.UnknownAuthorityError) string {
 	_, why, found := strings.Cut(e.Error(), "(possibly because of ")
 	if !found {
 		return ""
 	}
-	return " (" + strings.Trim(brief(why), `"`)
+	return " (" + strings.Trim(quoteBrief(why), `"`)
 }
 
-// alerts of TLS (RFC 8446 section 6.2) by which a server refuses our certificate.
+// Alerts of TLS (RFC 8446 section 6.2) with which a server refuses our certificate.
 const (
 	alertHandshake   tls.AlertError = 40
 	alertVersion     tls.AlertError = 70
@@ -108,8 +111,9 @@ const (
 	illegalParameter tls.AlertError = 47
 )
 
-// alerted is the server's refusal of us. Its alert is known by its text only.
-func (a *attempt) alerted(alert error) *Failure {
+// diagnoseAlert recognizes the server's refusal of our side. Its alert is
+// known by its text only.
+func (a *attempt) diagnoseAlert(alert error) *Failure {
 	is := func(e tls.AlertError) bool { return alert.Error() == e.Error() }
 	ours := is(alertWantsOne)
 	for e := firstOfOurs; e <= lastOfOurs; e++ {
@@ -117,17 +121,17 @@ func (a *attempt) alerted(alert error) *Failure {
 	}
 	switch {
 	case is(alertVersion):
-		return a.failure(OldTLS, "the server speaks no TLS 1.2 or newer", "let the server speak TLS 1.2 or 1.3", alert)
+		return a.newFailure(OldTLS, "the server speaks no TLS 1.2 or newer", "let the server speak TLS 1.2 or 1.3", alert)
 	case a.cert == nil && (ours || is(alertHandshake) && a.asked):
 		return a.wantsCertificate(alert)
 	case ours:
 		return a.refusesCertificate(alert)
 	}
-	return a.failure(Other, "the server ended the TLS handshake: "+alert.Error(), "look into the server's log", alert)
+	return a.newFailure(Other, "the server ended the TLS handshake: "+alert.Error(), "look into the server's log", alert)
 }
 
 func (a *attempt) wantsCertificate(err error) *Failure {
-	return a.failure(WantsCertificate, "the server wants a client certificate, and we have none", "set <tls_cert> and <tls_key>", err)
+	return a.newFailure(WantsCertificate, "the server wants a client certificate, and we have none", "set <tls_cert> and <tls_key>", err)
 }
 
 func (a *attempt) refusesCertificate(err error) *Failure {
@@ -139,10 +143,11 @@ func (a *attempt) refusesCertificate(err error) *Failure {
 		what = "the server refuses our client certificate, which expired on " + leaf.NotAfter.UTC().Format(time.RFC3339)
 		wayOut = "renew <tls_cert>" + a.cfg.Cert + "</tls_cert>"
 	}
-	return a.failure(CertificateTaken, what, wayOut, err)
+	return a.newFailure(CertificateTaken, what, wayOut, err)
 }
 
-// hostsOf lists for whom a certificate is, as far as a line of a log can take.
+// hostsOf returns the hosts that a certificate is for, as far as they fit into
+// a line of the log.
 func hostsOf(c *x509.Certificate) string {
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
@@ -156,7 +161,7 @@ func hostsOf(c *x509.Certificate) string {
 		names, more = names[:4], " and others"
 	}
 	for i := range names {
-		names[i] = strings.Trim(brief(names[i]), `"`)
+		names[i] = strings.Trim(quoteBrief(names[i]), `"`)
 	}
 	return strings.Join(names, ", ") + more
 }
@@ -165,5 +170,5 @@ func issuerOf(c *x509.Certificate) string {
 	if c == nil {
 		return "of no name"
 	}
-	return brief(c.Issuer.String())
+	return quoteBrief(c.Issuer.String())
 }

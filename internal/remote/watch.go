@@ -9,30 +9,32 @@ import (
 )
 
 const (
-	// settle is how long the files must be left alone before they are used: a
+	// settleTime is how long the files must not change before they are used: a
 	// certificate and its key are seldom replaced in one step.
-	settle = 300 * time.Millisecond
+	settleTime = 300 * time.Millisecond
 
-	// settleMost bounds that wait in a directory that never rests.
-	settleMost = 3 * time.Second
+	// maxSettleTime bounds that wait in a directory that changes all the time.
+	maxSettleTime = 3 * time.Second
 
-	// pollPeriod is how often the files are looked at besides, for what inotify
-	// does not tell: a change behind a symbolic link or on a network file system.
+	// pollPeriod is how often the files are checked besides, for changes that
+	// inotify does not report: behind a symbolic link or on a network file
+	// system.
 	pollPeriod = 10 * time.Second
 )
 
-// watch touches r when the files may have changed. It watches their directories:
-// files are replaced, and in a container a link beside them is.
-func (r *Remote) watch(ctx context.Context, files []file) {
+// watchFiles requests a reload when the files may have changed. It watches
+// their directories: files are replaced, and in a container a link beside them
+// is.
+func (r *Remote) watchFiles(ctx context.Context, files []file) {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		r.log.Warn("cannot watch the files of the NATS login: looking at them from time to time", "every", pollPeriod, "err", err)
-		r.follow(ctx, nil, nil, func() {})
+		r.followChanges(ctx, nil, nil, func() {})
 		return
 	}
-	defer func() { _ = notify.Close() }() // nothing is left to do about it
+	defer func() { _ = notify.Close() }() // there is nothing to do about it
 	failed := map[string]bool{}
-	r.follow(ctx, notify.Events, notify.Errors, func() {
+	r.followChanges(ctx, notify.Events, notify.Errors, func() {
 		for _, f := range files {
 			dir := filepath.Dir(f.path)
 			if err := notify.Add(dir); err != nil && !failed[dir] {
@@ -43,10 +45,10 @@ func (r *Remote) watch(ctx context.Context, files []file) {
 	})
 }
 
-// follow waits for changes to settle. To observe again is harmless, and needed
-// once a directory was replaced.
-func (r *Remote) follow(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, observe func()) {
-	quiet := time.NewTimer(0) // whatever happened before there was a watch
+// followChanges waits until changes have settled. Calling observe again is
+// harmless, and needed after a directory was replaced.
+func (r *Remote) followChanges(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, observe func()) {
+	quiet := time.NewTimer(0) // for changes before the watch
 	defer quiet.Stop()
 	poll := time.NewTicker(pollPeriod)
 	defer poll.Stop()
@@ -56,7 +58,7 @@ func (r *Remote) follow(ctx context.Context, events <-chan fsnotify.Event, errs 
 		if since.IsZero() {
 			since = now
 		}
-		quiet.Reset(min(settle, settleMost-now.Sub(since)))
+		quiet.Reset(min(settleTime, maxSettleTime-now.Sub(since)))
 	}
 	observe()
 	for {
@@ -69,17 +71,17 @@ func (r *Remote) follow(ctx context.Context, events <-chan fsnotify.Event, errs 
 			wait()
 		case <-quiet.C:
 			since = time.Time{}
-			r.touch()
+			r.requestReload()
 		case <-poll.C:
 			observe()
-			r.touch()
+			r.requestReload()
 		}
 	}
 }
 
-func (r *Remote) touch() {
+func (r *Remote) requestReload() {
 	select {
-	case r.touched <- struct{}{}:
-	default: // it is to be looked at already
+	case r.reload <- struct{}{}:
+	default: // a reload is requested already
 	}
 }
