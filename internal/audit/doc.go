@@ -15,6 +15,8 @@
 // Nothing that is not signed changes how a log is checked. A log that did not end
 // with a signed line goes on with a not_closed line: what was unsigned before it stays
 // so, since nobody knows who wrote it, and the checkpoint after it does not sign it.
+// A log that was closed goes on with a checkpoint, so that an unsigned line behind
+// the end is known not to be Pulse's.
 //
 // What cannot be seen in the files is that the newest lines were cut off behind a
 // checkpoint: for that, somebody else must know how far the log was (see [Head]).

@@ -75,6 +75,11 @@ func (l *Log) checkpoint(now time.Time, closes bool) {
 	if l.trouble.err != nil || l.unsigned == 0 && !closes {
 		return
 	}
+	l.appendCheckpoint(now, closes)
+}
+
+// appendCheckpoint signs all lines since the last checkpoint, also where there are none.
+func (l *Log) appendCheckpoint(now time.Time, closes bool) {
 	attrs := []slog.Attr{slog.Int("lines", l.unsigned)}
 	if closes {
 		attrs = append(attrs, slog.Bool("closed", true))

@@ -51,7 +51,11 @@ func (l *Log) resume() (err error) {
 			err = fmt.Errorf("take half a line from the audit log: %w", err)
 		}
 	}
-	if err == nil && !end.closed && l.chain.seq > 0 {
+	switch {
+	case err != nil || l.chain.seq == 0:
+	case end.closed: // so that nobody else can write behind the end
+		l.appendCheckpoint(now, false)
+	default:
 		l.disown(now, end)
 	}
 	return err

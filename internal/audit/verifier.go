@@ -114,6 +114,9 @@ func (v *verifier) line(line []byte, here place) error {
 	if h.Seq != v.chain.seq+1 {
 		return here.bad(fmt.Errorf("%w: it is number %d and should be %d", ErrChain, h.Seq, v.chain.seq+1))
 	}
+	if v.Closed && h.Kind != KindCheckpoint {
+		return here.bad(ErrAfterEnd)
+	}
 	sum := digest(sha256.Sum256(line))
 	if h.Prev != v.chain.last.String() && (v.begun || h.Seq == 1) { // what was before a log that was shortened, nobody knows
 		v.doubt = &doubt{v.at, here, sum}

@@ -48,13 +48,14 @@ func (b *BadLine) Unwrap() error { return b.Err }
 
 // What may be wrong with a line.
 var (
-	ErrChanged = errors.New("the line was changed")
-	ErrChain   = errors.New("lines were removed or inserted before it")
-	ErrNoLine  = errors.New("not a line of an audit log")
-	ErrTorn    = errors.New("the line is not whole: it was changed or cut, or Pulse was killed while it wrote, and then its next start says so")
-	ErrMissing = errors.New("lines are missing at the beginning, and no signed line says that they were removed")
-	ErrCut     = errors.New("lines were cut off")
-	ErrAnew    = errors.New("it is another line than it once was: the log was written anew")
+	ErrChanged  = errors.New("the line was changed")
+	ErrChain    = errors.New("lines were removed or inserted before it")
+	ErrNoLine   = errors.New("not a line of an audit log")
+	ErrTorn     = errors.New("the line is not whole: it was changed or cut, or Pulse was killed while it wrote, and then its next start says so")
+	ErrAfterEnd = errors.New("it follows a line that closed the log, and is not signed: Pulse did not write it")
+	ErrMissing  = errors.New("lines are missing at the beginning, and no signed line says that they were removed")
+	ErrCut      = errors.New("lines were cut off")
+	ErrAnew     = errors.New("it is another line than it once was: the log was written anew")
 )
 
 // Check is by what a log is verified. The zero value looks at the chain only.
