@@ -58,17 +58,18 @@ type asker struct {
 
 // asked is what the asker knows of an agent.
 type asked struct {
-	token    uint32 // of the keep-alive that is to be sent, or is out
-	wanted   bool   // a keep-alive waits
-	queued   bool
-	since    time.Time // queued
-	out      int       // requests
-	beside   bool      // another one may go beside the one that is
-	again    bool      // there is reason to ask once more when it is answered
-	closed   int       // how often it was asked since its connection ended
-	ended    time.Time // when that was told
-	sign     time.Time // of life, the last
-	unproven bool      // it was given up, and is said to be back
+	token     uint32 // of the keep-alive that is to be sent, or is out
+	wanted    bool   // a keep-alive waits
+	queued    bool
+	calledOff bool      // it was given up while it was queued
+	since     time.Time // queued
+	out       int       // requests
+	beside    bool      // another one may go beside the one that is
+	again     bool      // there is reason to ask once more when it is answered
+	closed    int       // how often it was asked since its connection ended
+	ended     time.Time // when that was told
+	sign      time.Time // of life, the last
+	unproven  bool      // it was given up, and is said to be back
 }
 
 // request is one to an agent.
@@ -149,6 +150,16 @@ func (a *asker) keepAlive(id detector.AgentID, token uint32) {
 	a.enqueue(id, s, false)
 }
 
+// callOff takes it that an agent was given up: what waits to be sent to it would only keep
+// a place from others.
+func (a *asker) callOff(id detector.AgentID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.asked[id]; s != nil {
+		s.wanted, s.again, s.calledOff = false, false, true
+	}
+}
+
 // check asks an agent out of turn: there is reason to believe that it is gone.
 func (a *asker) check(id detector.AgentID) {
 	a.mu.Lock()
@@ -199,6 +210,7 @@ func (a *asker) enqueue(id detector.AgentID, s *asked, urgent bool) {
 	if a.awaited(s) {
 		return
 	}
+	s.calledOff = false
 	if !s.queued {
 		s.queued, s.since = true, time.Now()
 		if urgent {
@@ -260,7 +272,7 @@ func (a *asker) next() (r request, ok bool) {
 		}
 		id := from.pop()
 		s := a.of(id)
-		if a.awaited(s) {
+		if a.awaited(s) || s.calledOff {
 			s.queued = false
 			continue
 		}

@@ -153,3 +153,31 @@ func TestAnAgentThatEndedWhileItWasAskedIsAskedBeside(t *testing.T) {
 		t.Errorf("in the end %d are out", a.out)
 	}
 }
+
+// What waits to be sent to an agent that is given up meanwhile keeps no place from others;
+// when there is reason to, it is asked again.
+func TestAnAgentThatIsGivenUpWhileItWaitsIsNotAsked(t *testing.T) {
+	a := idler(1)
+	for id := detector.AgentID(1); id <= 3; id++ {
+		a.seen(id, time.Now())
+		a.keepAlive(id, 1)
+	}
+	if got := a.all(); len(got) != 1 || got[0] != 1 {
+		t.Fatalf("asked %v", got)
+	}
+	a.keepAlive(1, 2)
+	a.callOff(1)
+	a.callOff(2)
+	a.done(t.Context(), request{id: 1, token: 1}, silent)
+	if got := a.all(); len(got) != 1 || got[0] != 3 {
+		t.Fatalf("then asked %v", got)
+	}
+	a.callOff(3)
+	if a.confirm(2); a.out != 1 {
+		t.Errorf("%d are out", a.out)
+	}
+	a.done(t.Context(), request{id: 3, token: 1}, silent)
+	if got := a.all(); len(got) != 1 || got[0] != 2 {
+		t.Errorf("in the end asked %v", got)
+	}
+}

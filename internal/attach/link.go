@@ -119,6 +119,9 @@ func (l *Link) Heed(d *detector.Decision) {
 	if d.Verdict != detector.Changed {
 		return
 	}
+	if d.To == detector.Disconnected {
+		l.asker.callOff(d.ID)
+	}
 	if d.To == detector.Disconnected && (d.Reason.IsLoss() || d.Reason == detector.AgentShutdown) {
 		l.watch.absences.begin(d.ID, time.Now().Add(-l.cfg.Clock.Now().Sub(d.At)), true)
 	}

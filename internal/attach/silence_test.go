@@ -17,11 +17,9 @@ import (
 var asInstalled = detector.Settings{Group: detector.Group{Interval: time.Minute, Timeout: 3 * time.Minute, MaxMissed: 3}, Method: detector.Request,
 	RetryInterval: 15 * time.Second, SuspectTimeout: 5 * time.Second, ReconnectGrace: 2 * time.Second, OutageShare: 0.3, OutageHold: time.Minute}
 
-// sped is every time a tenth, but for the timeout: who is lost before was not lost by that.
-func sped(set detector.Settings) detector.Settings {
-	for _, d := range []*time.Duration{&set.Interval, &set.RetryInterval, &set.SuspectTimeout} {
-		*d /= 10
-	}
+// quickAnswers gives agents a tenth of the time to answer.
+func quickAnswers(set detector.Settings) detector.Settings {
+	set.RetryInterval, set.SuspectTimeout = set.RetryInterval/10, set.SuspectTimeout/10
 	return set
 }
 
@@ -39,7 +37,7 @@ func TestAgentsThatHangTogetherAreKnownBeforeAllAreAsked(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	hangTogether(t, hang{agents: 150, hung: 100, places: 16, pool: 128, set: sped(asInstalled), notify: time.Second, outage: time.Minute, last: time.Minute})
+	hangTogether(t, hang{agents: 150, hung: 100, places: 16, pool: 128, set: quickAnswers(asInstalled), notify: time.Second, outage: time.Minute, last: time.Minute})
 }
 
 type hang struct {
