@@ -75,7 +75,8 @@ type StatusChange struct {
 	LastSeen         int64  `json:"last_seen,omitempty"` // Unix time of the last sign of life, seconds; absent if there was none
 	Outage           bool   `json:"outage,omitempty"`    // a loss that is part of a fleet outage: wait with actions of your own
 
-	StatusChanges int `json:"status_changes,omitempty"` // how many changes it stands for, the last of which is in Reason and Timestamp; absent: itself alone
+	OutagePart    string `json:"outage_part,omitempty"`    // while it goes on, of all changes of an agent that was lost in it: the number of FleetOutage in which it counts, connections_closed or fell_silent
+	StatusChanges int    `json:"status_changes,omitempty"` // how many changes it stands for, the last of which is in Reason and Timestamp; absent: itself alone
 }
 
 // ManagerStatusMessage is the manager's own heartbeat, published every

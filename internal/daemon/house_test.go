@@ -158,13 +158,15 @@ type message struct {
 	Status    *event.ManagerStatus `json:"manager_status"`
 	Condition *event.NodeCondition `json:"node_condition"`
 	Flapping  *event.AgentFlapping `json:"agent_flapping"`
+	Outage    *event.FleetOutage   `json:"fleet_outage"`
+	Recovered *event.FleetOutage   `json:"fleet_recovered"`
 	Subject   string               `json:"-"`
 	event.Security
 }
 
 var schemas = sync.OnceValue(func() map[string]*jsonschema.Schema {
 	compiled := make(map[string]*jsonschema.Schema)
-	for _, name := range []string{"keepalive", "status_change", "manager_status", "node_condition", "agent_flapping"} {
+	for _, name := range []string{"keepalive", "status_change", "manager_status", "node_condition", "agent_flapping", "fleet_outage"} {
 		f, err := schema.Files.Open(name + ".schema.json")
 		if err != nil {
 			panic(err)
@@ -203,6 +205,8 @@ func (h *house) read(m *nats.Msg) message {
 		kind = "node_condition"
 	} else if got.Flapping != nil {
 		kind = "agent_flapping"
+	} else if got.Outage != nil || got.Recovered != nil {
+		kind = "fleet_outage"
 	}
 	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(m.Data)))
 	if err != nil {

@@ -81,7 +81,8 @@ func (w *writer) statusChange(r *record, subject string) outbox.Message {
 	m := event.StatusChangeMessage{StatusChange: event.StatusChange{AgentID: r.ID.String(), AgentName: r.Name,
 		PreviousStatus: event.Status(r.From), CurrentStatus: event.Status(r.To), IPAddress: r.IP,
 		Timestamp: w.clock.Time(r.At).Unix(), Reason: r.Reason.String(), MissedKeepAlives: r.Missed,
-		AlertLevel: event.AlertLevel(r.Reason.String(), r.Missed), Outage: r.Outage, StatusChanges: r.Changes}}
+		AlertLevel: event.AlertLevel(r.Reason.String(), r.Missed), Outage: r.Outage,
+		OutagePart: r.Part.String(), StatusChanges: r.Changes}}
 	if r.Seen {
 		m.StatusChange.LastSeen = w.clock.Time(r.LastSeen).Unix()
 	}

@@ -17,7 +17,8 @@ import (
 // restore brings back what was last published about every agent, so that a
 // restart is no event.
 func restore(ctx context.Context, from *outbox.Outbox, by *sealer, prefix event.Prefix, clock *detector.Clock, to *detector.Detector, log *slog.Logger) error {
-	outage, err := lastOutage(ctx, from, by, prefix, clock, log)
+	wall := newWallSeconds(clock)
+	outage, err := lastOutage(ctx, from, by, prefix, wall, log)
 	if err != nil {
 		return fmt.Errorf("restore the last outage: %w", err)
 	}
@@ -32,7 +33,7 @@ func restore(ctx context.Context, from *outbox.Outbox, by *sealer, prefix event.
 		if why := m.StatusChange.Reason; why == event.AgentRemoved || why == event.AgentMoved {
 			return nil
 		}
-		agent, err := restored(&m.StatusChange, clock)
+		agent, err := restored(&m.StatusChange, wall)
 		if err != nil {
 			unread.note(subject, err)
 			return nil
@@ -49,6 +50,18 @@ func restore(ctx context.Context, from *outbox.Outbox, by *sealer, prefix event.
 		log.Info("took up where the last life ended", "agents", len(agents), "outage", outage != nil && outage.Ended == 0)
 	}
 	return nil
+}
+
+// wallSeconds converts the seconds of messages to instants, all with one reading
+// of the wall clock: two that are the same second are the same instant.
+type wallSeconds struct{ epoch detector.Instant }
+
+func newWallSeconds(clock *detector.Clock) wallSeconds {
+	return wallSeconds{clock.Instant(time.Unix(0, 0))}
+}
+
+func (w wallSeconds) instant(unix int64) detector.Instant {
+	return w.epoch.Add(time.Duration(unix) * time.Second)
 }
 
 // read reads a message that the node has kept.
@@ -80,7 +93,7 @@ func (u *unreadable) tell(log *slog.Logger) {
 }
 
 // lastOutage returns the last outage, nil if there never was one.
-func lastOutage(ctx context.Context, from *outbox.Outbox, by *sealer, prefix event.Prefix, clock *detector.Clock, log *slog.Logger) (last *detector.Outage, err error) {
+func lastOutage(ctx context.Context, from *outbox.Outbox, by *sealer, prefix event.Prefix, wall wallSeconds, log *slog.Logger) (last *detector.Outage, err error) {
 	err = from.Last(ctx, prefix.FleetOutage(), func(subject string, data []byte) error {
 		var m event.FleetOutageMessage
 		if err := by.read(data, &m); err != nil {
@@ -91,10 +104,9 @@ func lastOutage(ctx context.Context, from *outbox.Outbox, by *sealer, prefix eve
 		if o == nil {
 			return nil
 		}
-		last = &detector.Outage{Fleet: detector.Fleet{Since: clock.Instant(time.Unix(o.Since, 0)), Watched: o.AgentsWatched,
-			Lost: o.AgentsLost, Closed: o.ConnectionsClosed, Silent: o.FellSilent}}
+		last = &detector.Outage{Since: wall.instant(o.Since), Watched: o.AgentsWatched, Told: wall.instant(o.Timestamp)}
 		if m.Recovered != nil {
-			last.Ended = min(clock.Instant(time.Unix(o.Timestamp, 0)), -1)
+			last.Ended = min(last.Told, -1)
 		}
 		return nil
 	})
@@ -102,7 +114,7 @@ func lastOutage(ctx context.Context, from *outbox.Outbox, by *sealer, prefix eve
 }
 
 // restored is the agent that a status change left behind.
-func restored(c *event.StatusChange, clock *detector.Clock) (detector.Restored, error) {
+func restored(c *event.StatusChange, wall wallSeconds) (detector.Restored, error) {
 	id, err := detector.ParseID(c.AgentID)
 	if err != nil {
 		return detector.Restored{}, err
@@ -111,14 +123,15 @@ func restored(c *event.StatusChange, clock *detector.Clock) (detector.Restored, 
 	if !ok || c.CurrentStatus < event.Active || c.CurrentStatus > event.NeverConnected {
 		return detector.Restored{}, fmt.Errorf("status %d by reason %.40q", c.CurrentStatus, c.Reason)
 	}
-	since := clock.Instant(time.Unix(c.Timestamp, 0))
+	part, _ := detector.ParsePart(c.OutagePart)
+	since := wall.instant(c.Timestamp)
 	seen := since
 	if c.LastSeen > 0 {
-		seen = clock.Instant(time.Unix(c.LastSeen, 0))
+		seen = wall.instant(c.LastSeen)
 	}
 	addr, _ := netip.ParseAddr(c.IPAddress) // else it is what the agent is registered under
 	return detector.Restored{
-		Addr:   addr,
+		Outage: c.Outage, Part: part, Addr: addr,
 		Member: detector.Member{ID: id, Name: c.AgentName, IP: c.IPAddress},
 		Status: detector.Status(c.CurrentStatus), Reason: reason, Since: since, LastSeen: seen, Missed: c.MissedKeepAlives,
 		Greeted: c.PreviousStatus == event.Active || c.CurrentStatus == event.Active || c.PreviousStatus == event.Disconnected,

@@ -12,7 +12,8 @@ import (
 )
 
 // TestADay lets a fleet live through a day: agents die in every way and come
-// back, some flap, some change without end, networks are cut, the process is paused. Table and model see
+// back, some flap, some change without end, networks are cut, the process is paused
+// and restarted, also in the middle of outages. Table and model see
 // the same and have to decide the same, to the last decision.
 func TestADay(t *testing.T) {
 	agents, hours := 100_000, 24
@@ -70,7 +71,9 @@ type world struct {
 	now     int64 // seconds, without pauses
 	agents  []worldAgent
 	coming  [][]happening // by the second, in a ring
+	base    int64         // the second in which the table's instants begin
 	table   *Table
+	outage  worldOutage
 	sends   int
 	extra   int // of these, to agents that were suspected and lived
 	delays  [len(conditionNames)][]time.Duration
@@ -78,6 +81,7 @@ type world struct {
 	flaps   int
 	deaths  int
 	pauses  int
+	starts  int
 	seen    int
 	changes int
 	summed  int // of these, reported together with others
@@ -94,6 +98,9 @@ type worldAgent struct {
 	flapper bool
 	flooder bool
 	status  Status // as reported
+
+	last  *Decision // the last change that was reported, with its instants as seconds of the day
+	known int64     // when
 }
 
 // happening is planned for an agent, if it has not died or come back until then.
@@ -116,10 +123,11 @@ const (
 
 // step is what table and model are given, and what the table made of it.
 type step struct {
-	now   Instant
-	lull  time.Duration
-	batch []Sighting
-	said  []Decision
+	restart *restart // before anything else
+	now     Instant
+	lull    time.Duration
+	batch   []Sighting
+	said    []Decision
 }
 
 const dayRing = 1 << 14 // seconds: longer than any plan
@@ -151,13 +159,17 @@ func (w *world) live(to chan<- step) {
 	members := w.members()
 	w.table.SetMembers(members, 0)
 	for w.now = 1; w.now <= w.end; w.now++ {
-		s := step{now: Instant(w.now) * Instant(time.Second)}
+		var s step
+		if w.random.IntN(8*3600) == 0 || w.outage.on && w.random.IntN(900) == 0 {
+			s.restart = w.restart()
+		}
+		s.now = Instant(w.now-w.base) * Instant(time.Second)
 		if w.random.IntN(3*3600) == 0 {
 			s.lull = time.Duration(2+w.random.IntN(3600)) * time.Second
 			w.pauses++
 			w.table.Resume(s.now, s.lull)
 		}
-		if w.random.IntN(6*3600) == 0 {
+		if w.random.IntN(2*3600) == 0 {
 			w.cutNetworks()
 		}
 		for _, h := range w.coming[w.now%dayRing] {
@@ -276,15 +288,19 @@ func (w *world) react(d *Decision) {
 			w.broken++
 		}
 		a.status = d.To
+		w.publish(a, d)
 		if d.To == Disconnected && a.is == alive && !a.flooder && w.now-a.since > int64(dayNotify/time.Second)+120 {
 			w.invented++
 		}
 		if d.To == Disconnected && a.is != alive && !a.told && !a.flooder {
 			a.told = true
-			w.delays[a.is] = append(w.delays[a.is], d.At.Sub(Instant(a.since)*Instant(time.Second)))
+			w.delays[a.is] = append(w.delays[a.is], w.since(d.At, a.since))
 		}
 	case OutageBegan:
 		w.outages++
+		w.beginOutage(d)
+	case OutageEnded:
+		w.endOutage(d)
 	case Flapping:
 		w.flaps++
 	}
@@ -300,6 +316,12 @@ func (w *world) follow(steps <-chan step) error {
 	m.agenda = map[int64][]*modelAgent{}
 	m.members(w.members(), 0)
 	for s := range steps {
+		if s.restart != nil {
+			var err error
+			if m, err = s.restart.follow(m, w.members()); err != nil {
+				return fmt.Errorf("at %v: %w", time.Duration(s.now), err)
+			}
+		}
 		if s.lull > 0 {
 			m.resume(s.now, s.lull)
 		}
@@ -338,8 +360,8 @@ func differ(want, got []Decision) error {
 }
 
 func (w *world) report(t *testing.T) {
-	t.Logf("%d agents, %v: %d sightings, %d keep-alives (%d of them to suspects that lived), %d changes (%d summed up), %d deaths, %d pauses, %d outages, %d flapping",
-		len(w.agents), time.Duration(w.end)*time.Second, w.seen, w.sends, w.extra, w.changes, w.summed, w.deaths, w.pauses, w.outages, w.flaps)
+	t.Logf("%d agents, %v: %d sightings, %d keep-alives (%d of them to suspects that lived), %d changes (%d summed up), %d deaths, %d pauses, %d restarts (%d in an outage), %d outages, %d flapping",
+		len(w.agents), time.Duration(w.end)*time.Second, w.seen, w.sends, w.extra, w.changes, w.summed, w.deaths, w.pauses, w.starts, w.outage.restarts, w.outages, w.flaps)
 	for is, delays := range w.delays {
 		if len(delays) == 0 {
 			continue
@@ -358,6 +380,9 @@ func (w *world) report(t *testing.T) {
 	}
 	if w.invented > 0 {
 		t.Errorf("%d agents were called dead and lived", w.invented)
+	}
+	if len(w.outage.wrong) > 0 || w.outage.restarts == 0 {
+		t.Errorf("%d restarts in an outage: want some; and of the outages' counts are wrong: %q", w.outage.restarts, w.outage.wrong)
 	}
 	if w.broken > 0 || w.summed == 0 {
 		t.Errorf("%d reports do not follow from the one before, and %d changes were summed up: want none, and some", w.broken, w.summed)

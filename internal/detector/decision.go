@@ -2,6 +2,7 @@ package detector
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -46,6 +47,7 @@ type Decision struct {
 	LastSeen  Instant       // Changed, Overdue: of use only when Seen
 	Seen      bool          // Changed, Overdue: there was a sign of life ever
 	Outage    bool          // Changed, Overdue: a loss that is part of an outage
+	Part      Part          // Changed: how the agent counts in the outage that goes on, also when it is back
 	AlertHeld bool          // Changed: no alert now; Overdue follows unless the agent comes back
 	Changes   int           // Flapping: within the window; Changed: how many this one stands for, 0 for itself alone
 	Fleet     *Fleet        // OutageBegan, OutageEnded
@@ -61,6 +63,28 @@ type Fleet struct {
 	Silent   int       // of the lost, those that only fell silent: if all, our own network may be the cause
 	Back     int       // OutageEnded: how many of the lost came back
 	Networks []Network // where the lost are, most first, maxNetworks at most
+}
+
+// Part is how an agent that was lost in an outage counts in it, until that is
+// over: by its first loss.
+type Part uint8
+
+// The parts.
+const (
+	NoPart Part = iota // it was not lost in the outage
+	ConnectionClosed
+	FellSilent
+)
+
+var partNames = [...]string{"", "connections_closed", "fell_silent"}
+
+func (p Part) String() string { return partNames[p] }
+
+// ParsePart reads a part by its name, which is that of the number in which the
+// agent counts.
+func ParsePart(name string) (Part, bool) {
+	p := slices.Index(partNames[:], name)
+	return Part(max(p, 0)), p >= 0
 }
 
 // Network is a part of an outage: a /24 of IPv4 or a /64 of IPv6.

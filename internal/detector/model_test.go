@@ -16,6 +16,7 @@ type model struct {
 	set     Settings
 	agents  map[AgentID]*modelAgent
 	slots   []*modelAgent // nil where free
+	born    Instant       // when the first members came
 	free    []int
 	resumed Instant
 	lull    time.Duration
@@ -48,6 +49,8 @@ type modelAgent struct {
 	status  Status
 	reason  Reason
 	greeted bool
+
+	restored bool // it was there before the model began, and has not been seen since
 
 	deadline Instant  // the next, or an earlier one
 	life     *Instant // last sign of life
@@ -139,6 +142,7 @@ func (m *model) become(a *modelAgent, to Status, why Reason, at Instant) {
 		a.greeted = true
 	}
 	if to == Disconnected {
+		a.restored = false
 		a.gone, a.probe, a.lastSent, a.suspect, a.beating = nil, nil, nil, false, false
 	}
 }
@@ -146,7 +150,7 @@ func (m *model) become(a *modelAgent, to Status, why Reason, at Instant) {
 func (m *model) sayChange(v Verdict, c *modelChange) {
 	d := m.say(c.agent, Decision{Verdict: v, At: c.at, From: c.from, To: c.to, Reason: c.why, Missed: c.agent.missed})
 	if c.agent.life != nil {
-		d.LastSeen, d.Seen = *c.agent.life, true
+		d.LastSeen, d.Seen = *c.agent.life, !c.agent.restored
 	}
 }
 
@@ -178,6 +182,9 @@ func (m *model) turn(a *modelAgent) Instant {
 // spared is until when an agent is not given up.
 func (m *model) spared(a *modelAgent) Instant {
 	group, _ := m.group(a)
+	if a.restored {
+		return m.born.Add(group.Timeout)
+	}
 	return m.resumed.Add(min(m.lull, group.Timeout))
 }
 
@@ -214,6 +221,9 @@ func (m *model) next(a *modelAgent) (first Instant, do what) {
 	}
 	group, _ := m.group(a)
 	consider(max(a.life.Add(group.Timeout), m.spared(a)), toLoseSilent)
+	if a.restored {
+		return first, do
+	}
 	switch {
 	case a.gone != nil:
 		consider(max(a.gone.Add(m.set.ReconnectGrace), m.spared(a)), toLoseClosed)
@@ -244,6 +254,9 @@ func (m *model) advance(a *modelAgent, now Instant) {
 			m.expect(a, at)
 			return
 		case toLoseSilent:
+			if group, _ := m.group(a); a.restored {
+				a.missed = min(int(group.Timeout/group.Interval), group.MaxMissed)
+			}
 			m.become(a, Disconnected, KeepAliveTimeout, at)
 		case toLoseClosed:
 			m.become(a, Disconnected, ConnectionLost, at)
@@ -355,14 +368,14 @@ func (m *model) see(a *modelAgent, s Sighting) {
 		return
 	}
 	if s.Kind == SawClosed {
-		if watched {
+		if watched && !a.restored {
 			a.gone, a.probe, a.lastSent, a.suspect, a.beating = &s.At, nil, nil, false, false
 			m.uneasy[a] = true
 			m.advance(a, s.At)
 		}
 		return
 	}
-	expected := s.At < m.spared(a)
+	expected := a.restored || s.At < m.spared(a)
 	a.life, a.missed = &s.At, 0
 	if s.Addr != (netip.Addr{}) {
 		_, before := m.group(a)
@@ -371,8 +384,8 @@ func (m *model) see(a *modelAgent, s Sighting) {
 			a.turnFrom = s.At
 		}
 	}
-	if a.gone != nil {
-		a.gone, a.turnFrom = nil, s.At
+	if a.gone != nil || a.restored {
+		a.gone, a.restored, a.turnFrom = nil, false, s.At
 	}
 	if a.suspect {
 		m.reliefs = append(m.reliefs, s.At)
@@ -453,6 +466,9 @@ func (m *model) resume(now Instant, lull time.Duration) {
 }
 
 func (m *model) members(list []Member, now Instant) {
+	if m.born == 0 {
+		m.born = now
+	}
 	want := map[AgentID]Member{}
 	for _, w := range list {
 		want[w.ID] = w
@@ -485,12 +501,14 @@ func (m *model) members(list []Member, now Instant) {
 		} else {
 			m.slots = append(m.slots, nil)
 		}
-		a := &modelAgent{id: w.ID, slot: slot, name: w.Name, listed: w.IP, status: NeverConnected, phases: slices.Repeat([]int64{-1}, 1+len(m.set.Groups))}
+		a := &modelAgent{id: w.ID, slot: slot, name: w.Name, listed: w.IP, status: NeverConnected, phases: m.unknownPhases()}
 		m.slots[slot], m.agents[w.ID] = a, a
 		m.counts[NeverConnected]++
 	}
 	m.judge(now)
 }
+
+func (m *model) unknownPhases() []int64 { return slices.Repeat([]int64{-1}, 1+len(m.set.Groups)) }
 
 // stands reports whether a loss is its agent's present state.
 func (m *model) stands(c *modelChange) bool { return c.isLoss() && c.agent.lastChange() == c }
@@ -545,7 +563,12 @@ func (m *model) judgeOutage(now Instant) {
 		d := &m.said[c.out]
 		d.Outage, d.AlertHeld = c.outage != nil, c.outage != nil || c.waits
 	}
-	if o := m.outage; o != nil && 2*len(o.away) < len(o.members)-len(o.gone) {
+	for _, c := range m.round {
+		if m.outage != nil && m.slots[c.agent.slot] == c.agent {
+			m.said[c.out].Part = m.outage.part(c.agent)
+		}
+	}
+	if o := m.outage; o != nil && (len(o.away) == 0 || 2*len(o.away) < len(o.members)-len(o.gone)) {
 		m.tell(OutageEnded, o, now)
 		o.end = now.Add(m.set.OutageHold)
 		m.outage, m.over, m.losses = nil, o, nil
@@ -639,6 +662,18 @@ func (m *model) sortLosses(fresh []*modelChange, now Instant) {
 		}
 		m.queue = append(m.queue, fresh...)
 	}
+}
+
+// part is how an agent counts in the outage: by its first loss.
+func (o *modelOutage) part(a *modelAgent) Part {
+	c := o.of[a]
+	switch {
+	case c == nil:
+		return NoPart
+	case cmp.Or(c.first, c).why == ConnectionLost:
+		return ConnectionClosed
+	}
+	return FellSilent
 }
 
 func (o *modelOutage) join(c *modelChange) {

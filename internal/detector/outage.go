@@ -38,8 +38,8 @@ func (o *outage) busy() bool {
 	return len(o.recent) > 0 || len(o.queue) > 0 || o.hold != 0 || o.over()
 }
 
-// over reports whether most of its members are back.
-func (o *outage) over() bool { return o.on && 2*o.left < o.told.Lost }
+// over reports whether most of its members are back, or all have left the table.
+func (o *outage) over() bool { return o.on && (o.left == 0 || 2*o.left < o.told.Lost) }
 
 // judgeOutage sorts the round's losses: into an outage, into those whose alert
 // waits, and the rest, which is told at once.
@@ -211,11 +211,26 @@ func (f *Fleet) count(closed bool, n int) {
 // mark writes into the round's decisions what has become of them.
 func (t *Table) mark(now Instant) {
 	for i := range t.round.notes {
-		if l, ok := t.lossOf(&t.round.notes[i], now); ok {
-			s, d := &t.state[l.slot], &t.out[t.round.notes[i].out]
+		n := &t.round.notes[i]
+		s, d := &t.state[n.slot], &t.out[n.out]
+		if _, ok := t.lossOf(n, now); ok {
 			d.Outage, d.AlertHeld = s.has(missing), s.has(alertHeld)
 		}
+		if t.fleet.on && s.id == n.id {
+			d.Part = s.outagePart()
+		}
 	}
+}
+
+// outagePart is how an agent counts in the outage that goes on.
+func (s *state) outagePart() Part {
+	switch {
+	case !s.has(member):
+		return NoPart
+	case s.has(memberClosed):
+		return ConnectionClosed
+	}
+	return FellSilent
 }
 
 // endOutage ends it. What was lost in it does not count towards another.

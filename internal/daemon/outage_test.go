@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+)
+
+func TestAnOutageGoesOnOverARestartAndItsCountsAddUp(t *testing.T) {
+	t.Parallel()
+	const agents, lost, backBefore = 30, 24, 4
+	keysOf := func(first, last int) string {
+		var b strings.Builder
+		for id := first; id <= last; id++ {
+			fmt.Fprintf(&b, "%03d host-%d any %016d\n", id, id, id)
+		}
+		return b.String()
+	}
+	cfg := settingsFor(t)
+	cfg.KeepAlive.OutageShare, cfg.KeepAlive.OutageHold, cfg.KeepAlive.Interval = 30, time.Minute, 2*time.Second
+	writeKeys(t, cfg, keysOf(1, agents))
+
+	first := run(t, cfg)
+	fleet := first.fleet(keysOf(1, agents))
+	active := 0
+	first.next("active fleet", func(m message) bool {
+		if m.Change != nil && m.Change.CurrentStatus == event.Active {
+			active++
+		}
+		return active == agents
+	})
+	for id := 1; id <= lost; id++ {
+		if err := fleet.Fail(fmt.Sprintf("%03d", id), agentsim.Kill); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outage := false
+	gone := map[string]bool{}
+	first.next("outage of all that are lost", func(m message) bool {
+		outage = outage || m.Outage != nil
+		if m.Change != nil && m.Change.CurrentStatus == event.Disconnected {
+			gone[m.Change.AgentID] = true
+		}
+		return outage && len(gone) == lost
+	})
+	for id := 1; id <= backBefore; id++ {
+		if err := fleet.Revive(fmt.Sprintf("%03d", id)); err != nil {
+			t.Fatal(err)
+		}
+		back := first.change(fmt.Sprintf("%03d", id), event.Active)
+		if back.OutagePart != "connections_closed" {
+			t.Errorf("a return from the outage: %+v", back)
+		}
+	}
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range first.rest() {
+		if m.Recovered != nil {
+			t.Errorf("said while stopping: %+v", m.Recovered)
+		}
+	}
+
+	second := run(t, cfg)
+	second.fleet(keysOf(1, backBefore))
+	second.fleet(keysOf(lost+1, agents))
+	answers := map[string]bool{}
+	second.next("answers of all that live", func(m message) bool {
+		if m.Recovered != nil {
+			t.Fatalf("said though nobody is back: %+v", m.Recovered)
+		}
+		if m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged {
+			answers[m.Event.AgentID] = true
+		}
+		return len(answers) == backBefore+agents-lost
+	})
+	second.fleet(keysOf(backBefore+1, lost))
+	back := backBefore
+	got := second.next("recovery", func(m message) bool {
+		if m.Change != nil && m.Change.PreviousStatus == event.Disconnected {
+			back++
+		}
+		return m.Recovered != nil
+	}).Recovered
+	if got.AgentsLost != lost || got.ConnectionsClosed != lost || got.FellSilent != 0 || got.AgentsBack != back || back <= lost/2 {
+		t.Errorf("recovered %+v, want %d lost, all by closed connections, and %d of them back", got, lost, back)
+	}
+	if got.AgentsWatched != agents {
+		t.Errorf("%d were watched, want %d", got.AgentsWatched, agents)
+	}
+}

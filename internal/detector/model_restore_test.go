@@ -1,0 +1,63 @@
+package detector
+
+import "time"
+
+// restore lets the model begin with what an earlier one left behind.
+func (m *model) restore(agents []Restored, last *Outage) {
+	var o *modelOutage
+	if last != nil && (last.Ended == 0 || last.Ended.Add(m.set.OutageHold) > 0) {
+		o = &modelOutage{since: last.Since, watched: last.Watched, settled: true, of: map[*modelAgent]*modelChange{},
+			away: map[*modelChange]bool{}, gone: map[*modelChange]bool{}}
+		if last.Ended == 0 {
+			m.outage = o
+		} else {
+			m.over, o.end = o, last.Ended.Add(m.set.OutageHold)
+		}
+	}
+	for slot := range agents {
+		r := &agents[slot]
+		a := &modelAgent{id: r.ID, slot: slot, name: r.Name, listed: r.IP, addr: r.Addr, status: r.Status, reason: r.Reason, greeted: r.Greeted,
+			restored: r.Status == Active || r.Status == Pending, phases: m.unknownPhases()}
+		if r.Status != NeverConnected {
+			life := min(r.LastSeen, -1)
+			a.life = &life
+		}
+		if !a.restored {
+			a.missed = r.Missed
+		}
+		c := &modelChange{agent: a, from: Active, to: r.Status, why: r.Reason, at: r.Since}
+		a.changes = []*modelChange{c}
+		m.slots, m.agents[r.ID] = append(m.slots, a), a
+		m.counts[r.Status]++
+		if o != nil {
+			m.restorePart(o, c, r, last)
+		}
+	}
+}
+
+// restorePart makes an agent a member of an outage if a change of it in the time
+// of the outage says so, or if it is lost since one of the times from which an
+// outage was concluded.
+func (m *model) restorePart(o *modelOutage, c *modelChange, r *Restored, last *Outage) {
+	const second = Instant(time.Second)
+	span := Instant(m.set.Interval) + second
+	during := r.Since >= last.Since-second
+	cause := during && r.Since <= last.Since+span
+	if last.Ended == 0 {
+		cause = during && r.Since <= last.Told+second && (cause || r.Since >= last.Told-span)
+	}
+	away := m.stands(c) && during && (r.Outage || cause)
+	if last.Ended != 0 && !away || !during || !away && r.Part == NoPart {
+		return
+	}
+	first := map[Part]*modelChange{ConnectionClosed: {why: ConnectionLost}, FellSilent: {why: KeepAliveTimeout}}[r.Part]
+	if !away {
+		c = &modelChange{agent: c.agent}
+	} else {
+		c.outage = o
+		o.away[c] = true
+	}
+	c.first = first
+	o.of[c.agent] = c
+	o.members = append(o.members, c)
+}
