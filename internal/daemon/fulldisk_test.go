@@ -52,8 +52,8 @@ func fullStateDir(t *testing.T, cfg *config.Config, options string) (makeRoom fu
 }
 
 func TestANodeStartsOnAFullDisk(t *testing.T) {
-	for name, options := range map[string]string{"no room": "size=64k", "no inodes": "nr_inodes=2"} {
-		t.Run(name, func(t *testing.T) {
+	for options, waiting := range map[string]string{"size=64k": "audit.json epoch (", "nr_inodes=2": "audit.json epoch lock ("} {
+		t.Run(options, func(t *testing.T) {
 			t.Parallel()
 			cfg := settingsFor(t)
 			cfg.NATS.Enabled = false
@@ -61,11 +61,11 @@ func TestANodeStartsOnAFullDisk(t *testing.T) {
 			h := run(t, cfg)
 			h.fleet(keyFile)
 			h.log.await(t, "agent active", 3)
-			h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "files of the state directory cannot be written, and are lost if Pulse ends now: audit.json epoch")
+			h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "files of the state directory cannot be written, and are lost if Pulse ends now: "+waiting)
 			h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "the audit log cannot be written since ")
 			makeRoom()
 			h.node.out.files.retry() // as with the next heartbeat
-			h.log.await(t, "a file of the state directory is written, for which there was no room", 2)
+			h.log.await(t, "a file of the state directory is written, for which there was no room", strings.Count(waiting, " "))
 			h.log.await(t, "the audit log can be written again", 1)
 			status := h.node.Status()
 			if len(status.Health.Failures) > 0 {
@@ -83,4 +83,38 @@ func TestANodeStartsOnAFullDisk(t *testing.T) {
 			has(t, lines, "transition", map[string]any{"agent": "002", "to": "active"})
 		})
 	}
+}
+
+// The keys with which messages are signed and read are those that are written later.
+func TestANodeThatMadeItsKeysOnAFullDiskKeepsThem(t *testing.T) {
+	t.Parallel()
+	cfg := settingsFor(t)
+	cfg.NATS.MessageSigning = true
+	makeRoom := fullStateDir(t, cfg, "size=64k")
+	store := outboxDir(cfg)
+	if err := os.Mkdir(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", store, "tmpfs", 0, "mode=0700,size=256m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(store, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	h := run(t, cfg)
+	h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "audit.json epoch signing.jwk, public.jwks (")
+	signed := h.node.out.sealer.signer.Key().ID()
+	makeRoom()
+	h.node.out.files.retry()
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	files := KeyFiles(cfg)
+	k, err := files.OpenSigning()
+	if err != nil || k.ID() != signed {
+		t.Errorf("%v, %v, want %s", k, err, signed)
+	}
+	trail(t, cfg)
 }

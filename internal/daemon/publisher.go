@@ -51,6 +51,9 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 	if p.state.Caution != nil {
 		log.Error("the state directory is not as it should be", "err", p.state.Caution)
 	}
+	if p.state.Unlocked != nil {
+		p.files.postpone("lock", p.state.Unlocked, p.state.Lock)
+	}
 	if p.audit, err = openAuditor(cfg, log); err != nil { // first: it hears of all that follows
 		return nil, err
 	}

@@ -18,9 +18,13 @@ import (
 
 // Dir is a state directory that this process has locked.
 type Dir struct {
+	path string
 	lock *flock.Flock
 	// Caution is what somebody should look at, though the directory is used; nil for nothing.
 	Caution error
+	// Unlocked is why the directory is not locked: the disk is full, and [Dir.Lock] is to
+	// be tried again; nil if it is.
+	Unlocked error
 }
 
 // lockName is the file that is locked. It has nothing in it, and stays.
@@ -30,31 +34,34 @@ const lockName = "lock"
 const tryTime = 300 * time.Millisecond
 
 // Open makes a directory with mode 0700 where there is none, checks who may change it,
-// and locks it until Close or the end of the process, however it ends. On a full disk
-// it may be left without a lock, with a Caution.
+// and locks it until Close or the end of the process, however it ends.
 func Open(path string) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory (<pulse><state_dir>): %w", err)
 	}
-	d := new(Dir)
+	d := &Dir{path: path, lock: newLock(path, os.O_CREATE|os.O_RDWR)}
 	var err error
 	if d.Caution, err = Check(path); err != nil {
 		return nil, err
 	}
-	d.lock = newLock(path, os.O_CREATE|os.O_RDWR)
+	if d.Unlocked = d.Lock(); d.Unlocked != nil && !IsFull(d.Unlocked) {
+		return nil, d.Unlocked
+	}
+	return d, nil
+}
+
+// Lock locks the directory, which Open does where it can.
+func (d *Dir) Lock() error {
 	ctx, cancel := context.WithTimeout(context.Background(), tryTime)
 	defer cancel()
 	locked, err := d.lock.TryLockContext(ctx, tryTime/10)
 	switch {
 	case locked:
-		return d, nil
-	case IsFull(err):
-		d.Caution = errors.Join(d.Caution, fmt.Errorf("a second Pulse would not be kept out of the state directory: %w", err))
-		return d, nil
+		return nil
 	case err != nil && !errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("lock the state directory %s: %w", path, err)
+		return fmt.Errorf("lock the state directory %s: %w", d.path, err)
 	}
-	return nil, fmt.Errorf("lock the state directory %s: another Pulse is using it", path)
+	return fmt.Errorf("lock the state directory %s: another Pulse is using it", d.path)
 }
 
 func newLock(path string, flag int) *flock.Flock {
