@@ -53,20 +53,23 @@ func TestChaos(t *testing.T) {
 		name    string
 		servers int
 		share   int // of the rounds, in percent
+		twin    bool
 	}{
-		{"a cluster of three", 3, 12}, {"one server", 1, 44}, {"another server", 1, 44},
+		{"a cluster of three", 3, 12, false}, {"one server", 1, 38, false}, {"another server", 1, 38, false}, {"another node of the name", 1, 12, true},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			n := max(1, rounds*s.share/100)
-			c := newChaos(t, s.servers, seed+uint64(i))
+			c := newChaos(t, s.servers, s.twin, seed+uint64(i))
+			c.learn()
 			for round := range n {
 				if !c.round(round) {
 					t.Fatalf("round %d of %s=%d failed", round, seedEnv, seed)
 				}
 			}
 			c.checkAll()
-			t.Logf("%d rounds, %d messages checked, %d of them status changes; %s", n, c.seen.messages(), len(c.seen.changes), c.did())
+			all, _ := c.seen.messages()
+			t.Logf("%d rounds, %d messages checked, %d of them status changes; %s", n, all, len(c.seen.changes), c.did())
 		})
 	}
 }
@@ -76,6 +79,7 @@ type chaos struct {
 	t      *testing.T
 	far    *far
 	pulse  *process
+	twin   *process // another node that uses the same IDs; nil for none
 	random *rand.Rand
 	target int
 
@@ -84,16 +88,39 @@ type chaos struct {
 
 	reached  chan int // targets, also of earlier rounds
 	seen     *ledger
+	twinSeen *ledger
 	last     uint64 // of the far stream, in seen
 	faults   map[string]int
 	happened []string // in this round
 }
 
-func newChaos(t *testing.T, servers int, seed uint64) *chaos {
+func newChaos(t *testing.T, servers int, twin bool, seed uint64) *chaos {
 	c := &chaos{t: t, far: newFar(t, servers), random: rand.New(rand.NewPCG(seed, 0)), reached: make(chan int, 100), seen: newLedger(), faults: map[string]int{}}
-	c.pulse = newProcess(t, "pulse", part{Pulse: &pulsePart{Dir: t.TempDir(), URL: c.far.url()}}, c.hear)
+	life := int64(0)
+	if twin {
+		life = 7
+		c.twinSeen = newLedger()
+		c.twin = newProcess(t, "twin", part{Pulse: &pulsePart{Dir: t.TempDir(), URL: c.far.url(), Life: life, Twin: true}}, func(string) {})
+		c.twin.start()
+	}
+	c.pulse = newProcess(t, "pulse", part{Pulse: &pulsePart{Dir: t.TempDir(), URL: c.far.url(), Life: life}}, c.hear)
 	c.pulse.start()
 	return c
+}
+
+// learn lets the node see once that there is a stream: where none was ever seen, that
+// it is away is no fault.
+func (c *chaos) learn() {
+	c.t.Helper()
+	c.target = 50
+	for _, p := range []*process{c.pulse, c.twin} {
+		if p != nil {
+			p.tell(strconv.Itoa(c.target))
+		}
+	}
+	if err := c.settle(); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // hear takes what the node tells.
@@ -117,9 +144,15 @@ func (c *chaos) round(n int) bool {
 	c.target += 200 + c.random.IntN(200)
 	c.happened = nil
 	c.pulse.tell(strconv.Itoa(c.target))
+	if c.twin != nil {
+		c.twin.tell(strconv.Itoa(c.target))
+	}
 	for range 1 + c.random.IntN(3) {
 		<-time.After(time.Duration(c.random.IntN(100)) * time.Millisecond)
-		c.strike()
+		if err := c.strike(); err != nil {
+			c.t.Errorf("round %d, %s: %v", n, strings.Join(c.happened, ", "), err)
+			return false
+		}
 	}
 	c.far.heal()
 	err := c.settle()
@@ -143,11 +176,14 @@ func (c *chaos) settle() error {
 	}
 	for {
 		var err error
-		c.last, err = c.far.read(ctx, c.last, c.seen.take)
+		c.last, err = c.far.read(ctx, c.last, c.take)
 		if errors.Is(err, errHistory) {
 			return err
 		}
 		missing := c.seen.missing(c.target, c.toldSoFar())
+		if missing == nil && c.twin != nil {
+			missing = c.twinSeen.missing(c.target, nil)
+		}
 		if missing == nil {
 			return nil
 		}
@@ -156,6 +192,24 @@ func (c *chaos) settle() error {
 		}
 		pause(ctx, 20*time.Millisecond)
 	}
+}
+
+// take takes the far stream's next message, of whichever node.
+func (c *chaos) take(subject string, data []byte) error {
+	if c.twin != nil && (strings.HasSuffix(subject, ".twin") || ofTwin(subject)) {
+		return c.twinSeen.take(subject, data)
+	}
+	return c.seen.take(subject, data)
+}
+
+// ofTwin reports whether a subject is of an agent of the other node.
+func ofTwin(subject string) bool {
+	for _, token := range strings.Split(subject, ".") {
+		if n, err := strconv.Atoi(token); err == nil && n >= cast {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *chaos) toldSoFar() [][2]int {
@@ -169,20 +223,24 @@ func (c *chaos) toldSoFar() [][2]int {
 func (c *chaos) checkAll() {
 	c.t.Helper()
 	c.pulse.end(0)
+	if c.twin != nil {
+		c.twin.end(0)
+	}
 	for i := range c.far.servers {
 		c.far.restart(i, 0)
 	}
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	for {
-		again := newLedger()
-		last, err := c.far.read(ctx, 0, again.take)
-		if err == nil && last > 0 {
-			if err := again.missing(c.target, c.told); err != nil {
-				c.t.Errorf("at the end: %v", err)
-			}
-			if again.messages() != c.seen.messages() {
-				c.t.Errorf("at the end: %d messages, and %d before", again.messages(), c.seen.messages())
+		seen := c.seen
+		c.seen, c.twinSeen = newLedger(), newLedger()
+		c.seen.again, c.twinSeen.again = true, true
+		last, err := c.far.read(ctx, 0, c.take)
+		again, _ := c.seen.messages()
+		c.seen = seen
+		if _, before := seen.messages(); err == nil && last > 0 {
+			if again != before {
+				c.t.Errorf("at the end: %d messages, and %d before", again, before)
 			}
 			return
 		}
@@ -194,8 +252,37 @@ func (c *chaos) checkAll() {
 	}
 }
 
+// remake deletes the far stream and makes it again.
+func (c *chaos) remake(away time.Duration) error {
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	err := c.far.remakeStream(ctx, c.last, func(subject string, data []byte) error {
+		c.last++
+		return c.take(subject, data)
+	}, away)
+	c.last = 0
+	c.seen.stream++
+	return err
+}
+
+// change has a server run in another way for a while.
+func (c *chaos) change(server int, how, back func(*serverPart), after time.Duration) {
+	part := c.far.servers[server].part.Server
+	how(part)
+	c.far.restart(server, 0)
+	<-time.After(after)
+	back(part)
+	c.far.restart(server, 0)
+}
+
+// fault is something that happens to one of the parts.
+type fault struct {
+	name string
+	do   func()
+}
+
 // strike does one thing.
-func (c *chaos) strike() {
+func (c *chaos) strike() error {
 	proxies := c.far.proxies
 	if one := c.random.IntN(len(proxies)); c.random.IntN(2) == 0 {
 		proxies = proxies[one : one+1]
@@ -207,10 +294,12 @@ func (c *chaos) strike() {
 			p.turn(w)
 		}
 	}
-	faults := []struct {
-		name string
-		do   func()
-	}{
+	var err error
+	faults := []fault{
+		{"one subject refused", func() {
+			subject := fmt.Sprintf("%s.agent.%03d.status_change", prefix, c.random.IntN(cast))
+			c.change(server, func(p *serverPart) { p.Deny = subject }, func(p *serverPart) { p.Deny = "" }, some(200))
+		}},
 		{"server killed", func() { c.far.restart(server, some(100)) }},
 		{"leader killed", func() { c.far.restart(c.far.leader(server), some(100)) }},
 		{"server frozen", func() { c.far.servers[server].freeze(some(400)) }},
@@ -227,10 +316,19 @@ func (c *chaos) strike() {
 		{"network slow", func() { turn(weather{delay: some(40)}); <-time.After(some(200)) }},
 		{"network narrow", func() { turn(weather{pace: 50_000 + c.random.IntN(500_000)}); <-time.After(some(200)) }},
 	}
+	if len(c.far.servers) == 1 { // a cluster that is killed in the middle of these does not always find together again
+		faults = append(faults, fault{"stream deleted and made again", func() { err = c.remake(some(200)) }}, fault{"JetStream away", func() {
+			c.change(server, func(p *serverPart) { p.NoJetStream = true }, func(p *serverPart) { p.NoJetStream = false }, some(200))
+		}})
+	}
 	f := faults[c.random.IntN(len(faults))]
+	if c.twin != nil { // see be
+		f.name, f.do = "network slow", func() { turn(weather{delay: some(40)}); <-time.After(some(200)) }
+	}
 	c.happened = append(c.happened, f.name)
 	c.faults[f.name]++
 	f.do()
+	return err
 }
 
 // live ends the node and starts it again, with the same target.

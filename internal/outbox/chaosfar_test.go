@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -81,6 +82,60 @@ func (f *far) makeStream() {
 		}
 		last = err
 		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+// remakeStream deletes the stream and makes it again after a while. What it holds at its end,
+// each gets: it is full before, so that nothing comes in between.
+func (f *far) remakeStream(ctx context.Context, after uint64, each func(string, []byte) error, away time.Duration) error {
+	if err := f.retry(ctx, func(ctx context.Context) error {
+		info, err := f.stream.Info(ctx)
+		if err != nil {
+			return err
+		}
+		cfg := info.Config
+		cfg.MaxMsgs, cfg.Discard = max(1, int64(info.State.Msgs)), jetstream.DiscardNew
+		_, err = f.js.UpdateStream(ctx, cfg)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := f.retry(ctx, func(ctx context.Context) error {
+		info, err := f.stream.Info(ctx)
+		if err != nil {
+			return err
+		}
+		if after, err = f.read(ctx, after, each); err == nil && after < info.State.LastSeq {
+			err = errors.New("not all is read")
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := f.retry(ctx, func(ctx context.Context) error {
+		err := f.js.DeleteStream(ctx, "XDR")
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			err = nil
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	<-time.After(away)
+	f.makeStream()
+	return nil
+}
+
+// retry tries until it works, or the history is wrong.
+func (f *far) retry(ctx context.Context, try func(context.Context) error) error {
+	for {
+		asking, stop := context.WithTimeout(ctx, attempt)
+		err := try(asking)
+		stop()
+		if err == nil || errors.Is(err, errHistory) || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, 20*time.Millisecond)
 	}
 }
 

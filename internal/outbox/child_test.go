@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,10 +39,16 @@ type serverPart struct {
 	Port            int
 	ClusterPort     int      // 0 for no cluster
 	Routes          []string // of a cluster
+	NoJetStream     bool
+	Deny            string // a subject that nobody may publish to; "" for none
 }
 
 // pulsePart is an outbox, and what publishes to it.
-type pulsePart struct{ Dir, URL string }
+type pulsePart struct {
+	Dir, URL string
+	Life     int64 // in its IDs; 0 for one of its own
+	Twin     bool  // its subjects are others
+}
 
 func beChild() bool {
 	text := os.Getenv(childEnv)
@@ -65,7 +72,11 @@ func beChild() bool {
 }
 
 func (p *serverPart) be() error {
-	opts := &server.Options{ServerName: p.Name, Host: p.Host, Port: p.Port, NoSigs: true, JetStream: true, StoreDir: p.Dir}
+	opts := &server.Options{ServerName: p.Name, Host: p.Host, Port: p.Port, NoSigs: true, JetStream: !p.NoJetStream, StoreDir: p.Dir}
+	if p.Deny != "" {
+		opts.NoAuthUser = "anybody"
+		opts.Users = []*server.User{{Username: "anybody", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{p.Deny}}}}}
+	}
 	if p.ClusterPort > 0 {
 		opts.Cluster = server.ClusterOpts{Name: "far", Host: p.Host, Port: p.ClusterPort, NoAdvertise: true}
 		opts.Routes = server.RoutesFromStr(strings.Join(p.Routes, ","))
@@ -97,11 +108,16 @@ func (p *pulsePart) be() error {
 	}
 	defer r.Close()
 	ctx := context.Background()
-	o, err := open(ctx, Config{Prefix: prefix, Dir: p.Dir, Remote: r, Log: log}, quick)
+	t := quick
+	if p.Life != 0 {
+		// A message that is sent again and whose ID somebody else has used cannot be told from a duplicate.
+		t.sent = patience
+	}
+	o, err := open(ctx, Config{Prefix: prefix, Dir: p.Dir, Remote: r, Log: log}, t)
 	if err != nil {
 		return err
 	}
-	s := story{life: time.Now().UnixNano()}
+	s := story{life: cmp.Or(p.Life, time.Now().UnixNano()), twin: p.Twin}
 	err = o.Last(ctx, prefix+".agent.*.status_change", func(_ string, data []byte) error {
 		var n int
 		_, err := fmt.Sscan(string(data), &n)
@@ -121,6 +137,7 @@ func (p *pulsePart) be() error {
 // changes are alerts as well, and each has a keep-alive beside it.
 type story struct {
 	life int64
+	twin bool
 	at   int // the last change that is told
 	sent int
 }
@@ -133,10 +150,13 @@ func (s *story) publish(ctx context.Context, o *Outbox, upTo int) error {
 		size := min(upTo-s.at, 1+rand.IntN(40))
 		var msgs []Message
 		for n := s.at + 1; n <= s.at+size; n++ {
-			agent := (n * 7) % cast
+			agent, alerts := (n*7)%cast, "agent_disconnected"
+			if s.twin {
+				agent, alerts = agent+cast, "twin"
+			}
 			msgs = append(msgs, s.message(Status, fmt.Sprintf("%s.agent.%03d.status_change", prefix, agent), n))
 			if n%10 == 0 {
-				msgs = append(msgs, s.message(Status, prefix+".alerts.agent_disconnected", n))
+				msgs = append(msgs, s.message(Status, prefix+".alerts."+alerts, n))
 			}
 			msgs = append(msgs, s.message(Telemetry, fmt.Sprintf("%s.manager.keepalive.%03d", prefix, agent), n))
 		}

@@ -15,7 +15,7 @@ import (
 
 // sendMore sends what may be sent, as far as there is room under way.
 func (f *forwarder) sendMore(ctx context.Context) {
-	if f.draining || f.giveWay() {
+	if f.draining || !f.to.heard || f.giveWay() {
 		return
 	}
 	for len(f.to.flight) < batchMax && f.bytes < bytesMax {
@@ -109,10 +109,11 @@ func (f *forwarder) settleMessage(q *queue, e entry) {
 
 // collect takes what the remote answered.
 func (f *forwarder) collect(ctx context.Context) {
+	f.takeStreams(ctx)
 	acks, tripped := f.to.takeNews()
 	before := f.forwarded.Load()
 	for i := range acks {
-		f.answered(ctx, &acks[i])
+		f.answered(&acks[i])
 	}
 	if tripped > f.to.handled {
 		f.handedOn(tripped)
@@ -124,10 +125,10 @@ func (f *forwarder) collect(ctx context.Context) {
 }
 
 // answered takes one answer.
-func (f *forwarder) answered(ctx context.Context, a *ack) {
+func (f *forwarder) answered(a *ack) {
 	m := f.to.flight[a.number]
 	if a.err == nil && a.kind < len(f.to.kinds) {
-		f.learnStored(ctx, m, f.to.kinds[a.kind])
+		f.learnStored(m, f.to.kinds[a.kind])
 	}
 	switch {
 	case m == nil: // it was settled without
@@ -140,7 +141,7 @@ func (f *forwarder) answered(ctx context.Context, a *ack) {
 	case exceedsMaximum(a.err):
 		f.land(a.number)
 		f.refuse(m.queue, m.entry, a.err)
-	case errors.Is(a.err, errNoStream) && !f.shared.stored.has(m.queue.subject):
+	case errors.Is(a.err, errNoStream) && f.confirmsAlone(m.queue.subject):
 		if m.nobody = true; m.tripped {
 			f.confirmUnacked(a.number)
 		}
@@ -151,7 +152,7 @@ func (f *forwarder) answered(ctx context.Context, a *ack) {
 
 // learnStored remembers that a stream stores messages like this one. m is nil for one that
 // was settled before its answer came.
-func (f *forwarder) learnStored(ctx context.Context, m *sending, kind string) {
+func (f *forwarder) learnStored(m *sending, kind string) {
 	subject := kind
 	if m != nil {
 		subject = m.queue.subject
@@ -159,13 +160,44 @@ func (f *forwarder) learnStored(ctx context.Context, m *sending, kind string) {
 	if f.shared.stored.has(subject) {
 		return
 	}
-	patterns := under(f.prefix, f.to.listStreams(ctx, f.prefix, f.timing.sent))
-	if !Covers(patterns, subject) {
-		patterns = append(patterns, kind)
+	if m != nil {
+		f.rememberStored(subject)
 	}
+	f.acked[kind] = subject
+	f.to.none, f.to.asked, f.ackedAt = false, time.Time{}, time.Now() // the list says which others
+}
+
+func (f *forwarder) rememberStored(patterns ...string) {
 	if err := f.shared.stored.addPatterns(patterns...); err != nil {
 		f.log.Error("cannot remember which subjects the NATS server stores", "err", err)
 	}
+}
+
+// takeStreams takes which streams the remote has, and asks again while it has not said all.
+func (f *forwarder) takeStreams(ctx context.Context) {
+	if l := f.to.takeList(); l != nil {
+		f.rememberStored(under(f.prefix, l.patterns)...)
+		f.to.heard = true
+		if l.asked.After(f.ackedAt) {
+			f.to.none = l.err == nil
+			for kind, subject := range f.acked {
+				if l.err != nil || !Covers(l.patterns, subject) {
+					f.rememberStored(kind)
+				}
+			}
+			clear(f.acked)
+		}
+	}
+	if !f.to.none && time.Since(f.to.asked) > f.timing.dead {
+		f.to.listStreams(ctx, f.prefix, f.timing.sent, &f.pinging)
+	}
+}
+
+// confirmsAlone reports whether a round trip confirms messages of a subject: no stream
+// has ever stored one, and the remote says that it has none for them, or says nothing.
+func (f *forwarder) confirmsAlone(subject string) bool {
+	_, acked := f.acked[kindOf(f.prefix, subject)]
+	return !acked && !f.shared.stored.has(subject) && (f.to.none || time.Since(f.to.began) > f.timing.unknown)
 }
 
 // under returns the patterns that may match subjects under a prefix.
@@ -199,7 +231,7 @@ func (f *forwarder) handedOn(upTo uint64) {
 		case err != nil:
 			f.land(n)
 			f.refuse(m.queue, m.entry, err)
-		case (m.nobody || f.to.quiet[f.to.kinds[m.kind]]) && !f.shared.stored.has(subject):
+		case (m.nobody || f.to.quiet[f.to.kinds[m.kind]]) && f.confirmsAlone(subject):
 			f.confirmUnacked(n)
 		}
 	}
@@ -292,7 +324,7 @@ func (f *forwarder) expire(ctx context.Context) {
 	for n, m := range f.to.flight {
 		switch {
 		case !m.tripped || now.Sub(m.at) < f.timing.sent:
-		case f.shared.stored.has(m.queue.subject):
+		case !f.confirmsAlone(m.queue.subject):
 			f.holdSubject(n, errNoAck)
 		default:
 			f.to.quiet[f.to.kinds[m.kind]] = true

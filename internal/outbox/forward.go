@@ -69,11 +69,13 @@ type forwarder struct {
 	checked   time.Time       // when held telemetry was looked for in the stream
 	reviewed  time.Time       // when refused messages were tried last
 	triedOn   *sender
-	told      [holds]bool     // that messages are held
-	since     time.Time       // when the first of those that wait was held
-	unproven  map[string]bool // kinds of subjects that are confirmed by a round trip alone
-	warned    map[string]bool // of these, those that the log has named
-	why       [holds]*queue   // the one that health names
+	told      [holds]bool       // that messages are held
+	since     time.Time         // when the first of those that wait was held
+	acked     map[string]string // kinds of subjects that a stream has acknowledged, and one of each, until the list says which others it stores
+	ackedAt   time.Time         // when the last of them was
+	unproven  map[string]bool   // kinds of subjects that are confirmed by a round trip alone
+	warned    map[string]bool   // of these, those that the log has named
+	why       [holds]*queue     // the one that health names
 	saved     time.Time
 	savedLow  uint64
 	unsaved   bool
@@ -121,6 +123,7 @@ func newForwarder(ctx context.Context, o *Outbox, c Class, shared *delivery) (*f
 		shared:   shared,
 		queues:   newSchedule(),
 		probes:   probeMin,
+		acked:    make(map[string]string),
 		unproven: make(map[string]bool),
 		warned:   make(map[string]bool),
 		end:      o.last[c],
@@ -142,7 +145,7 @@ func newForwarder(ctx context.Context, o *Outbox, c Class, shared *delivery) (*f
 func (f *forwarder) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		f.readMore(ctx)
-		if f.queues.pending() > 0 && f.connect(ctx) == nil {
+		if f.queues.pending()+len(f.acked) > 0 && f.connect(ctx) == nil {
 			f.collect(ctx)
 			f.sendMore(ctx)
 			f.expire(ctx)
@@ -248,9 +251,7 @@ func (f *forwarder) connect(ctx context.Context) error {
 		f.to = nil
 		return err
 	}
-	if err := f.shared.stored.addPatterns(under(f.prefix, f.to.listStreams(ctx, f.prefix, f.timing.sent))...); err != nil {
-		f.log.Error("cannot remember which subjects the NATS server stores", "err", err)
-	}
+	f.to.listStreams(ctx, f.prefix, f.timing.sent, &f.pinging)
 	f.probed = time.Time{}
 	return nil
 }

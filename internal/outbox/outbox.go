@@ -235,10 +235,11 @@ type timing struct {
 	gap     time.Duration // for which there is no connection, of which the log tells when it is made up for
 	retry   time.Duration // between two tries of messages that the remote does not store at present
 	stuck   time.Duration // for which nothing is confirmed, before another session is tried
+	unknown time.Duration // for which a remote may leave open which streams it has
 	tick    time.Duration // between two looks at what is under way
 	dead    time.Duration // between two looks at whether refused messages are to be tried again
 	look    time.Duration // between two looks at what is lost, while there is no connection
 }
 
 var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, silence: 30 * time.Second, gap: time.Second, retry: time.Second,
-	stuck: 12 * time.Second, tick: 50 * time.Millisecond, dead: 5 * time.Second, look: time.Second}
+	stuck: 12 * time.Second, unknown: 30 * time.Second, tick: 50 * time.Millisecond, dead: 5 * time.Second, look: time.Second}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -27,9 +26,15 @@ type sender struct {
 	handled uint64 // up to here, it is known that the server has handed them on
 	pinging atomic.Bool
 
+	heard   bool      // it has answered which streams there are, or failed to
+	none    bool      // the server said that it has no other streams for us than those it listed
+	asked   time.Time // when its streams were asked for last
+	listing atomic.Bool
+
 	mu      sync.Mutex
 	acks    []ack
 	tripped uint64 // all up to this number were handed on
+	listed  *streamList
 	news    chan struct{}
 }
 
@@ -136,36 +141,4 @@ func (s *sender) roundTrip(ctx context.Context, wait time.Duration, running *syn
 		}
 		s.wake()
 	})
-}
-
-// listStreams returns the subjects that the remote's streams take and acknowledge, as
-// far as the remote lists them: that there are others cannot be excluded.
-func (s *sender) listStreams(ctx context.Context, prefix string, wait time.Duration) []string {
-	patterns, _ := ListedSubjects(ctx, s.Conn, prefix, wait)
-	return patterns
-}
-
-// ListedSubjects returns the subjects of the streams that a server lists for messages
-// under prefix, and that acknowledge what they store. An empty answer proves nothing. An
-// error says that the server did not answer, or may not be asked.
-func ListedSubjects(ctx context.Context, nc *nats.Conn, prefix string, wait time.Duration) (patterns []string, err error) {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, min(wait, 2*time.Second))
-	defer cancel()
-	list := js.ListStreams(ctx, jetstream.WithStreamListSubject(prefix+".>"))
-	for info := range list.Info() {
-		if !info.Config.NoAck {
-			patterns = append(patterns, info.Config.Subjects...)
-		}
-	}
-	switch err := list.Err(); {
-	case err == nil, errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled),
-		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return patterns, nil
-	default:
-		return patterns, fmt.Errorf("list the streams: %w", err)
-	}
 }

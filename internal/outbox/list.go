@@ -1,0 +1,121 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// streamList is what a server answered to the question which streams there are.
+type streamList struct {
+	asked    time.Time
+	patterns []string // subjects of those that acknowledge
+	err      error    // it did not say all
+}
+
+// listStreams asks in a goroutine of its own which streams there are. One runs at a time.
+func (s *sender) listStreams(ctx context.Context, prefix string, wait time.Duration, running *sync.WaitGroup) {
+	if !s.listing.CompareAndSwap(false, true) {
+		return
+	}
+	asked := time.Now()
+	s.asked = asked
+	running.Go(func() {
+		patterns, err := ListedSubjects(ctx, s.Conn, prefix, wait)
+		s.mu.Lock()
+		s.listed = &streamList{asked, patterns, err}
+		s.mu.Unlock()
+		s.listing.Store(false)
+		s.wake()
+	})
+}
+
+// takeList returns a new answer; nil for none.
+func (s *sender) takeList() *streamList {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.listed
+	s.listed = nil
+	return l
+}
+
+// pagesMax is how many pages of streams are read, of 256 each or more.
+const pagesMax = 100
+
+// ListedSubjects returns the subjects of the streams that a server lists for messages
+// under prefix, and that acknowledge what they store. An error says that there may be
+// others: it may not be asked, is not ready, or does not know all.
+func ListedSubjects(ctx context.Context, nc *nats.Conn, prefix string, wait time.Duration) (patterns []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, min(wait, 2*time.Second))
+	defer cancel()
+	for page, offset := 0, 0; page < pagesMax; page++ {
+		question := fmt.Appendf(nil, `{"offset":%d,"subject":%q}`, offset, prefix+".>")
+		m, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.LIST", question)
+		if with, _ := nc.ConnectedServerJetStream(); errors.Is(err, nats.ErrNoResponders) && !with {
+			return nil, nil
+		}
+		if err != nil {
+			return patterns, fmt.Errorf("list the streams: %w", err)
+		}
+		list, err := readStreamList(m.Data)
+		if err != nil {
+			return patterns, fmt.Errorf("list the streams: %w", err)
+		}
+		patterns = append(patterns, list.subjects...)
+		if offset += list.streams; list.streams == 0 || offset >= list.total {
+			return patterns, nil
+		}
+	}
+	return patterns, nil
+}
+
+// streamPage is one page of an answer.
+type streamPage struct {
+	subjects       []string
+	streams, total int
+}
+
+// errIncomplete says that a server has streams of which it does not know more at present.
+var errIncomplete = errors.New("the NATS server does not know all of its streams at present")
+
+// readStreamList reads an answer. That there is no JetStream for us is none.
+func readStreamList(data []byte) (p streamPage, err error) {
+	var answer struct {
+		Total   int                 `json:"total"`
+		Error   *jetstream.APIError `json:"error"`
+		Missing []string            `json:"missing"`
+		Offline map[string]string   `json:"offline"`
+		Streams []struct {
+			Config struct {
+				Subjects []string `json:"subjects"`
+				NoAck    bool     `json:"no_ack"`
+			} `json:"config"`
+		} `json:"streams"`
+	}
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return p, err
+	}
+	if e := answer.Error; e != nil {
+		if slices.Contains([]jetstream.ErrorCode{jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount}, e.ErrorCode) {
+			return p, nil
+		}
+		return p, e
+	}
+	p.streams, p.total = len(answer.Streams), answer.Total
+	for _, s := range answer.Streams {
+		if !s.Config.NoAck {
+			p.subjects = append(p.subjects, s.Config.Subjects...)
+		}
+	}
+	if len(answer.Missing)+len(answer.Offline) > 0 {
+		return p, errIncomplete
+	}
+	return p, nil
+}
