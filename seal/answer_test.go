@@ -83,3 +83,26 @@ func namedKey(node string) *Key {
 	k.Node = node
 	return k
 }
+
+// FuzzOpenAnswer holds what is taken for an answer against what was signed for one.
+func FuzzOpenAnswer(f *testing.F) {
+	node, xdr := namedKey("node01"), testEncryptionKey(f, "xdr")
+	q := &Question{"pulse.node01.agents.get", "6f1c", []byte(`{"id":"001"}`)}
+	good := answerTo(q, "node01")
+	subject, payload := change(5)
+	for _, m := range []Message{signed(f, node, "", good), sealed(f, node, "", good, xdr), signed(f, node, subject, payload), signed(f, node, "", answerTo(q, "node02"))} {
+		f.Add(m.Header[SignatureHeader][0], m.Data, false)
+		f.Add("", m.Data, true)
+	}
+	f.Fuzz(func(t *testing.T, signature string, data []byte, sign bool) {
+		o := &Opener{Verifier: must(NewVerifier(node))(t), Decrypter: must(NewDecrypter(xdr))(t), AllowPlain: true}
+		header := map[string][]string{SignatureHeader: {signature}}
+		if sign {
+			header = signed(t, node, "", data).Header
+		}
+		text, err := o.OpenAnswer(q, header, data)
+		if err == nil && (!bytes.Contains(text, []byte(q.Digest())) || !bytes.Contains(text, []byte("node01"))) {
+			t.Errorf("%q is taken for an answer", text)
+		}
+	})
+}

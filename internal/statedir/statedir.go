@@ -101,7 +101,7 @@ func Check(path string) (caution, err error) {
 		return nil, fmt.Errorf("the state directory (<pulse><state_dir>) %s is no directory", path)
 	}
 	if mode := info.Mode(); mode.Perm()&0o022 != 0 {
-		return nil, fmt.Errorf("the state directory (<pulse><state_dir>) %s can be changed by others (mode %04o): chmod go-w %s", path, mode.Perm(), path)
+		return nil, fmt.Errorf("the state directory (<pulse><state_dir>) %s can be changed by others (mode %04o): chmod go-w %s, or name a directory below it, which Pulse makes", path, mode.Perm(), path)
 	}
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
 		return fmt.Errorf("the state directory %s belongs to uid %d, who can change what is in it, and Pulse runs as uid %d: chown it", path, owner.Uid, os.Geteuid()), nil
