@@ -14,17 +14,19 @@ import (
 // peer is one way to an agent: a TCP connection, or the address its datagrams
 // come from.
 type peer struct {
-	id      detector.AgentID
-	name    string
-	key     *clientkeys.Key // guarded by the registry
-	leaving bool            // guarded by the registry
-	left    chan struct{}   // closed when it is out of the registry
-	conn    *conn           // nil over UDP
-	claims  bool            // its first message was not newer than all before: it is not entered before it has answered; for the reader
-	history *history
-	book    addressBook // the reader's, as are window and asked
-	window  window
-	asked   int // questions that it need not answer to be believed
+	id         detector.AgentID
+	name       string
+	key        *clientkeys.Key // guarded by the registry
+	leaving    bool            // guarded by the registry
+	left       chan struct{}   // closed when it is out of the registry
+	conn       *conn           // nil over UDP
+	claims     bool            // its first message was not newer than all before: it is not entered before it has answered; for the reader
+	history    *history
+	book       addressBook // the reader's, as are window and asked
+	window     window
+	doubtedAt  detector.Instant // when it was asked last, if it was, since a message was not newer than all before
+	doubtAsked bool
+	asked      int // questions that it need not answer to be believed
 
 	lastSeen atomic.Int64 // an Instant
 

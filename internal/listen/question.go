@@ -18,6 +18,8 @@ const (
 	// questionBit is set in the numbers of questions, and in none of the keep-alives', which
 	// count from 1.
 	questionBit = 1 << 31
+	// questionPeriod is the least time between two questions on a connection.
+	questionPeriod = time.Second
 	// questionsMax is how often a peer is asked that need not answer to be believed.
 	questionsMax = 3
 )
@@ -87,6 +89,12 @@ func (l *Link) doubtMessage(p *peer, c *codec, m *secmsg.Message, always bool) e
 		}
 	} else if !always {
 		return nil
+	}
+	if now := l.clock.Now(); p.conn != nil { // nothing is lost on the way
+		if p.doubtAsked && now.Sub(p.doubtedAt) < questionPeriod {
+			return nil
+		}
+		p.doubtAsked, p.doubtedAt = true, now
 	}
 	return l.askQuestion(p, c)
 }
