@@ -84,7 +84,7 @@ var rooms = []room{
 	{"internal/remote", []string{"internal/printable"}, "it is a connection, whatever goes over it"},
 	{"internal/statedir", nil, "it is a directory, whatever is in it"},
 	{"internal/presence", []string{"internal/remote"}, "it knows nodes of one name, and nothing of what they publish"},
-	{"internal/outbox", []string{"internal/remote"}, "it knows bytes and subjects, never agents"},
+	{"internal/outbox", []string{"internal/connlimit", "internal/remote"}, "it knows bytes and subjects, never agents"},
 	{"internal/roster", []string{"event", "internal/kv", "internal/outbox", "internal/remote", "internal/statedir"}, "it makes of messages what they leave behind; who made them is not its affair"},
 	{"internal/listen", []string{"internal/clientkeys", "internal/detector", "internal/secmsg"},
 		"a link tells the detector what it sees; what becomes of that is not its affair"},

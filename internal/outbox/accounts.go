@@ -43,6 +43,11 @@ func newAccounts(prefix string) (ours, readers *server.Account, err error) {
 		if err := readers.AddServiceImport(ours, r.subject, r.goesTo()); err != nil {
 			return nil, nil, fmt.Errorf("import %s for readers: %w", r.subject, err)
 		}
+		if r.gated { // the gate learns whose request it is
+			if err := readers.SetServiceImportSharing(ours, r.goesTo(), true); err != nil {
+				return nil, nil, fmt.Errorf("import %s for readers: %w", r.subject, err)
+			}
+		}
 	}
 	for _, subject := range questions {
 		if err := ours.AddServiceExportWithResponse(subject, server.Singleton, only); err != nil {

@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
@@ -206,24 +209,79 @@ func TestTheGateRefuses(t *testing.T) {
 	}
 }
 
-func TestReadersCannotTakeAllConsumers(t *testing.T) {
+// from returns a reader at an address.
+func (s *scene) from(addr string) jetstream.JetStream {
+	s.Helper()
+	_, js := connect(s, s.o.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+		nats.Dialer(&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}))
+	return js
+}
+
+func TestOneReaderCannotTakeAllConsumers(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	ctx := testContext(t)
-	for i := range consumersMax {
-		if _, err := s.js.CreateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Name: fmt.Sprint("c", i), MemoryStorage: true}); err != nil {
+	hog := s.from("127.0.0.66")
+	for i := range consumersPerClient {
+		if _, err := hog.CreateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Durable: fmt.Sprint("c", i), MemoryStorage: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.js.CreateOrUpdateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Name: "more"}); err == nil || !strings.Contains(err.Error(), "100 consumers already") {
+	if _, err := hog.CreateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Durable: "more"}); err == nil || !strings.Contains(err.Error(), "all in use") {
 		t.Errorf("one more: %v", err)
 	}
-	if _, err := s.js.CreateOrUpdateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Name: "c7", MemoryStorage: true}); err != nil {
+	if _, err := hog.CreateOrUpdateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Durable: "c7", MemoryStorage: true}); err != nil {
 		t.Errorf("one it has: %v", err)
+	}
+	if _, err := s.js.CreateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Durable: "another's"}); err != nil {
+		t.Errorf("another reader's: %v", err)
 	}
 	if err := s.o.Last(ctx, prefix+".>", func(string, []byte) error { return nil }); err != nil {
 		t.Errorf("one of ours: %v", err)
 	}
 	s.unharmed()
+}
+
+// A hundred durable consumers that nobody reads from, and one that somebody does.
+func TestConsumersThatNobodyUsesGiveWayToNewOnes(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	ctx := testContext(t)
+	places := newPlaces(s.o.js, s.o.log)
+	hog, honest, admin := netip.MustParsePrefix("10.0.0.66/32"), netip.MustParsePrefix("10.0.0.2/32"), netip.MustParsePrefix("10.0.0.1/32")
+	add := func(name string, client netip.Prefix) {
+		if _, err := s.o.streams[Status].CreateConsumer(ctx, jetstream.ConsumerConfig{Durable: name, MemoryStorage: true, AckPolicy: jetstream.AckNonePolicy}); err != nil {
+			t.Fatal(err)
+		}
+		places.recordMaker("STATUS", client, []byte(`{"name":"`+name+`"}`))
+	}
+	add("used", honest)
+	used, err := s.js.Consumer(ctx, "STATUS", "used")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := used.Next(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range consumersMax {
+		add(fmt.Sprint("unused", i), netip.PrefixFrom(hog.Addr().Next(), 32))
+	}
+	if err := places.makeRoom(ctx, "STATUS", "mine", admin); err == nil {
+		t.Error("one that was just made gives way")
+	}
+	for _, later := range []time.Duration{firstUseWithin, time.Hour} {
+		places.now = func() time.Time { return time.Now().Add(later) }
+		if err := places.makeRoom(ctx, "STATUS", "mine", admin); err != nil {
+			t.Errorf("after %v: %v", later, err)
+		}
+		add(fmt.Sprint("mine", later), admin)
+	}
+	if _, err := s.o.streams[Status].Consumer(ctx, "used"); err != nil {
+		t.Errorf("the one that is in use: %v", err)
+	}
+	if n := s.o.streams[Status].CachedInfo().State.Consumers; n > consumersMax+1 {
+		t.Errorf("%d consumers", n)
+	}
 }
 
 func TestAReaderPublishesNothingButRequests(t *testing.T) {

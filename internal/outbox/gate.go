@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -30,8 +31,8 @@ const (
 // request to purge it, and only the body of the request says so. A gate passes
 // on what it has understood, and nothing else. It works one request at a time.
 type gate struct {
-	nc *nats.Conn
-	js jetstream.JetStream
+	nc     *nats.Conn
+	places *places
 }
 
 func (g *gate) open() error {
@@ -54,7 +55,8 @@ func (g *gate) answer(m *nats.Msg) []byte {
 	ctx, cancel := context.WithTimeout(context.Background(), gateAnswerAfter)
 	defer cancel()
 	request := strings.TrimPrefix(m.Subject, gatePrefix)
-	body, err := g.check(ctx, request, m.Data)
+	client := clientOf(m)
+	body, err := g.check(ctx, request, m.Data, client)
 	if err != nil {
 		return refusal(400, err)
 	}
@@ -62,17 +64,19 @@ func (g *gate) answer(m *nats.Msg) []byte {
 	if err != nil {
 		return refusal(503, err)
 	}
+	stream, _ := target(request)
+	g.places.recordMaker(stream, client, answer.Data)
 	return answer.Data
 }
 
 // check returns the body to pass on.
-func (g *gate) check(ctx context.Context, request string, body []byte) ([]byte, error) {
+func (g *gate) check(ctx context.Context, request string, body []byte, client netip.Prefix) ([]byte, error) {
 	r, err := understand(request, body)
 	if err != nil {
 		return nil, err
 	}
 	stream, name := target(request)
-	if err := g.hasRoom(ctx, stream, name); err != nil {
+	if err := g.places.makeRoom(ctx, stream, name, client); err != nil {
 		return nil, err
 	}
 	return json.Marshal(r)
@@ -113,27 +117,6 @@ func target(request string) (stream, name string) {
 	stream, rest, _ = strings.Cut(rest, ".")
 	name, _, _ = strings.Cut(rest, ".")
 	return stream, name
-}
-
-// hasRoom lets a reader have the consumer that it has already, and else a new one if it is not too many.
-func (g *gate) hasRoom(ctx context.Context, stream, name string) error {
-	if !slices.Contains(readable, stream) {
-		return fmt.Errorf("no stream %s", stream)
-	}
-	s, err := g.js.Stream(ctx, stream)
-	if err != nil {
-		return fmt.Errorf("stream %s: %w", stream, err)
-	}
-	consumers := s.CachedInfo().State.Consumers
-	if consumers < consumersMax {
-		return nil
-	}
-	if name != "" {
-		if _, err := s.Consumer(ctx, name); err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("stream %s has %d consumers already: they go when unused", stream, consumers)
 }
 
 func refusal(code int, reason error) []byte {

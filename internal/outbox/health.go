@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 )
 
 // health takes the embedded server's log: warnings and errors go on to slog,
 // and the ones after which it cannot store any more are kept, since a publisher
 // would otherwise see no more than a missing acknowledgement.
 type health struct {
-	log *slog.Logger
+	log   *slog.Logger
+	lines lineLimit
 
 	storing context.Context // ends when the server can store no more; its cause says why
 	fail    context.CancelCauseFunc
@@ -46,11 +48,19 @@ func (h *health) note(level func(string, ...any), format string, v []any) {
 	if strings.HasPrefix(line, expected) {
 		return
 	}
-	level(line)
 	for _, words := range storeFailures {
 		if strings.Contains(line, words) {
+			level(line)
 			h.fail(errors.New(line))
+			return
 		}
+	}
+	if ok, leftOut := h.lines.allowLine(line, time.Now()); !ok {
+		return
+	} else if leftOut > 0 {
+		level(line, "left_out", leftOut)
+	} else {
+		level(line)
 	}
 }
 

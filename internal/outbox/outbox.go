@@ -144,13 +144,16 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if err := o.openStreams(ctx); err != nil {
 		return nil, err
 	}
-	if err := (&gate{o.nc, o.js}).open(); err != nil {
+	if err := (&gate{o.nc, newPlaces(o.js, o.log)}).open(); err != nil {
 		return nil, err
 	}
 	if cfg.Remote != nil {
 		if err := o.startForwarders(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if cfg.Listen != "" {
+		o.startLimit()
 	}
 	err = o.held.putBack()
 	o.held = nil

@@ -116,7 +116,7 @@ func checkPrefix(prefix string) error {
 // answer, or an old message, under any subject, even a live one (never stored,
 // and no signature of ours covers that subject at that time: who reads live must
 // verify and refuse replays); take from its durable consumer or acknowledge for
-// it; use up the connections or consumers there are. Where that matters, let the
+// it. Of the connections and consumers there are, one address has its share. Where that matters, let the
 // XDR platform have a NATS server with users of its own, as a [remote.Remote].
 func readerRights(prefix string) *server.Permissions {
 	publish, deny := slices.Clone(questions), []string(nil)

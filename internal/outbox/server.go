@@ -22,8 +22,9 @@ const readerName = "reader"
 // read can hold is connectionsMax times pendingMax, 4 GiB; then they are cut off.
 const (
 	connectionsMax   = 128
-	subscriptionsMax = 1000     // of one connection
-	pendingMax       = 32 << 20 // bytes that wait for one connection
+	connectionsTaken = 4 * connectionsMax // for a moment: see limitConnections
+	subscriptionsMax = 1000               // of one connection
+	pendingMax       = 32 << 20           // bytes that wait for one connection
 )
 
 // startServer starts the embedded server and connects to it in process, as the
@@ -119,7 +120,7 @@ func serverOptions(cfg Config, users ...*user) (*server.Options, error) {
 		Users:                  []*server.User{{Username: readerName, Account: readers, Permissions: readerRights(cfg.Prefix)}},
 		NoAuthUser:             readerName,
 		Accounts:               []*server.Account{ours, readers},
-		MaxConn:                connectionsMax,
+		MaxConn:                connectionsTaken,
 		MaxSubs:                subscriptionsMax,
 		MaxPending:             pendingMax,
 	}

@@ -1,0 +1,105 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/wazuh-pulse/pulse/internal/connlimit"
+	"golang.org/x/time/rate"
+)
+
+// connectionsPerClient is how many connections one address may have.
+const connectionsPerClient = connectionsMax / 2
+
+// startLimit starts the goroutine of [limitConnections].
+func (o *Outbox) startLimit() {
+	ctx, stop := context.WithCancel(context.Background())
+	before := o.stop
+	o.stop = func() {
+		stop()
+		if before != nil {
+			before()
+		}
+	}
+	o.running.Go(func() { limitConnections(ctx, o.srv, o.log) })
+}
+
+// limitConnections closes connections of readers that are too many, until ctx ends: those
+// on which nothing was sent or received for longest, of the client with too many, or else
+// with the most. The server takes some more than there may be, so that one more reader
+// always gets in.
+func limitConnections(ctx context.Context, srv *server.Server, log *slog.Logger) {
+	look := time.NewTicker(limitPeriod)
+	defer look.Stop()
+	logs := rate.Sometimes{Interval: time.Minute}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		if srv.NumClients() <= connectionsPerClient {
+			continue
+		}
+		list, err := srv.Connz(&server.ConnzOptions{Limit: 2 * connectionsTaken})
+		if err != nil {
+			continue // it is shutting down
+		}
+		for _, victim := range connectionsTooMany(list.Conns) {
+			_ = srv.DisconnectClientByID(victim.cid) // or it is gone already
+			logs.Do(func() {
+				log.Warn("more NATS connections of readers than there may be: those unused for longest are closed", "client", victim.client, "at_most", connectionsMax)
+			})
+		}
+	}
+}
+
+// limitPeriod is between two looks at how many connections there are.
+const limitPeriod = 100 * time.Millisecond
+
+// readerConn is a reader's connection.
+type readerConn struct {
+	cid    uint64
+	client netip.Prefix
+	used   time.Time
+}
+
+// connectionsTooMany returns the connections to be closed.
+func connectionsTooMany(all []*server.ConnInfo) (victims []readerConn) {
+	perClient := make(map[netip.Prefix][]readerConn)
+	total := 0
+	for _, c := range all {
+		addr, err := netip.ParseAddr(c.IP)
+		if err != nil {
+			continue // one of ours, in this process
+		}
+		client := connlimit.ClientOfAddr(addr)
+		perClient[client] = append(perClient[client], readerConn{c.Cid, client, c.LastActivity})
+		total++
+	}
+	remove := func(client netip.Prefix, n int) {
+		held := perClient[client]
+		victims = append(victims, held[:n]...)
+		perClient[client] = held[n:]
+		total -= n
+	}
+	for client, held := range perClient {
+		slices.SortFunc(held, func(a, b readerConn) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.cid, b.cid)) })
+		remove(client, max(len(held)-connectionsPerClient, 0))
+	}
+	for total > connectionsMax {
+		var busiest netip.Prefix
+		for client, held := range perClient {
+			if len(held) > len(perClient[busiest]) {
+				busiest = client
+			}
+		}
+		remove(busiest, 1)
+	}
+	return victims
+}
