@@ -23,7 +23,7 @@ const (
 // asker sends requests to agents: one at a time to each, and no more at once than
 // remoted is to be burdened with. Who waits for its turn is known to the detector.
 type asker struct {
-	remoted  *remoted
+	send     func(ctx context.Context, id detector.AgentID, patience time.Duration, sent func()) (outcome, error) // remoted.ask
 	clock    *detector.Clock
 	fleet    Fleet
 	log      *slog.Logger
@@ -277,7 +277,7 @@ func (a *asker) next() (r request, ok bool) {
 			continue
 		}
 		now := time.Now()
-		doubted := s.unproven || now.Sub(s.sign) > a.places.doubtAfter(a.window)
+		doubted := s.unproven || a.places.inDoubt(s.sign, now, a.window)
 		if doubted && !a.places.hasRoom(a.window, func() netip.Prefix { return a.network(id) }) {
 			a.routine.push(id)
 			continue
@@ -310,7 +310,7 @@ func (a *asker) reportWaiting() {
 // ask sends one request, and reports what becomes of it.
 func (a *asker) ask(ctx context.Context, r request) {
 	began := time.Now()
-	what, err := a.remoted.ask(ctx, r.id, r.patience, func() { a.sent(r) })
+	what, err := a.send(ctx, r.id, r.patience, func() { a.sent(r) })
 	if ctx.Err() != nil {
 		return
 	}

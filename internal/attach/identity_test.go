@@ -64,7 +64,7 @@ func TestARoundTripBeginsWhenTheRequestIsSent(t *testing.T) {
 	defer l.Close()
 	fleet, clock := &reported{all: make(chan detector.Sighting, 16)}, detector.NewClock()
 	a := idler(8)
-	a.remoted, a.fleet, a.clock = &remoted{home: home(dir)}, fleet, clock
+	a.send, a.fleet, a.clock = (&remoted{home: home(dir)}).ask, fleet, clock
 	a.answered = func(detector.AgentID, time.Time) bool { return true }
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup

@@ -55,7 +55,7 @@ func Open(cfg Config) (*Link, error) {
 	l := &Link{cfg: cfg, troubles: &troubles{log: cfg.Log, now: make(map[string]string)},
 		db: &database{path: h.path(databaseSocket), time: databaseTime}, remoted: &remoted{home: h}}
 	b := new(book)
-	l.asker = &asker{remoted: l.remoted, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, grace: cfg.Grace, network: b.network,
+	l.asker = &asker{send: l.remoted.ask, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, grace: cfg.Grace, network: b.network,
 		kick: make(chan struct{}, 1), rate: rate.NewLimiter(askRate, askBurst), said: make(map[string]bool),
 		asked: make(map[detector.AgentID]*asked), halted: true}
 	l.asker.limit(max(min(cfg.MaxInFlight, usualPool/poolShare), 1), usualResponseTimeout)

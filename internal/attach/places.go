@@ -16,7 +16,7 @@ import (
 const (
 	// stuckAfter is how long a request may be unanswered before it is taken for one
 	// that keeps its place.
-	stuckAfter = time.Second
+	stuckAfter = 250 * time.Millisecond
 	// firstOfNetwork is how many agents of a network are asked before its turn is over
 	// for the last places.
 	firstOfNetwork = 2
@@ -33,10 +33,11 @@ type place struct {
 
 // places are those of all requests that are out.
 type places struct {
-	young    []*place // in the order of sending: of these, none is known to be stuck
-	doubtful int      // of agents that were in doubt
-	stuck    int
-	kept     map[netip.Prefix]int // doubtful and stuck ones, by network
+	young     []*place // in the order of sending: of these, none is known to be stuck
+	doubtful  int      // of agents that were in doubt
+	stuck     int
+	lastStuck time.Time            // when the last request was sent that is stuck
+	kept      map[netip.Prefix]int // doubtful and stuck ones, by network
 }
 
 // add counts a new request's place.
@@ -91,7 +92,7 @@ func (ps *places) findStuck(now time.Time) {
 		if now.Sub(p.sent) < stuckAfter {
 			break
 		}
-		p.stuck = true
+		p.stuck, ps.lastStuck = true, p.sent
 		ps.stuck++
 		ps.keepFor(p.network, 1)
 	}
@@ -101,16 +102,20 @@ func (ps *places) findStuck(now time.Time) {
 }
 
 // doubtAfter is how long an agent may show no sign of life before it is in doubt: longer
-// than a keep-alive of its own every 10 s takes to be read, and less where many places
-// are kept already by agents that looked well.
-func (ps *places) doubtAfter(window int) time.Duration {
+// than a keep-alive of its own every 10 s takes to be read.
+const doubtAfter = 13 * time.Second
+
+// inDoubt reports whether an agent with this last sign of life may hang. Where many places
+// are kept already by agents that had looked well, it takes a fresher one, and where
+// most are, one from after that.
+func (ps *places) inDoubt(sign, now time.Time, window int) bool {
 	switch kept := ps.doubtful + ps.stuck; {
 	case 4*kept >= 3*window:
-		return 2500 * time.Millisecond
+		return now.Sub(sign) > doubtAfter || !sign.After(ps.lastStuck)
 	case 2*kept >= window:
-		return 5 * time.Second
+		return now.Sub(sign) > doubtAfter/2
 	}
-	return 13 * time.Second
+	return now.Sub(sign) > doubtAfter
 }
 
 // hasRoom reports whether an agent in doubt may be asked, of a network that is looked up
