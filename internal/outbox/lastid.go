@@ -14,6 +14,9 @@ func (o *Outbox) LastID(ctx context.Context, c Class) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the last message of %s: %w", c, err)
 	}
+	if info.State.LastSeq == 0 {
+		return "", nil // nothing was ever stored
+	}
 	m, err := o.streams[c].GetMsg(ctx, info.State.LastSeq)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):

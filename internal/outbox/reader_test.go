@@ -195,3 +195,16 @@ func TestAPrefixThatRequestsHaveIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestTheLastIDOfAnEmptyStreamIsNone(t *testing.T) {
+	o := mustOpen(t, Config{})
+	for c := range Class(classes) {
+		if id, err := o.LastID(testContext(t), c); id != "" || err != nil {
+			t.Errorf("%s: %q, %v", c, id, err)
+		}
+	}
+	mustPublish(t, o, messages(Status, 1, 3))
+	if id, err := o.LastID(testContext(t), Status); id != messages(Status, 3, 3)[0].ID || err != nil {
+		t.Errorf("%q, %v", id, err)
+	}
+}
