@@ -64,7 +64,6 @@ func TestANodeStartsOnAFullDisk(t *testing.T) {
 			h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "files of the state directory cannot be written, and are lost if Pulse ends now: "+waiting)
 			h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "the audit log cannot be written since ")
 			makeRoom()
-			h.node.out.files.retry() // as with the next heartbeat
 			h.log.await(t, "a file of the state directory is written, for which there was no room", strings.Count(waiting, " "))
 			h.log.await(t, "the audit log can be written again", 1)
 			status := h.node.Status()
@@ -107,7 +106,7 @@ func TestANodeThatMadeItsKeysOnAFullDiskKeepsThem(t *testing.T) {
 	h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "audit.json epoch signing.jwk, public.jwks (")
 	signed := h.node.out.sealer.signer.Key().ID()
 	makeRoom()
-	h.node.out.files.retry()
+	h.log.await(t, "a file of the state directory is written, for which there was no room", 3)
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,7 @@ func (r *recorder) run(ctx context.Context) error {
 			}
 		case <-routine.C:
 			r.audit.minute()
+			r.files.retry()
 			if err := r.announceConditions(ctx); err != nil {
 				return err
 			}
@@ -94,7 +95,6 @@ func (r *recorder) send(ctx context.Context, messages []outbox.Message) error {
 }
 
 func (r *recorder) beat(ctx context.Context) error {
-	r.files.retry()
 	if r.outbox == nil {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // stateFiles are files of the state directory that a full disk did not take. The node
-// goes on without them, and they are written again with each heartbeat. It may be
+// goes on without them, and they are tried again every second. It may be
 // used concurrently.
 type stateFiles struct {
 	log *slog.Logger
