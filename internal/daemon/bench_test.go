@@ -72,7 +72,7 @@ func publishing(b *testing.B) (*backlog, <-chan *nats.Msg) {
 		b.Fatal(err)
 	}
 	clock := detector.NewClock()
-	r := &recorder{backlog: newBacklog(), outbox: out, status: func() (none Status) { return none }, log: slog.New(slog.DiscardHandler),
+	r := &recorder{backlog: newBacklog(), outbox: out, sealer: &sealer{}, status: func() (none Status) { return none }, log: slog.New(slog.DiscardHandler),
 		journal: &journal{log: slog.New(slog.DiscardHandler)},
 		writer: &writer{source: event.Source{Node: "node01", Version: "bench", Epoch: 1}, prefix: prefix,
 			groups: []group{{time.Minute, 8}}, clock: clock, started: time.Now()}}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
@@ -18,14 +17,6 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/metrics"
 	"github.com/wazuh-pulse/pulse/internal/roster"
 )
-
-// stopTime is how long a stopping node goes on trying to publish what it has
-// decided.
-const stopTime = 2 * time.Second
-
-// handOverTime is how long it then waits for the XDR's NATS to take it, the
-// last heartbeat among it. With what closing takes, a node ends within 5 s.
-const handOverTime = 2 * time.Second
 
 // Node is one running Pulse.
 type Node struct {
@@ -122,7 +113,7 @@ func (n *Node) decide(decisions []detector.Decision) {
 // Run runs the node until ctx ends or something it cannot live without fails.
 // It ends in order: nothing is decided any more, then the agents' connections
 // close, what was decided is published and forwarded, and the outbox closes. What
-// could not be published in the stopTime is an error; what could not be forwarded
+// could not be published in time, see stopTime, is an error; what could not be forwarded
 // waits on disk for the next life.
 func (n *Node) Run(parent context.Context) error {
 	ctx, fail := context.WithCancelCause(parent)
@@ -153,7 +144,7 @@ func (n *Node) Run(parent context.Context) error {
 	}
 
 	<-ctx.Done()
-	time.AfterFunc(stopTime, stopPublishing)
+	n.out.backlog.endPublishing(n.out.backlog.waitingChanges(), stopTurns, stopPublishing)
 	detecting.Wait()
 	n.out.Finish()
 	stopServing()
