@@ -49,7 +49,7 @@ func (l *listening) Heed(*detector.Decision) {}
 func (l *listening) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { l.Link.Run(ctx) })
-	work.Go(func() { l.numbers.saveEvery(ctx, numbersPeriod, l.Link) })
+	work.Go(func() { l.numbers.saveEvery(ctx, l.Link) })
 	work.Go(func() { l.keys.run(ctx, l.read, l.problems) })
 	work.Wait()
 	l.numbers.save(l.Link, true)

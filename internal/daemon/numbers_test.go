@@ -237,3 +237,45 @@ func TestANodeThatCrashedAsksItsAgents(t *testing.T) {
 		}
 	}
 }
+
+// Killed, a node has not saved the numbers of the last minute for good.
+func TestAKilledNodeKnowsWhatItsAgentsHaveSent(t *testing.T) {
+	t.Parallel()
+	cfg := settingsFor(t)
+	h := run(t, cfg)
+	h.fleet(keyFile)
+	h.allActive(allIDs...)
+	link := h.node.link.(*listening)
+	path := filepath.Join(cfg.Pulse.StateDir, "numbers")
+	for late := time.Now().Add(patience); ; h.answered("001") { // until all three are there
+		recent, err := os.ReadFile(path + ".recent")
+		if err == nil && len(recent) == len(link.Link.Numbers(false)) && len(recent) > 3*12 {
+			break
+		}
+		if time.Now().After(late) {
+			t.Fatal("the numbers are not handed over")
+		}
+	}
+	copied := &numbersFile{path: filepath.Join(t.TempDir(), "numbers"), log: link.numbers.log}
+	for from, to := range map[string]string{path: copied.path, path + ".recent": copied.recentPath()} {
+		data, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := copied.load(); len(all) != 2 || isFinal(all[0]) || len(all[1]) < 3*12 {
+		t.Errorf("%q is taken", all)
+	}
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if all := link.numbers.load(); len(all) != 1 || !isFinal(all[0]) {
+		t.Errorf("after an end in order, %q is taken", all)
+	}
+	if all := link.numbers.load(); len(all) != 2 || isFinal(all[0]) { // as a next life that was killed at once
+		t.Errorf("then %q is taken", all)
+	}
+}

@@ -253,11 +253,12 @@ func (l *Link) welcome(c *conn, p, old *peer, codec *codec, m *secmsg.Message) e
 		c.in.question(time.Now())
 		return l.doubtMessage(p, codec, m, true)
 	}
+	claimed := c.claim != nil
+	c.claim, c.peer = nil, p // first: from here on, finish takes it out of the registry
 	if old != nil {
 		old.close()
 	}
-	answered := c.claim != nil && l.questions.isAnswer(p, c.from, m.Payload)
-	c.claim, c.peer = nil, p
+	answered := claimed && l.questions.isAnswer(p, c.from, m.Payload)
 	c.in.welcome()
 	l.strangers.remove(c)
 	l.registry.moveHome(p, c.from.Addr())

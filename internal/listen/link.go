@@ -26,7 +26,7 @@ type Config struct {
 	TCP, UDP bool
 	Method   detector.Method // of keep-alives
 	Keys     *clientkeys.Set
-	Numbers  []byte // what [Link.Numbers] returned in an earlier life of the node; nil for none
+	Numbers  [][]byte // what [Link.Numbers] returned in the life of the node before; none in its first
 	Clock    *detector.Clock
 	Verify   bool                    // messages whose counter is not newer than all before prove nothing until their sender has answered a question
 	Report   func(detector.Sighting) // called from many goroutines; may make them wait
@@ -70,9 +70,8 @@ func Listen(cfg Config) (*Link, error) {
 		notices: &notices{log: cfg.Log}, limit: connectionLimit(), verify: cfg.Verify, questions: newQuestioner(),
 		repeat: make(map[*peer]*request)}
 	l.strangers = newStrangers(l.registry.agentsAt)
-	if cfg.Numbers != nil {
-		if err := l.registry.restoreNumbers(cfg.Numbers); err != nil {
-			l.registry.unsure = true
+	for _, saved := range cfg.Numbers {
+		if err := l.registry.restoreNumbers(saved); err != nil {
 			l.log.Warn("the numbers of agents' messages cannot be read: each agent is asked once, and until then its shutdown is not believed", "err", err)
 		}
 	}

@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -26,23 +27,38 @@ const (
 // Numbers returns what the link knows of agents' counters, for [Config.Numbers] in
 // the next life of the node. Final says that the link has ended.
 func (l *Link) Numbers(final bool) []byte {
-	r := l.registry
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	b := make([]byte, numbersHead, numbersHead+numbersEntry*len(r.histories)+sha256.Size)
+	known := l.registry.numbersKnown()
+	b := make([]byte, numbersHead, numbersHead+numbersEntry*len(known)+sha256.Size)
 	copy(b, numbersMark)
-	for id, h := range r.histories {
-		h.mu.Lock()
-		highest := h.highest
-		h.mu.Unlock()
-		b = binary.LittleEndian.AppendUint32(b, uint32(id))
-		b = binary.LittleEndian.AppendUint64(b, highest)
-	}
 	if final {
 		b[NumbersFinal] = 1
 	}
-	binary.LittleEndian.PutUint32(b[NumbersFinal+1:], uint32((len(b)-numbersHead)/numbersEntry))
+	binary.LittleEndian.PutUint32(b[NumbersFinal+1:], uint32(len(known)))
+	for _, n := range known {
+		b = binary.LittleEndian.AppendUint32(b, uint32(n.id))
+		b = binary.LittleEndian.AppendUint64(b, n.highest)
+	}
 	return append(b, numbersSum(b)...)
+}
+
+// knownNumber is the highest number of an agent's messages.
+type knownNumber struct {
+	id      detector.AgentID
+	highest uint64
+}
+
+// numbersKnown returns the numbers of all agents, by id.
+func (r *registry) numbersKnown() []knownNumber {
+	r.mu.RLock()
+	known := make([]knownNumber, 0, len(r.histories))
+	for id, h := range r.histories {
+		h.mu.Lock()
+		known = append(known, knownNumber{id, h.highest})
+		h.mu.Unlock()
+	}
+	r.mu.RUnlock()
+	slices.SortFunc(known, func(a, b knownNumber) int { return cmp.Compare(a.id, b.id) })
+	return known
 }
 
 // numbersSum is over all but the byte that is written in place.
@@ -53,21 +69,39 @@ func numbersSum(b []byte) []byte {
 	return sum[:]
 }
 
-// restoreNumbers takes saved numbers. If they are damaged, nothing of them is taken.
+// restoreNumbers takes saved numbers, the highest of each agent. If they are damaged,
+// nothing of them is taken, and all agents have to be asked.
 func (r *registry) restoreNumbers(b []byte) error {
 	if len(b) < numbersHead+sha256.Size || string(b[:len(numbersMark)]) != numbersMark {
+		r.doubtAll()
 		return errors.New("it is no file of agents' message numbers")
 	}
 	text, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
 	count := binary.LittleEndian.Uint32(text[NumbersFinal+1:])
 	if want := numbersHead + int(count)*numbersEntry; len(text) != want || !slices.Equal(sum, numbersSum(text)) {
+		r.doubtAll()
 		return fmt.Errorf("its %d bytes are damaged", len(b))
 	}
 	final := text[NumbersFinal] == 1
 	for rest := text[numbersHead:]; len(rest) > 0; rest = rest[numbersEntry:] {
 		id := detector.AgentID(binary.LittleEndian.Uint32(rest))
-		r.histories[id] = &history{highest: binary.LittleEndian.Uint64(rest[4:]), unsure: !final}
+		h := r.histories[id]
+		if h == nil {
+			h = new(history)
+			r.histories[id] = h
+		}
+		h.highest = max(h.highest, binary.LittleEndian.Uint64(rest[4:]))
 	}
-	r.unsure = !final
+	if !final {
+		r.doubtAll()
+	}
 	return nil
+}
+
+// doubtAll takes it that any agent may have sent messages that are not known.
+func (r *registry) doubtAll() {
+	r.unsure = true
+	for _, h := range r.histories {
+		h.unsure = true
+	}
 }

@@ -14,7 +14,7 @@ func (s *station) restart(orderly bool) *station {
 	s.t.Helper()
 	s.stop()
 	saved := s.link.Numbers(orderly)
-	next := open(s.t, func(c *Config) { c.Numbers = saved })
+	next := open(s.t, func(c *Config) { c.Numbers = [][]byte{saved} })
 	next.dialled = s.dialled
 	return next
 }
@@ -49,7 +49,7 @@ func TestAfterACrashANewerShutdownCountsOnceTheAgentHasAnswered(t *testing.T) {
 			captured := s.capture(a, sayShutdown, detector.SawShutdown)
 			s.stop()
 			last := s
-			s = open(t, func(c *Config) { c.Numbers = saved })
+			s = open(t, func(c *Config) { c.Numbers = [][]byte{saved} })
 			s.dialled = last.dialled
 			s.replay(network, captured)
 			other := s.dial("tcp", "006", "127.0.0.6")
@@ -57,7 +57,7 @@ func TestAfterACrashANewerShutdownCountsOnceTheAgentHasAnswered(t *testing.T) {
 			if network == "tcp" { // its connection is seen to end, as that of any agent that says nothing
 				s.stop()
 				s.expect(1, detector.SawClosed)
-				s = open(t, func(c *Config) { c.Numbers = saved })
+				s = open(t, func(c *Config) { c.Numbers = [][]byte{saved} })
 				s.dialled = last.dialled + 1
 			}
 			s.nothingMore()
@@ -88,7 +88,7 @@ func TestSomebodyWhoNeverAnswersIsAskedThreeTimesAfterACrash(t *testing.T) {
 	s := open(t)
 	s.stop()
 	saved := s.link.Numbers(false)
-	s = open(t, func(c *Config) { c.Numbers = saved })
+	s = open(t, func(c *Config) { c.Numbers = [][]byte{saved} })
 	a := s.dial("tcp", "001", "")
 	s.greet(a, 1)
 	a.question()
@@ -120,7 +120,7 @@ func TestDamagedNumbersAreRefusedAndEveryAgentIsAsked(t *testing.T) {
 			t.Fatalf("byte %d is damaged, or the last one, and all is taken", i)
 		}
 	}
-	s = open(t, func(c *Config) { c.Numbers = saved[:5] })
+	s = open(t, func(c *Config) { c.Numbers = [][]byte{saved[:5]} })
 	a := s.dial("tcp", "001", "")
 	s.greet(a, 1)
 	a.question()
@@ -170,4 +170,29 @@ func FuzzNumbers(f *testing.F) {
 			t.Fatalf("%q is saved again as %q", saved, again)
 		}
 	})
+}
+
+func TestOfSeveralSavedNumbersTheHighestCount(t *testing.T) {
+	older, newer := newRegistry(nil), newRegistry(nil)
+	older.historyOf(1).raiseHighest(7)
+	older.historyOf(2).raiseHighest(9)
+	newer.historyOf(1).raiseHighest(8)
+	newer.historyOf(3).raiseHighest(1)
+	for _, inOrder := range []bool{true, false} {
+		all := [][]byte{(&Link{registry: older}).Numbers(true), (&Link{registry: newer}).Numbers(false)}
+		if !inOrder {
+			slices.Reverse(all)
+		}
+		r := newRegistry(nil)
+		for _, saved := range all {
+			if err := r.restoreNumbers(saved); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for id, want := range map[detector.AgentID]uint64{1: 8, 2: 9, 3: 1} {
+			if h := r.historyOf(id); h.highest != want {
+				t.Errorf("agent %s: %d, want %d", id, h.highest, want)
+			}
+		}
+	}
 }
