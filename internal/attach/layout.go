@@ -29,7 +29,7 @@ func (db *database) layout(ctx context.Context) (layout, error) {
 	rows, err := sql[struct {
 		Schema  int    `json:"s"`
 		Manager string `json:"v"`
-	}](ctx, db, "SELECT (SELECT CAST(value AS INTEGER) FROM metadata WHERE key = 'db_version') AS s, (SELECT version FROM agent WHERE id = 0) AS v")
+	}](ctx, db, "SELECT (SELECT CAST(value AS INTEGER) FROM metadata WHERE key = 'db_version') AS s, (SELECT "+boundedText("version", maxAddr)+" FROM agent WHERE id = 0) AS v")
 	if err != nil || len(rows) != 1 {
 		return layout{}, errors.Join(err, oddRows(len(rows), err))
 	}

@@ -108,7 +108,7 @@ func TestOneBadRowBlindsNobody(t *testing.T) {
 		{"a name as long as an answer", "name = ? WHERE id = 3", long, agents - 1, "row"},
 		{"a name of control characters", "name = ? WHERE id = 3", strings.Repeat("\x1b", 65_000), agents - 1, "row"},
 		{"a registered address that is none", "register_ip = ? WHERE id = 3", long, agents - 1, "row"},
-		{"a version as long as an answer", "version = ? WHERE id = 0 OR id = 3", long, agents, ""},
+		{"a version longer than an answer", "version = ? WHERE id = 0 OR id = 3", long + long, agents, ""},
 		{"a time that is a text", "last_keepalive = ? WHERE id = 3", long, agents - 1, ""},
 		{"a time that is no number", "last_keepalive = ? WHERE id = 3", 1e300, agents, ""},
 		{"a code that is a text", "status_code = ? WHERE id = 3", long, agents, ""},

@@ -283,8 +283,8 @@ func (w *watch) answered(id detector.AgentID, sent time.Time) bool {
 	over, proves := w.absences.answered(id, sent)
 	if over != nil && over.gone {
 		at := w.clock.Now()
-		if over.second > 0 {
-			at = at.Add(-w.wall.age(over.second))
+		if over.second > 0 { // and not before it was gone, by a second that is cut off
+			at = at.Add(-min(w.wall.age(over.second), time.Since(over.since)))
 		}
 		w.report(id, over.status, at)
 	}
