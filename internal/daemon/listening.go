@@ -31,16 +31,23 @@ func openListening(cfg *config.Config, method detector.Method, clock *detector.C
 		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
 	}
 	numbers := &numbersFile{path: filepath.Join(cfg.Pulse.StateDir, "numbers"), keep: cfg.Pulse.VerifyCounters, log: log}
+	saved := numbers.load()
 	l, err := listen.Listen(listen.Config{
 		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
 		Method: method, Keys: keys, Clock: clock, Report: to.Report, Refused: audit.refused, Log: log,
-		Verify: cfg.Pulse.VerifyCounters, Numbers: numbers.load(),
+		Verify: cfg.Pulse.VerifyCounters, Numbers: saved, Unsure: saved == nil && anySeen(to),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w (<remote><port>)", err)
 	}
 	return &listening{Link: l, read: keys, problems: problems, numbers: numbers,
 		keys: inventory{path: cfg.Pulse.ClientKeys, detector: to, link: l, audit: audit, log: log}}, nil
+}
+
+// anySeen reports whether the node knows agents from an earlier life.
+func anySeen(d *detector.Detector) bool {
+	counts := d.Counts()
+	return counts[detector.Active]+counts[detector.Pending]+counts[detector.Disconnected] > 0
 }
 
 func (l *listening) Heed(*detector.Decision) {}

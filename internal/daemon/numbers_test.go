@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -214,12 +215,17 @@ func TestANodeThatCrashedAsksItsAgents(t *testing.T) {
 	if n := h.node.Status().Link.Questions; n != 0 {
 		t.Errorf("%d questions in the first life", n)
 	}
-	for _, file := range [][]byte{onDisk, []byte("what")} {
+	for _, file := range [][]byte{onDisk, []byte("what"), nil} {
 		if err := h.stop(); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, file, 0o600); err != nil {
+		if err := errors.Join(os.Remove(path), os.Remove(path+".recent")); err != nil {
 			t.Fatal(err)
+		}
+		if file != nil { // else it was deleted
+			if err := os.WriteFile(path, file, 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		h = run(t, cfg)
 		h.fleet(keyFile)

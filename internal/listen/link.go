@@ -27,6 +27,7 @@ type Config struct {
 	Method   detector.Method // of keep-alives
 	Keys     *clientkeys.Set
 	Numbers  [][]byte // what [Link.Numbers] returned in the life of the node before; none in its first
+	Unsure   bool     // agents may have sent messages that are not among them
 	Clock    *detector.Clock
 	Verify   bool                    // messages whose counter is not newer than all before prove nothing until their sender has answered a question
 	Report   func(detector.Sighting) // called from many goroutines; may make them wait
@@ -70,6 +71,9 @@ func Listen(cfg Config) (*Link, error) {
 		notices: &notices{log: cfg.Log}, limit: connectionLimit(), verify: cfg.Verify, questions: newQuestioner(),
 		repeat: make(map[*peer]*request)}
 	l.strangers = newStrangers(l.registry.agentsAt)
+	if cfg.Unsure {
+		l.registry.doubtAll()
+	}
 	for _, saved := range cfg.Numbers {
 		if err := l.registry.restoreNumbers(saved); err != nil {
 			l.log.Warn("the numbers of agents' messages cannot be read: each agent is asked once, and until then its shutdown is not believed", "err", err)

@@ -196,3 +196,40 @@ func TestOfSeveralSavedNumbersTheHighestCount(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAgentThatCannotAnswerIsBelievedAsLongAsItsNumbersGrow(t *testing.T) {
+	for _, network := range []string{"tcp", "udp"} {
+		t.Run(network, func(t *testing.T) {
+			s := open(t)
+			for life := range 3 {
+				for range 3 {
+					a := s.dial(network, "001", "")
+					s.greet(a, 1)
+					a.say(sayKeepAlive)
+					a.expect(hearAck)
+					s.expect(1, detector.SawKeepAlive)
+					a.say(sayShutdown)
+					s.expect(1, detector.SawShutdown)
+					_ = a.conn.Close()
+					if network == "tcp" {
+						s.expect(1, detector.SawClosed)
+					}
+				}
+				if n := s.link.Stats().Questions; n != 0 {
+					t.Errorf("life %d: %d questions", life, n)
+				}
+				s = s.restart(true)
+			}
+			a := s.dial(network, "001", "")
+			a.counter = secmsg.Counter{} // lost
+			for range 3 {
+				a.say(sayKeepAlive)
+			}
+			other := s.dial("tcp", "005", "")
+			s.until(other, func() bool { return s.refusals(staleCounter) >= 3 })
+			s.nothingMore()
+			a = s.dial(network, "001", "")
+			s.greet(a, 1)
+		})
+	}
+}
