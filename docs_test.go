@@ -56,11 +56,16 @@ func TestTheReferenceHasEverySetting(t *testing.T) {
 		}
 		cells := strings.Split(line, " | ")
 		if name, ok := strings.CutPrefix(cells[0], "| `"); ok {
-			got = append(got, "ossec_config/"+block+"/"+strings.TrimSuffix(name, "`")+" = "+strings.Trim(cells[1], "`"))
+			reloads := strings.TrimSuffix(strings.TrimSpace(cells[len(cells)-1]), " |")
+			got = append(got, "ossec_config/"+block+"/"+strings.TrimSuffix(name, "`")+" = "+strings.Trim(cells[1], "`")+", reloads: "+reloads)
 		}
 	}
 	for _, s := range config.Reference() {
-		want = append(want, s.Path+" = "+cmp.Or(s.Value, "none"))
+		reloads := "no"
+		if s.Reload {
+			reloads = "yes"
+		}
+		want = append(want, s.Path+" = "+cmp.Or(s.Value, "none")+", reloads: "+reloads)
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("docs/settings.md (- want, + got):\n%s", diff)

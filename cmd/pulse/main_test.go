@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 //	                            at the free TCP ports $AGENTS, $NATS and $HTTP
 //	start NAME PROGRAM ARGS...  starts a program beside the script
 //	await NAME PATTERN          waits until it has written a matching line
+//	send NAME SIGNAL            signals it, and does not wait for anything
 //	quit NAME SIGNAL CODE       signals it: it has to end within 5 s, with that code
 //	xdr                         starts an XDR platform's NATS server with TLS at $XDR, and writes
 //	                            ca.crt, node01.password and xdr.password for its two users
@@ -43,7 +44,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "settings": settings,
-			"start": start, "await": await, "quit": quit, "expand": expand, "xdr": xdrServer, "spoil": spoil,
+			"start": start, "await": await, "quit": quit, "send": send, "expand": expand, "xdr": xdrServer, "spoil": spoil,
 		},
 	})
 }

@@ -139,7 +139,14 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-var signals = map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM}
+var signals = map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}
+
+func send(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 || signals[args[1]] == nil {
+		ts.Fatalf("usage: send NAME SIGNAL")
+	}
+	ts.Check(processOf(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
+}
 
 // quit also makes the process's output that of the script's last command.
 func quit(ts *testscript.TestScript, neg bool, args []string) {

@@ -80,7 +80,7 @@ func TestLogIsJSONWithDurationsInWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slog.New(logHandler(f)).Info("hello", "every", 5*time.Second)
+	slog.New(logHandler(f, slog.LevelInfo)).Info("hello", "every", 5*time.Second)
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}

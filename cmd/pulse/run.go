@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,15 +29,21 @@ Pulse (<remote><port>, 1514 by default) with the keys of client.keys. Messages a
     pulse run --config /var/ossec/etc/pulse.conf
 
 The log goes to standard error, as text on a terminal and as JSON elsewhere. SIGINT or SIGTERM ends the daemon cleanly
-within 5 seconds.`
+within 5 seconds. SIGHUP reads the settings again (systemctl reload pulse): those that docs/settings.md marks take effect, the
+log names the others, and a file with a mistake changes nothing.`
 }
 
 func (c *runCommand) Run(e *env) error {
+	reload := make(chan os.Signal, 1) // one that comes while the node starts is not lost
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
 	loaded, err := c.loadAll(e)
 	if err != nil {
 		return err
 	}
-	log := slog.New(logHandler(e.stderr))
+	level := new(slog.LevelVar)
+	log := slog.New(logHandler(e.stderr, level))
+	setLogLevel(level, &loaded.Config)
 	daemon.SetGCPercent()
 	node, err := daemon.Open(e.ctx, &loaded.Config, version, log)
 	if err != nil {
@@ -52,11 +59,40 @@ func (c *runCommand) Run(e *env) error {
 	ctx, ended := context.WithCancel(e.ctx)
 	var telling sync.WaitGroup
 	telling.Go(func() { systemd.Notify(ctx, node, log) })
+	telling.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-reload:
+				c.reload(e, node, level, log)
+			}
+		}
+	})
 	err = node.Run(ctx)
 	ended()
 	telling.Wait()
 	log.Info("pulse ends", "ran_for", time.Since(started).Round(time.Second))
 	return err
+}
+
+// reload reads the settings again, and has the node take them up.
+func (c *runCommand) reload(e *env, node *daemon.Node, level *slog.LevelVar, log *slog.Logger) {
+	ended := systemd.NotifyReloading(log)
+	defer ended()
+	loaded, err := c.loadAll(e)
+	if err != nil {
+		node.RejectSettings(err)
+		return
+	}
+	if now, err := node.Reload(&loaded.Config); err == nil {
+		setLogLevel(level, &now)
+	}
+}
+
+// setLogLevel takes the level of the settings, which have made sure that it is one.
+func setLogLevel(level *slog.LevelVar, cfg *config.Config) {
+	_ = level.UnmarshalText([]byte(cfg.Pulse.LogLevel))
 }
 
 // inStateDir names the setting of the state directory, if that is what the error is about.
@@ -116,8 +152,8 @@ func nameOf(addr net.Addr) string {
 
 // logHandler writes text for a person at a terminal, JSON for machines. Both
 // have durations with their unit.
-func logHandler(f *os.File) slog.Handler {
-	options := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+func logHandler(f *os.File, level slog.Leveler) slog.Handler {
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Value.Kind() == slog.KindDuration {
 			a.Value = slog.StringValue(a.Value.Duration().String())
 		}

@@ -86,6 +86,14 @@ func TestPulseIsStartedAgainAfterACrashAndNotAfterAMistakeInTheSettings(t *testi
 	}
 }
 
+// systemctl reload sends the signal by which the daemon reads its settings again, as
+// cmd/pulse/testdata plays it.
+func TestTheUnitReloadsBySIGHUP(t *testing.T) {
+	if got := unitSettings(t, "ExecReload"); !slices.Equal(got, []string{"/bin/kill", "-HUP", "$MAINPID"}) {
+		t.Errorf("ExecReload=%q", got)
+	}
+}
+
 // awaitText waits until a file that a process writes has a text in it.
 func awaitText(t *testing.T, path, text string) {
 	t.Helper()

@@ -93,9 +93,10 @@ type Pulse struct {
 	HTTPCert       string // absolute, or empty; goes with HTTPKey
 	HTTPKey        string
 	UpdateStatus   bool
-	MaxInFlight    int   // requests through a stock manager at once: 1 to 1024
-	VerifyCounters bool  // an agent's message that is not newer than all before proves nothing
-	TelemetryLimit int64 // bytes, at least 1 MiB
+	MaxInFlight    int    // requests through a stock manager at once: 1 to 1024
+	VerifyCounters bool   // an agent's message that is not newer than all before proves nothing
+	LogLevel       string // "debug", "info", "warn" or "error"
+	TelemetryLimit int64  // bytes, at least 1 MiB
 }
 
 // Default returns the settings of an empty file. The node has the host's name.

@@ -44,7 +44,7 @@ func TestDefaultsAreTheDesigns(t *testing.T) {
 		},
 		Pulse: Pulse{
 			Link: "auto", Home: "/var/ossec", ClientKeys: "/var/ossec/etc/client.keys", StateDir: "/var/lib/pulse",
-			NodeName: nodeNameOfHost(), HTTP: "127.0.0.1:8420", UpdateStatus: true, MaxInFlight: 128, VerifyCounters: true, TelemetryLimit: 1 << 30,
+			NodeName: nodeNameOfHost(), HTTP: "127.0.0.1:8420", UpdateStatus: true, MaxInFlight: 128, VerifyCounters: true, LogLevel: "info", TelemetryLimit: 1 << 30,
 		},
 	}
 	if diff := cmp.Diff(want, Default(), compareAddr); diff != "" {

@@ -26,17 +26,17 @@ func groupPath(name string) string { return fmt.Sprintf("%s[@name='%s']", pathGr
 func groupTable(g *Group, path string) []setting {
 	of := func(f field) func(*Config) field { return func(*Config) field { return f } }
 	return []setting{
-		{path + "/ids", "none", "The ids of the group's agents.", of(idList{&g.IDs})},
-		{path + "/names", "none", "The names of the group's agents, as patterns: * is any text, ? any character, [a-c] one of these.",
+		{path + "/ids", "none", "The ids of the group's agents.", live, of(idList{&g.IDs})},
+		{path + "/names", "none", "The names of the group's agents, as patterns: * is any text, ? any character, [a-c] one of these.", live,
 			of(patternList{&g.Names})},
-		{path + "/addresses", "none", "Where the group's agents are seen.", of(prefixList{&g.Addresses})},
-		{path + "/interval", inherited, "The group's interval; manager_keepalive's unless set.",
+		{path + "/addresses", "none", "Where the group's agents are seen.", live, of(prefixList{&g.Addresses})},
+		{path + "/interval", inherited, "The group's interval; manager_keepalive's unless set.", live,
 			of(duration{&g.Interval, shortest, day})},
-		{path + "/timeout", inherited, "The group's timeout, at least its interval; manager_keepalive's unless set.",
+		{path + "/timeout", inherited, "The group's timeout, at least its interval; manager_keepalive's unless set.", live,
 			of(duration{&g.Timeout, shortest, 7 * day})},
-		{path + "/max_missed", inherited, "The group's max_missed; manager_keepalive's unless set.",
+		{path + "/max_missed", inherited, "The group's max_missed; manager_keepalive's unless set.", live,
 			of(whole{&g.MaxMissed, 1, 100})},
-		{path + "/high_alert_threshold", "nats's", "The group's high_alert_threshold; nats's unless set.",
+		{path + "/high_alert_threshold", "nats's", "The group's high_alert_threshold; nats's unless set.", live,
 			of(whole{&g.HighAlertThreshold, 0, 15})},
 	}
 }
@@ -44,9 +44,9 @@ func groupTable(g *Group, path string) []setting {
 // groupReference documents the elements of a group, and its attribute.
 func groupReference() []Setting {
 	path := rootElement + "/" + pathGroup
-	list := []Setting{{path + "/@name", "", "", groupName.desc, "The group's name, an attribute: of several groups that match an agent the first in the file counts."}}
+	list := []Setting{{path + "/@name", "", "", groupName.desc, "The group's name, an attribute: of several groups that match an agent the first in the file counts.", true}}
 	for _, s := range groupTable(new(Group), pathGroup) {
-		list = append(list, Setting{rootElement + "/" + s.path, "", "", s.field(nil).want(), s.doc})
+		list = append(list, Setting{rootElement + "/" + s.path, "", "", s.field(nil).want(), s.doc, bool(s.when)})
 	}
 	for i := range list {
 		list[i].Source = "default"

@@ -23,6 +23,7 @@ type Setting struct {
 	Source string // "default", "/etc/pulse.conf:12" or "derived from home"
 	Want   string // what may stand there, to follow the word "want"
 	Doc    string // one sentence
+	Reload bool   // a change takes effect when the settings are read again; else with a restart
 }
 
 // Settings lists every setting in effect, in document order. For groups that is all they match agents by, and all that
@@ -32,7 +33,7 @@ func (l *Loaded) Settings() []Setting {
 	list := make([]Setting, 0, len(table))
 	for _, s := range table {
 		f := s.field(&l.Config)
-		list = append(list, Setting{rootElement + "/" + s.path, f.String(), l.origins[s.path].String(), f.want(), s.doc})
+		list = append(list, Setting{rootElement + "/" + s.path, f.String(), l.origins[s.path].String(), f.want(), s.doc, bool(s.when)})
 	}
 	return list
 }

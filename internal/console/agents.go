@@ -87,10 +87,11 @@ func (s *Server) show(r *detector.Record) Agent {
 }
 
 func (s *Server) groupName(n int) string {
-	if n < 1 || n > len(s.cfg.Groups) {
+	names := s.groupNames()
+	if n < 1 || n > len(names) {
 		return ""
 	}
-	return s.cfg.Groups[n-1]
+	return names[n-1]
 }
 
 // scan reads the whole fleet when there is a place for it, and reports whether

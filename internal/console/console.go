@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,6 +68,7 @@ type Server struct {
 	cert  *certificate   // nil for none
 	state cached
 	chart series
+	names atomic.Pointer[[]string] // of the groups
 	pings *rate.Limiter
 	scans chan struct{} // readers of the whole fleet
 	asked chan struct{} // pings under way
@@ -86,6 +88,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, pings: rate.NewLimiter(pingRate, pingBurst), scans: make(chan struct{}, scansMax),
 		asked: make(chan struct{}, pingsMax)}
 	s.state.ask = cfg.State
+	s.SetGroups(cfg.Groups)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{Handler: s.guarded(s.routes()), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: 5 * time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
@@ -106,6 +109,11 @@ func New(cfg Config) (*Server, error) {
 	s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.cert.get}
 	return s, nil
 }
+
+// SetGroups takes up other names of groups. It may be called at any time.
+func (s *Server) SetGroups(names []string) { s.names.Store(&names) }
+
+func (s *Server) groupNames() []string { return *s.names.Load() }
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()

@@ -28,7 +28,7 @@ var filterFields = []string{"status", "q", "name", "address", "group", "network"
 
 func (s *Server) parseFilter(query url.Values) (*filter, error) {
 	f := &filter{text: strings.ToLower(query.Get("q")), name: query.Get("name"), address: query.Get("address"),
-		group: query.Get("group"), groups: s.cfg.Groups}
+		group: query.Get("group"), groups: s.groupNames()}
 	for word := range strings.SplitSeq(query.Get("status"), ",") {
 		if word == "" {
 			continue

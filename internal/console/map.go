@@ -32,7 +32,7 @@ func (s *Server) fleetMap(w http.ResponseWriter, r *http.Request) {
 		Node   string   `json:"node"`
 		Last   string   `json:"last_event_id"`
 		Groups []string `json:"groups"`
-	}{s.cfg.Node, strconv.FormatUint(s.cfg.Epoch, 10) + "-" + strconv.FormatUint(s.cfg.History.LastSequence(), 10), append([]string{}, s.cfg.Groups...)})
+	}{s.cfg.Node, strconv.FormatUint(s.cfg.Epoch, 10) + "-" + strconv.FormatUint(s.cfg.History.LastSequence(), 10), append([]string{}, s.groupNames()...)})
 	_, _ = out.Write(head[:len(head)-1])
 	_, _ = out.WriteString(`,"agents":[`)
 	separator := ""

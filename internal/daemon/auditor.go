@@ -5,6 +5,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
@@ -48,8 +49,8 @@ const (
 type auditor struct {
 	log  *audit.Log
 	key  *audit.Key
-	full bool
-	mute bool // of names and addresses, which are secret where messages are encrypted
+	full atomic.Bool // keep-alives have a line each
+	mute bool        // of names and addresses, which are secret where messages are encrypted
 	past *past
 
 	sums  audit.Sums // the recorder's, as is link
@@ -81,7 +82,8 @@ func openAuditor(cfg *config.Config, log *slog.Logger) (_ *auditor, err error) {
 		switchedOff(cfg, log)
 		return nil, nil
 	}
-	a := &auditor{full: cfg.NATS.AuditDetail == "full", stop: make(chan struct{})}
+	a := &auditor{stop: make(chan struct{})}
+	a.full.Store(cfg.NATS.AuditDetail == "full")
 	if a.key, err = audit.OpenKey(auditKeyPath(cfg.Pulse.StateDir)); err != nil {
 		return nil, err
 	}
@@ -319,7 +321,7 @@ func (a *auditor) keepAlive(r *record) {
 	if r.err != nil {
 		outcome = audit.Failed
 	}
-	if !a.full {
+	if !a.full.Load() {
 		a.sums.Count(a.log, time.Now(), uint32(r.ID), outcome)
 		return
 	}

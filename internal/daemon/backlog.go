@@ -9,7 +9,8 @@ import (
 // record is a decision that is to be published, and what became of it so far.
 type record struct {
 	detector.Decision
-	err error // of a Send: why the keep-alive did not go out
+	group *group // its agent's, by the settings that it was decided by
+	err   error  // of a Send: why the keep-alive did not go out
 }
 
 const (

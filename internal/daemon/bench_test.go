@@ -34,7 +34,7 @@ func BenchmarkPublishing(b *testing.B) {
 			for b.Loop() {
 				decided := time.Now()
 				for i := range load.atOnce {
-					backlog.put(record{Decision: detector.Decision{Verdict: load.verdict, ID: detector.AgentID(i + 1), Name: "web-server-01",
+					backlog.put(record{group: &group{interval: time.Minute, threshold: 8}, Decision: detector.Decision{Verdict: load.verdict, ID: detector.AgentID(i + 1), Name: "web-server-01",
 						IP: "192.168.1.100", From: detector.Active, To: detector.Disconnected, Reason: detector.AgentShutdown}})
 				}
 				for range load.atOnce {
@@ -75,7 +75,7 @@ func publishing(b *testing.B) (*backlog, <-chan *nats.Msg) {
 	r := &recorder{backlog: newBacklog(), outbox: out, sealer: &sealer{}, status: func() (none Status) { return none }, log: slog.New(slog.DiscardHandler),
 		journal: &journal{log: slog.New(slog.DiscardHandler)},
 		writer: &writer{source: event.Source{Node: "node01", Version: "bench", Epoch: 1}, prefix: prefix,
-			groups: []group{{time.Minute, 8}}, clock: clock, started: time.Now()}}
+			clock: clock, started: time.Now()}}
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := r.run(context.Background()); err != nil {

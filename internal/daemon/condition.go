@@ -131,6 +131,12 @@ var conditionChecks = []conditionCheck{
 	{"epoch_ahead", true, func(o *observation) string { return epochAhead(o.Epoch, time.Now()) }},
 	{"state_unwritten", true, func(o *observation) string { return o.unwritten }},
 	{"state_exposed", false, func(o *observation) string { return o.exposed }},
+	{"settings_refused", false, func(o *observation) string {
+		if o.SettingsProblem == "" {
+			return ""
+		}
+		return "the settings that were read last are not in effect: " + o.SettingsProblem
+	}},
 	{"status_lost", false, func(o *observation) string {
 		if o.Outbox == nil || o.Outbox.Status.Lost == 0 {
 			return ""

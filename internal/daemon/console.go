@@ -24,12 +24,8 @@ func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version stri
 	if n.web, err = net.Listen("tcp", p.HTTP); err != nil {
 		return fmt.Errorf("open the console (<pulse><http>): %w", err)
 	}
-	var groups []string
-	for i := range cfg.Groups {
-		groups = append(groups, cfg.Groups[i].Name)
-	}
 	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.recorder.writer.source.Epoch,
-		Fleet: n.detector, Clock: n.clock, History: n.history, Groups: groups, State: n.consoleState, Metrics: n.metrics.Registry(),
+		Fleet: n.detector, Clock: n.clock, History: n.history, Groups: groupNames(cfg), State: n.consoleState, Metrics: n.metrics.Registry(),
 		Refused: n.out.audit.refusedByConsole, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
 	if err != nil || n.out.outbox == nil {
 		return err

@@ -31,6 +31,6 @@ func (w *writer) flapping(r *record) outbox.Message {
 	subject := w.prefix.AgentFlapping()
 	m := event.AgentFlappingMessage{Security: w.source.Stamp(subject, time.Now()),
 		Flapping: event.AgentFlapping{AgentID: r.ID.String(), AgentName: r.Name, IPAddress: r.IP, Timestamp: w.clock.Time(r.At).Unix(),
-			StatusChanges: r.Changes, Window: seconds(w.flapWindow), AlertLevel: event.FlappingLevel}}
+			StatusChanges: r.Changes, Window: seconds(r.group.flapWindow), AlertLevel: event.FlappingLevel}}
 	return w.pack(outbox.Status, subject, m.Security, m)
 }

@@ -12,19 +12,18 @@ import (
 // writer makes messages: it gives them their numbers, so it has to be told of
 // them in the order in which they are published. It is for one goroutine.
 type writer struct {
-	source     event.Source
-	prefix     event.Prefix
-	tags       *tagger
-	groups     []group // by number
-	flapWindow time.Duration
-	started    time.Time
-	clock      *detector.Clock
+	source  event.Source
+	prefix  event.Prefix
+	tags    *tagger
+	started time.Time
+	clock   *detector.Clock
 }
 
 // group is what messages about the agents of a group need to know of it.
 type group struct {
-	interval  time.Duration // of keep-alives
-	threshold int           // alert level from which a status change is an alert
+	interval   time.Duration // of keep-alives
+	threshold  int           // alert level from which a status change is an alert
+	flapWindow time.Duration
 }
 
 // write appends the messages that a record comes to.
@@ -51,14 +50,14 @@ func (w *writer) write(out []outbox.Message, r *record) []outbox.Message {
 
 // grave reports whether an agent's loss is an alert.
 func (w *writer) grave(r *record) bool {
-	return r.To == detector.Disconnected && event.AlertLevel(r.Reason.String(), r.Missed) >= w.groups[r.Group].threshold
+	return r.To == detector.Disconnected && event.AlertLevel(r.Reason.String(), r.Missed) >= r.group.threshold
 }
 
 // keepAlive writes what a Send, Acknowledged or Failed record says.
 func (w *writer) keepAlive(r *record) outbox.Message {
 	id := r.ID.String()
 	m := event.KeepAliveMessage{Event: event.KeepAlive{AgentID: id, AgentName: r.Name, IPAddress: r.IP,
-		Timestamp: w.clock.Time(r.At).Unix(), ManagerNode: w.source.Node, Interval: seconds(w.groups[r.Group].interval)}}
+		Timestamp: w.clock.Time(r.At).Unix(), ManagerNode: w.source.Node, Interval: seconds(r.group.interval)}}
 	e := &m.Event
 	switch {
 	case r.Verdict == detector.Acknowledged:

@@ -30,6 +30,8 @@ type Node struct {
 	metrics  *metrics.Metrics
 	web      net.Listener // nil without a console
 	console  *console.Server
+
+	settings settings
 }
 
 // Open opens everything a node needs: its state directory, its NATS server and
@@ -38,6 +40,7 @@ type Node struct {
 func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Node, err error) {
 	clock := detector.NewClock()
 	n := &Node{log: log, clock: clock, history: history.New(clock)}
+	n.settings.cfg = *cfg
 	n.metrics = metrics.New(cfg.Pulse.NodeName, version, n.measures)
 	defer func() {
 		if err != nil {
@@ -96,8 +99,9 @@ func (n *Node) ConsoleAddr() net.Addr {
 // waits for the recorder.
 func (n *Node) decide(decisions []detector.Decision) {
 	n.remember(decisions)
-	for _, d := range decisions {
-		r := record{Decision: d}
+	for i := range decisions {
+		d := &decisions[i]
+		r := n.out.newRecord(d)
 		switch {
 		case d.Verdict == detector.Send:
 			if r.err = n.link.KeepAlive(d.ID, d.Token); r.err != nil {

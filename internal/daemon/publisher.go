@@ -26,6 +26,7 @@ type Publisher struct {
 	presence  *presence.Watcher // nil as is remote
 	outbox    *outbox.Outbox    // nil with NATS disabled
 	backlog   *backlog
+	groups    []group // by number; of the goroutine that decides
 	recorder  *recorder
 	sealer    *sealer // nil with NATS disabled
 	drops     drops
@@ -38,7 +39,7 @@ type Publisher struct {
 
 // OpenPublisher opens the way out. The version is that of the software.
 func OpenPublisher(ctx context.Context, cfg *config.Config, version string, clock *detector.Clock, log *slog.Logger) (_ *Publisher, err error) {
-	p := &Publisher{backlog: newBacklog(), quiet: cfg.NATS.NoRoster, files: &stateFiles{log: log}}
+	p := &Publisher{backlog: newBacklog(), groups: groups(cfg), quiet: cfg.NATS.NoRoster, files: &stateFiles{log: log}}
 	defer func() {
 		if err != nil {
 			p.audit.failed(err)
@@ -83,8 +84,8 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
 		journal: &journal{log: log}, audit: p.audit, sealer: p.sealer, files: p.files, log: log,
 		writer: &writer{source: event.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch},
-			prefix: event.Prefix(cfg.NATS.SubjectPrefix), groups: groups(cfg), flapWindow: cfg.KeepAlive.FlapWindow,
-			tags: newTagger(), started: time.Now(), clock: clock}}
+			prefix: event.Prefix(cfg.NATS.SubjectPrefix),
+			tags:   newTagger(), started: time.Now(), clock: clock}}
 	if p.outbox != nil {
 		p.audit.watch(p.passage)
 	}
@@ -126,8 +127,12 @@ func RemoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {
 // not published yet. One goroutine may call it.
 func (p *Publisher) Decide(decisions []detector.Decision) {
 	for i := range decisions {
-		p.backlog.put(record{Decision: decisions[i]})
+		p.backlog.put(p.newRecord(&decisions[i]))
 	}
+}
+
+func (p *Publisher) newRecord(d *detector.Decision) record {
+	return record{Decision: *d, group: &p.groups[d.Group]}
 }
 
 // Run publishes until [Publisher.Finish], and all that was decided before. When

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/wazuh-pulse/pulse/internal/audit"
@@ -23,10 +24,16 @@ import (
 // it. It may be used concurrently.
 type sealer struct {
 	files  keys.Files
-	signer *seal.Signer    // nil: nothing is signed
-	all    *seal.Encrypter // for the recipients; nil: nothing is encrypted
-	kept   *seal.Encrypter // for them and the node, which reads its STATUS stream when it starts
-	own    *seal.Decrypter // nil: the node never encrypted anything
+	signer *seal.Signer               // nil: nothing is signed
+	to     atomic.Pointer[recipients] // nil: nothing is encrypted
+	key    *seal.Key                  // what is kept is encrypted for the node, too
+	own    *seal.Decrypter            // nil: the node never encrypted anything
+}
+
+// recipients are those whom messages are encrypted for.
+type recipients struct {
+	all  *seal.Encrypter
+	kept *seal.Encrypter // for them and the node, which reads its STATUS stream when it starts
 }
 
 // KeyFiles says where a node has its keys.
@@ -59,17 +66,42 @@ func openSealer(cfg *config.Config, later *stateFiles) (*sealer, error) {
 	if !cfg.NATS.EncryptMessages {
 		return s, nil
 	}
+	s.key = own
+	to, err := s.readRecipients(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.to.Store(to)
+	return s, nil
+}
+
+// readRecipients reads those of the settings; nil if nothing is encrypted.
+func (s *sealer) readRecipients(cfg *config.Config) (*recipients, error) {
+	if !cfg.NATS.Enabled || !cfg.NATS.EncryptMessages {
+		return nil, nil
+	}
+	r := new(recipients)
 	to, err := Recipients(cfg)
 	if err == nil {
-		s.all, err = seal.NewEncrypter(to...)
+		r.all, err = seal.NewEncrypter(to...)
 	}
 	if err == nil {
-		s.kept, err = seal.NewEncrypter(append(to, own)...)
+		r.kept, err = seal.NewEncrypter(append(to, s.key)...)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("encrypt messages (<nats><encrypt_messages>): %w", err)
 	}
-	return s, nil
+	return r, nil
+}
+
+// ids names the recipients.
+func (r *recipients) ids() (text string) {
+	if r != nil {
+		for _, k := range r.all.Recipients() {
+			text += " " + k.ID()
+		}
+	}
+	return text
 }
 
 // openOwn opens the key with which the node reads its own messages.
@@ -147,7 +179,7 @@ const together = 8
 
 // seal signs and encrypts messages in place, on all processors if they are many.
 func (s *sealer) seal(messages []outbox.Message) error {
-	if s.signer == nil && s.all == nil {
+	if s.signer == nil && s.to.Load() == nil {
 		return nil
 	}
 	workers := min(runtime.GOMAXPROCS(0), (len(messages)+together-1)/together)
@@ -166,13 +198,14 @@ func (s *sealer) seal(messages []outbox.Message) error {
 }
 
 func (s *sealer) sealEach(messages []outbox.Message) (err error) {
+	recipients := s.to.Load()
 	for i := range messages {
 		m := &messages[i]
-		to := s.all
-		if m.Class == outbox.Status {
-			to = s.kept
-		}
-		if to != nil {
+		if recipients != nil {
+			to := recipients.all
+			if m.Class == outbox.Status {
+				to = recipients.kept
+			}
 			if m.Data, err = to.Encrypt(m.Data); err != nil {
 				return err
 			}
@@ -188,11 +221,11 @@ func (s *sealer) sealEach(messages []outbox.Message) (err error) {
 // sealOne makes of a text for the recipients what is sent, with its headers.
 func (s *sealer) sealOne(text []byte) (data []byte, header map[string][]string, err error) {
 	header = make(map[string][]string, 2)
-	if s.all != nil {
-		if text, err = s.all.Encrypt(text); err != nil {
+	if to := s.to.Load(); to != nil {
+		if text, err = to.all.Encrypt(text); err != nil {
 			return nil, nil, err
 		}
-		header["Content-Type"] = []string{s.all.ContentType()}
+		header["Content-Type"] = []string{to.all.ContentType()}
 	}
 	if s.signer != nil {
 		header[seal.SignatureHeader] = []string{s.signer.Sign(text)}
@@ -202,7 +235,7 @@ func (s *sealer) sealOne(text []byte) (data []byte, header map[string][]string, 
 
 // sealing is sealOne, nil if that does nothing.
 func (s *sealer) sealing() func([]byte) ([]byte, map[string][]string, error) {
-	if s.signer == nil && s.all == nil {
+	if s.signer == nil && s.to.Load() == nil {
 		return nil
 	}
 	return s.sealOne
@@ -235,12 +268,7 @@ func (s *sealer) form() string {
 	if s.signer != nil {
 		form = s.signer.Key().ID()
 	}
-	if s.all != nil {
-		for _, k := range s.all.Recipients() {
-			form += " " + k.ID()
-		}
-	}
-	return form
+	return form + s.to.Load().ids()
 }
 
 // open reads what the node has kept, whether or not it encrypted then.

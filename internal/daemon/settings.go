@@ -52,9 +52,9 @@ func groupOf(all []config.Group) detector.GroupOf {
 
 // groups returns what messages need to know of each group.
 func groups(cfg *config.Config) []group {
-	list := []group{{cfg.KeepAlive.Interval, cfg.NATS.HighAlertThreshold}}
+	list := []group{{cfg.KeepAlive.Interval, cfg.NATS.HighAlertThreshold, cfg.KeepAlive.FlapWindow}}
 	for i := range cfg.Groups {
-		list = append(list, group{cfg.Groups[i].Interval, cfg.Groups[i].HighAlertThreshold})
+		list = append(list, group{cfg.Groups[i].Interval, cfg.Groups[i].HighAlertThreshold, cfg.KeepAlive.FlapWindow})
 	}
 	return list
 }

@@ -35,6 +35,8 @@ type Status struct {
 	OtherNode *OtherNode `json:"other_node,omitempty"`     // with this node's name; absent while there is none
 	Unwatched string     `json:"name_unwatched,omitempty"` // why that is not known; absent while it is
 
+	SettingsProblem string `json:"settings_problem,omitempty"` // of those that were read last; absent while they are in effect
+
 	TelemetryDropped uint64 `json:"telemetry_dropped"` // keep-alive events lost before publication, or before they were forwarded
 }
 
@@ -62,6 +64,7 @@ func (n *Node) Status() Status {
 	s := n.out.read()
 	s.Agents = agentCounts(n.detector.Counts())
 	s.Link = n.link.Status()
+	s.SettingsProblem = n.settings.readProblem()
 	if n.roster != nil {
 		kept := n.roster.Stats()
 		s.Roster = &kept

@@ -40,7 +40,7 @@ func (t *Table) historyDue(slot int32) Instant { return min(t.flapEnd(slot), t.e
 
 // next is the first thing that a watched agent is due for, and when.
 func (t *Table) next(s *state) (at Instant, do func(t *Table, slot int32, at, now Instant)) {
-	at, do = max(s.lastSeen.Add(t.groupOf(s).Timeout), t.indulgence(s)), (*Table).silent
+	at, do = max(s.lastSeen.Add(t.groupOf(s).Timeout), t.indulgence(s), t.sinceShortened(s)), (*Table).silent
 	switch {
 	case s.has(restored):
 	case s.has(closed):
@@ -73,6 +73,15 @@ func (t *Table) indulgence(s *state) Instant {
 		return t.born.Add(timeout)
 	}
 	return t.resumed.Add(min(t.lull, timeout))
+}
+
+// sinceShortened is until when an agent is not given up for a silence that began
+// before new settings made a timeout shorter.
+func (t *Table) sinceShortened(s *state) Instant {
+	if t.shortened == 0 {
+		return 0
+	}
+	return t.shortened.Add(t.groupOf(s).Timeout)
 }
 
 // Resume says that the detector was away until now, for as long as the lull:

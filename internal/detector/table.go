@@ -27,6 +27,8 @@ type Table struct {
 	resumed  Instant       // when the detector last came to itself
 	lull     time.Duration // for how long it had been away then
 
+	shortened Instant // when new settings last made a timeout shorter
+
 	out     []Decision
 	limited int // decisions in out that limitChanges has seen
 	round   round

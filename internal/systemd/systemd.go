@@ -71,6 +71,19 @@ func Notify(ctx context.Context, node Node, log *slog.Logger) {
 	}
 }
 
+// NotifyReloading sends that the settings are being read again; the function that it
+// returns sends that this is over. It may be called beside [Notify].
+func NotifyReloading(log *slog.Logger) (ended func()) {
+	sent, err := daemon.SdNotify(false, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
+	if err != nil {
+		log.Warn("cannot notify the service manager that the settings are read again", "err", err)
+	}
+	if !sent {
+		return func() {}
+	}
+	return func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }
+}
+
 func checkAlive(ctx context.Context, node Node, atMost time.Duration) error {
 	within, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()

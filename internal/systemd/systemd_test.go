@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -106,6 +107,20 @@ func TestANodeThatHangsIsNotSaidToLive(t *testing.T) {
 	if got := next(); !strings.HasPrefix(got, "STOPPING=1\n") {
 		t.Errorf("a hanging node: %q", got)
 	}
+}
+
+func TestAReloadIsToldWithItsTimeAndItsEnd(t *testing.T) {
+	next := manager(t, 0)
+	ended := NotifyReloading(quiet)
+	if got := next(); !regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=[0-9]+\n$`).MatchString(got) {
+		t.Errorf("first: %q", got)
+	}
+	ended()
+	if got := next(); got != "READY=1" {
+		t.Errorf("then: %q", got)
+	}
+	t.Setenv("NOTIFY_SOCKET", "")
+	NotifyReloading(quiet)()
 }
 
 func TestWithoutAServiceManagerItReturnsAtOnce(t *testing.T) {

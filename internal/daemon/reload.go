@@ -1,0 +1,117 @@
+package daemon
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/wazuh-pulse/pulse/internal/config"
+)
+
+// settings are those that a node runs with. They may be used concurrently.
+type settings struct {
+	mu  sync.Mutex // held while the detector takes up others: nothing that the detector waits for may want it
+	cfg config.Config
+
+	problem atomic.Pointer[string] // of those that were read last, and are not in effect; nil for none
+}
+
+func (s *settings) readProblem() string {
+	if p := s.problem.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+// Reload takes up settings, as far as they can change while the node runs, and logs
+// which have and which wait for a restart. It returns those in effect. If something is
+// wrong with them nothing changes, and that is a condition until settings are taken up.
+func (n *Node) Reload(next *config.Config) (config.Config, error) {
+	n.settings.mu.Lock()
+	defer n.settings.mu.Unlock()
+	now, changed, waiting := n.settings.cfg.Reload(next)
+	if err := n.useSettings(&now); err != nil {
+		n.refuseSettings(err)
+		return n.settings.cfg, err
+	}
+	n.settings.cfg = now
+	n.settings.problem.Store(nil)
+	n.log.Info("settings read again", "changed", changesInWords(changed), "need_a_restart", changesInWords(waiting))
+	return now, nil
+}
+
+// RejectSettings notes that settings could not even be read.
+func (n *Node) RejectSettings(err error) { n.refuseSettings(err) }
+
+func (n *Node) refuseSettings(err error) {
+	problem := strings.ReplaceAll(bounded(err.Error()), "\n", "; ")
+	n.settings.problem.Store(&problem)
+	n.log.Error("settings cannot be read again: those in effect stay", "err", err)
+}
+
+// useSettings makes settings those in effect: all, or none if there is an error.
+func (n *Node) useSettings(cfg *config.Config) error {
+	set, err := Detection(cfg)
+	if err != nil {
+		return err
+	}
+	sealer := n.out.sealer
+	var to *recipients
+	if sealer != nil {
+		if to, err = sealer.readRecipients(cfg); err != nil {
+			return err
+		}
+	}
+	next := groups(cfg)
+	n.detector.SetSettings(set, func() { n.out.groups = next })
+	if sealer != nil {
+		if was := sealer.to.Swap(to).ids(); was != to.ids() {
+			n.log.Info("messages are encrypted for other recipients", "recipients", strings.TrimSpace(to.ids()))
+		}
+	}
+	if n.console != nil {
+		n.console.SetGroups(groupNames(cfg))
+	}
+	n.out.audit.reload(cfg, n.out.files)
+	return nil
+}
+
+func groupNames(cfg *config.Config) (names []string) {
+	for i := range cfg.Groups {
+		names = append(names, cfg.Groups[i].Name)
+	}
+	return names
+}
+
+// changesInWords lists changes, as many as a line has room for.
+func changesInWords(changes []config.Change) string {
+	const most = 50
+	var list []string
+	for _, c := range changes[:min(len(changes), most)] {
+		list = append(list, fmt.Sprintf("%s: %s → %s", strings.TrimPrefix(c.Path, "ossec_config/"), orNone(c.Was), orNone(c.Is)))
+	}
+	if more := len(changes) - most; more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
+	}
+	return bounded(strings.Join(list, ", "))
+}
+
+func orNone(value string) string {
+	if value == "" {
+		return "none"
+	}
+	return value
+}
+
+// reload notes which settings are not what they were, as a start does.
+func (a *auditor) reload(cfg *config.Config, files *stateFiles) {
+	if a == nil {
+		return
+	}
+	a.full.Store(cfg.NATS.AuditDetail == "full")
+	a.compare(settingsOf(cfg), keyFiles(cfg, a.key))
+	if err := a.past.keep(); err != nil {
+		files.postpone("audit.json", err, a.past.keep)
+	}
+}
