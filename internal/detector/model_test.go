@@ -33,8 +33,8 @@ type model struct {
 	outage  *modelOutage
 	over    *modelOutage // the last, while its hold runs
 
-	reliefs []Instant // of suspected agents: signs of life
-	silent  bool      // the fleet is
+	reliefs []modelRelief // of suspected agents: signs of life
+	silent  bool          // the fleet is
 
 	agenda map[int64][]*modelAgent // whom to look at in a second; nil: everybody, always
 	looked int64                   // the second up to which the agenda was followed
@@ -388,7 +388,10 @@ func (m *model) see(a *modelAgent, s Sighting) {
 		a.gone, a.restored, a.turnFrom = nil, false, s.At
 	}
 	if a.suspect {
-		m.reliefs = append(m.reliefs, s.At)
+		m.forgetReliefs(s.At)
+		if !slices.ContainsFunc(m.reliefs, func(r modelRelief) bool { return r.agent == a }) {
+			m.reliefs = append(m.reliefs, modelRelief{a, s.At})
+		}
 		a.suspect, a.pace = false, m.set.RetryInterval
 	}
 	back := func() { // keep-alives begin anew
@@ -587,10 +590,19 @@ func (m *model) judgeOutage(now Instant) {
 	m.silent = m.isSilent(now)
 }
 
+type modelRelief struct {
+	agent *modelAgent
+	at    Instant
+}
+
+func (m *model) forgetReliefs(now Instant) {
+	m.reliefs = slices.DeleteFunc(m.reliefs, func(r modelRelief) bool { return now.Sub(r.at) >= m.set.Interval })
+}
+
 // isSilent reports whether so many agents are lost or in trouble that it may be
 // an outage, and those of the suspected that were asked did not answer.
 func (m *model) isSilent(now Instant) bool {
-	m.reliefs = slices.DeleteFunc(m.reliefs, func(at Instant) bool { return now.Sub(at) >= m.set.Interval })
+	m.forgetReliefs(now)
 	inVain := 0
 	for c := range m.absent {
 		if c.why == MissedKeepAlives {

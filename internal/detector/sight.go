@@ -80,7 +80,7 @@ func (t *Table) relieved(slot int32, at Instant) {
 		t.schedule(slot, at)
 	}
 	if s.has(suspected) {
-		t.recordRelief(at)
+		t.recordRelief(slot, at)
 		s.flags &^= suspected
 		if s.has(probing) {
 			s.act = s.sentAt.Add(t.set.RetryInterval) // the usual time to answer, after all

@@ -17,15 +17,29 @@ const (
 	inVainPerRelief = 4
 )
 
-// recordRelief records that a suspected agent has shown a sign of life.
-func (t *Table) recordRelief(at Instant) {
+// relief is a sign of life of a suspected agent.
+type relief struct {
+	slot int32
+	id   AgentID
+	at   Instant
+}
+
+// recordRelief records that a suspected agent has shown a sign of life. One
+// agent has one record, however often it is suspected.
+func (t *Table) recordRelief(slot int32, at Instant) {
 	t.forgetReliefs(at)
-	t.reliefs = append(t.reliefs, at)
+	if s := &t.state[slot]; !s.has(eased) {
+		s.flags |= eased
+		t.reliefs = append(t.reliefs, relief{slot, s.id, at})
+	}
 }
 
 func (t *Table) forgetReliefs(now Instant) {
 	old := 0
-	for old < len(t.reliefs) && now.Sub(t.reliefs[old]) >= t.span {
+	for old < len(t.reliefs) && now.Sub(t.reliefs[old].at) >= t.span {
+		if r := &t.reliefs[old]; t.state[r.slot].id == r.id {
+			t.state[r.slot].flags &^= eased
+		}
 		old++
 	}
 	if old > 0 {

@@ -164,3 +164,26 @@ func TestAFewThatHangAreNoReasonToLoseOthersUnasked(t *testing.T) {
 		}
 	}
 }
+
+func TestOneAgentThatIsLateAndBackAgainAndAgainHidesNoSilentFleet(t *testing.T) {
+	l := newNarrowLink(1000, 64)
+	l.hung = func(id AgentID) bool { return id > 1 }
+	began := l.now
+	for range 40 { // a habit of short gaps, and then a longer one
+		l.table.Apply([]Sighting{{At: l.now, ID: 1, Kind: SawKeepAlive}})
+		l.live(200 * time.Millisecond)
+	}
+	for l.now.Sub(began) < 60*time.Second {
+		l.table.Apply([]Sighting{{At: l.now, ID: 1, Kind: SawKeepAlive}})
+		l.live(1600 * time.Millisecond)
+	}
+	lost := 0
+	for _, d := range l.said {
+		if d.To == Disconnected && d.Verdict == Changed && d.At.Sub(began) < 40*time.Second {
+			lost++
+		}
+	}
+	if lost != 999 {
+		t.Errorf("%d of 999 agents that hang were lost within 40 s", lost)
+	}
+}

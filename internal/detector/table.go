@@ -34,7 +34,7 @@ type Table struct {
 	round   round
 	span    time.Duration // losses within it belong together: the interval, without keep-alives the timeout
 	fleet   outage
-	reliefs []Instant // suspected agents that showed a sign of life within the last span, oldest first
+	reliefs []relief // within the last span, oldest first
 	flaps   map[int32]*flap
 
 	excess map[int32]*excess
@@ -83,6 +83,7 @@ const (
 	answered                       // its last keep-alive was
 	lately                         // lost within the last interval, and still away
 	inVain                         // the same, and asked MaxMissed times before
+	eased                          // it has a relief
 	member                         // it was lost in the outage that goes on, or whose hold does
 	memberClosed                   // the same: its connection had closed
 	missing                        // the same, and it is still away; its alert is held
