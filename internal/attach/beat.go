@@ -43,6 +43,7 @@ type beat struct {
 	log      *slog.Logger
 	most     int // the setting
 	period   time.Duration
+	grace    time.Duration // to come back to a new one
 	ports    atomic.Pointer[[]uint16]
 	sessions atomic.Int64  // of agents over TCP
 	look     chan struct{} // there is reason to look at once
@@ -93,7 +94,7 @@ func (b *beat) once(ctx context.Context) error {
 		b.down = true
 		b.asker.halt(true)
 		b.asker.slow()
-		b.fleet.Excuse(restartGrace)
+		b.fleet.Excuse(b.grace)
 		return explain(err, "wazuh-remoted", b.remoted.home.requestSocket())
 	}
 	if time.Since(began) > beatTime/4 {
@@ -107,7 +108,7 @@ func (b *beat) once(ctx context.Context) error {
 	}
 	if b.down {
 		b.down = false
-		b.fleet.Excuse(restartGrace)
+		b.fleet.Excuse(b.grace)
 	}
 	b.asker.halt(false)
 	return nil
@@ -125,15 +126,15 @@ func (b *beat) notice() {
 	}
 	b.mu.Unlock()
 	if changed && !first {
-		b.log.Warn("wazuh-remoted has been restarted: its agents have time to come back", "for", restartGrace.String())
-		b.asker.restarted(now.modified)
+		b.log.Warn("wazuh-remoted has been restarted: its agents have time to come back", "for", b.grace.String())
+		b.asker.restarted(now.modified, b.grace)
 		b.restarted()
 	}
 }
 
 // restarted excuses the agents, and has remoted looked at.
 func (b *beat) restarted() {
-	b.fleet.Excuse(restartGrace)
+	b.fleet.Excuse(b.grace)
 	b.hurry()
 }
 

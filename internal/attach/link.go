@@ -25,9 +25,10 @@ type Config struct {
 	Fleet        Fleet
 	Log          *slog.Logger
 
-	hold  time.Duration // of agents that vanish together; 0 for removalHold
-	wall  wallClock     // tests set it
-	polls bool          // do not have the kernel announce the ends of connections; tests set it
+	hold         time.Duration // of agents that vanish together; 0 for removalHold
+	wall         wallClock     // tests set it
+	restartGrace time.Duration // 0 for restartGrace
+	polls        bool          // do not have the kernel announce the ends of connections; tests set it
 }
 
 // Link is the way to a manager's agents.
@@ -59,7 +60,7 @@ func Open(cfg Config) (*Link, error) {
 		kick: make(chan struct{}, 1), rate: rate.NewLimiter(askRate, askBurst), said: make(map[string]bool),
 		asked: make(map[detector.AgentID]*asked), halted: true}
 	l.asker.limit(max(min(cfg.MaxInFlight, usualPool/poolShare), 1), usualResponseTimeout)
-	l.beat = &beat{remoted: l.remoted, asker: l.asker, fleet: cfg.Fleet, said: l.troubles, log: cfg.Log, most: cfg.MaxInFlight, period: beatPeriod,
+	l.beat = &beat{remoted: l.remoted, asker: l.asker, fleet: cfg.Fleet, said: l.troubles, log: cfg.Log, most: cfg.MaxInFlight, period: beatPeriod, grace: cmp.Or(cfg.restartGrace, restartGrace),
 		look: make(chan struct{}, 1)}
 	l.watch = &watch{db: l.db, soon: make(chan struct{}, 1), place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles,
 		asker: l.asker, book: b, reset: l.beat.restarted, undone: l.undone, active: func(n int) { l.active.Store(int64(n)) },

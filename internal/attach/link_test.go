@@ -387,3 +387,34 @@ func TestADeadlineEndsWithTheContext(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An agent that dies while remoted is started anew is marked, with its alert, when its time
+// to come back is over: remoted's own mark says only that it was started anew.
+func TestAnAgentThatDiesWhileTheManagerRestartsIsMarked(t *testing.T) {
+	t.Parallel()
+	s := manage(t, 3)
+	s.connect()
+	set := quick
+	set.Timeout = 10 * time.Second
+	s.attach(set, func(c *Config) { c.restartGrace = 3 * time.Second })
+	s.counted(detector.Active, 3)
+	s.manager.StopRemoted()
+	s.logged("wazuh-remoted cannot be used")
+	if err := s.agents.Fail("002", agentsim.Kill); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.manager.StartRemoted(); err != nil {
+		t.Fatal(err)
+	}
+	if row, err := s.manager.Agent(2); err != nil || row.Status != "disconnected" || row.Code != codeReset {
+		t.Fatalf("after the restart %+v, %v", row, err)
+	}
+	s.changed(2, detector.Disconnected)
+	s.until("marked, with its alert", func() bool {
+		row, err := s.manager.Agent(2)
+		return err == nil && row.Status == "disconnected" && row.Code == codeNoKeepAlive && len(s.manager.Events()) == 1
+	})
+	if events := s.manager.Events(); !strings.HasPrefix(events[0], "1:[002] ") {
+		t.Errorf("raised %q", events)
+	}
+}

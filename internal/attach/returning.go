@@ -8,11 +8,11 @@ import "time"
 // back is over; their keep-alives wait until then.
 
 // restarted takes it that remoted has started anew.
-func (a *asker) restarted(at time.Time) {
+func (a *asker) restarted(at time.Time, grace time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	const rounding = 10 * time.Millisecond // of two clocks that are read one after the other
-	a.restart, a.returned = wallClock(nil).time(at.Truncate(time.Second)).Add(-rounding), time.Now().Add(restartGrace)
+	a.restart, a.returned = wallClock(nil).time(at.Truncate(time.Second)).Add(-rounding), time.Now().Add(grace)
 }
 
 // awaited reports whether an agent has not come back to a new remoted yet, and

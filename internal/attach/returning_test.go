@@ -19,7 +19,7 @@ func TestAgentsAreAskedWhenTheyAreBack(t *testing.T) {
 		}
 		a.keepAlive(1, 7) // before it is known that remoted has ended
 		time.Sleep(10 * time.Second)
-		a.restarted(time.Now())
+		a.restarted(time.Now(), restartGrace)
 		a.keepAlive(2, 8)
 		a.keepAlive(3, 9)
 		a.check(4)
