@@ -95,6 +95,45 @@ func TestARealNodeNeedsNoMoreRightsThanItHas(t *testing.T) {
 	}
 }
 
+// Two nodes that were given one name, and so one login, find each other with the
+// rights of that login.
+func TestTwoNodesWithOneLoginFindEachOther(t *testing.T) {
+	s := newStage(t)
+	var running sync.WaitGroup
+	ctx, stop := context.WithCancel(context.Background())
+	defer running.Wait()
+	defer stop()
+	var nodes []*daemon.Node
+	for range 2 {
+		node, err := daemon.Open(patient(t), s.nodeSettings("node01"), "1.2.3", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, node)
+		running.Go(func() {
+			if err := node.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for deadline := patient(t); ; {
+		first, second := nodes[0].Status(), nodes[1].Status()
+		if first.Unwatched != "" || second.Unwatched != "" {
+			t.Fatalf("%q, %q", first.Unwatched, second.Unwatched)
+		}
+		if first.OtherNode != nil && !first.OtherNode.GoesFirst && second.OtherNode != nil && second.OtherNode.GoesFirst {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-deadline.Done():
+			t.Fatalf("%+v, %+v", first.OtherNode, second.OtherNode)
+		}
+	}
+}
+
 // nodeSettings are those written for a node, with its files where they are, and quick timings.
 func (s *stage) nodeSettings(name string) *config.Config {
 	s.Helper()
