@@ -1,9 +1,7 @@
 package detector
 
 import (
-	"cmp"
 	"math"
-	"net/netip"
 	"slices"
 )
 
@@ -208,31 +206,6 @@ func (f *Fleet) count(closed bool, n int) {
 	}
 }
 
-// mark writes into the round's decisions what has become of them.
-func (t *Table) mark(now Instant) {
-	for i := range t.round.notes {
-		n := &t.round.notes[i]
-		s, d := &t.state[n.slot], &t.out[n.out]
-		if _, ok := t.lossOf(n, now); ok {
-			d.Outage, d.AlertHeld = s.has(missing), s.has(alertHeld)
-		}
-		if t.fleet.on && s.id == n.id {
-			d.Part = s.outagePart()
-		}
-	}
-}
-
-// outagePart is how an agent counts in the outage that goes on.
-func (s *state) outagePart() Part {
-	switch {
-	case !s.has(member):
-		return NoPart
-	case s.has(memberClosed):
-		return ConnectionClosed
-	}
-	return FellSilent
-}
-
 // endOutage ends it. What was lost in it does not count towards another.
 func (t *Table) endOutage(now Instant) {
 	o := &t.fleet
@@ -249,14 +222,6 @@ func (t *Table) endOutage(now Instant) {
 		}
 	}
 	t.tell(OutageEnded, now)
-}
-
-// tell reports the outage as a whole.
-func (t *Table) tell(v Verdict, now Instant) {
-	report := t.fleet.told
-	report.Back = report.Lost - t.fleet.left
-	report.Networks = t.networks()
-	t.out = append(t.out, Decision{Verdict: v, At: now, Fleet: &report})
 }
 
 // endWaiting tells the alerts that have waited for an Interval.
@@ -277,28 +242,4 @@ func (t *Table) endHold() {
 		t.release(&o.lost[i], missing)
 	}
 	o.lost, o.hold = nil, 0
-}
-
-// networks counts where the lost are that stay away.
-func (t *Table) networks() []Network {
-	lost := make(map[netip.Prefix]int)
-	for i := range t.fleet.lost {
-		l := &t.fleet.lost[i]
-		if addr := t.who[l.slot].addr; t.stands(l) && addr.IsValid() {
-			bits := 64
-			if addr.Is4() {
-				bits = 24
-			}
-			network, _ := addr.Prefix(bits) // the bits fit
-			lost[network]++
-		}
-	}
-	list := make([]Network, 0, len(lost))
-	for prefix, n := range lost {
-		list = append(list, Network{prefix, n})
-	}
-	slices.SortFunc(list, func(a, b Network) int {
-		return cmp.Or(cmp.Compare(b.Lost, a.Lost), a.Prefix.Addr().Compare(b.Prefix.Addr()))
-	})
-	return list[:min(len(list), maxNetworks)]
 }

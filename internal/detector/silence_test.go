@@ -166,16 +166,21 @@ func TestAFewThatHangAreNoReasonToLoseOthersUnasked(t *testing.T) {
 }
 
 func TestOneAgentThatIsLateAndBackAgainAndAgainHidesNoSilentFleet(t *testing.T) {
-	l := newNarrowLink(1000, 64)
+	l := newNarrowLink(1000, 8)
 	l.hung = func(id AgentID) bool { return id > 1 }
-	began := l.now
-	for range 40 { // a habit of short gaps, and then a longer one
-		l.table.Apply([]Sighting{{At: l.now, ID: 1, Kind: SawKeepAlive}})
-		l.live(200 * time.Millisecond)
-	}
+	began, times := l.now, 0
 	for l.now.Sub(began) < 60*time.Second {
-		l.table.Apply([]Sighting{{At: l.now, ID: 1, Kind: SawKeepAlive}})
-		l.live(1600 * time.Millisecond)
+		for range 100 { // a habit of short gaps, and then a long one
+			l.table.Apply([]Sighting{{At: l.now, ID: 1, Kind: SawKeepAlive}})
+		}
+		l.said = append(l.said, l.table.Take()...)
+		l.live(3500 * time.Millisecond)
+		if slot, _ := l.table.slots.get(1); l.table.state[slot].has(suspected) {
+			times++
+		}
+	}
+	if times < 4 {
+		t.Fatalf("it was suspected %d times", times)
 	}
 	lost := 0
 	for _, d := range l.said {
