@@ -1,10 +1,12 @@
 package statedir
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func mustOpen(t *testing.T, path string) *Dir {
@@ -45,7 +47,7 @@ func TestOneProcessAtATimeHasADirectory(t *testing.T) {
 
 // Who asks whether a directory is in use keeps nobody from starting.
 func TestALookAtADirectoryKeepsNobodyOut(t *testing.T) {
-	path := t.TempDir()
+	path := filepath.Join(t.TempDir(), "state")
 	mustClose := func(d *Dir) {
 		if err := d.Close(); err != nil {
 			t.Error(err)
@@ -56,16 +58,18 @@ func TestALookAtADirectoryKeepsNobodyOut(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		tick := time.NewTicker(time.Millisecond) // far more often than anybody asks
+		defer tick.Stop()
 		for {
 			select {
 			case <-stop:
 				return
-			default:
+			case <-tick.C:
 				InUse(path)
 			}
 		}
 	}()
-	for range 50 {
+	for range 300 {
 		mustClose(mustOpen(t, path))
 	}
 	close(stop)
@@ -93,7 +97,7 @@ func TestADirectoryOfAnotherUserIsUsedWithACaution(t *testing.T) {
 		t.Skip("only root may give a directory away")
 	}
 	path := t.TempDir()
-	if err := os.Chown(path, 12345, 0); err != nil {
+	if err := errors.Join(os.Chmod(path, 0o700), os.Chown(path, 12345, 0)); err != nil {
 		t.Fatal(err)
 	}
 	d := mustOpen(t, path)
