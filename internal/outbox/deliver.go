@@ -167,10 +167,14 @@ func (f *forwarder) learnStored(m *sending, kind string) {
 	f.to.none, f.to.asked, f.ackedAt = false, time.Time{}, time.Now() // the list says which others
 }
 
+// rememberStored adds to the subjects that the remote stores. What could not be kept on disk
+// is tried again with the next call.
 func (f *forwarder) rememberStored(patterns ...string) {
-	if err := f.shared.stored.addPatterns(patterns...); err != nil {
+	err := f.shared.stored.addPatterns(patterns...)
+	if err != nil && !f.forgetful {
 		f.log.Error("cannot remember which subjects the NATS server stores", "err", err)
 	}
+	f.forgetful = err != nil
 }
 
 // takeStreams takes which streams the remote has, and asks again while it has not said all.
@@ -187,6 +191,10 @@ func (f *forwarder) takeStreams(ctx context.Context) {
 			}
 			clear(f.acked)
 		}
+	}
+	if f.forgetful && time.Since(f.retried) > savePeriod {
+		f.retried = time.Now()
+		f.rememberStored()
 	}
 	if !f.to.none && time.Since(f.to.asked) > f.timing.dead {
 		f.to.listStreams(ctx, f.prefix, f.timing.sent, &f.pinging)

@@ -79,7 +79,9 @@ type forwarder struct {
 	saved     time.Time
 	savedLow  uint64
 	unsaved   bool
-	unsavable bool // the last try to save failed, which was logged
+	forgetful bool      // the last try to keep which subjects are stored failed, which was logged
+	retried   time.Time // when that was tried again
+	unsavable bool      // the last try to save failed, which was logged
 
 	losses losses
 	tell   func(c Class, messages uint64, after time.Duration) // of what was caught up with; nil for nobody

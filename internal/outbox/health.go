@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -16,14 +17,36 @@ type health struct {
 	log   *slog.Logger
 	lines lineLimit
 
+	mu      sync.Mutex
 	storing context.Context // ends when the server can store no more; its cause says why
-	fail    context.CancelCauseFunc
+	end     context.CancelCauseFunc
 }
 
 func newHealth(log *slog.Logger) *health {
 	h := &health{log: log.With("component", "nats-server")}
-	h.storing, h.fail = context.WithCancelCause(context.Background())
+	h.reset()
 	return h
+}
+
+// reset begins anew, with another server.
+func (h *health) reset() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.storing, h.end = context.WithCancelCause(context.Background())
+}
+
+// fail takes why the server can store no more. Only the first reason counts.
+func (h *health) fail(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.end(err)
+}
+
+// store is a context that ends when the server can store no more.
+func (h *health) store() context.Context {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.storing
 }
 
 // storeFailures are the words by which nats-server says that it stops storing.
@@ -31,10 +54,11 @@ var storeFailures = []string{"critical write error", "will be DISABLED", "disabl
 
 // err is nil until the server has stopped storing.
 func (h *health) err(dir string) error {
-	if h.storing.Err() == nil {
+	storing := h.store()
+	if storing.Err() == nil {
 		return nil
 	}
-	return fmt.Errorf("store in %s: %w", dir, context.Cause(h.storing))
+	return fmt.Errorf("store in %s: %w", dir, context.Cause(storing))
 }
 
 // Err says why the outbox can store no more; nil while it can.

@@ -21,7 +21,7 @@ func (o *Outbox) Rostering() (*nats.Conn, error) { return o.connect("pulse roste
 func (o *Outbox) Announcing() (*nats.Conn, error) { return o.connect("pulse keys", o.tellers) }
 
 func (o *Outbox) connect(name string, as *user) (*nats.Conn, error) {
-	nc, err := nats.Connect("", nats.InProcessServer(o.srv), nats.Nkey(as.name, as.key.Sign),
+	nc, err := nats.Connect("", nats.InProcessServer(inProcess{o}), nats.Nkey(as.name, as.key.Sign),
 		nats.Name(name), nats.ErrorHandler(ignore), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err != nil {
 		return nil, fmt.Errorf("connect %s to the embedded server: %w", name, err)

@@ -83,8 +83,11 @@ type Outbox struct {
 	cfg     Config
 	log     *slog.Logger
 	lock    *dirLock
-	held    *guard // nil once open
-	srv     *server.Server
+	held    *guard         // nil once open
+	serving sync.Mutex     // held to read or write srv
+	srv     *server.Server // nil while a full disk keeps it from running
+	port    int            // where it listens; 0 for nowhere
+	owner   *user          // who publishes
 	health  *health
 	nc      *nats.Conn
 	answers *user // the micro service, to the embedded server
@@ -129,7 +132,13 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 			o.Close()
 		}
 	}()
-	if o.lock, err = lockDir(cfg.Dir); err != nil {
+	o.lock, err = lockDir(cfg.Dir)
+	full := isFull(err)
+	if o.lock != nil && full && freeReserve(cfg.Dir) == nil {
+		o.log.Error("the disk is full: starting with the room that was kept for this", "dir", cfg.Dir, "err", err)
+		err = probe(cfg.Dir)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := (&mender{cfg.Dir, o.log}).mend(); err != nil {
@@ -157,6 +166,7 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	}
 	err = o.held.putBack()
 	o.held = nil
+	holdReserve(cfg.Dir, full)
 	return o, err
 }
 
@@ -189,7 +199,10 @@ func (o *Outbox) URL() string {
 	if o.cfg.Listen == "" {
 		return ""
 	}
-	return o.srv.ClientURL()
+	if srv := o.embedded(); srv != nil {
+		return srv.ClientURL()
+	}
+	return ""
 }
 
 // Close stops the forwarder, then the server, within about 3 s. Everything
@@ -213,10 +226,7 @@ func (o *Outbox) close() error {
 	if o.nc != nil {
 		o.nc.Close()
 	}
-	if o.srv != nil {
-		o.srv.Shutdown()
-		o.srv.WaitForShutdown()
-	}
+	o.stopServer()
 	if o.held != nil {
 		if err := o.held.putBack(); err != nil {
 			o.log.Error("cannot put back what the embedded server could not open", "kept_in", o.held.dir, "err", err)
@@ -239,10 +249,11 @@ type timing struct {
 	retry   time.Duration // between two tries of messages that the remote does not store at present
 	stuck   time.Duration // for which nothing is confirmed, before another session is tried
 	unknown time.Duration // for which a remote may leave open which streams it has
+	room    time.Duration // between two looks at whether a full disk has room
 	tick    time.Duration // between two looks at what is under way
 	dead    time.Duration // between two looks at whether refused messages are to be tried again
 	look    time.Duration // between two looks at what is lost, while there is no connection
 }
 
 var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, silence: 30 * time.Second, gap: time.Second, retry: time.Second,
-	stuck: 12 * time.Second, unknown: 30 * time.Second, tick: 50 * time.Millisecond, dead: 5 * time.Second, look: time.Second}
+	stuck: 12 * time.Second, unknown: 30 * time.Second, room: time.Second, tick: 50 * time.Millisecond, dead: 5 * time.Second, look: time.Second}

@@ -22,6 +22,7 @@ const (
 // Publish stores msgs, STATUS first, and returns when the local streams hold
 // every one. What is not acknowledged is sent again until ctx ends or the store
 // has failed for good; the error says why, and some of msgs may then be stored.
+// While the disk is full, it waits for room.
 //
 // STATUS is stored in order even then: none before the one that precedes it in
 // msgs, if that has an ID. TELEMETRY that had to be sent again may be behind
@@ -40,15 +41,35 @@ func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
 		}
 		byClass[c] = append(byClass[c], m)
 	}
-	for c, pending := range byClass {
-		for len(pending) > 0 {
-			n := window(pending)
-			if err := o.store(ctx, Class(c), pending[:n]); err != nil {
-				return fmt.Errorf("publish to %s: %w", Class(c), err)
-			}
+	for c := range byClass {
+		if err := o.publishClass(ctx, Class(c), byClass[c]); err != nil {
+			return fmt.Errorf("publish to %s: %w", Class(c), err)
+		}
+	}
+	return nil
+}
+
+func (o *Outbox) publishClass(ctx context.Context, c Class, pending []*nats.Msg) error {
+	for len(pending) > 0 {
+		n, before := window(pending), o.last[c]
+		err := o.store(ctx, c, pending[:n])
+		if err == nil {
 			o.published[c].Add(uint64(n))
 			pending = pending[n:]
+			continue
 		}
+		if !o.fromFullDisk(err) {
+			return err
+		}
+		if err := o.reopen(ctx, err); err != nil {
+			return err
+		}
+		rest, err := o.without(ctx, c, pending, before)
+		if err != nil {
+			return err
+		}
+		o.published[c].Add(uint64(len(pending) - len(rest)))
+		pending = rest
 	}
 	return nil
 }
@@ -201,7 +222,7 @@ func (o *Outbox) await(ctx context.Context, ack jetstream.PubAckFuture) (*jetstr
 		return stored, nil
 	case err := <-ack.Err():
 		return nil, err
-	case <-o.health.storing.Done():
+	case <-o.health.store().Done():
 		return nil, o.health.err(o.cfg.Dir)
 	case <-ctx.Done():
 		return nil, ctx.Err()

@@ -26,14 +26,14 @@ func (o *Outbox) startLimit() {
 			before()
 		}
 	}
-	o.running.Go(func() { limitConnections(ctx, o.srv, o.log) })
+	o.running.Go(func() { limitConnections(ctx, o.embedded, o.log) })
 }
 
 // limitConnections closes connections of readers that are too many, until ctx ends: those
 // on which nothing was sent or received for longest, of the client with too many, or else
 // with the most. The server takes some more than there may be, so that one more reader
 // always gets in.
-func limitConnections(ctx context.Context, srv *server.Server, log *slog.Logger) {
+func limitConnections(ctx context.Context, embedded func() *server.Server, log *slog.Logger) {
 	look := time.NewTicker(limitPeriod)
 	defer look.Stop()
 	logs := rate.Sometimes{Interval: time.Minute}
@@ -43,7 +43,8 @@ func limitConnections(ctx context.Context, srv *server.Server, log *slog.Logger)
 			return
 		case <-look.C:
 		}
-		if srv.NumClients() <= connectionsPerClient {
+		srv := embedded()
+		if srv == nil || srv.NumClients() <= connectionsPerClient {
 			continue
 		}
 		list, err := srv.Connz(&server.ConnzOptions{Limit: 2 * connectionsTaken})

@@ -30,8 +30,8 @@ const (
 // startServer starts the embedded server and connects to it in process, as the
 // one user with full rights. The keys of our users live only in this process.
 func (o *Outbox) startServer() error {
-	owner, err := newUser(nil)
-	if err != nil {
+	var err error
+	if o.owner, err = newUser(nil); err != nil {
 		return err
 	}
 	if o.answers, err = newUser(serviceRights()); err != nil {
@@ -43,15 +43,41 @@ func (o *Outbox) startServer() error {
 	if o.tellers, err = newUser(bulletinRights()); err != nil {
 		return err
 	}
-	opts, err := serverOptions(o.cfg, owner, o.answers, o.rosters, o.tellers)
+	if err := o.runServer(); err != nil {
+		return err
+	}
+	o.nc, err = nats.Connect("", nats.InProcessServer(inProcess{o}), nats.Nkey(o.owner.name, o.owner.key.Sign),
+		nats.Name("pulse"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+		// The client library would write it to stderr. A reader that lost messages notices (see next).
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			o.log.Debug("from the embedded server", "err", err)
+		}))
+	if err != nil {
+		return fmt.Errorf("connect to embedded server: %w", err)
+	}
+	o.js, err = jetstream.New(o.nc, jetstream.WithPublishAsyncTimeout(o.timing.ack))
+	if err != nil {
+		return fmt.Errorf("connect to embedded server: %w", err)
+	}
+	return nil
+}
+
+// runServer starts the embedded server, at the address that it had before.
+func (o *Outbox) runServer() error {
+	opts, err := serverOptions(o.cfg, o.owner, o.answers, o.rosters, o.tellers)
 	if err != nil {
 		return err
+	}
+	if o.port != 0 {
+		opts.Port = o.port
 	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("create embedded server: %w", err)
 	}
+	o.serving.Lock()
 	o.srv = srv
+	o.serving.Unlock()
 	srv.SetLoggerV2(o.health, false, false, false)
 	srv.Start()
 	if err := o.health.err(o.cfg.Dir); err != nil {
@@ -66,18 +92,8 @@ func (o *Outbox) startServer() error {
 	if err := o.health.err(o.cfg.Dir); err != nil {
 		return fmt.Errorf("start embedded server: %w", err)
 	}
-	o.nc, err = nats.Connect("", nats.InProcessServer(srv), nats.Nkey(owner.name, owner.key.Sign),
-		nats.Name("pulse"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
-		// The client library would write it to stderr. A reader that lost messages notices (see next).
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			o.log.Debug("from the embedded server", "err", err)
-		}))
-	if err != nil {
-		return fmt.Errorf("connect to embedded server: %w", err)
-	}
-	o.js, err = jetstream.New(o.nc, jetstream.WithPublishAsyncTimeout(o.timing.ack))
-	if err != nil {
-		return fmt.Errorf("connect to embedded server: %w", err)
+	if addr, ok := srv.Addr().(*net.TCPAddr); ok {
+		o.port = addr.Port
 	}
 	return nil
 }

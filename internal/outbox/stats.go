@@ -94,7 +94,11 @@ func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 	if c == Status {
 		s.Lost = o.lost
 	}
-	info, err := o.streams[c].Info(ctx)
+	var info *jetstream.StreamInfo
+	err := o.Err()
+	if err == nil {
+		info, err = o.streams[c].Info(ctx)
+	}
 	if err == nil {
 		s.Messages, s.Bytes = info.State.Msgs, info.State.Bytes
 	}

@@ -27,6 +27,7 @@ type storedSubjects struct {
 
 	mu       sync.Mutex
 	patterns []string
+	unsaved  bool // the file does not have all of them
 }
 
 // openStored reads the file. A damaged one is an error that says so, with nothing known.
@@ -74,13 +75,12 @@ func (s *storedSubjects) has(subject string) bool {
 func (s *storedSubjects) addPatterns(patterns ...string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := len(s.patterns)
 	for _, p := range patterns {
 		if len(s.patterns) < storedMax && !slices.Contains(s.patterns, p) {
-			s.patterns = append(s.patterns, p)
+			s.patterns, s.unsaved = append(s.patterns, p), true
 		}
 	}
-	if len(s.patterns) == before {
+	if !s.unsaved {
 		return nil
 	}
 	if err := writeSynced(s.path+".new", withSum(strings.Join(s.patterns, "\n")+"\n")); err != nil {
@@ -89,6 +89,7 @@ func (s *storedSubjects) addPatterns(patterns ...string) error {
 	if err := os.Rename(s.path+".new", s.path); err != nil {
 		return fmt.Errorf("keep which subjects are stored: %w", err)
 	}
+	s.unsaved = false
 	return nil
 }
 

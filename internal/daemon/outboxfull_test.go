@@ -1,0 +1,82 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+)
+
+// What happens while the disk of the messages is full is published when it has room,
+// and a node starts beside a full one.
+func TestANodeGoesOnWhileTheDiskOfItsMessagesIsFull(t *testing.T) {
+	t.Parallel()
+	cfg := settingsFor(t)
+	store := outboxDir(cfg)
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", store, "tmpfs", 0, "mode=0700,size=64m"); err != nil {
+		t.Skipf("mount a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(store, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	filler := filepath.Join(store, "filler")
+	fill := func() {
+		t.Helper()
+		f, err := os.Create(filler)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, err = f.Write(make([]byte, 4096))
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := open(t, cfg)
+	h.start()
+	agents := h.fleet(keyFile)
+	h.log.await(t, "agent active", 3)
+	fill()
+	if err := agents.Fail("001", agentsim.Kill); err != nil {
+		t.Fatal(err)
+	}
+	h.log.await(t, "agent disconnected", 1)
+	h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "outbox: store in "+store)
+	h.log.await(t, "the disk is full: what is to be published waits in memory", 1)
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	h.log.await(t, "the disk has room again: storing goes on", 1)
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	fill()
+	again := open(t, cfg)
+	again.start()
+	again.log.await(t, "starting with the room that was kept for this", 1)
+	var last event.StatusChangeMessage
+	err := again.node.out.outbox.Last(t.Context(), "wazuh.xdr.agent.001.status_change", func(_ string, data []byte) error { return json.Unmarshal(data, &last) })
+	if err != nil || last.StatusChange.CurrentStatus != event.Disconnected {
+		t.Errorf("%+v, %v", last, err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.stop(); err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
