@@ -66,16 +66,18 @@ func TestANodeGoesOnWhileTheDiskOfItsMessagesIsFull(t *testing.T) {
 
 	fill()
 	again := open(t, cfg)
-	again.start()
 	again.log.await(t, "starting with the room that was kept for this", 1)
 	var last event.StatusChangeMessage
 	err := again.node.out.outbox.Last(t.Context(), "wazuh.xdr.agent.001.status_change", func(_ string, data []byte) error { return json.Unmarshal(data, &last) })
 	if err != nil || last.StatusChange.CurrentStatus != event.Disconnected {
 		t.Errorf("%+v, %v", last, err)
 	}
+	again.start()
+	again.log.await(t, "the disk is full: what is to be published waits in memory", 1)
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
+	again.log.await(t, "the disk has room again: storing goes on", 1)
 	if err := again.stop(); err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
