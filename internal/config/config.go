@@ -5,7 +5,8 @@
 //
 // Our own blocks are read strictly: an unknown element, a repeated one, an attribute or stray text is an error with
 // file, line and the way out. Only <agent_group> may be there several times, told apart by its name. Everything else is the manager's, whose own ossec.conf may be given too, and is ignored
-// but for <remote>'s port, protocol and local_ip and <cluster>'s node_name.
+// but for <remote>'s port, protocol and local_ip and <cluster>'s node_name. A file with the manager's blocks and none of
+// ours is read as leniently as the manager reads it (lenient.go).
 //
 // Settings hold no secrets, only the names of files that do. One that was pasted in all the same (the user part of a URL)
 // is refused and never reaches an error or a printed setting.
