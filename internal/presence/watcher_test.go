@@ -68,6 +68,12 @@ func (l *logbook) String() string {
 
 func join(t testing.TB, srv *server.Server, epoch uint64, change ...func(*timing)) *node {
 	t.Helper()
+	return joinBy(t, srv.ClientURL(), epoch, change...)
+}
+
+// joinBy is join with the URL of a server.
+func joinBy(t testing.TB, url string, epoch uint64, change ...func(*timing)) *node {
+	t.Helper()
 	timing := defaultTiming
 	timing.period = 50 * time.Millisecond
 	for _, f := range change {
@@ -77,7 +83,7 @@ func join(t testing.TB, srv *server.Server, epoch uint64, change ...func(*timing
 	log := slog.New(slog.NewTextHandler(n.log, nil))
 	n.watcher = newWatcher(Config{Node: testNode, Epoch: epoch, StartedAt: time.Unix(int64(epoch), 0), Host: fmt.Sprint("host-", epoch), Log: log}, timing)
 	var err error
-	n.remote, err = remote.Open(remote.Config{URL: srv.ClientURL(), ReconnectDelay: 20 * time.Millisecond, Admit: n.watcher.Admit, Log: log})
+	n.remote, err = remote.Open(remote.Config{URL: url, ReconnectDelay: 20 * time.Millisecond, Admit: n.watcher.Admit, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
