@@ -142,3 +142,14 @@ func (s *station) until(a *agent, holds func() bool) {
 		a.unanswered()
 	}
 }
+
+func TestAPanicInWhatIsToldOfRefusalsEndsNothingElse(t *testing.T) {
+	s := open(t, func(c *Config) { c.Refused = func(Refusal) { panic("nobody knows why") } })
+	living := s.dial("tcp", "001", "")
+	s.greet(living, 1)
+	for _, network := range []string{"tcp", "udp"} {
+		stranger := s.dial(network, "005", "")
+		stranger.write(framed([]byte("knock")))
+	}
+	s.until(living, func() bool { return s.link.Stats().Panics == 2 && s.link.Stats().Connections == 1 })
+}

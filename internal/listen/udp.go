@@ -24,7 +24,10 @@ func (l *Link) readDatagrams() {
 			continue // an ICMP error of an earlier send; the socket is good
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		l.refused(from, l.containPanic(from, func() error { return l.datagram(from, buf[:n]) }))
+		_ = l.containPanic(from, func() error {
+			l.refused(from, l.datagram(from, buf[:n]))
+			return nil
+		})
 	}
 }
 
