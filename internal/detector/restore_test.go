@@ -49,3 +49,40 @@ func TestRestarts(t *testing.T) {
 		})
 	}
 }
+
+// The times of messages are whole seconds, and each becomes an instant with a
+// reading of the clocks of its own.
+func TestAnOutageGoesOnOverARestartWhateverItsInstantsAreOff(t *testing.T) {
+	const minute, s = time.Minute, time.Second
+	since := -Instant(10 * minute)
+	for _, off := range []Instant{0, -1, -800, 1, Instant(-999 * time.Millisecond)} {
+		table := NewTable(everything)
+		var list []Restored
+		var members []Member
+		for id := AgentID(1); id <= 100; id++ {
+			a := Restored{Member: Member{ID: id, Name: id.String(), IP: "any"}, Addr: addressOf(id), Reason: Reconnected, Since: -Instant(time.Hour), Greeted: true}
+			switch {
+			case id <= 20: // lost before that was known to be an outage
+				a.Status, a.Reason, a.Since = Disconnected, ConnectionLost, since+off
+			case id <= 35: // and after
+				a.Status, a.Reason, a.Since, a.Outage, a.Part = Disconnected, KeepAliveTimeout, since.Add(5*s)+off, true, FellSilent
+			case id <= 40: // back before the restart
+				a.Since, a.Part = since.Add(minute)+off, FellSilent
+			case id == 41: // lost alone, later
+				a.Status, a.Reason, a.Since = Disconnected, ConnectionLost, since.Add(8*minute)+off
+			case id == 42: // long away
+				a.Status, a.Reason, a.Since = Disconnected, ConnectionLost, since.Add(-minute)+off
+			}
+			a.LastSeen = a.Since
+			list, members = append(list, a), append(members, a.Member)
+		}
+		table.Restore(list, &Outage{Since: since, Watched: 98, Told: since.Add(2 * s)})
+		table.SetMembers(members, 1)
+		got := tellStory(table, 1, []turnOfEvents{{s, 36, 40, wake}, {s, 43, 100, wake}, {minute, 1, 14, back}, {2 * minute, 15, 16, back}, {2*minute + 30*s, 43, 100, wake}}, 3*minute)
+		wantStory(t, got, []string{
+			"1m0s: 14 × active by reconnected",
+			"2m0s: 2 × active by reconnected",
+			"2m0s: outage over: 40 of 98 lost, 20 closed, 20 silent, 21 back, 1 networks",
+		})
+	}
+}
