@@ -18,7 +18,7 @@ func flood(t *Table, id AgentID, now Instant, rounds int) {
 }
 
 func TestAnAgentThatChangesWithoutEndIsSummedUpAndEveryChangeIsCounted(t *testing.T) {
-	const minutes, perSweep = 10, 1000
+	const minutes, perSweep = 5, 600
 	table, now := fleetOf(100, everything)
 	end := now.Add(minutes * time.Minute)
 	reported, changed, flaps := 0, 0, 0
