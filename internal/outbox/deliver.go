@@ -2,11 +2,8 @@ package outbox
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -152,73 +149,12 @@ func (f *forwarder) answered(a *ack) {
 
 // learnStored remembers that a stream stores messages like this one. m is nil for one that
 // was settled before its answer came.
-func (f *forwarder) learnStored(m *sending, kind string) {
-	subject := kind
-	if m != nil {
-		subject = m.queue.subject
-	}
-	if f.shared.stored.has(subject) {
-		return
-	}
-	if m != nil {
-		f.rememberStored(subject)
-	}
-	f.acked[kind] = subject
-	f.to.none, f.to.asked, f.ackedAt = false, time.Time{}, time.Now() // the list says which others
-}
-
 // rememberStored adds to the subjects that the remote stores. What could not be kept on disk
 // is tried again with the next call.
-func (f *forwarder) rememberStored(patterns ...string) {
-	err := f.shared.stored.addPatterns(patterns...)
-	if err != nil && !f.forgetful {
-		f.log.Error("cannot remember which subjects the NATS server stores", "err", err)
-	}
-	f.forgetful = err != nil
-}
-
 // takeStreams takes which streams the remote has, and asks again while it has not said all.
-func (f *forwarder) takeStreams(ctx context.Context) {
-	if l := f.to.takeList(); l != nil {
-		f.rememberStored(under(f.prefix, l.patterns)...)
-		f.to.heard = true
-		if l.asked.After(f.ackedAt) {
-			f.to.none = l.err == nil
-			for kind, subject := range f.acked {
-				if l.err != nil || !Covers(l.patterns, subject) {
-					f.rememberStored(kind)
-				}
-			}
-			clear(f.acked)
-		}
-	}
-	if f.forgetful && time.Since(f.retried) > savePeriod {
-		f.retried = time.Now()
-		f.rememberStored()
-	}
-	if !f.to.none && time.Since(f.to.asked) > f.timing.dead {
-		f.to.listStreams(ctx, f.prefix, f.timing.sent, &f.pinging)
-	}
-}
-
 // confirmsAlone reports whether a round trip confirms messages of a subject: no stream
 // has ever stored one, and the remote says that it has none for them, or says nothing.
-func (f *forwarder) confirmsAlone(subject string) bool {
-	_, acked := f.acked[kindOf(f.prefix, subject)]
-	return !acked && !f.shared.stored.has(subject) && (f.to.none || time.Since(f.to.began) > f.timing.unknown)
-}
-
 // under returns the patterns that may match subjects under a prefix.
-func under(prefix string, patterns []string) (out []string) {
-	first, _, _ := strings.Cut(prefix, ".")
-	for _, p := range patterns {
-		if token, _, _ := strings.Cut(p, "."); token == first || token == "*" || token == ">" {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
 // handedOn takes that the server has handed on all messages up to a number, but for
 // those that it refused.
 func (f *forwarder) handedOn(upTo uint64) {
@@ -270,116 +206,5 @@ func (f *forwarder) confirmUnacked(number uint64) {
 		f.warned[kind] = true
 		f.log.Warn("nothing confirms status changes: no stream of the NATS server has ever acknowledged one, and a message that nobody receives there is lost; "+
 			"make a stream for them", "subjects", kind)
-	}
-}
-
-// errNoAck is why a message waits that the remote should have acknowledged.
-var errNoAck = errors.New("the NATS server has not acknowledged it, and its streams did before")
-
-// holdSubject makes the subject of a message wait that the remote does not store at present.
-func (f *forwarder) holdSubject(number uint64, err error) {
-	m := f.to.flight[number]
-	f.land(number)
-	if m.queue.hold == waiting {
-		f.probes = probeMin
-	}
-	f.queues.holdQueue(m.queue, m.entry, waiting, err.Error())
-	f.unsaved = true
-	if !f.told[waiting] {
-		f.told[waiting], f.since = true, time.Now()
-		f.log.Error("the NATS server does not store a message that it stored the like of before: it waits, and the others go on",
-			"subject", m.queue.subject, "err", err)
-	}
-}
-
-// refuse sets the messages of a subject aside that the remote will not take; of a message
-// that is too large only itself, if it need not be in order.
-func (f *forwarder) refuse(q *queue, e entry, err error) {
-	if !q.ordered && (errors.Is(err, nats.ErrMaxPayload) || exceedsMaximum(err)) {
-		f.queues.settleEntry(q)
-		key := fmt.Sprintf("%s %d", q.subject, e.seq)
-		f.queues.add(key, q.subject, false, entry{seq: e.seq, tried: e.tried})
-		q, e = f.queues.takeFrom(key)
-	}
-	f.queues.holdQueue(q, e, refused, err.Error())
-	f.unsaved = true
-	if !f.told[refused] {
-		f.told[refused] = true
-		f.log.Error("the NATS server refuses a message: it is set aside, and the others go on", "subject", q.subject, "err", err)
-	}
-}
-
-// rename has a message go out again under another ID: somebody else has used its own.
-func (f *forwarder) rename(m *sending) {
-	if f.ids == nil {
-		f.ids = make(map[uint64]string)
-	}
-	id := f.ids[m.entry.seq]
-	if id == "" {
-		id = m.entry.msg.Header.Get(jetstream.MsgIDHeader)
-	}
-	f.ids[m.entry.seq] = id + "-" + rand.Text()[:16]
-	f.duplicates.Add(1)
-	f.log.Error("the NATS server had a message under the ID of a new one of ours: another node has our name, or somebody foresees our IDs; it goes out again under another ID",
-		"subject", m.queue.subject, "id", id)
-	f.queues.putBack(m.queue, entry{seq: m.entry.seq})
-	f.writeWaiting()
-}
-
-// expire sees to messages that got no answer, and to those that wait.
-func (f *forwarder) expire(ctx context.Context) {
-	now := time.Now()
-	for n, m := range f.to.flight {
-		switch {
-		case !m.tripped || now.Sub(m.at) < f.timing.sent:
-		case !f.confirmsAlone(m.queue.subject):
-			f.holdSubject(n, errNoAck)
-		default:
-			f.to.quiet[f.to.kinds[m.kind]] = true
-			f.confirmUnacked(n)
-		}
-	}
-	if f.triedOn != f.to || now.Sub(f.reviewed) > retryRefused {
-		f.triedOn, f.reviewed = f.to, now
-		f.queues.probe(refused, len(f.queues.queues))
-	}
-	if f.queues.counts[waiting] > 0 && now.Sub(f.probed) > f.timing.retry {
-		f.probed = now
-		f.queues.probe(waiting, f.probes)
-	}
-	f.dropMissing(ctx, now)
-	f.giveUp(now)
-	f.tellHeld()
-}
-
-// dropMissing gives up telemetry that is held, and that the stream's limit has dropped.
-func (f *forwarder) dropMissing(ctx context.Context, now time.Time) {
-	if f.class != Telemetry || f.queues.counts[waiting]+f.queues.counts[refused] == 0 || now.Sub(f.checked) < f.timing.retry {
-		return
-	}
-	f.checked = now
-	if info, err := f.stream.Info(ctx); err == nil {
-		f.dropBefore(info.State.FirstSeq)
-		f.tellLosses()
-	}
-}
-
-// giveUp ends a session on which nothing is confirmed: another server may do better.
-func (f *forwarder) giveUp(now time.Time) {
-	if f.queues.counts[waiting] == 0 || now.Sub(f.to.began) < f.timing.stuck || now.Sub(time.Unix(0, f.shared.confirmed.Load())) < f.timing.stuck {
-		return
-	}
-	q := f.queues.first(waiting)
-	f.to.End(fmt.Errorf("confirm %s: %s", q.subject, q.reason))
-}
-
-// tellHeld logs the end of what was held.
-func (f *forwarder) tellHeld() {
-	for why, words := range map[hold]string{waiting: "the messages that waited for the NATS server to store them went out",
-		refused: "messages that had been set aside went out"} {
-		if f.told[why] && f.queues.counts[why] == 0 {
-			f.told[why] = false
-			f.log.Info(words)
-		}
 	}
 }

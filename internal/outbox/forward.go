@@ -234,79 +234,9 @@ func (f *forwarder) ordered(subject string) bool {
 
 // connect makes f.to a sender on the present session. It waits while there is none; the
 // error is ctx's.
-func (f *forwarder) connect(ctx context.Context) error {
-	if f.to != nil && f.to.Reason() != nil {
-		f.reclaim()
-	}
-	session, err := f.session(ctx)
-	if err != nil {
-		return err
-	}
-	if f.draining = f.to != nil && f.to.Session != session && len(f.to.flight) > 0; f.draining {
-		return nil
-	}
-	if f.to != nil && f.to.Session == session {
-		return nil
-	}
-	if f.to, err = newSender(session); err != nil {
-		session.End(err)
-		f.to = nil
-		return err
-	}
-	f.to.listStreams(ctx, f.prefix, f.timing.sent, &f.pinging)
-	f.probed = time.Time{}
-	return nil
-}
-
 // session returns the present one, or the next if there is none.
-func (f *forwarder) session(ctx context.Context) (*remote.Session, error) {
-	for began := time.Now(); ; {
-		waiting, cancel := context.WithTimeout(ctx, f.timing.look)
-		s, err := f.remote.Session(waiting)
-		cancel()
-		if err == nil && time.Since(began) > f.timing.gap {
-			f.gap.begin(began, f.forwarded.Load())
-		}
-		if err == nil || ctx.Err() != nil {
-			return s, err
-		}
-		f.from.stopReading() // what is on its way from the stream is read again: it is not lost, nor to be kept in memory
-		f.look(ctx)
-		f.publishState()
-	}
-}
-
 // reclaim takes back what is under way.
-func (f *forwarder) reclaim() {
-	if f.to == nil {
-		return
-	}
-	began := time.Now()
-	for n, m := range f.to.flight {
-		if m.at.Before(began) {
-			began = m.at
-		}
-		f.land(n)
-		m.entry.tried = true
-		f.queues.putBack(m.queue, m.entry)
-	}
-	f.queues.sortBySequence()
-	if f.to.Reason() != nil {
-		f.gap.begin(began, f.forwarded.Load())
-	}
-	f.to = nil
-}
-
 // land removes a message from those under way, whatever became of it.
-func (f *forwarder) land(number uint64) {
-	m := f.to.flight[number]
-	f.bytes -= m.bytes
-	if m.late {
-		f.late--
-	}
-	delete(f.to.flight, number)
-}
-
 // wait waits for something to do.
 func (f *forwarder) wait(ctx context.Context) {
 	d := time.Hour
