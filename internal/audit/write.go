@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 )
 
 // The functions of this file are for who holds the disk.
@@ -188,7 +190,7 @@ func (l *Log) begin(today time.Time, first uint64) error {
 	}
 	l.out, l.size, l.day = out, 0, today
 	l.files = append(l.files, file{path: l.path(first), first: first})
-	return syncDir(l.cfg.Dir)
+	return atomicfile.SyncDir(l.cfg.Dir)
 }
 
 // limit removes the oldest files while all are too big. A signed line on the disk
@@ -219,12 +221,4 @@ func (l *Log) limit(now time.Time) {
 		}
 		l.files = l.files[1:]
 	}
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

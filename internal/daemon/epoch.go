@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
@@ -44,7 +45,11 @@ func nextEpoch(dir string, now time.Time) (uint64, error) {
 		}
 		epoch = max(epoch, last+1)
 	}
-	return epoch, replaceFile(path, strconv.AppendUint(nil, epoch, 10))
+	return epoch, writeEpoch(path, epoch)
+}
+
+func writeEpoch(path string, epoch uint64) error {
+	return atomicfile.Write(path, append(strconv.AppendUint(nil, epoch, 10), '\n'), 0o600)
 }
 
 // auditedEpoch returns the epoch of the last start in an audit log; 0 for none.
@@ -82,7 +87,7 @@ func (p *Publisher) countEpoch(dir string, now time.Time) (uint64, error) {
 	epoch, err := nextEpoch(dir, now)
 	if statedir.IsFull(err) {
 		p.files.postpone("epoch", err, func() error {
-			return replaceFile(filepath.Join(dir, "epoch"), strconv.AppendUint(nil, epoch, 10))
+			return writeEpoch(filepath.Join(dir, "epoch"), epoch)
 		})
 		err = nil
 	}
@@ -108,30 +113,4 @@ func storedEpoch(ctx context.Context, from *outbox.Outbox, log *slog.Logger) (hi
 		}
 	}
 	return highest
-}
-
-// replaceFile writes a file whole or not at all, and on the disk before it returns.
-func replaceFile(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(append(data, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 )
 
@@ -100,7 +101,7 @@ func (f *numbersFile) save(l *listen.Link, final bool) {
 	if !f.keep {
 		return
 	}
-	if err := replaceFile(f.path, l.Numbers(final)); err != nil {
+	if err := atomicfile.Write(f.path, append(l.Numbers(final), '\n'), 0o600); err != nil {
 		f.warn(err)
 	}
 }

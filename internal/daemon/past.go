@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
@@ -55,7 +56,7 @@ func (p *past) keep() error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(p.path, text); err != nil {
+	if err := atomicfile.Write(p.path, append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("keep what the settings are: %w", err)
 	}
 	return nil

@@ -8,13 +8,12 @@ package keyfile
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"syscall"
+
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 )
 
 // SizeMax is far above any file of keys.
@@ -50,50 +49,12 @@ func readFile(path string, secret bool) ([]byte, error) {
 	return bytes.TrimSpace(text), err
 }
 
-// Write writes a file atomically. With fresh, an existing file stays and is an
-// error. A file that root writes belongs to the owner of the file that it
-// replaces, or of the directory, so that a service can read a key that root
-// made for it.
-func Write(path string, text []byte, mode fs.FileMode, fresh bool) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // the temporary name
-	_, err = f.Write(append(bytes.TrimSpace(text), '\n'))
-	if err := errors.Join(err, f.Chmod(mode), inheritOwner(f, path), f.Sync(), f.Close()); err != nil {
-		return err
-	}
+// Write writes a file atomically. With fresh, an existing file stays and the error is
+// [fs.ErrExist].
+func Write(path string, text []byte, mode fs.FileMode, fresh bool) error {
+	text = append(bytes.TrimSpace(text), '\n')
 	if fresh {
-		err = os.Link(f.Name(), path)
-	} else {
-		err = os.Rename(f.Name(), path)
+		return atomicfile.Create(path, text, mode)
 	}
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
-
-// inheritOwner gives a file that root writes the owner of the file at path, or
-// of its directory.
-func inheritOwner(f *os.File, path string) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		info, err = os.Stat(filepath.Dir(path))
-	}
-	if err != nil {
-		return err
-	}
-	if of, ok := info.Sys().(*syscall.Stat_t); ok && of.Uid != 0 {
-		return f.Chown(int(of.Uid), int(of.Gid))
-	}
-	return nil
+	return atomicfile.Write(path, text, mode)
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 )
 
 // cursor is the file that says up to which stream sequence a reader has
@@ -45,20 +47,8 @@ func cursorText(seq uint64) string {
 }
 
 func (c cursor) save(seq uint64) error {
-	if err := writeSynced(c.path+".new", cursorText(seq)); err != nil {
-		return fmt.Errorf("write cursor: %w", err)
-	}
-	if err := os.Rename(c.path+".new", c.path); err != nil {
+	if err := atomicfile.Write(c.path, []byte(cursorText(seq)), 0o600); err != nil {
 		return fmt.Errorf("write cursor: %w", err)
 	}
 	return nil
-}
-
-func writeSynced(path, text string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Sync(), f.Close())
 }

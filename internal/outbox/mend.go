@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 )
 
 // damagedDir is where in the outbox's directory damaged files are kept.
@@ -179,13 +181,13 @@ func (m *mender) replace(path, name string, data []byte, sound [][2]int) error {
 	for _, run := range sound {
 		text.Write(data[run[0]:run[1]])
 	}
-	if err := writeSynced(path+".mended", text.String()); err != nil {
+	if err := os.MkdirAll(m.kept(), 0o700); err != nil {
 		return err
 	}
-	if err := m.keep(path, name); err != nil {
+	if err := os.Link(path, m.keptPath(name)); err != nil {
 		return err
 	}
-	return os.Rename(path+".mended", path)
+	return atomicfile.Write(path, []byte(text.String()), 0o600)
 }
 
 // flat makes a file's name of a consumer's.
@@ -201,5 +203,9 @@ func (m *mender) keep(path, name string) error {
 	if err := os.MkdirAll(m.kept(), 0o700); err != nil {
 		return err
 	}
-	return os.Rename(path, filepath.Join(m.kept(), name+"."+time.Now().UTC().Format("20060102T150405.000000000")))
+	return os.Rename(path, m.keptPath(name))
+}
+
+func (m *mender) keptPath(name string) string {
+	return filepath.Join(m.kept(), name+"."+time.Now().UTC().Format("20060102T150405.000000000"))
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -141,6 +142,7 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if err != nil {
 		return nil, err
 	}
+	_ = atomicfile.RemoveLeftovers(cfg.Dir) // they do no harm
 	if err := (&mender{cfg.Dir, o.log}).mend(); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 )
 
 // storedFile names the subjects that a stream of the remote has stored at some time.
@@ -83,10 +85,7 @@ func (s *storedSubjects) addPatterns(patterns ...string) error {
 	if !s.unsaved {
 		return nil
 	}
-	if err := writeSynced(s.path+".new", withSum(strings.Join(s.patterns, "\n")+"\n")); err != nil {
-		return fmt.Errorf("keep which subjects are stored: %w", err)
-	}
-	if err := os.Rename(s.path+".new", s.path); err != nil {
+	if err := atomicfile.Write(s.path, []byte(withSum(strings.Join(s.patterns, "\n")+"\n")), 0o600); err != nil {
 		return fmt.Errorf("keep which subjects are stored: %w", err)
 	}
 	s.unsaved = false

@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 )
 
 // waitingFile is what is kept on disk of messages that wait while later ones are
@@ -86,10 +88,7 @@ func loadWaiting(path string) (waitingFile, error) {
 func (w *waitingFile) save(path string) error {
 	text, err := w.text()
 	if err == nil {
-		err = writeSynced(path+".new", text)
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
+		err = atomicfile.Write(path, []byte(text), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("keep which messages wait: %w", err)

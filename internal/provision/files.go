@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 )
 
 const (
@@ -27,15 +29,7 @@ func (f file) write(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	out, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, f.mode)
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(f.text)
-	if err := errors.Join(err, out.Chmod(f.mode), out.Sync(), out.Close()); err != nil {
-		return errors.Join(err, os.Remove(path+".new"))
-	}
-	return os.Rename(path+".new", path)
+	return atomicfile.Write(path, f.text, f.mode)
 }
 
 // lock keeps a second change of the same setup out, until the process ends or

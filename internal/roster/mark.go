@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 )
 
 // mark is by what a bucket is known again: when it was made, and the last thing
@@ -50,13 +52,5 @@ func (m mark) save(file string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(file+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(file+".new"))
-	}
-	return os.Rename(file+".new", file)
+	return atomicfile.Write(file, append(text, '\n'), 0o600)
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 )
 
 // Dir is a state directory that this process has locked.
@@ -46,6 +48,9 @@ func Open(path string) (*Dir, error) {
 	}
 	if d.Unlocked = d.Lock(); d.Unlocked != nil && !IsFull(d.Unlocked) {
 		return nil, d.Unlocked
+	}
+	if d.Unlocked == nil {
+		_ = atomicfile.RemoveLeftovers(path) // they do no harm
 	}
 	return d, nil
 }
