@@ -43,10 +43,20 @@ const clockError = time.Millisecond
 // Time returns the wall-clock time of an instant, by the wall clock's present
 // reading, to the millisecond: so a whole second that was made an instant
 // is that second again, and not the end of the one before.
-func (c *Clock) Time(i Instant) time.Time {
-	now := time.Now()
-	return now.Round(0).Add(i.Sub(c.at(now))).Round(clockError)
+func (c *Clock) Time(i Instant) time.Time { return c.read().time(i) }
+
+// reading is the wall-clock time of an instant, by which others are converted.
+type reading struct {
+	wall time.Time
+	at   Instant
 }
+
+func (c *Clock) read() reading {
+	now := time.Now()
+	return reading{wall: now.Round(0), at: c.at(now)}
+}
+
+func (r reading) time(i Instant) time.Time { return r.wall.Add(i.Sub(r.at)).Round(clockError) }
 
 // Instant returns the instant of a wall-clock time, by the wall clock's present
 // reading. It is negative for times before the clock was made.

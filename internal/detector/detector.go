@@ -130,6 +130,7 @@ func (d *Detector) count() {
 func (d *Detector) tell() {
 	d.count()
 	if out := d.table.Take(); len(out) > 0 {
+		d.clock.setTimes(out)
 		d.waiters.hear(out)
 		d.decide(out)
 	}

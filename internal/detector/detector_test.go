@@ -57,6 +57,24 @@ func TestDecisionsComeWithinASweepOfTheirDeadline(t *testing.T) {
 	})
 }
 
+func TestDecisionsCarryTheirTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, clock, said := run(t, defaults)
+		d.SetMembers([]Member{{ID: 7, Name: "web", IP: "any"}})
+		connected := time.Now()
+		d.Report(Sighting{At: clock.Now(), ID: 7, Kind: SawKeepAlive})
+		d.Report(Sighting{At: clock.Now(), ID: 7, Kind: SawClosed})
+		time.Sleep(defaults.ReconnectGrace + SweepPeriod)
+		got := changes(said())
+		if len(got) != 2 {
+			t.Fatalf("%d changes, want the agent connected and lost", len(got))
+		}
+		if lost := &got[1]; !lost.Time.Equal(connected.Add(defaults.ReconnectGrace)) || !lost.LastSeenTime.Equal(connected) {
+			t.Errorf("lost at %v, last seen at %v; want the grace after %v, and that", lost.Time, lost.LastSeenTime, connected)
+		}
+	})
+}
+
 func TestManyReportersAndReadersShareADetector(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const agents, reporters = 5000, 8
