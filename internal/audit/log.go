@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/filelock"
 )
 
 // Config says where the log lives.
@@ -40,7 +42,7 @@ type Log struct {
 	log     *slog.Logger
 	fileMax int64
 	most    int // bytes that are pending
-	lock    *os.File
+	lock    *filelock.Lock
 
 	mu       sync.Mutex // never held while writing: Add does not wait for the disk
 	encoder  *slog.JSONHandler
@@ -178,7 +180,7 @@ func (l *Log) release() error {
 		err = l.out.Close()
 	}
 	if l.lock != nil {
-		err = errors.Join(err, l.lock.Close())
+		err = errors.Join(err, l.lock.Release())
 	}
 	return err
 }

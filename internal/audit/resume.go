@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/filelock"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
@@ -79,9 +81,18 @@ func (l *Log) openDir() (err error) {
 	if err := os.MkdirAll(l.cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the audit log's directory: %w", err)
 	}
-	l.lock, err = lockDir(l.cfg.Dir)
-	return err
+	l.lock, err = filelock.Acquire(lockPath(l.cfg.Dir))
+	switch {
+	case errors.Is(err, filelock.ErrLocked):
+		return fmt.Errorf("lock the audit log %s: another Pulse is using it", l.cfg.Dir)
+	case err != nil:
+		return fmt.Errorf("lock the audit log: %w", err)
+	}
+	return nil
 }
+
+// lockPath is the file that a process which writes the log has locked.
+func lockPath(dir string) string { return filepath.Join(dir, "lock") }
 
 // beginAgain begins a file behind the chain's end. On a full disk, that is left to the
 // next write.

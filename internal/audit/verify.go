@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"github.com/wazuh-pulse/pulse/internal/filelock"
 )
 
 // Checked is what a log was found to be.
@@ -80,7 +82,7 @@ func Verify(dir string, check Check) (Checked, error) {
 	for len(v.heads) > 0 && v.heads[0].Seq < files[0].first {
 		v.heads = v.heads[1:]
 	}
-	v.First, v.Files, v.Live = files[0].first, len(files), live(dir)
+	v.First, v.Files, v.Live = files[0].first, len(files), filelock.IsLocked(lockPath(dir))
 	v.progress = newProgress(files, check.Progress)
 	for i, f := range files {
 		if err := v.file(f, i == len(files)-1); err != nil {

@@ -6,32 +6,25 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/filelock"
 )
 
-// dirLock keeps a second process out of the directory. The kernel lets go of
-// it when the process ends, however it ends.
-type dirLock struct{ file *os.File }
-
-// lockDir makes dir (mode 0700), checks that it can be written to and locks it.
-func lockDir(dir string) (*dirLock, error) {
+// lockDir makes dir (mode 0700), locks it and checks that it can be written to: with an
+// error of that, there is a lock too.
+func lockDir(dir string) (*filelock.Lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create outbox directory: %w", err)
 	}
-	path := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	l, err := filelock.Acquire(filepath.Join(dir, "lock"))
+	switch {
+	case errors.Is(err, filelock.ErrLocked):
+		return nil, fmt.Errorf("lock outbox directory %s: another Pulse is using it", dir)
+	case err != nil:
 		return nil, fmt.Errorf("lock outbox directory: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock outbox directory %s: another Pulse is using it", dir)
-		}
-		return nil, fmt.Errorf("lock outbox directory %s: %w", dir, err)
-	}
-	return &dirLock{f}, probe(dir)
+	return l, probe(dir)
 }
 
 // probe writes a block to dir, so that a full or read-only disk is named at start.
@@ -47,24 +40,18 @@ func probe(dir string) error {
 	return nil
 }
 
-func (l *dirLock) release() error { return l.file.Close() }
-
 // errGone says that the store is not where it was. The embedded server goes on
 // writing to files that have no name any more, and would not notice.
 var errGone = errors.New("the directory was removed or replaced while Pulse was running: what was in it is lost, unless it has only been moved")
 
-// held says whether the directory is still the one that was locked.
-func (l *dirLock) held() error {
-	ours, err := l.file.Stat()
-	if errors.Is(err, fs.ErrClosed) {
-		return nil // publishing says so itself
-	}
-	if err != nil {
-		return err
-	}
-	there, err := os.Stat(l.file.Name())
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(ours, there) {
+// checkReplaced returns errGone if the directory is not the one that was locked.
+func checkReplaced(l *filelock.Lock) error {
+	replaced, err := l.Replaced()
+	switch {
+	case replaced:
 		return errGone
+	case errors.Is(err, fs.ErrClosed):
+		return nil // publishing says so itself
 	}
 	return err
 }
@@ -78,7 +65,7 @@ func (o *Outbox) stillThere() error {
 		return nil
 	}
 	o.looked = time.Now()
-	if err := o.lock.held(); err != nil {
+	if err := checkReplaced(o.lock); err != nil {
 		return err
 	}
 	for c := range Class(classes) {

@@ -37,6 +37,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/atomicfile"
+	"github.com/wazuh-pulse/pulse/internal/filelock"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -83,7 +84,7 @@ type Config struct {
 type Outbox struct {
 	cfg     Config
 	log     *slog.Logger
-	lock    *dirLock
+	lock    *filelock.Lock
 	held    *guard         // nil once open
 	serving sync.Mutex     // held to read or write srv
 	srv     *server.Server // nil while a full disk keeps it from running
@@ -235,7 +236,7 @@ func (o *Outbox) close() error {
 		}
 	}
 	if o.lock != nil {
-		if err := o.lock.release(); err != nil {
+		if err := o.lock.Release(); err != nil {
 			return fmt.Errorf("close outbox: %w", err)
 		}
 	}

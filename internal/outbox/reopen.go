@@ -57,7 +57,7 @@ func (o *Outbox) reopen(ctx context.Context, why error) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w (%w)", ctx.Err(), why)
 		}
-		if err := o.lock.held(); err != nil {
+		if err := checkReplaced(o.lock); err != nil {
 			return err
 		}
 		if !hasRoom(o.cfg.Dir) {

@@ -8,13 +8,15 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/filelock"
 )
 
 // Setup is one that is there.
 type Setup struct {
 	dir   string
 	state *state
-	lock  *os.File
+	lock  *filelock.Lock
 	keys  keys
 	trust trust
 }
@@ -44,7 +46,7 @@ func (st *Setup) Close() error {
 	if st.lock == nil {
 		return nil
 	}
-	return st.lock.Close()
+	return st.lock.Release()
 }
 
 func (st *Setup) load() (err error) {

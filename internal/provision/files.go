@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/wazuh-pulse/pulse/internal/atomicfile"
+	"github.com/wazuh-pulse/pulse/internal/filelock"
 )
 
 const (
@@ -33,17 +33,14 @@ func (f file) write(dir string) error {
 }
 
 // lock keeps a second change of the same setup out, until the process ends or
-// the lock is closed.
-func lock(dir string) (*os.File, error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
+// the lock is released.
+func lock(dir string) (*filelock.Lock, error) {
+	l, err := filelock.AcquireDir(dir)
+	switch {
+	case errors.Is(err, filelock.ErrLocked):
+		return nil, fmt.Errorf("lock %s: another pulse provision is at work there; wait until it is done", dir)
+	case err != nil:
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = errors.New("another pulse provision is at work there; wait until it is done")
-		}
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
-	}
-	return f, nil
+	return l, nil
 }

@@ -5,23 +5,20 @@
 package statedir
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/wazuh-pulse/pulse/internal/atomicfile"
+	"github.com/wazuh-pulse/pulse/internal/filelock"
 )
 
 // Dir is a state directory that this process has locked.
 type Dir struct {
 	path string
-	lock *flock.Flock
+	lock *filelock.Lock // nil until it is held
 	// Caution is what somebody should look at, though the directory is used; nil for nothing.
 	Caution error
 	// Unlocked is why the directory is not locked: the disk is full, and [Dir.Lock] is to
@@ -32,16 +29,13 @@ type Dir struct {
 // lockName is the file that is locked. It has nothing in it, and stays.
 const lockName = "lock"
 
-// tryTime is for how long a lock is asked for: [InUse] holds it for a moment.
-const tryTime = 300 * time.Millisecond
-
 // Open makes a directory with mode 0700 where there is none, checks who may change it,
 // and locks it until Close or the end of the process, however it ends.
 func Open(path string) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory (<pulse><state_dir>): %w", err)
 	}
-	d := &Dir{path: path, lock: newLock(path, os.O_CREATE|os.O_RDWR)}
+	d := &Dir{path: path}
 	var err error
 	if d.Caution, err = Check(path); err != nil {
 		return nil, err
@@ -56,43 +50,30 @@ func Open(path string) (*Dir, error) {
 }
 
 // Lock locks the directory, which Open does where it can.
-func (d *Dir) Lock() error {
-	ctx, cancel := context.WithTimeout(context.Background(), tryTime)
-	defer cancel()
-	locked, err := d.lock.TryLockContext(ctx, tryTime/10)
+func (d *Dir) Lock() (err error) {
+	d.lock, err = filelock.Acquire(filepath.Join(d.path, lockName))
 	switch {
-	case locked:
-		return nil
-	case err != nil && !errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, filelock.ErrLocked):
+		return fmt.Errorf("lock the state directory %s: another Pulse is using it", d.path)
+	case err != nil:
 		return fmt.Errorf("lock the state directory %s: %w", d.path, err)
 	}
-	return fmt.Errorf("lock the state directory %s: another Pulse is using it", d.path)
+	return nil
 }
 
-func newLock(path string, flag int) *flock.Flock {
-	return flock.New(filepath.Join(path, lockName), flock.SetFlag(flag), flock.SetPermissions(0o600))
-}
-
-// Close lets others have the directory.
+// Close releases the lock.
 func (d *Dir) Close() error {
-	if err := d.lock.Unlock(); err != nil {
+	if d.lock == nil {
+		return nil
+	}
+	if err := d.lock.Release(); err != nil {
 		return fmt.Errorf("unlock the state directory: %w", err)
 	}
 	return nil
 }
 
 // InUse reports whether a process has a directory locked.
-func InUse(path string) bool {
-	lock := newLock(path, os.O_RDONLY)
-	free, err := lock.TryRLock()
-	if err != nil {
-		return false // there is no lock, or it cannot be read
-	}
-	if free {
-		_ = lock.Unlock()
-	}
-	return !free
-}
+func InUse(path string) bool { return filelock.IsLocked(filepath.Join(path, lockName)) }
 
 // Check returns an error if others than the owner may change a directory: then they
 // can change what is believed of agents, and the keys of the node. One that belongs to
