@@ -94,21 +94,13 @@ func (o *Outbox) restart(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, restartWait)
 	defer cancel()
-	for !o.nc.IsConnected() {
-		if ctx.Err() != nil {
-			return fmt.Errorf("connect to embedded server: %w", ctx.Err())
-		}
-		pause(ctx, 10*time.Millisecond)
-	}
 	for c := range Class(classes) {
 		if held.lost(c.String()) {
 			return fmt.Errorf("the embedded server cannot open stream %s, and its log says why", c)
 		}
-		info, err := o.streams[c].Info(ctx)
-		if err != nil {
+		if err := o.findEnd(ctx, c); err != nil {
 			return fmt.Errorf("open stream %s: %w", c, err)
 		}
-		o.last[c] = info.State.LastSeq
 		o.hand(c, nil)
 	}
 	o.status = newSyncer(o.cfg.Dir, Status.String(), true)
@@ -117,6 +109,24 @@ func (o *Outbox) restart(ctx context.Context) (err error) {
 	}
 	holdReserve(o.cfg.Dir, false)
 	return nil
+}
+
+// findEnd asks for a stream's last sequence until it is answered: the connection may not have
+// noticed yet that it led to the server before.
+func (o *Outbox) findEnd(ctx context.Context, c Class) error {
+	for {
+		asking, cancel := context.WithTimeout(ctx, time.Second)
+		info, err := o.streams[c].Info(asking)
+		cancel()
+		if err == nil {
+			o.last[c] = info.State.LastSeq
+			return nil
+		}
+		if ctx.Err() != nil || errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
+		}
+		pause(ctx, 10*time.Millisecond)
+	}
 }
 
 // restartWait is for how long the embedded server may take to read its streams.
