@@ -10,7 +10,7 @@ import (
 // ReadFile reads client.keys as [Parse] does. The error names the file. An
 // empty file is a manager without agents, and no error.
 func ReadFile(path string) (*Set, []Problem, error) {
-	r, err := read(path)
+	r, err := readPath(path)
 	return r.set, r.problems, err
 }
 
@@ -22,7 +22,7 @@ type reading struct {
 	torn     bool // the file changed meanwhile: this may be half of each
 }
 
-func read(path string) (reading, error) {
+func readPath(path string) (reading, error) {
 	r, err := readOpen(path)
 	if err != nil {
 		return reading{}, &ReadError{err}

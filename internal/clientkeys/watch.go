@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
+	"github.com/wazuh-pulse/pulse/internal/filewatch"
 )
 
 const (
@@ -20,9 +19,9 @@ const (
 	// be meant so, but more likely a writer has paused there.
 	settleCut = time.Second
 
-	// settleMost bounds the wait for a file that is replaced again and again, as
+	// settleMax bounds the wait for a file that is replaced again and again, as
 	// when agents are enrolled by the hundred.
-	settleMost = 5 * time.Second
+	settleMax = 5 * time.Second
 
 	// pollPeriod is how often the file is looked at besides. It finds what
 	// inotify cannot tell: a change on a network file system, behind a symbolic
@@ -40,16 +39,8 @@ const (
 // for each condition that keeps Watch from its work, not for each try: with a
 // [*ReadError] for the file itself, and with nil when that can be read again. Both are called from Watch's own goroutine, one at a time.
 func Watch(ctx context.Context, path string, known *Set, changed func(*Set, []Problem), failed func(error)) {
-	w := &watch{path: path, known: known, changed: changed, failed: failed}
-	notify, err := fsnotify.NewWatcher()
-	if err != nil {
-		failed(fmt.Errorf("watch client keys: look every %v instead: %w", pollPeriod, err))
-		w.run(ctx, nil, nil)
-		return
-	}
-	defer func() { _ = notify.Close() }() // nothing is left to do about it
-	w.observe = func() error { return notify.Add(filepath.Dir(path)) }
-	w.run(ctx, notify.Events, notify.Errors)
+	w := newWatch(path, known, changed, failed)
+	filewatch.Watch(ctx, w.config(), w.handleChange)
 }
 
 // watch is the state of one Watch, owned by its goroutine.
@@ -58,126 +49,76 @@ type watch struct {
 	known   *Set
 	changed func(*Set, []Problem)
 	failed  func(error)
-	observe func() error // (again) asks for events; nil without inotify
 
-	quiet *time.Timer // fires when the file has settled
-	since time.Time   // of the first change not yet read; zero when there is none
-	info  fs.FileInfo // of the file last read; nil when that failed
-	cut   bool        // the file ended within a line when last read, and was not taken
-
-	observing, reading condition
+	info    fs.FileInfo // of the file last read; nil when that failed
+	cut     bool        // the file ended within a line when last read, and was not used
+	failure string      // why the file could not be read last; "" if it could
 }
 
-func (w *watch) run(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error) {
-	w.quiet = time.NewTimer(settle)
-	defer w.quiet.Stop()
-	poll := time.NewTicker(pollPeriod)
-	defer poll.Stop()
+func newWatch(path string, known *Set, changed func(*Set, []Problem), failed func(error)) *watch {
+	return &watch{path: path, known: known, changed: changed, failed: failed}
+}
 
-	w.watchDirectory()
-	w.touched() // whatever happened before there was a watch
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case e := <-events:
-			if filepath.Base(e.Name) == filepath.Base(w.path) {
-				w.touched()
-			}
-		case <-errs: // events were lost
-			w.touched()
-		case <-w.quiet.C:
-			w.read()
-		case <-poll.C:
-			w.watchDirectory()
-			w.look()
+func (w *watch) config() filewatch.Config {
+	return filewatch.Config{Paths: []string{w.path}, Settle: settle, SettleMax: settleMax, Poll: pollPeriod,
+		Failed: func(err error) {
+			w.failed(fmt.Errorf("watch client keys: %w; looking every %v instead", err, pollPeriod))
+		}}
+}
+
+// handleChange reads the file where it may have changed. It returns how long to wait
+// before the next reading while a writer seems to be at work.
+func (w *watch) handleChange(c filewatch.Change) time.Duration {
+	if c.Polled && w.isUnchanged() {
+		return 0
+	}
+	if c.Polled {
+		return settle
+	}
+	w.cut = w.cut && c.Again
+	r, err := readPath(w.path)
+	if err == nil {
+		if d := w.waitForWriter(r, c); d > 0 {
+			return d
 		}
 	}
-}
-
-// watchDirectory watches the directory, not the file: editors and Wazuh replace
-// the file. Asking again is harmless, and needed once a directory was replaced.
-func (w *watch) watchDirectory() {
-	if w.observe == nil {
-		return
-	}
-	err := w.observe()
-	if err != nil {
-		err = fmt.Errorf("watch client keys: %w", err)
-	}
-	w.observing.report(err, w.failed)
-}
-
-// touched waits for the file to settle.
-func (w *watch) touched() {
-	w.cut = false
-	w.wait(settle)
-}
-
-func (w *watch) wait(d time.Duration) {
-	now := time.Now()
-	if w.since.IsZero() {
-		w.since = now
-	}
-	w.quiet.Reset(min(d, settleMost-now.Sub(w.since)))
-}
-
-// look finds a change that no event told of.
-func (w *watch) look() {
-	if !w.since.IsZero() {
-		return // known already
-	}
-	info, err := os.Stat(w.path)
-	if err != nil || w.info == nil || !sameState(info, w.info) {
-		w.touched()
-	}
-}
-
-// read takes the file's content, unless a writer seems to be at work.
-func (w *watch) read() {
-	r, err := read(w.path)
-	if err == nil && w.caughtWriting(r) {
-		return
-	}
-	w.since, w.info, w.cut = time.Time{}, r.info, false
-	if err == nil && w.reading.last != "" {
-		w.failed(nil)
-	}
-	w.reading.report(err, w.failed)
+	w.info, w.cut = r.info, false
+	w.reportFailure(err)
 	if err != nil || w.known != nil && w.known.digest == r.set.digest {
-		return
+		return 0
 	}
 	w.known = r.set
 	w.changed(r.set, r.problems)
+	return 0
 }
 
-// caughtWriting says whether to wait for a better reading, and waits.
-func (w *watch) caughtWriting(r reading) bool {
+func (w *watch) isUnchanged() bool {
+	info, err := os.Stat(w.path)
+	return err == nil && w.info != nil && sameState(info, w.info)
+}
+
+// waitForWriter returns how long to wait for a better reading; 0 to use this one.
+func (w *watch) waitForWriter(r reading, c filewatch.Change) time.Duration {
 	isNew := w.known == nil || w.known.digest != r.set.digest
-	late := time.Since(w.since) >= settleMost
 	switch {
 	case r.torn: // never good enough, however late
-		w.since = time.Time{}
-		w.touched()
-	case isNew && !late && !w.cut && r.set.cut:
+		return settle
+	case isNew && !c.Late && !w.cut && r.set.cut:
 		w.cut = true
-		w.wait(settleCut)
-	default:
-		return false
+		return settleCut
 	}
-	return true
+	return 0
 }
 
-// condition is something that fails or not, and is reported when that changes.
-type condition struct{ last string }
-
-func (c *condition) report(err error, failed func(error)) {
-	if err == nil {
-		c.last = ""
-		return
+// reportFailure reports why the file cannot be read when that changes, and nil when it
+// can be read again.
+func (w *watch) reportFailure(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
 	}
-	if text := err.Error(); text != c.last {
-		c.last = text
-		failed(err)
+	if text != w.failure {
+		w.failed(err)
 	}
+	w.failure = text
 }

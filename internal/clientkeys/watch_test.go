@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"github.com/wazuh-pulse/pulse/internal/filewatch"
 	"go.uber.org/goleak"
 )
 
@@ -67,10 +68,11 @@ func inFakeTime(t *testing.T, known *Set, test func(w *watched)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &watched{t: t, path: path, events: make(chan fsnotify.Event)}
 		h.write(one)
-		w := &watch{path: path, known: known, changed: h.changed, failed: h.failed, observe: h.observe}
+		w := newWatch(path, known, h.changed, h.failed)
+		source := filewatch.Source{Events: h.events, Add: func(string) error { return h.observe() }}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); w.run(ctx, h.events, nil) }()
+		go func() { defer close(done); filewatch.Follow(ctx, source, w.config(), w.handleChange) }()
 		test(h)
 		cancel()
 		<-done
@@ -165,7 +167,7 @@ func TestAFileThatIsNeverLeftAloneIsReadAllTheSame(t *testing.T) {
 	inFakeTime(t, knownOne(), func(w *watched) {
 		w.after(time.Second, nil, 0)
 		w.write(two)
-		for range settleMost/(settle/2) - 1 {
+		for range settleMax/(settle/2) - 1 {
 			w.event()
 			w.after(settle/2, nil, 0)
 		}
