@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 )
 
@@ -14,39 +13,57 @@ import (
 // the console and, with NATS enabled, those of its login and of TLS. Those with secrets must be private, too. It returns
 // all problems as an [*Errors]. State directories are not looked at.
 func (l *Loaded) CheckFiles() error {
-	var paths []string
-	if l.Pulse.Link != "attach" {
-		paths = append(paths, pathClientKeys)
-	}
-	if l.NATS.Enabled {
-		paths = append(paths, pathCreds, pathNKey, pathPassword, pathToken, pathTLSCA, pathTLSCert, pathTLSKey)
-	}
-	if l.NATS.Enabled && l.NATS.EncryptMessages {
-		paths = append(paths, pathRecipients)
-	}
-	if l.Pulse.HTTP != "" {
-		paths = append(paths, pathHTTPToken, pathHTTPCert, pathHTTPKey)
-	}
 	var errs Errors
-	for _, p := range paths {
-		s := lookup(p)
-		file := s.field(&l.Config).String()
-		if file == "" {
+	for _, f := range append(l.SecurityFiles(), File{pathClientKeys, l.Pulse.ClientKeys, false}) {
+		if !l.isUsed(f.Setting) {
 			continue
 		}
-		err := readable(file)
-		if p == pathClientKeys && l.homeClosed() {
-			continue // whether a manager lives there comes first, and who attaches to one does not need it
-		}
-		if err == nil && slices.Contains(secretFiles, p) {
-			err = private(file)
+		err := readable(f.Path)
+		if err == nil && f.Secret {
+			err = private(f.Path)
 		}
 		if err != nil {
-			o := l.origins[p]
-			errs.add(&Error{o.file, o.line, fmt.Sprintf("<%s>%s</%s>%s: %v", s.name(), file, s.name(), o.note(), err), fileHint(s, file, err)})
+			s, o := lookup(f.Setting), l.origins[f.Setting]
+			errs.add(&Error{o.file, o.line, fmt.Sprintf("<%s>%s</%s>%s: %v", s.name(), f.Path, s.name(), o.note(), err), fileHint(s, f.Path, err)})
 		}
 	}
 	return errs.err()
+}
+
+// File is a file that a setting names.
+type File struct {
+	Setting string // its path below <ossec_config>, such as "nats/token_file"
+	Path    string
+	Secret  bool
+}
+
+// SecurityFiles returns the files that the settings name which hold secrets, or decide who is
+// trusted.
+func (c *Config) SecurityFiles() (all []File) {
+	for _, s := range table {
+		f := s.field(c)
+		_, secret := f.(secretFile)
+		if _, trust := f.(trustFile); (secret || trust) && f.String() != "" {
+			all = append(all, File{s.path, f.String(), secret})
+		}
+	}
+	return all
+}
+
+// isUsed reports whether the daemon reads the file of a setting, with the settings as
+// they are.
+func (l *Loaded) isUsed(path string) bool {
+	switch {
+	case path == pathSigningKey: // it is made where it is not there, and checked where it is read
+		return false
+	case path == pathRecipients:
+		return l.NATS.Enabled && l.NATS.EncryptMessages
+	case path == pathClientKeys: // whether a manager lives there comes first, and who attaches to one does not need it
+		return l.Pulse.Link != "attach" && !l.homeClosed()
+	case lookup(path).block() == "nats":
+		return l.NATS.Enabled
+	}
+	return l.Pulse.HTTP != ""
 }
 
 // homeClosed reports whether it cannot be seen if a manager lives in <home>: the daemon says so, and the way out.

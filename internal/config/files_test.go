@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,5 +72,31 @@ func TestADefaultFileThatIsMissingSaysItIsTheDefault(t *testing.T) {
 	err := l.CheckFiles()
 	if err == nil || !strings.HasPrefix(err.Error(), "<client_keys>/absent/client.keys</client_keys> (default): ") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A new setting that names a file is in the list of what is checked and fingerprinted,
+// by its type in the table alone.
+func TestEverySettingOfAFileIsAmongThoseThatAreChecked(t *testing.T) {
+	cfg := Default()
+	for _, s := range table {
+		if f, ok := s.field(&cfg).(text); ok && strings.HasPrefix(f.rule.desc, "an absolute path") && s.path != pathHome && s.path != pathClientKeys && s.path != "pulse/state_dir" {
+			t.Errorf("%s is neither a secret nor whom to trust", s.path)
+		}
+		switch s.field(&cfg).(type) {
+		case secretFile, trustFile:
+			if err := s.field(&cfg).parse("/etc/pulse/" + s.name()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, f := range cfg.SecurityFiles() {
+		name := filepath.Base(f.Path)
+		if want := !slices.Contains([]string{"tls_ca", "tls_cert", "http_cert", "recipients_file"}, name); f.Secret != want {
+			t.Errorf("%s: secret: %v", f.Setting, f.Secret)
+		}
+	}
+	if n := len(cfg.SecurityFiles()); n != 12 {
+		t.Errorf("%d files", n)
 	}
 }

@@ -10,9 +10,6 @@ import (
 // logins are the ways to log in to <server_url>, each by the setting that tells it.
 var logins = []string{pathCreds, pathNKey, pathUser, pathToken}
 
-// secretFiles hold what nobody else on this host may read.
-var secretFiles = []string{pathCreds, pathNKey, pathPassword, pathToken, pathTLSKey, pathHTTPToken, pathHTTPKey}
-
 func (ld *loader) checkTLSPair() { ld.checkPair(pathTLSCert, pathTLSKey) }
 
 // checkLogin holds the settings of <nats> that have to do with logging in against each other.

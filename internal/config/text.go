@@ -18,6 +18,14 @@ type text struct {
 	rule rule
 }
 
+// secretFile is a setting that names a file with a secret, which nobody else on this host
+// may read.
+type secretFile struct{ text }
+
+// trustFile is a setting that names a file without a secret by which it is decided who is
+// trusted: certificates and public keys.
+type trustFile struct{ text }
+
 // rule says what a text may be.
 type rule struct {
 	desc  string

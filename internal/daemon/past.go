@@ -81,15 +81,12 @@ func digestOf(settings map[string]string) string {
 
 // keyFiles are the fingerprints of the files that hold secrets, or say whom to trust.
 func keyFiles(cfg *config.Config, key *audit.Key) map[string]string {
-	n := &cfg.NATS
 	files := make(map[string]string)
 	where := KeyFiles(cfg)
-	for setting, path := range map[string]string{"nats/credentials_file": n.CredentialsFile, "nats/nkey_file": n.NKeyFile,
-		"nats/password_file": n.PasswordFile, "nats/token_file": n.TokenFile, "nats/tls_ca": n.TLSCA, "nats/tls_cert": n.TLSCert,
-		"nats/tls_key": n.TLSKey, "nats/signing_key_file": where.SigningPath(), "nats/recipients_file": n.RecipientsFile,
-		"pulse/http_token_file": cfg.Pulse.HTTPTokenFile, "pulse/http_cert": cfg.Pulse.HTTPCert, "pulse/http_key": cfg.Pulse.HTTPKey} {
-		if content, err := os.ReadFile(path); err == nil {
-			files[setting] = key.Fingerprint(content)
+	all := append(cfg.SecurityFiles(), config.File{Setting: "nats/signing_key_file", Path: where.SigningPath()})
+	for _, f := range all {
+		if content, err := os.ReadFile(f.Path); err == nil {
+			files[f.Setting] = key.Fingerprint(content)
 		}
 	}
 	return files

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -135,6 +136,19 @@ func TestReloadsInAStormHoldNobodyUp(t *testing.T) {
 	for _, m := range h.rest() {
 		if m.Change != nil && m.Change.CurrentStatus == event.Disconnected {
 			t.Errorf("%+v", m.Change)
+		}
+	}
+}
+
+// A login of which one file got lost on its way would fail in silence, or go on with less.
+func TestEveryFileOfTheLoginReachesTheConnection(t *testing.T) {
+	cfg := config.Default()
+	n := &cfg.NATS
+	n.CredentialsFile, n.NKeyFile, n.PasswordFile, n.TokenFile, n.TLSCA, n.TLSCert, n.TLSKey = "/creds", "/nkey", "/password", "/token", "/ca", "/cert", "/key"
+	have := fmt.Sprintf("%+v ", RemoteConfig(&cfg, nil))
+	for _, f := range cfg.SecurityFiles() {
+		if strings.HasPrefix(f.Setting, "nats/") && f.Path != n.RecipientsFile && !strings.Contains(have, ":"+f.Path+" ") {
+			t.Errorf("%s does not: %s", f.Setting, have)
 		}
 	}
 }
