@@ -10,6 +10,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/managersim"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
 // A keep-alive that waited while wazuh-db stood still is stamped with the time at which it
@@ -73,7 +74,7 @@ func TestWhatProvesThatAnAgentIsBack(t *testing.T) {
 		as := absences{of: make(map[detector.AgentID]*absence)}
 		sign := func(want, ask bool, what string) {
 			t.Helper()
-			if there, asks := as.sign(1, isActive, time.Now().Unix()); there != want || asks != ask {
+			if there, asks := as.sign(1, wazuhdb.StatusActive, time.Now().Unix()); there != want || asks != ask {
 				t.Errorf("%s: there %v, asked %v", what, there, asks)
 			}
 		}
@@ -81,7 +82,7 @@ func TestWhatProvesThatAnAgentIsBack(t *testing.T) {
 		before := time.Now()
 		time.Sleep(time.Second)
 		as.begin(1, time.Now(), true)
-		if there, asks := as.sign(1, isActive, before.Unix()); there || asks {
+		if there, asks := as.sign(1, wazuhdb.StatusActive, before.Unix()); there || asks {
 			t.Error("a sign from before the loss counts")
 		}
 		if _, proves := as.answered(1, before); proves {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/remoted"
 	"golang.org/x/time/rate"
 )
 
@@ -23,7 +24,7 @@ const (
 // asker sends requests to agents: one at a time to each, and no more at once than
 // remoted is to be burdened with. Who waits for its turn is known to the detector.
 type asker struct {
-	send     func(ctx context.Context, id detector.AgentID, patience time.Duration, sent func()) (outcome, error) // remoted.ask
+	send     func(ctx context.Context, id detector.AgentID, patience time.Duration, sent func()) (remoted.Outcome, error) // the client's
 	clock    *detector.Clock
 	fleet    Fleet
 	log      *slog.Logger
@@ -53,7 +54,7 @@ type asker struct {
 	returned time.Time // by then they are to be back; zero once that has passed
 
 	mostOut int
-	tally   [outcomes]int64
+	tally   remoted.OutcomeCounts
 }
 
 // asked is what the asker knows of an agent.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/remoted"
 	"golang.org/x/time/rate"
 )
 
@@ -43,7 +44,7 @@ func TestSilentAgentsDoNotTakeAllPlaces(t *testing.T) {
 	}
 	for _, id := range got {
 		if id > 15 {
-			a.done(t.Context(), request{id: id, token: 1}, answered)
+			a.done(t.Context(), request{id: id, token: 1}, remoted.Answered)
 		}
 	}
 	if more := a.all(); len(more) != 1 || more[0] != 20 || a.places.doubtful != 4 {
@@ -66,11 +67,11 @@ func TestEachAgentIsAskedOnceAtATime(t *testing.T) {
 	if got := a.all(); len(got) != 0 {
 		t.Fatalf("asked again, %v", got)
 	}
-	a.done(t.Context(), request{id: 1, token: 3}, answered)
+	a.done(t.Context(), request{id: 1, token: 3}, remoted.Answered)
 	if got := a.all(); len(got) != 1 { // the fourth keep-alive is owed
 		t.Fatalf("then asked %v", got)
 	}
-	a.done(t.Context(), request{id: 1, token: 4}, answered)
+	a.done(t.Context(), request{id: 1, token: 4}, remoted.Answered)
 	if got := a.all(); len(got) != 0 || a.out != 0 {
 		t.Errorf("in the end asked %v, %d out", got, a.out)
 	}
@@ -79,13 +80,13 @@ func TestEachAgentIsAskedOnceAtATime(t *testing.T) {
 func TestASlowManagerIsAskedLess(t *testing.T) {
 	a := idler(128)
 	for range 10 {
-		a.judge(busy, errors.New("no room"))
+		a.judge(remoted.Busy, errors.New("no room"))
 	}
 	if a.window != leastWindow {
 		t.Errorf("the window is %d, want %d", a.window, leastWindow)
 	}
 	for range 1000 {
-		a.judge(answered, nil)
+		a.judge(remoted.Answered, nil)
 	}
 	if a.window != 128 {
 		t.Errorf("afterwards it is %d, want 128", a.window)
@@ -147,8 +148,8 @@ func TestAnAgentThatEndedWhileItWasAskedIsAskedBeside(t *testing.T) {
 	if got := a.all(); len(got) != 0 {
 		t.Fatalf("asked a third time, %v", got)
 	}
-	a.done(t.Context(), request{id: 1, token: 1}, notConnected)
-	a.done(t.Context(), request{id: 1, token: 1}, silent)
+	a.done(t.Context(), request{id: 1, token: 1}, remoted.NotConnected)
+	a.done(t.Context(), request{id: 1, token: 1}, remoted.Silent)
 	if a.all(); a.out > 1 {
 		t.Errorf("in the end %d are out", a.out)
 	}
@@ -168,7 +169,7 @@ func TestAnAgentThatIsGivenUpWhileItWaitsIsNotAsked(t *testing.T) {
 	a.keepAlive(1, 2)
 	a.callOff(1)
 	a.callOff(2)
-	a.done(t.Context(), request{id: 1, token: 1}, silent)
+	a.done(t.Context(), request{id: 1, token: 1}, remoted.Silent)
 	if got := a.all(); len(got) != 1 || got[0] != 3 {
 		t.Fatalf("then asked %v", got)
 	}
@@ -176,7 +177,7 @@ func TestAnAgentThatIsGivenUpWhileItWaitsIsNotAsked(t *testing.T) {
 	if a.confirm(2); a.out != 1 {
 		t.Errorf("%d are out", a.out)
 	}
-	a.done(t.Context(), request{id: 3, token: 1}, silent)
+	a.done(t.Context(), request{id: 3, token: 1}, remoted.Silent)
 	if got := a.all(); len(got) != 1 || got[0] != 2 {
 		t.Errorf("in the end asked %v", got)
 	}

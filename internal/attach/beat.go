@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
 const (
@@ -24,19 +25,12 @@ const (
 	restartGrace = time.Minute
 )
 
-// What is assumed of a remoted that does not tell.
-const (
-	usualPool            = 1024
-	usualResponseTimeout = 60 * time.Second
-	usualPort            = 1514
-)
-
 // poolShare is the part of remoted's pool that requests of ours may take.
 const poolShare = 4
 
 // beat follows remoted: whether it is there, and since when it is the same one.
 type beat struct {
-	remoted  *remoted
+	client   *remoted.Client
 	asker    *asker
 	fleet    Fleet
 	said     *troubles
@@ -49,10 +43,10 @@ type beat struct {
 	look     chan struct{} // there is reason to look at once
 
 	mu    sync.Mutex
-	known incarnation // the one that agents have had time to come to
+	known remoted.Incarnation // the one that agents have had time to come to
 
-	greeted incarnation // the one whose settings were read; run's
-	down    bool        // run's
+	greeted remoted.Incarnation // the one whose settings were read; run's
+	down    bool                // run's
 }
 
 // run looks until ctx ends.
@@ -80,13 +74,8 @@ func (b *beat) run(ctx context.Context) {
 // once looks at remoted. While it does not answer, nothing is asked, and
 // nothing is held against the agents.
 func (b *beat) once(ctx context.Context) error {
-	var stats struct {
-		Metrics struct {
-			Sessions int64 `json:"tcp_sessions"`
-		} `json:"metrics"`
-	}
 	began := time.Now()
-	err := b.remoted.command(ctx, getStats, beatTime, &stats)
+	sessions, err := b.client.CountSessions(ctx, beatTime)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -95,14 +84,14 @@ func (b *beat) once(ctx context.Context) error {
 		b.asker.halt(true)
 		b.asker.slow()
 		b.fleet.Excuse(b.grace)
-		return explain(err, "wazuh-remoted", b.remoted.home.requestSocket())
+		return wazuhsock.Explain(err, "wazuh-remoted", b.client.Path())
 	}
 	if time.Since(began) > beatTime/4 {
 		b.asker.slow()
 	}
-	b.sessions.Store(stats.Metrics.Sessions)
+	b.sessions.Store(sessions)
 	b.notice()
-	if now := b.remoted.incarnation(); now != b.greeted {
+	if now := b.client.Incarnation(); now != b.greeted {
 		b.greet(ctx)
 		b.greeted = now
 	}
@@ -117,17 +106,17 @@ func (b *beat) once(ctx context.Context) error {
 // notice looks whether remoted has been started anew. Then all agents have to come
 // back to it.
 func (b *beat) notice() {
-	now := b.remoted.incarnation()
+	now := b.client.Incarnation()
 	b.mu.Lock()
-	changed := now != b.known && now != incarnation{}
-	first := b.known == incarnation{}
+	changed := now != b.known && now != (remoted.Incarnation{})
+	first := b.known == (remoted.Incarnation{})
 	if changed {
 		b.known = now
 	}
 	b.mu.Unlock()
 	if changed && !first {
 		b.log.Warn("wazuh-remoted has been restarted: its agents have time to come back", "for", b.grace.String())
-		b.asker.restarted(now.modified, b.grace)
+		b.asker.restarted(now.Started, b.grace)
 		b.restarted()
 	}
 }
@@ -148,55 +137,12 @@ func (b *beat) hurry() {
 // greet reads the settings of a remoted that was not there before. Old ones do
 // not tell; then what is usual holds.
 func (b *beat) greet(ctx context.Context) {
-	var internal struct {
-		Internal struct {
-			Remoted struct {
-				Pool    int `json:"request_pool"`
-				Timeout int `json:"response_timeout"`
-			} `json:"remoted"`
-		} `json:"internal"`
-	}
-	pool, patience := usualPool, usualResponseTimeout
-	err := b.remoted.command(ctx, getConfig("internal"), beatTime, &internal)
-	if told := internal.Internal.Remoted; err == nil && told.Pool >= 1 && told.Pool <= 4096 {
-		pool = told.Pool
-		if told.Timeout >= 1 && told.Timeout <= 3600 {
-			patience = time.Duration(told.Timeout) * time.Second
-		}
-	}
-	most := max(min(b.most, pool/poolShare), 1)
-	b.asker.limit(most, patience)
-	ports, listening := b.readPorts(ctx)
-	b.ports.Store(&ports)
-	b.log.Info("attached to wazuh-remoted", "request_pool", pool, "max_in_flight", most, "response_timeout", patience.String(),
-		"agents_at", fmt.Sprint(ports), "settings_read", err == nil && listening == nil)
-}
-
-// readPorts returns the ports that agents connect to over TCP.
-func (b *beat) readPorts(ctx context.Context) (ports []uint16, err error) {
-	var told struct {
-		Remote []struct {
-			Connection string `json:"connection"`
-			Port       string `json:"port"`
-		} `json:"remote"`
-	}
-	err = b.remoted.command(ctx, getConfig("remote"), beatTime, &told)
-	for _, r := range told.Remote[:min(len(told.Remote), 16)] {
-		port, bad := strconv.ParseUint(r.Port, 10, 16)
-		if r.Connection == "secure" && bad == nil && port > 0 {
-			ports = append(ports, uint16(port))
-		}
-	}
-	if len(ports) == 0 {
-		ports = []uint16{usualPort}
-	}
-	return ports, err
-}
-
-const getStats = `{"version":1,"origin":{"module":"api"},"command":"getstats"}`
-
-func getConfig(section string) string {
-	return `{"version":1,"origin":{"module":"api"},"command":"getconfig","parameters":{"section":"` + section + `"}}`
+	settings, err := b.client.ReadSettings(ctx, beatTime)
+	most := max(min(b.most, settings.Pool/poolShare), 1)
+	b.asker.limit(most, settings.ResponseTimeout)
+	b.ports.Store(&settings.Ports)
+	b.log.Info("attached to wazuh-remoted", "request_pool", settings.Pool, "max_in_flight", most, "response_timeout", settings.ResponseTimeout.String(),
+		"agents_at", fmt.Sprint(settings.Ports), "settings_read", err == nil)
 }
 
 // serves reports whether agents connect to a port.

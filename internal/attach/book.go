@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
 // book knows the agents' names, and which are behind an address.
@@ -16,13 +17,13 @@ type book struct {
 }
 
 // set takes a new reading of all agents.
-func (b *book) set(rows []row) {
+func (b *book) set(rows []wazuhdb.Row) {
 	at, addrOf := make(map[netip.Addr][]detector.AgentID), make(map[detector.AgentID]netip.Addr, len(rows))
 	names := make(map[detector.AgentID]string, len(rows))
 	for i := range rows {
 		id := detector.AgentID(rows[i].ID)
 		names[id] = rows[i].Name
-		if addr := rows[i].addr(); addr.IsValid() {
+		if addr := rows[i].ParseAddr(); addr.IsValid() {
 			at[addr] = append(at[addr], id)
 			addrOf[id] = addr
 		}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/managersim"
+	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
 // An id that is removed and given to another name at once, in the same second even, is
@@ -57,14 +59,14 @@ func TestARoundTripBeginsWhenTheRequestIsSent(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "queue/sockets"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("unix", filepath.Join(dir, requestSockets[0]))
+	l, err := net.Listen("unix", filepath.Join(dir, wazuhsock.RequestSocket))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	fleet, clock := &reported{all: make(chan detector.Sighting, 16)}, detector.NewClock()
 	a := idler(8)
-	a.send, a.fleet, a.clock = (&remoted{home: home(dir)}).ask, fleet, clock
+	a.send, a.fleet, a.clock = remoted.NewClient(wazuhsock.Home(dir)).RequestState, fleet, clock
 	a.answered = func(detector.AgentID, time.Time) bool { return true }
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -119,7 +121,7 @@ func accept(t *testing.T, l net.Listener) net.Conn {
 	t.Helper()
 	conn, err := l.Accept()
 	if err == nil {
-		_, err = readFrame(conn)
+		_, err = wazuhsock.ReadFrame(conn)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +131,7 @@ func accept(t *testing.T, l net.Listener) net.Conn {
 
 func answer(t *testing.T, conn net.Conn) {
 	t.Helper()
-	if _, err := conn.Write(appendFrame(nil, `{"error":0,"data":{"status":"connected"}}`)); err != nil {
+	if _, err := conn.Write(wazuhsock.AppendFrame(nil, `{"error":0,"data":{"status":"connected"}}`)); err != nil {
 		t.Fatal(err)
 	}
 	_ = conn.Close()

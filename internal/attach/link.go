@@ -9,13 +9,20 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/tcpclose"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
+	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 	"golang.org/x/time/rate"
 )
+
+// databaseTimeout is how long wazuh-db may take to answer.
+const databaseTimeout = 10 * time.Second
 
 // Config says which manager to attach to, and how.
 type Config struct {
 	Home         string // the manager's directory
-	Place        Place
+	Cluster      wazuhdb.ClusterRole
 	Method       detector.Method // of keep-alives
 	MaxInFlight  int             // requests that remoted may have to serve for us at once; at most a quarter of its pool is used
 	Grace        time.Duration   // from a closed connection to a loss: for so long the agent is looked for
@@ -34,8 +41,8 @@ type Config struct {
 // Link is the way to a manager's agents.
 type Link struct {
 	cfg      Config
-	db       *database
-	remoted  *remoted
+	db       *wazuhdb.Client
+	remoted  *remoted.Client
 	watch    *watch
 	asker    *asker
 	beat     *beat
@@ -52,30 +59,30 @@ func Open(cfg Config) (*Link, error) {
 	if err := Find(cfg.Home); err != nil {
 		return nil, err
 	}
-	h := home(cfg.Home)
+	h := wazuhsock.Home(cfg.Home)
 	l := &Link{cfg: cfg, troubles: &troubles{log: cfg.Log, now: make(map[string]string)},
-		db: &database{path: h.path(databaseSocket), time: databaseTime}, remoted: &remoted{home: h}}
+		db: wazuhdb.NewClient(h, cfg.Cluster, databaseTimeout), remoted: remoted.NewClient(h)}
 	b := new(book)
-	l.asker = &asker{send: l.remoted.ask, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, grace: cfg.Grace, network: b.network,
+	l.asker = &asker{send: l.remoted.RequestState, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, grace: cfg.Grace, network: b.network,
 		kick: make(chan struct{}, 1), rate: rate.NewLimiter(askRate, askBurst), said: make(map[string]bool),
 		asked: make(map[detector.AgentID]*asked), halted: true}
-	l.asker.limit(max(min(cfg.MaxInFlight, usualPool/poolShare), 1), usualResponseTimeout)
-	l.beat = &beat{remoted: l.remoted, asker: l.asker, fleet: cfg.Fleet, said: l.troubles, log: cfg.Log, most: cfg.MaxInFlight, period: beatPeriod, grace: cmp.Or(cfg.restartGrace, restartGrace),
+	l.asker.limit(max(min(cfg.MaxInFlight, remoted.DefaultPool/poolShare), 1), remoted.DefaultResponseTimeout)
+	l.beat = &beat{client: l.remoted, asker: l.asker, fleet: cfg.Fleet, said: l.troubles, log: cfg.Log, most: cfg.MaxInFlight, period: beatPeriod, grace: cmp.Or(cfg.restartGrace, restartGrace),
 		look: make(chan struct{}, 1)}
-	l.watch = &watch{db: l.db, soon: make(chan struct{}, 1), place: cfg.Place, clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles,
+	l.watch = &watch{db: l.db, soon: make(chan struct{}, 1), clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles,
 		asker: l.asker, book: b, reset: l.beat.restarted, undone: l.undone, active: func(n int) { l.active.Store(int64(n)) },
 		skips: newSkips(cfg.Log), hold: cmp.Or(cfg.hold, removalHold), wall: cfg.wall, absences: absences{wall: cfg.wall, of: make(map[detector.AgentID]*absence)}}
 	l.asker.mark, l.asker.answered, l.asker.notice, l.asker.gone = l.watch.absences.unconnected, l.watch.answered, l.beat.notice, l.beat.hurry
-	l.teller = &teller{path: h.path(arQueue), method: cfg.Method, name: b.name, said: l.troubles,
+	l.teller = &teller{out: wazuhsock.NewQueue(h.Path(wazuhsock.ARQueue)), method: cfg.Method, name: b.name, said: l.troubles,
 		rate: rate.NewLimiter(askRate, askBurst), queue: make(chan detector.AgentID, tellerRoom)}
 	if cfg.UpdateStatus {
-		l.scribe = &scribe{db: l.db, place: cfg.Place, queue: h.path(analysisQueue), grace: cfg.Grace, timeout: cfg.Timeout, secondLook: secondLook, log: cfg.Log, said: l.troubles, clock: cfg.Clock, dead: l.watch.absences.deadSince,
+		l.scribe = &scribe{db: l.db, place: cfg.Cluster, queue: wazuhsock.NewQueue(h.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout, secondLook: secondLook, log: cfg.Log, said: l.troubles, clock: cfg.Clock, dead: l.watch.absences.deadSince,
 			todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
 	}
-	if text := cfg.Place.caution(); text != "" && cfg.UpdateStatus {
+	if text := clusterCaution(cfg.Cluster); text != "" && cfg.UpdateStatus {
 		cfg.Log.Warn(text, "way_out", cautionWayOut)
 	}
-	l.door = &door{serves: l.beat.serves, behind: b.behind, away: l.away, check: l.closed, files: procFiles, polls: cfg.polls, log: cfg.Log}
+	l.door = &door{serves: l.beat.serves, behind: b.behind, away: l.away, check: l.closed, tcp: &tcpclose.Watcher{Poll: cfg.polls, Log: cfg.Log}}
 	return l, nil
 }
 
@@ -97,7 +104,7 @@ func (l *Link) Run(ctx context.Context) {
 		work.Go(func() { part(ctx) })
 	}
 	work.Wait()
-	l.db.hangUp()
+	l.db.Close()
 }
 
 // away reports whether an agent is known to be disconnected.
@@ -140,3 +147,15 @@ func (l *Link) undone(d *detector.Decision) {
 
 // Close is for a link that did not run: it holds nothing.
 func (l *Link) Close() {}
+
+// clusterCaution is what whoever has losses written in a cluster should know; empty if
+// there is nothing.
+func clusterCaution(role wazuhdb.ClusterRole) string {
+	if !role.Worker {
+		return ""
+	}
+	return "a worker is not told when an agent moves to another node: such an agent is taken for lost, also in the master's database, until the master hears of it"
+}
+
+// cautionWayOut is what can be done about it.
+const cautionWayOut = "where agents change nodes, as behind a load balancer, set <update_status> to no on workers"

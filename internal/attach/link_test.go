@@ -4,20 +4,19 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/managersim"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
+	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
 // Every kind of death is told as what it is, and the manager's database and alerts
@@ -224,7 +223,7 @@ func askAs(t testing.TB, home, text string) string {
 	if _, err := conn.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(len(text))), text...)); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := readFrame(conn)
+	answer, err := wazuhsock.ReadFrame(conn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +264,7 @@ func TestInAClusterAMoveIsNoDeath(t *testing.T) {
 	if err := s.manager.Exec("UPDATE agent SET node_name = 'east' WHERE id = 4"); err != nil {
 		t.Fatal(err)
 	}
-	s.attach(quick, func(c *Config) { c.Place = Place{Node: "west's"} })
+	s.attach(quick, func(c *Config) { c.Cluster = wazuhdb.ClusterRole{Node: "west's"} })
 	if said := s.log.about("<update_status>"); len(said) > 0 {
 		t.Errorf("a master is cautioned: %q", said)
 	}
@@ -340,50 +339,16 @@ func TestOpeningSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%s: %v", home, err)
 		}
 	}
-	for _, c := range []struct {
-		err  error
-		want string
-	}{
-		{os.ErrPermission, "usermod -aG wazuh"},
-		{os.ErrNotExist, "systemctl start wazuh-manager"},
-		{os.ErrDeadlineExceeded, "does not answer"},
-		{io.EOF, "has hung up"},
-		{syscall.ECONNRESET, "has hung up"},
-		{syscall.EPIPE, "has hung up"},
-		{errors.New("odd"), "cannot be used"},
-	} {
-		if err := explain(c.err, "wazuh-db", "/s"); !strings.Contains(err.Error(), c.want) || !errors.Is(err, c.err) || !strings.Contains(err.Error(), "/s") {
-			t.Errorf("%v: %v", c.err, err)
-		}
-	}
-}
-
-// The way out names the group that the manager's directories have: not all call it wazuh.
-func TestTheManagersGroupIsCalledByItsName(t *testing.T) {
-	home := t.TempDir()
-	if got := groupOf(filepath.Join(home, "queue/db/wdb")); os.Getgid() == 0 && got != "wazuh" {
-		t.Errorf("of a directory of root's group: %s", got)
-	}
-	first, err := user.LookupGroupId("1")
-	if os.Getuid() != 0 || err != nil {
-		t.Skip("it takes root, and a group 1, to give a directory to another group")
-	}
-	if err := os.Chown(home, 0, 1); err != nil {
-		t.Fatal(err)
-	}
-	if got := groupOf(filepath.Join(home, "queue/db/wdb")); got != first.Name {
-		t.Errorf("%s, want %s", got, first.Name)
-	}
 }
 
 func TestADeadlineEndsWithTheContext(t *testing.T) {
 	s := manage(t, 1)
 	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{Kind: managersim.Silent})
-	db := &database{path: filepath.Join(s.manager.Home(), databaseSocket), time: patience}
-	defer db.hangUp()
+	db := wazuhdb.NewClient(wazuhsock.Home(s.manager.Home()), wazuhdb.ClusterRole{}, patience)
+	defer db.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if _, err := db.query(ctx, "global sql SELECT 1"); !errors.Is(err, context.Canceled) {
+	if _, err := db.Query(ctx, "global sql SELECT 1"); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -406,13 +371,13 @@ func TestAnAgentThatDiesWhileTheManagerRestartsIsMarked(t *testing.T) {
 	if err := s.manager.StartRemoted(); err != nil {
 		t.Fatal(err)
 	}
-	if row, err := s.manager.Agent(2); err != nil || row.Status != "disconnected" || row.Code != codeReset {
+	if row, err := s.manager.Agent(2); err != nil || row.Status != "disconnected" || row.Code != wazuhdb.CodeReset {
 		t.Fatalf("after the restart %+v, %v", row, err)
 	}
 	s.changed(2, detector.Disconnected)
 	s.until("marked, with its alert", func() bool {
 		row, err := s.manager.Agent(2)
-		return err == nil && row.Status == "disconnected" && row.Code == codeNoKeepAlive && len(s.manager.Events()) == 1
+		return err == nil && row.Status == "disconnected" && row.Code == wazuhdb.CodeNoKeepAlive && len(s.manager.Events()) == 1
 	})
 	if events := s.manager.Events(); !strings.HasPrefix(events[0], "1:[002] ") {
 		t.Errorf("raised %q", events)

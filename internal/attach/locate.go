@@ -2,12 +2,11 @@ package attach
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
 // locatePage is how many agents are located by one question; their rows stay
@@ -20,22 +19,18 @@ const locatePage = 200
 func (w *watch) locate(ctx context.Context) error {
 	for len(w.arrived) > 0 {
 		some := w.arrived[:min(len(w.arrived), locatePage)]
-		ids := make([]string, len(some))
-		for i, id := range some {
-			ids[i] = fmt.Sprint(uint32(id))
-		}
-		err := w.readRows(ctx, func(columns string, last int64, limit int) string {
-			return fmt.Sprintf("SELECT %s FROM agent WHERE id > %d AND id IN (%s) AND %s ORDER BY id LIMIT %d", columns, last, strings.Join(ids, ","), w.place.ours(), limit)
-		}, func(r row) {
-			if id := detector.AgentID(r.ID); slices.Contains(some, id) {
-				w.book.locate(id, r.addr())
-			}
-		})
+		rows, skipped, err := w.db.ReadAgentsByID(ctx, some)
+		w.skips.noteRows(skipped)
 		if err != nil {
 			return err
 		}
+		for i := range rows {
+			if id := rows[i].Agent(); slices.Contains(some, id) {
+				w.book.locate(id, rows[i].ParseAddr())
+			}
+		}
 		for _, id := range some {
-			if a := w.known[id]; a != nil && a.status != isDisconnected {
+			if a := w.known[id]; a != nil && a.status != wazuhdb.StatusDisconnected {
 				w.told(id, a.status, a.keepAlive)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
 // Agents that connect for the first time after Pulse has read the inventory: the
@@ -36,7 +37,7 @@ func TestAnAgentThatCameLaterIsFoundByItsAddress(t *testing.T) {
 func TestABookForgetsWhereAnAgentWas(t *testing.T) {
 	home, road := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.7")
 	var b book
-	b.set([]row{{ID: 1, Name: "a", Addr: home.String()}, {ID: 2, Name: "b", Addr: home.String()}, {ID: 3, Name: "c", Addr: "any"}})
+	b.set([]wazuhdb.Row{{ID: 1, Name: "a", Addr: home.String()}, {ID: 2, Name: "b", Addr: home.String()}, {ID: 3, Name: "c", Addr: "any"}})
 	before := b.behind(home)
 	b.locate(1, road)
 	b.locate(2, home)

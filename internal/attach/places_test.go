@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/remoted"
 )
 
 // networkOf puts two hundred agents into each network, one after the other.
@@ -100,7 +101,7 @@ func TestPlacesAreFreeWhenRequestsAreOver(t *testing.T) {
 			t.Fatalf("%+v", a.places)
 		}
 		for _, r := range hung {
-			a.done(t.Context(), r, silent)
+			a.done(t.Context(), r, remoted.Silent)
 			a.places.free(r.place) // said twice, it is free once
 		}
 		a.places.findStuck(time.Now())

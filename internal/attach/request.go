@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/remoted"
 )
 
 // request is one to an agent.
@@ -24,19 +25,19 @@ func (a *asker) ask(ctx context.Context, r request) {
 	}
 	a.judge(what, err)
 	switch now := a.clock.Now(); what {
-	case answered:
+	case remoted.Answered:
 		if !a.answered(r.id, began) { // it is from before the agent was given up
 			defer a.check(r.id)
 			break
 		}
 		a.fleet.Report(detector.Sighting{At: now, ID: r.id, Token: r.token, Kind: detector.SawAnswer})
-	case notConnected:
+	case remoted.NotConnected:
 		a.notice() // a new remoted has no connections yet
 		a.mark(r.id, began)
 		if a.isNews(r.id) {
 			a.fleet.Report(detector.Sighting{At: now, ID: r.id, Kind: detector.SawClosed})
 		}
-	case away:
+	case remoted.Absent:
 		a.gone()
 	}
 	a.done(ctx, r, what)
@@ -62,7 +63,7 @@ func (a *asker) isNews(id detector.AgentID) bool {
 }
 
 // done frees the request's place, and asks on where there is reason to.
-func (a *asker) done(ctx context.Context, r request, what outcome) {
+func (a *asker) done(ctx context.Context, r request, what remoted.Outcome) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	defer a.ring()
@@ -70,17 +71,17 @@ func (a *asker) done(ctx context.Context, r request, what outcome) {
 	s.out--
 	a.out--
 	a.places.free(r.place)
-	again := s.again && (what != notConnected || s.token != r.token)
+	again := s.again && (what != remoted.NotConnected || s.token != r.token)
 	switch what {
-	case answered:
+	case remoted.Answered:
 		s.sign, s.closed, s.unproven = time.Now(), 0, false
 		again = s.again && s.token != r.token || s.wanted
-	case notConnected:
+	case remoted.NotConnected:
 		a.askAgain(ctx, r.id, s)
-	case away, busy:
+	case remoted.Absent, remoted.Busy:
 		again = true // it was not asked
 		s.wanted = true
-	case unknownAgent:
+	case remoted.UnknownAgent:
 		s.wanted = true // nor was this one; it is when it has shown a sign of life
 	}
 	if again {

@@ -2,7 +2,6 @@ package attach
 
 import (
 	"bytes"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,12 +12,14 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
+	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
 // relay stands before wazuh-db, and passes answers on as change returns them.
 func (s *scene) relay(change func(request, answer []byte) []byte) {
 	s.t.Helper()
-	path := filepath.Join(s.manager.Home(), databaseSocket)
+	path := filepath.Join(s.manager.Home(), wazuhsock.DatabaseSocket)
 	if err := os.Rename(path, path+".real"); err != nil {
 		s.t.Fatal(err)
 	}
@@ -47,19 +48,19 @@ func pass(client net.Conn, path string, change func(request, answer []byte) []by
 	}
 	defer server.Close()
 	for {
-		request, err := readFrame(client)
+		request, err := wazuhsock.ReadFrame(client)
 		if err != nil {
 			return
 		}
-		if _, err := server.Write(appendFrame(nil, string(request))); err != nil {
+		if _, err := server.Write(wazuhsock.AppendFrame(nil, string(request))); err != nil {
 			return
 		}
 		for {
-			answer, err := readFrame(server)
+			answer, err := wazuhsock.ReadFrame(server)
 			if err != nil {
 				return
 			}
-			if _, err := client.Write(appendFrame(nil, string(change(request, answer)))); err != nil {
+			if _, err := client.Write(wazuhsock.AppendFrame(nil, string(change(request, answer)))); err != nil {
 				return
 			}
 			if !bytes.HasPrefix(answer, []byte("due ")) {
@@ -201,7 +202,7 @@ func TestOneBadRowKeepsNoLossFromBeingWritten(t *testing.T) {
 		}
 		return answer
 	})
-	w := s.write(Place{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
+	w := s.write(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
 	s.mark("connection_status = 'active', last_keepalive = ? WHERE id > 0", time.Now().Unix()-100)
 	now := w.clock.Now()
 	for id := detector.AgentID(1); id <= agents; id++ {
@@ -211,18 +212,5 @@ func TestOneBadRowKeepsNoLossFromBeingWritten(t *testing.T) {
 	s.idle(w)
 	if got := s.log.about("its loss is written when it can"); len(got) != 1 || !strings.Contains(got[0], "003") {
 		t.Errorf("logged %q", got)
-	}
-}
-
-func TestAnAnswerThatIsTooLongIsAReasonToAskForLess(t *testing.T) {
-	for name, err := range map[string]error{"cut off": noRows{io.ErrUnexpectedEOF}, "refused": refusal("no"), "too long": explain(frameTooLong(1<<20), "wazuh-db", "/s")} {
-		limit := 3
-		if !fewer(&limit, err) || limit != 1 || fewer(&limit, err) {
-			t.Errorf("%s: %d are asked for", name, limit)
-		}
-	}
-	limit := 3
-	if fewer(&limit, explain(io.EOF, "wazuh-db", "/s")) || fewer(&limit, nil) || limit != 3 {
-		t.Errorf("for another reason: %d", limit)
 	}
 }

@@ -150,7 +150,7 @@ func (s *scene) attach(set detector.Settings, change ...func(*Config)) {
 	if link.scribe != nil {
 		link.scribe.secondLook = 300 * time.Millisecond
 	}
-	link.watch.period, link.beat.period, link.db.time = 200*time.Millisecond, 500*time.Millisecond, 5*time.Second
+	link.watch.period, link.beat.period, link.db.Timeout = 200*time.Millisecond, 500*time.Millisecond, 5*time.Second
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { s.fleet.Run(ctx) })

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
+	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
 const (
@@ -40,9 +41,9 @@ const (
 // Wazuh's own monitord would raise, up to half an hour later. It writes each loss
 // once, and none that the database contradicts.
 type scribe struct {
-	db    *database
-	place Place
-	queue string // analysisd's
+	db    *wazuhdb.Client
+	place wazuhdb.ClusterRole
+	queue *wazuhsock.Queue // analysisd's; run's
 
 	grace, timeout, secondLook time.Duration
 
@@ -52,7 +53,6 @@ type scribe struct {
 	dead  func(id detector.AgentID, second int64) bool // remoted had no connection to the agent after a second
 
 	tried map[detector.AgentID]errand // whose writing had no answer; run's
-	conn  *net.UnixConn               // to analysisd, nil for none; run's
 
 	mu   sync.Mutex
 	todo map[detector.AgentID]errand
@@ -86,7 +86,7 @@ func (s *scribe) heed(d *detector.Decision) {
 		} else if d.Seen {
 			e.seen = s.clock.Time(d.LastSeen)
 		}
-		if s.place.clustered() {
+		if s.place.Clustered() {
 			e.due = now.Add(clusterHold)
 		}
 	case d.To == detector.Active && d.From == detector.Disconnected:
@@ -107,7 +107,7 @@ func (s *scribe) heed(d *detector.Decision) {
 func (s *scribe) run(ctx context.Context) {
 	tick := time.NewTicker(scribeTick)
 	defer tick.Stop()
-	defer func() { hangUp(s.conn) }()
+	defer s.queue.Close()
 	for {
 		select {
 		case <-tick.C:
@@ -186,54 +186,53 @@ func (s *scribe) finish(id detector.AgentID, e errand) {
 // do reads the agent's row, and writes what it does not contradict. It returns
 // the alert to be raised, if there is one.
 func (s *scribe) do(ctx context.Context, id detector.AgentID, e errand) (done bool, alert string, err error) {
-	l, err := s.db.layout(ctx)
+	schema, err := s.db.Schema(ctx)
 	if err != nil {
 		return false, "", err
 	}
-	rows, err := sql[row](ctx, s.db, fmt.Sprintf("SELECT %s FROM agent WHERE id = %d AND %s", l.columns(), id, s.place.ours()))
-	if tooMuch(err) { // it is this row that is ill, and not wazuh-db
+	r, err := s.db.ReadAgent(ctx, id)
+	switch {
+	case wazuhdb.IsRowError(err): // it is this row, and not wazuh-db
 		s.delay(id, e, "a lost agent's row cannot be read: its loss is written when it can", err)
 		return true, "", nil
-	}
-	if err != nil {
-		return false, "", err
-	}
-	if len(rows) != 1 {
-		return true, "", nil // removed, or moved to another node
-	}
-	r := &rows[0]
-	if err := r.check(); err != nil {
+	case errors.Is(err, wazuhdb.ErrRowUnusable):
 		s.delay(id, e, "a lost agent's row makes no sense: its loss is written when it does", err)
 		return true, "", nil
+	case err != nil:
+		return false, "", err
+	case r == nil:
+		return true, "", nil // removed, or moved to another node
 	}
 	switch {
 	case e.back:
-		if r.Status == isDisconnected {
+		if r.Status == wazuhdb.StatusDisconnected {
 			s.unmarked.Add(1)
 			s.log.Warn("an agent is back, and the manager still calls it disconnected", "id", id.String(), "name", r.Name)
 		}
 		return true, "", nil
-	case r.Status == isDisconnected && l.tells(r.Code) && s.tried[id] == e:
+	case r.Status == wazuhdb.StatusDisconnected && schema.IsLossCode(r.Code) && s.tried[id] == e:
 		return true, s.wrote(id, r), nil
-	case r.Status != isActive && r.Status != isPending && !wasReset(r):
+	case !r.IsConnected() && !wasReset(r):
 		s.marked.Add(1) // by remoted or monitord, before us
 		return true, "", nil
 	case contradicts(r, e.seen) && !s.dead(id, r.KeepAlive):
 		s.postpone(id, e, time.Unix(r.KeepAlive, 0))
 		return true, "", nil
 	}
-	return s.write(ctx, id, r, e, l.sync(s.place))
+	return s.write(ctx, id, r, e)
 }
 
 // wasReset reports whether the row's agent is disconnected only because remoted was
 // started anew. Nobody else writes a loss into such a row, or raises an alert: monitord
 // passes it over.
-func wasReset(r *row) bool { return r.Status == isDisconnected && r.Code == codeReset }
+func wasReset(r *wazuhdb.Row) bool {
+	return r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeReset
+}
 
 // contradicts reports whether the row knows of a sign of life after a time. Its
 // times are whole seconds, cut off; the detector's come from there, over a clock that
 // is read to the nanosecond.
-func contradicts(r *row, after time.Time) bool {
+func contradicts(r *wazuhdb.Row, after time.Time) bool {
 	const rounding = 10 * time.Millisecond
 	return r.KeepAlive > after.Add(rounding).Unix()
 }
@@ -273,16 +272,15 @@ func (s *scribe) delay(id detector.AgentID, e errand, text string, err error) {
 }
 
 // write says in the database that the agent is disconnected.
-func (s *scribe) write(ctx context.Context, id detector.AgentID, r *row, e errand, sync string) (done bool, alert string, err error) {
+func (s *scribe) write(ctx context.Context, id detector.AgentID, r *wazuhdb.Row, e errand) (done bool, alert string, err error) {
 	if !s.current(id, e) {
 		return true, "", nil // it came back while its row was read
 	}
 	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, cancel) })()
-	_, err = s.db.query(last, fmt.Sprintf(`global update-connection-status {"id":%d,"connection_status":"disconnected","sync_status":%q,"status_code":%d}`,
-		id, sync, codeNoKeepAlive))
-	if refused, ok := errors.AsType[refusal](err); ok {
+	err = s.db.SetDisconnected(last, id)
+	if refused, ok := errors.AsType[wazuhdb.RefusedError](err); ok {
 		s.delay(id, e, "a lost agent's status is not taken: it is tried again", refused)
 		return true, "", nil
 	}
@@ -294,7 +292,7 @@ func (s *scribe) write(ctx context.Context, id detector.AgentID, r *row, e erran
 }
 
 // wrote counts a loss that is in the database by now, and returns its alert.
-func (s *scribe) wrote(id detector.AgentID, r *row) string {
+func (s *scribe) wrote(id detector.AgentID, r *wazuhdb.Row) string {
 	delete(s.tried, id)
 	s.written.Add(1)
 	return disconnected(id, r.Name, r.Registered)
@@ -322,12 +320,12 @@ func (s *scribe) raise(line string) bool {
 	if s.isDeaf() {
 		return false
 	}
-	var err error
-	if s.conn, err = sendDatagram(s.conn, s.queue, line); err != nil {
+	err := s.queue.Send(line)
+	if err != nil {
 		s.mu.Lock()
 		s.deaf = time.Now().Add(deafTime)
 		s.mu.Unlock()
-		err = explain(err, "wazuh-analysisd", s.queue)
+		err = wazuhsock.Explain(err, "wazuh-analysisd", s.queue.Path())
 	} else {
 		s.alerts.Add(1)
 	}

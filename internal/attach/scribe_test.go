@@ -14,22 +14,24 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/managersim"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
+	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
 // write runs a scribe beside a manager whose one agent's row is as set says.
-func (s *scene) write(place Place, set string, args ...any) *scribe {
+func (s *scene) write(role wazuhdb.ClusterRole, set string, args ...any) *scribe {
 	s.t.Helper()
 	if err := s.manager.Exec("UPDATE agent SET "+set+" WHERE id = 1", args...); err != nil {
 		s.t.Fatal(err)
 	}
-	w := &scribe{db: &database{path: filepath.Join(s.manager.Home(), databaseSocket), time: patience}, place: place,
-		queue: filepath.Join(s.manager.Home(), analysisQueue), timeout: time.Hour, secondLook: time.Hour, grace: time.Second, log: slog.New(s.log),
+	w := &scribe{db: wazuhdb.NewClient(wazuhsock.Home(s.manager.Home()), role, patience), place: role,
+		queue: wazuhsock.NewQueue(filepath.Join(s.manager.Home(), wazuhsock.AnalysisQueue)), timeout: time.Hour, secondLook: time.Hour, grace: time.Second, log: slog.New(s.log),
 		said: &troubles{log: slog.New(s.log), now: make(map[string]string)}, clock: detector.NewClock(), dead: func(detector.AgentID, int64) bool { return false },
 		todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { w.run(ctx) })
-	s.t.Cleanup(func() { cancel(); running.Wait(); w.db.hangUp() })
+	s.t.Cleanup(func() { cancel(); running.Wait(); w.db.Close() })
 	return w
 }
 
@@ -67,7 +69,7 @@ func TestNothingIsWrittenThatTheDatabaseKnowsBetter(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := manage(t, 1)
-			w := s.write(Place{}, c.set, c.keepAlive)
+			w := s.write(wazuhdb.ClusterRole{}, c.set, c.keepAlive)
 			w.lose(c.reason, 90*time.Second)
 			w.lose(c.reason, 90*time.Second) // said twice, it is one loss
 			s.idle(w)
@@ -85,17 +87,17 @@ func TestNothingIsWrittenThatTheDatabaseKnowsBetter(t *testing.T) {
 // is raised once.
 func TestALostAnswerIsNoSecondWrite(t *testing.T) {
 	s := manage(t, 1)
-	w := s.write(Place{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
-	rows, err := sql[row](t.Context(), w.db, "SELECT "+layout{schema: schemaSyncKinds}.columns()+" FROM agent WHERE id = 1")
-	if err != nil || len(rows) != 1 {
-		t.Fatal(rows, err)
+	w := s.write(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
+	row, err := w.db.ReadAgent(t.Context(), 1)
+	if err != nil || row == nil {
+		t.Fatal(row, err)
 	}
 	e := errand{due: time.Now().Add(time.Hour), lost: time.Now(), seen: time.Now()}
 	w.mu.Lock()
 	w.todo[1] = e
 	w.mu.Unlock()
 	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{Kind: managersim.HungUp})
-	if done, alert, err := w.write(t.Context(), 1, &rows[0], e, "synced"); done || alert != "" || err == nil {
+	if done, alert, err := w.write(t.Context(), 1, row, e); done || alert != "" || err == nil {
 		t.Errorf("without an answer: %v, %q, %v", done, alert, err)
 	}
 	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{})
@@ -114,11 +116,11 @@ func TestALostAnswerIsNoSecondWrite(t *testing.T) {
 // agent that is back meanwhile is not raised any more.
 func TestAnAlertWaitsForAnalysisd(t *testing.T) {
 	s := manage(t, 2)
-	w := s.write(Place{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
+	w := s.write(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
 	if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', last_keepalive = ? WHERE id = 2", time.Now().Unix()-100); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(w.queue, w.queue+".away"); err != nil {
+	if err := os.Rename(w.queue.Path(), w.queue.Path()+".away"); err != nil {
 		t.Fatal(err)
 	}
 	w.lose(detector.MissedKeepAlives, time.Minute)
@@ -127,7 +129,7 @@ func TestAnAlertWaitsForAnalysisd(t *testing.T) {
 	s.until("both written", func() bool { return len(s.manager.Writes()) == 2 })
 	s.logged("wazuh-analysisd is not running")
 	w.heed(&detector.Decision{Verdict: detector.Changed, ID: 2, At: now, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
-	if err := os.Rename(w.queue+".away", w.queue); err != nil {
+	if err := os.Rename(w.queue.Path()+".away", w.queue.Path()); err != nil {
 		t.Fatal(err)
 	}
 	s.logged("wazuh-analysisd is there again")
@@ -141,14 +143,14 @@ func TestAnAlertWaitsForAnalysisd(t *testing.T) {
 // Pulse does not end between a loss in the database and its alert.
 func TestWhatIsBeingWrittenIsFinished(t *testing.T) {
 	s := manage(t, 1)
-	w := s.write(Place{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
+	w := s.write(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
 	e := errand{due: time.Now().Add(time.Hour), lost: time.Now(), seen: time.Now()}
 	w.mu.Lock()
 	w.todo[1] = e
 	w.mu.Unlock()
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if done, line, err := w.write(ended, 1, &row{ID: 1, Name: "web-001", Registered: "any"}, e, "synced"); !done || line == "" || err != nil {
+	if done, line, err := w.write(ended, 1, &wazuhdb.Row{ID: 1, Name: "web-001", Registered: "any"}, e); !done || line == "" || err != nil {
 		t.Errorf("%v, %q, %v", done, line, err)
 	}
 }
@@ -188,7 +190,7 @@ func TestALossFromBeforeTheStartIsWritten(t *testing.T) {
 
 func TestWhoComesBackInTimeIsNotWritten(t *testing.T) {
 	s := manage(t, 1)
-	w := s.write(Place{Node: "west"}, "connection_status = 'active', node_name = 'west', last_keepalive = ?", time.Now().Unix()-100)
+	w := s.write(wazuhdb.ClusterRole{Node: "west"}, "connection_status = 'active', node_name = 'west', last_keepalive = ?", time.Now().Unix()-100)
 	w.lose(detector.ConnectionLost, time.Minute)
 	w.mu.Lock()
 	e, held := w.todo[1]
@@ -218,7 +220,7 @@ func TestAWorkersWordWaitsForItsMaster(t *testing.T) {
 	for version, sync := range map[string]string{"v4.14.7": "syncreq_status", "v4.5.4": "syncreq"} {
 		t.Run(version, func(t *testing.T) {
 			s := manage(t, 1, func(c *managersim.Config) { c.Version = version })
-			place := Place{Node: "west", Worker: true}
+			place := wazuhdb.ClusterRole{Node: "west", Worker: true}
 			w := s.write(place, "connection_status = 'active', node_name = 'west', last_keepalive = ?", time.Now().Unix()-100)
 			w.lose(detector.ConnectionLost, time.Minute)
 			w.mu.Lock()
@@ -244,7 +246,7 @@ func TestAWorkerIsCautionedWhenItStarts(t *testing.T) {
 	s := manage(t, 1)
 	for _, writes := range []bool{false, true} {
 		s.log = new(logbook)
-		if _, err := Open(Config{Home: s.manager.Home(), Place: Place{Node: "west", Worker: true}, UpdateStatus: writes, Clock: detector.NewClock(), Log: slog.New(s.log)}); err != nil {
+		if _, err := Open(Config{Home: s.manager.Home(), Cluster: wazuhdb.ClusterRole{Node: "west", Worker: true}, UpdateStatus: writes, Clock: detector.NewClock(), Log: slog.New(s.log)}); err != nil {
 			t.Fatal(err)
 		}
 		if said := len(s.log.about("moves to another node")) > 0; said != writes {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
 // seen reports an agent's own keep-alive or startup, with the time that the
@@ -16,7 +17,7 @@ func (w *watch) seen(id detector.AgentID, status string, keepAlive int64) {
 
 func (w *watch) report(id detector.AgentID, status string, at detector.Instant) {
 	kind := detector.SawKeepAlive
-	if status == isPending {
+	if status == wazuhdb.StatusPending {
 		kind = detector.SawStartup
 	}
 	w.fleet.Report(detector.Sighting{At: at, ID: id, Kind: kind, Addr: w.book.addr(id)})

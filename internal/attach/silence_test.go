@@ -16,6 +16,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/managersim"
+	"github.com/wazuh-pulse/pulse/internal/remoted"
 )
 
 // asInstalled are the settings that Pulse has without any.
@@ -40,13 +41,13 @@ type manager struct {
 func (m *manager) lives(id detector.AgentID) bool { return int64(id) > m.hung.Load() }
 
 // ask is what remoted does with a request.
-func (m *manager) ask(ctx context.Context, id detector.AgentID, _ time.Duration, sent func()) (outcome, error) {
+func (m *manager) ask(ctx context.Context, id detector.AgentID, _ time.Duration, sent func()) (remoted.Outcome, error) {
 	m.hold(1)
 	defer m.hold(-1)
 	sent()
-	what, takes := answered, 2*time.Millisecond
+	what, takes := remoted.Answered, 2*time.Millisecond
 	if !m.lives(id) {
-		what, takes = silent, time.Minute
+		what, takes = remoted.Silent, time.Minute
 	}
 	select {
 	case <-time.After(takes):

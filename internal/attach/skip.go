@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
 const (
@@ -40,10 +42,12 @@ func (s *skips) end() {
 	s.addrsNow.Store(int64(len(s.addrs)))
 }
 
-// row notes a row that is passed over.
-func (s *skips) row(id int64, err error) {
-	s.rows[id] = true
-	s.warn(id, "a row of the manager's database is skipped", err)
+// noteRows notes rows that are passed over.
+func (s *skips) noteRows(skipped []wazuhdb.Skipped) {
+	for _, row := range skipped {
+		s.rows[row.ID] = true
+		s.warn(row.ID, "a row of the manager's database is skipped", row.Err)
+	}
 }
 
 // addr notes a row that is used without its address.

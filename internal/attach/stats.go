@@ -1,6 +1,10 @@
 package attach
 
-import "time"
+import (
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/remoted"
+)
 
 // Stats is how a link is doing, and what it asked of the manager since it started.
 type Stats struct {
@@ -41,13 +45,13 @@ type Stats struct {
 
 // Stats returns the counts so far.
 func (l *Link) Stats() Stats {
-	r, db, d := l.remoted, l.db, l.door
+	r, db, d := l.remoted.Traffic(), l.db.Traffic(), l.door
 	s := Stats{Agents: l.active.Load(), Connections: l.beat.sessions.Load(), Problem: l.troubles.text(),
-		Requests: r.requests.Load(), Outcomes: make(map[string]int64), Commands: r.commands.Load(), RequestsIn: r.bytesIn.Load(), RequestsOut: r.bytesOut.Load(),
+		Requests: r.Requests, Outcomes: make(map[string]int64), Commands: r.Commands, RequestsIn: r.BytesIn, RequestsOut: r.BytesOut,
 		Told: l.teller.sent.Load(), NotTold: l.teller.failed.Load(),
 		Skipped: l.watch.skips.rowsNow.Load(), Addresses: l.watch.skips.addrsNow.Load(),
-		Inventory: time.Duration(l.watch.took.Load()).Seconds(), Statements: db.statements.Load(), SQLIn: db.bytesIn.Load(), SQLOut: db.bytesOut.Load(),
-		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.announced.Load()}
+		Inventory: time.Duration(l.watch.took.Load()).Seconds(), Statements: db.Statements, SQLIn: db.BytesIn, SQLOut: db.BytesOut,
+		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.tcp.Announced()}
 	l.asker.stats(&s)
 	if w := l.scribe; w != nil {
 		s.Written, s.Contradicted, s.Marked, s.Alerts, s.Unmarked =
@@ -61,6 +65,6 @@ func (a *asker) stats(s *Stats) {
 	defer a.mu.Unlock()
 	s.InFlight, s.MostInFlight, s.Window, s.Waiting = a.out, a.mostOut, a.window, a.urgent.len()+a.routine.len()
 	for what, n := range a.tally {
-		s.Outcomes[outcome(what).String()] = n
+		s.Outcomes[remoted.Outcome(what).String()] = n
 	}
 }

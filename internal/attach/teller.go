@@ -3,12 +3,12 @@ package attach
 import (
 	"context"
 	"errors"
-	"net"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 	"golang.org/x/time/rate"
 )
 
@@ -18,7 +18,7 @@ var ErrBusy = errors.New("the manager does not take keep-alives as fast as they 
 // teller sends keep-alives that have no answer. remoted passes on what it finds
 // in its queue for active responses, to the agent that the message names.
 type teller struct {
-	path   string
+	out    *wazuhsock.Queue // remoted's
 	method detector.Method
 	name   func(detector.AgentID) string
 	said   *troubles
@@ -28,12 +28,8 @@ type teller struct {
 	failed atomic.Int64
 }
 
-const (
-	// tellerRoom is how many keep-alives may wait.
-	tellerRoom = 1 << 14
-	// datagramTime is how long a full queue of the manager's is waited for.
-	datagramTime = time.Second
-)
+// tellerRoom is how many keep-alives may wait.
+const tellerRoom = 1 << 14
 
 // tell takes a keep-alive to be sent.
 func (t *teller) tell(id detector.AgentID) error {
@@ -48,8 +44,7 @@ func (t *teller) tell(id detector.AgentID) error {
 
 // run sends until ctx ends.
 func (t *teller) run(ctx context.Context) {
-	var conn *net.UnixConn
-	defer func() { hangUp(conn) }()
+	defer t.out.Close()
 	for {
 		select {
 		case <-ctx.Done():
@@ -58,10 +53,10 @@ func (t *teller) run(ctx context.Context) {
 			if t.rate.Wait(ctx) != nil {
 				return
 			}
-			var err error
-			if conn, err = sendDatagram(conn, t.path, t.message(id, time.Now().Unix())); err != nil {
+			err := t.out.Send(t.message(id, time.Now().Unix()))
+			if err != nil {
 				t.failed.Add(1)
-				err = explain(err, "wazuh-remoted", t.path)
+				err = wazuhsock.Explain(err, "wazuh-remoted", t.out.Path())
 			} else {
 				t.sent.Add(1)
 			}
@@ -78,37 +73,4 @@ func (t *teller) message(id detector.AgentID, unix int64) string {
 		return to + "keepalive " + t.name(id) + " " + strconv.FormatInt(unix, 10)
 	}
 	return to + "ack "
-}
-
-// sendDatagram sends a datagram on conn, or on a new connection to path if that
-// is nil or whoever served it has gone.
-func sendDatagram(conn *net.UnixConn, path, text string) (*net.UnixConn, error) {
-	for fresh := conn == nil; ; fresh = true {
-		if conn == nil {
-			c, err := dialQueue(path)
-			if err != nil {
-				return nil, err
-			}
-			conn = c
-		}
-		_ = conn.SetWriteDeadline(time.Now().Add(datagramTime))
-		_, err := conn.Write([]byte(text))
-		if err == nil {
-			return conn, nil
-		}
-		hangUp(conn)
-		if conn = nil; fresh {
-			return nil, err
-		}
-	}
-}
-
-func dialQueue(path string) (*net.UnixConn, error) {
-	return net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
-}
-
-func hangUp(conn *net.UnixConn) {
-	if conn != nil {
-		_ = conn.Close()
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
 const (
@@ -29,7 +30,7 @@ type heldAgent struct {
 // holdVanished returns the rows of a reading with those of agents that vanished from the
 // table together. That may be a mistake: an emptied table, or one that a restore has
 // only begun to fill.
-func (w *watch) holdVanished(rows []row, others []detector.AgentID) []row {
+func (w *watch) holdVanished(rows []wazuhdb.Row, others []detector.AgentID) []wazuhdb.Row {
 	there := make(map[detector.AgentID]bool, len(rows)+len(others))
 	for i := range rows {
 		there[detector.AgentID(rows[i].ID)] = true
@@ -87,10 +88,10 @@ func (w *watch) recall() {
 
 func (w *watch) isHeld(id detector.AgentID) bool { _, ok := w.held[id]; return ok }
 
-// knownRow is the row that a known agent had.
-func (w *watch) knownRow(id detector.AgentID) row {
+// knownRow is the wazuhdb.Row that a known agent had.
+func (w *watch) knownRow(id detector.AgentID) wazuhdb.Row {
 	a := w.known[id]
-	r := row{ID: int64(id), Name: a.name, Registered: a.registered, Status: a.status, Code: a.code, KeepAlive: a.keepAlive}
+	r := wazuhdb.Row{ID: int64(id), Name: a.name, Registered: a.registered, Status: a.status, Code: a.code, KeepAlive: a.keepAlive}
 	if at := w.book.addr(id); at.IsValid() {
 		r.Addr = at.String()
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
 const (
@@ -24,8 +25,7 @@ const (
 // watch reads the database. What it knows belongs to the goroutine of run, but
 // for the absences.
 type watch struct {
-	db      *database
-	place   Place
+	db      *wazuhdb.Client
 	clock   *detector.Clock
 	fleet   Fleet
 	period  time.Duration
@@ -41,7 +41,7 @@ type watch struct {
 	took atomic.Int64 // the last reading of all agents: nanoseconds
 
 	known    map[detector.AgentID]*agent
-	size0    size
+	size0    wazuhdb.Fingerprint
 	rolled   time.Time
 	looked   time.Time // when changes were read last
 	lookedAt int64     // the same, as a second of the wall clock then
@@ -112,7 +112,7 @@ func (w *watch) gather(ctx context.Context) {
 
 // look reads what changed since it last did, and all agents when that is due.
 func (w *watch) look(ctx context.Context) error {
-	now, err := w.size(ctx)
+	now, err := w.db.ReadFingerprint(ctx)
 	if err != nil {
 		return err
 	}
@@ -142,14 +142,14 @@ func (w *watch) callRoll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	others, err := w.elsewhere(ctx)
+	others, err := w.db.ReadOtherNodes(ctx)
 	if err != nil {
 		return err
 	}
 	rows = w.holdVanished(rows, others)
 	members := make([]detector.Member, 0, len(rows)+len(others))
 	known := make(map[detector.AgentID]*agent, len(rows))
-	var fresh []*row
+	var fresh []*wazuhdb.Row
 	for i := range rows {
 		r := &rows[i]
 		id := detector.AgentID(r.ID)
@@ -185,8 +185,8 @@ func (w *watch) callRoll(ctx context.Context) error {
 	}
 	if !w.tasted {
 		w.tasted = true
-		l, _ := w.db.layout(ctx) // it is known by now
-		w.log.Info("agents read from wazuh-db", "manager", cmp.Or(l.manager, "unknown"), "agents", len(rows), "of_other_nodes", len(others), "took", time.Since(began).Round(time.Millisecond).String())
+		l, _ := w.db.Schema(ctx) // it is known by now
+		w.log.Info("agents read from wazuh-db", "manager", cmp.Or(l.Manager, "unknown"), "agents", len(rows), "of_other_nodes", len(others), "took", time.Since(began).Round(time.Millisecond).String())
 	}
 	stays := func(id detector.AgentID) bool { return known[id] != nil }
 	w.asker.keep(stays)
@@ -197,10 +197,10 @@ func (w *watch) callRoll(ctx context.Context) error {
 // resume takes up what an earlier life of the node has decided. Of an agent that
 // was lost then, keep-alives up to that moment prove nothing; and where the manager
 // still has it for connected, the loss may not have been written.
-func (w *watch) resume(rows []row) {
+func (w *watch) resume(rows []wazuhdb.Row) {
 	for i := range rows {
 		r := &rows[i]
-		if r.Status != isActive && r.Status != isPending {
+		if !r.IsConnected() {
 			continue
 		}
 		was, ok := w.fleet.Agent(detector.AgentID(r.ID))
@@ -214,11 +214,11 @@ func (w *watch) resume(rows []row) {
 }
 
 // away says for a new agent whether it has been there before, and is not now.
-func (w *watch) away(r *row) detector.Reason {
+func (w *watch) away(r *wazuhdb.Row) detector.Reason {
 	switch {
-	case r.Status == isDisconnected && r.Code == codeShutdown:
+	case r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeShutdown:
 		return detector.AgentShutdown
-	case r.Status == isDisconnected && r.KeepAlive > 0, (r.Status == isActive || r.Status == isPending) && !w.isFresh(r.KeepAlive):
+	case r.Status == wazuhdb.StatusDisconnected && r.KeepAlive > 0, r.IsConnected() && !w.isFresh(r.KeepAlive):
 		return detector.KeepAliveTimeout
 	}
 	return detector.NoReason
@@ -230,12 +230,12 @@ func (w *watch) isFresh(keepAlive int64) bool {
 
 // meet reports a new agent's state. One that an earlier life of the node has
 // left as active may have said goodbye meanwhile.
-func (w *watch) meet(r *row) {
+func (w *watch) meet(r *wazuhdb.Row) {
 	id := detector.AgentID(r.ID)
 	switch {
-	case (r.Status == isActive || r.Status == isPending) && w.isFresh(r.KeepAlive):
+	case r.IsConnected() && w.isFresh(r.KeepAlive):
 		w.told(id, r.Status, r.KeepAlive)
-	case r.Status == isDisconnected && r.Code == codeShutdown:
+	case r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeShutdown:
 		if was, ok := w.fleet.Agent(id); ok && was.Status == detector.Active {
 			w.fleet.Report(detector.Sighting{At: w.clock.Now(), ID: id, Kind: detector.SawShutdown})
 		}

@@ -34,7 +34,7 @@ func (s *scene) reader(fleet Fleet) *Link {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(link.db.hangUp)
+	s.t.Cleanup(link.db.Close)
 	link.asker.halt(false)
 	return link
 }
@@ -75,7 +75,7 @@ func TestOnlyTheMarkOfAnotherIsDoubted(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.look(link)
-		if _, err := link.db.query(t.Context(), `global update-connection-status {"id":1,"connection_status":"disconnected","sync_status":"synced","status_code":4}`); err != nil {
+		if _, err := link.db.Query(t.Context(), `global update-connection-status {"id":1,"connection_status":"disconnected","sync_status":"synced","status_code":4}`); err != nil {
 			t.Fatal(err)
 		}
 		s.look(link)

@@ -1,6 +1,10 @@
 package attach
 
-import "time"
+import (
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/remoted"
+)
 
 // How much is asked at once follows how remoted takes it: half as much after
 // each request that it did not take, and slowly more with each that it did.
@@ -9,20 +13,20 @@ import "time"
 const leastWindow = 4
 
 // judge takes the outcome of a request into account.
-func (a *asker) judge(what outcome, err error) {
+func (a *asker) judge(what remoted.Outcome, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.tally[what]++
 	switch what {
-	case busy:
+	case remoted.Busy:
 		a.shrink()
-	case odd:
+	case remoted.Invalid:
 		const most = 20
 		if text := err.Error(); !a.said[text] && len(a.said) < most {
 			a.said[text] = true
 			a.log.Warn("a request to an agent came to nothing", "problem", text)
 		}
-	case away:
+	case remoted.Absent:
 	default:
 		a.window = min(a.window+1, a.most)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/attach"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
 // attached is the link to a stock manager on this host, with its database for
@@ -23,7 +24,7 @@ func openAttached(cfg *config.Config, method detector.Method, clock *detector.Cl
 	for _, text := range cautions {
 		log.Warn("pulse does not follow all of the manager's ossec.conf", "home", cfg.Pulse.Home, "caution", text)
 	}
-	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Place: place, Method: method, MaxInFlight: cfg.Pulse.MaxInFlight,
+	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: method, MaxInFlight: cfg.Pulse.MaxInFlight,
 		Grace: cfg.KeepAlive.ReconnectGrace, Timeout: cfg.KeepAlive.Timeout, UpdateStatus: cfg.Pulse.UpdateStatus,
 		Clock: clock, Fleet: to, Log: log})
 	if err != nil {
@@ -34,21 +35,21 @@ func openAttached(cfg *config.Config, method detector.Method, clock *detector.Cl
 
 // place is the manager's in its cluster, as its own settings say, and what they have
 // that Pulse does not follow.
-func place(cfg *config.Config) (_ attach.Place, cautions []string, _ error) {
+func place(cfg *config.Config) (_ wazuhdb.ClusterRole, cautions []string, _ error) {
 	if err := attach.Find(cfg.Pulse.Home); err != nil {
-		return attach.Place{}, nil, fmt.Errorf("attach to the manager: %w", err)
+		return wazuhdb.ClusterRole{}, nil, fmt.Errorf("attach to the manager: %w", err)
 	}
 	manager, err := config.ReadManager(cfg.Pulse.Home)
 	if err != nil {
-		return attach.Place{}, nil, fmt.Errorf("attach to the manager in %s (<pulse><home>): %w", cfg.Pulse.Home, err)
+		return wazuhdb.ClusterRole{}, nil, fmt.Errorf("attach to the manager in %s (<pulse><home>): %w", cfg.Pulse.Home, err)
 	}
 	if !manager.Clustered {
-		return attach.Place{}, manager.Cautions, nil
+		return wazuhdb.ClusterRole{}, manager.Cautions, nil
 	}
 	if manager.NodeName == "" {
-		return attach.Place{}, nil, fmt.Errorf("attach to the manager in %s: its <cluster> has no <node_name>", cfg.Pulse.Home)
+		return wazuhdb.ClusterRole{}, nil, fmt.Errorf("attach to the manager in %s: its <cluster> has no <node_name>", cfg.Pulse.Home)
 	}
-	return attach.Place{Node: manager.NodeName, Worker: manager.Worker}, manager.Cautions, nil
+	return wazuhdb.ClusterRole{Node: manager.NodeName, Worker: manager.Worker}, manager.Cautions, nil
 }
 
 // Addr is not valid: agents connect to the manager.

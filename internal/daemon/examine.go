@@ -26,5 +26,5 @@ func ExamineManager(ctx context.Context, cfg *config.Config) ([]attach.Examined,
 	if err != nil {
 		return nil, err
 	}
-	return attach.Examine(ctx, attach.Config{Home: cfg.Pulse.Home, Place: place, Method: method, UpdateStatus: cfg.Pulse.UpdateStatus}), nil
+	return attach.Examine(ctx, attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: method, UpdateStatus: cfg.Pulse.UpdateStatus}), nil
 }

@@ -1,4 +1,4 @@
-package attach
+package tcpclose
 
 import (
 	"bufio"
@@ -17,10 +17,10 @@ import (
 // procFiles list the host's TCP connections (proc(5)).
 var procFiles = []string{"/proc/net/tcp", "/proc/net/tcp6"}
 
-// connections returns the far ends of the agents' connections.
-func (d *door) connections() (map[netip.AddrPort]bool, error) {
+// readConnections returns the remote ends of the connections to the ports that are watched.
+func readConnections(watched func(uint16) bool) (map[netip.AddrPort]bool, error) {
 	all := make(map[netip.AddrPort]bool)
-	for _, name := range d.files {
+	for _, name := range procFiles {
 		f, err := os.Open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a kernel without IPv6
@@ -28,7 +28,7 @@ func (d *door) connections() (map[netip.AddrPort]bool, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = parseConnections(f, d.serves, func(far netip.AddrPort) { all[far] = true })
+		err = parseConnections(f, watched, func(remote netip.AddrPort) { all[remote] = true })
 		_ = f.Close() // it was only read
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)
@@ -40,9 +40,9 @@ func (d *door) connections() (map[netip.AddrPort]bool, error) {
 // procEstablished is the state of a connection that is open (TCP_ESTABLISHED).
 const procEstablished = "01"
 
-// parseConnections reads /proc/net/tcp or tcp6 and tells the far ends of open
-// connections to the ports that are served.
-func parseConnections(r io.Reader, serves func(uint16) bool, found func(netip.AddrPort)) error {
+// parseConnections parses /proc/net/tcp or tcp6, and calls found with the remote ends of
+// open connections to the ports that are watched.
+func parseConnections(r io.Reader, watched func(uint16) bool, found func(netip.AddrPort)) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 1<<10), 1<<12)
 	for first := true; lines.Scan(); first = false {
@@ -56,23 +56,23 @@ func parseConnections(r io.Reader, serves func(uint16) bool, found func(netip.Ad
 		if fields[3] != procEstablished {
 			continue
 		}
-		near, err := parseEndpoint(fields[1])
+		local, err := parseEndpoint(fields[1])
 		if err != nil {
 			return err
 		}
-		if !serves(near.Port()) {
+		if !watched(local.Port()) {
 			continue
 		}
-		far, err := parseEndpoint(fields[2])
+		remote, err := parseEndpoint(fields[2])
 		if err != nil {
 			return err
 		}
-		found(far)
+		found(remote)
 	}
 	return lines.Err()
 }
 
-// parseEndpoint reads ADDRESS:PORT in hexadecimal. The address is in words of
+// parseEndpoint parses ADDRESS:PORT in hexadecimal. The address is in words of
 // four bytes, each in the byte order of the host.
 func parseEndpoint(text string) (netip.AddrPort, error) {
 	addr, port, _ := strings.Cut(text, ":")

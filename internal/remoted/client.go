@@ -1,0 +1,148 @@
+// Package remoted is a client of wazuh-remoted's socket for requests: to agents, which
+// remoted passes on to them, and to remoted itself.
+//
+// A request keeps a thread of remoted's until its agent answers or remoted gives it up;
+// how many are sent at once is the caller's decision. The package starts no goroutines,
+// and a [Client] may be used concurrently.
+package remoted
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/printable"
+	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
+)
+
+const (
+	// connectTimeout is how long it may take to connect to remoted.
+	connectTimeout = 2 * time.Second
+	// maxErrorText is how many characters of an error are kept of what remoted sent.
+	maxErrorText = 200
+)
+
+// Client sends requests, each on a connection of its own.
+type Client struct {
+	home wazuhsock.Home
+
+	requests, commands, bytesIn, bytesOut atomic.Int64
+}
+
+// NewClient returns a client of the remoted of the manager in a directory.
+func NewClient(home wazuhsock.Home) *Client { return &Client{home: home} }
+
+// Path returns where the socket is.
+func (c *Client) Path() string { return c.home.RequestSocket() }
+
+// Traffic counts what a client sent and received.
+type Traffic struct {
+	Requests, Commands int64 // to agents, and to remoted itself
+	BytesIn, BytesOut  int64
+}
+
+// Traffic returns the counts so far.
+func (c *Client) Traffic() Traffic {
+	return Traffic{c.requests.Load(), c.commands.Load(), c.bytesIn.Load(), c.bytesOut.Load()}
+}
+
+// RequestState sends an agent a request for its state and waits for the answer, for as
+// long as remoted keeps a thread for it. The frame is sent at once and whole: remoted
+// reads no other client's before. It calls sent when that is done. The error has details
+// of the outcomes that are no answer.
+func (c *Client) RequestState(ctx context.Context, id detector.AgentID, timeout time.Duration, sent func()) (Outcome, error) {
+	c.requests.Add(1)
+	answer, err := c.exchange(ctx, id.String()+" agent getstate", timeout, sent)
+	switch {
+	case err == nil:
+		return parseState(answer)
+	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return UnknownAgent, nil
+	case isAbsent(err):
+		return Absent, err
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return Busy, err
+	}
+	return Invalid, err
+}
+
+// isAbsent reports whether an error means that no process serves the socket.
+func isAbsent(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOTSOCK)
+}
+
+// exchange sends one frame and reads one. It calls sent between the two, unless it is nil.
+func (c *Client) exchange(ctx context.Context, text string, timeout time.Duration, sent func()) ([]byte, error) {
+	frame := wazuhsock.AppendFrame(nil, text)
+	dialer := net.Dialer{Timeout: connectTimeout}
+	conn, err := dialer.DialContext(ctx, "unix", c.Path())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }() // there is nothing left to lose
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_ = conn.SetDeadline(time.Now().Add(timeout))
+	c.bytesOut.Add(int64(len(frame)))
+	if _, err := conn.Write(frame); err != nil {
+		return nil, err
+	}
+	if sent != nil {
+		sent()
+	}
+	answer, err := wazuhsock.ReadFrame(conn)
+	c.bytesIn.Add(int64(len(answer)))
+	return answer, err
+}
+
+// command sends a command to remoted itself and decodes the data of its answer.
+func (c *Client) command(ctx context.Context, text string, timeout time.Duration, data any) error {
+	c.commands.Add(1)
+	answer, err := c.exchange(ctx, text, timeout, nil)
+	if err != nil {
+		return err
+	}
+	var reply struct {
+		Error   *int            `json:"error"`
+		Message string          `json:"message"`
+		Data    json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(answer, &reply); err != nil || reply.Error == nil {
+		return fmt.Errorf("wazuh-remoted answers %.60q, which is no reply", answer)
+	}
+	if *reply.Error != 0 {
+		return fmt.Errorf("wazuh-remoted refuses: %s", printable.Brief(reply.Message, maxErrorText))
+	}
+	if err := json.Unmarshal(reply.Data, data); err != nil {
+		return fmt.Errorf("wazuh-remoted answers data that is not what was asked for: %w", err)
+	}
+	return nil
+}
+
+// Incarnation identifies one run of remoted, which makes its socket anew when it starts.
+// The zero value is unknown.
+type Incarnation struct {
+	inode   uint64
+	Started time.Time
+}
+
+// Incarnation returns the one that runs.
+func (c *Client) Incarnation() Incarnation {
+	info, err := os.Stat(c.Path())
+	if err != nil {
+		return Incarnation{}
+	}
+	i := Incarnation{Started: info.ModTime()}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		i.inode = s.Ino
+	}
+	return i
+}

@@ -1,0 +1,159 @@
+package wazuhdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// pageIDs is how many agents' ids one statement may return: nine bytes each at most.
+const pageIDs = 5000
+
+// Change is what the database has for some agents that have sent something, or were
+// marked.
+type Change struct {
+	Agents    []detector.AgentID
+	KeepAlive int64 // Unix seconds; of the disconnected, 0
+	Status    string
+	Code      int
+}
+
+// group are agents of whom the database has the same: some five bytes for each, where a
+// row of its own would take fifty.
+type group struct {
+	IDs       string `json:"i"` // separated by commas
+	Count     int    `json:"n"`
+	Last      int64  `json:"m"` // the largest id
+	KeepAlive int64  `json:"k"`
+	Status    string `json:"s"`
+	Code      int    `json:"c"`
+}
+
+// ReadChanges returns what the database has for the agents with a keep-alive or a
+// disconnection since a second. With an error, it returns what it has read before.
+func (c *Client) ReadChanges(ctx context.Context, since int64) (all []Change, err error) {
+	s, err := c.Schema(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limit := pageIDs
+	for last := int64(0); ; {
+		groups, err := selectRows[group](ctx, c, selectChanges(since, last, limit, c.role, s))
+		if err != nil && halveLimit(&limit, err) { // after a long time, there are as many times as agents
+			continue
+		}
+		if err != nil {
+			return all, err
+		}
+		count := 0
+		for i := range groups {
+			g := &groups[i]
+			last = max(last, g.Last)
+			count += g.Count
+			ids, err := parseIDs(g.IDs)
+			if err != nil {
+				return all, err
+			}
+			all = append(all, Change{Agents: ids, KeepAlive: g.KeepAlive, Status: g.Status, Code: g.Code})
+		}
+		if count < limit {
+			return all, nil
+		}
+		if count > limit {
+			return all, errors.New("wazuh-db answers more rows than were asked for")
+		}
+		limit = growLimit(limit, pageIDs)
+	}
+}
+
+// selectChanges is the statement for one page of them, grouped.
+func selectChanges(since, last int64, limit int, role ClusterRole, s Schema) string {
+	return fmt.Sprintf("SELECT k, s, c, group_concat(id) AS i, count(*) AS n, max(id) AS m FROM (SELECT id, "+
+		"CASE connection_status WHEN 'disconnected' THEN 0 ELSE %s END AS k, %s AS s, %s AS c "+
+		"FROM agent WHERE id > %d AND id <= %d AND %s AND (last_keepalive >= %d OR disconnection_time >= %d) ORDER BY id LIMIT %d) GROUP BY k, s, c",
+		boundNumber("last_keepalive"), boundText("connection_status", maxStatus), s.codeSQL(), last, detector.MaxAgentID, role.ownSQL(), since, since, limit)
+}
+
+// ReadOtherNodes returns the agents that other nodes of the cluster watch.
+func (c *Client) ReadOtherNodes(ctx context.Context) (ids []detector.AgentID, err error) {
+	if !c.role.Clustered() {
+		return nil, nil
+	}
+	for last := int64(0); ; {
+		g, err := selectRow[group](ctx, c, fmt.Sprintf("SELECT group_concat(id) AS i, count(*) AS n, max(id) AS m FROM "+
+			"(SELECT id FROM agent WHERE id > %d AND id <= %d AND %s ORDER BY id LIMIT %d)", last, detector.MaxAgentID, c.role.otherSQL(), pageIDs))
+		if err != nil {
+			return nil, err
+		}
+		if g.Count == 0 {
+			return ids, nil
+		}
+		some, err := parseIDs(g.IDs)
+		if err != nil {
+			return nil, err
+		}
+		if g.Last <= last {
+			return nil, errOutOfOrder
+		}
+		ids, last = append(ids, some...), g.Last
+		if g.Count < pageIDs {
+			return ids, nil
+		}
+	}
+}
+
+// parseIDs parses ids that SQL has joined with commas.
+func parseIDs(list string) (ids []detector.AgentID, err error) {
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil || n == 0 || n > uint64(detector.MaxAgentID) {
+			return nil, fmt.Errorf("wazuh-db answers %.20q for an agent's id", text)
+		}
+		ids = append(ids, detector.AgentID(n))
+	}
+	return ids, nil
+}
+
+// Fingerprint differs between two states of the inventory. It is cheap to read. An id
+// that is given to another name at once changes neither the count nor the last id, but
+// the sums.
+type Fingerprint struct {
+	Count int64 `json:"n"`
+	Last  int64 `json:"m"`
+	Added int64 `json:"d"` // a sum of the times at which they were enrolled
+	Names int64 `json:"h"` // a sum over their names: how long they are, how they begin and end
+}
+
+// ReadFingerprint returns that of the agents that this node watches.
+func (c *Client) ReadFingerprint(ctx context.Context) (Fingerprint, error) {
+	return selectRow[Fingerprint](ctx, c, "SELECT "+fingerprintSQL()+" FROM agent WHERE "+c.role.ownSQL())
+}
+
+// fingerprintSQL are the columns of a Fingerprint. The sums stay exact in any JSON, with
+// a hundred million agents too.
+func fingerprintSQL() string {
+	name := fmt.Sprintf("substr(CAST(name AS BLOB), 1, %d)", MaxName+1)
+	names := "length(" + name + ")"
+	for i, at := range []string{"1", "-1", "-2", "-3"} { // names in a row differ at their ends
+		names += fmt.Sprintf(" + coalesce(unicode(substr(%s, %s, 1)), 0) %% 256 * %d", name, at, 257*(i+1))
+	}
+	const weight = "(id % 7 + 1)" // so that two that swap their names are noticed
+	return "count(*) AS n, coalesce(max(id), 0) AS m, coalesce(sum(" + boundNumber("date_add") + " % 1000003 * " + weight + "), 0) AS d, " +
+		"coalesce(sum((" + names + ") * " + weight + "), 0) AS h"
+}
+
+// SetDisconnected writes that an agent is disconnected, as monitord does after too long
+// a silence.
+func (c *Client) SetDisconnected(ctx context.Context, id detector.AgentID) error {
+	s, err := c.Schema(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = c.Query(ctx, fmt.Sprintf(`global update-connection-status {"id":%d,"connection_status":"disconnected","sync_status":%q,"status_code":%d}`,
+		id, s.syncStatus(c.role), CodeNoKeepAlive))
+	return err
+}

@@ -1,0 +1,32 @@
+package wazuhdb
+
+import "strings"
+
+// ClusterRole is the manager's place in its cluster. The zero value is a manager alone.
+type ClusterRole struct {
+	Node   string // this node's name, which its agents' rows have
+	Worker bool   // the master fetches its changes
+}
+
+// Clustered reports whether the manager is part of a cluster.
+func (r ClusterRole) Clustered() bool { return r.Node != "" }
+
+// ownSQL is the SQL condition for the agents that this node watches: in a cluster those
+// that report to it. Those that never connected report to no node, and are the master's.
+func (r ClusterRole) ownSQL() string {
+	switch {
+	case !r.Clustered():
+		return "id > 0"
+	case r.Worker:
+		return "id > 0 AND coalesce(node_name, '') = " + quoteText(r.Node)
+	}
+	return "id > 0 AND (coalesce(node_name, '') = " + quoteText(r.Node) + " OR connection_status = 'never_connected')"
+}
+
+// otherSQL is the condition for all other agents.
+func (r ClusterRole) otherSQL() string { return "id > 0 AND NOT (" + r.ownSQL() + ")" }
+
+// quoteText returns an SQL string. wazuh-db accepts no semicolon anywhere.
+func quoteText(text string) string {
+	return "'" + strings.ReplaceAll(strings.ReplaceAll(text, "'", "''"), ";", "") + "'"
+}

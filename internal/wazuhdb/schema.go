@@ -1,0 +1,70 @@
+package wazuhdb
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/wazuh-pulse/pulse/internal/printable"
+)
+
+// Schema is what the table of agents is like, which has changed in the course of Wazuh 4.
+type Schema struct {
+	Version int    // wazuh-db's number
+	Manager string // the manager's version in its own words; empty if unknown
+}
+
+const (
+	minSchema       = 3 // with the time of a disconnection, of Wazuh 4.3
+	schemaCodes     = 5 // with its code, from 4.6 on
+	schemaSyncKinds = 7 // with the part of an agent's row that a worker has to send to the master; of 2025
+)
+
+// Schema returns the schema. It is read again after wazuh-db has been restarted, as
+// that may be another version.
+func (c *Client) Schema(ctx context.Context) (Schema, error) {
+	if s := c.known.Load(); s != nil {
+		return *s, nil
+	}
+	row, err := selectRow[struct {
+		Schema  int    `json:"s"`
+		Manager string `json:"v"`
+	}](ctx, c, "SELECT (SELECT CAST(value AS INTEGER) FROM metadata WHERE key = 'db_version') AS s, (SELECT "+boundText("version", MaxAddr)+" FROM agent WHERE id = 0) AS v")
+	if err != nil {
+		return Schema{}, err
+	}
+	s := Schema{row.Schema, printable.Brief(row.Manager, 60)}
+	if s.Version < minSchema {
+		return Schema{}, fmt.Errorf("wazuh-db's tables are of version %d, and Pulse needs %d at least: update the manager to Wazuh 4.3 or later", s.Version, minSchema)
+	}
+	c.known.Store(&s)
+	return s, nil
+}
+
+// codeSQL is the SQL for why an agent is disconnected: 0 where that is unknown.
+func (s Schema) codeSQL() string {
+	if s.Version < schemaCodes {
+		return "0"
+	}
+	return boundNumber("status_code")
+}
+
+// rowSQL are the columns of a Row, each bounded: one row has less than 4 KiB.
+func (s Schema) rowSQL() string {
+	return boundNumber("id") + " AS i, " + boundText("name", MaxName) + " AS n, " + boundText("ip", MaxAddr) + " AS a, " +
+		boundText("register_ip", MaxAddr) + " AS r, " + boundText("connection_status", maxStatus) + " AS s, " +
+		s.codeSQL() + " AS c, " + boundNumber("last_keepalive") + " AS k"
+}
+
+// IsLossCode reports whether a code is the one that SetDisconnected leaves in a row.
+func (s Schema) IsLossCode(code int) bool { return code == CodeNoKeepAlive || s.Version < schemaCodes }
+
+// syncStatus is what a change of status leaves in sync_status.
+func (s Schema) syncStatus(role ClusterRole) string {
+	switch {
+	case !role.Worker:
+		return "synced"
+	case s.Version < schemaSyncKinds:
+		return "syncreq"
+	}
+	return "syncreq_status"
+}
