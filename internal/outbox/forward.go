@@ -245,7 +245,7 @@ func (f *forwarder) wait(ctx context.Context) {
 		return
 	case !f.yielding.IsZero():
 		d = glance
-	case !f.paused.IsZero() && time.Now().Before(f.paused), f.to != nil && len(f.to.flight) > 0, f.queues.counts[waiting] > 0, f.unsaved:
+	case !f.paused.IsZero() && time.Now().Before(f.paused), f.to != nil && len(f.to.flight) > 0, f.queues.counts[waiting] > 0, f.unsaved, len(f.acked) > 0:
 		d = f.timing.tick
 	case f.queues.pending() > 0:
 		d = f.timing.dead
