@@ -27,7 +27,6 @@ var bareNamesLeft = []string{
 	"internal/console",
 	"internal/daemon",
 	"internal/detector",
-	"internal/listen",
 	"internal/outbox",
 	"internal/presence",
 	"internal/provision",

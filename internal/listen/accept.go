@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollersMax is how many goroutines hear connections at most. Each has a buffer.
-const pollersMax = 8
+// maxPollers bounds the goroutines that read connections. Each has a buffer.
+const maxPollers = 8
 
 func (l *Link) openPollers() error {
-	for range min(runtime.GOMAXPROCS(0), pollersMax) {
+	for range min(runtime.GOMAXPROCS(0), maxPollers) {
 		p, err := newPoller()
 		if err != nil {
 			return err
@@ -26,12 +26,12 @@ func (l *Link) openPollers() error {
 	return nil
 }
 
-// rest is how long nobody is accepted when the system has no more to give.
-const rest = 50 * time.Millisecond
+// acceptBackoff is the pause after a failed accept, as when file descriptors run out.
+const acceptBackoff = 50 * time.Millisecond
 
-// accept takes connections until the listener closes. Their sockets are the
-// link's own: what package net has for each would weigh more than all else.
-func (l *Link) accept() {
+// acceptConns accepts connections until the listener closes. It uses bare sockets:
+// a net.Conn for each would take more memory than all else that a connection has.
+func (l *Link) acceptConns() {
 	raw, err := l.tcp.SyscallConn()
 	if err != nil {
 		return // it is closed already
@@ -42,22 +42,22 @@ func (l *Link) accept() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			l.refused(netip.AddrPort{}, refuse(tooMany, fmt.Errorf("accept a connection: %w", err)))
-			time.Sleep(rest)
-		case !l.makePlace():
-			l.refused(from, refuse(tooMany,
+			l.recordRefusal(netip.AddrPort{}, refuse(tooMany, fmt.Errorf("accept a connection: %w", err)))
+			time.Sleep(acceptBackoff)
+		case !l.freeConnSlot():
+			l.recordRefusal(from, refuse(tooMany,
 				fmt.Errorf("%d connections are open, as many as the open-file limit allows: raise it (LimitNOFILE=)", l.limit)))
 			_ = unix.Close(fd)
 		default:
 			l.count.connections.Add(1)
 			l.count.accepted.Add(1)
-			l.enroll(fd, from, l.pollers[next%len(l.pollers)])
+			l.startConn(fd, from, l.pollers[next%len(l.pollers)])
 		}
 	}
 }
 
-// acceptFrom waits, by means of a listener's raw connection, for the next connection. What
-// the listener's socket is set to, such as TCP keep-alive, holds for it too.
+// acceptFrom waits for the next connection, with the Read method of the listener's raw
+// connection. The new socket inherits the listener's options, such as TCP keep-alive.
 func acceptFrom(wait func(func(uintptr) bool) error) (fd int, from netip.AddrPort, err error) {
 	var addr unix.Sockaddr
 	closed := wait(func(listener uintptr) bool {
@@ -80,41 +80,41 @@ func acceptFrom(wait func(func(uintptr) bool) error) (fd int, from netip.AddrPor
 	return fd, from, err
 }
 
-// enroll begins with a connection.
-func (l *Link) enroll(fd int, from netip.AddrPort, p *poller) {
+// startConn adds an accepted connection to the strangers and to a poller.
+func (l *Link) startConn(fd int, from netip.AddrPort, p *poller) {
 	c := &conn{from: from, poller: p}
-	c.out = outlet{fd: fd, wake: func(on bool) {
-		p.writable(c, on)
+	c.writer = writeBuffer{fd: fd, setWaiting: func(on bool) {
+		p.waitWritable(c, on)
 		if on {
-			p.time(c)
+			p.trackDeadline(c)
 		}
 	}}
-	c.in.open(time.Now())
+	c.reader.startDeadline(time.Now())
 	err := l.containPanic(from, func() error {
-		l.strangers.add(c)
-		p.time(c)
-		return p.add(c)
+		l.strangers.addConn(c)
+		p.trackDeadline(c)
+		return p.addConn(c)
 	})
 	if err != nil {
-		l.finish(c, err)
+		l.closeConn(c, err)
 	}
 }
 
-// Go's own for the connections of a listener: a host that is gone is noticed after
-// some two and a half minutes.
+// The values that Go sets on the connections of a listener: a host that is gone is
+// detected after some two and a half minutes.
 const (
-	probeAfter = 15 // seconds
-	probes     = 9
+	tcpProbeInterval = 15 // seconds
+	tcpProbes        = 9
 )
 
-// listenTCP returns a listener's socket, which can be waited for, and where it listens.
+// listenTCP opens a listener and returns its socket, in non-blocking mode, and its address.
 func listenTCP(network string, addr netip.AddrPort) (*os.File, netip.AddrPort, error) {
 	l, err := net.ListenTCP(network, net.TCPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, addr, err
 	}
-	defer l.Close() // the file is another of the same socket
-	if err := inherit(l); err != nil {
+	defer l.Close() // the file is a duplicate of the descriptor
+	if err := setSocketOptions(l); err != nil {
 		return nil, addr, err
 	}
 	file, err := l.File()
@@ -124,8 +124,8 @@ func listenTCP(network string, addr netip.AddrPort) (*os.File, netip.AddrPort, e
 	return file, netip.AddrPortFrom(addr.Addr(), l.Addr().(*net.TCPAddr).AddrPort().Port()), nil
 }
 
-// inherit sets on a listener's socket what its connections shall have.
-func inherit(l *net.TCPListener) (err error) {
+// setSocketOptions sets on a listener's socket the options that its connections inherit.
+func setSocketOptions(l *net.TCPListener) (err error) {
 	raw, err := l.SyscallConn()
 	if err != nil {
 		return err
@@ -134,9 +134,9 @@ func inherit(l *net.TCPListener) (err error) {
 		for _, o := range []struct{ level, name, value int }{
 			{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 			{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, probeAfter},
-			{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, probeAfter},
-			{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, probes},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, tcpProbeInterval},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, tcpProbeInterval},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, tcpProbes},
 		} {
 			if err == nil {
 				err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), o.level, o.name, o.value))

@@ -8,10 +8,9 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// BenchmarkDecodeAndAcknowledge is what one keep-alive of a connected agent
-// costs the link: the frame is decoded, the sighting reported, the
-// acknowledgement encoded and written. The write goes to the null device: the
-// system call is in, the network is not.
+// BenchmarkDecodeAndAcknowledge measures one keep-alive of a connected agent: the frame
+// is decoded, the sighting reported, the acknowledgement encoded and written. The write
+// goes to the null device: the system call is included, the network is not.
 func BenchmarkDecodeAndAcknowledge(b *testing.B) {
 	for _, method := range []secmsg.Method{secmsg.AES, secmsg.Blowfish} {
 		b.Run(method.String(), func(b *testing.B) {
@@ -20,14 +19,14 @@ func BenchmarkDecodeAndAcknowledge(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			c, maker := openNull(b).conn(), agent001(b)
+			c, maker := openNullDevice(b).newConn(), agent001(b)
 			maker.method = method
-			frame := maker.frame(sayKeepAlive)[lengthSize:]
+			frame := maker.encodeFrame(keepAliveText)[lengthSize:]
 			scratch := make([]byte, len(frame)) // decoding is in place
 			b.ReportAllocs()
 			for b.Loop() {
 				copy(scratch, frame)
-				if err := l.receive(c, scratch); err != nil {
+				if err := l.handleFrame(c, scratch); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// What a script of FuzzConnections can do, by byte modulo the number of them.
+// The actions of a script of FuzzConnections, by byte modulo their number.
 const (
 	sendsStartup = iota
 	sendsKeepAlive
@@ -38,9 +38,9 @@ const (
 	actions
 )
 
-// FuzzConnections plays connections of agent 005: any frames, in pieces of any
-// size, in any state of a connection. Nothing panics, another agent's connection goes on,
-// and no connection is left.
+// FuzzConnections runs connections of agent 005 with any frames, in pieces of any
+// size, in any state of a connection. Nothing panics, another agent's connection still
+// works, and no connection is left open.
 func FuzzConnections(f *testing.F) {
 	old := byte(sendsOld)
 	f.Add([]byte{sendsStartup, writes, connectsAgain, old, old, old, writes, connectsAgain, old, writes})
@@ -48,36 +48,36 @@ func FuzzConnections(f *testing.F) {
 	f.Add([]byte{sendsStartup, writes, losesCounter, connectsAgain, sendsStartup, sendsLongEvent, sendsAnswer, sendsShutdown, writes})
 	f.Add([]byte{old, old, writes, sendsAnswer, old, sendsKeepAlive, writesCut, connectsAgain, sendsPing, sendsOtherAgent, writes})
 	f.Add([]byte{sendsDatagram, sendsStartup, sendsDatagram, connectsAgain, old, old, sendsAnswer, old, old, writes, sendsReceipt, sendsDatagram})
-	s := &station{t: f, log: new(logbook)}
+	s := &testLink{t: f, log: new(logRecorder)}
 	link, err := Listen(Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), TCP: true, UDP: true, Method: detector.Request, Verify: true,
 		Keys: readKeys(f, keyFile), Clock: detector.NewClock(), Report: func(detector.Sighting) {}, Log: slog.New(s.log)})
 	if err != nil {
 		f.Fatal(err)
 	}
-	s.link, link.registry.closeTime = link, 2*time.Millisecond
-	s.run()
-	living := s.dial("tcp", "001", "")
-	living.say(sayStartup)
-	living.expect(hearAck)
+	s.link, link.registry.closeTimeout = link, 2*time.Millisecond
+	s.start()
+	living := s.dialAgent("tcp", "001", "")
+	living.send(startupText)
+	living.expectMessage(ackReply)
 	f.Fuzz(func(t *testing.T, script []byte) {
 		s.t, living.t = t, t
-		p := newPlayer(s)
+		p := newScriptRunner(s)
 		for _, action := range script[:min(len(script), 64)] {
-			p.play(int(action))
+			p.runAction(int(action))
 		}
-		p.end()
-		living.say(sayKeepAlive)
-		living.expect(hearAck)
-		s.until(living, func() bool { return link.Stats().Connections == 1 })
+		p.closeAll()
+		living.send(keepAliveText)
+		living.expectMessage(ackReply)
+		s.pingUntil(living, func() bool { return link.Stats().Connections == 1 })
 		if n := link.Stats().Panics; n != 0 {
-			t.Fatalf("%d panics: %q", n, s.log.about("panic"))
+			t.Fatalf("%d panics: %q", n, s.log.linesWith("panic"))
 		}
 	})
 }
 
-// player is who plays a script.
-type player struct {
-	s     *station
+// scriptRunner runs the actions of a script.
+type scriptRunner struct {
+	s     *testLink
 	a     *agent
 	udp   *agent
 	other *agent
@@ -86,58 +86,58 @@ type player struct {
 	last  []byte
 }
 
-func newPlayer(s *station) *player {
-	p := &player{s: s, udp: s.dial("udp", "005", ""), other: agent001(s.t)}
+func newScriptRunner(s *testLink) *scriptRunner {
+	p := &scriptRunner{s: s, udp: s.dialAgent("udp", "005", ""), other: agent001(s.t)}
 	p.other.wireID = "003"
 	p.connect(secmsg.Counter{Global: uint64(time.Now().UnixNano()) % 1_000_000_000})
 	return p
 }
 
-func (p *player) connect(n secmsg.Counter) {
-	p.a = p.s.dial("tcp", "005", "")
+func (p *scriptRunner) connect(n secmsg.Counter) {
+	p.a = p.s.dialAgent("tcp", "005", "")
 	p.a.counter = n
 	p.conns = append(p.conns, p.a.conn)
 	p.out.Reset()
 }
 
-func (p *player) send(text string) {
-	p.last = p.a.frame(text)
+func (p *scriptRunner) queueMessage(text string) {
+	p.last = p.a.encodeFrame(text)
 	p.out.Write(p.last)
 }
 
-func (p *player) answer(to net.Addr, rest string) string {
+func (p *scriptRunner) answerText(to net.Addr, rest string) string {
 	from := to.(interface{ AddrPort() netip.AddrPort }).AddrPort()
 	peer := &peer{id: 5, history: p.s.link.registry.historyOf(5)}
-	return string(appendRequest(nil, p.s.link.questions.next(peer, from))) + rest
+	return string(appendRequest(nil, p.s.link.questions.nextNumber(peer, from))) + rest
 }
 
-func (p *player) play(action int) {
+func (p *scriptRunner) runAction(action int) {
 	switch cut := action / actions; action % actions {
 	case sendsStartup:
-		p.send(sayStartup)
+		p.queueMessage(startupText)
 	case sendsKeepAlive:
-		p.send(sayKeepAlive)
+		p.queueMessage(keepAliveText)
 	case sendsShutdown:
-		p.send(sayShutdown)
+		p.queueMessage(shutdownText)
 	case sendsEvent:
-		p.send(sayEvent)
+		p.queueMessage(eventText)
 	case sendsLongEvent:
-		p.send(sayEvent + string(noise(20_000)))
+		p.queueMessage(eventText + string(randomText(20_000)))
 	case sendsOld:
 		p.out.Write(p.last)
 	case sendsAnswer:
-		p.send(p.answer(p.a.conn.LocalAddr(), "{}"))
+		p.queueMessage(p.answerText(p.a.conn.LocalAddr(), "{}"))
 	case sendsReceipt:
-		p.send(p.answer(p.udp.conn.LocalAddr(), "ack"))
+		p.queueMessage(p.answerText(p.udp.conn.LocalAddr(), "ack"))
 	case sendsOtherMethod:
 		p.a.method ^= secmsg.Blowfish
-		p.send(sayKeepAlive)
+		p.queueMessage(keepAliveText)
 	case sendsOtherAgent:
-		p.out.Write(p.other.frame(sayKeepAlive))
+		p.out.Write(p.other.encodeFrame(keepAliveText))
 	case sendsPing:
-		p.out.Write(framed(ping))
+		p.out.Write(addLength(ping))
 	case sendsGarbage:
-		p.out.Write(framed(garble(106)))
+		p.out.Write(addLength(garbledFrame(106)))
 	case sendsOversized:
 		p.out.WriteString(strings.Repeat("\xff", 4))
 	case losesCounter:
@@ -161,7 +161,7 @@ func (p *player) play(action int) {
 	}
 }
 
-func (p *player) end() {
+func (p *scriptRunner) closeAll() {
 	_, _ = p.a.conn.Write(p.out.Bytes())
 	for _, c := range append(p.conns, p.udp.conn) {
 		_ = c.Close()

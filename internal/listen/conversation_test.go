@@ -17,11 +17,11 @@ var conversation = []struct {
 	kind       detector.Kind
 	answer     string
 }{
-	{"an event before any startup", sayEvent, detector.SawEvent, ""},
-	{"a startup", sayStartup, detector.SawStartup, hearAck},
-	{"a startup of an old agent, without a version", "#!-agent startup ", detector.SawStartup, hearAck},
-	{"a keep-alive", sayKeepAlive, detector.SawKeepAlive, hearAck},
-	{"any unknown control message with a newline is a keep-alive", "#!-agent keepalive web 1795408128\n", detector.SawKeepAlive, hearAck},
+	{"an event before any startup", eventText, detector.SawEvent, ""},
+	{"a startup", startupText, detector.SawStartup, ackReply},
+	{"a startup of an old agent, without a version", "#!-agent startup ", detector.SawStartup, ackReply},
+	{"a keep-alive", keepAliveText, detector.SawKeepAlive, ackReply},
+	{"any unknown control message with a newline is a keep-alive", "#!-agent keepalive web 1795408128\n", detector.SawKeepAlive, ackReply},
 	{"the same without a newline is only a sign of life", "#!-agent keepalive web 1795408128", detector.SawEvent, ""},
 	{"an acknowledgement, which only managers send", "#!-agent ack ", detector.SawEvent, ""},
 	{"an answer to a question nobody asked", "#!-req cafe unsolicited response", detector.SawEvent, ""},
@@ -29,32 +29,32 @@ var conversation = []struct {
 	{"an answer without anything", "#!-req ", detector.SawEvent, ""},
 	{"nothing at all", "", detector.SawEvent, ""},
 	{"a control message without a word", "#!-", detector.SawEvent, ""},
-	{"an event of the size of a packet capture", sayEvent + string(make([]byte, 60000)), detector.SawEvent, ""},
-	{"a shutdown", sayShutdown, detector.SawShutdown, ""},
-	{"a keep-alive after a shutdown, on the same connection", sayKeepAlive, detector.SawKeepAlive, hearAck},
+	{"an event of the size of a packet capture", eventText + string(make([]byte, 60000)), detector.SawEvent, ""},
+	{"a shutdown", shutdownText, detector.SawShutdown, ""},
+	{"a keep-alive after a shutdown, on the same connection", keepAliveText, detector.SawKeepAlive, ackReply},
 }
 
 func TestEveryMessageIsSeenAndAnsweredAsAManagerDoes(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		for _, method := range []secmsg.Method{secmsg.AES, secmsg.Blowfish} {
 			t.Run(fmt.Sprintf("%s %v", network, method), func(t *testing.T) {
-				s := open(t)
-				a := s.dial(network, "001", "")
+				s := openLink(t)
+				a := s.dialAgent(network, "001", "")
 				a.method = method
 				for _, c := range conversation {
-					a.say(c.says)
+					a.send(c.says)
 					if c.answer != "" {
-						a.expect(c.answer)
+						a.expectMessage(c.answer)
 					}
-					a.unanswered()
-					s.expect(1, c.kind)
+					a.expectNoAnswer()
+					s.expectSighting(1, c.kind)
 				}
 			})
 		}
 	}
 }
 
-func TestAnAgentIsWhereItSaysItIs(t *testing.T) {
+func TestAnAgentsAddressIsTheOneItReports(t *testing.T) {
 	for _, c := range []struct{ name, label, want string }{
 		{"its own word counts, behind NAT too", "#\"_agent_ip\":10.7.7.7\n", "10.7.7.7"},
 		{"IPv6", "#\"_agent_ip\":2001:db8::7\n", "2001:db8::7"},
@@ -66,31 +66,31 @@ func TestAnAgentIsWhereItSaysItIs(t *testing.T) {
 		{"a word longer than any address", "#\"_agent_ip\":" + string(make([]byte, 100)) + "\n", "127.0.0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := open(t)
-			a := s.dial("tcp", "001", "")
-			s.greet(a, 1)
-			a.say(sayKeepAlive)
-			if seen := s.expect(1, detector.SawKeepAlive); seen.Addr != netip.MustParseAddr("10.7.7.7") {
+			s := openLink(t)
+			a := s.dialAgent("tcp", "001", "")
+			s.startAgent(a, 1)
+			a.send(keepAliveText)
+			if seen := s.expectSighting(1, detector.SawKeepAlive); seen.Addr != netip.MustParseAddr("10.7.7.7") {
 				t.Fatalf("seen at %v", seen.Addr)
 			}
-			a.say("#!-Linux - Wazuh v4 / x\n" + c.label)
-			if seen := s.expect(1, detector.SawKeepAlive); seen.Addr.String() != c.want {
+			a.send("#!-Linux - Wazuh v4 / x\n" + c.label)
+			if seen := s.expectSighting(1, detector.SawKeepAlive); seen.Addr.String() != c.want {
 				t.Errorf("seen at %v, want %s", seen.Addr, c.want)
 			}
 		})
 	}
 }
 
-func TestAgentsComeHoweverTheyAreRegistered(t *testing.T) {
+func TestAgentsConnectHoweverTheyAreRegistered(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		for id, from := range map[string]string{"001": "", "002": "127.0.0.2", "003": "127.9.9.9", "006": "127.0.0.6"} {
 			t.Run(network+" "+id, func(t *testing.T) {
-				s := open(t)
+				s := openLink(t)
 				want, err := detector.ParseID(id)
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.greet(s.dial(network, id, from), want)
+				s.startAgent(s.dialAgent(network, id, from), want)
 			})
 		}
 	}
@@ -99,14 +99,14 @@ func TestAgentsComeHoweverTheyAreRegistered(t *testing.T) {
 func TestAnAgentMayChangeItsMethodBetweenMessages(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
-			s := open(t)
-			a := s.dial(network, "001", "")
-			s.greet(a, 1)
+			s := openLink(t)
+			a := s.dialAgent(network, "001", "")
+			s.startAgent(a, 1)
 			for _, m := range []secmsg.Method{secmsg.Blowfish, secmsg.Blowfish, secmsg.AES, secmsg.Blowfish} {
 				a.method = m
-				a.say(sayKeepAlive)
-				a.expect(hearAck)
-				s.expect(1, detector.SawKeepAlive)
+				a.send(keepAliveText)
+				a.expectMessage(ackReply)
+				s.expectSighting(1, detector.SawKeepAlive)
 			}
 		})
 	}
@@ -114,13 +114,13 @@ func TestAnAgentMayChangeItsMethodBetweenMessages(t *testing.T) {
 
 // The address 127.0.0.2 is that of agent 002, but the connection is agent 003's.
 func TestAMessageWithoutAnIDIsThatOfTheConnectionsAgent(t *testing.T) {
-	s := open(t)
-	a := s.dial("tcp", "003", "127.0.0.2")
-	s.greet(a, 3)
+	s := openLink(t)
+	a := s.dialAgent("tcp", "003", "127.0.0.2")
+	s.startAgent(a, 3)
 	a.wireID, a.method = "", secmsg.Blowfish
-	a.say(sayKeepAlive)
-	a.expect(hearAck)
-	s.expect(3, detector.SawKeepAlive)
+	a.send(keepAliveText)
+	a.expectMessage(ackReply)
+	s.expectSighting(3, detector.SawKeepAlive)
 }
 
 func TestKeepAlivesReachTheAgent(t *testing.T) {
@@ -133,158 +133,158 @@ func TestKeepAlivesReachTheAgent(t *testing.T) {
 	} {
 		for _, network := range []string{"tcp", "udp"} {
 			t.Run(network+" "+c.method.String(), func(t *testing.T) {
-				s := open(t, func(cfg *Config) { cfg.Method = c.method })
+				s := openLink(t, func(cfg *Config) { cfg.Method = c.method })
 				if err := s.link.KeepAlive(1, 1); err != ErrNotConnected {
 					t.Errorf("before the agent came: %v", err)
 				}
-				a := s.dial(network, "001", "")
-				s.greet(a, 1)
+				a := s.dialAgent(network, "001", "")
+				s.startAgent(a, 1)
 				if err := s.link.KeepAlive(1, 0xcafe); err != nil {
 					t.Fatal(err)
 				}
-				a.expect(c.want)
-				s.nothingMore()
+				a.expectMessage(c.want)
+				s.expectNoSighting()
 			})
 		}
 	}
 }
 
 func TestTheLiteralKeepAliveNamesTheAgentAndTheTime(t *testing.T) {
-	s := open(t, func(cfg *Config) { cfg.Method = detector.Notify })
-	a := s.dial("tcp", "001", "")
-	s.greet(a, 1)
+	s := openLink(t, func(cfg *Config) { cfg.Method = detector.Notify })
+	a := s.dialAgent("tcp", "001", "")
+	s.startAgent(a, 1)
 	before := time.Now().Unix()
 	if err := s.link.KeepAlive(1, 7); err != nil {
 		t.Fatal(err)
 	}
 	var at int64
-	if said := a.hear(); !scan(said, "#!-agent keepalive web %d", &at) || at < before || at > time.Now().Unix() {
-		t.Errorf("manager says %q", said)
+	if got := a.receive(); !scanReceipt(got, "#!-agent keepalive web %d", &at) || at < before || at > time.Now().Unix() {
+		t.Errorf("manager sent %q", got)
 	}
 }
 
-func scan(s, format string, to ...any) bool {
+func scanReceipt(s, format string, to ...any) bool {
 	n, err := fmt.Sscanf(s, format, to...)
 	return err == nil && n == len(to)
 }
 
 func TestAnAnswerIsSeenWithItsToken(t *testing.T) {
-	s := open(t)
-	a := s.dial("tcp", "001", "")
-	s.greet(a, 1)
+	s := openLink(t)
+	a := s.dialAgent("tcp", "001", "")
+	s.startAgent(a, 1)
 	if err := s.link.KeepAlive(1, 0xcafe); err != nil {
 		t.Fatal(err)
 	}
-	a.expect("#!-req 0000cafe agent getstate")
-	a.say(`#!-req 0000cafe {"error":0,"data":{"status":"connected"}}`)
-	a.unanswered()
-	if seen := s.expect(1, detector.SawAnswer); seen.Token != 0xcafe {
+	a.expectMessage("#!-req 0000cafe agent getstate")
+	a.send(`#!-req 0000cafe {"error":0,"data":{"status":"connected"}}`)
+	a.expectNoAnswer()
+	if seen := s.expectSighting(1, detector.SawAnswer); seen.Token != 0xcafe {
 		t.Errorf("token %x", seen.Token)
 	}
 }
 
 func TestARequestOverUDPIsConfirmedInBothDirections(t *testing.T) {
-	s := open(t)
-	a := s.dial("udp", "001", "")
-	s.greet(a, 1)
+	s := openLink(t)
+	a := s.dialAgent("udp", "001", "")
+	s.startAgent(a, 1)
 	if err := s.link.KeepAlive(1, 0xcafe); err != nil {
 		t.Fatal(err)
 	}
-	a.expect("#!-req 0000cafe agent getstate")
-	a.say("#!-req 0000cafe ack")
-	s.expect(1, detector.SawEvent)
-	if n := len(s.link.unconfirmed(time.Now().Add(repeatPeriod))); n != 0 {
+	a.expectMessage("#!-req 0000cafe agent getstate")
+	a.send("#!-req 0000cafe ack")
+	s.expectSighting(1, detector.SawEvent)
+	if n := len(s.link.dueRequests(time.Now().Add(repeatPeriod))); n != 0 {
 		t.Errorf("a confirmed request is repeated")
 	}
 	answer := `#!-req 0000cafe {"error":0,"data":{"status":"connected"}}`
 	for range 2 { // the agent repeats it, as if the first confirmation was lost
-		a.say(answer)
-		a.expect("#!-req 0000cafe ack")
-		if seen := s.expect(1, detector.SawAnswer); seen.Token != 0xcafe {
+		a.send(answer)
+		a.expectMessage("#!-req 0000cafe ack")
+		if seen := s.expectSighting(1, detector.SawAnswer); seen.Token != 0xcafe {
 			t.Errorf("token %x", seen.Token)
 		}
 	}
-	a.unanswered()
+	a.expectNoAnswer()
 }
 
 func TestAnUnconfirmedRequestOverUDPIsSentFourTimes(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	a := s.dial("udp", "001", "")
-	s.greet(a, 1)
+	s := openLink(t)
+	a := s.dialAgent("udp", "001", "")
+	s.startAgent(a, 1)
 	if err := s.link.KeepAlive(1, 0xcafe); err != nil {
 		t.Fatal(err)
 	}
-	for range repeats {
-		a.expect("#!-req 0000cafe agent getstate")
+	for range maxTries {
+		a.expectMessage("#!-req 0000cafe agent getstate")
 	}
-	if n := len(s.link.unconfirmed(time.Now().Add(repeatPeriod))); n != 0 {
+	if n := len(s.link.dueRequests(time.Now().Add(repeatPeriod))); n != 0 {
 		t.Errorf("%d requests are repeated once more", n)
 	}
 }
 
 func TestAnAnswerEndsTheRepetitionToo(t *testing.T) {
-	s := open(t)
-	a := s.dial("udp", "001", "")
-	s.greet(a, 1)
+	s := openLink(t)
+	a := s.dialAgent("udp", "001", "")
+	s.startAgent(a, 1)
 	if err := s.link.KeepAlive(1, 1); err != nil {
 		t.Fatal(err)
 	}
-	a.expect("#!-req 00000001 agent getstate")
-	a.say("#!-req 00000001 {}") // its confirmation was lost
-	a.expect("#!-req 00000001 ack")
-	s.expect(1, detector.SawAnswer)
-	if n := len(s.link.unconfirmed(time.Now().Add(repeatPeriod))); n != 0 {
+	a.expectMessage("#!-req 00000001 agent getstate")
+	a.send("#!-req 00000001 {}") // its confirmation was lost
+	a.expectMessage("#!-req 00000001 ack")
+	s.expectSighting(1, detector.SawAnswer)
+	if n := len(s.link.dueRequests(time.Now().Add(repeatPeriod))); n != 0 {
 		t.Errorf("an answered request is repeated")
 	}
 }
 
 func TestARequestJustSentIsNotRepeatedYet(t *testing.T) {
-	s := open(t)
-	s.greet(s.dial("udp", "001", ""), 1)
+	s := openLink(t)
+	s.startAgent(s.dialAgent("udp", "001", ""), 1)
 	if err := s.link.KeepAlive(1, 1); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(s.link.unconfirmed(time.Now())); n != 0 {
+	if n := len(s.link.dueRequests(time.Now())); n != 0 {
 		t.Errorf("repeated within the time of a round trip")
 	}
 }
 
 // An agent behind NAT, or one that restarted, sends from another port.
 func TestAnAgentOverUDPIsFollowedToItsNewAddress(t *testing.T) {
-	s := open(t)
-	s.greet(s.dial("udp", "001", ""), 1)
-	moved := s.dial("udp", "001", "127.0.0.7")
-	moved.say(sayKeepAlive)
-	moved.expect(hearAck)
-	s.expect(1, detector.SawKeepAlive)
+	s := openLink(t)
+	s.startAgent(s.dialAgent("udp", "001", ""), 1)
+	moved := s.dialAgent("udp", "001", "127.0.0.7")
+	moved.send(keepAliveText)
+	moved.expectMessage(ackReply)
+	s.expectSighting(1, detector.SawKeepAlive)
 	if err := s.link.KeepAlive(1, 1); err != nil {
 		t.Fatal(err)
 	}
-	moved.expect("#!-req 00000001 agent getstate")
+	moved.expectMessage("#!-req 00000001 agent getstate")
 	if n := s.link.Stats().Agents; n != 1 {
 		t.Errorf("%d agents", n)
 	}
 }
 
 func TestAnAgentMayGoFromUDPToTCP(t *testing.T) {
-	s := open(t)
-	s.greet(s.dial("udp", "001", ""), 1)
-	a := s.dial("tcp", "001", "")
-	s.greet(a, 1)
+	s := openLink(t)
+	s.startAgent(s.dialAgent("udp", "001", ""), 1)
+	a := s.dialAgent("tcp", "001", "")
+	s.startAgent(a, 1)
 	if err := s.link.KeepAlive(1, 1); err != nil {
 		t.Fatal(err)
 	}
-	a.expect("#!-req 00000001 agent getstate")
+	a.expectMessage("#!-req 00000001 agent getstate")
 }
 
 func TestTheManagersCounterGrowsOverConnections(t *testing.T) {
-	s := open(t)
+	s := openLink(t)
 	var last secmsg.Counter
 	for range 3 {
-		a := s.dial("udp", "001", "")
-		a.say(sayStartup)
-		frame, err := a.read()
+		a := s.dialAgent("udp", "001", "")
+		a.send(startupText)
+		frame, err := a.readFrame()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -305,42 +305,42 @@ func TestTheManagersCounterGrowsOverConnections(t *testing.T) {
 }
 
 func TestPingsAreAnsweredBeforeAnAgentIsKnown(t *testing.T) {
-	s := open(t)
+	s := openLink(t)
 	for _, network := range []string{"tcp", "udp"} {
-		a := s.dial(network, "001", "")
-		a.unanswered()
-		a.unanswered()
+		a := s.dialAgent(network, "001", "")
+		a.expectNoAnswer()
+		a.expectNoAnswer()
 	}
-	a := s.dial("tcp", "001", "")
-	a.write([]byte("\x0b\x00\x00\x00#ping hello"))
-	a.expect("#pong")
+	a := s.dialAgent("tcp", "001", "")
+	a.writeRaw([]byte("\x0b\x00\x00\x00#ping hello"))
+	a.expectMessage("#pong")
 	if n := s.link.Stats().Pings; n != 5 {
 		t.Errorf("%d pings", n)
 	}
-	s.nothingMore()
+	s.expectNoSighting()
 }
 
 func TestAClosedConnectionIsSeen(t *testing.T) {
-	s := open(t)
-	a := s.dial("tcp", "001", "")
-	s.greet(a, 1)
+	s := openLink(t)
+	a := s.dialAgent("tcp", "001", "")
+	s.startAgent(a, 1)
 	_ = a.conn.Close()
-	s.expect(1, detector.SawClosed)
+	s.expectSighting(1, detector.SawClosed)
 	if err := s.link.KeepAlive(1, 1); err != ErrNotConnected {
 		t.Errorf("keep-alive: %v", err)
 	}
 }
 
 func TestFramesMayComeInAnyPieces(t *testing.T) {
-	s := open(t)
-	a := s.dial("tcp", "001", "")
-	s.greet(a, 1)
-	big := sayEvent + string(make([]byte, 3000))
+	s := openLink(t)
+	a := s.dialAgent("tcp", "001", "")
+	s.startAgent(a, 1)
+	big := eventText + string(make([]byte, 3000))
 	for _, size := range []int{1, 3, 511, 512, 513, 1 << 20} {
 		var all []byte
 		for range 3 {
-			all = append(all, a.frame(sayKeepAlive)...)
-			all = append(all, a.frame(big)...)
+			all = append(all, a.encodeFrame(keepAliveText)...)
+			all = append(all, a.encodeFrame(big)...)
 			all = append(all, "\x05\x00\x00\x00#ping"...)
 		}
 		go func() {
@@ -353,10 +353,10 @@ func TestFramesMayComeInAnyPieces(t *testing.T) {
 			}
 		}()
 		for range 3 {
-			a.expect(hearAck)
-			s.expect(1, detector.SawKeepAlive)
-			s.expect(1, detector.SawEvent)
-			a.expect("#pong")
+			a.expectMessage(ackReply)
+			s.expectSighting(1, detector.SawKeepAlive)
+			s.expectSighting(1, detector.SawEvent)
+			a.expectMessage("#pong")
 		}
 	}
 }

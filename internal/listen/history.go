@@ -8,23 +8,23 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// windowSize is by how many numbers messages may overtake each other. Over UDP
-// the network turns some around, and an agent's own threads do so over TCP too.
+// windowSize is by how many numbers messages may arrive out of order. The network
+// reorders them over UDP, and an agent's own threads do so over TCP too.
 const windowSize = 64
 
-// window says which of the newest numbers of a peer's messages were seen.
-type window struct {
+// counterWindow records which of the newest numbers of a peer's messages were received.
+type counterWindow struct {
 	newest uint64
-	seen   uint64 // bit n: newest-n was seen
+	seen   uint64 // bit n: newest-n was received
 }
 
-// newWindow returns the window of a peer whose first message has the number n.
-// What came before it counts as seen.
-func newWindow(n uint64) window { return window{newest: n, seen: ^uint64(0)} }
+// newCounterWindow returns the window of a peer whose first message has the number n.
+// All numbers before it count as received.
+func newCounterWindow(n uint64) counterWindow { return counterWindow{newest: n, seen: ^uint64(0)} }
 
-// accept reports whether a message is new: higher than the newest by no more than
-// ahead, or within the window and not seen before. It notes the message then.
-func (w *window) accept(n, ahead uint64) bool {
+// addNew reports whether a number is new: higher than the newest by no more than
+// ahead, or within the window and not received before. It records a new one.
+func (w *counterWindow) addNew(n, ahead uint64) bool {
 	switch {
 	case n > w.newest:
 		if n-w.newest > ahead {
@@ -40,19 +40,19 @@ func (w *window) accept(n, ahead uint64) bool {
 	return true
 }
 
-// history is what is remembered of an agent's messages, also while it is away.
+// history is what is kept about an agent's messages, also while it is not connected.
 type history struct {
 	mu        sync.Mutex
-	highest   uint64 // number of all its messages that decrypted: whoever listened has none that is higher
+	highest   uint64 // number of all its messages that decrypted: no recorded message has a higher one
 	proofs    uint32 // questions that it has answered
-	unsure    bool   // it may have sent higher numbers in an earlier life of the node
-	startup   bool   // there was a startup that proved nothing
-	keepAlive bool   // there was a keep-alive that proved nothing
+	unsure    bool   // it may have sent higher numbers to an earlier process
+	startup   bool   // an unproven startup was received
+	keepAlive bool   // an unproven keep-alive was received
 
-	home netip.Addr // the network it was last in; guarded by the registry
+	network netip.Addr // the one it was last in; guarded by the registry
 }
 
-// raiseHighest notes the number of a message that decrypted, and reports whether it is
+// raiseHighest records the number of a message that decrypted, and reports whether it is
 // higher than all before.
 func (h *history) raiseHighest(n uint64) bool {
 	h.mu.Lock()
@@ -64,24 +64,24 @@ func (h *history) raiseHighest(n uint64) bool {
 	return true
 }
 
-// isUnsure reports whether a higher number may be an old one.
+// isUnsure reports whether a message with a higher number may still be a replay.
 func (h *history) isUnsure() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.unsure
 }
 
-// holdBack remembers what a message said that proved nothing.
-func (h *history) holdBack(what content) {
+// recordUnproven records the type of a message that proved nothing.
+func (h *history) recordUnproven(kind messageType) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.startup = h.startup || what == aStartup
-	h.keepAlive = h.keepAlive || what == aKeepAlive
+	h.startup = h.startup || kind == startupMessage
+	h.keepAlive = h.keepAlive || kind == keepAliveMessage
 }
 
-// countProof takes that the agent has answered a question, and returns what was held
-// back until then. The question is of no use any more.
-func (h *history) countProof() (startup, keepAlive bool) {
+// recordProof records that the agent has answered a question, which invalidates the
+// question, and returns which unproven messages were received until then.
+func (h *history) recordProof() (startup, keepAlive bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	startup, keepAlive = h.startup, h.keepAlive
@@ -90,25 +90,25 @@ func (h *history) countProof() (startup, keepAlive bool) {
 	return startup, keepAlive
 }
 
-// isNew reports whether a message of the peer's agent is none that was sent
-// before. Its is true for one that came on the peer's own connection, or from its
-// address. For the peer's reader.
-func (l *Link) isNew(p *peer, n secmsg.Counter, its bool) bool {
+// isNewMessage reports whether a message of the peer's agent is no replay. Own is true
+// for one that came on the peer's own connection, or from its address. It must be called
+// by the peer's reader.
+func (l *Link) isNewMessage(p *peer, n secmsg.Counter, own bool) bool {
 	if !l.verify {
 		return true
 	}
 	if p.history.raiseHighest(n.Number()) {
-		p.window.accept(n.Number(), ^uint64(0))
+		p.window.addNew(n.Number(), ^uint64(0))
 		return true
 	}
-	ahead := ^uint64(0) // nobody else can write into the connection
+	ahead := ^uint64(0) // only the agent can write into the connection
 	if p.conn == nil {
 		ahead = windowSize
 	}
-	return its && p.window.accept(n.Number(), ahead)
+	return own && p.window.addNew(n.Number(), ahead)
 }
 
-func staleMessage(p *peer, n secmsg.Counter) error {
-	return refuseAs(p.id.String(), staleCounter, fmt.Errorf("agent %s: message %d:%d is not newer than all before, and proves nothing until it has answered a question",
-		p.id, n.Global, n.Local))
+func refuseStale(p *peer, n secmsg.Counter) error {
+	return refuseAs(p.id.String(), staleCounter, fmt.Errorf(
+		"agent %s: message %d:%d is not newer than all before, and proves nothing until it has answered a question", p.id, n.Global, n.Local))
 }

@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -9,45 +10,45 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// question returns the number of the question that the manager asks next.
-func (a *agent) question() string {
+// receiveQuestion returns the number of the question that the manager asks next.
+func (a *agent) receiveQuestion() string {
 	a.t.Helper()
-	text := a.hear()
+	text := a.receive()
 	token, asks := strings.CutPrefix(text, "#!-req ")
 	token, state := strings.CutSuffix(token, " agent getstate")
 	if !asks || !state || len(token) != 8 || token < "8" {
-		a.t.Fatalf("manager says %q, want a question", text)
+		a.t.Fatalf("manager sent %q, want a question", text)
 	}
 	return token
 }
 
-func (a *agent) answer(token string) {
+func (a *agent) sendAnswer(token string) {
 	a.t.Helper()
-	a.say("#!-req " + token + ` {"error":0,"data":{"status":"connected"}}`)
+	a.send("#!-req " + token + ` {"error":0,"data":{"status":"connected"}}`)
 }
 
-// replay sends a frame from elsewhere, without a key, and returns who does so.
-func (s *station) replay(network string, frame []byte) *agent {
+// replayFrame sends a captured frame from another address, and returns its sender.
+func (s *testLink) replayFrame(network string, frame []byte) *agent {
 	s.t.Helper()
-	a := s.dial(network, "001", "")
+	a := s.dialAgent(network, "001", "")
 	if network == "udp" {
 		frame = frame[lengthSize:]
 	}
-	a.write(frame)
+	a.writeRaw(frame)
 	return a
 }
 
-// capture returns a message of an agent that the link has had, with its length.
-func (s *station) capture(a *agent, text string, kind detector.Kind) []byte {
+// captureFrame sends a message of an agent and returns it with its length.
+func (s *testLink) captureFrame(a *agent, text string, kind detector.Kind) []byte {
 	s.t.Helper()
-	frame := a.frame(text)
-	a.write(frame)
-	if text != sayShutdown {
-		a.expect(hearAck)
+	frame := a.encodeFrame(text)
+	a.writeRaw(frame)
+	if text != shutdownText {
+		a.expectMessage(ackReply)
 	}
-	s.expect(1, kind)
+	s.expectSighting(1, kind)
 	if !a.stream {
-		frame = framed(frame)
+		frame = addLength(frame)
 	}
 	return frame
 }
@@ -56,52 +57,52 @@ func TestACapturedMessageProvesAndEndsNothing(t *testing.T) {
 	t.Parallel()
 	for _, agentBy := range []string{"tcp", "udp"} {
 		for _, replayBy := range []string{"tcp", "udp"} {
-			for text, kind := range map[string]detector.Kind{sayStartup: detector.SawStartup, sayKeepAlive: detector.SawKeepAlive, sayShutdown: detector.SawShutdown} {
+			for text, kind := range map[string]detector.Kind{startupText: detector.SawStartup, keepAliveText: detector.SawKeepAlive, shutdownText: detector.SawShutdown} {
 				t.Run(agentBy+" "+replayBy+" "+text[:12], func(t *testing.T) {
 					t.Parallel()
-					s := prepare(t)
-					s.link.registry.closeTime = time.Millisecond
-					s.run()
-					a := s.dial(agentBy, "001", "")
-					s.greet(a, 1)
-					captured := s.capture(a, text, kind)
-					s.greet(a, 1)
-					thief := s.replay(replayBy, captured)
-					s.until(a, func() bool { return s.refusals(staleCounter)+s.refusals(keyInUse) > 0 })
-					s.nothingMore()
+					s := prepareLink(t)
+					s.link.registry.closeTimeout = time.Millisecond
+					s.start()
+					a := s.dialAgent(agentBy, "001", "")
+					s.startAgent(a, 1)
+					captured := s.captureFrame(a, text, kind)
+					s.startAgent(a, 1)
+					thief := s.replayFrame(replayBy, captured)
+					s.pingUntil(a, func() bool { return s.countRefusals(staleCounter)+s.countRefusals(keyInUse) > 0 })
+					s.expectNoSighting()
 					if err := s.link.KeepAlive(1, 7); err != nil {
 						t.Fatalf("the living agent is gone: %v", err)
 					}
-					a.expect("#!-req 00000007 agent getstate")
+					a.expectMessage("#!-req 00000007 agent getstate")
 					_ = thief.conn.Close()
-					a.say(sayKeepAlive)
-					a.expect(hearAck)
-					s.expect(1, detector.SawKeepAlive)
+					a.send(keepAliveText)
+					a.expectMessage(ackReply)
+					s.expectSighting(1, detector.SawKeepAlive)
 				})
 			}
 		}
 	}
 }
 
-func TestACapturedShutdownIsNoGoodbyeOfAKilledAgent(t *testing.T) {
+func TestACapturedShutdownIsIgnoredAfterTheAgentWasKilled(t *testing.T) {
 	t.Parallel()
 	for _, replayBy := range []string{"tcp", "udp"} {
 		t.Run(replayBy, func(t *testing.T) {
 			t.Parallel()
-			s := open(t)
-			a, other := s.dial("tcp", "001", ""), s.dial("tcp", "005", "")
-			s.greet(a, 1)
-			s.greet(other, 5)
-			captured := s.capture(a, sayShutdown, detector.SawShutdown)
-			s.greet(a, 1)
+			s := openLink(t)
+			a, other := s.dialAgent("tcp", "001", ""), s.dialAgent("tcp", "005", "")
+			s.startAgent(a, 1)
+			s.startAgent(other, 5)
+			captured := s.captureFrame(a, shutdownText, detector.SawShutdown)
+			s.startAgent(a, 1)
 			_ = a.conn.Close()
-			s.expect(1, detector.SawClosed)
+			s.expectSighting(1, detector.SawClosed)
 			for range 3 {
-				thief := s.replay(replayBy, captured)
-				s.until(other, func() bool { return s.refusals(staleCounter) > 0 })
+				thief := s.replayFrame(replayBy, captured)
+				s.pingUntil(other, func() bool { return s.countRefusals(staleCounter) > 0 })
 				_ = thief.conn.Close()
 			}
-			s.nothingMore()
+			s.expectNoSighting()
 			if n := s.link.Stats().Agents; n != 1 {
 				t.Errorf("%d agents", n)
 			}
@@ -126,41 +127,41 @@ func TestAnAgentThatLostItsCountersIsBackWithOneQuestion(t *testing.T) {
 			for _, network := range []string{"tcp", "udp"} {
 				t.Run(name+" "+was+" "+network, func(t *testing.T) {
 					t.Parallel()
-					s := open(t)
-					old := s.dial(was, "001", "")
+					s := openLink(t)
+					old := s.dialAgent(was, "001", "")
 					old.counter.Global = 1000
-					s.greet(old, 1)
-					captured := s.capture(old, sayShutdown, detector.SawShutdown)
-					s.greet(old, 1)
+					s.startAgent(old, 1)
+					captured := s.captureFrame(old, shutdownText, detector.SawShutdown)
+					s.startAgent(old, 1)
 					_ = old.conn.Close()
 					if was == "tcp" {
-						s.expect(1, detector.SawClosed)
+						s.expectSighting(1, detector.SawClosed)
 					}
-					a := s.dial(network, "001", "")
+					a := s.dialAgent(network, "001", "")
 					a.counter = lose(old.counter)
-					a.say(sayStartup)
-					a.expect(hearAck) // or it would not read on
-					token := a.question()
-					s.nothingMore()
-					a.answer(token)
+					a.send(startupText)
+					a.expectMessage(ackReply) // or it would not read on
+					token := a.receiveQuestion()
+					s.expectNoSighting()
+					a.sendAnswer(token)
 					if network == "udp" {
-						a.expect("#!-req " + token + " ack")
+						a.expectMessage("#!-req " + token + " ack")
 					}
-					s.expect(1, detector.SawStartup)
-					s.expect(1, detector.SawAnswer)
-					a.say(sayKeepAlive)
-					a.expect(hearAck)
-					s.expect(1, detector.SawKeepAlive)
+					s.expectSighting(1, detector.SawStartup)
+					s.expectSighting(1, detector.SawAnswer)
+					a.send(keepAliveText)
+					a.expectMessage(ackReply)
+					s.expectSighting(1, detector.SawKeepAlive)
 					if p := s.link.Stats(); p.Questions != 1 || p.Proofs != 1 {
 						t.Errorf("%d questions, %d proofs", p.Questions, p.Proofs)
 					}
 					// What was captured before has a higher number than the agent now.
-					before := s.refusals(staleCounter)
-					s.replay("udp", captured)
-					s.until(a, func() bool { return s.refusals(staleCounter)+s.refusals(keyInUse) > before })
-					s.nothingMore()
-					a.say(sayShutdown)
-					s.expect(1, detector.SawShutdown)
+					before := s.countRefusals(staleCounter)
+					s.replayFrame("udp", captured)
+					s.pingUntil(a, func() bool { return s.countRefusals(staleCounter)+s.countRefusals(keyInUse) > before })
+					s.expectNoSighting()
+					a.send(shutdownText)
+					s.expectSighting(1, detector.SawShutdown)
 				})
 			}
 		}
@@ -168,21 +169,21 @@ func TestAnAgentThatLostItsCountersIsBackWithOneQuestion(t *testing.T) {
 }
 
 func TestTwoMachinesWithOneKeyKeepTheirAgentAlive(t *testing.T) {
-	s := open(t)
-	first := s.dial("udp", "001", "")
-	s.greet(first, 1)
-	second := s.dial("udp", "001", "")
+	s := openLink(t)
+	first := s.dialAgent("udp", "001", "")
+	s.startAgent(first, 1)
+	second := s.dialAgent("udp", "001", "")
 	second.counter = first.counter // a copy of the machine
 	for range 20 {
 		for _, a := range []*agent{second, first} {
-			a.say(sayKeepAlive)
-			a.expect(hearAck)
-			a.ping()
-			if text := a.hear(); text != "#pong" { // its number was not new
-				a.answer(strings.Fields(text)[1])
-				a.expect("#pong")
-				if confirmed := a.hear(); !strings.HasSuffix(confirmed, " ack") {
-					t.Fatalf("manager says %q, want a confirmation", confirmed)
+			a.send(keepAliveText)
+			a.expectMessage(ackReply)
+			a.sendPing()
+			if text := a.receive(); text != "#pong" { // its number was not new
+				a.sendAnswer(strings.Fields(text)[1])
+				a.expectMessage("#pong")
+				if confirmed := a.receive(); !strings.HasSuffix(confirmed, " ack") {
+					t.Fatalf("manager sent %q, want a confirmation", confirmed)
 				}
 				s.awaitKind(detector.SawAnswer)
 			} else {
@@ -193,11 +194,11 @@ func TestTwoMachinesWithOneKeyKeepTheirAgentAlive(t *testing.T) {
 }
 
 // awaitKind waits until agent 001 is seen this way.
-func (s *station) awaitKind(kind detector.Kind) {
+func (s *testLink) awaitKind(kind detector.Kind) {
 	s.t.Helper()
 	for late := time.After(patience); ; {
 		select {
-		case seen := <-s.saw:
+		case seen := <-s.sightings:
 			if seen.Kind == kind {
 				return
 			}
@@ -210,54 +211,54 @@ func (s *station) awaitKind(kind detector.Kind) {
 func TestAnAnswerProvesOnce(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
-			s := open(t)
-			a := s.dial(network, "001", "")
-			s.greet(a, 1)
+			s := openLink(t)
+			a := s.dialAgent(network, "001", "")
+			s.startAgent(a, 1)
 			a.counter = secmsg.Counter{}
-			a.say(sayKeepAlive)
-			a.expect(hearAck)
-			token := a.question()
+			a.send(keepAliveText)
+			a.expectMessage(ackReply)
+			token := a.receiveQuestion()
 			a.counter.Local = 5
-			answer := a.frame("#!-req " + token + " {}")
-			a.write(answer)
-			s.expect(1, detector.SawAnswer)
+			answer := a.encodeFrame("#!-req " + token + " {}")
+			a.writeRaw(answer)
+			s.expectSighting(1, detector.SawAnswer)
 			for range 100 {
-				a.say(sayEvent)
-				s.expect(1, detector.SawEvent)
+				a.send(eventText)
+				s.expectSighting(1, detector.SawEvent)
 			}
-			a.write(answer)
-			a.say(sayEvent)
-			s.expect(1, detector.SawEvent)
-			if n := s.refusals(staleCounter); n != 2 {
+			a.writeRaw(answer)
+			a.send(eventText)
+			s.expectSighting(1, detector.SawEvent)
+			if n := s.countRefusals(staleCounter); n != 2 {
 				t.Errorf("refused: %v", s.link.Stats().Refused)
 			}
 		})
 	}
 }
 
-func TestSomebodyWhoDoesNotAnswerIsHeldForAWhileOnly(t *testing.T) {
-	s := open(t)
-	a := s.dial("tcp", "001", "")
-	s.greet(a, 1)
-	captured := s.capture(a, sayKeepAlive, detector.SawKeepAlive)
+func TestAConnectionThatDoesNotAnswerIsOpenForALimitedTime(t *testing.T) {
+	s := openLink(t)
+	a := s.dialAgent("tcp", "001", "")
+	s.startAgent(a, 1)
+	captured := s.captureFrame(a, keepAliveText, detector.SawKeepAlive)
 	_ = a.conn.Close()
-	s.expect(1, detector.SawClosed)
+	s.expectSighting(1, detector.SawClosed)
 	began := time.Now()
-	thief := s.replay("tcp", captured)
-	thief.read() //nolint:errcheck // an acknowledgement
-	thief.read() //nolint:errcheck // a question
+	thief := s.replayFrame("tcp", captured)
+	thief.readFrame() //nolint:errcheck // an acknowledgement
+	thief.readFrame() //nolint:errcheck // a question
 	for range 3 {
-		thief.write(captured)
-		thief.read() //nolint:errcheck // an acknowledgement, and no question so soon
+		thief.writeRaw(captured)
+		thief.readFrame() //nolint:errcheck // an acknowledgement, and no question so soon
 	}
 	if n := s.link.Stats().Questions; n > 1+int64(time.Since(began)/questionPeriod) {
 		t.Errorf("asked %d times", n)
 	}
-	s.link.endLate(began.Add(answerTime - time.Second))
-	thief.unanswered()
-	s.link.endLate(time.Now().Add(answerTime))
-	thief.dropped()
-	s.nothingMore()
+	s.link.endOverdueConns(began.Add(answerTimeout - time.Second))
+	thief.expectNoAnswer()
+	s.link.endOverdueConns(time.Now().Add(answerTimeout))
+	thief.expectClosed()
+	s.expectNoSighting()
 	if err := s.link.KeepAlive(1, 1); err != ErrNotConnected {
 		t.Errorf("keep-alive: %v", err)
 	}
@@ -265,26 +266,26 @@ func TestSomebodyWhoDoesNotAnswerIsHeldForAWhileOnly(t *testing.T) {
 
 // A stock agent sends what it has collected as soon as its startup is acknowledged.
 func TestAnAgentThatHasToAnswerMaySendLongEvents(t *testing.T) {
-	s := open(t)
-	a := s.dial("tcp", "001", "")
-	s.greet(a, 1)
+	s := openLink(t)
+	a := s.dialAgent("tcp", "001", "")
+	s.startAgent(a, 1)
 	_ = a.conn.Close()
-	s.expect(1, detector.SawClosed)
-	a = s.dial("tcp", "001", "")
+	s.expectSighting(1, detector.SawClosed)
+	a = s.dialAgent("tcp", "001", "")
 	a.counter = secmsg.Counter{}
-	a.say(sayStartup)
-	a.expect(hearAck)
-	token := a.question()
+	a.send(startupText)
+	a.expectMessage(ackReply)
+	token := a.receiveQuestion()
 	for range 50 {
-		a.say(sayEvent + string(noise(60_000)))
+		a.send(eventText + string(randomText(60_000)))
 	}
-	a.answer(token)
-	s.expect(1, detector.SawStartup)
-	s.expect(1, detector.SawAnswer)
+	a.sendAnswer(token)
+	s.expectSighting(1, detector.SawStartup)
+	s.expectSighting(1, detector.SawAnswer)
 }
 
-// noise does not shrink in a zlib stream.
-func noise(size int) []byte {
+// randomText returns bytes that zlib does not compress.
+func randomText(size int) []byte {
 	b, x := make([]byte, size), uint32(1)
 	for i := range b {
 		x = x*1664525 + 1013904223
@@ -296,23 +297,23 @@ func noise(size int) []byte {
 func TestMessagesMayOvertakeEachOtherALittle(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
-			s := open(t)
-			a := s.dial(network, "001", "")
-			s.greet(a, 1)
+			s := openLink(t)
+			a := s.dialAgent(network, "001", "")
+			s.startAgent(a, 1)
 			var frames [][]byte
 			for range windowSize {
-				frames = append(frames, a.frame(sayEvent))
+				frames = append(frames, a.encodeFrame(eventText))
 			}
 			for i := range frames {
-				a.write(frames[len(frames)-1-i])
-				s.expect(1, detector.SawEvent)
+				a.writeRaw(frames[len(frames)-1-i])
+				s.expectSighting(1, detector.SawEvent)
 			}
 			for _, frame := range frames { // each proves once
-				a.write(frame)
+				a.writeRaw(frame)
 			}
-			a.unanswered()
-			s.nothingMore()
-			if n := s.refusals(staleCounter); n != windowSize {
+			a.expectNoAnswer()
+			s.expectNoSighting()
+			if n := s.countRefusals(staleCounter); n != windowSize {
 				t.Errorf("%d refused", n)
 			}
 		})
@@ -320,12 +321,12 @@ func TestMessagesMayOvertakeEachOtherALittle(t *testing.T) {
 }
 
 func TestWithoutVerificationOldMessagesCountAsBefore(t *testing.T) {
-	s := open(t, func(c *Config) { c.Verify = false })
-	a := s.dial("udp", "001", "")
-	s.greet(a, 1)
-	captured := s.capture(a, sayKeepAlive, detector.SawKeepAlive)
-	s.replay("udp", captured)
-	s.expect(1, detector.SawKeepAlive)
+	s := openLink(t, func(c *Config) { c.Verify = false })
+	a := s.dialAgent("udp", "001", "")
+	s.startAgent(a, 1)
+	captured := s.captureFrame(a, keepAliveText, detector.SawKeepAlive)
+	s.replayFrame("udp", captured)
+	s.expectSighting(1, detector.SawKeepAlive)
 }
 
 // The window does what a list of all that was seen does.
@@ -333,11 +334,11 @@ func FuzzWindow(f *testing.F) {
 	f.Add([]byte{1, 2, 5, 3, 3, 200, 199, 130, 201})
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		const first = 1000
-		w, newest, seen := newWindow(first), uint64(first), map[uint64]bool{}
+		w, newest, seen := newCounterWindow(first), uint64(first), map[uint64]bool{}
 		for _, step := range steps {
 			n := newest + uint64(step) - 100
 			want := n > newest || n > first && newest-n < windowSize && !seen[n]
-			if got := w.accept(n, ^uint64(0)); got != want {
+			if got := w.addNew(n, ^uint64(0)); got != want {
 				t.Fatalf("%d with %d as the newest: %v, want %v", n, newest, got, want)
 			}
 			if want {
@@ -346,4 +347,24 @@ func FuzzWindow(f *testing.F) {
 			newest = max(newest, n)
 		}
 	})
+}
+
+func TestAnAgentsHistoryTakesFewBytes(t *testing.T) {
+	const agents = 100_000
+	r := newRegistry(readKeys(t, keyFile))
+	memory := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := memory()
+	for id := range detector.AgentID(agents) {
+		r.historyOf(id + 1).raiseHighest(1)
+	}
+	each := (memory() - before) / agents
+	if t.Logf("%d bytes", each); each > 150 {
+		t.Errorf("%d bytes for each agent", each)
+	}
+	runtime.KeepAlive(r)
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,22 +17,22 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// datagramBuffer is the room for datagrams that wait to be read: a fleet of ten
-// thousand that comes back in the same moment.
+// datagramBuffer is the size of the socket's receive buffer: for a fleet of ten
+// thousand agents that all start at the same moment.
 const datagramBuffer = 4 << 20
 
-// Config says where to listen, who may come and who is told.
+// Config configures a [Link].
 type Config struct {
 	Addr     netip.AddrPort // port 0: a free one, the same for TCP and UDP
 	TCP, UDP bool
 	Method   detector.Method // of keep-alives
 	Keys     *clientkeys.Set
-	Numbers  [][]byte // what [Link.Numbers] returned in the life of the node before; none in its first
-	Unsure   bool     // agents may have sent messages that are not among them
+	Numbers  [][]byte // what [Link.Numbers] of earlier processes returned
+	Unsure   bool     // agents may have sent messages since that are not included in Numbers
 	Clock    *detector.Clock
 	Verify   bool                    // messages whose counter is not newer than all before prove nothing until their sender has answered a question
-	Report   func(detector.Sighting) // called from many goroutines; may make them wait
-	Refused  func(Refusal)           // hears of every refusal, from many goroutines, as often as strangers like; nil for nobody
+	Report   func(detector.Sighting) // called from many goroutines; may block
+	Refused  func(Refusal)           // called for every refusal, from many goroutines, at any rate; may be nil
 	Log      *slog.Logger
 }
 
@@ -40,43 +41,41 @@ type Link struct {
 	method    detector.Method
 	clock     *detector.Clock
 	report    func(detector.Sighting)
-	tell      func(Refusal)
-	log       *slog.Logger
+	onRefused func(Refusal)
+	log       *rateLimitedLog
 	addr      netip.AddrPort
 	tcp       *os.File     // the listener; nil without TCP
 	udp       *net.UDPConn // nil without UDP
 	registry  *registry
-	notices   *notices
-	panics    panicLog
 	verify    bool
 	questions *questioner
 	count     counters
 	strangers *strangers
 	limit     int64 // of TCP connections
 
-	work sync.WaitGroup // every goroutine of the link
+	goroutines sync.WaitGroup // every goroutine of the link
 
 	pollers []*poller // of the TCP connections
 
 	endMu sync.Mutex
 	ended bool
 
-	repeatMu sync.Mutex
-	repeat   map[*peer]*request // over UDP: sent and not confirmed
+	requestsMu sync.Mutex
+	requests   map[*peer]*request // over UDP: sent and not confirmed
 }
 
 // Listen opens the sockets. The link serves them when it runs.
 func Listen(cfg Config) (*Link, error) {
-	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, tell: cfg.Refused, log: cfg.Log, registry: newRegistry(cfg.Keys),
-		notices: &notices{log: cfg.Log}, limit: connectionLimit(), verify: cfg.Verify, questions: newQuestioner(),
-		repeat: make(map[*peer]*request)}
-	l.strangers = newStrangers(l.registry.agentsAt)
+	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, onRefused: cfg.Refused,
+		log: &rateLimitedLog{Logger: cfg.Log}, registry: newRegistry(cfg.Keys), limit: connectionLimit(),
+		verify: cfg.Verify, questions: newQuestioner(), requests: make(map[*peer]*request)}
+	l.strangers = newStrangers(l.registry.countAgentsAt)
 	if cfg.Unsure {
-		l.registry.doubtAll()
+		l.registry.markAllUnsure()
 	}
 	for _, saved := range cfg.Numbers {
 		if err := l.registry.restoreNumbers(saved); err != nil {
-			l.log.Warn("the numbers of agents' messages cannot be read: each agent is asked once, and until then its shutdown is not believed", "err", err)
+			l.log.Warn("the numbers of agents' messages cannot be read: each agent is asked once, and its shutdown is ignored until it answers", "err", err)
 		}
 	}
 	var err error
@@ -90,13 +89,13 @@ func Listen(cfg Config) (*Link, error) {
 		}
 		if err != nil {
 			l.Close()
-			return nil, fmt.Errorf("listen for agents on %v/tcp: %w", addr, cause(err))
+			return nil, fmt.Errorf("listen for agents on %v/tcp: %w", addr, unwrapErrno(err))
 		}
 	}
 	if cfg.UDP {
 		if l.udp, err = net.ListenUDP("udp"+version, net.UDPAddrFromAddrPort(addr)); err != nil {
 			l.Close()
-			return nil, fmt.Errorf("listen for agents on %v/udp: %w", addr, cause(err))
+			return nil, fmt.Errorf("listen for agents on %v/udp: %w", addr, unwrapErrno(err))
 		}
 		_ = l.udp.SetReadBuffer(datagramBuffer) // the system may grant less
 		addr = l.udp.LocalAddr().(*net.UDPAddr).AddrPort()
@@ -105,25 +104,15 @@ func Listen(cfg Config) (*Link, error) {
 	return l, nil
 }
 
-// cause strips what an error of package net repeats about the address.
-func cause(err error) error {
+// unwrapErrno strips what an error of package net repeats about the address.
+func unwrapErrno(err error) error {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno
 	}
 	return err
 }
 
-// connectionLimit leaves some of the files a process may open to all else.
-func connectionLimit() int64 {
-	const others = 256
-	var files syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur < 2*others {
-		return others
-	}
-	return int64(min(files.Cur, 1<<31)) - others
-}
-
-// Addr is where the link listens.
+// Addr returns the address on which the link listens.
 func (l *Link) Addr() netip.AddrPort { return l.addr }
 
 // Close closes the sockets of a link that never ran.
@@ -143,56 +132,44 @@ func (l *Link) Close() {
 // its goroutines. It may be called once.
 func (l *Link) Run(ctx context.Context) {
 	if l.tcp != nil {
-		l.work.Go(l.accept)
-		l.work.Go(func() { l.watch(ctx.Done()) })
+		l.goroutines.Go(l.acceptConns)
+		l.goroutines.Go(func() { l.watchDeadlines(ctx.Done()) })
 		for _, p := range l.pollers {
-			l.work.Go(func() { l.serve(p) })
+			l.goroutines.Go(func() { l.servePoller(p) })
 		}
 	}
 	if l.udp != nil {
-		l.work.Go(l.readDatagrams)
-		l.work.Go(func() { l.repeatRequests(ctx.Done()) })
+		l.goroutines.Go(l.readDatagrams)
+		l.goroutines.Go(func() { l.repeatRequests(ctx.Done()) })
 	}
 	<-ctx.Done()
 	l.endMu.Lock()
 	l.ended = true
 	l.endMu.Unlock()
 	l.Close()
-	l.work.Wait()
+	l.goroutines.Wait()
 }
 
-// spin starts a goroutine that Run waits for. When Run is past that, it does
-// nothing: whoever keeps a connection open then finds it closed.
-func (l *Link) spin(f func()) bool {
+// startGoroutine starts a goroutine that Run waits for. It reports false, and does
+// nothing, once Run has begun to end.
+func (l *Link) startGoroutine(f func()) bool {
 	l.endMu.Lock()
 	defer l.endMu.Unlock()
 	if !l.ended {
-		l.work.Go(f)
+		l.goroutines.Go(f)
 	}
 	return !l.ended
 }
 
-// refused counts and logs a refusal; other errors, such as the end of a
-// connection, it ignores.
-func (l *Link) refused(from netip.AddrPort, err error) {
-	if r, ok := errors.AsType[*refused](err); ok {
-		l.count.refused[r.why].Add(1)
-		l.notices.add(from, r)
-		if l.tell != nil {
-			l.tell(Refusal{from, r.why.String(), r.agent, r.err})
-		}
-	}
-}
-
-// SetKeys takes a new reading of client.keys. Agents whose line did not change
-// stay connected; the others have to come again with the key they have now.
+// SetKeys replaces the keys by a new reading of client.keys. Agents whose line did not
+// change stay connected; the others must connect again with their new key.
 func (l *Link) SetKeys(keys *clientkeys.Set) {
 	for _, p := range l.registry.setKeys(keys) {
-		_ = l.containPanic(p.addr(), func() error {
+		_ = l.containPanic(p.address(), func() error {
 			if p.conn == nil {
-				l.registry.leave(p, func() {})
+				l.registry.removePeer(p, func() {})
 			}
-			p.close()
+			p.endConn()
 			return nil
 		})
 	}
@@ -208,20 +185,56 @@ func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 	if p == nil {
 		return ErrNotConnected
 	}
-	err := l.containPanic(p.addr(), func() error {
+	err := l.containPanic(p.address(), func() error {
 		return withCodec(func(c *codec) error {
 			c.text = appendKeepAlive(c.text[:0], l.method, token, p.name, time.Now().Unix())
 			if p.conn == nil && l.method == detector.Request {
-				l.expect(p, token, c.text) // first: the confirmation may be here before send returns
+				l.trackRequest(p, token, c.text) // first: the confirmation may arrive before sendToPeer returns
 			}
-			return l.send(p, c, c.text)
+			return l.sendToPeer(p, c, c.text)
 		})
 	})
 	if _, panicked := errors.AsType[*panicError](err); panicked {
-		p.close()
+		p.endConn()
 	}
-	if gone(err) {
-		return ErrNotConnected // its goroutine is about to say so
+	if isConnGone(err) {
+		return ErrNotConnected // its goroutine is about to report the end
 	}
 	return err
+}
+
+// Stats counts what happened on a link since it started.
+type Stats struct {
+	Connections int64            `json:"connections"`      // open TCP connections now
+	Agents      int              `json:"agents"`           // agents with a peer now: a connection, or a UDP address
+	Accepted    int64            `json:"accepted"`         // TCP connections ever
+	KeepAlives  int64            `json:"keepalives"`       // agents' own keep-alives, each acknowledged
+	Events      int64            `json:"events"`           // other messages, which this link drops
+	Answers     int64            `json:"answers"`          // answers to requests
+	Unknown     int64            `json:"unknown_messages"` // control messages that a manager does not know
+	Pings       int64            `json:"pings"`            // #ping
+	Refused     map[string]int64 `json:"refused"`          // by reason
+	Questions   int64            `json:"questions"`        // asked of agents whose messages were not newer than all before, or may be old ones
+	Proofs      int64            `json:"proofs"`           // answers to them
+	Panics      int64            `json:"panics"`           // faults of the link itself, each of which ended one peer's connection
+}
+
+type counters struct {
+	connections, accepted                       atomic.Int64
+	keepAlives, events, answers, unknown, pings atomic.Int64
+	refused                                     [refusals]atomic.Int64
+	panics, questions, proofs                   atomic.Int64
+}
+
+// Stats returns the counts so far.
+func (l *Link) Stats() Stats {
+	c := &l.count
+	s := Stats{Connections: c.connections.Load(), Agents: l.registry.countPeers(), Accepted: c.accepted.Load(),
+		KeepAlives: c.keepAlives.Load(), Events: c.events.Load(), Answers: c.answers.Load(), Unknown: c.unknown.Load(),
+		Pings: c.pings.Load(), Refused: make(map[string]int64, refusals), Panics: c.panics.Load(),
+		Questions: c.questions.Load(), Proofs: c.proofs.Load()}
+	for why := range refusals {
+		s.Refused[why.String()] = c.refused[why].Load()
+	}
+	return s
 }

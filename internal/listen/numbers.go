@@ -11,25 +11,25 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// The saved numbers of agents' messages: a mark, a byte that is 1 if they are those
-// at the end of a life of the node, the number of agents, for each its id and
-// highest number, and a sum of all but that byte.
+// The saved numbers of agents' messages: a magic text, a byte that is 1 if they were
+// saved when the process ended, the number of agents, for each its id and highest
+// number, and a SHA-256 checksum of all but that byte.
 const (
-	numbersMark  = "pulse numbers 1\n"
-	numbersHead  = len(numbersMark) + 1 + 4
-	numbersEntry = 4 + 8
+	numbersMagic      = "pulse numbers 1\n"
+	numbersHeaderSize = len(numbersMagic) + 1 + 4
+	numbersEntrySize  = 4 + 8
 
-	// NumbersFinal is where in the saved numbers the byte is that says whether they are
+	// NumbersFinal is the offset in the saved numbers of the byte that marks them as
 	// final: 0 for no.
-	NumbersFinal = len(numbersMark)
+	NumbersFinal = len(numbersMagic)
 )
 
-// Numbers returns what the link knows of agents' counters, for [Config.Numbers] in
-// the next life of the node. Final says that the link has ended.
+// Numbers returns the highest counter of each agent, for [Config.Numbers] of the next
+// process. Final marks them as complete: the link has ended.
 func (l *Link) Numbers(final bool) []byte {
-	known := l.registry.numbersKnown()
-	b := make([]byte, numbersHead, numbersHead+numbersEntry*len(known)+sha256.Size)
-	copy(b, numbersMark)
+	known := l.registry.knownNumbers()
+	b := make([]byte, numbersHeaderSize, numbersHeaderSize+numbersEntrySize*len(known)+sha256.Size)
+	copy(b, numbersMagic)
 	if final {
 		b[NumbersFinal] = 1
 	}
@@ -38,7 +38,7 @@ func (l *Link) Numbers(final bool) []byte {
 		b = binary.LittleEndian.AppendUint32(b, uint32(n.id))
 		b = binary.LittleEndian.AppendUint64(b, n.highest)
 	}
-	return append(b, numbersSum(b)...)
+	return append(b, sumNumbers(b)...)
 }
 
 // knownNumber is the highest number of an agent's messages.
@@ -47,8 +47,8 @@ type knownNumber struct {
 	highest uint64
 }
 
-// numbersKnown returns the numbers of all agents, by id.
-func (r *registry) numbersKnown() []knownNumber {
+// knownNumbers returns the numbers of all agents, by id.
+func (r *registry) knownNumbers() []knownNumber {
 	r.mu.RLock()
 	known := make([]knownNumber, 0, len(r.histories))
 	for id, h := range r.histories {
@@ -61,29 +61,29 @@ func (r *registry) numbersKnown() []knownNumber {
 	return known
 }
 
-// numbersSum is over all but the byte that is written in place.
-func numbersSum(b []byte) []byte {
+// sumNumbers returns the checksum of all but the byte that is written in place.
+func sumNumbers(b []byte) []byte {
 	text := slices.Clone(b)
 	text[NumbersFinal] = 0
 	sum := sha256.Sum256(text)
 	return sum[:]
 }
 
-// restoreNumbers takes saved numbers, the highest of each agent. If they are damaged,
-// nothing of them is taken, and all agents have to be asked.
+// restoreNumbers merges saved numbers, the highest of each agent. If they are damaged,
+// it ignores them all and marks every agent as unsure.
 func (r *registry) restoreNumbers(b []byte) error {
-	if len(b) < numbersHead+sha256.Size || string(b[:len(numbersMark)]) != numbersMark {
-		r.doubtAll()
+	if len(b) < numbersHeaderSize+sha256.Size || string(b[:len(numbersMagic)]) != numbersMagic {
+		r.markAllUnsure()
 		return errors.New("it is no file of agents' message numbers")
 	}
 	text, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
 	count := binary.LittleEndian.Uint32(text[NumbersFinal+1:])
-	if want := numbersHead + int(count)*numbersEntry; len(text) != want || !slices.Equal(sum, numbersSum(text)) {
-		r.doubtAll()
+	if want := numbersHeaderSize + int(count)*numbersEntrySize; len(text) != want || !slices.Equal(sum, sumNumbers(text)) {
+		r.markAllUnsure()
 		return fmt.Errorf("its %d bytes are damaged", len(b))
 	}
 	final := text[NumbersFinal] == 1
-	for rest := text[numbersHead:]; len(rest) > 0; rest = rest[numbersEntry:] {
+	for rest := text[numbersHeaderSize:]; len(rest) > 0; rest = rest[numbersEntrySize:] {
 		id := detector.AgentID(binary.LittleEndian.Uint32(rest))
 		h := r.histories[id]
 		if h == nil {
@@ -93,13 +93,13 @@ func (r *registry) restoreNumbers(b []byte) error {
 		h.highest = max(h.highest, binary.LittleEndian.Uint64(rest[4:]))
 	}
 	if !final {
-		r.doubtAll()
+		r.markAllUnsure()
 	}
 	return nil
 }
 
-// doubtAll takes it that any agent may have sent messages that are not known.
-func (r *registry) doubtAll() {
+// markAllUnsure records that any agent may have sent messages that are not known.
+func (r *registry) markAllUnsure() {
 	r.unsure = true
 	for _, h := range r.histories {
 		h.unsure = true

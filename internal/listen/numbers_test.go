@@ -9,31 +9,31 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// restart ends the link, and returns one in a next life of the node.
-func (s *station) restart(orderly bool) *station {
+// restart ends the link, and returns one as the next process opens it.
+func (s *testLink) restart(orderly bool) *testLink {
 	s.t.Helper()
 	s.stop()
 	saved := s.link.Numbers(orderly)
-	next := open(s.t, func(c *Config) { c.Numbers = [][]byte{saved} })
+	next := openLink(s.t, func(c *Config) { c.Numbers = [][]byte{saved} })
 	next.dialled = s.dialled
 	return next
 }
 
-func TestACapturedShutdownIsNoGoodbyeInTheNextLifeEither(t *testing.T) {
+func TestACapturedShutdownIsIgnoredAfterARestartToo(t *testing.T) {
 	for _, orderly := range []bool{true, false} {
 		for _, network := range []string{"tcp", "udp"} {
-			s := open(t)
-			a := s.dial(network, "001", "")
-			s.greet(a, 1)
-			captured := s.capture(a, sayShutdown, detector.SawShutdown)
-			s.greet(a, 1)
+			s := openLink(t)
+			a := s.dialAgent(network, "001", "")
+			s.startAgent(a, 1)
+			captured := s.captureFrame(a, shutdownText, detector.SawShutdown)
+			s.startAgent(a, 1)
 			s = s.restart(orderly)
-			s.replay(network, captured)
-			other := s.dial("tcp", "005", "")
-			s.until(other, func() bool { return s.refusals(staleCounter) > 0 })
-			s.nothingMore()
-			a = s.dial(network, "001", "")
-			s.greet(a, 1)
+			s.replayFrame(network, captured)
+			other := s.dialAgent("tcp", "005", "")
+			s.pingUntil(other, func() bool { return s.countRefusals(staleCounter) > 0 })
+			s.expectNoSighting()
+			a = s.dialAgent(network, "001", "")
+			s.startAgent(a, 1)
 		}
 	}
 }
@@ -42,72 +42,72 @@ func TestACapturedShutdownIsNoGoodbyeInTheNextLifeEither(t *testing.T) {
 func TestAfterACrashANewerShutdownCountsOnceTheAgentHasAnswered(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
-			s := open(t)
-			a := s.dial(network, "001", "")
-			s.greet(a, 1)
+			s := openLink(t)
+			a := s.dialAgent(network, "001", "")
+			s.startAgent(a, 1)
 			saved := s.link.Numbers(false)
-			captured := s.capture(a, sayShutdown, detector.SawShutdown)
+			captured := s.captureFrame(a, shutdownText, detector.SawShutdown)
 			s.stop()
 			last := s
-			s = open(t, func(c *Config) { c.Numbers = [][]byte{saved} })
+			s = openLink(t, func(c *Config) { c.Numbers = [][]byte{saved} })
 			s.dialled = last.dialled
-			s.replay(network, captured)
-			other := s.dial("tcp", "006", "127.0.0.6")
-			s.until(other, func() bool { return s.refusals(staleCounter) > 0 })
-			if network == "tcp" { // its connection is seen to end, as that of any agent that says nothing
+			s.replayFrame(network, captured)
+			other := s.dialAgent("tcp", "006", "127.0.0.6")
+			s.pingUntil(other, func() bool { return s.countRefusals(staleCounter) > 0 })
+			if network == "tcp" { // its connection ends, as that of any agent that sends nothing
 				s.stop()
-				s.expect(1, detector.SawClosed)
-				s = open(t, func(c *Config) { c.Numbers = [][]byte{saved} })
+				s.expectSighting(1, detector.SawClosed)
+				s = openLink(t, func(c *Config) { c.Numbers = [][]byte{saved} })
 				s.dialled = last.dialled + 1
 			}
-			s.nothingMore()
-			for _, known := range []bool{true, false} { // agents that were seen in the life before, and others
+			s.expectNoSighting()
+			for _, known := range []bool{true, false} { // agents that the process before has seen, and others
 				id, who := "001", detector.AgentID(1)
 				if !known {
 					id, who = "005", 5
 				}
-				a = s.dial(network, id, "")
-				s.greet(a, who)
-				token := a.question()
-				a.say(sayShutdown) // it may be an old one, as far as anybody knows
-				a.unanswered()
-				s.nothingMore()
-				a.answer(token)
-				s.expect(who, detector.SawAnswer)
+				a = s.dialAgent(network, id, "")
+				s.startAgent(a, who)
+				token := a.receiveQuestion()
+				a.send(shutdownText) // it may be a replay
+				a.expectNoAnswer()
+				s.expectNoSighting()
+				a.sendAnswer(token)
+				s.expectSighting(who, detector.SawAnswer)
 				if network == "udp" {
-					a.expect("#!-req " + token + " ack")
+					a.expectMessage("#!-req " + token + " ack")
 				}
-				a.say(sayShutdown)
-				s.expect(who, detector.SawShutdown)
+				a.send(shutdownText)
+				s.expectSighting(who, detector.SawShutdown)
 			}
 		})
 	}
 }
 
-func TestSomebodyWhoNeverAnswersIsAskedThreeTimesAfterACrash(t *testing.T) {
-	s := open(t)
+func TestAnAgentThatNeverAnswersIsAskedThreeTimesAfterACrash(t *testing.T) {
+	s := openLink(t)
 	s.stop()
 	saved := s.link.Numbers(false)
-	s = open(t, func(c *Config) { c.Numbers = [][]byte{saved} })
-	a := s.dial("tcp", "001", "")
-	s.greet(a, 1)
-	a.question()
-	for asked := 1; asked < questionsMax+2; asked++ {
-		a.say(sayKeepAlive)
-		a.expect(hearAck)
-		s.expect(1, detector.SawKeepAlive)
-		if asked < questionsMax {
-			a.question()
+	s = openLink(t, func(c *Config) { c.Numbers = [][]byte{saved} })
+	a := s.dialAgent("tcp", "001", "")
+	s.startAgent(a, 1)
+	a.receiveQuestion()
+	for asked := 1; asked < maxQuestions+2; asked++ {
+		a.send(keepAliveText)
+		a.expectMessage(ackReply)
+		s.expectSighting(1, detector.SawKeepAlive)
+		if asked < maxQuestions {
+			a.receiveQuestion()
 		}
 	}
-	if n := s.link.Stats().Questions; n != questionsMax {
+	if n := s.link.Stats().Questions; n != maxQuestions {
 		t.Errorf("%d questions", n)
 	}
 }
 
 func TestDamagedNumbersAreRefusedAndEveryAgentIsAsked(t *testing.T) {
-	s := open(t)
-	s.greet(s.dial("tcp", "001", ""), 1)
+	s := openLink(t)
+	s.startAgent(s.dialAgent("tcp", "001", ""), 1)
 	s.stop()
 	saved := s.link.Numbers(true)
 	for i := range saved {
@@ -120,11 +120,11 @@ func TestDamagedNumbersAreRefusedAndEveryAgentIsAsked(t *testing.T) {
 			t.Fatalf("byte %d is damaged, or the last one, and all is taken", i)
 		}
 	}
-	s = open(t, func(c *Config) { c.Numbers = [][]byte{saved[:5]} })
-	a := s.dial("tcp", "001", "")
-	s.greet(a, 1)
-	a.question()
-	if lines := s.log.about("cannot be read"); len(lines) != 1 {
+	s = openLink(t, func(c *Config) { c.Numbers = [][]byte{saved[:5]} })
+	a := s.dialAgent("tcp", "001", "")
+	s.startAgent(a, 1)
+	a.receiveQuestion()
+	if lines := s.log.linesWith("cannot be read"); len(lines) != 1 {
 		t.Errorf("logged: %q", lines)
 	}
 }
@@ -140,7 +140,7 @@ func TestANewSecretBeginsANewHistory(t *testing.T) {
 			t.Errorf("agent %s: %d, want %d", id, got, want)
 		}
 	}
-	for id := detector.AgentID(10); id < 10+2*formerAgents; id++ {
+	for id := detector.AgentID(10); id < 10+2*maxFormerAgents; id++ {
 		r.historyOf(id)
 	}
 	r.setKeys(readKeys(t, "001 web any 1111111111111111\n"))
@@ -156,7 +156,7 @@ func FuzzNumbers(f *testing.F) {
 	for _, final := range []bool{true, false} {
 		f.Add((&Link{registry: r}).Numbers(final))
 	}
-	f.Add([]byte(numbersMark))
+	f.Add([]byte(numbersMagic))
 	f.Fuzz(func(t *testing.T, saved []byte) {
 		r := newRegistry(nil)
 		if err := r.restoreNumbers(saved); err != nil {
@@ -197,22 +197,22 @@ func TestOfSeveralSavedNumbersTheHighestCount(t *testing.T) {
 	}
 }
 
-func TestAnAgentThatCannotAnswerIsBelievedAsLongAsItsNumbersGrow(t *testing.T) {
+func TestMessagesOfAnAgentThatCannotAnswerCountAsLongAsItsNumbersGrow(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
-			s := open(t)
+			s := openLink(t)
 			for life := range 3 {
 				for range 3 {
-					a := s.dial(network, "001", "")
-					s.greet(a, 1)
-					a.say(sayKeepAlive)
-					a.expect(hearAck)
-					s.expect(1, detector.SawKeepAlive)
-					a.say(sayShutdown)
-					s.expect(1, detector.SawShutdown)
+					a := s.dialAgent(network, "001", "")
+					s.startAgent(a, 1)
+					a.send(keepAliveText)
+					a.expectMessage(ackReply)
+					s.expectSighting(1, detector.SawKeepAlive)
+					a.send(shutdownText)
+					s.expectSighting(1, detector.SawShutdown)
 					_ = a.conn.Close()
 					if network == "tcp" {
-						s.expect(1, detector.SawClosed)
+						s.expectSighting(1, detector.SawClosed)
 					}
 				}
 				if n := s.link.Stats().Questions; n != 0 {
@@ -220,16 +220,16 @@ func TestAnAgentThatCannotAnswerIsBelievedAsLongAsItsNumbersGrow(t *testing.T) {
 				}
 				s = s.restart(true)
 			}
-			a := s.dial(network, "001", "")
+			a := s.dialAgent(network, "001", "")
 			a.counter = secmsg.Counter{} // lost
 			for range 3 {
-				a.say(sayKeepAlive)
+				a.send(keepAliveText)
 			}
-			other := s.dial("tcp", "005", "")
-			s.until(other, func() bool { return s.refusals(staleCounter) >= 3 })
-			s.nothingMore()
-			a = s.dial(network, "001", "")
-			s.greet(a, 1)
+			other := s.dialAgent("tcp", "005", "")
+			s.pingUntil(other, func() bool { return s.countRefusals(staleCounter) >= 3 })
+			s.expectNoSighting()
+			a = s.dialAgent(network, "001", "")
+			s.startAgent(a, 1)
 		})
 	}
 }

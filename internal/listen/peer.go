@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -11,73 +12,73 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// peer is one way to an agent: a TCP connection, or the address its datagrams
+// peer is where an agent is reached: a TCP connection, or the address its datagrams
 // come from.
 type peer struct {
-	id         detector.AgentID
-	name       string
-	key        *clientkeys.Key // guarded by the registry
-	leaving    bool            // guarded by the registry
-	left       chan struct{}   // closed when it is out of the registry
-	conn       *conn           // nil over UDP
-	claims     bool            // its first message was not newer than all before: it is not entered before it has answered; for the reader
-	history    *history
-	book       addressBook // the reader's, as are window and asked
-	window     window
-	doubtedAt  detector.Instant // when it was asked last, if it was, since a message was not newer than all before
-	doubtAsked bool
-	asked      int // questions that it need not answer to be believed
+	id             detector.AgentID
+	name           string
+	key            *clientkeys.Key // guarded by the registry
+	leaving        bool            // guarded by the registry
+	removed        chan struct{}   // closed when it is out of the registry
+	conn           *conn           // nil over UDP
+	isClaim        bool            // its first message was not newer than all before: it is not in the registry before it has answered; the reader's
+	history        *history
+	addresses      addressCache // the reader's, as are window and questionsAsked
+	window         counterWindow
+	lastDoubt      detector.Instant // when a message that was not newer than all before last made it be asked
+	hasDoubt       bool
+	questionsAsked int // questions without whose answer its messages count
 
 	lastSeen atomic.Int64 // an Instant
 
-	mu      sync.Mutex // guards the rest: whoever sends
+	mu      sync.Mutex // guards the rest, which is used to send
 	cipher  *secmsg.Cipher
 	counter secmsg.Counter
 	from    netip.AddrPort // where it is
 }
 
-// newPeer makes the peer of a key's agent. Its counter starts at the present
-// second, so that it is higher than in any connection before.
+// newPeer returns a peer of a key's agent. Its counter starts at the current Unix
+// second, so that it is higher than in any earlier connection.
 func newPeer(key *clientkeys.Key, c *conn, from netip.AddrPort, cipher *secmsg.Cipher) (*peer, error) {
 	id, err := detector.ParseID(key.ID)
 	if err != nil {
 		return nil, refuse(unknownAgent, err)
 	}
-	return &peer{id: id, name: key.Name, key: key, left: make(chan struct{}), conn: c, from: from, cipher: cipher,
+	return &peer{id: id, name: key.Name, key: key, removed: make(chan struct{}), conn: c, from: from, cipher: cipher,
 		counter: secmsg.Counter{Global: uint64(time.Now().Unix())}}, nil
 }
 
-// cipherOf makes the cipher for an agent's key.
-func cipherOf(key *clientkeys.Key, m secmsg.Method) *secmsg.Cipher {
+// newCipher returns the cipher for an agent's key.
+func newCipher(key *clientkeys.Key, m secmsg.Method) *secmsg.Cipher {
 	return secmsg.NewKey(key.ID, key.Name, key.Secret).Cipher(m)
 }
 
-// ended returns a channel that is closed when the peer's connection ends; nil over UDP.
-func (p *peer) ended() <-chan struct{} {
+// endSignal returns a channel that is closed when the peer's connection ends; nil over UDP.
+func (p *peer) endSignal() <-chan struct{} {
 	if p.conn == nil {
 		return nil
 	}
-	return p.conn.out.ended()
+	return p.conn.writer.endSignal()
 }
 
-func (p *peer) silence(now detector.Instant) time.Duration {
+func (p *peer) silentFor(now detector.Instant) time.Duration {
 	last := p.lastSeen.Load()
-	if last > int64(now) { // read before the time in which the process was stopped was taken out of the clock
+	if last > int64(now) { // read before the clock was corrected for the time in which the process was stopped
 		p.lastSeen.CompareAndSwap(last, int64(now))
 		return 0
 	}
 	return now.Sub(detector.Instant(last))
 }
 
-func (p *peer) addr() netip.AddrPort {
+func (p *peer) address() netip.AddrPort {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.from
 }
 
-// locate notes where a peer's last message came from, and how it was encrypted:
-// the answer goes there, in the same way.
-func (p *peer) locate(from netip.AddrPort, cipher *secmsg.Cipher) {
+// setLocation records where a peer's last message came from, and how it was encrypted:
+// the answer is sent there, encrypted in the same way.
+func (p *peer) setLocation(from netip.AddrPort, cipher *secmsg.Cipher) {
 	if p.from == from && p.cipher == cipher { // only the reader changes them
 		return
 	}
@@ -86,8 +87,15 @@ func (p *peer) locate(from netip.AddrPort, cipher *secmsg.Cipher) {
 	p.from, p.cipher = from, cipher
 }
 
-// codec is what it takes to read and write messages. They are pooled: a peer
-// needs one only while it has something to say.
+// endConn ends the peer's connection, if it has one.
+func (p *peer) endConn() {
+	if p.conn != nil {
+		p.conn.writer.endConn(net.ErrClosed)
+	}
+}
+
+// codec holds the buffers for reading and writing messages. Codecs are pooled: a peer
+// needs one only while it handles a message.
 type codec struct {
 	dec   secmsg.Decoder
 	enc   secmsg.Encoder
@@ -97,9 +105,17 @@ type codec struct {
 
 var codecs = sync.Pool{New: func() any { return new(codec) }}
 
-// send encodes a message for the peer and hands it to the network, which does
-// not make the caller wait.
-func (l *Link) send(p *peer, c *codec, payload []byte) error {
+// withCodec runs f with a codec of the pool. A codec that a panic may have left in an
+// undefined state is not put back.
+func withCodec(f func(*codec) error) error {
+	c := codecs.Get().(*codec)
+	err := f(c)
+	codecs.Put(c)
+	return err
+}
+
+// sendToPeer encodes a message for the peer and sends it, without blocking.
+func (l *Link) sendToPeer(p *peer, c *codec, payload []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counter.Next()
@@ -117,5 +133,5 @@ func (l *Link) send(p *peer, c *codec, payload []byte) error {
 		return err
 	}
 	secmsg.EndFrame(frame, 0)
-	return p.conn.out.write(frame)
+	return p.conn.writer.writeAll(frame)
 }

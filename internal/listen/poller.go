@@ -13,24 +13,24 @@ import (
 )
 
 // poller waits for many connections with one goroutine: ten thousand agents that
-// say something every ten seconds are then no ten thousand stacks, which would have to
-// be held and, in each collection of garbage, scanned. It is an epoll(7) instance.
+// send something every ten seconds need no ten thousand stacks, which take memory
+// and are scanned in each garbage collection. It is an epoll(7) instance.
 type poller struct {
-	epoll *os.File // itself waited for by Go's runtime, so that waiting holds no thread
+	epoll *os.File // polled by Go's runtime, so that waiting blocks no thread
 	raw   syscall.RawConn
 
 	mu     sync.Mutex
-	conns  []*conn // by file descriptor; all that are open
+	conns  []*conn // open connections, by file descriptor
 	closed bool
 
 	timedMu sync.Mutex
-	timed   map[*conn]struct{} // all that have a deadline, and some that had
+	timed   map[*conn]struct{} // connections that have a deadline, or had one
 }
 
 func newPoller() (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err == nil {
-		err = unix.SetNonblock(fd, true) // tells os.NewFile that it can be waited for
+		err = unix.SetNonblock(fd, true) // makes os.NewFile use the runtime's poller
 	}
 	if err != nil {
 		return nil, fmt.Errorf("wait for agents: %w", err)
@@ -43,17 +43,17 @@ func newPoller() (*poller, error) {
 	return p, nil
 }
 
-// close ends wait.
+// close makes the waiter return an error.
 func (p *poller) close() { _ = p.epoll.Close() }
 
-// wait returns a function that fills events with what is ready, and waits until
-// something is. It is an error when the poller is closed.
-func (p *poller) wait(events []unix.EpollEvent) func() (int, error) {
+// newWaiter returns a function that waits until connections are ready and fills events
+// with them. It returns an error once the poller is closed.
+func (p *poller) newWaiter(events []unix.EpollEvent) func() (int, error) {
 	var n int
 	var failed error
 	look := func(fd uintptr) bool {
 		for {
-			// Not to wait for more after EINTR: what is ready already is not told again.
+			// Retried after EINTR: the runtime does not report again what was ready already.
 			if n, failed = unix.EpollWait(int(fd), events, 0); failed != unix.EINTR {
 				return n > 0 || failed != nil
 			}
@@ -67,56 +67,56 @@ func (p *poller) wait(events []unix.EpollEvent) func() (int, error) {
 	}
 }
 
-// add takes a connection in, and waits for what it says.
-func (p *poller) add(c *conn) error {
+// addConn adds a connection and waits for its input.
+func (p *poller) addConn(c *conn) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return net.ErrClosed
 	}
-	for len(p.conns) <= c.out.fd {
+	for len(p.conns) <= c.writer.fd {
 		p.conns = append(p.conns, nil)
 	}
-	p.conns[c.out.fd] = c
-	return p.control(unix.EPOLL_CTL_ADD, c.out.fd, wanted(false))
+	p.conns[c.writer.fd] = c
+	return p.changeEpoll(unix.EPOLL_CTL_ADD, c.writer.fd, epollEvents(false))
 }
 
-// pause waits for a connection no longer. It stays in, and is the caller's until
-// resume succeeds.
-func (p *poller) pause(c *conn) {
+// pauseConn stops waiting for a connection. The connection stays in the poller, and
+// belongs to the caller until resumeConn succeeds.
+func (p *poller) pauseConn(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.paused = true
-	_ = p.control(unix.EPOLL_CTL_DEL, c.out.fd, 0)
+	_ = p.changeEpoll(unix.EPOLL_CTL_DEL, c.writer.fd, 0)
 }
 
-// resume waits for it again.
-func (p *poller) resume(c *conn) error {
+// resumeConn waits for a paused connection again.
+func (p *poller) resumeConn(c *conn) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return net.ErrClosed
 	}
 	c.paused = false
-	c.out.mu.Lock() // from here on, the outlet itself says what it waits for
-	defer c.out.mu.Unlock()
-	return p.control(unix.EPOLL_CTL_ADD, c.out.fd, wanted(len(c.out.kept) > 0))
+	c.writer.mu.Lock() // from here on, setWaiting has its effect
+	defer c.writer.mu.Unlock()
+	return p.changeEpoll(unix.EPOLL_CTL_ADD, c.writer.fd, epollEvents(len(c.writer.pending) > 0))
 }
 
-// wanted are the events of a connection.
-func wanted(writable bool) uint32 {
+// epollEvents returns the events to wait for.
+func epollEvents(writable bool) uint32 {
 	if writable {
 		return unix.EPOLLIN | unix.EPOLLOUT
 	}
 	return unix.EPOLLIN
 }
 
-// writable waits also until a connection takes more, or not any more.
-func (p *poller) writable(c *conn, on bool) {
-	_ = p.control(unix.EPOLL_CTL_MOD, c.out.fd, wanted(on)) // one that is paused asks when it goes on
+// waitWritable starts or stops waiting until a connection is writable.
+func (p *poller) waitWritable(c *conn, on bool) {
+	_ = p.changeEpoll(unix.EPOLL_CTL_MOD, c.writer.fd, epollEvents(on)) // fails for a paused connection, which resumeConn handles
 }
 
-func (p *poller) control(op, fd int, events uint32) (err error) {
+func (p *poller) changeEpoll(op, fd int, events uint32) (err error) {
 	wrapped := p.raw.Control(func(epoll uintptr) {
 		err = unix.EpollCtl(int(epoll), op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 	})
@@ -126,56 +126,132 @@ func (p *poller) control(op, fd int, events uint32) (err error) {
 	return err
 }
 
-// of returns the connection of an event.
-func (p *poller) of(e *unix.EpollEvent) *conn {
+// connOf returns the connection of an event, nil if it was removed.
+func (p *poller) connOf(e *unix.EpollEvent) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.conns[e.Fd] // one that was added
+	return p.conns[e.Fd]
 }
 
-// remove lets go of a connection that is about to be closed.
-func (p *poller) remove(c *conn) {
+// removeConn removes a connection that is about to be closed.
+func (p *poller) removeConn(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if fd := c.out.fd; fd < len(p.conns) && p.conns[fd] == c {
+	if fd := c.writer.fd; fd < len(p.conns) && p.conns[fd] == c {
 		p.conns[fd] = nil
 	}
 }
 
-// last takes no more connections, and returns those that are open and not paused.
-func (p *poller) last() []*conn {
+// stopAdding closes the poller to new connections, and returns those that are open and not paused.
+func (p *poller) stopAdding() []*conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
 	return slices.DeleteFunc(slices.Clone(p.conns), func(c *conn) bool { return c == nil || c.paused })
 }
 
-// time looks after a connection that has got a deadline.
-func (p *poller) time(c *conn) {
+// trackDeadline adds a connection to those checked for a passed deadline.
+func (p *poller) trackDeadline(c *conn) {
 	p.timedMu.Lock()
 	defer p.timedMu.Unlock()
 	p.timed[c] = struct{}{}
 }
 
-// late returns the connections whose deadline has passed, and forgets those that
-// have none any more: nearly all have none nearly always.
-func (p *poller) late(now time.Time) (late []*conn) {
+// overdueConns returns the connections whose deadline has passed, and stops tracking
+// those without a deadline, which at any time are nearly all.
+func (p *poller) overdueConns(now time.Time) (late []*conn) {
 	p.timedMu.Lock()
 	defer p.timedMu.Unlock()
 	for c := range p.timed {
 		switch {
-		case c.in.late(now), c.out.late(now):
+		case c.reader.isLate(now), c.writer.isStuck(now):
 			late = append(late, c)
-		case c.in.due.Load() == 0 && c.out.stuck.Load() == 0:
+		case c.reader.deadline.Load() == 0 && c.writer.stuckSince.Load() == 0:
 			delete(p.timed, c)
 		}
 	}
 	return late
 }
 
-// untime forgets a connection that is closed.
-func (p *poller) untime(c *conn) {
+// untrackDeadline removes a closed connection from those checked.
+func (p *poller) untrackDeadline(c *conn) {
 	p.timedMu.Lock()
 	defer p.timedMu.Unlock()
 	delete(p.timed, c)
+}
+
+// maxEvents bounds the ready connections that one wait returns.
+const maxEvents = 256
+
+// servePoller serves the connections of a poller until it is closed, and then closes them.
+func (l *Link) servePoller(p *poller) {
+	events, buffer := make([]unix.EpollEvent, maxEvents), make([]byte, readBufferSize)
+	wait := p.newWaiter(events)
+	for {
+		n, err := wait()
+		if err != nil {
+			break
+		}
+		for i := range events[:n] {
+			if c := p.connOf(&events[i]); c != nil {
+				l.handleEvents(c, events[i].Events, buffer)
+			}
+		}
+	}
+	for _, c := range p.stopAdding() {
+		l.closeConn(c, net.ErrClosed)
+	}
+}
+
+// handleEvents writes to or reads from a connection that is ready.
+func (l *Link) handleEvents(c *conn, events uint32, buffer []byte) {
+	err := l.containPanic(c.from, func() error {
+		if events&unix.EPOLLOUT != 0 {
+			c.writer.flushPending()
+		}
+		if events&^unix.EPOLLOUT == 0 {
+			return nil
+		}
+		return l.readConn(c, buffer)
+	})
+	if err != nil && err != errPaused {
+		l.closeConn(c, err)
+	}
+}
+
+// deadlinePeriod is the time between two checks for passed deadlines, and so the most
+// by which a connection ends late.
+const deadlinePeriod = time.Second
+
+// watchDeadlines ends connections whose deadline has passed, until stop is closed.
+func (l *Link) watchDeadlines(stop <-chan struct{}) {
+	tick := time.NewTicker(deadlinePeriod)
+	defer tick.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		if now.Sub(last) < 2*deadlinePeriod { // else this process was stopped meanwhile
+			l.endOverdueConns(now)
+		}
+		last = now
+	}
+}
+
+func (l *Link) endOverdueConns(now time.Time) {
+	for _, p := range l.pollers {
+		for _, c := range p.overdueConns(now) {
+			why := errSlow
+			if c.reader.isLate(now) {
+				why = errLate
+				if c.reader.questioned.Load() {
+					why = errUnanswered
+				}
+			}
+			_ = l.containPanic(c.from, func() error { c.writer.endConn(why); return nil })
+		}
+	}
 }

@@ -13,20 +13,20 @@ import (
 )
 
 const (
-	// questionTime is for how long at least the answer to a question counts.
-	questionTime = time.Minute
-	// questionBit is set in the numbers of questions, and in none of the keep-alives', which
-	// count from 1.
+	// questionLifetime is for how long at least the answer to a question is valid.
+	questionLifetime = time.Minute
+	// questionBit is set in the numbers of questions, and not in those of keep-alives,
+	// which count from 1.
 	questionBit = 1 << 31
 	// questionPeriod is the least time between two questions on a connection.
 	questionPeriod = time.Second
-	// questionsMax is how often a peer is asked that need not answer to be believed.
-	questionsMax = 3
+	// maxQuestions is how often a peer is asked whose messages count without an answer.
+	maxQuestions = 3
 )
 
-// questioner makes the numbers of questions: unforeseeable, and good for one agent
-// at one address, for a time, until the agent has answered one. Nothing is kept
-// for a question, so nobody can exhaust the place for them.
+// questioner computes the numbers of questions: unpredictable, and valid for one agent
+// at one address, for a limited time, until the agent has answered one. It keeps no state
+// per question, so questions cannot exhaust memory.
 type questioner struct{ secret [32]byte }
 
 func newQuestioner() *questioner {
@@ -35,7 +35,7 @@ func newQuestioner() *questioner {
 	return q
 }
 
-func (q *questioner) number(p *peer, from netip.AddrPort, period int64) uint32 {
+func (q *questioner) computeNumber(p *peer, from netip.AddrPort, period int64) uint32 {
 	p.history.mu.Lock()
 	proofs := p.history.proofs
 	p.history.mu.Unlock()
@@ -51,61 +51,62 @@ func (q *questioner) number(p *peer, from netip.AddrPort, period int64) uint32 {
 	return binary.LittleEndian.Uint32(mac.Sum(nil)) | questionBit
 }
 
-func period(now time.Time) int64 { return now.Unix() / int64(questionTime/time.Second) }
+func periodAt(now time.Time) int64 { return now.Unix() / int64(questionLifetime/time.Second) }
 
-// next returns the number of the question to ask now.
-func (q *questioner) next(p *peer, from netip.AddrPort) uint32 {
-	return q.number(p, from, period(time.Now()))
+// nextNumber returns the number of the question to ask now.
+func (q *questioner) nextNumber(p *peer, from netip.AddrPort) uint32 {
+	return q.computeNumber(p, from, periodAt(time.Now()))
 }
 
 // isAnswer reports whether a message is the answer to a question, or over UDP the
-// confirmation that the agent has it: either shows that it is not an old message.
+// agent's receipt for it: either shows that the message is no replay.
 func (q *questioner) isAnswer(p *peer, from netip.AddrPort, payload []byte) bool {
-	what, token := parseMessage(payload)
-	if what != anAnswer && what != aReceipt || token&questionBit == 0 {
+	kind, token := parseMessage(payload)
+	if kind != answerMessage && kind != receiptMessage || token&questionBit == 0 {
 		return false
 	}
-	now := period(time.Now())
-	return token == q.number(p, from, now) || token == q.number(p, from, now-1)
+	now := periodAt(time.Now())
+	return token == q.computeNumber(p, from, now) || token == q.computeNumber(p, from, now-1)
 }
 
-// askQuestion asks a peer's agent something that it can answer only now.
+// askQuestion sends a question to a peer's agent.
 func (l *Link) askQuestion(p *peer, c *codec) error {
 	l.count.questions.Add(1)
-	c.text = append(appendRequest(c.text[:0], l.questions.next(p, p.addr())), "agent getstate"...)
-	return l.send(p, c, c.text)
+	c.text = append(appendRequest(c.text[:0], l.questions.nextNumber(p, p.address())), "agent getstate"...)
+	return l.sendToPeer(p, c, c.text)
 }
 
-// doubtMessage takes a message that is not newer than all before. It proves nothing; the
-// agent, if it is one, is asked. An agent waits for the acknowledgement of its startup
-// before it answers anything.
-func (l *Link) doubtMessage(p *peer, c *codec, m *secmsg.Message, always bool) error {
-	l.refused(p.addr(), staleMessage(p, m.Counter))
-	what, _ := parseMessage(m.Payload)
-	p.history.holdBack(what)
-	if what == aStartup || what == aKeepAlive {
-		if err := l.send(p, c, ackText); err != nil {
+// questionSender handles a message that is not newer than all before, and so proves
+// nothing, by a question to its sender. A startup or keep-alive is acknowledged first,
+// because an agent waits for that before it answers anything. After other messages the
+// question is only asked if always is set.
+func (l *Link) questionSender(p *peer, c *codec, m *secmsg.Message, always bool) error {
+	l.recordRefusal(p.address(), refuseStale(p, m.Counter))
+	kind, _ := parseMessage(m.Payload)
+	p.history.recordUnproven(kind)
+	if kind == startupMessage || kind == keepAliveMessage {
+		if err := l.sendToPeer(p, c, ackText); err != nil {
 			return err
 		}
 	} else if !always {
 		return nil
 	}
-	if now := l.clock.Now(); p.conn != nil { // nothing is lost on the way
-		if p.doubtAsked && now.Sub(p.doubtedAt) < questionPeriod {
+	if now := l.clock.Now(); p.conn != nil { // TCP loses no question, so it need not be repeated at once
+		if p.hasDoubt && now.Sub(p.lastDoubt) < questionPeriod {
 			return nil
 		}
-		p.doubtAsked, p.doubtedAt = true, now
+		p.hasDoubt, p.lastDoubt = true, now
 	}
 	return l.askQuestion(p, c)
 }
 
-// takeProof takes the message of a peer by which its agent has answered a question:
-// its numbers go on from there. What was held back until then is reported, unless the
-// agent was there all the time: then it may be somebody else's.
-func (l *Link) takeProof(p *peer, n secmsg.Counter, wasThere bool) {
+// acceptProof handles the answer of a peer's agent to a question: its numbers go on
+// from there. Unproven messages received until then are reported, unless the agent was
+// connected all the time: then they may be replays.
+func (l *Link) acceptProof(p *peer, n secmsg.Counter, wasThere bool) {
 	l.count.proofs.Add(1)
-	p.window = newWindow(n.Number())
-	startup, keepAlive := p.history.countProof()
+	p.window = newCounterWindow(n.Number())
+	startup, keepAlive := p.history.recordProof()
 	if wasThere {
 		return
 	}

@@ -51,19 +51,19 @@ func (r *recorded) wire(t testing.TB) []byte {
 	return b
 }
 
-// answer is what the manager of the recording said to a message, if anything.
+// answer returns what the recorded manager answered to a message, if anything.
 func (r *recorded) answer() string {
 	switch token, isAnswer := strings.CutPrefix(r.Text, "#!-req "); {
 	case isAnswer && r.Proto == "udp" && !strings.HasSuffix(r.Text, " ack"):
 		return "#!-req " + token[:len("abd6d8c6")] + " ack"
 	case strings.HasPrefix(r.Text, "#!-agent startup ") || strings.Contains(r.Text, "merged.mg\n"):
-		return hearAck
+		return ackReply
 	}
 	return ""
 }
 
 // The changes are those that the recorded manager wrote into its database.
-func TestRecordedAgentsGetTheAnswersAndTheStatusTheyHadThen(t *testing.T) {
+func TestRecordedAgentsGetTheRecordedAnswersAndStatus(t *testing.T) {
 	startToEnd := "never_connected→pending startup, pending→active connected, active→disconnected agent_shutdown"
 	seenAtWork := "never_connected→active connected"
 	for name, want := range map[string]map[string]string{
@@ -78,7 +78,7 @@ func TestRecordedAgentsGetTheAnswersAndTheStatusTheyHadThen(t *testing.T) {
 				t.Fatal(err)
 			}
 			keys := readKeys(t, string(keyText))
-			s := open(t, func(c *Config) { c.Keys = keys })
+			s := openLink(t, func(c *Config) { c.Keys = keys })
 			table := detector.NewTable(detector.Settings{Group: detector.Group{Timeout: time.Hour, Interval: time.Hour, MaxMissed: 3},
 				RetryInterval: time.Minute, Method: detector.Request})
 			var members []detector.Member
@@ -100,7 +100,7 @@ func TestRecordedAgentsGetTheAnswersAndTheStatusTheyHadThen(t *testing.T) {
 				a := agents[r.ID]
 				if a == nil {
 					key, _ := keys.ByID([]byte(r.ID))
-					conn, err := s.reach(r.Proto, "")
+					conn, err := s.connect(r.Proto, "")
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -111,13 +111,13 @@ func TestRecordedAgentsGetTheAnswersAndTheStatusTheyHadThen(t *testing.T) {
 					}
 					agents[r.ID] = a
 				}
-				a.write(r.wire(t))
+				a.writeRaw(r.wire(t))
 				if answer := r.answer(); answer != "" {
-					a.expect(answer)
+					a.expectMessage(answer)
 				}
-				a.unanswered()
+				a.expectNoAnswer()
 				select {
-				case seen := <-s.saw:
+				case seen := <-s.sightings:
 					table.Apply([]detector.Sighting{seen})
 				case <-time.After(patience):
 					t.Fatalf("message %d was not seen", i)
@@ -144,7 +144,7 @@ func TestRecordedAgentsGetTheAnswersAndTheStatusTheyHadThen(t *testing.T) {
 }
 
 // Every answer of the real manager that answer expects, and no other, is in the recordings.
-func TestTheRecordedManagerSaidWhatIsExpected(t *testing.T) {
+func TestTheRecordedManagerSentWhatIsExpected(t *testing.T) {
 	for _, name := range []string{"tcp-aes.jsonl", "tcp-blowfish.jsonl", "tcp-and-udp-aes.jsonl"} {
 		all := readRecording(t, name)
 		for i, r := range all {
@@ -154,7 +154,7 @@ func TestTheRecordedManagerSaidWhatIsExpected(t *testing.T) {
 			}
 			next := slices.IndexFunc(all[i+1:], func(n recorded) bool { return n.Direction == "manager->agent" && n.ID == r.ID })
 			if next < 0 || all[i+1+next].Text != want {
-				t.Errorf("%s message %d: the manager did not say %q", name, i, want)
+				t.Errorf("%s message %d: the manager did not send %q", name, i, want)
 			}
 		}
 	}

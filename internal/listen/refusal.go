@@ -2,8 +2,10 @@ package listen
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -17,12 +19,12 @@ const (
 	wrongAddress                // registered under another address
 	wrongKey                    // does not decrypt, or not to a whole message
 	oversized                   // longer than a message may be
-	keyInUse                    // the agent's live connection is another one
+	keyInUse                    // the agent has another live connection
 	anotherAgent                // the connection belongs to another agent
 	tooLate                     // no whole message in time
 	tooSlow                     // the peer does not read what it is sent
-	tooMany                     // no room for one more connection
-	staleCounter                // not newer than what was seen, and no question answered
+	tooMany                     // the limit of connections is reached
+	staleCounter                // not newer than what was received, and no question answered
 	refusals
 )
 
@@ -32,56 +34,99 @@ var refusalNames = [refusals]string{"garbled", "unknown_agent", "wrong_address",
 
 func (r refusal) String() string { return refusalNames[r] }
 
-// refused is the error of a peer that has to go.
-type refused struct {
+// refusalError is the error of something that was not accepted.
+type refusalError struct {
 	why   refusal
-	agent string // whose connection or key it is about; "" for nobody's
+	agent string // whose connection or key it is about; "" if unknown
 	err   error
 }
 
-func (r *refused) Error() string { return r.why.String() + ": " + r.err.Error() }
-func (r *refused) Unwrap() error { return r.err }
+func (r *refusalError) Error() string { return r.why.String() + ": " + r.err.Error() }
+func (r *refusalError) Unwrap() error { return r.err }
 
-func refuse(why refusal, err error) error { return &refused{why: why, err: err} }
+func refuse(why refusal, err error) error { return &refusalError{why: why, err: err} }
 
-// refuseAs refuses something that came in the name of an agent of ours.
-func refuseAs(agent string, why refusal, err error) error { return &refused{why, agent, err} }
+// refuseAs refuses something that came in the name of a registered agent.
+func refuseAs(agent string, why refusal, err error) error { return &refusalError{why, agent, err} }
 
 // Refusal is something from a peer that was not accepted.
 type Refusal struct {
-	From   netip.AddrPort // not valid where there is none
+	From   netip.AddrPort // invalid if unknown
 	Reason string
-	Agent  string // in whose name it came, if that is one of ours; over UDP anybody can say so, from anywhere
+	Agent  string // the registered agent in whose name it came, if any; over UDP the source address can be forged
 	Err    error  // may quote what the peer sent, in a bounded and printable form
 }
 
-// noticePeriod is how often at most each kind of refusal is logged.
-const noticePeriod = time.Minute
-
-// notices logs the first refusal of each kind, and then one a noticePeriod with
-// the number of those in between: somebody who knocks a thousand times a second
-// does not fill the disk.
-type notices struct {
-	log   *slog.Logger
-	mu    sync.Mutex
-	kinds [refusals]struct {
-		last   time.Time
-		silent int
+// recordRefusal counts, logs and reports a refusal. It ignores other errors, such as
+// the end of a connection.
+func (l *Link) recordRefusal(from netip.AddrPort, err error) {
+	if r, ok := errors.AsType[*refusalError](err); ok {
+		l.count.refused[r.why].Add(1)
+		l.log.logRefusal(from, r)
+		if l.onRefused != nil {
+			l.onRefused(Refusal{from, r.why.String(), r.agent, r.err})
+		}
 	}
 }
 
-func (n *notices) add(from netip.AddrPort, err error) {
-	var r *refused
-	if !errors.As(err, &r) {
-		return
+// containPanic runs f, which serves one peer. It returns a panic in f as an error for
+// that peer alone, counts it, and logs it with its stack.
+func (l *Link) containPanic(from netip.AddrPort, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			l.count.panics.Add(1)
+			l.log.logPanic(from, v, debug.Stack())
+			err = &panicError{v}
+		}
+	}()
+	return f()
+}
+
+// panicError is the error of a peer that made the link panic.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// logPeriod is how often at most each kind of refusal, and a panic, is logged.
+const logPeriod = time.Minute
+
+// rateLimitedLog logs the first line of each kind, and then one every logPeriod with
+// the number of those in between: a thousand refusals a second do not fill the disk.
+type rateLimitedLog struct {
+	*slog.Logger
+	refusals [refusals]logLimiter
+	panics   logLimiter
+}
+
+func (l *rateLimitedLog) logRefusal(from netip.AddrPort, r *refusalError) {
+	if skipped, ok := l.refusals[r.why].allowLine(); ok {
+		l.Warn("refused a peer", "peer", from, "reason", r.why.String(), "err", r.err, "others_since_last", skipped)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	kind, now := &n.kinds[r.why], time.Now()
-	if !kind.last.IsZero() && now.Sub(kind.last) < noticePeriod {
-		kind.silent++
-		return
+}
+
+func (l *rateLimitedLog) logPanic(from netip.AddrPort, value any, stack []byte) {
+	if skipped, ok := l.panics.allowLine(); ok {
+		l.Error("a fault in Pulse ended a peer's connection: please report it", "peer", from, "panic", fmt.Sprint(value),
+			"stack", string(stack), "others_since_last", skipped)
 	}
-	n.log.Warn("refused a peer", "peer", from, "reason", r.why.String(), "error", r.err, "others_since_last", kind.silent)
-	kind.last, kind.silent = now, 0
+}
+
+// logLimiter limits the lines of one kind.
+type logLimiter struct {
+	mu      sync.Mutex
+	last    time.Time
+	skipped int
+}
+
+// allowLine reports whether a line may be logged now, and how many were not since the last.
+func (l *logLimiter) allowLine() (skipped int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if !l.last.IsZero() && now.Sub(l.last) < logPeriod {
+		l.skipped++
+		return 0, false
+	}
+	skipped, l.last, l.skipped = l.skipped, now, 0
+	return skipped, true
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// garble is a frame of that many bytes which begins like one of agent 001.
-func garble(size int) []byte {
+// garbledFrame is a frame of that many bytes which begins like one of agent 001.
+func garbledFrame(size int) []byte {
 	frame := append([]byte("!001!#AES:"), bytes.Repeat([]byte("x"), size)...)
 	return frame[:size]
 }
 
-func framed(frame []byte) []byte {
+func addLength(frame []byte) []byte {
 	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(frame))), frame...)
 }
 
@@ -46,31 +46,31 @@ func TestStrangersAreRefused(t *testing.T) {
 		{name: "a registered address with a wrong key", who: "001", from: "127.0.0.2", why: wrongKey, spoil: as("")},
 		{name: "nothing", who: "001", why: notOurs, spoil: func(*agent) []byte { return nil }},
 		{name: "a TLS client", who: "001", why: notOurs, spoil: func(*agent) []byte { return []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") }},
-		{name: "garbage that begins well", who: "001", why: wrongKey, spoil: func(*agent) []byte { return garble(106) }},
+		{name: "garbage that begins well", who: "001", why: wrongKey, spoil: func(*agent) []byte { return garbledFrame(106) }},
 		{name: "garbage in Blowfish", who: "001", why: wrongKey, spoil: func(*agent) []byte { return []byte("!001!:12345678") }},
-		{name: "half blocks", who: "001", why: wrongKey, spoil: func(*agent) []byte { return garble(107) }},
-		{name: "a message cut short", who: "001", why: wrongKey, spoil: func(a *agent) []byte { b := a.frame(sayStartup)[4:]; return b[:len(b)-16] }},
-		{name: "a first message longer than any startup", who: "001", why: oversized, spoil: func(*agent) []byte { return garble(strangerLimit + 1) }, tcpOnly: true},
+		{name: "half blocks", who: "001", why: wrongKey, spoil: func(*agent) []byte { return garbledFrame(107) }},
+		{name: "a message cut short", who: "001", why: wrongKey, spoil: func(a *agent) []byte { b := a.encodeFrame(startupText)[4:]; return b[:len(b)-16] }},
+		{name: "a first message longer than any startup", who: "001", why: oversized, spoil: func(*agent) []byte { return garbledFrame(strangerLimit + 1) }, tcpOnly: true},
 		{name: "a bomb", who: "001", why: oversized, spoil: func(a *agent) []byte { return a.bomb() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := open(t)
-			a := s.dial("tcp", c.who, c.from)
+			s := openLink(t)
+			a := s.dialAgent("tcp", c.who, c.from)
 			frame := c.spoil(a)
-			a.write(framed(frame))
-			a.dropped()
-			if n := s.refusals(c.why); n != 1 {
+			a.writeRaw(addLength(frame))
+			a.expectClosed()
+			if n := s.countRefusals(c.why); n != 1 {
 				t.Errorf("TCP: refused: %v", s.link.Stats().Refused)
 			}
 			if !c.tcpOnly {
-				u := s.dial("udp", c.who, c.from)
-				u.write(frame)
-				u.unanswered()
-				if n := s.refusals(c.why); n != 2 {
+				u := s.dialAgent("udp", c.who, c.from)
+				u.writeRaw(frame)
+				u.expectNoAnswer()
+				if n := s.countRefusals(c.why); n != 2 {
 					t.Errorf("UDP: refused: %v", s.link.Stats().Refused)
 				}
 			}
-			s.nothingMore()
+			s.expectNoSighting()
 			if n := s.link.Stats().Agents; n != 0 {
 				t.Errorf("%d agents", n)
 			}
@@ -78,9 +78,9 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 }
 
-// as makes a startup under an id that may not be the agent's own.
+// as returns a startup under an id that may not be the agent's own.
 func as(id string) func(*agent) []byte {
-	return func(a *agent) []byte { a.wireID = id; return a.frame(sayStartup)[4:] }
+	return func(a *agent) []byte { a.wireID = id; return a.encodeFrame(startupText)[4:] }
 }
 
 // bomb is a small frame that inflates to more than a message may have.
@@ -96,22 +96,22 @@ func TestAnAgentIsRefusedWhatNoAgentDoes(t *testing.T) {
 		sends func(a *agent) []byte
 		why   refusal
 	}{
-		{"another agent's id on its connection", func(a *agent) []byte { a.wireID = "005"; return a.frame(sayKeepAlive) }, anotherAgent},
-		{"garbage", func(*agent) []byte { return framed(garble(106)) }, wrongKey},
-		{"garbage in its other method", func(*agent) []byte { return framed([]byte("!001!:12345678")) }, wrongKey},
-		{"clear text", func(*agent) []byte { return framed([]byte(sayKeepAlive)) }, notOurs},
-		{"one byte more than a message may have", func(*agent) []byte { return framed(garble(secmsg.MaxMessage + 1)) }, oversized},
+		{"another agent's id on its connection", func(a *agent) []byte { a.wireID = "005"; return a.encodeFrame(keepAliveText) }, anotherAgent},
+		{"garbage", func(*agent) []byte { return addLength(garbledFrame(106)) }, wrongKey},
+		{"garbage in its other method", func(*agent) []byte { return addLength([]byte("!001!:12345678")) }, wrongKey},
+		{"clear text", func(*agent) []byte { return addLength([]byte(keepAliveText)) }, notOurs},
+		{"one byte more than a message may have", func(*agent) []byte { return addLength(garbledFrame(secmsg.MaxMessage + 1)) }, oversized},
 		{"a length of 4 GiB", func(*agent) []byte { return []byte("\xff\xff\xff\xffabc") }, oversized},
-		{"a bomb", func(a *agent) []byte { return framed(a.bomb()) }, oversized},
+		{"a bomb", func(a *agent) []byte { return addLength(a.bomb()) }, oversized},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := open(t)
-			a := s.dial("tcp", "001", "")
-			s.greet(a, 1)
+			s := openLink(t)
+			a := s.dialAgent("tcp", "001", "")
+			s.startAgent(a, 1)
 			_, _ = a.conn.Write(c.sends(a)) // all of it may not be taken any more
-			a.dropped()
-			s.expect(1, detector.SawClosed)
-			if n := s.refusals(c.why); n != 1 {
+			a.expectClosed()
+			s.expectSighting(1, detector.SawClosed)
+			if n := s.countRefusals(c.why); n != 1 {
 				t.Errorf("refused: %v", s.link.Stats().Refused)
 			}
 		})
@@ -119,12 +119,12 @@ func TestAnAgentIsRefusedWhatNoAgentDoes(t *testing.T) {
 }
 
 func TestTheLongestFrameIsRead(t *testing.T) {
-	s := open(t)
-	a := s.dial("tcp", "001", "")
-	s.greet(a, 1)
-	a.write(framed(garble(secmsg.MaxMessage)))
-	a.dropped()
-	if n := s.refusals(wrongKey); n != 1 {
+	s := openLink(t)
+	a := s.dialAgent("tcp", "001", "")
+	s.startAgent(a, 1)
+	a.writeRaw(addLength(garbledFrame(secmsg.MaxMessage)))
+	a.expectClosed()
+	if n := s.countRefusals(wrongKey); n != 1 {
 		t.Errorf("refused: %v", s.link.Stats().Refused)
 	}
 }
@@ -135,25 +135,25 @@ func TestAConnectionCutWithinAFrameIsRefused(t *testing.T) {
 		size int // of the frame, of which half is sent
 	}{{"a short one", 100}, {"a long one", 5000}} {
 		t.Run(c.name, func(t *testing.T) {
-			s := open(t)
-			a := s.dial("tcp", "001", "")
-			s.greet(a, 1)
-			a.write(framed(garble(c.size))[:c.size/2])
+			s := openLink(t)
+			a := s.dialAgent("tcp", "001", "")
+			s.startAgent(a, 1)
+			a.writeRaw(addLength(garbledFrame(c.size))[:c.size/2])
 			_ = a.conn.Close()
-			s.expect(1, detector.SawClosed)
-			if n := s.refusals(notOurs); n != 1 {
+			s.expectSighting(1, detector.SawClosed)
+			if n := s.countRefusals(notOurs); n != 1 {
 				t.Errorf("refused: %v", s.link.Stats().Refused)
 			}
 		})
 	}
 }
 
-func TestAConnectionThatOnlyLooksInIsNoRefusal(t *testing.T) {
-	s := open(t)
-	a := s.dial("tcp", "001", "")
-	a.unanswered()
+func TestAConnectionThatSendsNothingIsNoRefusal(t *testing.T) {
+	s := openLink(t)
+	a := s.dialAgent("tcp", "001", "")
+	a.expectNoAnswer()
 	_ = a.conn.Close()
-	s.greet(s.dial("tcp", "001", ""), 1)
+	s.startAgent(s.dialAgent("tcp", "001", ""), 1)
 	for why, n := range s.link.Stats().Refused {
 		if n != 0 {
 			t.Errorf("%s: %d", why, n)
@@ -166,22 +166,22 @@ func TestASecondConnectionOfALiveAgentIsRefused(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
-			s := open(t)
-			a := s.dial("tcp", "001", "")
-			s.greet(a, 1)
-			b := s.dial(network, "001", "")
-			b.say(sayStartup)
+			s := openLink(t)
+			a := s.dialAgent("tcp", "001", "")
+			s.startAgent(a, 1)
+			b := s.dialAgent(network, "001", "")
+			b.send(startupText)
 			if network == "tcp" {
-				b.dropped()
+				b.expectClosed()
 			} else {
-				b.unanswered()
+				b.expectNoAnswer()
 			}
-			if n := s.refusals(keyInUse); n != 1 {
+			if n := s.countRefusals(keyInUse); n != 1 {
 				t.Errorf("refused: %v", s.link.Stats().Refused)
 			}
-			s.nothingMore()
-			a.say(sayKeepAlive)
-			a.expect(hearAck)
+			s.expectNoSighting()
+			a.send(keepAliveText)
+			a.expectMessage(ackReply)
 		})
 	}
 }
@@ -189,62 +189,62 @@ func TestASecondConnectionOfALiveAgentIsRefused(t *testing.T) {
 // An agent that loses its connection is back within a tenth of a second, and
 // the manager may get to read the new connection before it sees that the old
 // one has ended.
-func TestAnAgentThatComesBackAtOnceIsLetIn(t *testing.T) {
-	s := open(t)
-	old := s.dial("tcp", "001", "")
+func TestAnAgentThatReconnectsAtOnceIsAccepted(t *testing.T) {
+	s := openLink(t)
+	old := s.dialAgent("tcp", "001", "")
 	for range 300 {
-		s.greet(old, 1)
-		next := s.dial("tcp", "001", "") // before the old one ends
+		s.startAgent(old, 1)
+		next := s.dialAgent("tcp", "001", "") // before the old one ends
 		next.counter = old.counter
 		_ = old.conn.Close()
 		old = next
 		s.expectAnyOrder(t, old)
 	}
-	if n := s.refusals(keyInUse); n != 0 {
+	if n := s.countRefusals(keyInUse); n != 0 {
 		t.Errorf("refused %d times", n)
 	}
 }
 
 // expectAnyOrder lets the successor in: the end of the old connection is always
 // reported before its first word.
-func (s *station) expectAnyOrder(t *testing.T, next *agent) {
+func (s *testLink) expectAnyOrder(t *testing.T, next *agent) {
 	t.Helper()
-	next.say(sayKeepAlive)
-	s.expect(1, detector.SawClosed)
-	next.expect(hearAck)
-	s.expect(1, detector.SawKeepAlive)
+	next.send(keepAliveText)
+	s.expectSighting(1, detector.SawClosed)
+	next.expectMessage(ackReply)
+	s.expectSighting(1, detector.SawKeepAlive)
 }
 
 func TestAThousandRefusalsAreLoggedOnce(t *testing.T) {
-	s := open(t)
-	a := s.dial("udp", "001", "")
+	s := openLink(t)
+	a := s.dialAgent("udp", "001", "")
 	for range 1000 {
-		a.write([]byte("knock knock"))
-		a.unanswered() // so that none is lost
+		a.writeRaw([]byte("knock knock"))
+		a.expectNoAnswer() // so that none is lost
 	}
-	a.write(garble(106))
-	a.unanswered()
-	if n := s.refusals(notOurs); n != 1000 {
+	a.writeRaw(garbledFrame(106))
+	a.expectNoAnswer()
+	if n := s.countRefusals(notOurs); n != 1000 {
 		t.Errorf("%d refusals counted", n)
 	}
-	if lines := s.log.about("garbled"); len(lines) != 1 || !strings.Contains(lines[0], "peer=127.0.0.1:") {
+	if lines := s.log.linesWith("garbled"); len(lines) != 1 || !strings.Contains(lines[0], "peer=127.0.0.1:") {
 		t.Errorf("logged: %q", lines)
 	}
-	if lines := s.log.about("wrong_key"); len(lines) != 1 {
+	if lines := s.log.linesWith("wrong_key"); len(lines) != 1 {
 		t.Errorf("logged: %q", lines)
 	}
 }
 
 func TestRefusalsAreLoggedOnceAMinuteWithTheirNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := new(logbook)
-		n := &notices{log: slog.New(log)}
+		log := new(logRecorder)
+		limited := &rateLimitedLog{Logger: slog.New(log)}
 		for range 100 {
-			n.add(netip.AddrPort{}, refuse(wrongKey, errors.New("no")))
+			limited.logRefusal(netip.AddrPort{}, &refusalError{why: wrongKey, err: errors.New("no")})
 			time.Sleep(time.Second)
 		}
 		want := []string{"others_since_last=0", "others_since_last=59"}
-		lines := log.about("refused a peer")
+		lines := log.linesWith("refused a peer")
 		if len(lines) != len(want) || !strings.HasSuffix(lines[0], want[0]) || !strings.HasSuffix(lines[1], want[1]) {
 			t.Errorf("logged: %q", lines)
 		}
@@ -252,23 +252,23 @@ func TestRefusalsAreLoggedOnceAMinuteWithTheirNumber(t *testing.T) {
 }
 
 func TestMoreConnectionsThanTheLimitAreRefused(t *testing.T) {
-	s := prepare(t)
+	s := prepareLink(t)
 	s.link.limit = 3
-	s.run()
+	s.start()
 	for id, from := range map[detector.AgentID]string{1: "", 3: "", 5: ""} {
-		s.greet(s.dial("tcp", id.String(), from), id)
+		s.startAgent(s.dialAgent("tcp", id.String(), from), id)
 	}
-	s.dial("tcp", "001", "").dropped()
-	if n := s.refusals(tooMany); n != 1 {
+	s.dialAgent("tcp", "001", "").expectClosed()
+	if n := s.countRefusals(tooMany); n != 1 {
 		t.Errorf("refused: %v", s.link.Stats().Refused)
 	}
-	if lines := s.log.about("LimitNOFILE"); len(lines) != 1 {
+	if lines := s.log.linesWith("LimitNOFILE"); len(lines) != 1 {
 		t.Errorf("logged: %q", lines)
 	}
 }
 
 func TestAPortInUseIsAnErrorThatSaysSo(t *testing.T) {
-	s := open(t)
+	s := openLink(t)
 	for _, c := range []struct {
 		tcp, udp bool
 		want     string
@@ -281,14 +281,14 @@ func TestAPortInUseIsAnErrorThatSaysSo(t *testing.T) {
 }
 
 func TestRunEndsAtOnceAndClosesEveryConnection(t *testing.T) {
-	s := open(t)
-	a, stranger := s.dial("tcp", "001", ""), s.dial("tcp", "005", "")
-	s.greet(a, 1)
-	stranger.unanswered()
+	s := openLink(t)
+	a, stranger := s.dialAgent("tcp", "001", ""), s.dialAgent("tcp", "005", "")
+	s.startAgent(a, 1)
+	stranger.expectNoAnswer()
 	s.stop()
-	a.dropped()
-	stranger.dropped()
-	s.expect(1, detector.SawClosed)
+	a.expectClosed()
+	stranger.expectClosed()
+	s.expectSighting(1, detector.SawClosed)
 	if n := s.link.Stats().Connections; n != 0 {
 		t.Errorf("%d connections", n)
 	}
@@ -311,12 +311,12 @@ func TestALinkThatNeverRanCloses(t *testing.T) {
 }
 
 func TestAllAddressesOfIPv4AreNotThoseOfIPv6(t *testing.T) {
-	s := open(t, func(c *Config) { c.Addr = netip.MustParseAddrPort("0.0.0.0:0") })
+	s := openLink(t, func(c *Config) { c.Addr = netip.MustParseAddrPort("0.0.0.0:0") })
 	if a := s.link.Addr(); a.Addr() != netip.IPv4Unspecified() {
 		t.Errorf("listens on %v", a)
 	}
 	for _, network := range []string{"tcp", "udp"} {
-		if conn, err := s.reach6(network); err == nil {
+		if conn, err := s.connectIPv6(network); err == nil {
 			t.Errorf("%s: reached over IPv6", network)
 			_ = conn
 		}

@@ -13,46 +13,47 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// overtakeTime is for how long an agent's connection has to be silent before
-// another one may take its place: a manager's connection_overtake_time.
-const overtakeTime = 60 * time.Second
+// overtakeTimeout is for how long an agent's connection must be silent before
+// another one may replace it: a manager's connection_overtake_time.
+const overtakeTimeout = 60 * time.Second
 
-// closeTime is how long a second connection waits for the first to end. An agent
-// that comes back closes the old one first, but its end may be noticed later
-// than the new one's first message, above all when a whole fleet comes back.
-const closeTime = time.Second
+// closeTimeout is how long a second connection waits for the first to end. An agent
+// that reconnects closes the old one first, but its end may be processed later
+// than the new one's first message, above all when a whole fleet reconnects.
+const closeTimeout = time.Second
 
-// formerAgents is of how many agents that are not in client.keys any more, beyond as
-// many as are in it, the histories are kept: who was removed by mistake comes back.
-const formerAgents = 10_000
+// maxFormerAgents is for how many agents that are no longer in client.keys, beyond as
+// many as are in it, the histories are kept: an agent removed by mistake comes back.
+const maxFormerAgents = 10_000
 
-// registry knows the keys, and which peer speaks for an agent. Its lock is
-// never held while anything else is waited for.
+// registry holds the keys, the current peer of each agent, and the histories. Its lock
+// is never held while anything else is waited for.
 type registry struct {
-	closeTime time.Duration
+	closeTimeout time.Duration
 
 	mu    sync.RWMutex
 	keys  *clientkeys.Set
 	peers map[detector.AgentID]*peer
 
-	histories map[detector.AgentID]*history
-	homes     map[netip.Addr]int // how many agents were last in a network
-	unsure    bool               // agents without a history may have had one in an earlier life of the node
+	histories     map[detector.AgentID]*history
+	networkAgents map[netip.Addr]int // how many agents were last in each network
+	unsure        bool               // agents without a history may have had one in an earlier process
 }
 
 func newRegistry(keys *clientkeys.Set) *registry {
-	return &registry{closeTime: closeTime, keys: keys, peers: make(map[detector.AgentID]*peer), histories: make(map[detector.AgentID]*history), homes: make(map[netip.Addr]int)}
+	return &registry{closeTimeout: closeTimeout, keys: keys, peers: make(map[detector.AgentID]*peer),
+		histories: make(map[detector.AgentID]*history), networkAgents: make(map[netip.Addr]int)}
 }
 
-func (r *registry) size() int {
+func (r *registry) countPeers() int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return len(r.peers)
 }
 
-// find returns the key of the agent that a message is from: the one it names,
-// or the one registered at the address it came from.
-func (r *registry) find(h secmsg.Header, from netip.Addr) (*clientkeys.Key, error) {
+// findKey returns the key of the agent that a message names, or else of the one
+// registered at the address it came from.
+func (r *registry) findKey(h secmsg.Header, from netip.Addr) (*clientkeys.Key, error) {
 	r.mu.RLock()
 	keys := r.keys
 	r.mu.RUnlock()
@@ -72,7 +73,7 @@ func (r *registry) find(h secmsg.Header, from netip.Addr) (*clientkeys.Key, erro
 	return key, nil
 }
 
-// historyOf returns an agent's history, which begins if there is none.
+// historyOf returns an agent's history, which it creates if there is none.
 func (r *registry) historyOf(id detector.AgentID) *history {
 	r.mu.RLock()
 	h := r.histories[id]
@@ -89,31 +90,31 @@ func (r *registry) historyOf(id detector.AgentID) *history {
 	return h
 }
 
-// moveHome notes where an agent has proven to be.
-func (r *registry) moveHome(p *peer, addr netip.Addr) {
+// setNetwork records the network in which an agent has authenticated.
+func (r *registry) setNetwork(p *peer, addr netip.Addr) {
 	addr = networkOf(addr)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if h := p.history; h.home != addr && r.histories[p.id] == h {
-		r.leaveHome(h)
-		h.home = addr
-		r.homes[addr]++
+	if h := p.history; h.network != addr && r.histories[p.id] == h {
+		r.clearNetworkLocked(h)
+		h.network = addr
+		r.networkAgents[addr]++
 	}
 }
 
-func (r *registry) leaveHome(h *history) {
-	if r.homes[h.home]--; r.homes[h.home] <= 0 {
-		delete(r.homes, h.home)
+func (r *registry) clearNetworkLocked(h *history) {
+	if r.networkAgents[h.network]--; r.networkAgents[h.network] <= 0 {
+		delete(r.networkAgents, h.network)
 	}
-	h.home = netip.Addr{}
+	h.network = netip.Addr{}
 }
 
-// agentsAt returns how many agents were last in a network, or one that is registered at
-// an address of it alone.
-func (r *registry) agentsAt(network netip.Addr) int {
+// countAgentsAt returns how many agents were last in a network, or 1 if there was none
+// but one is registered at that address.
+func (r *registry) countAgentsAt(network netip.Addr) int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	n := r.homes[network]
+	n := r.networkAgents[network]
 	if n == 0 {
 		if _, registered := r.keys.ByAddr(network); registered {
 			return 1
@@ -129,22 +130,22 @@ func (r *registry) keyOf(p *peer) *clientkeys.Key {
 	return p.key
 }
 
-// peerOf returns the peer that speaks for an agent, nil if there is none.
+// peerOf returns the current peer of an agent, nil if there is none.
 func (r *registry) peerOf(id detector.AgentID) *peer {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.peers[id]
 }
 
-// errBusy says that an agent's connection may end soon: it is worth waiting.
-var errBusy = errors.New("the agent's other connection has not ended yet")
+// errPeerBusy is returned while an agent has another connection, which may end soon.
+var errPeerBusy = errors.New("the agent's other connection has not ended yet")
 
-// enter makes p its agent's peer. A live connection is not replaced; one that
-// was silent for the overtake time is, and then returned for the caller to end.
-// Where there is another one, a connection's peer is to [registry.await] its end, which is
-// reported before its successor's start. Datagrams' peer is refused: they never wait.
-// A peer that claims to be an agent's without a proof gets no more than the answer.
-func (r *registry) enter(p *peer, now detector.Instant) (old *peer, err error) {
+// addPeer makes p its agent's peer, unless p is a claim. A live connection is not
+// replaced; one that was silent for the overtakeTimeout is, and is then returned for the
+// caller to end. If there is another connection, addPeer returns errPeerBusy for a
+// connection's peer, which can use [registry.addPeerWhenFree], and refuses that of
+// datagrams, which never wait.
+func (r *registry) addPeer(p *peer, now detector.Instant) (old *peer, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old = r.peers[p.id]
@@ -152,34 +153,35 @@ func (r *registry) enter(p *peer, now detector.Instant) (old *peer, err error) {
 		return nil, refuse(unknownAgent, fmt.Errorf("agent %s was removed or changed", p.id))
 	}
 	switch {
-	case old == nil || old.conn == nil || !old.leaving && old.silence(now) >= overtakeTime:
-		if p.claims {
+	case old == nil || old.conn == nil || !old.leaving && old.silentFor(now) >= overtakeTimeout:
+		if p.isClaim {
 			return nil, nil
 		}
 		r.peers[p.id] = p
 		return old, nil
 	case p.conn == nil && !old.leaving:
-		return nil, inUse(old)
+		return nil, refuseInUse(old)
 	}
-	return nil, errBusy
+	return nil, errPeerBusy
 }
 
-func inUse(old *peer) error {
-	return refuseAs(old.id.String(), keyInUse, fmt.Errorf("agent %s is connected from %v", old.id, old.addr()))
+func refuseInUse(old *peer) error {
+	return refuseAs(old.id.String(), keyInUse, fmt.Errorf("agent %s is connected from %v", old.id, old.address()))
 }
 
-// await enters p as soon as the agent's other connection has ended, or refuses it
-// if that does not within the closeTime. One that is on its way out is waited for.
-func (r *registry) await(p *peer, now func() detector.Instant) (old *peer, err error) {
-	patience := time.NewTimer(r.closeTime)
-	defer patience.Stop()
+// addPeerWhenFree adds p as soon as the agent's other connection has ended, so that the
+// end is reported before the successor's start. It refuses p if that takes longer than the
+// closeTimeout. It waits without a limit for a peer whose end is being reported.
+func (r *registry) addPeerWhenFree(p *peer, now func() detector.Instant) (old *peer, err error) {
+	timeout := time.NewTimer(r.closeTimeout)
+	defer timeout.Stop()
 	for {
 		select {
-		case <-p.ended():
-			return nil, p.conn.out.reason(net.ErrClosed)
+		case <-p.endSignal():
+			return nil, p.conn.writer.endReason(net.ErrClosed)
 		default:
 		}
-		if old, err = r.enter(p, now()); !errors.Is(err, errBusy) {
+		if old, err = r.addPeer(p, now()); !errors.Is(err, errPeerBusy) {
 			return old, err
 		}
 		r.mu.RLock()
@@ -189,22 +191,22 @@ func (r *registry) await(p *peer, now func() detector.Instant) (old *peer, err e
 		if busy == nil {
 			continue
 		}
-		late := patience.C
+		late := timeout.C
 		if leaving {
 			late = nil
 		}
 		select {
-		case <-busy.left:
+		case <-busy.removed:
 		case <-late:
-			return nil, inUse(busy)
-		case <-p.ended():
+			return nil, refuseInUse(busy)
+		case <-p.endSignal():
 		}
 	}
 }
 
-// leave takes p out, calling last before any successor may enter, unless p has
-// been replaced already.
-func (r *registry) leave(p *peer, last func()) {
+// removePeer removes p, after calling last, before any successor is added. It does
+// nothing if p has been replaced already.
+func (r *registry) removePeer(p *peer, last func()) {
 	r.mu.Lock()
 	current := r.peers[p.id] == p
 	p.leaving = current
@@ -212,28 +214,28 @@ func (r *registry) leave(p *peer, last func()) {
 	if !current {
 		return
 	}
-	defer func() { // also when last panics: successors wait for this
+	defer func() { // also if last panics: successors wait for this
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.peers[p.id] == p { // datagrams may have come from the agent meanwhile, with its new key
+		if r.peers[p.id] == p { // it is not if datagrams came from the agent meanwhile, with its new key
 			delete(r.peers, p.id)
-			close(p.left)
+			close(p.removed)
 		}
 	}()
 	last()
 }
 
-// setKeys takes a new reading of client.keys and returns the peers whose key,
-// name or address it changed: they have to go.
+// setKeys replaces the keys by a new reading of client.keys and returns the peers whose
+// key, name or address it changed, which must be ended.
 func (r *registry) setKeys(keys *clientkeys.Set) (stale []*peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	crowded := len(r.histories) > 2*keys.Len()+formerAgents
+	crowded := len(r.histories) > 2*keys.Len()+maxFormerAgents
 	for id := range r.histories { // with another secret, no old message decrypts
 		text := id.String()
 		was, ok := r.keys.ByID([]byte(text))
 		if now, still := keys.ByID([]byte(text)); ok && still && now.Secret != was.Secret || crowded && !still {
-			r.leaveHome(r.histories[id])
+			r.clearNetworkLocked(r.histories[id])
 			delete(r.histories, id)
 		}
 	}
@@ -242,7 +244,7 @@ func (r *registry) setKeys(keys *clientkeys.Set) (stale []*peer) {
 		if key, ok := keys.ByID([]byte(p.key.ID)); !ok || *key != *p.key {
 			stale = append(stale, p)
 		} else {
-			p.key = key // lets go of the old reading
+			p.key = key // so that the old reading can be freed
 		}
 	}
 	return stale

@@ -11,8 +11,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// quietPeer is a peer as a connection makes it, without a connection.
-func quietPeer(t *testing.T, r *registry, id string, overTCP bool, seen detector.Instant) *peer {
+// newQuietPeer returns a peer like that of a connection, without a connection.
+func newQuietPeer(t *testing.T, r *registry, id string, overTCP bool, seen detector.Instant) *peer {
 	t.Helper()
 	key, ok := r.keys.ByID([]byte(id))
 	if !ok {
@@ -22,7 +22,7 @@ func quietPeer(t *testing.T, r *registry, id string, overTCP bool, seen detector
 	if overTCP {
 		c = new(conn)
 	}
-	p, err := newPeer(key, c, netip.AddrPort{}, cipherOf(key, secmsg.AES))
+	p, err := newPeer(key, c, netip.AddrPort{}, newCipher(key, secmsg.AES))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,12 +31,12 @@ func quietPeer(t *testing.T, r *registry, id string, overTCP bool, seen detector
 	return p
 }
 
-func at(now detector.Instant) func() detector.Instant {
+func clockAt(now detector.Instant) func() detector.Instant {
 	return func() detector.Instant { return now }
 }
 
 func isRefused(err error, why refusal) bool {
-	r, ok := errors.AsType[*refused](err)
+	r, ok := errors.AsType[*refusalError](err)
 	return ok && r.why == why
 }
 
@@ -45,15 +45,15 @@ func TestASilentConnectionIsTakenOver(t *testing.T) {
 	for _, c := range []struct {
 		silence time.Duration
 		over    bool
-	}{{0, false}, {59 * time.Second, false}, {overtakeTime - 1, false}, {overtakeTime, true}, {time.Hour, true}} {
+	}{{0, false}, {59 * time.Second, false}, {overtakeTimeout - 1, false}, {overtakeTimeout, true}, {time.Hour, true}} {
 		t.Run(c.silence.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRegistry(readKeys(t, keyFile))
-				first, second := quietPeer(t, r, "001", true, start), quietPeer(t, r, "001", true, start)
-				if _, err := r.enter(first, start); err != nil {
+				first, second := newQuietPeer(t, r, "001", true, start), newQuietPeer(t, r, "001", true, start)
+				if _, err := r.addPeer(first, start); err != nil {
 					t.Fatal(err)
 				}
-				old, err := r.await(second, at(start.Add(c.silence)))
+				old, err := r.addPeerWhenFree(second, clockAt(start.Add(c.silence)))
 				if c.over && (err != nil || old != first || r.peerOf(1) != second) {
 					t.Errorf("not taken over: %v", err)
 				}
@@ -61,7 +61,7 @@ func TestASilentConnectionIsTakenOver(t *testing.T) {
 					t.Errorf("taken over: %v", err)
 				}
 				if c.over {
-					r.leave(first, func() { t.Error("the end of a connection that was replaced is reported") })
+					r.removePeer(first, func() { t.Error("the end of a connection that was replaced is reported") })
 					if r.peerOf(1) != second {
 						t.Error("the old connection took the new one along")
 					}
@@ -74,13 +74,13 @@ func TestASilentConnectionIsTakenOver(t *testing.T) {
 func TestASecondConnectionWaitsForTheFirstToEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRegistry(readKeys(t, keyFile))
-		first, second := quietPeer(t, r, "001", true, 0), quietPeer(t, r, "001", true, 0)
-		if _, err := r.enter(first, 0); err != nil {
+		first, second := newQuietPeer(t, r, "001", true, 0), newQuietPeer(t, r, "001", true, 0)
+		if _, err := r.addPeer(first, 0); err != nil {
 			t.Fatal(err)
 		}
 		reported := false
-		time.AfterFunc(closeTime/2, func() { r.leave(first, func() { reported = true }) })
-		if old, err := r.await(second, at(0)); err != nil || old != nil || !reported {
+		time.AfterFunc(closeTimeout/2, func() { r.removePeer(first, func() { reported = true }) })
+		if old, err := r.addPeerWhenFree(second, clockAt(0)); err != nil || old != nil || !reported {
 			t.Errorf("%v, %v, end of the first reported: %v", old, err, reported)
 		}
 	})
@@ -89,14 +89,14 @@ func TestASecondConnectionWaitsForTheFirstToEnd(t *testing.T) {
 func TestASecondConnectionWaitsAsLongAsTheEndOfTheFirstIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRegistry(readKeys(t, keyFile))
-		first, second := quietPeer(t, r, "001", true, 0), quietPeer(t, r, "001", true, 0)
-		if _, err := r.enter(first, 0); err != nil {
+		first, second := newQuietPeer(t, r, "001", true, 0), newQuietPeer(t, r, "001", true, 0)
+		if _, err := r.addPeer(first, 0); err != nil {
 			t.Fatal(err)
 		}
 		reported := false
-		go r.leave(first, func() { time.Sleep(time.Minute); reported = true }) // a busy detector
+		go r.removePeer(first, func() { time.Sleep(time.Minute); reported = true }) // a busy detector
 		synctest.Wait()
-		if _, err := r.await(second, at(0)); err != nil || !reported || r.peerOf(1) != second {
+		if _, err := r.addPeerWhenFree(second, clockAt(0)); err != nil || !reported || r.peerOf(1) != second {
 			t.Errorf("%v, end of the first reported: %v", err, reported)
 		}
 	})
@@ -105,24 +105,24 @@ func TestASecondConnectionWaitsAsLongAsTheEndOfTheFirstIsReported(t *testing.T) 
 func TestDatagramsDoNotWaitForAConnectionToEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRegistry(readKeys(t, keyFile))
-		if _, err := r.enter(quietPeer(t, r, "001", true, 0), 0); err != nil {
+		if _, err := r.addPeer(newQuietPeer(t, r, "001", true, 0), 0); err != nil {
 			t.Fatal(err)
 		}
 		before := time.Now()
-		if _, err := r.await(quietPeer(t, r, "001", false, 0), at(0)); !isRefused(err, keyInUse) || time.Since(before) != 0 {
+		if _, err := r.addPeerWhenFree(newQuietPeer(t, r, "001", false, 0), clockAt(0)); !isRefused(err, keyInUse) || time.Since(before) != 0 {
 			t.Errorf("%v after %v", err, time.Since(before))
 		}
 	})
 }
 
-func TestAPeerThatLeavesDoesNotTakeItsSuccessorAlong(t *testing.T) {
+func TestRemovingAPeerKeepsItsSuccessor(t *testing.T) {
 	r := newRegistry(readKeys(t, keyFile))
-	old, next := quietPeer(t, r, "001", false, 0), quietPeer(t, r, "001", true, 0)
-	if _, err := r.enter(old, 0); err != nil {
+	old, next := newQuietPeer(t, r, "001", false, 0), newQuietPeer(t, r, "001", true, 0)
+	if _, err := r.addPeer(old, 0); err != nil {
 		t.Fatal(err)
 	}
-	r.leave(old, func() {
-		if _, err := r.enter(next, 0); err != nil {
+	r.removePeer(old, func() {
+		if _, err := r.addPeer(next, 0); err != nil {
 			t.Error(err)
 		}
 	})
@@ -131,11 +131,84 @@ func TestAPeerThatLeavesDoesNotTakeItsSuccessorAlong(t *testing.T) {
 	}
 }
 
-func TestNobodyEntersWithAKeyThatIsNoLongerValid(t *testing.T) {
+func TestAKeyThatIsNoLongerValidIsRefused(t *testing.T) {
 	r := newRegistry(readKeys(t, keyFile))
-	p := quietPeer(t, r, "001", true, 0)
+	p := newQuietPeer(t, r, "001", true, 0)
 	r.setKeys(readKeys(t, "001 web any ffff\n"))
-	if _, err := r.enter(p, 0); !isRefused(err, unknownAgent) {
+	if _, err := r.addPeer(p, 0); !isRefused(err, unknownAgent) {
 		t.Errorf("entered: %v", err)
+	}
+}
+
+func TestOnlyAgentsWhoseLineChangedMustReconnect(t *testing.T) {
+	for _, c := range []struct {
+		name, line string
+		back       bool // it may come as before
+	}{
+		{"removed", "", false},
+		{"with another key", "005 vpn any 9999\n", false},
+		{"with another name, of which the key of AES does not know", "005 vpn2 any 5555555555555555\n", true},
+		{"with a network that it is in", "005 vpn 127.0.0.0/8 5555555555555555\n", true},
+		{"with an address that it is not at", "005 vpn 127.0.0.9 5555555555555555\n", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := openLink(t)
+			stays, goes := s.dialAgent("tcp", "001", ""), s.dialAgent("tcp", "005", "")
+			s.startAgent(stays, 1)
+			s.startAgent(goes, 5)
+			s.link.SetKeys(readKeys(t, "001 web any 1111111111111111\n"+c.line))
+			goes.expectClosed()
+			s.expectSighting(5, detector.SawClosed)
+			stays.send(keepAliveText)
+			stays.expectMessage(ackReply)
+			s.expectSighting(1, detector.SawKeepAlive)
+			again := s.dialAgent("tcp", "005", "")
+			if c.back {
+				s.startAgent(again, 5)
+				return
+			}
+			again.send(startupText)
+			again.expectClosed()
+			s.expectNoSighting()
+		})
+	}
+}
+
+func TestAnAgentOverUDPWhoseKeyChangedIsRefused(t *testing.T) {
+	s := openLink(t)
+	stays, goes := s.dialAgent("udp", "001", ""), s.dialAgent("udp", "005", "")
+	s.startAgent(stays, 1)
+	s.startAgent(goes, 5)
+	s.link.SetKeys(readKeys(t, "001 web any 1111111111111111\n005 vpn any 9999\n"))
+	if err := s.link.KeepAlive(5, 1); err != ErrNotConnected {
+		t.Errorf("keep-alive: %v", err)
+	}
+	goes.send(keepAliveText)
+	goes.expectNoAnswer()
+	if n := s.countRefusals(wrongKey); n != 1 {
+		t.Errorf("refused: %v", s.link.Stats().Refused)
+	}
+	stays.send(keepAliveText)
+	stays.expectMessage(ackReply)
+	s.expectSighting(1, detector.SawKeepAlive)
+}
+
+func TestANewAgentIsAcceptedAtOnce(t *testing.T) {
+	s := openLink(t, func(c *Config) { c.Keys = readKeys(t, "") })
+	a := s.dialAgent("tcp", "001", "")
+	a.send(startupText)
+	a.expectClosed()
+	s.link.SetKeys(readKeys(t, keyFile))
+	s.startAgent(s.dialAgent("tcp", "001", ""), 1)
+}
+
+// The connected agent keeps its key's line, not the whole reading it came from.
+func TestAConnectedAgentKeepsNoOldReadingOfTheKeys(t *testing.T) {
+	s := openLink(t)
+	s.startAgent(s.dialAgent("tcp", "001", ""), 1)
+	keys := readKeys(t, keyFile)
+	s.link.SetKeys(keys)
+	if now, _ := keys.ByID([]byte("001")); s.link.registry.keyOf(s.link.registry.peerOf(1)) != now {
+		t.Error("the peer holds the old reading")
 	}
 }

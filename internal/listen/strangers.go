@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
-// strangers are the connections that have not proven an agent, by the address that
-// they come from. When there is no place left, the address that has the most of
-// them beyond its agents gives one up, its oldest: who opens many and says nothing
-// displaces himself. An agent is a stranger for as long as its first message takes.
+// strangers are the connections that have not authenticated, by their address. At the
+// limit of connections, the oldest of the address that has the most of them beyond its
+// agents is closed: opening many idle connections evicts the opener's own. An agent's
+// connection is a stranger until its first message.
 type strangers struct {
 	mu     sync.Mutex
 	groups map[netip.Addr]*strangerGroup
@@ -24,19 +25,19 @@ type strangers struct {
 type strangerGroup struct {
 	addr   netip.Addr
 	conns  list.List // of *conn, the oldest first
-	agents int       // that were last there
+	agents int       // that were last at the address
 	index  int       // in the heap
 }
 
-// excess is how many strangers there are beyond those that the agents of the
-// address explain.
-func (g *strangerGroup) excess() int { return g.conns.Len() - g.agents }
+// excessConns returns by how many the strangers exceed the agents of the address.
+func (g *strangerGroup) excessConns() int { return g.conns.Len() - g.agents }
 
 func newStrangers(agents func(netip.Addr) int) *strangers {
 	return &strangers{groups: make(map[netip.Addr]*strangerGroup), agents: agents}
 }
 
-// networkOf is what counts as one address: of IPv6 a host has a network of 2^64.
+// networkOf returns what counts as one address: the /64 of an IPv6 address, which is
+// what one host may have.
 func networkOf(addr netip.Addr) netip.Addr {
 	if addr.Is6() {
 		if network, err := addr.WithZone("").Prefix(64); err == nil {
@@ -46,7 +47,7 @@ func networkOf(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-func (s *strangers) add(c *conn) {
+func (s *strangers) addConn(c *conn) {
 	addr := networkOf(c.from.Addr())
 	agents := s.agents(addr)
 	s.mu.Lock()
@@ -58,24 +59,24 @@ func (s *strangers) add(c *conn) {
 		heap.Push(&s.heap, g)
 	}
 	g.agents = agents
-	c.group, c.seat = g, g.conns.PushBack(c)
+	c.group, c.element = g, g.conns.PushBack(c)
 	heap.Fix(&s.heap, g.index)
 }
 
-// remove takes a connection out that is a stranger no more, or closed.
-func (s *strangers) remove(c *conn) {
+// removeConn removes a connection that has authenticated or is closed.
+func (s *strangers) removeConn(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.removeLocked(c)
+	s.removeConnLocked(c)
 }
 
-func (s *strangers) removeLocked(c *conn) {
+func (s *strangers) removeConnLocked(c *conn) {
 	g := c.group
 	if g == nil {
 		return
 	}
-	g.conns.Remove(c.seat)
-	c.group, c.seat = nil, nil
+	g.conns.Remove(c.element)
+	c.group, c.element = nil, nil
 	if g.conns.Len() > 0 {
 		heap.Fix(&s.heap, g.index)
 		return
@@ -84,17 +85,17 @@ func (s *strangers) removeLocked(c *conn) {
 	delete(s.groups, g.addr)
 }
 
-// displace takes out the stranger that has to make place for another connection;
-// nil if there is none. Those whom the agents of their address explain are only
-// displaced where nothing else helps.
-func (s *strangers) displace(last bool) *conn {
+// evictOldest removes and returns the stranger to close for another connection; nil
+// if there is none. Strangers of an address that has as many agents are only evicted
+// if last is set.
+func (s *strangers) evictOldest(last bool) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.heap) == 0 || !last && s.heap[0].excess() <= 0 {
+	if len(s.heap) == 0 || !last && s.heap[0].excessConns() <= 0 {
 		return nil
 	}
 	c := s.heap[0].conns.Front().Value.(*conn)
-	s.removeLocked(c)
+	s.removeConnLocked(c)
 	return c
 }
 
@@ -102,7 +103,7 @@ func (s *strangers) displace(last bool) *conn {
 type strangerHeap []*strangerGroup
 
 func (h strangerHeap) Len() int           { return len(h) }
-func (h strangerHeap) Less(i, j int) bool { return h[i].excess() > h[j].excess() }
+func (h strangerHeap) Less(i, j int) bool { return h[i].excessConns() > h[j].excessConns() }
 func (h strangerHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
@@ -119,26 +120,36 @@ func (h *strangerHeap) Pop() any {
 	return g
 }
 
-// freePlaces is how many places are kept free for newcomers, at the cost of strangers.
-func freePlaces(limit int64) int64 { return min(limit/8, 64) }
+// connectionLimit returns the limit of open connections, by the open-file limit of the
+// process less a reserve for other files.
+func connectionLimit() int64 {
+	const others = 256
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur < 2*others {
+		return others
+	}
+	return int64(min(files.Cur, 1<<31)) - others
+}
 
-// closing is how long at most a newcomer waits for a place that a displaced stranger
-// is about to leave.
-const closing = 50 * time.Millisecond
+// reservedSlots returns how many connections below the limit strangers begin to be evicted.
+func reservedSlots(limit int64) int64 { return min(limit/8, 64) }
 
-// makePlace reports whether there is a place for one more connection. Where it gets
-// tight, a stranger has to go.
-func (l *Link) makePlace() bool {
+// evictionTimeout is how long at most a new connection waits for an evicted one to close.
+const evictionTimeout = 50 * time.Millisecond
+
+// freeConnSlot reports whether one more connection may be open. Near the limit it evicts
+// a stranger.
+func (l *Link) freeConnSlot() bool {
 	open := l.count.connections.Load()
-	if open < l.limit-freePlaces(l.limit) {
+	if open < l.limit-reservedSlots(l.limit) {
 		return true
 	}
-	c := l.strangers.displace(open >= l.limit)
+	c := l.strangers.evictOldest(open >= l.limit)
 	if c != nil {
-		c.out.end(refuse(tooMany, fmt.Errorf("%d connections are open: one that has shown no key made place for another", open)))
+		c.writer.endConn(refuse(tooMany, fmt.Errorf("%d connections are open: one that has shown no key made place for another", open)))
 	}
 	for waited := time.Duration(0); l.count.connections.Load() >= l.limit; waited += time.Millisecond {
-		if c == nil || waited >= closing {
+		if c == nil || waited >= evictionTimeout {
 			return false
 		}
 		time.Sleep(time.Millisecond)

@@ -12,7 +12,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// readDatagrams takes datagrams until the socket closes.
+// readDatagrams reads datagrams until the socket closes.
 func (l *Link) readDatagrams() {
 	buf := make([]byte, secmsg.MaxMessage+1)
 	for {
@@ -21,19 +21,19 @@ func (l *Link) readDatagrams() {
 			return
 		}
 		if err != nil {
-			continue // an ICMP error of an earlier send; the socket is good
+			continue // an ICMP error of an earlier send; the socket still works
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		_ = l.containPanic(from, func() error {
-			l.refused(from, l.datagram(from, buf[:n]))
+			l.recordRefusal(from, l.handleDatagram(from, buf[:n]))
 			return nil
 		})
 	}
 }
 
-// datagram takes one datagram. An error only concerns this one: anybody can
-// write any source address on a datagram.
-func (l *Link) datagram(from netip.AddrPort, frame []byte) error {
+// handleDatagram handles one datagram. An error concerns only this one, because the
+// source address of a datagram can be forged.
+func (l *Link) handleDatagram(from netip.AddrPort, frame []byte) error {
 	if bytes.HasPrefix(frame, ping) {
 		l.count.pings.Add(1)
 		_, err := l.udp.WriteToUDPAddrPort(pong[lengthSize:], from)
@@ -43,7 +43,7 @@ func (l *Link) datagram(from netip.AddrPort, frame []byte) error {
 	if err != nil {
 		return refuse(notOurs, err)
 	}
-	key, err := l.registry.find(h, from.Addr())
+	key, err := l.registry.findKey(h, from.Addr())
 	if err != nil {
 		return err
 	}
@@ -51,73 +51,73 @@ func (l *Link) datagram(from netip.AddrPort, frame []byte) error {
 	if err != nil {
 		return refuse(unknownAgent, err)
 	}
-	return withCodec(func(c *codec) error { return l.datagramOf(id, key, from, c, h) })
+	return withCodec(func(c *codec) error { return l.handleAgentDatagram(id, key, from, c, h) })
 }
 
-// datagramOf takes a datagram that is said to be of an agent.
-func (l *Link) datagramOf(id detector.AgentID, key *clientkeys.Key, from netip.AddrPort, codec *codec, h secmsg.Header) error {
+// handleAgentDatagram handles a datagram that names an agent, or comes from its address.
+func (l *Link) handleAgentDatagram(id detector.AgentID, key *clientkeys.Key, from netip.AddrPort, codec *codec, h secmsg.Header) error {
 	if p := l.registry.peerOf(id); p != nil && p.conn == nil {
-		return l.datagramFor(p, key, from, codec, h)
+		return l.handlePeerDatagram(p, key, from, codec, h)
 	}
-	p, m, err := l.prove(nil, from, key, codec, h)
+	p, m, err := l.verifyKey(nil, from, key, codec, h)
 	if err != nil {
 		return err
 	}
 	answered := l.questions.isAnswer(p, from, m.Payload)
-	p.claims = p.claims && !answered
-	old, err := l.registry.await(p, l.clock.Now) // only one on its way out is waited for
+	p.isClaim = p.isClaim && !answered
+	old, err := l.registry.addPeerWhenFree(p, l.clock.Now) // waits only for a peer whose end is being reported
 	if err != nil {
 		return err
 	}
-	if p.claims {
-		return l.doubtMessage(p, codec, &m, false)
+	if p.isClaim {
+		return l.questionSender(p, codec, &m, false)
 	}
 	if old != nil {
-		old.close()
+		old.endConn()
 	}
-	l.registry.moveHome(p, from.Addr())
+	l.registry.setNetwork(p, from.Addr())
 	if answered {
-		l.takeProof(p, m.Counter, false)
+		l.acceptProof(p, m.Counter, false)
 	}
-	return l.hear(p, codec, m.Payload)
+	return l.handleMessage(p, codec, m.Payload)
 }
 
-// datagramFor takes a datagram for an agent's peer. It follows the agent to another
-// address when the message is newer than all before, or answers a question: anybody
-// can send old ones from anywhere.
-func (l *Link) datagramFor(p *peer, key *clientkeys.Key, from netip.AddrPort, codec *codec, h secmsg.Header) error {
-	m, cipher, err := l.read(p, codec, h)
+// handlePeerDatagram handles a datagram for an agent's peer. The peer moves to another
+// address only by a message that is newer than all before, or answers a question: others
+// may be replays.
+func (l *Link) handlePeerDatagram(p *peer, key *clientkeys.Key, from netip.AddrPort, codec *codec, h secmsg.Header) error {
+	m, cipher, err := l.decodeMessage(p, codec, h)
 	if err != nil {
 		return err
 	}
-	isNew := l.isNew(p, m.Counter, from == p.from)
+	isNew := l.isNewMessage(p, m.Counter, from == p.from)
 	switch {
 	case from != p.from && l.questions.isAnswer(p, from, m.Payload):
-		l.takeProof(p, m.Counter, false)
+		l.acceptProof(p, m.Counter, false)
 	case isNew:
 	case l.questions.isAnswer(p, from, m.Payload):
-		l.takeProof(p, m.Counter, true)
+		l.acceptProof(p, m.Counter, true)
 	default:
 		other, err := newPeer(key, nil, from, cipher)
 		if err != nil {
 			return err
 		}
 		other.history = p.history
-		return l.doubtMessage(other, codec, &m, false)
+		return l.questionSender(other, codec, &m, false)
 	}
 	if from.Addr() != p.from.Addr() {
-		l.registry.moveHome(p, from.Addr())
+		l.registry.setNetwork(p, from.Addr())
 	}
-	p.locate(from, cipher)
-	return l.hear(p, codec, m.Payload)
+	p.setLocation(from, cipher)
+	return l.handleMessage(p, codec, m.Payload)
 }
 
 const (
 	repeatPeriod = time.Second // between two tries of a request over UDP
-	repeats      = 4           // tries in all, as a manager makes
+	maxTries     = 4           // as a manager has
 )
 
-// request is one sent over UDP that the agent has not confirmed yet.
+// request is one sent over UDP that the agent has not confirmed.
 type request struct {
 	token uint32
 	text  []byte
@@ -125,30 +125,31 @@ type request struct {
 	sent  time.Time // for the last time
 }
 
-// expect remembers a request over UDP, to be repeated until it is confirmed.
-func (l *Link) expect(p *peer, token uint32, text []byte) {
-	l.repeatMu.Lock()
-	defer l.repeatMu.Unlock()
-	l.repeat[p] = &request{token: token, text: bytes.Clone(text), tries: 1, sent: time.Now()}
+// trackRequest records a request over UDP, to be repeated until it is confirmed.
+func (l *Link) trackRequest(p *peer, token uint32, text []byte) {
+	l.requestsMu.Lock()
+	defer l.requestsMu.Unlock()
+	l.requests[p] = &request{token: token, text: bytes.Clone(text), tries: 1, sent: time.Now()}
 }
 
-// delivered notes that the agent has a request.
-func (l *Link) delivered(p *peer, token uint32) {
-	l.repeatMu.Lock()
-	defer l.repeatMu.Unlock()
-	if r := l.repeat[p]; r != nil && r.token == token {
-		delete(l.repeat, p)
+// markDelivered ends the repetition of a request that the agent has received.
+func (l *Link) markDelivered(p *peer, token uint32) {
+	l.requestsMu.Lock()
+	defer l.requestsMu.Unlock()
+	if r := l.requests[p]; r != nil && r.token == token {
+		delete(l.requests, p)
 	}
 }
 
-// confirm tells an agent over UDP that its answer arrived; else it repeats it.
-func (l *Link) confirm(p *peer, c *codec, token uint32) error {
+// confirmAnswer confirms the arrival of an answer over UDP, which the agent repeats
+// otherwise.
+func (l *Link) confirmAnswer(p *peer, c *codec, token uint32) error {
 	if p.conn != nil {
 		return nil
 	}
-	l.delivered(p, token)
+	l.markDelivered(p, token)
 	c.text = appendReceipt(c.text[:0], token)
-	return l.send(p, c, c.text)
+	return l.sendToPeer(p, c, c.text)
 }
 
 // repeatRequests sends unconfirmed requests again until stop is closed.
@@ -160,24 +161,24 @@ func (l *Link) repeatRequests(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-tick.C:
-			for p, text := range l.unconfirmed(time.Now()) {
-				_ = l.containPanic(p.addr(), func() error { return l.again(p, text) }) // as one that is lost
+			for p, text := range l.dueRequests(time.Now()) {
+				_ = l.containPanic(p.address(), func() error { return l.resendRequest(p, text) }) // a panic is handled like a lost datagram
 			}
 		}
 	}
 }
 
-// unconfirmed returns the requests to send again, and forgets those that were
-// sent often enough.
-func (l *Link) unconfirmed(now time.Time) map[*peer][]byte {
-	l.repeatMu.Lock()
-	defer l.repeatMu.Unlock()
+// dueRequests returns the requests to send again, and removes those that were
+// sent maxTries times.
+func (l *Link) dueRequests(now time.Time) map[*peer][]byte {
+	l.requestsMu.Lock()
+	defer l.requestsMu.Unlock()
 	due := make(map[*peer][]byte)
-	for p, r := range l.repeat {
+	for p, r := range l.requests {
 		switch {
-		case now.Sub(r.sent) < repeatPeriod/2: // its confirmation is still on the way
-		case r.tries == repeats:
-			delete(l.repeat, p)
+		case now.Sub(r.sent) < repeatPeriod/2: // its confirmation may still arrive
+		case r.tries == maxTries:
+			delete(l.requests, p)
 		default:
 			r.tries++
 			r.sent = now
@@ -187,6 +188,6 @@ func (l *Link) unconfirmed(now time.Time) map[*peer][]byte {
 	return due
 }
 
-func (l *Link) again(p *peer, text []byte) error {
-	return withCodec(func(c *codec) error { return l.send(p, c, text) })
+func (l *Link) resendRequest(p *peer, text []byte) error {
+	return withCodec(func(c *codec) error { return l.sendToPeer(p, c, text) })
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// readAll reads a stream to its end as a poller does, and hears every whole frame.
-func readAll(in *inlet, from io.Reader, now func() time.Time, hear func([]byte)) error {
-	buffer := make([]byte, bufferSize)
+// readAll reads a stream to its end as a poller does, and passes on every complete frame.
+func readAll(in *frameReader, from io.Reader, now func() time.Time, hear func([]byte)) error {
+	buffer := make([]byte, readBufferSize)
 	for {
-		_, err := in.read(from, buffer)
+		_, err := in.readOnce(from, buffer)
 		if err != nil {
-			return in.ended(err)
+			return in.explainEnd(err)
 		}
 		for {
-			frame, err := in.next()
+			frame, err := in.nextFrame()
 			if err != nil {
 				return err
 			}
@@ -29,7 +29,7 @@ func readAll(in *inlet, from io.Reader, now func() time.Time, hear func([]byte))
 			}
 			hear(frame)
 		}
-		in.keep(now())
+		in.retainPartial(now())
 		clear(buffer) // it is the next connection's
 	}
 }
@@ -39,13 +39,13 @@ func TestAStrangerHasTenSecondsToShowAKey(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		send []byte // a byte a second
-	}{{"who says nothing", nil}, {"who says a byte a second", framed(garble(100))[:20]}, {"who only pings", []byte("\x05\x00\x00\x00#ping")}} {
+	}{{"sends nothing", nil}, {"sends a byte a second", addLength(garbledFrame(100))[:20]}, {"only pings", []byte("\x05\x00\x00\x00#ping")}} {
 		t.Run(c.name, func(t *testing.T) {
-			in, now := new(inlet), start
-			in.open(start)
-			_ = readAll(in, &script{rest: c.send, piece: 1}, func() time.Time { now = now.Add(time.Second); return now }, func([]byte) {})
-			if in.late(start.Add(frameTime-1)) || !in.late(start.Add(frameTime)) {
-				t.Errorf("not late after %v", frameTime)
+			in, now := new(frameReader), start
+			in.startDeadline(start)
+			_ = readAll(in, &scriptedReader{rest: c.send, piece: 1}, func() time.Time { now = now.Add(time.Second); return now }, func([]byte) {})
+			if in.isLate(start.Add(frameTimeout-1)) || !in.isLate(start.Add(frameTimeout)) {
+				t.Errorf("not late after %v", frameTimeout)
 			}
 		})
 	}
@@ -54,24 +54,24 @@ func TestAStrangerHasTenSecondsToShowAKey(t *testing.T) {
 func TestAnAgentMayBeSilentForAnyTimeButNotWithinAMessage(t *testing.T) {
 	for _, size := range []int{100, 5000} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			in, now, heard := new(inlet), time.Now(), 0
-			in.open(now)
-			in.welcome()
+			in, now, heard := new(frameReader), time.Now(), 0
+			in.startDeadline(now)
+			in.markKnown()
 			for range 3 {
 				now = now.Add(time.Hour)
-				if in.late(now) {
+				if in.isLate(now) {
 					t.Fatal("late between messages")
 				}
 				began := now.Add(time.Second)
 				step := func() time.Time { now = now.Add(time.Second); return now }
-				frame := framed(garble(size))
-				if err := readAll(in, &script{rest: frame[:len(frame)-1], piece: (len(frame) + 4) / 5}, step, nil); !isRefused(err, notOurs) {
+				frame := addLength(garbledFrame(size))
+				if err := readAll(in, &scriptedReader{rest: frame[:len(frame)-1], piece: (len(frame) + 4) / 5}, step, nil); !isRefused(err, notOurs) {
 					t.Fatal(err)
 				}
-				if in.late(began.Add(frameTime-1)) || !in.late(began.Add(frameTime)) {
+				if in.isLate(began.Add(frameTimeout-1)) || !in.isLate(began.Add(frameTimeout)) {
 					t.Fatal("the time runs from a message's begin")
 				}
-				if err := readAll(in, &script{rest: frame[len(frame)-1:], piece: 1}, step, func(got []byte) {
+				if err := readAll(in, &scriptedReader{rest: frame[len(frame)-1:], piece: 1}, step, func(got []byte) {
 					heard++
 					if !bytes.Equal(got, frame[lengthSize:]) {
 						t.Error("another frame")
@@ -88,10 +88,10 @@ func TestAnAgentMayBeSilentForAnyTimeButNotWithinAMessage(t *testing.T) {
 }
 
 func TestMemoryGrowsWithWhatArrivesNotWithWhatIsPromised(t *testing.T) {
-	promise := framed(garble(secmsg.MaxMessage))[:1000]
+	promise := addLength(garbledFrame(secmsg.MaxMessage))[:1000]
 	for _, piece := range []int{1, 100, 1000} {
-		in := &inlet{known: true}
-		if err := readAll(in, &script{rest: promise, piece: piece}, time.Now, nil); !isRefused(err, notOurs) {
+		in := &frameReader{known: true}
+		if err := readAll(in, &scriptedReader{rest: promise, piece: piece}, time.Now, nil); !isRefused(err, notOurs) {
 			t.Fatal(err)
 		}
 		if have := cap(in.data); have > 4*len(promise) {
@@ -102,23 +102,23 @@ func TestMemoryGrowsWithWhatArrivesNotWithWhatIsPromised(t *testing.T) {
 
 func TestNothingIsHeldBetweenMessages(t *testing.T) {
 	for _, size := range []int{5, 300, 60_000} {
-		in := &inlet{known: true}
-		stream := bytes.Repeat(framed(garble(size)), 3)
-		if err := readAll(in, &script{rest: stream, piece: 999}, time.Now, func([]byte) {}); !errors.Is(err, io.EOF) || in.data != nil {
+		in := &frameReader{known: true}
+		stream := bytes.Repeat(addLength(garbledFrame(size)), 3)
+		if err := readAll(in, &scriptedReader{rest: stream, piece: 999}, time.Now, func([]byte) {}); !errors.Is(err, io.EOF) || in.data != nil {
 			t.Errorf("%d bytes held, %v", cap(in.data), err)
 		}
 	}
 }
 
-func FuzzInletSplitsAnyStream(f *testing.F) {
+func FuzzFrameReaderSplitsAnyStream(f *testing.F) {
 	f.Add([]byte("\x05\x00\x00\x00#ping\x02\x00\x00\x00ab"), uint8(3), true)
-	f.Add(framed(garble(5000)), uint8(200), true)
-	f.Add(framed(garble(5000)), uint8(200), false)
+	f.Add(addLength(garbledFrame(5000)), uint8(200), true)
+	f.Add(addLength(garbledFrame(5000)), uint8(200), false)
 	f.Add([]byte("\xff\xff\xff\xff"), uint8(1), true)
 	f.Add([]byte{0, 0, 0, 0, 0, 0}, uint8(1), false)
 	f.Fuzz(func(t *testing.T, stream []byte, piece uint8, known bool) {
-		in, want := &inlet{known: known}, stream
-		err := readAll(in, &script{rest: stream, piece: int(piece) + 1}, time.Now, func(frame []byte) {
+		in, want := &frameReader{known: known}, stream
+		err := readAll(in, &scriptedReader{rest: stream, piece: int(piece) + 1}, time.Now, func(frame []byte) {
 			if !wholeFrame(want, known) || !bytes.HasPrefix(want[4:], frame) ||
 				len(frame) != int(want[0])|int(want[1])<<8|int(want[2])<<16|int(want[3])<<24 {
 				t.Fatalf("frame %q of %q", frame, want)
@@ -141,4 +141,19 @@ func wholeFrame(b []byte, known bool) bool {
 		limit = strangerLimit
 	}
 	return size <= limit && len(b) >= 4+size
+}
+
+// scriptedReader is a reader of a given stream, in pieces.
+type scriptedReader struct {
+	rest  []byte
+	piece int
+}
+
+func (s *scriptedReader) Read(b []byte) (int, error) {
+	if len(s.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, s.rest[:min(s.piece, len(s.rest))])
+	s.rest = s.rest[n:]
+	return n, nil
 }

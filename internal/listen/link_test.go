@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what has to come.
+// patience is how long a test waits for something.
 const patience = 20 * time.Second
 
 // keyFile registers agents in every way there is.
@@ -34,13 +34,13 @@ const keyFile = `001 web any 1111111111111111
 006 build 127.0.0.6/32 6666666666666666
 `
 
-// station is a running link and what it reported.
-type station struct {
-	t    testing.TB
-	link *Link
-	saw  chan detector.Sighting
-	log  *logbook
-	stop func() // ends the link and waits
+// testLink is a running link and what it reported.
+type testLink struct {
+	t         testing.TB
+	link      *Link
+	sightings chan detector.Sighting
+	log       *logRecorder
+	stop      func() // ends the link and waits
 
 	dialled uint64 // agents: the numbers of each are higher than those of all before
 }
@@ -54,20 +54,20 @@ func readKeys(t testing.TB, text string) *clientkeys.Set {
 	return keys
 }
 
-// open runs a link on the loopback address. Change, if any, has the last word.
-func open(t testing.TB, change ...func(*Config)) *station {
+// openLink runs a link on the loopback address, with a configuration that change may alter.
+func openLink(t testing.TB, change ...func(*Config)) *testLink {
 	t.Helper()
-	s := prepare(t, change...)
-	s.run()
+	s := prepareLink(t, change...)
+	s.start()
 	return s
 }
 
-// prepare opens a link that does not run yet.
-func prepare(t testing.TB, change ...func(*Config)) *station {
+// prepareLink opens a link without running it.
+func prepareLink(t testing.TB, change ...func(*Config)) *testLink {
 	t.Helper()
-	s := &station{t: t, saw: make(chan detector.Sighting, 1<<16), log: new(logbook)}
+	s := &testLink{t: t, sightings: make(chan detector.Sighting, 1<<16), log: new(logRecorder)}
 	cfg := Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), TCP: true, UDP: true, Method: detector.Request, Verify: true,
-		Keys: readKeys(t, keyFile), Clock: detector.NewClock(), Report: func(seen detector.Sighting) { s.saw <- seen },
+		Keys: readKeys(t, keyFile), Clock: detector.NewClock(), Report: func(seen detector.Sighting) { s.sightings <- seen },
 		Log: slog.New(s.log)}
 	for _, f := range change {
 		f(&cfg)
@@ -79,8 +79,8 @@ func prepare(t testing.TB, change ...func(*Config)) *station {
 	return s
 }
 
-// run starts the link. The test ends it, if nobody did before.
-func (s *station) run() {
+// start runs the link until the test ends or stop is called.
+func (s *testLink) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { s.link.Run(ctx) })
@@ -88,11 +88,11 @@ func (s *station) run() {
 	s.t.Cleanup(s.stop)
 }
 
-// expect waits for the next sighting, which has to be this.
-func (s *station) expect(id detector.AgentID, kind detector.Kind) detector.Sighting {
+// expectSighting waits for the next sighting, which has to be this.
+func (s *testLink) expectSighting(id detector.AgentID, kind detector.Kind) detector.Sighting {
 	s.t.Helper()
 	select {
-	case seen := <-s.saw:
+	case seen := <-s.sightings:
 		if seen.ID != id || seen.Kind != kind {
 			s.t.Fatalf("saw %+v, want kind %d of agent %s", seen, kind, id)
 		}
@@ -103,19 +103,19 @@ func (s *station) expect(id detector.AgentID, kind detector.Kind) detector.Sight
 	panic("not reached")
 }
 
-// nothingMore fails the test if anything was seen.
-func (s *station) nothingMore() {
+// expectNoSighting fails the test if anything was seen.
+func (s *testLink) expectNoSighting() {
 	s.t.Helper()
 	select {
-	case seen := <-s.saw:
+	case seen := <-s.sightings:
 		s.t.Fatalf("saw %+v, want nothing", seen)
 	default:
 	}
 }
 
-func (s *station) refusals(why refusal) int64 { return s.link.Stats().Refused[why.String()] }
+func (s *testLink) countRefusals(why refusal) int64 { return s.link.Stats().Refused[why.String()] }
 
-// agent is one that does only what a test tells it.
+// agent is a simulated agent that sends only what a test makes it send.
 type agent struct {
 	t       testing.TB
 	conn    net.Conn
@@ -126,10 +126,10 @@ type agent struct {
 	counter secmsg.Counter
 }
 
-// dial connects as the agent with an id, from a local address if one is given.
-func (s *station) dial(network, id, from string) *agent {
+// dialAgent connects as the agent with an id, from a local address if one is given.
+func (s *testLink) dialAgent(network, id, from string) *agent {
 	s.t.Helper()
-	conn, err := s.reach(network, from)
+	conn, err := s.connect(network, from)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func (s *station) dial(network, id, from string) *agent {
 	return a
 }
 
-func (s *station) reach(network, from string) (net.Conn, error) {
+func (s *testLink) connect(network, from string) (net.Conn, error) {
 	var d net.Dialer
 	if from != "" {
 		if network == "tcp" {
@@ -158,8 +158,8 @@ func (s *station) reach(network, from string) (net.Conn, error) {
 	return d.Dial(network, s.link.Addr().String())
 }
 
-// frame is a message as it goes on the wire.
-func (a *agent) frame(text string) []byte {
+// encodeFrame returns a message as it is sent.
+func (a *agent) encodeFrame(text string) []byte {
 	a.t.Helper()
 	var e secmsg.Encoder
 	a.counter.Next()
@@ -177,20 +177,20 @@ func (a *agent) frame(text string) []byte {
 	return b
 }
 
-func (a *agent) say(text string) {
+func (a *agent) send(text string) {
 	a.t.Helper()
-	a.write(a.frame(text))
+	a.writeRaw(a.encodeFrame(text))
 }
 
-func (a *agent) write(b []byte) {
+func (a *agent) writeRaw(b []byte) {
 	a.t.Helper()
 	if _, err := a.conn.Write(b); err != nil {
 		a.t.Fatalf("write: %v", err)
 	}
 }
 
-// read returns the next frame, without its length.
-func (a *agent) read() ([]byte, error) {
+// readFrame returns the next frame, without its length.
+func (a *agent) readFrame() ([]byte, error) {
 	_ = a.conn.SetReadDeadline(time.Now().Add(patience))
 	if !a.stream {
 		b := make([]byte, secmsg.MaxMessage)
@@ -206,10 +206,10 @@ func (a *agent) read() ([]byte, error) {
 	return b, err
 }
 
-// hear returns what the manager says next, #pong included.
-func (a *agent) hear() string {
+// receive returns the next message from the manager, #pong included.
+func (a *agent) receive() string {
 	a.t.Helper()
-	frame, err := a.read()
+	frame, err := a.readFrame()
 	if err != nil {
 		a.t.Fatalf("no word from the manager: %v", err)
 	}
@@ -218,7 +218,7 @@ func (a *agent) hear() string {
 	}
 	h, err := secmsg.ParseHeader(frame)
 	if err != nil || h.ID != nil || h.Method != a.method {
-		a.t.Fatalf("manager says %q (%v), want a message of method %v without an id", frame, err, a.method)
+		a.t.Fatalf("manager sent %q (%v), want a message of method %v without an id", frame, err, a.method)
 	}
 	var d secmsg.Decoder
 	m, err := d.Decode(a.key.Cipher(h.Method), h.Body)
@@ -228,66 +228,66 @@ func (a *agent) hear() string {
 	return string(m.Payload)
 }
 
-// expect fails the test unless the manager says this next.
-func (a *agent) expect(want string) {
+// expectMessage fails the test unless this is the next message from the manager.
+func (a *agent) expectMessage(want string) {
 	a.t.Helper()
-	if got := a.hear(); got != want {
-		a.t.Fatalf("manager says %q, want %q", got, want)
+	if got := a.receive(); got != want {
+		a.t.Fatalf("manager sent %q, want %q", got, want)
 	}
 }
 
-// unanswered fails the test if anything comes before the answer to a ping.
-func (a *agent) unanswered() {
+// expectNoAnswer fails the test if anything comes before the answer to a ping.
+func (a *agent) expectNoAnswer() {
 	a.t.Helper()
-	a.ping()
-	a.expect("#pong")
+	a.sendPing()
+	a.expectMessage("#pong")
 }
 
-func (a *agent) ping() {
+func (a *agent) sendPing() {
 	a.t.Helper()
 	if a.stream {
-		a.write([]byte("\x05\x00\x00\x00#ping"))
+		a.writeRaw([]byte("\x05\x00\x00\x00#ping"))
 		return
 	}
-	a.write([]byte("#ping"))
+	a.writeRaw([]byte("#ping"))
 }
 
-// dropped waits for the manager to close the connection.
-func (a *agent) dropped() {
+// expectClosed waits for the manager to close the connection.
+func (a *agent) expectClosed() {
 	a.t.Helper()
-	frame, err := a.read()
+	frame, err := a.readFrame()
 	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
-		a.t.Fatalf("manager says %q (%v), want the connection closed", frame, err)
+		a.t.Fatalf("manager sent %q (%v), want the connection closed", frame, err)
 	}
 }
 
 const (
-	sayStartup   = `#!-agent startup {"version":"v4.14.7"}`
-	sayShutdown  = "#!-agent shutdown "
-	sayKeepAlive = "#!-Linux |web |6.1 - Wazuh v4.14.7 / ab73af41699f13fdd81903b5f23d8d00\nca35f9148a3273413eccb79f149f4757 merged.mg\n#\"_agent_ip\":10.7.7.7\n"
-	sayEvent     = "1:/var/log/auth.log:sshd[7]: session opened"
-	hearAck      = "#!-agent ack "
+	startupText   = `#!-agent startup {"version":"v4.14.7"}`
+	shutdownText  = "#!-agent shutdown "
+	keepAliveText = "#!-Linux |web |6.1 - Wazuh v4.14.7 / ab73af41699f13fdd81903b5f23d8d00\nca35f9148a3273413eccb79f149f4757 merged.mg\n#\"_agent_ip\":10.7.7.7\n"
+	eventText     = "1:/var/log/auth.log:sshd[7]: session opened"
+	ackReply      = "#!-agent ack "
 )
 
-// greet starts an agent and waits until it is acknowledged and seen.
-func (s *station) greet(a *agent, id detector.AgentID) {
+// startAgent starts an agent and waits until it is acknowledged and seen.
+func (s *testLink) startAgent(a *agent, id detector.AgentID) {
 	s.t.Helper()
-	a.say(sayStartup)
-	a.expect(hearAck)
-	s.expect(id, detector.SawStartup)
+	a.send(startupText)
+	a.expectMessage(ackReply)
+	s.expectSighting(id, detector.SawStartup)
 }
 
-// logbook is a slog.Handler that keeps what is logged.
-type logbook struct {
+// logRecorder is a slog.Handler that records what is logged.
+type logRecorder struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-func (b *logbook) Enabled(context.Context, slog.Level) bool { return true }
-func (b *logbook) WithAttrs([]slog.Attr) slog.Handler       { return b }
-func (b *logbook) WithGroup(string) slog.Handler            { return b }
+func (b *logRecorder) Enabled(context.Context, slog.Level) bool { return true }
+func (b *logRecorder) WithAttrs([]slog.Attr) slog.Handler       { return b }
+func (b *logRecorder) WithGroup(string) slog.Handler            { return b }
 
-func (b *logbook) Handle(_ context.Context, r slog.Record) error {
+func (b *logRecorder) Handle(_ context.Context, r slog.Record) error {
 	text := r.Message
 	r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
 	b.mu.Lock()
@@ -296,7 +296,7 @@ func (b *logbook) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-func (b *logbook) about(what string) (found []string) {
+func (b *logRecorder) linesWith(what string) (found []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, line := range b.lines {

@@ -1,0 +1,138 @@
+package listen
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/secmsg"
+)
+
+// authenticate handles the first message of a connection: it must decrypt with an agent's
+// key and be newer than all before.
+func (l *Link) authenticate(c *conn, codec *codec, h secmsg.Header) error {
+	key, err := l.registry.findKey(h, c.from.Addr())
+	if err != nil {
+		return err
+	}
+	p, m, err := l.verifyKey(c, c.from, key, codec, h)
+	if err != nil {
+		return err
+	}
+	return l.registerPeer(c, p, codec, &m)
+}
+
+// registerPeer makes p its agent's peer, or a claim, and handles its message. If the
+// agent has another connection, it first waits for the end of that.
+func (l *Link) registerPeer(c *conn, p *peer, codec *codec, m *secmsg.Message) error {
+	old, err := l.registry.addPeer(p, l.clock.Now())
+	if errors.Is(err, errPeerBusy) {
+		waits := *m
+		waits.Payload = bytes.Clone(m.Payload)
+		l.waitForTakeover(c, p, &waits)
+		return errPaused
+	}
+	if err != nil {
+		return err
+	}
+	return l.admitPeer(c, p, old, codec, m)
+}
+
+// errPaused is returned for a connection that its poller does not own for now.
+var errPaused = errors.New("it waits for the agent's other connection to end")
+
+// waitForTakeover waits for the agent's other connection to end, in a goroutine of its
+// own: the poller goes on with the other connections.
+func (l *Link) waitForTakeover(c *conn, p *peer, m *secmsg.Message) {
+	c.retainInput()
+	c.poller.pauseConn(c)
+	if !l.startGoroutine(func() {
+		if err := l.containPanic(c.from, func() error { return l.completeTakeover(c, p, m) }); err != nil && err != errPaused {
+			l.closeConn(c, err)
+		}
+	}) {
+		l.closeConn(c, net.ErrClosed)
+	}
+}
+
+// completeTakeover waits for the agent's other connection to end, handles what has arrived
+// on this one, and returns it to its poller.
+func (l *Link) completeTakeover(c *conn, p *peer, m *secmsg.Message) error {
+	old, err := l.registry.addPeerWhenFree(p, l.clock.Now)
+	if err != nil {
+		return err
+	}
+	if err := withCodec(func(codec *codec) error { return l.admitPeer(c, p, old, codec, m) }); err != nil {
+		return err
+	}
+	if err := l.handleFrames(c); err != nil {
+		return err
+	}
+	c.retainInput()
+	return c.poller.resumeConn(c)
+}
+
+// admitPeer makes p the peer of its connection and handles its first message, or makes
+// it the connection's claim and asks the question that proves it.
+func (l *Link) admitPeer(c *conn, p, old *peer, codec *codec, m *secmsg.Message) error {
+	if p.isClaim {
+		c.claim = p
+		c.reader.awaitAnswer(time.Now())
+		return l.questionSender(p, codec, m, true)
+	}
+	claimed := c.claim != nil
+	c.claim, c.peer = nil, p // first: from here on, closeConn removes it from the registry
+	if old != nil {
+		old.endConn()
+	}
+	answered := claimed && l.questions.isAnswer(p, c.from, m.Payload)
+	c.reader.markKnown()
+	l.strangers.removeConn(c)
+	l.registry.setNetwork(p, c.from.Addr())
+	if answered {
+		l.acceptProof(p, m.Counter, false)
+	}
+	return l.handleMessage(p, codec, m.Payload)
+}
+
+// handleClaimMessage handles a message of a connection with a claim, which is proven by
+// the answer to the question or by a message that is newer than all before.
+func (l *Link) handleClaimMessage(c *conn, codec *codec, m *secmsg.Message) error {
+	p := c.claim
+	if !l.isNewMessage(p, m.Counter, false) && !l.questions.isAnswer(p, c.from, m.Payload) {
+		return l.questionSender(p, codec, m, false)
+	}
+	p.isClaim = false
+	return l.registerPeer(c, p, codec, m)
+}
+
+// verifyKey decodes a message with a key and returns a peer for its agent, which is
+// a claim if the message is not newer than all before.
+func (l *Link) verifyKey(c *conn, from netip.AddrPort, key *clientkeys.Key, codec *codec, h secmsg.Header) (*peer, secmsg.Message, error) {
+	cipher := newCipher(key, h.Method)
+	m, err := codec.dec.Decode(cipher, h.Body)
+	if err != nil {
+		return nil, m, refuseUndecodable(key.ID, err)
+	}
+	p, err := newPeer(key, c, from, cipher)
+	if err != nil {
+		return nil, m, err
+	}
+	p.history = l.registry.historyOf(p.id)
+	p.window = newCounterWindow(m.Counter.Number())
+	p.isClaim = !l.isNewMessage(p, m.Counter, false)
+	p.lastSeen.Store(int64(l.clock.Now()))
+	return p, m, nil
+}
+
+func refuseUndecodable(agent string, err error) error {
+	why := wrongKey
+	if errors.Is(err, secmsg.ErrTooLong) {
+		why = oversized
+	}
+	return refuseAs(agent, why, fmt.Errorf("agent %s: %w", agent, err))
+}
