@@ -130,7 +130,7 @@ func PublicPath(path string) string { return path[:len(path)-len(filepath.Ext(pa
 // ReadKey reads the private key in a file. A file that others than its owner may
 // read is refused.
 func ReadKey(path string) (*Key, error) {
-	text, err := keyfile.ReadSecret(path)
+	text, err := keyfile.Read(path, keyfile.Private)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func makeKey() (*Key, error) {
 // publish adds the public key to a set, where it is not, and takes the older ones from there.
 func (k *Key) publish(path string) error {
 	var set jwk
-	text, err := keyfile.Read(path)
+	text, err := keyfile.Read(path, keyfile.Public)
 	if err == nil {
 		if err := json.Unmarshal(text, &set); err != nil {
 			return fmt.Errorf("%s is no JWKS: %w; delete it, if you need no older keys", path, err)
@@ -201,7 +201,7 @@ func write(path string, content jwk, mode fs.FileMode, fresh bool) error {
 func ReadKeys(paths ...string) (func(kid string) ed25519.PublicKey, error) {
 	keys := make(map[string]ed25519.PublicKey)
 	for _, path := range paths {
-		text, err := keyfile.Read(path)
+		text, err := keyfile.Read(path, keyfile.Public)
 		if err == nil {
 			err = parseKeys(text, keys)
 		}

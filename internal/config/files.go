@@ -6,7 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/wazuh-pulse/pulse/internal/keyfile"
 )
 
 // CheckFiles opens every file that settings name and the daemon reads: the agents' keys (but for link attach), those of
@@ -18,11 +19,7 @@ func (l *Loaded) CheckFiles() error {
 		if !l.isUsed(f.Setting) {
 			continue
 		}
-		err := readable(f.Path)
-		if err == nil && f.Secret {
-			err = private(f.Path)
-		}
-		if err != nil {
+		if err := checkFile(f); err != nil {
 			s, o := lookup(f.Setting), l.origins[f.Setting]
 			errs.add(&Error{o.file, o.line, fmt.Sprintf("<%s>%s</%s>%s: %v", s.name(), f.Path, s.name(), o.note(), err), fileHint(s, f.Path, err)})
 		}
@@ -80,40 +77,22 @@ func (o origin) note() string {
 	return " (" + o.String() + ")"
 }
 
-var errNotFile = errors.New("not a regular file")
-
-// readable returns the bare reason why a file cannot be read. It looks before it opens: opening a pipe would wait.
-func readable(path string) error {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		return errNotFile
+// checkFile returns the bare reason why a file cannot be read, or may not be used.
+func checkFile(f File) error {
+	access := keyfile.Public
+	if f.Secret {
+		access = keyfile.Shared
 	}
-	if err == nil {
-		var f *os.File
-		if f, err = os.Open(path); err == nil {
-			return f.Close()
-		}
+	opened, err := keyfile.Open(f.Path, access)
+	if err != nil {
+		return err
 	}
-	if number, ok := errors.AsType[syscall.Errno](err); ok {
-		return number
-	}
-	return err
-}
-
-var errPublic = errors.New("every user of this host may read or change it, and it holds a secret")
-
-// private refuses a file that is open to more than its user and group.
-func private(path string) error {
-	info, err := os.Stat(path)
-	if err == nil && info.Mode().Perm()&0o006 != 0 {
-		err = errPublic
-	}
-	return err
+	return opened.Close()
 }
 
 func fileHint(s *setting, file string, err error) string {
 	switch {
-	case errors.Is(err, errPublic):
+	case errors.Is(err, keyfile.ErrShared):
 		return "make it private: chmod o= " + file
 	case errors.Is(err, fs.ErrPermission):
 		return "run as a user who may read it, or give Pulse's group the right: chgrp, chmod g+r"

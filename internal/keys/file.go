@@ -12,7 +12,7 @@ import (
 // ReadPrivate reads a file with one private key: a JWK, or an NKey seed, which is
 // a signing key. It is refused if others than its owner may read or change it.
 func ReadPrivate(path string) (*seal.Key, error) {
-	text, err := keyfile.ReadSecret(path)
+	text, err := keyfile.Read(path, keyfile.Private)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func ReadPrivate(path string) (*seal.Key, error) {
 
 // ReadPrivateSet reads a file of private keys, such as a recipient's present and former ones.
 func ReadPrivateSet(path string) ([]*seal.Key, error) {
-	text, err := keyfile.ReadSecret(path)
+	text, err := keyfile.Read(path, keyfile.Private)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func ReadPrivateSet(path string) ([]*seal.Key, error) {
 // ReadPublic reads a file of public keys: a JWK or a JWKS. Private ones are an
 // error: they are where others may read them.
 func ReadPublic(path string) ([]*seal.Key, error) {
-	text, err := keyfile.Read(path)
+	text, err := keyfile.Read(path, keyfile.Public)
 	if err != nil {
 		return nil, err
 	}

@@ -113,7 +113,7 @@ func (f *Files) OpenReading(make bool) (k *seal.Key, err error) {
 // start on. The old one's public key stays among the public ones, so that those who
 // verify know both; unless forget, which drops the keys of before.
 func (f *Files) Rotate(forget bool) (is *seal.Key, err error) {
-	text, err := keyfile.ReadSecret(f.SigningPath())
+	text, err := keyfile.Read(f.SigningPath(), keyfile.Private)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("there is no signing key in %s yet: make one with pulse keys generate, or let the daemon", f.SigningPath())

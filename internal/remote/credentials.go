@@ -7,19 +7,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"syscall"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+	"github.com/wazuh-pulse/pulse/internal/keyfile"
 )
-
-// maxFile is far above any credentials, and above a bundle of all public
-// authorities.
-const maxFile = 1 << 20
 
 // file is a file of a [Config], and the setting that names it.
 type file struct {
@@ -74,45 +68,18 @@ func readFiles(cfg *Config) (map[string][]byte, fileSum, error) {
 	return texts, fileSum(sum.Sum(nil)), nil
 }
 
-var (
-	errNotFile = errors.New("not a regular file")
-	errPublic  = errors.New("every user of this host may read or change it, and it holds a secret")
-	errEmpty   = errors.New("it is empty")
-)
+var errEmpty = errors.New("it is empty")
 
 func (f file) readFile() ([]byte, error) {
-	in, err := os.OpenFile(f.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // nonblocking: opening a pipe would block
-	if err != nil {
-		return nil, stripPath(err)
+	access := keyfile.Public
+	if f.secret {
+		access = keyfile.Shared
 	}
-	defer in.Close()
-	info, err := in.Stat()
-	switch {
-	case err != nil:
-		return nil, stripPath(err)
-	case !info.Mode().IsRegular():
-		return nil, errNotFile
-	case f.secret && info.Mode().Perm()&0o006 != 0:
-		return nil, errPublic
+	text, err := keyfile.ReadAll(f.path, access)
+	if err == nil && len(bytes.TrimSpace(text)) == 0 {
+		err = errEmpty
 	}
-	text, err := io.ReadAll(io.LimitReader(in, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, stripPath(err)
-	case len(text) > maxFile:
-		return nil, errors.New("larger than 1 MiB")
-	case len(bytes.TrimSpace(text)) == 0:
-		return nil, errEmpty
-	}
-	return text, nil
-}
-
-// stripPath removes the path from an error, which the caller adds.
-func stripPath(err error) error {
-	if number, ok := errors.AsType[syscall.Errno](err); ok {
-		return number
-	}
-	return err
+	return text, err
 }
 
 // loadLoginFiles reads and parses the files.

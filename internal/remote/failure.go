@@ -1,10 +1,12 @@
 package remote
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/wazuh-pulse/pulse/internal/keyfile"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
@@ -83,7 +85,7 @@ func (f *Failure) Unwrap() error { return f.cause }
 // newFileFailure returns the failure for a local file.
 func newFileFailure(f file, err error) *Failure {
 	wayOut := "correct <" + f.setting + ">, or that file"
-	if err == errPublic {
+	if errors.Is(err, keyfile.ErrShared) {
 		wayOut = "make it private: chmod o= " + f.path
 	}
 	return &Failure{Problem: BadFile, what: fmt.Sprintf("<%s>%s</%s>: %v", f.setting, f.path, f.setting, err), wayOut: wayOut, cause: err}

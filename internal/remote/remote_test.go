@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wazuh-pulse/pulse/internal/keyfile"
 	"go.uber.org/goleak"
 )
 
@@ -58,7 +59,7 @@ func TestWhatCannotBeUsedIsRefusedAtOnce(t *testing.T) {
 		{"an empty password", Config{User: "u", PasswordFile: put("empty", "\n", 0o600)}, "it is empty"},
 		{"a token that everybody may read", Config{TokenFile: public}, "every user of this host may read or change it, and it holds a secret; make it private: chmod o= " + public},
 		{"a directory", Config{TokenFile: dir}, "not a regular file"},
-		{"a far too large file", Config{TokenFile: put("large", strings.Repeat("x", maxFile+1), 0o600)}, "larger than 1 MiB"},
+		{"a far too large file", Config{TokenFile: put("large", strings.Repeat("x", keyfile.SizeMax+1), 0o600)}, "larger than 4 MiB"},
 		{"a CA that is not there", Config{CA: "/none"}, "<tls_ca>/none</tls_ca>: no such file or directory"},
 		{"a CA that is none", Config{CA: put("ca", "secret", 0o644)}, "no certificate in PEM is in it"},
 		{"a certificate that is not there", Config{Cert: "/none", Key: pair.key}, "<tls_cert>/none</tls_cert>: no such file"},
