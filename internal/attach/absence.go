@@ -13,20 +13,20 @@ import (
 // after that, or has shown two signs of life as far apart as keep-alives are: what
 // waited comes all at once.
 
-// signsApart is the time between two signs of life that are no burst after a stall: three
+// minSignInterval is the time between two signs of life that are no burst after a stall: three
 // quarters of that between the keep-alives of an agent with Wazuh's defaults.
-const signsApart = 7500 * time.Millisecond
+const minSignInterval = 7500 * time.Millisecond
 
 // absence is an agent that was seen to be gone. Its times are readings of the
 // monotonic clock too, so that steps of the wall clock do not move them.
 type absence struct {
-	since time.Time // signs of life before it prove nothing
-	gone  bool      // it was given up, or said goodbye: it takes a proof to be back
-	dead  time.Time // remoted had no connection to it then; zero if it was not asked
+	since         time.Time // signs of life before it prove nothing
+	needsProof    bool      // it was given up, or said goodbye: it takes a proof to be back
+	unconnectedAt time.Time // remoted had no connection to it then; zero if it was not asked
 
-	sign   time.Time // when its first sign of life since was read; zero for none
-	asked  bool      // a request was sent because of it
-	second int64     // the time of its last sign
+	firstSign  time.Time // when its first sign of life since was read; zero for none
+	probed     bool      // a request was sent because of it
+	lastSecond int64     // the time of its last sign
 
 	refuted int64  // the time of the last sign after which remoted had no connection to it
 	status  string // its status then
@@ -36,110 +36,110 @@ type absence struct {
 type absences struct {
 	wall wallClock
 
-	mu sync.Mutex
-	of map[detector.AgentID]*absence
+	mu      sync.Mutex
+	byAgent map[detector.AgentID]*absence
 }
 
-// begin notes that an agent was gone at a time. Signs of life that were read before
+// beginAbsence notes that an agent was gone at a time. Signs of life that were read before
 // that, and were not proved, prove nothing any more.
-func (as *absences) begin(id detector.AgentID, at time.Time, gone bool) {
+func (as *absences) beginAbsence(id detector.AgentID, at time.Time, gone bool) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	a := as.start(id, at)
-	a.gone = a.gone || gone
+	a := as.startAbsence(id, at)
+	a.needsProof = a.needsProof || gone
 }
 
-func (as *absences) start(id detector.AgentID, at time.Time) *absence {
-	a := as.of[id]
+func (as *absences) startAbsence(id detector.AgentID, at time.Time) *absence {
+	a := as.byAgent[id]
 	if a == nil {
 		a = &absence{since: at}
-		as.of[id] = a
+		as.byAgent[id] = a
 	}
 	if at.After(a.since) {
 		a.since = at
 	}
-	a.sign, a.asked = time.Time{}, false
+	a.firstSign, a.probed = time.Time{}, false
 	return a
 }
 
-// unconnected notes that remoted had no connection to an agent at a time: whatever sign
+// markUnconnected notes that remoted had no connection to an agent at a time: whatever sign
 // of life was read before was none.
-func (as *absences) unconnected(id detector.AgentID, at time.Time) {
+func (as *absences) markUnconnected(id detector.AgentID, at time.Time) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	if a := as.of[id]; a != nil && !a.sign.IsZero() && !a.sign.After(at) {
-		a.refuted = a.second
+	if a := as.byAgent[id]; a != nil && !a.firstSign.IsZero() && !a.firstSign.After(at) {
+		a.refuted = a.lastSecond
 	}
-	as.start(id, at).dead = at
+	as.startAbsence(id, at).unconnectedAt = at
 }
 
-// deadSince reports whether remoted had no connection to an agent after a sign of
+// isUnconnectedSince reports whether remoted had no connection to an agent after a sign of
 // life in a second of the wall clock.
-func (as *absences) deadSince(id detector.AgentID, second int64) bool {
+func (as *absences) isUnconnectedSince(id detector.AgentID, second int64) bool {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	a := as.of[id]
-	return a != nil && !a.dead.IsZero() && (a.refuted == second || as.wall.second(a.dead) > second)
+	a := as.byAgent[id]
+	return a != nil && !a.unconnectedAt.IsZero() && (a.refuted == second || as.wall.second(a.unconnectedAt) > second)
 }
 
-// sign takes an agent's sign of life in a second, read now. It returns whether the agent
+// recordSign takes an agent's sign of life in a second, read now. It returns whether the agent
 // is there, and whether to ask it.
-func (as *absences) sign(id detector.AgentID, status string, second int64) (there, ask bool) {
+func (as *absences) recordSign(id detector.AgentID, status string, second int64) (there, ask bool) {
 	now := time.Now()
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	a := as.of[id]
+	a := as.byAgent[id]
 	switch {
 	case a == nil:
 		return true, false
 	case second < as.wall.second(a.since):
 		return false, false
-	case !a.gone || !a.sign.IsZero() && now.Sub(a.sign) >= signsApart:
-		delete(as.of, id)
+	case !a.needsProof || !a.firstSign.IsZero() && now.Sub(a.firstSign) >= minSignInterval:
+		delete(as.byAgent, id)
 		return true, true
 	}
-	if a.sign.IsZero() {
-		a.sign = now
+	if a.firstSign.IsZero() {
+		a.firstSign = now
 	}
-	a.second, a.status, a.asked = second, status, true
+	a.lastSecond, a.status, a.probed = second, status, true
 	return false, true
 }
 
-// answered takes an agent's answer to a request that was sent at a time. It reports
+// endByAnswer takes an agent's answer to a request that was sent at a time. It reports
 // whether that proves that it is there, and returns its absence, if that is over by it.
-func (as *absences) answered(id detector.AgentID, sent time.Time) (over *absence, proves bool) {
+func (as *absences) endByAnswer(id detector.AgentID, sent time.Time) (over *absence, proves bool) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	a := as.of[id]
+	a := as.byAgent[id]
 	if a == nil {
 		return nil, true
 	}
 	if sent.Before(a.since) {
 		return nil, false
 	}
-	delete(as.of, id)
+	delete(as.byAgent, id)
 	return a, true
 }
 
-// unasked returns the agents that have shown a sign of life and could not be asked.
-func (as *absences) unasked() (ids []detector.AgentID) {
+// takeUnprobed returns the agents that have shown a sign of life and could not be asked.
+func (as *absences) takeUnprobed() (ids []detector.AgentID) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	for id, a := range as.of {
-		if !a.sign.IsZero() && !a.asked {
-			a.asked = true
+	for id, a := range as.byAgent {
+		if !a.firstSign.IsZero() && !a.probed {
+			a.probed = true
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-// notAsked notes that an agent could not be asked.
-func (as *absences) notAsked(id detector.AgentID) {
+// markUnprobed notes that an agent could not be asked.
+func (as *absences) markUnprobed(id detector.AgentID) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	if a := as.of[id]; a != nil {
-		a.asked = false
+	if a := as.byAgent[id]; a != nil {
+		a.probed = false
 	}
 }
 
@@ -147,16 +147,16 @@ func (as *absences) notAsked(id detector.AgentID) {
 func (as *absences) forgetAgent(id detector.AgentID) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	delete(as.of, id)
+	delete(as.byAgent, id)
 }
 
-// keepOnly forgets the agents that are not to be kept.
-func (as *absences) keepOnly(stays func(detector.AgentID) bool) {
+// retainAgents forgets the agents that are not to be kept.
+func (as *absences) retainAgents(stays func(detector.AgentID) bool) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	for id := range as.of {
+	for id := range as.byAgent {
 		if !stays(id) {
-			delete(as.of, id)
+			delete(as.byAgent, id)
 		}
 	}
 }

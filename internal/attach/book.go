@@ -8,16 +8,16 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
-// book knows the agents' names, and which are behind an address.
-type book struct {
-	mu     sync.RWMutex
-	at     map[netip.Addr][]detector.AgentID
-	addrOf map[detector.AgentID]netip.Addr
-	names  map[detector.AgentID]string
+// agentIndex knows the agents' names, and which are behind an address.
+type agentIndex struct {
+	mu    sync.RWMutex
+	ids   map[netip.Addr][]detector.AgentID
+	addrs map[detector.AgentID]netip.Addr
+	names map[detector.AgentID]string
 }
 
-// set takes a new reading of all agents.
-func (b *book) set(rows []wazuhdb.Row) {
+// replaceAll takes a new reading of all agents.
+func (b *agentIndex) replaceAll(rows []wazuhdb.Row) {
 	at, addrOf := make(map[netip.Addr][]detector.AgentID), make(map[detector.AgentID]netip.Addr, len(rows))
 	names := make(map[detector.AgentID]string, len(rows))
 	for i := range rows {
@@ -30,25 +30,25 @@ func (b *book) set(rows []wazuhdb.Row) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.at, b.addrOf, b.names = at, addrOf, names
+	b.ids, b.addrs, b.names = at, addrOf, names
 }
 
-// behind returns the agents behind an address. The list may not be changed.
-func (b *book) behind(addr netip.Addr) []detector.AgentID {
+// agentsAt returns the agents behind an address. The list may not be changed.
+func (b *agentIndex) agentsAt(addr netip.Addr) []detector.AgentID {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.at[addr]
+	return b.ids[addr]
 }
 
-// addr is where an agent is; not valid if that is unknown.
-func (b *book) addr(id detector.AgentID) netip.Addr {
+// addrOf is where an agent is; not valid if that is unknown.
+func (b *agentIndex) addrOf(id detector.AgentID) netip.Addr {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.addrOf[id]
+	return b.addrs[id]
 }
 
-// name is an agent's name; empty if it is unknown.
-func (b *book) name(id detector.AgentID) string {
+// nameOf is an agent's name; empty if it is unknown.
+func (b *agentIndex) nameOf(id detector.AgentID) string {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.names[id]

@@ -31,23 +31,23 @@ func TestASlowSocketIsWaitedFor(t *testing.T) {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
 			const most = 8
-			s := manage(t, 3)
-			s.connect()
-			s.attach(patient(), func(c *Config) { c.MaxInFlight = most })
-			s.counted(detector.Active, 3)
-			s.logged("attached")
-			s.manager.Misbehave(socket, managersim.Fault{Delay: beatTime/4 + 200*time.Millisecond})
+			s := startManager(t, 3)
+			s.connectAgents()
+			s.startLink(patient(), func(c *Config) { c.MaxInFlight = most })
+			s.waitForCount(detector.Active, 3)
+			s.waitForLog("attached")
+			s.manager.Misbehave(socket, managersim.Fault{Delay: checkTimeout/4 + 200*time.Millisecond})
 			if socket == managersim.RequestSocket {
-				s.until("asked less", func() bool { return s.link.Stats().Window == leastWindow })
+				s.waitUntil("asked less", func() bool { return s.link.Stats().Window == minWindow })
 			}
 			if err := s.agents.Fail("002", agentsim.Kill); err != nil {
 				t.Fatal(err)
 			}
-			s.changed(2, detector.Disconnected)
-			s.until("written", func() bool { return len(s.manager.Writes()) == 1 && len(s.manager.Events()) == 1 })
+			s.waitForChange(2, detector.Disconnected)
+			s.waitUntil("written", func() bool { return len(s.manager.Writes()) == 1 && len(s.manager.Events()) == 1 })
 			s.manager.Misbehave(socket, managersim.Fault{})
-			s.until("asked as before", func() bool { return s.link.Stats().Window == most })
-			others := slices.DeleteFunc(s.changes(), func(d detector.Decision) bool { return d.ID == 2 })
+			s.waitUntil("asked as before", func() bool { return s.link.Stats().Window == most })
+			others := slices.DeleteFunc(s.listChanges(), func(d detector.Decision) bool { return d.ID == 2 })
 			if slices.ContainsFunc(others, lost) || len(s.manager.Writes()) != 1 || len(s.manager.Events()) != 1 {
 				t.Errorf("%+v, written %q, raised %q", others, s.manager.Writes(), s.manager.Events())
 			}
@@ -60,13 +60,13 @@ func TestASlowSocketIsWaitedFor(t *testing.T) {
 func TestAPoolThatOthersHaveFilledKillsNobody(t *testing.T) {
 	t.Parallel()
 	const pool, waves = 4, 3
-	s := manage(t, 4, func(c *managersim.Config) { c.RequestPool, c.ResponseTimeout = pool, beatTime })
-	s.connect()
+	s := startManager(t, 4, func(c *managersim.Config) { c.RequestPool, c.ResponseTimeout = pool, checkTimeout })
+	s.connectAgents()
 	set := patient()
 	set.Timeout = 5 * time.Minute
-	s.attach(set)
-	s.counted(detector.Active, 4)
-	s.logged("attached to wazuh-remoted request_pool=4 max_in_flight=1")
+	s.startLink(set)
+	s.waitForCount(detector.Active, 4)
+	s.waitForLog("attached to wazuh-remoted request_pool=4 max_in_flight=1")
 	if err := s.agents.Fail("004", agentsim.Hang); err != nil {
 		t.Fatal(err)
 	}
@@ -81,12 +81,12 @@ func TestAPoolThatOthersHaveFilledKillsNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.logged("wazuh-remoted does not answer")
-	s.logged("wazuh-remoted is there again")
-	changes := s.changes()
-	s.forget()
-	s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
-	others := slices.DeleteFunc(append(changes, s.changes()...), func(d detector.Decision) bool { return d.ID == 4 })
+	s.waitForLog("wazuh-remoted does not answer")
+	s.waitForLog("wazuh-remoted is there again")
+	changes := s.listChanges()
+	s.dropDecisions()
+	s.waitForDecision("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
+	others := slices.DeleteFunc(append(changes, s.listChanges()...), func(d detector.Decision) bool { return d.ID == 4 })
 	if slices.ContainsFunc(others, lost) || s.link.Stats().MostInFlight > 1 {
 		t.Errorf("%+v, %+v", others, s.link.Stats())
 	}
@@ -96,9 +96,9 @@ func TestAPoolThatOthersHaveFilledKillsNobody(t *testing.T) {
 // what the setting says if that is less.
 func TestTheBoundFollowsRemotedsPool(t *testing.T) {
 	for _, c := range []struct{ pool, setting, want int }{{1024, 128, 128}, {256, 128, 64}, {1024, 1024, 256}, {16, 128, 4}, {3, 128, 1}} {
-		s := manage(t, 1, func(m *managersim.Config) { m.RequestPool = c.pool })
-		s.attach(still, func(cfg *Config) { cfg.MaxInFlight = c.setting })
-		s.logged("max_in_flight=" + number(int64(c.want)) + " ")
+		s := startManager(t, 1, func(m *managersim.Config) { m.RequestPool = c.pool })
+		s.startLink(still, func(cfg *Config) { cfg.MaxInFlight = c.setting })
+		s.waitForLog("max_in_flight=" + number(int64(c.want)) + " ")
 		if got := s.link.Stats().Window; got != c.want {
 			t.Errorf("of %d, with %d: %d, want %d", c.pool, c.setting, got, c.want)
 		}

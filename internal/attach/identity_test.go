@@ -23,11 +23,11 @@ func TestAnIDThatIsGivenToAnotherNameIsAnotherAgent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			second := time.Now().Unix()
-			s := manage(t, 3, func(c *managersim.Config) { c.Now = func() int64 { return second } })
-			s.mark("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", second)
-			s.attach(still)
-			s.counted(detector.Active, 3)
-			s.forget()
+			s := startManager(t, 3, func(c *managersim.Config) { c.Now = func() int64 { return second } })
+			s.updateRows("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", second)
+			s.startLink(still)
+			s.waitForCount(detector.Active, 3)
+			s.dropDecisions()
 			read := time.Now()
 			if err := s.manager.Remove("002"); err != nil {
 				t.Fatal(err)
@@ -37,14 +37,14 @@ func TestAnIDThatIsGivenToAnotherNameIsAnotherAgent(t *testing.T) {
 			if err := s.manager.Enrol(key); err != nil {
 				t.Fatal(err)
 			}
-			s.mark("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id = 2", second+1)
-			if got := s.changed(2, detector.Disconnected); got.Reason != detector.AgentRemoved || got.Name != "web-002" {
+			s.updateRows("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id = 2", second+1)
+			if got := s.waitForChange(2, detector.Disconnected); got.Reason != detector.AgentRemoved || got.Name != "web-002" {
 				t.Errorf("%+v", got)
 			}
-			if got := s.changed(2, detector.Active); got.Name != name {
+			if got := s.waitForChange(2, detector.Active); got.Name != name {
 				t.Errorf("%+v", got)
 			}
-			if took := time.Since(read); took > rollPeriod/2 {
+			if took := time.Since(read); took > inventoryPeriod/2 {
 				t.Errorf("it took %v", took)
 			}
 		})
@@ -65,19 +65,19 @@ func TestARoundTripBeginsWhenTheRequestIsSent(t *testing.T) {
 	}
 	defer l.Close()
 	fleet, clock := &reported{all: make(chan detector.Sighting, 16)}, detector.NewClock()
-	a := idler(8)
+	a := newTestProber(8)
 	a.send, a.fleet, a.clock = remoted.NewClient(wazuhsock.Home(dir)).RequestState, fleet, clock
-	a.answered = func(detector.AgentID, time.Time) bool { return true }
+	a.acceptAnswer = func(detector.AgentID, time.Time) bool { return true }
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { a.run(ctx) })
+	running.Go(func() { a.runProber(ctx) })
 	defer running.Wait()
 	defer cancel()
-	a.seen(1, time.Now())
-	a.keepAlive(1, 1)
+	a.recordSign(1, time.Now())
+	a.queueKeepAlive(1, 1)
 	older := accept(t, l)
 	fleet.expect(t, detector.Unsent, 1)
-	a.keepAlive(1, 2) // it waits
+	a.queueKeepAlive(1, 2) // it waits
 	decided := clock.Now()
 	answer(t, older)
 	first := fleet.expect(t, detector.SawAnswer, 1)

@@ -40,65 +40,65 @@ type Config struct {
 
 // Link is the way to a manager's agents.
 type Link struct {
-	cfg      Config
-	db       *wazuhdb.Client
-	remoted  *remoted.Client
-	watch    *watch
-	asker    *asker
-	beat     *beat
-	teller   *teller
-	scribe   *scribe // nil if nothing is to be written
-	door     *door
-	troubles *troubles
-	active   atomic.Int64
+	cfg         Config
+	db          *wazuhdb.Client
+	remoted     *remoted.Client
+	watch       *dbWatcher
+	prober      *prober
+	monitor     *remotedMonitor
+	notifier    *notifier
+	writer      *statusWriter // nil if nothing is to be written
+	connWatcher *connWatcher
+	conditions  *conditions
+	active      atomic.Int64
 }
 
 // Open returns the link to the manager in cfg.Home. That it runs is not asked
 // for: Run waits for it. That it lives there, and that we may speak to it, is.
 func Open(cfg Config) (*Link, error) {
-	if err := Find(cfg.Home); err != nil {
+	if err := CheckHome(cfg.Home); err != nil {
 		return nil, err
 	}
 	h := wazuhsock.Home(cfg.Home)
-	l := &Link{cfg: cfg, troubles: &troubles{log: cfg.Log, now: make(map[string]string)},
+	l := &Link{cfg: cfg, conditions: &conditions{log: cfg.Log, errors: make(map[string]string)},
 		db: wazuhdb.NewClient(h, cfg.Cluster, databaseTimeout), remoted: remoted.NewClient(h)}
-	b := new(book)
-	l.asker = &asker{send: l.remoted.RequestState, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, grace: cfg.Grace, network: b.network,
-		kick: make(chan struct{}, 1), rate: rate.NewLimiter(askRate, askBurst), said: make(map[string]bool),
-		asked: make(map[detector.AgentID]*asked), halted: true}
-	l.asker.limit(max(min(cfg.MaxInFlight, remoted.DefaultPool/poolShare), 1), remoted.DefaultResponseTimeout)
-	l.beat = &beat{client: l.remoted, asker: l.asker, fleet: cfg.Fleet, said: l.troubles, log: cfg.Log, most: cfg.MaxInFlight, period: beatPeriod, grace: cmp.Or(cfg.restartGrace, restartGrace),
-		look: make(chan struct{}, 1)}
-	l.watch = &watch{db: l.db, soon: make(chan struct{}, 1), clock: cfg.Clock, fleet: cfg.Fleet, period: watchPeriod, timeout: cfg.Timeout, log: cfg.Log, said: l.troubles,
-		asker: l.asker, book: b, reset: l.beat.restarted, undone: l.undone, active: func(n int) { l.active.Store(int64(n)) },
-		skips: newSkips(cfg.Log), hold: cmp.Or(cfg.hold, removalHold), wall: cfg.wall, absences: absences{wall: cfg.wall, of: make(map[detector.AgentID]*absence)}}
-	l.asker.mark, l.asker.answered, l.asker.notice, l.asker.gone = l.watch.absences.unconnected, l.watch.answered, l.beat.notice, l.beat.hurry
-	l.teller = &teller{out: wazuhsock.NewQueue(h.Path(wazuhsock.ARQueue)), method: cfg.Method, name: b.name, said: l.troubles,
-		rate: rate.NewLimiter(askRate, askBurst), queue: make(chan detector.AgentID, tellerRoom)}
+	b := new(agentIndex)
+	l.prober = &prober{send: l.remoted.RequestState, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, grace: cfg.Grace, networkOf: b.networkOf,
+		kick: make(chan struct{}, 1), rate: rate.NewLimiter(requestRate, requestBurst), loggedErrors: make(map[string]bool),
+		probes: make(map[detector.AgentID]*probeState), halted: true}
+	l.prober.setLimits(max(min(cfg.MaxInFlight, remoted.DefaultPool/poolShare), 1), remoted.DefaultResponseTimeout)
+	l.monitor = &remotedMonitor{client: l.remoted, asker: l.prober, fleet: cfg.Fleet, conditions: l.conditions, log: cfg.Log, maxInFlight: cfg.MaxInFlight, period: checkPeriod, grace: cmp.Or(cfg.restartGrace, restartGrace),
+		wake: make(chan struct{}, 1)}
+	l.watch = &dbWatcher{db: l.db, wake: make(chan struct{}, 1), clock: cfg.Clock, fleet: cfg.Fleet, period: changesPeriod, timeout: cfg.Timeout, log: cfg.Log, conditions: l.conditions,
+		prober: l.prober, index: b, handleReset: l.monitor.handleReset, addTask: l.addTask, setActive: func(n int) { l.active.Store(int64(n)) },
+		warnings: newRowWarnings(cfg.Log), holdTime: cmp.Or(cfg.hold, removalHold), wall: cfg.wall, absences: absences{wall: cfg.wall, byAgent: make(map[detector.AgentID]*absence)}}
+	l.prober.markUnconnected, l.prober.acceptAnswer, l.prober.checkRestart, l.prober.checkRemoted = l.watch.absences.markUnconnected, l.watch.acceptAnswer, l.monitor.checkRestart, l.monitor.checkSoon
+	l.notifier = &notifier{out: wazuhsock.NewQueue(h.Path(wazuhsock.ARQueue)), method: cfg.Method, nameOf: b.nameOf, conditions: l.conditions,
+		rate: rate.NewLimiter(requestRate, requestBurst), queue: make(chan detector.AgentID, notifierQueueSize)}
 	if cfg.UpdateStatus {
-		l.scribe = &scribe{db: l.db, place: cfg.Cluster, queue: wazuhsock.NewQueue(h.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout, secondLook: secondLook, log: cfg.Log, said: l.troubles, clock: cfg.Clock, dead: l.watch.absences.deadSince,
-			todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
+		l.writer = &statusWriter{db: l.db, role: cfg.Cluster, queue: wazuhsock.NewQueue(h.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout, recheckAfter: recheckDelay, log: cfg.Log, conditions: l.conditions, clock: cfg.Clock, isUnconnectedSince: l.watch.absences.isUnconnectedSince,
+			tasks: make(map[detector.AgentID]task), unconfirmed: make(map[detector.AgentID]task)}
 	}
 	if text := clusterCaution(cfg.Cluster); text != "" && cfg.UpdateStatus {
-		cfg.Log.Warn(text, "way_out", cautionWayOut)
+		cfg.Log.Warn(text, "hint", cautionHint)
 	}
-	l.door = &door{serves: l.beat.serves, behind: b.behind, away: l.away, check: l.closed, tcp: &tcpclose.Watcher{Poll: cfg.polls, Log: cfg.Log}}
+	l.connWatcher = &connWatcher{isAgentPort: l.monitor.isAgentPort, agentsAt: b.agentsAt, isDisconnected: l.isDisconnected, probe: l.handleClosed, tcp: &tcpclose.Watcher{Poll: cfg.polls, Log: cfg.Log}}
 	return l, nil
 }
 
-// closed has an agent looked for whose connection has ended: it is asked, and the
+// handleClosed has an agent looked for whose connection has ended: it is asked, and the
 // database too, which knows whether it was shut down.
-func (l *Link) closed(id detector.AgentID) {
-	l.asker.ended(id)
-	l.watch.hurry()
+func (l *Link) handleClosed(id detector.AgentID) {
+	l.prober.handleClosed(id)
+	l.watch.readSoon()
 }
 
 // Run watches the manager's agents until ctx ends, and then lets go of the manager.
 func (l *Link) Run(ctx context.Context) {
 	var work sync.WaitGroup
-	parts := []func(context.Context){l.beat.run, l.watch.run, l.asker.run, l.teller.run, l.door.run}
-	if l.scribe != nil {
-		parts = append(parts, l.scribe.run)
+	parts := []func(context.Context){l.monitor.runMonitor, l.watch.runWatcher, l.prober.runProber, l.notifier.runNotifier, l.connWatcher.runWatcher}
+	if l.writer != nil {
+		parts = append(parts, l.writer.runWriter)
 	}
 	for _, part := range parts {
 		work.Go(func() { part(ctx) })
@@ -107,8 +107,8 @@ func (l *Link) Run(ctx context.Context) {
 	l.db.Close()
 }
 
-// away reports whether an agent is known to be disconnected.
-func (l *Link) away(id detector.AgentID) bool {
+// isDisconnected reports whether an agent is known to be disconnected.
+func (l *Link) isDisconnected(id detector.AgentID) bool {
 	now, ok := l.cfg.Fleet.Agent(id)
 	return ok && now.Status == detector.Disconnected
 }
@@ -116,32 +116,32 @@ func (l *Link) away(id detector.AgentID) bool {
 // KeepAlive sends an agent the keep-alive with a token. It does not wait for it.
 func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 	if l.cfg.Method != detector.Request {
-		return l.teller.tell(id)
+		return l.notifier.queueKeepAlive(id)
 	}
-	l.asker.keepAlive(id, token)
+	l.prober.queueKeepAlive(id, token)
 	return nil
 }
 
-// Heed hears of what was decided about an agent.
-func (l *Link) Heed(d *detector.Decision) {
+// OnDecision hears of what was decided about an agent.
+func (l *Link) OnDecision(d *detector.Decision) {
 	if d.Verdict != detector.Changed {
 		return
 	}
 	if d.To == detector.Disconnected {
-		l.asker.callOff(d.ID)
+		l.prober.cancelProbes(d.ID)
 	}
 	if d.To == detector.Disconnected && (d.Reason.IsLoss() || d.Reason == detector.AgentShutdown) {
-		l.watch.absences.begin(d.ID, time.Now().Add(-l.cfg.Clock.Now().Sub(d.At)), true)
+		l.watch.absences.beginAbsence(d.ID, time.Now().Add(-l.cfg.Clock.Now().Sub(d.At)), true)
 	}
-	if l.scribe != nil {
-		l.scribe.heed(d)
+	if l.writer != nil {
+		l.writer.addTask(d)
 	}
 }
 
-// undone has a loss written that an earlier life of the node may not have come to.
-func (l *Link) undone(d *detector.Decision) {
-	if l.scribe != nil {
-		l.scribe.heed(d)
+// addTask has a loss written that an earlier life of the node may not have come to.
+func (l *Link) addTask(d *detector.Decision) {
+	if l.writer != nil {
+		l.writer.addTask(d)
 	}
 }
 
@@ -157,5 +157,5 @@ func clusterCaution(role wazuhdb.ClusterRole) string {
 	return "a worker is not told when an agent moves to another node: such an agent is taken for lost, also in the master's database, until the master hears of it"
 }
 
-// cautionWayOut is what can be done about it.
-const cautionWayOut = "where agents change nodes, as behind a load balancer, set <update_status> to no on workers"
+// cautionHint is what can be done about it.
+const cautionHint = "where agents change nodes, as behind a load balancer, set <update_status> to no on workers"

@@ -36,19 +36,19 @@ func TestDeathsAreToldAsWhatTheyAreAndTheManagerKnowsToo(t *testing.T) {
 	} {
 		t.Run(c.how.String(), func(t *testing.T) {
 			t.Parallel()
-			s := manage(t, 3)
-			s.connect()
-			s.attach(quick, func(cfg *Config) { cfg.polls = c.polls })
-			s.counted(detector.Active, 3)
-			s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged && d.ID == 2 })
-			s.forget()
+			s := startManager(t, 3)
+			s.connectAgents()
+			s.startLink(quick, func(cfg *Config) { cfg.polls = c.polls })
+			s.waitForCount(detector.Active, 3)
+			s.waitForDecision("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged && d.ID == 2 })
+			s.dropDecisions()
 			if err := s.agents.Fail("002", c.how); err != nil {
 				t.Fatal(err)
 			}
-			if got := s.changed(2, detector.Disconnected); got.Reason != c.reason || got.IP != "127.0.0.1" {
+			if got := s.waitForChange(2, detector.Disconnected); got.Reason != c.reason || got.IP != "127.0.0.1" {
 				t.Errorf("%+v", got)
 			}
-			s.until("marked at the manager", func() bool {
+			s.waitUntil("marked at the manager", func() bool {
 				row, err := s.manager.Agent(2)
 				return err == nil && row.Status == "disconnected" && row.Code == c.code && row.Sync == "synced" && len(s.manager.Events()) == c.written
 			})
@@ -57,14 +57,14 @@ func TestDeathsAreToldAsWhatTheyAreAndTheManagerKnowsToo(t *testing.T) {
 					t.Errorf("event %q", got)
 				}
 			}
-			s.forget()
+			s.dropDecisions()
 			if err := s.agents.Revive("002"); err != nil {
 				t.Fatal(err)
 			}
-			if got := s.changed(2, detector.Active); got.Reason != detector.Reconnected {
+			if got := s.waitForChange(2, detector.Active); got.Reason != detector.Reconnected {
 				t.Errorf("%+v", got)
 			}
-			s.until("active at the manager", func() bool { row, err := s.manager.Agent(2); return err == nil && row.Status == "active" })
+			s.waitUntil("active at the manager", func() bool { row, err := s.manager.Agent(2); return err == nil && row.Status == "active" })
 			if writes := s.manager.Writes(); len(writes) != c.written {
 				t.Errorf("written: %q", writes)
 			}
@@ -79,26 +79,26 @@ func TestDeathsAreToldAsWhatTheyAreAndTheManagerKnowsToo(t *testing.T) {
 // disconnected; but they are back before anybody could call them lost.
 func TestARestartOfRemotedIsNoOutage(t *testing.T) {
 	t.Parallel()
-	s := manage(t, 40)
-	s.connect()
+	s := startManager(t, 40)
+	s.connectAgents()
 	set := quick
 	set.OutageShare, set.OutageHold = 0.3, time.Second
-	s.attach(set)
-	s.counted(detector.Active, 40)
-	s.forget()
+	s.startLink(set)
+	s.waitForCount(detector.Active, 40)
+	s.dropDecisions()
 	s.manager.StopRemoted()
-	s.logged("wazuh-remoted cannot be used: waiting for it")
-	s.until("called by its name, with the way out", func() bool {
+	s.waitForLog("wazuh-remoted cannot be used: waiting for it")
+	s.waitUntil("called by its name, with the way out", func() bool {
 		got := s.link.Stats().Problem
 		return strings.Contains(got, "wazuh-remoted is not running") && strings.Contains(got, "systemctl start wazuh-manager")
 	})
 	if err := s.manager.StartRemoted(); err != nil {
 		t.Fatal(err)
 	}
-	s.until("agents back", func() bool { all, err := s.manager.Statuses(); return err == nil && all["active"] == 40 })
-	s.logged("wazuh-remoted is there again")
-	s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
-	if got := s.changes(); len(got) != 0 {
+	s.waitUntil("agents back", func() bool { all, err := s.manager.Statuses(); return err == nil && all["active"] == 40 })
+	s.waitForLog("wazuh-remoted is there again")
+	s.waitForDecision("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
+	if got := s.listChanges(); len(got) != 0 {
 		t.Errorf("%d changes, the first %+v", len(got), got[0])
 	}
 	if writes, events := s.manager.Writes(), s.manager.Events(); len(writes)+len(events) != 0 {
@@ -109,47 +109,47 @@ func TestARestartOfRemotedIsNoOutage(t *testing.T) {
 // The same when it is so quick that nobody finds its socket closed.
 func TestAnUnseenRestartIsNoOutageEither(t *testing.T) {
 	t.Parallel()
-	s := manage(t, 40)
-	s.connect()
-	s.attach(quick)
-	s.counted(detector.Active, 40)
-	s.forget()
+	s := startManager(t, 40)
+	s.connectAgents()
+	s.startLink(quick)
+	s.waitForCount(detector.Active, 40)
+	s.dropDecisions()
 	s.manager.StopRemoted()
 	if err := s.manager.StartRemoted(); err != nil {
 		t.Fatal(err)
 	}
-	s.until("agents back", func() bool { all, err := s.manager.Statuses(); return err == nil && all["active"] == 40 })
-	s.logged("has been restarted")
-	if got := s.changes(); len(got) != 0 {
+	s.waitUntil("agents back", func() bool { all, err := s.manager.Statuses(); return err == nil && all["active"] == 40 })
+	s.waitForLog("has been restarted")
+	if got := s.listChanges(); len(got) != 0 {
 		t.Errorf("%d changes, the first %+v", len(got), got[0])
 	}
 }
 
 func TestWithoutTheDatabaseAgentsAnswerForThemselves(t *testing.T) {
 	t.Parallel()
-	s := manage(t, 3)
-	s.connect()
-	s.attach(quick)
-	s.counted(detector.Active, 3)
+	s := startManager(t, 3)
+	s.connectAgents()
+	s.startLink(quick)
+	s.waitForCount(detector.Active, 3)
 	s.manager.StopDB()
-	s.logged("wazuh-db cannot be used")
-	s.forget()
+	s.waitForLog("wazuh-db cannot be used")
+	s.dropDecisions()
 	for range 5 {
-		s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
-		s.forget()
+		s.waitForDecision("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
+		s.dropDecisions()
 	}
 	if err := s.agents.Fail("003", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
-	s.changed(3, detector.Disconnected)
-	if got := s.changes(); len(got) != 1 {
+	s.waitForChange(3, detector.Disconnected)
+	if got := s.listChanges(); len(got) != 1 {
 		t.Errorf("%+v", got)
 	}
 	if err := s.manager.StartDB(); err != nil {
 		t.Fatal(err)
 	}
-	s.logged("wazuh-db is there again")
-	s.until("the loss written, now that it can be", func() bool { return len(s.manager.Events()) == 1 && len(s.manager.Writes()) == 1 })
+	s.waitForLog("wazuh-db is there again")
+	s.waitUntil("the loss written, now that it can be", func() bool { return len(s.manager.Events()) == 1 && len(s.manager.Writes()) == 1 })
 }
 
 // Whatever a socket does, no live agent is called lost, and when it is well
@@ -159,19 +159,19 @@ func TestASocketThatMisbehavesKillsNobody(t *testing.T) {
 		for kind := managersim.Silent; kind <= managersim.Garbled; kind++ {
 			t.Run("", func(t *testing.T) {
 				t.Parallel()
-				s := manage(t, 3, func(c *managersim.Config) { c.ResponseTimeout = time.Second })
-				s.connect()
+				s := startManager(t, 3, func(c *managersim.Config) { c.ResponseTimeout = time.Second })
+				s.connectAgents()
 				set := quick
 				set.RetryInterval = 5 * time.Second // as with the defaults, where trouble is seen within 7 s: before the third miss
-				s.attach(set)
-				s.counted(detector.Active, 3)
-				s.logged("attached")
-				s.forget()
+				s.startLink(set)
+				s.waitForCount(detector.Active, 3)
+				s.waitForLog("attached")
+				s.dropDecisions()
 				s.manager.Misbehave(socket, managersim.Fault{Kind: kind})
-				s.logged("cannot be used")
+				s.waitForLog("cannot be used")
 				s.manager.Misbehave(socket, managersim.Fault{})
-				s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
-				if got := s.changes(); slices.ContainsFunc(got, lost) {
+				s.waitForDecision("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
+				if got := s.listChanges(); slices.ContainsFunc(got, lost) {
 					t.Errorf("%+v", got)
 				}
 				if writes := s.manager.Writes(); len(writes) != 0 {
@@ -187,17 +187,17 @@ func TestASocketThatMisbehavesKillsNobody(t *testing.T) {
 func TestHungAgentsNeverTakeMoreThanTheirShare(t *testing.T) {
 	t.Parallel()
 	const agents, hung, pool = 60, 40, 64
-	s := manage(t, agents, func(c *managersim.Config) { c.RequestPool = pool })
-	s.connect()
-	s.attach(quick)
-	s.counted(detector.Active, agents)
-	s.logged("attached to wazuh-remoted request_pool=64 max_in_flight=16")
+	s := startManager(t, agents, func(c *managersim.Config) { c.RequestPool = pool })
+	s.connectAgents()
+	s.startLink(quick)
+	s.waitForCount(detector.Active, agents)
+	s.waitForLog("attached to wazuh-remoted request_pool=64 max_in_flight=16")
 	for _, k := range keysFor(hung) {
 		if err := s.agents.Fail(k.ID, agentsim.Hang); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.until("as many out as may be to agents in doubt", func() bool { return s.manager.Stats().InFlight >= pool/poolShare/2 })
+	s.waitUntil("as many out as may be to agents in doubt", func() bool { return s.manager.Stats().InFlight >= pool/poolShare/2 })
 	for range 20 {
 		if answer := askAs(t, s.manager.Home(), "060 agent getstate"); !strings.Contains(answer, "connected") {
 			t.Errorf("another client is answered %q", answer)
@@ -232,23 +232,23 @@ func askAs(t testing.TB, home, text string) string {
 
 func TestTheInventoryFollowsTheDatabase(t *testing.T) {
 	t.Parallel()
-	s := manage(t, 3)
-	s.connect()
-	s.attach(quick)
-	s.counted(detector.Active, 3)
-	s.forget()
+	s := startManager(t, 3)
+	s.connectAgents()
+	s.startLink(quick)
+	s.waitForCount(detector.Active, 3)
+	s.dropDecisions()
 	keys := keysFor(5)
 	if err := s.manager.Enrol(keys[3], keys[4]); err != nil {
 		t.Fatal(err)
 	}
-	s.counted(detector.NeverConnected, 2)
+	s.waitForCount(detector.NeverConnected, 2)
 	if stats := s.manager.Stats(); stats.DBClients != 1 || stats.Queries < 4 {
 		t.Errorf("%d connections to wazuh-db for %d queries, want one for all", stats.DBClients, stats.Queries)
 	}
 	if err := s.manager.Remove("002"); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.changed(2, detector.Disconnected); got.Reason != detector.AgentRemoved {
+	if got := s.waitForChange(2, detector.Disconnected); got.Reason != detector.AgentRemoved {
 		t.Errorf("%+v", got)
 	}
 	if writes := s.manager.Writes(); len(writes) != 0 {
@@ -259,21 +259,21 @@ func TestTheInventoryFollowsTheDatabase(t *testing.T) {
 // In a cluster, an agent that reports to another node has moved, and is not dead.
 func TestInAClusterAMoveIsNoDeath(t *testing.T) {
 	t.Parallel()
-	s := manage(t, 4, func(c *managersim.Config) { c.Cluster = managersim.Cluster{Node: "west's"} })
-	s.connect()
+	s := startManager(t, 4, func(c *managersim.Config) { c.Cluster = managersim.Cluster{Node: "west's"} })
+	s.connectAgents()
 	if err := s.manager.Exec("UPDATE agent SET node_name = 'east' WHERE id = 4"); err != nil {
 		t.Fatal(err)
 	}
-	s.attach(quick, func(c *Config) { c.Cluster = wazuhdb.ClusterRole{Node: "west's"} })
+	s.startLink(quick, func(c *Config) { c.Cluster = wazuhdb.ClusterRole{Node: "west's"} })
 	if said := s.log.about("<update_status>"); len(said) > 0 {
 		t.Errorf("a master is cautioned: %q", said)
 	}
-	s.counted(detector.Active, 3)
-	s.forget()
+	s.waitForCount(detector.Active, 3)
+	s.dropDecisions()
 	if err := s.manager.Exec("UPDATE agent SET node_name = 'east' WHERE id = 2"); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.changed(2, detector.Disconnected); got.Reason != detector.AgentMoved {
+	if got := s.waitForChange(2, detector.Disconnected); got.Reason != detector.AgentMoved {
 		t.Errorf("%+v", got)
 	}
 }
@@ -281,7 +281,7 @@ func TestInAClusterAMoveIsNoDeath(t *testing.T) {
 // What an agent was before anybody watched it is no news.
 func TestAtFirstTheDatabaseIsBelieved(t *testing.T) {
 	t.Parallel()
-	s := manage(t, 5)
+	s := startManager(t, 5)
 	now := time.Now().Unix()
 	for id, set := range map[int]string{
 		1: "connection_status = 'active', node_name = 'node01', last_keepalive = " + number(now),
@@ -293,9 +293,9 @@ func TestAtFirstTheDatabaseIsBelieved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.attach(quick, func(c *Config) { c.UpdateStatus = false })
-	s.changed(1, detector.Active)
-	s.changed(4, detector.Pending)
+	s.startLink(quick, func(c *Config) { c.UpdateStatus = false })
+	s.waitForChange(1, detector.Active)
+	s.waitForChange(4, detector.Pending)
 	for id, want := range map[detector.AgentID]detector.Record{
 		2: {Status: detector.Disconnected, Reason: detector.KeepAliveTimeout},
 		3: {Status: detector.Disconnected, Reason: detector.AgentShutdown},
@@ -311,13 +311,13 @@ func TestKeepAlivesWithoutAnAnswerGoThroughTheQueue(t *testing.T) {
 	for _, method := range []detector.Method{detector.Notify, detector.Ack} {
 		t.Run(method.String(), func(t *testing.T) {
 			t.Parallel()
-			s := manage(t, 2)
-			s.connect()
+			s := startManager(t, 2)
+			s.connectAgents()
 			set := quick
 			set.Method = method
-			s.attach(set)
-			s.counted(detector.Active, 2)
-			s.until("told", func() bool { return s.manager.Stats().ControlMessages >= 4 && s.link.Stats().Told >= 4 })
+			s.startLink(set)
+			s.waitForCount(detector.Active, 2)
+			s.waitUntil("told", func() bool { return s.manager.Stats().ControlMessages >= 4 && s.link.Stats().Told >= 4 })
 			if got := s.link.Stats(); got.NotTold != 0 || got.Problem != "" {
 				t.Errorf("%+v", got)
 			}
@@ -342,7 +342,7 @@ func TestOpeningSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestADeadlineEndsWithTheContext(t *testing.T) {
-	s := manage(t, 1)
+	s := startManager(t, 1)
 	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{Kind: managersim.Silent})
 	db := wazuhdb.NewClient(wazuhsock.Home(s.manager.Home()), wazuhdb.ClusterRole{}, patience)
 	defer db.Close()
@@ -357,14 +357,14 @@ func TestADeadlineEndsWithTheContext(t *testing.T) {
 // to come back is over: remoted's own mark says only that it was started anew.
 func TestAnAgentThatDiesWhileTheManagerRestartsIsMarked(t *testing.T) {
 	t.Parallel()
-	s := manage(t, 3)
-	s.connect()
+	s := startManager(t, 3)
+	s.connectAgents()
 	set := quick
 	set.Timeout = 10 * time.Second
-	s.attach(set, func(c *Config) { c.restartGrace = 3 * time.Second })
-	s.counted(detector.Active, 3)
+	s.startLink(set, func(c *Config) { c.restartGrace = 3 * time.Second })
+	s.waitForCount(detector.Active, 3)
 	s.manager.StopRemoted()
-	s.logged("wazuh-remoted cannot be used")
+	s.waitForLog("wazuh-remoted cannot be used")
 	if err := s.agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
@@ -374,8 +374,8 @@ func TestAnAgentThatDiesWhileTheManagerRestartsIsMarked(t *testing.T) {
 	if row, err := s.manager.Agent(2); err != nil || row.Status != "disconnected" || row.Code != wazuhdb.CodeReset {
 		t.Fatalf("after the restart %+v, %v", row, err)
 	}
-	s.changed(2, detector.Disconnected)
-	s.until("marked, with its alert", func() bool {
+	s.waitForChange(2, detector.Disconnected)
+	s.waitUntil("marked, with its alert", func() bool {
 		row, err := s.manager.Agent(2)
 		return err == nil && row.Status == "disconnected" && row.Code == wazuhdb.CodeNoKeepAlive && len(s.manager.Events()) == 1
 	})

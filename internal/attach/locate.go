@@ -13,25 +13,25 @@ import (
 // far under what an answer holds.
 const locatePage = 200
 
-// locate reads where agents are that have become active, and reports them: with
+// locateArrived reads where agents are that have become active, and reports them: with
 // its first keep-alive an agent's address is written, which the last reading of all
 // agents does not have, and without which nobody would know whose connection closes.
-func (w *watch) locate(ctx context.Context) error {
+func (w *dbWatcher) locateArrived(ctx context.Context) error {
 	for len(w.arrived) > 0 {
 		some := w.arrived[:min(len(w.arrived), locatePage)]
 		rows, skipped, err := w.db.ReadAgentsByID(ctx, some)
-		w.skips.noteRows(skipped)
+		w.warnings.addSkipped(skipped)
 		if err != nil {
 			return err
 		}
 		for i := range rows {
 			if id := rows[i].Agent(); slices.Contains(some, id) {
-				w.book.locate(id, rows[i].ParseAddr())
+				w.index.setAddr(id, rows[i].ParseAddr())
 			}
 		}
 		for _, id := range some {
 			if a := w.known[id]; a != nil && a.status != wazuhdb.StatusDisconnected {
-				w.told(id, a.status, a.keepAlive)
+				w.handleSign(id, a.status, a.keepAlive)
 			}
 		}
 		w.arrived = w.arrived[len(some):]
@@ -39,17 +39,17 @@ func (w *watch) locate(ctx context.Context) error {
 	return nil
 }
 
-// locate notes where an agent is now.
-func (b *book) locate(id detector.AgentID, now netip.Addr) {
+// setAddr notes where an agent is now.
+func (b *agentIndex) setAddr(id detector.AgentID, now netip.Addr) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	was, known := b.addrOf[id]
+	was, known := b.addrs[id]
 	if known && was == now || !now.IsValid() {
 		return
 	}
 	if known { // whoever has the list goes on with the old one
-		b.at[was] = slices.DeleteFunc(slices.Clone(b.at[was]), func(other detector.AgentID) bool { return other == id })
+		b.ids[was] = slices.DeleteFunc(slices.Clone(b.ids[was]), func(other detector.AgentID) bool { return other == id })
 	}
-	b.at[now] = append(slices.Clone(b.at[now]), id)
-	b.addrOf[id] = now
+	b.ids[now] = append(slices.Clone(b.ids[now]), id)
+	b.addrs[id] = now
 }

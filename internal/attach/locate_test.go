@@ -17,18 +17,18 @@ import (
 // Agents that connect for the first time after Pulse has read the inventory: the
 // ends of their connections are known for theirs all the same.
 func TestAnAgentThatCameLaterIsFoundByItsAddress(t *testing.T) {
-	s := manage(t, 3)
-	s.attach(quick)
-	s.connect(func(cfg *agentsim.Config) { cfg.Spread = true })
-	s.counted(detector.Active, 3)
-	s.until("located", func() bool {
-		return slices.Equal(s.link.door.behind(netip.MustParseAddr("127.1.0.2")), []detector.AgentID{2})
+	s := startManager(t, 3)
+	s.startLink(quick)
+	s.connectAgents(func(cfg *agentsim.Config) { cfg.Spread = true })
+	s.waitForCount(detector.Active, 3)
+	s.waitUntil("located", func() bool {
+		return slices.Equal(s.link.connWatcher.agentsAt(netip.MustParseAddr("127.1.0.2")), []detector.AgentID{2})
 	})
 	if err := s.agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
-	s.changed(2, detector.Disconnected)
-	s.until("seen to close", func() bool { return s.link.Stats().Closed > 0 })
+	s.waitForChange(2, detector.Disconnected)
+	s.waitUntil("seen to close", func() bool { return s.link.Stats().Closed > 0 })
 	if stats := s.link.Stats(); stats.Unmatched > 0 {
 		t.Errorf("of %d connections that closed, %d were nobody's", stats.Closed, stats.Unmatched)
 	}
@@ -36,27 +36,27 @@ func TestAnAgentThatCameLaterIsFoundByItsAddress(t *testing.T) {
 
 func TestABookForgetsWhereAnAgentWas(t *testing.T) {
 	home, road := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.7")
-	var b book
-	b.set([]wazuhdb.Row{{ID: 1, Name: "a", Addr: home.String()}, {ID: 2, Name: "b", Addr: home.String()}, {ID: 3, Name: "c", Addr: "any"}})
-	before := b.behind(home)
-	b.locate(1, road)
-	b.locate(2, home)
-	b.locate(3, road)
-	b.locate(2, netip.Addr{})
+	var b agentIndex
+	b.replaceAll([]wazuhdb.Row{{ID: 1, Name: "a", Addr: home.String()}, {ID: 2, Name: "b", Addr: home.String()}, {ID: 3, Name: "c", Addr: "any"}})
+	before := b.agentsAt(home)
+	b.setAddr(1, road)
+	b.setAddr(2, home)
+	b.setAddr(3, road)
+	b.setAddr(2, netip.Addr{})
 	if !slices.Equal(before, []detector.AgentID{1, 2}) {
 		t.Errorf("who had the list sees it change: %v", before)
 	}
-	if got := b.behind(home); !slices.Equal(got, []detector.AgentID{2}) {
+	if got := b.agentsAt(home); !slices.Equal(got, []detector.AgentID{2}) {
 		t.Errorf("at home: %v", got)
 	}
-	if got := b.behind(road); !slices.Equal(got, []detector.AgentID{1, 3}) {
+	if got := b.agentsAt(road); !slices.Equal(got, []detector.AgentID{1, 3}) {
 		t.Errorf("on the road: %v", got)
 	}
 }
 
 // Whether an agent was shut down is read before the grace of its connection is over.
 func TestAClosedConnectionIsAReasonToRead(t *testing.T) {
-	s := manage(t, 1)
+	s := startManager(t, 1)
 	clock := detector.NewClock()
 	fleet := detector.New(quick, clock, func([]detector.Decision) {})
 	link, err := Open(Config{Home: s.manager.Home(), Method: detector.Request, MaxInFlight: 1, Clock: clock, Fleet: fleet, Log: slog.New(s.log)})
@@ -67,12 +67,12 @@ func TestAClosedConnectionIsAReasonToRead(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { fleet.Run(ctx) })
-	running.Go(func() { link.watch.run(ctx) })
+	running.Go(func() { link.watch.runWatcher(ctx) })
 	defer running.Wait()
 	defer cancel()
 	for before := uint64(0); before < 9; {
-		s.until("read", func() bool { return s.manager.Queried("sql") > before })
+		s.waitUntil("read", func() bool { return s.manager.Queried("sql") > before })
 		before = s.manager.Queried("sql")
-		link.closed(1)
+		link.handleClosed(1)
 	}
 }

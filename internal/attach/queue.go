@@ -2,16 +2,16 @@ package attach
 
 import "github.com/wazuh-pulse/pulse/internal/detector"
 
-// queue is first in, first out.
-type queue struct {
+// agentQueue is first in, first out.
+type agentQueue struct {
 	ids  []detector.AgentID
 	head int
 }
 
-func (q *queue) push(id detector.AgentID) { q.ids = append(q.ids, id) }
-func (q *queue) len() int                 { return len(q.ids) - q.head }
+func (q *agentQueue) push(id detector.AgentID) { q.ids = append(q.ids, id) }
+func (q *agentQueue) len() int                 { return len(q.ids) - q.head }
 
-func (q *queue) pop() detector.AgentID {
+func (q *agentQueue) pop() detector.AgentID {
 	id := q.ids[q.head]
 	if q.head++; q.head == len(q.ids) {
 		q.ids, q.head = q.ids[:0], 0

@@ -7,31 +7,31 @@ import "time"
 // asked again when they have shown themselves, or when their time to come
 // back is over; their keep-alives wait until then.
 
-// restarted takes it that remoted has started anew.
-func (a *asker) restarted(at time.Time, grace time.Duration) {
+// awaitReturns takes it that remoted has started anew.
+func (a *prober) awaitReturns(at time.Time, grace time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	const rounding = 10 * time.Millisecond // of two clocks that are read one after the other
-	a.restart, a.returned = wallClock(nil).time(at.Truncate(time.Second)).Add(-rounding), time.Now().Add(grace)
+	a.restartedAt, a.awaitUntil = wallClock(nil).time(at.Truncate(time.Second)).Add(-rounding), time.Now().Add(grace)
 }
 
-// awaited reports whether an agent has not come back to a new remoted yet, and
+// isAwaited reports whether an agent has not come back to a new remoted yet, and
 // is still given time to.
-func (a *asker) awaited(s *asked) bool {
-	return !a.returned.IsZero() && !s.unproven && s.sign.Before(a.restart)
+func (a *prober) isAwaited(s *probeState) bool {
+	return !a.awaitUntil.IsZero() && !s.unproven && s.lastSign.Before(a.restartedAt)
 }
 
-// release has those asked that did not come back in their time.
-func (a *asker) release() {
+// releaseAwaited has those asked that did not come back in their time.
+func (a *prober) releaseAwaited() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.returned.IsZero() || time.Now().Before(a.returned) {
+	if a.awaitUntil.IsZero() || time.Now().Before(a.awaitUntil) {
 		return
 	}
-	a.returned = time.Time{}
-	for id, s := range a.asked {
+	a.awaitUntil = time.Time{}
+	for id, s := range a.probes {
 		if s.wanted {
-			a.enqueue(id, s, false)
+			a.enqueueProbe(id, s, false)
 		}
 	}
 }

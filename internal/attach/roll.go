@@ -7,27 +7,27 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
-// roll reads all agents of this node.
-func (w *watch) roll(ctx context.Context) ([]wazuhdb.Row, error) {
-	w.skips.begin()
+// readAgents reads all agents of this node.
+func (w *dbWatcher) readAgents(ctx context.Context) ([]wazuhdb.Row, error) {
+	w.warnings.beginReading()
 	all, skipped, err := w.db.ReadAgents(ctx)
-	w.skips.noteRows(skipped)
+	w.warnings.addSkipped(skipped)
 	if err != nil {
 		return nil, err
 	}
 	for i := range all {
 		if err := all[i].CheckAddr(); err != nil {
-			w.skips.addr(all[i].ID, err)
+			w.warnings.addBadAddr(all[i].ID, err)
 		}
 	}
-	w.skips.end()
-	return append(all, w.unreadable()...), nil
+	w.warnings.finishReading()
+	return append(all, w.keepUnreadable()...), nil
 }
 
-// unreadable are the agents that are known from before, and whose rows could not be
+// keepUnreadable are the agents that are known from before, and whose rows could not be
 // used this time: that is no proof that they were removed.
-func (w *watch) unreadable() (rows []wazuhdb.Row) {
-	for id := range w.skips.rows {
+func (w *dbWatcher) keepUnreadable() (rows []wazuhdb.Row) {
+	for id := range w.warnings.skipped {
 		if id > int64(detector.MaxAgentID) {
 			continue
 		}

@@ -16,8 +16,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
-// relay stands before wazuh-db, and passes answers on as change returns them.
-func (s *scene) relay(change func(request, answer []byte) []byte) {
+// relayDatabase stands before wazuh-db, and passes answers on as change returns them.
+func (s *fixture) relayDatabase(change func(request, answer []byte) []byte) {
 	s.t.Helper()
 	path := filepath.Join(s.manager.Home(), wazuhsock.DatabaseSocket)
 	if err := os.Rename(path, path+".real"); err != nil {
@@ -70,21 +70,21 @@ func pass(client net.Conn, path string, change func(request, answer []byte) []by
 	}
 }
 
-// mark makes rows of the manager's as set says.
-func (s *scene) mark(set string, args ...any) {
+// updateRows makes rows of the manager's as set says.
+func (s *fixture) updateRows(set string, args ...any) {
 	s.t.Helper()
 	if err := s.manager.Exec("UPDATE agent SET "+set, args...); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// enrol enrols an agent, and waits until it is known.
-func (s *scene) enrol(id int) {
+// enrolAgent enrols an agent, and waits until it is known.
+func (s *fixture) enrolAgent(id int) {
 	s.t.Helper()
 	if err := s.manager.Enrol(keysFor(id)[id-1]); err != nil {
 		s.t.Fatal(err)
 	}
-	s.until("the new one read", func() bool { _, known := s.fleet.Agent(detector.AgentID(id)); return known })
+	s.waitUntil("the new one read", func() bool { _, known := s.fleet.Agent(detector.AgentID(id)); return known })
 }
 
 // What one agent's row holds blinds nobody to the others: they are read, those that are
@@ -118,17 +118,17 @@ func TestOneBadRowBlindsNobody(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := manage(t, agents)
-			s.mark("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", time.Now().Unix())
-			s.mark(c.set, c.arg)
-			s.attach(still)
-			s.counted(detector.Active, c.watched)
-			s.enrol(agents + 1)
-			s.mark("connection_status = 'disconnected', status_code = 3, disconnection_time = ? WHERE id = 5", time.Now().Unix())
-			if got := s.changed(5, detector.Disconnected); got.Reason != detector.AgentShutdown {
+			s := startManager(t, agents)
+			s.updateRows("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", time.Now().Unix())
+			s.updateRows(c.set, c.arg)
+			s.startLink(still)
+			s.waitForCount(detector.Active, c.watched)
+			s.enrolAgent(agents + 1)
+			s.updateRows("connection_status = 'disconnected', status_code = 3, disconnection_time = ? WHERE id = 5", time.Now().Unix())
+			if got := s.waitForChange(5, detector.Disconnected); got.Reason != detector.AgentShutdown {
 				t.Errorf("a goodbye is %v", got.Reason)
 			}
-			s.logs(c.logged)
+			s.checkRowLogs(c.logged)
 			if got := s.link.Stats(); got.Problem != "" || (got.Skipped > 0) != (c.logged == "row") || (got.Addresses > 0) != (c.logged == "address") {
 				t.Errorf("%+v", got)
 			}
@@ -136,8 +136,8 @@ func TestOneBadRowBlindsNobody(t *testing.T) {
 	}
 }
 
-// logs holds the log to what it is to say of a row: for agent 3 once.
-func (s *scene) logs(what string) {
+// checkRowLogs holds the log to what it is to say of a row: for agent 3 once.
+func (s *fixture) checkRowLogs(what string) {
 	s.t.Helper()
 	rows, addrs := len(s.log.about("a row of the manager's database is skipped")), len(s.log.about("agent 003 says that it is at"))
 	if want := map[string]int{"row": 1}[what]; rows != want {
@@ -164,23 +164,23 @@ func TestARowThatCannotBeReadAloneIsPassedOver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := manage(t, agents)
-			s.mark("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", time.Now().Unix())
+			s := startManager(t, agents)
+			s.updateRows("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", time.Now().Unix())
 			var bad atomic.Bool
 			bad.Store(true)
-			s.relay(func(_, answer []byte) []byte {
+			s.relayDatabase(func(_, answer []byte) []byte {
 				if bad.Load() && bytes.Contains(answer, []byte(`"n":"web-003"`)) {
 					return spoil(answer)
 				}
 				return answer
 			})
-			s.attach(still)
-			s.counted(detector.Active, agents-1)
+			s.startLink(still)
+			s.waitForCount(detector.Active, agents-1)
 			bad.Store(false)
-			s.enrol(agents + 1) // all are read again
-			s.counted(detector.Active, agents)
+			s.enrolAgent(agents + 1) // all are read again
+			s.waitForCount(detector.Active, agents)
 			bad.Store(true)
-			s.enrol(agents + 2)
+			s.enrolAgent(agents + 2)
 			if got, known := s.fleet.Agent(3); !known || got.Status != detector.Active || s.link.Stats().Skipped != 1 {
 				t.Errorf("%+v, %+v", got, s.link.Stats())
 			}
@@ -195,21 +195,21 @@ func TestARowThatCannotBeReadAloneIsPassedOver(t *testing.T) {
 func TestOneBadRowKeepsNoLossFromBeingWritten(t *testing.T) {
 	t.Parallel()
 	const agents = 5
-	s := manage(t, agents)
-	s.relay(func(_, answer []byte) []byte {
+	s := startManager(t, agents)
+	s.relayDatabase(func(_, answer []byte) []byte {
 		if bytes.Contains(answer, []byte(`"n":"web-003"`)) {
 			return answer[:len(answer)/2]
 		}
 		return answer
 	})
-	w := s.write(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
-	s.mark("connection_status = 'active', last_keepalive = ? WHERE id > 0", time.Now().Unix()-100)
+	w := s.startWriter(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
+	s.updateRows("connection_status = 'active', last_keepalive = ? WHERE id > 0", time.Now().Unix()-100)
 	now := w.clock.Now()
 	for id := detector.AgentID(1); id <= agents; id++ {
-		w.heed(&detector.Decision{Verdict: detector.Changed, ID: id, At: now, From: detector.Active, To: detector.Disconnected, Reason: detector.ConnectionLost})
+		w.addTask(&detector.Decision{Verdict: detector.Changed, ID: id, At: now, From: detector.Active, To: detector.Disconnected, Reason: detector.ConnectionLost})
 	}
-	s.until("the others written", func() bool { return len(s.manager.Writes()) == agents-1 && len(s.manager.Events()) == agents-1 })
-	s.idle(w)
+	s.waitUntil("the others written", func() bool { return len(s.manager.Writes()) == agents-1 && len(s.manager.Events()) == agents-1 })
+	s.waitForIdle(w)
 	if got := s.log.about("its loss is written when it can"); len(got) != 1 || !strings.Contains(got[0], "003") {
 		t.Errorf("logged %q", got)
 	}

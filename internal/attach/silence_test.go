@@ -26,7 +26,7 @@ var asInstalled = detector.Settings{Group: detector.Group{Interval: time.Minute,
 // manager is one of which only the time counts that it takes: it holds requests to agents
 // that hang for a minute, and its database has a keep-alive of each other one every 10 s.
 type manager struct {
-	asker  *asker
+	asker  *prober
 	fleet  *detector.Detector
 	clock  *detector.Clock
 	agents int
@@ -65,13 +65,13 @@ func (m *manager) hold(n int) {
 
 // read reports who has sent a keep-alive within the last period.
 func (m *manager) read(ctx context.Context) {
-	tick := time.NewTicker(watchPeriod)
+	tick := time.NewTicker(changesPeriod)
 	defer tick.Stop()
 	for second := int64(0); ; second += 2 {
 		for id := detector.AgentID(1); int(id) <= m.agents; id++ {
 			if late := (second + int64(id)) % 10; late < 2 && m.lives(id) && !m.stalled.Load() {
 				age := time.Duration(late) * time.Second
-				m.asker.seen(id, time.Now().Add(-age))
+				m.asker.recordSign(id, time.Now().Add(-age))
 				m.fleet.Report(detector.Sighting{At: m.clock.Now().Add(-age), ID: id, Kind: detector.SawKeepAlive})
 			}
 		}
@@ -92,22 +92,22 @@ func (m *manager) play(t *testing.T, script func()) (said []detector.Decision) {
 		for i := range out {
 			switch d := &out[i]; {
 			case d.Verdict == detector.Send:
-				a.keepAlive(d.ID, d.Token)
+				a.queueKeepAlive(d.ID, d.Token)
 			case d.Verdict == detector.Changed && d.To == detector.Disconnected:
-				a.callOff(d.ID)
+				a.cancelProbes(d.ID)
 			}
 		}
 		said = append(said, out...)
 	})
-	a.send, a.fleet, a.clock, a.network = m.ask, m.fleet, m.clock, networkOf
-	a.answered = func(detector.AgentID, time.Time) bool { return true }
+	a.send, a.fleet, a.clock, a.networkOf = m.ask, m.fleet, m.clock, networkOf
+	a.acceptAnswer = func(detector.AgentID, time.Time) bool { return true }
 	members := make([]detector.Member, m.agents)
 	for i := range members {
 		members[i] = detector.Member{ID: detector.AgentID(i + 1), Name: fmt.Sprint("web-", i+1), IP: "any"}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	for _, part := range []func(context.Context){m.fleet.Run, a.run, m.read} {
+	for _, part := range []func(context.Context){m.fleet.Run, a.runProber, m.read} {
 		running.Go(func() { part(ctx) })
 	}
 	m.fleet.SetMembers(members)
@@ -125,7 +125,7 @@ func TestAgentsThatHangTogetherAreKnownBeforeAllAreAsked(t *testing.T) {
 	for _, c := range []struct{ agents, hung, places int }{{3000, 2000, 128}, {2000, 2000, 128}, {1000, 700, 16}} {
 		t.Run(fmt.Sprintf("%d of %d", c.hung, c.agents), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := &manager{asker: idler(c.places), agents: c.agents}
+				m := &manager{asker: newTestProber(c.places), agents: c.agents}
 				var began detector.Instant
 				said := m.play(t, func() {
 					began = m.clock.Now()
@@ -147,7 +147,7 @@ func TestADatabaseThatStandsStillLosesNobodyWhoAnswers(t *testing.T) {
 	for _, hung := range []int{40, 400} {
 		t.Run(fmt.Sprint(hung, " hang"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := &manager{asker: idler(128), agents: 2000}
+				m := &manager{asker: newTestProber(128), agents: 2000}
 				said := m.play(t, func() {
 					m.hung.Store(int64(hung))
 					m.stalled.Store(true)
@@ -212,14 +212,14 @@ type hang struct {
 }
 
 func hangTogether(t *testing.T, c hang) {
-	s := manage(t, c.agents, func(m *managersim.Config) { m.RequestPool, m.ResponseTimeout = c.pool, time.Minute })
-	s.connect(func(cfg *agentsim.Config) { cfg.Notify, cfg.Spread = c.notify, true })
-	s.attach(c.set, func(cfg *Config) { cfg.MaxInFlight, cfg.UpdateStatus = c.places, false })
-	s.counted(detector.Active, c.agents)
-	for !s.heard(c.notify * 5) { // then their habits are known
+	s := startManager(t, c.agents, func(m *managersim.Config) { m.RequestPool, m.ResponseTimeout = c.pool, time.Minute })
+	s.connectAgents(func(cfg *agentsim.Config) { cfg.Notify, cfg.Spread = c.notify, true })
+	s.startLink(c.set, func(cfg *Config) { cfg.MaxInFlight, cfg.UpdateStatus = c.places, false })
+	s.waitForCount(detector.Active, c.agents)
+	for !s.isKnownFor(c.notify * 5) { // then their habits are known
 		<-time.After(c.notify / 10)
 	}
-	s.forget()
+	s.dropDecisions()
 	began := time.Now()
 	for id := 1; id <= c.hung; id++ {
 		if err := s.agents.Fail(fmt.Sprintf("%03d", id), agentsim.Hang); err != nil {
@@ -242,20 +242,20 @@ func hangTogether(t *testing.T, c hang) {
 	s.judgeHang(c, began, slowest)
 }
 
-// heard reports whether so much time has passed since the agents were seen first.
-func (s *scene) heard(d time.Duration) bool {
-	first := s.changes()[0]
+// isKnownFor reports whether so much time has passed since the agents were seen first.
+func (s *fixture) isKnownFor(d time.Duration) bool {
+	first := s.listChanges()[0]
 	return s.cfg.Clock.Now().Sub(first.At) > d
 }
 
-func (s *scene) judgeHang(c hang, began time.Time, slowest time.Duration) {
+func (s *fixture) judgeHang(c hang, began time.Time, slowest time.Duration) {
 	s.t.Helper()
 	start := s.cfg.Clock.Instant(began)
 	var outage, last time.Duration
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.said {
-		switch d := &s.said[i]; {
+	for i := range s.decisions {
+		switch d := &s.decisions[i]; {
 		case d.Verdict == detector.OutageBegan && outage == 0:
 			outage = d.At.Sub(start)
 		case d.Verdict == detector.Changed && (int(d.ID) > c.hung || !lost(*d)):

@@ -45,26 +45,26 @@ type Stats struct {
 
 // Stats returns the counts so far.
 func (l *Link) Stats() Stats {
-	r, db, d := l.remoted.Traffic(), l.db.Traffic(), l.door
-	s := Stats{Agents: l.active.Load(), Connections: l.beat.sessions.Load(), Problem: l.troubles.text(),
+	r, db, d := l.remoted.Traffic(), l.db.Traffic(), l.connWatcher
+	s := Stats{Agents: l.active.Load(), Connections: l.monitor.sessions.Load(), Problem: l.conditions.formatAll(),
 		Requests: r.Requests, Outcomes: make(map[string]int64), Commands: r.Commands, RequestsIn: r.BytesIn, RequestsOut: r.BytesOut,
-		Told: l.teller.sent.Load(), NotTold: l.teller.failed.Load(),
-		Skipped: l.watch.skips.rowsNow.Load(), Addresses: l.watch.skips.addrsNow.Load(),
-		Inventory: time.Duration(l.watch.took.Load()).Seconds(), Statements: db.Statements, SQLIn: db.BytesIn, SQLOut: db.BytesOut,
+		Told: l.notifier.sent.Load(), NotTold: l.notifier.failed.Load(),
+		Skipped: l.watch.warnings.skippedCount.Load(), Addresses: l.watch.warnings.badAddrCount.Load(),
+		Inventory: time.Duration(l.watch.inventoryTime.Load()).Seconds(), Statements: db.Statements, SQLIn: db.BytesIn, SQLOut: db.BytesOut,
 		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.tcp.Announced()}
-	l.asker.stats(&s)
-	if w := l.scribe; w != nil {
+	l.prober.addStats(&s)
+	if w := l.writer; w != nil {
 		s.Written, s.Contradicted, s.Marked, s.Alerts, s.Unmarked =
 			w.written.Load(), w.contradicted.Load(), w.marked.Load(), w.alerts.Load(), w.unmarked.Load()
 	}
 	return s
 }
 
-func (a *asker) stats(s *Stats) {
+func (a *prober) addStats(s *Stats) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s.InFlight, s.MostInFlight, s.Window, s.Waiting = a.out, a.mostOut, a.window, a.urgent.len()+a.routine.len()
-	for what, n := range a.tally {
+	s.InFlight, s.MostInFlight, s.Window, s.Waiting = a.inFlight, a.peakInFlight, a.window, a.urgent.len()+a.routine.len()
+	for what, n := range a.outcomes {
 		s.Outcomes[remoted.Outcome(what).String()] = n
 	}
 }

@@ -30,7 +30,7 @@ type heldAgent struct {
 // holdVanished returns the rows of a reading with those of agents that vanished from the
 // table together. That may be a mistake: an emptied table, or one that a restore has
 // only begun to fill.
-func (w *watch) holdVanished(rows []wazuhdb.Row, others []detector.AgentID) []wazuhdb.Row {
+func (w *dbWatcher) holdVanished(rows []wazuhdb.Row, others []detector.AgentID) []wazuhdb.Row {
 	there := make(map[detector.AgentID]bool, len(rows)+len(others))
 	for i := range rows {
 		there[detector.AgentID(rows[i].ID)] = true
@@ -55,7 +55,7 @@ func (w *watch) holdVanished(rows []wazuhdb.Row, others []detector.AgentID) []wa
 			h.since = time.Now()
 		}
 		h.readings++
-		end := h.since.Add(w.hold)
+		end := h.since.Add(w.holdTime)
 		if h.readings > removalReadings && !time.Now().Before(end) {
 			continue
 		}
@@ -70,9 +70,9 @@ func (w *watch) holdVanished(rows []wazuhdb.Row, others []detector.AgentID) []wa
 	return rows
 }
 
-// recall takes up the agents of an earlier life of the node: also an empty table at the
+// restoreKnown takes up the agents of an earlier life of the node: also an empty table at the
 // first reading is doubted.
-func (w *watch) recall() {
+func (w *dbWatcher) restoreKnown() {
 	if w.known != nil {
 		return
 	}
@@ -86,24 +86,24 @@ func (w *watch) recall() {
 	}
 }
 
-func (w *watch) isHeld(id detector.AgentID) bool { _, ok := w.held[id]; return ok }
+func (w *dbWatcher) isHeld(id detector.AgentID) bool { _, ok := w.held[id]; return ok }
 
 // knownRow is the wazuhdb.Row that a known agent had.
-func (w *watch) knownRow(id detector.AgentID) wazuhdb.Row {
+func (w *dbWatcher) knownRow(id detector.AgentID) wazuhdb.Row {
 	a := w.known[id]
 	r := wazuhdb.Row{ID: int64(id), Name: a.name, Registered: a.registered, Status: a.status, Code: a.code, KeepAlive: a.keepAlive}
-	if at := w.book.addr(id); at.IsValid() {
+	if at := w.index.addrOf(id); at.IsValid() {
 		r.Addr = at.String()
 	}
 	return r
 }
 
-// rollEvery is the time between two readings of all agents, if nothing calls for one before.
-func (w *watch) rollEvery() time.Duration {
+// inventoryPeriod is the time between two readings of all agents, if nothing calls for one before.
+func (w *dbWatcher) inventoryPeriod() time.Duration {
 	if len(w.held) > 0 {
-		return min(heldPeriod, w.hold/removalReadings)
+		return min(heldPeriod, w.holdTime/removalReadings)
 	}
-	return rollPeriod
+	return inventoryPeriod
 }
 
 // Vanished is how many agents are watched, and of these, how many vanished from the

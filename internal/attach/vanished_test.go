@@ -24,43 +24,43 @@ func TestAgentsThatVanishFromTheTableTogetherAreDoubted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := manage(t, agents)
-			s.mark("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", time.Now().Unix())
-			s.attach(still, func(c *Config) { c.hold = 2 * time.Second })
-			s.counted(detector.Active, agents)
-			s.forget()
-			s.remove(c.where)
+			s := startManager(t, agents)
+			s.updateRows("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", time.Now().Unix())
+			s.startLink(still, func(c *Config) { c.hold = 2 * time.Second })
+			s.waitForCount(detector.Active, agents)
+			s.dropDecisions()
+			s.removeRows(c.where)
 			if c.held == 0 {
-				if got := s.changed(agents, detector.Disconnected); got.Reason != detector.AgentRemoved || s.link.Vanished().Held != 0 {
+				if got := s.waitForChange(agents, detector.Disconnected); got.Reason != detector.AgentRemoved || s.link.Vanished().Held != 0 {
 					t.Errorf("%+v, %+v", got, s.link.Vanished())
 				}
 				return
 			}
-			s.until("held", func() bool { return s.link.Vanished().Held == c.held })
+			s.waitUntil("held", func() bool { return s.link.Vanished().Held == c.held })
 			if got := s.link.Vanished(); got.Agents != agents || got.Until.Before(time.Now()) {
 				t.Errorf("%+v", got)
 			}
 			if err := s.manager.Enrol(); err != nil { // their rows are there again
 				t.Fatal(err)
 			}
-			s.until("all there", func() bool { return s.link.Vanished().Held == 0 })
-			if got := s.changes(); len(got) != 0 {
+			s.waitUntil("all there", func() bool { return s.link.Vanished().Held == 0 })
+			if got := s.listChanges(); len(got) != 0 {
 				t.Fatalf("%d changes, the first %+v", len(got), got[0])
 			}
-			s.remove(c.where)
+			s.removeRows(c.where)
 			removed := time.Now()
-			if got := s.changed(agents, detector.Disconnected); got.Reason != detector.AgentRemoved {
+			if got := s.waitForChange(agents, detector.Disconnected); got.Reason != detector.AgentRemoved {
 				t.Errorf("%+v", got)
 			}
 			if held := time.Since(removed); held < 2*time.Second {
 				t.Errorf("held for %v", held)
 			}
-			s.until("none held", func() bool { return s.link.Vanished() == Vanished{Agents: agents - c.held} })
+			s.waitUntil("none held", func() bool { return s.link.Vanished() == Vanished{Agents: agents - c.held} })
 		})
 	}
 }
 
-func (s *scene) remove(where string) {
+func (s *fixture) removeRows(where string) {
 	s.t.Helper()
 	if err := s.manager.Exec("DELETE FROM agent WHERE " + where); err != nil {
 		s.t.Fatal(err)
@@ -71,25 +71,25 @@ func (s *scene) remove(where string) {
 func TestATableThatIsEmptyAtTheStartIsDoubtedToo(t *testing.T) {
 	t.Parallel()
 	const agents = 8
-	s := manage(t, agents)
-	s.remove("id > 0")
+	s := startManager(t, agents)
+	s.removeRows("id > 0")
 	for id := 1; id <= agents; id++ {
 		s.before = append(s.before, detector.Restored{Member: detector.Member{ID: detector.AgentID(id), Name: fmt.Sprintf("web-%03d", id), IP: "any"},
 			Status: detector.Active, Since: -1, LastSeen: -1, Greeted: true})
 	}
-	s.attach(still, func(c *Config) { c.hold = 2 * time.Second })
-	s.until("held", func() bool { return s.link.Vanished().Held == agents })
+	s.startLink(still, func(c *Config) { c.hold = 2 * time.Second })
+	s.waitUntil("held", func() bool { return s.link.Vanished().Held == agents })
 	if got := s.fleet.Counts(); got[detector.Active] != agents {
 		t.Errorf("by status %v", got)
 	}
 	if err := s.manager.Enrol(); err != nil {
 		t.Fatal(err)
 	}
-	s.mark("connection_status = 'active', last_keepalive = ? WHERE id > 0", time.Now().Unix())
-	s.until("all there", func() bool { return s.link.Vanished().Held == 0 })
-	s.remove("id > 0")
+	s.updateRows("connection_status = 'active', last_keepalive = ? WHERE id > 0", time.Now().Unix())
+	s.waitUntil("all there", func() bool { return s.link.Vanished().Held == 0 })
+	s.removeRows("id > 0")
 	for id := range detector.AgentID(agents) {
-		if got := s.changed(id+1, detector.Disconnected); got.Reason != detector.AgentRemoved {
+		if got := s.waitForChange(id+1, detector.Disconnected); got.Reason != detector.AgentRemoved {
 			t.Errorf("%+v", got)
 		}
 	}

@@ -36,7 +36,7 @@ func openAttached(cfg *config.Config, method detector.Method, clock *detector.Cl
 // place is the manager's in its cluster, as its own settings say, and what they have
 // that Pulse does not follow.
 func place(cfg *config.Config) (_ wazuhdb.ClusterRole, cautions []string, _ error) {
-	if err := attach.Find(cfg.Pulse.Home); err != nil {
+	if err := attach.CheckHome(cfg.Pulse.Home); err != nil {
 		return wazuhdb.ClusterRole{}, nil, fmt.Errorf("attach to the manager: %w", err)
 	}
 	manager, err := config.ReadManager(cfg.Pulse.Home)

@@ -13,11 +13,11 @@ func Attaches(cfg *config.Config) (bool, error) {
 	if cfg.Pulse.Link != "auto" {
 		return cfg.Pulse.Link == "attach", nil
 	}
-	return attach.Lives(cfg.Pulse.Home)
+	return attach.IsInstalled(cfg.Pulse.Home)
 }
 
 // ExamineManager tries the sockets of the manager that a node would attach to.
-func ExamineManager(ctx context.Context, cfg *config.Config) ([]attach.Examined, error) {
+func ExamineManager(ctx context.Context, cfg *config.Config) ([]attach.SocketCheck, error) {
 	method, err := detector.ParseMethod(cfg.KeepAlive.Method)
 	if err != nil {
 		return nil, err
@@ -26,5 +26,5 @@ func ExamineManager(ctx context.Context, cfg *config.Config) ([]attach.Examined,
 	if err != nil {
 		return nil, err
 	}
-	return attach.Examine(ctx, attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: method, UpdateStatus: cfg.Pulse.UpdateStatus}), nil
+	return attach.CheckSockets(ctx, attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: method, UpdateStatus: cfg.Pulse.UpdateStatus}), nil
 }

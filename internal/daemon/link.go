@@ -19,9 +19,9 @@ type link interface {
 	// KeepAlive sends an agent the keep-alive with a token. It does not wait for
 	// the agent, nor for anything else.
 	KeepAlive(id detector.AgentID, token uint32) error
-	// Heed hears of everything that is decided about agents and is no routine. It
+	// OnDecision hears of everything that is decided about agents and is no routine. It
 	// does not wait either.
-	Heed(d *detector.Decision)
+	OnDecision(d *detector.Decision)
 	// Run gives the detector its agents, and reports what it sees of them until
 	// ctx ends.
 	Run(ctx context.Context)

@@ -50,7 +50,7 @@ func anySeen(d *detector.Detector) bool {
 	return counts[detector.Active]+counts[detector.Pending]+counts[detector.Disconnected] > 0
 }
 
-func (l *listening) Heed(*detector.Decision) {}
+func (l *listening) OnDecision(*detector.Decision) {}
 
 // Run serves the agents and follows their keys.
 func (l *listening) Run(ctx context.Context) {

@@ -108,7 +108,7 @@ func (n *Node) decide(decisions []detector.Decision) {
 				n.metrics.CountUnsent()
 			}
 		case !d.Verdict.Routine():
-			n.link.Heed(&r.Decision)
+			n.link.OnDecision(&r.Decision)
 		}
 		n.out.backlog.put(r)
 	}

@@ -61,9 +61,9 @@ func (p *patient) manager(ctx context.Context) {
 		case e.Err != nil:
 			p.found("manager", Failure, e.Err.Error(), "")
 		case e.Caution != "":
-			p.found("manager", Note, e.Caution, e.WayOut)
+			p.found("manager", Note, e.Caution, e.Hint)
 		default:
-			p.found("manager", Good, e.Daemon+": "+e.What, "")
+			p.found("manager", Good, e.Daemon+": "+e.Result, "")
 		}
 	}
 }

@@ -15,17 +15,17 @@ func networkOf(id detector.AgentID) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(id / 200), 0}), 24)
 }
 
-// askAll asks whoever may be asked, and answers for those who live. It returns the others.
-func (a *asker) askAll(t *testing.T, lives func(detector.AgentID) bool) (hung []request, answered map[detector.AgentID]bool) {
+// probeAll asks whoever may be asked, and answers for those who live. It returns the others.
+func (a *prober) probeAll(t *testing.T, lives func(detector.AgentID) bool) (hung []request, answered map[detector.AgentID]bool) {
 	answered = make(map[detector.AgentID]bool)
 	for {
-		r, ok := a.next()
+		r, ok := a.nextRequest()
 		switch {
 		case !ok:
 			return hung, answered
 		case lives(r.id):
 			answered[r.id] = true
-			a.done(t.Context(), r, 0)
+			a.finishRequest(t.Context(), r, 0)
 		default:
 			hung = append(hung, r)
 		}
@@ -37,10 +37,10 @@ func (a *asker) askAll(t *testing.T, lives func(detector.AgentID) bool) (hung []
 func TestNetworksThatAreGoneLeavePlacesForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const window, agents, hungTo, lateFrom = 128, 3000, 2000, 2800
-		a := idler(window)
-		a.network = networkOf
+		a := newTestProber(window)
+		a.networkOf = networkOf
 		for id := detector.AgentID(1); id <= agents; id++ {
-			a.seen(id, time.Now())
+			a.recordSign(id, time.Now())
 		}
 		lives := func(id detector.AgentID) bool { return id > hungTo }
 		next := detector.AgentID(1)
@@ -48,32 +48,32 @@ func TestNetworksThatAreGoneLeavePlacesForOthers(t *testing.T) {
 			time.Sleep(time.Second)
 			for id := detector.AgentID(hungTo + 1); id < lateFrom; id++ { // the last are late, and live
 				if int(id)%10 == second%10 {
-					a.seen(id, time.Now())
+					a.recordSign(id, time.Now())
 				}
 			}
 			for range agents / 60 { // as the detector spreads its keep-alives over a minute
 				next = (next*1597 + 51749) % agents
-				a.keepAlive(next+1, uint32(second+1))
+				a.queueKeepAlive(next+1, uint32(second+1))
 			}
 			awake := detector.AgentID(hungTo + 10*((second+9)/10) + 1)
-			a.seen(awake, time.Now())
-			a.keepAlive(awake, uint32(second+100))
+			a.recordSign(awake, time.Now())
+			a.queueKeepAlive(awake, uint32(second+100))
 			if second > 14 {
-				a.keepAlive(detector.AgentID(lateFrom+second), uint32(second+200))
+				a.queueKeepAlive(detector.AgentID(lateFrom+second), uint32(second+200))
 			}
-			_, answered := a.askAll(t, lives)
+			_, answered := a.probeAll(t, lives)
 			if !answered[awake] {
-				t.Fatalf("after %d s, with %d out, one that has just shown a sign of life is not asked", second, a.out)
+				t.Fatalf("after %d s, with %d out, one that has just shown a sign of life is not asked", second, a.inFlight)
 			}
 			if second > 14 && !answered[detector.AgentID(lateFrom+second)] {
-				t.Fatalf("after %d s, with %d out, none of a network that is late is asked", second, a.out)
+				t.Fatalf("after %d s, with %d out, none of a network that is late is asked", second, a.inFlight)
 			}
-			if a.out > window*7/8 {
-				t.Fatalf("after %d s, %d are out", second, a.out)
+			if a.inFlight > window*7/8 {
+				t.Fatalf("after %d s, %d are out", second, a.inFlight)
 			}
 		}
 		networks := make(map[netip.Prefix]bool)
-		for network := range a.places.kept {
+		for network := range a.slots.occupied {
 			networks[network] = true
 		}
 		if len(networks) < hungTo/200 {
@@ -86,26 +86,26 @@ func TestNetworksThatAreGoneLeavePlacesForOthers(t *testing.T) {
 // of it meanwhile.
 func TestPlacesAreFreeWhenRequestsAreOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := idler(16)
-		a.network = networkOf
+		a := newTestProber(16)
+		a.networkOf = networkOf
 		for id := detector.AgentID(1); id <= 40; id++ {
 			if id%2 == 0 {
-				a.seen(id, time.Now())
+				a.recordSign(id, time.Now())
 			}
-			a.keepAlive(id, 1)
+			a.queueKeepAlive(id, 1)
 		}
-		hung, _ := a.askAll(t, func(detector.AgentID) bool { return false })
+		hung, _ := a.probeAll(t, func(detector.AgentID) bool { return false })
 		time.Sleep(2 * stuckAfter)
-		a.next()
-		if a.places.stuck == 0 || a.places.doubtful == 0 || len(a.places.kept) == 0 {
-			t.Fatalf("%+v", a.places)
+		a.nextRequest()
+		if a.slots.stuck == 0 || a.slots.doubtful == 0 || len(a.slots.occupied) == 0 {
+			t.Fatalf("%+v", a.slots)
 		}
 		for _, r := range hung {
-			a.done(t.Context(), r, remoted.Silent)
-			a.places.free(r.place) // said twice, it is free once
+			a.finishRequest(t.Context(), r, remoted.Silent)
+			a.slots.freeSlot(r.slot) // said twice, it is free once
 		}
-		a.places.findStuck(time.Now())
-		if p := a.places; p.stuck != 0 || p.doubtful != 0 || len(p.kept) != 0 || len(p.young) != 0 {
+		a.slots.findStuck(time.Now())
+		if p := a.slots; p.stuck != 0 || p.doubtful != 0 || len(p.occupied) != 0 || len(p.young) != 0 {
 			t.Errorf("%+v", p)
 		}
 	})

@@ -22,8 +22,8 @@ const (
 	firstOfNetwork = 2
 )
 
-// place is what a request has at remoted.
-type place struct {
+// slot is what a request has at remoted.
+type slot struct {
 	network netip.Prefix // of its agent; not valid if that is unknown
 	sent    time.Time
 	doubted bool // its agent was, when it was sent
@@ -31,29 +31,29 @@ type place struct {
 	over    bool
 }
 
-// places are those of all requests that are out.
-type places struct {
-	young     []*place // in the order of sending: of these, none is known to be stuck
-	doubtful  int      // of agents that were in doubt
+// slotTable are those of all requests that are out.
+type slotTable struct {
+	young     []*slot // in the order of sending: of these, none is known to be stuck
+	doubtful  int     // of agents that were in doubt
 	stuck     int
 	lastStuck time.Time            // when the last request was sent that is stuck
-	kept      map[netip.Prefix]int // doubtful and stuck ones, by network
+	occupied  map[netip.Prefix]int // doubtful and stuck ones, by network
 }
 
-// add counts a new request's place.
-func (ps *places) add(network netip.Prefix, doubted bool, now time.Time) *place {
-	p := &place{network: network, sent: now, doubted: doubted}
+// takeSlot counts a new request's place.
+func (ps *slotTable) takeSlot(network netip.Prefix, doubted bool, now time.Time) *slot {
+	p := &slot{network: network, sent: now, doubted: doubted}
 	if doubted {
 		ps.doubtful++
-		ps.keepFor(network, 1)
+		ps.countNetwork(network, 1)
 	} else {
 		ps.young = append(ps.young, p)
 	}
 	return p
 }
 
-// free takes it that a request is over.
-func (ps *places) free(p *place) {
+// freeSlot takes it that a request is over.
+func (ps *slotTable) freeSlot(p *slot) {
 	if p == nil || p.over {
 		return
 	}
@@ -65,24 +65,24 @@ func (ps *places) free(p *place) {
 		ps.stuck--
 	}
 	if p.doubted || p.stuck {
-		ps.keepFor(p.network, -1)
+		ps.countNetwork(p.network, -1)
 	}
 }
 
-func (ps *places) keepFor(network netip.Prefix, n int) {
+func (ps *slotTable) countNetwork(network netip.Prefix, n int) {
 	if !network.IsValid() {
 		return
 	}
-	if ps.kept == nil {
-		ps.kept = make(map[netip.Prefix]int)
+	if ps.occupied == nil {
+		ps.occupied = make(map[netip.Prefix]int)
 	}
-	if ps.kept[network] += n; ps.kept[network] == 0 {
-		delete(ps.kept, network)
+	if ps.occupied[network] += n; ps.occupied[network] == 0 {
+		delete(ps.occupied, network)
 	}
 }
 
 // findStuck finds the requests that have not been answered by now.
-func (ps *places) findStuck(now time.Time) {
+func (ps *slotTable) findStuck(now time.Time) {
 	n := 0
 	for ; n < len(ps.young); n++ {
 		p := ps.young[n]
@@ -94,7 +94,7 @@ func (ps *places) findStuck(now time.Time) {
 		}
 		p.stuck, ps.lastStuck = true, p.sent
 		ps.stuck++
-		ps.keepFor(p.network, 1)
+		ps.countNetwork(p.network, 1)
 	}
 	if ps.young = ps.young[n:]; len(ps.young) == 0 {
 		ps.young = nil
@@ -108,7 +108,7 @@ const doubtAfter = 13 * time.Second
 // inDoubt reports whether an agent with this last sign of life may hang. Where many places
 // are kept already by agents that had looked well, it takes a fresher one, and where
 // most are, one from after that.
-func (ps *places) inDoubt(sign, now time.Time, window int) bool {
+func (ps *slotTable) inDoubt(sign, now time.Time, window int) bool {
 	switch kept := ps.doubtful + ps.stuck; {
 	case 4*kept >= 3*window:
 		return now.Sub(sign) > doubtAfter || !sign.After(ps.lastStuck)
@@ -118,9 +118,9 @@ func (ps *places) inDoubt(sign, now time.Time, window int) bool {
 	return now.Sub(sign) > doubtAfter
 }
 
-// hasRoom reports whether an agent in doubt may be asked, of a network that is looked up
+// hasSlotFor reports whether an agent in doubt may be asked, of a network that is looked up
 // only where that matters.
-func (ps *places) hasRoom(window int, network func() netip.Prefix) bool {
+func (ps *slotTable) hasSlotFor(window int, network func() netip.Prefix) bool {
 	share, kept := max(window/2, 1), ps.doubtful+ps.stuck
 	switch {
 	case ps.doubtful >= share || kept >= max(window*7/8, 1):
@@ -128,13 +128,13 @@ func (ps *places) hasRoom(window int, network func() netip.Prefix) bool {
 	case ps.doubtful < share-share/4 && kept < max(window*3/4, 1):
 		return true
 	}
-	return ps.kept[network()] < firstOfNetwork
+	return ps.occupied[network()] < firstOfNetwork
 }
 
-// network is where an agent is: a /24 of IPv4 or a /64 of IPv6; not valid if that is
+// networkOf is where an agent is: a /24 of IPv4 or a /64 of IPv6; not valid if that is
 // unknown.
-func (b *book) network(id detector.AgentID) netip.Prefix {
-	addr := b.addr(id)
+func (b *agentIndex) networkOf(id detector.AgentID) netip.Prefix {
+	addr := b.addrOf(id)
 	bits := 64
 	if addr.Is4() {
 		bits = 24

@@ -26,8 +26,8 @@ func (s *sightings) Agent(id detector.AgentID) (detector.Record, bool) {
 
 func (s *sightings) Page(int) (page []detector.Record, more bool) { return nil, false }
 
-// reader is a link that only reads, when it is told to.
-func (s *scene) reader(fleet Fleet) *Link {
+// openReader is a link that only reads, when it is told to.
+func (s *fixture) openReader(fleet Fleet) *Link {
 	s.t.Helper()
 	link, err := Open(Config{Home: s.manager.Home(), Method: detector.Request, MaxInFlight: 1, Timeout: time.Minute, Clock: detector.NewClock(),
 		Fleet: fleet, Log: slog.New(s.log)})
@@ -35,25 +35,25 @@ func (s *scene) reader(fleet Fleet) *Link {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(link.db.Close)
-	link.asker.halt(false)
+	link.prober.setHalted(false)
 	return link
 }
 
-func (s *scene) look(link *Link) {
+func (s *fixture) readOnce(link *Link) {
 	s.t.Helper()
-	if err := link.watch.look(s.t.Context()); err != nil {
+	if err := link.watch.readDatabase(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
 // The first that is said of an agent that has become active names its address.
 func TestAnAgentThatHasComeIsReportedWithItsAddress(t *testing.T) {
-	s := manage(t, 2)
+	s := startManager(t, 2)
 	heard := new(sightings)
-	link := s.reader(heard)
-	s.look(link)
-	s.connect(func(cfg *agentsim.Config) { cfg.Spread = true })
-	s.look(link)
+	link := s.openReader(heard)
+	s.readOnce(link)
+	s.connectAgents(func(cfg *agentsim.Config) { cfg.Spread = true })
+	s.readOnce(link)
 	if len(heard.all) != 2 {
 		t.Fatalf("heard %v, want both agents", heard.all)
 	}
@@ -68,18 +68,18 @@ func TestAnAgentThatHasComeIsReportedWithItsAddress(t *testing.T) {
 // would only be one more error in remoted's log.
 func TestOnlyTheMarkOfAnotherIsDoubted(t *testing.T) {
 	for status, want := range map[detector.Status]int{detector.Active: 1, detector.Disconnected: 0} {
-		s := manage(t, 1)
-		link := s.reader(&sightings{status: status})
-		s.connect()
+		s := startManager(t, 1)
+		link := s.openReader(&sightings{status: status})
+		s.connectAgents()
 		if err := s.agents.Fail("001", agentsim.Hang); err != nil { // else it would contradict
 			t.Fatal(err)
 		}
-		s.look(link)
+		s.readOnce(link)
 		if _, err := link.db.Query(t.Context(), `global update-connection-status {"id":1,"connection_status":"disconnected","sync_status":"synced","status_code":4}`); err != nil {
 			t.Fatal(err)
 		}
-		s.look(link)
-		if got := link.asker.urgent.len(); got != want {
+		s.readOnce(link)
+		if got := link.prober.urgent.len(); got != want {
 			t.Errorf("an agent that is %v here and marked there: %d are asked, want %d", status, got, want)
 		}
 	}

@@ -12,47 +12,47 @@ import (
 )
 
 const (
-	// watchPeriod is the time between two readings of what changed. It comes on top
+	// changesPeriod is the time between two readings of what changed. It comes on top
 	// of an agent's own pace when its silence is judged, so it is short.
-	watchPeriod = 2 * time.Second
-	// gatherTime is the time from a closed connection to the reading that it is a reason for.
-	gatherTime = 250 * time.Millisecond
-	// rollPeriod is the time between two readings of all agents, if nothing calls
+	changesPeriod = 2 * time.Second
+	// gatherDelay is the time from a closed connection to the reading that it is a reason for.
+	gatherDelay = 250 * time.Millisecond
+	// inventoryPeriod is the time between two readings of all agents, if nothing calls
 	// for one before.
-	rollPeriod = time.Minute
+	inventoryPeriod = time.Minute
 )
 
-// watch reads the database. What it knows belongs to the goroutine of run, but
+// dbWatcher reads the database. What it knows belongs to the goroutine of run, but
 // for the absences.
-type watch struct {
-	db      *wazuhdb.Client
-	clock   *detector.Clock
-	fleet   Fleet
-	period  time.Duration
-	timeout time.Duration // silence after which an agent that nobody watched before is away
-	log     *slog.Logger
-	said    *troubles
-	asker   *asker
-	book    *book
-	reset   func() // remoted has called all agents disconnected, because it started
-	active  func(int)
-	undone  func(*detector.Decision) // a loss of an earlier life of the node, of which the manager may not know
+type dbWatcher struct {
+	db          *wazuhdb.Client
+	clock       *detector.Clock
+	fleet       Fleet
+	period      time.Duration
+	timeout     time.Duration // silence after which an agent that nobody watched before is away
+	log         *slog.Logger
+	conditions  *conditions
+	prober      *prober
+	index       *agentIndex
+	handleReset func() // remoted has called all agents disconnected, because it started
+	setActive   func(int)
+	addTask     func(*detector.Decision) // a loss of an earlier life of the node, of which the manager may not know
 
-	took atomic.Int64 // the last reading of all agents: nanoseconds
+	inventoryTime atomic.Int64 // the last reading of all agents: nanoseconds
 
-	known    map[detector.AgentID]*agent
-	size0    wazuhdb.Fingerprint
-	rolled   time.Time
-	looked   time.Time // when changes were read last
-	lookedAt int64     // the same, as a second of the wall clock then
-	tasted   bool      // there was a first reading
+	known         map[detector.AgentID]*agent
+	fingerprint   wazuhdb.Fingerprint
+	inventoryAt   time.Time
+	changesAt     time.Time // when changes were read last
+	changesSecond int64     // the same, as a second of the wall clock then
+	initialized   bool      // there was a first reading
 
-	soon    chan struct{}      // there is reason to look before it is time
+	wake    chan struct{}      // there is reason to look before it is time
 	arrived []detector.AgentID // became active, and may be elsewhere than before
 
-	skips *skips
+	warnings *rowWarnings
 
-	hold     time.Duration // of agents that vanished together
+	holdTime time.Duration // of agents that vanished together
 	held     map[detector.AgentID]heldAgent
 	vanished atomic.Pointer[Vanished]
 
@@ -69,40 +69,40 @@ type agent struct {
 	restored         bool // known from an earlier life of the node, and not read in this one
 }
 
-// run reads until ctx ends.
-func (w *watch) run(ctx context.Context) {
+// runWatcher reads until ctx ends.
+func (w *dbWatcher) runWatcher(ctx context.Context) {
 	tick := time.NewTicker(w.period)
 	defer tick.Stop()
 	for {
-		err := w.look(ctx)
+		err := w.readDatabase(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		w.said.set("wazuh-db", err)
+		w.conditions.setCondition("wazuh-db", err)
 		select {
 		case <-tick.C:
-		case <-w.soon:
-			w.gather(ctx)
+		case <-w.wake:
+			w.waitForMore(ctx)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// hurry has the database read soon: an agent's connection has closed, and
+// readSoon has the database read soon: an agent's connection has closed, and
 // whether it was shut down is written there. Otherwise the end of a connection is
 // known before its reason.
-func (w *watch) hurry() {
+func (w *dbWatcher) readSoon() {
 	select {
-	case w.soon <- struct{}{}:
+	case w.wake <- struct{}{}:
 	default:
 	}
 }
 
-// gather waits for a moment, so that the manager has written what it knows, and
+// waitForMore waits for a moment, so that the manager has written what it knows, and
 // many connections that close are one reading.
-func (w *watch) gather(ctx context.Context) {
-	t := time.NewTimer(min(gatherTime, w.period))
+func (w *dbWatcher) waitForMore(ctx context.Context) {
+	t := time.NewTimer(min(gatherDelay, w.period))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -110,35 +110,35 @@ func (w *watch) gather(ctx context.Context) {
 	}
 }
 
-// look reads what changed since it last did, and all agents when that is due.
-func (w *watch) look(ctx context.Context) error {
+// readDatabase reads what changed since it last did, and all agents when that is due.
+func (w *dbWatcher) readDatabase(ctx context.Context) error {
 	now, err := w.db.ReadFingerprint(ctx)
 	if err != nil {
 		return err
 	}
-	if now != w.size0 || time.Since(w.rolled) >= w.rollEvery() {
-		if err := w.callRoll(ctx); err != nil {
+	if now != w.fingerprint || time.Since(w.inventoryAt) >= w.inventoryPeriod() {
+		if err := w.readInventory(ctx); err != nil {
 			return err
 		}
-		w.size0, w.rolled = now, time.Now()
+		w.fingerprint, w.inventoryAt = now, time.Now()
 	}
-	if err := w.changes(ctx); err != nil {
+	if err := w.readChanges(ctx); err != nil {
 		return err
 	}
-	if err := w.locate(ctx); err != nil {
+	if err := w.locateArrived(ctx); err != nil {
 		return err
 	}
-	for _, id := range w.absences.unasked() {
-		w.confirm(id)
+	for _, id := range w.absences.takeUnprobed() {
+		w.probeReturned(id)
 	}
 	return nil
 }
 
-// callRoll gives the detector its agents.
-func (w *watch) callRoll(ctx context.Context) error {
+// readInventory gives the detector its agents.
+func (w *dbWatcher) readInventory(ctx context.Context) error {
 	began := time.Now()
-	w.recall()
-	rows, err := w.roll(ctx)
+	w.restoreKnown()
+	rows, err := w.readAgents(ctx)
 	if err != nil {
 		return err
 	}
@@ -159,11 +159,11 @@ func (w *watch) callRoll(ctx context.Context) error {
 			was.registered = r.Registered
 		} else {
 			if was != nil && was.name != r.Name { // another agent, with its id
-				w.asker.forgetAgent(id)
+				w.prober.forgetAgent(id)
 				w.absences.forgetAgent(id)
 			}
 			known[id] = &agent{name: r.Name, registered: r.Registered, keepAlive: r.KeepAlive, status: r.Status, code: r.Code}
-			m.Away = w.away(r)
+			m.Away = w.findAwayReason(r)
 			fresh = append(fresh, r)
 		}
 		members = append(members, m)
@@ -173,31 +173,31 @@ func (w *watch) callRoll(ctx context.Context) error {
 			members = append(members, detector.Member{ID: id, Elsewhere: true})
 		}
 	}
-	w.took.Store(int64(time.Since(began)))
-	w.book.set(rows)
-	if !w.tasted {
-		w.resume(rows)
+	w.inventoryTime.Store(int64(time.Since(began)))
+	w.index.replaceAll(rows)
+	if !w.initialized {
+		w.resumeLosses(rows)
 	}
 	w.fleet.SetMembers(members)
 	w.known = known
 	for _, r := range fresh {
-		w.meet(r)
+		w.reportNewAgent(r)
 	}
-	if !w.tasted {
-		w.tasted = true
+	if !w.initialized {
+		w.initialized = true
 		l, _ := w.db.Schema(ctx) // it is known by now
 		w.log.Info("agents read from wazuh-db", "manager", cmp.Or(l.Manager, "unknown"), "agents", len(rows), "of_other_nodes", len(others), "took", time.Since(began).Round(time.Millisecond).String())
 	}
 	stays := func(id detector.AgentID) bool { return known[id] != nil }
-	w.asker.keep(stays)
-	w.absences.keepOnly(stays)
+	w.prober.retainAgents(stays)
+	w.absences.retainAgents(stays)
 	return nil
 }
 
-// resume takes up what an earlier life of the node has decided. Of an agent that
+// resumeLosses takes up what an earlier life of the node has decided. Of an agent that
 // was lost then, keep-alives up to that moment prove nothing; and where the manager
 // still has it for connected, the loss may not have been written.
-func (w *watch) resume(rows []wazuhdb.Row) {
+func (w *dbWatcher) resumeLosses(rows []wazuhdb.Row) {
 	for i := range rows {
 		r := &rows[i]
 		if !r.IsConnected() {
@@ -207,14 +207,14 @@ func (w *watch) resume(rows []wazuhdb.Row) {
 		if !ok || was.Status != detector.Disconnected || !was.Reason.IsLoss() {
 			continue
 		}
-		w.absences.begin(was.ID, time.Now().Add(-w.clock.Now().Sub(was.Since)), true)
-		w.undone(&detector.Decision{Verdict: detector.Changed, ID: was.ID, At: was.Since, From: detector.Active, To: detector.Disconnected,
+		w.absences.beginAbsence(was.ID, time.Now().Add(-w.clock.Now().Sub(was.Since)), true)
+		w.addTask(&detector.Decision{Verdict: detector.Changed, ID: was.ID, At: was.Since, From: detector.Active, To: detector.Disconnected,
 			Reason: was.Reason, LastSeen: min(was.LastSeen, was.Since), Seen: was.Seen})
 	}
 }
 
-// away says for a new agent whether it has been there before, and is not now.
-func (w *watch) away(r *wazuhdb.Row) detector.Reason {
+// findAwayReason says for a new agent whether it has been there before, and is not now.
+func (w *dbWatcher) findAwayReason(r *wazuhdb.Row) detector.Reason {
 	switch {
 	case r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeShutdown:
 		return detector.AgentShutdown
@@ -224,17 +224,17 @@ func (w *watch) away(r *wazuhdb.Row) detector.Reason {
 	return detector.NoReason
 }
 
-func (w *watch) isFresh(keepAlive int64) bool {
+func (w *dbWatcher) isFresh(keepAlive int64) bool {
 	return w.wall.age(keepAlive) < w.timeout
 }
 
-// meet reports a new agent's state. One that an earlier life of the node has
+// reportNewAgent reports a new agent's state. One that an earlier life of the node has
 // left as active may have said goodbye meanwhile.
-func (w *watch) meet(r *wazuhdb.Row) {
+func (w *dbWatcher) reportNewAgent(r *wazuhdb.Row) {
 	id := detector.AgentID(r.ID)
 	switch {
 	case r.IsConnected() && w.isFresh(r.KeepAlive):
-		w.told(id, r.Status, r.KeepAlive)
+		w.handleSign(id, r.Status, r.KeepAlive)
 	case r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeShutdown:
 		if was, ok := w.fleet.Agent(id); ok && was.Status == detector.Active {
 			w.fleet.Report(detector.Sighting{At: w.clock.Now(), ID: id, Kind: detector.SawShutdown})

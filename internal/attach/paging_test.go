@@ -17,16 +17,16 @@ var still = detector.Settings{Group: detector.Group{Interval: 24 * time.Hour, Ti
 // each has a time of its own.
 func TestAgentsWithLongNamesAreReadPageByPage(t *testing.T) {
 	const agents = 1500
-	s := manage(t, agents)
+	s := startManager(t, agents)
 	now := time.Now().Unix()
 	if err := s.manager.Exec("UPDATE agent SET name = name || ?, connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0",
 		strings.Repeat("x", 120), now); err != nil {
 		t.Fatal(err)
 	}
-	s.attach(still)
-	s.counted(detector.Active, agents)
+	s.startLink(still)
+	s.waitForCount(detector.Active, agents)
 	s.manager.StopDB()
-	s.logged("wazuh-db cannot be used")
+	s.waitForLog("wazuh-db cannot be used")
 	if err := s.manager.Exec("UPDATE agent SET last_keepalive = ? + id WHERE id > 0", now); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestAgentsWithLongNamesAreReadPageByPage(t *testing.T) {
 	if err := s.manager.StartDB(); err != nil {
 		t.Fatal(err)
 	}
-	s.counted(detector.Disconnected, agents-1200)
+	s.waitForCount(detector.Disconnected, agents-1200)
 	if got := s.link.Stats(); got.Problem != "" || len(s.manager.Writes()) > 0 {
 		t.Errorf("%+v, written %q", got, s.manager.Writes())
 	}

@@ -15,24 +15,24 @@ import (
 // ErrBusy is the error of a keep-alive that was not sent because too many wait.
 var ErrBusy = errors.New("the manager does not take keep-alives as fast as they come")
 
-// teller sends keep-alives that have no answer. remoted passes on what it finds
+// notifier sends keep-alives that have no answer. remoted passes on what it finds
 // in its queue for active responses, to the agent that the message names.
-type teller struct {
-	out    *wazuhsock.Queue // remoted's
-	method detector.Method
-	name   func(detector.AgentID) string
-	said   *troubles
-	rate   *rate.Limiter
-	queue  chan detector.AgentID
-	sent   atomic.Int64
-	failed atomic.Int64
+type notifier struct {
+	out        *wazuhsock.Queue // remoted's
+	method     detector.Method
+	nameOf     func(detector.AgentID) string
+	conditions *conditions
+	rate       *rate.Limiter
+	queue      chan detector.AgentID
+	sent       atomic.Int64
+	failed     atomic.Int64
 }
 
-// tellerRoom is how many keep-alives may wait.
-const tellerRoom = 1 << 14
+// notifierQueueSize is how many keep-alives may wait.
+const notifierQueueSize = 1 << 14
 
-// tell takes a keep-alive to be sent.
-func (t *teller) tell(id detector.AgentID) error {
+// queueKeepAlive takes a keep-alive to be sent.
+func (t *notifier) queueKeepAlive(id detector.AgentID) error {
 	select {
 	case t.queue <- id:
 		return nil
@@ -42,8 +42,8 @@ func (t *teller) tell(id detector.AgentID) error {
 	}
 }
 
-// run sends until ctx ends.
-func (t *teller) run(ctx context.Context) {
+// runNotifier sends until ctx ends.
+func (t *notifier) runNotifier(ctx context.Context) {
 	defer t.out.Close()
 	for {
 		select {
@@ -53,24 +53,24 @@ func (t *teller) run(ctx context.Context) {
 			if t.rate.Wait(ctx) != nil {
 				return
 			}
-			err := t.out.Send(t.message(id, time.Now().Unix()))
+			err := t.out.Send(t.formatKeepAlive(id, time.Now().Unix()))
 			if err != nil {
 				t.failed.Add(1)
 				err = wazuhsock.Explain(err, "wazuh-remoted", t.out.Path())
 			} else {
 				t.sent.Add(1)
 			}
-			t.said.set("wazuh-remoted's queue", err)
+			t.conditions.setCondition("wazuh-remoted's queue", err)
 		}
 	}
 }
 
-// message is a keep-alive as the queue has it. N!S says: not for all agents, a
+// formatKeepAlive is a keep-alive as the queue has it. N!S says: not for all agents, a
 // control message as it is, for the agent that follows.
-func (t *teller) message(id detector.AgentID, unix int64) string {
+func (t *notifier) formatKeepAlive(id detector.AgentID, unix int64) string {
 	to := "(pulse) [] N!S " + id.String() + " agent "
 	if t.method == detector.Notify {
-		return to + "keepalive " + t.name(id) + " " + strconv.FormatInt(unix, 10)
+		return to + "keepalive " + t.nameOf(id) + " " + strconv.FormatInt(unix, 10)
 	}
 	return to + "ack "
 }

@@ -18,32 +18,32 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
-// write runs a scribe beside a manager whose one agent's row is as set says.
-func (s *scene) write(role wazuhdb.ClusterRole, set string, args ...any) *scribe {
+// startWriter runs a scribe beside a manager whose one agent's row is as set says.
+func (s *fixture) startWriter(role wazuhdb.ClusterRole, set string, args ...any) *statusWriter {
 	s.t.Helper()
 	if err := s.manager.Exec("UPDATE agent SET "+set+" WHERE id = 1", args...); err != nil {
 		s.t.Fatal(err)
 	}
-	w := &scribe{db: wazuhdb.NewClient(wazuhsock.Home(s.manager.Home()), role, patience), place: role,
-		queue: wazuhsock.NewQueue(filepath.Join(s.manager.Home(), wazuhsock.AnalysisQueue)), timeout: time.Hour, secondLook: time.Hour, grace: time.Second, log: slog.New(s.log),
-		said: &troubles{log: slog.New(s.log), now: make(map[string]string)}, clock: detector.NewClock(), dead: func(detector.AgentID, int64) bool { return false },
-		todo: make(map[detector.AgentID]errand), tried: make(map[detector.AgentID]errand)}
+	w := &statusWriter{db: wazuhdb.NewClient(wazuhsock.Home(s.manager.Home()), role, patience), role: role,
+		queue: wazuhsock.NewQueue(filepath.Join(s.manager.Home(), wazuhsock.AnalysisQueue)), timeout: time.Hour, recheckAfter: time.Hour, grace: time.Second, log: slog.New(s.log),
+		conditions: &conditions{log: slog.New(s.log), errors: make(map[string]string)}, clock: detector.NewClock(), isUnconnectedSince: func(detector.AgentID, int64) bool { return false },
+		tasks: make(map[detector.AgentID]task), unconfirmed: make(map[detector.AgentID]task)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { w.run(ctx) })
+	running.Go(func() { w.runWriter(ctx) })
 	s.t.Cleanup(func() { cancel(); running.Wait(); w.db.Close() })
 	return w
 }
 
-// idle waits until a scribe has nothing due.
-func (s *scene) idle(w *scribe) {
+// waitForIdle waits until a scribe has nothing due.
+func (s *fixture) waitForIdle(w *statusWriter) {
 	s.t.Helper()
-	s.until("all done", func() bool { return len(w.due(time.Now())) == 0 })
+	s.waitUntil("all done", func() bool { return len(w.listDueTasks(time.Now())) == 0 })
 }
 
-func (w *scribe) lose(reason detector.Reason, seen time.Duration) {
+func (w *statusWriter) loseAgent(reason detector.Reason, seen time.Duration) {
 	now := w.clock.Now()
-	w.heed(&detector.Decision{Verdict: detector.Changed, ID: 1, At: now, From: detector.Active, To: detector.Disconnected, Reason: reason,
+	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 1, At: now, From: detector.Active, To: detector.Disconnected, Reason: reason,
 		LastSeen: now.Add(-seen), Seen: true})
 }
 
@@ -68,13 +68,13 @@ func TestNothingIsWrittenThatTheDatabaseKnowsBetter(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := manage(t, 1)
-			w := s.write(wazuhdb.ClusterRole{}, c.set, c.keepAlive)
-			w.lose(c.reason, 90*time.Second)
-			w.lose(c.reason, 90*time.Second) // said twice, it is one loss
-			s.idle(w)
+			s := startManager(t, 1)
+			w := s.startWriter(wazuhdb.ClusterRole{}, c.set, c.keepAlive)
+			w.loseAgent(c.reason, 90*time.Second)
+			w.loseAgent(c.reason, 90*time.Second) // said twice, it is one loss
+			s.waitForIdle(w)
 			want := map[bool]int{true: 1}[c.written]
-			s.until("the alert", func() bool { return len(s.manager.Events()) >= want }) // the manager reads it in its own time
+			s.waitUntil("the alert", func() bool { return len(s.manager.Events()) >= want }) // the manager reads it in its own time
 			writes, events := len(s.manager.Writes()), len(s.manager.Events())
 			if writes != want || events != want {
 				t.Errorf("%d writes and %d events, want %d: %q", writes, events, want, s.manager.Writes())
@@ -86,25 +86,25 @@ func TestNothingIsWrittenThatTheDatabaseKnowsBetter(t *testing.T) {
 // A write that was done, and whose answer was lost, is not done again; its alert
 // is raised once.
 func TestALostAnswerIsNoSecondWrite(t *testing.T) {
-	s := manage(t, 1)
-	w := s.write(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
+	s := startManager(t, 1)
+	w := s.startWriter(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
 	row, err := w.db.ReadAgent(t.Context(), 1)
 	if err != nil || row == nil {
 		t.Fatal(row, err)
 	}
-	e := errand{due: time.Now().Add(time.Hour), lost: time.Now(), seen: time.Now()}
+	e := task{due: time.Now().Add(time.Hour), lost: time.Now(), seen: time.Now()}
 	w.mu.Lock()
-	w.todo[1] = e
+	w.tasks[1] = e
 	w.mu.Unlock()
 	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{Kind: managersim.HungUp})
-	if done, alert, err := w.write(t.Context(), 1, row, e); done || alert != "" || err == nil {
+	if done, alert, err := w.writeLoss(t.Context(), 1, row, e); done || alert != "" || err == nil {
 		t.Errorf("without an answer: %v, %q, %v", done, alert, err)
 	}
 	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{})
-	if done, alert, err := w.do(t.Context(), 1, e); !done || alert == "" || err != nil {
+	if done, alert, err := w.updateStatus(t.Context(), 1, e); !done || alert == "" || err != nil {
 		t.Errorf("again: %v, %q, %v", done, alert, err)
 	}
-	if done, alert, err := w.do(t.Context(), 1, e); !done || alert != "" || err != nil {
+	if done, alert, err := w.updateStatus(t.Context(), 1, e); !done || alert != "" || err != nil {
 		t.Errorf("a third time: %v, %q, %v", done, alert, err)
 	}
 	if writes := s.manager.Writes(); len(writes) != 1 {
@@ -115,26 +115,26 @@ func TestALostAnswerIsNoSecondWrite(t *testing.T) {
 // While analysisd does not run, the loss is written and its alert waits; that of an
 // agent that is back meanwhile is not raised any more.
 func TestAnAlertWaitsForAnalysisd(t *testing.T) {
-	s := manage(t, 2)
-	w := s.write(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
+	s := startManager(t, 2)
+	w := s.startWriter(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
 	if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', last_keepalive = ? WHERE id = 2", time.Now().Unix()-100); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(w.queue.Path(), w.queue.Path()+".away"); err != nil {
 		t.Fatal(err)
 	}
-	w.lose(detector.MissedKeepAlives, time.Minute)
+	w.loseAgent(detector.MissedKeepAlives, time.Minute)
 	now := w.clock.Now()
-	w.heed(&detector.Decision{Verdict: detector.Changed, ID: 2, At: now, To: detector.Disconnected, Reason: detector.ConnectionLost})
-	s.until("both written", func() bool { return len(s.manager.Writes()) == 2 })
-	s.logged("wazuh-analysisd is not running")
-	w.heed(&detector.Decision{Verdict: detector.Changed, ID: 2, At: now, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
+	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 2, At: now, To: detector.Disconnected, Reason: detector.ConnectionLost})
+	s.waitUntil("both written", func() bool { return len(s.manager.Writes()) == 2 })
+	s.waitForLog("wazuh-analysisd is not running")
+	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 2, At: now, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
 	if err := os.Rename(w.queue.Path()+".away", w.queue.Path()); err != nil {
 		t.Fatal(err)
 	}
-	s.logged("wazuh-analysisd is there again")
-	s.until("the alert", func() bool { return len(s.manager.Events()) > 0 })
-	s.idle(w)
+	s.waitForLog("wazuh-analysisd is there again")
+	s.waitUntil("the alert", func() bool { return len(s.manager.Events()) > 0 })
+	s.waitForIdle(w)
 	if events := s.manager.Events(); len(events) != 1 || !strings.HasPrefix(events[0], "1:[001] ") || len(s.manager.Writes()) != 2 {
 		t.Errorf("raised %q, written %q", events, s.manager.Writes())
 	}
@@ -142,15 +142,15 @@ func TestAnAlertWaitsForAnalysisd(t *testing.T) {
 
 // Pulse does not end between a loss in the database and its alert.
 func TestWhatIsBeingWrittenIsFinished(t *testing.T) {
-	s := manage(t, 1)
-	w := s.write(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
-	e := errand{due: time.Now().Add(time.Hour), lost: time.Now(), seen: time.Now()}
+	s := startManager(t, 1)
+	w := s.startWriter(wazuhdb.ClusterRole{}, "connection_status = 'active', last_keepalive = ?", time.Now().Unix()-100)
+	e := task{due: time.Now().Add(time.Hour), lost: time.Now(), seen: time.Now()}
 	w.mu.Lock()
-	w.todo[1] = e
+	w.tasks[1] = e
 	w.mu.Unlock()
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if done, line, err := w.write(ended, 1, &wazuhdb.Row{ID: 1, Name: "web-001", Registered: "any"}, e); !done || line == "" || err != nil {
+	if done, line, err := w.writeLoss(ended, 1, &wazuhdb.Row{ID: 1, Name: "web-001", Registered: "any"}, e); !done || line == "" || err != nil {
 		t.Errorf("%v, %q, %v", done, line, err)
 	}
 }
@@ -158,12 +158,12 @@ func TestWhatIsBeingWrittenIsFinished(t *testing.T) {
 // What an earlier life of the node decided, and may not have come to write, is
 // written; and what it knew is not undone by older signs of life.
 func TestALossFromBeforeTheStartIsWritten(t *testing.T) {
-	s := manage(t, 2)
-	s.connect()
+	s := startManager(t, 2)
+	s.connectAgents()
 	if err := s.agents.Fail("001", agentsim.Kill); err != nil { // the second is back, and answers
 		t.Fatal(err)
 	}
-	s.until("its connection gone", func() bool { return s.manager.Stats().Agents == 1 })
+	s.waitUntil("its connection gone", func() bool { return s.manager.Stats().Agents == 1 })
 	now, clock := time.Now(), detector.NewClock()
 	if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', last_keepalive = ? WHERE id = 1", now.Unix()-10); err != nil {
 		t.Fatal(err)
@@ -173,15 +173,15 @@ func TestALossFromBeforeTheStartIsWritten(t *testing.T) {
 		s.before = append(s.before, detector.Restored{Member: detector.Member{ID: detector.AgentID(id), Name: fmt.Sprintf("web-%03d", id), IP: "any"},
 			Status: detector.Disconnected, Reason: detector.ConnectionLost, Since: lost, LastSeen: lost, Greeted: true})
 	}
-	s.attach(quick)
-	if got := s.changed(2, detector.Active); got.Reason != detector.Reconnected {
+	s.startLink(quick)
+	if got := s.waitForChange(2, detector.Active); got.Reason != detector.Reconnected {
 		t.Errorf("%+v", got)
 	}
-	s.until("written, with its alert", func() bool { return len(s.manager.Writes()) == 1 && len(s.manager.Events()) == 1 })
+	s.waitUntil("written, with its alert", func() bool { return len(s.manager.Writes()) == 1 && len(s.manager.Events()) == 1 })
 	if row, err := s.manager.Agent(1); err != nil || row.Status != "disconnected" || row.Code != 4 {
 		t.Errorf("%+v, %v", row, err)
 	}
-	for _, d := range s.changes() {
+	for _, d := range s.listChanges() {
 		if d.ID == 1 {
 			t.Errorf("%+v", d)
 		}
@@ -189,29 +189,29 @@ func TestALossFromBeforeTheStartIsWritten(t *testing.T) {
 }
 
 func TestWhoComesBackInTimeIsNotWritten(t *testing.T) {
-	s := manage(t, 1)
-	w := s.write(wazuhdb.ClusterRole{Node: "west"}, "connection_status = 'active', node_name = 'west', last_keepalive = ?", time.Now().Unix()-100)
-	w.lose(detector.ConnectionLost, time.Minute)
+	s := startManager(t, 1)
+	w := s.startWriter(wazuhdb.ClusterRole{Node: "west"}, "connection_status = 'active', node_name = 'west', last_keepalive = ?", time.Now().Unix()-100)
+	w.loseAgent(detector.ConnectionLost, time.Minute)
 	w.mu.Lock()
-	e, held := w.todo[1]
+	e, held := w.tasks[1]
 	w.mu.Unlock()
 	if !held || time.Until(e.due) < clusterHold/2 {
 		t.Errorf("in a cluster, a loss is written at once: %+v", e)
 	}
-	w.heed(&detector.Decision{Verdict: detector.Changed, ID: 1, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
+	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 1, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
 	w.mu.Lock()
-	e = w.todo[1]
+	e = w.tasks[1]
 	w.mu.Unlock()
-	if !e.back {
+	if !e.checksReturn {
 		t.Errorf("after its return: %+v", e)
 	}
-	if done, alert, err := w.do(t.Context(), 1, e); !done || alert != "" || err != nil || w.unmarked.Load() != 0 {
+	if done, alert, err := w.updateStatus(t.Context(), 1, e); !done || alert != "" || err != nil || w.unmarked.Load() != 0 {
 		t.Errorf("marked: %v, %q, %v", done, alert, err)
 	}
 	if err := s.manager.Exec("UPDATE agent SET connection_status = 'disconnected'"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := w.do(t.Context(), 1, e); err != nil || w.unmarked.Load() != 1 || len(s.log.about("still calls it disconnected")) != 1 {
+	if _, _, err := w.updateStatus(t.Context(), 1, e); err != nil || w.unmarked.Load() != 1 || len(s.log.about("still calls it disconnected")) != 1 {
 		t.Errorf("not marked: %v, log %q", err, s.log.all())
 	}
 }
@@ -219,14 +219,14 @@ func TestWhoComesBackInTimeIsNotWritten(t *testing.T) {
 func TestAWorkersWordWaitsForItsMaster(t *testing.T) {
 	for version, sync := range map[string]string{"v4.14.7": "syncreq_status", "v4.5.4": "syncreq"} {
 		t.Run(version, func(t *testing.T) {
-			s := manage(t, 1, func(c *managersim.Config) { c.Version = version })
+			s := startManager(t, 1, func(c *managersim.Config) { c.Version = version })
 			place := wazuhdb.ClusterRole{Node: "west", Worker: true}
-			w := s.write(place, "connection_status = 'active', node_name = 'west', last_keepalive = ?", time.Now().Unix()-100)
-			w.lose(detector.ConnectionLost, time.Minute)
+			w := s.startWriter(place, "connection_status = 'active', node_name = 'west', last_keepalive = ?", time.Now().Unix()-100)
+			w.loseAgent(detector.ConnectionLost, time.Minute)
 			w.mu.Lock()
-			e := w.todo[1]
+			e := w.tasks[1]
 			w.mu.Unlock()
-			if done, alert, err := w.do(t.Context(), 1, e); !done || alert == "" || err != nil {
+			if done, alert, err := w.updateStatus(t.Context(), 1, e); !done || alert == "" || err != nil {
 				t.Errorf("%v, %q, %v", done, alert, err)
 			}
 			if row, err := s.manager.Agent(1); err != nil || row.Sync != sync || row.Status != "disconnected" {
@@ -235,7 +235,7 @@ func TestAWorkersWordWaitsForItsMaster(t *testing.T) {
 			if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', node_name = 'east'"); err != nil {
 				t.Fatal(err)
 			}
-			if done, alert, err := w.do(t.Context(), 1, e); !done || alert != "" || err != nil {
+			if done, alert, err := w.updateStatus(t.Context(), 1, e); !done || alert != "" || err != nil {
 				t.Errorf("moved: %v, %q, %v", done, alert, err)
 			}
 		})
@@ -243,7 +243,7 @@ func TestAWorkersWordWaitsForItsMaster(t *testing.T) {
 }
 
 func TestAWorkerIsCautionedWhenItStarts(t *testing.T) {
-	s := manage(t, 1)
+	s := startManager(t, 1)
 	for _, writes := range []bool{false, true} {
 		s.log = new(logbook)
 		if _, err := Open(Config{Home: s.manager.Home(), Cluster: wazuhdb.ClusterRole{Node: "west", Worker: true}, UpdateStatus: writes, Clock: detector.NewClock(), Log: slog.New(s.log)}); err != nil {

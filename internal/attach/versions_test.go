@@ -12,43 +12,43 @@ import (
 // tell why an agent is disconnected.
 func TestAnOlderManagerIsAttachedToAsWell(t *testing.T) {
 	t.Parallel()
-	s := manage(t, 2, func(c *managersim.Config) { c.Version = "v4.3.11" })
+	s := startManager(t, 2, func(c *managersim.Config) { c.Version = "v4.3.11" })
 	if err := s.manager.Exec("UPDATE agent SET version = 'Wazuh v4.3.11' WHERE id = 0"); err != nil {
 		t.Fatal(err)
 	}
-	s.connect()
-	s.attach(quick)
-	s.logged("agents read from wazuh-db manager=Wazuh v4.3.11 agents=2")
-	s.counted(detector.Active, 2)
-	s.decided("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged && d.ID == 2 })
+	s.connectAgents()
+	s.startLink(quick)
+	s.waitForLog("agents read from wazuh-db manager=Wazuh v4.3.11 agents=2")
+	s.waitForCount(detector.Active, 2)
+	s.waitForDecision("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged && d.ID == 2 })
 	if err := s.agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.changed(2, detector.Disconnected); got.Reason != detector.ConnectionLost {
+	if got := s.waitForChange(2, detector.Disconnected); got.Reason != detector.ConnectionLost {
 		t.Errorf("%+v", got)
 	}
-	s.until("marked at the manager", func() bool {
+	s.waitUntil("marked at the manager", func() bool {
 		row, err := s.manager.Agent(2)
 		return err == nil && row.Status == "disconnected" && len(s.manager.Events()) == 1
 	})
 	if err := s.agents.Revive("002"); err != nil {
 		t.Fatal(err)
 	}
-	s.changed(2, detector.Active)
+	s.waitForChange(2, detector.Active)
 	if got := s.link.Stats(); got.Problem != "" || got.Written != 1 {
 		t.Errorf("%+v", got)
 	}
 }
 
 func TestAManagerThatIsTooOldIsRefusedWithTheWayOut(t *testing.T) {
-	s := manage(t, 1)
+	s := startManager(t, 1)
 	if err := s.manager.Exec("UPDATE metadata SET value = '2'"); err != nil {
 		t.Fatal(err)
 	}
-	s.attach(quick)
-	s.logged("wazuh-db's tables are of version 2, and Pulse needs 3 at least: update the manager to Wazuh 4.3 or later")
+	s.startLink(quick)
+	s.waitForLog("wazuh-db's tables are of version 2, and Pulse needs 3 at least: update the manager to Wazuh 4.3 or later")
 	if err := s.manager.Exec("UPDATE metadata SET value = '7'"); err != nil {
 		t.Fatal(err)
 	}
-	s.logged("wazuh-db is there again")
+	s.waitForLog("wazuh-db is there again")
 }

@@ -33,8 +33,8 @@ const patience = 30 * time.Second
 var quick = detector.Settings{Group: detector.Group{Interval: 500 * time.Millisecond, Timeout: time.Minute, MaxMissed: 3},
 	Method: detector.Request, RetryInterval: 500 * time.Millisecond, ReconnectGrace: 300 * time.Millisecond}
 
-// scene is a stock manager with agents, and a link to it with a detector.
-type scene struct {
+// fixture is a stock manager with agents, and a link to it with a detector.
+type fixture struct {
 	t       *testing.T
 	manager *managersim.Manager
 	agents  *agentsim.Fleet
@@ -44,10 +44,10 @@ type scene struct {
 	fleet   *detector.Detector
 	log     *logbook
 
-	mu      sync.Mutex
-	said    []detector.Decision
-	more    chan struct{}
-	stopped func()
+	mu        sync.Mutex
+	decisions []detector.Decision
+	more      chan struct{}
+	stopped   func()
 }
 
 func keysFor(n int) (keys []clientkeys.Key) {
@@ -62,8 +62,8 @@ func keysFor(n int) (keys []clientkeys.Key) {
 	return set.Keys()
 }
 
-// manage starts a manager with n agents, which do not run yet.
-func manage(t *testing.T, n int, change ...func(*managersim.Config)) *scene {
+// startManager starts a manager with n agents, which do not run yet.
+func startManager(t *testing.T, n int, change ...func(*managersim.Config)) *fixture {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "wz") // short enough for a socket's path
 	if err != nil {
@@ -83,11 +83,11 @@ func manage(t *testing.T, n int, change ...func(*managersim.Config)) *scene {
 			t.Error(err)
 		}
 	})
-	return &scene{t: t, manager: m, log: new(logbook)}
+	return &fixture{t: t, manager: m, log: new(logbook)}
 }
 
-// connect runs the agents, and waits until the manager calls all of them active.
-func (s *scene) connect(change ...func(*agentsim.Config)) {
+// connectAgents runs the agents, and waits until the manager calls all of them active.
+func (s *fixture) connectAgents(change ...func(*agentsim.Config)) {
 	s.t.Helper()
 	cfg := agentsim.Config{Manager: s.manager.AgentAddr().String(), Notify: 300 * time.Millisecond, Retry: 200 * time.Millisecond}
 	set, _, err := clientkeys.ReadFile(s.manager.Home() + "/etc/client.keys")
@@ -107,14 +107,14 @@ func (s *scene) connect(change ...func(*agentsim.Config)) {
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.agents.Run(ctx) })
 	s.t.Cleanup(func() { cancel(); running.Wait() })
-	s.until("all agents active at the manager", func() bool {
+	s.waitUntil("all agents active at the manager", func() bool {
 		all, err := s.manager.Statuses()
 		return err == nil && all["active"] == len(cfg.Keys)
 	})
 }
 
-// attach runs a link to the manager, and a detector.
-func (s *scene) attach(set detector.Settings, change ...func(*Config)) {
+// startLink runs a link to the manager, and a detector.
+func (s *fixture) startLink(set detector.Settings, change ...func(*Config)) {
 	s.t.Helper()
 	clock := detector.NewClock()
 	s.more = make(chan struct{}, 1)
@@ -125,11 +125,11 @@ func (s *scene) attach(set detector.Settings, change ...func(*Config)) {
 			case d.Verdict == detector.Send:
 				_ = link.KeepAlive(d.ID, d.Token)
 			case !d.Verdict.Routine():
-				link.Heed(d)
+				link.OnDecision(d)
 			}
 		}
 		s.mu.Lock()
-		s.said = append(s.said, out...)
+		s.decisions = append(s.decisions, out...)
 		s.mu.Unlock()
 		select {
 		case s.more <- struct{}{}:
@@ -147,10 +147,10 @@ func (s *scene) attach(set detector.Settings, change ...func(*Config)) {
 		s.t.Fatal(err)
 	}
 	s.link = link
-	if link.scribe != nil {
-		link.scribe.secondLook = 300 * time.Millisecond
+	if link.writer != nil {
+		link.writer.recheckAfter = 300 * time.Millisecond
 	}
-	link.watch.period, link.beat.period, link.db.Timeout = 200*time.Millisecond, 500*time.Millisecond, 5*time.Second
+	link.watch.period, link.monitor.period, link.db.Timeout = 200*time.Millisecond, 500*time.Millisecond, 5*time.Second
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { s.fleet.Run(ctx) })
@@ -159,9 +159,9 @@ func (s *scene) attach(set detector.Settings, change ...func(*Config)) {
 	s.t.Cleanup(s.stopped)
 }
 
-// until waits until something holds: at the manager, which tells when anything
+// waitUntil waits until something holds: at the manager, which tells when anything
 // happens, or at the link, which is looked at from time to time.
-func (s *scene) until(what string, holds func() bool) {
+func (s *fixture) waitUntil(what string, holds func() bool) {
 	s.t.Helper()
 	deadline := time.After(patience)
 	for {
@@ -178,15 +178,15 @@ func (s *scene) until(what string, holds func() bool) {
 	}
 }
 
-// decided waits for a decision that fits, among all that there were.
-func (s *scene) decided(what string, fits func(d *detector.Decision) bool) detector.Decision {
+// waitForDecision waits for a decision that fits, among all that there were.
+func (s *fixture) waitForDecision(what string, fits func(d *detector.Decision) bool) detector.Decision {
 	s.t.Helper()
 	deadline := time.After(patience)
 	for {
 		s.mu.Lock()
-		for i := range s.said {
-			if fits(&s.said[i]) {
-				d := s.said[i]
+		for i := range s.decisions {
+			if fits(&s.decisions[i]) {
+				d := s.decisions[i]
 				s.mu.Unlock()
 				return d
 			}
@@ -200,33 +200,33 @@ func (s *scene) decided(what string, fits func(d *detector.Decision) bool) detec
 	}
 }
 
-// changed waits for a change of an agent's status.
-func (s *scene) changed(id detector.AgentID, to detector.Status) detector.Decision {
+// waitForChange waits for a change of an agent's status.
+func (s *fixture) waitForChange(id detector.AgentID, to detector.Status) detector.Decision {
 	s.t.Helper()
-	return s.decided(fmt.Sprintf("change of %v to %v", id, to), func(d *detector.Decision) bool {
+	return s.waitForDecision(fmt.Sprintf("change of %v to %v", id, to), func(d *detector.Decision) bool {
 		return d.Verdict == detector.Changed && d.ID == id && d.To == to
 	})
 }
 
-// counted waits until so many agents are in a status, and their changes are among the decisions.
-func (s *scene) counted(status detector.Status, n int) {
+// waitForCount waits until so many agents are in a status, and their changes are among the decisions.
+func (s *fixture) waitForCount(status detector.Status, n int) {
 	s.t.Helper()
-	s.until(fmt.Sprintf("%d agents %v", n, status), func() bool { return s.fleet.Counts()[status] == n })
+	s.waitUntil(fmt.Sprintf("%d agents %v", n, status), func() bool { return s.fleet.Counts()[status] == n })
 	s.fleet.Agent(1) // what is counted is told in the same round, of which this waits for the end
 }
 
-// forget drops the decisions so far.
-func (s *scene) forget() {
+// dropDecisions drops the decisions so far.
+func (s *fixture) dropDecisions() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.said = nil
+	s.decisions = nil
 }
 
-// changes are the changes of status so far.
-func (s *scene) changes() (all []detector.Decision) {
+// listChanges are the changes of status so far.
+func (s *fixture) listChanges() (all []detector.Decision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range s.said {
+	for _, d := range s.decisions {
 		if d.Verdict == detector.Changed {
 			all = append(all, d)
 		}
@@ -269,10 +269,10 @@ func (l *logbook) about(text string) (some []string) {
 	return some
 }
 
-// logged waits until something is logged.
-func (s *scene) logged(text string) {
+// waitForLog waits until something is logged.
+func (s *fixture) waitForLog(text string) {
 	s.t.Helper()
-	s.until("logged: "+text, func() bool { return len(s.log.about(text)) > 0 })
+	s.waitUntil("logged: "+text, func() bool { return len(s.log.about(text)) > 0 })
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }

@@ -13,32 +13,32 @@ import (
 // an error for each that is tried.
 func TestAgentsAreAskedWhenTheyAreBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := idler(8)
+		a := newTestProber(8)
 		for id := detector.AgentID(1); id <= 4; id++ {
-			a.seen(id, time.Now())
+			a.recordSign(id, time.Now())
 		}
-		a.keepAlive(1, 7) // before it is known that remoted has ended
+		a.queueKeepAlive(1, 7) // before it is known that remoted has ended
 		time.Sleep(10 * time.Second)
-		a.restarted(time.Now(), restartGrace)
-		a.keepAlive(2, 8)
-		a.keepAlive(3, 9)
-		a.check(4)
-		if got := a.all(); len(got) != 0 {
+		a.awaitReturns(time.Now(), restartGrace)
+		a.queueKeepAlive(2, 8)
+		a.queueKeepAlive(3, 9)
+		a.probeAgent(4)
+		if got := a.takeAll(); len(got) != 0 {
 			t.Fatalf("asked before they are back: %v", got)
 		}
 		time.Sleep(time.Second)
-		a.seen(2, time.Now())
-		if got := a.all(); !slices.Equal(got, []detector.AgentID{2}) {
+		a.recordSign(2, time.Now())
+		if got := a.takeAll(); !slices.Equal(got, []detector.AgentID{2}) {
 			t.Fatalf("when agent 2 is back, asked %v", got)
 		}
 		time.Sleep(restartGrace)
-		a.release()
-		got := a.all()
+		a.releaseAwaited()
+		got := a.takeAll()
 		if slices.Sort(got); !slices.Equal(got, []detector.AgentID{1, 3}) {
 			t.Errorf("after the time to come back, asked %v; only their keep-alives waited", got)
 		}
-		a.check(4)
-		if got := a.all(); !slices.Equal(got, []detector.AgentID{4}) {
+		a.probeAgent(4)
+		if got := a.takeAll(); !slices.Equal(got, []detector.AgentID{4}) {
 			t.Errorf("then asked %v", got)
 		}
 	})

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lives reports whether a Wazuh manager is installed in a directory, whether it
+// IsInstalled reports whether a Wazuh manager is installed in a directory, whether it
 // runs or not. An agent's directory looks alike, but has no database of agents.
-func Lives(dir string) (bool, error) {
+func IsInstalled(dir string) (bool, error) {
 	for _, name := range []string{wazuhsock.DatabaseFile, wazuhsock.DatabaseSocket} {
 		switch _, err := os.Stat(wazuhsock.Home(dir).Path(name)); {
 		case err == nil:
@@ -24,16 +24,16 @@ func Lives(dir string) (bool, error) {
 	return false, nil
 }
 
-// Find says what is wrong with a directory in which a Wazuh manager should be, or
+// CheckHome says what is wrong with a directory in which a Wazuh manager should be, or
 // with our rights to it. That the manager runs is not asked for.
-func Find(dir string) error {
+func CheckHome(dir string) error {
 	h := wazuhsock.Home(dir)
 	if info, err := os.Stat(dir); err != nil && errors.Is(err, fs.ErrPermission) {
 		return wazuhsock.Explain(err, "the manager", dir)
 	} else if err != nil || !info.IsDir() {
 		return fmt.Errorf("no Wazuh manager in %s (<pulse><home>): there is no such directory", dir)
 	}
-	if lives, err := Lives(dir); err != nil {
+	if lives, err := IsInstalled(dir); err != nil {
 		return err
 	} else if !lives {
 		return fmt.Errorf("no Wazuh manager in %s (<pulse><home>): it has no %s", dir, wazuhsock.DatabaseFile)

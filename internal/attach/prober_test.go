@@ -1,0 +1,184 @@
+package attach
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"golang.org/x/time/rate"
+)
+
+// newTestProber is an asker that does not run, and may have so many requests out.
+func newTestProber(most int) *prober {
+	a := &prober{kick: make(chan struct{}, 1), rate: rate.NewLimiter(requestRate, requestBurst), loggedErrors: make(map[string]bool),
+		probes: make(map[detector.AgentID]*probeState), networkOf: func(detector.AgentID) netip.Prefix { return netip.Prefix{} }, log: slog.New(new(logbook))}
+	a.setLimits(most, time.Minute)
+	return a
+}
+
+func (a *prober) takeAll() (ids []detector.AgentID) {
+	for {
+		r, ok := a.nextRequest()
+		if !ok {
+			return ids
+		}
+		ids = append(ids, r.id)
+	}
+}
+
+func TestSilentAgentsDoNotTakeAllPlaces(t *testing.T) {
+	a := newTestProber(8)
+	for id := detector.AgentID(1); id <= 20; id++ {
+		if id > 15 {
+			a.recordSign(id, time.Now())
+		}
+		a.queueKeepAlive(id, 1)
+	}
+	got := a.takeAll()
+	if len(got) != 8 || a.slots.doubtful != 4 {
+		t.Fatalf("asked %v, %d of them in doubt", got, a.slots.doubtful)
+	}
+	for _, id := range got {
+		if id > 15 {
+			a.finishRequest(t.Context(), request{id: id, token: 1}, remoted.Answered)
+		}
+	}
+	if more := a.takeAll(); len(more) != 1 || more[0] != 20 || a.slots.doubtful != 4 {
+		t.Errorf("then %v, %d in doubt", more, a.slots.doubtful)
+	}
+}
+
+func TestEachAgentIsAskedOnceAtATime(t *testing.T) {
+	a := newTestProber(8)
+	a.recordSign(1, time.Now())
+	for token := uint32(1); token <= 3; token++ {
+		a.queueKeepAlive(1, token)
+		a.probeAgent(1)
+	}
+	if got := a.takeAll(); len(got) != 1 {
+		t.Fatalf("asked %v", got)
+	}
+	a.queueKeepAlive(1, 4)
+	a.probeAgent(1)
+	if got := a.takeAll(); len(got) != 0 {
+		t.Fatalf("asked again, %v", got)
+	}
+	a.finishRequest(t.Context(), request{id: 1, token: 3}, remoted.Answered)
+	if got := a.takeAll(); len(got) != 1 { // the fourth keep-alive is owed
+		t.Fatalf("then asked %v", got)
+	}
+	a.finishRequest(t.Context(), request{id: 1, token: 4}, remoted.Answered)
+	if got := a.takeAll(); len(got) != 0 || a.inFlight != 0 {
+		t.Errorf("in the end asked %v, %d out", got, a.inFlight)
+	}
+}
+
+func TestASlowManagerIsAskedLess(t *testing.T) {
+	a := newTestProber(128)
+	for range 10 {
+		a.countOutcome(remoted.Busy, errors.New("no room"))
+	}
+	if a.window != minWindow {
+		t.Errorf("the window is %d, want %d", a.window, minWindow)
+	}
+	for range 1000 {
+		a.countOutcome(remoted.Answered, nil)
+	}
+	if a.window != 128 {
+		t.Errorf("afterwards it is %d, want 128", a.window)
+	}
+	a.setLimits(2, time.Minute)
+	if a.shrinkWindow(); a.window != 2 {
+		t.Errorf("of two, %d are left", a.window)
+	}
+}
+
+func TestWhatRemotedsEndCausedIsNotChecked(t *testing.T) {
+	a := newTestProber(8)
+	a.probeAgent(1)
+	a.queueKeepAlive(2, 7)
+	a.setHalted(true)
+	a.probeAgent(3)
+	if got := a.takeAll(); len(got) != 0 {
+		t.Fatalf("while remoted is away, %v are asked", got)
+	}
+	a.setHalted(false)
+	if got := a.takeAll(); len(got) != 1 || got[0] != 2 {
+		t.Errorf("then %v, want the keep-alive", got)
+	}
+}
+
+func TestAQueueIsFirstInFirstOut(t *testing.T) {
+	var q agentQueue
+	next := detector.AgentID(0)
+	for id := detector.AgentID(0); id < 10_000; id++ {
+		q.push(id)
+		if id%3 != 0 {
+			if got := q.pop(); got != next {
+				t.Fatalf("%v, want %v", got, next)
+			}
+			next++
+		}
+	}
+	if left := int(10_000 - next); q.len() != left || cap(q.ids) > 16_384 {
+		t.Errorf("%d left, want %d; room for %d", q.len(), left, cap(q.ids))
+	}
+}
+
+// remoted waits to the end for an answer that cannot come any more: the agent's
+// connection ended when it had just been asked.
+func TestAnAgentThatEndedWhileItWasAskedIsAskedBeside(t *testing.T) {
+	a := newTestProber(8)
+	a.recordSign(1, time.Now())
+	a.queueKeepAlive(1, 1)
+	a.takeAll()
+	a.probeAgent(1)
+	if got := a.takeAll(); len(got) != 0 {
+		t.Fatalf("asked beside, %v, for no good reason", got)
+	}
+	a.handleClosed(1)
+	if got := a.takeAll(); len(got) != 1 || a.inFlight != 2 {
+		t.Fatalf("asked %v, %d out; want it asked once more", got, a.inFlight)
+	}
+	a.handleClosed(1)
+	if got := a.takeAll(); len(got) != 0 {
+		t.Fatalf("asked a third time, %v", got)
+	}
+	a.finishRequest(t.Context(), request{id: 1, token: 1}, remoted.NotConnected)
+	a.finishRequest(t.Context(), request{id: 1, token: 1}, remoted.Silent)
+	if a.takeAll(); a.inFlight > 1 {
+		t.Errorf("in the end %d are out", a.inFlight)
+	}
+}
+
+// What waits to be sent to an agent that is given up meanwhile keeps no place from others;
+// when there is reason to, it is asked again.
+func TestAnAgentThatIsGivenUpWhileItWaitsIsNotAsked(t *testing.T) {
+	a := newTestProber(1)
+	for id := detector.AgentID(1); id <= 3; id++ {
+		a.recordSign(id, time.Now())
+		a.queueKeepAlive(id, 1)
+	}
+	if got := a.takeAll(); len(got) != 1 || got[0] != 1 {
+		t.Fatalf("asked %v", got)
+	}
+	a.queueKeepAlive(1, 2)
+	a.cancelProbes(1)
+	a.cancelProbes(2)
+	a.finishRequest(t.Context(), request{id: 1, token: 1}, remoted.Silent)
+	if got := a.takeAll(); len(got) != 1 || got[0] != 3 {
+		t.Fatalf("then asked %v", got)
+	}
+	a.cancelProbes(3)
+	if a.probeReturned(2); a.inFlight != 1 {
+		t.Errorf("%d are out", a.inFlight)
+	}
+	a.finishRequest(t.Context(), request{id: 3, token: 1}, remoted.Silent)
+	if got := a.takeAll(); len(got) != 1 || got[0] != 2 {
+		t.Errorf("in the end asked %v", got)
+	}
+}
