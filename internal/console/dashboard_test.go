@@ -268,6 +268,20 @@ func TestWhatAgentsSayIsShownAsText(t *testing.T) {
 	b.clean(s)
 }
 
+func TestAChangeOfAnAgentWithoutAnAddressIsShown(t *testing.T) {
+	b := openBrowser(t)
+	s := openScene(t, 1)
+	b.open(s.url)
+	b.until(isLive)
+	s.note(1) // of an agent whose address is not known
+	b.until(`document.querySelector("#changes li")?.innerText.includes("host-001")`)
+	if text := b.value(`document.querySelector("#changes li").innerText`); strings.Contains(text, "undefined") {
+		t.Error(text)
+	}
+	b.until(`document.querySelector("#counts .active b").innerText === "1"`)
+	b.clean(s)
+}
+
 var updatePicture = flag.Bool("update-picture", false, "rewrite docs/dashboard.png")
 
 // The picture in the README: 500 agents, one of whose networks has just been lost.

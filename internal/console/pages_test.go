@@ -120,6 +120,9 @@ func (b *browser) tab() *browser {
 	var cancel func()
 	other.ctx, cancel = chromedp.NewContext(b.ctx, chromedp.WithListener(other.hear))
 	b.t.Cleanup(cancel)
+	if err := chromedp.Do(other.ctx); err != nil { // a page ends with the context in which it was opened
+		b.t.Fatalf("open another page: %v", err)
+	}
 	return other
 }
 

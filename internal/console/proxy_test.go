@@ -19,9 +19,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/testport"
 )
 
-// bufferingProxy is a reverse proxy that passes an answer on in pieces of 64 KiB, and
-// compressed, unless it is asked not to, as nginx is: by X-Accel-Buffering, and by
-// no-transform.
+// bufferingProxy is a reverse proxy that sends an answer on in pieces of 64 KiB, and
+// compressed, unless it is asked not to: by X-Accel-Buffering, and by no-transform.
 func bufferingProxy(t *testing.T, target string) string {
 	t.Helper()
 	transport := &http.Transport{DisableCompression: true}
@@ -117,7 +116,14 @@ func TestEventsComeThroughAReverseProxyAtOnce(t *testing.T) {
 			s.url = between(t, s.url)
 			s.client.Transport = &http.Transport{DisableCompression: true}
 			l := s.listen("", "Accept-Encoding", "gzip")
-			if got := l.answer.Header.Get("Content-Encoding"); got != "" {
+			switch got := l.answer.Header.Get("Content-Encoding"); {
+			case got == "gzip" && name == "nginx": // it ignores no-transform, and flushes what it compresses with each piece
+				packed, err := gzip.NewReader(l.answer.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				l.lines = bufio.NewScanner(packed)
+			case got != "":
 				t.Errorf("encoded as %s", got)
 			}
 			l.next("hello")

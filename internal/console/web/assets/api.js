@@ -71,10 +71,11 @@ export async function follow(last, on) {
           clearTimeout(watch);
           watch = setTimeout(() => cut.abort(), stale);
           if (event.id) last = event.id;
-          on.event(event.kind, JSON.parse(event.data));
+          try { on.event(event.kind, JSON.parse(event.data)); } catch (error) { reportError(error); }
         }
       }
     } catch { /* it is tried again, and shown */ }
+    cut.abort(); // the connection ends, however the loop has ended
     clearTimeout(watch);
     ended();
     release?.();

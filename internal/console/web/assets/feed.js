@@ -60,7 +60,7 @@ export class Feed {
     const props = { "data-seq": String(e.seq), "data-loss": isLoss(e) ? "1" : null, "data-known": String(Date.parse(e.known_at)) };
     switch (e.kind) {
       case "status_change":
-        return el("li", props, glyph(e.to), el("div", { class: "who" }, this.name(e), el("span", { class: "dim" }, `${verbOf(e)} · ${e.ip}`)), time,
+        return el("li", props, glyph(e.to), el("div", { class: "who" }, this.name(e), el("span", { class: "dim" }, [verbOf(e), e.ip].filter(Boolean).join(" · "))), time,
           el("div", { class: "why" }, [whyOf(e), e.status_changes ? `the last of ${count(e.status_changes)} changes` : "", soon(e), e.outage ? "part of the outage" : ""].filter(Boolean).join(" · ")));
       case "agent_flapping":
         return el("li", props, glyph("pending"), el("div", { class: "who" }, this.name(e), el("span", { class: "dim" }, "flaps")), time,

@@ -36,6 +36,7 @@ export class Fleet {
   // change takes an event, and returns the row, and whether the agent has to be
   // placed anew.
   change(e) {
+    const ip = e.ip ?? "";
     let row = this.rows.get(e.id);
     if (e.reason === "agent_removed" || e.reason === "agent_moved") {
       if (row === undefined) return { row: -1, moved: false };
@@ -46,7 +47,7 @@ export class Fleet {
     let moved = false;
     if (row === undefined) {
       row = this.ids.length;
-      this.ids.push(e.id); this.names.push(e.name); this.ips.push(e.ip); this.nets.push(networkOf(e.ip)); this.groups.push(-1);
+      this.ids.push(e.id); this.names.push(e.name); this.ips.push(ip); this.nets.push(networkOf(ip)); this.groups.push(-1);
       if (row >= this.status.length) {
         const more = new Uint8Array(Math.max(2 * row, 64)).fill(gone);
         more.set(this.status);
@@ -56,10 +57,10 @@ export class Fleet {
       moved = true;
     }
     this.names[row] = e.name;
-    if (this.ips[row] !== e.ip) {
-      const net = networkOf(e.ip);
+    if (this.ips[row] !== ip) {
+      const net = networkOf(ip);
       moved ||= this.nets[row] !== net;
-      this.ips[row] = e.ip; this.nets[row] = net;
+      this.ips[row] = ip; this.nets[row] = net;
     }
     this.status[row] = statuses.indexOf(e.to);
     return { row, moved };
@@ -67,7 +68,7 @@ export class Fleet {
 }
 
 // networkOf is the /24 or /64 that an address is in; "" while it is not known.
-export function networkOf(ip) {
+export function networkOf(ip = "") {
   if (ip.includes("/")) return ip;
   const four = ip.match(/^(\d+\.\d+\.\d+)\.\d+$/);
   if (four) return `${four[1]}.0/24`;
