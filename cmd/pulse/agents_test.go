@@ -78,7 +78,7 @@ func TestTheConsoleIsAskedByAnAddressItAnswersTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = body.Close()
-	for path, want := range map[string]string{"/": "answers 403 Forbidden: is that Pulse?", "/problem": "answers 403 Forbidden: not?[31m so"} {
+	for path, want := range map[string]string{"/": "answers 403 Forbidden; is that Pulse?", "/problem": "answers 403 Forbidden: not?[31m so"} {
 		if _, err := daemon.get(t.Context(), path, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Error(err)
 		}

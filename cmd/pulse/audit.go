@@ -14,6 +14,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
@@ -79,7 +80,7 @@ func (c *auditVerifyCommand) Run(e *env) error {
 	}
 	check := audit.Check{Progress: progressOn(e.stderr)}
 	if check.Key, err = audit.ReadKeys(c.Key...); err != nil {
-		return usageError{fmt.Errorf("%w; name them with --key", err)}
+		return usageError{hint.Add(err, "name them with --key")}
 	}
 	if check.Heads, err = c.heads(); err != nil {
 		return err

@@ -27,8 +27,8 @@ type configCheckCommand struct {
 }
 
 func (*configCheckCommand) Help() string {
-	return `Reads the settings and the files they name as the daemon would, and starts nothing. Each mistake is one line with
-its file, its line and the way out, and the exit code is 78.
+	return `Reads the settings and the files they name as the daemon does, and starts nothing. Each mistake is printed with its file
+and line, followed by a hint what to do about it; the exit code is then 78.
 
     pulse config check /var/ossec/etc/pulse.conf
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
@@ -32,7 +33,7 @@ type consoleClient struct {
 // daemon, whatever proxy the environment names, and does not wait for one that hangs.
 func openConsole(p *config.Pulse) (*consoleClient, error) {
 	if p.HTTP == "" {
-		return nil, settingsError{errors.New("the console is off: give <pulse><http> an address, such as 127.0.0.1:8420, and restart the daemon")}
+		return nil, settingsError{hint.Add(errors.New("the console is off (<pulse><http> is empty)"), "give <pulse><http> an address, such as 127.0.0.1:8420, and restart the daemon")}
 	}
 	c := &consoleClient{base: "http://" + p.HTTP, addr: p.HTTP}
 	way := &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: 15 * time.Second}
@@ -93,7 +94,7 @@ func (c *consoleClient) get(ctx context.Context, path, lastEvent string) (io.Rea
 	case ctx.Err() != nil && err != nil:
 		return nil, errors.New("interrupted")
 	case err != nil:
-		return nil, fmt.Errorf("ask the daemon at %s (<pulse><http>): %w; does it run, and with these settings?", c.addr, bare(err))
+		return nil, hint.Add(fmt.Errorf("ask the daemon at %s (<pulse><http>): %w", c.addr, bare(err)), "does it run, and with these settings?")
 	case answer.StatusCode != http.StatusOK:
 		defer answer.Body.Close()
 		return nil, c.refused(answer)
@@ -107,7 +108,7 @@ func (c *consoleClient) refused(answer *http.Response) error {
 	if json.NewDecoder(io.LimitReader(answer.Body, 1<<16)).Decode(&problem) == nil && problem.Detail != "" {
 		return fmt.Errorf("the daemon at %s (<pulse><http>) answers %s: %s", c.addr, answer.Status, printable.Only(problem.Detail))
 	}
-	return fmt.Errorf("the daemon at %s (<pulse><http>) answers %s: is that Pulse?", c.addr, answer.Status)
+	return hint.Add(fmt.Errorf("the daemon at %s (<pulse><http>) answers %s", c.addr, answer.Status), "is that Pulse?")
 }
 
 // ask reads an answer as JSON.

@@ -17,7 +17,7 @@ type doctorCommand struct {
 
 func (*doctorCommand) Help() string {
 	return `Looks at the settings and what they name, at the rights of who asks, the node's keys, ports, the NATS server, clock and disk, and
-says for each what is wrong and the way out. It changes nothing, and may run beside a Pulse that works. Ask as Pulse's own user:
+prints for each what is wrong and what to do. It changes nothing, and may run beside a Pulse that works. Ask as Pulse's own user:
 
     setpriv --reuid pulse --regid pulse --init-groups pulse doctor
     pulse doctor --config pulse.conf --json | jq 'select(.level == "failure")'
@@ -36,7 +36,7 @@ func (c *doctorCommand) Run(e *env) error {
 	}
 	loaded, err := config.Load(c.Config...)
 	if err != nil {
-		for _, f := range doctor.Settings(err) {
+		for _, f := range doctor.SettingsFindings(err) {
 			tell(f)
 		}
 	} else {
@@ -63,7 +63,7 @@ func printFinding(w io.Writer, f doctor.Finding, asJSON bool) {
 		return
 	}
 	fmt.Fprintf(w, "%-4s  %-15s  %s\n", marks[f.Level], f.Check, f.What)
-	if f.WayOut != "" {
-		fmt.Fprintf(w, "%-4s  %-15s  → %s\n", "", "", f.WayOut)
+	if f.Hint != "" {
+		fmt.Fprintf(w, "%-4s  %-15s  → %s\n", "", "", f.Hint)
 	}
 }

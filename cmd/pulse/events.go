@@ -14,6 +14,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 	"github.com/wazuh-pulse/pulse/seal"
@@ -63,7 +64,7 @@ func (c *eventsCommand) Run(e *env) error {
 	}
 	loaded, err := c.loadWith(e, c.Way.overrides())
 	if err != nil {
-		return c.Way.rename(err)
+		return c.Way.nameFlags(err)
 	}
 	if !loaded.NATS.Enabled {
 		return settingsError{errors.New("nothing is published: <nats><enabled> is no")}
@@ -84,9 +85,9 @@ func (c *eventsCommand) Run(e *env) error {
 	case err != nil && e.ctx.Err() != nil:
 		return nil
 	case err != nil:
-		return c.Way.rename(unreached(&loaded.NATS, err))
+		return c.Way.nameFlags(unreached(&loaded.NATS, err))
 	}
-	err = c.Way.rename(c.follow(e, way, session))
+	err = c.Way.nameFlags(c.follow(e, way, session))
 	if c.by != nil {
 		fmt.Fprintln(e.stderr, c.found.String())
 		err = cmp.Or(err, c.found.err())
@@ -97,7 +98,7 @@ func (c *eventsCommand) Run(e *env) error {
 // unreached says where the daemon's own server should have been.
 func unreached(cfg *config.NATS, err error) error {
 	if f, ok := errors.AsType[*remote.Failure](err); ok && f.Problem == remote.Refused && cfg.ServerURL == "" {
-		return errors.New("no NATS server answers at <nats><listen>: does the daemon run, and with these settings?")
+		return hint.Add(errors.New("no NATS server answers at <nats><listen>"), "does the daemon run, and with these settings?")
 	}
 	return err
 }
@@ -119,7 +120,7 @@ func (c *eventsCommand) follow(e *env, way remote.Config, s *remote.Session) err
 			s.Conn.Close()
 			return err
 		}
-		fmt.Fprintf(e.stderr, "pulse: the NATS server is gone (%v): trying again every %v\n", c.Way.rename(s.Reason()), way.ReconnectDelay)
+		fmt.Fprintf(e.stderr, "pulse: the NATS server is gone (%v): trying again every %v\n", c.Way.nameFlags(s.Reason()), way.ReconnectDelay)
 		if s = c.redial(e, way); s == nil {
 			return nil
 		}
@@ -186,7 +187,7 @@ func (c *eventsCommand) redial(e *env, way remote.Config) *remote.Session {
 		}
 		if e.ctx.Err() == nil && err.Error() != said {
 			said = err.Error()
-			fmt.Fprintf(e.stderr, "pulse: %v\n", c.Way.rename(err))
+			fmt.Fprintf(e.stderr, "pulse: %v\n", c.Way.nameFlags(err))
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestWhatAgentsAreCalledSteersNoTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines(t, table.String(), 3)
-	lines(t, prefixed(usageError{errText(hostile)}), 2)
+	lines(t, errorLines("pulse: ", usageError{errText(hostile)}), 2)
 }
 
 type errText string

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/keys"
 	"github.com/wazuh-pulse/pulse/seal"
 )
@@ -60,10 +61,10 @@ func (c *keysGenerateCommand) Run(e *env) error {
 	}
 	k, err := files.Generate()
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; make the directory first: install -d -o pulse -g pulse -m 0700 %s", err, filepath.Dir(files.SigningPath()))
+		return hint.Add(err, "make the directory first: install -d -o pulse -g pulse -m 0700 "+filepath.Dir(files.SigningPath()))
 	}
 	if err != nil {
-		return withHint(err)
+		return addSystemHint(err)
 	}
 	fmt.Fprintf(e.stdout, "%s: %v\n%s: its public part\n", files.SigningPath(), k, files.PublicPath())
 	return nil
@@ -183,7 +184,7 @@ func (c *keysRotateCommand) Run(e *env) error {
 	}
 	k, err := files.Rotate(c.Forget)
 	if err != nil {
-		return withHint(err)
+		return addSystemHint(err)
 	}
 	fmt.Fprintf(e.stdout, "%s: %v\nNext: bring the public keys to who verifies (pulse keys export), then restart Pulse, which uses the new key from then on and not before.\n",
 		files.SigningPath(), k)
@@ -214,7 +215,7 @@ func (c *keysExportCommand) Run(e *env) error {
 			all, err = files.Public()
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w; pulse keys generate makes a key, and so does the daemon's first start", err)
+			err = hint.Add(err, "pulse keys generate makes a key, and so does the daemon's first start")
 		}
 		if err != nil {
 			return err

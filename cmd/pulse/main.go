@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/provision"
 )
@@ -79,7 +80,7 @@ func pulse(args []string) int {
 	command, code, err := parse(args)
 	if command == nil {
 		if err != nil {
-			fmt.Fprintln(os.Stderr, prefixed(err))
+			fmt.Fprintln(os.Stderr, errorLines("pulse: ", err))
 		}
 		return code
 	}
@@ -96,7 +97,7 @@ func report(err error) int {
 	if err == nil || errors.Is(err, errNoReader) {
 		return exitOK
 	}
-	fmt.Fprintln(os.Stderr, prefixed(err))
+	fmt.Fprintln(os.Stderr, errorLines("pulse: ", err))
 	var usage usageError
 	var mistake provision.Mistake
 	var settings settingsError
@@ -110,12 +111,18 @@ func report(err error) int {
 	return exitError
 }
 
-// prefixed puts the program's name before each line of an error, which may quote
-// what others have written.
-func prefixed(err error) string {
-	lines := strings.Split(err.Error(), "\n")
-	for i := range lines {
-		lines[i] = "pulse: " + printable.Only(lines[i])
+// errorLines returns the problems of an error, each behind the prefix, with their
+// hints on lines of their own. The text may quote foreign text, so that what would
+// steer a terminal is removed.
+func errorLines(prefix string, err error) string {
+	var lines []string
+	for _, part := range hint.Split(err) {
+		for problem := range strings.SplitSeq(part.Problem, "\n") {
+			lines = append(lines, prefix+printable.Only(problem))
+		}
+		if part.Hint != "" {
+			lines = append(lines, "pulse: hint: "+printable.Only(part.Hint))
+		}
 	}
 	return strings.Join(lines, "\n")
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/provision"
 )
 
@@ -109,13 +110,13 @@ func (c *provisionCommand) check() error {
 	case c.Server != "" && !c.Apply:
 		return errors.New("--server goes with --apply")
 	case c.Operator != "" && (len(c.Renew)+len(c.Revoke) > 0 || c.Apply):
-		return errors.New("--operator makes a new setup: --renew, --revoke and --apply are for one that is there")
+		return hint.Add(errors.New("--operator makes a new setup"), "--renew, --revoke and --apply are for an existing one")
 	case c.Operator != "":
 		return nil
 	case c.Force || c.MutualTLS || c.ServerDir != "" || c.StoreDir != "" || c.Port != defaults.Port || c.Prefix != defaults.Prefix || c.Replicas != defaults.Replicas:
-		return errors.New("--force, --port, --prefix, --replicas, --server-dir, --store-dir and --mutual-tls are for a new setup: add --operator NAME")
+		return hint.Add(errors.New("--force, --port, --prefix, --replicas, --server-dir, --store-dir and --mutual-tls are for a new setup"), "add --operator NAME")
 	case !c.changes() && !c.Apply:
-		return errors.New("nothing to do: --operator NAME makes a new setup; --node, --reader, --host, --renew, --revoke and --apply are for one that is there")
+		return hint.Add(errors.New("nothing to do"), "--operator NAME makes a new setup; --node, --reader, --host, --renew, --revoke and --apply are for an existing one")
 	}
 	return nil
 }
@@ -124,7 +125,7 @@ func (c *provisionCommand) make(e *env) error {
 	if len(c.Host) == 0 {
 		host, err := os.Hostname()
 		if err != nil {
-			return usageError{fmt.Errorf("what this host is called is not known: name the NATS server with --host: %w", err)}
+			return usageError{hint.Add(fmt.Errorf("the name of this host is not known: %w", err), "name the NATS server with --host")}
 		}
 		c.Host = []string{host}
 	}

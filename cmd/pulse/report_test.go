@@ -35,9 +35,9 @@ func TestExitCodesTellTheUsersMistakesFromFailures(t *testing.T) {
 		{"a mistake in the settings", &several, exitSettings},
 		{"a file of keys that cannot be used", settingsError{errors.New("x")}, exitSettings},
 		{"a mistake in a setting that the command line names", usageError{&several}, exitUsage},
-		{"a port that is taken", withHint(fmt.Errorf("listen: %w", syscall.EADDRINUSE)), exitError},
-		{"a directory that may not be written", withHint(fmt.Errorf("mkdir: %w", fs.ErrPermission)), exitError},
-		{"a disk that is full", withHint(fmt.Errorf("write: %w", syscall.ENOSPC)), exitError},
+		{"a port that is taken", addSystemHint(fmt.Errorf("listen: %w", syscall.EADDRINUSE)), exitError},
+		{"a directory that may not be written", addSystemHint(fmt.Errorf("mkdir: %w", fs.ErrPermission)), exitError},
+		{"a disk that is full", addSystemHint(fmt.Errorf("write: %w", syscall.ENOSPC)), exitError},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := report(tt.err); got != tt.want {
@@ -45,7 +45,7 @@ func TestExitCodesTellTheUsersMistakesFromFailures(t *testing.T) {
 			}
 		})
 	}
-	if got, want := prefixed(&several), "pulse: a.conf:3: bad\npulse: a.conf:4: worse"; got != want {
+	if got, want := errorLines("pulse: ", &several), "pulse: a.conf:3: bad\npulse: a.conf:4: worse"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -225,7 +225,7 @@ func TestMissingRightsAreNamedWithTheWayOut(t *testing.T) {
 				}
 				defer func() { _ = os.Chmod(path, 0o660) }()
 			}
-			want := c.want + ": run Pulse as a user of the manager's group (usermod -aG wazuh nobody), and start it anew: permission denied"
+			problem, advice := c.want+": permission denied\n", "run Pulse as a user of the manager's group (usermod -aG wazuh nobody), and start it anew\n"
 			commands := []string{"run"}
 			if c.link == "auto" {
 				commands = append(commands, "doctor")
@@ -233,8 +233,8 @@ func TestMissingRightsAreNamedWithTheWayOut(t *testing.T) {
 			for _, command := range commands {
 				cmd := g.pulse(t, c.groups, command)
 				out, err := cmd.CombinedOutput()
-				if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), want) {
-					t.Errorf("%s ends with %v and says\n%s\nwant %s", command, err, out, want)
+				if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), problem) || !strings.Contains(string(out), advice) {
+					t.Errorf("%s ends with %v and says\n%s\nwant %s%s", command, err, out, problem, advice)
 				}
 			}
 		})

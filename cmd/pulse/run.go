@@ -9,13 +9,16 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strings"
+	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/hint"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 	"github.com/wazuh-pulse/pulse/internal/systemd"
 )
 
@@ -51,7 +54,7 @@ func (c *runCommand) Run(e *env) error {
 			log.Info("pulse ends", "before", "it ran")
 			return nil
 		}
-		return withHint(inStateDir(err, loaded.Pulse.StateDir))
+		return addSystemHint(nameStateDir(err, loaded.Pulse.StateDir))
 	}
 	log.Info("pulse runs", "version", version, "node", loaded.Pulse.NodeName, "agents_at", agentsAt(node, &loaded.Config),
 		"nats", natsName(&loaded.NATS, node.NATSURL()), "console", nameOf(node.ConsoleAddr()), "settings", loaded.Files)
@@ -95,33 +98,49 @@ func setLogLevel(level *slog.LevelVar, cfg *config.Config) {
 	_ = level.UnmarshalText([]byte(cfg.Pulse.LogLevel))
 }
 
-// inStateDir names the setting of the state directory, if that is what the error is about.
-func inStateDir(err error, dir string) error {
-	const setting = "<pulse><state_dir>"
-	if text := err.Error(); !strings.Contains(text, dir) || strings.Contains(text, setting) {
+// nameStateDir adds the setting of the state directory to an error about a file in it.
+func nameStateDir(err error, dir string) error {
+	if _, named := errors.AsType[*statedir.Error](err); named || !isUnder(dir, failedPath(err)) {
 		return err
 	}
-	return fmt.Errorf("%w (%s)", err, setting)
+	return fmt.Errorf("%w (<pulse><state_dir>)", err)
 }
 
-// withHint adds the way out to what the system does not give. That is no mistake
-// in the settings: another program may let go of the port, and a service manager shall
-// try again.
-func withHint(err error) error {
-	hint := ""
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		hint = "; another Pulse or a Wazuh manager may be there: stop that, or set another port"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		hint = "; that is no address of this host"
-	case errors.Is(err, fs.ErrPermission):
-		hint = "; run as a user who may, or set another"
-	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
-		hint = "; set another"
-	case errors.Is(err, syscall.ENOSPC):
-		hint = "; make room there, or set another"
+// failedPath returns the file of an error of the file system, "" if it is no such error.
+func failedPath(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Path
 	}
-	return fmt.Errorf("%w%s", err, hint)
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.New
+	}
+	return ""
+}
+
+func isUnder(dir, path string) bool {
+	below, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(below)
+}
+
+// addSystemHint adds to an error of the operating system what to do about it. Such an
+// error is no mistake in the settings: a port may be free later, and the service manager
+// tries again. An error that has a hint keeps that.
+func addSystemHint(err error) error {
+	switch {
+	case slices.ContainsFunc(hint.Split(err), func(p hint.Part) bool { return p.Hint != "" }):
+		return err
+	case errors.Is(err, syscall.EADDRINUSE):
+		return hint.Add(err, "another Pulse or a Wazuh manager may use it: stop that, or set another port")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return hint.Add(err, "set an address of this host")
+	case errors.Is(err, fs.ErrPermission):
+		return hint.Add(err, "run as a user who has the right, or set another path")
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
+		return hint.Add(err, "set another path")
+	case errors.Is(err, syscall.ENOSPC):
+		return hint.Add(err, "free some space there, or set another path")
+	}
+	return err
 }
 
 // agentsAt says where agents connect.

@@ -29,7 +29,7 @@ func (f *settingsFlag) loadWith(e *env, overrides []config.Override) (*config.Lo
 		return nil, err
 	}
 	for _, w := range loaded.Warnings {
-		fmt.Fprintf(e.stderr, "pulse: warning: %v\n", w)
+		fmt.Fprintln(e.stderr, errorLines("pulse: warning: ", w))
 	}
 	return loaded, nil
 }

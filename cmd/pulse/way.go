@@ -2,10 +2,11 @@ package main
 
 import (
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -89,26 +90,59 @@ func (w *wayFlags) overrides() (list []config.Override) {
 	return list
 }
 
-// rename makes an error speak of flags where it means what they say. What is
-// wrong with a setting or a file is a mistake of the settings, or of the command line.
-func (w *wayFlags) rename(err error) error {
+// nameFlags returns an error with flags in the place of the settings that they
+// replace. A bad setting or file is a mistake on the command line if a flag has it, else
+// one in the settings.
+func (w *wayFlags) nameFlags(err error) error {
 	if err == nil {
 		return nil
 	}
+	flags := w.used()
+	named := err
+	if len(flags) > 0 {
+		named = &flagError{err, flags}
+	}
+	if setting, ok := errors.AsType[*config.Error](err); ok {
+		if slices.ContainsFunc(flags, func(f wayFlag) bool { return f.name == setting.File }) {
+			return usageError{named}
+		}
+		return settingsError{err}
+	}
+	if failure, ok := errors.AsType[*remote.Failure](err); ok && failure.Problem == remote.BadFile {
+		if slices.ContainsFunc(flags, func(f wayFlag) bool { return f.setting == failure.Setting }) {
+			return usageError{named}
+		}
+		return settingsError{err}
+	}
+	return named
+}
+
+// flagError is an error that names settings, shown with the flags that replace them.
+type flagError struct {
+	error
+	flags []wayFlag
+}
+
+func (e *flagError) Unwrap() error { return e.error }
+
+func (e *flagError) Error() string {
+	var lines []string
+	for _, part := range e.HintParts() {
+		lines = append(lines, part.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// HintParts returns the parts of the error, with flags in the place of settings.
+func (e *flagError) HintParts() []hint.Part {
 	var pairs []string
-	for _, f := range w.used() {
+	for _, f := range e.flags {
 		pairs = append(pairs, f.name+": <"+f.setting+">", f.name, "<"+f.setting+">/", f.name+" /", "</"+f.setting+">", "", "<"+f.setting+">", f.name)
 	}
-	renamed := fmt.Errorf("%w", err)
-	if len(pairs) > 0 {
-		renamed = errors.New(strings.NewReplacer(pairs...).Replace(err.Error()))
+	names := strings.NewReplacer(pairs...)
+	parts := hint.Split(e.error)
+	for i, part := range parts {
+		parts[i] = hint.Part{Problem: names.Replace(part.Problem), Hint: names.Replace(part.Hint)}
 	}
-	failure, ok := errors.AsType[*remote.Failure](err)
-	if _, setting := errors.AsType[*config.Error](err); setting || ok && failure.Problem == remote.BadFile {
-		if renamed.Error() == err.Error() {
-			return settingsError{renamed}
-		}
-		return usageError{renamed}
-	}
-	return renamed
+	return parts
 }

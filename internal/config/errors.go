@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
 // Error is one problem in one place of a settings file.
@@ -10,11 +12,16 @@ type Error struct {
 	File    string // as it was given; empty for a default
 	Line    int    // from 1; 0 if the problem is not in one line
 	Problem string
-	Hint    string // the way out; may be empty
+	Hint    string // what to do about it; may be empty
 }
 
 // Error returns one line, "pulse.conf:12: <nats>: unknown element <sever_url>; did you mean <server_url>?".
-func (e *Error) Error() string {
+func (e *Error) Error() string { return e.hintPart().String() }
+
+// HintParts returns the place and the problem, and the hint.
+func (e *Error) HintParts() []hint.Part { return []hint.Part{e.hintPart()} }
+
+func (e *Error) hintPart() hint.Part {
 	var b strings.Builder
 	switch {
 	case e.File != "" && e.Line > 0:
@@ -23,10 +30,7 @@ func (e *Error) Error() string {
 		b.WriteString(e.File + ": ")
 	}
 	b.WriteString(e.Problem)
-	if e.Hint != "" {
-		b.WriteString("; " + e.Hint)
-	}
-	return b.String()
+	return hint.Part{Problem: b.String(), Hint: e.Hint}
 }
 
 // maxErrors is what a person reads in one go; a file with more problems is the wrong file.
@@ -53,14 +57,23 @@ func (e *Errors) add(err *Error) {
 
 // Error returns one line per problem.
 func (e *Errors) Error() string {
-	lines := make([]string, 0, len(e.List)+1)
-	for _, err := range e.List {
-		lines = append(lines, err.Error())
-	}
-	if e.More > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more problems", e.More))
+	var lines []string
+	for _, p := range e.HintParts() {
+		lines = append(lines, p.String())
 	}
 	return strings.Join(lines, "\n")
+}
+
+// HintParts returns one part per problem.
+func (e *Errors) HintParts() []hint.Part {
+	parts := make([]hint.Part, 0, len(e.List)+1)
+	for _, err := range e.List {
+		parts = append(parts, err.hintPart())
+	}
+	if e.More > 0 {
+		parts = append(parts, hint.Part{Problem: fmt.Sprintf("and %d more problems", e.More)})
+	}
+	return parts
 }
 
 // Unwrap lets errors.Is and errors.As see the single problems.

@@ -13,6 +13,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/presence"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // NameTaken is the [NATS.Problem] of a node that publishes nothing while another node
@@ -56,7 +57,7 @@ func (p *Publisher) settleEpoch(ctx context.Context, stateDir string, counted ui
 	if stored := storedEpoch(ctx, p.outbox, log); stored >= counted {
 		log.Warn("the file of the node's epoch was gone or old: it goes on behind the stored messages", "counted", counted, "stored", stored)
 		if least, err = p.countEpoch(stateDir, time.Unix(int64(stored)+1, 0)); err != nil {
-			return 0, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
+			return 0, &statedir.Error{Op: "count the node's starts in <pulse><state_dir>", Err: err}
 		}
 	}
 	p.awaitPresence(ctx)

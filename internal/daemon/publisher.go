@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -65,7 +64,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 	}
 	epoch, err := p.countEpoch(cfg.Pulse.StateDir, time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("count the node's starts in <pulse><state_dir>: %w", err)
+		return nil, &statedir.Error{Op: "count the node's starts in <pulse><state_dir>", Err: err}
 	}
 	if err := p.audit.started(cfg, version, epoch, p.files); err != nil {
 		return nil, err

@@ -1,97 +1,95 @@
-// Package doctor examines whether this host is ready for Pulse: what the settings
-// name, the rights of who asks, ports, the NATS server, clock and disk.
+// Package doctor examines whether this host is ready for Pulse: the settings and the
+// files that they name, the rights of the calling user, ports, the NATS server, clock
+// and disk.
 //
-// It changes nothing that lasts. Findings are told as they come, from the goroutine
+// It changes nothing that lasts. Findings are reported one by one, from the goroutine
 // of [Examine], which starts no other.
 package doctor
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
-// Level is how grave a finding is.
+// Level is the severity of a finding.
 type Level string
 
 // The levels, as they are in JSON.
 const (
 	Good    Level = "good"
-	Note    Level = "note"    // nothing to do, or to know
-	Warning Level = "warning" // Pulse works, and not as it should
+	Note    Level = "note"    // nothing to do, or not known
+	Warning Level = "warning" // Pulse works, but not as it should
 	Failure Level = "failure" // Pulse does not start, or does not do its work
 )
 
-// Finding is what one look came to.
+// Finding is the result of one check.
 type Finding struct {
-	Check  string `json:"check"`
-	Level  Level  `json:"level"`
-	What   string `json:"what"`
-	WayOut string `json:"way_out,omitempty"`
+	Check string `json:"check"`
+	Level Level  `json:"level"`
+	What  string `json:"what"`
+	Hint  string `json:"way_out,omitempty"`
 }
 
-// patient is what is examined, and where findings go.
-type patient struct {
+// examination is one run of all checks.
+type examination struct {
 	*config.Loaded
-	tell    func(Finding)
+	report  func(Finding)
 	running bool // another Pulse works with this state directory
 	attach  bool // to a stock manager on this host
 	agents  int  // in client.keys
 }
 
-// Examine looks at everything, one after the other, and tells what it finds. It
+// Examine runs all checks, one after the other, and calls report with each finding. It
 // takes some seconds where servers do not answer; ctx ends it.
-func Examine(ctx context.Context, loaded *config.Loaded, tell func(Finding)) {
-	p := &patient{Loaded: loaded, tell: tell}
-	for _, look := range []func(context.Context){
-		p.settings, p.user, p.manager, p.clientKeys, p.stateDir, p.keys, p.disk, p.files, p.ports, p.nats, p.clock,
+func Examine(ctx context.Context, loaded *config.Loaded, report func(Finding)) {
+	e := &examination{Loaded: loaded, report: report}
+	for _, check := range []func(context.Context){
+		e.checkSettings, e.checkUser, e.checkManager, e.checkClientKeys, e.checkStateDir, e.checkKeys, e.checkDisk, e.checkOpenFiles,
+		e.checkPorts, e.checkNATS, e.checkClock,
 	} {
 		if ctx.Err() != nil {
 			return
 		}
-		look(ctx)
+		check(ctx)
 	}
 }
 
-// Settings is the finding about settings that cannot be loaded, with which
-// nothing else can be looked at.
-func Settings(err error) []Finding {
-	var list []Finding
-	if errs, ok := errors.AsType[*config.Errors](err); ok {
-		for _, e := range errs.List {
-			list = append(list, ofSetting(Failure, e))
-		}
-		return list
+// SettingsFindings returns the findings about settings that cannot be loaded. Without
+// settings there are no other checks.
+func SettingsFindings(err error) []Finding { return errorFindings("settings", Failure, err) }
+
+// errorFindings returns a finding for each problem of an error.
+func errorFindings(check string, level Level, err error) (list []Finding) {
+	for _, part := range hint.Split(err) {
+		list = append(list, Finding{check, level, part.Problem, part.Hint})
 	}
-	what, wayOut, _ := strings.Cut(err.Error(), "; ")
-	return append(list, Finding{"settings", Failure, what, wayOut})
+	return list
 }
 
-func ofSetting(level Level, e *config.Error) Finding {
-	bare := *e
-	bare.Hint = ""
-	return Finding{"settings", level, bare.Error(), e.Hint}
+func (e *examination) add(check string, level Level, what, hint string) {
+	e.report(Finding{check, level, what, hint})
 }
 
-func (p *patient) found(check string, level Level, what, wayOut string) {
-	p.tell(Finding{check, level, what, wayOut})
-}
-
-func (p *patient) settings(context.Context) {
-	for _, w := range p.Warnings {
-		p.tell(ofSetting(Warning, w))
+func (e *examination) addError(check string, level Level, err error) {
+	for _, f := range errorFindings(check, level, err) {
+		e.report(f)
 	}
-	if err := p.CheckFiles(); err != nil {
-		for _, f := range Settings(err) {
-			p.tell(f)
-		}
+}
+
+func (e *examination) checkSettings(context.Context) {
+	for _, w := range e.Warnings {
+		e.addError("settings", Warning, w)
+	}
+	if err := e.CheckFiles(); err != nil {
+		e.addError("settings", Failure, err)
 		return
 	}
-	read := strings.Join(p.Files, ", ")
+	read := strings.Join(e.Files, ", ")
 	if read == "" {
 		read = "no settings file, all defaults"
 	}
-	p.found("settings", Good, read, "")
+	e.add("settings", Good, read, "")
 }

@@ -119,7 +119,7 @@ func TestEachTroubleIsNamedWithItsWayOut(t *testing.T) {
 		}, "keys", Failure, "signing.jwk: others may read or change it (mode 0640)", "chown pulse:pulse"},
 		{"a key of the audit log that is none", func(t *testing.T, l *config.Loaded) {
 			write(t, filepath.Join(l.Pulse.StateDir, "audit.jwk"), "{}")
-		}, "keys", Failure, "audit.jwk: not a private Ed25519 JWK", "another is made"},
+		}, "keys", Failure, "audit.jwk: not a private Ed25519 JWK", "Pulse makes another"},
 		{"little room", func(t *testing.T, l *config.Loaded) { l.Pulse.TelemetryLimit = 1 << 50 },
 			"disk", Warning, "may be needed", "<telemetry_limit>"},
 		{"a port that is taken", func(t *testing.T, l *config.Loaded) { l.Pulse.HTTP = taken(t) },
@@ -138,7 +138,7 @@ func TestEachTroubleIsNamedWithItsWayOut(t *testing.T) {
 			tt.trouble(t, l)
 			list := of(examined(t.Context(), l), tt.check)
 			if !slices.ContainsFunc(list, func(f Finding) bool {
-				return f.Level == tt.level && strings.Contains(f.What, tt.what) && strings.Contains(f.WayOut, tt.wayOut)
+				return f.Level == tt.level && strings.Contains(f.What, tt.what) && strings.Contains(f.Hint, tt.wayOut)
 			}) {
 				t.Errorf("%+v", list)
 			}
@@ -200,7 +200,7 @@ func TestBesideAManagerItsSocketsAreTried(t *testing.T) {
 	m.StopDB()
 	list = of(examined(t.Context(), l), "manager")
 	for i, want := range []string{"wazuh-db is not running", "wazuh-remoted is not running"} {
-		if list[i].Level != Failure || !strings.HasPrefix(list[i].What, want) || !strings.Contains(list[i].What, "systemctl start wazuh-manager") {
+		if list[i].Level != Failure || !strings.HasPrefix(list[i].What, want) || !strings.Contains(list[i].Hint, "systemctl start wazuh-manager") {
 			t.Errorf("%+v", list[i])
 		}
 	}
@@ -211,7 +211,7 @@ func TestOnAWorkerMovesAreCautionedAgainst(t *testing.T) {
 	conf := filepath.Join(m.Home(), "etc/ossec.conf")
 	write(t, conf, "<ossec_config><cluster><node_name>west</node_name><node_type>worker</node_type><disabled>no</disabled></cluster></ossec_config>")
 	list := of(examined(t.Context(), l), "manager")
-	if len(list) != 4 || list[3].Level != Note || !strings.Contains(list[3].What, "moves to another node") || !strings.Contains(list[3].WayOut, "<update_status>") {
+	if len(list) != 4 || list[3].Level != Note || !strings.Contains(list[3].What, "moves to another node") || !strings.Contains(list[3].Hint, "<update_status>") {
 		t.Errorf("%+v", list)
 	}
 	l.Pulse.UpdateStatus = false
@@ -257,8 +257,8 @@ func TestANodeOfTheSameNameIsFoundBeforeTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := of(examined(t.Context(), l), "name")
-	if len(list) != 1 || list[0].Level != Failure || !strings.Contains(list[0].What, `a node called web is there already, on host "elsewhere", started 2024-05-28T11:55:00Z`) ||
-		!strings.Contains(list[0].WayOut, "<node_name>") {
+	if len(list) != 1 || list[0].Level != Failure || !strings.Contains(list[0].What, `a node called web exists already, on host "elsewhere", started 2024-05-28T11:55:00Z`) ||
+		!strings.Contains(list[0].Hint, "<node_name>") {
 		t.Errorf("%+v", list)
 	}
 }
@@ -268,7 +268,7 @@ func TestWithoutTheRightNobodyIsSaidToBeAlone(t *testing.T) {
 	l.NATS.ServerURL = natsServer(t, &server.Options{NoAuthUser: "u", Users: []*server.User{{Username: "u", Password: "p",
 		Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"pulse.>"}}}}}})
 	list := of(examined(t.Context(), l), "name")
-	if len(list) != 1 || list[0].Level != Warning || !strings.Contains(list[0].WayOut, "--renew") {
+	if len(list) != 1 || list[0].Level != Warning || !strings.Contains(list[0].Hint, "--renew") {
 		t.Errorf("%+v", list)
 	}
 }
@@ -288,9 +288,9 @@ func TestMistakesInTheSettingsAreFindingsEach(t *testing.T) {
 	if err == nil {
 		t.Fatal("no mistake")
 	}
-	list := Settings(err)
+	list := SettingsFindings(err)
 	for i, line := range []int{3, 4} {
-		if len(list) != 2 || !strings.HasPrefix(list[i].What, path+":"+strconv.Itoa(line)+": ") || list[i].WayOut == "" || list[i].Level != Failure {
+		if len(list) != 2 || !strings.HasPrefix(list[i].What, path+":"+strconv.Itoa(line)+": ") || list[i].Hint == "" || list[i].Level != Failure {
 			t.Fatalf("%+v", list)
 		}
 	}

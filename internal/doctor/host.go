@@ -21,151 +21,151 @@ import (
 // otherFiles are those a process needs beside its agents' connections.
 const otherFiles = 1000
 
-// user says as whom the other findings are made.
-func (p *patient) user(context.Context) {
+// checkUser reports the user of the other findings.
+func (e *examination) checkUser(context.Context) {
 	who := fmt.Sprintf("uid %d", os.Getuid())
 	if u, err := user.Current(); err == nil {
 		who = u.Username
 	}
 	if os.Getuid() == 0 {
-		p.found("user", Warning, "this is root, who may everything: what Pulse's own user may does not show",
+		e.add("user", Warning, "this is root, which has every right: whether Pulse's own user has them is not examined",
 			"setpriv --reuid pulse --regid pulse --init-groups pulse doctor")
 		return
 	}
-	p.found("user", Good, "as "+who, "")
+	e.add("user", Good, "as "+who, "")
 }
 
-// manager tries the sockets of the stock manager that Pulse would attach to.
-func (p *patient) manager(ctx context.Context) {
+// checkManager connects to the sockets of the stock manager that Pulse would attach to.
+func (e *examination) checkManager(ctx context.Context) {
 	var err error
-	if p.attach, err = daemon.Attaches(&p.Config); err != nil {
-		p.found("manager", Failure, err.Error(), "")
+	if e.attach, err = daemon.Attaches(&e.Config); err != nil {
+		e.addError("manager", Failure, err)
 		return
 	}
-	if !p.attach {
-		p.found("manager", Good, "Pulse is the agents' manager itself", "")
+	if !e.attach {
+		e.add("manager", Good, "Pulse is the agents' manager itself", "")
 		return
 	}
-	list, err := daemon.ExamineManager(ctx, &p.Config)
+	list, err := daemon.ExamineManager(ctx, &e.Config)
 	if err != nil {
-		p.found("manager", Failure, err.Error(), "")
+		e.addError("manager", Failure, err)
 		return
 	}
-	if m, err := config.ReadManager(p.Pulse.Home); err == nil {
+	if m, err := config.ReadManager(e.Pulse.Home); err == nil {
 		for _, text := range m.Cautions {
-			p.found("manager", Warning, "its ossec.conf: "+text, "")
+			e.add("manager", Warning, "its ossec.conf: "+text, "")
 		}
 	}
-	for _, e := range list {
+	for _, socket := range list {
 		switch {
-		case e.Err != nil:
-			p.found("manager", Failure, e.Err.Error(), "")
-		case e.Caution != "":
-			p.found("manager", Note, e.Caution, e.Hint)
+		case socket.Err != nil:
+			e.addError("manager", Failure, socket.Err)
+		case socket.Caution != "":
+			e.add("manager", Note, socket.Caution, socket.Hint)
 		default:
-			p.found("manager", Good, e.Daemon+": "+e.Result, "")
+			e.add("manager", Good, socket.Daemon+": "+socket.Result, "")
 		}
 	}
 }
 
-// clientKeys reads client.keys, if it is Pulse that needs it.
-func (p *patient) clientKeys(context.Context) {
-	if p.attach {
+// checkClientKeys reads client.keys, unless the manager is the one that needs it.
+func (e *examination) checkClientKeys(context.Context) {
+	if e.attach {
 		return
 	}
-	set, problems, err := clientkeys.ReadFile(p.Pulse.ClientKeys)
+	set, problems, err := clientkeys.ReadFile(e.Pulse.ClientKeys)
 	if err != nil {
 		return // a finding of the settings
 	}
-	p.agents = set.Len()
-	text := fmt.Sprintf("%s: %d agents", p.Pulse.ClientKeys, p.agents)
+	e.agents = set.Len()
+	text := fmt.Sprintf("%s: %d agents", e.Pulse.ClientKeys, e.agents)
 	switch {
 	case len(problems) > 0:
-		p.found("client.keys", Warning, fmt.Sprintf("%s; broken lines are skipped, and their agents not known: %v", text, problems[0]),
+		e.add("client.keys", Warning, fmt.Sprintf("%s; broken lines are skipped, and their agents not known: %v", text, problems[0]),
 			"correct the line; the log names all of them")
-	case p.agents == 0:
-		p.found("client.keys", Warning, text, "register agents with the manager")
+	case e.agents == 0:
+		e.add("client.keys", Warning, text, "register agents with the manager")
 	default:
-		p.found("client.keys", Good, text, "")
+		e.add("client.keys", Good, text, "")
 	}
 }
 
-// stateDir looks whether the state directory can be made and written, and is private.
-func (p *patient) stateDir(context.Context) {
-	dir := p.Pulse.StateDir
+// checkStateDir reports whether the state directory can be written and is private.
+func (e *examination) checkStateDir(context.Context) {
+	dir := e.Pulse.StateDir
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		p.found("state directory", Note, dir+" is not there yet", "systemd makes it (StateDirectory=), or: install -d -o pulse -g pulse -m 0700 "+dir)
+		e.add("state directory", Note, dir+" is not there yet", "systemd makes it (StateDirectory=), or: install -d -o pulse -g pulse -m 0700 "+dir)
 		return
 	case err != nil:
-		p.found("state directory", Failure, err.Error(), "let Pulse's user reach it, or set another <state_dir>")
+		e.add("state directory", Failure, err.Error(), "let Pulse's user reach it, or set another <state_dir>")
 		return
 	case !info.IsDir():
-		p.found("state directory", Failure, dir+" is no directory", "set another <state_dir>")
+		e.add("state directory", Failure, dir+" is no directory", "set another <state_dir>")
 		return
 	}
 	caution, err := statedir.Check(dir)
 	if err != nil {
-		p.found("state directory", Failure, err.Error(), "chmod 0700 "+dir)
+		e.add("state directory", Failure, err.Error(), "chmod 0700 "+dir)
 		return
 	}
 	f, err := os.CreateTemp(dir, "doctor-")
 	if err != nil {
-		p.found("state directory", Failure, err.Error(), "let Pulse's user write there: chown -R pulse:pulse "+dir)
+		e.add("state directory", Failure, err.Error(), "let Pulse's user write there: chown -R pulse:pulse "+dir)
 		return
 	}
 	_ = f.Close()
 	_ = os.Remove(f.Name())
-	if caution != nil && os.Geteuid() != 0 { // what root sees, its user may not
-		p.found("state directory", Warning, caution.Error(), "chown -R pulse:pulse "+dir)
+	if caution != nil && os.Geteuid() != 0 { // root is not the user that has to own it
+		e.add("state directory", Warning, caution.Error(), "chown -R pulse:pulse "+dir)
 		return
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		p.found("state directory", Warning, fmt.Sprintf("%s has mode %04o: others on this host may look into it", dir, mode), "chmod 0700 "+dir)
+		e.add("state directory", Warning, fmt.Sprintf("%s has mode %04o: other users of this host may read it", dir, mode), "chmod 0700 "+dir)
 		return
 	}
-	p.found("state directory", Good, dir, "")
+	e.add("state directory", Good, dir, "")
 }
 
-// keys reads the node's own keys, without which it does not start. Those that are not
-// there yet it makes.
-func (p *patient) keys(context.Context) {
-	for _, err := range daemon.ExamineKeys(&p.Config) {
-		p.found("keys", Failure, err.Error(), "it has to be Pulse's user's alone (chown pulse:pulse, chmod 600), and whole; deleted, another is made")
+// checkKeys reads the node's own keys, without which it does not start. Keys that do
+// not exist are no finding: the node makes them.
+func (e *examination) checkKeys(context.Context) {
+	for _, err := range daemon.ExamineKeys(&e.Config) {
+		e.add("keys", Failure, err.Error(), "let Pulse's user alone have it (chown pulse:pulse, chmod 600), or restore it; Pulse makes another if it is deleted")
 	}
 }
 
-// statusRoom is what should be free beside the telemetry: a year of a fleet's
-// status changes is far less.
-const statusRoom = 1 << 30
+// statusSpace is what should be free beside the telemetry: a year of a fleet's
+// status changes takes far less.
+const statusSpace = 1 << 30
 
-// disk looks for room for what waits when the NATS server is away.
-func (p *patient) disk(context.Context) {
-	dir := nearest(p.Pulse.StateDir)
+// checkDisk reports whether there is space for the messages of an outage of the NATS server.
+func (e *examination) checkDisk(context.Context) {
+	dir := nearestExisting(e.Pulse.StateDir)
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
-		p.found("disk", Warning, fmt.Sprintf("%s: %v", dir, err), "")
+		e.add("disk", Warning, fmt.Sprintf("%s: %v", dir, err), "")
 		return
 	}
 	free := int64(fs.Bavail) * fs.Bsize
-	need := p.Pulse.TelemetryLimit + statusRoom
+	need := e.Pulse.TelemetryLimit + statusSpace
 	text := fmt.Sprintf("%s has %s free", dir, gigabytes(free))
 	switch {
 	case fs.Files > 0 && fs.Ffree < 1000:
-		p.found("disk", Failure, fmt.Sprintf("%s has %d inodes free", dir, fs.Ffree), "delete files there, or set another <state_dir>")
+		e.add("disk", Failure, fmt.Sprintf("%s has %d inodes free", dir, fs.Ffree), "delete files there, or set another <state_dir>")
 	case free < 64<<20:
-		p.found("disk", Failure, text, "make room, or set another <state_dir>")
+		e.add("disk", Failure, text, "free some space, or set another <state_dir>")
 	case free < need:
-		p.found("disk", Warning, fmt.Sprintf("%s, and %s may be needed: <telemetry_limit> and 1 GB for status changes", text, gigabytes(need)),
-			"make room, or lower <telemetry_limit>")
+		e.add("disk", Warning, fmt.Sprintf("%s, and %s may be needed: <telemetry_limit> and 1 GB for status changes", text, gigabytes(need)),
+			"free some space, or lower <telemetry_limit>")
 	default:
-		p.found("disk", Good, text, "")
+		e.add("disk", Good, text, "")
 	}
 }
 
-// nearest is the directory itself, or what is there of those above it.
-func nearest(dir string) string {
+// nearestExisting returns a directory, or the first above it that exists.
+func nearestExisting(dir string) string {
 	for {
 		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
 			return dir
@@ -176,34 +176,34 @@ func nearest(dir string) string {
 
 func gigabytes(n int64) string { return fmt.Sprintf("%.1f GB", float64(n)/(1<<30)) }
 
-// files looks at how many files this process may open: each connection is one.
-func (p *patient) files(context.Context) {
+// checkOpenFiles reports whether this process may open a file for each connection.
+func (e *examination) checkOpenFiles(context.Context) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return
 	}
-	text := fmt.Sprintf("%d, for %d agents", limit.Max, p.agents)
-	if p.attach {
+	text := fmt.Sprintf("%d, for %d agents", limit.Max, e.agents)
+	if e.attach {
 		text = fmt.Sprint(limit.Max)
 	}
-	if need := uint64(p.agents + otherFiles); limit.Max < need {
-		p.found("open files", Warning, text+": the rest would be refused", fmt.Sprintf("ulimit -n %d; the unit of the packages sets LimitNOFILE=", need))
+	if need := uint64(e.agents + otherFiles); limit.Max < need {
+		e.add("open files", Warning, text+": the rest would be refused", fmt.Sprintf("ulimit -n %d; the unit of the packages sets LimitNOFILE=", need))
 		return
 	}
-	p.found("open files", Good, text, "")
+	e.add("open files", Good, text, "")
 }
 
-// clock asks the kernel whether something keeps the time right. Consumers refuse
-// messages of another time as stale.
-func (p *patient) clock(context.Context) {
+// checkClock reports whether the kernel's clock is synchronised. Consumers refuse
+// messages with a wrong time as stale.
+func (e *examination) checkClock(context.Context) {
 	var t unix.Timex
 	state, err := unix.Adjtimex(&t)
 	switch {
 	case err != nil:
-		p.found("clock", Note, "whether something keeps it right cannot be seen: "+err.Error(), "")
+		e.add("clock", Note, "whether it is synchronised is not known: "+err.Error(), "")
 	case state == unix.TIME_ERROR || t.Status&unix.STA_UNSYNC != 0:
-		p.found("clock", Warning, "nothing keeps it right: consumers may take messages for stale", "run chrony or systemd-timesyncd")
+		e.add("clock", Warning, "it is not synchronised: consumers may refuse messages as stale", "run chrony or systemd-timesyncd")
 	default:
-		p.found("clock", Good, fmt.Sprintf("kept right, within %v", (time.Duration(t.Maxerror)*time.Microsecond).Round(time.Millisecond)), "")
+		e.add("clock", Good, fmt.Sprintf("synchronised, within %v", (time.Duration(t.Maxerror)*time.Microsecond).Round(time.Millisecond)), "")
 	}
 }

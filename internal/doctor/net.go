@@ -15,46 +15,46 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
-// ports takes each port that the daemon would, and lets go of it again.
-func (p *patient) ports(ctx context.Context) {
-	p.running = daemon.Running(&p.Config)
-	if p.running {
-		p.found("running", Note, "a Pulse works with "+p.Pulse.StateDir+": its ports are taken", "")
+// checkPorts binds each port that the daemon binds, and closes it again.
+func (e *examination) checkPorts(ctx context.Context) {
+	e.running = daemon.Running(&e.Config)
+	if e.running {
+		e.add("running", Note, "a Pulse works with "+e.Pulse.StateDir+": its ports are in use", "")
 	}
-	agents := netip.AddrPortFrom(p.Remote.LocalIP, uint16(p.Remote.Port)).String()
-	if p.Remote.TCP && !p.attach {
-		p.port(ctx, "tcp", agents, "<remote><port>")
+	agents := netip.AddrPortFrom(e.Remote.LocalIP, uint16(e.Remote.Port)).String()
+	if e.Remote.TCP && !e.attach {
+		e.checkPort(ctx, "tcp", agents, "<remote><port>")
 	}
-	if p.Remote.UDP && !p.attach {
-		p.port(ctx, "udp", agents, "<remote><port>")
+	if e.Remote.UDP && !e.attach {
+		e.checkPort(ctx, "udp", agents, "<remote><port>")
 	}
-	if p.NATS.Enabled && p.NATS.ServerURL == "" {
-		p.port(ctx, "tcp", p.NATS.Listen, "<nats><listen>")
+	if e.NATS.Enabled && e.NATS.ServerURL == "" {
+		e.checkPort(ctx, "tcp", e.NATS.Listen, "<nats><listen>")
 	}
-	if p.Pulse.HTTP != "" {
-		p.port(ctx, "tcp", p.Pulse.HTTP, "<pulse><http>")
+	if e.Pulse.HTTP != "" {
+		e.checkPort(ctx, "tcp", e.Pulse.HTTP, "<pulse><http>")
 	}
 }
 
-func (p *patient) port(ctx context.Context, network, addr, setting string) {
+func (e *examination) checkPort(ctx context.Context, network, addr, setting string) {
 	name := fmt.Sprintf("%s/%s (%s)", addr, network, setting)
-	err := bind(ctx, network, addr)
+	err := bindPort(ctx, network, addr)
 	switch {
 	case err == nil:
-		p.found("port", Good, name+" is free", "")
-	case errors.Is(err, syscall.EADDRINUSE) && p.running:
+		e.add("port", Good, name+" is free", "")
+	case errors.Is(err, syscall.EADDRINUSE) && e.running:
 	case errors.Is(err, syscall.EADDRINUSE):
-		p.found("port", Failure, name+" is taken", "ss -lpn shows by whom: stop that, or set another port")
+		e.add("port", Failure, name+" is taken", "ss -lpn shows by whom: stop that, or set another port")
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		p.found("port", Failure, name+" is no address of this host", "set another")
+		e.add("port", Failure, name+" is no address of this host", "set another")
 	case errors.Is(err, syscall.EACCES):
-		p.found("port", Failure, name+" is for root alone", "set one from 1024 on")
+		e.add("port", Failure, name+" is for root alone", "set one from 1024 on")
 	default:
-		p.found("port", Failure, fmt.Sprintf("%s: %v", name, err), "")
+		e.add("port", Failure, fmt.Sprintf("%s: %v", name, err), "")
 	}
 }
 
-func bind(ctx context.Context, network, addr string) error {
+func bindPort(ctx context.Context, network, addr string) error {
 	var lc net.ListenConfig
 	if network == "udp" {
 		c, err := lc.ListenPacket(ctx, network, addr)
@@ -70,75 +70,69 @@ func bind(ctx context.Context, network, addr string) error {
 	return l.Close()
 }
 
-// loginTime is for how long a NATS server may take.
-const loginTime = 15 * time.Second
+// loginTimeout is for one login to a NATS server.
+const loginTimeout = 15 * time.Second
 
-// nats logs in to the XDR's NATS server, and asks it for a sign of life.
-func (p *patient) nats(ctx context.Context) {
+// checkNATS logs in to the XDR's NATS server.
+func (e *examination) checkNATS(ctx context.Context) {
 	switch {
-	case !p.NATS.Enabled:
-		p.found("NATS", Note, "off: nothing is published", "")
+	case !e.NATS.Enabled:
+		e.add("NATS", Note, "off: nothing is published", "")
 		return
-	case p.NATS.ServerURL == "":
-		p.found("NATS", Good, "Pulse's own server, at "+p.NATS.Listen, "")
+	case e.NATS.ServerURL == "":
+		e.add("NATS", Good, "Pulse's own server, at "+e.NATS.Listen, "")
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, loginTime)
+	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
 	defer cancel()
 	began := time.Now()
-	session, err := remote.Dial(ctx, daemon.RemoteConfig(&p.Config, nil))
+	session, err := remote.Dial(ctx, daemon.RemoteConfig(&e.Config, nil))
 	if err != nil {
-		list := remote.Failures(err)
-		for _, f := range list { // one for each server
-			p.found("NATS", Failure, f.What(), f.WayOut())
-		}
-		if len(list) == 0 {
-			p.found("NATS", Failure, err.Error(), "")
-		}
+		e.addError("NATS", Failure, err) // one for each server
 		return
 	}
 	defer session.Conn.Close()
-	p.found("NATS", Good, fmt.Sprintf("logged in at %s, in %v", session.Conn.ConnectedUrlRedacted(), time.Since(began).Round(time.Millisecond)), "")
-	p.otherNodes(ctx, session)
-	p.statusStorage(ctx, session)
+	e.add("NATS", Good, fmt.Sprintf("logged in at %s, in %v", session.Conn.ConnectedUrlRedacted(), time.Since(began).Round(time.Millisecond)), "")
+	e.checkOtherNodes(ctx, session)
+	e.checkStatusStorage(ctx, session)
 }
 
-// otherNodes asks whether another node has this node's name.
-func (p *patient) otherNodes(ctx context.Context, session *remote.Session) {
-	name := p.Pulse.NodeName
+// checkOtherNodes reports whether another node has this node's name.
+func (e *examination) checkOtherNodes(ctx context.Context, session *remote.Session) {
+	name := e.Pulse.NodeName
 	found, err := presence.Find(ctx, session, name)
 	if err != nil {
-		p.found("name", Warning, fmt.Sprintf("whether another node is called %s is not known: %v", name, err),
+		e.add("name", Warning, fmt.Sprintf("whether another node is called %s is not known: %v", name, err),
 			"let this user publish and subscribe to "+presence.Subject(name)+"; with the files of pulse provision nats, --renew "+name+" does so")
 		return
 	}
-	own := func(s presence.Statement) bool { return p.running && daemon.IsOwn(&p.Config, s) }
+	own := func(s presence.Statement) bool { return e.running && daemon.IsOwn(&e.Config, s) }
 	found = slices.DeleteFunc(found, own)
 	if len(found) == 0 {
-		p.found("name", Good, "no other node is called "+name, "")
+		e.add("name", Good, "no other node is called "+name, "")
 		return
 	}
 	for _, s := range found {
-		p.found("name", Failure, fmt.Sprintf("a node called %s is there already, on host %q, started %s: of two one publishes nothing", name, s.Host,
+		e.add("name", Failure, fmt.Sprintf("a node called %s exists already, on host %q, started %s: of two one publishes nothing", name, s.Host,
 			time.Unix(s.StartedAt, 0).UTC().Format(time.RFC3339)), "give each node a <node_name> of its own")
 	}
 }
 
-// statusStorage looks for a stream that confirms status changes.
-func (p *patient) statusStorage(ctx context.Context, session *remote.Session) {
-	found, err := daemon.FindStatusStorage(ctx, &p.Config, session)
+// checkStatusStorage reports whether a stream confirms status changes.
+func (e *examination) checkStatusStorage(ctx context.Context, session *remote.Session) {
+	found, err := daemon.FindStatusStorage(ctx, &e.Config, session)
 	switch {
 	case found.Listed:
-		p.found("status changes", Good, "a stream of the NATS server stores "+found.Subject, "")
+		e.add("status changes", Good, "a stream of the NATS server stores "+found.Subject, "")
 	case err != nil && found.Stored:
-		p.found("status changes", Good, "a stream of the NATS server has acknowledged "+found.Subject, "")
+		e.add("status changes", Good, "a stream of the NATS server has acknowledged "+found.Subject, "")
 	case err != nil:
-		p.found("status changes", Note, "whether a stream of the NATS server stores them is not known: it does not say which streams there are", "")
+		e.add("status changes", Note, "whether a stream of the NATS server stores them is not known: it does not list its streams", "")
 	case found.Stored:
-		p.found("status changes", Warning, "the NATS server stored "+found.Subject+" before, and lists no stream now that does: they wait on disk",
-			"make the stream again; if none is wanted any more, stop Pulse and delete outbox/stored in <state_dir>")
+		e.add("status changes", Warning, "the NATS server stored "+found.Subject+" before, and lists no stream now that does: they wait on disk",
+			"make the stream again; or, if none is wanted, stop Pulse and delete outbox/stored in <state_dir>")
 	default:
-		p.found("status changes", Warning, "nothing confirms status changes: the NATS server lists no stream that takes "+found.Subject,
+		e.add("status changes", Warning, "nothing confirms status changes: the NATS server lists no stream that takes "+found.Subject,
 			"make a stream for them there, as pulse provision does")
 	}
 }

@@ -54,7 +54,7 @@ func TestDoctorSaysWhetherAnythingConfirmsStatusChanges(t *testing.T) {
 				write(t, filepath.Join(dir, "stored"), fmt.Sprintf("%s%08x\n", body, crc32.ChecksumIEEE([]byte(body))))
 			}
 			list := of(examined(t.Context(), l), "status changes")
-			if len(list) != 1 || list[0].Level != tt.level || !strings.Contains(list[0].What, tt.what) || tt.level == Warning && list[0].WayOut == "" {
+			if len(list) != 1 || list[0].Level != tt.level || !strings.Contains(list[0].What, tt.what) || tt.level == Warning && list[0].Hint == "" {
 				t.Errorf("%+v", list)
 			}
 		})

@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
 const (
@@ -68,11 +70,11 @@ func loadAuthority(dir string) (*authority, error) {
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("%s and %s are no pair: restore both from one backup", filepath.Join(dir, authorityCert), filepath.Join(dir, authorityKey))
+		return nil, hint.Add(fmt.Errorf("%s and %s are no pair", filepath.Join(dir, authorityCert), filepath.Join(dir, authorityKey)), "restore both from one backup")
 	}
 	private, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%s is no ECDSA key: restore it from a backup", filepath.Join(dir, authorityKey))
+		return nil, hint.Add(fmt.Errorf("%s is no ECDSA key", filepath.Join(dir, authorityKey)), "restore it from a backup")
 	}
 	return &authority{cert: pair.Leaf, key: private, pem: cert}, nil
 }
@@ -143,7 +145,7 @@ func (t *TLSFiles) read(host string) (cert, key, ca []byte, err error) {
 		return nil, nil, nil, fmt.Errorf("%s and %s are no pair: %w", t.Cert, t.Key, err)
 	}
 	if err := pair.Leaf.VerifyHostname(host); err != nil {
-		return nil, nil, nil, fmt.Errorf("%s: %w; name the server with --host as its certificate does", t.Cert, err)
+		return nil, nil, nil, hint.Add(fmt.Errorf("%s: %w", t.Cert, err), "name the server with --host as its certificate does")
 	}
 	if t.CA == "" {
 		return cert, key, nil, nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/filelock"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
 // Setup is one that is there.
@@ -62,7 +63,7 @@ func (st *Setup) load() (err error) {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(st.dir, accountsConf)); err != nil {
-		return fmt.Errorf("%w: the setup is not whole; restore it from a backup", err)
+		return hint.Add(fmt.Errorf("%w: the setup is incomplete", err), "restore it from a backup")
 	}
 	return nil
 }

@@ -98,15 +98,15 @@ func TestWhatIsNotWholeIsRefusedWithTheWayOut(t *testing.T) {
 		{"its description is damaged", "is damaged", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "provision.json"), []byte("{"), 0o600)
 		}},
-		{"a key is gone", "bring", func(dir string) error { return os.Remove(filepath.Join(dir, "private/NODES.nk")) }},
+		{"a key is gone", "restore ", func(dir string) error { return os.Remove(filepath.Join(dir, "private/NODES.nk")) }},
 		{"a key is another one", "is the key of another setup", func(dir string) error {
 			return os.Rename(filepath.Join(dir, "private/XDR.nk"), filepath.Join(dir, "private/NODES.nk"))
 		}},
-		{"a user that nobody knows", "knows no such node", func(dir string) error { return os.Mkdir(filepath.Join(dir, "nodes/stray"), 0o700) }},
+		{"a user that nobody knows", "has no such node", func(dir string) error { return os.Mkdir(filepath.Join(dir, "nodes/stray"), 0o700) }},
 		{"credentials of another key", "--renew node01", func(dir string) error {
 			return os.Rename(filepath.Join(dir, "nodes/node02/pulse-nats.creds"), filepath.Join(dir, "nodes/node01/pulse-nats.creds"))
 		}},
-		{"the accounts are gone", "not whole", func(dir string) error { return os.Remove(filepath.Join(dir, "server/accounts.conf")) }},
+		{"the accounts are gone", "is incomplete", func(dir string) error { return os.Remove(filepath.Join(dir, "server/accounts.conf")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := asked(t)

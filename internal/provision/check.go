@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/nats-io/jwt/v2"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
 // check refuses a change that cannot be made, and a setup that an interrupted one
@@ -26,21 +27,21 @@ func (st *Setup) check(c *Change) error {
 	for _, n := range slices.Concat(c.Nodes, c.Readers) {
 		errs = append(errs, checkName("name", n))
 		if s.index(n) >= 0 {
-			errs = append(errs, fmt.Errorf("%s is there already: --renew %s gives it new credentials", n, n))
+			errs = append(errs, hint.Add(fmt.Errorf("%s exists already", n), fmt.Sprintf("--renew %s gives it new credentials", n)))
 		}
 	}
 	for _, n := range c.Renew {
 		if s.index(n) < 0 {
-			errs = append(errs, fmt.Errorf("there is no %s to renew: the users are %v", n, s.names()))
+			errs = append(errs, hint.Add(fmt.Errorf("there is no %s to renew", n), fmt.Sprintf("the users are %v", s.names())))
 		}
 	}
 	for _, n := range c.Revoke {
 		known := slices.ContainsFunc(s.Revoked, func(r revocation) bool { return r.Name == n })
 		switch i := s.index(n); {
 		case i < 0 && !known:
-			errs = append(errs, fmt.Errorf("there is no %s to revoke: the users are %v", n, s.names()))
+			errs = append(errs, hint.Add(fmt.Errorf("there is no %s to revoke", n), fmt.Sprintf("the users are %v", s.names())))
 		case i >= 0 && (s.Users[i].Kind == admin || s.Users[i].Kind == system):
-			errs = append(errs, fmt.Errorf("%s is needed: --renew %s revokes its credentials and makes new ones", n, n))
+			errs = append(errs, hint.Add(fmt.Errorf("%s is needed", n), fmt.Sprintf("--renew %s revokes its credentials and makes new ones", n)))
 		}
 	}
 	for _, host := range c.Hosts {
@@ -48,9 +49,9 @@ func (st *Setup) check(c *Change) error {
 	}
 	switch {
 	case c.Hosts != nil && c.TLS == nil && s.OwnTLS:
-		errs = append(errs, errors.New("the server's certificate is your own: give the new one, too (--tls-cert, --tls-key)"))
+		errs = append(errs, hint.Add(errors.New("the server's certificate is your own"), "give the new one, too (--tls-cert, --tls-key)"))
 	case c.TLS != nil && !s.OwnTLS:
-		errs = append(errs, errors.New("the server's certificate is signed by the setup's own authority: --host makes a new one"))
+		errs = append(errs, hint.Add(errors.New("the server's certificate is signed by the setup's own authority"), "--host makes a new one"))
 	}
 	return errors.Join(errs...)
 }
@@ -72,8 +73,8 @@ func (st *Setup) strangers() error {
 		}
 		for _, e := range entries {
 			if i := st.state.index(e.Name()); i < 0 || st.state.Users[i].Kind != k {
-				return fmt.Errorf("%s is there, and %s knows no such %s: an earlier run was interrupted; remove it",
-					filepath.Join(st.dir, parent, e.Name()), stateFile, k)
+				return hint.Add(fmt.Errorf("%s exists, and %s has no such %s: an earlier run was interrupted",
+					filepath.Join(st.dir, parent, e.Name()), stateFile, k), "remove it")
 			}
 		}
 	}
@@ -94,7 +95,7 @@ func (st *Setup) strayCredentials(renewed []string) error {
 		}
 		claims, err := decode(text)
 		if err != nil || claims.Subject != u.Key {
-			return fmt.Errorf("%s is not what %s says: an earlier run was interrupted; --renew %s makes it anew", path, stateFile, u.Name)
+			return hint.Add(fmt.Errorf("%s is not the one of %s: an earlier run was interrupted", path, stateFile), fmt.Sprintf("--renew %s makes it anew", u.Name))
 		}
 	}
 	return nil

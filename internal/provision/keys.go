@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/nats-io/nkeys"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
 // privateDir has the keys that make credentials and certificates.
@@ -62,16 +63,16 @@ func loadKeys(dir string, s *state) (keys, error) {
 		}
 		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s is not there: bring %s back from where it is kept", path, filepath.Join(dir, privateDir))
+			return nil, hint.Add(fmt.Errorf("%s does not exist", path), fmt.Sprintf("restore %s from where it is kept", filepath.Join(dir, privateDir)))
 		} else if err != nil {
 			return nil, err
 		}
 		pair, err := nkeys.FromSeed(bytes.TrimSpace(text))
 		if err != nil {
-			return nil, fmt.Errorf("%s holds no seed of a key: restore it from a backup", path)
+			return nil, hint.Add(fmt.Errorf("%s holds no seed of a key", path), "restore it from a backup")
 		}
 		if key, err := pair.PublicKey(); err != nil || key != want {
-			return nil, fmt.Errorf("%s is the key of another setup than that of %s: restore both from one backup", path, filepath.Join(dir, stateFile))
+			return nil, hint.Add(fmt.Errorf("%s is the key of another setup than that of %s", path, filepath.Join(dir, stateFile)), "restore both from one backup")
 		}
 		all[name] = pair
 	}

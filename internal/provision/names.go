@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
 // Mistake is an error of whoever asks: a name that cannot be. Trying again does not help.
@@ -44,7 +45,7 @@ func checkPrefix(prefix string) error {
 	case len(prefix) > 128:
 		return fmt.Errorf("subject prefix %.20q...: longer than 128 bytes", prefix)
 	case first == "pulse" || strings.HasPrefix(first, "_"):
-		return fmt.Errorf("subject prefix %q: questions and their answers begin with %q; choose another", prefix, first)
+		return hint.Add(fmt.Errorf("subject prefix %q: questions and their answers begin with %q", prefix, first), "choose another")
 	}
 	return nil
 }

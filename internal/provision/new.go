@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/jwt/v2"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
 // DefaultPort is that of NATS.
@@ -68,7 +69,7 @@ func New(cfg Config) (*Done, error) {
 	}
 	unfinished := dir + ".new"
 	if err := os.Mkdir(unfinished, 0o700); errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("%s is there: another pulse provision is at work, or was interrupted; remove it in that case", unfinished)
+		return nil, hint.Add(fmt.Errorf("%s exists: another pulse provision is running, or was interrupted", unfinished), "remove it if none is running")
 	} else if err != nil {
 		return nil, fmt.Errorf("make the setup: %w", err)
 	}
@@ -88,7 +89,7 @@ func New(cfg Config) (*Done, error) {
 		return nil, errors.Join(fmt.Errorf("make the setup: %w", err), os.RemoveAll(unfinished))
 	}
 	if err := os.Rename(unfinished, dir); err != nil {
-		return nil, fmt.Errorf("put the setup in its place: %w; it is in %s", err, unfinished)
+		return nil, hint.Add(fmt.Errorf("move the setup into its place: %w", err), "it is in "+unfinished)
 	}
 	done.Setup = &Setup{dir: dir, state: s}
 	return done, nil
@@ -97,7 +98,7 @@ func New(cfg Config) (*Done, error) {
 func (cfg *Config) check() error {
 	errs := []error{checkOperator(cfg.Operator), checkPrefix(cfg.Prefix)}
 	if len(cfg.Hosts) == 0 {
-		errs = append(errs, errors.New("no host: name the NATS server's"))
+		errs = append(errs, hint.Add(errors.New("no host"), "name the NATS server's"))
 	}
 	for _, host := range cfg.Hosts {
 		errs = append(errs, checkHost(host))
@@ -134,10 +135,10 @@ func place(dir string, force bool) (replaces bool, err error) {
 	case len(entries) == 0:
 		return false, nil
 	case !ours(dir):
-		return false, fmt.Errorf("%s has files in it that are none of a setup: name a new directory", dir)
+		return false, hint.Add(fmt.Errorf("%s has files in it that are none of a setup", dir), "name a new directory")
 	case !force:
-		return false, fmt.Errorf("a setup is in %s already: change it without --operator (--node NAME adds a node), or begin anew with --force, "+
-			"after which no credentials of the old one are good any more", dir)
+		return false, hint.Add(fmt.Errorf("a setup is in %s already", dir), "change it without --operator (--node NAME adds a node), or begin anew with --force, "+
+			"after which no credentials of the old one are valid any more")
 	}
 	return true, nil
 }

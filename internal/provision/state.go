@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
 const (
@@ -82,10 +84,10 @@ func loadState(dir string) (*state, error) {
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && ours(dir):
-		return nil, fmt.Errorf("%s is not there, though %s is: the setup is not whole; restore it from a backup, or begin anew with --operator and --force",
-			path, filepath.Join(dir, privateDir))
+		return nil, hint.Add(fmt.Errorf("%s does not exist, but %s does: the setup is incomplete", path, filepath.Join(dir, privateDir)),
+			"restore it from a backup, or begin anew with --operator and --force")
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("no setup is in %s: make one with --operator NAME", dir)
+		return nil, hint.Add(fmt.Errorf("no setup is in %s", dir), "make one with --operator NAME")
 	case err != nil:
 		return nil, err
 	}
@@ -93,10 +95,10 @@ func loadState(dir string) (*state, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(s); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w; restore it from a backup", path, err)
+		return nil, hint.Add(fmt.Errorf("%s is damaged: %w", path, err), "restore it from a backup")
 	}
 	if s.Format != stateFormat {
-		return nil, fmt.Errorf("%s: format %d, and this version of Pulse knows %d only; use the version that wrote it, or a newer one", path, s.Format, stateFormat)
+		return nil, hint.Add(fmt.Errorf("%s: format %d, and this version of Pulse reads %d only", path, s.Format, stateFormat), "use the version that wrote it, or a newer one")
 	}
 	return s, nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-func (a *attempt) newFailure(p Problem, what, wayOut string, cause error) *Failure {
-	return &Failure{Server: a.endpoint.String(), Problem: p, what: what, wayOut: wayOut, cause: cause}
+func (a *attempt) newFailure(p Problem, what, hint string, cause error) *Failure {
+	return &Failure{Server: a.endpoint.String(), Problem: p, what: what, hint: hint, cause: cause}
 }
 
 // diagnoseError returns the failure for an error. The client library, the TLS
@@ -78,7 +78,7 @@ func (a *attempt) diagnoseNATS(err error) *Failure {
 	text := strings.ToLower(err.Error())
 	switch {
 	case errors.Is(err, nats.ErrSecureConnWanted):
-		return a.newFailure(NoTLS, "the server speaks no TLS", noTLSWayOut, err)
+		return a.newFailure(NoTLS, "the server speaks no TLS", noTLSHint, err)
 	case errors.Is(err, nats.ErrNoInfoReceived), strings.Contains(text, "nats: expected"), strings.Contains(text, "websocket"),
 		strings.Contains(text, "malformed http"):
 		return a.newFailure(NoNATS, "no NATS server answers there, but something else", "correct <server_url>", err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/keyfile"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
@@ -55,9 +56,10 @@ func (p Problem) RefusesLogin() bool {
 type Failure struct {
 	Server  string // "" if it is about no server
 	Problem Problem
+	Setting string // of a [BadFile]: the setting that names it, as "token_file"
 
-	what, wayOut string
-	cause        error
+	what, hint string
+	cause      error
 }
 
 // What returns the server and the problem as text.
@@ -68,27 +70,23 @@ func (f *Failure) What() string {
 	return f.Server + ": " + f.what
 }
 
-// WayOut returns what to do about it; empty if that is unknown.
-func (f *Failure) WayOut() string { return f.wayOut }
-
 // Error returns one line: the server, the problem and what to do about it.
-func (f *Failure) Error() string {
-	text := f.What()
-	if f.wayOut != "" {
-		text += "; " + f.wayOut
-	}
-	return text
-}
+func (f *Failure) Error() string { return f.hintPart().String() }
+
+// HintParts returns the problem and what to do about it.
+func (f *Failure) HintParts() []hint.Part { return []hint.Part{f.hintPart()} }
+
+func (f *Failure) hintPart() hint.Part { return hint.Part{Problem: f.What(), Hint: f.hint} }
 
 func (f *Failure) Unwrap() error { return f.cause }
 
 // newFileFailure returns the failure for a local file.
 func newFileFailure(f file, err error) *Failure {
-	wayOut := "correct <" + f.setting + ">, or that file"
+	advice := "correct <" + f.setting + ">, or that file"
 	if errors.Is(err, keyfile.ErrShared) {
-		wayOut = "make it private: chmod o= " + f.path
+		advice = "make it private: chmod o= " + f.path
 	}
-	return &Failure{Problem: BadFile, what: fmt.Sprintf("<%s>%s</%s>: %v", f.setting, f.path, f.setting, err), wayOut: wayOut, cause: err}
+	return &Failure{Problem: BadFile, Setting: f.setting, what: fmt.Sprintf("<%s>%s</%s>: %v", f.setting, f.path, f.setting, err), hint: advice, cause: err}
 }
 
 // serverFailures has a failure for each server.
@@ -100,6 +98,14 @@ func (u serverFailures) Error() string {
 		texts = append(texts, f.Error())
 	}
 	return strings.Join(texts, " / ")
+}
+
+// HintParts returns one part per server.
+func (u serverFailures) HintParts() (parts []hint.Part) {
+	for _, f := range u {
+		parts = append(parts, f.hintPart())
+	}
+	return parts
 }
 
 func (u serverFailures) Unwrap() (errs []error) {

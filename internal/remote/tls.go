@@ -42,14 +42,14 @@ func (a *attempt) diagnoseTLS(err error) *Failure {
 	text := err.Error()
 	switch _, plain := errors.AsType[tls.RecordHeaderError](err); {
 	case plain:
-		return a.newFailure(NoTLS, "the server speaks no TLS", noTLSWayOut, err)
+		return a.newFailure(NoTLS, "the server speaks no TLS", noTLSHint, err)
 	case strings.Contains(text, "unsupported protocol version"):
 		return a.newFailure(OldTLS, "the server speaks no TLS 1.2 or newer", "let the server speak TLS 1.2 or 1.3", err)
 	}
 	return nil
 }
 
-const noTLSWayOut = "configure TLS on the server; where the network itself is protected, write nats:// in <server_url>, remove the tls_ elements and set <allow_plaintext>"
+const noTLSHint = "configure TLS on the server; where the network itself is protected, write nats:// in <server_url>, remove the tls_ elements and set <allow_plaintext>"
 
 // diagnoseCertificate recognizes our own refusal of the server's certificate.
 func (a *attempt) diagnoseCertificate(err error) *Failure {
@@ -62,11 +62,11 @@ func (a *attempt) diagnoseCertificate(err error) *Failure {
 			"name the server in <server_url> as its certificate does, or give it a certificate for that name", err)
 	}
 	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		wayOut := "set <tls_ca> to the certificate of the authority that signed it"
+		hint := "set <tls_ca> to the certificate of the authority that signed it"
 		if a.cfg.CA != "" {
-			wayOut = "put the certificate of the authority that signed it into <tls_ca>" + a.cfg.CA + "</tls_ca>"
+			hint = "put the certificate of the authority that signed it into <tls_ca>" + a.cfg.CA + "</tls_ca>"
 		}
-		return a.newFailure(UnknownAuthority, fmt.Sprintf("the server's certificate is signed by an authority we do not know, %s%s%s", issuerOf(e.Cert), authorityMismatch(e), after), wayOut, err)
+		return a.newFailure(UnknownAuthority, fmt.Sprintf("the server's certificate is signed by an authority we do not know, %s%s%s", issuerOf(e.Cert), authorityMismatch(e), after), hint, err)
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
 		return a.certificateExpired(e.Cert, after, err)
@@ -80,15 +80,15 @@ func (a *attempt) diagnoseCertificate(err error) *Failure {
 // certificateExpired returns the failure for the server's certificate, or for
 // one in its chain.
 func (a *attempt) certificateExpired(c *x509.Certificate, after string, err error) *Failure {
-	whose, wayOut := "the server's certificate", "renew the certificate on the server, or correct this host's clock"
+	whose, hint := "the server's certificate", "renew the certificate on the server, or correct this host's clock"
 	if c.IsCA {
-		whose, wayOut = "the certificate of an authority of the server's, "+quoteBrief(c.Subject.String())+",", "renew that: in <tls_ca> if it is there, else on the server"
+		whose, hint = "the certificate of an authority of the server's, "+quoteBrief(c.Subject.String())+",", "renew that: in <tls_ca> if it is there, else on the server"
 	}
 	when := "expired on " + c.NotAfter.UTC().Format(time.RFC3339)
 	if time.Now().Before(c.NotBefore) {
 		when = "is not valid before " + c.NotBefore.UTC().Format(time.RFC3339)
 	}
-	return a.newFailure(Expired, whose+" "+when+after, wayOut, err)
+	return a.newFailure(Expired, whose+" "+when+after, hint, err)
 }
 
 // authorityMismatch returns why a known authority of the same name does not
@@ -135,15 +135,15 @@ func (a *attempt) wantsCertificate(err error) *Failure {
 }
 
 func (a *attempt) refusesCertificate(err error) *Failure {
-	what, wayOut := "the server refuses our client certificate", "have <tls_cert> signed by an authority that the server knows"
+	what, hint := "the server refuses our client certificate", "have <tls_cert> signed by an authority that the server knows"
 	if op := err.Error(); strings.HasPrefix(op, "tls: ") {
 		what += " (" + strings.TrimPrefix(op, "tls: ") + ")"
 	}
 	if leaf := a.cert.Leaf; leaf != nil && time.Now().After(leaf.NotAfter) {
 		what = "the server refuses our client certificate, which expired on " + leaf.NotAfter.UTC().Format(time.RFC3339)
-		wayOut = "renew <tls_cert>" + a.cfg.Cert + "</tls_cert>"
+		hint = "renew <tls_cert>" + a.cfg.Cert + "</tls_cert>"
 	}
-	return a.newFailure(CertificateTaken, what, wayOut, err)
+	return a.newFailure(CertificateTaken, what, hint, err)
 }
 
 // hostsOf returns the hosts that a certificate is for, as far as they fit into

@@ -7,6 +7,7 @@ package statedir
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -26,6 +27,15 @@ type Dir struct {
 	Unlocked error
 }
 
+// Error is an error about the state directory. Its text names the setting.
+type Error struct {
+	Op  string // what was done, with the setting: "make the state directory (<pulse><state_dir>)"
+	Err error
+}
+
+func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
 // lockName is the file that is locked. It has nothing in it, and stays.
 const lockName = "lock"
 
@@ -33,7 +43,7 @@ const lockName = "lock"
 // and locks it until Close or the end of the process, however it ends.
 func Open(path string) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state directory (<pulse><state_dir>): %w", err)
+		return nil, &Error{"make the state directory (<pulse><state_dir>)", err}
 	}
 	d := &Dir{path: path}
 	var err error
@@ -54,7 +64,7 @@ func (d *Dir) Lock() (err error) {
 	d.lock, err = filelock.Acquire(filepath.Join(d.path, lockName))
 	switch {
 	case errors.Is(err, filelock.ErrLocked):
-		return fmt.Errorf("lock the state directory %s: another Pulse is using it", d.path)
+		return &fs.PathError{Op: "lock the state directory", Path: d.path, Err: errors.New("another Pulse is using it")}
 	case err != nil:
 		return fmt.Errorf("lock the state directory %s: %w", d.path, err)
 	}
@@ -81,7 +91,7 @@ func InUse(path string) bool { return filelock.IsLocked(filepath.Join(path, lock
 func Check(path string) (caution, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("examine the state directory (<pulse><state_dir>): %w", err)
+		return nil, &Error{"examine the state directory (<pulse><state_dir>)", err}
 	}
 	if !info.IsDir() {
 		return nil, fmt.Errorf("the state directory (<pulse><state_dir>) %s is no directory", path)

@@ -10,16 +10,20 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
-// Explain returns what an error of a socket means, with what can be done about it.
+// Explain returns what an error of a socket means, with a hint what to do about it.
 func Explain(err error, daemon, path string) error {
 	what := "%s cannot be used at %s: %w"
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("no right to reach %s at %s: run Pulse as a user of the manager's group (%s), and start it anew: %w", daemon, path, joinCommand(path), stripAddress(err))
+		return hint.Add(fmt.Errorf("no right to reach %s at %s: %w", daemon, path, stripAddress(err)),
+			fmt.Sprintf("run Pulse as a user of the manager's group (%s), and start it anew", joinCommand(path)))
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTSOCK):
-		what = "%s is not running, nothing listens at %s: start the manager (systemctl start wazuh-manager), or set <pulse><home> to where it lives: %w"
+		return hint.Add(fmt.Errorf("%s is not running, nothing listens at %s: %w", daemon, path, stripAddress(err)),
+			"start the manager (systemctl start wazuh-manager), or set <pulse><home> to its directory")
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		what = "%s has hung up at %s, as it does when it ends or is started anew: %w"
 	case errors.Is(err, os.ErrDeadlineExceeded):
