@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/filewatch"
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 )
 
 const (
@@ -52,7 +53,7 @@ type watch struct {
 
 	info    fs.FileInfo // of the file last read; nil when that failed
 	cut     bool        // the file ended within a line when last read, and was not used
-	failure string      // why the file could not be read last; "" if it could
+	reading logonce.Condition
 }
 
 func newWatch(path string, known *Set, changed func(*Set, []Problem), failed func(error)) *watch {
@@ -83,7 +84,9 @@ func (w *watch) handleChange(c filewatch.Change) time.Duration {
 		}
 	}
 	w.info, w.cut = r.info, false
-	w.reportFailure(err)
+	if w.reading.Set(err) {
+		w.failed(err)
+	}
 	if err != nil || w.known != nil && w.known.digest == r.set.digest {
 		return 0
 	}
@@ -108,17 +111,4 @@ func (w *watch) waitForWriter(r reading, c filewatch.Change) time.Duration {
 		return settleCut
 	}
 	return 0
-}
-
-// reportFailure reports why the file cannot be read when that changes, and nil when it
-// can be read again.
-func (w *watch) reportFailure(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != w.failure {
-		w.failed(err)
-	}
-	w.failure = text
 }

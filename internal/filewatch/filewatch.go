@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 )
 
 // Config is what is watched, and how.
@@ -65,7 +66,7 @@ func Watch(ctx context.Context, cfg Config, changed func(Change) time.Duration) 
 
 // Follow is [Watch] with the events of a source.
 func Follow(ctx context.Context, source Source, cfg Config, changed func(Change) time.Duration) {
-	w := &watch{cfg: cfg, source: source, changed: changed, failures: make(map[string]string), quiet: time.NewTimer(cfg.Settle)}
+	w := &watch{cfg: cfg, source: source, changed: changed, failures: make(map[string]*logonce.Condition), quiet: time.NewTimer(cfg.Settle)}
 	defer w.quiet.Stop()
 	poll := time.NewTicker(cfg.Poll)
 	defer poll.Stop()
@@ -99,10 +100,10 @@ type watch struct {
 	source  Source
 	changed func(Change) time.Duration
 
-	failures map[string]string // of directories
-	quiet    *time.Timer       // fires when the files have settled
-	since    time.Time         // of the first change that is not reported yet; zero for none
-	again    bool              // the wait was asked for
+	failures map[string]*logonce.Condition // by directory
+	quiet    *time.Timer                   // fires when the files have settled
+	since    time.Time                     // of the first change that is not reported yet; zero for none
+	again    bool                          // the wait was asked for
 }
 
 // addDirectories asks for events. Asking again is harmless, and needed once a directory
@@ -112,15 +113,15 @@ func (w *watch) addDirectories() {
 		return
 	}
 	for _, path := range w.cfg.Paths {
-		dir, text := filepath.Dir(path), ""
-		err := w.source.Add(dir)
-		if err != nil {
-			text = err.Error()
+		dir := filepath.Dir(path)
+		failure, known := w.failures[dir]
+		if !known {
+			failure = new(logonce.Condition)
+			w.failures[dir] = failure
 		}
-		if text != "" && text != w.failures[dir] && w.cfg.Failed != nil {
+		if err := w.source.Add(dir); failure.Set(err) && err != nil && w.cfg.Failed != nil {
 			w.cfg.Failed(err)
 		}
-		w.failures[dir] = text
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
@@ -32,7 +33,7 @@ type Bulletin struct {
 	Files *Files
 	Log   *slog.Logger
 
-	said    string
+	shows   logonce.Condition
 	exposed bool          // it was said that the bucket can be wiped
 	check   time.Duration // between two looks at what is in the bucket; 0 for checkTime
 }
@@ -77,15 +78,13 @@ func (b *Bulletin) read() ([]byte, error) {
 // complain says what is wrong, once until it is something else or nothing. A bucket is
 // a convenience: the file has the keys too.
 func (b *Bulletin) complain(err error) {
-	switch {
-	case err == nil && b.said != "":
-		b.said = ""
-		b.Log.Info("the public keys are in the bucket now", "bucket", Bucket)
-		return
-	case err == nil, b.said == err.Error():
+	if !b.shows.Set(err) {
 		return
 	}
-	b.said = err.Error()
+	if err == nil {
+		b.Log.Info("the public keys are in the bucket now", "bucket", Bucket)
+		return
+	}
 	level := slog.LevelWarn
 	if errors.Is(err, errNoJetStream) {
 		level = slog.LevelInfo

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
-	"sync"
-	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 )
 
 // refusal is why something from a peer was not accepted.
@@ -87,46 +87,23 @@ type panicError struct{ value any }
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-// logPeriod is how often at most each kind of refusal, and a panic, is logged.
-const logPeriod = time.Minute
-
-// rateLimitedLog logs the first line of each kind, and then one every logPeriod with
+// rateLimitedLog logs the first line of each kind, and then one a minute with
 // the number of those in between: a thousand refusals a second do not fill the disk.
 type rateLimitedLog struct {
 	*slog.Logger
-	refusals [refusals]logLimiter
-	panics   logLimiter
+	refusals [refusals]logonce.Limiter
+	panics   logonce.Limiter
 }
 
 func (l *rateLimitedLog) logRefusal(from netip.AddrPort, r *refusalError) {
-	if skipped, ok := l.refusals[r.why].allowLine(); ok {
+	if skipped, ok := l.refusals[r.why].Allow(); ok {
 		l.Warn("refused a peer", "peer", from, "reason", r.why.String(), "err", r.err, "others_since_last", skipped)
 	}
 }
 
 func (l *rateLimitedLog) logPanic(from netip.AddrPort, value any, stack []byte) {
-	if skipped, ok := l.panics.allowLine(); ok {
+	if skipped, ok := l.panics.Allow(); ok {
 		l.Error("a fault in Pulse ended a peer's connection: please report it", "peer", from, "panic", fmt.Sprint(value),
 			"stack", string(stack), "others_since_last", skipped)
 	}
-}
-
-// logLimiter limits the lines of one kind.
-type logLimiter struct {
-	mu      sync.Mutex
-	last    time.Time
-	skipped int
-}
-
-// allowLine reports whether a line may be logged now, and how many were not since the last.
-func (l *logLimiter) allowLine() (skipped int, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if !l.last.IsZero() && now.Sub(l.last) < logPeriod {
-		l.skipped++
-		return 0, false
-	}
-	skipped, l.last, l.skipped = l.skipped, now, 0
-	return skipped, true
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
@@ -46,7 +47,7 @@ type Roster struct {
 	mark   mark       // what we know of the bucket
 	file   string
 
-	trouble string        // what was said last; "" when all is well
+	trouble logonce.Condition
 	unsaved bool          // the mark, since the disk is full
 	exposed bool          // it was said that the bucket can be wiped
 	puts    atomic.Uint64 // writes that are acknowledged, and not in the mark yet
@@ -161,7 +162,7 @@ func (r *Roster) keep(ctx context.Context, c *connection) error {
 	if err := r.begin(ctx, b); err != nil {
 		return err
 	}
-	r.kept.Store(r.trouble == "") // else writing has to show it
+	r.kept.Store(!r.trouble.Failed()) // else writing has to show it
 	for looked := time.Now(); ; {
 		batch, err := r.next(ctx, looked.Add(r.timing.look))
 		if err != nil {

@@ -18,18 +18,15 @@ func (r *Roster) complain(err error) {
 	case errors.Is(err, errAnother):
 		level, what = slog.LevelInfo, "the bucket was replaced"
 	}
-	if what == r.trouble {
-		return
+	if r.trouble.Set(errors.New(what)) {
+		r.log.Log(context.Background(), level, what, "err", err)
 	}
-	r.trouble = what
-	r.log.Log(context.Background(), level, what, "err", err)
 }
 
 func (r *Roster) wellAgain() {
 	r.kept.Store(true)
-	if r.trouble != "" {
+	if r.trouble.Set(nil) {
 		r.log.Info("the roster of agents is kept again")
-		r.trouble = ""
 	}
 }
 
