@@ -19,7 +19,7 @@ type sightings struct {
 
 func (s *sightings) Report(seen detector.Sighting) { s.all = append(s.all, seen) }
 func (s *sightings) SetMembers([]detector.Member)  {}
-func (s *sightings) Excuse(time.Duration)          {}
+func (s *sightings) ExtendGrace(time.Duration)     {}
 func (s *sightings) Agent(id detector.AgentID) (detector.Record, bool) {
 	return detector.Record{ID: id, Status: s.status}, true
 }

@@ -124,7 +124,7 @@ func (s *fixture) startLink(set detector.Settings, change ...func(*Config)) {
 			switch d := &out[i]; {
 			case d.Verdict == detector.Send:
 				_ = link.KeepAlive(d.ID, d.Token)
-			case !d.Verdict.Routine():
+			case !d.Verdict.IsRoutine():
 				link.OnDecision(d)
 			}
 		}

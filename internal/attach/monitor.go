@@ -83,7 +83,7 @@ func (b *remotedMonitor) checkRemoted(ctx context.Context) error {
 		b.down = true
 		b.asker.setHalted(true)
 		b.asker.handleSlowRemoted()
-		b.fleet.Excuse(b.grace)
+		b.fleet.ExtendGrace(b.grace)
 		return wazuhsock.Explain(err, "wazuh-remoted", b.client.Path())
 	}
 	if time.Since(began) > checkTimeout/4 {
@@ -97,7 +97,7 @@ func (b *remotedMonitor) checkRemoted(ctx context.Context) error {
 	}
 	if b.down {
 		b.down = false
-		b.fleet.Excuse(b.grace)
+		b.fleet.ExtendGrace(b.grace)
 	}
 	b.asker.setHalted(false)
 	return nil
@@ -123,7 +123,7 @@ func (b *remotedMonitor) checkRestart() {
 
 // handleReset excuses the agents, and has remoted looked at.
 func (b *remotedMonitor) handleReset() {
-	b.fleet.Excuse(b.grace)
+	b.fleet.ExtendGrace(b.grace)
 	b.checkSoon()
 }
 
@@ -163,7 +163,7 @@ func (b *remotedMonitor) isAgentPort(port uint16) bool {
 type Fleet interface {
 	Report(detector.Sighting)
 	SetMembers([]detector.Member)
-	Excuse(time.Duration)
+	ExtendGrace(time.Duration)
 	Agent(detector.AgentID) (detector.Record, bool)
 	Page(n int) (page []detector.Record, more bool)
 }

@@ -110,13 +110,13 @@ type snapshot struct {
 	at        detector.Instant
 	seen      int64
 	tally     tally
-	pace      detector.Pace
+	pace      detector.Timings
 	processor time.Duration
 	resident  int64
 }
 
 func (f *fleet) takeSnapshot() (v snapshot, err error) {
-	v.at, v.seen, v.tally, v.pace = f.clock.Now(), f.seen.Load(), f.readTally(), f.detector.Pace()
+	v.at, v.seen, v.tally, v.pace = f.clock.Now(), f.seen.Load(), f.readTally(), f.detector.Timings()
 	if v.processor, err = processorTime(); err != nil {
 		return v, err
 	}

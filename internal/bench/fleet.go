@@ -75,7 +75,7 @@ func (t *tally) countDecision(d *detector.Decision) {
 		t.failed++
 	case detector.Changed:
 		t.to[d.To]++
-	case detector.Overdue:
+	case detector.AlertReleased:
 		t.overdue++
 	case detector.Flapping:
 		t.flapping++

@@ -111,7 +111,7 @@ func members(n int) []detector.Member {
 // state is a node like those of the daemon, in what the API promises of it.
 func (s *scene) state() State {
 	n := s.detector.Counts()
-	return State{Health: Health{}, Sequence: 42, Lateness: s.detector.Pace().Lateness, Shown: map[string]any{
+	return State{Health: Health{}, Sequence: 42, Lateness: s.detector.Timings().Lateness, Shown: map[string]any{
 		"node": "node01", "version": "1.2.3", "epoch": 7, "started_at": time.Now().UTC(), "uptime": 1, "state": "running", "sequence": 42,
 		"health": Health{}, "agents": Counts{n[0], n[1], n[2], n[3]}, "link": map[string]any{"kind": "listen", "connections": n[0]},
 		"nats": map[string]any{"state": "embedded", "since": time.Now().UTC()}, "telemetry_dropped": 0}}

@@ -10,7 +10,7 @@ import (
 // Alive returns when the node has shown that it still watches: its detector has
 // come round. One whose publishing has been stuck for so long that the detector
 // waits for it does not.
-func (n *Node) Alive(ctx context.Context) error { return n.detector.Alive(ctx) }
+func (n *Node) Alive(ctx context.Context) error { return n.detector.CheckAlive(ctx) }
 
 // Summary is how the node is, in one line for people.
 func (n *Node) Summary() string {

@@ -278,7 +278,7 @@ func (a *auditor) decided(r *record, at time.Time) {
 	if a == nil {
 		return
 	}
-	if r.Verdict.Routine() {
+	if r.Verdict.IsRoutine() {
 		a.keepAlive(r)
 		return
 	}
@@ -288,9 +288,9 @@ func (a *auditor) decided(r *record, at time.Time) {
 	}
 	happened := slog.String("at", at.UTC().Format(time.RFC3339))
 	switch r.Verdict {
-	case detector.Changed, detector.Overdue:
+	case detector.Changed, detector.AlertReleased:
 		kind := auditTransition
-		if r.Verdict == detector.Overdue {
+		if r.Verdict == detector.AlertReleased {
 			kind = auditAlert
 		}
 		about = append(about, slog.String("from", r.From.String()), slog.String("to", r.To.String()),
@@ -310,7 +310,7 @@ func (a *auditor) decided(r *record, at time.Time) {
 		a.log.Add(kind, slog.Int("watched", f.Watched), slog.Int("lost", f.Lost), slog.Int("connections_closed", f.Closed),
 			slog.Int("fell_silent", f.Silent), slog.Int("back", f.Back), happened)
 	case detector.Resumed:
-		a.log.Add(auditLull, slog.String("for", r.Lull.Round(time.Millisecond).String()), happened)
+		a.log.Add(auditLull, slog.String("for", r.Pause.Round(time.Millisecond).String()), happened)
 	}
 }
 

@@ -46,7 +46,7 @@ func newBacklog() *backlog {
 func (b *backlog) put(r record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if r.Verdict.Routine() {
+	if r.Verdict.IsRoutine() {
 		b.putRoutine(r)
 		return
 	}

@@ -51,7 +51,7 @@ func BenchmarkReadKeysAgain(b *testing.B) {
 			}
 			write(reading)
 			read()
-			before := inv.detector.Pace()
+			before := inv.detector.Timings()
 			for b.Loop() {
 				b.StopTimer()
 				reading++
@@ -59,7 +59,7 @@ func BenchmarkReadKeysAgain(b *testing.B) {
 				b.StartTimer()
 				read()
 			}
-			after := inv.detector.Pace()
+			after := inv.detector.Timings()
 			late := after.Lateness.Since(&before.Lateness)
 			b.ReportMetric(late.Quantile(1).Seconds()*1000, "late-max-ms")
 		})

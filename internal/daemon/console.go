@@ -44,7 +44,7 @@ const stalled = 2 * time.Second
 
 func (n *Node) consoleState() console.State {
 	s := n.Status()
-	state := console.State{Shown: &s, Health: s.Health, Sequence: s.Sequence, Lateness: n.detector.Pace().Lateness}
+	state := console.State{Shown: &s, Health: s.Health, Sequence: s.Sequence, Lateness: n.detector.Timings().Lateness}
 	if s.State == event.NodeStopping {
 		state.NotReady = append(state.NotReady, "the node is ending")
 	}
@@ -68,7 +68,7 @@ func (n *Node) consoleState() console.State {
 // measures is the node as Prometheus sees it.
 func (n *Node) measures() metrics.Node {
 	s := n.Status()
-	m := metrics.Node{Agents: n.detector.Counts(), Pace: n.detector.Pace(), Started: s.StartedAt, Sequence: s.Sequence,
+	m := metrics.Node{Agents: n.detector.Counts(), Pace: n.detector.Timings(), Started: s.StartedAt, Sequence: s.Sequence,
 		Healthy: len(s.Health.Failures) == 0, EventsDropped: n.out.recorder.dropped.Load(),
 		LinkUp: true, NATSUp: s.NATS.State == event.NATSEmbedded || s.NATS.State == event.NATSConnected}
 	m.Conditions = make(map[string]int64, len(conditionChecks))

@@ -44,7 +44,7 @@ func (j *journal) note(d *detector.Decision) {
 	case detector.OutageEnded:
 		j.log.Warn("fleet recovered", "lost", d.Fleet.Lost, "back", d.Fleet.Back)
 	case detector.Resumed:
-		j.log.Warn("pulse itself was stopped or starved: every deadline moves by that much", "for", d.Lull.Round(time.Millisecond).String())
+		j.log.Warn("pulse itself was stopped or starved: every deadline moves by that much", "for", d.Pause.Round(time.Millisecond).String())
 	}
 }
 

@@ -34,7 +34,7 @@ func (w *writer) write(out []outbox.Message, r *record) []outbox.Message {
 		if !r.AlertHeld && w.grave(r) {
 			out = append(out, w.statusChange(r, w.prefix.AgentDisconnected()))
 		}
-	case detector.Overdue:
+	case detector.AlertReleased:
 		if w.grave(r) {
 			out = append(out, w.statusChange(r, w.prefix.AgentDisconnected()))
 		}
@@ -75,7 +75,7 @@ func (w *writer) keepAlive(r *record) outbox.Message {
 	return w.pack(outbox.Telemetry, subject, m.Security, m)
 }
 
-// statusChange writes what a Changed or Overdue record says.
+// statusChange writes what a Changed or AlertReleased record says.
 func (w *writer) statusChange(r *record, subject string) outbox.Message {
 	m := event.StatusChangeMessage{StatusChange: event.StatusChange{AgentID: r.ID.String(), AgentName: r.Name,
 		PreviousStatus: event.Status(r.From), CurrentStatus: event.Status(r.To), IPAddress: r.IP,

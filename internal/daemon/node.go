@@ -107,7 +107,7 @@ func (n *Node) decide(decisions []detector.Decision) {
 			if r.err = n.link.KeepAlive(d.ID, d.Token); r.err != nil {
 				n.metrics.CountUnsent()
 			}
-		case !d.Verdict.Routine():
+		case !d.Verdict.IsRoutine():
 			n.link.OnDecision(&r.Decision)
 		}
 		n.out.backlog.put(r)

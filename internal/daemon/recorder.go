@@ -110,7 +110,7 @@ func (r *recorder) publish(ctx context.Context, group []record) error {
 	var messages []outbox.Message
 	for i := range group {
 		r.audit.decided(&group[i], r.writer.clock.Time(group[i].At))
-		if !group[i].Verdict.Routine() {
+		if !group[i].Verdict.IsRoutine() {
 			r.journal.note(&group[i].Decision)
 			messages = r.writer.write(messages, &group[i])
 		}
@@ -119,7 +119,7 @@ func (r *recorder) publish(ctx context.Context, group []record) error {
 		return nil
 	}
 	for i := range group {
-		if group[i].Verdict.Routine() {
+		if group[i].Verdict.IsRoutine() {
 			messages = r.writer.write(messages, &group[i])
 		}
 	}

@@ -104,9 +104,9 @@ func lastOutage(ctx context.Context, from *outbox.Outbox, by *sealer, prefix eve
 		if o == nil {
 			return nil
 		}
-		last = &detector.Outage{Since: wall.instant(o.Since), Watched: o.AgentsWatched, Told: wall.instant(o.Timestamp)}
+		last = &detector.Outage{Since: wall.instant(o.Since), Watched: o.AgentsWatched, ReportedAt: wall.instant(o.Timestamp)}
 		if m.Recovered != nil {
-			last.Ended = min(last.Told, -1)
+			last.Ended = min(last.ReportedAt, -1)
 		}
 		return nil
 	})

@@ -41,7 +41,7 @@ func steadyFleet(n int) (*Table, Instant) {
 			batch[0].Kind, batch[0].Token = SawAnswer, 1 // if it was asked
 			t.Apply(batch)
 		}
-		t.Take()
+		t.TakeDecisions()
 	}
 	return t, now
 }
@@ -122,12 +122,12 @@ func BenchmarkBusySweep(b *testing.B) {
 				heard = append(heard, Sighting{At: now, ID: AgentID(next + 1), Addr: addressOf(AgentID(next + 1)), Kind: SawKeepAlive})
 			}
 			table.Apply(append(heard, answers...))
-			table.Take()
+			table.TakeDecisions()
 			b.StartTimer()
 			table.Sweep(now)
 			b.StopTimer()
 			answers = answers[:0]
-			for _, d := range table.Take() {
+			for _, d := range table.TakeDecisions() {
 				decided++
 				answers = append(answers, Sighting{At: now.Add(SweepPeriod), ID: d.ID, Addr: addressOf(d.ID), Kind: SawAnswer, Token: d.Token})
 			}
@@ -150,7 +150,7 @@ func BenchmarkKeepAlive(b *testing.B) {
 			table.send(slot, now)
 			batch[0] = Sighting{At: now, ID: table.state[slot].id, Kind: SawAnswer, Token: table.state[slot].token}
 			table.Apply(batch)
-			table.Take()
+			table.TakeDecisions()
 		}
 	})
 }
@@ -192,7 +192,7 @@ func BenchmarkSetMembers100000(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			table.SetMembers(lists[i%2], Instant(i))
-			table.Take()
+			table.TakeDecisions()
 			i++
 		}
 	})

@@ -29,8 +29,8 @@ type restart struct {
 
 // restart ends the table and begins another one, with what was reported.
 func (w *world) restart() *restart {
-	w.table.Flush()
-	r := &restart{said: slices.Clone(w.table.Take()), now: Instant(time.Second)}
+	w.table.ReportWithheld()
+	r := &restart{said: slices.Clone(w.table.TakeDecisions()), now: Instant(time.Second)}
 	for i := range r.said {
 		w.react(&r.said[i])
 	}
@@ -45,7 +45,7 @@ func (w *world) restart() *restart {
 		}
 	}
 	if o := w.outage.last; o != nil {
-		r.outage = &Outage{Since: w.instant(o.Since), Watched: o.Watched, Told: w.instant(o.Told)}
+		r.outage = &Outage{Since: w.instant(o.Since), Watched: o.Watched, ReportedAt: w.instant(o.ReportedAt)}
 		if o.Ended != 0 {
 			r.outage.Ended = min(w.instant(o.Ended), -1)
 		}
@@ -53,7 +53,7 @@ func (w *world) restart() *restart {
 	w.table = NewTable(daySettings)
 	w.table.Restore(r.agents, r.outage)
 	w.table.SetMembers(w.members(), r.now)
-	r.first = slices.Clone(w.table.Take())
+	r.first = slices.Clone(w.table.TakeDecisions())
 	for i := range r.first {
 		w.react(&r.first[i])
 	}
@@ -104,7 +104,7 @@ func (o *worldOutage) join(a *worldAgent, away bool) {
 // and since the table began.
 func (w *world) beginOutage(d *Decision) {
 	o := &w.outage
-	o.on, o.last = true, &Outage{Since: w.second(d.Fleet.Since), Watched: d.Fleet.Watched, Told: w.second(d.At)}
+	o.on, o.last = true, &Outage{Since: w.second(d.Fleet.Since), Watched: d.Fleet.Watched, ReportedAt: w.second(d.At)}
 	for i := range w.agents {
 		a := &w.agents[i]
 		if a.last != nil && a.status == Disconnected && a.last.Reason.IsLoss() && a.known > max(o.ended, w.base) && w.now-a.known < int64(daySettings.Interval/time.Second) {

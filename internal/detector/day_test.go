@@ -182,7 +182,7 @@ func (w *world) live(to chan<- step) {
 			w.table.Apply(s.batch)
 		}
 		w.table.Sweep(s.now)
-		s.said = slices.Clone(w.table.Take())
+		s.said = slices.Clone(w.table.TakeDecisions())
 		for i := range s.said {
 			w.react(&s.said[i])
 		}

@@ -11,20 +11,20 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	Send         Verdict = iota // send a keep-alive to the agent
-	Acknowledged                // the agent answered one, after RTT
-	Failed                      // one was missed; Missed counts them
-	Changed                     // the agent's status changed
-	Overdue                     // the alert of a change that was held is due: the agent is still away
-	Flapping                    // the agent's status changes too often
-	OutageBegan                 // a large part of the fleet was lost at once
-	OutageEnded                 // most of it is back
-	Resumed                     // the detector itself had been away, for Lull
+	Send          Verdict = iota // send a keep-alive to the agent
+	Acknowledged                 // the agent answered one, after RTT
+	Failed                       // one was missed; Missed counts them
+	Changed                      // the agent's status changed
+	AlertReleased                // the alert of a change that was held is due: the agent is still away
+	Flapping                     // the agent's status changes too often
+	OutageBegan                  // a large part of the fleet was lost at once
+	OutageEnded                  // most of it is back
+	Resumed                      // the detector itself had been away, for Lull
 )
 
-// Routine reports whether a decision is about the daily round of keep-alives,
+// IsRoutine reports whether a decision is about the daily round of keep-alives,
 // and not about an agent's fate.
-func (v Verdict) Routine() bool { return v <= Failed }
+func (v Verdict) IsRoutine() bool { return v <= Failed }
 
 // Decision is what follows from a sighting, or from the lack of one. The first
 // three fields are always set, the next four if it is about one agent; the others
@@ -54,7 +54,7 @@ type Decision struct {
 	AlertHeld    bool          // Changed: no alert now; Overdue follows unless the agent comes back
 	Changes      int           // Flapping: within the window; Changed: how many this one stands for, 0 for itself alone
 	Fleet        *Fleet        // OutageBegan, OutageEnded
-	Lull         time.Duration // Resumed
+	Pause        time.Duration // Resumed
 }
 
 // Fleet describes an outage.

@@ -59,7 +59,7 @@ func (d *Detector) Run(ctx context.Context) {
 		var due time.Time // of a sweep
 		select {
 		case <-ctx.Done():
-			d.table.Flush()
+			d.table.ReportWithheld()
 			d.tell()
 			return
 		case call = <-d.calls:
@@ -129,7 +129,7 @@ func (d *Detector) count() {
 
 func (d *Detector) tell() {
 	d.count()
-	if out := d.table.Take(); len(out) > 0 {
+	if out := d.table.TakeDecisions(); len(out) > 0 {
 		d.clock.setTimes(out)
 		d.waiters.hear(out)
 		d.decide(out)
@@ -148,10 +148,10 @@ func (d *Detector) SetMembers(members []Member) {
 	d.call(func(t *Table, now Instant) { t.SetMembers(members, now) })
 }
 
-// Excuse gives every agent d to come back; see [Table.Excuse]. It returns when
+// ExtendGrace gives every agent d to come back; see [Table.ExtendGrace]. It returns when
 // that is done, or when the detector has ended.
-func (d *Detector) Excuse(grace time.Duration) {
-	d.call(func(t *Table, now Instant) { t.Excuse(now, grace) })
+func (d *Detector) ExtendGrace(grace time.Duration) {
+	d.call(func(t *Table, now Instant) { t.ExtendGrace(now, grace) })
 }
 
 // Page returns page n of the fleet; see [Table.Page]. Pages taken one after the
@@ -192,8 +192,8 @@ func (d *Detector) callIn(ctx context.Context, f func(*Table, Instant)) error {
 	}
 }
 
-// Alive returns when Run has come to look at what it is asked, and so still
+// CheckAlive returns when Run has come to look at what it is asked, and so still
 // sweeps; an error if ctx ends before, or Run has.
-func (d *Detector) Alive(ctx context.Context) error {
+func (d *Detector) CheckAlive(ctx context.Context) error {
 	return d.callIn(ctx, func(*Table, Instant) {})
 }

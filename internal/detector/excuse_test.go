@@ -13,7 +13,7 @@ func TestNobodyIsGivenUpWhileTheWayIsDown(t *testing.T) {
 	for id := AgentID(1); id <= agents; id++ {
 		table.Apply([]Sighting{{At: now, ID: id, Kind: SawClosed}})
 	}
-	now, said := play(table, now, 10*defaults.Timeout, func(now Instant) { table.Excuse(now, grace) })
+	now, said := play(table, now, 10*defaults.Timeout, func(now Instant) { table.ExtendGrace(now, grace) })
 	if got := changes(said); len(got) != 0 {
 		t.Fatalf("while it is down: %+v", got)
 	}
@@ -69,7 +69,7 @@ func TestAMoveIsNoLoss(t *testing.T) {
 	members := []Member{{ID: 1, Name: "001", IP: "any"}, {ID: 2, Name: "002", IP: "any", Elsewhere: true},
 		{ID: 4, Name: "new", IP: "any", Elsewhere: true}}
 	table.SetMembers(members, now.Add(1))
-	got := changes(table.Take())
+	got := changes(table.TakeDecisions())
 	if len(got) != 2 || got[0].ID != 2 || got[0].Reason != AgentMoved || got[1].ID != 3 || got[1].Reason != AgentRemoved {
 		t.Errorf("%+v, want 2 moved and 3 removed", got)
 	}
@@ -79,7 +79,7 @@ func TestAMoveIsNoLoss(t *testing.T) {
 	members[1].Elsewhere = false
 	table.SetMembers(members[:2], now.Add(2))
 	table.Apply([]Sighting{{At: now.Add(3), ID: 2, Kind: SawKeepAlive}})
-	if got := changes(table.Take()); len(got) != 1 || got[0].ID != 2 || got[0].To != Active {
+	if got := changes(table.TakeDecisions()); len(got) != 1 || got[0].ID != 2 || got[0].To != Active {
 		t.Errorf("moved back: %+v", got)
 	}
 }
@@ -87,11 +87,11 @@ func TestAMoveIsNoLoss(t *testing.T) {
 func TestANewMemberMayBeKnownToBeAway(t *testing.T) {
 	table := NewTable(everything)
 	table.SetMembers([]Member{{ID: 1, Name: "web", IP: "any", Away: KeepAliveTimeout}, {ID: 2, Name: "db", IP: "any"}}, 1)
-	if said := table.Take(); len(said) != 0 || table.Counts() != [4]int{Disconnected: 1, NeverConnected: 1} {
+	if said := table.TakeDecisions(); len(said) != 0 || table.Counts() != [4]int{Disconnected: 1, NeverConnected: 1} {
 		t.Fatalf("%+v, by status %v", said, table.Counts())
 	}
 	table.Apply([]Sighting{{At: 2, ID: 1, Kind: SawKeepAlive}, {At: 2, ID: 2, Kind: SawKeepAlive}})
-	got := changes(table.Take())
+	got := changes(table.TakeDecisions())
 	if len(got) != 2 || got[0].Reason != Reconnected || got[0].From != Disconnected || got[1].Reason != Connected {
 		t.Errorf("they come: %+v", got)
 	}

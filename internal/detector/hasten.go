@@ -24,26 +24,26 @@ type Answer struct {
 	RTT    time.Duration
 }
 
-// Hastened is what came of asking an agent out of turn.
-type Hastened struct {
+// Probe is what came of asking an agent out of turn.
+type Probe struct {
 	Token    uint32 // names the keep-alive that serves
 	Answered bool   // it is answered already
 	Answer   Answer // then
 }
 
-// Hasten makes the agent's keep-alive due now. One that is out already serves,
+// ProbeNow makes the agent's keep-alive due now. One that is out already serves,
 // and so does one that was answered a moment ago.
-func (t *Table) Hasten(id AgentID, now Instant) (Hastened, error) {
+func (t *Table) ProbeNow(id AgentID, now Instant) (Probe, error) {
 	slot, ok := t.slots.get(id)
 	if !ok {
-		return Hastened{}, ErrUnknownAgent
+		return Probe{}, ErrUnknownAgent
 	}
 	s := &t.state[slot]
 	switch {
 	case t.groupOf(s).Interval == 0:
-		return Hastened{}, ErrNoKeepAlives
+		return Probe{}, ErrNoKeepAlives
 	case t.set.Method != Request:
-		return Hastened{}, ErrNoAnswers
+		return Probe{}, ErrNoAnswers
 	}
 	if t.due[slot] <= now {
 		t.settle(slot, now)
@@ -51,13 +51,13 @@ func (t *Table) Hasten(id AgentID, now Instant) (Hastened, error) {
 	defer t.judge(now)
 	switch {
 	case !s.watched() || s.has(closed|restored):
-		return Hastened{}, ErrNotConnected
+		return Probe{}, ErrNotConnected
 	case s.has(answered) && now.Sub(s.sentAt) < hastenAgain:
-		return Hastened{Token: s.token, Answered: true,
+		return Probe{Token: s.token, Answered: true,
 			Answer: Answer{SentAt: s.sentAt, RTT: time.Duration(s.rtt) * time.Microsecond}}, nil
 	case !s.has(probing):
 		t.send(slot, now)
 		t.attend(slot, s.act)
 	}
-	return Hastened{Token: s.token}, nil
+	return Probe{Token: s.token}, nil
 }

@@ -35,9 +35,9 @@ func TestWhoCannotBeAskedOutOfTurn(t *testing.T) {
 			for _, kind := range c.seen {
 				table.Apply([]Sighting{{At: now, ID: c.id, Kind: kind}})
 			}
-			table.Take()
-			_, err := table.Hasten(c.id, now)
-			if sent := len(table.Take()) > 0; !errors.Is(err, c.want) || sent != (c.want == nil) {
+			table.TakeDecisions()
+			_, err := table.ProbeNow(c.id, now)
+			if sent := len(table.TakeDecisions()) > 0; !errors.Is(err, c.want) || sent != (c.want == nil) {
 				t.Errorf("%v, sent %v, want %v", err, sent, c.want)
 			}
 		})
@@ -49,7 +49,7 @@ func TestOneThatNeverCameOrIsOfAnEarlierLifeIsNotAsked(t *testing.T) {
 	table.Restore([]Restored{{Member: Member{ID: 1, Name: "web", IP: "any"}, Status: Active, Since: -5, LastSeen: -5}}, nil)
 	table.SetMembers([]Member{{ID: 1, Name: "web", IP: "any"}, {ID: 2, Name: "db", IP: "any"}}, 1)
 	for id := AgentID(1); id <= 2; id++ {
-		if _, err := table.Hasten(id, 2); err != ErrNotConnected {
+		if _, err := table.ProbeNow(id, 2); err != ErrNotConnected {
 			t.Errorf("%v: %v", id, err)
 		}
 	}
@@ -60,11 +60,11 @@ func TestManyWhoAskCostAnAgentOneKeepAliveASecond(t *testing.T) {
 	table, now := fleetOf(1, defaults)
 	sends := 0
 	for range 3000 { // every millisecond
-		h, err := table.Hasten(1, now)
+		h, err := table.ProbeNow(1, now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, d := range table.Take() {
+		for _, d := range table.TakeDecisions() {
 			if d.Verdict == Send {
 				sends++
 				table.Apply([]Sighting{{At: now.Add(time.Microsecond), ID: 1, Kind: SawAnswer, Token: h.Token}})
@@ -79,10 +79,10 @@ func TestManyWhoAskCostAnAgentOneKeepAliveASecond(t *testing.T) {
 
 func TestAHastenedKeepAliveThatIsNotAnsweredIsAMiss(t *testing.T) {
 	table, now := fleetOf(1, defaults)
-	if _, err := table.Hasten(1, now); err != nil {
+	if _, err := table.ProbeNow(1, now); err != nil {
 		t.Fatal(err)
 	}
-	table.Take()
+	table.TakeDecisions()
 	_, said := play(table, now, defaults.RetryInterval+SweepPeriod, nil)
 	if len(said) != 2 || said[0].Verdict != Failed || said[0].Missed != 1 || said[1].Verdict != Send {
 		t.Errorf("decided %+v", said)

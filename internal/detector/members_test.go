@@ -17,7 +17,7 @@ func TestAWholeInventoryMayChange(t *testing.T) {
 	}
 	table.SetMembers(members, now.Add(1))
 	removed := make(map[AgentID]bool)
-	for _, d := range table.Take() {
+	for _, d := range table.TakeDecisions() {
 		if d.Verdict != Changed || d.Reason != AgentRemoved || d.From != Active || removed[d.ID] || d.Name != d.ID.String() {
 			t.Fatalf("decided %+v, want each active agent removed once", d)
 		}
@@ -40,7 +40,7 @@ func TestAWholeInventoryMayChange(t *testing.T) {
 		}
 	}
 	table.SetMembers(members, now.Add(2))
-	if said := table.Take(); len(said) != 0 || table.Len() != n {
+	if said := table.TakeDecisions(); len(said) != 0 || table.Len() != n {
 		t.Errorf("the same list again: %d decisions, %d agents", len(said), table.Len())
 	}
 }

@@ -44,7 +44,7 @@ func (m *model) restorePart(o *modelOutage, c *modelChange, r *Restored, last *O
 	during := r.Since >= last.Since-second
 	cause := during && r.Since <= last.Since+span
 	if last.Ended == 0 {
-		cause = during && r.Since <= last.Told+second && (cause || r.Since >= last.Told-span)
+		cause = during && r.Since <= last.ReportedAt+second && (cause || r.Since >= last.ReportedAt-span)
 	}
 	away := m.stands(c) && during && (r.Outage || cause)
 	if last.Ended != 0 && !away || !during || !away && r.Part == NoPart {

@@ -72,7 +72,7 @@ func (m *model) limit(now Instant) {
 		a := m.agents[d.ID]
 		switch {
 		case m.set.MaxChanges == 0 || a == nil:
-		case d.Verdict == Overdue && len(a.share.withheld) > 0:
+		case d.Verdict == AlertReleased && len(a.share.withheld) > 0:
 			last := &a.share.withheld[len(a.share.withheld)-1]
 			last.AlertHeld, last.Outage = false, d.Outage
 			continue

@@ -431,13 +431,13 @@ func (m *model) see(a *modelAgent, s Sighting) {
 
 // hasten asks an agent that can be asked, unless it has just answered or is
 // about to.
-func (m *model) hasten(id AgentID, now Instant) (Hastened, error) {
+func (m *model) hasten(id AgentID, now Instant) (Probe, error) {
 	a := m.agents[id]
 	if a == nil {
-		return Hastened{}, ErrUnknownAgent
+		return Probe{}, ErrUnknownAgent
 	}
 	if m.set.Method != Request {
-		return Hastened{}, ErrNoAnswers
+		return Probe{}, ErrNoAnswers
 	}
 	if a.deadline <= now {
 		m.advance(a, now)
@@ -448,15 +448,15 @@ func (m *model) hasten(id AgentID, now Instant) (Hastened, error) {
 		m.judge(now)
 	}()
 	if !a.watched() || a.gone != nil {
-		return Hastened{}, ErrNotConnected
+		return Probe{}, ErrNotConnected
 	}
 	if a.answer != nil && now.Sub(a.answer.SentAt) < hastenAgain {
-		return Hastened{Token: a.token, Answered: true, Answer: *a.answer}, nil
+		return Probe{Token: a.token, Answered: true, Answer: *a.answer}, nil
 	}
 	if a.probe == nil {
 		m.send(a, now)
 	}
-	return Hastened{Token: a.token}, nil
+	return Probe{Token: a.token}, nil
 }
 
 func (m *model) resume(now Instant, lull time.Duration) {
@@ -465,7 +465,7 @@ func (m *model) resume(now Instant, lull time.Duration) {
 	} else {
 		m.resumed, m.lull = now, lull
 	}
-	m.said = append(m.said, Decision{Verdict: Resumed, At: now, Lull: lull})
+	m.said = append(m.said, Decision{Verdict: Resumed, At: now, Pause: lull})
 }
 
 func (m *model) members(list []Member, now Instant) {
@@ -715,7 +715,7 @@ func (m *model) endHold() {
 
 func (m *model) release(c *modelChange, during bool) {
 	if m.stands(c) && !m.held(c) {
-		m.sayChange(Overdue, c)
+		m.sayChange(AlertReleased, c)
 		m.said[len(m.said)-1].Outage = during
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Pace says how the detector keeps up, over all sweeps since it began to run.
-type Pace struct {
+// Timings says how the detector keeps up, over all sweeps since it began to run.
+type Timings struct {
 	Lateness Histogram // from the moment a sweep was due to its start
 	Sweep    Histogram // deciding what was due
 	Round    Histogram // the same, with the sightings before it taken in and the decisions handed over
@@ -96,7 +96,7 @@ func (m *meter) read() (h Histogram) {
 	return h
 }
 
-// Pace returns how the detector keeps up so far. It never waits.
-func (d *Detector) Pace() Pace {
-	return Pace{Lateness: d.lateness.read(), Sweep: d.sweeping.read(), Round: d.rounds.read()}
+// Timings returns how the detector keeps up so far. It never waits.
+func (d *Detector) Timings() Timings {
+	return Timings{Lateness: d.lateness.read(), Sweep: d.sweeping.read(), Round: d.rounds.read()}
 }

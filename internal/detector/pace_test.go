@@ -50,7 +50,7 @@ func TestADetectorTellsItsPace(t *testing.T) {
 		d, _, _ := run(t, defaults)
 		time.Sleep(time.Second + SweepPeriod/2)
 		synctest.Wait()
-		p := d.Pace()
+		p := d.Timings()
 		for _, h := range []*Histogram{&p.Lateness, &p.Sweep, &p.Round} {
 			if h.Count() != 10 || h.Quantile(1) != time.Microsecond {
 				t.Errorf("%d sweeps in a second, the longest %v: want 10 in no time", h.Count(), h.Quantile(1))

@@ -12,15 +12,15 @@ import (
 // ErrEnded is the answer of a detector that does not run any more.
 var ErrEnded = errors.New("the detector has ended")
 
-// Ping asks an agent out of turn, as [Table.Hasten] does, and waits for its
+// Ping asks an agent out of turn, as [Table.ProbeNow] does, and waits for its
 // answer, no longer than ctx lasts. Any goroutine may call it. Each caller costs
 // some memory while it waits: how many may is the affair of who lets them.
 func (d *Detector) Ping(ctx context.Context, id AgentID) (Answer, error) {
-	var hastened Hastened
+	var hastened Probe
 	var w *waiter
 	refused := ErrEnded
 	if err := d.callIn(ctx, func(t *Table, now Instant) {
-		hastened, refused = t.Hasten(id, now)
+		hastened, refused = t.ProbeNow(id, now)
 		if refused == nil && !hastened.Answered {
 			w = d.waiters.add(id, hastened.Token)
 		}

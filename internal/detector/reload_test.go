@@ -23,7 +23,7 @@ func quick() Settings {
 func answering(t *Table, now Instant, d time.Duration, silent AgentID) (decided []Decision, end Instant) {
 	for end = now.Add(d); now < end; now = now.Add(SweepPeriod) {
 		t.Sweep(now)
-		for _, d := range slices.Clone(t.Take()) {
+		for _, d := range slices.Clone(t.TakeDecisions()) {
 			decided = append(decided, d)
 			if d.Verdict == Send && d.ID != silent {
 				t.Apply([]Sighting{{At: now, ID: d.ID, Kind: SawAnswer, Token: d.Token}})
@@ -57,14 +57,14 @@ func TestOtherSettingsTakeEffectAndDecideNothing(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			table, now := fleetOf(100, tt.before)
 			_, now = answering(table, now, 95*time.Second, 0)
-			table.Take() // answers
+			table.TakeDecisions() // answers
 			table.SetSettings(tt.after, now)
-			if out := table.Take(); len(out) > 0 {
+			if out := table.TakeDecisions(); len(out) > 0 {
 				t.Errorf("decided at once: %+v", out)
 			}
 			decided, now := answering(table, now, time.Minute, 0)
 			more, _ := answering(table, now, 2*time.Minute, 0)
-			if n := count(append(decided, more...), func(d *Decision) bool { return !d.Verdict.Routine() }); n > 0 {
+			if n := count(append(decided, more...), func(d *Decision) bool { return !d.Verdict.IsRoutine() }); n > 0 {
 				t.Errorf("%d decisions about agents that all answer", n)
 			}
 			if n := count(decided, func(d *Decision) bool { return d.Verdict == Send }); n < tt.asks*9/10 || n > tt.asks*11/10+1 {

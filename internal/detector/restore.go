@@ -23,10 +23,10 @@ type Restored struct {
 // Outage is the last outage of an earlier life. What became of its members since
 // it was reported is in the agents' last changes.
 type Outage struct {
-	Since   Instant // as in Fleet
-	Watched int     // as in Fleet
-	Told    Instant // when it was reported last; of use while it goes on
-	Ended   Instant // when it was over; 0 if it went on
+	Since      Instant // as in Fleet
+	Watched    int     // as in Fleet
+	ReportedAt Instant // when it was reported last; of use while it goes on
+	Ended      Instant // when it was over; 0 if it went on
 }
 
 // wallClockError is how far the instants of two changes may be off that were at
@@ -121,5 +121,5 @@ func (o *Outage) unmarked(at Instant, span time.Duration) bool {
 	if o.Ended != 0 {
 		return first
 	}
-	return at <= o.Told.Add(wallClockError) && (first || at >= o.Told.Add(-span-wallClockError))
+	return at <= o.ReportedAt.Add(wallClockError) && (first || at >= o.ReportedAt.Add(-span-wallClockError))
 }

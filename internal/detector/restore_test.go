@@ -76,7 +76,7 @@ func TestAnOutageGoesOnOverARestartWhateverItsInstantsAreOff(t *testing.T) {
 			a.LastSeen = a.Since
 			list, members = append(list, a), append(members, a.Member)
 		}
-		table.Restore(list, &Outage{Since: since, Watched: 98, Told: since.Add(2 * s)})
+		table.Restore(list, &Outage{Since: since, Watched: 98, ReportedAt: since.Add(2 * s)})
 		table.SetMembers(members, 1)
 		got := tellStory(table, 1, []turnOfEvents{{s, 36, 40, wake}, {s, 43, 100, wake}, {minute, 1, 14, back}, {2 * minute, 15, 16, back}, {2*minute + 30*s, 43, 100, wake}}, 3*minute)
 		wantStory(t, got, []string{

@@ -70,6 +70,6 @@ func (t *Table) release(l *loss, cause flags) {
 	}
 	s.flags &^= cause
 	if !s.has(alertHeld) {
-		t.say(Overdue, l.slot, l.from).Outage = cause == missing
+		t.say(AlertReleased, l.slot, l.from).Outage = cause == missing
 	}
 }

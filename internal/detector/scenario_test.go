@@ -19,7 +19,7 @@ func fleetOf(n int, set Settings) (*Table, Instant) {
 	for id := 1; id <= n; id++ {
 		t.Apply([]Sighting{{At: 1, ID: AgentID(id), Kind: SawStartup}, {At: 1, ID: AgentID(id), Kind: SawKeepAlive}})
 	}
-	t.Take()
+	t.TakeDecisions()
 	return t, 1
 }
 
@@ -32,7 +32,7 @@ func play(t *Table, now Instant, d time.Duration, each func(now Instant)) (Insta
 			each(now)
 		}
 		t.Sweep(now)
-		said = append(said, t.Take()...)
+		said = append(said, t.TakeDecisions()...)
 	}
 	return now, said
 }
@@ -111,7 +111,7 @@ func TestKeepAlivesAreSpreadEvenly(t *testing.T) {
 	for start := now; now < start.Add(180*time.Second); {
 		now = now.Add(SweepPeriod)
 		table.Sweep(now)
-		for _, d := range append([]Decision(nil), table.Take()...) {
+		for _, d := range append([]Decision(nil), table.TakeDecisions()...) {
 			if d.Verdict == Send {
 				perSecond[(d.At.Sub(start)-1)/time.Second]++
 				table.Apply([]Sighting{{At: now, ID: d.ID, Kind: SawAnswer, Token: d.Token}})

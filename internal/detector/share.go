@@ -51,7 +51,7 @@ func (t *Table) limitChanges(now Instant) {
 func (t *Table) isReported(d *Decision, now Instant) bool {
 	switch {
 	case d.Verdict == Changed && d.Changes == 0 && !d.Reason.leaves():
-	case d.Verdict == Overdue && len(t.excess) > 0:
+	case d.Verdict == AlertReleased && len(t.excess) > 0:
 		slot, _ := t.slots.get(d.ID)
 		x := t.excess[slot]
 		if x == nil || x.withheld == 0 {
@@ -141,8 +141,8 @@ func (t *Table) endExcess(slot int32) {
 	t.share[slot] = 0
 }
 
-// Flush reports all changes that are withheld, for the caller to end.
-func (t *Table) Flush() {
+// ReportWithheld reports all changes that are withheld, for the caller to end.
+func (t *Table) ReportWithheld() {
 	for slot := range t.state {
 		if x := t.excess[int32(slot)]; x != nil && x.withheld > 0 {
 			t.reportWithheld(int32(slot))

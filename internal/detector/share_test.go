@@ -25,7 +25,7 @@ func TestAnAgentThatChangesWithoutEndIsSummedUpAndEveryChangeIsCounted(t *testin
 	status, reportedAt := Active, now
 	var died, known Instant
 	take := func() {
-		for _, d := range table.Take() {
+		for _, d := range table.TakeDecisions() {
 			switch {
 			case d.Verdict == Flapping:
 				flaps++
@@ -78,7 +78,7 @@ func TestTheLastStateOfASummedUpAgentIsReportedWithinTwoSeconds(t *testing.T) {
 	table, now := fleetOf(1, everything)
 	flood(table, 1, now, 100)
 	table.Apply([]Sighting{{At: now, ID: 1, Kind: SawStartup}, {At: now, ID: 1, Kind: SawKeepAlive}})
-	table.Take()
+	table.TakeDecisions()
 	_, said := play(table, now, 2*time.Second, nil)
 	got := changes(said)
 	if len(got) != 1 || got[0].To != Active || got[0].At != now || got[0].Changes != 304-everything.MaxChanges {
@@ -91,7 +91,7 @@ func TestWhoChangesTooOftenIsReportedAlsoWhereFlappingIsNot(t *testing.T) {
 	set.FlapThreshold = 0
 	table, now := fleetOf(2, set)
 	flood(table, 2, now, 100)
-	said := slices.Clone(table.Take())
+	said := slices.Clone(table.TakeDecisions())
 	i := slices.IndexFunc(said, func(d Decision) bool { return d.Verdict == Flapping })
 	if i < 0 || said[i].ID != 2 || said[i].Changes != set.MaxChanges+1 {
 		t.Errorf("decided %+v, want one that agent 002 flaps", said)
@@ -102,9 +102,9 @@ func TestWithheldChangesAreReportedWhenTheTableEnds(t *testing.T) {
 	table, now := fleetOf(3, everything)
 	flood(table, 1, now, 100)
 	flood(table, 3, now, 100)
-	table.Take()
-	table.Flush()
-	if got := changes(table.Take()); len(got) != 2 || got[0].ID != 1 || got[1].ID != 3 || got[1].Changes == 0 {
+	table.TakeDecisions()
+	table.ReportWithheld()
+	if got := changes(table.TakeDecisions()); len(got) != 2 || got[0].ID != 1 || got[1].ID != 3 || got[1].Changes == 0 {
 		t.Errorf("reported %+v, want what is withheld of two agents", got)
 	}
 }
@@ -112,14 +112,14 @@ func TestWithheldChangesAreReportedWhenTheTableEnds(t *testing.T) {
 func TestWithheldChangesOfAnAgentThatIsRemovedAreReportedWithItsRemoval(t *testing.T) {
 	table, now := fleetOf(1, everything)
 	flood(table, 1, now, 100)
-	table.Take()
+	table.TakeDecisions()
 	table.SetMembers([]Member{{ID: 1, Name: "another"}}, now)
-	got := changes(table.Take())
+	got := changes(table.TakeDecisions())
 	if len(got) != 1 || got[0].Reason != AgentRemoved || got[0].Changes != 303-everything.MaxChanges || len(table.excess) != 0 {
 		t.Errorf("reported %+v, want one removal that stands for %d changes", got, 303-everything.MaxChanges)
 	}
 	flood(table, 1, now, 1)
-	if got := changes(table.Take()); len(got) != 3 {
+	if got := changes(table.TakeDecisions()); len(got) != 3 {
 		t.Errorf("of the agent that follows: %+v, want three changes", got)
 	}
 }
@@ -133,7 +133,7 @@ func TestOrdinaryAgentsAreNeverSummedUp(t *testing.T) {
 			table.Sweep(now)
 		}
 	}
-	for _, d := range changes(table.Take()) {
+	for _, d := range changes(table.TakeDecisions()) {
 		if d.Changes != 0 {
 			t.Fatalf("summed up: %+v", d)
 		}

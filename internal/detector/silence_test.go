@@ -43,11 +43,11 @@ func (l *narrowLink) live(d time.Duration) {
 			l.reportWaiting()
 		}
 		l.table.Sweep(l.now)
-		for _, d := range slices.Clone(l.table.Take()) {
+		for _, d := range slices.Clone(l.table.TakeDecisions()) {
 			switch {
 			case d.Verdict == Send:
 				l.send(d)
-			case !d.Verdict.Routine():
+			case !d.Verdict.IsRoutine():
 				l.said = append(l.said, d)
 			}
 		}
@@ -173,7 +173,7 @@ func TestOneAgentThatIsLateAndBackAgainAndAgainHidesNoSilentFleet(t *testing.T) 
 		for range 100 { // a habit of short gaps, and then a long one
 			l.table.Apply([]Sighting{{At: l.now, ID: 1, Kind: SawKeepAlive}})
 		}
-		l.said = append(l.said, l.table.Take()...)
+		l.said = append(l.said, l.table.TakeDecisions()...)
 		l.live(3500 * time.Millisecond)
 		if slot, _ := l.table.slots.get(1); l.table.state[slot].has(suspected) {
 			times++

@@ -57,14 +57,14 @@ func tellStory(table *Table, now Instant, story []turnOfEvents, end time.Duratio
 			story = story[1:]
 		}
 		table.Sweep(now)
-		for _, d := range slices.Clone(table.Take()) {
+		for _, d := range slices.Clone(table.TakeDecisions()) {
 			if d.Verdict == Send && !away[d.ID] {
 				table.Apply([]Sighting{{At: now, ID: d.ID, Kind: SawAnswer, Token: d.Token}})
 			}
-			if d.Verdict == Overdue {
+			if d.Verdict == AlertReleased {
 				d.At = now // not when the agent was lost
 			}
-			if !d.Verdict.Routine() && d.To != Pending {
+			if !d.Verdict.IsRoutine() && d.To != Pending {
 				said = append(said, d)
 			}
 		}
@@ -104,7 +104,7 @@ func sentence(d *Decision) string {
 	switch d.Verdict {
 	case Changed:
 		fmt.Fprintf(&text, "%v by %v", d.To, d.Reason)
-	case Overdue:
+	case AlertReleased:
 		fmt.Fprintf(&text, "alert of %v", d.Reason)
 	case Flapping:
 		fmt.Fprintf(&text, "flapping, %d changes", d.Changes)
@@ -136,6 +136,6 @@ func hundred() (*Table, Instant) {
 	for id := AgentID(1); id <= 100; id++ {
 		table.Apply([]Sighting{{At: now, ID: id, Addr: addressOf(id), Kind: SawEvent}})
 	}
-	table.Take()
+	table.TakeDecisions()
 	return table, now
 }

@@ -93,7 +93,7 @@ func (n *network) live(d time.Duration) {
 		n.table.Apply(n.coming[tick])
 		n.coming[tick] = n.coming[tick][:0]
 		n.table.Sweep(n.now)
-		for _, d := range n.table.Take() {
+		for _, d := range n.table.TakeDecisions() {
 			n.hear(&d)
 		}
 	}
@@ -126,7 +126,7 @@ func (n *network) hear(d *Decision) {
 	if n.heard != nil {
 		n.heard(d)
 	}
-	if !d.Verdict.Routine() {
+	if !d.Verdict.IsRoutine() {
 		n.said = append(n.said, *d)
 		return
 	}

@@ -88,14 +88,14 @@ func (t *Table) sinceShortened(s *state) Instant {
 // nothing that was due meanwhile may be held against the agents. The caller's
 // instants leave the lull out, so that every deadline has moved by it.
 func (t *Table) Resume(now Instant, lull time.Duration) {
-	t.Excuse(now, lull)
-	t.out = append(t.out, Decision{Verdict: Resumed, At: now, Lull: lull})
+	t.ExtendGrace(now, lull)
+	t.out = append(t.out, Decision{Verdict: Resumed, At: now, Pause: lull})
 }
 
-// Excuse says that the way to the agents is, or was, not there: for d from now,
+// ExtendGrace says that the way to the agents is, or was, not there: for d from now,
 // but no longer than its timeout, none is given up, and who comes back meanwhile was
 // never away. It may be said again and again.
-func (t *Table) Excuse(now Instant, d time.Duration) {
+func (t *Table) ExtendGrace(now Instant, d time.Duration) {
 	t.lull = max(d, t.lull-now.Sub(t.resumed)) // what was granted last time stays
 	t.resumed = now
 }

@@ -117,9 +117,9 @@ func (t *Table) Counts() [4]int { return t.count }
 // watching is how many agents keep-alives go to.
 func (t *Table) watching() int { return t.count[Active] + t.count[Pending] }
 
-// Take returns the decisions since the last Take, in order. They are valid
+// TakeDecisions returns the decisions since the last Take, in order. They are valid
 // until the table's next method call.
-func (t *Table) Take() []Decision {
+func (t *Table) TakeDecisions() []Decision {
 	out := t.out
 	t.out, t.limited = t.out[:0], 0
 	if cap(t.out) > maxSpare {

@@ -87,13 +87,13 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 				}
 				seeBoth(table, ref, s)
 			}
-			said = append(said, table.Take()...)
+			said = append(said, table.TakeDecisions()...)
 		}
 		table.Sweep(now)
 		ref.sweep(now)
-		table.Flush()
+		table.ReportWithheld()
 		ref.flush()
-		said = append(said, table.Take()...)
+		said = append(said, table.TakeDecisions()...)
 		compareDecisions(t, ref.said, said)
 		compareRecords(t, table, ref)
 	})
@@ -132,7 +132,7 @@ func silenceBoth(t *rapid.T, table *Table, ref *model, now Instant) Instant {
 }
 
 func hastenBoth(t *rapid.T, table *Table, ref *model, id AgentID, now Instant) {
-	got, err := table.Hasten(id, now)
+	got, err := table.ProbeNow(id, now)
 	want, wantErr := ref.hasten(id, now)
 	if got != want || err != wantErr {
 		t.Fatalf("hastening %v: %+v, %v by the table, %+v, %v by the model", id, got, err, want, wantErr)

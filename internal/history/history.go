@@ -133,7 +133,7 @@ func newEvent(d *detector.Decision, wall func(detector.Instant) time.Time) Event
 			e.Kind = Recovered
 		}
 	case detector.Resumed:
-		e.Kind, e.Pause = Starved, d.Lull
+		e.Kind, e.Pause = Starved, d.Pause
 	}
 	return e
 }

@@ -115,7 +115,7 @@ func TestEveryVerdictBecomesWhatItIs(t *testing.T) {
 	h.RecordDecisions([]detector.Decision{
 		{Verdict: detector.Send, ID: 1}, {Verdict: detector.Acknowledged, ID: 1, RTT: 1500 * time.Microsecond}, {Verdict: detector.Failed, ID: 1},
 		{Verdict: detector.Changed, ID: 1, Name: "web", IP: "10.0.0.1", From: detector.Active, To: detector.Disconnected, Seen: true, Missed: 3},
-		{Verdict: detector.Overdue, ID: 1}, {Verdict: detector.Flapping, ID: 1, Changes: 7}, {Verdict: detector.Resumed, Lull: time.Second},
+		{Verdict: detector.AlertReleased, ID: 1}, {Verdict: detector.Flapping, ID: 1, Changes: 7}, {Verdict: detector.Resumed, Pause: time.Second},
 	})
 	events := h.LatestEvents(10)
 	if len(events) != 3 || events[0].Kind != Starved || events[0].Pause != time.Second || events[1].Kind != Flapping || events[1].Changes != 7 ||

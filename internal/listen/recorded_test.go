@@ -122,7 +122,7 @@ func TestRecordedAgentsGetTheRecordedAnswersAndStatus(t *testing.T) {
 				case <-time.After(patience):
 					t.Fatalf("message %d was not seen", i)
 				}
-				for _, d := range table.Take() {
+				for _, d := range table.TakeDecisions() {
 					if d.Verdict == detector.Changed {
 						id := d.ID.String()
 						changes[id] = append(changes[id], fmt.Sprintf("%v→%v %v", d.From, d.To, d.Reason))

@@ -20,7 +20,7 @@ type Node struct {
 	InFlight        int              // of these, not answered yet
 	StatusesWritten int64            // losses written into the manager's database
 	AlertsRaised    int64            // the manager's own alerts
-	Pace            detector.Pace
+	Pace            detector.Timings
 	Started         time.Time
 	Sequence        uint64 // of the last message
 	Healthy         bool

@@ -113,7 +113,7 @@ func (m *Metrics) CountDecisions(decisions []detector.Decision, now detector.Ins
 		case detector.OutageEnded:
 			m.outage.Set(0)
 		case detector.Resumed:
-			m.starved.Add(d.Lull.Seconds())
+			m.starved.Add(d.Pause.Seconds())
 		}
 	}
 	m.sent.Add(sent)

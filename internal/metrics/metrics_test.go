@@ -46,7 +46,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 		{Verdict: detector.Changed, To: detector.Disconnected, Reason: detector.AgentShutdown, Seen: true, LastSeen: now.Add(-time.Hour)},
 		{Verdict: detector.Changed, To: detector.Disconnected, Reason: detector.KeepAliveTimeout},
 		{Verdict: detector.Changed, To: detector.Active, Reason: detector.Reconnected},
-		{Verdict: detector.Flapping}, {Verdict: detector.OutageBegan}, {Verdict: detector.Resumed, Lull: 3 * time.Second},
+		{Verdict: detector.Flapping}, {Verdict: detector.OutageBegan}, {Verdict: detector.Resumed, Pause: 3 * time.Second},
 	}, now)
 	m.CountUnsent()
 	want := `
