@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/streamfiles"
 )
 
 func TestAStoreThatIsRemovedWhilePulseRunsEndsIt(t *testing.T) {
@@ -22,7 +24,7 @@ func TestAStoreThatIsRemovedWhilePulseRunsEndsIt(t *testing.T) {
 			}
 			return os.CopyFS(dir, os.DirFS(dir+"2"))
 		}, "was removed or replaced while Pulse was running"},
-		{"a stream is deleted", func(dir string) error { return os.RemoveAll(filepath.Join(streamsDir(dir), "TELEMETRY")) },
+		{"a stream is deleted", func(dir string) error { return os.RemoveAll(streamfiles.Dir(dir, "TELEMETRY")) },
 			"stream TELEMETRY: the directory was removed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -61,7 +63,7 @@ func TestAStreamFileThatIsReplacedOrRemovedIsNoStatusOnTheDisk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := mustOpen(t, Config{})
 			mustPublish(t, o, messages(Status, 1, 1))
-			if err := do(filepath.Join(o.status.dir, "1.blk")); err != nil {
+			if err := do(filepath.Join(streamfiles.MessagesDir(o.cfg.Dir, "STATUS"), "1.blk")); err != nil {
 				t.Fatal(err)
 			}
 			if err := o.Publish(testContext(t), messages(Status, 2, 2)); err == nil || !strings.Contains(err.Error(), "sync to disk: ") {

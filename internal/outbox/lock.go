@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/filelock"
+	"github.com/wazuh-pulse/pulse/internal/streamfiles"
 )
 
 // lockDir makes dir (mode 0700), locks it and checks that it can be written to: with an
@@ -69,7 +70,7 @@ func (o *Outbox) stillThere() error {
 		return err
 	}
 	for c := range Class(classes) {
-		if _, err := os.Stat(filepath.Join(streamsDir(o.cfg.Dir), c.String(), "msgs")); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(streamfiles.MessagesDir(o.cfg.Dir, c.String())); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("stream %s: %w", c, errGone)
 		}
 	}

@@ -39,6 +39,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 	"github.com/wazuh-pulse/pulse/internal/filelock"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/streamfiles"
 )
 
 // Class says which stream a message belongs to, and so what may become of it.
@@ -85,11 +86,11 @@ type Outbox struct {
 	cfg     Config
 	log     *slog.Logger
 	lock    *filelock.Lock
-	held    *guard         // nil once open
-	serving sync.Mutex     // held to read or write srv
-	srv     *server.Server // nil while a full disk keeps it from running
-	port    int            // where it listens; 0 for nowhere
-	owner   *user          // who publishes
+	held    *streamfiles.FileHold // nil once open
+	serving sync.Mutex            // held to read or write srv
+	srv     *server.Server        // nil while a full disk keeps it from running
+	port    int                   // where it listens; 0 for nowhere
+	owner   *user                 // who publishes
 	health  *health
 	nc      *nats.Conn
 	answers *user // the micro service, to the embedded server
@@ -99,11 +100,11 @@ type Outbox struct {
 	streams [classes]jetstream.Stream
 
 	timing    timing
-	status    *syncer         // Publish's
-	last      [classes]uint64 // the streams' last sequences; Publish's
-	end       *place          // of STATUS; nil until it is open
-	lost      uint64          // STATUS messages that were published once and are gone
-	looked    time.Time       // at whether the store is still there; Publish's
+	status    *streamfiles.Syncer // Publish's
+	last      [classes]uint64     // the streams' last sequences; Publish's
+	end       *place              // of STATUS; nil until it is open
+	lost      uint64              // STATUS messages that were published once and are gone
+	looked    time.Time           // at whether the store is still there; Publish's
 	published [classes]atomic.Uint64
 
 	reading sync.Mutex // held by Last and Recent: their consumer is one
@@ -144,10 +145,10 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 		return nil, err
 	}
 	_ = atomicfile.RemoveLeftovers(cfg.Dir) // they do no harm
-	if err := (&mender{cfg.Dir, o.log}).mend(); err != nil {
+	if err := streamfiles.Repair(cfg.Dir, o.log); err != nil {
 		return nil, err
 	}
-	if o.held, err = newGuard(cfg.Dir); err != nil {
+	if o.held, err = streamfiles.HoldFiles(cfg.Dir); err != nil {
 		return nil, err
 	}
 	if err := o.startServer(); err != nil {
@@ -167,7 +168,7 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if cfg.Listen != "" {
 		o.startLimit()
 	}
-	err = o.held.putBack()
+	err = o.held.Release()
 	o.held = nil
 	holdReserve(cfg.Dir, full)
 	return o, err
@@ -231,8 +232,8 @@ func (o *Outbox) close() error {
 	}
 	o.stopServer()
 	if o.held != nil {
-		if err := o.held.putBack(); err != nil {
-			o.log.Error("cannot put back what the embedded server could not open", "kept_in", o.held.dir, "err", err)
+		if err := o.held.Release(); err != nil {
+			o.log.Error("cannot put back what the embedded server could not open", "kept_in", o.held.Dir(), "err", err)
 		}
 	}
 	if o.lock != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	"github.com/wazuh-pulse/pulse/internal/streamfiles"
 )
 
 func TestPublishedMessagesAreStoredInOrderWithTheirHeaders(t *testing.T) {
@@ -148,30 +149,12 @@ func TestPublishEndsAtOnceWhenTheStoreHasFailed(t *testing.T) {
 func TestPublishEndsForGoodWhenTheDiskDoesNotTakeASync(t *testing.T) {
 	o := mustOpen(t, Config{})
 	mustPublish(t, o, messages(Status, 1, 1))
-	o.status.dir += "-gone"
+	o.status = streamfiles.NewSyncer(o.cfg.Dir, "GONE")
 	for i := 2; i < 4; i++ {
 		err := o.Publish(testContext(t), messages(Status, i, i))
 		if err == nil || !strings.Contains(err.Error(), "store in "+o.cfg.Dir) || !strings.Contains(err.Error(), "no such file") {
 			t.Errorf("error is %v", err)
 		}
-	}
-}
-
-func TestSyncFollowsTheStreamIntoItsNextFile(t *testing.T) {
-	o := mustOpen(t, Config{})
-	for i := 1; o.status.done < 3; i++ {
-		m := messages(Status, i, i)
-		m[0].Data = make([]byte, 900_000)
-		mustPublish(t, o, m)
-	}
-	if err := os.RemoveAll(o.status.dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(o.status.dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := o.status.sync(); err == nil || !strings.Contains(err.Error(), "no stream files") {
-		t.Errorf("error is %v", err)
 	}
 }
 

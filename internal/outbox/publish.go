@@ -117,7 +117,7 @@ func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
 	if c != Status {
 		return nil
 	}
-	if err := o.status.sync(); err != nil {
+	if err := o.status.Sync(); err != nil {
 		// What the kernel could not write it may have dropped, and a second sync
 		// would not tell: nothing published from here on could be trusted.
 		o.health.fail(err)

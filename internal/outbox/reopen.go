@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/streamfiles"
 )
 
 // roomMin is how much room there has to be on a disk that was full, before storing
@@ -80,14 +81,14 @@ func (o *Outbox) reopen(ctx context.Context, why error) error {
 
 // restart starts the embedded server on the store as it is.
 func (o *Outbox) restart(ctx context.Context) (err error) {
-	if err := (&mender{o.cfg.Dir, o.log}).mend(); err != nil {
+	if err := streamfiles.Repair(o.cfg.Dir, o.log); err != nil {
 		return err
 	}
-	held, err := newGuard(o.cfg.Dir)
+	held, err := streamfiles.HoldFiles(o.cfg.Dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, held.putBack()) }()
+	defer func() { err = errors.Join(err, held.Release()) }()
 	o.health.reset()
 	if err := o.runServer(); err != nil {
 		return err
@@ -95,7 +96,7 @@ func (o *Outbox) restart(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, restartWait)
 	defer cancel()
 	for c := range Class(classes) {
-		if held.lost(c.String()) {
+		if held.Removed(c.String()) {
 			return fmt.Errorf("the embedded server cannot open stream %s, and its log says why", c)
 		}
 		if err := o.findEnd(ctx, c); err != nil {
@@ -103,8 +104,8 @@ func (o *Outbox) restart(ctx context.Context) (err error) {
 		}
 		o.hand(c, nil)
 	}
-	o.status = newSyncer(o.cfg.Dir, Status.String(), true)
-	if err := o.status.sync(); err != nil {
+	o.status = streamfiles.NewSyncer(o.cfg.Dir, Status.String())
+	if err := o.status.Sync(); err != nil {
 		return err
 	}
 	holdReserve(o.cfg.Dir, false)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/streamfiles"
 )
 
 // Within these the server drops a message whose ID it has stored already. It
@@ -56,8 +54,8 @@ func (o *Outbox) openStreams(ctx context.Context) error {
 		o.streams[c] = stream
 		o.last[c] = stream.CachedInfo().State.LastSeq
 	}
-	o.status = newSyncer(o.cfg.Dir, Status.String(), true)
-	if err := o.status.syncStream(o.cfg.Dir); err != nil {
+	o.status = streamfiles.NewSyncer(o.cfg.Dir, Status.String())
+	if err := o.status.SyncSettings(); err != nil {
 		return err
 	}
 	return o.countLost(o.streams[Status].CachedInfo().State)
@@ -66,8 +64,8 @@ func (o *Outbox) openStreams(ctx context.Context) error {
 // openStream opens one of ours. One that is bounded begins anew when it cannot be
 // opened: telemetry shall not keep Pulse from its work.
 func (o *Outbox) openStream(ctx context.Context, cfg jetstream.StreamConfig) (stream jetstream.Stream, err error) {
-	dir := filepath.Join(streamsDir(o.cfg.Dir), cfg.Name)
-	if o.held.lost(cfg.Name) {
+	dir := streamfiles.Dir(o.cfg.Dir, cfg.Name)
+	if o.held.Removed(cfg.Name) {
 		err = errors.New("the embedded server cannot open it, and its log says why")
 	} else {
 		stream, err = o.js.CreateOrUpdateStream(ctx, cfg)
@@ -82,19 +80,15 @@ func (o *Outbox) openStream(ctx context.Context, cfg jetstream.StreamConfig) (st
 	case cfg.MaxBytes == 0:
 		return nil, fmt.Errorf("%w; its files are as they were: to begin with an empty one, move that directory away, and keep it, since it holds what was not confirmed yet", err)
 	}
-	m := &mender{o.cfg.Dir, o.log}
-	kept := m.keep(o.held.held(cfg.Name), cfg.Name)
-	if kept == nil {
-		kept = os.RemoveAll(dir) // the server leaves a directory that it could not open
-	}
-	if kept != nil && !errors.Is(kept, fs.ErrNotExist) {
-		return nil, kept
+	damaged, setAsideErr := o.held.SetAside(cfg.Name)
+	if setAsideErr != nil {
+		return nil, setAsideErr
 	}
 	stream, again := o.js.CreateOrUpdateStream(ctx, cfg)
 	if again != nil {
 		return nil, err
 	}
-	o.log.Error("a stream could not be opened: it begins empty", "stream", cfg.Name, "kept_in", m.kept(), "err", err)
+	o.log.Error("a stream could not be opened: it begins empty", "stream", cfg.Name, "kept_in", damaged, "err", err)
 	return stream, nil
 }
 

@@ -1,4 +1,4 @@
-package outbox
+package streamfiles
 
 import (
 	"errors"
@@ -9,29 +9,28 @@ import (
 	"strings"
 )
 
-// syncer brings to the disk itself what the embedded server has written of one
-// stream. The server would do so by itself, but for all streams and for every
-// message, or for none.
+// Syncer syncs to disk what the server has written of one stream that only grows. The
+// server itself does so for all streams and every message, or for none.
 //
-// It knows how a stream is stored: in files named by rising numbers, of which
-// only the last is ever appended to. From a stream that only grows nothing is deleted:
-// there, no file is ever replaced. A server that stores in another way is an error, not a lost guarantee.
-type syncer struct {
-	dir   string
-	grows bool
-	done  uint64 // number of the last file at the last sync: those before it are whole
-	file  os.FileInfo
+// The stream is stored in files named by rising numbers, of which only the last is
+// appended to, and none is ever replaced. A server that stores in another way is an
+// error, not a lost guarantee.
+type Syncer struct {
+	storeDir string
+	dir      string
+	synced   uint64 // number of the last file at the last sync: those before it are complete
+	file     os.FileInfo
 }
 
-func newSyncer(storeDir, stream string, grows bool) *syncer {
-	return &syncer{grows: grows, dir: filepath.Join(streamsDir(storeDir), stream, "msgs")}
+// NewSyncer returns the syncer of a stream.
+func NewSyncer(storeDir, stream string) *Syncer {
+	return &Syncer{storeDir: filepath.Clean(storeDir), dir: MessagesDir(storeDir, stream)}
 }
 
-// syncStream syncs that there is such a stream: its settings, and all directories above its files.
-func (s *syncer) syncStream(storeDir string) error {
-	storeDir = filepath.Clean(storeDir)
+// SyncSettings syncs the stream's settings, and all directories above its files.
+func (s *Syncer) SyncSettings() error {
 	paths := []string{s.dir}
-	for dir := filepath.Dir(s.dir); strings.HasPrefix(dir, storeDir); dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(s.dir); strings.HasPrefix(dir, s.storeDir); dir = filepath.Dir(dir) {
 		paths = append(paths, dir)
 	}
 	for _, name := range []string{"meta.inf", "meta.sum"} {
@@ -45,8 +44,8 @@ func (s *syncer) syncStream(storeDir string) error {
 	return nil
 }
 
-// sync returns when all that the server has acknowledged is on the disk.
-func (s *syncer) sync() error {
+// Sync returns when all that the server has acknowledged is on the disk.
+func (s *Syncer) Sync() error {
 	dir, err := os.Open(s.dir)
 	if err != nil {
 		return fmt.Errorf("sync to disk: %w", err)
@@ -57,19 +56,19 @@ func (s *syncer) sync() error {
 		return fmt.Errorf("sync to disk: %w", err)
 	}
 	last, before := uint64(0), s.file
-	found := before == nil || !s.grows
+	found := before == nil
 	for _, name := range names {
-		n, ok := fileNumber(name)
-		if !ok || n < s.done {
+		n, ok := blockNumber(name)
+		if !ok || n < s.synced {
 			continue
 		}
 		file, err := syncFile(filepath.Join(s.dir, name))
 		if err != nil {
 			return fmt.Errorf("sync to disk: %w", err)
 		}
-		if n == s.done {
+		if n == s.synced {
 			found = true
-			if before != nil && s.grows && !os.SameFile(before, file) {
+			if before != nil && !os.SameFile(before, file) {
 				return fmt.Errorf("sync to disk: %s was replaced: the server writes to one that has no name any more", filepath.Join(s.dir, name))
 			}
 		}
@@ -81,19 +80,19 @@ func (s *syncer) sync() error {
 		return fmt.Errorf("sync to disk: no stream files in %s", s.dir)
 	}
 	if !found {
-		return fmt.Errorf("sync to disk: %d.blk is gone from %s", s.done, s.dir)
+		return fmt.Errorf("sync to disk: %d.blk is gone from %s", s.synced, s.dir)
 	}
-	if last != s.done {
+	if last != s.synced {
 		if err := dir.Sync(); err != nil {
 			return fmt.Errorf("sync to disk: %w", err)
 		}
 	}
-	s.done = last
+	s.synced = last
 	return nil
 }
 
-// fileNumber reads the number of a stream file, such as 12.blk.
-func fileNumber(name string) (n uint64, ok bool) {
+// blockNumber reads the number of a stream file, such as 12.blk.
+func blockNumber(name string) (n uint64, ok bool) {
 	number, ok := strings.CutSuffix(name, ".blk")
 	if !ok {
 		return 0, false

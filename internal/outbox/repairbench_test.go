@@ -3,10 +3,12 @@ package outbox
 import (
 	"log/slog"
 	"testing"
+
+	"github.com/wazuh-pulse/pulse/internal/streamfiles"
 )
 
-// BenchmarkMend is what looking through the store takes at each start.
-func BenchmarkMend(b *testing.B) {
+// BenchmarkRepair is what reading the whole store takes at each start.
+func BenchmarkRepair(b *testing.B) {
 	dir := b.TempDir()
 	o := mustOpen(b, Config{Dir: dir})
 	msgs := messages(Telemetry, 1, 200_000)
@@ -17,7 +19,7 @@ func BenchmarkMend(b *testing.B) {
 	b.SetBytes(int64(o.Stats().Telemetry.Bytes))
 	mustClose(b, o)
 	for b.Loop() {
-		if err := (&mender{dir, slog.New(slog.DiscardHandler)}).mend(); err != nil {
+		if err := streamfiles.Repair(dir, slog.New(slog.DiscardHandler)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package outbox
+package streamfiles
 
 import (
 	"bytes"
@@ -10,11 +10,10 @@ import (
 	"github.com/minio/highwayhash"
 )
 
-// How the embedded server writes a message into a stream's file: its length, with
-// a bit that says whether it has headers; its sequence, with two bits for what was
-// deleted; its time; the length of its subject; all of that in little endian. Then
-// the subject, if it has headers their length and they themselves, the message, and
-// a checksum of all but the lengths.
+// A record is a message in a stream's file: its length, with a bit that is set when it
+// has headers; its sequence, with two bits that mark deletions; its time; the length of
+// its subject; all of that in little endian. Then the subject, if it has headers their
+// length and the headers, the message, and a checksum of all but the lengths.
 const (
 	recordHead   = 22
 	recordHash   = 8
@@ -24,15 +23,15 @@ const (
 	tombstoneBit = 1 << 62
 )
 
-// sequenceMax is beyond what a stream comes to, and strideMax beyond what is lost
-// at once: a number above them is no sequence but damage.
+// A sequence above sequenceMax, or strideMax above the one before it, is damage: no
+// stream is that long, and no more is lost at once.
 const (
 	sequenceMax = 1 << 44
 	strideMax   = 1 << 22
 )
 
-// checksum is what nats-server's checksums are made with: a key for each name.
-func checksum(name string) hash.Hash {
+// newChecksum returns the hash of nats-server's checksums, with a key for each name.
+func newChecksum(name string) hash.Hash {
 	key := sha256.Sum256([]byte(name))
 	h, err := highwayhash.New64(key[:])
 	if err != nil {
@@ -48,21 +47,21 @@ type block struct {
 	first uint64   // sequences of the first and last message; 0 without any
 	last  uint64
 	lost  uint64 // messages between sound ones that are not there, at most
-	after bool   // damage, with nothing sound after it
+	torn  bool   // damage, with nothing sound after it
 }
 
-// damaged says that sound records are behind others.
+// damaged reports whether there is damage before a sound record.
 func (b *block) damaged() bool { return len(b.sound) > 1 || len(b.sound) == 1 && b.sound[0][0] > 0 }
 
-// readBlock finds all records of a file that are sound. Behind a damaged one, it
-// looks for the next. The last sequence of the file before it is 0 if there is none.
+// readBlock finds all records of a file that are sound. After a damaged one, it
+// searches for the next. The last sequence of the file before it is 0 if there is none.
 func readBlock(data []byte, stream string, number, before uint64) block {
-	sum := checksum(fmt.Sprintf("%s-%d", stream, number))
+	sum := newChecksum(fmt.Sprintf("%s-%d", stream, number))
 	var b block
-	room := make([]byte, 0, recordHash)
+	buf := make([]byte, 0, recordHash)
 	last, skipped := before, false
 	for at := 0; at < len(data); {
-		seq, n, ok := record(data[at:], sum, room, last, skipped)
+		seq, n, ok := readRecord(data[at:], sum, buf, last, skipped)
 		if !ok {
 			skipped = true
 			at++
@@ -89,14 +88,14 @@ func readBlock(data []byte, stream string, number, before uint64) block {
 		}
 		b.last = last
 	}
-	b.after = b.end < len(data)
+	b.torn = b.end < len(data)
 	return b
 }
 
-// record returns the sequence and length of the record at the start of data, if
-// it is sound. With searching, nothing says that there is one: before the checksum is
-// worked out, it has to look like one that comes next.
-func record(data []byte, sum hash.Hash, room []byte, last uint64, searching bool) (seq uint64, n int, ok bool) {
+// readRecord returns the sequence and length of the record at the start of data, if
+// it is sound. While searching, there may be none: before the checksum is computed, its
+// sequence has to be one that can come next.
+func readRecord(data []byte, sum hash.Hash, buf []byte, last uint64, searching bool) (seq uint64, n int, ok bool) {
 	if len(data) < recordHead+recordHash {
 		return 0, 0, false
 	}
@@ -119,5 +118,5 @@ func record(data []byte, sum hash.Hash, room []byte, last uint64, searching bool
 	sum.Write(data[4:20])
 	sum.Write(body[:subject])
 	sum.Write(body[subject+skip : end])
-	return seq, n, bytes.Equal(sum.Sum(room), body[end:end+recordHash])
+	return seq, n, bytes.Equal(sum.Sum(buf), body[end:end+recordHash])
 }
