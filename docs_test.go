@@ -145,10 +145,10 @@ func TestEveryFieldIsExplained(t *testing.T) {
 			}
 		}
 	}
-	for _, reason := range []string{event.Startup, event.Connected, event.Reconnected, event.KeepAliveTimeout, event.MissedKeepAlives,
+	for _, reason := range []event.Reason{event.Startup, event.Connected, event.Reconnected, event.KeepAliveTimeout, event.MissedKeepAlives,
 		event.ConnectionLost, event.AgentShutdown, event.AgentRemoved, event.AgentMoved} {
 		for _, name := range []string{"docs/messages.md", "docs/operators.md"} {
-			if !strings.Contains(page(t, name), "`"+reason+"`") {
+			if !strings.Contains(page(t, name), "`"+string(reason)+"`") {
 				t.Errorf("%s does not explain the reason %s", name, reason)
 			}
 		}

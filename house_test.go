@@ -71,6 +71,7 @@ type room struct {
 var rooms = []room{
 	{"event", nil, "an XDR developer imports it, and shall get nothing else with it"},
 	{"seal", []string{"event"}, "an XDR developer imports it, and shall get nothing else with it"},
+	{"internal/alertlevel", []string{"event"}, "it assigns levels to what messages are about"},
 	{"schema", nil, "it holds files, for readers in any language"},
 	{"internal/atomicfile", nil, "it writes files, whatever is in them"},
 	{"internal/filelock", nil, "it locks files, whatever is in them"},
@@ -105,14 +106,16 @@ var rooms = []room{
 	{"internal/history", []string{"internal/detector"}, "it remembers what was decided; how that is shown is not its affair"},
 	{"internal/metrics", []string{"internal/detector"}, "it counts what was decided; everything else it is told in plain numbers"},
 	{"internal/connlimit", nil, "it is connections, whatever goes over them"},
-	{"internal/console", []string{"event", "internal/connlimit", "internal/detector", "internal/history", "internal/view"}, "it shows the fleet and what was decided about it, and knows nothing of how messages get out"},
+	{"internal/message", []string{"event", "internal/alertlevel", "internal/detector", "internal/history", "internal/outbox"},
+		"it converts between decisions and messages, and sends none"},
+	{"internal/console", []string{"event", "internal/alertlevel", "internal/connlimit", "internal/detector", "internal/history", "internal/view"}, "it shows the fleet and what was decided about it, and knows nothing of how messages get out"},
 	{"internal/top", []string{"internal/console", "internal/printable"}, "it makes text of what the API says"},
 	{"internal/query", []string{"internal/detector", "internal/logonce", "internal/view"}, "it answers about the fleet, on whatever connection it is given"},
 	{"internal/agentsim", []string{"internal/clientkeys", "internal/secmsg"},
 		"agents are the other side: nothing of ours may help them"},
 	{"internal/managersim", []string{"internal/clientkeys", "internal/secmsg"},
 		"a stock manager is the world around: nothing of ours may help it"},
-	{"internal/daemon", []string{"event", "internal/atomicfile", "internal/attach", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/detector", "internal/history", "internal/keys", "internal/listen", "internal/metrics", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/statedir", "internal/wazuhdb", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
+	{"internal/daemon", []string{"event", "internal/atomicfile", "internal/attach", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/detector", "internal/history", "internal/keys", "internal/listen", "internal/message", "internal/metrics", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/statedir", "internal/wazuhdb", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/hint", "internal/presence", "internal/remote", "internal/statedir"}, "it looks at what the daemon will need, as the daemon does"},
 	{"internal/provision", []string{"event", "internal/atomicfile", "internal/filelock", "internal/hint", "internal/kv", "internal/remote"}, "it writes files for a NATS server, and needs no node to do so"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/keyfile", "internal/keys", "seal"},
@@ -121,7 +124,7 @@ var rooms = []room{
 		"it measures rooms alone, with the daemon's defaults, and with the world around them"},
 	{"cmd/pulse-bench", []string{"internal/bench", "internal/clientkeys", "internal/daemon", "internal/demo", "internal/managersim"}, "its command line; the measurements are in internal/bench, the demo in internal/demo"},
 	{"internal/tools/shape", nil, "it reads source files, and no package of the module"},
-	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/secmsg", "internal/statedir", "internal/systemd", "internal/top", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/alertlevel", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/secmsg", "internal/statedir", "internal/systemd", "internal/top", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

@@ -3,7 +3,6 @@ package event
 import (
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -21,19 +20,20 @@ const (
 )
 
 func TestMessagesReadAsTheContractHasThem(t *testing.T) {
-	src := Source{Node: "wazuh-manager-01", Version: "4.7.0", Epoch: 3}
+	security := Security{Source: Origin, Version: "4.7.0", Sequence: 1, Node: "wazuh-manager-01", Epoch: 3}
 	p := Prefix(DefaultPrefix)
 	keepAlive := KeepAliveMessage{
 		Event: KeepAlive{AgentID: "001", AgentName: "web-server-01", IPAddress: "192.168.1.100", Timestamp: 1716897300,
 			EventType: KeepAliveSent, ManagerNode: "wazuh-manager-01", Interval: 60},
-		Security: src.Stamp(p.KeepAlive("001"), time.UnixMilli(1716897300250)),
+		Security: security,
 	}
+	keepAlive.Security.IssuedAt, keepAlive.Security.Subject = 1716897300250, p.KeepAlive("001")
 	change := StatusChangeMessage{
 		StatusChange: StatusChange{AgentID: "001", AgentName: "web-server-01", PreviousStatus: Active, CurrentStatus: Disconnected,
-			IPAddress: "192.168.1.100", Timestamp: 1716897360, Reason: KeepAliveTimeout, MissedKeepAlives: 3,
-			AlertLevel: AlertLevel(KeepAliveTimeout, 3)},
-		Security: src.Stamp(p.StatusChange("001"), time.Unix(1716897360, 0)),
+			IPAddress: "192.168.1.100", Timestamp: 1716897360, Reason: KeepAliveTimeout, MissedKeepAlives: 3, AlertLevel: 8},
+		Security: security,
 	}
+	change.Security.Sequence, change.Security.IssuedAt, change.Security.Subject = 2, 1716897360000, p.StatusChange("001")
 	for _, tt := range []struct {
 		message any
 		want    string
@@ -48,22 +48,6 @@ func TestMessagesReadAsTheContractHasThem(t *testing.T) {
 	}
 	if id := change.Security.ID(); id != "wazuh-manager-01-3-2" {
 		t.Errorf("message id %q", id)
-	}
-}
-
-func TestAlertLevels(t *testing.T) {
-	for _, tt := range []struct {
-		reason string
-		missed int
-		want   int
-	}{
-		{KeepAliveTimeout, 3, 8}, {KeepAliveTimeout, 0, 6}, {MissedKeepAlives, 1, 6}, {MissedKeepAlives, 2, 7},
-		{MissedKeepAlives, 7, 12}, {MissedKeepAlives, 100, 12}, {ConnectionLost, 0, 6},
-		{AgentShutdown, 2, 3}, {Reconnected, 0, 3}, {Connected, 0, 3}, {Startup, 0, 3}, {AgentRemoved, 3, 5},
-	} {
-		if got := AlertLevel(tt.reason, tt.missed); got != tt.want {
-			t.Errorf("AlertLevel(%s, %d) = %d, want %d", tt.reason, tt.missed, got, tt.want)
-		}
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/alertlevel"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/schema"
 )
 
@@ -42,7 +44,7 @@ func validate(t *testing.T, s *jsonschema.Schema, text string) error {
 }
 
 func samples() map[string]any {
-	src := event.Source{Node: "node01", Version: "0.1.0", Epoch: 1}
+	src := message.Source{Node: "node01", Version: "0.1.0", Epoch: 1}
 	p, now := event.Prefix(event.DefaultPrefix), time.UnixMilli(1716897300250)
 	rtt, missed := 1.25, 2
 	keepAlive := event.KeepAlive{AgentID: "001", AgentName: "web", IPAddress: "any", Timestamp: now.Unix(),
@@ -50,11 +52,11 @@ func samples() map[string]any {
 	change := event.StatusChange{AgentID: "001", AgentName: "web", CurrentStatus: event.Disconnected, IPAddress: "any",
 		Timestamp: now.Unix(), Reason: event.MissedKeepAlives, MissedKeepAlives: 3, AlertLevel: 8, LastSeen: now.Unix(), Outage: true}
 	outage := &event.FleetOutage{ManagerNode: "node01", Timestamp: now.Unix(), Since: now.Unix(), AgentsWatched: 100, AgentsLost: 50,
-		FellSilent: 50, Networks: []event.Network{{Network: "10.0.0.0/24", Agents: 50}}, AlertLevel: event.OutageLevel}
+		FellSilent: 50, Networks: []event.Network{{Network: "10.0.0.0/24", Agents: 50}}, AlertLevel: alertlevel.Outage}
 	flapping := event.AgentFlapping{AgentID: "001", AgentName: "web", IPAddress: "any", Timestamp: now.Unix(), StatusChanges: 7,
-		Window: 600, AlertLevel: event.FlappingLevel}
+		Window: 600, AlertLevel: alertlevel.Flapping}
 	condition := event.NodeCondition{ManagerNode: "node01", Code: "dead_letters", State: event.ConditionBegan, Problem: "3 messages are set aside",
-		Since: now.Unix(), Timestamp: now.Unix(), AlertLevel: event.WarningLevel}
+		Since: now.Unix(), Timestamp: now.Unix(), AlertLevel: alertlevel.Warning}
 	status := event.ManagerStatus{Conditions: []string{"dead_letters"}, ManagerNode: "node01", Timestamp: now.Unix(), StartedAt: now.Unix(), Interval: 10,
 		State: event.NodeRunning, Link: event.LinkState{Kind: event.LinkListen}, NATS: event.NATSState{State: event.NATSEmbedded}}
 	return map[string]any{
@@ -120,7 +122,7 @@ func parts(t *testing.T, text []byte) (doc map[string]map[string]any) {
 func TestAnAgentsStateFitsItsSchema(t *testing.T) {
 	s := compile(t, "agent_state")
 	m := samples()["status_change"].(event.StatusChangeMessage)
-	text, err := json.Marshal(m.State())
+	text, err := json.Marshal(m.AgentState())
 	if err != nil {
 		t.Fatal(err)
 	}

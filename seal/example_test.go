@@ -58,7 +58,7 @@ func ExampleOpener_Open() {
 		}
 	}
 	// Output:
-	// agent 001 is 1 by connection_lost
+	// agent 001 is disconnected by connection_lost
 	// refused: it was said before
 }
 

@@ -35,7 +35,7 @@ type Opened struct {
 	// Message is a *event.StatusChangeMessage, *event.KeepAliveMessage,
 	// *event.ManagerStatusMessage, *event.FleetOutageMessage,
 	// *event.AgentFlappingMessage or *event.NodeConditionMessage; nil for a kind that this version does not know.
-	Message   any
+	Message   event.Message
 	Security  event.Security // which message it is
 	Key       *Key           // with which it was signed
 	Encrypted bool

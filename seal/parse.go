@@ -7,44 +7,21 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 )
 
-// kinds are the bodies of messages, and what reads a message with one.
-var kinds = map[string]func() any{
-	"event":           func() any { return new(event.KeepAliveMessage) },
-	"status_change":   func() any { return new(event.StatusChangeMessage) },
-	"manager_status":  func() any { return new(event.ManagerStatusMessage) },
-	"fleet_outage":    func() any { return new(event.FleetOutageMessage) },
-	"fleet_recovered": func() any { return new(event.FleetOutageMessage) },
-	"agent_flapping":  func() any { return new(event.AgentFlappingMessage) },
-	"node_condition":  func() any { return new(event.NodeConditionMessage) },
-}
-
-// parse reads the payload. Names that it does not know are no error: there may be
-// more of them one day.
+// parse reads the payload. Members that it does not know are no error: later versions
+// may have more.
 func (o *Opened) parse() error {
-	var parts map[string]json.RawMessage
-	if err := parseInto(o.Payload, &parts); err != nil {
+	if err := checkJSON(o.Payload); err != nil {
 		return err
 	}
-	for name := range parts {
-		kind := kinds[name]
-		if kind == nil {
-			continue
-		}
-		if o.Message != nil {
-			return fmt.Errorf("%w: two messages in one", ErrMalformed)
-		}
-		o.Message = kind()
-		if err := json.Unmarshal(o.Payload, o.Message); err != nil {
-			return fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
+	m, err := event.Parse(o.Payload)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	o.Security = *m.Identity()
+	if _, unknown := m.(*event.UnknownMessage); !unknown {
+		o.Message = m
 	}
 	s := &o.Security
-	if parts["security"] == nil {
-		return fmt.Errorf("%w: no security", ErrMalformed)
-	}
-	if err := json.Unmarshal(parts["security"], s); err != nil {
-		return fmt.Errorf("%w: security: %w", ErrMalformed, err)
-	}
 	switch {
 	case s.Source != event.Origin:
 		return fmt.Errorf("%w: source %.40q", ErrMalformed, s.Source)

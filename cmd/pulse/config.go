@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 	"github.com/wazuh-pulse/pulse/internal/config"
 )
 
@@ -117,7 +118,7 @@ func silenceLevel(k *config.KeepAlive, interval, timeout time.Duration, maxMisse
 	case k.Method != "request":
 		maxMissed = min(maxMissed, int(timeout/interval)-1)
 	}
-	return event.AlertLevel(event.MissedKeepAlives, maxMissed)
+	return alertlevel.OfStatusChange(event.MissedKeepAlives, maxMissed)
 }
 
 func protocols(r *config.Remote) string {

@@ -11,13 +11,14 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/keys"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
 // published are messages of a node as lines for pulse verify: every third is a status change.
 func published(t *testing.T, signer *seal.Signer, epoch uint64, messages int) (lines []string) {
 	t.Helper()
-	source := event.Source{Node: "node01", Version: "1.2.3", Epoch: epoch}
+	source := message.Source{Node: "node01", Version: "1.2.3", Epoch: epoch}
 	prefix := event.Prefix("wazuh.xdr")
 	for i := range messages {
 		var message any

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -10,50 +9,48 @@ import (
 
 // inWords tells a message in a line; one it does not know, as it is.
 func inWords(data []byte) string {
-	var m struct {
-		KeepAlive *event.KeepAlive     `json:"event"`
-		Change    *event.StatusChange  `json:"status_change"`
-		Manager   *event.ManagerStatus `json:"manager_status"`
-		Outage    *event.FleetOutage   `json:"fleet_outage"`
-		Recovered *event.FleetOutage   `json:"fleet_recovered"`
-		Flapping  *event.AgentFlapping `json:"agent_flapping"`
-		Condition *event.NodeCondition `json:"node_condition"`
+	m, err := event.Parse(data)
+	if err != nil {
+		return fmt.Sprintf("%q", data)
 	}
-	err := json.Unmarshal(data, &m)
-	switch {
-	case err != nil:
-	case m.KeepAlive != nil:
-		return keepAliveInWords(m.KeepAlive)
-	case m.Change != nil:
-		return changeInWords(m.Change)
-	case m.Manager != nil:
-		a := m.Manager.Agents
-		line := fmt.Sprintf("%s %s watches: %d active, %d disconnected, %d pending, %d never connected", clock(m.Manager.Timestamp),
-			m.Manager.ManagerNode, a.Active, a.Disconnected, a.Pending, a.NeverConnected)
-		if l := m.Manager.Audit; l != nil && l.State == event.AuditFailing {
-			line += ", its audit log cannot be written"
+	switch m := m.(type) {
+	case *event.KeepAliveMessage:
+		return keepAliveInWords(&m.Event)
+	case *event.StatusChangeMessage:
+		return changeInWords(&m.StatusChange)
+	case *event.ManagerStatusMessage:
+		return managerInWords(&m.ManagerStatus)
+	case *event.FleetOutageMessage:
+		if m.Recovered != nil {
+			r := m.Recovered
+			return fmt.Sprintf("%s fleet recovered: %d of %d lost agents are back, outage since %s, alert level %d", clock(r.Time()),
+				r.AgentsBack, r.AgentsLost, clock(r.SinceTime()), r.AlertLevel)
 		}
-		return line
-	case m.Outage != nil:
 		return outageInWords(m.Outage)
-	case m.Recovered != nil:
-		r := m.Recovered
-		return fmt.Sprintf("%s fleet recovered: %d of %d lost agents are back, outage since %s, alert level %d", clock(r.Timestamp),
-			r.AgentsBack, r.AgentsLost, clock(r.Since), r.AlertLevel)
-	case m.Flapping != nil:
-		f := m.Flapping
-		return fmt.Sprintf("%s %s flaps (%s, %s): %d status changes within %d s, alert level %d", clock(f.Timestamp), f.AgentID,
+	case *event.AgentFlappingMessage:
+		f := &m.Flapping
+		return fmt.Sprintf("%s %s flaps (%s, %s): %d status changes within %d s, alert level %d", clock(f.Time()), f.AgentID,
 			f.AgentName, f.IPAddress, f.StatusChanges, f.Window, f.AlertLevel)
-	case m.Condition != nil:
-		c := m.Condition
-		return fmt.Sprintf("%s %s condition %s %s: %s, alert level %d", clock(c.Timestamp), c.ManagerNode, c.Code, c.State, c.Problem, c.AlertLevel)
+	case *event.NodeConditionMessage:
+		c := &m.Condition
+		return fmt.Sprintf("%s %s condition %s %s: %s, alert level %d", clock(c.Time()), c.ManagerNode, c.Code, c.State, c.Problem, c.AlertLevel)
 	}
 	return fmt.Sprintf("%q", data)
 }
 
+func managerInWords(s *event.ManagerStatus) string {
+	a := s.Agents
+	line := fmt.Sprintf("%s %s watches: %d active, %d disconnected, %d pending, %d never connected", clock(s.Time()),
+		s.ManagerNode, a.Active, a.Disconnected, a.Pending, a.NeverConnected)
+	if l := s.Audit; l != nil && l.State == event.AuditFailing {
+		line += ", its audit log cannot be written"
+	}
+	return line
+}
+
 func changeInWords(c *event.StatusChange) string {
-	line := fmt.Sprintf("%s %s %s → %s (%s, %s): %s, %d missed, alert level %d", clock(c.Timestamp), c.AgentID,
-		statusName(c.PreviousStatus), statusName(c.CurrentStatus), c.AgentName, c.IPAddress, c.Reason, c.MissedKeepAlives, c.AlertLevel)
+	line := fmt.Sprintf("%s %s %v → %v (%s, %s): %s, %d missed, alert level %d", clock(c.Time()), c.AgentID,
+		c.PreviousStatus, c.CurrentStatus, c.AgentName, c.IPAddress, c.Reason, c.MissedKeepAlives, c.AlertLevel)
 	if c.Outage {
 		line += ", part of an outage"
 	}
@@ -62,7 +59,7 @@ func changeInWords(c *event.StatusChange) string {
 
 func outageInWords(o *event.FleetOutage) string {
 	line := fmt.Sprintf("%s fleet outage since %s: %d of %d agents lost, %d fell silent, %d closed their connections, alert level %d",
-		clock(o.Timestamp), clock(o.Since), o.AgentsLost, o.AgentsWatched, o.FellSilent, o.ConnectionsClosed, o.AlertLevel)
+		clock(o.Time()), clock(o.SinceTime()), o.AgentsLost, o.AgentsWatched, o.FellSilent, o.ConnectionsClosed, o.AlertLevel)
 	for _, n := range o.Networks {
 		line += fmt.Sprintf(", %d in %s", n.Agents, n.Network)
 	}
@@ -70,7 +67,7 @@ func outageInWords(o *event.FleetOutage) string {
 }
 
 func keepAliveInWords(k *event.KeepAlive) string {
-	line := fmt.Sprintf("%s %s %s (%s)", clock(k.Timestamp), k.AgentID, k.EventType, k.AgentName)
+	line := fmt.Sprintf("%s %s %s (%s)", clock(k.Time()), k.AgentID, k.EventType, k.AgentName)
 	if k.RTT != nil {
 		line += fmt.Sprintf(", %.1f ms", *k.RTT)
 	}
@@ -83,11 +80,4 @@ func keepAliveInWords(k *event.KeepAlive) string {
 	return line
 }
 
-func statusName(s event.Status) string {
-	if s < 0 || int(s) >= len(statuses) {
-		return fmt.Sprintf("status %d", s)
-	}
-	return statuses[s]
-}
-
-func clock(unix int64) string { return time.Unix(unix, 0).Format(time.TimeOnly) }
+func clock(t time.Time) string { return t.Format(time.TimeOnly) }

@@ -212,11 +212,11 @@ func (b *attachRun) waitForLoss(ctx context.Context, id string) error {
 	for {
 		select {
 		case m := <-b.losses:
-			var said event.StatusChangeMessage
-			if err := json.Unmarshal(m.Data, &said); err != nil {
+			parsed, err := event.Parse(m.Data)
+			if err != nil {
 				return err
 			}
-			if c := said.StatusChange; c.AgentID == id && c.CurrentStatus == event.Disconnected {
+			if c, ok := parsed.(*event.StatusChangeMessage); ok && c.StatusChange.AgentID == id && c.StatusChange.CurrentStatus == event.Disconnected {
 				return nil
 			}
 		case <-deadline:

@@ -33,7 +33,6 @@ const (
 // on that server.
 type pipeline struct {
 	*daemon.Publisher
-	clock        *detector.Clock
 	storedBefore int // stored by an earlier run of the node and not confirmed
 	decided      int // so far
 	running      sync.WaitGroup
@@ -46,10 +45,10 @@ func openPipeline(ctx context.Context, dir, url string, sign bool) (*pipeline, e
 	cfg.NATS.MessageSigning = sign
 	cfg.Pulse.StateDir, cfg.Pulse.TelemetryLimit = dir, 0
 	cfg.Pulse.NodeName = filepath.Base(dir) // the epoch is counted per node name
-	w := &pipeline{clock: detector.NewClock(), failed: make(chan error, 1)}
+	w := &pipeline{failed: make(chan error, 1)}
 	var err error
 	// The log is formatted as the daemon's is, and discarded.
-	w.Publisher, err = daemon.OpenPublisher(ctx, &cfg, "bench", w.clock, slog.New(slog.NewJSONHandler(io.Discard, nil)))
+	w.Publisher, err = daemon.OpenPublisher(ctx, &cfg, "bench", slog.New(slog.NewJSONHandler(io.Discard, nil)))
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +153,7 @@ func (w *pipeline) decideKeepAlive() {
 func (w *pipeline) decideLoss() {
 	d := w.nextDecision()
 	d.Verdict, d.From, d.To, d.Reason = detector.Changed, detector.Active, detector.Disconnected, detector.ConnectionLost
-	d.Seen, d.LastSeen = true, d.At
+	d.Seen, d.LastSeenTime = true, d.Time
 	w.Decide([]detector.Decision{d})
 }
 
@@ -163,7 +162,7 @@ func (w *pipeline) decideLoss() {
 func (w *pipeline) nextDecision() detector.Decision {
 	w.decided++
 	id := detector.AgentID(w.decided%fleetSize + 1)
-	return detector.Decision{At: w.clock.Now(), ID: id, Name: fleetNames[id-1], IP: fleetAddrs[id-1], Interval: time.Minute}
+	return detector.Decision{Time: time.Now(), ID: id, Name: fleetNames[id-1], IP: fleetAddrs[id-1], Interval: time.Minute}
 }
 
 var fleetNames, fleetAddrs = func() (names, addrs []string) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/history"
 )
@@ -54,7 +55,7 @@ type Network struct {
 var kinds = map[history.Kind]string{history.Change: "status_change", history.Flapping: "agent_flapping", history.Outage: "fleet_outage",
 	history.Recovered: "fleet_recovered", history.Starved: "pulse_was_away"}
 
-var levels = map[history.Kind]int{history.Flapping: event.FlappingLevel, history.Outage: event.OutageLevel, history.Recovered: event.RecoveredLevel}
+var levels = map[history.Kind]int{history.Flapping: alertlevel.Flapping, history.Outage: alertlevel.Outage, history.Recovered: alertlevel.Recovered}
 
 func showEvent(e *history.Event) Event {
 	shown := Event{Seq: e.Seq, Kind: kinds[e.Kind], At: milli(e.At), KnownAt: milli(e.Known), Level: levels[e.Kind],
@@ -66,7 +67,7 @@ func showEvent(e *history.Event) Event {
 	switch e.Kind {
 	case history.Change:
 		shown.From, shown.To, shown.Reason, shown.Missed = e.From.String(), e.To.String(), e.Reason.String(), e.Missed
-		shown.Level = event.AlertLevel(shown.Reason, e.Missed)
+		shown.Level = alertlevel.OfStatusChange(event.Reason(shown.Reason), e.Missed)
 		if !e.LastSeen.IsZero() {
 			seen := milli(e.LastSeen)
 			shown.LastSeen = &seen

@@ -18,7 +18,7 @@ func (n *Node) Summary() string {
 	a := agentCounts(n.detector.Counts())
 	line := fmt.Sprintf("%d active, %d pending, %d disconnected, %d never connected", a.Active, a.Pending, a.Disconnected, a.NeverConnected)
 	if s.NATS.State == event.NATSConnecting || s.NATS.State == event.NATSUnavailable {
-		line += "; NATS " + s.NATS.State
+		line += "; NATS " + string(s.NATS.State)
 	}
 	if s.Outbox != nil && s.Outbox.Connected {
 		line += fmt.Sprintf("; %d messages wait", s.Outbox.Status.Backlog+s.Outbox.Telemetry.Backlog)

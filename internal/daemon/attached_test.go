@@ -44,7 +44,9 @@ func TestBesideAManagerItsAgentsAreWatched(t *testing.T) {
 	h := run(t, cfg)
 	agents := h.fleet(keyFile, func(c *agentsim.Config) { c.Manager = m.AgentAddr().String() })
 	h.allActive("001", "002", "003")
-	h.next("answer", func(m message) bool { return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged })
+	h.next("answer", func(m receivedMessage) bool {
+		return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged
+	})
 	if err := agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +83,7 @@ func TestAManagersEmptiedTableIsLoudAndRemovesNobodyAtOnce(t *testing.T) {
 	if err := m.Exec("DELETE FROM agent WHERE id > 0"); err != nil {
 		t.Fatal(err)
 	}
-	c := h.next("condition", func(m message) bool {
+	c := h.next("condition", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.Reason == event.AgentRemoved {
 			t.Errorf("%+v", m.Change)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/listen"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
@@ -274,7 +275,7 @@ func (a *auditor) caughtUp(c outbox.Class, messages uint64, after time.Duration)
 }
 
 // decided takes what the recorder is about to publish.
-func (a *auditor) decided(r *record, at time.Time) {
+func (a *auditor) decided(r *message.Record) {
 	if a == nil {
 		return
 	}
@@ -286,7 +287,7 @@ func (a *auditor) decided(r *record, at time.Time) {
 	if !a.mute {
 		about = append(about, slog.String("name", r.Name), slog.String("ip", r.IP))
 	}
-	happened := slog.String("at", at.UTC().Format(time.RFC3339))
+	happened := slog.String("at", r.Time.UTC().Format(time.RFC3339))
 	switch r.Verdict {
 	case detector.Changed, detector.AlertReleased:
 		kind := auditTransition
@@ -316,9 +317,9 @@ func (a *auditor) decided(r *record, at time.Time) {
 
 var outcomes = map[detector.Verdict]audit.Outcome{detector.Send: audit.Sent, detector.Acknowledged: audit.Answered, detector.Failed: audit.Failed}
 
-func (a *auditor) keepAlive(r *record) {
+func (a *auditor) keepAlive(r *message.Record) {
 	outcome := outcomes[r.Verdict]
-	if r.err != nil {
+	if r.SendErr != nil {
 		outcome = audit.Failed
 	}
 	if !a.full.Load() {
@@ -327,8 +328,8 @@ func (a *auditor) keepAlive(r *record) {
 	}
 	attrs := []slog.Attr{slog.String("agent", r.ID.String()), slog.String("result", outcome.String())}
 	switch {
-	case r.err != nil:
-		attrs = append(attrs, slog.String("error", bounded(r.err.Error())))
+	case r.SendErr != nil:
+		attrs = append(attrs, slog.String("error", bounded(r.SendErr.Error())))
 	case r.Verdict == detector.Acknowledged:
 		attrs = append(attrs, slog.Duration("rtt_ns", r.RTT))
 	case r.Verdict == detector.Failed:
@@ -354,9 +355,9 @@ func (a *auditor) linked(l *attach.Stats) {
 }
 
 // condition notes that a condition of the node began or ended.
-func (a *auditor) condition(c *Condition, state string) {
+func (a *auditor) condition(c *Condition, state event.State) {
 	if a != nil {
-		a.log.Add(auditCondition, slog.String("code", c.Code), slog.String("state", state), slog.Bool("failure", c.Failure), slog.String("problem", bounded(c.Problem)))
+		a.log.Add(auditCondition, slog.String("code", c.Code), slog.String("state", string(state)), slog.Bool("failure", c.Failure), slog.String("problem", bounded(c.Problem)))
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/testport"
 )
 
@@ -87,14 +88,16 @@ func TestTheAuditLogTellsALifeOfTheNode(t *testing.T) {
 		t.Error(answer, err)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	h.next("acknowledged keep-alive", func(m message) bool { return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged })
+	h.next("acknowledged keep-alive", func(m receivedMessage) bool {
+		return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged
+	})
 	writeKeys(t, cfg, strings.Replace(keyFile, "003 mail", "004 mail", 1))
-	h.next("removal", func(m message) bool { return m.Change != nil && m.Change.Reason == event.AgentRemoved })
+	h.next("removal", func(m receivedMessage) bool { return m.Change != nil && m.Change.Reason == event.AgentRemoved })
 	h.log.await(t, "client.keys changed", 1)
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	last := h.next("last heartbeat", func(m message) bool { return m.Status != nil && m.Status.State == event.NodeStopping }).Status
+	last := h.next("last heartbeat", func(m receivedMessage) bool { return m.Status != nil && m.Status.State == event.NodeStopping }).Status
 	if last.Audit == nil || last.Audit.State != event.AuditWriting {
 		t.Fatalf("%+v", last.Audit)
 	}
@@ -265,7 +268,7 @@ func TestANodeWhoseAuditLogHasNoRoomGoesOnAndSaysSo(t *testing.T) {
 	h.log.await(t, "cannot write the audit log", 1)
 	status := h.node.Status()
 	var beat event.ManagerStatusMessage
-	if err := json.Unmarshal((&writer{clock: h.node.clock, prefix: "p"}).heartbeat(&status).Data, &beat); err != nil || beat.ManagerStatus.Audit.State != event.AuditFailing {
+	if err := json.Unmarshal(message.NewWriter(message.Source{}, "p").Heartbeat(status.message()).Data, &beat); err != nil || beat.ManagerStatus.Audit.State != event.AuditFailing {
 		t.Errorf("%+v, %v", beat, err)
 	}
 	h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "the audit log cannot be written since ")

@@ -3,15 +3,8 @@ package daemon
 import (
 	"sync"
 
-	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/message"
 )
-
-// record is a decision that is to be published, and what became of it so far.
-type record struct {
-	detector.Decision
-	group *group // its agent's, by the settings that it was decided by
-	err   error  // of a Send: why the keep-alive did not go out
-}
 
 const (
 	// telemetryLimit is how many records of keep-alives may wait before more are
@@ -30,8 +23,8 @@ const (
 type backlog struct {
 	mu      sync.Mutex
 	room    sync.Cond
-	status  []record
-	routine []record
+	status  []message.Record
+	routine []message.Record
 	dropped int64
 	closed  bool
 	ready   chan struct{} // there is something to take that should not wait
@@ -43,7 +36,7 @@ func newBacklog() *backlog {
 	return b
 }
 
-func (b *backlog) put(r record) {
+func (b *backlog) put(r message.Record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if r.Verdict.IsRoutine() {
@@ -57,7 +50,7 @@ func (b *backlog) put(r record) {
 	b.ring()
 }
 
-func (b *backlog) putRoutine(r record) {
+func (b *backlog) putRoutine(r message.Record) {
 	if len(b.routine) >= telemetryLimit {
 		b.dropped++
 		return
@@ -77,7 +70,7 @@ func (b *backlog) ring() {
 
 // take returns the first group of what waits, and how many records were dropped
 // before.
-func (b *backlog) take() (records []record, dropped int64) {
+func (b *backlog) take() (records []message.Record, dropped int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	records = takeFirst(&b.status, groupSize)
@@ -92,7 +85,7 @@ func (b *backlog) take() (records []record, dropped int64) {
 
 // takeFirst takes up to n records from the front of a queue. After a storm, the
 // queue's memory is not kept.
-func takeFirst(queue *[]record, n int) (first []record) {
+func takeFirst(queue *[]message.Record, n int) (first []message.Record) {
 	n = min(n, len(*queue))
 	first, *queue = (*queue)[:n:n], (*queue)[n:]
 	if len(*queue) == 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 )
 
@@ -34,7 +35,7 @@ func BenchmarkPublishing(b *testing.B) {
 			for b.Loop() {
 				decided := time.Now()
 				for i := range load.atOnce {
-					backlog.put(record{group: &group{interval: time.Minute, threshold: 8}, Decision: detector.Decision{Verdict: load.verdict, ID: detector.AgentID(i + 1), Name: "web-server-01",
+					backlog.put(message.Record{Group: &message.Group{Interval: time.Minute, AlertThreshold: 8}, Decision: detector.Decision{Verdict: load.verdict, Time: decided, ID: detector.AgentID(i + 1), Name: "web-server-01",
 						IP: "192.168.1.100", From: detector.Active, To: detector.Disconnected, Reason: detector.AgentShutdown}})
 				}
 				for range load.atOnce {
@@ -71,11 +72,9 @@ func publishing(b *testing.B) (*backlog, <-chan *nats.Msg) {
 	if err := client.Flush(); err != nil {
 		b.Fatal(err)
 	}
-	clock := detector.NewClock()
 	r := &recorder{backlog: newBacklog(), outbox: out, sealer: &sealer{}, status: func() (none Status) { return none }, log: slog.New(slog.DiscardHandler),
 		journal: &journal{log: slog.New(slog.DiscardHandler)},
-		writer: &writer{source: event.Source{Node: "node01", Version: "bench", Epoch: 1}, prefix: prefix,
-			clock: clock, started: time.Now()}}
+		writer:  message.NewWriter(message.Source{Node: "node01", Version: "bench", Epoch: 1}, prefix), started: time.Now()}
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := r.run(context.Background()); err != nil {

@@ -252,7 +252,7 @@ func (r *recorder) announceConditions(ctx context.Context) error {
 	began, ended := r.conditions.update(r.status().Conditions, now)
 	var messages []outbox.Message
 	for _, part := range []struct {
-		state string
+		state event.State
 		list  []Condition
 	}{{event.ConditionBegan, began}, {event.ConditionEnded, ended}} {
 		for i := range part.list {
@@ -260,18 +260,18 @@ func (r *recorder) announceConditions(ctx context.Context) error {
 			r.logCondition(c, part.state)
 			r.audit.condition(c, part.state)
 			if r.outbox != nil {
-				messages = append(messages, r.writer.condition(c, part.state, now))
+				messages = append(messages, r.writer.NodeCondition(event.NodeCondition{Code: c.Code, State: part.state, Problem: c.Problem, Since: c.Since.Unix()}, c.Failure, now))
 			}
 		}
 	}
 	if len(messages) == 0 {
 		return nil
 	}
-	r.numbers.Store(r.writer.source.Last())
+	r.numbers.Store(r.writer.Source.LastSequence())
 	return r.send(ctx, messages)
 }
 
-func (r *recorder) logCondition(c *Condition, state string) {
+func (r *recorder) logCondition(c *Condition, state event.State) {
 	if state == event.ConditionEnded {
 		r.log.Info("node condition ended", "code", c.Code, "problem", c.Problem, "since", c.Since)
 		return
@@ -281,14 +281,4 @@ func (r *recorder) logCondition(c *Condition, state string) {
 		level = slog.LevelError
 	}
 	r.log.Log(context.Background(), level, "node condition began", "code", c.Code, "problem", c.Problem)
-}
-
-// condition writes that a condition of the node began or ended.
-func (w *writer) condition(c *Condition, state string, now time.Time) outbox.Message {
-	subject := w.prefix.NodeCondition()
-	m := event.NodeConditionMessage{
-		Condition: event.NodeCondition{ManagerNode: w.source.Node, Code: c.Code, State: state, Problem: c.Problem,
-			Since: c.Since.Unix(), Timestamp: now.Unix(), AlertLevel: event.ConditionLevel(state, c.Failure)},
-		Security: w.source.Stamp(subject, now)}
-	return w.pack(outbox.Status, subject, m.Security, m)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 )
 
@@ -91,7 +92,7 @@ func TestAConditionOfTheNodeIsToldEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []event.NodeCondition{{State: event.ConditionBegan, AlertLevel: event.FailureLevel}, {State: event.ConditionEnded, AlertLevel: event.EndedLevel}} {
+	for _, want := range []event.NodeCondition{{State: event.ConditionBegan, AlertLevel: alertlevel.Failure}, {State: event.ConditionEnded, AlertLevel: alertlevel.Ended}} {
 		m, err := consumer.Next(jetstream.FetchMaxWait(patience))
 		if err != nil {
 			t.Fatal(err)

@@ -24,13 +24,37 @@ func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version stri
 	if n.web, err = net.Listen("tcp", p.HTTP); err != nil {
 		return fmt.Errorf("open the console (<pulse><http>): %w", err)
 	}
-	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.recorder.writer.source.Epoch,
+	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.recorder.writer.Source.Epoch,
 		Fleet: n.detector, Clock: n.clock, History: n.history, Groups: groupNames(cfg), State: n.consoleState, Metrics: n.metrics.Registry(),
 		Refused: n.out.audit.refusedByConsole, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
 	if err != nil || n.out.outbox == nil {
 		return err
 	}
-	return n.recall(ctx, event.Prefix(cfg.NATS.SubjectPrefix))
+	return n.restoreHistory(ctx)
+}
+
+const (
+	// restoredEvents is how many stored messages the console shows after a start.
+	restoredEvents = 20_000
+	// restoredEncrypted is how many if they have to be decrypted, which takes 0.2 ms each.
+	restoredEncrypted = 2_000
+)
+
+// restoreHistory gives the console the events of earlier runs.
+func (n *Node) restoreHistory(ctx context.Context) error {
+	limit := uint64(restoredEvents)
+	if n.out.sealer.own != nil {
+		limit = restoredEncrypted
+	}
+	events, err := n.out.reader().ReadEvents(ctx, limit)
+	if err != nil {
+		return err
+	}
+	n.history.RestoreEvents(events)
+	if n.history.CurrentOutage() != nil {
+		n.metrics.RestoreOutage()
+	}
+	return nil
 }
 
 // remember is for what people look at: it never waits.
@@ -92,7 +116,7 @@ func (n *Node) measures() metrics.Node {
 		m.Audit = &metrics.Audit{Lines: a.Seq, Missing: a.Missing, Writable: a.Problem == ""}
 	}
 	if o := s.Outbox; o != nil {
-		m.NATS = s.NATS.State
+		m.NATS = string(s.NATS.State)
 		m.Forwarding = metrics.Forwarding{Errors: o.ForwardErrors, LoginsRefused: o.LoginsRefused}
 		for _, stream := range []struct {
 			name string

@@ -62,17 +62,17 @@ func TestAFloodOfOneAgentHoldsUpNoOtherAndFillsNoDisk(t *testing.T) {
 	began := time.Now()
 	<-floodChanges(t, h.node.AgentAddr(), "001", "web", "1111111111111111")
 	sum := 0
-	count := func(m message) {
+	count := func(m receivedMessage) {
 		if m.Change != nil && m.Change.AgentID == "001" {
 			sum++
 		}
 	}
-	h.next("agent_flapping of 001", func(m message) bool { count(m); return m.Flapping != nil && m.Flapping.AgentID == "001" })
+	h.next("agent_flapping of 001", func(m receivedMessage) bool { count(m); return m.Flapping != nil && m.Flapping.AgentID == "001" })
 	if err := agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
 	died := time.Now()
-	lost := h.next("loss of 002", func(m message) bool {
+	lost := h.next("loss of 002", func(m receivedMessage) bool {
 		count(m)
 		return m.Change != nil && m.Change.AgentID == "002" && m.Change.CurrentStatus == event.Disconnected
 	})
@@ -84,7 +84,7 @@ func TestAFloodOfOneAgentHoldsUpNoOtherAndFillsNoDisk(t *testing.T) {
 	if lost.Change.Reason != event.ConnectionLost {
 		t.Errorf("%+v", lost.Change)
 	}
-	h.next("sum of 001", func(m message) bool {
+	h.next("sum of 001", func(m receivedMessage) bool {
 		count(m)
 		return m.Change != nil && m.Change.AgentID == "001" && m.Change.StatusChanges > 1
 	})
@@ -121,11 +121,11 @@ func TestAStopPublishesTheChangesThatAreWithheld(t *testing.T) {
 	t.Parallel()
 	h := run(t, settingsFor(t))
 	<-floodChanges(t, h.node.AgentAddr(), "001", "web", "1111111111111111")
-	h.next("agent_flapping of 001", func(m message) bool { return m.Flapping != nil })
+	h.next("agent_flapping of 001", func(m receivedMessage) bool { return m.Flapping != nil })
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	h.next("sum of 001", func(m message) bool {
+	h.next("sum of 001", func(m receivedMessage) bool {
 		return m.Change != nil && m.Change.AgentID == "001" && m.Change.StatusChanges > 0
 	})
 }

@@ -25,7 +25,7 @@ func TestAHostileNameStaysAName(t *testing.T) {
 	h := run(t, cfg)
 	h.fleet(keys.String())
 	for seen := map[string]bool{}; len(seen) < len(names); {
-		c := h.next("change", func(m message) bool { return m.Change != nil && m.Change.CurrentStatus == event.Active })
+		c := h.next("change", func(m receivedMessage) bool { return m.Change != nil && m.Change.CurrentStatus == event.Active })
 		var n int
 		if _, err := fmt.Sscan(c.Change.AgentID, &n); err != nil || n > len(names) || c.Change.AgentName != names[n-1] ||
 			c.Subject != "wazuh.xdr.agent."+c.Change.AgentID+".status_change" {

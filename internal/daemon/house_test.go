@@ -151,8 +151,8 @@ func (h *house) fleet(keys string, change ...func(*agentsim.Config)) *agentsim.F
 	return f
 }
 
-// message is what all messages have in common, and what they may have.
-type message struct {
+// receivedMessage is what all messages have in common, and what they may have.
+type receivedMessage struct {
 	Event     *event.KeepAlive     `json:"event"`
 	Change    *event.StatusChange  `json:"status_change"`
 	Status    *event.ManagerStatus `json:"manager_status"`
@@ -185,16 +185,16 @@ var schemas = sync.OnceValue(func() map[string]*jsonschema.Schema {
 })
 
 // read checks all that is promised of every message.
-func (h *house) read(m *nats.Msg) message {
+func (h *house) read(m *nats.Msg) receivedMessage {
 	h.t.Helper()
 	var body struct {
-		message
+		receivedMessage
 		Security event.Security `json:"security"`
 	}
 	if err := json.Unmarshal(m.Data, &body); err != nil {
 		h.t.Fatalf("%s: %v", m.Subject, err)
 	}
-	got := body.message
+	got := body.receivedMessage
 	got.Subject, got.Security = m.Subject, body.Security
 	kind := "keepalive"
 	if got.Change != nil {
@@ -230,7 +230,7 @@ func (h *house) read(m *nats.Msg) message {
 }
 
 // next waits for a message that fits.
-func (h *house) next(what string, fits func(message) bool) message {
+func (h *house) next(what string, fits func(receivedMessage) bool) receivedMessage {
 	h.t.Helper()
 	deadline := time.After(patience)
 	for {
@@ -248,7 +248,7 @@ func (h *house) next(what string, fits func(message) bool) message {
 // change waits for a status change on the agent's own subject.
 func (h *house) change(id string, to event.Status) *event.StatusChange {
 	h.t.Helper()
-	return h.next(fmt.Sprintf("change of %s to %d", id, to), func(m message) bool {
+	return h.next(fmt.Sprintf("change of %s to %d", id, to), func(m receivedMessage) bool {
 		return m.Subject == "wazuh.xdr.agent."+id+".status_change" && m.Change.AgentID == id && m.Change.CurrentStatus == to
 	}).Change
 }
@@ -259,7 +259,7 @@ func (h *house) allActive(ids ...string) {
 	for _, id := range ids {
 		waiting[id] = true
 	}
-	h.next("active fleet", func(m message) bool {
+	h.next("active fleet", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.CurrentStatus == event.Active {
 			delete(waiting, m.Change.AgentID)
 		}
@@ -268,7 +268,7 @@ func (h *house) allActive(ids ...string) {
 }
 
 // rest returns all messages that were said and not read.
-func (h *house) rest() (all []message) {
+func (h *house) rest() (all []receivedMessage) {
 	for {
 		select {
 		case m := <-h.said:

@@ -34,10 +34,10 @@ type link interface {
 
 // Link is how the way to the agents is doing.
 type Link struct {
-	Kind          string        `json:"kind"`
-	*listen.Stats               // only if Pulse is the agents' manager
-	Attach        *attach.Stats `json:"attach,omitempty"`    // only if a stock manager is
-	Inventory     *Inventory    `json:"inventory,omitempty"` // the list of agents
+	Kind          event.LinkKind `json:"kind"`
+	*listen.Stats                // only if Pulse is the agents' manager
+	Attach        *attach.Stats  `json:"attach,omitempty"`    // only if a stock manager is
+	Inventory     *Inventory     `json:"inventory,omitempty"` // the list of agents
 }
 
 // openLink opens the way to the agents that the settings say. With auto, a

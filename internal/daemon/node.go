@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"sync"
 
-	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -50,7 +49,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 			n.close()
 		}
 	}()
-	if n.out, err = OpenPublisher(ctx, cfg, version, n.clock, log); err != nil {
+	if n.out, err = OpenPublisher(ctx, cfg, version, log); err != nil {
 		return nil, err
 	}
 	set, err := Detection(cfg)
@@ -59,7 +58,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	}
 	n.detector = detector.New(set, n.clock, n.decide)
 	if n.out.outbox != nil {
-		if err := restore(ctx, n.out.outbox, n.out.sealer, event.Prefix(cfg.NATS.SubjectPrefix), n.clock, n.detector, log); err != nil {
+		if err := n.out.reader().RestoreAgents(ctx, n.clock, n.detector); err != nil {
 			return nil, err
 		}
 	}
@@ -104,7 +103,7 @@ func (n *Node) decide(decisions []detector.Decision) {
 		r := n.out.newRecord(d)
 		switch {
 		case d.Verdict == detector.Send:
-			if r.err = n.link.KeepAlive(d.ID, d.Token); r.err != nil {
+			if r.SendErr = n.link.KeepAlive(d.ID, d.Token); r.SendErr != nil {
 				n.metrics.CountUnsent()
 			}
 		case !d.Verdict.IsRoutine():

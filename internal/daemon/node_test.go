@@ -26,7 +26,7 @@ func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
 	h.allActive("001", "002", "003")
 	for _, c := range []struct {
 		how    agentsim.Failure
-		reason string
+		reason event.Reason
 		missed int
 		level  int
 	}{
@@ -42,7 +42,7 @@ func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
 			t.Errorf("%v: %+v", c.how, got)
 		}
 		if c.level >= 8 {
-			alert := h.next("alert", func(m message) bool { return strings.Contains(m.Subject, ".alerts.") })
+			alert := h.next("alert", func(m receivedMessage) bool { return strings.Contains(m.Subject, ".alerts.") })
 			if alert.Subject != "wazuh.xdr.alerts.agent_disconnected" || *alert.Change != *got {
 				t.Errorf("alert %s %+v, want %+v", alert.Subject, alert.Change, got)
 			}
@@ -59,10 +59,10 @@ func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
 func TestKeepAlivesAndHeartbeatsArePublished(t *testing.T) {
 	t.Parallel()
 	h := run(t, settingsFor(t))
-	h.next("heartbeat", func(m message) bool { return m.Subject == "wazuh.xdr.manager.status.node01" && m.Status != nil })
+	h.next("heartbeat", func(m receivedMessage) bool { return m.Subject == "wazuh.xdr.manager.status.node01" && m.Status != nil })
 	h.fleet(keyFile)
-	for _, kind := range []string{event.KeepAliveSent, event.KeepAliveAcknowledged} {
-		m := h.next(kind, func(m message) bool { return m.Event != nil && m.Event.EventType == kind })
+	for _, kind := range []event.EventType{event.KeepAliveSent, event.KeepAliveAcknowledged} {
+		m := h.next(string(kind), func(m receivedMessage) bool { return m.Event != nil && m.Event.EventType == kind })
 		if e := m.Event; m.Subject != "wazuh.xdr.manager.keepalive."+e.AgentID || e.Interval != 1 || e.ManagerNode != "node01" ||
 			(e.RTT != nil) != (kind == event.KeepAliveAcknowledged) {
 			t.Errorf("%+v", m)
@@ -77,7 +77,9 @@ func TestAgentsOverUDPAreWatchedToo(t *testing.T) {
 	h := run(t, cfg)
 	agents := h.fleet(keyFile, func(c *agentsim.Config) { c.Network = "udp" })
 	h.allActive("001", "002", "003")
-	h.next("answer", func(m message) bool { return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged })
+	h.next("answer", func(m receivedMessage) bool {
+		return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged
+	})
 	if err := agents.Fail("003", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +101,7 @@ func TestARestartIsNoNewsOfAgentsAndBeginsAHigherEpoch(t *testing.T) {
 			h.allActive("001", "002", "003")
 		}
 		for _, id := range []string{"001", "002", "003"} {
-			h.next("an answer of "+id, func(m message) bool {
+			h.next("an answer of "+id, func(m receivedMessage) bool {
 				if m.Change != nil && life > 0 {
 					t.Errorf("said in life %d: %+v", life, m.Change)
 				}
@@ -140,7 +142,7 @@ func TestADeathBetweenTwoLivesIsFound(t *testing.T) {
 	second.fleet("001 web any 1111111111111111\n")
 	got := map[string]*event.StatusChange{}
 	for len(got) < 2 {
-		c := second.next("a change", func(m message) bool { return strings.HasSuffix(m.Subject, ".status_change") }).Change
+		c := second.next("a change", func(m receivedMessage) bool { return strings.HasSuffix(m.Subject, ".status_change") }).Change
 		got[c.AgentID] = c
 	}
 	if c := got["002"]; c == nil || c.Reason != event.AgentRemoved || c.AgentName != "db" || c.PreviousStatus != event.Active {
@@ -161,7 +163,7 @@ func TestAgentsComeAndGoWithClientKeys(t *testing.T) {
 	writeKeys(t, cfg, "001 web any 1111111111111111\n003 mail any 9999999999999999\n004 new any 4444444444444444\nbad line\n")
 	got := map[string]*event.StatusChange{}
 	for len(got) < 3 { // in any order
-		c := h.next("change", func(m message) bool {
+		c := h.next("change", func(m receivedMessage) bool {
 			return strings.HasSuffix(m.Subject, ".status_change") &&
 				(m.Change.AgentID == "004") == (m.Change.CurrentStatus == event.Active) && m.Change.CurrentStatus != event.Pending
 		}).Change

@@ -21,7 +21,7 @@ import (
 // any was lost before.
 func (h *house) answered(id string) {
 	h.t.Helper()
-	h.next("an answer of "+id, func(m message) bool {
+	h.next("an answer of "+id, func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.CurrentStatus == event.Disconnected {
 			h.t.Errorf("lost: %+v", m.Change)
 		}

@@ -27,7 +27,7 @@ func TestAnOutageGoesOnOverARestartAndItsCountsAddUp(t *testing.T) {
 	first := run(t, cfg)
 	fleet := first.fleet(keysOf(1, agents))
 	active := 0
-	first.next("active fleet", func(m message) bool {
+	first.next("active fleet", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.CurrentStatus == event.Active {
 			active++
 		}
@@ -40,7 +40,7 @@ func TestAnOutageGoesOnOverARestartAndItsCountsAddUp(t *testing.T) {
 	}
 	outage := false
 	gone := map[string]bool{}
-	first.next("outage of all that are lost", func(m message) bool {
+	first.next("outage of all that are lost", func(m receivedMessage) bool {
 		outage = outage || m.Outage != nil
 		if m.Change != nil && m.Change.CurrentStatus == event.Disconnected {
 			gone[m.Change.AgentID] = true
@@ -69,7 +69,7 @@ func TestAnOutageGoesOnOverARestartAndItsCountsAddUp(t *testing.T) {
 	second.fleet(keysOf(1, backBefore))
 	second.fleet(keysOf(lost+1, agents))
 	answers := map[string]bool{}
-	second.next("answers of all that live", func(m message) bool {
+	second.next("answers of all that live", func(m receivedMessage) bool {
 		if m.Recovered != nil {
 			t.Fatalf("said though nobody is back: %+v", m.Recovered)
 		}
@@ -80,7 +80,7 @@ func TestAnOutageGoesOnOverARestartAndItsCountsAddUp(t *testing.T) {
 	})
 	second.fleet(keysOf(backBefore+1, lost))
 	back := backBefore
-	got := second.next("recovery", func(m message) bool {
+	got := second.next("recovery", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.PreviousStatus == event.Disconnected {
 			back++
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"go.uber.org/goleak"
 )
 
@@ -27,15 +28,15 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
 }
 
-func sends(n int) record {
-	return record{Decision: detector.Decision{Verdict: detector.Send, Token: uint32(n)}}
+func sends(n int) message.Record {
+	return message.Record{Decision: detector.Decision{Verdict: detector.Send, Token: uint32(n)}}
 }
-func changes(n int) record {
-	return record{Decision: detector.Decision{Verdict: detector.Changed, Missed: n}}
+func changes(n int) message.Record {
+	return message.Record{Decision: detector.Decision{Verdict: detector.Changed, Missed: n}}
 }
 
 // takeAll takes until nothing waits.
-func takeAll(t *testing.T, b *backlog) (records []record, dropped int64) {
+func takeAll(t *testing.T, b *backlog) (records []message.Record, dropped int64) {
 	t.Helper()
 	for {
 		group, lost := b.take()
@@ -96,7 +97,7 @@ func TestAFullBacklogMakesTheDetectorWait(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBacklog()
-				b.status = make([]record, statusLimit, statusLimit+1)
+				b.status = make([]message.Record, statusLimit, statusLimit+1)
 				done := false
 				go func() { b.put(changes(1)); done = true }()
 				synctest.Wait()

@@ -36,7 +36,7 @@ func follow(t *testing.T, xdr *server.Server) *platform {
 }
 
 // until reads until it has seen enough. Every message has to be accepted.
-func (p *platform) until(what string, enough func(m *message) bool) {
+func (p *platform) until(what string, enough func(m *receivedMessage) bool) {
 	p.t.Helper()
 	for {
 		stored, err := p.consumer.Next(jetstream.FetchMaxWait(patience))
@@ -44,13 +44,13 @@ func (p *platform) until(what string, enough func(m *message) bool) {
 			p.t.Fatalf("no %s: %v", what, err)
 		}
 		var body struct {
-			message
+			receivedMessage
 			Security event.Security `json:"security"`
 		}
 		if err := json.Unmarshal(stored.Data(), &body); err != nil {
 			p.t.Fatal(err)
 		}
-		m := body.message
+		m := body.receivedMessage
 		m.Security, m.Subject = body.Security, stored.Subject()
 		if _, err := p.guard.Pass(&m.Security, time.Now()); err != nil {
 			p.t.Errorf("refused: %v: %s", err, stored.Data())
@@ -71,8 +71,8 @@ func (p *platform) until(what string, enough func(m *message) bool) {
 }
 
 // active fits the status change by which an agent is active.
-func active(name string) func(*message) bool {
-	return func(m *message) bool {
+func active(name string) func(*receivedMessage) bool {
+	return func(m *receivedMessage) bool {
 		return m.Change != nil && m.Change.AgentName == name && m.Change.CurrentStatus == event.Active
 	}
 }
@@ -121,7 +121,7 @@ func TestOfTwoNodesOfOneNameTheYoungerPublishesWhenTheOlderHasGone(t *testing.T)
 	older.awaitAnswer("/healthz", 200, "it publishes nothing while this one is there")
 	older.awaitAnswer("/metrics", 200, `pulse_condition{code="name_shared"} 1`)
 	alerted, changed := false, false
-	p.until("alert about the other node, and active agent of the older", func(m *message) bool {
+	p.until("alert about the other node, and active agent of the older", func(m *receivedMessage) bool {
 		alerted = alerted || m.Condition != nil && m.Condition.Code == "name_shared"
 		changed = changed || active("one")(m)
 		return alerted && changed

@@ -10,6 +10,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
@@ -25,7 +26,7 @@ type Publisher struct {
 	presence  *presence.Watcher // nil as is remote
 	outbox    *outbox.Outbox    // nil with NATS disabled
 	backlog   *backlog
-	groups    []group // by number; of the goroutine that decides
+	groups    []message.Group // by number; of the goroutine that decides
 	recorder  *recorder
 	sealer    *sealer // nil with NATS disabled
 	drops     drops
@@ -34,11 +35,14 @@ type Publisher struct {
 	panics    drops    // of the link's connections
 	reusedIDs drops    // of messages whose ID somebody else had used
 	quiet     bool     // nothing goes into buckets that others share
+	prefix    event.Prefix
+	log       *slog.Logger
 }
 
 // OpenPublisher opens the way out. The version is that of the software.
-func OpenPublisher(ctx context.Context, cfg *config.Config, version string, clock *detector.Clock, log *slog.Logger) (_ *Publisher, err error) {
-	p := &Publisher{backlog: newBacklog(), groups: groups(cfg), quiet: cfg.NATS.NoRoster, files: &stateFiles{log: log}}
+func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Publisher, err error) {
+	p := &Publisher{backlog: newBacklog(), groups: groups(cfg), quiet: cfg.NATS.NoRoster, files: &stateFiles{log: log},
+		prefix: event.Prefix(cfg.NATS.SubjectPrefix), log: log}
 	defer func() {
 		if err != nil {
 			p.audit.failed(err)
@@ -82,9 +86,8 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, cloc
 	}
 	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
 		journal: &journal{log: log}, audit: p.audit, sealer: p.sealer, files: p.files, log: log,
-		writer: &writer{source: event.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch},
-			prefix: event.Prefix(cfg.NATS.SubjectPrefix),
-			tags:   newTagger(), started: time.Now(), clock: clock}}
+		writer:  message.NewWriter(message.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch}, p.prefix),
+		started: time.Now()}
 	if p.outbox != nil {
 		p.audit.watch(p.passage)
 	}
@@ -130,8 +133,13 @@ func (p *Publisher) Decide(decisions []detector.Decision) {
 	}
 }
 
-func (p *Publisher) newRecord(d *detector.Decision) record {
-	return record{Decision: *d, group: &p.groups[d.Group]}
+func (p *Publisher) newRecord(d *detector.Decision) message.Record {
+	return message.Record{Decision: *d, Group: &p.groups[d.Group]}
+}
+
+// reader reads what earlier runs of the node stored. NATS must be enabled.
+func (p *Publisher) reader() *message.Reader {
+	return &message.Reader{Outbox: p.outbox, Prefix: p.prefix, Open: p.sealer.open, Log: p.log}
 }
 
 // Run publishes until [Publisher.Finish], and all that was decided before. When

@@ -12,8 +12,8 @@ func (n *Node) answerQuestions(ctx context.Context) {
 	if n.out.outbox == nil {
 		return
 	}
-	w := n.out.recorder.writer
-	service := query.New(query.Config{Node: w.source.Node, Version: w.source.Version, Fleet: n.detector, Clock: n.clock,
+	source := n.out.recorder.writer.Source
+	service := query.New(query.Config{Node: source.Node, Version: source.Version, Fleet: n.detector, Clock: n.clock,
 		Status: func() any { return n.Status() }, Seal: n.out.sealer.answerSealing(), Log: n.log})
 	if n.out.remote == nil {
 		n.answerEmbedded(ctx, service)

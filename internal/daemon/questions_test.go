@@ -95,7 +95,7 @@ func TestXDRClientsAskTheNode(t *testing.T) {
 	if rtt, ok := got["rtt_ms"].(float64); !ok || rtt <= 0 || rtt > 10_000 || got["name"] != "db" || got["node"] != "node01" {
 		t.Errorf("%v %s", got, code)
 	}
-	h.next("the keep-alive that was asked for", func(m message) bool {
+	h.next("the keep-alive that was asked for", func(m receivedMessage) bool {
 		return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged && m.Event.AgentID == "002"
 	})
 	if err := agents.Fail("003", agentsim.Hang); err != nil {

@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 )
 
 // recorder publishes what the detector decided, and the node's heartbeat.
 type recorder struct {
-	writer     *writer
+	writer     *message.Writer
+	started    time.Time
 	backlog    *backlog
 	outbox     *outbox.Outbox // nil: only the journal tells
 	status     func() Status
@@ -74,7 +76,7 @@ func (r *recorder) run(ctx context.Context) error {
 
 // record publishes the next group of what waits.
 func (r *recorder) record(ctx context.Context) error {
-	defer func() { r.numbers.Store(r.writer.source.Last()) }()
+	defer func() { r.numbers.Store(r.writer.Source.LastSequence()) }()
 	records, dropped := r.backlog.take()
 	if dropped > 0 {
 		r.dropped.Add(uint64(dropped))
@@ -100,19 +102,19 @@ func (r *recorder) beat(ctx context.Context) error {
 	}
 	status := r.status()
 	r.audit.linked(status.Link.Attach)
-	defer func() { r.numbers.Store(r.writer.source.Last()) }()
-	return r.send(ctx, []outbox.Message{r.writer.heartbeat(&status)})
+	defer func() { r.numbers.Store(r.writer.Source.LastSequence()) }()
+	return r.send(ctx, []outbox.Message{r.writer.Heartbeat(status.message())})
 }
 
 // publish publishes a group of records. What is no routine is numbered first, as
 // it is published first: so the numbers rise in the order of publication.
-func (r *recorder) publish(ctx context.Context, group []record) error {
+func (r *recorder) publish(ctx context.Context, group []message.Record) error {
 	var messages []outbox.Message
 	for i := range group {
-		r.audit.decided(&group[i], r.writer.clock.Time(group[i].At))
+		r.audit.decided(&group[i])
 		if !group[i].Verdict.IsRoutine() {
 			r.journal.note(&group[i].Decision)
-			messages = r.writer.write(messages, &group[i])
+			messages = r.writer.AppendRecord(messages, &group[i])
 		}
 	}
 	if r.outbox == nil {
@@ -120,7 +122,7 @@ func (r *recorder) publish(ctx context.Context, group []record) error {
 	}
 	for i := range group {
 		if group[i].Verdict.IsRoutine() {
-			messages = r.writer.write(messages, &group[i])
+			messages = r.writer.AppendRecord(messages, &group[i])
 		}
 	}
 	if err := r.send(ctx, messages); err != nil {

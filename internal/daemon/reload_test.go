@@ -31,12 +31,14 @@ func TestOtherSettingsCountWhileTheNodeRuns(t *testing.T) {
 	if err != nil || now.NATS.SubjectPrefix != "wazuh.xdr" || now.KeepAlive.Method != "request" || now.NATS.HighAlertThreshold != 5 {
 		t.Fatalf("%+v, %v", now, err)
 	}
-	h.next("keep-alive of the new group", func(m message) bool { return m.Event != nil && m.Event.AgentID == "001" && m.Event.Interval == 2 })
+	h.next("keep-alive of the new group", func(m receivedMessage) bool {
+		return m.Event != nil && m.Event.AgentID == "001" && m.Event.Interval == 2
+	})
 	h.awaitAnswer("/api/v1/agents/001", http.StatusOK, `"group":"web"`)
 	writeKeys(t, cfg, "002 db any 2222222222222222\n")
 	alerts := map[string]bool{}
 	removed := 0
-	h.next("removals", func(m message) bool {
+	h.next("removals", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.Reason == event.AgentRemoved {
 			removed++
 			alerts[m.Change.AgentID] = alerts[m.Change.AgentID] || strings.HasSuffix(m.Subject, ".alerts.agent_disconnected")

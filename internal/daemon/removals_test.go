@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 )
 
@@ -111,13 +112,13 @@ func TestAnEmptiedListOfAgentsIsLoudAndRemovesNobodyAtOnce(t *testing.T) {
 	}
 	began := func(h *house) {
 		t.Helper()
-		c := h.next("condition", func(m message) bool {
+		c := h.next("condition", func(m receivedMessage) bool {
 			if m.Change != nil && m.Change.Reason == event.AgentRemoved {
 				t.Errorf("%+v", m.Change)
 			}
 			return m.Condition != nil
 		}).Condition
-		if c.Code != "agents_vanished" || c.State != event.ConditionBegan || !strings.HasPrefix(c.Problem, "6 of 6 agents vanished") || c.AlertLevel != event.FailureLevel {
+		if c.Code != "agents_vanished" || c.State != event.ConditionBegan || !strings.HasPrefix(c.Problem, "6 of 6 agents vanished") || c.AlertLevel != alertlevel.Failure {
 			t.Errorf("%+v", c)
 		}
 	}
@@ -136,7 +137,7 @@ func TestAnEmptiedListOfAgentsIsLoudAndRemovesNobodyAtOnce(t *testing.T) {
 	again.start()
 	began(again)
 	var removed []string
-	again.next("removals", func(m message) bool {
+	again.next("removals", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.Reason == event.AgentRemoved {
 			removed = append(removed, m.Change.AgentID)
 		}

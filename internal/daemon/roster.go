@@ -16,10 +16,10 @@ func openRoster(ctx context.Context, cfg *config.Config, p *Publisher, log *slog
 	}
 	return roster.Open(ctx, roster.Config{Outbox: p.outbox, Remote: p.remote, Prefix: event.Prefix(cfg.NATS.SubjectPrefix),
 		Dir: cfg.Pulse.StateDir, Open: p.sealer.open, Seal: p.sealer.sealing(), Form: p.sealer.form(),
-		Node: p.recorder.writer.source.Node, Latest: p.latest, Log: log})
+		Node: p.recorder.writer.Source.Node, Latest: p.latest, Log: log})
 }
 
 // latest returns which message was made last.
 func (p *Publisher) latest() (epoch, sequence uint64) {
-	return p.recorder.writer.source.Epoch, p.recorder.numbers.Load()
+	return p.recorder.writer.Source.Epoch, p.recorder.numbers.Load()
 }

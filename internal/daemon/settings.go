@@ -5,6 +5,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/message"
 )
 
 // maxChanges is how many status changes of one agent are published one by one in
@@ -51,10 +52,10 @@ func groupOf(all []config.Group) detector.GroupOf {
 }
 
 // groups returns what messages need to know of each group.
-func groups(cfg *config.Config) []group {
-	list := []group{{cfg.KeepAlive.Interval, cfg.NATS.HighAlertThreshold, cfg.KeepAlive.FlapWindow}}
+func groups(cfg *config.Config) []message.Group {
+	list := []message.Group{{Interval: cfg.KeepAlive.Interval, AlertThreshold: cfg.NATS.HighAlertThreshold, FlapWindow: cfg.KeepAlive.FlapWindow}}
 	for i := range cfg.Groups {
-		list = append(list, group{cfg.Groups[i].Interval, cfg.Groups[i].HighAlertThreshold, cfg.KeepAlive.FlapWindow})
+		list = append(list, message.Group{Interval: cfg.Groups[i].Interval, AlertThreshold: cfg.Groups[i].HighAlertThreshold, FlapWindow: cfg.KeepAlive.FlapWindow})
 	}
 	return list
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/console"
+	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/roster"
 )
@@ -19,7 +20,7 @@ type Status struct {
 	Epoch      uint64            `json:"epoch"`
 	StartedAt  time.Time         `json:"started_at"`
 	Uptime     int64             `json:"uptime"` // seconds
-	State      string            `json:"state"`
+	State      event.State       `json:"state"`
 	Sequence   uint64            `json:"sequence"` // of the last message of this life
 	Health     console.Health    `json:"health"`
 	Conditions []Condition       `json:"conditions,omitempty"` // what health is made of
@@ -42,17 +43,17 @@ type Status struct {
 
 // NATS is the way to the XDR's NATS.
 type NATS struct {
-	State   string    `json:"state"`
-	Since   time.Time `json:"since"`
-	Problem string    `json:"problem,omitempty"` // while it is not connected: a remote.Problem, or NameTaken
+	State   event.State `json:"state"`
+	Since   time.Time   `json:"since"`
+	Problem string      `json:"problem,omitempty"` // while it is not connected: a remote.Problem, or NameTaken
 }
 
 // Audit is how the audit log is doing.
 type Audit struct {
-	State   string    `json:"state"`
-	Since   time.Time `json:"since,omitzero"`    // of a trouble
-	Problem string    `json:"problem,omitempty"` // while it cannot be written
-	Missing uint64    `json:"missing"`           // lines that could not be kept since the node started
+	State   event.State `json:"state"`
+	Since   time.Time   `json:"since,omitzero"`    // of a trouble
+	Problem string      `json:"problem,omitempty"` // while it cannot be written
+	Missing uint64      `json:"missing"`           // lines that could not be kept since the node started
 	audit.Head
 }
 
@@ -82,10 +83,11 @@ func (p *Publisher) status() Status {
 
 // read returns that part without its conditions.
 func (p *Publisher) read() Status {
-	w := p.recorder.writer
-	s := Status{Node: w.source.Node, Version: w.source.Version, Epoch: w.source.Epoch, StartedAt: w.started.UTC(),
-		Uptime: int64(time.Since(w.started) / time.Second), State: event.NodeRunning, NATS: p.nats(),
-		Sequence: p.recorder.numbers.Load(), TelemetryDropped: p.recorder.dropped.Load()}
+	r := p.recorder
+	source := r.writer.Source
+	s := Status{Node: source.Node, Version: source.Version, Epoch: source.Epoch, StartedAt: r.started.UTC(),
+		Uptime: int64(time.Since(r.started) / time.Second), State: event.NodeRunning, NATS: p.nats(),
+		Sequence: r.numbers.Load(), TelemetryDropped: r.dropped.Load()}
 	if p.backlog.isClosed() {
 		s.State = event.NodeStopping
 	}
@@ -122,9 +124,9 @@ func (p *Publisher) judge(s *Status) {
 func (p *Publisher) nats() NATS {
 	switch {
 	case p.outbox == nil:
-		return NATS{State: natsDisabled, Since: p.recorder.writer.started.UTC()}
+		return NATS{State: natsDisabled, Since: p.recorder.started.UTC()}
 	case p.remote == nil:
-		return NATS{State: event.NATSEmbedded, Since: p.recorder.writer.started.UTC()}
+		return NATS{State: event.NATSEmbedded, Since: p.recorder.started.UTC()}
 	}
 	now := p.remote.State()
 	s := NATS{State: event.NATSConnecting, Since: now.Since.UTC(), Problem: now.Problem}
@@ -134,6 +136,27 @@ func (p *Publisher) nats() NATS {
 		s.State = event.NATSConnected
 	}
 	return s
+}
+
+// message returns the status as the heartbeat publishes it.
+func (s *Status) message() event.ManagerStatus {
+	m := event.ManagerStatus{StartedAt: s.StartedAt.Unix(), Agents: s.Agents, Uptime: s.Uptime, State: s.State,
+		TelemetryDropped: s.TelemetryDropped, Link: s.Link.state(), NATS: event.NATSState{State: s.NATS.State, Since: s.NATS.Since.Unix()}}
+	if o := s.Outbox; o != nil {
+		m.OutboxDepth, m.DeadLetters = o.Status.Backlog+o.Telemetry.Backlog, o.DeadLetters()
+	}
+	for i := range s.Conditions {
+		m.Conditions = append(m.Conditions, s.Conditions[i].Code)
+	}
+	if a := s.Audit; a != nil {
+		m.Audit = &event.AuditState{State: a.State, Seq: a.Seq, Hash: a.Hash, Missing: a.Missing}
+	}
+	return m
+}
+
+func agentCounts(n [4]int) event.AgentCounts {
+	return event.AgentCounts{Active: n[detector.Active], Disconnected: n[detector.Disconnected],
+		Pending: n[detector.Pending], NeverConnected: n[detector.NeverConnected]}
 }
 
 // drops tells whether a count of losses rises. It is asked at least every

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/message"
 )
 
 // far starts a NATS server with JetStream, as an XDR platform has one.
@@ -57,7 +58,7 @@ func TestTheHeartbeatTellsHowTheNodeIs(t *testing.T) {
 	t.Parallel()
 	h := run(t, settingsFor(t))
 	beat := func() *event.ManagerStatus {
-		return h.next("heartbeat", func(m message) bool { return m.Status != nil }).Status
+		return h.next("heartbeat", func(m receivedMessage) bool { return m.Status != nil }).Status
 	}
 	s := beat()
 	if s.State != event.NodeRunning || s.NATS.State != event.NATSEmbedded || s.NATS.Since == 0 || s.Link.Kind != event.LinkListen {
@@ -73,7 +74,7 @@ func TestTheHeartbeatTellsHowTheNodeIs(t *testing.T) {
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	h.next("last heartbeat", func(m message) bool { return m.Status != nil && m.Status.State == event.NodeStopping })
+	h.next("last heartbeat", func(m receivedMessage) bool { return m.Status != nil && m.Status.State == event.NodeStopping })
 	if after := h.rest(); len(after) > 0 {
 		t.Errorf("after the last message: %+v", after)
 	}
@@ -102,7 +103,7 @@ func TestTheLastHeartbeatIsForwarded(t *testing.T) {
 }
 
 // awaitNATS waits for a state of the way to the XDR's NATS.
-func (h *house) awaitNATS(want string) Status {
+func (h *house) awaitNATS(want event.State) Status {
 	h.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -196,7 +197,7 @@ func TestMessagesThatTheServerRefusesAreAWarning(t *testing.T) {
 		t.Errorf("%+v", status.Outbox)
 	}
 	var beat event.ManagerStatusMessage
-	if err := json.Unmarshal((&writer{clock: h.node.clock, prefix: "p"}).heartbeat(&status).Data, &beat); err != nil || beat.ManagerStatus.DeadLetters == 0 {
+	if err := json.Unmarshal(message.NewWriter(message.Source{}, "p").Heartbeat(status.message()).Data, &beat); err != nil || beat.ManagerStatus.DeadLetters == 0 {
 		t.Errorf("%+v, %v", beat, err)
 	}
 }

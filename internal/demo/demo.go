@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -172,13 +171,6 @@ func (p *demoRun) drainMessages(ctx context.Context) error {
 	}
 }
 
-// message is any message of Pulse.
-type message struct {
-	Event  *event.KeepAlive    `json:"event"`
-	Change *event.StatusChange `json:"status_change"`
-	event.FleetOutageMessage
-}
-
 // receiveMessage opens a message and handles it if it is valid.
 func (p *demoRun) receiveMessage(m *nats.Msg, now time.Time) error {
 	payload, good := p.openMessage(m)
@@ -191,15 +183,15 @@ func (p *demoRun) receiveMessage(m *nats.Msg, now time.Time) error {
 // handleMessage handles a message as an XDR platform would: once, by its
 // number.
 func (p *demoRun) handleMessage(subject string, data []byte, now time.Time) error {
-	var m message
-	if err := json.Unmarshal(data, &m); err != nil {
+	m, err := event.Parse(data)
+	if err != nil {
 		return fmt.Errorf("message on %s: %w", subject, err)
 	}
-	if !p.sequences.addSequence(m.Security.Sequence) {
+	if !p.sequences.addSequence(m.Identity().Sequence) {
 		return nil
 	}
 	if p.readServerState != nil { // it may have waited: the time of Pulse's decision counts
-		knew := time.UnixMilli(m.Security.IssuedAt + 1)
+		knew := m.Identity().IssuedTime().Add(time.Millisecond)
 		p.delay, now = now.Sub(knew), knew
 		defer func() { p.delay = 0 }()
 	}
@@ -207,35 +199,40 @@ func (p *demoRun) handleMessage(subject string, data []byte, now time.Time) erro
 		return nil
 	}
 	if strings.Contains(subject, ".alerts.") {
-		p.handleAlert(&m, now)
+		p.handleAlert(m, now)
 		return nil
 	}
-	switch {
-	case m.Event != nil && m.Event.EventType == event.KeepAliveSent:
-		p.report.Sent++
-	case m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged:
-		p.report.Acknowledged++
-	case m.Change != nil:
+	switch m := m.(type) {
+	case *event.KeepAliveMessage:
+		switch m.Event.EventType {
+		case event.KeepAliveSent:
+			p.report.Sent++
+		case event.KeepAliveAcknowledged:
+			p.report.Acknowledged++
+		}
+	case *event.StatusChangeMessage:
+		c := &m.StatusChange
 		p.report.Changes++
-		p.active[m.Change.AgentID] = m.Change.CurrentStatus == event.Active
-		p.handleChange(m.Change, now)
+		p.active[c.AgentID] = c.CurrentStatus == event.Active
+		p.handleChange(c, now)
 		p.checkAllActive(now)
 	}
 	return nil
 }
 
-func (p *demoRun) handleAlert(m *message, now time.Time) {
+func (p *demoRun) handleAlert(m event.Message, now time.Time) {
 	p.report.Alerts++
+	outage, ok := m.(*event.FleetOutageMessage)
 	switch {
-	case m.Outage != nil:
-		p.report.Outages++
-	case m.Recovered != nil:
-		p.report.Recoveries++
-	default:
+	case !ok:
 		p.report.AgentAlerts++
 		return
+	case outage.Outage != nil:
+		p.report.Outages++
+	default:
+		p.report.Recoveries++
 	}
-	p.handleOutage(&m.FleetOutageMessage, now)
+	p.handleOutage(outage, now)
 }
 
 // checkAllActive starts the scenario when all agents are active for the first

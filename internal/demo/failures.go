@@ -105,7 +105,7 @@ func (p *failureScenario) handleChange(c *event.StatusChange, now time.Time) {
 		delete(p.failures, c.AgentID)
 	case c.CurrentStatus == event.Disconnected && (d == nil || !d.foundAt.IsZero()):
 		p.report.False = append(p.report.False, Detection{AgentID: c.AgentID, Reason: c.Reason})
-		p.printAgent(now, c.AgentID, "→ "+c.Reason+", though nothing was done to it")
+		p.printAgent(now, c.AgentID, "→ "+string(c.Reason)+", though nothing was done to it")
 	case c.CurrentStatus == event.Disconnected:
 		d.foundAt = now
 		if d.how != agentsim.Shutdown { // the manager is informed of a shutdown by the agent

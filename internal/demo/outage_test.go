@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 )
 
 // newNight is a blackout whose messages a test makes by hand; all agents have
@@ -33,13 +34,13 @@ func (a *testRun) lose(when float64, id string, outage bool) {
 func (a *testRun) outage(when float64) {
 	a.Helper()
 	a.publish(when, "p.alerts.fleet_outage", event.FleetOutageMessage{Outage: &event.FleetOutage{AgentsWatched: 2, AgentsLost: 2,
-		FellSilent: 2, Networks: []event.Network{{Network: "127.0.0.0/24", Agents: 2}}, AlertLevel: event.OutageLevel}})
+		FellSilent: 2, Networks: []event.Network{{Network: "127.0.0.0/24", Agents: 2}}, AlertLevel: alertlevel.Outage}})
 }
 
 func (a *testRun) recovery(when float64) {
 	a.Helper()
 	a.publish(when, "p.alerts.fleet_outage", event.FleetOutageMessage{Recovered: &event.FleetOutage{AgentsLost: 2, AgentsBack: 2,
-		AlertLevel: event.RecoveredLevel}})
+		AlertLevel: alertlevel.Recovered}})
 }
 
 func TestAnOutageIsToldInAFewLines(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 )
 
@@ -50,10 +51,10 @@ type Report struct {
 
 // Detection is a failure that Pulse reported.
 type Detection struct {
-	AgentID string  `json:"agent_id"`
-	How     string  `json:"how"`               // shutdown, kill, hang or cut; empty for a false one
-	Reason  string  `json:"reason"`            // as in the message
-	AfterMS float64 `json:"detected_after_ms"` // from the failure to the message's arrival, milliseconds
+	AgentID string       `json:"agent_id"`
+	How     string       `json:"how"`               // shutdown, kill, hang or cut; empty for a false one
+	Reason  event.Reason `json:"reason"`            // as in the message
+	AfterMS float64      `json:"detected_after_ms"` // from the failure to the message's arrival, milliseconds
 }
 
 // Err returns an error if Pulse was wrong.

@@ -34,7 +34,7 @@ func TestADemoFindsWhatItDoes(t *testing.T) {
 	reasons := map[string]string{"shutdown": "agent_shutdown", "kill": "connection_lost", "hang": "missed_keepalives", "cut": "missed_keepalives"}
 	for _, d := range report.Detections {
 		bySilence := d.How == "hang" || d.How == "cut" // on a busy machine the timeout may come first
-		if d.Reason != reasons[d.How] && !(bySilence && d.Reason == "keepalive_timeout") || d.AfterMS < 0 || d.AfterMS > float64(slowest.Milliseconds()) {
+		if string(d.Reason) != reasons[d.How] && !(bySilence && d.Reason == "keepalive_timeout") || d.AfterMS < 0 || d.AfterMS > float64(slowest.Milliseconds()) {
 			t.Errorf("%+v", d)
 		}
 	}

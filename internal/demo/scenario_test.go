@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 )
 
 var runStart = time.Unix(1716897300, 0)
@@ -41,10 +42,10 @@ func at(seconds float64) time.Time {
 	return runStart.Add(time.Duration(seconds * float64(time.Second)))
 }
 
-func (a *testRun) change(when float64, id string, to event.Status, reason string) {
+func (a *testRun) change(when float64, id string, to event.Status, reason event.Reason) {
 	a.Helper()
 	a.publish(when, event.Prefix("p").StatusChange(id), event.StatusChangeMessage{StatusChange: event.StatusChange{
-		AgentID: id, CurrentStatus: to, Reason: reason, AlertLevel: event.AlertLevel(reason, 0)}})
+		AgentID: id, CurrentStatus: to, Reason: reason, AlertLevel: alertlevel.OfStatusChange(reason, 0)}})
 }
 
 func (a *testRun) publish(when float64, subject string, message any) {
@@ -147,7 +148,7 @@ func TestAgentsThatDoNotGetInAreToldIfThereWasTime(t *testing.T) {
 
 func TestMessagesAreCountedByKind(t *testing.T) {
 	a := newTestRun(t, "001")
-	for kind, n := range map[string]int{event.KeepAliveSent: 3, event.KeepAliveAcknowledged: 2, event.KeepAliveFailed: 1} {
+	for kind, n := range map[event.EventType]int{event.KeepAliveSent: 3, event.KeepAliveAcknowledged: 2, event.KeepAliveFailed: 1} {
 		for range n {
 			a.publish(1, "p.manager.keepalive.001", event.KeepAliveMessage{Event: event.KeepAlive{AgentID: "001", EventType: kind}})
 		}

@@ -6,17 +6,18 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/message"
 )
 
 // What is read as a state of an agent can be written and read again, and has a
 // key of its own.
 func FuzzReading(f *testing.F) {
-	src := event.Source{Node: "node01", Version: "test", Epoch: 1}
+	src := message.Source{Node: "node01", Version: "test", Epoch: 1}
 	for _, c := range []event.StatusChange{active("001", 100), lost("1000001", 200, 150), {}} {
 		m := event.StatusChangeMessage{StatusChange: c, Security: src.Stamp("s", time.Unix(1, 0))}
 		text, _ := json.Marshal(m)
 		f.Add(text)
-		text, _ = json.Marshal(m.State())
+		text, _ = json.Marshal(m.AgentState())
 		f.Add(text)
 	}
 	for _, text := range []string{``, `null`, `[]`, `{"agent_id":"*","node":"a"}`, `{"agent_id":"001","node":"a b"}`, `{"agent_id":"001","status":9,"node":"a"}`,

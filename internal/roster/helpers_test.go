@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 	"go.uber.org/goleak"
@@ -38,7 +39,7 @@ func within(t testing.TB) context.Context {
 // node is one that publishes status changes and keeps the roster.
 type node struct {
 	testing.TB
-	source event.Source
+	source message.Source
 	dir    string
 	outDir string
 	out    *outbox.Outbox
@@ -52,7 +53,7 @@ type node struct {
 // newNode publishes to a server's address, or with "" has its clients come to it.
 func newNode(t testing.TB, name, url string, change ...func(*remote.Config)) *node {
 	t.Helper()
-	n := &node{TB: t, source: event.Source{Node: name, Version: "test", Epoch: 1}, dir: t.TempDir(), outDir: t.TempDir(), quick: quick,
+	n := &node{TB: t, source: message.Source{Node: name, Version: "test", Epoch: 1}, dir: t.TempDir(), outDir: t.TempDir(), quick: quick,
 		log: &logbook{wrote: make(chan struct{}, 1)}}
 	listen := "127.0.0.1:0"
 	if url != "" {

@@ -34,11 +34,15 @@ func (r *Roster) readMessage(data []byte) (s *event.AgentState, err error) {
 }
 
 func readMessage(data []byte) (*event.AgentState, error) {
-	var m event.StatusChangeMessage
-	if err := json.Unmarshal(data, &m); err != nil {
+	m, err := event.Parse(data)
+	if err != nil {
 		return nil, err
 	}
-	s := m.State()
+	change, ok := m.(*event.StatusChangeMessage)
+	if !ok {
+		return nil, fmt.Errorf("a %T", m)
+	}
+	s := change.AgentState()
 	return &s, check(&s)
 }
 
@@ -54,7 +58,7 @@ func check(s *event.AgentState) error {
 	switch {
 	case !validID(s.AgentID):
 		return fmt.Errorf("agent %.20q", s.AgentID)
-	case s.Status < event.Active || s.Status > event.NeverConnected:
+	case !s.Status.Valid():
 		return fmt.Errorf("agent %s: status %d", s.AgentID, s.Status)
 	case event.ValidNode(s.Node) != nil:
 		return fmt.Errorf("agent %s: %w", s.AgentID, event.ValidNode(s.Node))

@@ -1,0 +1,158 @@
+package message
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/alertlevel"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+)
+
+// Record is a decision to publish, and what became of it so far.
+type Record struct {
+	detector.Decision
+	Group   *Group // the agent's, by the settings in effect at the decision
+	SendErr error  // of a Send: why the keep-alive was not sent
+}
+
+// Group holds the settings of a group of agents that their messages depend on.
+type Group struct {
+	Interval       time.Duration // of keep-alives
+	AlertThreshold int           // alert level from which a status change is an alert
+	FlapWindow     time.Duration
+}
+
+// Writer makes messages. It numbers them, so its methods are called in the order in
+// which the messages are published. It is for one goroutine, but for Source's fields.
+type Writer struct {
+	Source *Source
+	prefix event.Prefix
+	ids    *idSigner
+}
+
+// NewWriter returns a writer of messages from a source, to subjects with a prefix.
+func NewWriter(source Source, prefix event.Prefix) *Writer {
+	return &Writer{Source: &source, prefix: prefix, ids: newIDSigner()}
+}
+
+// AppendRecord appends the messages of a record: none, one, or two if a status change
+// is an alert too.
+func (w *Writer) AppendRecord(out []outbox.Message, r *Record) []outbox.Message {
+	switch r.Verdict {
+	case detector.Changed:
+		out = append(out, w.statusChange(r, w.prefix.StatusChange(r.ID.String())))
+		if !r.AlertHeld && isAlert(r) {
+			out = append(out, w.statusChange(r, w.prefix.AgentDisconnected()))
+		}
+	case detector.AlertReleased:
+		if isAlert(r) {
+			out = append(out, w.statusChange(r, w.prefix.AgentDisconnected()))
+		}
+	case detector.Flapping:
+		out = append(out, w.flapping(r))
+	case detector.OutageBegan, detector.OutageEnded:
+		out = append(out, w.fleetOutage(r))
+	case detector.Send, detector.Acknowledged, detector.Failed:
+		out = append(out, w.keepAlive(r))
+	}
+	return out
+}
+
+// isAlert reports whether an agent's loss is an alert.
+func isAlert(r *Record) bool {
+	return r.To == detector.Disconnected && levelOf(r) >= r.Group.AlertThreshold
+}
+
+func levelOf(r *Record) int {
+	return alertlevel.OfStatusChange(event.Reason(r.Reason.String()), r.Missed)
+}
+
+// keepAlive returns the message of a Send, Acknowledged or Failed record.
+func (w *Writer) keepAlive(r *Record) outbox.Message {
+	id := r.ID.String()
+	m := event.KeepAliveMessage{Event: event.KeepAlive{AgentID: id, AgentName: r.Name, IPAddress: r.IP,
+		Timestamp: r.Time.Unix(), ManagerNode: w.Source.Node, Interval: WholeSeconds(r.Group.Interval)}}
+	e := &m.Event
+	switch {
+	case r.Verdict == detector.Acknowledged:
+		ms := float64(r.RTT.Round(time.Microsecond)) / float64(time.Millisecond)
+		e.EventType, e.RTT = event.KeepAliveAcknowledged, &ms
+	case r.Verdict == detector.Failed:
+		e.EventType, e.Missed = event.KeepAliveFailed, &r.Missed
+	case r.SendErr != nil:
+		e.EventType, e.Error = event.KeepAliveFailed, r.SendErr.Error()
+	default:
+		e.EventType = event.KeepAliveSent
+	}
+	subject := w.prefix.KeepAlive(id)
+	m.Security = w.Source.Stamp(subject, time.Now())
+	return w.encode(outbox.Telemetry, &m.Security, &m)
+}
+
+// statusChange returns the message of a Changed or AlertReleased record.
+func (w *Writer) statusChange(r *Record, subject string) outbox.Message {
+	m := event.StatusChangeMessage{StatusChange: event.StatusChange{AgentID: r.ID.String(), AgentName: r.Name,
+		PreviousStatus: event.Status(r.From), CurrentStatus: event.Status(r.To), IPAddress: r.IP,
+		Timestamp: r.Time.Unix(), Reason: event.Reason(r.Reason.String()), MissedKeepAlives: r.Missed,
+		AlertLevel: levelOf(r), Outage: r.Outage, OutagePart: r.Part.String(), StatusChanges: r.Changes}}
+	if r.Seen {
+		m.StatusChange.LastSeen = r.LastSeenTime.Unix()
+	}
+	m.Security = w.Source.Stamp(subject, time.Now())
+	return w.encode(outbox.Status, &m.Security, &m)
+}
+
+// fleetOutage returns the message of an OutageBegan or OutageEnded record.
+func (w *Writer) fleetOutage(r *Record) outbox.Message {
+	o := &event.FleetOutage{ManagerNode: w.Source.Node, Timestamp: r.Time.Unix(), Since: r.Fleet.SinceTime.Unix(),
+		AgentsWatched: r.Fleet.Watched, AgentsLost: r.Fleet.Lost, ConnectionsClosed: r.Fleet.Closed, FellSilent: r.Fleet.Silent,
+		AgentsBack: r.Fleet.Back, Networks: make([]event.Network, 0, len(r.Fleet.Networks))}
+	for _, n := range r.Fleet.Networks {
+		o.Networks = append(o.Networks, event.Network{Network: n.Prefix.String(), Agents: n.Lost})
+	}
+	m := event.FleetOutageMessage{Security: w.Source.Stamp(w.prefix.FleetOutage(), time.Now())}
+	if r.Verdict == detector.OutageBegan {
+		m.Outage, o.AlertLevel = o, alertlevel.Outage
+	} else {
+		m.Recovered, o.AlertLevel = o, alertlevel.Recovered
+	}
+	return w.encode(outbox.Status, &m.Security, &m)
+}
+
+// flapping returns the message of a Flapping record.
+func (w *Writer) flapping(r *Record) outbox.Message {
+	m := event.AgentFlappingMessage{Security: w.Source.Stamp(w.prefix.AgentFlapping(), time.Now()),
+		Flapping: event.AgentFlapping{AgentID: r.ID.String(), AgentName: r.Name, IPAddress: r.IP, Timestamp: r.Time.Unix(),
+			StatusChanges: r.Changes, Window: WholeSeconds(r.Group.FlapWindow), AlertLevel: alertlevel.Flapping}}
+	return w.encode(outbox.Status, &m.Security, &m)
+}
+
+// Heartbeat returns the message of the node's status, and sets the status's node and
+// its times.
+func (w *Writer) Heartbeat(s event.ManagerStatus) outbox.Message {
+	now := time.Now()
+	s.ManagerNode, s.Timestamp, s.Interval = w.Source.Node, now.Unix(), WholeSeconds(event.HeartbeatInterval)
+	m := event.ManagerStatusMessage{ManagerStatus: s, Security: w.Source.Stamp(w.prefix.ManagerStatus(w.Source.Node), now)}
+	return w.encode(outbox.Telemetry, &m.Security, &m)
+}
+
+// NodeCondition returns the message of a node's condition that began or ended, and sets
+// the condition's node, time and alert level.
+func (w *Writer) NodeCondition(c event.NodeCondition, failure bool, now time.Time) outbox.Message {
+	c.ManagerNode, c.Timestamp, c.AlertLevel = w.Source.Node, now.Unix(), alertlevel.OfCondition(c.State, failure)
+	m := event.NodeConditionMessage{Condition: c, Security: w.Source.Stamp(w.prefix.NodeCondition(), now)}
+	return w.encode(outbox.Status, &m.Security, &m)
+}
+
+func (w *Writer) encode(class outbox.Class, s *event.Security, m event.Message) outbox.Message {
+	data, err := json.Marshal(m)
+	if err != nil {
+		panic("message: no JSON: " + err.Error()) // plain structs of text and finite numbers
+	}
+	return outbox.Message{Class: class, Subject: s.Subject, ID: w.ids.signID(s.ID()), ContentType: event.ContentType, Data: data}
+}
+
+// WholeSeconds rounds up: no interval is published as 0.
+func WholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
