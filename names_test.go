@@ -22,7 +22,6 @@ var bareNamesLeft = []string{
 	"cmd/pulse",
 	"internal/audit",
 	"internal/clientkeys",
-	"internal/config",
 	"internal/console",
 	"internal/daemon",
 	"internal/detector",

@@ -4,9 +4,9 @@
 // element has a default.
 //
 // Our own blocks are read strictly: an unknown element, a repeated one, an attribute or stray text is an error with
-// file, line and the way out. Only <agent_group> may be there several times, told apart by its name. Everything else is the manager's, whose own ossec.conf may be given too, and is ignored
-// but for <remote>'s port, protocol and local_ip and <cluster>'s node_name. A file with the manager's blocks and none of
-// ours is read as leniently as the manager reads it (lenient.go).
+// file, line and a hint. Only <agent_group> may be repeated, under different names. All other blocks are the manager's, whose
+// own ossec.conf may be given too, and are ignored but for <remote>'s port, protocol and local_ip and <cluster>'s
+// node_name. A file with the manager's blocks and none of ours is read as leniently as the manager reads it (lenient.go).
 //
 // Settings hold no secrets, only the names of files that do. One that was pasted in all the same (the user part of a URL)
 // is refused and never reaches an error or a printed setting.
@@ -39,23 +39,23 @@ type Remote struct {
 	LocalIP  netip.Addr
 }
 
-// KeepAlive is <manager_keepalive>: how Pulse finds out whether an agent lives.
+// KeepAlive is <manager_keepalive>: how Pulse detects that an agent has failed.
 type KeepAlive struct {
 	Enabled        bool
 	Interval       time.Duration // between keep-alives to one agent: 100ms to 1d
-	Timeout        time.Duration // no sign of life for this long is a disconnection: at least Interval
+	Timeout        time.Duration // silence for this long is a disconnection: at least Interval
 	MaxMissed      int           // unanswered keep-alives in a row that are a disconnection: 1 to 100
 	RetryInterval  time.Duration // a keep-alive unanswered for this long is a miss: 100ms to 1d
 	Method         string        // "request", "notify" or "ack"
 	ReconnectGrace time.Duration // from a closed connection to a disconnection: 0 to 1h
-	SuspectTimeout time.Duration // RetryInterval for an agent late beyond its habit, which is asked at once: 100ms to 1d
+	SuspectTimeout time.Duration // RetryInterval for an agent that is late compared with its own past, which is probed at once: 100ms to 1d
 	OutageShare    int           // percent of the active agents (and at least 20) lost in one Interval that are a fleet outage: 1 to 100
 	OutageHold     time.Duration // from the end of a fleet outage to the alerts of agents that stay away: 0 to 1d
 	FlapThreshold  int           // more status changes than this within FlapWindow are flapping: 1 to 100
 	FlapWindow     time.Duration // 1s to 1d
 }
 
-// NATS is <nats>: the way to the XDR platform.
+// NATS is <nats>: the connection to the XDR platform.
 type NATS struct {
 	Enabled            bool
 	ServerURL          string // comma-separated nats, tls, ws or wss URLs without a user; empty: the embedded server listens
@@ -108,7 +108,7 @@ func Default() Config {
 		if value == hostDefault {
 			value = nodeNameOfHost()
 		}
-		if err := s.field(&c).parse(value); err != nil {
+		if err := s.field(&c).parseValue(value); err != nil {
 			panic("config: default of " + s.path + ": " + err.Error()) // a mistake in the table; a test sees it first
 		}
 	}

@@ -15,9 +15,9 @@ var compareAddr = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
 func read(texts ...string) (*Loaded, error) {
 	ld := newLoader()
 	for i, text := range texts {
-		ld.add([]string{"pulse.conf", "second.conf"}[i], []byte(text))
+		ld.applyFile([]string{"pulse.conf", "second.conf"}[i], []byte(text))
 	}
-	return ld.finish()
+	return ld.finishLoading()
 }
 
 func mustRead(t *testing.T, texts ...string) *Loaded {

@@ -2,9 +2,11 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/wazuh-pulse/pulse/internal/hint"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
 // Error is one problem in one place of a settings file.
@@ -33,7 +35,7 @@ func (e *Error) hintPart() hint.Part {
 	return hint.Part{Problem: b.String(), Hint: e.Hint}
 }
 
-// maxErrors is what a person reads in one go; a file with more problems is the wrong file.
+// maxErrors limits the listed problems; a file with more of them is the wrong file.
 const maxErrors = 20
 
 // Errors is every problem found, in the order of the files, at most 20 of them. errors.As finds the first [*Error].
@@ -42,13 +44,13 @@ type Errors struct {
 	More int // problems beyond the listed ones
 }
 
-// count is the number of problems, listed or not.
-func (e *Errors) count() int { return len(e.List) + e.More }
+// countProblems is the number of problems, listed or not.
+func (e *Errors) countProblems() int { return len(e.List) + e.More }
 
-func (e *Errors) full() bool { return len(e.List) == maxErrors }
+func (e *Errors) isFull() bool { return len(e.List) == maxErrors }
 
-func (e *Errors) add(err *Error) {
-	if e.full() {
+func (e *Errors) addProblem(err *Error) {
+	if e.isFull() {
 		e.More++
 		return
 	}
@@ -85,10 +87,24 @@ func (e *Errors) Unwrap() []error {
 	return errs
 }
 
-// err returns the problems as an error, nil if there are none.
-func (e *Errors) err() error {
+// errOrNil returns the problems as an error, nil if there are none.
+func (e *Errors) errOrNil() error {
 	if len(e.List) == 0 {
 		return nil
 	}
 	return e
+}
+
+// hiddenSecret is printed instead of a secret.
+const hiddenSecret = "xxxxx"
+
+// userPart reaches from a scheme to the last @: greedy, as a password pasted into a wrong place may itself hold an @.
+var userPart = regexp.MustCompile(`://.*@`)
+
+const maxQuoted = 64 // runes
+
+// quoteBrief returns a text from the file for a one-line message: short, without secrets and control characters.
+func quoteBrief(s string) string {
+	s = userPart.ReplaceAllString(strings.Join(strings.Fields(s), " "), "://"+hiddenSecret+"@")
+	return printable.Brief(s, maxQuoted)
 }

@@ -11,20 +11,20 @@ import (
 )
 
 // CheckFiles opens every file that settings name and the daemon reads: the agents' keys (but for link attach), those of
-// the console and, with NATS enabled, those of its login and of TLS. Those with secrets must be private, too. It returns
-// all problems as an [*Errors]. State directories are not looked at.
+// the console and, with NATS enabled, those of its login and of TLS. Files with secrets must be private, too. It returns
+// all problems as an [*Errors]. State directories are not checked.
 func (l *Loaded) CheckFiles() error {
 	var errs Errors
 	for _, f := range append(l.SecurityFiles(), File{pathClientKeys, l.Pulse.ClientKeys, false}) {
-		if !l.isUsed(f.Setting) {
+		if !l.isFileUsed(f.Setting) {
 			continue
 		}
 		if err := checkFile(f); err != nil {
-			s, o := lookup(f.Setting), l.origins[f.Setting]
-			errs.add(&Error{o.file, o.line, fmt.Sprintf("<%s>%s</%s>%s: %v", s.name(), f.Path, s.name(), o.note(), err), fileHint(s, f.Path, err)})
+			s, o := lookupSetting(f.Setting), l.origins[f.Setting]
+			errs.addProblem(&Error{o.file, o.line, fmt.Sprintf("<%s>%s</%s>%s: %v", s.elementName(), f.Path, s.elementName(), o.describeIndirect(), err), fileHint(s, f.Path, err)})
 		}
 	}
-	return errs.err()
+	return errs.errOrNil()
 }
 
 // File is a file that a setting names.
@@ -34,8 +34,8 @@ type File struct {
 	Secret  bool
 }
 
-// SecurityFiles returns the files that the settings name which hold secrets, or decide who is
-// trusted.
+// SecurityFiles returns the files named by settings that hold secrets, or keys and certificates
+// that are trusted.
 func (c *Config) SecurityFiles() (all []File) {
 	for _, s := range table {
 		f := s.field(c)
@@ -47,37 +47,37 @@ func (c *Config) SecurityFiles() (all []File) {
 	return all
 }
 
-// isUsed reports whether the daemon reads the file of a setting, with the settings as
+// isFileUsed reports whether the daemon reads the file of a setting, with the settings as
 // they are.
-func (l *Loaded) isUsed(path string) bool {
+func (l *Loaded) isFileUsed(path string) bool {
 	switch {
-	case path == pathSigningKey: // it is made where it is not there, and checked where it is read
+	case path == pathSigningKey: // it is made if it does not exist, and checked where it is read
 		return false
 	case path == pathRecipients:
 		return l.NATS.Enabled && l.NATS.EncryptMessages
-	case path == pathClientKeys: // whether a manager lives there comes first, and who attaches to one does not need it
-		return l.Pulse.Link != "attach" && !l.homeClosed()
-	case lookup(path).block() == "nats":
+	case path == pathClientKeys: // needed only where Pulse is the manager, which is unknown while <home> cannot be read
+		return l.Pulse.Link != "attach" && !l.isHomeUnreadable()
+	case lookupSetting(path).blockPath() == "nats":
 		return l.NATS.Enabled
 	}
 	return l.Pulse.HTTP != ""
 }
 
-// homeClosed reports whether it cannot be seen if a manager lives in <home>: the daemon says so, and the way out.
-func (l *Loaded) homeClosed() bool {
+// isHomeUnreadable reports whether it is unknown if <home> has a manager. The daemon returns the error for that.
+func (l *Loaded) isHomeUnreadable() bool {
 	_, err := os.Stat(filepath.Join(l.Pulse.Home, "queue"))
 	return l.Pulse.Link == "auto" && errors.Is(err, fs.ErrPermission)
 }
 
-// note says in an error what file and line do not.
-func (o origin) note() string {
+// describeIndirect returns the origin of a setting for an error, "" if file and line are enough.
+func (o origin) describeIndirect() string {
 	if o.file != "" && o.from == "" {
 		return ""
 	}
 	return " (" + o.String() + ")"
 }
 
-// checkFile returns the bare reason why a file cannot be read, or may not be used.
+// checkFile returns why a file cannot be read, or may not be used.
 func checkFile(f File) error {
 	access := keyfile.Public
 	if f.Secret {

@@ -80,12 +80,12 @@ func TestADefaultFileThatIsMissingSaysItIsTheDefault(t *testing.T) {
 func TestEverySettingOfAFileIsAmongThoseThatAreChecked(t *testing.T) {
 	cfg := Default()
 	for _, s := range table {
-		if f, ok := s.field(&cfg).(text); ok && strings.HasPrefix(f.rule.desc, "an absolute path") && s.path != pathHome && s.path != pathClientKeys && s.path != "pulse/state_dir" {
+		if f, ok := s.field(&cfg).(textField); ok && strings.HasPrefix(f.rule.desc, "an absolute path") && s.path != pathHome && s.path != pathClientKeys && s.path != "pulse/state_dir" {
 			t.Errorf("%s is neither a secret nor whom to trust", s.path)
 		}
 		switch s.field(&cfg).(type) {
 		case secretFile, trustFile:
-			if err := s.field(&cfg).parse("/etc/pulse/" + s.name()); err != nil {
+			if err := s.field(&cfg).parseValue("/etc/pulse/" + s.elementName()); err != nil {
 				t.Error(err)
 			}
 		}

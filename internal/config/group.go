@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"path"
 	"slices"
@@ -45,7 +46,7 @@ func (g *Group) matchesID(id uint32) bool {
 	return found
 }
 
-// patternSigns are the bytes that do not stand for themselves in a pattern.
+// patternSigns are the bytes with a special meaning in a pattern.
 const patternSigns = `*?[\`
 
 func (g *Group) matchesName(name string) bool {
@@ -67,4 +68,75 @@ func (g *Group) matchesName(name string) bool {
 func (g *Group) matchesAddress(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("") // a prefix contains neither
 	return slices.ContainsFunc(g.Addresses, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+const (
+	groupElement = "agent_group"
+	pathGroup    = pathKeepAlive + "/" + groupElement
+	maxGroups    = 100
+	// inherited is the default of an override in the reference.
+	inherited = "manager_keepalive's"
+)
+
+// selectorNames are the elements that select a group's agents, overrideNames the settings that it may override.
+var (
+	selectorNames = []string{"ids", "names", "addresses"}
+	overrideNames = []string{"interval", "timeout", "max_missed", "high_alert_threshold"}
+)
+
+// groupPath returns the path of a group's settings, in the syntax of XPath. A group's name needs no escaping there.
+func groupPath(name string) string { return fmt.Sprintf("%s[@name='%s']", pathGroup, name) }
+
+// groupTable holds every element of one group, in document order, below a path of that group.
+func groupTable(g *Group, path string) []setting {
+	of := func(f field) func(*Config) field { return func(*Config) field { return f } }
+	return []setting{
+		{path + "/ids", "none", "The ids of the group's agents.", live, of(idListField{&g.IDs})},
+		{path + "/names", "none", "The names of the group's agents, as patterns: * is any text, ? any character, [a-c] one of these.", live,
+			of(patternField{&g.Names})},
+		{path + "/addresses", "none", "Where the group's agents are seen.", live, of(prefixField{&g.Addresses})},
+		{path + "/interval", inherited, "The group's interval; manager_keepalive's unless set.", live,
+			of(durationField{&g.Interval, shortestDuration, day})},
+		{path + "/timeout", inherited, "The group's timeout, at least its interval; manager_keepalive's unless set.", live,
+			of(durationField{&g.Timeout, shortestDuration, 7 * day})},
+		{path + "/max_missed", inherited, "The group's max_missed; manager_keepalive's unless set.", live,
+			of(intField{&g.MaxMissed, 1, 100})},
+		{path + "/high_alert_threshold", "nats's", "The group's high_alert_threshold; nats's unless set.", live,
+			of(intField{&g.HighAlertThreshold, 0, 15})},
+	}
+}
+
+// groupReference documents the elements of a group, and its attribute.
+func groupReference() []Setting {
+	path := rootElement + "/" + pathGroup
+	list := []Setting{{path + "/@name", "", "", groupName.desc, "The group's name, an attribute: of several groups that match an agent the first in the file counts.", true}}
+	for _, s := range groupTable(new(Group), pathGroup) {
+		list = append(list, Setting{rootElement + "/" + s.path, "", "", s.field(nil).acceptedValues(), s.doc, bool(s.when)})
+	}
+	for i := range list {
+		list[i].Source = "default"
+	}
+	return list
+}
+
+// inheritedFrom returns the setting that a group's override is inherited from.
+func inheritedFrom(override *setting) *setting {
+	if override.elementName() == "high_alert_threshold" {
+		return lookupSetting(pathHighAlert)
+	}
+	return lookupSetting(pathKeepAlive + "/" + override.elementName())
+}
+
+// settingsInEffect is the table for settings in effect: with the elements of each group behind <manager_keepalive>'s own.
+func (l *Loaded) settingsInEffect() []setting {
+	all := slices.Concat(remoteTable, keepAliveTable)
+	for i := range l.Groups {
+		g := &l.Groups[i]
+		for _, s := range groupTable(g, groupPath(g.Name)) {
+			if selector := slices.Contains(selectorNames, s.elementName()); !selector || s.field(nil).String() != "" {
+				all = append(all, s)
+			}
+		}
+	}
+	return slices.Concat(all, natsTable, pulseTable)
 }

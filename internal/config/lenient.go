@@ -8,34 +8,34 @@ import (
 
 // parseLenient reads the elements of a manager's ossec.conf as the manager's own
 // reader does, which is no XML parser: bytes of any encoding, text and comments
-// anywhere, several roots, comments that end with !>, "\<" for a < in a text. What the
-// manager would refuse it mends: an end without a beginning is passed over, and the
-// file's end closes what is open. It fails for nothing.
+// anywhere, several roots, comments that end with !>, "\<" for a < in a text. It
+// also accepts what the manager refuses: an end tag without a start tag is skipped, and
+// the end of the file closes all open elements. It never fails.
 func parseLenient(data []byte) []*node {
 	r := lenientReader{data: data, line: 1, open: []*node{new(node)}}
 	for r.at < len(r.data) {
 		switch rest := r.data[r.at:]; {
 		case bytes.HasPrefix(rest, []byte(`\<`)):
-			r.text("<", 2)
+			r.readText("<", 2)
 		case rest[0] != '<':
 			n := bytes.IndexAny(rest[1:], `<\`) + 1
 			if n == 0 {
 				n = len(rest)
 			}
-			r.text(string(rest[:n]), n)
+			r.readText(string(rest[:n]), n)
 		case bytes.HasPrefix(rest, []byte("<!")):
-			r.skip(commentLen(rest))
+			r.skipBytes(commentLength(rest))
 		case bytes.HasPrefix(rest, []byte("<?")):
-			r.skip(tagLen(rest))
+			r.skipBytes(tagLength(rest))
 		default:
-			r.tag(rest)
+			r.readTag(rest)
 		}
 	}
 	return r.open[0].children
 }
 
-// deepest is how many elements within each other are told apart; the manager has four.
-const deepest = 32
+// maxDepth limits nested elements; the manager's files have four.
+const maxDepth = 32
 
 type lenientReader struct {
 	data []byte
@@ -45,33 +45,33 @@ type lenientReader struct {
 	over int     // elements open beyond the deepest
 }
 
-// skip moves on by n bytes.
-func (r *lenientReader) skip(n int) {
+// skipBytes moves on by n bytes.
+func (r *lenientReader) skipBytes(n int) {
 	r.line += bytes.Count(r.data[r.at:r.at+n], []byte("\n"))
 	r.at += n
 }
 
-func (r *lenientReader) text(s string, n int) {
+func (r *lenientReader) readText(s string, n int) {
 	if top := r.open[len(r.open)-1]; len(r.open) > 1 {
 		top.text.WriteString(s)
 	}
-	r.skip(n)
+	r.skipBytes(n)
 }
 
-// tag reads a tag, which opens or closes an element, or both.
-func (r *lenientReader) tag(rest []byte) {
-	n := tagLen(rest)
+// readTag reads a tag, which opens or closes an element, or both.
+func (r *lenientReader) readTag(rest []byte) {
+	n := tagLength(rest)
 	line := r.line
 	inside := strings.TrimSuffix(string(rest[1:n]), ">")
-	r.skip(n)
+	r.skipBytes(n)
 	name, isEnd := strings.CutPrefix(inside, "/")
 	name, empty := strings.CutSuffix(name, "/")
 	name = strings.TrimSpace(name)
 	name, attr, _ := strings.Cut(name, " ")
 	switch {
 	case isEnd:
-		r.close(name)
-	case len(r.open) > deepest:
+		r.closeElement(name)
+	case len(r.open) > maxDepth:
 		if !empty {
 			r.over++
 		}
@@ -85,8 +85,8 @@ func (r *lenientReader) tag(rest []byte) {
 	}
 }
 
-// close closes the innermost element of that name, with all that is open in it.
-func (r *lenientReader) close(name string) {
+// closeElement closes the innermost element of that name, with all that is open in it.
+func (r *lenientReader) closeElement(name string) {
 	if r.over > 0 {
 		r.over--
 		return
@@ -99,17 +99,17 @@ func (r *lenientReader) close(name string) {
 	}
 }
 
-// tagLen is the length of the tag that data begins with: all the rest if it has no end.
-func tagLen(data []byte) int {
+// tagLength returns the length of the tag that data begins with: all of data if it has no end.
+func tagLength(data []byte) int {
 	if end := bytes.IndexByte(data, '>'); end >= 0 {
 		return end + 1
 	}
 	return len(data)
 }
 
-// commentLen is the length of the comment that data begins with: all the rest if it
-// has no end.
-func commentLen(data []byte) int {
+// commentLength returns the length of the comment that data begins with: all of data if
+// it has no end.
+func commentLength(data []byte) int {
 	for n := len("<!"); ; {
 		end := bytes.IndexByte(data[n:], '>')
 		if end < 0 {
@@ -126,9 +126,9 @@ func commentLen(data []byte) int {
 var stockBlocks = []string{"global", "alerts", "logging", "rootcheck", "syscheck", "wodle", "sca", "vulnerability-detection", "vulnerability-detector",
 	"indexer", "auth", "cluster", "ruleset", "rule_test", "command", "active-response", "localfile", "integration", "syslog_output"}
 
-// managersFile returns the elements of a file that is a manager's own, and none of
-// Pulse's: then what the manager accepts is accepted.
-func managersFile(data []byte) (roots []*node, ok bool) {
+// parseManagerFile returns the elements of a file that has blocks of a manager and none
+// of Pulse. What the manager accepts is accepted.
+func parseManagerFile(data []byte) (roots []*node, ok bool) {
 	roots = parseLenient(data)
 	for _, root := range roots {
 		for _, block := range root.children {
@@ -142,13 +142,13 @@ func managersFile(data []byte) (roots []*node, ok bool) {
 	return roots, ok
 }
 
-// variables are what <var name="NAME">value</var> gives to $NAME.
-func variables(roots []*node) map[string]string {
+// readVariables returns the values of $NAME that <var name="NAME">value</var> sets.
+func readVariables(roots []*node) map[string]string {
 	vars := map[string]string{}
 	for _, root := range roots {
 		for _, n := range append([]*node{root}, root.children...) {
 			if name, ok := strings.CutPrefix(strings.TrimSpace(n.rawAttr), "name="); ok && n.name == "var" {
-				vars["$"+strings.Trim(name, `"'`)] = n.value()
+				vars["$"+strings.Trim(name, `"'`)] = n.trimmedText()
 			}
 		}
 	}

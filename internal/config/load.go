@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
+	"slices"
 )
 
 // maxFile is far above any real settings file; it keeps a wrong path (a log, a device) from filling the memory.
@@ -45,35 +45,35 @@ func (o origin) String() string {
 // exists, else defaults. The error of a file that cannot be read wraps the cause; problems inside files come all
 // together as an [*Errors].
 //
-// Of the files that settings name, Load looks only at the ossec.conf of a manager in <home>, for the name of the node; the
-// others are the affair of [Loaded.CheckFiles].
+// Of the files that settings name, Load reads only the ossec.conf of a manager in <home>, for the name of the node;
+// [Loaded.CheckFiles] checks the others.
 func Load(paths ...string) (*Loaded, error) {
-	return load(DefaultPath, paths)
+	return loadFiles(DefaultPath, paths)
 }
 
-func load(defaultPath string, paths []string, overrides ...Override) (*Loaded, error) {
+func loadFiles(defaultPath string, paths []string, overrides ...Override) (*Loaded, error) {
 	optional := len(paths) == 0
 	if optional {
 		paths = []string{defaultPath}
 	}
 	ld := newLoader()
 	for _, path := range paths {
-		data, err := readFile(path)
+		data, err := readSettingsFile(path)
 		if optional && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		ld.add(path, data)
+		ld.applyFile(path, data)
 	}
 	for _, o := range overrides {
-		ld.override(o)
+		ld.applyOverride(o)
 	}
-	return ld.finish()
+	return ld.finishLoading()
 }
 
-func readFile(path string) ([]byte, error) {
+func readSettingsFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
@@ -89,10 +89,10 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// finish settles what depends on several settings.
-func (ld *loader) finish() (*Loaded, error) {
-	ld.takeManagerName()
-	ld.takeClusterName()
+// finishLoading fills in and checks what depends on several settings.
+func (ld *loader) finishLoading() (*Loaded, error) {
+	ld.adoptManagerName()
+	ld.adoptClusterName()
 	l := ld.loaded
 	if home := l.origins[pathHome]; home.file != "" && l.origins[pathClientKeys].file == "" {
 		l.Pulse.ClientKeys = filepath.Join(l.Pulse.Home, "etc/client.keys")
@@ -103,42 +103,80 @@ func (ld *loader) finish() (*Loaded, error) {
 	ld.checkTLSPair()
 	ld.checkLogin()
 	ld.checkConsole()
-	if err := ld.errs.err(); err != nil {
+	if err := ld.errs.errOrNil(); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
-// takeClusterName names the node as the manager's cluster does, unless <pulse> names it, in whatever order they came.
-func (ld *loader) takeClusterName() {
-	o := ld.clusterOrigin
-	if o.file == "" || ld.failed[pathNodeName] || ld.loaded.origins[pathNodeName].file != "" {
-		return
-	}
-	name := lookup(pathNodeName).field(&ld.loaded.Config)
-	if err := name.parse(ld.clusterName); err != nil {
-		ld.errs.add(&Error{o.file, o.line, fmt.Sprintf("<node_name>%s</node_name>: %v", quote(ld.clusterName), err),
-			"give this node a name of its own with <pulse><node_name>"})
-		return
-	}
-	ld.loaded.origins[pathNodeName] = o
+// Override is a setting from the command line.
+type Override struct {
+	Path   string // below <ossec_config>: "nats/server_url"
+	Value  string // as it would be written in a file
+	Source string // "--server"
 }
 
-// checkTimeout reports at the line of the timeout, or of the interval if that alone was written.
-func (ld *loader) checkTimeout() {
-	k := ld.loaded.KeepAlive
-	if k.Timeout >= k.Interval || ld.failed[pathTimeout] || ld.failed[pathInterval] {
-		return
-	}
-	at := ld.loaded.origins[pathTimeout]
-	if at.file == "" {
-		at = ld.loaded.origins[pathInterval]
-	}
-	ld.timeoutTooShort(at, "", k.Timeout, k.Interval)
+// LoadWith is [Load], with overrides that replace the values of all files.
+func LoadWith(overrides []Override, paths ...string) (*Loaded, error) {
+	return loadFiles(DefaultPath, paths, overrides...)
 }
 
-func (ld *loader) timeoutTooShort(at origin, label string, timeout, interval time.Duration) {
-	ld.errs.add(&Error{at.file, at.line,
-		fmt.Sprintf("%stimeout (%s) is below interval (%s): a live agent would be called dead", label, secondsText(timeout), secondsText(interval)),
-		fmt.Sprintf("set <timeout> to at least %s, better %s", secondsText(interval), secondsText(3*interval))})
+func (ld *loader) applyOverride(o Override) {
+	s := lookupSetting(o.Path)
+	f := s.field(&ld.loaded.Config)
+	err := f.parseValue(o.Value)
+	if err == nil {
+		delete(ld.failed, o.Path)
+		ld.loaded.origins[o.Path] = origin{file: o.Source}
+		return
+	}
+	ld.failed[o.Path] = true
+	problem, hint := explainRefusal(err, s, f)
+	ld.errs.addProblem(&Error{o.Source, 0, problem, hint})
+}
+
+// Change is a setting whose value has changed.
+type Change struct{ Path, Was, Is string } // Was or Is is empty for one of a group that is new or gone
+
+// Reload returns the settings of a running node after it has read next: the value of
+// next where it takes effect at once, else its own. Changed are the settings that differ
+// by that, in document order, and waiting those that take effect with a restart.
+func (c *Config) Reload(next *Config) (now Config, changed, waiting []Change) {
+	now = *c
+	now.Groups = slices.Clone(next.Groups)
+	for _, s := range table {
+		was, is := s.field(c).String(), s.field(next).String()
+		switch {
+		case was == is:
+		case s.when == atStart:
+			waiting = append(waiting, Change{rootElement + "/" + s.path, was, is})
+		default:
+			if err := s.field(&now).parseValue(is); err != nil {
+				panic(fmt.Sprintf("config: %s as it is printed: %v", s.path, err)) // a mistake in the table; a test sees it first
+			}
+		}
+	}
+	return now, listChanges(c, &now), waiting
+}
+
+func listChanges(was, is *Config) (list []Change) {
+	before, after := (&Loaded{Config: *was}).Settings(), (&Loaded{Config: *is}).Settings()
+	valueIn := func(all []Setting, path string) string {
+		i := slices.IndexFunc(all, func(s Setting) bool { return s.Path == path })
+		if i < 0 {
+			return ""
+		}
+		return all[i].Value
+	}
+	for _, s := range after {
+		if old := valueIn(before, s.Path); old != s.Value {
+			list = append(list, Change{s.Path, old, s.Value})
+		}
+	}
+	for _, s := range before {
+		if !slices.ContainsFunc(after, func(a Setting) bool { return a.Path == s.Path }) {
+			list = append(list, Change{s.Path, s.Value, ""})
+		}
+	}
+	return list
 }

@@ -6,11 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // source is where a loaded setting came from.
@@ -40,11 +42,11 @@ func TestFilesWithoutSettingsMeanDefaults(t *testing.T) {
 
 func TestWithoutAPathTheDefaultFileIsReadIfItExists(t *testing.T) {
 	path := write(t, in("pulse", "<node_name>n1</node_name>"))
-	l, err := load(path, nil)
+	l, err := loadFiles(path, nil)
 	if err != nil || l.Pulse.NodeName != "n1" || len(l.Files) != 1 {
 		t.Errorf("got %+v, %v", l, err)
 	}
-	l, err = load(path+".absent", nil)
+	l, err = loadFiles(path+".absent", nil)
 	if err != nil || l.Pulse.NodeName != nodeNameOfHost() || len(l.Files) != 0 {
 		t.Errorf("got %+v, %v", l, err)
 	}
@@ -158,7 +160,7 @@ func TestANodeWithoutANameHasItsHosts(t *testing.T) {
 		"web-1": "web-1", "web-1.example.com": "web-1-example-com", "Web_1": "Web_1", "": namelessNode, "...": namelessNode,
 		"-x.": "x", "a b*c>d": "a-b-c-d", "höst": "h-st", strings.Repeat("n", 63) + ".example": strings.Repeat("n", 63), "web\n1": "web-1",
 	} {
-		got := nodeName(host)
+		got := nodeNameFrom(host)
 		if got != want {
 			t.Errorf("%q: got %q, want %q", host, got, want)
 		}
@@ -193,5 +195,52 @@ func TestThePackagedNameOfAClusterThatIsOffNamesNoNode(t *testing.T) {
 		if l := mustRead(t, in("pulse", "<home>"+home+"</home>")); l.Pulse.NodeName != tt.want {
 			t.Errorf("%s, in home: got %s, want %s", tt.name, l.Pulse.NodeName, tt.want)
 		}
+	}
+}
+
+func TestReloadTakesWhatCanChangeWhileANodeRuns(t *testing.T) {
+	was := mustRead(t, "<ossec_config><remote><manager_keepalive><interval>60</interval>"+
+		"<agent_group name=\"old\"><ids>001</ids><timeout>90</timeout></agent_group></manager_keepalive></remote></ossec_config>")
+	next := mustRead(t, "<ossec_config><remote><port>1600</port><manager_keepalive><interval>5</interval><timeout>2m</timeout><method>ack</method>"+
+		"<agent_group name=\"new\"><names>web-*</names><high_alert_threshold>3</high_alert_threshold></agent_group></manager_keepalive></remote>"+
+		"<nats><high_alert_threshold>6</high_alert_threshold><subject_prefix>a.b</subject_prefix></nats><pulse><log_level>debug</log_level></pulse></ossec_config>")
+	now, changed, waiting := was.Reload(&next.Config)
+	want := next.Config
+	want.Remote.Port, want.KeepAlive.Method, want.NATS.SubjectPrefix = 1514, "request", "wazuh.xdr"
+	if diff := cmp.Diff(want, now, cmpopts.EquateComparable(want.Remote.LocalIP)); diff != "" {
+		t.Error(diff)
+	}
+	paths := func(list []Change) (all []string) {
+		for _, c := range list {
+			all = append(all, c.Path+" "+c.Was+"→"+c.Is)
+		}
+		return all
+	}
+	const k, old, fresh = "ossec_config/remote/manager_keepalive/", "agent_group[@name='old']/", "agent_group[@name='new']/"
+	if diff := cmp.Diff([]string{k + "interval 60→5", k + "timeout 180→120", k + fresh + "names →web-*", k + fresh + "interval →5", k + fresh + "timeout →120",
+		k + fresh + "max_missed →3", k + fresh + "high_alert_threshold →3", "ossec_config/nats/high_alert_threshold 8→6", "ossec_config/pulse/log_level info→debug",
+		k + old + "ids 001→", k + old + "interval 60→", k + old + "timeout 90→", k + old + "max_missed 3→", k + old + "high_alert_threshold 8→"}, paths(changed)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"ossec_config/remote/port 1514→1600", k + "method request→ack", "ossec_config/nats/subject_prefix wazuh.xdr→a.b"}, paths(waiting)); diff != "" {
+		t.Error(diff)
+	}
+	if _, changed, waiting := now.Reload(&now); len(changed)+len(waiting) > 0 {
+		t.Errorf("changed by itself: %v %v", changed, waiting)
+	}
+}
+
+// What is printed of each setting is understood again, as a reload relies on.
+func TestEverySettingIsReadAsItIsPrinted(t *testing.T) {
+	full := loadFull(t)
+	c := Default()
+	for _, s := range table {
+		if err := s.field(&c).parseValue(s.field(&full.Config).String()); err != nil {
+			t.Errorf("%s: %v", s.path, err)
+		}
+	}
+	c.Groups = full.Groups
+	if !reflect.DeepEqual(c, full.Config) {
+		t.Error(cmp.Diff(full.Config, c, cmpopts.EquateComparable(c.Remote.LocalIP)))
 	}
 }

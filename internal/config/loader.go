@@ -7,11 +7,11 @@ import (
 	"slices"
 )
 
-// loader applies files to the defaults, one after the other, and gathers what is wrong with them.
+// loader applies files to the defaults, one after the other, and collects their problems.
 type loader struct {
 	loaded *Loaded
 	errs   Errors
-	failed map[string]bool // settings with a bad value: rules between settings leave them alone
+	failed map[string]bool // settings with a bad value, which rules between settings skip
 	file   string          // being applied
 
 	groupLines map[string]int // of the file being applied, by name
@@ -20,7 +20,7 @@ type loader struct {
 	clusterOrigin origin
 }
 
-// strictBlocks are ours alone, by their path: nothing in them is ignored.
+// strictBlocks are the paths of Pulse's own blocks, in which nothing is ignored.
 var strictBlocks = []string{pathKeepAlive, "nats", "pulse"}
 
 func newLoader() *loader {
@@ -30,154 +30,154 @@ func newLoader() *loader {
 	}
 }
 
-// add applies one file.
-func (ld *loader) add(file string, data []byte) {
+// applyFile applies one file.
+func (ld *loader) applyFile(file string, data []byte) {
 	ld.file, ld.groupLines = file, map[string]int{}
 	ld.loaded.Files = append(ld.loaded.Files, file)
-	if roots, ok := managersFile(data); ok {
-		ld.addManagers(file, roots)
+	if roots, ok := parseManagerFile(data); ok {
+		ld.applyManagerFile(file, roots)
 		return
 	}
 	roots, err := parseXML(data)
 	if err != nil {
 		err.File = file
-		ld.errs.add(err)
+		ld.errs.addProblem(err)
 		return
 	}
 	for _, n := range roots {
 		if n.name != "ossec_config" {
-			ld.fail(n.line, fmt.Sprintf("unknown root element <%s>", quote(n.name)), "put settings inside <ossec_config>")
+			ld.addError(n.line, fmt.Sprintf("unknown root element <%s>", quoteBrief(n.name)), "put settings inside <ossec_config>")
 			continue
 		}
 		for _, block := range n.children {
-			ld.block(block)
+			ld.applyBlock(block)
 		}
 	}
 }
 
-func (ld *loader) fail(line int, problem, hint string) {
-	ld.errs.add(&Error{ld.file, line, problem, hint})
+func (ld *loader) addError(line int, problem, hint string) {
+	ld.errs.addProblem(&Error{ld.file, line, problem, hint})
 }
 
-// block applies a child of <ossec_config>.
-func (ld *loader) block(n *node) {
+// applyBlock applies a child of <ossec_config>.
+func (ld *loader) applyBlock(n *node) {
 	switch n.name {
 	case "nats", "pulse":
-		ld.strict(n, n.name)
+		ld.applyStrictBlock(n, n.name)
 	case "remote":
-		ld.remote(n)
+		ld.applyRemote(n)
 	case "cluster":
 		var m Manager
-		m.cluster(n, nil)
-		if m.named() {
+		m.readCluster(n, nil)
+		if m.hasOwnName() {
 			ld.clusterName, ld.clusterOrigin = m.NodeName, origin{ld.file, m.line, ""}
 		}
 	case "manager_keepalive":
-		ld.fail(n.line, "<manager_keepalive> outside of <remote>", "move it into <remote>")
+		ld.addError(n.line, "<manager_keepalive> outside of <remote>", "move it into <remote>")
 	case groupElement:
-		ld.strayGroup(n)
+		ld.refuseStrayGroup(n)
 	default:
-		ld.ignore(n, "nats", "pulse", "remote")
+		ld.warnIfMisspelt(n, "nats", "pulse", "remote")
 	}
 }
 
-// remote takes what concerns agents out of ossec.conf's <remote>; one for syslog concerns no agent.
-func (ld *loader) remote(n *node) {
+// applyRemote applies the settings for agents of ossec.conf's <remote>; a <remote> of syslog has none.
+func (ld *loader) applyRemote(n *node) {
 	syslog := isSyslog(n)
 	for _, c := range n.children {
 		switch {
 		case c.name == "manager_keepalive" && syslog:
-			ld.fail(c.line, "<manager_keepalive> in a <remote> of syslog", "move it into the <remote> with <connection>secure</connection>")
+			ld.addError(c.line, "<manager_keepalive> in a <remote> of syslog", "move it into the <remote> with <connection>secure</connection>")
 		case syslog:
 		case c.name == "manager_keepalive":
-			ld.strict(c, pathKeepAlive)
+			ld.applyStrictBlock(c, pathKeepAlive)
 		case c.name == groupElement:
-			ld.strayGroup(c)
+			ld.refuseStrayGroup(c)
 		case c.name == "connection":
-			if v := c.value(); v != "secure" {
-				ld.fail(c.line, fmt.Sprintf("<connection>%s</connection>: unknown word", quote(v)), "want secure or syslog (default secure)")
+			if v := c.trimmedText(); v != "secure" {
+				ld.addError(c.line, fmt.Sprintf("<connection>%s</connection>: unknown word", quoteBrief(v)), "want secure or syslog (default secure)")
 			}
 		default:
-			if s := lookup("remote/" + c.name); s != nil {
-				ld.set("", s, c)
+			if s := lookupSetting("remote/" + c.name); s != nil {
+				ld.applySetting("", s, c)
 			} else {
-				ld.ignore(c, "manager_keepalive")
+				ld.warnIfMisspelt(c, "manager_keepalive")
 			}
 		}
 	}
 }
 
-// block is what a strict block may hold.
-type block struct {
+// strictBlock is one of Pulse's own blocks, with the settings that it may have.
+type strictBlock struct {
 	label string // in errors: nats, agent_group name="servers"
 	path  string
 	known []setting
 }
 
-// strict applies a block of ours.
-func (ld *loader) strict(n *node, path string) {
+// applyStrictBlock applies one of Pulse's own blocks.
+func (ld *loader) applyStrictBlock(n *node, path string) {
 	if len(n.attrs) > 0 {
-		ld.fail(n.line, fmt.Sprintf("<%s> has an attribute", n.name), "settings are elements: remove it")
+		ld.addError(n.line, fmt.Sprintf("<%s> has an attribute", n.name), "settings are elements: remove it")
 	}
-	ld.elements(n, block{n.name, path, settingsIn(path)})
+	ld.applyElements(n, strictBlock{n.name, path, settingsIn(path)})
 }
 
-// elements applies what is inside a block of ours: every child is a setting, once, or a group where those live.
-func (ld *loader) elements(n *node, b block) {
+// applyElements applies the elements of one of Pulse's own blocks: each is a setting, at most once, or a group where groups may be.
+func (ld *loader) applyElements(n *node, b strictBlock) {
 	if n.textLine > 0 {
-		ld.fail(n.textLine, fmt.Sprintf("<%s> has text between its elements", b.label), "put it into an element or a comment")
+		ld.addError(n.textLine, fmt.Sprintf("<%s> has text between its elements", b.label), "put it into an element or a comment")
 	}
 	seen := map[string]int{}
 	for _, c := range n.children {
-		i := slices.IndexFunc(b.known, func(s setting) bool { return s.name() == c.name })
+		i := slices.IndexFunc(b.known, func(s setting) bool { return s.elementName() == c.name })
 		switch {
 		case b.path == pathKeepAlive && c.name == groupElement:
-			ld.group(c)
+			ld.applyGroup(c)
 			continue
 		case i < 0:
-			ld.unknown(b, c)
+			ld.refuseUnknownElement(b, c)
 			continue
 		case seen[c.name] > 0:
-			ld.fail(c.line, fmt.Sprintf("<%s>: <%s> is here twice, first on line %d", b.label, c.name, seen[c.name]), "keep one")
+			ld.addError(c.line, fmt.Sprintf("<%s>: <%s> is here twice, first on line %d", b.label, c.name, seen[c.name]), "keep one")
 			continue
 		case len(c.attrs) > 0:
-			ld.fail(c.line, fmt.Sprintf("%s<%s> has an attribute", b.prefix(), c.name), "settings are elements: remove it")
+			ld.addError(c.line, fmt.Sprintf("%s<%s> has an attribute", b.errorPrefix(), c.name), "settings are elements: remove it")
 		}
 		seen[c.name] = c.line
-		ld.set(b.prefix(), &b.known[i], c)
+		ld.applySetting(b.errorPrefix(), &b.known[i], c)
 	}
 }
 
-// prefix tells apart in errors what may be there several times: the elements of groups.
-func (b block) prefix() string {
+// errorPrefix returns the name of a group for errors about its elements, as there may be several groups.
+func (b strictBlock) errorPrefix() string {
 	if b.path != pathGroup {
 		return ""
 	}
 	return "<" + b.label + ">: "
 }
 
-// set applies the value of one element.
-func (ld *loader) set(prefix string, s *setting, n *node) {
+// applySetting applies the value of one element.
+func (ld *loader) applySetting(prefix string, s *setting, n *node) {
 	if len(n.children) > 0 {
-		ld.fail(n.line, fmt.Sprintf("%s<%s> has an element inside", prefix, s.name()), "it takes a plain value")
+		ld.addError(n.line, fmt.Sprintf("%s<%s> has an element inside", prefix, s.elementName()), "it takes a plain value")
 		return
 	}
 	f := s.field(&ld.loaded.Config)
-	err := f.parse(n.value())
+	err := f.parseValue(n.trimmedText())
 	if err == nil {
 		delete(ld.failed, s.path)
 		ld.loaded.origins[s.path] = origin{ld.file, n.line, ""}
 		return
 	}
 	ld.failed[s.path] = true
-	problem, hint := refusal(err, s, f)
-	ld.fail(n.line, fmt.Sprintf("%s%s: %s", prefix, s.quote(n.value()), problem), hint)
+	problem, hint := explainRefusal(err, s, f)
+	ld.addError(n.line, fmt.Sprintf("%s%s: %s", prefix, s.quoteElement(n.trimmedText()), problem), hint)
 }
 
-// refusal says what is wrong with a value, and the way out.
-func refusal(err error, s *setting, f field) (problem, hint string) {
+// explainRefusal returns what is wrong with a value, and a hint.
+func explainRefusal(err error, s *setting, f field) (problem, hint string) {
 	if refused, ok := errors.AsType[*Error](err); ok {
 		return refused.Problem, refused.Hint
 	}
-	return err.Error(), fmt.Sprintf("want %s (default %s)", f.want(), cmp.Or(s.def, "empty"))
+	return err.Error(), fmt.Sprintf("want %s (default %s)", f.acceptedValues(), cmp.Or(s.def, "empty"))
 }

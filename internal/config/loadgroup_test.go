@@ -129,13 +129,13 @@ var groupErrorTests = []struct{ name, text, want string }{
 		`pulse.conf:5: <agent_group name="a">: <high_alert_threshold>16</high_alert_threshold>: out of range; ` +
 			"want a whole number from 0 to 15 (default nats's)"},
 	{"a group's timeout below its interval", group("a", anID, "<timeout>29</timeout>", "<interval>30</interval>"),
-		`pulse.conf:5: <agent_group name="a">: timeout (29s) is below interval (30s): a live agent would be called dead; set <timeout> to at least 30s, better 90s`},
+		`pulse.conf:5: <agent_group name="a">: timeout (29s) is below interval (30s): a live agent would be reported as disconnected; set <timeout> to at least 30s, better 90s`},
 	{"a group's timeout below the inherited interval", group("a", anID, "<timeout>30</timeout>"),
-		`pulse.conf:5: <agent_group name="a">: timeout (30s) is below interval (60s): a live agent would be called dead; set <timeout> to at least 60s, better 180s`},
+		`pulse.conf:5: <agent_group name="a">: timeout (30s) is below interval (60s): a live agent would be reported as disconnected; set <timeout> to at least 60s, better 180s`},
 	{"a group's interval above the inherited timeout", group("a", anID, "<interval>10m</interval>"),
-		`pulse.conf:5: <agent_group name="a">: timeout (180s) is below interval (600s): a live agent would be called dead; set <timeout> to at least 600s, better 1800s`},
+		`pulse.conf:5: <agent_group name="a">: timeout (180s) is below interval (600s): a live agent would be reported as disconnected; set <timeout> to at least 600s, better 1800s`},
 	{"an inherited timeout below the inherited interval", in("manager_keepalive", "<timeout>30</timeout>", `<agent_group name="a">`+anID+anOverride+"</agent_group>"),
-		"pulse.conf:3: timeout (30s) is below interval (60s): a live agent would be called dead; set <timeout> to at least 60s, better 180s"},
+		"pulse.conf:3: timeout (30s) is below interval (60s): a live agent would be reported as disconnected; set <timeout> to at least 60s, better 180s"},
 	{"one group too many", in("manager_keepalive", manyGroups(maxGroups+1)),
 		`pulse.conf:103: <agent_group name="g100"> is one more than the 100 there may be; join groups that differ only in their agents`},
 }

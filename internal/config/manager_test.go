@@ -15,7 +15,7 @@ func home(t *testing.T, text string) string {
 	if err := os.Mkdir(filepath.Join(dir, "etc"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(managerFile(dir), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(managerFilePath(dir), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -124,7 +124,7 @@ func FuzzParseLenient(f *testing.F) {
 		var look func(nodes []*node, depth int)
 		look = func(nodes []*node, depth int) {
 			for _, n := range nodes {
-				if elements++; n.line < 1 || n.line > lines || depth > deepest {
+				if elements++; n.line < 1 || n.line > lines || depth > maxDepth {
 					t.Fatalf("line %d of %d, depth %d", n.line, lines, depth)
 				}
 				look(n.children, depth+1)
@@ -134,7 +134,7 @@ func FuzzParseLenient(f *testing.F) {
 		if look(roots, 0); elements > len(data) {
 			t.Fatalf("%d elements of %d bytes", elements, len(data))
 		}
-		managerOf(roots)
+		readManagerBlocks(roots)
 		if strict, err := parseXML(data); err == nil && !strings.ContainsAny(string(data), "\\!?'\"\r") {
 			names := func(nodes []*node) (all []string) {
 				for _, n := range nodes {

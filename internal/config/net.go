@@ -11,12 +11,12 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
-type address struct{ p *netip.Addr }
+type addrField struct{ p *netip.Addr }
 
-func (f address) String() string { return f.p.String() }
-func (f address) want() string   { return "an IP address" }
+func (f addrField) String() string         { return f.p.String() }
+func (f addrField) acceptedValues() string { return "an IP address" }
 
-func (f address) parse(text string) error {
+func (f addrField) parseValue(text string) error {
 	a, err := netip.ParseAddr(text)
 	if err != nil || !printable.Is(text) { // the zone may be anything
 		return errors.New("not an IP address")
@@ -25,12 +25,12 @@ func (f address) parse(text string) error {
 	return nil
 }
 
-// protocol is remoted's list of transports: any case, order and spaces.
-type protocol struct{ tcp, udp *bool }
+// protocolField is remoted's list of transports: any case, order and spaces.
+type protocolField struct{ tcp, udp *bool }
 
-func (f protocol) want() string { return "tcp, udp or tcp,udp" }
+func (f protocolField) acceptedValues() string { return "tcp, udp or tcp,udp" }
 
-func (f protocol) parse(text string) error {
+func (f protocolField) parseValue(text string) error {
 	var tcp, udp bool
 	for p := range strings.SplitSeq(text, ",") {
 		switch strings.ToLower(strings.TrimSpace(p)) {
@@ -46,7 +46,7 @@ func (f protocol) parse(text string) error {
 	return nil
 }
 
-func (f protocol) String() string {
+func (f protocolField) String() string {
 	switch {
 	case *f.tcp && *f.udp:
 		return "tcp,udp"
@@ -56,16 +56,16 @@ func (f protocol) String() string {
 	return "tcp"
 }
 
-// serverURLs is a comma-separated list of NATS servers.
-type serverURLs struct{ p *string }
+// serverURLField is a comma-separated list of NATS servers.
+type serverURLField struct{ p *string }
 
-func (f serverURLs) want() string {
+func (f serverURLField) acceptedValues() string {
 	return "nats://HOST:PORT (or tls, ws, wss), several separated by commas, or nothing"
 }
 
-func (f serverURLs) String() string { return *f.p }
+func (f serverURLField) String() string { return *f.p }
 
-func (f serverURLs) parse(text string) error {
+func (f serverURLField) parseValue(text string) error {
 	if text == "" {
 		*f.p = ""
 		return nil

@@ -16,24 +16,24 @@ const rootElement = "ossec_config"
 // may be far longer.
 const maxAligned = 100
 
-// Setting is one element of the settings file, for people to read.
+// Setting is one element of the settings file, as text.
 type Setting struct {
-	Path   string // "ossec_config/nats/server_url", as XPath has it: groups are told apart by "agent_group[@name='servers']"
+	Path   string // "ossec_config/nats/server_url", in the syntax of XPath, with a group as "agent_group[@name='servers']"
 	Value  string // as it would be written in a file
 	Source string // "default", "/etc/pulse.conf:12" or "derived from home"
-	Want   string // what may stand there, to follow the word "want"
+	Want   string // the accepted values, to follow the word "want"
 	Doc    string // one sentence
 	Reload bool   // a change takes effect when the settings are read again; else with a restart
 }
 
-// Settings lists every setting in effect, in document order. For groups that is all they match agents by, and all that
-// they set or inherit.
+// Settings lists every setting in effect, in document order. For groups these are the selectors that they have, and all
+// that they set or inherit.
 func (l *Loaded) Settings() []Setting {
-	table := l.settings()
+	table := l.settingsInEffect()
 	list := make([]Setting, 0, len(table))
 	for _, s := range table {
 		f := s.field(&l.Config)
-		list = append(list, Setting{rootElement + "/" + s.path, f.String(), l.origins[s.path].String(), f.want(), s.doc, bool(s.when)})
+		list = append(list, Setting{rootElement + "/" + s.path, f.String(), l.origins[s.path].String(), f.acceptedValues(), s.doc, bool(s.when)})
 	}
 	return list
 }
@@ -55,14 +55,14 @@ func (l *Loaded) WriteXML(w io.Writer) error {
 	for _, s := range l.Settings() {
 		dirs := strings.Split(s.Path, "/")
 		name := dirs[len(dirs)-1]
-		open = moveTo(out, open, dirs[:len(dirs)-1])
+		open = writeTagsBetween(out, open, dirs[:len(dirs)-1])
 		tab := "\t"
 		if len(s.Value) > maxAligned {
 			tab = "  "
 		}
-		fmt.Fprintf(out, "%s<%s>%s</%s>%s<!-- %s -->\n", indent(open), name, escape(s.Value), name, tab, commentText(s.Source))
+		fmt.Fprintf(out, "%s<%s>%s</%s>%s<!-- %s -->\n", indentationFor(open), name, escapeXML(s.Value), name, tab, xmlCommentText(s.Source))
 	}
-	moveTo(out, open, nil)
+	writeTagsBetween(out, open, nil)
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write settings: %w", err)
 	}
@@ -72,18 +72,18 @@ func (l *Loaded) WriteXML(w io.Writer) error {
 	return nil
 }
 
-// moveTo closes and opens elements on the way from one block to another.
-func moveTo(w io.Writer, from, to []string) []string {
+// writeTagsBetween writes the end and start tags between two blocks.
+func writeTagsBetween(w io.Writer, from, to []string) []string {
 	common := 0
 	for common < min(len(from), len(to)) && from[common] == to[common] {
 		common++
 	}
 	for i := len(from) - 1; i >= common; i-- {
 		name, _, _ := strings.Cut(from[i], "[")
-		fmt.Fprintf(w, "%s</%s>\n", indent(from[:i]), name)
+		fmt.Fprintf(w, "%s</%s>\n", indentationFor(from[:i]), name)
 	}
 	for i := common; i < len(to); i++ {
-		fmt.Fprintf(w, "%s<%s>\n", indent(to[:i]), startTag.Replace(to[i]))
+		fmt.Fprintf(w, "%s<%s>\n", indentationFor(to[:i]), startTag.Replace(to[i]))
 	}
 	return to
 }
@@ -91,15 +91,15 @@ func moveTo(w io.Writer, from, to []string) []string {
 // startTag makes agent_group[@name='servers'] the start of an element.
 var startTag = strings.NewReplacer("[@", " ", "='", `="`, "']", `"`)
 
-func indent(open []string) string { return strings.Repeat("  ", len(open)) }
+func indentationFor(open []string) string { return strings.Repeat("  ", len(open)) }
 
-func escape(s string) string {
+func escapeXML(s string) string {
 	var b strings.Builder
 	xml.EscapeText(&b, []byte(s)) // a Builder does not fail
 	return b.String()
 }
 
-// commentText keeps a file's name from ending the comment or breaking its line.
-func commentText(s string) string {
+// xmlCommentText keeps a file's name from ending the comment or breaking its line.
+func xmlCommentText(s string) string {
 	return strings.NewReplacer("--", "- -", "\n", " ", "\t", " ").Replace(s)
 }

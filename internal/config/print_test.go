@@ -67,8 +67,8 @@ func TestPrintedSettingsAreASettingsFile(t *testing.T) {
 
 func TestAFilesNameCannotEndAComment(t *testing.T) {
 	ld := newLoader()
-	ld.add("a--><b\n", []byte(in("nats", "<enabled>no</enabled>")))
-	l, err := ld.finish()
+	ld.applyFile("a--><b\n", []byte(in("nats", "<enabled>no</enabled>")))
+	l, err := ld.finishLoading()
 	if err != nil {
 		t.Fatal(err)
 	}

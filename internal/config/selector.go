@@ -14,8 +14,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
-// each calls parse for every entry of a comma-separated list, white space around it trimmed. Its error says which.
-func each(text string, parse func(entry string) error) error {
+// parseEachEntry calls parse for every entry of a comma-separated list, trimmed. Its error has the number of the entry.
+func parseEachEntry(text string, parse func(entry string) error) error {
 	entries := strings.Split(text, ",")
 	for i, e := range entries {
 		e = strings.TrimSpace(e)
@@ -33,12 +33,14 @@ func each(text string, parse func(entry string) error) error {
 	return nil
 }
 
-// idList is agent ids and ranges of them.
-type idList struct{ p *[]IDRange }
+// idListField is agent ids and ranges of them.
+type idListField struct{ p *[]IDRange }
 
-func (f idList) want() string { return "agent ids and ranges separated by commas, such as 001,010-020" }
+func (f idListField) acceptedValues() string {
+	return "agent ids and ranges separated by commas, such as 001,010-020"
+}
 
-func (f idList) String() string {
+func (f idListField) String() string {
 	var b strings.Builder
 	for i, r := range *f.p {
 		if i > 0 {
@@ -52,9 +54,9 @@ func (f idList) String() string {
 	return b.String()
 }
 
-func (f idList) parse(text string) error {
+func (f idListField) parseValue(text string) error {
 	var ranges []IDRange
-	err := each(text, func(entry string) error {
+	err := parseEachEntry(text, func(entry string) error {
 		low, high, isRange := strings.Cut(entry, "-")
 		if !isRange {
 			high = low
@@ -78,7 +80,7 @@ func (f idList) parse(text string) error {
 // maxID is the largest agent id: a message has room for eight digits.
 const maxID = 99_999_999
 
-// parseID returns 0 for what is no agent's id: 000 is the manager's own. Zeros in front do not matter.
+// parseID returns 0 for what is no agent's id: 000 is the manager's own. Leading zeros do not matter.
 func parseID(text string) uint32 {
 	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
 	if err != nil || n > maxID {
@@ -101,17 +103,17 @@ func mergeRanges(ranges []IDRange) []IDRange {
 	return merged
 }
 
-// patternList is names of agents, with wildcards.
-type patternList struct{ p *[]string }
+// patternField is names of agents, with wildcards.
+type patternField struct{ p *[]string }
 
-func (f patternList) String() string { return strings.Join(*f.p, ",") }
-func (f patternList) want() string {
+func (f patternField) String() string { return strings.Join(*f.p, ",") }
+func (f patternField) acceptedValues() string {
 	return "names or patterns separated by commas, such as web-*,dc??"
 }
 
-func (f patternList) parse(text string) error {
+func (f patternField) parseValue(text string) error {
 	var patterns []string
-	err := each(text, func(p string) error {
+	err := parseEachEntry(text, func(p string) error {
 		switch _, err := path.Match(p, ""); {
 		case err != nil:
 			return errors.New("a malformed pattern")
@@ -129,14 +131,14 @@ func (f patternList) parse(text string) error {
 	return err
 }
 
-// prefixList is addresses and ranges of them.
-type prefixList struct{ p *[]netip.Prefix }
+// prefixField is addresses and ranges of them.
+type prefixField struct{ p *[]netip.Prefix }
 
-func (f prefixList) want() string {
+func (f prefixField) acceptedValues() string {
 	return "IP addresses and networks separated by commas, such as 10.1.0.0/16,192.0.2.7"
 }
 
-func (f prefixList) String() string {
+func (f prefixField) String() string {
 	texts := make([]string, len(*f.p))
 	for i, p := range *f.p {
 		texts[i] = p.String()
@@ -147,9 +149,9 @@ func (f prefixList) String() string {
 	return strings.Join(texts, ",")
 }
 
-func (f prefixList) parse(text string) error {
+func (f prefixField) parseValue(text string) error {
 	var prefixes []netip.Prefix
-	err := each(text, func(entry string) error {
+	err := parseEachEntry(text, func(entry string) error {
 		p, err := parsePrefix(entry)
 		prefixes = append(prefixes, p)
 		return err
@@ -160,7 +162,7 @@ func (f prefixList) parse(text string) error {
 	return err
 }
 
-// parsePrefix takes an address for the network of itself, and the bits of a network's hosts for zero.
+// parsePrefix returns a network, with its host bits cleared. An address is a network of one.
 func parsePrefix(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
 		a = a.Unmap()

@@ -53,7 +53,7 @@ func TestASelectorIsUnderstoodOrRefusedWithoutBeingQuoted(t *testing.T) {
 	} {
 		var g Group
 		for _, s := range groupTable(&g, pathGroup) {
-			if s.name() == tt.name {
+			if s.elementName() == tt.name {
 				checkField(t, s.field(nil), tt.name, tt.value, tt.want)
 			}
 		}

@@ -7,35 +7,35 @@ import (
 	"time"
 )
 
-// setting is one element of the file: all that is known about it in one place.
+// setting describes one element of the file.
 type setting struct {
-	path  string // below <ossec_config>: "nats/server_url"
-	def   string // as it would be written in a file
-	doc   string // one sentence for the reference
-	when  reload // whether a change needs a restart
+	path  string    // below <ossec_config>: "nats/server_url"
+	def   string    // as it would be written in a file
+	doc   string    // one sentence for the reference
+	when  applyTime // whether a change needs a restart
 	field func(*Config) field
 }
 
-// reload says when a change of a setting takes effect.
-type reload bool
+// applyTime is when a change of a setting takes effect.
+type applyTime bool
 
 const (
-	live    reload = true  // when the settings are read again
-	atStart reload = false // when the node starts
+	live    applyTime = true  // when the settings are read again
+	atStart applyTime = false // when the node starts
 )
 
-func (s *setting) name() string  { return path.Base(s.path) }
-func (s *setting) block() string { return path.Dir(s.path) }
+func (s *setting) elementName() string { return path.Base(s.path) }
+func (s *setting) blockPath() string   { return path.Dir(s.path) }
 
-// quote shows a value from a file in an error. In server_url people put passwords, in any broken form: not shown.
-func (s *setting) quote(value string) string {
+// quoteElement returns an element with its value for an error. The value of server_url may hold a password in a broken form, and is left out.
+func (s *setting) quoteElement(value string) string {
 	if s.path == pathServerURL {
 		return "<server_url>"
 	}
-	return fmt.Sprintf("<%s>%s</%s>", s.name(), quote(value), s.name())
+	return fmt.Sprintf("<%s>%s</%s>", s.elementName(), quoteBrief(value), s.elementName())
 }
 
-// Paths that other code of this package asks for by name.
+// Paths that other code of this package looks up.
 const (
 	pathKeepAlive  = "remote/manager_keepalive"
 	pathInterval   = pathKeepAlive + "/interval"
@@ -61,129 +61,137 @@ const (
 	pathHTTPKey    = "pulse/http_key"
 )
 
-// table holds every setting in document order: the elements of a block stand together.
+// table has every setting in document order.
 var table = slices.Concat(remoteTable, keepAliveTable, natsTable, pulseTable)
 
 var remoteTable = []setting{
 	{"remote/port", "1514", "The port agents connect to.", atStart,
-		func(c *Config) field { return whole{&c.Remote.Port, 1, 65535} }},
+		func(c *Config) field { return intField{&c.Remote.Port, 1, 65535} }},
 	{"remote/protocol", "tcp", "How agents connect: tcp, udp or tcp,udp.", atStart,
-		func(c *Config) field { return protocol{&c.Remote.TCP, &c.Remote.UDP} }},
+		func(c *Config) field { return protocolField{&c.Remote.TCP, &c.Remote.UDP} }},
 	{"remote/local_ip", "0.0.0.0", "The address to listen on for agents.", atStart,
-		func(c *Config) field { return address{&c.Remote.LocalIP} }},
+		func(c *Config) field { return addrField{&c.Remote.LocalIP} }},
 }
 
 var keepAliveTable = []setting{
 	{pathKeepAlive + "/enabled", "yes", "Send keep-alives to agents.", live,
-		func(c *Config) field { return yesNo{&c.KeepAlive.Enabled} }},
+		func(c *Config) field { return boolField{&c.KeepAlive.Enabled} }},
 	{pathInterval, "60", "The time between keep-alives to an agent; agents are spread evenly over it.", live,
-		func(c *Config) field { return duration{&c.KeepAlive.Interval, shortest, day} }},
-	{pathTimeout, "180", "No sign of life for this long makes an agent disconnected; at least interval, better three times as much.", live,
-		func(c *Config) field { return duration{&c.KeepAlive.Timeout, shortest, 7 * day} }},
+		func(c *Config) field { return durationField{&c.KeepAlive.Interval, shortestDuration, day} }},
+	{pathTimeout, "180", "Silence for this long makes an agent disconnected; at least interval, better three times as much.", live,
+		func(c *Config) field { return durationField{&c.KeepAlive.Timeout, shortestDuration, 7 * day} }},
 	{pathKeepAlive + "/max_missed", "3", "This many unanswered keep-alives in a row make an agent disconnected.", live,
-		func(c *Config) field { return whole{&c.KeepAlive.MaxMissed, 1, 100} }},
+		func(c *Config) field { return intField{&c.KeepAlive.MaxMissed, 1, 100} }},
 	{pathKeepAlive + "/retry_interval", "30", "A keep-alive unanswered for this long is a miss, and the next goes out at once.", live,
-		func(c *Config) field { return duration{&c.KeepAlive.RetryInterval, shortest, day} }},
+		func(c *Config) field { return durationField{&c.KeepAlive.RetryInterval, shortestDuration, day} }},
 	{pathKeepAlive + "/method", "request", "What a keep-alive is: request (a round trip), notify (a message without an answer) or ack (silent).", atStart,
-		func(c *Config) field { return word{&c.KeepAlive.Method, []string{"request", "notify", "ack"}} }},
+		func(c *Config) field { return choiceField{&c.KeepAlive.Method, []string{"request", "notify", "ack"}} }},
 	{pathKeepAlive + "/reconnect_grace", "2", "A closed connection makes an agent disconnected after this, unless the agent is back.", live,
-		func(c *Config) field { return duration{&c.KeepAlive.ReconnectGrace, 0, hour} }},
-	{pathKeepAlive + "/suspect_timeout", "5", "An agent that is late beyond its habit is asked at once, with answers due in this time.", live,
-		func(c *Config) field { return duration{&c.KeepAlive.SuspectTimeout, shortest, day} }},
+		func(c *Config) field { return durationField{&c.KeepAlive.ReconnectGrace, 0, hour} }},
+	{pathKeepAlive + "/suspect_timeout", "5", "An agent that is late compared with its own past is probed at once, with answers due in this time.", live,
+		func(c *Config) field { return durationField{&c.KeepAlive.SuspectTimeout, shortestDuration, day} }},
 	{pathKeepAlive + "/outage_share", "30", "This share of the active agents, in percent, and at least 20 of them, lost within one interval is a fleet outage.", live,
-		func(c *Config) field { return percent{whole{&c.KeepAlive.OutageShare, 1, 100}} }},
+		func(c *Config) field { return percentField{intField{&c.KeepAlive.OutageShare, 1, 100}} }},
 	{pathKeepAlive + "/outage_hold", "60", "When a fleet outage is over, agents that stay away get their alerts after this.", live,
-		func(c *Config) field { return duration{&c.KeepAlive.OutageHold, 0, day} }},
+		func(c *Config) field { return durationField{&c.KeepAlive.OutageHold, 0, day} }},
 	{pathKeepAlive + "/flap_threshold", "6", "More than this many status changes of an agent within flap_window are flapping.", live,
-		func(c *Config) field { return whole{&c.KeepAlive.FlapThreshold, 1, 100} }},
+		func(c *Config) field { return intField{&c.KeepAlive.FlapThreshold, 1, 100} }},
 	{pathKeepAlive + "/flap_window", "600", "The time in which status changes are counted for flap_threshold.", live,
-		func(c *Config) field { return duration{&c.KeepAlive.FlapWindow, time.Second, day} }},
+		func(c *Config) field { return durationField{&c.KeepAlive.FlapWindow, time.Second, day} }},
 }
 
 var natsTable = []setting{
 	{"nats/enabled", "yes", "Publish to NATS.", atStart,
-		func(c *Config) field { return yesNo{&c.NATS.Enabled} }},
+		func(c *Config) field { return boolField{&c.NATS.Enabled} }},
 	{pathServerURL, "", "The XDR's NATS servers, separated by commas; empty: the embedded server listens for XDR clients.", atStart,
-		func(c *Config) field { return serverURLs{&c.NATS.ServerURL} }},
+		func(c *Config) field { return serverURLField{&c.NATS.ServerURL} }},
 	{"nats/listen", "127.0.0.1:4222", "Where the embedded server listens when there is no server_url.", atStart,
-		func(c *Config) field { return text{&c.NATS.Listen, hostPort} }},
+		func(c *Config) field { return textField{&c.NATS.Listen, hostPort} }},
 	{pathCreds, "", "The NATS credentials file; empty: none.", atStart,
-		func(c *Config) field { return secretFile{text{&c.NATS.CredentialsFile, optional(absolutePath)}} }},
+		func(c *Config) field {
+			return secretFile{textField{&c.NATS.CredentialsFile, optionalRule(absolutePath)}}
+		}},
 	{pathNKey, "", "The file of an NKey seed to log in with; empty: none.", atStart,
-		func(c *Config) field { return secretFile{text{&c.NATS.NKeyFile, optional(absolutePath)}} }},
+		func(c *Config) field { return secretFile{textField{&c.NATS.NKeyFile, optionalRule(absolutePath)}} }},
 	{pathUser, "", "The user to log in as; goes with password_file.", atStart,
-		func(c *Config) field { return text{&c.NATS.User, optional(userName)} }},
+		func(c *Config) field { return textField{&c.NATS.User, optionalRule(userName)} }},
 	{pathPassword, "", "The file of that user's password.", atStart,
-		func(c *Config) field { return secretFile{text{&c.NATS.PasswordFile, optional(absolutePath)}} }},
+		func(c *Config) field { return secretFile{textField{&c.NATS.PasswordFile, optionalRule(absolutePath)}} }},
 	{pathToken, "", "The file of a token to log in with; empty: none.", atStart,
-		func(c *Config) field { return secretFile{text{&c.NATS.TokenFile, optional(absolutePath)}} }},
+		func(c *Config) field { return secretFile{textField{&c.NATS.TokenFile, optionalRule(absolutePath)}} }},
 	{"nats/allow_plaintext", "no", "Log in to another host over an unencrypted connection, too.", atStart,
-		func(c *Config) field { return yesNo{&c.NATS.AllowPlaintext} }},
+		func(c *Config) field { return boolField{&c.NATS.AllowPlaintext} }},
 	{"nats/subject_prefix", "wazuh.xdr", "What every subject starts with.", atStart,
-		func(c *Config) field { return text{&c.NATS.SubjectPrefix, subject} }},
+		func(c *Config) field { return textField{&c.NATS.SubjectPrefix, subject} }},
 	{pathTLSCA, "", "The authorities that may have signed the server's certificate; empty: the system's.", atStart,
-		func(c *Config) field { return trustFile{text{&c.NATS.TLSCA, optional(absolutePath)}} }},
+		func(c *Config) field { return trustFile{textField{&c.NATS.TLSCA, optionalRule(absolutePath)}} }},
 	{pathTLSCert, "", "Our certificate; goes with tls_key.", atStart,
-		func(c *Config) field { return trustFile{text{&c.NATS.TLSCert, optional(absolutePath)}} }},
+		func(c *Config) field { return trustFile{textField{&c.NATS.TLSCert, optionalRule(absolutePath)}} }},
 	{pathTLSKey, "", "The key of tls_cert.", atStart,
-		func(c *Config) field { return secretFile{text{&c.NATS.TLSKey, optional(absolutePath)}} }},
+		func(c *Config) field { return secretFile{textField{&c.NATS.TLSKey, optionalRule(absolutePath)}} }},
 	{"nats/max_reconnects", "10", "Failures in a row before the server is called unavailable; Pulse never gives up.", atStart,
-		func(c *Config) field { return whole{&c.NATS.MaxReconnects, 1, 1_000_000} }},
+		func(c *Config) field { return intField{&c.NATS.MaxReconnects, 1, 1_000_000} }},
 	{"nats/reconnect_delay", "5", "The time between attempts to reach the server.", atStart,
-		func(c *Config) field { return duration{&c.NATS.ReconnectDelay, shortest, hour} }},
+		func(c *Config) field { return durationField{&c.NATS.ReconnectDelay, shortestDuration, hour} }},
 	{"nats/encrypt_messages", "no", "Encrypt messages for the recipients.", atStart,
-		func(c *Config) field { return yesNo{&c.NATS.EncryptMessages} }},
+		func(c *Config) field { return boolField{&c.NATS.EncryptMessages} }},
 	{pathRecipients, "/var/ossec/etc/pulse-recipients.jwks", "The public keys messages are encrypted for.", live,
-		func(c *Config) field { return trustFile{text{&c.NATS.RecipientsFile, absolutePath}} }},
+		func(c *Config) field { return trustFile{textField{&c.NATS.RecipientsFile, absolutePath}} }},
 	{"nats/message_signing", "yes", "Sign messages.", atStart,
-		func(c *Config) field { return yesNo{&c.NATS.MessageSigning} }},
+		func(c *Config) field { return boolField{&c.NATS.MessageSigning} }},
 	{pathSigningKey, "", "The private key messages are signed with, a JWK or an NKey seed; empty: signing.jwk in state_dir. It is made if it is not there.", atStart,
-		func(c *Config) field { return secretFile{text{&c.NATS.SigningKeyFile, optional(absolutePath)}} }},
+		func(c *Config) field {
+			return secretFile{textField{&c.NATS.SigningKeyFile, optionalRule(absolutePath)}}
+		}},
 	{"nats/audit_logging", "yes", "Keep a tamper-evident log of what happens and what was sent, in audit under state_dir.", atStart,
-		func(c *Config) field { return yesNo{&c.NATS.AuditLogging} }},
+		func(c *Config) field { return boolField{&c.NATS.AuditLogging} }},
 	{"nats/audit_detail", "summary", "How keep-alives are in that log: full (a line each) or summary (sums per agent and minute).", live,
-		func(c *Config) field { return word{&c.NATS.AuditDetail, []string{"summary", "full"}} }},
+		func(c *Config) field { return choiceField{&c.NATS.AuditDetail, []string{"summary", "full"}} }},
 	{"nats/audit_limit", "1GB", "How much that log may take on disk, oldest files removed first.", atStart,
-		func(c *Config) field { return size{&c.NATS.AuditLimit, 1 << 20, 1 << 50} }},
+		func(c *Config) field { return sizeField{&c.NATS.AuditLimit, 1 << 20, 1 << 50} }},
 	{pathHighAlert, "8", "The alert level from which a message also goes to the alerts subject.", live,
-		func(c *Config) field { return whole{&c.NATS.HighAlertThreshold, 0, 15} }},
+		func(c *Config) field { return intField{&c.NATS.HighAlertThreshold, 0, 15} }},
 }
 
 var pulseTable = []setting{
-	{"pulse/link", "auto", "The way to the agents: listen (Pulse is their manager), attach (a stock manager on this host) or auto.", atStart,
+	{"pulse/link", "auto", "How agents are reached: listen (Pulse is their manager), attach (a stock manager on this host) or auto.", atStart,
 		func(c *Config) field {
-			return word{&c.Pulse.Link, []string{"auto", "attach", "listen"}}
+			return choiceField{&c.Pulse.Link, []string{"auto", "attach", "listen"}}
 		}},
 	{pathHome, "/var/ossec", "The manager's home directory.", atStart,
-		func(c *Config) field { return text{&c.Pulse.Home, absolutePath} }},
+		func(c *Config) field { return textField{&c.Pulse.Home, absolutePath} }},
 	{pathClientKeys, "/var/ossec/etc/client.keys", "The agents' keys; etc/client.keys under home unless set.", atStart,
-		func(c *Config) field { return text{&c.Pulse.ClientKeys, absolutePath} }},
+		func(c *Config) field { return textField{&c.Pulse.ClientKeys, absolutePath} }},
 	{"pulse/state_dir", "/var/lib/pulse", "Where Pulse keeps its own data.", atStart,
-		func(c *Config) field { return text{&c.Pulse.StateDir, absolutePath} }},
+		func(c *Config) field { return textField{&c.Pulse.StateDir, absolutePath} }},
 	{pathNodeName, hostDefault, "This node's name in subjects and messages, different on every node; unless set a manager's <cluster><node_name>, else the host's name.", atStart,
-		func(c *Config) field { return text{&c.Pulse.NodeName, token} }},
+		func(c *Config) field { return textField{&c.Pulse.NodeName, token} }},
 	{pathHTTP, "127.0.0.1:8420", "Where the dashboard, API, metrics and health listen; empty: nowhere.", atStart,
-		func(c *Config) field { return text{&c.Pulse.HTTP, optional(hostPort)} }},
-	{pathHTTPToken, "", "The file of a token that clients of the API and of the dashboard have to show; empty: none.", atStart,
-		func(c *Config) field { return secretFile{text{&c.Pulse.HTTPTokenFile, optional(absolutePath)}} }},
+		func(c *Config) field { return textField{&c.Pulse.HTTP, optionalRule(hostPort)} }},
+	{pathHTTPToken, "", "The file of a token that clients of the API and of the dashboard have to send; empty: none.", atStart,
+		func(c *Config) field {
+			return secretFile{textField{&c.Pulse.HTTPTokenFile, optionalRule(absolutePath)}}
+		}},
 	{pathHTTPCert, "", "The certificate, with its chain, that http has; goes with http_key.", atStart,
-		func(c *Config) field { return trustFile{text{&c.Pulse.HTTPCert, optional(absolutePath)}} }},
+		func(c *Config) field { return trustFile{textField{&c.Pulse.HTTPCert, optionalRule(absolutePath)}} }},
 	{pathHTTPKey, "", "The key of http_cert.", atStart,
-		func(c *Config) field { return secretFile{text{&c.Pulse.HTTPKey, optional(absolutePath)}} }},
+		func(c *Config) field { return secretFile{textField{&c.Pulse.HTTPKey, optionalRule(absolutePath)}} }},
 	{"pulse/update_status", "yes", "With link attach: write transitions to the manager's database and raise its alert.", atStart,
-		func(c *Config) field { return yesNo{&c.Pulse.UpdateStatus} }},
+		func(c *Config) field { return boolField{&c.Pulse.UpdateStatus} }},
 	{"pulse/max_in_flight", "128", "With link attach: how many requests to agents the manager may have to serve for Pulse at once; never more than a quarter of its request_pool.", atStart,
-		func(c *Config) field { return whole{&c.Pulse.MaxInFlight, 1, 1024} }},
-	{"pulse/verify_counters", "yes", "With link listen: an agent's message that is not newer than all before counts only once the agent has answered a question.", atStart,
-		func(c *Config) field { return yesNo{&c.Pulse.VerifyCounters} }},
-	{"pulse/log_level", "info", "The least grave lines of the log: debug, info, warn or error.", live,
-		func(c *Config) field { return word{&c.Pulse.LogLevel, []string{"debug", "info", "warn", "error"}} }},
+		func(c *Config) field { return intField{&c.Pulse.MaxInFlight, 1, 1024} }},
+	{"pulse/verify_counters", "yes", "With link listen: an agent's message that is not newer than all before counts only after the agent has answered a request.", atStart,
+		func(c *Config) field { return boolField{&c.Pulse.VerifyCounters} }},
+	{"pulse/log_level", "info", "The lowest level of log lines: debug, info, warn or error.", live,
+		func(c *Config) field {
+			return choiceField{&c.Pulse.LogLevel, []string{"debug", "info", "warn", "error"}}
+		}},
 	{"pulse/telemetry_limit", "1GB", "How much undelivered telemetry is kept on disk, oldest dropped first (KB, MB, GB and TB are powers of 1024).", atStart,
-		func(c *Config) field { return size{&c.Pulse.TelemetryLimit, 1 << 20, 1 << 50} }},
+		func(c *Config) field { return sizeField{&c.Pulse.TelemetryLimit, 1 << 20, 1 << 50} }},
 }
 
-// lookup returns the setting at a path below <ossec_config>, nil if there is none.
-func lookup(path string) *setting {
+// lookupSetting returns the setting at a path below <ossec_config>, nil if there is none.
+func lookupSetting(path string) *setting {
 	i := slices.IndexFunc(table, func(s setting) bool { return s.path == path })
 	if i < 0 {
 		return nil
@@ -195,7 +203,7 @@ func lookup(path string) *setting {
 func settingsIn(block string) []setting {
 	var in []setting
 	for _, s := range table {
-		if s.block() == block {
+		if s.blockPath() == block {
 			in = append(in, s)
 		}
 	}

@@ -12,30 +12,30 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
-// text is a setting kept as it is written, once its rule has been satisfied.
-type text struct {
+// textField is a setting whose value is a text that satisfies a rule.
+type textField struct {
 	p    *string
 	rule rule
 }
 
-// secretFile is a setting that names a file with a secret, which nobody else on this host
-// may read.
-type secretFile struct{ text }
+// secretFile is a setting that names a file with a secret, which other users of this host
+// may not read.
+type secretFile struct{ textField }
 
-// trustFile is a setting that names a file without a secret by which it is decided who is
-// trusted: certificates and public keys.
-type trustFile struct{ text }
+// trustFile is a setting that names a file of trusted keys or certificates, without a
+// secret.
+type trustFile struct{ textField }
 
-// rule says what a text may be.
+// rule is a check of a text.
 type rule struct {
 	desc  string
 	check func(string) error
 }
 
-func (f text) String() string { return *f.p }
-func (f text) want() string   { return f.rule.desc }
+func (f textField) String() string         { return *f.p }
+func (f textField) acceptedValues() string { return f.rule.desc }
 
-func (f text) parse(value string) error {
+func (f textField) parseValue(value string) error {
 	if err := f.rule.check(value); err != nil {
 		return err
 	}
@@ -43,8 +43,8 @@ func (f text) parse(value string) error {
 	return nil
 }
 
-// optional lets a text be empty, which switches off what it names.
-func optional(r rule) rule {
+// optionalRule accepts an empty text, too, which switches the setting off.
+func optionalRule(r rule) rule {
 	return rule{r.desc + ", or nothing", func(s string) error {
 		if s == "" {
 			return nil
@@ -53,8 +53,8 @@ func optional(r rule) rule {
 	}}
 }
 
-// errUnprintable is about control characters, and those that nobody can see: they would steer the terminals and break the
-// logs that the value is shown in.
+// errUnprintable is for control and invisible characters: they would steer the terminals and break the logs that show
+// the value.
 var errUnprintable = errors.New("has a character that cannot be printed")
 
 const maxPath = 4096 // PATH_MAX of Linux
@@ -81,7 +81,7 @@ var userName = rule{"a name of 1 to 256 bytes", func(s string) error {
 	return nil
 }}
 
-// hostPort takes port 0, which lets the system choose one: tests and demos live on that.
+// hostPort accepts port 0, with which the system chooses one, for tests and demos.
 var hostPort = rule{"HOST:PORT with an IP address or name, such as 127.0.0.1:4222 or [::1]:4222", func(s string) error {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
@@ -96,7 +96,7 @@ var hostPort = rule{"HOST:PORT with an IP address or name, such as 127.0.0.1:422
 	return nil
 }}
 
-// isHost accepts IP addresses and what resolvers take for names (RFC 1123, and the underscores of container networks).
+// isHost accepts IP addresses and the names that resolvers accept (RFC 1123, and the underscores of container networks).
 func isHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return printable.Is(s) // the zone may be anything

@@ -3,29 +3,31 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// field is one place in a [Config], with the rule of what may stand there.
+// field is one field of a [Config], with its accepted values.
 type field interface {
-	// parse stores a value as written in a file, white space around it trimmed. Its error says only what is wrong
+	// parseValue stores a value as written in a file, trimmed. Its error is only about what is wrong
 	// ("out of range"), never the value: that may be a secret.
-	parse(text string) error
-	// String is the value as it would be written in a file.
+	parseValue(text string) error
+	// String returns the value as it would be written in a file.
 	String() string
-	// want says what may stand here, to follow the word "want".
-	want() string
+	// acceptedValues describes the accepted values, to follow the word "want".
+	acceptedValues() string
 }
 
 var errRange = errors.New("out of range")
 
-type yesNo struct{ p *bool }
+type boolField struct{ p *bool }
 
-func (f yesNo) want() string { return "yes or no" }
+func (f boolField) acceptedValues() string { return "yes or no" }
 
-func (f yesNo) parse(text string) error {
+func (f boolField) parseValue(text string) error {
 	if text != "yes" && text != "no" {
 		return errors.New("neither yes nor no")
 	}
@@ -33,22 +35,22 @@ func (f yesNo) parse(text string) error {
 	return nil
 }
 
-func (f yesNo) String() string {
+func (f boolField) String() string {
 	if *f.p {
 		return "yes"
 	}
 	return "no"
 }
 
-type word struct {
+type choiceField struct {
 	p     *string
 	words []string
 }
 
-func (f word) String() string { return *f.p }
-func (f word) want() string   { return list(f.words) }
+func (f choiceField) String() string         { return *f.p }
+func (f choiceField) acceptedValues() string { return joinWithOr(f.words) }
 
-func (f word) parse(text string) error {
+func (f choiceField) parseValue(text string) error {
 	if !slices.Contains(f.words, text) {
 		return errors.New("unknown word")
 	}
@@ -56,16 +58,18 @@ func (f word) parse(text string) error {
 	return nil
 }
 
-// whole is a whole number in decimal digits.
-type whole struct {
+// intField is a whole number in decimal digits.
+type intField struct {
 	p        *int
 	min, max int
 }
 
-func (f whole) String() string { return strconv.Itoa(*f.p) }
-func (f whole) want() string   { return fmt.Sprintf("a whole number from %d to %d", f.min, f.max) }
+func (f intField) String() string { return strconv.Itoa(*f.p) }
+func (f intField) acceptedValues() string {
+	return fmt.Sprintf("a whole number from %d to %d", f.min, f.max)
+}
 
-func (f whole) parse(text string) error {
+func (f intField) parseValue(text string) error {
 	n, err := strconv.Atoi(text)
 	if errors.Is(err, strconv.ErrSyntax) {
 		return errors.New("not a whole number")
@@ -77,17 +81,131 @@ func (f whole) parse(text string) error {
 	return nil
 }
 
-// percent is a whole number of hundredths, with or without its sign.
-type percent struct{ whole }
+// percentField is a whole number of hundredths, with or without its sign.
+type percentField struct{ intField }
 
-func (f percent) want() string { return f.whole.want() + ", in percent" }
-func (f percent) parse(text string) error {
+func (f percentField) acceptedValues() string { return f.intField.acceptedValues() + ", in percent" }
+func (f percentField) parseValue(text string) error {
 	number, _ := strings.CutSuffix(text, "%")
-	return f.whole.parse(strings.TrimSpace(number))
+	return f.intField.parseValue(strings.TrimSpace(number))
 }
 
-// list joins two or more words as a sentence does: "a, b or c".
-func list(words []string) string {
+// joinWithOr joins two or more words: "a, b or c".
+func joinWithOr(words []string) string {
 	n := len(words) - 1
 	return strings.Join(words[:n], ", ") + " or " + words[n]
+}
+
+const (
+	hour = time.Hour
+	day  = 24 * time.Hour
+	// shortestDuration is for labs and tests; the detector's sweep could not keep a shorter one.
+	shortestDuration = 100 * time.Millisecond
+)
+
+// durationField is a time span: plain seconds as ossec.conf has them, or with units as Go has them, and d for days.
+type durationField struct {
+	p        *time.Duration
+	min, max time.Duration
+}
+
+func (f durationField) String() string { return durationText(*f.p) }
+func (f durationField) acceptedValues() string {
+	return fmt.Sprintf("seconds or a duration such as 90s or 2m, from %s to %s", boundText(f.min), boundText(f.max))
+}
+
+func (f durationField) parseValue(text string) error {
+	d, err := parseDuration(text)
+	if err != nil {
+		return err
+	}
+	if d < f.min || d > f.max {
+		return errRange
+	}
+	*f.p = d
+	return nil
+}
+
+func parseDuration(text string) (time.Duration, error) {
+	unit := time.Duration(1)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		text, unit = days+"h", 24
+	} else if strings.Trim(text, "0123456789.") == "" {
+		text += "s"
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, errors.New("not a duration")
+	}
+	if d > math.MaxInt64/unit || d < math.MinInt64/unit {
+		return 0, errRange
+	}
+	return d * unit, nil
+}
+
+// durationText returns whole seconds as ossec.conf has them, without a unit.
+func durationText(d time.Duration) string {
+	if d%time.Second == 0 {
+		return strconv.FormatInt(int64(d/time.Second), 10)
+	}
+	return d.String()
+}
+
+func boundText(d time.Duration) string {
+	switch {
+	case d >= day && d%day == 0:
+		return fmt.Sprintf("%dd", d/day)
+	case d >= hour && d%hour == 0:
+		return fmt.Sprintf("%dh", d/hour)
+	}
+	return d.String()
+}
+
+// sizeField is a number of bytes; its units are powers of 1024.
+type sizeField struct {
+	p        *int64
+	min, max int64
+}
+
+var sizeUnits = []string{"KB", "MB", "GB", "TB"}
+
+func (f sizeField) String() string { return sizeText(*f.p) }
+func (f sizeField) acceptedValues() string {
+	return fmt.Sprintf("a size such as 512MB or 1GB, from %s to %s", sizeText(f.min), sizeText(f.max))
+}
+
+func (f sizeField) parseValue(text string) error {
+	unit := int64(1)
+	for i, u := range sizeUnits {
+		if len(text) > 2 && strings.EqualFold(text[len(text)-2:], u) {
+			text, unit = text[:len(text)-2], 1<<(10*(i+1))
+			break
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if errors.Is(err, strconv.ErrSyntax) {
+		return errors.New("not a size")
+	}
+	if err != nil || n < 0 || n > f.max/unit || n*unit < f.min { // in this order the product cannot overflow
+		return errRange
+	}
+	*f.p = n * unit
+	return nil
+}
+
+func sizeText(n int64) string {
+	for i := len(sizeUnits) - 1; i >= 0; i-- {
+		if unit := int64(1) << (10 * (i + 1)); n >= unit && n%unit == 0 {
+			return strconv.FormatInt(n/unit, 10) + sizeUnits[i]
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// secondsText returns a duration with a unit, for sentences.
+func secondsText(d time.Duration) string {
+	if s := durationText(d); !strings.HasSuffix(s, "s") {
+		return s + "s"
+	}
+	return d.String()
 }

@@ -155,13 +155,13 @@ func TestAServerURLIsUnderstoodOrRefused(t *testing.T) {
 func checkValue(t *testing.T, path, value, want string) {
 	t.Helper()
 	c := Default()
-	checkField(t, lookup(path).field(&c), path, value, want)
+	checkField(t, lookupSetting(path).field(&c), path, value, want)
 }
 
 func checkField(t *testing.T, f field, path, value, want string) {
 	t.Helper()
 	before := f.String()
-	err := f.parse(value)
+	err := f.parseValue(value)
 	problem, refuse := strings.CutPrefix(want, "!")
 	switch {
 	case refuse && (err == nil || err.Error() != problem):

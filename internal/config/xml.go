@@ -10,24 +10,24 @@ import (
 	"unicode/utf8"
 )
 
-// node is an element as it stands in the file.
+// node is an element of the file.
 type node struct {
 	name     string
 	line     int // of its <
 	attrs    []xml.Attr
-	rawAttr  string          // of a lenient reading: as it stands there
+	rawAttr  string          // set by parseLenient: the attributes as written
 	text     strings.Builder // all text directly inside, comments removed
 	textLine int             // of the first text that is not white space
 	children []*node
 }
 
-func (n *node) value() string { return strings.TrimSpace(n.text.String()) }
+func (n *node) trimmedText() string { return strings.TrimSpace(n.text.String()) }
 
 var errEncoding = errors.New("the declared encoding is not UTF-8")
 
 // parseXML reads the root elements of a file. It is as lenient as Wazuh's own reader where ossec.conf files rely on it
 // (several roots, a bare & in a command, dashes in a comment) and strict about nesting, which a lenient decoder
-// would mend silently. Its error is an *Error without a file.
+// would repair silently. Its error is an *Error without a file.
 func parseXML(data []byte) ([]*node, *Error) {
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	if line := badUTF8(data); line > 0 {
@@ -40,30 +40,30 @@ func parseXML(data []byte) ([]*node, *Error) {
 	dec := xml.NewDecoder(bytes.NewReader(data))
 	dec.Strict = false // raw tokens are checked for nesting below
 	dec.CharsetReader = asciiOnly
-	t := tree{root: new(node)}
+	t := nodeTree{root: new(node)}
 	t.open = []*node{t.root}
 	for {
 		line, _ := dec.InputPos()
 		tok, err := dec.RawToken()
 		if err == io.EOF {
-			return t.root.children, t.end()
+			return t.root.children, t.checkAllClosed()
 		}
 		if err != nil {
 			return nil, xmlError(err, line)
 		}
-		if err := t.add(tok, line); err != nil {
+		if err := t.addToken(tok, line); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// tree is a tree of nodes being built; open is the path to where the reader is.
-type tree struct {
+// nodeTree is a tree of nodes being built; open is the path to where the reader is.
+type nodeTree struct {
 	root *node
 	open []*node
 }
 
-func (t *tree) add(tok xml.Token, line int) *Error {
+func (t *nodeTree) addToken(tok xml.Token, line int) *Error {
 	top := t.open[len(t.open)-1]
 	switch tok := tok.(type) {
 	case xml.StartElement:
@@ -73,11 +73,11 @@ func (t *tree) add(tok xml.Token, line int) *Error {
 	case xml.EndElement:
 		name := fullName(tok.Name)
 		if top == t.root {
-			return &Error{Line: line, Problem: fmt.Sprintf("</%s> closes nothing", quote(name))}
+			return &Error{Line: line, Problem: fmt.Sprintf("</%s> closes nothing", quoteBrief(name))}
 		}
 		if top.name != name {
-			return &Error{Line: line, Problem: fmt.Sprintf("</%s> closes <%s> of line %d", quote(name), quote(top.name), top.line),
-				Hint: fmt.Sprintf("close it with </%s>", quote(top.name))}
+			return &Error{Line: line, Problem: fmt.Sprintf("</%s> closes <%s> of line %d", quoteBrief(name), quoteBrief(top.name), top.line),
+				Hint: fmt.Sprintf("close it with </%s>", quoteBrief(top.name))}
 		}
 		t.open = t.open[:len(t.open)-1]
 	case xml.CharData:
@@ -94,14 +94,14 @@ func (t *tree) add(tok xml.Token, line int) *Error {
 	return nil
 }
 
-// end reports an element that the end of the file cut off.
-func (t *tree) end() *Error {
+// checkAllClosed returns an error if an element is open at the end of the file.
+func (t *nodeTree) checkAllClosed() *Error {
 	if len(t.open) == 1 {
 		return nil
 	}
 	top := t.open[len(t.open)-1]
-	return &Error{Line: top.line, Problem: fmt.Sprintf("<%s> is never closed", quote(top.name)),
-		Hint: fmt.Sprintf("close it with </%s>", quote(top.name))}
+	return &Error{Line: top.line, Problem: fmt.Sprintf("<%s> is never closed", quoteBrief(top.name)),
+		Hint: fmt.Sprintf("close it with </%s>", quoteBrief(top.name))}
 }
 
 func fullName(n xml.Name) string {
@@ -118,15 +118,15 @@ func leadingLines(text []byte) int {
 
 func xmlError(err error, line int) *Error {
 	if syntax, ok := errors.AsType[*xml.SyntaxError](err); ok {
-		return &Error{Line: syntax.Line, Problem: "not well-formed XML: " + quote(syntax.Msg)}
+		return &Error{Line: syntax.Line, Problem: "not well-formed XML: " + quoteBrief(syntax.Msg)}
 	}
 	if errors.Is(err, errEncoding) {
 		return &Error{Line: line, Problem: errEncoding.Error(), Hint: "save the file as UTF-8 and declare that"}
 	}
-	return &Error{Line: line, Problem: "not well-formed XML: " + quote(err.Error())}
+	return &Error{Line: line, Problem: "not well-formed XML: " + quoteBrief(err.Error())}
 }
 
-// asciiOnly lets a file say us-ascii, a part of UTF-8, and nothing else.
+// asciiOnly accepts the encoding us-ascii, a part of UTF-8, and no other.
 func asciiOnly(charset string, r io.Reader) (io.Reader, error) {
 	if strings.EqualFold(charset, "us-ascii") || strings.EqualFold(charset, "ascii") {
 		return r, nil
@@ -146,7 +146,7 @@ func badUTF8(data []byte) int {
 	return 0
 }
 
-// softenComments replaces dashes inside comments with spaces: XML forbids -- there, and real ossec.conf files have it.
+// softenComments replaces dashes inside comments with spaces: XML forbids -- there, but real ossec.conf files have it.
 // It also returns the line of a comment that never ends, 0 if all do.
 func softenComments(data []byte) (softened []byte, unclosed int) {
 	data = bytes.Clone(data)

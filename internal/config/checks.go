@@ -1,0 +1,135 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// logins are the settings that select a way to log in to <server_url>.
+var logins = []string{pathCreds, pathNKey, pathUser, pathToken}
+
+func (ld *loader) checkTLSPair() { ld.checkPair(pathTLSCert, pathTLSKey) }
+
+// checkLogin checks the settings of the login to <server_url> together.
+func (ld *loader) checkLogin() {
+	ld.checkPair(pathUser, pathPassword)
+	used := ld.loginsInUse()
+	if len(used) > 1 {
+		first, second := ld.loaded.origins[used[0]], ld.loaded.origins[used[1]]
+		ld.errs.addProblem(&Error{second.file, second.line,
+			fmt.Sprintf("<%s> beside <%s> (%v): two ways to log in", lookupSetting(used[1]).elementName(), lookupSetting(used[0]).elementName(), first), "keep one"})
+	}
+	n := &ld.loaded.NATS
+	if len(used) == 0 || !n.Enabled || ld.failed[pathServerURL] {
+		return
+	}
+	if n.ServerURL == "" {
+		at, name := ld.loaded.origins[used[0]], lookupSetting(used[0]).elementName()
+		ld.errs.addProblem(&Error{at.file, at.line, fmt.Sprintf("<%s> without <server_url>: the embedded server asks nobody for a login", name),
+			fmt.Sprintf("set <server_url>, or remove <%s>", name)})
+		return
+	}
+	ld.checkPlaintext(lookupSetting(used[0]).elementName())
+}
+
+// loginsInUse returns the login settings that are set.
+func (ld *loader) loginsInUse() (used []string) {
+	for _, path := range logins {
+		if lookupSetting(path).field(&ld.loaded.Config).String() != "" && !ld.failed[path] {
+			used = append(used, path)
+		}
+	}
+	return used
+}
+
+// checkPlaintext refuses a login over an unencrypted connection to another host.
+func (ld *loader) checkPlaintext(login string) {
+	n := &ld.loaded.NATS
+	if n.AllowPlaintext || n.TLSCA != "" || n.TLSCert != "" || ld.failed["nats/allow_plaintext"] || ld.failed[pathTLSCA] || ld.failed[pathTLSCert] {
+		return
+	}
+	for server := range strings.SplitSeq(n.ServerURL, ",") {
+		u, err := url.Parse(server)
+		if err != nil || u.Scheme == "tls" || u.Scheme == "wss" || isLoopback(u.Hostname()) {
+			continue
+		}
+		secure := "tls"
+		if u.Scheme == "ws" {
+			secure = "wss"
+		}
+		at := ld.loaded.origins[pathServerURL]
+		ld.errs.addProblem(&Error{at.file, at.line,
+			fmt.Sprintf("<server_url>: the login of <%s> would go to %s without encryption", login, quoteBrief(u.Host)),
+			fmt.Sprintf("write %s://%s or set <tls_ca>; where the network itself is protected, <allow_plaintext>yes</allow_plaintext>", secure, quoteBrief(u.Host))})
+		return
+	}
+}
+
+// isLoopback reports whether a host is a loopback address or localhost. No other name is resolved.
+func isLoopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && a.Unmap().IsLoopback()
+}
+
+// checkPair refuses one of two settings without the other.
+func (ld *loader) checkPair(a, b string) {
+	value := func(path string) string { return lookupSetting(path).field(&ld.loaded.Config).String() }
+	if (value(a) == "") == (value(b) == "") || ld.failed[a] || ld.failed[b] {
+		return
+	}
+	have, missing := a, b
+	if value(a) == "" {
+		have, missing = b, a
+	}
+	at := ld.loaded.origins[have]
+	ld.errs.addProblem(&Error{at.file, at.line, fmt.Sprintf("<%s> without <%s>", lookupSetting(have).elementName(), lookupSetting(missing).elementName()), "set both or neither"})
+}
+
+// checkConsole refuses a console that other hosts reach without a token or without a certificate: its data are not
+// public, and a token in plain text is no secret.
+func (ld *loader) checkConsole() {
+	ld.checkPair(pathHTTPCert, pathHTTPKey)
+	p := &ld.loaded.Pulse
+	host, _, err := net.SplitHostPort(p.HTTP)
+	if err != nil || isLoopback(host) || ld.failed[pathHTTP] {
+		return
+	}
+	var missing []string
+	for _, path := range []string{pathHTTPToken, pathHTTPCert, pathHTTPKey} {
+		if ld.failed[path] {
+			return
+		}
+		if lookupSetting(path).field(&ld.loaded.Config).String() == "" {
+			missing = append(missing, "<"+lookupSetting(path).elementName()+">")
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	at := ld.loaded.origins[pathHTTP]
+	ld.errs.addProblem(&Error{at.file, at.line, fmt.Sprintf("<http>%s</http>: other hosts reach it, which needs %s", quoteBrief(p.HTTP), strings.Join(missing, ", ")),
+		"set them, or keep <http> on 127.0.0.1"})
+}
+
+// checkTimeout reports at the line of the timeout, or of the interval if that alone was written.
+func (ld *loader) checkTimeout() {
+	k := ld.loaded.KeepAlive
+	if k.Timeout >= k.Interval || ld.failed[pathTimeout] || ld.failed[pathInterval] {
+		return
+	}
+	at := ld.loaded.origins[pathTimeout]
+	if at.file == "" {
+		at = ld.loaded.origins[pathInterval]
+	}
+	ld.addTimeoutError(at, "", k.Timeout, k.Interval)
+}
+
+func (ld *loader) addTimeoutError(at origin, label string, timeout, interval time.Duration) {
+	ld.errs.addProblem(&Error{at.file, at.line,
+		fmt.Sprintf("%stimeout (%s) is below interval (%s): a live agent would be reported as disconnected", label, secondsText(timeout), secondsText(interval)),
+		fmt.Sprintf("set <timeout> to at least %s, better %s", secondsText(interval), secondsText(3*interval))})
+}
