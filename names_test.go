@@ -28,7 +28,6 @@ var bareNamesLeft = []string{
 	"internal/outbox",
 	"internal/presence",
 	"internal/provision",
-	"internal/roster",
 }
 
 func TestFunctionsAreNamedByVerbAndObject(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	stream   = "KV_" + event.AgentsBucket
-	keys     = "$KV." + event.AgentsBucket + "."
-	describe = "Pulse: the present state of every agent"
+	stream      = "KV_" + event.AgentsBucket
+	keys        = "$KV." + event.AgentsBucket + "."
+	description = "Pulse: the present state of every agent"
 )
 
 var (
@@ -29,13 +29,13 @@ var (
 // it is: so a bucket can be written with few rights (see docs/messages.md), and
 // a deleted key is seen with its revision.
 type bucket struct {
-	refusal func(subject string) error // see connection
-	js      jetstream.JetStream
-	stream  jetstream.Stream
-	created time.Time
-	holds   contents
-	wait    time.Duration // for an answer
-	tried   bool          // to protect it
+	refusal      func(subject string) error // see connection
+	js           jetstream.JetStream
+	stream       jetstream.Stream
+	created      time.Time
+	contents     contents
+	timeout      time.Duration // for an answer
+	triedProtect bool          // to protect it
 }
 
 // contents is how much a bucket holds.
@@ -44,85 +44,86 @@ type contents struct {
 	Messages uint64 `json:"messages"` // keys, those with a delete marker too
 }
 
-// bind finds the bucket, or makes it.
-func bind(ctx context.Context, c *connection, wait time.Duration) (*bucket, error) {
+// openBucket opens the bucket, or makes it.
+func openBucket(ctx context.Context, c *connection, wait time.Duration) (*bucket, error) {
 	js, err := jetstream.New(c.Conn)
 	if err != nil {
 		return nil, fmt.Errorf("set up the roster: %w", err)
 	}
-	b := &bucket{refusal: c.refusal, js: js, wait: wait}
-	err = b.open(ctx)
+	b := &bucket{refusal: c.refusal, js: js, timeout: wait}
+	err = b.openStream(ctx)
 	if errors.Is(err, errNoBucket) {
-		if failed := b.make(ctx); failed != nil {
+		if failed := b.createStream(ctx); failed != nil {
 			return nil, fmt.Errorf("%w: %w", err, failed)
 		}
-		err = b.open(ctx)
+		err = b.openStream(ctx)
 	}
 	return b, err
 }
 
-func (b *bucket) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, b.wait)
+func (b *bucket) openStream(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	s, err := b.js.Stream(ctx, stream)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return errNoJetStream
 	}
 	if err != nil {
-		return b.explain("find the bucket", err, "$JS.API.STREAM.INFO."+stream)
+		return b.explainError("find the bucket", err, "$JS.API.STREAM.INFO."+stream)
 	}
 	info := s.CachedInfo()
 	b.stream, b.created = s, info.Created
-	b.holds = contents{info.State.LastSeq, info.State.Msgs}
+	b.contents = contents{info.State.LastSeq, info.State.Msgs}
 	return nil
 }
 
-// endMaking is how long the making of a bucket may go on when it is not wanted any
-// more: an embedded server that stops meanwhile would leave it half made.
+// endMaking is how long a bucket may still be made after it is no longer wanted: an
+// embedded server that stops meanwhile would leave it half made.
 const endMaking = time.Second
 
-func (b *bucket) make(parent context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), b.wait)
+func (b *bucket) createStream(parent context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), b.timeout)
 	defer cancel()
 	defer context.AfterFunc(parent, func() { time.AfterFunc(endMaking, cancel) })()
-	_, err := b.js.CreateStream(ctx, kv.StreamConfig(event.AgentsBucket, describe, 1))
+	_, err := b.js.CreateStream(ctx, kv.StreamConfig(event.AgentsBucket, description, 1))
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was quicker
-		return b.explain("make the bucket", err, "$JS.API.STREAM.CREATE."+stream)
+		return b.explainError("make the bucket", err, "$JS.API.STREAM.CREATE."+stream)
 	}
 	return nil
 }
 
-// has says whether this is the bucket of the mark, with all that was written to it.
-func (b *bucket) has(ctx context.Context, m mark) (bool, error) {
+// containsCheckpoint reports whether this is the bucket of the checkpoint, with all that was
+// written to it.
+func (b *bucket) containsCheckpoint(ctx context.Context, m checkpoint) (bool, error) {
 	if !m.Created.Equal(b.created) {
 		return false, nil
 	}
 	if m.Agent == "" {
 		return true, nil
 	}
-	_, revision, err := b.get(ctx, m.Agent)
+	_, revision, err := b.getValue(ctx, m.Agent)
 	return revision >= m.Revision, err
 }
 
-// protect forbids roll-ups in a bucket that somebody else made.
-func (b *bucket) protect(ctx context.Context) error {
+// forbidRollUps forbids roll-ups in a bucket that somebody else made.
+func (b *bucket) forbidRollUps(ctx context.Context) error {
 	cfg := b.stream.CachedInfo().Config
-	if b.tried || !kv.Wipeable(&cfg) {
+	if b.triedProtect || !kv.Wipeable(&cfg) {
 		return nil
 	}
-	b.tried = true // once on a connection: a server answers nothing to who may not
-	ctx, cancel := context.WithTimeout(ctx, b.wait)
+	b.triedProtect = true // once on a connection: a server answers nothing to who may not
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	if err := kv.Protect(ctx, b.js, cfg); err != nil {
-		return b.explain("protect the bucket", err, "$JS.API.STREAM.UPDATE."+stream)
+		return b.explainError("protect the bucket", err, "$JS.API.STREAM.UPDATE."+stream)
 	}
 	return nil
 }
 
-// look is an error if the bucket is another one by now.
-func (b *bucket) look(ctx context.Context) error {
+// reopen returns an error if the bucket is another one by now.
+func (b *bucket) reopen(ctx context.Context) error {
 	before := b.created
-	if err := b.open(ctx); err != nil {
+	if err := b.openStream(ctx); err != nil {
 		return err
 	}
 	if !b.created.Equal(before) {
@@ -131,26 +132,26 @@ func (b *bucket) look(ctx context.Context) error {
 	return nil
 }
 
-// get returns an agent's value and its revision. A deleted key has no value, and a
+// getValue returns an agent's value and its revision. A deleted key has no value, and a
 // revision; one that never was has neither.
-func (b *bucket) get(ctx context.Context, id string) (value *kept, revision uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, b.wait)
+func (b *bucket) getValue(ctx context.Context, id string) (value *storedValue, revision uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	m, err := b.stream.GetLastMsgForSubject(ctx, keys+id)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, nil
 	case err != nil:
-		return nil, 0, b.explain("read agent "+id, err, "$JS.API.DIRECT.GET."+stream+"."+keys+id)
+		return nil, 0, b.explainError("read agent "+id, err, "$JS.API.DIRECT.GET."+stream+"."+keys+id)
 	case len(m.Data) == 0:
 		return nil, m.Sequence, nil
 	}
-	return &kept{m.Data, m.Header.Get(orderHeader)}, m.Sequence, nil
+	return &storedValue{m.Data, m.Header.Get(orderHeader)}, m.Sequence, nil
 }
 
-// put writes an agent's value in the place of the one with that revision.
-func (b *bucket) put(ctx context.Context, m *nats.Msg, id string, revision uint64) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.wait)
+// putValue writes an agent's value in the place of the one with that revision.
+func (b *bucket) putValue(ctx context.Context, m *nats.Msg, id string, revision uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	m.Subject = keys + id
 	ack, err := b.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithRetryAttempts(0))
@@ -161,12 +162,12 @@ func (b *bucket) put(ctx context.Context, m *nats.Msg, id string, revision uint6
 		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return 0, errChanged
 	}
-	return 0, b.explain("write agent "+id, err, keys+id)
+	return 0, b.explainError("write agent "+id, err, keys+id)
 }
 
-// explain tells what an error means for us. A refused request has no answer: the
-// server says beside it which subject it refuses.
-func (b *bucket) explain(what string, err error, subjects ...string) error {
+// explainError returns what an error means for the roster. A refused request has no answer:
+// the server reports the refused subject apart from it.
+func (b *bucket) explainError(what string, err error, subjects ...string) error {
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return errNoBucket

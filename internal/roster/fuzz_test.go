@@ -25,7 +25,7 @@ func FuzzReading(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for name, read := range map[string]func([]byte) (*event.AgentState, error){"message": readMessage, "value": readValue} {
+		for name, read := range map[string]func([]byte) (*event.AgentState, error){"message": parseMessage, "value": parseValue} {
 			s, err := read(data)
 			if err != nil {
 				continue
@@ -34,12 +34,12 @@ func FuzzReading(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := readValue(text)
-			if err != nil || *again != *s || !validID(s.AgentID) || s.Supersedes(again) {
+			again, err := parseValue(text)
+			if err != nil || *again != *s || !isAgentID(s.AgentID) || s.Supersedes(again) {
 				t.Errorf("%s: %s: %+v, %v", name, text, again, err)
 			}
 		}
-		if m, err := parseMark(data); err == nil && m.Agent != "" && !validID(m.Agent) {
+		if m, err := parseCheckpoint(data); err == nil && m.Agent != "" && !isAgentID(m.Agent) {
 			t.Errorf("mark %+v", m)
 		}
 	})

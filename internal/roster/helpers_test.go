@@ -28,7 +28,7 @@ const (
 	patience = time.Minute
 )
 
-var quick = timing{answer: 5 * time.Second, retry: 50 * time.Millisecond, look: 200 * time.Millisecond}
+var quick = timing{answerTimeout: 5 * time.Second, retryDelay: 50 * time.Millisecond, checkPeriod: 200 * time.Millisecond}
 
 func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -193,7 +193,7 @@ func value(t testing.TB, js jetstream.JetStream, id string) (*event.AgentState, 
 	if err != nil {
 		return nil, 0
 	}
-	s, err := readValue(entry.Value())
+	s, err := parseValue(entry.Value())
 	if err != nil {
 		return nil, entry.Revision()
 	}

@@ -12,32 +12,31 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 )
 
-// orderHeader of a value says which of two is newer, to nodes that cannot read them:
+// orderHeader of a value decides which of two is newer, for nodes that cannot read them:
 // each encrypts for its recipients, not for the other nodes. It is
 //
-//	NODE EPOCH SEQUENCE active|disconnected TIME FORM
+//	NODE EPOCH SEQUENCE active|disconnected TIME KEYS
 //
-// with the time of the last sign of life, and what tells values of these keys from
-// those of others.
+// with the time of the last sign of life, and a fingerprint of the keys of the value.
 const orderHeader = "Pulse-Order"
 
-// kept is a value of the bucket as it is there.
-type kept struct {
+// storedValue is a value as it is in the bucket.
+type storedValue struct {
 	data   []byte
-	header string // orderHeader; "" for a value that nothing was done to
+	header string // orderHeader; "" for a value in the clear
 }
 
-// form is short for the keys with which values are signed and encrypted; "" for none.
-func (r *Roster) form() string {
+// keyFingerprint identifies the keys with which values are signed and encrypted; "" for none.
+func (r *Roster) keyFingerprint() string {
 	if r.cfg.Seal == nil {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(r.cfg.Form))
+	sum := sha256.Sum256([]byte(r.cfg.KeyID))
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
-// message is a value as it is written.
-func (r *Roster) message(s *event.AgentState) (*nats.Msg, error) {
+// encodeValue returns a value as it is written.
+func (r *Roster) encodeValue(s *event.AgentState) (*nats.Msg, error) {
 	value, err := json.Marshal(s)
 	if err != nil || r.cfg.Seal == nil {
 		return &nats.Msg{Data: value}, err
@@ -47,11 +46,11 @@ func (r *Roster) message(s *event.AgentState) (*nats.Msg, error) {
 		return nil, err
 	}
 	m := &nats.Msg{Data: data, Header: header}
-	m.Header.Set(orderHeader, orderOf(s)+" "+r.form())
+	m.Header.Set(orderHeader, formatOrder(s)+" "+r.keyFingerprint())
 	return m, nil
 }
 
-func orderOf(s *event.AgentState) string {
+func formatOrder(s *event.AgentState) string {
 	status, sign := "active", s.Since
 	if s.Status == event.Disconnected {
 		status = "disconnected"
@@ -62,10 +61,10 @@ func orderOf(s *event.AgentState) string {
 	return fmt.Sprintf("%s %d %d %s %d", s.Node, s.Epoch, s.Sequence, status, sign)
 }
 
-// order is as much of a value's state as it takes to say which of two is newer.
-func (k *kept) order(id string) (s *event.AgentState, form string, err error) {
+// parseOrder returns as much of a value's state as decides which of two is newer.
+func (k *storedValue) parseOrder(id string) (s *event.AgentState, fingerprint string, err error) {
 	if k.header == "" {
-		s, err = readValue(k.data)
+		s, err = parseValue(k.data)
 		return s, "", err
 	}
 	return parseOrder(id, k.header)
@@ -75,8 +74,8 @@ var errNoOrder = errors.New("its header " + orderHeader + " is not understood")
 
 func parseOrder(id, text string) (*event.AgentState, string, error) {
 	s := &event.AgentState{AgentID: id}
-	var status, form string
-	n, err := fmt.Sscanf(text, "%s %d %d %s %d %s", &s.Node, &s.Epoch, &s.Sequence, &status, &s.Since, &form)
+	var status, fingerprint string
+	n, err := fmt.Sscanf(text, "%s %d %d %s %d %s", &s.Node, &s.Epoch, &s.Sequence, &status, &s.Since, &fingerprint)
 	if err != nil || n != 6 || strings.Count(text, " ") != 5 {
 		return nil, "", errNoOrder
 	}
@@ -87,5 +86,5 @@ func parseOrder(id, text string) (*event.AgentState, string, error) {
 	default:
 		return nil, "", errNoOrder
 	}
-	return s, form, check(s)
+	return s, fingerprint, checkState(s)
 }

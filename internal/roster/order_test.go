@@ -17,13 +17,13 @@ func TestTheOrderSaysWhichIsNewer(t *testing.T) {
 		}
 	}
 	for i := range states {
-		old, form, err := parseOrder("001", orderOf(&states[i])+" form")
+		old, form, err := parseOrder("001", formatOrder(&states[i])+" form")
 		if err != nil || form != "form" {
 			t.Fatal(err)
 		}
 		for j := range states {
 			if got, want := states[j].Supersedes(old), states[j].Supersedes(&states[i]); got != want {
-				t.Errorf("%+v after %q: %v, want %v", states[j], orderOf(&states[i]), got, want)
+				t.Errorf("%+v after %q: %v, want %v", states[j], formatOrder(&states[i]), got, want)
 			}
 		}
 	}
@@ -38,7 +38,7 @@ func FuzzParseOrder(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, same, err := parseOrder("001", orderOf(s)+" "+form); err != nil || same != form || *again != *s {
+		if again, same, err := parseOrder("001", formatOrder(s)+" "+form); err != nil || same != form || *again != *s {
 			t.Errorf("%q: %+v, then %+v, %v", text, s, again, err)
 		}
 	})

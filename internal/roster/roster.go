@@ -18,16 +18,16 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
-// Config says what a roster is made from, and where it is kept.
+// Config is what a roster is made from, and where its state is.
 type Config struct {
 	Outbox *outbox.Outbox // whose STATUS stream it follows
 	Remote *remote.Remote // where the bucket is; nil for the outbox's own server
 	Prefix event.Prefix   // of the messages
 	Dir    string         // for the file roster.json
 
-	Open func(message []byte) ([]byte, error)                                    // reads a message of the outbox; nil: it is in the clear
-	Seal func(value []byte) (data []byte, header map[string][]string, err error) // makes of a value what is kept; nil: itself
-	Form string                                                                  // tells Seal's from another's: with another, all is written anew
+	Open  func(message []byte) ([]byte, error)                                    // reads a message of the outbox; nil: it is in the clear
+	Seal  func(value []byte) (data []byte, header map[string][]string, err error) // encodes a value as it is stored; nil: the value itself
+	KeyID string                                                                  // identifies the keys that Seal uses: with others, all is written anew
 
 	// Node is this node, and Latest the epoch and the sequence of its last message: a value
 	// in its name that is later is not its own. Nil for not known.
@@ -37,23 +37,23 @@ type Config struct {
 	Log *slog.Logger // nil for slog.Default()
 }
 
-// Roster keeps the bucket up to date. See [Open].
+// Roster writes the bucket. See [Open].
 type Roster struct {
-	cfg    Config
-	log    *slog.Logger
-	timing timing
-	reader *outbox.Reader
-	inside *nats.Conn // with the outbox's own server; nil with a remote
-	mark   mark       // what we know of the bucket
-	file   string
+	cfg        Config
+	log        *slog.Logger
+	timing     timing
+	reader     *outbox.Reader
+	embedded   *nats.Conn // with the outbox's own server; nil with a remote
+	checkpoint checkpoint // of the bucket
+	file       string
 
-	trouble logonce.Condition
-	unsaved bool          // the mark, since the disk is full
-	exposed bool          // it was said that the bucket can be wiped
-	puts    atomic.Uint64 // writes that are acknowledged, and not in the mark yet
-	added   atomic.Uint64 // those of them to keys that were not there
-	kept    atomic.Bool
-	stats   counters
+	problem        logonce.Condition
+	unsaved        bool          // the checkpoint, since the disk is full
+	warnedWipeable bool          // a bucket that can be wiped was logged
+	puts           atomic.Uint64 // writes that are acknowledged, and not in the checkpoint yet
+	added          atomic.Uint64 // those of them to keys that were not there
+	writable       atomic.Bool
+	stats          counters
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -61,18 +61,18 @@ type Roster struct {
 
 // timing holds the waits that tests shorten.
 type timing struct {
-	answer time.Duration // for one answer of the server
-	retry  time.Duration // after a failure
-	look   time.Duration // between two looks at whether the bucket is still the same
+	answerTimeout time.Duration // for one answer of the server
+	retryDelay    time.Duration // after a failure
+	checkPeriod   time.Duration // between two checks whether the bucket is still the same
 }
 
-var defaultTiming = timing{answer: 5 * time.Second, retry: 10 * time.Second, look: time.Minute}
+var defaultTiming = timing{answerTimeout: 5 * time.Second, retryDelay: 10 * time.Second, checkPeriod: time.Minute}
 
 // batchMax is how many messages are read, and their agents written, before the
 // position moves.
 const batchMax = 4000
 
-// Open starts to keep the roster. That there is no bucket is no error.
+// Open starts to write the roster. That there is no bucket is no error.
 func Open(ctx context.Context, cfg Config) (*Roster, error) { return open(ctx, cfg, defaultTiming) }
 
 func open(ctx context.Context, cfg Config, t timing) (*Roster, error) {
@@ -80,7 +80,7 @@ func open(ctx context.Context, cfg Config, t timing) (*Roster, error) {
 		cfg.Log = slog.Default()
 	}
 	r := &Roster{cfg: cfg, log: cfg.Log.With("bucket", event.AgentsBucket), timing: t, file: filepath.Join(cfg.Dir, "roster.json")}
-	r.mark = loadMark(r.file, r.log)
+	r.checkpoint = loadCheckpoint(r.file, r.log)
 	var err error
 	r.reader, err = cfg.Outbox.Reader(ctx, outbox.ReaderConfig{Name: "roster", Class: outbox.Status,
 		Filter: cfg.Prefix.StatusChanges(), Current: true})
@@ -88,7 +88,7 @@ func open(ctx context.Context, cfg Config, t timing) (*Roster, error) {
 		return nil, fmt.Errorf("open the roster: %w", err)
 	}
 	if cfg.Remote == nil {
-		if r.inside, err = cfg.Outbox.Rostering(); err != nil {
+		if r.embedded, err = cfg.Outbox.Rostering(); err != nil {
 			return nil, errors.Join(fmt.Errorf("open the roster: %w", err), r.reader.Close())
 		}
 	}
@@ -98,12 +98,12 @@ func open(ctx context.Context, cfg Config, t timing) (*Roster, error) {
 	return r, nil
 }
 
-// Close ends it within a moment. It comes before that of the outbox and the remote.
+// Close ends it within a moment. It must be called before Close of the outbox and the remote.
 func (r *Roster) Close() error {
 	r.stop()
 	r.running.Wait()
-	if r.inside != nil {
-		r.inside.Close()
+	if r.embedded != nil {
+		r.embedded.Close()
 	}
 	if err := r.reader.Close(); err != nil {
 		return fmt.Errorf("close the roster: %w", err)
@@ -117,17 +117,17 @@ func (r *Roster) run(ctx context.Context) {
 		if err != nil {
 			return // of ctx
 		}
-		err = r.keep(ctx, c)
-		r.kept.Store(false)
+		err = r.followOutbox(ctx, c)
+		r.writable.Store(false)
 		r.stats.failures.Add(1)
 		if ctx.Err() != nil {
 			return
 		}
-		wait := r.timing.retry
-		if c.IsClosed() { // of that others speak
+		wait := r.timing.retryDelay
+		if c.IsClosed() { // which is logged by its owner
 			wait = min(wait, 100*time.Millisecond)
 		} else {
-			r.complain(err)
+			r.logProblem(err)
 		}
 		select {
 		case <-ctx.Done():
@@ -144,7 +144,7 @@ type connection struct {
 
 func (r *Roster) connect(ctx context.Context) (*connection, error) {
 	if r.cfg.Remote == nil {
-		return &connection{r.inside, func(string) error { return nil }}, ctx.Err()
+		return &connection{r.embedded, func(string) error { return nil }}, ctx.Err()
 	}
 	session, err := r.cfg.Remote.Session(ctx)
 	if err != nil {
@@ -153,27 +153,27 @@ func (r *Roster) connect(ctx context.Context) (*connection, error) {
 	return &connection{session.Conn, session.TakeRefusal}, nil
 }
 
-// keep keeps the roster on one connection until something fails.
-func (r *Roster) keep(ctx context.Context, c *connection) error {
-	b, err := bind(ctx, c, r.timing.answer)
+// followOutbox writes the roster on one connection until something fails.
+func (r *Roster) followOutbox(ctx context.Context, c *connection) error {
+	b, err := openBucket(ctx, c, r.timing.answerTimeout)
 	if err != nil {
 		return err
 	}
-	if err := r.begin(ctx, b); err != nil {
+	if err := r.resumeBucket(ctx, b); err != nil {
 		return err
 	}
-	r.kept.Store(!r.trouble.Failed()) // else writing has to show it
+	r.writable.Store(!r.problem.Failed()) // else the first write decides
 	for looked := time.Now(); ; {
-		batch, err := r.next(ctx, looked.Add(r.timing.look))
+		batch, err := r.nextBatch(ctx, looked.Add(r.timing.checkPeriod))
 		if err != nil {
 			return err
 		}
-		if err := r.take(ctx, b, batch); err != nil {
+		if err := r.applyBatch(ctx, b, batch); err != nil {
 			return err
 		}
-		r.wellAgain()
-		if time.Since(looked) >= r.timing.look {
-			if err := r.look(ctx, b); err != nil {
+		r.logRecovery()
+		if time.Since(looked) >= r.timing.checkPeriod {
+			if err := r.checkBucket(ctx, b); err != nil {
 				return err
 			}
 			looked = time.Now()
@@ -181,11 +181,11 @@ func (r *Roster) keep(ctx context.Context, c *connection) error {
 	}
 }
 
-// begin goes on behind what is in the bucket, or all over if it is another one
-// or has lost something.
-func (r *Roster) begin(ctx context.Context, b *bucket) error {
-	same, err := b.has(ctx, r.mark)
-	same = same && r.mark.Form == r.form()
+// resumeBucket continues behind what is in the bucket, or writes everything anew if it is
+// another one or has lost something.
+func (r *Roster) resumeBucket(ctx context.Context, b *bucket) error {
+	same, err := b.containsCheckpoint(ctx, r.checkpoint)
+	same = same && r.checkpoint.KeyFingerprint == r.keyFingerprint()
 	if err != nil {
 		return err
 	}
@@ -194,50 +194,51 @@ func (r *Roster) begin(ctx context.Context, b *bucket) error {
 		return nil
 	}
 	r.log.Info("the roster of agents is written anew, from their present states")
-	r.mark = mark{Created: b.created, Form: r.form()}
-	return r.startAgain(b)
+	r.checkpoint = checkpoint{Created: b.created, KeyFingerprint: r.keyFingerprint()}
+	return r.rewriteAll(b)
 }
 
-// startAgain reads the agents' present states from the beginning, and writes those
+// rewriteAll reads the agents' present states from the beginning, and writes those
 // that are not in the bucket.
-func (r *Roster) startAgain(b *bucket) error {
+func (r *Roster) rewriteAll(b *bucket) error {
 	if err := r.reader.Anew(); err != nil {
 		return err
 	}
 	r.puts.Store(0)
 	r.added.Store(0)
-	m := r.mark
-	m.contents = b.holds
-	return r.remember(m)
+	m := r.checkpoint
+	m.contents = b.contents
+	return r.saveCheckpoint(m)
 }
 
-// expected is what the bucket holds if nobody else has written to it or removed from it.
-func (r *Roster) expected() contents {
-	return contents{r.mark.LastSeq + r.puts.Load(), r.mark.Messages + r.added.Load()}
+// expectedContents is what the bucket holds if nobody else has written to it or removed from it.
+func (r *Roster) expectedContents() contents {
+	return contents{r.checkpoint.LastSeq + r.puts.Load(), r.checkpoint.Messages + r.added.Load()}
 }
 
-// look finds out whether somebody else has changed the bucket, by how much it holds,
-// and if so compares each agent's value with what it has to be. No write is under way.
-func (r *Roster) look(ctx context.Context, b *bucket) error {
-	if err := b.look(ctx); err != nil {
+// checkBucket finds out by the amount of its contents whether somebody else has changed
+// the bucket, and if so compares each agent's value with the state it should have. No
+// write is under way.
+func (r *Roster) checkBucket(ctx context.Context, b *bucket) error {
+	if err := b.reopen(ctx); err != nil {
 		return err
 	}
-	if err := b.protect(ctx); err != nil && !r.exposed {
-		r.exposed = true
+	if err := b.forbidRollUps(ctx); err != nil && !r.warnedWipeable {
+		r.warnedWipeable = true
 		r.log.Warn("the bucket allows roll-ups: any node may wipe it; an administrator can forbid them", "err", err)
 	}
-	want := r.expected()
-	if b.holds == want {
+	want := r.expectedContents()
+	if b.contents == want {
 		return nil
 	}
-	if b.holds.Messages < want.Messages {
-		r.log.Warn("states of agents are gone from the bucket: somebody has removed them, and they are written again", "missing", want.Messages-b.holds.Messages)
+	if b.contents.Messages < want.Messages {
+		r.log.Warn("states of agents are gone from the bucket: somebody has removed them, and they are written again", "missing", want.Messages-b.contents.Messages)
 	}
-	return r.startAgain(b)
+	return r.rewriteAll(b)
 }
 
-// next waits for messages until the time comes to look at the bucket.
-func (r *Roster) next(ctx context.Context, until time.Time) ([]outbox.Stored, error) {
+// nextBatch waits for messages until it is time to check the bucket.
+func (r *Roster) nextBatch(ctx context.Context, until time.Time) ([]outbox.Stored, error) {
 	waiting, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	batch, err := r.reader.Next(waiting, batchMax)
@@ -247,13 +248,13 @@ func (r *Roster) next(ctx context.Context, until time.Time) ([]outbox.Stored, er
 	return batch, err
 }
 
-// take brings the bucket up to the batch, and then moves the position.
-func (r *Roster) take(ctx context.Context, b *bucket, batch []outbox.Stored) error {
+// applyBatch writes a batch to the bucket, and then moves the position.
+func (r *Roster) applyBatch(ctx context.Context, b *bucket, batch []outbox.Stored) error {
 	if len(batch) == 0 {
 		return nil
 	}
 	deleted := r.stats.deleted.Load()
-	last, err := r.write(ctx, b, r.latest(batch))
+	last, err := r.writeStates(ctx, b, r.latestStates(batch))
 	if n := r.stats.deleted.Load() - deleted; n > 0 {
 		r.log.Warn("states of agents were deleted from the bucket by somebody else, and are written again", "agents", n)
 	}
@@ -261,14 +262,14 @@ func (r *Roster) take(ctx context.Context, b *bucket, batch []outbox.Stored) err
 		return err
 	}
 	if last.Revision > 0 {
-		if last.Revision <= r.mark.Revision {
+		if last.Revision <= r.checkpoint.Revision {
 			return errAnother
 		}
-		m := r.mark
-		m.Agent, m.Revision, m.contents = last.Agent, last.Revision, r.expected()
+		m := r.checkpoint
+		m.Agent, m.Revision, m.contents = last.Agent, last.Revision, r.expectedContents()
 		r.puts.Store(0)
 		r.added.Store(0)
-		if err := r.remember(m); err != nil {
+		if err := r.saveCheckpoint(m); err != nil {
 			return err
 		}
 	}
@@ -276,10 +277,10 @@ func (r *Roster) take(ctx context.Context, b *bucket, batch []outbox.Stored) err
 	return nil
 }
 
-// remember keeps the mark. On a full disk it is in memory only: after a crash, some
-// agents are looked at again.
-func (r *Roster) remember(m mark) error {
-	err := m.save(r.file)
+// saveCheckpoint saves the checkpoint. On a full disk it is in memory only: after a crash,
+// some agents are read and compared again.
+func (r *Roster) saveCheckpoint(m checkpoint) error {
+	err := m.saveFile(r.file)
 	full := statedir.IsFull(err)
 	switch {
 	case full && !r.unsaved:
@@ -288,6 +289,6 @@ func (r *Roster) remember(m mark) error {
 		return fmt.Errorf("remember the roster's bucket: %w", err)
 	}
 	r.unsaved = full
-	r.mark = m
+	r.checkpoint = m
 	return nil
 }

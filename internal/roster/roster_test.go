@@ -147,7 +147,7 @@ func watching(t *testing.T, js jetstream.JetStream, n int, fits func(*event.Agen
 			if e == nil {
 				continue
 			}
-			s, err := readValue(e.Value())
+			s, err := parseValue(e.Value())
 			if err != nil || s.AgentID != e.Key() {
 				t.Fatalf("%s: %s, %v", e.Key(), e.Value(), err)
 			}

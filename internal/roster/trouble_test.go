@@ -78,7 +78,7 @@ func TestABucketThatLostItsEndIsWrittenAnew(t *testing.T) {
 	js := client(t, x.url())
 	bare(t, js)
 	n := newNode(t, "node01", x.url())
-	n.quick.look = patience
+	n.quick.checkPeriod = patience
 	n.start()
 	n.tell(active("001", 100))
 	until(t, js, "001", since(100))
@@ -120,7 +120,7 @@ func asNode(t *testing.T) func(*remote.Config) {
 func TestAUserWhoMayNotMakeTheBucketSaysSoAndWaitsForIt(t *testing.T) {
 	x := newXDR(t, provisioned)
 	n := newNode(t, "node01", x.url(), asNode(t))
-	n.quick.answer = 500 * time.Millisecond
+	n.quick.answerTimeout = 500 * time.Millisecond
 	n.start()
 	n.tell(active("001", 100))
 	n.log.await(t, "its bucket is not there, and cannot be made")
@@ -151,7 +151,7 @@ func TestAUserWhoMayNotWriteSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := newNode(t, "node01", x.url(), asNode(t))
-	n.quick.answer = 500 * time.Millisecond
+	n.quick.answerTimeout = 500 * time.Millisecond
 	n.start()
 	n.tell(active("001", 100))
 	n.log.await(t, "cannot keep the roster of agents")

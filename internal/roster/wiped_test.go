@@ -144,7 +144,7 @@ func TestStatesThatWereRemovedAreWrittenAgain(t *testing.T) {
 			js := client(t, x.url(), nats.UserInfo("admin", "admin"))
 			bare(t, js)
 			n := newNode(t, "node01", x.url(), asNode(t))
-			n.quick.answer = 100 * time.Millisecond
+			n.quick.answerTimeout = 100 * time.Millisecond
 			n.start()
 			n.tell(active("001", 100), active("002", 100), active("003", 100))
 			n.log.await(t, "allows roll-ups")
@@ -203,7 +203,7 @@ func TestARestartWritesNothingAgain(t *testing.T) {
 	if said := strings.TrimPrefix(n.log.String(), before); strings.Contains(said, "written anew") {
 		t.Error(said)
 	}
-	if m := loadMark(filepath.Join(n.dir, "roster.json"), slog.New(slog.DiscardHandler)); m.contents != (contents{3, 3}) {
+	if m := loadCheckpoint(filepath.Join(n.dir, "roster.json"), slog.New(slog.DiscardHandler)); m.contents != (contents{3, 3}) {
 		t.Errorf("%+v", m)
 	}
 }

@@ -17,15 +17,16 @@ const (
 	triesMax = 20
 )
 
-// errContended says that a key changed again and again.
+// errContended is the error of a key that changed again and again.
 var errContended = errors.New("others write it all the time")
 
-// write writes what is news to the bucket, and returns what was written last once
-// all of it is acknowledged. The first goes alone: if that is refused, so are the others.
-func (r *Roster) write(ctx context.Context, b *bucket, states map[string]*event.AgentState) (last mark, err error) {
+// writeStates writes the states that are newer than those in the bucket, and returns the
+// last one written once all are acknowledged. The first is written alone: if it is refused,
+// so are the others.
+func (r *Roster) writeStates(ctx context.Context, b *bucket, states map[string]*event.AgentState) (last checkpoint, err error) {
 	last.Created = b.created
 	for id, s := range states {
-		if last.Revision, err = r.writeOne(ctx, b, s); err != nil {
+		if last.Revision, err = r.writeState(ctx, b, s); err != nil {
 			return last, err
 		}
 		last.Agent = id
@@ -40,7 +41,7 @@ func (r *Roster) write(ctx context.Context, b *bucket, states map[string]*event.
 	for range min(writers, len(states)) {
 		writing.Go(func() {
 			for s := range todo {
-				revision, err := r.writeOne(ctx, b, s)
+				revision, err := r.writeState(ctx, b, s)
 				if err != nil {
 					fail(err)
 					return
@@ -64,37 +65,37 @@ func (r *Roster) write(ctx context.Context, b *bucket, states map[string]*event.
 	return last, context.Cause(ctx)
 }
 
-// writeOne returns the revision of the agent's new value; 0 if the one that is there stays.
-func (r *Roster) writeOne(ctx context.Context, b *bucket, s *event.AgentState) (uint64, error) {
+// writeState returns the revision of the agent's new value; 0 if the one that is there stays.
+func (r *Roster) writeState(ctx context.Context, b *bucket, s *event.AgentState) (uint64, error) {
 	for range triesMax {
-		old, revision, err := b.get(ctx, s.AgentID)
+		old, revision, err := b.getValue(ctx, s.AgentID)
 		if err != nil {
 			return 0, err
 		}
-		if r.outdated(s, old) {
+		if r.isOutdated(s, old) {
 			r.stats.outdated.Add(1)
 			return 0, nil
 		}
 		s.Updated = time.Now().Unix()
-		m, err := r.message(s)
+		m, err := r.encodeValue(s)
 		if err != nil {
 			return 0, err
 		}
 		before := revision
-		revision, err = b.put(ctx, m, s.AgentID, before)
+		revision, err = b.putValue(ctx, m, s.AgentID, before)
 		if errors.Is(err, errChanged) {
-			continue // and read again whether ours is still news
+			continue // and compare again
 		}
 		if err == nil {
-			r.wrote(old == nil, before)
+			r.countWrite(old == nil, before)
 		}
 		return revision, err
 	}
 	return 0, errContended
 }
 
-// wrote counts a write in the place of a value with a revision.
-func (r *Roster) wrote(none bool, before uint64) {
+// countWrite counts a write in the place of a value with a revision.
+func (r *Roster) countWrite(none bool, before uint64) {
 	r.stats.written.Add(1)
 	r.puts.Add(1)
 	switch {
@@ -105,13 +106,13 @@ func (r *Roster) wrote(none bool, before uint64) {
 	}
 }
 
-// outdated says whether s is no news to a bucket with this value. What is no
-// value of ours is replaced.
-func (r *Roster) outdated(s *event.AgentState, value *kept) bool {
+// isOutdated reports whether a state is not newer than the value in the bucket. A value that
+// cannot be parsed is replaced.
+func (r *Roster) isOutdated(s *event.AgentState, value *storedValue) bool {
 	if value == nil {
 		return false
 	}
-	old, form, err := value.order(s.AgentID)
+	old, fingerprint, err := value.parseOrder(s.AgentID)
 	if err != nil || old.AgentID != s.AgentID {
 		if r.stats.unreadable.Add(1) == 1 {
 			r.log.Error("a value in the roster is not understood: it is replaced", "agent", s.AgentID, "err", err)
@@ -119,7 +120,7 @@ func (r *Roster) outdated(s *event.AgentState, value *kept) bool {
 		return false
 	}
 	if old.Node == s.Node && old.Epoch == s.Epoch && old.Sequence == s.Sequence {
-		return form == r.form() // else it is for other keys
+		return fingerprint == r.keyFingerprint() // else it is for other keys
 	}
 	if err := r.checkTime(old, time.Now()); err != nil {
 		if r.stats.unreadable.Add(1) == 1 {
@@ -133,15 +134,15 @@ func (r *Roster) outdated(s *event.AgentState, value *kept) bool {
 const (
 	// aheadMax is how far the clock of another node may be ahead.
 	aheadMax = 10 * time.Minute
-	// unread is how many messages the node may have made since it was asked for its latest.
-	unread = 1 << 20
+	// unreadMax is how many messages the node may have made since it was asked for its latest.
+	unreadMax = 1 << 20
 )
 
 // checkTime refuses a value that would keep out every later one: of a time that has
 // not come, or in this node's name with a number that it has not reached.
 func (r *Roster) checkTime(s *event.AgentState, now time.Time) error {
 	if r.cfg.Latest != nil && s.Node == r.cfg.Node {
-		if epoch, sequence := r.cfg.Latest(); s.Epoch > epoch || s.Epoch == epoch && s.Sequence > sequence+unread {
+		if epoch, sequence := r.cfg.Latest(); s.Epoch > epoch || s.Epoch == epoch && s.Sequence > sequence+unreadMax {
 			return fmt.Errorf("number %d of epoch %d is in the name of this node, which is at %d of %d", s.Sequence, s.Epoch, sequence, epoch)
 		}
 		return nil

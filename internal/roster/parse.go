@@ -8,11 +8,11 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 )
 
-// latest returns the last state of each agent in a batch.
-func (r *Roster) latest(batch []outbox.Stored) map[string]*event.AgentState {
+// latestStates returns the last state of each agent in a batch.
+func (r *Roster) latestStates(batch []outbox.Stored) map[string]*event.AgentState {
 	states := make(map[string]*event.AgentState, len(batch))
 	for i := range batch {
-		s, err := r.readMessage(batch[i].Data)
+		s, err := r.openMessage(batch[i].Data)
 		if err != nil {
 			if r.stats.unreadable.Add(1) == 1 {
 				r.log.Error("a status change that cannot be read is left out of the roster", "subject", batch[i].Subject, "err", err)
@@ -24,16 +24,16 @@ func (r *Roster) latest(batch []outbox.Stored) map[string]*event.AgentState {
 	return states
 }
 
-func (r *Roster) readMessage(data []byte) (s *event.AgentState, err error) {
+func (r *Roster) openMessage(data []byte) (s *event.AgentState, err error) {
 	if r.cfg.Open != nil {
 		if data, err = r.cfg.Open(data); err != nil {
 			return nil, err
 		}
 	}
-	return readMessage(data)
+	return parseMessage(data)
 }
 
-func readMessage(data []byte) (*event.AgentState, error) {
+func parseMessage(data []byte) (*event.AgentState, error) {
 	m, err := event.Parse(data)
 	if err != nil {
 		return nil, err
@@ -43,20 +43,20 @@ func readMessage(data []byte) (*event.AgentState, error) {
 		return nil, fmt.Errorf("a %T", m)
 	}
 	s := change.AgentState()
-	return &s, check(&s)
+	return &s, checkState(&s)
 }
 
-func readValue(data []byte) (*event.AgentState, error) {
+func parseValue(data []byte) (*event.AgentState, error) {
 	var s event.AgentState
 	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, err
 	}
-	return &s, check(&s)
+	return &s, checkState(&s)
 }
 
-func check(s *event.AgentState) error {
+func checkState(s *event.AgentState) error {
 	switch {
-	case !validID(s.AgentID):
+	case !isAgentID(s.AgentID):
 		return fmt.Errorf("agent %.20q", s.AgentID)
 	case !s.Status.Valid():
 		return fmt.Errorf("agent %s: status %d", s.AgentID, s.Status)
@@ -66,8 +66,8 @@ func check(s *event.AgentState) error {
 	return nil
 }
 
-// validID says whether id, as a key of the bucket, is that of one agent.
-func validID(id string) bool {
+// isAgentID reports whether a key of the bucket is an agent's ID.
+func isAgentID(id string) bool {
 	if len(id) < 3 || len(id) > 10 {
 		return false
 	}
