@@ -71,6 +71,7 @@ func (f *forwarder) expire(ctx context.Context) {
 		switch {
 		case !m.tripped || now.Sub(m.at) < f.timing.sent:
 		case !f.confirmsAlone(m.queue.subject):
+			m.entry.tried = true
 			f.holdSubject(n, errNoAck)
 		default:
 			f.to.quiet[f.to.kinds[m.kind]] = true

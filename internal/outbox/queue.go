@@ -21,7 +21,7 @@ const (
 type entry struct {
 	seq   uint64
 	msg   *Stored // nil: it is to be read again
-	tried bool    // it may have been sent before
+	tried bool    // it was sent before, and the remote may have stored it: what it refused, it has not
 }
 
 // queue has the messages of one subject, in the order of the stream.
@@ -182,7 +182,6 @@ func (s *schedule) takeFrom(key string) (*queue, entry) {
 // holdQueue holds the messages of a queue, one of which was sent and is no longer under way.
 func (s *schedule) holdQueue(q *queue, e entry, why hold, reason string) {
 	q.reason = reason
-	e.tried = true
 	s.move(q, why)
 	s.putBack(q, e)
 	for i := range q.entries {

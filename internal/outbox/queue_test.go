@@ -51,7 +51,7 @@ func TestWhatWasHeldGoesBehindAllOthers(t *testing.T) {
 		t.Errorf("%d live, %d late", live, late)
 	}
 	q, e, ok := s.takeNext(true)
-	if !ok || e.seq != 1 || !e.tried {
+	if !ok || e.seq != 1 || e.tried {
 		t.Errorf("%+v, %v", e, ok)
 	}
 	if _, _, ok := s.takeNext(true); ok {

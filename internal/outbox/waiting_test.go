@@ -289,6 +289,37 @@ func TestAFullStreamHoldsOnlyWhatItTakes(t *testing.T) {
 	}
 }
 
+// Who reads what is refused knows the ID of a message that is not stored yet.
+func TestTheIDOfAMessageThatWaitsIsOfNoUseToOthers(t *testing.T) {
+	t.Parallel()
+	far := newFarSide(t, withJetStream)
+	_, js := connect(t, far.srv.ClientURL())
+	perSubject := func(most int64) func(*jetstream.StreamConfig) {
+		return func(c *jetstream.StreamConfig) {
+			c.MaxMsgsPerSubject, c.Discard, c.DiscardNewPerSubject = most, jetstream.DiscardNew, true
+			if most < 0 {
+				c.DiscardNewPerSubject = false
+			}
+		}
+	}
+	makeStream(t, js, "XDR", perSubject(1), ">")
+	o := mustOpen(t, Config{Remote: far.remote()})
+	mustPublish(t, o, changesOf(1, 1, 2))
+	await(t, o, "with a full subject", waits(1))
+	seen := &nats.Msg{Subject: prefix + ".alerts.x", Header: nats.Header{jetstream.MsgIDHeader: {"001-2"}}}
+	if _, err := js.PublishMsg(testContext(t), seen); err != nil {
+		t.Fatal(err)
+	}
+	makeStream(t, js, "XDR", perSubject(-1), ">")
+	got := storedIn(t, js, "XDR", 3)
+	if !slices.Equal(got[:2], []string{"001-1", "001-2"}) || !strings.HasPrefix(got[2], "001-2-") {
+		t.Errorf("stored are %q", got)
+	}
+	if s := await(t, o, "all are confirmed", waits(0)); s.Status.Duplicates != 1 {
+		t.Errorf("%+v", s.Status)
+	}
+}
+
 // Of one agent there is a backlog, and ever more; what another one does is at the far
 // side at once, though the round trip takes 50 ms.
 func TestTheBacklogOfOneAgentDelaysNoOther(t *testing.T) {
