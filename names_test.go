@@ -22,11 +22,9 @@ var bareNamesLeft = []string{
 	"cmd/pulse",
 	"internal/audit",
 	"internal/clientkeys",
-	"internal/console",
 	"internal/daemon",
 	"internal/detector",
 	"internal/outbox",
-	"internal/presence",
 	"internal/provision",
 }
 

@@ -12,17 +12,17 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
-// One is an agent with its history, as /api/v1/agents/{id} has it.
-type One struct {
-	Node     string    `json:"node"`
-	Agent    Agent     `json:"agent"`
-	Changes  []Event   `json:"changes"`     // newest first
-	Trips    []Trip    `json:"round_trips"` // oldest first
-	Messages []Message `json:"messages"`    // the last ones about it, newest first
+// AgentDetails is an agent with its history, as /api/v1/agents/{id} has it.
+type AgentDetails struct {
+	Node     string      `json:"node"`
+	Agent    Agent       `json:"agent"`
+	Changes  []Event     `json:"changes"`     // newest first
+	Trips    []RoundTrip `json:"round_trips"` // oldest first
+	Messages []Message   `json:"messages"`    // the last ones about it, newest first
 }
 
-// Trip is a keep-alive to an agent, and what became of it.
-type Trip struct {
+// RoundTrip is a keep-alive to an agent, and what became of it.
+type RoundTrip struct {
 	At  time.Time `json:"at"`
 	RTT *float64  `json:"rtt_ms"` // null: it was missed
 }
@@ -37,35 +37,35 @@ type Message struct {
 const (
 	changesShown  = 200
 	messagesShown = 30
-	pingTime      = 10 * time.Second
+	pingTimeout   = 10 * time.Second
 )
 
-// about finds the agent that a path names, or says that there is none.
-func (s *Server) about(w http.ResponseWriter, r *http.Request) (a detector.Record, ok bool) {
+// findAgent finds the agent that a path names, or says that there is none.
+func (s *Server) findAgent(w http.ResponseWriter, r *http.Request) (a detector.Record, ok bool) {
 	id, err := detector.ParseID(r.PathValue("id"))
 	if err != nil {
-		fail(w, http.StatusBadRequest, "want an agent's ID, such as 001")
+		sendProblem(w, http.StatusBadRequest, "want an agent's ID, such as 001")
 		return a, false
 	}
 	if a, ok = s.cfg.Fleet.Agent(id); !ok {
-		fail(w, http.StatusNotFound, fmt.Sprintf("agent %v is not known to node %s", id, s.cfg.Node))
+		sendProblem(w, http.StatusNotFound, fmt.Sprintf("agent %v is not known to node %s", id, s.cfg.Node))
 	}
 	return a, ok
 }
 
-func (s *Server) agent(w http.ResponseWriter, r *http.Request) {
-	found, ok := s.about(w, r)
+func (s *Server) handleAgent(w http.ResponseWriter, r *http.Request) {
+	found, ok := s.findAgent(w, r)
 	if !ok {
 		return
 	}
-	one := One{Node: s.cfg.Node, Agent: s.show(&found), Changes: []Event{}, Trips: []Trip{}, Messages: []Message{}}
+	one := AgentDetails{Node: s.cfg.Node, Agent: s.presentAgent(&found), Changes: []Event{}, Trips: []RoundTrip{}, Messages: []Message{}}
 	for _, e := range s.cfg.History.EventsOf(found.ID, changesShown) {
-		shown := showEvent(&e)
+		shown := presentEvent(&e)
 		one.Changes = append(one.Changes, shown)
-		one.Messages = append(one.Messages, Message{shown.At, shown.Kind, shown.inWords()})
+		one.Messages = append(one.Messages, Message{shown.At, shown.Kind, shown.describeChange()})
 	}
 	for _, trip := range s.cfg.History.RoundTrips(found.ID) {
-		shown, m := Trip{At: milli(trip.At)}, Message{milli(trip.At), "keepalive_failed", "no answer in time"}
+		shown, m := RoundTrip{At: truncateToMilliseconds(trip.At)}, Message{truncateToMilliseconds(trip.At), "keepalive_failed", "no answer in time"}
 		if trip.OK {
 			ms := view.ToMilliseconds(trip.RTT)
 			shown.RTT, m.Type, m.Text = &ms, "keepalive_acknowledged", "answered after "+trip.RTT.Round(time.Microsecond).String()
@@ -74,11 +74,11 @@ func (s *Server) agent(w http.ResponseWriter, r *http.Request) {
 	}
 	slices.SortStableFunc(one.Messages, func(a, b Message) int { return b.At.Compare(a.At) })
 	one.Messages = one.Messages[:min(len(one.Messages), messagesShown)]
-	answer(w, one)
+	sendJSON(w, one)
 }
 
-// Pong is an answered ping.
-type Pong struct {
+// PingAnswer is an answered ping.
+type PingAnswer struct {
 	Node   string    `json:"node"`
 	ID     string    `json:"id"`
 	Name   string    `json:"name"`
@@ -86,43 +86,43 @@ type Pong struct {
 	RTT    float64   `json:"rtt_ms"`
 }
 
-func (s *Server) ping(w http.ResponseWriter, r *http.Request) {
-	agent, ok := s.about(w, r)
+func (s *Server) handlePing(w http.ResponseWriter, r *http.Request) {
+	agent, ok := s.findAgent(w, r)
 	if !ok {
 		return
 	}
-	if !s.pings.Allow() {
-		busy(w, fmt.Sprintf("more than %d pings a second", pingRate))
+	if !s.pingRate.Allow() {
+		sendTooManyRequests(w, fmt.Sprintf("more than %d pings a second", pingsPerSecond))
 		return
 	}
 	select {
-	case s.asked <- struct{}{}:
-		defer func() { <-s.asked }()
+	case s.pingSlots <- struct{}{}:
+		defer func() { <-s.pingSlots }()
 	default:
-		busy(w, "too many pings are under way")
+		sendTooManyRequests(w, "too many pings are under way")
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), pingTime)
+	ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 	got, err := s.cfg.Fleet.Ping(ctx, agent.ID)
 	switch {
 	case err == nil:
-		answer(w, Pong{s.cfg.Node, agent.ID.String(), agent.Name, view.WallTime(got.SentAt, s.cfg.Clock), view.ToMilliseconds(got.RTT)})
+		sendJSON(w, PingAnswer{s.cfg.Node, agent.ID.String(), agent.Name, view.WallTime(got.SentAt, s.cfg.Clock), view.ToMilliseconds(got.RTT)})
 	case s.ctx.Err() != nil || errors.Is(err, detector.ErrEnded):
-		fail(w, http.StatusServiceUnavailable, "the node is ending")
+		sendProblem(w, http.StatusServiceUnavailable, "the node is ending")
 	case errors.Is(err, context.DeadlineExceeded):
-		fail(w, http.StatusGatewayTimeout, fmt.Sprintf("agent %v did not answer within %v", agent.ID, pingTime))
+		sendProblem(w, http.StatusGatewayTimeout, fmt.Sprintf("agent %v did not answer within %v", agent.ID, pingTimeout))
 	case errors.Is(err, detector.ErrUnanswered):
-		fail(w, http.StatusGatewayTimeout, fmt.Sprintf("agent %v: %v", agent.ID, err))
+		sendProblem(w, http.StatusGatewayTimeout, fmt.Sprintf("agent %v: %v", agent.ID, err))
 	case errors.Is(err, detector.ErrUnknownAgent): // removed since it was looked up
-		fail(w, http.StatusNotFound, fmt.Sprintf("agent %v: %v", agent.ID, err))
+		sendProblem(w, http.StatusNotFound, fmt.Sprintf("agent %v: %v", agent.ID, err))
 	default: // there is no asking it
-		fail(w, http.StatusConflict, fmt.Sprintf("agent %v: %v", agent.ID, err))
+		sendProblem(w, http.StatusConflict, fmt.Sprintf("agent %v: %v", agent.ID, err))
 	}
 }
 
-func busy(w http.ResponseWriter, what string) {
+func sendTooManyRequests(w http.ResponseWriter, what string) {
 	w.Header().Set("Retry-After", "1")
-	fail(w, http.StatusTooManyRequests, what+": try again in a second")
+	sendProblem(w, http.StatusTooManyRequests, what+": try again in a second")
 }

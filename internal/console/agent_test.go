@@ -12,16 +12,16 @@ import (
 )
 
 func TestAnAgentIsShownWithItsHistory(t *testing.T) {
-	s := openScene(t, 2)
-	s.connect(1, 2)
-	s.refused(http.StatusForbidden, "needs the header Pulse-Request", http.MethodPost, "/api/v1/agents/001/ping")
-	if answer, text := s.request(http.MethodPost, "/api/v1/agents/001/ping", "Pulse-Request", "1"); answer.StatusCode != http.StatusOK || !strings.Contains(text, `"rtt_ms":`) {
+	s := openFixture(t, 2)
+	s.connectAgents(1, 2)
+	s.expectProblem(http.StatusForbidden, "needs the header Pulse-Request", http.MethodPost, "/api/v1/agents/001/ping")
+	if answer, text := s.sendRequest(http.MethodPost, "/api/v1/agents/001/ping", "Pulse-Request", "1"); answer.StatusCode != http.StatusOK || !strings.Contains(text, `"rtt_ms":`) {
 		t.Fatalf("%s %s", answer.Status, text)
 	}
-	s.see(detector.SawShutdown, 1)
-	s.await("a shutdown", func() bool { return s.detector.Counts()[detector.Disconnected] == 1 })
-	var one One
-	s.get("/api/v1/agents/001", &one)
+	s.reportSightings(detector.SawShutdown, 1)
+	s.waitFor("a shutdown", func() bool { return s.detector.Counts()[detector.Disconnected] == 1 })
+	var one AgentDetails
+	s.getJSON("/api/v1/agents/001", &one)
 	if one.Node != "node01" || one.Agent.ID != "001" || one.Agent.Status != "disconnected" || len(one.Changes) != 3 || len(one.Trips) != 1 || len(one.Messages) != 4 {
 		t.Fatalf("%+v", one)
 	}
@@ -34,7 +34,7 @@ func TestAnAgentIsShownWithItsHistory(t *testing.T) {
 }
 
 func TestWhoCannotBePingedIsToldWhy(t *testing.T) {
-	s := openScene(t, 2)
+	s := openFixture(t, 2)
 	ping := func(id string) (string, string) { return http.MethodPost, "/api/v1/agents/" + id + "/ping" }
 	for _, c := range []struct {
 		id     string
@@ -45,22 +45,22 @@ func TestWhoCannotBePingedIsToldWhy(t *testing.T) {
 		{"x", http.StatusBadRequest, "want an agent's ID"}, {"-1", http.StatusBadRequest, "want an agent's ID"},
 	} {
 		method, target := ping(c.id)
-		s.refused(c.status, c.words, method, target, "Pulse-Request", "1")
+		s.expectProblem(c.status, c.words, method, target, "Pulse-Request", "1")
 	}
-	s.refused(http.StatusNotFound, "agent 003", http.MethodGet, "/api/v1/agents/003")
+	s.expectProblem(http.StatusNotFound, "agent 003", http.MethodGet, "/api/v1/agents/003")
 }
 
 func TestAnAgentThatDoesNotAnswerIsToldAsThat(t *testing.T) {
-	s := openScene(t, 1, func(_ *Config, set *detector.Settings) { set.RetryInterval, set.MaxMissed = 100*time.Millisecond, 3 })
+	s := openFixture(t, 1, func(_ *Config, set *detector.Settings) { set.RetryInterval, set.MaxMissed = 100*time.Millisecond, 3 })
 	s.mute = func(detector.AgentID) bool { return true }
-	s.connect(1, 1)
-	s.refused(http.StatusGatewayTimeout, "not answered in time", http.MethodPost, "/api/v1/agents/001/ping", "Pulse-Request", "1")
+	s.connectAgents(1, 1)
+	s.expectProblem(http.StatusGatewayTimeout, "not answered in time", http.MethodPost, "/api/v1/agents/001/ping", "Pulse-Request", "1")
 }
 
 // Pings are bounded, however many ask at once.
 func TestTooManyPingsAreRefused(t *testing.T) {
-	s := openScene(t, 1)
-	s.connect(1, 1)
+	s := openFixture(t, 1)
+	s.connectAgents(1, 1)
 	var mu sync.Mutex
 	seen := map[int]int{}
 	var asking sync.WaitGroup

@@ -27,33 +27,33 @@ type Agents struct {
 }
 
 const (
-	pageUsual = 100
-	pageMost  = 1000
+	defaultPageSize = 100
+	maxPageSize     = 1000
 )
 
-func (s *Server) agents(w http.ResponseWriter, r *http.Request) {
+func (s *Server) handleAgentList(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	want, err := s.parseFilter(query)
 	var sorted *order
 	if err == nil {
 		sorted, err = parseOrder(query.Get("sort"), query.Get("cursor"))
 	}
-	limit := pageUsual
+	limit := defaultPageSize
 	if text := query.Get("limit"); err == nil && text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > pageMost {
-			err = fmt.Errorf("limit: want a whole number from 1 to %d", pageMost)
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxPageSize {
+			err = fmt.Errorf("limit: want a whole number from 1 to %d", maxPageSize)
 		}
 	}
 	if err == nil {
-		err = known(query, append(filterFields, "sort", "cursor", "limit"))
+		err = checkParameterNames(query, append(filterFields, "sort", "cursor", "limit"))
 	}
 	if err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
+		sendProblem(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	var total int
 	var found []keyed
-	if !s.scan(r, func(page []detector.Record) {
+	if !s.scanFleet(r, func(page []detector.Record) {
 		for i := range page {
 			if !want.matches(&page[i]) {
 				continue
@@ -67,7 +67,7 @@ func (s *Server) agents(w http.ResponseWriter, r *http.Request) {
 			found = sorted.first(found, limit+1)
 		}
 	}) {
-		fail(w, http.StatusServiceUnavailable, "too many clients read the fleet, or the node is ending: try again in a second")
+		sendProblem(w, http.StatusServiceUnavailable, "too many clients read the fleet, or the node is ending: try again in a second")
 		return
 	}
 	found = sorted.first(found, limit+1)
@@ -77,12 +77,12 @@ func (s *Server) agents(w http.ResponseWriter, r *http.Request) {
 			list.Next = found[i-1].key.cursor()
 			break
 		}
-		list.Agents = append(list.Agents, s.show(&found[i].Record))
+		list.Agents = append(list.Agents, s.presentAgent(&found[i].Record))
 	}
-	answer(w, list)
+	sendJSON(w, list)
 }
 
-func (s *Server) show(r *detector.Record) Agent {
+func (s *Server) presentAgent(r *detector.Record) Agent {
 	return Agent{view.NewAgent(r, s.cfg.Clock), s.groupName(r.Group), networkOf(r.IP)}
 }
 
@@ -94,12 +94,12 @@ func (s *Server) groupName(n int) string {
 	return names[n-1]
 }
 
-// scan reads the whole fleet when there is a place for it, and reports whether
+// scanFleet reads the whole fleet when there is a place for it, and reports whether
 // it did.
-func (s *Server) scan(r *http.Request, see func(page []detector.Record)) bool {
+func (s *Server) scanFleet(r *http.Request, see func(page []detector.Record)) bool {
 	select {
-	case s.scans <- struct{}{}:
-		defer func() { <-s.scans }()
+	case s.scanSlots <- struct{}{}:
+		defer func() { <-s.scanSlots }()
 	case <-r.Context().Done():
 		return false
 	case <-s.ctx.Done():
@@ -136,8 +136,8 @@ func networkAt(addr netip.Addr) netip.Prefix {
 	return network
 }
 
-// known refuses parameters that nobody reads: a misspelt filter would match everything.
-func known(query map[string][]string, names []string) error {
+// checkParameterNames refuses parameters that nobody reads: a misspelt filter would match everything.
+func checkParameterNames(query map[string][]string, names []string) error {
 	for name, values := range query {
 		if !slices.Contains(names, name) {
 			slices.Sort(names)

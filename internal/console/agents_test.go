@@ -14,10 +14,10 @@ import (
 )
 
 func TestTheFleetIsListedWithEveryField(t *testing.T) {
-	s := openScene(t, 3)
-	s.connect(1, 1)
+	s := openFixture(t, 3)
+	s.connectAgents(1, 1)
 	var all Agents
-	s.get("/api/v1/agents", &all)
+	s.getJSON("/api/v1/agents", &all)
 	if all.Node != "node01" || all.Total != 3 || len(all.Agents) != 3 || all.Next != "" {
 		t.Fatalf("%+v", all)
 	}
@@ -30,17 +30,17 @@ func TestTheFleetIsListedWithEveryField(t *testing.T) {
 	}
 }
 
-func grouped(_ *Config, set *detector.Settings) {
+func withGroups(_ *Config, set *detector.Settings) {
 	set.Groups = []detector.Group{set.Group, set.Group}
 	set.GroupOf = func(id detector.AgentID, _ string, _ netip.Addr) int { return int(id) % 3 }
 }
 
 func TestTheFleetIsFiltered(t *testing.T) {
-	s := openScene(t, 205, grouped)
-	s.connect(1, 3)
-	s.connect(201, 202)
-	s.see(detector.SawShutdown, 2)
-	s.await("a shutdown", func() bool { return s.detector.Counts()[detector.Disconnected] == 1 })
+	s := openFixture(t, 205, withGroups)
+	s.connectAgents(1, 3)
+	s.connectAgents(201, 202)
+	s.reportSightings(detector.SawShutdown, 2)
+	s.waitFor("a shutdown", func() bool { return s.detector.Counts()[detector.Disconnected] == 1 })
 	for query, want := range map[string][]string{
 		"status=active":                         {"001", "003", "201", "202"},
 		"status=active,disconnected":            {"001", "002", "003", "201", "202"},
@@ -66,21 +66,21 @@ func TestTheFleetIsFiltered(t *testing.T) {
 		"sort=since&address=10.1.2.*&limit=100": {"201", "202"},
 	} {
 		var all Agents
-		s.get("/api/v1/agents?"+query, &all)
-		if diff := cmp.Diff(want, ids(all.Agents)); diff != "" || all.Total != len(want) {
+		s.getJSON("/api/v1/agents?"+query, &all)
+		if diff := cmp.Diff(want, agentIDs(all.Agents)); diff != "" || all.Total != len(want) {
 			t.Errorf("%s: %d, (- want, + got):\n%s", query, all.Total, diff)
 		}
 	}
 }
 
 func TestAFilterThatCannotBeMeantIsRefused(t *testing.T) {
-	s := openScene(t, 1)
+	s := openFixture(t, 1)
 	for query, words := range map[string]string{
 		"status=asleep": "want active", "name=[": "want a pattern", "group=[": "want a pattern", "network=10.1.2.3": "want one such as",
 		"network=10.1.2.3/24": "want one such as", "sort=luck": "want one of", "limit=0": "1 to 1000", "limit=1001": "1 to 1000", "limit=x": "1 to 1000",
 		"cursor=%21": "the next of the page", "cursor=e30x": "the next of the page", "stauts=active": "unknown parameter", "q=a&q=b": "twice",
 	} {
-		s.refused(http.StatusBadRequest, words, http.MethodGet, "/api/v1/agents?"+query)
+		s.expectProblem(http.StatusBadRequest, words, http.MethodGet, "/api/v1/agents?"+query)
 	}
 }
 
@@ -88,18 +88,18 @@ func TestAFilterThatCannotBeMeantIsRefused(t *testing.T) {
 // once, and in order.
 func TestEveryPageOfALargeFleetIsListed(t *testing.T) {
 	const n = detector.PageSize + 1500
-	s := openScene(t, n)
-	s.connect(1, 50)
+	s := openFixture(t, n)
+	s.connectAgents(1, 50)
 	for _, sort := range []string{"id", "-id", "name", "-ip", "status", "-last_seen", "missed", "-rtt"} {
 		var got []string
 		query := url.Values{"limit": {"1000"}, "sort": {sort}}
 		for {
 			var page Agents
-			s.get("/api/v1/agents?"+query.Encode(), &page)
+			s.getJSON("/api/v1/agents?"+query.Encode(), &page)
 			if page.Total != n {
 				t.Fatalf("%s: %d in all", sort, page.Total)
 			}
-			got = append(got, ids(page.Agents)...)
+			got = append(got, agentIDs(page.Agents)...)
 			if page.Next == "" {
 				break
 			}
@@ -108,7 +108,7 @@ func TestEveryPageOfALargeFleetIsListed(t *testing.T) {
 		if len(got) != n {
 			t.Fatalf("%s: %d agents, want %d", sort, len(got), n)
 		}
-		if sort == "-id" && !slices.IsSortedFunc(got, func(a, b string) int { return cmpLen(b, a) }) {
+		if sort == "-id" && !slices.IsSortedFunc(got, func(a, b string) int { return compareIDs(b, a) }) {
 			t.Errorf("%s: not in order", sort)
 		}
 		slices.Sort(got)
@@ -118,7 +118,7 @@ func TestEveryPageOfALargeFleetIsListed(t *testing.T) {
 	}
 }
 
-func cmpLen(a, b string) int {
+func compareIDs(a, b string) int {
 	if len(a) != len(b) {
 		return len(a) - len(b)
 	}
@@ -126,8 +126,8 @@ func cmpLen(a, b string) int {
 }
 
 func TestTheMapHasTheWholeFleet(t *testing.T) {
-	s := openScene(t, 300, grouped)
-	s.connect(1, 2)
+	s := openFixture(t, 300, withGroups)
+	s.connectAgents(1, 2)
 	for _, encoding := range []string{"identity", "gzip"} {
 		var m struct {
 			Node   string   `json:"node"`
@@ -136,7 +136,7 @@ func TestTheMapHasTheWholeFleet(t *testing.T) {
 			Agents [][]any  `json:"agents"`
 		}
 		s.client.Transport = &http.Transport{DisableCompression: encoding == "identity"}
-		s.get("/api/v1/map", &m)
+		s.getJSON("/api/v1/map", &m)
 		s.client.CloseIdleConnections()
 		if m.Node != "node01" || m.Last != "7-4" || len(m.Agents) != 300 || !slices.Equal(m.Groups, []string{"servers", "desks"}) {
 			t.Errorf("%s: %+v", encoding, m)

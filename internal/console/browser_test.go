@@ -31,8 +31,8 @@ type browser struct {
 	hosts  map[string]bool
 }
 
-// chromium finds the browser, or says why the test is skipped.
-func chromium(t *testing.T) string {
+// findChromium finds the browser, or says why the test is skipped.
+func findChromium(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("a browser takes its time: not with -short")
@@ -49,22 +49,22 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// shared is the one browser of all tests, which takes seconds to start. Each test
+// sharedBrowser is the one browser of all tests, which takes seconds to start. Each test
 // has a page, and a store, of its own in it.
-var shared struct {
+var sharedBrowser struct {
 	sync.Once
 	ctx   context.Context
 	close func()
 	err   error
 }
 
-// closing ends the browser after the tests.
-type closing struct{ m *testing.M }
+// browserCloser ends the browser after the tests.
+type browserCloser struct{ m *testing.M }
 
-func (c closing) Run() int {
+func (c browserCloser) Run() int {
 	code := c.m.Run()
-	if shared.close != nil {
-		shared.close()
+	if sharedBrowser.close != nil {
+		sharedBrowser.close()
 	}
 	return code
 }
@@ -72,7 +72,7 @@ func (c closing) Run() int {
 func startBrowser(path string) {
 	dir, err := os.MkdirTemp("", "pulse-chromium-")
 	if err != nil {
-		shared.err = err
+		sharedBrowser.err = err
 		return
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
@@ -80,20 +80,20 @@ func startBrowser(path string) {
 		chromedp.Flag("hide-scrollbars", true), chromedp.UserDataDir(dir))
 	all, end := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(all)
-	shared.ctx, shared.close = ctx, func() { cancel(); end(); _ = os.RemoveAll(dir) }
-	shared.err = chromedp.Do(ctx)
+	sharedBrowser.ctx, sharedBrowser.close = ctx, func() { cancel(); end(); _ = os.RemoveAll(dir) }
+	sharedBrowser.err = chromedp.Do(ctx)
 }
 
 func openBrowser(t *testing.T) *browser {
 	t.Helper()
-	path := chromium(t)
-	shared.Do(func() { startBrowser(path) })
-	if shared.err != nil {
-		t.Fatalf("start %s: %v", path, shared.err)
+	path := findChromium(t)
+	sharedBrowser.Do(func() { startBrowser(path) })
+	if sharedBrowser.err != nil {
+		t.Fatalf("start %s: %v", path, sharedBrowser.err)
 	}
 	b := &browser{t: t, hosts: map[string]bool{}}
 	var cancel func()
-	b.ctx, cancel = chromedp.NewContext(shared.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.hear))
+	b.ctx, cancel = chromedp.NewContext(sharedBrowser.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.recordEvent))
 	t.Cleanup(cancel)
 	if _, err := chromedp.Call(b.ctx, network.Enable, network.EnableParams{}); err != nil {
 		t.Fatalf("open a page: %v", err)
@@ -101,11 +101,11 @@ func openBrowser(t *testing.T) *browser {
 	if _, err := chromedp.Call(b.ctx, cdplog.Enable, cdp.Empty{}); err != nil {
 		t.Fatal(err)
 	}
-	b.run(chromedp.EmulateViewport(1440, 900))
+	b.runActions(chromedp.EmulateViewport(1440, 900))
 	return b
 }
 
-func (b *browser) hear(event any) {
+func (b *browser) recordEvent(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e := event.(type) {
@@ -126,25 +126,25 @@ func (b *browser) hear(event any) {
 	}
 }
 
-// run does something in the page, within a time that an overloaded machine needs.
-func (b *browser) run(actions ...chromedp.Action[chromedp.Void]) {
+// runActions does something in the page, within a time that an overloaded machine needs.
+func (b *browser) runActions(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := b.soon()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
-		b.fail(err)
+		b.failWithPage(err)
 	}
 }
 
-// soon is the time that anything in the page may take.
-func (b *browser) soon() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(b.ctx, 2*patience)
+// withTimeout is the time that anything in the page may take.
+func (b *browser) withTimeout() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(b.ctx, 2*waitTimeout)
 }
 
-// fail says what the page looked like when something did not come.
-func (b *browser) fail(err error) {
+// failWithPage says what the page looked like when something did not come.
+func (b *browser) failWithPage(err error) {
 	b.t.Helper()
-	ctx, cancel := b.soon()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	page, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText.slice(0, 2000)"))
 	b.mu.Lock()
@@ -152,7 +152,7 @@ func (b *browser) fail(err error) {
 	b.t.Fatalf("%v; the page says:\n%s\nerrors: %q", err, page, b.errors)
 }
 
-func (b *browser) dark(yes bool) {
+func (b *browser) setDarkMode(yes bool) {
 	b.t.Helper()
 	scheme := "light"
 	if yes {
@@ -164,38 +164,38 @@ func (b *browser) dark(yes bool) {
 	}
 }
 
-// open shows a page, and waits until the map is drawn.
-func (b *browser) open(address string) {
+// openPage shows a page, and waits until the map is drawn.
+func (b *browser) openPage(address string) {
 	b.t.Helper()
-	b.run(chromedp.Navigate(address))
-	b.until("document.documentElement.dataset.drawn !== undefined")
+	b.runActions(chromedp.Navigate(address))
+	b.waitUntil("document.documentElement.dataset.drawn !== undefined")
 }
 
-// until waits until something is true in the page.
-func (b *browser) until(condition string) {
+// waitUntil waits until something is true in the page.
+func (b *browser) waitUntil(condition string) {
 	b.t.Helper()
-	ctx, cancel := b.soon()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Poll[bool]("Boolean("+condition+")", chromedp.WithPollingInterval(20*time.Millisecond),
-		chromedp.WithPollingTimeout(patience))); err != nil {
-		b.fail(fmt.Errorf("%s: %w", condition, err))
+		chromedp.WithPollingTimeout(waitTimeout))); err != nil {
+		b.failWithPage(fmt.Errorf("%s: %w", condition, err))
 	}
 }
 
-// value is that of an expression in the page.
-func (b *browser) value(expression string) string {
+// evaluate is that of an expression in the page.
+func (b *browser) evaluate(expression string) string {
 	b.t.Helper()
-	ctx, cancel := b.soon()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[string]("String("+expression+")"))
 	if err != nil {
-		b.fail(err)
+		b.failWithPage(err)
 	}
 	return v
 }
 
-// clean says what went wrong in the page, and whom it asked that it should not.
-func (b *browser) clean(s *scene, but ...string) {
+// checkErrors says what went wrong in the page, and whom it asked that it should not.
+func (b *browser) checkErrors(s *fixture, but ...string) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -215,10 +215,10 @@ func (b *browser) clean(s *scene, but ...string) {
 	}
 }
 
-// picture keeps a screenshot, for people to look at.
-func (b *browser) picture(name string) {
+// saveScreenshot keeps a screenshot, for people to look at.
+func (b *browser) saveScreenshot(name string) {
 	b.t.Helper()
-	ctx, cancel := b.soon()
+	ctx, cancel := b.withTimeout()
 	defer cancel()
 	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {

@@ -58,85 +58,85 @@ type Config struct {
 
 // Server shows a node. See [New].
 type Server struct {
-	cfg   Config
-	http  *http.Server
-	ctx   context.Context // ends with Close
-	stop  context.CancelFunc
-	calls sync.WaitGroup // requests under way
-	open  sync.Mutex     // before calls grows
-	token *secret        // nil for none
-	cert  *certificate   // nil for none
-	state cached
-	chart series
-	names atomic.Pointer[[]string] // of the groups
-	pings *rate.Limiter
-	scans chan struct{} // readers of the whole fleet
-	asked chan struct{} // pings under way
-	heard streams       // of events
+	cfg           Config
+	http          *http.Server
+	ctx           context.Context // ends with Close
+	stop          context.CancelFunc
+	requests      sync.WaitGroup    // requests under way
+	requestsMu    sync.Mutex        // before calls grows
+	tokenFile     *tokenFile        // nil for none
+	certFiles     *certificateFiles // nil for none
+	state         stateCache
+	samples       sampleSeries
+	groups        atomic.Pointer[[]string] // of the groups
+	pingRate      *rate.Limiter
+	scanSlots     chan struct{} // readers of the whole fleet
+	pingSlots     chan struct{} // pings under way
+	subscriptions subscriptions // of events
 }
 
 const (
-	scansMax  = 4  // each keeps the detector from its work for a moment per page
-	pingsMax  = 16 // at a time
-	pingRate  = 5  // a second
-	pingBurst = 20
+	maxScans       = 4  // each keeps the detector from its work for a moment per page
+	maxPings       = 16 // at a time
+	pingsPerSecond = 5  // a second
+	pingBurst      = 20
 )
 
 // New returns a server that is ready to serve a listener. Files that cannot be
 // used are an error.
 func New(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, pings: rate.NewLimiter(pingRate, pingBurst), scans: make(chan struct{}, scansMax),
-		asked: make(chan struct{}, pingsMax)}
-	s.state.ask = cfg.State
+	s := &Server{cfg: cfg, pingRate: rate.NewLimiter(pingsPerSecond, pingBurst), scanSlots: make(chan struct{}, maxScans),
+		pingSlots: make(chan struct{}, maxPings)}
+	s.state.read = cfg.State
 	s.SetGroups(cfg.Groups)
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.http = &http.Server{Handler: s.guarded(s.routes()), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+	s.http = &http.Server{Handler: s.guardRequests(s.newRequestHandler()), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: 5 * time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ConnContext: withConnection, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)} // what clients do wrong is theirs
 	if cfg.TokenFile == "" {
 		return s, nil
 	}
 	var err error
-	if s.token, err = readSecret(cfg.TokenFile, cfg.Log); err != nil {
+	if s.tokenFile, err = openTokenFile(cfg.TokenFile, cfg.Log); err != nil {
 		return nil, err
 	}
 	if cfg.CertFile == "" {
 		return s, nil
 	}
-	if s.cert, err = readCertificate(cfg.CertFile, cfg.KeyFile, cfg.Log); err != nil {
+	if s.certFiles, err = openCertificateFiles(cfg.CertFile, cfg.KeyFile, cfg.Log); err != nil {
 		return nil, err
 	}
-	s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.cert.get}
+	s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certFiles.getCertificate}
 	return s, nil
 }
 
 // SetGroups takes up other names of groups. It may be called at any time.
-func (s *Server) SetGroups(names []string) { s.names.Store(&names) }
+func (s *Server) SetGroups(names []string) { s.groups.Store(&names) }
 
-func (s *Server) groupNames() []string { return *s.names.Load() }
+func (s *Server) groupNames() []string { return *s.groups.Load() }
 
-func (s *Server) routes() http.Handler {
+func (s *Server) newRequestHandler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, answer := range map[string]http.HandlerFunc{
-		"GET /api/v1/agents":            s.agents,
-		"GET /api/v1/agents/{id}":       s.agent,
-		"POST /api/v1/agents/{id}/ping": s.ping,
-		"GET /api/v1/map":               s.fleetMap,
-		"GET /api/v1/status":            s.status,
-		"GET /api/v1/series":            s.series,
-		"GET /api/v1/events":            s.events,
-		"GET /api/v1/changes":           s.changes,
-		"GET /api/v1/openapi.json":      s.asset,
-		"GET /healthz":                  s.health,
-		"GET /readyz":                   s.ready,
-		"GET /{$}":                      s.asset,
-		"GET /assets/{file}":            s.asset,
-		"GET /favicon.ico":              s.asset,
+		"GET /api/v1/agents":            s.handleAgentList,
+		"GET /api/v1/agents/{id}":       s.handleAgent,
+		"POST /api/v1/agents/{id}/ping": s.handlePing,
+		"GET /api/v1/map":               s.handleMap,
+		"GET /api/v1/status":            s.handleStatus,
+		"GET /api/v1/series":            s.handleSeries,
+		"GET /api/v1/events":            s.handleEvents,
+		"GET /api/v1/changes":           s.handleChanges,
+		"GET /api/v1/openapi.json":      s.handleAsset,
+		"GET /healthz":                  s.handleHealth,
+		"GET /readyz":                   s.handleReady,
+		"GET /{$}":                      s.handleAsset,
+		"GET /assets/{file}":            s.handleAsset,
+		"GET /favicon.ico":              s.handleAsset,
 	} {
 		mux.HandleFunc(pattern, answer)
 	}
 	if s.cfg.Metrics != nil {
-		mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: scansMax}))
+		mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: maxScans}))
 	}
 	return withProblems(mux)
 }
@@ -146,10 +146,10 @@ func (s *Server) Serve(l net.Listener) error {
 	var sampling sync.WaitGroup
 	defer sampling.Wait()
 	defer s.stop()
-	sampling.Go(s.sample)
+	sampling.Go(s.recordSamples)
 	l = connlimit.NewListener(l, s.connectionLimits())
 	var err error
-	if s.cert != nil {
+	if s.certFiles != nil {
 		err = s.http.ServeTLS(l, "", "")
 	} else {
 		err = s.http.Serve(l)
@@ -162,23 +162,23 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Close ends all connections, and waits for what is under way on them.
 func (s *Server) Close() {
-	s.open.Lock() // who was let in before is counted
+	s.requestsMu.Lock() // who was let in before is counted
 	s.stop()
-	s.open.Unlock()
+	s.requestsMu.Unlock()
 	_ = s.http.Close()
-	s.calls.Wait()
+	s.requests.Wait()
 }
 
-// enter counts a request, unless the server is closed.
-func (s *Server) enter() bool {
-	s.open.Lock()
-	defer s.open.Unlock()
+// beginRequest counts a request, unless the server is closed.
+func (s *Server) beginRequest() bool {
+	s.requestsMu.Lock()
+	defer s.requestsMu.Unlock()
 	if s.ctx.Err() != nil {
 		return false
 	}
-	s.calls.Add(1)
+	s.requests.Add(1)
 	return true
 }
 
 // Subscribers is how many clients follow the events.
-func (s *Server) Subscribers() int { return s.heard.count() }
+func (s *Server) Subscribers() int { return s.subscriptions.countOpen() }

@@ -16,9 +16,9 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// town is a fleet as there are: servers, desks and machines in two plants, each in
+// exampleFleet is a fleet as there are: servers, desks and machines in two plants, each in
 // networks of their own.
-var town = []struct {
+var exampleFleet = []struct {
 	prefix string
 	role   []string
 	agents int
@@ -28,13 +28,13 @@ var town = []struct {
 	{"10.30.0.0/24", []string{"plc", "hmi", "scada"}, 44}, {"10.31.0.0/24", []string{"plc", "hmi", "scada"}, 41}, {"192.168.77.0/24", []string{"vpn"}, 28},
 }
 
-// settle makes a scene of 500 agents of the town.
-func settle(t *testing.T, with ...setting) (*scene, map[detector.AgentID]netip.Addr) {
+// openExampleFleet makes a scene of 500 agents of the town.
+func openExampleFleet(t *testing.T, with ...option) (*fixture, map[detector.AgentID]netip.Addr) {
 	t.Helper()
-	s := openScene(t, 0, with...)
+	s := openFixture(t, 0, with...)
 	var all []detector.Member
 	at := map[detector.AgentID]netip.Addr{}
-	for _, quarter := range town {
+	for _, quarter := range exampleFleet {
 		addr := netip.MustParsePrefix(quarter.prefix).Addr().Next()
 		for i := range quarter.agents {
 			id := detector.AgentID(len(all) + 1)
@@ -47,8 +47,8 @@ func settle(t *testing.T, with ...setting) (*scene, map[detector.AgentID]netip.A
 	return s, at
 }
 
-// enter makes agents active, but for a few, and waits until they are.
-func (s *scene) enter(at map[detector.AgentID]netip.Addr, stays func(detector.AgentID) bool) {
+// connectFleet makes agents active, but for a few, and waits until they are.
+func (s *fixture) connectFleet(at map[detector.AgentID]netip.Addr, stays func(detector.AgentID) bool) {
 	s.t.Helper()
 	least := 0
 	for id, addr := range at {
@@ -62,7 +62,7 @@ func (s *scene) enter(at map[detector.AgentID]netip.Addr, stays func(detector.Ag
 		least++
 		s.detector.Report(detector.Sighting{At: s.clock.Now(), Addr: addr, ID: id, Kind: detector.SawKeepAlive})
 	}
-	s.await("the agents to be active", func() bool { return s.detector.Counts()[detector.Active] == least })
+	s.waitFor("the agents to be active", func() bool { return s.detector.Counts()[detector.Active] == least })
 }
 
 const (
@@ -73,35 +73,35 @@ const (
 
 func TestTheDashboardShowsTenThousandAgents(t *testing.T) {
 	b := openBrowser(t)
-	s := openScene(t, 10_000)
-	s.connect(1, 9000)
-	b.open(s.url)
-	b.until(isLive)
-	drawn, err := strconv.Atoi(b.value("document.documentElement.dataset.drawn"))
+	s := openFixture(t, 10_000)
+	s.connectAgents(1, 9000)
+	b.openPage(s.url)
+	b.waitUntil(isLive)
+	drawn, err := strconv.Atoi(b.evaluate("document.documentElement.dataset.drawn"))
 	t.Logf("10 000 agents were drawn %d ms after the page's script began", drawn)
 	if err != nil || drawn > 10_000 { // 2 s, but for a machine that does much else
 		t.Errorf("after %d ms, %v", drawn, err)
 	}
-	if got := b.value(`document.getElementById("counts").innerText.replace(/\s+/g, " ")`); got != "9,000 active 0 disconnected 0 pending 1,000 never connected" {
+	if got := b.evaluate(`document.getElementById("counts").innerText.replace(/\s+/g, " ")`); got != "9,000 active 0 disconnected 0 pending 1,000 never connected" {
 		t.Error(got)
 	}
-	b.picture("ten-thousand")
+	b.saveScreenshot("ten-thousand")
 
-	s.see(detector.SawShutdown, 4711)
+	s.reportSightings(detector.SawShutdown, 4711)
 	const newest = `document.querySelector("#changes li.fresh")`
-	b.until(newest + ` !== null`)
-	late, err := strconv.Atoi(b.value(newest + `.dataset.shown - ` + newest + `.dataset.known`))
+	b.waitUntil(newest + ` !== null`)
+	late, err := strconv.Atoi(b.evaluate(newest + `.dataset.shown - ` + newest + `.dataset.known`))
 	t.Logf("a death was shown %d ms after it was known", late)
 	if err != nil || late > 10_000 { // 1 s, but for the same
 		t.Errorf("after %d ms, %v", late, err)
 	}
-	if text := b.value(newest + ".innerText"); !strings.Contains(text, "host-4711") || !strings.Contains(text, "said goodbye") || !strings.Contains(text, "known at once") {
+	if text := b.evaluate(newest + ".innerText"); !strings.Contains(text, "host-4711") || !strings.Contains(text, "said goodbye") || !strings.Contains(text, "known at once") {
 		t.Error(text)
 	}
-	if got := b.value(`document.getElementById("verdict").innerText`); got != "1 agent away" {
+	if got := b.evaluate(`document.getElementById("verdict").innerText`); got != "1 agent away" {
 		t.Error(got)
 	}
-	b.clean(s)
+	b.checkErrors(s)
 }
 
 // A fleet as large as the map is made for. It takes its time on a small machine:
@@ -111,175 +111,175 @@ func TestTheDashboardShowsAHundredThousandAgents(t *testing.T) {
 		t.Skip("a measurement: PULSE_LARGE=1 asks for it")
 	}
 	b := openBrowser(t)
-	s := openScene(t, 100_000)
-	s.connect(1, 99_000)
-	b.open(s.url)
-	b.until(isLive)
-	t.Logf("100 000 agents were drawn %s ms after the page's script began", b.value("document.documentElement.dataset.drawn"))
+	s := openFixture(t, 100_000)
+	s.connectAgents(1, 99_000)
+	b.openPage(s.url)
+	b.waitUntil(isLive)
+	t.Logf("100 000 agents were drawn %s ms after the page's script began", b.evaluate("document.documentElement.dataset.drawn"))
 	var lost []detector.AgentID
 	for id := detector.AgentID(1); id <= 40_000; id++ {
 		lost = append(lost, id)
 	}
-	s.see(detector.SawClosed, lost...)
+	s.reportSightings(detector.SawClosed, lost...)
 	began := time.Now()
-	b.until(`document.querySelector("#counts .disconnected b").innerText === "40,000"`)
+	b.waitUntil(`document.querySelector("#counts .disconnected b").innerText === "40,000"`)
 	t.Logf("40 000 losses were shown %v after their connections closed", time.Since(began))
-	b.picture("hundred-thousand")
-	b.clean(s)
+	b.saveScreenshot("hundred-thousand")
+	b.checkErrors(s)
 }
 
 func TestTheDashboardFindsFollowsAndAsksAgents(t *testing.T) {
 	b := openBrowser(t)
-	s, at := settle(t, grouped)
-	s.enter(at, func(id detector.AgentID) bool { return id%97 == 0 })
-	b.open(s.url)
-	b.until(isLive)
+	s, at := openExampleFleet(t, withGroups)
+	s.connectFleet(at, func(id detector.AgentID) bool { return id%97 == 0 })
+	b.openPage(s.url)
+	b.waitUntil(isLive)
 	matched := func(want string) {
 		t.Helper()
-		b.until(fmt.Sprintf(`document.getElementById("matched").innerText === %q`, want))
+		b.waitUntil(fmt.Sprintf(`document.getElementById("matched").innerText === %q`, want))
 	}
-	b.run(chromedp.SendKeys(chromedp.CSS("#search"), "name:plc-* net:10.31.0.0/24"))
+	b.runActions(chromedp.SendKeys(chromedp.CSS("#search"), "name:plc-* net:10.31.0.0/24"))
 	matched("14 agents of 500 match")
-	b.until(`location.search === "?q=name:plc-*+net:10.31.0.0/24"`)
-	b.open(b.value("location.href")) // whoever is sent the address sees the same
+	b.waitUntil(`location.search === "?q=name:plc-*+net:10.31.0.0/24"`)
+	b.openPage(b.evaluate("location.href")) // whoever is sent the address sees the same
 	matched("14 agents of 500 match")
-	b.picture("filtered")
-	b.open(s.url + "/?status=pending")
+	b.saveScreenshot("filtered")
+	b.openPage(s.url + "/?status=pending")
 	matched("5 agents of 500 match")
-	b.run(chromedp.Click(chromedp.CSS("#counts button.never_connected")))
+	b.runActions(chromedp.Click(chromedp.CSS("#counts button.never_connected")))
 	matched("13 agents of 500 match")
-	b.until(`location.search === "?status=pending,never_connected"`)
-	b.run(chromedp.Click(chromedp.CSS("#view-list")))
-	b.until(`document.querySelectorAll("#list tbody tr").length === 13`)
-	b.picture("list")
+	b.waitUntil(`location.search === "?status=pending,never_connected"`)
+	b.runActions(chromedp.Click(chromedp.CSS("#view-list")))
+	b.waitUntil(`document.querySelectorAll("#list tbody tr").length === 13`)
+	b.saveScreenshot("list")
 
-	b.open(s.url + "/?q=group:desks&by=group&agent=007")
-	b.until(hasPanel)
-	b.run(chromedp.Click(chromedp.CSS("#agent .ask button")))
-	b.until(`document.querySelector("#agent .ask span").innerText.startsWith("answered in ")`)
-	b.until(`document.querySelector("#agent").innerText.includes("keep-alive: answered after")`)
-	b.picture("agent")
+	b.openPage(s.url + "/?q=group:desks&by=group&agent=007")
+	b.waitUntil(hasPanel)
+	b.runActions(chromedp.Click(chromedp.CSS("#agent .ask button")))
+	b.waitUntil(`document.querySelector("#agent .ask span").innerText.startsWith("answered in ")`)
+	b.waitUntil(`document.querySelector("#agent").innerText.includes("keep-alive: answered after")`)
+	b.saveScreenshot("agent")
 	s.detector.Report(detector.Sighting{At: s.clock.Now(), ID: 7, Kind: detector.SawShutdown})
-	b.until(`document.querySelector("#agent .badge").innerText === "disconnected"`)
-	b.run(chromedp.Click(chromedp.CSS("#agent .ask button")))
-	b.until(`document.querySelector("#agent .ask .bad")?.innerText.includes("not connected")`)
-	b.run(chromedp.KeyEvent(kb.Escape))
-	b.until(`document.getElementById("agent").hidden && !location.search.includes("agent")`)
-	b.clean(s, "409") // the question to an agent that is away
+	b.waitUntil(`document.querySelector("#agent .badge").innerText === "disconnected"`)
+	b.runActions(chromedp.Click(chromedp.CSS("#agent .ask button")))
+	b.waitUntil(`document.querySelector("#agent .ask .bad")?.innerText.includes("not connected")`)
+	b.runActions(chromedp.KeyEvent(kb.Escape))
+	b.waitUntil(`document.getElementById("agent").hidden && !location.search.includes("agent")`)
+	b.checkErrors(s, "409") // the question to an agent that is away
 }
 
 func TestTheDashboardIsForKeyboardsPhonesAndTheDark(t *testing.T) {
 	b := openBrowser(t)
-	s, at := settle(t)
-	s.enter(at, func(id detector.AgentID) bool { return id%97 == 0 })
+	s, at := openExampleFleet(t)
+	s.connectFleet(at, func(id detector.AgentID) bool { return id%97 == 0 })
 	for id, addr := range at {
 		if netip.MustParsePrefix("10.31.0.0/24").Contains(addr) {
 			s.detector.Report(detector.Sighting{At: s.clock.Now(), Addr: addr, ID: id, Kind: detector.SawShutdown})
 		}
 	}
-	b.open(s.url)
-	b.until(isLive)
-	b.until(`document.querySelector("#counts .disconnected b").innerText === "41"`)
-	b.run(chromedp.Focus(chromedp.CSS("#overlay")), chromedp.KeyEvent("n"))
-	b.until(`document.getElementById("pointed").textContent.endsWith("disconnected")`)
-	b.run(chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.Enter))
-	b.until(hasPanel)
-	b.until(`document.activeElement.id === "agent"`)
-	if name := b.value(`document.getElementById("agent-name").innerText`); name != "hmi-02" {
+	b.openPage(s.url)
+	b.waitUntil(isLive)
+	b.waitUntil(`document.querySelector("#counts .disconnected b").innerText === "41"`)
+	b.runActions(chromedp.Focus(chromedp.CSS("#overlay")), chromedp.KeyEvent("n"))
+	b.waitUntil(`document.getElementById("pointed").textContent.endsWith("disconnected")`)
+	b.runActions(chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.Enter))
+	b.waitUntil(hasPanel)
+	b.waitUntil(`document.activeElement.id === "agent"`)
+	if name := b.evaluate(`document.getElementById("agent-name").innerText`); name != "hmi-02" {
 		t.Error(name)
 	}
-	b.picture("light")
-	b.dark(true)
-	b.picture("dark")
-	b.run(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
+	b.saveScreenshot("light")
+	b.setDarkMode(true)
+	b.saveScreenshot("dark")
+	b.runActions(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
 	const away = `document.querySelector("header").inert && document.getElementById("fleet").inert`
-	b.until(away) // what the agent lies over takes no focus
-	b.picture("dark-phone-agent")
-	b.run(chromedp.KeyEvent(kb.Escape))
-	b.until(`document.getElementById("agent").hidden`)
-	b.until("!(" + away + `) && document.activeElement.id === "overlay"`)
-	if wide := b.value("document.documentElement.scrollWidth"); wide != "390" {
+	b.waitUntil(away) // what the agent lies over takes no focus
+	b.saveScreenshot("dark-phone-agent")
+	b.runActions(chromedp.KeyEvent(kb.Escape))
+	b.waitUntil(`document.getElementById("agent").hidden`)
+	b.waitUntil("!(" + away + `) && document.activeElement.id === "overlay"`)
+	if wide := b.evaluate("document.documentElement.scrollWidth"); wide != "390" {
 		t.Errorf("on a phone the page is %s wide", wide)
 	}
-	b.picture("dark-phone")
-	b.dark(false)
-	b.picture("light-phone")
-	b.clean(s)
+	b.saveScreenshot("dark-phone")
+	b.setDarkMode(false)
+	b.saveScreenshot("light-phone")
+	b.checkErrors(s)
 }
 
 // The daemon restarts: the page says so, comes back by itself and has missed nothing;
 // nor does it when that was another life of the node.
 func TestTheDashboardComesBackWithTheDaemon(t *testing.T) {
 	b := openBrowser(t)
-	s := openScene(t, 50)
-	s.connect(1, 40)
-	b.open(s.url)
-	b.until(isLive)
+	s := openFixture(t, 50)
+	s.connectAgents(1, 40)
+	b.openPage(s.url)
+	b.waitUntil(isLive)
 	for _, epoch := range []uint64{7, 8} {
 		s.server.Close()
-		b.until(`document.getElementById("live").innerText === "reconnecting"`)
+		b.waitUntil(`document.getElementById("live").innerText === "reconnecting"`)
 		id := detector.AgentID(epoch)
-		s.see(detector.SawShutdown, id)
+		s.reportSightings(detector.SawShutdown, id)
 		cfg := s.cfg
 		cfg.Epoch = epoch
-		s.serve(cfg, strings.TrimPrefix(s.url, "http://"))
-		b.until(isLive)
-		b.until(fmt.Sprintf(`document.querySelector("#changes li").innerText.includes("host-%03d")`, id))
-		b.until(fmt.Sprintf(`document.querySelector("#counts .disconnected b").innerText === "%d"`, epoch-6))
+		s.startServer(cfg, strings.TrimPrefix(s.url, "http://"))
+		b.waitUntil(isLive)
+		b.waitUntil(fmt.Sprintf(`document.querySelector("#changes li").innerText.includes("host-%03d")`, id))
+		b.waitUntil(fmt.Sprintf(`document.querySelector("#counts .disconnected b").innerText === "%d"`, epoch-6))
 	}
-	b.clean(s, "ERR_")
+	b.checkErrors(s, "ERR_")
 }
 
 func TestTheDashboardAsksForTheToken(t *testing.T) {
 	b := openBrowser(t)
 	_, shown := withToken(t)
-	s := openScene(t, 5, shown)
-	s.connect(1, 5)
-	b.run(chromedp.Navigate(s.url))
-	b.until(`document.getElementById("login").open`)
-	b.picture("token")
-	b.run(chromedp.SendKeys(chromedp.CSS("#token"), "not-it"+kb.Enter))
-	b.until(`document.getElementById("login").open && !document.getElementById("wrong").hidden`)
-	b.run(chromedp.SendKeys(chromedp.CSS("#token"), token+kb.Enter))
-	b.until(isDrawn)
-	b.until(isLive)
-	b.clean(s, "401")
+	s := openFixture(t, 5, shown)
+	s.connectAgents(1, 5)
+	b.runActions(chromedp.Navigate(s.url))
+	b.waitUntil(`document.getElementById("login").open`)
+	b.saveScreenshot("token")
+	b.runActions(chromedp.SendKeys(chromedp.CSS("#token"), "not-it"+kb.Enter))
+	b.waitUntil(`document.getElementById("login").open && !document.getElementById("wrong").hidden`)
+	b.runActions(chromedp.SendKeys(chromedp.CSS("#token"), token+kb.Enter))
+	b.waitUntil(isDrawn)
+	b.waitUntil(isLive)
+	b.checkErrors(s, "401")
 }
 
 // Agents name themselves, and may say what they like.
 func TestWhatAgentsSayIsShownAsText(t *testing.T) {
 	b := openBrowser(t)
-	s := openScene(t, 0)
+	s := openFixture(t, 0)
 	const name = `<img/src=x/onerror=alert(1)>`
 	s.detector.SetMembers([]detector.Member{{ID: 1, Name: name, IP: "any"}})
-	s.connect(1, 1)
-	b.open(s.url + "/?view=list&agent=001")
-	b.until(hasPanel)
-	s.see(detector.SawShutdown, 1)
-	b.until(`document.querySelectorAll("#changes li").length === 3`)
+	s.connectAgents(1, 1)
+	b.openPage(s.url + "/?view=list&agent=001")
+	b.waitUntil(hasPanel)
+	s.reportSightings(detector.SawShutdown, 1)
+	b.waitUntil(`document.querySelectorAll("#changes li").length === 3`)
 	for _, place := range []string{"#agent-name", "#changes .link", "#list .link"} {
-		if text := b.value(fmt.Sprintf("document.querySelector(%q).innerText", place)); text != name {
+		if text := b.evaluate(fmt.Sprintf("document.querySelector(%q).innerText", place)); text != name {
 			t.Errorf("%s: %s", place, text)
 		}
 	}
-	if n := b.value(`document.querySelectorAll("main img").length`); n != "0" {
+	if n := b.evaluate(`document.querySelectorAll("main img").length`); n != "0" {
 		t.Errorf("%s images", n)
 	}
-	b.clean(s)
+	b.checkErrors(s)
 }
 
 func TestAChangeOfAnAgentWithoutAnAddressIsShown(t *testing.T) {
 	b := openBrowser(t)
-	s := openScene(t, 1)
-	b.open(s.url)
-	b.until(isLive)
-	s.note(1) // of an agent whose address is not known
-	b.until(`document.querySelector("#changes li")?.innerText.includes("host-001")`)
-	if text := b.value(`document.querySelector("#changes li").innerText`); strings.Contains(text, "undefined") {
+	s := openFixture(t, 1)
+	b.openPage(s.url)
+	b.waitUntil(isLive)
+	s.addEvents(1) // of an agent whose address is not known
+	b.waitUntil(`document.querySelector("#changes li")?.innerText.includes("host-001")`)
+	if text := b.evaluate(`document.querySelector("#changes li").innerText`); strings.Contains(text, "undefined") {
 		t.Error(text)
 	}
-	b.until(`document.querySelector("#counts .active b").innerText === "1"`)
-	b.clean(s)
+	b.waitUntil(`document.querySelector("#counts .active b").innerText === "1"`)
+	b.checkErrors(s)
 }
 
 var updatePicture = flag.Bool("update-picture", false, "rewrite docs/dashboard.png")
@@ -294,25 +294,25 @@ func TestTheReadmeHasAPicture(t *testing.T) {
 		return
 	}
 	b := openBrowser(t)
-	s, at := settle(t, func(_ *Config, set *detector.Settings) {
+	s, at := openExampleFleet(t, func(_ *Config, set *detector.Settings) {
 		set.Interval, set.RetryInterval, set.SuspectTimeout, set.Timeout, set.ReconnectGrace = 2*time.Second, time.Second, time.Second, time.Minute, 500*time.Millisecond
 	})
 	lost := netip.MustParsePrefix("10.31.0.0/24")
 	var silent atomic.Bool
 	s.mute = func(id detector.AgentID) bool { return silent.Load() && lost.Contains(at[id]) }
-	s.enter(at, func(id detector.AgentID) bool { return id%97 == 0 })
-	b.open(s.url + "/?agent=439")
-	b.until(hasPanel)
-	b.until(`document.querySelectorAll("#agent .chart .dot").length >= 4`)
+	s.connectFleet(at, func(id detector.AgentID) bool { return id%97 == 0 })
+	b.openPage(s.url + "/?agent=439")
+	b.waitUntil(hasPanel)
+	b.waitUntil(`document.querySelectorAll("#agent .chart .dot").length >= 4`)
 	for _, id := range []detector.AgentID{41, 97, 268} {
 		s.detector.Report(detector.Sighting{At: s.clock.Now(), ID: id, Kind: detector.SawClosed})
 	}
 	silent.Store(true)
-	b.until(`document.querySelector("#counts .disconnected b").innerText === "44"`)
-	b.until(`document.querySelectorAll("#agent .chart .miss").length >= 3`)
-	now, _ := strconv.ParseFloat(b.value("performance.now()"), 64)
-	b.until(fmt.Sprintf("performance.now() > %v", now+5000)) // what marks the changes is gone by then
-	b.picture("readme")
+	b.waitUntil(`document.querySelector("#counts .disconnected b").innerText === "44"`)
+	b.waitUntil(`document.querySelectorAll("#agent .chart .miss").length >= 3`)
+	now, _ := strconv.ParseFloat(b.evaluate("performance.now()"), 64)
+	b.waitUntil(fmt.Sprintf("performance.now() > %v", now+5000)) // what marks the changes is gone by then
+	b.saveScreenshot("readme")
 	png, err := os.ReadFile("../../dist/screenshots/readme.png")
 	if err == nil {
 		err = os.WriteFile(path, png, 0o644)

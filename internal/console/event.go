@@ -52,14 +52,14 @@ type Network struct {
 }
 
 // The kinds of event are called what the messages on NATS are.
-var kinds = map[history.Kind]string{history.Change: "status_change", history.Flapping: "agent_flapping", history.Outage: "fleet_outage",
+var kindNames = map[history.Kind]string{history.Change: "status_change", history.Flapping: "agent_flapping", history.Outage: "fleet_outage",
 	history.Recovered: "fleet_recovered", history.Starved: "pulse_was_away"}
 
-var levels = map[history.Kind]int{history.Flapping: alertlevel.Flapping, history.Outage: alertlevel.Outage, history.Recovered: alertlevel.Recovered}
+var alertLevels = map[history.Kind]int{history.Flapping: alertlevel.Flapping, history.Outage: alertlevel.Outage, history.Recovered: alertlevel.Recovered}
 
-func showEvent(e *history.Event) Event {
-	shown := Event{Seq: e.Seq, Kind: kinds[e.Kind], At: milli(e.At), KnownAt: milli(e.Known), Level: levels[e.Kind],
-		Name: e.Name, IP: e.IP, Changes: e.Changes, Outage: e.Outage, Fleet: showOutage(e.Fleet)}
+func presentEvent(e *history.Event) Event {
+	shown := Event{Seq: e.Seq, Kind: kindNames[e.Kind], At: truncateToMilliseconds(e.At), KnownAt: truncateToMilliseconds(e.Known), Level: alertLevels[e.Kind],
+		Name: e.Name, IP: e.IP, Changes: e.Changes, Outage: e.Outage, Fleet: presentOutage(e.Fleet)}
 	if delay := e.Delay(); delay > 0 {
 		ms := float64(delay.Round(time.Millisecond)) / float64(time.Millisecond)
 		shown.Delay = &ms
@@ -69,7 +69,7 @@ func showEvent(e *history.Event) Event {
 		shown.From, shown.To, shown.Reason, shown.Missed = e.From.String(), e.To.String(), e.Reason.String(), e.Missed
 		shown.Level = alertlevel.OfStatusChange(event.Reason(shown.Reason), e.Missed)
 		if !e.LastSeen.IsZero() {
-			seen := milli(e.LastSeen)
+			seen := truncateToMilliseconds(e.LastSeen)
 			shown.LastSeen = &seen
 		}
 		fallthrough
@@ -82,20 +82,20 @@ func showEvent(e *history.Event) Event {
 	return shown
 }
 
-func showOutage(f *history.Fleet) *Outage {
+func presentOutage(f *history.Fleet) *Outage {
 	if f == nil {
 		return nil
 	}
-	o := &Outage{Since: milli(f.Since), Watched: f.Watched, Lost: f.Lost, Closed: f.Closed, Silent: f.Silent, Back: f.Back, Networks: []Network{}}
+	o := &Outage{Since: truncateToMilliseconds(f.Since), Watched: f.Watched, Lost: f.Lost, Closed: f.Closed, Silent: f.Silent, Back: f.Back, Networks: []Network{}}
 	for _, n := range f.Networks {
 		o.Networks = append(o.Networks, Network{n.Prefix.String(), n.Lost})
 	}
 	return o
 }
 
-// inWords tells an event about an agent.
-func (e *Event) inWords() string {
-	if e.Kind != kinds[history.Change] {
+// describeChange tells an event about an agent.
+func (e *Event) describeChange() string {
+	if e.Kind != kindNames[history.Change] {
 		return fmt.Sprintf("%d status changes: its alerts are held until it is stable", e.Changes)
 	}
 	text := fmt.Sprintf("%s → %s: %s", e.From, e.To, e.Reason)
@@ -108,4 +108,4 @@ func (e *Event) inWords() string {
 	return text
 }
 
-func milli(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+func truncateToMilliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

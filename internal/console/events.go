@@ -13,53 +13,53 @@ import (
 )
 
 const (
-	batchMost     = 5000                   // events told at once
-	behindMost    = 40_000                 // events that a client may be behind
-	batchPause    = 100 * time.Millisecond // between two tellings, so that a storm is told in few
-	statusPeriod  = 2 * time.Second
-	writeTime     = 10 * time.Second // for a client to take what it is told
-	changesUsual  = 100
-	changesOfMost = 1000
+	maxBatch       = 5000                   // events told at once
+	maxBehind      = 40_000                 // events that a client may be behind
+	batchPause     = 100 * time.Millisecond // between two tellings, so that a storm is told in few
+	statusPeriod   = 2 * time.Second
+	writeTimeout   = 10 * time.Second // for a client to take what it is told
+	defaultChanges = 100
+	maxChanges     = 1000
 )
 
-// feed tells one client what happens: server-sent events.
-type feed struct {
+// eventStream tells one client what happens: server-sent events.
+type eventStream struct {
 	*Server
-	w    http.ResponseWriter
-	out  *http.ResponseController
-	last uint64 // event that it was told
+	w          http.ResponseWriter
+	controller *http.ResponseController
+	last       uint64 // event that it was told
 }
 
-// events tells what happens from now on, or from behind the Last-Event-ID, for
+// handleEvents tells what happens from now on, or from behind the Last-Event-ID, for
 // as long as the client listens.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+func (s *Server) handleEvents(w http.ResponseWriter, r *http.Request) {
 	ctx, end := context.WithCancel(r.Context())
 	defer end()
-	place := s.heard.add(clientOf(r), end)
+	place := s.subscriptions.addSubscription(clientOf(r), end)
 	if place == nil {
-		fail(w, http.StatusServiceUnavailable, fmt.Sprintf("%d clients follow the events already: try again in some seconds", s.heard.count()))
+		sendProblem(w, http.StatusServiceUnavailable, fmt.Sprintf("%d clients follow the events already: try again in some seconds", s.subscriptions.countOpen()))
 		return
 	}
-	defer s.heard.remove(place)
+	defer s.subscriptions.removeSubscription(place)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx, and others after it, would collect events
 	w.Header().Set("Cache-Control", "no-store, no-transform")
-	f := &feed{Server: s, w: w, out: http.NewResponseController(w), last: s.cfg.History.LastSequence()}
-	ok := f.hello()
+	f := &eventStream{Server: s, w: w, controller: http.NewResponseController(w), last: s.cfg.History.LastSequence()}
+	ok := f.sendHello()
 	if id := r.Header.Get("Last-Event-ID"); ok && id != "" {
-		ok = f.resume(id)
+		ok = f.resumeAfter(id)
 	}
 	beat := time.NewTicker(statusPeriod)
 	defer beat.Stop()
 	for ok && ctx.Err() == nil {
 		var more <-chan struct{}
-		if more, ok = f.tell(); !ok {
+		if more, ok = f.sendNewEvents(); !ok {
 			return
 		}
 		select {
 		case <-more: // nil only when there is more already
 		case <-beat.C:
-			ok = f.send("status", "", s.summary())
+			ok = f.sendServerEvent("status", "", s.newSummary())
 		case <-ctx.Done():
 		case <-s.ctx.Done():
 			return
@@ -67,43 +67,43 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hello says who tells, and how the node is.
-func (f *feed) hello() bool {
-	return f.send("hello", "", map[string]any{"node": f.cfg.Node, "version": f.cfg.Version, "epoch": f.cfg.Epoch, "seq": f.last}) &&
-		f.send("status", "", f.summary())
+// sendHello says who tells, and how the node is.
+func (f *eventStream) sendHello() bool {
+	return f.sendServerEvent("hello", "", map[string]any{"node": f.cfg.Node, "version": f.cfg.Version, "epoch": f.cfg.Epoch, "seq": f.last}) &&
+		f.sendServerEvent("status", "", f.newSummary())
 }
 
-// resume goes back to behind an event of this life of the node. Where that
+// resumeAfter goes back to behind an event of this life of the node. Where that
 // cannot be, the client has to look at the fleet anew.
-func (f *feed) resume(id string) bool {
+func (f *eventStream) resumeAfter(id string) bool {
 	epoch, seq, _ := strings.Cut(id, "-")
 	n, err := strconv.ParseUint(seq, 10, 64)
 	switch {
 	case err != nil || epoch != strconv.FormatUint(f.cfg.Epoch, 10) || n > f.last:
-		return f.send("reset", f.id(f.last), map[string]string{"detail": "that event is of another life of the node: look at the fleet anew"})
-	case f.last-n > behindMost:
-		return f.send("reset", f.id(f.last), map[string]string{"detail": "too much has happened since that event: look at the fleet anew"})
+		return f.sendServerEvent("reset", f.formatEventID(f.last), map[string]string{"detail": "that event is of another life of the node: look at the fleet anew"})
+	case f.last-n > maxBehind:
+		return f.sendServerEvent("reset", f.formatEventID(f.last), map[string]string{"detail": "too much has happened since that event: look at the fleet anew"})
 	}
 	f.last = n
 	return true
 }
 
-// tell tells what there is, and returns what is closed when there is more.
-func (f *feed) tell() (<-chan struct{}, bool) {
+// sendNewEvents tells what there is, and returns what is closed when there is more.
+func (f *eventStream) sendNewEvents() (<-chan struct{}, bool) {
 	for {
-		events, gone, more := f.cfg.History.EventsAfter(f.last, batchMost)
+		events, gone, more := f.cfg.History.EventsAfter(f.last, maxBatch)
 		if len(events) == 0 {
 			return more, true
 		}
-		if behind := f.cfg.History.LastSequence() - f.last; gone > 0 || behind > behindMost {
-			f.send("dropped", "", map[string]any{"missed": behind, "detail": "you do not keep up with the events: connect again, and look at the fleet anew"})
+		if behind := f.cfg.History.LastSequence() - f.last; gone > 0 || behind > maxBehind {
+			f.sendServerEvent("dropped", "", map[string]any{"missed": behind, "detail": "you do not keep up with the events: connect again, and look at the fleet anew"})
 			return nil, false
 		}
 		f.last = events[len(events)-1].Seq
-		if !f.send("changes", f.id(f.last), showAll(events)) {
+		if !f.sendServerEvent("changes", f.formatEventID(f.last), presentEvents(events)) {
 			return nil, false
 		}
-		if len(events) < batchMost {
+		if len(events) < maxBatch {
 			select {
 			case <-time.After(batchPause):
 			case <-f.ctx.Done():
@@ -113,17 +113,17 @@ func (f *feed) tell() (<-chan struct{}, bool) {
 	}
 }
 
-func showAll(events []history.Event) []Event {
+func presentEvents(events []history.Event) []Event {
 	shown := make([]Event, len(events))
 	for i := range events {
-		shown[i] = showEvent(&events[i])
+		shown[i] = presentEvent(&events[i])
 	}
 	return shown
 }
 
-func (f *feed) id(seq uint64) string { return fmt.Sprintf("%d-%d", f.cfg.Epoch, seq) }
+func (f *eventStream) formatEventID(seq uint64) string { return fmt.Sprintf("%d-%d", f.cfg.Epoch, seq) }
 
-func (f *feed) send(kind, id string, data any) bool {
+func (f *eventStream) sendServerEvent(kind, id string, data any) bool {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return false
@@ -131,11 +131,11 @@ func (f *feed) send(kind, id string, data any) bool {
 	if id != "" {
 		id = "id: " + id + "\n"
 	}
-	_ = f.out.SetWriteDeadline(time.Now().Add(writeTime))
+	_ = f.controller.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := fmt.Fprintf(f.w, "event: %s\n%sdata: %s\n\n", kind, id, text); err != nil {
 		return false
 	}
-	return f.out.Flush() == nil
+	return f.controller.Flush() == nil
 }
 
 // Changes are the last events, as /api/v1/changes has them.
@@ -145,12 +145,12 @@ type Changes struct {
 	Events []Event `json:"events"`        // newest first
 }
 
-func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
-	limit := changesUsual
+func (s *Server) handleChanges(w http.ResponseWriter, r *http.Request) {
+	limit := defaultChanges
 	if text := r.URL.Query().Get("limit"); text != "" {
 		var err error
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > changesOfMost {
-			fail(w, http.StatusBadRequest, fmt.Sprintf("limit: want a whole number from 1 to %d", changesOfMost))
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxChanges {
+			sendProblem(w, http.StatusBadRequest, fmt.Sprintf("limit: want a whole number from 1 to %d", maxChanges))
 			return
 		}
 	}
@@ -159,5 +159,5 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	if len(events) > 0 {
 		last = events[0].Seq
 	}
-	answer(w, Changes{s.cfg.Node, fmt.Sprintf("%d-%d", s.cfg.Epoch, last), showAll(events)})
+	sendJSON(w, Changes{s.cfg.Node, fmt.Sprintf("%d-%d", s.cfg.Epoch, last), presentEvents(events)})
 }

@@ -14,20 +14,20 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/history"
 )
 
-// listener reads a stream of events.
-type listener struct {
+// eventReader reads a stream of events.
+type eventReader struct {
 	t      testing.TB
 	answer *http.Response
 	lines  *bufio.Scanner
 	end    context.CancelFunc
 }
 
-type told struct{ kind, id, data string }
+type serverEvent struct{ kind, id, data string }
 
-// listen follows from behind an event, with more pairs of headers.
-func (s *scene) listen(last string, header ...string) *listener {
+// openEvents follows from behind an event, with more pairs of headers.
+func (s *fixture) openEvents(last string, header ...string) *eventReader {
 	s.t.Helper()
-	ctx, end := context.WithTimeout(context.Background(), patience)
+	ctx, end := context.WithTimeout(context.Background(), waitTimeout)
 	s.t.Cleanup(end)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/api/v1/events", nil)
 	if err != nil {
@@ -47,15 +47,15 @@ func (s *scene) listen(last string, header ...string) *listener {
 	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "text/event-stream" {
 		s.t.Fatalf("%s %s", answer.Status, answer.Header.Get("Content-Type"))
 	}
-	l := &listener{s.t, answer, bufio.NewScanner(answer.Body), end}
+	l := &eventReader{s.t, answer, bufio.NewScanner(answer.Body), end}
 	l.lines.Buffer(nil, 64<<20)
 	return l
 }
 
-// next returns the next event of a kind; no other kind than status may come before it.
-func (l *listener) next(kind string) told {
+// nextEvent returns the next event of a kind; no other kind than status may come before it.
+func (l *eventReader) nextEvent(kind string) serverEvent {
 	l.t.Helper()
-	var e told
+	var e serverEvent
 	for l.lines.Scan() {
 		field, value, _ := strings.Cut(l.lines.Text(), ": ")
 		switch field {
@@ -72,16 +72,16 @@ func (l *listener) next(kind string) told {
 			if e.kind != "status" {
 				l.t.Fatalf("%+v, want %s", e, kind)
 			}
-			e = told{}
+			e = serverEvent{}
 		}
 	}
 	l.t.Fatalf("the stream ends before %s: %v", kind, l.lines.Err())
 	return e
 }
 
-func (l *listener) changes() (events []Event, id string) {
+func (l *eventReader) nextChanges() (events []Event, id string) {
 	l.t.Helper()
-	e := l.next("changes")
+	e := l.nextEvent("changes")
 	if err := json.Unmarshal([]byte(e.data), &events); err != nil {
 		l.t.Fatal(err)
 	}
@@ -89,19 +89,19 @@ func (l *listener) changes() (events []Event, id string) {
 }
 
 func TestWhatHappensIsToldAtOnceAndInOrder(t *testing.T) {
-	s := openScene(t, 100)
-	l := s.listen("")
-	if hello := l.next("hello"); hello.data != `{"epoch":7,"node":"node01","seq":0,"version":"1.2.3"}` {
+	s := openFixture(t, 100)
+	l := s.openEvents("")
+	if hello := l.nextEvent("hello"); hello.data != `{"epoch":7,"node":"node01","seq":0,"version":"1.2.3"}` {
 		t.Error(hello)
 	}
-	s.connect(1, 100)
+	s.connectAgents(1, 100)
 	began := time.Now()
-	s.see(detector.SawShutdown, 7)
+	s.reportSightings(detector.SawShutdown, 7)
 	var all []Event
 	var last string
 	for len(all) < 201 {
 		var more []Event
-		more, last = l.changes()
+		more, last = l.nextChanges()
 		all = append(all, more...)
 	}
 	t.Logf("a shutdown was heard of %v after it", time.Since(began))
@@ -116,25 +116,25 @@ func TestWhatHappensIsToldAtOnceAndInOrder(t *testing.T) {
 }
 
 func TestAClientGoesOnWhereItWas(t *testing.T) {
-	s := openScene(t, 20)
-	s.connect(1, 10)
-	l := s.listen("7-17")
-	l.next("hello")
-	got, id := l.changes()
+	s := openFixture(t, 20)
+	s.connectAgents(1, 10)
+	l := s.openEvents("7-17")
+	l.nextEvent("hello")
+	got, id := l.nextChanges()
 	if len(got) != 3 || got[0].Seq != 18 || id != "7-20" {
 		t.Errorf("%d from %d, %s", len(got), got[0].Seq, id)
 	}
 	for _, stranger := range []string{"6-17", "7-21", "7", "x", "7-x", "-"} {
-		l := s.listen(stranger)
-		l.next("hello")
-		if reset := l.next("reset"); reset.id != "7-20" || !strings.Contains(reset.data, "another life") {
+		l := s.openEvents(stranger)
+		l.nextEvent("hello")
+		if reset := l.nextEvent("reset"); reset.id != "7-20" || !strings.Contains(reset.data, "another life") {
 			t.Errorf("%s: %+v", stranger, reset)
 		}
 	}
 }
 
-// note makes n events, as fast as can be.
-func (s *scene) note(n int) {
+// addEvents makes n events, as fast as can be.
+func (s *fixture) addEvents(n int) {
 	d := make([]detector.Decision, n)
 	for i := range d {
 		d[i] = detector.Decision{Verdict: detector.Changed, ID: 1, Name: "host-001"}
@@ -143,12 +143,12 @@ func (s *scene) note(n int) {
 }
 
 func TestAClientThatIsTooFarBehindIsToldSo(t *testing.T) {
-	s := openScene(t, 0)
-	s.note(10)
-	s.note(behindMost + 1)
-	l := s.listen("7-10")
-	l.next("hello")
-	if reset := l.next("reset"); reset.id != fmt.Sprintf("7-%d", behindMost+11) || !strings.Contains(reset.data, "too much") {
+	s := openFixture(t, 0)
+	s.addEvents(10)
+	s.addEvents(maxBehind + 1)
+	l := s.openEvents("7-10")
+	l.nextEvent("hello")
+	if reset := l.nextEvent("reset"); reset.id != fmt.Sprintf("7-%d", maxBehind+11) || !strings.Contains(reset.data, "too much") {
 		t.Errorf("%+v", reset)
 	}
 }
@@ -156,14 +156,14 @@ func TestAClientThatIsTooFarBehindIsToldSo(t *testing.T) {
 // A client that does not read: what it does not take is not kept for it, and it
 // hears that it has missed some.
 func TestASlowClientIsDropped(t *testing.T) {
-	s := openScene(t, 0)
-	l := s.listen("")
-	l.next("hello")
+	s := openFixture(t, 0)
+	l := s.openEvents("")
+	l.nextEvent("hello")
 	for range 20 { // far more than a socket holds
-		s.note(5000)
+		s.addEvents(5000)
 	}
 	for {
-		var e told
+		var e serverEvent
 		for l.lines.Scan() && l.lines.Text() != "" {
 			field, value, _ := strings.Cut(l.lines.Text(), ": ")
 			switch field {
@@ -189,27 +189,27 @@ func TestASlowClientIsDropped(t *testing.T) {
 }
 
 func TestOnlySoManyFollow(t *testing.T) {
-	s := openScene(t, 0)
-	for range streamsPerClient {
-		s.listen("").next("hello")
+	s := openFixture(t, 0)
+	for range maxPerClient {
+		s.openEvents("").nextEvent("hello")
 	}
-	s.refused(http.StatusServiceUnavailable, "follow the events already", http.MethodGet, "/api/v1/events")
-	if n := s.server.Subscribers(); n != streamsPerClient {
+	s.expectProblem(http.StatusServiceUnavailable, "follow the events already", http.MethodGet, "/api/v1/events")
+	if n := s.server.Subscribers(); n != maxPerClient {
 		t.Errorf("%d", n)
 	}
 }
 
 func TestTheLastChangesAreListed(t *testing.T) {
-	s := openScene(t, 3)
-	s.connect(1, 3)
+	s := openFixture(t, 3)
+	s.connectAgents(1, 3)
 	var c Changes
-	s.get("/api/v1/changes?limit=2", &c)
+	s.getJSON("/api/v1/changes?limit=2", &c)
 	if len(c.Events) != 2 || c.Events[0].Seq != 6 || c.Last != "7-6" {
 		t.Errorf("%+v", c)
 	}
-	s.refused(http.StatusBadRequest, "1 to 1000", http.MethodGet, "/api/v1/changes?limit=0")
-	s = openScene(t, 0)
-	s.get("/api/v1/changes", &c)
+	s.expectProblem(http.StatusBadRequest, "1 to 1000", http.MethodGet, "/api/v1/changes?limit=0")
+	s = openFixture(t, 0)
+	s.getJSON("/api/v1/changes", &c)
 	if len(c.Events) != 0 || c.Last != "7-0" {
 		t.Errorf("%+v", c)
 	}
@@ -234,7 +234,7 @@ func TestEveryKindOfEventIsShown(t *testing.T) {
 			`{"seq":0,"kind":"pulse_was_away","at":"2024-05-28T11:56:00Z","known_at":"2024-05-28T11:56:00.1Z","known_after_ms":100,"alert_level":0,"away_ms":3000}`},
 	} {
 		c.e.At, c.e.Known = at, at.Add(100*time.Millisecond)
-		if text, err := json.Marshal(showEvent(&c.e)); err != nil || string(text) != c.want {
+		if text, err := json.Marshal(presentEvent(&c.e)); err != nil || string(text) != c.want {
 			t.Errorf("%v\n got %s\nwant %s", err, text, c.want)
 		}
 	}

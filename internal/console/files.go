@@ -13,32 +13,32 @@ import (
 	"time"
 )
 
-// lookAgain is how long a file is taken for what it was.
-const lookAgain = time.Second
+// checkPeriod is how long a file is taken for what it was.
+const checkPeriod = time.Second
 
-// watched is what was made of files, and is made anew when they change. When
+// reloadedFiles is what was made of files, and is made anew when they change. When
 // that fails, it stays what it was.
-type watched[T any] struct {
+type reloadedFiles[T any] struct {
 	paths []string
 	read  func() (T, error)
 	log   *slog.Logger
 
-	mu     sync.Mutex
-	value  T
-	stamp  string // of the files that were read, or tried
-	looked time.Time
+	mu        sync.Mutex
+	value     T
+	stamp     string // of the files that were read, or tried
+	checkedAt time.Time
 }
 
-func newWatched[T any](log *slog.Logger, read func() (T, error), paths ...string) (*watched[T], error) {
-	w := &watched[T]{paths: paths, read: read, log: log, looked: time.Now()}
-	w.stamp = w.now()
+func newReloadedFiles[T any](log *slog.Logger, read func() (T, error), paths ...string) (*reloadedFiles[T], error) {
+	w := &reloadedFiles[T]{paths: paths, read: read, log: log, checkedAt: time.Now()}
+	w.stamp = w.stampFiles()
 	var err error
 	w.value, err = read()
 	return w, err
 }
 
-// now is what the files look like from outside.
-func (w *watched[T]) now() string {
+// stampFiles is what the files look like from outside.
+func (w *reloadedFiles[T]) stampFiles() string {
 	var b strings.Builder
 	for _, path := range w.paths {
 		if info, err := os.Stat(path); err == nil {
@@ -48,14 +48,14 @@ func (w *watched[T]) now() string {
 	return b.String()
 }
 
-func (w *watched[T]) get() T {
+func (w *reloadedFiles[T]) readChanged() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if time.Since(w.looked) < lookAgain {
+	if time.Since(w.checkedAt) < checkPeriod {
 		return w.value
 	}
-	w.looked = time.Now()
-	if stamp := w.now(); stamp != w.stamp {
+	w.checkedAt = time.Now()
+	if stamp := w.stampFiles(); stamp != w.stamp {
 		w.stamp = stamp
 		if value, err := w.read(); err != nil {
 			w.log.Warn("a file of the console has changed and does not work: what was read before stays", "err", err)
@@ -67,52 +67,54 @@ func (w *watched[T]) get() T {
 	return w.value
 }
 
-// tokenLeast is the shortest token: 20 characters are 100 bits and more, if
+// minTokenLength is the shortest token: 20 characters are 100 bits and more, if
 // they are random.
-const tokenLeast = 20
+const minTokenLength = 20
 
-// secret is a token, kept as its digest.
-type secret struct {
-	*watched[[sha256.Size]byte]
+// tokenFile is a token, kept as its digest.
+type tokenFile struct {
+	*reloadedFiles[[sha256.Size]byte]
 }
 
-func readSecret(path string, log *slog.Logger) (*secret, error) {
-	w, err := newWatched(log, func() (digest [sha256.Size]byte, err error) {
+func openTokenFile(path string, log *slog.Logger) (*tokenFile, error) {
+	w, err := newReloadedFiles(log, func() (digest [sha256.Size]byte, err error) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return digest, fmt.Errorf("read the token (<pulse><http_token_file>): %w", err)
 		}
 		token := strings.TrimSpace(string(text))
-		if len(token) < tokenLeast {
+		if len(token) < minTokenLength {
 			return digest, fmt.Errorf("read the token (<pulse><http_token_file>): %s has %d characters, want %d or more: head -c 24 /dev/urandom | base64 makes a good one",
-				path, len(token), tokenLeast)
+				path, len(token), minTokenLength)
 		}
 		return sha256.Sum256([]byte(token)), nil
 	}, path)
-	return &secret{w}, err
+	return &tokenFile{w}, err
 }
 
-// matches takes as long for a wrong token as for a right one.
-func (s *secret) matches(token string) bool {
-	have, want := sha256.Sum256([]byte(token)), s.get()
+// matchesToken takes as long for a wrong token as for a right one.
+func (s *tokenFile) matchesToken(token string) bool {
+	have, want := sha256.Sum256([]byte(token)), s.readChanged()
 	return token != "" && subtle.ConstantTimeCompare(have[:], want[:]) == 1
 }
 
-type certificate struct{ *watched[*tls.Certificate] }
+type certificateFiles struct {
+	*reloadedFiles[*tls.Certificate]
+}
 
-func readCertificate(cert, key string, log *slog.Logger) (*certificate, error) {
-	w, err := newWatched(log, func() (*tls.Certificate, error) {
+func openCertificateFiles(cert, key string, log *slog.Logger) (*certificateFiles, error) {
+	w, err := newReloadedFiles(log, func() (*tls.Certificate, error) {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
 			return nil, fmt.Errorf("read the console's certificate (<pulse><http_cert>, <http_key>): %w", err)
 		}
 		return &pair, nil
 	}, cert, key)
-	return &certificate{w}, err
+	return &certificateFiles{w}, err
 }
 
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if pair := c.watched.get(); pair != nil {
+func (c *certificateFiles) getCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if pair := c.reloadedFiles.readChanged(); pair != nil {
 		return pair, nil
 	}
 	return nil, errors.New("no certificate")

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// headers are on every answer. Nothing is loaded from elsewhere, nothing inline
+// securityHeaders are on every answer. Nothing is loaded from elsewhere, nothing inline
 // runs, no other page may frame or read this one.
-var headers = map[string]string{
+var securityHeaders = map[string]string{
 	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
 	"Cross-Origin-Opener-Policy":   "same-origin",
@@ -24,40 +24,40 @@ var headers = map[string]string{
 // somebody else's cannot send it without asking us first, and we do not answer that.
 const requestHeader = "Pulse-Request"
 
-// guarded lets in what may come in.
-func (s *Server) guarded(next http.Handler) http.Handler {
+// guardRequests lets in what may come in.
+func (s *Server) guardRequests(next http.Handler) http.Handler {
 	foreign := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for name, value := range headers {
+		for name, value := range securityHeaders {
 			w.Header().Set(name, value)
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-		if !s.enter() {
-			fail(w, http.StatusServiceUnavailable, "the node is ending")
+		if !s.beginRequest() {
+			sendProblem(w, http.StatusServiceUnavailable, "the node is ending")
 			return
 		}
-		defer s.calls.Done()
+		defer s.requests.Done()
 		refuse := func(reason string) {
 			if s.cfg.Refused != nil {
 				s.cfg.Refused(r.RemoteAddr, reason)
 			}
 		}
 		switch {
-		case s.token == nil && !named(r.Host):
+		case s.tokenFile == nil && !isHostAddress(r.Host):
 			refuse("console_name")
-			fail(w, http.StatusForbidden, "name this host by its address")
-		case foreign.Check(r) != nil || crossSite(r):
+			sendProblem(w, http.StatusForbidden, "name this host by its address")
+		case foreign.Check(r) != nil || isCrossSite(r):
 			refuse("console_foreign_page")
-			fail(w, http.StatusForbidden, "requests from other web pages are refused")
+			sendProblem(w, http.StatusForbidden, "requests from other web pages are refused")
 		case !reads && r.Header.Get(requestHeader) == "":
-			fail(w, http.StatusForbidden, "a request that does something needs the header "+requestHeader+", with any value")
-		case s.token != nil && !open(r.URL.Path) && !s.token.matches(bearer(r)):
+			sendProblem(w, http.StatusForbidden, "a request that does something needs the header "+requestHeader+", with any value")
+		case s.tokenFile != nil && !isPublicPath(r.URL.Path) && !s.tokenFile.matchesToken(bearerToken(r)):
 			refuse("console_token")
 			w.Header().Set("WWW-Authenticate", `Bearer realm="pulse"`)
-			fail(w, http.StatusUnauthorized, "send the token of <pulse><http_token_file> as Authorization: Bearer TOKEN")
+			sendProblem(w, http.StatusUnauthorized, "send the token of <pulse><http_token_file> as Authorization: Bearer TOKEN")
 		default:
-			if s.token != nil && s.trusted(r) {
+			if s.tokenFile != nil && s.hasToken(r) {
 				trustConnection(r)
 			}
 			next.ServeHTTP(w, r)
@@ -65,13 +65,13 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// open reports whether a path needs no token: the page that asks for it, which
+// isPublicPath reports whether a path needs no token: the page that asks for it, which
 // holds nothing by itself, and the two answers yes or no.
-func open(path string) bool {
+func isPublicPath(path string) bool {
 	return path == "/" || path == "/favicon.ico" || path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/assets/")
 }
 
-func bearer(r *http.Request) string {
+func bearerToken(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
@@ -79,13 +79,15 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// trusted reports whether a client may know more than yes or no.
-func (s *Server) trusted(r *http.Request) bool { return s.token == nil || s.token.matches(bearer(r)) }
+// hasToken reports whether a client may know more than yes or no.
+func (s *Server) hasToken(r *http.Request) bool {
+	return s.tokenFile == nil || s.tokenFile.matchesToken(bearerToken(r))
+}
 
-// named reports whether this host is named by an address. Another name may be that
+// isHostAddress reports whether this host is named by an address. Another name may be that
 // of a web page whose domain resolves to the loopback address: it could read the
 // fleet through its visitor's browser (DNS rebinding).
-func named(host string) bool {
+func isHostAddress(host string) bool {
 	if bare, _, err := net.SplitHostPort(host); err == nil {
 		host = bare
 	} else { // without a port
@@ -95,9 +97,9 @@ func named(host string) bool {
 	return err == nil || host == "localhost"
 }
 
-// crossSite reports whether a browser says that another site's page asks, other
+// isCrossSite reports whether a browser says that another site's page asks, other
 // than by a link that somebody followed to the dashboard.
-func crossSite(r *http.Request) bool {
+func isCrossSite(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return (site == "cross-site" || site == "same-site") && r.URL.Path != "/"
 }

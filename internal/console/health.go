@@ -18,20 +18,20 @@ func (h Health) MarshalJSON() ([]byte, error) {
 	return json.Marshal(lists{append([]string{}, h.Failures...), append([]string{}, h.Warnings...)})
 }
 
-// health answers whether the node does its work.
-func (s *Server) health(w http.ResponseWriter, r *http.Request) {
-	s.verdict(w, r, s.state.get().Health)
+// handleHealth answers whether the node does its work.
+func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) {
+	s.sendHealth(w, r, s.state.currentState().Health)
 }
 
-// ready answers whether the node can take agents.
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
-	s.verdict(w, r, Health{Failures: s.state.get().NotReady})
+// handleReady answers whether the node can take agents.
+func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
+	s.sendHealth(w, r, Health{Failures: s.state.currentState().NotReady})
 }
 
-// verdict answers 200 and ok, with the warnings in lines of their own, or 503
+// sendHealth answers 200 and ok, with the warnings in lines of their own, or 503
 // with all that is wrong as JSON. Who has not shown the token hears yes or no.
-func (s *Server) verdict(w http.ResponseWriter, r *http.Request, h Health) {
-	if !s.trusted(r) {
+func (s *Server) sendHealth(w http.ResponseWriter, r *http.Request, h Health) {
+	if !s.hasToken(r) {
 		h.Warnings = nil
 		if len(h.Failures) > 0 {
 			h.Failures = []string{"send the token to hear why"}

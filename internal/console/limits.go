@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	connectionsMax   = 512 // at a time; fewer where the process may have few files
-	connectionsShare = 8   // one file of so many may be a connection here: the others are for agents and the store
-	streamsMax       = 64  // streams of events
-	streamsPerClient = 48
-	streamSecure     = 10 * time.Second // for so long, a stream does not give way to another
+	maxConnections      = 512 // at a time; fewer where the process may have few files
+	connectionsShare    = 8   // one file of so many may be a connection here: the others are for agents and the store
+	maxSubscriptions    = 64  // streams of events
+	maxPerClient        = 48
+	minSubscriptionTime = 10 * time.Second // for so long, a stream does not give way to another
 )
 
 // connectionLimits leaves files for what else the node does.
 func (s *Server) connectionLimits() connlimit.Limits {
-	total := connectionsMax
+	total := maxConnections
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
 		total = int(min(uint64(total), max(files.Cur/connectionsShare, 16)))
@@ -58,28 +58,28 @@ func clientOf(r *http.Request) netip.Prefix {
 	return connlimit.ClientOfAddr(addr.Addr())
 }
 
-// stream is a client that follows the events.
-type stream struct {
+// subscription is a client that follows the events.
+type subscription struct {
 	client netip.Prefix
 	since  time.Time
 	end    context.CancelFunc
 }
 
-// streams are those there are. Where there are too many, the oldest of the client
+// subscriptions are those there are. Where there are too many, the oldest of the client
 // with the most gives way: its page goes on where it was, on another one.
-type streams struct {
+type subscriptions struct {
 	mu   sync.Mutex
-	open map[*stream]struct{}
+	open map[*subscription]struct{}
 }
 
-func (s *streams) count() int {
+func (s *subscriptions) countOpen() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.open)
 }
 
-// add returns a new stream, or nil where there are too many and none may give way yet.
-func (s *streams) add(client netip.Prefix, end context.CancelFunc) *stream {
+// addSubscription returns a new stream, or nil where there are too many and none may give way yet.
+func (s *subscriptions) addSubscription(client netip.Prefix, end context.CancelFunc) *subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -87,31 +87,31 @@ func (s *streams) add(client netip.Prefix, end context.CancelFunc) *stream {
 	for x := range s.open {
 		perClient[x.client]++
 	}
-	if perClient[client] >= streamsPerClient || len(s.open) >= streamsMax {
+	if perClient[client] >= maxPerClient || len(s.open) >= maxSubscriptions {
 		from := client
-		if perClient[client] < streamsPerClient {
+		if perClient[client] < maxPerClient {
 			for other, n := range perClient {
 				if n > perClient[from] {
 					from = other
 				}
 			}
 		}
-		victim := s.oldest(from)
-		if victim == nil || now.Sub(victim.since) < streamSecure {
+		victim := s.oldestOfClient(from)
+		if victim == nil || now.Sub(victim.since) < minSubscriptionTime {
 			return nil
 		}
 		victim.end()
 		delete(s.open, victim)
 	}
 	if s.open == nil {
-		s.open = make(map[*stream]struct{})
+		s.open = make(map[*subscription]struct{})
 	}
-	x := &stream{client, now, end}
+	x := &subscription{client, now, end}
 	s.open[x] = struct{}{}
 	return x
 }
 
-func (s *streams) oldest(client netip.Prefix) (oldest *stream) {
+func (s *subscriptions) oldestOfClient(client netip.Prefix) (oldest *subscription) {
 	for x := range s.open {
 		if x.client == client && (oldest == nil || x.since.Before(oldest.since)) {
 			oldest = x
@@ -120,7 +120,7 @@ func (s *streams) oldest(client netip.Prefix) (oldest *stream) {
 	return oldest
 }
 
-func (s *streams) remove(x *stream) {
+func (s *subscriptions) removeSubscription(x *subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, x)

@@ -16,13 +16,13 @@ func TestTheOldestStreamOfTheClientWithTheMostGivesWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hog, admin := netip.MustParsePrefix("10.0.0.66/32"), netip.MustParsePrefix("10.0.0.1/32")
-		var s streams
+		var s subscriptions
 		ended := map[int]bool{}
-		add := func(client netip.Prefix, n int) *stream {
+		add := func(client netip.Prefix, n int) *subscription {
 			time.Sleep(time.Millisecond) // none is as old as another
-			return s.add(client, func() { ended[n] = true })
+			return s.addSubscription(client, func() { ended[n] = true })
 		}
-		for i := range streamsPerClient {
+		for i := range maxPerClient {
 			if add(hog, i) == nil {
 				t.Fatalf("stream %d is refused", i)
 			}
@@ -30,7 +30,7 @@ func TestTheOldestStreamOfTheClientWithTheMostGivesWay(t *testing.T) {
 		if add(hog, 1000) != nil || len(ended) > 0 {
 			t.Error("one client has more than its share")
 		}
-		for i := range streamsMax - streamsPerClient {
+		for i := range maxSubscriptions - maxPerClient {
 			if add(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}), 32), 100+i) == nil {
 				t.Fatalf("another client's stream %d is refused", i)
 			}
@@ -38,23 +38,23 @@ func TestTheOldestStreamOfTheClientWithTheMostGivesWay(t *testing.T) {
 		if add(admin, 2000) != nil {
 			t.Error("a new stream pushes a new one out")
 		}
-		time.Sleep(streamSecure)
+		time.Sleep(minSubscriptionTime)
 		place := add(admin, 2001)
 		if place == nil || !ended[0] || len(ended) != 1 {
 			t.Errorf("the admin's stream: %v; ended %v", place, ended)
 		}
-		if add(hog, 3000) == nil || s.count() != streamsMax || !ended[1] { // in the place of one of its own
-			t.Errorf("%d streams, ended %v", s.count(), ended)
+		if add(hog, 3000) == nil || s.countOpen() != maxSubscriptions || !ended[1] { // in the place of one of its own
+			t.Errorf("%d streams, ended %v", s.countOpen(), ended)
 		}
-		s.remove(place)
-		if s.count() != streamsMax-1 {
-			t.Errorf("%d streams", s.count())
+		s.removeSubscription(place)
+		if s.countOpen() != maxSubscriptions-1 {
+			t.Errorf("%d streams", s.countOpen())
 		}
 	})
 }
 
-// hold opens connections from an address, and sends nothing, or the beginning of a request.
-func hold(t *testing.T, s *scene, from string, n int, text string) {
+// openConnections opens connections from an address, and sends nothing, or the beginning of a request.
+func openConnections(t *testing.T, s *fixture, from string, n int, text string) {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	for range n {
@@ -75,11 +75,11 @@ func TestIdleConnectionsLockNobodyOutOfTheConsole(t *testing.T) {
 		"kept open": "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := openScene(t, 1)
+			s := openFixture(t, 1)
 			for _, from := range []string{"127.0.0.1", "127.0.0.66", "127.0.0.67"} {
-				hold(t, s, from, connectionsMax/2+20, text)
+				openConnections(t, s, from, maxConnections/2+20, text)
 			}
-			if answer, _ := s.request(http.MethodGet, "/api/v1/status"); answer.StatusCode != http.StatusOK {
+			if answer, _ := s.sendRequest(http.MethodGet, "/api/v1/status"); answer.StatusCode != http.StatusOK {
 				t.Errorf("%s", answer.Status)
 			}
 		})
@@ -91,7 +91,7 @@ func TestStrangersPushNobodyOutWhoHasTheToken(t *testing.T) {
 	t.Parallel()
 	limits := connlimit.Limits{Total: 4, PerClient: 4}
 	_, shown := withToken(t)
-	s := openScene(t, 1, shown)
+	s := openFixture(t, 1, shown)
 	server, err := New(s.cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -104,11 +104,11 @@ func TestStrangersPushNobodyOutWhoHasTheToken(t *testing.T) {
 	go func() { served <- server.http.Serve(connlimit.NewListener(bare, limits)) }()
 	defer func() { server.Close(); <-served }()
 	s.url = "http://" + bare.Addr().String()
-	l := s.listen("", "Authorization", "Bearer "+token)
-	l.next("hello")
-	hold(t, s, "127.0.0.1", 20, "")
-	s.note(1)
-	if events, _ := l.changes(); len(events) != 1 {
+	l := s.openEvents("", "Authorization", "Bearer "+token)
+	l.nextEvent("hello")
+	openConnections(t, s, "127.0.0.1", 20, "")
+	s.addEvents(1)
+	if events, _ := l.nextChanges(); len(events) != 1 {
 		t.Errorf("%d events", len(events))
 	}
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// fleetMap answers with the whole fleet in as few bytes as will do, for the
+// handleMap answers with the whole fleet in as few bytes as will do, for the
 // dashboard: {"node":…,"last_event_id":…,"groups":[…],"agents":[[id,name,ip,status,group],…]},
 // where status is its number in messages and group the index in groups, -1 for none.
 //
 // The event is that before the first page was read: who follows from there
 // misses nothing, and hears of some changes that the map has already.
-func (s *Server) fleetMap(w http.ResponseWriter, r *http.Request) {
+func (s *Server) handleMap(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Vary", "Accept-Encoding")
 	out := bufio.NewWriterSize(w, 1<<16)
@@ -36,7 +36,7 @@ func (s *Server) fleetMap(w http.ResponseWriter, r *http.Request) {
 	_, _ = out.Write(head[:len(head)-1])
 	_, _ = out.WriteString(`,"agents":[`)
 	separator := ""
-	whole := s.scan(r, func(page []detector.Record) {
+	whole := s.scanFleet(r, func(page []detector.Record) {
 		for i := range page {
 			a := &page[i]
 			text, _ := json.Marshal([]any{a.ID.String(), a.Name, a.IP, a.Status, a.Group - 1})

@@ -11,8 +11,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// document is the OpenAPI document, with its schemas ready to hold answers against.
-type document struct {
+// apiDocument is the OpenAPI document, with its schemas ready to hold answers against.
+type apiDocument struct {
 	t     *testing.T
 	raw   map[string]any
 	paths map[string]map[string]struct {
@@ -21,9 +21,9 @@ type document struct {
 	compiler *jsonschema.Compiler
 }
 
-func readDocument(t *testing.T) *document {
+func readDocument(t *testing.T) *apiDocument {
 	t.Helper()
-	d := &document{t: t, compiler: jsonschema.NewCompiler()}
+	d := &apiDocument{t: t, compiler: jsonschema.NewCompiler()}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(openAPI))
 	if err != nil {
 		t.Fatal(err)
@@ -39,15 +39,15 @@ func readDocument(t *testing.T) *document {
 	return d
 }
 
-func pointer(parts ...string) string {
+func jsonPointer(parts ...string) string {
 	for i, p := range parts {
 		parts[i] = strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(p)
 	}
 	return "mem:///openapi.json#/" + strings.Join(parts, "/")
 }
 
-// holds checks an answer against what the document promises of it.
-func (d *document) holds(method, path string, answer *http.Response, text string) {
+// checkAnswer checks an answer against what the document promises of it.
+func (d *apiDocument) checkAnswer(method, path string, answer *http.Response, text string) {
 	d.t.Helper()
 	status := http.StatusText(answer.StatusCode)
 	code := strings.Fields(answer.Status)[0]
@@ -60,7 +60,7 @@ func (d *document) holds(method, path string, answer *http.Response, text string
 	if !strings.HasSuffix(kind, "json") {
 		return
 	}
-	schema, err := d.compiler.Compile(pointer("paths", path, strings.ToLower(method), "responses", code, "content", kind, "schema"))
+	schema, err := d.compiler.Compile(jsonPointer("paths", path, strings.ToLower(method), "responses", code, "content", kind, "schema"))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -76,10 +76,10 @@ func (d *document) holds(method, path string, answer *http.Response, text string
 // Every path of the document is there, and answers as it says; there are no others.
 func TestAnswersAreWhatTheDocumentPromises(t *testing.T) {
 	d := readDocument(t)
-	s := openScene(t, 120, grouped)
-	s.connect(1, 100)
-	s.see(detector.SawShutdown, 1)
-	s.see(detector.SawClosed, 50)
+	s := openFixture(t, 120, withGroups)
+	s.connectAgents(1, 100)
+	s.reportSightings(detector.SawShutdown, 1)
+	s.reportSightings(detector.SawClosed, 50)
 	tried := map[string]bool{}
 	for _, c := range []struct{ method, path, target string }{
 		{"GET", "/api/v1/agents", "/api/v1/agents?limit=50"},
@@ -102,29 +102,29 @@ func TestAnswersAreWhatTheDocumentPromises(t *testing.T) {
 		{"GET", "/api/v1/openapi.json", "/api/v1/openapi.json"},
 		{"GET", "/healthz", "/healthz"}, {"GET", "/readyz", "/readyz"}, {"GET", "/metrics", "/metrics"},
 	} {
-		answer, text := s.request(c.method, c.target, "Pulse-Request", "1")
-		d.holds(c.method, c.path, answer, text)
+		answer, text := s.sendRequest(c.method, c.target, "Pulse-Request", "1")
+		d.checkAnswer(c.method, c.path, answer, text)
 		tried[c.path] = true
 	}
-	l := s.listen("7-10")
-	l.next("hello")
+	l := s.openEvents("7-10")
+	l.nextEvent("hello")
 	tried["/api/v1/events"] = true
 	for path := range d.paths {
 		if !tried[path] {
 			t.Errorf("%s is not tried", path)
 		}
 	}
-	s.streams(d, l)
+	s.checkStream(d, l)
 }
 
-// streams checks what is told in the stream of events.
-func (s *scene) streams(d *document, l *listener) {
+// checkStream checks what is told in the stream of events.
+func (s *fixture) checkStream(d *apiDocument, l *eventReader) {
 	for kind, schema := range map[string]string{"changes": "Event"} {
-		compiled, err := d.compiler.Compile(pointer("components", "schemas", schema))
+		compiled, err := d.compiler.Compile(jsonPointer("components", "schemas", schema))
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		value, err := jsonschema.UnmarshalJSON(strings.NewReader(l.next(kind).data))
+		value, err := jsonschema.UnmarshalJSON(strings.NewReader(l.nextEvent(kind).data))
 		if err != nil {
 			d.t.Fatal(err)
 		}
@@ -134,11 +134,11 @@ func (s *scene) streams(d *document, l *listener) {
 			}
 		}
 	}
-	compiled, err := d.compiler.Compile(pointer("components", "schemas", "Summary"))
+	compiled, err := d.compiler.Compile(jsonPointer("components", "schemas", "Summary"))
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	value, err := jsonschema.UnmarshalJSON(strings.NewReader(l.next("status").data))
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(l.nextEvent("status").data))
 	if err == nil {
 		err = compiled.Validate(value)
 	}
@@ -155,7 +155,7 @@ func TestTheDocumentHoldsTogether(t *testing.T) {
 	}
 	schemas := d.raw["components"].(map[string]any)["schemas"].(map[string]any)
 	for name := range schemas {
-		if _, err := d.compiler.Compile(pointer("components", "schemas", name)); err != nil {
+		if _, err := d.compiler.Compile(jsonPointer("components", "schemas", name)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if !bytes.Contains(openAPI, []byte(`"#/components/schemas/`+name+`"`)) && name != "Summary" { // that is in the stream

@@ -18,24 +18,24 @@ var web embed.FS
 //go:embed openapi.json
 var openAPI []byte
 
-// file is one of the page's, as it is served.
-type file struct {
-	kind string // Content-Type
-	tag  string // ETag
-	text []byte
+// asset is one of the page's, as it is served.
+type asset struct {
+	contentType string // Content-Type
+	etag        string // ETag
+	text        []byte
 }
 
-var kindOf = map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
+var contentTypes = map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
 	".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".json": "application/json"}
 
-// files are by the path that they are served at.
-var files = readFiles()
+// assets are by the path that they are served at.
+var assets = loadAssets()
 
-func readFiles() map[string]file {
-	all := make(map[string]file)
+func loadAssets() map[string]asset {
+	all := make(map[string]asset)
 	add := func(at, name string, text []byte) {
 		sum := sha256.Sum256(text)
-		all[at] = file{kindOf[path.Ext(name)], `"` + hex.EncodeToString(sum[:8]) + `"`, text}
+		all[at] = asset{contentTypes[path.Ext(name)], `"` + hex.EncodeToString(sum[:8]) + `"`, text}
 	}
 	err := fs.WalkDir(web, "web", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -53,18 +53,18 @@ func readFiles() map[string]file {
 	return all
 }
 
-func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
-	f, ok := files[r.URL.Path]
+func (s *Server) handleAsset(w http.ResponseWriter, r *http.Request) {
+	f, ok := assets[r.URL.Path]
 	if !ok {
-		fail(w, http.StatusNotFound, "no such file")
+		sendProblem(w, http.StatusNotFound, "no such file")
 		return
 	}
 	w.Header().Set("Cache-Control", "no-cache") // ask again, and be told that it is the same
-	w.Header().Set("ETag", f.tag)
-	if r.Header.Get("If-None-Match") == f.tag {
+	w.Header().Set("ETag", f.etag)
+	if r.Header.Get("If-None-Match") == f.etag {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	w.Header().Set("Content-Type", f.kind)
+	w.Header().Set("Content-Type", f.contentType)
 	_, _ = w.Write(f.text)
 }

@@ -12,15 +12,15 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-// fail answers with an error.
-func fail(w http.ResponseWriter, status int, detail string) {
+// sendProblem answers with an error.
+func sendProblem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Del("Content-Length")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(problem{http.StatusText(status), status, detail})
 }
 
-func answer(w http.ResponseWriter, value any) {
+func sendJSON(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(value)
 }
@@ -32,20 +32,20 @@ func withProblems(mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		refused := refusal{header: make(http.Header)}
+		refused := headerRecorder{header: make(http.Header)}
 		mux.ServeHTTP(&refused, r)
 		if allow := refused.header.Get("Allow"); allow != "" {
 			w.Header().Set("Allow", allow)
-			fail(w, http.StatusMethodNotAllowed, "allowed here: "+allow)
+			sendProblem(w, http.StatusMethodNotAllowed, "allowed here: "+allow)
 			return
 		}
-		fail(w, http.StatusNotFound, "nothing is here: /api/v1/openapi.json says what there is")
+		sendProblem(w, http.StatusNotFound, "nothing is here: /api/v1/openapi.json says what there is")
 	})
 }
 
-// refusal takes an answer's header, and nothing of the rest.
-type refusal struct{ header http.Header }
+// headerRecorder takes an answer's header, and nothing of the rest.
+type headerRecorder struct{ header http.Header }
 
-func (r *refusal) Header() http.Header            { return r.header }
-func (r *refusal) Write(text []byte) (int, error) { return len(text), nil }
-func (r *refusal) WriteHeader(int)                {}
+func (r *headerRecorder) Header() http.Header            { return r.header }
+func (r *headerRecorder) Write(text []byte) (int, error) { return len(text), nil }
+func (r *headerRecorder) WriteHeader(int)                {}

@@ -19,9 +19,9 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/testport"
 )
 
-// bufferingProxy is a reverse proxy that sends an answer on in pieces of 64 KiB, and
+// startBufferingProxy is a reverse proxy that sends an answer on in pieces of 64 KiB, and
 // compressed, unless it is asked not to: by X-Accel-Buffering, and by no-transform.
-func bufferingProxy(t *testing.T, target string) string {
+func startBufferingProxy(t *testing.T, target string) string {
 	t.Helper()
 	transport := &http.Transport{DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -63,8 +63,8 @@ func bufferingProxy(t *testing.T, target string) string {
 	return proxy.URL
 }
 
-// nginx starts a real one in front of a server, or skips the test.
-func nginx(t *testing.T, target string) string {
+// startNginx starts a real one in front of a server, or skips the test.
+func startNginx(t *testing.T, target string) string {
 	t.Helper()
 	path, err := exec.LookPath("nginx")
 	if err != nil {
@@ -94,7 +94,7 @@ http {
 	t.Cleanup(func() { stop(); _ = cmd.Wait() })
 	url := fmt.Sprintf("http://127.0.0.1:%d", port)
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for deadline := time.After(patience); ; {
+	for deadline := time.After(waitTimeout); ; {
 		if answer, err := client.Get(url + "/healthz"); err == nil {
 			answer.Body.Close()
 			return url
@@ -109,13 +109,13 @@ http {
 
 // The second of two events comes when it happens, and not when a buffer is full.
 func TestEventsComeThroughAReverseProxyAtOnce(t *testing.T) {
-	for name, between := range map[string]func(*testing.T, string) string{"buffering": bufferingProxy, "nginx": nginx} {
+	for name, between := range map[string]func(*testing.T, string) string{"buffering": startBufferingProxy, "nginx": startNginx} {
 		t.Run(name, func(t *testing.T) {
-			s := openScene(t, 3)
-			s.connect(1, 3)
+			s := openFixture(t, 3)
+			s.connectAgents(1, 3)
 			s.url = between(t, s.url)
 			s.client.Transport = &http.Transport{DisableCompression: true}
-			l := s.listen("", "Accept-Encoding", "gzip")
+			l := s.openEvents("", "Accept-Encoding", "gzip")
 			switch got := l.answer.Header.Get("Content-Encoding"); {
 			case got == "gzip" && name == "nginx": // it ignores no-transform, and flushes what it compresses with each piece
 				packed, err := gzip.NewReader(l.answer.Body)
@@ -126,10 +126,10 @@ func TestEventsComeThroughAReverseProxyAtOnce(t *testing.T) {
 			case got != "":
 				t.Errorf("encoded as %s", got)
 			}
-			l.next("hello")
+			l.nextEvent("hello")
 			for id := range 3 {
-				s.note(1)
-				if events, _ := l.changes(); len(events) == 0 {
+				s.addEvents(1)
+				if events, _ := l.nextChanges(); len(events) == 0 {
 					t.Errorf("event %d: none", id)
 				}
 			}

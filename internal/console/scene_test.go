@@ -19,14 +19,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(closing{m}) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(browserCloser{m}) }
 
-// patience is for what has to come, on a machine that is overloaded.
-const patience = 30 * time.Second
+// waitTimeout is for what has to come, on a machine that is overloaded.
+const waitTimeout = 30 * time.Second
 
-// scene is a server on a real socket, with a real detector and a history. The
+// fixture is a server on a real socket, with a real detector and a history. The
 // agents are not there: the test says what is seen of them.
-type scene struct {
+type fixture struct {
 	t        testing.TB
 	clock    *detector.Clock
 	detector *detector.Detector
@@ -38,18 +38,18 @@ type scene struct {
 	mute     func(id detector.AgentID) bool // agents that answer no keep-alive
 }
 
-type setting func(*Config, *detector.Settings)
+type option func(*Config, *detector.Settings)
 
-// openScene starts a server of a fleet: so many agents, all known and none connected.
-func openScene(t testing.TB, agents int, with ...setting) *scene {
+// openFixture starts a server of a fleet: so many agents, all known and none connected.
+func openFixture(t testing.TB, agents int, with ...option) *fixture {
 	t.Helper()
-	s := &scene{t: t, clock: detector.NewClock(), mute: func(detector.AgentID) bool { return false }}
+	s := &fixture{t: t, clock: detector.NewClock(), mute: func(detector.AgentID) bool { return false }}
 	s.history = history.New(s.clock)
 	set := detector.Settings{Group: detector.Group{Interval: time.Hour, Timeout: 3 * time.Hour, MaxMissed: 3}, RetryInterval: time.Hour,
 		OutageShare: .3, OutageHold: time.Minute, FlapThreshold: 50, FlapWindow: time.Minute}
 	cfg := Config{Node: "node01", Version: "1.2.3", Epoch: 7, Clock: s.clock, History: s.history, Groups: []string{"servers", "desks"},
 		Log: slog.New(slog.DiscardHandler)}
-	cfg.State = func() State { return s.state() }
+	cfg.State = func() State { return s.newState() }
 	measured := metrics.New("node01", "1.2.3", func() metrics.Node { return metrics.Node{Agents: s.detector.Counts()} })
 	cfg.Metrics = measured.Registry()
 	for _, change := range with {
@@ -71,13 +71,13 @@ func openScene(t testing.TB, agents int, with ...setting) *scene {
 	ended := make(chan struct{})
 	go func() { defer close(ended); s.detector.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-ended })
-	s.detector.SetMembers(members(agents))
-	s.serve(cfg, "127.0.0.1:0")
+	s.detector.SetMembers(newMembers(agents))
+	s.startServer(cfg, "127.0.0.1:0")
 	return s
 }
 
-// serve opens the server at an address.
-func (s *scene) serve(cfg Config, addr string) {
+// startServer opens the server at an address.
+func (s *fixture) startServer(cfg Config, addr string) {
 	s.t.Helper()
 	var err error
 	s.cfg = cfg
@@ -100,7 +100,7 @@ func (s *scene) serve(cfg Config, addr string) {
 	})
 }
 
-func members(n int) []detector.Member {
+func newMembers(n int) []detector.Member {
 	all := make([]detector.Member, n)
 	for i := range all {
 		all[i] = detector.Member{ID: detector.AgentID(i + 1), Name: fmt.Sprintf("host-%03d", i+1), IP: "any"}
@@ -108,8 +108,8 @@ func members(n int) []detector.Member {
 	return all
 }
 
-// state is a node like those of the daemon, in what the API promises of it.
-func (s *scene) state() State {
+// newState is a node like those of the daemon, in what the API promises of it.
+func (s *fixture) newState() State {
 	n := s.detector.Counts()
 	return State{Health: Health{}, Sequence: 42, Lateness: s.detector.Timings().Lateness, Shown: map[string]any{
 		"node": "node01", "version": "1.2.3", "epoch": 7, "started_at": time.Now().UTC(), "uptime": 1, "state": "running", "sequence": 42,
@@ -117,34 +117,34 @@ func (s *scene) state() State {
 		"nats": map[string]any{"state": "embedded", "since": time.Now().UTC()}, "telemetry_dropped": 0}}
 }
 
-// addressOf spreads the agents over networks of a hundred.
-func addressOf(id detector.AgentID) netip.Addr {
+// addressOfAgent spreads the agents over networks of a hundred.
+func addressOfAgent(id detector.AgentID) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, 1 + byte(id/25600), byte(id / 100), byte(id%100) + 10})
 }
 
-// see reports a sighting of agents.
-func (s *scene) see(kind detector.Kind, ids ...detector.AgentID) {
+// reportSightings reports a sighting of agents.
+func (s *fixture) reportSightings(kind detector.Kind, ids ...detector.AgentID) {
 	for _, id := range ids {
-		s.detector.Report(detector.Sighting{At: s.clock.Now(), Addr: addressOf(id), ID: id, Kind: kind})
+		s.detector.Report(detector.Sighting{At: s.clock.Now(), Addr: addressOfAgent(id), ID: id, Kind: kind})
 	}
 }
 
-// connect makes agents active, and waits until they are.
-func (s *scene) connect(from, to detector.AgentID) {
+// connectAgents makes agents active, and waits until they are.
+func (s *fixture) connectAgents(from, to detector.AgentID) {
 	s.t.Helper()
 	before := s.detector.Counts()[detector.Active]
 	for id := from; id <= to; id++ {
-		s.see(detector.SawStartup, id)
-		s.see(detector.SawKeepAlive, id)
+		s.reportSightings(detector.SawStartup, id)
+		s.reportSightings(detector.SawKeepAlive, id)
 	}
-	s.await("the agents to be active", func() bool { return s.detector.Counts()[detector.Active] >= before+int(to-from)+1 })
+	s.waitFor("the agents to be active", func() bool { return s.detector.Counts()[detector.Active] >= before+int(to-from)+1 })
 }
 
-func (s *scene) await(what string, done func() bool) {
+func (s *fixture) waitFor(what string, done func() bool) {
 	s.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(patience); !done(); {
+	for deadline := time.After(waitTimeout); !done(); {
 		select {
 		case <-deadline:
 			s.t.Fatalf("waited in vain for %s", what)
@@ -153,8 +153,8 @@ func (s *scene) await(what string, done func() bool) {
 	}
 }
 
-// request returns an answer with its body.
-func (s *scene) request(method, target string, header ...string) (*http.Response, string) {
+// sendRequest returns an answer with its body.
+func (s *fixture) sendRequest(method, target string, header ...string) (*http.Response, string) {
 	s.t.Helper()
 	r, err := http.NewRequest(method, s.url+target, nil)
 	if err != nil {
@@ -178,10 +178,10 @@ func (s *scene) request(method, target string, header ...string) (*http.Response
 	return answer, string(text)
 }
 
-// get reads a good answer into something.
-func (s *scene) get(target string, into any) {
+// getJSON reads a good answer into something.
+func (s *fixture) getJSON(target string, into any) {
 	s.t.Helper()
-	answer, text := s.request(http.MethodGet, target)
+	answer, text := s.sendRequest(http.MethodGet, target)
 	if answer.StatusCode != http.StatusOK {
 		s.t.Fatalf("%s: %s %s", target, answer.Status, text)
 	}
@@ -190,10 +190,10 @@ func (s *scene) get(target string, into any) {
 	}
 }
 
-// refused says what is wrong with a request.
-func (s *scene) refused(status int, words, method, target string, header ...string) {
+// expectProblem says what is wrong with a request.
+func (s *fixture) expectProblem(status int, words, method, target string, header ...string) {
 	s.t.Helper()
-	answer, text := s.request(method, target, header...)
+	answer, text := s.sendRequest(method, target, header...)
 	var p problem
 	if err := json.Unmarshal([]byte(text), &p); err != nil || answer.StatusCode != status || p.Status != status || p.Title != http.StatusText(status) ||
 		answer.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(p.Detail, words) {
@@ -201,7 +201,7 @@ func (s *scene) refused(status int, words, method, target string, header ...stri
 	}
 }
 
-func ids(agents []Agent) []string {
+func agentIDs(agents []Agent) []string {
 	list := []string{}
 	for _, a := range agents {
 		list = append(list, a.ID)

@@ -20,32 +20,32 @@ type State struct {
 	Lateness detector.Histogram
 }
 
-// freshFor is for how long a state is good enough for the next who asks: each
+// maxStateAge is for how long a state is good enough for the next who asks: each
 // costs the embedded NATS server a look.
-const freshFor = 500 * time.Millisecond
+const maxStateAge = 500 * time.Millisecond
 
-// cached asks for the state as seldom as will do.
-type cached struct {
-	ask   func() State
-	mu    sync.Mutex
-	value State
-	asked time.Time
+// stateCache asks for the state as seldom as will do.
+type stateCache struct {
+	read   func() State
+	mu     sync.Mutex
+	value  State
+	readAt time.Time
 }
 
-func (c *cached) get() State {
+func (c *stateCache) currentState() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.asked.IsZero() || time.Since(c.asked) > freshFor {
-		c.value, c.asked = c.ask(), time.Now()
+	if c.readAt.IsZero() || time.Since(c.readAt) > maxStateAge {
+		c.value, c.readAt = c.read(), time.Now()
 	}
 	return c.value
 }
 
-func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) handleStatus(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	_ = e.Encode(s.state.get().Shown)
+	_ = e.Encode(s.state.currentState().Shown)
 }
 
 // Summary is how the fleet and the node are, in short.
@@ -67,19 +67,19 @@ type Counts struct {
 	NeverConnected int `json:"never_connected"`
 }
 
-func (s *Server) counts() Counts {
+func (s *Server) countAgents() Counts {
 	n := s.cfg.Fleet.Counts()
 	return Counts{n[detector.Active], n[detector.Disconnected], n[detector.Pending], n[detector.NeverConnected]}
 }
 
-func (s *Server) summary() Summary {
-	now := s.state.get()
-	return Summary{milli(time.Now()), s.counts(), showOutage(s.cfg.History.CurrentOutage()), now.Health, now.Shown, now.Sequence, s.chart.newest()}
+func (s *Server) newSummary() Summary {
+	now := s.state.currentState()
+	return Summary{truncateToMilliseconds(time.Now()), s.countAgents(), presentOutage(s.cfg.History.CurrentOutage()), now.Health, now.Shown, now.Sequence, s.samples.newestPoint()}
 }
 
 const (
 	samplePeriod = 5 * time.Second
-	samplesKept  = 720 // an hour
+	maxSamples   = 720 // an hour
 )
 
 // Point is the node at a moment.
@@ -90,26 +90,26 @@ type Point struct {
 	Late   float64   `json:"sweep_late_ms"` // 99 % of the sweeps since the point before were no later
 }
 
-// series is the node over the last hour.
-type series struct {
+// sampleSeries is the node over the last hour.
+type sampleSeries struct {
 	mu     sync.Mutex
 	points []Point
 }
 
-func (c *series) add(p Point) {
+func (c *sampleSeries) addPoint(p Point) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.points) == samplesKept {
+	if len(c.points) == maxSamples {
 		c.points = slices.Delete(c.points, 0, 1)
 	}
 	c.points = append(c.points, p)
 }
 
-func (c *series) newest() Point {
+func (c *sampleSeries) newestPoint() Point {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.points) == 0 {
-		return Point{At: milli(time.Now())}
+		return Point{At: truncateToMilliseconds(time.Now())}
 	}
 	return c.points[len(c.points)-1]
 }
@@ -121,23 +121,23 @@ type Series struct {
 	Points []Point `json:"points"`   // oldest first
 }
 
-func (s *Server) series(w http.ResponseWriter, _ *http.Request) {
-	s.chart.mu.Lock()
-	points := append([]Point{}, s.chart.points...)
-	s.chart.mu.Unlock()
-	answer(w, Series{s.cfg.Node, samplePeriod.Seconds(), points})
+func (s *Server) handleSeries(w http.ResponseWriter, _ *http.Request) {
+	s.samples.mu.Lock()
+	points := append([]Point{}, s.samples.points...)
+	s.samples.mu.Unlock()
+	sendJSON(w, Series{s.cfg.Node, samplePeriod.Seconds(), points})
 }
 
-// sample takes a point from time to time until the server ends.
-func (s *Server) sample() {
+// recordSamples takes a point from time to time until the server ends.
+func (s *Server) recordSamples() {
 	every := time.NewTicker(samplePeriod)
 	defer every.Stop()
 	var before detector.Histogram
 	for {
-		now := s.state.get()
+		now := s.state.currentState()
 		since := now.Lateness.Since(&before)
 		before = now.Lateness
-		s.chart.add(Point{milli(time.Now()), s.counts(), now.Depth, float64(since.Quantile(.99).Microseconds()) / 1000})
+		s.samples.addPoint(Point{truncateToMilliseconds(time.Now()), s.countAgents(), now.Depth, float64(since.Quantile(.99).Microseconds()) / 1000})
 		select {
 		case <-every.C:
 		case <-s.ctx.Done():

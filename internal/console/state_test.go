@@ -21,8 +21,8 @@ func TestANodeThatFailsSaysWhy(t *testing.T) {
 		{"both", Health{[]string{"a", "b"}, []string{"c"}}, http.StatusServiceUnavailable, `{"failures":["a","b"],"warnings":["c"]}` + "\n"},
 		{"a warning", Health{Warnings: []string{"3 dead letters"}}, http.StatusOK, "ok\nwarning: 3 dead letters\n"},
 	} {
-		s := openScene(t, 0, func(cfg *Config, _ *detector.Settings) { cfg.State = func() State { return State{Health: c.health} } })
-		if answer, text := s.request(http.MethodGet, "/healthz"); answer.StatusCode != c.code || text != c.body {
+		s := openFixture(t, 0, func(cfg *Config, _ *detector.Settings) { cfg.State = func() State { return State{Health: c.health} } })
+		if answer, text := s.sendRequest(http.MethodGet, "/healthz"); answer.StatusCode != c.code || text != c.body {
 			t.Errorf("%s: %d %q, want %d %q", c.name, answer.StatusCode, text, c.code, c.body)
 		}
 	}
@@ -30,18 +30,18 @@ func TestANodeThatFailsSaysWhy(t *testing.T) {
 
 func TestANodeThatIsNotReadySaysWhyToWhoHasTheToken(t *testing.T) {
 	_, shown := withToken(t)
-	s := openScene(t, 0, shown, func(cfg *Config, _ *detector.Settings) {
+	s := openFixture(t, 0, shown, func(cfg *Config, _ *detector.Settings) {
 		cfg.State = func() State {
 			return State{NotReady: []string{"the node is ending"}, Health: Health{Warnings: []string{"a secret of the house"}}}
 		}
 	})
-	if answer, text := s.request(http.MethodGet, "/readyz"); answer.StatusCode != http.StatusServiceUnavailable || strings.Contains(text, "ending") {
+	if answer, text := s.sendRequest(http.MethodGet, "/readyz"); answer.StatusCode != http.StatusServiceUnavailable || strings.Contains(text, "ending") {
 		t.Errorf("%s %s", answer.Status, text)
 	}
-	if answer, text := s.request(http.MethodGet, "/healthz"); answer.StatusCode != http.StatusOK || text != "ok\n" {
+	if answer, text := s.sendRequest(http.MethodGet, "/healthz"); answer.StatusCode != http.StatusOK || text != "ok\n" {
 		t.Errorf("%s %s", answer.Status, text)
 	}
-	if answer, text := s.request(http.MethodGet, "/readyz", "Authorization", "Bearer "+token); answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "the node is ending") {
+	if answer, text := s.sendRequest(http.MethodGet, "/readyz", "Authorization", "Bearer "+token); answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "the node is ending") {
 		t.Errorf("%s %s", answer.Status, text)
 	}
 }
@@ -49,28 +49,28 @@ func TestANodeThatIsNotReadySaysWhyToWhoHasTheToken(t *testing.T) {
 // However many ask, the node is looked at twice a second at most.
 func TestTheStateIsAskedForAsSeldomAsWillDo(t *testing.T) {
 	asked := 0
-	c := cached{ask: func() State { asked++; return State{Sequence: uint64(asked)} }}
+	c := stateCache{read: func() State { asked++; return State{Sequence: uint64(asked)} }}
 	for range 100 {
-		c.get()
+		c.currentState()
 	}
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
-	c.asked = c.asked.Add(-2 * freshFor)
-	if c.get().Sequence != 2 {
+	c.readAt = c.readAt.Add(-2 * maxStateAge)
+	if c.currentState().Sequence != 2 {
 		t.Error("the state is old")
 	}
 }
 
 func TestTheSeriesIsBounded(t *testing.T) {
-	var c series
-	if c.newest().At.IsZero() {
+	var c sampleSeries
+	if c.newestPoint().At.IsZero() {
 		t.Error("the newest of none has no time")
 	}
-	for i := range samplesKept + 10 {
-		c.add(Point{Depth: uint64(i), At: time.Now()})
+	for i := range maxSamples + 10 {
+		c.addPoint(Point{Depth: uint64(i), At: time.Now()})
 	}
-	if len(c.points) != samplesKept || c.points[0].Depth != 10 || c.newest().Depth != samplesKept+9 {
+	if len(c.points) != maxSamples || c.points[0].Depth != 10 || c.newestPoint().Depth != maxSamples+9 {
 		t.Errorf("%d from %d", len(c.points), c.points[0].Depth)
 	}
 }

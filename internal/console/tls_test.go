@@ -21,22 +21,22 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// logbook keeps what is logged.
-type logbook struct {
+// logBuffer keeps what is logged.
+type logBuffer struct {
 	mu sync.Mutex
 	strings.Builder
 }
 
-func (b *logbook) Write(p []byte) (int, error) {
+func (b *logBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.Builder.Write(p)
 }
 
-func (b *logbook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+func (b *logBuffer) newLogger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
-// certify writes a certificate with a serial number and its key.
-func certify(t *testing.T, dir string, serial int64) (cert, key string) {
+// writeCertificate writes a certificate with a serial number and its key.
+func writeCertificate(t *testing.T, dir string, serial int64) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -61,9 +61,9 @@ func certify(t *testing.T, dir string, serial int64) (cert, key string) {
 }
 
 func TestOverTLSWithTheTokenEverythingIsTold(t *testing.T) {
-	cert, key := certify(t, t.TempDir(), 1)
+	cert, key := writeCertificate(t, t.TempDir(), 1)
 	_, shown := withToken(t)
-	s := openScene(t, 1, shown, func(c *Config, _ *detector.Settings) { c.CertFile, c.KeyFile = cert, key })
+	s := openFixture(t, 1, shown, func(c *Config, _ *detector.Settings) { c.CertFile, c.KeyFile = cert, key })
 	s.url = strings.Replace(s.url, "http:", "https:", 1)
 	ask := func() int64 {
 		t.Helper()
@@ -83,10 +83,10 @@ func TestOverTLSWithTheTokenEverythingIsTold(t *testing.T) {
 	if ask() != 1 {
 		t.Error("another certificate")
 	}
-	certify(t, filepath.Dir(cert), 2)
-	s.server.cert.mu.Lock()
-	s.server.cert.looked = time.Time{}
-	s.server.cert.mu.Unlock()
+	writeCertificate(t, filepath.Dir(cert), 2)
+	s.server.certFiles.mu.Lock()
+	s.server.certFiles.checkedAt = time.Time{}
+	s.server.certFiles.mu.Unlock()
 	if ask() != 2 {
 		t.Error("the certificate that was renewed is not used")
 	}
@@ -97,11 +97,11 @@ func TestOverTLSWithTheTokenEverythingIsTold(t *testing.T) {
 }
 
 func TestACertificateThatCannotBeUsedIsNamed(t *testing.T) {
-	cert, key := certify(t, t.TempDir(), 1)
-	if _, err := readCertificate(cert, cert, nil); err == nil || !strings.Contains(err.Error(), "<pulse><http_cert>") {
+	cert, key := writeCertificate(t, t.TempDir(), 1)
+	if _, err := openCertificateFiles(cert, cert, nil); err == nil || !strings.Contains(err.Error(), "<pulse><http_cert>") {
 		t.Error(err)
 	}
-	if _, err := readCertificate(key, key, nil); err == nil {
+	if _, err := openCertificateFiles(key, key, nil); err == nil {
 		t.Error("a key for a certificate")
 	}
 }

@@ -100,7 +100,7 @@ func (e *examination) checkNATS(ctx context.Context) {
 // checkOtherNodes reports whether another node has this node's name.
 func (e *examination) checkOtherNodes(ctx context.Context, session *remote.Session) {
 	name := e.Pulse.NodeName
-	found, err := presence.Find(ctx, session, name)
+	found, err := presence.FindNodes(ctx, session, name)
 	if err != nil {
 		e.add("name", Warning, fmt.Sprintf("whether another node is called %s is not known: %v", name, err),
 			"let this user publish and subscribe to "+presence.Subject(name)+"; with the files of pulse provision nats, --renew "+name+" does so")

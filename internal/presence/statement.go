@@ -10,21 +10,20 @@ import (
 // Statement is what a node publishes about itself for others of its name.
 type Statement struct {
 	Node       string `json:"node"`
-	Instance   string `json:"instance"`   // chance, of one process
+	Instance   string `json:"instance"`   // random, of one process
 	Epoch      uint64 `json:"epoch"`      // which life of the node
 	StartedAt  int64  `json:"started_at"` // Unix time, seconds
 	Host       string `json:"host"`       // its host's name
 	Publishing bool   `json:"publishing"` // its messages go out; else they wait
 	Leaving    bool   `json:"leaving,omitempty"`
-	Question   bool   `json:"question,omitempty"` // who receives it answers with a statement
+	Question   bool   `json:"question,omitempty"` // a node that receives it answers with a statement
 }
 
 // Subject is where nodes of a name publish their statements.
 func Subject(node string) string { return "pulse." + node + ".presence" }
 
-// question is the body of a message that is answered with a statement, of somebody who
-// is no node.
-const question = "?"
+// requestText is the body of a request for statements by a client that is no node.
+const requestText = "?"
 
 const (
 	statementMax = 2 << 10 // bytes of a statement
@@ -53,7 +52,7 @@ func parseStatement(data []byte, node string) (s Statement, err error) {
 	return s, nil
 }
 
-// printableHost replaces what a host's name does not have: it is logged, and shown.
+// printableHost replaces characters that no host's name has: it is logged, and shown.
 func printableHost(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r <= ' ' || r >= 0x7f {
@@ -63,7 +62,7 @@ func printableHost(name string) string {
 	}, name)
 }
 
-// precedes reports whether s goes before o where only one may publish.
+// precedes reports whether s publishes and o waits, where only one may publish.
 func (s *Statement) precedes(o *Statement) bool {
 	switch {
 	case s.Publishing != o.Publishing:

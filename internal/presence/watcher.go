@@ -17,21 +17,21 @@ type Config struct {
 	Node      string // one NATS token
 	Epoch     uint64
 	StartedAt time.Time
-	Host      string // of which the other node logs and shows the name
-	// RaiseEpoch returns an epoch above one that another node has already, and remembers
+	Host      string // its host's name, which other nodes log and show
+	// RaiseEpoch returns an epoch above one that another node has already, and stores
 	// it; nil for none. It is called before FixEpoch only.
 	RaiseEpoch func(above uint64) (uint64, error)
 
-	ReconnectDelay time.Duration // of the remote: a node is not taken for gone while it may be connecting anew
+	ReconnectDelay time.Duration // of the remote: a node does not expire while it may be reconnecting
 	Log            *slog.Logger  // nil for slog.Default()
 }
 
 // State is what is known of other nodes of the name.
 type State struct {
-	Others  int       // how many there are now
-	Held    bool      // another node goes before this one, which publishes nothing
-	First   Statement // of the one that goes first of the others; zero without any
-	Since   time.Time // when the first of those that are there now was noticed; zero without any
+	Others  int       // how many are running now
+	Held    bool      // another node precedes this one, which publishes nothing
+	First   Statement // of the one that precedes the others; zero without any
+	Since   time.Time // when the first of those running now was noticed; zero without any
 	Unknown error     // why nothing can be known of other nodes; nil where it can
 }
 
@@ -39,9 +39,9 @@ type State struct {
 type timing struct {
 	period time.Duration // between two statements of a node
 	gone   time.Duration // a node without a statement for this long is gone
-	alone  time.Duration // for statements, where the server knows of no other subscriber: of one that starts in this moment
-	settle time.Duration // for statements, where the server knows of one
-	gap    time.Duration // at least between two statements, whoever asks
+	alone  time.Duration // for statements, where the server has no other subscriber: for a node that starts at this moment
+	settle time.Duration // for statements, where the server has another subscriber
+	gap    time.Duration // the least between two statements, however many requests there are
 	answer time.Duration // for a round trip
 }
 
@@ -55,7 +55,7 @@ type Watcher struct {
 	timing   timing
 	instance string
 	logs     *rate.Limiter
-	leave    chan struct{} // closed by Close
+	closing  chan struct{} // closed by Close
 	settled  chan struct{} // closed when it is known first whether the node may publish
 	running  sync.WaitGroup
 
@@ -69,7 +69,7 @@ type Watcher struct {
 	unknown  error
 }
 
-// New returns a watcher that has not looked yet.
+// New returns a watcher without a session.
 func New(cfg Config) *Watcher {
 	t := defaultTiming
 	t.gone = max(t.gone, 2*cfg.ReconnectDelay+2*time.Second)
@@ -80,16 +80,16 @@ func newWatcher(cfg Config, t timing) *Watcher {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Watcher{cfg: cfg, log: cfg.Log, timing: t, instance: rand.Text(), leave: make(chan struct{}), settled: make(chan struct{}),
+	return &Watcher{cfg: cfg, log: cfg.Log, timing: t, instance: rand.Text(), closing: make(chan struct{}), settled: make(chan struct{}),
 		logs: rate.NewLimiter(rate.Every(10*time.Second), 10)}
 }
 
-// State returns what is known now.
+// State returns the present state.
 func (w *Watcher) State() State {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := State{Others: len(w.others), Held: w.held, Since: w.since, Unknown: w.unknown}
-	if first := w.others.first(); first != nil {
+	if first := w.others.findFirst(); first != nil {
 		s.First = first.Statement
 	}
 	return s
@@ -97,7 +97,7 @@ func (w *Watcher) State() State {
 
 // Admit waits until the node may publish on a session, or ctx or the session ends. It is
 // for remote.Config. From then on the session ends with [remote.ErrWithdrawn] as soon as
-// another node goes before this one.
+// another node precedes this one.
 func (w *Watcher) Admit(ctx context.Context, s *remote.Session) error {
 	w.mu.Lock()
 	if w.closed {
@@ -105,7 +105,7 @@ func (w *Watcher) Admit(ctx context.Context, s *remote.Session) error {
 		return context.Canceled
 	}
 	admitted := make(chan error, 1)
-	w.running.Go(func() { (&visit{Watcher: w, session: s, result: admitted}).run() })
+	w.running.Go(func() { (&sessionWatch{Watcher: w, session: s, result: admitted}).run() })
 	w.mu.Unlock()
 	select {
 	case err := <-admitted:
@@ -121,9 +121,9 @@ func (w *Watcher) Admit(ctx context.Context, s *remote.Session) error {
 // or that nothing can be known.
 func (w *Watcher) Settled() <-chan struct{} { return w.settled }
 
-// FixEpoch returns the epoch for the node's messages. Before, it rises above that of
-// another node that goes first: else consumers would take the messages of one of the
-// two for repetitions of the other's. It is at least least.
+// FixEpoch returns the epoch for the node's messages, which is at least least. Until it
+// is called, the epoch is raised above that of another node that precedes this one: else
+// consumers would take the messages of one of the two for repetitions of the other's.
 func (w *Watcher) FixEpoch(least uint64) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -141,17 +141,17 @@ func (w *Watcher) markSettled() {
 	}
 }
 
-// raiseEpoch goes above the epoch of a node that goes first. It reports whether it
-// did. The caller holds w.mu.
+// raiseEpoch raises the epoch above that of a node that precedes this one, and reports
+// whether it did. The caller holds w.mu.
 func (w *Watcher) raiseEpoch(s *Statement, now time.Time) bool {
-	me := w.statement()
+	me := w.newStatement()
 	if w.fixed || w.cfg.RaiseEpoch == nil || s.Leaving || s.Epoch < me.Epoch || !s.precedes(&me) ||
 		s.Epoch > uint64(now.Add(aheadMax).Unix()) {
 		return false
 	}
 	epoch, err := w.cfg.RaiseEpoch(s.Epoch)
 	if err != nil {
-		w.log.Error("another node of this name has this node's epoch, and another one cannot be had", "epoch", me.Epoch, "err", err)
+		w.log.Error("another node of this name has this node's epoch, and no other one can be stored", "epoch", me.Epoch, "err", err)
 		return false
 	}
 	w.cfg.Epoch = epoch
@@ -161,27 +161,27 @@ func (w *Watcher) raiseEpoch(s *Statement, now time.Time) bool {
 // aheadMax is how far the clock of another node may be ahead for its epoch to count.
 const aheadMax = 2 * time.Minute
 
-// Close says goodbye, so that another node of the name need not wait. Nothing may be
-// published any more, and the remote's sessions must still be there.
+// Close publishes that the node is leaving, so that another node of the name need not
+// wait. Nothing may be published any more, and the remote's sessions must still be open.
 func (w *Watcher) Close() {
 	w.mu.Lock()
 	if !w.closed {
 		w.closed = true
-		close(w.leave)
+		close(w.closing)
 	}
 	w.mu.Unlock()
 	w.running.Wait()
 }
 
-// statement is what this node publishes about itself now. The caller holds w.mu.
-func (w *Watcher) statement() Statement {
+// newStatement returns this node's present statement. The caller holds w.mu.
+func (w *Watcher) newStatement() Statement {
 	return Statement{Node: w.cfg.Node, Instance: w.instance, Epoch: w.cfg.Epoch, StartedAt: w.cfg.StartedAt.Unix(), Host: w.cfg.Host,
 		Publishing: w.sessions > 0}
 }
 
 func (w *Watcher) encodeStatement(change func(*Statement)) []byte {
 	w.mu.Lock()
-	s := w.statement()
+	s := w.newStatement()
 	w.mu.Unlock()
 	if change != nil {
 		change(&s)
@@ -193,15 +193,15 @@ func (w *Watcher) encodeStatement(change func(*Statement)) []byte {
 	return text
 }
 
-// receive takes a statement in. It reports whether an answer is due.
-func (w *Watcher) receive(data []byte, now time.Time) bool {
-	if string(data) == question {
+// recordStatement records a received message, and reports whether an answer is due.
+func (w *Watcher) recordStatement(data []byte, now time.Time) bool {
+	if string(data) == requestText {
 		return true
 	}
 	s, err := parseStatement(data, w.cfg.Node)
 	if err != nil {
 		if w.logs.Allow() {
-			w.log.Warn("a message for nodes of this name is not understood", "subject", Subject(w.cfg.Node), "err", err)
+			w.log.Warn("a message for nodes of this name is invalid", "subject", Subject(w.cfg.Node), "err", err)
 		}
 		return false
 	}
@@ -215,13 +215,13 @@ func (w *Watcher) receive(data []byte, now time.Time) bool {
 	return isNew || raised || s.Question
 }
 
-// decide returns whether another node goes before this one now.
-func (w *Watcher) decide(now time.Time) (held bool) {
+// decideHeld reports whether another node precedes this one now.
+func (w *Watcher) decideHeld(now time.Time) (held bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.others.expire(now, w.timing.gone)
-	me := w.statement()
-	first := w.others.first()
+	w.others.removeExpired(now, w.timing.gone)
+	me := w.newStatement()
+	first := w.others.findFirst()
 	if w.held = first != nil && first.precedes(&me); w.held {
 		w.markSettled()
 	}

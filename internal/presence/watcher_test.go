@@ -333,11 +333,11 @@ func TestANodeIsFoundByOneThatIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer asks.Conn.Close()
-	found, err := Find(t.Context(), asks, testNode)
+	found, err := FindNodes(t.Context(), asks, testNode)
 	if err != nil || len(found) != 1 || found[0].Epoch != 100 || found[0].Host != "host-100" || !found[0].Publishing {
 		t.Errorf("found %+v, %v", found, err)
 	}
-	if found, err := Find(t.Context(), asks, "node02"); err != nil || len(found) != 0 {
+	if found, err := FindNodes(t.Context(), asks, "node02"); err != nil || len(found) != 0 {
 		t.Errorf("found %+v, %v", found, err)
 	}
 	if s := n.watcher.State(); s.Others != 0 {
@@ -347,18 +347,18 @@ func TestANodeIsFoundByOneThatIsNone(t *testing.T) {
 
 func FuzzStatement(f *testing.F) {
 	f.Add([]byte(`{"node":"node01","instance":"x","epoch":1,"host":"h","publishing":true}`))
-	f.Add([]byte(question))
+	f.Add([]byte(requestText))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		w := newWatcher(Config{Node: testNode, Epoch: 5, Log: slog.New(slog.DiscardHandler)}, defaultTiming)
 		now := time.Unix(1716897300, 0)
 		for range 20 {
-			w.receive(data, now)
-			w.decide(now)
+			w.recordStatement(data, now)
+			w.decideHeld(now)
 		}
 		if s := w.State(); s.Others > 1 || s.Held && s.First.Epoch > 5 && !s.First.Publishing {
 			t.Errorf("%+v", s)
 		}
-		w.decide(now.Add(time.Hour))
+		w.decideHeld(now.Add(time.Hour))
 		if s := w.State(); s.Others != 0 || s.Held {
 			t.Errorf("%+v", s)
 		}

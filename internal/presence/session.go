@@ -9,26 +9,26 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
-// visit is a watcher's work on one session. It is for one goroutine.
-type visit struct {
+// sessionWatch is a watcher's state for one session. One goroutine uses it.
+type sessionWatch struct {
 	*Watcher
 	session  *remote.Session
 	result   chan<- error // of Admit; one value
 	received chan *nats.Msg
 	stated   time.Time // when the last statement went out
 	answer   *time.Timer
-	admitted bool // this session is
-	heardAll bool // there was time enough for statements of others
+	admitted bool // the node may publish on this session
+	waited   bool // long enough for statements of others
 }
 
-// receivedMax is how many statements may wait to be read; others are dropped, and come again.
+// receivedMax is how many statements may wait to be read; more are dropped, and are repeated.
 const receivedMax = 256
 
-func (v *visit) run() {
+func (v *sessionWatch) run() {
 	v.received = make(chan *nats.Msg, receivedMax)
 	v.answer = time.NewTimer(time.Hour)
 	defer v.answer.Stop()
-	wait, err := v.join()
+	wait, err := v.joinNodes()
 	if refused := (*refusal)(nil); errors.As(err, &refused) {
 		v.setUnknown(refused.error)
 		v.result <- nil
@@ -39,14 +39,14 @@ func (v *visit) run() {
 		return
 	}
 	v.setUnknown(nil)
-	defer v.end()
-	v.watch(wait)
+	defer v.withdrawSession()
+	v.watchOthers(wait)
 }
 
-// refusal is the server's of a subject, without which nothing is known of others.
+// refusal is the server's refusal of a subject, without which nothing is known of others.
 type refusal struct{ error }
 
-func (v *visit) setUnknown(err error) {
+func (v *sessionWatch) setUnknown(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.unknown = err
@@ -56,13 +56,13 @@ func (v *visit) setUnknown(err error) {
 	}
 }
 
-// join asks for other nodes and becomes one of those who answer. It returns how long
-// to wait for answers: the server answers at once where there is no other subscriber.
-func (v *visit) join() (wait time.Duration, err error) {
+// joinNodes asks for other nodes and subscribes to their requests. It returns how long to
+// wait for answers: the server answers at once where there is no other subscriber.
+func (v *sessionWatch) joinNodes() (wait time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), v.timing.answer)
 	defer cancel()
 	v.mu.Lock()
-	v.others.renew(time.Now())
+	v.others.renewDeadlines(time.Now())
 	publishing := v.sessions > 0
 	v.mu.Unlock()
 	wait = v.timing.settle
@@ -77,7 +77,7 @@ func (v *visit) join() (wait time.Duration, err error) {
 	if _, err := v.session.Conn.ChanSubscribe(subject, v.received); err != nil {
 		return 0, err
 	}
-	if err := v.state(func(s *Statement) { s.Question = true }); err != nil {
+	if err := v.publishStatement(func(s *Statement) { s.Question = true }); err != nil {
 		return 0, err
 	}
 	if err := v.session.RoundTrip(ctx); err != nil {
@@ -93,7 +93,7 @@ func (v *visit) join() (wait time.Duration, err error) {
 }
 
 // askForOthers reports whether the server answers that nobody else subscribes to the subject.
-func (v *visit) askForOthers(ctx context.Context) (alone bool, err error) {
+func (v *sessionWatch) askForOthers(ctx context.Context) (alone bool, err error) {
 	nc, subject := v.session.Conn, Subject(v.cfg.Node)
 	answers, err := nc.SubscribeSync(nc.NewInbox())
 	if err != nil {
@@ -113,9 +113,9 @@ func (v *visit) askForOthers(ctx context.Context) (alone bool, err error) {
 	return errors.Is(err, nats.ErrNoResponders) || err == nil && m.Header.Get("Status") == "503", nil
 }
 
-// watch admits the session when it may be used, and withdraws it when it may not any
-// more. It ends with the session, and with the watcher.
-func (v *visit) watch(wait time.Duration) {
+// watchOthers admits the session when the node may publish, and withdraws it when it may
+// no longer. It returns when the session or the watcher ends.
+func (v *sessionWatch) watchOthers(wait time.Duration) {
 	settled := time.NewTimer(wait)
 	defer settled.Stop()
 	period := time.NewTicker(v.timing.period)
@@ -123,60 +123,60 @@ func (v *visit) watch(wait time.Duration) {
 	for {
 		select {
 		case m := <-v.received:
-			v.takeMessage(m)
+			v.recordMessage(m)
 		case <-v.answer.C:
-			_ = v.state(nil) // a connection that fails ends the session
+			_ = v.publishStatement(nil) // a connection that fails ends the session
 		case <-period.C:
-			_ = v.state(nil)
+			_ = v.publishStatement(nil)
 		case <-settled.C:
-			v.heardAll = true
-		case <-v.leave:
-			v.sayGoodbye()
+			v.waited = true
+		case <-v.closing:
+			v.publishLeaving()
 			return
 		case <-v.session.Ended():
 			return
 		}
-		v.drain()
-		held := v.decide(time.Now())
+		v.drainReceived()
+		held := v.decideHeld(time.Now())
 		switch {
 		case held && v.admitted:
-			v.end()
-			_ = v.state(nil)
+			v.withdrawSession()
+			_ = v.publishStatement(nil)
 			_ = v.session.Conn.FlushTimeout(v.timing.gap)
 			v.session.End(remote.ErrWithdrawn)
 			return
-		case !held && v.heardAll && !v.admitted:
-			v.begin()
+		case !held && v.waited && !v.admitted:
+			v.admitSession()
 		}
 	}
 }
 
-func (v *visit) takeMessage(m *nats.Msg) {
-	if v.receive(m.Data, time.Now()) {
+func (v *sessionWatch) recordMessage(m *nats.Msg) {
+	if v.recordStatement(m.Data, time.Now()) {
 		v.answer.Reset(time.Until(v.stated.Add(v.timing.gap)))
 	}
 }
 
-// drain takes what is here already, since all of it counts for the decision.
-func (v *visit) drain() {
+// drainReceived records what has been received already: all of it counts for the decision.
+func (v *sessionWatch) drainReceived() {
 	for range len(v.received) {
-		v.takeMessage(<-v.received)
+		v.recordMessage(<-v.received)
 	}
 }
 
-// begin admits the session.
-func (v *visit) begin() {
+// admitSession makes Admit return nil: the node may publish on the session.
+func (v *sessionWatch) admitSession() {
 	v.admitted = true
 	v.mu.Lock()
 	v.sessions++
 	v.markSettled()
 	v.mu.Unlock()
-	_ = v.state(nil)
+	_ = v.publishStatement(nil)
 	v.result <- nil
 }
 
-// end takes the session's admission back.
-func (v *visit) end() {
+// withdrawSession revokes the admission of the session.
+func (v *sessionWatch) withdrawSession() {
 	if !v.admitted {
 		return
 	}
@@ -186,15 +186,16 @@ func (v *visit) end() {
 	v.mu.Unlock()
 }
 
-func (v *visit) state(change func(*Statement)) error {
+func (v *sessionWatch) publishStatement(change func(*Statement)) error {
 	v.stated = time.Now()
 	return v.session.Conn.Publish(Subject(v.cfg.Node), v.encodeStatement(change))
 }
 
-// sayGoodbye lets the next node of the name begin at once.
-func (v *visit) sayGoodbye() {
-	v.end()
-	if v.state(func(s *Statement) { s.Leaving = true }) == nil {
+// publishLeaving publishes that the node is leaving, so that the next one of the name
+// starts at once.
+func (v *sessionWatch) publishLeaving() {
+	v.withdrawSession()
+	if v.publishStatement(func(s *Statement) { s.Leaving = true }) == nil {
 		_ = v.session.Conn.FlushTimeout(v.timing.answer)
 	}
 }
