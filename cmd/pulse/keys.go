@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"path/filepath"
 
-	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/keys"
+	"github.com/wazuh-pulse/pulse/internal/sealing"
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
@@ -76,7 +76,7 @@ func nodeFiles(e *env, f *settingsFlag) (*keys.Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := daemon.KeyFiles(&loaded.Config)
+	files := sealing.KeyFiles(&loaded.Config)
 	return &files, nil
 }
 
@@ -107,7 +107,7 @@ func (c *keysShowCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	files := daemon.KeyFiles(&loaded.Config)
+	files := sealing.KeyFiles(&loaded.Config)
 	present, err := keys.ReadPrivate(files.SigningPath())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -131,7 +131,7 @@ func (c *keysShowCommand) Run(e *env) error {
 	if !loaded.NATS.EncryptMessages {
 		return nil
 	}
-	to, err := daemon.Recipients(&loaded.Config)
+	to, err := sealing.ReadRecipients(&loaded.Config)
 	if err != nil {
 		return err
 	}

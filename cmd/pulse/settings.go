@@ -9,6 +9,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/sealing"
 )
 
 // settingsFlag names the settings files of the commands that need them.
@@ -43,7 +44,7 @@ func (f *settingsFlag) loadAll(e *env) (*config.Loaded, error) {
 	if err := loaded.CheckFiles(); err != nil {
 		return nil, err
 	}
-	if err := daemon.CheckKeys(&loaded.Config); err != nil {
+	if err := sealing.CheckKeys(&loaded.Config); err != nil {
 		return nil, settingsError{err}
 	}
 	if loaded.NATS.Enabled && loaded.NATS.ServerURL != "" {

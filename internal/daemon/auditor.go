@@ -100,7 +100,7 @@ func openAuditor(cfg *config.Config, log *slog.Logger) (_ *auditor, err error) {
 }
 
 // started says who begins, and what is not as it was when the last life began.
-func (a *auditor) started(cfg *config.Config, version string, epoch uint64, files *stateFiles) error {
+func (a *auditor) started(cfg *config.Config, version string, epoch uint64, pending *statedir.PendingWrites) error {
 	if a == nil {
 		return nil
 	}
@@ -111,7 +111,7 @@ func (a *auditor) started(cfg *config.Config, version string, epoch uint64, file
 	a.running.Go(a.run)
 	err := a.past.keep()
 	if statedir.IsFull(err) {
-		files.postpone("audit.json", err, a.past.keep)
+		pending.Postpone("audit.json", err, a.past.keep)
 		err = nil
 	}
 	return err

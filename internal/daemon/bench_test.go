@@ -13,6 +13,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/sealing"
 )
 
 // BenchmarkPublishing is the time from a decision to the receipt of its message
@@ -72,7 +73,7 @@ func publishing(b *testing.B) (*backlog, <-chan *nats.Msg) {
 	if err := client.Flush(); err != nil {
 		b.Fatal(err)
 	}
-	r := &recorder{backlog: newBacklog(), outbox: out, sealer: &sealer{}, status: func() (none Status) { return none }, log: slog.New(slog.DiscardHandler),
+	r := &recorder{backlog: newBacklog(), outbox: out, sealer: new(sealing.Sealer), status: func() (none Status) { return none }, log: slog.New(slog.DiscardHandler),
 		journal: &journal{log: slog.New(slog.DiscardHandler)},
 		writer:  message.NewWriter(message.Source{Node: "node01", Version: "bench", Epoch: 1}, prefix), started: time.Now()}
 	var running sync.WaitGroup

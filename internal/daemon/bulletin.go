@@ -9,10 +9,10 @@ import (
 // showKeys shows the node's public keys where its messages go, on each session
 // there, until ctx ends.
 func (n *Node) showKeys(ctx context.Context) {
-	if n.out.sealer == nil || n.out.sealer.signer == nil || n.out.quiet {
+	if n.out.sealer == nil || !n.out.sealer.Signs() || n.out.quiet {
 		return
 	}
-	bulletin := &keys.Bulletin{Files: &n.out.sealer.files, Log: n.log}
+	bulletin := &keys.Bulletin{Files: &n.out.sealer.Files, Log: n.log}
 	if n.out.remote == nil {
 		nc, err := n.out.outbox.Announcing()
 		if err != nil {

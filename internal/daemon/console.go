@@ -43,7 +43,7 @@ const (
 // restoreHistory gives the console the events of earlier runs.
 func (n *Node) restoreHistory(ctx context.Context) error {
 	limit := uint64(restoredEvents)
-	if n.out.sealer.own != nil {
+	if n.out.sealer.HasEncrypted() {
 		limit = restoredEncrypted
 	}
 	events, err := n.out.reader().ReadEvents(ctx, limit)

@@ -86,7 +86,7 @@ func epochAhead(epoch uint64, now time.Time) string {
 func (p *Publisher) countEpoch(dir string, now time.Time) (uint64, error) {
 	epoch, err := nextEpoch(dir, now)
 	if statedir.IsFull(err) {
-		p.files.postpone("epoch", err, func() error {
+		p.pending.Postpone("epoch", err, func() error {
 			return writeEpoch(filepath.Join(dir, "epoch"), epoch)
 		})
 		err = nil

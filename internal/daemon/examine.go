@@ -2,10 +2,18 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"syscall"
 
 	"github.com/wazuh-pulse/pulse/internal/attach"
+	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/keys"
+	"github.com/wazuh-pulse/pulse/internal/sealing"
 )
 
 // Attaches reports whether a node with these settings has a stock manager's agents.
@@ -27,4 +35,27 @@ func ExamineManager(ctx context.Context, cfg *config.Config) ([]attach.SocketChe
 		return nil, err
 	}
 	return attach.CheckSockets(ctx, attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: method, UpdateStatus: cfg.Pulse.UpdateStatus}), nil
+}
+
+// ExamineKeys reads the private keys that a node has for itself as it does when it
+// starts, and makes none. It returns what is wrong with each.
+func ExamineKeys(cfg *config.Config) (wrong []error) {
+	files := sealing.KeyFiles(cfg)
+	readers := map[string]func(string) error{}
+	if cfg.NATS.Enabled {
+		private := func(path string) error { _, err := keys.ReadPrivate(path); return err }
+		readers[files.ReadingPath()] = private
+		if cfg.NATS.MessageSigning {
+			readers[files.SigningPath()] = private
+		}
+	}
+	if cfg.NATS.AuditLogging {
+		readers[auditKeyPath(cfg.Pulse.StateDir)] = func(path string) error { _, err := audit.ReadKey(path); return err }
+	}
+	for _, path := range slices.Sorted(maps.Keys(readers)) {
+		if err := readers[path](path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) { // else it is made
+			wrong = append(wrong, err)
+		}
+	}
+	return wrong
 }

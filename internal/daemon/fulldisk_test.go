@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"github.com/wazuh-pulse/pulse/internal/sealing"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -104,13 +105,13 @@ func TestANodeThatMadeItsKeysOnAFullDiskKeepsThem(t *testing.T) {
 	})
 	h := run(t, cfg)
 	h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "audit.json epoch signing.jwk, public.jwks (")
-	signed := h.node.out.sealer.signer.Key().ID()
+	signed := h.node.out.sealer.KeyFingerprint()
 	makeRoom()
 	h.log.await(t, "a file of the state directory is written, for which there was no room", 3)
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	files := KeyFiles(cfg)
+	files := sealing.KeyFiles(cfg)
 	k, err := files.OpenSigning()
 	if err != nil || k.ID() != signed {
 		t.Errorf("%v, %v, want %s", k, err, signed)

@@ -19,6 +19,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/sealing"
 )
 
 // past is how things were when the node started last, so that the audit log can
@@ -82,7 +83,7 @@ func digestOf(settings map[string]string) string {
 // keyFiles are the fingerprints of the files that hold secrets, or say whom to trust.
 func keyFiles(cfg *config.Config, key *audit.Key) map[string]string {
 	files := make(map[string]string)
-	where := KeyFiles(cfg)
+	where := sealing.KeyFiles(cfg)
 	all := append(cfg.SecurityFiles(), config.File{Setting: "nats/signing_key_file", Path: where.SigningPath()})
 	for _, f := range all {
 		if content, err := os.ReadFile(f.Path); err == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/sealing"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
@@ -21,14 +22,14 @@ import (
 // decisions and gets them out. It owns the state directory.
 type Publisher struct {
 	state     *statedir.Dir
-	files     *stateFiles
+	pending   *statedir.PendingWrites
 	remote    *remote.Remote    // nil without <nats><server_url>
 	presence  *presence.Watcher // nil as is remote
 	outbox    *outbox.Outbox    // nil with NATS disabled
 	backlog   *backlog
 	groups    []message.Group // by number; of the goroutine that decides
 	recorder  *recorder
-	sealer    *sealer // nil with NATS disabled
+	sealer    *sealing.Sealer // nil with NATS disabled
 	drops     drops
 	audit     *auditor // nil for none
 	unlogged  drops    // of its lines
@@ -41,7 +42,7 @@ type Publisher struct {
 
 // OpenPublisher opens the way out. The version is that of the software.
 func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Publisher, err error) {
-	p := &Publisher{backlog: newBacklog(), groups: groups(cfg), quiet: cfg.NATS.NoRoster, files: &stateFiles{log: log},
+	p := &Publisher{backlog: newBacklog(), groups: groups(cfg), quiet: cfg.NATS.NoRoster, pending: &statedir.PendingWrites{Log: log},
 		prefix: event.Prefix(cfg.NATS.SubjectPrefix), log: log}
 	defer func() {
 		if err != nil {
@@ -56,7 +57,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 		log.Error("the state directory is not as it should be", "err", p.state.Caution)
 	}
 	if p.state.Unlocked != nil {
-		p.files.postpone("lock", p.state.Unlocked, p.state.Lock)
+		p.pending.Postpone("lock", p.state.Unlocked, p.state.Lock)
 	}
 	if p.audit, err = openAuditor(cfg, log); err != nil { // first: it hears of all that follows
 		return nil, err
@@ -64,13 +65,13 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 	p.audit.confide(cfg.NATS.Enabled && cfg.NATS.EncryptMessages)
 	var unsealed error
 	if cfg.NATS.Enabled { // before the audit log looks at the keys, some of which may be made here
-		p.sealer, unsealed = openSealer(cfg, p.files)
+		p.sealer, unsealed = sealing.Open(cfg, p.pending)
 	}
 	epoch, err := p.countEpoch(cfg.Pulse.StateDir, time.Now())
 	if err != nil {
 		return nil, &statedir.Error{Op: "count the node's starts in <pulse><state_dir>", Err: err}
 	}
-	if err := p.audit.started(cfg, version, epoch, p.files); err != nil {
+	if err := p.audit.started(cfg, version, epoch, p.pending); err != nil {
 		return nil, err
 	}
 	if cfg.NATS.Enabled {
@@ -85,7 +86,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 		}
 	}
 	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
-		journal: &journal{log: log}, audit: p.audit, sealer: p.sealer, files: p.files, log: log,
+		journal: &journal{log: log}, audit: p.audit, sealer: p.sealer, pending: p.pending, log: log,
 		writer:  message.NewWriter(message.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch}, p.prefix),
 		started: time.Now()}
 	if p.outbox != nil {
@@ -139,7 +140,7 @@ func (p *Publisher) newRecord(d *detector.Decision) message.Record {
 
 // reader reads what earlier runs of the node stored. NATS must be enabled.
 func (p *Publisher) reader() *message.Reader {
-	return &message.Reader{Outbox: p.outbox, Prefix: p.prefix, Open: p.sealer.open, Log: p.log}
+	return &message.Reader{Outbox: p.outbox, Prefix: p.prefix, Open: p.sealer.OpenStored, Log: p.log}
 }
 
 // Run publishes until [Publisher.Finish], and all that was decided before. When

@@ -14,7 +14,7 @@ func (n *Node) answerQuestions(ctx context.Context) {
 	}
 	source := n.out.recorder.writer.Source
 	service := query.New(query.Config{Node: source.Node, Version: source.Version, Fleet: n.detector, Clock: n.clock,
-		Status: func() any { return n.Status() }, Seal: n.out.sealer.answerSealing(), Log: n.log})
+		Status: func() any { return n.Status() }, Seal: n.out.sealer.AnswerSeal(), Log: n.log})
 	if n.out.remote == nil {
 		n.answerEmbedded(ctx, service)
 		return

@@ -10,6 +10,8 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/sealing"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // recorder publishes what the detector decided, and the node's heartbeat.
@@ -23,8 +25,8 @@ type recorder struct {
 	numbers    atomic.Uint64 // the sequence of the last message
 	journal    *journal
 	audit      *auditor
-	sealer     *sealer // nil as is outbox
-	files      *stateFiles
+	sealer     *sealing.Sealer // nil as is outbox
+	pending    *statedir.PendingWrites
 	conditions conditionTracker
 	log        *slog.Logger
 }
@@ -55,7 +57,7 @@ func (r *recorder) run(ctx context.Context) error {
 			}
 		case <-routine.C:
 			r.audit.minute()
-			r.files.retry()
+			r.pending.Retry()
 			if err := r.announceConditions(ctx); err != nil {
 				return err
 			}
@@ -90,7 +92,7 @@ func (r *recorder) record(ctx context.Context) error {
 
 // send seals messages and publishes them, in their order.
 func (r *recorder) send(ctx context.Context, messages []outbox.Message) error {
-	if err := r.sealer.seal(messages); err != nil {
+	if err := r.sealer.SealMessages(messages); err != nil {
 		return err
 	}
 	return r.outbox.Publish(ctx, messages)

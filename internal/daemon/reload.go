@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // settings are those that a node runs with. They may be used concurrently.
@@ -57,23 +58,21 @@ func (n *Node) useSettings(cfg *config.Config) error {
 		return err
 	}
 	sealer := n.out.sealer
-	var to *recipients
+	applyRecipients := func() bool { return false }
 	if sealer != nil {
-		if to, err = sealer.readRecipients(cfg); err != nil {
+		if applyRecipients, err = sealer.PrepareReload(cfg); err != nil {
 			return err
 		}
 	}
 	next := groups(cfg)
 	n.detector.SetSettings(set, func() { n.out.groups = next })
-	if sealer != nil {
-		if was := sealer.to.Swap(to).ids(); was != to.ids() {
-			n.log.Info("messages are encrypted for other recipients", "recipients", strings.TrimSpace(to.ids()))
-		}
+	if applyRecipients() {
+		n.log.Info("messages are encrypted for other recipients", "recipients", strings.TrimSpace(sealer.RecipientIDs()))
 	}
 	if n.console != nil {
 		n.console.SetGroups(groupNames(cfg))
 	}
-	n.out.audit.reload(cfg, n.out.files)
+	n.out.audit.reload(cfg, n.out.pending)
 	return nil
 }
 
@@ -105,13 +104,13 @@ func orNone(value string) string {
 }
 
 // reload notes which settings are not what they were, as a start does.
-func (a *auditor) reload(cfg *config.Config, files *stateFiles) {
+func (a *auditor) reload(cfg *config.Config, pending *statedir.PendingWrites) {
 	if a == nil {
 		return
 	}
 	a.full.Store(cfg.NATS.AuditDetail == "full")
 	a.compare(settingsOf(cfg), keyFiles(cfg, a.key))
 	if err := a.past.keep(); err != nil {
-		files.postpone("audit.json", err, a.past.keep)
+		pending.Postpone("audit.json", err, a.past.keep)
 	}
 }

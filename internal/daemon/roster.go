@@ -15,7 +15,7 @@ func openRoster(ctx context.Context, cfg *config.Config, p *Publisher, log *slog
 		return nil, nil
 	}
 	return roster.Open(ctx, roster.Config{Outbox: p.outbox, Remote: p.remote, Prefix: event.Prefix(cfg.NATS.SubjectPrefix),
-		Dir: cfg.Pulse.StateDir, Open: p.sealer.open, Seal: p.sealer.sealing(), KeyID: p.sealer.form(),
+		Dir: cfg.Pulse.StateDir, Open: p.sealer.OpenStored, Seal: p.sealer.ValueSeal(), KeyID: p.sealer.KeyFingerprint(),
 		Node: p.recorder.writer.Source.Node, Latest: p.latest, Log: log})
 }
 

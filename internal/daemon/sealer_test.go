@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"github.com/wazuh-pulse/pulse/internal/sealing"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -150,7 +151,7 @@ func TestANewKeyIsShownBeforeItIsUsed(t *testing.T) {
 	h := run(t, cfg)
 	r := hearing(t, h.node.NATSURL(), cfg, nil)
 	before := r.entry(keys.Bucket, "node01").Sequence
-	files := KeyFiles(cfg)
+	files := sealing.KeyFiles(cfg)
 	next, err := files.Rotate(false)
 	if err != nil {
 		t.Fatal(err)

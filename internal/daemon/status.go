@@ -112,7 +112,7 @@ func (p *Publisher) judge(s *Status) {
 	if p.outbox != nil {
 		o.storing = p.outbox.Err()
 	}
-	o.unwritten = p.files.problem()
+	o.unwritten = p.pending.Problem()
 	if p.state != nil && p.state.Caution != nil {
 		o.exposed = p.state.Caution.Error()
 	}

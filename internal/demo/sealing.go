@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
-	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/keyfile"
 	"github.com/wazuh-pulse/pulse/internal/keys"
+	"github.com/wazuh-pulse/pulse/internal/sealing"
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
@@ -19,7 +19,7 @@ import (
 // the XDR platform, whose role the demo plays.
 func (s *environment) configureKeys(cfg *config.Config, demo Config) error {
 	cfg.NATS.MessageSigning, cfg.NATS.EncryptMessages = demo.Sign, demo.Encrypt
-	files := daemon.KeyFiles(cfg)
+	files := sealing.KeyFiles(cfg)
 	s.publicKeys = files.PublicPath()
 	if !demo.Encrypt {
 		return nil
