@@ -91,7 +91,7 @@ var rooms = []room{
 	{"internal/statedir", []string{"internal/atomicfile", "internal/filelock"}, "it is a directory, whatever is in it"},
 	{"internal/presence", []string{"internal/remote"}, "it knows nodes of one name, and nothing of what they publish"},
 	{"internal/streamfiles", []string{"internal/atomicfile"}, "it knows the embedded server's files, whatever the messages in them are"},
-	{"internal/outbox", []string{"internal/atomicfile", "internal/connlimit", "internal/filelock", "internal/remote", "internal/streamfiles"}, "it knows bytes and subjects, never agents"},
+	{"internal/outbox", []string{"internal/atomicfile", "internal/connlimit", "internal/filelock", "internal/logonce", "internal/remote", "internal/streamfiles"}, "it knows bytes and subjects, never agents"},
 	{"internal/roster", []string{"event", "internal/atomicfile", "internal/kv", "internal/logonce", "internal/outbox", "internal/remote", "internal/statedir"}, "it makes of messages what they leave behind; who made them is not its affair"},
 	{"internal/listen", []string{"internal/clientkeys", "internal/detector", "internal/logonce", "internal/secmsg"},
 		"a link tells the detector what it sees; what becomes of that is not its affair"},

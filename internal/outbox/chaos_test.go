@@ -323,7 +323,7 @@ func (c *chaos) strike() error {
 	}
 	f := faults[c.random.IntN(len(faults))]
 	if c.twin != nil { // see be
-		f.name, f.do = "network slow", func() { turn(weather{delay: some(40)}); <-time.After(some(200)) }
+		f.name, f.do = "the same IDs", func() { <-time.After(some(200)) }
 	}
 	c.happened = append(c.happened, f.name)
 	c.faults[f.name]++

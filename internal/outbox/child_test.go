@@ -101,18 +101,18 @@ func (p *serverPart) be() error {
 // standard input it takes how far, and tells what Publish has returned for.
 func (p *pulsePart) be() error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	timeout, ping, t := 500*time.Millisecond, time.Second, quick
+	if p.Life != 0 {
+		// A message that is sent again and whose ID somebody else has used cannot be told from a duplicate.
+		timeout, ping, t.sent = patience, patience, patience
+	}
 	r, err := remote.Open(remote.Config{URL: p.URL, MaxReconnects: 3, ReconnectDelay: 20 * time.Millisecond,
-		Timeout: 500 * time.Millisecond, PingInterval: time.Second, Log: log})
+		Timeout: timeout, PingInterval: ping, Log: log})
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	ctx := context.Background()
-	t := quick
-	if p.Life != 0 {
-		// A message that is sent again and whose ID somebody else has used cannot be told from a duplicate.
-		t.sent = patience
-	}
 	o, err := open(ctx, Config{Prefix: prefix, Dir: p.Dir, Remote: r, Log: log}, t)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -83,8 +84,9 @@ type forwarder struct {
 	retried   time.Time // when that was tried again
 	unsavable bool      // the last try to save failed, which was logged
 
-	losses losses
-	tell   func(c Class, messages uint64, after time.Duration) // of what was caught up with; nil for nobody
+	renames logonce.Limiter
+	losses  losses
+	tell    func(c Class, messages uint64, after time.Duration) // of what was caught up with; nil for nobody
 
 	state      atomic.Pointer[forwardState]
 	forwarded  atomic.Uint64

@@ -58,8 +58,10 @@ func (f *forwarder) rename(m *sending) {
 	}
 	f.ids[m.entry.seq] = id + "-" + rand.Text()[:16]
 	f.duplicates.Add(1)
-	f.log.Error("the NATS server had a message under the ID of a new one of ours: another node has our name, or somebody foresees our IDs; it goes out again under another ID",
-		"subject", m.queue.subject, "id", id)
+	if skipped, ok := f.renames.Allow(); ok {
+		f.log.Error("the NATS server had a message under the ID of a new one of ours: another node has our name, or somebody foresees our IDs; it goes out again under another ID",
+			"subject", m.queue.subject, "id", id, "more", skipped)
+	}
 	f.queues.putBack(m.queue, entry{seq: m.entry.seq})
 	f.writeWaiting()
 }
