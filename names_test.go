@@ -23,7 +23,6 @@ var bareNamesLeft = []string{
 	"internal/audit",
 	"internal/clientkeys",
 	"internal/daemon",
-	"internal/detector",
 	"internal/outbox",
 	"internal/provision",
 }

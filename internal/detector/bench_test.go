@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// everything is the daemon's default settings: all that the detector can do.
-var everything = Settings{Group: defaults.Group, RetryInterval: defaults.RetryInterval, ReconnectGrace: defaults.ReconnectGrace,
+// allFeatures is the daemon's default settings: all that the detector can do.
+var allFeatures = Settings{Group: defaults.Group, RetryInterval: defaults.RetryInterval, ReconnectGrace: defaults.ReconnectGrace,
 	SuspectTimeout: 5 * time.Second, OutageShare: 0.3, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 10 * time.Minute, MaxChanges: 30}
 
 var sizes = []int{10_000, 1_000_000}
 
-func overSizes(b *testing.B, bench func(b *testing.B, n int)) {
+func runBySize(b *testing.B, bench func(b *testing.B, n int)) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) { bench(b, n) })
 	}
@@ -26,15 +26,15 @@ func addressOf(id AgentID) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(id >> 16), byte(id >> 8), byte(id)})
 }
 
-// steadyFleet is a table of n agents that were heard every 10 s for a minute:
+// newSteadyFleet is a table of n agents that were heard every 10 s for a minute:
 // their addresses and habits are known.
-func steadyFleet(n int) (*Table, Instant) {
-	t, start := fleetOf(n, everything)
+func newSteadyFleet(n int) (*Table, Instant) {
+	t, start := newFleet(n, allFeatures)
 	batch := make([]Sighting, 1)
 	now := start
 	for id := AgentID(1); int(id) <= n; id++ {
 		now = start
-		for range fewestGaps + 1 {
+		for range minGaps + 1 {
 			now = now.Add(10 * time.Second)
 			batch[0] = Sighting{At: now, ID: id, Addr: addressOf(id), Kind: SawKeepAlive}
 			t.Apply(batch)
@@ -49,8 +49,8 @@ func steadyFleet(n int) (*Table, Instant) {
 // BenchmarkSighting is the cost of one of the agents' own keep-alives, taken in
 // with the others of a sweep and in no order.
 func BenchmarkSighting(b *testing.B) {
-	overSizes(b, func(b *testing.B, n int) {
-		table, now := steadyFleet(n)
+	runBySize(b, func(b *testing.B, n int) {
+		table, now := newSteadyFleet(n)
 		batch := make([]Sighting, 0, n/100)
 		b.ReportAllocs()
 		id := 0
@@ -70,7 +70,7 @@ func BenchmarkSighting(b *testing.B) {
 func BenchmarkReport(b *testing.B) {
 	for _, reporters := range []int{1, runtime.GOMAXPROCS(0), 64} {
 		b.Run(fmt.Sprintf("reporters=%d", reporters), func(b *testing.B) {
-			d := New(everything, NewClock(), func([]Decision) {})
+			d := New(allFeatures, NewClock(), func([]Decision) {})
 			ctx, stop := context.WithCancel(b.Context())
 			var running, reporting sync.WaitGroup
 			running.Go(func() { d.Run(ctx) })
@@ -94,8 +94,8 @@ func BenchmarkReport(b *testing.B) {
 
 // BenchmarkSweep is the cost of a sweep that finds nothing due.
 func BenchmarkSweep(b *testing.B) {
-	overSizes(b, func(b *testing.B, n int) {
-		table, now := fleetOf(n, defaults)
+	runBySize(b, func(b *testing.B, n int) {
+		table, now := newFleet(n, defaults)
 		b.ReportAllocs()
 		for b.Loop() {
 			table.Sweep(now)
@@ -107,8 +107,8 @@ func BenchmarkSweep(b *testing.B) {
 // its tenth of a second, of a fleet that answers all, and looks at agents that
 // are not heard when they might have been.
 func BenchmarkBusySweep(b *testing.B) {
-	overSizes(b, func(b *testing.B, n int) {
-		table, now := steadyFleet(n)
+	runBySize(b, func(b *testing.B, n int) {
+		table, now := newSteadyFleet(n)
 		var heard, answers []Sighting
 		next := 0
 		b.ReportAllocs()
@@ -139,15 +139,15 @@ func BenchmarkBusySweep(b *testing.B) {
 
 // BenchmarkKeepAlive is the cost of a keep-alive and its answer.
 func BenchmarkKeepAlive(b *testing.B) {
-	overSizes(b, func(b *testing.B, n int) {
-		table, now := steadyFleet(n)
+	runBySize(b, func(b *testing.B, n int) {
+		table, now := newSteadyFleet(n)
 		batch := make([]Sighting, 1)
 		b.ReportAllocs()
 		slot := int32(0)
 		for b.Loop() {
 			slot = (slot + 7919) % int32(n)
 			now++
-			table.send(slot, now)
+			table.sendKeepAlive(slot, now)
 			batch[0] = Sighting{At: now, ID: table.state[slot].id, Kind: SawAnswer, Token: table.state[slot].token}
 			table.Apply(batch)
 			table.TakeDecisions()
@@ -158,7 +158,7 @@ func BenchmarkKeepAlive(b *testing.B) {
 // BenchmarkPage is the cost of a page of a snapshot: PageSize agents. The sweep waits for
 // one, never for the whole snapshot.
 func BenchmarkPage(b *testing.B) {
-	table, _ := steadyFleet(100_000)
+	table, _ := newSteadyFleet(100_000)
 	page := make([]Record, 0, PageSize)
 	b.ReportAllocs()
 	n := 0
@@ -179,7 +179,7 @@ func BenchmarkSetMembers100000(b *testing.B) {
 		}
 	}
 	b.Run("unchanged", func(b *testing.B) {
-		table := NewTable(everything)
+		table := NewTable(allFeatures)
 		table.SetMembers(lists[0], 0)
 		b.ReportAllocs()
 		for b.Loop() {
@@ -187,7 +187,7 @@ func BenchmarkSetMembers100000(b *testing.B) {
 		}
 	})
 	b.Run("all renamed", func(b *testing.B) {
-		table := NewTable(everything)
+		table := NewTable(allFeatures)
 		i := 0
 		b.ReportAllocs()
 		for b.Loop() {

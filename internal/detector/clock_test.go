@@ -30,7 +30,7 @@ func TestWallClockJumpsChangeNothing(t *testing.T) {
 // A database has whole seconds. Told again, such a time is still that second: it is
 // not cut to the one before. A test that is interrupted between the readings of
 // the two clocks may miss a few.
-func TestAWholeSecondIsToldAsItWas(t *testing.T) {
+func TestAWholeSecondSurvivesConversion(t *testing.T) {
 	clock := NewClock()
 	const tries = 1000
 	missed := 0

@@ -32,7 +32,7 @@ func (w *world) restart() *restart {
 	w.table.ReportWithheld()
 	r := &restart{said: slices.Clone(w.table.TakeDecisions()), now: Instant(time.Second)}
 	for i := range r.said {
-		w.react(&r.said[i])
+		w.handleDecision(&r.said[i])
 	}
 	w.starts++
 	if w.outage.on {
@@ -55,7 +55,7 @@ func (w *world) restart() *restart {
 	w.table.SetMembers(w.members(), r.now)
 	r.first = slices.Clone(w.table.TakeDecisions())
 	for i := range r.first {
-		w.react(&r.first[i])
+		w.handleDecision(&r.first[i])
 	}
 	return r
 }
@@ -89,11 +89,11 @@ func (w *world) publish(a *worldAgent, d *Decision) {
 	}
 	a.last, a.known = &last, w.now
 	if _, was := w.outage.members[a]; was || d.Outage {
-		w.outage.join(a, d.Outage)
+		w.outage.addMember(a, d.Outage)
 	}
 }
 
-func (o *worldOutage) join(a *worldAgent, away bool) {
+func (o *worldOutage) addMember(a *worldAgent, away bool) {
 	if o.members == nil {
 		o.members = map[*worldAgent]bool{}
 	}
@@ -108,10 +108,10 @@ func (w *world) beginOutage(d *Decision) {
 	for i := range w.agents {
 		a := &w.agents[i]
 		if a.last != nil && a.status == Disconnected && a.last.Reason.IsLoss() && a.known > max(o.ended, w.base) && w.now-a.known < int64(daySettings.Interval/time.Second) {
-			o.join(a, true)
+			o.addMember(a, true)
 		}
 	}
-	o.compare("began", d.Fleet, 0)
+	o.checkReport("began", d.Fleet, 0)
 }
 
 func (w *world) endOutage(d *Decision) {
@@ -122,33 +122,33 @@ func (w *world) endOutage(d *Decision) {
 			back++
 		}
 	}
-	o.compare("ended", d.Fleet, back)
+	o.checkReport("ended", d.Fleet, back)
 	o.on, o.ended, o.members = false, w.now, nil
 	o.last.Ended = w.second(d.At)
 }
 
-func (o *worldOutage) compare(what string, f *Fleet, back int) {
+func (o *worldOutage) checkReport(what string, f *Fleet, back int) {
 	if f.Lost != len(o.members) || f.Closed+f.Silent != f.Lost || what == "ended" && f.Back != back {
 		o.wrong = append(o.wrong, fmt.Sprintf("one %s with %d lost, %d closed, %d silent, %d back; want %d lost, %d back", what, f.Lost, f.Closed, f.Silent, f.Back, len(o.members), back))
 	}
 }
 
-// follow ends the model, too, and begins another one.
-func (r *restart) follow(m *model, members []Member) (*model, error) {
-	m.flush()
-	if err := differ(m.said, r.said); err != nil {
+// restoreModel ends the model, too, and begins another one.
+func (r *restart) restoreModel(m *model, members []Member) (*model, error) {
+	m.reportAllWithheld()
+	if err := compareLists(m.decisions, r.said); err != nil {
 		return nil, err
 	}
 	next := newModel(daySettings)
 	next.agenda = map[int64][]*modelAgent{}
 	next.restore(r.agents, r.outage)
-	next.members(members, r.now)
+	next.setMembers(members, r.now)
 	for _, a := range next.slots {
-		at, _ := next.next(a)
-		next.expect(a, at)
+		at, _ := next.nextDeadline(a)
+		next.scheduleCheck(a, at)
 	}
-	err := differ(next.said, r.first)
-	next.said, next.limited = nil, 0
+	err := compareLists(next.decisions, r.first)
+	next.decisions, next.limited = nil, 0
 	return next, err
 }
 
@@ -161,8 +161,8 @@ func TestAnOutageCountsTheSameOverRestarts(t *testing.T) {
 	for seed := range seeds {
 		w := newWorld(2000, 12*time.Hour, seed)
 		results, done := make(chan step, 64), make(chan error, 1)
-		go func() { done <- w.follow(results) }()
-		w.live(results)
+		go func() { done <- w.checkModel(results) }()
+		w.run(results)
 		close(results)
 		if err := <-done; err != nil {
 			t.Fatal(err)

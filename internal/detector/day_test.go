@@ -23,13 +23,13 @@ func TestADay(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // the model leaves a lot behind
 	w := newWorld(agents, time.Duration(hours)*time.Hour, 20240501)
 	results, done := make(chan step, 64), make(chan error, 1)
-	go func() { done <- w.follow(results) }()
-	w.live(results)
+	go func() { done <- w.checkModel(results) }()
+	w.run(results)
 	close(results)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	w.report(t)
+	w.logCounts(t)
 }
 
 // daySettings are slower than the daemon's, for the day to have room in a test.
@@ -137,7 +137,7 @@ func newWorld(agents int, day time.Duration, seed uint64) *world {
 		coming: make([][]happening, dayRing), table: NewTable(daySettings)}
 	for i := range w.agents {
 		w.agents[i] = worldAgent{is: gone, told: true, flapper: i%500 == 7, flooder: i%2500 == 13, status: NeverConnected}
-		w.plan(1+w.random.Int64N(600), i, returns)
+		w.scheduleEvent(1+w.random.Int64N(600), i, returns)
 	}
 	return w
 }
@@ -149,13 +149,13 @@ func (w *world) members() (list []Member) {
 	return list
 }
 
-func (w *world) plan(in int64, agent int, what worldEvent) {
+func (w *world) scheduleEvent(in int64, agent int, what worldEvent) {
 	at := (w.now + min(max(in, 1), dayRing-2)) % dayRing
 	w.coming[at] = append(w.coming[at], happening{int32(agent), w.agents[agent].life, what, 0})
 }
 
-// live runs the day and sends every step to be followed.
-func (w *world) live(to chan<- step) {
+// run runs the day and sends every step to be followed.
+func (w *world) run(to chan<- step) {
 	members := w.members()
 	w.table.SetMembers(members, 0)
 	for w.now = 1; w.now <= w.end; w.now++ {
@@ -174,7 +174,7 @@ func (w *world) live(to chan<- step) {
 		}
 		for _, h := range w.coming[w.now%dayRing] {
 			if w.agents[h.agent].life == h.life {
-				s.batch = w.happen(h, s.batch, s.now)
+				s.batch = w.applyEvent(h, s.batch, s.now)
 			}
 		}
 		w.coming[w.now%dayRing] = w.coming[w.now%dayRing][:0]
@@ -184,15 +184,15 @@ func (w *world) live(to chan<- step) {
 		w.table.Sweep(s.now)
 		s.said = slices.Clone(w.table.TakeDecisions())
 		for i := range s.said {
-			w.react(&s.said[i])
+			w.handleDecision(&s.said[i])
 		}
 		w.seen += len(s.batch)
 		to <- s
 	}
 }
 
-// happen lets something happen, and appends what the detector sees of it.
-func (w *world) happen(h happening, batch []Sighting, now Instant) []Sighting {
+// applyEvent lets something happen, and appends what the detector sees of it.
+func (w *world) applyEvent(h happening, batch []Sighting, now Instant) []Sighting {
 	a := &w.agents[h.agent]
 	see := func(kind Kind) {
 		batch = append(batch, Sighting{At: now, ID: AgentID(h.agent + 1), Kind: kind, Token: h.token,
@@ -201,24 +201,24 @@ func (w *world) happen(h happening, batch []Sighting, now Instant) []Sighting {
 	switch h.what {
 	case beats:
 		see(SawKeepAlive)
-		w.plan(int64(dayNotify/time.Second)+w.random.Int64N(7)-3, int(h.agent), beats)
+		w.scheduleEvent(int64(dayNotify/time.Second)+w.random.Int64N(7)-3, int(h.agent), beats)
 	case answers:
 		see(SawAnswer)
 	case dies:
-		w.die(int(h.agent), hung+condition(w.random.IntN(4)), 60+w.random.Int64N(9000), see)
+		w.endAgent(int(h.agent), hung+condition(w.random.IntN(4)), 60+w.random.Int64N(9000), see)
 	case returns:
 		if a.is >= gone {
 			see(SawStartup)
 		}
-		w.turn(int(h.agent), alive)
-		w.plan(1+w.random.Int64N(int64(dayNotify/time.Second)), int(h.agent), beats)
+		w.setCondition(int(h.agent), alive)
+		w.scheduleEvent(1+w.random.Int64N(int64(dayNotify/time.Second)), int(h.agent), beats)
 		if a.flooder {
-			w.plan(3600+w.random.Int64N(7200), int(h.agent), floods)
+			w.scheduleEvent(3600+w.random.Int64N(7200), int(h.agent), floods)
 		}
 		if a.flapper {
-			w.plan(60+w.random.Int64N(60), int(h.agent), dies)
+			w.scheduleEvent(60+w.random.Int64N(60), int(h.agent), dies)
 		} else if w.random.IntN(8) == 0 {
-			w.plan(w.random.Int64N(dayRing), int(h.agent), dies)
+			w.scheduleEvent(w.random.Int64N(dayRing), int(h.agent), dies)
 		}
 	case floods:
 		for range 12 {
@@ -227,25 +227,25 @@ func (w *world) happen(h happening, batch []Sighting, now Instant) []Sighting {
 			see(SawShutdown)
 		}
 		if w.random.IntN(60) == 0 {
-			w.die(int(h.agent), shut, 60+w.random.Int64N(600), see)
+			w.endAgent(int(h.agent), shut, 60+w.random.Int64N(600), see)
 		} else {
-			w.plan(1, int(h.agent), floods)
+			w.scheduleEvent(1, int(h.agent), floods)
 		}
 	}
 	return batch
 }
 
-func (w *world) turn(agent int, is condition) {
+func (w *world) setCondition(agent int, is condition) {
 	a := &w.agents[agent]
 	a.is, a.since, a.told = is, w.now, false
 	a.life++
 }
 
-func (w *world) die(agent int, how condition, forSeconds int64, see func(Kind)) {
+func (w *world) endAgent(agent int, how condition, forSeconds int64, see func(Kind)) {
 	if w.agents[agent].flapper {
 		how, forSeconds = gone, 20+w.random.Int64N(60)
 	}
-	w.turn(agent, how)
+	w.setCondition(agent, how)
 	w.deaths++
 	switch how {
 	case gone:
@@ -254,7 +254,7 @@ func (w *world) die(agent int, how condition, forSeconds int64, see func(Kind)) 
 		see(SawShutdown)
 		see(SawClosed)
 	}
-	w.plan(forSeconds, agent, returns)
+	w.scheduleEvent(forSeconds, agent, returns)
 }
 
 // cutNetworks cuts off everybody in a part of the networks, for some time.
@@ -262,18 +262,18 @@ func (w *world) cutNetworks() {
 	share := w.random.IntN(256)
 	for i := range w.agents {
 		if i>>8*37%256 < share && w.agents[i].is == alive {
-			w.die(i, cut, 6000+w.random.Int64N(30), func(Kind) {})
+			w.endAgent(i, cut, 6000+w.random.Int64N(30), func(Kind) {})
 		}
 	}
 }
 
-// react lets agents answer, and notes what was found out.
-func (w *world) react(d *Decision) {
+// handleDecision lets agents answer, and notes what was found out.
+func (w *world) handleDecision(d *Decision) {
 	a := &w.agents[max(int(d.ID)-1, 0)]
 	switch d.Verdict {
 	case Send:
 		w.sends++
-		slot, _ := w.table.slots.get(d.ID)
+		slot, _ := w.table.slots.findSlot(d.ID)
 		if a.is == alive && w.table.state[slot].has(suspected) {
 			w.extra++
 		}
@@ -306,19 +306,19 @@ func (w *world) react(d *Decision) {
 	}
 }
 
-// follow makes the model decide about every step, and compares.
-func (w *world) follow(steps <-chan step) error {
+// checkModel makes the model decide about every step, and compares.
+func (w *world) checkModel(steps <-chan step) error {
 	defer func() {
 		for range steps { // let the world live on
 		}
 	}()
 	m := newModel(daySettings)
 	m.agenda = map[int64][]*modelAgent{}
-	m.members(w.members(), 0)
+	m.setMembers(w.members(), 0)
 	for s := range steps {
 		if s.restart != nil {
 			var err error
-			if m, err = s.restart.follow(m, w.members()); err != nil {
+			if m, err = s.restart.restoreModel(m, w.members()); err != nil {
 				return fmt.Errorf("at %v: %w", time.Duration(s.now), err)
 			}
 		}
@@ -326,18 +326,18 @@ func (w *world) follow(steps <-chan step) error {
 			m.resume(s.now, s.lull)
 		}
 		if len(s.batch) > 0 {
-			m.apply(s.batch...)
+			m.applySightings(s.batch...)
 		}
-		m.sweep(s.now)
-		if err := differ(m.said, s.said); err != nil {
+		m.runSweep(s.now)
+		if err := compareLists(m.decisions, s.said); err != nil {
 			return fmt.Errorf("at %v: %w", time.Duration(s.now), err)
 		}
-		m.said, m.limited = m.said[:0], 0
+		m.decisions, m.limited = m.decisions[:0], 0
 	}
 	return nil
 }
 
-func differ(want, got []Decision) error {
+func compareLists(want, got []Decision) error {
 	for i := range max(len(want), len(got)) {
 		switch {
 		case i >= len(want):
@@ -359,7 +359,7 @@ func differ(want, got []Decision) error {
 	return nil
 }
 
-func (w *world) report(t *testing.T) {
+func (w *world) logCounts(t *testing.T) {
 	t.Logf("%d agents, %v: %d sightings, %d keep-alives (%d of them to suspects that lived), %d changes (%d summed up), %d deaths, %d pauses, %d restarts (%d in an outage), %d outages, %d flapping",
 		len(w.agents), time.Duration(w.end)*time.Second, w.seen, w.sends, w.extra, w.changes, w.summed, w.deaths, w.pauses, w.starts, w.outage.restarts, w.outages, w.flaps)
 	for is, delays := range w.delays {

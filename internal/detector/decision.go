@@ -1,12 +1,10 @@
 package detector
 
 import (
-	"net/netip"
-	"slices"
 	"time"
 )
 
-// Verdict says what kind of decision a Decision is.
+// Verdict is the kind of a decision.
 type Verdict uint8
 
 // The verdicts.
@@ -19,17 +17,16 @@ const (
 	Flapping                     // the agent's status changes too often
 	OutageBegan                  // a large part of the fleet was lost at once
 	OutageEnded                  // most of it is back
-	Resumed                      // the detector itself had been away, for Lull
+	Resumed                      // the detector itself had been paused, for Pause
 )
 
-// IsRoutine reports whether a decision is about the daily round of keep-alives,
-// and not about an agent's fate.
+// IsRoutine reports whether a decision is about keep-alives, and not about a status.
 func (v Verdict) IsRoutine() bool { return v <= Failed }
 
-// Decision is what follows from a sighting, or from the lack of one. The first
-// three fields are always set, the next four if it is about one agent; the others
+// Decision is the result of a sighting, or of a passed deadline. The first three
+// fields are always set, the next four if it is about one agent; the others
 // depend on the verdict. A [Table] sets no times: a [Detector] converts the instants
-// of a decision once, before it hands the decision out.
+// of a decision once, before it passes the decision on.
 type Decision struct {
 	Verdict Verdict
 	At      Instant
@@ -40,77 +37,103 @@ type Decision struct {
 	Name  string
 	IP    string // the agent's address, or what it is registered under while that is unknown
 
-	Token        uint32        // Send, Acknowledged, Failed: names the keep-alive, so that its answer can be told
+	Token        uint32        // Send, Acknowledged, Failed: the number of the keep-alive, which its answer carries
 	Interval     time.Duration // Send: the agent's keep-alive interval
 	RTT          time.Duration // Acknowledged: from decision to answer
-	Missed       int           // Failed, Changed, Overdue: unanswered keep-alives in a row
-	From, To     Status        // Changed, Overdue
-	Reason       Reason        // Changed, Overdue
-	LastSeen     Instant       // Changed, Overdue: of use only when Seen
-	LastSeenTime time.Time     // Changed, Overdue: of LastSeen; zero unless Seen
-	Seen         bool          // Changed, Overdue: there was a sign of life ever
-	Outage       bool          // Changed, Overdue: a loss that is part of an outage
-	Part         Part          // Changed: how the agent counts in the outage that goes on, also when it is back
-	AlertHeld    bool          // Changed: no alert now; Overdue follows unless the agent comes back
+	Missed       int           // Failed, Changed, AlertReleased: unanswered keep-alives in a row
+	From, To     Status        // Changed, AlertReleased
+	Reason       Reason        // Changed, AlertReleased
+	LastSeen     Instant       // Changed, AlertReleased: of use only when Seen
+	LastSeenTime time.Time     // Changed, AlertReleased: of LastSeen; zero unless Seen
+	Seen         bool          // Changed, AlertReleased: there was a sign of life ever
+	Outage       bool          // Changed, AlertReleased: a loss that is part of an outage
+	Part         Part          // Changed: how the agent counts in the current outage, also when it is back
+	AlertHeld    bool          // Changed: no alert now; AlertReleased follows unless the agent comes back
 	Changes      int           // Flapping: within the window; Changed: how many this one stands for, 0 for itself alone
 	Fleet        *Fleet        // OutageBegan, OutageEnded
 	Pause        time.Duration // Resumed
 }
 
-// Fleet describes an outage.
-type Fleet struct {
-	Since     Instant   // the first loss
-	SinceTime time.Time // of Since
-	Watched   int       // agents that were active or pending before
-	Lost      int       // of these, how many were lost so far
-	Closed    int       // of the lost, those whose connections closed
-	Silent    int       // of the lost, those that only fell silent: if all, our own network may be the cause
-	Back      int       // OutageEnded: how many of the lost came back
-	Networks  []Network // where the lost are, most first, maxNetworks at most
-}
-
-// Part is how an agent that was lost in an outage counts in it, until that is
-// over: by its first loss.
-type Part uint8
-
-// The parts.
-const (
-	NoPart Part = iota // it was not lost in the outage
-	ConnectionClosed
-	FellSilent
-)
-
-var partNames = [...]string{"", "connections_closed", "fell_silent"}
-
-func (p Part) String() string { return partNames[p] }
-
-// ParsePart reads a part by its name, which is that of the number in which the
-// agent counts.
-func ParsePart(name string) (Part, bool) {
-	p := slices.Index(partNames[:], name)
-	return Part(max(p, 0)), p >= 0
-}
-
-// setTimes sets the times of decisions, by one reading of the clock for all.
-func (c *Clock) setTimes(decisions []Decision) {
-	read := c.read()
+// setDecisionTimes sets the times of decisions, with one reading of the clock for all.
+func (c *Clock) setDecisionTimes(decisions []Decision) {
+	read := c.takeReading()
 	for i := range decisions {
 		d := &decisions[i]
-		d.Time = read.time(d.At)
+		d.Time = read.timeOf(d.At)
 		if d.Seen {
-			d.LastSeenTime = read.time(d.LastSeen)
+			d.LastSeenTime = read.timeOf(d.LastSeen)
 		}
 		if d.Fleet != nil {
-			d.Fleet.SinceTime = read.time(d.Fleet.Since)
+			d.Fleet.SinceTime = read.timeOf(d.Fleet.Since)
 		}
 	}
 }
 
-// Network is a part of an outage: a /24 of IPv4 or a /64 of IPv6.
-type Network struct {
-	Prefix netip.Prefix
-	Lost   int
+// Status is an agent's state, with the numbers that messages carry.
+type Status uint8
+
+// The statuses, by Wazuh's names.
+const (
+	Active Status = iota
+	Disconnected
+	Pending
+	NeverConnected
+)
+
+var statusNames = [...]string{"active", "disconnected", "pending", "never_connected"}
+
+func (s Status) String() string { return statusNames[s] }
+
+// ParseStatus parses a status by its Wazuh name.
+func ParseStatus(name string) (Status, bool) {
+	for s, n := range statusNames {
+		if n == name {
+			return Status(s), true
+		}
+	}
+	return 0, false
 }
 
-// maxNetworks bounds the list in an outage.
-const maxNetworks = 16
+// Reason is why a status changed.
+type Reason uint8
+
+// The reasons. NoReason is that of an agent whose status never changed.
+const (
+	NoReason         Reason = iota
+	Startup                 // its startup message came
+	Connected               // its first keep-alive ever came
+	Reconnected             // a sign of life after it was away
+	KeepAliveTimeout        // nothing at all for a whole timeout
+	MissedKeepAlives        // too many unanswered keep-alives in a row
+	ConnectionLost          // its connection closed and it did not come back in the grace
+	AgentShutdown           // it announced its shutdown
+	AgentRemoved            // it is no longer in the inventory
+	AgentMoved              // another node watches it from now on
+)
+
+var reasonNames = [...]string{"", "startup", "connected", "reconnected", "keepalive_timeout", "missed_keepalives",
+	"connection_lost", "agent_shutdown", "agent_removed", "agent_moved"}
+
+func (r Reason) String() string { return reasonNames[r] }
+
+// ParseReason parses a reason by its name.
+func ParseReason(name string) (Reason, bool) {
+	for r, n := range reasonNames {
+		if n == name {
+			return Reason(r), true
+		}
+	}
+	return 0, false
+}
+
+// isSilence reports whether the agent was given up only because there were no signs of
+// life: then any sign of life makes it active again. After a shutdown or a lost
+// connection that takes a startup or a keep-alive.
+func (r Reason) isSilence() bool { return r == KeepAliveTimeout || r == MissedKeepAlives }
+
+// IsLoss reports whether the agent was given up, and did not shut down or was
+// removed.
+func (r Reason) IsLoss() bool { return r.isSilence() || r == ConnectionLost }
+
+// isRemoval reports whether the agent was removed from the table, which is no loss.
+func (r Reason) isRemoval() bool { return r == AgentRemoved || r == AgentMoved }

@@ -11,164 +11,165 @@ const (
 	// decision comes after its deadline.
 	SweepPeriod = 100 * time.Millisecond
 
-	// tolerance is by how much a sweep may be late before the detector suspects
-	// itself: the process was stopped, or did not get the processor.
+	// tolerance is by how much a sweep may be late before the detector concludes that
+	// its process was stopped, or did not get the processor.
 	tolerance = time.Second
 )
 
 // Detector runs a Table in real time.
 type Detector struct {
-	clock   *Clock
-	decide  func([]Decision)
-	table   *Table
-	in      *inbox
-	calls   chan func(*Table, Instant)
-	done    chan struct{}
-	counts  [4]atomic.Int64
-	waiters waiters
-	last    Instant       // the last round; Run's
-	asleep  time.Duration // for how long the machine had been suspended then; Run's
+	clock     *Clock
+	decide    func([]Decision)
+	table     *Table
+	inbox     *inbox
+	calls     chan func(*Table, Instant)
+	done      chan struct{}
+	counts    [4]atomic.Int64
+	waiters   waiters
+	lastTick  Instant       // when Run last woke up; Run's
+	suspended time.Duration // for how long the machine had been suspended then; Run's
 
-	lateness, sweeping, rounds meter // see Pace
+	lateness, sweeps, rounds atomicHistogram // see Timings
 }
 
-// New returns a detector that hands its decisions to decide, in order, from
-// the goroutine of Run. The slice is decide's until it returns. While decide
+// New returns a detector that passes its decisions to decide, in order, from
+// the goroutine of Run. The slice is valid until decide returns. While decide
 // does not return, nothing is detected.
 func New(set Settings, clock *Clock, decide func([]Decision)) *Detector {
-	return &Detector{clock: clock, decide: decide, table: NewTable(set), in: newInbox(),
+	return &Detector{clock: clock, decide: decide, table: NewTable(set), inbox: newInbox(),
 		calls: make(chan func(*Table, Instant)), done: make(chan struct{})}
 }
 
-// Restore takes up what an earlier life of the node knew; see [Table.Restore].
-// It may be called before Run.
+// Restore restores the state of an earlier process; see [Table.Restore]. It must be
+// called before Run.
 func (d *Detector) Restore(agents []Restored, outage *Outage) {
 	d.table.Restore(agents, outage)
-	d.count()
+	d.publishCounts()
 }
 
 // Run owns the table until ctx ends. It may be called once.
 func (d *Detector) Run(ctx context.Context) {
 	defer close(d.done)
-	defer d.in.close()
+	defer d.inbox.close()
 	tick := time.NewTicker(SweepPeriod)
 	defer tick.Stop()
-	d.last, d.asleep = d.clock.Now(), d.clock.suspended()
+	d.lastTick, d.suspended = d.clock.Now(), d.clock.suspendedTime()
 	for {
 		var call func(*Table, Instant)
 		var due time.Time // of a sweep
 		select {
 		case <-ctx.Done():
 			d.table.ReportWithheld()
-			d.tell()
+			d.deliverDecisions()
 			return
 		case call = <-d.calls:
-		case <-d.in.wake:
+		case <-d.inbox.wake:
 		case due = <-tick.C:
 		}
-		now := d.now()
+		now := d.currentInstant()
 		switch {
-		case call != nil: // what was seen before it comes first
-			d.takeIn(now)
+		case call != nil: // sightings reported before it come first
+			d.applySightings(now)
 			call(d.table, now)
-			d.tell()
+			d.deliverDecisions()
 		case due.IsZero():
-			d.takeIn(now)
-			d.tell()
+			d.applySightings(now)
+			d.deliverDecisions()
 		default:
-			d.round(now, due)
+			d.runSweep(now, due)
 		}
 	}
 }
 
-// round is a sweep, with all that was seen before it.
-func (d *Detector) round(now Instant, due time.Time) {
+// runSweep applies the reported sightings, sweeps the table and passes the decisions on.
+func (d *Detector) runSweep(now Instant, due time.Time) {
 	began := time.Now()
-	d.lateness.add(began.Sub(due))
-	d.takeIn(now)
+	d.lateness.addDuration(began.Sub(due))
+	d.applySightings(now)
 	sweep := time.Now()
 	d.table.Sweep(now)
-	d.sweeping.add(time.Since(sweep))
-	d.tell()
-	d.rounds.add(time.Since(began))
+	d.sweeps.addDuration(time.Since(sweep))
+	d.deliverDecisions()
+	d.rounds.addDuration(time.Since(began))
 }
 
-func (d *Detector) takeIn(now Instant) { d.table.Apply(upTo(now, d.in.drain())) }
+func (d *Detector) applySightings(now Instant) {
+	d.table.Apply(capInstants(now, d.inbox.takeSightings()))
+}
 
-// now returns the present instant, after taking out of the clock the time for
-// which this goroutine was away.
-func (d *Detector) now() Instant {
+// currentInstant returns the current instant, after it has removed from the clock the time
+// for which this process was stopped.
+func (d *Detector) currentInstant() Instant {
 	now := d.clock.Now()
-	if away := now.Sub(d.last) - SweepPeriod; away > tolerance {
-		d.clock.lose(away)
+	if away := now.Sub(d.lastTick) - SweepPeriod; away > tolerance {
+		d.clock.skipTime(away)
 		now = now.Add(-away)
 		d.table.Resume(now, away)
 	}
-	if asleep := d.clock.suspended() - d.asleep; asleep > tolerance {
-		d.asleep += asleep
+	if asleep := d.clock.suspendedTime() - d.suspended; asleep > tolerance {
+		d.suspended += asleep
 		d.table.Resume(now, asleep)
 	}
-	d.last = now
+	d.lastTick = now
 	return now
 }
 
-// upTo brings instants that were read while the clock still counted the time
-// away to the present.
-func upTo(now Instant, seen []Sighting) []Sighting {
+// capInstants limits to now the instants that were read before the clock was set back.
+func capInstants(now Instant, seen []Sighting) []Sighting {
 	for i := range seen {
 		seen[i].At = min(seen[i].At, now)
 	}
 	return seen
 }
 
-func (d *Detector) count() {
+func (d *Detector) publishCounts() {
 	for status, n := range d.table.Counts() {
 		d.counts[status].Store(int64(n))
 	}
 }
 
-func (d *Detector) tell() {
-	d.count()
+func (d *Detector) deliverDecisions() {
+	d.publishCounts()
 	if out := d.table.TakeDecisions(); len(out) > 0 {
-		d.clock.setTimes(out)
-		d.waiters.hear(out)
+		d.clock.setDecisionTimes(out)
+		d.waiters.notifyWaiters(out)
 		d.decide(out)
 	}
 }
 
-// Report takes in a sighting. Any goroutine may call it. Sightings of one
+// Report reports a sighting. Any goroutine may call it. Sightings of one
 // agent must be reported in the order of their instants.
 func (d *Detector) Report(s Sighting) {
-	d.in.put(s, s.Kind.urgent() || s.Kind == SawAnswer && d.waiters.any())
+	d.inbox.addSighting(s, s.Kind.isUrgent() || s.Kind == SawAnswer && d.waiters.hasWaiters())
 }
 
 // SetMembers makes the fleet exactly these agents; see [Table.SetMembers]. It
 // returns when that is done, or when the detector has ended.
 func (d *Detector) SetMembers(members []Member) {
-	d.call(func(t *Table, now Instant) { t.SetMembers(members, now) })
+	d.callTable(func(t *Table, now Instant) { t.SetMembers(members, now) })
 }
 
-// ExtendGrace gives every agent d to come back; see [Table.ExtendGrace]. It returns when
+// ExtendGrace gives every agent d to reconnect; see [Table.ExtendGrace]. It returns when
 // that is done, or when the detector has ended.
 func (d *Detector) ExtendGrace(grace time.Duration) {
-	d.call(func(t *Table, now Instant) { t.ExtendGrace(now, grace) })
+	d.callTable(func(t *Table, now Instant) { t.ExtendGrace(now, grace) })
 }
 
-// Page returns page n of the fleet; see [Table.Page]. Pages taken one after the
-// other are each of their own moment.
+// Page returns page n of the fleet; see [Table.Page]. Successive pages are not of the
+// same moment.
 func (d *Detector) Page(n int) (page []Record, more bool) {
-	d.call(func(t *Table, _ Instant) { page, more = t.Page(make([]Record, 0, PageSize), n) })
+	d.callTable(func(t *Table, _ Instant) { page, more = t.Page(make([]Record, 0, PageSize), n) })
 	return page, more
 }
 
 // Agent returns one agent; see [Table.Agent].
 func (d *Detector) Agent(id AgentID) (r Record, ok bool) {
-	d.call(func(t *Table, _ Instant) { r, ok = t.Agent(id) })
+	d.callTable(func(t *Table, _ Instant) { r, ok = t.Agent(id) })
 	return r, ok
 }
 
 // Counts returns the number of agents in each status, indexed by Status, as of
-// the latest round. It never waits.
+// the latest sweep or sighting. It never waits.
 func (d *Detector) Counts() (n [4]int) {
 	for status := range n {
 		n[status] = int(d.counts[status].Load())
@@ -176,10 +177,12 @@ func (d *Detector) Counts() (n [4]int) {
 	return n
 }
 
-func (d *Detector) call(f func(*Table, Instant)) { _ = d.callIn(context.Background(), f) }
+func (d *Detector) callTable(f func(*Table, Instant)) {
+	_ = d.callTableContext(context.Background(), f)
+}
 
-// callIn lets the owner of the table call f, unless ctx ends before it comes to it.
-func (d *Detector) callIn(ctx context.Context, f func(*Table, Instant)) error {
+// callTableContext calls f in the goroutine of Run, unless ctx ends before that.
+func (d *Detector) callTableContext(ctx context.Context, f func(*Table, Instant)) error {
 	finished := make(chan struct{})
 	select {
 	case d.calls <- func(t *Table, now Instant) { f(t, now); close(finished) }:
@@ -192,8 +195,8 @@ func (d *Detector) callIn(ctx context.Context, f func(*Table, Instant)) error {
 	}
 }
 
-// CheckAlive returns when Run has come to look at what it is asked, and so still
-// sweeps; an error if ctx ends before, or Run has.
+// CheckAlive returns nil when Run has responded, and so still sweeps; an error if ctx
+// ends before that, or Run has ended.
 func (d *Detector) CheckAlive(ctx context.Context) error {
-	return d.callIn(ctx, func(*Table, Instant) {})
+	return d.callTableContext(ctx, func(*Table, Instant) {})
 }

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// run starts a detector in a synctest bubble and returns it with its clock and
+// startDetector starts a detector in a synctest bubble and returns it with its clock and
 // the list its decisions go to.
-func run(t *testing.T, set Settings) (d *Detector, clock *Clock, said func() []Decision) {
+func startDetector(t *testing.T, set Settings) (d *Detector, clock *Clock, said func() []Decision) {
 	var mu sync.Mutex
 	var all []Decision
 	clock = NewClock()
@@ -33,25 +33,25 @@ func run(t *testing.T, set Settings) (d *Detector, clock *Clock, said func() []D
 
 func TestDecisionsComeWithinASweepOfTheirDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, clock, said := run(t, defaults)
+		d, clock, said := startDetector(t, defaults)
 		d.SetMembers([]Member{{ID: 7, Name: "web", IP: "any"}})
 		time.Sleep(33 * time.Millisecond)
 		d.Report(Sighting{At: clock.Now(), ID: 7, Kind: SawStartup})
-		if got := changes(said()); len(got) != 1 || got[0].To != Pending {
+		if got := changesIn(said()); len(got) != 1 || got[0].To != Pending {
 			t.Fatalf("after a startup: %+v, want pending at once", got)
 		}
 		d.Report(Sighting{At: clock.Now(), ID: 7, Kind: SawKeepAlive})
 		time.Sleep(SweepPeriod)
-		if got := changes(said()); len(got) != 2 || got[1].To != Active || got[1].Reason != Connected {
+		if got := changesIn(said()); len(got) != 2 || got[1].To != Active || got[1].Reason != Connected {
 			t.Fatalf("after a keep-alive: %+v, want active", got)
 		}
 		d.Report(Sighting{At: clock.Now(), ID: 7, Kind: SawClosed})
 		time.Sleep(defaults.ReconnectGrace - time.Nanosecond)
-		if got := changes(said()); len(got) != 2 {
+		if got := changesIn(said()); len(got) != 2 {
 			t.Fatalf("within the grace: %+v", got[2:])
 		}
 		time.Sleep(SweepPeriod)
-		if got := changes(said()); len(got) != 3 || got[2].Reason != ConnectionLost {
+		if got := changesIn(said()); len(got) != 3 || got[2].Reason != ConnectionLost {
 			t.Fatalf("a sweep after the grace: %+v, want connection_lost", got)
 		}
 	})
@@ -59,13 +59,13 @@ func TestDecisionsComeWithinASweepOfTheirDeadline(t *testing.T) {
 
 func TestDecisionsCarryTheirTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, clock, said := run(t, defaults)
+		d, clock, said := startDetector(t, defaults)
 		d.SetMembers([]Member{{ID: 7, Name: "web", IP: "any"}})
 		connected := time.Now()
 		d.Report(Sighting{At: clock.Now(), ID: 7, Kind: SawKeepAlive})
 		d.Report(Sighting{At: clock.Now(), ID: 7, Kind: SawClosed})
 		time.Sleep(defaults.ReconnectGrace + SweepPeriod)
-		got := changes(said())
+		got := changesIn(said())
 		if len(got) != 2 {
 			t.Fatalf("%d changes, want the agent connected and lost", len(got))
 		}
@@ -78,7 +78,7 @@ func TestDecisionsCarryTheirTimes(t *testing.T) {
 func TestManyReportersAndReadersShareADetector(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const agents, reporters = 5000, 8
-		d, clock, said := run(t, defaults)
+		d, clock, said := startDetector(t, defaults)
 		var members []Member
 		for id := AgentID(1); id <= agents; id++ {
 			members = append(members, Member{ID: id, Name: id.String(), IP: "any"})
@@ -96,7 +96,7 @@ func TestManyReportersAndReadersShareADetector(t *testing.T) {
 		}
 		wg.Wait()
 		time.Sleep(SweepPeriod)
-		if n := len(changes(said())); n != agents {
+		if n := len(changesIn(said())); n != agents {
 			t.Errorf("%d changes, want one for each of %d agents", n, agents)
 		}
 		var all []Record
@@ -111,7 +111,7 @@ func TestManyReportersAndReadersShareADetector(t *testing.T) {
 	})
 }
 
-func TestNobodyHangsOnADetectorThatEnded(t *testing.T) {
+func TestCallsOfAnEndedDetectorReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := New(defaults, NewClock(), func([]Decision) {})
 		ctx, cancel := context.WithCancel(t.Context())

@@ -9,19 +9,19 @@ import (
 
 func TestFlapping(t *testing.T) {
 	const minute, s = time.Minute, time.Second
-	upAndDown := []turnOfEvents{{0, 7, 7, crash}, {10 * s, 7, 7, back}} // three changes: disconnected, pending, active
+	upAndDown := []storyEvent{{0, 7, 7, crash}, {10 * s, 7, 7, back}} // three changes: disconnected, pending, active
 	for _, tt := range []struct {
 		name  string
-		story []turnOfEvents
+		story []storyEvent
 		want  []string
 	}{
-		{"six changes in ten minutes are bearable", each(minute, 2, upAndDown...), []string{
+		{"six changes in ten minutes are bearable", repeatEvents(minute, 2, upAndDown...), []string{
 			"2s: 1 × disconnected by connection_lost",
 			"10s: 1 × active by reconnected",
 			"1m2s: 1 × disconnected by connection_lost",
 			"1m10s: 1 × active by reconnected",
 		}},
-		{"the seventh is flapping, told once, and from then on alerts are held", each(minute, 4, upAndDown...), []string{
+		{"the seventh is flapping, told once, and from then on alerts are held", repeatEvents(minute, 4, upAndDown...), []string{
 			"2s: 1 × disconnected by connection_lost",
 			"10s: 1 × active by reconnected",
 			"1m2s: 1 × disconnected by connection_lost",
@@ -32,7 +32,7 @@ func TestFlapping(t *testing.T) {
 			"3m2s: 1 × disconnected by connection_lost, alert held",
 			"3m10s: 1 × active by reconnected",
 		}},
-		{"changes that are spread over more than ten minutes are bearable", each(6*minute, 5, upAndDown...), []string{
+		{"changes that are spread over more than ten minutes are bearable", repeatEvents(6*minute, 5, upAndDown...), []string{
 			"2s: 1 × disconnected by connection_lost",
 			"10s: 1 × active by reconnected",
 			"6m2s: 1 × disconnected by connection_lost",
@@ -45,7 +45,7 @@ func TestFlapping(t *testing.T) {
 			"24m10s: 1 × active by reconnected",
 		}},
 		{"still away after ten stable minutes: the alert comes",
-			append(each(minute, 2, upAndDown...), turnOfEvents{2 * minute, 7, 7, crash}), []string{
+			append(repeatEvents(minute, 2, upAndDown...), storyEvent{2 * minute, 7, 7, crash}), []string{
 				"2s: 1 × disconnected by connection_lost",
 				"10s: 1 × active by reconnected",
 				"1m2s: 1 × disconnected by connection_lost",
@@ -55,7 +55,7 @@ func TestFlapping(t *testing.T) {
 				"12m2s: 1 × alert of connection_lost",
 			}},
 		{"stable for ten minutes: the next loss is as any other",
-			append(each(minute, 3, upAndDown...), turnOfEvents{13 * minute, 7, 7, crash}), []string{
+			append(repeatEvents(minute, 3, upAndDown...), storyEvent{13 * minute, 7, 7, crash}), []string{
 				"2s: 1 × disconnected by connection_lost",
 				"10s: 1 × active by reconnected",
 				"1m2s: 1 × disconnected by connection_lost",
@@ -67,8 +67,8 @@ func TestFlapping(t *testing.T) {
 			}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			table, now := hundred()
-			wantStory(t, tellStory(table, now, slices.Clone(tt.story), 45*minute), tt.want)
+			table, now := newHundredAgents()
+			checkStory(t, runStory(table, now, slices.Clone(tt.story), 45*minute), tt.want)
 		})
 	}
 }
@@ -76,8 +76,8 @@ func TestFlapping(t *testing.T) {
 // A fleet that is lost and comes back as one, again and again, is in outages,
 // and none of its agents flaps.
 func TestOutagesAreNoFlapping(t *testing.T) {
-	table, now := hundred()
-	story := each(2*time.Minute, 5, turnOfEvents{0, 1, 100, crash}, turnOfEvents{30 * time.Second, 1, 100, back})
+	table, now := newHundredAgents()
+	story := repeatEvents(2*time.Minute, 5, storyEvent{0, 1, 100, crash}, storyEvent{30 * time.Second, 1, 100, back})
 	var want []string
 	for i := range 5 {
 		lost, back := time.Duration(2*i)*time.Minute+2*time.Second, time.Duration(2*i)*time.Minute+30*time.Second
@@ -87,5 +87,5 @@ func TestOutagesAreNoFlapping(t *testing.T) {
 			fmt.Sprintf("%v: 100 × active by reconnected", back),
 			fmt.Sprintf("%v: outage over: 100 of 100 lost, 100 closed, 0 silent, 100 back, 0 networks", back))
 	}
-	wantStory(t, tellStory(table, now, story, 30*time.Minute), want)
+	checkStory(t, runStory(table, now, story, 30*time.Minute), want)
 }

@@ -3,6 +3,7 @@ package detector
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Member is an agent in the inventory.
@@ -11,24 +12,23 @@ type Member struct {
 	Name string
 	IP   string // the address it is registered under: "any", an address or a network
 
-	Away      Reason // of a new member: it is disconnected since before anybody watched it, for this reason
-	Elsewhere bool   // it is no member: another node watches it, under whatever name
+	Away      Reason // of a new member: it was disconnected before it was watched, for this reason
+	Elsewhere bool   // it is no member: another node watches it, under any name
 }
 
-// SetMembers makes the table hold exactly these agents. One that is gone is
-// reported as removed, or moved to another node, and forgotten; a new one has
-// never been connected unless it is said to be away. An id that comes back under
-// another name is another agent. Members may not repeat an id.
+// SetMembers makes the table hold exactly these agents. Others are reported as removed,
+// or as moved to another node, and dropped; a new one has never been connected unless
+// Away is set. An id under another name is another agent. Members may not repeat an id.
 func (t *Table) SetMembers(members []Member, now Instant) {
 	for i := range members {
-		slot, ok := t.slots.get(members[i].ID)
+		slot, ok := t.slots.findSlot(members[i].ID)
 		switch {
 		case ok && members[i].Elsewhere:
-			t.state[slot].flags |= moved
-		case !ok || t.who[slot].name != members[i].Name:
+			t.state[slot].flags |= listedElsewhere
+		case !ok || t.identities[slot].name != members[i].Name:
 		default:
-			t.state[slot].flags |= kept
-			if w := &t.who[slot]; !w.addr.IsValid() {
+			t.state[slot].flags |= listed
+			if w := &t.identities[slot]; !w.addr.IsValid() {
 				w.ip = members[i].IP
 			}
 		}
@@ -36,64 +36,111 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 	for slot := range t.state {
 		s := &t.state[slot]
 		switch {
-		case !s.has(used) || s.has(kept):
-		case s.has(moved):
-			t.remove(int32(slot), AgentMoved, now)
+		case !s.has(used) || s.has(listed):
+		case s.has(listedElsewhere):
+			t.removeAgent(int32(slot), AgentMoved, now)
 		default:
-			t.remove(int32(slot), AgentRemoved, now)
+			t.removeAgent(int32(slot), AgentRemoved, now)
 		}
-		s.flags &^= kept
+		s.flags &^= listed
 	}
-	if t.born == 0 {
-		t.born = now
+	if t.started == 0 {
+		t.started = now
 	}
-	t.grow(len(members) - t.Len())
+	t.growColumns(len(members) - t.Len())
 	for i := range members {
-		if _, ok := t.slots.get(members[i].ID); !ok && !members[i].Elsewhere {
-			t.add(&members[i], now)
+		if _, ok := t.slots.findSlot(members[i].ID); !ok && !members[i].Elsewhere {
+			t.addAgent(&members[i], now)
 		}
 	}
-	t.judge(now)
+	t.evaluateBatch(now)
 }
 
-// grow makes room for n more agents, once instead of bit by bit.
-func (t *Table) grow(n int) {
+// growColumns allocates memory for n more agents at once.
+func (t *Table) growColumns(n int) {
 	if n -= len(t.free); n > 0 {
-		t.due, t.state, t.who = slices.Grow(t.due, n), slices.Grow(t.state, n), slices.Grow(t.who, n)
+		t.due, t.state, t.identities = slices.Grow(t.due, n), slices.Grow(t.state, n), slices.Grow(t.identities, n)
 		t.share = slices.Grow(t.share, n)
 	}
 }
 
-func (t *Table) add(m *Member, now Instant) int32 {
+func (t *Table) addAgent(m *Member, now Instant) int32 {
 	slot := int32(len(t.state))
 	if n := len(t.free); n > 0 {
 		slot, t.free = t.free[n-1], t.free[:n-1]
 	} else {
 		t.due = append(t.due, never)
 		t.state = append(t.state, state{})
-		t.who = append(t.who, identity{})
+		t.identities = append(t.identities, identity{})
 		t.share = append(t.share, 0)
 	}
-	t.slots.put(m.ID, slot)
+	t.slots.addSlot(m.ID, slot)
 	t.state[slot] = state{id: m.ID, status: NeverConnected, flags: used}
-	t.who[slot] = identity{name: strings.Clone(m.Name), ip: m.IP, since: now}
+	t.identities[slot] = identity{name: strings.Clone(m.Name), ip: m.IP, since: now}
 	if m.Away != NoReason {
 		s := &t.state[slot]
 		s.status, s.reason = Disconnected, m.Away
-		s.flags |= greeted
+		s.flags |= wasActive
 	}
 	t.count[t.state[slot].status]++
-	t.regroup(slot, now)
+	t.updateGroup(slot, now)
 	return slot
 }
 
-func (t *Table) remove(slot int32, why Reason, now Instant) {
-	t.change(slot, Disconnected, why, now)
+func (t *Table) removeAgent(slot int32, reason Reason, now Instant) {
+	t.setStatus(slot, Disconnected, reason, now)
 	t.endExcess(slot)
 	t.count[Disconnected]--
-	t.calm(&t.state[slot])
-	t.slots.remove(t.state[slot].id)
+	t.setResponsive(&t.state[slot])
+	t.slots.removeSlot(t.state[slot].id)
 	delete(t.flaps, slot)
-	t.due[slot], t.state[slot], t.who[slot] = never, state{}, identity{}
+	t.due[slot], t.state[slot], t.identities[slot] = never, state{}, identity{}
 	t.free = append(t.free, slot)
+}
+
+// Record is a copy of what the table holds about one agent.
+type Record struct {
+	ID       AgentID
+	Group    int
+	Name     string
+	IP       string
+	Status   Status
+	Reason   Reason // of the last change; NoReason before the first
+	Since    Instant
+	LastSeen Instant // of use only when Seen
+	Seen     bool    // there was a sign of life
+	Missed   int
+	RTT      time.Duration // of the last answered keep-alive; 0 before the first
+}
+
+// PageSize is how many slots a page covers: few enough not to hold up a sweep.
+const PageSize = 4096
+
+// Page appends the agents of page n, counted from 0, to dst, and reports
+// whether there are more pages. Agents are in slot order, which is the order in which
+// they were added.
+func (t *Table) Page(dst []Record, n int) (_ []Record, more bool) {
+	lo, hi := min(n*PageSize, len(t.state)), min((n+1)*PageSize, len(t.state))
+	for slot := lo; slot < hi; slot++ {
+		if t.state[slot].has(used) {
+			dst = append(dst, t.recordOf(int32(slot)))
+		}
+	}
+	return dst, hi < len(t.state)
+}
+
+// Agent returns one agent.
+func (t *Table) Agent(id AgentID) (Record, bool) {
+	slot, ok := t.slots.findSlot(id)
+	if !ok {
+		return Record{}, false
+	}
+	return t.recordOf(slot), true
+}
+
+func (t *Table) recordOf(slot int32) Record {
+	s, w := &t.state[slot], &t.identities[slot]
+	return Record{ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
+		Since: w.since, LastSeen: s.lastSeen, Seen: s.has(seen), Missed: int(s.missed),
+		RTT: time.Duration(s.rtt) * time.Microsecond}
 }

@@ -16,11 +16,11 @@ func (m *model) restore(agents []Restored, last *Outage) {
 	}
 	for slot := range agents {
 		r := &agents[slot]
-		a := &modelAgent{id: r.ID, slot: slot, name: r.Name, listed: r.IP, addr: r.Addr, status: r.Status, reason: r.Reason, greeted: r.Greeted,
+		a := &modelAgent{id: r.ID, slot: slot, name: r.Name, listed: r.IP, addr: r.Addr, status: r.Status, reason: r.Reason, wasActive: r.Greeted,
 			restored: r.Status == Active || r.Status == Pending, phases: m.unknownPhases()}
 		if r.Status != NeverConnected {
 			life := min(r.LastSeen, -1)
-			a.life = &life
+			a.lastSeen = &life
 		}
 		if !a.restored {
 			a.missed = r.Missed
@@ -46,7 +46,7 @@ func (m *model) restorePart(o *modelOutage, c *modelChange, r *Restored, last *O
 	if last.Ended == 0 {
 		cause = during && r.Since <= last.ReportedAt+second && (cause || r.Since >= last.ReportedAt-span)
 	}
-	away := m.stands(c) && during && (r.Outage || cause)
+	away := m.isStillLost(c) && during && (r.Outage || cause)
 	if last.Ended != 0 && !away || !during || !away && r.Part == NoPart {
 		return
 	}

@@ -11,14 +11,14 @@ type modelShare struct {
 	withheld []Decision
 }
 
-// leak brings the bucket to the present.
-func (s *modelShare) leak(now Instant) {
+// refill brings the bucket to the present.
+func (s *modelShare) refill(now Instant) {
 	s.used = max(0, s.used-now.Sub(s.at))
 	s.at = now
 }
 
-// waits returns how long it takes until the bucket has room for one more.
-func (m *model) waits(s *modelShare) time.Duration {
+// timeToReport returns how long it takes until the bucket has room for one more.
+func (m *model) timeToReport(s *modelShare) time.Duration {
 	cost := time.Minute / time.Duration(m.set.MaxChanges)
 	return max(0, s.used+cost-time.Minute)
 }
@@ -27,7 +27,7 @@ func (m *model) waits(s *modelShare) time.Duration {
 func (m *model) shareDue(s *modelShare) Instant {
 	switch {
 	case len(s.withheld) > 0:
-		return s.at.Add(m.waits(s))
+		return s.at.Add(m.timeToReport(s))
 	case s.exceeded:
 		return s.at.Add(s.used)
 	}
@@ -39,7 +39,7 @@ func (m *model) settleShare(a *modelAgent, now Instant) {
 	if m.shareDue(s) > now {
 		return
 	}
-	s.leak(now)
+	s.refill(now)
 	if len(s.withheld) == 0 {
 		s.exceeded = false
 		return
@@ -52,11 +52,11 @@ func (m *model) reportWithheld(a *modelAgent) {
 	all := a.share.withheld
 	d := all[len(all)-1]
 	d.From, d.Changes = all[0].From, len(all)
-	m.said = append(m.said, d)
+	m.decisions = append(m.decisions, d)
 	a.share.withheld = nil
 }
 
-func (m *model) flush() {
+func (m *model) reportAllWithheld() {
 	for _, a := range m.slots {
 		if a != nil && len(a.share.withheld) > 0 {
 			m.reportWithheld(a)
@@ -64,10 +64,10 @@ func (m *model) flush() {
 	}
 }
 
-// limit takes out of what was said since the last time what exceeds a share.
-func (m *model) limit(now Instant) {
-	fresh := m.said[m.limited:]
-	m.said = append([]Decision(nil), m.said[:m.limited]...)
+// limitChanges takes out of what was said since the last time what exceeds a share.
+func (m *model) limitChanges(now Instant) {
+	fresh := m.decisions[m.limited:]
+	m.decisions = append([]Decision(nil), m.decisions[:m.limited]...)
 	for _, d := range fresh {
 		a := m.agents[d.ID]
 		switch {
@@ -78,14 +78,14 @@ func (m *model) limit(now Instant) {
 			continue
 		case d.Verdict == Changed && d.Changes == 0 && d.Reason != AgentRemoved:
 			s := &a.share
-			s.leak(now)
-			if len(s.withheld) == 0 && m.waits(s) == 0 {
+			s.refill(now)
+			if len(s.withheld) == 0 && m.timeToReport(s) == 0 {
 				s.used += time.Minute / time.Duration(m.set.MaxChanges)
 				break
 			}
 			s.withheld = append(s.withheld, d)
-			at, _ := m.next(a)
-			m.expect(a, at)
+			at, _ := m.nextDeadline(a)
+			m.scheduleCheck(a, at)
 			if s.exceeded || a.flapping {
 				s.exceeded = true
 				continue
@@ -93,7 +93,7 @@ func (m *model) limit(now Instant) {
 			s.exceeded = true
 			d = Decision{Verdict: Flapping, At: d.At, ID: d.ID, Group: d.Group, Name: d.Name, IP: d.IP, Changes: m.set.MaxChanges + 1}
 		}
-		m.said = append(m.said, d)
+		m.decisions = append(m.decisions, d)
 	}
-	m.limited = len(m.said)
+	m.limited = len(m.decisions)
 }

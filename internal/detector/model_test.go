@@ -16,22 +16,22 @@ type model struct {
 	set     Settings
 	agents  map[AgentID]*modelAgent
 	slots   []*modelAgent // nil where free
-	born    Instant       // when the first members came
+	started Instant       // when the first members came
 	free    []int
 	resumed Instant
-	lull    time.Duration
+	pause   time.Duration
 
-	counts [4]int
-	uneasy map[*modelAgent]bool // those that do not answer or are away, and some that did not
+	counts       [4]int
+	unresponsive map[*modelAgent]bool // those that do not answer or are away, and some that did not
 
-	said    []Decision
-	limited int // of these, looked at by limit
-	round   []*modelChange
-	losses  []*modelChange        // of the last interval, in order
-	absent  map[*modelChange]bool // of these, where the agent is still away
-	queue   []*modelChange        // those whose alert waits, in order
-	outage  *modelOutage
-	over    *modelOutage // the last, while its hold runs
+	decisions []Decision
+	limited   int // of these, looked at by limit
+	batch     []*modelChange
+	losses    []*modelChange        // of the last interval, in order
+	absent    map[*modelChange]bool // of these, where the agent is still away
+	queue     []*modelChange        // those whose alert waits, in order
+	outage    *modelOutage
+	over      *modelOutage // the last, while its hold runs
 
 	reliefs []modelRelief // of suspected agents: signs of life
 	silent  bool          // the fleet is
@@ -41,31 +41,31 @@ type model struct {
 }
 
 type modelAgent struct {
-	id      AgentID
-	slot    int
-	name    string
-	listed  string     // its address in the inventory
-	addr    netip.Addr // where it was seen
-	status  Status
-	reason  Reason
-	greeted bool
+	id        AgentID
+	slot      int
+	name      string
+	listed    string     // its address in the inventory
+	addr      netip.Addr // where it was seen
+	status    Status
+	reason    Reason
+	wasActive bool
 
 	restored bool // it was there before the model began, and has not been seen since
 
-	deadline Instant  // the next, or an earlier one
-	life     *Instant // last sign of life
-	rhythm   rhythm
-	beating  bool
-	turnFrom Instant  // its next turn is the first one after this
-	gone     *Instant // when its connection closed
-	probe    *Instant // when the keep-alive that awaits an answer was sent
-	suspect  bool
-	pace     time.Duration // how long that answer may take
-	lastSent *Instant      // the last keep-alive since it came back
-	answer   *Answer       // to the last keep-alive
-	token    uint32
-	missed   int
-	phases   []int64 // of its turns, by group; -1 until worked out
+	deadline   Instant  // the next, or an earlier one
+	lastSeen   *Instant // last sign of life
+	arrivals   arrivalWindow
+	inSequence bool
+	turnFrom   Instant  // its next turn is the first one after this
+	gone       *Instant // when its connection closed
+	probe      *Instant // when the keep-alive that awaits an answer was sent
+	suspect    bool
+	pace       time.Duration // how long that answer may take
+	lastSent   *Instant      // the last keep-alive since it came back
+	answer     *Answer       // to the last keep-alive
+	token      uint32
+	missed     int
+	phases     []int64 // of its turns, by group; -1 until worked out
 
 	changes   []*modelChange
 	history   []Instant // for flapping
@@ -76,15 +76,15 @@ type modelAgent struct {
 
 // modelChange is one change of an agent's status.
 type modelChange struct {
-	agent    *modelAgent
-	from, to Status
-	why      Reason
-	at, told Instant
-	out      int          // its decision
-	outage   *modelOutage // what it is part of
-	waits    bool         // its alert, to see whether an outage comes
-	first    *modelChange // the agent's first loss in the same outage, if this is another
-	left     bool         // it was a return from an outage
+	agent         *modelAgent
+	from, to      Status
+	why           Reason
+	at, decidedAt Instant
+	out           int          // its decision
+	outage        *modelOutage // what it is part of
+	waits         bool         // its alert, to see whether an outage comes
+	first         *modelChange // the agent's first loss in the same outage, if this is another
+	left          bool         // it was a return from an outage
 }
 
 type modelOutage struct {
@@ -99,10 +99,10 @@ type modelOutage struct {
 }
 
 func newModel(set Settings) *model {
-	return &model{set: set, agents: map[AgentID]*modelAgent{}, uneasy: map[*modelAgent]bool{}, absent: map[*modelChange]bool{}}
+	return &model{set: set, agents: map[AgentID]*modelAgent{}, unresponsive: map[*modelAgent]bool{}, absent: map[*modelChange]bool{}}
 }
 
-func (a *modelAgent) watched() bool { return a.status == Active || a.status == Pending }
+func (a *modelAgent) isWatched() bool { return a.status == Active || a.status == Pending }
 
 func (m *model) group(a *modelAgent) (Group, int) {
 	if m.set.GroupOf != nil {
@@ -113,44 +113,44 @@ func (m *model) group(a *modelAgent) (Group, int) {
 	return m.set.Group, 0
 }
 
-func (m *model) say(a *modelAgent, d Decision) *Decision {
+func (m *model) addDecision(a *modelAgent, d Decision) *Decision {
 	d.ID, d.Name, d.IP = a.id, a.name, a.listed
 	_, d.Group = m.group(a)
 	if a.addr.IsValid() {
 		d.IP = a.addr.String()
 	}
-	m.said = append(m.said, d)
-	return &m.said[len(m.said)-1]
+	m.decisions = append(m.decisions, d)
+	return &m.decisions[len(m.decisions)-1]
 }
 
-func (m *model) become(a *modelAgent, to Status, why Reason, at Instant) {
-	c := &modelChange{agent: a, from: a.status, to: to, why: why, at: at, out: len(m.said)}
+func (m *model) setStatus(a *modelAgent, to Status, why Reason, at Instant) {
+	c := &modelChange{agent: a, from: a.status, to: to, why: why, at: at, out: len(m.decisions)}
 	if last := a.lastChange(); last != nil && a.status == Disconnected {
-		c.left = m.lasts(last.outage)
+		c.left = m.isCurrentOutage(last.outage)
 		delete(m.absent, last)
 		if last.outage != nil {
 			delete(last.outage.away, last)
 		}
 	}
-	m.sayChange(Changed, c)
+	m.addChangeDecision(Changed, c)
 	m.counts[a.status]--
 	m.counts[to]++
 	a.status, a.reason = to, why
 	a.changes = append(a.changes, c)
-	m.round = append(m.round, c)
+	m.batch = append(m.batch, c)
 	if to == Active {
-		a.greeted = true
+		a.wasActive = true
 	}
 	if to == Disconnected {
 		a.restored = false
-		a.gone, a.probe, a.lastSent, a.suspect, a.beating = nil, nil, nil, false, false
+		a.gone, a.probe, a.lastSent, a.suspect, a.inSequence = nil, nil, nil, false, false
 	}
 }
 
-func (m *model) sayChange(v Verdict, c *modelChange) {
-	d := m.say(c.agent, Decision{Verdict: v, At: c.at, From: c.from, To: c.to, Reason: c.why, Missed: c.agent.missed})
-	if c.agent.life != nil {
-		d.LastSeen, d.Seen = *c.agent.life, !c.agent.restored
+func (m *model) addChangeDecision(v Verdict, c *modelChange) {
+	d := m.addDecision(c.agent, Decision{Verdict: v, At: c.at, From: c.from, To: c.to, Reason: c.why, Missed: c.agent.missed})
+	if c.agent.lastSeen != nil {
+		d.LastSeen, d.Seen = *c.agent.lastSeen, !c.agent.restored
 	}
 }
 
@@ -161,8 +161,8 @@ func (a *modelAgent) lastChange() *modelChange {
 	return a.changes[len(a.changes)-1]
 }
 
-// turn is the first turn of the agent's slot after turnFrom, found by counting up.
-func (m *model) turn(a *modelAgent) Instant {
+// nextKeepAlive is the first turn of the agent's slot after turnFrom, found by counting up.
+func (m *model) nextKeepAlive(a *modelAgent) Instant {
 	group, n := m.group(a)
 	phase := a.phases[n]
 	if phase < 0 {
@@ -179,20 +179,20 @@ func (m *model) turn(a *modelAgent) Instant {
 	return at
 }
 
-// spared is until when an agent is not given up.
-func (m *model) spared(a *modelAgent) Instant {
+// graceUntil is until when an agent is not given up.
+func (m *model) graceUntil(a *modelAgent) Instant {
 	group, _ := m.group(a)
 	if a.restored {
-		return m.born.Add(group.Timeout)
+		return m.started.Add(group.Timeout)
 	}
-	return m.resumed.Add(min(m.lull, group.Timeout))
+	return m.resumed.Add(min(m.pause, group.Timeout))
 }
 
-// what is due for an agent next.
-type what int
+// deadlineKind is due for an agent next.
+type deadlineKind int
 
 const (
-	nothing what = iota
+	nothing deadlineKind = iota
 	toSettle
 	toLoseSilent
 	toLoseClosed
@@ -201,11 +201,11 @@ const (
 	toSuspect
 )
 
-// next lists all deadlines of an agent and returns the first, the earlier in
+// nextDeadline lists all deadlines of an agent and returns the first, the earlier in
 // the list if some are equal.
-func (m *model) next(a *modelAgent) (first Instant, do what) {
+func (m *model) nextDeadline(a *modelAgent) (first Instant, do deadlineKind) {
 	first = never
-	consider := func(at Instant, w what) {
+	consider := func(at Instant, w deadlineKind) {
 		if at < first {
 			first, do = at, w
 		}
@@ -216,84 +216,84 @@ func (m *model) next(a *modelAgent) (first Instant, do what) {
 	if at := m.shareDue(&a.share); at != never {
 		consider(at, toSettle)
 	}
-	if !a.watched() {
+	if !a.isWatched() {
 		return first, do
 	}
 	group, _ := m.group(a)
-	consider(max(a.life.Add(group.Timeout), m.spared(a)), toLoseSilent)
+	consider(max(a.lastSeen.Add(group.Timeout), m.graceUntil(a)), toLoseSilent)
 	if a.restored {
 		return first, do
 	}
 	switch {
 	case a.gone != nil:
-		consider(max(a.gone.Add(m.set.ReconnectGrace), m.spared(a)), toLoseClosed)
+		consider(max(a.gone.Add(m.set.ReconnectGrace), m.graceUntil(a)), toLoseClosed)
 	case a.probe != nil:
 		consider(a.probe.Add(a.pace), toMiss)
 	default:
-		consider(m.turn(a), toTurn)
+		consider(m.nextKeepAlive(a), toTurn)
 	}
-	if habit, ok := a.rhythm.patience(); ok && m.set.SuspectTimeout > 0 && m.set.Method == Request && a.gone == nil && !a.suspect {
-		consider(a.life.Add(habit), toSuspect)
+	if habit, ok := a.arrivals.suspectAfter(); ok && m.set.SuspectTimeout > 0 && m.set.Method == Request && a.gone == nil && !a.suspect {
+		consider(a.lastSeen.Add(habit), toSuspect)
 	}
 	return first, do
 }
 
-// advance decides all that is due by now for one agent. Its history of flaps
+// decideDue decides all that is due by now for one agent. Its history of flaps
 // is looked at first.
-func (m *model) advance(a *modelAgent, now Instant) {
+func (m *model) decideDue(a *modelAgent, now Instant) {
 	m.settleShare(a, now)
-	m.steady(a, now)
+	m.expireFlap(a, now)
 	for {
-		at, do := m.next(a)
+		at, do := m.nextDeadline(a)
 		if at > now {
-			m.expect(a, at)
+			m.scheduleCheck(a, at)
 			return
 		}
 		switch do {
 		case toSettle: // the next time
-			m.expect(a, at)
+			m.scheduleCheck(a, at)
 			return
 		case toLoseSilent:
 			if group, _ := m.group(a); a.restored {
 				a.missed = min(int(group.Timeout/group.Interval), group.MaxMissed)
 			}
-			m.become(a, Disconnected, KeepAliveTimeout, at)
+			m.setStatus(a, Disconnected, KeepAliveTimeout, at)
 		case toLoseClosed:
-			m.become(a, Disconnected, ConnectionLost, at)
+			m.setStatus(a, Disconnected, ConnectionLost, at)
 		case toMiss:
-			m.miss(a, at, now)
+			m.countMiss(a, at, now)
 		case toTurn:
-			if m.set.Method != Request && a.lastSent != nil && *a.life <= *a.lastSent {
-				m.miss(a, at, now)
+			if m.set.Method != Request && a.lastSent != nil && *a.lastSeen <= *a.lastSent {
+				m.countMiss(a, at, now)
 			} else {
-				m.send(a, now)
+				m.sendKeepAlive(a, now)
 			}
 		case toSuspect:
-			a.suspect, m.uneasy[a] = true, true
+			a.suspect, m.unresponsive[a] = true, true
 			if a.probe != nil { // its miss comes no later for that
 				miss := a.probe.Add(a.pace)
-				m.send(a, now)
+				m.sendKeepAlive(a, now)
 				a.pace = min(a.pace, miss.Sub(now))
 			} else {
-				m.send(a, now)
+				m.sendKeepAlive(a, now)
 			}
 		}
 	}
 }
 
-func (m *model) miss(a *modelAgent, at, now Instant) {
+func (m *model) countMiss(a *modelAgent, at, now Instant) {
 	group, _ := m.group(a)
 	a.missed++
-	m.uneasy[a] = true
-	m.say(a, Decision{Verdict: Failed, At: at, Token: a.token, Missed: a.missed})
-	if a.missed >= group.MaxMissed && at >= m.spared(a) {
-		m.become(a, Disconnected, MissedKeepAlives, at)
+	m.unresponsive[a] = true
+	m.addDecision(a, Decision{Verdict: Failed, At: at, Token: a.token, Missed: a.missed})
+	if a.missed >= group.MaxMissed && at >= m.graceUntil(a) {
+		m.setStatus(a, Disconnected, MissedKeepAlives, at)
 		return
 	}
-	m.send(a, now)
+	m.sendKeepAlive(a, now)
 }
 
-func (m *model) send(a *modelAgent, now Instant) {
+func (m *model) sendKeepAlive(a *modelAgent, now Instant) {
 	group, _ := m.group(a)
 	a.token++
 	a.answer = nil
@@ -304,28 +304,28 @@ func (m *model) send(a *modelAgent, now Instant) {
 			a.pace = m.set.SuspectTimeout
 		}
 	}
-	m.say(a, Decision{Verdict: Send, At: now, Token: a.token, Interval: group.Interval})
+	m.addDecision(a, Decision{Verdict: Send, At: now, Token: a.token, Interval: group.Interval})
 }
 
-func (m *model) sweep(now Instant) {
+func (m *model) runSweep(now Instant) {
 	for _, a := range m.dueBy(now) {
-		m.advance(a, now)
+		m.decideDue(a, now)
 	}
-	m.judge(now)
+	m.evaluateBatch(now)
 }
 
-func (m *model) apply(batch ...Sighting) {
+func (m *model) applySightings(batch ...Sighting) {
 	for _, s := range batch {
 		if a := m.agents[s.ID]; a != nil {
 			if a.deadline <= s.At {
-				m.advance(a, s.At)
+				m.decideDue(a, s.At)
 			}
-			m.see(a, s)
-			at, _ := m.next(a)
-			m.expect(a, at)
+			m.applySighting(a, s)
+			at, _ := m.nextDeadline(a)
+			m.scheduleCheck(a, at)
 		}
 	}
-	m.judge(batch[len(batch)-1].At)
+	m.evaluateBatch(batch[len(batch)-1].At)
 }
 
 // dueBy returns the agents to look at, in the order of their slots: all of
@@ -350,8 +350,8 @@ func (m *model) dueBy(now Instant) []*modelAgent {
 	return slices.Compact(list)
 }
 
-// expect puts an agent into the agenda for its next deadline.
-func (m *model) expect(a *modelAgent, at Instant) {
+// scheduleCheck puts an agent into the agenda for its next deadline.
+func (m *model) scheduleCheck(a *modelAgent, at Instant) {
 	a.deadline = at
 	if m.agenda != nil && at != never {
 		second := max(at.second(), m.looked)
@@ -361,22 +361,22 @@ func (m *model) expect(a *modelAgent, at Instant) {
 
 func (i Instant) second() int64 { return int64(i) / int64(time.Second) }
 
-func (m *model) see(a *modelAgent, s Sighting) {
-	watched := a.watched()
+func (m *model) applySighting(a *modelAgent, s Sighting) {
+	watched := a.isWatched()
 	if s.Kind == Unsent {
-		m.unsent(a, s)
+		m.postponeAnswer(a, s)
 		return
 	}
 	if s.Kind == SawClosed {
 		if watched && !a.restored {
-			a.gone, a.probe, a.lastSent, a.suspect, a.beating = &s.At, nil, nil, false, false
-			m.uneasy[a] = true
-			m.advance(a, s.At)
+			a.gone, a.probe, a.lastSent, a.suspect, a.inSequence = &s.At, nil, nil, false, false
+			m.unresponsive[a] = true
+			m.decideDue(a, s.At)
 		}
 		return
 	}
-	expected := a.restored || s.At < m.spared(a)
-	a.life, a.missed = &s.At, 0
+	expected := a.restored || s.At < m.graceUntil(a)
+	a.lastSeen, a.missed = &s.At, 0
 	if s.Addr != (netip.Addr{}) {
 		_, before := m.group(a)
 		a.addr = s.Addr
@@ -388,7 +388,7 @@ func (m *model) see(a *modelAgent, s Sighting) {
 		a.gone, a.restored, a.turnFrom = nil, false, s.At
 	}
 	if a.suspect {
-		m.forgetReliefs(s.At)
+		m.dropOldReliefs(s.At)
 		if !slices.ContainsFunc(m.reliefs, func(r modelRelief) bool { return r.agent == a }) {
 			m.reliefs = append(m.reliefs, modelRelief{a, s.At})
 		}
@@ -398,40 +398,40 @@ func (m *model) see(a *modelAgent, s Sighting) {
 		a.turnFrom, a.probe, a.lastSent = s.At, nil, nil
 	}
 	if s.Kind == SawStartup {
-		a.beating = false
+		a.inSequence = false
 	}
 	if s.Kind == SawKeepAlive {
-		a.rhythm.beat(s.At, !a.beating)
-		a.beating = true
+		a.arrivals.addArrival(s.At, !a.inSequence)
+		a.inSequence = true
 	}
 	switch {
 	case s.Kind == SawStartup && a.status != Pending && !(expected && a.status == Active):
-		m.become(a, Pending, Startup, s.At)
+		m.setStatus(a, Pending, Startup, s.At)
 		back()
 	case s.Kind == SawShutdown && a.status != Disconnected:
-		m.become(a, Disconnected, AgentShutdown, s.At)
+		m.setStatus(a, Disconnected, AgentShutdown, s.At)
 	case s.Kind == SawKeepAlive && a.status != Active,
 		(s.Kind == SawEvent || s.Kind == SawAnswer) && a.status == Disconnected &&
 			(a.reason == KeepAliveTimeout || a.reason == MissedKeepAlives):
 		why := Connected
-		if a.greeted {
+		if a.wasActive {
 			why = Reconnected
 		}
-		m.become(a, Active, why, s.At)
+		m.setStatus(a, Active, why, s.At)
 		if !watched {
 			back()
 		}
 	}
 	if s.Kind == SawAnswer && a.probe != nil && s.Token == a.token {
-		m.say(a, Decision{Verdict: Acknowledged, At: s.At, Token: a.token, RTT: time.Duration(s.At - *a.probe)})
+		m.addDecision(a, Decision{Verdict: Acknowledged, At: s.At, Token: a.token, RTT: time.Duration(s.At - *a.probe)})
 		a.answer = &Answer{SentAt: *a.probe, RTT: time.Duration(s.At - *a.probe).Truncate(time.Microsecond)}
 		a.probe, a.turnFrom = nil, s.At
 	}
 }
 
-// hasten asks an agent that can be asked, unless it has just answered or is
+// probeNow asks an agent that can be asked, unless it has just answered or is
 // about to.
-func (m *model) hasten(id AgentID, now Instant) (Probe, error) {
+func (m *model) probeNow(id AgentID, now Instant) (Probe, error) {
 	a := m.agents[id]
 	if a == nil {
 		return Probe{}, ErrUnknownAgent
@@ -440,37 +440,37 @@ func (m *model) hasten(id AgentID, now Instant) (Probe, error) {
 		return Probe{}, ErrNoAnswers
 	}
 	if a.deadline <= now {
-		m.advance(a, now)
+		m.decideDue(a, now)
 	}
 	defer func() {
-		at, _ := m.next(a)
-		m.expect(a, at)
-		m.judge(now)
+		at, _ := m.nextDeadline(a)
+		m.scheduleCheck(a, at)
+		m.evaluateBatch(now)
 	}()
-	if !a.watched() || a.gone != nil {
+	if !a.isWatched() || a.gone != nil {
 		return Probe{}, ErrNotConnected
 	}
-	if a.answer != nil && now.Sub(a.answer.SentAt) < hastenAgain {
+	if a.answer != nil && now.Sub(a.answer.SentAt) < answerReuseTime {
 		return Probe{Token: a.token, Answered: true, Answer: *a.answer}, nil
 	}
 	if a.probe == nil {
-		m.send(a, now)
+		m.sendKeepAlive(a, now)
 	}
 	return Probe{Token: a.token}, nil
 }
 
 func (m *model) resume(now Instant, lull time.Duration) {
-	if rest := m.lull - now.Sub(m.resumed); rest > lull {
-		m.resumed, m.lull = now, rest
+	if rest := m.pause - now.Sub(m.resumed); rest > lull {
+		m.resumed, m.pause = now, rest
 	} else {
-		m.resumed, m.lull = now, lull
+		m.resumed, m.pause = now, lull
 	}
-	m.said = append(m.said, Decision{Verdict: Resumed, At: now, Pause: lull})
+	m.decisions = append(m.decisions, Decision{Verdict: Resumed, At: now, Pause: lull})
 }
 
-func (m *model) members(list []Member, now Instant) {
-	if m.born == 0 {
-		m.born = now
+func (m *model) setMembers(list []Member, now Instant) {
+	if m.started == 0 {
+		m.started = now
 	}
 	want := map[AgentID]Member{}
 	for _, w := range list {
@@ -481,13 +481,13 @@ func (m *model) members(list []Member, now Instant) {
 			continue
 		}
 		if w, ok := want[a.id]; !ok || w.Name != a.name {
-			m.become(a, Disconnected, AgentRemoved, now)
+			m.setStatus(a, Disconnected, AgentRemoved, now)
 			if n := len(a.share.withheld); n > 0 {
-				d := &m.said[len(m.said)-1]
+				d := &m.decisions[len(m.decisions)-1]
 				d.From, d.Changes = a.share.withheld[0].From, n+1
 			}
 			m.counts[Disconnected]--
-			delete(m.uneasy, a)
+			delete(m.unresponsive, a)
 			delete(m.agents, a.id)
 			m.slots[slot] = nil
 			m.free = append(m.free, slot)
@@ -508,86 +508,88 @@ func (m *model) members(list []Member, now Instant) {
 		m.slots[slot], m.agents[w.ID] = a, a
 		m.counts[NeverConnected]++
 	}
-	m.judge(now)
+	m.evaluateBatch(now)
 }
 
 func (m *model) unknownPhases() []int64 { return slices.Repeat([]int64{-1}, 1+len(m.set.Groups)) }
 
-// stands reports whether a loss is its agent's present state.
-func (m *model) stands(c *modelChange) bool { return c.isLoss() && c.agent.lastChange() == c }
+// isStillLost reports whether a loss is its agent's present state.
+func (m *model) isStillLost(c *modelChange) bool { return c.isLoss() && c.agent.lastChange() == c }
 
 func (c *modelChange) isLoss() bool {
 	return c.why == KeepAliveTimeout || c.why == MissedKeepAlives || c.why == ConnectionLost
 }
 
-// lasts reports whether an outage goes on, or its hold does.
-func (m *model) lasts(o *modelOutage) bool { return o != nil && (o == m.outage || o == m.over) }
-
-// held reports whether the alert of a loss is held, for any cause.
-func (m *model) held(c *modelChange) bool {
-	return m.lasts(c.outage) || c.waits || c.agent.flapAlert == c
+// isCurrentOutage reports whether an outage goes on, or its hold does.
+func (m *model) isCurrentOutage(o *modelOutage) bool {
+	return o != nil && (o == m.outage || o == m.over)
 }
 
-func (m *model) judge(now Instant) {
+// isAlertHeld reports whether the alert of a loss is held, for any cause.
+func (m *model) isAlertHeld(c *modelChange) bool {
+	return m.isCurrentOutage(c.outage) || c.waits || c.agent.flapAlert == c
+}
+
+func (m *model) evaluateBatch(now Instant) {
 	if m.set.OutageShare > 0 {
-		m.judgeOutage(now)
+		m.updateOutage(now)
 	}
-	for _, c := range m.round {
-		m.judgeFlap(c)
+	for _, c := range m.batch {
+		m.countFlapChange(c)
 	}
-	m.round = nil
-	m.limit(now)
+	m.batch = nil
+	m.limitChanges(now)
 }
 
-func (m *model) judgeOutage(now Instant) {
+func (m *model) updateOutage(now Instant) {
 	var fresh []*modelChange
-	for _, c := range m.round {
+	for _, c := range m.batch {
 		if c.why == AgentRemoved && c.left && m.outage != nil {
 			m.outage.gone[c.agent.changes[len(c.agent.changes)-2]] = true
 		}
-		if m.stands(c) {
-			c.told = now
+		if m.isStillLost(c) {
+			c.decidedAt = now
 			fresh = append(fresh, c)
 			m.absent[c] = true
 		}
 	}
 	m.losses = append(m.losses, fresh...)
-	for len(m.losses) > 0 && now.Sub(m.losses[0].told) >= m.set.Interval {
+	for len(m.losses) > 0 && now.Sub(m.losses[0].decidedAt) >= m.set.Interval {
 		delete(m.absent, m.losses[0])
 		m.losses = m.losses[1:]
 	}
-	if len(m.round) > 0 { // nothing begins in a round without a change
+	if len(m.batch) > 0 { // nothing begins in a round without a change
 		m.sortLosses(fresh, now)
 	}
-	if m.outage != nil && len(m.losses) < outageFewest {
+	if m.outage != nil && len(m.losses) < minOutage {
 		m.outage.settled = true
 	}
 	for _, c := range fresh {
-		d := &m.said[c.out]
+		d := &m.decisions[c.out]
 		d.Outage, d.AlertHeld = c.outage != nil, c.outage != nil || c.waits
 	}
-	for _, c := range m.round {
+	for _, c := range m.batch {
 		if m.outage != nil && m.slots[c.agent.slot] == c.agent {
-			m.said[c.out].Part = m.outage.part(c.agent)
+			m.decisions[c.out].Part = m.outage.partOf(c.agent)
 		}
 	}
 	if o := m.outage; o != nil && (len(o.away) == 0 || 2*len(o.away) < len(o.members)-len(o.gone)) {
-		m.tell(OutageEnded, o, now)
+		m.reportOutage(OutageEnded, o, now)
 		o.end = now.Add(m.set.OutageHold)
 		m.outage, m.over, m.losses = nil, o, nil
 		clear(m.absent)
 	}
-	for len(m.queue) > 0 && now.Sub(m.queue[0].told) >= m.set.Interval {
+	for len(m.queue) > 0 && now.Sub(m.queue[0].decidedAt) >= m.set.Interval {
 		if c := m.queue[0]; c.waits {
 			c.waits = false
-			m.release(c, false)
+			m.releaseAlert(c, false)
 		}
 		m.queue = m.queue[1:]
 	}
 	if m.over != nil && m.over.end <= now {
-		m.endHold()
+		m.releaseHeld()
 	}
-	m.silent = m.isSilent(now)
+	m.silent = m.isFleetSilent(now)
 }
 
 type modelRelief struct {
@@ -595,34 +597,34 @@ type modelRelief struct {
 	at    Instant
 }
 
-func (m *model) forgetReliefs(now Instant) {
+func (m *model) dropOldReliefs(now Instant) {
 	m.reliefs = slices.DeleteFunc(m.reliefs, func(r modelRelief) bool { return now.Sub(r.at) >= m.set.Interval })
 }
 
-// isSilent reports whether so many agents are lost or in trouble that it may be
+// isFleetSilent reports whether so many agents are lost or in trouble that it may be
 // an outage, and those of the suspected that were asked did not answer.
-func (m *model) isSilent(now Instant) bool {
-	m.forgetReliefs(now)
+func (m *model) isFleetSilent(now Instant) bool {
+	m.dropOldReliefs(now)
 	inVain := 0
 	for c := range m.absent {
 		if c.why == MissedKeepAlives {
 			inVain++
 		}
 	}
-	return inVain >= 4 && inVain >= 4*len(m.reliefs) && len(m.absent)+m.countUneasy() >= m.leastOutage()
+	return inVain >= 4 && inVain >= 4*len(m.reliefs) && len(m.absent)+m.countUnresponsive() >= m.outageThreshold()
 }
 
-// unsent takes it that a keep-alive waits to be sent: its time has not begun. In
+// postponeAnswer takes it that a keep-alive waits to be sent: its time has not begun. In
 // a silent fleet an agent is given up after the time that it would have had.
-func (m *model) unsent(a *modelAgent, s Sighting) {
+func (m *model) postponeAnswer(a *modelAgent, s Sighting) {
 	if a.probe == nil || s.Token != a.token {
 		return
 	}
 	group, _ := m.group(a)
-	if habit, ok := a.rhythm.patience(); ok && m.silent && a.suspect && s.At >= m.spared(a) &&
-		s.At.Sub(*a.life) >= habit+time.Duration(group.MaxMissed)*m.set.SuspectTimeout {
+	if habit, ok := a.arrivals.suspectAfter(); ok && m.silent && a.suspect && s.At >= m.graceUntil(a) &&
+		s.At.Sub(*a.lastSeen) >= habit+time.Duration(group.MaxMissed)*m.set.SuspectTimeout {
 		a.missed = group.MaxMissed
-		m.become(a, Disconnected, KeepAliveTimeout, s.At)
+		m.setStatus(a, Disconnected, KeepAliveTimeout, s.At)
 		return
 	}
 	if s.At > *a.probe {
@@ -634,41 +636,41 @@ func (m *model) unsent(a *modelAgent, s Sighting) {
 	}
 }
 
-func (m *model) countUneasy() int {
-	for a := range m.uneasy {
-		if !a.watched() || a.missed == 0 && !a.suspect && a.gone == nil {
-			delete(m.uneasy, a)
+func (m *model) countUnresponsive() int {
+	for a := range m.unresponsive {
+		if !a.isWatched() || a.missed == 0 && !a.suspect && a.gone == nil {
+			delete(m.unresponsive, a)
 		}
 	}
-	return len(m.uneasy)
+	return len(m.unresponsive)
 }
 
-func (m *model) leastOutage() int {
+func (m *model) outageThreshold() int {
 	share := m.set.OutageShare * float64(m.counts[Active]+m.counts[Pending]+len(m.absent))
-	return max(outageFewest, int(math.Ceil(share)))
+	return max(minOutage, int(math.Ceil(share)))
 }
 
 // sortLosses puts a round's losses where they belong.
 func (m *model) sortLosses(fresh []*modelChange, now Instant) {
-	away, watching, least := len(m.absent), m.counts[Active]+m.counts[Pending], m.leastOutage()
+	away, watching, least := len(m.absent), m.counts[Active]+m.counts[Pending], m.outageThreshold()
 	switch {
 	case (m.outage == nil || m.outage.settled) && away >= least:
-		m.endHold()
+		m.releaseHeld()
 		if m.outage == nil {
 			m.outage = &modelOutage{began: now, since: now, watched: watching + away, away: map[*modelChange]bool{}, gone: map[*modelChange]bool{}, of: map[*modelAgent]*modelChange{}}
 		}
 		m.outage.settled = false
 		for _, c := range m.losses {
 			if m.absent[c] {
-				m.outage.join(c)
+				m.outage.addMember(c)
 			}
 		}
-		m.tell(OutageBegan, m.outage, now)
-	case m.outage != nil && !m.outage.settled && len(m.losses) >= outageFewest:
+		m.reportOutage(OutageBegan, m.outage, now)
+	case m.outage != nil && !m.outage.settled && len(m.losses) >= minOutage:
 		for _, c := range fresh {
-			m.outage.join(c)
+			m.outage.addMember(c)
 		}
-	case (m.outage == nil || m.outage.settled) && away+m.countUneasy() >= least:
+	case (m.outage == nil || m.outage.settled) && away+m.countUnresponsive() >= least:
 		for _, c := range fresh {
 			c.waits = true
 		}
@@ -676,8 +678,8 @@ func (m *model) sortLosses(fresh []*modelChange, now Instant) {
 	}
 }
 
-// part is how an agent counts in the outage: by its first loss.
-func (o *modelOutage) part(a *modelAgent) Part {
+// partOf is how an agent counts in the outage: by its first loss.
+func (o *modelOutage) partOf(a *modelAgent) Part {
 	c := o.of[a]
 	switch {
 	case c == nil:
@@ -688,7 +690,7 @@ func (o *modelOutage) part(a *modelAgent) Part {
 	return FellSilent
 }
 
-func (o *modelOutage) join(c *modelChange) {
+func (o *modelOutage) addMember(c *modelChange) {
 	if c.outage == o {
 		return
 	}
@@ -704,23 +706,23 @@ func (o *modelOutage) join(c *modelChange) {
 	o.away[c] = true
 }
 
-func (m *model) endHold() {
+func (m *model) releaseHeld() {
 	if o := m.over; o != nil {
 		m.over = nil
 		for _, c := range o.members {
-			m.release(c, true)
+			m.releaseAlert(c, true)
 		}
 	}
 }
 
-func (m *model) release(c *modelChange, during bool) {
-	if m.stands(c) && !m.held(c) {
-		m.sayChange(AlertReleased, c)
-		m.said[len(m.said)-1].Outage = during
+func (m *model) releaseAlert(c *modelChange, during bool) {
+	if m.isStillLost(c) && !m.isAlertHeld(c) {
+		m.addChangeDecision(AlertReleased, c)
+		m.decisions[len(m.decisions)-1].Outage = during
 	}
 }
 
-func (m *model) tell(v Verdict, o *modelOutage, now Instant) {
+func (m *model) reportOutage(v Verdict, o *modelOutage, now Instant) {
 	f := &Fleet{Since: o.since, Watched: o.watched, Lost: len(o.members) - len(o.gone), Networks: []Network{}}
 	f.Back = f.Lost - len(o.away)
 	lost := map[netip.Prefix]int{}
@@ -733,7 +735,7 @@ func (m *model) tell(v Verdict, o *modelOutage, now Instant) {
 		} else {
 			f.Silent++
 		}
-		if addr := c.agent.addr; m.stands(c) && addr.IsValid() {
+		if addr := c.agent.addr; m.isStillLost(c) && addr.IsValid() {
 			prefix, _ := addr.Prefix(map[bool]int{true: 24, false: 64}[addr.Is4()])
 			lost[prefix]++
 		}
@@ -745,10 +747,10 @@ func (m *model) tell(v Verdict, o *modelOutage, now Instant) {
 		return cmp.Or(b.Lost-a.Lost, a.Prefix.Addr().Compare(b.Prefix.Addr()))
 	})
 	f.Networks = f.Networks[:min(len(f.Networks), maxNetworks)]
-	m.said = append(m.said, Decision{Verdict: v, At: now, Fleet: f})
+	m.decisions = append(m.decisions, Decision{Verdict: v, At: now, Fleet: f})
 }
 
-func (m *model) judgeFlap(c *modelChange) {
+func (m *model) countFlapChange(c *modelChange) {
 	a := c.agent
 	if m.set.FlapThreshold == 0 || c.outage != nil || c.left || c.why == AgentRemoved {
 		return
@@ -758,8 +760,8 @@ func (m *model) judgeFlap(c *modelChange) {
 	}
 	a.history = append(a.history, c.at)
 	defer func() {
-		at, _ := m.next(a)
-		m.expect(a, at)
+		at, _ := m.nextDeadline(a)
+		m.scheduleCheck(a, at)
 	}()
 	n := 0
 	for _, at := range a.history {
@@ -775,23 +777,23 @@ func (m *model) judgeFlap(c *modelChange) {
 		return
 	}
 	a.flapAlert = nil
-	if m.stands(c) {
+	if m.isStillLost(c) {
 		a.flapAlert = c
-		m.said[c.out].AlertHeld = true
+		m.decisions[c.out].AlertHeld = true
 	}
 	if began {
-		m.say(a, Decision{Verdict: Flapping, At: c.at, Changes: n})
+		m.addDecision(a, Decision{Verdict: Flapping, At: c.at, Changes: n})
 	}
 }
 
-// steady forgets the history of an agent that did not change for a window.
-func (m *model) steady(a *modelAgent, now Instant) {
+// expireFlap forgets the history of an agent that did not change for a window.
+func (m *model) expireFlap(a *modelAgent, now Instant) {
 	if len(a.history) == 0 || a.history[len(a.history)-1].Add(m.set.FlapWindow) > now {
 		return
 	}
 	c := a.flapAlert
 	a.history, a.flapping, a.flapAlert = nil, false, nil
 	if c != nil {
-		m.release(c, false)
+		m.releaseAlert(c, false)
 	}
 }

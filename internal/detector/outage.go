@@ -5,186 +5,188 @@ import (
 	"slices"
 )
 
-// outage watches for the loss of a large part of the fleet at once.
+// outage detects the loss of a large part of the fleet at once.
 //
 // It begins when the losses of the last span, which is an Interval, are
 // OutageShare of the agents that were watched, and spreads as long as a span has
-// outageFewest: what is lost meanwhile is part of it. Then it has settled: further losses
-// are told one by one, unless they would be an outage by themselves; then it
-// begins to spread again and is told again. It ends when more than half of the
-// lost are back; those that still stay away after the hold get their alerts then.
+// minOutage losses, which are part of it. Then it has settled: further losses
+// are reported one by one, unless they would be an outage by themselves; then it
+// begins to spread again and is reported again. It ends when more than half of the
+// lost are back; the alerts of those still away after the hold are released then.
 //
-// Before it begins, when losses and agents in trouble are together as many as
-// it takes, alerts wait, for an Interval at most, to see whether it comes.
+// Before it begins, while losses and unresponsive agents together reach the threshold,
+// alerts wait, for an Interval at most.
 type outage struct {
-	recent []loss // of the last Interval, oldest first
-	away   int    // of these, how many are still away
-	inVain int    // of these, how many were asked MaxMissed times before
-	silent bool   // the fleet is; see isSilent
-	queue  []loss // those whose alert waits, oldest first
+	recent           []loss // of the last Interval, oldest first
+	recentAway       int    // of these, how many are still away
+	recentUnanswered int    // of these, how many had MaxMissed unanswered keep-alives
+	fleetSilent      bool   // see isFleetSilent
+	queue            []loss // those whose alert waits, oldest first
 
-	on      bool
-	settled bool // it does not spread any more
-	told    Fleet
-	lost    []loss  // its members, until their alerts are told
-	left    int     // of these, how many are still away
-	hold    Instant // when the hold of the outage that is over ends; 0: there is none
+	ongoing     bool
+	settled     bool // it does not spread any more
+	report      Fleet
+	members     []loss  // its members, until their alerts are released
+	membersAway int     // of these, how many are still away
+	holdEnd     Instant // when the hold of the last outage ends; 0: there is none
 }
 
-// busy reports whether time alone may change something.
-func (o *outage) busy() bool {
-	return len(o.recent) > 0 || len(o.queue) > 0 || o.hold != 0 || o.over()
+// needsSweep reports whether passing time may change the outage.
+func (o *outage) needsSweep() bool {
+	return len(o.recent) > 0 || len(o.queue) > 0 || o.holdEnd != 0 || o.isOver()
 }
 
-// over reports whether most of its members are back, or all have left the table.
-func (o *outage) over() bool { return o.on && (o.left == 0 || 2*o.left < o.told.Lost) }
+// isOver reports whether most of its members are back, or all were removed.
+func (o *outage) isOver() bool {
+	return o.ongoing && (o.membersAway == 0 || 2*o.membersAway < o.report.Lost)
+}
 
-// judgeOutage sorts the round's losses: into an outage, into those whose alert
-// waits, and the rest, which is told at once.
-func (t *Table) judgeOutage(now Instant) {
-	o := &t.fleet
+// updateOutage sorts the batch's losses: into an outage, into those whose alert
+// waits, and the rest, which are reported at once.
+func (t *Table) updateOutage(now Instant) {
+	o := &t.outage
 	t.countReturns()
 	fresh := t.countLosses(now)
-	lostOrTroubled, least := o.away+t.troubled, t.leastOutage()
+	lostOrTroubled, least := o.recentAway+t.unresponsive, t.outageThreshold()
 	switch {
-	case (!o.on || o.settled) && o.away >= least:
+	case (!o.ongoing || o.settled) && o.recentAway >= least:
 		t.beginOutage(now)
-	case o.on && !o.settled && len(o.recent) >= outageFewest:
-		t.join(fresh)
-	case o.on && !o.settled:
+	case o.ongoing && !o.settled && len(o.recent) >= minOutage:
+		t.addMembers(fresh)
+	case o.ongoing && !o.settled:
 		o.settled = true
 	case lostOrTroubled >= least:
 		for i := range fresh {
-			t.state[fresh[i].slot].flags |= waiting
+			t.state[fresh[i].slot].flags |= alertWaiting
 		}
 		o.queue = append(o.queue, fresh...)
 	}
-	t.mark(now)
-	if o.over() {
+	t.markDecisions(now)
+	if o.isOver() {
 		t.endOutage(now)
 	}
-	t.endWaiting(now)
-	if o.hold != 0 && o.hold <= now {
-		t.endHold()
+	t.releaseWaiting(now)
+	if o.holdEnd != 0 && o.holdEnd <= now {
+		t.releaseHeld()
 	}
-	o.silent = t.isSilent(now)
+	o.fleetSilent = t.isFleetSilent(now)
 }
 
-// countReturns counts those that came back, or were removed.
+// countReturns counts the agents that came back, or were removed.
 func (t *Table) countReturns() {
-	o := &t.fleet
-	for i := range t.round.notes {
-		n := &t.round.notes[i]
+	o := &t.outage
+	for i := range t.batch.changes {
+		n := &t.batch.changes[i]
 		if n.from != Disconnected {
 			continue
 		}
-		if n.was&lately != 0 {
-			o.away--
+		if n.flagsBefore&recentlyLost != 0 {
+			o.recentAway--
 		}
-		if n.was&inVain != 0 {
-			o.inVain--
+		if n.flagsBefore&unanswered != 0 {
+			o.recentUnanswered--
 		}
-		if n.was&missing != 0 && o.on {
-			o.left--
-			if t.out[n.out].Reason.leaves() {
-				o.told.count(n.was&memberClosed != 0, -1)
+		if n.flagsBefore&awayInOutage != 0 && o.ongoing {
+			o.membersAway--
+			if t.decisions[n.decision].Reason.isRemoval() {
+				o.report.countLost(n.flagsBefore&memberClosed != 0, -1)
 			}
 		}
 	}
 }
 
-// countLosses returns the round's losses, and forgets those that are older
+// countLosses returns the batch's losses, and drops from recent those that are older
 // than an Interval.
 func (t *Table) countLosses(now Instant) (fresh []loss) {
-	o := &t.fleet
-	for i := range t.round.notes {
-		if l, ok := t.lossOf(&t.round.notes[i], now); ok {
+	o := &t.outage
+	for i := range t.batch.changes {
+		if l, ok := t.lossOf(&t.batch.changes[i], now); ok {
 			s := &t.state[l.slot]
-			s.flags |= lately
-			o.away++
+			s.flags |= recentlyLost
+			o.recentAway++
 			if s.reason == MissedKeepAlives {
-				s.flags |= inVain
-				o.inVain++
+				s.flags |= unanswered
+				o.recentUnanswered++
 			}
 			fresh = append(fresh, l)
 		}
 	}
 	o.recent = append(o.recent, fresh...)
 	old := 0
-	for old < len(o.recent) && now.Sub(o.recent[old].told) >= t.span {
-		if l := &o.recent[old]; t.stands(l) {
+	for old < len(o.recent) && now.Sub(o.recent[old].decidedAt) >= t.span {
+		if l := &o.recent[old]; t.isStillLost(l) {
 			o.forgetLoss(&t.state[l.slot])
 		}
 		old++
 	}
-	o.recent = shift(o.recent, old)
+	o.recent = dropFirst(o.recent, old)
 	return fresh
 }
 
-// forgetLoss takes an agent that is still away out of the recent losses.
+// forgetLoss removes an agent that is still away from the recent losses.
 func (o *outage) forgetLoss(s *state) {
-	if s.has(lately) {
-		o.away--
+	if s.has(recentlyLost) {
+		o.recentAway--
 	}
-	if s.has(inVain) {
-		o.inVain--
+	if s.has(unanswered) {
+		o.recentUnanswered--
 	}
-	s.flags &^= lately | inVain
+	s.flags &^= recentlyLost | unanswered
 }
 
-// shift drops a queue's first n, and its memory with the last.
-func shift(queue []loss, n int) []loss {
+// dropFirst removes the first n of a queue, and frees its memory when it is empty.
+func dropFirst(queue []loss, n int) []loss {
 	if n == len(queue) {
 		return nil
 	}
 	return queue[n:]
 }
 
-// leastOutage is how many losses make an outage.
-func (t *Table) leastOutage() int {
-	share := t.set.OutageShare * float64(t.watching()+t.fleet.away)
-	return max(outageFewest, int(math.Ceil(share)))
+// outageThreshold returns how many losses are an outage.
+func (t *Table) outageThreshold() int {
+	share := t.set.OutageShare * float64(t.countWatched()+t.outage.recentAway)
+	return max(minOutage, int(math.Ceil(share)))
 }
 
 func (t *Table) beginOutage(now Instant) {
-	o := &t.fleet
-	if o.hold != 0 {
-		t.endHold()
+	o := &t.outage
+	if o.holdEnd != 0 {
+		t.releaseHeld()
 	}
-	if !o.on {
-		o.told, o.left = Fleet{Since: now, Watched: t.watching() + o.away}, 0
+	if !o.ongoing {
+		o.report, o.membersAway = Fleet{Since: now, Watched: t.countWatched() + o.recentAway}, 0
 	}
-	o.on, o.settled = true, false
-	t.join(o.recent)
-	t.tell(OutageBegan, now)
+	o.ongoing, o.settled = true, false
+	t.addMembers(o.recent)
+	t.reportOutage(OutageBegan, now)
 }
 
-// join makes losses part of the outage.
-func (t *Table) join(losses []loss) {
-	o := &t.fleet
+// addMembers makes losses part of the outage.
+func (t *Table) addMembers(losses []loss) {
+	o := &t.outage
 	for _, l := range losses {
 		s := &t.state[l.slot]
-		if !t.stands(&l) || s.has(missing) {
+		if !t.isStillLost(&l) || s.has(awayInOutage) {
 			continue
 		}
-		o.told.Since = min(o.told.Since, l.at)
-		if !s.has(member) { // else it was lost before, and back in between
+		o.report.Since = min(o.report.Since, l.at)
+		if !s.has(member) { // else it was lost before, and had come back
 			if s.reason == ConnectionLost {
 				s.flags |= memberClosed
 			}
-			o.told.count(s.reason == ConnectionLost, 1)
+			o.report.countLost(s.reason == ConnectionLost, 1)
 		}
-		s.flags = s.flags&^waiting | member | missing
-		o.lost = append(o.lost, l)
-		o.left++
+		s.flags = s.flags&^alertWaiting | member | awayInOutage
+		o.members = append(o.members, l)
+		o.membersAway++
 	}
-	if len(o.lost) > 2*o.told.Lost+maxNetworks {
-		o.lost = latest(o.lost)
+	if len(o.members) > 2*o.report.Lost+maxNetworks {
+		o.members = keepLatestLosses(o.members)
 	}
 }
 
-// latest keeps the last loss of every agent.
-func latest(all []loss) []loss {
+// keepLatestLosses keeps the last loss of every agent.
+func keepLatestLosses(all []loss) []loss {
 	kept := make(map[int32]bool, len(all)/2)
 	slices.Reverse(all)
 	all = slices.DeleteFunc(all, func(l loss) bool {
@@ -196,8 +198,8 @@ func latest(all []loss) []loss {
 	return all
 }
 
-// count counts n agents that were lost, because their connections closed or not.
-func (f *Fleet) count(closed bool, n int) {
+// countLost counts n lost agents, by whether their connections closed.
+func (f *Fleet) countLost(closed bool, n int) {
 	f.Lost += n
 	if closed {
 		f.Closed += n
@@ -206,40 +208,40 @@ func (f *Fleet) count(closed bool, n int) {
 	}
 }
 
-// endOutage ends it. What was lost in it does not count towards another.
+// endOutage ends the outage. Its losses do not count towards another.
 func (t *Table) endOutage(now Instant) {
-	o := &t.fleet
-	o.on, o.hold = false, now.Add(t.set.OutageHold)
+	o := &t.outage
+	o.ongoing, o.holdEnd = false, now.Add(t.set.OutageHold)
 	for i := range o.recent {
-		if t.stands(&o.recent[i]) {
+		if t.isStillLost(&o.recent[i]) {
 			o.forgetLoss(&t.state[o.recent[i].slot])
 		}
 	}
-	o.recent, o.away, o.inVain = nil, 0, 0
-	for i := range o.lost {
-		if s := &t.state[o.lost[i].slot]; s.id == o.lost[i].id {
+	o.recent, o.recentAway, o.recentUnanswered = nil, 0, 0
+	for i := range o.members {
+		if s := &t.state[o.members[i].slot]; s.id == o.members[i].id {
 			s.flags &^= member | memberClosed
 		}
 	}
-	t.tell(OutageEnded, now)
+	t.reportOutage(OutageEnded, now)
 }
 
-// endWaiting tells the alerts that have waited for an Interval.
-func (t *Table) endWaiting(now Instant) {
-	o := &t.fleet
+// releaseWaiting releases the alerts that have waited for an Interval.
+func (t *Table) releaseWaiting(now Instant) {
+	o := &t.outage
 	over := 0
-	for over < len(o.queue) && now.Sub(o.queue[over].told) >= t.span {
-		t.release(&o.queue[over], waiting)
+	for over < len(o.queue) && now.Sub(o.queue[over].decidedAt) >= t.span {
+		t.releaseAlert(&o.queue[over], alertWaiting)
 		over++
 	}
-	o.queue = shift(o.queue, over)
+	o.queue = dropFirst(o.queue, over)
 }
 
-// endHold tells the alerts of those that stayed away.
-func (t *Table) endHold() {
-	o := &t.fleet
-	for i := range o.lost {
-		t.release(&o.lost[i], missing)
+// releaseHeld releases the alerts of the members that are still away.
+func (t *Table) releaseHeld() {
+	o := &t.outage
+	for i := range o.members {
+		t.releaseAlert(&o.members[i], awayInOutage)
 	}
-	o.lost, o.hold = nil, 0
+	o.members, o.holdEnd = nil, 0
 }

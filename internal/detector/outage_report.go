@@ -4,23 +4,67 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 )
 
-// mark writes into the round's decisions what has become of them.
-func (t *Table) mark(now Instant) {
-	for i := range t.round.notes {
-		n := &t.round.notes[i]
-		s, d := &t.state[n.slot], &t.out[n.out]
+// Fleet describes an outage.
+type Fleet struct {
+	Since     Instant   // the first loss
+	SinceTime time.Time // of Since
+	Watched   int       // agents that were active or pending before
+	Lost      int       // of these, how many were lost so far
+	Closed    int       // of the lost, those whose connections closed
+	Silent    int       // of the lost, those that only fell silent: if all, the node's own network may be the cause
+	Back      int       // OutageEnded: how many of the lost came back
+	Networks  []Network // of those still lost, most first, maxNetworks at most
+}
+
+// Part is how an agent that was lost in an outage counts in it, until that is
+// over: by its first loss.
+type Part uint8
+
+// The parts.
+const (
+	NoPart Part = iota // it was not lost in the outage
+	ConnectionClosed
+	FellSilent
+)
+
+var partNames = [...]string{"", "connections_closed", "fell_silent"}
+
+func (p Part) String() string { return partNames[p] }
+
+// ParsePart parses a part by its name, which is that of the count that includes the
+// agent.
+func ParsePart(name string) (Part, bool) {
+	p := slices.Index(partNames[:], name)
+	return Part(max(p, 0)), p >= 0
+}
+
+// Network counts the lost of an outage in a /24 of IPv4 or a /64 of IPv6.
+type Network struct {
+	Prefix netip.Prefix
+	Lost   int
+}
+
+// maxNetworks bounds the list in an outage.
+const maxNetworks = 16
+
+// markDecisions sets the outage fields of the batch's decisions.
+func (t *Table) markDecisions(now Instant) {
+	for i := range t.batch.changes {
+		n := &t.batch.changes[i]
+		s, d := &t.state[n.slot], &t.decisions[n.decision]
 		if _, ok := t.lossOf(n, now); ok {
-			d.Outage, d.AlertHeld = s.has(missing), s.has(alertHeld)
+			d.Outage, d.AlertHeld = s.has(awayInOutage), s.has(alertHeld)
 		}
-		if t.fleet.on && s.id == n.id {
+		if t.outage.ongoing && s.id == n.id {
 			d.Part = s.outagePart()
 		}
 	}
 }
 
-// outagePart is how an agent counts in the outage that goes on.
+// outagePart returns how an agent counts in the current outage.
 func (s *state) outagePart() Part {
 	switch {
 	case !s.has(member):
@@ -31,20 +75,20 @@ func (s *state) outagePart() Part {
 	return FellSilent
 }
 
-// tell reports the outage as a whole.
-func (t *Table) tell(v Verdict, now Instant) {
-	report := t.fleet.told
-	report.Back = report.Lost - t.fleet.left
-	report.Networks = t.networks()
-	t.out = append(t.out, Decision{Verdict: v, At: now, Fleet: &report})
+// reportOutage reports the outage as a whole.
+func (t *Table) reportOutage(v Verdict, now Instant) {
+	report := t.outage.report
+	report.Back = report.Lost - t.outage.membersAway
+	report.Networks = t.countNetworks()
+	t.decisions = append(t.decisions, Decision{Verdict: v, At: now, Fleet: &report})
 }
 
-// networks counts where the lost are that stay away.
-func (t *Table) networks() []Network {
+// countNetworks counts the lost that are still away by network.
+func (t *Table) countNetworks() []Network {
 	lost := make(map[netip.Prefix]int)
-	for i := range t.fleet.lost {
-		l := &t.fleet.lost[i]
-		if addr := t.who[l.slot].addr; t.stands(l) && addr.IsValid() {
+	for i := range t.outage.members {
+		l := &t.outage.members[i]
+		if addr := t.identities[l.slot].addr; t.isStillLost(l) && addr.IsValid() {
 			bits := 64
 			if addr.Is4() {
 				bits = 24

@@ -9,21 +9,21 @@ func TestOutages(t *testing.T) {
 	const minute, s = time.Minute, time.Second
 	for _, tt := range []struct {
 		name  string
-		story []turnOfEvents
+		story []storyEvent
 		want  []string
 	}{
 		{"29 of 100 are no outage",
-			[]turnOfEvents{{minute, 1, 29, crash}},
+			[]storyEvent{{minute, 1, 29, crash}},
 			[]string{"1m2s: 29 × disconnected by connection_lost"}},
 		{"while more are in trouble, alerts wait an interval for an outage to come",
-			[]turnOfEvents{{minute, 1, 25, crash}, {minute + s, 26, 35, crash}, {minute + 2500*time.Millisecond, 26, 35, back}},
+			[]storyEvent{{minute, 1, 25, crash}, {minute + s, 26, 35, crash}, {minute + 2500*time.Millisecond, 26, 35, back}},
 			[]string{
 				"1m2s: 25 × disconnected by connection_lost, alert held",
 				"1m3s: 10 × active by reconnected",
 				"2m2s: 25 × alert of connection_lost",
 			}},
 		{"30 of 100 are one, and most come back: the stragglers' alerts come after the hold",
-			[]turnOfEvents{{minute, 1, 30, crash}, {2 * minute, 1, 20, back}},
+			[]storyEvent{{minute, 1, 30, crash}, {2 * minute, 1, 20, back}},
 			[]string{
 				"1m2s: 30 × disconnected by connection_lost, part of an outage, alert held",
 				"1m2s: outage: 30 of 100 lost, 30 closed, 0 silent, 0 back, 1 networks",
@@ -32,7 +32,7 @@ func TestOutages(t *testing.T) {
 				"3m0s: 10 × alert of connection_lost, part of an outage",
 			}},
 		{"it is not over while half are away",
-			[]turnOfEvents{{minute, 1, 40, crash}, {2 * minute, 1, 20, back}, {8 * minute, 21, 21, back}},
+			[]storyEvent{{minute, 1, 40, crash}, {2 * minute, 1, 20, back}, {8 * minute, 21, 21, back}},
 			[]string{
 				"1m2s: 40 × disconnected by connection_lost, part of an outage, alert held",
 				"1m2s: outage: 40 of 100 lost, 40 closed, 0 silent, 0 back, 1 networks",
@@ -42,7 +42,7 @@ func TestOutages(t *testing.T) {
 				"9m0s: 19 × alert of connection_lost, part of an outage",
 			}},
 		{"who comes back within the hold has no alert",
-			[]turnOfEvents{{minute, 1, 30, crash}, {2 * minute, 1, 20, back}, {2*minute + 59*s, 21, 29, back}},
+			[]storyEvent{{minute, 1, 30, crash}, {2 * minute, 1, 20, back}, {2*minute + 59*s, 21, 29, back}},
 			[]string{
 				"1m2s: 30 × disconnected by connection_lost, part of an outage, alert held",
 				"1m2s: outage: 30 of 100 lost, 30 closed, 0 silent, 0 back, 1 networks",
@@ -52,7 +52,7 @@ func TestOutages(t *testing.T) {
 				"3m0s: 1 × alert of connection_lost, part of an outage",
 			}},
 		{"it spreads while many are lost",
-			[]turnOfEvents{{minute, 1, 30, crash}, {minute + 50*s, 31, 60, crash}, {5 * minute, 1, 60, back}},
+			[]storyEvent{{minute, 1, 30, crash}, {minute + 50*s, 31, 60, crash}, {5 * minute, 1, 60, back}},
 			[]string{
 				"1m2s: 30 × disconnected by connection_lost, part of an outage, alert held",
 				"1m2s: outage: 30 of 100 lost, 30 closed, 0 silent, 0 back, 1 networks",
@@ -61,7 +61,7 @@ func TestOutages(t *testing.T) {
 				"5m0s: outage over: 60 of 100 lost, 60 closed, 0 silent, 60 back, 0 networks",
 			}},
 		{"who is lost meanwhile, alone, has an alert at once",
-			[]turnOfEvents{{minute, 1, 30, crash}, {5 * minute, 50, 50, crash}, {7 * minute, 1, 30, back}},
+			[]storyEvent{{minute, 1, 30, crash}, {5 * minute, 50, 50, crash}, {7 * minute, 1, 30, back}},
 			[]string{
 				"1m2s: 30 × disconnected by connection_lost, part of an outage, alert held",
 				"1m2s: outage: 30 of 100 lost, 30 closed, 0 silent, 0 back, 1 networks",
@@ -70,18 +70,18 @@ func TestOutages(t *testing.T) {
 				"7m0s: outage over: 30 of 100 lost, 30 closed, 0 silent, 30 back, 0 networks",
 			}},
 		{"agents that say goodbye are none",
-			[]turnOfEvents{{minute, 1, 100, stop}},
+			[]storyEvent{{minute, 1, 100, stop}},
 			[]string{"1m0s: 100 × disconnected by agent_shutdown"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			table, now := hundred()
-			wantStory(t, tellStory(table, now, tt.story, 12*minute), tt.want)
+			table, now := newHundredAgents()
+			checkStory(t, runStory(table, now, tt.story, 12*minute), tt.want)
 		})
 	}
 }
 
 func TestASmallFleetHasNoOutage(t *testing.T) {
-	table, now := fleetOf(outageFewest-1, everything)
-	got := tellStory(table, now, []turnOfEvents{{0, 1, outageFewest - 1, crash}}, 5*time.Minute)
-	wantStory(t, got, []string{"2s: 19 × disconnected by connection_lost"})
+	table, now := newFleet(minOutage-1, allFeatures)
+	got := runStory(table, now, []storyEvent{{0, 1, minOutage - 1, crash}}, 5*time.Minute)
+	checkStory(t, got, []string{"2s: 19 × disconnected by connection_lost"})
 }

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// quick are settings under which nobody who was asked by the others is in time.
-func quick() Settings {
-	set := everything
+// shortSettings are settings under which nobody who was asked by the others is in time.
+func shortSettings() Settings {
+	set := allFeatures
 	set.Group = Group{Interval: 5 * time.Second, Timeout: 20 * time.Second, MaxMissed: 2}
 	set.RetryInterval, set.SuspectTimeout, set.ReconnectGrace = 3*time.Second, time.Second, time.Second
 	return set
 }
 
-// answering sweeps for a time in which all agents but one answer, and returns what was
+// sweepAnswering sweeps for a time in which all agents but one answer, and returns what was
 // decided, and when it is over.
-func answering(t *Table, now Instant, d time.Duration, silent AgentID) (decided []Decision, end Instant) {
+func sweepAnswering(t *Table, now Instant, d time.Duration, silent AgentID) (decided []Decision, end Instant) {
 	for end = now.Add(d); now < end; now = now.Add(SweepPeriod) {
 		t.Sweep(now)
 		for _, d := range slices.Clone(t.TakeDecisions()) {
@@ -33,7 +33,7 @@ func answering(t *Table, now Instant, d time.Duration, silent AgentID) (decided 
 	return decided, end
 }
 
-func count(decided []Decision, fits func(*Decision) bool) (n int) {
+func countDecisions(decided []Decision, fits func(*Decision) bool) (n int) {
 	for i := range decided {
 		if fits(&decided[i]) {
 			n++
@@ -48,26 +48,26 @@ func TestOtherSettingsTakeEffectAndDecideNothing(t *testing.T) {
 		before, after Settings
 		asks          int // of 100 agents in a minute
 	}{
-		{"everything becomes quicker", everything, quick(), 1200},
-		{"everything becomes slower", quick(), everything, 100},
-		{"keep-alives are switched off", everything, func() Settings { s := everything; s.Interval, s.Timeout = 0, time.Hour; return s }(), 0},
-		{"and on again", func() Settings { s := everything; s.Interval, s.Timeout = 0, time.Hour; return s }(), quick(), 1200},
-		{"nothing changes", everything, everything, 100},
+		{"everything becomes quicker", allFeatures, shortSettings(), 1200},
+		{"everything becomes slower", shortSettings(), allFeatures, 100},
+		{"keep-alives are switched off", allFeatures, func() Settings { s := allFeatures; s.Interval, s.Timeout = 0, time.Hour; return s }(), 0},
+		{"and on again", func() Settings { s := allFeatures; s.Interval, s.Timeout = 0, time.Hour; return s }(), shortSettings(), 1200},
+		{"nothing changes", allFeatures, allFeatures, 100},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			table, now := fleetOf(100, tt.before)
-			_, now = answering(table, now, 95*time.Second, 0)
+			table, now := newFleet(100, tt.before)
+			_, now = sweepAnswering(table, now, 95*time.Second, 0)
 			table.TakeDecisions() // answers
 			table.SetSettings(tt.after, now)
 			if out := table.TakeDecisions(); len(out) > 0 {
 				t.Errorf("decided at once: %+v", out)
 			}
-			decided, now := answering(table, now, time.Minute, 0)
-			more, _ := answering(table, now, 2*time.Minute, 0)
-			if n := count(append(decided, more...), func(d *Decision) bool { return !d.Verdict.IsRoutine() }); n > 0 {
+			decided, now := sweepAnswering(table, now, time.Minute, 0)
+			more, _ := sweepAnswering(table, now, 2*time.Minute, 0)
+			if n := countDecisions(append(decided, more...), func(d *Decision) bool { return !d.Verdict.IsRoutine() }); n > 0 {
 				t.Errorf("%d decisions about agents that all answer", n)
 			}
-			if n := count(decided, func(d *Decision) bool { return d.Verdict == Send }); n < tt.asks*9/10 || n > tt.asks*11/10+1 {
+			if n := countDecisions(decided, func(d *Decision) bool { return d.Verdict == Send }); n < tt.asks*9/10 || n > tt.asks*11/10+1 {
 				t.Errorf("%d keep-alives in a minute, want %d", n, tt.asks)
 			}
 		})
@@ -75,48 +75,48 @@ func TestOtherSettingsTakeEffectAndDecideNothing(t *testing.T) {
 }
 
 // A timeout that is shorter from now on counts from now on; so does the time to answer.
-func TestASilenceFromBeforeShorterSettingsIsNoOffence(t *testing.T) {
-	noAsking := everything
+func TestAShorterTimeoutStartsAnew(t *testing.T) {
+	noAsking := allFeatures
 	noAsking.Interval, noAsking.Timeout = 0, time.Hour
-	table, now := fleetOf(100, noAsking)
-	_, now = answering(table, now, 30*time.Minute, 0)
+	table, now := newFleet(100, noAsking)
+	_, now = sweepAnswering(table, now, 30*time.Minute, 0)
 	reloaded := now
-	table.SetSettings(quick(), now)
-	decided, _ := answering(table, now, time.Minute, 7)
+	table.SetSettings(shortSettings(), now)
+	decided, _ := sweepAnswering(table, now, time.Minute, 7)
 	lost := slices.DeleteFunc(decided, func(d Decision) bool { return d.Verdict != Changed })
 	if len(lost) != 1 || lost[0].ID != 7 || lost[0].At < reloaded.Add(2*time.Second) || lost[0].At > reloaded.Add(21*time.Second) {
 		t.Errorf("lost at %v: %+v", reloaded, lost)
 	}
 }
 
-func TestAgentsGoOverToTheirNewGroups(t *testing.T) {
+func TestAgentsFollowTheirNewGroups(t *testing.T) {
 	odd := func(id AgentID, _ string, _ netip.Addr) int { return int(id) % 2 }
-	before := everything
+	before := allFeatures
 	before.Groups, before.GroupOf = []Group{{Interval: time.Minute, Timeout: time.Hour, MaxMissed: 9}, {Interval: time.Minute, Timeout: time.Hour, MaxMissed: 9}},
 		func(AgentID, string, netip.Addr) int { return 2 }
-	after := everything
+	after := allFeatures
 	after.Groups, after.GroupOf = []Group{{Interval: 10 * time.Second, Timeout: time.Minute, MaxMissed: 3}}, odd
-	table, now := fleetOf(100, before)
-	_, now = answering(table, now, 70*time.Second, 0)
+	table, now := newFleet(100, before)
+	_, now = sweepAnswering(table, now, 70*time.Second, 0)
 	table.SetSettings(after, now)
-	decided, now := answering(table, now, time.Minute, 0)
+	decided, now := sweepAnswering(table, now, time.Minute, 0)
 	for group, want := range []int{50, 300} {
-		if n := count(decided, func(d *Decision) bool { return d.Verdict == Send && d.Group == group }); n < want*9/10 || n > want*11/10 {
+		if n := countDecisions(decided, func(d *Decision) bool { return d.Verdict == Send && d.Group == group }); n < want*9/10 || n > want*11/10 {
 			t.Errorf("%d keep-alives in group %d, want %d", n, group, want)
 		}
 	}
 	after.Groups, after.GroupOf = nil, nil
 	table.SetSettings(after, now)
-	if decided, _ = answering(table, now, time.Minute, 0); count(decided, func(d *Decision) bool { return d.Group != 0 }) > 0 {
+	if decided, _ = sweepAnswering(table, now, time.Minute, 0); countDecisions(decided, func(d *Decision) bool { return d.Group != 0 }) > 0 {
 		t.Error("an agent is in a group that is gone")
 	}
 }
 
 // What was decided by the old settings is handed over before the new ones count.
-func TestDecisionsKnowWhichSettingsTheyAreBy(t *testing.T) {
+func TestDecisionsBeforeNewSettingsAreDeliveredFirst(t *testing.T) {
 	var reloaded atomic.Bool
 	var wrong atomic.Int32
-	set := everything
+	set := allFeatures
 	set.Groups, set.GroupOf = []Group{set.Group}, func(AgentID, string, netip.Addr) int { return 1 }
 	d := New(set, NewClock(), func(out []Decision) {
 		for i := range out {

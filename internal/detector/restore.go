@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Restored is an agent as an earlier life of the node left it. Instants are
-// negative: they were before this life.
+// Restored is an agent as an earlier process left it. Instants are negative: they were
+// before this process.
 type Restored struct {
 	Member
 	Addr     netip.Addr // where it was seen; not valid if that is unknown
@@ -20,8 +20,8 @@ type Restored struct {
 	Part     Part
 }
 
-// Outage is the last outage of an earlier life. What became of its members since
-// it was reported is in the agents' last changes.
+// Outage is the last outage that an earlier process reported. What became of its
+// members since is in the agents' last changes.
 type Outage struct {
 	Since      Instant // as in Fleet
 	Watched    int     // as in Fleet
@@ -29,24 +29,23 @@ type Outage struct {
 	Ended      Instant // when it was over; 0 if it went on
 }
 
-// wallClockError is how far the instants of two changes may be off that were at
-// one time: they come from messages that have whole seconds, each converted with
-// a reading of the wall clock of its own.
+// wallClockError is how far the instants of two simultaneous changes may differ: they
+// come from messages with whole seconds, each converted with its own reading of the
+// wall clock.
 const wallClockError = time.Second
 
-// Restore fills an empty table with what was known. Agents that were there get
-// a timeout to show themselves, from the first SetMembers on, in which they are sent
-// nothing: their connections are gone, and they come back by themselves. Who is not
-// among the members is removed then. An outage that went on goes on, with all
-// that were lost since it began and are still away.
+// Restore fills an empty table with the state of an earlier process. Connected agents
+// have a timeout to reconnect, from the first SetMembers on, in which no keep-alives are
+// sent to them. Agents that are not among the members are removed then. An outage that
+// had not ended continues, with all that were lost since it began and are still away.
 func (t *Table) Restore(agents []Restored, last *Outage) {
-	t.grow(len(agents))
-	o := &t.fleet
+	t.growColumns(len(agents))
+	o := &t.outage
 	if last != nil {
-		o.told = Fleet{Since: last.Since, Watched: last.Watched}
+		o.report = Fleet{Since: last.Since, Watched: last.Watched}
 	}
 	for i := range agents {
-		slot := t.restore(&agents[i])
+		slot := t.restoreAgent(&agents[i])
 		if last != nil {
 			t.restorePart(slot, &agents[i], last)
 		}
@@ -54,43 +53,43 @@ func (t *Table) Restore(agents []Restored, last *Outage) {
 	switch {
 	case last == nil:
 	case last.Ended == 0:
-		o.on, o.settled = true, true
-	case len(o.lost) > 0:
-		o.hold = last.Ended.Add(t.set.OutageHold)
+		o.ongoing, o.settled = true, true
+	case len(o.members) > 0:
+		o.holdEnd = last.Ended.Add(t.set.OutageHold)
 	}
 }
 
-func (t *Table) restore(a *Restored) int32 {
-	slot := t.add(&a.Member, a.Since)
+func (t *Table) restoreAgent(a *Restored) int32 {
+	slot := t.addAgent(&a.Member, a.Since)
 	if a.Addr.IsValid() {
-		t.who[slot].locate(a.Addr)
+		t.identities[slot].setAddress(a.Addr)
 	}
-	t.regroup(slot, a.Since)
+	t.updateGroup(slot, a.Since)
 	s := &t.state[slot]
 	t.count[NeverConnected]--
 	t.count[a.Status]++
-	s.status, s.reason, s.missed = a.Status, a.Reason, uint16(min(a.Missed, mostMissed))
+	s.status, s.reason, s.missed = a.Status, a.Reason, uint16(min(a.Missed, maxMissedCount))
 	if a.Status != NeverConnected {
 		s.lastSeen = min(a.LastSeen, -1)
 		s.flags |= seen
 	}
 	if a.Greeted {
-		s.flags |= greeted
+		s.flags |= wasActive
 	}
-	if s.watched() {
+	if s.isWatched() {
 		s.flags |= restored
 		s.missed = 0
-		t.attend(slot, t.indulgence(s))
+		t.ensureDueBy(slot, t.graceUntil(s))
 	}
 	return slot
 }
 
-// restorePart makes an agent part of the outage of an earlier life, if it was.
-// Its loss says so itself, unless it was decided before the outage was reported.
+// restorePart makes an agent part of the restored outage, if it was. Its loss is marked
+// with that, unless it was decided before the outage was reported.
 func (t *Table) restorePart(slot int32, a *Restored, last *Outage) {
 	s := &t.state[slot]
 	lost := a.Reason.IsLoss() && a.Status == Disconnected
-	away := lost && (a.Outage || last.unmarked(a.Since, t.span))
+	away := lost && (a.Outage || last.isUnmarkedLoss(a.Since, t.span))
 	switch {
 	case a.Since < last.Since.Add(-wallClockError) || !away && a.Part == NoPart:
 		return
@@ -103,20 +102,20 @@ func (t *Table) restorePart(slot int32, a *Restored, last *Outage) {
 		if a.Part == ConnectionClosed || a.Part == NoPart && a.Reason == ConnectionLost {
 			s.flags |= memberClosed
 		}
-		t.fleet.told.count(s.has(memberClosed), 1)
+		t.outage.report.countLost(s.has(memberClosed), 1)
 	}
 	l := loss{slot: slot, id: a.ID, from: Active, at: never} // its loss is not its last change
 	if away {
-		s.flags |= missing
-		t.fleet.left++
+		s.flags |= awayInOutage
+		t.outage.membersAway++
 		l.at = a.Since
 	}
-	t.fleet.lost = append(t.fleet.lost, l)
+	t.outage.members = append(t.outage.members, l)
 }
 
-// unmarked reports whether a loss at that time is part of the outage though its
-// change does not say so: it is one of those that the outage was concluded from.
-func (o *Outage) unmarked(at Instant, span time.Duration) bool {
+// isUnmarkedLoss reports whether an unmarked loss at that time is part of the outage:
+// one of those from which the outage was detected.
+func (o *Outage) isUnmarkedLoss(at Instant, span time.Duration) bool {
 	first := at <= o.Since.Add(span+wallClockError)
 	if o.Ended != 0 {
 		return first

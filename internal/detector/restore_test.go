@@ -11,15 +11,15 @@ func TestRestarts(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		was   func(a *Restored)
-		story []turnOfEvents
+		story []storyEvent
 		want  []string
 	}{
 		{"agents that were active and show themselves in a timeout cause nothing", nil,
-			[]turnOfEvents{{5 * s, 1, 40, back}, {179 * s, 41, 100, wake}}, nil},
+			[]storyEvent{{5 * s, 1, 40, back}, {179 * s, 41, 100, wake}}, nil},
 		{"who does not is given up after one timeout", nil,
-			[]turnOfEvents{{5 * s, 1, 99, back}}, []string{"3m0s: 1 × disconnected by keepalive_timeout"}},
+			[]storyEvent{{5 * s, 1, 99, back}}, []string{"3m0s: 1 × disconnected by keepalive_timeout"}},
 		{"half of the fleet that does not is an outage", nil,
-			[]turnOfEvents{{5 * s, 1, 50, back}}, []string{
+			[]storyEvent{{5 * s, 1, 50, back}}, []string{
 				"3m0s: 50 × disconnected by keepalive_timeout, part of an outage, alert held",
 				"3m0s: outage: 50 of 100 lost, 0 closed, 50 silent, 0 back, 1 networks",
 			}},
@@ -27,12 +27,12 @@ func TestRestarts(t *testing.T) {
 			func(a *Restored) { a.Status, a.Reason = Disconnected, ConnectionLost }, nil, nil},
 		{"who was lost before and comes back is reconnected",
 			func(a *Restored) { a.Status, a.Reason = Disconnected, MissedKeepAlives },
-			[]turnOfEvents{{5 * s, 7, 7, wake}}, []string{"5s: 1 × active by reconnected"}},
+			[]storyEvent{{5 * s, 7, 7, wake}}, []string{"5s: 1 × active by reconnected"}},
 		{"one that crashes after it showed itself is lost as ever", nil,
-			[]turnOfEvents{{5 * s, 1, 100, back}, {10 * s, 7, 7, crash}}, []string{"12s: 1 × disconnected by connection_lost"}},
+			[]storyEvent{{5 * s, 1, 100, back}, {10 * s, 7, 7, crash}}, []string{"12s: 1 × disconnected by connection_lost"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			table := NewTable(everything)
+			table := NewTable(allFeatures)
 			var list []Restored
 			var members []Member
 			for id := AgentID(1); id <= 100; id++ {
@@ -45,7 +45,7 @@ func TestRestarts(t *testing.T) {
 			}
 			table.Restore(list, nil)
 			table.SetMembers(members, 0)
-			wantStory(t, tellStory(table, 0, tt.story, 10*minute), tt.want)
+			checkStory(t, runStory(table, 0, tt.story, 10*minute), tt.want)
 		})
 	}
 }
@@ -56,7 +56,7 @@ func TestAnOutageGoesOnOverARestartWhateverItsInstantsAreOff(t *testing.T) {
 	const minute, s = time.Minute, time.Second
 	since := -Instant(10 * minute)
 	for _, off := range []Instant{0, -1, -800, 1, Instant(-999 * time.Millisecond)} {
-		table := NewTable(everything)
+		table := NewTable(allFeatures)
 		var list []Restored
 		var members []Member
 		for id := AgentID(1); id <= 100; id++ {
@@ -78,8 +78,8 @@ func TestAnOutageGoesOnOverARestartWhateverItsInstantsAreOff(t *testing.T) {
 		}
 		table.Restore(list, &Outage{Since: since, Watched: 98, ReportedAt: since.Add(2 * s)})
 		table.SetMembers(members, 1)
-		got := tellStory(table, 1, []turnOfEvents{{s, 36, 40, wake}, {s, 43, 100, wake}, {minute, 1, 14, back}, {2 * minute, 15, 16, back}, {2*minute + 30*s, 43, 100, wake}}, 3*minute)
-		wantStory(t, got, []string{
+		got := runStory(table, 1, []storyEvent{{s, 36, 40, wake}, {s, 43, 100, wake}, {minute, 1, 14, back}, {2 * minute, 15, 16, back}, {2*minute + 30*s, 43, 100, wake}}, 3*minute)
+		checkStory(t, got, []string{
 			"1m0s: 14 × active by reconnected",
 			"2m0s: 2 × active by reconnected",
 			"2m0s: outage over: 40 of 98 lost, 20 closed, 20 silent, 21 back, 1 networks",

@@ -8,8 +8,8 @@ import (
 var defaults = Settings{Group: Group{Interval: 60 * time.Second, Timeout: 180 * time.Second, MaxMissed: 3},
 	RetryInterval: 30 * time.Second, ReconnectGrace: 2 * time.Second}
 
-// fleetOf returns a table of n agents that are all active since a moment ago.
-func fleetOf(n int, set Settings) (*Table, Instant) {
+// newFleet returns a table of n agents that are all active since a moment ago.
+func newFleet(n int, set Settings) (*Table, Instant) {
 	t := NewTable(set)
 	var members []Member
 	for id := 1; id <= n; id++ {
@@ -23,8 +23,8 @@ func fleetOf(n int, set Settings) (*Table, Instant) {
 	return t, 1
 }
 
-// play sweeps every SweepPeriod for a while and returns what was decided.
-func play(t *Table, now Instant, d time.Duration, each func(now Instant)) (Instant, []Decision) {
+// sweepFor sweeps every SweepPeriod for a while and returns what was decided.
+func sweepFor(t *Table, now Instant, d time.Duration, each func(now Instant)) (Instant, []Decision) {
 	var said []Decision
 	for end := now.Add(d); now < end; {
 		now = now.Add(SweepPeriod)
@@ -37,7 +37,7 @@ func play(t *Table, now Instant, d time.Duration, each func(now Instant)) (Insta
 	return now, said
 }
 
-func changes(said []Decision) (out []Decision) {
+func changesIn(said []Decision) (out []Decision) {
 	for _, d := range said {
 		if d.Verdict == Changed {
 			out = append(out, d)
@@ -70,7 +70,7 @@ func TestDeaths(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			table, now := fleetOf(7, tt.set)
+			table, now := newFleet(7, tt.set)
 			died := now.Add(10 * time.Second)
 			table.Apply([]Sighting{{At: died, ID: 5, Kind: tt.deed}})
 			alive := func(now Instant) {
@@ -78,8 +78,8 @@ func TestDeaths(t *testing.T) {
 					table.Apply([]Sighting{{At: now, ID: id, Kind: SawEvent}})
 				}
 			}
-			_, said := play(table, died, 5*time.Minute, alive)
-			got := changes(said)
+			_, said := sweepFor(table, died, 5*time.Minute, alive)
+			got := changesIn(said)
 			if len(got) != 1 {
 				t.Fatalf("changes %+v, want one", got)
 			}
@@ -94,11 +94,11 @@ func TestDeaths(t *testing.T) {
 }
 
 func TestAnAgentThatIsBackWithinTheGraceWasNeverGone(t *testing.T) {
-	table, now := fleetOf(1, defaults)
+	table, now := newFleet(1, defaults)
 	table.Apply([]Sighting{{At: now.Add(time.Second), ID: 1, Kind: SawClosed}})
 	table.Apply([]Sighting{{At: now.Add(time.Second + 100*time.Millisecond), ID: 1, Kind: SawStartup}})
-	_, said := play(table, now.Add(2*time.Second), 10*time.Second, nil)
-	got := changes(said)
+	_, said := sweepFor(table, now.Add(2*time.Second), 10*time.Second, nil)
+	got := changesIn(said)
 	if len(got) != 1 || got[0].To != Pending || got[0].Reason != Startup {
 		t.Errorf("changes %+v, want pending only", got)
 	}
@@ -106,7 +106,7 @@ func TestAnAgentThatIsBackWithinTheGraceWasNeverGone(t *testing.T) {
 
 func TestKeepAlivesAreSpreadEvenly(t *testing.T) {
 	const agents = 6000
-	table, now := fleetOf(agents, defaults) // all connected in the same moment
+	table, now := newFleet(agents, defaults) // all connected in the same moment
 	var perSecond [180]int
 	for start := now; now < start.Add(180*time.Second); {
 		now = now.Add(SweepPeriod)
@@ -125,7 +125,7 @@ func TestKeepAlivesAreSpreadEvenly(t *testing.T) {
 	}
 }
 
-func TestWhoComesBackHow(t *testing.T) {
+func TestWaysToReconnect(t *testing.T) {
 	tests := []struct {
 		name string
 		deed Kind // how it went; SawEvent: silence
@@ -142,11 +142,11 @@ func TestWhoComesBackHow(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			table, now := fleetOf(1, defaults)
+			table, now := newFleet(1, defaults)
 			if tt.deed != SawEvent {
 				table.Apply([]Sighting{{At: now, ID: 1, Kind: tt.deed}})
 			}
-			now, _ = play(table, now, 200*time.Second, nil)
+			now, _ = sweepFor(table, now, 200*time.Second, nil)
 			table.Apply([]Sighting{{At: now, ID: 1, Kind: tt.sign}})
 			page, _ := table.Page(nil, 0)
 			if page[0].Status != tt.want || page[0].Reason != tt.why {

@@ -6,18 +6,17 @@ import "time"
 // status changes reported one by one.
 const shareWindow = time.Minute
 
-// excess is an agent that changes its status more often than its share allows.
-// Its changes are withheld and reported together, as the last of them, as
-// often as the share allows. It is forgotten when the agent has its whole
-// share again, which is a shareWindow without a change at most.
+// excess holds the withheld changes of an agent that changes its status more often than
+// its share allows. They are reported together, as the last of them, as often as the
+// share allows. It is dropped when the agent has its whole share again, which takes a
+// shareWindow without a change at most.
 type excess struct {
 	withheld int      // changes since the last report
 	from     Status   // before the first of them
 	last     Decision // the last of them
 }
 
-// changeCost is how long it takes until a change that is reported may be
-// reported again, in the long run.
+// changeCost returns the average time between reported changes that a share allows.
 func (t *Table) changeCost() time.Duration { return shareWindow / time.Duration(t.set.MaxChanges) }
 
 // nextReport returns when the agent's share allows to report a change.
@@ -25,34 +24,34 @@ func (t *Table) nextReport(slot int32) Instant {
 	return t.share[slot].Add(t.changeCost() - shareWindow)
 }
 
-// spendShare takes a reported change out of the agent's share.
+// spendShare subtracts a reported change from the agent's share.
 func (t *Table) spendShare(slot int32, now Instant) {
 	t.share[slot] = max(t.share[slot], now).Add(t.changeCost())
 }
 
 // limitChanges withholds those of the decisions since its last call that are
-// changes beyond an agent's share. That an agent's changes begin to be withheld
-// is reported once, in the place of the first.
+// changes beyond an agent's share. The first is replaced by a report that the agent's
+// changes are being withheld.
 func (t *Table) limitChanges(now Instant) {
 	if t.set.MaxChanges == 0 {
 		return
 	}
-	out := t.out[:t.limited]
-	for i := t.limited; i < len(t.out); i++ {
-		if d := &t.out[i]; t.isReported(d, now) {
+	out := t.decisions[:t.limited]
+	for i := t.limited; i < len(t.decisions); i++ {
+		if d := &t.decisions[i]; t.isReported(d, now) {
 			out = append(out, *d)
 		}
 	}
-	t.out, t.limited = out, len(out)
+	t.decisions, t.limited = out, len(out)
 }
 
 // isReported reports whether a decision stays in the output. One that is a
 // change beyond the agent's share is counted, or becomes the report about that.
 func (t *Table) isReported(d *Decision, now Instant) bool {
 	switch {
-	case d.Verdict == Changed && d.Changes == 0 && !d.Reason.leaves():
+	case d.Verdict == Changed && d.Changes == 0 && !d.Reason.isRemoval():
 	case d.Verdict == AlertReleased && len(t.excess) > 0:
-		slot, _ := t.slots.get(d.ID)
+		slot, _ := t.slots.findSlot(d.ID)
 		x := t.excess[slot]
 		if x == nil || x.withheld == 0 {
 			return true
@@ -62,9 +61,9 @@ func (t *Table) isReported(d *Decision, now Instant) bool {
 	default:
 		return true
 	}
-	slot, _ := t.slots.get(d.ID)
+	slot, _ := t.slots.findSlot(d.ID)
 	if x := t.excess[slot]; x != nil && (x.withheld > 0 || t.nextReport(slot) > now) {
-		t.withhold(x, slot, d)
+		t.withholdChange(x, slot, d)
 		return false
 	}
 	if t.nextReport(slot) <= now {
@@ -73,8 +72,8 @@ func (t *Table) isReported(d *Decision, now Instant) bool {
 	}
 	x := &excess{}
 	t.excess[slot] = x
-	t.state[slot].flags |= excessive
-	t.withhold(x, slot, d)
+	t.state[slot].flags |= hasExcess
+	t.withholdChange(x, slot, d)
 	if f := t.flaps[slot]; f != nil && f.flapping {
 		return false // that is reported already
 	}
@@ -82,20 +81,19 @@ func (t *Table) isReported(d *Decision, now Instant) bool {
 	return true
 }
 
-func (t *Table) withhold(x *excess, slot int32, d *Decision) {
+func (t *Table) withholdChange(x *excess, slot int32, d *Decision) {
 	if x.withheld == 0 {
 		x.from = d.From
 	}
 	x.withheld++
 	x.last = *d
-	t.attend(slot, t.nextReport(slot))
+	t.ensureDueBy(slot, t.nextReport(slot))
 }
 
-// excessDue returns when something is to be done about an agent's withheld
-// changes.
+// excessDue returns when an agent's excess is to be processed.
 func (t *Table) excessDue(slot int32) Instant {
 	switch {
-	case !t.state[slot].has(excessive):
+	case !t.state[slot].has(hasExcess):
 		return never
 	case t.excess[slot].withheld > 0:
 		return t.nextReport(slot)
@@ -103,9 +101,9 @@ func (t *Table) excessDue(slot int32) Instant {
 	return t.share[slot]
 }
 
-// settleExcess reports an agent's withheld changes if that is due, or forgets
+// reportExcess reports an agent's withheld changes if that is due, or drops
 // the excess.
-func (t *Table) settleExcess(slot int32, now Instant) {
+func (t *Table) reportExcess(slot int32, now Instant) {
 	if t.excessDue(slot) > now {
 		return
 	}
@@ -121,20 +119,20 @@ func (t *Table) reportWithheld(slot int32) {
 	x := t.excess[slot]
 	d := x.last
 	d.From, d.Changes = x.from, x.withheld
-	t.out = append(t.out, d)
+	t.decisions = append(t.decisions, d)
 	*x = excess{}
 }
 
 func (t *Table) forgetExcess(slot int32) {
 	delete(t.excess, slot)
-	t.state[slot].flags &^= excessive
+	t.state[slot].flags &^= hasExcess
 }
 
 // endExcess reports the withheld changes of an agent that leaves the table
 // together with its last change, which is the latest decision.
 func (t *Table) endExcess(slot int32) {
 	if x := t.excess[slot]; x != nil && x.withheld > 0 {
-		d := &t.out[len(t.out)-1]
+		d := &t.decisions[len(t.decisions)-1]
 		d.From, d.Changes = x.from, x.withheld+1
 	}
 	delete(t.excess, slot)

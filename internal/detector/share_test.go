@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// flood makes an agent go through its whole life, rounds times in one moment.
-func flood(t *Table, id AgentID, now Instant, rounds int) {
+// changeOften makes an agent go through its whole life, rounds times in one moment.
+func changeOften(t *Table, id AgentID, now Instant, rounds int) {
 	var seen []Sighting
 	for range rounds {
 		for _, kind := range []Kind{SawStartup, SawKeepAlive, SawShutdown} {
@@ -19,7 +19,7 @@ func flood(t *Table, id AgentID, now Instant, rounds int) {
 
 func TestAnAgentThatChangesWithoutEndIsSummedUpAndEveryChangeIsCounted(t *testing.T) {
 	const minutes, perSweep = 5, 600
-	table, now := fleetOf(100, everything)
+	table, now := newFleet(100, allFeatures)
 	end := now.Add(minutes * time.Minute)
 	reported, changed, flaps := 0, 0, 0
 	status, reportedAt := Active, now
@@ -43,7 +43,7 @@ func TestAnAgentThatChangesWithoutEndIsSummedUpAndEveryChangeIsCounted(t *testin
 	}
 	for n := 0; now < end; n++ {
 		now = now.Add(SweepPeriod)
-		flood(table, 7, now, perSweep/3)
+		changeOften(table, 7, now, perSweep/3)
 		if n == 100 {
 			table.Apply([]Sighting{{At: now, ID: 8, Kind: SawClosed}})
 			died = now
@@ -63,34 +63,34 @@ func TestAnAgentThatChangesWithoutEndIsSummedUpAndEveryChangeIsCounted(t *testin
 	if want := minutes * 600 * (perSweep / 3) * 3; changed != want {
 		t.Errorf("the reports stand for %d changes, want %d", changed, want)
 	}
-	if most := (minutes + 1) * everything.MaxChanges; reported > most+1 {
+	if most := (minutes + 1) * allFeatures.MaxChanges; reported > most+1 {
 		t.Errorf("%d reports in %d minutes, want %d at most", reported, minutes, most)
 	}
 	if status != Disconnected || flaps != 1 {
 		t.Errorf("the last report says %v, and %d say that it flaps; want disconnected, and one", status, flaps)
 	}
-	if delay := known.Sub(died); delay != everything.ReconnectGrace {
-		t.Errorf("another agent's death was known after %v, want %v", delay, everything.ReconnectGrace)
+	if delay := known.Sub(died); delay != allFeatures.ReconnectGrace {
+		t.Errorf("another agent's death was known after %v, want %v", delay, allFeatures.ReconnectGrace)
 	}
 }
 
 func TestTheLastStateOfASummedUpAgentIsReportedWithinTwoSeconds(t *testing.T) {
-	table, now := fleetOf(1, everything)
-	flood(table, 1, now, 100)
+	table, now := newFleet(1, allFeatures)
+	changeOften(table, 1, now, 100)
 	table.Apply([]Sighting{{At: now, ID: 1, Kind: SawStartup}, {At: now, ID: 1, Kind: SawKeepAlive}})
 	table.TakeDecisions()
-	_, said := play(table, now, 2*time.Second, nil)
-	got := changes(said)
-	if len(got) != 1 || got[0].To != Active || got[0].At != now || got[0].Changes != 304-everything.MaxChanges {
-		t.Errorf("reported %+v, want one that stands for %d and says active", got, 304-everything.MaxChanges)
+	_, said := sweepFor(table, now, 2*time.Second, nil)
+	got := changesIn(said)
+	if len(got) != 1 || got[0].To != Active || got[0].At != now || got[0].Changes != 304-allFeatures.MaxChanges {
+		t.Errorf("reported %+v, want one that stands for %d and says active", got, 304-allFeatures.MaxChanges)
 	}
 }
 
-func TestWhoChangesTooOftenIsReportedAlsoWhereFlappingIsNot(t *testing.T) {
-	set := everything
+func TestAnAgentThatChangesTooOftenIsReportedWithoutFlapDetectionToo(t *testing.T) {
+	set := allFeatures
 	set.FlapThreshold = 0
-	table, now := fleetOf(2, set)
-	flood(table, 2, now, 100)
+	table, now := newFleet(2, set)
+	changeOften(table, 2, now, 100)
 	said := slices.Clone(table.TakeDecisions())
 	i := slices.IndexFunc(said, func(d Decision) bool { return d.Verdict == Flapping })
 	if i < 0 || said[i].ID != 2 || said[i].Changes != set.MaxChanges+1 {
@@ -99,41 +99,41 @@ func TestWhoChangesTooOftenIsReportedAlsoWhereFlappingIsNot(t *testing.T) {
 }
 
 func TestWithheldChangesAreReportedWhenTheTableEnds(t *testing.T) {
-	table, now := fleetOf(3, everything)
-	flood(table, 1, now, 100)
-	flood(table, 3, now, 100)
+	table, now := newFleet(3, allFeatures)
+	changeOften(table, 1, now, 100)
+	changeOften(table, 3, now, 100)
 	table.TakeDecisions()
 	table.ReportWithheld()
-	if got := changes(table.TakeDecisions()); len(got) != 2 || got[0].ID != 1 || got[1].ID != 3 || got[1].Changes == 0 {
+	if got := changesIn(table.TakeDecisions()); len(got) != 2 || got[0].ID != 1 || got[1].ID != 3 || got[1].Changes == 0 {
 		t.Errorf("reported %+v, want what is withheld of two agents", got)
 	}
 }
 
 func TestWithheldChangesOfAnAgentThatIsRemovedAreReportedWithItsRemoval(t *testing.T) {
-	table, now := fleetOf(1, everything)
-	flood(table, 1, now, 100)
+	table, now := newFleet(1, allFeatures)
+	changeOften(table, 1, now, 100)
 	table.TakeDecisions()
 	table.SetMembers([]Member{{ID: 1, Name: "another"}}, now)
-	got := changes(table.TakeDecisions())
-	if len(got) != 1 || got[0].Reason != AgentRemoved || got[0].Changes != 303-everything.MaxChanges || len(table.excess) != 0 {
-		t.Errorf("reported %+v, want one removal that stands for %d changes", got, 303-everything.MaxChanges)
+	got := changesIn(table.TakeDecisions())
+	if len(got) != 1 || got[0].Reason != AgentRemoved || got[0].Changes != 303-allFeatures.MaxChanges || len(table.excess) != 0 {
+		t.Errorf("reported %+v, want one removal that stands for %d changes", got, 303-allFeatures.MaxChanges)
 	}
-	flood(table, 1, now, 1)
-	if got := changes(table.TakeDecisions()); len(got) != 3 {
+	changeOften(table, 1, now, 1)
+	if got := changesIn(table.TakeDecisions()); len(got) != 3 {
 		t.Errorf("of the agent that follows: %+v, want three changes", got)
 	}
 }
 
 func TestOrdinaryAgentsAreNeverSummedUp(t *testing.T) {
-	table, now := fleetOf(1, everything)
+	table, now := newFleet(1, allFeatures)
 	for range 60 { // restarts every 10 s: three changes each
-		flood(table, 1, now, 1)
+		changeOften(table, 1, now, 1)
 		for range 100 {
 			now = now.Add(SweepPeriod)
 			table.Sweep(now)
 		}
 	}
-	for _, d := range changes(table.TakeDecisions()) {
+	for _, d := range changesIn(table.TakeDecisions()) {
 		if d.Changes != 0 {
 			t.Fatalf("summed up: %+v", d)
 		}

@@ -1,8 +1,11 @@
 package detector
 
-import "net/netip"
+import (
+	"net/netip"
+	"sync"
+)
 
-// Kind says what was seen of an agent.
+// Kind is the kind of a sighting.
 type Kind uint8
 
 // The kinds of sighting. All but the last two are signs of life.
@@ -10,13 +13,13 @@ const (
 	SawEvent     Kind = iota // any message that is none of the below
 	SawKeepAlive             // the agent's own keep-alive
 	SawAnswer                // its answer to the keep-alive with the sighting's Token
-	SawStartup               // it introduced itself
-	SawShutdown              // it said that it stops
+	SawStartup               // its startup message
+	SawShutdown              // its shutdown message
 	SawClosed                // its connection closed
 	Unsent                   // nothing: the keep-alive with the sighting's Token has not left the link yet
 )
 
-// Sighting is any proof about an agent.
+// Sighting is what a link has received from an agent, or observed of its connection.
 type Sighting struct {
 	At    Instant
 	Addr  netip.Addr // where the agent is, if known
@@ -25,5 +28,63 @@ type Sighting struct {
 	Kind  Kind
 }
 
-// urgent sightings are worth waking the detector for at once.
-func (k Kind) urgent() bool { return k >= SawStartup && k <= SawClosed }
+// isUrgent reports whether a sighting is processed at once, and not with the next sweep.
+func (k Kind) isUrgent() bool { return k >= SawStartup && k <= SawClosed }
+
+// inboxLimit bounds the sightings that wait for the detector. When it is
+// reached, Report blocks, so that the links read no more from the agents.
+const inboxLimit = 1 << 16
+
+// inbox queues sightings for the detector. Any goroutine may add; one takes.
+type inbox struct {
+	mu      sync.Mutex
+	notFull sync.Cond
+	queued  []Sighting
+	spare   []Sighting
+	closed  bool
+	wake    chan struct{} // signals an urgent sighting, or many
+}
+
+func newInbox() *inbox {
+	in := &inbox{wake: make(chan struct{}, 1)}
+	in.notFull.L = &in.mu
+	return in
+}
+
+func (in *inbox) addSighting(s Sighting, urgent bool) {
+	in.mu.Lock()
+	for len(in.queued) >= inboxLimit && !in.closed {
+		in.notFull.Wait()
+	}
+	if !in.closed {
+		in.queued = append(in.queued, s)
+	}
+	ring := urgent || len(in.queued) >= inboxLimit/4
+	in.mu.Unlock()
+	if ring {
+		select {
+		case in.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// takeSightings returns the queued sightings. They are valid until its next call.
+func (in *inbox) takeSightings() []Sighting {
+	in.mu.Lock()
+	got := in.queued
+	in.queued, in.spare = in.spare[:0], got
+	in.mu.Unlock()
+	if len(got) >= inboxLimit {
+		in.notFull.Broadcast()
+	}
+	return got
+}
+
+// close unblocks all who wait to add a sighting; later ones are dropped.
+func (in *inbox) close() {
+	in.mu.Lock()
+	in.closed = true
+	in.mu.Unlock()
+	in.notFull.Broadcast()
+}

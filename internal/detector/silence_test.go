@@ -25,14 +25,14 @@ type narrowLink struct {
 
 func newNarrowLink(agents, places int) *narrowLink {
 	l := &narrowLink{agents: agents, places: places, asked: map[AgentID]*Decision{}, hung: func(AgentID) bool { return false }, read: func() bool { return true }}
-	l.table, l.now = fleetOf(agents, everything)
-	l.live(3 * time.Minute)
+	l.table, l.now = newFleet(agents, allFeatures)
+	l.runFor(3 * time.Minute)
 	l.said = nil
 	return l
 }
 
-// live lets the time pass.
-func (l *narrowLink) live(d time.Duration) {
+// runFor lets the time pass.
+func (l *narrowLink) runFor(d time.Duration) {
 	for end := l.now.Add(d); l.now < end; {
 		l.now = l.now.Add(SweepPeriod)
 		second := Instant(time.Second)
@@ -46,12 +46,12 @@ func (l *narrowLink) live(d time.Duration) {
 		for _, d := range slices.Clone(l.table.TakeDecisions()) {
 			switch {
 			case d.Verdict == Send:
-				l.send(d)
+				l.queueKeepAlive(d)
 			case !d.Verdict.IsRoutine():
 				l.said = append(l.said, d)
 			}
 		}
-		l.ask()
+		l.sendQueued()
 	}
 }
 
@@ -72,7 +72,7 @@ func (l *narrowLink) readAgents() {
 	}
 }
 
-func (l *narrowLink) send(d Decision) {
+func (l *narrowLink) queueKeepAlive(d Decision) {
 	if out := l.asked[d.ID]; out != nil {
 		out.Token = d.Token
 		return
@@ -81,8 +81,8 @@ func (l *narrowLink) send(d Decision) {
 	l.waiting = append(l.waiting, &d)
 }
 
-// ask gives the free places to those who wait.
-func (l *narrowLink) ask() {
+// sendQueued gives the free places to those who wait.
+func (l *narrowLink) sendQueued() {
 	l.busy = slices.DeleteFunc(l.busy, func(until Instant) bool { return until <= l.now })
 	for len(l.waiting) > 0 && len(l.busy) < l.places {
 		d := l.waiting[0]
@@ -120,13 +120,13 @@ func TestAFleetThatFallsSilentBesideAManagerIsAnOutageBeforeAllAreAsked(t *testi
 			l := newNarrowLink(tt.agents, tt.places)
 			l.hung = func(id AgentID) bool { return int(id) <= tt.hung }
 			began := l.now
-			l.live(60 * time.Second)
+			l.runFor(60 * time.Second)
 			lost, outage := 0, time.Duration(0)
 			for _, d := range l.said {
 				switch {
 				case d.Verdict == OutageBegan && outage == 0:
 					outage = d.At.Sub(began)
-				case d.Verdict == Changed && (d.To != Disconnected || int(d.ID) > tt.hung || !d.Reason.bySilence() || d.Missed != 3):
+				case d.Verdict == Changed && (d.To != Disconnected || int(d.ID) > tt.hung || !d.Reason.isSilence() || d.Missed != 3):
 					t.Fatalf("decided %+v", d)
 				case d.Verdict == Changed:
 					lost++
@@ -141,12 +141,12 @@ func TestAFleetThatFallsSilentBesideAManagerIsAnOutageBeforeAllAreAsked(t *testi
 	}
 }
 
-func TestAManagersDatabaseThatStandsStillLosesNobodyWhoAnswers(t *testing.T) {
+func TestAStalledManagerDatabaseLosesNoAgentThatAnswers(t *testing.T) {
 	l := newNarrowLink(2000, 64)
 	l.hung = func(id AgentID) bool { return id <= 40 }
-	l.live(10 * time.Second) // these are being suspected
+	l.runFor(10 * time.Second) // these are being suspected
 	l.read = func() bool { return false }
-	l.live(3 * time.Minute)
+	l.runFor(3 * time.Minute)
 	for _, d := range l.said {
 		if d.Verdict != Changed || d.ID > 40 {
 			t.Errorf("decided %+v", d)
@@ -157,7 +157,7 @@ func TestAManagersDatabaseThatStandsStillLosesNobodyWhoAnswers(t *testing.T) {
 func TestAFewThatHangAreNoReasonToLoseOthersUnasked(t *testing.T) {
 	l := newNarrowLink(2000, 8)
 	l.hung = func(id AgentID) bool { return id <= 100 } // far from an outage
-	l.live(60 * time.Second)
+	l.runFor(60 * time.Second)
 	for _, d := range l.said {
 		if d.Reason == KeepAliveTimeout {
 			t.Fatalf("decided %+v", d)
@@ -174,8 +174,8 @@ func TestOneAgentThatIsLateAndBackAgainAndAgainHidesNoSilentFleet(t *testing.T) 
 			l.table.Apply([]Sighting{{At: l.now, ID: 1, Kind: SawKeepAlive}})
 		}
 		l.said = append(l.said, l.table.TakeDecisions()...)
-		l.live(3500 * time.Millisecond)
-		if slot, _ := l.table.slots.get(1); l.table.state[slot].has(suspected) {
+		l.runFor(3500 * time.Millisecond)
+		if slot, _ := l.table.slots.findSlot(1); l.table.state[slot].has(suspected) {
 			times++
 		}
 	}

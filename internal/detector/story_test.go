@@ -10,26 +10,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// deed is what agents do in a story.
-type deed int
+// storyAction is what agents do in a story.
+type storyAction int
 
 const (
-	hang  deed = iota // they say nothing more, and do not answer
-	crash             // their connections close
-	stop              // they say goodbye
-	back              // they introduce themselves and work
-	wake              // they work on, as if nothing had been
+	hang  storyAction = iota // they say nothing more, and do not answer
+	crash                    // their connections close
+	stop                     // they say goodbye
+	back                     // they introduce themselves and work
+	wake                     // they work on, as if nothing had been
 )
 
-// turnOfEvents is what the agents from first to last do at a time.
-type turnOfEvents struct {
+// storyEvent is what the agents from first to last do at a time.
+type storyEvent struct {
 	at          time.Duration
 	first, last AgentID
-	do          deed
+	do          storyAction
 }
 
-// each repeats what one agent does, every so often.
-func each(every time.Duration, times int, events ...turnOfEvents) (all []turnOfEvents) {
+// repeatEvents repeats what one agent does, every so often.
+func repeatEvents(every time.Duration, times int, events ...storyEvent) (all []storyEvent) {
 	for i := range times {
 		for _, e := range events {
 			e.at += time.Duration(i) * every
@@ -39,10 +39,10 @@ func each(every time.Duration, times int, events ...turnOfEvents) (all []turnOfE
 	return all
 }
 
-// tellStory lets agents, of whom all answer that are well, live through a story
+// runStory lets agents, of whom all answer that are well, live through a story
 // until its end, and returns in words what was decided, but
 // for the routine, and for the moment between an introduction and work.
-func tellStory(table *Table, now Instant, story []turnOfEvents, end time.Duration) []string {
+func runStory(table *Table, now Instant, story []storyEvent, end time.Duration) []string {
 	start, away := now, map[AgentID]bool{}
 	var said []Decision
 	for ; now.Sub(start) < end; now = now.Add(SweepPeriod) {
@@ -51,7 +51,7 @@ func tellStory(table *Table, now Instant, story []turnOfEvents, end time.Duratio
 			var seen []Sighting
 			for id := e.first; id <= e.last; id++ {
 				away[id] = e.do < back
-				seen = append(seen, e.do.shows(id, now)...)
+				seen = append(seen, e.do.sightings(id, now)...)
 			}
 			table.Apply(seen)
 			story = story[1:]
@@ -69,37 +69,37 @@ func tellStory(table *Table, now Instant, story []turnOfEvents, end time.Duratio
 			}
 		}
 	}
-	return inWords(said, start)
+	return describeAll(said, start)
 }
 
-// shows is what is seen of a deed.
-func (do deed) shows(id AgentID, now Instant) (seen []Sighting) {
-	for _, kind := range map[deed][]Kind{crash: {SawClosed}, stop: {SawShutdown, SawClosed}, back: {SawStartup, SawKeepAlive}, wake: {SawKeepAlive}}[do] {
+// sightings is what is seen of a deed.
+func (do storyAction) sightings(id AgentID, now Instant) (seen []Sighting) {
+	for _, kind := range map[storyAction][]Kind{crash: {SawClosed}, stop: {SawShutdown, SawClosed}, back: {SawStartup, SawKeepAlive}, wake: {SawKeepAlive}}[do] {
 		seen = append(seen, Sighting{At: now, ID: id, Addr: addressOf(id), Kind: kind})
 	}
 	return seen
 }
 
-// inWords makes one line of the decisions about many agents that differ in the
+// describeAll makes one line of the decisions about many agents that differ in the
 // agent only, and of what follows within a minute.
-func inWords(said []Decision, start Instant) (lines []string) {
+func describeAll(said []Decision, start Instant) (lines []string) {
 	for len(said) > 0 {
 		d := said[0]
 		n := 1
-		for n < len(said) && sentence(&said[n]) == sentence(&d) && said[n].At.Sub(d.At) < time.Minute {
+		for n < len(said) && describeDecision(&said[n]) == describeDecision(&d) && said[n].At.Sub(d.At) < time.Minute {
 			n++
 		}
 		who := ""
 		if d.ID != 0 {
 			who = fmt.Sprintf("%d × ", n)
 		}
-		lines = append(lines, fmt.Sprintf("%v: %s%s", d.At.Sub(start).Round(time.Second), who, sentence(&d)))
+		lines = append(lines, fmt.Sprintf("%v: %s%s", d.At.Sub(start).Round(time.Second), who, describeDecision(&d)))
 		said = said[n:]
 	}
 	return lines
 }
 
-func sentence(d *Decision) string {
+func describeDecision(d *Decision) string {
 	var text strings.Builder
 	switch d.Verdict {
 	case Changed:
@@ -122,17 +122,17 @@ func sentence(d *Decision) string {
 	return text.String()
 }
 
-func wantStory(t *testing.T, got, want []string) {
+func checkStory(t *testing.T, got, want []string) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("decided (-want +got):\n%s", diff)
 	}
 }
 
-// hundred is a fleet of 100 with the daemon's default settings, of which
+// newHundredAgents is a fleet of 100 with the daemon's default settings, of which
 // each works at a known address.
-func hundred() (*Table, Instant) {
-	table, now := fleetOf(100, everything)
+func newHundredAgents() (*Table, Instant) {
+	table, now := newFleet(100, allFeatures)
 	for id := AgentID(1); id <= 100; id++ {
 		table.Apply([]Sighting{{At: now, ID: id, Addr: addressOf(id), Kind: SawEvent}})
 	}

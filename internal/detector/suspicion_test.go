@@ -57,9 +57,9 @@ func newNetwork(set Settings, seed uint64, loss float64, delay func(*rand.Rand) 
 		n.table.Apply([]Sighting{{At: 1, ID: AgentID(i + 1), Kind: SawStartup}})
 		a.next, a.hangs = 2+Instant(n.random.Int64N(int64(a.gap(n.random)))), cmp.Or(a.hangs, never)
 		a.talks = a.next + a.chat/2
-		n.plan(i)
+		n.scheduleKeepAlive(i)
 	}
-	n.live(warmUp)
+	n.runFor(warmUp)
 	n.said, n.turns, n.retries, n.questions = nil, 0, 0, 0
 	return n
 }
@@ -71,7 +71,7 @@ func tickOf(at Instant) Instant {
 	return (at + Instant(SweepPeriod) - 1) / Instant(SweepPeriod) % networkRing
 }
 
-func (n *network) plan(agent int) {
+func (n *network) scheduleKeepAlive(agent int) {
 	a := &n.agents[agent]
 	at := a.next
 	if a.chat > 0 {
@@ -80,13 +80,13 @@ func (n *network) plan(agent int) {
 	n.speaking[tickOf(at)] = append(n.speaking[tickOf(at)], int32(agent))
 }
 
-// live lets the time pass.
-func (n *network) live(d time.Duration) {
+// runFor lets the time pass.
+func (n *network) runFor(d time.Duration) {
 	for end := n.now.Add(d); n.now < end; {
 		n.now = n.now.Add(SweepPeriod)
 		tick := tickOf(n.now)
 		for _, agent := range n.speaking[tick] {
-			n.speak(int(agent))
+			n.sendKeepAlive(int(agent))
 		}
 		n.speaking[tick] = n.speaking[tick][:0]
 		slices.SortFunc(n.coming[tick], func(a, b Sighting) int { return cmp.Compare(a.At, b.At) })
@@ -94,26 +94,26 @@ func (n *network) live(d time.Duration) {
 		n.coming[tick] = n.coming[tick][:0]
 		n.table.Sweep(n.now)
 		for _, d := range n.table.TakeDecisions() {
-			n.hear(&d)
+			n.handleDecision(&d)
 		}
 	}
 }
 
-// speak sends an agent's own keep-alive, or its event.
-func (n *network) speak(agent int) {
+// sendKeepAlive sends an agent's own keep-alive, or its event.
+func (n *network) sendKeepAlive(agent int) {
 	a := &n.agents[agent]
 	if a.chat > 0 && a.talks < a.next {
-		n.send(agent, a.talks, Sighting{Kind: SawEvent})
+		n.deliverLater(agent, a.talks, Sighting{Kind: SawEvent})
 		a.talks += a.chat
 	} else {
-		n.send(agent, a.next, Sighting{Kind: SawKeepAlive})
+		n.deliverLater(agent, a.next, Sighting{Kind: SawKeepAlive})
 		a.next += a.gap(n.random)
 	}
-	n.plan(agent)
+	n.scheduleKeepAlive(agent)
 }
 
-// send sends a message of an agent on its way.
-func (n *network) send(agent int, at Instant, s Sighting) {
+// deliverLater sends a message of an agent on its way.
+func (n *network) deliverLater(agent int, at Instant, s Sighting) {
 	if at >= n.agents[agent].hangs || n.random.Float64() < n.loss {
 		return
 	}
@@ -121,8 +121,8 @@ func (n *network) send(agent int, at Instant, s Sighting) {
 	n.coming[tickOf(s.At)] = append(n.coming[tickOf(s.At)], s)
 }
 
-// hear carries a question to an agent and its answer back, and notes the rest.
-func (n *network) hear(d *Decision) {
+// handleDecision carries a question to an agent and its answer back, and notes the rest.
+func (n *network) handleDecision(d *Decision) {
 	if n.heard != nil {
 		n.heard(d)
 	}
@@ -136,9 +136,9 @@ func (n *network) hear(d *Decision) {
 	if d.Verdict != Send {
 		return
 	}
-	slot, _ := n.table.slots.get(d.ID)
+	slot, _ := n.table.slots.findSlot(d.ID)
 	switch set := &n.table.set; {
-	case nextTurn(d.At.Add(-SweepPeriod), set.Interval, slot) <= d.At:
+	case nextKeepAlive(d.At.Add(-SweepPeriod), set.Interval, slot) <= d.At:
 		n.turns++
 	case missed && d.At.Sub(a.asked) >= set.RetryInterval:
 		n.retries++
@@ -147,28 +147,28 @@ func (n *network) hear(d *Decision) {
 	}
 	a.asked = d.At
 	if n.random.Float64() >= n.loss {
-		n.send(int(d.ID-1), n.now+n.delay(n.random), Sighting{Kind: SawAnswer, Token: d.Token})
+		n.deliverLater(int(d.ID-1), n.now+n.delay(n.random), Sighting{Kind: SawAnswer, Token: d.Token})
 	}
 }
 
-func between(lo, hi time.Duration) func(r *rand.Rand) Instant {
+func uniformDelay(lo, hi time.Duration) func(r *rand.Rand) Instant {
 	return func(r *rand.Rand) Instant { return Instant(lo) + Instant(r.Int64N(int64(hi-lo))) }
 }
 
-func steadily(gap time.Duration) func(*rand.Rand) Instant {
+func steadyGaps(gap time.Duration) func(*rand.Rand) Instant {
 	return func(*rand.Rand) Instant { return Instant(gap) }
 }
 
-// normally is a gap with a deviation.
-func normally(gap, deviation time.Duration) func(*rand.Rand) Instant {
+// normalGaps is a gap with a deviation.
+func normalGaps(gap, deviation time.Duration) func(*rand.Rand) Instant {
 	return func(r *rand.Rand) Instant {
 		return max(Instant(gap/4), Instant(gap)+Instant(r.NormFloat64()*float64(deviation)))
 	}
 }
 
-// reluctantly is a gap that is mostly a little and sometimes much longer than
+// delayedGaps is a gap that is mostly a little and sometimes much longer than
 // it should be: a Pareto distribution, cut off.
-func reluctantly(gap, most time.Duration) func(*rand.Rand) Instant {
+func delayedGaps(gap, most time.Duration) func(*rand.Rand) Instant {
 	return func(r *rand.Rand) Instant {
 		late := 0.3 * (math.Pow(1-r.Float64(), -1/1.2) - 1) // seconds
 		return Instant(gap) + min(Instant(most), Instant(late*float64(time.Second)))
@@ -178,9 +178,9 @@ func reluctantly(gap, most time.Duration) func(*rand.Rand) Instant {
 // An agent that hangs, at whatever moment between two of our keep-alives, is
 // known in under 75 s with the daemon's default settings, if its habit is known
 // and none of its keep-alives was lost.
-func TestAHungStockAgentIsKnownInTime(t *testing.T) {
+func TestAHungStockAgentIsDetectedInTime(t *testing.T) {
 	const bound = 75 * time.Second
-	phases, lan := 600, between(time.Millisecond, 20*time.Millisecond)
+	phases, lan := 600, uniformDelay(time.Millisecond, 20*time.Millisecond)
 	if raceEnabled || testing.Short() {
 		phases = 60
 	}
@@ -193,21 +193,21 @@ func TestAHungStockAgentIsKnownInTime(t *testing.T) {
 		delay  func(*rand.Rand) Instant
 		within time.Duration
 	}{
-		{"every 10 s", 0, steadily(10 * time.Second), 0, 0, lan, bound},
-		{"every 20 s", 0, steadily(20 * time.Second), 0, 0, lan, bound},
-		{"every 20 s, with an event every 3 s", 0, steadily(20 * time.Second), 3 * time.Second, 0, lan, bound},
-		{"every 20 s, with an event every 47 s", 0, steadily(20 * time.Second), 47 * time.Second, 0, lan, bound},
-		{"every 20 s, deviation 3 s, round trip to 2 s", 15 * time.Minute, normally(20*time.Second, 3*time.Second), 0, 0, between(0, time.Second), bound},
-		{"every 20 s to 30 s, mostly 20, round trip to 2 s", 15 * time.Minute, reluctantly(20*time.Second, 10*time.Second), 0, 0, between(0, time.Second), bound},
+		{"every 10 s", 0, steadyGaps(10 * time.Second), 0, 0, lan, bound},
+		{"every 20 s", 0, steadyGaps(20 * time.Second), 0, 0, lan, bound},
+		{"every 20 s, with an event every 3 s", 0, steadyGaps(20 * time.Second), 3 * time.Second, 0, lan, bound},
+		{"every 20 s, with an event every 47 s", 0, steadyGaps(20 * time.Second), 47 * time.Second, 0, lan, bound},
+		{"every 20 s, deviation 3 s, round trip to 2 s", 15 * time.Minute, normalGaps(20*time.Second, 3*time.Second), 0, 0, uniformDelay(0, time.Second), bound},
+		{"every 20 s to 30 s, mostly 20, round trip to 2 s", 15 * time.Minute, delayedGaps(20*time.Second, 10*time.Second), 0, 0, uniformDelay(0, time.Second), bound},
 		// Keep-alives that were lost shortly before make an agent look unsteady.
-		{"every 20 s, 2 % of messages are lost", 15 * time.Minute, steadily(20 * time.Second), 0, 0.02, lan, 100 * time.Second},
+		{"every 20 s, 2 % of messages are lost", 15 * time.Minute, steadyGaps(20 * time.Second), 0, 0.02, lan, 100 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var delays []time.Duration
 			for phase := range phases {
 				hangs := Instant(warmUp+tt.learns) + Instant(phase)*Instant(time.Minute)/Instant(phases)
-				n := newNetwork(everything, uint64(phase), tt.loss, tt.delay, remote{gap: tt.gap, chat: Instant(tt.chat), hangs: hangs})
-				n.live(tt.learns + time.Minute + 200*time.Second)
+				n := newNetwork(allFeatures, uint64(phase), tt.loss, tt.delay, remote{gap: tt.gap, chat: Instant(tt.chat), hangs: hangs})
+				n.runFor(tt.learns + time.Minute + 200*time.Second)
 				if len(n.said) != 1 {
 					t.Fatalf("hung at %v: decided %+v, want one change", time.Duration(hangs), n.said)
 				}
@@ -234,7 +234,7 @@ func quantiles(all []time.Duration) string {
 
 // Agents whose keep-alives come unsteadily, over a network that is slow or
 // loses some, are asked more often, and never given up.
-func TestAJitteryNetworkInventsNothing(t *testing.T) {
+func TestAJitteryNetworkCausesNoFalseLosses(t *testing.T) {
 	agents, hours := 1000, 6
 	if raceEnabled || testing.Short() {
 		agents, hours = 200, 3
@@ -251,7 +251,7 @@ func TestAJitteryNetworkInventsNothing(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			n := unsteadyNetwork(20, tt.loss, agents)
-			n.live(time.Duration(hours) * time.Hour)
+			n.runFor(time.Duration(hours) * time.Hour)
 			for _, d := range n.said {
 				t.Errorf("decided %+v", d)
 			}
@@ -271,12 +271,12 @@ func unsteadyNetwork(seed uint64, loss float64, agents int) *network {
 	fleet := make([]remote, agents)
 	for i := range fleet {
 		if i%4 == 3 {
-			fleet[i].gap = reluctantly(20*time.Second, 10*time.Second)
+			fleet[i].gap = delayedGaps(20*time.Second, 10*time.Second)
 		} else {
-			fleet[i].gap = normally(20*time.Second, time.Duration(1+i%4)*time.Second)
+			fleet[i].gap = normalGaps(20*time.Second, time.Duration(1+i%4)*time.Second)
 		}
 	}
-	return newNetwork(everything, seed, loss, between(time.Millisecond/2, time.Second), fleet...)
+	return newNetwork(allFeatures, seed, loss, uniformDelay(time.Millisecond/2, time.Second), fleet...)
 }
 
 // BenchmarkLossyNetwork is how often an agent that lives is given up where
@@ -288,7 +288,7 @@ func BenchmarkLossyNetwork(b *testing.B) {
 			given, turns, questions := 0, 0, 0
 			for i := range b.N {
 				n := unsteadyNetwork(uint64(i), loss, 2000)
-				n.live(6 * time.Hour)
+				n.runFor(6 * time.Hour)
 				given += len(n.said) / 2 // it comes back
 				turns, questions = turns+n.turns, questions+n.questions
 			}

@@ -9,39 +9,39 @@ import (
 
 // A Table holds the agents and decides about them. Its columns are indexed by
 // slot. The sweep reads only due; a sighting touches one element of state. The
-// rest is read when there is something to say.
+// rest is read when there is something to report.
 type Table struct {
 	set    Settings
 	groups []Group // the settings' first group and the others
-	slots  index
+	slots  slotIndex
 	free   []int32 // slots that agents were removed from
 
-	due   []Instant // not later than the next moment the agent needs attention
-	state []state
-	who   []identity
-	share []Instant // when the agent may have MaxChanges changes reported again; see excess
+	due        []Instant // not later than the next moment the agent needs attention
+	state      []state
+	identities []identity
+	share      []Instant // when MaxChanges changes of the agent may be reported again; see excess
 
-	count    [4]int        // agents by status
-	troubled int           // watched agents that do not answer, or whose connection closed
-	born     Instant       // when the first members came: restored agents may come back from then on
-	resumed  Instant       // when the detector last came to itself
-	lull     time.Duration // for how long it had been away then
+	count        [4]int        // agents by status
+	unresponsive int           // watched agents that do not answer, or whose connection closed
+	started      Instant       // when the first members were set: restored agents may reconnect from then on
+	resumed      Instant       // when the detector last resumed after a pause
+	pause        time.Duration // how long that pause was
 
 	shortened Instant // when new settings last made a timeout shorter
 
-	out     []Decision
-	limited int // decisions in out that limitChanges has seen
-	round   round
-	span    time.Duration // losses within it belong together: the interval, without keep-alives the timeout
-	fleet   outage
-	reliefs []relief // within the last span, oldest first
-	flaps   map[int32]*flap
+	decisions []Decision
+	limited   int // decisions that limitChanges has processed
+	batch     batch
+	span      time.Duration // losses within it belong together: the interval, without keep-alives the timeout
+	outage    outage
+	reliefs   []relief // within the last span, oldest first
+	flaps     map[int32]*flap
 
 	excess map[int32]*excess
 }
 
-// identity is who an agent is: read to report about it. It has the size of a
-// line of the processor's cache.
+// identity is the part of an agent that is read to report about it. It has the size
+// of a line of the processor's cache.
 type identity struct {
 	name  string
 	ip    string     // where it was seen last; before, what it is registered under: "any", an address or a network
@@ -49,58 +49,58 @@ type identity struct {
 	since Instant    // when its status became what it is
 }
 
-// state is what the detector knows of one agent. In the table's words, a probe
-// is a keep-alive that was sent and is not answered yet. It has the size of a line
-// of the processor's cache, as a sighting waits for memory more than for anything else.
+// state is the state of one agent. A probe is a keep-alive that was sent and is not
+// answered yet. It has the size of a line of the processor's cache, because memory
+// access is most of the cost of a sighting.
 type state struct {
-	lastSeen Instant // last sign of life
-	act      Instant // next action: end of grace if closed, a miss if probing, else the next keep-alive
-	sentAt   Instant // when the last keep-alive was sent
-	rhythm   rhythm
-	id       AgentID
-	token    uint32 // of the last keep-alive
-	rtt      uint32 // of the last answered one: microseconds
-	missed   uint16
-	flags    flags
-	group    uint8
-	status   Status
-	reason   Reason // of the last change
+	lastSeen   Instant // last sign of life
+	nextAction Instant // next action: end of grace if closed, a miss if probing, else the next keep-alive
+	sentAt     Instant // when the last keep-alive was sent
+	arrivals   arrivalWindow
+	id         AgentID
+	token      uint32 // of the last keep-alive
+	rtt        uint32 // of the last answered one: microseconds
+	missed     uint16
+	flags      flags
+	group      uint8
+	status     Status
+	reason     Reason // of the last change
 }
 
 type flags uint32
 
 const (
-	used         flags = 1 << iota // the slot holds an agent
-	closed                         // its connection closed, the grace runs
-	probing                        // a probe awaits its answer
-	suspected                      // it is late beyond its habit: probes follow in a quick pace
-	troubled                       // it counts in the table's troubled
-	greeted                        // it has been active before
-	seen                           // there was a sign of life
-	sent                           // a keep-alive went out since it came back (methods without answers)
-	beating                        // its next keep-alive makes a gap with the last
-	restored                       // it was there in an earlier life of the node, and has not been seen in this one
-	answered                       // its last keep-alive was
-	lately                         // lost within the last interval, and still away
-	inVain                         // the same, and asked MaxMissed times before
-	eased                          // it has a relief
-	member                         // it was lost in the outage that goes on, or whose hold does
-	memberClosed                   // the same: its connection had closed
-	missing                        // the same, and it is still away; its alert is held
-	waiting                        // its alert is held to see whether an outage comes
-	flapHeld                       // its alert is held because it flaps
-	unsteady                       // it has a flap
-	excessive                      // it has an excess
-	kept                           // scratch of SetMembers: still in the inventory
-	moved                          // the same: in another node's
+	used            flags = 1 << iota // the slot holds an agent
+	closed                            // its connection closed, the grace runs
+	probing                           // a probe awaits its answer
+	suspected                         // it is later than its arrivals let expect: probes follow at SuspectTimeout
+	unresponsive                      // it counts in the table's unresponsive
+	wasActive                         // it has been active before
+	seen                              // there was a sign of life
+	keepAliveSent                     // a keep-alive went out since it came back (methods without answers)
+	inSequence                        // the time to its next keep-alive is a gap
+	restored                          // it was watched by an earlier process, and has not been seen by this one
+	answered                          // its last keep-alive was answered
+	recentlyLost                      // lost within the last interval, and still away
+	unanswered                        // the same, after MaxMissed unanswered keep-alives
+	hasRelief                         // it has a relief
+	member                            // it was lost in the current outage, or in one whose hold has not ended
+	memberClosed                      // the same: its connection had closed
+	awayInOutage                      // the same, and it is still away; its alert is held
+	alertWaiting                      // its alert is held to see whether an outage comes
+	flapHeld                          // its alert is held because it flaps
+	hasFlap                           // it has a flap
+	hasExcess                         // it has an excess
+	listed                            // scratch of SetMembers: still in the inventory
+	listedElsewhere                   // the same: in another node's
 
-	alertHeld = missing | waiting | flapHeld
+	alertHeld = awayInOutage | alertWaiting | flapHeld
 )
 
 func (s *state) has(f flags) bool { return s.flags&f != 0 }
 
-// watched reports whether the agent is one that keep-alives go to.
-func (s *state) watched() bool { return s.status == Active || s.status == Pending }
+// isWatched reports whether the agent is one that keep-alives go to.
+func (s *state) isWatched() bool { return s.status == Active || s.status == Pending }
 
 // NewTable returns an empty table.
 func NewTable(set Settings) *Table {
@@ -114,107 +114,107 @@ func (t *Table) Len() int { return t.slots.count }
 // Counts returns the number of agents in each status, indexed by Status.
 func (t *Table) Counts() [4]int { return t.count }
 
-// watching is how many agents keep-alives go to.
-func (t *Table) watching() int { return t.count[Active] + t.count[Pending] }
+// countWatched returns how many agents keep-alives go to.
+func (t *Table) countWatched() int { return t.count[Active] + t.count[Pending] }
 
-// TakeDecisions returns the decisions since the last Take, in order. They are valid
+// TakeDecisions returns the decisions since its last call, in order. They are valid
 // until the table's next method call.
 func (t *Table) TakeDecisions() []Decision {
-	out := t.out
-	t.out, t.limited = t.out[:0], 0
-	if cap(t.out) > maxSpare {
-		t.out = nil
+	out := t.decisions
+	t.decisions, t.limited = t.decisions[:0], 0
+	if cap(t.decisions) > maxSpareDecisions {
+		t.decisions = nil
 	}
 	return out
 }
 
-// maxSpare bounds the decisions that the table keeps room for after a storm.
-const maxSpare = 1 << 14
+// maxSpareDecisions bounds the memory for decisions that is kept after a burst.
+const maxSpareDecisions = 1 << 14
 
-// decide appends a decision about the agent in a slot and returns it to be
-// filled in; the pointer is good until the next call.
-func (t *Table) decide(v Verdict, at Instant, slot int32) *Decision {
-	w, s := &t.who[slot], &t.state[slot]
-	t.out = append(t.out, Decision{Verdict: v, At: at, ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip})
-	return &t.out[len(t.out)-1]
+// addDecision appends a decision about the agent in a slot and returns it to be
+// filled in; the pointer is valid until the next call.
+func (t *Table) addDecision(v Verdict, at Instant, slot int32) *Decision {
+	w, s := &t.identities[slot], &t.state[slot]
+	t.decisions = append(t.decisions, Decision{Verdict: v, At: at, ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip})
+	return &t.decisions[len(t.decisions)-1]
 }
 
-// locate notes where an agent was seen. The text is made here, once, and not
-// with every decision.
-func (w *identity) locate(addr netip.Addr) { w.addr, w.ip = addr, addr.String() }
+// setAddress records where an agent was seen. The text is formatted here, once, and
+// not with every decision.
+func (w *identity) setAddress(addr netip.Addr) { w.addr, w.ip = addr, addr.String() }
 
-// change sets an agent's status and says so.
-func (t *Table) change(slot int32, to Status, why Reason, at Instant) {
+// setStatus sets an agent's status and reports the change.
+func (t *Table) setStatus(slot int32, to Status, reason Reason, at Instant) {
 	s := &t.state[slot]
 	from := s.status
 	t.count[from]--
 	t.count[to]++
-	s.status, s.reason, t.who[slot].since = to, why, at
+	s.status, s.reason, t.identities[slot].since = to, reason, at
 	if to == Active {
-		s.flags |= greeted
+		s.flags |= wasActive
 	}
-	t.round.note(slot, s, from, len(t.out))
-	t.say(Changed, slot, from)
+	t.batch.addChange(slot, s, from, len(t.decisions))
+	t.reportChange(Changed, slot, from)
 }
 
-// say decides about an agent's last change, which was from a status.
-func (t *Table) say(v Verdict, slot int32, from Status) *Decision {
+// reportChange adds a decision about an agent's last change, which was from a status.
+func (t *Table) reportChange(v Verdict, slot int32, from Status) *Decision {
 	s := &t.state[slot]
-	d := t.decide(v, t.who[slot].since, slot)
+	d := t.addDecision(v, t.identities[slot].since, slot)
 	d.From, d.To, d.Reason, d.Missed = from, s.status, s.reason, int(s.missed)
-	d.LastSeen, d.Seen = s.lastSeen, s.has(seen) && !s.has(restored) // what is restored is older than the truth
+	d.LastSeen, d.Seen = s.lastSeen, s.has(seen) && !s.has(restored) // what was restored may be out of date
 	return d
 }
 
-// trouble notes that an agent does not answer, or is there no more; calm that
-// it is well, or given up.
-func (t *Table) trouble(s *state) {
-	if !s.has(troubled) {
-		s.flags |= troubled
-		t.troubled++
+// setUnresponsive records that an agent does not answer, or that its connection
+// closed; setResponsive that it is alive, or was given up.
+func (t *Table) setUnresponsive(s *state) {
+	if !s.has(unresponsive) {
+		s.flags |= unresponsive
+		t.unresponsive++
 	}
 }
 
-func (t *Table) calm(s *state) {
-	if s.has(troubled) {
-		s.flags &^= troubled
-		t.troubled--
+func (t *Table) setResponsive(s *state) {
+	if s.has(unresponsive) {
+		s.flags &^= unresponsive
+		t.unresponsive--
 	}
 }
 
 func (t *Table) groupOf(s *state) *Group { return &t.groups[s.group] }
 
-// regroup finds an agent's group anew: its address may be what decides.
-func (t *Table) regroup(slot int32, now Instant) {
+// updateGroup determines an agent's group again, which may depend on its address.
+func (t *Table) updateGroup(slot int32, now Instant) {
 	if t.set.GroupOf == nil {
 		return
 	}
-	s, w := &t.state[slot], &t.who[slot]
+	s, w := &t.state[slot], &t.identities[slot]
 	group := uint8(t.set.GroupOf(s.id, w.name, w.addr))
 	if group == s.group {
 		return
 	}
 	s.group = group
-	if s.watched() {
-		t.attend(slot, s.lastSeen.Add(t.groupOf(s).Timeout))
+	if s.isWatched() {
+		t.ensureDueBy(slot, s.lastSeen.Add(t.groupOf(s).Timeout))
 		if !s.has(probing | closed) {
-			t.schedule(slot, now)
+			t.scheduleKeepAlive(slot, now)
 		}
 	}
 }
 
-// schedule sets the next keep-alive of a watched agent after now. Every slot
-// has its own place in the interval, and the golden ratio spreads any run of
-// slots evenly over it, however the agents came.
-func (t *Table) schedule(slot int32, now Instant) {
+// scheduleKeepAlive sets the next keep-alive of a watched agent after now. Every slot
+// has its own phase in the interval, and the golden ratio spreads any run of
+// slots evenly over it, in whatever order the agents were added.
+func (t *Table) scheduleKeepAlive(slot int32, now Instant) {
 	s := &t.state[slot]
 	s.flags &^= probing
-	s.act = nextTurn(now, t.groupOf(s).Interval, slot)
-	t.attend(slot, s.act)
+	s.nextAction = nextKeepAlive(now, t.groupOf(s).Interval, slot)
+	t.ensureDueBy(slot, s.nextAction)
 }
 
-// nextTurn returns the first moment after now at which the slot's turn comes.
-func nextTurn(now Instant, interval time.Duration, slot int32) Instant {
+// nextKeepAlive returns the first instant after now at the slot's phase of the interval.
+func nextKeepAlive(now Instant, interval time.Duration, slot int32) Instant {
 	if interval == 0 {
 		return never
 	}
@@ -227,5 +227,5 @@ func nextTurn(now Instant, interval time.Duration, slot int32) Instant {
 	return now.Add(interval - time.Duration(past))
 }
 
-// attend makes the sweep look at a slot no later than at.
-func (t *Table) attend(slot int32, at Instant) { t.due[slot] = min(t.due[slot], at) }
+// ensureDueBy makes the sweep process a slot no later than at.
+func (t *Table) ensureDueBy(slot int32, at Instant) { t.due[slot] = min(t.due[slot], at) }

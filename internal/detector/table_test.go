@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"fmt"
 	"math/bits"
 	"net/netip"
 	"reflect"
@@ -21,7 +22,7 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 		now, silences := Instant(0), 0
 		members := drawMembers(t)
 		table.SetMembers(members, now)
-		ref.members(members, now)
+		ref.setMembers(members, now)
 		for range rapid.IntRange(1, 150).Draw(t, "steps") {
 			now = now.Add(rapid.SampledFrom([]time.Duration{0, 1, 100 * time.Millisecond, time.Second, 7 * time.Second,
 				set.RetryInterval, set.Interval, set.Timeout, set.FlapWindow, set.OutageHold}).Draw(t, "after"))
@@ -29,51 +30,51 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 			case 0:
 				members := drawMembers(t)
 				table.SetMembers(members, now)
-				ref.members(members, now)
+				ref.setMembers(members, now)
 			case 1:
 				lull := rapid.SampledFrom([]time.Duration{2 * time.Second, time.Hour}).Draw(t, "lull")
 				table.Resume(now, lull)
 				ref.resume(now, lull)
 			case 2, 3, 4:
 				table.Sweep(now)
-				ref.sweep(now)
+				ref.runSweep(now)
 			case 5, 6: // all agents at once
 				kind := drawKind(t)
 				for _, a := range ref.slots {
 					if a != nil {
-						seeBoth(table, ref, Sighting{At: now, ID: a.id, Kind: kind, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id), 1})})
+						applyToBoth(table, ref, Sighting{At: now, ID: a.id, Kind: kind, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id), 1})})
 					}
 				}
 			case 7, 8, 9: // a few keep-alives in a rhythm
 				id, gap := drawID(t), rapid.SampledFrom([]time.Duration{time.Second, 5 * time.Second, 20 * time.Second}).Draw(t, "gap")
 				for range rapid.IntRange(1, 8).Draw(t, "beats") {
-					seeBoth(table, ref, Sighting{At: now, ID: id, Kind: SawKeepAlive})
+					applyToBoth(table, ref, Sighting{At: now, ID: id, Kind: SawKeepAlive})
 					now = now.Add(gap)
 				}
 			case 10, 11, 12:
 				id := drawID(t)
 				for range rapid.IntRange(1, 5).Draw(t, "wishes") {
-					hastenBoth(t, table, ref, id, now)
+					probeBoth(t, table, ref, id, now)
 					now = now.Add(rapid.SampledFrom([]time.Duration{0, 1234567, 700 * time.Millisecond, 2 * time.Second}).Draw(t, "rtt"))
 					if a := ref.agents[id]; a != nil && rapid.Bool().Draw(t, "answered") {
-						seeBoth(table, ref, Sighting{At: now, ID: id, Kind: SawAnswer, Token: a.token})
+						applyToBoth(table, ref, Sighting{At: now, ID: id, Kind: SawAnswer, Token: a.token})
 					}
 				}
 			case 14: // a link that cannot ask all at once
 				for _, a := range ref.slots {
 					if a != nil && a.id > AgentID(rapid.IntRange(0, 8).Draw(t, "asked")) {
-						seeBoth(table, ref, Sighting{At: now, ID: a.id, Kind: Unsent, Token: a.token})
+						applyToBoth(table, ref, Sighting{At: now, ID: a.id, Kind: Unsent, Token: a.token})
 					}
 				}
 			case 15: // a fleet with habits falls silent, beside a link that cannot ask all at once
 				if silences++; silences <= 2 {
-					now = silenceBoth(t, table, ref, now)
+					now = sweepBoth(t, table, ref, now)
 				}
 			case 13: // one that changes as fast as it can
 				id := drawID(t)
 				for range rapid.IntRange(1, 20).Draw(t, "rounds") {
 					for _, kind := range []Kind{SawStartup, SawKeepAlive, SawShutdown} {
-						seeBoth(table, ref, Sighting{At: now, ID: id, Kind: kind})
+						applyToBoth(table, ref, Sighting{At: now, ID: id, Kind: kind})
 					}
 					now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Second, 3 * time.Second}).Draw(t, "gap"))
 				}
@@ -85,29 +86,29 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 				if rapid.Bool().Draw(t, "addressed") {
 					s.Addr = netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(1, 3).Draw(t, "addr"))})
 				}
-				seeBoth(table, ref, s)
+				applyToBoth(table, ref, s)
 			}
 			said = append(said, table.TakeDecisions()...)
 		}
 		table.Sweep(now)
-		ref.sweep(now)
+		ref.runSweep(now)
 		table.ReportWithheld()
-		ref.flush()
+		ref.reportAllWithheld()
 		said = append(said, table.TakeDecisions()...)
-		compareDecisions(t, ref.said, said)
+		compareDecisions(t, ref.decisions, said)
 		compareRecords(t, table, ref)
 	})
 }
 
-func seeBoth(table *Table, ref *model, s Sighting) {
+func applyToBoth(table *Table, ref *model, s Sighting) {
 	table.Apply([]Sighting{s})
-	ref.apply(s)
+	ref.applySightings(s)
 }
 
-func silenceBoth(t *rapid.T, table *Table, ref *model, now Instant) Instant {
+func sweepBoth(t *rapid.T, table *Table, ref *model, now Instant) Instant {
 	alive := func(id AgentID, kind Kind) {
 		if a := ref.agents[id]; a != nil {
-			seeBoth(table, ref, Sighting{At: now, ID: id, Kind: kind, Token: a.token})
+			applyToBoth(table, ref, Sighting{At: now, ID: id, Kind: kind, Token: a.token})
 		}
 	}
 	for range 6 {
@@ -120,7 +121,7 @@ func silenceBoth(t *rapid.T, table *Table, ref *model, now Instant) Instant {
 	for range rapid.IntRange(1, 60).Draw(t, "silence") {
 		now = now.Add(time.Second)
 		table.Sweep(now)
-		ref.sweep(now)
+		ref.runSweep(now)
 		for id := asked + 1; id <= fleetSize; id++ {
 			alive(id, Unsent)
 		}
@@ -131,9 +132,9 @@ func silenceBoth(t *rapid.T, table *Table, ref *model, now Instant) Instant {
 	return now
 }
 
-func hastenBoth(t *rapid.T, table *Table, ref *model, id AgentID, now Instant) {
+func probeBoth(t *rapid.T, table *Table, ref *model, id AgentID, now Instant) {
 	got, err := table.ProbeNow(id, now)
-	want, wantErr := ref.hasten(id, now)
+	want, wantErr := ref.probeNow(id, now)
 	if got != want || err != wantErr {
 		t.Fatalf("hastening %v: %+v, %v by the table, %+v, %v by the model", id, got, err, want, wantErr)
 	}
@@ -173,7 +174,7 @@ func compareRecords(t *rapid.T, table *Table, ref *model) {
 		t.Fatalf("%v agents by status, counted %v; %d records of %d agents", counts, table.Counts(), len(page), len(ref.agents))
 	}
 	for slot, a := range ref.slots {
-		if a != nil && a.watched() != table.state[slot].watched() {
+		if a != nil && a.isWatched() != table.state[slot].isWatched() {
 			t.Fatalf("agent %v is watched by one only", a.id)
 		}
 	}
@@ -184,7 +185,7 @@ func drawID(t *rapid.T) AgentID { return AgentID(rapid.IntRange(1, fleetSize+1).
 func drawKind(t *rapid.T) Kind { return Kind(rapid.IntRange(0, int(SawClosed)).Draw(t, "kind")) }
 
 // fleetSize is enough for an outage.
-const fleetSize = outageFewest + 5
+const fleetSize = minOutage + 5
 
 func drawSettings(t *rapid.T) Settings {
 	seconds := func(label string, lo, hi int) time.Duration {
@@ -234,5 +235,75 @@ func TestColumnsKeepToALineOfTheCache(t *testing.T) {
 		if size := reflect.TypeOf(column).Size(); size != 64 && bits.UintSize == 64 {
 			t.Errorf("%T has %d bytes, want 64", column, size)
 		}
+	}
+}
+
+// TestSlotIndexIsAMap drives an index and a map through the same history.
+func TestSlotIndexIsAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var x slotIndex
+		want := make(map[AgentID]int32)
+		ids := rapid.OneOf(rapid.Uint32Range(1, 5), rapid.Uint32Range(1020, 1030), rapid.Uint32Range(1, uint32(MaxAgentID)))
+		for range rapid.IntRange(1, 100).Draw(t, "steps") {
+			id := AgentID(ids.Draw(t, "id"))
+			slot, ok := x.findSlot(id)
+			if w, there := want[id]; ok != there || ok && slot != w {
+				t.Fatalf("%v is in slot %d, %v; want %d, %v", id, slot, ok, w, there)
+			}
+			if ok {
+				x.removeSlot(id)
+				delete(want, id)
+			} else {
+				slot := rapid.Int32Range(0, 10_000_000).Draw(t, "slot")
+				x.addSlot(id, slot)
+				want[id] = slot
+			}
+			if x.count != len(want) {
+				t.Fatalf("%d ids, want %d", x.count, len(want))
+			}
+		}
+		if _, ok := x.findSlot(1<<32 - 1); ok {
+			t.Error("an id beyond all others is there")
+		}
+	})
+}
+
+// Half of 100000 agents are gone from the inventory, the other half has other
+// names, and as many are new: the table holds exactly the new list, and what
+// happened is told agent by agent.
+func TestAWholeInventoryMayChange(t *testing.T) {
+	const n = 100_000
+	table, now := newFleet(n, allFeatures)
+	var members []Member
+	for id := AgentID(n/2 + 1); id <= n+n/2; id++ {
+		members = append(members, Member{ID: id, Name: fmt.Sprintf("new-%v", id), IP: "any"})
+	}
+	table.SetMembers(members, now.Add(1))
+	removed := make(map[AgentID]bool)
+	for _, d := range table.TakeDecisions() {
+		if d.Verdict != Changed || d.Reason != AgentRemoved || d.From != Active || removed[d.ID] || d.Name != d.ID.String() {
+			t.Fatalf("decided %+v, want each active agent removed once", d)
+		}
+		removed[d.ID] = true
+	}
+	if len(removed) != n || table.Counts() != [4]int{NeverConnected: n} || table.Len() != n {
+		t.Errorf("%d removed, %v by status, %d in all", len(removed), table.Counts(), table.Len())
+	}
+	names := make(map[AgentID]string)
+	for page, more := 0, true; more; page++ {
+		var list []Record
+		list, more = table.Page(nil, page)
+		for _, r := range list {
+			names[r.ID] = r.Name
+		}
+	}
+	for _, m := range members {
+		if names[m.ID] != m.Name {
+			t.Fatalf("%v is %q, want %q", m.ID, names[m.ID], m.Name)
+		}
+	}
+	table.SetMembers(members, now.Add(2))
+	if said := table.TakeDecisions(); len(said) != 0 || table.Len() != n {
+		t.Errorf("the same list again: %d decisions, %d agents", len(said), table.Len())
 	}
 }

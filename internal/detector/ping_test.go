@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestWhoCannotBeAskedOutOfTurn(t *testing.T) {
+func TestAgentsThatCannotBeProbed(t *testing.T) {
 	with := func(change func(*Settings)) Settings {
 		set := defaults
 		change(&set)
@@ -31,7 +31,7 @@ func TestWhoCannotBeAskedOutOfTurn(t *testing.T) {
 		{"any, by ack", with(func(s *Settings) { s.Method = Ack }), nil, 5, ErrNoAnswers},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			table, now := fleetOf(7, c.set)
+			table, now := newFleet(7, c.set)
 			for _, kind := range c.seen {
 				table.Apply([]Sighting{{At: now, ID: c.id, Kind: kind}})
 			}
@@ -44,7 +44,7 @@ func TestWhoCannotBeAskedOutOfTurn(t *testing.T) {
 	}
 }
 
-func TestOneThatNeverCameOrIsOfAnEarlierLifeIsNotAsked(t *testing.T) {
+func TestNeverConnectedAndRestoredAgentsAreNotProbed(t *testing.T) {
 	table := NewTable(defaults)
 	table.Restore([]Restored{{Member: Member{ID: 1, Name: "web", IP: "any"}, Status: Active, Since: -5, LastSeen: -5}}, nil)
 	table.SetMembers([]Member{{ID: 1, Name: "web", IP: "any"}, {ID: 2, Name: "db", IP: "any"}}, 1)
@@ -56,8 +56,8 @@ func TestOneThatNeverCameOrIsOfAnEarlierLifeIsNotAsked(t *testing.T) {
 }
 
 // However many ask for it, an agent hears of it once, and once more a second later.
-func TestManyWhoAskCostAnAgentOneKeepAliveASecond(t *testing.T) {
-	table, now := fleetOf(1, defaults)
+func TestManyPingsCostAnAgentOneKeepAliveASecond(t *testing.T) {
+	table, now := newFleet(1, defaults)
 	sends := 0
 	for range 3000 { // every millisecond
 		h, err := table.ProbeNow(1, now)
@@ -77,57 +77,57 @@ func TestManyWhoAskCostAnAgentOneKeepAliveASecond(t *testing.T) {
 	}
 }
 
-func TestAHastenedKeepAliveThatIsNotAnsweredIsAMiss(t *testing.T) {
-	table, now := fleetOf(1, defaults)
+func TestAnUnansweredProbeIsAMiss(t *testing.T) {
+	table, now := newFleet(1, defaults)
 	if _, err := table.ProbeNow(1, now); err != nil {
 		t.Fatal(err)
 	}
 	table.TakeDecisions()
-	_, said := play(table, now, defaults.RetryInterval+SweepPeriod, nil)
+	_, said := sweepFor(table, now, defaults.RetryInterval+SweepPeriod, nil)
 	if len(said) != 2 || said[0].Verdict != Failed || said[0].Missed != 1 || said[1].Verdict != Send {
 		t.Errorf("decided %+v", said)
 	}
 }
 
-// pinged is a detector with one active agent, and whoever asks it.
-type pinged struct {
+// pingFixture is a detector with one active agent, and whoever asks it.
+type pingFixture struct {
 	*testing.T
 	*Detector
 	clock *Clock
 	said  func() []Decision
 }
 
-func newPinged(t *testing.T) *pinged {
-	d, clock, said := run(t, defaults)
+func newPingFixture(t *testing.T) *pingFixture {
+	d, clock, said := startDetector(t, defaults)
 	d.SetMembers([]Member{{ID: 7, Name: "web", IP: "any"}})
-	p := &pinged{t, d, clock, said}
-	p.see(SawStartup, 0)
-	p.see(SawKeepAlive, 0)
+	p := &pingFixture{t, d, clock, said}
+	p.reportSighting(SawStartup, 0)
+	p.reportSighting(SawKeepAlive, 0)
 	time.Sleep(SweepPeriod)
 	return p
 }
 
-func (p *pinged) see(kind Kind, token uint32) {
+func (p *pingFixture) reportSighting(kind Kind, token uint32) {
 	p.Report(Sighting{At: p.clock.Now(), ID: 7, Kind: kind, Token: token})
 }
 
-type pong struct {
+type pingResult struct {
 	Answer
 	err error
 }
 
-// ask pings in the background.
-func (p *pinged) ask(ctx context.Context) <-chan pong {
-	c := make(chan pong, 1)
+// startPing pings in the background.
+func (p *pingFixture) startPing(ctx context.Context) <-chan pingResult {
+	c := make(chan pingResult, 1)
 	go func() {
 		answer, err := p.Ping(ctx, 7)
-		c <- pong{answer, err}
+		c <- pingResult{answer, err}
 	}()
 	synctest.Wait()
 	return c
 }
 
-func (p *pinged) lastSend() (d Decision) {
+func (p *pingFixture) lastSend() (d Decision) {
 	for _, said := range p.said() {
 		if said.Verdict == Send {
 			d = said
@@ -139,15 +139,15 @@ func (p *pinged) lastSend() (d Decision) {
 	return d
 }
 
-func TestAPingIsAnsweredWithTheRoundTripToAllWhoWait(t *testing.T) {
+func TestAPingIsAnsweredWithTheRoundTripToAllWaiters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPinged(t)
-		first := p.ask(t.Context())
+		p := newPingFixture(t)
+		first := p.startPing(t.Context())
 		sent := p.lastSend()
 		time.Sleep(20 * time.Millisecond)
-		second := p.ask(t.Context())
-		p.see(SawAnswer, sent.Token)
-		for _, c := range []<-chan pong{first, second} {
+		second := p.startPing(t.Context())
+		p.reportSighting(SawAnswer, sent.Token)
+		for _, c := range []<-chan pingResult{first, second} {
 			if got := <-c; got.err != nil || got.RTT != 20*time.Millisecond || got.SentAt != sent.At {
 				t.Errorf("%+v, sent at %v", got, sent.At)
 			}
@@ -155,38 +155,38 @@ func TestAPingIsAnsweredWithTheRoundTripToAllWhoWait(t *testing.T) {
 		if now := p.clock.Now(); now != sent.At.Add(20*time.Millisecond) {
 			t.Errorf("the answer waited for a sweep, until %v", now)
 		}
-		if got := <-p.ask(t.Context()); got.err != nil || got.RTT != 20*time.Millisecond || got.SentAt != sent.At {
+		if got := <-p.startPing(t.Context()); got.err != nil || got.RTT != 20*time.Millisecond || got.SentAt != sent.At {
 			t.Errorf("asked again at once: %+v", got)
 		}
-		if n := len(p.waiters.agent); n > 0 {
+		if n := len(p.waiters.byAgent); n > 0 {
 			t.Errorf("%d agents waited for", n)
 		}
 	})
 }
 
-func TestWhoWaitsInVainIsTold(t *testing.T) {
+func TestWaitersGetAnErrorWhenTheAgentDoesNotAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		does func(p *pinged, cancel func())
+		does func(p *pingFixture, cancel func())
 		want error
 	}{
-		{"for an agent that hangs", func(*pinged, func()) {}, ErrUnanswered},
-		{"for one that says goodbye", func(p *pinged, _ func()) { p.see(SawShutdown, 0) }, ErrNotConnected},
-		{"for one whose connection closes", func(p *pinged, _ func()) { p.see(SawClosed, 0) }, ErrNotConnected},
-		{"for one that is removed", func(p *pinged, _ func()) { p.SetMembers(nil) }, ErrNotConnected},
-		{"for longer than it may", func(_ *pinged, cancel func()) { cancel() }, context.Canceled},
+		{"for an agent that hangs", func(*pingFixture, func()) {}, ErrUnanswered},
+		{"for one that says goodbye", func(p *pingFixture, _ func()) { p.reportSighting(SawShutdown, 0) }, ErrNotConnected},
+		{"for one whose connection closes", func(p *pingFixture, _ func()) { p.reportSighting(SawClosed, 0) }, ErrNotConnected},
+		{"for one that is removed", func(p *pingFixture, _ func()) { p.SetMembers(nil) }, ErrNotConnected},
+		{"for longer than it may", func(_ *pingFixture, cancel func()) { cancel() }, context.Canceled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newPinged(t)
+				p := newPingFixture(t)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				waits := p.ask(ctx)
+				waits := p.startPing(ctx)
 				c.does(p, cancel)
 				if got := <-waits; !errors.Is(got.err, c.want) {
 					t.Errorf("%+v, want %v", got, c.want)
 				}
-				if n := len(p.waiters.agent); n > 0 {
+				if n := len(p.waiters.byAgent); n > 0 {
 					t.Errorf("%d agents waited for", n)
 				}
 			})
@@ -197,34 +197,34 @@ func TestWhoWaitsInVainIsTold(t *testing.T) {
 // An agent that connects anew loses the keep-alive; the next one answers.
 func TestAPingOutlivesAReconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPinged(t)
-		waits := p.ask(t.Context())
+		p := newPingFixture(t)
+		waits := p.startPing(t.Context())
 		lost := p.lastSend()
-		p.see(SawClosed, 0)
-		p.see(SawStartup, 0)
-		p.see(SawAnswer, lost.Token)
+		p.reportSighting(SawClosed, 0)
+		p.reportSighting(SawStartup, 0)
+		p.reportSighting(SawAnswer, lost.Token)
 		time.Sleep(defaults.Interval + SweepPeriod)
-		p.see(SawAnswer, p.lastSend().Token)
+		p.reportSighting(SawAnswer, p.lastSend().Token)
 		if got := <-waits; got.err != nil || got.SentAt != p.lastSend().At {
 			t.Errorf("%+v", got)
 		}
 	})
 }
 
-func TestNobodyWaitsForADetectorThatEnds(t *testing.T) {
+func TestWaitersReturnWhenTheDetectorEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := New(defaults, NewClock(), func([]Decision) {})
 		ctx, cancel := context.WithCancel(t.Context())
 		go d.Run(ctx)
 		d.SetMembers([]Member{{ID: 7, Name: "web", IP: "any"}})
-		p := &pinged{T: t, Detector: d, clock: d.clock}
-		p.see(SawStartup, 0)
-		waits := p.ask(t.Context())
+		p := &pingFixture{T: t, Detector: d, clock: d.clock}
+		p.reportSighting(SawStartup, 0)
+		waits := p.startPing(t.Context())
 		cancel()
 		if got := <-waits; got.err != ErrEnded {
 			t.Errorf("%+v", got)
 		}
-		if got := <-p.ask(t.Context()); got.err != ErrEnded {
+		if got := <-p.startPing(t.Context()); got.err != ErrEnded {
 			t.Errorf("after the end: %+v", got)
 		}
 	})

@@ -9,9 +9,9 @@ import (
 func TestQuantilesAreAtMostAnEighthTooHigh(t *testing.T) {
 	for _, d := range []time.Duration{0, 999, time.Microsecond, 15 * time.Microsecond, 16 * time.Microsecond, 1023 * time.Microsecond,
 		time.Millisecond, 100 * time.Millisecond, time.Second, time.Minute} {
-		var m meter
-		m.add(d)
-		h := m.read()
+		var m atomicHistogram
+		m.addDuration(d)
+		h := m.readCounts()
 		if got := h.Quantile(0.99); got <= d || got > d+d/8+time.Microsecond {
 			t.Errorf("the quantile of %v is %v", d, got)
 		}
@@ -19,15 +19,15 @@ func TestQuantilesAreAtMostAnEighthTooHigh(t *testing.T) {
 }
 
 func TestQuantiles(t *testing.T) {
-	var m meter
-	m.add(time.Hour)
-	before := m.read()
+	var m atomicHistogram
+	m.addDuration(time.Hour)
+	before := m.readCounts()
 	for range 98 {
-		m.add(4 * time.Microsecond)
+		m.addDuration(4 * time.Microsecond)
 	}
-	m.add(9 * time.Microsecond)
-	m.add(-time.Second)
-	all := m.read()
+	m.addDuration(9 * time.Microsecond)
+	m.addDuration(-time.Second)
+	all := m.readCounts()
 	h := all.Since(&before)
 	if n := h.Count(); n != 100 {
 		t.Errorf("%d durations, want 100", n)
@@ -45,9 +45,9 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-func TestADetectorTellsItsPace(t *testing.T) {
+func TestADetectorRecordsItsTimings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, _, _ := run(t, defaults)
+		d, _, _ := startDetector(t, defaults)
 		time.Sleep(time.Second + SweepPeriod/2)
 		synctest.Wait()
 		p := d.Timings()

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Timings says how the detector keeps up, over all sweeps since it began to run.
+// Timings are the durations of all sweeps since the detector began to run.
 type Timings struct {
 	Lateness Histogram // from the moment a sweep was due to its start
 	Sweep    Histogram // deciding what was due
-	Round    Histogram // the same, with the sightings before it taken in and the decisions handed over
+	Round    Histogram // the same, including the sightings before it and passing on the decisions
 }
 
 // Histogram counts durations in classes, the first of those under a
@@ -30,8 +30,8 @@ func classOf(d time.Duration) int {
 	return shift<<classBits + int(n>>shift)
 }
 
-// longest is the upper end of a class.
-func longest(class int) time.Duration {
+// classEnd returns the upper end of a class.
+func classEnd(class int) time.Duration {
 	shift := max(class>>classBits-1, 0)
 	return time.Duration((class-shift<<classBits+1)<<shift) * time.Microsecond
 }
@@ -50,17 +50,17 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	rank, count := uint64(0), h.Count()
 	for class, c := range h {
 		if rank += c; c > 0 && float64(rank) >= q*float64(count) {
-			return longest(class)
+			return classEnd(class)
 		}
 	}
 	return 0
 }
 
-// UpTo returns how many durations are in classes that end no later than d: few
-// of those up to d are missing.
+// UpTo returns how many durations are in classes that end no later than d, which
+// is slightly less than the number of durations up to d.
 func (h *Histogram) UpTo(d time.Duration) (n uint64) {
 	for class, c := range h {
-		if longest(class) > d {
+		if classEnd(class) > d {
 			break
 		}
 		n += c
@@ -68,15 +68,15 @@ func (h *Histogram) UpTo(d time.Duration) (n uint64) {
 	return n
 }
 
-// Sum returns all durations together, each taken for the end of its class.
+// Sum returns the sum of all durations, each rounded up to the end of its class.
 func (h *Histogram) Sum() (sum time.Duration) {
 	for class, c := range h {
-		sum += time.Duration(c) * longest(class)
+		sum += time.Duration(c) * classEnd(class)
 	}
 	return sum
 }
 
-// Since returns what was counted after an earlier moment.
+// Since returns the counts less those of an earlier reading.
 func (h *Histogram) Since(earlier *Histogram) (since Histogram) {
 	for class := range h {
 		since[class] = h[class] - earlier[class]
@@ -84,19 +84,19 @@ func (h *Histogram) Since(earlier *Histogram) (since Histogram) {
 	return since
 }
 
-// meter is a histogram that one goroutine writes and any may read.
-type meter [classes]atomic.Uint64
+// atomicHistogram is a histogram that one goroutine writes and any may read.
+type atomicHistogram [classes]atomic.Uint64
 
-func (m *meter) add(d time.Duration) { m[classOf(d)].Add(1) }
+func (m *atomicHistogram) addDuration(d time.Duration) { m[classOf(d)].Add(1) }
 
-func (m *meter) read() (h Histogram) {
+func (m *atomicHistogram) readCounts() (h Histogram) {
 	for class := range h {
 		h[class] = m[class].Load()
 	}
 	return h
 }
 
-// Timings returns how the detector keeps up so far. It never waits.
+// Timings returns the timings so far. It never waits.
 func (d *Detector) Timings() Timings {
-	return Timings{Lateness: d.lateness.read(), Sweep: d.sweeping.read(), Round: d.rounds.read()}
+	return Timings{Lateness: d.lateness.readCounts(), Sweep: d.sweeps.readCounts(), Round: d.rounds.readCounts()}
 }

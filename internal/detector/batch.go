@@ -1,0 +1,75 @@
+package detector
+
+// batch holds the status changes since the table last evaluated the fleet as a whole,
+// which decides whether a loss is one of many.
+type batch struct{ changes []change }
+
+// change is one change of status.
+type change struct {
+	slot        int32
+	decision    int32 // its decision
+	id          AgentID
+	from        Status
+	flagsBefore flags // the agent's flags before
+}
+
+func (r *batch) addChange(slot int32, s *state, from Status, out int) {
+	r.changes = append(r.changes, change{slot: slot, id: s.id, decision: int32(out), from: from, flagsBefore: s.flags})
+	if from == Disconnected {
+		s.flags &^= recentlyLost | unanswered | alertHeld // it is back, or removed
+	}
+}
+
+// evaluateBatch evaluates the fleet as a whole after each batch of sightings or
+// deadlines: outages first, because changes in an outage are no flapping.
+func (t *Table) evaluateBatch(now Instant) {
+	if t.set.OutageShare > 0 && (len(t.batch.changes) > 0 || t.outage.needsSweep()) {
+		t.updateOutage(now)
+	}
+	if t.set.FlapThreshold > 0 {
+		for i := range t.batch.changes {
+			t.countFlapChange(&t.batch.changes[i])
+		}
+	}
+	t.batch.changes = t.batch.changes[:0]
+	t.limitChanges(now)
+}
+
+// loss is an agent that was given up.
+type loss struct {
+	slot      int32
+	id        AgentID
+	from      Status
+	at        Instant // by its deadline
+	decidedAt Instant // by the batch in which it was decided
+}
+
+// lossOf returns the loss of a change: of an agent that was given up, not of one that
+// shut down or was removed, and that is still away.
+func (t *Table) lossOf(n *change, now Instant) (l loss, ok bool) {
+	d := &t.decisions[n.decision]
+	if d.To != Disconnected || !d.Reason.IsLoss() {
+		return loss{}, false
+	}
+	l = loss{slot: n.slot, id: n.id, from: n.from, at: d.At, decidedAt: now}
+	return l, t.isStillLost(&l)
+}
+
+// isStillLost reports whether the agent is still away because of this loss.
+func (t *Table) isStillLost(l *loss) bool {
+	s := &t.state[l.slot]
+	return s.id == l.id && s.status == Disconnected && t.identities[l.slot].since == l.at
+}
+
+// releaseAlert reports the alert of a loss that was held for a cause, unless the agent
+// is back or its alert is held for another one.
+func (t *Table) releaseAlert(l *loss, cause flags) {
+	s := &t.state[l.slot]
+	if !t.isStillLost(l) || !s.has(cause) {
+		return
+	}
+	s.flags &^= cause
+	if !s.has(alertHeld) {
+		t.reportChange(AlertReleased, l.slot, l.from).Outage = cause == awayInOutage
+	}
+}
