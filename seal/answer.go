@@ -37,8 +37,8 @@ func (q *Question) Digest() string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// node returns the one node that is asked; "" for all.
-func (q *Question) node() string {
+// askedNode returns the one node that is asked; "" for all.
+func (q *Question) askedNode() string {
 	token := strings.Split(q.Subject, ".")
 	if len(token) < 3 || token[0] != "pulse" || token[1] == "agents" && token[2] != "status" && len(token) == 3 {
 		return ""
@@ -54,11 +54,11 @@ func (o *Opener) OpenAnswer(q *Question, header map[string][]string, data []byte
 		return nil, fmt.Errorf("%w: the question has no nonce", ErrMalformed)
 	}
 	m := Message{Header: header, Data: data}
-	key, err := o.verify(m)
+	key, err := o.verifySignature(m)
 	if err != nil {
 		return nil, err
 	}
-	payload, _, err := o.decrypt(m)
+	payload, _, err := o.decryptPayload(m)
 	if err != nil {
 		return nil, err
 	}
@@ -69,11 +69,11 @@ func (o *Opener) OpenAnswer(q *Question, header map[string][]string, data []byte
 	if err := parseInto(payload, &a); err != nil {
 		return nil, err
 	}
-	switch asked := q.node(); {
+	switch asked := q.askedNode(); {
 	case a.Answers != q.Digest():
 		return nil, ErrWrongAnswer
 	case key.Node != "" && key.Node != a.Node:
-		return nil, fmt.Errorf("%w: %.60q says it is %.60q", ErrWrongNode, key.Node, a.Node)
+		return nil, fmt.Errorf("%w: %.60q names %.60q", ErrWrongNode, key.Node, a.Node)
 	case asked != "" && asked != a.Node:
 		return nil, fmt.Errorf("%w: %.60q answers for %.60q", ErrWrongNode, a.Node, asked)
 	}

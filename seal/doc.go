@@ -1,4 +1,4 @@
-// Package seal makes Pulse's messages trustworthy, and says which of them are.
+// Package seal signs and encrypts Pulse's messages, and verifies, decrypts and parses them.
 // An XDR platform written in Go imports it, and [event]:
 //
 //	verifier, err := seal.NewVerifier(keys...)       // of public.jwks: see ParseKeys
@@ -6,9 +6,9 @@
 //	...
 //	opened, err := opener.Open(seal.Message{Subject: m.Subject, Header: m.Header, Data: m.Data})
 //
-// What is good was said by the node it names, changed by nobody, on that subject,
-// and not said before. What is not has an error that [errors.Is] tells from the
-// others ([ErrUnsigned], [ErrBadSignature], [ErrReplayed], ...).
+// A message that is accepted was published by the node it names, on that subject, was not
+// changed, and was not accepted before. Of others, [errors.Is] distinguishes the errors
+// ([ErrUnsigned], [ErrBadSignature], [ErrReplayed], ...).
 //
 // All formats are standard JOSE, so that any language can read them:
 //
@@ -23,6 +23,6 @@
 // for byte, the one that its key's signatures have, and an envelope's algorithms
 // are fixed.
 //
-// A [Guard] and, with it, an [Opener] may be used concurrently, and so may all the
-// others: they do not change. Nothing here starts a goroutine or does I/O.
+// A [Guard] and, with it, an [Opener] may be used concurrently, and so may all other
+// types, which do not change. Nothing here starts a goroutine or does I/O.
 package seal

@@ -19,7 +19,7 @@ type recipient struct {
 	header wrapHeader
 }
 
-// wrapHeader says how a content's key is encrypted.
+// wrapHeader is how the key of a content is encrypted.
 type wrapHeader struct {
 	Algorithm string        `json:"alg"`
 	KeyID     string        `json:"kid"`
@@ -58,7 +58,7 @@ func parseCompact(data []byte) (*envelope, error) {
 		return nil, fmt.Errorf("%w: neither of a JWE's two forms", ErrMalformed)
 	}
 	for _, p := range parts {
-		if err := checkBase64(string(p)); err != nil {
+		if err := checkBase64URL(string(p)); err != nil {
 			return nil, err
 		}
 	}
@@ -66,11 +66,11 @@ func parseCompact(data []byte) (*envelope, error) {
 		wrapHeader
 		Encryption string `json:"enc"`
 	}
-	if err := readHeader(string(parts[0]), &header); err != nil {
+	if err := decodeHeader(string(parts[0]), &header); err != nil {
 		return nil, err
 	}
 	r := recipient{header: header.wrapHeader}
-	if err := r.check(); err != nil {
+	if err := r.checkHeader(); err != nil {
 		return nil, err
 	}
 	if err := checkContent(header.Encryption); err != nil {
@@ -83,19 +83,19 @@ func parseCompact(data []byte) (*envelope, error) {
 // protected by the encryption; the signature around all of it protects them.
 func parseGeneral(data []byte) (*envelope, error) {
 	e := new(envelope)
-	if err := strict(data, &e.general); err != nil {
+	if err := unmarshalStrict(data, &e.general); err != nil {
 		return nil, err
 	}
 	g := &e.general
 	for _, p := range []string{g.Ciphertext, g.IV, g.Protected, g.Tag} {
-		if err := checkBase64(p); err != nil {
+		if err := checkBase64URL(p); err != nil {
 			return nil, err
 		}
 	}
 	var header struct {
 		Encryption string `json:"enc"`
 	}
-	if err := readHeader(g.Protected, &header); err != nil {
+	if err := decodeHeader(g.Protected, &header); err != nil {
 		return nil, err
 	}
 	if err := checkContent(header.Encryption); err != nil {
@@ -110,10 +110,10 @@ func parseGeneral(data []byte) (*envelope, error) {
 			Header *wrapHeader `json:"header"`
 			Key    string      `json:"encrypted_key"`
 		}{Header: &r.header}
-		if err := strict(text, &body); err != nil {
+		if err := unmarshalStrict(text, &body); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrForbiddenHeader, err)
 		}
-		if err := r.check(); err != nil {
+		if err := r.checkHeader(); err != nil {
 			return nil, err
 		}
 		e.recipients = append(e.recipients, r)
@@ -121,20 +121,20 @@ func parseGeneral(data []byte) (*envelope, error) {
 	return e, nil
 }
 
-// readHeader decodes a header with no other members than into has: no zip, whose
+// decodeHeader decodes a header with no other members than into has: no zip, whose
 // content could be far larger, no crit, no key of its own.
-func readHeader(encoded string, into any) error {
+func decodeHeader(encoded string, into any) error {
 	text, err := b64.DecodeString(encoded)
 	if err != nil {
 		return fmt.Errorf("%w: the header is no base64url", ErrMalformed)
 	}
-	if err := strict(text, into); err != nil {
+	if err := unmarshalStrict(text, into); err != nil {
 		return fmt.Errorf("%w: %w", ErrForbiddenHeader, err)
 	}
 	return nil
 }
 
-func (r *recipient) check() error {
+func (r *recipient) checkHeader() error {
 	h := &r.header
 	switch {
 	case h.Algorithm != algorithmWrap:
@@ -154,8 +154,8 @@ func checkContent(algorithm string) error {
 	return nil
 }
 
-// checkBase64 refuses characters that a decoder may skip.
-func checkBase64(s string) error {
+// checkBase64URL refuses characters that a decoder may skip.
+func checkBase64URL(s string) error {
 	for _, c := range []byte(s) {
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
 			return fmt.Errorf("%w: no base64url", ErrMalformed)
@@ -164,8 +164,8 @@ func checkBase64(s string) error {
 	return nil
 }
 
-// only is the envelope without the other recipients.
-func (e *envelope) only(i int) []byte {
+// onlyRecipient is the envelope without the other recipients.
+func (e *envelope) onlyRecipient(i int) []byte {
 	if e.compact != nil {
 		return e.compact
 	}

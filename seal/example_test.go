@@ -44,7 +44,7 @@ func ExampleOpener_Open() {
 		opened, err := opener.Open(message)
 		switch {
 		case errors.Is(err, seal.ErrReplayed):
-			fmt.Println("refused: it was said before")
+			fmt.Println("refused: message replayed")
 			continue
 		case err != nil:
 			fmt.Println("refused:", err)
@@ -59,7 +59,7 @@ func ExampleOpener_Open() {
 	}
 	// Output:
 	// agent 001 is disconnected by connection_lost
-	// refused: it was said before
+	// refused: message replayed
 }
 
 // Messages that only the XDR platform can read.

@@ -24,52 +24,52 @@ const (
 	nodesMax = 4096
 )
 
-// GuardConfig says what a [Guard] lets through.
+// GuardConfig is what a [Guard] accepts.
 type GuardConfig struct {
 	// Window is how far behind the latest message of a node another may come, in
 	// sequences; 0 for [DefaultWindow]. It takes two bits of memory each per node.
 	Window int
-	// MaxAge is how long ago a message may have been made; 0 for [DefaultMaxAge],
-	// negative for any time. Pulse keeps what it cannot send: after an outage of the
-	// NATS server, messages are as old as that was long.
+	// MaxAge is how old a message may be; 0 for [DefaultMaxAge],
+	// negative for any age. Pulse stores what it cannot send: after an outage of the
+	// NATS server, messages are as old as the outage was long.
 	MaxAge time.Duration
 	// MaxAhead is how far the node's clock may be ahead of ours; 0 for
 	// [DefaultMaxAhead], negative for any time. An epoch is the Unix time of the node's
-	// start, or one more than the one before it: it may be ahead by as much and by
-	// 60 starts. Else one message with an epoch of the far future would keep out
-	// all that its node says later.
+	// start, or one more than the one before it: it may be ahead by MaxAhead and by
+	// 60 starts. Without a limit, one message with an epoch of the far future would
+	// make all later messages of its node replays.
 	MaxAhead time.Duration
-	// Complete says that the guard is shown every message of its nodes, on all
-	// subjects. Then it knows which are missing.
+	// Complete is set if the guard checks every message of its nodes, on all subjects.
+	// It then reports which are missing.
 	Complete bool
 }
 
-// Guard remembers which messages were let through, and lets none through twice.
+// Guard remembers which messages were accepted, and accepts none twice.
 // It may be used concurrently.
 //
-// Of a node's messages it tells two streams apart, the status changes and alerts, and
-// the telemetry, as one may overtake the other by far when there was an outage. In each
-// of them a message may come late, by less than the window, and an epoch that is
-// over does not come back.
+// It has two windows for each node, one for status changes and alerts and one for
+// telemetry, as one stream may overtake the other by far after an outage. In each of
+// them a message may be late by less than the window. Messages of an epoch that is over
+// are replays.
 //
-// What it remembers can be kept ([Guard.State]) and restored. Without that, a program
-// that starts anew lets messages through again that are no older than MaxAge.
+// Its state can be saved ([Guard.State]) and restored. Without that, a program that
+// restarts accepts again messages that are no older than MaxAge.
 type Guard struct {
 	cfg GuardConfig
 
 	mu    sync.Mutex
-	nodes map[string]*lanes
+	nodes map[string]*nodeWindows
 }
 
-// lanes are a node's two streams.
-type lanes [2]lane
+// nodeWindows are the windows of a node's two streams.
+type nodeWindows [2]replayWindow
 
 const (
-	statusLane = iota
-	telemetryLane
+	statusWindow = iota
+	telemetryWindow
 )
 
-// NewGuard returns one that has seen nothing.
+// NewGuard returns a guard that has accepted nothing.
 func NewGuard(cfg GuardConfig) *Guard {
 	if cfg.Window == 0 {
 		cfg.Window = DefaultWindow
@@ -81,52 +81,52 @@ func NewGuard(cfg GuardConfig) *Guard {
 	if cfg.MaxAhead == 0 {
 		cfg.MaxAhead = DefaultMaxAhead
 	}
-	return &Guard{cfg: cfg, nodes: make(map[string]*lanes)}
+	return &Guard{cfg: cfg, nodes: make(map[string]*nodeWindows)}
 }
 
-// Passage is what the guard noticed of a message that it let through.
-type Passage struct {
-	// NewEpoch: the first of a life of its node, in its stream.
+// GuardResult is what the guard found out about a message that it accepted.
+type GuardResult struct {
+	// NewEpoch is set for the first message of a new epoch of its node, in its stream.
 	NewEpoch bool
-	// Late: it came after one with a higher sequence, in its stream.
+	// Late is set for a message that came after one with a higher sequence, in its stream.
 	Late bool
 	// Missing is how many messages between the one before it and this one have not
-	// come. Some may still, a little late: [Guard.Gaps] says what is missing now. It
-	// is always 0 unless the guard is told that it sees every message.
+	// come. Some may still come late: [Guard.Gaps] returns what is missing now. It is
+	// always 0 unless the guard's configuration has Complete.
 	Missing uint64
 }
 
-// Pass lets a message through, which it remembers, or says why not: [ErrReplayed],
-// [ErrStale] or [ErrFuture]. The message has to be verified before.
-func (g *Guard) Pass(s *event.Security, now time.Time) (Passage, error) {
+// Check accepts a message, which it remembers, or returns [ErrReplayed], [ErrStale],
+// [ErrFuture], [ErrMalformed] or [ErrTooManyNodes]. The message must have been verified.
+func (g *Guard) Check(s *event.Security, now time.Time) (GuardResult, error) {
 	if s.Epoch == 0 || s.Sequence == 0 {
-		return Passage{}, fmt.Errorf("%w: sequence %d of epoch %d", ErrMalformed, s.Sequence, s.Epoch)
+		return GuardResult{}, fmt.Errorf("%w: sequence %d of epoch %d", ErrMalformed, s.Sequence, s.Epoch)
 	}
 	if err := g.checkTime(s, now); err != nil {
-		return Passage{}, err
+		return GuardResult{}, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	node := g.nodes[s.Node]
 	if node == nil {
 		if len(g.nodes) >= nodesMax {
-			return Passage{}, fmt.Errorf("%w: there are %d already", ErrTooManyNodes, nodesMax)
+			return GuardResult{}, fmt.Errorf("%w: there are %d already", ErrTooManyNodes, nodesMax)
 		}
-		node = new(lanes)
+		node = new(nodeWindows)
 		g.nodes[strings.Clone(s.Node)] = node
 	}
-	at := statusLane
+	at := statusWindow
 	if isTelemetry(s.Subject) {
-		at = telemetryLane
+		at = telemetryWindow
 	}
 	l := &node[at]
 	before := l.highest
-	p, err := l.pass(s.Epoch, s.Sequence, g.cfg.Window)
-	if err == nil && g.cfg.Complete && at == telemetryLane && !p.Late {
+	p, err := l.check(s.Epoch, s.Sequence, g.cfg.Window)
+	if err == nil && g.cfg.Complete && at == telemetryWindow && !p.Late {
 		if p.NewEpoch {
 			before = l.first - 1
 		}
-		p.Missing = node.missing(before+1, s.Sequence-1, nil)
+		p.Missing = node.countMissing(before+1, s.Sequence-1, nil)
 	}
 	return p, err
 }
@@ -145,8 +145,8 @@ func (g *Guard) checkTime(s *event.Security, now time.Time) error {
 	return nil
 }
 
-// isTelemetry says of which stream a subject is: PREFIX.manager.keepalive.ID and
-// PREFIX.manager.status.NODE are telemetry.
+// isTelemetry reports whether a subject is one of telemetry: PREFIX.manager.keepalive.ID
+// or PREFIX.manager.status.NODE.
 func isTelemetry(subject string) bool {
 	last := strings.LastIndexByte(subject, '.')
 	if last < 0 {
@@ -156,16 +156,16 @@ func isTelemetry(subject string) bool {
 	return strings.HasSuffix(rest, ".manager.keepalive") || strings.HasSuffix(rest, ".manager.status")
 }
 
-// Gap is a row of messages of a node that have not come.
+// Gap is a range of messages of a node that have not come.
 type Gap struct {
 	Node     string
 	Epoch    uint64
 	From, To uint64 // sequences, both missing
 }
 
-// Gaps returns what is missing now of each node's present life, as far back as the
-// window goes; that of a life that is over is forgotten. A message may be on its way: what is in two answers some seconds apart is lost, or is kept
-// from us. There are none unless the guard is told that it sees every message.
+// Gaps returns which messages of each node's present epoch are missing now, as far back as
+// the window reaches. A message may be on its way: what two calls some seconds apart
+// return is lost or was withheld. There are none unless the configuration has Complete.
 func (g *Guard) Gaps() (gaps []Gap) {
 	if !g.cfg.Complete {
 		return nil
@@ -173,8 +173,8 @@ func (g *Guard) Gaps() (gaps []Gap) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for name, node := range g.nodes {
-		t := &node[telemetryLane]
-		node.missing(t.first, t.highest, func(sequence uint64) {
+		t := &node[telemetryWindow]
+		node.countMissing(t.first, t.highest, func(sequence uint64) {
 			if n := len(gaps); n > 0 && gaps[n-1].Node == name && gaps[n-1].To == sequence-1 {
 				gaps[n-1].To = sequence
 			} else {
@@ -185,19 +185,19 @@ func (g *Guard) Gaps() (gaps []Gap) {
 	return gaps
 }
 
-// missing counts, and tells each of, the sequences of the telemetry's epoch that have
-// come in neither stream, where both remember that far.
-func (n *lanes) missing(from, to uint64, each func(uint64)) (count uint64) {
-	t, s := &n[telemetryLane], &n[statusLane]
+// countMissing counts, and calls each with, the sequences of the telemetry's epoch that
+// have come in neither stream, as far back as both windows reach.
+func (n *nodeWindows) countMissing(from, to uint64, each func(uint64)) (count uint64) {
+	t, s := &n[telemetryWindow], &n[statusWindow]
 	if s.epoch > t.epoch {
-		return 0 // what it had of the earlier one is forgotten
+		return 0 // its window of the earlier epoch is gone
 	}
-	from = max(from, t.oldest())
+	from = max(from, t.lowest())
 	if s.epoch == t.epoch {
-		from = max(from, s.oldest())
+		from = max(from, s.lowest())
 	}
 	for q := from; q <= to && q >= from; q++ {
-		if !t.has(q) && !(s.epoch == t.epoch && s.has(q)) {
+		if !t.wasSeen(q) && !(s.epoch == t.epoch && s.wasSeen(q)) {
 			count++
 			if each != nil {
 				each(q)

@@ -23,33 +23,33 @@ func security(subject string, epoch, sequence uint64) *event.Security {
 type shown struct {
 	epoch, sequence uint64
 	want            error
-	passage         Passage
+	passage         GuardResult
 }
 
 func TestTheGuardLetsEachMessageThroughOnce(t *testing.T) {
-	first, late := Passage{NewEpoch: true}, Passage{Late: true}
+	first, late := GuardResult{NewEpoch: true}, GuardResult{Late: true}
 	for _, tt := range []struct {
 		name  string
 		shown []shown
 	}{
-		{"in order", []shown{{1, 1, nil, first}, {1, 2, nil, Passage{}}, {1, 3, nil, Passage{}}}},
-		{"from the middle on", []shown{{1, 500, nil, first}, {1, 501, nil, Passage{}}}},
-		{"twice", []shown{{1, 5, nil, first}, {1, 5, ErrReplayed, Passage{}}, {1, 6, nil, Passage{}}, {1, 5, ErrReplayed, Passage{}}}},
-		{"in another order", []shown{{1, 5, nil, first}, {1, 3, nil, late}, {1, 4, nil, late}, {1, 3, ErrReplayed, Passage{}}}},
-		{"at the window's edge", []shown{{1, 100, nil, first}, {1, 100 - 63, nil, late}, {1, 100 - 64, ErrReplayed, Passage{}},
-			{1, 101, nil, Passage{}}, {1, 100 - 63, ErrReplayed, Passage{}}, {1, 101 - 63, nil, late}}},
-		{"a jump of exactly a window", []shown{{1, 10, nil, first}, {1, 74, nil, Passage{}}, {1, 10, ErrReplayed, Passage{}}, {1, 11, nil, late}}},
-		{"a far jump", []shown{{1, 10, nil, first}, {1, 1 << 40, nil, Passage{}}, {1, 1<<40 - 63, nil, late}, {1, 1<<40 - 64, ErrReplayed, Passage{}}}},
-		{"the last numbers there are", []shown{{1, math.MaxUint64 - 1, nil, first}, {1, math.MaxUint64, nil, Passage{}},
-			{1, math.MaxUint64, ErrReplayed, Passage{}}, {1, 1, ErrReplayed, Passage{}}}},
-		{"the node starts again", []shown{{5, 100, nil, first}, {6, 1, nil, first}, {6, 2, nil, Passage{}}, {6, 1, ErrReplayed, Passage{}}}},
-		{"an epoch that is over", []shown{{5, 100, nil, first}, {6, 1, nil, first}, {5, 101, ErrReplayed, Passage{}}, {5, 100, ErrReplayed, Passage{}}, {6, 2, nil, Passage{}}}},
-		{"no number", []shown{{1, 0, ErrMalformed, Passage{}}, {0, 1, ErrMalformed, Passage{}}, {1, 1, nil, first}}},
+		{"in order", []shown{{1, 1, nil, first}, {1, 2, nil, GuardResult{}}, {1, 3, nil, GuardResult{}}}},
+		{"from the middle on", []shown{{1, 500, nil, first}, {1, 501, nil, GuardResult{}}}},
+		{"twice", []shown{{1, 5, nil, first}, {1, 5, ErrReplayed, GuardResult{}}, {1, 6, nil, GuardResult{}}, {1, 5, ErrReplayed, GuardResult{}}}},
+		{"in another order", []shown{{1, 5, nil, first}, {1, 3, nil, late}, {1, 4, nil, late}, {1, 3, ErrReplayed, GuardResult{}}}},
+		{"at the window's edge", []shown{{1, 100, nil, first}, {1, 100 - 63, nil, late}, {1, 100 - 64, ErrReplayed, GuardResult{}},
+			{1, 101, nil, GuardResult{}}, {1, 100 - 63, ErrReplayed, GuardResult{}}, {1, 101 - 63, nil, late}}},
+		{"a jump of exactly a window", []shown{{1, 10, nil, first}, {1, 74, nil, GuardResult{}}, {1, 10, ErrReplayed, GuardResult{}}, {1, 11, nil, late}}},
+		{"a far jump", []shown{{1, 10, nil, first}, {1, 1 << 40, nil, GuardResult{}}, {1, 1<<40 - 63, nil, late}, {1, 1<<40 - 64, ErrReplayed, GuardResult{}}}},
+		{"the last numbers there are", []shown{{1, math.MaxUint64 - 1, nil, first}, {1, math.MaxUint64, nil, GuardResult{}},
+			{1, math.MaxUint64, ErrReplayed, GuardResult{}}, {1, 1, ErrReplayed, GuardResult{}}}},
+		{"the node starts again", []shown{{5, 100, nil, first}, {6, 1, nil, first}, {6, 2, nil, GuardResult{}}, {6, 1, ErrReplayed, GuardResult{}}}},
+		{"an epoch that is over", []shown{{5, 100, nil, first}, {6, 1, nil, first}, {5, 101, ErrReplayed, GuardResult{}}, {5, 100, ErrReplayed, GuardResult{}}, {6, 2, nil, GuardResult{}}}},
+		{"no number", []shown{{1, 0, ErrMalformed, GuardResult{}}, {0, 1, ErrMalformed, GuardResult{}}, {1, 1, nil, first}}},
 	} {
 		for _, subject := range []string{statusSubject, telemetrySubject} {
 			g := NewGuard(GuardConfig{Window: 64})
 			for i, m := range tt.shown {
-				p, err := g.Pass(security(subject, m.epoch, m.sequence), madeAt)
+				p, err := g.Check(security(subject, m.epoch, m.sequence), madeAt)
 				if !errors.Is(err, m.want) || p != m.passage {
 					t.Errorf("%s: message %d (%d of %d) on %s: got %+v, %v; want %+v, %v", tt.name, i+1, m.sequence, m.epoch, subject, p, err, m.passage, m.want)
 				}
@@ -64,7 +64,7 @@ func TestNodesAndStreamsDoNotDisturbEachOther(t *testing.T) {
 	other.Node = "node02"
 	for _, s := range []*event.Security{security(statusSubject, 7, 5), other, security(telemetrySubject, 6, 100000),
 		security(statusSubject, 7, 6), security(telemetrySubject, 6, 5+99999), security(telemetrySubject, 7, 7)} {
-		if _, err := g.Pass(s, madeAt); err != nil {
+		if _, err := g.Check(s, madeAt); err != nil {
 			t.Errorf("%+v: %v", s, err)
 		}
 	}
@@ -97,14 +97,14 @@ func TestAnEpochOfTheFutureKeepsNobodyOut(t *testing.T) {
 		g := NewGuard(tt.cfg)
 		for _, subject := range []string{"wazuh.xdr.agent.001.status_change", "wazuh.xdr.manager.status.node01"} {
 			far := event.Security{Node: "node01", Subject: subject, Epoch: tt.epoch, Sequence: 1, IssuedAt: madeAt.UnixMilli()}
-			_, err := g.Pass(&far, madeAt)
+			_, err := g.Check(&far, madeAt)
 			wantError(t, name, err, tt.want)
 			if tt.want == nil {
 				continue
 			}
 			honest := far
 			honest.Epoch = start
-			if _, err := g.Pass(&honest, madeAt); err != nil {
+			if _, err := g.Check(&honest, madeAt); err != nil {
 				t.Errorf("%s: the node's own message: %v", name, err)
 			}
 		}
@@ -124,9 +124,9 @@ func TestMessagesOutOfTimeAreRefused(t *testing.T) {
 		{GuardConfig{MaxAge: -1, MaxAhead: -1}, 1e5 * time.Hour, nil}, {GuardConfig{MaxAge: -1, MaxAhead: -1}, -1e5 * time.Hour, nil},
 	} {
 		g := NewGuard(tt.cfg)
-		_, err := g.Pass(security(statusSubject, 1, 1), madeAt.Add(tt.age))
+		_, err := g.Check(security(statusSubject, 1, 1), madeAt.Add(tt.age))
 		wantError(t, tt.age.String(), err, tt.want)
-		if _, again := g.Pass(security(statusSubject, 1, 1), madeAt); tt.want != nil && again != nil {
+		if _, again := g.Check(security(statusSubject, 1, 1), madeAt); tt.want != nil && again != nil {
 			t.Errorf("%v: a refused message is remembered: %v", tt.age, again)
 		}
 	}
@@ -136,7 +136,7 @@ func TestWhatIsMissingIsTold(t *testing.T) {
 	g := NewGuard(GuardConfig{Window: 64, Complete: true})
 	pass := func(subject string, epoch, sequence, missing uint64) {
 		t.Helper()
-		if p, err := g.Pass(security(subject, epoch, sequence), madeAt); err != nil || p.Missing != missing {
+		if p, err := g.Check(security(subject, epoch, sequence), madeAt); err != nil || p.Missing != missing {
 			t.Errorf("%d of %d on %s: %+v, %v; want %d missing", sequence, epoch, subject, p, err, missing)
 		}
 	}
@@ -168,7 +168,7 @@ func TestWhatIsMissingIsTold(t *testing.T) {
 func TestOneStreamAloneMakesNoGaps(t *testing.T) {
 	g := NewGuard(GuardConfig{})
 	for _, q := range []uint64{1, 7, 9} {
-		if p, err := g.Pass(security(telemetrySubject, 1, q), madeAt); err != nil || p.Missing != 0 {
+		if p, err := g.Check(security(telemetrySubject, 1, q), madeAt); err != nil || p.Missing != 0 {
 			t.Errorf("%+v, %v", p, err)
 		}
 	}
@@ -187,7 +187,7 @@ func TestARestartedConsumerLetsNothingThroughAgain(t *testing.T) {
 			subject = statusSubject
 		}
 		all = append(all, security(subject, 9, q))
-		if _, err := g.Pass(all[len(all)-1], madeAt); err != nil {
+		if _, err := g.Check(all[len(all)-1], madeAt); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,14 +198,14 @@ func TestARestartedConsumerLetsNothingThroughAgain(t *testing.T) {
 	smaller := must(RestoreGuard(GuardConfig{Window: 64}, g.State()))(t)
 	for _, s := range all {
 		for _, restored := range []*Guard{again, smaller} {
-			_, err := restored.Pass(s, madeAt)
+			_, err := restored.Check(s, madeAt)
 			wantError(t, "shown again", err, ErrReplayed)
 		}
 	}
-	if _, err := again.Pass(security(telemetrySubject, 8, 1000), madeAt); !errors.Is(err, ErrReplayed) {
+	if _, err := again.Check(security(telemetrySubject, 8, 1000), madeAt); !errors.Is(err, ErrReplayed) {
 		t.Errorf("an epoch that was over: %v", err)
 	}
-	if _, err := again.Pass(security(telemetrySubject, 9, 1000), madeAt); err != nil {
+	if _, err := again.Check(security(telemetrySubject, 9, 1000), madeAt); err != nil {
 		t.Errorf("the next: %v", err)
 	}
 }
@@ -230,7 +230,7 @@ func TestTheGuardRemembersABoundedNumberOfNodes(t *testing.T) {
 	for i := range nodesMax + 1 {
 		s := security(statusSubject, 1, 1)
 		s.Node = "n" + time.Duration(i).String()
-		if _, err := g.Pass(s, madeAt); i < nodesMax == (err != nil) {
+		if _, err := g.Check(s, madeAt); i < nodesMax == (err != nil) {
 			t.Fatalf("node %d: %v", i, err)
 		}
 	}
@@ -261,7 +261,7 @@ func FuzzGuard(f *testing.F) {
 			if op&0x80 != 0 {
 				g = must(RestoreGuard(GuardConfig{Window: window, Complete: true}, g.State()))(t)
 			}
-			_, err := g.Pass(security(subject, m.epoch, m.sequence), madeAt)
+			_, err := g.Check(security(subject, m.epoch, m.sequence), madeAt)
 			if (err == nil) != good || err != nil && !errors.Is(err, ErrReplayed) {
 				t.Fatalf("%+v: %v, want good: %v", m, err, good)
 			}
@@ -282,8 +282,8 @@ func FuzzGuard(f *testing.F) {
 
 func FuzzRestoreGuard(f *testing.F) {
 	g := NewGuard(GuardConfig{Window: 64})
-	_, _ = g.Pass(security(statusSubject, 3, 70), madeAt)
-	_, _ = g.Pass(security(telemetrySubject, 3, 69), madeAt)
+	_, _ = g.Check(security(statusSubject, 3, 70), madeAt)
+	_, _ = g.Check(security(telemetrySubject, 3, 69), madeAt)
 	f.Add(g.State())
 	f.Add([]byte(`{"nodes":{"n":[{"epoch":1,"first":1,"highest":18446744073709551615,"seen":[[1,18446744073709551615]]},null]}}`))
 	f.Fuzz(func(t *testing.T, state []byte) {

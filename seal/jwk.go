@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// nodeMember says in a JWK whose key it is.
+	// nodeMember is the member of a JWK with the node whose key it is.
 	nodeMember = "pulse_node"
 	// keysMax is how many keys a file may have.
 	keysMax = 4096
@@ -25,7 +25,7 @@ const (
 // another kind than Pulse's are refused.
 func ParseKeys(data []byte) ([]*Key, error) {
 	if len(data) > fileMax {
-		return nil, fmt.Errorf("read keys: %d bytes, want %d or less", len(data), fileMax)
+		return nil, fmt.Errorf("seal: read keys: %d bytes, want %d or less", len(data), fileMax)
 	}
 	var file struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -37,19 +37,19 @@ func ParseKeys(data []byte) ([]*Key, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read keys: no JWK or JWKS: %w", hideSecret(err))
+		return nil, fmt.Errorf("seal: read keys: no JWK or JWKS: %w", hideSecret(err))
 	case file.Keys == nil && file.Type == "":
-		return nil, errors.New(`read keys: no JWK or JWKS: it has neither "kty" nor "keys"`)
+		return nil, errors.New(`seal: read keys: no JWK or JWKS: it has neither "kty" nor "keys"`)
 	case file.Keys == nil:
 		file.Keys = []json.RawMessage{data}
 	case len(file.Keys) > keysMax:
-		return nil, fmt.Errorf("read keys: %d keys, want %d or less", len(file.Keys), keysMax)
+		return nil, fmt.Errorf("seal: read keys: %d keys, want %d or less", len(file.Keys), keysMax)
 	}
 	keys := make([]*Key, 0, len(file.Keys))
 	for i, text := range file.Keys {
 		k, err := parseKey(text)
 		if err != nil {
-			return nil, fmt.Errorf("read keys: key %d: %w", i+1, err)
+			return nil, fmt.Errorf("seal: read keys: key %d: %w", i+1, err)
 		}
 		keys = append(keys, k)
 	}
@@ -76,7 +76,7 @@ func parseKey(text []byte) (*Key, error) {
 	if jwk.Export(parsed, &raw) != nil {
 		return nil, errHalves
 	}
-	k, err := fromRaw(raw)
+	k, err := keyFromRaw(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -85,12 +85,12 @@ func parseKey(text []byte) (*Key, error) {
 			return nil, fmt.Errorf("%s: want the name of a node", nodeMember)
 		}
 	}
-	return k, k.agrees(parsed)
+	return k, k.checkMembers(parsed)
 }
 
 var errNotOurs = errors.New("want an OKP key on the curve Ed25519 (to sign) or X25519 (to encrypt)")
 
-func fromRaw(raw any) (*Key, error) {
+func keyFromRaw(raw any) (*Key, error) {
 	switch raw := raw.(type) {
 	case ed25519.PublicKey:
 		if len(raw) == ed25519.PublicKeySize {
@@ -119,10 +119,10 @@ func fromRaw(raw any) (*Key, error) {
 
 var errHalves = errors.New("its x is no public key, or not that of its d")
 
-// agrees refuses a JWK whose other members say something else than the key.
-func (k *Key) agrees(parsed jwk.Key) error {
+// checkMembers refuses a JWK whose other members say something else than the key.
+func (k *Key) checkMembers(parsed jwk.Key) error {
 	var x []byte
-	if parsed.Get("x", &x) != nil || string(x) != string(k.public()) {
+	if parsed.Get("x", &x) != nil || string(x) != string(k.publicBytes()) {
 		return errHalves
 	}
 	if id, ok := parsed.KeyID(); ok && id != k.id {
@@ -156,8 +156,8 @@ type jwkText struct {
 	Node  string `json:"pulse_node,omitempty"`
 }
 
-func (k *Key) text() jwkText {
-	t := jwkText{Type: "OKP", Curve: "Ed25519", X: b64.EncodeToString(k.public()), ID: k.id, Use: k.Use(), Alg: k.algorithm(), Node: k.Node}
+func (k *Key) jwkMembers() jwkText {
+	t := jwkText{Type: "OKP", Curve: "Ed25519", X: b64.EncodeToString(k.publicBytes()), ID: k.id, Use: k.Use(), Alg: k.algorithm(), Node: k.Node}
 	if k.Use() == Encryption {
 		t.Curve = "X25519"
 	}
@@ -165,7 +165,7 @@ func (k *Key) text() jwkText {
 }
 
 // MarshalJSON is the public key as a JWK: a secret gets out by [MarshalPrivate] alone.
-func (k *Key) MarshalJSON() ([]byte, error) { return json.Marshal(k.text()) }
+func (k *Key) MarshalJSON() ([]byte, error) { return json.Marshal(k.jwkMembers()) }
 
 // MarshalKeys is the public JWKS of keys.
 func MarshalKeys(keys ...*Key) ([]byte, error) {
@@ -177,14 +177,14 @@ func MarshalKeys(keys ...*Key) ([]byte, error) {
 
 // MarshalPrivate is a private key as a JWK, with its secret.
 func MarshalPrivate(k *Key) ([]byte, error) {
-	t := k.text()
+	t := k.jwkMembers()
 	switch {
 	case k.sign != nil:
 		t.D = b64.EncodeToString(k.sign.Seed())
 	case k.decrypt != nil:
 		t.D = b64.EncodeToString(k.decrypt.Bytes())
 	default:
-		return nil, errors.New("write a private key: it is a public one")
+		return nil, errors.New("seal: write a private key: it is a public one")
 	}
 	return json.MarshalIndent(t, "", "  ")
 }

@@ -43,17 +43,17 @@ func GenerateKey(use Use) (*Key, error) {
 	case Signing:
 		_, private, err := ed25519.GenerateKey(nil)
 		if err != nil {
-			return nil, fmt.Errorf("make a signing key: %w", err)
+			return nil, fmt.Errorf("seal: make a signing key: %w", err)
 		}
 		return SigningKey(private), nil
 	case Encryption:
 		private, err := ecdh.X25519().GenerateKey(rand.Reader)
 		if err != nil {
-			return nil, fmt.Errorf("make an encryption key: %w", err)
+			return nil, fmt.Errorf("seal: make an encryption key: %w", err)
 		}
 		return decryptionKey(private), nil
 	}
-	return nil, fmt.Errorf("make a key: use %q: want %q or %q", use, Signing, Encryption)
+	return nil, fmt.Errorf("seal: make a key: use %q: want %q or %q", use, Signing, Encryption)
 }
 
 // SigningKey is the private key that signs with an Ed25519 key, such as that of a
@@ -65,11 +65,11 @@ func SigningKey(private ed25519.PrivateKey) *Key {
 }
 
 func verificationKey(public ed25519.PublicKey) *Key {
-	return &Key{id: thumbprint("Ed25519", public), verify: public}
+	return &Key{id: computeThumbprint("Ed25519", public), verify: public}
 }
 
 func encryptionKey(public *ecdh.PublicKey) *Key {
-	return &Key{id: thumbprint("X25519", public.Bytes()), encrypt: public}
+	return &Key{id: computeThumbprint("X25519", public.Bytes()), encrypt: public}
 }
 
 func decryptionKey(private *ecdh.PrivateKey) *Key {
@@ -78,8 +78,8 @@ func decryptionKey(private *ecdh.PrivateKey) *Key {
 	return k
 }
 
-// thumbprint is that of RFC 7638 with SHA-256, for a key of RFC 8037.
-func thumbprint(curve string, public []byte) string {
+// computeThumbprint is that of RFC 7638 with SHA-256, for a key of RFC 8037.
+func computeThumbprint(curve string, public []byte) string {
 	sum := sha256.Sum256([]byte(`{"crv":"` + curve + `","kty":"OKP","x":"` + b64.EncodeToString(public) + `"}`))
 	return b64.EncodeToString(sum[:])
 }
@@ -106,17 +106,17 @@ func (k *Key) Public() *Key {
 
 // Equal reports whether both are the same key, private or not.
 func (k *Key) Equal(other *Key) bool {
-	return k.Use() == other.Use() && bytes.Equal(k.public(), other.public())
+	return k.Use() == other.Use() && bytes.Equal(k.publicBytes(), other.publicBytes())
 }
 
-func (k *Key) public() []byte {
+func (k *Key) publicBytes() []byte {
 	if k.verify != nil {
 		return k.verify
 	}
 	return k.encrypt.Bytes()
 }
 
-// String tells the key apart, without its secret.
+// String identifies the key, without its secret.
 func (k *Key) String() string {
 	kind := "public"
 	if k.Private() {

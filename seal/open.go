@@ -7,69 +7,69 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 )
 
-// Message is what came: of a NATS message, its subject, header and data.
+// Message is a message as it was received: the subject, header and data of a NATS message.
 type Message struct {
 	Subject string
 	Header  map[string][]string
 	Data    []byte
 }
 
-// Opener reads messages. Its fields are set before it is used, and not changed then.
+// Opener verifies, decrypts and parses messages. Its fields must not be changed once it is used.
 type Opener struct {
-	// Verifier knows the nodes' keys. Without one, no key is known.
+	// Verifier has the nodes' keys. Without one, every key is unknown.
 	Verifier *Verifier
-	// Decrypter, if there is one, reads encrypted messages, and one in the clear is
-	// refused, unless AllowPlain: else who cannot encrypt could just not do so.
+	// Decrypter, if there is one, decrypts messages, and those in the clear are refused
+	// unless AllowPlain is set: else encryption could be left out unnoticed.
 	Decrypter *Decrypter
-	// AllowPlain lets messages in the clear through, too: while some nodes encrypt
-	// and others do not yet.
+	// AllowPlain accepts messages in the clear, too: while some nodes encrypt and others
+	// do not yet.
 	AllowPlain bool
-	// Guard, if there is one, refuses what was said before.
+	// Guard, if there is one, refuses replayed messages.
 	Guard *Guard
 	// Now is the present time; nil for [time.Now].
 	Now func() time.Time
 }
 
-// Opened is a message that is good.
+// Opened is a message that was accepted.
 type Opened struct {
 	// Message is a *event.StatusChangeMessage, *event.KeepAliveMessage,
 	// *event.ManagerStatusMessage, *event.FleetOutageMessage,
 	// *event.AgentFlappingMessage or *event.NodeConditionMessage; nil for a kind that this version does not know.
 	Message   event.Message
-	Security  event.Security // which message it is
-	Key       *Key           // with which it was signed
+	Security  event.Security // its node, epoch and sequence
+	Key       *Key           // that signed it
 	Encrypted bool
-	Payload   []byte  // the JSON, in the clear
-	Passage   Passage // what the guard says; zero without one
+	Payload   []byte      // the JSON, in the clear
+	Guard     GuardResult // zero without a guard
 }
 
-// Open verifies, decrypts and reads a message, and then asks the guard, which
+// Open verifies, decrypts and parses a message, and checks it with the guard, which
 // remembers it. An error wraps one of this package's, such as [ErrReplayed].
 func (o *Opener) Open(m Message) (*Opened, error) {
 	opened := new(Opened)
 	var err error
-	if opened.Key, err = o.verify(m); err != nil {
+	if opened.Key, err = o.verifySignature(m); err != nil {
 		return nil, err
 	}
-	if opened.Payload, opened.Encrypted, err = o.decrypt(m); err != nil {
+	if opened.Payload, opened.Encrypted, err = o.decryptPayload(m); err != nil {
 		return nil, err
 	}
-	if err := opened.parse(); err != nil {
+	if err := opened.parsePayload(); err != nil {
 		return nil, err
 	}
 	s := &opened.Security
 	if node := opened.Key.Node; node != "" && node != s.Node {
-		return nil, fmt.Errorf("%w: %.60q says it is %.60q", ErrWrongNode, node, s.Node)
+		return nil, fmt.Errorf("%w: %.60q names %.60q", ErrWrongNode, node, s.Node)
 	}
 	if s.Subject != m.Subject {
-		return nil, fmt.Errorf("%w, but to %.120q", ErrWrongSubject, s.Subject)
+		return nil, fmt.Errorf("%w: %.120q", ErrWrongSubject, s.Subject)
 	}
 	if o.Guard != nil {
 		now := time.Now
 		if o.Now != nil {
 			now = o.Now
 		}
-		opened.Passage, err = o.Guard.Pass(s, now())
+		opened.Guard, err = o.Guard.Check(s, now())
 	}
 	if err != nil {
 		return nil, err
@@ -78,15 +78,15 @@ func (o *Opener) Open(m Message) (*Opened, error) {
 }
 
 // OpenState reads an agent's value in the key-value bucket [event.AgentsBucket].
-// An old value that somebody put back is as good as it was: compare states by
-// their epoch and sequence (see [event.AgentState.Supersedes]).
+// An old value that somebody put back is accepted: compare states by their epoch and
+// sequence (see [event.AgentState.Supersedes]).
 func (o *Opener) OpenState(agentID string, header map[string][]string, value []byte) (*event.AgentState, error) {
 	m := Message{Header: header, Data: value}
-	key, err := o.verify(m)
+	key, err := o.verifySignature(m)
 	if err != nil {
 		return nil, err
 	}
-	payload, _, err := o.decrypt(m)
+	payload, _, err := o.decryptPayload(m)
 	if err != nil {
 		return nil, err
 	}
@@ -96,15 +96,15 @@ func (o *Opener) OpenState(agentID string, header map[string][]string, value []b
 	}
 	switch {
 	case state.AgentID != agentID:
-		return nil, fmt.Errorf("%w, but to that of agent %.20q", ErrWrongSubject, state.AgentID)
+		return nil, fmt.Errorf("%w: that of agent %.20q", ErrWrongSubject, state.AgentID)
 	case key.Node != "" && key.Node != state.Node:
-		return nil, fmt.Errorf("%w: %.60q says it is %.60q", ErrWrongNode, key.Node, state.Node)
+		return nil, fmt.Errorf("%w: %.60q names %.60q", ErrWrongNode, key.Node, state.Node)
 	}
 	return state, nil
 }
 
-func (o *Opener) verify(m Message) (*Key, error) {
-	signature, err := one(m.Header, SignatureHeader)
+func (o *Opener) verifySignature(m Message) (*Key, error) {
+	signature, err := singleHeader(m.Header, SignatureHeader)
 	switch {
 	case err != nil:
 		return nil, err
@@ -116,9 +116,9 @@ func (o *Opener) verify(m Message) (*Key, error) {
 	return o.Verifier.Verify(signature, m.Data)
 }
 
-// decrypt goes by what the data is, not by what an unsigned header calls it: no
-// JSON text is an envelope, and no envelope is a message.
-func (o *Opener) decrypt(m Message) (payload []byte, encrypted bool, err error) {
+// decryptPayload decides by the data, not by an unsigned header: no JSON text of a message
+// is an envelope, and no envelope is a message.
+func (o *Opener) decryptPayload(m Message) (payload []byte, encrypted bool, err error) {
 	switch encrypted := IsEncrypted(m.Data); {
 	case !encrypted && o.Decrypter != nil && !o.AllowPlain:
 		return nil, false, ErrNotEncrypted
@@ -131,8 +131,8 @@ func (o *Opener) decrypt(m Message) (payload []byte, encrypted bool, err error) 
 	return payload, true, err
 }
 
-// one returns the value of a header that may be there once; "" if it is not.
-func one(header map[string][]string, name string) (string, error) {
+// singleHeader returns the value of a header that may be there once; "" if it is not.
+func singleHeader(header map[string][]string, name string) (string, error) {
 	switch values := header[name]; len(values) {
 	case 0:
 		return "", nil

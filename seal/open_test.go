@@ -31,7 +31,7 @@ func TestAGoodMessageIsOpened(t *testing.T) {
 		}
 		c, ok := got.Message.(*event.StatusChangeMessage)
 		if !ok || c.StatusChange.AgentName != "web-server-01" || got.Security.Sequence != 12345 || got.Key.ID() != node.ID() ||
-			got.Encrypted != strings.HasPrefix(name, "encrypted") || !got.Passage.NewEpoch {
+			got.Encrypted != strings.HasPrefix(name, "encrypted") || !got.Guard.NewEpoch {
 			t.Errorf("%s: %+v", name, got)
 		}
 		_, err = o.Open(m)

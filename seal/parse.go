@@ -1,15 +1,20 @@
 package seal
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/wazuh-pulse/pulse/event"
 )
 
-// parse reads the payload. Members that it does not know are no error: later versions
+// parsePayload reads the payload. Members that it does not know are no error: later versions
 // may have more.
-func (o *Opened) parse() error {
+func (o *Opened) parsePayload() error {
 	if err := checkJSON(o.Payload); err != nil {
 		return err
 	}
@@ -46,6 +51,103 @@ func parseInto(data []byte, into any) error {
 		return err
 	}
 	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return nil
+}
+
+const (
+	// sizeMax is above what a NATS server takes, which is 1 MiB unless it is set
+	// otherwise, and a third more for base64.
+	sizeMax = 2 << 20
+	// depthMax is how far arrays and objects may be nested in each other.
+	depthMax = 16
+)
+
+// checkJSON refuses what programs may understand differently: names that an object
+// has twice, also if only their case differs, and text that is no UTF-8.
+func checkJSON(data []byte) error {
+	switch {
+	case len(data) > sizeMax:
+		return fmt.Errorf("%w: %d bytes", ErrMalformed, len(data))
+	case !utf8.Valid(data):
+		return fmt.Errorf("%w: no UTF-8", ErrMalformed)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := checkValue(d, depthMax); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return fmt.Errorf("%w: something follows the JSON value", ErrMalformed)
+	}
+	return nil
+}
+
+func checkValue(d *json.Decoder, depth int) error {
+	token, err := d.Token()
+	if err != nil {
+		return err
+	}
+	open, ok := token.(json.Delim)
+	if !ok {
+		return nil
+	}
+	if depth == 0 {
+		return fmt.Errorf("nested too deep")
+	}
+	var names map[string]bool
+	for d.More() {
+		if open == '{' {
+			name, err := d.Token()
+			if err != nil {
+				return err
+			}
+			key := foldName(name.(string))
+			if names[key] {
+				return fmt.Errorf("%.40q is there twice", name)
+			}
+			if names == nil {
+				names = make(map[string]bool, 16)
+			}
+			names[key] = true
+		}
+		if err := checkValue(d, depth-1); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
+}
+
+// foldName is the same for two names that encoding/json takes for the same.
+func foldName(name string) string {
+	for _, c := range []byte(name) {
+		if c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+			return strings.Map(smallestFold, name)
+		}
+	}
+	return name
+}
+
+func smallestFold(r rune) rune {
+	for {
+		next := unicode.SimpleFold(r)
+		if next <= r {
+			return unicode.ToLower(next)
+		}
+		r = next
+	}
+}
+
+// unmarshalStrict decodes an object that may have no other fields than into has.
+func unmarshalStrict(data []byte, into any) error {
+	if err := checkJSON(data); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil

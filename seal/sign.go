@@ -21,14 +21,14 @@ type Signer struct {
 // NewSigner returns one that signs with a private signing key.
 func NewSigner(k *Key) (*Signer, error) {
 	if k.sign == nil {
-		return nil, fmt.Errorf("sign with the %v: want a private signing key", k)
+		return nil, fmt.Errorf("seal: sign with the %v: want a private signing key", k)
 	}
-	return &Signer{k, headerOf(k)}, nil
+	return &Signer{k, signatureHeaderOf(k)}, nil
 }
 
-// headerOf is the protected header of all of a key's signatures. It is the same
+// signatureHeaderOf is the protected header of all of a key's signatures. It is the same
 // for every message, so it is not parsed but compared.
-func headerOf(k *Key) string {
+func signatureHeaderOf(k *Key) string {
 	return b64.EncodeToString([]byte(`{"alg":"` + algorithmSign + `","b64":false,"crit":["b64"],"kid":"` + k.id + `"}`))
 }
 
@@ -53,7 +53,7 @@ func signingInput(header string, payload []byte) []byte {
 	return append(append(append(in, header...), '.'), payload...)
 }
 
-// Verifier knows the keys that messages may be signed with.
+// Verifier has the keys that messages may be signed with.
 type Verifier struct {
 	keys map[string]*Key // by the header of their signatures
 }
@@ -64,11 +64,11 @@ func NewVerifier(keys ...*Key) (*Verifier, error) {
 	v := &Verifier{make(map[string]*Key, len(keys))}
 	for _, k := range keys {
 		if k.Use() == Signing {
-			v.keys[headerOf(k)] = k.Public()
+			v.keys[signatureHeaderOf(k)] = k.Public()
 		}
 	}
 	if len(v.keys) == 0 {
-		return nil, errors.New("verify: there is no signing key among the keys")
+		return nil, errors.New("seal: verify: there is no signing key among the keys")
 	}
 	return v, nil
 }
@@ -81,7 +81,7 @@ func (v *Verifier) Verify(signature string, payload []byte) (*Key, error) {
 	header, encoded, ok := strings.Cut(signature, "..")
 	k := v.keys[header]
 	if k == nil || !ok {
-		return nil, v.refuse(signature)
+		return nil, v.explainRefusal(signature)
 	}
 	var raw [ed25519.SignatureSize]byte
 	if len(encoded) != signatureLen {
@@ -96,8 +96,8 @@ func (v *Verifier) Verify(signature string, payload []byte) (*Key, error) {
 	return k, nil
 }
 
-// refuse says what is wrong with a signature that has the header of no key.
-func (v *Verifier) refuse(signature string) error {
+// explainRefusal returns what is wrong with a signature that has the header of no key.
+func (v *Verifier) explainRefusal(signature string) error {
 	if len(signature) > 1024 {
 		return fmt.Errorf("%w: a signature of %d characters", ErrMalformed, len(signature))
 	}
@@ -115,7 +115,7 @@ func (v *Verifier) refuse(signature string) error {
 		Critical  []string `json:"crit"`
 		KeyID     string   `json:"kid"`
 	}
-	switch err := strict(text, &header); {
+	switch err := unmarshalStrict(text, &header); {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrForbiddenHeader, err)
 	case header.Algorithm != algorithmSign:

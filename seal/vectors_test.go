@@ -179,7 +179,7 @@ func (m *maker) confused(node, stranger *Key) {
 	} {
 		m.add(a.name, "forbidden_header", Message{subject, map[string][]string{SignatureHeader: {forged(a.header, payload, a.sign)}}, payload}, nil)
 	}
-	h := headerOf(node)
+	h := signatureHeaderOf(node)
 	m.add("signed as base64", "bad_signature", Message{subject, map[string][]string{SignatureHeader: {h + ".." +
 		b64.EncodeToString(by(node)([]byte(h+"."+b64.EncodeToString(payload))))}}, payload}, nil)
 }

@@ -52,7 +52,7 @@ func (p *platform) until(what string, enough func(m *receivedMessage) bool) {
 		}
 		m := body.receivedMessage
 		m.Security, m.Subject = body.Security, stored.Subject()
-		if _, err := p.guard.Pass(&m.Security, time.Now()); err != nil {
+		if _, err := p.guard.Check(&m.Security, time.Now()); err != nil {
 			p.t.Errorf("refused: %v: %s", err, stored.Data())
 		}
 		if n := len(p.epochs); n == 0 || p.epochs[n-1] != m.Epoch {

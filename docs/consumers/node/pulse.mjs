@@ -1,4 +1,4 @@
-// Reads Pulse's messages: verifies their signatures, decrypts them, refuses what was said before.
+// Reads Pulse's messages: verifies their signatures, decrypts them, refuses replayed messages.
 import { readFile } from 'node:fs/promises'
 import { compactDecrypt, flattenedVerify, generalDecrypt, importJWK } from 'jose'
 
@@ -19,7 +19,7 @@ export class Opener {
   // plain: whether messages in the clear are taken though there is a key to decrypt with.
   static async load(publicFile, privateFile, { plain = false, maxAge = day, maxAhead = 120e3 } = {}) {
     const o = new Opener()
-    Object.assign(o, { plain, maxAge, maxAhead, trusted: new Map(), mine: new Map(), lanes: new Map() })
+    Object.assign(o, { plain, maxAge, maxAhead, trusted: new Map(), mine: new Map(), windows: new Map() })
     for (const jwk of await keysOf(publicFile)) {
       // All signatures of a key have the same header, so it is compared and never interpreted.
       const header = `{"alg":"EdDSA","b64":false,"crit":["b64"],"kid":"${jwk.kid}"}`
@@ -41,7 +41,7 @@ export class Opener {
     if (now - s.issued_at > this.maxAge) throw new Refused('stale')
     if (s.issued_at - now > this.maxAhead) throw new Refused('future')
     if (s.epoch > (now + this.maxAhead) / 1000 + 60) throw new Refused('future', `epoch ${s.epoch}`) // else all that the node says later would be replayed
-    this.#pass(s)
+    this.#checkReplay(s)
     return { message, text }
   }
 
@@ -116,18 +116,18 @@ export class Opener {
     return key
   }
 
-  // pass lets each message through once. Status changes and telemetry are two streams: one may overtake the other.
-  #pass(s) {
+  // checkReplay accepts each message once. Status changes and telemetry are two streams: one may overtake the other.
+  #checkReplay(s) {
     const telemetry = /\.manager\.(keepalive|status)\.[^.]+$/.test(s.subject)
     const name = JSON.stringify([s.node, telemetry])
-    let lane = this.lanes.get(name)
-    if (lane && s.epoch < lane.epoch) throw new Refused('replayed', `epoch ${s.epoch}`)
-    if (!lane || s.epoch > lane.epoch) this.lanes.set(name, (lane = { epoch: s.epoch, highest: 0, seen: new Set() }))
+    let stream = this.windows.get(name)
+    if (stream && s.epoch < stream.epoch) throw new Refused('replayed', `epoch ${s.epoch}`)
+    if (!stream || s.epoch > stream.epoch) this.windows.set(name, (stream = { epoch: s.epoch, highest: 0, seen: new Set() }))
     const window = 100_000
-    if (lane.seen.has(s.sequence) || s.sequence <= lane.highest - window) throw new Refused('replayed', `sequence ${s.sequence}`)
-    lane.seen.add(s.sequence)
-    lane.highest = Math.max(lane.highest, s.sequence)
-    if (lane.seen.size > 2 * window) for (const q of lane.seen) if (q <= lane.highest - window) lane.seen.delete(q)
+    if (stream.seen.has(s.sequence) || s.sequence <= stream.highest - window) throw new Refused('replayed', `sequence ${s.sequence}`)
+    stream.seen.add(s.sequence)
+    stream.highest = Math.max(stream.highest, s.sequence)
+    if (stream.seen.size > 2 * window) for (const q of stream.seen) if (q <= stream.highest - window) stream.seen.delete(q)
   }
 }
 

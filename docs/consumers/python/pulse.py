@@ -1,4 +1,4 @@
-"""Reads Pulse's messages: verifies their signatures, decrypts them, refuses what was said before.
+"""Reads Pulse's messages: verifies their signatures, decrypts them, refuses replayed messages.
 
 It needs the package cryptography, and nothing of JOSE: both formats are small.
 """
@@ -78,7 +78,7 @@ class Opener:
         self.trusted = {header_of(k["kid"]): (k.get("pulse_node"), Ed25519PublicKey.from_public_bytes(decode(k["x"])))
                         for k in keys_of(public_file)}
         self.mine = {k["kid"]: X25519PrivateKey.from_private_bytes(decode(k["d"])) for k in keys_of(private_file)} if private_file else {}
-        self.plain, self.max_age, self.max_ahead, self.lanes = plain, max_age, max_ahead, {}
+        self.plain, self.max_age, self.max_ahead, self.windows = plain, max_age, max_ahead, {}
 
     def open(self, subject, signatures, data, now=None):
         """The message and its text; or Refused. signatures: the values of Pulse-Signature. data: the bytes as they came."""
@@ -100,7 +100,7 @@ class Opener:
             raise Refused("stale")
         if -age > self.max_ahead or s["epoch"] > now + self.max_ahead + 60:  # else all that the node says later would be replayed
             raise Refused("future")
-        self._pass(s)
+        self._check_replay(s)
         return message, text
 
     def _verify(self, signatures, data):
@@ -175,10 +175,10 @@ class Opener:
         except (InvalidTag, InvalidUnwrap, ValueError, KeyError, TypeError):
             raise Refused("undecryptable") from None
 
-    def _pass(self, s):
-        """Lets each message through once. Status changes and telemetry are two streams: one may overtake the other."""
-        lane = (s["node"], re.search(r"\.manager\.(keepalive|status)\.[^.]+$", s["subject"]) is not None)
-        epoch, highest, seen = self.lanes.get(lane, (0, 0, set()))
+    def _check_replay(self, s):
+        """Accepts each message once. Status changes and telemetry are two streams: one may overtake the other."""
+        stream = (s["node"], re.search(r"\.manager\.(keepalive|status)\.[^.]+$", s["subject"]) is not None)
+        epoch, highest, seen = self.windows.get(stream, (0, 0, set()))
         if s["epoch"] < epoch:
             raise Refused("replayed", f"epoch {s['epoch']}")
         if s["epoch"] > epoch:
@@ -189,4 +189,4 @@ class Opener:
         highest = max(highest, s["sequence"])
         if len(seen) > 2 * self.window:
             seen = {q for q in seen if q > highest - self.window}
-        self.lanes[lane] = epoch, highest, seen
+        self.windows[stream] = epoch, highest, seen
