@@ -32,12 +32,18 @@ type absence struct {
 	status  string // its status then
 }
 
-// absences are those of all agents. Any goroutine may use them.
+// absences are those of all agents. The tracker keeps them; they may be used
+// concurrently, as a loss has to be known before the next answer or sign is handled,
+// and the statusWriter reads them.
 type absences struct {
 	wall wallClock
 
 	mu      sync.Mutex
 	byAgent map[detector.AgentID]*absence
+}
+
+func newAbsences(wall wallClock) *absences {
+	return &absences{wall: wall, byAgent: make(map[detector.AgentID]*absence)}
 }
 
 // beginAbsence notes that an agent was gone at a time. Signs of life that were read before

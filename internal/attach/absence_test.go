@@ -60,7 +60,7 @@ func TestAKeepAliveThatWaitedForTheDatabaseBringsNobodyBack(t *testing.T) {
 
 // isProbed reports whether an agent was asked because of a sign of life that may be none.
 func (s *fixture) isProbed(id detector.AgentID) bool {
-	as := &s.link.watch.absences
+	as := s.link.tracker.absences
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	a := as.byAgent[id]
@@ -71,7 +71,7 @@ func (s *fixture) isProbed(id detector.AgentID) bool {
 // life in the database do so only if there are two, and as far apart as keep-alives are.
 func TestWhatProvesThatAnAgentIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		as := absences{byAgent: make(map[detector.AgentID]*absence)}
+		as := newAbsences(nil)
 		sign := func(want, ask bool, what string) {
 			t.Helper()
 			if there, asks := as.recordSign(1, wazuhdb.StatusActive, time.Now().Unix()); there != want || asks != ask {

@@ -1,88 +1,109 @@
 package attach
 
 import (
-	"context"
+	"slices"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
-// readChanges reads which agents have sent something, or were marked, since it last
-// did: those with a keep-alive or a disconnection since then. Times are whole
-// seconds of the host's clock, so the second before counts too; what is known
-// already is passed over.
-func (w *dbWatcher) readChanges(ctx context.Context) error {
-	now := time.Now()
-	second := w.wall.now().Unix()
-	from := second - 1
-	if !w.changesAt.IsZero() { // whichever way the wall clock was set meanwhile
-		from = min(w.changesSecond, w.wall.second(w.changesAt)) - 1
+func (t *tracker) applyChanges(e changesRead) {
+	for i := range e.changes {
+		t.applyChange(&e.changes[i])
 	}
-	changes, err := w.db.ReadChanges(ctx, from)
-	for i := range changes {
-		w.applyChange(&changes[i])
+	if e.complete {
+		t.countActive()
 	}
-	if err != nil {
-		return err
-	}
-	w.changesAt, w.changesSecond = now, second
-	w.countActive()
-	return nil
 }
 
-func (w *dbWatcher) applyChange(g *wazuhdb.Change) {
+// applyChange reports what is new in a change; what is known already is skipped.
+func (t *tracker) applyChange(c *wazuhdb.Change) {
 	reset := false
-	for _, id := range g.Agents {
-		a := w.known[id]
+	for _, id := range c.Agents {
+		a := t.known[id]
 		if a == nil {
-			continue // the roll will have it
+			continue // it comes with the next inventory
 		}
-		if a.status == g.Status && a.code == g.Code && (a.keepAlive == g.KeepAlive || g.Status == wazuhdb.StatusDisconnected) {
+		if a.status == c.Status && a.code == c.Code && (a.keepAlive == c.KeepAlive || c.Status == wazuhdb.StatusDisconnected) {
 			continue
 		}
 		was := *a
-		a.status, a.code = g.Status, g.Code
-		if g.Status == wazuhdb.StatusDisconnected {
-			reset = w.applyDisconnected(id, &was, g.Code) || reset
+		a.status, a.code = c.Status, c.Code
+		if c.Status == wazuhdb.StatusDisconnected {
+			reset = t.applyDisconnected(id, &was, c.Code) || reset
 			continue
 		}
-		a.keepAlive = g.KeepAlive
-		if g.Status == wazuhdb.StatusActive && was.status != wazuhdb.StatusActive {
-			w.arrived = append(w.arrived, id) // it is reported when it is known from where
-		} else if g.KeepAlive != was.keepAlive {
-			w.handleSign(id, g.Status, g.KeepAlive)
+		a.keepAlive = c.KeepAlive
+		if c.Status == wazuhdb.StatusActive && was.status != wazuhdb.StatusActive {
+			t.arrived = append(t.arrived, id) // it is reported when its address is known
+		} else if c.KeepAlive != was.keepAlive {
+			t.handleSign(id, c.Status, c.KeepAlive)
 		}
 	}
 	if reset {
-		w.handleReset()
+		t.handleReset()
 	}
 }
 
-// applyDisconnected takes it that the manager calls an agent disconnected, and reports
-// whether remoted did so to all, because it started.
-func (w *dbWatcher) applyDisconnected(id detector.AgentID, was *agent, code int) (reset bool) {
+// applyDisconnected handles that the manager has an agent as disconnected now, and
+// reports whether remoted marked all agents so, because it started.
+func (t *tracker) applyDisconnected(id detector.AgentID, was *agent, code int) (reset bool) {
 	switch {
 	case code == wazuhdb.CodeShutdown:
-		w.absences.beginAbsence(id, time.Now(), true)
-		w.fleet.Report(detector.Sighting{At: w.clock.Now(), ID: id, Kind: detector.SawShutdown})
+		t.absences.beginAbsence(id, time.Now(), true)
+		t.fleet.Report(detector.Sighting{At: t.clock.Now(), ID: id, Kind: detector.SawShutdown})
 	case code == wazuhdb.CodeReset:
 		return was.status != wazuhdb.StatusDisconnected
 	case (code == wazuhdb.CodeNoKeepAlive || code == wazuhdb.CodeNone) && was.status != wazuhdb.StatusDisconnected:
-		if now, ok := w.fleet.Agent(id); !ok || now.Status != detector.Disconnected { // else it was ourselves
-			w.prober.probeAgent(id) // monitord says so, or nobody says who; whether it is true, the agent knows
+		if now, ok := t.fleet.Agent(id); !ok || now.Status != detector.Disconnected { // else the statusWriter did it
+			t.prober.probeAgent(id) // monitord did, or it is unknown who: whether it is true, a probe shows
 		}
 	}
 	return false
 }
 
+// applyLocated updates the addresses of agents that have become active, and reports
+// them.
+func (t *tracker) applyLocated(e agentsLocated) {
+	t.warnings.addSkipped(e.skipped)
+	if !e.complete {
+		return
+	}
+	for i := range e.rows {
+		if id := e.rows[i].Agent(); slices.Contains(e.ids, id) {
+			t.index.setAddr(id, e.rows[i].ParseAddr())
+		}
+	}
+	for _, id := range e.ids {
+		if a := t.known[id]; a != nil && a.status != wazuhdb.StatusDisconnected {
+			t.handleSign(id, a.status, a.keepAlive)
+		}
+	}
+	t.arrived = t.arrived[len(e.ids):]
+}
+
 // countActive counts the active agents.
-func (w *dbWatcher) countActive() {
-	n := 0
-	for _, a := range w.known {
+func (t *tracker) countActive() {
+	n := int64(0)
+	for _, a := range t.known {
 		if a.status == wazuhdb.StatusActive {
 			n++
 		}
 	}
-	w.setActive(n)
+	t.active.Store(n)
+}
+
+// handleSign handles that an agent's last keep-alive, or startup, was in a second. Where
+// that does not prove that the agent is there, it is probed.
+func (t *tracker) handleSign(id detector.AgentID, status string, second int64) {
+	there, probe := t.absences.recordSign(id, status, second)
+	if there {
+		age := t.wall.age(second)
+		t.prober.recordSign(id, time.Now().Add(-age))
+		t.reportSighting(id, status, t.clock.Now().Add(-age))
+	}
+	if probe {
+		t.probeReturned(id)
+	}
 }

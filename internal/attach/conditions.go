@@ -16,6 +16,10 @@ type conditions struct {
 	errors map[string]string // by daemon
 }
 
+func newConditions(log *slog.Logger) *conditions {
+	return &conditions{log: log, errors: make(map[string]string)}
+}
+
 // setCondition says how a daemon is: nil for well.
 func (t *conditions) setCondition(daemon string, err error) {
 	t.mu.Lock()

@@ -9,37 +9,49 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/tcpclose"
 )
 
-// maxAgentsAtAddr is how many agents may be behind one address to be all asked when a
-// connection from there ends. Behind a router that hides many more, an agent's
-// silence has to tell.
+// maxAgentsAtAddr is how many agents may have one address to be all probed when a
+// connection from there ends. Of a router that hides many more, the agents are found by
+// their silence.
 const maxAgentsAtAddr = 256
 
-// connWatcher sees the ends of agents' connections, and has the agents behind them asked.
+// connWatcher watches for the ends of agents' connections.
 type connWatcher struct {
-	isAgentPort    func(port uint16) bool
-	agentsAt       func(netip.Addr) []detector.AgentID
-	isDisconnected func(detector.AgentID) bool // an agent is known to be
-	probe          func(detector.AgentID)
-	tcp            *tcpclose.Watcher
+	tcp    *tcpclose.Watcher
+	ports  *portSet
+	index  *agentIndex
+	fleet  Fleet
+	events eventQueue
 
 	closed, unmatched atomic.Int64
 }
 
 // runWatcher watches until ctx ends.
-func (d *connWatcher) runWatcher(ctx context.Context) { d.tcp.Run(ctx, d.isAgentPort, d.handleClosed) }
+func (w *connWatcher) runWatcher(ctx context.Context) {
+	w.tcp.Run(ctx, w.ports.containsPort, func(remote netip.AddrPort) { w.handleClosed(ctx, remote) })
+}
 
-// handleClosed has the agents behind the far end of a connection asked. Where there are
-// several, it was none of those that are away: to ask them is an error in remoted's log for each.
-func (d *connWatcher) handleClosed(far netip.AddrPort) {
-	d.closed.Add(1)
-	ids := d.agentsAt(far.Addr().Unmap())
+// handleClosed sends the agents whose connection from remote may have ended. Where
+// several have its address, it was none of those that are away: each probe of one would
+// be an error in remoted's log.
+func (w *connWatcher) handleClosed(ctx context.Context, remote netip.AddrPort) {
+	w.closed.Add(1)
+	ids := w.index.agentsAt(remote.Addr().Unmap())
 	if len(ids) == 0 || len(ids) > maxAgentsAtAddr {
-		d.unmatched.Add(1)
+		w.unmatched.Add(1)
 		return
 	}
+	var connected []detector.AgentID
 	for _, id := range ids {
-		if len(ids) == 1 || !d.isDisconnected(id) {
-			d.probe(id)
+		if len(ids) == 1 || !w.isDisconnected(id) {
+			connected = append(connected, id)
 		}
 	}
+	if len(connected) > 0 {
+		w.events.send(ctx, connClosed{connected})
+	}
+}
+
+func (w *connWatcher) isDisconnected(id detector.AgentID) bool {
+	now, ok := w.fleet.Agent(id)
+	return ok && now.Status == detector.Disconnected
 }

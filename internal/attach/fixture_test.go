@@ -150,7 +150,7 @@ func (s *fixture) startLink(set detector.Settings, change ...func(*Config)) {
 	if link.writer != nil {
 		link.writer.recheckAfter = 300 * time.Millisecond
 	}
-	link.watch.period, link.monitor.period, link.db.Timeout = 200*time.Millisecond, 500*time.Millisecond, 5*time.Second
+	link.reader.period, link.monitor.period, link.db.Timeout = 200*time.Millisecond, 500*time.Millisecond, 5*time.Second
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { s.fleet.Run(ctx) })

@@ -66,11 +66,11 @@ func TestARoundTripBeginsWhenTheRequestIsSent(t *testing.T) {
 	defer l.Close()
 	fleet, clock := &reported{all: make(chan detector.Sighting, 16)}, detector.NewClock()
 	a := newTestProber(8)
-	a.send, a.fleet, a.clock = remoted.NewClient(wazuhsock.Home(dir)).RequestState, fleet, clock
-	a.acceptAnswer = func(detector.AgentID, time.Time) bool { return true }
+	a.client, a.fleet, a.clock = remoted.NewClient(wazuhsock.Home(dir)), fleet, clock
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { a.runProber(ctx) })
+	running.Go(func() { newTestTracker(a).runTracker(ctx) })
 	defer running.Wait()
 	defer cancel()
 	a.recordSign(1, time.Now())

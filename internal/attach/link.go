@@ -5,7 +5,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -13,7 +12,6 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/tcpclose"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
-	"golang.org/x/time/rate"
 )
 
 // databaseTimeout is how long wazuh-db may take to answer.
@@ -43,60 +41,47 @@ type Link struct {
 	cfg         Config
 	db          *wazuhdb.Client
 	remoted     *remoted.Client
-	watch       *dbWatcher
+	tracker     *tracker
+	reader      *dbReader
 	prober      *prober
 	monitor     *remotedMonitor
 	notifier    *notifier
 	writer      *statusWriter // nil if nothing is to be written
 	connWatcher *connWatcher
 	conditions  *conditions
-	active      atomic.Int64
 }
 
-// Open returns the link to the manager in cfg.Home. That it runs is not asked
-// for: Run waits for it. That it lives there, and that we may speak to it, is.
+// Open returns the link to the manager in cfg.Home. The manager has to be installed
+// there and its sockets reachable; if it does not run, Run waits for it.
 func Open(cfg Config) (*Link, error) {
 	if err := CheckHome(cfg.Home); err != nil {
 		return nil, err
 	}
 	h := wazuhsock.Home(cfg.Home)
-	l := &Link{cfg: cfg, conditions: &conditions{log: cfg.Log, errors: make(map[string]string)},
-		db: wazuhdb.NewClient(h, cfg.Cluster, databaseTimeout), remoted: remoted.NewClient(h)}
-	b := new(agentIndex)
-	l.prober = &prober{send: l.remoted.RequestState, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, grace: cfg.Grace, networkOf: b.networkOf,
-		kick: make(chan struct{}, 1), rate: rate.NewLimiter(requestRate, requestBurst), loggedErrors: make(map[string]bool),
-		probes: make(map[detector.AgentID]*probeState), halted: true}
-	l.prober.setLimits(max(min(cfg.MaxInFlight, remoted.DefaultPool/poolShare), 1), remoted.DefaultResponseTimeout)
-	l.monitor = &remotedMonitor{client: l.remoted, asker: l.prober, fleet: cfg.Fleet, conditions: l.conditions, log: cfg.Log, maxInFlight: cfg.MaxInFlight, period: checkPeriod, grace: cmp.Or(cfg.restartGrace, restartGrace),
-		wake: make(chan struct{}, 1)}
-	l.watch = &dbWatcher{db: l.db, wake: make(chan struct{}, 1), clock: cfg.Clock, fleet: cfg.Fleet, period: changesPeriod, timeout: cfg.Timeout, log: cfg.Log, conditions: l.conditions,
-		prober: l.prober, index: b, handleReset: l.monitor.handleReset, addTask: l.addTask, setActive: func(n int) { l.active.Store(int64(n)) },
-		warnings: newRowWarnings(cfg.Log), holdTime: cmp.Or(cfg.hold, removalHold), wall: cfg.wall, absences: absences{wall: cfg.wall, byAgent: make(map[detector.AgentID]*absence)}}
-	l.prober.markUnconnected, l.prober.acceptAnswer, l.prober.checkRestart, l.prober.checkRemoted = l.watch.absences.markUnconnected, l.watch.acceptAnswer, l.monitor.checkRestart, l.monitor.checkSoon
-	l.notifier = &notifier{out: wazuhsock.NewQueue(h.Path(wazuhsock.ARQueue)), method: cfg.Method, nameOf: b.nameOf, conditions: l.conditions,
-		rate: rate.NewLimiter(requestRate, requestBurst), queue: make(chan detector.AgentID, notifierQueueSize)}
+	l := &Link{cfg: cfg, db: wazuhdb.NewClient(h, cfg.Cluster, databaseTimeout), remoted: remoted.NewClient(h), conditions: newConditions(cfg.Log)}
+	events, index, ports, absences := make(eventQueue), new(agentIndex), new(portSet), newAbsences(cfg.wall)
+	l.prober = newProber(l.remoted, events, index, &cfg)
+	l.monitor = newRemotedMonitor(l.remoted, events)
+	l.reader = newDBReader(l.db, events, &cfg, l.conditions)
+	l.connWatcher = &connWatcher{tcp: &tcpclose.Watcher{Poll: cfg.polls, Log: cfg.Log}, ports: ports, index: index, fleet: cfg.Fleet, events: events}
+	l.notifier = newNotifier(h, index, &cfg, l.conditions)
 	if cfg.UpdateStatus {
-		l.writer = &statusWriter{db: l.db, role: cfg.Cluster, queue: wazuhsock.NewQueue(h.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout, recheckAfter: recheckDelay, log: cfg.Log, conditions: l.conditions, clock: cfg.Clock, isUnconnectedSince: l.watch.absences.isUnconnectedSince,
-			tasks: make(map[detector.AgentID]task), unconfirmed: make(map[detector.AgentID]task)}
+		l.writer = newStatusWriter(l.db, h, absences, &cfg, l.conditions)
+		if text := clusterCaution(cfg.Cluster); text != "" {
+			cfg.Log.Warn(text, "hint", cautionHint)
+		}
 	}
-	if text := clusterCaution(cfg.Cluster); text != "" && cfg.UpdateStatus {
-		cfg.Log.Warn(text, "hint", cautionHint)
-	}
-	l.connWatcher = &connWatcher{isAgentPort: l.monitor.isAgentPort, agentsAt: b.agentsAt, isDisconnected: l.isDisconnected, probe: l.handleClosed, tcp: &tcpclose.Watcher{Poll: cfg.polls, Log: cfg.Log}}
+	l.tracker = &tracker{events: events, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, conditions: l.conditions, wall: cfg.wall,
+		remoted: l.remoted, prober: l.prober, monitor: l.monitor, reader: l.reader, writer: l.writer, index: index, absences: absences, ports: ports,
+		maxInFlight: cfg.MaxInFlight, timeout: cfg.Timeout, holdTime: cmp.Or(cfg.hold, removalHold), restartGrace: cmp.Or(cfg.restartGrace, restartGrace),
+		warnings: newRowWarnings(cfg.Log)}
 	return l, nil
-}
-
-// handleClosed has an agent looked for whose connection has ended: it is asked, and the
-// database too, which knows whether it was shut down.
-func (l *Link) handleClosed(id detector.AgentID) {
-	l.prober.handleClosed(id)
-	l.watch.readSoon()
 }
 
 // Run watches the manager's agents until ctx ends, and then lets go of the manager.
 func (l *Link) Run(ctx context.Context) {
 	var work sync.WaitGroup
-	parts := []func(context.Context){l.monitor.runMonitor, l.watch.runWatcher, l.prober.runProber, l.notifier.runNotifier, l.connWatcher.runWatcher}
+	parts := []func(context.Context){l.tracker.runTracker, l.monitor.runMonitor, l.reader.runReader, l.prober.runProber, l.notifier.runNotifier, l.connWatcher.runWatcher}
 	if l.writer != nil {
 		parts = append(parts, l.writer.runWriter)
 	}
@@ -105,12 +90,6 @@ func (l *Link) Run(ctx context.Context) {
 	}
 	work.Wait()
 	l.db.Close()
-}
-
-// isDisconnected reports whether an agent is known to be disconnected.
-func (l *Link) isDisconnected(id detector.AgentID) bool {
-	now, ok := l.cfg.Fleet.Agent(id)
-	return ok && now.Status == detector.Disconnected
 }
 
 // KeepAlive sends an agent the keep-alive with a token. It does not wait for it.
@@ -131,15 +110,8 @@ func (l *Link) OnDecision(d *detector.Decision) {
 		l.prober.cancelProbes(d.ID)
 	}
 	if d.To == detector.Disconnected && (d.Reason.IsLoss() || d.Reason == detector.AgentShutdown) {
-		l.watch.absences.beginAbsence(d.ID, time.Now().Add(-l.cfg.Clock.Now().Sub(d.At)), true)
+		l.tracker.absences.beginAbsence(d.ID, time.Now().Add(-l.cfg.Clock.Now().Sub(d.At)), true)
 	}
-	if l.writer != nil {
-		l.writer.addTask(d)
-	}
-}
-
-// addTask has a loss written that an earlier life of the node may not have come to.
-func (l *Link) addTask(d *detector.Decision) {
 	if l.writer != nil {
 		l.writer.addTask(d)
 	}

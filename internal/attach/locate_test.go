@@ -22,7 +22,7 @@ func TestAnAgentThatCameLaterIsFoundByItsAddress(t *testing.T) {
 	s.connectAgents(func(cfg *agentsim.Config) { cfg.Spread = true })
 	s.waitForCount(detector.Active, 3)
 	s.waitUntil("located", func() bool {
-		return slices.Equal(s.link.connWatcher.agentsAt(netip.MustParseAddr("127.1.0.2")), []detector.AgentID{2})
+		return slices.Equal(s.link.connWatcher.index.agentsAt(netip.MustParseAddr("127.1.0.2")), []detector.AgentID{2})
 	})
 	if err := s.agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
@@ -63,16 +63,17 @@ func TestAClosedConnectionIsAReasonToRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	link.watch.period = time.Hour
+	link.reader.period = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { fleet.Run(ctx) })
-	running.Go(func() { link.watch.runWatcher(ctx) })
+	running.Go(func() { link.tracker.runTracker(ctx) })
+	running.Go(func() { link.reader.runReader(ctx) })
 	defer running.Wait()
 	defer cancel()
 	for before := uint64(0); before < 9; {
 		s.waitUntil("read", func() bool { return s.manager.Queried("sql") > before })
 		before = s.manager.Queried("sql")
-		link.handleClosed(1)
+		link.tracker.events.send(ctx, connClosed{[]detector.AgentID{1}})
 	}
 }

@@ -2,168 +2,98 @@ package attach
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
 const (
-	// checkPeriod is the time between two looks at whether remoted answers;
-	// beatRetry the same while it does not.
+	// checkPeriod is the time between two checks whether remoted answers; checkRetry the
+	// same while it does not.
 	checkPeriod, checkRetry = 5 * time.Second, time.Second
-	// checkTimeout is how long it may take to answer for itself, which it does without
-	// asking anybody: if not, its socket stalls.
+	// checkTimeout is how long remoted may take to answer for itself, which it does
+	// without waiting for others: if not, its socket stalls.
 	checkTimeout = 2 * time.Second
 	// restartGrace is how long agents get to come back to a remoted that has just
 	// started: they try again every 10 s, and ten thousand of them take half a minute.
 	restartGrace = time.Minute
+	// poolShare is the part of remoted's pool that requests of ours may take.
+	poolShare = 4
 )
 
-// poolShare is the part of remoted's pool that requests of ours may take.
-const poolShare = 4
-
-// remotedMonitor follows remoted: whether it is there, and since when it is the same one.
+// remotedMonitor checks whether remoted is there, and reads the settings of each that
+// was started.
 type remotedMonitor struct {
-	client      *remoted.Client
-	asker       *prober
-	fleet       Fleet
-	conditions  *conditions
-	log         *slog.Logger
-	maxInFlight int // the setting
-	period      time.Duration
-	grace       time.Duration // to come back to a new one
-	ports       atomic.Pointer[[]uint16]
-	sessions    atomic.Int64  // of agents over TCP
-	wake        chan struct{} // there is reason to look at once
+	client *remoted.Client
+	events eventQueue
+	period time.Duration
+	wake   chan struct{} // there is reason to check at once
 
-	mu          sync.Mutex
-	incarnation remoted.Incarnation // the one that agents have had time to come to
-
-	settingsOf remoted.Incarnation // the one whose settings were read; run's
-	down       bool                // run's
+	settingsOf remoted.Incarnation // the one whose settings were read
 }
 
-// runMonitor looks until ctx ends.
-func (b *remotedMonitor) runMonitor(ctx context.Context) {
+func newRemotedMonitor(client *remoted.Client, events eventQueue) *remotedMonitor {
+	return &remotedMonitor{client: client, events: events, period: checkPeriod, wake: make(chan struct{}, 1)}
+}
+
+// runMonitor checks until ctx ends.
+func (m *remotedMonitor) runMonitor(ctx context.Context) {
 	for {
-		err := b.checkRemoted(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		b.conditions.setCondition("wazuh-remoted", err)
-		pause := b.period
-		if err != nil {
-			pause = min(b.period, checkRetry)
+		pause := m.period
+		if !m.checkRemoted(ctx) {
+			pause = min(m.period, checkRetry)
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-b.wake:
+		case <-m.wake:
 		case <-ctx.Done():
+			timer.Stop()
+			return
 		}
 		timer.Stop()
 	}
 }
 
-// checkRemoted looks at remoted. While it does not answer, nothing is asked, and
-// nothing is held against the agents.
-func (b *remotedMonitor) checkRemoted(ctx context.Context) error {
+// checkRemoted checks once, and reports whether remoted answered.
+func (m *remotedMonitor) checkRemoted(ctx context.Context) bool {
 	began := time.Now()
-	sessions, err := b.client.CountSessions(ctx, checkTimeout)
+	sessions, err := m.client.CountSessions(ctx, checkTimeout)
 	if ctx.Err() != nil {
-		return nil
+		return false
 	}
 	if err != nil {
-		b.down = true
-		b.asker.setHalted(true)
-		b.asker.handleSlowRemoted()
-		b.fleet.ExtendGrace(b.grace)
-		return wazuhsock.Explain(err, "wazuh-remoted", b.client.Path())
+		m.events.send(ctx, remotedDown{wazuhsock.Explain(err, "wazuh-remoted", m.client.Path())})
+		return false
 	}
-	if time.Since(began) > checkTimeout/4 {
-		b.asker.handleSlowRemoted()
+	m.events.send(ctx, remotedUp{sessions: sessions, slow: time.Since(began) > checkTimeout/4})
+	var ready remotedReady
+	if now := m.client.Incarnation(); now != m.settingsOf {
+		settings, err := m.client.ReadSettings(ctx, checkTimeout)
+		ready, m.settingsOf = remotedReady{&settings, err}, now
 	}
-	b.sessions.Store(sessions)
-	b.checkRestart()
-	if now := b.client.Incarnation(); now != b.settingsOf {
-		b.readSettings(ctx)
-		b.settingsOf = now
-	}
-	if b.down {
-		b.down = false
-		b.fleet.ExtendGrace(b.grace)
-	}
-	b.asker.setHalted(false)
-	return nil
+	m.events.send(ctx, ready)
+	return true
 }
 
-// checkRestart looks whether remoted has been started anew. Then all agents have to come
-// back to it.
-func (b *remotedMonitor) checkRestart() {
-	now := b.client.Incarnation()
-	b.mu.Lock()
-	changed := now != b.incarnation && now != (remoted.Incarnation{})
-	first := b.incarnation == (remoted.Incarnation{})
-	if changed {
-		b.incarnation = now
-	}
-	b.mu.Unlock()
-	if changed && !first {
-		b.log.Warn("wazuh-remoted has been restarted: its agents have time to come back", "for", b.grace.String())
-		b.asker.awaitReturns(now.Started, b.grace)
-		b.handleReset()
-	}
-}
-
-// handleReset excuses the agents, and has remoted looked at.
-func (b *remotedMonitor) handleReset() {
-	b.fleet.ExtendGrace(b.grace)
-	b.checkSoon()
-}
-
-func (b *remotedMonitor) checkSoon() {
+// checkSoon has remoted checked at once.
+func (m *remotedMonitor) checkSoon() {
 	select {
-	case b.wake <- struct{}{}:
+	case m.wake <- struct{}{}:
 	default:
 	}
 }
 
-// readSettings reads the settings of a remoted that was not there before. Old ones do
-// not tell; then what is usual holds.
-func (b *remotedMonitor) readSettings(ctx context.Context) {
-	settings, err := b.client.ReadSettings(ctx, checkTimeout)
-	most := max(min(b.maxInFlight, settings.Pool/poolShare), 1)
-	b.asker.setLimits(most, settings.ResponseTimeout)
-	b.ports.Store(&settings.Ports)
-	b.log.Info("attached to wazuh-remoted", "request_pool", settings.Pool, "max_in_flight", most, "response_timeout", settings.ResponseTimeout.String(),
-		"agents_at", fmt.Sprint(settings.Ports), "settings_read", err == nil)
-}
+// portSet is the ports that agents connect to over TCP. It may be used concurrently.
+type portSet struct{ ports atomic.Pointer[[]uint16] }
 
-// isAgentPort reports whether agents connect to a port.
-func (b *remotedMonitor) isAgentPort(port uint16) bool {
-	ports := b.ports.Load()
-	if ports == nil {
-		return false
-	}
-	for _, p := range *ports {
-		if p == port {
-			return true
-		}
-	}
-	return false
-}
+func (s *portSet) replacePorts(ports []uint16) { s.ports.Store(&ports) }
 
-// Fleet is the detector, as far as a link knows it.
-type Fleet interface {
-	Report(detector.Sighting)
-	SetMembers([]detector.Member)
-	ExtendGrace(time.Duration)
-	Agent(detector.AgentID) (detector.Record, bool)
-	Page(n int) (page []detector.Record, more bool)
+// containsPort reports whether agents connect to a port.
+func (s *portSet) containsPort(port uint16) bool {
+	ports := s.ports.Load()
+	return ports != nil && slices.Contains(*ports, port)
 }

@@ -20,7 +20,7 @@ var ErrBusy = errors.New("the manager does not take keep-alives as fast as they 
 type notifier struct {
 	out        *wazuhsock.Queue // remoted's
 	method     detector.Method
-	nameOf     func(detector.AgentID) string
+	index      *agentIndex
 	conditions *conditions
 	rate       *rate.Limiter
 	queue      chan detector.AgentID
@@ -30,6 +30,11 @@ type notifier struct {
 
 // notifierQueueSize is how many keep-alives may wait.
 const notifierQueueSize = 1 << 14
+
+func newNotifier(home wazuhsock.Home, index *agentIndex, cfg *Config, conditions *conditions) *notifier {
+	return &notifier{out: wazuhsock.NewQueue(home.Path(wazuhsock.ARQueue)), method: cfg.Method, index: index, conditions: conditions,
+		rate: rate.NewLimiter(requestRate, requestBurst), queue: make(chan detector.AgentID, notifierQueueSize)}
+}
 
 // queueKeepAlive takes a keep-alive to be sent.
 func (t *notifier) queueKeepAlive(id detector.AgentID) error {
@@ -70,7 +75,7 @@ func (t *notifier) runNotifier(ctx context.Context) {
 func (t *notifier) formatKeepAlive(id detector.AgentID, unix int64) string {
 	to := "(pulse) [] N!S " + id.String() + " agent "
 	if t.method == detector.Notify {
-		return to + "keepalive " + t.nameOf(id) + " " + strconv.FormatInt(unix, 10)
+		return to + "keepalive " + t.index.nameOf(id) + " " + strconv.FormatInt(unix, 10)
 	}
 	return to + "ack "
 }

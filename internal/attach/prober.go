@@ -21,19 +21,21 @@ const (
 	waitReportPeriod = time.Second
 )
 
+// requester is the part of a remoted.Client that a prober uses.
+type requester interface {
+	RequestState(ctx context.Context, id detector.AgentID, timeout time.Duration, sent func()) (remoted.Outcome, error)
+}
+
 // prober sends requests to agents: one at a time to each, and no more at once than
 // remoted is to be burdened with. Who waits for its turn is known to the detector.
 type prober struct {
-	send            func(ctx context.Context, id detector.AgentID, patience time.Duration, sent func()) (remoted.Outcome, error) // the client's
-	clock           *detector.Clock
-	fleet           Fleet
-	log             *slog.Logger
-	grace           time.Duration                                  // for which an agent whose connection ended is asked again
-	markUnconnected func(detector.AgentID, time.Time)              // an agent was not connected then
-	acceptAnswer    func(id detector.AgentID, sent time.Time) bool // whether an answer is a sign of life
-	checkRestart    func()                                         // whether remoted is still the same
-	networkOf       func(detector.AgentID) netip.Prefix
-	checkRemoted    func() // remoted is not there
+	client requester
+	events eventQueue
+	clock  *detector.Clock
+	fleet  Fleet
+	index  *agentIndex
+	log    *slog.Logger
+	grace  time.Duration // for which an agent whose connection ended is probed again
 
 	work         sync.WaitGroup
 	kick         chan struct{} // something may be sent
@@ -71,6 +73,14 @@ type probeState struct {
 	closedAt time.Time // when that was told
 	lastSign time.Time // of life, the last
 	unproven bool      // it was given up, and is said to be back
+}
+
+func newProber(client requester, events eventQueue, index *agentIndex, cfg *Config) *prober {
+	p := &prober{client: client, events: events, clock: cfg.Clock, fleet: cfg.Fleet, index: index, log: cfg.Log, grace: cfg.Grace,
+		kick: make(chan struct{}, 1), rate: rate.NewLimiter(requestRate, requestBurst), loggedErrors: make(map[string]bool),
+		probes: make(map[detector.AgentID]*probeState), halted: true}
+	p.setLimits(max(min(cfg.MaxInFlight, remoted.DefaultPool/poolShare), 1), remoted.DefaultResponseTimeout)
+	return p
 }
 
 func (a *prober) probeOf(id detector.AgentID) *probeState {
@@ -252,7 +262,7 @@ func (a *prober) nextRequest() (r request, ok bool) {
 		}
 		now := time.Now()
 		doubted := s.unproven || a.slots.inDoubt(s.lastSign, now, a.window)
-		if doubted && !a.slots.hasSlotFor(a.window, func() netip.Prefix { return a.networkOf(id) }) {
+		if doubted && !a.slots.hasSlotFor(a.window, func() netip.Prefix { return a.index.networkOf(id) }) {
 			a.routine.push(id)
 			continue
 		}
@@ -260,7 +270,7 @@ func (a *prober) nextRequest() (r request, ok bool) {
 		s.inFlight++
 		a.inFlight++
 		a.peakInFlight = max(a.peakInFlight, a.inFlight)
-		return request{id: id, token: s.token, timeout: a.timeout, slot: a.slots.takeSlot(a.networkOf(id), doubted, now)}, true
+		return request{id: id, token: s.token, timeout: a.timeout, slot: a.slots.takeSlot(a.index.networkOf(id), doubted, now)}, true
 	}
 	return r, false
 }

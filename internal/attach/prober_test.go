@@ -3,21 +3,24 @@ package attach
 import (
 	"errors"
 	"log/slog"
-	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
-	"golang.org/x/time/rate"
 )
 
-// newTestProber is an asker that does not run, and may have so many requests out.
+// newTestProber returns a prober that does not run, and may have so many requests out.
 func newTestProber(most int) *prober {
-	a := &prober{kick: make(chan struct{}, 1), rate: rate.NewLimiter(requestRate, requestBurst), loggedErrors: make(map[string]bool),
-		probes: make(map[detector.AgentID]*probeState), networkOf: func(detector.AgentID) netip.Prefix { return netip.Prefix{} }, log: slog.New(new(logbook))}
-	a.setLimits(most, time.Minute)
-	return a
+	p := newProber(nil, make(eventQueue), new(agentIndex), &Config{MaxInFlight: most, Log: slog.New(new(logbook))})
+	p.setLimits(most, time.Minute)
+	p.setHalted(false)
+	return p
+}
+
+// newTestTracker returns a tracker that only handles what a prober sends.
+func newTestTracker(p *prober) *tracker {
+	return &tracker{events: p.events, clock: p.clock, fleet: p.fleet, prober: p, index: p.index, absences: newAbsences(nil)}
 }
 
 func (a *prober) takeAll() (ids []detector.AgentID) {
@@ -44,7 +47,7 @@ func TestSilentAgentsDoNotTakeAllPlaces(t *testing.T) {
 	}
 	for _, id := range got {
 		if id > 15 {
-			a.finishRequest(t.Context(), request{id: id, token: 1}, remoted.Answered)
+			a.finishRequest(request{id: id, token: 1}, remoted.Answered)
 		}
 	}
 	if more := a.takeAll(); len(more) != 1 || more[0] != 20 || a.slots.doubtful != 4 {
@@ -67,11 +70,11 @@ func TestEachAgentIsAskedOnceAtATime(t *testing.T) {
 	if got := a.takeAll(); len(got) != 0 {
 		t.Fatalf("asked again, %v", got)
 	}
-	a.finishRequest(t.Context(), request{id: 1, token: 3}, remoted.Answered)
+	a.finishRequest(request{id: 1, token: 3}, remoted.Answered)
 	if got := a.takeAll(); len(got) != 1 { // the fourth keep-alive is owed
 		t.Fatalf("then asked %v", got)
 	}
-	a.finishRequest(t.Context(), request{id: 1, token: 4}, remoted.Answered)
+	a.finishRequest(request{id: 1, token: 4}, remoted.Answered)
 	if got := a.takeAll(); len(got) != 0 || a.inFlight != 0 {
 		t.Errorf("in the end asked %v, %d out", got, a.inFlight)
 	}
@@ -148,8 +151,8 @@ func TestAnAgentThatEndedWhileItWasAskedIsAskedBeside(t *testing.T) {
 	if got := a.takeAll(); len(got) != 0 {
 		t.Fatalf("asked a third time, %v", got)
 	}
-	a.finishRequest(t.Context(), request{id: 1, token: 1}, remoted.NotConnected)
-	a.finishRequest(t.Context(), request{id: 1, token: 1}, remoted.Silent)
+	a.finishRequest(request{id: 1, token: 1}, remoted.NotConnected)
+	a.finishRequest(request{id: 1, token: 1}, remoted.Silent)
 	if a.takeAll(); a.inFlight > 1 {
 		t.Errorf("in the end %d are out", a.inFlight)
 	}
@@ -169,7 +172,7 @@ func TestAnAgentThatIsGivenUpWhileItWaitsIsNotAsked(t *testing.T) {
 	a.queueKeepAlive(1, 2)
 	a.cancelProbes(1)
 	a.cancelProbes(2)
-	a.finishRequest(t.Context(), request{id: 1, token: 1}, remoted.Silent)
+	a.finishRequest(request{id: 1, token: 1}, remoted.Silent)
 	if got := a.takeAll(); len(got) != 1 || got[0] != 3 {
 		t.Fatalf("then asked %v", got)
 	}
@@ -177,7 +180,7 @@ func TestAnAgentThatIsGivenUpWhileItWaitsIsNotAsked(t *testing.T) {
 	if a.probeReturned(2); a.inFlight != 1 {
 		t.Errorf("%d are out", a.inFlight)
 	}
-	a.finishRequest(t.Context(), request{id: 3, token: 1}, remoted.Silent)
+	a.finishRequest(request{id: 3, token: 1}, remoted.Silent)
 	if got := a.takeAll(); len(got) != 1 || got[0] != 2 {
 		t.Errorf("in the end asked %v", got)
 	}

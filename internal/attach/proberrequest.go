@@ -16,31 +16,13 @@ type request struct {
 	slot    *slot
 }
 
-// performRequest sends one request, and reports what becomes of it.
+// performRequest sends one request, and the tracker what becomes of it.
 func (a *prober) performRequest(ctx context.Context, r request) {
 	began := time.Now()
-	what, err := a.send(ctx, r.id, r.timeout, func() { a.reportSent(r) })
-	if ctx.Err() != nil {
-		return
+	what, err := a.client.RequestState(ctx, r.id, r.timeout, func() { a.reportSent(r) })
+	if ctx.Err() == nil {
+		a.events.send(ctx, requestEnded{request: r, outcome: what, err: err, sent: began, at: a.clock.Now()})
 	}
-	a.countOutcome(what, err)
-	switch now := a.clock.Now(); what {
-	case remoted.Answered:
-		if !a.acceptAnswer(r.id, began) { // it is from before the agent was given up
-			defer a.probeAgent(r.id)
-			break
-		}
-		a.fleet.Report(detector.Sighting{At: now, ID: r.id, Token: r.token, Kind: detector.SawAnswer})
-	case remoted.NotConnected:
-		a.checkRestart() // a new remoted has no connections yet
-		a.markUnconnected(r.id, began)
-		if a.isFirstClosed(r.id) {
-			a.fleet.Report(detector.Sighting{At: now, ID: r.id, Kind: detector.SawClosed})
-		}
-	case remoted.Absent:
-		a.checkRemoted()
-	}
-	a.finishRequest(ctx, r, what)
 }
 
 // reportSent takes it that a request has gone out. The time for its answer, and the round trip,
@@ -63,7 +45,7 @@ func (a *prober) isFirstClosed(id detector.AgentID) bool {
 }
 
 // finishRequest frees the request's place, and asks on where there is reason to.
-func (a *prober) finishRequest(ctx context.Context, r request, what remoted.Outcome) {
+func (a *prober) finishRequest(r request, what remoted.Outcome) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	defer a.wakeProber()
@@ -77,7 +59,7 @@ func (a *prober) finishRequest(ctx context.Context, r request, what remoted.Outc
 		s.lastSign, s.closed, s.unproven = time.Now(), 0, false
 		again = s.again && s.token != r.token || s.wanted
 	case remoted.NotConnected:
-		a.scheduleReprobe(ctx, r.id, s)
+		a.scheduleReprobe(r.id, s)
 	case remoted.Absent, remoted.Busy:
 		again = true // it was not asked
 		s.wanted = true
@@ -91,22 +73,16 @@ func (a *prober) finishRequest(ctx context.Context, r request, what remoted.Outc
 
 // scheduleReprobe looks once more, soon, at an agent whose connection ended: live ones
 // come back at once. While many wait, the database tells.
-func (a *prober) scheduleReprobe(ctx context.Context, id detector.AgentID, s *probeState) {
+func (a *prober) scheduleReprobe(id detector.AgentID, s *probeState) {
 	const first, margin, crowd = 300 * time.Millisecond, 200 * time.Millisecond, 1000
 	left := a.grace - margin - time.Since(s.closedAt) // the last time is in time to count
 	wait := min(first<<min(s.closed, 16), left)
 	if s.closed++; left <= 0 || a.urgent.len()+a.routine.len() > crowd {
 		return
 	}
-	a.work.Go(func() {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.probeClosed(id, a.probeOf(id))
-		case <-ctx.Done():
-		}
+	time.AfterFunc(wait, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.probeClosed(id, a.probeOf(id))
 	})
 }

@@ -40,8 +40,8 @@ type manager struct {
 
 func (m *manager) lives(id detector.AgentID) bool { return int64(id) > m.hung.Load() }
 
-// ask is what remoted does with a request.
-func (m *manager) ask(ctx context.Context, id detector.AgentID, _ time.Duration, sent func()) (remoted.Outcome, error) {
+// RequestState does what remoted does with a request.
+func (m *manager) RequestState(ctx context.Context, id detector.AgentID, _ time.Duration, sent func()) (remoted.Outcome, error) {
 	m.hold(1)
 	defer m.hold(-1)
 	sent()
@@ -99,15 +99,14 @@ func (m *manager) play(t *testing.T, script func()) (said []detector.Decision) {
 		}
 		said = append(said, out...)
 	})
-	a.send, a.fleet, a.clock, a.networkOf = m.ask, m.fleet, m.clock, networkOf
-	a.acceptAnswer = func(detector.AgentID, time.Time) bool { return true }
+	a.client, a.fleet, a.clock, a.index = m, m.fleet, m.clock, indexNetworks(m.agents)
 	members := make([]detector.Member, m.agents)
 	for i := range members {
 		members[i] = detector.Member{ID: detector.AgentID(i + 1), Name: fmt.Sprint("web-", i+1), IP: "any"}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	for _, part := range []func(context.Context){m.fleet.Run, a.runProber, m.read} {
+	for _, part := range []func(context.Context){m.fleet.Run, newTestTracker(a).runTracker, a.runProber, m.read} {
 		running.Go(func() { part(ctx) })
 	}
 	m.fleet.SetMembers(members)

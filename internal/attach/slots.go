@@ -3,8 +3,6 @@ package attach
 import (
 	"net/netip"
 	"time"
-
-	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
 // A request to an agent that hangs keeps its place, and a thread of remoted's, until
@@ -129,16 +127,4 @@ func (ps *slotTable) hasSlotFor(window int, network func() netip.Prefix) bool {
 		return true
 	}
 	return ps.occupied[network()] < firstOfNetwork
-}
-
-// networkOf is where an agent is: a /24 of IPv4 or a /64 of IPv6; not valid if that is
-// unknown.
-func (b *agentIndex) networkOf(id detector.AgentID) netip.Prefix {
-	addr := b.addrOf(id)
-	bits := 64
-	if addr.Is4() {
-		bits = 24
-	}
-	network, _ := addr.Prefix(bits) // the bits fit
-	return network
 }

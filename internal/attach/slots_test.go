@@ -8,11 +8,20 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
-// networkOf puts two hundred agents into each network, one after the other.
-func networkOf(id detector.AgentID) netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(id / 200), 0}), 24)
+// indexNetworks returns an index in which agents from 1 to last are in networks of two
+// hundred each.
+func indexNetworks(last int) *agentIndex {
+	rows := make([]wazuhdb.Row, last)
+	for i := range rows {
+		id := i + 1
+		rows[i] = wazuhdb.Row{ID: int64(id), Addr: netip.AddrFrom4([4]byte{10, 0, byte(id / 200), byte(id%200 + 1)}).String()}
+	}
+	index := new(agentIndex)
+	index.replaceAll(rows)
+	return index
 }
 
 // probeAll asks whoever may be asked, and answers for those who live. It returns the others.
@@ -25,7 +34,7 @@ func (a *prober) probeAll(t *testing.T, lives func(detector.AgentID) bool) (hung
 			return hung, answered
 		case lives(r.id):
 			answered[r.id] = true
-			a.finishRequest(t.Context(), r, 0)
+			a.finishRequest(r, 0)
 		default:
 			hung = append(hung, r)
 		}
@@ -38,7 +47,7 @@ func TestNetworksThatAreGoneLeavePlacesForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const window, agents, hungTo, lateFrom = 128, 3000, 2000, 2800
 		a := newTestProber(window)
-		a.networkOf = networkOf
+		a.index = indexNetworks(agents)
 		for id := detector.AgentID(1); id <= agents; id++ {
 			a.recordSign(id, time.Now())
 		}
@@ -87,7 +96,7 @@ func TestNetworksThatAreGoneLeavePlacesForOthers(t *testing.T) {
 func TestPlacesAreFreeWhenRequestsAreOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestProber(16)
-		a.networkOf = networkOf
+		a.index = indexNetworks(40)
 		for id := detector.AgentID(1); id <= 40; id++ {
 			if id%2 == 0 {
 				a.recordSign(id, time.Now())
@@ -101,7 +110,7 @@ func TestPlacesAreFreeWhenRequestsAreOver(t *testing.T) {
 			t.Fatalf("%+v", a.slots)
 		}
 		for _, r := range hung {
-			a.finishRequest(t.Context(), r, remoted.Silent)
+			a.finishRequest(r, remoted.Silent)
 			a.slots.freeSlot(r.slot) // said twice, it is free once
 		}
 		a.slots.findStuck(time.Now())

@@ -46,11 +46,11 @@ type Stats struct {
 // Stats returns the counts so far.
 func (l *Link) Stats() Stats {
 	r, db, d := l.remoted.Traffic(), l.db.Traffic(), l.connWatcher
-	s := Stats{Agents: l.active.Load(), Connections: l.monitor.sessions.Load(), Problem: l.conditions.formatAll(),
+	s := Stats{Agents: l.tracker.active.Load(), Connections: l.tracker.sessions.Load(), Problem: l.conditions.formatAll(),
 		Requests: r.Requests, Outcomes: make(map[string]int64), Commands: r.Commands, RequestsIn: r.BytesIn, RequestsOut: r.BytesOut,
 		Told: l.notifier.sent.Load(), NotTold: l.notifier.failed.Load(),
-		Skipped: l.watch.warnings.skippedCount.Load(), Addresses: l.watch.warnings.badAddrCount.Load(),
-		Inventory: time.Duration(l.watch.inventoryTime.Load()).Seconds(), Statements: db.Statements, SQLIn: db.BytesIn, SQLOut: db.BytesOut,
+		Skipped: l.tracker.warnings.skippedCount.Load(), Addresses: l.tracker.warnings.badAddrCount.Load(),
+		Inventory: time.Duration(l.tracker.inventoryTime.Load()).Seconds(), Statements: db.Statements, SQLIn: db.BytesIn, SQLOut: db.BytesOut,
 		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.tcp.Announced()}
 	l.prober.addStats(&s)
 	if w := l.writer; w != nil {

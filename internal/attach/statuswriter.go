@@ -47,10 +47,10 @@ type statusWriter struct {
 
 	grace, timeout, recheckAfter time.Duration
 
-	log                *slog.Logger
-	conditions         *conditions
-	clock              *detector.Clock
-	isUnconnectedSince func(id detector.AgentID, second int64) bool // remoted had no connection to the agent after a second
+	log        *slog.Logger
+	conditions *conditions
+	clock      *detector.Clock
+	absences   *absences
 
 	unconfirmed map[detector.AgentID]task // whose writing had no answer; run's
 
@@ -71,6 +71,12 @@ type task struct {
 
 	delayed      bool // its row could not be used; that is logged
 	contradicted bool // its row knows of a later sign of life; that is counted
+}
+
+func newStatusWriter(db *wazuhdb.Client, home wazuhsock.Home, absences *absences, cfg *Config, conditions *conditions) *statusWriter {
+	return &statusWriter{db: db, role: cfg.Cluster, queue: wazuhsock.NewQueue(home.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout,
+		recheckAfter: recheckDelay, log: cfg.Log, conditions: conditions, clock: cfg.Clock, absences: absences,
+		tasks: make(map[detector.AgentID]task), unconfirmed: make(map[detector.AgentID]task)}
 }
 
 // addTask takes a status change. A later one of the same agent takes the place of
@@ -215,7 +221,7 @@ func (s *statusWriter) updateStatus(ctx context.Context, id detector.AgentID, e 
 	case !r.IsConnected() && !isResetByRestart(r):
 		s.marked.Add(1) // by remoted or monitord, before us
 		return true, "", nil
-	case hasLaterSign(r, e.seen) && !s.isUnconnectedSince(id, r.KeepAlive):
+	case hasLaterSign(r, e.seen) && !s.absences.isUnconnectedSince(id, r.KeepAlive):
 		s.postponeTask(id, e, time.Unix(r.KeepAlive, 0))
 		return true, "", nil
 	}

@@ -26,7 +26,7 @@ func (s *fixture) startWriter(role wazuhdb.ClusterRole, set string, args ...any)
 	}
 	w := &statusWriter{db: wazuhdb.NewClient(wazuhsock.Home(s.manager.Home()), role, patience), role: role,
 		queue: wazuhsock.NewQueue(filepath.Join(s.manager.Home(), wazuhsock.AnalysisQueue)), timeout: time.Hour, recheckAfter: time.Hour, grace: time.Second, log: slog.New(s.log),
-		conditions: &conditions{log: slog.New(s.log), errors: make(map[string]string)}, clock: detector.NewClock(), isUnconnectedSince: func(detector.AgentID, int64) bool { return false },
+		conditions: newConditions(slog.New(s.log)), clock: detector.NewClock(), absences: newAbsences(nil),
 		tasks: make(map[detector.AgentID]task), unconfirmed: make(map[detector.AgentID]task)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

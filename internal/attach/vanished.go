@@ -30,7 +30,7 @@ type heldAgent struct {
 // holdVanished returns the rows of a reading with those of agents that vanished from the
 // table together. That may be a mistake: an emptied table, or one that a restore has
 // only begun to fill.
-func (w *dbWatcher) holdVanished(rows []wazuhdb.Row, others []detector.AgentID) []wazuhdb.Row {
+func (t *tracker) holdVanished(rows []wazuhdb.Row, others []detector.AgentID) []wazuhdb.Row {
 	there := make(map[detector.AgentID]bool, len(rows)+len(others))
 	for i := range rows {
 		there[detector.AgentID(rows[i].ID)] = true
@@ -39,69 +39,44 @@ func (w *dbWatcher) holdVanished(rows []wazuhdb.Row, others []detector.AgentID) 
 		there[id] = true
 	}
 	var lost []detector.AgentID
-	for id := range w.known {
+	for id := range t.known {
 		if !there[id] {
 			lost = append(lost, id)
 		}
 	}
-	if len(lost) < len(w.known) && (len(lost) < doubtfulRemovals || len(lost)*doubtfulPart < len(w.known)) {
+	if len(lost) < len(t.known) && (len(lost) < doubtfulRemovals || len(lost)*doubtfulPart < len(t.known)) {
 		lost = nil
 	}
 	held := make(map[detector.AgentID]heldAgent, len(lost))
 	until := time.Time{}
 	for _, id := range lost {
-		h, ok := w.held[id]
+		h, ok := t.held[id]
 		if !ok {
 			h.since = time.Now()
 		}
 		h.readings++
-		end := h.since.Add(w.holdTime)
+		end := h.since.Add(t.holdTime)
 		if h.readings > removalReadings && !time.Now().Before(end) {
 			continue
 		}
 		held[id] = h
-		rows = append(rows, w.knownRow(id))
+		rows = append(rows, t.knownRow(id))
 		if until.IsZero() || end.Before(until) {
 			until = end
 		}
 	}
-	w.held = held
-	w.vanished.Store(&Vanished{Held: len(held), Until: until, Agents: len(rows)})
+	t.held = held
+	t.vanished.Store(&Vanished{Held: len(held), Until: until, Agents: len(rows)})
 	return rows
 }
 
-// restoreKnown takes up the agents of an earlier life of the node: also an empty table at the
-// first reading is doubted.
-func (w *dbWatcher) restoreKnown() {
-	if w.known != nil {
-		return
-	}
-	w.known = make(map[detector.AgentID]*agent)
-	for n, more := 0, true; more; n++ {
-		var page []detector.Record
-		page, more = w.fleet.Page(n)
-		for i := range page {
-			w.known[page[i].ID] = &agent{name: page[i].Name, registered: page[i].IP, restored: true}
-		}
-	}
-}
+func (t *tracker) isHeld(id detector.AgentID) bool { _, ok := t.held[id]; return ok }
 
-func (w *dbWatcher) isHeld(id detector.AgentID) bool { _, ok := w.held[id]; return ok }
-
-// knownRow is the wazuhdb.Row that a known agent had.
-func (w *dbWatcher) knownRow(id detector.AgentID) wazuhdb.Row {
-	a := w.known[id]
-	r := wazuhdb.Row{ID: int64(id), Name: a.name, Registered: a.registered, Status: a.status, Code: a.code, KeepAlive: a.keepAlive}
-	if at := w.index.addrOf(id); at.IsValid() {
-		r.Addr = at.String()
-	}
-	return r
-}
-
-// inventoryPeriod is the time between two readings of all agents, if nothing calls for one before.
-func (w *dbWatcher) inventoryPeriod() time.Duration {
-	if len(w.held) > 0 {
-		return min(heldPeriod, w.holdTime/removalReadings)
+// nextInventory returns the time between two readings of all agents, if nothing calls
+// for one before.
+func (t *tracker) nextInventory() time.Duration {
+	if len(t.held) > 0 {
+		return min(heldPeriod, t.holdTime/removalReadings)
 	}
 	return inventoryPeriod
 }
@@ -116,7 +91,7 @@ type Vanished struct {
 
 // Vanished returns that of the last reading. It may be called concurrently.
 func (l *Link) Vanished() Vanished {
-	if v := l.watch.vanished.Load(); v != nil {
+	if v := l.tracker.vanished.Load(); v != nil {
 		return *v
 	}
 	return Vanished{}

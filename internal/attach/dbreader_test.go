@@ -1,9 +1,11 @@
 package attach
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,12 +38,16 @@ func (s *fixture) openReader(fleet Fleet) *Link {
 	}
 	s.t.Cleanup(link.db.Close)
 	link.prober.setHalted(false)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { link.tracker.runTracker(ctx) })
+	s.t.Cleanup(func() { cancel(); running.Wait() })
 	return link
 }
 
 func (s *fixture) readOnce(link *Link) {
 	s.t.Helper()
-	if err := link.watch.readDatabase(s.t.Context()); err != nil {
+	if err := link.reader.readDatabase(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
 }

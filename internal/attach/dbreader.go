@@ -1,0 +1,179 @@
+package attach
+
+import (
+	"context"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
+)
+
+const (
+	// changesPeriod is the time between two readings of what changed. It comes on top
+	// of an agent's own pace when its silence is judged, so it is short.
+	changesPeriod = 2 * time.Second
+	// gatherDelay is the time from a closed connection to the reading that it is a reason for.
+	gatherDelay = 250 * time.Millisecond
+	// locatePage is how many agents are located by one query; their rows stay far under
+	// what an answer holds.
+	locatePage = 200
+)
+
+// dbReader reads the database, and sends what it read to the tracker, which answers
+// what to read next.
+type dbReader struct {
+	db         *wazuhdb.Client
+	events     eventQueue
+	period     time.Duration
+	conditions *conditions
+	wall       wallClock
+	wake       chan struct{} // there is reason to read before it is time
+
+	plan          readPlan
+	fingerprint   wazuhdb.Fingerprint
+	inventoryAt   time.Time // when all agents were read last
+	changesAt     time.Time // when changes were read last
+	changesSecond int64     // the same, as a second of the wall clock then
+}
+
+// readPlan is what the tracker wants to be read.
+type readPlan struct {
+	inventoryPeriod time.Duration      // between two readings of all agents, if nothing calls for one before
+	locate          []detector.AgentID // became active, and may have another address
+}
+
+func newDBReader(db *wazuhdb.Client, events eventQueue, cfg *Config, conditions *conditions) *dbReader {
+	return &dbReader{db: db, events: events, period: changesPeriod, conditions: conditions, wall: cfg.wall, wake: make(chan struct{}, 1)}
+}
+
+// runReader reads until ctx ends.
+func (r *dbReader) runReader(ctx context.Context) {
+	tick := time.NewTicker(r.period)
+	defer tick.Stop()
+	for {
+		err := r.readDatabase(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		r.conditions.setCondition("wazuh-db", err)
+		select {
+		case <-tick.C:
+		case <-r.wake:
+			r.waitForMore(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// readSoon has the database read soon: an agent's connection has closed, and whether
+// the agent was shut down is written there. Otherwise the end of a connection is known
+// before its reason.
+func (r *dbReader) readSoon() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// waitForMore waits until the manager has written what it knows, and many connections
+// that close are one reading.
+func (r *dbReader) waitForMore(ctx context.Context) {
+	t := time.NewTimer(min(gatherDelay, r.period))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// readDatabase reads what changed since it last did, and all agents when that is due.
+func (r *dbReader) readDatabase(ctx context.Context) error {
+	now, err := r.db.ReadFingerprint(ctx)
+	if err != nil {
+		return err
+	}
+	if now != r.fingerprint || time.Since(r.inventoryAt) >= r.plan.inventoryPeriod {
+		if err := r.readInventory(ctx); err != nil {
+			return err
+		}
+		r.fingerprint, r.inventoryAt = now, time.Now()
+	}
+	if err := r.readChanges(ctx); err != nil {
+		return err
+	}
+	if err := r.locateAgents(ctx); err != nil {
+		return err
+	}
+	return r.deliver(ctx, databaseRead{})
+}
+
+// readInventory reads all agents.
+func (r *dbReader) readInventory(ctx context.Context) error {
+	e := inventoryRead{began: time.Now()}
+	if e.rows, e.skipped, e.err = r.db.ReadAgents(ctx); e.err == nil {
+		e.others, e.err = r.db.ReadOtherNodes(ctx)
+	}
+	if e.err == nil {
+		var schema wazuhdb.Schema
+		schema, e.err = r.db.Schema(ctx) // it is known by now
+		e.manager = schema.Manager
+	}
+	if err := r.deliver(ctx, e); err != nil {
+		return err
+	}
+	return e.err
+}
+
+// readChanges reads which agents have sent something, or were marked, since it last
+// did: those with a keep-alive or a disconnection since then. Times are whole seconds of
+// the host's clock, so the second before counts too.
+func (r *dbReader) readChanges(ctx context.Context) error {
+	now := time.Now()
+	second := r.wall.now().Unix()
+	from := second - 1
+	if !r.changesAt.IsZero() { // whichever way the wall clock was set meanwhile
+		from = min(r.changesSecond, r.wall.second(r.changesAt)) - 1
+	}
+	changes, err := r.db.ReadChanges(ctx, from)
+	if err := r.deliver(ctx, changesRead{changes: changes, complete: err == nil}); err != nil {
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	r.changesAt, r.changesSecond = now, second
+	return nil
+}
+
+// locateAgents reads the addresses of agents that have become active. With its first
+// keep-alive an agent's address is written, which the last reading of all agents does
+// not have.
+func (r *dbReader) locateAgents(ctx context.Context) error {
+	for len(r.plan.locate) > 0 {
+		ids := r.plan.locate[:min(len(r.plan.locate), locatePage)]
+		rows, skipped, err := r.db.ReadAgentsByID(ctx, ids)
+		if err := r.deliver(ctx, agentsLocated{ids: ids, rows: rows, skipped: skipped, complete: err == nil}); err != nil {
+			return err
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver sends an event to the tracker, waits until it has been handled and takes the
+// next plan.
+func (r *dbReader) deliver(ctx context.Context, e event) error {
+	reply := make(chan readPlan, 1)
+	if !r.events.send(ctx, readStep{found: e, reply: reply}) {
+		return ctx.Err()
+	}
+	select {
+	case r.plan = <-reply:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,84 @@
+package attach
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
+)
+
+// agentIndex has the agents' names and addresses, and which agents have an address. The
+// tracker changes it; it may be read concurrently.
+type agentIndex struct {
+	mu    sync.RWMutex
+	ids   map[netip.Addr][]detector.AgentID
+	addrs map[detector.AgentID]netip.Addr
+	names map[detector.AgentID]string
+}
+
+// replaceAll replaces all with a new reading.
+func (x *agentIndex) replaceAll(rows []wazuhdb.Row) {
+	at, addrOf := make(map[netip.Addr][]detector.AgentID), make(map[detector.AgentID]netip.Addr, len(rows))
+	names := make(map[detector.AgentID]string, len(rows))
+	for i := range rows {
+		id := detector.AgentID(rows[i].ID)
+		names[id] = rows[i].Name
+		if addr := rows[i].ParseAddr(); addr.IsValid() {
+			at[addr] = append(at[addr], id)
+			addrOf[id] = addr
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ids, x.addrs, x.names = at, addrOf, names
+}
+
+// agentsAt returns the agents with an address. The list may not be changed.
+func (x *agentIndex) agentsAt(addr netip.Addr) []detector.AgentID {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.ids[addr]
+}
+
+// addrOf returns an agent's address; not valid if that is unknown.
+func (x *agentIndex) addrOf(id detector.AgentID) netip.Addr {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.addrs[id]
+}
+
+// nameOf returns an agent's name; empty if it is unknown.
+func (x *agentIndex) nameOf(id detector.AgentID) string {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.names[id]
+}
+
+// setAddr replaces an agent's address.
+func (x *agentIndex) setAddr(id detector.AgentID, now netip.Addr) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	was, known := x.addrs[id]
+	if known && was == now || !now.IsValid() {
+		return
+	}
+	if known { // whoever has the list goes on with the old one
+		x.ids[was] = slices.DeleteFunc(slices.Clone(x.ids[was]), func(other detector.AgentID) bool { return other == id })
+	}
+	x.ids[now] = append(slices.Clone(x.ids[now]), id)
+	x.addrs[id] = now
+}
+
+// networkOf returns an agent's network: a /24 of IPv4 or a /64 of IPv6; not valid if its
+// address is unknown.
+func (x *agentIndex) networkOf(id detector.AgentID) netip.Prefix {
+	addr := x.addrOf(id)
+	bits := 64
+	if addr.Is4() {
+		bits = 24
+	}
+	network, _ := addr.Prefix(bits) // the bits fit
+	return network
+}

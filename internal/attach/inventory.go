@@ -1,0 +1,165 @@
+package attach
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
+)
+
+// inventoryPeriod is the time between two readings of all agents, if nothing calls for
+// one before.
+const inventoryPeriod = time.Minute
+
+// applyInventory gives the detector its agents.
+func (t *tracker) applyInventory(e inventoryRead) {
+	t.restoreKnown()
+	t.warnings.beginReading()
+	t.warnings.addSkipped(e.skipped)
+	if e.err != nil {
+		return
+	}
+	for i := range e.rows {
+		if err := e.rows[i].CheckAddr(); err != nil {
+			t.warnings.addBadAddr(e.rows[i].ID, err)
+		}
+	}
+	t.warnings.finishReading()
+	rows := t.holdVanished(append(e.rows, t.keepUnreadable()...), e.others)
+	members, known, added := t.mergeRows(rows)
+	for _, id := range e.others {
+		if known[id] == nil {
+			members = append(members, detector.Member{ID: id, Elsewhere: true})
+		}
+	}
+	t.inventoryTime.Store(int64(time.Since(e.began)))
+	t.index.replaceAll(rows)
+	if !t.initialized {
+		t.resumeLosses(rows)
+	}
+	t.fleet.SetMembers(members)
+	t.known = known
+	for _, r := range added {
+		t.reportNewAgent(r)
+	}
+	if !t.initialized {
+		t.initialized = true
+		t.log.Info("agents read from wazuh-db", "manager", cmp.Or(e.manager, "unknown"), "agents", len(rows), "of_other_nodes", len(e.others),
+			"took", time.Since(e.began).Round(time.Millisecond).String())
+	}
+	stays := func(id detector.AgentID) bool { return known[id] != nil }
+	t.prober.retainAgents(stays)
+	t.absences.retainAgents(stays)
+}
+
+// mergeRows returns the members and the known agents after a reading, and the rows of
+// those that were not known before.
+func (t *tracker) mergeRows(rows []wazuhdb.Row) (members []detector.Member, known map[detector.AgentID]*agent, added []*wazuhdb.Row) {
+	members = make([]detector.Member, 0, len(rows))
+	known = make(map[detector.AgentID]*agent, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		id := r.Agent()
+		m := detector.Member{ID: id, Name: r.Name, IP: r.Registered}
+		if was := t.known[id]; was != nil && was.name == r.Name && (!was.restored || t.isHeld(id)) {
+			known[id] = was
+			was.registered = r.Registered
+		} else {
+			if was != nil && was.name != r.Name { // another agent, with its id
+				t.prober.forgetAgent(id)
+				t.absences.forgetAgent(id)
+			}
+			known[id] = &agent{name: r.Name, registered: r.Registered, keepAlive: r.KeepAlive, status: r.Status, code: r.Code}
+			m.Away = t.findAwayReason(r)
+			added = append(added, r)
+		}
+		members = append(members, m)
+	}
+	return members, known, added
+}
+
+// keepUnreadable returns the rows that known agents had whose rows could not be used
+// this time: that is no proof that they were removed.
+func (t *tracker) keepUnreadable() (rows []wazuhdb.Row) {
+	for id := range t.warnings.skipped {
+		if id <= int64(detector.MaxAgentID) && t.known[detector.AgentID(id)] != nil {
+			rows = append(rows, t.knownRow(detector.AgentID(id)))
+		}
+	}
+	return rows
+}
+
+// knownRow returns the row that a known agent had.
+func (t *tracker) knownRow(id detector.AgentID) wazuhdb.Row {
+	a := t.known[id]
+	r := wazuhdb.Row{ID: int64(id), Name: a.name, Registered: a.registered, Status: a.status, Code: a.code, KeepAlive: a.keepAlive}
+	if at := t.index.addrOf(id); at.IsValid() {
+		r.Addr = at.String()
+	}
+	return r
+}
+
+// restoreKnown starts with the agents of an earlier run of the node, so that a table
+// that is empty at the first reading is doubted too.
+func (t *tracker) restoreKnown() {
+	if t.known != nil {
+		return
+	}
+	t.known = make(map[detector.AgentID]*agent)
+	for n, more := 0, true; more; n++ {
+		var page []detector.Record
+		page, more = t.fleet.Page(n)
+		for i := range page {
+			t.known[page[i].ID] = &agent{name: page[i].Name, registered: page[i].IP, restored: true}
+		}
+	}
+}
+
+// resumeLosses resumes what an earlier run of the node has decided. Of an agent that
+// was lost then, keep-alives up to that moment prove nothing; and where the manager
+// still has it as connected, the loss may not have been written.
+func (t *tracker) resumeLosses(rows []wazuhdb.Row) {
+	for i := range rows {
+		if !rows[i].IsConnected() {
+			continue
+		}
+		was, ok := t.fleet.Agent(rows[i].Agent())
+		if !ok || was.Status != detector.Disconnected || !was.Reason.IsLoss() {
+			continue
+		}
+		t.absences.beginAbsence(was.ID, time.Now().Add(-t.clock.Now().Sub(was.Since)), true)
+		if t.writer != nil {
+			t.writer.addTask(&detector.Decision{Verdict: detector.Changed, ID: was.ID, At: was.Since, From: detector.Active, To: detector.Disconnected,
+				Reason: was.Reason, LastSeen: min(was.LastSeen, was.Since), Seen: was.Seen})
+		}
+	}
+}
+
+// findAwayReason returns why a new agent that was there before is away; NoReason if it
+// is not.
+func (t *tracker) findAwayReason(r *wazuhdb.Row) detector.Reason {
+	switch {
+	case r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeShutdown:
+		return detector.AgentShutdown
+	case r.Status == wazuhdb.StatusDisconnected && r.KeepAlive > 0, r.IsConnected() && !t.isFresh(r.KeepAlive):
+		return detector.KeepAliveTimeout
+	}
+	return detector.NoReason
+}
+
+func (t *tracker) isFresh(keepAlive int64) bool { return t.wall.age(keepAlive) < t.timeout }
+
+// reportNewAgent reports a new agent's state. One that an earlier run of the node has
+// left as active may have been shut down meanwhile.
+func (t *tracker) reportNewAgent(r *wazuhdb.Row) {
+	id := r.Agent()
+	switch {
+	case r.IsConnected() && t.isFresh(r.KeepAlive):
+		t.handleSign(id, r.Status, r.KeepAlive)
+	case r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeShutdown:
+		if was, ok := t.fleet.Agent(id); ok && was.Status == detector.Active {
+			t.fleet.Report(detector.Sighting{At: t.clock.Now(), ID: id, Kind: detector.SawShutdown})
+		}
+	}
+}

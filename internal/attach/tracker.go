@@ -1,0 +1,229 @@
+package attach
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
+)
+
+// tracker owns what is known of the agents and of remoted. The other parts send it
+// events; in its goroutine, it reports to the detector and has agents probed.
+type tracker struct {
+	events     eventQueue
+	clock      *detector.Clock
+	fleet      Fleet
+	log        *slog.Logger
+	conditions *conditions
+	wall       wallClock
+
+	remoted  *remoted.Client
+	prober   *prober
+	monitor  *remotedMonitor
+	reader   *dbReader
+	writer   *statusWriter // nil if nothing is to be written
+	index    *agentIndex
+	absences *absences
+	ports    *portSet
+
+	maxInFlight  int           // the setting
+	timeout      time.Duration // silence after which an agent that was not watched before is away
+	holdTime     time.Duration // for agents that vanish together
+	restartGrace time.Duration // for agents to come back to a new remoted
+
+	known       map[detector.AgentID]*agent
+	held        map[detector.AgentID]heldAgent
+	arrived     []detector.AgentID // became active, and are not located
+	initialized bool               // all agents were read once
+	warnings    *rowWarnings
+
+	incarnation remoted.Incarnation // of the remoted that agents have had time to come to
+	down        bool                // remoted did not answer last
+
+	sessions, active, inventoryTime atomic.Int64
+	vanished                        atomic.Pointer[Vanished]
+}
+
+// agent is what is known of one.
+type agent struct {
+	name, registered string
+	keepAlive        int64
+	status           string
+	code             int
+	restored         bool // known from an earlier run of the node, and not read in this one
+}
+
+// Fleet is the part of the detector that a link uses.
+type Fleet interface {
+	Report(detector.Sighting)
+	SetMembers([]detector.Member)
+	ExtendGrace(time.Duration)
+	Agent(detector.AgentID) (detector.Record, bool)
+	Page(n int) (page []detector.Record, more bool)
+}
+
+// runTracker handles events until ctx ends.
+func (t *tracker) runTracker(ctx context.Context) {
+	for {
+		select {
+		case e := <-t.events:
+			t.handleEvent(e)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (t *tracker) handleEvent(e event) {
+	switch e := e.(type) {
+	case connClosed:
+		t.handleClosed(e)
+	case requestEnded:
+		t.handleRequest(e)
+	case remotedDown:
+		t.handleRemotedDown(e)
+	case remotedUp:
+		t.handleRemotedUp(e)
+	case remotedReady:
+		t.handleRemotedReady(e)
+	case readStep:
+		t.handleEvent(e.found)
+		e.reply <- readPlan{inventoryPeriod: t.nextInventory(), locate: t.arrived}
+	case inventoryRead:
+		t.applyInventory(e)
+	case changesRead:
+		t.applyChanges(e)
+	case agentsLocated:
+		t.applyLocated(e)
+	case databaseRead:
+		for _, id := range t.absences.takeUnprobed() {
+			t.probeReturned(id)
+		}
+	}
+}
+
+// handleClosed has agents probed whose connection may have ended, and the database
+// read, which has whether they were shut down.
+func (t *tracker) handleClosed(e connClosed) {
+	for _, id := range e.agents {
+		t.prober.handleClosed(id)
+	}
+	t.reader.readSoon()
+}
+
+// handleRequest reports what a request showed.
+func (t *tracker) handleRequest(e requestEnded) {
+	t.prober.countOutcome(e.outcome, e.err)
+	proves := true
+	switch e.outcome {
+	case remoted.Answered:
+		if proves = t.acceptAnswer(e.id, e.sent); proves {
+			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Token: e.token, Kind: detector.SawAnswer})
+		}
+	case remoted.NotConnected:
+		t.checkRestart() // a new remoted has no connections yet
+		t.absences.markUnconnected(e.id, e.sent)
+		if t.prober.isFirstClosed(e.id) {
+			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Kind: detector.SawClosed})
+		}
+	case remoted.Absent:
+		t.monitor.checkSoon()
+	}
+	t.prober.finishRequest(e.request, e.outcome)
+	if !proves { // it was sent before the agent was given up
+		t.prober.probeAgent(e.id)
+	}
+}
+
+// handleRemotedDown stops probing. While remoted does not answer, agents lose no time.
+func (t *tracker) handleRemotedDown(e remotedDown) {
+	t.down = true
+	t.prober.setHalted(true)
+	t.prober.handleSlowRemoted()
+	t.fleet.ExtendGrace(t.restartGrace)
+	t.conditions.setCondition("wazuh-remoted", e.err)
+}
+
+func (t *tracker) handleRemotedUp(e remotedUp) {
+	if e.slow {
+		t.prober.handleSlowRemoted()
+	}
+	t.sessions.Store(e.sessions)
+	t.checkRestart()
+}
+
+// handleRemotedReady resumes probing.
+func (t *tracker) handleRemotedReady(e remotedReady) {
+	if s := e.settings; s != nil {
+		most := max(min(t.maxInFlight, s.Pool/poolShare), 1)
+		t.prober.setLimits(most, s.ResponseTimeout)
+		t.ports.replacePorts(s.Ports)
+		t.log.Info("attached to wazuh-remoted", "request_pool", s.Pool, "max_in_flight", most, "response_timeout", s.ResponseTimeout.String(),
+			"agents_at", fmt.Sprint(s.Ports), "settings_read", e.err == nil)
+	}
+	if t.down {
+		t.down = false
+		t.fleet.ExtendGrace(t.restartGrace)
+	}
+	t.prober.setHalted(false)
+	t.conditions.setCondition("wazuh-remoted", nil)
+}
+
+// checkRestart finds out whether remoted has been restarted. Then all agents have to
+// come back to it.
+func (t *tracker) checkRestart() {
+	now := t.remoted.Incarnation()
+	if now == t.incarnation || now == (remoted.Incarnation{}) {
+		return
+	}
+	first := t.incarnation == (remoted.Incarnation{})
+	t.incarnation = now
+	if first {
+		return
+	}
+	t.log.Warn("wazuh-remoted has been restarted: its agents have time to come back", "for", t.restartGrace.String())
+	t.prober.awaitReturns(now.Started, t.restartGrace)
+	t.handleReset()
+}
+
+// handleReset gives the agents time to come back, and has remoted checked: it has
+// marked all of them disconnected, as it does when it starts.
+func (t *tracker) handleReset() {
+	t.fleet.ExtendGrace(t.restartGrace)
+	t.monitor.checkSoon()
+}
+
+// probeReturned has an agent probed that may be back.
+func (t *tracker) probeReturned(id detector.AgentID) {
+	if !t.prober.probeReturned(id) {
+		t.absences.markUnprobed(id)
+	}
+}
+
+// acceptAnswer takes an agent's answer to a request that was sent at a time, and reports
+// whether it is a sign of life. If the agent was gone, it is back.
+func (t *tracker) acceptAnswer(id detector.AgentID, sent time.Time) bool {
+	over, proves := t.absences.endByAnswer(id, sent)
+	if over != nil && over.needsProof {
+		at := t.clock.Now()
+		if over.lastSecond > 0 { // and not before it was gone, by a second that is cut off
+			at = at.Add(-min(t.wall.age(over.lastSecond), time.Since(over.since)))
+		}
+		t.reportSighting(id, over.status, at)
+	}
+	return proves
+}
+
+// reportSighting reports a keep-alive or startup.
+func (t *tracker) reportSighting(id detector.AgentID, status string, at detector.Instant) {
+	kind := detector.SawKeepAlive
+	if status == wazuhdb.StatusPending {
+		kind = detector.SawStartup
+	}
+	t.fleet.Report(detector.Sighting{At: at, ID: id, Kind: kind, Addr: t.index.addrOf(id)})
+}
