@@ -7,22 +7,23 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// A time in the database is that at which wazuh-db came to a message. After a stall it
-// stamps keep-alives that waited meanwhile, of agents too that have died since. So an
-// agent that was given up is back only when it has answered a request that was sent
-// after that, or has shown two signs of life as far apart as keep-alives are: what
-// waited comes all at once.
+// A time in the database is that at which wazuh-db processed a message. After a stall it
+// stamps keep-alives that waited meanwhile, also of agents that have died since. So an
+// agent that was lost is back only when it has answered a request that was sent after
+// that, or has shown two signs of life as far apart as keep-alives are: what waited
+// comes all at once.
 
-// minSignInterval is the time between two signs of life that are no burst after a stall: three
-// quarters of that between the keep-alives of an agent with Wazuh's defaults.
+// minSignInterval is the least time between two signs of life that are no burst after a
+// stall: three quarters of that between the keep-alives of an agent with Wazuh's
+// defaults.
 const minSignInterval = 7500 * time.Millisecond
 
-// absence is an agent that was seen to be gone. Its times are readings of the
-// monotonic clock too, so that steps of the wall clock do not move them.
+// absence is that of an agent that was found to be gone. Its times have a reading of the
+// monotonic clock, so that steps of the wall clock do not move them.
 type absence struct {
 	since         time.Time // signs of life before it prove nothing
-	needsProof    bool      // it was given up, or said goodbye: it takes a proof to be back
-	unconnectedAt time.Time // remoted had no connection to it then; zero if it was not asked
+	needsProof    bool      // it was lost or shut down: it takes a proof to be back
+	unconnectedAt time.Time // remoted had no connection to it then; zero if that is unknown
 
 	firstSign  time.Time // when its first sign of life since was read; zero for none
 	probed     bool      // a request was sent because of it
@@ -32,9 +33,9 @@ type absence struct {
 	status  string // its status then
 }
 
-// absences are those of all agents. The tracker keeps them; they may be used
-// concurrently, as a loss has to be known before the next answer or sign is handled,
-// and the statusWriter reads them.
+// absences are those of all agents. They may be used concurrently: the tracker keeps
+// them, OnDecision adds a loss before the next answer or sign of life is handled, and the
+// statusWriter reads them.
 type absences struct {
 	wall wallClock
 
@@ -46,13 +47,13 @@ func newAbsences(wall wallClock) *absences {
 	return &absences{wall: wall, byAgent: make(map[detector.AgentID]*absence)}
 }
 
-// beginAbsence notes that an agent was gone at a time. Signs of life that were read before
-// that, and were not proved, prove nothing any more.
-func (as *absences) beginAbsence(id detector.AgentID, at time.Time, gone bool) {
+// beginAbsence records that an agent was gone at a time. Signs of life before that prove
+// nothing any more.
+func (as *absences) beginAbsence(id detector.AgentID, at time.Time, needsProof bool) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	a := as.startAbsence(id, at)
-	a.needsProof = a.needsProof || gone
+	a.needsProof = a.needsProof || needsProof
 }
 
 func (as *absences) startAbsence(id detector.AgentID, at time.Time) *absence {
@@ -68,8 +69,8 @@ func (as *absences) startAbsence(id detector.AgentID, at time.Time) *absence {
 	return a
 }
 
-// markUnconnected notes that remoted had no connection to an agent at a time: whatever sign
-// of life was read before was none.
+// markUnconnected records that remoted had no connection to an agent at a time: a sign
+// of life that was read before was none.
 func (as *absences) markUnconnected(id detector.AgentID, at time.Time) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
@@ -88,9 +89,9 @@ func (as *absences) isUnconnectedSince(id detector.AgentID, second int64) bool {
 	return a != nil && !a.unconnectedAt.IsZero() && (a.refuted == second || as.wall.second(a.unconnectedAt) > second)
 }
 
-// recordSign takes an agent's sign of life in a second, read now. It returns whether the agent
-// is there, and whether to ask it.
-func (as *absences) recordSign(id detector.AgentID, status string, second int64) (there, ask bool) {
+// recordSign records an agent's sign of life in a second, read now. It returns whether
+// the agent is there, and whether to probe it.
+func (as *absences) recordSign(id detector.AgentID, status string, second int64) (there, probe bool) {
 	now := time.Now()
 	as.mu.Lock()
 	defer as.mu.Unlock()
@@ -111,8 +112,8 @@ func (as *absences) recordSign(id detector.AgentID, status string, second int64)
 	return false, true
 }
 
-// endByAnswer takes an agent's answer to a request that was sent at a time. It reports
-// whether that proves that it is there, and returns its absence, if that is over by it.
+// endByAnswer handles an agent's answer to a request that was sent at a time. It returns
+// whether that proves that the agent is there, and its absence, if that ends by it.
 func (as *absences) endByAnswer(id detector.AgentID, sent time.Time) (over *absence, proves bool) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
@@ -127,7 +128,8 @@ func (as *absences) endByAnswer(id detector.AgentID, sent time.Time) (over *abse
 	return a, true
 }
 
-// takeUnprobed returns the agents that have shown a sign of life and could not be asked.
+// takeUnprobed returns the agents that have shown a sign of life and could not be probed.
+// They count as probed then.
 func (as *absences) takeUnprobed() (ids []detector.AgentID) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
@@ -140,7 +142,7 @@ func (as *absences) takeUnprobed() (ids []detector.AgentID) {
 	return ids
 }
 
-// markUnprobed notes that an agent could not be asked.
+// markUnprobed records that an agent could not be probed.
 func (as *absences) markUnprobed(id detector.AgentID) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
@@ -149,14 +151,14 @@ func (as *absences) markUnprobed(id detector.AgentID) {
 	}
 }
 
-// forgetAgent forgets an agent.
+// forgetAgent deletes an agent.
 func (as *absences) forgetAgent(id detector.AgentID) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	delete(as.byAgent, id)
 }
 
-// retainAgents forgets the agents that are not to be kept.
+// retainAgents deletes all agents but those that stay.
 func (as *absences) retainAgents(stays func(detector.AgentID) bool) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
@@ -166,3 +168,28 @@ func (as *absences) retainAgents(stays func(detector.AgentID) bool) {
 		}
 	}
 }
+
+// wallClock returns the time of the wall clock, which the database's times are of. Times
+// are kept with a reading of the monotonic clock and converted to the wall clock when
+// they are compared with those of the database, so that a step of the wall clock, either
+// way, hides nothing. Nil is the system's clock; tests have others.
+type wallClock func() time.Time
+
+func (c wallClock) now() time.Time {
+	if c == nil {
+		return time.Now().Round(0)
+	}
+	return c()
+}
+
+// second returns the second of a time by the wall clock's present reading.
+func (c wallClock) second(t time.Time) int64 { return c.now().Add(-time.Since(t)).Unix() }
+
+// age returns how long ago a second of the wall clock was; 0 for one that is to come.
+func (c wallClock) age(second int64) time.Duration {
+	return max(c.now().Sub(time.Unix(second, 0)), 0)
+}
+
+// time returns a time of the wall clock with the reading of the monotonic clock that
+// belongs to it now.
+func (c wallClock) time(t time.Time) time.Time { return time.Now().Add(t.Sub(c.now())) }

@@ -2,29 +2,76 @@ package attach
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
+	"golang.org/x/sys/unix"
 )
 
-// SocketCheck is what one of the manager's sockets came to, or a caution.
+// IsInstalled reports whether a Wazuh manager is installed in a directory, whether it
+// runs or not. An agent's directory looks alike, but has no database of agents.
+func IsInstalled(dir string) (bool, error) {
+	for _, name := range []string{wazuhsock.DatabaseFile, wazuhsock.DatabaseSocket} {
+		switch _, err := os.Stat(wazuhsock.Home(dir).Path(name)); {
+		case err == nil:
+			return true, nil
+		case errors.Is(err, fs.ErrPermission):
+			return false, wazuhsock.Explain(err, "the manager", dir)
+		}
+	}
+	return false, nil
+}
+
+// CheckHome returns an error if there is no Wazuh manager in a directory, or if this
+// process may not use it. The manager need not run.
+func CheckHome(dir string) error {
+	h := wazuhsock.Home(dir)
+	if info, err := os.Stat(dir); err != nil && errors.Is(err, fs.ErrPermission) {
+		return wazuhsock.Explain(err, "the manager", dir)
+	} else if err != nil || !info.IsDir() {
+		return fmt.Errorf("no Wazuh manager in %s (<pulse><home>): there is no such directory", dir)
+	}
+	if installed, err := IsInstalled(dir); err != nil {
+		return err
+	} else if !installed {
+		return fmt.Errorf("no Wazuh manager in %s (<pulse><home>): it has no %s", dir, wazuhsock.DatabaseFile)
+	}
+	for _, need := range []struct {
+		what, path string
+		right      uint32
+	}{
+		{"the manager's settings", h.Path(wazuhsock.Settings), unix.R_OK},
+		{"wazuh-db", h.Path(wazuhsock.DatabaseSocket), unix.W_OK}, // it takes that to connect
+		{"wazuh-remoted", h.RequestSocket(), unix.W_OK},
+	} {
+		if err := unix.Access(need.path, need.right); errors.Is(err, fs.ErrPermission) {
+			return wazuhsock.Explain(err, need.what, need.path)
+		}
+	}
+	return nil
+}
+
+// SocketCheck is what a check of one of the manager's sockets found, or a caution.
 type SocketCheck struct {
-	Daemon  string // who serves it
-	Result  string // what it said, if all is well
-	Err     error  // with the way out
+	Daemon  string // that serves it
+	Result  string // if Err is nil
+	Err     error  // with what can be done about it
 	Caution string // what should be known though all is well
-	Hint    string // of a caution
+	Hint    string // what can be done about the caution
 }
 
 // socketCheckTimeout is how long a socket may take.
 const socketCheckTimeout = 5 * time.Second
 
-// CheckSockets tries once each socket of the manager in a directory that a [Link] with
-// these settings uses, and asks no agent anything.
+// CheckSockets tries once each socket that a [Link] with these settings uses. It sends no
+// agent anything.
 func CheckSockets(ctx context.Context, cfg Config) []SocketCheck {
 	h := wazuhsock.Home(cfg.Home)
 	list := []SocketCheck{checkDatabase(ctx, h, cfg.Cluster), checkRemoted(ctx, h)}

@@ -5,9 +5,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
-// conditions are what is wrong with the manager's daemons at the moment. Each is
+// conditions is what is wrong with the manager's daemons at the moment. Each is
 // logged when it comes and when it is over, and not in between.
 type conditions struct {
 	log *slog.Logger
@@ -20,13 +24,13 @@ func newConditions(log *slog.Logger) *conditions {
 	return &conditions{log: log, errors: make(map[string]string)}
 }
 
-// setCondition says how a daemon is: nil for well.
+// setCondition sets what is wrong with a daemon; nil for nothing.
 func (t *conditions) setCondition(daemon string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	was, ill := t.errors[daemon]
+	was, failing := t.errors[daemon]
 	switch {
-	case err == nil && ill:
+	case err == nil && failing:
 		delete(t.errors, daemon)
 		t.log.Info(daemon + " is there again")
 	case err != nil:
@@ -37,7 +41,7 @@ func (t *conditions) setCondition(daemon string, err error) {
 	}
 }
 
-// formatAll says all that is wrong, in one line; empty when nothing is.
+// formatAll returns all that is wrong, in one line; empty if nothing is.
 func (t *conditions) formatAll() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -47,4 +51,70 @@ func (t *conditions) formatAll() string {
 	}
 	slices.Sort(all)
 	return strings.Join(all, "; ")
+}
+
+const (
+	// rowLogPeriod is for how long a row is not logged again.
+	rowLogPeriod = time.Hour
+	// maxRowLogs is how many rows are logged in that time; the rest is only counted.
+	maxRowLogs = 20
+)
+
+// rowWarnings counts the rows that cannot be used as they are, and logs each once an hour.
+// It belongs to the tracker, but for the counts.
+type rowWarnings struct {
+	log *slog.Logger
+
+	logged   map[int64]time.Time // by id
+	skipped  map[int64]bool      // skipped in the latest reading
+	badAddrs map[int64]bool      // whose address is of no use in it
+
+	skippedCount, badAddrCount atomic.Int64 // of the last whole reading
+}
+
+func newRowWarnings(log *slog.Logger) *rowWarnings {
+	s := &rowWarnings{log: log, logged: make(map[int64]time.Time)}
+	s.beginReading()
+	return s
+}
+
+// beginReading starts a reading of all rows.
+func (s *rowWarnings) beginReading() {
+	s.skipped, s.badAddrs = make(map[int64]bool), make(map[int64]bool)
+}
+
+// finishReading ends one.
+func (s *rowWarnings) finishReading() {
+	s.skippedCount.Store(int64(len(s.skipped)))
+	s.badAddrCount.Store(int64(len(s.badAddrs)))
+}
+
+// addSkipped adds rows that are not used.
+func (s *rowWarnings) addSkipped(skipped []wazuhdb.Skipped) {
+	for _, row := range skipped {
+		s.skipped[row.ID] = true
+		s.logOnce(row.ID, "a row of the manager's database is skipped", row.Err)
+	}
+}
+
+// addBadAddr adds a row that is used without its address.
+func (s *rowWarnings) addBadAddr(id int64, err error) {
+	s.badAddrs[id] = true
+	s.logOnce(id, "an agent's address in the manager's database is not used", err)
+}
+
+func (s *rowWarnings) logOnce(id int64, text string, err error) {
+	if at, known := s.logged[id]; known && time.Since(at) < rowLogPeriod {
+		return
+	}
+	for other, at := range s.logged {
+		if time.Since(at) >= rowLogPeriod {
+			delete(s.logged, other)
+		}
+	}
+	if len(s.logged) >= maxRowLogs {
+		return
+	}
+	s.logged[id] = time.Now()
+	s.log.Warn(text, "err", err, "not_again_for", rowLogPeriod.String())
 }

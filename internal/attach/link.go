@@ -17,26 +17,26 @@ import (
 // databaseTimeout is how long wazuh-db may take to answer.
 const databaseTimeout = 10 * time.Second
 
-// Config says which manager to attach to, and how.
+// Config is which manager to attach to, and how.
 type Config struct {
 	Home         string // the manager's directory
 	Cluster      wazuhdb.ClusterRole
 	Method       detector.Method // of keep-alives
-	MaxInFlight  int             // requests that remoted may have to serve for us at once; at most a quarter of its pool is used
-	Grace        time.Duration   // from a closed connection to a loss: for so long the agent is looked for
-	Timeout      time.Duration   // an agent that was silent for so long is away
+	MaxInFlight  int             // requests that remoted may have to serve for Pulse at once; at most a quarter of its pool is used
+	Grace        time.Duration   // from a closed connection to a loss; meanwhile the agent is probed
+	Timeout      time.Duration   // of silence, after which an agent is away
 	UpdateStatus bool            // write losses into the manager's database, and raise its alert
 	Clock        *detector.Clock
 	Fleet        Fleet
 	Log          *slog.Logger
 
 	hold         time.Duration // of agents that vanish together; 0 for removalHold
-	wall         wallClock     // tests set it
+	wall         wallClock     // for tests
 	restartGrace time.Duration // 0 for restartGrace
-	polls        bool          // do not have the kernel announce the ends of connections; tests set it
+	polls        bool          // do not have the kernel announce the ends of connections; for tests
 }
 
-// Link is the way to a manager's agents.
+// Link is the link to a manager's agents.
 type Link struct {
 	cfg         Config
 	db          *wazuhdb.Client
@@ -78,7 +78,7 @@ func Open(cfg Config) (*Link, error) {
 	return l, nil
 }
 
-// Run watches the manager's agents until ctx ends, and then lets go of the manager.
+// Run watches the manager's agents until ctx ends, and then closes all connections.
 func (l *Link) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	parts := []func(context.Context){l.tracker.runTracker, l.monitor.runMonitor, l.reader.runReader, l.prober.runProber, l.notifier.runNotifier, l.connWatcher.runWatcher}
@@ -92,7 +92,7 @@ func (l *Link) Run(ctx context.Context) {
 	l.db.Close()
 }
 
-// KeepAlive sends an agent the keep-alive with a token. It does not wait for it.
+// KeepAlive queues the keep-alive with a token to an agent. It does not wait.
 func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 	if l.cfg.Method != detector.Request {
 		return l.notifier.queueKeepAlive(id)
@@ -101,7 +101,7 @@ func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 	return nil
 }
 
-// OnDecision hears of what was decided about an agent.
+// OnDecision handles a decision about an agent. It does not wait.
 func (l *Link) OnDecision(d *detector.Decision) {
 	if d.Verdict != detector.Changed {
 		return
@@ -117,11 +117,11 @@ func (l *Link) OnDecision(d *detector.Decision) {
 	}
 }
 
-// Close is for a link that did not run: it holds nothing.
+// Close closes a link that did not run. It has nothing open.
 func (l *Link) Close() {}
 
-// clusterCaution is what whoever has losses written in a cluster should know; empty if
-// there is nothing.
+// clusterCaution returns what should be known where losses are written in a cluster;
+// empty if there is nothing.
 func clusterCaution(role wazuhdb.ClusterRole) string {
 	if !role.Worker {
 		return ""

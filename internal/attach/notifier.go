@@ -15,8 +15,8 @@ import (
 // ErrBusy is the error of a keep-alive that was not sent because too many wait.
 var ErrBusy = errors.New("the manager does not take keep-alives as fast as they come")
 
-// notifier sends keep-alives that have no answer. remoted passes on what it finds
-// in its queue for active responses, to the agent that the message names.
+// notifier sends keep-alives that have no answer, through remoted's queue for active
+// responses: remoted forwards each message to the agent that it names.
 type notifier struct {
 	out        *wazuhsock.Queue // remoted's
 	method     detector.Method
@@ -36,46 +36,46 @@ func newNotifier(home wazuhsock.Home, index *agentIndex, cfg *Config, conditions
 		rate: rate.NewLimiter(requestRate, requestBurst), queue: make(chan detector.AgentID, notifierQueueSize)}
 }
 
-// queueKeepAlive takes a keep-alive to be sent.
-func (t *notifier) queueKeepAlive(id detector.AgentID) error {
+// queueKeepAlive queues a keep-alive.
+func (n *notifier) queueKeepAlive(id detector.AgentID) error {
 	select {
-	case t.queue <- id:
+	case n.queue <- id:
 		return nil
 	default:
-		t.failed.Add(1)
+		n.failed.Add(1)
 		return ErrBusy
 	}
 }
 
 // runNotifier sends until ctx ends.
-func (t *notifier) runNotifier(ctx context.Context) {
-	defer t.out.Close()
+func (n *notifier) runNotifier(ctx context.Context) {
+	defer n.out.Close()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case id := <-t.queue:
-			if t.rate.Wait(ctx) != nil {
+		case id := <-n.queue:
+			if n.rate.Wait(ctx) != nil {
 				return
 			}
-			err := t.out.Send(t.formatKeepAlive(id, time.Now().Unix()))
+			err := n.out.Send(n.formatKeepAlive(id, time.Now().Unix()))
 			if err != nil {
-				t.failed.Add(1)
-				err = wazuhsock.Explain(err, "wazuh-remoted", t.out.Path())
+				n.failed.Add(1)
+				err = wazuhsock.Explain(err, "wazuh-remoted", n.out.Path())
 			} else {
-				t.sent.Add(1)
+				n.sent.Add(1)
 			}
-			t.conditions.setCondition("wazuh-remoted's queue", err)
+			n.conditions.setCondition("wazuh-remoted's queue", err)
 		}
 	}
 }
 
-// formatKeepAlive is a keep-alive as the queue has it. N!S says: not for all agents, a
-// control message as it is, for the agent that follows.
-func (t *notifier) formatKeepAlive(id detector.AgentID, unix int64) string {
+// formatKeepAlive returns a keep-alive as the queue has it. N!S means: not for all
+// agents, a control message as it is, for the agent that follows.
+func (n *notifier) formatKeepAlive(id detector.AgentID, unix int64) string {
 	to := "(pulse) [] N!S " + id.String() + " agent "
-	if t.method == detector.Notify {
-		return to + "keepalive " + t.index.nameOf(id) + " " + strconv.FormatInt(unix, 10)
+	if n.method == detector.Notify {
+		return to + "keepalive " + n.index.nameOf(id) + " " + strconv.FormatInt(unix, 10)
 	}
 	return to + "ack "
 }

@@ -37,6 +37,7 @@ func TestAgentsWithLongNamesAreReadPageByPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.waitForCount(detector.Disconnected, agents-1200)
+	s.waitForLog("wazuh-db is there again") // at the end of that reading
 	if got := s.link.Stats(); got.Problem != "" || len(s.manager.Writes()) > 0 {
 		t.Errorf("%+v, written %q", got, s.manager.Writes())
 	}

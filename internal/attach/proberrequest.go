@@ -2,6 +2,7 @@ package attach
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -16,73 +17,135 @@ type request struct {
 	slot    *slot
 }
 
-// performRequest sends one request, and the tracker what becomes of it.
-func (a *prober) performRequest(ctx context.Context, r request) {
-	began := time.Now()
-	what, err := a.client.RequestState(ctx, r.id, r.timeout, func() { a.reportSent(r) })
-	if ctx.Err() == nil {
-		a.events.send(ctx, requestEnded{request: r, outcome: what, err: err, sent: began, at: a.clock.Now()})
+// runProber sends what may be sent until ctx ends, and then waits for the requests in
+// flight to end.
+func (p *prober) runProber(ctx context.Context) {
+	defer p.work.Wait()
+	tick := time.NewTicker(waitReportPeriod)
+	defer tick.Stop()
+	for {
+		for {
+			r, ok := p.nextRequest()
+			if !ok {
+				break
+			}
+			p.work.Go(func() { p.performRequest(ctx, r) })
+			if p.rate.Wait(ctx) != nil {
+				break
+			}
+		}
+		select {
+		case <-p.wake:
+		case <-tick.C:
+			p.releaseAwaited()
+			p.reportWaiting()
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-// reportSent takes it that a request has gone out. The time for its answer, and the round trip,
-// begin now: before, it may have waited for its turn, behind an older one, or for remoted.
-func (a *prober) reportSent(r request) {
-	a.fleet.Report(detector.Sighting{At: a.clock.Now(), ID: r.id, Token: r.token, Kind: detector.Unsent})
+// nextRequest returns the next request, if one may be sent now.
+func (p *prober) nextRequest() (r request, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.halted {
+		return r, false
+	}
+	p.slots.findStuck(time.Now())
+	for tries := p.urgent.len() + p.routine.len(); tries > 0 && p.inFlight < p.window; tries-- {
+		from := &p.routine
+		if p.urgent.len() > 0 {
+			from = &p.urgent
+		}
+		id := from.pop()
+		s := p.probeOf(id)
+		if p.isAwaited(s) || s.canceled {
+			s.queued = false
+			continue
+		}
+		now := time.Now()
+		doubted := s.unproven || p.slots.inDoubt(s.lastSign, now, p.window)
+		if doubted && !p.slots.hasSlotFor(p.window, func() netip.Prefix { return p.index.networkOf(id) }) {
+			p.routine.push(id)
+			continue
+		}
+		s.queued, s.wanted, s.again, s.beside = false, false, false, false
+		s.inFlight++
+		p.inFlight++
+		p.peakInFlight = max(p.peakInFlight, p.inFlight)
+		return request{id: id, token: s.token, timeout: p.timeout, slot: p.slots.takeSlot(p.index.networkOf(id), doubted, now)}, true
+	}
+	return r, false
 }
 
-// isFirstClosed reports whether it is news that an agent's connection has ended: its
-// grace began when that was found, and not when it was found again.
-func (a *prober) isFirstClosed(id detector.AgentID) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.probeOf(id)
-	news := s.closed == 0 || time.Since(s.closedAt) > a.grace+time.Second
-	if news {
+// performRequest sends one request, and then to the tracker what became of it.
+func (p *prober) performRequest(ctx context.Context, r request) {
+	began := time.Now()
+	what, err := p.client.RequestState(ctx, r.id, r.timeout, func() { p.reportSent(r) })
+	if ctx.Err() == nil {
+		p.events.send(ctx, requestEnded{request: r, outcome: what, err: err, sent: began, at: p.clock.Now()})
+	}
+}
+
+// reportSent reports that a request has been sent. The time for its answer, and the
+// round trip, begin now: before, it may have waited behind an older one, or for remoted.
+func (p *prober) reportSent(r request) {
+	p.fleet.Report(detector.Sighting{At: p.clock.Now(), ID: r.id, Token: r.token, Kind: detector.Unsent})
+}
+
+// isFirstClosed reports whether it was not known before that an agent's connection has
+// ended: its grace begins when that is found, and not when it is found again.
+func (p *prober) isFirstClosed(id detector.AgentID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.probeOf(id)
+	first := s.closed == 0 || time.Since(s.closedAt) > p.grace+time.Second
+	if first {
 		s.closedAt = time.Now()
 	}
-	return news
+	return first
 }
 
-// finishRequest frees the request's place, and asks on where there is reason to.
-func (a *prober) finishRequest(r request, what remoted.Outcome) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	defer a.wakeProber()
-	s := a.probeOf(r.id)
+// finishRequest frees the request's slot, and queues another one where there is reason to.
+func (p *prober) finishRequest(r request, what remoted.Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.wakeProber()
+	s := p.probeOf(r.id)
 	s.inFlight--
-	a.inFlight--
-	a.slots.freeSlot(r.slot)
+	p.inFlight--
+	p.slots.freeSlot(r.slot)
 	again := s.again && (what != remoted.NotConnected || s.token != r.token)
 	switch what {
 	case remoted.Answered:
 		s.lastSign, s.closed, s.unproven = time.Now(), 0, false
 		again = s.again && s.token != r.token || s.wanted
 	case remoted.NotConnected:
-		a.scheduleReprobe(r.id, s)
+		p.scheduleReprobe(r.id, s)
 	case remoted.Absent, remoted.Busy:
-		again = true // it was not asked
+		again = true // it was not sent to the agent
 		s.wanted = true
 	case remoted.UnknownAgent:
-		s.wanted = true // nor was this one; it is when it has shown a sign of life
+		s.wanted = true // nor was this one; it is once the agent has shown a sign of life
 	}
 	if again {
-		a.enqueueProbe(r.id, s, false)
+		p.enqueueProbe(r.id, s, false)
 	}
 }
 
-// scheduleReprobe looks once more, soon, at an agent whose connection ended: live ones
-// come back at once. While many wait, the database tells.
-func (a *prober) scheduleReprobe(id detector.AgentID, s *probeState) {
+// scheduleReprobe queues another request, soon, to an agent whose connection ended: live
+// ones come back at once. While many wait, their return is read from the database.
+func (p *prober) scheduleReprobe(id detector.AgentID, s *probeState) {
 	const first, margin, crowd = 300 * time.Millisecond, 200 * time.Millisecond, 1000
-	left := a.grace - margin - time.Since(s.closedAt) // the last time is in time to count
+	left := p.grace - margin - time.Since(s.closedAt) // the last time is in time to count
 	wait := min(first<<min(s.closed, 16), left)
-	if s.closed++; left <= 0 || a.urgent.len()+a.routine.len() > crowd {
+	if s.closed++; left <= 0 || p.urgent.len()+p.routine.len() > crowd {
 		return
 	}
 	time.AfterFunc(wait, func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.probeClosed(id, a.probeOf(id))
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.probeClosed(id, p.probeOf(id))
 	})
 }

@@ -6,67 +6,68 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/remoted"
 )
 
-// How much is asked at once follows how remoted takes it: half as much after
-// each request that it did not take, and slowly more with each that it did.
+// The window is how many requests may be in flight. It is halved after each that remoted
+// did not take, and grows by one with each that it did.
 
-// minWindow is what is tried even of a slow remoted.
-const minWindow = 4
+const (
+	// minWindow is the least, however slow remoted is.
+	minWindow = 4
+	// responseMargin is how much later than its timeout remoted may answer.
+	responseMargin = 3 * time.Second
+)
 
-// countOutcome takes the outcome of a request into account.
-func (a *prober) countOutcome(what remoted.Outcome, err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.outcomes[what]++
+// countOutcome counts what became of a request, and changes the window accordingly.
+func (p *prober) countOutcome(what remoted.Outcome, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outcomes[what]++
 	switch what {
 	case remoted.Busy:
-		a.shrinkWindow()
+		p.shrinkWindow()
 	case remoted.Invalid:
 		const most = 20
-		if text := err.Error(); !a.loggedErrors[text] && len(a.loggedErrors) < most {
-			a.loggedErrors[text] = true
-			a.log.Warn("a request to an agent came to nothing", "err", text)
+		if text := err.Error(); !p.loggedErrors[text] && len(p.loggedErrors) < most {
+			p.loggedErrors[text] = true
+			p.log.Warn("a request to an agent came to nothing", "err", text)
 		}
 	case remoted.Absent:
 	default:
-		a.window = min(a.window+1, a.maxInFlight)
+		p.window = min(p.window+1, p.maxInFlight)
 	}
 }
 
 // shrinkWindow halves the window.
-func (a *prober) shrinkWindow() { a.window = max(a.window/2, min(minWindow, a.maxInFlight)) }
+func (p *prober) shrinkWindow() { p.window = max(p.window/2, min(minWindow, p.maxInFlight)) }
 
-// handleSlowRemoted takes it that remoted was slow to answer for itself.
-func (a *prober) handleSlowRemoted() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.shrinkWindow()
+// handleSlowRemoted halves the window: remoted was slow to answer for itself.
+func (p *prober) handleSlowRemoted() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shrinkWindow()
 }
 
-// setLimits sets how many requests may be out at once, and how long remoted keeps
-// a thread for one.
-func (a *prober) setLimits(most int, responseTimeout time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if most != a.maxInFlight {
-		a.maxInFlight, a.window = most, most
+// setLimits sets how many requests may be in flight, and how long remoted keeps a thread
+// for one.
+func (p *prober) setLimits(most int, responseTimeout time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if most != p.maxInFlight {
+		p.maxInFlight, p.window = most, most
 	}
 	// Hanging up sooner would free no thread of remoted's, only the count of them here.
-	a.timeout = responseTimeout + responseMargin
+	p.timeout = responseTimeout + responseMargin
 }
 
-// responseMargin is how much later than its timeout remoted may say so.
-const responseMargin = 3 * time.Second
-
-// setHalted stops asking, or goes on. Keep-alives wait, and the detector knows; what
-// was only to be checked is dropped, as remoted's end is the cause of that.
-func (a *prober) setHalted(stop bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if stop && !a.halted {
-		for _, q := range []*agentQueue{&a.urgent, &a.routine} {
+// setHalted stops sending, or resumes it. Keep-alives wait meanwhile; all else in the
+// queues is dropped, as it was queued because remoted ended.
+func (p *prober) setHalted(stop bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if stop && !p.halted {
+		for _, q := range []*agentQueue{&p.urgent, &p.routine} {
 			for n := q.len(); n > 0; n-- {
 				id := q.pop()
-				if s := a.probeOf(id); s.wanted {
+				if s := p.probeOf(id); s.wanted {
 					q.push(id)
 				} else {
 					s.queued = false
@@ -74,6 +75,38 @@ func (a *prober) setHalted(stop bool) {
 			}
 		}
 	}
-	a.halted = stop
-	a.wakeProber()
+	p.halted = stop
+	p.wakeProber()
+}
+
+// awaitReturns handles that remoted was restarted at a time. It has no connections then:
+// a request to an agent that is not back yet comes to nothing, and remoted logs an error
+// for each. So agents are probed again when they have shown a sign of life, or when
+// their time to come back is over; their keep-alives wait until then.
+func (p *prober) awaitReturns(at time.Time, grace time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	const rounding = 10 * time.Millisecond // of two clocks that are read one after the other
+	p.restartedAt, p.awaitUntil = wallClock(nil).time(at.Truncate(time.Second)).Add(-rounding), time.Now().Add(grace)
+}
+
+// isAwaited reports whether an agent has not come back to a new remoted yet, and
+// still has time to.
+func (p *prober) isAwaited(s *probeState) bool {
+	return !p.awaitUntil.IsZero() && !s.unproven && s.lastSign.Before(p.restartedAt)
+}
+
+// releaseAwaited queues the keep-alives of agents that did not come back in their time.
+func (p *prober) releaseAwaited() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.awaitUntil.IsZero() || time.Now().Before(p.awaitUntil) {
+		return
+	}
+	p.awaitUntil = time.Time{}
+	for id, s := range p.probes {
+		if s.wanted {
+			p.enqueueProbe(id, s, false)
+		}
+	}
 }

@@ -3,128 +3,148 @@ package attach
 import (
 	"net/netip"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// A request to an agent that hangs keeps its place, and a thread of remoted's, until
-// remoted gives it up: hanging up sooner would free neither. So that a network that is
-// gone leaves places for the others, an agent is in doubt the sooner, the more places are
-// kept, and those in doubt get a part of them; the last of that part only go to networks
-// of which few were asked, so that the sample that was asked in vain is of all.
+// A request to an agent that hangs occupies a slot, and a thread of remoted's, until
+// remoted gives it up: closing its connection sooner would free neither. So that a
+// network that is gone leaves slots for the others, agents in doubt get a part of the
+// slots, and the more are occupied, the sooner an agent is in doubt. The last slots of
+// that part are only for networks of which few agents were probed, so that all networks
+// are sampled.
 
 const (
-	// stuckAfter is how long a request may be unanswered before it is taken for one
-	// that keeps its place.
+	// stuckAfter is how long a request may be unanswered before it counts as one that
+	// occupies its slot.
 	stuckAfter = 250 * time.Millisecond
-	// firstOfNetwork is how many agents of a network are asked before its turn is over
-	// for the last places.
-	firstOfNetwork = 2
+	// maxSampled is how many agents of a network may have one of the last slots.
+	maxSampled = 2
+	// doubtAfter is how long an agent may show no sign of life before it is in doubt:
+	// longer than a keep-alive of its own every 10 s takes to be read.
+	doubtAfter = 13 * time.Second
 )
 
-// slot is what a request has at remoted.
+// slot is that of one request.
 type slot struct {
 	network netip.Prefix // of its agent; not valid if that is unknown
 	sent    time.Time
-	doubted bool // its agent was, when it was sent
-	stuck   bool // its agent was not, and does not answer
+	doubted bool // its agent was in doubt when it was sent
+	stuck   bool // its agent was not in doubt, and does not answer
 	over    bool
 }
 
-// slotTable are those of all requests that are out.
+// slotTable has the slots of all requests in flight.
 type slotTable struct {
-	young     []*slot // in the order of sending: of these, none is known to be stuck
-	doubtful  int     // of agents that were in doubt
+	young     []*slot // in the order of sending; none is known to be stuck
+	doubtful  int     // how many are of agents in doubt
 	stuck     int
-	lastStuck time.Time            // when the last request was sent that is stuck
+	lastStuck time.Time            // when the last one that is stuck was sent
 	occupied  map[netip.Prefix]int // doubtful and stuck ones, by network
 }
 
-// takeSlot counts a new request's place.
-func (ps *slotTable) takeSlot(network netip.Prefix, doubted bool, now time.Time) *slot {
-	p := &slot{network: network, sent: now, doubted: doubted}
+// takeSlot returns the slot of a new request.
+func (t *slotTable) takeSlot(network netip.Prefix, doubted bool, now time.Time) *slot {
+	s := &slot{network: network, sent: now, doubted: doubted}
 	if doubted {
-		ps.doubtful++
-		ps.countNetwork(network, 1)
+		t.doubtful++
+		t.countNetwork(network, 1)
 	} else {
-		ps.young = append(ps.young, p)
+		t.young = append(t.young, s)
 	}
-	return p
+	return s
 }
 
-// freeSlot takes it that a request is over.
-func (ps *slotTable) freeSlot(p *slot) {
-	if p == nil || p.over {
+// freeSlot frees a slot. To free it twice does no harm.
+func (t *slotTable) freeSlot(s *slot) {
+	if s == nil || s.over {
 		return
 	}
-	p.over = true
-	if p.doubted {
-		ps.doubtful--
+	s.over = true
+	if s.doubted {
+		t.doubtful--
 	}
-	if p.stuck {
-		ps.stuck--
+	if s.stuck {
+		t.stuck--
 	}
-	if p.doubted || p.stuck {
-		ps.countNetwork(p.network, -1)
+	if s.doubted || s.stuck {
+		t.countNetwork(s.network, -1)
 	}
 }
 
-func (ps *slotTable) countNetwork(network netip.Prefix, n int) {
+func (t *slotTable) countNetwork(network netip.Prefix, n int) {
 	if !network.IsValid() {
 		return
 	}
-	if ps.occupied == nil {
-		ps.occupied = make(map[netip.Prefix]int)
+	if t.occupied == nil {
+		t.occupied = make(map[netip.Prefix]int)
 	}
-	if ps.occupied[network] += n; ps.occupied[network] == 0 {
-		delete(ps.occupied, network)
+	if t.occupied[network] += n; t.occupied[network] == 0 {
+		delete(t.occupied, network)
 	}
 }
 
-// findStuck finds the requests that have not been answered by now.
-func (ps *slotTable) findStuck(now time.Time) {
+// findStuck finds the requests that have been unanswered for too long.
+func (t *slotTable) findStuck(now time.Time) {
 	n := 0
-	for ; n < len(ps.young); n++ {
-		p := ps.young[n]
-		if p.over {
+	for ; n < len(t.young); n++ {
+		s := t.young[n]
+		if s.over {
 			continue
 		}
-		if now.Sub(p.sent) < stuckAfter {
+		if now.Sub(s.sent) < stuckAfter {
 			break
 		}
-		p.stuck, ps.lastStuck = true, p.sent
-		ps.stuck++
-		ps.countNetwork(p.network, 1)
+		s.stuck, t.lastStuck = true, s.sent
+		t.stuck++
+		t.countNetwork(s.network, 1)
 	}
-	if ps.young = ps.young[n:]; len(ps.young) == 0 {
-		ps.young = nil
+	if t.young = t.young[n:]; len(t.young) == 0 {
+		t.young = nil
 	}
 }
 
-// doubtAfter is how long an agent may show no sign of life before it is in doubt: longer
-// than a keep-alive of its own every 10 s takes to be read.
-const doubtAfter = 13 * time.Second
-
-// inDoubt reports whether an agent with this last sign of life may hang. Where many places
-// are kept already by agents that had looked well, it takes a fresher one, and where
-// most are, one from after that.
-func (ps *slotTable) inDoubt(sign, now time.Time, window int) bool {
-	switch kept := ps.doubtful + ps.stuck; {
+// inDoubt reports whether an agent with this last sign of life may hang. Where many
+// slots are occupied, the sign has to be more recent; where most are, it has to be from
+// after the last request that is stuck.
+func (t *slotTable) inDoubt(sign, now time.Time, window int) bool {
+	switch kept := t.doubtful + t.stuck; {
 	case 4*kept >= 3*window:
-		return now.Sub(sign) > doubtAfter || !sign.After(ps.lastStuck)
+		return now.Sub(sign) > doubtAfter || !sign.After(t.lastStuck)
 	case 2*kept >= window:
 		return now.Sub(sign) > doubtAfter/2
 	}
 	return now.Sub(sign) > doubtAfter
 }
 
-// hasSlotFor reports whether an agent in doubt may be asked, of a network that is looked up
-// only where that matters.
-func (ps *slotTable) hasSlotFor(window int, network func() netip.Prefix) bool {
-	share, kept := max(window/2, 1), ps.doubtful+ps.stuck
+// hasSlotFor reports whether an agent in doubt may have a slot. It calls network only
+// where that matters.
+func (t *slotTable) hasSlotFor(window int, network func() netip.Prefix) bool {
+	share, kept := max(window/2, 1), t.doubtful+t.stuck
 	switch {
-	case ps.doubtful >= share || kept >= max(window*7/8, 1):
+	case t.doubtful >= share || kept >= max(window*7/8, 1):
 		return false
-	case ps.doubtful < share-share/4 && kept < max(window*3/4, 1):
+	case t.doubtful < share-share/4 && kept < max(window*3/4, 1):
 		return true
 	}
-	return ps.occupied[network()] < firstOfNetwork
+	return t.occupied[network()] < maxSampled
+}
+
+// agentQueue is a queue of agents, first in, first out.
+type agentQueue struct {
+	ids  []detector.AgentID
+	head int
+}
+
+func (q *agentQueue) push(id detector.AgentID) { q.ids = append(q.ids, id) }
+func (q *agentQueue) len() int                 { return len(q.ids) - q.head }
+
+func (q *agentQueue) pop() detector.AgentID {
+	id := q.ids[q.head]
+	if q.head++; q.head == len(q.ids) {
+		q.ids, q.head = q.ids[:0], 0
+	} else if q.head > 1024 && 2*q.head > len(q.ids) {
+		q.ids, q.head = append(q.ids[:0], q.ids[q.head:]...), 0
+	}
+	return id
 }

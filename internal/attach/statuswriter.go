@@ -21,19 +21,19 @@ const (
 	clusterHold = 20 * time.Second
 	// returnTimeout is how long remoted may take to mark an agent that is back.
 	returnTimeout = time.Minute
-	// writerTick is the time between two looks at what is due.
+	// writerTick is how often the writer looks for tasks that are due.
 	writerTick = 100 * time.Millisecond
 	// maxTasksPerTick is how many losses are written per tick at most.
 	maxTasksPerTick = 20
 	// alertRetry is the time to the next try with an analysisd that took no event.
 	alertRetry = time.Second
-	// recheckDelay is the time after which an agent that the row knows to have been there
-	// since its loss has been asked.
+	// recheckDelay is the time after which an agent has been probed whose row has a sign
+	// of life since its loss.
 	recheckDelay = 5 * time.Second
 	// rowRetry is the time to the next try with a row that could not be used.
 	rowRetry = 10 * time.Second
-	// finishTimeout is how long a loss may take to be written when Pulse ends meanwhile:
-	// half of it would be a loss in the database without its alert.
+	// finishTimeout is how long a loss may take to be written when Pulse ends meanwhile,
+	// so that none is in the database without its alert.
 	finishTimeout = 2 * time.Second
 )
 
@@ -43,7 +43,7 @@ const (
 type statusWriter struct {
 	db    *wazuhdb.Client
 	role  wazuhdb.ClusterRole
-	queue *wazuhsock.Queue // analysisd's; run's
+	queue *wazuhsock.Queue // analysisd's; runWriter's
 
 	grace, timeout, recheckAfter time.Duration
 
@@ -52,25 +52,13 @@ type statusWriter struct {
 	clock      *detector.Clock
 	absences   *absences
 
-	unconfirmed map[detector.AgentID]task // whose writing had no answer; run's
+	unconfirmed map[detector.AgentID]task // whose writing had no answer; runWriter's
 
 	mu                sync.Mutex
 	tasks             map[detector.AgentID]task
-	alertsPausedUntil time.Time // until when analysisd is left alone
+	alertsPausedUntil time.Time // after analysisd took no event
 
 	written, contradicted, marked, alerts, unmarked atomic.Int64
-}
-
-// task is something to be done about an agent.
-type task struct {
-	due          time.Time
-	checksReturn bool      // look whether remoted has marked its return
-	lost         time.Time // else write its loss, of this time
-	seen         time.Time // when it was there last, for all that was known then
-	alert        string    // the alert of a loss that is written
-
-	delayed      bool // its row could not be used; that is logged
-	contradicted bool // its row knows of a later sign of life; that is counted
 }
 
 func newStatusWriter(db *wazuhdb.Client, home wazuhsock.Home, absences *absences, cfg *Config, conditions *conditions) *statusWriter {
@@ -79,37 +67,7 @@ func newStatusWriter(db *wazuhdb.Client, home wazuhsock.Home, absences *absences
 		tasks: make(map[detector.AgentID]task), unconfirmed: make(map[detector.AgentID]task)}
 }
 
-// addTask takes a status change. A later one of the same agent takes the place of
-// what was to be done because of the former.
-func (s *statusWriter) addTask(d *detector.Decision) {
-	now := time.Now()
-	lost := s.clock.Time(d.At)
-	e := task{due: now, lost: lost, seen: lost}
-	switch {
-	case d.To == detector.Disconnected && d.Reason.IsLoss():
-		if d.Reason == detector.ConnectionLost {
-			e.seen = lost.Add(-s.grace)
-		} else if d.Seen {
-			e.seen = s.clock.Time(d.LastSeen)
-		}
-		if s.role.Clustered() {
-			e.due = now.Add(clusterHold)
-		}
-	case d.To == detector.Active && d.From == detector.Disconnected:
-		e = task{due: now.Add(returnTimeout), checksReturn: true}
-	default:
-		e.due = time.Time{}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e.due.IsZero() {
-		delete(s.tasks, d.ID)
-	} else {
-		s.tasks[d.ID] = e
-	}
-}
-
-// runWriter does what is due until ctx ends.
+// runWriter performs the tasks that are due until ctx ends.
 func (s *statusWriter) runWriter(ctx context.Context) {
 	tick := time.NewTicker(writerTick)
 	defer tick.Stop()
@@ -120,78 +78,40 @@ func (s *statusWriter) runWriter(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for id, e := range s.listDueTasks(time.Now()) {
-			if !s.performTask(ctx, id, e) || ctx.Err() != nil {
+		for id, t := range s.listDueTasks(time.Now()) {
+			if !s.performTask(ctx, id, t) || ctx.Err() != nil {
 				break
 			}
 		}
 	}
 }
 
-// performTask does an errand, and reports whether wazuh-db is there for the next. What
-// is written is finished with its alert, also if ctx ends.
-func (s *statusWriter) performTask(ctx context.Context, id detector.AgentID, e task) bool {
-	if e.alert == "" {
-		done, line, err := s.updateStatus(ctx, id, e)
+// performTask performs a task, and reports whether wazuh-db answers, for the next one.
+// What is written gets its alert, also if ctx ends.
+func (s *statusWriter) performTask(ctx context.Context, id detector.AgentID, t task) bool {
+	if t.alert == "" {
+		done, line, err := s.updateStatus(ctx, id, t)
 		if err != nil {
-			return false // the watch says so
+			return false // the dbReader sets the condition
 		}
 		if !done {
 			return true
 		}
 		if line == "" {
-			s.finishTask(id, e)
+			s.finishTask(id, t)
 			return true
 		}
-		e = s.keepAlert(id, e, line)
+		t = s.keepAlert(id, t, line)
 	}
-	if s.raiseAlert(e.alert) {
-		s.finishTask(id, e)
+	if s.raiseAlert(t.alert) {
+		s.finishTask(id, t)
 	}
 	return true
 }
 
-// keepAlert leaves of an errand that its alert is to be raised, unless there is
-// another one by now.
-func (s *statusWriter) keepAlert(id detector.AgentID, e task, line string) task {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := e
-	e.alert = line
-	if s.tasks[id] == was {
-		s.tasks[id] = e
-	}
-	return e
-}
-
-// listDueTasks returns what is due, at most the pace's number. Alerts wait while nobody
-// takes them.
-func (s *statusWriter) listDueTasks(now time.Time) map[detector.AgentID]task {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	due := make(map[detector.AgentID]task)
-	for id, e := range s.tasks {
-		if !e.due.After(now) && (e.alert == "" || !s.alertsPausedUntil.After(now)) {
-			if due[id] = e; len(due) == maxTasksPerTick {
-				break
-			}
-		}
-	}
-	return due
-}
-
-// finishTask takes an errand off the list, unless there is another one by now.
-func (s *statusWriter) finishTask(id detector.AgentID, e task) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.tasks[id] == e {
-		delete(s.tasks, id)
-	}
-}
-
 // updateStatus reads the agent's row, and writes what it does not contradict. It returns
 // the alert to be raised, if there is one.
-func (s *statusWriter) updateStatus(ctx context.Context, id detector.AgentID, e task) (done bool, alert string, err error) {
+func (s *statusWriter) updateStatus(ctx context.Context, id detector.AgentID, t task) (done bool, alert string, err error) {
 	schema, err := s.db.Schema(ctx)
 	if err != nil {
 		return false, "", err
@@ -199,10 +119,10 @@ func (s *statusWriter) updateStatus(ctx context.Context, id detector.AgentID, e 
 	r, err := s.db.ReadAgent(ctx, id)
 	switch {
 	case wazuhdb.IsRowError(err): // it is this row, and not wazuh-db
-		s.retryTask(id, e, "a lost agent's row cannot be read: its loss is written when it can", err)
+		s.retryTask(id, t, "a lost agent's row cannot be read: its loss is written when it can", err)
 		return true, "", nil
 	case errors.Is(err, wazuhdb.ErrRowUnusable):
-		s.retryTask(id, e, "a lost agent's row makes no sense: its loss is written when it does", err)
+		s.retryTask(id, t, "a lost agent's row makes no sense: its loss is written when it does", err)
 		return true, "", nil
 	case err != nil:
 		return false, "", err
@@ -210,76 +130,41 @@ func (s *statusWriter) updateStatus(ctx context.Context, id detector.AgentID, e 
 		return true, "", nil // removed, or moved to another node
 	}
 	switch {
-	case e.checksReturn:
+	case t.checksReturn:
 		if r.Status == wazuhdb.StatusDisconnected {
 			s.unmarked.Add(1)
 			s.log.Warn("an agent is back, and the manager still calls it disconnected", "id", id.String(), "name", r.Name)
 		}
 		return true, "", nil
-	case r.Status == wazuhdb.StatusDisconnected && schema.IsLossCode(r.Code) && s.unconfirmed[id] == e:
+	case r.Status == wazuhdb.StatusDisconnected && schema.IsLossCode(r.Code) && s.unconfirmed[id] == t:
 		return true, s.countWrittenLoss(id, r), nil
 	case !r.IsConnected() && !isResetByRestart(r):
 		s.marked.Add(1) // by remoted or monitord, before us
 		return true, "", nil
-	case hasLaterSign(r, e.seen) && !s.absences.isUnconnectedSince(id, r.KeepAlive):
-		s.postponeTask(id, e, time.Unix(r.KeepAlive, 0))
+	case hasLaterSign(r, t.seen) && !s.absences.isUnconnectedSince(id, r.KeepAlive):
+		s.postponeTask(id, t, time.Unix(r.KeepAlive, 0))
 		return true, "", nil
 	}
-	return s.writeLoss(ctx, id, r, e)
+	return s.writeLoss(ctx, id, r, t)
 }
 
-// isResetByRestart reports whether the row's agent is disconnected only because remoted was
-// started anew. Nobody else writes a loss into such a row, or raises an alert: monitord
-// passes it over.
+// isResetByRestart reports whether the row's agent is disconnected only because remoted
+// was restarted. monitord skips such a row: it writes no loss there, and raises no alert.
 func isResetByRestart(r *wazuhdb.Row) bool {
 	return r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeReset
 }
 
-// hasLaterSign reports whether the row knows of a sign of life after a time. Its
-// times are whole seconds, cut off; the detector's come from there, over a clock that
-// is read to the nanosecond.
+// hasLaterSign reports whether the row has a sign of life after a time. Its times are
+// whole seconds, rounded down; the detector's come from there, by a clock that is read to
+// the nanosecond.
 func hasLaterSign(r *wazuhdb.Row, after time.Time) bool {
 	const rounding = 10 * time.Millisecond
 	return r.KeepAlive > after.Add(rounding).Unix()
 }
 
-// postponeTask looks again at an agent that was there later than was known when it was given
-// up: first when it was time to ask it, as a keep-alive that waited for wazuh-db is written
-// down late, and then when it has been silent for a whole timeout.
-func (s *statusWriter) postponeTask(id detector.AgentID, e task, seen time.Time) {
-	later := task{due: seen.Add(s.timeout), lost: e.lost, seen: seen, delayed: e.delayed, contradicted: true}
-	if !e.contradicted {
-		s.contradicted.Add(1)
-		later.due, later.seen = time.Now().Add(s.recheckAfter), e.seen
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.tasks[id] == e {
-		s.tasks[id] = later
-	}
-}
-
-// retryTask tries an errand again later that came to nothing because of this agent's row
-// alone, and logs why when it does so for the first time.
-func (s *statusWriter) retryTask(id detector.AgentID, e task, text string, err error) {
-	if !e.delayed {
-		s.log.Error(text, "id", id.String(), "err", err)
-	}
-	later := e
-	later.due, later.delayed = time.Now().Add(rowRetry), true
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.tasks[id] == e {
-		s.tasks[id] = later
-	}
-	if s.unconfirmed[id] == e {
-		s.unconfirmed[id] = later
-	}
-}
-
-// writeLoss says in the database that the agent is disconnected.
-func (s *statusWriter) writeLoss(ctx context.Context, id detector.AgentID, r *wazuhdb.Row, e task) (done bool, alert string, err error) {
-	if !s.isCurrentTask(id, e) {
+// writeLoss writes into the database that the agent is disconnected.
+func (s *statusWriter) writeLoss(ctx context.Context, id detector.AgentID, r *wazuhdb.Row, t task) (done bool, alert string, err error) {
+	if !s.isCurrentTask(id, t) {
 		return true, "", nil // it came back while its row was read
 	}
 	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -287,11 +172,11 @@ func (s *statusWriter) writeLoss(ctx context.Context, id detector.AgentID, r *wa
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(finishTimeout, cancel) })()
 	err = s.db.SetDisconnected(last, id)
 	if refused, ok := errors.AsType[wazuhdb.RefusedError](err); ok {
-		s.retryTask(id, e, "a lost agent's status is not taken: it is tried again", refused)
+		s.retryTask(id, t, "a lost agent's status is not taken: it is tried again", refused)
 		return true, "", nil
 	}
 	if err != nil {
-		s.unconfirmed[id] = e // whether it was done, its row will tell
+		s.unconfirmed[id] = t // its row will show whether it was done
 		return false, "", err
 	}
 	return true, s.countWrittenLoss(id, r), nil
@@ -304,13 +189,7 @@ func (s *statusWriter) countWrittenLoss(id detector.AgentID, r *wazuhdb.Row) str
 	return formatAlert(id, r.Name, r.Registered)
 }
 
-func (s *statusWriter) isCurrentTask(id detector.AgentID, e task) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tasks[id] == e
-}
-
-// formatAlert is the event that makes analysisd raise rule 504, in monitord's words.
+// formatAlert returns the event that makes analysisd raise rule 504, in monitord's words.
 func formatAlert(id detector.AgentID, name, registered string) string {
 	return fmt.Sprintf("1:[%s] (%s) %s->wazuh-monitord:ossec: Agent disconnected: '%s-%s'.", id, name, strings.ReplaceAll(registered, ":", "|:"), name, registered)
 }

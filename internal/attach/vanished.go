@@ -9,7 +9,7 @@ import (
 
 const (
 	// removalHold and removalReadings are for how long, and over how many readings at
-	// least, agents stay watched that vanish from the table together.
+	// least, agents are still watched that vanished from the table together.
 	removalHold     = time.Minute
 	removalReadings = 3
 	// heldPeriod is the time between two readings of all agents meanwhile.
@@ -21,7 +21,7 @@ const (
 	doubtfulPart     = 4
 )
 
-// heldAgent is one that is not in the table any more, and is watched on for a while.
+// heldAgent is one that is not in the table any more, and is still watched.
 type heldAgent struct {
 	since    time.Time
 	readings int // in which it was missing

@@ -1,0 +1,127 @@
+package attach
+
+import (
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/detector"
+)
+
+// task is something to be done about an agent.
+type task struct {
+	due          time.Time
+	checksReturn bool      // check whether remoted has marked its return
+	lost         time.Time // else write its loss, of this time
+	seen         time.Time // its last sign of life, as far as was known then
+	alert        string    // the alert of a loss that is written
+
+	delayed      bool // its row could not be used; that is logged
+	contradicted bool // its row has a later sign of life; that is counted
+}
+
+// addTask adds what is to be done because of a status change. It replaces the agent's
+// former task.
+func (s *statusWriter) addTask(d *detector.Decision) {
+	now := time.Now()
+	lost := s.clock.Time(d.At)
+	t := task{due: now, lost: lost, seen: lost}
+	switch {
+	case d.To == detector.Disconnected && d.Reason.IsLoss():
+		if d.Reason == detector.ConnectionLost {
+			t.seen = lost.Add(-s.grace)
+		} else if d.Seen {
+			t.seen = s.clock.Time(d.LastSeen)
+		}
+		if s.role.Clustered() {
+			t.due = now.Add(clusterHold)
+		}
+	case d.To == detector.Active && d.From == detector.Disconnected:
+		t = task{due: now.Add(returnTimeout), checksReturn: true}
+	default:
+		t.due = time.Time{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.due.IsZero() {
+		delete(s.tasks, d.ID)
+	} else {
+		s.tasks[d.ID] = t
+	}
+}
+
+// keepAlert replaces a task by raising its alert, unless there is another task by now.
+func (s *statusWriter) keepAlert(id detector.AgentID, t task, line string) task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := t
+	t.alert = line
+	if s.tasks[id] == was {
+		s.tasks[id] = t
+	}
+	return t
+}
+
+// listDueTasks returns tasks that are due, maxTasksPerTick at most. Alerts wait while
+// analysisd does not take them.
+func (s *statusWriter) listDueTasks(now time.Time) map[detector.AgentID]task {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due := make(map[detector.AgentID]task)
+	for id, t := range s.tasks {
+		if !t.due.After(now) && (t.alert == "" || !s.alertsPausedUntil.After(now)) {
+			if due[id] = t; len(due) == maxTasksPerTick {
+				break
+			}
+		}
+	}
+	return due
+}
+
+// finishTask deletes a task, unless there is another one by now.
+func (s *statusWriter) finishTask(id detector.AgentID, t task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tasks[id] == t {
+		delete(s.tasks, id)
+	}
+}
+
+// postponeTask delays the loss of an agent whose row has a later sign of life than was
+// known: first until it has been probed, as a keep-alive that waited for wazuh-db is
+// written late, and then until it has been silent for a whole timeout.
+func (s *statusWriter) postponeTask(id detector.AgentID, t task, seen time.Time) {
+	later := task{due: seen.Add(s.timeout), lost: t.lost, seen: seen, delayed: t.delayed, contradicted: true}
+	if !t.contradicted {
+		s.contradicted.Add(1)
+		later.due, later.seen = time.Now().Add(s.recheckAfter), t.seen
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tasks[id] == t {
+		s.tasks[id] = later
+	}
+}
+
+// retryTask delays a task that failed because of this agent's row alone, and logs why
+// when it does so for the first time.
+func (s *statusWriter) retryTask(id detector.AgentID, t task, text string, err error) {
+	if !t.delayed {
+		s.log.Error(text, "id", id.String(), "err", err)
+	}
+	later := t
+	later.due, later.delayed = time.Now().Add(rowRetry), true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tasks[id] == t {
+		s.tasks[id] = later
+	}
+	if s.unconfirmed[id] == t {
+		s.unconfirmed[id] = later
+	}
+}
+
+// isCurrentTask reports whether there is no other task for the agent by now.
+func (s *statusWriter) isCurrentTask(id detector.AgentID, t task) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tasks[id] == t
+}
