@@ -28,10 +28,11 @@ func TestAnAgentThatCameLaterIsFoundByItsAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.waitForChange(2, detector.Disconnected)
-	s.waitUntil("seen to close", func() bool { return s.link.Stats().Closed > 0 })
-	if stats := s.link.Stats(); stats.Unmatched > 0 {
-		t.Errorf("of %d connections that closed, %d were nobody's", stats.Closed, stats.Unmatched)
-	}
+	// Ends of other processes' connections from the same port are unmatched as well.
+	s.waitUntil("the end of its connection matched", func() bool {
+		stats := s.link.Stats()
+		return stats.Closed > stats.Unmatched
+	})
 }
 
 func TestABookForgetsWhereAnAgentWas(t *testing.T) {
