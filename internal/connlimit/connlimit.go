@@ -1,12 +1,12 @@
-// Package connlimit bounds how many connections a server has, in total and of one
-// client. Where there are too many, a new one takes the place of the connection of the
-// same client, or else of the client with the most, on which nothing was sent or
-// received for the longest time: nobody can lock others out by holding connections.
+// Package connlimit bounds how many connections a server has, in total and per
+// client. At a limit, a new connection replaces the one of the same client, or of the
+// client with the most, that was idle for the longest time: holding connections does
+// not lock other clients out.
 //
-// A client is an IPv4 address, or an IPv6 network of 64 bits. A connection that has
-// shown that it may (see [TrustConn]) gives way last.
+// A client is an IPv4 address, or an IPv6 network of 64 bits. An authenticated
+// connection (see [TrustConn]) is closed last.
 //
-// It starts no goroutine. All methods may be called concurrently.
+// It starts no goroutine. All methods are safe for concurrent use.
 package connlimit
 
 import (
@@ -17,16 +17,16 @@ import (
 	"time"
 )
 
-// Limits are those of a listener.
+// Limits are the limits of a [Listener].
 type Limits struct {
 	Total     int // connections
 	PerClient int // of one client
 
-	// Closed is called for each connection that had to give way, and must not wait; nil for none.
+	// Closed is called for each connection that was replaced, and must not block; may be nil.
 	Closed func(client netip.Prefix)
 }
 
-// Listener hands out the connections of another one, within limits.
+// Listener accepts the connections of another listener, within limits.
 type Listener struct {
 	net.Listener
 	limits Limits
@@ -36,7 +36,7 @@ type Listener struct {
 	perClient map[netip.Prefix]int
 }
 
-// NewListener returns a listener that takes the place of l.
+// NewListener returns a listener that accepts from l.
 func NewListener(l net.Listener, limits Limits) *Listener {
 	return &Listener{Listener: l, limits: limits, conns: make(map[*Conn]struct{}), perClient: make(map[netip.Prefix]int)}
 }
@@ -48,7 +48,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &Conn{Conn: nc, listener: l, client: ClientOf(nc.RemoteAddr())}
-	c.used.Store(time.Now().UnixNano())
+	c.lastUsed.Store(time.Now().UnixNano())
 	l.mu.Lock()
 	var victim *Conn
 	if l.perClient[c.client] >= l.limits.PerClient {
@@ -57,7 +57,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		victim = l.findVictim(l.busiestClient())
 	}
 	if victim != nil {
-		l.remove(victim)
+		l.removeConn(victim)
 	}
 	l.conns[c] = struct{}{}
 	l.perClient[c.client]++
@@ -71,18 +71,18 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// findVictim returns the connection of a client that gives way. The caller holds l.mu.
+// findVictim returns the connection of a client to close first. The caller holds l.mu.
 func (l *Listener) findVictim(client netip.Prefix) (victim *Conn) {
 	for c := range l.conns {
-		if c.client == client && (victim == nil || c.givesWayBefore(victim)) {
+		if c.client == client && (victim == nil || c.closesBefore(victim)) {
 			victim = c
 		}
 	}
 	return victim
 }
 
-// busiestClient returns the client with the most connections that are not trusted, and
-// with the most at all where all are. The caller holds l.mu.
+// busiestClient returns the client with the most connections that are not trusted, or
+// with the most at all if all are. The caller holds l.mu.
 func (l *Listener) busiestClient() (busiest netip.Prefix) {
 	strangers := make(map[netip.Prefix]int)
 	for c := range l.conns {
@@ -102,8 +102,8 @@ func (l *Listener) busiestClient() (busiest netip.Prefix) {
 	return busiest
 }
 
-// remove forgets a connection. The caller holds l.mu.
-func (l *Listener) remove(c *Conn) {
+// removeConn removes a connection from the counts. The caller holds l.mu.
+func (l *Listener) removeConn(c *Conn) {
 	if _, there := l.conns[c]; !there {
 		return
 	}
@@ -113,14 +113,14 @@ func (l *Listener) remove(c *Conn) {
 	}
 }
 
-// Open returns how many connections there are.
+// Open returns the number of open connections.
 func (l *Listener) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.conns)
 }
 
-// ClientOf returns whose connection it is that has this remote address.
+// ClientOf returns the client of a connection with this remote address.
 func ClientOf(addr net.Addr) netip.Prefix {
 	if addr == nil {
 		return netip.Prefix{}
@@ -132,7 +132,7 @@ func ClientOf(addr net.Addr) netip.Prefix {
 	return ClientOfAddr(at.Addr())
 }
 
-// ClientOfAddr returns whose address it is.
+// ClientOfAddr returns the client with this address.
 func ClientOfAddr(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := 32
@@ -151,31 +151,31 @@ type Conn struct {
 	net.Conn
 	listener *Listener
 	client   netip.Prefix
-	used     atomic.Int64 // when something was sent or received last, Unix time in ns
+	lastUsed atomic.Int64 // when something was sent or received last, Unix time in ns
 	trusted  atomic.Bool
 }
 
-func (c *Conn) givesWayBefore(o *Conn) bool {
-	if mine, others := c.trusted.Load(), o.trusted.Load(); mine != others {
+func (c *Conn) closesBefore(o *Conn) bool {
+	if mine, other := c.trusted.Load(), o.trusted.Load(); mine != other {
 		return !mine
 	}
-	return c.used.Load() < o.used.Load()
+	return c.lastUsed.Load() < o.lastUsed.Load()
 }
 
-// Read reads, and notes that the connection is used.
+// Read reads, and records that the connection is used.
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
-		c.used.Store(time.Now().UnixNano())
+		c.lastUsed.Store(time.Now().UnixNano())
 	}
 	return n, err
 }
 
-// Write writes, and notes that the connection is used.
+// Write writes, and records that the connection is used.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if n > 0 {
-		c.used.Store(time.Now().UnixNano())
+		c.lastUsed.Store(time.Now().UnixNano())
 	}
 	return n, err
 }
@@ -183,12 +183,12 @@ func (c *Conn) Write(p []byte) (int, error) {
 // Close closes the connection.
 func (c *Conn) Close() error {
 	c.listener.mu.Lock()
-	c.listener.remove(c)
+	c.listener.removeConn(c)
 	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }
 
-// TrustConn marks the connection, also of TLS over it, as one that gives way last.
+// TrustConn marks a connection, or the one below a TLS connection, to be closed last.
 func TrustConn(nc net.Conn) {
 	if over, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = over.NetConn()

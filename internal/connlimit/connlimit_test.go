@@ -16,7 +16,7 @@ type server struct {
 	closed []netip.Prefix
 }
 
-func serve(t *testing.T, total, perClient int) *server {
+func newServer(t *testing.T, total, perClient int) *server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *server) isClosed(client net.Conn) bool {
 }
 
 func TestANewConnectionTakesThePlaceOfTheOneUnusedLongest(t *testing.T) {
-	s := serve(t, 10, 3)
+	s := newServer(t, 10, 3)
 	a, _ := s.connect("127.0.0.1")
 	b, atB := s.connect("127.0.0.1")
 	c, _ := s.connect("127.0.0.1")
@@ -82,7 +82,7 @@ func TestANewConnectionTakesThePlaceOfTheOneUnusedLongest(t *testing.T) {
 }
 
 func TestAtTheLimitTheClientWithTheMostGivesWay(t *testing.T) {
-	s := serve(t, 5, 4)
+	s := newServer(t, 5, 4)
 	first, _ := s.connect("127.0.0.2")
 	hog, _ := s.connect("127.0.0.1")
 	for range 3 {
@@ -104,7 +104,7 @@ func TestAtTheLimitTheClientWithTheMostGivesWay(t *testing.T) {
 }
 
 func TestATrustedConnectionGivesWayLast(t *testing.T) {
-	s := serve(t, 3, 3)
+	s := newServer(t, 3, 3)
 	client, accepted := s.connect("127.0.0.1")
 	TrustConn(accepted)
 	for range 50 {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// allFeatures is the daemon's default settings: all that the detector can do.
+// allFeatures are the daemon's default settings, with all features enabled.
 var allFeatures = Settings{Group: defaults.Group, RetryInterval: defaults.RetryInterval, ReconnectGrace: defaults.ReconnectGrace,
 	SuspectTimeout: 5 * time.Second, OutageShare: 0.3, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 10 * time.Minute, MaxChanges: 30}
 
@@ -26,8 +26,8 @@ func addressOf(id AgentID) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(id >> 16), byte(id >> 8), byte(id)})
 }
 
-// newSteadyFleet is a table of n agents that were heard every 10 s for a minute:
-// their addresses and habits are known.
+// newSteadyFleet returns a table of n agents that sent a keep-alive every 10 s for a
+// minute: their addresses and arrival windows are filled.
 func newSteadyFleet(n int) (*Table, Instant) {
 	t, start := newFleet(n, allFeatures)
 	batch := make([]Sighting, 1)
@@ -46,8 +46,8 @@ func newSteadyFleet(n int) (*Table, Instant) {
 	return t, now
 }
 
-// BenchmarkSighting is the cost of one of the agents' own keep-alives, taken in
-// with the others of a sweep and in no order.
+// BenchmarkSighting measures one of the agents' own keep-alives, applied with the
+// others of a sweep and in no order.
 func BenchmarkSighting(b *testing.B) {
 	runBySize(b, func(b *testing.B, n int) {
 		table, now := newSteadyFleet(n)
@@ -65,8 +65,8 @@ func BenchmarkSighting(b *testing.B) {
 	})
 }
 
-// BenchmarkReport is the cost of handing a sighting to the detector, by one
-// goroutine and by as many as there are processors.
+// BenchmarkReport measures reporting a sighting, from one goroutine, as many as there
+// are processors, and 64.
 func BenchmarkReport(b *testing.B) {
 	for _, reporters := range []int{1, runtime.GOMAXPROCS(0), 64} {
 		b.Run(fmt.Sprintf("reporters=%d", reporters), func(b *testing.B) {
@@ -92,7 +92,7 @@ func BenchmarkReport(b *testing.B) {
 	}
 }
 
-// BenchmarkSweep is the cost of a sweep that finds nothing due.
+// BenchmarkSweep measures a sweep that finds nothing due.
 func BenchmarkSweep(b *testing.B) {
 	runBySize(b, func(b *testing.B, n int) {
 		table, now := newFleet(n, defaults)
@@ -103,9 +103,8 @@ func BenchmarkSweep(b *testing.B) {
 	})
 }
 
-// BenchmarkBusySweep is the cost of a sweep with the keep-alives that are due in
-// its tenth of a second, of a fleet that answers all, and looks at agents that
-// are not heard when they might have been.
+// BenchmarkBusySweep measures a sweep that sends the keep-alives due in its tenth of a
+// second, of a fleet that answers all, and checks agents that may be late.
 func BenchmarkBusySweep(b *testing.B) {
 	runBySize(b, func(b *testing.B, n int) {
 		table, now := newSteadyFleet(n)
@@ -137,7 +136,7 @@ func BenchmarkBusySweep(b *testing.B) {
 	})
 }
 
-// BenchmarkKeepAlive is the cost of a keep-alive and its answer.
+// BenchmarkKeepAlive measures a keep-alive and its answer.
 func BenchmarkKeepAlive(b *testing.B) {
 	runBySize(b, func(b *testing.B, n int) {
 		table, now := newSteadyFleet(n)
@@ -155,7 +154,7 @@ func BenchmarkKeepAlive(b *testing.B) {
 	})
 }
 
-// BenchmarkPage is the cost of a page of a snapshot: PageSize agents. The sweep waits for
+// BenchmarkPage measures a page of a snapshot: PageSize agents. The sweep waits for
 // one, never for the whole snapshot.
 func BenchmarkPage(b *testing.B) {
 	table, _ := newSteadyFleet(100_000)
@@ -168,8 +167,8 @@ func BenchmarkPage(b *testing.B) {
 	}
 }
 
-// BenchmarkSetMembers100000 is for how long the sweep waits when client.keys is
-// read again: as it was, and with every agent changed.
+// BenchmarkSetMembers100000 measures for how long the sweep waits when client.keys is
+// read again: unchanged, and with every agent changed.
 func BenchmarkSetMembers100000(b *testing.B) {
 	const n = 100_000
 	lists := [2][]Member{}

@@ -6,9 +6,9 @@ import (
 	"unsafe"
 )
 
-// The wall clock jumps, either way: instants go on as before, and are told in
-// the wall clock's new time. A jump since the clock was made is the same as a
-// start whose wall-clock reading alone is another, which only unsafe can make.
+// A jump of the wall clock does not change instants, which are converted by its new
+// time. A jump since the clock was made is simulated by a start with another wall-clock
+// reading and the same monotonic one, which only unsafe can make.
 func TestWallClockJumpsChangeNothing(t *testing.T) {
 	for _, jump := range []time.Duration{-24 * time.Hour, -time.Minute, time.Minute, 24 * time.Hour} {
 		clock := NewClock()
@@ -27,9 +27,9 @@ func TestWallClockJumpsChangeNothing(t *testing.T) {
 	}
 }
 
-// A database has whole seconds. Told again, such a time is still that second: it is
-// not cut to the one before. A test that is interrupted between the readings of
-// the two clocks may miss a few.
+// A database has whole seconds. Converted to an instant and back, such a time is still
+// that second. A test that is interrupted between the readings of the two clocks may
+// miss a few.
 func TestAWholeSecondSurvivesConversion(t *testing.T) {
 	clock := NewClock()
 	const tries = 1000

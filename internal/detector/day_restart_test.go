@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// worldOutage is an outage as somebody knows it who reads what is reported.
+// worldOutage is an outage according to the reports.
 type worldOutage struct {
 	on       bool
 	last     *Outage              // with its instants as seconds of the day
@@ -18,7 +18,7 @@ type worldOutage struct {
 	wrong    []string             // counts that do not add up
 }
 
-// restart is what a table leaves behind and the next one begins with.
+// restart is the state that the next table is restored from.
 type restart struct {
 	now    Instant
 	said   []Decision // the last decisions before
@@ -80,7 +80,7 @@ func (w *world) restored(d *Decision) Restored {
 		Outage: d.Outage, Part: d.Part}
 }
 
-// publish keeps an agent's change for the next restart.
+// publish records an agent's change for the next restart.
 func (w *world) publish(a *worldAgent, d *Decision) {
 	last := *d
 	last.At, last.LastSeen = w.second(d.At), w.second(d.LastSeen)
@@ -100,7 +100,7 @@ func (o *worldOutage) addMember(a *worldAgent, away bool) {
 	o.members[a] = away
 }
 
-// beginOutage takes as members those that were lost within the last interval,
+// beginOutage adds as members those that were lost within the last interval,
 // and since the table began.
 func (w *world) beginOutage(d *Decision) {
 	o := &w.outage

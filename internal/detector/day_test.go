@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// TestADay lets a fleet live through a day: agents die in every way and come
-// back, some flap, some change without end, networks are cut, the process is paused
-// and restarted, also in the middle of outages. Table and model see
-// the same and have to decide the same, to the last decision.
+// TestADay simulates a day of a fleet: agents fail in every way and recover, some
+// flap, some change all the time, networks are cut, the process is paused and
+// restarted, also in the middle of outages. Table and model get the same sightings and
+// must make the same decisions.
 func TestADay(t *testing.T) {
 	agents, hours := 100_000, 24
 	if raceEnabled || testing.Short() {
 		agents, hours = 5_000, 12
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // the model leaves a lot behind
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // the model allocates a lot
 	w := newWorld(agents, time.Duration(hours)*time.Hour, 20240501)
 	results, done := make(chan step, 64), make(chan error, 1)
 	go func() { done <- w.checkModel(results) }()
@@ -32,7 +32,7 @@ func TestADay(t *testing.T) {
 	w.logCounts(t)
 }
 
-// daySettings are slower than the daemon's, for the day to have room in a test.
+// daySettings are slower than the daemon's, so that a day fits into a test.
 var daySettings = Settings{
 	Group:         Group{Interval: time.Hour, Timeout: 3 * time.Hour, MaxMissed: 3},
 	Groups:        []Group{{Interval: 10 * time.Minute, Timeout: 40 * time.Minute, MaxMissed: 2}},
@@ -41,7 +41,7 @@ var daySettings = Settings{
 	OutageShare: 0.3, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 20 * time.Minute, MaxChanges: 30,
 }
 
-// dayGroup puts every tenth agent into the group that is looked at more often.
+// dayGroup puts every tenth agent into the group with the shorter interval.
 func dayGroup(id AgentID, _ string, _ netip.Addr) int {
 	if id%10 == 0 {
 		return 1
@@ -51,20 +51,20 @@ func dayGroup(id AgentID, _ string, _ netip.Addr) int {
 
 const dayNotify = 30 * time.Minute // between an agent's own keep-alives
 
-// condition is how an agent really is.
+// condition is the true state of an agent.
 type condition uint8
 
 const (
 	alive condition = iota
-	hung            // its connection is open, and it says nothing
+	hung            // its connection is open, and it sends nothing
 	cut             // the same, because of the network
-	gone            // it is not there
-	shut            // it said so before
+	gone            // it does not run
+	shut            // it has shut down
 )
 
 var conditionNames = [...]string{"alive", "hang", "cut", "kill", "shutdown"}
 
-// world is a fleet as it really is, with what happens to it by the second.
+// world is the true state of a fleet, with the planned events by the second.
 type world struct {
 	random  *rand.Rand
 	end     int64
@@ -87,14 +87,14 @@ type world struct {
 	summed  int // of these, reported together with others
 
 	broken   int // reports that do not follow from the one before
-	invented int // losses of agents that had been alive for long enough to have said so
+	invented int // losses of agents that had been alive for long enough to be seen
 }
 
 type worldAgent struct {
 	is      condition
-	life    uint8 // counts deaths and returns: what was planned before one does not happen
+	life    uint8 // counts failures and returns, which cancel what was planned before
 	since   int64
-	told    bool // its death
+	told    bool // its failure was reported
 	flapper bool
 	flooder bool
 	status  Status // as reported
@@ -103,7 +103,7 @@ type worldAgent struct {
 	known int64     // when
 }
 
-// happening is planned for an agent, if it has not died or come back until then.
+// happening is planned for an agent, unless it fails or returns until then.
 type happening struct {
 	agent int32
 	life  uint8
@@ -118,10 +118,10 @@ const (
 	answers
 	dies
 	returns
-	floods // it goes through its whole life, many times in a second
+	floods // it starts, sends a keep-alive and shuts down, many times in a second
 )
 
-// step is what table and model are given, and what the table made of it.
+// step is the input of table and model, and the decisions of the table.
 type step struct {
 	restart *restart // before anything else
 	now     Instant
@@ -154,7 +154,7 @@ func (w *world) scheduleEvent(in int64, agent int, what worldEvent) {
 	w.coming[at] = append(w.coming[at], happening{int32(agent), w.agents[agent].life, what, 0})
 }
 
-// run runs the day and sends every step to be followed.
+// run simulates the day and sends every step to be checked.
 func (w *world) run(to chan<- step) {
 	members := w.members()
 	w.table.SetMembers(members, 0)
@@ -191,7 +191,7 @@ func (w *world) run(to chan<- step) {
 	}
 }
 
-// applyEvent lets something happen, and appends what the detector sees of it.
+// applyEvent applies an event, and appends its sightings.
 func (w *world) applyEvent(h happening, batch []Sighting, now Instant) []Sighting {
 	a := &w.agents[h.agent]
 	see := func(kind Kind) {
@@ -257,7 +257,7 @@ func (w *world) endAgent(agent int, how condition, forSeconds int64, see func(Ki
 	w.scheduleEvent(forSeconds, agent, returns)
 }
 
-// cutNetworks cuts off everybody in a part of the networks, for some time.
+// cutNetworks disconnects all agents in a part of the networks, for some time.
 func (w *world) cutNetworks() {
 	share := w.random.IntN(256)
 	for i := range w.agents {
@@ -267,7 +267,7 @@ func (w *world) cutNetworks() {
 	}
 }
 
-// handleDecision lets agents answer, and notes what was found out.
+// handleDecision makes agents answer, and counts what was detected.
 func (w *world) handleDecision(d *Decision) {
 	a := &w.agents[max(int(d.ID)-1, 0)]
 	switch d.Verdict {
@@ -306,10 +306,10 @@ func (w *world) handleDecision(d *Decision) {
 	}
 }
 
-// checkModel makes the model decide about every step, and compares.
+// checkModel compares the model's decisions with the table's in every step.
 func (w *world) checkModel(steps <-chan step) error {
 	defer func() {
-		for range steps { // let the world live on
+		for range steps { // the world goes on
 		}
 	}()
 	m := newModel(daySettings)

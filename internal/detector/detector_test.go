@@ -9,7 +9,7 @@ import (
 )
 
 // startDetector starts a detector in a synctest bubble and returns it with its clock and
-// the list its decisions go to.
+// a function that returns its decisions so far.
 func startDetector(t *testing.T, set Settings) (d *Detector, clock *Clock, said func() []Decision) {
 	var mu sync.Mutex
 	var all []Decision

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// While the way to the agents is down, nobody is given up, however often that is
-// said; afterwards everybody has the grace to come back, and who does was never away.
+// While agents cannot be reached, none is given up, however often ExtendGrace is
+// called. Afterwards they have the grace to reconnect, which is no status change.
 func TestNoAgentIsGivenUpWithinTheGrace(t *testing.T) {
 	const agents, grace = 50, time.Minute
 	table, now := newFleet(agents, allFeatures)

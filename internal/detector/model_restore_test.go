@@ -2,7 +2,7 @@ package detector
 
 import "time"
 
-// restore lets the model begin with what an earlier one left behind.
+// restore fills the model with the state of an earlier one.
 func (m *model) restore(agents []Restored, last *Outage) {
 	var o *modelOutage
 	if last != nil && (last.Ended == 0 || last.Ended.Add(m.set.OutageHold) > 0) {
@@ -36,8 +36,8 @@ func (m *model) restore(agents []Restored, last *Outage) {
 }
 
 // restorePart makes an agent a member of an outage if a change of it in the time
-// of the outage says so, or if it is lost since one of the times from which an
-// outage was concluded.
+// of the outage is marked so, or if it is lost since one of the times from which an
+// outage was detected.
 func (m *model) restorePart(o *modelOutage, c *modelChange, r *Restored, last *Outage) {
 	const second = Instant(time.Second)
 	span := Instant(m.set.Interval) + second

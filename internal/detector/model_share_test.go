@@ -3,7 +3,7 @@ package detector
 import "time"
 
 // modelShare is what an agent's status changes have used of its share: a bucket
-// that leaks one change in every minute / MaxChanges, and has room for MaxChanges.
+// that leaks one change in every minute / MaxChanges, and holds MaxChanges.
 type modelShare struct {
 	used     time.Duration // in the time that it takes to leak
 	at       Instant       // when that was so
@@ -11,19 +11,19 @@ type modelShare struct {
 	withheld []Decision
 }
 
-// refill brings the bucket to the present.
+// refill updates the bucket to now.
 func (s *modelShare) refill(now Instant) {
 	s.used = max(0, s.used-now.Sub(s.at))
 	s.at = now
 }
 
-// timeToReport returns how long it takes until the bucket has room for one more.
+// timeToReport returns how long it takes until the bucket can hold one more.
 func (m *model) timeToReport(s *modelShare) time.Duration {
 	cost := time.Minute / time.Duration(m.set.MaxChanges)
 	return max(0, s.used+cost-time.Minute)
 }
 
-// due is when something is to be done about a share that was exceeded.
+// shareDue returns when a share that was exceeded is to be processed.
 func (m *model) shareDue(s *modelShare) Instant {
 	switch {
 	case len(s.withheld) > 0:
@@ -64,7 +64,7 @@ func (m *model) reportAllWithheld() {
 	}
 }
 
-// limitChanges takes out of what was said since the last time what exceeds a share.
+// limitChanges removes the decisions since its last call that exceed a share.
 func (m *model) limitChanges(now Instant) {
 	fresh := m.decisions[m.limited:]
 	m.decisions = append([]Decision(nil), m.decisions[:m.limited]...)

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// model is the detector again, slow and obvious: no lazy deadlines, no flags,
-// no running counts. Every agent keeps plain optional facts and whole histories, and
-// at each step all that follows from them is worked out afresh.
+// model is a reference implementation of the table, slow and obvious: no lazy
+// deadlines, no flags, no running counts. Every agent has plain optional fields and whole
+// histories, and each step computes everything from them anew.
 type model struct {
 	set     Settings
 	agents  map[AgentID]*modelAgent
@@ -36,8 +36,8 @@ type model struct {
 	reliefs []modelRelief // of suspected agents: signs of life
 	silent  bool          // the fleet is
 
-	agenda map[int64][]*modelAgent // whom to look at in a second; nil: everybody, always
-	looked int64                   // the second up to which the agenda was followed
+	agenda map[int64][]*modelAgent // the agents to check in a second; nil: all, always
+	looked int64                   // the second up to which the agenda was processed
 }
 
 type modelAgent struct {
@@ -56,11 +56,11 @@ type modelAgent struct {
 	lastSeen   *Instant // last sign of life
 	arrivals   arrivalWindow
 	inSequence bool
-	turnFrom   Instant  // its next turn is the first one after this
+	turnFrom   Instant  // its next keep-alive is the first one after this
 	gone       *Instant // when its connection closed
 	probe      *Instant // when the keep-alive that awaits an answer was sent
 	suspect    bool
-	pace       time.Duration // how long that answer may take
+	pace       time.Duration // timeout of that answer
 	lastSent   *Instant      // the last keep-alive since it came back
 	answer     *Answer       // to the last keep-alive
 	token      uint32
@@ -161,7 +161,8 @@ func (a *modelAgent) lastChange() *modelChange {
 	return a.changes[len(a.changes)-1]
 }
 
-// nextKeepAlive is the first turn of the agent's slot after turnFrom, found by counting up.
+// nextKeepAlive returns the first keep-alive of the agent's slot after turnFrom, found by
+// counting up.
 func (m *model) nextKeepAlive(a *modelAgent) Instant {
 	group, n := m.group(a)
 	phase := a.phases[n]
@@ -179,7 +180,7 @@ func (m *model) nextKeepAlive(a *modelAgent) Instant {
 	return at
 }
 
-// graceUntil is until when an agent is not given up.
+// graceUntil returns until when an agent is not given up.
 func (m *model) graceUntil(a *modelAgent) Instant {
 	group, _ := m.group(a)
 	if a.restored {
@@ -188,7 +189,7 @@ func (m *model) graceUntil(a *modelAgent) Instant {
 	return m.resumed.Add(min(m.pause, group.Timeout))
 }
 
-// deadlineKind is due for an agent next.
+// deadlineKind is what an agent is due for next.
 type deadlineKind int
 
 const (
@@ -238,8 +239,7 @@ func (m *model) nextDeadline(a *modelAgent) (first Instant, do deadlineKind) {
 	return first, do
 }
 
-// decideDue decides all that is due by now for one agent. Its history of flaps
-// is looked at first.
+// decideDue decides all that is due by now for one agent, its history of flaps first.
 func (m *model) decideDue(a *modelAgent, now Instant) {
 	m.settleShare(a, now)
 	m.expireFlap(a, now)
@@ -394,7 +394,7 @@ func (m *model) applySighting(a *modelAgent, s Sighting) {
 		}
 		a.suspect, a.pace = false, m.set.RetryInterval
 	}
-	back := func() { // keep-alives begin anew
+	back := func() { // keep-alives start again
 		a.turnFrom, a.probe, a.lastSent = s.At, nil, nil
 	}
 	if s.Kind == SawStartup {
@@ -429,8 +429,7 @@ func (m *model) applySighting(a *modelAgent, s Sighting) {
 	}
 }
 
-// probeNow asks an agent that can be asked, unless it has just answered or is
-// about to.
+// probeNow sends an agent a keep-alive, unless one is unanswered or was just answered.
 func (m *model) probeNow(id AgentID, now Instant) (Probe, error) {
 	a := m.agents[id]
 	if a == nil {
@@ -558,7 +557,7 @@ func (m *model) updateOutage(now Instant) {
 		delete(m.absent, m.losses[0])
 		m.losses = m.losses[1:]
 	}
-	if len(m.batch) > 0 { // nothing begins in a round without a change
+	if len(m.batch) > 0 { // nothing begins in a batch without a change
 		m.sortLosses(fresh, now)
 	}
 	if m.outage != nil && len(m.losses) < minOutage {
@@ -601,8 +600,8 @@ func (m *model) dropOldReliefs(now Instant) {
 	m.reliefs = slices.DeleteFunc(m.reliefs, func(r modelRelief) bool { return now.Sub(r.at) >= m.set.Interval })
 }
 
-// isFleetSilent reports whether so many agents are lost or in trouble that it may be
-// an outage, and those of the suspected that were asked did not answer.
+// isFleetSilent reports whether as many agents are lost or unresponsive as in an
+// outage, and the suspected ones that were probed did not answer.
 func (m *model) isFleetSilent(now Instant) bool {
 	m.dropOldReliefs(now)
 	inVain := 0
@@ -614,8 +613,8 @@ func (m *model) isFleetSilent(now Instant) bool {
 	return inVain >= 4 && inVain >= 4*len(m.reliefs) && len(m.absent)+m.countUnresponsive() >= m.outageThreshold()
 }
 
-// postponeAnswer takes it that a keep-alive waits to be sent: its time has not begun. In
-// a silent fleet an agent is given up after the time that it would have had.
+// postponeAnswer restarts the timeout of a keep-alive that waits to be sent. In a silent
+// fleet an agent is given up after the time that it would have had.
 func (m *model) postponeAnswer(a *modelAgent, s Sighting) {
 	if a.probe == nil || s.Token != a.token {
 		return
@@ -650,7 +649,7 @@ func (m *model) outageThreshold() int {
 	return max(minOutage, int(math.Ceil(share)))
 }
 
-// sortLosses puts a round's losses where they belong.
+// sortLosses adds a batch's losses to the outage or the queue.
 func (m *model) sortLosses(fresh []*modelChange, now Instant) {
 	away, watching, least := len(m.absent), m.counts[Active]+m.counts[Pending], m.outageThreshold()
 	switch {
@@ -678,7 +677,7 @@ func (m *model) sortLosses(fresh []*modelChange, now Instant) {
 	}
 }
 
-// partOf is how an agent counts in the outage: by its first loss.
+// partOf returns how an agent counts in the outage: by its first loss.
 func (o *modelOutage) partOf(a *modelAgent) Part {
 	c := o.of[a]
 	switch {
@@ -786,7 +785,7 @@ func (m *model) countFlapChange(c *modelChange) {
 	}
 }
 
-// expireFlap forgets the history of an agent that did not change for a window.
+// expireFlap drops the history of an agent that did not change for a window.
 func (m *model) expireFlap(a *modelAgent, now Instant) {
 	if len(a.history) == 0 || a.history[len(a.history)-1].Add(m.set.FlapWindow) > now {
 		return

@@ -55,7 +55,7 @@ func TestNeverConnectedAndRestoredAgentsAreNotProbed(t *testing.T) {
 	}
 }
 
-// However many ask for it, an agent hears of it once, and once more a second later.
+// However many callers ping it, an agent gets one keep-alive, and one more a second later.
 func TestManyPingsCostAnAgentOneKeepAliveASecond(t *testing.T) {
 	table, now := newFleet(1, defaults)
 	sends := 0
@@ -89,7 +89,7 @@ func TestAnUnansweredProbeIsAMiss(t *testing.T) {
 	}
 }
 
-// pingFixture is a detector with one active agent, and whoever asks it.
+// pingFixture is a detector with one active agent.
 type pingFixture struct {
 	*testing.T
 	*Detector

@@ -2,5 +2,5 @@
 
 package detector
 
-// raceEnabled says that everything takes ten times as long.
+// raceEnabled is whether the race detector is on, with which tests take ten times as long.
 const raceEnabled = true

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// shortSettings are settings under which nobody who was asked by the others is in time.
+// shortSettings returns settings by which no agent probed by the others answers in time.
 func shortSettings() Settings {
 	set := allFeatures
 	set.Group = Group{Interval: 5 * time.Second, Timeout: 20 * time.Second, MaxMissed: 2}
@@ -74,7 +74,7 @@ func TestOtherSettingsTakeEffectAndDecideNothing(t *testing.T) {
 	}
 }
 
-// A timeout that is shorter from now on counts from now on; so does the time to answer.
+// A shorter timeout, and a shorter time to answer, start with the new settings.
 func TestAShorterTimeoutStartsAnew(t *testing.T) {
 	noAsking := allFeatures
 	noAsking.Interval, noAsking.Timeout = 0, time.Hour
@@ -112,7 +112,7 @@ func TestAgentsFollowTheirNewGroups(t *testing.T) {
 	}
 }
 
-// What was decided by the old settings is handed over before the new ones count.
+// Decisions by the old settings are delivered before the new ones apply.
 func TestDecisionsBeforeNewSettingsAreDeliveredFirst(t *testing.T) {
 	var reloaded atomic.Bool
 	var wrong atomic.Int32

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A node that starts again knows who was there, and who was lost.
+// After a restart, agents keep their status and outages continue.
 func TestRestarts(t *testing.T) {
 	const minute, s = time.Minute, time.Second
 	for _, tt := range []struct {
@@ -50,8 +50,8 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
-// The times of messages are whole seconds, and each becomes an instant with a
-// reading of the clocks of its own.
+// The times of messages are whole seconds, and each is converted to an instant with its
+// own reading of the clocks.
 func TestAnOutageGoesOnOverARestartWhateverItsInstantsAreOff(t *testing.T) {
 	const minute, s = time.Minute, time.Second
 	since := -Instant(10 * minute)

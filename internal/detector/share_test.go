@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// changeOften makes an agent go through its whole life, rounds times in one moment.
+// changeOften makes an agent start, become active and shut down, rounds times in one moment.
 func changeOften(t *Table, id AgentID, now Instant, rounds int) {
 	var seen []Sighting
 	for range rounds {

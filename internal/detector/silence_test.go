@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// narrowLink asks agents beside a manager: only so many at once may be asked,
-// and one that does not answer keeps its place for a minute. What the agents do
-// on their own is read every two seconds, with the time in whole seconds.
+// narrowLink sends keep-alives through a manager: with a limit of outstanding ones, and
+// a timeout of a minute. The agents' own keep-alives are read every two seconds, with
+// times in whole seconds.
 type narrowLink struct {
 	table  *Table
 	now    Instant
 	places int
 	hung   func(id AgentID) bool
-	read   func() bool // whether the manager's database tells what is new
+	read   func() bool // whether the manager's database is up to date
 
 	agents  int
 	waiting []*Decision           // Sends
@@ -31,7 +31,7 @@ func newNarrowLink(agents, places int) *narrowLink {
 	return l
 }
 
-// runFor lets the time pass.
+// runFor simulates a time.
 func (l *narrowLink) runFor(d time.Duration) {
 	for end := l.now.Add(d); l.now < end; {
 		l.now = l.now.Add(SweepPeriod)
@@ -55,8 +55,7 @@ func (l *narrowLink) runFor(d time.Duration) {
 	}
 }
 
-// readAgents reports the keep-alives that agents have sent every ten seconds of
-// their own.
+// readAgents reports the keep-alives that agents send every ten seconds.
 func (l *narrowLink) readAgents() {
 	second := int64(l.now) / int64(time.Second)
 	var seen []Sighting
@@ -81,7 +80,7 @@ func (l *narrowLink) queueKeepAlive(d Decision) {
 	l.waiting = append(l.waiting, &d)
 }
 
-// sendQueued gives the free places to those who wait.
+// sendQueued sends waiting keep-alives while the limit allows.
 func (l *narrowLink) sendQueued() {
 	l.busy = slices.DeleteFunc(l.busy, func(until Instant) bool { return until <= l.now })
 	for len(l.waiting) > 0 && len(l.busy) < l.places {
@@ -170,7 +169,7 @@ func TestOneAgentThatIsLateAndBackAgainAndAgainHidesNoSilentFleet(t *testing.T) 
 	l.hung = func(id AgentID) bool { return id > 1 }
 	began, times := l.now, 0
 	for l.now.Sub(began) < 60*time.Second {
-		for range 100 { // a habit of short gaps, and then a long one
+		for range 100 { // short gaps, and then a long one
 			l.table.Apply([]Sighting{{At: l.now, ID: 1, Kind: SawKeepAlive}})
 		}
 		l.said = append(l.said, l.table.TakeDecisions()...)

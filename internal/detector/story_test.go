@@ -14,11 +14,11 @@ import (
 type storyAction int
 
 const (
-	hang  storyAction = iota // they say nothing more, and do not answer
+	hang  storyAction = iota // they send nothing more
 	crash                    // their connections close
-	stop                     // they say goodbye
-	back                     // they introduce themselves and work
-	wake                     // they work on, as if nothing had been
+	stop                     // they shut down
+	back                     // they send a startup and a keep-alive
+	wake                     // they continue after a hang
 )
 
 // storyEvent is what the agents from first to last do at a time.
@@ -39,9 +39,8 @@ func repeatEvents(every time.Duration, times int, events ...storyEvent) (all []s
 	return all
 }
 
-// runStory lets agents, of whom all answer that are well, live through a story
-// until its end, and returns in words what was decided, but
-// for the routine, and for the moment between an introduction and work.
+// runStory runs a story until its end, with agents that answer unless they hang, and
+// returns the decisions in words, without the routine and the changes to pending.
 func runStory(table *Table, now Instant, story []storyEvent, end time.Duration) []string {
 	start, away := now, map[AgentID]bool{}
 	var said []Decision
@@ -72,7 +71,7 @@ func runStory(table *Table, now Instant, story []storyEvent, end time.Duration) 
 	return describeAll(said, start)
 }
 
-// sightings is what is seen of a deed.
+// sightings returns the sightings of an action.
 func (do storyAction) sightings(id AgentID, now Instant) (seen []Sighting) {
 	for _, kind := range map[storyAction][]Kind{crash: {SawClosed}, stop: {SawShutdown, SawClosed}, back: {SawStartup, SawKeepAlive}, wake: {SawKeepAlive}}[do] {
 		seen = append(seen, Sighting{At: now, ID: id, Addr: addressOf(id), Kind: kind})
@@ -129,8 +128,8 @@ func checkStory(t *testing.T, got, want []string) {
 	}
 }
 
-// newHundredAgents is a fleet of 100 with the daemon's default settings, of which
-// each works at a known address.
+// newHundredAgents returns a fleet of 100 active agents with known addresses and the
+// daemon's default settings.
 func newHundredAgents() (*Table, Instant) {
 	table, now := newFleet(100, allFeatures)
 	for id := AgentID(1); id <= 100; id++ {

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// network is what lies between the detector and the agents, with the agents:
-// each message takes its time, and some are lost. It lives in ticks of a
-// SweepPeriod, and the same seed gives the same life.
+// network simulates the agents and the network between them and the detector: messages
+// are delayed, and some are lost. It advances in ticks of a SweepPeriod, and the same
+// seed gives the same events.
 type network struct {
 	random *rand.Rand
 	table  *Table
@@ -26,8 +26,8 @@ type network struct {
 	loss  float64                    // of messages, each way
 	delay func(r *rand.Rand) Instant // of a message, each way
 
-	heard                     func(*Decision) // nil, or hears all decisions
-	said                      []Decision      // nothing of the routine
+	heard                     func(*Decision) // called with all decisions; may be nil
+	said                      []Decision      // without the routine
 	turns, retries, questions int             // keep-alives: by the interval, after a miss, because of suspicion
 }
 
@@ -39,7 +39,7 @@ type remote struct {
 	talks  Instant                    // when it sends the next one
 	hangs  Instant                    // when it stops doing anything; never
 	asked  Instant                    // when it was asked last
-	missed bool                       // the last that was heard of it was a miss
+	missed bool                       // the last decision about it was a miss
 }
 
 const networkRing = 1024 // ticks; nothing is planned further ahead
@@ -64,7 +64,7 @@ func newNetwork(set Settings, seed uint64, loss float64, delay func(*rand.Rand) 
 	return n
 }
 
-// warmUp is until when all agents are active, and most habits known.
+// warmUp is until when all agents are active, and most arrival windows filled.
 const warmUp = 2 * time.Minute
 
 func tickOf(at Instant) Instant {
@@ -80,7 +80,7 @@ func (n *network) scheduleKeepAlive(agent int) {
 	n.speaking[tickOf(at)] = append(n.speaking[tickOf(at)], int32(agent))
 }
 
-// runFor lets the time pass.
+// runFor simulates a time.
 func (n *network) runFor(d time.Duration) {
 	for end := n.now.Add(d); n.now < end; {
 		n.now = n.now.Add(SweepPeriod)
@@ -112,7 +112,7 @@ func (n *network) sendKeepAlive(agent int) {
 	n.scheduleKeepAlive(agent)
 }
 
-// deliverLater sends a message of an agent on its way.
+// deliverLater delivers a message of an agent after a delay, or loses it.
 func (n *network) deliverLater(agent int, at Instant, s Sighting) {
 	if at >= n.agents[agent].hangs || n.random.Float64() < n.loss {
 		return
@@ -121,7 +121,8 @@ func (n *network) deliverLater(agent int, at Instant, s Sighting) {
 	n.coming[tickOf(s.At)] = append(n.coming[tickOf(s.At)], s)
 }
 
-// handleDecision carries a question to an agent and its answer back, and notes the rest.
+// handleDecision delivers a keep-alive to an agent and its answer back, and records
+// other decisions.
 func (n *network) handleDecision(d *Decision) {
 	if n.heard != nil {
 		n.heard(d)
@@ -166,8 +167,8 @@ func normalGaps(gap, deviation time.Duration) func(*rand.Rand) Instant {
 	}
 }
 
-// delayedGaps is a gap that is mostly a little and sometimes much longer than
-// it should be: a Pareto distribution, cut off.
+// delayedGaps returns gaps that are mostly a little and sometimes much too long: a
+// Pareto distribution, cut off.
 func delayedGaps(gap, most time.Duration) func(*rand.Rand) Instant {
 	return func(r *rand.Rand) Instant {
 		late := 0.3 * (math.Pow(1-r.Float64(), -1/1.2) - 1) // seconds
@@ -175,9 +176,9 @@ func delayedGaps(gap, most time.Duration) func(*rand.Rand) Instant {
 	}
 }
 
-// An agent that hangs, at whatever moment between two of our keep-alives, is
-// known in under 75 s with the daemon's default settings, if its habit is known
-// and none of its keep-alives was lost.
+// An agent that hangs, at any moment between two keep-alives to it, is detected in
+// under 75 s with the daemon's default settings, if its arrival window is filled and none
+// of its keep-alives was lost.
 func TestAHungStockAgentIsDetectedInTime(t *testing.T) {
 	const bound = 75 * time.Second
 	phases, lan := 600, uniformDelay(time.Millisecond, 20*time.Millisecond)
@@ -199,7 +200,7 @@ func TestAHungStockAgentIsDetectedInTime(t *testing.T) {
 		{"every 20 s, with an event every 47 s", 0, steadyGaps(20 * time.Second), 47 * time.Second, 0, lan, bound},
 		{"every 20 s, deviation 3 s, round trip to 2 s", 15 * time.Minute, normalGaps(20*time.Second, 3*time.Second), 0, 0, uniformDelay(0, time.Second), bound},
 		{"every 20 s to 30 s, mostly 20, round trip to 2 s", 15 * time.Minute, delayedGaps(20*time.Second, 10*time.Second), 0, 0, uniformDelay(0, time.Second), bound},
-		// Keep-alives that were lost shortly before make an agent look unsteady.
+		// Keep-alives that were lost shortly before widen the agent's arrival window.
 		{"every 20 s, 2 % of messages are lost", 15 * time.Minute, steadyGaps(20 * time.Second), 0, 0.02, lan, 100 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -232,8 +233,8 @@ func quantiles(all []time.Duration) string {
 	return text.String()
 }
 
-// Agents whose keep-alives come unsteadily, over a network that is slow or
-// loses some, are asked more often, and never given up.
+// Agents whose keep-alives arrive irregularly, over a network that is slow or loses
+// some, are probed more often, and never given up.
 func TestAJitteryNetworkCausesNoFalseLosses(t *testing.T) {
 	agents, hours := 1000, 6
 	if raceEnabled || testing.Short() {
@@ -279,9 +280,9 @@ func unsteadyNetwork(seed uint64, loss float64, agents int) *network {
 	return newNetwork(allFeatures, seed, loss, uniformDelay(time.Millisecond/2, time.Second), fleet...)
 }
 
-// BenchmarkLossyNetwork is how often an agent that lives is given up where
-// messages are lost, each by itself, and nobody sends them again, as with UDP.
-// An operation is 6 h of 2000 agents, each time others.
+// BenchmarkLossyNetwork measures how often an agent that is alive is given up if
+// messages are lost independently and not sent again, as with UDP.
+// An operation is 6 h of 2000 agents, with a new seed each.
 func BenchmarkLossyNetwork(b *testing.B) {
 	for _, loss := range []float64{0, 0.02, 0.05} {
 		b.Run(fmt.Sprintf("loss=%v", loss), func(b *testing.B) {

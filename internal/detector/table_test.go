@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTableAgreesWithTheModel drives table and model through the same random
-// history and wants the same decisions in the same order.
+// TestTableAgreesWithTheModel runs table and model through the same random history, and
+// requires the same decisions in the same order.
 func TestTableAgreesWithTheModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		set := drawSettings(t)
@@ -45,7 +45,7 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 						applyToBoth(table, ref, Sighting{At: now, ID: a.id, Kind: kind, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id), 1})})
 					}
 				}
-			case 7, 8, 9: // a few keep-alives in a rhythm
+			case 7, 8, 9: // a few regular keep-alives
 				id, gap := drawID(t), rapid.SampledFrom([]time.Duration{time.Second, 5 * time.Second, 20 * time.Second}).Draw(t, "gap")
 				for range rapid.IntRange(1, 8).Draw(t, "beats") {
 					applyToBoth(table, ref, Sighting{At: now, ID: id, Kind: SawKeepAlive})
@@ -238,7 +238,7 @@ func TestColumnsKeepToALineOfTheCache(t *testing.T) {
 	}
 }
 
-// TestSlotIndexIsAMap drives an index and a map through the same history.
+// TestSlotIndexIsAMap runs an index and a map through the same history.
 func TestSlotIndexIsAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var x slotIndex
@@ -268,9 +268,8 @@ func TestSlotIndexIsAMap(t *testing.T) {
 	})
 }
 
-// Half of 100000 agents are gone from the inventory, the other half has other
-// names, and as many are new: the table holds exactly the new list, and what
-// happened is told agent by agent.
+// Half of 100000 agents are removed from the inventory, the other half is renamed, and
+// as many are new: the table holds exactly the new list, and reports each change.
 func TestAWholeInventoryMayChange(t *testing.T) {
 	const n = 100_000
 	table, now := newFleet(n, allFeatures)

@@ -5,10 +5,10 @@ import (
 	"testing"
 )
 
-// keepAlive is the first recorded agent's keep-alive of a method.
-func keepAlive(b *testing.B, m Method) recorded {
+// readKeepAlive returns the first recorded agent's keep-alive of a method.
+func readKeepAlive(b *testing.B, m Method) recorded {
 	b.Helper()
-	for _, r := range recordings(b) {
+	for _, r := range readRecordings(b) {
 		if r.toMgr && r.method == m && bytes.HasPrefix(r.want.Payload, []byte("#!-Linux")) {
 			return r
 		}
@@ -19,11 +19,11 @@ func keepAlive(b *testing.B, m Method) recorded {
 
 var ack = []byte("#!-agent ack ")
 
-// bench runs work for each method on a fresh copy of a recorded keep-alive.
-func bench(b *testing.B, work func(c *Cipher, frame []byte)) {
+// runBench runs work for each method on a fresh copy of a recorded keep-alive.
+func runBench(b *testing.B, work func(c *Cipher, frame []byte)) {
 	for _, m := range []Method{AES, Blowfish} {
 		b.Run(m.String(), func(b *testing.B) {
-			r := keepAlive(b, m)
+			r := readKeepAlive(b, m)
 			c := r.key.Cipher(m)
 			frame := make([]byte, len(r.frame))
 			b.ReportAllocs()
@@ -37,14 +37,14 @@ func bench(b *testing.B, work func(c *Cipher, frame []byte)) {
 
 func BenchmarkDecodeKeepAlive(b *testing.B) {
 	var d Decoder
-	bench(b, func(c *Cipher, frame []byte) { decodeFrame(b, &d, c, frame) })
+	runBench(b, func(c *Cipher, frame []byte) { decodeFrame(b, &d, c, frame) })
 }
 
 func BenchmarkEncodeAck(b *testing.B) {
 	var e Encoder
 	var n Counter
 	out := make([]byte, 0, 256)
-	bench(b, func(c *Cipher, _ []byte) { encodeAck(b, &e, c, &n, out) })
+	runBench(b, func(c *Cipher, _ []byte) { encodeAck(b, &e, c, &n, out) })
 }
 
 func BenchmarkDecodeAndAcknowledge(b *testing.B) {
@@ -52,7 +52,7 @@ func BenchmarkDecodeAndAcknowledge(b *testing.B) {
 	var e Encoder
 	var n Counter
 	out := make([]byte, 0, 256)
-	bench(b, func(c *Cipher, frame []byte) {
+	runBench(b, func(c *Cipher, frame []byte) {
 		decodeFrame(b, &d, c, frame)
 		encodeAck(b, &e, c, &n, out)
 	})

@@ -9,18 +9,18 @@ import (
 	"testing"
 )
 
-// body encrypts what a sender, good or bad, put behind the header.
-func body(c *Cipher, inside []byte) []byte {
+// encryptBody encrypts what follows the header, valid or not.
+func encryptBody(c *Cipher, inside []byte) []byte {
 	b := c.appendPadding(bytes.Clone(inside), 0)
 	for c.method == Blowfish && len(b)%8 != 0 {
-		b = append(b, 0) // an old sender's filling, after the stream
+		b = append(b, 0) // padding after the stream, as old senders add it
 	}
 	c.encryptBlocks(b)
 	return b
 }
 
-// deflated is the zlib stream of plain behind its '!'s.
-func deflated(plain string) []byte {
+// deflateText returns the zlib stream of plain behind its '!'s.
+func deflateText(plain string) []byte {
 	var b bytes.Buffer
 	w := zlib.NewWriter(&b)
 	_, _ = w.Write([]byte(plain))
@@ -28,8 +28,8 @@ func deflated(plain string) []byte {
 	return append([]byte("!!!!!!!!"[:8-b.Len()%8]), b.Bytes()...)
 }
 
-// summed puts the right sum before rest.
-func summed(rest string) string {
+// prependSum returns rest after its checksum.
+func prependSum(rest string) string {
 	sum := hexChecksum([]byte(rest))
 	return string(sum[:]) + rest
 }
@@ -37,7 +37,7 @@ func summed(rest string) string {
 const goodRest = "123450000000007:0042:#!-agent ack "
 
 func TestABadBodyGivesTheReasonItWasRefused(t *testing.T) {
-	good := deflated(summed(goodRest))
+	good := deflateText(prependSum(goodRest))
 	tests := []struct {
 		name   string
 		inside []byte
@@ -53,28 +53,28 @@ func TestABadBodyGivesTheReasonItWasRefused(t *testing.T) {
 		{"a stream without its end", good[:len(good)-4], ErrInflate},
 		{"a stream that wants a dictionary", []byte("!\x78\xbb\x00\x00\x00\x02\x03\x00"), ErrInflate},
 		{"an adler32 that is wrong", append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1), ErrInflate},
-		{"one byte too many inflated", deflated(summed(goodRest + strings.Repeat("x", MaxMessage-32-len(goodRest)+1))), ErrTooLong},
-		{"as much as may be inflated", deflated(summed(goodRest + strings.Repeat("x", MaxMessage-32-len(goodRest)))), nil},
-		{"a megabyte of zeros", deflated(strings.Repeat("\x00", 1<<20)), ErrTooLong},
-		{"a wrong sum", deflated("0" + summed(goodRest)[1:]), ErrChecksum},
-		{"a sum in upper case", deflated(strings.ToUpper(summed(goodRest)[:32]) + goodRest), ErrChecksum},
-		{"nothing inflated", deflated(""), ErrFormat},
-		{"one byte too few", deflated(summed("123450000000007:0042")), ErrFormat},
-		{"an empty payload", deflated(summed("123450000000007:0042:")), nil},
-		{"a letter in the random number", deflated(summed("1234x0000000007:0042:")), ErrFormat},
-		{"a sign in the global counter", deflated(summed("12345-000000007:0042:")), ErrFormat},
-		{"a space in the local counter", deflated(summed("123450000000007: 042:")), ErrFormat},
-		{"no colon between the counters", deflated(summed("123450000000007;0042:")), ErrFormat},
-		{"no colon before the payload", deflated(summed("123450000000007:00421")), ErrFormat},
+		{"one byte too many inflated", deflateText(prependSum(goodRest + strings.Repeat("x", MaxMessage-32-len(goodRest)+1))), ErrTooLong},
+		{"as much as may be inflated", deflateText(prependSum(goodRest + strings.Repeat("x", MaxMessage-32-len(goodRest)))), nil},
+		{"a megabyte of zeros", deflateText(strings.Repeat("\x00", 1<<20)), ErrTooLong},
+		{"a wrong sum", deflateText("0" + prependSum(goodRest)[1:]), ErrChecksum},
+		{"a sum in upper case", deflateText(strings.ToUpper(prependSum(goodRest)[:32]) + goodRest), ErrChecksum},
+		{"nothing inflated", deflateText(""), ErrFormat},
+		{"one byte too few", deflateText(prependSum("123450000000007:0042")), ErrFormat},
+		{"an empty payload", deflateText(prependSum("123450000000007:0042:")), nil},
+		{"a letter in the random number", deflateText(prependSum("1234x0000000007:0042:")), ErrFormat},
+		{"a sign in the global counter", deflateText(prependSum("12345-000000007:0042:")), ErrFormat},
+		{"a space in the local counter", deflateText(prependSum("123450000000007: 042:")), ErrFormat},
+		{"no colon between the counters", deflateText(prependSum("123450000000007;0042:")), ErrFormat},
+		{"no colon before the payload", deflateText(prependSum("123450000000007:00421")), ErrFormat},
 	}
 	for _, m := range []Method{AES, Blowfish} {
 		c := testKey.Cipher(m)
 		var d Decoder // one for all: a bad message must not spoil the next
 		for _, test := range tests {
 			t.Run(fmt.Sprint(m, " ", test.name), func(t *testing.T) {
-				_, err := d.Decode(c, body(c, test.inside))
+				_, err := d.Decode(c, encryptBody(c, test.inside))
 				checkReason(t, err, test.want)
-				have, err := d.Decode(c, body(c, good))
+				have, err := d.Decode(c, encryptBody(c, good))
 				if err != nil || have.Random != 12345 || have.Counter != (Counter{7, 42}) || string(have.Payload) != "#!-agent ack " {
 					t.Errorf("a good message after it: %+v, %v", have, err)
 				}
@@ -109,9 +109,9 @@ func TestBadPaddingCannotBeDecrypted(t *testing.T) {
 }
 
 func TestAnotherAgentsKeyOpensNothing(t *testing.T) {
-	keys := recordedKeys(t)
+	keys := readRecordedKeys(t)
 	var d Decoder
-	for _, r := range recordings(t) {
+	for _, r := range readRecordings(t) {
 		for id, key := range keys {
 			h, err := ParseHeader(bytes.Clone(r.frame))
 			if err != nil || id == r.owner {
@@ -140,8 +140,8 @@ func TestNoFlippedBitGoesUnnoticed(t *testing.T) {
 			bad := bytes.Clone(frame[at:])
 			bad[bit/8-at] ^= 1 << (bit % 8)
 			have, err := d.Decode(c, bad)
-			// What is not summed may change: the '!'s, and filling after the stream.
-			if err == nil && !sameMessage(have, Message{12345, Counter{7, 42}, []byte("#!-agent startup")}) {
+			// The '!'s, and padding after the stream, are not in the checksum and may change.
+			if err == nil && !equalMessages(have, Message{12345, Counter{7, 42}, []byte("#!-agent startup")}) {
 				t.Errorf("%v: bit %d: taken as %+v", m, bit, have)
 			}
 		}

@@ -17,8 +17,8 @@ const (
 
 var testKey = NewKey(testID, testName, testSecret)
 
-// noise is bytes that no deflater can shorten, the same in every run.
-func noise(n int) []byte {
+// incompressibleBytes returns n bytes that zlib does not shorten, the same in every run.
+func incompressibleBytes(n int) []byte {
 	r := rand.NewChaCha8([32]byte{1})
 	b := make([]byte, n)
 	_, _ = r.Read(b)
@@ -29,14 +29,14 @@ func TestEveryPayloadLengthReachesBothReaders(t *testing.T) {
 	var sizes []int
 	step := 1
 	if testing.Short() {
-		step = 7 // comes through every length of a cipher's last block all the same
+		step = 7 // still covers every length of a cipher's last block
 	}
 	for n := 0; n <= 2000; n += step {
 		sizes = append(sizes, n)
 	}
 	sizes = append(sizes, 4095, 4096, 16384, 40000, 60000, MaxMessage-payloadAt-100)
 	text := bytes.Repeat([]byte("#!-agent ack and what else an agent may hear; "), 2000)
-	raw := noise(MaxMessage)
+	raw := incompressibleBytes(MaxMessage)
 
 	var e Encoder
 	n := Counter{Global: 7, Local: 1}
@@ -63,7 +63,7 @@ func TestEveryPayloadLengthReachesBothReaders(t *testing.T) {
 
 func TestAnyMessageReachesBothReaders(t *testing.T) {
 	ciphers := []*Cipher{testKey.Cipher(AES), testKey.Cipher(Blowfish)}
-	var e Encoder // one for all: what one message leaves behind must not show in the next
+	var e Encoder // one for all: a message must not affect the next
 	rapid.Check(t, func(t *rapid.T) {
 		c := rapid.SampledFrom(ciphers).Draw(t, "cipher")
 		id := rapid.StringMatching(`|[0-9]{1,8}`).Draw(t, "id")
@@ -94,7 +94,7 @@ func TestWhatDoesNotFitIsRefusedAndLeavesTheBufferAlone(t *testing.T) {
 		want    error
 	}{
 		{"a payload past the limit", "001", Counter{}, make([]byte, MaxMessage-payloadAt+1), ErrTooLong},
-		{"noise that fits only without its envelope", "001", Counter{}, noise(MaxMessage - payloadAt), ErrTooLong},
+		{"noise that fits only without its envelope", "001", Counter{}, incompressibleBytes(MaxMessage - payloadAt), ErrTooLong},
 		{"a global counter of eleven digits", "001", Counter{Global: globalLimit}, nil, ErrFormat},
 		{"a local counter of five digits", "001", Counter{Local: localLimit}, nil, ErrFormat},
 		{"an id of nine digits", "123456789", Counter{}, nil, ErrHeader},

@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// FuzzDecode gives the decoder what a peer could send. Random bytes almost never
-// survive decryption, so the input is also taken as what is inside it: the
-// '!'s and the zlib stream, and as what is inside that.
+// FuzzDecode decodes what a peer could send. Random bytes almost never decrypt to
+// something valid, so the input is also used as the plain text, and as the content of
+// the zlib stream.
 func FuzzDecode(f *testing.F) {
 	var d Decoder
-	for _, r := range recordings(f) {
+	for _, r := range readRecordings(f) {
 		h, err := ParseHeader(bytes.Clone(r.frame))
 		if err != nil {
 			f.Fatal(err)
@@ -28,7 +28,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(uint8(2), bytes.Clone(plain[sumEnd:]))
 	}
-	f.Add(uint8(1), deflated(string(make([]byte, 1<<20))))
+	f.Add(uint8(1), deflateText(string(make([]byte, 1<<20))))
 	ciphers := []*Cipher{testKey.Cipher(AES), testKey.Cipher(Blowfish)}
 
 	f.Fuzz(func(t *testing.T, layer uint8, data []byte) {
@@ -38,17 +38,17 @@ func FuzzDecode(f *testing.F) {
 			case 0:
 				in = bytes.Clone(data)
 			case 1:
-				in = body(c, data)
+				in = encryptBody(c, data)
 			case 2:
-				in = body(c, deflated(summed(string(data))))
+				in = encryptBody(c, deflateText(prependSum(string(data))))
 			}
 			checkDecode(t, &d, c, in)
 		}
 	})
 }
 
-// checkDecode holds a decoder to its word: a reason on refusal, and a message
-// that encodes to itself otherwise.
+// checkDecode checks that a decoder returns either an error with a reason, or a message
+// that encodes to the same.
 func checkDecode(t *testing.T, d *Decoder, c *Cipher, in []byte) {
 	t.Helper()
 	m, err := d.Decode(c, in)
@@ -80,7 +80,7 @@ func checkDecode(t *testing.T, d *Decoder, c *Cipher, in []byte) {
 	}
 	var d2 Decoder
 	again, err := d2.Decode(c, frame[len(c.method.headerToken()):])
-	if err != nil || !sameMessage(m, again) {
+	if err != nil || !equalMessages(m, again) {
 		t.Fatalf("encoded again: %v", err)
 	}
 }

@@ -59,7 +59,7 @@ func TestAFramePastTheLimitIsTooLong(t *testing.T) {
 }
 
 func FuzzParseHeader(f *testing.F) {
-	for _, r := range recordings(f) {
+	for _, r := range readRecordings(f) {
 		f.Add(r.frame)
 	}
 	for _, s := range []string{"", "#ping", "!001!", "!!:", "!123456789!:x", ":", "#AES:"} {

@@ -12,24 +12,24 @@ import (
 	"testing"
 )
 
-// recorded is one frame between unmodified Wazuh 4.14.7 daemons, with what an
-// observer holding the keys read in it.
+// recorded is one frame between unmodified Wazuh 4.14.7 daemons, with its decrypted
+// content.
 type recorded struct {
 	file   string
 	toMgr  bool
 	frame  []byte // without the TCP length
 	key    Key
-	owner  string // whose key it is
+	owner  string // the agent with the key
 	id     string // "" when not in the frame
 	method Method
 	bangs  int
 	want   Message
 }
 
-// recordings reads every frame under testdata.
-func recordings(t testing.TB) []recorded {
+// readRecordings reads every frame under testdata.
+func readRecordings(t testing.TB) []recorded {
 	t.Helper()
-	keys := recordedKeys(t)
+	keys := readRecordedKeys(t)
 	files, err := filepath.Glob("testdata/*.jsonl")
 	if err != nil || len(files) != 3 {
 		t.Fatalf("want 3 recordings, have %v (%v)", files, err)
@@ -47,17 +47,17 @@ func recordings(t testing.TB) []recorded {
 	return all
 }
 
-func recordedKeys(t testing.TB) map[string]Key {
+func readRecordedKeys(t testing.TB) map[string]Key {
 	t.Helper()
 	keys := map[string]Key{}
-	for id, f := range clientKeys(t) {
+	for id, f := range readClientKeys(t) {
 		keys[id] = NewKey(id, f[1], f[3])
 	}
 	return keys
 }
 
-// clientKeys is the recordings' client.keys: each line's fields by id.
-func clientKeys(t testing.TB) map[string][]string {
+// readClientKeys returns the recordings' client.keys: each line's fields by id.
+func readClientKeys(t testing.TB) map[string][]string {
 	t.Helper()
 	data, err := os.ReadFile("testdata/client.keys")
 	if err != nil {
@@ -91,7 +91,7 @@ func parseRecorded(t testing.TB, keys map[string]Key, file string, line []byte) 
 		}
 		return n
 	}
-	frame, payload := unhex(t, r.WireHex), unhex(t, r.PlaintextHex)
+	frame, payload := decodeHex(t, r.WireHex), decodeHex(t, r.PlaintextHex)
 	if r.Proto == "tcp" {
 		if size := binary.LittleEndian.Uint32(frame); int(size) != len(frame)-lengthLen {
 			t.Fatalf("%s: frame of %d bytes says %d", file, len(frame)-lengthLen, size)
@@ -113,7 +113,7 @@ func parseRecorded(t testing.TB, keys map[string]Key, file string, line []byte) 
 	}
 }
 
-func unhex(t testing.TB, s string) []byte {
+func decodeHex(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(s)
 	if err != nil {
@@ -122,13 +122,13 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-func sameMessage(a, b Message) bool {
+func equalMessages(a, b Message) bool {
 	return a.Random == b.Random && a.Counter == b.Counter && bytes.Equal(a.Payload, b.Payload)
 }
 
 func TestEveryRecordedFrameDecodesToWhatWasRead(t *testing.T) {
 	var d Decoder
-	for i, r := range recordings(t) {
+	for i, r := range readRecordings(t) {
 		h, err := ParseHeader(bytes.Clone(r.frame))
 		if err != nil {
 			t.Fatalf("%s frame %d: %v", r.file, i, err)
@@ -140,16 +140,15 @@ func TestEveryRecordedFrameDecodesToWhatWasRead(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s frame %d: %v", r.file, i, err)
 		}
-		if !sameMessage(m, r.want) {
+		if !equalMessages(m, r.want) {
 			t.Errorf("%s frame %d: have %+v, want %+v", r.file, i, m, r.want)
 		}
 	}
 }
 
-// What Wazuh's zlib makes of a message is its own affair; all around it we must
-// make byte for byte as Wazuh does.
+// The zlib stream may differ from Wazuh's; all around it must be equal byte for byte.
 func TestRecordedFramesAreRebuiltByteForByteAroundTheirZlibStream(t *testing.T) {
-	for i, r := range recordings(t) {
+	for i, r := range readRecordings(t) {
 		c := r.key.Cipher(r.method)
 		h, err := ParseHeader(bytes.Clone(r.frame))
 		if err != nil {

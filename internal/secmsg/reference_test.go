@@ -15,8 +15,8 @@ import (
 	"golang.org/x/crypto/blowfish" //lint:ignore SA1019 old agents speak nothing else
 )
 
-// opened is what the reference reader finds in a frame.
-type opened struct {
+// referenceResult is what the reference decoder returns.
+type referenceResult struct {
 	id     string
 	method Method
 	msg    Message
@@ -27,17 +27,17 @@ var (
 	plainShape = regexp.MustCompile(`(?s)^([0-9a-f]{32})((\d{5})(\d{10}):(\d{4}):(.*))$`)
 )
 
-// reference reads a frame as the protocol's description specifies, with the standard
-// library and without a thought for speed. It shares no code with the package.
-func reference(id, name, secret string, frame []byte) (opened, error) {
+// decodeReference decodes a frame as the protocol's description specifies, with the
+// standard library, simple and slow. It shares no code with the package.
+func decodeReference(id, name, secret string, frame []byte) (referenceResult, error) {
 	parts := frameShape.FindSubmatch(frame)
 	if parts == nil {
-		return opened{}, fmt.Errorf("frame %.20q", frame)
+		return referenceResult{}, fmt.Errorf("frame %.20q", frame)
 	}
 	hexSum := func(s string) string { return fmt.Sprintf("%x", md5.Sum([]byte(s))) }
 	key := []byte(hexSum(secret) + hexSum(hexSum(name) + hexSum(id))[:15])
 
-	o := opened{id: string(parts[1])}
+	o := referenceResult{id: string(parts[1])}
 	var block cipher.Block
 	var iv []byte
 	var err error
@@ -65,11 +65,11 @@ func reference(id, name, secret string, frame []byte) (opened, error) {
 	if n := len(plain) - len(stream); n < 1 || n > 8 || len(plain)%8 != 0 {
 		return o, fmt.Errorf("%d bangs in %d bytes", n, len(plain))
 	}
-	o.msg, err = referenceMessage(stream)
+	o.msg, err = parseReference(stream)
 	return o, err
 }
 
-func referenceMessage(stream []byte) (Message, error) {
+func parseReference(stream []byte) (Message, error) {
 	z, err := zlib.NewReader(bytes.NewReader(stream))
 	if err != nil {
 		return Message{}, err
@@ -89,9 +89,9 @@ func referenceMessage(stream []byte) (Message, error) {
 	return Message{Random: uint32(n[0]), Counter: Counter{n[1], uint16(n[2])}, Payload: f[6]}, nil
 }
 
-// checkBothReaders has our decoder and the reference read one frame of ours.
+// checkBothReaders decodes one encoded frame with the decoder and the reference.
 func checkBothReaders(t fataler, frame []byte, wantID string, m Method, n Counter, payload []byte) {
-	o, err := reference(testID, testName, testSecret, frame)
+	o, err := decodeReference(testID, testName, testSecret, frame)
 	if err != nil {
 		t.Fatalf("reference: %v", err)
 	}
@@ -110,7 +110,7 @@ func checkBothReaders(t fataler, frame []byte, wantID string, m Method, n Counte
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	if !sameMessage(have, o.msg) {
+	if !equalMessages(have, o.msg) {
 		t.Fatalf("decoder and reference differ: %v %v", have.Counter, o.msg.Counter)
 	}
 }
@@ -119,13 +119,13 @@ type fataler interface{ Fatalf(string, ...any) }
 
 func TestTheReferenceReadsTheRecordingsToo(t *testing.T) {
 	secrets := map[string][2]string{}
-	for id, line := range clientKeys(t) {
+	for id, line := range readClientKeys(t) {
 		secrets[id] = [2]string{line[1], line[3]}
 	}
-	for i, r := range recordings(t) {
+	for i, r := range readRecordings(t) {
 		who := secrets[r.owner]
-		o, err := reference(r.owner, who[0], who[1], r.frame)
-		if err != nil || o.id != r.id || o.method != r.method || !sameMessage(o.msg, r.want) {
+		o, err := decodeReference(r.owner, who[0], who[1], r.frame)
+		if err != nil || o.id != r.id || o.method != r.method || !equalMessages(o.msg, r.want) {
 			t.Errorf("%s frame %d: have %+v (%v), want %+v", r.file, i, o, err, r.want)
 		}
 	}
