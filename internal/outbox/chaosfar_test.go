@@ -18,7 +18,7 @@ import (
 // patience is how long a test waits for what has to come, and attempt for an answer
 // to one question: a server that dies takes questions along.
 const (
-	patience = 90 * time.Second
+	patience = 3 * time.Minute
 	attempt  = 3 * time.Second
 )
 

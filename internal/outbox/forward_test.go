@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
 // takeAll makes a stream at the far side that takes all our messages.
@@ -205,7 +206,14 @@ func TestAFarSideThatTakesNoMoreIsTriedUntilItDoes(t *testing.T) {
 	_, js := connect(t, far.srv.ClientURL())
 	takeAll(t, js, 10)
 	book, log := newLogbook()
-	o := mustOpen(t, Config{Remote: far.remote(logTo(log)), Log: log})
+	any := quick
+	any.sent = 20 * time.Second // on a busy machine, a late answer would be the problem
+	o, err := open(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Log: log,
+		Remote: far.remote(logTo(log), func(cfg *remote.Config) { cfg.Timeout, cfg.PingInterval = 20*time.Second, time.Minute })}, any)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mustClose(t, o) })
 	mustPublish(t, o, messages(Status, 1, 20))
 	book.waitFor(t, "the NATS server is unavailable")
 	if !strings.Contains(book.String(), "problem=not_confirmed") || !strings.Contains(book.String(), "maximum messages exceeded; see there whether the stream is full") {

@@ -82,6 +82,10 @@ func (p *proxy) accept() {
 			continue
 		}
 		p.mu.Lock()
+		if p.target != target { // what dropped the connections did not see this one
+			in.Close()
+			out.Close()
+		}
 		p.conns[in], p.conns[out] = true, true
 		p.mu.Unlock()
 		for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
