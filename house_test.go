@@ -91,8 +91,9 @@ var rooms = []room{
 	{"internal/statedir", []string{"internal/atomicfile", "internal/filelock"}, "it is a directory, whatever is in it"},
 	{"internal/presence", []string{"internal/remote"}, "it knows nodes of one name, and nothing of what they publish"},
 	{"internal/streamfiles", []string{"internal/atomicfile"}, "it knows the embedded server's files, whatever the messages in them are"},
-	{"internal/outbox", []string{"internal/atomicfile", "internal/connlimit", "internal/filelock", "internal/logonce", "internal/remote", "internal/streamfiles"}, "it knows bytes and subjects, never agents"},
-	{"internal/roster", []string{"event", "internal/atomicfile", "internal/kv", "internal/logonce", "internal/outbox", "internal/remote", "internal/statedir"}, "it makes of messages what they leave behind; who made them is not its affair"},
+	{"internal/natsserver", []string{"internal/connlimit"}, "it is a NATS server, whatever is stored in it"},
+	{"internal/outbox", []string{"internal/atomicfile", "internal/filelock", "internal/logonce", "internal/natsserver", "internal/remote", "internal/streamfiles"}, "it knows bytes and subjects, never agents"},
+	{"internal/roster", []string{"event", "internal/atomicfile", "internal/kv", "internal/logonce", "internal/natsserver", "internal/outbox", "internal/remote", "internal/statedir"}, "it makes of messages what they leave behind; who made them is not its affair"},
 	{"internal/listen", []string{"internal/clientkeys", "internal/detector", "internal/logonce", "internal/secmsg"},
 		"a link tells the detector what it sees; what becomes of that is not its affair"},
 	{"internal/systemd", nil, "it tells a service manager of whatever it is given"},
@@ -117,7 +118,7 @@ var rooms = []room{
 		"agents are the other side: nothing of ours may help them"},
 	{"internal/managersim", []string{"internal/clientkeys", "internal/secmsg"},
 		"a stock manager is the world around: nothing of ours may help it"},
-	{"internal/daemon", []string{"event", "internal/atomicfile", "internal/attach", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/detector", "internal/history", "internal/keys", "internal/listen", "internal/message", "internal/metrics", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/sealing", "internal/statedir", "internal/wazuhdb", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
+	{"internal/daemon", []string{"event", "internal/atomicfile", "internal/attach", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/detector", "internal/history", "internal/keys", "internal/listen", "internal/message", "internal/metrics", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/sealing", "internal/statedir", "internal/wazuhdb", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/hint", "internal/presence", "internal/remote", "internal/statedir"}, "it looks at what the daemon will need, as the daemon does"},
 	{"internal/provision", []string{"event", "internal/atomicfile", "internal/filelock", "internal/hint", "internal/kv", "internal/remote"}, "it writes files for a NATS server, and needs no node to do so"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/keyfile", "internal/keys", "internal/sealing", "seal"},
@@ -151,7 +152,7 @@ var onlyIn = []struct {
 	rooms []string
 	why   string
 }{
-	{"github.com/nats-io/", []string{"internal/keys", "internal/kv", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "cmd/pulse"},
+	{"github.com/nats-io/", []string{"internal/keys", "internal/kv", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "cmd/pulse"},
 		"one room publishes, one answers, one keeps the roster, one shows the keys, one writes the server's files; the others only listen, as an XDR platform does"},
 	{"github.com/fsnotify/", []string{"internal/filewatch"}, "files are watched in one place"},
 	{"github.com/lestrrat-go/jwx/", []string{"seal"}, "how messages are signed and encrypted is decided in one place"},

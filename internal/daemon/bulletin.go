@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/wazuh-pulse/pulse/internal/keys"
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 )
 
 // showKeys shows the node's public keys where its messages go, on each session
@@ -14,7 +15,7 @@ func (n *Node) showKeys(ctx context.Context) {
 	}
 	bulletin := &keys.Bulletin{Files: &n.out.sealer.Files, Log: n.log}
 	if n.out.remote == nil {
-		nc, err := n.out.outbox.Announcing()
+		nc, err := n.out.outbox.Connect(natsserver.Keys)
 		if err != nil {
 			n.log.Error("the public keys are not shown on NATS", "err", err)
 			return

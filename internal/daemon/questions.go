@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/query"
 )
 
@@ -36,7 +37,7 @@ func (n *Node) answerQuestions(ctx context.Context) {
 }
 
 func (n *Node) answerEmbedded(ctx context.Context, service *query.Service) {
-	nc, err := n.out.outbox.Answering()
+	nc, err := n.out.outbox.Connect(natsserver.Service)
 	if err == nil {
 		defer nc.Close()
 		err = service.Serve(ctx, nc)

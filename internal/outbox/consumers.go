@@ -11,18 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Our own consumers have fixed names, so that readers can be kept off them.
-const (
-	consumerPrefix  = "pulse-"
-	forwardReader   = "forward"
-	forwardConsumer = consumerPrefix + forwardReader
-	lastConsumer    = consumerPrefix + "last"
-)
-
-var ownConsumers = []string{forwardConsumer, lastConsumer, consumerPrefix + "roster"}
-
 // What is under way from the local server to one of our readers at most. Its
-// bytes, for all of them together, must stay below pendingMax: beyond that the
+// bytes, for all of them together, must stay below 32 MiB: beyond that the
 // server ends our connection as it would a reader's, with what is in it.
 var underWay = jetstream.PullMaxMessagesWithBytesLimit(2*batchMax, 4<<20)
 

@@ -133,7 +133,7 @@ func newForwarder(ctx context.Context, o *Outbox, c Class, shared *delivery) (*f
 		end:      o.last[c],
 	}
 	var err error
-	f.from, err = newReader(ctx, o, f.stream, ReaderConfig{Name: forwardReader, Class: c}, cursorFor(o.cfg.Dir, c.String()+".cursor"))
+	f.from, err = newReader(ctx, o, f.stream, ReaderConfig{Name: "forward", Class: c}, cursorFor(o.cfg.Dir, c.String()+".cursor"))
 	if err != nil {
 		return nil, fmt.Errorf("start forwarder of %s: %w", c, err)
 	}

@@ -359,12 +359,8 @@ func TestALocalConnectionThatEndsLosesNothing(t *testing.T) {
 		if _, err := sub.NextMsgWithContext(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
-		id, err := o.nc.GetClientID()
-		if err != nil {
-			t.Fatal(err)
-		}
 		back := o.nc.StatusChanged(nats.CONNECTED)
-		if err := o.srv.DisconnectClientByID(id); err != nil {
+		if err := o.nc.ForceReconnect(); err != nil {
 			t.Fatal(err)
 		}
 		<-back

@@ -141,6 +141,35 @@ func storedIn(t testing.TB, js jetstream.JetStream, stream string, n int, subjec
 	return ids
 }
 
+// readDurably reads and acknowledges as a platform does that keeps its place.
+func readDurably(t testing.TB, js jetstream.JetStream, want []Message) {
+	t.Helper()
+	ctx := testContext(t)
+	cons, err := js.CreateOrUpdateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Durable: "xdr", AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range want[:3] {
+		m, err := cons.Next(jetstream.FetchContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Subject() != w.Subject {
+			t.Errorf("got %s, want %s", m.Subject(), w.Subject)
+		}
+		if err := m.DoubleAck(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	info, err := cons.Info(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.AckFloor.Stream != 3 {
+		t.Errorf("acknowledged up to %d", info.AckFloor.Stream)
+	}
+}
+
 // farSide is the NATS server forwarded to, behind a proxy that keeps its
 // address while the server restarts or the network between is cut.
 type farSide struct {

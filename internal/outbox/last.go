@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 )
 
 // Last calls each with the last stored message of every STATUS subject that
@@ -20,12 +21,12 @@ func (o *Outbox) Last(ctx context.Context, filter string, each func(subject stri
 func (o *Outbox) read(ctx context.Context, cfg jetstream.ConsumerConfig, each func(subject string, data []byte) error) error {
 	o.reading.Lock()
 	defer o.reading.Unlock()
-	cfg.Name = lastConsumer
+	cfg.Name = natsserver.LastConsumer
 	cons, err := ownConsumer(ctx, o.nc, o.streams[Status], cfg)
 	if err != nil {
 		return fmt.Errorf("read stored messages: %w", err)
 	}
-	defer o.streams[Status].DeleteConsumer(context.WithoutCancel(ctx), lastConsumer)
+	defer o.streams[Status].DeleteConsumer(context.WithoutCancel(ctx), natsserver.LastConsumer)
 	left := cons.CachedInfo().NumPending
 	if left == 0 {
 		return nil

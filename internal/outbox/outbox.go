@@ -7,7 +7,7 @@
 // forwarder carries both on to another NATS server; with Config.Listen the embedded
 // server takes clients itself, who may read everything and change nothing:
 // they live in an account of their own, and nothing they send reaches ours but
-// a few requests (see readerRights for them, and for what readers can still do).
+// a few requests (see [natsserver]).
 //
 // What "published" means, once [Outbox.Publish] has returned nil:
 //
@@ -33,11 +33,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 	"github.com/wazuh-pulse/pulse/internal/filelock"
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 	"github.com/wazuh-pulse/pulse/internal/streamfiles"
 )
@@ -56,7 +56,7 @@ const (
 
 // String gives the name of the class's stream.
 func (c Class) String() string {
-	return [classes]string{"STATUS", "TELEMETRY"}[c]
+	return [classes]string{natsserver.StatusStream, natsserver.TelemetryStream}[c]
 }
 
 // Message is one message on its way out.
@@ -87,15 +87,8 @@ type Outbox struct {
 	log     *slog.Logger
 	lock    *filelock.Lock
 	held    *streamfiles.FileHold // nil once open
-	serving sync.Mutex            // held to read or write srv
-	srv     *server.Server        // nil while a full disk keeps it from running
-	port    int                   // where it listens; 0 for nowhere
-	owner   *user                 // who publishes
-	health  *health
-	nc      *nats.Conn
-	answers *user // the micro service, to the embedded server
-	rosters *user // who keeps the bucket there
-	tellers *user // who shows the public keys there
+	server  *natsserver.Server
+	nc      *nats.Conn // the owner's, to the server
 	js      jetstream.JetStream
 	streams [classes]jetstream.Stream
 
@@ -126,10 +119,13 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	if err := checkPrefix(cfg.Prefix); err != nil {
+	srv, err := natsserver.New(natsserver.Config{Prefix: cfg.Prefix, Dir: cfg.Dir, Listen: cfg.Listen, Log: cfg.Log})
+	if err != nil {
 		return nil, err
 	}
-	o := &Outbox{cfg: cfg, log: cfg.Log, timing: t, health: newHealth(cfg.Log)}
+	o := &Outbox{cfg: cfg, log: cfg.Log, timing: t, server: srv}
+	run, stop := context.WithCancel(context.Background())
+	o.stop = stop
 	defer func() {
 		if err != nil {
 			o.Close()
@@ -157,16 +153,16 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if err := o.openStreams(ctx); err != nil {
 		return nil, err
 	}
-	if err := (&gate{o.nc, newPlaces(o.js, o.log)}).open(); err != nil {
+	if err := o.server.ServeReaders(o.nc, o.js); err != nil {
 		return nil, err
 	}
 	if cfg.Remote != nil {
-		if err := o.startForwarders(ctx); err != nil {
+		if err := o.startForwarders(ctx, run); err != nil {
 			return nil, err
 		}
 	}
 	if cfg.Listen != "" {
-		o.startLimit()
+		o.running.Go(func() { o.server.LimitConnections(run) })
 	}
 	err = o.held.Release()
 	o.held = nil
@@ -174,9 +170,24 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	return o, err
 }
 
+// startServer starts the embedded server and connects to it as the owner of the streams.
+func (o *Outbox) startServer() error {
+	if err := o.server.Start(); err != nil {
+		return err
+	}
+	var err error
+	if o.nc, err = o.server.Connect(natsserver.Owner); err != nil {
+		return err
+	}
+	if o.js, err = jetstream.New(o.nc, jetstream.WithPublishAsyncTimeout(o.timing.ack)); err != nil {
+		return fmt.Errorf("connect to embedded server: %w", err)
+	}
+	return nil
+}
+
 // startForwarders starts one goroutine per stream, so that STATUS never waits
-// behind TELEMETRY.
-func (o *Outbox) startForwarders(ctx context.Context) error {
+// behind TELEMETRY. They run until run ends.
+func (o *Outbox) startForwarders(ctx, run context.Context) error {
 	stored, err := openStored(o.cfg.Dir)
 	if err != nil {
 		o.log.Error("which subjects the NATS server stores is not known any more: it is learned again", "err", err)
@@ -190,8 +201,6 @@ func (o *Outbox) startForwarders(ctx context.Context) error {
 		o.forwarders[c] = f
 	}
 	o.forwarders[Telemetry].first = o.forwarders[Status]
-	run, stop := context.WithCancel(context.Background())
-	o.stop = stop
 	for _, f := range o.forwarders {
 		o.running.Go(func() { f.run(run) })
 	}
@@ -199,15 +208,15 @@ func (o *Outbox) startForwarders(ctx context.Context) error {
 }
 
 // URL is where clients reach the embedded server, or "" when it does not listen.
-func (o *Outbox) URL() string {
-	if o.cfg.Listen == "" {
-		return ""
-	}
-	if srv := o.embedded(); srv != nil {
-		return srv.ClientURL()
-	}
-	return ""
-}
+func (o *Outbox) URL() string { return o.server.URL() }
+
+// Connect makes a connection to the embedded server with the rights of a role. It is one
+// of its own, so that a flood of requests delays nothing that is published. The caller
+// closes it.
+func (o *Outbox) Connect(role natsserver.Role) (*nats.Conn, error) { return o.server.Connect(role) }
+
+// Err returns why the outbox can store no more; nil while it can.
+func (o *Outbox) Err() error { return o.server.Err() }
 
 // Close stops the forwarder, then the server, within about 3 s. Everything
 // published is on disk when it returns. It may be called more than once.
@@ -218,10 +227,8 @@ func (o *Outbox) Close() error {
 }
 
 func (o *Outbox) close() error {
-	if o.stop != nil {
-		o.stop()
-		o.running.Wait()
-	}
+	o.stop()
+	o.running.Wait()
 	if o.end != nil {
 		if err := o.end.close(); err != nil {
 			o.log.Error("cannot keep how much is stored", "err", err)
@@ -230,7 +237,7 @@ func (o *Outbox) close() error {
 	if o.nc != nil {
 		o.nc.Close()
 	}
-	o.stopServer()
+	o.server.Stop()
 	if o.held != nil {
 		if err := o.held.Release(); err != nil {
 			o.log.Error("cannot put back what the embedded server could not open", "kept_in", o.held.Dir(), "err", err)

@@ -139,7 +139,7 @@ func TestStatusIsNotStoredBeforeTheMessageItFollows(t *testing.T) {
 
 func TestPublishEndsAtOnceWhenTheStoreHasFailed(t *testing.T) {
 	o := mustOpen(t, Config{})
-	o.health.Errorf("JetStream stream '%s' critical write error: %v", "STATUS", "input/output error")
+	o.server.Fail(errors.New("JetStream stream 'STATUS' critical write error: input/output error"))
 	err := o.Publish(testContext(t), []Message{{Class: Status, Subject: "elsewhere.x"}})
 	if err == nil || !strings.Contains(err.Error(), o.cfg.Dir) || !strings.Contains(err.Error(), "input/output error") {
 		t.Errorf("error is %v", err)

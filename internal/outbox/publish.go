@@ -102,8 +102,8 @@ func encode(m *Message) *nats.Msg {
 // itself: one sync for all of msgs, since each takes 0.4 ms or far more.
 func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
 	if err := o.stillThere(); err != nil {
-		o.health.fail(err)
-		return o.health.err(o.cfg.Dir)
+		o.server.Fail(err)
+		return o.Err()
 	}
 	if err := o.storeTogether(ctx, c, msgs); err == nil {
 		o.hand(c, msgs)
@@ -120,8 +120,8 @@ func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
 	if err := o.status.Sync(); err != nil {
 		// What the kernel could not write it may have dropped, and a second sync
 		// would not tell: nothing published from here on could be trusted.
-		o.health.fail(err)
-		return o.health.err(o.cfg.Dir)
+		o.server.Fail(err)
+		return o.Err()
 	}
 	o.end.set(o.last[c])
 	return nil
@@ -142,7 +142,7 @@ var errNotAll = errors.New("not all were stored")
 // there are messages, they are all there. If not, some were refused, dropped or
 // stored before, and nobody knows which.
 func (o *Outbox) storeTogether(ctx context.Context, c Class, msgs []*nats.Msg) error {
-	if err := o.health.err(o.cfg.Dir); err != nil {
+	if err := o.Err(); err != nil {
 		return err
 	}
 	last := len(msgs) - 1
@@ -169,7 +169,7 @@ func (o *Outbox) storeTogether(ctx context.Context, c Class, msgs []*nats.Msg) e
 // storeAll returns when the stream has acknowledged every message.
 func (o *Outbox) storeAll(ctx context.Context, c Class, msgs []*nats.Msg) error {
 	for {
-		if err := o.health.err(o.cfg.Dir); err != nil {
+		if err := o.Err(); err != nil {
 			return err
 		}
 		failed, err := o.storeEach(ctx, c, msgs)
@@ -222,8 +222,8 @@ func (o *Outbox) await(ctx context.Context, ack jetstream.PubAckFuture) (*jetstr
 		return stored, nil
 	case err := <-ack.Err():
 		return nil, err
-	case <-o.health.store().Done():
-		return nil, o.health.err(o.cfg.Dir)
+	case <-o.server.Storing().Done():
+		return nil, o.Err()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 )
 
 // Stored is a message of a local stream.
@@ -46,9 +47,12 @@ type ReaderConfig struct {
 	Current bool   // at first, without a position on disk, begin with the last message of each subject instead of the first
 }
 
+// consumerOf returns the name of a reader's consumer.
+func consumerOf(reader string) string { return "pulse-" + reader }
+
 // Reader returns a reader. There is at most one at a time of a name and class.
 func (o *Outbox) Reader(ctx context.Context, cfg ReaderConfig) (*Reader, error) {
-	if !slices.Contains(ownConsumers, consumerPrefix+cfg.Name) {
+	if !slices.Contains(natsserver.OwnConsumers, consumerOf(cfg.Name)) {
 		return nil, fmt.Errorf("read %s: %q is not among the readers' names", cfg.Class, cfg.Name)
 	}
 	file := cfg.Class.String() + "." + cfg.Name + ".cursor"
@@ -182,7 +186,7 @@ func (r *Reader) startReading(ctx context.Context) error {
 		return nil
 	}
 	cfg := jetstream.ConsumerConfig{
-		Name:          consumerPrefix + r.cfg.Name,
+		Name:          consumerOf(r.cfg.Name),
 		FilterSubject: r.cfg.Filter,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:   r.read + 1,

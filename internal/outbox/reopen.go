@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/streamfiles"
@@ -53,7 +51,7 @@ func (o *Outbox) fromFullDisk(err error) bool {
 func (o *Outbox) reopen(ctx context.Context, why error) error {
 	o.log.Error("the disk is full: what is to be published waits in memory, and is lost if Pulse ends now", "dir", o.cfg.Dir, "err", why)
 	began := time.Now()
-	o.stopServer()
+	o.server.Stop()
 	for tried := false; ; pause(ctx, o.timing.room) {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w (%w)", ctx.Err(), why)
@@ -68,8 +66,8 @@ func (o *Outbox) reopen(ctx context.Context, why error) error {
 		if err == nil {
 			break
 		}
-		o.stopServer()
-		o.health.fail(err)
+		o.server.Stop()
+		o.server.Fail(err)
 		if !tried {
 			o.log.Error("there is room on the disk again, and the store cannot be opened: trying again", "err", err)
 		}
@@ -89,8 +87,7 @@ func (o *Outbox) restart(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, held.Release()) }()
-	o.health.reset()
-	if err := o.runServer(); err != nil {
+	if err := o.server.Start(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, restartWait)
@@ -155,38 +152,6 @@ func (o *Outbox) without(ctx context.Context, c Class, msgs []*nats.Msg, after u
 		delete(rest[0].Header, jetstream.ExpectedLastMsgIDHeader)
 	}
 	return rest, nil
-}
-
-// stopServer ends the embedded server, if it runs. Connections to it wait for another.
-func (o *Outbox) stopServer() {
-	o.serving.Lock()
-	srv := o.srv
-	o.srv = nil
-	o.serving.Unlock()
-	if srv != nil {
-		srv.Shutdown()
-		srv.WaitForShutdown()
-	}
-}
-
-// embedded returns the embedded server; nil while there is none.
-func (o *Outbox) embedded() *server.Server {
-	o.serving.Lock()
-	defer o.serving.Unlock()
-	return o.srv
-}
-
-// errNoServer says that the store is not open at present.
-var errNoServer = errors.New("the embedded server does not run: the disk is full")
-
-// inProcess connects to whichever embedded server runs.
-type inProcess struct{ o *Outbox }
-
-func (p inProcess) InProcessConn() (net.Conn, error) {
-	if srv := p.o.embedded(); srv != nil {
-		return srv.InProcessConn()
-	}
-	return nil, errNoServer
 }
 
 const (

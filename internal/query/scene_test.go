@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"go.uber.org/goleak"
 )
@@ -148,7 +149,7 @@ func embedded(t *testing.T) (url string, answering *nats.Conn) {
 			t.Error(err)
 		}
 	})
-	nc, err := o.Answering()
+	nc, err := o.Connect(natsserver.Service)
 	if err != nil {
 		t.Fatal(err)
 	}

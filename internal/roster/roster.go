@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/logonce"
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
@@ -88,7 +89,7 @@ func open(ctx context.Context, cfg Config, t timing) (*Roster, error) {
 		return nil, fmt.Errorf("open the roster: %w", err)
 	}
 	if cfg.Remote == nil {
-		if r.embedded, err = cfg.Outbox.Rostering(); err != nil {
+		if r.embedded, err = cfg.Outbox.Connect(natsserver.Roster); err != nil {
 			return nil, errors.Join(fmt.Errorf("open the roster: %w", err), r.reader.Close())
 		}
 	}

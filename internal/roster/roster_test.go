@@ -14,13 +14,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/schema"
 )
 
 func TestTheOutboxLetsItsClientsReadThisBucket(t *testing.T) {
-	if stream != outbox.RosterStream {
-		t.Errorf("%s is not %s", outbox.RosterStream, stream)
+	if stream != natsserver.RosterStream {
+		t.Errorf("%s is not %s", natsserver.RosterStream, stream)
 	}
 }
 

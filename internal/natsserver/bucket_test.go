@@ -1,4 +1,4 @@
-package outbox
+package natsserver
 
 import (
 	"fmt"
@@ -12,16 +12,16 @@ import (
 const bucketName = "PULSE_AGENTS"
 
 // withBucket has a key-value bucket with one value, as another room keeps it.
-func withBucket(t *testing.T) (*scene, jetstream.Stream) {
-	s := newScene(t)
-	kv, err := s.o.js.CreateKeyValue(testContext(t), jetstream.KeyValueConfig{Bucket: bucketName, History: 1})
+func withBucket(t *testing.T) (*fixture, jetstream.Stream) {
+	s := newFixture(t)
+	kv, err := s.node.js.CreateKeyValue(testContext(t), jetstream.KeyValueConfig{Bucket: bucketName, History: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := kv.Put(testContext(t), "001", []byte("ours")); err != nil {
 		t.Fatal(err)
 	}
-	stream, err := s.o.js.Stream(testContext(t), RosterStream)
+	stream, err := s.node.js.Stream(testContext(t), RosterStream)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestAReaderReadsTheBucket(t *testing.T) {
 func TestAReaderCannotWriteTheBucket(t *testing.T) {
 	refused := make(chan error, 1)
 	s, stream := withBucket(t)
-	nc, _ := connect(t, s.o.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	nc, _ := connect(t, s.node.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	for _, subject := range []string{"$KV." + bucketName + ".001", "$JS.API.STREAM.CREATE." + RosterStream, "$JS.API.STREAM.UPDATE." + RosterStream,
 		"$JS.API.STREAM.DELETE." + RosterStream, "$JS.API.STREAM.PURGE." + RosterStream, "$JS.API.STREAM.MSG.DELETE." + RosterStream,
 		"$JS.API.CONSUMER.DELETE." + RosterStream + ".other", "$JS.API.STREAM.INFO.KV_OTHER"} {
@@ -76,7 +76,7 @@ func TestAReaderCannotWriteTheBucket(t *testing.T) {
 
 func TestWhoKeepsTheBucketMayDoNothingElse(t *testing.T) {
 	s, stream := withBucket(t)
-	nc, err := s.o.Rostering()
+	nc, err := s.node.Connect(Roster)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestWhoKeepsTheBucketMayDoNothingElse(t *testing.T) {
 	refused := make(chan error, 1)
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err })
 	for _, subject := range []string{prefix + ".agent.001.status_change", "$JS.API.STREAM.PURGE.STATUS", "$JS.API.STREAM.DELETE." + RosterStream,
-		"$JS.API.STREAM.CREATE.OTHER", "$KV.OTHER.001", gatePrefix + "CONSUMER.CREATE.STATUS", "pulse.echo"} {
+		"$JS.API.STREAM.CREATE.OTHER", "$KV.OTHER.001", proxyPrefix + "CONSUMER.CREATE.STATUS", "pulse.echo"} {
 		if err := nc.Publish(subject, []byte("{}")); err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestAnAnswerUnderAKeyReachesNoBucket(t *testing.T) {
 }
 
 // asItWas wants nothing but the one value that was put.
-func (s *scene) asItWas(stream jetstream.Stream) {
+func (s *fixture) asItWas(stream jetstream.Stream) {
 	s.Helper()
 	info, err := stream.Info(testContext(s))
 	if err != nil || info.State.LastSeq != 1 || info.State.Msgs != 1 {

@@ -1,6 +1,7 @@
-package outbox
+package natsserver
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -32,11 +33,26 @@ func TestLinesOfOneKindAreLoggedThreeTimesAMinute(t *testing.T) {
 	}
 }
 
+func TestAServerThatStoresNoMoreSaysWhy(t *testing.T) {
+	n := startNode(t, Config{})
+	storing := n.Storing()
+	n.log.Errorf("JetStream stream '%s' critical write error: %v", "STATUS", "input/output error")
+	n.Fail(errors.New("later"))
+	if err := n.Err(); err == nil || !strings.Contains(err.Error(), "store in "+n.cfg.Dir) || !strings.Contains(err.Error(), "input/output error") {
+		t.Errorf("error is %v", err)
+	}
+	<-storing.Done()
+	n.Stop()
+	if err := n.Start(); err != nil || n.Err() != nil || n.Storing().Err() != nil {
+		t.Errorf("started again: %v, %v", err, n.Err())
+	}
+}
+
 func TestAReaderCannotFillTheLog(t *testing.T) {
 	t.Parallel()
-	book, log := newLogbook()
-	o := mustOpen(t, Config{Listen: "127.0.0.1:0", Log: log})
-	nc, _ := connect(t, o.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	log, count := countLines()
+	n := startNode(t, Config{Listen: "127.0.0.1:0", Log: log})
+	nc, _ := connect(t, n.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	for i := range 5000 {
 		if err := nc.Publish(fmt.Sprint("wazuh.xdr.agent.001.", i), []byte("x")); err != nil {
 			t.Fatal(err)
@@ -45,7 +61,7 @@ func TestAReaderCannotFillTheLog(t *testing.T) {
 	if err := nc.FlushTimeout(time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(book.String(), "Violation"); n == 0 || n > linesPerMinute {
+	if n := count("Violation"); n == 0 || n > linesPerMinute {
 		t.Errorf("%d lines", n)
 	}
 }

@@ -1,4 +1,4 @@
-package outbox
+package natsserver
 
 import (
 	"encoding/json"
@@ -15,36 +15,36 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// scene is an outbox with published messages, one who hears all that becomes
-// live in our account, and an anonymous reader.
-type scene struct {
+// fixture is a server with published messages, a subscription to all that is live in
+// the account of the streams, and an anonymous reader.
+type fixture struct {
 	*testing.T
-	o      *Outbox
-	sent   []Message
+	node   *testNode
+	sent   []*nats.Msg
 	inside *nats.Subscription
 	reader *nats.Conn
 	js     jetstream.JetStream
 	seen   *nats.Subscription // by readers
 }
 
-func newScene(t *testing.T) *scene {
-	o := mustOpen(t, Config{Listen: "127.0.0.1:0"})
-	s := &scene{T: t, o: o, sent: append(messages(Status, 1, 5), messages(Telemetry, 1, 5)...)}
-	s.inside = listen(t, o.nc)
-	mustPublish(t, o, s.sent)
-	s.reader, s.js = connect(t, o.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+func newFixture(t *testing.T) *fixture {
+	n := startNode(t, Config{Listen: "127.0.0.1:0"})
+	s := &fixture{T: t, node: n, sent: append(messages(StatusStream, 1, 5), messages(TelemetryStream, 1, 5)...)}
+	s.inside = listen(t, n.nc)
+	mustPublish(t, n, s.sent)
+	s.reader, s.js = connect(t, n.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	s.seen = listen(t, s.reader)
 	return s
 }
 
 // unharmed publishes one more message of each class, and wants those and the
 // ones before in the streams and heard live: nothing else, nothing less.
-func (s *scene) unharmed() {
+func (s *fixture) unharmed() {
 	s.Helper()
-	s.sent = append(s.sent, append(messages(Status, 6, 6), messages(Telemetry, 6, 6)...)...)
-	mustPublish(s, s.o, s.sent[len(s.sent)-2:])
-	for c := range Class(classes) {
-		if diff := cmp.Diff(ids(messages(c, 1, 6)), storedIn(s, s.o.js, c.String(), 6)); diff != "" {
+	s.sent = append(s.sent, append(messages(StatusStream, 6, 6), messages(TelemetryStream, 6, 6)...)...)
+	mustPublish(s, s.node, s.sent[len(s.sent)-2:])
+	for _, c := range []string{StatusStream, TelemetryStream} {
+		if diff := cmp.Diff(ids(messages(c, 1, 6)), storedIn(s, s.node.js, c, 6)); diff != "" {
 			s.Errorf("%s: %s", c, diff)
 		}
 	}
@@ -63,7 +63,7 @@ func (s *scene) unharmed() {
 }
 
 func TestAnAnswerUnderThePrefixReachesNoStream(t *testing.T) {
-	s := newScene(t)
+	s := newFixture(t)
 	if _, err := s.js.CreateConsumer(testContext(t), "STATUS", jetstream.ConsumerConfig{Durable: "mine"}); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestAnAnswerUnderThePrefixReachesNoStream(t *testing.T) {
 }
 
 // answered waits until readers have seen an answer under subject.
-func (s *scene) answered(subject string) {
+func (s *fixture) answered(subject string) {
 	s.Helper()
 	for {
 		m, err := s.seen.NextMsgWithContext(testContext(s))
@@ -114,10 +114,10 @@ func (s *scene) answered(subject string) {
 }
 
 func TestAnAnswerToAnotherRequestDoesNothing(t *testing.T) {
-	s := newScene(t)
+	s := newFixture(t)
 	for _, reply := range []string{
 		"$JS.API.STREAM.PURGE.STATUS", "$JS.API.STREAM.DELETE.STATUS", "$JS.API.STREAM.MSG.DELETE.STATUS",
-		"$JS.API.CONSUMER.CREATE.STATUS", "$JS.API.STREAM.INFO.STATUS", gatePrefix + "CONSUMER.CREATE.STATUS",
+		"$JS.API.CONSUMER.CREATE.STATUS", "$JS.API.STREAM.INFO.STATUS", proxyPrefix + "CONSUMER.CREATE.STATUS",
 		"$JS.ACK.STATUS.mine.1.1.1.1.0", "_R_.abcdef.abcdef", "$SYS.REQ.SERVER.PING",
 	} {
 		for _, request := range []string{"STREAM.INFO.STATUS", "CONSUMER.CREATE.STATUS", "DIRECT.GET.STATUS"} {
@@ -131,7 +131,7 @@ func TestAnAnswerToAnotherRequestDoesNothing(t *testing.T) {
 }
 
 // allDone returns when the server has answered what the reader asked, as far as one can know.
-func (s *scene) allDone() {
+func (s *fixture) allDone() {
 	s.Helper()
 	if _, err := s.js.CreateConsumer(testContext(s), "STATUS", jetstream.ConsumerConfig{}); err != nil {
 		s.Fatal(err)
@@ -139,7 +139,7 @@ func (s *scene) allDone() {
 }
 
 func TestAMessageTraceUnderThePrefixReachesNoStream(t *testing.T) {
-	s := newScene(t)
+	s := newFixture(t)
 	for _, only := range []string{"true", "false"} {
 		for _, request := range []string{"STREAM.INFO.STATUS", "CONSUMER.CREATE.STATUS", "DIRECT.GET.STATUS", "INFO"} {
 			m := nats.NewMsg(apiPrefix + request)
@@ -157,7 +157,7 @@ func TestAMessageTraceUnderThePrefixReachesNoStream(t *testing.T) {
 }
 
 func TestPushConsumersAreRefused(t *testing.T) {
-	s := newScene(t)
+	s := newFixture(t)
 	const push = `{"stream_name":"TELEMETRY","config":{"deliver_subject":"TARGET","name":"NAME","durable_name":"NAME","ack_policy":"none"}}`
 	bodies := []string{
 		push,
@@ -182,11 +182,11 @@ func TestPushConsumersAreRefused(t *testing.T) {
 	s.unharmed()
 }
 
-func TestTheGateRefuses(t *testing.T) {
-	s := newScene(t)
+func TestTheConsumerProxyRefuses(t *testing.T) {
+	s := newFixture(t)
 	ctx := testContext(t)
 	for want, cfg := range map[string]jetstream.ConsumerConfig{
-		"taken by Pulse itself": {Name: forwardConsumer},
+		"taken by Pulse itself": {Name: ForwardConsumer},
 		"max_ack_pending":       {MaxAckPending: -1},
 		"max_waiting":           {MaxWaiting: 1000},
 		"at most 65536":         {Description: strings.Repeat("x", requestMax)},
@@ -210,16 +210,16 @@ func TestTheGateRefuses(t *testing.T) {
 }
 
 // from returns a reader at an address.
-func (s *scene) from(addr string) jetstream.JetStream {
+func (s *fixture) from(addr string) jetstream.JetStream {
 	s.Helper()
-	_, js := connect(s, s.o.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+	_, js := connect(s, s.node.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 		nats.Dialer(&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}))
 	return js
 }
 
 func TestOneReaderCannotTakeAllConsumers(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newFixture(t)
 	ctx := testContext(t)
 	hog := s.from("127.0.0.66")
 	for i := range consumersPerClient {
@@ -236,7 +236,7 @@ func TestOneReaderCannotTakeAllConsumers(t *testing.T) {
 	if _, err := s.js.CreateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Durable: "another's"}); err != nil {
 		t.Errorf("another reader's: %v", err)
 	}
-	if err := s.o.Last(ctx, prefix+".>", func(string, []byte) error { return nil }); err != nil {
+	if _, err := s.node.js.CreateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Name: LastConsumer}); err != nil {
 		t.Errorf("one of ours: %v", err)
 	}
 	s.unharmed()
@@ -245,15 +245,19 @@ func TestOneReaderCannotTakeAllConsumers(t *testing.T) {
 // A hundred durable consumers that nobody reads from, and one that somebody does.
 func TestConsumersThatNobodyUsesGiveWayToNewOnes(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
+	s := newFixture(t)
 	ctx := testContext(t)
-	places := newPlaces(s.o.js, s.o.log)
+	slots := newConsumerSlots(s.node.js, s.node.cfg.Log)
+	status, err := s.node.js.Stream(ctx, "STATUS")
+	if err != nil {
+		t.Fatal(err)
+	}
 	hog, honest, admin := netip.MustParsePrefix("10.0.0.66/32"), netip.MustParsePrefix("10.0.0.2/32"), netip.MustParsePrefix("10.0.0.1/32")
 	add := func(name string, client netip.Prefix) {
-		if _, err := s.o.streams[Status].CreateConsumer(ctx, jetstream.ConsumerConfig{Durable: name, MemoryStorage: true, AckPolicy: jetstream.AckNonePolicy}); err != nil {
+		if _, err := status.CreateConsumer(ctx, jetstream.ConsumerConfig{Durable: name, MemoryStorage: true, AckPolicy: jetstream.AckNonePolicy}); err != nil {
 			t.Fatal(err)
 		}
-		places.recordMaker("STATUS", client, []byte(`{"name":"`+name+`"}`))
+		slots.recordMaker("STATUS", client, []byte(`{"name":"`+name+`"}`))
 	}
 	add("used", honest)
 	used, err := s.js.Consumer(ctx, "STATUS", "used")
@@ -266,29 +270,29 @@ func TestConsumersThatNobodyUsesGiveWayToNewOnes(t *testing.T) {
 	for i := range consumersMax {
 		add(fmt.Sprint("unused", i), netip.PrefixFrom(hog.Addr().Next(), 32))
 	}
-	if err := places.makeRoom(ctx, "STATUS", "mine", admin); err == nil {
+	if err := slots.freeSlot(ctx, "STATUS", "mine", admin); err == nil {
 		t.Error("one that was just made gives way")
 	}
 	for _, later := range []time.Duration{firstUseWithin, time.Hour} {
-		places.now = func() time.Time { return time.Now().Add(later) }
-		if err := places.makeRoom(ctx, "STATUS", "mine", admin); err != nil {
+		slots.now = func() time.Time { return time.Now().Add(later) }
+		if err := slots.freeSlot(ctx, "STATUS", "mine", admin); err != nil {
 			t.Errorf("after %v: %v", later, err)
 		}
 		add(fmt.Sprint("mine", later), admin)
 	}
-	if _, err := s.o.streams[Status].Consumer(ctx, "used"); err != nil {
+	if _, err := status.Consumer(ctx, "used"); err != nil {
 		t.Errorf("the one that is in use: %v", err)
 	}
-	if n := s.o.streams[Status].CachedInfo().State.Consumers; n > consumersMax+1 {
+	if n := status.CachedInfo().State.Consumers; n > consumersMax+1 {
 		t.Errorf("%d consumers", n)
 	}
 }
 
 func TestAReaderPublishesNothingButRequests(t *testing.T) {
-	o := mustOpen(t, Config{Listen: "127.0.0.1:0"})
-	mustPublish(t, o, append(messages(Status, 1, 1), messages(Telemetry, 1, 1)...))
+	n := startNode(t, Config{Listen: "127.0.0.1:0"})
+	mustPublish(t, n, append(messages(StatusStream, 1, 1), messages(TelemetryStream, 1, 1)...))
 	refused := make(chan error, 1)
-	nc, _ := connect(t, o.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	nc, _ := connect(t, n.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	for _, subject := range []string{
 		prefix + ".agent.001.status_change",
 		prefix + ".alerts.fleet_outage",
@@ -306,10 +310,10 @@ func TestAReaderPublishesNothingButRequests(t *testing.T) {
 		"$JS.API.CONSUMER.PAUSE.STATUS.other",
 		"$JS.API.CONSUMER.RESET.STATUS.other",
 		"$JS.API.CONSUMER.CREATE.OTHER",
-		"$JS.API.CONSUMER.MSG.NEXT.STATUS." + forwardConsumer,
-		"$JS.API.CONSUMER.MSG.NEXT.STATUS." + lastConsumer,
+		"$JS.API.CONSUMER.MSG.NEXT.STATUS." + ForwardConsumer,
+		"$JS.API.CONSUMER.MSG.NEXT.STATUS." + LastConsumer,
 		"$JS.FC.STATUS.x",
-		gatePrefix + "CONSUMER.CREATE.STATUS",
+		proxyPrefix + "CONSUMER.CREATE.STATUS",
 		"$SYS.REQ.SERVER.PING",
 		"_INBOX.other",
 	} {
@@ -328,8 +332,10 @@ func TestAReaderPublishesNothingButRequests(t *testing.T) {
 			awaitRefusal(t, refused)
 		})
 	}
-	if s := o.Stats(); s.Status.Messages != 1 || s.Telemetry.Messages != 1 {
-		t.Errorf("streams hold %+v", s)
+	for _, stream := range []string{StatusStream, TelemetryStream} {
+		if s, err := n.js.Stream(testContext(t), stream); err != nil || s.CachedInfo().State.Msgs != 1 {
+			t.Errorf("%s: %+v, %v", stream, s, err)
+		}
 	}
 }
 

@@ -1,4 +1,4 @@
-package outbox
+package natsserver
 
 import (
 	"encoding/json"
@@ -7,16 +7,16 @@ import (
 	"testing"
 )
 
-// Whatever a reader asks for, what the gate passes on delivers to nobody's subject,
+// Whatever a reader asks for, what the proxy passes on delivers to nobody's subject,
 // is not under a name of ours, and is bounded.
-func FuzzGate(f *testing.F) {
+func FuzzParseCreateRequest(f *testing.F) {
 	f.Add("CONSUMER.CREATE.STATUS", []byte(`{"stream_name":"STATUS","config":{"ack_policy":"none"}}`))
 	f.Add("CONSUMER.CREATE.STATUS.mine", []byte(`{"config":{"name":"mine","durable_name":"mine","inactive_threshold":1}}`))
 	f.Add("CONSUMER.DURABLE.CREATE.TELEMETRY.x", []byte(`{"config":{"deliver_subject":"$JS.API.STREAM.PURGE.STATUS"}}`))
 	f.Add("CONSUMER.CREATE.STATUS", []byte(`{"config":{"DELIVER_SUBJECT":"x","deliver_subject":""}}`))
 	f.Add("CREATE.", []byte(`{"config":{"max_ack_pending":-1}}`))
 	f.Fuzz(func(t *testing.T, request string, body []byte) {
-		r, err := understand(request, body)
+		r, err := parseCreateRequest(request, body)
 		if err != nil {
 			return
 		}
@@ -32,8 +32,8 @@ func FuzzGate(f *testing.F) {
 			}
 		}
 		c := &r.Config
-		_, name := target(request)
-		if slices.Contains(ownConsumers, name) || slices.Contains(ownConsumers, c.Durable) || slices.Contains(ownConsumers, c.Name) {
+		_, name := splitRequest(request)
+		if slices.Contains(OwnConsumers, name) || slices.Contains(OwnConsumers, c.Durable) || slices.Contains(OwnConsumers, c.Name) {
 			t.Errorf("%s %s is one of ours", request, text)
 		}
 		if c.MaxAckPending < 0 || c.MaxAckPending > unackedMax || c.MaxWaiting < 0 || c.MaxWaiting > waitingMax || c.InactiveThreshold > unusedMax ||

@@ -1,4 +1,4 @@
-package outbox
+package natsserver
 
 import (
 	"testing"
@@ -8,9 +8,9 @@ import (
 )
 
 // serve answers questions on our own connection, as the daemon does.
-func serve(t *testing.T, o *Outbox) {
+func serve(t *testing.T, n *testNode) {
 	t.Helper()
-	nc, err := o.Answering()
+	nc, err := n.Connect(Service)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,8 +34,8 @@ func serve(t *testing.T, o *Outbox) {
 }
 
 func TestAReaderMayAskTheService(t *testing.T) {
-	s := newScene(t)
-	serve(t, s.o)
+	s := newFixture(t)
+	serve(t, s.node)
 	for subject, want := range map[string]string{"pulse.echo": "heard x", "$SRV.PING": "", "$SRV.INFO.pulse": "", "$SRV.STATS.pulse": ""} {
 		m, err := s.reader.RequestWithContext(testContext(t), subject, []byte("x"))
 		if err != nil || want != "" && string(m.Data) != want {
@@ -46,12 +46,12 @@ func TestAReaderMayAskTheService(t *testing.T) {
 }
 
 func TestAQuestionReachesNoStreamAndNoOtherService(t *testing.T) {
-	s := newScene(t)
-	serve(t, s.o)
+	s := newFixture(t)
+	serve(t, s.node)
 	for _, subject := range []string{"pulse.echo", "pulse.nobody", "$SRV.PING"} {
 		for _, reply := range []string{
 			prefix + ".agent.001.status_change", prefix + ".alerts.fleet_outage", prefix + ".manager.keepalive.001",
-			"$JS.API.STREAM.PURGE.STATUS", gatePrefix + "CONSUMER.CREATE.STATUS", "pulse.echo", "$SRV.PING", "_R_.abcdef.abcdef",
+			"$JS.API.STREAM.PURGE.STATUS", proxyPrefix + "CONSUMER.CREATE.STATUS", "pulse.echo", "$SRV.PING", "_R_.abcdef.abcdef",
 		} {
 			m := nats.NewMsg(subject)
 			m.Reply, m.Data = reply, []byte("x")
@@ -66,9 +66,9 @@ func TestAQuestionReachesNoStreamAndNoOtherService(t *testing.T) {
 }
 
 func TestAReaderCannotAnswerAnothersQuestion(t *testing.T) {
-	o := mustOpen(t, Config{Listen: "127.0.0.1:0"})
+	n := startNode(t, Config{Listen: "127.0.0.1:0"})
 	refused := make(chan error, 1)
-	nc, _ := connect(t, o.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	nc, _ := connect(t, n.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	for _, subject := range []string{"pulse.>", "pulse.echo", "$SRV.>", "$SRV.PING", "*.echo"} {
 		if _, err := nc.SubscribeSync(subject); err != nil {
 			t.Fatal(err)
@@ -80,8 +80,8 @@ func TestAReaderCannotAnswerAnothersQuestion(t *testing.T) {
 // The micro service reads what strangers send: it has the right to hear
 // questions and to answer them, and no other.
 func TestTheServiceMayOnlyAnswer(t *testing.T) {
-	s := newScene(t)
-	nc, err := s.o.Answering()
+	s := newFixture(t)
+	nc, err := s.node.Connect(Service)
 	if err != nil {
 		t.Fatal(err)
 	}

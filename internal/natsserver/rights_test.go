@@ -1,4 +1,4 @@
-package outbox
+package natsserver
 
 import (
 	"errors"
@@ -12,8 +12,8 @@ import (
 )
 
 func TestAReaderReadsEverything(t *testing.T) {
-	o := mustOpen(t, Config{Listen: "127.0.0.1:0"})
-	nc, js := connect(t, o.URL())
+	n := startNode(t, Config{Listen: "127.0.0.1:0"})
+	nc, js := connect(t, n.URL())
 	sub, err := nc.SubscribeSync(prefix + ".>")
 	if err != nil {
 		t.Fatal(err)
@@ -21,8 +21,8 @@ func TestAReaderReadsEverything(t *testing.T) {
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	msgs := messages(Status, 1, 100)
-	mustPublish(t, o, msgs)
+	msgs := messages(StatusStream, 1, 100)
+	mustPublish(t, n, msgs)
 	if m, err := sub.NextMsgWithContext(testContext(t)); err != nil || m.Subject != msgs[0].Subject {
 		t.Errorf("subscription got %v, %v", m, err)
 	}
@@ -42,7 +42,7 @@ func TestAReaderReadsEverything(t *testing.T) {
 }
 
 // readDurably reads and acknowledges as a platform does that keeps its place.
-func readDurably(t testing.TB, js jetstream.JetStream, want []Message) {
+func readDurably(t testing.TB, js jetstream.JetStream, want []*nats.Msg) {
 	t.Helper()
 	ctx := testContext(t)
 	cons, err := js.CreateOrUpdateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Durable: "xdr", AckPolicy: jetstream.AckExplicitPolicy})
@@ -72,11 +72,11 @@ func readDurably(t testing.TB, js jetstream.JetStream, want []Message) {
 
 // An ordered consumer, a durable one and a subscription are above; this is what else clients do.
 func TestAReadersOrdinaryRequests(t *testing.T) {
-	o := mustOpen(t, Config{Listen: "127.0.0.1:0"})
+	n := startNode(t, Config{Listen: "127.0.0.1:0"})
 	ctx := testContext(t)
-	nc, js := connect(t, o.URL())
-	msgs := messages(Telemetry, 1, 3000)
-	mustPublish(t, o, msgs)
+	nc, js := connect(t, n.URL())
+	msgs := messages(TelemetryStream, 1, 3000)
+	mustPublish(t, n, msgs)
 	if diff := cmp.Diff(ids(msgs), storedIn(t, js, "TELEMETRY", len(msgs))); diff != "" {
 		t.Error(diff)
 	}
@@ -96,6 +96,17 @@ func TestAReadersOrdinaryRequests(t *testing.T) {
 	if info, err := js.AccountInfo(ctx); err != nil || info.Streams != 2 {
 		t.Errorf("account is %+v, %v", info, err)
 	}
+	if _, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{Durable: "named"}); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	list := stream.ConsumerNames(ctx)
+	for name := range list.Name() {
+		names = append(names, name)
+	}
+	if !slices.Contains(names, "named") || list.Err() != nil {
+		t.Errorf("consumers %q, %v", names, list.Err())
+	}
 	readWithTheOlderClient(t, nc, msgs)
 	_, err = stream.CreatePushConsumer(ctx, jetstream.ConsumerConfig{DeliverSubject: nats.NewInbox()})
 	if err == nil || !strings.Contains(err.Error(), "use a pull consumer") {
@@ -103,7 +114,7 @@ func TestAReadersOrdinaryRequests(t *testing.T) {
 	}
 }
 
-func readWithTheOlderClient(t *testing.T, nc *nats.Conn, want []Message) {
+func readWithTheOlderClient(t *testing.T, nc *nats.Conn, want []*nats.Msg) {
 	t.Helper()
 	old, err := nc.JetStream()
 	if err != nil {
@@ -128,13 +139,13 @@ func TestADurableReaderGoesOnAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	ctx := testContext(t)
 	durable := jetstream.ConsumerConfig{Durable: "xdr", AckPolicy: jetstream.AckExplicitPolicy}
-	msgs := messages(Status, 1, 10)
+	msgs := messages(StatusStream, 1, 10)
 	for start := range 2 {
-		o := mustOpen(t, Config{Dir: dir, Listen: "127.0.0.1:0"})
+		n := startNode(t, Config{Dir: dir, Listen: "127.0.0.1:0"})
 		if start == 0 {
-			mustPublish(t, o, msgs)
+			mustPublish(t, n, msgs)
 		}
-		_, js := connect(t, o.URL())
+		_, js := connect(t, n.URL())
 		cons, err := js.CreateOrUpdateConsumer(ctx, "STATUS", durable)
 		if err != nil {
 			t.Fatal(err)
@@ -151,14 +162,14 @@ func TestADurableReaderGoesOnAfterARestart(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		mustClose(t, o)
+		n.stop()
 	}
 }
 
 func TestNobodyLogsInAsMoreThanAReader(t *testing.T) {
-	o := mustOpen(t, Config{Listen: "127.0.0.1:0"})
+	n := startNode(t, Config{Listen: "127.0.0.1:0"})
 	for _, user := range []nats.Option{nats.UserInfo("reader", "x"), nats.UserInfo("pulse", "pulse"), nats.Token("x")} {
-		if nc, err := nats.Connect(o.URL(), user); !errors.Is(err, nats.ErrAuthorization) {
+		if nc, err := nats.Connect(n.URL(), user); !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("got %v", err)
 			nc.Close()
 		}
@@ -166,7 +177,7 @@ func TestNobodyLogsInAsMoreThanAReader(t *testing.T) {
 }
 
 func TestWithoutListenThereIsNoURL(t *testing.T) {
-	if o := mustOpen(t, Config{}); o.URL() != "" || o.srv.Addr() != nil {
-		t.Errorf("URL is %q, address %v", o.URL(), o.srv.Addr())
+	if n := startNode(t, Config{}); n.URL() != "" || n.running().Addr() != nil {
+		t.Errorf("URL is %q, address %v", n.URL(), n.running().Addr())
 	}
 }

@@ -1,9 +1,8 @@
-package outbox
+package natsserver
 
 import (
 	"cmp"
 	"context"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,34 +15,21 @@ import (
 // connectionsPerClient is how many connections one address may have.
 const connectionsPerClient = connectionsMax / 2
 
-// startLimit starts the goroutine of [limitConnections].
-func (o *Outbox) startLimit() {
-	ctx, stop := context.WithCancel(context.Background())
-	before := o.stop
-	o.stop = func() {
-		stop()
-		if before != nil {
-			before()
-		}
-	}
-	o.running.Go(func() { limitConnections(ctx, o.embedded, o.log) })
-}
-
-// limitConnections closes connections of readers that are too many, until ctx ends: those
+// LimitConnections closes connections of readers that are too many, until ctx ends: those
 // on which nothing was sent or received for longest, of the client with too many, or else
 // with the most. The server takes some more than there may be, so that one more reader
 // always gets in.
-func limitConnections(ctx context.Context, embedded func() *server.Server, log *slog.Logger) {
-	look := time.NewTicker(limitPeriod)
-	defer look.Stop()
+func (s *Server) LimitConnections(ctx context.Context) {
+	tick := time.NewTicker(limitPeriod)
+	defer tick.Stop()
 	logs := rate.Sometimes{Interval: time.Minute}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-look.C:
+		case <-tick.C:
 		}
-		srv := embedded()
+		srv := s.running()
 		if srv == nil || srv.NumClients() <= connectionsPerClient {
 			continue
 		}
@@ -51,16 +37,16 @@ func limitConnections(ctx context.Context, embedded func() *server.Server, log *
 		if err != nil {
 			continue // it is shutting down
 		}
-		for _, victim := range connectionsTooMany(list.Conns) {
+		for _, victim := range excessConnections(list.Conns) {
 			_ = srv.DisconnectClientByID(victim.cid) // or it is gone already
 			logs.Do(func() {
-				log.Warn("more NATS connections of readers than there may be: those unused for longest are closed", "client", victim.client, "at_most", connectionsMax)
+				s.cfg.Log.Warn("more NATS connections of readers than there may be: those unused for longest are closed", "client", victim.client, "at_most", connectionsMax)
 			})
 		}
 	}
 }
 
-// limitPeriod is between two looks at how many connections there are.
+// limitPeriod is the time between two checks of how many connections there are.
 const limitPeriod = 100 * time.Millisecond
 
 // readerConn is a reader's connection.
@@ -70,8 +56,8 @@ type readerConn struct {
 	used   time.Time
 }
 
-// connectionsTooMany returns the connections to be closed.
-func connectionsTooMany(all []*server.ConnInfo) (victims []readerConn) {
+// excessConnections returns the connections to be closed.
+func excessConnections(all []*server.ConnInfo) (victims []readerConn) {
 	perClient := make(map[netip.Prefix][]readerConn)
 	total := 0
 	for _, c := range all {

@@ -1,4 +1,4 @@
-package outbox
+package natsserver
 
 import (
 	"fmt"
@@ -7,21 +7,20 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// gatePrefix stands before the name of a request that the [gate] answers.
-const gatePrefix = "$PULSE.GATE."
+// proxyPrefix stands before the name of a request that the [consumerProxy] answers.
+const proxyPrefix = "$PULSE.GATE."
 
-// answerTime is how long the server remembers to whom the answer to a question
-// goes, and so what a flood of questions that are dropped costs. The longest
-// that a question may take is 10 s.
+// answerTime is how long the server keeps to which reader the answer to a request of
+// the micro service goes, and so what a flood of requests that are dropped costs. The
+// longest that an answer may take is 10 s.
 const answerTime = 12 * time.Second
 
-// newAccounts makes the two accounts of the embedded server. Ours holds the
-// streams and all that is published. The readers' has nothing of its own:
-// it imports the live subjects, one way, the requests of [readerRequests], and
-// the [questions], of which the same holds: who asks is never who answers.
-// An answer to such a request goes to an address that the server made up, and
-// from there to the reply subject in the readers' account. So whatever reply
-// subject a reader names, no stream of ours ever hears the answer.
+// newAccounts makes the two accounts of the embedded server. Ours holds the streams
+// and all that is published. The readers' has nothing of its own: it imports, one way,
+// the live subjects, the requests of [readerRequests], and those of the micro service.
+// An answer to a request goes to an address that the server made up, and from there to
+// the reply subject in the readers' account. So whatever reply subject a reader names,
+// no stream of ours ever receives the answer.
 func newAccounts(prefix string) (ours, readers *server.Account, err error) {
 	ours, readers = server.NewAccount(server.DEFAULT_GLOBAL_ACCOUNT), server.NewAccount("READERS")
 	only := []*server.Account{readers}
@@ -37,19 +36,19 @@ func newAccounts(prefix string) (ours, readers *server.Account, err error) {
 		if r.streamed {
 			answers = server.Streamed
 		}
-		if err := ours.AddServiceExportWithResponse(r.goesTo(), answers, only); err != nil {
+		if err := ours.AddServiceExportWithResponse(r.target(), answers, only); err != nil {
 			return nil, nil, fmt.Errorf("export %s to readers: %w", r.subject, err)
 		}
-		if err := readers.AddServiceImport(ours, r.subject, r.goesTo()); err != nil {
+		if err := readers.AddServiceImport(ours, r.subject, r.target()); err != nil {
 			return nil, nil, fmt.Errorf("import %s for readers: %w", r.subject, err)
 		}
-		if r.gated { // the gate learns whose request it is
-			if err := readers.SetServiceImportSharing(ours, r.goesTo(), true); err != nil {
+		if r.proxied { // the proxy has to know whose request it is
+			if err := readers.SetServiceImportSharing(ours, r.target(), true); err != nil {
 				return nil, nil, fmt.Errorf("import %s for readers: %w", r.subject, err)
 			}
 		}
 	}
-	for _, subject := range questions {
+	for _, subject := range serviceSubjects {
 		if err := ours.AddServiceExportWithResponse(subject, server.Singleton, only); err != nil {
 			return nil, nil, fmt.Errorf("export %s to readers: %w", subject, err)
 		}

@@ -1,4 +1,4 @@
-package outbox
+package natsserver
 
 import (
 	"fmt"
@@ -15,11 +15,11 @@ import (
 
 func TestIdleConnectionsLockNoReaderOut(t *testing.T) {
 	t.Parallel()
-	o := mustOpen(t, Config{Listen: "127.0.0.1:0"})
+	n := startNode(t, Config{Listen: "127.0.0.1:0"})
 	for _, from := range []string{"127.0.0.1", "127.0.0.66", "127.0.0.67"} {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 		for range connectionsMax {
-			c, err := d.Dial("tcp", strings.TrimPrefix(o.URL(), "nats://"))
+			c, err := d.Dial("tcp", strings.TrimPrefix(n.URL(), "nats://"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -29,8 +29,8 @@ func TestIdleConnectionsLockNoReaderOut(t *testing.T) {
 			}
 		}
 	}
-	nc, js := connect(t, o.URL(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
-	mustPublish(t, o, messages(Status, 1, 1))
+	nc, js := connect(t, n.URL(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	mustPublish(t, n, messages(StatusStream, 1, 1))
 	ctx := testContext(t)
 	for !nc.IsConnected() {
 		select {
@@ -44,11 +44,11 @@ func TestIdleConnectionsLockNoReaderOut(t *testing.T) {
 	}
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
-	for o.srv.NumClients() > connectionsMax+10 {
+	for n.running().NumClients() > connectionsMax+10 {
 		select {
 		case <-look.C:
 		case <-ctx.Done():
-			t.Fatalf("%d connections", o.srv.NumClients())
+			t.Fatalf("%d connections", n.running().NumClients())
 		}
 	}
 }
@@ -69,7 +69,7 @@ func TestTheConnectionsUnusedLongestOfTheBusiestClientGiveWay(t *testing.T) {
 	add("10.0.0.66", connectionsPerClient+3)
 	add("10.0.0.67", connectionsPerClient-1)
 	victims := map[netip.Prefix]int{}
-	for _, v := range connectionsTooMany(all) {
+	for _, v := range excessConnections(all) {
 		victims[v.client]++
 		if v.cid > 26+20+connectionsPerClient*2 || v.client == netip.MustParsePrefix("10.0.0.1/32") {
 			t.Errorf("%+v", v)
