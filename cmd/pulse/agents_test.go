@@ -28,7 +28,7 @@ func TestAgesHaveThePrecisionAPersonWants(t *testing.T) {
 		{61 * time.Second, "1m1s"}, {time.Hour + 2*time.Minute, "1h02m"}, {47*time.Hour + 59*time.Minute, "47h59m"},
 		{49 * time.Hour, "2d"}, {1000 * time.Hour, "41d"},
 	} {
-		if got := ago(tt.d); got != tt.want {
+		if got := formatAge(tt.d); got != tt.want {
 			t.Errorf("ago(%v) = %q, want %q", tt.d, got, tt.want)
 		}
 	}
@@ -73,19 +73,19 @@ func TestTheConsoleIsAskedByAnAddressItAnswersTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := daemon.get(t.Context(), "/api/v1/agents?status=active", "")
+	body, err := daemon.openPath(t.Context(), "/api/v1/agents?status=active", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = body.Close()
 	for path, want := range map[string]string{"/": "answers 403 Forbidden; is that Pulse?", "/problem": "answers 403 Forbidden: not?[31m so"} {
-		if _, err := daemon.get(t.Context(), path, ""); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := daemon.openPath(t.Context(), path, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Error(err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := daemon.get(ctx, "/", ""); err == nil || err.Error() != "interrupted" {
+	if _, err := daemon.openPath(ctx, "/", ""); err == nil || err.Error() != "interrupted" {
 		t.Error(err)
 	}
 	if _, err := openConsole(&config.Pulse{}); err == nil || !strings.Contains(err.Error(), "the console is off") {
@@ -117,7 +117,7 @@ func TestTheConsoleIsAskedOverTLSWithTheToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := daemon.get(t.Context(), "/", "")
+	body, err := daemon.openPath(t.Context(), "/", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestTheConsoleIsAskedOverTLSWithTheToken(t *testing.T) {
 	if daemon, err = openConsole(&settings); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := daemon.get(t.Context(), "/", ""); err == nil || !strings.Contains(err.Error(), "its certificate is not that of <pulse><http_cert>") {
+	if _, err := daemon.openPath(t.Context(), "/", ""); err == nil || !strings.Contains(err.Error(), "its certificate is not that of <pulse><http_cert>") {
 		t.Error(err)
 	}
 	for _, broken := range []config.Pulse{{HTTP: "h:1", HTTPTokenFile: dir}, {HTTP: "h:1", HTTPCert: dir}, {HTTP: "h:1", HTTPCert: settings.HTTPTokenFile}} {

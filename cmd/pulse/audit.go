@@ -30,17 +30,17 @@ func (*auditCommand) Help() string {
     pulse audit show --since 1h --kind transition`
 }
 
-// auditFlags say which log.
+// auditFlags select the log.
 type auditFlags struct {
 	settingsFlag
 	Dir string `arg:"" optional:"" type:"path" help:"The log's directory. Default: audit in <pulse><state_dir> of the settings."`
 }
 
-func (f *auditFlags) dir(e *env) (string, error) {
+func (f *auditFlags) auditLogDir(e *env) (string, error) {
 	if f.Dir != "" {
 		return f.Dir, nil
 	}
-	loaded, err := f.load(e)
+	loaded, err := f.loadSettings(e)
 	if err != nil {
 		return "", err
 	}
@@ -49,29 +49,29 @@ func (f *auditFlags) dir(e *env) (string, error) {
 
 type auditVerifyCommand struct {
 	auditFlags
-	Key        []string `placeholder:"FILE" sep:"none" help:"Public keys, JWK or JWKS; may be repeated. Default: audit.jwks beside the directory, which who has changed the log may have changed, too."`
-	Head       []string `placeholder:"SEQ:HASH" sep:"none" help:"A line that the log had once; may be repeated."`
-	Heartbeats string   `placeholder:"FILE" help:"The node's heartbeats, a JSON object a line, as pulse events --json prints them; - is standard input. Each tells a line that the log had."`
-	Node       string   `placeholder:"NAME" help:"Whose heartbeats, if there are several nodes'."`
+	Key        []string `placeholder:"FILE" sep:"none" help:"Public keys, JWK or JWKS; may be repeated. Default: audit.jwks beside the directory, which whoever changed the log may have changed, too."`
+	Head       []string `placeholder:"SEQ:HASH" sep:"none" help:"A line that the log had at some time; may be repeated."`
+	Heartbeats string   `placeholder:"FILE" help:"The node's heartbeats, a JSON object a line, as pulse events --json prints them; - is standard input. Each has the number and hash of a line of the log."`
+	Node       string   `placeholder:"NAME" help:"The node, if the heartbeats are of several."`
 	JSON       bool     `help:"Print one JSON object."`
 }
 
 func (*auditVerifyCommand) Help() string {
-	return `Goes along the whole log: each line has to be as it was written, none may be missing, inserted or in another place, and the
-checkpoints have to be signed with a key that you trust. The exit code is 1 if not, and the first bad line is named.
+	return `Reads the whole log: each line has to be as it was written, none may be missing, inserted or moved, and the checkpoints
+have to be signed with a key that you trust. If not, the exit code is 1 and the first bad line is printed.
 
     pulse audit verify
     pulse audit verify /mnt/copy/audit --key node01-audit.jwks
 
-What no log can show by itself is that its newest lines were cut off, or that all of it was taken away and begun anew. The
-heartbeats of the node tell how far the log was, so keep them elsewhere, and compare:
+No log can show by itself that its newest lines were cut off, or that all of it was replaced. The heartbeats of the node
+have the number of the newest line, so keep them elsewhere, and compare:
 
     pulse events --subject 'wazuh.xdr.manager.status.*' --json >> heartbeats.json   # on another host
     pulse audit verify --heartbeats heartbeats.json`
 }
 
 func (c *auditVerifyCommand) Run(e *env) error {
-	dir, err := c.dir(e)
+	dir, err := c.auditLogDir(e)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (c *auditVerifyCommand) Run(e *env) error {
 	if check.Key, err = audit.ReadKeys(c.Key...); err != nil {
 		return usageError{hint.Add(err, "name them with --key")}
 	}
-	if check.Heads, err = c.heads(); err != nil {
+	if check.Heads, err = c.readKnownHeads(); err != nil {
 		return err
 	}
 	found, err := audit.Verify(dir, check)
@@ -95,7 +95,7 @@ func (c *auditVerifyCommand) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("the audit log is not as it was written: %w", err)
 	}
-	fmt.Fprintf(e.stdout, "%s: good\n%s", printable.Only(dir), verdict(&found, len(check.Heads)))
+	fmt.Fprintf(e.stdout, "%s: good\n%s", printable.Only(dir), formatVerdict(&found, len(check.Heads)))
 	return nil
 }
 
@@ -116,52 +116,52 @@ func writeVerdict(w io.Writer, found *audit.Checked, err error) error {
 	return json.NewEncoder(w).Encode(result)
 }
 
-// verdict says what a good log is, and what it cannot show.
-func verdict(c *audit.Checked, heads int) string {
+// formatVerdict describes a good log, and what it cannot show.
+func formatVerdict(c *audit.Checked, heads int) string {
 	var b strings.Builder
-	say := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
-	say("%s, number %d to %d, in %s", counted(int(c.Lines), "line"), c.First, c.Head.Seq, counted(c.Files, "file"))
+	add := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
+	add("%s, number %d to %d, in %s", countNoun(int(c.Lines), "line"), c.First, c.Head.Seq, countNoun(c.Files, "file"))
 	switch unsigned := c.Head.Seq - c.Signed; {
 	case c.Checkpoints == 0:
-		say("none of them is signed yet")
+		add("none of them is signed yet")
 	case unsigned == 0 && c.Unsigned == 0:
-		say("all are signed, by %s", counted(int(c.Checkpoints), "checkpoint"))
+		add("all are signed, by %s", countNoun(int(c.Checkpoints), "checkpoint"))
 	case unsigned == 0:
-		say("signed up to the end, by %s", counted(int(c.Checkpoints), "checkpoint"))
+		add("signed up to the end, by %s", countNoun(int(c.Checkpoints), "checkpoint"))
 	default:
-		say("signed up to number %d, by %s; the %s after that are not signed yet", c.Signed, counted(int(c.Checkpoints), "checkpoint"), counted(int(unsigned), "line"))
+		add("signed up to number %d, by %s; the %s after that are not signed yet", c.Signed, countNoun(int(c.Checkpoints), "checkpoint"), countNoun(int(unsigned), "line"))
 	}
 	if c.Unsigned > 0 {
-		say("%s among them nobody signs: %s. Pulse was killed before it could, or somebody else wrote them", counted(int(c.Unsigned), "line"), spans(c.UnsignedAt))
+		add("%s among them nobody signs: %s. Pulse was killed before it could, or somebody else wrote them", countNoun(int(c.Unsigned), "line"), formatSpans(c.UnsignedAt))
 	}
 	switch {
 	case c.Live:
-		say("it is being written")
+		add("it is being written")
 	case c.Closed:
-		say("it ends in order")
+		add("it ends in order")
 	default:
-		say("it does not end in order: Pulse was killed, or the end was cut off")
+		add("it does not end in order: Pulse was killed, or the end was cut off")
 	}
 	if c.First > 1 {
-		say("older lines were removed for want of room, as the log says")
+		add("older lines were removed at the limit of its size, as the log records")
 	}
 	if c.NotClosed > 0 {
-		say("Pulse ended without a word %s", counted(int(c.NotClosed), "time"))
+		add("Pulse was killed %s", countNoun(int(c.NotClosed), "time"))
 	}
 	if c.Missing > 0 {
-		say("%s could not be written at their time, as the log says", counted(int(c.Missing), "line"))
+		add("%s could not be written at their time, as the log records", countNoun(int(c.Missing), "line"))
 	}
 	if heads == 0 {
-		say("whether newer lines were cut off, only a head that was noted elsewhere can tell: --heartbeats or --head")
+		add("whether newer lines were cut off can only be seen from a head that was kept elsewhere: --heartbeats or --head")
 	} else {
-		say("%d of %s are in it, and the others are older than it", c.Heads, counted(heads, "noted head"))
+		add("%d of %s are in it, and the others are older than it", c.Heads, countNoun(heads, "noted head"))
 	}
-	say("head %d:%s", c.Head.Seq, c.Head.Hash)
+	add("head %d:%s", c.Head.Seq, c.Head.Hash)
 	return b.String()
 }
 
-// spans lists the first few of spans of lines.
-func spans(all []audit.Span) string {
+// formatSpans lists the first spans of lines.
+func formatSpans(all []audit.Span) string {
 	const most = 10
 	var list []string
 	for _, s := range all[:min(most, len(all))] {
@@ -175,8 +175,8 @@ func spans(all []audit.Span) string {
 	return strings.Join(list, ", ")
 }
 
-// heads are those that the command line names.
-func (c *auditVerifyCommand) heads() (heads []audit.Head, err error) {
+// readKnownHeads returns the heads that the command line names.
+func (c *auditVerifyCommand) readKnownHeads() (heads []audit.Head, err error) {
 	for _, text := range c.Head {
 		seq, hash, ok := strings.Cut(text, ":")
 		n, err := strconv.ParseUint(seq, 10, 63)
@@ -202,14 +202,14 @@ func (c *auditVerifyCommand) heads() (heads []audit.Head, err error) {
 	return append(heads, beats...), nil
 }
 
-// heartbeatMax is how long a line with a heartbeat may be.
-const heartbeatMax = 1 << 20
+// maxHeartbeatLine is the longest line with a heartbeat, in bytes.
+const maxHeartbeatLine = 1 << 20
 
 // readHeartbeats returns the heads in a node's heartbeats; with node "", all have
 // to be of one.
 func readHeartbeats(r io.Reader, node string) (heads []audit.Head, err error) {
 	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, heartbeatMax)
+	lines.Buffer(nil, maxHeartbeatLine)
 	first := ""
 	for n := 1; lines.Scan(); n++ {
 		var m event.ManagerStatusMessage
@@ -224,7 +224,7 @@ func readHeartbeats(r io.Reader, node string) (heads []audit.Head, err error) {
 			first = s.ManagerNode
 		}
 		if s.ManagerNode != first {
-			return nil, fmt.Errorf("line %d is of the node %q, others are of %q: say whose log it is with --node", n, s.ManagerNode, first)
+			return nil, fmt.Errorf("line %d is of the node %q, others are of %q: name the node with --node", n, s.ManagerNode, first)
 		}
 		heads = append(heads, audit.Head{Seq: s.Audit.Seq, Hash: s.Audit.Hash})
 	}
@@ -232,7 +232,7 @@ func readHeartbeats(r io.Reader, node string) (heads []audit.Head, err error) {
 		return nil, err
 	}
 	if len(heads) == 0 {
-		return nil, errors.New("no heartbeat in it tells of an audit log")
+		return nil, errors.New("no heartbeat in it has an audit log")
 	}
 	return heads, nil
 }

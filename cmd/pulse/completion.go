@@ -32,7 +32,7 @@ type completion struct {
 	path   string              // the command with those above it: "pulse keys generate"
 	words  []string            // commands, or the values of an argument that is an enumeration
 	flags  []string            // with their dashes
-	values map[string][]string // of the flags that take one; nil if anything goes
+	values map[string][]string // of the flags that have one; nil for any value
 	help   map[string]string   // of words and flags
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 type configCommand struct {
-	Check configCheckCommand `cmd:"" help:"Check settings and say what was understood."`
+	Check configCheckCommand `cmd:"" help:"Check settings and print what they mean."`
 	Print configPrintCommand `cmd:"" help:"Print every setting in effect, and where it came from."`
 }
 
@@ -33,14 +33,14 @@ and line, followed by a hint what to do about it; the exit code is then 78.
 
     pulse config check /var/ossec/etc/pulse.conf
 
-A manager's own ossec.conf may come first: its <remote> and its <cluster><node_name> are honoured.
+A manager's own ossec.conf may come first: its <remote> and its <cluster><node_name> are used.
 
     pulse config check /var/ossec/etc/ossec.conf /var/ossec/etc/pulse.conf`
 }
 
 func (c *configCheckCommand) Run(e *env) error {
 	c.Config = append(c.Config, c.File...)
-	loaded, err := c.loadAll(e)
+	loaded, err := c.loadAndCheckFiles(e)
 	if err != nil {
 		return err
 	}
@@ -54,20 +54,20 @@ func (c *configCheckCommand) Run(e *env) error {
 			fmt.Fprintf(e.stdout, "  %s = %s  (%s)\n", s.Path, s.Value, s.Source)
 		}
 	}
-	fmt.Fprintln(e.stdout, understood(&loaded.Config))
-	for _, note := range notes(&loaded.Config) {
+	fmt.Fprintln(e.stdout, describeSettings(&loaded.Config))
+	for _, note := range describeSilentAlerts(&loaded.Config) {
 		fmt.Fprintln(e.stdout, note)
 	}
 	return nil
 }
 
-// understood says in plain words what the settings do.
-func understood(c *config.Config) string {
+// describeSettings describes the effect of the settings.
+func describeSettings(c *config.Config) string {
 	var b strings.Builder
 	if c.Pulse.Link == "attach" {
 		fmt.Fprintf(&b, "Agents are those of the Wazuh manager in %s.\n", c.Pulse.Home)
 	} else {
-		fmt.Fprintf(&b, "Agents of %s connect to %v port %d, %s.\n", c.Pulse.ClientKeys, c.Remote.LocalIP, c.Remote.Port, protocols(&c.Remote))
+		fmt.Fprintf(&b, "Agents of %s connect to %v port %d, %s.\n", c.Pulse.ClientKeys, c.Remote.LocalIP, c.Remote.Port, protocolNames(&c.Remote))
 	}
 	if k := c.KeepAlive; k.Enabled {
 		fmt.Fprintf(&b, "Each gets a keep-alive (%s) every %v; %d missed in a row, or %v of silence, and it is disconnected.\n",
@@ -86,8 +86,8 @@ func understood(c *config.Config) string {
 	return b.String()
 }
 
-// notes says for which agents silence is no alert, which may be what was wanted.
-func notes(c *config.Config) (notes []string) {
+// describeSilentAlerts lists the agents whose silence causes no alert, which may be intended.
+func describeSilentAlerts(c *config.Config) (notes []string) {
 	if !c.NATS.Enabled {
 		return nil
 	}
@@ -95,8 +95,8 @@ func notes(c *config.Config) (notes []string) {
 	level, threshold := silenceLevel(k, k.Interval, k.Timeout, k.MaxMissed), c.NATS.HighAlertThreshold
 	note := func(who string, level, threshold int) {
 		if level < threshold {
-			notes = append(notes, fmt.Sprintf("Note: %san agent given up for its silence has alert level %d, below the <high_alert_threshold> %d: "+
-				"that is told, and no alert.", who, level, threshold))
+			notes = append(notes, fmt.Sprintf("Note: %san agent that is disconnected for its silence has alert level %d, below the <high_alert_threshold> %d: "+
+				"a status change is published, but no alert.", who, level, threshold))
 		}
 	}
 	note("", level, threshold)
@@ -109,8 +109,9 @@ func notes(c *config.Config) (notes []string) {
 	return notes
 }
 
-// silenceLevel is the alert level of an agent that is given up for its silence, as
-// a rule: who need not answer misses a keep-alive each interval, until its time is over.
+// silenceLevel returns the usual alert level of an agent that is disconnected for its
+// silence. With a method without answers, a keep-alive is missed each interval until the
+// timeout.
 func silenceLevel(k *config.KeepAlive, interval, timeout time.Duration, maxMissed int) int {
 	switch {
 	case !k.Enabled:
@@ -121,7 +122,7 @@ func silenceLevel(k *config.KeepAlive, interval, timeout time.Duration, maxMisse
 	return alertlevel.OfStatusChange(event.MissedKeepAlives, maxMissed)
 }
 
-func protocols(r *config.Remote) string {
+func protocolNames(r *config.Remote) string {
 	switch {
 	case r.TCP && r.UDP:
 		return "tcp and udp"
@@ -142,7 +143,7 @@ default.
 }
 
 func (c *configPrintCommand) Run(e *env) error {
-	loaded, err := c.load(e)
+	loaded, err := c.loadSettings(e)
 	if err != nil {
 		return err
 	}

@@ -21,16 +21,16 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
-// consoleClient asks the running daemon on this host.
+// consoleClient is a client of the running daemon on this host.
 type consoleClient struct {
 	http  http.Client
 	base  string
-	addr  string // as the settings have it
+	addr  string // as in the settings
 	token string
 }
 
-// openConsole reads what the settings say of the console. It goes straight to the
-// daemon, whatever proxy the environment names, and does not wait for one that hangs.
+// openConsole returns a client with the settings of the console. It connects directly to
+// the daemon, without a proxy of the environment, and has a timeout.
 func openConsole(p *config.Pulse) (*consoleClient, error) {
 	if p.HTTP == "" {
 		return nil, settingsError{hint.Add(errors.New("the console is off (<pulse><http> is empty)"), "give <pulse><http> an address, such as 127.0.0.1:8420, and restart the daemon")}
@@ -46,7 +46,7 @@ func openConsole(p *config.Pulse) (*consoleClient, error) {
 	}
 	if p.HTTPCert != "" {
 		c.base = "https://" + p.HTTP
-		pinned, err := pinned(p.HTTPCert)
+		pinned, err := pinnedTLSConfig(p.HTTPCert)
 		if err != nil {
 			return nil, settingsError{err}
 		}
@@ -56,9 +56,9 @@ func openConsole(p *config.Pulse) (*consoleClient, error) {
 	return c, nil
 }
 
-// pinned trusts the daemon's own certificate and no other, whoever signed it and
-// whatever names it has: we know it by its file.
-func pinned(path string) (*tls.Config, error) {
+// pinnedTLSConfig trusts the certificate in a file and no other, whoever signed it and
+// whatever names it has.
+func pinnedTLSConfig(path string) (*tls.Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the console's certificate (<pulse><http_cert>): %w", err)
@@ -76,13 +76,13 @@ func pinned(path string) (*tls.Config, error) {
 		}}, nil
 }
 
-// get returns what the console answers, to be closed.
-func (c *consoleClient) get(ctx context.Context, path, lastEvent string) (io.ReadCloser, error) {
+// openPath returns the body of the console's answer, which the caller closes.
+func (c *consoleClient) openPath(ctx context.Context, path, lastEvent string) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask the daemon at %s (<pulse><http>): %w", c.addr, err)
 	}
-	request.Host = "localhost" // without a token the console answers to no name but this
+	request.Host = "localhost" // without a token the console accepts no other name
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
@@ -94,16 +94,16 @@ func (c *consoleClient) get(ctx context.Context, path, lastEvent string) (io.Rea
 	case ctx.Err() != nil && err != nil:
 		return nil, errors.New("interrupted")
 	case err != nil:
-		return nil, hint.Add(fmt.Errorf("ask the daemon at %s (<pulse><http>): %w", c.addr, bare(err)), "does it run, and with these settings?")
+		return nil, hint.Add(fmt.Errorf("ask the daemon at %s (<pulse><http>): %w", c.addr, stripURL(err)), "does it run, and with these settings?")
 	case answer.StatusCode != http.StatusOK:
 		defer answer.Body.Close()
-		return nil, c.refused(answer)
+		return nil, c.explainStatus(answer)
 	}
 	return answer.Body, nil
 }
 
-// refused says why, in the daemon's own words if that is what answers.
-func (c *consoleClient) refused(answer *http.Response) error {
+// explainStatus returns an error for a status other than 200, with the daemon's own text if there is one.
+func (c *consoleClient) explainStatus(answer *http.Response) error {
 	var problem struct{ Detail string }
 	if json.NewDecoder(io.LimitReader(answer.Body, 1<<16)).Decode(&problem) == nil && problem.Detail != "" {
 		return fmt.Errorf("the daemon at %s (<pulse><http>) answers %s: %s", c.addr, answer.Status, printable.Only(problem.Detail))
@@ -111,9 +111,9 @@ func (c *consoleClient) refused(answer *http.Response) error {
 	return hint.Add(fmt.Errorf("the daemon at %s (<pulse><http>) answers %s", c.addr, answer.Status), "is that Pulse?")
 }
 
-// ask reads an answer as JSON.
-func (c *consoleClient) ask(ctx context.Context, path string, into any) error {
-	body, err := c.get(ctx, path, "")
+// fetchJSON decodes an answer in JSON.
+func (c *consoleClient) fetchJSON(ctx context.Context, path string, into any) error {
+	body, err := c.openPath(ctx, path, "")
 	if err != nil {
 		return err
 	}
@@ -124,8 +124,8 @@ func (c *consoleClient) ask(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// bare drops what an HTTP client's error repeats of the address.
-func bare(err error) error {
+// stripURL returns an HTTP client's error without the URL.
+func stripURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}

@@ -25,12 +25,12 @@ type eventsCommand struct {
 	Subject string `placeholder:"SUBJECT" help:"Only messages on this subject; * and > match. Default: all of Pulse's."`
 	JSON    bool   `help:"Print each message as it is, one a line."`
 	Stored  bool   `help:"Print each message with its subject and headers as a line of JSON, for pulse verify."`
-	Verify  bool   `help:"Check each message (needs --keys), and say which are missing. The exit code is 1 if any is refused."`
+	Verify  bool   `help:"Check each message (needs --keys), and print which are missing. The exit code is 1 if any is refused."`
 	checkFlags
-	Way wayFlags `embed:""`
+	ServerFlags serverFlags `embed:""`
 
-	by    *seal.Opener // nil: nothing is checked
-	found checked
+	opener *seal.Opener // nil: nothing is checked
+	found  checkCounts
 }
 
 func (*eventsCommand) Help() string {
@@ -49,22 +49,22 @@ Whether they can be trusted:
     pulse events --verify --keys pulse-public.jwks
     pulse events --verify --keys pulse-public.jwks --decrypt xdr.jwk    # encrypted ones
 
-Then the messages that are missing are told too, when they have not come for some seconds, unless --subject leaves some
-out. NATS drops what a reader does not take in time, or while it is not connected: JetStream still has that.
+Missing messages are printed, too, some seconds after they were due, unless --subject leaves some out. NATS drops messages
+that a reader does not read in time, or while it is not connected: JetStream still has them.
 
-What came before, JetStream has: docs/messages.md shows how to read it.`
+JetStream also has earlier messages: docs/messages.md shows how to read them.`
 }
 
 func (c *eventsCommand) Run(e *env) error {
-	if err := c.prepare(); err != nil {
+	if err := c.prepareOpener(); err != nil {
 		return err
 	}
-	if c.Way.Server != "" && len(c.Config) == 0 {
-		c.Config = []string{os.DevNull} // a node's settings, if there are any here, are not for that server, or not ours to read
+	if c.ServerFlags.Server != "" && len(c.Config) == 0 {
+		c.Config = []string{os.DevNull} // settings of a node on this host are not for that server
 	}
-	loaded, err := c.loadWith(e, c.Way.overrides())
+	loaded, err := c.loadWithOverrides(e, c.ServerFlags.settingOverrides())
 	if err != nil {
-		return c.Way.nameFlags(err)
+		return c.ServerFlags.nameFlags(err)
 	}
 	if !loaded.NATS.Enabled {
 		return settingsError{errors.New("nothing is published: <nats><enabled> is no")}
@@ -73,7 +73,7 @@ func (c *eventsCommand) Run(e *env) error {
 		c.Subject = event.Prefix(loaded.NATS.SubjectPrefix).All()
 	}
 	if prefix, ok := strings.CutSuffix(c.Subject, ".>"); ok {
-		c.found.came, c.found.under = register{}, prefix+".manager."
+		c.found.received, c.found.telemetryPrefix = sequenceTracker{}, prefix+".manager."
 	}
 	way := daemon.RemoteConfig(&loaded.Config, nil)
 	way.Name, way.Node = "pulse events", ""
@@ -85,51 +85,51 @@ func (c *eventsCommand) Run(e *env) error {
 	case err != nil && e.ctx.Err() != nil:
 		return nil
 	case err != nil:
-		return c.Way.nameFlags(unreached(&loaded.NATS, err))
+		return c.ServerFlags.nameFlags(explainRefused(&loaded.NATS, err))
 	}
-	err = c.Way.nameFlags(c.follow(e, way, session))
-	if c.by != nil {
+	err = c.ServerFlags.nameFlags(c.followSessions(e, way, session))
+	if c.opener != nil {
 		fmt.Fprintln(e.stderr, c.found.String())
-		err = cmp.Or(err, c.found.err())
+		err = cmp.Or(err, c.found.errIfRefused())
 	}
 	return err
 }
 
-// unreached says where the daemon's own server should have been.
-func unreached(cfg *config.NATS, err error) error {
+// explainRefused returns an error for the daemon's own server that is not running.
+func explainRefused(cfg *config.NATS, err error) error {
 	if f, ok := errors.AsType[*remote.Failure](err); ok && f.Problem == remote.Refused && cfg.ServerURL == "" {
 		return hint.Add(errors.New("no NATS server answers at <nats><listen>"), "does the daemon run, and with these settings?")
 	}
 	return err
 }
 
-// follow prints what comes, on one session after the other.
-func (c *eventsCommand) follow(e *env, way remote.Config, s *remote.Session) error {
+// followSessions prints messages, on one session after the other.
+func (c *eventsCommand) followSessions(e *env, way remote.Config, s *remote.Session) error {
 	messages := make(chan *nats.Msg, 1<<14)
 	for first := true; ; first = false {
-		skipped, err := c.subscribe(s, messages)
+		skipped, err := c.subscribeOn(s, messages)
 		if err == nil {
 			if first {
 				fmt.Fprintf(e.stderr, "following %s, Ctrl-C ends\n", c.Subject)
 			}
-			err = c.hear(e, s, messages, skipped)
-		} else if s.Reason() != nil { // lost in the middle of it
+			err = c.printUntilLost(e, s, messages, skipped)
+		} else if s.Reason() != nil { // lost while subscribing
 			err = nil
 		}
 		if err != nil || e.ctx.Err() != nil {
 			s.Conn.Close()
 			return err
 		}
-		fmt.Fprintf(e.stderr, "pulse: the NATS server is gone (%v): trying again every %v\n", c.Way.nameFlags(s.Reason()), way.ReconnectDelay)
-		if s = c.redial(e, way); s == nil {
+		fmt.Fprintf(e.stderr, "pulse: the NATS server is gone (%v): trying again every %v\n", c.ServerFlags.nameFlags(s.Reason()), way.ReconnectDelay)
+		if s = c.redialServer(e, way); s == nil {
 			return nil
 		}
 		fmt.Fprintln(e.stderr, "pulse: the NATS server is back")
 	}
 }
 
-// subscribe returns when the server has agreed. The channel tells when messages are skipped.
-func (c *eventsCommand) subscribe(s *remote.Session, messages chan *nats.Msg) (<-chan nats.SubStatus, error) {
+// subscribeOn subscribes, confirmed by the server. The channel receives when messages are skipped.
+func (c *eventsCommand) subscribeOn(s *remote.Session, messages chan *nats.Msg) (<-chan nats.SubStatus, error) {
 	sub, err := s.Conn.ChanSubscribe(c.Subject, messages)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--subject %q: %w", c.Subject, err)}
@@ -143,17 +143,17 @@ func (c *eventsCommand) subscribe(s *remote.Session, messages chan *nats.Msg) (<
 	return sub.StatusChanged(nats.SubscriptionSlowConsumer), nil
 }
 
-// lookEvery is how often missing messages are looked for. One has that long to be late.
-const lookEvery = 5 * time.Second
+// missingCheckPeriod is the time between checks for missing messages. A message may be that late.
+const missingCheckPeriod = 5 * time.Second
 
-// hear prints until the session or e ends, or nobody reads any more.
-func (c *eventsCommand) hear(e *env, s *remote.Session, messages <-chan *nats.Msg, skipped <-chan nats.SubStatus) error {
-	look := time.NewTicker(lookEvery)
+// printUntilLost prints messages until the session or e ends, or the output fails.
+func (c *eventsCommand) printUntilLost(e *env, s *remote.Session, messages <-chan *nats.Msg, skipped <-chan nats.SubStatus) error {
+	look := time.NewTicker(missingCheckPeriod)
 	defer look.Stop()
 	for {
 		select {
 		case <-look.C:
-			c.found.missing += c.found.came.lost(func(which string) { fmt.Fprintln(c.remarks(e), "MISSING "+printable.Only(which)) })
+			c.found.missing += c.found.received.reportOverdue(func(which string) { fmt.Fprintln(c.remarkWriter(e), "MISSING "+printable.Only(which)) })
 		case <-e.ctx.Done():
 			return nil
 		case <-s.Ended():
@@ -165,16 +165,16 @@ func (c *eventsCommand) hear(e *env, s *remote.Session, messages <-chan *nats.Ms
 			}
 			fmt.Fprintln(e.stderr, "pulse: warning: messages are skipped: the output does not keep up")
 		case m := <-messages:
-			if err := c.print(e, m); err != nil {
+			if err := c.printMessage(e, m); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// redial tries until it has a session, or e ends: then it returns nil. Each new trouble is said.
-func (c *eventsCommand) redial(e *env, way remote.Config) *remote.Session {
-	said := ""
+// redialServer dials until it has a session, or returns nil when e ends. It prints each new error.
+func (c *eventsCommand) redialServer(e *env, way remote.Config) *remote.Session {
+	printed := ""
 	for {
 		select {
 		case <-e.ctx.Done():
@@ -185,50 +185,50 @@ func (c *eventsCommand) redial(e *env, way remote.Config) *remote.Session {
 		if err == nil {
 			return s
 		}
-		if e.ctx.Err() == nil && err.Error() != said {
-			said = err.Error()
-			fmt.Fprintf(e.stderr, "pulse: %v\n", c.Way.nameFlags(err))
+		if e.ctx.Err() == nil && err.Error() != printed {
+			printed = err.Error()
+			fmt.Fprintf(e.stderr, "pulse: %v\n", c.ServerFlags.nameFlags(err))
 		}
 	}
 }
 
-func (c *eventsCommand) print(e *env, m *nats.Msg) (err error) {
+func (c *eventsCommand) printMessage(e *env, m *nats.Msg) (err error) {
 	payload := m.Data
-	if c.by != nil {
-		if payload, err = c.found.check(c.by, seal.Message{Subject: m.Subject, Header: m.Header, Data: m.Data}); err != nil {
-			_, err = fmt.Fprintln(c.remarks(e), printable.Only("REFUSED "+m.Subject+"  "+err.Error()))
+	if c.opener != nil {
+		if payload, err = c.found.checkMessage(c.opener, seal.Message{Subject: m.Subject, Header: m.Header, Data: m.Data}); err != nil {
+			_, err = fmt.Fprintln(c.remarkWriter(e), printable.Only("REFUSED "+m.Subject+"  "+err.Error()))
 			return err
 		}
 	}
 	switch {
 	case c.Stored:
-		err = json.NewEncoder(e.stdout).Encode(store(m.Subject, m.Header, m.Data))
+		err = json.NewEncoder(e.stdout).Encode(newStoredMessage(m.Subject, m.Header, m.Data))
 	case payload == nil || seal.IsEncrypted(payload):
 		_, err = fmt.Fprintln(e.stdout, printable.Only(m.Subject)+"  encrypted")
 	case c.JSON:
 		_, err = fmt.Fprintf(e.stdout, "%s\n", payload)
 	default:
-		_, err = fmt.Fprintln(e.stdout, printable.Only(m.Subject+"  "+inWords(payload)))
+		_, err = fmt.Fprintln(e.stdout, printable.Only(m.Subject+"  "+formatMessage(payload)))
 	}
 	return err
 }
 
-// remarks is where it is told what is wrong with messages: not among lines of JSON.
-func (c *eventsCommand) remarks(e *env) io.Writer {
+// remarkWriter returns the output for problems of messages: not among lines of JSON.
+func (c *eventsCommand) remarkWriter(e *env) io.Writer {
 	if c.JSON || c.Stored {
 		return e.stderr
 	}
 	return e.stdout
 }
 
-// prepare reads the keys to check with, if messages are checked.
-func (c *eventsCommand) prepare() (err error) {
+// prepareOpener reads the keys if messages are to be checked.
+func (c *eventsCommand) prepareOpener() (err error) {
 	switch {
 	case !c.Verify && c.Keys == "" && c.Decrypt == "":
 		return nil
 	case c.Keys == "":
 		return usageError{errors.New("--verify and --decrypt need --keys: what is encrypted proves nothing unless its signature is good")}
 	}
-	c.by, err = c.opener(seal.GuardConfig{})
+	c.opener, err = c.newOpener(seal.GuardConfig{})
 	return err
 }

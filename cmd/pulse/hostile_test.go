@@ -48,10 +48,10 @@ func TestAnAuditLineIsOneLineWhateverIsInIt(t *testing.T) {
 		`{"seq":1,"prev":"x","time":"2026-01-02T03:04:05Z","kind":"\u001b[31m","\u001b[2J":{"a":"` + "\u009b" + `"},"n":1e3,"b":[true,null]}`,
 		`{"seq":1,"kind":`, ``, `[]`, `{"a":"` + "\xff" + `"}`,
 	} {
-		line := lineInWords(&audit.Line{Kind: hostile, Text: []byte(text)})
+		line := formatAuditLine(&audit.Line{Kind: hostile, Text: []byte(text)})
 		lines(t, line, 1)
 	}
-	good := lineInWords(&audit.Line{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local), Kind: "refused",
+	good := formatAuditLine(&audit.Line{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local), Kind: "refused",
 		Text: []byte(`{"seq":1,"prev":"x","time":"2026-01-02T03:04:05Z","kind":"refused","error":"no \"way\"","peer":"1.2.3.4:5","empty":"","n":{"m":3}}`)})
 	if want := `2026-01-02 03:04:05.000  refused      error="no \"way\"" peer=1.2.3.4:5 empty="" n={"m":3}`; good != want {
 		t.Errorf("%s\nwant %s", good, want)
@@ -85,10 +85,10 @@ func TestHeartbeatsOfSeveralNodesHaveToBeToldApart(t *testing.T) {
 		t.Error(heads, err)
 	}
 	for _, tt := range []struct{ text, node, want string }{
-		{text, "", `line 2 is of the node "b", others are of "a": say whose log it is with --node`},
-		{text, "c", "no heartbeat in it tells of an audit log"},
+		{text, "", `line 2 is of the node "b", others are of "a": name the node with --node`},
+		{text, "c", "no heartbeat in it has an audit log"},
 		{text + "x", "a", "line 6 is no message of Pulse's"},
-		{strings.Repeat("x", heartbeatMax+1), "", "token too long"},
+		{strings.Repeat("x", maxHeartbeatLine+1), "", "token too long"},
 	} {
 		if _, err := readHeartbeats(strings.NewReader(tt.text), tt.node); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v, want %s", err, tt.want)
@@ -104,7 +104,7 @@ func FuzzEventsInWords(f *testing.F) {
 	f.Add([]byte(`{"fleet_outage":{"networks":[{"network":"\r"}]}}`))
 	f.Add([]byte("\xff\x1b"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		lines(t, printable.Only("a.subject  "+inWords(data)), 1)
+		lines(t, printable.Only("a.subject  "+formatMessage(data)), 1)
 	})
 }
 

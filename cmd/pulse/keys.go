@@ -16,15 +16,15 @@ type keysCommand struct {
 	Generate keysGenerateCommand `cmd:"" help:"Make a private key."`
 	Show     keysShowCommand     `cmd:"" help:"Show which keys there are, without their secrets."`
 	Rotate   keysRotateCommand   `cmd:"" help:"Replace the node's signing key by a new one."`
-	Export   keysExportCommand   `cmd:"" help:"Print public keys, for who verifies or encrypts."`
+	Export   keysExportCommand   `cmd:"" help:"Print public keys, for those who verify or encrypt."`
 }
 
 func (*keysCommand) Help() string {
-	return `A node signs with its own key, which it makes at its first start. Who reads its messages needs the public part:
+	return `A node signs with its own key, which it makes at its first start. Readers of its messages need the public part:
 
     pulse keys export > pulse-public.jwks      # on the node
 
-A platform that wants messages encrypted makes a key of its own, keeps it, and gives its public part to the node (<recipients_file>):
+A platform that needs encrypted messages makes a key of its own, keeps it, and gives the public part to the node (<recipients_file>):
 
     pulse keys generate --use enc xdr.jwk      # on the platform's side
     pulse keys export xdr.jwk > recipients.jwks`
@@ -32,12 +32,12 @@ A platform that wants messages encrypted makes a key of its own, keeps it, and g
 
 type keysGenerateCommand struct {
 	settingsFlag
-	File string `arg:"" optional:"" type:"path" placeholder:"FILE" help:"Where to put it. Default: the node's signing key, where its settings want it."`
+	File string `arg:"" optional:"" type:"path" placeholder:"FILE" help:"Where to put it. Default: the node's signing key, at the path of its settings."`
 	Use  string `enum:"sig,enc" default:"sig" placeholder:"sig|enc" help:"What it is for: to sign, or to encrypt for. Default: ${default}."`
 }
 
 func (*keysGenerateCommand) Help() string {
-	return `The file can be read by its owner alone. One that is there already stays as it is.
+	return `The file can be read by its owner alone. An existing file is not changed.
 
     pulse keys generate                        # the node's signing key, before its first start
     pulse keys generate --use enc xdr.jwk      # a recipient's key`
@@ -70,9 +70,9 @@ func (c *keysGenerateCommand) Run(e *env) error {
 	return nil
 }
 
-// nodeFiles are where the settings have a node's keys.
+// nodeFiles returns the files of a node's keys by the settings.
 func nodeFiles(e *env, f *settingsFlag) (*keys.Files, error) {
-	loaded, err := f.load(e)
+	loaded, err := f.loadSettings(e)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ type keysShowCommand struct {
 }
 
 func (*keysShowCommand) Help() string {
-	return `Without a file it shows the node's: the one that signs, those that are public, and the recipients.
+	return `Without a file it shows the node's keys: the signing key, the public keys, and the recipients.
 
     pulse keys show
     pulse keys show recipients.jwks`
@@ -94,16 +94,16 @@ func (*keysShowCommand) Help() string {
 
 func (c *keysShowCommand) Run(e *env) error {
 	if c.File != "" {
-		all, err := readAny(c.File)
+		all, err := readAnyKeys(c.File)
 		if err != nil {
 			return err
 		}
 		for _, k := range all {
-			fmt.Fprintln(e.stdout, inLine(k))
+			fmt.Fprintln(e.stdout, formatKey(k))
 		}
 		return nil
 	}
-	loaded, err := c.load(e)
+	loaded, err := c.loadSettings(e)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (c *keysShowCommand) Run(e *env) error {
 	present, err := keys.ReadPrivate(files.SigningPath())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		fmt.Fprintf(e.stdout, "%s: not there yet; the first start makes it\n", files.SigningPath())
+		fmt.Fprintf(e.stdout, "%s: does not exist yet; the first start makes it\n", files.SigningPath())
 	case err != nil:
 		return err
 	default:
@@ -126,7 +126,7 @@ func (c *keysShowCommand) Run(e *env) error {
 		if present != nil && k.Equal(present) {
 			what = "in use from the next start on"
 		}
-		fmt.Fprintf(e.stdout, "%s: %s, %s\n", files.PublicPath(), inLine(k), what)
+		fmt.Fprintf(e.stdout, "%s: %s, %s\n", files.PublicPath(), formatKey(k), what)
 	}
 	if !loaded.NATS.EncryptMessages {
 		return nil
@@ -136,20 +136,20 @@ func (c *keysShowCommand) Run(e *env) error {
 		return err
 	}
 	for _, k := range to {
-		fmt.Fprintf(e.stdout, "%s: %s, a recipient\n", loaded.NATS.RecipientsFile, inLine(k))
+		fmt.Fprintf(e.stdout, "%s: %s, a recipient\n", loaded.NATS.RecipientsFile, formatKey(k))
 	}
 	return nil
 }
 
-func inLine(k *seal.Key) string {
+func formatKey(k *seal.Key) string {
 	if k.Node != "" {
 		return fmt.Sprintf("%v of node %q", k, k.Node)
 	}
 	return k.String()
 }
 
-// readAny reads public keys, or private ones if the file is one that holds secrets safely.
-func readAny(path string) ([]*seal.Key, error) {
+// readAnyKeys reads public keys, or private keys if the file is private.
+func readAnyKeys(path string) ([]*seal.Key, error) {
 	all, err := keys.ReadPublic(path)
 	if err == nil {
 		return all, nil
@@ -169,11 +169,11 @@ type keysRotateCommand struct {
 }
 
 func (*keysRotateCommand) Help() string {
-	return `The new key is public at once (in public.jwks, and on NATS if the node runs), and used from the node's next start on, so that
-who verifies can have it before; the old one stays public, so that both are good meanwhile. A restart is no event of the agents:
+	return `The new key is public at once (in public.jwks, and on NATS if the node runs), and is used from the node's next start on, so that
+those who verify can have it before; the old key stays public, so that both are valid meanwhile. A restart causes no events:
 
     pulse keys rotate
-    pulse keys export > pulse-public.jwks      # bring it to the platform
+    pulse keys export > pulse-public.jwks      # copy it to the platform
     systemctl restart pulse`
 }
 
@@ -186,7 +186,7 @@ func (c *keysRotateCommand) Run(e *env) error {
 	if err != nil {
 		return addSystemHint(err)
 	}
-	fmt.Fprintf(e.stdout, "%s: %v\nNext: bring the public keys to who verifies (pulse keys export), then restart Pulse, which uses the new key from then on and not before.\n",
+	fmt.Fprintf(e.stdout, "%s: %v\nNext: give the public keys to those who verify (pulse keys export), then restart Pulse, which uses the new key from then on and not before.\n",
 		files.SigningPath(), k)
 	return nil
 }
@@ -206,7 +206,7 @@ func (c *keysExportCommand) Run(e *env) error {
 	var all []*seal.Key
 	if c.File != "" {
 		var err error
-		if all, err = readAny(c.File); err != nil {
+		if all, err = readAnyKeys(c.File); err != nil {
 			return err
 		}
 	} else {

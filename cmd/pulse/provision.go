@@ -13,10 +13,10 @@ import (
 
 type provisionCommand struct {
 	Dir       string   `arg:"" type:"path" help:"The directory of the setup."`
-	Operator  string   `placeholder:"NAME" help:"Make a new setup, of this operator: who runs the NATS server."`
-	Node      []string `sep:"none" placeholder:"NAME" help:"A manager node, by its <node_name>; one --node for each. On a setup that is there: add it."`
-	Reader    []string `sep:"none" placeholder:"NAME" help:"One who reads, such as the XDR platform; one --reader for each. On a setup that is there: add it. Default for a new one: xdr."`
-	Host      []string `sep:"none" placeholder:"HOST" help:"A name or address of the NATS server, for its certificate; one --host for each. On a setup that is there: make a new certificate. Default for a new one: this host's name."`
+	Operator  string   `placeholder:"NAME" help:"Make a new setup, of this operator: whoever runs the NATS server."`
+	Node      []string `sep:"none" placeholder:"NAME" help:"A manager node, by its <node_name>; one --node for each. On an existing setup: add it."`
+	Reader    []string `sep:"none" placeholder:"NAME" help:"A reader, such as the XDR platform; one --reader for each. On an existing setup: add it. Default for a new one: xdr."`
+	Host      []string `sep:"none" placeholder:"HOST" help:"A name or address of the NATS server, for its certificate; one --host for each. On an existing setup: make a new certificate. Default for a new one: this host's name."`
 	Port      int      `default:"4222" help:"Where the NATS server listens. Default: ${default}."`
 	Prefix    string   `default:"wazuh.xdr" help:"The nodes' <subject_prefix>. Default: ${default}."`
 	Replicas  int      `default:"1" help:"Of each stream: 1, or 3 or 5 with a cluster. Default: ${default}."`
@@ -24,25 +24,25 @@ type provisionCommand struct {
 	StoreDir  string   `placeholder:"PATH" help:"Where the server keeps its streams, such as /var/lib/nats. Default: --server-dir."`
 	MutualTLS bool     `name:"mutual-tls" help:"Clients need certificates, too, and get them."`
 	TLSCert   string   `name:"tls-cert" type:"path" placeholder:"FILE" help:"The server's certificate, if you have one. Default: one signed by an authority of the setup's own."`
-	TLSKey    string   `name:"tls-key" type:"path" placeholder:"FILE" help:"The key of that."`
+	TLSKey    string   `name:"tls-key" type:"path" placeholder:"FILE" help:"The key of that certificate."`
 	TLSCA     string   `name:"tls-ca" type:"path" placeholder:"FILE" help:"The authority that signed it, for clients to trust. Default: the systems' own authorities."`
-	Force     bool     `help:"Make a new setup where there is one: that is moved aside."`
+	Force     bool     `help:"Make a new setup where there is one, which is moved aside."`
 	Renew     []string `sep:"none" placeholder:"NAME" help:"Give this node or reader new credentials, and revoke the old ones."`
-	Revoke    []string `sep:"none" placeholder:"NAME" help:"Let this node or reader log in no more."`
+	Revoke    []string `sep:"none" placeholder:"NAME" help:"Let this node or reader no longer log in."`
 	Apply     bool     `help:"Make the streams, buckets and consumers on the running server."`
 	Server    string   `placeholder:"URL" help:"With --apply: the server. Default: the setup's own hosts."`
 }
 
 func (*provisionCommand) Help() string {
-	return `Writes all that a stock NATS server needs to carry Pulse's messages: operator and accounts, a user for each node that may
-publish its own subjects and nothing else, users who may only read, certificates, the server's configuration, and what the
-streams are. docs/nats.md shows it from here to the first message.
+	return `Writes all that a stock NATS server needs for Pulse's messages: operator and accounts, a user for each node that may publish
+its own subjects and nothing else, users who may only read, certificates, the server's configuration, and the configuration
+of the streams. docs/nats.md describes every step up to the first message.
 
     pulse provision nats --operator Example --node node01 --node node02 --host nats-1.example
     nats-server -c nats/server/nats-server.conf
     pulse provision nats --apply
 
-It never overwrites. A setup that is there is changed without --operator:
+It never overwrites. An existing setup is changed without --operator:
 
     pulse provision nats --node node03
     pulse provision nats --revoke node02
@@ -52,55 +52,55 @@ Whoever has DIR/private can make credentials: keep it safe, and off the server.`
 }
 
 func (c *provisionCommand) Run(e *env) error {
-	if err := c.check(); err != nil {
+	if err := c.validateFlags(); err != nil {
 		return usageError{err}
 	}
 	if c.Operator != "" {
-		return c.make(e)
+		return c.makeNewSetup(e)
 	}
 	st, err := provision.Open(c.Dir)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	change := provision.Change{Nodes: c.Node, Readers: c.Reader, Renew: c.Renew, Revoke: c.Revoke, Hosts: c.Host, TLS: c.tls()}
-	if c.changes() {
+	change := provision.Change{Nodes: c.Node, Readers: c.Reader, Renew: c.Renew, Revoke: c.Revoke, Hosts: c.Host, TLS: c.tlsFiles()}
+	if c.hasChanges() {
 		done, err := st.Change(change)
 		if err != nil {
 			return err
 		}
-		c.tell(e, done)
-		c.tellChange(e)
+		c.printWritten(e, done)
+		c.printNextSteps(e)
 	}
 	if !c.Apply {
 		return nil
 	}
 	made, err := st.Apply(e.ctx, c.Server)
 	for _, m := range made {
-		state := "was there"
+		state := "existed"
 		switch {
 		case m.New:
 			state = "made"
 		case m.Changed:
-			state = "was there, and forbids roll-ups now"
+			state = "existed, and forbids roll-ups now"
 		}
 		fmt.Fprintf(e.stdout, "%-32s %s\n", m.What, state)
 	}
 	return err
 }
 
-func (c *provisionCommand) changes() bool {
+func (c *provisionCommand) hasChanges() bool {
 	return len(c.Node)+len(c.Reader)+len(c.Renew)+len(c.Revoke)+len(c.Host) > 0 || c.TLSCert != ""
 }
 
-func (c *provisionCommand) tls() *provision.TLSFiles {
+func (c *provisionCommand) tlsFiles() *provision.TLSFiles {
 	if c.TLSCert == "" {
 		return nil
 	}
 	return &provision.TLSFiles{Cert: c.TLSCert, Key: c.TLSKey, CA: c.TLSCA}
 }
 
-func (c *provisionCommand) check() error {
+func (c *provisionCommand) validateFlags() error {
 	defaults := provisionCommand{Port: provision.DefaultPort, Prefix: event.DefaultPrefix, Replicas: 1}
 	switch {
 	case (c.TLSCert == "") != (c.TLSKey == ""):
@@ -115,13 +115,13 @@ func (c *provisionCommand) check() error {
 		return nil
 	case c.Force || c.MutualTLS || c.ServerDir != "" || c.StoreDir != "" || c.Port != defaults.Port || c.Prefix != defaults.Prefix || c.Replicas != defaults.Replicas:
 		return hint.Add(errors.New("--force, --port, --prefix, --replicas, --server-dir, --store-dir and --mutual-tls are for a new setup"), "add --operator NAME")
-	case !c.changes() && !c.Apply:
+	case !c.hasChanges() && !c.Apply:
 		return hint.Add(errors.New("nothing to do"), "--operator NAME makes a new setup; --node, --reader, --host, --renew, --revoke and --apply are for an existing one")
 	}
 	return nil
 }
 
-func (c *provisionCommand) make(e *env) error {
+func (c *provisionCommand) makeNewSetup(e *env) error {
 	if len(c.Host) == 0 {
 		host, err := os.Hostname()
 		if err != nil {
@@ -133,13 +133,13 @@ func (c *provisionCommand) make(e *env) error {
 		c.Reader = []string{"xdr"}
 	}
 	done, err := provision.New(provision.Config{Dir: c.Dir, Operator: c.Operator, Prefix: c.Prefix, Nodes: c.Node, Readers: c.Reader, Hosts: c.Host,
-		Port: c.Port, ServerDir: c.ServerDir, StoreDir: c.StoreDir, Replicas: c.Replicas, MutualTLS: c.MutualTLS, TLS: c.tls(), Force: c.Force})
+		Port: c.Port, ServerDir: c.ServerDir, StoreDir: c.StoreDir, Replicas: c.Replicas, MutualTLS: c.MutualTLS, TLS: c.tlsFiles(), Force: c.Force})
 	if err != nil {
 		return err
 	}
-	c.tell(e, done)
+	c.printWritten(e, done)
 	if done.Aside != "" {
-		fmt.Fprintf(e.stdout, "The setup that was there is now %s.\n", done.Aside)
+		fmt.Fprintf(e.stdout, "The old setup is now %s.\n", done.Aside)
 	}
 	fmt.Fprintf(e.stdout, `
 Next:
@@ -149,23 +149,23 @@ Next:
   3. Carry each node's files to its host's /var/ossec/etc, and start Pulse there with --config pulse-nats.conf
      beside its other settings; nodes: %[2]v. Add one with: pulse provision %[1]s --node NAME
   4. Give the XDR platform %[1]s/readers/%[3]s
-Keep %[1]s/private safe, and off the server: who has it can make credentials.
+Keep %[1]s/private safe, and off the server: whoever has it can make credentials.
 `, c.Dir, c.Node, c.Reader[0])
 	return nil
 }
 
-// tell lists what was written.
-func (c *provisionCommand) tell(e *env, done *provision.Done) {
+// printWritten lists the files that were written.
+func (c *provisionCommand) printWritten(e *env, done *provision.Done) {
 	for _, path := range done.Written {
 		fmt.Fprintln(e.stdout, "wrote", filepath.Join(c.Dir, path))
 	}
 }
 
-// tellChange says what is left to do.
-func (c *provisionCommand) tellChange(e *env) {
+// printNextSteps prints what is left to do.
+func (c *provisionCommand) printNextSteps(e *env) {
 	fmt.Fprintln(e.stdout, "\nNext:")
 	if len(c.Node)+len(c.Renew) > 0 {
-		fmt.Fprintln(e.stdout, "  - Carry the new credentials to where they are used. Pulse takes changed files up by itself.")
+		fmt.Fprintln(e.stdout, "  - Carry the new credentials to where they are used. Pulse reads changed files by itself.")
 	}
 	if len(c.Reader) > 0 {
 		fmt.Fprintf(e.stdout, "  - Make the new reader's consumers: pulse provision %s --apply\n", c.Dir)
@@ -175,6 +175,6 @@ func (c *provisionCommand) tellChange(e *env) {
 	}
 	if len(c.Renew)+len(c.Revoke) > 0 {
 		fmt.Fprintf(e.stdout, "  - Carry %s/server/accounts.conf to each server, and reload it: nats-server --signal reload\n"+
-			"    From then on the old credentials are refused, and who is connected with them is cut off.\n", c.Dir)
+			"    From then on the old credentials are refused, and connections that use them are closed.\n", c.Dir)
 	}
 }

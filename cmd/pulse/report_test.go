@@ -40,7 +40,7 @@ func TestExitCodesTellTheUsersMistakesFromFailures(t *testing.T) {
 		{"a disk that is full", addSystemHint(fmt.Errorf("write: %w", syscall.ENOSPC)), exitError},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := report(tt.err); got != tt.want {
+			if got := reportError(tt.err); got != tt.want {
 				t.Errorf("exit code %d, want %d", got, tt.want)
 			}
 		})
@@ -60,18 +60,18 @@ func TestOutputThatTakesNoMoreEndsTheCommand(t *testing.T) {
 		code int
 	}{{syscall.EPIPE, exitOK}, {syscall.ENOSPC, exitError}} {
 		ctx, cancel := context.WithCancel(t.Context())
-		out := &output{w: brokenWriter{tt.err}, quit: cancel}
+		out := &stdoutWriter{w: brokenWriter{tt.err}, quit: cancel}
 		if _, err := fmt.Fprintln(out, "hello"); err == nil || ctx.Err() == nil {
 			t.Errorf("%v: error %v, and the command goes on", tt.err, err)
 		}
-		if code := report(out.failure()); code != tt.code {
+		if code := reportError(out.firstError()); code != tt.code {
 			t.Errorf("%v: exit code %d, want %d", tt.err, code, tt.code)
 		}
 		cancel()
 	}
-	out := &output{w: io.Discard, quit: func() { t.Error("a good write ends the command") }}
-	if _, err := fmt.Fprintln(out, "hello"); err != nil || out.failure() != nil {
-		t.Error(err, out.failure())
+	out := &stdoutWriter{w: io.Discard, quit: func() { t.Error("a good write ends the command") }}
+	if _, err := fmt.Fprintln(out, "hello"); err != nil || out.firstError() != nil {
+		t.Error(err, out.firstError())
 	}
 }
 
@@ -102,7 +102,7 @@ func TestWhereMessagesGoIsSaidWithoutASecret(t *testing.T) {
 		{config.NATS{Enabled: true}, "nats://127.0.0.1:4222"},
 		{config.NATS{Enabled: true, ServerURL: "nats://xdr:4222"}, "forwarded to <server_url>"},
 	} {
-		if got := natsName(&tt.cfg, "nats://127.0.0.1:4222"); got != tt.want {
+		if got := natsAddress(&tt.cfg, "nats://127.0.0.1:4222"); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)
 		}
 	}
@@ -158,19 +158,19 @@ func TestSilenceThatIsNoAlertIsNoted(t *testing.T) {
 		want []string // what each note begins with
 	}{
 		{"the defaults", set(func(*config.Config) {}), nil},
-		{"two misses", set(func(c *config.Config) { c.KeepAlive.MaxMissed = 2 }), []string{"Note: an agent given up for its silence has alert level 7, below the <high_alert_threshold> 8:"}},
+		{"two misses", set(func(c *config.Config) { c.KeepAlive.MaxMissed = 2 }), []string{"Note: an agent that is disconnected for its silence has alert level 7, below the <high_alert_threshold> 8:"}},
 		{"two misses, and a lower threshold", set(func(c *config.Config) { c.KeepAlive.MaxMissed, c.NATS.HighAlertThreshold = 2, 7 }), nil},
-		{"a threshold above all", set(func(c *config.Config) { c.KeepAlive.MaxMissed, c.NATS.HighAlertThreshold = 50, 13 }), []string{"Note: an agent given up for its silence has alert level 12, below"}},
-		{"ack has missed 2 when the time is over", set(func(c *config.Config) { c.KeepAlive.Method = "ack" }), []string{"Note: an agent given up for its silence has alert level 7, below"}},
+		{"a threshold above all", set(func(c *config.Config) { c.KeepAlive.MaxMissed, c.NATS.HighAlertThreshold = 50, 13 }), []string{"Note: an agent that is disconnected for its silence has alert level 12, below"}},
+		{"ack has missed 2 when the time is over", set(func(c *config.Config) { c.KeepAlive.Method = "ack" }), []string{"Note: an agent that is disconnected for its silence has alert level 7, below"}},
 		{"ack with time enough", set(func(c *config.Config) { c.KeepAlive.Method, c.KeepAlive.Timeout = "ack", 4*time.Minute }), nil},
-		{"no keep-alives", set(func(c *config.Config) { c.KeepAlive.Enabled = false }), []string{"Note: an agent given up for its silence has alert level 6, below"}},
+		{"no keep-alives", set(func(c *config.Config) { c.KeepAlive.Enabled = false }), []string{"Note: an agent that is disconnected for its silence has alert level 6, below"}},
 		{"no NATS, no alerts", set(func(c *config.Config) { c.KeepAlive.MaxMissed, c.NATS.Enabled = 2, false }), nil},
 		{"a group as all others", set(group(3, 8)), nil},
-		{"a group of two misses", set(group(2, 8)), []string{`Note: <agent_group name="g">: an agent given up for its silence has alert level 7, below the <high_alert_threshold> 8:`}},
-		{"a group that sleeps", set(group(3, 15)), []string{`Note: <agent_group name="g">: an agent given up for its silence has alert level 8, below the <high_alert_threshold> 15:`}},
+		{"a group of two misses", set(group(2, 8)), []string{`Note: <agent_group name="g">: an agent that is disconnected for its silence has alert level 7, below the <high_alert_threshold> 8:`}},
+		{"a group that sleeps", set(group(3, 15)), []string{`Note: <agent_group name="g">: an agent that is disconnected for its silence has alert level 8, below the <high_alert_threshold> 15:`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := notes(tt.cfg)
+			got := describeSilentAlerts(tt.cfg)
 			if len(got) != len(tt.want) {
 				t.Fatalf("%q", got)
 			}
@@ -186,7 +186,7 @@ func TestSilenceThatIsNoAlertIsNoted(t *testing.T) {
 func TestSettingsAreUnderstoodInPlainWords(t *testing.T) {
 	c := config.Default()
 	c.Remote.UDP, c.Remote.TCP, c.NATS.Enabled = true, false, false
-	got := understood(&c)
+	got := describeSettings(&c)
 	for _, want := range []string{"port 1514, udp.", "every 1m0s; 3 missed in a row, or 3m0s of silence", "Nothing is published on NATS."} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in:\n%s", want, got)

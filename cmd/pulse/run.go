@@ -33,14 +33,14 @@ Pulse (<remote><port>, 1514 by default) with the keys of client.keys. Messages a
 
 The log goes to standard error, as text on a terminal and as JSON elsewhere. SIGINT or SIGTERM ends the daemon cleanly
 within 5 seconds. SIGHUP reads the settings again (systemctl reload pulse): those that docs/settings.md marks take effect, the
-log names the others, and a file with a mistake changes nothing.`
+log has the names of the others, and a file with a mistake changes nothing.`
 }
 
 func (c *runCommand) Run(e *env) error {
-	reload := make(chan os.Signal, 1) // one that comes while the node starts is not lost
+	reload := make(chan os.Signal, 1) // a signal during the start is kept
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
-	loaded, err := c.loadAll(e)
+	loaded, err := c.loadAndCheckFiles(e)
 	if err != nil {
 		return err
 	}
@@ -50,40 +50,40 @@ func (c *runCommand) Run(e *env) error {
 	daemon.SetGCPercent()
 	node, err := daemon.Open(e.ctx, &loaded.Config, version, log)
 	if err != nil {
-		if e.ctx.Err() != nil { // told to end while it started
+		if e.ctx.Err() != nil { // stopped while it started
 			log.Info("pulse ends", "before", "it ran")
 			return nil
 		}
 		return addSystemHint(nameStateDir(err, loaded.Pulse.StateDir))
 	}
-	log.Info("pulse runs", "version", version, "node", loaded.Pulse.NodeName, "agents_at", agentsAt(node, &loaded.Config),
-		"nats", natsName(&loaded.NATS, node.NATSURL()), "console", nameOf(node.ConsoleAddr()), "settings", loaded.Files)
+	log.Info("pulse runs", "version", version, "node", loaded.Pulse.NodeName, "agents_at", agentsAddress(node, &loaded.Config),
+		"nats", natsAddress(&loaded.NATS, node.NATSURL()), "console", addrOrOff(node.ConsoleAddr()), "settings", loaded.Files)
 	started := time.Now()
 	ctx, ended := context.WithCancel(e.ctx)
-	var telling sync.WaitGroup
-	telling.Go(func() { systemd.Notify(ctx, node, log) })
-	telling.Go(func() {
+	var notifiers sync.WaitGroup
+	notifiers.Go(func() { systemd.Notify(ctx, node, log) })
+	notifiers.Go(func() {
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-reload:
-				c.reload(e, node, level, log)
+				c.reloadSettings(e, node, level, log)
 			}
 		}
 	})
 	err = node.Run(ctx)
 	ended()
-	telling.Wait()
+	notifiers.Wait()
 	log.Info("pulse ends", "ran_for", time.Since(started).Round(time.Second))
 	return err
 }
 
-// reload reads the settings again, and has the node take them up.
-func (c *runCommand) reload(e *env, node *daemon.Node, level *slog.LevelVar, log *slog.Logger) {
+// reloadSettings reads the settings again, and applies them to the node.
+func (c *runCommand) reloadSettings(e *env, node *daemon.Node, level *slog.LevelVar, log *slog.Logger) {
 	ended := systemd.NotifyReloading(log)
 	defer ended()
-	loaded, err := c.loadAll(e)
+	loaded, err := c.loadAndCheckFiles(e)
 	if err != nil {
 		node.RejectSettings(err)
 		return
@@ -93,7 +93,7 @@ func (c *runCommand) reload(e *env, node *daemon.Node, level *slog.LevelVar, log
 	}
 }
 
-// setLogLevel takes the level of the settings, which have made sure that it is one.
+// setLogLevel sets the level of the settings, which are checked already.
 func setLogLevel(level *slog.LevelVar, cfg *config.Config) {
 	_ = level.UnmarshalText([]byte(cfg.Pulse.LogLevel))
 }
@@ -143,16 +143,16 @@ func addSystemHint(err error) error {
 	return err
 }
 
-// agentsAt says where agents connect.
-func agentsAt(node *daemon.Node, cfg *config.Config) string {
+// agentsAddress returns where agents connect, for the log.
+func agentsAddress(node *daemon.Node, cfg *config.Config) string {
 	if addr := node.AgentAddr(); addr.IsValid() {
 		return addr.String()
 	}
 	return "the manager in " + cfg.Pulse.Home
 }
 
-// natsName says where messages go.
-func natsName(cfg *config.NATS, local string) string {
+// natsAddress returns where messages go, for the log.
+func natsAddress(cfg *config.NATS, local string) string {
 	switch {
 	case !cfg.Enabled:
 		return "off"
@@ -162,15 +162,15 @@ func natsName(cfg *config.NATS, local string) string {
 	return local
 }
 
-func nameOf(addr net.Addr) string {
+func addrOrOff(addr net.Addr) string {
 	if addr == nil {
 		return "off"
 	}
 	return addr.String()
 }
 
-// logHandler writes text for a person at a terminal, JSON for machines. Both
-// have durations with their unit.
+// logHandler writes text to a terminal and JSON elsewhere. Both have durations with
+// their unit.
 func logHandler(f *os.File, level slog.Leveler) slog.Handler {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Value.Kind() == slog.KindDuration {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a screen of our own on the terminal that we run on, until it is
-// closed. What is typed does not show meanwhile; Ctrl-C is a signal as ever.
+// terminal is the alternate screen of the controlling terminal, without echo, until it
+// is closed. Ctrl-C still sends its signal.
 type terminal struct {
 	tty    *os.File
 	before unix.Termios
@@ -42,7 +42,7 @@ func openTerminal() (*terminal, error) {
 	return t, nil
 }
 
-// close gives the terminal back as it was. It may be called more than once.
+// close restores the terminal. It may be called more than once.
 func (t *terminal) close() {
 	t.once.Do(func() {
 		_, _ = t.tty.WriteString("\x1b[?25h\x1b[?1049l")
@@ -51,7 +51,7 @@ func (t *terminal) close() {
 	})
 }
 
-func (t *terminal) size() (width, height int) {
+func (t *terminal) screenSize() (width, height int) {
 	s, err := unix.IoctlGetWinsize(int(t.tty.Fd()), unix.TIOCGWINSZ)
 	if err != nil || s.Col == 0 || s.Row == 0 {
 		return 80, 24
@@ -59,16 +59,16 @@ func (t *terminal) size() (width, height int) {
 	return int(s.Col), int(s.Row)
 }
 
-// draw shows lines from the top left, and clears what was there.
-func (t *terminal) draw(lines []string) error {
+// drawLines draws lines from the top left, and clears the rest.
+func (t *terminal) drawLines(lines []string) error {
 	_, err := t.tty.WriteString("\x1b[H" + strings.Join(lines, "\x1b[K\r\n") + "\x1b[K\x1b[J")
 	return err
 }
 
-// keyWait is between two looks at whether to end, milliseconds.
+// keyWait is the longest wait for a key, in milliseconds.
 const keyWait = 200
 
-// watchKeys calls quit when somebody presses q, until ctx ends.
+// watchKeys calls quit when q is pressed, until ctx ends.
 func (t *terminal) watchKeys(ctx context.Context, quit func()) {
 	poll := []unix.PollFd{{Fd: int32(t.tty.Fd()), Events: unix.POLLIN}}
 	key := make([]byte, 16)
@@ -81,7 +81,7 @@ func (t *terminal) watchKeys(ctx context.Context, quit func()) {
 			continue
 		}
 		n, err = t.tty.Read(key)
-		if err != nil || n == 0 { // nobody is there any more
+		if err != nil || n == 0 { // the terminal is gone
 			return
 		}
 		if strings.ContainsAny(string(key[:n]), "qQ\x03\x04") {

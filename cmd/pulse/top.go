@@ -18,21 +18,21 @@ import (
 
 type topCommand struct {
 	settingsFlag
-	Once bool `help:"Print it once, and end: for scripts, and where there is no terminal."`
+	Once bool `help:"Print it once and end: for scripts, and without a terminal."`
 }
 
 func (*topCommand) Help() string {
-	return `Shows the fleet, live: how many agents are in each status, who is away, what changed just now and how soon that was known, and
-how Pulse itself is. It asks the running daemon on this host, at <pulse><http> of its settings. q or Ctrl-C ends it.
+	return `Shows the fleet, live: the number of agents in each status, the disconnected agents, the latest changes with their delay, and
+the state of Pulse itself. It connects to the running daemon on this host, at <pulse><http> of its settings. q or Ctrl-C ends it.
 
     pulse top
     pulse top --once
 
-In a browser there is more: the daemon's dashboard at http://127.0.0.1:8420.`
+The daemon's dashboard at http://127.0.0.1:8420 shows more.`
 }
 
 func (c *topCommand) Run(e *env) error {
-	loaded, err := c.load(e)
+	loaded, err := c.loadSettings(e)
 	if err != nil {
 		return err
 	}
@@ -42,49 +42,49 @@ func (c *topCommand) Run(e *env) error {
 	}
 	t := &topView{daemon: daemon, board: &top.Board{}}
 	if c.Once {
-		return t.once(e)
+		return t.printOnce(e)
 	}
 	screen, err := openTerminal()
 	if err != nil {
 		return usageError{fmt.Errorf("%w: --once prints the screen once", err)}
 	}
 	defer screen.close()
-	if err := t.ask(e.ctx); err != nil { // a daemon that is not there is told, and not shown as an empty screen
+	if err := t.refreshBoard(e.ctx); err != nil { // a daemon that does not run is an error, not an empty screen
 		screen.close()
 		return err
 	}
 	t.board.Colour = os.Getenv("NO_COLOR") == ""
-	return t.follow(e, screen)
+	return t.followFleet(e, screen)
 }
 
-// topView keeps a board at what the daemon says.
+// topView updates a board with the daemon's data.
 type topView struct {
-	daemon *consoleClient
-	board  *top.Board
-	last   string // event that was heard
+	daemon    *consoleClient
+	board     *top.Board
+	lastEvent string // id of the last event received
 }
 
 const (
-	awayShown = 100
-	askAgain  = 2 * time.Second
+	disconnectedShown = 100
+	refreshPeriod     = 2 * time.Second
 )
 
-// once prints what there is, as wide as it is.
-func (t *topView) once(e *env) error {
-	stream, err := t.daemon.get(e.ctx, "/api/v1/events", "")
+// printOnce prints the board once, without cutting lines.
+func (t *topView) printOnce(e *env) error {
+	stream, err := t.daemon.openPath(e.ctx, "/api/v1/events", "")
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
-	if err := t.ask(e.ctx); err != nil {
+	if err := t.refreshBoard(e.ctx); err != nil {
 		return err
 	}
-	err = sse(stream, func(kind, _ string, data []byte) error {
+	err = readServerEvents(stream, func(kind, _ string, data []byte) error {
 		if kind != "status" {
 			return nil
 		}
-		t.hear(kind, data)
-		return io.EOF // that is all
+		t.applyEvent(kind, data)
+		return io.EOF // one is enough
 	})
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -94,27 +94,27 @@ func (t *topView) once(e *env) error {
 	return err
 }
 
-// ask asks for what the stream does not tell.
-func (t *topView) ask(ctx context.Context) error {
+// refreshBoard fetches what is not in the stream.
+func (t *topView) refreshBoard(ctx context.Context) error {
 	var away console.Agents
-	if err := t.daemon.ask(ctx, fmt.Sprintf("/api/v1/agents?status=disconnected&sort=-since&limit=%d", awayShown), &away); err != nil {
+	if err := t.daemon.fetchJSON(ctx, fmt.Sprintf("/api/v1/agents?status=disconnected&sort=-since&limit=%d", disconnectedShown), &away); err != nil {
 		return err
 	}
 	t.board.SetDisconnected(&away)
-	if t.last != "" {
+	if t.lastEvent != "" {
 		return nil
 	}
 	var before console.Changes
-	if err := t.daemon.ask(ctx, "/api/v1/changes?limit=100", &before); err != nil {
+	if err := t.daemon.fetchJSON(ctx, "/api/v1/changes?limit=100", &before); err != nil {
 		return err
 	}
 	t.board.SetEvents(before.Events)
-	t.last = before.Last
+	t.lastEvent = before.Last
 	return nil
 }
 
-// hear takes an event of the stream.
-func (t *topView) hear(kind string, data []byte) {
+// applyEvent applies an event of the stream to the board.
+func (t *topView) applyEvent(kind string, data []byte) {
 	switch kind {
 	case "status":
 		var s top.Summary
@@ -129,29 +129,29 @@ func (t *topView) hear(kind string, data []byte) {
 	}
 }
 
-// told is something for the loop of follow.
-type told struct {
+// serverEvent is an event of the stream, for followFleet.
+type serverEvent struct {
 	kind, id string
 	data     []byte
 }
 
-// follow draws until e ends or somebody presses q.
-func (t *topView) follow(e *env, screen *terminal) error {
+// followFleet draws until e ends or q is pressed.
+func (t *topView) followFleet(e *env, screen *terminal) error {
 	ctx, stop := context.WithCancel(e.ctx)
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer stop()
-	events := make(chan told)
-	last := t.last
-	work.Go(func() { t.listen(ctx, last, events) })
+	events := make(chan serverEvent)
+	last := t.lastEvent
+	work.Go(func() { t.streamEvents(ctx, last, events) })
 	work.Go(func() { screen.watchKeys(ctx, stop) })
-	again := time.NewTicker(askAgain)
+	again := time.NewTicker(refreshPeriod)
 	defer again.Stop()
 	frame := time.NewTicker(250 * time.Millisecond)
 	defer frame.Stop()
 	for {
-		width, height := screen.size()
-		if err := screen.draw(t.board.Draw(width, height, time.Now())); err != nil {
+		width, height := screen.screenSize()
+		if err := screen.drawLines(t.board.Draw(width, height, time.Now())); err != nil {
 			return err
 		}
 		select {
@@ -160,21 +160,21 @@ func (t *topView) follow(e *env, screen *terminal) error {
 		case m := <-events:
 			t.board.Live = m.kind != "gone"
 			if m.kind == "reset" {
-				t.last = ""
+				t.lastEvent = ""
 			}
-			t.hear(m.kind, m.data)
-		case <-frame.C: // the clock goes on
+			t.applyEvent(m.kind, m.data)
+		case <-frame.C: // draw the time
 		case <-again.C:
-			if t.ask(ctx) != nil {
+			if t.refreshBoard(ctx) != nil {
 				t.board.Live = false
 			}
 		}
 	}
 }
 
-// listen follows the stream until ctx ends, and takes it up again when it ends.
-func (t *topView) listen(ctx context.Context, last string, events chan<- told) {
-	tell := func(m told) error {
+// streamEvents sends the stream's events until ctx ends. It reopens a stream that ends.
+func (t *topView) streamEvents(ctx context.Context, last string, events chan<- serverEvent) {
+	send := func(m serverEvent) error {
 		select {
 		case events <- m:
 			return nil
@@ -183,16 +183,16 @@ func (t *topView) listen(ctx context.Context, last string, events chan<- told) {
 		}
 	}
 	for ctx.Err() == nil {
-		if stream, err := t.daemon.get(ctx, "/api/v1/events", last); err == nil {
-			_ = sse(stream, func(kind, id string, data []byte) error {
+		if stream, err := t.daemon.openPath(ctx, "/api/v1/events", last); err == nil {
+			_ = readServerEvents(stream, func(kind, id string, data []byte) error {
 				if id != "" {
 					last = id
 				}
-				return tell(told{kind, id, data})
+				return send(serverEvent{kind, id, data})
 			})
 			_ = stream.Close()
 		}
-		if tell(told{kind: "gone"}) != nil {
+		if send(serverEvent{kind: "gone"}) != nil {
 			return
 		}
 		select {
@@ -202,14 +202,14 @@ func (t *topView) listen(ctx context.Context, last string, events chan<- told) {
 	}
 }
 
-// sseMost is the longest line of the stream: some thousand changes.
-const sseMost = 16 << 20
+// maxEventLine is the longest line of the stream, in bytes: some thousand changes.
+const maxEventLine = 16 << 20
 
-// sse reads server-sent events, of which each line is a field.
-func sse(stream io.Reader, each func(kind, id string, data []byte) error) error {
+// readServerEvents reads server-sent events, of which each line is a field.
+func readServerEvents(stream io.Reader, each func(kind, id string, data []byte) error) error {
 	lines := bufio.NewScanner(stream)
-	lines.Buffer(nil, sseMost)
-	var m told
+	lines.Buffer(nil, maxEventLine)
+	var m serverEvent
 	for lines.Scan() {
 		field, value, _ := strings.Cut(lines.Text(), ": ")
 		switch field {
@@ -223,7 +223,7 @@ func sse(stream io.Reader, each func(kind, id string, data []byte) error) error 
 			if err := each(m.kind, m.id, m.data); err != nil {
 				return err
 			}
-			m = told{}
+			m = serverEvent{}
 		}
 	}
 	return lines.Err()

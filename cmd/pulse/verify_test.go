@@ -34,7 +34,7 @@ func published(t *testing.T, signer *seal.Signer, epoch uint64, messages int) (l
 		if err != nil {
 			t.Fatal(err)
 		}
-		line, err := json.Marshal(store(s.Subject, map[string][]string{seal.SignatureHeader: {signer.Sign(payload)}}, payload))
+		line, err := json.Marshal(newStoredMessage(s.Subject, map[string][]string{seal.SignatureHeader: {signer.Sign(payload)}}, payload))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,17 +111,17 @@ func TestStoredMessagesThatAreMissingAreTold(t *testing.T) {
 
 // A follower tells once what is missing at two looks in a row.
 func TestAFollowerGivesAMessageTimeToBeLate(t *testing.T) {
-	came, under := register{}, "x.manager."
+	came, under := sequenceTracker{}, "x.manager."
 	hear := func(sequences ...uint64) {
 		for _, q := range sequences {
-			came.note(&seal.Opened{Message: &event.KeepAliveMessage{}, Security: event.Security{Node: "node01", Epoch: 7, Sequence: q, Subject: "x.manager.keepalive.001"}}, under)
+			came.addMessage(&seal.Opened{Message: &event.KeepAliveMessage{}, Security: event.Security{Node: "node01", Epoch: 7, Sequence: q, Subject: "x.manager.keepalive.001"}}, under)
 		}
 	}
 	var told []string
 	look := func(want ...string) {
 		t.Helper()
 		told = nil
-		came.lost(func(which string) { told = append(told, which) })
+		came.reportOverdue(func(which string) { told = append(told, which) })
 		if strings.Join(told, "; ") != strings.Join(want, "; ") {
 			t.Errorf("told %q, want %q", told, want)
 		}
@@ -133,11 +133,11 @@ func TestAFollowerGivesAMessageTimeToBeLate(t *testing.T) {
 	hear(8)
 	look("sequence 7 of node node01, epoch 7")
 	look()
-	came, under = register{}, "x.manager.manager." // as with --subject 'x.manager.>'
+	came, under = sequenceTracker{}, "x.manager.manager." // as with --subject 'x.manager.>'
 	hear(1, 3, 4)
 	look()
 	look()
-	if came.looks() {
+	if came.hasDue() {
 		t.Error("of a part, something is missing")
 	}
 }

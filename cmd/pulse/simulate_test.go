@@ -10,7 +10,7 @@ import (
 
 func TestSimulationsAreSummedUp(t *testing.T) {
 	var text strings.Builder
-	tellSim(&text, &agentsim.Stats{Agents: 1, Connected: 1, Startups: 2, KeepAlives: 1, Requests: 3, Lost: 1,
+	printSimSummary(&text, &agentsim.Stats{Agents: 1, Connected: 1, Startups: 2, KeepAlives: 1, Requests: 3, Lost: 1,
 		Ack: agentsim.Latency{Count: 1, P50: 123456, P99: 1234567, Max: 2 * time.Second}})
 	want := `
 1 of 1 agent connected at the end, after 2 startups and 1 keep-alive.

@@ -17,24 +17,24 @@ type auditShowCommand struct {
 	auditFlags
 	Since string `placeholder:"TIME" help:"From here on: 2026-01-02T15:04:05Z, '2026-01-02 15:04', 2026-01-02, 15:04 (today), or how long ago, such as 90m or 2d."`
 	Until string `placeholder:"TIME" help:"Up to here, in the same forms."`
-	Agent string `placeholder:"ID" help:"Only lines about this agent, sums among them."`
+	Agent string `placeholder:"ID" help:"Only lines about this agent, including sums."`
 	Kind  string `placeholder:"KIND" help:"Only lines of this kind, such as transition, refused or nats; docs/operators.md lists them all."`
 	JSON  bool   `help:"Print the lines as they are."`
 }
 
 func (*auditShowCommand) Help() string {
-	return `Prints lines of the audit log, oldest first. It does not look whether they are as they were written: pulse audit verify does.
+	return `Prints lines of the audit log, oldest first. It does not verify them: pulse audit verify does.
 
     pulse audit show --since 2d --agent 001
     pulse audit show --kind refused --json | jq -r .peer`
 }
 
 func (c *auditShowCommand) Run(e *env) error {
-	filter, err := c.filter(time.Now())
+	filter, err := c.parseFilter(time.Now())
 	if err != nil {
 		return usageError{err}
 	}
-	dir, err := c.dir(e)
+	dir, err := c.auditLogDir(e)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (c *auditShowCommand) Run(e *env) error {
 		shown++
 		text := string(l.Text)
 		if !c.JSON {
-			text = lineInWords(l)
+			text = formatAuditLine(l)
 		}
 		_, err := fmt.Fprintln(e.stdout, text)
 		return err
@@ -54,7 +54,7 @@ func (c *auditShowCommand) Run(e *env) error {
 	return err
 }
 
-func (c *auditShowCommand) filter(now time.Time) (f audit.Filter, err error) {
+func (c *auditShowCommand) parseFilter(now time.Time) (f audit.Filter, err error) {
 	f = audit.Filter{Kind: c.Kind, Agent: c.Agent}
 	if n, err := strconv.ParseUint(c.Agent, 10, 32); err == nil {
 		f.Agent = fmt.Sprintf("%03d", n)
@@ -70,7 +70,7 @@ func (c *auditShowCommand) filter(now time.Time) (f audit.Filter, err error) {
 	return f, nil
 }
 
-// parseTime reads a time as people write it; "" is none.
+// parseTime parses a time in one of several formats; "" is the zero time.
 func parseTime(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -98,12 +98,11 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("want a time, such as 2026-01-02T15:04:05Z, 2026-01-02 or 15:04, or how long ago, such as 90m or 2d")
 }
 
-// ownMembers of a line are not shown: they are for verifying.
+// ownMembers are the members of a line that are not shown: they are for verifying.
 var ownMembers = map[string]bool{"seq": true, "prev": true, "time": true, "kind": true, "sig": true}
 
-// lineInWords writes a line for people. What agents and others made it say does not
-// get to steer the terminal.
-func lineInWords(l *audit.Line) string {
+// formatAuditLine returns a line as text. Foreign text in it cannot steer the terminal.
+func formatAuditLine(l *audit.Line) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %-12s", l.Time.Local().Format("2006-01-02 15:04:05.000"), printable.Only(l.Kind))
 	members := json.NewDecoder(bytes.NewReader(l.Text))
@@ -117,14 +116,14 @@ func lineInWords(l *audit.Line) string {
 			break
 		}
 		if text, ok := name.(string); ok && !ownMembers[text] {
-			fmt.Fprintf(&b, " %s=%s", printable.Only(text), member(value))
+			fmt.Fprintf(&b, " %s=%s", printable.Only(text), formatMember(value))
 		}
 	}
 	return b.String()
 }
 
-// member writes a member's value, in quotes where it is not a plain word.
-func member(value json.RawMessage) string {
+// formatMember returns a member's value, in quotes if it is not a plain word.
+func formatMember(value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) != nil {
 		return printable.Only(string(value))
@@ -135,7 +134,7 @@ func member(value json.RawMessage) string {
 	return text
 }
 
-// progressOn draws how far something is, if that is a terminal.
+// progressOn returns a function that draws a progress bar on f, nil if f is no terminal.
 func progressOn(f *os.File) func(done, all int64) {
 	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
 		return nil
@@ -155,5 +154,5 @@ func progressOn(f *os.File) func(done, all int64) {
 	}
 }
 
-// progressFrom is from how many bytes on it takes long enough to be worth a bar.
+// progressFrom is the size of a log, in bytes, from which on a bar is drawn.
 const progressFrom = 32 << 20

@@ -14,11 +14,11 @@ func TestTextInTheManualPageIsNoMarkup(t *testing.T) {
 		`'it's'`:      `\(aqit\(aqs\(aq`,
 		"end.\nStart": "end.\nStart",
 	} {
-		if got := roff(text); got != want {
+		if got := escapeRoff(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
-	for line := range strings.Lines(manual(newParser(nil).Model)) {
+	for line := range strings.Lines(formatManualPage(newParser(nil).Model)) {
 		if strings.HasPrefix(line, "'") {
 			t.Errorf("taken for a macro: %s", line)
 		}

@@ -39,7 +39,7 @@ func TestMessagesAreToldInALine(t *testing.T) {
 		{"something else", "hello", `"hello"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := inWords([]byte(withSecurity(tt.message))); !strings.Contains(got, tt.want) {
+			if got := formatMessage([]byte(withSecurity(tt.message))); !strings.Contains(got, tt.want) {
 				t.Errorf("%q, want %q in it", got, tt.want)
 			}
 		})
@@ -47,7 +47,7 @@ func TestMessagesAreToldInALine(t *testing.T) {
 }
 
 func TestMessagesDoNotSteerTheTerminal(t *testing.T) {
-	line := printable.Only(inWords([]byte(`{"event":{"agent_id":"001","agent_name":"\u001b[2J\nweb","event_type":"keepalive_sent"},"security":{}}`)))
+	line := printable.Only(formatMessage([]byte(`{"event":{"agent_id":"001","agent_name":"\u001b[2J\nweb","event_type":"keepalive_sent"},"security":{}}`)))
 	if !strings.HasSuffix(line, "001 keepalive_sent (?[2J?web)") {
 		t.Errorf("%q", line)
 	}

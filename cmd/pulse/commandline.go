@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+const description = `Pulse watches Wazuh agents from the manager's side: it detects within seconds which of them fail, and publishes that to an XDR platform over NATS.`
+
+func (*commands) Help() string {
+	return `To try it, with nothing installed:
+
+    pulse demo --for 30s
+
+Exit codes: 0 good, 1 something failed, 2 the command line is wrong, 78 the settings are wrong.`
+}
+
+// parseArgs reads the command line. Without a command to run, it returns the exit
+// code, and an error unless help was asked for and given.
+func parseArgs(args []string) (command *kong.Context, code int, err error) {
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	exit := -1
+	parser := newParser(func(code int) { exit = code })
+	command, err = parser.Parse(args)
+	switch {
+	case exit >= 0: // help; the rest of the command line is not checked
+		return nil, exit, nil
+	case err != nil:
+		return nil, exitUsage, fmt.Errorf("%w\nfor help: %s --help", err, commandOf(err))
+	}
+	return command, exitOK, nil
+}
+
+func newParser(exit func(code int)) *kong.Kong {
+	parser, err := kong.New(new(commands), kong.Name("pulse"), kong.Description(description),
+		kong.Exit(exit), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // a mistake in the tags of commands; any test sees it
+	}
+	return parser
+}
+
+// commandOf returns the command that a parse error is about.
+func commandOf(err error) string {
+	if mistake, ok := errors.AsType[*kong.ParseError](err); ok && mistake.Context != nil {
+		if node := mistake.Context.Selected(); node != nil {
+			return node.FullPath()
+		}
+	}
+	return "pulse"
+}
+
+// manCommand is for the Linux packages.
+type manCommand struct{}
+
+func (*manCommand) Help() string {
+	return `Prints the manual page, made of the --help texts of all commands.
+
+    pulse man | man -l -`
+}
+
+func (*manCommand) Run(e *env) error {
+	_, err := e.stdout.Write([]byte(formatManualPage(newParser(nil).Model)))
+	return err
+}
+
+// formatManualPage returns the page in the macros of man(7).
+func formatManualPage(app *kong.Application) string {
+	b := new(strings.Builder)
+	fmt.Fprintf(b, ".TH PULSE 1 \"\" \"pulse %s\" \"User Commands\"\n.SH NAME\npulse \\- watch Wazuh agents from the manager's side\n", version)
+	fmt.Fprintf(b, ".SH SYNOPSIS\n.B pulse\n.I COMMAND\n[\\fIFLAGS\\fR]\n.SH DESCRIPTION\n%s\n", escapeRoff(app.Help))
+	writeVerbatim(b, app.Detail)
+	b.WriteString(".SH COMMANDS\n")
+	for _, command := range app.Leaves(true) {
+		fmt.Fprintf(b, ".SS %s\n%s\n", escapeRoff(strings.TrimPrefix(command.Summary(), "pulse ")), escapeRoff(command.Help))
+		writeVerbatim(b, command.Detail)
+		for _, p := range command.Positional {
+			writeTaggedText(b, strings.Trim(p.Summary(), "<>[]"), p.Help)
+		}
+		for _, flags := range command.AllFlags(true) {
+			for _, f := range flags {
+				if f.Name != "help" {
+					writeTaggedText(b, f.String(), f.Help)
+				}
+			}
+		}
+	}
+	b.WriteString(`.SH FILES
+.TP
+.I /var/ossec/etc/pulse.conf
+The settings, unless \-\-config names others.
+.TP
+.I /var/lib/pulse
+What Pulse keeps, unless <state_dir> names another directory.
+.SH SEE ALSO
+.BR systemctl (1),
+.BR journalctl (1)
+`)
+	return b.String()
+}
+
+func writeTaggedText(b *strings.Builder, what, help string) {
+	fmt.Fprintf(b, ".TP\n.B %s\n%s\n", escapeRoff(what), escapeRoff(help))
+}
+
+// writeVerbatim writes a text with its line breaks.
+func writeVerbatim(b *strings.Builder, text string) {
+	if text != "" {
+		fmt.Fprintf(b, ".PP\n.nf\n%s\n.fi\n", escapeRoff(text))
+	}
+}
+
+// escapeRoff returns text without markup characters.
+func escapeRoff(text string) string {
+	text = strings.NewReplacer(`\`, `\e`, `-`, `\-`, `'`, `\(aq`).Replace(text)
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, ".") {
+			lines[i] = `\&` + line
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// version is the version of the software; messages have it.
+const version = "0.1.0"
+
+type versionCommand struct{}
+
+func (*versionCommand) Help() string {
+	return `The version that is in messages, the commit if it is known, Go's version and the platform.
+
+    pulse version`
+}
+
+func (*versionCommand) Run(e *env) error {
+	revision := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value[:min(12, len(s.Value))]
+			}
+		}
+	}
+	_, err := fmt.Fprintf(e.stdout, "pulse %s%s %s %s/%s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}

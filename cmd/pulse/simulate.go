@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/demo"
+	"github.com/wazuh-pulse/pulse/internal/secmsg"
+)
+
+type simCommand struct {
+	Keys     string        `required:"" placeholder:"FILE" help:"The agents' keys: a client.keys."`
+	Manager  string        `required:"" placeholder:"HOST:PORT" help:"The manager to connect to."`
+	Agents   int           `placeholder:"N" help:"Simulate the first N agents of the file. Default: all."`
+	Notify   time.Duration `default:"10s" placeholder:"DURATION" help:"Between an agent's own keep-alives. Default: ${default}."`
+	Ramp     time.Duration `placeholder:"DURATION" help:"Start the agents evenly over this time. Default: all at once."`
+	For      time.Duration `placeholder:"DURATION" help:"How long to run. Default: until Ctrl-C."`
+	Protocol string        `enum:"tcp,udp" default:"tcp" placeholder:"tcp|udp" help:"How the agents connect. Default: ${default}."`
+	Crypto   string        `enum:"aes,blowfish" default:"aes" placeholder:"aes|blowfish" help:"How the agents encrypt. Default: ${default}."`
+}
+
+func (*simCommand) Help() string {
+	return `All agents dial at once, as after a manager's restart, or one after the other with --ramp, and log out at the end. A line a second
+has their state. The exit code is 1 if none of them could connect.
+
+    pulse sim --keys client.keys --manager 127.0.0.1:1514 --agents 100 --for 1m
+
+Use it only with a manager of yours: it replaces the agents in the file.`
+}
+
+func (c *simCommand) Run(e *env) error {
+	fleet, err := c.newFleet()
+	if err != nil {
+		return usageError{err}
+	}
+	stop := e.ctx
+	if c.For > 0 {
+		var over context.CancelFunc
+		stop, over = context.WithTimeout(e.ctx, c.For)
+		defer over()
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- fleet.Run(context.Background()) }() // until Shutdown
+	printSimProgress(stop, e.stdout, fleet)
+	last := fleet.Stats()
+	fleet.Shutdown()
+	err = <-ended
+	printSimSummary(e.stdout, &last)
+	if err == nil && last.Startup.Count == 0 {
+		err = fmt.Errorf("no agent could connect to %s: is a manager there, over %s, with these keys?", c.Manager, c.Protocol)
+	}
+	return err
+}
+
+func (c *simCommand) newFleet() (*agentsim.Fleet, error) {
+	if c.For < 0 || c.Ramp < 0 || c.Notify <= 0 {
+		return nil, errors.New("--for, --ramp and --notify: want a positive duration, such as 30s")
+	}
+	keys, err := c.readAgentKeys()
+	if err != nil {
+		return nil, err
+	}
+	method := secmsg.AES
+	if c.Crypto == "blowfish" {
+		method = secmsg.Blowfish
+	}
+	return agentsim.New(agentsim.Config{Manager: c.Manager, Network: c.Protocol, Method: method, Keys: keys, Notify: c.Notify, Ramp: c.Ramp})
+}
+
+func (c *simCommand) readAgentKeys() ([]clientkeys.Key, error) {
+	set, problems, err := clientkeys.ReadFile(c.Keys)
+	if err != nil {
+		return nil, err
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("%s: %w", c.Keys, problems[0])
+	}
+	keys := set.Keys()
+	if c.Agents < 0 || c.Agents > len(keys) {
+		return nil, fmt.Errorf("--agents %d: want 1 to %d, as many as %s has", c.Agents, len(keys), c.Keys)
+	}
+	if c.Agents > 0 {
+		keys = slices.Clip(keys[:c.Agents])
+	}
+	return keys, nil
+}
+
+// printSimProgress prints a line a second until ctx ends.
+func printSimProgress(ctx context.Context, w io.Writer, fleet *agentsim.Fleet) {
+	start := time.Now()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	settled := fleet.Settled()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-settled:
+			settled = nil
+			s := fleet.Stats()
+			fmt.Fprintf(w, "all %s connected and acknowledged after %v\n", countNoun(s.Agents, "agent"), s.Settled.Round(time.Millisecond))
+		case <-tick.C:
+			s := fleet.Stats()
+			fmt.Fprintf(w, "%5.0fs  %d of %d connected  %d keep-alives, %d acks (p50 %v, p99 %v)  %d requests answered  %d refused, %d lost\n",
+				time.Since(start).Seconds(), s.Connected, s.Agents, s.KeepAlives, s.Acks, roundFine(s.Ack.P50), roundFine(s.Ack.P99),
+				s.Requests, s.Refused+s.Unanswered, s.Lost+s.Silent)
+		}
+	}
+}
+
+// printSimSummary prints the totals of a run.
+func printSimSummary(w io.Writer, s *agentsim.Stats) {
+	fmt.Fprintf(w, "\n%d of %s connected at the end, after %s and %s.\n", s.Connected, countNoun(s.Agents, "agent"),
+		countNoun(int(s.Startups), "startup"), countNoun(int(s.KeepAlives), "keep-alive"))
+	fmt.Fprintf(w, "  ack to a keep-alive: p50 %v, p99 %v, max %v (%d)\n", roundFine(s.Ack.P50), roundFine(s.Ack.P99), roundFine(s.Ack.Max), s.Ack.Count)
+	fmt.Fprintf(w, "  ack to a startup:    p50 %v, p99 %v, max %v (%d)\n", roundFine(s.Startup.P50), roundFine(s.Startup.P99), roundFine(s.Startup.Max), s.Startup.Count)
+	fmt.Fprintf(w, "  %s answered; %d refused, %d without an answer, %d lost, %d fell silent, %d garbled\n",
+		countNoun(int(s.Requests), "request"), s.Refused, s.Unanswered, s.Lost, s.Silent, s.Garbled)
+}
+
+func roundFine(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+
+type demoCommand struct{ demo.Flags }
+
+func (*demoCommand) Help() string {
+	return `Everything runs on free loopback ports and in a temporary directory, with timings short enough to see each
+kind of failure detected: shutdown, kill (the connection closes), hang (it stays open and silent), and a cut network.
+
+    pulse demo --for 30s
+    pulse demo --agents 200 --for 30s --json
+    pulse demo --outage
+    pulse demo --server nats://127.0.0.1:4222
+
+The exit code is 1 if a failure was not detected or a running agent was reported as disconnected. In the last seconds before
+--for is over no agent fails, as there would be no time to detect it: give it 20 s or more.
+
+With --outage all agents lose their network at once: the exit code is 1 unless that is published as one fleet_outage
+and one fleet_recovered, without an alert of a single agent. It ends by itself, after some 40 s.
+
+With --attach it is as with most installations: agents connect to a stock Wazuh manager, a simulated one, and Pulse is beside it.
+That manager is not a part of this program. In a clone:
+
+    go run ./cmd/pulse-bench demo --attach --for 40s
+
+With --server the messages go to a NATS server of yours, on subjects that begin with pulse-demo. Stop it for a while and
+start it again: agents go on failing meanwhile, and when it is back every message arrives, in order and once. Where it has
+JetStream, the demo stores the messages in a stream of its own and removes that at its end. The exit code is 1 if a message
+did not arrive.
+
+With --sign and --encrypt every message is verified and decrypted before it counts, and one that is refused makes the exit code 1.
+
+    pulse demo --sign --encrypt
+
+With --state-dir the demo keeps its state:
+
+    pulse demo --for 30s --state-dir /tmp/demo && pulse audit verify /tmp/demo/audit`
+}
+
+func (c *demoCommand) Run(e *env) error {
+	cfg, err := c.Config()
+	if err == nil && c.Attach {
+		err = errors.New("--attach: the simulated manager is a part of pulse-bench and not of this program\n" +
+			"use: go run github.com/wazuh-pulse/pulse/cmd/pulse-bench@latest demo --attach")
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	cfg.Version, cfg.Out = version, e.stdout
+	if c.JSON {
+		cfg.Out = io.Discard
+	}
+	report, err := demo.Run(e.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return writeResult(e.stdout, report, c.JSON)
+}
