@@ -45,7 +45,7 @@ func (*keysGenerateCommand) Help() string {
 
 func (c *keysGenerateCommand) Run(e *env) error {
 	if c.File != "" {
-		k, err := keys.Create(c.File, seal.Use(c.Use))
+		k, err := keys.CreatePrivate(c.File, seal.Use(c.Use))
 		if err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func (c *keysGenerateCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	k, err := files.Generate()
+	k, err := files.GenerateSigning()
 	if errors.Is(err, fs.ErrNotExist) {
 		return hint.Add(err, "make the directory first: install -d -o pulse -g pulse -m 0700 "+filepath.Dir(files.SigningPath()))
 	}
@@ -117,7 +117,7 @@ func (c *keysShowCommand) Run(e *env) error {
 	default:
 		fmt.Fprintf(e.stdout, "%s: %v\n", files.SigningPath(), present)
 	}
-	public, err := files.Public()
+	public, err := files.ReadPublicKeys()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -182,7 +182,7 @@ func (c *keysRotateCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	k, err := files.Rotate(c.Forget)
+	k, err := files.RotateSigning(c.Forget)
 	if err != nil {
 		return addSystemHint(err)
 	}
@@ -212,7 +212,7 @@ func (c *keysExportCommand) Run(e *env) error {
 	} else {
 		files, err := nodeFiles(e, &c.settingsFlag)
 		if err == nil {
-			all, err = files.Public()
+			all, err = files.ReadPublicKeys()
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			err = hint.Add(err, "pulse keys generate makes a key, and so does the daemon's first start")

@@ -45,7 +45,7 @@ func published(t *testing.T, signer *seal.Signer, epoch uint64, messages int) (l
 
 func TestStoredMessagesThatAreMissingAreTold(t *testing.T) {
 	private := filepath.Join(t.TempDir(), "node.jwk")
-	key, err := keys.Create(private, seal.Signing)
+	key, err := keys.CreatePrivate(private, seal.Signing)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func parseMask(s string) (addr, mask [4]byte, ok bool) {
 	return a.As4(), m.As4(), true
 }
 
-// Contains says whether an agent so registered may come from ip. IPv4 inside
+// Contains reports whether an agent so registered may come from ip. IPv4 inside
 // IPv6 counts as IPv4; a zone does not matter.
 func (a Address) Contains(ip netip.Addr) bool {
 	if a.text == anyAddress {
@@ -79,12 +79,12 @@ func (a Address) Contains(ip netip.Addr) bool {
 	}
 	ip = ip.Unmap().WithZone("")
 	if text, negated := strings.CutPrefix(a.text, "!"); negated {
-		return ip.IsValid() && !contains(text, ip)
+		return ip.IsValid() && !matchesText(text, ip)
 	}
-	return contains(a.text, ip)
+	return matchesText(a.text, ip)
 }
 
-func contains(text string, ip netip.Addr) bool {
+func matchesText(text string, ip netip.Addr) bool {
 	if p, ok := parsePrefix(text); ok {
 		return p.Contains(ip)
 	}
@@ -100,7 +100,7 @@ func contains(text string, ip netip.Addr) bool {
 	return true
 }
 
-// SingleHost says whether this is one address, not "any", none excluded by "!", and not
+// SingleHost reports whether this is one address, not "any", none excluded by "!", and not
 // written as a network, not even as a /32. An agent so registered does not put its id into its
 // messages (wazuh.md, section 1).
 func (a Address) SingleHost() bool {

@@ -107,14 +107,14 @@ func TestALineThatIsCutOffWithinItsKeyIsNoLine(t *testing.T) {
 func TestMoreAgentsAreAddedToASetAndReplaceNone(t *testing.T) {
 	set, _, _ := Parse(strings.NewReader("001 a any K\n003 !c any K\nx\n"))
 	more, _, _ := Parse(strings.NewReader("001 other any L\n002 b 192.0.2.1 K\n"))
-	all := set.With(more.Keys())
+	all := set.WithKeys(more.Keys())
 	if k, _ := all.ByID([]byte("001")); all.Len() != 2 || k.Name != "a" {
 		t.Errorf("%v", all.Keys())
 	}
 	if k, ok := all.ByAddr(netip.MustParseAddr("192.0.2.1")); !ok || k.ID != "002" {
 		t.Errorf("%v", k)
 	}
-	if _, ok := set.ByID([]byte("002")); ok || set.Len() != 1 || new(Set).With(more.Keys()).Len() != 2 {
+	if _, ok := set.ByID([]byte("002")); ok || set.Len() != 1 || new(Set).WithKeys(more.Keys()).Len() != 2 {
 		t.Error("the set it was made of is changed")
 	}
 	if !all.Removed([]byte("003")) || all.Removed([]byte("001")) || all.Damaged() {

@@ -49,14 +49,14 @@ var (
 // that fails, or a file over 512 MiB, is an error. Memory is taken for agents
 // alone, whatever else is in the file.
 func Parse(r io.Reader) (*Set, []Problem, error) {
-	set, problems, err := parse(r)
+	set, problems, err := parseSet(r)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read client keys: %w", err)
 	}
 	return set, problems, nil
 }
 
-func parse(r io.Reader) (*Set, []Problem, error) {
+func parseSet(r io.Reader) (*Set, []Problem, error) {
 	s := &Set{byID: make(map[uint32]int32), byAddr: make(map[[16]byte]int32)}
 	digest := sha256.New()
 	limited := &io.LimitedReader{R: r, N: maxFile + 1}
@@ -64,7 +64,7 @@ func parse(r io.Reader) (*Set, []Problem, error) {
 	var problems []Problem
 	before := 0 // agents, without the last line
 	for number := 1; ; number++ {
-		line, err := lines.next()
+		line, err := lines.readLine()
 		if err == io.EOF {
 			break
 		}
@@ -102,9 +102,9 @@ type lineReader struct {
 	nul   bool // one had a NUL byte
 }
 
-// next returns a line without its end; errLine for one that is too long, io.EOF
+// readLine returns a line without its end; errLine for one that is too long, io.EOF
 // after the last.
-func (r *lineReader) next() (string, error) {
+func (r *lineReader) readLine() (string, error) {
 	line, err := r.in.ReadSlice('\n')
 	if len(line) == 0 && err == io.EOF {
 		return "", io.EOF
@@ -134,22 +134,22 @@ func (r *lineReader) next() (string, error) {
 
 // lineError is the error of a line that is too long, nil if it is one to skip.
 func lineError(first byte) error {
-	if skipped(first) {
+	if isSkipped(first) {
 		return nil
 	}
 	return errLine
 }
 
-// skipped reports whether lines that begin so are none of agents.
-func skipped(first byte) bool { return first == '#' || first == ' ' }
+// isSkipped reports whether lines that begin so are none of agents.
+func isSkipped(first byte) bool { return first == '#' || first == ' ' }
 
 // parseLine adds a line's agent, if the line names one. Its errors do not quote
 // the line: in a broken one the secret may stand anywhere.
 func (s *Set) parseLine(line string) error {
-	if line == "" || skipped(line[0]) {
+	if line == "" || isSkipped(line[0]) {
 		return nil
 	}
-	f, n := fields(line)
+	f, n := splitFields(line)
 	if n > 1 && (f[1][0] == '!' || f[1][0] == '#') {
 		s.markRemoved(f[0])
 		return nil
@@ -165,14 +165,14 @@ func (s *Set) parseLine(line string) error {
 	if err := cmp.Or(checkName(f[1]), err, checkSecret(f[3])); err != nil {
 		return err
 	}
-	if !s.add(id, Key{ID: f[0], Name: f[1], IP: ip, Secret: f[3]}) {
+	if !s.addKey(id, Key{ID: f[0], Name: f[1], IP: ip, Secret: f[3]}) {
 		return errDuplicate
 	}
 	return nil
 }
 
-// fields splits a line at its spaces; n counts them all, also those beyond f.
-func fields(line string) (f [4]string, n int) {
+// splitFields splits a line at its spaces; n counts them all, also those beyond f.
+func splitFields(line string) (f [4]string, n int) {
 	for line != "" {
 		var field string
 		field, line, _ = strings.Cut(line, " ")

@@ -30,7 +30,7 @@ func readPath(path string) (reading, error) {
 	return r, nil
 }
 
-// ReadError says why the file could not be read.
+// ReadError is why the file could not be read.
 type ReadError struct{ Err error }
 
 func (e *ReadError) Error() string { return "read client keys: " + e.Err.Error() }
@@ -54,7 +54,7 @@ func readOpen(path string) (r reading, err error) {
 	if before.Size() > maxFile {
 		return r, fmt.Errorf("%s: %w", path, errTooLarge)
 	}
-	if r.set, r.problems, err = parse(f); err != nil {
+	if r.set, r.problems, err = parseSet(f); err != nil {
 		return r, fmt.Errorf("%s: %w", path, err)
 	}
 	if r.info, err = f.Stat(); err != nil {
@@ -64,7 +64,7 @@ func readOpen(path string) (r reading, err error) {
 	return r, nil
 }
 
-// sameState says whether a file seems untouched between two looks at it.
+// sameState reports whether a file seems unchanged between two stats of it.
 func sameState(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }

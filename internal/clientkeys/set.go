@@ -105,8 +105,8 @@ func (s *Set) WithoutTorn(known *Set) *Set {
 	return &rest
 }
 
-// With returns the set with more agents, but for those whose ids it has.
-func (s *Set) With(more []Key) *Set {
+// WithKeys returns the set with more agents, but for those whose ids it has.
+func (s *Set) WithKeys(more []Key) *Set {
 	if len(more) == 0 {
 		return s
 	}
@@ -117,14 +117,14 @@ func (s *Set) With(more []Key) *Set {
 	}
 	for _, k := range more {
 		if id, ok := parseID(k.ID); ok {
-			all.add(id, k)
+			all.addKey(id, k)
 		}
 	}
 	return &all
 }
 
-// add takes an agent in, unless its id is there already.
-func (s *Set) add(id uint32, k Key) bool {
+// addKey takes an agent in, unless its id is there already.
+func (s *Set) addKey(id uint32, k Key) bool {
 	if _, ok := s.byID[id]; ok {
 		return false
 	}

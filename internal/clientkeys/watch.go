@@ -12,36 +12,36 @@ import (
 )
 
 const (
-	// settle is how long the file must be left alone before it is read, so that
+	// settleTime is how long the file must be left alone before it is read, so that
 	// no half-written file is taken for the whole.
-	settle = 100 * time.Millisecond
+	settleTime = 100 * time.Millisecond
 
-	// settleCut is the same for a file that is empty or ends within a line. It may
+	// cutSettleTime is the same for a file that is empty or ends within a line. It may
 	// be meant so, but more likely a writer has paused there.
-	settleCut = time.Second
+	cutSettleTime = time.Second
 
-	// settleMax bounds the wait for a file that is replaced again and again, as
+	// maxSettleTime bounds the wait for a file that is replaced again and again, as
 	// when agents are enrolled by the hundred.
-	settleMax = 5 * time.Second
+	maxSettleTime = 5 * time.Second
 
-	// pollPeriod is how often the file is looked at besides. It finds what
-	// inotify cannot tell: a change on a network file system, behind a symbolic
-	// link, or after the watch itself failed.
+	// pollPeriod is how often the file is checked without an event, for changes that
+	// inotify does not report: on a network file system, behind a symbolic link, or
+	// after the watch itself failed.
 	pollPeriod = 10 * time.Second
 )
 
-// Watch follows the file until ctx ends. It calls changed with every new
-// content, known being the content that the caller has from [ReadFile]; with
-// known nil, or the file changed since, that is also the first it reads. Files
-// that are empty, after a second of quiet, are a content like any other; whether
-// to act on one is the caller's affair.
+// Watch watches the file until ctx ends. It calls changed with every content that
+// differs from the one before. The first of these is known, the content that the caller
+// has from [ReadFile]; if known is nil, the first content read is reported too. An empty
+// file, after a second without a change, is a content like any other.
 //
-// While the file cannot be read, the last content stands. Failed is called once
-// for each condition that keeps Watch from its work, not for each try: with a
-// [*ReadError] for the file itself, and with nil when that can be read again. Both are called from Watch's own goroutine, one at a time.
+// While the file cannot be read, the last content stays in effect. Failed is called once
+// for each condition that Watch fails with, not for each try: with a [*ReadError] for the
+// file itself, and with nil when that can be read again. Both functions are called from
+// Watch's own goroutine, one at a time.
 func Watch(ctx context.Context, path string, known *Set, changed func(*Set, []Problem), failed func(error)) {
 	w := newWatch(path, known, changed, failed)
-	filewatch.Watch(ctx, w.config(), w.handleChange)
+	filewatch.Watch(ctx, w.watchConfig(), w.handleChange)
 }
 
 // watch is the state of one Watch, owned by its goroutine.
@@ -60,8 +60,8 @@ func newWatch(path string, known *Set, changed func(*Set, []Problem), failed fun
 	return &watch{path: path, known: known, changed: changed, failed: failed}
 }
 
-func (w *watch) config() filewatch.Config {
-	return filewatch.Config{Paths: []string{w.path}, Settle: settle, SettleMax: settleMax, Poll: pollPeriod,
+func (w *watch) watchConfig() filewatch.Config {
+	return filewatch.Config{Paths: []string{w.path}, Settle: settleTime, SettleMax: maxSettleTime, Poll: pollPeriod,
 		Failed: func(err error) {
 			w.failed(fmt.Errorf("watch client keys: %w; looking every %v instead", err, pollPeriod))
 		}}
@@ -74,7 +74,7 @@ func (w *watch) handleChange(c filewatch.Change) time.Duration {
 		return 0
 	}
 	if c.Polled {
-		return settle
+		return settleTime
 	}
 	w.cut = w.cut && c.Again
 	r, err := readPath(w.path)
@@ -105,10 +105,10 @@ func (w *watch) waitForWriter(r reading, c filewatch.Change) time.Duration {
 	isNew := w.known == nil || w.known.digest != r.set.digest
 	switch {
 	case r.torn: // never good enough, however late
-		return settle
+		return settleTime
 	case isNew && !c.Late && !w.cut && r.set.cut:
 		w.cut = true
-		return settleCut
+		return cutSettleTime
 	}
 	return 0
 }

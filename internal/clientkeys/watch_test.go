@@ -72,7 +72,7 @@ func inFakeTime(t *testing.T, known *Set, test func(w *watched)) {
 		source := filewatch.Source{Events: h.events, Add: func(string) error { return h.observe() }}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); filewatch.Follow(ctx, source, w.config(), w.handleChange) }()
+		go func() { defer close(done); filewatch.Follow(ctx, source, w.watchConfig(), w.handleChange) }()
 		test(h)
 		cancel()
 		<-done
@@ -114,8 +114,8 @@ func TestTheKnownContentIsNoChange(t *testing.T) {
 }
 
 func TestAChangeBeforeTheWatchBeganIsReported(t *testing.T) {
-	inFakeTime(t, setOf(two), func(w *watched) { w.after(settle, []int{1}, 0) })
-	inFakeTime(t, nil, func(w *watched) { w.after(settle, []int{1}, 0) })
+	inFakeTime(t, setOf(two), func(w *watched) { w.after(settleTime, []int{1}, 0) })
+	inFakeTime(t, nil, func(w *watched) { w.after(settleTime, []int{1}, 0) })
 }
 
 func TestAFileIsReadOnceItHasSettled(t *testing.T) {
@@ -123,10 +123,10 @@ func TestAFileIsReadOnceItHasSettled(t *testing.T) {
 		w.after(time.Second, nil, 0)
 		w.write("001 a any K\n002")
 		w.event()
-		w.after(settle-1, nil, 0)
+		w.after(settleTime-1, nil, 0)
 		w.write(two)
 		w.event()
-		w.after(settle-1, nil, 0)
+		w.after(settleTime-1, nil, 0)
 		w.after(1, []int{2}, 0)
 	})
 }
@@ -137,11 +137,11 @@ func TestAWriterWhoPausesWithinALineIsWaitedFor(t *testing.T) {
 		for _, half := range []string{"", "001 a any K\n002"} {
 			w.write(half)
 			w.event()
-			w.after(settleCut, nil, 0)
+			w.after(cutSettleTime, nil, 0)
 		}
 		w.write(two)
 		w.event()
-		w.after(settle, []int{2}, 0)
+		w.after(settleTime, []int{2}, 0)
 	})
 }
 
@@ -150,7 +150,7 @@ func TestAFileLeftEmptyRemovesAllAgents(t *testing.T) {
 		w.after(time.Second, nil, 0)
 		w.write("")
 		w.event()
-		w.after(settle+settleCut, []int{0}, 0)
+		w.after(settleTime+cutSettleTime, []int{0}, 0)
 	})
 }
 
@@ -159,7 +159,7 @@ func TestAFileWithoutALastNewlineIsTakenAfterAWhile(t *testing.T) {
 		w.after(time.Second, nil, 0)
 		w.write(strings.TrimSpace(two))
 		w.event()
-		w.after(settle+settleCut, []int{2}, 0)
+		w.after(settleTime+cutSettleTime, []int{2}, 0)
 	})
 }
 
@@ -167,12 +167,12 @@ func TestAFileThatIsNeverLeftAloneIsReadAllTheSame(t *testing.T) {
 	inFakeTime(t, knownOne(), func(w *watched) {
 		w.after(time.Second, nil, 0)
 		w.write(two)
-		for range settleMax/(settle/2) - 1 {
+		for range maxSettleTime/(settleTime/2) - 1 {
 			w.event()
-			w.after(settle/2, nil, 0)
+			w.after(settleTime/2, nil, 0)
 		}
 		w.event()
-		w.after(settle/2, []int{2}, 0)
+		w.after(settleTime/2, []int{2}, 0)
 	})
 }
 
@@ -180,7 +180,7 @@ func TestAChangeWithoutAnEventIsFoundByLooking(t *testing.T) {
 	inFakeTime(t, knownOne(), func(w *watched) {
 		w.after(time.Second, nil, 0)
 		w.write(two)
-		w.after(pollPeriod+settle, []int{2}, 0)
+		w.after(pollPeriod+settleTime, []int{2}, 0)
 	})
 }
 
@@ -189,7 +189,7 @@ func TestAnotherFilesEventsDoNotMatter(t *testing.T) {
 		w.after(time.Second, nil, 0)
 		w.write(two)
 		w.events <- fsnotify.Event{Name: w.path + ".tmp", Op: fsnotify.Create}
-		w.after(settle*2, nil, 0)
+		w.after(settleTime*2, nil, 0)
 	})
 }
 
@@ -200,7 +200,7 @@ func TestAMissingFileFailsOnceAndKeepsTheLastSet(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.event()
-		w.after(settle, nil, 1)
+		w.after(settleTime, nil, 1)
 		w.after(time.Minute, nil, 1)
 
 		if err := os.Mkdir(w.path, 0o700); err != nil { // another condition

@@ -13,7 +13,7 @@ func (n *Node) showKeys(ctx context.Context) {
 	if n.out.sealer == nil || !n.out.sealer.Signs() || n.out.quiet {
 		return
 	}
-	bulletin := &keys.Bulletin{Files: &n.out.sealer.Files, Log: n.log}
+	bulletin := &keys.KVPublisher{Files: &n.out.sealer.Files, Log: n.log}
 	if n.out.remote == nil {
 		nc, err := n.out.outbox.Connect(natsserver.Keys)
 		if err != nil {

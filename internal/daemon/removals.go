@@ -76,7 +76,7 @@ func (w *agentsWatched) take(reading *clientkeys.Set, now time.Time, hold time.D
 		}
 		return kept
 	}
-	w.keys, w.keyless = reading.With(keep(lost)), keep(keyless)
+	w.keys, w.keyless = reading.WithKeys(keep(lost)), keep(keyless)
 	w.held = held
 	return due
 }

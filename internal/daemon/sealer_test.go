@@ -152,7 +152,7 @@ func TestANewKeyIsShownBeforeItIsUsed(t *testing.T) {
 	r := hearing(t, h.node.NATSURL(), cfg, nil)
 	before := r.entry(keys.Bucket, "node01").Sequence
 	files := sealing.KeyFiles(cfg)
-	next, err := files.Rotate(false)
+	next, err := files.RotateSigning(false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,13 +380,13 @@ func TestKeysThatAreInTheWayAreNamedWithTheWayOut(t *testing.T) {
 			"pulse keys generate --use enc FILE"},
 		{"a private recipient", func(c *config.Config) {
 			c.NATS.EncryptMessages, c.NATS.RecipientsFile = true, filepath.Join(c.Pulse.Home, "r.jwk")
-			if _, err := keys.Create(c.NATS.RecipientsFile, seal.Encryption); err != nil {
+			if _, err := keys.CreatePrivate(c.NATS.RecipientsFile, seal.Encryption); err != nil {
 				t.Fatal(err)
 			}
 		}, "key 1 is a private one"},
 		{"a signing key that others may read", func(c *config.Config) {
 			c.NATS.SigningKeyFile = filepath.Join(c.Pulse.Home, "s.jwk")
-			if _, err := keys.Create(c.NATS.SigningKeyFile, seal.Signing); err != nil {
+			if _, err := keys.CreatePrivate(c.NATS.SigningKeyFile, seal.Signing); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.Chmod(c.NATS.SigningKeyFile, 0o640); err != nil {

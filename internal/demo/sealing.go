@@ -25,7 +25,7 @@ func (s *environment) configureKeys(cfg *config.Config, demo Config) error {
 		return nil
 	}
 	s.decryptKey = filepath.Join(s.dir, "xdr.jwk")
-	k, err := keys.Create(s.decryptKey, seal.Encryption)
+	k, err := keys.CreatePrivate(s.decryptKey, seal.Encryption)
 	if err != nil {
 		return err
 	}

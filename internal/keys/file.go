@@ -16,7 +16,7 @@ func ReadPrivate(path string) (*seal.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k := fromNKey(text); k != nil {
+	if k := parseNKeySeed(text); k != nil {
 		return k, nil
 	}
 	all, err := seal.ParseKeys(text)
@@ -35,7 +35,7 @@ func ReadPrivateSet(path string) ([]*seal.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, text)
+	return parseKeys(path, text)
 }
 
 // ReadPublic reads a file of public keys: a JWK or a JWKS. Private ones are an
@@ -45,7 +45,7 @@ func ReadPublic(path string) ([]*seal.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := parse(path, text)
+	all, err := parseKeys(path, text)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func ReadPublic(path string) ([]*seal.Key, error) {
 	return all, nil
 }
 
-func parse(path string, text []byte) ([]*seal.Key, error) {
+func parseKeys(path string, text []byte) ([]*seal.Key, error) {
 	all, err := seal.ParseKeys(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -65,8 +65,8 @@ func parse(path string, text []byte) ([]*seal.Key, error) {
 	return all, nil
 }
 
-// fromNKey returns nil where there is no NKey seed.
-func fromNKey(text []byte) *seal.Key {
+// parseNKeySeed returns nil where there is no NKey seed.
+func parseNKeySeed(text []byte) *seal.Key {
 	pair, err := nkeys.ParseDecoratedNKey(text)
 	if err != nil {
 		return nil

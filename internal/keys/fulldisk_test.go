@@ -24,11 +24,11 @@ func TestKeysAreMadeOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &Files{Node: "node01", StateDir: dir}
-	signing, writeSigning, err := f.HoldSigning()
+	signing, writeSigning, err := f.OpenOrHoldSigning()
 	if err != nil || writeSigning == nil || writeSigning() == nil || signing.Node != "node01" {
 		t.Fatal(signing, err)
 	}
-	reading, writeReading, err := f.HoldReading()
+	reading, writeReading, err := f.OpenOrHoldReading()
 	if err != nil || writeReading == nil || writeReading() == nil {
 		t.Fatal(reading, err)
 	}
@@ -48,14 +48,14 @@ func TestKeysAreMadeOnAFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	again, write, err := f.HoldSigning()
+	again, write, err := f.OpenOrHoldSigning()
 	if err != nil || write != nil || !again.Equal(signing) {
 		t.Errorf("%v, %v", again, err)
 	}
-	if own, write, err := f.HoldReading(); err != nil || write != nil || !own.Equal(reading) {
+	if own, write, err := f.OpenOrHoldReading(); err != nil || write != nil || !own.Equal(reading) {
 		t.Errorf("%v, %v", own, err)
 	}
-	public, err := f.Public()
+	public, err := f.ReadPublicKeys()
 	if err != nil || len(public) != 1 || !public[0].Equal(signing) || public[0].Use() != seal.Signing {
 		t.Errorf("%v, %v", public, err)
 	}

@@ -24,10 +24,10 @@ func TestAMissingSigningKeyIsMadeAndStays(t *testing.T) {
 	if err != nil || !again.Equal(first) || again.Node != "node01" {
 		t.Errorf("%v, then %v: %v", first, again, err)
 	}
-	if public, err := f.Public(); err != nil || len(public) != 1 || !public[0].Equal(first) || public[0].Private() || public[0].Node != "node01" {
+	if public, err := f.ReadPublicKeys(); err != nil || len(public) != 1 || !public[0].Equal(first) || public[0].Private() || public[0].Node != "node01" {
 		t.Errorf("public: %v, %v", public, err)
 	}
-	if _, err := f.Generate(); err == nil || !strings.Contains(err.Error(), "is there already") {
+	if _, err := f.GenerateSigning(); err == nil || !strings.Contains(err.Error(), "is there already") {
 		t.Errorf("a key that is there was made anew: %v", err)
 	}
 	none, err := f.OpenReading(false)
@@ -41,7 +41,7 @@ func TestAMissingSigningKeyIsMadeAndStays(t *testing.T) {
 
 func TestARotationKeepsTheFormerKeysPublic(t *testing.T) {
 	f := &Files{Node: "node01", StateDir: t.TempDir()}
-	if _, err := f.Rotate(false); err == nil || !strings.Contains(err.Error(), "pulse keys generate") {
+	if _, err := f.RotateSigning(false); err == nil || !strings.Contains(err.Error(), "pulse keys generate") {
 		t.Errorf("without a key: %v", err)
 	}
 	var made []*seal.Key
@@ -51,10 +51,10 @@ func TestARotationKeepsTheFormerKeysPublic(t *testing.T) {
 			t.Fatal(err)
 		}
 		made = append([]*seal.Key{k}, made...)
-		k, err = f.Rotate(false)
+		k, err = f.RotateSigning(false)
 	}
 	made = append([]*seal.Key{k}, made...)
-	public, err := f.Public()
+	public, err := f.ReadPublicKeys()
 	if err != nil || len(public) != len(made) {
 		t.Fatalf("%v, %v", public, err)
 	}
@@ -66,16 +66,16 @@ func TestARotationKeepsTheFormerKeysPublic(t *testing.T) {
 	if now, err := f.OpenSigning(); err != nil || !now.Equal(k) {
 		t.Errorf("in use: %v, %v", now, err)
 	}
-	last, err := f.Rotate(true)
-	if public, _ := f.Public(); err != nil || len(public) != 2 || !public[0].Equal(last) || !public[1].Equal(k) {
+	last, err := f.RotateSigning(true)
+	if public, _ := f.ReadPublicKeys(); err != nil || len(public) != 2 || !public[0].Equal(last) || !public[1].Equal(k) {
 		t.Errorf("forgotten: %v, %v", public, err)
 	}
 	for range 2 * formerMax {
-		if _, err := f.Rotate(false); err != nil {
+		if _, err := f.RotateSigning(false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if public, err := f.Public(); err != nil || len(public) != formerMax+1 {
+	if public, err := f.ReadPublicKeys(); err != nil || len(public) != formerMax+1 {
 		t.Errorf("%d public keys, %v", len(public), err)
 	}
 }
@@ -99,7 +99,7 @@ func TestWhatRootMakesBelongsToTheService(t *testing.T) {
 			t.Errorf("%s belongs to %d:%d", filepath.Base(path), of.Uid, of.Gid)
 		}
 	}
-	if _, err := f.Generate(); err != nil {
+	if _, err := f.GenerateSigning(); err != nil {
 		t.Fatal(err)
 	}
 	owned(f.SigningPath())
@@ -107,7 +107,7 @@ func TestWhatRootMakesBelongsToTheService(t *testing.T) {
 	if err := os.Chown(f.StateDir, 0, 0); err != nil { // now it is the file's owner that counts
 		t.Fatal(err)
 	}
-	if _, err := f.Rotate(false); err != nil {
+	if _, err := f.RotateSigning(false); err != nil {
 		t.Fatal(err)
 	}
 	owned(f.SigningPath())
@@ -133,7 +133,7 @@ func TestAnNKeySeedSigns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		public, err := f.Public()
+		public, err := f.ReadPublicKeys()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +144,7 @@ func TestAnNKeySeedSigns(t *testing.T) {
 		if by, err := v.Verify(signer.Sign([]byte("x")), []byte("x")); err != nil || by.Node != "node01" {
 			t.Errorf("%v, %v", by, err)
 		}
-		if _, err := f.Rotate(false); err == nil || !strings.Contains(err.Error(), "nsc") {
+		if _, err := f.RotateSigning(false); err == nil || !strings.Contains(err.Error(), "nsc") {
 			t.Errorf("rotated: %v", err)
 		}
 	}
@@ -153,7 +153,7 @@ func TestAnNKeySeedSigns(t *testing.T) {
 func TestFilesThatWillNotDoAreRefusedWithoutTheirSecret(t *testing.T) {
 	dir := t.TempDir()
 	private := filepath.Join(dir, "private.jwk")
-	if _, err := Create(private, seal.Signing); err != nil {
+	if _, err := CreatePrivate(private, seal.Signing); err != nil {
 		t.Fatal(err)
 	}
 	text, _ := os.ReadFile(private)

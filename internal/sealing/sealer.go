@@ -34,7 +34,7 @@ type Sealer struct {
 func Open(cfg *config.Config, pending *statedir.PendingWrites) (*Sealer, error) {
 	s := &Sealer{Files: KeyFiles(cfg)}
 	if cfg.NATS.MessageSigning {
-		k, write, err := s.Files.HoldSigning()
+		k, write, err := s.Files.OpenOrHoldSigning()
 		if err == nil {
 			pending.PostponeKey("signing.jwk, public.jwks", write)
 			s.signer, err = seal.NewSigner(k)
@@ -66,7 +66,7 @@ func Open(cfg *config.Config, pending *statedir.PendingWrites) (*Sealer, error) 
 // openReadingKey opens the key with which the node decrypts its own messages.
 func (s *Sealer) openReadingKey(create bool) (k *seal.Key, write func() error, err error) {
 	if create {
-		return s.Files.HoldReading()
+		return s.Files.OpenOrHoldReading()
 	}
 	k, err = s.Files.OpenReading(false)
 	return k, nil, err

@@ -12,30 +12,30 @@ import (
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
-// Files says where a node's keys are.
+// Files is where a node's keys are.
 type Files struct {
 	Node     string
 	StateDir string
 	Signing  string // the private signing key; "" for signing.jwk in StateDir
 }
 
-// SigningPath is where the signing key is.
+// SigningPath returns the path of the signing key.
 func (f *Files) SigningPath() string {
 	return cmp.Or(f.Signing, filepath.Join(f.StateDir, "signing.jwk"))
 }
 
-// PublicPath is where the public keys are.
+// PublicPath returns the path of the public keys.
 func (f *Files) PublicPath() string { return filepath.Join(f.StateDir, "public.jwks") }
 
-// ReadingPath is where the key is with which the node reads its own outbox.
+// ReadingPath returns the path of the key with which the node reads its own outbox.
 func (f *Files) ReadingPath() string { return filepath.Join(f.StateDir, "reading.jwk") }
 
-// OpenSigning reads the signing key, or makes one if there is none, and sees to it
-// that it is among the public keys.
+// OpenSigning reads the signing key, or makes one if there is none, and adds it to
+// the public keys.
 func (f *Files) OpenSigning() (k *seal.Key, err error) {
 	k, err = ReadPrivate(f.SigningPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		k, err = create(f.SigningPath(), seal.Signing, f.Node)
+		k, err = createPrivate(f.SigningPath(), seal.Signing, f.Node)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the signing key: %w", err)
@@ -43,16 +43,16 @@ func (f *Files) OpenSigning() (k *seal.Key, err error) {
 	if k.Use() != seal.Signing {
 		return nil, fmt.Errorf("the signing key: %s: it is an encryption key", f.SigningPath())
 	}
-	k.Node = f.Node // of an NKey, the file does not say
-	if _, err := f.publish(k); err != nil {
+	k.Node = f.Node // an NKey has none
+	if _, err := f.addPublicKey(k); err != nil {
 		return nil, fmt.Errorf("the public keys: %w", err)
 	}
 	return k, nil
 }
 
-// HoldSigning does as OpenSigning. On a full disk, the key is in memory only, and its
-// files are written by the function that is returned; that is nil where they are there.
-func (f *Files) HoldSigning() (k *seal.Key, write func() error, err error) {
+// OpenOrHoldSigning is OpenSigning, but on a full disk, the key is in memory only, and
+// the returned function writes its files; it is nil where they are written already.
+func (f *Files) OpenOrHoldSigning() (k *seal.Key, write func() error, err error) {
 	k, err = f.OpenSigning()
 	if !statedir.IsFull(err) {
 		return k, nil, err
@@ -73,13 +73,13 @@ func (f *Files) HoldSigning() (k *seal.Key, write func() error, err error) {
 			}
 			kept = true
 		}
-		_, err := f.publish(k)
+		_, err := f.addPublicKey(k)
 		return err
 	}, nil
 }
 
-// HoldReading does as OpenReading with make, and on a full disk as HoldSigning.
-func (f *Files) HoldReading() (k *seal.Key, write func() error, err error) {
+// OpenOrHoldReading is OpenReading with make, and on a full disk like HoldSigning.
+func (f *Files) OpenOrHoldReading() (k *seal.Key, write func() error, err error) {
 	k, err = f.OpenReading(true)
 	if !statedir.IsFull(err) {
 		return k, nil, err
@@ -90,15 +90,15 @@ func (f *Files) HoldReading() (k *seal.Key, write func() error, err error) {
 	return k, func() error { return writePrivate(f.ReadingPath(), k, true) }, nil
 }
 
-// OpenReading reads the key with which the node reads its own outbox, or, if it
-// shall, makes one. Without either it returns nil.
+// OpenReading reads the key with which the node reads its own outbox, or makes
+// one if make is set; else it returns nil.
 func (f *Files) OpenReading(make bool) (k *seal.Key, err error) {
 	k, err = ReadPrivate(f.ReadingPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		if !make {
 			return nil, nil
 		}
-		k, err = create(f.ReadingPath(), seal.Encryption, "")
+		k, err = createPrivate(f.ReadingPath(), seal.Encryption, "")
 	}
 	if err == nil && k.Use() != seal.Encryption {
 		err = fmt.Errorf("%s: it is a signing key", f.ReadingPath())
@@ -109,20 +109,20 @@ func (f *Files) OpenReading(make bool) (k *seal.Key, err error) {
 	return k, nil
 }
 
-// Rotate replaces the signing key by a new one, which a node uses from its next
-// start on. The old one's public key stays among the public ones, so that those who
-// verify know both; unless forget, which drops the keys of before.
-func (f *Files) Rotate(forget bool) (is *seal.Key, err error) {
+// RotateSigning replaces the signing key by a new one, which a node uses from its next
+// start on. The old one's public key stays among the public ones, so that verifiers
+// have both, unless forget is set, which removes the former keys.
+func (f *Files) RotateSigning(forget bool) (is *seal.Key, err error) {
 	text, err := keyfile.Read(f.SigningPath(), keyfile.Private)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("there is no signing key in %s yet: make one with pulse keys generate, or let the daemon", f.SigningPath())
 	case err != nil:
 		return nil, err
-	case fromNKey(text) != nil:
+	case parseNKeySeed(text) != nil:
 		return nil, fmt.Errorf("%s is an NKey: make another one with nsc or nk, put it there and start the daemon anew", f.SigningPath())
 	}
-	was, err := f.OpenSigning() // makes sure that it is public
+	was, err := f.OpenSigning() // adds it to the public keys
 	if err != nil {
 		return nil, err
 	}
@@ -131,11 +131,11 @@ func (f *Files) Rotate(forget bool) (is *seal.Key, err error) {
 		return nil, err
 	}
 	is.Node = f.Node
-	// Public first: no message is signed with a key that nobody can know.
+	// The public key first: no message may be signed with a key that verifiers cannot have.
 	if forget {
 		err = f.writePublic([]*seal.Key{is, was})
 	} else {
-		_, err = f.publish(is)
+		_, err = f.addPublicKey(is)
 	}
 	if err != nil {
 		return nil, err
@@ -143,22 +143,22 @@ func (f *Files) Rotate(forget bool) (is *seal.Key, err error) {
 	return is, writePrivate(f.SigningPath(), is, false)
 }
 
-// Generate makes a signing key, where there is none.
-func (f *Files) Generate() (*seal.Key, error) {
-	if _, err := create(f.SigningPath(), seal.Signing, f.Node); err != nil {
+// GenerateSigning makes a signing key, where there is none.
+func (f *Files) GenerateSigning() (*seal.Key, error) {
+	if _, err := createPrivate(f.SigningPath(), seal.Signing, f.Node); err != nil {
 		return nil, err
 	}
 	return f.OpenSigning()
 }
 
-// Public are the public keys: the last one made, and those before it.
-func (f *Files) Public() ([]*seal.Key, error) { return ReadPublic(f.PublicPath()) }
+// ReadPublicKeys returns the public keys: the last one made, and those before it.
+func (f *Files) ReadPublicKeys() ([]*seal.Key, error) { return ReadPublic(f.PublicPath()) }
 
 // formerMax is how many keys before the present one stay public.
 const formerMax = 15
 
-// publish puts a key first among the public ones, where it is not.
-func (f *Files) publish(k *seal.Key) ([]*seal.Key, error) {
+// addPublicKey puts a key first among the public ones if it is not one of them.
+func (f *Files) addPublicKey(k *seal.Key) ([]*seal.Key, error) {
 	all, err := ReadPublic(f.PublicPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w; delete it, if nobody needs older keys", err)
@@ -183,11 +183,11 @@ func (f *Files) writePublic(all []*seal.Key) error {
 	return keyfile.Write(f.PublicPath(), text, 0o644, false)
 }
 
-// Create makes a private key in a new file, for somebody else than a node.
-func Create(path string, use seal.Use) (*seal.Key, error) { return create(path, use, "") }
+// CreatePrivate makes a private key in a new file, for another party than a node.
+func CreatePrivate(path string, use seal.Use) (*seal.Key, error) { return createPrivate(path, use, "") }
 
-// create makes a private key in a new file.
-func create(path string, use seal.Use, node string) (*seal.Key, error) {
+// createPrivate makes a private key in a new file.
+func createPrivate(path string, use seal.Use, node string) (*seal.Key, error) {
 	k, err := seal.GenerateKey(use)
 	if err != nil {
 		return nil, err

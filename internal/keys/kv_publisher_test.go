@@ -47,7 +47,7 @@ func shown(t *testing.T, before func(jetstream.JetStream)) (jetstream.JetStream,
 		t.Fatal(err)
 	}
 	log := new(logText)
-	b := &Bulletin{Files: f, Log: slog.New(slog.NewTextHandler(log, nil)), check: 20 * time.Millisecond}
+	b := &KVPublisher{Files: f, Log: slog.New(slog.NewTextHandler(log, nil)), checkPeriod: 20 * time.Millisecond}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	nc := connect()
