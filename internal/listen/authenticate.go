@@ -118,6 +118,12 @@ func (l *Link) verifyKey(c *conn, from netip.AddrPort, key *clientkeys.Key, code
 	if err != nil {
 		return nil, m, refuseUndecodable(key.ID, err)
 	}
+	if kind, _ := parseMessage(m.Payload); kind == receiptMessage {
+		return nil, m, refuseAs(key.ID, staleCounter, fmt.Errorf("agent %s: a receipt for no request", key.ID))
+	}
+	if err := checkSender(key.ID, m.Payload); err != nil {
+		return nil, m, err
+	}
 	p, err := newPeer(key, c, from, cipher)
 	if err != nil {
 		return nil, m, err

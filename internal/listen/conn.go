@@ -145,6 +145,9 @@ func (l *Link) handleParsedFrame(c *conn, codec *codec, h secmsg.Header) error {
 	if err != nil {
 		return err
 	}
+	if kind, _ := parseMessage(m.Payload); kind == receiptMessage { // nothing asks for one here
+		return nil
+	}
 	p.setLocation(c.from, cipher)
 	if c.peer == nil {
 		return l.handleClaimMessage(c, codec, &m)
@@ -163,7 +166,7 @@ func (l *Link) decodeMessage(p *peer, codec *codec, h secmsg.Header) (secmsg.Mes
 	if err != nil {
 		return m, nil, refuseUndecodable(p.id.String(), err)
 	}
-	return m, cipher, nil
+	return m, cipher, checkSender(p.id.String(), m.Payload)
 }
 
 // handlePeerMessage handles a message from a peer's own connection or address. One that

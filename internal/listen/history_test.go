@@ -84,6 +84,57 @@ func TestACapturedMessageProvesAndEndsNothing(t *testing.T) {
 	}
 }
 
+// Both sides use one key: what the link sends decrypts as the agent's when it is sent back.
+func TestWhatTheLinkSendsIsNoProofWhenItComesBack(t *testing.T) {
+	t.Parallel()
+	for _, network := range []string{"tcp", "udp"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			s := openLink(t)
+			a, other := s.dialAgent(network, "001", ""), s.dialAgent("tcp", "005", "")
+			s.startAgent(other, 5)
+			captured := s.captureFrame(a, keepAliveText, detector.SawKeepAlive)
+			if network == "tcp" {
+				_ = a.conn.Close()
+				s.expectSighting(1, detector.SawClosed)
+			}
+			thief := s.replayFrame(network, captured)
+			var sent [][]byte
+			for len(sent) < 2 { // an acknowledgement, and a question
+				frame, err := thief.readFrame()
+				if err != nil {
+					t.Fatal(err)
+				}
+				sent = append(sent, append([]byte("!001!"), frame...))
+			}
+			sent[0], sent[1] = sent[1], sent[0]
+			for _, text := range []string{"#!-agent ack ", "#!-agent keepalive host 1795408128", "#!-req 00000001 agent getstate",
+				"#!-req 00000001 ack", "#!-up file 00000000000000000000000000000000 merged.mg\n"} {
+				thief.counter.Global = 90000 // a manager's counter may be ahead of the agent's
+				frame := thief.encodeFrame(text)
+				if network == "tcp" {
+					frame = frame[lengthSize:]
+				}
+				sent = append(sent, frame)
+			}
+			for _, frame := range sent {
+				if network == "udp" {
+					thief.writeRaw(frame)
+					continue
+				}
+				thief.writeRaw(addLength(frame))
+				if _, err := thief.readFrame(); err == nil {
+					t.Errorf("%q is answered", frame)
+				}
+				thief = s.dialAgent(network, "001", "") // each ends its connection
+			}
+			s.pingUntil(other, func() bool { return s.countRefusals(reflected) >= 6 })
+			s.expectNoSighting()
+			s.startAgent(s.dialAgent(network, "001", ""), 1) // its numbers did not rise
+		})
+	}
+}
+
 func TestACapturedShutdownIsIgnoredAfterTheAgentWasKilled(t *testing.T) {
 	t.Parallel()
 	for _, replayBy := range []string{"tcp", "udp"} {

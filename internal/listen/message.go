@@ -21,6 +21,7 @@ const (
 	shutdownMessage                     // #!-agent shutdown
 	answerMessage                       // #!-req COUNTER PAYLOAD
 	receiptMessage                      // #!-req COUNTER ack: over UDP, the agent has the request
+	managerMessage                      // what a manager sends: an agent has not written it
 	unknownMessage                      // a control message that a manager does not know
 )
 
@@ -44,16 +45,48 @@ func parseMessage(payload []byte) (messageType, uint32) {
 		return startupMessage, 0
 	case bytes.HasPrefix(word, []byte("agent shutdown")):
 		return shutdownMessage, 0
+	case isManagerWord(word):
+		return managerMessage, 0
 	case bytes.IndexByte(word, '\n') >= 0: // a manager treats this as a keep-alive
 		return keepAliveMessage, 0
 	}
 	return unknownMessage, 0
 }
 
+// managerWords begin the control messages of managers: what this one sends, and what
+// others with the same keys may have sent before it.
+var managerWords = [][]byte{[]byte("agent ack"), []byte("agent keepalive "), []byte("up file "), []byte("close file"),
+	[]byte("force_reconnect"), []byte("execd "), []byte("syscheck ")}
+
+func isManagerWord(word []byte) bool {
+	for _, w := range managerWords {
+		if bytes.HasPrefix(word, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// answerWords begin the answers of agents: JSON, or an outcome in words. All else behind
+// the number of a request is the request itself.
+var answerWords = [][]byte{[]byte("{"), []byte("ok"), []byte("err")}
+
+func isAnswerText(text []byte) bool {
+	for _, w := range answerWords {
+		if bytes.HasPrefix(text, w) {
+			return true
+		}
+	}
+	return false
+}
+
 func parseAnswer(rest []byte) (messageType, uint32) {
 	counter, answer, ok := bytes.Cut(rest, []byte(" "))
 	if !ok {
 		return unknownMessage, 0
+	}
+	if string(answer) != "ack" && !isAnswerText(answer) {
+		return managerMessage, 0
 	}
 	token, err := strconv.ParseUint(string(counter), 16, 32)
 	if err != nil || len(counter) != 8 {
@@ -63,6 +96,15 @@ func parseAnswer(rest []byte) (messageType, uint32) {
 		return receiptMessage, uint32(token)
 	}
 	return answerMessage, uint32(token)
+}
+
+// checkSender refuses what an agent has not written. Both sides use one key, so that a
+// manager's own messages can be sent back to it in the agent's name.
+func checkSender(agent string, payload []byte) error {
+	if kind, _ := parseMessage(payload); kind != managerMessage {
+		return nil
+	}
+	return refuseAs(agent, reflected, fmt.Errorf("agent %s: a message that only a manager sends", agent))
 }
 
 // appendKeepAlive appends the keep-alive of a method: a request or a notification.
@@ -158,8 +200,6 @@ func (l *Link) handleMessage(p *peer, c *codec, payload []byte) error {
 		l.count.answers.Add(1)
 		seen.Kind, seen.Token = detector.SawAnswer, token
 		err = l.confirmAnswer(p, c, token)
-	case receiptMessage:
-		l.markDelivered(p, token)
 	case eventMessage:
 		l.count.events.Add(1)
 	case unknownMessage:

@@ -58,11 +58,11 @@ func (q *questioner) nextNumber(p *peer, from netip.AddrPort) uint32 {
 	return q.computeNumber(p, from, periodAt(time.Now()))
 }
 
-// isAnswer reports whether a message is the answer to a question, or over UDP the
-// agent's receipt for it: either shows that the message is no replay.
+// isAnswer reports whether a message is the answer to a question, which shows that it is no
+// replay. A receipt is none: the link sends the same.
 func (q *questioner) isAnswer(p *peer, from netip.AddrPort, payload []byte) bool {
 	kind, token := parseMessage(payload)
-	if kind != answerMessage && kind != receiptMessage || token&questionBit == 0 {
+	if kind != answerMessage || token&questionBit == 0 {
 		return false
 	}
 	now := periodAt(time.Now())

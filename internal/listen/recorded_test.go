@@ -116,6 +116,9 @@ func TestRecordedAgentsGetTheRecordedAnswersAndStatus(t *testing.T) {
 					a.expectMessage(answer)
 				}
 				a.expectNoAnswer()
+				if strings.HasSuffix(r.Text, " ack") { // a receipt for a request that the link has not sent
+					continue
+				}
 				select {
 				case seen := <-s.sightings:
 					table.Apply([]detector.Sighting{seen})

@@ -25,12 +25,13 @@ const (
 	tooSlow                     // the peer does not read what it is sent
 	tooMany                     // the limit of connections is reached
 	staleCounter                // not newer than what was received, and no question answered
+	reflected                   // a manager's own message
 	refusals
 )
 
 // The names are those in statistics and logs.
 var refusalNames = [refusals]string{"garbled", "unknown_agent", "wrong_address", "wrong_key", "oversized", "key_in_use",
-	"another_agent", "too_late", "slow_reader", "too_many_connections", "stale_counter"}
+	"another_agent", "too_late", "slow_reader", "too_many_connections", "stale_counter", "reflected"}
 
 func (r refusal) String() string { return refusalNames[r] }
 

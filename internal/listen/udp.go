@@ -90,6 +90,10 @@ func (l *Link) handlePeerDatagram(p *peer, key *clientkeys.Key, from netip.AddrP
 	if err != nil {
 		return err
 	}
+	kind, token := parseMessage(m.Payload)
+	if kind == receiptMessage && !(from == p.from && l.markDelivered(p, token)) {
+		return nil // it may be the link's own, which it sends when a request is answered
+	}
 	isNew := l.isNewMessage(p, m.Counter, from == p.from)
 	switch {
 	case from != p.from && l.questions.isAnswer(p, from, m.Payload):
@@ -133,12 +137,15 @@ func (l *Link) trackRequest(p *peer, token uint32, text []byte) {
 }
 
 // markDelivered ends the repetition of a request that the agent has received.
-func (l *Link) markDelivered(p *peer, token uint32) {
+func (l *Link) markDelivered(p *peer, token uint32) (pending bool) {
 	l.requestsMu.Lock()
 	defer l.requestsMu.Unlock()
-	if r := l.requests[p]; r != nil && r.token == token {
+	r := l.requests[p]
+	pending = r != nil && r.token == token
+	if pending {
 		delete(l.requests, p)
 	}
+	return pending
 }
 
 // confirmAnswer confirms the arrival of an answer over UDP, which the agent repeats
