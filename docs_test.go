@@ -220,7 +220,7 @@ func TestEveryConditionOfANodeIsExplained(t *testing.T) {
 // auditKinds are the kinds of line that the packages of the audit log have names for.
 func auditKinds(t *testing.T) (kinds []string) {
 	t.Helper()
-	for dir, prefix := range map[string]string{"internal/audit": "Kind", "internal/daemon": "audit"} {
+	for dir, prefix := range map[string]string{"internal/audit": "Kind", "internal/audittrail": "kind"} {
 		files, err := filepath.Glob(dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)

@@ -118,7 +118,9 @@ var rooms = []room{
 		"agents are the other side: nothing of ours may help them"},
 	{"internal/managersim", []string{"internal/clientkeys", "internal/secmsg"},
 		"a stock manager is the world around: nothing of ours may help it"},
-	{"internal/daemon", []string{"event", "internal/atomicfile", "internal/attach", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/detector", "internal/history", "internal/keys", "internal/listen", "internal/message", "internal/metrics", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/sealing", "internal/statedir", "internal/wazuhdb", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
+	{"internal/daemon", []string{"event", "internal/atomicfile", "internal/attach", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/console", "internal/detector", "internal/history", "internal/keys", "internal/listen", "internal/message", "internal/metrics", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/sealing", "internal/statedir", "internal/wazuhdb", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
+	{"internal/audittrail", []string{"event", "internal/atomicfile", "internal/audit", "internal/clientkeys", "internal/config", "internal/detector", "internal/listen",
+		"internal/message", "internal/outbox", "internal/remote", "internal/sealing", "internal/statedir"}, "it records what others do, and does nothing else"},
 	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/hint", "internal/presence", "internal/remote", "internal/statedir"}, "it looks at what the daemon will need, as the daemon does"},
 	{"internal/provision", []string{"event", "internal/atomicfile", "internal/filelock", "internal/hint", "internal/kv", "internal/remote"}, "it writes files for a NATS server, and needs no node to do so"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/keyfile", "internal/keys", "internal/sealing", "seal"},
@@ -127,7 +129,7 @@ var rooms = []room{
 		"it measures rooms alone, with the daemon's defaults, and with the world around them"},
 	{"cmd/pulse-bench", []string{"internal/bench", "internal/clientkeys", "internal/daemon", "internal/demo", "internal/managersim"}, "its command line; the measurements are in internal/bench, the demo in internal/demo"},
 	{"internal/tools/shape", nil, "it reads source files, and no package of the module"},
-	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/alertlevel", "internal/audit", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/sealing", "internal/secmsg", "internal/statedir", "internal/systemd", "internal/top", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/alertlevel", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/console", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/sealing", "internal/secmsg", "internal/statedir", "internal/systemd", "internal/top", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

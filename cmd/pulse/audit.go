@@ -13,7 +13,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audit"
-	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
@@ -44,7 +44,7 @@ func (f *auditFlags) auditLogDir(e *env) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return daemon.AuditDir(loaded.Pulse.StateDir), nil
+	return audittrail.Dir(loaded.Pulse.StateDir), nil
 }
 
 type auditVerifyCommand struct {
@@ -76,7 +76,7 @@ func (c *auditVerifyCommand) Run(e *env) error {
 		return err
 	}
 	if len(c.Key) == 0 {
-		c.Key = []string{daemon.AuditKeys(filepath.Dir(dir))}
+		c.Key = []string{audittrail.PublicKeysPath(filepath.Dir(dir))}
 	}
 	check := audit.Check{Progress: progressOn(e.stderr)}
 	if check.Key, err = audit.ReadKeys(c.Key...); err != nil {

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/audit"
-	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/testport"
 )
 
@@ -135,11 +135,11 @@ func TestAFullDiskNeitherEndsPulseNorKeepsItFromStarting(t *testing.T) {
 	d.awaitHealth(http.StatusServiceUnavailable, "the audit log cannot be written")
 	d.makeRoom()
 	d.awaitHealth(http.StatusOK, "")
-	keys, err := audit.ReadKeys(daemon.AuditKeys(d.state("")))
+	keys, err := audit.ReadKeys(audittrail.PublicKeysPath(d.state("")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := audit.Verify(daemon.AuditDir(d.state("")), audit.Check{Key: keys}); err != nil || c.First != 1 || c.Missing != 0 || !c.Live {
+	if c, err := audit.Verify(audittrail.Dir(d.state("")), audit.Check{Key: keys}); err != nil || c.First != 1 || c.Missing != 0 || !c.Live {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := os.Stat(d.state("epoch")); err != nil {

@@ -36,7 +36,8 @@ const (
 	checkpointPeriod = time.Minute
 )
 
-// Log is an audit log that is written. Its methods may be called concurrently.
+// Log is an audit log that is written. Its methods may be called concurrently; Add,
+// Sync and Close of a nil Log do nothing.
 type Log struct {
 	cfg     Config
 	log     *slog.Logger
@@ -126,6 +127,9 @@ func Open(cfg Config) (*Log, error) {
 // what cannot be written is told of by the log, and in the next line that can. The
 // kind is a plain word; seq, prev, time, kind, kid and sig are no names of attributes.
 func (l *Log) Add(kind string, attrs ...slog.Attr) {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	l.add(time.Now(), kind, attrs...)
 	n := len(l.pending)
@@ -152,6 +156,9 @@ func (l *Log) State() State {
 
 // Sync writes what was added before, and brings it to the disk itself if it can.
 func (l *Log) Sync() {
+	if l == nil {
+		return
+	}
 	l.disk.Lock()
 	defer l.disk.Unlock()
 	l.flush()
@@ -160,6 +167,9 @@ func (l *Log) Sync() {
 // Close signs and writes what is there, and says that this is the end. What it
 // cannot write is an error.
 func (l *Log) Close() (err error) {
+	if l == nil {
+		return nil
+	}
 	l.close.Do(func() {
 		close(l.stop)
 		l.done.Wait()

@@ -15,7 +15,7 @@ const repeatsMax = 64
 // that fail, from filling the log: the first of each is a line, and then there is one
 // a minute that says how many more there were. It may be used concurrently.
 type Repeats struct {
-	Log  *Log
+	Log  *Log // nil: nothing is written
 	Kind string
 
 	mu     sync.Mutex
@@ -30,6 +30,9 @@ type repeat struct {
 
 // Add notes one, which is told from others by the key.
 func (r *Repeats) Add(key string, attrs ...slog.Attr) {
+	if r.Log == nil {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if again := r.known[key]; again != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audit"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/testport"
@@ -24,15 +25,15 @@ import (
 // trail is the audit log of a node that has ended, verified.
 func trail(t *testing.T, cfg *config.Config, heads ...audit.Head) (lines []map[string]any) {
 	t.Helper()
-	key, err := audit.ReadKeys(AuditKeys(cfg.Pulse.StateDir))
+	key, err := audit.ReadKeys(audittrail.PublicKeysPath(cfg.Pulse.StateDir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := audit.Verify(AuditDir(cfg.Pulse.StateDir), audit.Check{Key: key, Heads: heads})
+	c, err := audit.Verify(audittrail.Dir(cfg.Pulse.StateDir), audit.Check{Key: key, Heads: heads})
 	if err != nil || !c.Closed || c.Missing != 0 || c.Heads != len(heads) {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if err := audit.Read(AuditDir(cfg.Pulse.StateDir), audit.Filter{}, func(l *audit.Line) error {
+	if err := audit.Read(audittrail.Dir(cfg.Pulse.StateDir), audit.Filter{}, func(l *audit.Line) error {
 		var m map[string]any
 		if err := json.Unmarshal(l.Text, &m); err != nil {
 			return err
@@ -135,7 +136,7 @@ func TestTheAuditLogTellsWhatWasChangedWhileTheNodeWasDown(t *testing.T) {
 	if err := os.WriteFile(password, []byte("hunter3\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(auditKeyPath(cfg.Pulse.StateDir)); err != nil {
+	if err := os.Remove(audittrail.KeyPath(cfg.Pulse.StateDir)); err != nil {
 		t.Fatal(err)
 	}
 	cfg.NATS.MaxReconnects = 7
@@ -218,7 +219,7 @@ func TestWithoutAuditLoggingThereIsNone(t *testing.T) {
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(AuditDir(cfg.Pulse.StateDir)); !os.IsNotExist(err) {
+	if _, err := os.Stat(audittrail.Dir(cfg.Pulse.StateDir)); !os.IsNotExist(err) {
 		t.Error(err)
 	}
 }
@@ -249,7 +250,7 @@ func TestTheAuditLogTellsThatItWasSwitchedOff(t *testing.T) {
 func TestANodeWhoseAuditLogHasNoRoomGoesOnAndSaysSo(t *testing.T) {
 	t.Parallel()
 	cfg := settingsFor(t)
-	dir := AuditDir(cfg.Pulse.StateDir)
+	dir := audittrail.Dir(cfg.Pulse.StateDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"log/slog"
 	"slices"
 	"sync"
@@ -73,7 +74,7 @@ func publishing(b *testing.B) (*backlog, <-chan *nats.Msg) {
 	if err := client.Flush(); err != nil {
 		b.Fatal(err)
 	}
-	r := &recorder{backlog: newBacklog(), outbox: out, sealer: new(sealing.Sealer), status: func() (none Status) { return none }, log: slog.New(slog.DiscardHandler),
+	r := &recorder{backlog: newBacklog(), outbox: out, sealer: new(sealing.Sealer), audit: new(audittrail.Trail), status: func() (none Status) { return none }, log: slog.New(slog.DiscardHandler),
 		journal: &journal{log: slog.New(slog.DiscardHandler)},
 		writer:  message.NewWriter(message.Source{Node: "node01", Version: "bench", Epoch: 1}, prefix), started: time.Now()}
 	var running sync.WaitGroup

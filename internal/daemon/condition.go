@@ -258,7 +258,7 @@ func (r *recorder) announceConditions(ctx context.Context) error {
 		for i := range part.list {
 			c := &part.list[i]
 			r.logCondition(c, part.state)
-			r.audit.condition(c, part.state)
+			r.audit.RecordCondition(c.Code, part.state, c.Failure, c.Problem)
 			if r.outbox != nil {
 				messages = append(messages, r.writer.NodeCondition(event.NodeCondition{Code: c.Code, State: part.state, Problem: c.Problem, Since: c.Since.Unix()}, c.Failure, now))
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"net"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ func TestWhatIsAFailure(t *testing.T) {
 	if got := strings.Join(h.Failures, "; "); got != "outbox: disk full; keep-alive events are being dropped, 7 so far" {
 		t.Errorf("%s", got)
 	}
-	s.Audit = &Audit{Problem: "no space left on device", Since: time.Unix(1767323045, 0).UTC(), Missing: 3}
+	s.Audit = &audittrail.Status{Problem: "no space left on device", Since: time.Unix(1767323045, 0).UTC(), Missing: 3}
 	h = healthOf(deriveConditions(&observation{Status: &s, losing: losses{audit: true}}))
 	if got := strings.Join(h.Failures, "; "); got != "the audit log cannot be written since 2026-01-02T03:04:05Z: no space left on device; the audit log is losing lines, 3 so far" {
 		t.Errorf("%s", got)
@@ -111,8 +112,8 @@ func TestAConditionOfTheNodeIsToldEverywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := trail(t, cfg)
-	has(t, lines, auditCondition, map[string]any{"code": "nats_unavailable", "state": "began"})
-	has(t, lines, auditCondition, map[string]any{"code": "nats_unavailable", "state": "ended"})
+	has(t, lines, "condition", map[string]any{"code": "nats_unavailable", "state": "began"})
+	has(t, lines, "condition", map[string]any{"code": "nats_unavailable", "state": "ended"})
 }
 
 func TestAPanicWhileAPeerIsServedFailsHealthForAMinute(t *testing.T) {

@@ -26,7 +26,7 @@ func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version stri
 	}
 	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.recorder.writer.Source.Epoch,
 		Fleet: n.detector, Clock: n.clock, History: n.history, Groups: groupNames(cfg), State: n.consoleState, Metrics: n.metrics.Registry(),
-		Refused: n.out.audit.refusedByConsole, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
+		Refused: n.out.audit.RecordConsoleRefusal, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
 	if err != nil || n.out.outbox == nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +14,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/atomicfile"
-	"github.com/wazuh-pulse/pulse/internal/audit"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
 	"github.com/wazuh-pulse/pulse/seal"
@@ -39,32 +38,19 @@ func nextEpoch(dir string, now time.Time) (uint64, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return 0, err
 	default:
-		last, err := auditedEpoch(AuditDir(dir))
+		last, err := audittrail.LastEpoch(dir)
 		if err != nil {
 			return 0, err
 		}
-		epoch = max(epoch, last+1)
+		if last <= epochMax { // else it is not a line that a node wrote
+			epoch = max(epoch, last+1)
+		}
 	}
 	return epoch, writeEpoch(path, epoch)
 }
 
 func writeEpoch(path string, epoch uint64) error {
 	return atomicfile.Write(path, append(strconv.AppendUint(nil, epoch, 10), '\n'), 0o600)
-}
-
-// auditedEpoch returns the epoch of the last start in an audit log; 0 for none.
-func auditedEpoch(dir string) (uint64, error) {
-	line, err := audit.Last(dir, auditStart)
-	if err != nil || line == nil {
-		return 0, err
-	}
-	var start struct {
-		Epoch uint64 `json:"epoch"`
-	}
-	if json.Unmarshal(line.Text, &start) != nil || start.Epoch > epochMax {
-		return 0, nil // it is not a line that a node wrote
-	}
-	return start.Epoch, nil
 }
 
 // epochMax is above all that a clock says.

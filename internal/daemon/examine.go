@@ -10,6 +10,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/attach"
 	"github.com/wazuh-pulse/pulse/internal/audit"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/keys"
@@ -50,7 +51,7 @@ func ExamineKeys(cfg *config.Config) (wrong []error) {
 		}
 	}
 	if cfg.NATS.AuditLogging {
-		readers[auditKeyPath(cfg.Pulse.StateDir)] = func(path string) error { _, err := audit.ReadKey(path); return err }
+		readers[audittrail.KeyPath(cfg.Pulse.StateDir)] = func(path string) error { _, err := audit.ReadKey(path); return err }
 	}
 	for _, path := range slices.Sorted(maps.Keys(readers)) {
 		if err := readers[path](path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) { // else it is made

@@ -7,6 +7,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audit"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
@@ -38,7 +39,7 @@ func TestAHostileNameStaysAName(t *testing.T) {
 		t.Fatal(err)
 	}
 	trail(t, cfg)
-	if err := audit.Read(AuditDir(cfg.Pulse.StateDir), audit.Filter{}, func(l *audit.Line) error {
+	if err := audit.Read(audittrail.Dir(cfg.Pulse.StateDir), audit.Filter{}, func(l *audit.Line) error {
 		if !printable.Is(string(l.Text)) {
 			t.Errorf("%q", l.Text)
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/listen"
@@ -28,7 +29,7 @@ type inventory struct {
 	path     string
 	detector *detector.Detector
 	link     *listen.Link
-	audit    *auditor
+	audit    *audittrail.Trail
 	log      *slog.Logger
 	hold     time.Duration // of doubtful removals; 0 for removalHold
 
@@ -59,7 +60,7 @@ func (inv *inventory) note(change func(*Inventory)) {
 func (inv *inventory) run(ctx context.Context, first *clientkeys.Set, problems []clientkeys.Problem) {
 	inv.watched = agentsWatched{keys: new(clientkeys.Set), keyless: inv.restored()}
 	inv.read(first, problems)
-	inv.audit.agents(nil, inv.watched.keys, len(problems))
+	inv.audit.RecordAgents(nil, inv.watched.keys, len(problems))
 
 	calls := make(chan func())
 	do := func(f func()) {
@@ -107,7 +108,7 @@ func (inv *inventory) restored() (agents []clientkeys.Key) {
 func (inv *inventory) changed(keys *clientkeys.Set, problems []clientkeys.Problem) {
 	was := inv.watched.keys
 	inv.read(keys, problems)
-	inv.audit.agents(was, inv.watched.keys, len(problems))
+	inv.audit.RecordAgents(was, inv.watched.keys, len(problems))
 	inv.log.Info("client.keys changed", "file", inv.path, "agents", keys.Len(), "skipped_lines", len(problems), "removals_held", len(inv.watched.held))
 }
 
@@ -119,7 +120,7 @@ func (inv *inventory) settle() {
 	was := inv.watched.keys
 	inv.apply()
 	if was.Len() != inv.watched.keys.Len() {
-		inv.audit.agents(was, inv.watched.keys, len(inv.problems))
+		inv.audit.RecordAgents(was, inv.watched.keys, len(inv.problems))
 	}
 }
 

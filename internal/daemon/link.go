@@ -8,6 +8,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/attach"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/listen"
@@ -43,7 +44,7 @@ type Link struct {
 // openLink opens the way to the agents that the settings say. With auto, a
 // manager that lives on this host is attached to, and only without one Pulse takes
 // its place.
-func openLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *auditor, log *slog.Logger) (link, error) {
+func openLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *audittrail.Trail, log *slog.Logger) (link, error) {
 	attaches, err := Attaches(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("find out whether a manager lives in %s (<pulse><link> is auto): %w", cfg.Pulse.Home, err)

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -25,7 +26,7 @@ type listening struct {
 	numbers  *numbersFile
 }
 
-func openListening(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *auditor, log *slog.Logger) (link, error) {
+func openListening(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *audittrail.Trail, log *slog.Logger) (link, error) {
 	keys, problems, err := clientkeys.ReadFile(cfg.Pulse.ClientKeys)
 	if err != nil {
 		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
@@ -34,7 +35,7 @@ func openListening(cfg *config.Config, method detector.Method, clock *detector.C
 	saved := numbers.load()
 	l, err := listen.Listen(listen.Config{
 		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
-		Method: method, Keys: keys, Clock: clock, Report: to.Report, Refused: audit.refused, Log: log,
+		Method: method, Keys: keys, Clock: clock, Report: to.Report, Refused: audit.RecordRefusal, Log: log,
 		Verify: cfg.Pulse.VerifyCounters, Numbers: saved, Unsure: saved == nil && anySeen(to),
 	})
 	if err != nil {

@@ -44,7 +44,7 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	defer func() {
 		if err != nil {
 			if n.out != nil {
-				n.out.audit.failed(err)
+				n.out.audit.SetFailure(err)
 			}
 			n.close()
 		}
@@ -161,7 +161,7 @@ func (n *Node) Run(parent context.Context) error {
 	if cause := context.Cause(ctx); cause != context.Cause(parent) && cause != unpublished {
 		err = errors.Join(cause, unpublished)
 	}
-	n.out.audit.failed(err)
+	n.out.audit.SetFailure(err)
 	return errors.Join(err, n.close())
 }
 

@@ -66,7 +66,7 @@ func (p *Publisher) settleEpoch(ctx context.Context, stateDir string, counted ui
 		epoch = p.presence.FixEpoch(least)
 	}
 	if epoch != counted {
-		p.audit.epochRaised(epoch)
+		p.audit.RecordEpoch(epoch)
 	}
 	return epoch, nil
 }

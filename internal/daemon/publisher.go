@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/message"
@@ -31,22 +32,22 @@ type Publisher struct {
 	recorder  *recorder
 	sealer    *sealing.Sealer // nil with NATS disabled
 	drops     drops
-	audit     *auditor // nil for none
-	unlogged  drops    // of its lines
-	panics    drops    // of the link's connections
-	reusedIDs drops    // of messages whose ID somebody else had used
-	quiet     bool     // nothing goes into buckets that others share
+	audit     *audittrail.Trail
+	unlogged  drops // of its lines
+	panics    drops // of the link's connections
+	reusedIDs drops // of messages whose ID somebody else had used
+	quiet     bool  // nothing goes into buckets that others share
 	prefix    event.Prefix
 	log       *slog.Logger
 }
 
 // OpenPublisher opens the way out. The version is that of the software.
 func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Publisher, err error) {
-	p := &Publisher{backlog: newBacklog(), groups: groups(cfg), quiet: cfg.NATS.NoRoster, pending: &statedir.PendingWrites{Log: log},
+	p := &Publisher{backlog: newBacklog(), groups: groups(cfg), quiet: cfg.NATS.NoRoster, audit: new(audittrail.Trail), pending: &statedir.PendingWrites{Log: log},
 		prefix: event.Prefix(cfg.NATS.SubjectPrefix), log: log}
 	defer func() {
 		if err != nil {
-			p.audit.failed(err)
+			p.audit.SetFailure(err)
 			err = errors.Join(err, p.Close())
 		}
 	}()
@@ -59,10 +60,11 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 	if p.state.Unlocked != nil {
 		p.pending.Postpone("lock", p.state.Unlocked, p.state.Lock)
 	}
-	if p.audit, err = openAuditor(cfg, log); err != nil { // first: it hears of all that follows
+	trail, err := audittrail.Open(cfg, log) // first: it records what follows
+	if err != nil {
 		return nil, err
 	}
-	p.audit.confide(cfg.NATS.Enabled && cfg.NATS.EncryptMessages)
+	p.audit = trail
 	var unsealed error
 	if cfg.NATS.Enabled { // before the audit log looks at the keys, some of which may be made here
 		p.sealer, unsealed = sealing.Open(cfg, p.pending)
@@ -71,7 +73,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 	if err != nil {
 		return nil, &statedir.Error{Op: "count the node's starts in <pulse><state_dir>", Err: err}
 	}
-	if err := p.audit.started(cfg, version, epoch, p.pending); err != nil {
+	if err := p.audit.Start(cfg, version, epoch, p.pending); err != nil {
 		return nil, err
 	}
 	if cfg.NATS.Enabled {
@@ -90,7 +92,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 		writer:  message.NewWriter(message.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch}, p.prefix),
 		started: time.Now()}
 	if p.outbox != nil {
-		p.audit.watch(p.passage)
+		p.audit.SetThroughput(p.readThroughput)
 	}
 	return p, nil
 }
@@ -98,10 +100,10 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 // openWayOut opens the outbox, and the remote where there is one.
 func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, epoch uint64, log *slog.Logger) (err error) {
 	out := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: outboxDir(cfg),
-		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, CaughtUp: p.audit.caughtUp, Log: log}
+		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, CaughtUp: p.audit.RecordCaughtUp, Log: log}
 	if cfg.NATS.ServerURL != "" {
 		way := RemoteConfig(cfg, log)
-		way.Tell = p.audit.heard
+		way.Tell = p.audit.RecordRemoteEvent
 		p.presence = p.openPresence(cfg, epoch, log)
 		way.Admit = p.presence.Admit
 		if p.remote, err = remote.Open(way); err != nil {
@@ -154,6 +156,10 @@ func (p *Publisher) Finish() { p.backlog.close() }
 // those to the XDR's NATS. NATS must be enabled.
 func (p *Publisher) Passed(c outbox.Class) (published, forwarded uint64) { return p.outbox.Passed(c) }
 
+func (p *Publisher) readThroughput() audittrail.Throughput {
+	return audittrail.Throughput{Stats: p.outbox.Stats(), Unstored: p.recorder.dropped.Load()}
+}
+
 // handOver waits until the XDR's NATS, if it is there, has all that is published.
 func (p *Publisher) handOver(atMost time.Duration) {
 	if p.remote == nil {
@@ -172,7 +178,7 @@ const handOverPause = 10 * time.Millisecond
 
 // Close closes the way out.
 func (p *Publisher) Close() (err error) {
-	p.audit.settle()
+	p.audit.FlushSums()
 	if p.outbox != nil {
 		err = p.outbox.Close()
 	}
@@ -180,7 +186,7 @@ func (p *Publisher) Close() (err error) {
 		p.presence.Close()
 		p.remote.Close()
 	}
-	err = errors.Join(err, p.audit.close())
+	err = errors.Join(err, p.audit.Close())
 	if p.state != nil {
 		err = errors.Join(err, p.state.Close())
 	}

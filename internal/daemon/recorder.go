@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/sealing"
@@ -24,7 +25,7 @@ type recorder struct {
 	dropped    atomic.Uint64 // keep-alive events that publishing did not keep up with
 	numbers    atomic.Uint64 // the sequence of the last message
 	journal    *journal
-	audit      *auditor
+	audit      *audittrail.Trail
 	sealer     *sealing.Sealer // nil as is outbox
 	pending    *statedir.PendingWrites
 	conditions conditionTracker
@@ -56,7 +57,7 @@ func (r *recorder) run(ctx context.Context) error {
 				return err
 			}
 		case <-routine.C:
-			r.audit.minute()
+			r.audit.RecordKeepAliveSums()
 			r.pending.Retry()
 			if err := r.announceConditions(ctx); err != nil {
 				return err
@@ -69,7 +70,7 @@ func (r *recorder) run(ctx context.Context) error {
 				return err
 			}
 			if r.backlog.done() {
-				r.audit.sync() // the last heartbeat tells how far the log is
+				r.audit.Sync() // the last heartbeat tells how far the log is
 				return r.beat(ctx)
 			}
 		}
@@ -103,7 +104,9 @@ func (r *recorder) beat(ctx context.Context) error {
 		return nil
 	}
 	status := r.status()
-	r.audit.linked(status.Link.Attach)
+	if a := status.Link.Attach; a != nil {
+		r.audit.RecordManagerProblem(a.Problem)
+	}
 	defer func() { r.numbers.Store(r.writer.Source.LastSequence()) }()
 	return r.send(ctx, []outbox.Message{r.writer.Heartbeat(status.message())})
 }
@@ -113,7 +116,7 @@ func (r *recorder) beat(ctx context.Context) error {
 func (r *recorder) publish(ctx context.Context, group []message.Record) error {
 	var messages []outbox.Message
 	for i := range group {
-		r.audit.decided(&group[i])
+		r.audit.RecordDecision(&group[i])
 		if !group[i].Verdict.IsRoutine() {
 			r.journal.note(&group[i].Decision)
 			messages = r.writer.AppendRecord(messages, &group[i])
@@ -128,7 +131,7 @@ func (r *recorder) publish(ctx context.Context, group []message.Record) error {
 		}
 	}
 	if err := r.send(ctx, messages); err != nil {
-		r.audit.unpublished(len(messages), err)
+		r.audit.RecordUnpublished(len(messages), err)
 		return fmt.Errorf("record %d decisions: %w", len(group), err)
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
-	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // settings are those that a node runs with. They may be used concurrently.
@@ -46,7 +45,7 @@ func (n *Node) Reload(next *config.Config) (config.Config, error) {
 func (n *Node) RejectSettings(err error) { n.refuseSettings(err) }
 
 func (n *Node) refuseSettings(err error) {
-	problem := strings.ReplaceAll(bounded(err.Error()), "\n", "; ")
+	problem := strings.ReplaceAll(boundText(err.Error()), "\n", "; ")
 	n.settings.problem.Store(&problem)
 	n.log.Error("settings cannot be read again: those in effect stay", "err", err)
 }
@@ -72,7 +71,7 @@ func (n *Node) useSettings(cfg *config.Config) error {
 	if n.console != nil {
 		n.console.SetGroups(groupNames(cfg))
 	}
-	n.out.audit.reload(cfg, n.out.pending)
+	n.out.audit.Reload(cfg, n.out.pending)
 	return nil
 }
 
@@ -93,7 +92,7 @@ func changesInWords(changes []config.Change) string {
 	if more := len(changes) - most; more > 0 {
 		list = append(list, fmt.Sprintf("and %d more", more))
 	}
-	return bounded(strings.Join(list, ", "))
+	return boundText(strings.Join(list, ", "))
 }
 
 func orNone(value string) string {
@@ -103,14 +102,11 @@ func orNone(value string) string {
 	return value
 }
 
-// reload notes which settings are not what they were, as a start does.
-func (a *auditor) reload(cfg *config.Config, pending *statedir.PendingWrites) {
-	if a == nil {
-		return
+// boundText cuts text of foreign origin to what a line of the log has room for.
+func boundText(s string) string {
+	const limit = 500
+	if len(s) > limit {
+		s = s[:limit] + "…"
 	}
-	a.full.Store(cfg.NATS.AuditDetail == "full")
-	a.compare(settingsOf(cfg), keyFiles(cfg, a.key))
-	if err := a.past.keep(); err != nil {
-		pending.Postpone("audit.json", err, a.past.keep)
-	}
+	return s
 }

@@ -56,9 +56,9 @@ func TestOtherSettingsCountWhileTheNodeRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := trail(t, cfg)
-	has(t, lines, auditSetting, map[string]any{"name": "ossec_config/nats/high_alert_threshold", "was": "15", "is": "5"})
+	has(t, lines, "setting", map[string]any{"name": "ossec_config/nats/high_alert_threshold", "was": "15", "is": "5"})
 	for _, l := range lines {
-		if l["kind"] == auditSetting && l["name"] == "ossec_config/nats/subject_prefix" {
+		if l["kind"] == "setting" && l["name"] == "ossec_config/nats/subject_prefix" {
 			t.Errorf("said to be changed: %v", l)
 		}
 	}

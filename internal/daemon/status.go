@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/audit"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
@@ -31,7 +31,7 @@ type Status struct {
 
 	Roster *roster.Stats `json:"roster,omitempty"` // absent with NATS disabled
 
-	Audit *Audit `json:"audit,omitempty"` // absent with audit_logging no
+	Audit *audittrail.Status `json:"audit,omitempty"` // absent with audit_logging no
 
 	OtherNode *OtherNode `json:"other_node,omitempty"`     // with this node's name; absent while there is none
 	Unwatched string     `json:"name_unwatched,omitempty"` // why that is not known; absent while it is
@@ -46,15 +46,6 @@ type NATS struct {
 	State   event.State `json:"state"`
 	Since   time.Time   `json:"since"`
 	Problem string      `json:"problem,omitempty"` // while it is not connected: a remote.Problem, or NameTaken
-}
-
-// Audit is how the audit log is doing.
-type Audit struct {
-	State   event.State `json:"state"`
-	Since   time.Time   `json:"since,omitzero"`    // of a trouble
-	Problem string      `json:"problem,omitempty"` // while it cannot be written
-	Missing uint64      `json:"missing"`           // lines that could not be kept since the node started
-	audit.Head
 }
 
 // natsDisabled is the state of a node whose decisions only the log tells.
@@ -96,7 +87,7 @@ func (p *Publisher) read() Status {
 		s.Outbox = &stats
 		s.TelemetryDropped += stats.Telemetry.Dropped
 	}
-	s.Audit = p.audit.state()
+	s.Audit = p.audit.Status()
 	p.observeOthers(&s)
 	return s
 }

@@ -1,0 +1,152 @@
+package audittrail
+
+import (
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/audit"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/listen"
+	"github.com/wazuh-pulse/pulse/internal/message"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/remote"
+)
+
+// RecordEpoch records that messages have another epoch than was counted.
+func (t *Trail) RecordEpoch(epoch uint64) { t.log.Add(kindEpoch, slog.Uint64("epoch", epoch)) }
+
+// RecordRefusal records a refusal on the agents' port.
+func (t *Trail) RecordRefusal(r listen.Refusal) {
+	attrs := []slog.Attr{slog.String("reason", r.Reason)}
+	if r.From.IsValid() {
+		attrs = append(attrs, slog.String("peer", r.From.String()))
+	}
+	if r.Agent != "" {
+		attrs = append(attrs, slog.String("agent", r.Agent))
+	}
+	if !t.redactNames {
+		attrs = append(attrs, slog.String("error", boundText(r.Err.Error())))
+	}
+	t.peers.Add(r.Reason+" "+r.From.Addr().String()+" "+r.Agent, attrs...)
+}
+
+// RecordConsoleRefusal records a request that the console refused.
+func (t *Trail) RecordConsoleRefusal(from, reason string) {
+	host, _, _ := net.SplitHostPort(from)
+	t.peers.Add(reason+" "+host, slog.String("reason", reason), slog.String("peer", from))
+}
+
+// RecordRemoteEvent records an event of the connection to the XDR's NATS. What repeats
+// with every try is summed up; what begins or ends an outage has a line of its own.
+func (t *Trail) RecordRemoteEvent(e remote.Event, err error) {
+	add := t.nats.Add
+	if e == remote.Unavailable || e == remote.Available {
+		add = func(_ string, attrs ...slog.Attr) { t.log.Add(kindNATS, attrs...) }
+	}
+	for _, f := range remote.Failures(err) {
+		add(string(e)+" "+f.Server+" "+string(f.Problem), slog.String("event", string(e)), slog.String("server", f.Server),
+			slog.String("problem", string(f.Problem)), slog.Bool("login_refused", f.Problem.RefusesLogin()), slog.String("error", boundText(f.What())))
+	}
+	if err == nil {
+		add(string(e), slog.String("event", string(e)))
+	}
+	if e == remote.Renewed {
+		t.log.Add(kindKey, slog.String("file", "nats login or TLS"), slog.String("change", "in use"))
+	}
+}
+
+// RecordCaughtUp records that the XDR's NATS has all messages of a stream that waited.
+func (t *Trail) RecordCaughtUp(c outbox.Class, messages uint64, after time.Duration) {
+	t.log.Add(kindNATS, slog.String("event", "caught_up"), slog.String("stream", c.String()), slog.Uint64("messages", messages),
+		slog.String("after", after.Round(time.Millisecond).String()))
+}
+
+// RecordDecision records what is about to be published. It is for the recorder only.
+func (t *Trail) RecordDecision(r *message.Record) {
+	if t.log == nil { // it is called for each keep-alive
+		return
+	}
+	if r.Verdict.IsRoutine() {
+		t.recordKeepAlive(r)
+		return
+	}
+	agent := []slog.Attr{slog.String("agent", r.ID.String())}
+	if !t.redactNames {
+		agent = append(agent, slog.String("name", r.Name), slog.String("ip", r.IP))
+	}
+	at := slog.String("at", r.Time.UTC().Format(time.RFC3339))
+	switch r.Verdict {
+	case detector.Changed, detector.AlertReleased:
+		kind := kindTransition
+		if r.Verdict == detector.AlertReleased {
+			kind = kindAlert
+		}
+		attrs := append(agent, slog.String("from", r.From.String()), slog.String("to", r.To.String()),
+			slog.String("reason", r.Reason.String()), slog.Int("missed", r.Missed), slog.Bool("outage", r.Outage), at)
+		if r.Changes > 0 {
+			attrs = append(attrs, slog.Int("changes", r.Changes))
+		}
+		t.log.Add(kind, attrs...)
+	case detector.Flapping:
+		t.log.Add(kindFlapping, append(agent, slog.Int("changes", r.Changes), at)...)
+	case detector.OutageBegan, detector.OutageEnded:
+		kind := kindOutage
+		if r.Verdict == detector.OutageEnded {
+			kind = kindRecovery
+		}
+		f := r.Fleet
+		t.log.Add(kind, slog.Int("watched", f.Watched), slog.Int("lost", f.Lost), slog.Int("connections_closed", f.Closed),
+			slog.Int("fell_silent", f.Silent), slog.Int("back", f.Back), at)
+	case detector.Resumed:
+		t.log.Add(kindLull, slog.String("for", r.Pause.Round(time.Millisecond).String()), at)
+	}
+}
+
+var outcomes = map[detector.Verdict]audit.Outcome{detector.Send: audit.Sent, detector.Acknowledged: audit.Answered, detector.Failed: audit.Failed}
+
+func (t *Trail) recordKeepAlive(r *message.Record) {
+	outcome := outcomes[r.Verdict]
+	if r.SendErr != nil {
+		outcome = audit.Failed
+	}
+	if !t.full.Load() {
+		t.sums.Count(t.log, time.Now(), uint32(r.ID), outcome)
+		return
+	}
+	attrs := []slog.Attr{slog.String("agent", r.ID.String()), slog.String("result", outcome.String())}
+	switch {
+	case r.SendErr != nil:
+		attrs = append(attrs, slog.String("error", boundText(r.SendErr.Error())))
+	case r.Verdict == detector.Acknowledged:
+		attrs = append(attrs, slog.Duration("rtt_ns", r.RTT))
+	case r.Verdict == detector.Failed:
+		attrs = append(attrs, slog.Int("missed", r.Missed))
+	}
+	t.log.Add(kindKeepAlive, attrs...)
+}
+
+// RecordKeepAliveSums writes the sums of keep-alives when a minute is over, though none
+// is sent. It is for the recorder only.
+func (t *Trail) RecordKeepAliveSums() { t.sums.Tell(t.log, time.Now()) }
+
+// RecordManagerProblem records the problem of the manager that Pulse is attached to, if
+// it changed. It is for the recorder only.
+func (t *Trail) RecordManagerProblem(problem string) {
+	if problem != t.managerProblem {
+		t.managerProblem = problem
+		t.log.Add(kindManager, slog.String("problem", boundText(problem)))
+	}
+}
+
+// RecordCondition records that a condition of the node began or ended.
+func (t *Trail) RecordCondition(code string, state event.State, failure bool, problem string) {
+	t.log.Add(kindCondition, slog.String("code", code), slog.String("state", string(state)), slog.Bool("failure", failure),
+		slog.String("problem", boundText(problem)))
+}
+
+// RecordUnpublished records that the local store did not take messages.
+func (t *Trail) RecordUnpublished(messages int, err error) {
+	t.log.Add(kindPublishFailed, slog.Int("messages", messages), slog.String("error", boundText(err.Error())))
+}
