@@ -86,7 +86,7 @@ func (as *absences) isUnconnectedSince(id detector.AgentID, second int64) bool {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	a := as.byAgent[id]
-	return a != nil && !a.unconnectedAt.IsZero() && (a.refuted == second || as.wall.second(a.unconnectedAt) > second)
+	return a != nil && !a.unconnectedAt.IsZero() && (a.refuted == second || as.wall.secondOf(a.unconnectedAt) > second)
 }
 
 // recordSign records an agent's sign of life in a second, read now. It returns whether
@@ -99,7 +99,7 @@ func (as *absences) recordSign(id detector.AgentID, status string, second int64)
 	switch {
 	case a == nil:
 		return true, false
-	case second < as.wall.second(a.since):
+	case second < as.wall.secondOf(a.since):
 		return false, false
 	case !a.needsProof || !a.firstSign.IsZero() && now.Sub(a.firstSign) >= minSignInterval:
 		delete(as.byAgent, id)
@@ -175,21 +175,23 @@ func (as *absences) retainAgents(stays func(detector.AgentID) bool) {
 // way, hides nothing. Nil is the system's clock; tests have others.
 type wallClock func() time.Time
 
-func (c wallClock) now() time.Time {
+func (c wallClock) currentTime() time.Time {
 	if c == nil {
 		return time.Now().Round(0)
 	}
 	return c()
 }
 
-// second returns the second of a time by the wall clock's present reading.
-func (c wallClock) second(t time.Time) int64 { return c.now().Add(-time.Since(t)).Unix() }
+// secondOf returns the second of a time by the wall clock's present reading.
+func (c wallClock) secondOf(t time.Time) int64 { return c.currentTime().Add(-time.Since(t)).Unix() }
 
-// age returns how long ago a second of the wall clock was; 0 for one that is to come.
-func (c wallClock) age(second int64) time.Duration {
-	return max(c.now().Sub(time.Unix(second, 0)), 0)
+// ageOfSecond returns how long ago a second of the wall clock was; 0 for one that is to come.
+func (c wallClock) ageOfSecond(second int64) time.Duration {
+	return max(c.currentTime().Sub(time.Unix(second, 0)), 0)
 }
 
-// time returns a time of the wall clock with the reading of the monotonic clock that
+// monotonicTime returns a time of the wall clock with the reading of the monotonic clock that
 // belongs to it now.
-func (c wallClock) time(t time.Time) time.Time { return time.Now().Add(t.Sub(c.now())) }
+func (c wallClock) monotonicTime(t time.Time) time.Time {
+	return time.Now().Add(t.Sub(c.currentTime()))
+}

@@ -21,7 +21,7 @@ func TestAKeepAliveThatWaitedForTheDatabaseBringsNobodyBack(t *testing.T) {
 			t.Parallel()
 			s := startManager(t, 3)
 			s.connectAgents()
-			s.startLink(quick)
+			s.startLink(quickSettings)
 			s.waitForCount(detector.Active, 3)
 			s.waitForDecision("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged && d.ID == 2 })
 			s.manager.StallDB()
@@ -58,7 +58,7 @@ func TestAKeepAliveThatWaitedForTheDatabaseBringsNobodyBack(t *testing.T) {
 	}
 }
 
-// isProbed reports whether an agent was asked because of a sign of life that may be none.
+// isProbed reports whether an agent was probed because of a sign of life that may be none.
 func (s *fixture) isProbed(id detector.AgentID) bool {
 	as := s.link.tracker.absences
 	as.mu.Lock()
@@ -120,7 +120,7 @@ func TestAStepOfTheClockHidesNoReturn(t *testing.T) {
 			wall := func() time.Time { return time.Now().Round(0).Add(time.Duration(stepped.Load()) * time.Second) }
 			s := startManager(t, 3, func(c *managersim.Config) { c.Now = func() int64 { return wall().Unix() } })
 			s.connectAgents()
-			s.startLink(quick, func(c *Config) { c.wall = wall })
+			s.startLink(quickSettings, func(c *Config) { c.wall = wall })
 			s.waitForCount(detector.Active, 3)
 			for _, id := range []string{"002", "003"} {
 				if err := s.agents.Fail(id, agentsim.Kill); err != nil {

@@ -71,7 +71,7 @@ func (t *tracker) applyLocated(e agentsLocated) {
 		return
 	}
 	for i := range e.rows {
-		if id := e.rows[i].Agent(); slices.Contains(e.ids, id) {
+		if id := e.rows[i].AgentID(); slices.Contains(e.ids, id) {
 			t.index.setAddr(id, e.rows[i].ParseAddr())
 		}
 	}
@@ -99,7 +99,7 @@ func (t *tracker) countActive() {
 func (t *tracker) handleSign(id detector.AgentID, status string, second int64) {
 	there, probe := t.absences.recordSign(id, status, second)
 	if there {
-		age := t.wall.age(second)
+		age := t.wall.ageOfSecond(second)
 		t.prober.recordSign(id, time.Now().Add(-age))
 		t.reportSighting(id, status, t.clock.Now().Add(-age))
 	}

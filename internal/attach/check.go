@@ -23,7 +23,7 @@ func IsInstalled(dir string) (bool, error) {
 		case err == nil:
 			return true, nil
 		case errors.Is(err, fs.ErrPermission):
-			return false, wazuhsock.Explain(err, "the manager", dir)
+			return false, wazuhsock.ExplainError(err, "the manager", dir)
 		}
 	}
 	return false, nil
@@ -34,7 +34,7 @@ func IsInstalled(dir string) (bool, error) {
 func CheckHome(dir string) error {
 	h := wazuhsock.Home(dir)
 	if info, err := os.Stat(dir); err != nil && errors.Is(err, fs.ErrPermission) {
-		return wazuhsock.Explain(err, "the manager", dir)
+		return wazuhsock.ExplainError(err, "the manager", dir)
 	} else if err != nil || !info.IsDir() {
 		return fmt.Errorf("no Wazuh manager in %s (<pulse><home>): there is no such directory", dir)
 	}
@@ -52,7 +52,7 @@ func CheckHome(dir string) error {
 		{"wazuh-remoted", h.RequestSocket(), unix.W_OK},
 	} {
 		if err := unix.Access(need.path, need.right); errors.Is(err, fs.ErrPermission) {
-			return wazuhsock.Explain(err, need.what, need.path)
+			return wazuhsock.ExplainError(err, need.what, need.path)
 		}
 	}
 	return nil
@@ -90,7 +90,7 @@ func CheckSockets(ctx context.Context, cfg Config) []SocketCheck {
 func checkDatabase(ctx context.Context, h wazuhsock.Home, role wazuhdb.ClusterRole) SocketCheck {
 	db := wazuhdb.NewClient(h, role, socketCheckTimeout)
 	defer db.Close()
-	schema, err := db.Schema(ctx)
+	schema, err := db.ReadSchema(ctx)
 	if err != nil {
 		return SocketCheck{Daemon: "wazuh-db", Err: err}
 	}
@@ -98,7 +98,7 @@ func checkDatabase(ctx context.Context, h wazuhsock.Home, role wazuhdb.ClusterRo
 	if err != nil {
 		return SocketCheck{Daemon: "wazuh-db", Err: err}
 	}
-	what := fmt.Sprintf("%d agents at %s", agents, db.Path())
+	what := fmt.Sprintf("%d agents at %s", agents, db.SocketPath())
 	if schema.Manager != "" {
 		what += ", of " + schema.Manager
 	}
@@ -107,9 +107,9 @@ func checkDatabase(ctx context.Context, h wazuhsock.Home, role wazuhdb.ClusterRo
 
 func checkRemoted(ctx context.Context, h wazuhsock.Home) SocketCheck {
 	client := remoted.NewClient(h)
-	path := client.Path()
+	path := client.SocketPath()
 	if _, err := client.CountSessions(ctx, socketCheckTimeout); err != nil {
-		return SocketCheck{Daemon: "wazuh-remoted", Err: wazuhsock.Explain(err, "wazuh-remoted", path)}
+		return SocketCheck{Daemon: "wazuh-remoted", Err: wazuhsock.ExplainError(err, "wazuh-remoted", path)}
 	}
 	return SocketCheck{Daemon: "wazuh-remoted", Result: "answers at " + path}
 }
@@ -117,7 +117,7 @@ func checkRemoted(ctx context.Context, h wazuhsock.Home) SocketCheck {
 // checkQueue connects to a queue and sends nothing.
 func checkQueue(daemon, path string) SocketCheck {
 	if err := wazuhsock.TryConnect(path); err != nil {
-		return SocketCheck{Daemon: daemon, Err: wazuhsock.Explain(err, daemon, path)}
+		return SocketCheck{Daemon: daemon, Err: wazuhsock.ExplainError(err, daemon, path)}
 	}
 	return SocketCheck{Daemon: daemon, Result: "listens at " + path}
 }

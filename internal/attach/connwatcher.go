@@ -47,7 +47,7 @@ func (w *connWatcher) handleClosed(ctx context.Context, remote netip.AddrPort) {
 		}
 	}
 	if len(connected) > 0 {
-		w.events.send(ctx, connClosed{connected})
+		w.events.sendEvent(ctx, connClosed{connected})
 	}
 }
 

@@ -30,7 +30,7 @@ func TestTheEndOfAConnectionIsNotOfWhoWasAway(t *testing.T) {
 
 // awayFleet is a fleet of which some agents are disconnected.
 type awayFleet struct {
-	sightings
+	fakeFleet
 	away []detector.AgentID
 }
 

@@ -105,7 +105,7 @@ func (r *dbReader) readDatabase(ctx context.Context) error {
 	if err := r.locateAgents(ctx); err != nil {
 		return err
 	}
-	return r.deliver(ctx, databaseRead{})
+	return r.deliverEvent(ctx, databaseRead{})
 }
 
 // readInventory reads all agents.
@@ -116,10 +116,10 @@ func (r *dbReader) readInventory(ctx context.Context) error {
 	}
 	if e.err == nil {
 		var schema wazuhdb.Schema
-		schema, e.err = r.db.Schema(ctx) // it is known by now
+		schema, e.err = r.db.ReadSchema(ctx) // it is known by now
 		e.manager = schema.Manager
 	}
-	if err := r.deliver(ctx, e); err != nil {
+	if err := r.deliverEvent(ctx, e); err != nil {
 		return err
 	}
 	return e.err
@@ -130,13 +130,13 @@ func (r *dbReader) readInventory(ctx context.Context) error {
 // the host's clock, so the second before counts too.
 func (r *dbReader) readChanges(ctx context.Context) error {
 	now := time.Now()
-	second := r.wall.now().Unix()
+	second := r.wall.currentTime().Unix()
 	from := second - 1
 	if !r.changesAt.IsZero() { // whichever way the wall clock was set meanwhile
-		from = min(r.changesSecond, r.wall.second(r.changesAt)) - 1
+		from = min(r.changesSecond, r.wall.secondOf(r.changesAt)) - 1
 	}
 	changes, err := r.db.ReadChanges(ctx, from)
-	if err := r.deliver(ctx, changesRead{changes: changes, complete: err == nil}); err != nil {
+	if err := r.deliverEvent(ctx, changesRead{changes: changes, complete: err == nil}); err != nil {
 		return err
 	}
 	if err != nil {
@@ -153,7 +153,7 @@ func (r *dbReader) locateAgents(ctx context.Context) error {
 	for len(r.plan.locate) > 0 {
 		ids := r.plan.locate[:min(len(r.plan.locate), locatePage)]
 		rows, skipped, err := r.db.ReadAgentsByID(ctx, ids)
-		if err := r.deliver(ctx, agentsLocated{ids: ids, rows: rows, skipped: skipped, complete: err == nil}); err != nil {
+		if err := r.deliverEvent(ctx, agentsLocated{ids: ids, rows: rows, skipped: skipped, complete: err == nil}); err != nil {
 			return err
 		}
 		if err != nil {
@@ -163,11 +163,11 @@ func (r *dbReader) locateAgents(ctx context.Context) error {
 	return nil
 }
 
-// deliver sends an event to the tracker, waits until it has been handled and takes the
+// deliverEvent sends an event to the tracker, waits until it has been handled and takes the
 // next plan.
-func (r *dbReader) deliver(ctx context.Context, e event) error {
+func (r *dbReader) deliverEvent(ctx context.Context, e event) error {
 	reply := make(chan readPlan, 1)
-	if !r.events.send(ctx, readStep{found: e, reply: reply}) {
+	if !r.events.sendEvent(ctx, readStep{found: e, reply: reply}) {
 		return ctx.Err()
 	}
 	select {

@@ -13,22 +13,22 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// sightings is a fleet that only listens. All its agents are in one status.
-type sightings struct {
+// fakeFleet is a fleet that records what is reported. All its agents are in one status.
+type fakeFleet struct {
 	status detector.Status
 	all    []detector.Sighting
 }
 
-func (s *sightings) Report(seen detector.Sighting) { s.all = append(s.all, seen) }
-func (s *sightings) SetMembers([]detector.Member)  {}
-func (s *sightings) ExtendGrace(time.Duration)     {}
-func (s *sightings) Agent(id detector.AgentID) (detector.Record, bool) {
+func (s *fakeFleet) Report(seen detector.Sighting) { s.all = append(s.all, seen) }
+func (s *fakeFleet) SetMembers([]detector.Member)  {}
+func (s *fakeFleet) ExtendGrace(time.Duration)     {}
+func (s *fakeFleet) Agent(id detector.AgentID) (detector.Record, bool) {
 	return detector.Record{ID: id, Status: s.status}, true
 }
 
-func (s *sightings) Page(int) (page []detector.Record, more bool) { return nil, false }
+func (s *fakeFleet) Page(int) (page []detector.Record, more bool) { return nil, false }
 
-// openReader is a link that only reads, when it is told to.
+// openReader returns a link of which only the tracker runs; the test reads.
 func (s *fixture) openReader(fleet Fleet) *Link {
 	s.t.Helper()
 	link, err := Open(Config{Home: s.manager.Home(), Method: detector.Request, MaxInFlight: 1, Timeout: time.Minute, Clock: detector.NewClock(),
@@ -52,10 +52,10 @@ func (s *fixture) readOnce(link *Link) {
 	}
 }
 
-// The first that is said of an agent that has become active names its address.
+// The first report of an agent that has become active has its address.
 func TestAnAgentThatHasComeIsReportedWithItsAddress(t *testing.T) {
 	s := startManager(t, 2)
-	heard := new(sightings)
+	heard := new(fakeFleet)
 	link := s.openReader(heard)
 	s.readOnce(link)
 	s.connectAgents(func(cfg *agentsim.Config) { cfg.Spread = true })
@@ -75,7 +75,7 @@ func TestAnAgentThatHasComeIsReportedWithItsAddress(t *testing.T) {
 func TestOnlyTheMarkOfAnotherIsDoubted(t *testing.T) {
 	for status, want := range map[detector.Status]int{detector.Active: 1, detector.Disconnected: 0} {
 		s := startManager(t, 1)
-		link := s.openReader(&sightings{status: status})
+		link := s.openReader(&fakeFleet{status: status})
 		s.connectAgents()
 		if err := s.agents.Fail("001", agentsim.Hang); err != nil { // else it would contradict
 			t.Fatal(err)

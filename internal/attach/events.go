@@ -15,8 +15,8 @@ type event any
 // eventQueue takes events to the tracker.
 type eventQueue chan event
 
-// send waits until the tracker takes an event, and reports whether it did before ctx ended.
-func (q eventQueue) send(ctx context.Context, e event) bool {
+// sendEvent waits until the tracker takes an event, and reports whether it did before ctx ended.
+func (q eventQueue) sendEvent(ctx context.Context, e event) bool {
 	select {
 	case q <- e:
 		return true

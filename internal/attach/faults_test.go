@@ -13,16 +13,16 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/managersim"
 )
 
-// patient are the settings of a detector that waits for answers as long as one
+// patientSettings are the settings of a detector that waits for answers as long as one
 // with the defaults, in proportion to how soon trouble with the manager is seen.
-func patient() detector.Settings {
-	set := quick
+func patientSettings() detector.Settings {
+	set := quickSettings
 	set.RetryInterval = 5 * time.Second
 	return set
 }
 
-// lost reports whether an agent is.
-func lost(d detector.Decision) bool { return d.To == detector.Disconnected }
+// isLost reports whether an agent is.
+func isLost(d detector.Decision) bool { return d.To == detector.Disconnected }
 
 // A socket that is slow makes everything slow, and nothing wrong: a death is found
 // and written once. remoted is asked less meanwhile, and as much as before when it is well.
@@ -33,7 +33,7 @@ func TestASlowSocketIsWaitedFor(t *testing.T) {
 			const most = 8
 			s := startManager(t, 3)
 			s.connectAgents()
-			s.startLink(patient(), func(c *Config) { c.MaxInFlight = most })
+			s.startLink(patientSettings(), func(c *Config) { c.MaxInFlight = most })
 			s.waitForCount(detector.Active, 3)
 			s.waitForLog("attached")
 			s.manager.Misbehave(socket, managersim.Fault{Delay: checkTimeout/4 + 200*time.Millisecond})
@@ -48,7 +48,7 @@ func TestASlowSocketIsWaitedFor(t *testing.T) {
 			s.manager.Misbehave(socket, managersim.Fault{})
 			s.waitUntil("asked as before", func() bool { return s.link.Stats().Window == most })
 			others := slices.DeleteFunc(s.listChanges(), func(d detector.Decision) bool { return d.ID == 2 })
-			if slices.ContainsFunc(others, lost) || len(s.manager.Writes()) != 1 || len(s.manager.Events()) != 1 {
+			if slices.ContainsFunc(others, isLost) || len(s.manager.Writes()) != 1 || len(s.manager.Events()) != 1 {
 				t.Errorf("%+v, written %q, raised %q", others, s.manager.Writes(), s.manager.Events())
 			}
 		})
@@ -62,7 +62,7 @@ func TestAPoolThatOthersHaveFilledKillsNobody(t *testing.T) {
 	const pool, waves = 4, 3
 	s := startManager(t, 4, func(c *managersim.Config) { c.RequestPool, c.ResponseTimeout = pool, checkTimeout })
 	s.connectAgents()
-	set := patient()
+	set := patientSettings()
 	set.Timeout = 5 * time.Minute
 	s.startLink(set)
 	s.waitForCount(detector.Active, 4)
@@ -87,7 +87,7 @@ func TestAPoolThatOthersHaveFilledKillsNobody(t *testing.T) {
 	s.dropDecisions()
 	s.waitForDecision("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
 	others := slices.DeleteFunc(append(changes, s.listChanges()...), func(d detector.Decision) bool { return d.ID == 4 })
-	if slices.ContainsFunc(others, lost) || s.link.Stats().MostInFlight > 1 {
+	if slices.ContainsFunc(others, isLost) || s.link.Stats().MostInFlight > 1 {
 		t.Errorf("%+v, %+v", others, s.link.Stats())
 	}
 }
@@ -97,8 +97,8 @@ func TestAPoolThatOthersHaveFilledKillsNobody(t *testing.T) {
 func TestTheBoundFollowsRemotedsPool(t *testing.T) {
 	for _, c := range []struct{ pool, setting, want int }{{1024, 128, 128}, {256, 128, 64}, {1024, 1024, 256}, {16, 128, 4}, {3, 128, 1}} {
 		s := startManager(t, 1, func(m *managersim.Config) { m.RequestPool = c.pool })
-		s.startLink(still, func(cfg *Config) { cfg.MaxInFlight = c.setting })
-		s.waitForLog("max_in_flight=" + number(int64(c.want)) + " ")
+		s.startLink(stillSettings, func(cfg *Config) { cfg.MaxInFlight = c.setting })
+		s.waitForLog("max_in_flight=" + formatNumber(int64(c.want)) + " ")
 		if got := s.link.Stats().Window; got != c.want {
 			t.Errorf("of %d, with %d: %d, want %d", c.pool, c.setting, got, c.want)
 		}

@@ -29,20 +29,20 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what has to come.
 const patience = 30 * time.Second
 
-// quick are the settings of a detector that does not make tests wait.
-var quick = detector.Settings{Group: detector.Group{Interval: 500 * time.Millisecond, Timeout: time.Minute, MaxMissed: 3},
+// quickSettings are those of a detector that does not make tests wait.
+var quickSettings = detector.Settings{Group: detector.Group{Interval: 500 * time.Millisecond, Timeout: time.Minute, MaxMissed: 3},
 	Method: detector.Request, RetryInterval: 500 * time.Millisecond, ReconnectGrace: 300 * time.Millisecond}
 
-// fixture is a stock manager with agents, and a link to it with a detector.
+// fixture is a simulated manager with agents, and a link to it with a detector.
 type fixture struct {
 	t       *testing.T
 	manager *managersim.Manager
 	agents  *agentsim.Fleet
 	cfg     Config
-	before  []detector.Restored // what an earlier life of the node knew
+	before  []detector.Restored // from an earlier run of the node
 	link    *Link
 	fleet   *detector.Detector
-	log     *logbook
+	log     *logRecorder
 
 	mu        sync.Mutex
 	decisions []detector.Decision
@@ -83,10 +83,10 @@ func startManager(t *testing.T, n int, change ...func(*managersim.Config)) *fixt
 			t.Error(err)
 		}
 	})
-	return &fixture{t: t, manager: m, log: new(logbook)}
+	return &fixture{t: t, manager: m, log: new(logRecorder)}
 }
 
-// connectAgents runs the agents, and waits until the manager calls all of them active.
+// connectAgents runs the agents, and waits until the manager has all of them as active.
 func (s *fixture) connectAgents(change ...func(*agentsim.Config)) {
 	s.t.Helper()
 	cfg := agentsim.Config{Manager: s.manager.AgentAddr().String(), Notify: 300 * time.Millisecond, Retry: 200 * time.Millisecond}
@@ -159,8 +159,8 @@ func (s *fixture) startLink(set detector.Settings, change ...func(*Config)) {
 	s.t.Cleanup(s.stopped)
 }
 
-// waitUntil waits until something holds: at the manager, which tells when anything
-// happens, or at the link, which is looked at from time to time.
+// waitUntil waits until something holds. It checks after each change at the manager, and
+// from time to time.
 func (s *fixture) waitUntil(what string, holds func() bool) {
 	s.t.Helper()
 	deadline := time.After(patience)
@@ -173,12 +173,12 @@ func (s *fixture) waitUntil(what string, holds func() bool) {
 		case <-changed:
 		case <-time.After(50 * time.Millisecond):
 		case <-deadline:
-			s.t.Fatalf("not %s; log: %q", what, s.log.all())
+			s.t.Fatalf("not %s; log: %q", what, s.log.allLines())
 		}
 	}
 }
 
-// waitForDecision waits for a decision that fits, among all that there were.
+// waitForDecision waits for a decision that fits, among all since the last dropDecisions.
 func (s *fixture) waitForDecision(what string, fits func(d *detector.Decision) bool) detector.Decision {
 	s.t.Helper()
 	deadline := time.After(patience)
@@ -195,7 +195,7 @@ func (s *fixture) waitForDecision(what string, fits func(d *detector.Decision) b
 		select {
 		case <-s.more:
 		case <-deadline:
-			s.t.Fatalf("no %s; %+v; log: %q", what, s.link.Stats(), s.log.all())
+			s.t.Fatalf("no %s; %+v; log: %q", what, s.link.Stats(), s.log.allLines())
 		}
 	}
 }
@@ -208,11 +208,11 @@ func (s *fixture) waitForChange(id detector.AgentID, to detector.Status) detecto
 	})
 }
 
-// waitForCount waits until so many agents are in a status, and their changes are among the decisions.
+// waitForCount waits until so many agents are in a status and their changes are recorded.
 func (s *fixture) waitForCount(status detector.Status, n int) {
 	s.t.Helper()
 	s.waitUntil(fmt.Sprintf("%d agents %v", n, status), func() bool { return s.fleet.Counts()[status] == n })
-	s.fleet.Agent(1) // what is counted is told in the same round, of which this waits for the end
+	s.fleet.Agent(1) // the decisions are of the round that counted, and this waits for its end
 }
 
 // dropDecisions drops the decisions so far.
@@ -222,7 +222,7 @@ func (s *fixture) dropDecisions() {
 	s.decisions = nil
 }
 
-// listChanges are the changes of status so far.
+// listChanges returns the changes of status since the last dropDecisions.
 func (s *fixture) listChanges() (all []detector.Decision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,17 +234,17 @@ func (s *fixture) listChanges() (all []detector.Decision) {
 	return all
 }
 
-// logbook keeps what is logged.
-type logbook struct {
+// logRecorder records what is logged.
+type logRecorder struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-func (l *logbook) Enabled(context.Context, slog.Level) bool { return true }
-func (l *logbook) WithAttrs([]slog.Attr) slog.Handler       { return l }
-func (l *logbook) WithGroup(string) slog.Handler            { return l }
+func (l *logRecorder) Enabled(context.Context, slog.Level) bool { return true }
+func (l *logRecorder) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l *logRecorder) WithGroup(string) slog.Handler            { return l }
 
-func (l *logbook) Handle(_ context.Context, r slog.Record) error {
+func (l *logRecorder) Handle(_ context.Context, r slog.Record) error {
 	line := r.Level.String() + " " + r.Message
 	r.Attrs(func(a slog.Attr) bool { line += " " + a.String(); return true })
 	l.mu.Lock()
@@ -253,15 +253,15 @@ func (l *logbook) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-func (l *logbook) all() []string {
+func (l *logRecorder) allLines() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]string(nil), l.lines...)
 }
 
-// about are the lines that hold a text.
-func (l *logbook) about(text string) (some []string) {
-	for _, line := range l.all() {
+// linesAbout returns the lines that contain a text.
+func (l *logRecorder) linesAbout(text string) (some []string) {
+	for _, line := range l.allLines() {
 		if strings.Contains(line, text) {
 			some = append(some, line)
 		}
@@ -272,7 +272,7 @@ func (l *logbook) about(text string) (some []string) {
 // waitForLog waits until something is logged.
 func (s *fixture) waitForLog(text string) {
 	s.t.Helper()
-	s.waitUntil("logged: "+text, func() bool { return len(s.log.about(text)) > 0 })
+	s.waitUntil("logged: "+text, func() bool { return len(s.log.linesAbout(text)) > 0 })
 }
 
-func number(n int64) string { return strconv.FormatInt(n, 10) }
+func formatNumber(n int64) string { return strconv.FormatInt(n, 10) }

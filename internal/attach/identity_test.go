@@ -25,7 +25,7 @@ func TestAnIDThatIsGivenToAnotherNameIsAnotherAgent(t *testing.T) {
 			second := time.Now().Unix()
 			s := startManager(t, 3, func(c *managersim.Config) { c.Now = func() int64 { return second } })
 			s.updateRows("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", second)
-			s.startLink(still)
+			s.startLink(stillSettings)
 			s.waitForCount(detector.Active, 3)
 			s.dropDecisions()
 			read := time.Now()
@@ -64,7 +64,7 @@ func TestARoundTripBeginsWhenTheRequestIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	fleet, clock := &reported{all: make(chan detector.Sighting, 16)}, detector.NewClock()
+	fleet, clock := &waitingFleet{all: make(chan detector.Sighting, 16)}, detector.NewClock()
 	a := newTestProber(8)
 	a.client, a.fleet, a.clock = remoted.NewClient(wazuhsock.Home(dir)), fleet, clock
 	ctx, cancel := context.WithCancel(t.Context())
@@ -75,30 +75,30 @@ func TestARoundTripBeginsWhenTheRequestIsSent(t *testing.T) {
 	defer cancel()
 	a.recordSign(1, time.Now())
 	a.queueKeepAlive(1, 1)
-	older := accept(t, l)
-	fleet.expect(t, detector.Unsent, 1)
+	older := acceptRequest(t, l)
+	fleet.expectSighting(t, detector.Unsent, 1)
 	a.queueKeepAlive(1, 2) // it waits
 	decided := clock.Now()
-	answer(t, older)
-	first := fleet.expect(t, detector.SawAnswer, 1)
-	newer := accept(t, l)
-	if sent := fleet.expect(t, detector.Unsent, 2); sent.At < first.At || sent.At < decided {
+	writeAnswer(t, older)
+	first := fleet.expectSighting(t, detector.SawAnswer, 1)
+	newer := acceptRequest(t, l)
+	if sent := fleet.expectSighting(t, detector.Unsent, 2); sent.At < first.At || sent.At < decided {
 		t.Errorf("sent at %d, decided at %d, and the older one answered at %d", sent.At, decided, first.At)
 	}
-	answer(t, newer)
-	fleet.expect(t, detector.SawAnswer, 2)
+	writeAnswer(t, newer)
+	fleet.expectSighting(t, detector.SawAnswer, 2)
 }
 
-// reported is a fleet that hands on what is reported of it.
-type reported struct {
-	sightings
+// waitingFleet is a fleet that sends what is reported to a channel.
+type waitingFleet struct {
+	fakeFleet
 	all chan detector.Sighting
 }
 
-func (r *reported) Report(s detector.Sighting) { r.all <- s }
+func (r *waitingFleet) Report(s detector.Sighting) { r.all <- s }
 
-// expect waits for the next sighting.
-func (r *reported) expect(t *testing.T, kind detector.Kind, token uint32) detector.Sighting {
+// expectSighting waits for the next sighting.
+func (r *waitingFleet) expectSighting(t *testing.T, kind detector.Kind, token uint32) detector.Sighting {
 	t.Helper()
 	for deadline := time.After(patience); ; {
 		select {
@@ -116,8 +116,8 @@ func (r *reported) expect(t *testing.T, kind detector.Kind, token uint32) detect
 	}
 }
 
-// accept takes the next request.
-func accept(t *testing.T, l net.Listener) net.Conn {
+// acceptRequest waits for the next request.
+func acceptRequest(t *testing.T, l net.Listener) net.Conn {
 	t.Helper()
 	conn, err := l.Accept()
 	if err == nil {
@@ -129,7 +129,7 @@ func accept(t *testing.T, l net.Listener) net.Conn {
 	return conn
 }
 
-func answer(t *testing.T, conn net.Conn) {
+func writeAnswer(t *testing.T, conn net.Conn) {
 	t.Helper()
 	if _, err := conn.Write(wazuhsock.AppendFrame(nil, `{"error":0,"data":{"status":"connected"}}`)); err != nil {
 		t.Fatal(err)

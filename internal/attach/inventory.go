@@ -60,7 +60,7 @@ func (t *tracker) mergeRows(rows []wazuhdb.Row) (members []detector.Member, know
 	known = make(map[detector.AgentID]*agent, len(rows))
 	for i := range rows {
 		r := &rows[i]
-		id := r.Agent()
+		id := r.AgentID()
 		m := detector.Member{ID: id, Name: r.Name, IP: r.Registered}
 		if was := t.known[id]; was != nil && was.name == r.Name && (!was.restored || t.isHeld(id)) {
 			known[id] = was
@@ -124,7 +124,7 @@ func (t *tracker) resumeLosses(rows []wazuhdb.Row) {
 		if !rows[i].IsConnected() {
 			continue
 		}
-		was, ok := t.fleet.Agent(rows[i].Agent())
+		was, ok := t.fleet.Agent(rows[i].AgentID())
 		if !ok || was.Status != detector.Disconnected || !was.Reason.IsLoss() {
 			continue
 		}
@@ -148,12 +148,12 @@ func (t *tracker) findAwayReason(r *wazuhdb.Row) detector.Reason {
 	return detector.NoReason
 }
 
-func (t *tracker) isFresh(keepAlive int64) bool { return t.wall.age(keepAlive) < t.timeout }
+func (t *tracker) isFresh(keepAlive int64) bool { return t.wall.ageOfSecond(keepAlive) < t.timeout }
 
 // reportNewAgent reports a new agent's state. One that an earlier run of the node has
 // left as active may have been shut down meanwhile.
 func (t *tracker) reportNewAgent(r *wazuhdb.Row) {
-	id := r.Agent()
+	id := r.AgentID()
 	switch {
 	case r.IsConnected() && t.isFresh(r.KeepAlive):
 		t.handleSign(id, r.Status, r.KeepAlive)

@@ -38,7 +38,7 @@ func TestDeathsAreToldAsWhatTheyAreAndTheManagerKnowsToo(t *testing.T) {
 			t.Parallel()
 			s := startManager(t, 3)
 			s.connectAgents()
-			s.startLink(quick, func(cfg *Config) { cfg.polls = c.polls })
+			s.startLink(quickSettings, func(cfg *Config) { cfg.polls = c.polls })
 			s.waitForCount(detector.Active, 3)
 			s.waitForDecision("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged && d.ID == 2 })
 			s.dropDecisions()
@@ -81,7 +81,7 @@ func TestARestartOfRemotedIsNoOutage(t *testing.T) {
 	t.Parallel()
 	s := startManager(t, 40)
 	s.connectAgents()
-	set := quick
+	set := quickSettings
 	set.OutageShare, set.OutageHold = 0.3, time.Second
 	s.startLink(set)
 	s.waitForCount(detector.Active, 40)
@@ -111,7 +111,7 @@ func TestAnUnseenRestartIsNoOutageEither(t *testing.T) {
 	t.Parallel()
 	s := startManager(t, 40)
 	s.connectAgents()
-	s.startLink(quick)
+	s.startLink(quickSettings)
 	s.waitForCount(detector.Active, 40)
 	s.dropDecisions()
 	s.manager.StopRemoted()
@@ -129,7 +129,7 @@ func TestWithoutTheDatabaseAgentsAnswerForThemselves(t *testing.T) {
 	t.Parallel()
 	s := startManager(t, 3)
 	s.connectAgents()
-	s.startLink(quick)
+	s.startLink(quickSettings)
 	s.waitForCount(detector.Active, 3)
 	s.manager.StopDB()
 	s.waitForLog("wazuh-db cannot be used")
@@ -161,7 +161,7 @@ func TestASocketThatMisbehavesKillsNobody(t *testing.T) {
 				t.Parallel()
 				s := startManager(t, 3, func(c *managersim.Config) { c.ResponseTimeout = time.Second })
 				s.connectAgents()
-				set := quick
+				set := quickSettings
 				set.RetryInterval = 5 * time.Second // as with the defaults, where trouble is seen within 7 s: before the third miss
 				s.startLink(set)
 				s.waitForCount(detector.Active, 3)
@@ -171,7 +171,7 @@ func TestASocketThatMisbehavesKillsNobody(t *testing.T) {
 				s.waitForLog("cannot be used")
 				s.manager.Misbehave(socket, managersim.Fault{})
 				s.waitForDecision("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged })
-				if got := s.listChanges(); slices.ContainsFunc(got, lost) {
+				if got := s.listChanges(); slices.ContainsFunc(got, isLost) {
 					t.Errorf("%+v", got)
 				}
 				if writes := s.manager.Writes(); len(writes) != 0 {
@@ -189,7 +189,7 @@ func TestHungAgentsNeverTakeMoreThanTheirShare(t *testing.T) {
 	const agents, hung, pool = 60, 40, 64
 	s := startManager(t, agents, func(c *managersim.Config) { c.RequestPool = pool })
 	s.connectAgents()
-	s.startLink(quick)
+	s.startLink(quickSettings)
 	s.waitForCount(detector.Active, agents)
 	s.waitForLog("attached to wazuh-remoted request_pool=64 max_in_flight=16")
 	for _, k := range keysFor(hung) {
@@ -234,7 +234,7 @@ func TestTheInventoryFollowsTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := startManager(t, 3)
 	s.connectAgents()
-	s.startLink(quick)
+	s.startLink(quickSettings)
 	s.waitForCount(detector.Active, 3)
 	s.dropDecisions()
 	keys := keysFor(5)
@@ -264,8 +264,8 @@ func TestInAClusterAMoveIsNoDeath(t *testing.T) {
 	if err := s.manager.Exec("UPDATE agent SET node_name = 'east' WHERE id = 4"); err != nil {
 		t.Fatal(err)
 	}
-	s.startLink(quick, func(c *Config) { c.Cluster = wazuhdb.ClusterRole{Node: "west's"} })
-	if said := s.log.about("<update_status>"); len(said) > 0 {
+	s.startLink(quickSettings, func(c *Config) { c.Cluster = wazuhdb.ClusterRole{Node: "west's"} })
+	if said := s.log.linesAbout("<update_status>"); len(said) > 0 {
 		t.Errorf("a master is cautioned: %q", said)
 	}
 	s.waitForCount(detector.Active, 3)
@@ -284,16 +284,16 @@ func TestAtFirstTheDatabaseIsBelieved(t *testing.T) {
 	s := startManager(t, 5)
 	now := time.Now().Unix()
 	for id, set := range map[int]string{
-		1: "connection_status = 'active', node_name = 'node01', last_keepalive = " + number(now),
-		2: "connection_status = 'active', node_name = 'node01', last_keepalive = " + number(now-3600),
-		3: "connection_status = 'disconnected', status_code = 3, last_keepalive = " + number(now-3600),
-		4: "connection_status = 'pending', last_keepalive = " + number(now),
+		1: "connection_status = 'active', node_name = 'node01', last_keepalive = " + formatNumber(now),
+		2: "connection_status = 'active', node_name = 'node01', last_keepalive = " + formatNumber(now-3600),
+		3: "connection_status = 'disconnected', status_code = 3, last_keepalive = " + formatNumber(now-3600),
+		4: "connection_status = 'pending', last_keepalive = " + formatNumber(now),
 	} {
 		if err := s.manager.Exec("UPDATE agent SET "+set+" WHERE id = ?", id); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.startLink(quick, func(c *Config) { c.UpdateStatus = false })
+	s.startLink(quickSettings, func(c *Config) { c.UpdateStatus = false })
 	s.waitForChange(1, detector.Active)
 	s.waitForChange(4, detector.Pending)
 	for id, want := range map[detector.AgentID]detector.Record{
@@ -313,7 +313,7 @@ func TestKeepAlivesWithoutAnAnswerGoThroughTheQueue(t *testing.T) {
 			t.Parallel()
 			s := startManager(t, 2)
 			s.connectAgents()
-			set := quick
+			set := quickSettings
 			set.Method = method
 			s.startLink(set)
 			s.waitForCount(detector.Active, 2)
@@ -359,7 +359,7 @@ func TestAnAgentThatDiesWhileTheManagerRestartsIsMarked(t *testing.T) {
 	t.Parallel()
 	s := startManager(t, 3)
 	s.connectAgents()
-	set := quick
+	set := quickSettings
 	set.Timeout = 10 * time.Second
 	s.startLink(set, func(c *Config) { c.restartGrace = 3 * time.Second })
 	s.waitForCount(detector.Active, 3)

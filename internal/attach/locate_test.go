@@ -18,7 +18,7 @@ import (
 // ends of their connections are known for theirs all the same.
 func TestAnAgentThatCameLaterIsFoundByItsAddress(t *testing.T) {
 	s := startManager(t, 3)
-	s.startLink(quick)
+	s.startLink(quickSettings)
 	s.connectAgents(func(cfg *agentsim.Config) { cfg.Spread = true })
 	s.waitForCount(detector.Active, 3)
 	s.waitUntil("located", func() bool {
@@ -35,7 +35,7 @@ func TestAnAgentThatCameLaterIsFoundByItsAddress(t *testing.T) {
 	})
 }
 
-func TestABookForgetsWhereAnAgentWas(t *testing.T) {
+func TestTheIndexReplacesAnAgentsAddress(t *testing.T) {
 	home, road := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.7")
 	var b agentIndex
 	b.replaceAll([]wazuhdb.Row{{ID: 1, Name: "a", Addr: home.String()}, {ID: 2, Name: "b", Addr: home.String()}, {ID: 3, Name: "c", Addr: "any"}})
@@ -59,7 +59,7 @@ func TestABookForgetsWhereAnAgentWas(t *testing.T) {
 func TestAClosedConnectionIsAReasonToRead(t *testing.T) {
 	s := startManager(t, 1)
 	clock := detector.NewClock()
-	fleet := detector.New(quick, clock, func([]detector.Decision) {})
+	fleet := detector.New(quickSettings, clock, func([]detector.Decision) {})
 	link, err := Open(Config{Home: s.manager.Home(), Method: detector.Request, MaxInFlight: 1, Clock: clock, Fleet: fleet, Log: slog.New(s.log)})
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +75,6 @@ func TestAClosedConnectionIsAReasonToRead(t *testing.T) {
 	for before := uint64(0); before < 9; {
 		s.waitUntil("read", func() bool { return s.manager.Queried("sql") > before })
 		before = s.manager.Queried("sql")
-		link.tracker.events.send(ctx, connClosed{[]detector.AgentID{1}})
+		link.tracker.events.sendEvent(ctx, connClosed{[]detector.AgentID{1}})
 	}
 }

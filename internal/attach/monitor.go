@@ -66,16 +66,16 @@ func (m *remotedMonitor) checkRemoted(ctx context.Context) bool {
 		return false
 	}
 	if err != nil {
-		m.events.send(ctx, remotedDown{wazuhsock.Explain(err, "wazuh-remoted", m.client.Path())})
+		m.events.sendEvent(ctx, remotedDown{wazuhsock.ExplainError(err, "wazuh-remoted", m.client.SocketPath())})
 		return false
 	}
-	m.events.send(ctx, remotedUp{sessions: sessions, slow: time.Since(began) > checkTimeout/4})
+	m.events.sendEvent(ctx, remotedUp{sessions: sessions, slow: time.Since(began) > checkTimeout/4})
 	var ready remotedReady
-	if now := m.client.Incarnation(); now != m.settingsOf {
+	if now := m.client.ReadIncarnation(); now != m.settingsOf {
 		settings, err := m.client.ReadSettings(ctx, checkTimeout)
 		ready, m.settingsOf = remotedReady{&settings, err}, now
 	}
-	m.events.send(ctx, ready)
+	m.events.sendEvent(ctx, ready)
 	return true
 }
 

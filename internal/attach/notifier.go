@@ -61,7 +61,7 @@ func (n *notifier) runNotifier(ctx context.Context) {
 			err := n.out.Send(n.formatKeepAlive(id, time.Now().Unix()))
 			if err != nil {
 				n.failed.Add(1)
-				err = wazuhsock.Explain(err, "wazuh-remoted", n.out.Path())
+				err = wazuhsock.ExplainError(err, "wazuh-remoted", n.out.SocketPath())
 			} else {
 				n.sent.Add(1)
 			}

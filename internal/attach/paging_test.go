@@ -8,8 +8,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// still are the settings of a detector that decides nothing by itself.
-var still = detector.Settings{Group: detector.Group{Interval: 24 * time.Hour, Timeout: 48 * time.Hour, MaxMissed: 3},
+// stillSettings are the settings of a detector that decides nothing by itself.
+var stillSettings = detector.Settings{Group: detector.Group{Interval: 24 * time.Hour, Timeout: 48 * time.Hour, MaxMissed: 3},
 	Method: detector.Notify, RetryInterval: time.Hour, ReconnectGrace: time.Second}
 
 // Whatever an answer can hold, agents with the longest names there are
@@ -23,7 +23,7 @@ func TestAgentsWithLongNamesAreReadPageByPage(t *testing.T) {
 		strings.Repeat("x", 120), now); err != nil {
 		t.Fatal(err)
 	}
-	s.startLink(still)
+	s.startLink(stillSettings)
 	s.waitForCount(detector.Active, agents)
 	s.manager.StopDB()
 	s.waitForLog("wazuh-db cannot be used")

@@ -200,9 +200,9 @@ func (p *prober) enqueueProbe(id detector.AgentID, s *probeState, urgent bool) {
 	if !s.queued {
 		s.queued, s.queuedAt = true, time.Now()
 		if urgent {
-			p.urgent.push(id)
+			p.urgent.pushAgent(id)
 		} else {
-			p.routine.push(id)
+			p.routine.pushAgent(id)
 		}
 	}
 	p.wakeProber()

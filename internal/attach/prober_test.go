@@ -12,7 +12,7 @@ import (
 
 // newTestProber returns a prober that does not run, and may have so many requests out.
 func newTestProber(most int) *prober {
-	p := newProber(nil, make(eventQueue), new(agentIndex), &Config{MaxInFlight: most, Log: slog.New(new(logbook))})
+	p := newProber(nil, make(eventQueue), new(agentIndex), &Config{MaxInFlight: most, Log: slog.New(new(logRecorder))})
 	p.setLimits(most, time.Minute)
 	p.setHalted(false)
 	return p
@@ -119,9 +119,9 @@ func TestAQueueIsFirstInFirstOut(t *testing.T) {
 	var q agentQueue
 	next := detector.AgentID(0)
 	for id := detector.AgentID(0); id < 10_000; id++ {
-		q.push(id)
+		q.pushAgent(id)
 		if id%3 != 0 {
-			if got := q.pop(); got != next {
+			if got := q.popAgent(); got != next {
 				t.Fatalf("%v, want %v", got, next)
 			}
 			next++

@@ -58,7 +58,7 @@ func (p *prober) nextRequest() (r request, ok bool) {
 		if p.urgent.len() > 0 {
 			from = &p.urgent
 		}
-		id := from.pop()
+		id := from.popAgent()
 		s := p.probeOf(id)
 		if p.isAwaited(s) || s.canceled {
 			s.queued = false
@@ -67,7 +67,7 @@ func (p *prober) nextRequest() (r request, ok bool) {
 		now := time.Now()
 		doubted := s.unproven || p.slots.inDoubt(s.lastSign, now, p.window)
 		if doubted && !p.slots.hasSlotFor(p.window, func() netip.Prefix { return p.index.networkOf(id) }) {
-			p.routine.push(id)
+			p.routine.pushAgent(id)
 			continue
 		}
 		s.queued, s.wanted, s.again, s.beside = false, false, false, false
@@ -84,7 +84,7 @@ func (p *prober) performRequest(ctx context.Context, r request) {
 	began := time.Now()
 	what, err := p.client.RequestState(ctx, r.id, r.timeout, func() { p.reportSent(r) })
 	if ctx.Err() == nil {
-		p.events.send(ctx, requestEnded{request: r, outcome: what, err: err, sent: began, at: p.clock.Now()})
+		p.events.sendEvent(ctx, requestEnded{request: r, outcome: what, err: err, sent: began, at: p.clock.Now()})
 	}
 }
 

@@ -66,9 +66,9 @@ func (p *prober) setHalted(stop bool) {
 	if stop && !p.halted {
 		for _, q := range []*agentQueue{&p.urgent, &p.routine} {
 			for n := q.len(); n > 0; n-- {
-				id := q.pop()
+				id := q.popAgent()
 				if s := p.probeOf(id); s.wanted {
-					q.push(id)
+					q.pushAgent(id)
 				} else {
 					s.queued = false
 				}
@@ -87,7 +87,7 @@ func (p *prober) awaitReturns(at time.Time, grace time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	const rounding = 10 * time.Millisecond // of two clocks that are read one after the other
-	p.restartedAt, p.awaitUntil = wallClock(nil).time(at.Truncate(time.Second)).Add(-rounding), time.Now().Add(grace)
+	p.restartedAt, p.awaitUntil = wallClock(nil).monotonicTime(at.Truncate(time.Second)).Add(-rounding), time.Now().Add(grace)
 }
 
 // isAwaited reports whether an agent has not come back to a new remoted yet, and

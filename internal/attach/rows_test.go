@@ -16,7 +16,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
-// relayDatabase stands before wazuh-db, and passes answers on as change returns them.
+// relayDatabase is a proxy for wazuh-db, which forwards answers as change returns them.
 func (s *fixture) relayDatabase(change func(request, answer []byte) []byte) {
 	s.t.Helper()
 	path := filepath.Join(s.manager.Home(), wazuhsock.DatabaseSocket)
@@ -35,12 +35,12 @@ func (s *fixture) relayDatabase(change func(request, answer []byte) []byte) {
 			if err != nil {
 				return
 			}
-			work.Go(func() { pass(client, path+".real", change) })
+			work.Go(func() { relayConn(client, path+".real", change) })
 		}
 	})
 }
 
-func pass(client net.Conn, path string, change func(request, answer []byte) []byte) {
+func relayConn(client net.Conn, path string, change func(request, answer []byte) []byte) {
 	defer client.Close()
 	server, err := net.Dial("unix", path)
 	if err != nil {
@@ -70,7 +70,7 @@ func pass(client net.Conn, path string, change func(request, answer []byte) []by
 	}
 }
 
-// updateRows makes rows of the manager's as set says.
+// updateRows updates rows in the manager's table.
 func (s *fixture) updateRows(set string, args ...any) {
 	s.t.Helper()
 	if err := s.manager.Exec("UPDATE agent SET "+set, args...); err != nil {
@@ -121,7 +121,7 @@ func TestOneBadRowBlindsNobody(t *testing.T) {
 			s := startManager(t, agents)
 			s.updateRows("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", time.Now().Unix())
 			s.updateRows(c.set, c.arg)
-			s.startLink(still)
+			s.startLink(stillSettings)
 			s.waitForCount(detector.Active, c.watched)
 			s.enrolAgent(agents + 1)
 			s.updateRows("connection_status = 'disconnected', status_code = 3, disconnection_time = ? WHERE id = 5", time.Now().Unix())
@@ -136,17 +136,17 @@ func TestOneBadRowBlindsNobody(t *testing.T) {
 	}
 }
 
-// checkRowLogs holds the log to what it is to say of a row: for agent 3 once.
+// checkRowLogs checks that the expected row or address of agent 3 is logged once.
 func (s *fixture) checkRowLogs(what string) {
 	s.t.Helper()
-	rows, addrs := len(s.log.about("a row of the manager's database is skipped")), len(s.log.about("agent 003 says that it is at"))
+	rows, addrs := len(s.log.linesAbout("a row of the manager's database is skipped")), len(s.log.linesAbout("agent 003 says that it is at"))
 	if want := map[string]int{"row": 1}[what]; rows != want {
-		s.t.Errorf("%d rows logged, want %d: %q", rows, want, s.log.all())
+		s.t.Errorf("%d rows logged, want %d: %q", rows, want, s.log.allLines())
 	}
 	if want := map[string]int{"address": 1}[what]; addrs != want {
-		s.t.Errorf("%d addresses logged, want %d: %q", addrs, want, s.log.all())
+		s.t.Errorf("%d addresses logged, want %d: %q", addrs, want, s.log.allLines())
 	}
-	for _, line := range s.log.all() {
+	for _, line := range s.log.allLines() {
 		if len(line) > 1000 {
 			s.t.Errorf("a line of %d bytes", len(line))
 		}
@@ -174,7 +174,7 @@ func TestARowThatCannotBeReadAloneIsPassedOver(t *testing.T) {
 				}
 				return answer
 			})
-			s.startLink(still)
+			s.startLink(stillSettings)
 			s.waitForCount(detector.Active, agents-1)
 			bad.Store(false)
 			s.enrolAgent(agents + 1) // all are read again
@@ -184,7 +184,7 @@ func TestARowThatCannotBeReadAloneIsPassedOver(t *testing.T) {
 			if got, known := s.fleet.Agent(3); !known || got.Status != detector.Active || s.link.Stats().Skipped != 1 {
 				t.Errorf("%+v, %+v", got, s.link.Stats())
 			}
-			if got := s.log.about("is skipped"); len(got) != 1 || !strings.Contains(got[0], "agent 003") {
+			if got := s.log.linesAbout("is skipped"); len(got) != 1 || !strings.Contains(got[0], "agent 003") {
 				t.Errorf("logged %q", got)
 			}
 		})
@@ -210,7 +210,7 @@ func TestOneBadRowKeepsNoLossFromBeingWritten(t *testing.T) {
 	}
 	s.waitUntil("the others written", func() bool { return len(s.manager.Writes()) == agents-1 && len(s.manager.Events()) == agents-1 })
 	s.waitForIdle(w)
-	if got := s.log.about("its loss is written when it can"); len(got) != 1 || !strings.Contains(got[0], "003") {
+	if got := s.log.linesAbout("its loss is written when it can"); len(got) != 1 || !strings.Contains(got[0], "003") {
 		t.Errorf("logged %q", got)
 	}
 }

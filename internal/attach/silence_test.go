@@ -19,14 +19,14 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/remoted"
 )
 
-// asInstalled are the settings that Pulse has without any.
-var asInstalled = detector.Settings{Group: detector.Group{Interval: time.Minute, Timeout: 3 * time.Minute, MaxMissed: 3}, Method: detector.Request,
+// defaultSettings are those of an installation without any.
+var defaultSettings = detector.Settings{Group: detector.Group{Interval: time.Minute, Timeout: 3 * time.Minute, MaxMissed: 3}, Method: detector.Request,
 	RetryInterval: 15 * time.Second, SuspectTimeout: 5 * time.Second, ReconnectGrace: 2 * time.Second, OutageShare: 0.3, OutageHold: time.Minute}
 
-// manager is one of which only the time counts that it takes: it holds requests to agents
+// fakeManager is one of which only the time counts that it takes: it holds requests to agents
 // that hang for a minute, and its database has a keep-alive of each other one every 10 s.
-type manager struct {
-	asker  *prober
+type fakeManager struct {
+	prober *prober
 	fleet  *detector.Detector
 	clock  *detector.Clock
 	agents int
@@ -34,19 +34,19 @@ type manager struct {
 
 	stalled atomic.Bool // the database
 
-	mu         sync.Mutex
-	held, most int
+	mu                     sync.Mutex
+	inFlight, peakInFlight int
 }
 
-func (m *manager) lives(id detector.AgentID) bool { return int64(id) > m.hung.Load() }
+func (m *fakeManager) isAlive(id detector.AgentID) bool { return int64(id) > m.hung.Load() }
 
 // RequestState does what remoted does with a request.
-func (m *manager) RequestState(ctx context.Context, id detector.AgentID, _ time.Duration, sent func()) (remoted.Outcome, error) {
-	m.hold(1)
-	defer m.hold(-1)
+func (m *fakeManager) RequestState(ctx context.Context, id detector.AgentID, _ time.Duration, sent func()) (remoted.Outcome, error) {
+	m.countHeld(1)
+	defer m.countHeld(-1)
 	sent()
 	what, takes := remoted.Answered, 2*time.Millisecond
-	if !m.lives(id) {
+	if !m.isAlive(id) {
 		what, takes = remoted.Silent, time.Minute
 	}
 	select {
@@ -56,22 +56,22 @@ func (m *manager) RequestState(ctx context.Context, id detector.AgentID, _ time.
 	return what, nil
 }
 
-func (m *manager) hold(n int) {
+func (m *fakeManager) countHeld(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.held += n
-	m.most = max(m.most, m.held)
+	m.inFlight += n
+	m.peakInFlight = max(m.peakInFlight, m.inFlight)
 }
 
-// read reports who has sent a keep-alive within the last period.
-func (m *manager) read(ctx context.Context) {
+// reportKeepAlives reports who has sent a keep-alive within the last period.
+func (m *fakeManager) reportKeepAlives(ctx context.Context) {
 	tick := time.NewTicker(changesPeriod)
 	defer tick.Stop()
 	for second := int64(0); ; second += 2 {
 		for id := detector.AgentID(1); int(id) <= m.agents; id++ {
-			if late := (second + int64(id)) % 10; late < 2 && m.lives(id) && !m.stalled.Load() {
+			if late := (second + int64(id)) % 10; late < 2 && m.isAlive(id) && !m.stalled.Load() {
 				age := time.Duration(late) * time.Second
-				m.asker.recordSign(id, time.Now().Add(-age))
+				m.prober.recordSign(id, time.Now().Add(-age))
 				m.fleet.Report(detector.Sighting{At: m.clock.Now().Add(-age), ID: id, Kind: detector.SawKeepAlive})
 			}
 		}
@@ -83,12 +83,12 @@ func (m *manager) read(ctx context.Context) {
 	}
 }
 
-// play runs a detector and an asker beside such a manager for as long as the script takes,
-// which begins when the agents' habits are known. It returns what was decided.
-func (m *manager) play(t *testing.T, script func()) (said []detector.Decision) {
+// runScript runs a detector and a prober with such a manager for as long as the script
+// takes, which begins when the agents' arrivals are known. It returns the decisions.
+func (m *fakeManager) runScript(t *testing.T, script func()) (said []detector.Decision) {
 	m.clock = detector.NewClock()
-	a := m.asker
-	m.fleet = detector.New(asInstalled, m.clock, func(out []detector.Decision) {
+	a := m.prober
+	m.fleet = detector.New(defaultSettings, m.clock, func(out []detector.Decision) {
 		for i := range out {
 			switch d := &out[i]; {
 			case d.Verdict == detector.Send:
@@ -106,7 +106,7 @@ func (m *manager) play(t *testing.T, script func()) (said []detector.Decision) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	for _, part := range []func(context.Context){m.fleet.Run, newTestTracker(a).runTracker, a.runProber, m.read} {
+	for _, part := range []func(context.Context){m.fleet.Run, newTestTracker(a).runTracker, a.runProber, m.reportKeepAlives} {
 		running.Go(func() { part(ctx) })
 	}
 	m.fleet.SetMembers(members)
@@ -124,16 +124,16 @@ func TestAgentsThatHangTogetherAreKnownBeforeAllAreAsked(t *testing.T) {
 	for _, c := range []struct{ agents, hung, places int }{{3000, 2000, 128}, {2000, 2000, 128}, {1000, 700, 16}} {
 		t.Run(fmt.Sprintf("%d of %d", c.hung, c.agents), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := &manager{asker: newTestProber(c.places), agents: c.agents}
+				m := &fakeManager{prober: newTestProber(c.places), agents: c.agents}
 				var began detector.Instant
-				said := m.play(t, func() {
+				said := m.runScript(t, func() {
 					began = m.clock.Now()
 					m.hung.Store(int64(c.hung))
 					time.Sleep(time.Minute)
 				})
-				judgeSilence(t, said, began, c.agents, c.hung)
-				if m.most > c.places {
-					t.Errorf("%d requests at once", m.most)
+				checkSilence(t, said, began, c.agents, c.hung)
+				if m.peakInFlight > c.places {
+					t.Errorf("%d requests at once", m.peakInFlight)
 				}
 			})
 		})
@@ -146,14 +146,14 @@ func TestADatabaseThatStandsStillLosesNobodyWhoAnswers(t *testing.T) {
 	for _, hung := range []int{40, 400} {
 		t.Run(fmt.Sprint(hung, " hang"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := &manager{asker: newTestProber(128), agents: 2000}
-				said := m.play(t, func() {
+				m := &fakeManager{prober: newTestProber(128), agents: 2000}
+				said := m.runScript(t, func() {
 					m.hung.Store(int64(hung))
 					m.stalled.Store(true)
 					time.Sleep(2 * time.Minute)
 				})
 				for i := range said {
-					if d := &said[i]; lost(*d) && int(d.ID) > hung {
+					if d := &said[i]; isLost(*d) && int(d.ID) > hung {
 						t.Fatalf("one that lives: %+v", d)
 					}
 				}
@@ -162,9 +162,9 @@ func TestADatabaseThatStandsStillLosesNobodyWhoAnswers(t *testing.T) {
 	}
 }
 
-// judgeSilence holds the decisions since some moment to what they have to be when agents
-// hang, from the first on.
-func judgeSilence(t *testing.T, said []detector.Decision, began detector.Instant, agents, hung int) {
+// checkSilence checks the decisions since some moment, at which the agents from the first
+// on began to hang.
+func checkSilence(t *testing.T, said []detector.Decision, began detector.Instant, agents, hung int) {
 	t.Helper()
 	var outage, last time.Duration
 	gone, answers := 0, 0
@@ -173,7 +173,7 @@ func judgeSilence(t *testing.T, said []detector.Decision, began detector.Instant
 		case d.At < began:
 		case d.Verdict == detector.OutageBegan && outage == 0:
 			outage = d.At.Sub(began)
-		case d.Verdict == detector.Changed && (int(d.ID) > hung || !lost(*d)):
+		case d.Verdict == detector.Changed && (int(d.ID) > hung || !isLost(*d)):
 			t.Errorf("one that lives: %+v", d)
 		case d.Verdict == detector.Changed:
 			gone, last = gone+1, max(last, d.At.Sub(began))
@@ -200,7 +200,7 @@ func TestAgentsThatHangTogetherLeaveRemotedFree(t *testing.T) {
 	if hung == 0 {
 		t.Skip("it takes two minutes, and PULSE_HUNG")
 	}
-	hangTogether(t, hang{agents: hung * 3 / 2, hung: hung, places: 128, pool: 1024, set: asInstalled, notify: 10 * time.Second,
+	hangTogether(t, hang{agents: hung * 3 / 2, hung: hung, places: 128, pool: 1024, set: defaultSettings, notify: 10 * time.Second,
 		outage: 40 * time.Second, last: time.Minute})
 }
 
@@ -215,7 +215,7 @@ func hangTogether(t *testing.T, c hang) {
 	s.connectAgents(func(cfg *agentsim.Config) { cfg.Notify, cfg.Spread = c.notify, true })
 	s.startLink(c.set, func(cfg *Config) { cfg.MaxInFlight, cfg.UpdateStatus = c.places, false })
 	s.waitForCount(detector.Active, c.agents)
-	for !s.isKnownFor(c.notify * 5) { // then their habits are known
+	for !s.hasBeenKnownFor(c.notify * 5) { // then their habits are known
 		<-time.After(c.notify / 10)
 	}
 	s.dropDecisions()
@@ -238,16 +238,16 @@ func hangTogether(t *testing.T, c hang) {
 		<-time.After(c.notify / 10)
 	}
 	s.fleet.Agent(1)
-	s.judgeHang(c, began, slowest)
+	s.checkHang(c, began, slowest)
 }
 
-// isKnownFor reports whether so much time has passed since the agents were seen first.
-func (s *fixture) isKnownFor(d time.Duration) bool {
+// hasBeenKnownFor reports whether so much time has passed since the agents were seen first.
+func (s *fixture) hasBeenKnownFor(d time.Duration) bool {
 	first := s.listChanges()[0]
 	return s.cfg.Clock.Now().Sub(first.At) > d
 }
 
-func (s *fixture) judgeHang(c hang, began time.Time, slowest time.Duration) {
+func (s *fixture) checkHang(c hang, began time.Time, slowest time.Duration) {
 	s.t.Helper()
 	start := s.cfg.Clock.Instant(began)
 	var outage, last time.Duration
@@ -257,7 +257,7 @@ func (s *fixture) judgeHang(c hang, began time.Time, slowest time.Duration) {
 		switch d := &s.decisions[i]; {
 		case d.Verdict == detector.OutageBegan && outage == 0:
 			outage = d.At.Sub(start)
-		case d.Verdict == detector.Changed && (int(d.ID) > c.hung || !lost(*d)):
+		case d.Verdict == detector.Changed && (int(d.ID) > c.hung || !isLost(*d)):
 			s.t.Errorf("one that lives: %+v", d)
 		case d.Verdict == detector.Changed:
 			last = max(last, d.At.Sub(start))

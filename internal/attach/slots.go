@@ -136,10 +136,10 @@ type agentQueue struct {
 	head int
 }
 
-func (q *agentQueue) push(id detector.AgentID) { q.ids = append(q.ids, id) }
-func (q *agentQueue) len() int                 { return len(q.ids) - q.head }
+func (q *agentQueue) pushAgent(id detector.AgentID) { q.ids = append(q.ids, id) }
+func (q *agentQueue) len() int                      { return len(q.ids) - q.head }
 
-func (q *agentQueue) pop() detector.AgentID {
+func (q *agentQueue) popAgent() detector.AgentID {
 	id := q.ids[q.head]
 	if q.head++; q.head == len(q.ids) {
 		q.ids, q.head = q.ids[:0], 0

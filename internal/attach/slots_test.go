@@ -24,7 +24,8 @@ func indexNetworks(last int) *agentIndex {
 	return index
 }
 
-// probeAll asks whoever may be asked, and answers for those who live. It returns the others.
+// probeAll starts all requests that may be sent, and ends those of agents that are alive
+// with an answer. It returns the others.
 func (a *prober) probeAll(t *testing.T, lives func(detector.AgentID) bool) (hung []request, answered map[detector.AgentID]bool) {
 	answered = make(map[detector.AgentID]bool)
 	for {

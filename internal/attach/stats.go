@@ -45,14 +45,14 @@ type Stats struct {
 
 // Stats returns the counts so far.
 func (l *Link) Stats() Stats {
-	r, db, d := l.remoted.Traffic(), l.db.Traffic(), l.connWatcher
+	r, db, d := l.remoted.CountTraffic(), l.db.CountTraffic(), l.connWatcher
 	s := Stats{Agents: l.tracker.active.Load(), Connections: l.tracker.sessions.Load(), Problem: l.conditions.formatAll(),
 		Requests: r.Requests, Outcomes: make(map[string]int64), Commands: r.Commands, RequestsIn: r.BytesIn, RequestsOut: r.BytesOut,
 		Told: l.notifier.sent.Load(), NotTold: l.notifier.failed.Load(),
 		Skipped: l.tracker.warnings.skippedCount.Load(), Addresses: l.tracker.warnings.badAddrCount.Load(),
 		Inventory: time.Duration(l.tracker.inventoryTime.Load()).Seconds(), Statements: db.Statements, SQLIn: db.BytesIn, SQLOut: db.BytesOut,
-		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.tcp.Announced()}
-	l.prober.addStats(&s)
+		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.tcp.IsAnnounced()}
+	l.prober.addProberStats(&s)
 	if w := l.writer; w != nil {
 		s.Written, s.Contradicted, s.Marked, s.Alerts, s.Unmarked =
 			w.written.Load(), w.contradicted.Load(), w.marked.Load(), w.alerts.Load(), w.unmarked.Load()
@@ -60,7 +60,7 @@ func (l *Link) Stats() Stats {
 	return s
 }
 
-func (a *prober) addStats(s *Stats) {
+func (a *prober) addProberStats(s *Stats) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.InFlight, s.MostInFlight, s.Window, s.Waiting = a.inFlight, a.peakInFlight, a.window, a.urgent.len()+a.routine.len()

@@ -31,7 +31,7 @@ func (s *statusWriter) addTask(d *detector.Decision) {
 		} else if d.Seen {
 			t.seen = s.clock.Time(d.LastSeen)
 		}
-		if s.role.Clustered() {
+		if s.role.IsClustered() {
 			t.due = now.Add(clusterHold)
 		}
 	case d.To == detector.Active && d.From == detector.Disconnected:

@@ -112,7 +112,7 @@ func (s *statusWriter) performTask(ctx context.Context, id detector.AgentID, t t
 // updateStatus reads the agent's row, and writes what it does not contradict. It returns
 // the alert to be raised, if there is one.
 func (s *statusWriter) updateStatus(ctx context.Context, id detector.AgentID, t task) (done bool, alert string, err error) {
-	schema, err := s.db.Schema(ctx)
+	schema, err := s.db.ReadSchema(ctx)
 	if err != nil {
 		return false, "", err
 	}
@@ -210,7 +210,7 @@ func (s *statusWriter) raiseAlert(line string) bool {
 		s.mu.Lock()
 		s.alertsPausedUntil = time.Now().Add(alertRetry)
 		s.mu.Unlock()
-		err = wazuhsock.Explain(err, "wazuh-analysisd", s.queue.Path())
+		err = wazuhsock.ExplainError(err, "wazuh-analysisd", s.queue.SocketPath())
 	} else {
 		s.alerts.Add(1)
 	}

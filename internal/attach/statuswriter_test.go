@@ -18,7 +18,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
-// startWriter runs a scribe beside a manager whose one agent's row is as set says.
+// startWriter runs a statusWriter for a manager whose one agent's row is updated by set.
 func (s *fixture) startWriter(role wazuhdb.ClusterRole, set string, args ...any) *statusWriter {
 	s.t.Helper()
 	if err := s.manager.Exec("UPDATE agent SET "+set+" WHERE id = 1", args...); err != nil {
@@ -35,7 +35,7 @@ func (s *fixture) startWriter(role wazuhdb.ClusterRole, set string, args ...any)
 	return w
 }
 
-// waitForIdle waits until a scribe has nothing due.
+// waitForIdle waits until a statusWriter has no task that is due.
 func (s *fixture) waitForIdle(w *statusWriter) {
 	s.t.Helper()
 	s.waitUntil("all done", func() bool { return len(w.listDueTasks(time.Now())) == 0 })
@@ -120,7 +120,7 @@ func TestAnAlertWaitsForAnalysisd(t *testing.T) {
 	if err := s.manager.Exec("UPDATE agent SET connection_status = 'active', last_keepalive = ? WHERE id = 2", time.Now().Unix()-100); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(w.queue.Path(), w.queue.Path()+".away"); err != nil {
+	if err := os.Rename(w.queue.SocketPath(), w.queue.SocketPath()+".away"); err != nil {
 		t.Fatal(err)
 	}
 	w.loseAgent(detector.MissedKeepAlives, time.Minute)
@@ -129,7 +129,7 @@ func TestAnAlertWaitsForAnalysisd(t *testing.T) {
 	s.waitUntil("both written", func() bool { return len(s.manager.Writes()) == 2 })
 	s.waitForLog("wazuh-analysisd is not running")
 	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 2, At: now, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
-	if err := os.Rename(w.queue.Path()+".away", w.queue.Path()); err != nil {
+	if err := os.Rename(w.queue.SocketPath()+".away", w.queue.SocketPath()); err != nil {
 		t.Fatal(err)
 	}
 	s.waitForLog("wazuh-analysisd is there again")
@@ -173,7 +173,7 @@ func TestALossFromBeforeTheStartIsWritten(t *testing.T) {
 		s.before = append(s.before, detector.Restored{Member: detector.Member{ID: detector.AgentID(id), Name: fmt.Sprintf("web-%03d", id), IP: "any"},
 			Status: detector.Disconnected, Reason: detector.ConnectionLost, Since: lost, LastSeen: lost, Greeted: true})
 	}
-	s.startLink(quick)
+	s.startLink(quickSettings)
 	if got := s.waitForChange(2, detector.Active); got.Reason != detector.Reconnected {
 		t.Errorf("%+v", got)
 	}
@@ -211,8 +211,8 @@ func TestWhoComesBackInTimeIsNotWritten(t *testing.T) {
 	if err := s.manager.Exec("UPDATE agent SET connection_status = 'disconnected'"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := w.updateStatus(t.Context(), 1, e); err != nil || w.unmarked.Load() != 1 || len(s.log.about("still calls it disconnected")) != 1 {
-		t.Errorf("not marked: %v, log %q", err, s.log.all())
+	if _, _, err := w.updateStatus(t.Context(), 1, e); err != nil || w.unmarked.Load() != 1 || len(s.log.linesAbout("still calls it disconnected")) != 1 {
+		t.Errorf("not marked: %v, log %q", err, s.log.allLines())
 	}
 }
 
@@ -245,12 +245,12 @@ func TestAWorkersWordWaitsForItsMaster(t *testing.T) {
 func TestAWorkerIsCautionedWhenItStarts(t *testing.T) {
 	s := startManager(t, 1)
 	for _, writes := range []bool{false, true} {
-		s.log = new(logbook)
+		s.log = new(logRecorder)
 		if _, err := Open(Config{Home: s.manager.Home(), Cluster: wazuhdb.ClusterRole{Node: "west", Worker: true}, UpdateStatus: writes, Clock: detector.NewClock(), Log: slog.New(s.log)}); err != nil {
 			t.Fatal(err)
 		}
-		if said := len(s.log.about("moves to another node")) > 0; said != writes {
-			t.Errorf("writes: %v, and the log has %q", writes, s.log.all())
+		if said := len(s.log.linesAbout("moves to another node")) > 0; said != writes {
+			t.Errorf("writes: %v, and the log has %q", writes, s.log.allLines())
 		}
 	}
 }

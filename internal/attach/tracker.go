@@ -177,7 +177,7 @@ func (t *tracker) handleRemotedReady(e remotedReady) {
 // checkRestart finds out whether remoted has been restarted. Then all agents have to
 // come back to it.
 func (t *tracker) checkRestart() {
-	now := t.remoted.Incarnation()
+	now := t.remoted.ReadIncarnation()
 	if now == t.incarnation || now == (remoted.Incarnation{}) {
 		return
 	}
@@ -212,7 +212,7 @@ func (t *tracker) acceptAnswer(id detector.AgentID, sent time.Time) bool {
 	if over != nil && over.needsProof {
 		at := t.clock.Now()
 		if over.lastSecond > 0 { // and not before it was gone, by a second that is cut off
-			at = at.Add(-min(t.wall.age(over.lastSecond), time.Since(over.since)))
+			at = at.Add(-min(t.wall.ageOfSecond(over.lastSecond), time.Since(over.since)))
 		}
 		t.reportSighting(id, over.status, at)
 	}

@@ -26,7 +26,7 @@ func TestAgentsThatVanishFromTheTableTogetherAreDoubted(t *testing.T) {
 			t.Parallel()
 			s := startManager(t, agents)
 			s.updateRows("connection_status = 'active', node_name = 'node01', last_keepalive = ? WHERE id > 0", time.Now().Unix())
-			s.startLink(still, func(c *Config) { c.hold = 2 * time.Second })
+			s.startLink(stillSettings, func(c *Config) { c.hold = 2 * time.Second })
 			s.waitForCount(detector.Active, agents)
 			s.dropDecisions()
 			s.removeRows(c.where)
@@ -77,7 +77,7 @@ func TestATableThatIsEmptyAtTheStartIsDoubtedToo(t *testing.T) {
 		s.before = append(s.before, detector.Restored{Member: detector.Member{ID: detector.AgentID(id), Name: fmt.Sprintf("web-%03d", id), IP: "any"},
 			Status: detector.Active, Since: -1, LastSeen: -1, Greeted: true})
 	}
-	s.startLink(still, func(c *Config) { c.hold = 2 * time.Second })
+	s.startLink(stillSettings, func(c *Config) { c.hold = 2 * time.Second })
 	s.waitUntil("held", func() bool { return s.link.Vanished().Held == agents })
 	if got := s.fleet.Counts(); got[detector.Active] != agents {
 		t.Errorf("by status %v", got)

@@ -17,7 +17,7 @@ func TestAnOlderManagerIsAttachedToAsWell(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.connectAgents()
-	s.startLink(quick)
+	s.startLink(quickSettings)
 	s.waitForLog("agents read from wazuh-db manager=Wazuh v4.3.11 agents=2")
 	s.waitForCount(detector.Active, 2)
 	s.waitForDecision("answer", func(d *detector.Decision) bool { return d.Verdict == detector.Acknowledged && d.ID == 2 })
@@ -45,7 +45,7 @@ func TestAManagerThatIsTooOldIsRefusedWithTheWayOut(t *testing.T) {
 	if err := s.manager.Exec("UPDATE metadata SET value = '2'"); err != nil {
 		t.Fatal(err)
 	}
-	s.startLink(quick)
+	s.startLink(quickSettings)
 	s.waitForLog("wazuh-db's tables are of version 2, and Pulse needs 3 at least: update the manager to Wazuh 4.3 or later")
 	if err := s.manager.Exec("UPDATE metadata SET value = '7'"); err != nil {
 		t.Fatal(err)

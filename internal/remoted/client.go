@@ -40,8 +40,8 @@ type Client struct {
 // NewClient returns a client of the remoted of the manager in a directory.
 func NewClient(home wazuhsock.Home) *Client { return &Client{home: home} }
 
-// Path returns where the socket is.
-func (c *Client) Path() string { return c.home.RequestSocket() }
+// SocketPath returns where the socket is.
+func (c *Client) SocketPath() string { return c.home.RequestSocket() }
 
 // Traffic counts what a client sent and received.
 type Traffic struct {
@@ -49,8 +49,8 @@ type Traffic struct {
 	BytesIn, BytesOut  int64
 }
 
-// Traffic returns the counts so far.
-func (c *Client) Traffic() Traffic {
+// CountTraffic returns the counts so far.
+func (c *Client) CountTraffic() Traffic {
 	return Traffic{c.requests.Load(), c.commands.Load(), c.bytesIn.Load(), c.bytesOut.Load()}
 }
 
@@ -60,7 +60,7 @@ func (c *Client) Traffic() Traffic {
 // of the outcomes that are no answer.
 func (c *Client) RequestState(ctx context.Context, id detector.AgentID, timeout time.Duration, sent func()) (Outcome, error) {
 	c.requests.Add(1)
-	answer, err := c.exchange(ctx, id.String()+" agent getstate", timeout, sent)
+	answer, err := c.exchangeFrames(ctx, id.String()+" agent getstate", timeout, sent)
 	switch {
 	case err == nil:
 		return parseState(answer)
@@ -79,11 +79,11 @@ func isAbsent(err error) bool {
 	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOTSOCK)
 }
 
-// exchange sends one frame and reads one. It calls sent between the two, unless it is nil.
-func (c *Client) exchange(ctx context.Context, text string, timeout time.Duration, sent func()) ([]byte, error) {
+// exchangeFrames sends one frame and reads one. It calls sent between the two, unless it is nil.
+func (c *Client) exchangeFrames(ctx context.Context, text string, timeout time.Duration, sent func()) ([]byte, error) {
 	frame := wazuhsock.AppendFrame(nil, text)
 	dialer := net.Dialer{Timeout: connectTimeout}
-	conn, err := dialer.DialContext(ctx, "unix", c.Path())
+	conn, err := dialer.DialContext(ctx, "unix", c.SocketPath())
 	if err != nil {
 		return nil, err
 	}
@@ -103,10 +103,10 @@ func (c *Client) exchange(ctx context.Context, text string, timeout time.Duratio
 	return answer, err
 }
 
-// command sends a command to remoted itself and decodes the data of its answer.
-func (c *Client) command(ctx context.Context, text string, timeout time.Duration, data any) error {
+// runCommand sends a command to remoted itself and decodes the data of its answer.
+func (c *Client) runCommand(ctx context.Context, text string, timeout time.Duration, data any) error {
 	c.commands.Add(1)
-	answer, err := c.exchange(ctx, text, timeout, nil)
+	answer, err := c.exchangeFrames(ctx, text, timeout, nil)
 	if err != nil {
 		return err
 	}
@@ -134,9 +134,9 @@ type Incarnation struct {
 	Started time.Time
 }
 
-// Incarnation returns the one that runs.
-func (c *Client) Incarnation() Incarnation {
-	info, err := os.Stat(c.Path())
+// ReadIncarnation returns the one that runs.
+func (c *Client) ReadIncarnation() Incarnation {
+	info, err := os.Stat(c.SocketPath())
 	if err != nil {
 		return Incarnation{}
 	}

@@ -21,7 +21,7 @@ func (c *Client) CountSessions(ctx context.Context, timeout time.Duration) (int6
 			Sessions int64 `json:"tcp_sessions"`
 		} `json:"metrics"`
 	}
-	err := c.command(ctx, `{"version":1,"origin":{"module":"api"},"command":"getstats"}`, timeout, &stats)
+	err := c.runCommand(ctx, `{"version":1,"origin":{"module":"api"},"command":"getstats"}`, timeout, &stats)
 	return stats.Metrics.Sessions, err
 }
 
@@ -80,5 +80,5 @@ func (c *Client) readPorts(ctx context.Context, timeout time.Duration) (ports []
 }
 
 func (c *Client) readConfig(ctx context.Context, section string, timeout time.Duration, data any) error {
-	return c.command(ctx, `{"version":1,"origin":{"module":"api"},"command":"getconfig","parameters":{"section":"`+section+`"}}`, timeout, data)
+	return c.runCommand(ctx, `{"version":1,"origin":{"module":"api"},"command":"getconfig","parameters":{"section":"`+section+`"}}`, timeout, data)
 }

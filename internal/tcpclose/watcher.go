@@ -30,9 +30,9 @@ type Watcher struct {
 	announced atomic.Bool
 }
 
-// Announced reports whether the kernel announces the ends of connections now. It may
+// IsAnnounced reports whether the kernel announces the ends of connections now. It may
 // be called concurrently.
-func (w *Watcher) Announced() bool { return w.announced.Load() }
+func (w *Watcher) IsAnnounced() bool { return w.announced.Load() }
 
 // Run calls closed with the remote end of each connection that ends, of those to a
 // port that is watched, until ctx ends.

@@ -54,7 +54,7 @@ var ErrRowUnusable = errors.New("the row makes no sense")
 // ReadAgent returns an agent's row. It is nil if this node does not watch the agent
 // any more.
 func (c *Client) ReadAgent(ctx context.Context, id detector.AgentID) (*Row, error) {
-	s, err := c.Schema(ctx)
+	s, err := c.ReadSchema(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (c *Client) ReadAgent(ctx context.Context, id detector.AgentID) (*Row, erro
 	if err != nil || len(rows) != 1 {
 		return nil, err
 	}
-	if err := rows[0].check(); err != nil {
+	if err := rows[0].checkRow(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRowUnusable, err)
 	}
 	return &rows[0], nil
@@ -96,7 +96,7 @@ var errOutOfOrder = errors.New("wazuh-db answers rows out of order")
 // fit into an answer is read in smaller ones, and a row that does not fit alone, or
 // makes no sense, is skipped.
 func (c *Client) readRows(ctx context.Context, where string) (all []Row, skipped []Skipped, err error) {
-	s, err := c.Schema(ctx)
+	s, err := c.ReadSchema(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -124,7 +124,7 @@ func (c *Client) readRows(ctx context.Context, where string) (all []Row, skipped
 				return nil, skipped, errOutOfOrder
 			}
 			last = r.ID
-			if err := r.check(); err != nil {
+			if err := r.checkRow(); err != nil {
 				skipped = append(skipped, Skipped{last, err})
 			} else {
 				all = append(all, *r)

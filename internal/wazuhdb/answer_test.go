@@ -75,7 +75,7 @@ func TestEveryRecordedAnswerOfADatabaseIsUnderstood(t *testing.T) {
 
 func TestRowsThatNoManagerMadeAreRefused(t *testing.T) {
 	good := Row{ID: 7, Name: "web-01", Registered: "10.0.0.0/8"}
-	if err := good.check(); err != nil {
+	if err := good.checkRow(); err != nil {
 		t.Error(err)
 	}
 	for name, spoil := range map[string]func(*Row){
@@ -88,7 +88,7 @@ func TestRowsThatNoManagerMadeAreRefused(t *testing.T) {
 		"an odd registration": func(r *Row) { r.Registered = "any\n" },
 	} {
 		r := good
-		if spoil(&r); r.check() == nil {
+		if spoil(&r); r.checkRow() == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}
@@ -113,14 +113,14 @@ func TestNodesAreToldApartInSQL(t *testing.T) {
 }
 
 func TestAnAnswerThatIsTooLongIsAReasonToAskForLess(t *testing.T) {
-	for name, err := range map[string]error{"cut off": noRowsError{io.ErrUnexpectedEOF}, "refused": RefusedError("no"), "too long": wazuhsock.Explain(wazuhsock.FrameTooLongError(1<<20), "wazuh-db", "/s")} {
+	for name, err := range map[string]error{"cut off": noRowsError{io.ErrUnexpectedEOF}, "refused": RefusedError("no"), "too long": wazuhsock.ExplainError(wazuhsock.FrameTooLongError(1<<20), "wazuh-db", "/s")} {
 		limit := 3
 		if !halveLimit(&limit, err) || limit != 1 || halveLimit(&limit, err) {
 			t.Errorf("%s: %d are asked for", name, limit)
 		}
 	}
 	limit := 3
-	if halveLimit(&limit, wazuhsock.Explain(io.EOF, "wazuh-db", "/s")) || halveLimit(&limit, nil) || limit != 3 {
+	if halveLimit(&limit, wazuhsock.ExplainError(io.EOF, "wazuh-db", "/s")) || halveLimit(&limit, nil) || limit != 3 {
 		t.Errorf("for another reason: %d", limit)
 	}
 }
@@ -148,7 +148,7 @@ func FuzzAnswers(f *testing.F) {
 		var rows []Row
 		if json.Unmarshal([]byte(body), &rows) == nil {
 			for i := range rows {
-				if rows[i].check() == nil && !printable.Is(rows[i].Name) {
+				if rows[i].checkRow() == nil && !printable.Is(rows[i].Name) {
 					t.Errorf("a name of %q", rows[i].Name)
 				}
 				if a := rows[i].ParseAddr(); a.Zone() != "" {

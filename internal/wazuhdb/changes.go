@@ -36,7 +36,7 @@ type group struct {
 // ReadChanges returns what the database has for the agents with a keep-alive or a
 // disconnection since a second. With an error, it returns what it has read before.
 func (c *Client) ReadChanges(ctx context.Context, since int64) (all []Change, err error) {
-	s, err := c.Schema(ctx)
+	s, err := c.ReadSchema(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func selectChanges(since, last int64, limit int, role ClusterRole, s Schema) str
 
 // ReadOtherNodes returns the agents that other nodes of the cluster watch.
 func (c *Client) ReadOtherNodes(ctx context.Context) (ids []detector.AgentID, err error) {
-	if !c.role.Clustered() {
+	if !c.role.IsClustered() {
 		return nil, nil
 	}
 	for last := int64(0); ; {
@@ -149,7 +149,7 @@ func fingerprintSQL() string {
 // SetDisconnected writes that an agent is disconnected, as monitord does after too long
 // a silence.
 func (c *Client) SetDisconnected(ctx context.Context, id detector.AgentID) error {
-	s, err := c.Schema(ctx)
+	s, err := c.ReadSchema(ctx)
 	if err != nil {
 		return err
 	}

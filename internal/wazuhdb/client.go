@@ -45,8 +45,8 @@ func NewClient(home wazuhsock.Home, role ClusterRole, timeout time.Duration) *Cl
 	return &Client{Timeout: timeout, path: home.Path(wazuhsock.DatabaseSocket), role: role}
 }
 
-// Path returns where the socket is.
-func (c *Client) Path() string { return c.path }
+// SocketPath returns where the socket is.
+func (c *Client) SocketPath() string { return c.path }
 
 // Traffic counts what a client sent and received.
 type Traffic struct {
@@ -54,8 +54,8 @@ type Traffic struct {
 	BytesIn, BytesOut int64
 }
 
-// Traffic returns the counts so far.
-func (c *Client) Traffic() Traffic {
+// CountTraffic returns the counts so far.
+func (c *Client) CountTraffic() Traffic {
 	return Traffic{c.statements.Load(), c.bytesIn.Load(), c.bytesOut.Load()}
 }
 
@@ -78,8 +78,8 @@ func (e noRowsError) Unwrap() error { return e.error }
 func (c *Client) Query(ctx context.Context, command string) (parts []string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.connect(ctx); err != nil {
-		return nil, wazuhsock.Explain(err, "wazuh-db", c.path)
+	if err := c.openConn(ctx); err != nil {
+		return nil, wazuhsock.ExplainError(err, "wazuh-db", c.path)
 	}
 	conn := c.conn
 	_ = conn.SetDeadline(time.Now().Add(c.Timeout))
@@ -97,14 +97,14 @@ func (c *Client) Query(ctx context.Context, command string) (parts []string, err
 	if refused, ok := errors.AsType[RefusedError](err); ok {
 		return nil, refused
 	}
-	c.disconnect() // where the next answer begins is unknown
+	c.closeConn() // where the next answer begins is unknown
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, wazuhsock.Explain(err, "wazuh-db", c.path)
+	return nil, wazuhsock.ExplainError(err, "wazuh-db", c.path)
 }
 
-func (c *Client) connect(ctx context.Context) (err error) {
+func (c *Client) openConn(ctx context.Context) (err error) {
 	if c.conn != nil {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (c *Client) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-func (c *Client) disconnect() {
+func (c *Client) closeConn() {
 	if c.conn != nil {
 		_ = c.conn.Close()
 		c.conn = nil
@@ -129,7 +129,7 @@ func (c *Client) disconnect() {
 func (c *Client) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.disconnect()
+	c.closeConn()
 }
 
 // readAnswer reads the parts of an answer: any number of "due", and a last one that is

@@ -8,14 +8,14 @@ type ClusterRole struct {
 	Worker bool   // the master fetches its changes
 }
 
-// Clustered reports whether the manager is part of a cluster.
-func (r ClusterRole) Clustered() bool { return r.Node != "" }
+// IsClustered reports whether the manager is part of a cluster.
+func (r ClusterRole) IsClustered() bool { return r.Node != "" }
 
 // ownSQL is the SQL condition for the agents that this node watches: in a cluster those
 // that report to it. Those that never connected report to no node, and are the master's.
 func (r ClusterRole) ownSQL() string {
 	switch {
-	case !r.Clustered():
+	case !r.IsClustered():
 		return "id > 0"
 	case r.Worker:
 		return "id > 0 AND coalesce(node_name, '') = " + quoteText(r.Node)

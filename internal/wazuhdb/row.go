@@ -44,22 +44,22 @@ const (
 	CodeReset       = 5 // remoted was restarted
 )
 
-// Agent returns the agent's id.
-func (r *Row) Agent() detector.AgentID { return detector.AgentID(r.ID) }
+// AgentID returns the agent's id.
+func (r *Row) AgentID() detector.AgentID { return detector.AgentID(r.ID) }
 
 // IsConnected reports whether the agent is active, or pending between its start and its
 // first keep-alive.
 func (r *Row) IsConnected() bool { return r.Status == StatusActive || r.Status == StatusPending }
 
-// check returns an error for a row that no manager has made.
-func (r *Row) check() error {
+// checkRow returns an error for a row that no manager has made.
+func (r *Row) checkRow() error {
 	switch {
 	case r.ID < 1 || r.ID > int64(detector.MaxAgentID):
 		return fmt.Errorf("the id %d is out of range", r.ID)
 	case r.Name == "" || len(r.Name) > MaxName || !printable.Is(r.Name):
-		return fmt.Errorf("agent %s has the name %.40q", r.Agent(), r.Name)
+		return fmt.Errorf("agent %s has the name %.40q", r.AgentID(), r.Name)
 	case len(r.Registered) > MaxAddr || !printable.Is(r.Registered):
-		return fmt.Errorf("agent %s is registered at %.40q", r.Agent(), r.Registered)
+		return fmt.Errorf("agent %s is registered at %.40q", r.AgentID(), r.Registered)
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func (r *Row) check() error {
 // CheckAddr returns an error if Addr cannot be an address.
 func (r *Row) CheckAddr() error {
 	if len(r.Addr) > MaxAddr || strings.ContainsRune(r.Addr, '\uFFFD') || !printable.Is(r.Addr) {
-		return fmt.Errorf("agent %s says that it is at %.40q", r.Agent(), r.Addr)
+		return fmt.Errorf("agent %s says that it is at %.40q", r.AgentID(), r.Addr)
 	}
 	return nil
 }

@@ -19,9 +19,9 @@ const (
 	schemaSyncKinds = 7 // with the part of an agent's row that a worker has to send to the master; of 2025
 )
 
-// Schema returns the schema. It is read again after wazuh-db has been restarted, as
+// ReadSchema returns the schema. It is read again after wazuh-db has been restarted, as
 // that may be another version.
-func (c *Client) Schema(ctx context.Context) (Schema, error) {
+func (c *Client) ReadSchema(ctx context.Context) (Schema, error) {
 	if s := c.known.Load(); s != nil {
 		return *s, nil
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
-// Explain returns what an error of a socket means, with a hint what to do about it.
-func Explain(err error, daemon, path string) error {
+// ExplainError returns what an error of a socket means, with a hint what to do about it.
+func ExplainError(err error, daemon, path string) error {
 	what := "%s cannot be used at %s: %w"
 	switch {
 	case errors.Is(err, fs.ErrPermission):

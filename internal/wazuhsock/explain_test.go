@@ -24,7 +24,7 @@ func TestAnErrorOfASocketIsExplained(t *testing.T) {
 		{syscall.EPIPE, "has hung up"},
 		{errors.New("odd"), "cannot be used"},
 	} {
-		if err := Explain(c.err, "wazuh-db", "/s"); !strings.Contains(err.Error(), c.want) || !errors.Is(err, c.err) || !strings.Contains(err.Error(), "/s") {
+		if err := ExplainError(c.err, "wazuh-db", "/s"); !strings.Contains(err.Error(), c.want) || !errors.Is(err, c.err) || !strings.Contains(err.Error(), "/s") {
 			t.Errorf("%v: %v", c.err, err)
 		}
 	}

@@ -19,15 +19,15 @@ type Queue struct {
 // NewQueue returns a client of the socket at path.
 func NewQueue(path string) *Queue { return &Queue{path: path} }
 
-// Path returns where the socket is.
-func (q *Queue) Path() string { return q.path }
+// SocketPath returns where the socket is.
+func (q *Queue) SocketPath() string { return q.path }
 
 // Send sends a datagram. If the process that served the connection has ended, it
 // connects again and tries once more.
 func (q *Queue) Send(text string) error {
 	for fresh := q.conn == nil; ; fresh = true {
 		if q.conn == nil {
-			if err := q.connect(); err != nil {
+			if err := q.openConn(); err != nil {
 				return err
 			}
 		}
@@ -42,7 +42,7 @@ func (q *Queue) Send(text string) error {
 	}
 }
 
-func (q *Queue) connect() error {
+func (q *Queue) openConn() error {
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: q.path, Net: "unixgram"})
 	if err != nil {
 		return err
@@ -66,5 +66,5 @@ func TryConnect(path string) error {
 	}
 	q := NewQueue(path)
 	defer q.Close()
-	return q.connect()
+	return q.openConn()
 }
