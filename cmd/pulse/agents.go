@@ -11,8 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/printable"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 type agentsCommand struct {
@@ -57,8 +57,8 @@ func (c *agentsCommand) Run(e *env) error {
 }
 
 // fetchAllPages returns the agents of all pages.
-func (c *agentsCommand) fetchAllPages(ctx context.Context, daemon *consoleClient) (*console.Agents, error) {
-	whole := &console.Agents{Agents: []console.Agent{}}
+func (c *agentsCommand) fetchAllPages(ctx context.Context, daemon *consoleClient) (*view.AgentPage, error) {
+	whole := &view.AgentPage{Agents: []view.LocatedAgent{}}
 	query := url.Values{"limit": {"1000"}}
 	for name, value := range map[string]string{"status": c.Status, "name": c.Name, "address": c.Address, "group": c.Group} {
 		if value != "" {
@@ -66,7 +66,7 @@ func (c *agentsCommand) fetchAllPages(ctx context.Context, daemon *consoleClient
 		}
 	}
 	for {
-		var page console.Agents
+		var page view.AgentPage
 		if err := daemon.fetchJSON(ctx, "/api/v1/agents?"+query.Encode(), &page); err != nil {
 			return nil, err
 		}
@@ -78,7 +78,7 @@ func (c *agentsCommand) fetchAllPages(ctx context.Context, daemon *consoleClient
 	}
 }
 
-func printAgents(w io.Writer, fleet *console.Agents, now time.Time) error {
+func printAgents(w io.Writer, fleet *view.AgentPage, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tNAME\tIP\tSTATUS\tREASON\tSINCE\tSEEN\tMISSED\tRTT")
 	for i := range fleet.Agents {

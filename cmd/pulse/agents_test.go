@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/wazuh-pulse/pulse/internal/config"
-	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
@@ -37,7 +36,7 @@ func TestAgesHaveThePrecisionAPersonWants(t *testing.T) {
 func TestTheFleetIsATable(t *testing.T) {
 	now := time.Unix(1716897300, 0)
 	seen, rtt := now.Add(-1500*time.Millisecond), 0.44
-	fleet := console.Agents{Agents: []console.Agent{
+	fleet := view.AgentPage{Agents: []view.LocatedAgent{
 		{Agent: view.Agent{ID: "001", Name: "web", IP: "10.0.0.1", Status: "active", Reason: "connected", Since: now.Add(-time.Minute), LastSeen: &seen, RTT: &rtt}},
 		{Agent: view.Agent{ID: "002", Name: "db", IP: "any", Status: "never_connected", Since: now.Add(-time.Hour)}},
 	}}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/audit"
-	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -30,7 +29,7 @@ func lines(t *testing.T, text string, want int) {
 
 func TestWhatAgentsAreCalledSteersNoTerminal(t *testing.T) {
 	var table strings.Builder
-	fleet := console.Agents{Agents: []console.Agent{{Agent: view.Agent{ID: hostile, Name: hostile, IP: hostile, Status: hostile, Reason: hostile}}}}
+	fleet := view.AgentPage{Agents: []view.LocatedAgent{{Agent: view.Agent{ID: hostile, Name: hostile, IP: hostile, Status: hostile, Reason: hostile}}}}
 	if err := printAgents(&table, &fleet, time.Now()); err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/top"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 type topCommand struct {
@@ -96,7 +96,7 @@ func (t *topView) printOnce(e *env) error {
 
 // refreshBoard fetches what is not in the stream.
 func (t *topView) refreshBoard(ctx context.Context) error {
-	var away console.Agents
+	var away view.AgentPage
 	if err := t.daemon.fetchJSON(ctx, fmt.Sprintf("/api/v1/agents?status=disconnected&sort=-since&limit=%d", disconnectedShown), &away); err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (t *topView) refreshBoard(ctx context.Context) error {
 	if t.lastEvent != "" {
 		return nil
 	}
-	var before console.Changes
+	var before view.Changes
 	if err := t.daemon.fetchJSON(ctx, "/api/v1/changes?limit=100", &before); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (t *topView) applyEvent(kind string, data []byte) {
 			t.board.SetSummary(&s)
 		}
 	case "changes":
-		var events []console.Event
+		var events []view.Event
 		if json.Unmarshal(data, &events) == nil {
 			t.board.AddEvents(events)
 		}

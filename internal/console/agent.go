@@ -14,11 +14,11 @@ import (
 
 // AgentDetails is an agent with its history, as /api/v1/agents/{id} has it.
 type AgentDetails struct {
-	Node     string      `json:"node"`
-	Agent    Agent       `json:"agent"`
-	Changes  []Event     `json:"changes"`     // newest first
-	Trips    []RoundTrip `json:"round_trips"` // oldest first
-	Messages []Message   `json:"messages"`    // the last ones about it, newest first
+	Node     string            `json:"node"`
+	Agent    view.LocatedAgent `json:"agent"`
+	Changes  []view.Event      `json:"changes"`     // newest first
+	Trips    []RoundTrip       `json:"round_trips"` // oldest first
+	Messages []Message         `json:"messages"`    // the last ones about it, newest first
 }
 
 // RoundTrip is a keep-alive to an agent, and what became of it.
@@ -58,14 +58,14 @@ func (s *Server) handleAgent(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	one := AgentDetails{Node: s.cfg.Node, Agent: s.presentAgent(&found), Changes: []Event{}, Trips: []RoundTrip{}, Messages: []Message{}}
+	one := AgentDetails{Node: s.cfg.Node, Agent: s.presentAgent(&found), Changes: []view.Event{}, Trips: []RoundTrip{}, Messages: []Message{}}
 	for _, e := range s.cfg.History.EventsOf(found.ID, changesShown) {
-		shown := presentEvent(&e)
+		shown := view.NewEvent(&e)
 		one.Changes = append(one.Changes, shown)
-		one.Messages = append(one.Messages, Message{shown.At, shown.Kind, shown.describeChange()})
+		one.Messages = append(one.Messages, Message{shown.At, shown.Kind, shown.DescribeChange()})
 	}
 	for _, trip := range s.cfg.History.RoundTrips(found.ID) {
-		shown, m := RoundTrip{At: truncateToMilliseconds(trip.At)}, Message{truncateToMilliseconds(trip.At), "keepalive_failed", "no answer in time"}
+		shown, m := RoundTrip{At: view.TruncateTime(trip.At)}, Message{view.TruncateTime(trip.At), "keepalive_failed", "no answer in time"}
 		if trip.OK {
 			ms := view.ToMilliseconds(trip.RTT)
 			shown.RTT, m.Type, m.Text = &ms, "keepalive_acknowledged", "answered after "+trip.RTT.Round(time.Microsecond).String()
@@ -75,15 +75,6 @@ func (s *Server) handleAgent(w http.ResponseWriter, r *http.Request) {
 	slices.SortStableFunc(one.Messages, func(a, b Message) int { return b.At.Compare(a.At) })
 	one.Messages = one.Messages[:min(len(one.Messages), messagesShown)]
 	sendJSON(w, one)
-}
-
-// PingAnswer is an answered ping.
-type PingAnswer struct {
-	Node   string    `json:"node"`
-	ID     string    `json:"id"`
-	Name   string    `json:"name"`
-	SentAt time.Time `json:"sent_at"` // the keep-alive that was answered
-	RTT    float64   `json:"rtt_ms"`
 }
 
 func (s *Server) handlePing(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +99,7 @@ func (s *Server) handlePing(w http.ResponseWriter, r *http.Request) {
 	got, err := s.cfg.Fleet.Ping(ctx, agent.ID)
 	switch {
 	case err == nil:
-		sendJSON(w, PingAnswer{s.cfg.Node, agent.ID.String(), agent.Name, view.WallTime(got.SentAt, s.cfg.Clock), view.ToMilliseconds(got.RTT)})
+		sendJSON(w, view.NewPingAnswer(s.cfg.Node, &agent, got, s.cfg.Clock))
 	case s.ctx.Err() != nil || errors.Is(err, detector.ErrEnded):
 		sendProblem(w, http.StatusServiceUnavailable, "the node is ending")
 	case errors.Is(err, context.DeadlineExceeded):

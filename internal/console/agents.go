@@ -1,30 +1,20 @@
 package console
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
-
-// Agent is one agent, as the API has it.
-type Agent struct {
-	view.Agent
-	Group   string `json:"group,omitempty"`   // the <agent_group> it belongs to
-	Network string `json:"network,omitempty"` // the /24 of IPv4 or /64 of IPv6 it is in
-}
-
-// Agents is one page of the fleet, as /api/v1/agents has it.
-type Agents struct {
-	Node   string  `json:"node"`
-	Total  int     `json:"total"` // agents that match, on all pages
-	Agents []Agent `json:"agents"`
-	Next   string  `json:"next,omitempty"` // the cursor of the next page
-}
 
 const (
 	defaultPageSize = 100
@@ -34,9 +24,9 @@ const (
 func (s *Server) handleAgentList(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	want, err := s.parseFilter(query)
-	var sorted *order
+	var order *view.Order
 	if err == nil {
-		sorted, err = parseOrder(query.Get("sort"), query.Get("cursor"))
+		order, err = view.ParseOrder(query.Get("sort"), query.Get("cursor"))
 	}
 	limit := defaultPageSize
 	if text := query.Get("limit"); err == nil && text != "" {
@@ -52,38 +42,57 @@ func (s *Server) handleAgentList(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var total int
-	var found []keyed
-	if !s.scanFleet(r, func(page []detector.Record) {
-		for i := range page {
-			if !want.matches(&page[i]) {
-				continue
-			}
-			total++
-			if k := sorted.key(&page[i]); sorted.comesNow(&k) {
-				found = append(found, keyed{k, page[i]})
-			}
-		}
-		if len(found) > 2*(limit+1) {
-			found = sorted.first(found, limit+1)
-		}
+	var found []view.Listed
+	if !s.runScan(r, func(ctx context.Context) (err error) {
+		total, found, err = view.ListAgents(ctx, s.cfg.Fleet, want, order, limit+1)
+		return err
 	}) {
 		sendProblem(w, http.StatusServiceUnavailable, "too many clients read the fleet, or the node is ending: try again in a second")
 		return
 	}
-	found = sorted.first(found, limit+1)
-	list := Agents{Node: s.cfg.Node, Total: total, Agents: []Agent{}}
+	page := view.AgentPage{Node: s.cfg.Node, Total: total, Agents: []view.LocatedAgent{}}
 	for i := range found {
 		if i == limit {
-			list.Next = found[i-1].key.cursor()
+			page.Next = found[i-1].Cursor()
 			break
 		}
-		list.Agents = append(list.Agents, s.presentAgent(&found[i].Record))
+		page.Agents = append(page.Agents, s.presentAgent(&found[i].Record))
 	}
-	sendJSON(w, list)
+	sendJSON(w, page)
 }
 
-func (s *Server) presentAgent(r *detector.Record) Agent {
-	return Agent{view.NewAgent(r, s.cfg.Clock), s.groupName(r.Group), networkOf(r.IP)}
+var filterFields = []string{"status", "q", "name", "address", "group", "network"}
+
+func (s *Server) parseFilter(query url.Values) (*view.Filter, error) {
+	f := &view.Filter{Text: strings.ToLower(query.Get("q")), Name: query.Get("name"), Address: query.Get("address"),
+		Group: query.Get("group"), Groups: s.groupNames()}
+	for word := range strings.SplitSeq(query.Get("status"), ",") {
+		if word == "" {
+			continue
+		}
+		status, ok := detector.ParseStatus(word)
+		if !ok {
+			return nil, fmt.Errorf("status %.40q: want active, disconnected, pending or never_connected, several separated by commas", word)
+		}
+		f.Statuses[status] = true
+	}
+	for field, pattern := range map[string]string{"name": f.Name, "address": f.Address, "group": f.Group} {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return nil, fmt.Errorf("%s %.80q: want a pattern such as web-*", field, pattern)
+		}
+	}
+	if text := query.Get("network"); text != "" {
+		network, err := netip.ParsePrefix(text)
+		if err != nil || network != network.Masked() {
+			return nil, errors.New("network: want one such as 10.1.2.0/24")
+		}
+		f.Network = network
+	}
+	return f, nil
+}
+
+func (s *Server) presentAgent(r *detector.Record) view.LocatedAgent {
+	return view.LocatedAgent{Agent: view.NewAgent(r, s.cfg.Clock), Group: s.groupName(r.Group), Network: view.NetworkOf(r.IP)}
 }
 
 func (s *Server) groupName(n int) string {
@@ -94,49 +103,23 @@ func (s *Server) groupName(n int) string {
 	return names[n-1]
 }
 
-// scanFleet reads the whole fleet when there is a place for it, and reports whether
-// it did.
-func (s *Server) scanFleet(r *http.Request, see func(page []detector.Record)) bool {
+// runScan runs a reader of the whole fleet, as soon as less than maxScans others run. It
+// reports whether the fleet was read to its end.
+func (s *Server) runScan(r *http.Request, read func(context.Context) error) bool {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
 	select {
 	case s.scanSlots <- struct{}{}:
 		defer func() { <-s.scanSlots }()
-	case <-r.Context().Done():
-		return false
-	case <-s.ctx.Done():
+	case <-ctx.Done():
 		return false
 	}
-	for n, more := 0, true; more; n++ {
-		if r.Context().Err() != nil || s.ctx.Err() != nil {
-			return false
-		}
-		var page []detector.Record
-		page, more = s.cfg.Fleet.Page(n)
-		see(page)
-	}
-	return true
+	return s.ctx.Err() == nil && read(ctx) == nil
 }
 
-// networkOf returns the network that an address is in: "" if there is no address yet.
-func networkOf(ip string) string {
-	if addr, err := netip.ParseAddr(ip); err == nil {
-		return networkAt(addr).String()
-	}
-	if _, err := netip.ParsePrefix(ip); err == nil {
-		return ip // what it is registered under
-	}
-	return ""
-}
-
-func networkAt(addr netip.Addr) netip.Prefix {
-	bits := 64
-	if addr = addr.Unmap().WithZone(""); addr.Is4() {
-		bits = 24
-	}
-	network, _ := addr.Prefix(bits) // the bits fit
-	return network
-}
-
-// checkParameterNames refuses parameters that nobody reads: a misspelt filter would match everything.
+// checkParameterNames returns an error for unknown parameters: a misspelt filter would
+// match every agent.
 func checkParameterNames(query map[string][]string, names []string) error {
 	for name, values := range query {
 		if !slices.Contains(names, name) {

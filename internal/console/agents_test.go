@@ -11,12 +11,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 func TestTheFleetIsListedWithEveryField(t *testing.T) {
 	s := openFixture(t, 3)
 	s.connectAgents(1, 1)
-	var all Agents
+	var all view.AgentPage
 	s.getJSON("/api/v1/agents", &all)
 	if all.Node != "node01" || all.Total != 3 || len(all.Agents) != 3 || all.Next != "" {
 		t.Fatalf("%+v", all)
@@ -65,7 +66,7 @@ func TestTheFleetIsFiltered(t *testing.T) {
 		"sort=-group&address=10.1.2.*":          {"202", "201"},
 		"sort=since&address=10.1.2.*&limit=100": {"201", "202"},
 	} {
-		var all Agents
+		var all view.AgentPage
 		s.getJSON("/api/v1/agents?"+query, &all)
 		if diff := cmp.Diff(want, agentIDs(all.Agents)); diff != "" || all.Total != len(want) {
 			t.Errorf("%s: %d, (- want, + got):\n%s", query, all.Total, diff)
@@ -94,7 +95,7 @@ func TestEveryPageOfALargeFleetIsListed(t *testing.T) {
 		var got []string
 		query := url.Values{"limit": {"1000"}, "sort": {sort}}
 		for {
-			var page Agents
+			var page view.AgentPage
 			s.getJSON("/api/v1/agents?"+query.Encode(), &page)
 			if page.Total != n {
 				t.Fatalf("%s: %d in all", sort, page.Total)

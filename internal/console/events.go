@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wazuh-pulse/pulse/internal/history"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 const (
@@ -100,7 +100,7 @@ func (f *eventStream) sendNewEvents() (<-chan struct{}, bool) {
 			return nil, false
 		}
 		f.last = events[len(events)-1].Seq
-		if !f.sendServerEvent("changes", f.formatEventID(f.last), presentEvents(events)) {
+		if !f.sendServerEvent("changes", f.formatEventID(f.last), view.NewEvents(events)) {
 			return nil, false
 		}
 		if len(events) < maxBatch {
@@ -111,14 +111,6 @@ func (f *eventStream) sendNewEvents() (<-chan struct{}, bool) {
 			}
 		}
 	}
-}
-
-func presentEvents(events []history.Event) []Event {
-	shown := make([]Event, len(events))
-	for i := range events {
-		shown[i] = presentEvent(&events[i])
-	}
-	return shown
 }
 
 func (f *eventStream) formatEventID(seq uint64) string { return fmt.Sprintf("%d-%d", f.cfg.Epoch, seq) }
@@ -138,13 +130,6 @@ func (f *eventStream) sendServerEvent(kind, id string, data any) bool {
 	return f.controller.Flush() == nil
 }
 
-// Changes are the last events, as /api/v1/changes has them.
-type Changes struct {
-	Node   string  `json:"node"`
-	Last   string  `json:"last_event_id"` // what to follow the events from
-	Events []Event `json:"events"`        // newest first
-}
-
 func (s *Server) handleChanges(w http.ResponseWriter, r *http.Request) {
 	limit := defaultChanges
 	if text := r.URL.Query().Get("limit"); text != "" {
@@ -159,5 +144,5 @@ func (s *Server) handleChanges(w http.ResponseWriter, r *http.Request) {
 	if len(events) > 0 {
 		last = events[0].Seq
 	}
-	sendJSON(w, Changes{s.cfg.Node, fmt.Sprintf("%d-%d", s.cfg.Epoch, last), presentEvents(events)})
+	sendJSON(w, view.Changes{Node: s.cfg.Node, Last: fmt.Sprintf("%d-%d", s.cfg.Epoch, last), Events: view.NewEvents(events)})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/history"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 // eventReader reads a stream of events.
@@ -79,7 +80,7 @@ func (l *eventReader) nextEvent(kind string) serverEvent {
 	return e
 }
 
-func (l *eventReader) nextChanges() (events []Event, id string) {
+func (l *eventReader) nextChanges() (events []view.Event, id string) {
 	l.t.Helper()
 	e := l.nextEvent("changes")
 	if err := json.Unmarshal([]byte(e.data), &events); err != nil {
@@ -97,10 +98,10 @@ func TestWhatHappensIsToldAtOnceAndInOrder(t *testing.T) {
 	s.connectAgents(1, 100)
 	began := time.Now()
 	s.reportSightings(detector.SawShutdown, 7)
-	var all []Event
+	var all []view.Event
 	var last string
 	for len(all) < 201 {
-		var more []Event
+		var more []view.Event
 		more, last = l.nextChanges()
 		all = append(all, more...)
 	}
@@ -202,7 +203,7 @@ func TestOnlySoManyFollow(t *testing.T) {
 func TestTheLastChangesAreListed(t *testing.T) {
 	s := openFixture(t, 3)
 	s.connectAgents(1, 3)
-	var c Changes
+	var c view.Changes
 	s.getJSON("/api/v1/changes?limit=2", &c)
 	if len(c.Events) != 2 || c.Events[0].Seq != 6 || c.Last != "7-6" {
 		t.Errorf("%+v", c)
@@ -227,14 +228,14 @@ func TestEveryKindOfEventIsShown(t *testing.T) {
 				`"from":"active","to":"disconnected","reason":"missed_keepalives","missed":3,"last_seen":"2024-05-28T11:55:40Z","outage":true}`},
 		{history.Event{Kind: history.Flapping, ID: 5, Name: "web", IP: "10.0.0.5", Changes: 7},
 			`{"seq":0,"kind":"agent_flapping","at":"2024-05-28T11:56:00Z","known_at":"2024-05-28T11:56:00.1Z","known_after_ms":100,"alert_level":9,"id":"005","name":"web","ip":"10.0.0.5","status_changes":7}`},
-		{history.Event{Kind: history.Recovered, Fleet: &history.Fleet{Since: at, Fleet: detector.Fleet{Watched: 50, Lost: 40, Silent: 40, Back: 30}}},
+		{history.Event{Kind: history.Recovered, Fleet: &detector.Fleet{SinceTime: at, Watched: 50, Lost: 40, Silent: 40, Back: 30}},
 			`{"seq":0,"kind":"fleet_recovered","at":"2024-05-28T11:56:00Z","known_at":"2024-05-28T11:56:00.1Z","known_after_ms":100,"alert_level":3,` +
 				`"fleet":{"since":"2024-05-28T11:56:00Z","agents_watched":50,"agents_lost":40,"connections_closed":0,"fell_silent":40,"agents_back":30,"networks":[]}}`},
 		{history.Event{Kind: history.Starved, Pause: 3 * time.Second},
 			`{"seq":0,"kind":"pulse_was_away","at":"2024-05-28T11:56:00Z","known_at":"2024-05-28T11:56:00.1Z","known_after_ms":100,"alert_level":0,"away_ms":3000}`},
 	} {
 		c.e.At, c.e.Known = at, at.Add(100*time.Millisecond)
-		if text, err := json.Marshal(presentEvent(&c.e)); err != nil || string(text) != c.want {
+		if text, err := json.Marshal(view.NewEvent(&c.e)); err != nil || string(text) != c.want {
 			t.Errorf("%v\n got %s\nwant %s", err, text, c.want)
 		}
 	}

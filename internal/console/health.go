@@ -4,19 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
-
-// Health is what is wrong with the node: nothing, when it is well.
-type Health struct {
-	Failures []string `json:"failures"` // it does not do its work
-	Warnings []string `json:"warnings"` // it does, and somebody should look
-}
-
-// MarshalJSON writes empty lists as such.
-func (h Health) MarshalJSON() ([]byte, error) {
-	type lists Health
-	return json.Marshal(lists{append([]string{}, h.Failures...), append([]string{}, h.Warnings...)})
-}
 
 // handleHealth answers whether the node does its work.
 func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) {
@@ -25,12 +15,12 @@ func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) {
 
 // handleReady answers whether the node can take agents.
 func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
-	s.sendHealth(w, r, Health{Failures: s.state.currentState().NotReady})
+	s.sendHealth(w, r, view.Health{Failures: s.state.currentState().NotReady})
 }
 
 // sendHealth answers 200 and ok, with the warnings in lines of their own, or 503
 // with all that is wrong as JSON. Who has not shown the token hears yes or no.
-func (s *Server) sendHealth(w http.ResponseWriter, r *http.Request, h Health) {
+func (s *Server) sendHealth(w http.ResponseWriter, r *http.Request, h view.Health) {
 	if !s.hasToken(r) {
 		h.Warnings = nil
 		if len(h.Failures) > 0 {

@@ -13,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/history"
 	"github.com/wazuh-pulse/pulse/internal/metrics"
+	"github.com/wazuh-pulse/pulse/internal/view"
 	"go.uber.org/goleak"
 )
 
@@ -44,7 +46,7 @@ type option func(*Config, *detector.Settings)
 func openFixture(t testing.TB, agents int, with ...option) *fixture {
 	t.Helper()
 	s := &fixture{t: t, clock: detector.NewClock(), mute: func(detector.AgentID) bool { return false }}
-	s.history = history.New(s.clock)
+	s.history = history.New()
 	set := detector.Settings{Group: detector.Group{Interval: time.Hour, Timeout: 3 * time.Hour, MaxMissed: 3}, RetryInterval: time.Hour,
 		OutageShare: .3, OutageHold: time.Minute, FlapThreshold: 50, FlapWindow: time.Minute}
 	cfg := Config{Node: "node01", Version: "1.2.3", Epoch: 7, Clock: s.clock, History: s.history, Groups: []string{"servers", "desks"},
@@ -111,9 +113,9 @@ func newMembers(n int) []detector.Member {
 // newState is a node like those of the daemon, in what the API promises of it.
 func (s *fixture) newState() State {
 	n := s.detector.Counts()
-	return State{Health: Health{}, Sequence: 42, Lateness: s.detector.Timings().Lateness, Shown: map[string]any{
+	return State{Health: view.Health{}, Sequence: 42, Lateness: s.detector.Timings().Lateness, Shown: map[string]any{
 		"node": "node01", "version": "1.2.3", "epoch": 7, "started_at": time.Now().UTC(), "uptime": 1, "state": "running", "sequence": 42,
-		"health": Health{}, "agents": Counts{n[0], n[1], n[2], n[3]}, "link": map[string]any{"kind": "listen", "connections": n[0]},
+		"health": view.Health{}, "agents": event.AgentCounts{Active: n[0], Disconnected: n[1], Pending: n[2], NeverConnected: n[3]}, "link": map[string]any{"kind": "listen", "connections": n[0]},
 		"nats": map[string]any{"state": "embedded", "since": time.Now().UTC()}, "telemetry_dropped": 0}}
 }
 
@@ -201,7 +203,7 @@ func (s *fixture) expectProblem(status int, words, method, target string, header
 	}
 }
 
-func agentIDs(agents []Agent) []string {
+func agentIDs(agents []view.LocatedAgent) []string {
 	list := []string{}
 	for _, a := range agents {
 		list = append(list, a.ID)

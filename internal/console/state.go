@@ -7,13 +7,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 // State is how the node is doing.
 type State struct {
 	Shown    any // as JSON, at /api/v1/status
-	Health   Health
+	Health   view.Health
 	NotReady []string // why the node cannot take agents; none if it can
 	Depth    uint64   // messages that wait for the XDR's NATS
 	Sequence uint64   // of the last message
@@ -48,33 +50,15 @@ func (s *Server) handleStatus(w http.ResponseWriter, _ *http.Request) {
 	_ = e.Encode(s.state.currentState().Shown)
 }
 
-// Summary is how the fleet and the node are, in short.
-type Summary struct {
-	At       time.Time `json:"at"`
-	Agents   Counts    `json:"agents"`
-	Outage   *Outage   `json:"outage"` // null: there is none
-	Health   Health    `json:"health"`
-	Node     any       `json:"node"` // what /api/v1/status shows
-	Sequence uint64    `json:"sequence"`
-	Point    Point     `json:"point"` // the last of the series
-}
-
-// Counts is the number of agents in each status.
-type Counts struct {
-	Active         int `json:"active"`
-	Disconnected   int `json:"disconnected"`
-	Pending        int `json:"pending"`
-	NeverConnected int `json:"never_connected"`
-}
-
-func (s *Server) countAgents() Counts {
+func (s *Server) countAgents() event.AgentCounts {
 	n := s.cfg.Fleet.Counts()
-	return Counts{n[detector.Active], n[detector.Disconnected], n[detector.Pending], n[detector.NeverConnected]}
+	return event.AgentCounts{Active: n[detector.Active], Disconnected: n[detector.Disconnected], Pending: n[detector.Pending], NeverConnected: n[detector.NeverConnected]}
 }
 
-func (s *Server) newSummary() Summary {
+func (s *Server) newSummary() view.Summary {
 	now := s.state.currentState()
-	return Summary{truncateToMilliseconds(time.Now()), s.countAgents(), presentOutage(s.cfg.History.CurrentOutage()), now.Health, now.Shown, now.Sequence, s.samples.newestPoint()}
+	return view.Summary{At: view.TruncateTime(time.Now()), Agents: s.countAgents(), Outage: view.NewOutage(s.cfg.History.CurrentOutage()),
+		Health: now.Health, Node: now.Shown, Sequence: now.Sequence, Point: s.samples.newestPoint()}
 }
 
 const (
@@ -82,21 +66,13 @@ const (
 	maxSamples   = 720 // an hour
 )
 
-// Point is the node at a moment.
-type Point struct {
-	At     time.Time `json:"at"`
-	Agents Counts    `json:"agents"`
-	Depth  uint64    `json:"outbox_depth"`
-	Late   float64   `json:"sweep_late_ms"` // 99 % of the sweeps since the point before were no later
-}
-
 // sampleSeries is the node over the last hour.
 type sampleSeries struct {
 	mu     sync.Mutex
-	points []Point
+	points []view.Point
 }
 
-func (c *sampleSeries) addPoint(p Point) {
+func (c *sampleSeries) addPoint(p view.Point) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.points) == maxSamples {
@@ -105,25 +81,25 @@ func (c *sampleSeries) addPoint(p Point) {
 	c.points = append(c.points, p)
 }
 
-func (c *sampleSeries) newestPoint() Point {
+func (c *sampleSeries) newestPoint() view.Point {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.points) == 0 {
-		return Point{At: truncateToMilliseconds(time.Now())}
+		return view.Point{At: view.TruncateTime(time.Now())}
 	}
 	return c.points[len(c.points)-1]
 }
 
 // Series is the node over the last hour, as /api/v1/series has it.
 type Series struct {
-	Node   string  `json:"node"`
-	Period float64 `json:"period_s"` // between two points
-	Points []Point `json:"points"`   // oldest first
+	Node   string       `json:"node"`
+	Period float64      `json:"period_s"` // between two points
+	Points []view.Point `json:"points"`   // oldest first
 }
 
 func (s *Server) handleSeries(w http.ResponseWriter, _ *http.Request) {
 	s.samples.mu.Lock()
-	points := append([]Point{}, s.samples.points...)
+	points := append([]view.Point{}, s.samples.points...)
 	s.samples.mu.Unlock()
 	sendJSON(w, Series{s.cfg.Node, samplePeriod.Seconds(), points})
 }
@@ -137,7 +113,7 @@ func (s *Server) recordSamples() {
 		now := s.state.currentState()
 		since := now.Lateness.Since(&before)
 		before = now.Lateness
-		s.samples.addPoint(Point{truncateToMilliseconds(time.Now()), s.countAgents(), now.Depth, float64(since.Quantile(.99).Microseconds()) / 1000})
+		s.samples.addPoint(view.Point{At: view.TruncateTime(time.Now()), Agents: s.countAgents(), Depth: now.Depth, Late: float64(since.Quantile(.99).Microseconds()) / 1000})
 		select {
 		case <-every.C:
 		case <-s.ctx.Done():

@@ -7,19 +7,20 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 func TestANodeThatFailsSaysWhy(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		health Health
+		health view.Health
 		code   int
 		body   string
 	}{
-		{"it is well", Health{}, http.StatusOK, "ok\n"},
-		{"a failure", Health{Failures: []string{"no NATS"}}, http.StatusServiceUnavailable, `{"failures":["no NATS"],"warnings":[]}` + "\n"},
-		{"both", Health{[]string{"a", "b"}, []string{"c"}}, http.StatusServiceUnavailable, `{"failures":["a","b"],"warnings":["c"]}` + "\n"},
-		{"a warning", Health{Warnings: []string{"3 dead letters"}}, http.StatusOK, "ok\nwarning: 3 dead letters\n"},
+		{"it is well", view.Health{}, http.StatusOK, "ok\n"},
+		{"a failure", view.Health{Failures: []string{"no NATS"}}, http.StatusServiceUnavailable, `{"failures":["no NATS"],"warnings":[]}` + "\n"},
+		{"both", view.Health{Failures: []string{"a", "b"}, Warnings: []string{"c"}}, http.StatusServiceUnavailable, `{"failures":["a","b"],"warnings":["c"]}` + "\n"},
+		{"a warning", view.Health{Warnings: []string{"3 dead letters"}}, http.StatusOK, "ok\nwarning: 3 dead letters\n"},
 	} {
 		s := openFixture(t, 0, func(cfg *Config, _ *detector.Settings) { cfg.State = func() State { return State{Health: c.health} } })
 		if answer, text := s.sendRequest(http.MethodGet, "/healthz"); answer.StatusCode != c.code || text != c.body {
@@ -32,7 +33,7 @@ func TestANodeThatIsNotReadySaysWhyToWhoHasTheToken(t *testing.T) {
 	_, shown := withToken(t)
 	s := openFixture(t, 0, shown, func(cfg *Config, _ *detector.Settings) {
 		cfg.State = func() State {
-			return State{NotReady: []string{"the node is ending"}, Health: Health{Warnings: []string{"a secret of the house"}}}
+			return State{NotReady: []string{"the node is ending"}, Health: view.Health{Warnings: []string{"a secret of the house"}}}
 		}
 	})
 	if answer, text := s.sendRequest(http.MethodGet, "/readyz"); answer.StatusCode != http.StatusServiceUnavailable || strings.Contains(text, "ending") {
@@ -68,7 +69,7 @@ func TestTheSeriesIsBounded(t *testing.T) {
 		t.Error("the newest of none has no time")
 	}
 	for i := range maxSamples + 10 {
-		c.addPoint(Point{Depth: uint64(i), At: time.Now()})
+		c.addPoint(view.Point{Depth: uint64(i), At: time.Now()})
 	}
 	if len(c.points) != maxSamples || c.points[0].Depth != 10 || c.newestPoint().Depth != maxSamples+9 {
 		t.Errorf("%d from %d", len(c.points), c.points[0].Depth)

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 // Condition is something that is wrong with the node now. A failure keeps
@@ -176,7 +176,7 @@ func deriveConditions(o *observation) (on []Condition) {
 }
 
 // healthOf returns the conditions as /healthz has them.
-func healthOf(on []Condition) (h console.Health) {
+func healthOf(on []Condition) (h view.Health) {
 	for _, c := range on {
 		if c.Failure {
 			h.Failures = append(h.Failures, c.Problem)

@@ -38,7 +38,7 @@ type Node struct {
 // is that of the software, for the messages.
 func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Node, err error) {
 	clock := detector.NewClock()
-	n := &Node{log: log, clock: clock, history: history.New(clock)}
+	n := &Node{log: log, clock: clock, history: history.New()}
 	n.settings.cfg = *cfg
 	n.metrics = metrics.New(cfg.Pulse.NodeName, version, n.measures)
 	defer func() {

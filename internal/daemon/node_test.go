@@ -16,7 +16,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/config"
-	"github.com/wazuh-pulse/pulse/internal/console"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
@@ -329,7 +329,7 @@ func TestTheConsoleShowsTheFleet(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	var fleet console.Agents
+	var fleet view.AgentPage
 	if err := json.NewDecoder(answer.Body).Decode(&fleet); err != nil || len(fleet.Agents) != 3 {
 		t.Errorf("%v, %+v", err, fleet)
 	}

@@ -6,10 +6,10 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
-	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/roster"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 // Status is how a node is doing: what the heartbeat tells, and /api/v1/status and
@@ -22,7 +22,7 @@ type Status struct {
 	Uptime     int64             `json:"uptime"` // seconds
 	State      event.State       `json:"state"`
 	Sequence   uint64            `json:"sequence"` // of the last message of this life
-	Health     console.Health    `json:"health"`
+	Health     view.Health       `json:"health"`
 	Conditions []Condition       `json:"conditions,omitempty"` // what health is made of
 	Agents     event.AgentCounts `json:"agents"`
 	Link       Link              `json:"link"`

@@ -17,8 +17,7 @@ const (
 
 // Event is a decision about an agent or the fleet.
 type Event struct {
-	Seq uint64 // from 1, rising by one
-	// Kind is the kind of an event.
+	Seq   uint64 // from 1, rising by one
 	Kind  Kind
 	At    time.Time // when it happened
 	Known time.Time // when it was decided
@@ -28,12 +27,11 @@ type Event struct {
 	From, To detector.Status // Change
 	Reason   detector.Reason
 	Missed   int
-	LastSeen time.Time // Change: zero if there was no sign of life
-	Outage   bool      // Change: part of an outage
-	Changes  int       // Flapping; Change: how many it stands for, 0 for itself alone
-	// Fleet is an outage, in wall-clock time.
-	Fleet *Fleet // Outage, Recovered
-	Pause time.Duration
+	LastSeen time.Time       // Change: zero if there was no sign of life
+	Outage   bool            // Change: part of an outage
+	Changes  int             // Flapping; Change: how many it stands for, 0 for itself alone
+	Fleet    *detector.Fleet // Outage, Recovered
+	Pause    time.Duration   // Starved
 }
 
 // Kind is the kind of an event.
@@ -47,12 +45,6 @@ const (
 	Recovered             // most of it is back
 	Starved               // Pulse itself was stopped or starved, for Pause
 )
-
-// Fleet is an outage in wall-clock time.
-type Fleet struct {
-	detector.Fleet
-	Since time.Time
-}
 
 // Delay returns how long it took until a change was known. For a loss that is
 // the time since the agent's last sign of life, since nobody knows when it
@@ -73,22 +65,20 @@ func (e *Event) Delay() time.Duration {
 
 // History holds events and round trips. See [New].
 type History struct {
-	clock *detector.Clock
-
 	mu         sync.Mutex
 	ring       []Event // by sequence, modulo its length once that is limit
 	limit      int
 	last       uint64
 	more       chan struct{} // closed with the next event; nil if no reader waits
 	roundTrips roundTripStore
-	outage     *Fleet // the present outage; nil without one
+	outage     *detector.Fleet // the present outage; nil without one
 }
 
-// New returns an empty history. The clock must be the detector's.
-func New(clock *detector.Clock) *History { return newHistory(clock, maxEvents, roundTripBytes) }
+// New returns an empty history.
+func New() *History { return newHistory(maxEvents, roundTripBytes) }
 
-func newHistory(clock *detector.Clock, events, bytes int) *History {
-	return &History{clock: clock, limit: events, roundTrips: newRoundTripStore(time.Now(), bytes)}
+func newHistory(events, bytes int) *History {
+	return &History{limit: events, roundTrips: newRoundTripStore(time.Now(), bytes)}
 }
 
 // RecordDecisions adds decisions, in order. It must be called by one
@@ -97,38 +87,35 @@ func (h *History) RecordDecisions(decisions []detector.Decision) {
 	if len(decisions) == 0 {
 		return
 	}
-	now, known := h.clock.Now(), time.Now()
-	wall := func(i detector.Instant) time.Time { return known.Add(i.Sub(now)).Round(0) }
+	known := time.Now().Round(0)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range decisions {
 		d := &decisions[i]
 		switch d.Verdict {
 		case detector.Acknowledged:
-			h.roundTrips.addSample(d.ID, wall(d.At), d.RTT)
+			h.roundTrips.addSample(d.ID, d.Time, d.RTT)
 		case detector.Failed:
-			h.roundTrips.addSample(d.ID, wall(d.At), missedRTT)
+			h.roundTrips.addSample(d.ID, d.Time, missedRTT)
 		case detector.Changed, detector.Flapping, detector.OutageBegan, detector.OutageEnded, detector.Resumed:
-			e := newEvent(d, wall)
-			e.Known = known.Round(0)
+			e := newEvent(d)
+			e.Known = known
 			h.addEvent(e)
 		}
 	}
 	h.wakeReaders()
 }
 
-func newEvent(d *detector.Decision, wall func(detector.Instant) time.Time) Event {
-	e := Event{At: wall(d.At), ID: d.ID, Name: d.Name, IP: d.IP}
+func newEvent(d *detector.Decision) Event {
+	e := Event{At: d.Time, ID: d.ID, Name: d.Name, IP: d.IP}
 	switch d.Verdict {
 	case detector.Changed:
 		e.From, e.To, e.Reason, e.Missed, e.Outage, e.Changes = d.From, d.To, d.Reason, d.Missed, d.Outage, d.Changes
-		if d.Seen {
-			e.LastSeen = wall(d.LastSeen)
-		}
+		e.LastSeen = d.LastSeenTime
 	case detector.Flapping:
 		e.Kind, e.Changes = Flapping, d.Changes
 	case detector.OutageBegan, detector.OutageEnded:
-		e.Kind, e.Fleet = Outage, &Fleet{Fleet: *d.Fleet, Since: wall(d.Fleet.Since)}
+		e.Kind, e.Fleet = Outage, d.Fleet
 		if d.Verdict == detector.OutageEnded {
 			e.Kind = Recovered
 		}

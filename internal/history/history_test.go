@@ -26,7 +26,7 @@ func sequences(events []Event) (list []uint64) {
 }
 
 func TestWhoReadsHearsEverythingOnceAndInOrder(t *testing.T) {
-	h := newHistory(detector.NewClock(), 100, 1<<20)
+	h := newHistory(100, 1<<20)
 	_, _, more := h.EventsAfter(0, 10)
 	select {
 	case <-more:
@@ -52,7 +52,7 @@ func TestWhoReadsHearsEverythingOnceAndInOrder(t *testing.T) {
 }
 
 func TestWhoFallsBehindHearsHowMuchIsGone(t *testing.T) {
-	h := newHistory(detector.NewClock(), 10, 1<<20)
+	h := newHistory(10, 1<<20)
 	h.RecordDecisions(changes(25))
 	events, gone, _ := h.EventsAfter(3, 100)
 	if gone != 12 || len(events) != 10 || events[0].Seq != 16 || events[9].Seq != 25 {
@@ -91,7 +91,7 @@ func TestDelayIsHowSoonSomethingIsKnown(t *testing.T) {
 }
 
 func TestAnOutageGoesOnUntilItIsOver(t *testing.T) {
-	h := New(detector.NewClock())
+	h := New()
 	if h.CurrentOutage() != nil {
 		t.Error("there is one from the beginning")
 	}
@@ -104,17 +104,17 @@ func TestAnOutageGoesOnUntilItIsOver(t *testing.T) {
 	if h.CurrentOutage() != nil {
 		t.Error("it goes on")
 	}
-	h.RestoreEvents([]Event{{Kind: Outage, Fleet: &Fleet{}}})
+	h.RestoreEvents([]Event{{Kind: Outage, Fleet: &detector.Fleet{}}})
 	if h.CurrentOutage() == nil {
 		t.Error("an outage of the life before is forgotten")
 	}
 }
 
 func TestEveryVerdictBecomesWhatItIs(t *testing.T) {
-	h := New(detector.NewClock())
+	h, now := New(), time.Now()
 	h.RecordDecisions([]detector.Decision{
-		{Verdict: detector.Send, ID: 1}, {Verdict: detector.Acknowledged, ID: 1, RTT: 1500 * time.Microsecond}, {Verdict: detector.Failed, ID: 1},
-		{Verdict: detector.Changed, ID: 1, Name: "web", IP: "10.0.0.1", From: detector.Active, To: detector.Disconnected, Seen: true, Missed: 3},
+		{Verdict: detector.Send, ID: 1}, {Verdict: detector.Acknowledged, ID: 1, Time: now, RTT: 1500 * time.Microsecond}, {Verdict: detector.Failed, ID: 1},
+		{Verdict: detector.Changed, ID: 1, Name: "web", IP: "10.0.0.1", From: detector.Active, To: detector.Disconnected, Seen: true, LastSeenTime: now, Missed: 3},
 		{Verdict: detector.AlertReleased, ID: 1}, {Verdict: detector.Flapping, ID: 1, Changes: 7}, {Verdict: detector.Resumed, Pause: time.Second},
 	})
 	events := h.LatestEvents(10)

@@ -14,7 +14,7 @@ func (h *History) LastSequence() uint64 {
 }
 
 // CurrentOutage returns the present outage, nil if there is none.
-func (h *History) CurrentOutage() *Fleet {
+func (h *History) CurrentOutage() *detector.Fleet {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.outage

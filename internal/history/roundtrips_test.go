@@ -73,7 +73,7 @@ func TestATripIsKeptInEightBytes(t *testing.T) {
 }
 
 func BenchmarkNote(b *testing.B) {
-	h := New(detector.NewClock())
+	h := New()
 	d := make([]detector.Decision, 1000)
 	for b.Loop() {
 		for i := range d {

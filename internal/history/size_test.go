@@ -14,7 +14,7 @@ func BenchmarkAMillionAgents(b *testing.B) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		h := New(detector.NewClock())
+		h := New()
 		d := make([]detector.Decision, 1)
 		for range 6 {
 			for id := detector.AgentID(1); id <= 1_000_000; id++ {

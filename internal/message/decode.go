@@ -52,8 +52,8 @@ func decodeOutage(e *history.Event, m *event.FleetOutageMessage) {
 	if m.Outage != nil {
 		e.Kind = history.Outage
 	}
-	e.Fleet = &history.Fleet{Since: o.SinceTime(), Fleet: detector.Fleet{Watched: o.AgentsWatched, Lost: o.AgentsLost,
-		Closed: o.ConnectionsClosed, Silent: o.FellSilent, Back: o.AgentsBack}}
+	e.Fleet = &detector.Fleet{SinceTime: o.SinceTime(), Watched: o.AgentsWatched, Lost: o.AgentsLost,
+		Closed: o.ConnectionsClosed, Silent: o.FellSilent, Back: o.AgentsBack}
 	for _, lost := range o.Networks {
 		if network, err := netip.ParsePrefix(lost.Network); err == nil {
 			e.Fleet.Networks = append(e.Fleet.Networks, detector.Network{Prefix: network, Lost: lost.Agents})

@@ -28,8 +28,6 @@ func writeOne(t *testing.T, d detector.Decision) []outbox.Message {
 func TestAMessageIsReadBackAsTheDecisionItWasMadeOf(t *testing.T) {
 	fleet := detector.Fleet{SinceTime: seenAt, Watched: 100, Lost: 50, Closed: 20, Silent: 30, Back: 10,
 		Networks: []detector.Network{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Lost: 40}}}
-	networks := fleet
-	networks.SinceTime = time.Time{}
 	for _, c := range []struct {
 		name     string
 		decision detector.Decision
@@ -42,9 +40,9 @@ func TestAMessageIsReadBackAsTheDecisionItWasMadeOf(t *testing.T) {
 		{"a flapping agent", detector.Decision{Verdict: detector.Flapping, ID: 7, Name: "web", IP: "any", Changes: 6},
 			history.Event{Kind: history.Flapping, ID: 7, Name: "web", IP: "any", Changes: 6}},
 		{"an outage", detector.Decision{Verdict: detector.OutageBegan, Fleet: &fleet},
-			history.Event{Kind: history.Outage, Fleet: &history.Fleet{Since: seenAt, Fleet: networks}}},
+			history.Event{Kind: history.Outage, Fleet: &fleet}},
 		{"its end", detector.Decision{Verdict: detector.OutageEnded, Fleet: &fleet},
-			history.Event{Kind: history.Recovered, Fleet: &history.Fleet{Since: seenAt, Fleet: networks}}},
+			history.Event{Kind: history.Recovered, Fleet: &fleet}},
 	} {
 		c.decision.Time, c.want.At = decidedAt, decidedAt
 		messages := writeOne(t, c.decision)

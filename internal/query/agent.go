@@ -23,15 +23,6 @@ type getAnswer struct {
 	Agent view.Agent `json:"agent"`
 }
 
-// pingAnswer is the answer to agents.ping.
-type pingAnswer struct {
-	Node   string    `json:"node"`
-	ID     string    `json:"id"`
-	Name   string    `json:"name"`
-	SentAt time.Time `json:"sent_at"` // the keep-alive that was answered
-	RTT    float64   `json:"rtt_ms"`
-}
-
 func (c *connection) handleStatus(q *request) {
 	if err := parseRequest(q.Data, nil); err != nil {
 		q.sendRefusal(&refusal{badRequest, err.Error()})
@@ -109,8 +100,7 @@ func (c *connection) sendPing(q *request, want pingRequest, agent *detector.Reco
 	got, err := c.cfg.Fleet.Ping(ctx, want.id)
 	switch {
 	case err == nil:
-		q.sendAnswer(pingAnswer{Node: c.cfg.Node, ID: want.id.String(), Name: agent.Name,
-			SentAt: view.WallTime(got.SentAt, c.cfg.Clock), RTT: view.ToMilliseconds(got.RTT)})
+		q.sendAnswer(view.NewPingAnswer(c.cfg.Node, agent, got, c.cfg.Clock))
 	case c.ctx.Err() != nil || errors.Is(err, detector.ErrEnded):
 		q.sendRefusal(errEnding)
 	case errors.Is(err, detector.ErrUnknownAgent): // removed in the meantime

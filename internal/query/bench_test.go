@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 // BenchmarkList is what a list costs: the whole fleet is looked at for each.
@@ -18,7 +19,6 @@ func BenchmarkList(b *testing.B) {
 		}
 		table.SetMembers(members, 0)
 		s, _ := newService("node01", still{table}, detector.NewClock())
-		t := newConnection(context.Background(), s, nil)
 		for _, body := range []string{"{}", `{"name":"*-99*","limit":1000}`, `{"ip":"10.3.0.0/16","limit":1000}`} {
 			b.Run(fmt.Sprintf("agents=%d/%s", agents, body), func(b *testing.B) {
 				want, err := parseList([]byte(body))
@@ -27,7 +27,9 @@ func BenchmarkList(b *testing.B) {
 				}
 				b.ReportAllocs()
 				for b.Loop() {
-					t.findMatches(&want)
+					if _, _, err := view.ListAgents(b.Context(), s.cfg.Fleet, &want.Filter, view.OrderByID(want.after), want.limit+1); err != nil {
+						b.Fatal(err)
+					}
 				}
 			})
 		}

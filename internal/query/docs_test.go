@@ -53,7 +53,7 @@ func TestTheManualExplainsEverything(t *testing.T) {
 		"## Which agents are there":  append(known(func(b []byte) error { _, err := parseList(b); return err }), fields(listAnswer{})...),
 		"### An agent":               fields(view.Agent{}),
 		"## How is this one":         append(known(func(b []byte) error { _, err := parseGet(b); return err }), fields(getAnswer{})...),
-		"## Does this one live, now": append(known(func(b []byte) error { _, err := parsePing(b); return err }), fields(pingAnswer{})...),
+		"## Does this one live, now": append(known(func(b []byte) error { _, err := parsePing(b); return err }), fields(view.PingAnswer{})...),
 	} {
 		text := section(t, heading)
 		for _, name := range names {
@@ -109,7 +109,7 @@ func TestTheAnswersOfTheManualFit(t *testing.T) {
 	shapes := []any{&struct {
 		listAnswer
 		Agents []view.Agent `json:"agents"`
-	}{}, &getAnswer{}, &pingAnswer{}}
+	}{}, &getAnswer{}, &view.PingAnswer{}}
 	if len(blocks) != len(shapes) {
 		t.Fatalf("%d answers are shown, want %d", len(blocks), len(shapes))
 	}

@@ -1,9 +1,7 @@
 package query
 
 import (
-	"cmp"
 	"encoding/json"
-	"slices"
 
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -27,42 +25,17 @@ func (c *connection) handleList(q *request) {
 	}
 	c.runLater(c.lists, q, func() {
 		var total int
-		var found []detector.Record
-		if !c.runInTurn(c.scans, func() { total, found = c.findMatches(&want) }) { // the detector may have ended meanwhile
+		var found []view.Listed
+		var err error
+		if !c.runInTurn(c.scans, func() {
+			total, found, err = view.ListAgents(c.ctx, c.cfg.Fleet, &want.Filter, view.OrderByID(want.after), want.limit+1)
+		}) || err != nil { // the detector may have ended meanwhile
 			q.sendRefusal(errEnding)
 			return
 		}
 		c.answerList(q, &want, total, found)
 	})
 }
-
-// findMatches counts the agents that match, and returns those of a page, with
-// one more if there are more.
-func (c *connection) findMatches(want *listRequest) (total int, found []detector.Record) {
-	enough, last := want.limit+1, detector.MaxAgentID
-	for n, more := 0, true; more && c.ctx.Err() == nil; n++ {
-		var page []detector.Record
-		page, more = c.cfg.Fleet.Page(n)
-		for i := range page {
-			if !want.matchesAgent(&page[i]) {
-				continue
-			}
-			total++
-			if id := page[i].ID; id > want.after && id <= last {
-				found = append(found, page[i])
-			}
-		}
-		if len(found) > enough {
-			slices.SortFunc(found, compareIDs)
-			found = found[:enough]
-			last = found[enough-1].ID
-		}
-	}
-	slices.SortFunc(found, compareIDs)
-	return total, found
-}
-
-func compareIDs(a, b detector.Record) int { return cmp.Compare(a.ID, b.ID) }
 
 // sealOverhead is the most that headers and recipients add to a sealed answer.
 const sealOverhead = 32 << 10
@@ -79,13 +52,13 @@ func (c *connection) maxAnswerSize(nc *nats.Conn) int {
 
 // answerList answers with as many of the found agents as the request asks for
 // and the server accepts in one message.
-func (c *connection) answerList(q *request, want *listRequest, total int, found []detector.Record) {
+func (c *connection) answerList(q *request, want *listRequest, total int, found []view.Listed) {
 	page := listAnswer{Node: c.cfg.Node, Total: total, Agents: []json.RawMessage{}, Next: detector.MaxAgentID.String()}
 	frame, _ := json.Marshal(page)
 	left := c.maxAnswerSize(q.nc) - len(frame)
 	page.Next = ""
 	for i := range found {
-		text, _ := json.Marshal(view.NewAgent(&found[i], c.cfg.Clock))
+		text, _ := json.Marshal(view.NewAgent(&found[i].Record, c.cfg.Clock))
 		left -= len(text) + len(",")
 		if i > 0 && (i == want.limit || left < 0) {
 			page.Next = found[i-1].ID.String()

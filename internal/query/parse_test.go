@@ -9,12 +9,13 @@ import (
 	"unicode"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 func TestAnEmptyRequestIsOneOfDefaults(t *testing.T) {
 	for _, body := range []string{"", " \n", "{}", " { } "} {
 		list, err := parseList([]byte(body))
-		if err != nil || list.limit != 100 || list.after != 0 || !list.matchesAgent(&detector.Record{ID: 1}) {
+		if err != nil || list.limit != 100 || list.after != 0 || !list.Matches(&detector.Record{ID: 1}) {
 			t.Errorf("%q: %+v, %v", body, list, err)
 		}
 		if _, err := parseGet([]byte(body)); err != errNoID {
@@ -95,15 +96,15 @@ func TestWhoMatches(t *testing.T) {
 		`{"ids":["007"]}`: true, `{"ids":["1024","007","001"]}`: true, `{"ids":["008"]}`: false, `{"ids":[]}`: false,
 	} {
 		r, err := parseList([]byte(body))
-		if err != nil || r.matchesAgent(&web) != want {
+		if err != nil || r.Matches(&web) != want {
 			t.Errorf("%s: %v, %v", body, !want, err)
 		}
 	}
 	unseen := detector.Record{ID: 8, Name: "db", IP: "10.0.0.0/8"}
-	if r := (listRequest{in: netip.MustParsePrefix("0.0.0.0/0")}); r.matchesAgent(&unseen) || r.matchesAgent(&detector.Record{IP: "any"}) {
+	if r := (view.Filter{Network: netip.MustParsePrefix("0.0.0.0/0")}); r.Matches(&unseen) || r.Matches(&detector.Record{IP: "any"}) {
 		t.Error("an agent matches by what it is registered under")
 	}
-	if r := (listRequest{in: netip.MustParsePrefix("fe80::1/128")}); !r.matchesAgent(&detector.Record{IP: "fe80::1"}) {
+	if r := (view.Filter{Network: netip.MustParsePrefix("fe80::1/128")}); !r.Matches(&detector.Record{IP: "fe80::1"}) {
 		t.Error("an IPv6 address does not match")
 	}
 }
@@ -118,10 +119,10 @@ func FuzzRequests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		list, err := parseList(data)
 		checkRefusal(t, data, err)
-		if err == nil && (list.limit < 1 || list.limit > maxLimit || len(list.name) > maxNameLength || list.after > detector.MaxAgentID) {
+		if err == nil && (list.limit < 1 || list.limit > maxLimit || len(list.Name)+len(list.NamePart) > maxNameLength || list.after > detector.MaxAgentID) {
 			t.Errorf("taken: %+v", list)
 		}
-		list.matchesAgent(&detector.Record{ID: 1, Name: "web-01", IP: "10.0.0.1"})
+		list.Matches(&detector.Record{ID: 1, Name: "web-01", IP: "10.0.0.1"})
 		id, err := parseGet(data)
 		checkRefusal(t, data, err)
 		if err == nil && (id < 1 || id > detector.MaxAgentID) {

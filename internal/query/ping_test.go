@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/view"
 	"golang.org/x/time/rate"
 )
 
@@ -44,7 +45,7 @@ func TestAPingIsAnsweredOrSaysWhyNot(t *testing.T) {
 				m := ask.ask(subject, c.body)
 				if c.code != "" {
 					ask.refused(m, c.code, c.text)
-				} else if got := read[pingAnswer](ask, m); got.ID != "001" {
+				} else if got := read[view.PingAnswer](ask, m); got.ID != "001" {
 					t.Errorf("%+v", got)
 				}
 			}
@@ -94,7 +95,7 @@ func TestPingsOfAllClientsTogetherAreBounded(t *testing.T) {
 		f.connect(false, id)
 		m := c.ask("pulse.node01.agents.ping", fmt.Sprintf(`{"id":"%v"}`, id))
 		if id <= 5 {
-			read[pingAnswer](c, m)
+			read[view.PingAnswer](c, m)
 			continue
 		}
 		c.refused(m, "429", "more than 100 pings a second")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 // Limits and defaults of requests.
@@ -25,15 +26,11 @@ const (
 	maxPingTimeout     = 10 * time.Second
 )
 
-// listRequest selects the agents to list. The zero filters match every agent.
+// listRequest selects the agents to list.
 type listRequest struct {
-	status *detector.Status
-	name   string // a part of the name, or with glob a pattern of all of it
-	glob   bool
-	in     netip.Prefix
-	ids    []detector.AgentID // sorted
-	limit  int
-	after  detector.AgentID
+	view.Filter
+	limit int
+	after detector.AgentID
 }
 
 func parseList(data []byte) (listRequest, error) {
@@ -44,7 +41,7 @@ func parseList(data []byte) (listRequest, error) {
 			if !ok {
 				return errInvalidValue
 			}
-			r.status = &status
+			r.Statuses[status] = true
 			return nil
 		}),
 		"name":  stringField("a part of a name, or a pattern such as web-*, of 1 to 128 bytes", r.setName),
@@ -60,7 +57,11 @@ func (r *listRequest) setName(s string) error {
 	if _, err := path.Match(s, ""); err != nil || s == "" || len(s) > maxNameLength {
 		return errInvalidValue
 	}
-	r.name, r.glob = s, strings.ContainsAny(s, `*?[\`)
+	if strings.ContainsAny(s, `*?[\`) {
+		r.Name = s
+	} else {
+		r.NamePart = s
+	}
 	return nil
 }
 
@@ -70,7 +71,7 @@ func (r *listRequest) setNetwork(s string) error {
 		addr = addr.Unmap().WithZone("")
 		network, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
-	r.in = network.Masked()
+	r.Network = network.Masked()
 	return err
 }
 
@@ -79,46 +80,16 @@ func (r *listRequest) setIDs(value json.RawMessage) error {
 	if err := json.Unmarshal(value, &texts); err != nil || texts == nil {
 		return errInvalidValue
 	}
-	r.ids = make([]detector.AgentID, 0, len(texts))
+	r.IDs = make([]detector.AgentID, 0, len(texts))
 	for _, s := range texts {
 		id, err := detector.ParseID(s)
 		if err != nil {
 			return err
 		}
-		r.ids = append(r.ids, id)
+		r.IDs = append(r.IDs, id)
 	}
-	slices.Sort(r.ids)
+	slices.Sort(r.IDs)
 	return nil
-}
-
-// matchesAgent reports whether an agent matches every filter.
-func (r *listRequest) matchesAgent(a *detector.Record) bool {
-	if r.status != nil && a.Status != *r.status {
-		return false
-	}
-	if r.ids != nil {
-		if _, found := slices.BinarySearch(r.ids, a.ID); !found {
-			return false
-		}
-	}
-	return r.matchesName(a.Name) && r.matchesAddress(a.IP)
-}
-
-func (r *listRequest) matchesName(name string) bool {
-	if r.glob {
-		ok, _ := path.Match(r.name, name)
-		return ok
-	}
-	return strings.Contains(name, r.name)
-}
-
-// matchesAddress returns false for an agent whose address is unknown.
-func (r *listRequest) matchesAddress(ip string) bool {
-	if !r.in.IsValid() {
-		return true
-	}
-	addr, err := netip.ParseAddr(ip)
-	return err == nil && r.in.Contains(addr.Unmap())
 }
 
 func idField(into *detector.AgentID) field {

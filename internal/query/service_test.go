@@ -62,7 +62,7 @@ func TestTheServiceIsFoundAndAnswersOnBothKindsOfServer(t *testing.T) {
 				if got := read[getAnswer](c, c.ask(at+"agents.get", `{"id":"001"}`)); got.Node != "node01" || got.Agent.Name != "host-1" || got.Agent.Status != "active" {
 					t.Errorf("%+v", got)
 				}
-				if got := read[pingAnswer](c, c.ask(at+"agents.ping", `{"id":"001"}`)); got.Node != "node01" || got.ID != "001" || got.Name != "host-1" ||
+				if got := read[view.PingAnswer](c, c.ask(at+"agents.ping", `{"id":"001"}`)); got.Node != "node01" || got.ID != "001" || got.Name != "host-1" ||
 					got.RTT < 0 || got.RTT > 60_000 || time.Since(got.SentAt) > 5*time.Minute {
 					t.Errorf("%+v", got)
 				}
@@ -133,7 +133,7 @@ func TestOfTwoNodesTheOneThatKnowsIsFirst(t *testing.T) {
 		if got := read[getAnswer](c, c.ask("pulse.agents.get", body)); got.Node != node || got.Agent.Status != "active" {
 			t.Errorf("%s: %+v", id, got)
 		}
-		if got := read[pingAnswer](c, c.ask("pulse.agents.ping", body)); got.Node != node {
+		if got := read[view.PingAnswer](c, c.ask("pulse.agents.ping", body)); got.Node != node {
 			t.Errorf("%s: %+v", id, got)
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/printable"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 // Node is the part of /api/v1/status about the node that is shown.
@@ -31,7 +31,7 @@ type Node struct {
 
 // Summary is an event of the stream with the state of the fleet and the node.
 type Summary struct {
-	console.Summary
+	view.Summary
 	Node Node `json:"node"`
 }
 
@@ -42,8 +42,8 @@ type Board struct {
 
 	summary      Summary
 	hasSummary   bool
-	disconnected console.Agents
-	events       []console.Event // newest first
+	disconnected view.AgentPage
+	events       []view.Event // newest first
 }
 
 const maxEvents = 200
@@ -52,14 +52,14 @@ const maxEvents = 200
 func (b *Board) SetSummary(s *Summary) { b.summary, b.hasSummary = *s, true }
 
 // SetDisconnected sets the disconnected agents, the last to leave first.
-func (b *Board) SetDisconnected(a *console.Agents) { b.disconnected = *a }
+func (b *Board) SetDisconnected(a *view.AgentPage) { b.disconnected = *a }
 
 // SetEvents sets the events that happened before, newest first.
-func (b *Board) SetEvents(events []console.Event) { b.events = events[:min(len(events), maxEvents)] }
+func (b *Board) SetEvents(events []view.Event) { b.events = events[:min(len(events), maxEvents)] }
 
 // AddEvents adds events, oldest first.
-func (b *Board) AddEvents(events []console.Event) {
-	all := make([]console.Event, 0, maxEvents)
+func (b *Board) AddEvents(events []view.Event) {
+	all := make([]view.Event, 0, maxEvents)
 	for i := len(events) - 1; i >= 0 && len(all) < maxEvents; i-- {
 		all = append(all, events[i])
 	}
@@ -169,7 +169,7 @@ func (b *Board) drawDisconnected(p *page, rows int, now time.Time) {
 }
 
 // drawEvent draws an event in one line.
-func drawEvent(p *page, e *console.Event) {
+func drawEvent(p *page, e *view.Event) {
 	at := part{dim, e.KnownAt.Local().Format(time.TimeOnly) + " "}
 	known, to := "", ""
 	if e.Delay != nil {
@@ -191,10 +191,10 @@ func drawEvent(p *page, e *console.Event) {
 	case "agent_flapping":
 		p.addLine(at, part{yellow, "~ "}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", fitText(e.IP, 15) + fmt.Sprintf(" flaps: %d status changes", e.Changes)})
 	case "fleet_outage":
-		f := cmp.Or(e.Fleet, &console.Outage{})
+		f := cmp.Or(e.Fleet, &view.Outage{})
 		p.addLine(at, part{red, fmt.Sprintf("FLEET OUTAGE: %d of %d agents lost, %d fell silent, %d closed their connections", f.Lost, f.Watched, f.Silent, f.Closed)})
 	case "fleet_recovered":
-		f := cmp.Or(e.Fleet, &console.Outage{})
+		f := cmp.Or(e.Fleet, &view.Outage{})
 		p.addLine(at, part{green, fmt.Sprintf("the fleet is back: %d of %d", f.Back, f.Lost)})
 	default:
 		p.addLine(at, part{yellow, "Pulse itself was stopped or starved"})

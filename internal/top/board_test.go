@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/view"
 	"go.uber.org/goleak"
@@ -31,17 +30,17 @@ func full(t *testing.T) *Board {
 	}
 	b.SetSummary(&s)
 	seen := noon.Add(-25 * time.Second)
-	b.SetDisconnected(&console.Agents{Total: 2, Agents: []console.Agent{
+	b.SetDisconnected(&view.AgentPage{Total: 2, Agents: []view.LocatedAgent{
 		{Agent: view.Agent{ID: "002", Name: "db-01", IP: "10.0.0.2", Status: "disconnected", Reason: "missed_keepalives", Since: noon.Add(-4 * time.Second), LastSeen: &seen}},
 		{Agent: view.Agent{ID: "009", Name: "mail", IP: "any", Status: "disconnected", Reason: "agent_shutdown", Since: noon.Add(-50 * time.Hour)}}}})
 	ms := func(v float64) *float64 { return &v }
-	b.SetEvents([]console.Event{{Kind: "pulse_was_away", KnownAt: noon.Add(-time.Hour)}})
-	b.AddEvents([]console.Event{
+	b.SetEvents([]view.Event{{Kind: "pulse_was_away", KnownAt: noon.Add(-time.Hour)}})
+	b.AddEvents([]view.Event{
 		{Kind: "status_change", KnownAt: noon.Add(-5 * time.Second), Name: "web", IP: "10.0.0.1", To: "active", Reason: "reconnected", Delay: ms(120)},
 		{Kind: "status_change", KnownAt: noon.Add(-4 * time.Second), Name: "db-01", IP: "10.0.0.2", To: "disconnected", Reason: "missed_keepalives", Delay: ms(20500)},
 		{Kind: "agent_flapping", KnownAt: noon.Add(-3 * time.Second), Name: "lap", IP: "10.0.0.7", Changes: 7},
-		{Kind: "fleet_outage", KnownAt: noon.Add(-2 * time.Second), Fleet: &console.Outage{Watched: 50, Lost: 40, Silent: 40}},
-		{Kind: "fleet_recovered", KnownAt: noon.Add(-time.Second), Fleet: &console.Outage{Lost: 40, Back: 30}},
+		{Kind: "fleet_outage", KnownAt: noon.Add(-2 * time.Second), Fleet: &view.Outage{Watched: 50, Lost: 40, Silent: 40}},
+		{Kind: "fleet_recovered", KnownAt: noon.Add(-time.Second), Fleet: &view.Outage{Lost: 40, Back: 30}},
 	})
 	return b
 }
@@ -74,7 +73,7 @@ func TestABoardFitsEveryScreen(t *testing.T) {
 	for _, size := range [][2]int{{200, 60}, {80, 24}, {40, 12}, {20, 5}, {1, 1}} {
 		b := full(t)
 		for range 300 {
-			b.AddEvents([]console.Event{{Kind: "status_change", Name: "x", To: "pending"}})
+			b.AddEvents([]view.Event{{Kind: "status_change", Name: "x", To: "pending"}})
 		}
 		lines := b.Draw(size[0], size[1], noon)
 		if len(lines) > size[1] {
@@ -99,7 +98,7 @@ func TestNobodySteersTheTerminal(t *testing.T) {
 	const evil = "a\x1b]0;x\a\x1b[2J\u202egpj\n\u009bm"
 	b := full(t)
 	b.disconnected.Agents[0].Name, b.disconnected.Agents[0].IP, b.disconnected.Agents[0].Reason = evil, evil, evil
-	b.AddEvents([]console.Event{{Kind: "status_change", Name: evil, IP: evil, To: evil, Reason: evil}, {Kind: "agent_flapping", Name: evil, IP: evil}, {Kind: evil}})
+	b.AddEvents([]view.Event{{Kind: "status_change", Name: evil, IP: evil, To: evil, Reason: evil}, {Kind: "agent_flapping", Name: evil, IP: evil}, {Kind: evil}})
 	b.summary.Node.Node, b.summary.Node.Version, b.summary.Node.NATS.Problem, b.summary.Node.Link.Kind = evil, evil, evil, evil
 	b.summary.Health.Failures = []string{evil}
 	for _, line := range b.Draw(120, 40, noon) {

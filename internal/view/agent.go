@@ -1,8 +1,10 @@
-// Package view defines how agents are presented by the console's API and in
-// answers over NATS. It holds plain values and no state.
+// Package view defines how agents, events and outages are presented by the console's
+// API and in answers over NATS, and how agents are filtered, sorted and listed page by
+// page. It holds plain values and no state.
 package view
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -19,6 +21,35 @@ type Agent struct {
 	LastSeen *time.Time `json:"last_seen,omitempty"` // the last sign of life
 	Missed   int        `json:"missed"`              // unanswered keep-alives in a row
 	RTT      *float64   `json:"rtt_ms,omitempty"`    // of the last answered keep-alive, milliseconds
+}
+
+// LocatedAgent is an agent with its group and network, as the console's API has it.
+type LocatedAgent struct {
+	Agent
+	Group   string `json:"group,omitempty"`   // the <agent_group> it belongs to
+	Network string `json:"network,omitempty"` // its /24 of IPv4 or /64 of IPv6
+}
+
+// AgentPage is one page of the fleet.
+type AgentPage struct {
+	Node   string         `json:"node"`
+	Total  int            `json:"total"` // agents that match, on all pages
+	Agents []LocatedAgent `json:"agents"`
+	Next   string         `json:"next,omitempty"` // the cursor of the next page
+}
+
+// PingAnswer is the answer to a ping.
+type PingAnswer struct {
+	Node   string    `json:"node"`
+	ID     string    `json:"id"`
+	Name   string    `json:"name"`
+	SentAt time.Time `json:"sent_at"` // the keep-alive that was answered
+	RTT    float64   `json:"rtt_ms"`
+}
+
+// NewPingAnswer presents an answered ping.
+func NewPingAnswer(node string, r *detector.Record, a detector.Answer, clock *detector.Clock) PingAnswer {
+	return PingAnswer{Node: node, ID: r.ID.String(), Name: r.Name, SentAt: WallTime(a.SentAt, clock), RTT: ToMilliseconds(a.RTT)}
 }
 
 // NewAgent presents a record of the detector.
@@ -38,10 +69,33 @@ func NewAgent(r *detector.Record, clock *detector.Clock) Agent {
 
 // WallTime returns an instant as UTC, in whole milliseconds.
 func WallTime(at detector.Instant, clock *detector.Clock) time.Time {
-	return clock.Time(at).UTC().Truncate(time.Millisecond)
+	return TruncateTime(clock.Time(at))
 }
+
+// TruncateTime returns a time as UTC, in whole milliseconds.
+func TruncateTime(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // ToMilliseconds returns a duration in milliseconds, in whole microseconds.
 func ToMilliseconds(d time.Duration) float64 {
 	return float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
+}
+
+// NetworkOf returns the network that an address is in; "" if the address is not known.
+func NetworkOf(ip string) string {
+	if addr, err := netip.ParseAddr(ip); err == nil {
+		return networkAt(addr).String()
+	}
+	if _, err := netip.ParsePrefix(ip); err == nil {
+		return ip // what it is registered under
+	}
+	return ""
+}
+
+func networkAt(addr netip.Addr) netip.Prefix {
+	bits := 64
+	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		bits = 24
+	}
+	network, _ := addr.Prefix(bits) // the bits fit
+	return network
 }

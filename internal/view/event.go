@@ -1,4 +1,4 @@
-package console
+package view
 
 import (
 	"fmt"
@@ -36,19 +36,13 @@ type Event struct {
 
 // Outage is the loss of a large part of the fleet.
 type Outage struct {
-	Since    time.Time `json:"since"`
-	Watched  int       `json:"agents_watched"`
-	Lost     int       `json:"agents_lost"`
-	Closed   int       `json:"connections_closed"`
-	Silent   int       `json:"fell_silent"`
-	Back     int       `json:"agents_back"`
-	Networks []Network `json:"networks"`
-}
-
-// Network is a part of an outage.
-type Network struct {
-	Network string `json:"network"`
-	Agents  int    `json:"agents"`
+	Since    time.Time       `json:"since"`
+	Watched  int             `json:"agents_watched"`
+	Lost     int             `json:"agents_lost"`
+	Closed   int             `json:"connections_closed"`
+	Silent   int             `json:"fell_silent"`
+	Back     int             `json:"agents_back"`
+	Networks []event.Network `json:"networks"`
 }
 
 // The kinds of event are called what the messages on NATS are.
@@ -57,9 +51,10 @@ var kindNames = map[history.Kind]string{history.Change: "status_change", history
 
 var alertLevels = map[history.Kind]int{history.Flapping: alertlevel.Flapping, history.Outage: alertlevel.Outage, history.Recovered: alertlevel.Recovered}
 
-func presentEvent(e *history.Event) Event {
-	shown := Event{Seq: e.Seq, Kind: kindNames[e.Kind], At: truncateToMilliseconds(e.At), KnownAt: truncateToMilliseconds(e.Known), Level: alertLevels[e.Kind],
-		Name: e.Name, IP: e.IP, Changes: e.Changes, Outage: e.Outage, Fleet: presentOutage(e.Fleet)}
+// NewEvent presents an event of the history.
+func NewEvent(e *history.Event) Event {
+	shown := Event{Seq: e.Seq, Kind: kindNames[e.Kind], At: TruncateTime(e.At), KnownAt: TruncateTime(e.Known), Level: alertLevels[e.Kind],
+		Name: e.Name, IP: e.IP, Changes: e.Changes, Outage: e.Outage, Fleet: NewOutage(e.Fleet)}
 	if delay := e.Delay(); delay > 0 {
 		ms := float64(delay.Round(time.Millisecond)) / float64(time.Millisecond)
 		shown.Delay = &ms
@@ -69,7 +64,7 @@ func presentEvent(e *history.Event) Event {
 		shown.From, shown.To, shown.Reason, shown.Missed = e.From.String(), e.To.String(), e.Reason.String(), e.Missed
 		shown.Level = alertlevel.OfStatusChange(event.Reason(shown.Reason), e.Missed)
 		if !e.LastSeen.IsZero() {
-			seen := truncateToMilliseconds(e.LastSeen)
+			seen := TruncateTime(e.LastSeen)
 			shown.LastSeen = &seen
 		}
 		fallthrough
@@ -82,19 +77,20 @@ func presentEvent(e *history.Event) Event {
 	return shown
 }
 
-func presentOutage(f *history.Fleet) *Outage {
+// NewOutage presents an outage; nil for nil.
+func NewOutage(f *detector.Fleet) *Outage {
 	if f == nil {
 		return nil
 	}
-	o := &Outage{Since: truncateToMilliseconds(f.Since), Watched: f.Watched, Lost: f.Lost, Closed: f.Closed, Silent: f.Silent, Back: f.Back, Networks: []Network{}}
+	o := &Outage{Since: TruncateTime(f.SinceTime), Watched: f.Watched, Lost: f.Lost, Closed: f.Closed, Silent: f.Silent, Back: f.Back, Networks: []event.Network{}}
 	for _, n := range f.Networks {
-		o.Networks = append(o.Networks, Network{n.Prefix.String(), n.Lost})
+		o.Networks = append(o.Networks, event.Network{Network: n.Prefix.String(), Agents: n.Lost})
 	}
 	return o
 }
 
-// describeChange tells an event about an agent.
-func (e *Event) describeChange() string {
+// DescribeChange tells an event about an agent.
+func (e *Event) DescribeChange() string {
 	if e.Kind != kindNames[history.Change] {
 		return fmt.Sprintf("%d status changes: its alerts are held until it is stable", e.Changes)
 	}
@@ -108,4 +104,11 @@ func (e *Event) describeChange() string {
 	return text
 }
 
-func truncateToMilliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+// NewEvents presents events of the history.
+func NewEvents(events []history.Event) []Event {
+	list := make([]Event, len(events))
+	for i := range events {
+		list[i] = NewEvent(&events[i])
+	}
+	return list
+}
