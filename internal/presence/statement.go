@@ -62,13 +62,14 @@ func printableHost(name string) string {
 	}, name)
 }
 
-// precedes reports whether s publishes and o waits, where only one may publish.
+// precedes reports whether s publishes and o waits, where only one may publish. Of two
+// that publish, each took the other for gone: consumers accept the higher epoch only.
 func (s *Statement) precedes(o *Statement) bool {
 	switch {
 	case s.Publishing != o.Publishing:
 		return s.Publishing
 	case s.Epoch != o.Epoch:
-		return s.Epoch < o.Epoch
+		return (s.Epoch > o.Epoch) == s.Publishing
 	}
 	return s.Instance < o.Instance
 }

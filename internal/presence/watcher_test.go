@@ -228,8 +228,9 @@ func TestTheOlderGoesFirstAgainAfterTheServerWasAway(t *testing.T) {
 	}
 }
 
-// As after a time in which the two could not see each other.
-func TestOfTwoThatPublishTheYoungerStops(t *testing.T) {
+// As after a time in which the two could not see each other, or one was suspended: consumers
+// accept the higher epoch only.
+func TestOfTwoThatPublishTheOneWithTheLowerEpochStops(t *testing.T) {
 	t.Parallel()
 	srv := start(t)
 	n := join(t, srv, 101)
@@ -244,14 +245,14 @@ func TestOfTwoThatPublishTheYoungerStops(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	state(`{"node":"node01","instance":"x","epoch":102,"publishing":true}`)
+	state(`{"node":"node01","instance":"x","epoch":100,"publishing":true}`)
 	n.await("aware of the other", first)
 	if session.Reason() != nil {
-		t.Fatalf("stopped for a younger one: %v", session.Reason())
+		t.Fatalf("stopped for a lower epoch: %v", session.Reason())
 	}
-	state(`{"node":"node01","instance":"y","epoch":100,"publishing":false}`)
+	state(`{"node":"node01","instance":"y","epoch":102,"publishing":false}`)
 	n.await("aware of both", func(s State) bool { return s.Others == 2 && !s.Held })
-	state(`{"node":"node01","instance":"y","epoch":100,"publishing":true}`)
+	state(`{"node":"node01","instance":"y","epoch":102,"publishing":true}`)
 	<-session.Ended()
 	if !errors.Is(session.Reason(), remote.ErrWithdrawn) {
 		t.Errorf("ended by %v", session.Reason())
