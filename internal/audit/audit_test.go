@@ -112,10 +112,10 @@ func TestEveryChangedByteIsFoundInItsLine(t *testing.T) {
 	l := mustOpen(t, Config{Dir: dir})
 	fill(l, 2)
 	l.fileMax = 1
-	l.round(time.Now(), true)
+	l.maintainFiles(time.Now(), true)
 	fill(l, 2)
 	mustClose(t, l)
-	files, err := list(dir)
+	files, err := listFiles(dir)
 	if err != nil || len(files) != 2 {
 		t.Fatal(files, err)
 	}
@@ -301,14 +301,14 @@ func TestTheChainGoesOnFromFileToFileAndTheOldestGo(t *testing.T) {
 		l := mustOpen(t, Config{Dir: dir, Max: 32000})
 		for range 60 {
 			fill(l, 10)
-			time.Sleep(period)
+			time.Sleep(syncPeriod)
 		}
 		mustClose(t, l)
 		c := verify(t, dir)
 		if c.First == 1 || c.Files < 4 || c.Files > 9 || c.Signed != c.Head.Seq {
 			t.Errorf("%+v", c)
 		}
-		files, err := list(dir)
+		files, err := listFiles(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -339,7 +339,7 @@ func TestANewDayIsANewFileAndEveryMinuteIsSigned(t *testing.T) {
 		}
 		time.Sleep(24 * time.Hour)
 		fill(l, 1)
-		time.Sleep(2 * period)
+		time.Sleep(2 * syncPeriod)
 		if c := verify(t, dir); c.Files != 2 {
 			t.Errorf("%+v", c)
 		}
@@ -355,7 +355,7 @@ func TestReadFindsLinesByTimeAgentAndKind(t *testing.T) {
 		began := time.Now()
 		l.Add("start", slog.String("version", "1"))
 		fill(l, 3)
-		time.Sleep(time.Hour + period/2)
+		time.Sleep(time.Hour + syncPeriod/2)
 		fill(l, 3)
 		l.Add("login_refused", slog.String("agent", "001"), slog.String("why", "\x1b[31m\n\"\u2028\xff"))
 		mustClose(t, l)

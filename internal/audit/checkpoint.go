@@ -7,19 +7,19 @@ import (
 	"errors"
 )
 
-// signatureMember is what comes before a checkpoint's signature, which is its last
-// member: it is of all the line before it.
+// signatureMember precedes a checkpoint's signature, which is its last member and covers
+// the line before it.
 const signatureMember = `,"sig":"`
 
-// strict accepts one text for a signature: no bit of it can be changed.
-var strict = base64.RawURLEncoding.Strict()
+// base64URL accepts one encoding of a signature only: no bit of it can be changed.
+var base64URL = base64.RawURLEncoding.Strict()
 
 // signatureEnd is how long a line's end is from the signatureMember on.
-var signatureEnd = len(signatureMember) + strict.EncodedLen(ed25519.SignatureSize) + len(`"}`)
+var signatureEnd = len(signatureMember) + base64URL.EncodedLen(ed25519.SignatureSize) + len(`"}`)
 
-// signed is what is signed of a checkpoint: its line up to the signature, behind
-// words that no other message of ours begins with.
-func signed(line []byte) []byte {
+// signedBytes returns what is signed of a checkpoint: its line up to the signature, after a
+// prefix that no other signed text of Pulse has.
+func signedBytes(line []byte) []byte {
 	return append([]byte("pulse audit checkpoint 1\n"), line...)
 }
 
@@ -28,14 +28,14 @@ var (
 	errBadSignature = errors.New("the signature is not that of this line")
 )
 
-// checkSignature checks that of a checkpoint's line.
+// checkSignature checks the signature of a checkpoint's line.
 func checkSignature(line []byte, key ed25519.PublicKey) error {
 	cut := len(line) - signatureEnd
 	if cut < 0 || !bytes.HasPrefix(line[cut:], []byte(signatureMember)) || !bytes.HasSuffix(line, []byte(`"}`)) {
 		return errNoSignature
 	}
-	signature, err := strict.AppendDecode(nil, line[cut+len(signatureMember):len(line)-len(`"}`)])
-	if err != nil || !ed25519.Verify(key, signed(line[:cut]), signature) {
+	signature, err := base64URL.AppendDecode(nil, line[cut+len(signatureMember):len(line)-len(`"}`)])
+	if err != nil || !ed25519.Verify(key, signedBytes(line[:cut]), signature) {
 		return errBadSignature
 	}
 	return nil

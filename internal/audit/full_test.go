@@ -27,14 +27,14 @@ func TestAFullDiskIsToldOnceAndWhatHadNoRoomIsCounted(t *testing.T) {
 		dir, said := t.TempDir(), new(bytes.Buffer)
 		l := mustOpen(t, Config{Dir: dir, Log: slog.New(slog.NewTextHandler(said, nil))})
 		fill(l, 3)
-		time.Sleep(2 * period)
+		time.Sleep(2 * syncPeriod)
 		full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
 		if err != nil {
 			t.Skip("no full device here: ", err)
 		}
 		defer full.Close()
 		good := l.putOn(full)
-		l.most = 256 << 10 // nobody else reads it now
+		l.pendingLimit = 256 << 10 // nobody else reads it now
 		fill(l, 5)
 		time.Sleep(5 * time.Minute)
 		if l.State().Err == nil {
@@ -43,14 +43,14 @@ func TestAFullDiskIsToldOnceAndWhatHadNoRoomIsCounted(t *testing.T) {
 		const many = 5000
 		fill(l, many)
 		time.Sleep(5 * time.Minute)
-		if len(l.pending) > l.most+lineMax {
+		if len(l.pending) > l.pendingLimit+lineMax {
 			t.Errorf("%d bytes are kept", len(l.pending))
 		}
 		if l.State().Missing == 0 {
 			t.Error("it does not say that lines are missing")
 		}
 		l.putOn(good)
-		time.Sleep(2 * period)
+		time.Sleep(2 * syncPeriod)
 		if err := l.State().Err; err != nil {
 			t.Error(err)
 		}

@@ -22,10 +22,10 @@ type Key struct {
 	id      string
 	older   map[string]ed25519.PublicKey // by ID
 
-	keeping sync.Mutex // of what follows
-	path    string
-	unkept  bool // it is not in its file yet
-	shown   bool // it is among the public keys
+	fileMu    sync.Mutex // of what follows
+	path      string
+	unwritten bool // it is not in its file yet
+	published bool // it is among the public keys
 }
 
 // KeyID is the RFC 7638 thumbprint.
@@ -34,7 +34,7 @@ func (k *Key) KeyID() string { return k.id }
 // Sign signs with Ed25519.
 func (k *Key) Sign(message []byte) []byte { return ed25519.Sign(k.private, message) }
 
-// Public returns the public key with an ID, if it is this one or was here before it.
+// Public returns the public key with an ID, if that is this key's or a former one's.
 func (k *Key) Public(kid string) ed25519.PublicKey {
 	if kid == k.id {
 		return k.private.Public().(ed25519.PublicKey)
@@ -42,13 +42,13 @@ func (k *Key) Public(kid string) ed25519.PublicKey {
 	return k.older[kid]
 }
 
-// Fingerprint tells one content of a file from another, and nobody who has not the
-// key can find out by it what the content is.
+// Fingerprint identifies the content of a file. Without the key it reveals nothing about
+// the content.
 func (k *Key) Fingerprint(content []byte) string {
 	mac := hmac.New(sha256.New, k.private.Seed())
 	mac.Write([]byte("pulse audit fingerprint 1\n"))
 	mac.Write(content)
-	return strict.EncodeToString(mac.Sum(nil)[:12])
+	return base64URL.EncodeToString(mac.Sum(nil)[:12])
 }
 
 // jwk is a key of RFC 8037, and a set of RFC 7517.
@@ -63,22 +63,22 @@ type jwk struct {
 	Keys    []jwk  `json:"keys,omitempty"`
 }
 
-// thumbprint is the key's by RFC 7638.
-func thumbprint(public ed25519.PublicKey) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, `{"crv":"Ed25519","kty":"OKP","x":"%s"}`, strict.EncodeToString(public)))
+// computeThumbprint is the key's by RFC 7638.
+func computeThumbprint(public ed25519.PublicKey) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, `{"crv":"Ed25519","kty":"OKP","x":"%s"}`, base64URL.EncodeToString(public)))
 	return digest(sum).String()
 }
 
 func publicJWK(public ed25519.PublicKey) jwk {
-	return jwk{Type: "OKP", Curve: "Ed25519", Use: "sig", Alg: "EdDSA", ID: thumbprint(public), Public: strict.EncodeToString(public)}
+	return jwk{Type: "OKP", Curve: "Ed25519", Use: "sig", Alg: "EdDSA", ID: computeThumbprint(public), Public: base64URL.EncodeToString(public)}
 }
 
-// public returns the public key, nil if it is of another kind.
-func (j *jwk) public() (ed25519.PublicKey, error) {
+// publicKey returns the public key, nil if it is of another kind.
+func (j *jwk) publicKey() (ed25519.PublicKey, error) {
 	if j.Type != "OKP" || j.Curve != "Ed25519" {
 		return nil, nil
 	}
-	x, err := strict.DecodeString(j.Public)
+	x, err := base64URL.DecodeString(j.Public)
 	if err != nil || len(x) != ed25519.PublicKeySize {
 		return nil, errors.New("its member x is no Ed25519 public key")
 	}
@@ -105,26 +105,26 @@ func OpenKey(path string) (*Key, error) {
 
 // WriteFiles writes the key's files, as far as they are not written: for [Config.Ready].
 func (k *Key) WriteFiles() error {
-	k.keeping.Lock()
-	defer k.keeping.Unlock()
-	if k.unkept {
+	k.fileMu.Lock()
+	defer k.fileMu.Unlock()
+	if k.unwritten {
 		j := publicJWK(k.private.Public().(ed25519.PublicKey))
-		j.Private = strict.EncodeToString(k.private.Seed())
-		if err := write(k.path, j, 0o600, true); err != nil {
+		j.Private = base64URL.EncodeToString(k.private.Seed())
+		if err := writeJWK(k.path, j, 0o600, true); err != nil {
 			return fmt.Errorf("the audit log's key: %w", err)
 		}
-		k.unkept = false
+		k.unwritten = false
 	}
-	if !k.shown {
-		if err := k.publish(PublicPath(k.path)); err != nil {
+	if !k.published {
+		if err := k.addToPublicKeys(PublicPath(k.path)); err != nil {
 			return fmt.Errorf("the audit log's public keys: %w", err)
 		}
-		k.shown = true
+		k.published = true
 	}
 	return nil
 }
 
-// PublicPath is where the public keys are to a private one.
+// PublicPath returns the path of the public keys for that of a private one.
 func PublicPath(path string) string { return path[:len(path)-len(filepath.Ext(path))] + ".jwks" }
 
 // ReadKey reads the private key in a file. A file that others than its owner may
@@ -138,19 +138,19 @@ func ReadKey(path string) (*Key, error) {
 	if json.Unmarshal(text, &j) != nil { // whose error may quote it
 		return nil, fmt.Errorf("%s: not a JWK", path)
 	}
-	seed, err := strict.DecodeString(j.Private)
+	seed, err := base64URL.DecodeString(j.Private)
 	if j.Type != "OKP" || j.Curve != "Ed25519" || err != nil || len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("%s: not a private Ed25519 JWK (kty OKP, crv Ed25519, d)", path)
 	}
 	k := newKey(ed25519.NewKeyFromSeed(seed))
-	if j.Public != strict.EncodeToString(k.private.Public().(ed25519.PublicKey)) {
+	if j.Public != base64URL.EncodeToString(k.private.Public().(ed25519.PublicKey)) {
 		return nil, fmt.Errorf("%s: its members d and x do not belong together", path)
 	}
 	return k, nil
 }
 
 func newKey(private ed25519.PrivateKey) *Key {
-	return &Key{private: private, id: thumbprint(private.Public().(ed25519.PublicKey)), older: map[string]ed25519.PublicKey{}}
+	return &Key{private: private, id: computeThumbprint(private.Public().(ed25519.PublicKey)), older: map[string]ed25519.PublicKey{}}
 }
 
 func makeKey() (*Key, error) {
@@ -159,12 +159,12 @@ func makeKey() (*Key, error) {
 		return nil, err
 	}
 	k := newKey(private)
-	k.unkept = true
+	k.unwritten = true
 	return k, nil
 }
 
-// publish adds the public key to a set, where it is not, and takes the older ones from there.
-func (k *Key) publish(path string) error {
+// addToPublicKeys adds the public key to a set if it is not in it, and reads the former ones.
+func (k *Key) addToPublicKeys(path string) error {
 	var set jwk
 	text, err := keyfile.Read(path, keyfile.Public)
 	if err == nil {
@@ -176,8 +176,8 @@ func (k *Key) publish(path string) error {
 	}
 	there := false
 	for _, j := range set.Keys {
-		if public, err := j.public(); err == nil && public != nil {
-			k.older[thumbprint(public)] = public
+		if public, err := j.publicKey(); err == nil && public != nil {
+			k.older[computeThumbprint(public)] = public
 		}
 		there = there || j.ID == k.id
 	}
@@ -185,10 +185,10 @@ func (k *Key) publish(path string) error {
 		return nil
 	}
 	set.Keys = append(set.Keys, publicJWK(k.private.Public().(ed25519.PublicKey)))
-	return write(path, set, 0o644, false)
+	return writeJWK(path, set, 0o644, false)
 }
 
-func write(path string, content jwk, mode fs.FileMode, fresh bool) error {
+func writeJWK(path string, content jwk, mode fs.FileMode, fresh bool) error {
 	text, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {
 		return err
@@ -196,8 +196,8 @@ func write(path string, content jwk, mode fs.FileMode, fresh bool) error {
 	return keyfile.Write(path, text, mode, fresh)
 }
 
-// ReadKeys reads the public keys of JWK and JWKS files, to [Verify] with. Of a
-// private key it takes the public half. Keys that are not Ed25519 are passed over.
+// ReadKeys reads the public keys of JWK and JWKS files, for [Check]. Of a private
+// key it returns the public half. Keys that are not Ed25519 are skipped.
 func ReadKeys(paths ...string) (func(kid string) ed25519.PublicKey, error) {
 	keys := make(map[string]ed25519.PublicKey)
 	for _, path := range paths {
@@ -212,8 +212,8 @@ func ReadKeys(paths ...string) (func(kid string) ed25519.PublicKey, error) {
 	return func(kid string) ed25519.PublicKey { return keys[kid] }, nil
 }
 
-// parseKeys adds the keys of a file. A key goes by its thumbprint, whatever name
-// the file gives it.
+// parseKeys adds the keys of a file. A key's ID is its thumbprint, whatever kid
+// the file has.
 func parseKeys(text []byte, keys map[string]ed25519.PublicKey) error {
 	var j jwk
 	if json.Unmarshal(text, &j) != nil { // whose error may quote a private key
@@ -221,12 +221,12 @@ func parseKeys(text []byte, keys map[string]ed25519.PublicKey) error {
 	}
 	found := false
 	for _, one := range append(j.Keys, j) {
-		public, err := one.public()
+		public, err := one.publicKey()
 		if err != nil {
 			return err
 		}
 		if public != nil {
-			keys[thumbprint(public)], found = public, true
+			keys[computeThumbprint(public)], found = public, true
 		}
 	}
 	if !found {

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// timeFormat is that of a line.
+// timeFormat is the format of a line's time.
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
-// add appends a line to what is pending. It takes the lock for granted, as do the
-// other functions of this file.
-func (l *Log) add(now time.Time, kind string, attrs ...slog.Attr) {
-	if len(l.pending) >= l.most {
-		l.trouble.lost++
+// addLine appends a line to what is pending. The caller holds l.mu, as for the other
+// functions of this file.
+func (l *Log) addLine(now time.Time, kind string, attrs ...slog.Attr) {
+	if len(l.pending) >= l.pendingLimit {
+		l.failure.lost++
 		l.missing++
 		return
 	}
@@ -24,11 +24,11 @@ func (l *Log) add(now time.Time, kind string, attrs ...slog.Attr) {
 	if n := len(l.pending) - from; n > lineMax {
 		l.pending = l.appendLine(l.pending[:from], now, kind, []slog.Attr{slog.Int("too_long", n)})
 	}
-	l.link(from)
+	l.chainLine(from)
 }
 
-// link makes what is pending from a place on the chain's next line.
-func (l *Log) link(from int) {
+// chainLine makes the pending bytes from an offset on the chain's next line.
+func (l *Log) chainLine(from int) {
 	l.chain = chain{l.chain.seq + 1, sha256.Sum256(l.pending[from:])}
 	l.pending = append(l.pending, '\n')
 	l.unsigned++
@@ -39,13 +39,13 @@ func (l *Log) appendLine(b []byte, now time.Time, kind string, attrs []slog.Attr
 	b = append(b, `{"seq":`...)
 	b = strconv.AppendUint(b, l.chain.seq+1, 10)
 	b = append(b, `,"prev":"`...)
-	b = strict.AppendEncode(b, l.chain.last[:])
+	b = base64URL.AppendEncode(b, l.chain.last[:])
 	b = append(b, `","time":"`...)
 	b = l.appendTime(b, now)
 	b = append(b, `","kind":"`...)
 	b = append(b, kind...)
 	b = append(b, '"')
-	return append(b, l.encode(attrs)...)
+	return append(b, l.encodeAttrs(attrs)...)
 }
 
 // appendTime appends a time in the timeFormat, most of which is that of the last.
@@ -57,11 +57,11 @@ func (l *Log) appendTime(b []byte, now time.Time) []byte {
 	return append(append(b, l.clock...), byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 }
 
-// recordPrefix is what slog writes of every record, and a line does not have.
+// recordPrefix is what slog writes of every record, and lines leave out.
 const recordPrefix = `{"level":"INFO","msg":""`
 
-// encode returns what comes behind a line's kind. It is of use until the next.
-func (l *Log) encode(attrs []slog.Attr) []byte {
+// encodeAttrs returns what follows a line's kind. It is valid until the next call.
+func (l *Log) encodeAttrs(attrs []slog.Attr) []byte {
 	record := slog.NewRecord(time.Time{}, slog.LevelInfo, "", 0)
 	record.AddAttrs(attrs...)
 	l.line.Reset()
@@ -69,10 +69,10 @@ func (l *Log) encode(attrs []slog.Attr) []byte {
 	return l.line.Bytes()[len(recordPrefix) : l.line.Len()-1]
 }
 
-// checkpoint signs all lines since the last one. One that closes is the last line of
-// a log that nobody will write to for now.
-func (l *Log) checkpoint(now time.Time, closes bool) {
-	if l.trouble.err != nil || l.unsigned == 0 && !closes {
+// signPending signs all lines since the last one. A closing one is the last line
+// of a log that nobody writes to for now.
+func (l *Log) signPending(now time.Time, closes bool) {
+	if l.failure.err != nil || l.unsigned == 0 && !closes {
 		return
 	}
 	l.appendCheckpoint(now, closes)
@@ -89,9 +89,9 @@ func (l *Log) appendCheckpoint(now time.Time, closes bool) {
 	from := len(l.pending)
 	l.pending = l.appendLine(l.pending, now, KindCheckpoint, attrs)
 	l.pending = l.pending[:len(l.pending)-1]
-	signature := s.Sign(signed(l.pending[from:]))
+	signature := s.Sign(signedBytes(l.pending[from:]))
 	l.pending = append(l.pending, signatureMember...)
-	l.pending = append(strict.AppendEncode(l.pending, signature), `"}`...)
-	l.link(from)
+	l.pending = append(base64URL.AppendEncode(l.pending, signature), `"}`...)
+	l.chainLine(from)
 	l.unsigned = 0
 }

@@ -12,26 +12,26 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/filelock"
 )
 
-// Config says where the log lives.
+// Config is where a log is, and how it is written.
 type Config struct {
 	Dir    string       // made with mode 0700; the files have 0600
 	Max    int64        // bytes of all files from which the oldest are removed; 0 for 1 GiB. A file has an eighth of it, 64 MiB at most
 	Signer Signer       // of checkpoints
-	Ready  func() error // nothing is written before it returns nil: the key may not be on the disk yet; nil for always
-	Log    *slog.Logger // where it says that it cannot write; nil for slog.Default()
+	Ready  func() error // nothing is written until it returns nil: the key may not be on the disk yet; nil for always ready
+	Log    *slog.Logger // of failures to write; nil for slog.Default()
 }
 
 const (
-	// pendingMax is how many bytes wait to be written while that fails, or is slow.
-	// What comes beyond is counted only.
+	// pendingMax is how many bytes wait to be written while writing fails or is slow.
+	// Lines beyond that are only counted.
 	pendingMax = 16 << 20
-	// writeSize is for how many bytes writing does not wait for the linger.
+	// writeSize is how many pending bytes are written without waiting for writeDelay.
 	writeSize = 64 << 10
-	// linger is between two writes: what a killed process may lose.
-	linger = 50 * time.Millisecond
-	// period is the time between two syncs, and between tries to write again: what
-	// a power cut may lose.
-	period = time.Second
+	// writeDelay is the time between two writes: what a killed process may lose.
+	writeDelay = 50 * time.Millisecond
+	// syncPeriod is the time between two syncs, and between retries: what a power cut may
+	// lose.
+	syncPeriod = time.Second
 	// checkpointPeriod is the longest time that a line waits to be signed.
 	checkpointPeriod = time.Minute
 )
@@ -39,11 +39,11 @@ const (
 // Log is an audit log that is written. Its methods may be called concurrently; Add,
 // Sync and Close of a nil Log do nothing.
 type Log struct {
-	cfg     Config
-	log     *slog.Logger
-	fileMax int64
-	most    int // bytes that are pending
-	lock    *filelock.Lock
+	cfg          Config
+	log          *slog.Logger
+	fileMax      int64
+	pendingLimit int // bytes that are pending
+	lock         *filelock.Lock
 
 	mu       sync.Mutex // never held while writing: Add does not wait for the disk
 	encoder  *slog.JSONHandler
@@ -51,28 +51,28 @@ type Log struct {
 	second   int64        // Unix time of the last line
 	clock    []byte       // that, as lines have it
 	chain    chain
-	pending  []byte // whole lines that nobody has taken to be written
+	pending  []byte // whole lines that are not in writing yet
 	unsigned int    // lines since the last checkpoint
-	trouble  trouble
+	failure  writeFailure
 	missing  uint64 // lines that were lost since Open
-	safe     chain  // what is on the disk itself
+	synced   chain  // the end of what is synced
 
-	disk    sync.Mutex // held while writing
-	files   []file     // the last is the one that is written
-	out     *os.File   // that; nil while it cannot be made
-	first   uint64     // the number of the first line in the next file, while out is nil
-	day     time.Time  // of its first line
-	size    int64      // of what is whole in it
-	writing []byte     // taken, and not in it yet
-	reaches chain      // how far writing goes, or the file when that is empty
-	dirty   bool       // written and not synced
-	stuck   bool       // the next file could not be made
+	disk           sync.Mutex // held while writing
+	files          []logFile  // the last is the one that is written
+	out            *os.File   // that; nil while it cannot be made
+	first          uint64     // the number of the first line in the next file, while out is nil
+	day            time.Time  // of its first line
+	size           int64      // of what is whole in it
+	writing        []byte     // lines to be written to out
+	written        chain      // the end of writing, or of the file when that is empty
+	dirty          bool       // written and not synced
+	rotationFailed bool       // the next file could not be made
 
-	wake  chan struct{} // something is pending
-	much  chan struct{} // more than writeSize is
-	stop  chan struct{}
-	done  sync.WaitGroup
-	close sync.Once
+	wake    chan struct{} // something is pending
+	wakeNow chan struct{} // more than writeSize is
+	stop    chan struct{}
+	done    sync.WaitGroup
+	close   sync.Once
 }
 
 // chain is the end of a log.
@@ -81,30 +81,30 @@ type chain struct {
 	last digest // its
 }
 
-// trouble is while lines cannot be written.
-type trouble struct {
+// writeFailure is why lines cannot be written.
+type writeFailure struct {
 	err   error // nil for none
 	since time.Time
-	lost  uint64 // lines that nobody will write any more
+	lost  uint64 // lines that had no room, and will not be written
 }
 
-// Head is how far a log is: the last line's number and hash. Who knows them from
-// elsewhere can see whether all lines up to there are still what they were.
+// Head is how far a log is: the last line's number and hash. With a
+// head from elsewhere, [Verify] detects whether the lines up to it were changed.
 type Head struct {
 	Seq  uint64 `json:"seq"`
 	Hash string `json:"hash"` // SHA-256, base64url
 }
 
-// State is how the log is doing.
+// State is the state of a log.
 type State struct {
-	Head    Head // of what is on the disk itself
+	Head    Head // of what is synced
 	Err     error
 	Since   time.Time // of the error
 	Missing uint64    // lines that could not be kept since Open
 }
 
-// Open goes on with the log in a directory, or begins it. No other process may
-// have it open.
+// Open continues the log in a directory, or begins it. Another process that has it open
+// is an error.
 func Open(cfg Config) (*Log, error) {
 	if cfg.Max <= 0 {
 		cfg.Max = 1 << 30
@@ -112,60 +112,60 @@ func Open(cfg Config) (*Log, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	l := &Log{cfg: cfg, log: cfg.Log, fileMax: min(cfg.Max/8, 64<<20), most: pendingMax,
-		wake: make(chan struct{}, 1), much: make(chan struct{}, 1), stop: make(chan struct{})}
+	l := &Log{cfg: cfg, log: cfg.Log, fileMax: min(cfg.Max/8, 64<<20), pendingLimit: pendingMax,
+		wake: make(chan struct{}, 1), wakeNow: make(chan struct{}, 1), stop: make(chan struct{})}
 	l.encoder = slog.NewJSONHandler(&l.line, nil)
-	if err := l.resume(); err != nil {
-		l.release()
+	if err := l.resumeChain(); err != nil {
+		l.closeFiles()
 		return nil, err
 	}
-	l.done.Go(l.run)
+	l.done.Go(l.runWriter)
 	return l, nil
 }
 
-// Add adds a line, which is written soon. It waits for nothing and never fails:
-// what cannot be written is told of by the log, and in the next line that can. The
-// kind is a plain word; seq, prev, time, kind, kid and sig are no names of attributes.
+// Add adds a line, which is written soon. It does not wait, and never fails: lines that
+// cannot be written are reported to Config.Log, and counted in the next line that can.
+// The kind is a plain word; attributes must not be named seq, prev, time, kind, kid or sig.
 func (l *Log) Add(kind string, attrs ...slog.Attr) {
 	if l == nil {
 		return
 	}
 	l.mu.Lock()
-	l.add(time.Now(), kind, attrs...)
+	l.addLine(time.Now(), kind, attrs...)
 	n := len(l.pending)
 	l.mu.Unlock()
-	ring(l.wake)
+	notify(l.wake)
 	if n >= writeSize {
-		ring(l.much)
+		notify(l.wakeNow)
 	}
 }
 
-func ring(bell chan<- struct{}) {
+func notify(bell chan<- struct{}) {
 	select {
 	case bell <- struct{}{}:
 	default:
 	}
 }
 
-// State returns how the log is doing now.
+// State returns the present state.
 func (l *Log) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return State{Head{l.safe.seq, l.safe.last.String()}, l.trouble.err, l.trouble.since, l.missing}
+	return State{Head{l.synced.seq, l.synced.last.String()}, l.failure.err, l.failure.since, l.missing}
 }
 
-// Sync writes what was added before, and brings it to the disk itself if it can.
+// Sync writes and syncs what was added before, if it can.
 func (l *Log) Sync() {
 	if l == nil {
 		return
 	}
 	l.disk.Lock()
 	defer l.disk.Unlock()
-	l.flush()
+	l.writeAndSync()
 }
 
-// Close signs and writes what is there, and says that this is the end. What it
-// cannot write is an error.
+// Close signs and writes what is pending, with a checkpoint that closes the log. It
+// returns an error if that cannot be written.
 func (l *Log) Close() (err error) {
 	if l == nil {
 		return nil
@@ -176,15 +176,15 @@ func (l *Log) Close() (err error) {
 		l.disk.Lock()
 		defer l.disk.Unlock()
 		l.mu.Lock()
-		l.checkpoint(time.Now(), true)
+		l.signPending(time.Now(), true)
 		l.mu.Unlock()
-		l.flush()
-		err = errors.Join(l.State().Err, l.release())
+		l.writeAndSync()
+		err = errors.Join(l.State().Err, l.closeFiles())
 	})
 	return err
 }
 
-func (l *Log) release() error {
+func (l *Log) closeFiles() error {
 	var err error
 	if l.out != nil {
 		err = l.out.Close()
@@ -195,11 +195,11 @@ func (l *Log) release() error {
 	return err
 }
 
-// run writes, syncs and signs until Close.
-func (l *Log) run() {
-	tick := time.NewTicker(period)
+// runWriter writes, syncs and signs until Close.
+func (l *Log) runWriter() {
+	tick := time.NewTicker(syncPeriod)
 	defer tick.Stop()
-	rest := time.NewTimer(linger)
+	rest := time.NewTimer(writeDelay)
 	defer rest.Stop()
 	wake, signed := l.wake, time.Now()
 	for {
@@ -207,36 +207,36 @@ func (l *Log) run() {
 		case <-l.stop:
 			return
 		case <-wake:
-			l.put()
+			l.writePending()
 			wake = nil
-			rest.Reset(linger)
+			rest.Reset(writeDelay)
 		case <-rest.C:
 			wake = l.wake
-		case <-l.much:
-			l.put()
+		case <-l.wakeNow:
+			l.writePending()
 		case now := <-tick.C:
 			due := now.Sub(signed) >= checkpointPeriod
 			if due {
 				signed = now
 			}
-			l.round(now, due)
+			l.maintainFiles(now, due)
 		}
 	}
 }
 
-// round is what there is to do from time to time.
-func (l *Log) round(now time.Time, sign bool) {
+// maintainFiles signs if that is due, replaces a removed file, syncs and rotates.
+func (l *Log) maintainFiles(now time.Time, sign bool) {
 	l.disk.Lock()
 	defer l.disk.Unlock()
 	if sign {
 		l.mu.Lock()
-		l.checkpoint(now, false)
+		l.signPending(now, false)
 		l.mu.Unlock()
 	}
-	l.look(now)
-	l.flush()
-	l.turn(now)
+	l.replaceRemovedFile(now)
+	l.writeAndSync()
+	l.rotateFile(now)
 }
 
-// path is that of the file whose first line has a number.
-func (l *Log) path(first uint64) string { return filepath.Join(l.cfg.Dir, fileName(first)) }
+// filePath returns the path of the file that begins with a line's number.
+func (l *Log) filePath(first uint64) string { return filepath.Join(l.cfg.Dir, fileName(first)) }

@@ -8,33 +8,33 @@ import (
 	"time"
 )
 
-// Line is one of a log.
+// Line is a line of a log.
 type Line struct {
 	Seq   uint64
 	Time  time.Time
 	Kind  string
-	Agent string // whom it is about; "" for nobody, or for those of sums
-	Text  []byte // the line itself, JSON; of use only until the next
+	Agent string // the agent it is about; "" for none, and for sums
+	Text  []byte // the line itself, JSON; valid until the next line
 }
 
-// Filter picks lines. What is empty picks all.
+// Filter selects lines. An empty field selects all.
 type Filter struct {
-	Since, Until time.Time // the first is in, the last is not
-	Agent, Kind  string    // lines that sum up are about all their agents
+	Since, Until time.Time // Since is included, Until is not
+	Agent, Kind  string    // sums are about all their agents
 }
 
-func (f *Filter) matches(l *Line, summed string) bool {
+func (f *Filter) matchesLine(l *Line, summed string) bool {
 	return (f.Since.IsZero() || !l.Time.Before(f.Since)) && (f.Until.IsZero() || l.Time.Before(f.Until)) &&
-		(f.Agent == "" || f.Agent == l.Agent || summed != "" && inRanges(summed, f.Agent)) && (f.Kind == "" || f.Kind == l.Kind)
+		(f.Agent == "" || f.Agent == l.Agent || summed != "" && isInRanges(summed, f.Agent)) && (f.Kind == "" || f.Kind == l.Kind)
 }
 
 // clockSlack is by how much a file may seem to be older than its last line.
 const clockSlack = time.Hour
 
-// Read calls each with the lines of the log in a directory that a filter picks,
-// oldest first. What is no line is passed over: [Verify] tells of it.
+// Read calls each with the lines of the log in a directory that a filter selects,
+// oldest first. Malformed lines are skipped: [Verify] reports them.
 func Read(dir string, filter Filter, each func(*Line) error) error {
-	files, err := list(dir)
+	files, err := listFiles(dir)
 	if err != nil {
 		return err
 	}
@@ -49,8 +49,8 @@ func Read(dir string, filter Filter, each func(*Line) error) error {
 	return nil
 }
 
-// readFile calls each with the lines of one file that a filter picks.
-func readFile(f file, filter Filter, each func(*Line) error) error {
+// readFile calls each with the lines of one file that a filter selects.
+func readFile(f logFile, filter Filter, each func(*Line) error) error {
 	in, err := os.Open(f.path)
 	if errors.Is(err, os.ErrNotExist) { // removed meanwhile
 		return nil
@@ -58,18 +58,18 @@ func readFile(f file, filter Filter, each func(*Line) error) error {
 	if err != nil {
 		return err
 	}
-	err = lines(in, func(text []byte, whole bool) error {
-		h, err := parse(text)
+	err = scanLines(in, func(text []byte, whole bool) error {
+		h, err := parseHeader(text)
 		if err != nil || !whole {
 			return nil
 		}
 		var about struct{ Agent, Agents string }
-		_ = json.Unmarshal(text, &about) // another type of agent is nobody
+		_ = json.Unmarshal(text, &about) // another type of agent is none
 		if h.Kind != KindKeepAlives {
 			about.Agents = ""
 		}
 		l := &Line{h.Seq, h.Time, h.Kind, about.Agent, text}
-		if !filter.matches(l, about.Agents) {
+		if !filter.matchesLine(l, about.Agents) {
 			return nil
 		}
 		return each(l)
@@ -79,7 +79,7 @@ func readFile(f file, filter Filter, each func(*Line) error) error {
 
 // Last returns the last line of a kind; nil for none.
 func Last(dir, kind string) (last *Line, err error) {
-	files, err := list(dir)
+	files, err := listFiles(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// repeatsMax is how many things of a kind are counted one by one at a time.
+// repeatsMax is how many events of a kind are counted separately at a time.
 const repeatsMax = 64
 
-// Repeats keeps what others can make happen as often as they like, such as logins
-// that fail, from filling the log: the first of each is a line, and then there is one
-// a minute that says how many more there were. It may be used concurrently.
+// Repeats limits the lines of events that others can cause as often as they like, such as
+// failed logins: the first of each is a line, and then one a minute counts the others. It
+// may be used concurrently.
 type Repeats struct {
 	Log  *Log // nil: nothing is written
 	Kind string
 
 	mu     sync.Mutex
 	known  map[string]*repeat
-	others uint64 // that are not among the known, since there were too many
+	others uint64 // events beyond repeatsMax
 }
 
 type repeat struct {

@@ -16,18 +16,18 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
-// resume finds the end of the log in the directory. If that was not closed, the log
-// says so, and what a crash left of a line is taken away.
-func (l *Log) resume() (err error) {
+// resumeChain continues the chain from the last line in the directory. If the log was not
+// closed, a line records that, and half a line left by a crash is cut off.
+func (l *Log) resumeChain() (err error) {
 	if err := l.openDir(); err != nil && !statedir.IsFull(err) {
 		return err
 	}
-	if l.files, err = list(l.cfg.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if l.files, err = listFiles(l.cfg.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	now := time.Now()
 	if len(l.files) == 0 {
-		return l.beginAgain(now)
+		return l.startAfterChain(now)
 	}
 	last := l.files[len(l.files)-1]
 	if l.out, err = os.OpenFile(last.path, os.O_RDWR, 0); err != nil {
@@ -38,16 +38,16 @@ func (l *Log) resume() (err error) {
 	} else {
 		l.day = info.ModTime().UTC().Truncate(24 * time.Hour)
 	}
-	end, err := l.end(last)
+	end, err := l.scanLastFile(last)
 	if err != nil {
 		return fmt.Errorf("read the audit log %s: %w", last.path, err)
 	}
-	l.reaches, l.safe = l.chain, l.chain
+	l.written, l.synced = l.chain, l.chain
 	switch {
-	case end.torn > lineMax: // no crash leaves that: let it be as it is
+	case end.torn > lineMax: // no crash leaves that: the file stays as it is
 		_ = l.out.Close()
 		l.out = nil
-		err = l.beginAgain(now)
+		err = l.startAfterChain(now)
 	case end.torn > 0:
 		if err = l.out.Truncate(l.size); err != nil {
 			err = fmt.Errorf("take half a line from the audit log: %w", err)
@@ -55,25 +55,25 @@ func (l *Log) resume() (err error) {
 	}
 	switch {
 	case err != nil || l.chain.seq == 0:
-	case end.closed: // so that nobody else can write behind the end
+	case end.closed: // so that foreign lines behind the end are detected
 		l.appendCheckpoint(now, false)
 	default:
-		l.disown(now, end)
+		l.markUnsigned(now, end)
 	}
 	return err
 }
 
-// disown says of what is behind the last signature that this life did not write
-// it. The checkpoint comes at once, so that nobody can take the line away again.
-func (l *Log) disown(now time.Time, e end) {
+// markUnsigned records that the lines behind the last signature are of an earlier run. The
+// checkpoint follows at once, so that the record cannot be removed again.
+func (l *Log) markUnsigned(now time.Time, e fileEnd) {
 	if l.unsigned > 0 || e.torn > 0 {
 		l.log.Warn("the audit log was not closed: its last lines are not signed, and stay so", "dir", l.cfg.Dir, "unsigned", l.unsigned, "torn_bytes", max(e.torn-1, 0))
 	}
-	l.add(now, KindNotClosed, slog.Int("unsigned", l.unsigned), slog.Int64("torn_bytes", max(e.torn-1, 0)))
-	l.checkpoint(now, false)
+	l.addLine(now, KindNotClosed, slog.Int("unsigned", l.unsigned), slog.Int64("torn_bytes", max(e.torn-1, 0)))
+	l.signPending(now, false)
 }
 
-// openDir makes the log's directory and locks it, as far as that is not done yet.
+// openDir makes and locks the log's directory, unless that is done.
 func (l *Log) openDir() (err error) {
 	if l.lock != nil {
 		return nil
@@ -94,26 +94,25 @@ func (l *Log) openDir() (err error) {
 // lockPath is the file that a process which writes the log has locked.
 func lockPath(dir string) string { return filepath.Join(dir, "lock") }
 
-// beginAgain begins a file behind the chain's end. On a full disk, that is left to the
-// next write.
-func (l *Log) beginAgain(now time.Time) error {
+// startAfterChain begins a file after the chain's end. On a full disk, the next write does.
+func (l *Log) startAfterChain(now time.Time) error {
 	l.first = l.chain.seq + 1
-	if err := l.prepare(now); err != nil {
+	if err := l.prepareWriting(now); err != nil {
 		if !statedir.IsFull(err) {
 			return fmt.Errorf("begin the audit log: %w", err)
 		}
-		l.fail(err)
+		l.reportFailure(err)
 	}
 	return nil
 }
 
-// prepare makes what writing needs. The caller holds the disk.
-func (l *Log) prepare(now time.Time) error {
+// prepareWriting makes the directory and the file. The caller holds l.disk.
+func (l *Log) prepareWriting(now time.Time) error {
 	if l.out == nil {
 		if err := l.openDir(); err != nil {
 			return err
 		}
-		if err := l.begin(now.UTC().Truncate(24*time.Hour), l.first); err != nil {
+		if err := l.createFile(now.UTC().Truncate(24*time.Hour), l.first); err != nil {
 			return err
 		}
 	}
@@ -123,22 +122,22 @@ func (l *Log) prepare(now time.Time) error {
 	return l.cfg.Ready()
 }
 
-// end is how the last file ends.
-type end struct {
-	closed bool  // the last line is a good checkpoint, which says so
-	forged bool  // there is a checkpoint that is none
-	torn   int64 // how many bytes come behind the last whole line, and one: what should be its end
+// fileEnd is the state of the last file's end.
+type fileEnd struct {
+	closed bool  // the last line is a valid checkpoint that closes
+	forged bool  // there is an invalid checkpoint
+	torn   int64 // bytes after the last whole line, and one for the missing newline
 }
 
-// end reads the last file for its last whole line.
-func (l *Log) end(f file) (e end, err error) {
+// scanLastFile reads the last file up to its last whole line.
+func (l *Log) scanLastFile(f logFile) (e fileEnd, err error) {
 	l.chain.seq = f.first - 1
 	if len(l.files) > 1 {
 		if l.chain.last, err = lastDigest(l.files[len(l.files)-2].path); err != nil {
 			return e, err
 		}
 	}
-	err = lines(l.out, func(line []byte, whole bool) error {
+	err = scanLines(l.out, func(line []byte, whole bool) error {
 		if !whole || e.torn > 0 {
 			e.torn += int64(len(line)) + 1
 			return nil
@@ -146,7 +145,7 @@ func (l *Log) end(f file) (e end, err error) {
 		l.unsigned++
 		e.closed = false
 		if bytes.Contains(line, []byte(`"kind":"`+KindCheckpoint+`"`)) && !e.forged {
-			h, good := l.signedBefore(line)
+			h, good := l.parseCheckpoint(line)
 			if e.forged = !good; good {
 				l.unsigned, e.closed = 0, h.closed
 			}
@@ -158,9 +157,9 @@ func (l *Log) end(f file) (e end, err error) {
 	return e, err
 }
 
-// signedBefore reports whether a line is the chain's next, and a checkpoint of this log's.
-func (l *Log) signedBefore(line []byte) (*header, bool) {
-	h, err := parse(line)
+// parseCheckpoint reports whether a line is a checkpoint of this log, next in the chain.
+func (l *Log) parseCheckpoint(line []byte) (*header, bool) {
+	h, err := parseHeader(line)
 	if err != nil || h.Kind != KindCheckpoint || h.Seq != l.chain.seq+1 || h.Prev != l.chain.last.String() {
 		return nil, false
 	}
@@ -174,13 +173,13 @@ func lastDigest(path string) (d digest, err error) {
 		return d, err
 	}
 	defer f.Close()
-	err = lines(f, func(line []byte, _ bool) error { d = sha256.Sum256(line); return nil })
+	err = scanLines(f, func(line []byte, _ bool) error { d = sha256.Sum256(line); return nil })
 	return d, err
 }
 
-// lines calls each with every line, without its end, and with what comes behind
-// the last, which is not whole. A line longer than lineMax comes in parts.
-func lines(r io.Reader, each func(line []byte, whole bool) error) error {
+// scanLines calls each with every line, without its newline, and with what follows the
+// last one, which is not whole. A line longer than lineMax comes in parts.
+func scanLines(r io.Reader, each func(line []byte, whole bool) error) error {
 	buffer, n := make([]byte, lineMax+1), 0
 	for {
 		got, err := r.Read(buffer[n:])

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// KindKeepAlives is a line that sums up: these agents' keep-alives of a minute.
+// KindKeepAlives is a line with the sums of these agents' keep-alives of a minute.
 const KindKeepAlives = "keepalives"
 
-// Outcome is what became of a keep-alive.
+// Outcome is the outcome of a keep-alive.
 type Outcome uint8
 
 const (
@@ -25,11 +25,11 @@ const (
 
 func (o Outcome) String() string { return [outcomes]string{"sent", "answered", "failed"}[o] }
 
-// agentsMax is how many bytes of agents a line takes.
+// agentsMax is how many bytes of agents a line has.
 const agentsMax = 16 << 10
 
-// Sums counts keep-alives, to be told in a few lines a minute: most agents have
-// the same sums, and follow each other. It is for one goroutine.
+// Sums counts keep-alives, for a few lines a minute: most agents have the same sums, and
+// successive IDs. It is for one goroutine.
 type Sums struct {
 	minute time.Time
 	events []uint64 // agent << 2 | outcome
@@ -69,15 +69,15 @@ func (s *Sums) Flush(l *Log) {
 	}
 	slices.SortFunc(tallies, func(a, b [outcomes]int) int { return slices.Compare(a[:], b[:]) })
 	for _, tally := range tallies {
-		for agents := range ranges(byTally[tally]) {
+		for agents := range formatRanges(byTally[tally]) {
 			l.Add(KindKeepAlives, slog.String("minute", s.minute.Format("2006-01-02T15:04Z")), slog.Int("sent", tally[Sent]),
 				slog.Int("answered", tally[Answered]), slog.Int("failed", tally[Failed]), slog.String("agents", agents))
 		}
 	}
 }
 
-// ranges yields agents, in order, as "001-017,020", in parts that fit into a line.
-func ranges(agents []uint32) func(yield func(string) bool) {
+// formatRanges yields agents, in order, as "001-017,020", in parts that fit into a line.
+func formatRanges(agents []uint32) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		var b strings.Builder
 		for i := 0; i < len(agents); {
@@ -101,8 +101,8 @@ func ranges(agents []uint32) func(yield func(string) bool) {
 	}
 }
 
-// inRanges finds an agent in what ranges yielded.
-func inRanges(text, agent string) bool {
+// isInRanges reports whether an agent is in a text of ranges yielded.
+func isInRanges(text, agent string) bool {
 	id, err := strconv.ParseUint(agent, 10, 32)
 	if err != nil {
 		return false

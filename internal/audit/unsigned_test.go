@@ -17,7 +17,7 @@ import (
 // its key: each with the next number and the hash of the one before.
 func appendChained(t *testing.T, dir string, members ...string) {
 	t.Helper()
-	files, err := list(dir)
+	files, err := listFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func inFiles(t *testing.T, killed bool) string {
 	l.fileMax = 1
 	for range 2 {
 		fill(l, 3)
-		l.round(time.Now(), true)
+		l.maintainFiles(time.Now(), true)
 	}
 	fill(l, 3)
 	mustClose(t, l)
@@ -56,7 +56,7 @@ func inFiles(t *testing.T, killed bool) string {
 		killAfterStart(t, dir)
 		appendChained(t, dir, `"kind":"start"`, `"kind":"transition","agent":"001"`)
 	}
-	if files, err := list(dir); err != nil || len(files) != 3 {
+	if files, err := listFiles(dir); err != nil || len(files) != 3 {
 		t.Fatal(files, err)
 	}
 	return dir
@@ -67,7 +67,7 @@ func killAfterStart(t *testing.T, dir string) {
 	t.Helper()
 	l := mustOpen(t, Config{Dir: dir})
 	l.Sync()
-	files, err := list(dir)
+	files, err := listFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func killAfterStart(t *testing.T, dir string) {
 // removeOld removes the oldest files, and returns what a line would have to say of it.
 func removeOld(t *testing.T, dir string) string {
 	t.Helper()
-	files, err := list(dir)
+	files, err := listFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,10 +126,10 @@ func TestNothingUnsignedChangesHowALogIsChecked(t *testing.T) {
 			return []string{removeOld(t, dir), `"kind":"checkpoint","lines":1,"closed":true`}
 		}, wrong(errNoSignature)},
 		{"removed, behind an end with a signature of something else", func(t *testing.T, dir string) []string {
-			return []string{removeOld(t, dir), `"kind":"checkpoint","lines":1,"closed":true,"kid":"k1","sig":"` + strict.EncodeToString(ourKey.Sign([]byte("x"))) + `"`}
+			return []string{removeOld(t, dir), `"kind":"checkpoint","lines":1,"closed":true,"kid":"k1","sig":"` + base64URL.EncodeToString(ourKey.Sign([]byte("x"))) + `"`}
 		}, wrong(errBadSignature)},
 		{"removed, behind an end by an unknown key", func(t *testing.T, dir string) []string {
-			return []string{removeOld(t, dir), `"kind":"checkpoint","lines":1,"closed":true,"kid":"k2","sig":"` + strict.EncodeToString(make([]byte, 64)) + `"`}
+			return []string{removeOld(t, dir), `"kind":"checkpoint","lines":1,"closed":true,"kid":"k2","sig":"` + base64URL.EncodeToString(make([]byte, 64)) + `"`}
 		}, func(t *testing.T, c Checked, err error) {
 			if err == nil || !strings.Contains(err.Error(), `signed with the key "k2"`) {
 				t.Error(c, err)
@@ -215,7 +215,7 @@ func TestARemovalIsSignedBeforeFilesGo(t *testing.T) {
 	removed := false
 	for range 30 {
 		fill(l, 10)
-		l.round(time.Now(), false) // no checkpoint is due
+		l.maintainFiles(time.Now(), false) // no checkpoint is due
 		c := verify(t, dir)
 		removed = removed || c.First > 1
 	}

@@ -9,51 +9,51 @@ import (
 	"time"
 )
 
-// verifier goes along a log.
+// verifier checks a log line by line.
 type verifier struct {
 	Checked
 	key      func(kid string) ed25519.PublicKey
-	heads    []Head // not met yet, by number
+	heads    []Head // not compared yet, by number
 	progress progress
 	chain    chain
-	at       place // the last line
+	position linePosition // the last line
 	begun    bool
-	removed  uint64 // up to where the log says, signed, that it was shortened
-	tail     tail
-	doubt    *doubt // nil for none
+	removed  uint64 // the last line that signed lines record as removed
+	tail     unsignedTail
+	mismatch *mismatch // nil for none
 }
 
-// tail is what the lines since the last checkpoint say. It counts when the next one
-// signs them, but for those of a life that ended before it could.
-type tail struct {
+// unsignedTail is what the lines since the last checkpoint record. It counts when the next
+// one signs them, except for lines of a run that ended before it could.
+type unsignedTail struct {
 	first     uint64 // 0 for none
-	left      uint64 // the last of those that nobody signs any more; 0 for none
+	left      uint64 // the last of those that will not be signed; 0 for none
 	missing   uint64
 	removed   uint64
 	notClosed uint64
 }
 
-// place is where a line is.
-type place struct {
+// linePosition is the position of a line.
+type linePosition struct {
 	path string
 	line int
 }
 
-func (p place) bad(err error) error { return &BadLine{p.path, p.line, err} }
+func (p linePosition) badLine(err error) error { return &BadLine{p.path, p.line, err} }
 
-// doubt is about two neighbours that do not fit: the line after them tells which
-// of them was changed.
-type doubt struct {
-	first, second place
+// mismatch is about two successive lines of which one was changed: the line after them
+// decides which.
+type mismatch struct {
+	first, second linePosition
 	digest        digest // of the second
 }
 
-// settle blames the second, unless it is known to be as it was written.
-func (d *doubt) settle(intact bool) error {
+// resolve returns an error about the second line, or about the first if the second is intact.
+func (d *mismatch) resolve(intact bool) error {
 	if intact {
-		return d.first.bad(ErrChanged)
+		return d.first.badLine(ErrChanged)
 	}
-	return d.second.bad(ErrChanged)
+	return d.second.badLine(ErrChanged)
 }
 
 // header is what every line has, and what only a checkpoint may have.
@@ -64,19 +64,19 @@ type header struct {
 	Kind string    `json:"kind"`
 	Sig  string    `json:"sig"`
 
-	particulars
+	kindFields
 }
 
-// particulars are of the log's own kinds. In lines of other kinds, what has these
+// kindFields are of the log's own kinds. In lines of other kinds, what has these
 // names may be anything.
-type particulars struct {
+type kindFields struct {
 	keyID   string // of a checkpoint
 	closed  bool   // of a checkpoint
 	missing uint64 // of a gap
 	last    uint64 // of a removal
 }
 
-func parse(line []byte) (*header, error) {
+func parseHeader(line []byte) (*header, error) {
 	if !bytes.HasPrefix(line, []byte(`{"seq":`)) {
 		return nil, ErrNoLine
 	}
@@ -98,50 +98,50 @@ func parse(line []byte) (*header, error) {
 		if err := json.Unmarshal(line, &own); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNoLine, err)
 		}
-		h.particulars = particulars{own.KeyID, own.Closed, own.Missing, own.Last}
+		h.kindFields = kindFields{own.KeyID, own.Closed, own.Missing, own.Last}
 	}
 	return &h, nil
 }
 
-func (v *verifier) line(line []byte, here place) error {
-	h, err := parse(line)
+func (v *verifier) checkLine(line []byte, here linePosition) error {
+	h, err := parseHeader(line)
 	if err != nil {
-		return here.bad(err)
+		return here.badLine(err)
 	}
-	if v.doubt != nil {
-		return v.doubt.settle(h.Prev == v.doubt.digest.String())
+	if v.mismatch != nil {
+		return v.mismatch.resolve(h.Prev == v.mismatch.digest.String())
 	}
 	if h.Seq != v.chain.seq+1 {
-		return here.bad(fmt.Errorf("%w: it is number %d and should be %d", ErrChain, h.Seq, v.chain.seq+1))
+		return here.badLine(fmt.Errorf("%w: it is number %d and should be %d", ErrChain, h.Seq, v.chain.seq+1))
 	}
 	if v.Closed && h.Kind != KindCheckpoint {
-		return here.bad(ErrAfterEnd)
+		return here.badLine(ErrAfterEnd)
 	}
 	sum := digest(sha256.Sum256(line))
-	if h.Prev != v.chain.last.String() && (v.begun || h.Seq == 1) { // what was before a log that was shortened, nobody knows
-		v.doubt = &doubt{v.at, here, sum}
+	if h.Prev != v.chain.last.String() && (v.begun || h.Seq == 1) { // the line before a shortened log is unknown
+		v.mismatch = &mismatch{v.position, here, sum}
 	}
 	if h.Kind == KindCheckpoint || h.Sig != "" {
-		if err := v.checkpoint(h, line); err != nil {
-			return here.bad(err)
+		if err := v.checkCheckpoint(h, line); err != nil {
+			return here.badLine(err)
 		}
-		if v.doubt != nil && v.key != nil {
-			return v.doubt.settle(true)
+		if v.mismatch != nil && v.key != nil {
+			return v.mismatch.resolve(true)
 		}
-		v.sign()
+		v.countSigned()
 	}
-	if v.doubt == nil {
-		if err := v.meet(Head{h.Seq, sum.String()}); err != nil {
-			return here.bad(err)
+	if v.mismatch == nil {
+		if err := v.compareHeads(Head{h.Seq, sum.String()}); err != nil {
+			return here.badLine(err)
 		}
 	}
-	v.count(h)
-	v.chain, v.at, v.begun = chain{h.Seq, sum}, here, true
+	v.countLine(h)
+	v.chain, v.position, v.begun = chain{h.Seq, sum}, here, true
 	return nil
 }
 
-// meet compares a line with the heads that are about it.
-func (v *verifier) meet(line Head) error {
+// compareHeads compares a line with the heads of its number.
+func (v *verifier) compareHeads(line Head) error {
 	for len(v.heads) > 0 && v.heads[0].Seq == line.Seq {
 		if v.heads[0] != line {
 			return ErrAnew
@@ -152,7 +152,7 @@ func (v *verifier) meet(line Head) error {
 	return nil
 }
 
-func (v *verifier) count(h *header) {
+func (v *verifier) countLine(h *header) {
 	v.Lines++
 	v.Closed = h.Kind == KindCheckpoint && h.closed
 	if h.Kind == KindCheckpoint {
@@ -165,8 +165,8 @@ func (v *verifier) count(h *header) {
 	switch h.Kind {
 	case KindGap:
 		t.missing += h.missing
-	case KindNotClosed: // what is before it, anybody may have written
-		*t = tail{first: t.first, notClosed: 1}
+	case KindNotClosed: // the lines before it may be foreign
+		*t = unsignedTail{first: t.first, notClosed: 1}
 		if h.Seq > t.first {
 			t.left = h.Seq - 1
 		}
@@ -175,10 +175,10 @@ func (v *verifier) count(h *header) {
 	}
 }
 
-// sign counts what a checkpoint signs.
-func (v *verifier) sign() {
+// countSigned counts what a checkpoint signs.
+func (v *verifier) countSigned() {
 	t := v.tail
-	v.tail = tail{}
+	v.tail = unsignedTail{}
 	v.Missing += t.missing
 	v.NotClosed += t.notClosed
 	v.removed = max(v.removed, t.removed)
@@ -194,7 +194,7 @@ func (v *verifier) addUnsigned(s Span) {
 	}
 }
 
-func (v *verifier) checkpoint(h *header, line []byte) error {
+func (v *verifier) checkCheckpoint(h *header, line []byte) error {
 	if h.Kind != KindCheckpoint {
 		return fmt.Errorf("%w: it is signed and no checkpoint", ErrChanged)
 	}

@@ -11,31 +11,31 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/filelock"
 )
 
-// Checked is what a log was found to be.
+// Checked is the result of a check.
 type Checked struct {
 	Files       int    `json:"files"`
 	Lines       uint64 `json:"lines"`
 	First       uint64 `json:"first_seq"`             // older ones were removed if it is not 1
 	Signed      uint64 `json:"signed_seq"`            // the last line that a checkpoint signs; 0 for none
 	Checkpoints uint64 `json:"checkpoints"`           // with a good signature
-	Unsigned    uint64 `json:"unsigned"`              // lines before that which no checkpoint signs: their life was killed first, or somebody else wrote them
+	Unsigned    uint64 `json:"unsigned"`              // lines before that which no checkpoint signs: their run was killed first, or they are foreign
 	UnsignedAt  []Span `json:"unsigned_at,omitempty"` // where those are; the first 100
-	Missing     uint64 `json:"missing"`               // lines that could not be written at their time, as the log says itself
-	NotClosed   uint64 `json:"not_closed"`            // how often Pulse ended without a word
-	Closed      bool   `json:"closed"`                // the last line says that it is the end
+	Missing     uint64 `json:"missing"`               // lines that could not be written at their time, as the log records
+	NotClosed   uint64 `json:"not_closed"`            // how often Pulse ended without closing the log
+	Closed      bool   `json:"closed"`                // the last line closes the log
 	Live        bool   `json:"live"`                  // it is being written
-	Torn        int    `json:"torn_bytes"`            // of a line that is just being written
+	Torn        int    `json:"torn_bytes"`            // of a line that is being written
 	Heads       int    `json:"heads"`                 // how many of the heads are in the log
 	Head        Head   `json:"head"`                  // the last line
 }
 
-// Span are lines that follow each other, by number.
+// Span is a range of lines, by number.
 type Span struct {
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last"`
 }
 
-// spansMax is how many are listed.
+// spansMax is how many spans are listed.
 const spansMax = 100
 
 // BadLine is the first line that is not as it was written.
@@ -60,17 +60,17 @@ var (
 	ErrAnew     = errors.New("it is another line than it once was: the log was written anew")
 )
 
-// Check is by what a log is verified. The zero value looks at the chain only.
+// Check is what a log is verified with. The zero value checks the chain only.
 type Check struct {
-	Key      func(kid string) ed25519.PublicKey // nil for a key that is not trusted; without it, signatures are not looked at
-	Heads    []Head                             // that somebody noted: the log has to have them. Those before its first line do not count
-	Progress func(read, all int64)              // hears of bytes read and of all there are; nil for nobody
+	Key      func(kid string) ed25519.PublicKey // nil for a key that is not trusted; without it, signatures are not checked
+	Heads    []Head                             // that the log must have. Those before its first line are ignored
+	Progress func(read, all int64)              // called with the bytes read and all bytes; may be nil
 }
 
 // Verify checks the log in a directory. An error that is a [*BadLine] names the
 // first line that is wrong.
 func Verify(dir string, check Check) (Checked, error) {
-	files, err := list(dir)
+	files, err := listFiles(dir)
 	if err != nil {
 		return Checked{}, err
 	}
@@ -85,7 +85,7 @@ func Verify(dir string, check Check) (Checked, error) {
 	v.First, v.Files, v.Live = files[0].first, len(files), filelock.IsLocked(lockPath(dir))
 	v.progress = newProgress(files, check.Progress)
 	for i, f := range files {
-		if err := v.file(f, i == len(files)-1); err != nil {
+		if err := v.checkFile(f, i == len(files)-1); err != nil {
 			return v.Checked, err
 		}
 	}
@@ -95,20 +95,20 @@ func Verify(dir string, check Check) (Checked, error) {
 	}
 	if len(v.heads) > 0 {
 		once := v.heads[len(v.heads)-1].Seq
-		return v.Checked, &BadLine{files[len(files)-1].path, v.at.line + 1,
+		return v.Checked, &BadLine{files[len(files)-1].path, v.position.line + 1,
 			fmt.Errorf("%w: the log had line %d once, and ends with %d", ErrCut, once, v.chain.seq)}
 	}
 	return v.Checked, nil
 }
 
-// progress tells how far reading is.
+// progress reports how far reading is.
 type progress struct {
-	read, told, all int64
-	tell            func(read, all int64)
+	read, reported, all int64
+	report              func(read, all int64)
 }
 
-func newProgress(files []file, tell func(read, all int64)) progress {
-	p := progress{tell: tell}
+func newProgress(files []logFile, tell func(read, all int64)) progress {
+	p := progress{report: tell}
 	for _, f := range files {
 		p.all += f.size
 	}
@@ -118,45 +118,45 @@ func newProgress(files []file, tell func(read, all int64)) progress {
 // progressStep is how many bytes are read between two reports.
 const progressStep = 1 << 20
 
-func (p *progress) add(n int) {
+func (p *progress) addBytes(n int) {
 	p.read += int64(n)
-	if p.tell != nil && (p.read-p.told >= progressStep || p.read >= p.all) {
-		p.told = p.read
-		p.tell(p.read, p.all)
+	if p.report != nil && (p.read-p.reported >= progressStep || p.read >= p.all) {
+		p.reported = p.read
+		p.report(p.read, p.all)
 	}
 }
 
-func (v *verifier) file(f file, last bool) (err error) {
-	here := place{f.path, 0}
+func (v *verifier) checkFile(f logFile, last bool) (err error) {
+	here := linePosition{f.path, 0}
 	if f.first != v.chain.seq+1 {
-		return place{f.path, 1}.bad(fmt.Errorf("%w: it should be number %d", ErrChain, v.chain.seq+1))
+		return linePosition{f.path, 1}.badLine(fmt.Errorf("%w: it should be number %d", ErrChain, v.chain.seq+1))
 	}
 	in, err := os.Open(f.path)
 	if err != nil {
 		return fmt.Errorf("verify the audit log: %w", err)
 	}
 	defer in.Close()
-	err = lines(in, func(line []byte, whole bool) error {
+	err = scanLines(in, func(line []byte, whole bool) error {
 		here.line++
-		v.progress.add(len(line) + 1)
+		v.progress.addBytes(len(line) + 1)
 		if !whole && last && len(line) <= lineMax {
-			return v.torn(line, here)
+			return v.checkTornLine(line, here)
 		}
 		if !whole || v.Torn > 0 {
-			return here.bad(ErrNoLine)
+			return here.badLine(ErrNoLine)
 		}
-		return v.line(line, here)
+		return v.checkLine(line, here)
 	})
-	if err == nil && last && v.doubt != nil {
-		err = v.doubt.settle(false)
+	if err == nil && last && v.mismatch != nil {
+		err = v.mismatch.resolve(false)
 	}
 	return err
 }
 
-// torn takes what comes behind the last whole line: it may be on its way.
-func (v *verifier) torn(line []byte, here place) error {
+// checkTornLine accepts half a line at the end of a log that is being written.
+func (v *verifier) checkTornLine(line []byte, here linePosition) error {
 	if !v.Live || v.Torn > 0 {
-		return here.bad(ErrTorn)
+		return here.badLine(ErrTorn)
 	}
 	v.Torn = len(line)
 	return nil

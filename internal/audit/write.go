@@ -10,56 +10,56 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 )
 
-// The functions of this file are for who holds the disk.
+// The caller of the functions of this file holds l.disk, but for writePending.
 
-// put writes what is pending, unless that is in trouble: then the next round does.
-func (l *Log) put() {
+// writePending writes what is pending. After a failure, the next maintenance does.
+func (l *Log) writePending() {
 	l.disk.Lock()
 	defer l.disk.Unlock()
 	if l.State().Err != nil {
 		return
 	}
-	if err := l.write(); err != nil {
-		l.fail(err)
+	if err := l.writeAll(); err != nil {
+		l.reportFailure(err)
 	}
 }
 
-// flush writes what is pending and brings it to the disk itself.
-func (l *Log) flush() { l.sync(l.write()) }
+// writeAndSync writes and syncs what is pending.
+func (l *Log) writeAndSync() { l.syncWritten(l.writeAll()) }
 
-// sync brings to the disk itself what was written without an error, and reports
-// whether it is there.
-func (l *Log) sync(err error) bool {
+// syncWritten syncs what was written, if err is nil, and reports whether all is on the
+// disk.
+func (l *Log) syncWritten(err error) bool {
 	if err == nil && l.dirty {
 		err = l.out.Sync()
 	}
 	if err != nil {
-		l.fail(err)
+		l.reportFailure(err)
 		return false
 	}
 	l.dirty = false
-	l.written()
+	l.markWritten()
 	return true
 }
 
-// take takes what is pending, if nothing is taken already.
-func (l *Log) take() {
+// takePending moves what is pending to writing, if that is empty.
+func (l *Log) takePending() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.takeLocked()
+	l.takePendingLocked()
 }
 
-func (l *Log) takeLocked() {
+func (l *Log) takePendingLocked() {
 	if len(l.writing) == 0 {
 		l.writing, l.pending = l.pending, l.writing
-		l.reaches = l.chain
+		l.written = l.chain
 	}
 }
 
-// write writes what was taken before, which failed then, and what is pending.
-func (l *Log) write() error {
+// writeAll writes what could not be written before, and what is pending.
+func (l *Log) writeAll() error {
 	for range 2 {
-		l.take()
+		l.takePending()
 		if err := l.writeTaken(); err != nil {
 			return err
 		}
@@ -67,12 +67,12 @@ func (l *Log) write() error {
 	return nil
 }
 
-// writeTaken writes whole lines or nothing: half a line would not be read again.
+// writeTaken writes whole lines or nothing: half a line would be damage.
 func (l *Log) writeTaken() error {
 	if len(l.writing) == 0 {
 		return nil
 	}
-	if err := l.prepare(time.Now()); err != nil {
+	if err := l.prepareWriting(time.Now()); err != nil {
 		return err
 	}
 	if _, err := l.out.WriteAt(l.writing, l.size); err != nil {
@@ -87,31 +87,31 @@ func (l *Log) writeTaken() error {
 	return nil
 }
 
-// fail says so once.
-func (l *Log) fail(err error) {
+// reportFailure records a failure, and logs it once until it is over.
+func (l *Log) reportFailure(err error) {
 	l.mu.Lock()
-	first := l.trouble.err == nil
+	first := l.failure.err == nil
 	if first {
-		l.trouble.since = time.Now()
+		l.failure.since = time.Now()
 	}
-	l.trouble.err = err
+	l.failure.err = err
 	l.mu.Unlock()
 	if first {
 		l.log.Error("cannot write the audit log: what happens is kept in memory while there is room, then only counted", "dir", l.cfg.Dir, "err", err)
 	}
 }
 
-// written notes that all that was taken is on the disk. A line stands for those
-// that had no room.
-func (l *Log) written() {
+// markWritten records that all of writing is on the disk. One line stands for those that
+// had no room.
+func (l *Log) markWritten() {
 	l.mu.Lock()
-	l.safe = l.reaches
-	t := l.trouble
-	l.trouble = trouble{}
+	l.synced = l.written
+	t := l.failure
+	l.failure = writeFailure{}
 	if t.lost > 0 {
 		now := time.Now()
-		l.add(now, KindGap, t.gap()...)
-		l.checkpoint(now, false)
+		l.addLine(now, KindGap, t.gapAttrs()...)
+		l.signPending(now, false)
 	}
 	l.mu.Unlock()
 	switch {
@@ -122,9 +122,9 @@ func (l *Log) written() {
 	}
 }
 
-// look sees whether somebody has removed the file that is written. What was in it is
-// lost; the log goes on in another, in which it says so.
-func (l *Log) look(now time.Time) {
+// replaceRemovedFile begins another file if somebody has removed the present one, whose
+// lines are lost, and records that in it.
+func (l *Log) replaceRemovedFile(now time.Time) {
 	info, err := l.out.Stat()
 	if err != nil || len(l.writing) > 0 {
 		return
@@ -135,20 +135,20 @@ func (l *Log) look(now time.Time) {
 	gone := l.files[len(l.files)-1]
 	err = os.MkdirAll(l.cfg.Dir, 0o700)
 	if err == nil {
-		err = l.begin(now.UTC().Truncate(24*time.Hour), l.reaches.seq+1)
+		err = l.createFile(now.UTC().Truncate(24*time.Hour), l.written.seq+1)
 	}
 	if err != nil {
-		l.fail(err)
+		l.reportFailure(err)
 		return
 	}
 	l.log.Error("somebody removed the file of the audit log that was being written: what was in it is lost, and the log goes on in another", "file", gone.path)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.add(now, KindGone, slog.Uint64("first", gone.first), slog.Uint64("last", l.reaches.seq))
+	l.addLine(now, KindGone, slog.Uint64("first", gone.first), slog.Uint64("last", l.written.seq))
 }
 
-// gap is what a line says of those that are missing.
-func (t *trouble) gap() []slog.Attr {
+// gapAttrs returns the attributes of the line that stands for the missing ones.
+func (t *writeFailure) gapAttrs() []slog.Attr {
 	attrs := []slog.Attr{slog.Uint64("missing", t.lost)}
 	if t.err == nil {
 		return append(attrs, slog.String("because", "more came than could be written"))
@@ -156,32 +156,32 @@ func (t *trouble) gap() []slog.Attr {
 	return append(attrs, slog.String("since", t.since.UTC().Format(timeFormat)), slog.String("because", t.err.Error()))
 }
 
-// turn closes a file that is big enough, or of another day, and begins the next.
-// While it cannot, the file grows.
-func (l *Log) turn(now time.Time) {
+// rotateFile begins the next file if the present one is full or of another day. If it
+// cannot, the present one grows.
+func (l *Log) rotateFile(now time.Time) {
 	today := now.UTC().Truncate(24 * time.Hour)
 	if l.size == 0 || l.State().Err != nil || l.size < l.fileMax && today.Equal(l.day) {
 		return
 	}
 	l.mu.Lock()
-	l.checkpoint(now, false)
-	l.takeLocked() // nothing was taken: writing is in no trouble
+	l.signPending(now, false)
+	l.takePendingLocked() // writing is empty without a failure
 	l.mu.Unlock()
-	if !l.sync(l.writeTaken()) {
+	if !l.syncWritten(l.writeTaken()) {
 		return
 	}
-	err := l.begin(today, l.reaches.seq+1)
-	if err != nil && !l.stuck {
+	err := l.createFile(today, l.written.seq+1)
+	if err != nil && !l.rotationFailed {
 		l.log.Error("cannot begin a new file of the audit log: the old one grows", "err", err)
 	}
-	if l.stuck = err != nil; !l.stuck {
-		l.limit(now)
+	if l.rotationFailed = err != nil; !l.rotationFailed {
+		l.removeOldFiles(now)
 	}
 }
 
-// begin begins a file whose first line has a number.
-func (l *Log) begin(today time.Time, first uint64) error {
-	out, err := os.OpenFile(l.path(first), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+// createFile creates the file that begins with a line's number.
+func (l *Log) createFile(today time.Time, first uint64) error {
+	out, err := os.OpenFile(l.filePath(first), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -189,13 +189,13 @@ func (l *Log) begin(today time.Time, first uint64) error {
 		_ = l.out.Close() // it is synced
 	}
 	l.out, l.size, l.day = out, 0, today
-	l.files = append(l.files, file{path: l.path(first), first: first})
+	l.files = append(l.files, logFile{path: l.filePath(first), first: first})
 	return atomicfile.SyncDir(l.cfg.Dir)
 }
 
-// limit removes the oldest files while all are too big. A signed line on the disk
-// says so first: a crash between leaves a file too many, and not one that is missing.
-func (l *Log) limit(now time.Time) {
+// removeOldFiles removes the oldest files while the log is too big. A signed line records
+// it before: a crash in between leaves a file too many, not a missing one.
+func (l *Log) removeOldFiles(now time.Time) {
 	total, gone := int64(0), 0
 	for _, f := range l.files {
 		total += f.size
@@ -208,10 +208,10 @@ func (l *Log) limit(now time.Time) {
 		return
 	}
 	l.mu.Lock()
-	l.add(now, KindRemoved, slog.Uint64("first", l.files[0].first), slog.Uint64("last", l.files[gone].first-1))
-	l.checkpoint(now, false)
+	l.addLine(now, KindRemoved, slog.Uint64("first", l.files[0].first), slog.Uint64("last", l.files[gone].first-1))
+	l.signPending(now, false)
 	l.mu.Unlock()
-	if l.flush(); l.State().Err != nil {
+	if l.writeAndSync(); l.State().Err != nil {
 		return
 	}
 	for _, f := range l.files[:gone] {
