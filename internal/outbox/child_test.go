@@ -104,7 +104,7 @@ func (p *pulsePart) be() error {
 	timeout, ping, t := 500*time.Millisecond, time.Second, quick
 	if p.Life != 0 {
 		// A message that is sent again and whose ID somebody else has used cannot be told from a duplicate.
-		timeout, ping, t.sent = patience, patience, patience
+		timeout, ping, t.confirm = patience, patience, patience
 	}
 	r, err := remote.Open(remote.Config{URL: p.URL, MaxReconnects: 3, ReconnectDelay: 20 * time.Millisecond,
 		Timeout: timeout, PingInterval: ping, Log: log})
@@ -113,7 +113,7 @@ func (p *pulsePart) be() error {
 	}
 	defer r.Close()
 	ctx := context.Background()
-	o, err := open(ctx, Config{Prefix: prefix, Dir: p.Dir, Remote: r, Log: log}, t)
+	o, err := openOutbox(ctx, Config{Prefix: prefix, Dir: p.Dir, Remote: r, Log: log}, t)
 	if err != nil {
 		return err
 	}

@@ -14,13 +14,13 @@ import (
 // What is under way from the local server to one of our readers at most. Its
 // bytes, for all of them together, must stay below 32 MiB: beyond that the
 // server ends our connection as it would a reader's, with what is in it.
-var underWay = jetstream.PullMaxMessagesWithBytesLimit(2*batchMax, 4<<20)
+var pullLimits = jetstream.PullMaxMessagesWithBytesLimit(2*batchMax, 4<<20)
 
 // errSkipped says that the connection lost messages on their way to a reader of ours.
 var errSkipped = errors.New("messages lost on the way from the local server")
 
-// next returns the next message, which must be number expected of this consumer.
-func next(ctx context.Context, msgs jetstream.MessagesContext, expected uint64) (jetstream.Msg, *jetstream.MsgMetadata, error) {
+// nextInOrder returns the next message, which must be number expected of this consumer.
+func nextInOrder(ctx context.Context, msgs jetstream.MessagesContext, expected uint64) (jetstream.Msg, *jetstream.MsgMetadata, error) {
 	m, err := msgs.Next(jetstream.NextContext(ctx))
 	if err != nil {
 		return nil, nil, err
@@ -43,9 +43,9 @@ const createWait = 2 * time.Minute
 // it is never answered.
 var errLost = errors.New("the connection to the local server was lost")
 
-// untilLost returns a context that ends when the connection is lost, so that nobody
+// cancelWhenLost returns a context that ends when the connection is lost, so that nobody
 // waits for an answer for all of a long time. The function has to be called.
-func untilLost(ctx context.Context, nc *nats.Conn) (context.Context, func()) {
+func cancelWhenLost(ctx context.Context, nc *nats.Conn) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	lost := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
 	var watching sync.WaitGroup
@@ -63,11 +63,11 @@ func untilLost(ctx context.Context, nc *nats.Conn) (context.Context, func()) {
 	}
 }
 
-// ownConsumer makes a consumer of ours anew. It lives in memory and acknowledges nothing.
-func ownConsumer(ctx context.Context, nc *nats.Conn, stream jetstream.Stream, cfg jetstream.ConsumerConfig) (_ jetstream.Consumer, err error) {
+// createOwnConsumer makes a consumer of ours anew. It lives in memory and acknowledges nothing.
+func createOwnConsumer(ctx context.Context, nc *nats.Conn, stream jetstream.Stream, cfg jetstream.ConsumerConfig) (_ jetstream.Consumer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, createWait) // the client library's own is 5 s
 	defer cancel()
-	ctx, stop := untilLost(ctx, nc)
+	ctx, stop := cancelWhenLost(ctx, nc)
 	defer stop()
 	defer func() {
 		if cause := context.Cause(ctx); err != nil && errors.Is(cause, errLost) {

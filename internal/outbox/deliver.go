@@ -12,10 +12,10 @@ import (
 
 // sendMore sends what may be sent, as far as there is room under way.
 func (f *forwarder) sendMore(ctx context.Context) {
-	if f.draining || !f.to.heard || f.giveWay() {
+	if f.draining || !f.sender.listAnswered || f.yieldToStatus() {
 		return
 	}
-	for len(f.to.flight) < batchMax && f.bytes < bytesMax {
+	for len(f.sender.flight) < batchMax && f.bytes < bytesMax {
 		late := false
 		q, e, ok := f.queues.takeNext(false)
 		if !ok {
@@ -31,15 +31,15 @@ func (f *forwarder) sendMore(ctx context.Context) {
 			break
 		}
 	}
-	f.to.roundTrip(ctx, f.timing.sent, &f.pinging)
+	f.sender.startRoundTrip(ctx, f.timing.confirm, &f.background)
 }
 
 // sendOne sends a message. It returns false when nothing more can be sent now.
 func (f *forwarder) sendOne(ctx context.Context, q *queue, e entry, late bool) bool {
 	if e.msg == nil {
 		var err error
-		if e.msg, err = f.load(ctx, e.seq); errors.Is(err, jetstream.ErrMsgNotFound) {
-			f.gone(q, e)
+		if e.msg, err = f.loadMessage(ctx, e.seq); errors.Is(err, jetstream.ErrMsgNotFound) {
+			f.settleMissing(q, e)
 			return true
 		} else if err != nil {
 			f.queues.putBack(q, e)
@@ -56,7 +56,7 @@ func (f *forwarder) sendOne(ctx context.Context, q *queue, e entry, late bool) b
 		m.Header[jetstream.MsgIDHeader] = []string{id}
 		e.msg = &m
 	}
-	err := f.to.send(q, e, kindOf(f.prefix, q.subject), late)
+	err := f.sender.sendMessage(q, e, kindOfSubject(f.prefix, q.subject), late)
 	switch {
 	case err == nil:
 		f.bytes += len(e.msg.Data)
@@ -65,17 +65,17 @@ func (f *forwarder) sendOne(ctx context.Context, q *queue, e entry, late bool) b
 		}
 		return true
 	case errors.Is(err, nats.ErrMaxPayload):
-		f.refuse(q, e, err)
+		f.setSubjectAside(q, e, err)
 		return true
 	}
 	e.tried = true
 	f.queues.putBack(q, e)
-	f.to.End(err)
+	f.sender.End(err)
 	return false
 }
 
-// load reads a message again that was not kept in memory.
-func (f *forwarder) load(ctx context.Context, seq uint64) (*Stored, error) {
+// loadMessage reads a message again that was not kept in memory.
+func (f *forwarder) loadMessage(ctx context.Context, seq uint64) (*Stored, error) {
 	m, err := f.stream.GetMsg(ctx, seq)
 	if err != nil {
 		return nil, err
@@ -83,13 +83,13 @@ func (f *forwarder) load(ctx context.Context, seq uint64) (*Stored, error) {
 	return &Stored{Seq: m.Sequence, Subject: m.Subject, Header: forwardHeader(m.Header), Data: m.Data}, nil
 }
 
-// gone settles a message that the local stream has no more: dropped by its limit, or damaged.
-func (f *forwarder) gone(q *queue, e entry) {
+// settleMissing settles a message that the local stream has no more: dropped by its limit, or damaged.
+func (f *forwarder) settleMissing(q *queue, e entry) {
 	f.settleMessage(q, e)
 	f.dropped.Add(1)
 	if f.class == Telemetry {
-		f.losses.unsaid++
-		f.tellLosses()
+		f.losses.unlogged++
+		f.logLosses()
 		return
 	}
 	f.log.Error("a message is gone from the store before it could be forwarded", "subject", q.subject, "sequence", e.seq)
@@ -100,47 +100,47 @@ func (f *forwarder) settleMessage(q *queue, e entry) {
 	f.queues.settleEntry(q)
 	f.progress.settleSequence(e.seq)
 	delete(f.ids, e.seq)
-	f.from.Confirm(f.progress.low)
-	f.unsaved = f.unsaved || f.progress.early()
+	f.reader.Confirm(f.progress.low)
+	f.unsaved = f.unsaved || f.progress.settledOutOfOrder()
 }
 
-// collect takes what the remote answered.
-func (f *forwarder) collect(ctx context.Context) {
-	f.takeStreams(ctx)
-	acks, tripped := f.to.takeNews()
+// collectAnswers takes what the remote answered.
+func (f *forwarder) collectAnswers(ctx context.Context) {
+	f.updateStoredSubjects(ctx)
+	acks, tripped := f.sender.takeAnswers()
 	before := f.forwarded.Load()
 	for i := range acks {
-		f.answered(&acks[i])
+		f.handleAck(&acks[i])
 	}
-	if tripped > f.to.handled {
-		f.handedOn(tripped)
+	if tripped > f.sender.handled {
+		f.handleRoundTrip(tripped)
 	}
 	if f.forwarded.Load() > before {
 		f.shared.confirmed.Store(time.Now().UnixNano())
-		f.to.Good()
+		f.sender.Good()
 	}
 }
 
-// answered takes one answer.
-func (f *forwarder) answered(a *ack) {
-	m := f.to.flight[a.number]
-	if a.err == nil && a.kind < len(f.to.kinds) {
-		f.learnStored(m, f.to.kinds[a.kind])
+// handleAck takes one answer.
+func (f *forwarder) handleAck(a *ack) {
+	m := f.sender.flight[a.number]
+	if a.err == nil && a.kind < len(f.sender.kinds) {
+		f.learnStored(m, f.sender.kinds[a.kind])
 	}
 	switch {
 	case m == nil: // it was settled without
 	case a.err == nil && a.duplicate && !m.entry.tried:
-		f.land(a.number)
-		f.rename(m)
+		f.removeFromFlight(a.number)
+		f.sendUnderNewID(m)
 	case a.err == nil:
-		delete(f.unproven, f.to.kinds[m.kind])
-		f.confirm(a.number)
-	case exceedsMaximum(a.err):
-		f.land(a.number)
-		f.refuse(m.queue, m.entry, a.err)
-	case errors.Is(a.err, errNoStream) && f.confirmsAlone(m.queue.subject):
+		delete(f.unproven, f.sender.kinds[m.kind])
+		f.confirmMessage(a.number)
+	case exceedsStreamLimit(a.err):
+		f.removeFromFlight(a.number)
+		f.setSubjectAside(m.queue, m.entry, a.err)
+	case errors.Is(a.err, errNoStream) && f.roundTripConfirms(m.queue.subject):
 		if m.nobody = true; m.tripped {
-			f.confirmUnacked(a.number)
+			f.confirmByRoundTrip(a.number)
 		}
 	default:
 		f.holdSubject(a.number, a.err)
@@ -157,10 +157,10 @@ func (f *forwarder) answered(a *ack) {
 // under returns the patterns that may match subjects under a prefix.
 // handedOn takes that the server has handed on all messages up to a number, but for
 // those that it refused.
-func (f *forwarder) handedOn(upTo uint64) {
-	f.to.handled = upTo
+func (f *forwarder) handleRoundTrip(upTo uint64) {
+	f.sender.handled = upTo
 	refusals := make(map[string]error)
-	for n, m := range f.to.flight {
+	for n, m := range f.sender.flight {
 		if n > upTo || m.tripped {
 			continue
 		}
@@ -168,38 +168,38 @@ func (f *forwarder) handedOn(upTo uint64) {
 		subject := m.queue.subject
 		err, asked := refusals[subject]
 		if !asked {
-			err = f.to.TakeRefusal(subject)
+			err = f.sender.TakeRefusal(subject)
 			refusals[subject] = err
 		}
 		switch {
 		case err != nil:
-			f.land(n)
-			f.refuse(m.queue, m.entry, err)
-		case (m.nobody || f.to.quiet[f.to.kinds[m.kind]]) && f.confirmsAlone(subject):
-			f.confirmUnacked(n)
+			f.removeFromFlight(n)
+			f.setSubjectAside(m.queue, m.entry, err)
+		case (m.nobody || f.sender.unanswered[f.sender.kinds[m.kind]]) && f.roundTripConfirms(subject):
+			f.confirmByRoundTrip(n)
 		}
 	}
 }
 
-// confirm settles a message that the remote has.
-func (f *forwarder) confirm(number uint64) {
-	m := f.to.flight[number]
-	f.land(number)
+// confirmMessage settles a message that the remote has.
+func (f *forwarder) confirmMessage(number uint64) {
+	m := f.sender.flight[number]
+	f.removeFromFlight(number)
 	if m.queue.hold != free {
 		if m.queue.hold == waiting {
 			f.probes, f.probed = min(2*f.probes, batchMax), time.Time{}
 		}
-		f.queues.release(m.queue)
+		f.queues.releaseQueue(m.queue)
 	}
 	f.settleMessage(m.queue, m.entry)
 	f.forwarded.Add(1)
 }
 
-// confirmUnacked settles a message for which a round trip has to do, since no stream
+// confirmByRoundTrip settles a message for which a round trip has to do, since no stream
 // has ever stored its like.
-func (f *forwarder) confirmUnacked(number uint64) {
-	kind := f.to.kinds[f.to.flight[number].kind]
-	f.confirm(number)
+func (f *forwarder) confirmByRoundTrip(number uint64) {
+	kind := f.sender.kinds[f.sender.flight[number].kind]
+	f.confirmMessage(number)
 	f.unacked.Add(1)
 	f.unproven[kind] = true
 	if f.class == Status && !f.warned[kind] {

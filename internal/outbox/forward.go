@@ -40,53 +40,53 @@ const (
 //
 // What the remote does not take waits by subject, and the others go on: see [hold].
 type forwarder struct {
-	class  Class
-	stream jetstream.Stream
-	remote *remote.Remote
-	timing timing
-	prefix string
-	path   string     // of the waiting file
-	first  *forwarder // what it has goes first; nil for none
-	from   *Reader
-	shared *delivery
-	gap    gap
-	log    *slog.Logger
+	class           Class
+	stream          jetstream.Stream
+	remote          *remote.Remote
+	timing          timing
+	prefix          string
+	path            string     // of the waiting file
+	statusForwarder *forwarder // what it has goes first; nil for none
+	reader          *Reader
+	shared          *delivery
+	outage          outage
+	log             *slog.Logger
 
-	to       *sender // of the last session; nil before the first
-	pinging  sync.WaitGroup
-	draining bool // there is another session, and messages are under way on the old one
-	queues   *schedule
-	progress progress
-	end      uint64            // of the stream at the start: up to here, messages may have been sent before
-	ids      map[uint64]string // of messages that go out under another ID than their own
-	bytes    int               // under way
-	late     int               // under way, of messages that were held before
+	sender     *sender // of the last session; nil before the first
+	background sync.WaitGroup
+	draining   bool // there is another session, and messages are under way on the old one
+	queues     *schedule
+	progress   progress
+	end        uint64            // of the stream at the start: up to here, messages may have been sent before
+	ids        map[uint64]string // of messages that go out under another ID than their own
+	bytes      int               // under way
+	late       int               // under way, of messages that were held before
 
-	more      <-chan struct{} // closed when there is something to read; nil while nothing is wanted
-	yielding  time.Time       // since when the other forwarder goes first; zero for not now
-	paused    time.Time       // until then, the local stream is not read
-	probed    time.Time       // when waiting messages were tried last
-	probes    int             // how many subjects are tried next
-	checked   time.Time       // when held telemetry was looked for in the stream
-	reviewed  time.Time       // when refused messages were tried last
-	triedOn   *sender
-	told      [holds]bool       // that messages are held
-	since     time.Time         // when the first of those that wait was held
-	acked     map[string]string // kinds of subjects that a stream has acknowledged, and one of each, until the list says which others it stores
-	ackedAt   time.Time         // when the last of them was
-	unproven  map[string]bool   // kinds of subjects that are confirmed by a round trip alone
-	warned    map[string]bool   // of these, those that the log has named
-	why       [holds]*queue     // the one that health names
-	saved     time.Time
-	savedLow  uint64
-	unsaved   bool
-	forgetful bool      // the last try to keep which subjects are stored failed, which was logged
-	retried   time.Time // when that was tried again
-	unsavable bool      // the last try to save failed, which was logged
+	more           <-chan struct{} // closed when there is something to read; nil while nothing is wanted
+	yielding       time.Time       // since when the other forwarder goes first; zero for not now
+	paused         time.Time       // until then, the local stream is not read
+	probed         time.Time       // when waiting messages were tried last
+	probes         int             // how many subjects are tried next
+	missingChecked time.Time       // when held telemetry was looked for in the stream
+	reviewed       time.Time       // when refused messages were tried last
+	reviewedOn     *sender
+	logged         [holds]bool       // that messages are held
+	since          time.Time         // when the first of those that wait was held
+	acked          map[string]string // kinds of subjects that a stream has acknowledged, and one of each, until the list says which others it stores
+	ackedAt        time.Time         // when the last of them was
+	unproven       map[string]bool   // kinds of subjects that are confirmed by a round trip alone
+	warned         map[string]bool   // of these, those that the log has named
+	firstHeld      [holds]*queue     // the one that health names
+	saved          time.Time
+	savedLow       uint64
+	unsaved        bool
+	storedUnsaved  bool      // the last try to keep which subjects are stored failed, which was logged
+	retried        time.Time // when that was tried again
+	unsavable      bool      // the last try to save failed, which was logged
 
-	renames logonce.Limiter
-	losses  losses
-	tell    func(c Class, messages uint64, after time.Duration) // of what was caught up with; nil for nobody
+	renames    logonce.Limiter
+	losses     lossCounter
+	onCaughtUp func(c Class, messages uint64, after time.Duration) // of what was caught up with; nil for nobody
 
 	state      atomic.Pointer[forwardState]
 	forwarded  atomic.Uint64
@@ -116,31 +116,31 @@ type forwardState struct {
 
 func newForwarder(ctx context.Context, o *Outbox, c Class, shared *delivery) (*forwarder, error) {
 	f := &forwarder{
-		class:    c,
-		stream:   o.streams[c],
-		remote:   o.cfg.Remote,
-		timing:   o.timing,
-		prefix:   o.cfg.Prefix,
-		path:     filepath.Join(o.cfg.Dir, c.String()+".waiting"),
-		tell:     o.cfg.CaughtUp,
-		log:      o.log.With("stream", c.String()),
-		shared:   shared,
-		queues:   newSchedule(),
-		probes:   probeMin,
-		acked:    make(map[string]string),
-		unproven: make(map[string]bool),
-		warned:   make(map[string]bool),
-		end:      o.last[c],
+		class:      c,
+		stream:     o.streams[c],
+		remote:     o.cfg.Remote,
+		timing:     o.timing,
+		prefix:     o.cfg.Prefix,
+		path:       filepath.Join(o.cfg.Dir, c.String()+".waiting"),
+		onCaughtUp: o.cfg.CaughtUp,
+		log:        o.log.With("stream", c.String()),
+		shared:     shared,
+		queues:     newSchedule(),
+		probes:     probeMin,
+		acked:      make(map[string]string),
+		unproven:   make(map[string]bool),
+		warned:     make(map[string]bool),
+		end:        o.last[c],
 	}
 	var err error
-	f.from, err = newReader(ctx, o, f.stream, ReaderConfig{Name: "forward", Class: c}, cursorFor(o.cfg.Dir, c.String()+".cursor"))
+	f.reader, err = newReader(ctx, o, f.stream, ReaderConfig{Name: "forward", Class: c}, cursorFor(o.cfg.Dir, c.String()+".cursor"))
 	if err != nil {
 		return nil, fmt.Errorf("start forwarder of %s: %w", c, err)
 	}
-	f.from.tail = newTail(tailRoom, o.last[c])
-	f.from.silent = min(f.from.silent, time.Second)
-	f.restore()
-	f.losses.seen = f.from.read
+	f.reader.recent = newRecentCache(recentCacheMax, o.last[c])
+	f.reader.silence = min(f.reader.silence, time.Second)
+	f.restoreWaiting()
+	f.losses.seen = f.reader.read
 	f.publishState()
 	return f, nil
 }
@@ -148,21 +148,21 @@ func newForwarder(ctx context.Context, o *Outbox, c Class, shared *delivery) (*f
 // run ends with ctx.
 func (f *forwarder) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		f.readMore(ctx)
-		if f.queues.pending()+len(f.acked) > 0 && f.connect(ctx) == nil {
-			f.collect(ctx)
+		f.readAhead(ctx)
+		if f.queues.countPending()+len(f.acked) > 0 && f.openSender(ctx) == nil {
+			f.collectAnswers(ctx)
 			f.sendMore(ctx)
-			f.expire(ctx)
+			f.expireMessages(ctx)
 		}
-		f.catchUp()
+		f.endOutage()
 		f.saveWaiting(false)
 		f.publishState()
-		f.wait(ctx)
+		f.waitForWork(ctx)
 	}
-	f.reclaim()
-	f.pinging.Wait()
+	f.reclaimMessages()
+	f.background.Wait()
 	f.saveWaiting(true)
-	if err := f.from.Close(); err != nil {
+	if err := f.reader.Close(); err != nil {
 		f.log.Error("cannot keep the position", "err", err)
 	}
 }
@@ -170,17 +170,17 @@ func (f *forwarder) run(ctx context.Context) {
 // closed is a channel that never lets anybody wait.
 var closed = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// readMore reads until there is enough that can be sent.
-func (f *forwarder) readMore(ctx context.Context) {
+// readAhead reads until there is enough that can be sent.
+func (f *forwarder) readAhead(ctx context.Context) {
 	f.more = nil
 	if time.Now().Before(f.paused) {
 		return
 	}
 	for range 10 {
-		if live, _ := f.queues.sendable(); live >= batchMax || !f.room() {
+		if live, _ := f.queues.countSendable(); live >= batchMax || !f.mayReadAhead() {
 			return
 		}
-		batch, more, err := f.from.Poll(ctx, batchMax)
+		batch, more, err := f.reader.Poll(ctx, batchMax)
 		if err != nil && ctx.Err() == nil {
 			f.log.Error("cannot read the local stream: trying again", "err", err)
 			f.paused = time.Now().Add(time.Second)
@@ -192,45 +192,45 @@ func (f *forwarder) readMore(ctx context.Context) {
 			}
 			return
 		}
-		f.count(batch)
+		f.countMissing(batch)
 		for i := range batch {
-			f.add(&batch[i])
+			f.addMessage(&batch[i])
 		}
 	}
 	f.more = closed
 }
 
-// room reports whether more may be read. Of telemetry that waits while other telemetry
+// mayReadAhead reports whether more may be read. Of telemetry that waits while other telemetry
 // goes out, the oldest is dropped to make room.
-func (f *forwarder) room() bool {
-	if f.queues.pending() < unsettledMax {
+func (f *forwarder) mayReadAhead() bool {
+	if f.queues.countPending() < unsettledMax {
 		return true
 	}
 	if f.class != Telemetry || time.Since(time.Unix(0, f.shared.confirmed.Load())) > time.Minute {
 		return false
 	}
-	f.dropBefore(f.progress.low + unsettledMax/10)
-	f.tellLosses()
-	return f.queues.pending() < unsettledMax
+	f.dropMessagesBefore(f.progress.low + unsettledMax/10)
+	f.logLosses()
+	return f.queues.countPending() < unsettledMax
 }
 
-// dropBefore gives up messages that wait and come before seq.
-func (f *forwarder) dropBefore(seq uint64) {
-	f.queues.dropBefore(seq, func(seq uint64) {
+// dropMessagesBefore gives up messages that wait and come before seq.
+func (f *forwarder) dropMessagesBefore(seq uint64) {
+	f.queues.dropMessagesBefore(seq, func(seq uint64) {
 		f.progress.settleSequence(seq)
 		f.dropped.Add(1)
-		f.losses.unsaid++
+		f.losses.unlogged++
 	})
-	f.from.Confirm(f.progress.low)
+	f.reader.Confirm(f.progress.low)
 }
 
-func (f *forwarder) add(m *Stored) {
-	f.progress.add(m.Seq)
-	f.queues.add(m.Subject, m.Subject, f.ordered(m.Subject), entry{seq: m.Seq, msg: m, tried: m.Seq <= f.end})
+func (f *forwarder) addMessage(m *Stored) {
+	f.progress.addSequence(m.Seq)
+	f.queues.addMessage(m.Subject, m.Subject, f.keepsOrder(m.Subject), entry{seq: m.Seq, msg: m, tried: m.Seq <= f.end})
 }
 
-// ordered reports whether messages of a subject must not overtake each other.
-func (f *forwarder) ordered(subject string) bool {
+// keepsOrder reports whether messages of a subject must not overtake each other.
+func (f *forwarder) keepsOrder(subject string) bool {
 	return f.class == Status && strings.HasPrefix(subject, f.prefix+".agent.")
 }
 
@@ -240,23 +240,23 @@ func (f *forwarder) ordered(subject string) bool {
 // reclaim takes back what is under way.
 // land removes a message from those under way, whatever became of it.
 // wait waits for something to do.
-func (f *forwarder) wait(ctx context.Context) {
+func (f *forwarder) waitForWork(ctx context.Context) {
 	d := time.Hour
 	switch {
 	case ctx.Err() != nil:
 		return
 	case !f.yielding.IsZero():
-		d = glance
-	case !f.paused.IsZero() && time.Now().Before(f.paused), f.to != nil && len(f.to.flight) > 0, f.queues.counts[waiting] > 0, f.unsaved, len(f.acked) > 0:
+		d = yieldPoll
+	case !f.paused.IsZero() && time.Now().Before(f.paused), f.sender != nil && len(f.sender.flight) > 0, f.queues.counts[waiting] > 0, f.unsaved, len(f.acked) > 0:
 		d = f.timing.tick
-	case f.queues.pending() > 0:
-		d = f.timing.dead
+	case f.queues.countPending() > 0:
+		d = f.timing.review
 	}
 	var news, ended <-chan struct{}
-	if f.to != nil {
-		news = f.to.news
-		if f.queues.pending() > 0 {
-			ended = f.to.Ended()
+	if f.sender != nil {
+		news = f.sender.notified
+		if f.queues.countPending() > 0 {
+			ended = f.sender.Ended()
 		}
 	}
 	timer := time.NewTimer(d)

@@ -181,7 +181,7 @@ func TestWhatWasForwardedIsNotForwardedAgain(t *testing.T) {
 // waitForwarded waits until the cursor has moved to seq, which comes last.
 func waitForwarded(t *testing.T, o *Outbox, c Class, seq uint64) {
 	t.Helper()
-	for ctx := testContext(t); o.forwarders[c].from.Confirmed() != seq; runtime.Gosched() {
+	for ctx := testContext(t); o.forwarders[c].reader.Confirmed() != seq; runtime.Gosched() {
 		if ctx.Err() != nil {
 			t.Fatalf("cursor never reached %d", seq)
 		}
@@ -193,7 +193,7 @@ func TestTheCursorStepsBackToATornStreamsEnd(t *testing.T) {
 	nc, _ := connect(t, far.srv.ClientURL())
 	sub := listen(t, nc)
 	dir := t.TempDir()
-	if err := cursorFor(dir, "STATUS.cursor").save(1000); err != nil {
+	if err := cursorFor(dir, "STATUS.cursor").saveSequence(1000); err != nil {
 		t.Fatal(err)
 	}
 	o := mustOpen(t, Config{Dir: dir, Remote: far.remote()})
@@ -207,8 +207,8 @@ func TestAFarSideThatTakesNoMoreIsTriedUntilItDoes(t *testing.T) {
 	takeAll(t, js, 10)
 	book, log := newLogbook()
 	any := quick
-	any.sent = 20 * time.Second // on a busy machine, a late answer would be the problem
-	o, err := open(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Log: log,
+	any.confirm = 20 * time.Second // on a busy machine, a late answer would be the problem
+	o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Log: log,
 		Remote: far.remote(logTo(log), func(cfg *remote.Config) { cfg.Timeout, cfg.PingInterval = 20*time.Second, time.Minute })}, any)
 	if err != nil {
 		t.Fatal(err)
@@ -242,8 +242,8 @@ func TestAnUnreachableFarSideIsSaidOnceAndTriedOn(t *testing.T) {
 	book, log := newLogbook()
 	told := make(chan string, 10)
 	any := quick
-	any.gap = time.Nanosecond // on a busy machine, publishing may take as long as the outage
-	o, err := open(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Remote: far.remote(logTo(log), withPassword(t)), Log: log,
+	any.outage = time.Nanosecond // on a busy machine, publishing may take as long as the outage
+	o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Remote: far.remote(logTo(log), withPassword(t)), Log: log,
 		CaughtUp: func(c Class, messages uint64, after time.Duration) { told <- fmt.Sprint(c, messages, after > 0) }}, any)
 	if err != nil {
 		t.Fatal(err)
@@ -295,7 +295,7 @@ func TestClosingDoesNotWaitForAFarSideThatIsSilent(t *testing.T) {
 	far := newFarSide(t, nil)
 	nc, _ := connect(t, far.srv.ClientURL())
 	sub := listen(t, nc)
-	o, err := open(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Remote: far.remote(), Log: slog.New(slog.DiscardHandler)}, defaultTiming)
+	o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Remote: far.remote(), Log: slog.New(slog.DiscardHandler)}, defaultTiming)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestClosingDoesNotWaitForAFarSideThatIsSilent(t *testing.T) {
 	heard(t, sub, ids(messages(Status, 1, 1)))
 	far.proxy.cut()
 	mustPublish(t, o, messages(Status, 2, 2))
-	ctx, cancel := context.WithTimeout(t.Context(), defaultTiming.sent-1)
+	ctx, cancel := context.WithTimeout(t.Context(), defaultTiming.confirm-1)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- o.Close() }()
@@ -336,7 +336,7 @@ func TestMatches(t *testing.T) {
 		{">", "a.b", true},
 	} {
 		t.Run(fmt.Sprintf("%s and %s", c.pattern, c.subject), func(t *testing.T) {
-			if got := matches(c.pattern, c.subject); got != c.want {
+			if got := matchesPattern(c.pattern, c.subject); got != c.want {
 				t.Errorf("got %v", got)
 			}
 		})

@@ -156,7 +156,7 @@ func TestAnOutboxOpensOnAFullDiskWithWhatItHolds(t *testing.T) {
 		}
 		mustClose(t, o)
 	}
-	o, err := open(testContext(t), Config{Prefix: prefix, Dir: store, Log: slog.New(slog.DiscardHandler)}, quick)
+	o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: store, Log: slog.New(slog.DiscardHandler)}, quick)
 	if err != nil {
 		t.Fatal(err)
 	}

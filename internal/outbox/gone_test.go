@@ -34,7 +34,7 @@ func TestAStoreThatIsRemovedWhilePulseRunsEndsIt(t *testing.T) {
 			if err := tt.do(dir); err != nil {
 				t.Fatal(err)
 			}
-			o.looked = time.Time{}                                        // some time later
+			o.storeChecked = time.Time{}                                  // some time later
 			err := o.Publish(testContext(t), messages(Telemetry, 11, 11)) // which nobody syncs
 			if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error is %v", err)

@@ -30,8 +30,8 @@ const prefix = "wazuh.xdr"
 
 // quick shortens what a broken connection costs. On a busy machine a wait may
 // then end too soon: the messages are sent again, as they would be in earnest.
-var quick = timing{ack: 10 * time.Second, sent: 500 * time.Millisecond, silence: 5 * time.Second, gap: 20 * time.Millisecond, dead: 50 * time.Millisecond, look: 20 * time.Millisecond,
-	retry: 20 * time.Millisecond, stuck: 800 * time.Millisecond, unknown: 2 * time.Second, room: 10 * time.Millisecond, tick: 5 * time.Millisecond}
+var quick = timing{ack: 10 * time.Second, confirm: 500 * time.Millisecond, silence: 5 * time.Second, outage: 20 * time.Millisecond, review: 50 * time.Millisecond, lossCheck: 20 * time.Millisecond,
+	retry: 20 * time.Millisecond, stuck: 800 * time.Millisecond, unknown: 2 * time.Second, diskRetry: 10 * time.Millisecond, tick: 5 * time.Millisecond}
 
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -50,7 +50,7 @@ func mustOpen(t testing.TB, cfg Config) *Outbox {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	o, err := open(testContext(t), cfg, quick)
+	o, err := openOutbox(testContext(t), cfg, quick)
 	if err != nil {
 		t.Fatal(err)
 	}

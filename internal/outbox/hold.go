@@ -16,39 +16,39 @@ var errNoAck = errors.New("the NATS server has not acknowledged it, and its stre
 
 // holdSubject makes the subject of a message wait that the remote does not store at present.
 func (f *forwarder) holdSubject(number uint64, err error) {
-	m := f.to.flight[number]
-	f.land(number)
+	m := f.sender.flight[number]
+	f.removeFromFlight(number)
 	if m.queue.hold == waiting {
 		f.probes = probeMin
 	}
 	f.queues.holdQueue(m.queue, m.entry, waiting, err.Error())
 	f.unsaved = true
-	if !f.told[waiting] {
-		f.told[waiting], f.since = true, time.Now()
+	if !f.logged[waiting] {
+		f.logged[waiting], f.since = true, time.Now()
 		f.log.Error("the NATS server does not store a message that it stored the like of before: it waits, and the others go on",
 			"subject", m.queue.subject, "err", err)
 	}
 }
 
-// refuse sets the messages of a subject aside that the remote will not take; of a message
+// setSubjectAside sets the messages of a subject aside that the remote will not take; of a message
 // that is too large only itself, if it need not be in order.
-func (f *forwarder) refuse(q *queue, e entry, err error) {
-	if !q.ordered && (errors.Is(err, nats.ErrMaxPayload) || exceedsMaximum(err)) {
+func (f *forwarder) setSubjectAside(q *queue, e entry, err error) {
+	if !q.ordered && (errors.Is(err, nats.ErrMaxPayload) || exceedsStreamLimit(err)) {
 		f.queues.settleEntry(q)
 		key := fmt.Sprintf("%s %d", q.subject, e.seq)
-		f.queues.add(key, q.subject, false, entry{seq: e.seq, tried: e.tried})
+		f.queues.addMessage(key, q.subject, false, entry{seq: e.seq, tried: e.tried})
 		q, e = f.queues.takeFrom(key)
 	}
 	f.queues.holdQueue(q, e, refused, err.Error())
 	f.unsaved = true
-	if !f.told[refused] {
-		f.told[refused] = true
+	if !f.logged[refused] {
+		f.logged[refused] = true
 		f.log.Error("the NATS server refuses a message: it is set aside, and the others go on", "subject", q.subject, "err", err)
 	}
 }
 
-// rename has a message go out again under another ID: somebody else has used its own.
-func (f *forwarder) rename(m *sending) {
+// sendUnderNewID has a message go out again under another ID: somebody else has used its own.
+func (f *forwarder) sendUnderNewID(m *sending) {
 	if f.ids == nil {
 		f.ids = make(map[uint64]string)
 	}
@@ -63,63 +63,63 @@ func (f *forwarder) rename(m *sending) {
 			"subject", m.queue.subject, "id", id, "more", skipped)
 	}
 	f.queues.putBack(m.queue, entry{seq: m.entry.seq})
-	f.writeWaiting()
+	f.writeWaitingFile()
 }
 
-// expire sees to messages that got no answer, and to those that wait.
-func (f *forwarder) expire(ctx context.Context) {
+// expireMessages sees to messages that got no answer, and to those that wait.
+func (f *forwarder) expireMessages(ctx context.Context) {
 	now := time.Now()
-	for n, m := range f.to.flight {
+	for n, m := range f.sender.flight {
 		switch {
-		case !m.tripped || now.Sub(m.at) < f.timing.sent:
-		case !f.confirmsAlone(m.queue.subject):
+		case !m.tripped || now.Sub(m.at) < f.timing.confirm:
+		case !f.roundTripConfirms(m.queue.subject):
 			m.entry.tried = true
 			f.holdSubject(n, errNoAck)
 		default:
-			f.to.quiet[f.to.kinds[m.kind]] = true
-			f.confirmUnacked(n)
+			f.sender.unanswered[f.sender.kinds[m.kind]] = true
+			f.confirmByRoundTrip(n)
 		}
 	}
-	if f.triedOn != f.to || now.Sub(f.reviewed) > retryRefused {
-		f.triedOn, f.reviewed = f.to, now
-		f.queues.probe(refused, len(f.queues.queues))
+	if f.reviewedOn != f.sender || now.Sub(f.reviewed) > retryRefused {
+		f.reviewedOn, f.reviewed = f.sender, now
+		f.queues.probeQueues(refused, len(f.queues.queues))
 	}
 	if f.queues.counts[waiting] > 0 && now.Sub(f.probed) > f.timing.retry {
 		f.probed = now
-		f.queues.probe(waiting, f.probes)
+		f.queues.probeQueues(waiting, f.probes)
 	}
-	f.dropMissing(ctx, now)
-	f.giveUp(now)
-	f.tellHeld()
+	f.dropMissingTelemetry(ctx, now)
+	f.endStuckSession(now)
+	f.logReleased()
 }
 
-// dropMissing gives up telemetry that is held, and that the stream's limit has dropped.
-func (f *forwarder) dropMissing(ctx context.Context, now time.Time) {
-	if f.class != Telemetry || f.queues.counts[waiting]+f.queues.counts[refused] == 0 || now.Sub(f.checked) < f.timing.retry {
+// dropMissingTelemetry gives up telemetry that is held, and that the stream's limit has dropped.
+func (f *forwarder) dropMissingTelemetry(ctx context.Context, now time.Time) {
+	if f.class != Telemetry || f.queues.counts[waiting]+f.queues.counts[refused] == 0 || now.Sub(f.missingChecked) < f.timing.retry {
 		return
 	}
-	f.checked = now
+	f.missingChecked = now
 	if info, err := f.stream.Info(ctx); err == nil {
-		f.dropBefore(info.State.FirstSeq)
-		f.tellLosses()
+		f.dropMessagesBefore(info.State.FirstSeq)
+		f.logLosses()
 	}
 }
 
-// giveUp ends a session on which nothing is confirmed: another server may do better.
-func (f *forwarder) giveUp(now time.Time) {
-	if f.queues.counts[waiting] == 0 || now.Sub(f.to.began) < f.timing.stuck || now.Sub(time.Unix(0, f.shared.confirmed.Load())) < f.timing.stuck {
+// endStuckSession ends a session on which nothing is confirmed: another server may do better.
+func (f *forwarder) endStuckSession(now time.Time) {
+	if f.queues.counts[waiting] == 0 || now.Sub(f.sender.began) < f.timing.stuck || now.Sub(time.Unix(0, f.shared.confirmed.Load())) < f.timing.stuck {
 		return
 	}
-	q := f.queues.first(waiting)
-	f.to.End(fmt.Errorf("confirm %s: %s", q.subject, q.reason))
+	q := f.queues.firstHeldQueue(waiting)
+	f.sender.End(fmt.Errorf("confirm %s: %s", q.subject, q.reason))
 }
 
-// tellHeld logs the end of what was held.
-func (f *forwarder) tellHeld() {
+// logReleased logs the end of what was held.
+func (f *forwarder) logReleased() {
 	for why, words := range map[hold]string{waiting: "the messages that waited for the NATS server to store them went out",
 		refused: "messages that had been set aside went out"} {
-		if f.told[why] && f.queues.counts[why] == 0 {
-			f.told[why] = false
+		if f.logged[why] && f.queues.counts[why] == 0 {
+			f.logged[why] = false
 			f.log.Info(words)
 		}
 	}

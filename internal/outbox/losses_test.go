@@ -47,7 +47,7 @@ func TestOnlyTelemetryIsDroppedByALimit(t *testing.T) {
 	for c, want := range map[Class]uint64{Telemetry: 1 + 3, Status: 0} {
 		book, log := newLogbook()
 		f := &forwarder{class: c, log: log}
-		f.count([]Stored{{Seq: 2}, {Seq: 3}, {Seq: 7}})
+		f.countMissing([]Stored{{Seq: 2}, {Seq: 3}, {Seq: 7}})
 		if got := f.dropped.Load(); got != want || strings.Contains(book.String(), "telemetry_limit") != (want > 0) {
 			t.Errorf("%s: %d dropped\n%s", c, got, book)
 		}

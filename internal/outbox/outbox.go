@@ -92,13 +92,13 @@ type Outbox struct {
 	js      jetstream.JetStream
 	streams [classes]jetstream.Stream
 
-	timing    timing
-	status    *streamfiles.Syncer // Publish's
-	last      [classes]uint64     // the streams' last sequences; Publish's
-	end       *place              // of STATUS; nil until it is open
-	lost      uint64              // STATUS messages that were published once and are gone
-	looked    time.Time           // at whether the store is still there; Publish's
-	published [classes]atomic.Uint64
+	timing       timing
+	status       *streamfiles.Syncer // Publish's
+	last         [classes]uint64     // the streams' last sequences; Publish's
+	statusEnd    *position           // of STATUS; nil until it is open
+	lost         uint64              // STATUS messages that were published once and are gone
+	storeChecked time.Time           // at whether the store is still there; Publish's
+	published    [classes]atomic.Uint64
 
 	reading sync.Mutex // held by Last and Recent: their consumer is one
 
@@ -112,10 +112,10 @@ type Outbox struct {
 // Remote, starts forwarding. A remote that cannot be reached is no error. ctx
 // bounds the opening only.
 func Open(ctx context.Context, cfg Config) (*Outbox, error) {
-	return open(ctx, cfg, defaultTiming)
+	return openOutbox(ctx, cfg, defaultTiming)
 }
 
-func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
+func openOutbox(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
@@ -132,10 +132,10 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 		}
 	}()
 	o.lock, err = lockDir(cfg.Dir)
-	full := isFull(err)
-	if o.lock != nil && full && freeReserve(cfg.Dir) == nil {
+	full := isDiskFull(err)
+	if o.lock != nil && full && releaseDiskReserve(cfg.Dir) == nil {
 		o.log.Error("the disk is full: starting with the room that was kept for this", "dir", cfg.Dir, "err", err)
-		err = probe(cfg.Dir)
+		err = probeDir(cfg.Dir)
 	}
 	if err != nil {
 		return nil, err
@@ -166,7 +166,7 @@ func open(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
 	}
 	err = o.held.Release()
 	o.held = nil
-	holdReserve(cfg.Dir, full)
+	reserveDiskSpace(cfg.Dir, full)
 	return o, err
 }
 
@@ -188,7 +188,7 @@ func (o *Outbox) startServer() error {
 // startForwarders starts one goroutine per stream, so that STATUS never waits
 // behind TELEMETRY. They run until run ends.
 func (o *Outbox) startForwarders(ctx, run context.Context) error {
-	stored, err := openStored(o.cfg.Dir)
+	stored, err := openStoredSubjects(o.cfg.Dir)
 	if err != nil {
 		o.log.Error("which subjects the NATS server stores is not known any more: it is learned again", "err", err)
 	}
@@ -200,7 +200,7 @@ func (o *Outbox) startForwarders(ctx, run context.Context) error {
 		}
 		o.forwarders[c] = f
 	}
-	o.forwarders[Telemetry].first = o.forwarders[Status]
+	o.forwarders[Telemetry].statusForwarder = o.forwarders[Status]
 	for _, f := range o.forwarders {
 		o.running.Go(func() { f.run(run) })
 	}
@@ -229,8 +229,8 @@ func (o *Outbox) Close() error {
 func (o *Outbox) close() error {
 	o.stop()
 	o.running.Wait()
-	if o.end != nil {
-		if err := o.end.close(); err != nil {
+	if o.statusEnd != nil {
+		if err := o.statusEnd.close(); err != nil {
 			o.log.Error("cannot keep how much is stored", "err", err)
 		}
 	}
@@ -253,18 +253,18 @@ func (o *Outbox) close() error {
 
 // timing holds the waits that tests shorten.
 type timing struct {
-	ack     time.Duration // for an acknowledgement from the local server
-	sent    time.Duration // for a confirmation from the remote server
-	silence time.Duration // after which a reader of the local server looks again
-	gap     time.Duration // for which there is no connection, of which the log tells when it is made up for
-	retry   time.Duration // between two tries of messages that the remote does not store at present
-	stuck   time.Duration // for which nothing is confirmed, before another session is tried
-	unknown time.Duration // for which a remote may leave open which streams it has
-	room    time.Duration // between two looks at whether a full disk has room
-	tick    time.Duration // between two looks at what is under way
-	dead    time.Duration // between two looks at whether refused messages are to be tried again
-	look    time.Duration // between two looks at what is lost, while there is no connection
+	ack       time.Duration // for an acknowledgement from the local server
+	confirm   time.Duration // for a confirmation from the remote server
+	silence   time.Duration // after which a reader of the local server looks again
+	outage    time.Duration // for which there is no connection, of which the log tells when it is made up for
+	retry     time.Duration // between two tries of messages that the remote does not store at present
+	stuck     time.Duration // for which nothing is confirmed, before another session is tried
+	unknown   time.Duration // for which a remote may leave open which streams it has
+	diskRetry time.Duration // between two looks at whether a full disk has room
+	tick      time.Duration // between two looks at what is under way
+	review    time.Duration // between two looks at whether refused messages are to be tried again
+	lossCheck time.Duration // between two looks at what is lost, while there is no connection
 }
 
-var defaultTiming = timing{ack: 5 * time.Second, sent: 5 * time.Second, silence: 30 * time.Second, gap: time.Second, retry: time.Second,
-	stuck: 12 * time.Second, unknown: 30 * time.Second, room: time.Second, tick: 50 * time.Millisecond, dead: 5 * time.Second, look: time.Second}
+var defaultTiming = timing{ack: 5 * time.Second, confirm: 5 * time.Second, silence: 30 * time.Second, outage: time.Second, retry: time.Second,
+	stuck: 12 * time.Second, unknown: 30 * time.Second, diskRetry: time.Second, tick: 50 * time.Millisecond, review: 5 * time.Second, lossCheck: time.Second}

@@ -81,7 +81,7 @@ func TestTheCountOfStoredMessagesSurvivesRepeatsAndRefusals(t *testing.T) {
 
 func encodeAll(msgs []Message) (out []*nats.Msg) {
 	for i := range msgs {
-		out = append(out, encode(&msgs[i]))
+		out = append(out, encodeMessage(&msgs[i]))
 	}
 	return out
 }
@@ -92,7 +92,7 @@ func TestALargePublishIsSplitByItsBytes(t *testing.T) {
 	for i := range msgs {
 		msgs[i].Data = make([]byte, 1_000_000)
 	}
-	if n := window(encodeAll(msgs)); n != 17 {
+	if n := windowLength(encodeAll(msgs)); n != 17 {
 		t.Errorf("%d at once", n)
 	}
 	mustPublish(t, o, msgs)

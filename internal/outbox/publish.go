@@ -32,7 +32,7 @@ func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
 	before := ""
 	for i := range msgs {
 		c := msgs[i].Class
-		m := encode(&msgs[i])
+		m := encodeMessage(&msgs[i])
 		if c == Status {
 			if before != "" {
 				m.Header[jetstream.ExpectedLastMsgIDHeader] = []string{before}
@@ -51,20 +51,20 @@ func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
 
 func (o *Outbox) publishClass(ctx context.Context, c Class, pending []*nats.Msg) error {
 	for len(pending) > 0 {
-		n, before := window(pending), o.last[c]
-		err := o.store(ctx, c, pending[:n])
+		n, before := windowLength(pending), o.last[c]
+		err := o.storeMessages(ctx, c, pending[:n])
 		if err == nil {
 			o.published[c].Add(uint64(n))
 			pending = pending[n:]
 			continue
 		}
-		if !o.fromFullDisk(err) {
+		if !o.causedByFullDisk(err) {
 			return err
 		}
-		if err := o.reopen(ctx, err); err != nil {
+		if err := o.waitForDiskSpace(ctx, err); err != nil {
 			return err
 		}
-		rest, err := o.without(ctx, c, pending, before)
+		rest, err := o.selectUnstored(ctx, c, pending, before)
 		if err != nil {
 			return err
 		}
@@ -74,8 +74,8 @@ func (o *Outbox) publishClass(ctx context.Context, c Class, pending []*nats.Msg)
 	return nil
 }
 
-// window is how many of msgs may be under way at once: at least one.
-func window(msgs []*nats.Msg) int {
+// windowLength is how many of msgs may be under way at once: at least one.
+func windowLength(msgs []*nats.Msg) int {
 	n, size := 0, 0
 	for n < min(len(msgs), windowMax) && size < windowBytes {
 		size += len(msgs[n].Data)
@@ -84,7 +84,7 @@ func window(msgs []*nats.Msg) int {
 	return n
 }
 
-func encode(m *Message) *nats.Msg {
+func encodeMessage(m *Message) *nats.Msg {
 	h := make(nats.Header, 4)
 	if m.ID != "" {
 		h[jetstream.MsgIDHeader] = []string{m.ID}
@@ -98,18 +98,18 @@ func encode(m *Message) *nats.Msg {
 	return &nats.Msg{Subject: m.Subject, Header: h, Data: m.Data}
 }
 
-// store returns when the stream holds every message, and STATUS on the disk
+// storeMessages returns when the stream holds every message, and STATUS on the disk
 // itself: one sync for all of msgs, since each takes 0.4 ms or far more.
-func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
-	if err := o.stillThere(); err != nil {
+func (o *Outbox) storeMessages(ctx context.Context, c Class, msgs []*nats.Msg) error {
+	if err := o.checkStoreExists(); err != nil {
 		o.server.Fail(err)
 		return o.Err()
 	}
 	if err := o.storeTogether(ctx, c, msgs); err == nil {
-		o.hand(c, msgs)
+		o.addToCache(c, msgs)
 	} else {
 		err := o.storeAll(ctx, c, msgs)
-		o.hand(c, nil)
+		o.addToCache(c, nil)
 		if err != nil {
 			return err
 		}
@@ -123,14 +123,14 @@ func (o *Outbox) store(ctx context.Context, c Class, msgs []*nats.Msg) error {
 		o.server.Fail(err)
 		return o.Err()
 	}
-	o.end.set(o.last[c])
+	o.statusEnd.advanceTo(o.last[c])
 	return nil
 }
 
-// hand tells the forwarder what was stored.
-func (o *Outbox) hand(c Class, msgs []*nats.Msg) {
+// addToCache tells the forwarder what was stored.
+func (o *Outbox) addToCache(c Class, msgs []*nats.Msg) {
 	if f := o.forwarders[c]; f != nil {
-		f.from.tail.add(msgs, o.last[c])
+		f.reader.recent.addMessages(msgs, o.last[c])
 	}
 }
 
@@ -155,7 +155,7 @@ func (o *Outbox) storeTogether(ctx context.Context, c Class, msgs []*nats.Msg) e
 	if err != nil {
 		return err
 	}
-	stored, err := o.await(ctx, ack)
+	stored, err := o.awaitAck(ctx, ack)
 	if err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func (o *Outbox) storeEach(ctx context.Context, c Class, msgs []*nats.Msg) (fail
 	}
 	var unacked []*nats.Msg
 	for i, ack := range acks {
-		stored, err := o.await(ctx, ack)
+		stored, err := o.awaitAck(ctx, ack)
 		if err == nil {
 			o.last[c] = max(o.last[c], stored.Sequence)
 			continue
@@ -216,7 +216,7 @@ func (o *Outbox) storeEach(ctx context.Context, c Class, msgs []*nats.Msg) (fail
 	return append(unacked, failed...), first
 }
 
-func (o *Outbox) await(ctx context.Context, ack jetstream.PubAckFuture) (*jetstream.PubAck, error) {
+func (o *Outbox) awaitAck(ctx context.Context, ack jetstream.PubAckFuture) (*jetstream.PubAck, error) {
 	select {
 	case stored := <-ack.Ok():
 		return stored, nil

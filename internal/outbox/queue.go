@@ -40,18 +40,18 @@ type queue struct {
 	parked   [holds]bool // it is in the list of those that are held
 }
 
-func (q *queue) size() int { return len(q.entries) + q.underWay }
+func (q *queue) countMessages() int { return len(q.entries) + q.underWay }
 
-// next is the sequence of the first message that is not under way; 0 for none.
-func (q *queue) next() uint64 {
+// nextSequence is the sequence of the first message that is not under way; 0 for none.
+func (q *queue) nextSequence() uint64 {
 	if len(q.entries) == 0 {
 		return 0
 	}
 	return q.entries[0].seq
 }
 
-// sendable reports whether a message of the queue may be sent now.
-func (q *queue) sendable() bool {
+// maySend reports whether a message of the queue may be sent now.
+func (q *queue) maySend() bool {
 	switch {
 	case len(q.entries) == 0, q.ordered && q.underWay > 0:
 		return false
@@ -78,21 +78,21 @@ const bytesMax = 8 << 20
 
 func newSchedule() *schedule { return &schedule{queues: make(map[string]*queue)} }
 
-// add appends a message to the queue of its key.
-func (s *schedule) add(key, subject string, ordered bool, e entry) *queue {
+// addMessage appends a message to the queue of its key.
+func (s *schedule) addMessage(key, subject string, ordered bool, e entry) *queue {
 	q := s.queues[key]
 	if q == nil {
 		q = &queue{key: key, subject: subject, ordered: ordered}
 		s.queues[key] = q
 	}
-	s.insert(q, e)
+	s.insertMessage(q, e)
 	s.counts[q.hold]++
-	s.list(q)
+	s.listQueue(q)
 	return q
 }
 
-// insert puts a message into its place. Its data stays in memory if there is room.
-func (s *schedule) insert(q *queue, e entry) {
+// insertMessage puts a message into its place. Its data stays in memory if there is room.
+func (s *schedule) insertMessage(q *queue, e entry) {
 	if e.msg != nil {
 		if q.hold != free || s.bytes+len(e.msg.Data) > bytesMax {
 			e.msg = nil
@@ -107,8 +107,8 @@ func (s *schedule) insert(q *queue, e entry) {
 	q.entries = slices.Insert(q.entries, i, e)
 }
 
-func (s *schedule) list(q *queue) {
-	if q.listed || !q.sendable() {
+func (s *schedule) listQueue(q *queue) {
+	if q.listed || !q.maySend() {
 		return
 	}
 	q.listed = true
@@ -119,9 +119,9 @@ func (s *schedule) list(q *queue) {
 	s.lists[n].push(q)
 }
 
-// sendable is how many queues have something to send: of those that were never
+// countSendable is how many queues have something to send: of those that were never
 // held, and of the others.
-func (s *schedule) sendable() (live, late int) { return s.lists[0].len(), s.lists[1].len() }
+func (s *schedule) countSendable() (live, late int) { return s.lists[0].len(), s.lists[1].len() }
 
 // takeNext returns the next message to send, which is then under way.
 func (s *schedule) takeNext(late bool) (*queue, entry, bool) {
@@ -135,7 +135,7 @@ func (s *schedule) takeNext(late bool) (*queue, entry, bool) {
 			return nil, entry{}, false
 		}
 		q.listed = false
-		if !q.sendable() {
+		if !q.maySend() {
 			continue
 		}
 		q, e := s.takeFrom(q.key)
@@ -147,22 +147,22 @@ func (s *schedule) takeNext(late bool) (*queue, entry, bool) {
 func (s *schedule) settleEntry(q *queue) {
 	q.underWay--
 	s.counts[q.hold]--
-	if q.size() == 0 {
+	if q.countMessages() == 0 {
 		delete(s.queues, q.key)
 		return
 	}
-	s.list(q)
+	s.listQueue(q)
 }
 
 // putBack takes a message back that was under way.
 func (s *schedule) putBack(q *queue, e entry) {
 	q.underWay--
 	q.probing = false
-	s.insert(q, e)
+	s.insertMessage(q, e)
 	if q.hold != free {
-		s.move(q, q.hold)
+		s.moveQueue(q, q.hold)
 	}
-	s.list(q)
+	s.listQueue(q)
 }
 
 // takeFrom returns the first message of a queue, which is then under way.
@@ -175,14 +175,14 @@ func (s *schedule) takeFrom(key string) (*queue, entry) {
 	q.entries[0] = entry{}
 	q.entries = q.entries[1:]
 	q.underWay++
-	s.list(q)
+	s.listQueue(q)
 	return q, e
 }
 
 // holdQueue holds the messages of a queue, one of which was sent and is no longer under way.
 func (s *schedule) holdQueue(q *queue, e entry, why hold, reason string) {
 	q.reason = reason
-	s.move(q, why)
+	s.moveQueue(q, why)
 	s.putBack(q, e)
 	for i := range q.entries {
 		if m := q.entries[i].msg; m != nil {
@@ -192,11 +192,11 @@ func (s *schedule) holdQueue(q *queue, e entry, why hold, reason string) {
 	}
 }
 
-// move changes the hold of a queue. A queue is put at the end of the held ones again
+// moveQueue changes the hold of a queue. A queue is put at the end of the held ones again
 // when it was tried in vain.
-func (s *schedule) move(q *queue, to hold) {
-	s.counts[q.hold] -= q.size()
-	s.counts[to] += q.size()
+func (s *schedule) moveQueue(q *queue, to hold) {
+	s.counts[q.hold] -= q.countMessages()
+	s.counts[to] += q.countMessages()
 	q.hold = to
 	if !q.parked[to] {
 		q.parked[to] = true
@@ -204,34 +204,34 @@ func (s *schedule) move(q *queue, to hold) {
 	}
 }
 
-// release lets the messages of a queue go out again.
-func (s *schedule) release(q *queue) {
+// releaseQueue lets the messages of a queue go out again.
+func (s *schedule) releaseQueue(q *queue) {
 	if q.hold == free {
 		return
 	}
-	s.counts[q.hold] -= q.size()
-	s.counts[free] += q.size()
+	s.counts[q.hold] -= q.countMessages()
+	s.counts[free] += q.countMessages()
 	q.hold, q.reason, q.probing, q.late = free, "", false, true
-	s.list(q)
+	s.listQueue(q)
 }
 
-// probe lets one message of each of the next n held queues be tried.
-func (s *schedule) probe(why hold, n int) {
+// probeQueues lets one message of each of the next n held queues be tried.
+func (s *schedule) probeQueues(why hold, n int) {
 	for range min(n, s.held[why].len()) {
 		q := s.held[why].pop()
 		q.parked[why] = false
 		if q.hold == why && s.queues[q.key] == q && !q.probing {
 			q.probing = true
-			s.list(q)
+			s.listQueue(q)
 		}
 	}
 }
 
-// pending is how many messages are not settled.
-func (s *schedule) pending() int { return s.counts[free] + s.counts[waiting] + s.counts[refused] }
+// countPending is how many messages are not settled.
+func (s *schedule) countPending() int { return s.counts[free] + s.counts[waiting] + s.counts[refused] }
 
-// first is the first queue that is held for a reason; nil for none.
-func (s *schedule) first(why hold) *queue {
+// firstHeldQueue is the first queue that is held for a reason; nil for none.
+func (s *schedule) firstHeldQueue(why hold) *queue {
 	var first *queue
 	if s.counts[why] == 0 {
 		return nil
@@ -244,9 +244,9 @@ func (s *schedule) first(why hold) *queue {
 	return first
 }
 
-// dropBefore removes the messages before seq that are neither under way nor in memory,
+// dropMessagesBefore removes the messages before seq that are neither under way nor in memory,
 // and gives each to removed.
-func (s *schedule) dropBefore(seq uint64, removed func(seq uint64)) {
+func (s *schedule) dropMessagesBefore(seq uint64, removed func(seq uint64)) {
 	for key, q := range s.queues {
 		before := len(q.entries)
 		q.entries = slices.DeleteFunc(q.entries, func(e entry) bool {
@@ -257,7 +257,7 @@ func (s *schedule) dropBefore(seq uint64, removed func(seq uint64)) {
 			return true
 		})
 		s.counts[q.hold] -= before - len(q.entries)
-		if q.size() == 0 {
+		if q.countMessages() == 0 {
 			delete(s.queues, key)
 		}
 	}
@@ -266,7 +266,7 @@ func (s *schedule) dropBefore(seq uint64, removed func(seq uint64)) {
 // sortBySequence puts the queues that may be sent in the order of their first messages.
 func (s *schedule) sortBySequence() {
 	for i := range s.lists {
-		slices.SortStableFunc(s.lists[i].queues[s.lists[i].head:], func(a, b *queue) int { return cmp.Compare(a.next(), b.next()) })
+		slices.SortStableFunc(s.lists[i].queues[s.lists[i].head:], func(a, b *queue) int { return cmp.Compare(a.nextSequence(), b.nextSequence()) })
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 func TestOfASubjectOneStatusChangeIsUnderWay(t *testing.T) {
 	s := newSchedule()
 	for i, subject := range []string{"a", "b", "a", "alert", "alert", "c", "a"} {
-		s.add(subject, subject, subject != "alert", entry{seq: uint64(i + 1)})
+		s.addMessage(subject, subject, subject != "alert", entry{seq: uint64(i + 1)})
 	}
 	var sent []uint64
 	var first *queue
@@ -39,15 +39,15 @@ func TestOfASubjectOneStatusChangeIsUnderWay(t *testing.T) {
 
 func TestWhatWasHeldGoesBehindAllOthers(t *testing.T) {
 	s := newSchedule()
-	s.add("a", "a", true, entry{seq: 1})
-	s.add("a", "a", true, entry{seq: 2})
+	s.addMessage("a", "a", true, entry{seq: 1})
+	s.addMessage("a", "a", true, entry{seq: 2})
 	q, e, _ := s.takeNext(false)
 	s.holdQueue(q, e, waiting, "full")
 	if _, _, ok := s.takeNext(false); ok || s.counts[waiting] != 2 {
 		t.Errorf("%v", s.counts)
 	}
-	s.probe(waiting, 10)
-	if live, late := s.sendable(); live != 0 || late != 1 {
+	s.probeQueues(waiting, 10)
+	if live, late := s.countSendable(); live != 0 || late != 1 {
 		t.Errorf("%d live, %d late", live, late)
 	}
 	q, e, ok := s.takeNext(true)
@@ -57,7 +57,7 @@ func TestWhatWasHeldGoesBehindAllOthers(t *testing.T) {
 	if _, _, ok := s.takeNext(true); ok {
 		t.Error("more than one is tried")
 	}
-	s.release(q)
+	s.releaseQueue(q)
 	s.settleEntry(q)
 	if _, _, ok := s.takeNext(false); ok {
 		t.Error("what was held does not go behind")
@@ -92,8 +92,8 @@ func TestAScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
 			"add": func(t *rapid.T) {
 				seq++
 				subject := rapid.SampledFrom([]string{"a", "b", "c", "alert"}).Draw(t, "subject")
-				p.add(seq)
-				s.add(subject, subject, subject != "alert", entry{seq: seq, msg: &Stored{Data: make([]byte, 10)}})
+				p.addSequence(seq)
+				s.addMessage(subject, subject, subject != "alert", entry{seq: seq, msg: &Stored{Data: make([]byte, 10)}})
 			},
 			"take": func(t *rapid.T) {
 				if q, e, ok := s.takeNext(rapid.Bool().Draw(t, "late")); ok {
@@ -105,7 +105,7 @@ func TestAScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
 			},
 			"settle": func(t *rapid.T) {
 				if m, ok := pick(); ok {
-					s.release(m.q)
+					s.releaseQueue(m.q)
 					s.settleEntry(m.q)
 					p.settleSequence(m.e.seq)
 					settled[m.e.seq] = true
@@ -125,7 +125,7 @@ func TestAScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
 				}
 			},
 			"probe": func(t *rapid.T) {
-				s.probe(rapid.SampledFrom([]hold{waiting, refused}).Draw(t, "hold"), 2)
+				s.probeQueues(rapid.SampledFrom([]hold{waiting, refused}).Draw(t, "hold"), 2)
 			},
 			"": func(t *rapid.T) {
 				low := uint64(1)
@@ -134,27 +134,27 @@ func TestAScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
 				}
 				bytes, counts := 0, [holds]int{}
 				for _, q := range s.queues {
-					counts[q.hold] += q.size()
+					counts[q.hold] += q.countMessages()
 					for _, e := range q.entries {
 						if e.msg != nil {
 							bytes += len(e.msg.Data)
 						}
 					}
 				}
-				if p.low != low-1 || p.live != s.pending() || s.pending() != int(seq)-len(settled) || counts != s.counts || bytes != s.bytes {
+				if p.low != low-1 || p.live != s.countPending() || s.countPending() != int(seq)-len(settled) || counts != s.counts || bytes != s.bytes {
 					t.Fatalf("%+v, low %d, %d settled of %d, %v, %d bytes", p, low, len(settled), seq, counts, bytes)
 				}
 			},
 		})
-		for s.pending() > 0 { // and all of it gets out
-			s.probe(waiting, 100)
-			s.probe(refused, 100)
+		for s.countPending() > 0 { // and all of it gets out
+			s.probeQueues(waiting, 100)
+			s.probeQueues(refused, 100)
 			for _, m := range under {
-				s.release(m.q)
+				s.releaseQueue(m.q)
 				s.settleEntry(m.q)
 			}
 			under = nil
-			n := s.pending()
+			n := s.countPending()
 			for _, late := range []bool{false, true} {
 				if q, e, ok := s.takeNext(late); ok {
 					under = append(under, taken{q, e})
@@ -172,24 +172,24 @@ func TestWhatWaitsIsReadBackAsItWasKept(t *testing.T) {
 	under := map[*queue][]uint64{}
 	for seq := uint64(1); seq < 200; seq++ {
 		subject := fmt.Sprint("s", rand.IntN(9))
-		s.add(subject, subject, true, entry{seq: seq})
+		s.addMessage(subject, subject, true, entry{seq: seq})
 	}
 	q, e, _ := s.takeNext(false)
 	s.holdQueue(q, e, refused, "no right")
 	q, e, _ = s.takeNext(false)
 	under[q] = []uint64{e.seq}
-	text, err := s.snapshot(300, under, map[uint64]string{7: "x"}).text()
+	text, err := s.snapshotQueues(300, under, map[uint64]string{7: "x"}).encodeText()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := readWaiting(text)
+	w, err := parseWaitingFile(text)
 	if err != nil || w.High != 300 || w.IDs[7] != "x" {
 		t.Fatalf("%+v, %v", w, err)
 	}
 	var all []uint64
 	held := 0
 	for _, q := range w.Queues {
-		all = append(all, q.sequences()...)
+		all = append(all, q.listSequences()...)
 		if q.Hold == refused && q.Reason == "no right" {
 			held++
 		}
@@ -199,7 +199,7 @@ func TestWhatWaitsIsReadBackAsItWasKept(t *testing.T) {
 		t.Errorf("%d, %d held", len(all), held)
 	}
 	for i := range text {
-		if _, err := readWaiting(text[:i] + string(text[i]^1) + text[i+1:]); err == nil {
+		if _, err := parseWaitingFile(text[:i] + string(text[i]^1) + text[i+1:]); err == nil {
 			t.Fatalf("byte %d is wrong, and that is not seen", i)
 		}
 	}
@@ -209,12 +209,12 @@ func FuzzReadWaiting(f *testing.F) {
 	f.Add(`{"high":9,"queues":[{"key":"a","subject":"a","steps":[1,2,3]}]}`)
 	f.Add(`{"high":9,"queues":[{"key":"a","subject":"a","hold":7,"steps":[0,18446744073709551615]}]}`)
 	f.Fuzz(func(t *testing.T, body string) {
-		w, err := readWaiting(withSum(body))
+		w, err := parseWaitingFile(appendChecksum(body))
 		if err != nil {
 			return
 		}
 		for _, q := range w.Queues {
-			for _, seq := range q.sequences() {
+			for _, seq := range q.listSequences() {
 				if seq == 0 || seq > w.High || q.Hold >= holds {
 					t.Errorf("%+v", w)
 				}
@@ -229,7 +229,7 @@ func FuzzReadAck(f *testing.F) {
 	f.Add("_INBOX.x.0-2", "", "503")
 	f.Fuzz(func(t *testing.T, subject, data, status string) {
 		m := &nats.Msg{Subject: subject, Data: []byte(data), Header: nats.Header{"Status": {status}}}
-		a, ok := readAck("_INBOX.x", m)
+		a, ok := parseAck("_INBOX.x", m)
 		if ok && (a.err == nil) != (a.stream != "") {
 			t.Errorf("%+v", a)
 		}
@@ -248,7 +248,7 @@ func TestAKindIsThePatternOfAllSubjectsLikeThisOne(t *testing.T) {
 		"elsewhere.agent.001.status_change":    "elsewhere.agent.001.status_change",
 		prefix + ".agent.001.more.than.we.say": prefix + ".agent.001.more.than.we.say",
 	} {
-		if got := kindOf(prefix, subject); got != want || !matches(got, subject) {
+		if got := kindOfSubject(prefix, subject); got != want || !matchesPattern(got, subject) {
 			t.Errorf("%s: %s", subject, got)
 		}
 	}

@@ -25,15 +25,15 @@ type Stored struct {
 // Next, Rewind and Close are for one caller at a time; Confirm may be called
 // beside them.
 type Reader struct {
-	nc     *nats.Conn // to the local server
-	stream jetstream.Stream
-	tail   *tail // nil for none: the stream is read
-	cfg    ReaderConfig
-	silent time.Duration
-	log    *slog.Logger
+	nc      *nats.Conn // to the local server
+	stream  jetstream.Stream
+	recent  *recentCache // nil for none: the stream is read
+	cfg     ReaderConfig
+	silence time.Duration
+	log     *slog.Logger
 
-	place *place
-	read  uint64 // the last message given out; the next comes after it
+	position *position
+	read     uint64 // the last message given out; the next comes after it
 
 	msgs   jetstream.MessagesContext // nil before the first read and after a failed one
 	number uint64                    // of the last message of msgs
@@ -63,9 +63,9 @@ func (o *Outbox) Reader(ctx context.Context, cfg ReaderConfig) (*Reader, error) 
 // the stream's end what the cursor counts already: it steps back to the end, or
 // the messages that get those sequences next would not be read.
 func newReader(ctx context.Context, o *Outbox, stream jetstream.Stream, cfg ReaderConfig, c cursor) (*Reader, error) {
-	r := &Reader{nc: o.nc, stream: stream, cfg: cfg, silent: o.timing.silence,
+	r := &Reader{nc: o.nc, stream: stream, cfg: cfg, silence: o.timing.silence,
 		log: o.log.With("stream", stream.CachedInfo().Config.Name, "reader", cfg.Name)}
-	seq, err := c.load()
+	seq, err := c.loadSequence()
 	if errors.Is(err, errDamaged) {
 		// Behind it, messages may never be read; before it, some are read twice.
 		r.log.Error("the reader's position was damaged: it begins anew, and what was read before is read again", "err", err)
@@ -79,11 +79,11 @@ func newReader(ctx context.Context, o *Outbox, stream jetstream.Stream, cfg Read
 	if last := info.State.LastSeq; seq > last {
 		r.log.Warn("the reader's position is beyond the stream's end: stepping back", "position", seq, "end", last)
 		seq = last
-		if err := c.save(seq); err != nil {
+		if err := c.saveSequence(seq); err != nil {
 			return nil, err
 		}
 	}
-	r.place = newPlace(c, seq, r.log)
+	r.position = newPosition(c, seq, r.log)
 	r.read = seq
 	return r, nil
 }
@@ -92,9 +92,9 @@ func newReader(ctx context.Context, o *Outbox, stream jetstream.Stream, cfg Read
 // between, it tries again: only the end of ctx is an error.
 func (r *Reader) Next(ctx context.Context, limit int) ([]Stored, error) {
 	for {
-		batch, err := r.fresh(ctx, limit)
+		batch, err := r.waitForRecent(ctx, limit)
 		if len(batch) == 0 && err == nil {
-			batch, err = r.fetch(ctx, limit)
+			batch, err = r.fetchBatch(ctx, limit)
 		}
 		switch {
 		case len(batch) > 0:
@@ -113,7 +113,7 @@ func (r *Reader) Next(ctx context.Context, limit int) ([]Stored, error) {
 // Poll returns what there is, at most limit. When there is nothing it returns a channel
 // that is closed when there is more; or nil if the stream has not what should be there.
 func (r *Reader) Poll(ctx context.Context, limit int) (batch []Stored, more <-chan struct{}, err error) {
-	batch, end, more := r.tail.after(r.read, limit)
+	batch, end, more := r.recent.messagesAfter(r.read, limit)
 	if n := len(batch); n > 0 {
 		r.stopReading()
 		r.read = batch[n-1].Seq
@@ -122,17 +122,17 @@ func (r *Reader) Poll(ctx context.Context, limit int) (batch []Stored, more <-ch
 	if r.read >= end {
 		return nil, more, nil
 	}
-	if batch, err = r.fetch(ctx, limit); err != nil {
+	if batch, err = r.fetchBatch(ctx, limit); err != nil {
 		r.stopReading()
 	}
 	return batch, nil, err
 }
 
-// fresh returns what is in the tail. It waits while there is nothing after what was
+// waitForRecent returns what is in the tail. It waits while there is nothing after what was
 // read, and returns nothing when the stream has to be read.
-func (r *Reader) fresh(ctx context.Context, limit int) ([]Stored, error) {
-	for r.tail != nil {
-		batch, end, more := r.tail.after(r.read, limit)
+func (r *Reader) waitForRecent(ctx context.Context, limit int) ([]Stored, error) {
+	for r.recent != nil {
+		batch, end, more := r.recent.messagesAfter(r.read, limit)
 		if n := len(batch); n > 0 {
 			r.stopReading()
 			r.read = batch[n-1].Seq
@@ -150,16 +150,16 @@ func (r *Reader) fresh(ctx context.Context, limit int) ([]Stored, error) {
 	return nil, nil
 }
 
-// fetch returns what there is, up to limit; after a long silence nothing.
-func (r *Reader) fetch(ctx context.Context, limit int) ([]Stored, error) {
+// fetchBatch returns what there is, up to limit; after a long silence nothing.
+func (r *Reader) fetchBatch(ctx context.Context, limit int) ([]Stored, error) {
 	if err := r.startReading(ctx); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.silent)
+	ctx, cancel := context.WithTimeout(ctx, r.silence)
 	defer cancel()
 	var batch []Stored
 	for more := true; more && len(batch) < limit; {
-		m, meta, err := next(ctx, r.msgs, r.number+1)
+		m, meta, err := nextInOrder(ctx, r.msgs, r.number+1)
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 			r.stopReading() // and look again, in case any got lost: a connection that ended can have taken the last ones along
 			break
@@ -197,12 +197,12 @@ func (r *Reader) startReading(ctx context.Context) error {
 			cfg.FilterSubject = ">"
 		}
 	}
-	cons, err := ownConsumer(ctx, r.nc, r.stream, cfg)
+	cons, err := createOwnConsumer(ctx, r.nc, r.stream, cfg)
 	if err != nil {
 		return err
 	}
 	r.number = 0
-	r.msgs, err = cons.Messages(underWay)
+	r.msgs, err = cons.Messages(pullLimits)
 	return err
 }
 
@@ -215,22 +215,22 @@ func (r *Reader) stopReading() {
 
 // Confirm says that what was read up to seq is done with, for good. A later start
 // reads on from there; after a crash, from what was confirmed about 200 ms before it.
-func (r *Reader) Confirm(seq uint64) { r.place.set(seq) }
+func (r *Reader) Confirm(seq uint64) { r.position.advanceTo(seq) }
 
 // Confirmed returns the last that was confirmed; 0 before any.
-func (r *Reader) Confirmed() uint64 { return r.place.get() }
+func (r *Reader) Confirmed() uint64 { return r.position.sequence() }
 
 // Rewind makes Next begin anew after the last that was confirmed.
 func (r *Reader) Rewind() {
 	r.stopReading()
-	r.read = r.place.get()
+	r.read = r.position.sequence()
 }
 
 // Anew makes Next begin as if nothing had ever been read, also after a crash. Nothing
 // may be confirmed meanwhile. After an error, it has to be called again.
 func (r *Reader) Anew() error {
 	r.stopReading()
-	if err := r.place.reset(); err != nil {
+	if err := r.position.resetToStart(); err != nil {
 		return err
 	}
 	r.read = 0
@@ -240,5 +240,5 @@ func (r *Reader) Anew() error {
 // Close keeps the position. It comes before the outbox's.
 func (r *Reader) Close() error {
 	r.stopReading()
-	return r.place.close()
+	return r.position.close()
 }

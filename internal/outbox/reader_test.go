@@ -143,7 +143,7 @@ func TestAReaderThatBeginsAnewForgetsItsPosition(t *testing.T) {
 	r.Confirm(last)
 	file := cursorFor(o.cfg.Dir, "STATUS.roster.cursor")
 	for ctx := testContext(t); ; { // it follows to disk as before
-		if seq, err := file.load(); err != nil || ctx.Err() != nil {
+		if seq, err := file.loadSequence(); err != nil || ctx.Err() != nil {
 			t.Fatal(seq, err, ctx.Err())
 		} else if seq == last {
 			return
@@ -159,7 +159,7 @@ func TestAReadersPositionReachesTheDiskByItself(t *testing.T) {
 	r.Confirm(3)
 	file := cursorFor(o.cfg.Dir, "STATUS.roster.cursor")
 	for ctx := testContext(t); ; {
-		if seq, err := file.load(); err != nil || ctx.Err() != nil {
+		if seq, err := file.loadSequence(); err != nil || ctx.Err() != nil {
 			t.Fatal(seq, err, ctx.Err())
 		} else if seq == 3 {
 			return

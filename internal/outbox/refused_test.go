@@ -163,9 +163,9 @@ func TestStatusGoesFirstWhenThereIsMuchToCatchUpWith(t *testing.T) {
 	dir := t.TempDir()
 	cfg := Config{Dir: dir, Remote: far.remote()}
 	patient := quick
-	patient.sent = 10 * time.Second // a slow machine is not a far side that is slow
+	patient.confirm = 10 * time.Second // a slow machine is not a far side that is slow
 	cfg.Prefix, cfg.Log = prefix, slog.New(slog.DiscardHandler)
-	o, err := open(testContext(t), cfg, patient)
+	o, err := openOutbox(testContext(t), cfg, patient)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -207,7 +207,7 @@ func writeKey(t *testing.T, k *kept, stream string, sum []byte) []byte {
 func TestAStatusStreamThatCannotBeOpenedIsRefusedWithAWayOut(t *testing.T) {
 	k := newKept(t, false)
 	writeKey(t, k, "STATUS", nil)
-	_, err := open(testContext(t), Config{Dir: k.dir, Prefix: prefix, Log: slog.New(slog.DiscardHandler)}, quick)
+	_, err := openOutbox(testContext(t), Config{Dir: k.dir, Prefix: prefix, Log: slog.New(slog.DiscardHandler)}, quick)
 	if err == nil || !strings.Contains(err.Error(), "open stream STATUS in "+k.path("STATUS")) || !strings.Contains(err.Error(), "move that directory away") {
 		t.Errorf("error is %v", err)
 	}
@@ -256,7 +256,7 @@ func TestAStoreDamagedAtRandomIsOpenedOrRefused(t *testing.T) {
 		}
 		what := damage(t, random, dir)
 		book, log := newLogbook()
-		o, err := open(testContext(t), Config{Prefix: prefix, Dir: dir, Log: log}, quick)
+		o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: dir, Log: log}, quick)
 		if err != nil {
 			if !strings.Contains(err.Error(), dir) {
 				t.Errorf("seed %d, %s: %v", seed, what, err)

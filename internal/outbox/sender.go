@@ -2,13 +2,17 @@ package outbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -17,25 +21,25 @@ import (
 // sent before. An acknowledgement is always asked for. It is for one forwarder.
 type sender struct {
 	*remote.Session
-	inbox   string
-	began   time.Time
-	kinds   []string        // patterns of subjects, by number
-	quiet   map[string]bool // kinds that nobody acknowledges, and none ever did
-	number  uint64          // of the last message sent
-	flight  map[uint64]*sending
-	handled uint64 // up to here, it is known that the server has handed them on
-	pinging atomic.Bool
+	inbox      string
+	began      time.Time
+	kinds      []string        // patterns of subjects, by number
+	unanswered map[string]bool // kinds that nobody acknowledges, and none ever did
+	number     uint64          // of the last message sent
+	flight     map[uint64]*sending
+	handled    uint64 // up to here, it is known that the server has handed them on
+	pinging    atomic.Bool
 
-	heard   bool      // it has answered which streams there are, or failed to
-	none    bool      // the server said that it has no other streams for us than those it listed
-	asked   time.Time // when its streams were asked for last
-	listing atomic.Bool
+	listAnswered bool      // it has answered which streams there are, or failed to
+	listComplete bool      // the server said that it has no other streams for us than those it listed
+	asked        time.Time // when its streams were asked for last
+	listing      atomic.Bool
 
-	mu      sync.Mutex
-	acks    []ack
-	tripped uint64 // all up to this number were handed on
-	listed  *streamList
-	news    chan struct{}
+	mu       sync.Mutex
+	acks     []ack
+	tripped  uint64 // all up to this number were handed on
+	listed   *streamList
+	notified chan struct{}
 }
 
 // sending is a message under way.
@@ -51,9 +55,9 @@ type sending struct {
 }
 
 func newSender(s *remote.Session) (*sender, error) {
-	to := &sender{Session: s, inbox: s.Conn.NewInbox(), began: time.Now(), quiet: make(map[string]bool),
-		flight: make(map[uint64]*sending), news: make(chan struct{}, 1)}
-	sub, err := s.Conn.Subscribe(to.inbox+".*", to.answered)
+	to := &sender{Session: s, inbox: s.Conn.NewInbox(), began: time.Now(), unanswered: make(map[string]bool),
+		flight: make(map[uint64]*sending), notified: make(chan struct{}, 1)}
+	sub, err := s.Conn.Subscribe(to.inbox+".*", to.handleAnswer)
 	if err != nil {
 		return nil, fmt.Errorf("set up sending: %w", err)
 	}
@@ -63,27 +67,27 @@ func newSender(s *remote.Session) (*sender, error) {
 	return to, nil
 }
 
-func (s *sender) answered(m *nats.Msg) {
-	a, ok := readAck(s.inbox, m)
+func (s *sender) handleAnswer(m *nats.Msg) {
+	a, ok := parseAck(s.inbox, m)
 	if !ok {
 		return
 	}
 	s.mu.Lock()
 	s.acks = append(s.acks, a)
 	s.mu.Unlock()
-	s.wake()
+	s.notifyForwarder()
 }
 
-func (s *sender) wake() {
+func (s *sender) notifyForwarder() {
 	select {
-	case s.news <- struct{}{}:
+	case s.notified <- struct{}{}:
 	default:
 	}
 }
 
-// takeNews returns what was answered since the last call, and up to which number
+// takeAnswers returns what was answered since the last call, and up to which number
 // all messages were handed on.
-func (s *sender) takeNews() ([]ack, uint64) {
+func (s *sender) takeAnswers() ([]ack, uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	acks := s.acks
@@ -91,8 +95,8 @@ func (s *sender) takeNews() ([]ack, uint64) {
 	return acks, s.tripped
 }
 
-// kind is the number of a pattern.
-func (s *sender) kind(pattern string) int {
+// kindNumber is the number of a pattern.
+func (s *sender) kindNumber(pattern string) int {
 	for i, k := range s.kinds {
 		if k == pattern {
 			return i
@@ -105,11 +109,11 @@ func (s *sender) kind(pattern string) int {
 	return len(s.kinds) - 1
 }
 
-// send sends one message.
-func (s *sender) send(q *queue, e entry, kind string, late bool) error {
-	k := s.kind(kind)
+// sendMessage sends one message.
+func (s *sender) sendMessage(q *queue, e entry, kind string, late bool) error {
+	k := s.kindNumber(kind)
 	s.number++
-	msg := &nats.Msg{Subject: e.msg.Subject, Reply: ackSubject(s.inbox, k, s.number), Header: e.msg.Header, Data: e.msg.Data}
+	msg := &nats.Msg{Subject: e.msg.Subject, Reply: formatAckSubject(s.inbox, k, s.number), Header: e.msg.Header, Data: e.msg.Data}
 	if err := s.Conn.PublishMsg(msg); err != nil {
 		if errors.Is(err, nats.ErrMaxPayload) {
 			return fmt.Errorf("%d bytes are more than the server takes, %d: %w", len(e.msg.Data), s.Conn.MaxPayload(), err)
@@ -120,9 +124,9 @@ func (s *sender) send(q *queue, e entry, kind string, late bool) error {
 	return nil
 }
 
-// roundTrip waits in a goroutine of its own until the server has handed on what was
+// startRoundTrip waits in a goroutine of its own until the server has handed on what was
 // sent so far. One runs at a time. A server that does not answer ends the session.
-func (s *sender) roundTrip(ctx context.Context, wait time.Duration, running *sync.WaitGroup) {
+func (s *sender) startRoundTrip(ctx context.Context, wait time.Duration, running *sync.WaitGroup) {
 	upTo := s.number
 	if s.handled == upTo || !s.pinging.CompareAndSwap(false, true) {
 		return
@@ -139,6 +143,77 @@ func (s *sender) roundTrip(ctx context.Context, wait time.Duration, running *syn
 		} else if !errors.Is(ctx.Err(), context.Canceled) {
 			s.End(err)
 		}
-		s.wake()
+		s.notifyForwarder()
 	})
+}
+
+// ack is what the remote answered to a message.
+type ack struct {
+	number    uint64 // of the sending
+	kind      int    // of the subject, by the sender's list
+	stream    string // which has the message
+	duplicate bool   // the stream had a message of that ID
+	err       error  // why it has not
+}
+
+// errNoStream says that nobody at the remote answers for a subject.
+var errNoStream = errors.New("no stream of the NATS server takes this subject at present")
+
+// errBadAck says that an answer is no acknowledgement.
+var errBadAck = errors.New("the NATS server answered with something that is no acknowledgement")
+
+// parseAck reads an answer of the remote. ok is false if it is not about one of our messages.
+func parseAck(inbox string, m *nats.Msg) (a ack, ok bool) {
+	token, ok := strings.CutPrefix(m.Subject, inbox+".")
+	kind, number, two := strings.Cut(token, "-")
+	if !ok || !two {
+		return a, false
+	}
+	k, kindErr := strconv.ParseUint(kind, 36, 16)
+	n, numberErr := strconv.ParseUint(number, 36, 64)
+	if kindErr != nil || numberErr != nil {
+		return a, false
+	}
+	a.number, a.kind = n, int(k)
+	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		a.err = errNoStream
+		return a, true
+	}
+	var body struct {
+		Stream    string `json:"stream"`
+		Sequence  uint64 `json:"seq"`
+		Duplicate bool   `json:"duplicate"`
+
+		Error *jetstream.APIError `json:"error"`
+	}
+	switch err := json.Unmarshal(m.Data, &body); {
+	case err != nil:
+		a.err = fmt.Errorf("%w: %.40q", errBadAck, m.Data)
+	case body.Error != nil:
+		a.err = body.Error
+	case body.Stream == "" || body.Sequence == 0:
+		a.err = fmt.Errorf("%w: %.40q", errBadAck, m.Data)
+	default:
+		a.stream, a.duplicate = body.Stream, body.Duplicate
+	}
+	return a, true
+}
+
+// formatAckSubject is where the answer to a message goes.
+func formatAckSubject(inbox string, kind int, number uint64) string {
+	b := make([]byte, 0, len(inbox)+20)
+	b = append(b, inbox...)
+	b = append(b, '.')
+	b = strconv.AppendUint(b, uint64(kind), 36)
+	b = append(b, '-')
+	b = strconv.AppendUint(b, number, 36)
+	return string(b)
+}
+
+// messageTooLarge is JetStream's error code for a message beyond the stream's own limit.
+const messageTooLarge jetstream.ErrorCode = 10054
+
+func exceedsStreamLimit(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.ErrorCode == messageTooLarge
 }

@@ -127,14 +127,14 @@ func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 		if oldest == 0 {
 			oldest = read + 1
 		}
-		s.Oldest = o.storedAt(ctx, c, oldest)
+		s.Oldest = o.findStoredTime(ctx, c, oldest)
 	}
 	return s
 }
 
-// storedAt is when the first message from a sequence on was stored; nil if it
+// findStoredTime is when the first message from a sequence on was stored; nil if it
 // is there no more.
-func (o *Outbox) storedAt(ctx context.Context, c Class, seq uint64) *time.Time {
+func (o *Outbox) findStoredTime(ctx context.Context, c Class, seq uint64) *time.Time {
 	m, err := o.streams[c].GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">"))
 	if err != nil {
 		return nil

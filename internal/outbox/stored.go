@@ -32,8 +32,8 @@ type storedSubjects struct {
 	unsaved  bool // the file does not have all of them
 }
 
-// openStored reads the file. A damaged one is an error that says so, with nothing known.
-func openStored(dir string) (*storedSubjects, error) {
+// openStoredSubjects reads the file. A damaged one is an error that says so, with nothing known.
+func openStoredSubjects(dir string) (*storedSubjects, error) {
 	s := &storedSubjects{path: filepath.Join(dir, storedFile)}
 	text, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -42,7 +42,7 @@ func openStored(dir string) (*storedSubjects, error) {
 	if err != nil {
 		return s, fmt.Errorf("read which subjects are stored: %w", err)
 	}
-	body, ok := checkSum(string(text))
+	body, ok := cutChecksum(string(text))
 	if !ok {
 		return s, fmt.Errorf("read which subjects are stored: %s: %w", s.path, errDamaged)
 	}
@@ -54,7 +54,7 @@ func openStored(dir string) (*storedSubjects, error) {
 // StoredSubjects returns the patterns of the subjects that a remote has acknowledged to
 // the outbox in dir; none if that is not known.
 func StoredSubjects(dir string) []string {
-	s, err := openStored(dir)
+	s, err := openStoredSubjects(dir)
 	if err != nil {
 		return nil
 	}
@@ -63,11 +63,11 @@ func StoredSubjects(dir string) []string {
 
 // Covers reports whether one of the patterns of subjects matches a subject.
 func Covers(patterns []string, subject string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool { return matches(p, subject) })
+	return slices.ContainsFunc(patterns, func(p string) bool { return matchesPattern(p, subject) })
 }
 
-// has reports whether a stream has stored the subject at some time.
-func (s *storedSubjects) has(subject string) bool {
+// hasSubject reports whether a stream has stored the subject at some time.
+func (s *storedSubjects) hasSubject(subject string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Covers(s.patterns, subject)
@@ -85,31 +85,31 @@ func (s *storedSubjects) addPatterns(patterns ...string) error {
 	if !s.unsaved {
 		return nil
 	}
-	if err := atomicfile.Write(s.path, []byte(withSum(strings.Join(s.patterns, "\n")+"\n")), 0o600); err != nil {
+	if err := atomicfile.Write(s.path, []byte(appendChecksum(strings.Join(s.patterns, "\n")+"\n")), 0o600); err != nil {
 		return fmt.Errorf("keep which subjects are stored: %w", err)
 	}
 	s.unsaved = false
 	return nil
 }
 
-// withSum appends a checksum line.
-func withSum(body string) string {
+// appendChecksum appends a checksum line.
+func appendChecksum(body string) string {
 	return fmt.Sprintf("%s%08x\n", body, crc32.ChecksumIEEE([]byte(body)))
 }
 
-// checkSum returns a text without its checksum line, and whether that is right.
-func checkSum(text string) (body string, ok bool) {
+// cutChecksum returns a text without its checksum line, and whether that is right.
+func cutChecksum(text string) (body string, ok bool) {
 	const line = 9
 	if len(text) < line {
 		return "", false
 	}
 	body = text[:len(text)-line]
-	return body, text == withSum(body)
+	return body, text == appendChecksum(body)
 }
 
-// kindOf is the pattern of all subjects like this one: of a status change, of a
+// kindOfSubject is the pattern of all subjects like this one: of a status change, of a
 // keep-alive, of a heartbeat, whatever the agent or node.
-func kindOf(prefix, subject string) string {
+func kindOfSubject(prefix, subject string) string {
 	rest, ok := strings.CutPrefix(subject, prefix+".")
 	if !ok {
 		return subject
@@ -123,9 +123,9 @@ func kindOf(prefix, subject string) string {
 	return subject
 }
 
-// matches reports whether a NATS subject is within pattern ("*" is one token, a
+// matchesPattern reports whether a NATS subject is within pattern ("*" is one token, a
 // last ">" all that follow, at least one).
-func matches(pattern, subject string) bool {
+func matchesPattern(pattern, subject string) bool {
 	for {
 		p, pRest, pMore := strings.Cut(pattern, ".")
 		s, sRest, sMore := strings.Cut(subject, ".")

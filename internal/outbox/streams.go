@@ -96,8 +96,8 @@ func (o *Outbox) openStream(ctx context.Context, cfg jetstream.StreamConfig) (st
 // looked at, and after the last message since. Nothing is ever removed from it.
 func (o *Outbox) countLost(now jetstream.StreamState) error {
 	end, gaps := cursorFor(o.cfg.Dir, "STATUS.end"), cursorFor(o.cfg.Dir, "STATUS.gaps")
-	last, err := end.load()
-	had, gapsErr := gaps.load()
+	last, err := end.loadSequence()
+	had, gapsErr := gaps.loadSequence()
 	missing := now.LastSeq - now.Msgs
 	switch err := errors.Join(err, gapsErr); {
 	case errors.Is(err, errDamaged):
@@ -110,12 +110,12 @@ func (o *Outbox) countLost(now jetstream.StreamState) error {
 	if o.lost > 0 {
 		o.log.Error("messages that were stored are gone: whoever needs them has to find them elsewhere", "stream", Status.String(), "lost", o.lost, "left", now.Msgs)
 	}
-	if err := gaps.save(missing); err != nil {
+	if err := gaps.saveSequence(missing); err != nil {
 		return err
 	}
-	if err := end.save(now.LastSeq); err != nil {
+	if err := end.saveSequence(now.LastSeq); err != nil {
 		return err
 	}
-	o.end = newPlace(end, now.LastSeq, o.log)
+	o.statusEnd = newPosition(end, now.LastSeq, o.log)
 	return nil
 }

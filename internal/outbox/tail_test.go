@@ -22,29 +22,29 @@ func storedMessages(n int) []*nats.Msg {
 func TestATailHasTheNewestMessagesInARow(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		fill  func(*tail)
+		fill  func(*recentCache)
 		after uint64
 		want  string
 		end   uint64
 	}{
-		{"nothing", func(*tail) {}, 7, "", 7},
-		{"all", func(t *tail) { t.add(storedMessages(3), 10) }, 7, "8 9 10", 10},
-		{"what follows", func(t *tail) { t.add(storedMessages(3), 10) }, 9, "10", 10},
-		{"nothing follows", func(t *tail) { t.add(storedMessages(3), 10) }, 10, "", 10},
-		{"one after the other", func(t *tail) { t.add(storedMessages(2), 9); t.add(storedMessages(1), 10) }, 7, "8 9 10", 10},
-		{"no more than asked for", func(t *tail) { t.add(storedMessages(7), 14) }, 8, "9 10 11", 14},
-		{"no more than there is room for", func(t *tail) { t.add(storedMessages(9), 16) }, 8, "", 16},
-		{"the newest", func(t *tail) { t.add(storedMessages(9), 16) }, 14, "15 16", 16},
-		{"none bigger than the room", func(t *tail) { t.add([]*nats.Msg{{Data: make([]byte, 100)}}, 8) }, 7, "", 8},
-		{"none before a gap", func(t *tail) { t.add(storedMessages(2), 9); t.add(storedMessages(1), 11) }, 7, "", 11},
-		{"what comes after a gap", func(t *tail) { t.add(storedMessages(2), 9); t.add(storedMessages(1), 11) }, 10, "11", 11},
-		{"only the end is known", func(t *tail) { t.add(storedMessages(2), 9); t.add(nil, 9) }, 8, "", 9},
-		{"what was read is forgotten", func(t *tail) { t.add(storedMessages(3), 10); t.after(9, 1) }, 7, "", 10},
+		{"nothing", func(*recentCache) {}, 7, "", 7},
+		{"all", func(t *recentCache) { t.addMessages(storedMessages(3), 10) }, 7, "8 9 10", 10},
+		{"what follows", func(t *recentCache) { t.addMessages(storedMessages(3), 10) }, 9, "10", 10},
+		{"nothing follows", func(t *recentCache) { t.addMessages(storedMessages(3), 10) }, 10, "", 10},
+		{"one after the other", func(t *recentCache) { t.addMessages(storedMessages(2), 9); t.addMessages(storedMessages(1), 10) }, 7, "8 9 10", 10},
+		{"no more than asked for", func(t *recentCache) { t.addMessages(storedMessages(7), 14) }, 8, "9 10 11", 14},
+		{"no more than there is room for", func(t *recentCache) { t.addMessages(storedMessages(9), 16) }, 8, "", 16},
+		{"the newest", func(t *recentCache) { t.addMessages(storedMessages(9), 16) }, 14, "15 16", 16},
+		{"none bigger than the room", func(t *recentCache) { t.addMessages([]*nats.Msg{{Data: make([]byte, 100)}}, 8) }, 7, "", 8},
+		{"none before a gap", func(t *recentCache) { t.addMessages(storedMessages(2), 9); t.addMessages(storedMessages(1), 11) }, 7, "", 11},
+		{"what comes after a gap", func(t *recentCache) { t.addMessages(storedMessages(2), 9); t.addMessages(storedMessages(1), 11) }, 10, "11", 11},
+		{"only the end is known", func(t *recentCache) { t.addMessages(storedMessages(2), 9); t.addMessages(nil, 9) }, 8, "", 9},
+		{"what was read is forgotten", func(t *recentCache) { t.addMessages(storedMessages(3), 10); t.messagesAfter(9, 1) }, 7, "", 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tail := newTail(70, 7)
+			tail := newRecentCache(70, 7)
 			tt.fill(tail)
-			msgs, end, more := tail.after(tt.after, 3)
+			msgs, end, more := tail.messagesAfter(tt.after, 3)
 			var got []string
 			for _, m := range msgs {
 				got = append(got, fmt.Sprint(m.Seq))
@@ -56,7 +56,7 @@ func TestATailHasTheNewestMessagesInARow(t *testing.T) {
 			for _, m := range tail.msgs {
 				size += len(m.Data)
 			}
-			if size != tail.size || size > tail.room {
+			if size != tail.size || size > tail.maxBytes {
 				t.Errorf("%d bytes, %d by its own count", size, tail.size)
 			}
 			select {
@@ -64,7 +64,7 @@ func TestATailHasTheNewestMessagesInARow(t *testing.T) {
 				t.Error("it tells of more than there is")
 			default:
 			}
-			tail.add(nil, 99)
+			tail.addMessages(nil, 99)
 			<-more
 		})
 	}
@@ -72,9 +72,9 @@ func TestATailHasTheNewestMessagesInARow(t *testing.T) {
 
 func TestATailDoesNotForwardWhatIsSaidToTheLocalStream(t *testing.T) {
 	local := nats.Header{jetstream.MsgIDHeader: {"2"}, jetstream.ExpectedLastMsgIDHeader: {"1"}}
-	tail := newTail(10, 0)
-	tail.add([]*nats.Msg{{Header: local}}, 1)
-	msgs, _, _ := tail.after(0, 1)
+	tail := newRecentCache(10, 0)
+	tail.addMessages([]*nats.Msg{{Header: local}}, 1)
+	msgs, _, _ := tail.messagesAfter(0, 1)
 	if diff := cmp.Diff(nats.Header{jetstream.MsgIDHeader: {"2"}}, msgs[0].Header); diff != "" {
 		t.Error(diff)
 	}
@@ -91,8 +91,8 @@ func TestAReaderOfATailAndItsStreamReadsAllInOrder(t *testing.T) {
 			old := messages(Status, 1, 20)
 			mustPublish(t, o, old)
 			r := mustRead(t, o)
-			r.tail = newTail(room, 20)
-			o.forwarders[Status] = &forwarder{from: r}
+			r.recent = newRecentCache(room, 20)
+			o.forwarders[Status] = &forwarder{reader: r}
 			defer func() { o.forwarders[Status] = nil }()
 			all, done := messages(Status, 21, 2000), make(chan error)
 			go func() {

@@ -338,8 +338,8 @@ func TestTheBacklogOfOneAgentDelaysNoOther(t *testing.T) {
 
 	far.proxy.turn(weather{delay: 25 * time.Millisecond})
 	patient := quick
-	patient.sent, patient.stuck = 5*time.Second, time.Minute
-	o, err := open(testContext(t), Config{Prefix: prefix, Dir: dir, Remote: far.remote(), Log: o.log}, patient)
+	patient.confirm, patient.stuck = 5*time.Second, time.Minute
+	o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: dir, Remote: far.remote(), Log: o.log}, patient)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -436,7 +436,7 @@ func TestAMessageWhoseIDSomebodyHasUsedGoesOutUnderAnother(t *testing.T) {
 	mustClose(t, o)
 
 	// What is sent again after a crash is a duplicate, and no theft.
-	if err := errors.Join(cursorFor(dir, "STATUS.cursor").save(0), os.Remove(filepath.Join(dir, "STATUS.waiting"))); err != nil {
+	if err := errors.Join(cursorFor(dir, "STATUS.cursor").saveSequence(0), os.Remove(filepath.Join(dir, "STATUS.waiting"))); err != nil {
 		t.Fatal(err)
 	}
 	o = mustOpen(t, cfg)

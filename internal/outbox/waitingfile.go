@@ -30,8 +30,8 @@ type waitingQueue struct {
 	Steps   []uint64 `json:"steps"` // the first sequence, then the distance of each to the one before
 }
 
-// sequences returns the sequences of the messages, rising.
-func (q *waitingQueue) sequences() []uint64 {
+// listSequences returns the sequences of the messages, rising.
+func (q *waitingQueue) listSequences() []uint64 {
 	seqs, at := make([]uint64, 0, len(q.Steps)), uint64(0)
 	for _, step := range q.Steps {
 		at += step
@@ -41,17 +41,17 @@ func (q *waitingQueue) sequences() []uint64 {
 }
 
 // waitingText is the file's content.
-func (w *waitingFile) text() (string, error) {
+func (w *waitingFile) encodeText() (string, error) {
 	body, err := json.Marshal(w)
 	if err != nil {
 		return "", err
 	}
-	return withSum(string(body) + "\n"), nil
+	return appendChecksum(string(body) + "\n"), nil
 }
 
-// readWaiting reads what text returned.
-func readWaiting(text string) (w waitingFile, err error) {
-	body, ok := checkSum(text)
+// parseWaitingFile reads what text returned.
+func parseWaitingFile(text string) (w waitingFile, err error) {
+	body, ok := cutChecksum(text)
 	if !ok {
 		return w, errDamaged
 	}
@@ -62,7 +62,7 @@ func readWaiting(text string) (w waitingFile, err error) {
 		if q.Hold >= holds {
 			return waitingFile{}, fmt.Errorf("%w: hold %d", errDamaged, q.Hold)
 		}
-		if seqs := q.sequences(); len(seqs) == 0 || seqs[0] == 0 || !slices.IsSorted(seqs) || seqs[len(seqs)-1] > w.High ||
+		if seqs := q.listSequences(); len(seqs) == 0 || seqs[0] == 0 || !slices.IsSorted(seqs) || seqs[len(seqs)-1] > w.High ||
 			len(slices.Compact(seqs)) != len(q.Steps) {
 			return waitingFile{}, fmt.Errorf("%w: messages of %q", errDamaged, q.Subject)
 		}
@@ -70,7 +70,7 @@ func readWaiting(text string) (w waitingFile, err error) {
 	return w, nil
 }
 
-func loadWaiting(path string) (waitingFile, error) {
+func loadWaitingFile(path string) (waitingFile, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return waitingFile{}, nil
@@ -78,15 +78,15 @@ func loadWaiting(path string) (waitingFile, error) {
 	if err != nil {
 		return waitingFile{}, fmt.Errorf("read which messages wait: %w", err)
 	}
-	w, err := readWaiting(string(text))
+	w, err := parseWaitingFile(string(text))
 	if err != nil {
 		return waitingFile{}, fmt.Errorf("read which messages wait: %s: %w", path, err)
 	}
 	return w, nil
 }
 
-func (w *waitingFile) save(path string) error {
-	text, err := w.text()
+func (w *waitingFile) writeTo(path string) error {
+	text, err := w.encodeText()
 	if err == nil {
 		err = atomicfile.Write(path, []byte(text), 0o600)
 	}
@@ -96,8 +96,8 @@ func (w *waitingFile) save(path string) error {
 	return nil
 }
 
-// snapshot is what of a schedule goes to disk.
-func (s *schedule) snapshot(high uint64, underWay map[*queue][]uint64, ids map[uint64]string) *waitingFile {
+// snapshotQueues is what of a schedule goes to disk.
+func (s *schedule) snapshotQueues(high uint64, underWay map[*queue][]uint64, ids map[uint64]string) *waitingFile {
 	w := &waitingFile{High: high, IDs: ids}
 	for _, q := range s.queues {
 		seqs := slices.Clone(underWay[q])

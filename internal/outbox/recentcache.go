@@ -8,15 +8,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// tailRoom is for how many bytes of messages a tail has room.
-const tailRoom = 4 << 20
+// recentCacheMax is for how many bytes of messages a tail has room.
+const recentCacheMax = 4 << 20
 
-// tail is the end of a local stream in memory, for the forwarder. While it keeps
+// recentCache is the end of a local stream in memory, for the forwarder. While it keeps
 // up, it need not read what was just written: that would take more processor time
 // than all else, and the server holds blocks of 8 MiB that somebody reads for ten
 // seconds. What has no room any more is read from the stream.
-type tail struct {
-	room int
+type recentCache struct {
+	maxBytes int
 
 	mu   sync.Mutex
 	msgs []Stored // without gaps up to end
@@ -25,35 +25,35 @@ type tail struct {
 	more chan struct{}
 }
 
-func newTail(room int, end uint64) *tail {
-	return &tail{room: room, end: end, more: make(chan struct{})}
+func newRecentCache(room int, end uint64) *recentCache {
+	return &recentCache{maxBytes: room, end: end, more: make(chan struct{})}
 }
 
-// add takes what was stored, up to the sequence last. With nothing to take, the
+// addMessages takes what was stored, up to the sequence last. With nothing to take, the
 // stream's end is known to be there.
-func (t *tail) add(msgs []*nats.Msg, last uint64) {
+func (t *recentCache) addMessages(msgs []*nats.Msg, last uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	first := last - uint64(len(msgs)) + 1
 	if t.end+1 != first || len(msgs) == 0 {
-		t.drop(len(t.msgs))
+		t.dropFirst(len(t.msgs))
 	}
 	for i, m := range msgs {
 		t.msgs = append(t.msgs, Stored{Seq: first + uint64(i), Subject: m.Subject, Header: forwardHeader(m.Header), Data: m.Data})
 		t.size += len(m.Data)
 	}
 	over := 0
-	for size := t.size; size > t.room; over++ {
+	for size := t.size; size > t.maxBytes; over++ {
 		size -= len(t.msgs[over].Data)
 	}
-	t.drop(over)
+	t.dropFirst(over)
 	t.end = last
 	close(t.more)
 	t.more = make(chan struct{})
 }
 
-// drop forgets the first n.
-func (t *tail) drop(n int) {
+// dropFirst forgets the first n.
+func (t *recentCache) dropFirst(n int) {
 	for i := range n {
 		t.size -= len(t.msgs[i].Data)
 	}
@@ -61,14 +61,14 @@ func (t *tail) drop(n int) {
 	t.msgs = t.msgs[n:]
 }
 
-// after returns what comes after seq, at most limit, and forgets what does not:
+// messagesAfter returns what comes after seq, at most limit, and forgets what does not:
 // nothing if it is not here any more. It returns also the stream's end, and what is
 // closed when that changes.
-func (t *tail) after(seq uint64, limit int) (msgs []Stored, end uint64, more <-chan struct{}) {
+func (t *recentCache) messagesAfter(seq uint64, limit int) (msgs []Stored, end uint64, more <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := len(t.msgs); n > 0 && seq >= t.msgs[0].Seq {
-		t.drop(min(n, int(seq-t.msgs[0].Seq)+1))
+		t.dropFirst(min(n, int(seq-t.msgs[0].Seq)+1))
 	}
 	if len(t.msgs) > 0 && t.msgs[0].Seq == seq+1 {
 		n := min(limit, len(t.msgs))
@@ -77,8 +77,8 @@ func (t *tail) after(seq uint64, limit int) (msgs []Stored, end uint64, more <-c
 	return msgs, t.end, t.more
 }
 
-// first is the first message that is here, or else the one that will come next.
-func (t *tail) first() uint64 {
+// firstSequence is the first message that is here, or else the one that will come next.
+func (t *recentCache) firstSequence() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.msgs) > 0 {
@@ -87,8 +87,8 @@ func (t *tail) first() uint64 {
 	return t.end + 1
 }
 
-// last is the stream's end.
-func (t *tail) last() uint64 {
+// lastSequence is the stream's end.
+func (t *recentCache) lastSequence() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.end

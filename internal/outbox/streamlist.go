@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,12 +34,12 @@ func (s *sender) listStreams(ctx context.Context, prefix string, wait time.Durat
 		s.listed = &streamList{asked, patterns, err}
 		s.mu.Unlock()
 		s.listing.Store(false)
-		s.wake()
+		s.notifyForwarder()
 	})
 }
 
-// takeList returns a new answer; nil for none.
-func (s *sender) takeList() *streamList {
+// takeStreamList returns a new answer; nil for none.
+func (s *sender) takeStreamList() *streamList {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.listed
@@ -64,7 +65,7 @@ func ListedSubjects(ctx context.Context, nc *nats.Conn, prefix string, wait time
 		if err != nil {
 			return patterns, fmt.Errorf("list the streams: %w", err)
 		}
-		list, err := readStreamList(m.Data)
+		list, err := parseStreamList(m.Data)
 		if err != nil {
 			return patterns, fmt.Errorf("list the streams: %w", err)
 		}
@@ -85,8 +86,8 @@ type streamPage struct {
 // errIncomplete says that a server has streams of which it does not know more at present.
 var errIncomplete = errors.New("the NATS server does not know all of its streams at present")
 
-// readStreamList reads an answer. That there is no JetStream for us is none.
-func readStreamList(data []byte) (p streamPage, err error) {
+// parseStreamList reads an answer. That there is no JetStream for us is none.
+func parseStreamList(data []byte) (p streamPage, err error) {
 	var answer struct {
 		Total   int                 `json:"total"`
 		Error   *jetstream.APIError `json:"error"`
@@ -118,4 +119,65 @@ func readStreamList(data []byte) (p streamPage, err error) {
 		return p, errIncomplete
 	}
 	return p, nil
+}
+
+func (f *forwarder) learnStored(m *sending, kind string) {
+	subject := kind
+	if m != nil {
+		subject = m.queue.subject
+	}
+	if f.shared.stored.hasSubject(subject) {
+		return
+	}
+	if m != nil {
+		f.rememberStored(subject)
+	}
+	f.acked[kind] = subject
+	f.sender.listComplete, f.sender.asked, f.ackedAt = false, time.Time{}, time.Now() // the list says which others
+}
+
+func (f *forwarder) rememberStored(patterns ...string) {
+	err := f.shared.stored.addPatterns(patterns...)
+	if err != nil && !f.storedUnsaved {
+		f.log.Error("cannot remember which subjects the NATS server stores", "err", err)
+	}
+	f.storedUnsaved = err != nil
+}
+
+func (f *forwarder) updateStoredSubjects(ctx context.Context) {
+	if l := f.sender.takeStreamList(); l != nil {
+		f.rememberStored(patternsUnder(f.prefix, l.patterns)...)
+		f.sender.listAnswered = true
+		if l.asked.After(f.ackedAt) {
+			f.sender.listComplete = l.err == nil
+			for kind, subject := range f.acked {
+				if l.err != nil || !Covers(l.patterns, subject) {
+					f.rememberStored(kind)
+				}
+			}
+			clear(f.acked)
+		}
+	}
+	if f.storedUnsaved && time.Since(f.retried) > savePeriod {
+		f.retried = time.Now()
+		f.rememberStored()
+	}
+	if !f.sender.listComplete && time.Since(f.sender.asked) > f.timing.review {
+		f.sender.listStreams(ctx, f.prefix, f.timing.confirm, &f.background)
+	}
+}
+
+func (f *forwarder) roundTripConfirms(subject string) bool {
+	_, acked := f.acked[kindOfSubject(f.prefix, subject)]
+	return !acked && !f.shared.stored.hasSubject(subject) && (f.sender.listComplete || time.Since(f.sender.began) > f.timing.unknown)
+}
+
+func patternsUnder(prefix string, patterns []string) (out []string) {
+	first, _, _ := strings.Cut(prefix, ".")
+	for _, p := range patterns {
+		if token, _, _ := strings.Cut(p, "."); token == first || token == "*" || token == ">" {
+			out = append(out, p)
+		}
+	}
+	return out
 }
