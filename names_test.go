@@ -21,7 +21,6 @@ var bareVerbs = []string{"ask", "bear", "calm", "confide", "die", "excuse", "fee
 var bareNamesLeft = []string{
 	"internal/audit",
 	"internal/daemon",
-	"internal/outbox",
 	"internal/provision",
 }
 

@@ -11,12 +11,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What is under way from the local server to one of our readers at most. Its
+// pullLimits bounds what is under way from the local server to one of our readers. The
 // bytes, for all of them together, must stay below 32 MiB: beyond that the
-// server ends our connection as it would a reader's, with what is in it.
+// server closes our connection as it would a client's, and drops what is in it.
 var pullLimits = jetstream.PullMaxMessagesWithBytesLimit(2*batchMax, 4<<20)
 
-// errSkipped says that the connection lost messages on their way to a reader of ours.
+// errSkipped is returned when messages were lost between the local server and a reader.
 var errSkipped = errors.New("messages lost on the way from the local server")
 
 // nextInOrder returns the next message, which must be number expected of this consumer.
@@ -39,12 +39,12 @@ func nextInOrder(ctx context.Context, msgs jetstream.MessagesContext, expected u
 // subjects, the server reads all files of the stream first, for seconds.
 const createWait = 2 * time.Minute
 
-// errLost says that the connection to the local server ended: what was asked for on
-// it is never answered.
+// errLost is returned when the connection to the local server ended: requests on it are
+// never answered.
 var errLost = errors.New("the connection to the local server was lost")
 
-// cancelWhenLost returns a context that ends when the connection is lost, so that nobody
-// waits for an answer for all of a long time. The function has to be called.
+// cancelWhenLost returns a context that ends when the connection is lost, and a function
+// that has to be called. Without it, a lost answer would be awaited for all of createWait.
 func cancelWhenLost(ctx context.Context, nc *nats.Conn) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	lost := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
@@ -63,7 +63,8 @@ func cancelWhenLost(ctx context.Context, nc *nats.Conn) (context.Context, func()
 	}
 }
 
-// createOwnConsumer makes a consumer of ours anew. It lives in memory and acknowledges nothing.
+// createOwnConsumer creates a consumer of ours, in place of an earlier one. It is kept in
+// memory and needs no acknowledgements.
 func createOwnConsumer(ctx context.Context, nc *nats.Conn, stream jetstream.Stream, cfg jetstream.ConsumerConfig) (_ jetstream.Consumer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, createWait) // the client library's own is 5 s
 	defer cancel()

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// sendMore sends what may be sent, as far as there is room under way.
+// sendMore sends what may be sent, within the bounds of what may be under way.
 func (f *forwarder) sendMore(ctx context.Context) {
 	if f.draining || !f.sender.listAnswered || f.yieldToStatus() {
 		return
@@ -83,7 +83,8 @@ func (f *forwarder) loadMessage(ctx context.Context, seq uint64) (*Stored, error
 	return &Stored{Seq: m.Sequence, Subject: m.Subject, Header: forwardHeader(m.Header), Data: m.Data}, nil
 }
 
-// settleMissing settles a message that the local stream has no more: dropped by its limit, or damaged.
+// settleMissing settles a message that is no longer in the local stream: dropped by its
+// limit, or damaged.
 func (f *forwarder) settleMissing(q *queue, e entry) {
 	f.settleMessage(q, e)
 	f.dropped.Add(1)
@@ -95,7 +96,7 @@ func (f *forwarder) settleMissing(q *queue, e entry) {
 	f.log.Error("a message is gone from the store before it could be forwarded", "subject", q.subject, "sequence", e.seq)
 }
 
-// settleMessage ends the way of a message that was under way.
+// settleMessage removes a message that was under way: nothing more is to be done for it.
 func (f *forwarder) settleMessage(q *queue, e entry) {
 	f.queues.settleEntry(q)
 	f.progress.settleSequence(e.seq)
@@ -104,7 +105,7 @@ func (f *forwarder) settleMessage(q *queue, e entry) {
 	f.unsaved = f.unsaved || f.progress.settledOutOfOrder()
 }
 
-// collectAnswers takes what the remote answered.
+// collectAnswers handles what the remote has answered.
 func (f *forwarder) collectAnswers(ctx context.Context) {
 	f.updateStoredSubjects(ctx)
 	acks, tripped := f.sender.takeAnswers()
@@ -121,7 +122,7 @@ func (f *forwarder) collectAnswers(ctx context.Context) {
 	}
 }
 
-// handleAck takes one answer.
+// handleAck handles one answer.
 func (f *forwarder) handleAck(a *ack) {
 	m := f.sender.flight[a.number]
 	if a.err == nil && a.kind < len(f.sender.kinds) {
@@ -147,16 +148,8 @@ func (f *forwarder) handleAck(a *ack) {
 	}
 }
 
-// learnStored remembers that a stream stores messages like this one. m is nil for one that
-// was settled before its answer came.
-// rememberStored adds to the subjects that the remote stores. What could not be kept on disk
-// is tried again with the next call.
-// takeStreams takes which streams the remote has, and asks again while it has not said all.
-// confirmsAlone reports whether a round trip confirms messages of a subject: no stream
-// has ever stored one, and the remote says that it has none for them, or says nothing.
-// under returns the patterns that may match subjects under a prefix.
-// handedOn takes that the server has handed on all messages up to a number, but for
-// those that it refused.
+// handleRoundTrip handles that the server has handed on all messages up to a number,
+// but for those that it refused.
 func (f *forwarder) handleRoundTrip(upTo uint64) {
 	f.sender.handled = upTo
 	refusals := make(map[string]error)

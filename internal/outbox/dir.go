@@ -43,8 +43,8 @@ func probeDir(dir string) error {
 	return nil
 }
 
-// errStoreGone says that the store is not where it was. The embedded server goes on
-// writing to files that have no name any more, and would not notice.
+// errStoreGone is returned when the store is not where it was. The embedded server goes
+// on writing to files that have no name any more.
 var errStoreGone = errors.New("the directory was removed or replaced while Pulse was running: what was in it is lost, unless it has only been moved")
 
 // checkDirReplaced returns errGone if the directory is not the one that was locked.
@@ -54,15 +54,15 @@ func checkDirReplaced(l *filelock.Lock) error {
 	case replaced:
 		return errStoreGone
 	case errors.Is(err, fs.ErrClosed):
-		return nil // publishing says so itself
+		return nil // publishing fails anyway
 	}
 	return err
 }
 
-// storeCheckPeriod is between two looks at whether the store is still there.
+// storeCheckPeriod is the time between two checks of whether the store is still there.
 const storeCheckPeriod = time.Second
 
-// checkStoreExists notices now and then that somebody has removed the store, or a stream of it.
+// checkStoreExists checks now and then whether the store, or a stream of it, was removed.
 func (o *Outbox) checkStoreExists() error {
 	if time.Since(o.storeChecked) < storeCheckPeriod {
 		return nil
@@ -80,15 +80,15 @@ func (o *Outbox) checkStoreExists() error {
 }
 
 const (
-	// reserveMax is how much room is kept on the disk, so that Pulse can start when it is full.
+	// reserveMax is how much space is reserved on the disk, so that Pulse can start when it is full.
 	reserveMax  = 8 << 20
 	reserveStep = 256 << 10
 )
 
 func reservePath(dir string) string { return filepath.Join(dir, "reserve") }
 
-// reserveDiskSpace takes room on the disk: a quarter of what there is at most, or all if
-// that is what is left of the reserve.
+// reserveDiskSpace reserves space on the disk: a quarter of what is free at most, or, on
+// a full disk, all of it, which is what is left of the reserve.
 func reserveDiskSpace(dir string, full bool) {
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(dir, &disk); err != nil {
@@ -100,7 +100,7 @@ func reserveDiskSpace(dir string, full bool) {
 	}
 	f, err := os.OpenFile(reservePath(dir), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return // there is no room
+		return // the disk is full
 	}
 	defer f.Close()
 	for size := min(reserveMax, share); size > 0; size -= reserveStep {
@@ -110,15 +110,15 @@ func reserveDiskSpace(dir string, full bool) {
 	}
 }
 
-// releaseDiskReserve gives the room back.
+// releaseDiskReserve frees the reserved space.
 func releaseDiskReserve(dir string) error { return os.Remove(reservePath(dir)) }
 
-// diskSpaceMin is how much room there has to be on a disk that was full, before storing
+// diskSpaceMin is how much has to be free on a disk that was full, before storing
 // is tried again.
 const diskSpaceMin = 1 << 20
 
-// isDiskFull reports whether an error says that a disk or a quota is full. The embedded server
-// gives its errors as text.
+// isDiskFull reports whether an error is that of a full disk or quota. The embedded
+// server has its errors as text.
 func isDiskFull(err error) bool {
 	if err == nil {
 		return false
@@ -128,7 +128,7 @@ func isDiskFull(err error) bool {
 		strings.Contains(text, syscall.ENOSPC.Error()) || strings.Contains(text, syscall.EDQUOT.Error())
 }
 
-// hasDiskSpace reports whether the disk takes messages.
+// hasDiskSpace reports whether messages can be written to the disk.
 func hasDiskSpace(dir string) bool {
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(dir, &disk); err == nil && uint64(disk.Bsize)*disk.Bavail < diskSpaceMin {

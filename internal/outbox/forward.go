@@ -34,11 +34,11 @@ const (
 // on disk follows the first that is not settled.
 //
 // STATUS is in order for each subject at the far side, whatever fails there: a
-// stream that takes a message after it has not taken one before (its leader
-// changed in between) would have them the wrong way round. So of an agent's subject only
+// stream that stores a message after it has failed to store the one before (its leader
+// changed in between) would have them in the wrong order. So of an agent's subject only
 // one message is under way. Of alerts several are: they are copies, one may overtake another.
 //
-// What the remote does not take waits by subject, and the others go on: see [hold].
+// What the remote does not store waits by subject, and the others go on: see [hold].
 type forwarder struct {
 	class           Class
 	stream          jetstream.Stream
@@ -72,7 +72,7 @@ type forwarder struct {
 	reviewedOn     *sender
 	logged         [holds]bool       // that messages are held
 	since          time.Time         // when the first of those that wait was held
-	acked          map[string]string // kinds of subjects that a stream has acknowledged, and one of each, until the list says which others it stores
+	acked          map[string]string // kinds of subjects that a stream has acknowledged, and one of each, until the list shows which others it stores
 	ackedAt        time.Time         // when the last of them was
 	unproven       map[string]bool   // kinds of subjects that are confirmed by a round trip alone
 	warned         map[string]bool   // of these, those that the log has named
@@ -86,17 +86,17 @@ type forwarder struct {
 
 	renames    logonce.Limiter
 	losses     lossCounter
-	onCaughtUp func(c Class, messages uint64, after time.Duration) // of what was caught up with; nil for nobody
+	onCaughtUp func(c Class, messages uint64, after time.Duration) // called when all that waited is confirmed; may be nil
 
 	state      atomic.Pointer[forwardState]
 	forwarded  atomic.Uint64
 	unacked    atomic.Uint64 // of forwarded: confirmed by a round trip alone
-	duplicates atomic.Uint64 // messages whose ID somebody else had used
+	duplicates atomic.Uint64 // messages whose ID another publisher had used
 	dropped    atomic.Uint64
-	caughtUp   atomic.Uint64 // of forwarded: in and after a gap
+	caughtUp   atomic.Uint64 // of forwarded: in and after an outage
 }
 
-// delivery is what the forwarders know together of the remote.
+// delivery is what the forwarders share about the remote.
 type delivery struct {
 	stored    *storedSubjects
 	confirmed atomic.Int64 // when it confirmed something last, Unix nanoseconds
@@ -167,7 +167,7 @@ func (f *forwarder) run(ctx context.Context) {
 	}
 }
 
-// closed is a channel that never lets anybody wait.
+// closed is a closed channel.
 var closed = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // readAhead reads until there is enough that can be sent.
@@ -200,8 +200,8 @@ func (f *forwarder) readAhead(ctx context.Context) {
 	f.more = closed
 }
 
-// mayReadAhead reports whether more may be read. Of telemetry that waits while other telemetry
-// goes out, the oldest is dropped to make room.
+// mayReadAhead reports whether more may be read. Of telemetry that waits while other
+// telemetry goes out, it drops the oldest.
 func (f *forwarder) mayReadAhead() bool {
 	if f.queues.countPending() < unsettledMax {
 		return true
@@ -214,7 +214,7 @@ func (f *forwarder) mayReadAhead() bool {
 	return f.queues.countPending() < unsettledMax
 }
 
-// dropMessagesBefore gives up messages that wait and come before seq.
+// dropMessagesBefore drops messages that wait and come before seq.
 func (f *forwarder) dropMessagesBefore(seq uint64) {
 	f.queues.dropMessagesBefore(seq, func(seq uint64) {
 		f.progress.settleSequence(seq)
@@ -234,12 +234,7 @@ func (f *forwarder) keepsOrder(subject string) bool {
 	return f.class == Status && strings.HasPrefix(subject, f.prefix+".agent.")
 }
 
-// connect makes f.to a sender on the present session. It waits while there is none; the
-// error is ctx's.
-// session returns the present one, or the next if there is none.
-// reclaim takes back what is under way.
-// land removes a message from those under way, whatever became of it.
-// wait waits for something to do.
+// waitForWork returns when there may be something to do.
 func (f *forwarder) waitForWork(ctx context.Context) {
 	d := time.Hour
 	switch {

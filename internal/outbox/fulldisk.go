@@ -12,14 +12,14 @@ import (
 )
 
 // causedByFullDisk reports whether the store failed since the disk is full. The embedded server
-// does not always say why it stores no more.
+// does not always log why it stores no more.
 func (o *Outbox) causedByFullDisk(err error) bool {
 	return isDiskFull(err) || !errors.Is(err, errStoreGone) && o.Err() != nil && !hasDiskSpace(o.cfg.Dir)
 }
 
-// waitForDiskSpace waits until a disk that was full has room, and starts the embedded server anew: it
-// stores nothing more after the first message that it could not write. The error is why that
-// is not to be, or ctx's.
+// waitForDiskSpace waits until a disk that was full has space, and restarts the embedded
+// server, which stores nothing more after the first message that it could not write. The
+// error is why that is not possible, or ctx's.
 func (o *Outbox) waitForDiskSpace(ctx context.Context, why error) error {
 	o.log.Error("the disk is full: what is to be published waits in memory, and is lost if Pulse ends now", "dir", o.cfg.Dir, "err", why)
 	began := time.Now()

@@ -14,7 +14,7 @@ import (
 // errNoAck is why a message waits that the remote should have acknowledged.
 var errNoAck = errors.New("the NATS server has not acknowledged it, and its streams did before")
 
-// holdSubject makes the subject of a message wait that the remote does not store at present.
+// holdSubject holds the subject of a message that the remote does not store at present.
 func (f *forwarder) holdSubject(number uint64, err error) {
 	m := f.sender.flight[number]
 	f.removeFromFlight(number)
@@ -30,8 +30,8 @@ func (f *forwarder) holdSubject(number uint64, err error) {
 	}
 }
 
-// setSubjectAside sets the messages of a subject aside that the remote will not take; of a message
-// that is too large only itself, if it need not be in order.
+// setSubjectAside sets the messages of a subject aside that the remote refuses. Of a message
+// that is too large it sets aside only itself, if it need not be in order.
 func (f *forwarder) setSubjectAside(q *queue, e entry, err error) {
 	if !q.ordered && (errors.Is(err, nats.ErrMaxPayload) || exceedsStreamLimit(err)) {
 		f.queues.settleEntry(q)
@@ -47,7 +47,7 @@ func (f *forwarder) setSubjectAside(q *queue, e entry, err error) {
 	}
 }
 
-// sendUnderNewID has a message go out again under another ID: somebody else has used its own.
+// sendUnderNewID sends a message again under another ID: another publisher has used its own.
 func (f *forwarder) sendUnderNewID(m *sending) {
 	if f.ids == nil {
 		f.ids = make(map[uint64]string)
@@ -66,7 +66,7 @@ func (f *forwarder) sendUnderNewID(m *sending) {
 	f.writeWaitingFile()
 }
 
-// expireMessages sees to messages that got no answer, and to those that wait.
+// expireMessages handles messages that got no answer, and those that wait.
 func (f *forwarder) expireMessages(ctx context.Context) {
 	now := time.Now()
 	for n, m := range f.sender.flight {
@@ -93,7 +93,7 @@ func (f *forwarder) expireMessages(ctx context.Context) {
 	f.logReleased()
 }
 
-// dropMissingTelemetry gives up telemetry that is held, and that the stream's limit has dropped.
+// dropMissingTelemetry settles held telemetry that the stream's limit has dropped.
 func (f *forwarder) dropMissingTelemetry(ctx context.Context, now time.Time) {
 	if f.class != Telemetry || f.queues.counts[waiting]+f.queues.counts[refused] == 0 || now.Sub(f.missingChecked) < f.timing.retry {
 		return
@@ -105,7 +105,7 @@ func (f *forwarder) dropMissingTelemetry(ctx context.Context, now time.Time) {
 	}
 }
 
-// endStuckSession ends a session on which nothing is confirmed: another server may do better.
+// endStuckSession ends a session on which nothing is confirmed: another server may store more.
 func (f *forwarder) endStuckSession(now time.Time) {
 	if f.queues.counts[waiting] == 0 || now.Sub(f.sender.began) < f.timing.stuck || now.Sub(time.Unix(0, f.shared.confirmed.Load())) < f.timing.stuck {
 		return
@@ -114,7 +114,7 @@ func (f *forwarder) endStuckSession(now time.Time) {
 	f.sender.End(fmt.Errorf("confirm %s: %s", q.subject, q.reason))
 }
 
-// logReleased logs the end of what was held.
+// logReleased logs when nothing is held any more.
 func (f *forwarder) logReleased() {
 	for why, words := range map[hold]string{waiting: "the messages that waited for the NATS server to store them went out",
 		refused: "messages that had been set aside went out"} {

@@ -18,7 +18,7 @@ func (g *outage) beginOutage(at time.Time, forwarded uint64) {
 	}
 }
 
-// endOutage tells what was made up for, once all of it is.
+// endOutage reports how many messages were caught up with, once all are.
 func (f *forwarder) endOutage() {
 	g := f.outage
 	if g.since.IsZero() || f.countBehind() > 0 {
@@ -41,20 +41,20 @@ func (f *forwarder) countBehind() uint64 {
 	return f.reader.recent.lastSequence() - min(f.reader.read, f.reader.recent.lastSequence()) + uint64(f.queues.counts[free])
 }
 
-// lossPeriod is the time between two words about losses.
+// lossPeriod is the time between two log lines about losses.
 const lossPeriod = time.Minute
 
 // lossCounter counts messages that went from the stream before they could be sent, and
-// tells of them now and then.
+// logs them now and then.
 type lossCounter struct {
 	seen     uint64 // up to here, each was read or is counted as lost
 	unlogged uint64
 	logged   time.Time
 }
 
-// countMissing looks for sequences that are missing in what was read. Only the stream's
+// countMissing counts sequences that are missing in what was read. Only the stream's
 // limit removes any. STATUS has none: what is missing there was damaged, which Open
-// has told.
+// has logged.
 func (f *forwarder) countMissing(batch []Stored) {
 	if f.class != Telemetry {
 		return
@@ -67,14 +67,13 @@ func (f *forwarder) countMissing(batch []Stored) {
 }
 
 // countDroppedMeanwhile counts what the stream dropped since, while nothing can be sent and so
-// nothing is read: an outage may last, and who watches shall not learn only after
-// it what it cost.
+// nothing is read, so that the loss shows during a long outage and not only after it.
 func (f *forwarder) countDroppedMeanwhile(ctx context.Context) {
 	if f.class != Telemetry || f.reader.recent.firstSequence() <= f.losses.seen+1 { // nothing is dropped, or what comes next is in memory
 		return
 	}
 	info, err := f.stream.Info(ctx)
-	if err != nil { // it is looked at again
+	if err != nil { // it is checked again
 		return
 	}
 	f.addLost(info.State.FirstSeq)
@@ -82,7 +81,7 @@ func (f *forwarder) countDroppedMeanwhile(ctx context.Context) {
 	f.logLosses()
 }
 
-// addLost takes those before first, the next that is there, for lost.
+// addLost counts those before first, the next that is there, as lost.
 func (f *forwarder) addLost(first uint64) {
 	l := &f.losses
 	if first <= l.seen+1 {

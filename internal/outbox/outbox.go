@@ -1,11 +1,11 @@
-// Package outbox is the durable way out: it keeps messages on disk from the
-// moment they are published until the other side has confirmed them.
+// Package outbox keeps messages on disk from the moment they are published until the
+// other side has confirmed them.
 //
 // It knows bytes and subjects, never agents. It owns one directory, with a
 // lock on it, and inside that an embedded NATS server with two JetStream
 // streams, STATUS and TELEMETRY (see [Class]). With a [remote.Remote] a
 // forwarder carries both on to another NATS server; with Config.Listen the embedded
-// server takes clients itself, who may read everything and change nothing:
+// server accepts clients itself, who may read everything and change nothing:
 // they live in an account of their own, and nothing they send reaches ours but
 // a few requests (see [natsserver]).
 //
@@ -42,7 +42,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/streamfiles"
 )
 
-// Class says which stream a message belongs to, and so what may become of it.
+// Class is the stream that a message belongs to, and so what may happen to it.
 type Class uint8
 
 const (
@@ -54,31 +54,31 @@ const (
 	classes = 2
 )
 
-// String gives the name of the class's stream.
+// String returns the name of the class's stream.
 func (c Class) String() string {
 	return [classes]string{natsserver.StatusStream, natsserver.TelemetryStream}[c]
 }
 
-// Message is one message on its way out.
+// Message is a message to publish.
 type Message struct {
 	Class       Class
 	Subject     string // within the class's subjects: PREFIX.agent.*.status_change or PREFIX.alerts.> for Status, PREFIX.manager.> for Telemetry
-	ID          string // Nats-Msg-Id, unique; "" for none, which gives up duplicate detection
+	ID          string // Nats-Msg-Id, unique; "" for none, without duplicate detection
 	ContentType string // Content-Type; "" for none
 	Signature   string // Pulse-Signature; "" for none
 	Data        []byte // at most 1 MiB with the headers; not to be changed any more
 }
 
-// Config says where the outbox lives and where it leads.
+// Config configures an [Outbox].
 type Config struct {
 	Prefix         string         // subject prefix, such as "wazuh.xdr"
-	Dir            string         // all files live here; created with mode 0700
+	Dir            string         // of all files; created with mode 0700
 	Listen         string         // host:port for NATS clients, port 0 for any free one; "" for none
-	TelemetryLimit int64          // bytes TELEMETRY may take on disk; 0 for no limit
+	TelemetryLimit int64          // bytes of TELEMETRY on disk; 0 for no limit
 	Remote         *remote.Remote // where to forward to, owned by the caller; nil for nowhere
 	Log            *slog.Logger   // nil for slog.Default()
 
-	CaughtUp func(c Class, messages uint64, after time.Duration) // hears when all that waited for Remote is confirmed, and must not wait; nil for nobody
+	CaughtUp func(c Class, messages uint64, after time.Duration) // called when all that waited for Remote is confirmed; must not block; may be nil
 }
 
 // Outbox holds messages until they are confirmed. See [Open].
@@ -255,15 +255,15 @@ func (o *Outbox) close() error {
 type timing struct {
 	ack       time.Duration // for an acknowledgement from the local server
 	confirm   time.Duration // for a confirmation from the remote server
-	silence   time.Duration // after which a reader of the local server looks again
-	outage    time.Duration // for which there is no connection, of which the log tells when it is made up for
+	silence   time.Duration // after which a reader of the local server begins to read again
+	outage    time.Duration // without a connection, after which it is logged when all is caught up with
 	retry     time.Duration // between two tries of messages that the remote does not store at present
 	stuck     time.Duration // for which nothing is confirmed, before another session is tried
 	unknown   time.Duration // for which a remote may leave open which streams it has
-	diskRetry time.Duration // between two looks at whether a full disk has room
-	tick      time.Duration // between two looks at what is under way
-	review    time.Duration // between two looks at whether refused messages are to be tried again
-	lossCheck time.Duration // between two looks at what is lost, while there is no connection
+	diskRetry time.Duration // between two checks of whether a full disk has space
+	tick      time.Duration // between two checks of what is under way
+	review    time.Duration // between two checks of whether refused messages are to be tried again
+	lossCheck time.Duration // between two checks of what is lost, while there is no connection
 }
 
 var defaultTiming = timing{ack: 5 * time.Second, confirm: 5 * time.Second, silence: 30 * time.Second, outage: time.Second, retry: time.Second,

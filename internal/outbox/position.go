@@ -17,10 +17,10 @@ import (
 )
 
 // savePause is how long a cursor file may be behind. Each write is an fsync; being
-// old does no harm as long as the other side still knows the IDs.
+// old does no harm as long as the other side still remembers the IDs.
 const savePause = 200 * time.Millisecond
 
-// position is a position in a stream that follows to disk.
+// position is a position in a stream, written to disk a little later.
 type position struct {
 	cursor cursor
 	log    *slog.Logger
@@ -29,7 +29,7 @@ type position struct {
 	at     uint64
 	saved  uint64
 	timer  *time.Timer // nil unless a save is due or under way
-	failed bool        // the last save, which was said
+	failed bool        // the last save, which was logged
 	closed bool
 	saving sync.WaitGroup
 }
@@ -44,7 +44,7 @@ func (p *position) sequence() uint64 {
 	return p.at
 }
 
-// advanceTo moves forward only.
+// advanceTo does nothing for a position that is not ahead.
 func (p *position) advanceTo(seq uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,9 +97,9 @@ func (p *position) close() error {
 	return err
 }
 
-// resetToStart goes back to the beginning, on disk first.
+// resetToStart sets the position to the beginning, on disk first.
 func (p *position) resetToStart() error {
-	_ = p.close() // what it could not save does not matter any more
+	_ = p.close() // what it could not save is of no use any more
 	if err := p.cursor.saveSequence(0); err != nil {
 		return err
 	}
@@ -109,14 +109,14 @@ func (p *position) resetToStart() error {
 	return nil
 }
 
-// cursor is the file that says up to which stream sequence a reader has
+// cursor is the file with the stream sequence up to which a reader has
 // confirmed. It is replaced as a whole, so it is old or new, never torn. Being
 // old does no harm: what follows is sent again and dropped by its ID.
 type cursor struct{ path string }
 
 func cursorFor(dir, name string) cursor { return cursor{filepath.Join(dir, name)} }
 
-// errDamaged says that a cursor file does not hold what was written to it.
+// errDamaged is returned when a file does not hold what was written to it.
 var errDamaged = errors.New("damaged")
 
 // loadSequence returns 0 when there is no cursor yet.

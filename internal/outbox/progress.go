@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// progress knows which messages of a stream are settled: all up to low, and
-// those behind it that settled before their turn.
+// progress holds which messages of a stream are settled: all up to low, and
+// those after it that were settled out of order.
 type progress struct {
 	low   uint64
 	high  uint64 // the last that was read
@@ -20,7 +20,7 @@ type slot struct {
 	done bool
 }
 
-// addSequence takes a message that was read. They come in order.
+// addSequence adds a message that was read. They come in order.
 func (p *progress) addSequence(seq uint64) {
 	if len(p.slots) == 0 {
 		p.low = seq - 1 // what is missing in between is gone
@@ -30,7 +30,7 @@ func (p *progress) addSequence(seq uint64) {
 	p.live++
 }
 
-// settleSequence takes a message that is done with.
+// settleSequence marks a message as settled.
 func (p *progress) settleSequence(seq uint64) {
 	i := sort.Search(len(p.slots), func(i int) bool { return p.slots[i].seq >= seq })
 	if i == len(p.slots) || p.slots[i].seq != seq || p.slots[i].done {
@@ -55,7 +55,7 @@ func (p *progress) settleSequence(seq uint64) {
 	p.low, p.slots = p.slots[n].seq-1, p.slots[n:]
 }
 
-// removeSettledSlots forgets what is settled before its turn.
+// removeSettledSlots removes the slots that were settled out of order.
 func (p *progress) removeSettledSlots() {
 	rest := make([]slot, 0, p.live)
 	for _, s := range p.slots {
@@ -66,14 +66,14 @@ func (p *progress) removeSettledSlots() {
 	p.slots = rest
 }
 
-// settledOutOfOrder reports whether messages behind low are settled.
+// settledOutOfOrder reports whether messages after low are settled.
 func (p *progress) settledOutOfOrder() bool { return p.high-p.low > uint64(p.live) }
 
-// savePeriod is how long messages may be settled behind others that are not, before
-// that is kept on disk.
+// savePeriod is how long messages may be settled after others that are not, before
+// that is written to disk.
 const savePeriod = time.Second
 
-// restoreWaiting takes up which messages waited in the last run.
+// restoreWaiting reads which messages waited in the last run.
 func (f *forwarder) restoreWaiting() {
 	low := f.reader.Confirmed()
 	f.progress = progress{low: low, high: low}
@@ -126,7 +126,7 @@ func (f *forwarder) restoreWaiting() {
 	}
 }
 
-// saveWaiting keeps on disk which messages wait, if others were settled behind them
+// saveWaiting writes to disk which messages wait, if others were settled after them
 // for some time, and at the end.
 func (f *forwarder) saveWaiting(last bool) {
 	if f.queues.countPending() == 0 && len(f.ids) == 0 {
@@ -160,7 +160,7 @@ func (f *forwarder) writeWaitingFile() {
 	f.unsavable = err != nil
 }
 
-// publishState lets others see how far the forwarder is.
+// publishState stores a snapshot for other goroutines.
 func (f *forwarder) publishState() {
 	live, _ := f.queues.countSendable()
 	s := &forwardState{read: f.reader.read, ready: live, full: f.queues.countPending() >= unsettledMax, counts: f.queues.counts, since: f.since}

@@ -21,8 +21,8 @@ const (
 
 // Publish stores msgs, STATUS first, and returns when the local streams hold
 // every one. What is not acknowledged is sent again until ctx ends or the store
-// has failed for good; the error says why, and some of msgs may then be stored.
-// While the disk is full, it waits for room.
+// has failed for good; the error is why, and some of msgs may then be stored.
+// While the disk is full, it waits for space.
 //
 // STATUS is stored in order even then: none before the one that precedes it in
 // msgs, if that has an ID. TELEMETRY that had to be sent again may be behind
@@ -74,7 +74,7 @@ func (o *Outbox) publishClass(ctx context.Context, c Class, pending []*nats.Msg)
 	return nil
 }
 
-// windowLength is how many of msgs may be under way at once: at least one.
+// windowLength returns how many of msgs may be under way at once: at least one.
 func windowLength(msgs []*nats.Msg) int {
 	n, size := 0, 0
 	for n < min(len(msgs), windowMax) && size < windowBytes {
@@ -119,7 +119,7 @@ func (o *Outbox) storeMessages(ctx context.Context, c Class, msgs []*nats.Msg) e
 	}
 	if err := o.status.Sync(); err != nil {
 		// What the kernel could not write it may have dropped, and a second sync
-		// would not tell: nothing published from here on could be trusted.
+		// would not fail: nothing published from here on could be trusted.
 		o.server.Fail(err)
 		return o.Err()
 	}
@@ -127,20 +127,20 @@ func (o *Outbox) storeMessages(ctx context.Context, c Class, msgs []*nats.Msg) e
 	return nil
 }
 
-// addToCache tells the forwarder what was stored.
+// addToCache makes what was stored available to the forwarder.
 func (o *Outbox) addToCache(c Class, msgs []*nats.Msg) {
 	if f := o.forwarders[c]; f != nil {
 		f.reader.recent.addMessages(msgs, o.last[c])
 	}
 }
 
-// errNotAll says that a stream's sequence did not rise by as much as was sent.
+// errNotAll is returned when a stream's sequence did not rise by as much as was sent.
 var errNotAll = errors.New("not all were stored")
 
 // storeTogether sends all of msgs and has only the last one acknowledged. Nobody
 // else publishes to our streams: if its sequence is as far from the last one as
 // there are messages, they are all there. If not, some were refused, dropped or
-// stored before, and nobody knows which.
+// stored before, and it is not known which.
 func (o *Outbox) storeTogether(ctx context.Context, c Class, msgs []*nats.Msg) error {
 	if err := o.Err(); err != nil {
 		return err

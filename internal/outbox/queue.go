@@ -12,7 +12,7 @@ type hold uint8
 const (
 	free    hold = iota
 	waiting      // the remote does not store them at present: one is tried every now and then
-	refused      // the remote will not take them before somebody changes its settings
+	refused      // the remote refuses them until its settings are changed
 
 	holds = 3
 )
@@ -42,7 +42,7 @@ type queue struct {
 
 func (q *queue) countMessages() int { return len(q.entries) + q.underWay }
 
-// nextSequence is the sequence of the first message that is not under way; 0 for none.
+// nextSequence returns the sequence of the first message that is not under way; 0 for none.
 func (q *queue) nextSequence() uint64 {
 	if len(q.entries) == 0 {
 		return 0
@@ -91,7 +91,8 @@ func (s *schedule) addMessage(key, subject string, ordered bool, e entry) *queue
 	return q
 }
 
-// insertMessage puts a message into its place. Its data stays in memory if there is room.
+// insertMessage inserts a message by its sequence. Its data stays in memory if that is
+// within bytesMax.
 func (s *schedule) insertMessage(q *queue, e entry) {
 	if e.msg != nil {
 		if q.hold != free || s.bytes+len(e.msg.Data) > bytesMax {
@@ -119,7 +120,7 @@ func (s *schedule) listQueue(q *queue) {
 	s.lists[n].push(q)
 }
 
-// countSendable is how many queues have something to send: of those that were never
+// countSendable returns how many queues have something to send: of those that were never
 // held, and of the others.
 func (s *schedule) countSendable() (live, late int) { return s.lists[0].len(), s.lists[1].len() }
 
@@ -154,7 +155,7 @@ func (s *schedule) settleEntry(q *queue) {
 	s.listQueue(q)
 }
 
-// putBack takes a message back that was under way.
+// putBack puts a message that was under way back into its queue.
 func (s *schedule) putBack(q *queue, e entry) {
 	q.underWay--
 	q.probing = false
@@ -193,7 +194,7 @@ func (s *schedule) holdQueue(q *queue, e entry, why hold, reason string) {
 }
 
 // moveQueue changes the hold of a queue. A queue is put at the end of the held ones again
-// when it was tried in vain.
+// when it was tried without success.
 func (s *schedule) moveQueue(q *queue, to hold) {
 	s.counts[q.hold] -= q.countMessages()
 	s.counts[to] += q.countMessages()
@@ -204,7 +205,7 @@ func (s *schedule) moveQueue(q *queue, to hold) {
 	}
 }
 
-// releaseQueue lets the messages of a queue go out again.
+// releaseQueue ends the hold of a queue.
 func (s *schedule) releaseQueue(q *queue) {
 	if q.hold == free {
 		return
@@ -215,7 +216,7 @@ func (s *schedule) releaseQueue(q *queue) {
 	s.listQueue(q)
 }
 
-// probeQueues lets one message of each of the next n held queues be tried.
+// probeQueues has one message of each of the next n held queues be tried.
 func (s *schedule) probeQueues(why hold, n int) {
 	for range min(n, s.held[why].len()) {
 		q := s.held[why].pop()
@@ -227,10 +228,10 @@ func (s *schedule) probeQueues(why hold, n int) {
 	}
 }
 
-// countPending is how many messages are not settled.
+// countPending returns how many messages are not settled.
 func (s *schedule) countPending() int { return s.counts[free] + s.counts[waiting] + s.counts[refused] }
 
-// firstHeldQueue is the first queue that is held for a reason; nil for none.
+// firstHeldQueue returns the first queue that is held for a reason; nil for none.
 func (s *schedule) firstHeldQueue(why hold) *queue {
 	var first *queue
 	if s.counts[why] == 0 {
@@ -245,7 +246,7 @@ func (s *schedule) firstHeldQueue(why hold) *queue {
 }
 
 // dropMessagesBefore removes the messages before seq that are neither under way nor in memory,
-// and gives each to removed.
+// and calls removed with each.
 func (s *schedule) dropMessagesBefore(seq uint64, removed func(seq uint64)) {
 	for key, q := range s.queues {
 		before := len(q.entries)

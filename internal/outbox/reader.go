@@ -39,7 +39,7 @@ type Reader struct {
 	number uint64                    // of the last message of msgs
 }
 
-// ReaderConfig says what a [Reader] reads.
+// ReaderConfig configures a [Reader].
 type ReaderConfig struct {
 	Name    string // one of the names that are kept from the embedded server's clients, such as "roster"
 	Class   Class
@@ -59,9 +59,9 @@ func (o *Outbox) Reader(ctx context.Context, cfg ReaderConfig) (*Reader, error) 
 	return newReader(ctx, o, o.streams[cfg.Class], cfg, cursorFor(o.cfg.Dir, file))
 }
 
-// newReader takes up where the last run stopped. A power cut may have taken from
-// the stream's end what the cursor counts already: it steps back to the end, or
-// the messages that get those sequences next would not be read.
+// newReader returns a reader that begins where the last run stopped. After a power cut,
+// the stream may end before the position: it then steps back to the stream's end, or the
+// messages that get those sequences next would not be read.
 func newReader(ctx context.Context, o *Outbox, stream jetstream.Stream, cfg ReaderConfig, c cursor) (*Reader, error) {
 	r := &Reader{nc: o.nc, stream: stream, cfg: cfg, silence: o.timing.silence,
 		log: o.log.With("stream", stream.CachedInfo().Config.Name, "reader", cfg.Name)}
@@ -128,8 +128,8 @@ func (r *Reader) Poll(ctx context.Context, limit int) (batch []Stored, more <-ch
 	return batch, nil, err
 }
 
-// waitForRecent returns what is in the tail. It waits while there is nothing after what was
-// read, and returns nothing when the stream has to be read.
+// waitForRecent returns what is in the cache. It waits while there is nothing after what
+// was read, and returns nothing when the stream has to be read.
 func (r *Reader) waitForRecent(ctx context.Context, limit int) ([]Stored, error) {
 	for r.recent != nil {
 		batch, end, more := r.recent.messagesAfter(r.read, limit)
@@ -150,7 +150,7 @@ func (r *Reader) waitForRecent(ctx context.Context, limit int) ([]Stored, error)
 	return nil, nil
 }
 
-// fetchBatch returns what there is, up to limit; after a long silence nothing.
+// fetchBatch returns what there is, up to limit; nothing after a long silence.
 func (r *Reader) fetchBatch(ctx context.Context, limit int) ([]Stored, error) {
 	if err := r.startReading(ctx); err != nil {
 		return nil, err
@@ -161,7 +161,7 @@ func (r *Reader) fetchBatch(ctx context.Context, limit int) ([]Stored, error) {
 	for more := true; more && len(batch) < limit; {
 		m, meta, err := nextInOrder(ctx, r.msgs, r.number+1)
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
-			r.stopReading() // and look again, in case any got lost: a connection that ended can have taken the last ones along
+			r.stopReading() // and read again, in case any were lost with a connection that ended
 			break
 		}
 		if errors.Is(err, errSkipped) && len(batch) > 0 {
@@ -213,21 +213,21 @@ func (r *Reader) stopReading() {
 	}
 }
 
-// Confirm says that what was read up to seq is done with, for good. A later start
-// reads on from there; after a crash, from what was confirmed about 200 ms before it.
+// Confirm records that what was read up to seq is settled. A later start reads on from
+// there; after a crash, from what was confirmed about 200 ms before it.
 func (r *Reader) Confirm(seq uint64) { r.position.advanceTo(seq) }
 
 // Confirmed returns the last that was confirmed; 0 before any.
 func (r *Reader) Confirmed() uint64 { return r.position.sequence() }
 
-// Rewind makes Next begin anew after the last that was confirmed.
+// Rewind makes Next continue after the last that was confirmed.
 func (r *Reader) Rewind() {
 	r.stopReading()
 	r.read = r.position.sequence()
 }
 
-// Anew makes Next begin as if nothing had ever been read, also after a crash. Nothing
-// may be confirmed meanwhile. After an error, it has to be called again.
+// Anew makes Next begin as if nothing had ever been read, also after a crash. Confirm
+// may not be called meanwhile. After an error, it has to be called again.
 func (r *Reader) Anew() error {
 	r.stopReading()
 	if err := r.position.resetToStart(); err != nil {
@@ -237,7 +237,7 @@ func (r *Reader) Anew() error {
 	return nil
 }
 
-// Close keeps the position. It comes before the outbox's.
+// Close saves the position. It has to be called before the outbox's.
 func (r *Reader) Close() error {
 	r.stopReading()
 	return r.position.close()

@@ -8,13 +8,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// recentCacheMax is for how many bytes of messages a tail has room.
+// recentCacheMax is how many bytes of messages a cache holds.
 const recentCacheMax = 4 << 20
 
-// recentCache is the end of a local stream in memory, for the forwarder. While it keeps
-// up, it need not read what was just written: that would take more processor time
-// than all else, and the server holds blocks of 8 MiB that somebody reads for ten
-// seconds. What has no room any more is read from the stream.
+// recentCache is the end of a local stream in memory, for the forwarder. While that keeps
+// up, it need not read what was just written: that would need more processor time than
+// all else, and the server holds blocks of 8 MiB for ten seconds after they are read.
+// What is beyond maxBytes is read from the stream.
 type recentCache struct {
 	maxBytes int
 
@@ -29,8 +29,8 @@ func newRecentCache(room int, end uint64) *recentCache {
 	return &recentCache{maxBytes: room, end: end, more: make(chan struct{})}
 }
 
-// addMessages takes what was stored, up to the sequence last. With nothing to take, the
-// stream's end is known to be there.
+// addMessages adds what was stored, up to the sequence last. Without messages, it records
+// the stream's end only.
 func (t *recentCache) addMessages(msgs []*nats.Msg, last uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -52,7 +52,7 @@ func (t *recentCache) addMessages(msgs []*nats.Msg, last uint64) {
 	t.more = make(chan struct{})
 }
 
-// dropFirst forgets the first n.
+// dropFirst removes the first n messages.
 func (t *recentCache) dropFirst(n int) {
 	for i := range n {
 		t.size -= len(t.msgs[i].Data)
@@ -61,9 +61,9 @@ func (t *recentCache) dropFirst(n int) {
 	t.msgs = t.msgs[n:]
 }
 
-// messagesAfter returns what comes after seq, at most limit, and forgets what does not:
-// nothing if it is not here any more. It returns also the stream's end, and what is
-// closed when that changes.
+// messagesAfter returns what comes after seq, at most limit, and removes what does
+// not: nothing if it is not here any more. It also returns the stream's end, and a
+// channel that is closed when that changes.
 func (t *recentCache) messagesAfter(seq uint64, limit int) (msgs []Stored, end uint64, more <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -77,7 +77,7 @@ func (t *recentCache) messagesAfter(seq uint64, limit int) (msgs []Stored, end u
 	return msgs, t.end, t.more
 }
 
-// firstSequence is the first message that is here, or else the one that will come next.
+// firstSequence returns the sequence of the first message, or else of the one that comes next.
 func (t *recentCache) firstSequence() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,14 +87,14 @@ func (t *recentCache) firstSequence() uint64 {
 	return t.end + 1
 }
 
-// lastSequence is the stream's end.
+// lastSequence returns the sequence of the stream's end.
 func (t *recentCache) lastSequence() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.end
 }
 
-// forwardHeader is without what is said to the local stream only.
+// forwardHeader returns a header without what is meant for the local stream only.
 func forwardHeader(h nats.Header) nats.Header {
 	if _, ok := h[jetstream.ExpectedLastMsgIDHeader]; ok {
 		h = maps.Clone(h)

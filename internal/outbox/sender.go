@@ -16,7 +16,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
-// sender sends on one session of the remote and collects what becomes of the messages:
+// sender sends on one session of the remote and collects the results:
 // answers, and round trips, after which the server has handed on all that was
 // sent before. An acknowledgement is always asked for. It is for one forwarder.
 type sender struct {
@@ -24,14 +24,14 @@ type sender struct {
 	inbox      string
 	began      time.Time
 	kinds      []string        // patterns of subjects, by number
-	unanswered map[string]bool // kinds that nobody acknowledges, and none ever did
+	unanswered map[string]bool // kinds that no stream acknowledges, and none ever did
 	number     uint64          // of the last message sent
 	flight     map[uint64]*sending
-	handled    uint64 // up to here, it is known that the server has handed them on
+	handled    uint64 // the server has handed on all up to here
 	pinging    atomic.Bool
 
 	listAnswered bool      // it has answered which streams there are, or failed to
-	listComplete bool      // the server said that it has no other streams for us than those it listed
+	listComplete bool      // the server has no other streams for us than those it listed
 	asked        time.Time // when its streams were asked for last
 	listing      atomic.Bool
 
@@ -51,7 +51,7 @@ type sending struct {
 	bytes   int
 	late    bool // it was held before
 	tripped bool // the server has handed it on
-	nobody  bool // it said that nobody is there to answer
+	nobody  bool // it answered that no stream is there to acknowledge it
 }
 
 func newSender(s *remote.Session) (*sender, error) {
@@ -156,13 +156,13 @@ type ack struct {
 	err       error  // why it has not
 }
 
-// errNoStream says that nobody at the remote answers for a subject.
+// errNoStream is returned when no stream of the remote answers for a subject.
 var errNoStream = errors.New("no stream of the NATS server takes this subject at present")
 
-// errBadAck says that an answer is no acknowledgement.
+// errBadAck is returned for an answer that is no acknowledgement.
 var errBadAck = errors.New("the NATS server answered with something that is no acknowledgement")
 
-// parseAck reads an answer of the remote. ok is false if it is not about one of our messages.
+// parseAck parses an answer of the remote. ok is false if it is not about one of our messages.
 func parseAck(inbox string, m *nats.Msg) (a ack, ok bool) {
 	token, ok := strings.CutPrefix(m.Subject, inbox+".")
 	kind, number, two := strings.Cut(token, "-")

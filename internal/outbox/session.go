@@ -7,6 +7,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
+// openSender sets f.sender to one on the present session. It waits while there is no
+// session; the error is ctx's, or why nothing can be sent on it.
 func (f *forwarder) openSender(ctx context.Context) error {
 	if f.sender != nil && f.sender.Reason() != nil {
 		f.reclaimMessages()
@@ -31,6 +33,7 @@ func (f *forwarder) openSender(ctx context.Context) error {
 	return nil
 }
 
+// waitForSession returns the present session, or the next if there is none.
 func (f *forwarder) waitForSession(ctx context.Context) (*remote.Session, error) {
 	for began := time.Now(); ; {
 		waiting, cancel := context.WithTimeout(ctx, f.timing.lossCheck)
@@ -42,12 +45,13 @@ func (f *forwarder) waitForSession(ctx context.Context) (*remote.Session, error)
 		if err == nil || ctx.Err() != nil {
 			return s, err
 		}
-		f.reader.stopReading() // what is on its way from the stream is read again: it is not lost, nor to be kept in memory
+		f.reader.stopReading() // messages that the server has sent are read again later, not kept in memory
 		f.countDroppedMeanwhile(ctx)
 		f.publishState()
 	}
 }
 
+// reclaimMessages puts the messages that are under way back into their queues.
 func (f *forwarder) reclaimMessages() {
 	if f.sender == nil {
 		return
@@ -68,6 +72,7 @@ func (f *forwarder) reclaimMessages() {
 	f.sender = nil
 }
 
+// removeFromFlight removes a message from those that are under way.
 func (f *forwarder) removeFromFlight(number uint64) {
 	m := f.sender.flight[number]
 	f.bytes -= m.bytes
@@ -77,11 +82,11 @@ func (f *forwarder) removeFromFlight(number uint64) {
 	delete(f.sender.flight, number)
 }
 
-// yieldPoll is the time between two looks at whether another forwarder has caught up.
+// yieldPoll is the time between two checks of whether the other forwarder has caught up.
 const yieldPoll = 5 * time.Millisecond
 
-// yieldToStatus reports whether something else goes first, but not for ever: the remote
-// may be slow to take that alone.
+// yieldToStatus reports whether status messages go first. It does so for a time only: the
+// remote may be slow to confirm those alone.
 func (f *forwarder) yieldToStatus() bool {
 	if f.statusForwarder == nil || !f.statusForwarder.hasMessagesToSend() {
 		f.yielding = time.Time{}

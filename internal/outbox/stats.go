@@ -14,7 +14,7 @@ type Stats struct {
 	Telemetry     StreamStats `json:"telemetry"`
 	ForwardErrors uint64      `json:"forward_errors"` // failed tries to connect or to have messages confirmed
 	LoginsRefused uint64      `json:"logins_refused"` // logins that the remote refused or revoked
-	Connected     bool        `json:"connected"`      // the remote is there and takes messages
+	Connected     bool        `json:"connected"`      // the remote is connected and stores messages
 }
 
 // DeadLetters is how many messages are set aside now.
@@ -48,7 +48,7 @@ type StreamStats struct {
 	CaughtUp  uint64 `json:"caught_up"` // of these, in and after a time in which the remote took nothing; counted once all that waited is confirmed
 	Dropped   uint64 `json:"dropped"`   // gone, by the limit of the stream or of what is set aside, before they could be forwarded
 	Backlog   uint64 `json:"backlog"`   // stored, and neither confirmed nor set aside yet; 0 without a remote
-	Lost      uint64 `json:"lost"`      // STATUS: stored in an earlier life, and not there any more when Open looked
+	Lost      uint64 `json:"lost"`      // STATUS: stored in an earlier run, and not there any more at Open
 	Dead      uint64 `json:"dead"`      // set aside now, since the remote refuses them
 	Messages  uint64 `json:"messages"`  // stored now
 	Bytes     uint64 `json:"bytes"`     // their size on disk
@@ -59,7 +59,7 @@ type StreamStats struct {
 	WaitingReason  string `json:"waiting_reason,omitempty"` // subject of the first of these, and why
 	Unacknowledged uint64 `json:"unacknowledged"`           // of forwarded: no stream of the remote has ever acknowledged their like
 	Unconfirmed    string `json:"unconfirmed,omitempty"`    // the subjects of these, if it is so now
-	Duplicates     uint64 `json:"duplicates"`               // whose ID somebody else had used before: they went out under another
+	Duplicates     uint64 `json:"duplicates"`               // whose ID another publisher had used before: they went out under another
 
 	WaitingSince *time.Time `json:"waiting_since,omitempty"` // when the first of these was held
 
@@ -80,7 +80,7 @@ func (o *Outbox) Stats() Stats {
 }
 
 // Passed returns how many messages of a class were stored, and how many of them
-// confirmed by the remote, since Open. It costs nothing.
+// confirmed by the remote, since Open. It is cheap.
 func (o *Outbox) Passed(c Class) (published, forwarded uint64) {
 	if f := o.forwarders[c]; f != nil {
 		forwarded = f.forwarded.Load()
@@ -132,7 +132,7 @@ func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 	return s
 }
 
-// findStoredTime is when the first message from a sequence on was stored; nil if it
+// findStoredTime returns when the first message from a sequence on was stored; nil if it
 // is there no more.
 func (o *Outbox) findStoredTime(ctx context.Context, c Class, seq uint64) *time.Time {
 	m, err := o.streams[c].GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">"))

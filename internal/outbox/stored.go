@@ -22,8 +22,8 @@ const storedMax = 1000
 
 // storedSubjects are the subjects whose messages a stream of the remote has
 // acknowledged, now or in an earlier run. It is learned from acknowledgements and from
-// streams that the remote lists, kept on disk, and never concluded away: what was stored
-// once and is not acknowledged now has to wait. It may be used concurrently.
+// streams that the remote lists, kept on disk, and never removed: what was stored once and
+// is not acknowledged now has to wait. It may be used concurrently.
 type storedSubjects struct {
 	path string
 
@@ -32,7 +32,7 @@ type storedSubjects struct {
 	unsaved  bool // the file does not have all of them
 }
 
-// openStoredSubjects reads the file. A damaged one is an error that says so, with nothing known.
+// openStoredSubjects reads the file. After an error of a damaged one, there are no patterns.
 func openStoredSubjects(dir string) (*storedSubjects, error) {
 	s := &storedSubjects{path: filepath.Join(dir, storedFile)}
 	text, err := os.ReadFile(s.path)

@@ -14,14 +14,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// streamList is what a server answered to the question which streams there are.
+// streamList is a server's list of its streams.
 type streamList struct {
 	asked    time.Time
 	patterns []string // subjects of those that acknowledge
-	err      error    // it did not say all
+	err      error    // why the list is not complete
 }
 
-// listStreams asks in a goroutine of its own which streams there are. One runs at a time.
+// listStreams requests the list of streams in a goroutine of its own. One runs at a time.
 func (s *sender) listStreams(ctx context.Context, prefix string, wait time.Duration, running *sync.WaitGroup) {
 	if !s.listing.CompareAndSwap(false, true) {
 		return
@@ -51,8 +51,8 @@ func (s *sender) takeStreamList() *streamList {
 const pagesMax = 100
 
 // ListedSubjects returns the subjects of the streams that a server lists for messages
-// under prefix, and that acknowledge what they store. An error says that there may be
-// others: it may not be asked, is not ready, or does not know all.
+// under prefix, and that acknowledge what they store. After an error there may be
+// others: the server refuses the request, is not ready, or its list is not complete.
 func ListedSubjects(ctx context.Context, nc *nats.Conn, prefix string, wait time.Duration) (patterns []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, min(wait, 2*time.Second))
 	defer cancel()
@@ -83,7 +83,7 @@ type streamPage struct {
 	streams, total int
 }
 
-// errIncomplete says that a server has streams of which it does not know more at present.
+// errIncomplete is returned when a server lists streams without their settings.
 var errIncomplete = errors.New("the NATS server does not know all of its streams at present")
 
 // parseStreamList reads an answer. That there is no JetStream for us is none.
@@ -121,6 +121,8 @@ func parseStreamList(data []byte) (p streamPage, err error) {
 	return p, nil
 }
 
+// learnStored records that a stream stores messages like this one. m is nil for one
+// that was settled before its answer came.
 func (f *forwarder) learnStored(m *sending, kind string) {
 	subject := kind
 	if m != nil {
@@ -133,9 +135,11 @@ func (f *forwarder) learnStored(m *sending, kind string) {
 		f.rememberStored(subject)
 	}
 	f.acked[kind] = subject
-	f.sender.listComplete, f.sender.asked, f.ackedAt = false, time.Time{}, time.Now() // the list says which others
+	f.sender.listComplete, f.sender.asked, f.ackedAt = false, time.Time{}, time.Now() // the list shows which others
 }
 
+// rememberStored adds to the subjects that the remote stores. What could not be written
+// to disk is tried again with the next call.
 func (f *forwarder) rememberStored(patterns ...string) {
 	err := f.shared.stored.addPatterns(patterns...)
 	if err != nil && !f.storedUnsaved {
@@ -144,6 +148,8 @@ func (f *forwarder) rememberStored(patterns ...string) {
 	f.storedUnsaved = err != nil
 }
 
+// updateStoredSubjects handles a list of the remote's streams, and asks again while it
+// was not complete.
 func (f *forwarder) updateStoredSubjects(ctx context.Context) {
 	if l := f.sender.takeStreamList(); l != nil {
 		f.rememberStored(patternsUnder(f.prefix, l.patterns)...)
@@ -167,11 +173,14 @@ func (f *forwarder) updateStoredSubjects(ctx context.Context) {
 	}
 }
 
+// roundTripConfirms reports whether a round trip confirms messages of a subject: no
+// stream has ever stored one, and the remote lists none for them, or does not answer.
 func (f *forwarder) roundTripConfirms(subject string) bool {
 	_, acked := f.acked[kindOfSubject(f.prefix, subject)]
 	return !acked && !f.shared.stored.hasSubject(subject) && (f.sender.listComplete || time.Since(f.sender.began) > f.timing.unknown)
 }
 
+// patternsUnder returns the patterns that may match subjects under a prefix.
 func patternsUnder(prefix string, patterns []string) (out []string) {
 	first, _, _ := strings.Cut(prefix, ".")
 	for _, p := range patterns {

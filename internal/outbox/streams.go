@@ -61,8 +61,8 @@ func (o *Outbox) openStreams(ctx context.Context) error {
 	return o.countLost(o.streams[Status].CachedInfo().State)
 }
 
-// openStream opens one of ours. One that is bounded begins anew when it cannot be
-// opened: telemetry shall not keep Pulse from its work.
+// openStream opens a stream. One that is bounded begins empty when it cannot be opened:
+// damaged telemetry does not keep Pulse from starting.
 func (o *Outbox) openStream(ctx context.Context, cfg jetstream.StreamConfig) (stream jetstream.Stream, err error) {
 	dir := streamfiles.Dir(o.cfg.Dir, cfg.Name)
 	if o.held.Removed(cfg.Name) {

@@ -14,8 +14,8 @@ import (
 
 // waitingFile is what is kept on disk of messages that wait while later ones are
 // settled: without it, all that came after the first of them would be sent again after
-// a restart, and be stored twice where the remote no longer knows the IDs. Each file
-// that was ever written stays true, so an old one does no harm.
+// a restart, and be stored twice where the remote no longer remembers the IDs.
+// Each file that was ever written stays true, so an old one does no harm.
 type waitingFile struct {
 	High   uint64            `json:"high"` // up to here, what is not listed is settled
 	Queues []waitingQueue    `json:"queues,omitempty"`
@@ -40,7 +40,7 @@ func (q *waitingQueue) listSequences() []uint64 {
 	return seqs
 }
 
-// waitingText is the file's content.
+// encodeText returns the file's content.
 func (w *waitingFile) encodeText() (string, error) {
 	body, err := json.Marshal(w)
 	if err != nil {
@@ -49,7 +49,7 @@ func (w *waitingFile) encodeText() (string, error) {
 	return appendChecksum(string(body) + "\n"), nil
 }
 
-// parseWaitingFile reads what text returned.
+// parseWaitingFile parses what encodeText returned.
 func parseWaitingFile(text string) (w waitingFile, err error) {
 	body, ok := cutChecksum(text)
 	if !ok {
@@ -96,7 +96,7 @@ func (w *waitingFile) writeTo(path string) error {
 	return nil
 }
 
-// snapshotQueues is what of a schedule goes to disk.
+// snapshotQueues returns what of a schedule is written to disk.
 func (s *schedule) snapshotQueues(high uint64, underWay map[*queue][]uint64, ids map[uint64]string) *waitingFile {
 	w := &waitingFile{High: high, IDs: ids}
 	for _, q := range s.queues {
