@@ -28,7 +28,7 @@ type repeat struct {
 	more  uint64
 }
 
-// Add notes one, which is told from others by the key.
+// Add adds an event. Events with one key are counted together.
 func (r *Repeats) Add(key string, attrs ...slog.Attr) {
 	if r.Log == nil {
 		return
@@ -50,9 +50,9 @@ func (r *Repeats) Add(key string, attrs ...slog.Attr) {
 	r.Log.Add(r.Kind, attrs...)
 }
 
-// Tell writes how many there were since the last time; it is to be called every
-// minute. What did not happen again is forgotten: the next one is a first.
-func (r *Repeats) Tell(now time.Time) {
+// WriteCounts writes how many events there were since the last call, and must be called
+// every minute. An event that did not happen again is a first one the next time.
+func (r *Repeats) WriteCounts(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	minute := slog.String("until", now.UTC().Format(timeFormat))

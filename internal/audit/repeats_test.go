@@ -32,11 +32,11 @@ func TestWhatRepeatsIsALineAtFirstAndThenOneAMinute(t *testing.T) {
 	add("b")
 	add("a")
 	add("a")
-	r.Tell(at)
+	r.WriteCounts(at)
 	add("a")
 	add("b")
-	r.Tell(at.Add(time.Minute))
-	r.Tell(at.Add(2 * time.Minute))
+	r.WriteCounts(at.Add(time.Minute))
+	r.WriteCounts(at.Add(2 * time.Minute))
 	mustClose(t, l)
 	want := []string{`"peer":"a"}`, `"peer":"b"}`, `"peer":"a","more":2,"until":"2026-01-02T03:04:00.000Z"}`,
 		`"peer":"b"}`, `"peer":"a","more":1,"until":"2026-01-02T03:05:00.000Z"}`}
@@ -52,7 +52,7 @@ func TestManyThatRepeatTakeABoundedNumberOfLines(t *testing.T) {
 	for i := range 10_000 {
 		r.Add(fmt.Sprint(i), slog.Int("peer", i))
 	}
-	r.Tell(time.Now())
+	r.WriteCounts(time.Now())
 	mustClose(t, l)
 	lines := membersOf(t, dir, "refused")
 	if len(lines) != repeatsMax+1 || !strings.HasPrefix(lines[repeatsMax], `"others":true,"more":9936,`) {

@@ -35,14 +35,14 @@ type Sums struct {
 	events []uint64 // agent << 2 | outcome
 }
 
-// Count counts one. Of a minute that is over, it first writes the sums.
-func (s *Sums) Count(l *Log, now time.Time, agent uint32, o Outcome) {
-	s.Tell(l, now)
+// CountKeepAlive counts a keep-alive. It first writes the sums of a minute that is over.
+func (s *Sums) CountKeepAlive(l *Log, now time.Time, agent uint32, o Outcome) {
+	s.FlushMinute(l, now)
 	s.events = append(s.events, uint64(agent)<<2|uint64(o))
 }
 
-// Tell writes the sums of the minute, if that is over.
-func (s *Sums) Tell(l *Log, now time.Time) {
+// FlushMinute writes the sums of the minute if it is over.
+func (s *Sums) FlushMinute(l *Log, now time.Time) {
 	if minute := now.UTC().Truncate(time.Minute); !minute.Equal(s.minute) {
 		s.Flush(l)
 		s.minute = minute

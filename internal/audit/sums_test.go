@@ -34,16 +34,16 @@ func TestKeepAlivesAreSummedUpByTheMinute(t *testing.T) {
 	var s Sums
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for agent := range uint32(12) {
-		s.Count(l, at, agent+1, Sent)
+		s.CountKeepAlive(l, at, agent+1, Sent)
 		if agent != 6 {
-			s.Count(l, at.Add(time.Second), agent+1, Answered)
+			s.CountKeepAlive(l, at.Add(time.Second), agent+1, Answered)
 		}
 	}
-	s.Count(l, at, 7, Failed)
-	s.Count(l, at, 7, Sent)
-	s.Count(l, at, 5000, Sent)
-	s.Count(l, at, 5000, Answered)
-	s.Count(l, at.Add(time.Minute), 3, Failed)
+	s.CountKeepAlive(l, at, 7, Failed)
+	s.CountKeepAlive(l, at, 7, Sent)
+	s.CountKeepAlive(l, at, 5000, Sent)
+	s.CountKeepAlive(l, at, 5000, Answered)
+	s.CountKeepAlive(l, at.Add(time.Minute), 3, Failed)
 	s.Flush(l)
 	s.Flush(l)
 	mustClose(t, l)
@@ -68,7 +68,7 @@ func TestTheSumsOfManyAgentsTakeSeveralLinesAndNoneIsTooLong(t *testing.T) {
 	l := mustOpen(t, Config{Dir: dir})
 	var s Sums
 	for agent := uint32(1); agent < 100_000; agent += 2 { // the worst case: no two follow each other
-		s.Count(l, time.Now(), agent, Sent)
+		s.CountKeepAlive(l, time.Now(), agent, Sent)
 	}
 	s.Flush(l)
 	mustClose(t, l)

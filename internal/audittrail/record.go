@@ -112,7 +112,7 @@ func (t *Trail) recordKeepAlive(r *message.Record) {
 		outcome = audit.Failed
 	}
 	if !t.full.Load() {
-		t.sums.Count(t.log, time.Now(), uint32(r.ID), outcome)
+		t.sums.CountKeepAlive(t.log, time.Now(), uint32(r.ID), outcome)
 		return
 	}
 	attrs := []slog.Attr{slog.String("agent", r.ID.String()), slog.String("result", outcome.String())}
@@ -129,7 +129,7 @@ func (t *Trail) recordKeepAlive(r *message.Record) {
 
 // RecordKeepAliveSums writes the sums of keep-alives when a minute is over, though none
 // is sent. It is for the recorder only.
-func (t *Trail) RecordKeepAliveSums() { t.sums.Tell(t.log, time.Now()) }
+func (t *Trail) RecordKeepAliveSums() { t.sums.FlushMinute(t.log, time.Now()) }
 
 // RecordManagerProblem records the problem of the manager that Pulse is attached to, if
 // it changed. It is for the recorder only.

@@ -184,8 +184,8 @@ func (t *Trail) recordSums() {
 }
 
 func (t *Trail) recordMinute(now time.Time) {
-	t.nats.Tell(now)
-	t.peers.Tell(now)
+	t.nats.WriteCounts(now)
+	t.peers.WriteCounts(now)
 	t.mu.Lock()
 	read := t.throughput
 	t.mu.Unlock()
@@ -225,7 +225,7 @@ func (t *Trail) FlushSums() {
 
 // Close records that the node ends, and closes the log.
 func (t *Trail) Close() error {
-	t.nats.Tell(time.Now())
+	t.nats.WriteCounts(time.Now())
 	var attrs []slog.Attr
 	if t.failure != nil {
 		attrs = append(attrs, slog.String("error", boundText(t.failure.Error())))
