@@ -21,13 +21,13 @@ type AgentDetails struct {
 	Messages []Message         `json:"messages"`    // the last ones about it, newest first
 }
 
-// RoundTrip is a keep-alive to an agent, and what became of it.
+// RoundTrip is a keep-alive to an agent, and its outcome.
 type RoundTrip struct {
 	At  time.Time `json:"at"`
 	RTT *float64  `json:"rtt_ms"` // null: it was missed
 }
 
-// Message is what was told of an agent, in short.
+// Message is a short form of a message about an agent.
 type Message struct {
 	At   time.Time `json:"at"`
 	Type string    `json:"type"` // as the messages on NATS have it: keepalive_acknowledged, keepalive_failed, status_change, agent_flapping
@@ -40,7 +40,7 @@ const (
 	pingTimeout   = 10 * time.Second
 )
 
-// findAgent finds the agent that a path names, or says that there is none.
+// findAgent returns the agent that a path names, or answers with an error.
 func (s *Server) findAgent(w http.ResponseWriter, r *http.Request) (a detector.Record, ok bool) {
 	id, err := detector.ParseID(r.PathValue("id"))
 	if err != nil {
@@ -106,9 +106,9 @@ func (s *Server) handlePing(w http.ResponseWriter, r *http.Request) {
 		sendProblem(w, http.StatusGatewayTimeout, fmt.Sprintf("agent %v did not answer within %v", agent.ID, pingTimeout))
 	case errors.Is(err, detector.ErrUnanswered):
 		sendProblem(w, http.StatusGatewayTimeout, fmt.Sprintf("agent %v: %v", agent.ID, err))
-	case errors.Is(err, detector.ErrUnknownAgent): // removed since it was looked up
+	case errors.Is(err, detector.ErrUnknownAgent): // removed in the meantime
 		sendProblem(w, http.StatusNotFound, fmt.Sprintf("agent %v: %v", agent.ID, err))
-	default: // there is no asking it
+	default: // the agent cannot be asked
 		sendProblem(w, http.StatusConflict, fmt.Sprintf("agent %v: %v", agent.ID, err))
 	}
 }

@@ -1,14 +1,14 @@
-// Package console is Pulse's HTTP side, for people, scripts and Prometheus: the
+// Package console serves HTTP for people, scripts and Prometheus: the
 // dashboard at /, the API under /api/v1 (described by /api/v1/openapi.json),
 // metrics at /metrics, and the node's health at /healthz and /readyz.
 //
-// It reads, and does one thing: a client may ask for a keep-alive to an agent. It
-// has no password on loopback; elsewhere it has TLS and a token (see [Config]), and
-// everywhere it is on guard against other people's web pages (guard.go).
+// It only reads, except that a client may request a keep-alive to an agent. On
+// loopback it has no password; elsewhere it has TLS and a token (see [Config]).
+// Requests from other web pages are refused everywhere (guard.go).
 //
-// [Server.Serve] owns net/http's goroutines and one that takes a sample of the node
-// every few seconds; [Server.Close] ends them all and waits. The detector is asked
-// page by page, so that a large fleet holds up nobody.
+// [Server.Serve] owns net/http's goroutines and one that samples the node's state
+// every few seconds; [Server.Close] ends them all and waits. The detector is read
+// page by page, so that a large fleet does not block it.
 package console
 
 import (
@@ -30,7 +30,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Fleet is what the console is about: the detector.
+// Fleet is the detector.
 type Fleet interface {
 	Page(n int) (page []detector.Record, more bool)
 	Agent(id detector.AgentID) (detector.Record, bool)
@@ -38,37 +38,37 @@ type Fleet interface {
 	Counts() [4]int
 }
 
-// Config says what to show, and to whom.
+// Config configures a server.
 type Config struct {
 	Node    string
 	Version string
-	Epoch   uint64 // which life of the node
+	Epoch   uint64 // of this run of the node
 	Fleet   Fleet
 	Clock   *detector.Clock
 	History *history.History
-	Groups  []string // the names of the groups of agents, from the second; the first has none
+	Groups  []string // the names of the groups of agents, by detector.Record.Group - 1
 	State   func() State
 	Metrics prometheus.Gatherer
 
-	Refused func(from, reason string) // hears of every refused request, as often as strangers like; nil for nobody
+	Refused func(from, reason string) // is called for every refused request; nil for none
 
-	TokenFile, CertFile, KeyFile string // all or none, and the files are read again when they change
+	TokenFile, CertFile, KeyFile string // all or none; files that change are read again
 	Log                          *slog.Logger
 }
 
-// Server shows a node. See [New].
+// Server serves the console of a node. See [New].
 type Server struct {
 	cfg           Config
 	http          *http.Server
 	ctx           context.Context // ends with Close
 	stop          context.CancelFunc
 	requests      sync.WaitGroup    // requests under way
-	requestsMu    sync.Mutex        // before calls grows
+	requestsMu    sync.Mutex        // held while requests grows
 	tokenFile     *tokenFile        // nil for none
 	certFiles     *certificateFiles // nil for none
 	state         stateCache
 	samples       sampleSeries
-	groups        atomic.Pointer[[]string] // of the groups
+	groups        atomic.Pointer[[]string] // names
 	pingRate      *rate.Limiter
 	scanSlots     chan struct{} // readers of the whole fleet
 	pingSlots     chan struct{} // pings under way
@@ -76,9 +76,9 @@ type Server struct {
 }
 
 const (
-	maxScans       = 4  // each keeps the detector from its work for a moment per page
+	maxScans       = 4  // each page interrupts the detector for a moment
 	maxPings       = 16 // at a time
-	pingsPerSecond = 5  // a second
+	pingsPerSecond = 5  // of all clients
 	pingBurst      = 20
 )
 
@@ -92,7 +92,7 @@ func New(cfg Config) (*Server, error) {
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{Handler: s.guardRequests(s.newRequestHandler()), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: 5 * time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-		ConnContext: withConnection, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)} // what clients do wrong is theirs
+		ConnContext: withConnection, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)} // clients' errors are not logged
 	if cfg.TokenFile == "" {
 		return s, nil
 	}
@@ -110,7 +110,7 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// SetGroups takes up other names of groups. It may be called at any time.
+// SetGroups sets the names of the groups of agents. It may be called at any time.
 func (s *Server) SetGroups(names []string) { s.groups.Store(&names) }
 
 func (s *Server) groupNames() []string { return *s.groups.Load() }
@@ -141,7 +141,7 @@ func (s *Server) newRequestHandler() http.Handler {
 	return withProblems(mux)
 }
 
-// Serve answers until Close, which it returns from with nil.
+// Serve serves requests until Close, and returns nil then.
 func (s *Server) Serve(l net.Listener) error {
 	var sampling sync.WaitGroup
 	defer sampling.Wait()
@@ -160,9 +160,9 @@ func (s *Server) Serve(l net.Listener) error {
 	return err
 }
 
-// Close ends all connections, and waits for what is under way on them.
+// Close closes all connections, and waits for the requests being handled.
 func (s *Server) Close() {
-	s.requestsMu.Lock() // who was let in before is counted
+	s.requestsMu.Lock() // requests that have begun are counted
 	s.stop()
 	s.requestsMu.Unlock()
 	_ = s.http.Close()
@@ -180,5 +180,5 @@ func (s *Server) beginRequest() bool {
 	return true
 }
 
-// Subscribers is how many clients follow the events.
+// Subscribers returns how many clients follow the events.
 func (s *Server) Subscribers() int { return s.subscriptions.countOpen() }

@@ -13,25 +13,25 @@ import (
 )
 
 const (
-	maxBatch       = 5000                   // events told at once
+	maxBatch       = 5000                   // events in one message
 	maxBehind      = 40_000                 // events that a client may be behind
-	batchPause     = 100 * time.Millisecond // between two tellings, so that a storm is told in few
+	batchPause     = 100 * time.Millisecond // between full messages, so that a storm needs few
 	statusPeriod   = 2 * time.Second
-	writeTimeout   = 10 * time.Second // for a client to take what it is told
+	writeTimeout   = 10 * time.Second // for a client to read what is sent
 	defaultChanges = 100
 	maxChanges     = 1000
 )
 
-// eventStream tells one client what happens: server-sent events.
+// eventStream sends server-sent events to one client.
 type eventStream struct {
 	*Server
 	w          http.ResponseWriter
 	controller *http.ResponseController
-	last       uint64 // event that it was told
+	last       uint64 // event that was sent
 }
 
-// handleEvents tells what happens from now on, or from behind the Last-Event-ID, for
-// as long as the client listens.
+// handleEvents sends the events from now on, or after the Last-Event-ID, until the
+// client disconnects.
 func (s *Server) handleEvents(w http.ResponseWriter, r *http.Request) {
 	ctx, end := context.WithCancel(r.Context())
 	defer end()
@@ -42,7 +42,7 @@ func (s *Server) handleEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.subscriptions.removeSubscription(place)
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx, and others after it, would collect events
+	w.Header().Set("X-Accel-Buffering", "no") // nginx and other proxies would buffer events
 	w.Header().Set("Cache-Control", "no-store, no-transform")
 	f := &eventStream{Server: s, w: w, controller: http.NewResponseController(w), last: s.cfg.History.LastSequence()}
 	ok := f.sendHello()
@@ -67,14 +67,14 @@ func (s *Server) handleEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// sendHello says who tells, and how the node is.
+// sendHello sends which node it is, and its state.
 func (f *eventStream) sendHello() bool {
 	return f.sendServerEvent("hello", "", map[string]any{"node": f.cfg.Node, "version": f.cfg.Version, "epoch": f.cfg.Epoch, "seq": f.last}) &&
 		f.sendServerEvent("status", "", f.newSummary())
 }
 
-// resumeAfter goes back to behind an event of this life of the node. Where that
-// cannot be, the client has to look at the fleet anew.
+// resumeAfter continues after an event of this run of the node. If it cannot, the
+// client has to read the whole fleet again.
 func (f *eventStream) resumeAfter(id string) bool {
 	epoch, seq, _ := strings.Cut(id, "-")
 	n, err := strconv.ParseUint(seq, 10, 64)
@@ -88,7 +88,8 @@ func (f *eventStream) resumeAfter(id string) bool {
 	return true
 }
 
-// sendNewEvents tells what there is, and returns what is closed when there is more.
+// sendNewEvents sends all events that there are, and returns a channel that is closed
+// when there are more.
 func (f *eventStream) sendNewEvents() (<-chan struct{}, bool) {
 	for {
 		events, gone, more := f.cfg.History.EventsAfter(f.last, maxBatch)

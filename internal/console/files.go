@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// checkPeriod is how long a file is taken for what it was.
+// checkPeriod is the time between two checks of a file.
 const checkPeriod = time.Second
 
-// reloadedFiles is what was made of files, and is made anew when they change. When
-// that fails, it stays what it was.
+// reloadedFiles is a value read from files, which is read again when they change. If
+// that fails, the value stays.
 type reloadedFiles[T any] struct {
 	paths []string
 	read  func() (T, error)
@@ -25,7 +25,7 @@ type reloadedFiles[T any] struct {
 
 	mu        sync.Mutex
 	value     T
-	stamp     string // of the files that were read, or tried
+	stamp     string // of the files when they were read last
 	checkedAt time.Time
 }
 
@@ -37,7 +37,7 @@ func newReloadedFiles[T any](log *slog.Logger, read func() (T, error), paths ...
 	return w, err
 }
 
-// stampFiles is what the files look like from outside.
+// stampFiles returns the times and sizes of the files.
 func (w *reloadedFiles[T]) stampFiles() string {
 	var b strings.Builder
 	for _, path := range w.paths {
@@ -92,7 +92,7 @@ func openTokenFile(path string, log *slog.Logger) (*tokenFile, error) {
 	return &tokenFile{w}, err
 }
 
-// matchesToken takes as long for a wrong token as for a right one.
+// matchesToken compares in constant time.
 func (s *tokenFile) matchesToken(token string) bool {
 	have, want := sha256.Sum256([]byte(token)), s.readChanged()
 	return token != "" && subtle.ConstantTimeCompare(have[:], want[:]) == 1

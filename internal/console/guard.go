@@ -20,11 +20,11 @@ var securityHeaders = map[string]string{
 	"X-Frame-Options":              "DENY",
 }
 
-// requestHeader has to be on every request that does something. A page of
-// somebody else's cannot send it without asking us first, and we do not answer that.
+// requestHeader is required for every request that changes something. Another site's
+// page cannot send it without a CORS preflight request, which is refused.
 const requestHeader = "Pulse-Request"
 
-// guardRequests lets in what may come in.
+// guardRequests passes on the requests that are allowed, and refuses others.
 func (s *Server) guardRequests(next http.Handler) http.Handler {
 	foreign := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -65,8 +65,8 @@ func (s *Server) guardRequests(next http.Handler) http.Handler {
 	})
 }
 
-// isPublicPath reports whether a path needs no token: the page that asks for it, which
-// holds nothing by itself, and the two answers yes or no.
+// isPublicPath reports whether a path needs no token: the page itself, which contains
+// no data, and the two health checks.
 func isPublicPath(path string) bool {
 	return path == "/" || path == "/favicon.ico" || path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, "/assets/")
 }
@@ -79,13 +79,13 @@ func bearerToken(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// hasToken reports whether a client may know more than yes or no.
+// hasToken reports whether a request has the token, where one is needed.
 func (s *Server) hasToken(r *http.Request) bool {
 	return s.tokenFile == nil || s.tokenFile.matchesToken(bearerToken(r))
 }
 
-// isHostAddress reports whether this host is named by an address. Another name may be that
-// of a web page whose domain resolves to the loopback address: it could read the
+// isHostAddress reports whether the Host header is an address or localhost. Another name
+// may be that of a web page whose domain resolves to the loopback address: it could read the
 // fleet through its visitor's browser (DNS rebinding).
 func isHostAddress(host string) bool {
 	if bare, _, err := net.SplitHostPort(host); err == nil {
@@ -97,8 +97,8 @@ func isHostAddress(host string) bool {
 	return err == nil || host == "localhost"
 }
 
-// isCrossSite reports whether a browser says that another site's page asks, other
-// than by a link that somebody followed to the dashboard.
+// isCrossSite reports whether a browser marks the request as another site's, unless it
+// follows a link to the dashboard.
 func isCrossSite(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return (site == "cross-site" || site == "same-site") && r.URL.Path != "/"

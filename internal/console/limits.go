@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	maxConnections      = 512 // at a time; fewer where the process may have few files
-	connectionsShare    = 8   // one file of so many may be a connection here: the others are for agents and the store
+	maxConnections      = 512 // fewer where the process may open few files
+	connectionsShare    = 8   // at most this part of the process's files: others are for agents and the store
 	maxSubscriptions    = 64  // streams of events
 	maxPerClient        = 48
-	minSubscriptionTime = 10 * time.Second // for so long, a stream does not give way to another
+	minSubscriptionTime = 10 * time.Second // a stream is not closed for another before this age
 )
 
-// connectionLimits leaves files for what else the node does.
+// connectionLimits returns limits that leave files for the rest of the node.
 func (s *Server) connectionLimits() connlimit.Limits {
 	total := maxConnections
 	var files syscall.Rlimit
@@ -38,12 +38,12 @@ func (s *Server) connectionLimits() connlimit.Limits {
 
 type connectionKey struct{}
 
-// withConnection lets a request find its connection.
+// withConnection adds the connection to the context of its requests.
 func withConnection(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
-// trustConnection keeps the connection of who has shown the token from giving way to others.
+// trustConnection marks the connection of a client that has sent the token.
 func trustConnection(r *http.Request) {
 	if c, ok := r.Context().Value(connectionKey{}).(net.Conn); ok {
 		connlimit.TrustConn(c)
@@ -65,8 +65,8 @@ type subscription struct {
 	end    context.CancelFunc
 }
 
-// subscriptions are those there are. Where there are too many, the oldest of the client
-// with the most gives way: its page goes on where it was, on another one.
+// subscriptions are all that are open. Beyond the limits, the oldest of the client with
+// the most is closed for a new one: its page reconnects and continues.
 type subscriptions struct {
 	mu   sync.Mutex
 	open map[*subscription]struct{}
@@ -78,7 +78,8 @@ func (s *subscriptions) countOpen() int {
 	return len(s.open)
 }
 
-// addSubscription returns a new stream, or nil where there are too many and none may give way yet.
+// addSubscription returns a new subscription, or nil if there are too many and none may
+// be closed yet.
 func (s *subscriptions) addSubscription(client netip.Prefix, end context.CancelFunc) *subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()

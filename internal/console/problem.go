@@ -25,7 +25,7 @@ func sendJSON(w http.ResponseWriter, value any) {
 	_ = json.NewEncoder(w).Encode(value)
 }
 
-// withProblems makes the mux's own refusals problems, too.
+// withProblems turns the mux's own refusals into problems.
 func withProblems(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := mux.Handler(r); pattern != "" {
@@ -43,7 +43,7 @@ func withProblems(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// headerRecorder takes an answer's header, and nothing of the rest.
+// headerRecorder records the header of a response and discards the rest.
 type headerRecorder struct{ header http.Header }
 
 func (r *headerRecorder) Header() http.Header            { return r.header }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -12,7 +13,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
-// State is how the node is doing.
+// State is the node's state.
 type State struct {
 	Shown    any // as JSON, at /api/v1/status
 	Health   view.Health
@@ -22,11 +23,11 @@ type State struct {
 	Lateness detector.Histogram
 }
 
-// maxStateAge is for how long a state is good enough for the next who asks: each
-// costs the embedded NATS server a look.
+// maxStateAge is how long a state is reused: reading it queries the embedded NATS
+// server.
 const maxStateAge = 500 * time.Millisecond
 
-// stateCache asks for the state as seldom as will do.
+// stateCache reads the state at most once in maxStateAge.
 type stateCache struct {
 	read   func() State
 	mu     sync.Mutex
@@ -66,7 +67,7 @@ const (
 	maxSamples   = 720 // an hour
 )
 
-// sampleSeries is the node over the last hour.
+// sampleSeries holds the points of the last hour.
 type sampleSeries struct {
 	mu     sync.Mutex
 	points []view.Point
@@ -104,7 +105,7 @@ func (s *Server) handleSeries(w http.ResponseWriter, _ *http.Request) {
 	sendJSON(w, Series{s.cfg.Node, samplePeriod.Seconds(), points})
 }
 
-// recordSamples takes a point from time to time until the server ends.
+// recordSamples adds a point every samplePeriod until the server ends.
 func (s *Server) recordSamples() {
 	every := time.NewTicker(samplePeriod)
 	defer every.Stop()
@@ -119,5 +120,37 @@ func (s *Server) recordSamples() {
 		case <-s.ctx.Done():
 			return
 		}
+	}
+}
+
+// handleHealth answers whether the node works.
+func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) {
+	s.sendHealth(w, r, s.state.currentState().Health)
+}
+
+// handleReady answers whether the node can accept agents.
+func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
+	s.sendHealth(w, r, view.Health{Failures: s.state.currentState().NotReady})
+}
+
+// sendHealth answers 200 and ok, with the warnings in lines of their own, or 503
+// with all failures as JSON. Without the token the answer has no reasons.
+func (s *Server) sendHealth(w http.ResponseWriter, r *http.Request, h view.Health) {
+	if !s.hasToken(r) {
+		h.Warnings = nil
+		if len(h.Failures) > 0 {
+			h.Failures = []string{"send the token to hear why"}
+		}
+	}
+	if len(h.Failures) > 0 {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_ = json.NewEncoder(w).Encode(h)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = fmt.Fprintln(w, "ok")
+	for _, warning := range h.Warnings {
+		_, _ = fmt.Fprintln(w, "warning: "+warning)
 	}
 }

@@ -47,7 +47,7 @@ const (
 )
 
 // Delay returns how long it took until a change was known. For a loss that is
-// the time since the agent's last sign of life, since nobody knows when it
+// the time since the agent's last sign of life, since it is not known when it
 // failed; for everything else the time since it happened. It is 0 where that
 // is unknown.
 func (e *Event) Delay() time.Duration {

@@ -50,12 +50,12 @@ func (c *bucketClient) findStream(ctx context.Context) (jetstream.Stream, error)
 // forbidRollUps forbids roll-ups in a bucket that somebody else made.
 func (c *bucketClient) forbidRollUps(ctx context.Context, s jetstream.Stream) error {
 	cfg := s.CachedInfo().Config
-	if !kv.Wipeable(&cfg) {
+	if !kv.AllowsWipe(&cfg) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	return c.explainError(kv.Protect(ctx, c.js, cfg), "$JS.API.STREAM.UPDATE."+stream)
+	return c.explainError(kv.ProtectStream(ctx, c.js, cfg), "$JS.API.STREAM.UPDATE."+stream)
 }
 
 // getValue returns the key's value; nil for none.

@@ -26,13 +26,13 @@ func StreamConfig(name, description string, history int64) jetstream.StreamConfi
 		Storage: jetstream.FileStorage, Replicas: 1, AllowDirect: true, DenyDelete: true, DenyPurge: true, Duplicates: 2 * time.Minute}
 }
 
-// Wipeable reports whether the values of a bucket's stream can be removed by who may
-// write one of them.
-func Wipeable(cfg *jetstream.StreamConfig) bool { return cfg.AllowRollup }
+// AllowsWipe reports whether a client that may write one value of a bucket's stream can
+// remove the others.
+func AllowsWipe(cfg *jetstream.StreamConfig) bool { return cfg.AllowRollup }
 
-// Protect updates the stream of a bucket that somebody else made, so that it refuses
-// what [StreamConfig] refuses.
-func Protect(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) error {
+// ProtectStream updates the stream of an existing bucket, so that it refuses what a stream
+// of [StreamConfig] refuses.
+func ProtectStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) error {
 	cfg.AllowRollup, cfg.DenyDelete, cfg.DenyPurge = false, true, true
 	if _, err := js.UpdateStream(ctx, cfg); err != nil {
 		return fmt.Errorf("forbid roll-ups in stream %s: %w", cfg.Name, err)

@@ -40,7 +40,7 @@ func New(node, version string, state func() Node) *Metrics {
 			Help: "Status changes of agents, by the new status and the reason."}, []string{"status", "reason"}),
 		summed:   counter("pulse_transitions_summed_total", "Status changes of agents that change too often, of which only the last of several was published."),
 		flapping: counter("pulse_agents_flapping_total", "Times an agent was found to flap."),
-		outages:  counter("pulse_fleet_outages_total", "Times a fleet outage was told; one that spreads again is told again."),
+		outages:  counter("pulse_fleet_outages_total", "Times a fleet outage was reported; one that spreads again is reported again."),
 		starved:  counter("pulse_starved_seconds_total", "Time for which Pulse itself was stopped or starved."),
 		outage:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "pulse_fleet_outage", Help: "1 while a fleet outage goes on."}),
 		roundTrip: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pulse_round_trip_seconds",

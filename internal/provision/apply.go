@@ -84,9 +84,9 @@ func applyStream(ctx context.Context, js jetstream.JetStream, text []byte) (m Ma
 		}
 		m.New = true
 		_, err = js.CreateStream(ctx, cfg)
-	case err == nil && isBucket && kv.Wipeable(&s.CachedInfo().Config):
+	case err == nil && isBucket && kv.AllowsWipe(&s.CachedInfo().Config):
 		m.Changed = true
-		err = kv.Protect(ctx, js, s.CachedInfo().Config)
+		err = kv.ProtectStream(ctx, js, s.CachedInfo().Config)
 	}
 	return m, err
 }

@@ -26,12 +26,12 @@ func (c *rateLimitedLog) logSlowConsumer(sub *nats.Subscription, err error) {
 		return
 	}
 	if _, ok := c.flooded.Allow(); ok {
-		c.log.Warn("questions dropped: more come in than can be looked at", "subject", sub.Subject)
+		c.log.Warn("requests dropped: they arrive faster than they are handled", "subject", sub.Subject)
 	}
 }
 
 func (c *rateLimitedLog) logNoInbox(reply string) {
 	if _, ok := c.lost.Allow(); ok {
-		c.log.Warn("a question is not answered: its reply subject is no inbox, which begins with _", "reply", reply[:min(len(reply), 100)])
+		c.log.Warn("a request is not answered: its reply subject is no inbox, which begins with _", "reply", reply[:min(len(reply), 100)])
 	}
 }

@@ -108,13 +108,13 @@ func (b *bucket) containsCheckpoint(ctx context.Context, m checkpoint) (bool, er
 // forbidRollUps forbids roll-ups in a bucket that somebody else made.
 func (b *bucket) forbidRollUps(ctx context.Context) error {
 	cfg := b.stream.CachedInfo().Config
-	if b.triedProtect || !kv.Wipeable(&cfg) {
+	if b.triedProtect || !kv.AllowsWipe(&cfg) {
 		return nil
 	}
 	b.triedProtect = true // once on a connection: a server answers nothing to who may not
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	if err := kv.Protect(ctx, b.js, cfg); err != nil {
+	if err := kv.ProtectStream(ctx, b.js, cfg); err != nil {
 		return b.explainError("protect the bucket", err, "$JS.API.STREAM.UPDATE."+stream)
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 // Event is what was decided about an agent or the fleet: who, what, why, and
 // how soon it was known.
 type Event struct {
-	Seq     uint64    `json:"seq"` // rises by one, within a life of the node
+	Seq     uint64    `json:"seq"` // rises by one, within a run of the node
 	Kind    string    `json:"kind"`
 	At      time.Time `json:"at"`                       // when it happened
 	KnownAt time.Time `json:"known_at"`                 // when it was decided
@@ -89,7 +89,7 @@ func NewOutage(f *detector.Fleet) *Outage {
 	return o
 }
 
-// DescribeChange tells an event about an agent.
+// DescribeChange returns an event about an agent in words.
 func (e *Event) DescribeChange() string {
 	if e.Kind != kindNames[history.Change] {
 		return fmt.Sprintf("%d status changes: its alerts are held until it is stable", e.Changes)

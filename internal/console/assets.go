@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// web is the dashboard: one page, and what it loads from here alone.
+// web is the dashboard: one page and its files.
 //
 //go:embed web
 var web embed.FS
@@ -18,7 +18,7 @@ var web embed.FS
 //go:embed openapi.json
 var openAPI []byte
 
-// asset is one of the page's, as it is served.
+// asset is a file as it is served.
 type asset struct {
 	contentType string // Content-Type
 	etag        string // ETag
@@ -28,7 +28,7 @@ type asset struct {
 var contentTypes = map[string]string{".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
 	".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".json": "application/json"}
 
-// assets are by the path that they are served at.
+// assets are the files by path.
 var assets = loadAssets()
 
 func loadAssets() map[string]asset {
@@ -46,7 +46,7 @@ func loadAssets() map[string]asset {
 		return err
 	})
 	if err != nil {
-		panic("console: " + err.Error()) // what is embedded can be read
+		panic("console: " + err.Error()) // unreachable: the files are embedded
 	}
 	all["/"], all["/favicon.ico"] = all["/index.html"], all["/assets/icon.svg"]
 	add("/api/v1/openapi.json", "openapi.json", openAPI)
@@ -59,7 +59,7 @@ func (s *Server) handleAsset(w http.ResponseWriter, r *http.Request) {
 		sendProblem(w, http.StatusNotFound, "no such file")
 		return
 	}
-	w.Header().Set("Cache-Control", "no-cache") // ask again, and be told that it is the same
+	w.Header().Set("Cache-Control", "no-cache") // revalidate by the ETag
 	w.Header().Set("ETag", f.etag)
 	if r.Header.Get("If-None-Match") == f.etag {
 		w.WriteHeader(http.StatusNotModified)
