@@ -205,7 +205,7 @@ func TestWhatWaitsIsReadBackAsItWasKept(t *testing.T) {
 	}
 }
 
-func FuzzReadWaiting(f *testing.F) {
+func FuzzParseWaitingFile(f *testing.F) {
 	f.Add(`{"high":9,"queues":[{"key":"a","subject":"a","steps":[1,2,3]}]}`)
 	f.Add(`{"high":9,"queues":[{"key":"a","subject":"a","hold":7,"steps":[0,18446744073709551615]}]}`)
 	f.Fuzz(func(t *testing.T, body string) {
@@ -223,7 +223,7 @@ func FuzzReadWaiting(f *testing.F) {
 	})
 }
 
-func FuzzReadAck(f *testing.F) {
+func FuzzParseAck(f *testing.F) {
 	f.Add("_INBOX.x.0-1", `{"stream":"XDR","seq":1,"duplicate":true}`, "")
 	f.Add("_INBOX.x.0-zz", `{"error":{"code":503,"err_code":10077,"description":"full"}}`, "")
 	f.Add("_INBOX.x.0-2", "", "503")

@@ -14,8 +14,8 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// trouble is a way that cannot work.
-type trouble struct {
+// testFailure is a way that cannot work.
+type testFailure struct {
 	name    string
 	problem Problem
 	want    string // in the message
@@ -23,8 +23,8 @@ type trouble struct {
 	setup   func(t *testing.T) (cfg Config, secrets []string)
 }
 
-// way is a way to a server with this certificate.
-func way(change func(*Config), l leaf, tlsChange ...func(*tls.Config)) func(*testing.T) (Config, []string) {
+// tlsSetup is a way to a server with this certificate.
+func tlsSetup(change func(*Config), l leaf, tlsChange ...func(*tls.Config)) func(*testing.T) (Config, []string) {
 	return func(t *testing.T) (Config, []string) {
 		ca := newAuthority(t)
 		cfg := Config{URL: "tls://" + addr(start(t, withTLS(serverTLS(ca.issue(t, l), tlsChange...)))), CA: ca.file}
@@ -35,8 +35,8 @@ func way(change func(*Config), l leaf, tlsChange ...func(*tls.Config)) func(*tes
 	}
 }
 
-// login is a login to a server that knows one user, with a password, and one with a token.
-func login(change func(t *testing.T, cfg *Config) (secrets []string), setup func(*server.Options)) func(*testing.T) (Config, []string) {
+// loginSetup is a login to a server that knows one user, with a password, and one with a token.
+func loginSetup(change func(t *testing.T, cfg *Config) (secrets []string), setup func(*server.Options)) func(*testing.T) (Config, []string) {
 	return func(t *testing.T) (Config, []string) {
 		cfg := Config{URL: "nats://" + addr(start(t, setup))}
 		return cfg, change(t, &cfg)
@@ -94,7 +94,7 @@ func talker(t *testing.T, text string) string {
 	return l.Addr().String()
 }
 
-var troubles = []trouble{
+var troubles = []testFailure{
 	{"a name that does not exist", NameNotFound, "the name no-such-host.invalid cannot be resolved", "correct <server_url>",
 		func(*testing.T) (Config, []string) { return Config{URL: "nats://no-such-host.invalid"}, nil }},
 	{"a port where nothing listens", Refused, "nothing listens there (connection refused)", "start the NATS server",
@@ -124,18 +124,18 @@ var troubles = []trouble{
 			return Config{URL: strings.Replace(srv.WebsocketURL(), "ws://", "wss://", 1)}, nil
 		}},
 	{"a server that speaks TLS 1.1 at most", OldTLS, "the server speaks no TLS 1.2 or newer", "let the server speak TLS 1.2 or 1.3",
-		way(nil, leaf{}, atMost(tls.VersionTLS11))},
+		tlsSetup(nil, leaf{}, atMost(tls.VersionTLS11))},
 	{"an expired certificate", Expired, "the server's certificate expired on 20", "renew the certificate on the server",
-		way(nil, leaf{expires: time.Now().Add(-time.Hour)})},
+		tlsSetup(nil, leaf{expires: time.Now().Add(-time.Hour)})},
 	{"a certificate of the future", Expired, "the server's certificate is not valid before 20", "correct this host's clock",
-		way(nil, leaf{from: time.Now().Add(time.Hour)})},
+		tlsSetup(nil, leaf{from: time.Now().Add(time.Hour)})},
 	{"a certificate of another host", WrongHost, "the server's certificate is for xdr.example, not for 127.0.0.1", "name the server in <server_url> as its certificate does",
-		way(nil, leaf{host: "xdr.example"})},
+		tlsSetup(nil, leaf{host: "xdr.example"})},
 	{"an authority that this host does not know", UnknownAuthority, `an authority we do not know, \"CN=Test Authority\"`, "set <tls_ca> to the certificate of the authority",
-		way(func(c *Config) { c.CA = "" }, leaf{})},
+		tlsSetup(func(c *Config) { c.CA = "" }, leaf{})},
 	{"an authority that has only its name in common with tls_ca", UnknownAuthority, "verification failure", "into <tls_ca>/",
 		func(t *testing.T) (Config, []string) {
-			cfg, _ := way(nil, leaf{})(t)
+			cfg, _ := tlsSetup(nil, leaf{})(t)
 			cfg.CA = newAuthority(t).file
 			return cfg, nil
 		}},
@@ -145,7 +145,7 @@ var troubles = []trouble{
 			return Config{URL: "tls://" + addr(start(t, withTLS(serverTLS(ca.issue(t, leaf{}))))), CA: ca.file}, nil
 		}},
 	{"a server that requires TLS of a plain URL", UnknownAuthority, "(the server requires TLS)", "set <tls_ca>",
-		way(func(c *Config) { c.CA, c.URL = "", strings.Replace(c.URL, "tls://", "nats://", 1) }, leaf{})},
+		tlsSetup(func(c *Config) { c.CA, c.URL = "", strings.Replace(c.URL, "tls://", "nats://", 1) }, leaf{})},
 
 	{"no client certificate", WantsCertificate, "the server wants a client certificate, and we have none", "set <tls_cert> and <tls_key>",
 		mutual(noCertificate)},
@@ -159,14 +159,14 @@ var troubles = []trouble{
 		mutual(expired)},
 
 	{"no login", WantsLogin, "the server wants a login, and the settings have none", "set <credentials_file>",
-		login(func(*testing.T, *Config) []string { return nil }, withUser)},
+		loginSetup(func(*testing.T, *Config) []string { return nil }, withUser)},
 	{"a wrong password", LoginRefused, `the server refuses the login of user \"pulse\"`, "put a valid login into <password_file>/",
-		login(func(t *testing.T, c *Config) []string {
+		loginSetup(func(t *testing.T, c *Config) []string {
 			c.User, c.PasswordFile = "pulse", secretFile(t, "hunter2\n")
 			return []string{"hunter2"}
 		}, withUser)},
 	{"a wrong token", LoginRefused, "the server refuses the login of the token", "put a valid login into <token_file>/",
-		login(func(t *testing.T, c *Config) []string {
+		loginSetup(func(t *testing.T, c *Config) []string {
 			c.TokenFile = secretFile(t, "hunter2")
 			return []string{"hunter2"}
 		}, withToken)},
@@ -178,20 +178,20 @@ var troubles = []trouble{
 			return Config{URL: "nats://" + addr(srv), NKeyFile: file}, []string{seed}
 		}},
 	{"an NKey where none is taken", LoginRefused, "the server takes no NKeys or credentials", "log in in another way",
-		login(func(t *testing.T, c *Config) []string { c.NKeyFile, _ = seedFile(t); return nil }, withUser)},
+		loginSetup(func(t *testing.T, c *Config) []string { c.NKeyFile, _ = seedFile(t); return nil }, withUser)},
 	{"credentials of an unknown account", LoginRefused, `the server refuses the login of user \"node01\" (U`, "put a valid login into <credentials_file>/",
-		credentials(func(t *testing.T, r *realm) (string, []string) {
+		credentials(func(t *testing.T, r *testOperator) (string, []string) {
 			file, _, secrets := r.user(t, newPair(t, nkeys.CreateAccount), nil)
 			return file, secrets
 		})},
 	{"expired credentials", LoginExpired, `the login of user \"node01\" (U`, "put a valid login into <credentials_file>/",
-		credentials(func(t *testing.T, r *realm) (string, []string) {
+		credentials(func(t *testing.T, r *testOperator) (string, []string) {
 			file, _, secrets := r.user(t, r.account, func(c *jwt.UserClaims) { c.Expires = time.Now().Add(-time.Hour).Unix() })
 			return file, secrets
 		})},
 	{"an account that is full", ServerFull, "the server takes no more connections", "raise max_connections",
 		func(t *testing.T) (Config, []string) {
-			r := newRealm(t)
+			r := newTestOperator(t)
 			srv := start(t, r.setup(t, func(c *jwt.AccountClaims) { c.Limits.Conn = 1 }))
 			file, _, secrets := r.user(t, r.account, nil)
 			first, book := open(t, Config{URL: "nats://" + addr(srv), CredentialsFile: file})
@@ -201,9 +201,9 @@ var troubles = []trouble{
 }
 
 // credentials is a way to a server that knows an operator and an account.
-func credentials(user func(t *testing.T, r *realm) (file string, secrets []string)) func(*testing.T) (Config, []string) {
+func credentials(user func(t *testing.T, r *testOperator) (file string, secrets []string)) func(*testing.T) (Config, []string) {
 	return func(t *testing.T) (Config, []string) {
-		r := newRealm(t)
+		r := newTestOperator(t)
 		srv := start(t, r.setup(t))
 		file, secrets := user(t, r)
 		return Config{URL: "nats://" + addr(srv), CredentialsFile: file}, secrets
@@ -268,7 +268,7 @@ func TestEachTroubleHasItsOwnMessageAndIsToldOnce(t *testing.T) {
 			if refuses := tt.problem.RefusesLogin(); refuses != (state.LoginsRefused >= 3) || !refuses && state.LoginsRefused > 0 {
 				t.Errorf("%d logins were refused", state.LoginsRefused)
 			}
-			book.tells(t, secrets...)
+			book.checkHoldsNone(t, secrets...)
 		})
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// FuzzMaterial holds that whatever is in a file is understood or refused in one
+// FuzzLoadCredentials holds that whatever is in a file is understood or refused in one
 // short line.
-func FuzzMaterial(f *testing.F) {
+func FuzzLoadCredentials(f *testing.F) {
 	ca := newAuthority(f)
 	good := ca.issue(f, leaf{})
-	creds, _, secrets := newRealm(f).user(f, newRealm(f).account, nil)
+	creds, _, secrets := newTestOperator(f).user(f, newTestOperator(f).account, nil)
 	settings := []string{"credentials_file", "nkey_file", "password_file", "token_file", "tls_ca", "tls_cert"}
 	for i, file := range []string{creds, good.key, good.cert, ca.file} {
 		text, err := os.ReadFile(file)

@@ -79,15 +79,15 @@ func reload(t testing.TB, s *server.Server, setup ...func(*server.Options)) {
 
 func addr(s *server.Server) string { return s.Addr().String() }
 
-// realm is an operator with an account, as a server with credentials has it.
-type realm struct {
+// testOperator is an operator with an account, as a server with credentials has it.
+type testOperator struct {
 	operator, account nkeys.KeyPair
 	resolver          *server.MemAccResolver
 }
 
-func newRealm(t testing.TB) *realm {
+func newTestOperator(t testing.TB) *testOperator {
 	t.Helper()
-	return &realm{newPair(t, nkeys.CreateOperator), newPair(t, nkeys.CreateAccount), new(server.MemAccResolver)}
+	return &testOperator{newPair(t, nkeys.CreateOperator), newPair(t, nkeys.CreateAccount), new(server.MemAccResolver)}
 }
 
 func newPair(t testing.TB, create func() (nkeys.KeyPair, error)) nkeys.KeyPair {
@@ -108,7 +108,7 @@ func public(t testing.TB, kp nkeys.KeyPair) string {
 	return key
 }
 
-func (r *realm) setup(t testing.TB, change ...func(*jwt.AccountClaims)) func(*server.Options) {
+func (r *testOperator) setup(t testing.TB, change ...func(*jwt.AccountClaims)) func(*server.Options) {
 	t.Helper()
 	claims := jwt.NewAccountClaims(public(t, r.account))
 	claims.Name = "xdr"
@@ -128,7 +128,7 @@ func (r *realm) setup(t testing.TB, change ...func(*jwt.AccountClaims)) func(*se
 }
 
 // user makes credentials, and returns their file, the user's key and the secrets in them.
-func (r *realm) user(t testing.TB, account nkeys.KeyPair, change func(*jwt.UserClaims)) (file, key string, secrets []string) {
+func (r *testOperator) user(t testing.TB, account nkeys.KeyPair, change func(*jwt.UserClaims)) (file, key string, secrets []string) {
 	t.Helper()
 	kp := newPair(t, nkeys.CreateUser)
 	claims := jwt.NewUserClaims(public(t, kp))
@@ -152,7 +152,7 @@ func (r *realm) user(t testing.TB, account nkeys.KeyPair, change func(*jwt.UserC
 }
 
 // revoke pushes an account without the user.
-func (r *realm) revoke(t testing.TB, srv *server.Server, user string) {
+func (r *testOperator) revoke(t testing.TB, srv *server.Server, user string) {
 	t.Helper()
 	claims := jwt.NewAccountClaims(public(t, r.account))
 	claims.Revoke(user)
@@ -171,9 +171,9 @@ func (r *realm) revoke(t testing.TB, srv *server.Server, user string) {
 }
 
 // open opens a remote that tries often, and returns its log.
-func open(t testing.TB, cfg Config) (*Remote, *logbook) {
+func open(t testing.TB, cfg Config) (*Remote, *testLog) {
 	t.Helper()
-	book := newLogbook()
+	book := newTestLog()
 	cfg.Log = slog.New(slog.NewTextHandler(book, nil))
 	if cfg.MaxReconnects == 0 {
 		cfg.MaxReconnects = 3
@@ -192,7 +192,7 @@ func open(t testing.TB, cfg Config) (*Remote, *logbook) {
 	return r, book
 }
 
-func session(t testing.TB, r *Remote, book *logbook) *Session {
+func session(t testing.TB, r *Remote, book *testLog) *Session {
 	t.Helper()
 	s, err := r.Session(testContext(t))
 	if err != nil {
@@ -201,16 +201,16 @@ func session(t testing.TB, r *Remote, book *logbook) *Session {
 	return s
 }
 
-// logbook collects log lines, and lets a test wait for one.
-type logbook struct {
+// testLog collects log lines, and lets a test wait for one.
+type testLog struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
 	wrote chan struct{}
 }
 
-func newLogbook() *logbook { return &logbook{wrote: make(chan struct{}, 1)} }
+func newTestLog() *testLog { return &testLog{wrote: make(chan struct{}, 1)} }
 
-func (b *logbook) Write(p []byte) (int, error) {
+func (b *testLog) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
@@ -220,14 +220,14 @@ func (b *logbook) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
-func (b *logbook) String() string {
+func (b *testLog) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
 }
 
 // line waits for a line with words, and returns the first.
-func (b *logbook) line(t testing.TB, words string) string {
+func (b *testLog) line(t testing.TB, words string) string {
 	t.Helper()
 	ctx := testContext(t)
 	for {
@@ -244,7 +244,7 @@ func (b *logbook) line(t testing.TB, words string) string {
 	}
 }
 
-func (b *logbook) count(words string) (n int) {
+func (b *testLog) count(words string) (n int) {
 	for line := range strings.Lines(b.String()) {
 		if strings.Contains(line, words) {
 			n++
@@ -253,8 +253,8 @@ func (b *logbook) count(words string) (n int) {
 	return n
 }
 
-// tells fails the test for each secret in the log.
-func (b *logbook) tells(t testing.TB, secrets ...string) {
+// checkHoldsNone fails the test for each secret in the log.
+func (b *testLog) checkHoldsNone(t testing.TB, secrets ...string) {
 	t.Helper()
 	for _, secret := range secrets {
 		if strings.Contains(b.String(), secret) {

@@ -43,7 +43,7 @@ func TestEveryWayInWorks(t *testing.T) {
 			return Config{URL: "nats://" + addr(srv), NKeyFile: file}
 		}},
 		{"credentials over TLS", func(t *testing.T) Config {
-			r := newRealm(t)
+			r := newTestOperator(t)
 			file, _, _ := r.user(t, r.account, nil)
 			return Config{URL: "tls://" + addr(start(t, r.setup(t), withTLS(side()))), CA: ca.file, CredentialsFile: file}
 		}},

@@ -1,3 +1,23 @@
+// Package remote connects to the XDR platform's NATS server: its addresses,
+// the login, and one connection that is re-established whenever it ends.
+//
+// The users of the connection get it as a [Session], which lasts from a
+// successful dial to its first failure and never reconnects by itself: what is
+// sent on one connection arrives in order or not at all, while a connection
+// that is re-established by the client library could have lost a message in
+// the middle. A user that finds the session not working ends it; a new one
+// follows.
+//
+// Secrets are in files, which are read at every dial. When one of them
+// changes, a session with the new files replaces the old one; if the new files
+// do not work, the old session stays. No secret is in an error or in the log.
+// Why a server could not be used is a [Failure], with one of the [Problems]
+// and a hint.
+//
+// [Open] starts two goroutines, one that owns the dialling and one that
+// watches the files; [Remote.Close] ends them and the session. All methods may
+// be called concurrently. [Dial] makes a single session and starts nothing
+// else.
 package remote
 
 import (
@@ -144,4 +164,37 @@ func Open(cfg Config) (*Remote, error) {
 func (r *Remote) Close() {
 	r.stop()
 	r.running.Wait()
+}
+
+// State is the state of the connection to the server.
+type State struct {
+	Connected     bool      `json:"connected"`      // connected, and the server works
+	Unavailable   bool      `json:"unavailable"`    // it failed Config.MaxReconnects times in a row
+	Since         time.Time `json:"since"`          // when one of these two changed last
+	Problem       string    `json:"problem"`        // the [Problem] or several, separated by commas, while it is not connected; may be ""
+	Errors        uint64    `json:"errors"`         // failures since the start
+	LoginsRefused uint64    `json:"logins_refused"` // logins that a server refused or revoked since the start, client certificates among them
+}
+
+// State returns the present state.
+func (r *Remote) State() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.currentState()
+}
+
+func (r *Remote) currentState() State {
+	s := State{Connected: r.current != nil && r.failures == 0, Unavailable: r.failures >= max(r.cfg.MaxReconnects, 1),
+		Since: r.since, Errors: r.errors, LoginsRefused: r.refused}
+	if !s.Connected {
+		s.Problem = r.problem
+	}
+	return s
+}
+
+// updateSince stores the time if the state differs from before.
+func (r *Remote) updateSince(before State) {
+	if now := r.currentState(); now.Connected != before.Connected || now.Unavailable != before.Unavailable {
+		r.since = time.Now()
+	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // replaced waits until another session has taken over, and returns that.
-func replaced(t *testing.T, r *Remote, old *Session, book *logbook) *Session {
+func replaced(t *testing.T, r *Remote, old *Session, book *testLog) *Session {
 	t.Helper()
 	book.line(t, "connected to the NATS server anew, with the changed files")
 	s := session(t, r, book)
@@ -131,7 +131,7 @@ func TestAReconnectUsesWhatIsOnTheDisk(t *testing.T) {
 			}
 		}},
 		{"credentials", func(t *testing.T) (Config, *server.Server, func()) {
-			realm := newRealm(t)
+			realm := newTestOperator(t)
 			srv := start(t, realm.setup(t))
 			file, key, _ := realm.user(t, realm.account, nil)
 			return Config{CredentialsFile: file}, srv, func() {

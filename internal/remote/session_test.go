@@ -20,14 +20,14 @@ func TestALoginThatEndsWhileConnectedIsSaid(t *testing.T) {
 	}{
 		{"credentials are revoked", LoginRevoked, `the server has revoked the login of user \"node01\" (U`, LoginRefused,
 			func(t *testing.T) (Config, func(), []string) {
-				r := newRealm(t)
+				r := newTestOperator(t)
 				srv := start(t, r.setup(t))
 				file, key, secrets := r.user(t, r.account, nil)
 				return Config{URL: "nats://" + addr(srv), CredentialsFile: file}, func() { r.revoke(t, srv, key) }, secrets
 			}},
 		{"credentials expire", LoginExpired, `the login of user \"node01\" (U`, LoginExpired,
 			func(t *testing.T) (Config, func(), []string) {
-				r := newRealm(t)
+				r := newTestOperator(t)
 				srv := start(t, r.setup(t))
 				file, _, secrets := r.user(t, r.account, func(c *jwt.UserClaims) { c.Expires = time.Now().Add(8 * time.Second).Unix() })
 				return Config{URL: "nats://" + addr(srv), CredentialsFile: file}, func() {}, secrets
@@ -68,7 +68,7 @@ func TestALoginThatEndsWhileConnectedIsSaid(t *testing.T) {
 			if n := r.State().LoginsRefused; n < 2 {
 				t.Errorf("%d logins refused", n)
 			}
-			book.tells(t, secrets...)
+			book.checkHoldsNone(t, secrets...)
 		})
 	}
 }
