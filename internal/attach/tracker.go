@@ -9,6 +9,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/removals"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
@@ -38,6 +39,7 @@ type tracker struct {
 
 	known       map[detector.AgentID]*agent
 	held        map[detector.AgentID]heldAgent
+	removed     removals.History
 	arrived     []detector.AgentID // became active, and are not located
 	initialized bool               // all agents were read once
 	warnings    *rowWarnings

@@ -14,11 +14,6 @@ const (
 	removalReadings = 3
 	// heldPeriod is the time between two readings of all agents meanwhile.
 	heldPeriod = 10 * time.Second
-
-	// Fewer than doubtfulRemovals, or less than one in doubtfulPart, are removed at
-	// once, unless they are all.
-	doubtfulRemovals = 5
-	doubtfulPart     = 4
 )
 
 // heldAgent is one that is not in the table any more, and is still watched.
@@ -44,7 +39,8 @@ func (t *tracker) holdVanished(rows []wazuhdb.Row, others []detector.AgentID) []
 			lost = append(lost, id)
 		}
 	}
-	if len(lost) < len(t.known) && (len(lost) < doubtfulRemovals || len(lost)*doubtfulPart < len(t.known)) {
+	if now := time.Now(); !t.removed.Doubtful(len(lost), len(t.known), false, now) {
+		t.removed.Record(len(lost), now)
 		lost = nil
 	}
 	held := make(map[detector.AgentID]heldAgent, len(lost))

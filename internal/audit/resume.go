@@ -57,6 +57,9 @@ func (l *Log) resumeChain() (err error) {
 	case err != nil || l.chain.seq == 0:
 	case end.closed: // so that foreign lines behind the end are detected
 		l.appendCheckpoint(now, false)
+		if end.torn > 0 { // somebody has
+			l.disown(now, end)
+		}
 	default:
 		l.markUnsigned(now, end)
 	}

@@ -172,6 +172,38 @@ func TestNothingUnsignedChangesHowALogIsChecked(t *testing.T) {
 	}
 }
 
+// Half a line behind a signed end is taken away, and the log says that it was there.
+func TestHalfALineBehindASignedEndIsReported(t *testing.T) {
+	for _, half := range []string{`{"seq":5,"prev"`, strings.Repeat("\x00", 3000)} {
+		dir := written(t, 3)
+		files, err := list(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(files[0].path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString(half); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		said := new(bytes.Buffer)
+		mustClose(t, mustOpen(t, Config{Dir: dir, Log: slog.New(slog.NewTextHandler(said, nil))}))
+		if c := verify(t, dir); c.NotClosed != 1 {
+			t.Errorf("%+v", c)
+		}
+		if lines := membersOf(t, dir, KindNotClosed); len(lines) != 1 || !strings.Contains(lines[0], fmt.Sprintf(`"torn_bytes":%d`, len(half))) {
+			t.Error(lines)
+		}
+		if !strings.Contains(said.String(), fmt.Sprintf("torn_bytes=%d", len(half))) {
+			t.Error(said)
+		}
+	}
+}
+
 // What is behind the last signature of a life is not signed by the next.
 func TestANewLifeDoesNotSignWhatAnotherWroteBeforeIt(t *testing.T) {
 	dir := written(t, 3)   // lines 1 to 4

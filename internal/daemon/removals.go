@@ -4,24 +4,12 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/removals"
 )
 
-const (
-	// removalHold is for how long agents that vanish together stay watched. The
-	// file is looked at every ten seconds meanwhile.
-	removalHold = time.Minute
-
-	// Fewer than doubtfulRemovals, or less than one in doubtfulPart, are removed at
-	// once, unless they are all or the file is damaged.
-	doubtfulRemovals = 5
-	doubtfulPart     = 4
-)
-
-// doubtful reports whether a reading that lacks so many of the agents known may be
-// a mistake: an emptied file, a torn one, a disk's zeros.
-func doubtful(lost, known int, damaged bool) bool {
-	return lost > 0 && (damaged || lost == known || lost >= doubtfulRemovals && lost*doubtfulPart >= known)
-}
+// removalHold is for how long agents that vanish together stay watched. The
+// file is read every ten seconds meanwhile.
+const removalHold = time.Minute
 
 // heldRemovals are the agents that a doubtful reading lacks, by id, and since when.
 type heldRemovals map[string]time.Time
@@ -31,6 +19,7 @@ type agentsWatched struct {
 	keys    *clientkeys.Set
 	keyless []clientkeys.Key // known from an earlier life; their secrets are not
 	held    heldRemovals
+	removed removals.History
 }
 
 func (w *agentsWatched) len() int { return w.keys.Len() + len(w.keyless) }
@@ -55,7 +44,8 @@ func (w *agentsWatched) take(reading *clientkeys.Set, now time.Time, hold time.D
 			keyless = append(keyless, w.keyless[i])
 		}
 	}
-	if !doubtful(len(lost)+len(keyless), w.len(), reading.Damaged()) {
+	if n := len(lost) + len(keyless); !w.removed.Doubtful(n, w.len(), reading.Damaged(), now) {
+		w.removed.Record(n, now)
 		lost, keyless = nil, nil
 	}
 	held := make(heldRemovals, len(lost)+len(keyless))

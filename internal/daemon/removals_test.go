@@ -74,6 +74,18 @@ func TestAReadingThatLosesALargePartIsHeldForAMinute(t *testing.T) {
 	}
 }
 
+func TestAListThatLosesAPartWithEachReadingIsHeldToo(t *testing.T) {
+	now := time.Unix(1716897300, 0)
+	w := agentsWatched{keys: readingOf(t, keysOf(1, 60))}
+	for left := 51; left > 10; left -= 9 { // 15 % of 60
+		w.take(readingOf(t, keysOf(1, left)), now, removalHold)
+		now = now.Add(2500 * time.Millisecond)
+	}
+	if w.len() != 51 || len(w.held) != 36 {
+		t.Errorf("%d watched, %d held", w.len(), len(w.held))
+	}
+}
+
 func TestAgentsThatAreBackWithinTheHoldWereNeverAway(t *testing.T) {
 	now, all := time.Unix(1716897300, 0), keysOf(1, 30)
 	w := agentsWatched{keys: readingOf(t, all)}
