@@ -58,7 +58,7 @@ func (l *Log) resumeChain() (err error) {
 	case end.closed: // so that foreign lines behind the end are detected
 		l.appendCheckpoint(now, false)
 		if end.torn > 0 { // somebody has
-			l.disown(now, end)
+			l.markUnsigned(now, end)
 		}
 	default:
 		l.markUnsigned(now, end)

@@ -176,7 +176,7 @@ func TestNothingUnsignedChangesHowALogIsChecked(t *testing.T) {
 func TestHalfALineBehindASignedEndIsReported(t *testing.T) {
 	for _, half := range []string{`{"seq":5,"prev"`, strings.Repeat("\x00", 3000)} {
 		dir := written(t, 3)
-		files, err := list(dir)
+		files, err := listFiles(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
