@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 )
 
 // maxFile is far above any real settings file; it keeps a wrong path (a log, a device) from filling the memory.
@@ -74,11 +76,14 @@ func loadFiles(defaultPath string, paths []string, overrides ...Override) (*Load
 }
 
 func readSettingsFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe nobody writes to must not hold up a reload
 	if err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Mode()&fs.ModeNamedPipe != 0 && !strings.HasPrefix(path, "/dev/") {
+		return nil, &Error{File: path, Problem: "a named pipe", Hint: "give a settings file in XML"}
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("read settings: %w", err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -242,5 +243,16 @@ func TestEverySettingIsReadAsItIsPrinted(t *testing.T) {
 	c.Groups = full.Groups
 	if !reflect.DeepEqual(c, full.Config) {
 		t.Error(cmp.Diff(full.Config, c, cmpopts.EquateComparable(c.Remote.LocalIP)))
+	}
+}
+
+// A reload reads the file while the node works: it must not wait for somebody to write.
+func TestANamedPipeIsNoSettingsFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pulse.conf")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), path+": a named pipe") {
+		t.Errorf("%v", err)
 	}
 }
