@@ -15,8 +15,8 @@ type demoCommand struct{ demo.Flags }
 
 func (*demoCommand) Help() string {
 	return `The same as pulse demo, and with --attach it is as with most installations: agents connect to a stock Wazuh manager, made of
-recordings of the real one, and Pulse is beside it. At the end it is told what Pulse asked of the manager, and the exit code
-is 1 also if the manager's database or its rule 504 was not told of a loss, or told twice.
+recordings of the real one, and Pulse is beside it. At the end it prints what Pulse requested of the manager, and the
+exit code is also 1 if a loss was not written to the manager's database, or did not raise its rule 504, exactly once.
 
     pulse-bench demo --attach --for 40s`
 }

@@ -1,8 +1,8 @@
 // Command pulse-bench measures Pulse on this machine.
 //
-// It is a program of its own so that the daemon's has nothing of what only
-// measuring and showing need: other processes, and a simulated manager with its
-// database. The demo beside such a manager is here for the same reason.
+// It is a program of its own so that the daemon's program has no code that only
+// measurements and the demo need: other processes, and a simulated manager with its
+// database.
 package main
 
 import (
@@ -44,7 +44,7 @@ func (*commands) Help() string {
     pulse-bench publish
     pulse-bench attach
 
-It also is the demo beside a simulated manager, which the daemon's program has no room for:
+It also has the demo beside a simulated manager, which the daemon's program does not include:
 
     pulse-bench demo --attach --for 40s
 

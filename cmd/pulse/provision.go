@@ -155,7 +155,7 @@ Keep %[1]s/private safe, and off the server: whoever has it can make credentials
 }
 
 // printWritten lists the files that were written.
-func (c *provisionCommand) printWritten(e *env, done *provision.Done) {
+func (c *provisionCommand) printWritten(e *env, done *provision.Result) {
 	for _, path := range done.Written {
 		fmt.Fprintln(e.stdout, "wrote", filepath.Join(c.Dir, path))
 	}

@@ -91,7 +91,7 @@ func reportError(err error) int {
 	}
 	fmt.Fprintln(os.Stderr, errorLines("pulse: ", err))
 	var usage usageError
-	var mistake provision.Mistake
+	var mistake provision.UsageError
 	var settings settingsError
 	var setting *config.Error
 	switch {

@@ -3,7 +3,9 @@ package provision
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
@@ -20,8 +22,8 @@ const (
 
 var accountNames = []string{systemAccount, streamsAccount, nodesAccount, readersAccount}
 
-// accountClaims are all accounts as they should be, by name.
-func accountClaims(s *state) map[string]*jwt.AccountClaims {
+// allAccountClaims returns the claims of all accounts, by name.
+func allAccountClaims(s *state) map[string]*jwt.AccountClaims {
 	all := make(map[string]*jwt.AccountClaims)
 	for _, name := range accountNames {
 		c := jwt.NewAccountClaims(s.Accounts[name])
@@ -37,24 +39,24 @@ func accountClaims(s *state) map[string]*jwt.AccountClaims {
 	streams, nodes, readers := all[streamsAccount], all[nodesAccount], all[readersAccount]
 	streams.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit,
 		Consumer: jwt.NoLimit}
-	// Readers hear nodes live: the server hands no message that came as a request on to a third account.
+	// Readers subscribe to nodes directly: the server does not forward a message that was a request to a third account.
 	nodes.Exports.Add(&jwt.Export{Name: "live messages", Subject: jwt.Subject(prefix.All()), Type: jwt.Stream})
 	readers.Imports.Add(&jwt.Import{Name: "live messages", Subject: jwt.Subject(prefix.All()), Account: nodes.Subject, Type: jwt.Stream})
 
-	forNodes := slices.Concat(told(prefix), keptByNodes(), learnt)
-	offer(streams, forNodes)
-	use(nodes, streams, forNodes)
-	offer(streams, readByReaders())
-	use(readers, streams, readByReaders())
-	offer(nodes, asked())
-	use(readers, nodes, asked())
+	forNodes := slices.Concat(publishedServices(prefix), bucketServices(), streamQueries)
+	exportServices(streams, forNodes)
+	importServices(nodes, streams, forNodes)
+	exportServices(streams, readerServices())
+	importServices(readers, streams, readerServices())
+	exportServices(nodes, questionServices())
+	importServices(readers, nodes, questionServices())
 	return all
 }
 
-// offer exports services, but for those that are exported already.
-func offer(from *jwt.AccountClaims, services []service) {
+// exportServices exports services that are not exported yet.
+func exportServices(from *jwt.AccountClaims, services []service) {
 	for _, s := range services {
-		if exports(from, s.subject) {
+		if hasExport(from, s.subject) {
 			continue
 		}
 		e := &jwt.Export{Name: s.subject, Subject: jwt.Subject(s.subject), Type: jwt.Service, ResponseType: jwt.ResponseTypeSingleton, ResponseThreshold: s.within}
@@ -65,18 +67,18 @@ func offer(from *jwt.AccountClaims, services []service) {
 	}
 }
 
-func exports(from *jwt.AccountClaims, service string) bool {
+func hasExport(from *jwt.AccountClaims, service string) bool {
 	return slices.ContainsFunc(from.Exports, func(e *jwt.Export) bool { return e.Type == jwt.Service && string(e.Subject) == service })
 }
 
-func use(by, from *jwt.AccountClaims, services []service) {
+func importServices(by, from *jwt.AccountClaims, services []service) {
 	for _, s := range services {
 		by.Imports.Add(&jwt.Import{Name: s.subject, Subject: jwt.Subject(s.subject), Account: from.Subject, Type: jwt.Service})
 	}
 }
 
-// encode signs claims, which have to be without a fault.
-func encode(claims jwt.Claims, by nkeys.KeyPair) (string, error) {
+// encodeClaims validates and signs claims.
+func encodeClaims(claims jwt.Claims, by nkeys.KeyPair) (string, error) {
 	var results jwt.ValidationResults
 	claims.Validate(&results)
 	if err := errors.Join(results.Errors()...); err != nil {
@@ -87,4 +89,79 @@ func encode(claims jwt.Claims, by nkeys.KeyPair) (string, error) {
 		return "", fmt.Errorf("make the JWT of %s: %w", claims.Claims().Name, err)
 	}
 	return token, nil
+}
+
+// dirPath returns the directory of a user's files, to be copied to where they are used.
+func (u *user) dirPath() string {
+	switch u.Kind {
+	case node:
+		return filepath.Join("nodes", u.Name)
+	case reader:
+		return filepath.Join("readers", u.Name)
+	}
+	return "admin"
+}
+
+// The names of a node's files, which are the same on every node.
+const (
+	nodeCreds    = "pulse-nats.creds"
+	nodeCA       = "pulse-nats-ca.crt"
+	nodeCert     = "pulse-nats.crt"
+	nodeKey      = "pulse-nats.key"
+	nodeSettings = "pulse-nats.conf"
+	nodeHome     = "/var/ossec/etc"
+)
+
+// credsPath, caPath, certPath and certKeyPath return the paths of the user's files.
+func (u *user) credsPath() string   { return u.filePath(nodeCreds, u.Name+".creds") }
+func (u *user) caPath() string      { return u.filePath(nodeCA, "ca.crt") }
+func (u *user) certPath() string    { return u.filePath(nodeCert, u.Name+".crt") }
+func (u *user) certKeyPath() string { return u.filePath(nodeKey, u.Name+".key") }
+
+func (u *user) filePath(ofNode, ofOthers string) string {
+	if u.Kind == node {
+		return filepath.Join(u.dirPath(), ofNode)
+	}
+	return filepath.Join(u.dirPath(), ofOthers)
+}
+
+// newUserWithCredentials makes a user with a new key, and its credentials.
+func newUserWithCredentials(s *state, signing keys, k kind, name string) (*user, file, error) {
+	u := &user{Kind: k, Name: name, Made: time.Now().UTC().Truncate(time.Second)}
+	text, err := u.makeCredentials(s, signing)
+	if err != nil {
+		return nil, file{}, fmt.Errorf("make the credentials of %s: %w", name, err)
+	}
+	return u, file{u.credsPath(), text, secret}, nil
+}
+
+func (u *user) makeCredentials(s *state, signing keys) ([]byte, error) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return nil, err
+	}
+	defer pair.Wipe()
+	if u.Key, err = pair.PublicKey(); err != nil {
+		return nil, err
+	}
+	claims := jwt.NewUserClaims(u.Key)
+	claims.Name = u.Name
+	claims.AllowedConnectionTypes.Add(jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket)
+	switch prefix := event.Prefix(s.Prefix); u.Kind {
+	case node:
+		claims.Permissions = nodeRights(prefix, u.Name)
+	case reader:
+		claims.Permissions = readerRights(prefix, u.Name)
+	case admin:
+		claims.Permissions = adminRights(prefix)
+	}
+	token, err := encodeClaims(claims, signing[u.Kind.accountName()])
+	if err != nil {
+		return nil, err
+	}
+	seed, err := pair.Seed()
+	if err != nil {
+		return nil, err
+	}
+	return jwt.FormatUserConfig(token, seed)
 }

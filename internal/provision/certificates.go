@@ -36,9 +36,9 @@ type authority struct {
 	pem  []byte // of cert
 }
 
-// alwaysNamed is what a server's certificate is valid for besides its hosts: for
-// who works on the server's own host.
-var alwaysNamed = []string{"localhost", "127.0.0.1", "::1"}
+// localHosts are the hosts that a server's certificate is also valid for, for clients on
+// the server's own host.
+var localHosts = []string{"localhost", "127.0.0.1", "::1"}
 
 func newAuthority(operator string) (*authority, []file, error) {
 	key, keyPEM, err := newCertKey()
@@ -47,18 +47,18 @@ func newAuthority(operator string) (*authority, []file, error) {
 	}
 	template := &x509.Certificate{Subject: pkix.Name{CommonName: "Pulse NATS of " + operator}, IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
-	der, err := sign(template, template, key.Public(), key, authorityYears)
+	der, err := signCertificate(template, template, key.Public(), key, authorityYears)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the authority: %w", err)
 	}
-	a := &authority{key: key, pem: pemOf("CERTIFICATE", der)}
+	a := &authority{key: key, pem: encodePEM("CERTIFICATE", der)}
 	if a.cert, err = x509.ParseCertificate(der); err != nil {
 		return nil, nil, fmt.Errorf("make the authority: %w", err)
 	}
 	return a, []file{{authorityKey, keyPEM, secret}, {authorityCert, a.pem, public}}, nil
 }
 
-// loadAuthority reads the authority back.
+// loadAuthority reads the authority's files.
 func loadAuthority(dir string) (*authority, error) {
 	cert, err := os.ReadFile(filepath.Join(dir, authorityCert))
 	if err != nil {
@@ -79,8 +79,8 @@ func loadAuthority(dir string) (*authority, error) {
 	return &authority{cert: pair.Leaf, key: private, pem: cert}, nil
 }
 
-// issue makes a certificate and its key: a server's for hosts, or a client's if there are none.
-func (a *authority) issue(name string, hosts []string) (cert, key []byte, err error) {
+// issueCertificate makes a certificate and its key: a server's for hosts, or a client's if there are none.
+func (a *authority) issueCertificate(name string, hosts []string) (cert, key []byte, err error) {
 	private, key, err := newCertKey()
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the certificate of %s: %w", name, err)
@@ -97,11 +97,11 @@ func (a *authority) issue(name string, hosts []string) (cert, key []byte, err er
 			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
-	der, err := sign(template, a.cert, private.Public(), a.key, certificateYears)
+	der, err := signCertificate(template, a.cert, private.Public(), a.key, certificateYears)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the certificate of %s: %w", name, err)
 	}
-	return pemOf("CERTIFICATE", der), key, nil
+	return encodePEM("CERTIFICATE", der), key, nil
 }
 
 func newCertKey() (*ecdsa.PrivateKey, []byte, error) {
@@ -110,19 +110,19 @@ func newCertKey() (*ecdsa.PrivateKey, []byte, error) {
 		return nil, nil, err
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
-	return key, pemOf("PRIVATE KEY", der), err
+	return key, encodePEM("PRIVATE KEY", der), err
 }
 
-func sign(template, by *x509.Certificate, public any, key *ecdsa.PrivateKey, years int) (der []byte, err error) {
+func signCertificate(template, by *x509.Certificate, public any, key *ecdsa.PrivateKey, years int) (der []byte, err error) {
 	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	template.NotBefore, template.NotAfter = now.Add(-time.Hour), now.AddDate(years, 0, 0) // clocks are not the same everywhere
+	template.NotBefore, template.NotAfter = now.Add(-time.Hour), now.AddDate(years, 0, 0) // clocks may differ
 	return x509.CreateCertificate(rand.Reader, template, by, public, key)
 }
 
-func pemOf(kind string, der []byte) []byte {
+func encodePEM(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
@@ -132,8 +132,8 @@ type TLSFiles struct {
 	CA        string // the authority that clients are to trust; "" for the systems' own
 }
 
-// read checks that the certificate is one for host.
-func (t *TLSFiles) read(host string) (cert, key, ca []byte, err error) {
+// readForHost checks that the certificate is one for host.
+func (t *TLSFiles) readForHost(host string) (cert, key, ca []byte, err error) {
 	if cert, err = os.ReadFile(t.Cert); err != nil {
 		return nil, nil, nil, err
 	}

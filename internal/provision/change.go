@@ -13,7 +13,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
-// Setup is one that is there.
+// Setup is an existing setup.
 type Setup struct {
 	dir   string
 	state *state
@@ -22,7 +22,7 @@ type Setup struct {
 	trust trust
 }
 
-// Open takes a setup up, to change it. It has to be whole.
+// Open opens a setup to change it. It has to be complete.
 func Open(dir string) (*Setup, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -33,16 +33,16 @@ func Open(dir string) (*Setup, error) {
 		return nil, err
 	}
 	st := &Setup{dir: dir, state: s}
-	if st.lock, err = lock(dir); err != nil {
+	if st.lock, err = lockSetup(dir); err != nil {
 		return nil, err
 	}
-	if err := st.load(); err != nil {
+	if err := st.loadFiles(); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	return st, nil
 }
 
-// Close lets others change it.
+// Close releases the lock of the setup.
 func (st *Setup) Close() error {
 	if st.lock == nil {
 		return nil
@@ -50,7 +50,7 @@ func (st *Setup) Close() error {
 	return st.lock.Release()
 }
 
-func (st *Setup) load() (err error) {
+func (st *Setup) loadFiles() (err error) {
 	if st.keys, err = loadKeys(st.dir, st.state); err != nil {
 		return err
 	}
@@ -68,45 +68,45 @@ func (st *Setup) load() (err error) {
 	return nil
 }
 
-// Change is what to change.
+// Change is a change of a setup.
 type Change struct {
 	Nodes, Readers []string  // to add
 	Renew          []string  // users who get new credentials; their old ones are revoked
-	Revoke         []string  // users who are no more
+	Revoke         []string  // users to remove
 	Hosts          []string  // the servers', whose certificate is made anew; nil for no new one
 	TLS            *TLSFiles // the user's own new certificate; nil for none
 }
 
 // Change changes the setup. Nothing is written before all of it is checked and
-// made. What a user is to have is written before the setup knows of it, and what
-// a user is to lose goes after that: so an interrupted change is seen by the next one.
-func (st *Setup) Change(c Change) (*Done, error) {
-	if err := st.check(&c); err != nil {
+// made. New files of users are written before the state of the setup, and files of revoked
+// users are removed after it, so that the next change detects an interrupted one.
+func (st *Setup) Change(c Change) (*Result, error) {
+	if err := st.checkChange(&c); err != nil {
 		return nil, err
 	}
 	s := st.state
-	files, err := st.certify(&c)
+	files, err := st.renewCertificate(&c)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	for _, n := range slices.Concat(c.Renew, c.Revoke) {
-		if i := s.index(n); i >= 0 { // else it is revoked already
+		if i := s.indexOfUser(n); i >= 0 { // else it is revoked already
 			u := s.Users[i]
-			s.Revoked = append(s.Revoked, revocation{u.Kind.account(), u.Name, u.Key, now})
+			s.Revoked = append(s.Revoked, revocation{u.Kind.accountName(), u.Name, u.Key, now})
 		}
 	}
 	for _, n := range c.Renew {
-		u, creds, err := enrol(s, st.keys, s.Users[s.index(n)].Kind, n)
+		u, creds, err := newUserWithCredentials(s, st.keys, s.Users[s.indexOfUser(n)].Kind, n)
 		if err != nil {
 			return nil, err
 		}
-		s.Users[s.index(n)] = *u
+		s.Users[s.indexOfUser(n)] = *u
 		files = append(files, creds)
 	}
 	for k, names := range map[kind][]string{node: c.Nodes, reader: c.Readers} {
 		for _, n := range names {
-			more, err := s.welcome(st.keys, st.trust, k, n)
+			more, err := s.addUserWithFiles(st.keys, st.trust, k, n)
 			if err != nil {
 				return nil, err
 			}
@@ -121,39 +121,39 @@ func (st *Setup) Change(c Change) (*Done, error) {
 		}
 		return leaves
 	})
-	return st.write(files, gone)
+	return st.writeChange(files, gone)
 }
 
-// write writes files, then what the setup is, and removes what belonged to those who left.
-func (st *Setup) write(files []file, gone []user) (*Done, error) {
-	what, err := st.state.file()
+// writeChange writes files, then the state of the setup, and then removes the files of revoked users.
+func (st *Setup) writeChange(files []file, gone []user) (*Result, error) {
+	what, err := st.state.encodeStateFile()
 	if err != nil {
 		return nil, err
 	}
-	who, err := accounts(st.state, st.keys)
+	who, err := accountsFile(st.state, st.keys)
 	if err != nil {
 		return nil, err
 	}
-	done := &Done{Setup: st}
+	done := &Result{Setup: st}
 	for _, f := range append(files, what, who) {
-		if err := f.write(st.dir); err != nil {
+		if err := f.writeBelow(st.dir); err != nil {
 			return nil, fmt.Errorf("change the setup: %w", err)
 		}
 		done.Written = append(done.Written, f.path)
 	}
 	for _, u := range gone {
-		if err := st.remove(&u); err != nil {
+		if err := st.removeUserFiles(&u); err != nil {
 			return nil, fmt.Errorf("remove the files of %s, who may not log in any more: %w", u.Name, err)
 		}
 	}
 	return done, nil
 }
 
-func (st *Setup) remove(u *user) error {
-	if err := os.RemoveAll(filepath.Join(st.dir, u.dir())); err != nil || u.Kind != reader {
+func (st *Setup) removeUserFiles(u *user) error {
+	if err := os.RemoveAll(filepath.Join(st.dir, u.dirPath())); err != nil || u.Kind != reader {
 		return err
 	}
-	for _, stream := range followed {
+	for _, stream := range consumedStreams {
 		if err := os.Remove(filepath.Join(st.dir, consumerFile(stream, u.Name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -161,8 +161,8 @@ func (st *Setup) remove(u *user) error {
 	return nil
 }
 
-// certify makes the server's certificate anew, if it is asked to.
-func (st *Setup) certify(c *Change) (files []file, err error) {
+// renewCertificate makes a new certificate of the server, if the change has one.
+func (st *Setup) renewCertificate(c *Change) (files []file, err error) {
 	s := st.state
 	if c.Hosts == nil && c.TLS == nil {
 		return nil, nil
@@ -172,9 +172,9 @@ func (st *Setup) certify(c *Change) (files []file, err error) {
 	}
 	var cert, key []byte
 	if c.TLS != nil {
-		cert, key, st.trust.pem, err = c.TLS.read(s.Hosts[0])
+		cert, key, st.trust.pem, err = c.TLS.readForHost(s.Hosts[0])
 	} else {
-		cert, key, err = st.trust.authority.issue(s.Hosts[0], s.named())
+		cert, key, err = st.trust.authority.issueCertificate(s.Hosts[0], s.certificateHosts())
 	}
 	if err != nil {
 		return nil, err
@@ -185,14 +185,14 @@ func (st *Setup) certify(c *Change) (files []file, err error) {
 	}
 	for i := range s.Users {
 		u := &s.Users[i]
-		if _, err := os.Stat(filepath.Join(st.dir, u.dir())); err != nil || u.Kind == system {
-			continue // its files were taken away
+		if _, err := os.Stat(filepath.Join(st.dir, u.dirPath())); err != nil || u.Kind == system {
+			continue // its files were moved away
 		}
 		if st.trust.pem != nil {
-			files = append(files, file{u.ca(), st.trust.pem, public})
+			files = append(files, file{u.caPath(), st.trust.pem, public})
 		}
 		if u.Kind == node {
-			files = append(files, settings(s, u, st.trust.pem != nil))
+			files = append(files, nodeSettingsFile(s, u, st.trust.pem != nil))
 		}
 	}
 	return files, nil

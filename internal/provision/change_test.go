@@ -18,7 +18,7 @@ import (
 var seed = regexp.MustCompile(`\bS[OAU][A-Z2-7]{56}\b`)
 
 func TestSecretsAreForTheirOwnerOnly(t *testing.T) {
-	cfg := asked(t)
+	cfg := requestedConfig(t)
 	cfg.MutualTLS = true
 	if _, err := provision.New(cfg); err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestSecretsAreForTheirOwnerOnly(t *testing.T) {
 }
 
 func TestNothingIsOverwritten(t *testing.T) {
-	cfg := asked(t)
+	cfg := requestedConfig(t)
 	if _, err := provision.New(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestWhatIsNotWholeIsRefusedWithTheWayOut(t *testing.T) {
 		{"the accounts are gone", "is incomplete", func(dir string) error { return os.Remove(filepath.Join(dir, "server/accounts.conf")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cfg := asked(t)
+			cfg := requestedConfig(t)
 			if _, err := provision.New(cfg); err != nil {
 				t.Fatal(err)
 			}
@@ -129,7 +129,7 @@ func TestWhatIsNotWholeIsRefusedWithTheWayOut(t *testing.T) {
 }
 
 func TestAnUnfinishedSetupIsNotTakenForOne(t *testing.T) {
-	cfg := asked(t)
+	cfg := requestedConfig(t)
 	if err := os.Mkdir(cfg.Dir+".new", 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestWrongNamesAreRefused(t *testing.T) {
 		`"a.b"`:       func(c *provision.Config) { c.Nodes = []string{"a.b"} },
 		`"../x"`:      func(c *provision.Config) { c.Nodes = []string{"../x"} },
 		`"x*"`:        func(c *provision.Config) { c.Readers = []string{"x*"} },
-		`"xdr": there are two`: func(c *provision.Config) {
+		`"xdr" is used twice`: func(c *provision.Config) {
 			c.Nodes, c.Readers = []string{"xdr"}, []string{"xdr"}
 		},
 		`prefix "a b"`:       func(c *provision.Config) { c.Prefix = "a b" },
@@ -156,7 +156,7 @@ func TestWrongNamesAreRefused(t *testing.T) {
 		"replicas 2":         func(c *provision.Config) { c.Replicas = 2 },
 		"server's directory": func(c *provision.Config) { c.ServerDir = "relative" },
 	} {
-		cfg := asked(t)
+		cfg := requestedConfig(t)
 		spoil(&cfg)
 		if _, err := provision.New(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -264,7 +264,7 @@ func TestTheServerIsKnownByItsCertificateAndClientsByTheirs(t *testing.T) {
 }
 
 func TestTheServersCertificateIsMadeAnew(t *testing.T) {
-	cfg := asked(t)
+	cfg := requestedConfig(t)
 	if _, err := provision.New(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -293,14 +293,14 @@ func TestTheServersCertificateIsMadeAnew(t *testing.T) {
 
 // The certificate of another setup's server is as good as any that one owns.
 func TestACertificateOfYourOwnIsTakenIfItIsForTheHost(t *testing.T) {
-	owner := asked(t)
+	owner := requestedConfig(t)
 	if _, err := provision.New(owner); err != nil {
 		t.Fatal(err)
 	}
 	own := func(ca string) *provision.TLSFiles {
 		return &provision.TLSFiles{Cert: filepath.Join(owner.Dir, "server/server.crt"), Key: filepath.Join(owner.Dir, "server/server.key"), CA: ca}
 	}
-	stranger := asked(t)
+	stranger := requestedConfig(t)
 	if _, err := provision.New(stranger); err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +312,7 @@ func TestACertificateOfYourOwnIsTakenIfItIsForTheHost(t *testing.T) {
 		"no certificate in PEM":       func(c *provision.Config) { c.TLS.CA = filepath.Join(owner.Dir, "provision.json") },
 		"leave out":                   func(c *provision.Config) { c.MutualTLS = true },
 	} {
-		cfg := asked(t)
+		cfg := requestedConfig(t)
 		cfg.TLS = own(ca)
 		spoil(&cfg)
 		if _, err := provision.New(cfg); err == nil || !strings.Contains(err.Error(), want) {
@@ -335,7 +335,7 @@ func TestACertificateOfYourOwnIsTakenIfItIsForTheHost(t *testing.T) {
 }
 
 func TestTwoChangesAtATimeAreKeptApart(t *testing.T) {
-	cfg := asked(t)
+	cfg := requestedConfig(t)
 	if _, err := provision.New(cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -12,17 +12,17 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
-// privateDir has the keys that make credentials and certificates.
+// privateDir has the keys that sign credentials and certificates.
 const privateDir = "private"
 
 func keyFile(name string) string { return filepath.Join(privateDir, name+".nk") }
 
 const operatorKey = "operator"
 
-// keys sign, by the name of the account, or operatorKey.
+// keys are the signing keys, by the name of the account, or operatorKey.
 type keys map[string]nkeys.KeyPair
 
-// newKeys makes all keys, and notes the public ones.
+// newKeys makes all keys, and adds the public ones to the state.
 func newKeys(s *state) (keys, []file, error) {
 	all, files := make(keys), []file(nil)
 	s.Accounts = make(map[string]string)
@@ -53,7 +53,7 @@ func newKeys(s *state) (keys, []file, error) {
 	return all, files, nil
 }
 
-// loadKeys reads the keys, which have to be those of the state.
+// loadKeys reads the keys, which have to match the state.
 func loadKeys(dir string, s *state) (keys, error) {
 	all := make(keys)
 	for _, name := range append([]string{operatorKey}, accountNames...) {

@@ -17,26 +17,26 @@ const (
 	keysStream      = "KV_" + keysBucket
 )
 
-// answerTime is how long a node may take for the answer to a question. The
-// longest that it takes is 10 s.
-const answerTime = 12 * time.Second
+// questionTimeout limits a node's time for the answer to a question. The longest that
+// it takes is 10 s.
+const questionTimeout = 12 * time.Second
 
-// followed are the streams that each reader has a consumer of.
-var followed = []string{statusStream, telemetryStream, agentsStream}
+// consumedStreams are the streams that each reader has a consumer of.
+var consumedStreams = []string{statusStream, telemetryStream, agentsStream}
 
-// readable are the streams that readers may read.
-var readable = append(slices.Clone(followed), keysStream)
+// readableStreams are the streams that readers may read.
+var readableStreams = append(slices.Clone(consumedStreams), keysStream)
 
 // service is a request that one account may make in another.
 type service struct {
 	subject  string
 	streamed bool          // one request has many answers
-	within   time.Duration // how long the server knows where answers go; 0 for its own default, 2 min
+	within   time.Duration // how long the server routes answers; 0 for its own default, 2 min
 }
 
-// told are the kinds of messages that nodes publish. Each is a request, which the
-// stream that takes it answers with its acknowledgement.
-func told(prefix event.Prefix) []service {
+// publishedServices returns the subjects that nodes publish on. Each message is a request, which
+// its stream answers with an acknowledgement.
+func publishedServices(prefix event.Prefix) []service {
 	return []service{
 		{subject: prefix.StatusChanges()},
 		{subject: string(prefix) + ".alerts.*"},
@@ -45,9 +45,9 @@ func told(prefix event.Prefix) []service {
 	}
 }
 
-// keptByNodes is what keeping the buckets takes: writing keys, and reading them.
-// Nodes do not make the buckets: who may make one says what goes into it.
-func keptByNodes() (list []service) {
+// bucketServices returns the services for writing and reading keys of the buckets. Nodes do
+// not make the buckets: whoever makes one decides what goes into it.
+func bucketServices() (list []service) {
 	list = []service{{subject: "$KV." + event.AgentsBucket + ".*"}, {subject: "$KV." + keysBucket + ".>"}}
 	for _, stream := range []string{agentsStream, keysStream} {
 		list = append(list, service{subject: "$JS.API.STREAM.INFO." + stream},
@@ -56,22 +56,22 @@ func keptByNodes() (list []service) {
 	return list
 }
 
-// learnt is how clients find out which streams there are, and what these take.
-// An account that does not import the first has the server itself answer all such
-// requests: that there is no JetStream.
-var learnt = []service{{subject: "$JS.API.INFO"}, {subject: "$JS.API.STREAM.LIST"}}
+// streamQueries are the services for finding the streams and their subjects. In an
+// account that does not import the first, the server itself answers all such requests
+// that there is no JetStream.
+var streamQueries = []service{{subject: "$JS.API.INFO"}, {subject: "$JS.API.STREAM.LIST"}}
 
-// readByReaders is what reading the streams takes, without making consumers.
-func readByReaders() []service {
-	list := append(slices.Clone(learnt), service{subject: "$JS.API.STREAM.NAMES"})
-	for _, stream := range readable {
+// readerServices returns the services for reading the streams, without making consumers.
+func readerServices() []service {
+	list := append(slices.Clone(streamQueries), service{subject: "$JS.API.STREAM.NAMES"})
+	for _, stream := range readableStreams {
 		list = append(list,
 			service{subject: "$JS.API.STREAM.INFO." + stream},
 			service{subject: "$JS.API.STREAM.MSG.GET." + stream},
 			service{subject: "$JS.API.DIRECT.GET." + stream, streamed: true},
 			service{subject: "$JS.API.DIRECT.GET." + stream + ".>", streamed: true})
 	}
-	for _, stream := range followed {
+	for _, stream := range consumedStreams {
 		list = append(list,
 			service{subject: "$JS.API.CONSUMER.INFO." + stream + ".*"},
 			service{subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + ".*", streamed: true},
@@ -80,47 +80,47 @@ func readByReaders() []service {
 	return list
 }
 
-// asked are the questions to the micro service, and by what it is found. Every
-// node may answer.
-func asked() (list []service) {
+// questionServices returns the services of the micro service, and those for its discovery.
+// Every node may answer.
+func questionServices() (list []service) {
 	for _, subject := range []string{"pulse.agents.*", "pulse.status", "pulse.*.agents.*", "pulse.*.status"} {
-		list = append(list, service{subject, true, answerTime})
+		list = append(list, service{subject, true, questionTimeout})
 	}
-	for _, verb := range found {
-		list = append(list, service{verb, true, answerTime}, service{verb + ".>", true, answerTime})
+	for _, verb := range discoverySubjects {
+		list = append(list, service{verb, true, questionTimeout}, service{verb + ".>", true, questionTimeout})
 	}
 	return list
 }
 
-var found = []string{"$SRV.PING", "$SRV.INFO", "$SRV.STATS"}
+var discoverySubjects = []string{"$SRV.PING", "$SRV.INFO", "$SRV.STATS"}
 
-// presence is where nodes of one name find each other.
-func presence(node string) string { return "pulse." + node + ".presence" }
+// presenceSubject returns the subject by which nodes of one name detect each other.
+func presenceSubject(node string) string { return "pulse." + node + ".presence" }
 
-// nodeRights are those of one node: its kinds of messages, the heartbeat of its
-// own alone, the questions to all nodes and to it, and to find another of its name.
+// nodeRights returns the rights of a node: its kinds of messages, its own heartbeat
+// alone, questions to all nodes and to it, and the detection of another node of its name.
 func nodeRights(prefix event.Prefix, node string) jwt.Permissions {
 	var p jwt.Permissions
 	p.Pub.Allow.Add(prefix.StatusChanges(), string(prefix)+".alerts.*", prefix.KeepAlive("*"), prefix.ManagerStatus(node),
-		"$JS.API.INFO", "$JS.API.STREAM.LIST", "$KV."+event.AgentsBucket+".*", "$KV."+keysBucket+"."+node, "$KV."+keysBucket+"."+node+".>", presence(node))
-	for _, s := range keptByNodes() {
+		"$JS.API.INFO", "$JS.API.STREAM.LIST", "$KV."+event.AgentsBucket+".*", "$KV."+keysBucket+"."+node, "$KV."+keysBucket+"."+node+".>", presenceSubject(node))
+	for _, s := range bucketServices() {
 		if strings.HasPrefix(s.subject, "$JS.API.") {
 			p.Pub.Allow.Add(s.subject)
 		}
 	}
-	p.Sub.Allow.Add("_INBOX."+node+".>", "pulse.agents.*", "pulse.status", "pulse."+node+".agents.*", "pulse."+node+".status", presence(node))
-	for _, verb := range found {
+	p.Sub.Allow.Add("_INBOX."+node+".>", "pulse.agents.*", "pulse.status", "pulse."+node+".agents.*", "pulse."+node+".status", presenceSubject(node))
+	for _, verb := range discoverySubjects {
 		p.Sub.Allow.Add(verb, verb+".pulse", verb+".pulse.*")
 	}
-	p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: answerTime}
+	p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: questionTimeout}
 	return p
 }
 
-// readerRights are those of one reader: to hear all, to read the streams by
-// themselves or through its own consumers, and to ask.
+// readerRights returns the rights of a reader: to subscribe to all messages, to read the
+// streams directly or through its own consumers, and to send questions.
 func readerRights(prefix event.Prefix, reader string) jwt.Permissions {
 	var p jwt.Permissions
-	for _, s := range readByReaders() {
+	for _, s := range readerServices() {
 		switch subject := s.subject; {
 		case strings.HasPrefix(subject, "$JS.API.CONSUMER."):
 			p.Pub.Allow.Add(strings.TrimSuffix(subject, "*") + reader)
@@ -130,14 +130,14 @@ func readerRights(prefix event.Prefix, reader string) jwt.Permissions {
 			p.Pub.Allow.Add(subject)
 		}
 	}
-	for _, s := range asked() {
+	for _, s := range questionServices() {
 		p.Pub.Allow.Add(s.subject)
 	}
 	p.Sub.Allow.Add(prefix.All(), "_INBOX.>")
 	return p
 }
 
-// adminRights are those of who keeps the streams, and publishes nothing.
+// adminRights returns the rights of the administrator of the streams, who publishes nothing.
 func adminRights(prefix event.Prefix) jwt.Permissions {
 	var p jwt.Permissions
 	p.Pub.Allow.Add("$JS.API.>", "$JS.ACK.>")

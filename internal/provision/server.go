@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// serverDir has what is to be carried to the NATS server.
+// serverDir has the files for the NATS server.
 const serverDir = "server"
 
 var (
@@ -20,8 +20,8 @@ var (
 	serverCA     = filepath.Join(serverDir, "ca.crt")
 )
 
-// configuration is the server's own. It is written once, and then its owner's to change.
-func configuration(s *state, at, store string) file {
+// serverConfigFile returns the server's configuration. It is written once, for its owner to change.
+func serverConfigFile(s *state, at, store string) file {
 	verify := ""
 	if s.MutualTLS {
 		verify = fmt.Sprintf("\n  # clients show a certificate, too\n  verify: true\n  ca_file: %q", filepath.Join(at, filepath.Base(serverCA)))
@@ -49,15 +49,15 @@ tls {
 `, s.Operator, s.Hosts[0], s.Port, store, filepath.Join(at, filepath.Base(serverCert)), filepath.Join(at, filepath.Base(serverKey)), verify), public}
 }
 
-// accounts is the part of the configuration that says who there is. Nothing in it
-// is secret.
-func accounts(s *state, signing keys) (file, error) {
+// accountsFile returns the part of the configuration with the accounts. It has no
+// secret.
+func accountsFile(s *state, signing keys) (file, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Written by pulse provision, which writes it again: do not edit.\n\noperator: %s\nsystem_account: %s\n\nresolver: MEMORY\nresolver_preload: {\n",
 		s.JWT, s.Accounts[systemAccount])
-	claims := accountClaims(s)
+	claims := allAccountClaims(s)
 	for _, name := range accountNames {
-		token, err := encode(claims[name], signing[operatorKey])
+		token, err := encodeClaims(claims[name], signing[operatorKey])
 		if err != nil {
 			return file{}, err
 		}
@@ -67,8 +67,8 @@ func accounts(s *state, signing keys) (file, error) {
 	return file{accountsConf, []byte(b.String()), public}, nil
 }
 
-// URLs are those of the server, as for <server_url>.
-func (s *state) urls() string {
+// serverURLs returns the URLs of the servers, as in <server_url>.
+func (s *state) serverURLs() string {
 	var list []string
 	for _, host := range s.Hosts {
 		list = append(list, "tls://"+net.JoinHostPort(host, strconv.Itoa(s.Port)))
@@ -76,8 +76,8 @@ func (s *state) urls() string {
 	return strings.Join(list, ",")
 }
 
-// settings are those of a node, to be read beside its others.
-func settings(s *state, u *user, trusts bool) file {
+// nodeSettingsFile returns a settings file for a node, to be read beside its others.
+func nodeSettingsFile(s *state, u *user, trusts bool) file {
 	var tls strings.Builder
 	if trusts {
 		fmt.Fprintf(&tls, "\n    <tls_ca>%s/%s</tls_ca>", nodeHome, nodeCA)
@@ -85,7 +85,7 @@ func settings(s *state, u *user, trusts bool) file {
 	if s.MutualTLS {
 		fmt.Fprintf(&tls, "\n    <tls_cert>%s/%s</tls_cert>\n    <tls_key>%s/%s</tls_key>", nodeHome, nodeCert, nodeHome, nodeKey)
 	}
-	return file{filepath.Join(u.dir(), nodeSettings), fmt.Appendf(nil, `<!-- The way to the NATS server of the operator %s: copy this directory's files to %s, and
+	return file{filepath.Join(u.dirPath(), nodeSettings), fmt.Appendf(nil, `<!-- The way to the NATS server of the operator %s: copy this directory's files to %s, and
      start Pulse with this file beside its others: pulse run --config pulse.conf --config %s -->
 <ossec_config>
   <nats>
@@ -97,18 +97,18 @@ func settings(s *state, u *user, trusts bool) file {
     <node_name>%s</node_name>
   </pulse>
 </ossec_config>
-`, comment(s.Operator), nodeHome, nodeSettings, s.urls(), nodeHome, nodeCreds, tls.String(), s.Prefix, u.Name), public}
+`, escapeXMLComment(s.Operator), nodeHome, nodeSettings, s.serverURLs(), nodeHome, nodeCreds, tls.String(), s.Prefix, u.Name), public}
 }
 
-// comment makes a text fit for an XML comment.
-func comment(s string) string {
+// escapeXMLComment returns a text without the characters that may not be in an XML comment.
+func escapeXMLComment(s string) string {
 	return strings.NewReplacer("-", "‐", "<", "‹", ">", "›").Replace(s)
 }
 
-// named is what the server's certificate is for.
-func (s *state) named() []string {
+// certificateHosts returns the hosts of the server's certificate.
+func (s *state) certificateHosts() []string {
 	list := slices.Clone(s.Hosts)
-	for _, name := range alwaysNamed {
+	for _, name := range localHosts {
 		if !slices.Contains(list, name) {
 			list = append(list, name)
 		}

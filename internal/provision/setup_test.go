@@ -30,8 +30,8 @@ func patient(t testing.TB) context.Context {
 	return ctx
 }
 
-// asked is a setup of two nodes and two readers, in a directory of its own.
-func asked(t testing.TB) provision.Config {
+// requestedConfig returns the configuration of a setup of two nodes and two readers, in a directory of its own.
+func requestedConfig(t testing.TB) provision.Config {
 	return provision.Config{Dir: filepath.Join(t.TempDir(), "setup"), Operator: "Example", Prefix: "wazuh.xdr", Hosts: []string{"127.0.0.1"},
 		Port: testport.Free(t), Replicas: 1, Nodes: []string{"node01", "node02"}, Readers: []string{"xdr", "soc"}}
 }
@@ -46,7 +46,7 @@ type stage struct {
 
 func newStage(t *testing.T, change ...func(*provision.Config)) *stage {
 	t.Helper()
-	cfg := asked(t)
+	cfg := requestedConfig(t)
 	for _, f := range change {
 		f(&cfg)
 	}

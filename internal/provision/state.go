@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/atomicfile"
+	"github.com/wazuh-pulse/pulse/internal/filelock"
 	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
@@ -19,21 +21,21 @@ const (
 	stateFormat = 1
 )
 
-// kind is what a user is there for.
+// kind is the role of a user.
 type kind string
 
 const (
 	node   kind = "node"
 	reader kind = "reader"
-	admin  kind = "admin"  // keeps the streams
-	system kind = "system" // sees how the servers are
+	admin  kind = "admin"  // administers the streams
+	system kind = "system" // monitors the servers
 )
 
-func (k kind) account() string {
+func (k kind) accountName() string {
 	return map[kind]string{node: nodesAccount, reader: readersAccount, admin: streamsAccount, system: systemAccount}[k]
 }
 
-// user is one who may log in.
+// user is a user who may log in.
 type user struct {
 	Kind kind      `json:"kind"`
 	Name string    `json:"name"`
@@ -49,7 +51,7 @@ type revocation struct {
 	At      time.Time `json:"at"`
 }
 
-// state is what a setup consists of. It holds no secret.
+// state is the content of a setup, without secrets.
 type state struct {
 	Format    int               `json:"format"`
 	Operator  string            `json:"operator"`
@@ -57,20 +59,20 @@ type state struct {
 	Hosts     []string          `json:"hosts"`
 	Port      int               `json:"port"`
 	MutualTLS bool              `json:"mutual_tls"`
-	OwnTLS    bool              `json:"own_tls"` // the certificate is the user's, and there is no authority of ours
+	OwnTLS    bool              `json:"own_tls"` // the certificate is the user's own, and the setup has no authority
 	Key       string            `json:"operator_key"`
-	JWT       string            `json:"operator_jwt"` // made once: a running server takes no other
+	JWT       string            `json:"operator_jwt"` // made once: a running server accepts no other
 	Accounts  map[string]string `json:"account_keys"`
 	Users     []user            `json:"users"`
 	Revoked   []revocation      `json:"revoked"`
 }
 
-func (s *state) index(name string) int {
+func (s *state) indexOfUser(name string) int {
 	return slices.IndexFunc(s.Users, func(u user) bool { return u.Name == name })
 }
 
-// ours says whether dir holds a setup, or the beginnings of one.
-func ours(dir string) bool {
+// isSetupDir reports whether dir has a setup, complete or not.
+func isSetupDir(dir string) bool {
 	for _, name := range []string{stateFile, privateDir} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return true
@@ -83,7 +85,7 @@ func loadState(dir string) (*state, error) {
 	path := filepath.Join(dir, stateFile)
 	text, err := os.ReadFile(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && ours(dir):
+	case errors.Is(err, fs.ErrNotExist) && isSetupDir(dir):
 		return nil, hint.Add(fmt.Errorf("%s does not exist, but %s does: the setup is incomplete", path, filepath.Join(dir, privateDir)),
 			"restore it from a backup, or begin anew with --operator and --force")
 	case errors.Is(err, fs.ErrNotExist):
@@ -103,7 +105,42 @@ func loadState(dir string) (*state, error) {
 	return s, nil
 }
 
-func (s *state) file() (file, error) {
+func (s *state) encodeStateFile() (file, error) {
 	text, err := json.MarshalIndent(s, "", "  ")
 	return file{stateFile, append(text, '\n'), public}, err
+}
+
+const (
+	public os.FileMode = 0o644
+	secret os.FileMode = 0o600
+)
+
+// file is a file to be written below the setup's directory.
+type file struct {
+	path string
+	text []byte
+	mode os.FileMode
+}
+
+// writeBelow replaces the file atomically and durably. Directories that it makes are
+// private.
+func (f file) writeBelow(dir string) error {
+	path := filepath.Join(dir, f.path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return atomicfile.Write(path, f.text, f.mode)
+}
+
+// lockSetup prevents a second change of the same setup, until the process ends or the
+// lock is released.
+func lockSetup(dir string) (*filelock.Lock, error) {
+	l, err := filelock.AcquireDir(dir)
+	switch {
+	case errors.Is(err, filelock.ErrLocked):
+		return nil, fmt.Errorf("lock %s: another pulse provision is at work there; wait until it is done", dir)
+	case err != nil:
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return l, nil
 }

@@ -1,14 +1,20 @@
 package provision
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/kv"
+	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
 const (
@@ -18,7 +24,7 @@ const (
 
 const gigabyte = 1 << 30
 
-// streamConfigs are all streams, those of buckets among them.
+// streamConfigs returns the configurations of all streams, including those of buckets.
 func streamConfigs(prefix event.Prefix, replicas int) []jetstream.StreamConfig {
 	list := []jetstream.StreamConfig{{
 		Name: statusStream, Description: "Pulse: status changes of agents, and alerts",
@@ -30,7 +36,7 @@ func streamConfigs(prefix event.Prefix, replicas int) []jetstream.StreamConfig {
 		MaxBytes: 10 * gigabyte, MaxAge: 7 * 24 * time.Hour, DenyDelete: true,
 	}}
 	for i := range list {
-		// After an outage Pulse begins where the server last confirmed: what it repeats comes soon.
+		// After an outage Pulse resumes at the last confirmed message: what it repeats is recent.
 		list[i].MaxMsgsPerSubject, list[i].Duplicates = -1, 10*time.Minute
 	}
 	for _, b := range []struct {
@@ -61,8 +67,8 @@ func streamFiles(s *state, replicas int) (files []file, err error) {
 	return files, nil
 }
 
-// consumerConfig is a reader's own consumer of a stream. That of the agents'
-// states begins with all there are, and goes on with what changes.
+// consumerConfig returns the configuration of a reader's own consumer of a stream. The
+// consumer of the agents' states begins with all present states, followed by changes.
 func consumerConfig(stream, reader string) jetstream.ConsumerConfig {
 	cfg := jetstream.ConsumerConfig{Name: reader, Durable: reader, Description: "of the reader " + reader, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: 30 * time.Second, MaxDeliver: -1, MaxAckPending: 10_000, MaxWaiting: 512}
@@ -78,7 +84,7 @@ func consumerFile(stream, reader string) string {
 }
 
 func consumerFiles(reader string) (files []file, err error) {
-	for _, stream := range followed {
+	for _, stream := range consumedStreams {
 		f, err := jsonFile(consumerFile(stream, reader), consumerConfig(stream, reader))
 		if err != nil {
 			return nil, err
@@ -94,4 +100,117 @@ func jsonFile(path string, v any) (file, error) {
 		return file{}, fmt.Errorf("make %s: %w", path, err)
 	}
 	return file{path, append(text, '\n'), public}, nil
+}
+
+// answerTimeout is for one answer of the server; making a stream in a cluster needs an election.
+const answerTimeout = 20 * time.Second
+
+// Made is a stream or a consumer on the server after [Setup.Apply].
+type Made struct {
+	What    string // such as "stream STATUS" or "consumer xdr of STATUS"
+	New     bool   // made now; an existing one is not changed
+	Changed bool   // a bucket that forbids roll-ups now: one node could have wiped it
+}
+
+// Apply makes the streams, buckets and consumers on the running server by the present
+// files of the setup. Existing ones are not changed, but for buckets that allow roll-ups:
+// one node could wipe them. The URL is "" for the setup's own hosts.
+func (st *Setup) Apply(ctx context.Context, url string) (made []Made, err error) {
+	session, err := remote.Dial(ctx, st.RemoteConfig(url))
+	if err != nil {
+		return nil, err
+	}
+	defer session.Conn.Close()
+	js, err := jetstream.New(session.Conn, jetstream.WithDefaultTimeout(answerTimeout))
+	if err != nil {
+		return nil, err
+	}
+	err = forEachJSONFile(filepath.Join(st.dir, streamsDir), func(base string, text []byte) error {
+		m, err := applyStream(ctx, js, text)
+		made = append(made, m)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = forEachJSONFile(filepath.Join(st.dir, consumersDir), func(base string, text []byte) error {
+		stream, _, _ := strings.Cut(base, ".")
+		var cfg jetstream.ConsumerConfig
+		if err := json.Unmarshal(text, &cfg); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+		_, err := js.Consumer(ctx, stream, cfg.Name)
+		missing := errors.Is(err, jetstream.ErrConsumerNotFound)
+		if missing {
+			_, err = js.CreateConsumer(ctx, stream, cfg)
+		}
+		made = append(made, Made{What: "consumer " + cfg.Name + " of " + stream, New: missing})
+		return err
+	})
+	return made, err
+}
+
+func applyStream(ctx context.Context, js jetstream.JetStream, text []byte) (m Made, err error) {
+	var cfg jetstream.StreamConfig
+	if err := json.Unmarshal(text, &cfg); err != nil {
+		return m, err
+	}
+	m.What = "stream " + cfg.Name
+	isBucket := strings.HasPrefix(cfg.Name, "KV_")
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	s, err := js.Stream(ctx, cfg.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		if isBucket { // files of an earlier version allow them
+			cfg.AllowRollup = false
+		}
+		m.New = true
+		_, err = js.CreateStream(ctx, cfg)
+	case err == nil && isBucket && kv.AllowsWipe(&s.CachedInfo().Config):
+		m.Changed = true
+		err = kv.ProtectStream(ctx, js, s.CachedInfo().Config)
+	}
+	return m, err
+}
+
+// RemoteConfig returns the connection of the setup's administrator to the server.
+func (st *Setup) RemoteConfig(url string) remote.Config {
+	u := user{Kind: admin, Name: string(admin)}
+	if url == "" {
+		url = st.state.serverURLs()
+	}
+	way := remote.Config{URL: url, Name: "pulse provision", CredentialsFile: filepath.Join(st.dir, u.credsPath()), Timeout: answerTimeout,
+		Log: slog.New(slog.DiscardHandler)}
+	if st.trust.pem != nil {
+		way.CA = filepath.Join(st.dir, u.caPath())
+	}
+	if st.state.MutualTLS {
+		way.Cert, way.Key = filepath.Join(st.dir, u.certPath()), filepath.Join(st.dir, u.certKeyPath())
+	}
+	return way
+}
+
+func forEachJSONFile(dir string, do func(base string, text []byte) error) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		base, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if err := do(base, text); err != nil {
+			return fmt.Errorf("apply %s: %w", path, err)
+		}
+	}
+	return nil
 }

@@ -33,17 +33,17 @@ type Node interface {
 // that makes no progress within a third of that time: systemd then ends and
 // restarts it.
 func Notify(ctx context.Context, node Node, log *slog.Logger) {
-	told, err := daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS="+node.Summary())
+	sent, err := daemon.SdNotify(false, daemon.SdNotifyReady+"\nSTATUS="+node.Summary())
 	if err != nil {
-		log.Warn("cannot tell the service manager that pulse is ready", "err", err)
+		log.Warn("cannot notify the service manager that pulse is ready", "err", err)
 	}
-	if !told {
+	if !sent {
 		return
 	}
 	defer func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyStopping+"\nSTATUS=stopping") }()
 	limit, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
-		log.Warn("cannot read what the service manager's watchdog wants", "err", err)
+		log.Warn("cannot read the interval of the service manager's watchdog", "err", err)
 	}
 	status := time.NewTicker(statusPeriod)
 	defer status.Stop()
@@ -63,7 +63,7 @@ func Notify(ctx context.Context, node Node, log *slog.Logger) {
 			switch err := checkAlive(ctx, node, limit/3); {
 			case ctx.Err() != nil:
 			case err != nil:
-				log.Error("pulse does not watch: the service manager's watchdog is not told that it does", "err", err)
+				log.Error("the detector makes no progress: the service manager's watchdog is not notified", "err", err)
 			default:
 				_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
 			}
@@ -88,7 +88,7 @@ func checkAlive(ctx context.Context, node Node, atMost time.Duration) error {
 	within, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	if err := node.Alive(within); err != nil {
-		return fmt.Errorf("no sign of life within %v: %w", atMost, err)
+		return fmt.Errorf("no progress within %v: %w", atMost, err)
 	}
 	return nil
 }

@@ -1,3 +1,23 @@
+// Package provision writes the files with which a stock NATS server carries Pulse's
+// messages, with least rights for every user: the keys and JWTs of an operator and its
+// accounts, credentials for each node, for readers and for the administrator of the
+// streams, certificates, the server's configuration, and the configurations of streams
+// and buckets.
+//
+// Rights are separated by accounts, not only by users. Where a client shares an account
+// with a stream, the server sends the answer to any request of the client to whatever
+// subject the client names, with the server's rights: into another stream, or as a
+// request to purge one. So the streams have an account of their own, and so have nodes
+// and readers, which reach the streams through imports: an answer then always returns to
+// the account of the request. For the same reason readers use consumers that are made
+// for them: with the right to make one they could make one that delivers anywhere.
+//
+// [New] makes a setup, all of it or nothing. [Open] opens an existing one to change it:
+// add, renew and revoke users, renew the server's certificate. [Setup.Apply] makes the
+// streams and buckets on the running server. The state of a setup is in its file
+// provision.json, which changes last, or first with a revocation; files that do not
+// match it are refused. The package starts no goroutine. A lock prevents two changes of
+// a setup at the same time.
 package provision
 
 import (
@@ -13,13 +33,13 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
-// DefaultPort is that of NATS.
+// DefaultPort is the port of NATS.
 const DefaultPort = 4222
 
-// Config says what to set up.
+// Config is the configuration of a new setup.
 type Config struct {
-	Dir       string   // which is made; may be there if it is empty
-	Operator  string   // who runs the NATS server, for people
+	Dir       string   // made by New; may exist if it is empty
+	Operator  string   // the name of whoever runs the NATS server, for people
 	Prefix    string   // of Pulse's subjects
 	Nodes     []string // one user each
 	Readers   []string // one user each
@@ -30,21 +50,21 @@ type Config struct {
 	Replicas  int       // of each stream: 1, or 3 or 5 in a cluster
 	MutualTLS bool      // clients have certificates, too
 	TLS       *TLSFiles // nil for an authority and a certificate of its own
-	Force     bool      // a setup that is there gives way: it is moved aside
+	Force     bool      // an existing setup is moved aside
 }
 
-// Done says what was done.
-type Done struct {
+// Result is the result of making or changing a setup.
+type Result struct {
 	Setup   *Setup
 	Written []string // files, below the setup's directory
-	Aside   string   // where the setup went that was there before; "" for nowhere
+	Aside   string   // where the old setup was moved to; "" if there was none
 }
 
-// New makes a setup in a directory beside the one that is to be, and puts it in its
-// place when it is whole.
-func New(cfg Config) (*Done, error) {
-	if err := cfg.check(); err != nil {
-		return nil, Mistake{err}
+// New makes a setup in a temporary directory beside its own, and renames that when it is
+// complete.
+func New(cfg Config) (*Result, error) {
+	if err := cfg.validateConfig(); err != nil {
+		return nil, UsageError{err}
 	}
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
@@ -57,13 +77,13 @@ func New(cfg Config) (*Done, error) {
 		cfg.StoreDir = cfg.ServerDir // the server adds jetstream to it
 	}
 	if err := errors.Join(checkPath("the server's directory", cfg.ServerDir), checkPath("the store's directory", cfg.StoreDir)); err != nil {
-		return nil, Mistake{err}
+		return nil, UsageError{err}
 	}
-	replaces, err := place(dir, cfg.Force)
+	replaces, err := checkTargetDir(dir, cfg.Force)
 	if err != nil {
 		return nil, err
 	}
-	s, files, err := cfg.files()
+	s, files, err := cfg.makeAllFiles()
 	if err != nil {
 		return nil, err
 	}
@@ -73,9 +93,9 @@ func New(cfg Config) (*Done, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("make the setup: %w", err)
 	}
-	done := &Done{}
+	done := &Result{}
 	for _, f := range files {
-		if err := f.write(unfinished); err != nil {
+		if err := f.writeBelow(unfinished); err != nil {
 			return nil, errors.Join(fmt.Errorf("make the setup: %w", err), os.RemoveAll(unfinished))
 		}
 		done.Written = append(done.Written, f.path)
@@ -95,7 +115,7 @@ func New(cfg Config) (*Done, error) {
 	return done, nil
 }
 
-func (cfg *Config) check() error {
+func (cfg *Config) validateConfig() error {
 	errs := []error{checkOperator(cfg.Operator), checkPrefix(cfg.Prefix)}
 	if len(cfg.Hosts) == 0 {
 		errs = append(errs, hint.Add(errors.New("no host"), "name the NATS server's"))
@@ -107,7 +127,7 @@ func (cfg *Config) check() error {
 	for _, n := range slices.Concat(cfg.Nodes, cfg.Readers) {
 		errs = append(errs, checkName("name", n))
 		if slices.Contains(seen, n) {
-			errs = append(errs, fmt.Errorf("name %q: there are two of it, and each user needs its own (admin and system are taken)", n))
+			errs = append(errs, fmt.Errorf("name %q is used twice, and each user needs its own (admin and system are in use)", n))
 		}
 		seen = append(seen, n)
 	}
@@ -123,9 +143,9 @@ func (cfg *Config) check() error {
 	return errors.Join(errs...)
 }
 
-// place says whether a setup is there that has to give way. Anything else in
-// the way stays there.
-func place(dir string, force bool) (replaces bool, err error) {
+// checkTargetDir reports whether dir has a setup that is to be moved aside. It returns an
+// error if dir has any other files.
+func checkTargetDir(dir string, force bool) (replaces bool, err error) {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -134,7 +154,7 @@ func place(dir string, force bool) (replaces bool, err error) {
 		return false, err
 	case len(entries) == 0:
 		return false, nil
-	case !ours(dir):
+	case !isSetupDir(dir):
 		return false, hint.Add(fmt.Errorf("%s has files in it that are none of a setup", dir), "name a new directory")
 	case !force:
 		return false, hint.Add(fmt.Errorf("a setup is in %s already", dir), "change it without --operator (--node NAME adds a node), or begin anew with --force, "+
@@ -143,8 +163,8 @@ func place(dir string, force bool) (replaces bool, err error) {
 	return true, nil
 }
 
-// files are all of a new setup.
-func (cfg *Config) files() (*state, []file, error) {
+// makeAllFiles makes the state and all files of a new setup.
+func (cfg *Config) makeAllFiles() (*state, []file, error) {
 	s := &state{Format: stateFormat, Operator: cfg.Operator, Prefix: cfg.Prefix, Hosts: cfg.Hosts, Port: cfg.Port,
 		MutualTLS: cfg.MutualTLS, Users: []user{}, Revoked: []revocation{}}
 	signing, files, err := newKeys(s)
@@ -153,13 +173,13 @@ func (cfg *Config) files() (*state, []file, error) {
 	}
 	operator := jwt.NewOperatorClaims(s.Key)
 	operator.Name, operator.SystemAccount = s.Operator, s.Accounts[systemAccount]
-	if s.JWT, err = encode(operator, signing[operatorKey]); err != nil {
+	if s.JWT, err = encodeClaims(operator, signing[operatorKey]); err != nil {
 		return nil, nil, err
 	}
 	t := trust{}
 	add := func(more ...file) { files = append(files, more...) }
 	if cfg.TLS != nil {
-		cert, key, ca, err := cfg.TLS.read(cfg.Hosts[0])
+		cert, key, ca, err := cfg.TLS.readForHost(cfg.Hosts[0])
 		if err != nil {
 			return nil, nil, err
 		}
@@ -170,7 +190,7 @@ func (cfg *Config) files() (*state, []file, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		cert, key, err := a.issue(cfg.Hosts[0], s.named())
+		cert, key, err := a.issueCertificate(cfg.Hosts[0], s.certificateHosts())
 		if err != nil {
 			return nil, nil, err
 		}
@@ -188,7 +208,7 @@ func (cfg *Config) files() (*state, []file, error) {
 		users = append(users, user{Kind: reader, Name: n})
 	}
 	for _, u := range users {
-		more, err := s.welcome(signing, t, u.Kind, u.Name)
+		more, err := s.addUserWithFiles(signing, t, u.Kind, u.Name)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -199,41 +219,41 @@ func (cfg *Config) files() (*state, []file, error) {
 		return nil, nil, err
 	}
 	add(more...)
-	who, err := accounts(s, signing)
+	who, err := accountsFile(s, signing)
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := s.file()
-	add(configuration(s, cfg.ServerDir, cfg.StoreDir), who, f)
+	f, err := s.encodeStateFile()
+	add(serverConfigFile(s, cfg.ServerDir, cfg.StoreDir), who, f)
 	return s, files, err
 }
 
-// trust is what clients know the server by.
+// trust is the authority by which clients verify the server.
 type trust struct {
 	authority *authority // nil where the certificates are the user's
 	pem       []byte     // nil for the systems' own authorities
 }
 
-// welcome makes a user, with all of its files.
-func (s *state) welcome(signing keys, t trust, k kind, name string) ([]file, error) {
-	u, creds, err := enrol(s, signing, k, name)
+// addUserWithFiles adds a user to the state, and returns the user's files.
+func (s *state) addUserWithFiles(signing keys, t trust, k kind, name string) ([]file, error) {
+	u, creds, err := newUserWithCredentials(s, signing, k, name)
 	if err != nil {
 		return nil, err
 	}
 	files := []file{creds}
-	if t.pem != nil && k != system { // beside admin
-		files = append(files, file{u.ca(), t.pem, public})
+	if t.pem != nil && k != system { // it shares the admin's directory
+		files = append(files, file{u.caPath(), t.pem, public})
 	}
 	if s.MutualTLS {
-		cert, key, err := t.authority.issue(name, nil)
+		cert, key, err := t.authority.issueCertificate(name, nil)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, file{u.cert(), cert, public}, file{u.certKey(), key, secret})
+		files = append(files, file{u.certPath(), cert, public}, file{u.certKeyPath(), key, secret})
 	}
 	switch k {
 	case node:
-		files = append(files, settings(s, u, t.pem != nil))
+		files = append(files, nodeSettingsFile(s, u, t.pem != nil))
 	case reader:
 		more, err := consumerFiles(name)
 		if err != nil {

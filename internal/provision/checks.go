@@ -1,0 +1,187 @@
+package provision
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/hint"
+)
+
+// UsageError is an error in the arguments, such as a bad name.
+type UsageError struct{ error }
+
+func (m UsageError) Unwrap() error { return m.error }
+
+// A name is used as a directory, a token of subjects and the key of a bucket.
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+func checkName(what, s string) error {
+	if !namePattern.MatchString(s) {
+		return fmt.Errorf("%s %q: want 1 to 64 letters of a to z, digits, - and _, the first a letter or digit", what, s)
+	}
+	return nil
+}
+
+// checkOperator accepts any printable name: it is only shown.
+func checkOperator(s string) error {
+	if s == "" || len(s) > 128 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return fmt.Errorf("operator %q: want a name of 1 to 128 bytes without control characters", s)
+	}
+	return nil
+}
+
+// checkPrefix refuses a prefix that the server, or the micro service, uses for other
+// messages.
+func checkPrefix(prefix string) error {
+	if err := event.Prefix(prefix).Valid(); err != nil {
+		return err
+	}
+	first, _, _ := strings.Cut(prefix, ".")
+	switch {
+	case len(prefix) > 128:
+		return fmt.Errorf("subject prefix %.20q...: longer than 128 bytes", prefix)
+	case first == "pulse" || strings.HasPrefix(first, "_"):
+		return hint.Add(fmt.Errorf("subject prefix %q: questions and their answers begin with %q", prefix, first), "choose another")
+	}
+	return nil
+}
+
+// checkHost accepts IP addresses and the host names of certificates (RFC 1123).
+func checkHost(host string) error {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	problem := error(nil)
+	switch {
+	case host == "" || len(host) > 253:
+		problem = errors.New("want 1 to 253 bytes")
+	case strings.Contains(host, ":"):
+		problem = errors.New("want a name or an address without a port, which is --port's")
+	default:
+		for label := range strings.SplitSeq(host, ".") {
+			if !hostLabelPattern.MatchString(label) {
+				problem = errors.New("want an IP address, or a name of letters, digits and - between its dots")
+			}
+		}
+	}
+	if problem != nil {
+		return fmt.Errorf("host %q: %w", host, problem)
+	}
+	return nil
+}
+
+var hostLabelPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+
+// checkPath refuses characters that would end a quoted string of a configuration file.
+func checkPath(what, path string) error {
+	if !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\\' }) {
+		return fmt.Errorf("%s %q: want an absolute path without quotes, backslashes and control characters", what, path)
+	}
+	return nil
+}
+
+// checkChange refuses a change that cannot be made, and any change after an interrupted
+// one, unless it repairs that.
+func (st *Setup) checkChange(c *Change) error {
+	s := st.state
+	errs := []error{st.refuseUnknownUsers(), st.refuseStrayCredentials(c.Renew)}
+	seen := []string{}
+	for _, n := range slices.Concat(c.Nodes, c.Readers, c.Renew, c.Revoke) {
+		if slices.Contains(seen, n) {
+			errs = append(errs, fmt.Errorf("name %q is given twice", n))
+		}
+		seen = append(seen, n)
+	}
+	for _, n := range slices.Concat(c.Nodes, c.Readers) {
+		errs = append(errs, checkName("name", n))
+		if s.indexOfUser(n) >= 0 {
+			errs = append(errs, hint.Add(fmt.Errorf("%s exists already", n), fmt.Sprintf("--renew %s gives it new credentials", n)))
+		}
+	}
+	for _, n := range c.Renew {
+		if s.indexOfUser(n) < 0 {
+			errs = append(errs, hint.Add(fmt.Errorf("there is no %s to renew", n), fmt.Sprintf("the users are %v", s.userNames())))
+		}
+	}
+	for _, n := range c.Revoke {
+		known := slices.ContainsFunc(s.Revoked, func(r revocation) bool { return r.Name == n })
+		switch i := s.indexOfUser(n); {
+		case i < 0 && !known:
+			errs = append(errs, hint.Add(fmt.Errorf("there is no %s to revoke", n), fmt.Sprintf("the users are %v", s.userNames())))
+		case i >= 0 && (s.Users[i].Kind == admin || s.Users[i].Kind == system):
+			errs = append(errs, hint.Add(fmt.Errorf("%s is needed", n), fmt.Sprintf("--renew %s revokes its credentials and makes new ones", n)))
+		}
+	}
+	for _, host := range c.Hosts {
+		errs = append(errs, checkHost(host))
+	}
+	switch {
+	case c.Hosts != nil && c.TLS == nil && s.OwnTLS:
+		errs = append(errs, hint.Add(errors.New("the server's certificate is your own"), "give the new one, too (--tls-cert, --tls-key)"))
+	case c.TLS != nil && !s.OwnTLS:
+		errs = append(errs, hint.Add(errors.New("the server's certificate is signed by the setup's own authority"), "--host makes a new one"))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *state) userNames() (list []string) {
+	for _, u := range s.Users {
+		list = append(list, u.Name)
+	}
+	return list
+}
+
+// refuseUnknownUsers returns an error if there are files of users that the setup does not have.
+func (st *Setup) refuseUnknownUsers() error {
+	for _, k := range []kind{node, reader} {
+		parent := filepath.Dir((&user{Kind: k, Name: "x"}).dirPath())
+		entries, err := os.ReadDir(filepath.Join(st.dir, parent))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, e := range entries {
+			if i := st.state.indexOfUser(e.Name()); i < 0 || st.state.Users[i].Kind != k {
+				return hint.Add(fmt.Errorf("%s exists, and %s has no such %s: an earlier run was interrupted",
+					filepath.Join(st.dir, parent, e.Name()), stateFile, k), "remove it")
+			}
+		}
+	}
+	return nil
+}
+
+// refuseStrayCredentials returns an error if credentials have another key than the setup
+// has, unless they are renewed. Credentials that were moved away are no error.
+func (st *Setup) refuseStrayCredentials(renewed []string) error {
+	for _, u := range st.state.Users {
+		path := filepath.Join(st.dir, u.credsPath())
+		text, err := os.ReadFile(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), slices.Contains(renewed, u.Name):
+			continue
+		case err != nil:
+			return err
+		}
+		claims, err := decodeCredentials(text)
+		if err != nil || claims.Subject != u.Key {
+			return hint.Add(fmt.Errorf("%s is not the one of %s: an earlier run was interrupted", path, stateFile), fmt.Sprintf("--renew %s makes it anew", u.Name))
+		}
+	}
+	return nil
+}
+
+func decodeCredentials(creds []byte) (*jwt.UserClaims, error) {
+	token, err := jwt.ParseDecoratedJWT(creds)
+	if err != nil {
+		return nil, err
+	}
+	return jwt.DecodeUserClaims(token)
+}
