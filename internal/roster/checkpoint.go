@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/atomicfile"
+	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // checkpoint identifies a bucket: by when it was made, and by the last value that we
@@ -53,4 +55,55 @@ func (m checkpoint) saveFile(file string) error {
 		return err
 	}
 	return atomicfile.Write(file, append(text, '\n'), 0o600)
+}
+
+// resumeBucket continues behind what is in the bucket, or writes everything anew if it is
+// another one or has lost something.
+func (r *Roster) resumeBucket(ctx context.Context, b *bucket) error {
+	same, err := b.containsCheckpoint(ctx, r.checkpoint)
+	same = same && r.checkpoint.KeyFingerprint == r.keyFingerprint()
+	if err != nil {
+		return err
+	}
+	if same {
+		r.reader.Rewind()
+		return nil
+	}
+	r.log.Info("the roster of agents is written anew, from their present states")
+	r.checkpoint = checkpoint{Created: b.created, KeyFingerprint: r.keyFingerprint()}
+	return r.rewriteAll(b)
+}
+
+// rewriteAll reads the agents' present states from the beginning, and writes those
+// that are not in the bucket.
+func (r *Roster) rewriteAll(b *bucket) error {
+	if err := r.reader.Anew(); err != nil {
+		return err
+	}
+	r.puts.Store(0)
+	r.added.Store(0)
+	m := r.checkpoint
+	m.contents = b.contents
+	return r.saveCheckpoint(m)
+}
+
+// expectedContents is what the bucket holds if nobody else has written to it or removed from it.
+func (r *Roster) expectedContents() contents {
+	return contents{r.checkpoint.LastSeq + r.puts.Load(), r.checkpoint.Messages + r.added.Load()}
+}
+
+// saveCheckpoint saves the checkpoint. On a full disk it is in memory only: after a crash,
+// some agents are read and compared again.
+func (r *Roster) saveCheckpoint(m checkpoint) error {
+	err := m.saveFile(r.file)
+	full := statedir.IsFull(err)
+	switch {
+	case full && !r.unsaved:
+		r.log.Error("the disk is full: what was written to the bucket last is kept in memory", "err", err)
+	case err != nil && !full:
+		return fmt.Errorf("remember the roster's bucket: %w", err)
+	}
+	r.unsaved = full
+	r.checkpoint = m
+	return nil
 }

@@ -1,3 +1,21 @@
+// Package roster keeps the present state of every agent in a JetStream key-value
+// bucket, PULSE_AGENTS, for XDR platforms that come late and would have to
+// replay all status changes otherwise. The bucket is on the XDR's NATS, or
+// with the embedded server in that one.
+//
+// It follows the outbox's STATUS stream from a position on disk, which moves only
+// when the bucket has acknowledged what was read so far: a crash loses nothing,
+// and what is written twice is the same. No value is ever replaced by an older
+// one (see [event.AgentState.Supersedes]), whoever else writes: each write names the
+// revision that it replaces. A file remembers which bucket it was and what was
+// written to it last; if the bucket is another one, or has lost that, the roster
+// is written anew from the last message of each agent.
+//
+// It holds no more of the fleet in memory than one batch of messages. Without
+// JetStream or without a bucket, which it makes if it may, it waits for them.
+//
+// [Open] starts one goroutine, which starts others for a batch at a time;
+// [Roster.Close] ends them. All methods may be called concurrently.
 package roster
 
 import (
@@ -16,7 +34,6 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
-	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
 // Config is what a roster is made from, and where its state is.
@@ -182,41 +199,6 @@ func (r *Roster) followOutbox(ctx context.Context, c *connection) error {
 	}
 }
 
-// resumeBucket continues behind what is in the bucket, or writes everything anew if it is
-// another one or has lost something.
-func (r *Roster) resumeBucket(ctx context.Context, b *bucket) error {
-	same, err := b.containsCheckpoint(ctx, r.checkpoint)
-	same = same && r.checkpoint.KeyFingerprint == r.keyFingerprint()
-	if err != nil {
-		return err
-	}
-	if same {
-		r.reader.Rewind()
-		return nil
-	}
-	r.log.Info("the roster of agents is written anew, from their present states")
-	r.checkpoint = checkpoint{Created: b.created, KeyFingerprint: r.keyFingerprint()}
-	return r.rewriteAll(b)
-}
-
-// rewriteAll reads the agents' present states from the beginning, and writes those
-// that are not in the bucket.
-func (r *Roster) rewriteAll(b *bucket) error {
-	if err := r.reader.Anew(); err != nil {
-		return err
-	}
-	r.puts.Store(0)
-	r.added.Store(0)
-	m := r.checkpoint
-	m.contents = b.contents
-	return r.saveCheckpoint(m)
-}
-
-// expectedContents is what the bucket holds if nobody else has written to it or removed from it.
-func (r *Roster) expectedContents() contents {
-	return contents{r.checkpoint.LastSeq + r.puts.Load(), r.checkpoint.Messages + r.added.Load()}
-}
-
 // checkBucket finds out by the amount of its contents whether somebody else has changed
 // the bucket, and if so compares each agent's value with the state it should have. No
 // write is under way.
@@ -275,21 +257,5 @@ func (r *Roster) applyBatch(ctx context.Context, b *bucket, batch []outbox.Store
 		}
 	}
 	r.reader.Confirm(batch[len(batch)-1].Seq)
-	return nil
-}
-
-// saveCheckpoint saves the checkpoint. On a full disk it is in memory only: after a crash,
-// some agents are read and compared again.
-func (r *Roster) saveCheckpoint(m checkpoint) error {
-	err := m.saveFile(r.file)
-	full := statedir.IsFull(err)
-	switch {
-	case full && !r.unsaved:
-		r.log.Error("the disk is full: what was written to the bucket last is kept in memory", "err", err)
-	case err != nil && !full:
-		return fmt.Errorf("remember the roster's bucket: %w", err)
-	}
-	r.unsaved = full
-	r.checkpoint = m
 	return nil
 }
