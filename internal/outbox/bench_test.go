@@ -66,7 +66,7 @@ func BenchmarkForward(b *testing.B) {
 		b.StopTimer()
 		far := newFarSide(b, withJetStream)
 		nc, js := connect(b, far.srv.ClientURL())
-		takeAll(b, js, -1)
+		storeAllSubjects(b, js, -1)
 		done, err := nc.SubscribeSync(fmt.Sprintf("%s.manager.keepalive.%06d", prefix, size-1))
 		if err != nil {
 			b.Fatal(err)

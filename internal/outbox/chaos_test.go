@@ -61,7 +61,7 @@ func TestChaos(t *testing.T) {
 			t.Parallel()
 			n := max(1, rounds*s.share/100)
 			c := newChaos(t, s.servers, s.twin, seed+uint64(i))
-			c.learn()
+			c.publishFirst()
 			for round := range n {
 				if !c.round(round) {
 					t.Fatalf("round %d of %s=%d failed", round, seedEnv, seed)
@@ -69,7 +69,7 @@ func TestChaos(t *testing.T) {
 			}
 			c.checkAll()
 			all, _ := c.seen.messages()
-			t.Logf("%d rounds, %d messages checked, %d of them status changes; %s", n, all, len(c.seen.changes), c.did())
+			t.Logf("%d rounds, %d messages checked, %d of them status changes; %s", n, all, len(c.seen.changes), c.countFaults())
 		})
 	}
 }
@@ -83,8 +83,8 @@ type chaos struct {
 	random *rand.Rand
 	target int
 
-	mu   sync.Mutex
-	told [][2]int // what Publish has returned for, from and to
+	mu        sync.Mutex
+	published [][2]int // what Publish has returned for, from and to
 
 	reached  chan int // targets, also of earlier rounds
 	seen     *ledger
@@ -100,31 +100,31 @@ func newChaos(t *testing.T, servers int, twin bool, seed uint64) *chaos {
 	if twin {
 		life = 7
 		c.twinSeen = newLedger()
-		c.twin = newProcess(t, "twin", part{Pulse: &pulsePart{Dir: t.TempDir(), URL: c.far.url(), Life: life, Twin: true}}, func(string) {})
+		c.twin = newProcess(t, "twin", childConfig{Pulse: &nodeConfig{Dir: t.TempDir(), URL: c.far.url(), Life: life, Twin: true}}, func(string) {})
 		c.twin.start()
 	}
-	c.pulse = newProcess(t, "pulse", part{Pulse: &pulsePart{Dir: t.TempDir(), URL: c.far.url(), Life: life}}, c.hear)
+	c.pulse = newProcess(t, "pulse", childConfig{Pulse: &nodeConfig{Dir: t.TempDir(), URL: c.far.url(), Life: life}}, c.handleLine)
 	c.pulse.start()
 	return c
 }
 
-// learn lets the node see once that there is a stream: where none was ever seen, that
+// publishFirst lets the node see once that there is a stream: where none was ever seen, that
 // it is away is no fault.
-func (c *chaos) learn() {
+func (c *chaos) publishFirst() {
 	c.t.Helper()
 	c.target = 50
 	for _, p := range []*process{c.pulse, c.twin} {
 		if p != nil {
-			p.tell(strconv.Itoa(c.target))
+			p.sendLine(strconv.Itoa(c.target))
 		}
 	}
-	if err := c.settle(); err != nil {
+	if err := c.waitUntilStored(); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-// hear takes what the node tells.
-func (c *chaos) hear(line string) {
+// handleLine takes what the node tells.
+func (c *chaos) handleLine(line string) {
 	var from, to int
 	if n, _ := fmt.Sscanf(line, "reached %d", &to); n == 1 {
 		c.reached <- to
@@ -136,36 +136,36 @@ func (c *chaos) hear(line string) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.told = append(c.told, [2]int{from, to})
+	c.published = append(c.published, [2]int{from, to})
 }
 
 // round lets a few hundred changes happen, and one to three faults meanwhile.
 func (c *chaos) round(n int) bool {
 	c.target += 200 + c.random.IntN(200)
 	c.happened = nil
-	c.pulse.tell(strconv.Itoa(c.target))
+	c.pulse.sendLine(strconv.Itoa(c.target))
 	if c.twin != nil {
-		c.twin.tell(strconv.Itoa(c.target))
+		c.twin.sendLine(strconv.Itoa(c.target))
 	}
 	for range 1 + c.random.IntN(3) {
 		<-time.After(time.Duration(c.random.IntN(100)) * time.Millisecond)
-		if err := c.strike(); err != nil {
+		if err := c.injectFault(); err != nil {
 			c.t.Errorf("round %d, %s: %v", n, strings.Join(c.happened, ", "), err)
 			return false
 		}
 	}
 	c.far.heal()
-	err := c.settle()
+	err := c.waitUntilStored()
 	if err != nil {
 		c.t.Errorf("round %d, %s: %v", n, strings.Join(c.happened, ", "), err)
-		c.t.Logf("the node's last words:\n%s", c.pulse.lastWords())
+		c.t.Logf("the node's last words:\n%s", c.pulse.stderrTail())
 	}
 	return err == nil
 }
 
-// settle waits until everything that was published is there.
-func (c *chaos) settle() error {
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+// waitUntilStored waits until everything that was published is there.
+func (c *chaos) waitUntilStored() error {
+	ctx, cancel := context.WithTimeout(c.t.Context(), waitMax)
 	defer cancel()
 	for reached := 0; reached < c.target; {
 		select {
@@ -180,7 +180,7 @@ func (c *chaos) settle() error {
 		if errors.Is(err, errHistory) {
 			return err
 		}
-		missing := c.seen.missing(c.target, c.toldSoFar())
+		missing := c.seen.missing(c.target, c.publishedSoFar())
 		if missing == nil && c.twin != nil {
 			missing = c.twinSeen.missing(c.target, nil)
 		}
@@ -212,10 +212,10 @@ func ofTwin(subject string) bool {
 	return false
 }
 
-func (c *chaos) toldSoFar() [][2]int {
+func (c *chaos) publishedSoFar() [][2]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.told
+	return c.published
 }
 
 // checkAll reads the far stream once more, from its beginning, behind a last
@@ -229,7 +229,7 @@ func (c *chaos) checkAll() {
 	for i := range c.far.servers {
 		c.far.restart(i, 0)
 	}
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), waitMax)
 	defer cancel()
 	for {
 		seen := c.seen
@@ -254,7 +254,7 @@ func (c *chaos) checkAll() {
 
 // remake deletes the far stream and makes it again.
 func (c *chaos) remake(away time.Duration) error {
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), waitMax)
 	defer cancel()
 	err := c.far.remakeStream(ctx, c.last, func(subject string, data []byte) error {
 		c.last++
@@ -266,7 +266,7 @@ func (c *chaos) remake(away time.Duration) error {
 }
 
 // change has a server run in another way for a while.
-func (c *chaos) change(server int, how, back func(*serverPart), after time.Duration) {
+func (c *chaos) change(server int, how, back func(*serverConfig), after time.Duration) {
 	part := c.far.servers[server].part.Server
 	how(part)
 	c.far.restart(server, 0)
@@ -281,44 +281,44 @@ type fault struct {
 	do   func()
 }
 
-// strike does one thing.
-func (c *chaos) strike() error {
+// injectFault does one thing.
+func (c *chaos) injectFault() error {
 	proxies := c.far.proxies
 	if one := c.random.IntN(len(proxies)); c.random.IntN(2) == 0 {
 		proxies = proxies[one : one+1]
 	}
 	server := c.random.IntN(len(c.far.servers))
 	some := func(most int) time.Duration { return time.Duration(c.random.IntN(most)) * time.Millisecond }
-	turn := func(w weather) {
+	turn := func(w networkFault) {
 		for _, p := range proxies {
-			p.turn(w)
+			p.setFault(w)
 		}
 	}
 	var err error
 	faults := []fault{
 		{"one subject refused", func() {
 			subject := fmt.Sprintf("%s.agent.%03d.status_change", prefix, c.random.IntN(cast))
-			c.change(server, func(p *serverPart) { p.Deny = subject }, func(p *serverPart) { p.Deny = "" }, some(200))
+			c.change(server, func(p *serverConfig) { p.Deny = subject }, func(p *serverConfig) { p.Deny = "" }, some(200))
 		}},
 		{"server killed", func() { c.far.restart(server, some(100)) }},
 		{"leader killed", func() { c.far.restart(c.far.leader(server), some(100)) }},
 		{"server frozen", func() { c.far.servers[server].freeze(some(400)) }},
-		{"node killed", func() { c.live(syscall.SIGKILL, some(50)) }},
-		{"node killed", func() { c.live(syscall.SIGKILL, some(50)) }},
-		{"node stopped", func() { c.live(0, some(50)) }},
+		{"node killed", func() { c.restartNode(syscall.SIGKILL, some(50)) }},
+		{"node killed", func() { c.restartNode(syscall.SIGKILL, some(50)) }},
+		{"node stopped", func() { c.restartNode(0, some(50)) }},
 		{"connections dropped", func() {
 			for _, p := range proxies {
-				p.drop()
+				p.dropConns()
 			}
 		}},
-		{"connection cut within a message", func() { turn(weather{cutting: true, cutIn: c.random.IntN(40_000)}) }},
-		{"network swallows all", func() { turn(weather{silent: true}); <-time.After(some(300)) }},
-		{"network slow", func() { turn(weather{delay: some(40)}); <-time.After(some(200)) }},
-		{"network narrow", func() { turn(weather{pace: 50_000 + c.random.IntN(500_000)}); <-time.After(some(200)) }},
+		{"connection cut within a message", func() { turn(networkFault{cutting: true, cutIn: c.random.IntN(40_000)}) }},
+		{"network swallows all", func() { turn(networkFault{silent: true}); <-time.After(some(300)) }},
+		{"network slow", func() { turn(networkFault{delay: some(40)}); <-time.After(some(200)) }},
+		{"network narrow", func() { turn(networkFault{pace: 50_000 + c.random.IntN(500_000)}); <-time.After(some(200)) }},
 	}
 	if len(c.far.servers) == 1 { // a cluster that is killed in the middle of these does not always find together again
 		faults = append(faults, fault{"stream deleted and made again", func() { err = c.remake(some(200)) }}, fault{"JetStream away", func() {
-			c.change(server, func(p *serverPart) { p.NoJetStream = true }, func(p *serverPart) { p.NoJetStream = false }, some(200))
+			c.change(server, func(p *serverConfig) { p.NoJetStream = true }, func(p *serverConfig) { p.NoJetStream = false }, some(200))
 		}})
 	}
 	f := faults[c.random.IntN(len(faults))]
@@ -331,16 +331,16 @@ func (c *chaos) strike() error {
 	return err
 }
 
-// live ends the node and starts it again, with the same target.
-func (c *chaos) live(sig syscall.Signal, after time.Duration) {
+// restartNode ends the node and starts it again, with the same target.
+func (c *chaos) restartNode(sig syscall.Signal, after time.Duration) {
 	c.pulse.end(sig)
 	<-time.After(after)
 	c.pulse.start()
-	c.pulse.tell(strconv.Itoa(c.target))
+	c.pulse.sendLine(strconv.Itoa(c.target))
 }
 
-// did tells how often each fault was.
-func (c *chaos) did() string {
+// countFaults tells how often each fault was.
+func (c *chaos) countFaults() string {
 	var all []string
 	for name, n := range c.faults {
 		all = append(all, fmt.Sprintf("%s %d", name, n))

@@ -15,11 +15,11 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/testport"
 )
 
-// patience is how long a test waits for what has to come, and attempt for an answer
+// waitMax is how long a test waits for what has to come, and attempt for an answer
 // to one question: a server that dies takes questions along.
 const (
-	patience = 3 * time.Minute
-	attempt  = 3 * time.Second
+	waitMax = 3 * time.Minute
+	attempt = 3 * time.Second
 )
 
 // far is the other side: NATS servers in processes of their own, each behind a
@@ -36,11 +36,11 @@ type far struct {
 func newFar(t testing.TB, servers int) *far {
 	t.Helper()
 	f := &far{t: t, ready: make(chan struct{}, servers)}
-	parts := make([]*serverPart, servers)
+	parts := make([]*serverConfig, servers)
 	var urls, routes []string
 	for i := range parts {
 		name := fmt.Sprintf("far%d", i+1)
-		parts[i] = &serverPart{Name: name, Dir: filepath.Join(t.TempDir(), name), Host: "127.0.0.1", Port: testport.Free(t)}
+		parts[i] = &serverConfig{Name: name, Dir: filepath.Join(t.TempDir(), name), Host: "127.0.0.1", Port: testport.Free(t)}
 		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", parts[i].Port))
 		if servers > 1 {
 			parts[i].ClusterPort = testport.Free(t)
@@ -49,9 +49,9 @@ func newFar(t testing.TB, servers int) *far {
 	}
 	for i, p := range parts {
 		p.Routes = routes
-		f.servers = append(f.servers, newProcess(t, p.Name, part{Server: p}, func(string) { f.ready <- struct{}{} }))
+		f.servers = append(f.servers, newProcess(t, p.Name, childConfig{Server: p}, func(string) { f.ready <- struct{}{} }))
 		f.proxies = append(f.proxies, newProxy(t))
-		f.proxies[i].lead(strings.TrimPrefix(urls[i], "nats://"))
+		f.proxies[i].setTarget(strings.TrimPrefix(urls[i], "nats://"))
 		f.servers[i].start()
 	}
 	for range parts {
@@ -66,7 +66,7 @@ func newFar(t testing.TB, servers int) *far {
 // makeStream tries until the servers have found each other.
 func (f *far) makeStream() {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(f.t.Context(), waitMax)
 	defer cancel()
 	var last error
 	for {
@@ -78,7 +78,7 @@ func (f *far) makeStream() {
 			return
 		}
 		if ctx.Err() != nil {
-			f.t.Fatalf("make the far stream: %v (before: %v)\n%s", err, last, f.servers[0].lastWords())
+			f.t.Fatalf("make the far stream: %v (before: %v)\n%s", err, last, f.servers[0].stderrTail())
 		}
 		last = err
 		pause(ctx, 100*time.Millisecond)

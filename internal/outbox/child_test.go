@@ -27,14 +27,14 @@ import (
 // standard input ends: so none outlives the test.
 const childEnv = "OUTBOX_CHILD"
 
-// part is what a child is: one of the two.
-type part struct {
-	Server *serverPart
-	Pulse  *pulsePart
+// childConfig is what a child is: one of the two.
+type childConfig struct {
+	Server *serverConfig
+	Pulse  *nodeConfig
 }
 
-// serverPart is a NATS server.
-type serverPart struct {
+// serverConfig is a NATS server.
+type serverConfig struct {
 	Name, Dir, Host string
 	Port            int
 	ClusterPort     int      // 0 for no cluster
@@ -43,19 +43,19 @@ type serverPart struct {
 	Deny            string // a subject that nobody may publish to; "" for none
 }
 
-// pulsePart is an outbox, and what publishes to it.
-type pulsePart struct {
+// nodeConfig is an outbox, and what publishes to it.
+type nodeConfig struct {
 	Dir, URL string
 	Life     int64 // in its IDs; 0 for one of its own
 	Twin     bool  // its subjects are others
 }
 
-func beChild() bool {
+func runAsChild() bool {
 	text := os.Getenv(childEnv)
 	if text == "" {
 		return false
 	}
-	var p part
+	var p childConfig
 	err := json.Unmarshal([]byte(text), &p)
 	switch {
 	case err != nil:
@@ -71,7 +71,7 @@ func beChild() bool {
 	return true
 }
 
-func (p *serverPart) be() error {
+func (p *serverConfig) be() error {
 	opts := &server.Options{ServerName: p.Name, Host: p.Host, Port: p.Port, NoSigs: true, JetStream: !p.NoJetStream, StoreDir: p.Dir}
 	if p.Deny != "" {
 		opts.NoAuthUser = "anybody"
@@ -87,7 +87,7 @@ func (p *serverPart) be() error {
 	}
 	srv.ConfigureLogger()
 	srv.Start()
-	if !srv.ReadyForConnections(patience) {
+	if !srv.ReadyForConnections(waitMax) {
 		return errors.New("server is not ready")
 	}
 	fmt.Println("ready")
@@ -99,12 +99,12 @@ func (p *serverPart) be() error {
 
 // be publishes as a node does: it goes on after what its streams hold. From
 // standard input it takes how far, and tells what Publish has returned for.
-func (p *pulsePart) be() error {
+func (p *nodeConfig) be() error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	timeout, ping, t := 500*time.Millisecond, time.Second, quick
 	if p.Life != 0 {
 		// A message that is sent again and whose ID somebody else has used cannot be told from a duplicate.
-		timeout, ping, t.confirm = patience, patience, patience
+		timeout, ping, t.confirm = waitMax, waitMax, waitMax
 	}
 	r, err := remote.Open(remote.Config{URL: p.URL, MaxReconnects: 3, ReconnectDelay: 20 * time.Millisecond,
 		Timeout: timeout, PingInterval: ping, Log: log})
@@ -117,7 +117,7 @@ func (p *pulsePart) be() error {
 	if err != nil {
 		return err
 	}
-	s := story{life: cmp.Or(p.Life, time.Now().UnixNano()), twin: p.Twin}
+	s := script{life: cmp.Or(p.Life, time.Now().UnixNano()), twin: p.Twin}
 	err = o.Last(ctx, prefix+".agent.*.status_change", func(_ string, data []byte) error {
 		var n int
 		_, err := fmt.Sscan(string(data), &n)
@@ -133,9 +133,9 @@ func (p *pulsePart) be() error {
 	return errors.Join(err, o.Close())
 }
 
-// story is what happens to agents: change after change, numbered through. Some
+// script is what happens to agents: change after change, numbered through. Some
 // changes are alerts as well, and each has a keep-alive beside it.
-type story struct {
+type script struct {
 	life int64
 	twin bool
 	at   int // the last change that is told
@@ -145,7 +145,7 @@ type story struct {
 // cast is how many agents there are.
 const cast = 30
 
-func (s *story) publish(ctx context.Context, o *Outbox, upTo int) error {
+func (s *script) publish(ctx context.Context, o *Outbox, upTo int) error {
 	for s.at < upTo {
 		size := min(upTo-s.at, 1+rand.IntN(40))
 		var msgs []Message
@@ -171,7 +171,7 @@ func (s *story) publish(ctx context.Context, o *Outbox, upTo int) error {
 	return nil
 }
 
-func (s *story) message(c Class, subject string, n int) Message {
+func (s *script) message(c Class, subject string, n int) Message {
 	s.sent++
 	return Message{Class: c, Subject: subject, ID: fmt.Sprintf("node01-%d-%d", s.life, s.sent),
 		ContentType: "application/json", Data: fmt.Appendf(nil, "%d %s", n, strings.Repeat("x", 300))}
@@ -180,7 +180,7 @@ func (s *story) message(c Class, subject string, n int) Message {
 // process is a child that is started and ended again and again. Its log goes to a file.
 type process struct {
 	t    testing.TB
-	part part
+	part childConfig
 	log  string
 	line func(string) // takes a line of its standard output
 
@@ -189,7 +189,7 @@ type process struct {
 	read  sync.WaitGroup
 }
 
-func newProcess(t testing.TB, name string, p part, line func(string)) *process {
+func newProcess(t testing.TB, name string, p childConfig, line func(string)) *process {
 	c := &process{t: t, part: p, log: filepath.Join(t.TempDir(), name+".log"), line: line}
 	t.Cleanup(func() { c.end(syscall.SIGKILL) })
 	return c
@@ -230,7 +230,7 @@ func (c *process) start() {
 	})
 }
 
-func (c *process) tell(words string) { _, _ = io.WriteString(c.stdin, words+"\n") }
+func (c *process) sendLine(words string) { _, _ = io.WriteString(c.stdin, words+"\n") }
 
 // end sends a signal, or with none lets it end by itself, and waits for that.
 func (c *process) end(sig syscall.Signal) {
@@ -244,7 +244,7 @@ func (c *process) end(sig syscall.Signal) {
 	_ = c.stdin.Close()
 	c.read.Wait()
 	if err := c.cmd.Wait(); err != nil && sig == 0 {
-		c.t.Errorf("it ended with %v\n%s", err, c.lastWords())
+		c.t.Errorf("it ended with %v\n%s", err, c.stderrTail())
 	}
 	c.cmd = nil
 }
@@ -256,7 +256,7 @@ func (c *process) freeze(d time.Duration) {
 	_ = c.cmd.Process.Signal(syscall.SIGCONT)
 }
 
-func (c *process) lastWords() string {
+func (c *process) stderrTail() string {
 	text, err := os.ReadFile(c.log)
 	if err != nil {
 		return err.Error()

@@ -17,8 +17,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
-// takeAll makes a stream at the far side that takes all our messages.
-func takeAll(t testing.TB, js jetstream.JetStream, limit int64) {
+// storeAllSubjects makes a stream at the far side that takes all our messages.
+func storeAllSubjects(t testing.TB, js jetstream.JetStream, limit int64) {
 	t.Helper()
 	if _, err := js.CreateOrUpdateStream(testContext(t), jetstream.StreamConfig{
 		Name: "XDR", Subjects: []string{prefix + ".>"}, MaxMsgs: limit, Discard: jetstream.DiscardNew,
@@ -27,8 +27,8 @@ func takeAll(t testing.TB, js jetstream.JetStream, limit int64) {
 	}
 }
 
-// listen subscribes at the far side, without JetStream.
-func listen(t testing.TB, nc *nats.Conn) *nats.Subscription {
+// subscribeAll subscribes at the far side, without JetStream.
+func subscribeAll(t testing.TB, nc *nats.Conn) *nats.Subscription {
 	t.Helper()
 	sub, err := nc.SubscribeSync(prefix + ".>")
 	if err != nil {
@@ -40,9 +40,9 @@ func listen(t testing.TB, nc *nats.Conn) *nats.Subscription {
 	return sub
 }
 
-// heard waits until sub has had n different messages. They come in order, but
+// awaitMessages waits until sub has had n different messages. They come in order, but
 // may come again.
-func heard(t testing.TB, sub *nats.Subscription, want []string) {
+func awaitMessages(t testing.TB, sub *nats.Subscription, want []string) {
 	t.Helper()
 	ctx := testContext(t)
 	seen := map[string]bool{}
@@ -62,8 +62,8 @@ func heard(t testing.TB, sub *nats.Subscription, want []string) {
 func TestForwardingKeepsOrderAndHeaders(t *testing.T) {
 	far := newFarSide(t, withJetStream)
 	nc, js := connect(t, far.srv.ClientURL())
-	takeAll(t, js, -1)
-	sub := listen(t, nc)
+	storeAllSubjects(t, js, -1)
+	sub := subscribeAll(t, nc)
 	o := mustOpen(t, Config{Remote: far.remote()})
 	msgs := messages(Status, 1, 1000) // a group: its own headers must stay at home
 	mustPublish(t, o, msgs)
@@ -90,11 +90,11 @@ func TestForwardingWithoutAStreamAtTheFarSide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			far := newFarSide(t, setup)
 			nc, _ := connect(t, far.srv.ClientURL())
-			sub := listen(t, nc)
+			sub := subscribeAll(t, nc)
 			o := mustOpen(t, Config{Remote: far.remote()})
 			msgs := messages(Telemetry, 1, 600)
 			mustPublish(t, o, msgs)
-			heard(t, sub, ids(msgs))
+			awaitMessages(t, sub, ids(msgs))
 		})
 	}
 }
@@ -103,14 +103,14 @@ func TestNothingIsLostOrRepeatedAcrossOutages(t *testing.T) {
 	outages := map[string]struct{ begin, end func(*farSide) }{
 		"the server stops":                  {(*farSide).stop, (*farSide).start},
 		"the network swallows all":          {func(f *farSide) { f.proxy.cut() }, func(f *farSide) { f.proxy.heal() }},
-		"the connection is dropped at once": {func(f *farSide) { f.proxy.drop() }, func(*farSide) {}},
+		"the connection is dropped at once": {func(f *farSide) { f.proxy.dropConns() }, func(*farSide) {}},
 	}
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
 			far := newFarSide(t, withJetStream)
 			nc, js := connect(t, far.srv.ClientURL())
-			takeAll(t, js, -1)
-			sub := listen(t, nc)
+			storeAllSubjects(t, js, -1)
+			sub := subscribeAll(t, nc)
 			o := mustOpen(t, Config{Remote: far.remote()})
 
 			const rounds, size = 2, 700
@@ -124,7 +124,7 @@ func TestNothingIsLostOrRepeatedAcrossOutages(t *testing.T) {
 				mustPublish(t, o, messages(Telemetry, round*size+1, (round+1)*size))
 				outage.end(far)
 				nc, js = connect(t, far.srv.ClientURL())
-				sub = listen(t, nc)
+				sub = subscribeAll(t, nc)
 				storedIn(t, js, "XDR", 2*(round+1)*size)
 			}
 			checkEach(t, js, rounds*size)
@@ -146,7 +146,7 @@ func checkEach(t *testing.T, js jetstream.JetStream, n int) {
 func TestForwardingGoesOnWhereTheLastRunStopped(t *testing.T) {
 	far := newFarSide(t, nil)
 	nc, _ := connect(t, far.srv.ClientURL())
-	sub := listen(t, nc)
+	sub := subscribeAll(t, nc)
 	dir := t.TempDir()
 	var want []string
 	for run := range 4 {
@@ -157,17 +157,17 @@ func TestForwardingGoesOnWhereTheLastRunStopped(t *testing.T) {
 		mustClose(t, o) // with some of them forwarded, or all, or none
 	}
 	mustOpen(t, Config{Dir: dir, Remote: far.remote()})
-	heard(t, sub, want)
+	awaitMessages(t, sub, want)
 }
 
 func TestWhatWasForwardedIsNotForwardedAgain(t *testing.T) {
 	far := newFarSide(t, nil)
 	nc, _ := connect(t, far.srv.ClientURL())
-	sub := listen(t, nc)
+	sub := subscribeAll(t, nc)
 	dir := t.TempDir()
 	o := mustOpen(t, Config{Dir: dir, Remote: far.remote()})
 	mustPublish(t, o, messages(Status, 1, 300))
-	heard(t, sub, ids(messages(Status, 1, 300)))
+	awaitMessages(t, sub, ids(messages(Status, 1, 300)))
 	waitForwarded(t, o, Status, 300)
 	mustClose(t, o)
 
@@ -191,21 +191,21 @@ func waitForwarded(t *testing.T, o *Outbox, c Class, seq uint64) {
 func TestTheCursorStepsBackToATornStreamsEnd(t *testing.T) {
 	far := newFarSide(t, nil)
 	nc, _ := connect(t, far.srv.ClientURL())
-	sub := listen(t, nc)
+	sub := subscribeAll(t, nc)
 	dir := t.TempDir()
 	if err := cursorFor(dir, "STATUS.cursor").saveSequence(1000); err != nil {
 		t.Fatal(err)
 	}
 	o := mustOpen(t, Config{Dir: dir, Remote: far.remote()})
 	mustPublish(t, o, messages(Status, 1, 5))
-	heard(t, sub, ids(messages(Status, 1, 5)))
+	awaitMessages(t, sub, ids(messages(Status, 1, 5)))
 }
 
 func TestAFarSideThatTakesNoMoreIsTriedUntilItDoes(t *testing.T) {
 	far := newFarSide(t, withJetStream)
 	_, js := connect(t, far.srv.ClientURL())
-	takeAll(t, js, 10)
-	book, log := newLogbook()
+	storeAllSubjects(t, js, 10)
+	book, log := newTestLog()
 	any := quick
 	any.confirm = 20 * time.Second // on a busy machine, a late answer would be the problem
 	o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Log: log,
@@ -222,7 +222,7 @@ func TestAFarSideThatTakesNoMoreIsTriedUntilItDoes(t *testing.T) {
 	if s := o.Stats(); s.Status.Backlog == 0 || s.Connected || s.ForwardErrors < 3 {
 		t.Errorf("while it is full: %+v", s)
 	}
-	takeAll(t, js, -1)
+	storeAllSubjects(t, js, -1)
 	got, want := storedIn(t, js, "XDR", 20), ids(messages(Status, 1, 20))
 	slices.Sort(got) // what waited has an order by agent only
 	slices.Sort(want)
@@ -239,7 +239,7 @@ func TestAFarSideThatTakesNoMoreIsTriedUntilItDoes(t *testing.T) {
 func TestAnUnreachableFarSideIsSaidOnceAndTriedOn(t *testing.T) {
 	far := newFarSide(t, nil)
 	far.stop()
-	book, log := newLogbook()
+	book, log := newTestLog()
 	told := make(chan string, 10)
 	any := quick
 	any.outage = time.Nanosecond // on a busy machine, publishing may take as long as the outage
@@ -275,7 +275,7 @@ func TestStatusDoesNotWaitBehindTelemetry(t *testing.T) {
 	mustPublish(t, o, append(messages(Telemetry, 1, 20000), messages(Status, 1, 1)...))
 	mustClose(t, o)
 
-	sub := listen(t, nc)
+	sub := subscribeAll(t, nc)
 	mustOpen(t, Config{Dir: dir, Remote: far.remote()})
 	for n := 1; ; n++ {
 		m, err := sub.NextMsgWithContext(testContext(t))
@@ -294,13 +294,13 @@ func TestStatusDoesNotWaitBehindTelemetry(t *testing.T) {
 func TestClosingDoesNotWaitForAFarSideThatIsSilent(t *testing.T) {
 	far := newFarSide(t, nil)
 	nc, _ := connect(t, far.srv.ClientURL())
-	sub := listen(t, nc)
+	sub := subscribeAll(t, nc)
 	o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Remote: far.remote(), Log: slog.New(slog.DiscardHandler)}, defaultTiming)
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustPublish(t, o, messages(Status, 1, 1))
-	heard(t, sub, ids(messages(Status, 1, 1)))
+	awaitMessages(t, sub, ids(messages(Status, 1, 1)))
 	far.proxy.cut()
 	mustPublish(t, o, messages(Status, 2, 2))
 	ctx, cancel := context.WithTimeout(t.Context(), defaultTiming.confirm-1)
@@ -346,8 +346,8 @@ func TestMatches(t *testing.T) {
 func TestALocalConnectionThatEndsLosesNothing(t *testing.T) {
 	far := newFarSide(t, withJetStream)
 	nc, js := connect(t, far.srv.ClientURL())
-	takeAll(t, js, -1)
-	sub := listen(t, nc)
+	storeAllSubjects(t, js, -1)
+	sub := subscribeAll(t, nc)
 	dir := t.TempDir()
 	o := mustOpen(t, Config{Dir: dir})
 	msgs := messages(Telemetry, 1, 10_000)

@@ -69,8 +69,8 @@ func TestPublishGoesOnWhenAFullDiskHasRoomAgain(t *testing.T) {
 	dir := smallDisk(t, "size=64m")
 	far := newFarSide(t, withJetStream)
 	_, js := connect(t, far.srv.ClientURL())
-	takeAll(t, js, -1)
-	book, log := newLogbook()
+	storeAllSubjects(t, js, -1)
+	book, log := newTestLog()
 	store := filepath.Join(dir, "outbox")
 	o := mustOpen(t, Config{Dir: store, Listen: "", Remote: far.remote(), Log: log})
 	mustPublish(t, o, large(1, 200))
@@ -147,7 +147,7 @@ func TestAnOutboxOpensOnAFullDiskWithWhatItHolds(t *testing.T) {
 	mustClose(t, o)
 	makeRoom := fill(t, dir)
 	for range 5 {
-		book, log := newLogbook()
+		book, log := newTestLog()
 		o = mustOpen(t, Config{Dir: store, Log: log})
 		book.waitFor(t, "starting with the room that was kept for this")
 		n := 0

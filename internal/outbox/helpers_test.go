@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if beChild() {
+	if runAsChild() {
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -34,7 +34,7 @@ var quick = timing{ack: 10 * time.Second, confirm: 500 * time.Millisecond, silen
 	retry: 20 * time.Millisecond, stuck: 800 * time.Millisecond, unknown: 2 * time.Second, diskRetry: 10 * time.Millisecond, tick: 5 * time.Millisecond}
 
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitMax)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -204,7 +204,7 @@ func (f *farSide) start() {
 		f.t.Fatal("remote server is not ready")
 	}
 	f.srv = srv
-	f.proxy.lead(srv.Addr().String())
+	f.proxy.setTarget(srv.Addr().String())
 }
 
 func (f *farSide) stop() {
@@ -241,19 +241,19 @@ func withPassword(t testing.TB) func(*remote.Config) {
 	return func(cfg *remote.Config) { cfg.User, cfg.PasswordFile = "pulse", file }
 }
 
-// logbook collects log lines, and lets a test wait for one.
-type logbook struct {
+// testLog collects log lines, and lets a test wait for one.
+type testLog struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
 	wrote chan struct{}
 }
 
-func newLogbook() (*logbook, *slog.Logger) {
-	b := &logbook{wrote: make(chan struct{}, 1)}
+func newTestLog() (*testLog, *slog.Logger) {
+	b := &testLog{wrote: make(chan struct{}, 1)}
 	return b, slog.New(slog.NewTextHandler(b, nil))
 }
 
-func (b *logbook) Write(p []byte) (int, error) {
+func (b *testLog) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
@@ -263,13 +263,13 @@ func (b *logbook) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
-func (b *logbook) String() string {
+func (b *testLog) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
 }
 
-func (b *logbook) waitFor(t testing.TB, words string) {
+func (b *testLog) waitFor(t testing.TB, words string) {
 	t.Helper()
 	ctx := testContext(t)
 	for !strings.Contains(b.String(), words) {

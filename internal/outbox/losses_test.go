@@ -10,7 +10,7 @@ import (
 func TestTelemetryThatItsLimitDropsIsCountedWhileTheFarSideIsAway(t *testing.T) {
 	far := newFarSide(t, withJetStream)
 	far.stop()
-	book, log := newLogbook()
+	book, log := newTestLog()
 	o := mustOpen(t, Config{TelemetryLimit: 1 << 20, Remote: far.remote(logTo(log)), Log: log})
 	msgs := messages(Telemetry, 1, 2000)
 	for i := range msgs {
@@ -36,7 +36,7 @@ func TestTelemetryThatItsLimitDropsIsCountedWhileTheFarSideIsAway(t *testing.T) 
 
 	far.start()
 	_, js := connect(t, far.srv.ClientURL())
-	takeAll(t, js, -1)
+	storeAllSubjects(t, js, -1)
 	await("after it is back", func(s StreamStats) bool {
 		return s.Backlog == 0 && s.Forwarded+s.Dropped == 2000 && s.CaughtUp == s.Forwarded
 	})
@@ -45,7 +45,7 @@ func TestTelemetryThatItsLimitDropsIsCountedWhileTheFarSideIsAway(t *testing.T) 
 // STATUS has no limit: a gap in it was damage, and is told as that.
 func TestOnlyTelemetryIsDroppedByALimit(t *testing.T) {
 	for c, want := range map[Class]uint64{Telemetry: 1 + 3, Status: 0} {
-		book, log := newLogbook()
+		book, log := newTestLog()
 		f := &forwarder{class: c, log: log}
 		f.countMissing([]Stored{{Seq: 2}, {Seq: 3}, {Seq: 7}})
 		if got := f.dropped.Load(); got != want || strings.Contains(book.String(), "telemetry_limit") != (want > 0) {

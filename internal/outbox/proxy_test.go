@@ -12,15 +12,15 @@ import (
 type proxy struct {
 	l net.Listener
 
-	mu      sync.Mutex
-	target  string
-	weather weather
-	conns   map[net.Conn]bool
-	wg      sync.WaitGroup
+	mu     sync.Mutex
+	target string
+	fault  networkFault
+	conns  map[net.Conn]bool
+	wg     sync.WaitGroup
 }
 
-// weather is what a network does to bytes.
-type weather struct {
+// networkFault is what a network does to bytes.
+type networkFault struct {
 	silent  bool          // takes connections and bytes, and passes none
 	delay   time.Duration // before each piece
 	pace    int           // bytes a second in each direction of a connection; 0 for all it takes
@@ -34,32 +34,32 @@ func newProxy(t testing.TB) *proxy {
 		t.Fatal(err)
 	}
 	p := &proxy{l: l, conns: map[net.Conn]bool{}}
-	p.wg.Go(p.accept)
-	t.Cleanup(func() { l.Close(); p.heal(); p.drop(); p.wg.Wait() })
+	p.wg.Go(p.acceptConns)
+	t.Cleanup(func() { l.Close(); p.heal(); p.dropConns(); p.wg.Wait() })
 	return p
 }
 
 func (p *proxy) addr() string { return p.l.Addr().String() }
 
-func (p *proxy) lead(target string) {
+func (p *proxy) setTarget(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-func (p *proxy) turn(w weather) {
+func (p *proxy) setFault(w networkFault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.weather = w
+	p.fault = w
 }
 
 // cut makes the network swallow everything; connections stay open.
-func (p *proxy) cut() { p.turn(weather{silent: true}) }
+func (p *proxy) cut() { p.setFault(networkFault{silent: true}) }
 
 // heal lets new connections through. What was swallowed stays lost.
-func (p *proxy) heal() { p.turn(weather{}) }
+func (p *proxy) heal() { p.setFault(networkFault{}) }
 
-func (p *proxy) drop() {
+func (p *proxy) dropConns() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
@@ -67,7 +67,7 @@ func (p *proxy) drop() {
 	}
 }
 
-func (p *proxy) accept() {
+func (p *proxy) acceptConns() {
 	for {
 		in, err := p.l.Accept()
 		if err != nil {
@@ -89,14 +89,14 @@ func (p *proxy) accept() {
 		p.conns[in], p.conns[out] = true, true
 		p.mu.Unlock()
 		for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
-			p.wg.Go(func() { p.pass(way[0], way[1]) })
+			p.wg.Go(func() { p.copyBytes(way[0], way[1]) })
 		}
 	}
 }
 
-// pass copies until an end closes. Once silent, a connection never passes again.
-func (p *proxy) pass(from, to net.Conn) {
-	defer p.forget(from)
+// copyBytes copies until an end closes. Once silent, a connection never passes again.
+func (p *proxy) copyBytes(from, to net.Conn) {
+	defer p.removeConn(from)
 	defer to.Close()
 	buf := make([]byte, 1<<14)
 	for dead := false; ; {
@@ -104,7 +104,7 @@ func (p *proxy) pass(from, to net.Conn) {
 		if err != nil {
 			return
 		}
-		w, cut := p.take(n)
+		w, cut := p.takeFault(n)
 		dead = dead || w.silent
 		if dead {
 			continue
@@ -123,20 +123,20 @@ func (p *proxy) pass(from, to net.Conn) {
 	}
 }
 
-// take returns the weather for the next n bytes, and whether they are cut.
-func (p *proxy) take(n int) (w weather, cut bool) {
+// takeFault returns the weather for the next n bytes, and whether they are cut.
+func (p *proxy) takeFault(n int) (w networkFault, cut bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w = p.weather
+	w = p.fault
 	cut = w.cutting && w.cutIn < n
 	if cut {
-		p.weather.cutting = false
+		p.fault.cutting = false
 	}
-	p.weather.cutIn -= n
+	p.fault.cutIn -= n
 	return w, cut
 }
 
-func (p *proxy) forget(c net.Conn) {
+func (p *proxy) removeConn(c net.Conn) {
 	c.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()

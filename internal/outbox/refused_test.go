@@ -52,8 +52,8 @@ func waitDead(t *testing.T, o *Outbox, n uint64) {
 func TestWhatTheFarSideRefusesIsSetAsideAndGoesOutInOrderWhenItMay(t *testing.T) {
 	far := newFarSide(t, mayPublish(prefix+".agent.001.*", prefix+".agent.003.*"))
 	_, js := connect(t, far.srv.ClientURL(), asXDR())
-	takeAll(t, js, -1)
-	book, log := newLogbook()
+	storeAllSubjects(t, js, -1)
+	book, log := newTestLog()
 	dir := t.TempDir()
 	cfg := Config{Dir: dir, Remote: far.remote(logTo(log), withPassword(t)), Log: log}
 	o := mustOpen(t, cfg)
@@ -158,7 +158,7 @@ func TestTelemetryThatIsSetAsideIsBoundedAndWhatHasNoRoomIsCounted(t *testing.T)
 func TestStatusGoesFirstWhenThereIsMuchToCatchUpWith(t *testing.T) {
 	far := newFarSide(t, withJetStream)
 	_, js := connect(t, far.srv.ClientURL())
-	takeAll(t, js, -1)
+	storeAllSubjects(t, js, -1)
 	far.stop()
 	dir := t.TempDir()
 	cfg := Config{Dir: dir, Remote: far.remote()}

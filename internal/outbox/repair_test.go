@@ -17,16 +17,16 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/streamfiles"
 )
 
-// kept is a store with messages, closed in good order: in one file for each
+// closedStore is a store with messages, closed in good order: in one file for each
 // stream, or with large ones in two.
-type kept struct {
+type closedStore struct {
 	dir    string
 	status []Message
 }
 
-func newKept(t testing.TB, large bool) *kept {
+func newClosedStore(t testing.TB, large bool) *closedStore {
 	t.Helper()
-	k := &kept{dir: t.TempDir()}
+	k := &closedStore{dir: t.TempDir()}
 	o := mustOpen(t, Config{Dir: k.dir, Listen: "127.0.0.1:0"})
 	k.status = messages(Status, 1, 400)
 	for i := range k.status {
@@ -43,12 +43,12 @@ func newKept(t testing.TB, large bool) *kept {
 	return k
 }
 
-func (k *kept) path(parts ...string) string {
+func (k *closedStore) path(parts ...string) string {
 	return filepath.Join(append([]string{streamfiles.Dir(k.dir, "")}, parts...)...)
 }
 
-// change rewrites a file.
-func change(t testing.TB, path string, how func([]byte) []byte) {
+// rewriteFile rewrites a file.
+func rewriteFile(t testing.TB, path string, how func([]byte) []byte) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -59,16 +59,16 @@ func change(t testing.TB, path string, how func([]byte) []byte) {
 	}
 }
 
-func flip(at int) func([]byte) []byte {
+func flipBit(at int) func([]byte) []byte {
 	return func(data []byte) []byte {
 		data[(at+len(data))%len(data)] ^= 0x10
 		return data
 	}
 }
 
-// within flips a bit of a message.
-func within(words string) func([]byte) []byte {
-	return func(data []byte) []byte { return flip(bytes.Index(data, []byte(words)))(data) }
+// flipBitWithin flips a bit of a message.
+func flipBitWithin(words string) func([]byte) []byte {
+	return func(data []byte) []byte { return flipBit(bytes.Index(data, []byte(words)))(data) }
 }
 
 func remove(t *testing.T, path string) {
@@ -81,64 +81,64 @@ func remove(t *testing.T, path string) {
 func TestOfADamagedStoreAllThatIsSoundStays(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		damage func(t *testing.T, k *kept)
+		damage func(t *testing.T, k *closedStore)
 		gone   []int // of STATUS, from 0
 		words  string
 	}{
-		{"a message is damaged", func(t *testing.T, k *kept) {
-			change(t, k.path("STATUS", "msgs", "1.blk"), within("node01-1-58\r"))
+		{"a message is damaged", func(t *testing.T, k *closedStore) {
+			rewriteFile(t, k.path("STATUS", "msgs", "1.blk"), flipBitWithin("node01-1-58\r"))
 		}, []int{57}, `the store was damaged: what is sound of it stays" stream=STATUS messages_lost=1 files=1`},
-		{"messages in two files are damaged, and a length", func(t *testing.T, k *kept) {
-			change(t, k.path("STATUS", "msgs", "1.blk"), within("node01-1-58\r"))
-			change(t, k.path("STATUS", "msgs", "1.blk"), func(data []byte) []byte {
+		{"messages in two files are damaged, and a length", func(t *testing.T, k *closedStore) {
+			rewriteFile(t, k.path("STATUS", "msgs", "1.blk"), flipBitWithin("node01-1-58\r"))
+			rewriteFile(t, k.path("STATUS", "msgs", "1.blk"), func(data []byte) []byte {
 				at := bytes.Index(data, []byte(prefix+".agent.100.")) - 22 // before the subject
-				return flip(at + 1)(data)
+				return flipBit(at + 1)(data)
 			})
-			change(t, k.path("STATUS", "msgs", "2.blk"), flip(500))
+			rewriteFile(t, k.path("STATUS", "msgs", "2.blk"), flipBit(500))
 		}, []int{57, 99, -1}, "messages_lost=3 files=2"},
-		{"the first message is damaged", func(t *testing.T, k *kept) {
-			change(t, k.path("STATUS", "msgs", "1.blk"), flip(100))
+		{"the first message is damaged", func(t *testing.T, k *closedStore) {
+			rewriteFile(t, k.path("STATUS", "msgs", "1.blk"), flipBit(100))
 		}, []int{0}, "messages_lost=1 files=1"},
-		{"the last message is damaged", func(t *testing.T, k *kept) {
-			change(t, k.path("STATUS", "msgs", "1.blk"), flip(-20))
+		{"the last message is damaged", func(t *testing.T, k *closedStore) {
+			rewriteFile(t, k.path("STATUS", "msgs", "1.blk"), flipBit(-20))
 		}, []int{399}, "lost=1 left=399"},
-		{"the index is garbage", func(t *testing.T, k *kept) {
-			change(t, k.path("STATUS", "msgs", "index.db"), flip(30))
+		{"the index is garbage", func(t *testing.T, k *closedStore) {
+			rewriteFile(t, k.path("STATUS", "msgs", "index.db"), flipBit(30))
 		}, nil, ""},
-		{"the settings are damaged", func(t *testing.T, k *kept) {
-			change(t, k.path("STATUS", "meta.inf"), flip(30))
+		{"the settings are damaged", func(t *testing.T, k *closedStore) {
+			rewriteFile(t, k.path("STATUS", "meta.inf"), flipBit(30))
 			remove(t, k.path("TELEMETRY", "meta.sum"))
 		}, nil, "the settings of a stream were damaged"},
-		{"a reader's settings are damaged", func(t *testing.T, k *kept) {
-			change(t, k.path("STATUS", "obs", "xdr", "meta.inf"), within("ack_policy"))
+		{"a reader's settings are damaged", func(t *testing.T, k *closedStore) {
+			rewriteFile(t, k.path("STATUS", "obs", "xdr", "meta.inf"), flipBitWithin("ack_policy"))
 		}, nil, `a reader's settings were damaged: it has to begin anew" consumer=STATUS/xdr`},
-		{"a reader's position is damaged", func(t *testing.T, k *kept) {
-			change(t, k.path("STATUS", "obs", "xdr", "o.dat"), func(data []byte) []byte { return data[:4] })
+		{"a reader's position is damaged", func(t *testing.T, k *closedStore) {
+			rewriteFile(t, k.path("STATUS", "obs", "xdr", "o.dat"), func(data []byte) []byte { return data[:4] })
 		}, nil, `a reader's position was damaged: it begins anew" consumer=STATUS/xdr`},
-		{"a process was killed while the server opened the store", func(t *testing.T, k *kept) {
+		{"a process was killed while the server opened the store", func(t *testing.T, k *closedStore) {
 			if _, err := streamfiles.HoldFiles(k.dir); err != nil {
 				t.Fatal(err)
 			}
 			remove(t, k.path("STATUS"))
 		}, nil, ""},
-		{"telemetry has a file in it that the server does not want", func(t *testing.T, k *kept) {
-			change(t, k.path("TELEMETRY", "meta.sum"), func(sum []byte) []byte { return writeKey(t, k, "TELEMETRY", sum) })
+		{"telemetry has a file in it that the server does not want", func(t *testing.T, k *closedStore) {
+			rewriteFile(t, k.path("TELEMETRY", "meta.sum"), func(sum []byte) []byte { return writeKey(t, k, "TELEMETRY", sum) })
 		}, nil, "a stream could not be opened: it begins empty"},
-		{"a file of telemetry is garbage", func(t *testing.T, k *kept) {
-			change(t, k.path("TELEMETRY", "msgs", "1.blk"), func(data []byte) []byte { return bytes.Repeat([]byte("?"), len(data)) })
+		{"a file of telemetry is garbage", func(t *testing.T, k *closedStore) {
+			rewriteFile(t, k.path("TELEMETRY", "msgs", "1.blk"), func(data []byte) []byte { return bytes.Repeat([]byte("?"), len(data)) })
 		}, nil, "the store was damaged: what is sound of it stays\" stream=TELEMETRY messages_lost=0 files=1"},
-		{"telemetry cannot be opened", func(t *testing.T, k *kept) {
+		{"telemetry cannot be opened", func(t *testing.T, k *closedStore) {
 			remove(t, k.path("TELEMETRY"))
 			if err := os.WriteFile(k.path("TELEMETRY"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}, nil, "a stream could not be opened: it begins empty"},
-		{"how much there was is not known", func(t *testing.T, k *kept) {
-			change(t, filepath.Join(k.dir, "STATUS.end"), flip(0))
+		{"how much there was is not known", func(t *testing.T, k *closedStore) {
+			rewriteFile(t, filepath.Join(k.dir, "STATUS.end"), flipBit(0))
 		}, nil, "whether some of it is lost cannot be told"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			k := newKept(t, strings.Contains(tt.name, "two files"))
+			k := newClosedStore(t, strings.Contains(tt.name, "two files"))
 			tt.damage(t, k)
 			var want []string
 			for i, m := range k.status {
@@ -147,7 +147,7 @@ func TestOfADamagedStoreAllThatIsSoundStays(t *testing.T) {
 				}
 			}
 			for start := range 2 {
-				book, log := newLogbook()
+				book, log := newTestLog()
 				o := mustOpen(t, Config{Dir: k.dir, Log: log})
 				got := storedIn(t, o.js, "STATUS", 1)
 				if slices.Contains(tt.gone, -1) { // one that the test cannot tell
@@ -181,9 +181,9 @@ func TestOfADamagedStoreAllThatIsSoundStays(t *testing.T) {
 func TestWhatIsGoneIsCounted(t *testing.T) {
 	for name, path := range map[string]string{"a file": "STATUS/msgs/1.blk", "the stream": "STATUS", "all streams": ""} {
 		t.Run(name, func(t *testing.T) {
-			k := newKept(t, name == "a file")
+			k := newClosedStore(t, name == "a file")
 			remove(t, k.path(path))
-			book, log := newLogbook()
+			book, log := newTestLog()
 			o := mustOpen(t, Config{Dir: k.dir, Log: log})
 			s := o.Stats().Status
 			if s.Lost == 0 || s.Lost+s.Messages != uint64(len(k.status)) {
@@ -195,7 +195,7 @@ func TestWhatIsGoneIsCounted(t *testing.T) {
 }
 
 // writeKey makes the server believe that a stream is encrypted, which it then removes.
-func writeKey(t *testing.T, k *kept, stream string, sum []byte) []byte {
+func writeKey(t *testing.T, k *closedStore, stream string, sum []byte) []byte {
 	t.Helper()
 	if err := os.WriteFile(k.path(stream, "meta.key"), make([]byte, 100), 0o600); err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func writeKey(t *testing.T, k *kept, stream string, sum []byte) []byte {
 
 // The embedded server removes what it cannot open.
 func TestAStatusStreamThatCannotBeOpenedIsRefusedWithAWayOut(t *testing.T) {
-	k := newKept(t, false)
+	k := newClosedStore(t, false)
 	writeKey(t, k, "STATUS", nil)
 	_, err := openOutbox(testContext(t), Config{Dir: k.dir, Prefix: prefix, Log: slog.New(slog.DiscardHandler)}, quick)
 	if err == nil || !strings.Contains(err.Error(), "open stream STATUS in "+k.path("STATUS")) || !strings.Contains(err.Error(), "move that directory away") {
@@ -219,7 +219,7 @@ func TestAStatusStreamThatCannotBeOpenedIsRefusedWithAWayOut(t *testing.T) {
 }
 
 func TestADamagedCursorSendsAllAgain(t *testing.T) {
-	k := newKept(t, false)
+	k := newClosedStore(t, false)
 	for _, text := range []string{"1000\n", "400 00000000\n", "", "x"} {
 		if err := os.WriteFile(filepath.Join(k.dir, "STATUS.cursor"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -233,9 +233,9 @@ func TestADamagedCursorSendsAllAgain(t *testing.T) {
 		if err := nc.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		book, log := newLogbook()
+		book, log := newTestLog()
 		o := mustOpen(t, Config{Dir: k.dir, Remote: far.remote(), Log: log})
-		heard(t, sub, ids(k.status))
+		awaitMessages(t, sub, ids(k.status))
 		book.waitFor(t, "the reader's position was damaged")
 		mustClose(t, o)
 	}
@@ -245,7 +245,7 @@ func TestADamagedCursorSendsAllAgain(t *testing.T) {
 // published is then there, whole, or counted as lost; and a second start is
 // as after any other life.
 func TestAStoreDamagedAtRandomIsOpenedOrRefused(t *testing.T) {
-	k := newKept(t, os.Getenv(roundsEnv) != "")
+	k := newClosedStore(t, os.Getenv(roundsEnv) != "")
 	seed := envNumber(t, seedEnv, rand.Uint64())
 	random := rand.New(rand.NewPCG(seed, 0))
 	opened, lost, damages := 0, uint64(0), rounds(t, 12)
@@ -255,7 +255,7 @@ func TestAStoreDamagedAtRandomIsOpenedOrRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		what := damage(t, random, dir)
-		book, log := newLogbook()
+		book, log := newTestLog()
 		o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: dir, Log: log}, quick)
 		if err != nil {
 			if !strings.Contains(err.Error(), dir) {
@@ -272,7 +272,7 @@ func TestAStoreDamagedAtRandomIsOpenedOrRefused(t *testing.T) {
 		k.checkWhole(t, o, what)
 		mustPublish(t, o, messages(Status, 2000, 2001))
 		mustClose(t, o)
-		again, log := newLogbook()
+		again, log := newTestLog()
 		o = mustOpen(t, Config{Dir: dir, Log: log})
 		if now := o.Stats().Status; now.Lost != 0 || now.Messages != s.Messages+2 || again.String() != "" {
 			t.Errorf("seed %d, %s, opened again: %+v\n%s", seed, what, now, again)
@@ -329,7 +329,7 @@ func damage(t *testing.T, random *rand.Rand, dir string) string {
 }
 
 // checkWhole wants every message that is there to be as it was published.
-func (k *kept) checkWhole(t *testing.T, o *Outbox, what string) {
+func (k *closedStore) checkWhole(t *testing.T, o *Outbox, what string) {
 	t.Helper()
 	byID := map[string]Message{}
 	for _, m := range k.status {

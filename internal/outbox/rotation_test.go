@@ -22,7 +22,7 @@ func TestARotatedLoginLosesAndRepeatsNothing(t *testing.T) {
 		o.Username, o.Password = "pulse", "secret"
 	})
 	_, js := connect(t, far.srv.ClientURL(), nats.UserInfo("pulse", "secret"))
-	takeAll(t, js, -1)
+	storeAllSubjects(t, js, -1)
 	file := filepath.Join(t.TempDir(), "password")
 	rotate := func(round int) { // the same password in other files, so that both logins are good
 		text := append([]byte("secret"), bytes.Repeat([]byte("\n"), round)...)
@@ -34,7 +34,7 @@ func TestARotatedLoginLosesAndRepeatsNothing(t *testing.T) {
 		}
 	}
 	rotate(0)
-	book, log := newLogbook()
+	book, log := newTestLog()
 	r := far.remote(logTo(log), func(cfg *remote.Config) { cfg.User, cfg.PasswordFile, cfg.Timeout = "pulse", file, 10*time.Second })
 	o := mustOpen(t, Config{Remote: r, Log: log})
 
@@ -66,7 +66,7 @@ func TestARotatedLoginLosesAndRepeatsNothing(t *testing.T) {
 
 func TestRefusedLoginsAreCounted(t *testing.T) {
 	far := newFarSide(t, func(o *server.Options) { o.Username, o.Password = "pulse", "another" })
-	book, log := newLogbook()
+	book, log := newTestLog()
 	o := mustOpen(t, Config{Remote: far.remote(logTo(log), withPassword(t)), Log: log})
 	book.waitFor(t, "the NATS server is unavailable")
 	if s := o.Stats(); s.LoginsRefused < 3 || s.Connected {

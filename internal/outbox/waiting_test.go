@@ -31,7 +31,7 @@ func await(t *testing.T, o *Outbox, what string, is func(Stats) bool) Stats {
 	}
 }
 
-func waits(n uint64) func(Stats) bool {
+func hasWaiting(n uint64) func(Stats) bool {
 	return func(s Stats) bool { return s.Status.Waiting == n && s.Status.Backlog == n && s.Telemetry.Backlog == 0 }
 }
 
@@ -66,10 +66,10 @@ func TestWhatAStreamStoredOnceWaitsWhileNoneDoes(t *testing.T) {
 			far := newFarSide(t, withJetStream)
 			nc, js := connect(t, far.srv.ClientURL())
 			if listener {
-				listen(t, nc)
+				subscribeAll(t, nc)
 			}
-			takeAll(t, js, -1)
-			book, log := newLogbook()
+			storeAllSubjects(t, js, -1)
+			book, log := newTestLog()
 			dir := t.TempDir()
 			cfg := Config{Dir: dir, Remote: far.remote(logTo(log)), Log: log}
 			o := mustOpen(t, cfg)
@@ -79,7 +79,7 @@ func TestWhatAStreamStoredOnceWaitsWhileNoneDoes(t *testing.T) {
 
 			removeStream(t, js, "XDR")
 			mustPublish(t, o, slices.Concat(changesOf(1, 2, 3), changesOf(2, 1, 2)))
-			s := await(t, o, "without the stream", waits(4))
+			s := await(t, o, "without the stream", hasWaiting(4))
 			if s.Status.Forwarded != 1 || s.Status.Unacknowledged != 0 || !strings.HasPrefix(s.WaitingReason(), prefix+".agent.001.status_change: ") {
 				t.Errorf("%+v", s.Status)
 			}
@@ -89,9 +89,9 @@ func TestWhatAStreamStoredOnceWaitsWhileNoneDoes(t *testing.T) {
 			mustClose(t, o) // which forgets nothing
 			o = mustOpen(t, cfg)
 			mustPublish(t, o, changesOf(3, 1, 1))
-			await(t, o, "after a restart", waits(5))
+			await(t, o, "after a restart", hasWaiting(5))
 
-			takeAll(t, js, -1)
+			storeAllSubjects(t, js, -1)
 			got := storedIn(t, js, "XDR", 5)
 			for agent, want := range map[string][]string{"001": ids(changesOf(1, 2, 3)), "002": ids(changesOf(2, 1, 2)), "003": ids(changesOf(3, 1, 1))} {
 				of := slices.DeleteFunc(slices.Clone(got), func(id string) bool { return !strings.HasPrefix(id, agent) })
@@ -100,7 +100,7 @@ func TestWhatAStreamStoredOnceWaitsWhileNoneDoes(t *testing.T) {
 				}
 			}
 			book.waitFor(t, "the messages that waited for the NATS server to store them went out")
-			await(t, o, "at the end", waits(0))
+			await(t, o, "at the end", hasWaiting(0))
 		})
 	}
 }
@@ -109,7 +109,7 @@ func TestWhatWasStoredWaitsWhileJetStreamIsOff(t *testing.T) {
 	t.Parallel()
 	far := newFarSide(t, withJetStream)
 	_, js := connect(t, far.srv.ClientURL())
-	takeAll(t, js, -1)
+	storeAllSubjects(t, js, -1)
 	o := mustOpen(t, Config{Remote: far.remote()})
 	mustPublish(t, o, changesOf(1, 1, 1))
 	await(t, o, "the first is confirmed", func(s Stats) bool { return s.Status.Forwarded == 1 })
@@ -118,7 +118,7 @@ func TestWhatWasStoredWaitsWhileJetStreamIsOff(t *testing.T) {
 	far.setup = nil
 	far.start()
 	mustPublish(t, o, slices.Concat(changesOf(1, 2, 2), changesOf(2, 1, 1)))
-	await(t, o, "without JetStream", waits(2))
+	await(t, o, "without JetStream", hasWaiting(2))
 
 	far.stop()
 	far.setup = withJetStream
@@ -144,7 +144,7 @@ func TestWhatWasStoredWaitsWhileTheHubOfALeafNodeIsAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	link.lead(fmt.Sprintf("127.0.0.1:%d", info.LeafNode.Port))
+	link.setTarget(fmt.Sprintf("127.0.0.1:%d", info.LeafNode.Port))
 	leaf := newFarSide(t, func(o *server.Options) {
 		o.ServerName = "leaf"
 		o.LeafNode.ReconnectInterval = 50 * time.Millisecond
@@ -156,7 +156,7 @@ func TestWhatWasStoredWaitsWhileTheHubOfALeafNodeIsAway(t *testing.T) {
 		o.LeafNode.Remotes = []*server.RemoteLeafOpts{{URLs: []*url.URL{to}, IgnoreDiscoveredServers: true}}
 	})
 	_, js := connect(t, hub.srv.ClientURL())
-	takeAll(t, js, -1)
+	storeAllSubjects(t, js, -1)
 	linked := func(n int) {
 		t.Helper()
 		for ctx := testContext(t); leaf.srv.NumLeafNodes() != n; pause(ctx, time.Millisecond) {
@@ -172,12 +172,12 @@ func TestWhatWasStoredWaitsWhileTheHubOfALeafNodeIsAway(t *testing.T) {
 	await(t, o, "the first is confirmed", func(s Stats) bool { return s.Status.Forwarded == 1 && s.Status.Unacknowledged == 0 })
 
 	port := info.LeafNode.Port
-	link.lead("127.0.0.1:1")
-	link.drop()
+	link.setTarget("127.0.0.1:1")
+	link.dropConns()
 	linked(0)
 	mustPublish(t, o, slices.Concat(changesOf(1, 2, 2), changesOf(2, 1, 1)))
-	await(t, o, "without the hub", waits(2))
-	link.lead(fmt.Sprintf("127.0.0.1:%d", port))
+	await(t, o, "without the hub", hasWaiting(2))
+	link.setTarget(fmt.Sprintf("127.0.0.1:%d", port))
 	got := storedIn(t, js, "XDR", 3)
 	slices.Sort(got)
 	if diff := cmp.Diff([]string{"001-1", "001-2", "002-1"}, got); diff != "" {
@@ -198,9 +198,9 @@ func TestWhereNothingWasEverStoredTheRoundTripConfirmsAndThatIsSaid(t *testing.T
 					makeStream(t, js, "TELEMETRY", nil, "manager.>")
 				}
 				if listener {
-					listen(t, nc)
+					subscribeAll(t, nc)
 				}
-				book, log := newLogbook()
+				book, log := newTestLog()
 				o := mustOpen(t, Config{Remote: far.remote(), Log: log})
 				mustPublish(t, o, append(messages(Status, 1, 20), messages(Telemetry, 1, 20)...))
 				s := await(t, o, "all are confirmed", func(s Stats) bool { return s.Status.Forwarded == 20 && s.Telemetry.Forwarded == 20 })
@@ -237,7 +237,7 @@ func TestAStreamThatIsMadeLaterIsLearned(t *testing.T) {
 	await(t, o, "of another agent", func(s Stats) bool { return s.Status.Unacknowledged == 2 })
 	removeStream(t, js, "SOME")
 	mustPublish(t, o, changesOf(1, 3, 3))
-	await(t, o, "without it again", waits(1))
+	await(t, o, "without it again", hasWaiting(1))
 }
 
 // One stream is full. What goes to the other goes on, and nothing is stored twice though
@@ -265,7 +265,7 @@ func TestAFullStreamHoldsOnlyWhatItTakes(t *testing.T) {
 		mustPublish(t, o, slices.Concat(changesOf(1+i%3, i, i), []Message{alert(i)}, messages(Telemetry, i, i)))
 	}
 	storedIn(t, js, "XDR", 60)
-	s := await(t, o, "with a full stream", waits(29))
+	s := await(t, o, "with a full stream", hasWaiting(29))
 	if !s.Connected || !strings.Contains(s.WaitingReason(), "maximum messages exceeded") {
 		t.Errorf("%+v", s)
 	}
@@ -273,7 +273,7 @@ func TestAFullStreamHoldsOnlyWhatItTakes(t *testing.T) {
 	o = mustOpen(t, cfg)
 	mustPublish(t, o, changesOf(4, 31, 31))
 	storedIn(t, js, "XDR", 61)
-	await(t, o, "after a restart", waits(29))
+	await(t, o, "after a restart", hasWaiting(29))
 	makeStream(t, js, "ALERTS", full(-1), "alerts.>")
 	var want []string
 	for i := 1; i <= 30; i++ {
@@ -284,7 +284,7 @@ func TestAFullStreamHoldsOnlyWhatItTakes(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	await(t, o, "at the end", waits(0))
+	await(t, o, "at the end", hasWaiting(0))
 	if got := storedIn(t, js, "XDR", 61); len(got) != 61 {
 		t.Errorf("%d messages are stored of 61", len(got))
 	}
@@ -306,7 +306,7 @@ func TestTheIDOfAMessageThatWaitsIsOfNoUseToOthers(t *testing.T) {
 	makeStream(t, js, "XDR", perSubject(1), ">")
 	o := mustOpen(t, Config{Remote: far.remote()})
 	mustPublish(t, o, changesOf(1, 1, 2))
-	await(t, o, "with a full subject", waits(1))
+	await(t, o, "with a full subject", hasWaiting(1))
 	seen := &nats.Msg{Subject: prefix + ".alerts.x", Header: nats.Header{jetstream.MsgIDHeader: {"001-2"}}}
 	if _, err := js.PublishMsg(testContext(t), seen); err != nil {
 		t.Fatal(err)
@@ -316,7 +316,7 @@ func TestTheIDOfAMessageThatWaitsIsOfNoUseToOthers(t *testing.T) {
 	if !slices.Equal(got[:2], []string{"001-1", "001-2"}) || !strings.HasPrefix(got[2], "001-2-") {
 		t.Errorf("stored are %q", got)
 	}
-	if s := await(t, o, "all are confirmed", waits(0)); s.Status.Duplicates != 1 {
+	if s := await(t, o, "all are confirmed", hasWaiting(0)); s.Status.Duplicates != 1 {
 		t.Errorf("%+v", s.Status)
 	}
 }
@@ -328,15 +328,15 @@ func TestTheBacklogOfOneAgentDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	far := newFarSide(t, withJetStream)
 	nc, js := connect(t, far.srv.ClientURL())
-	takeAll(t, js, -1)
-	sub := listen(t, nc)
+	storeAllSubjects(t, js, -1)
+	sub := subscribeAll(t, nc)
 	dir := t.TempDir()
 	o := mustOpen(t, Config{Dir: dir})
 	flood := changesOf(1, 1, 20_000)
 	mustPublish(t, o, flood)
 	mustClose(t, o)
 
-	far.proxy.turn(weather{delay: 25 * time.Millisecond})
+	far.proxy.setFault(networkFault{delay: 25 * time.Millisecond})
 	patient := quick
 	patient.confirm, patient.stuck = 5*time.Second, time.Minute
 	o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: dir, Remote: far.remote(), Log: o.log}, patient)
@@ -374,7 +374,7 @@ func TestWhatWasSetAsideGoesOutAtTheForwardersPaceBehindWhatHappensNow(t *testin
 	t.Parallel()
 	far := newFarSide(t, mayPublish(prefix+".manager.>"))
 	nc, js := connect(t, far.srv.ClientURL(), asXDR())
-	takeAll(t, js, -1)
+	storeAllSubjects(t, js, -1)
 	cfg := Config{Dir: t.TempDir(), Remote: far.remote(withPassword(t))}
 	o := mustOpen(t, cfg)
 	var all []Message
@@ -390,7 +390,7 @@ func TestWhatWasSetAsideGoesOutAtTheForwardersPaceBehindWhatHappensNow(t *testin
 	far.setup = mayPublish(prefix + ".>")
 	nc.Close()
 	far.start()
-	far.proxy.turn(weather{delay: 10 * time.Millisecond})
+	far.proxy.setFault(networkFault{delay: 10 * time.Millisecond})
 	nc, js = connect(t, far.srv.ClientURL(), asXDR())
 	began := time.Now()
 	got := storedIn(t, js, "XDR", 2001)
@@ -414,12 +414,12 @@ func TestAMessageWhoseIDSomebodyHasUsedGoesOutUnderAnother(t *testing.T) {
 	t.Parallel()
 	far := newFarSide(t, withJetStream)
 	_, js := connect(t, far.srv.ClientURL())
-	takeAll(t, js, -1)
+	storeAllSubjects(t, js, -1)
 	stolen := &nats.Msg{Subject: prefix + ".alerts.x", Header: nats.Header{jetstream.MsgIDHeader: {"001-2"}}}
 	if _, err := js.PublishMsg(testContext(t), stolen); err != nil {
 		t.Fatal(err)
 	}
-	book, log := newLogbook()
+	book, log := newTestLog()
 	dir := t.TempDir()
 	cfg := Config{Dir: dir, Remote: far.remote(), Log: log}
 	o := mustOpen(t, cfg)
