@@ -191,7 +191,7 @@ func TestTheAuditLogTellsAnOutageOfTheNATSServer(t *testing.T) {
 	}
 	far(t, func(o *server.Options) { o.Port = port })
 	h.awaitNATS(event.NATSConnected)
-	for deadline := time.Now().Add(patience); h.node.measures().Streams[1].CaughtUp == 0; <-tick.C {
+	for deadline := time.Now().Add(patience); h.node.readMetrics().Streams[1].CaughtUp == 0; <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v", h.node.Status().Outbox)
 		}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"sync"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/message"
 )
@@ -22,7 +23,7 @@ const (
 // keep-alives are taken when no other waits. One goroutine puts, one takes.
 type backlog struct {
 	mu      sync.Mutex
-	room    sync.Cond
+	hasRoom sync.Cond
 	status  []message.Record
 	routine []message.Record
 	dropped int64
@@ -32,7 +33,7 @@ type backlog struct {
 
 func newBacklog() *backlog {
 	b := &backlog{ready: make(chan struct{}, 1)}
-	b.room.L = &b.mu
+	b.hasRoom.L = &b.mu
 	return b
 }
 
@@ -44,10 +45,10 @@ func (b *backlog) put(r message.Record) {
 		return
 	}
 	for len(b.status) >= statusLimit && !b.closed {
-		b.room.Wait()
+		b.hasRoom.Wait()
 	}
 	b.status = append(b.status, r)
-	b.ring()
+	b.signalReady()
 }
 
 func (b *backlog) putRoutine(r message.Record) {
@@ -57,29 +58,29 @@ func (b *backlog) putRoutine(r message.Record) {
 	}
 	b.routine = append(b.routine, r)
 	if len(b.routine) >= groupSize {
-		b.ring()
+		b.signalReady()
 	}
 }
 
-func (b *backlog) ring() {
+func (b *backlog) signalReady() {
 	select {
 	case b.ready <- struct{}{}:
 	default:
 	}
 }
 
-// take returns the first group of what waits, and how many records were dropped
+// takeGroup returns the first group of what waits, and how many records were dropped
 // before.
-func (b *backlog) take() (records []message.Record, dropped int64) {
+func (b *backlog) takeGroup() (records []message.Record, dropped int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	records = takeFirst(&b.status, groupSize)
 	records = append(records, takeFirst(&b.routine, groupSize-len(records))...)
 	dropped, b.dropped = b.dropped, 0
 	if len(b.status)+len(b.routine) > 0 {
-		b.ring()
+		b.signalReady()
 	}
-	b.room.Signal()
+	b.hasRoom.Signal()
 	return records, dropped
 }
 
@@ -94,8 +95,8 @@ func takeFirst(queue *[]message.Record, n int) (first []message.Record) {
 	return first
 }
 
-// done reports whether everything is taken, and nothing more will come.
-func (b *backlog) done() bool {
+// isDone reports whether everything is taken, and nothing more will come.
+func (b *backlog) isDone() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.closed && len(b.status)+len(b.routine) == 0
@@ -107,11 +108,60 @@ func (b *backlog) isClosed() bool {
 	return b.closed
 }
 
-// close says that no more is put, and lets go of a detector that waits for room.
+// close ends the records: no more is put, and a detector that waits for room continues.
 func (b *backlog) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	b.room.Signal()
-	b.ring()
+	b.hasRoom.Signal()
+	b.signalReady()
+}
+
+const (
+	// stopTime is how long a stopping node tries to publish what it has decided,
+	// and for how long again as long as it gets on with status changes.
+	stopTime = 2 * time.Second
+	// stopTurns bounds that: to 10 s, of the 30 that its service manager gives it.
+	stopTurns = 5
+	// forwardTimeout is how long it then waits for the XDR's NATS to take it, the
+	// last heartbeat among it. With what closing takes, a node that has nothing
+	// more to publish ends within 5 s.
+	forwardTimeout = 2 * time.Second
+)
+
+// limitPublishing calls stop when the node has had time enough to publish what it has
+// decided.
+func (p *Publisher) limitPublishing(stop func()) {
+	p.backlog.stopAfterDelay(p.backlog.countChanges(), stopTurns, stop)
+}
+
+// stopAfterDelay calls stop after the stopTime, or later while fewer and fewer
+// status changes wait, of which there were so many before. Keep-alive events are
+// not waited for any longer than that.
+func (b *backlog) stopAfterDelay(before, turns int, stop func()) {
+	time.AfterFunc(stopTime, func() {
+		b.dropRoutine()
+		waiting := b.countChanges()
+		if waiting >= before || turns <= 1 {
+			stop()
+			return
+		}
+		b.stopAfterDelay(waiting, turns-1, stop)
+	})
+}
+
+// countChanges returns how many records that are no routine wait.
+func (b *backlog) countChanges() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.status)
+}
+
+// dropRoutine drops the records of keep-alives.
+func (b *backlog) dropRoutine() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dropped += int64(len(b.routine))
+	b.routine = nil
+	b.signalReady() // it may be empty now, which whoever takes has to see
 }

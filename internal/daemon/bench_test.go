@@ -75,8 +75,8 @@ func publishing(b *testing.B) (*backlog, <-chan *nats.Msg) {
 		b.Fatal(err)
 	}
 	r := &recorder{backlog: newBacklog(), outbox: out, sealer: new(sealing.Sealer), audit: new(audittrail.Trail), status: func() (none Status) { return none }, log: slog.New(slog.DiscardHandler),
-		journal: &journal{log: slog.New(slog.DiscardHandler)},
-		writer:  message.NewWriter(message.Source{Node: "node01", Version: "bench", Epoch: 1}, prefix), started: time.Now()}
+		statusLog: &statusLogger{log: slog.New(slog.DiscardHandler)},
+		writer:    message.NewWriter(message.Source{Node: "node01", Version: "bench", Epoch: 1}, prefix), started: time.Now()}
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := r.run(context.Background()); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/epoch"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -69,9 +70,9 @@ var conditionChecks = []conditionCheck{
 		}
 		return "the NATS server is unavailable since " + o.NATS.Since.Format(time.RFC3339) + why + ": messages wait on disk"
 	}},
-	{"name_taken", true, nameTaken},
-	{"name_shared", false, nameShared},
-	{"name_unwatched", false, nameUnwatched},
+	{"name_taken", true, describeNameTaken},
+	{"name_shared", false, describeNameShared},
+	{"name_unwatched", false, describeNameUnwatched},
 	{"messages_waiting", true, func(o *observation) string {
 		if o.Outbox == nil || o.Outbox.Waiting() == 0 || time.Since(o.Outbox.WaitingSince()) < waitingGrace {
 			return ""
@@ -120,7 +121,7 @@ var conditionChecks = []conditionCheck{
 		if o.Link.Inventory == nil {
 			return ""
 		}
-		return o.Link.Inventory.vanished()
+		return o.Link.Inventory.VanishedProblem()
 	}},
 	{"agents_unreadable", true, func(o *observation) string {
 		if o.Link.Inventory == nil || o.Link.Inventory.Problem == "" {
@@ -128,7 +129,7 @@ var conditionChecks = []conditionCheck{
 		}
 		return "the list of agents stays as it was last read: " + o.Link.Inventory.Problem
 	}},
-	{"epoch_ahead", true, func(o *observation) string { return epochAhead(o.Epoch, time.Now()) }},
+	{"epoch_ahead", true, func(o *observation) string { return epoch.AheadProblem(o.Epoch, time.Now()) }},
 	{"state_unwritten", true, func(o *observation) string { return o.unwritten }},
 	{"state_exposed", false, func(o *observation) string { return o.exposed }},
 	{"settings_refused", false, func(o *observation) string {
@@ -175,8 +176,8 @@ func deriveConditions(o *observation) (on []Condition) {
 	return on
 }
 
-// healthOf returns the conditions as /healthz has them.
-func healthOf(on []Condition) (h view.Health) {
+// makeHealth returns the conditions as /healthz has them.
+func makeHealth(on []Condition) (h view.Health) {
 	for _, c := range on {
 		if c.Failure {
 			h.Failures = append(h.Failures, c.Problem)
@@ -205,8 +206,8 @@ type openCondition struct {
 	lastOn time.Time
 }
 
-// stamp gives conditions the time at which they began.
-func (t *conditionTracker) stamp(on []Condition, now time.Time) {
+// setBeginnings sets the times at which conditions began.
+func (t *conditionTracker) setBeginnings(on []Condition, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range on {
@@ -268,7 +269,7 @@ func (r *recorder) announceConditions(ctx context.Context) error {
 		return nil
 	}
 	r.numbers.Store(r.writer.Source.LastSequence())
-	return r.send(ctx, messages)
+	return r.publishMessages(ctx, messages)
 }
 
 func (r *recorder) logCondition(c *Condition, state event.State) {

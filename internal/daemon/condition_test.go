@@ -20,15 +20,15 @@ import (
 
 func TestWhatIsAFailure(t *testing.T) {
 	s := Status{NATS: NATS{State: event.NATSConnecting}, TelemetryDropped: 7}
-	if h := healthOf(deriveConditions(&observation{Status: &s})); h.Failures != nil || h.Warnings != nil {
+	if h := makeHealth(deriveConditions(&observation{Status: &s})); h.Failures != nil || h.Warnings != nil {
 		t.Errorf("%+v", h)
 	}
-	h := healthOf(deriveConditions(&observation{Status: &s, losing: losses{telemetry: true}, storing: errors.New("disk full")}))
+	h := makeHealth(deriveConditions(&observation{Status: &s, losing: losses{telemetry: true}, storing: errors.New("disk full")}))
 	if got := strings.Join(h.Failures, "; "); got != "outbox: disk full; keep-alive events are being dropped, 7 so far" {
 		t.Errorf("%s", got)
 	}
 	s.Audit = &audittrail.Status{Problem: "no space left on device", Since: time.Unix(1767323045, 0).UTC(), Missing: 3}
-	h = healthOf(deriveConditions(&observation{Status: &s, losing: losses{audit: true}}))
+	h = makeHealth(deriveConditions(&observation{Status: &s, losing: losses{audit: true}}))
 	if got := strings.Join(h.Failures, "; "); got != "the audit log cannot be written since 2026-01-02T03:04:05Z: no space left on device; the audit log is losing lines, 3 so far" {
 		t.Errorf("%s", got)
 	}
@@ -60,7 +60,7 @@ func TestAConditionThatComesAndGoesIsAnnouncedOnce(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	on := []Condition{{Code: "a"}, {Code: "c"}}
-	tracker.stamp(on, start.Add(time.Minute))
+	tracker.setBeginnings(on, start.Add(time.Minute))
 	if on[0].Since != start.Add(11*time.Second) || on[1].Since != start.Add(time.Minute) {
 		t.Errorf("%+v", on)
 	}
@@ -119,16 +119,16 @@ func TestAConditionOfTheNodeIsToldEverywhere(t *testing.T) {
 func TestAPanicWhileAPeerIsServedFailsHealthForAMinute(t *testing.T) {
 	p := &Publisher{recorder: &recorder{}}
 	s := Status{NATS: NATS{State: event.NATSConnected}, Link: Link{Kind: event.LinkListen, Stats: new(listen.Stats)}}
-	p.judge(&s)
+	p.addConditions(&s)
 	if s.Health.Failures != nil {
 		t.Fatalf("before: %v", s.Health.Failures)
 	}
 	s.Link.Panics = 2
-	p.judge(&s)
+	p.addConditions(&s)
 	if len(s.Health.Failures) != 1 || !strings.Contains(s.Health.Failures[0], "2 so far") {
 		t.Errorf("%v", s.Health.Failures)
 	}
-	if p.panics.recent(2, time.Now().Add(dropsRecent)) {
+	if p.panics.roseRecently(2, time.Now().Add(lossPeriod)) {
 		t.Error("it never ends")
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 )
 
-// openConsole opens the console, where the settings want one, with what there
-// is to remember of the node's lives before.
+// openConsole opens the console, if the settings want one, with the events of earlier
+// runs.
 func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version string) (err error) {
 	p := &cfg.Pulse
 	if p.HTTP == "" {
@@ -24,29 +24,18 @@ func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version stri
 	if n.web, err = net.Listen("tcp", p.HTTP); err != nil {
 		return fmt.Errorf("open the console (<pulse><http>): %w", err)
 	}
-	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.recorder.writer.Source.Epoch,
-		Fleet: n.detector, Clock: n.clock, History: n.history, Groups: groupNames(cfg), State: n.consoleState, Metrics: n.metrics.Registry(),
-		Refused: n.out.audit.RecordConsoleRefusal, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
-	if err != nil || n.out.outbox == nil {
+	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.source().Epoch,
+		Fleet: n.detector, Clock: n.clock, History: n.history, Groups: listGroupNames(cfg), State: n.readConsoleState, Metrics: n.metrics.Registry(),
+		Refused: n.audit.RecordConsoleRefusal, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
+	if err != nil || !n.out.natsEnabled() {
 		return err
 	}
 	return n.restoreHistory(ctx)
 }
 
-const (
-	// restoredEvents is how many stored messages the console shows after a start.
-	restoredEvents = 20_000
-	// restoredEncrypted is how many if they have to be decrypted, which takes 0.2 ms each.
-	restoredEncrypted = 2_000
-)
-
 // restoreHistory gives the console the events of earlier runs.
 func (n *Node) restoreHistory(ctx context.Context) error {
-	limit := uint64(restoredEvents)
-	if n.out.sealer.HasEncrypted() {
-		limit = restoredEncrypted
-	}
-	events, err := n.out.reader().ReadEvents(ctx, limit)
+	events, err := n.out.readEvents(ctx)
 	if err != nil {
 		return err
 	}
@@ -57,16 +46,17 @@ func (n *Node) restoreHistory(ctx context.Context) error {
 	return nil
 }
 
-// remember is for what people look at: it never waits.
-func (n *Node) remember(decisions []detector.Decision) {
+// recordDecisions adds decisions to the history and the metrics. It never waits.
+func (n *Node) recordDecisions(decisions []detector.Decision) {
 	n.history.RecordDecisions(decisions)
 	n.metrics.CountDecisions(decisions, n.clock.Now())
 }
 
-// stalled is for how long a detector may be busy with one thing.
-const stalled = 2 * time.Second
+// stallTimeout is how long a detector may be busy with one thing.
+const stallTimeout = 2 * time.Second
 
-func (n *Node) consoleState() console.State {
+// readConsoleState returns the node's status for the console.
+func (n *Node) readConsoleState() console.State {
 	s := n.Status()
 	state := console.State{Shown: &s, Health: s.Health, Sequence: s.Sequence, Lateness: n.detector.Timings().Lateness}
 	if s.State == event.NodeStopping {
@@ -77,11 +67,11 @@ func (n *Node) consoleState() console.State {
 	}
 	if s.Outbox != nil {
 		state.Depth = s.Outbox.Status.Backlog + s.Outbox.Telemetry.Backlog
-		if err := n.out.outbox.Err(); err != nil {
+		if err := n.out.outboxErr(); err != nil {
 			state.NotReady = append(state.NotReady, "outbox: "+err.Error())
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), stalled)
+	ctx, cancel := context.WithTimeout(context.Background(), stallTimeout)
 	defer cancel()
 	if err := n.Alive(ctx); err != nil {
 		state.NotReady = append(state.NotReady, "the detector does not come round: "+err.Error())
@@ -89,8 +79,8 @@ func (n *Node) consoleState() console.State {
 	return state
 }
 
-// measures is the node as Prometheus sees it.
-func (n *Node) measures() metrics.Node {
+// readMetrics returns the node's figures for Prometheus.
+func (n *Node) readMetrics() metrics.Node {
 	s := n.Status()
 	m := metrics.Node{Agents: n.detector.Counts(), Pace: n.detector.Timings(), Started: s.StartedAt, Sequence: s.Sequence,
 		Healthy: len(s.Health.Failures) == 0, EventsDropped: n.out.recorder.dropped.Load(),

@@ -11,7 +11,9 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/inventory"
 	"github.com/wazuh-pulse/pulse/internal/listen"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
 // link is the way to the agents. Whoever makes one gives it the detector to
@@ -35,10 +37,10 @@ type link interface {
 
 // Link is how the way to the agents is doing.
 type Link struct {
-	Kind          event.LinkKind `json:"kind"`
-	*listen.Stats                // only if Pulse is the agents' manager
-	Attach        *attach.Stats  `json:"attach,omitempty"`    // only if a stock manager is
-	Inventory     *Inventory     `json:"inventory,omitempty"` // the list of agents
+	Kind          event.LinkKind    `json:"kind"`
+	*listen.Stats                   // only if Pulse is the agents' manager
+	Attach        *attach.Stats     `json:"attach,omitempty"`    // only if a stock manager is
+	Inventory     *inventory.Status `json:"inventory,omitempty"` // the list of agents
 }
 
 // openLink opens the way to the agents that the settings say. With auto, a
@@ -50,13 +52,13 @@ func openLink(cfg *config.Config, method detector.Method, clock *detector.Clock,
 		return nil, fmt.Errorf("find out whether a manager lives in %s (<pulse><link> is auto): %w", cfg.Pulse.Home, err)
 	}
 	if attaches {
-		return openAttached(cfg, method, clock, to, log)
+		return openAttachLink(cfg, method, clock, to, log)
 	}
-	return openListening(cfg, method, clock, to, audit, log)
+	return openListenLink(cfg, method, clock, to, audit, log)
 }
 
-// state is what the heartbeat tells of it.
-func (l *Link) state() event.LinkState {
+// message returns the link's state as the heartbeat publishes it.
+func (l *Link) message() event.LinkState {
 	s := event.LinkState{Kind: l.Kind}
 	switch {
 	case l.Stats != nil:
@@ -65,4 +67,52 @@ func (l *Link) state() event.LinkState {
 		s.Connections, s.Agents, s.Problem = l.Attach.Connections, int(l.Attach.Agents), l.Attach.Problem
 	}
 	return s
+}
+
+// attachLink is the link to a stock manager on this host, with its database for
+// the inventory.
+type attachLink struct{ *attach.Link }
+
+func openAttachLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (link, error) {
+	place, cautions, err := place(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range cautions {
+		log.Warn("pulse does not follow all of the manager's ossec.conf", "home", cfg.Pulse.Home, "caution", text)
+	}
+	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: method, MaxInFlight: cfg.Pulse.MaxInFlight,
+		Grace: cfg.KeepAlive.ReconnectGrace, Timeout: cfg.KeepAlive.Timeout, UpdateStatus: cfg.Pulse.UpdateStatus,
+		Clock: clock, Fleet: to, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("attach to the manager in %s: %w", cfg.Pulse.Home, err)
+	}
+	return &attachLink{l}, nil
+}
+
+// place is the manager's in its cluster, as its own settings say, and what they have
+// that Pulse does not follow.
+func place(cfg *config.Config) (_ wazuhdb.ClusterRole, cautions []string, _ error) {
+	if err := attach.CheckHome(cfg.Pulse.Home); err != nil {
+		return wazuhdb.ClusterRole{}, nil, fmt.Errorf("attach to the manager: %w", err)
+	}
+	manager, err := config.ReadManager(cfg.Pulse.Home)
+	if err != nil {
+		return wazuhdb.ClusterRole{}, nil, fmt.Errorf("attach to the manager in %s (<pulse><home>): %w", cfg.Pulse.Home, err)
+	}
+	if !manager.Clustered {
+		return wazuhdb.ClusterRole{}, manager.Cautions, nil
+	}
+	if manager.NodeName == "" {
+		return wazuhdb.ClusterRole{}, nil, fmt.Errorf("attach to the manager in %s: its <cluster> has no <node_name>", cfg.Pulse.Home)
+	}
+	return wazuhdb.ClusterRole{Node: manager.NodeName, Worker: manager.Worker}, manager.Cautions, nil
+}
+
+// Addr is not valid: agents connect to the manager.
+func (a *attachLink) Addr() netip.AddrPort { return netip.AddrPort{} }
+
+func (a *attachLink) Status() Link {
+	stats, list := a.Stats(), a.Vanished()
+	return Link{Kind: event.LinkAttach, Attach: &stats, Inventory: &inventory.Status{Agents: list.Agents, Held: list.Held, Until: list.Until.UTC()}}
 }

@@ -1,3 +1,11 @@
+// Package daemon wires one node together: the link to the agents, the detector,
+// the recorder that makes messages of its decisions, and the outbox. It is the
+// only package that knows all others, and starts and stops them in order.
+//
+// A [Node] is made by [Open], which opens everything that can fail, and lives
+// in [Node.Run]. Data goes one way: link → detector → recorder → outbox. Each
+// has a goroutine of its own; between detector and recorder stands the backlog,
+// so that a slow disk does not make the detector late.
 package daemon
 
 import (
@@ -9,6 +17,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -22,6 +31,7 @@ type Node struct {
 	log      *slog.Logger
 	clock    *detector.Clock
 	out      *Publisher
+	audit    *audittrail.Trail // the publisher's
 	link     link
 	detector *detector.Detector
 	roster   *roster.Roster // nil for none
@@ -40,11 +50,11 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	clock := detector.NewClock()
 	n := &Node{log: log, clock: clock, history: history.New()}
 	n.settings.cfg = *cfg
-	n.metrics = metrics.New(cfg.Pulse.NodeName, version, n.measures)
+	n.metrics = metrics.New(cfg.Pulse.NodeName, version, n.readMetrics)
 	defer func() {
 		if err != nil {
 			if n.out != nil {
-				n.out.audit.SetFailure(err)
+				n.audit.SetFailure(err)
 			}
 			n.close()
 		}
@@ -52,24 +62,23 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 	if n.out, err = OpenPublisher(ctx, cfg, version, log); err != nil {
 		return nil, err
 	}
+	n.audit = n.out.audit
 	set, err := Detection(cfg)
 	if err != nil {
 		return nil, err
 	}
-	n.detector = detector.New(set, n.clock, n.decide)
-	if n.out.outbox != nil {
-		if err := n.out.reader().RestoreAgents(ctx, n.clock, n.detector); err != nil {
-			return nil, err
-		}
-	}
-	if n.link, err = openLink(cfg, set.Method, n.clock, n.detector, n.out.audit, log); err != nil {
+	n.detector = detector.New(set, n.clock, n.handleDecisions)
+	if err := n.out.restoreAgents(ctx, n.clock, n.detector); err != nil {
 		return nil, err
 	}
-	n.out.recorder.status = n.Status
+	if n.link, err = openLink(cfg, set.Method, n.clock, n.detector, n.audit, log); err != nil {
+		return nil, err
+	}
+	n.out.setStatusSource(n.Status)
 	if err := n.openConsole(ctx, cfg, version); err != nil {
 		return nil, err
 	}
-	if n.roster, err = openRoster(ctx, cfg, n.out, log); err != nil {
+	if n.roster, err = n.out.openRoster(ctx, cfg); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -80,10 +89,7 @@ func (n *Node) AgentAddr() netip.AddrPort { return n.link.Addr() }
 
 // NATSURL is where NATS clients connect; empty when there is a server elsewhere.
 func (n *Node) NATSURL() string {
-	if n.out.outbox == nil {
-		return ""
-	}
-	return n.out.outbox.URL()
+	return n.out.serverURL()
 }
 
 // ConsoleAddr is where the console listens; nil without one.
@@ -94,10 +100,10 @@ func (n *Node) ConsoleAddr() net.Addr {
 	return n.web.Addr()
 }
 
-// decide takes the detector's decisions: keep-alives go out at once, the rest
+// handleDecisions handles the detector's decisions: keep-alives are sent at once, the rest
 // waits for the recorder.
-func (n *Node) decide(decisions []detector.Decision) {
-	n.remember(decisions)
+func (n *Node) handleDecisions(decisions []detector.Decision) {
+	n.recordDecisions(decisions)
 	for i := range decisions {
 		d := &decisions[i]
 		r := n.out.newRecord(d)
@@ -109,7 +115,7 @@ func (n *Node) decide(decisions []detector.Decision) {
 		case !d.Verdict.IsRoutine():
 			n.link.OnDecision(&r.Decision)
 		}
-		n.out.backlog.put(r)
+		n.out.putRecord(r)
 	}
 }
 
@@ -136,8 +142,8 @@ func (n *Node) Run(parent context.Context) error {
 	})
 	detecting.Go(func() { n.detector.Run(ctx) })
 	serving.Go(func() { n.link.Run(serve) })
-	serving.Go(func() { n.answerQuestions(ctx) })
-	serving.Go(func() { n.showKeys(ctx) })
+	serving.Go(func() { n.answerQueries(ctx) })
+	serving.Go(func() { n.out.publishKeys(ctx) })
 	if n.web != nil {
 		serving.Go(func() {
 			if err := n.console.Serve(n.web); err != nil {
@@ -147,7 +153,7 @@ func (n *Node) Run(parent context.Context) error {
 	}
 
 	<-ctx.Done()
-	n.out.backlog.endPublishing(n.out.backlog.waitingChanges(), stopTurns, stopPublishing)
+	n.out.limitPublishing(stopPublishing)
 	detecting.Wait()
 	n.out.Finish()
 	stopServing()
@@ -156,12 +162,12 @@ func (n *Node) Run(parent context.Context) error {
 	}
 	serving.Wait()
 	recording.Wait()
-	n.out.handOver(handOverTime)
+	n.out.waitForForwarding(forwardTimeout)
 	err := unpublished
 	if cause := context.Cause(ctx); cause != context.Cause(parent) && cause != unpublished {
 		err = errors.Join(cause, unpublished)
 	}
-	n.out.audit.SetFailure(err)
+	n.audit.SetFailure(err)
 	return errors.Join(err, n.close())
 }
 

@@ -251,7 +251,7 @@ func TestAKilledNodeKnowsWhatItsAgentsHaveSent(t *testing.T) {
 	h := run(t, cfg)
 	h.fleet(keyFile)
 	h.allActive(allIDs...)
-	link := h.node.link.(*listening)
+	link := h.node.link.(*listenLink)
 	path := filepath.Join(cfg.Pulse.StateDir, "numbers")
 	for late := time.Now().Add(patience); ; h.answered("001") { // until all three are there
 		recent, err := os.ReadFile(path + ".recent")
@@ -272,16 +272,16 @@ func TestAKilledNodeKnowsWhatItsAgentsHaveSent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if all := copied.load(); len(all) != 2 || isFinal(all[0]) || len(all[1]) < 3*12 {
+	if all := copied.readSaved(); len(all) != 2 || isFinal(all[0]) || len(all[1]) < 3*12 {
 		t.Errorf("%q is taken", all)
 	}
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if all := link.numbers.load(); len(all) != 1 || !isFinal(all[0]) {
+	if all := link.numbers.readSaved(); len(all) != 1 || !isFinal(all[0]) {
 		t.Errorf("after an end in order, %q is taken", all)
 	}
-	if all := link.numbers.load(); len(all) != 2 || isFinal(all[0]) { // as a next life that was killed at once
+	if all := link.numbers.readSaved(); len(all) != 2 || isFinal(all[0]) { // as a next life that was killed at once
 		t.Errorf("then %q is taken", all)
 	}
 }

@@ -3,10 +3,7 @@ package daemon
 import (
 	"context"
 	"flag"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -39,7 +36,7 @@ func changes(n int) message.Record {
 func takeAll(t *testing.T, b *backlog) (records []message.Record, dropped int64) {
 	t.Helper()
 	for {
-		group, lost := b.take()
+		group, lost := b.takeGroup()
 		if len(group) > groupSize {
 			t.Fatalf("a group of %d", len(group))
 		}
@@ -78,7 +75,7 @@ func TestWhatIsPutWhileGroupsAreTakenComesBehindThem(t *testing.T) {
 	for i := range groupSize + 1 {
 		b.put(changes(i))
 	}
-	first, _ := b.take()
+	first, _ := b.takeGroup()
 	b.put(changes(groupSize + 1))
 	rest, _ := takeAll(t, b)
 	if len(first) != groupSize || len(rest) != 2 || rest[0].Missed != groupSize || rest[1].Missed != groupSize+1 || first[groupSize-1].Missed != groupSize-1 {
@@ -91,7 +88,7 @@ func TestAFullBacklogMakesTheDetectorWait(t *testing.T) {
 		name    string
 		release func(b *backlog)
 	}{
-		{"until the recorder takes", func(b *backlog) { b.take() }},
+		{"until the recorder takes", func(b *backlog) { b.takeGroup() }},
 		{"until the node ends", func(b *backlog) { b.close() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -125,8 +122,8 @@ func TestAClosedBacklogIsTakenToItsEnd(t *testing.T) {
 		done bool
 	}{{groupSize, false}, {1, true}} {
 		<-b.ready
-		if records, _ := b.take(); len(records) != want.n || b.done() != want.done {
-			t.Errorf("%d records, done %v, want %+v", len(records), b.done(), want)
+		if records, _ := b.takeGroup(); len(records) != want.n || b.isDone() != want.done {
+			t.Errorf("%d records, done %v, want %+v", len(records), b.isDone(), want)
 		}
 	}
 }
@@ -210,24 +207,24 @@ func (b *logbook) about(what string) (found []string) {
 func TestAStormOfChangesIsLoggedInPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(logbook)
-		j := &journal{log: slog.New(log)}
+		j := &statusLogger{log: slog.New(log)}
 		lost := &detector.Decision{Verdict: detector.Changed, ID: 7, Name: "web", To: detector.Disconnected, Reason: detector.ConnectionLost}
 		for range 1000 {
-			j.changed(lost)
+			j.logChange(lost)
 		}
-		if n := len(log.about("agent disconnected")); n != journalBurst {
+		if n := len(log.about("agent disconnected")); n != statusLogBurst {
 			t.Errorf("%d changes logged", n)
 		}
 		time.Sleep(time.Second)
-		j.changed(lost)
+		j.logChange(lost)
 		if lines := log.about("not_logged=980"); len(lines) != 1 {
 			t.Errorf("logged: %q", lines)
 		}
 		for range 100 {
-			j.changed(lost)
+			j.logChange(lost)
 		}
-		j.catchUp()
-		j.catchUp()
+		j.logSkipped()
+		j.logSkipped()
 		if lines := log.about("not_logged="); len(lines) != 2 {
 			t.Errorf("logged: %q", lines)
 		}
@@ -244,60 +241,9 @@ func TestOnlyBadNewsIsAWarning(t *testing.T) {
 		{detector.Active, detector.Reconnected, "INFO"}, {detector.Pending, detector.Startup, "INFO"},
 	} {
 		log := new(logbook)
-		(&journal{log: slog.New(log)}).changed(&detector.Decision{To: c.to, Reason: c.reason})
+		(&statusLogger{log: slog.New(log)}).logChange(&detector.Decision{To: c.to, Reason: c.reason})
 		if lines := log.about(""); len(lines) != 1 || !strings.HasPrefix(lines[0], c.level+" agent "+c.to.String()) {
 			t.Errorf("%v: %q", c.reason, lines)
 		}
-	}
-}
-
-func TestTheEpochRisesWithEveryStart(t *testing.T) {
-	now := time.Unix(1_800_000_000, 0)
-	for _, c := range []struct {
-		name, file string
-		want       uint64
-		bad        bool
-	}{
-		{"the first start", "", 1_800_000_000, false},
-		{"a start long after", "1700000000\n", 1_800_000_000, false},
-		{"a second start in the same second", "1800000000\n", 1_800_000_001, false},
-		{"a clock that went back", "1900000000", 1_900_000_001, false},
-		{"a torn file", "\n", 0, true},
-		{"zeros, as after a power cut", "\x00\x00\x00\x00", 0, true},
-		{"garbage", "now", 0, true},
-		{"a negative number", "-1", 0, true},
-		{"a number after which there is none", "18446744073709551615", 0, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			path := filepath.Join(dir, "epoch")
-			if c.file != "" {
-				if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			got, err := nextEpoch(dir, now)
-			if c.bad {
-				if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "delete the file") {
-					t.Errorf("%d, %v", got, err)
-				}
-				return
-			}
-			if err != nil || got != c.want {
-				t.Fatalf("%d, %v, want %d", got, err, c.want)
-			}
-			if again, err := nextEpoch(dir, now); err != nil || again != c.want+1 {
-				t.Errorf("the start after: %d, %v", again, err)
-			}
-			if files, err := fs.Glob(os.DirFS(dir), "*"); err != nil || len(files) != 1 {
-				t.Errorf("files left: %v, %v", files, err)
-			}
-		})
-	}
-}
-
-func TestAClockBeforeTheUnixEpochIsNoObstacle(t *testing.T) {
-	if got, err := nextEpoch(t.TempDir(), time.Unix(-5, 0)); err != nil || got != 1 {
-		t.Errorf("%d, %v", got, err)
 	}
 }

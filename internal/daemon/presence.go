@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/epoch"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
@@ -29,8 +29,9 @@ type OtherNode struct {
 	GoesFirst bool      `json:"goes_first"` // this node publishes nothing until it is gone
 }
 
-// hostName is what another node of the name is shown; empty where the system has none.
-func hostName() string {
+// readHostName returns the host's name for other nodes of the name; empty where the
+// system has none.
+func readHostName() string {
 	name, err := os.Hostname()
 	if err != nil {
 		return ""
@@ -38,37 +39,37 @@ func hostName() string {
 	return name
 }
 
-func (p *Publisher) openPresence(cfg *config.Config, epoch uint64, log *slog.Logger) *presence.Watcher {
+func (p *Publisher) openPresence(cfg *config.Config, own uint64, log *slog.Logger) *presence.Watcher {
 	raise := func(above uint64) (uint64, error) {
-		return p.countEpoch(cfg.Pulse.StateDir, time.Unix(int64(above)+1, 0))
+		return epoch.Next(cfg.Pulse.StateDir, time.Unix(int64(above)+1, 0), p.pending)
 	}
-	return presence.New(presence.Config{Node: cfg.Pulse.NodeName, Epoch: epoch, StartedAt: time.Now(), Host: hostName(), RaiseEpoch: raise,
+	return presence.New(presence.Config{Node: cfg.Pulse.NodeName, Epoch: own, StartedAt: time.Now(), Host: readHostName(), RaiseEpoch: raise,
 		ReconnectDelay: cfg.NATS.ReconnectDelay, Log: log})
 }
 
-// settleTime is how long a start waits to learn of another node of the name. A server
+// presenceTimeout is how long a start waits to learn of another node of the name. A server
 // that cannot be reached at once is not waited for.
-const settleTime = 3 * time.Second
+const presenceTimeout = 3 * time.Second
 
-// settleEpoch returns the epoch for the messages of this life: another one than was
+// chooseEpoch returns the epoch for the messages of this life: another one than was
 // counted, if stored messages or another node of the name have that already.
-func (p *Publisher) settleEpoch(ctx context.Context, stateDir string, counted uint64, log *slog.Logger) (epoch uint64, err error) {
+func (p *Publisher) chooseEpoch(ctx context.Context, stateDir string, counted uint64, log *slog.Logger) (chosen uint64, err error) {
 	least := counted
-	if stored := storedEpoch(ctx, p.outbox, log); stored >= counted {
+	if stored := epoch.ReadStored(ctx, p.outbox, log); stored >= counted {
 		log.Warn("the file of the node's epoch was gone or old: it goes on behind the stored messages", "counted", counted, "stored", stored)
-		if least, err = p.countEpoch(stateDir, time.Unix(int64(stored)+1, 0)); err != nil {
+		if least, err = epoch.Next(stateDir, time.Unix(int64(stored)+1, 0), p.pending); err != nil {
 			return 0, &statedir.Error{Op: "count the node's starts in <pulse><state_dir>", Err: err}
 		}
 	}
 	p.awaitPresence(ctx)
-	epoch = least
+	chosen = least
 	if p.presence != nil {
-		epoch = p.presence.FixEpoch(least)
+		chosen = p.presence.FixEpoch(least)
 	}
-	if epoch != counted {
-		p.audit.RecordEpoch(epoch)
+	if chosen != counted {
+		p.audit.RecordEpoch(chosen)
 	}
-	return epoch, nil
+	return chosen, nil
 }
 
 // awaitPresence waits until it is known whether another node of the name is there, if
@@ -77,7 +78,7 @@ func (p *Publisher) awaitPresence(ctx context.Context) {
 	if p.presence == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	ctx, cancel := context.WithTimeout(ctx, presenceTimeout)
 	defer cancel()
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
@@ -96,12 +97,12 @@ func (p *Publisher) awaitPresence(ctx context.Context) {
 // IsOwn reports whether a statement is of the Pulse that works with the state
 // directory of the settings.
 func IsOwn(cfg *config.Config, s presence.Statement) bool {
-	epoch, err := os.ReadFile(filepath.Join(cfg.Pulse.StateDir, "epoch"))
-	return err == nil && strings.TrimSpace(string(epoch)) == strconv.FormatUint(s.Epoch, 10) && s.Host == hostName()
+	text, err := os.ReadFile(epoch.Path(cfg.Pulse.StateDir))
+	return err == nil && strings.TrimSpace(string(text)) == strconv.FormatUint(s.Epoch, 10) && s.Host == readHostName()
 }
 
-// observeOthers adds to a status what is known of other nodes of the name.
-func (p *Publisher) observeOthers(s *Status) {
+// addOtherNodes adds other nodes of the name to a status.
+func (p *Publisher) addOtherNodes(s *Status) {
 	if p.presence == nil {
 		return
 	}
@@ -118,28 +119,28 @@ func (p *Publisher) observeOthers(s *Status) {
 	}
 }
 
-// ownName is what to do about two nodes of one name.
-const ownName = "; give each node a <node_name> of its own"
+// renameHint is what to do about two nodes of one name.
+const renameHint = "; give each node a <node_name> of its own"
 
 func (o *OtherNode) String() string {
 	return fmt.Sprintf("on host %q, started %s (epoch %d)", o.Host, o.StartedAt.Format(time.RFC3339), o.Epoch)
 }
 
-func nameTaken(o *observation) string {
+func describeNameTaken(o *observation) string {
 	if o.OtherNode == nil || !o.OtherNode.GoesFirst {
 		return ""
 	}
-	return fmt.Sprintf("another node is called %s, %v: this one publishes nothing until it is alone, its messages wait on disk%s", o.Node, o.OtherNode, ownName)
+	return fmt.Sprintf("another node is called %s, %v: this one publishes nothing until it is alone, its messages wait on disk%s", o.Node, o.OtherNode, renameHint)
 }
 
-func nameShared(o *observation) string {
+func describeNameShared(o *observation) string {
 	if o.OtherNode == nil || o.OtherNode.GoesFirst {
 		return ""
 	}
-	return fmt.Sprintf("another node is called %s, %v: it publishes nothing while this one is there%s", o.Node, o.OtherNode, ownName)
+	return fmt.Sprintf("another node is called %s, %v: it publishes nothing while this one is there%s", o.Node, o.OtherNode, renameHint)
 }
 
-func nameUnwatched(o *observation) string {
+func describeNameUnwatched(o *observation) string {
 	if o.Unwatched == "" {
 		return ""
 	}

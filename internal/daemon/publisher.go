@@ -5,22 +5,26 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/epoch"
+	"github.com/wazuh-pulse/pulse/internal/history"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/roster"
 	"github.com/wazuh-pulse/pulse/internal/sealing"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
-// Publisher is what a node has behind its detector: it makes messages of
-// decisions and gets them out. It owns the state directory.
+// Publisher makes messages of a detector's decisions and publishes them. It owns the
+// state directory.
 type Publisher struct {
 	state     *statedir.Dir
 	pending   *statedir.PendingWrites
@@ -31,19 +35,20 @@ type Publisher struct {
 	groups    []message.Group // by number; of the goroutine that decides
 	recorder  *recorder
 	sealer    *sealing.Sealer // nil with NATS disabled
-	drops     drops
+	dropped   riseWatch       // of keep-alive events
 	audit     *audittrail.Trail
-	unlogged  drops // of its lines
-	panics    drops // of the link's connections
-	reusedIDs drops // of messages whose ID somebody else had used
-	quiet     bool  // nothing goes into buckets that others share
+	unlogged  riseWatch // of lines of the audit log
+	panics    riseWatch // of the link's connections
+	reusedIDs riseWatch // of messages whose ID somebody else had used
+	noBuckets bool      // nothing is written to buckets that others share
 	prefix    event.Prefix
 	log       *slog.Logger
 }
 
-// OpenPublisher opens the way out. The version is that of the software.
+// OpenPublisher opens the state directory and what publishes. The version is that of
+// the software.
 func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Publisher, err error) {
-	p := &Publisher{backlog: newBacklog(), groups: groups(cfg), quiet: cfg.NATS.NoRoster, audit: new(audittrail.Trail), pending: &statedir.PendingWrites{Log: log},
+	p := &Publisher{backlog: newBacklog(), groups: messageGroups(cfg), noBuckets: cfg.NATS.NoRoster, audit: new(audittrail.Trail), pending: &statedir.PendingWrites{Log: log},
 		prefix: event.Prefix(cfg.NATS.SubjectPrefix), log: log}
 	defer func() {
 		if err != nil {
@@ -69,27 +74,27 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 	if cfg.NATS.Enabled { // before the audit log looks at the keys, some of which may be made here
 		p.sealer, unsealed = sealing.Open(cfg, p.pending)
 	}
-	epoch, err := p.countEpoch(cfg.Pulse.StateDir, time.Now())
+	number, err := epoch.Next(cfg.Pulse.StateDir, time.Now(), p.pending)
 	if err != nil {
 		return nil, &statedir.Error{Op: "count the node's starts in <pulse><state_dir>", Err: err}
 	}
-	if err := p.audit.Start(cfg, version, epoch, p.pending); err != nil {
+	if err := p.audit.Start(cfg, version, number, p.pending); err != nil {
 		return nil, err
 	}
 	if cfg.NATS.Enabled {
 		if unsealed != nil {
 			return nil, unsealed
 		}
-		if err := p.openWayOut(ctx, cfg, epoch, log); err != nil {
+		if err := p.openOutbox(ctx, cfg, number, log); err != nil {
 			return nil, err
 		}
-		if epoch, err = p.settleEpoch(ctx, cfg.Pulse.StateDir, epoch, log); err != nil {
+		if number, err = p.chooseEpoch(ctx, cfg.Pulse.StateDir, number, log); err != nil {
 			return nil, err
 		}
 	}
 	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
-		journal: &journal{log: log}, audit: p.audit, sealer: p.sealer, pending: p.pending, log: log,
-		writer:  message.NewWriter(message.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: epoch}, p.prefix),
+		statusLog: &statusLogger{log: log}, audit: p.audit, sealer: p.sealer, pending: p.pending, log: log,
+		writer:  message.NewWriter(message.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: number}, p.prefix),
 		started: time.Now()}
 	if p.outbox != nil {
 		p.audit.SetThroughput(p.readThroughput)
@@ -97,8 +102,8 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 	return p, nil
 }
 
-// openWayOut opens the outbox, and the remote where there is one.
-func (p *Publisher) openWayOut(ctx context.Context, cfg *config.Config, epoch uint64, log *slog.Logger) (err error) {
+// openOutbox opens the outbox, and the connection to the XDR's NATS if there is one.
+func (p *Publisher) openOutbox(ctx context.Context, cfg *config.Config, epoch uint64, log *slog.Logger) (err error) {
 	out := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: outboxDir(cfg),
 		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, CaughtUp: p.audit.RecordCaughtUp, Log: log}
 	if cfg.NATS.ServerURL != "" {
@@ -120,7 +125,7 @@ func outboxDir(cfg *config.Config) string { return filepath.Join(cfg.Pulse.State
 // Running reports whether a node works with the state directory of the settings.
 func Running(cfg *config.Config) bool { return statedir.InUse(cfg.Pulse.StateDir) }
 
-// RemoteConfig is the way to <nats><server_url>, as whoever the settings say.
+// RemoteConfig returns how to connect to <nats><server_url> by the settings.
 func RemoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {
 	n := &cfg.NATS
 	return remote.Config{URL: n.ServerURL, Node: cfg.Pulse.NodeName,
@@ -128,8 +133,8 @@ func RemoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {
 		CA: n.TLSCA, Cert: n.TLSCert, Key: n.TLSKey, MaxReconnects: n.MaxReconnects, ReconnectDelay: n.ReconnectDelay, Log: log}
 }
 
-// Decide takes what a detector decided. It waits while far too much of it is
-// not published yet. One goroutine may call it.
+// Decide adds decisions of a detector. It waits while far too many are not published
+// yet. One goroutine may call it.
 func (p *Publisher) Decide(decisions []detector.Decision) {
 	for i := range decisions {
 		p.backlog.put(p.newRecord(&decisions[i]))
@@ -140,32 +145,98 @@ func (p *Publisher) newRecord(d *detector.Decision) message.Record {
 	return message.Record{Decision: *d, Group: &p.groups[d.Group]}
 }
 
-// reader reads what earlier runs of the node stored. NATS must be enabled.
+func (p *Publisher) putRecord(r message.Record) { p.backlog.put(r) }
+
+// natsEnabled reports whether there are messages at all; otherwise decisions are only
+// logged.
+func (p *Publisher) natsEnabled() bool { return p.outbox != nil }
+
+// source returns the node, version and epoch of the messages.
+func (p *Publisher) source() *message.Source { return p.recorder.writer.Source }
+
+// serverURL returns where NATS clients connect; empty if there is no embedded server.
+func (p *Publisher) serverURL() string {
+	if !p.natsEnabled() {
+		return ""
+	}
+	return p.outbox.URL()
+}
+
+// setStatusSource sets what the heartbeat and the conditions are made of. It must be
+// called before Run.
+func (p *Publisher) setStatusSource(read func() Status) { p.recorder.status = read }
+
+// reader returns a reader of what earlier runs of the node stored. NATS must be enabled.
 func (p *Publisher) reader() *message.Reader {
 	return &message.Reader{Outbox: p.outbox, Prefix: p.prefix, Open: p.sealer.OpenStored, Log: p.log}
+}
+
+// restoreAgents gives the detector the agents' states of earlier runs.
+func (p *Publisher) restoreAgents(ctx context.Context, clock *detector.Clock, to *detector.Detector) error {
+	if !p.natsEnabled() {
+		return nil
+	}
+	return p.reader().RestoreAgents(ctx, clock, to)
+}
+
+const (
+	// restoredEvents is how many stored messages the console shows after a start.
+	restoredEvents = 20_000
+	// restoredEncrypted is how many if they have to be decrypted, which takes 0.2 ms each.
+	restoredEncrypted = 2_000
+)
+
+// readEvents returns the last events of earlier runs.
+func (p *Publisher) readEvents(ctx context.Context) ([]history.Event, error) {
+	if p.sealer.HasEncrypted() {
+		return p.reader().ReadEvents(ctx, restoredEncrypted)
+	}
+	return p.reader().ReadEvents(ctx, restoredEvents)
+}
+
+// outboxErr returns why the outbox cannot store messages any more; nil if it can.
+func (p *Publisher) outboxErr() error {
+	if !p.natsEnabled() {
+		return nil
+	}
+	return p.outbox.Err()
+}
+
+// prepareRecipients reads the recipients of other settings, and returns what applies them.
+func (p *Publisher) prepareRecipients(cfg *config.Config) (apply func(), err error) {
+	if p.sealer == nil {
+		return func() {}, nil
+	}
+	replace, err := p.sealer.PrepareReload(cfg)
+	return func() {
+		if replace() {
+			p.log.Info("messages are encrypted for other recipients", "recipients", strings.TrimSpace(p.sealer.RecipientIDs()))
+		}
+	}, err
 }
 
 // Run publishes until [Publisher.Finish], and all that was decided before. When
 // ctx ends it gives up the rest, which is an error.
 func (p *Publisher) Run(ctx context.Context) error { return p.recorder.run(ctx) }
 
-// Finish says that nothing more will be decided.
+// Finish ends the decisions: no more may be added.
 func (p *Publisher) Finish() { p.backlog.close() }
 
-// Passed is how many messages of a class got out: onto the local disk, and of
-// those to the XDR's NATS. NATS must be enabled.
+// Passed returns how many messages of a class are on the local disk, and how many of
+// those the XDR's NATS has. NATS must be enabled.
 func (p *Publisher) Passed(c outbox.Class) (published, forwarded uint64) { return p.outbox.Passed(c) }
 
 func (p *Publisher) readThroughput() audittrail.Throughput {
 	return audittrail.Throughput{Stats: p.outbox.Stats(), Unstored: p.recorder.dropped.Load()}
 }
 
-// handOver waits until the XDR's NATS, if it is there, has all that is published.
-func (p *Publisher) handOver(atMost time.Duration) {
+// waitForForwarding waits until the XDR's NATS, if it is connected, has all that is
+// published.
+func (p *Publisher) waitForForwarding(atMost time.Duration) {
 	if p.remote == nil {
 		return
 	}
-	for deadline := time.Now().Add(atMost); time.Now().Before(deadline); time.Sleep(handOverPause) {
+	for deadline := time.Now().Add(atMost); time.Now().Before(deadline); time.Sleep(forwardPoll) {
 		s := p.outbox.Stats()
 		if !s.Connected || s.Status.Backlog+s.Telemetry.Backlog == s.Waiting() {
 			return
@@ -173,10 +244,10 @@ func (p *Publisher) handOver(atMost time.Duration) {
 	}
 }
 
-// handOverPause is between two looks at how far forwarding is.
-const handOverPause = 10 * time.Millisecond
+// forwardPoll is the time between two checks of how far forwarding is.
+const forwardPoll = 10 * time.Millisecond
 
-// Close closes the way out.
+// Close closes what is open.
 func (p *Publisher) Close() (err error) {
 	p.audit.FlushSums()
 	if p.outbox != nil {
@@ -191,4 +262,20 @@ func (p *Publisher) Close() (err error) {
 		err = errors.Join(err, p.state.Close())
 	}
 	return err
+}
+
+// openRoster opens what keeps the agents' present states in a bucket, where the messages
+// go; nil if there is none.
+func (p *Publisher) openRoster(ctx context.Context, cfg *config.Config) (*roster.Roster, error) {
+	if !p.natsEnabled() || p.noBuckets {
+		return nil, nil
+	}
+	return roster.Open(ctx, roster.Config{Outbox: p.outbox, Remote: p.remote, Prefix: p.prefix,
+		Dir: cfg.Pulse.StateDir, Open: p.sealer.OpenStored, Seal: p.sealer.ValueSeal(), KeyID: p.sealer.KeyFingerprint(),
+		Node: p.source().Node, Latest: p.latestMessage, Log: p.log})
+}
+
+// latestMessage returns the epoch and sequence of the last message.
+func (p *Publisher) latestMessage() (epoch, sequence uint64) {
+	return p.source().Epoch, p.recorder.numbers.Load()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
+	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/sealing"
@@ -20,11 +21,11 @@ type recorder struct {
 	writer     *message.Writer
 	started    time.Time
 	backlog    *backlog
-	outbox     *outbox.Outbox // nil: only the journal tells
+	outbox     *outbox.Outbox // nil: decisions are only logged
 	status     func() Status
 	dropped    atomic.Uint64 // keep-alive events that publishing did not keep up with
 	numbers    atomic.Uint64 // the sequence of the last message
-	journal    *journal
+	statusLog  *statusLogger
 	audit      *audittrail.Trail
 	sealer     *sealing.Sealer // nil as is outbox
 	pending    *statedir.PendingWrites
@@ -41,19 +42,19 @@ const routinePeriod = time.Second
 // the heartbeat goes on in a storm; one more heartbeat is the node's last
 // message. When ctx ends, it gives up what it has not published.
 func (r *recorder) run(ctx context.Context) error {
-	beat := time.NewTicker(event.HeartbeatInterval)
-	defer beat.Stop()
+	heartbeat := time.NewTicker(event.HeartbeatInterval)
+	defer heartbeat.Stop()
 	routine := time.NewTicker(routinePeriod)
 	defer routine.Stop()
-	defer r.journal.catchUp()
-	if err := r.beat(ctx); err != nil {
+	defer r.statusLog.logSkipped()
+	if err := r.publishHeartbeat(ctx); err != nil {
 		return err
 	}
 	for {
 		select {
-		case <-beat.C:
-			r.journal.catchUp()
-			if err := r.beat(ctx); err != nil {
+		case <-heartbeat.C:
+			r.statusLog.logSkipped()
+			if err := r.publishHeartbeat(ctx); err != nil {
 				return err
 			}
 		case <-routine.C:
@@ -62,25 +63,25 @@ func (r *recorder) run(ctx context.Context) error {
 			if err := r.announceConditions(ctx); err != nil {
 				return err
 			}
-			if err := r.record(ctx); err != nil {
+			if err := r.publishGroup(ctx); err != nil {
 				return err
 			}
 		case <-r.backlog.ready:
-			if err := r.record(ctx); err != nil {
+			if err := r.publishGroup(ctx); err != nil {
 				return err
 			}
-			if r.backlog.done() {
+			if r.backlog.isDone() {
 				r.audit.Sync() // the last heartbeat tells how far the log is
-				return r.beat(ctx)
+				return r.publishHeartbeat(ctx)
 			}
 		}
 	}
 }
 
-// record publishes the next group of what waits.
-func (r *recorder) record(ctx context.Context) error {
+// publishGroup publishes the next group of what waits.
+func (r *recorder) publishGroup(ctx context.Context) error {
 	defer func() { r.numbers.Store(r.writer.Source.LastSequence()) }()
-	records, dropped := r.backlog.take()
+	records, dropped := r.backlog.takeGroup()
 	if dropped > 0 {
 		r.dropped.Add(uint64(dropped))
 		r.log.Error("keep-alive events dropped: publishing does not keep up", "dropped", dropped)
@@ -88,18 +89,18 @@ func (r *recorder) record(ctx context.Context) error {
 	if len(records) == 0 {
 		return nil
 	}
-	return r.publish(ctx, records)
+	return r.publishRecords(ctx, records)
 }
 
-// send seals messages and publishes them, in their order.
-func (r *recorder) send(ctx context.Context, messages []outbox.Message) error {
+// publishMessages seals messages and publishes them, in their order.
+func (r *recorder) publishMessages(ctx context.Context, messages []outbox.Message) error {
 	if err := r.sealer.SealMessages(messages); err != nil {
 		return err
 	}
 	return r.outbox.Publish(ctx, messages)
 }
 
-func (r *recorder) beat(ctx context.Context) error {
+func (r *recorder) publishHeartbeat(ctx context.Context) error {
 	if r.outbox == nil {
 		return nil
 	}
@@ -108,17 +109,17 @@ func (r *recorder) beat(ctx context.Context) error {
 		r.audit.RecordManagerProblem(a.Problem)
 	}
 	defer func() { r.numbers.Store(r.writer.Source.LastSequence()) }()
-	return r.send(ctx, []outbox.Message{r.writer.Heartbeat(status.message())})
+	return r.publishMessages(ctx, []outbox.Message{r.writer.Heartbeat(status.message())})
 }
 
-// publish publishes a group of records. What is no routine is numbered first, as
+// publishRecords publishes a group of records. What is no routine is numbered first, as
 // it is published first: so the numbers rise in the order of publication.
-func (r *recorder) publish(ctx context.Context, group []message.Record) error {
+func (r *recorder) publishRecords(ctx context.Context, group []message.Record) error {
 	var messages []outbox.Message
 	for i := range group {
 		r.audit.RecordDecision(&group[i])
 		if !group[i].Verdict.IsRoutine() {
-			r.journal.note(&group[i].Decision)
+			r.statusLog.logDecision(&group[i].Decision)
 			messages = r.writer.AppendRecord(messages, &group[i])
 		}
 	}
@@ -130,9 +131,69 @@ func (r *recorder) publish(ctx context.Context, group []message.Record) error {
 			messages = r.writer.AppendRecord(messages, &group[i])
 		}
 	}
-	if err := r.send(ctx, messages); err != nil {
+	if err := r.publishMessages(ctx, messages); err != nil {
 		r.audit.RecordUnpublished(len(messages), err)
 		return fmt.Errorf("record %d decisions: %w", len(group), err)
 	}
 	return nil
+}
+
+// statusLogBurst is how many status changes a second are logged one by one. When
+// a network goes down, the messages on NATS tell of every agent; the log tells
+// how many there were.
+const statusLogBurst = 20
+
+// statusLogger logs status changes for the person who reads the log. It is for one
+// goroutine.
+type statusLogger struct {
+	log    *slog.Logger
+	second int64
+	logged int
+	silent int
+}
+
+// logSkipped logs how many changes were not logged. A storm may be over before
+// the next change, so it is also called from time to time.
+func (l *statusLogger) logSkipped() {
+	if l.silent > 0 {
+		l.log.Warn("more status changes than are logged", "not_logged", l.silent)
+		l.silent = 0
+	}
+}
+
+// logDecision logs a decision that is no routine.
+func (l *statusLogger) logDecision(d *detector.Decision) {
+	switch d.Verdict {
+	case detector.Changed:
+		l.logChange(d)
+	case detector.Flapping:
+		l.log.Warn("agent flapping: its alerts are held until it is stable", "id", d.ID.String(), "name", d.Name, "ip", d.IP, "status_changes", d.Changes)
+	case detector.OutageBegan:
+		l.log.Error("fleet outage: alerts of single agents are held while it lasts", "lost", d.Fleet.Lost, "watched", d.Fleet.Watched,
+			"connections_closed", d.Fleet.Closed, "fell_silent", d.Fleet.Silent)
+	case detector.OutageEnded:
+		l.log.Warn("fleet recovered", "lost", d.Fleet.Lost, "back", d.Fleet.Back)
+	case detector.Resumed:
+		l.log.Warn("pulse itself was stopped or starved: every deadline moves by that much", "for", d.Pause.Round(time.Millisecond).String())
+	}
+}
+
+func (l *statusLogger) logChange(d *detector.Decision) {
+	if now := time.Now().Unix(); now != l.second {
+		l.logSkipped()
+		l.second, l.logged = now, 0
+	}
+	if l.logged++; l.logged > statusLogBurst {
+		l.silent++
+		return
+	}
+	level := slog.LevelInfo
+	if d.To == detector.Disconnected && d.Reason != detector.AgentShutdown {
+		level = slog.LevelWarn
+	}
+	attrs := []any{"id", d.ID.String(), "name", d.Name, "ip", d.IP, "was", d.From.String(), "reason", d.Reason.String(), "missed", d.Missed}
+	if d.Changes > 0 {
+		attrs = append(attrs, "status_changes", d.Changes)
+	}
+	l.log.Log(context.Background(), level, "agent "+d.To.String(), attrs...)
 }

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -12,8 +14,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
-// Status is how a node is doing: what the heartbeat tells, and /api/v1/status and
-// /healthz show. Counts are since the node started.
+// Status is the state of a node: the heartbeat publishes it, and /api/v1/status and
+// /healthz show it. Counts are since the node started.
 type Status struct {
 	Node       string            `json:"node"`
 	Version    string            `json:"version"`
@@ -41,43 +43,43 @@ type Status struct {
 	TelemetryDropped uint64 `json:"telemetry_dropped"` // keep-alive events lost before publication, or before they were forwarded
 }
 
-// NATS is the way to the XDR's NATS.
+// NATS is the state of the connection to the XDR's NATS.
 type NATS struct {
 	State   event.State `json:"state"`
 	Since   time.Time   `json:"since"`
 	Problem string      `json:"problem,omitempty"` // while it is not connected: a remote.Problem, or NameTaken
 }
 
-// natsDisabled is the state of a node whose decisions only the log tells.
+// natsDisabled is the state of a node that publishes nothing.
 const natsDisabled = "disabled"
 
-// Status returns how the node is doing now.
+// Status returns the present status of the node.
 func (n *Node) Status() Status {
-	s := n.out.read()
-	s.Agents = agentCounts(n.detector.Counts())
+	s := n.out.readStatus()
+	s.Agents = countByStatus(n.detector.Counts())
 	s.Link = n.link.Status()
 	s.SettingsProblem = n.settings.readProblem()
 	if n.roster != nil {
 		kept := n.roster.Stats()
 		s.Roster = &kept
 	}
-	n.out.judge(&s)
+	n.out.addConditions(&s)
 	return s
 }
 
-// status is the part of it that lies behind the detector.
+// status returns the part of the status that a Publisher has.
 func (p *Publisher) status() Status {
-	s := p.read()
-	p.judge(&s)
+	s := p.readStatus()
+	p.addConditions(&s)
 	return s
 }
 
-// read returns that part without its conditions.
-func (p *Publisher) read() Status {
+// readStatus returns that part without its conditions.
+func (p *Publisher) readStatus() Status {
 	r := p.recorder
 	source := r.writer.Source
 	s := Status{Node: source.Node, Version: source.Version, Epoch: source.Epoch, StartedAt: r.started.UTC(),
-		Uptime: int64(time.Since(r.started) / time.Second), State: event.NodeRunning, NATS: p.nats(),
+		Uptime: int64(time.Since(r.started) / time.Second), State: event.NodeRunning, NATS: p.readNATSState(),
 		Sequence: r.numbers.Load(), TelemetryDropped: r.dropped.Load()}
 	if p.backlog.isClosed() {
 		s.State = event.NodeStopping
@@ -88,31 +90,29 @@ func (p *Publisher) read() Status {
 		s.TelemetryDropped += stats.Telemetry.Dropped
 	}
 	s.Audit = p.audit.Status()
-	p.observeOthers(&s)
+	p.addOtherNodes(&s)
 	return s
 }
 
-// judge derives the conditions of a status, and its health from them.
-func (p *Publisher) judge(s *Status) {
+// addConditions derives the conditions of a status, and its health from them.
+func (p *Publisher) addConditions(s *Status) {
 	now := time.Now()
-	o := observation{Status: s, losing: losses{telemetry: p.drops.recent(s.TelemetryDropped, now), audit: s.Audit != nil && p.unlogged.recent(s.Audit.Missing, now),
-		panics: s.Link.Stats != nil && p.panics.recent(uint64(s.Link.Panics), now)}}
+	o := observation{Status: s, losing: losses{telemetry: p.dropped.roseRecently(s.TelemetryDropped, now), audit: s.Audit != nil && p.unlogged.roseRecently(s.Audit.Missing, now),
+		panics: s.Link.Stats != nil && p.panics.roseRecently(uint64(s.Link.Panics), now)}}
 	if s.Outbox != nil {
-		o.losing.ids = p.reusedIDs.recent(s.Outbox.Status.Duplicates+s.Outbox.Telemetry.Duplicates, now)
+		o.losing.ids = p.reusedIDs.roseRecently(s.Outbox.Status.Duplicates+s.Outbox.Telemetry.Duplicates, now)
 	}
-	if p.outbox != nil {
-		o.storing = p.outbox.Err()
-	}
+	o.storing = p.outboxErr()
 	o.unwritten = p.pending.Problem()
 	if p.state != nil && p.state.Caution != nil {
 		o.exposed = p.state.Caution.Error()
 	}
 	s.Conditions = deriveConditions(&o)
-	p.recorder.conditions.stamp(s.Conditions, now)
-	s.Health = healthOf(s.Conditions)
+	p.recorder.conditions.setBeginnings(s.Conditions, now)
+	s.Health = makeHealth(s.Conditions)
 }
 
-func (p *Publisher) nats() NATS {
+func (p *Publisher) readNATSState() NATS {
 	switch {
 	case p.outbox == nil:
 		return NATS{State: natsDisabled, Since: p.recorder.started.UTC()}
@@ -132,7 +132,7 @@ func (p *Publisher) nats() NATS {
 // message returns the status as the heartbeat publishes it.
 func (s *Status) message() event.ManagerStatus {
 	m := event.ManagerStatus{StartedAt: s.StartedAt.Unix(), Agents: s.Agents, Uptime: s.Uptime, State: s.State,
-		TelemetryDropped: s.TelemetryDropped, Link: s.Link.state(), NATS: event.NATSState{State: s.NATS.State, Since: s.NATS.Since.Unix()}}
+		TelemetryDropped: s.TelemetryDropped, Link: s.Link.message(), NATS: event.NATSState{State: s.NATS.State, Since: s.NATS.Since.Unix()}}
 	if o := s.Outbox; o != nil {
 		m.OutboxDepth, m.DeadLetters = o.Status.Backlog+o.Telemetry.Backlog, o.DeadLetters()
 	}
@@ -145,27 +145,46 @@ func (s *Status) message() event.ManagerStatus {
 	return m
 }
 
-func agentCounts(n [4]int) event.AgentCounts {
+// countByStatus returns the detector's counts as messages have them.
+func countByStatus(n [4]int) event.AgentCounts {
 	return event.AgentCounts{Active: n[detector.Active], Disconnected: n[detector.Disconnected],
 		Pending: n[detector.Pending], NeverConnected: n[detector.NeverConnected]}
 }
 
-// drops tells whether a count of losses rises. It is asked at least every
+// riseWatch reports whether a count of losses rises. It is called at least every
 // heartbeat. It may be used concurrently.
-type drops struct {
+type riseWatch struct {
 	mu    sync.Mutex
 	total uint64
 	rose  time.Time
 }
 
-// dropsRecent is for how long after a loss the node is not called healthy.
-const dropsRecent = time.Minute
+// lossPeriod is how long after a loss the node is not healthy.
+const lossPeriod = time.Minute
 
-func (d *drops) recent(total uint64, now time.Time) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if total > d.total {
-		d.total, d.rose = total, now
+func (w *riseWatch) roseRecently(total uint64, now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if total > w.total {
+		w.total, w.rose = total, now
 	}
-	return !d.rose.IsZero() && now.Sub(d.rose) < dropsRecent
+	return !w.rose.IsZero() && now.Sub(w.rose) < lossPeriod
+}
+
+// Alive returns when the detector has completed a round, and so still watches. It does
+// not while publishing has been stuck for so long that the detector waits for it.
+func (n *Node) Alive(ctx context.Context) error { return n.detector.CheckAlive(ctx) }
+
+// Summary returns the state of the node in one line of text.
+func (n *Node) Summary() string {
+	s := n.out.status()
+	a := countByStatus(n.detector.Counts())
+	line := fmt.Sprintf("%d active, %d pending, %d disconnected, %d never connected", a.Active, a.Pending, a.Disconnected, a.NeverConnected)
+	if s.NATS.State == event.NATSConnecting || s.NATS.State == event.NATSUnavailable {
+		line += "; NATS " + string(s.NATS.State)
+	}
+	if s.Outbox != nil && s.Outbox.Connected {
+		line += fmt.Sprintf("; %d messages wait", s.Outbox.Status.Backlog+s.Outbox.Telemetry.Backlog)
+	}
+	return line
 }

@@ -203,14 +203,14 @@ func TestMessagesThatTheServerRefusesAreAWarning(t *testing.T) {
 }
 
 func TestDropsAreRecentForAMinute(t *testing.T) {
-	var d drops
+	var d riseWatch
 	now := time.Now()
 	for _, step := range []struct {
 		after time.Duration
 		total uint64
 		want  bool
 	}{{0, 0, false}, {time.Second, 3, true}, {50 * time.Second, 3, true}, {61 * time.Second, 3, false}, {62 * time.Second, 4, true}, {200 * time.Second, 4, false}} {
-		if got := d.recent(step.total, now.Add(step.after)); got != step.want {
+		if got := d.roseRecently(step.total, now.Add(step.after)); got != step.want {
 			t.Errorf("after %s with %d: %v", step.after, step.total, got)
 		}
 	}

@@ -27,11 +27,11 @@ func TestAStoppingNodeGoesOnWhileItPublishesStatusChanges(t *testing.T) {
 					b.put(changes(i))
 				}
 				began, stopped := time.Now(), make(chan struct{})
-				b.endPublishing(b.waitingChanges(), stopTurns, func() { close(stopped) })
-				for tt.pace > 0 && b.waitingChanges() > 0 {
+				b.stopAfterDelay(b.countChanges(), stopTurns, func() { close(stopped) })
+				for tt.pace > 0 && b.countChanges() > 0 {
 					select {
 					case <-time.After(tt.pace):
-						b.take()
+						b.takeGroup()
 						continue
 					case <-stopped:
 					}
@@ -41,7 +41,7 @@ func TestAStoppingNodeGoesOnWhileItPublishesStatusChanges(t *testing.T) {
 				if took := time.Since(began); took != tt.after {
 					t.Errorf("stopped after %v, want %v", took, tt.after)
 				}
-				if left := b.waitingChanges(); left != tt.left*groupSize {
+				if left := b.countChanges(); left != tt.left*groupSize {
 					t.Errorf("%d changes are left, want %d", left, tt.left*groupSize)
 				}
 				if len(b.routine) > 0 {

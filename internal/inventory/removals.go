@@ -1,4 +1,4 @@
-package daemon
+package inventory
 
 import (
 	"time"
@@ -14,20 +14,20 @@ const removalHold = time.Minute
 // heldRemovals are the agents that a doubtful reading lacks, by id, and since when.
 type heldRemovals map[string]time.Time
 
-// agentsWatched are those that the node watches with client.keys for its inventory.
+// agentsWatched are the agents that the node watches.
 type agentsWatched struct {
 	keys    *clientkeys.Set
-	keyless []clientkeys.Key // known from an earlier life; their secrets are not
+	keyless []clientkeys.Key // restored from an earlier run, without their secrets
 	held    heldRemovals
 	removed removals.History
 }
 
-func (w *agentsWatched) len() int { return w.keys.Len() + len(w.keyless) }
+func (w *agentsWatched) count() int { return w.keys.Len() + len(w.keyless) }
 
-// take makes the agents those of a reading. Of a doubtful one it keeps the agents
-// that are not in it, each until it was away for the hold, and reports when the
-// next look is due; the zero time for never.
-func (w *agentsWatched) take(reading *clientkeys.Set, now time.Time, hold time.Duration) (due time.Time) {
+// update makes the agents those of a reading. Of a doubtful one it keeps the agents
+// that are not in it, each until it was missing for the hold, and returns when the
+// next removal is due; the zero time for never.
+func (w *agentsWatched) update(reading *clientkeys.Set, now time.Time, hold time.Duration) (due time.Time) {
 	reading = reading.WithoutTorn(w.keys)
 	lacks := func(k *clientkeys.Key) bool {
 		_, ok := reading.ByID([]byte(k.ID))
@@ -44,7 +44,7 @@ func (w *agentsWatched) take(reading *clientkeys.Set, now time.Time, hold time.D
 			keyless = append(keyless, w.keyless[i])
 		}
 	}
-	if n := len(lost) + len(keyless); !w.removed.Doubtful(n, w.len(), reading.Damaged(), now) {
+	if n := len(lost) + len(keyless); !w.removed.Doubtful(n, w.count(), reading.Damaged(), now) {
 		w.removed.Record(n, now)
 		lost, keyless = nil, nil
 	}
@@ -71,7 +71,7 @@ func (w *agentsWatched) take(reading *clientkeys.Set, now time.Time, hold time.D
 	return due
 }
 
-// restartHold lets every hold begin anew: the file could not be looked at.
+// restartHold lets every hold begin anew: the file could not be read.
 func (w *agentsWatched) restartHold(now time.Time) {
 	for id := range w.held {
 		w.held[id] = now

@@ -4,14 +4,76 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/atomicfile"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/inventory"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 )
+
+// listenLink is the link on which Pulse is the agents' manager, with client.keys
+// for its inventory.
+type listenLink struct {
+	*listen.Link
+	agents   inventory.Inventory
+	read     *clientkeys.Set // the first reading of client.keys
+	problems []clientkeys.Problem
+	numbers  *numbersFile
+}
+
+func openListenLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *audittrail.Trail, log *slog.Logger) (link, error) {
+	keys, problems, err := clientkeys.ReadFile(cfg.Pulse.ClientKeys)
+	if err != nil {
+		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
+	}
+	numbers := &numbersFile{path: filepath.Join(cfg.Pulse.StateDir, "numbers"), keep: cfg.Pulse.VerifyCounters, log: log}
+	saved := numbers.readSaved()
+	l, err := listen.Listen(listen.Config{
+		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
+		Method: method, Keys: keys, Clock: clock, Report: to.Report, Refused: audit.RecordRefusal, Log: log,
+		Verify: cfg.Pulse.VerifyCounters, Numbers: saved, Unsure: saved == nil && knowsAgents(to),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w (<remote><port>)", err)
+	}
+	return &listenLink{Link: l, read: keys, problems: problems, numbers: numbers,
+		agents: inventory.Inventory{Path: cfg.Pulse.ClientKeys, Detector: to, Link: l, Audit: audit, Log: log}}, nil
+}
+
+// knowsAgents reports whether the node knows agents from an earlier life.
+func knowsAgents(d *detector.Detector) bool {
+	counts := d.Counts()
+	return counts[detector.Active]+counts[detector.Pending]+counts[detector.Disconnected] > 0
+}
+
+func (l *listenLink) OnDecision(*detector.Decision) {}
+
+// Run serves the agents and follows their keys.
+func (l *listenLink) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	work.Go(func() { l.Link.Run(ctx) })
+	work.Go(func() { l.numbers.saveEvery(ctx, l.Link) })
+	work.Go(func() { l.agents.Run(ctx, l.read, l.problems) })
+	work.Wait()
+	l.numbers.saveNumbers(l.Link, true)
+}
+
+func (l *listenLink) Status() Link {
+	stats := l.Stats()
+	return Link{Kind: event.LinkListen, Stats: &stats, Inventory: l.agents.Status()}
+}
 
 const (
 	// numbersPeriod is how often the numbers of agents' messages are saved for good.
@@ -33,10 +95,10 @@ type numbersFile struct {
 
 func (f *numbersFile) recentPath() string { return f.path + ".recent" }
 
-// load returns the numbers of the life before, none if there was none, and marks in
+// readSaved returns the numbers of the life before, none if there was none, and marks in
 // the file that another one goes on. What cannot be read is returned as such, and
 // known to be damaged by whoever takes it.
-func (f *numbersFile) load() [][]byte {
+func (f *numbersFile) readSaved() [][]byte {
 	data, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -77,10 +139,10 @@ func (f *numbersFile) saveEvery(ctx context.Context, l *listen.Link) {
 	whole, part := time.NewTicker(numbersPeriod), time.NewTicker(recentPeriod)
 	defer whole.Stop()
 	defer part.Stop()
-	f.save(l, false)
+	f.saveNumbers(l, false)
 	var err error
 	if f.recent, err = os.OpenFile(f.recentPath(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
-		f.warn(err)
+		f.logError(err)
 	} else {
 		defer f.recent.Close()
 	}
@@ -89,24 +151,24 @@ func (f *numbersFile) saveEvery(ctx context.Context, l *listen.Link) {
 		case <-ctx.Done():
 			return
 		case <-whole.C:
-			f.save(l, false)
+			f.saveNumbers(l, false)
 		case <-part.C:
 			f.saveRecent(l)
 		}
 	}
 }
 
-// save saves the numbers. They are final once the link has ended.
-func (f *numbersFile) save(l *listen.Link, final bool) {
+// saveNumbers saves the numbers. They are final once the link has ended.
+func (f *numbersFile) saveNumbers(l *listen.Link, final bool) {
 	if !f.keep {
 		return
 	}
 	if err := atomicfile.Write(f.path, append(l.Numbers(final), '\n'), 0o600); err != nil {
-		f.warn(err)
+		f.logError(err)
 	}
 }
 
-// saveRecent hands the numbers to the system. What fails is made up for by save.
+// saveRecent hands the numbers to the system. What fails is made up for by saveNumbers.
 func (f *numbersFile) saveRecent(l *listen.Link) {
 	if f.recent == nil {
 		return
@@ -121,6 +183,6 @@ func (f *numbersFile) saveRecent(l *listen.Link) {
 	f.last = now
 }
 
-func (f *numbersFile) warn(err error) {
+func (f *numbersFile) logError(err error) {
 	f.log.Warn("the numbers of agents' messages are not saved: after a restart, agents are asked", "file", f.path, "err", err)
 }

@@ -1,4 +1,4 @@
-package daemon
+package inventory
 
 import (
 	"context"
@@ -47,11 +47,11 @@ func BenchmarkReadKeysAgain(b *testing.B) {
 				if err != nil || keys.Len() != agents {
 					b.Fatal(keys.Len(), err)
 				}
-				inv.read(keys, problems)
+				inv.setReading(keys, problems)
 			}
 			write(reading)
 			read()
-			before := inv.detector.Timings()
+			before := inv.Detector.Timings()
 			for b.Loop() {
 				b.StopTimer()
 				reading++
@@ -59,7 +59,7 @@ func BenchmarkReadKeysAgain(b *testing.B) {
 				b.StartTimer()
 				read()
 			}
-			after := inv.detector.Timings()
+			after := inv.Detector.Timings()
 			late := after.Lateness.Since(&before.Lateness)
 			b.ReportMetric(late.Quantile(1).Seconds()*1000, "late-max-ms")
 		})
@@ -67,12 +67,14 @@ func BenchmarkReadKeysAgain(b *testing.B) {
 }
 
 // watching returns the inventory of a detector that runs, and of a link.
-func watching(b *testing.B) *inventory {
-	defaults := config.Default()
-	set, err := Detection(&defaults)
+func watching(b *testing.B) *Inventory {
+	k := config.Default().KeepAlive
+	method, err := detector.ParseMethod(k.Method)
 	if err != nil {
 		b.Fatal(err)
 	}
+	set := detector.Settings{Group: detector.Group{Interval: k.Interval, Timeout: k.Timeout, MaxMissed: k.MaxMissed}, Method: method,
+		RetryInterval: k.RetryInterval, SuspectTimeout: k.SuspectTimeout, ReconnectGrace: k.ReconnectGrace}
 	clock := detector.NewClock()
 	d := detector.New(set, clock, func([]detector.Decision) {})
 	keys, _, err := clientkeys.Parse(strings.NewReader(""))
@@ -89,5 +91,5 @@ func watching(b *testing.B) *inventory {
 	var running sync.WaitGroup
 	running.Go(func() { d.Run(ctx) })
 	b.Cleanup(func() { stop(); running.Wait(); link.Close() })
-	return &inventory{detector: d, link: link, log: log, watched: agentsWatched{keys: new(clientkeys.Set)}}
+	return &Inventory{Detector: d, Link: link, Log: log, watched: agentsWatched{keys: new(clientkeys.Set)}}
 }
