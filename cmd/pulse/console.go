@@ -36,7 +36,7 @@ func openConsole(p *config.Pulse) (*consoleClient, error) {
 		return nil, settingsError{hint.Add(errors.New("the console is off (<pulse><http> is empty)"), "give <pulse><http> an address, such as 127.0.0.1:8420, and restart the daemon")}
 	}
 	c := &consoleClient{base: "http://" + p.HTTP, addr: p.HTTP}
-	way := &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: 15 * time.Second}
+	transport := &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: 15 * time.Second}
 	if p.HTTPTokenFile != "" {
 		text, err := os.ReadFile(p.HTTPTokenFile)
 		if err != nil {
@@ -50,9 +50,9 @@ func openConsole(p *config.Pulse) (*consoleClient, error) {
 		if err != nil {
 			return nil, settingsError{err}
 		}
-		way.TLSClientConfig = pinned
+		transport.TLSClientConfig = pinned
 	}
-	c.http.Transport = way
+	c.http.Transport = transport
 	return c, nil
 }
 

@@ -75,19 +75,19 @@ func (c *eventsCommand) Run(e *env) error {
 	if prefix, ok := strings.CutSuffix(c.Subject, ".>"); ok {
 		c.found.received, c.found.telemetryPrefix = sequenceTracker{}, prefix+".manager."
 	}
-	way := daemon.RemoteConfig(&loaded.Config, nil)
-	way.Name, way.Node = "pulse events", ""
-	if way.URL == "" {
-		way = remote.Config{URL: "nats://" + loaded.NATS.Listen, Name: way.Name, ReconnectDelay: way.ReconnectDelay}
+	server := daemon.RemoteConfig(&loaded.Config, nil)
+	server.Name, server.Node = "pulse events", ""
+	if server.URL == "" {
+		server = remote.Config{URL: "nats://" + loaded.NATS.Listen, Name: server.Name, ReconnectDelay: server.ReconnectDelay}
 	}
-	session, err := remote.Dial(e.ctx, way)
+	session, err := remote.Dial(e.ctx, server)
 	switch {
 	case err != nil && e.ctx.Err() != nil:
 		return nil
 	case err != nil:
 		return c.ServerFlags.nameFlags(explainRefused(&loaded.NATS, err))
 	}
-	err = c.ServerFlags.nameFlags(c.followSessions(e, way, session))
+	err = c.ServerFlags.nameFlags(c.followSessions(e, server, session))
 	if c.opener != nil {
 		fmt.Fprintln(e.stderr, c.found.String())
 		err = cmp.Or(err, c.found.errIfRefused())
@@ -104,7 +104,7 @@ func explainRefused(cfg *config.NATS, err error) error {
 }
 
 // followSessions prints messages, on one session after the other.
-func (c *eventsCommand) followSessions(e *env, way remote.Config, s *remote.Session) error {
+func (c *eventsCommand) followSessions(e *env, server remote.Config, s *remote.Session) error {
 	messages := make(chan *nats.Msg, 1<<14)
 	for first := true; ; first = false {
 		skipped, err := c.subscribeOn(s, messages)
@@ -120,8 +120,8 @@ func (c *eventsCommand) followSessions(e *env, way remote.Config, s *remote.Sess
 			s.Conn.Close()
 			return err
 		}
-		fmt.Fprintf(e.stderr, "pulse: the NATS server is gone (%v): trying again every %v\n", c.ServerFlags.nameFlags(s.Reason()), way.ReconnectDelay)
-		if s = c.redialServer(e, way); s == nil {
+		fmt.Fprintf(e.stderr, "pulse: the NATS server is gone (%v): trying again every %v\n", c.ServerFlags.nameFlags(s.Reason()), server.ReconnectDelay)
+		if s = c.redialServer(e, server); s == nil {
 			return nil
 		}
 		fmt.Fprintln(e.stderr, "pulse: the NATS server is back")
@@ -173,21 +173,21 @@ func (c *eventsCommand) printUntilLost(e *env, s *remote.Session, messages <-cha
 }
 
 // redialServer dials until it has a session, or returns nil when e ends. It prints each new error.
-func (c *eventsCommand) redialServer(e *env, way remote.Config) *remote.Session {
+func (c *eventsCommand) redialServer(e *env, server remote.Config) *remote.Session {
 	printed := ""
 	for {
 		select {
 		case <-e.ctx.Done():
 			return nil
-		case <-time.After(way.ReconnectDelay):
+		case <-time.After(server.ReconnectDelay):
 		}
-		s, err := remote.Dial(e.ctx, way)
+		s, err := remote.Dial(e.ctx, server)
 		if err == nil {
 			return s
 		}
 		if e.ctx.Err() == nil && err.Error() != printed {
 			printed = err.Error()
-			fmt.Fprintf(e.stderr, "pulse: %v\n", c.ServerFlags.nameFlags(err))
+			fmt.Fprintln(e.stderr, errorLines("pulse: ", c.ServerFlags.nameFlags(err)))
 		}
 	}
 }

@@ -182,15 +182,15 @@ func (st *Setup) RemoteConfig(url string) remote.Config {
 	if url == "" {
 		url = st.state.serverURLs()
 	}
-	way := remote.Config{URL: url, Name: "pulse provision", CredentialsFile: filepath.Join(st.dir, u.credsPath()), Timeout: answerTimeout,
+	cfg := remote.Config{URL: url, Name: "pulse provision", CredentialsFile: filepath.Join(st.dir, u.credsPath()), Timeout: answerTimeout,
 		Log: slog.New(slog.DiscardHandler)}
 	if st.trust.pem != nil {
-		way.CA = filepath.Join(st.dir, u.caPath())
+		cfg.CA = filepath.Join(st.dir, u.caPath())
 	}
 	if st.state.MutualTLS {
-		way.Cert, way.Key = filepath.Join(st.dir, u.certPath()), filepath.Join(st.dir, u.certKeyPath())
+		cfg.Cert, cfg.Key = filepath.Join(st.dir, u.certPath()), filepath.Join(st.dir, u.certKeyPath())
 	}
-	return way
+	return cfg
 }
 
 func forEachJSONFile(dir string, do func(base string, text []byte) error) error {
