@@ -86,7 +86,7 @@ func TestNetworksWithAMaskAndExclusionsAreUnderstoodAsTheManagerDoes(t *testing.
 }
 
 func TestALineThatIsCutOffWithinItsKeyIsNoLine(t *testing.T) {
-	known := setOf("001 a any KEYA\n002 b 192.0.2.2 KEYB\n")
+	known := parseKeysText("001 a any KEYA\n002 b 192.0.2.2 KEYB\n")
 	for text, want := range map[string]int{
 		"001 a any KEYA\n002 b 192.0.2.2 KE":      1,
 		"001 a any KEYA\n002 b 192.0.2.2 KEYB":    2,
@@ -96,7 +96,7 @@ func TestALineThatIsCutOffWithinItsKeyIsNoLine(t *testing.T) {
 		"":                                        0,
 		"001 a any KEYA\n002 b 192.0.2.2 KE\n\n#": 2,
 	} {
-		got := setOf(text).WithoutTorn(known)
+		got := parseKeysText(text).WithoutTorn(known)
 		_, addressed := got.ByAddr(netip.MustParseAddr("192.0.2.2"))
 		if got.Len() != want || addressed != (want == 2) || got.Damaged() && want == 2 {
 			t.Errorf("%q: %d agents, want %d", text, got.Len(), want)

@@ -67,25 +67,25 @@ func (p *path) open() {
 // Consumers refuse the lower epoch by then: so the one that was away waits.
 func TestANodeThatWasAwayWaitsForTheOneThatTookOver(t *testing.T) {
 	t.Parallel()
-	srv := start(t)
+	srv := startServer(t)
 	way := &path{t: t, target: srv.Addr().String()}
 	way.open()
 	quick := func(t *timing) {
 		t.alone, t.settle, t.gone = 100*time.Millisecond, 300*time.Millisecond, 2*time.Second
 	}
-	older := joinBy(t, "nats://"+way.addr, 100, quick)
-	older.admitted()
-	younger := join(t, srv, 101, quick)
-	younger.await("held", held)
+	older := joinNodeAt(t, "nats://"+way.addr, 100, quick)
+	older.waitForAdmission()
+	younger := joinNode(t, srv, 101, quick)
+	younger.waitForState("held", held)
 	way.close()
-	session := younger.admitted()
-	younger.await("alone", alone)
+	session := younger.waitForAdmission()
+	younger.waitForState("alone", alone)
 	way.open()
-	older.await("held", held)
-	younger.await("first", first)
-	if older.publishes() || session.Reason() != nil {
+	older.waitForState("held", held)
+	younger.waitForState("first", first)
+	if older.isPublishing() || session.Reason() != nil {
 		t.Errorf("the one that was away publishes; the other: %v", session.Reason())
 	}
-	younger.stop()
-	older.admitted()
+	younger.stopNode()
+	older.waitForAdmission()
 }

@@ -22,8 +22,8 @@ const patience = 30 * time.Second
 
 const testNode = "node01"
 
-// start starts a NATS server on a port of its own, or on that of the options.
-func start(t testing.TB, change ...func(*server.Options)) *server.Server {
+// startServer starts a NATS server on a port of its own, or on that of the options.
+func startServer(t testing.TB, change ...func(*server.Options)) *server.Server {
 	t.Helper()
 	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true}
 	for _, f := range change {
@@ -41,45 +41,45 @@ func start(t testing.TB, change ...func(*server.Options)) *server.Server {
 	return srv
 }
 
-// node is one node of the name at a server.
-type node struct {
+// joinedNode is one node of the name at a server.
+type joinedNode struct {
 	t       testing.TB
 	watcher *Watcher
 	remote  *remote.Remote
-	log     *logbook
+	log     *logRecorder
 }
 
-type logbook struct {
+type logRecorder struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *logbook) Write(p []byte) (int, error) {
+func (l *logRecorder) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
-func (l *logbook) String() string {
+func (l *logRecorder) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
 }
 
-func join(t testing.TB, srv *server.Server, epoch uint64, change ...func(*timing)) *node {
+func joinNode(t testing.TB, srv *server.Server, epoch uint64, change ...func(*timing)) *joinedNode {
 	t.Helper()
-	return joinBy(t, srv.ClientURL(), epoch, change...)
+	return joinNodeAt(t, srv.ClientURL(), epoch, change...)
 }
 
-// joinBy is join with the URL of a server.
-func joinBy(t testing.TB, url string, epoch uint64, change ...func(*timing)) *node {
+// joinNodeAt is join with the URL of a server.
+func joinNodeAt(t testing.TB, url string, epoch uint64, change ...func(*timing)) *joinedNode {
 	t.Helper()
 	timing := defaultTiming
 	timing.period = 50 * time.Millisecond
 	for _, f := range change {
 		f(&timing)
 	}
-	n := &node{t: t, log: new(logbook)}
+	n := &joinedNode{t: t, log: new(logRecorder)}
 	log := slog.New(slog.NewTextHandler(n.log, nil))
 	n.watcher = newWatcher(Config{Node: testNode, Epoch: epoch, StartedAt: time.Unix(int64(epoch), 0), Host: fmt.Sprint("host-", epoch), Log: log}, timing)
 	var err error
@@ -87,18 +87,18 @@ func joinBy(t testing.TB, url string, epoch uint64, change ...func(*timing)) *no
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { n.stop() })
+	t.Cleanup(func() { n.stopNode() })
 	return n
 }
 
-// stop ends a node in order.
-func (n *node) stop() {
+// stopNode ends a node in order.
+func (n *joinedNode) stopNode() {
 	n.watcher.Close()
 	n.remote.Close()
 }
 
-// admitted waits until the node may publish.
-func (n *node) admitted() *remote.Session {
+// waitForAdmission waits until the node may publish.
+func (n *joinedNode) waitForAdmission() *remote.Session {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
 	defer cancel()
@@ -109,8 +109,8 @@ func (n *node) admitted() *remote.Session {
 	return s
 }
 
-// await waits until what is known of others is as it should be.
-func (n *node) await(what string, is func(State) bool) State {
+// waitForState waits until what is known of others is as it should be.
+func (n *joinedNode) waitForState(what string, is func(State) bool) State {
 	n.t.Helper()
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
@@ -131,7 +131,7 @@ func held(s State) bool  { return s.Held }
 func alone(s State) bool { return s.Others == 0 }
 func first(s State) bool { return s.Others > 0 && !s.Held }
 
-func (n *node) publishes() bool {
+func (n *joinedNode) isPublishing() bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := n.remote.Session(ctx)
@@ -140,23 +140,23 @@ func (n *node) publishes() bool {
 
 func TestTheYoungerOfTwoNodesWaitsUntilTheOlderHasGone(t *testing.T) {
 	t.Parallel()
-	srv := start(t)
-	older := join(t, srv, 100)
-	session := older.admitted()
-	younger := join(t, srv, 101)
-	state := younger.await("held", held)
-	if state.First.Host != "host-100" || state.First.Epoch != 100 || state.Since.IsZero() || younger.publishes() {
+	srv := startServer(t)
+	older := joinNode(t, srv, 100)
+	session := older.waitForAdmission()
+	younger := joinNode(t, srv, 101)
+	state := younger.waitForState("held", held)
+	if state.First.Host != "host-100" || state.First.Epoch != 100 || state.Since.IsZero() || younger.isPublishing() {
 		t.Errorf("%+v", state)
 	}
-	if state := older.await("aware of the other", first); state.First.Epoch != 101 {
+	if state := older.waitForState("aware of the other", first); state.First.Epoch != 101 {
 		t.Errorf("%+v", state)
 	}
 	if session.Reason() != nil {
 		t.Errorf("the older one's session ended: %v", session.Reason())
 	}
-	older.stop()
-	younger.admitted()
-	younger.await("alone", alone)
+	older.stopNode()
+	younger.waitForAdmission()
+	younger.waitForState("alone", alone)
 }
 
 func TestOfTwoNodesThatStartTogetherOneAloneIsAdmitted(t *testing.T) {
@@ -164,65 +164,65 @@ func TestOfTwoNodesThatStartTogetherOneAloneIsAdmitted(t *testing.T) {
 	for range 4 {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			srv := start(t)
-			var both [2]*node
+			srv := startServer(t)
+			var both [2]*joinedNode
 			var starting sync.WaitGroup
 			for i := range both {
-				starting.Go(func() { both[i] = join(t, srv, 100) })
+				starting.Go(func() { both[i] = joinNode(t, srv, 100) })
 			}
 			starting.Wait()
 			a, b := both[0], both[1]
 			if a.watcher.instance > b.watcher.instance {
 				a, b = b, a
 			}
-			a.await("aware of the other", func(s State) bool { return s.Others > 0 })
-			b.await("aware of the other", func(s State) bool { return s.Others > 0 })
+			a.waitForState("aware of the other", func(s State) bool { return s.Others > 0 })
+			b.waitForState("aware of the other", func(s State) bool { return s.Others > 0 })
 			// Who publishes already goes on; else the lower instance goes first.
 			waits, goes := b, a
-			if b.await("decided", func(s State) bool { return s.Held || b.publishes() }); !b.watcher.State().Held {
+			if b.waitForState("decided", func(s State) bool { return s.Held || b.isPublishing() }); !b.watcher.State().Held {
 				waits, goes = a, b
 			}
-			goes.admitted()
-			waits.await("held", held)
-			if waits.publishes() {
+			goes.waitForAdmission()
+			waits.waitForState("held", held)
+			if waits.isPublishing() {
 				t.Error("both publish")
 			}
-			goes.stop()
-			waits.admitted()
+			goes.stopNode()
+			waits.waitForAdmission()
 		})
 	}
 }
 
 func TestANodeIsNotHeldByOneThatDied(t *testing.T) {
 	t.Parallel()
-	srv := start(t)
+	srv := startServer(t)
 	quick := func(t *timing) { t.gone = 500 * time.Millisecond }
-	died := join(t, srv, 100, quick)
-	died.admitted()
-	waits := join(t, srv, 101, quick)
-	waits.await("held", held)
+	died := joinNode(t, srv, 100, quick)
+	died.waitForAdmission()
+	waits := joinNode(t, srv, 101, quick)
+	waits.waitForState("held", held)
 	died.remote.Close() // without a goodbye
-	waits.admitted()
-	waits.await("alone", alone)
+	waits.waitForAdmission()
+	waits.waitForState("alone", alone)
 }
 
 // A second node that starts while the first is connecting anew does not take its place.
 func TestTheOlderGoesFirstAgainAfterTheServerWasAway(t *testing.T) {
 	t.Parallel()
-	srv := start(t)
+	srv := startServer(t)
 	quick := func(t *timing) { t.alone, t.settle = 100*time.Millisecond, 300*time.Millisecond }
-	older := join(t, srv, 100, quick)
-	older.admitted()
-	younger := join(t, srv, 101, quick)
-	younger.await("held", held)
+	older := joinNode(t, srv, 100, quick)
+	older.waitForAdmission()
+	younger := joinNode(t, srv, 101, quick)
+	younger.waitForState("held", held)
 	port := srv.Addr().(*net.TCPAddr).Port
 	for range 3 {
 		srv.Shutdown()
 		srv.WaitForShutdown()
-		srv = start(t, func(o *server.Options) { o.Port = port })
-		older.admitted()
-		younger.await("held", held)
-		if younger.publishes() {
+		srv = startServer(t, func(o *server.Options) { o.Port = port })
+		older.waitForAdmission()
+		younger.waitForState("held", held)
+		if younger.isPublishing() {
 			t.Fatal("the younger one publishes")
 		}
 	}
@@ -232,9 +232,9 @@ func TestTheOlderGoesFirstAgainAfterTheServerWasAway(t *testing.T) {
 // accept the higher epoch only.
 func TestOfTwoThatPublishTheOneWithTheLowerEpochStops(t *testing.T) {
 	t.Parallel()
-	srv := start(t)
-	n := join(t, srv, 101)
-	session := n.admitted()
+	srv := startServer(t)
+	n := joinNode(t, srv, 101)
+	session := n.waitForAdmission()
 	other, err := nats.Connect(srv.ClientURL())
 	if err != nil {
 		t.Fatal(err)
@@ -246,27 +246,27 @@ func TestOfTwoThatPublishTheOneWithTheLowerEpochStops(t *testing.T) {
 		}
 	}
 	state(`{"node":"node01","instance":"x","epoch":100,"publishing":true}`)
-	n.await("aware of the other", first)
+	n.waitForState("aware of the other", first)
 	if session.Reason() != nil {
 		t.Fatalf("stopped for a lower epoch: %v", session.Reason())
 	}
 	state(`{"node":"node01","instance":"y","epoch":102,"publishing":false}`)
-	n.await("aware of both", func(s State) bool { return s.Others == 2 && !s.Held })
+	n.waitForState("aware of both", func(s State) bool { return s.Others == 2 && !s.Held })
 	state(`{"node":"node01","instance":"y","epoch":102,"publishing":true}`)
 	<-session.Ended()
 	if !errors.Is(session.Reason(), remote.ErrWithdrawn) {
 		t.Errorf("ended by %v", session.Reason())
 	}
-	n.await("held", held)
+	n.waitForState("held", held)
 	if s := n.remote.State(); s.Errors != 0 || s.Unavailable {
 		t.Errorf("counted as a failure: %+v", s)
 	}
-	n.await("alone", func(s State) bool { // it may be connecting: a goodbye is repeated here until it has come
+	n.waitForState("alone", func(s State) bool { // it may be connecting: a goodbye is repeated here until it has come
 		state(`{"node":"node01","instance":"x","epoch":102,"leaving":true}`)
 		state(`{"node":"node01","instance":"y","epoch":100,"leaving":true}`)
 		return s.Others == 0
 	})
-	n.admitted()
+	n.waitForAdmission()
 }
 
 func TestWithoutTheRightANodePublishesAndSaysThatItDoesNotKnow(t *testing.T) {
@@ -277,12 +277,12 @@ func TestWithoutTheRightANodePublishesAndSaysThatItDoesNotKnow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			srv := start(t, func(o *server.Options) {
+			srv := startServer(t, func(o *server.Options) {
 				o.Users, o.NoAuthUser = []*server.User{{Username: "u", Password: "p", Permissions: rights}}, "u"
 			})
-			n := join(t, srv, 100)
-			n.admitted()
-			s := n.await("unknown", func(s State) bool { return s.Unknown != nil })
+			n := joinNode(t, srv, 100)
+			n.waitForAdmission()
+			s := n.waitForState("unknown", func(s State) bool { return s.Unknown != nil })
 			if !strings.Contains(s.Unknown.Error(), `may not `+name) || s.Held {
 				t.Errorf("%+v", s)
 			}
@@ -292,9 +292,9 @@ func TestWithoutTheRightANodePublishesAndSaysThatItDoesNotKnow(t *testing.T) {
 
 func TestStrangeStatementsCostNothing(t *testing.T) {
 	t.Parallel()
-	srv := start(t)
-	n := join(t, srv, 100)
-	session := n.admitted()
+	srv := startServer(t)
+	n := joinNode(t, srv, 100)
+	session := n.waitForAdmission()
 	other, err := nats.Connect(srv.ClientURL())
 	if err != nil {
 		t.Fatal(err)
@@ -312,7 +312,7 @@ func TestStrangeStatementsCostNothing(t *testing.T) {
 	if err := other.FlushTimeout(patience); err != nil {
 		t.Fatal(err)
 	}
-	s := n.await("aware of others", first)
+	s := n.waitForState("aware of others", first)
 	if s.Others > othersMax || strings.ContainsAny(s.First.Host, "\n\x1b") {
 		t.Errorf("%+v", s)
 	}
@@ -326,9 +326,9 @@ func TestStrangeStatementsCostNothing(t *testing.T) {
 
 func TestANodeIsFoundByOneThatIsNone(t *testing.T) {
 	t.Parallel()
-	srv := start(t)
-	n := join(t, srv, 100)
-	n.admitted()
+	srv := startServer(t)
+	n := joinNode(t, srv, 100)
+	n.waitForAdmission()
 	asks, err := remote.Dial(t.Context(), remote.Config{URL: srv.ClientURL()})
 	if err != nil {
 		t.Fatal(err)

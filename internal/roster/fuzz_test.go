@@ -13,7 +13,7 @@ import (
 // key of its own.
 func FuzzReading(f *testing.F) {
 	src := message.Source{Node: "node01", Version: "test", Epoch: 1}
-	for _, c := range []event.StatusChange{active("001", 100), lost("1000001", 200, 150), {}} {
+	for _, c := range []event.StatusChange{activeChange("001", 100), lostChange("1000001", 200, 150), {}} {
 		m := event.StatusChangeMessage{StatusChange: c, Security: src.Stamp("s", time.Unix(1, 0))}
 		text, _ := json.Marshal(m)
 		f.Add(text)

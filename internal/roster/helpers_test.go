@@ -30,14 +30,14 @@ const (
 
 var quick = timing{answerTimeout: 5 * time.Second, retryDelay: 50 * time.Millisecond, checkPeriod: 200 * time.Millisecond}
 
-func within(t testing.TB) context.Context {
+func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// node is one that publishes status changes and keeps the roster.
-type node struct {
+// testNode is one that publishes status changes and keeps the roster.
+type testNode struct {
 	testing.TB
 	source message.Source
 	dir    string
@@ -47,14 +47,14 @@ type node struct {
 	roster *Roster
 	quick  timing
 	latest func() (epoch, sequence uint64)
-	log    *logbook
+	log    *logRecorder
 }
 
 // newNode publishes to a server's address, or with "" has its clients come to it.
-func newNode(t testing.TB, name, url string, change ...func(*remote.Config)) *node {
+func newNode(t testing.TB, name, url string, change ...func(*remote.Config)) *testNode {
 	t.Helper()
-	n := &node{TB: t, source: message.Source{Node: name, Version: "test", Epoch: 1}, dir: t.TempDir(), outDir: t.TempDir(), quick: quick,
-		log: &logbook{wrote: make(chan struct{}, 1)}}
+	n := &testNode{TB: t, source: message.Source{Node: name, Version: "test", Epoch: 1}, dir: t.TempDir(), outDir: t.TempDir(), quick: quick,
+		log: &logRecorder{wrote: make(chan struct{}, 1)}}
 	listen := "127.0.0.1:0"
 	if url != "" {
 		listen = ""
@@ -64,88 +64,88 @@ func newNode(t testing.TB, name, url string, change ...func(*remote.Config)) *no
 		}
 		var err error
 		n.remote, err = remote.Open(to)
-		n.must(err)
+		n.mustSucceed(err)
 		t.Cleanup(n.remote.Close)
 	}
 	n.openOutbox(listen)
-	t.Cleanup(func() { n.must(n.out.Close()) })
+	t.Cleanup(func() { n.mustSucceed(n.out.Close()) })
 	return n
 }
 
-func (n *node) openOutbox(listen string) {
+func (n *testNode) openOutbox(listen string) {
 	n.Helper()
 	var err error
-	n.out, err = outbox.Open(within(n), outbox.Config{Prefix: string(prefix), Dir: n.outDir, Listen: listen, Log: slog.New(slog.DiscardHandler)})
-	n.must(err)
+	n.out, err = outbox.Open(testContext(n), outbox.Config{Prefix: string(prefix), Dir: n.outDir, Listen: listen, Log: slog.New(slog.DiscardHandler)})
+	n.mustSucceed(err)
 }
 
-func (n *node) must(err error) {
+func (n *testNode) mustSucceed(err error) {
 	n.Helper()
 	if err != nil {
 		n.Fatal(err)
 	}
 }
 
-// start opens the roster, until stop or the test's end.
-func (n *node) start() *node {
+// startRoster opens the roster, until stop or the test's end.
+func (n *testNode) startRoster() *testNode {
 	n.Helper()
 	var err error
-	n.roster, err = open(within(n), Config{Outbox: n.out, Remote: n.remote, Prefix: prefix, Dir: n.dir, Node: n.source.Node, Latest: n.latest, Log: slog.New(slog.NewTextHandler(n.log, nil))}, n.quick)
-	n.must(err)
-	n.Cleanup(n.stop)
+	n.roster, err = open(testContext(n), Config{Outbox: n.out, Remote: n.remote, Prefix: prefix, Dir: n.dir, Node: n.source.Node, Latest: n.latest, Log: slog.New(slog.NewTextHandler(n.log, nil))}, n.quick)
+	n.mustSucceed(err)
+	n.Cleanup(n.stopRoster)
 	return n
 }
 
-func (n *node) stop() {
+func (n *testNode) stopRoster() {
 	n.Helper()
 	if n.roster != nil {
-		n.must(n.roster.Close())
+		n.mustSucceed(n.roster.Close())
 	}
 	n.roster = nil
 }
 
-// tell publishes status changes.
-func (n *node) tell(changes ...event.StatusChange) {
+// publishChanges publishes status changes.
+func (n *testNode) publishChanges(changes ...event.StatusChange) {
 	n.Helper()
 	var all []outbox.Message
 	for _, c := range changes {
 		m := event.StatusChangeMessage{StatusChange: c, Security: n.source.Stamp(prefix.StatusChange(c.AgentID), time.Now())}
 		data, err := json.Marshal(m)
-		n.must(err)
+		n.mustSucceed(err)
 		all = append(all, outbox.Message{Class: outbox.Status, Subject: m.Security.Subject, ID: m.Security.ID(), Data: data})
 	}
-	n.must(n.out.Publish(within(n), all))
+	n.mustSucceed(n.out.Publish(testContext(n), all))
 }
 
-func active(id string, since int64) event.StatusChange {
+func activeChange(id string, since int64) event.StatusChange {
 	return event.StatusChange{AgentID: id, AgentName: "agent-" + id, IPAddress: "10.0.0.1", PreviousStatus: event.Disconnected,
 		CurrentStatus: event.Active, Timestamp: since, Reason: event.Reconnected, LastSeen: since}
 }
 
-func lost(id string, since, seen int64) event.StatusChange {
+func lostChange(id string, since, seen int64) event.StatusChange {
 	return event.StatusChange{AgentID: id, AgentName: "agent-" + id, IPAddress: "10.0.0.1", CurrentStatus: event.Disconnected,
 		Timestamp: since, Reason: event.MissedKeepAlives, MissedKeepAlives: 3, AlertLevel: 8, LastSeen: seen}
 }
 
-// xdr is a NATS server that may go and come back at the same address.
-type xdr struct {
+// xdrServer is a NATS server that may go and come back at the same address.
+type xdrServer struct {
 	testing.TB
 	opts server.Options
 	srv  *server.Server
 }
 
-func newXDR(t testing.TB, change ...func(*server.Options)) *xdr {
+func newXDR(t testing.TB, change ...func(*server.Options)) *xdrServer {
 	t.Helper()
-	x := &xdr{TB: t, opts: server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()}}
+	x := &xdrServer{TB: t, opts: server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()}}
 	for _, c := range change {
 		c(&x.opts)
 	}
-	x.start()
-	t.Cleanup(func() { x.stop() })
+	x.startServer()
+	t.Cleanup(func() { x.stopServer() })
 	return x
 }
 
-func (x *xdr) start() {
+func (x *xdrServer) startServer() {
 	x.Helper()
 	opts := x.opts
 	var err error
@@ -159,15 +159,15 @@ func (x *xdr) start() {
 	x.opts.Port = opts.Port
 }
 
-func (x *xdr) stop() {
+func (x *xdrServer) stopServer() {
 	x.srv.Shutdown()
 	x.srv.WaitForShutdown()
 }
 
-func (x *xdr) url() string { return fmt.Sprint("nats://127.0.0.1:", x.opts.Port) }
+func (x *xdrServer) url() string { return fmt.Sprint("nats://127.0.0.1:", x.opts.Port) }
 
-// client connects, until the test's end.
-func client(t testing.TB, url string, opts ...nats.Option) jetstream.JetStream {
+// connectClient connects, until the test's end.
+func connectClient(t testing.TB, url string, opts ...nats.Option) jetstream.JetStream {
 	t.Helper()
 	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}) // an ordered consumer may not be deleted by a reader
 	nc, err := nats.Connect(url, append(opts, quiet)...)
@@ -182,14 +182,14 @@ func client(t testing.TB, url string, opts ...nats.Option) jetstream.JetStream {
 	return js
 }
 
-// value reads one agent's, as an XDR platform does; nil for none.
-func value(t testing.TB, js jetstream.JetStream, id string) (*event.AgentState, uint64) {
+// readAgent reads one agent's, as an XDR platform does; nil for none.
+func readAgent(t testing.TB, js jetstream.JetStream, id string) (*event.AgentState, uint64) {
 	t.Helper()
-	kv, err := js.KeyValue(within(t), event.AgentsBucket)
+	kv, err := js.KeyValue(testContext(t), event.AgentsBucket)
 	if err != nil {
 		return nil, 0
 	}
-	entry, err := kv.Get(within(t), id)
+	entry, err := kv.Get(testContext(t), id)
 	if err != nil {
 		return nil, 0
 	}
@@ -200,13 +200,13 @@ func value(t testing.TB, js jetstream.JetStream, id string) (*event.AgentState, 
 	return s, entry.Revision()
 }
 
-// until waits for an agent's value that fits.
-func until(t testing.TB, js jetstream.JetStream, id string, fits func(*event.AgentState) bool) *event.AgentState {
+// waitForAgent waits for an agent's value that fits.
+func waitForAgent(t testing.TB, js jetstream.JetStream, id string, fits func(*event.AgentState) bool) *event.AgentState {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for ctx := within(t); ; {
-		s, _ := value(t, js, id)
+	for ctx := testContext(t); ; {
+		s, _ := readAgent(t, js, id)
 		if s != nil && fits(s) {
 			return s
 		}
@@ -218,17 +218,17 @@ func until(t testing.TB, js jetstream.JetStream, id string, fits func(*event.Age
 	}
 }
 
-func since(when int64) func(*event.AgentState) bool {
+func hasSince(when int64) func(*event.AgentState) bool {
 	return func(s *event.AgentState) bool { return s.Since == when }
 }
 
-// counted waits until the roster's counts fit: an agent is counted after the server
+// waitForStats waits until the roster's counts fit: an agent is counted after the server
 // has its state, and so after a test may have seen it there.
-func (n *node) counted(fits func(Stats) bool) {
+func (n *testNode) waitForStats(fits func(Stats) bool) {
 	n.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for ctx := within(n); !fits(n.roster.Stats()); {
+	for ctx := testContext(n); !fits(n.roster.Stats()); {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -237,14 +237,14 @@ func (n *node) counted(fits func(Stats) bool) {
 	}
 }
 
-// logbook collects log lines, and lets a test wait for one.
-type logbook struct {
+// logRecorder collects log lines, and lets a test wait for one.
+type logRecorder struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
 	wrote chan struct{}
 }
 
-func (b *logbook) Write(p []byte) (int, error) {
+func (b *logRecorder) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
@@ -254,15 +254,15 @@ func (b *logbook) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
-func (b *logbook) String() string {
+func (b *logRecorder) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
 }
 
-func (b *logbook) await(t testing.TB, words string) {
+func (b *logRecorder) waitForWords(t testing.TB, words string) {
 	t.Helper()
-	for ctx := within(t); !strings.Contains(b.String(), words); {
+	for ctx := testContext(t); !strings.Contains(b.String(), words); {
 		select {
 		case <-b.wrote:
 		case <-ctx.Done():

@@ -25,11 +25,11 @@ func TestTheOutboxLetsItsClientsReadThisBucket(t *testing.T) {
 }
 
 func TestClientsOfTheEmbeddedServerReadThePresentStates(t *testing.T) {
-	n := newNode(t, "node01", "").start()
-	n.tell(active("001", 100), lost("002", 90, 60), lost("001", 130, 110), active("1000001", 120))
-	js := client(t, n.out.URL())
-	until(t, js, "1000001", since(120))
-	got := until(t, js, "001", since(130))
+	n := newNode(t, "node01", "").startRoster()
+	n.publishChanges(activeChange("001", 100), lostChange("002", 90, 60), lostChange("001", 130, 110), activeChange("1000001", 120))
+	js := connectClient(t, n.out.URL())
+	waitForAgent(t, js, "1000001", hasSince(120))
+	got := waitForAgent(t, js, "001", hasSince(130))
 	want := &event.AgentState{AgentID: "001", AgentName: "agent-001", IPAddress: "10.0.0.1", Status: event.Disconnected, Since: 130, LastSeen: 110,
 		Reason: event.MissedKeepAlives, Node: "node01", Epoch: 1, Sequence: 3}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(event.AgentState{}, "Updated")); diff != "" {
@@ -38,36 +38,36 @@ func TestClientsOfTheEmbeddedServerReadThePresentStates(t *testing.T) {
 	if age := time.Since(time.Unix(got.Updated, 0)); age < 0 || age > patience {
 		t.Errorf("updated %s ago", age)
 	}
-	cons, err := js.OrderedConsumer(within(t), stream, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
+	cons, err := js.OrderedConsumer(testContext(t), stream, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := make(map[string]bool)
 	for len(all) < 3 {
-		m, err := cons.Next(jetstream.FetchContext(within(t)))
+		m, err := cons.Next(jetstream.FetchContext(testContext(t)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		all[strings.TrimPrefix(m.Subject(), keys)] = true
-		if err := fits(t, m.Data()); err != nil {
+		if err := checkSchema(t, m.Data()); err != nil {
 			t.Errorf("%s: %v", m.Data(), err)
 		}
 	}
 	if !all["001"] || !all["002"] || !all["1000001"] {
 		t.Errorf("%v", all)
 	}
-	kv, err := js.KeyValue(within(t), event.AgentsBucket)
+	kv, err := js.KeyValue(testContext(t), event.AgentsBucket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, err := kv.Status(within(t))
+	status, err := kv.Status(testContext(t))
 	if err != nil || status.History() != 1 {
 		t.Errorf("%+v, %v", status, err)
 	}
 }
 
-// fits holds a value to its schema.
-func fits(t *testing.T, value []byte) error {
+// checkSchema holds a value to its schema.
+func checkSchema(t *testing.T, value []byte) error {
 	t.Helper()
 	f, err := schema.Files.Open("agent_state.schema.json")
 	if err != nil {
@@ -90,16 +90,16 @@ func fits(t *testing.T, value []byte) error {
 
 func TestARemovedAgentLeavesAMarker(t *testing.T) {
 	x := newXDR(t)
-	n := newNode(t, "node01", x.url()).start()
-	removed := lost("001", 130, 110)
+	n := newNode(t, "node01", x.url()).startRoster()
+	removed := lostChange("001", 130, 110)
 	removed.Reason = event.AgentRemoved
-	n.tell(active("001", 100), removed)
-	js := client(t, x.url())
-	if got := until(t, js, "001", since(130)); !got.Removed || got.LastSeen != 110 || got.AgentName != "agent-001" {
+	n.publishChanges(activeChange("001", 100), removed)
+	js := connectClient(t, x.url())
+	if got := waitForAgent(t, js, "001", hasSince(130)); !got.Removed || got.LastSeen != 110 || got.AgentName != "agent-001" {
 		t.Errorf("%+v", got)
 	}
-	n.tell(active("001", 140)) // its ID is given to another
-	if got := until(t, js, "001", since(140)); got.Removed {
+	n.publishChanges(activeChange("001", 140)) // its ID is given to another
+	if got := waitForAgent(t, js, "001", hasSince(140)); got.Removed {
 		t.Errorf("%+v", got)
 	}
 }
@@ -107,8 +107,8 @@ func TestARemovedAgentLeavesAMarker(t *testing.T) {
 // A storm of every agent's status, twice.
 func TestAStormIsWritten(t *testing.T) {
 	x := newXDR(t)
-	n := newNode(t, "node01", x.url()).start()
-	js := client(t, x.url())
+	n := newNode(t, "node01", x.url()).startRoster()
+	js := connectClient(t, x.url())
 	agents := 10_000
 	if testing.Short() {
 		agents = 1000
@@ -116,32 +116,32 @@ func TestAStormIsWritten(t *testing.T) {
 	var down, up []event.StatusChange
 	for i := range agents {
 		id := fmt.Sprintf("%03d", i+1)
-		down, up = append(down, lost(id, 100, 90)), append(up, active(id, 200))
+		down, up = append(down, lostChange(id, 100, 90)), append(up, activeChange(id, 200))
 	}
 	began := time.Now()
-	n.tell(down...)
-	n.tell(up...)
-	watching(t, js, agents, since(200))
+	n.publishChanges(down...)
+	n.publishChanges(up...)
+	watchAgents(t, js, agents, hasSince(200))
 	t.Logf("%d status changes of %d agents: %s, %+v", 2*agents, agents, time.Since(began), n.roster.Stats())
-	n.counted(func(s Stats) bool { return s.Kept && s.Written >= uint64(agents) && s.Unreadable == 0 })
+	n.waitForStats(func(s Stats) bool { return s.Kept && s.Written >= uint64(agents) && s.Unreadable == 0 })
 }
 
-// watching waits until the bucket holds n agents, and all of them fit.
-func watching(t *testing.T, js jetstream.JetStream, n int, fits func(*event.AgentState) bool) {
+// watchAgents waits until the bucket holds n agents, and all of them fit.
+func watchAgents(t *testing.T, js jetstream.JetStream, n int, fits func(*event.AgentState) bool) {
 	t.Helper()
-	kv, err := js.KeyValue(within(t), event.AgentsBucket)
-	for ctx := within(t); err != nil; kv, err = js.KeyValue(ctx, event.AgentsBucket) {
+	kv, err := js.KeyValue(testContext(t), event.AgentsBucket)
+	for ctx := testContext(t); err != nil; kv, err = js.KeyValue(ctx, event.AgentsBucket) {
 		if ctx.Err() != nil {
 			t.Fatal(err)
 		}
 	}
-	w, err := kv.WatchAll(within(t))
+	w, err := kv.WatchAll(testContext(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = w.Stop() }()
 	good := make(map[string]bool, n)
-	for ctx := within(t); len(good) < n; {
+	for ctx := testContext(t); len(good) < n; {
 		select {
 		case e := <-w.Updates():
 			if e == nil {
@@ -162,21 +162,21 @@ func watching(t *testing.T, js jetstream.JetStream, n int, fits func(*event.Agen
 
 func TestARestartGoesOnWhereItWas(t *testing.T) {
 	x := newXDR(t)
-	n := newNode(t, "node01", x.url()).start()
-	js := client(t, x.url())
-	n.tell(active("001", 100), active("002", 101))
-	until(t, js, "001", since(100))
-	until(t, js, "002", since(101))
-	_, revision := value(t, js, "001")
-	n.stop()
-	n.tell(lost("002", 150, 120), active("003", 151))
-	n.start()
-	until(t, js, "002", since(150))
-	until(t, js, "003", since(151))
-	if _, now := value(t, js, "001"); now != revision {
+	n := newNode(t, "node01", x.url()).startRoster()
+	js := connectClient(t, x.url())
+	n.publishChanges(activeChange("001", 100), activeChange("002", 101))
+	waitForAgent(t, js, "001", hasSince(100))
+	waitForAgent(t, js, "002", hasSince(101))
+	_, revision := readAgent(t, js, "001")
+	n.stopRoster()
+	n.publishChanges(lostChange("002", 150, 120), activeChange("003", 151))
+	n.startRoster()
+	waitForAgent(t, js, "002", hasSince(150))
+	waitForAgent(t, js, "003", hasSince(151))
+	if _, now := readAgent(t, js, "001"); now != revision {
 		t.Errorf("revision was %d, is %d", revision, now)
 	}
-	n.counted(func(s Stats) bool { return s.Written == 2 && s.Outdated == 0 })
+	n.waitForStats(func(s Stats) bool { return s.Written == 2 && s.Outdated == 0 })
 	if strings.Count(n.log.String(), "written anew") != 1 {
 		t.Errorf("log:\n%s", n.log)
 	}
@@ -185,38 +185,38 @@ func TestARestartGoesOnWhereItWas(t *testing.T) {
 // After a crash, what was written and not yet counted is read again.
 func TestWhatIsReadTwiceChangesNothing(t *testing.T) {
 	x := newXDR(t)
-	n := newNode(t, "node01", x.url()).start()
-	js := client(t, x.url())
-	n.tell(active("001", 100), lost("002", 101, 90))
-	until(t, js, "002", since(101))
-	until(t, js, "001", since(100))
+	n := newNode(t, "node01", x.url()).startRoster()
+	js := connectClient(t, x.url())
+	n.publishChanges(activeChange("001", 100), lostChange("002", 101, 90))
+	waitForAgent(t, js, "002", hasSince(101))
+	waitForAgent(t, js, "001", hasSince(100))
 	old, err := os.ReadFile(n.roster.file)
-	n.must(err)
-	n.tell(lost("001", 110, 105))
-	until(t, js, "001", since(110))
-	n.stop()
-	_, revision := value(t, js, "001")
-	n.must(os.WriteFile(filepath.Join(n.dir, "roster.json"), old, 0o600))
-	n.must(os.Remove(n.cursor()))
-	n.start()
-	n.tell(active("003", 120))
-	until(t, js, "003", since(120))
-	if got, now := value(t, js, "001"); now != revision || got.Since != 110 {
+	n.mustSucceed(err)
+	n.publishChanges(lostChange("001", 110, 105))
+	waitForAgent(t, js, "001", hasSince(110))
+	n.stopRoster()
+	_, revision := readAgent(t, js, "001")
+	n.mustSucceed(os.WriteFile(filepath.Join(n.dir, "roster.json"), old, 0o600))
+	n.mustSucceed(os.Remove(n.cursorText()))
+	n.startRoster()
+	n.publishChanges(activeChange("003", 120))
+	waitForAgent(t, js, "003", hasSince(120))
+	if got, now := readAgent(t, js, "001"); now != revision || got.Since != 110 {
 		t.Errorf("%+v, revision %d, was %d", got, now, revision)
 	}
-	n.counted(func(s Stats) bool { return s.Outdated == 2 && s.Written == 1 })
+	n.waitForStats(func(s Stats) bool { return s.Outdated == 2 && s.Written == 1 })
 }
 
-// cursor is the file with the reader's position.
-func (n *node) cursor() string {
+// cursorText is the file with the reader's position.
+func (n *testNode) cursorText() string {
 	n.Helper()
 	return filepath.Join(n.outDir, "STATUS.roster.cursor")
 }
 
 func TestAnOlderStateNeverReplacesANewer(t *testing.T) {
 	x := newXDR(t)
-	js := client(t, x.url())
-	kv, err := js.CreateKeyValue(within(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket})
+	js := connectClient(t, x.url())
+	kv, err := js.CreateKeyValue(testContext(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestAnOlderStateNeverReplacesANewer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := kv.Put(within(t), s.AgentID, data); err != nil {
+		if _, err := kv.Put(testContext(t), s.AgentID, data); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -234,40 +234,40 @@ func TestAnOlderStateNeverReplacesANewer(t *testing.T) {
 	put(event.AgentState{AgentID: "003", Node: "node02", Epoch: 9, Sequence: 1, Since: 100})
 	put(event.AgentState{AgentID: "004", Node: "node02", Epoch: 9, Sequence: 1, Since: 200})
 	put(event.AgentState{AgentID: "005", Node: "node01", Epoch: 1, Since: 50})
-	if _, err := kv.Put(within(t), "006", []byte("not one of ours")); err != nil {
+	if _, err := kv.Put(testContext(t), "006", []byte("not one of ours")); err != nil {
 		t.Fatal(err)
 	}
 	put(event.AgentState{AgentID: "007", Node: "node01", Epoch: 9, Sequence: 9})
-	if err := kv.Delete(within(t), "007"); err != nil {
+	if err := kv.Delete(testContext(t), "007"); err != nil {
 		t.Fatal(err)
 	}
-	n := newNode(t, "node01", x.url()).start()
-	n.tell(active("001", 100), active("002", 100), lost("003", 180, 90), active("004", 100), active("005", 100), active("006", 100), active("007", 100))
+	n := newNode(t, "node01", x.url()).startRoster()
+	n.publishChanges(activeChange("001", 100), activeChange("002", 100), lostChange("003", 180, 90), activeChange("004", 100), activeChange("005", 100), activeChange("006", 100), activeChange("007", 100))
 	for _, id := range []string{"005", "006", "007"} {
-		until(t, js, id, since(100))
+		waitForAgent(t, js, id, hasSince(100))
 	}
 	for id, want := range map[string]int64{"001": 50, "002": 50, "003": 100, "004": 200} {
-		if got, _ := value(t, js, id); got.Since != want {
+		if got, _ := readAgent(t, js, id); got.Since != want {
 			t.Errorf("%s: %+v", id, got)
 		}
 	}
-	n.counted(func(s Stats) bool { return s.Outdated == 4 && s.Written == 3 && s.Unreadable == 1 })
+	n.waitForStats(func(s Stats) bool { return s.Outdated == 4 && s.Written == 3 && s.Unreadable == 1 })
 }
 
 // Two nodes tell of the same agents at the same time: whoever is last to write,
 // the later sign of life is there in the end.
 func TestTwoNodesWriteOneBucket(t *testing.T) {
 	x := newXDR(t)
-	a, b := newNode(t, "a", x.url()).start(), newNode(t, "b", x.url()).start()
-	js := client(t, x.url())
+	a, b := newNode(t, "a", x.url()).startRoster(), newNode(t, "b", x.url()).startRoster()
+	js := connectClient(t, x.url())
 	const agents, moves = 50, 20
 	var fromA, fromB [][]event.StatusChange
 	for m := range int64(moves) {
 		var there, here []event.StatusChange
 		for i := range agents {
 			id := fmt.Sprintf("%03d", i+1)
-			there = append(there, active(id, 1000*m+100), lost(id, 1000*m+900, 1000*m+400))
-			here = append(here, active(id, 1000*m+500))
+			there = append(there, activeChange(id, 1000*m+100), lostChange(id, 1000*m+900, 1000*m+400))
+			here = append(here, activeChange(id, 1000*m+500))
 		}
 		fromA, fromB = append(fromA, there), append(fromB, here)
 	}
@@ -275,17 +275,17 @@ func TestTwoNodesWriteOneBucket(t *testing.T) {
 	go func() {
 		defer close(done)
 		for _, changes := range fromB {
-			b.tell(changes...)
+			b.publishChanges(changes...)
 		}
 	}()
 	for _, changes := range fromA {
-		a.tell(changes...)
+		a.publishChanges(changes...)
 	}
 	<-done
-	watching(t, js, agents, func(s *event.AgentState) bool { return s.Node == "b" && s.Since == 1000*(moves-1)+500 })
-	a.tell(active("998", 1)) // when these are there, each has had its say
-	b.tell(active("997", 1))
-	until(t, js, "998", since(1))
-	until(t, js, "997", since(1))
-	watching(t, js, agents, func(s *event.AgentState) bool { return s.Node == "b" && s.Since == 1000*(moves-1)+500 })
+	watchAgents(t, js, agents, func(s *event.AgentState) bool { return s.Node == "b" && s.Since == 1000*(moves-1)+500 })
+	a.publishChanges(activeChange("998", 1)) // when these are there, each has had its say
+	b.publishChanges(activeChange("997", 1))
+	waitForAgent(t, js, "998", hasSince(1))
+	waitForAgent(t, js, "997", hasSince(1))
+	watchAgents(t, js, agents, func(s *event.AgentState) bool { return s.Node == "b" && s.Since == 1000*(moves-1)+500 })
 }

@@ -18,48 +18,48 @@ import (
 
 func TestABucketThatIsDeletedIsMadeAndWrittenAnew(t *testing.T) {
 	x := newXDR(t)
-	n := newNode(t, "node01", x.url()).start()
-	js := client(t, x.url())
-	n.tell(active("001", 100), lost("002", 101, 90), active("003", 102))
+	n := newNode(t, "node01", x.url()).startRoster()
+	js := connectClient(t, x.url())
+	n.publishChanges(activeChange("001", 100), lostChange("002", 101, 90), activeChange("003", 102))
 	for range 2 { // nobody's status changes meanwhile: it looks by itself
 		for id, when := range map[string]int64{"001": 100, "002": 101, "003": 102} {
-			until(t, js, id, since(when))
+			waitForAgent(t, js, id, hasSince(when))
 		}
-		if err := js.DeleteKeyValue(within(t), event.AgentsBucket); err != nil {
+		if err := js.DeleteKeyValue(testContext(t), event.AgentsBucket); err != nil {
 			t.Fatal(err)
 		}
 	}
-	n.tell(active("002", 110)) // and when it cannot write
+	n.publishChanges(activeChange("002", 110)) // and when it cannot write
 	for id, when := range map[string]int64{"001": 100, "002": 110, "003": 102} {
-		until(t, js, id, since(when))
+		waitForAgent(t, js, id, hasSince(when))
 	}
 }
 
 func TestABucketLostFromTheEmbeddedServerIsWrittenAnew(t *testing.T) {
-	n := newNode(t, "node01", "").start()
-	n.tell(active("001", 100), lost("002", 101, 90))
-	until(t, client(t, n.out.URL()), "002", since(101))
-	n.stop()
-	n.must(n.out.Close())
-	n.must(os.RemoveAll(filepath.Join(n.outDir, "jetstream", "$G", "streams", stream)))
+	n := newNode(t, "node01", "").startRoster()
+	n.publishChanges(activeChange("001", 100), lostChange("002", 101, 90))
+	waitForAgent(t, connectClient(t, n.out.URL()), "002", hasSince(101))
+	n.stopRoster()
+	n.mustSucceed(n.out.Close())
+	n.mustSucceed(os.RemoveAll(filepath.Join(n.outDir, "jetstream", "$G", "streams", stream)))
 	n.openOutbox("127.0.0.1:0")
-	n.start()
-	js := client(t, n.out.URL())
-	until(t, js, "001", since(100))
-	until(t, js, "002", since(101))
+	n.startRoster()
+	js := connectClient(t, n.out.URL())
+	waitForAgent(t, js, "001", hasSince(100))
+	waitForAgent(t, js, "002", hasSince(101))
 }
 
 func TestABucketReplacedBehindItsBackIsNoticed(t *testing.T) {
 	x := newXDR(t)
-	n := newNode(t, "node01", x.url()).start()
-	js := client(t, x.url())
-	n.tell(active("001", 100), active("002", 100))
-	until(t, js, "001", since(100))
-	until(t, js, "002", since(100))
-	if err := js.DeleteKeyValue(within(t), event.AgentsBucket); err != nil {
+	n := newNode(t, "node01", x.url()).startRoster()
+	js := connectClient(t, x.url())
+	n.publishChanges(activeChange("001", 100), activeChange("002", 100))
+	waitForAgent(t, js, "001", hasSince(100))
+	waitForAgent(t, js, "002", hasSince(100))
+	if err := js.DeleteKeyValue(testContext(t), event.AgentsBucket); err != nil {
 		t.Fatal(err)
 	}
-	ctx, anew := within(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket}
+	ctx, anew := testContext(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket}
 	_, err := js.CreateOrUpdateKeyValue(ctx, anew)
 	for err != nil && ctx.Err() == nil { // the node may make it in the same moment, and then the server refuses one of the two
 		_, err = js.CreateOrUpdateKeyValue(ctx, anew)
@@ -67,37 +67,37 @@ func TestABucketReplacedBehindItsBackIsNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.tell(active("002", 110))
-	until(t, js, "001", since(100))
-	until(t, js, "002", since(110))
+	n.publishChanges(activeChange("002", 110))
+	waitForAgent(t, js, "001", hasSince(100))
+	waitForAgent(t, js, "002", hasSince(110))
 }
 
 // A server that loses power may lose what it acknowledged last.
 func TestABucketThatLostItsEndIsWrittenAnew(t *testing.T) {
 	x := newXDR(t)
-	js := client(t, x.url())
-	bare(t, js)
+	js := connectClient(t, x.url())
+	bareStream(t, js)
 	n := newNode(t, "node01", x.url())
 	n.quick.checkPeriod = patience
-	n.start()
-	n.tell(active("001", 100))
-	until(t, js, "001", since(100))
-	n.tell(lost("001", 110, 105))
-	until(t, js, "001", since(110))
-	n.stop()
-	s, err := js.Stream(within(t), stream)
+	n.startRoster()
+	n.publishChanges(activeChange("001", 100))
+	waitForAgent(t, js, "001", hasSince(100))
+	n.publishChanges(lostChange("001", 110, 105))
+	waitForAgent(t, js, "001", hasSince(110))
+	n.stopRoster()
+	s, err := js.Stream(testContext(t), stream)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Purge(within(t), jetstream.WithPurgeSubject(keys+"001")); err != nil {
+	if err := s.Purge(testContext(t), jetstream.WithPurgeSubject(keys+"001")); err != nil {
 		t.Fatal(err)
 	}
-	n.start()
-	until(t, js, "001", since(110))
+	n.startRoster()
+	waitForAgent(t, js, "001", hasSince(110))
 }
 
-// provisioned are the rights that a node's user has on an XDR's server.
-func provisioned(o *server.Options) {
+// withProvisionedUsers are the rights that a node's user has on an XDR's server.
+func withProvisionedUsers(o *server.Options) {
 	o.Users = []*server.User{
 		{Username: "admin", Password: "admin"},
 		{Username: "node", Password: "node", Permissions: &server.Permissions{
@@ -108,8 +108,8 @@ func provisioned(o *server.Options) {
 	}
 }
 
-// asNode logs in as the node's user.
-func asNode(t *testing.T) func(*remote.Config) {
+// loginAsNode logs in as the node's user.
+func loginAsNode(t *testing.T) func(*remote.Config) {
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte("node\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -118,24 +118,24 @@ func asNode(t *testing.T) func(*remote.Config) {
 }
 
 func TestAUserWhoMayNotMakeTheBucketSaysSoAndWaitsForIt(t *testing.T) {
-	x := newXDR(t, provisioned)
-	n := newNode(t, "node01", x.url(), asNode(t))
+	x := newXDR(t, withProvisionedUsers)
+	n := newNode(t, "node01", x.url(), loginAsNode(t))
 	n.quick.answerTimeout = 500 * time.Millisecond
-	n.start()
-	n.tell(active("001", 100))
-	n.log.await(t, "its bucket is not there, and cannot be made")
-	n.log.await(t, "may not publish to")
+	n.startRoster()
+	n.publishChanges(activeChange("001", 100))
+	n.log.waitForWords(t, "its bucket is not there, and cannot be made")
+	n.log.waitForWords(t, "may not publish to")
 	if s := n.roster.Stats(); s.Kept || s.Written > 0 {
 		t.Errorf("%+v", s)
 	}
-	js := client(t, x.url(), nats.UserInfo("admin", "admin"))
-	if _, err := js.CreateKeyValue(within(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket, History: 1}); err != nil {
+	js := connectClient(t, x.url(), nats.UserInfo("admin", "admin"))
+	if _, err := js.CreateKeyValue(testContext(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket, History: 1}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, js, "001", since(100))
-	n.log.await(t, "is kept again")
-	n.tell(lost("001", 110, 105))
-	until(t, js, "001", since(110))
+	waitForAgent(t, js, "001", hasSince(100))
+	n.log.waitForWords(t, "is kept again")
+	n.publishChanges(lostChange("001", 110, 105))
+	waitForAgent(t, js, "001", hasSince(110))
 	if said := strings.Count(n.log.String(), "cannot be made"); said != 1 {
 		t.Errorf("said %d times:\n%s", said, n.log)
 	}
@@ -143,27 +143,27 @@ func TestAUserWhoMayNotMakeTheBucketSaysSoAndWaitsForIt(t *testing.T) {
 
 func TestAUserWhoMayNotWriteSaysSo(t *testing.T) {
 	x := newXDR(t, func(o *server.Options) {
-		provisioned(o)
+		withProvisionedUsers(o)
 		o.Users[1].Permissions.Publish.Deny = []string{keys + ">"}
 	})
-	js := client(t, x.url(), nats.UserInfo("admin", "admin"))
-	if _, err := js.CreateKeyValue(within(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket, History: 1}); err != nil {
+	js := connectClient(t, x.url(), nats.UserInfo("admin", "admin"))
+	if _, err := js.CreateKeyValue(testContext(t), jetstream.KeyValueConfig{Bucket: event.AgentsBucket, History: 1}); err != nil {
 		t.Fatal(err)
 	}
-	n := newNode(t, "node01", x.url(), asNode(t))
+	n := newNode(t, "node01", x.url(), loginAsNode(t))
 	n.quick.answerTimeout = 500 * time.Millisecond
-	n.start()
-	n.tell(active("001", 100))
-	n.log.await(t, "cannot keep the roster of agents")
-	n.log.await(t, "may not publish to")
-	if _, revision := value(t, js, "001"); revision > 0 || n.roster.Stats().Kept {
+	n.startRoster()
+	n.publishChanges(activeChange("001", 100))
+	n.log.waitForWords(t, "cannot keep the roster of agents")
+	n.log.waitForWords(t, "may not publish to")
+	if _, revision := readAgent(t, js, "001"); revision > 0 || n.roster.Stats().Kept {
 		t.Errorf("revision %d, %+v", revision, n.roster.Stats())
 	}
-	n.tell(active("002", 100))
+	n.publishChanges(activeChange("002", 100))
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	tries := n.remote.State().Errors
-	for ctx := within(t); n.roster.Stats().Failures < 3; {
+	for ctx := testContext(t); n.roster.Stats().Failures < 3; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -177,13 +177,13 @@ func TestAUserWhoMayNotWriteSaysSo(t *testing.T) {
 
 func TestWithoutJetStreamThereIsNoRosterUntilThereIs(t *testing.T) {
 	x := newXDR(t, func(o *server.Options) { o.JetStream = false })
-	n := newNode(t, "node01", x.url()).start()
-	n.tell(active("001", 100))
-	n.log.await(t, "the NATS server has no JetStream")
-	x.stop()
+	n := newNode(t, "node01", x.url()).startRoster()
+	n.publishChanges(activeChange("001", 100))
+	n.log.waitForWords(t, "the NATS server has no JetStream")
+	x.stopServer()
 	x.opts.JetStream = true
-	x.start()
-	until(t, client(t, x.url()), "001", since(100))
+	x.startServer()
+	waitForAgent(t, connectClient(t, x.url()), "001", hasSince(100))
 	if said := strings.Count(n.log.String(), "has no JetStream"); said != 1 || strings.Contains(n.log.String(), "level=WARN") {
 		t.Errorf("said %d times:\n%s", said, n.log)
 	}
@@ -205,7 +205,7 @@ func TestThroughAllWeather(t *testing.T) {
 	}()
 	random := rand.New(rand.NewPCG(seed, 0))
 	x := newXDR(t)
-	n := newNode(t, "node01", x.url()).start()
+	n := newNode(t, "node01", x.url()).startRoster()
 	last := make(map[string]int64)
 	when := int64(1000)
 	for range rounds {
@@ -215,27 +215,27 @@ func TestThroughAllWeather(t *testing.T) {
 				id := fmt.Sprintf("%03d", random.IntN(agents))
 				when++
 				last[id] = when
-				some = append(some, active(id, when))
+				some = append(some, activeChange(id, when))
 			}
 			left -= len(some)
-			n.tell(some...)
+			n.publishChanges(some...)
 			switch random.IntN(40) {
 			case 0:
-				x.stop()
-				x.start()
+				x.stopServer()
+				x.startServer()
 			case 1:
-				n.stop()
-				n.start()
+				n.stopRoster()
+				n.startRoster()
 			case 2:
-				n.stop()
-				x.stop()
-				n.start()
-				x.start()
+				n.stopRoster()
+				x.stopServer()
+				n.startRoster()
+				x.startServer()
 			}
 		}
-		js := client(t, x.url())
+		js := connectClient(t, x.url())
 		for id, at := range last {
-			until(t, js, id, since(at))
+			waitForAgent(t, js, id, hasSince(at))
 		}
 	}
 	t.Logf("%d rounds with %d changes each", rounds, changes)

@@ -14,17 +14,17 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/kv"
 )
 
-// bare makes the bucket as clients do: its values can be removed.
-func bare(t *testing.T, js jetstream.JetStream) jetstream.Stream {
+// bareStream makes the bucket as clients do: its values can be removed.
+func bareStream(t *testing.T, js jetstream.JetStream) jetstream.Stream {
 	t.Helper()
-	if _, err := js.CreateStream(within(t), func() jetstream.StreamConfig {
+	if _, err := js.CreateStream(testContext(t), func() jetstream.StreamConfig {
 		cfg := kv.StreamConfig(event.AgentsBucket, "", 1)
 		cfg.AllowRollup, cfg.DenyDelete, cfg.DenyPurge = true, false, false
 		return cfg
 	}()); err != nil {
 		t.Fatal(err)
 	}
-	s, err := js.Stream(within(t), stream)
+	s, err := js.Stream(testContext(t), stream)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func rollUp(t *testing.T, js jetstream.JetStream, what string) error {
 	t.Helper()
 	m := nats.NewMsg(keys + "900")
 	m.Header.Set(jetstream.MsgRollup, what)
-	_, err := js.PublishMsg(within(t), m, jetstream.WithRetryAttempts(0))
+	_, err := js.PublishMsg(testContext(t), m, jetstream.WithRetryAttempts(0))
 	return err
 }
 
@@ -47,21 +47,21 @@ func TestTheBucketRefusesRollUpsAndPurges(t *testing.T) {
 		before func(*testing.T, jetstream.JetStream)
 	}{
 		{"made by the node", func(*testing.T, jetstream.JetStream) {}},
-		{"made by another client", func(t *testing.T, js jetstream.JetStream) { bare(t, js) }},
+		{"made by another client", func(t *testing.T, js jetstream.JetStream) { bareStream(t, js) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			x := newXDR(t)
-			js := client(t, x.url())
+			js := connectClient(t, x.url())
 			tt.before(t, js)
-			n := newNode(t, "node01", x.url()).start()
-			n.tell(active("001", 100), active("002", 100))
-			until(t, js, "001", since(100))
-			until(t, js, "002", since(100))
+			n := newNode(t, "node01", x.url()).startRoster()
+			n.publishChanges(activeChange("001", 100), activeChange("002", 100))
+			waitForAgent(t, js, "001", hasSince(100))
+			waitForAgent(t, js, "002", hasSince(100))
 			tick := time.NewTicker(5 * time.Millisecond)
 			defer tick.Stop()
 			var s jetstream.Stream
-			for ctx := within(t); ; <-tick.C {
+			for ctx := testContext(t); ; <-tick.C {
 				var err error
 				if s, err = js.Stream(ctx, stream); err != nil {
 					t.Fatal(err)
@@ -75,13 +75,13 @@ func TestTheBucketRefusesRollUpsAndPurges(t *testing.T) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
-			if err := s.Purge(within(t)); err == nil {
+			if err := s.Purge(testContext(t)); err == nil {
 				t.Error("it was purged")
 			}
-			if err := s.DeleteMsg(within(t), 1); err == nil {
+			if err := s.DeleteMsg(testContext(t), 1); err == nil {
 				t.Error("a value was deleted")
 			}
-			if info, err := s.Info(within(t)); err != nil || info.State.Msgs != 2 {
+			if info, err := s.Info(testContext(t)); err != nil || info.State.Msgs != 2 {
 				t.Error(info, err)
 			}
 		})
@@ -97,27 +97,27 @@ func TestStatesThatWereRemovedAreWrittenAgain(t *testing.T) {
 		says   string
 	}{
 		{"all of the stream", func(t *testing.T, _ jetstream.JetStream, s jetstream.Stream) {
-			if err := s.Purge(within(t)); err != nil {
+			if err := s.Purge(testContext(t)); err != nil {
 				t.Fatal(err)
 			}
 		}, "missing=3"},
 		{"one key, by its subject", func(t *testing.T, _ jetstream.JetStream, s jetstream.Stream) {
-			if err := s.Purge(within(t), jetstream.WithPurgeSubject(keys+"002")); err != nil {
+			if err := s.Purge(testContext(t), jetstream.WithPurgeSubject(keys+"002")); err != nil {
 				t.Fatal(err)
 			}
 		}, "missing=1"},
 		{"one message", func(t *testing.T, _ jetstream.JetStream, s jetstream.Stream) {
-			if err := s.DeleteMsg(within(t), s.CachedInfo().State.FirstSeq); err != nil {
+			if err := s.DeleteMsg(testContext(t), s.CachedInfo().State.FirstSeq); err != nil {
 				t.Fatal(err)
 			}
 		}, "missing=1"},
 		{"delete markers", func(t *testing.T, js jetstream.JetStream, _ jetstream.Stream) {
-			store, err := js.KeyValue(within(t), event.AgentsBucket)
+			store, err := js.KeyValue(testContext(t), event.AgentsBucket)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, id := range []string{"001", "003"} {
-				if err := store.Delete(within(t), id); err != nil {
+				if err := store.Delete(testContext(t), id); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -128,36 +128,36 @@ func TestStatesThatWereRemovedAreWrittenAgain(t *testing.T) {
 			}
 		}, "missing=2"},
 		{"an older value", func(t *testing.T, js jetstream.JetStream, _ jetstream.Stream) {
-			if _, err := js.Publish(within(t), keys+"002", []byte(`{"agent_id":"002","status":0,"since":5,"node":"node02"}`)); err != nil {
+			if _, err := js.Publish(testContext(t), keys+"002", []byte(`{"agent_id":"002","status":0,"since":5,"node":"node02"}`)); err != nil {
 				t.Fatal(err)
 			}
 		}, ""},
 		{"something that is no value", func(t *testing.T, js jetstream.JetStream, _ jetstream.Stream) {
-			if _, err := js.Publish(within(t), keys+"002", []byte("gone")); err != nil {
+			if _, err := js.Publish(testContext(t), keys+"002", []byte("gone")); err != nil {
 				t.Fatal(err)
 			}
 		}, "not understood"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			x := newXDR(t, provisioned) // the node may not protect the bucket
-			js := client(t, x.url(), nats.UserInfo("admin", "admin"))
-			bare(t, js)
-			n := newNode(t, "node01", x.url(), asNode(t))
+			x := newXDR(t, withProvisionedUsers) // the node may not protect the bucket
+			js := connectClient(t, x.url(), nats.UserInfo("admin", "admin"))
+			bareStream(t, js)
+			n := newNode(t, "node01", x.url(), loginAsNode(t))
 			n.quick.answerTimeout = 100 * time.Millisecond
-			n.start()
-			n.tell(active("001", 100), active("002", 100), active("003", 100))
-			n.log.await(t, "allows roll-ups")
-			n.counted(func(s Stats) bool { return s.Written == 3 })
-			s, err := js.Stream(within(t), stream)
+			n.startRoster()
+			n.publishChanges(activeChange("001", 100), activeChange("002", 100), activeChange("003", 100))
+			n.log.waitForWords(t, "allows roll-ups")
+			n.waitForStats(func(s Stats) bool { return s.Written == 3 })
+			s, err := js.Stream(testContext(t), stream)
 			if err != nil {
 				t.Fatal(err)
 			}
 			tt.remove(t, js, s)
 			for _, id := range []string{"001", "002", "003"} {
-				until(t, js, id, since(100))
+				waitForAgent(t, js, id, hasSince(100))
 			}
-			n.log.await(t, tt.says)
+			n.log.waitForWords(t, tt.says)
 		})
 	}
 }
@@ -166,22 +166,22 @@ func TestStatesThatWereRemovedAreWrittenAgain(t *testing.T) {
 func TestWhatOtherNodesWriteIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	x := newXDR(t)
-	one, two := newNode(t, "node01", x.url()).start(), newNode(t, "node02", x.url()).start()
-	js := client(t, x.url())
+	one, two := newNode(t, "node01", x.url()).startRoster(), newNode(t, "node02", x.url()).startRoster()
+	js := connectClient(t, x.url())
 	for i := range int64(3) {
-		one.tell(active("001", 100+i), active("002", 100+i))
-		two.tell(active("003", 100+i), active("004", 100+i))
+		one.publishChanges(activeChange("001", 100+i), activeChange("002", 100+i))
+		two.publishChanges(activeChange("003", 100+i), activeChange("004", 100+i))
 		for _, id := range []string{"001", "002", "003", "004"} {
-			until(t, js, id, since(100+i))
+			waitForAgent(t, js, id, hasSince(100+i))
 		}
 	}
-	for _, n := range []*node{one, two} {
-		n.stop()
+	for _, n := range []*testNode{one, two} {
+		n.stopRoster()
 		if said := n.log.String(); strings.Contains(said, "WARN") {
 			t.Error(said)
 		}
 	}
-	if s, err := js.Stream(within(t), stream); err != nil || s.CachedInfo().State.LastSeq != 12 {
+	if s, err := js.Stream(testContext(t), stream); err != nil || s.CachedInfo().State.LastSeq != 12 {
 		t.Errorf("%+v, %v", s.CachedInfo().State, err)
 	}
 }
@@ -190,16 +190,16 @@ func TestWhatOtherNodesWriteIsLeftAlone(t *testing.T) {
 func TestARestartWritesNothingAgain(t *testing.T) {
 	t.Parallel()
 	x := newXDR(t)
-	n := newNode(t, "node01", x.url()).start()
-	js := client(t, x.url())
-	n.tell(active("001", 100), active("002", 100))
-	n.counted(func(s Stats) bool { return s.Written == 2 })
-	n.stop()
+	n := newNode(t, "node01", x.url()).startRoster()
+	js := connectClient(t, x.url())
+	n.publishChanges(activeChange("001", 100), activeChange("002", 100))
+	n.waitForStats(func(s Stats) bool { return s.Written == 2 })
+	n.stopRoster()
 	before := n.log.String()
-	n.start()
-	n.tell(active("003", 100))
-	until(t, js, "003", since(100))
-	n.stop()
+	n.startRoster()
+	n.publishChanges(activeChange("003", 100))
+	waitForAgent(t, js, "003", hasSince(100))
+	n.stopRoster()
 	if said := strings.TrimPrefix(n.log.String(), before); strings.Contains(said, "written anew") {
 		t.Error(said)
 	}
@@ -223,15 +223,15 @@ func TestAValueOfTheFutureIsReplaced(t *testing.T) {
 			x := newXDR(t)
 			n := newNode(t, "node01", x.url())
 			n.latest = func() (uint64, uint64) { return 1, 100 }
-			n.start()
-			js := client(t, x.url())
-			n.tell(active("001", 200))
-			until(t, js, "001", since(200))
-			if _, err := js.Publish(within(t), keys+"001", []byte(forged)); err != nil {
+			n.startRoster()
+			js := connectClient(t, x.url())
+			n.publishChanges(activeChange("001", 200))
+			waitForAgent(t, js, "001", hasSince(200))
+			if _, err := js.Publish(testContext(t), keys+"001", []byte(forged)); err != nil {
 				t.Fatal(err)
 			}
-			until(t, js, "001", since(200))
-			n.log.await(t, "is of the future")
+			waitForAgent(t, js, "001", hasSince(200))
+			n.log.waitForWords(t, "is of the future")
 		})
 	}
 }
