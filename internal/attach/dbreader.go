@@ -76,7 +76,7 @@ func (r *dbReader) readSoon() {
 	}
 }
 
-// waitForMore waits until the manager has written what it knows, and many connections
+// waitForMore waits until the manager has written what is due, and many connections
 // that close are one reading.
 func (r *dbReader) waitForMore(ctx context.Context) {
 	t := time.NewTimer(min(gatherDelay, r.period))

@@ -64,7 +64,7 @@ func (x *agentIndex) setAddr(id detector.AgentID, now netip.Addr) {
 	if known && was == now || !now.IsValid() {
 		return
 	}
-	if known { // whoever has the list goes on with the old one
+	if known { // callers of agentsAt may still read the old list
 		x.ids[was] = slices.DeleteFunc(slices.Clone(x.ids[was]), func(other detector.AgentID) bool { return other == id })
 	}
 	x.ids[now] = append(slices.Clone(x.ids[now]), id)

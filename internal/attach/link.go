@@ -126,7 +126,7 @@ func clusterCaution(role wazuhdb.ClusterRole) string {
 	if !role.Worker {
 		return ""
 	}
-	return "a worker is not told when an agent moves to another node: such an agent is taken for lost, also in the master's database, until the master hears of it"
+	return "a worker is not notified when an agent moves to another node: the agent counts as lost, also in the master's database, until the master has its new node"
 }
 
 // cautionHint is what can be done about it.

@@ -20,7 +20,7 @@ const (
 	// restartGrace is how long agents get to come back to a remoted that has just
 	// started: they try again every 10 s, and ten thousand of them take half a minute.
 	restartGrace = time.Minute
-	// poolShare is the part of remoted's pool that requests of ours may take.
+	// poolShare is the part of remoted's pool that Pulse's requests may take.
 	poolShare = 4
 )
 

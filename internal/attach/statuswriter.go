@@ -17,7 +17,7 @@ import (
 
 const (
 	// clusterHold is how long a loss waits in a cluster before it is written: the
-	// master hears within 10 s that an agent has moved to another node.
+	// master learns within 10 s that an agent has moved to another node.
 	clusterHold = 20 * time.Second
 	// returnTimeout is how long remoted may take to mark an agent that is back.
 	returnTimeout = time.Minute

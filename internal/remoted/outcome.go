@@ -42,7 +42,7 @@ func parseState(answer []byte) (Outcome, error) {
 		return NotConnected, nil
 	case text == "err Response timeout", text == "err Maximum attempts exceeded": // over TCP, and over UDP
 		return Silent, nil
-	case text == "err Unrecognized command": // an agent that is too old to know it, and so a sign of its life
+	case text == "err Unrecognized command": // an agent too old for this command; its answer is a sign of life
 		return Answered, nil
 	default:
 		return Invalid, fmt.Errorf("an answer that is none: %.60q", text)
