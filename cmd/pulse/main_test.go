@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/wazuh-pulse/pulse/internal/testport"
@@ -21,6 +23,7 @@ func TestMain(m *testing.M) {
 // commands they have:
 //
 //	exits CODE PROGRAM ARGS...  runs a program that has to end with an exit code
+//	until REGEXP PROGRAM ARGS...  runs a program again and again until its output matches
 //	settings N                  writes client.keys with N agents, and pulse.conf for a daemon
 //	                            at the free TCP ports $AGENTS, $NATS and $HTTP
 //	start NAME PROGRAM ARGS...  starts a program beside the script
@@ -43,7 +46,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "settings": settings,
+			"exits": exits, "until": execUntil, "settings": settings,
 			"start": start, "await": await, "quit": quit, "send": send, "expand": expand, "xdr": xdrServer, "spoil": spoil,
 		},
 	})
@@ -63,6 +66,22 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
 	}
+}
+
+// execUntil is for what follows soon after a line of the log, such as agents in the table.
+func execUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP PROGRAM ARGS...")
+	}
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("no output matches %q", args[0])
 }
 
 const settingsText = `<ossec_config>
