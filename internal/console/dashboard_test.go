@@ -95,10 +95,10 @@ func TestTheDashboardShowsTenThousandAgents(t *testing.T) {
 	if err != nil || late > 10_000 { // 1 s, but for the same
 		t.Errorf("after %d ms, %v", late, err)
 	}
-	if text := b.evaluate(newest + ".innerText"); !strings.Contains(text, "host-4711") || !strings.Contains(text, "said goodbye") || !strings.Contains(text, "known at once") {
+	if text := b.evaluate(newest + ".innerText"); !strings.Contains(text, "host-4711") || !strings.Contains(text, "shutdown message") || !strings.Contains(text, "known at once") {
 		t.Error(text)
 	}
-	if got := b.evaluate(`document.getElementById("verdict").innerText`); got != "1 agent away" {
+	if got := b.evaluate(`document.getElementById("verdict").innerText`); got != "1 agent disconnected" {
 		t.Error(got)
 	}
 	b.checkErrors(s)

@@ -100,6 +100,9 @@ func (h *History) RecordDecisions(decisions []detector.Decision) {
 		case detector.Changed, detector.Flapping, detector.OutageBegan, detector.OutageEnded, detector.Resumed:
 			e := newEvent(d)
 			e.Known = known
+			if !known.After(e.At) { // a decision's time is rounded to the millisecond
+				e.Known = e.At.Add(time.Microsecond)
+			}
 			h.addEvent(e)
 		}
 	}

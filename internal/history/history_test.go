@@ -90,6 +90,14 @@ func TestDelayIsHowSoonSomethingIsKnown(t *testing.T) {
 	}
 }
 
+func TestADecisionTimeThatIsRoundedUpIsKnownAfterIt(t *testing.T) {
+	h := New()
+	h.RecordDecisions([]detector.Decision{{Verdict: detector.Changed, ID: 1, To: detector.Active, Time: time.Now().Add(time.Second)}})
+	if e := h.LatestEvents(1)[0]; e.Delay() <= 0 {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestAnOutageGoesOnUntilItIsOver(t *testing.T) {
 	h := New()
 	if h.CurrentOutage() != nil {

@@ -28,7 +28,7 @@ async function openPage() {
   const file = join(dir, `page${page.number}.mjs`);
   writeFileSync(file, `const { document, addEventListener, navigator, sessionStorage, fetch } = globalThis.page;\n${source}`);
   const api = await import(file);
-  api.follow("7-0", {
+  api.followEvents("7-0", {
     event: (kind, data) => console.log(page.number, kind, kind === "changes" ? data.at(-1).seq : 0),
     state: (connected) => console.log(page.number, connected ? "live" : "lost", 0),
   });

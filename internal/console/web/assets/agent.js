@@ -1,6 +1,6 @@
-// One agent: how it is, how it was, and a question to it.
+// One agent: its status, its history, and a ping.
 import { $, ago, el, glyph, statusWords, timeOf, tripOf } from "./dom.js";
-import { get, ping } from "./api.js";
+import { getJSON, sendPing } from "./api.js";
 import { timeline, trips } from "./chart.js";
 import { whyOf } from "./words.js";
 
@@ -13,7 +13,7 @@ export class AgentPanel {
     this.close = close;
     this.id = "";
     setInterval(() => { if (this.id && !document.hidden) this.refresh(); }, period);
-    narrow.addEventListener("change", () => this.cover());
+    narrow.addEventListener("change", () => this.updateInert());
     this.panel.addEventListener("keydown", (e) => { if (e.key === "Escape") this.close(); });
   }
 
@@ -22,36 +22,36 @@ export class AgentPanel {
     this.id = id;
     this.answer = null;
     this.panel.hidden = !id;
-    this.cover();
+    this.updateInert();
     this.panel.replaceChildren();
     if (!id) return;
     if (focus) this.back = document.activeElement;
     this.refresh().then(() => { if (focus) this.panel.focus({ preventScroll: true }); });
   }
 
-  // cover keeps the focus out of what the panel lies over.
-  cover() {
+  // updateInert keeps the focus out of what the panel covers.
+  updateInert() {
     for (const part of document.querySelectorAll(".skip, header, #fleet, #feed, #pulse")) part.inert = narrow.matches && !this.panel.hidden;
   }
 
   async refresh() {
     const id = this.id;
     try {
-      const one = await get(`agents/${encodeURIComponent(id)}`);
-      if (id === this.id) this.show(one);
+      const one = await getJSON(`agents/${encodeURIComponent(id)}`);
+      if (id === this.id) this.drawAgent(one);
     } catch (error) {
-      if (id === this.id && !this.panel.querySelector(".name")) this.panel.replaceChildren(this.head({ id, name: id }), el("p", { class: "dim" }, error.message));
+      if (id === this.id && !this.panel.querySelector(".name")) this.panel.replaceChildren(this.newHead({ id, name: id }), el("p", { class: "dim" }, error.message));
     }
   }
 
-  head(a) {
+  newHead(a) {
     return el("div", { class: "head" },
       el("div", {}, el("h2", { class: "name", id: "agent-name" }, a.name), el("div", { class: "dim" }, `agent ${a.id}${a.ip ? ` · ${a.ip}` : ""}`)),
       el("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => this.close() }, "×"));
   }
 
-  // show renews the panel, and keeps the button that may have the focus.
-  show({ agent: a, changes, round_trips: list, messages }) {
+  // drawAgent redraws the panel, but keeps the button, which may have the focus.
+  drawAgent({ agent: a, changes, round_trips: list, messages }) {
     const last = changes.find((c) => c.kind === "status_change");
     const facts = [["Status since", `${ago(a.since)} ago${last ? `: ${whyOf(last)}` : ""}`], ["Last sign of life", a.last_seen ? `${ago(a.last_seen)} ago` : "never"]];
     if (a.missed) facts.push(["Unanswered", `${a.missed} keep-alives in a row`]);
@@ -63,30 +63,30 @@ export class AgentPanel {
       el("dl", { class: "facts" }, ...facts.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)])));
     const rest = el("div", {},
       el("h3", {}, "Timeline"), timeline(a, changes),
-      el("h3", {}, "Round trips"), list.length ? trips(list) : el("p", { class: "dim" }, "No keep-alive was answered yet."),
+      el("h3", {}, "Round trips"), list.length ? trips(list) : el("p", { class: "dim" }, "No keep-alive has been answered yet."),
       el("h3", {}, "Last messages"),
       messages.length ? el("ol", { class: "messages" }, ...messages.slice(0, 12).map((m) => el("li", {}, el("time", { datetime: m.at }, timeOf(m.at)),
         el("span", { class: m.type === "keepalive_failed" ? "bad" : "" }, m.type.startsWith("keepalive") ? `keep-alive: ${m.text}` : m.text)))) : el("p", { class: "dim" }, "None yet."));
     if (!this.ask || !this.panel.contains(this.ask)) {
-      this.button = el("button", { type: "button", onclick: () => this.question() }, "Ask it now");
+      this.button = el("button", { type: "button", onclick: () => this.pingAgent() }, "Send a keep-alive");
       this.said = el("span", { role: "status", class: "dim" });
       this.ask = el("div", { class: "ask" }, this.button, this.said);
-      this.panel.replaceChildren(this.head(a), body, this.ask, rest);
+      this.panel.replaceChildren(this.newHead(a), body, this.ask, rest);
       return;
     }
     this.panel.children[1].replaceWith(body);
     this.panel.children[3].replaceWith(rest);
   }
 
-  // question sends a keep-alive, and tells what came of it.
-  async question() {
+  // pingAgent sends a keep-alive and shows the outcome.
+  async pingAgent() {
     const id = this.id;
     this.button.disabled = true;
     this.said.className = "dim";
-    this.said.textContent = "asking…";
+    this.said.textContent = "waiting for the answer…";
     let words = "", bad = false;
     try {
-      words = `answered in ${tripOf((await ping(id)).rtt_ms)}`;
+      words = `answered in ${tripOf((await sendPing(id)).rtt_ms)}`;
     } catch (error) {
       words = error.message; bad = true;
     }

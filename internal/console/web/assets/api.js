@@ -1,17 +1,17 @@
-// The way to the daemon: the API, and its stream of events. The token, where there
-// has to be one, is in the header of each request, so that no other page can use it.
+// Requests to the daemon's API, and its stream of events. The token, where one is needed,
+// is in a header of each request, so that no other page can use it.
 import { $ } from "./dom.js";
 
 const key = "pulse-token";
 let asking = null;
 
-function headers(more = {}) {
+function addToken(more = {}) {
   const token = sessionStorage.getItem(key);
   return token ? { ...more, Authorization: `Bearer ${token}` } : more;
 }
 
-// ask asks for the token, once for all that wait for it.
-function askToken(again) {
+// requestToken shows the login dialog, once for all requests that wait for the token.
+function requestToken(again) {
   asking ??= new Promise((done) => {
     const dialog = $("login");
     $("wrong").hidden = !again;
@@ -27,66 +27,66 @@ function askToken(again) {
   return asking;
 }
 
-async function request(path, options = {}) {
+async function fetchWithToken(path, options = {}) {
   for (;;) {
     const before = sessionStorage.getItem(key);
-    const answer = await fetch(path, { ...options, headers: headers(options.headers), cache: "no-store", credentials: "omit" });
+    const answer = await fetch(path, { ...options, headers: addToken(options.headers), cache: "no-store", credentials: "omit" });
     if (answer.status !== 401) return answer;
-    if (before === sessionStorage.getItem(key)) await askToken(Boolean(before));
+    if (before === sessionStorage.getItem(key)) await requestToken(Boolean(before));
   }
 }
 
-async function json(path, options) {
-  const answer = await request(path, options);
+async function fetchJSON(path, options) {
+  const answer = await fetchWithToken(path, options);
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.detail || answer.statusText);
   return body;
 }
 
-export const get = (path) => json(`/api/v1/${path}`);
-export const ping = (id) => json(`/api/v1/agents/${encodeURIComponent(id)}/ping`, { method: "POST", headers: { "Pulse-Request": "dashboard" } });
+export const getJSON = (path) => fetchJSON(`/api/v1/${path}`);
+export const sendPing = (id) => fetchJSON(`/api/v1/agents/${encodeURIComponent(id)}/ping`, { method: "POST", headers: { "Pulse-Request": "dashboard" } });
 
-const stale = 10e3; // the daemon sends something every 2 s
-const brief = 500; // how long a request for events lasts where the browser has streams enough
-const between = 2000; // between two such requests
+const staleAfter = 10e3; // the daemon sends something every 2 s
+const briefTime = 500; // how long a request for events lasts where the browser has maxStreams already
+const pauseBetween = 2000; // between two such requests
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// follow reads events from behind last on, over and over again, while the page is
-// shown. It calls on.event(kind, data) and on.state(connected).
-export async function follow(last, on) {
+// followEvents reads the events after last, and reconnects, while the page is visible.
+// It calls on.event(kind, data) and on.state(connected).
+export async function followEvents(last, on) {
   for (let pause = 300; ; pause = Math.min(pause * 2, 5000)) {
     await page.shown();
-    const release = await takeSlot();
+    const release = await acquireSlot();
     const cut = new AbortController();
     const ended = page.onHide(() => cut.abort());
-    let watch = setTimeout(() => cut.abort(), stale), done = false, connected = false;
+    let watch = setTimeout(() => cut.abort(), staleAfter), done = false, connected = false;
     try {
-      const answer = await request("/api/v1/events", { headers: last ? { "Last-Event-ID": last } : {}, signal: cut.signal });
+      const answer = await fetchWithToken("/api/v1/events", { headers: last ? { "Last-Event-ID": last } : {}, signal: cut.signal });
       if (answer.ok) {
         connected = true;
         on.state(true);
         pause = 300;
-        if (!release) setTimeout(() => { done = true; cut.abort(); }, brief);
-        for await (const event of parse(answer.body)) {
+        if (!release) setTimeout(() => { done = true; cut.abort(); }, briefTime);
+        for await (const event of parseEvents(answer.body)) {
           clearTimeout(watch);
-          watch = setTimeout(() => cut.abort(), stale);
+          watch = setTimeout(() => cut.abort(), staleAfter);
           if (event.id) last = event.id;
           try { on.event(event.kind, JSON.parse(event.data)); } catch (error) { reportError(error); }
         }
       }
-    } catch { /* it is tried again, and shown */ }
+    } catch { /* reconnects below */ }
     cut.abort(); // the connection ends, however the loop has ended
     clearTimeout(watch);
     ended();
     release?.();
-    if (connected && done) { await sleep(between); continue; }
+    if (connected && done) { await sleep(pauseBetween); continue; }
     if (page.hidden) continue;
     on.state(false);
     await sleep(pause);
   }
 }
 
-// page is whether somebody can see this one. One that is hidden, or left, needs no stream.
+// page is the visibility of this page. A hidden page needs no stream.
 const page = {
   hidden: document.visibilityState === "hidden",
   listeners: new Set(),
@@ -102,7 +102,7 @@ const page = {
       this.listeners.add(listener);
     });
   },
-  // onHide calls back when the page is hidden, until the function that it returns is called.
+  // onHide calls back when the page is hidden. It returns a function that ends that.
   onHide(callback) {
     const listener = () => { if (this.hidden) callback(); };
     this.listeners.add(listener);
@@ -114,14 +114,14 @@ document.addEventListener("visibilitychange", () => page.set(document.visibility
 addEventListener("pagehide", () => page.set(true));
 addEventListener("pageshow", () => page.set(document.visibilityState === "hidden"));
 
-// slots is how many streams the pages of one browser have together: it has six
-// connections to a host for HTTP/1.1, and needs some for all else.
-const slots = 3;
+// maxStreams is how many streams the pages of one browser have together: a browser opens
+// six connections to a host for HTTP/1.1, and needs some for other requests.
+const maxStreams = 3;
 
-// takeSlot returns what gives a slot back, null where all are taken.
-async function takeSlot() {
+// acquireSlot returns a function that releases the slot; null if none is free.
+async function acquireSlot() {
   if (!navigator.locks) return () => {};
-  for (let i = 0; i < slots; i++) {
+  for (let i = 0; i < maxStreams; i++) {
     const release = await new Promise((done) => {
       navigator.locks.request(`pulse-events-${i}`, { ifAvailable: true }, (lock) => (lock ? new Promise(done) : done(null))).catch(() => done(null));
     });
@@ -130,8 +130,8 @@ async function takeSlot() {
   return null;
 }
 
-// parse reads server-sent events, of which each line is a field.
-async function* parse(body) {
+// parseEvents yields server-sent events; each line is a field.
+async function* parseEvents(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "", event = {};
   for (;;) {

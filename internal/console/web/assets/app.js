@@ -1,39 +1,39 @@
-// The dashboard: joins its parts.
+// The dashboard: connects its parts.
 import { $, count, el, glyph, plural, rarely, span, statuses, statusWords } from "./dom.js";
-import { follow, get } from "./api.js";
+import { followEvents, getJSON } from "./api.js";
 import { Fleet } from "./fleet.js";
 import { FleetMap } from "./map.js";
 import { Feed } from "./feed.js";
 import { AgentPanel } from "./agent.js";
 import { NodeCards } from "./node.js";
 import { showList } from "./list.js";
-import { matcher, read, view, write } from "./filter.js";
+import { newMatcher, readView, view, writeView } from "./filter.js";
 
 const began = performance.now();
 const fleet = new Fleet();
-const map = new FleetMap(fleet, { open: (row) => openAgent(fleet.ids[row]), narrow, said: (text) => { $("pointed").textContent = text; } });
+const map = new FleetMap(fleet, { open: (row) => openAgent(fleet.ids[row]), narrow: toggleBlock, said: (text) => { $("pointed").textContent = text; } });
 const feed = new Feed((id) => openAgent(id));
 const panel = new AgentPanel(() => openAgent(""));
 const node = new NodeCards();
-let summary = null, astray = 0, lastLoss = 0;
+let summary = null, mismatches = 0, lastLoss = 0;
 
 function openAgent(id) {
   view.agent = id;
-  write(true);
+  writeView(true);
   panel.open(id, true);
   if (!id) (panel.back?.isConnected ? panel.back : $("search")).focus({ preventScroll: true });
   map.drawOver();
 }
 
-function narrow(key) {
+function toggleBlock(key) {
   const word = key ? `${view.by === "group" ? "group" : "net"}:${key}` : "";
   view.q = view.q === word ? "" : word;
-  apply(true);
+  applyView(true);
 }
 
-// apply shows what the view says.
-function apply(step = false) {
-  write(step);
+// applyView draws the view.
+function applyView(step = false) {
+  writeView(step);
   if (document.activeElement !== $("search") || step) $("search").value = view.q;
   $("by").value = view.by;
   $("view-map").setAttribute("aria-pressed", String(!view.list));
@@ -41,13 +41,13 @@ function apply(step = false) {
   $("map").hidden = view.list;
   $("legend").hidden = view.list;
   $("list").hidden = !view.list;
-  sift();
-  counts();
+  applyFilter();
+  drawCounts();
 }
 
-// sift looks for what matches.
-function sift() {
-  const match = matcher(fleet);
+// applyFilter finds the agents that match the view.
+function applyFilter() {
+  const match = newMatcher(fleet);
   let n = 0;
   if (match) for (const row of fleet.rows.values()) n += match(row);
   $("matched").textContent = match ? `${plural(n, "agent")} of ${count(fleet.size)} match` : "";
@@ -55,16 +55,16 @@ function sift() {
   if (view.list) showList(fleet, match, (row) => openAgent(fleet.ids[row]));
   map.filter(match);
 }
-const siftSoon = rarely(sift, 300);
+const filterSoon = rarely(applyFilter, 300);
 
-// counts shows the fleet in one line.
-function counts() {
+// drawCounts draws the number of agents in each status.
+function drawCounts() {
   const n = { active: 0, disconnected: 0, pending: 0, never_connected: 0 };
   for (const row of fleet.rows.values()) n[statuses[fleet.status[row]]]++;
   const box = $("counts");
   if (!box.children.length) {
     for (const status of statuses) {
-      box.append(el("button", { type: "button", class: status, title: `Show only those that are ${statusWords[status]}`, onclick: () => toggle(status) },
+      box.append(el("button", { type: "button", class: status, title: `Show only those that are ${statusWords[status]}`, onclick: () => toggleStatus(status) },
         glyph(status), el("b", {}), el("span", {}, statusWords[status])));
       $("share").append(el("i", { class: status }));
       $("share").lastChild.style.background = `var(--${status === "never_connected" ? "never" : status})`;
@@ -79,27 +79,27 @@ function counts() {
     button.querySelector("b").textContent = count(n[status]);
     $("share").children[i].style.flexGrow = n[status];
   });
-  verdict(n);
+  drawVerdict(n);
 }
 
-function toggle(status) {
+function toggleStatus(status) {
   if (!view.status.delete(status)) view.status.add(status);
-  apply(true);
+  applyView(true);
 }
 
-// verdict says in a word how the fleet is.
-function verdict(n) {
+// drawVerdict draws the state of the fleet in a few words.
+function drawVerdict(n) {
   const box = $("verdict"), outage = summary?.outage;
   const recent = Date.now() - lastLoss < 60e3;
-  const [kind, words] = outage ? ["outage", `Fleet outage for ${span(Date.now() - Date.parse(outage.since))}: ${count(outage.agents_lost)} of ${count(outage.agents_watched)} lost at first`]
-    : n.disconnected ? ["some", recent ? "Losses just now" : `${plural(n.disconnected, "agent")} away`] : n.active || n.pending ? ["calm", "Calm"] : ["none", "Nobody is connected"];
+  const [kind, words] = outage ? ["outage", `Fleet outage for ${span(Date.now() - Date.parse(outage.since))}: ${count(outage.agents_lost)} of ${count(outage.agents_watched)} lost`]
+    : n.disconnected ? ["some", recent ? "Agents lost within the last minute" : `${plural(n.disconnected, "agent")} disconnected`] : n.active || n.pending ? ["calm", "No agent disconnected"] : ["none", "No agent is connected"];
   box.className = `verdict ${kind}`;
   const place = box.querySelector(".words");
   if (place.textContent !== words) place.textContent = words;
   document.title = outage ? "OUTAGE · Pulse" : n.disconnected ? `${count(n.disconnected)} lost · Pulse` : "Pulse";
 }
 
-function changes(events) {
+function handleChanges(events) {
   let moved = false;
   for (const e of events) {
     if (e.kind !== "status_change") continue;
@@ -108,64 +108,64 @@ function changes(events) {
     if (change.row >= 0 && events.length <= 40) map.flash(change.row);
     if (e.to === "disconnected" && e.reason !== "agent_shutdown") lastLoss = Date.now();
   }
-  feed.add(events);
+  feed.addEvents(events);
   if (moved) map.relayout(); else map.redraw();
-  if (view.status.size || view.list || view.q) siftSoon();
-  counts();
+  if (view.status.size || view.list || view.q) filterSoon();
+  drawCounts();
   if (panel.id && events.some((e) => e.id === panel.id)) panel.refresh();
 }
 
-function status(s) {
+function handleStatus(s) {
   summary = s;
   node.status(s);
-  counts();
+  drawCounts();
   const told = s.agents.active + s.agents.disconnected + s.agents.pending + s.agents.never_connected;
-  astray = told === fleet.size ? 0 : astray + 1;
-  if (astray > 2) { astray = 0; load(); } // agents were enrolled, of whom no event tells
+  mismatches = told === fleet.size ? 0 : mismatches + 1;
+  if (mismatches > 2) { mismatches = 0; loadFleet(); } // agents were enrolled, for which there are no events
 }
 
-// load looks at the whole fleet.
-async function load() {
-  const now = await get("map");
+// loadFleet reads the whole fleet.
+async function loadFleet() {
+  const now = await getJSON("map");
   fleet.load(now);
   $("node").textContent = now.node;
   map.layout();
-  apply();
+  applyView();
   return now.last_event_id;
 }
 
-function live(connected) {
+function drawConnection(connected) {
   $("live").classList.toggle("lost", !connected);
   const words = connected ? "live" : "reconnecting";
   if ($("live").lastChild.textContent !== words) $("live").lastChild.textContent = words;
 }
 
 const events = {
-  changes,
-  status,
-  reset: async () => { await load(); feed.fill((await get("changes?limit=1000")).events); },
-  dropped: () => load(),
+  changes: handleChanges,
+  status: handleStatus,
+  reset: async () => { await loadFleet(); feed.replaceEvents((await getJSON("changes?limit=1000")).events); },
+  dropped: () => loadFleet(),
 };
 
-async function start() {
-  read();
+async function startDashboard() {
+  readView();
   let last;
   for (;;) {
-    try { last = await load(); break; } catch { live(false); await new Promise((done) => setTimeout(done, 1000)); }
+    try { last = await loadFleet(); break; } catch { drawConnection(false); await new Promise((done) => setTimeout(done, 1000)); }
   }
   if (view.agent) panel.open(view.agent, false);
   requestAnimationFrame(() => { document.documentElement.dataset.drawn = Math.round(performance.now() - began); });
-  get("changes?limit=1000").then((c) => feed.fill(c.events)).catch(() => {});
-  get("series").then((s) => node.fill(s)).catch(() => {});
-  follow(last, { event: (kind, data) => events[kind]?.(data), state: live });
+  getJSON("changes?limit=1000").then((c) => feed.replaceEvents(c.events)).catch(() => {});
+  getJSON("series").then((s) => node.fill(s)).catch(() => {});
+  followEvents(last, { event: (kind, data) => events[kind]?.(data), state: drawConnection });
 }
 
-$("search").addEventListener("input", rarely(() => { view.q = $("search").value; apply(); }, 120));
-$("by").addEventListener("change", () => { view.by = $("by").value; apply(true); map.layout(); });
-for (const list of [true, false]) $(list ? "view-list" : "view-map").addEventListener("click", () => { view.list = list; apply(true); if (!list) map.layout(); });
-addEventListener("popstate", () => { read(); apply(); map.layout(); panel.open(view.agent, false); });
+$("search").addEventListener("input", rarely(() => { view.q = $("search").value; applyView(); }, 120));
+$("by").addEventListener("change", () => { view.by = $("by").value; applyView(true); map.layout(); });
+for (const list of [true, false]) $(list ? "view-list" : "view-map").addEventListener("click", () => { view.list = list; applyView(true); if (!list) map.layout(); });
+addEventListener("popstate", () => { readView(); applyView(); map.layout(); panel.open(view.agent, false); });
 addEventListener("keydown", (e) => {
   if (e.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName)) { e.preventDefault(); $("search").focus(); }
   if (e.key === "Escape" && view.agent && document.activeElement === document.body) openAgent("");
 });
-start();
+startDashboard();

@@ -1,8 +1,8 @@
-// Small helpers. What agents and the network say gets into the page as text only.
+// Helpers. Data from agents and the network becomes text only, never HTML.
 
 export const $ = (id) => document.getElementById(id);
 
-// el makes an element. Children are elements or text; nothing is parsed as HTML.
+// el returns an element. Children are elements or text; nothing is parsed as HTML.
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(props)) {
@@ -26,7 +26,7 @@ export function svg(tag, props = {}, ...children) {
 export const statuses = ["active", "disconnected", "pending", "never_connected"];
 export const statusWords = { active: "active", disconnected: "disconnected", pending: "pending", never_connected: "never connected" };
 
-// glyph is a status as a shape: it does not take colour to tell them apart.
+// glyph returns a status as a shape, so that colour is not needed to distinguish them.
 export function glyph(status) {
   const g = svg("svg", { viewBox: "0 0 12 12", class: "glyph", "aria-hidden": "true" });
   switch (status) {
@@ -53,7 +53,7 @@ const day = new Intl.DateTimeFormat([], { month: "short", day: "numeric", hour: 
 export const timeOf = (t) => clock.format(new Date(t));
 export const whenOf = (t) => (Date.now() - new Date(t) < 20 * 3600e3 ? clock : day).format(new Date(t));
 
-// span tells milliseconds with the precision that a person wants.
+// span returns milliseconds as text, in a suitable unit.
 export function span(ms) {
   if (ms < 1) return "under 1 ms";
   if (ms < 1000) return `${Math.round(ms)} ms`;
@@ -65,10 +65,10 @@ export function span(ms) {
 }
 export const ago = (t) => span(Math.max(Date.now() - new Date(t), 1));
 
-// tripOf tells a round trip, in milliseconds.
+// tripOf returns a round trip of milliseconds as text.
 export const tripOf = (ms) => (ms < 0.1 ? `${Math.round(ms * 1000)} µs` : ms < 100 ? `${ms.toFixed(1)} ms` : span(ms));
 
-// rarely calls f soon, and never twice at once.
+// rarely returns a function that calls f after ms, once for all calls until then.
 export function rarely(f, ms) {
   let timer = 0;
   return () => {

@@ -1,39 +1,39 @@
-// What changed just now: who, what, why, and how soon it was known.
+// The latest changes: who, what, why, and how soon it was known.
 import { $, el, glyph, count, plural, timeOf, span } from "./dom.js";
-import { isLoss, outageWords, soon, verbOf, whyOf } from "./words.js";
+import { isLoss, outageWords, soonText, verbOf, whyOf } from "./words.js";
 import { networkOf } from "./fleet.js";
 
 const most = 150; // entries that are kept
-const storm = 25; // changes at once that are told one by one
+const storm = 25; // more changes at once are summarized
 
 export class Feed {
   constructor(open) {
     this.open = open;
     this.list = $("changes");
     this.news = [];
-    $("losses").addEventListener("change", () => this.sift());
+    $("losses").addEventListener("change", () => this.applyFilter());
   }
 
-  // fill shows what was before, newest first.
-  fill(events) {
-    this.list.replaceChildren(...moments(events).flatMap((all) => (all.length > storm ? this.summed(all.reverse()).reverse() : all.map((e) => this.entry(e)))).slice(0, most));
-    this.sift();
+  // replaceEvents shows events of before, newest first.
+  replaceEvents(events) {
+    this.list.replaceChildren(...groupByTime(events).flatMap((all) => (all.length > storm ? this.summarizeEvents(all.reverse()).reverse() : all.map((e) => this.newEntry(e)))).slice(0, most));
+    this.applyFilter();
   }
 
-  // add tells of events as they come, oldest first.
-  add(events) {
-    const entries = events.length > storm ? this.summed(events) : events.map((e) => this.entry(e));
+  // addEvents adds new events, oldest first.
+  addEvents(events) {
+    const entries = events.length > storm ? this.summarizeEvents(events) : events.map((e) => this.newEntry(e));
     for (const entry of entries) {
       entry.classList.add("fresh");
       entry.dataset.shown = String(Date.now());
       this.list.prepend(entry);
     }
     while (this.list.children.length > most) this.list.lastChild.remove();
-    this.sift();
-    this.say(events);
+    this.applyFilter();
+    this.announceLosses(events);
   }
 
-  sift() {
+  applyFilter() {
     const only = $("losses").checked;
     let shown = 0;
     for (const entry of this.list.children) {
@@ -43,52 +43,52 @@ export class Feed {
     $("quiet").hidden = shown > 0;
   }
 
-  // say tells those who do not see, in one sentence and not too often.
-  say(events) {
+  // announceLosses tells screen readers of losses, in one sentence and at most every 2 s.
+  announceLosses(events) {
     this.news.push(...events.filter(isLoss));
-    if (this.saying || !this.news.length) return;
-    this.saying = setTimeout(() => {
-      this.saying = 0;
+    if (this.announcing || !this.news.length) return;
+    this.announcing = setTimeout(() => {
+      this.announcing = 0;
       const [first] = this.news;
       $("news").textContent = this.news.length === 1 && first.name ? `${first.name} lost: ${whyOf(first)}` : `${plural(this.news.length, "loss").replace("losss", "losses")}`;
       this.news = [];
     }, 2000);
   }
 
-  entry(e) {
+  newEntry(e) {
     const time = el("time", { datetime: e.known_at, title: `happened ${e.at}\nknown ${e.known_at}` }, timeOf(e.known_at));
     const props = { "data-seq": String(e.seq), "data-loss": isLoss(e) ? "1" : null, "data-known": String(Date.parse(e.known_at)) };
     switch (e.kind) {
       case "status_change":
-        return el("li", props, glyph(e.to), el("div", { class: "who" }, this.name(e), el("span", { class: "dim" }, [verbOf(e), e.ip].filter(Boolean).join(" · "))), time,
-          el("div", { class: "why" }, [whyOf(e), e.status_changes ? `the last of ${count(e.status_changes)} changes` : "", soon(e), e.outage ? "part of the outage" : ""].filter(Boolean).join(" · ")));
+        return el("li", props, glyph(e.to), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, [verbOf(e), e.ip].filter(Boolean).join(" · "))), time,
+          el("div", { class: "why" }, [whyOf(e), e.status_changes ? `the last of ${count(e.status_changes)} changes` : "", soonText(e), e.outage ? "part of the outage" : ""].filter(Boolean).join(" · ")));
       case "agent_flapping":
-        return el("li", props, glyph("pending"), el("div", { class: "who" }, this.name(e), el("span", { class: "dim" }, "flaps")), time,
+        return el("li", props, glyph("pending"), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, "flaps")), time,
           el("div", { class: "why" }, `${e.status_changes} status changes: its alerts are held until it is stable`));
       case "fleet_outage":
         return el("li", { ...props, class: "grave" }, glyph("disconnected"), el("b", {}, "Fleet outage"), time, el("div", { class: "why" }, outageWords(e.fleet)));
       case "fleet_recovered":
-        return el("li", props, glyph("active"), el("b", {}, "The fleet is back"), time,
-          el("div", { class: "why" }, `${count(e.fleet.agents_back)} of ${count(e.fleet.agents_lost)} lost agents`));
+        return el("li", props, glyph("active"), el("b", {}, "Fleet recovered"), time,
+          el("div", { class: "why" }, `${count(e.fleet.agents_back)} of ${count(e.fleet.agents_lost)} lost agents are back`));
       default:
-        return el("li", props, glyph("pending"), el("b", {}, "Pulse itself was away"), time,
+        return el("li", props, glyph("pending"), el("b", {}, "Pulse itself was stopped or starved"), time,
           el("div", { class: "why" }, `for ${span(e.away_ms)}: every deadline moved by that much`));
     }
   }
 
-  name(e) { return el("button", { type: "button", class: "link", title: `${e.name} (${e.id})`, onclick: () => this.open(e.id) }, e.name); }
+  newNameButton(e) { return el("button", { type: "button", class: "link", title: `${e.name} (${e.id})`, onclick: () => this.open(e.id) }, e.name); }
 
-  // summed tells a storm: one entry for each status and reason.
-  summed(events) {
+  // summarizeEvents returns one entry for each status and reason.
+  summarizeEvents(events) {
     const kinds = new Map(), entries = [];
     for (const e of events) {
-      if (e.kind !== "status_change") { entries.push(this.entry(e)); continue; }
+      if (e.kind !== "status_change") { entries.push(this.newEntry(e)); continue; }
       const key = `${e.to} ${e.reason} ${e.outage ?? ""}`;
       if (!kinds.has(key)) kinds.set(key, []);
       kinds.get(key).push(e);
     }
     for (const same of kinds.values()) {
-      if (same.length < 4) { entries.push(...same.map((e) => this.entry(e))); continue; }
+      if (same.length < 4) { entries.push(...same.map((e) => this.newEntry(e))); continue; }
       const nets = new Map();
       for (const e of same) nets.set(networkOf(e.ip), (nets.get(networkOf(e.ip)) ?? 0) + 1);
       const where = [...nets].filter(([net]) => net).sort((a, b) => b[1] - a[1]).slice(0, 3).map(([net, n]) => `${count(n)} in ${net}`).join(", ");
@@ -102,8 +102,8 @@ export class Feed {
   }
 }
 
-// moments splits events into those of a second or two.
-function moments(events) {
+// groupByTime splits events into those within 1.5 s of one another.
+function groupByTime(events) {
   const all = [];
   let since = 0;
   for (const e of events) {

@@ -1,9 +1,9 @@
-// What is looked at: kept in the page's address, so that a view can be shared.
+// The view: kept in the page's address, so that it can be shared.
 import { statuses } from "./dom.js";
 
 export const view = { q: "", status: new Set(), by: "network", list: false, agent: "" };
 
-export function read() {
+export function readView() {
   const p = new URLSearchParams(location.search);
   view.q = p.get("q") ?? "";
   view.status = new Set((p.get("status") ?? "").split(",").filter((s) => statuses.includes(s)));
@@ -12,8 +12,8 @@ export function read() {
   view.agent = p.get("agent") ?? "";
 }
 
-// write keeps the view in the address; a step is one that the back button undoes.
-export function write(step = false) {
+// writeView writes the view to the address; the back button undoes a step.
+export function writeView(step = false) {
   const p = new URLSearchParams();
   if (view.q) p.set("q", view.q);
   if (view.status.size) p.set("status", statuses.filter((s) => view.status.has(s)).join(","));
@@ -27,8 +27,9 @@ export function write(step = false) {
 
 const pattern = (text) => new RegExp(`^${text.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".")}$`, "i");
 
-// matcher returns what decides whether the agent in a row is looked at; null for all.
-export function matcher(fleet) {
+// newMatcher returns a function that reports whether the agent in a row matches the view;
+// null if all do.
+export function newMatcher(fleet) {
   const tests = [];
   if (view.status.size && view.status.size < 4) tests.push((row) => view.status.has(statuses[fleet.status[row]]));
   for (const word of view.q.trim().split(/\s+/).filter(Boolean)) {

@@ -11,7 +11,7 @@ export class Fleet {
     this.rows = new Map(); // id → row
   }
 
-  // load takes the answer of /api/v1/map.
+  // load reads the answer of /api/v1/map.
   load(map) {
     const n = map.agents.length;
     this.groupNames = map.groups;
@@ -33,8 +33,8 @@ export class Fleet {
 
   groupOf(row) { return this.groupNames[this.groups[row]] ?? ""; }
 
-  // change takes an event, and returns the row, and whether the agent has to be
-  // placed anew.
+  // change applies an event. It returns the row, and whether the agent's place on the map
+  // changes.
   change(e) {
     const ip = e.ip ?? "";
     let row = this.rows.get(e.id);
@@ -67,7 +67,7 @@ export class Fleet {
   }
 }
 
-// networkOf is the /24 or /64 that an address is in; "" while it is not known.
+// networkOf returns the /24 or /64 of an address; "" if it is not known.
 export function networkOf(ip = "") {
   if (ip.includes("/")) return ip;
   const four = ip.match(/^(\d+\.\d+\.\d+)\.\d+$/);
@@ -76,7 +76,7 @@ export function networkOf(ip = "") {
   return `${wide(ip).slice(0, 4).map((x) => x.replace(/^0+(?=.)/, "")).join(":")}::/64`;
 }
 
-// wide writes an IPv6 address in full.
+// wide returns the groups of an IPv6 address.
 function wide(ip) {
   const [head, tail] = ip.split("%")[0].split("::");
   const left = head ? head.split(":") : [], right = tail ? tail.split(":") : [];
@@ -84,7 +84,7 @@ function wide(ip) {
   return all.map((x) => x.padStart(4, "0"));
 }
 
-// sortKey makes text of an address that sorts as the address does.
+// sortKey returns an address as text that sorts as addresses do.
 export function sortKey(ip) {
   if (ip.includes(":")) return `6${wide(ip.split("/")[0]).join("")}`;
   if (/^\d+\./.test(ip)) return `4${ip.split("/")[0].split(".").map((x) => x.padStart(3, "0")).join("")}`;

@@ -1,9 +1,9 @@
-// The same fleet as a table, for those who want words.
+// The fleet as a table.
 import { $, count, el, glyph, statuses, statusWords } from "./dom.js";
 import { gone } from "./fleet.js";
 
 const most = 300;
-const order = [1, 2, 0, 3]; // what has to be looked at comes first
+const order = [1, 2, 0, 3]; // disconnected and pending agents first
 
 export function showList(fleet, match, open) {
   const found = [[], [], [], []];

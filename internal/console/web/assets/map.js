@@ -1,6 +1,5 @@
-// The map: every agent a small cell, in blocks of a network or a group, always at
-// the same place. A status is a shape as well as a colour, and one dead network a
-// patch that nobody has to look for.
+// The map: every agent is a small cell, in blocks of a network or a group, always at the
+// same place. A status is a shape as well as a colour; a lost network is a visible area.
 import { $, el, count, plural, statuses, statusWords, rarely } from "./dom.js";
 import { gone, sortKey } from "./fleet.js";
 import { view } from "./filter.js";
@@ -272,7 +271,7 @@ export class FleetMap {
 const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 
 // shape adds one cell: filled when active, whole and crossed when lost, half full
-// when pending, a dot when it has never been there.
+// when pending, a dot when it has never connected.
 function shape(status, fill, line, x, y, side, size) {
   const room = side >= 7;
   switch (status) {

@@ -1,4 +1,4 @@
-// How Pulse itself is.
+// The state of the node.
 import { $, ago, count, el, plural, span } from "./dom.js";
 import { spark } from "./chart.js";
 
@@ -12,7 +12,7 @@ export class NodeCards {
     if (this.last) this.status(this.last);
   }
 
-  // status takes what the daemon says of itself.
+  // status draws the node's state.
   status(s) {
     this.last = s;
     if (!this.points.length || this.points.at(-1).at !== s.point.at) this.points = [...this.points, s.point].slice(-kept);
@@ -23,9 +23,9 @@ export class NodeCards {
     $("pulse").replaceChildren(
       card("Link", link.kind === "attach" ? "attached" : link.kind, link.problem ?? link.attach?.problem ?? `${plural(link.connections ?? link.attach?.connections ?? 0, "connection")}${refused ? `, ${count(refused)} refused` : ""}`, Boolean(link.attach?.problem)),
       card("NATS", nats.state, natsBad ? nats.problem || `for ${ago(nats.since)}` : `for ${ago(nats.since)}`, natsBad),
-      card("Outbox", depth ? `${count(depth)} wait` : "empty", nats.state === "embedded" ? "clients read here" : "", false, spark(this.points.map((p) => p.outbox_depth), "Messages waiting, over the last hour")),
+      card("Outbox", depth ? `${count(depth)} waiting` : "empty", nats.state === "embedded" ? "clients read here" : "", false, spark(this.points.map((p) => p.outbox_depth), "Messages waiting, over the last hour")),
       card("Sweep", late < 1 ? "on time" : `${span(late)} late`, "", late > 500, spark(this.points.map((p) => p.sweep_late_ms), "Lateness of the sweep, over the last hour"),
-        "How late the detector comes round to the agents: 99 % of its rounds were no later"),
+        "How late the detector checks the agents: 99 % of its sweeps were no later"),
       card("Active", count(s.agents.active), "", false, spark(this.points.map((p) => p.agents.active), "Active agents, over the last hour")),
       card("Sequence", count(s.sequence), `up ${span(n.uptime * 1000)}`, false),
     );

@@ -1,15 +1,15 @@
-// What happened, in words.
+// Texts for events.
 import { span, statusWords } from "./dom.js";
 
 const reasons = {
-  startup: "introduced itself",
+  startup: "startup message",
   connected: "first keep-alive",
-  reconnected: "is back",
-  keepalive_timeout: "silent for a whole timeout",
-  connection_lost: "connection closed, and it did not come back",
-  agent_shutdown: "said goodbye",
+  reconnected: "connected again",
+  keepalive_timeout: "no message for the whole timeout",
+  connection_lost: "connection closed and not reopened",
+  agent_shutdown: "shutdown message",
   agent_removed: "no longer registered",
-  agent_moved: "another node watches it now",
+  agent_moved: "watched by another node now",
 };
 
 export function whyOf(e) {
@@ -17,10 +17,10 @@ export function whyOf(e) {
   return reasons[e.reason] ?? e.reason ?? "";
 }
 
-export const verbOf = (e) => ({ active: "active", pending: "is coming", disconnected: e.reason === "agent_shutdown" ? "shut down" : "lost" }[e.to] ?? statusWords[e.to] ?? e.to);
+export const verbOf = (e) => ({ active: "active", pending: "pending", disconnected: e.reason === "agent_shutdown" ? "shut down" : "lost" }[e.to] ?? statusWords[e.to] ?? e.to);
 
-// soon says how soon something was known.
-export function soon(e) {
+// soonText returns how soon something was known.
+export function soonText(e) {
   if (e.known_after_ms === undefined) return "";
   if (e.kind === "status_change" && e.to === "disconnected" && e.reason !== "agent_shutdown") return `known ${span(e.known_after_ms)} after its last sign of life`;
   return e.known_after_ms < 1000 ? "known at once" : `known after ${span(e.known_after_ms)}`;
