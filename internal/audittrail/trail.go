@@ -1,8 +1,8 @@
 // Package audittrail writes a node's audit log: what the node decided, what changed in
 // its settings and keys, who was refused, and how many messages were published.
 //
-// A [Trail] may be used concurrently, except for the methods of the recorder, which say
-// so. None waits for the disk but [Trail.Sync] and [Trail.Close]. [Trail.Start] starts
+// A [Trail] may be used concurrently, except for the methods of the recorder, as they
+// state. None waits for the disk but [Trail.Sync] and [Trail.Close]. [Trail.Start] starts
 // a goroutine, which ends with [Trail.FlushSums].
 package audittrail
 

@@ -39,18 +39,18 @@ func managed(t *testing.T) *managersim.Manager {
 func TestBesideAManagerItsAgentsAreWatched(t *testing.T) {
 	t.Parallel()
 	m := managed(t)
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.Pulse.Home, cfg.Pulse.ClientKeys = m.Home(), "" // not needed
-	h := run(t, cfg)
-	agents := h.fleet(keyFile, func(c *agentsim.Config) { c.Manager = m.AgentAddr().String() })
-	h.allActive("001", "002", "003")
-	h.next("answer", func(m receivedMessage) bool {
+	h := startTestNode(t, cfg)
+	agents := h.startAgents(keyFile, func(c *agentsim.Config) { c.Manager = m.AgentAddr().String() })
+	h.waitAllActive("001", "002", "003")
+	h.nextMessage("answer", func(m receivedMessage) bool {
 		return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged
 	})
 	if err := agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
-	if got := h.change("002", event.Disconnected); got.Reason != event.ConnectionLost || got.PreviousStatus != event.Active {
+	if got := h.nextChange("002", event.Disconnected); got.Reason != event.ConnectionLost || got.PreviousStatus != event.Active {
 		t.Errorf("%+v", got)
 	}
 	status := h.node.Status()
@@ -58,7 +58,7 @@ func TestBesideAManagerItsAgentsAreWatched(t *testing.T) {
 		t.Errorf("%+v", status.Link)
 	}
 	m.StopDB()
-	for ill, late := false, time.After(patience); !ill; {
+	for ill, late := false, time.After(testTimeout); !ill; {
 		ill = strings.Contains(strings.Join(h.node.Status().Health.Failures, " "), "wazuh-db is not running")
 		select {
 		case <-time.After(100 * time.Millisecond):
@@ -75,15 +75,15 @@ func TestBesideAManagerItsAgentsAreWatched(t *testing.T) {
 func TestAManagersEmptiedTableIsLoudAndRemovesNobodyAtOnce(t *testing.T) {
 	t.Parallel()
 	m := managed(t)
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.Pulse.Home, cfg.Pulse.ClientKeys = m.Home(), ""
-	h := run(t, cfg)
-	h.fleet(keyFile, func(c *agentsim.Config) { c.Manager = m.AgentAddr().String() })
-	h.allActive("001", "002", "003")
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile, func(c *agentsim.Config) { c.Manager = m.AgentAddr().String() })
+	h.waitAllActive("001", "002", "003")
 	if err := m.Exec("DELETE FROM agent WHERE id > 0"); err != nil {
 		t.Fatal(err)
 	}
-	c := h.next("condition", func(m receivedMessage) bool {
+	c := h.nextMessage("condition", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.Reason == event.AgentRemoved {
 			t.Errorf("%+v", m.Change)
 		}
@@ -103,7 +103,7 @@ func TestAManagerWithoutSettingsIsRefused(t *testing.T) {
 	if err := os.Remove(m.Home() + "/etc/ossec.conf"); err != nil {
 		t.Fatal(err)
 	}
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.Pulse.Home = m.Home()
 	if n, err := Open(t.Context(), cfg, "1.2.3", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "ossec.conf") {
 		if err == nil {

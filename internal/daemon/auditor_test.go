@@ -67,10 +67,10 @@ next:
 
 func TestTheAuditLogTellsALifeOfTheNode(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	h := run(t, cfg)
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	stranger, err := net.Dial("tcp", h.node.AgentAddr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -89,16 +89,16 @@ func TestTheAuditLogTellsALifeOfTheNode(t *testing.T) {
 		t.Error(answer, err)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	h.next("acknowledged keep-alive", func(m receivedMessage) bool {
+	h.nextMessage("acknowledged keep-alive", func(m receivedMessage) bool {
 		return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged
 	})
 	writeKeys(t, cfg, strings.Replace(keyFile, "003 mail", "004 mail", 1))
-	h.next("removal", func(m receivedMessage) bool { return m.Change != nil && m.Change.Reason == event.AgentRemoved })
+	h.nextMessage("removal", func(m receivedMessage) bool { return m.Change != nil && m.Change.Reason == event.AgentRemoved })
 	h.log.await(t, "client.keys changed", 1)
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	last := h.next("last heartbeat", func(m receivedMessage) bool { return m.Status != nil && m.Status.State == event.NodeStopping }).Status
+	last := h.nextMessage("last heartbeat", func(m receivedMessage) bool { return m.Status != nil && m.Status.State == event.NodeStopping }).Status
 	if last.Audit == nil || last.Audit.State != event.AuditWriting {
 		t.Fatalf("%+v", last.Audit)
 	}
@@ -119,15 +119,15 @@ func TestTheAuditLogTellsALifeOfTheNode(t *testing.T) {
 
 func TestTheAuditLogTellsWhatWasChangedWhileTheNodeWasDown(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.AuditDetail = "full"
 	password := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(password, []byte("hunter2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg.NATS.ServerURL, cfg.NATS.User, cfg.NATS.PasswordFile, cfg.NATS.ReconnectDelay = "nats://127.0.0.1:1", "pulse", password, 100*time.Millisecond
-	h := run(t, cfg)
-	h.fleet(keyFile)
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
 	h.log.await(t, "cannot reach the NATS server", 1)
 	h.log.await(t, "agent active", 3)
 	if err := h.stop(); err != nil {
@@ -141,7 +141,7 @@ func TestTheAuditLogTellsWhatWasChangedWhileTheNodeWasDown(t *testing.T) {
 	}
 	cfg.NATS.MaxReconnects = 7
 	writeKeys(t, cfg, keyFile+"007 new any 7777\n")
-	h = run(t, cfg)
+	h = startTestNode(t, cfg)
 	h.log.await(t, "took up", 1)
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
@@ -174,9 +174,9 @@ func TestTheAuditLogTellsWhatWasChangedWhileTheNodeWasDown(t *testing.T) {
 func TestTheAuditLogTellsAnOutageOfTheNATSServer(t *testing.T) {
 	t.Parallel()
 	port := testport.Free(t)
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.ServerURL, cfg.NATS.MaxReconnects, cfg.NATS.ReconnectDelay = fmt.Sprint("nats://127.0.0.1:", port), 2, 50*time.Millisecond
-	h := run(t, cfg)
+	h := startTestNode(t, cfg)
 	h.awaitNATS(event.NATSUnavailable)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -184,14 +184,14 @@ func TestTheAuditLogTellsAnOutageOfTheNATSServer(t *testing.T) {
 		oldest := h.node.Status().Outbox.Telemetry.Oldest
 		return oldest != nil && time.Since(*oldest) > 1500*time.Millisecond
 	}
-	for deadline := time.Now().Add(patience); !waits(); <-tick.C {
+	for deadline := time.Now().Add(testTimeout); !waits(); <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v", h.node.Status().Outbox)
 		}
 	}
 	far(t, func(o *server.Options) { o.Port = port })
 	h.awaitNATS(event.NATSConnected)
-	for deadline := time.Now().Add(patience); h.node.readMetrics().Streams[1].CaughtUp == 0; <-tick.C {
+	for deadline := time.Now().Add(testTimeout); h.node.readMetrics().Streams[1].CaughtUp == 0; <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v", h.node.Status().Outbox)
 		}
@@ -210,9 +210,9 @@ func TestTheAuditLogTellsAnOutageOfTheNATSServer(t *testing.T) {
 
 func TestWithoutAuditLoggingThereIsNone(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.AuditLogging = false
-	h := run(t, cfg)
+	h := startTestNode(t, cfg)
 	if s := h.node.Status(); s.Audit != nil {
 		t.Errorf("%+v", s.Audit)
 	}
@@ -226,10 +226,10 @@ func TestWithoutAuditLoggingThereIsNone(t *testing.T) {
 
 func TestTheAuditLogTellsThatItWasSwitchedOff(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	for _, on := range []bool{true, false, false, true} {
 		cfg.NATS.AuditLogging = on
-		if err := run(t, cfg).stop(); err != nil {
+		if err := startTestNode(t, cfg).stop(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -249,7 +249,7 @@ func TestTheAuditLogTellsThatItWasSwitchedOff(t *testing.T) {
 // The node goes on, and says so wherever it can; the log itself says so when it can again.
 func TestANodeWhoseAuditLogHasNoRoomGoesOnAndSaysSo(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	dir := audittrail.Dir(cfg.Pulse.StateDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -263,13 +263,13 @@ func TestANodeWhoseAuditLogHasNoRoomGoesOnAndSaysSo(t *testing.T) {
 		}
 	})
 	cfg.NATS.AuditDetail = "full"
-	h := run(t, cfg)
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	h.log.await(t, "cannot write the audit log", 1)
 	status := h.node.Status()
 	var beat event.ManagerStatusMessage
-	if err := json.Unmarshal(message.NewWriter(message.Source{}, "p").Heartbeat(status.message()).Data, &beat); err != nil || beat.ManagerStatus.Audit.State != event.AuditFailing {
+	if err := json.Unmarshal(message.NewWriter(message.Source{}, "p").Heartbeat(status.managerStatus()).Data, &beat); err != nil || beat.ManagerStatus.Audit.State != event.AuditFailing {
 		t.Errorf("%+v, %v", beat, err)
 	}
 	h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "the audit log cannot be written since ")

@@ -16,7 +16,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
-// Condition is something that is wrong with the node now. A failure keeps
+// Condition is a problem that the node has now. A failure keeps
 // messages from the XDR platform, or agents from being watched, and fails
 // /healthz; anything else is a warning.
 type Condition struct {

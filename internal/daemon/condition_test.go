@@ -73,11 +73,11 @@ func TestAConditionOfTheNodeIsToldEverywhere(t *testing.T) {
 	xdr := far(t)
 	stored(t, xdr) // so that what is published before the next stream is made waits for it
 	port := xdr.Addr().(*net.TCPAddr).Port
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.ServerURL, cfg.NATS.MaxReconnects, cfg.NATS.ReconnectDelay = xdr.ClientURL(), 2, 20*time.Millisecond
-	h := open(t, cfg)
+	h := openTestNode(t, cfg)
 	h.node.out.recorder.conditions.hold = time.Millisecond
-	h.start()
+	h.startNode()
 	h.awaitNATS(event.NATSConnected)
 	h.awaitAnswer("/metrics", 200, `pulse_messages_forwarded_total{stream="TELEMETRY"} 1`)
 	xdr.Shutdown()
@@ -94,7 +94,7 @@ func TestAConditionOfTheNodeIsToldEverywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []event.NodeCondition{{State: event.ConditionBegan, AlertLevel: alertlevel.Failure}, {State: event.ConditionEnded, AlertLevel: alertlevel.Ended}} {
-		m, err := consumer.Next(jetstream.FetchMaxWait(patience))
+		m, err := consumer.Next(jetstream.FetchMaxWait(testTimeout))
 		if err != nil {
 			t.Fatal(err)
 		}

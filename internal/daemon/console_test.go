@@ -10,9 +10,9 @@ import (
 
 func TestANodeIsMeasured(t *testing.T) {
 	t.Parallel()
-	h := run(t, settingsFor(t))
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	h := startTestNode(t, testSettings(t))
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	for _, line := range []string{`pulse_agents{status="active"} 3`, `pulse_transitions_total{reason="connected",status="active"} 3`, "pulse_link_connections 3",
 		`pulse_nats_up{state="embedded"} 1`, `pulse_outbox_depth{stream="STATUS"} 0`, "pulse_healthy 1", "pulse_link_up 1",
 		`pulse_build_info{node="node01",version="1.2.3"} 1`} {
@@ -23,10 +23,10 @@ func TestANodeIsMeasured(t *testing.T) {
 // What was told in an earlier life is shown in this one.
 func TestTheConsoleRemembersTheLifeBefore(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	first := run(t, cfg)
-	agents := first.fleet(keyFile)
-	first.allActive("001", "002", "003")
+	cfg := testSettings(t)
+	first := startTestNode(t, cfg)
+	agents := first.startAgents(keyFile)
+	first.waitAllActive("001", "002", "003")
 	if err := agents.Fail("002", agentsim.Shutdown); err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestTheConsoleRemembersTheLifeBefore(t *testing.T) {
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
 	}
-	second := run(t, cfg)
+	second := startTestNode(t, cfg)
 	after := second.node.history.LatestEvents(100)
 	if len(after) != len(before) {
 		t.Fatalf("%d events, before %d", len(after), len(before))

@@ -15,14 +15,14 @@ import (
 // TestAStateDirectoryThatIsDeletedEndsTheNode: what it would publish from then
 // on is in files without a name. Whoever started it starts it again.
 func TestAStateDirectoryThatIsDeletedEndsTheNode(t *testing.T) {
-	cfg := settingsFor(t)
-	h := open(t, cfg)
-	h.listen(cfg)
+	cfg := testSettings(t)
+	h := openTestNode(t, cfg)
+	h.subscribe(cfg)
 	ended := make(chan error, 1)
 	go func() { ended <- h.node.Run(h.ctx) }()
 	t.Cleanup(h.cancel)
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	for err := os.RemoveAll(cfg.Pulse.StateDir); err != nil; err = os.RemoveAll(cfg.Pulse.StateDir) {
 		t.Log(err) // a file was made meanwhile
 	}
@@ -31,24 +31,24 @@ func TestAStateDirectoryThatIsDeletedEndsTheNode(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "store in "+cfg.Pulse.StateDir) {
 			t.Errorf("it ends with %v", err)
 		}
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("it goes on")
 	}
 	h.cancel()
 
-	again := run(t, cfg)
-	again.fleet(keyFile)
-	again.allActive("001", "002", "003")
+	again := startTestNode(t, cfg)
+	again.startAgents(keyFile)
+	again.waitAllActive("001", "002", "003")
 }
 
 // TestWhatCannotBeReadDoesNotKeepANodeFromStarting: one agent begins anew, and
 // the others are as they were.
 func TestWhatCannotBeReadDoesNotKeepANodeFromStarting(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	h := run(t, cfg)
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -71,8 +71,8 @@ func TestWhatCannotBeReadDoesNotKeepANodeFromStarting(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	again := open(t, cfg)
-	again.start()
+	again := openTestNode(t, cfg)
+	again.startNode()
 	again.log.await(t, "the last outage cannot be read: it is taken for over", 1)
 	again.log.await(t, `the last status changes of some agents cannot be read: these begin anew agents=2`, 1)
 	again.log.await(t, `took up where the last life ended agents=1`, 1)
@@ -80,10 +80,10 @@ func TestWhatCannotBeReadDoesNotKeepANodeFromStarting(t *testing.T) {
 
 func TestADamagedStoreIsSaidAndTheNodeWatchesOn(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	h := run(t, cfg)
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -97,8 +97,8 @@ func TestADamagedStoreIsSaidAndTheNodeWatchesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	again := open(t, cfg)
-	again.start()
+	again := openTestNode(t, cfg)
+	again.startNode()
 	again.log.await(t, "the store was damaged: what is sound of it stays stream=STATUS messages_lost=1", 1)
 	again.log.await(t, "messages that were stored are gone", 1)
 	again.log.await(t, "took up where the last life ended agents=3", 1)

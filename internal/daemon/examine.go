@@ -35,7 +35,7 @@ func ExamineManager(ctx context.Context, cfg *config.Config) ([]attach.SocketChe
 	if err != nil {
 		return nil, err
 	}
-	place, _, err := place(cfg)
+	place, _, err := readClusterRole(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ type StatusStorage struct {
 // listWait is for how long the server may take to list its streams.
 const listWait = 2 * time.Second
 
-// FindStatusStorage asks the server which streams there are. An error says that it
+// FindStatusStorage asks the server which streams there are. An error means that it
 // did not answer.
 func FindStatusStorage(ctx context.Context, cfg *config.Config, s *remote.Session) (StatusStorage, error) {
 	found := StatusStorage{Subject: event.Prefix(cfg.NATS.SubjectPrefix).StatusChange("*")}

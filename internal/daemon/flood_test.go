@@ -55,10 +55,10 @@ func floodChanges(t *testing.T, addr netip.AddrPort, id, name, secret string) <-
 
 func TestAFloodOfOneAgentHoldsUpNoOtherAndFillsNoDisk(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	h := run(t, cfg)
-	agents := h.fleet("002 db any 2222222222222222\n")
-	h.allActive("002")
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	agents := h.startAgents("002 db any 2222222222222222\n")
+	h.waitAllActive("002")
 	began := time.Now()
 	<-floodChanges(t, h.node.AgentAddr(), "001", "web", "1111111111111111")
 	sum := 0
@@ -67,12 +67,12 @@ func TestAFloodOfOneAgentHoldsUpNoOtherAndFillsNoDisk(t *testing.T) {
 			sum++
 		}
 	}
-	h.next("agent_flapping of 001", func(m receivedMessage) bool { count(m); return m.Flapping != nil && m.Flapping.AgentID == "001" })
+	h.nextMessage("agent_flapping of 001", func(m receivedMessage) bool { count(m); return m.Flapping != nil && m.Flapping.AgentID == "001" })
 	if err := agents.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
 	died := time.Now()
-	lost := h.next("loss of 002", func(m receivedMessage) bool {
+	lost := h.nextMessage("loss of 002", func(m receivedMessage) bool {
 		count(m)
 		return m.Change != nil && m.Change.AgentID == "002" && m.Change.CurrentStatus == event.Disconnected
 	})
@@ -84,7 +84,7 @@ func TestAFloodOfOneAgentHoldsUpNoOtherAndFillsNoDisk(t *testing.T) {
 	if lost.Change.Reason != event.ConnectionLost {
 		t.Errorf("%+v", lost.Change)
 	}
-	h.next("sum of 001", func(m receivedMessage) bool {
+	h.nextMessage("sum of 001", func(m receivedMessage) bool {
 		count(m)
 		return m.Change != nil && m.Change.AgentID == "001" && m.Change.StatusChanges > 1
 	})
@@ -119,13 +119,13 @@ func sizeOf(t *testing.T, dir string) (size int64) {
 
 func TestAStopPublishesTheChangesThatAreWithheld(t *testing.T) {
 	t.Parallel()
-	h := run(t, settingsFor(t))
+	h := startTestNode(t, testSettings(t))
 	<-floodChanges(t, h.node.AgentAddr(), "001", "web", "1111111111111111")
-	h.next("agent_flapping of 001", func(m receivedMessage) bool { return m.Flapping != nil })
+	h.nextMessage("agent_flapping of 001", func(m receivedMessage) bool { return m.Flapping != nil })
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	h.next("sum of 001", func(m receivedMessage) bool {
+	h.nextMessage("sum of 001", func(m receivedMessage) bool {
 		return m.Change != nil && m.Change.AgentID == "001" && m.Change.StatusChanges > 0
 	})
 }

@@ -56,11 +56,11 @@ func TestANodeStartsOnAFullDisk(t *testing.T) {
 	for options, waiting := range map[string]string{"size=64k": "audit.json epoch (", "nr_inodes=2": "audit.json epoch lock ("} {
 		t.Run(options, func(t *testing.T) {
 			t.Parallel()
-			cfg := settingsFor(t)
+			cfg := testSettings(t)
 			cfg.NATS.Enabled = false
 			makeRoom := fullStateDir(t, cfg, options)
-			h := run(t, cfg)
-			h.fleet(keyFile)
+			h := startTestNode(t, cfg)
+			h.startAgents(keyFile)
 			h.log.await(t, "agent active", 3)
 			h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "files of the state directory cannot be written, and are lost if Pulse ends now: "+waiting)
 			h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "the audit log cannot be written since ")
@@ -88,7 +88,7 @@ func TestANodeStartsOnAFullDisk(t *testing.T) {
 // The keys with which messages are signed and read are those that are written later.
 func TestANodeThatMadeItsKeysOnAFullDiskKeepsThem(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.MessageSigning = true
 	makeRoom := fullStateDir(t, cfg, "size=64k")
 	store := outboxDir(cfg)
@@ -103,7 +103,7 @@ func TestANodeThatMadeItsKeysOnAFullDiskKeepsThem(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	h := run(t, cfg)
+	h := startTestNode(t, cfg)
 	h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "audit.json epoch signing.jwk, public.jwks (")
 	signed := h.node.out.sealer.KeyFingerprint()
 	makeRoom()

@@ -21,12 +21,12 @@ func TestAHostileNameStaysAName(t *testing.T) {
 	for i, name := range append(append([]string{}, names...), refused...) {
 		fmt.Fprintf(&keys, "%03d %s any %016d\n", i+1, name, i+1)
 	}
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	writeKeys(t, cfg, keys.String())
-	h := run(t, cfg)
-	h.fleet(keys.String())
+	h := startTestNode(t, cfg)
+	h.startAgents(keys.String())
 	for seen := map[string]bool{}; len(seen) < len(names); {
-		c := h.next("change", func(m receivedMessage) bool { return m.Change != nil && m.Change.CurrentStatus == event.Active })
+		c := h.nextMessage("change", func(m receivedMessage) bool { return m.Change != nil && m.Change.CurrentStatus == event.Active })
 		var n int
 		if _, err := fmt.Sscan(c.Change.AgentID, &n); err != nil || n > len(names) || c.Change.AgentName != names[n-1] ||
 			c.Subject != "wazuh.xdr.agent."+c.Change.AgentID+".status_change" {

@@ -16,26 +16,26 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
-// link is the way to the agents. Whoever makes one gives it the detector to
-// report to: it brings the inventory too, and knows where that comes from.
+// link is the connection to the agents. It is made with the detector to
+// report to, and brings the inventory too.
 type link interface {
 	// KeepAlive sends an agent the keep-alive with a token. It does not wait for
 	// the agent, nor for anything else.
 	KeepAlive(id detector.AgentID, token uint32) error
-	// OnDecision hears of everything that is decided about agents and is no routine. It
+	// OnDecision is called with every decision about agents that is not routine. It
 	// does not wait either.
 	OnDecision(d *detector.Decision)
-	// Run gives the detector its agents, and reports what it sees of them until
+	// Run gives the detector its agents, and reports their signs of life until
 	// ctx ends.
 	Run(ctx context.Context)
 	// Close closes what is open of a link that did not run.
 	Close()
-	// Addr is where agents come to us; not valid where they do not.
+	// Addr returns where agents connect; not valid if they connect to a manager.
 	Addr() netip.AddrPort
 	Status() Link
 }
 
-// Link is how the way to the agents is doing.
+// Link is the state of the link to the agents.
 type Link struct {
 	Kind          event.LinkKind    `json:"kind"`
 	*listen.Stats                   // only if Pulse is the agents' manager
@@ -43,13 +43,12 @@ type Link struct {
 	Inventory     *inventory.Status `json:"inventory,omitempty"` // the list of agents
 }
 
-// openLink opens the way to the agents that the settings say. With auto, a
-// manager that lives on this host is attached to, and only without one Pulse takes
-// its place.
+// openLink opens the link that the settings name. With auto, Pulse attaches to a
+// manager on this host, and only takes its place if there is none.
 func openLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *audittrail.Trail, log *slog.Logger) (link, error) {
 	attaches, err := Attaches(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("find out whether a manager lives in %s (<pulse><link> is auto): %w", cfg.Pulse.Home, err)
+		return nil, fmt.Errorf("find out whether a manager is installed in %s (<pulse><link> is auto): %w", cfg.Pulse.Home, err)
 	}
 	if attaches {
 		return openAttachLink(cfg, method, clock, to, log)
@@ -57,8 +56,8 @@ func openLink(cfg *config.Config, method detector.Method, clock *detector.Clock,
 	return openListenLink(cfg, method, clock, to, audit, log)
 }
 
-// message returns the link's state as the heartbeat publishes it.
-func (l *Link) message() event.LinkState {
+// stateMessage returns the link's state as the heartbeat publishes it.
+func (l *Link) stateMessage() event.LinkState {
 	s := event.LinkState{Kind: l.Kind}
 	switch {
 	case l.Stats != nil:
@@ -74,7 +73,7 @@ func (l *Link) message() event.LinkState {
 type attachLink struct{ *attach.Link }
 
 func openAttachLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (link, error) {
-	place, cautions, err := place(cfg)
+	place, cautions, err := readClusterRole(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +89,9 @@ func openAttachLink(cfg *config.Config, method detector.Method, clock *detector.
 	return &attachLink{l}, nil
 }
 
-// place is the manager's in its cluster, as its own settings say, and what they have
-// that Pulse does not follow.
-func place(cfg *config.Config) (_ wazuhdb.ClusterRole, cautions []string, _ error) {
+// readClusterRole reads the manager's role in its cluster from its settings, and which
+// of them Pulse does not follow.
+func readClusterRole(cfg *config.Config) (_ wazuhdb.ClusterRole, cautions []string, _ error) {
 	if err := attach.CheckHome(cfg.Pulse.Home); err != nil {
 		return wazuhdb.ClusterRole{}, nil, fmt.Errorf("attach to the manager: %w", err)
 	}
@@ -109,7 +108,7 @@ func place(cfg *config.Config) (_ wazuhdb.ClusterRole, cautions []string, _ erro
 	return wazuhdb.ClusterRole{Node: manager.NodeName, Worker: manager.Worker}, manager.Cautions, nil
 }
 
-// Addr is not valid: agents connect to the manager.
+// Addr returns no valid address: agents connect to the manager.
 func (a *attachLink) Addr() netip.AddrPort { return netip.AddrPort{} }
 
 func (a *attachLink) Status() Link {

@@ -52,7 +52,7 @@ func openListenLink(cfg *config.Config, method detector.Method, clock *detector.
 		agents: inventory.Inventory{Path: cfg.Pulse.ClientKeys, Detector: to, Link: l, Audit: audit, Log: log}}, nil
 }
 
-// knowsAgents reports whether the node knows agents from an earlier life.
+// knowsAgents reports whether the node knows agents from an earlier run.
 func knowsAgents(d *detector.Detector) bool {
 	counts := d.Counts()
 	return counts[detector.Active]+counts[detector.Pending]+counts[detector.Disconnected] > 0
@@ -83,7 +83,7 @@ const (
 	recentPeriod = 2 * time.Second
 )
 
-// numbersFile keeps the numbers of agents' messages over lives of the node.
+// numbersFile keeps the numbers of agents' messages over restarts of the node.
 type numbersFile struct {
 	path string
 	keep bool // save them
@@ -95,9 +95,9 @@ type numbersFile struct {
 
 func (f *numbersFile) recentPath() string { return f.path + ".recent" }
 
-// readSaved returns the numbers of the life before, none if there was none, and marks in
-// the file that another one goes on. What cannot be read is returned as such, and
-// known to be damaged by whoever takes it.
+// readSaved returns the numbers of the last run, none if there was none, and marks in
+// the file that another run uses it. What cannot be read is returned as it is; the link
+// detects that it is damaged.
 func (f *numbersFile) readSaved() [][]byte {
 	data, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,9 +1,9 @@
 // Package daemon wires one node together: the link to the agents, the detector,
 // the recorder that makes messages of its decisions, and the outbox. It is the
-// only package that knows all others, and starts and stops them in order.
+// only package that imports all others, and starts and stops them in order.
 //
-// A [Node] is made by [Open], which opens everything that can fail, and lives
-// in [Node.Run]. Data goes one way: link → detector → recorder → outbox. Each
+// A [Node] is made by [Open], which opens everything that can fail, and runs
+// in [Node.Run]. Data flows one way: link → detector → recorder → outbox. Each
 // has a goroutine of its own; between detector and recorder stands the backlog,
 // so that a slow disk does not make the detector late.
 package daemon
@@ -119,11 +119,11 @@ func (n *Node) handleDecisions(decisions []detector.Decision) {
 	}
 }
 
-// Run runs the node until ctx ends or something it cannot live without fails.
-// It ends in order: nothing is decided any more, then the agents' connections
+// Run runs the node until ctx ends or something that it cannot do without fails.
+// It ends in order: the detector stops, then the agents' connections
 // close, what was decided is published and forwarded, and the outbox closes. What
 // could not be published in time, see stopTime, is an error; what could not be forwarded
-// waits on disk for the next life.
+// waits on disk for the next start.
 func (n *Node) Run(parent context.Context) error {
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)

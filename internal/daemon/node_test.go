@@ -21,9 +21,9 @@ import (
 
 func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
 	t.Parallel()
-	h := run(t, settingsFor(t))
-	agents := h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	h := startTestNode(t, testSettings(t))
+	agents := h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	for _, c := range []struct {
 		how    agentsim.Failure
 		reason event.Reason
@@ -37,12 +37,12 @@ func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
 		if err := agents.Fail("002", c.how); err != nil {
 			t.Fatal(err)
 		}
-		got := h.change("002", event.Disconnected)
+		got := h.nextChange("002", event.Disconnected)
 		if got.Reason != c.reason || got.MissedKeepAlives != c.missed || got.AlertLevel != c.level || got.PreviousStatus != event.Active {
 			t.Errorf("%v: %+v", c.how, got)
 		}
 		if c.level >= 8 {
-			alert := h.next("alert", func(m receivedMessage) bool { return strings.Contains(m.Subject, ".alerts.") })
+			alert := h.nextMessage("alert", func(m receivedMessage) bool { return strings.Contains(m.Subject, ".alerts.") })
 			if alert.Subject != "wazuh.xdr.alerts.agent_disconnected" || *alert.Change != *got {
 				t.Errorf("alert %s %+v, want %+v", alert.Subject, alert.Change, got)
 			}
@@ -50,7 +50,7 @@ func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
 		if err := agents.Revive("002"); err != nil {
 			t.Fatal(err)
 		}
-		if got := h.change("002", event.Active); got.Reason != event.Reconnected && got.Reason != event.Connected {
+		if got := h.nextChange("002", event.Active); got.Reason != event.Reconnected && got.Reason != event.Connected {
 			t.Errorf("after %v: %+v", c.how, got)
 		}
 	}
@@ -58,11 +58,11 @@ func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
 
 func TestKeepAlivesAndHeartbeatsArePublished(t *testing.T) {
 	t.Parallel()
-	h := run(t, settingsFor(t))
-	h.next("heartbeat", func(m receivedMessage) bool { return m.Subject == "wazuh.xdr.manager.status.node01" && m.Status != nil })
-	h.fleet(keyFile)
+	h := startTestNode(t, testSettings(t))
+	h.nextMessage("heartbeat", func(m receivedMessage) bool { return m.Subject == "wazuh.xdr.manager.status.node01" && m.Status != nil })
+	h.startAgents(keyFile)
 	for _, kind := range []event.EventType{event.KeepAliveSent, event.KeepAliveAcknowledged} {
-		m := h.next(string(kind), func(m receivedMessage) bool { return m.Event != nil && m.Event.EventType == kind })
+		m := h.nextMessage(string(kind), func(m receivedMessage) bool { return m.Event != nil && m.Event.EventType == kind })
 		if e := m.Event; m.Subject != "wazuh.xdr.manager.keepalive."+e.AgentID || e.Interval != 1 || e.ManagerNode != "node01" ||
 			(e.RTT != nil) != (kind == event.KeepAliveAcknowledged) {
 			t.Errorf("%+v", m)
@@ -72,18 +72,18 @@ func TestKeepAlivesAndHeartbeatsArePublished(t *testing.T) {
 
 func TestAgentsOverUDPAreWatchedToo(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.Remote.TCP, cfg.Remote.UDP = false, true
-	h := run(t, cfg)
-	agents := h.fleet(keyFile, func(c *agentsim.Config) { c.Network = "udp" })
-	h.allActive("001", "002", "003")
-	h.next("answer", func(m receivedMessage) bool {
+	h := startTestNode(t, cfg)
+	agents := h.startAgents(keyFile, func(c *agentsim.Config) { c.Network = "udp" })
+	h.waitAllActive("001", "002", "003")
+	h.nextMessage("answer", func(m receivedMessage) bool {
 		return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged
 	})
 	if err := agents.Fail("003", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
-	if got := h.change("003", event.Disconnected); got.Reason != event.MissedKeepAlives {
+	if got := h.nextChange("003", event.Disconnected); got.Reason != event.MissedKeepAlives {
 		t.Errorf("%+v", got)
 	}
 }
@@ -92,16 +92,16 @@ func TestAgentsOverUDPAreWatchedToo(t *testing.T) {
 // its next life: that says nothing about the agents.
 func TestARestartIsNoNewsOfAgentsAndBeginsAHigherEpoch(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	var epoch uint64
 	for life := range 3 {
-		h := run(t, cfg)
-		h.fleet(keyFile)
+		h := startTestNode(t, cfg)
+		h.startAgents(keyFile)
 		if life == 0 {
-			h.allActive("001", "002", "003")
+			h.waitAllActive("001", "002", "003")
 		}
 		for _, id := range []string{"001", "002", "003"} {
-			h.next("an answer of "+id, func(m receivedMessage) bool {
+			h.nextMessage("an answer of "+id, func(m receivedMessage) bool {
 				if m.Change != nil && life > 0 {
 					t.Errorf("said in life %d: %+v", life, m.Change)
 				}
@@ -111,7 +111,7 @@ func TestARestartIsNoNewsOfAgentsAndBeginsAHigherEpoch(t *testing.T) {
 		if err := h.stop(); err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range h.rest() {
+		for _, m := range h.drainMessages() {
 			if m.Change != nil {
 				t.Errorf("said while stopping: %+v", m.Change)
 			}
@@ -129,20 +129,20 @@ func TestARestartIsNoNewsOfAgentsAndBeginsAHigherEpoch(t *testing.T) {
 // What became of agents while nobody watched is found, by the next life.
 func TestADeathBetweenTwoLivesIsFound(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.KeepAlive.Timeout = 2 * time.Second
-	first := run(t, cfg)
-	first.fleet(keyFile)
-	first.allActive("001", "002", "003")
+	first := startTestNode(t, cfg)
+	first.startAgents(keyFile)
+	first.waitAllActive("001", "002", "003")
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
 	}
 	writeKeys(t, cfg, "001 web any 1111111111111111\n003 mail any 3333333333333333\n")
-	second := run(t, cfg)
-	second.fleet("001 web any 1111111111111111\n")
+	second := startTestNode(t, cfg)
+	second.startAgents("001 web any 1111111111111111\n")
 	got := map[string]*event.StatusChange{}
 	for len(got) < 2 {
-		c := second.next("a change", func(m receivedMessage) bool { return strings.HasSuffix(m.Subject, ".status_change") }).Change
+		c := second.nextMessage("a change", func(m receivedMessage) bool { return strings.HasSuffix(m.Subject, ".status_change") }).Change
 		got[c.AgentID] = c
 	}
 	if c := got["002"]; c == nil || c.Reason != event.AgentRemoved || c.AgentName != "db" || c.PreviousStatus != event.Active {
@@ -155,15 +155,15 @@ func TestADeathBetweenTwoLivesIsFound(t *testing.T) {
 
 func TestAgentsComeAndGoWithClientKeys(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	h := run(t, cfg)
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
-	h.fleet("004 new any 4444444444444444\n")
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
+	h.startAgents("004 new any 4444444444444444\n")
 	writeKeys(t, cfg, "001 web any 1111111111111111\n003 mail any 9999999999999999\n004 new any 4444444444444444\nbad line\n")
 	got := map[string]*event.StatusChange{}
 	for len(got) < 3 { // in any order
-		c := h.next("change", func(m receivedMessage) bool {
+		c := h.nextMessage("change", func(m receivedMessage) bool {
 			return strings.HasSuffix(m.Subject, ".status_change") &&
 				(m.Change.AgentID == "004") == (m.Change.CurrentStatus == event.Active) && m.Change.CurrentStatus != event.Pending
 		}).Change
@@ -185,13 +185,13 @@ func TestAgentsComeAndGoWithClientKeys(t *testing.T) {
 
 func TestWithoutNATSTheLogTells(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.Enabled = false
-	h := run(t, cfg)
+	h := startTestNode(t, cfg)
 	if url := h.node.NATSURL(); url != "" {
 		t.Errorf("NATS at %s", url)
 	}
-	agents := h.fleet(keyFile)
+	agents := h.startAgents(keyFile)
 	waitFor(t, agents.Settled())
 	h.log.await(t, "agent active", 3)
 }
@@ -227,7 +227,7 @@ func TestOpenNamesTheSettingThatIsInTheWay(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cfg := settingsFor(t)
+			cfg := testSettings(t)
 			c.spoil(t, cfg)
 			n, err := Open(t.Context(), cfg, "1.2.3", slog.New(slog.DiscardHandler))
 			if err == nil {
@@ -245,7 +245,7 @@ func TestOpenNamesTheSettingThatIsInTheWay(t *testing.T) {
 // obstacle is gone.
 func TestAfterAFailedOpenEverythingIsFree(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +255,7 @@ func TestAfterAFailedOpenEverythingIsFree(t *testing.T) {
 		t.Fatal("it opens")
 	}
 	_ = busy.Close()
-	run(t, cfg)
+	startTestNode(t, cfg)
 }
 
 // A server that takes connections and never says a word.
@@ -266,10 +266,10 @@ func TestANodeWhoseNATSServerIsStuckEndsInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.ServerURL = "nats://" + silent.Addr().String()
-	h := run(t, cfg)
-	waitFor(t, h.fleet(keyFile).Settled())
+	h := startTestNode(t, cfg)
+	waitFor(t, h.startAgents(keyFile).Settled())
 	before := time.Now()
 	if err := h.stop(); err != nil || time.Since(before) > 5*time.Second {
 		t.Errorf("after %v: %v", time.Since(before), err)
@@ -279,27 +279,27 @@ func TestANodeWhoseNATSServerIsStuckEndsInTime(t *testing.T) {
 // Without a store there is nothing to go on for: the node ends and says why.
 func TestANodeThatCanStoreNothingEndsWithAnError(t *testing.T) {
 	t.Parallel()
-	h := open(t, settingsFor(t))
+	h := openTestNode(t, testSettings(t))
 	if err := h.node.out.outbox.Close(); err != nil {
 		t.Fatal(err)
 	}
-	h.start()
+	h.startNode()
 	select {
 	case err := <-h.ended:
 		if err == nil || !strings.Contains(err.Error(), "publish to") {
 			t.Errorf("it ends with %v", err)
 		}
 		h.ended <- nil // for the cleanup
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("it goes on")
 	}
 }
 
 func TestANodeThatIsToldToEndBeforeItRunsEnds(t *testing.T) {
 	t.Parallel()
-	h := open(t, settingsFor(t))
+	h := openTestNode(t, testSettings(t))
 	h.cancel()
-	h.start()
+	h.startNode()
 	if err := h.stop(); err != nil {
 		t.Error(err)
 	}
@@ -307,11 +307,11 @@ func TestANodeThatIsToldToEndBeforeItRunsEnds(t *testing.T) {
 
 func TestAParentThatEndsForItsOwnReasonIsNoFailure(t *testing.T) {
 	t.Parallel()
-	h := open(t, settingsFor(t))
+	h := openTestNode(t, testSettings(t))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
 	h.ctx = ctx
-	h.start()
+	h.startNode()
 	if err := h.stop(); err != nil {
 		t.Error(err)
 	}
@@ -319,11 +319,11 @@ func TestAParentThatEndsForItsOwnReasonIsNoFailure(t *testing.T) {
 
 func TestTheConsoleShowsTheFleet(t *testing.T) {
 	t.Parallel()
-	h := run(t, settingsFor(t))
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	h := startTestNode(t, testSettings(t))
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	url := "http://" + h.node.ConsoleAddr().String() + "/api/v1/agents?status=active"
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: testTimeout}
 	answer, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)
@@ -337,8 +337,8 @@ func TestTheConsoleShowsTheFleet(t *testing.T) {
 
 func TestTwoNodesDoNotShareAState(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	run(t, cfg)
+	cfg := testSettings(t)
+	startTestNode(t, cfg)
 	if n, err := Open(t.Context(), cfg, "1.2.3", slog.New(slog.DiscardHandler)); err == nil {
 		_ = n.close()
 		t.Error("a second one opens")
@@ -349,7 +349,7 @@ func waitFor(t *testing.T, done <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("not within the time")
 	}
 }

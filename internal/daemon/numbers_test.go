@@ -19,9 +19,9 @@ import (
 
 // answered waits until an agent has answered a keep-alive, and fails the test if
 // any was lost before.
-func (h *house) answered(id string) {
+func (h *testNode) answered(id string) {
 	h.t.Helper()
-	h.next("an answer of "+id, func(m receivedMessage) bool {
+	h.nextMessage("an answer of "+id, func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.CurrentStatus == event.Disconnected {
 			h.t.Errorf("lost: %+v", m.Change)
 		}
@@ -37,11 +37,11 @@ func TestAgentsThatLostTheirCountersAreNotLost(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
-			cfg := settingsFor(t)
+			cfg := testSettings(t)
 			cfg.Remote.TCP, cfg.Remote.UDP = network == "tcp", network == "udp"
-			h := run(t, cfg)
-			agents := h.fleet(keyFile, func(c *agentsim.Config) { c.Network = network })
-			h.allActive(allIDs...)
+			h := startTestNode(t, cfg)
+			agents := h.startAgents(keyFile, func(c *agentsim.Config) { c.Network = network })
+			h.waitAllActive(allIDs...)
 			before := uint64(time.Now().Add(-time.Hour).Unix())
 			for i, to := range []secmsg.Counter{{}, {Global: before, Local: 77}, {Global: before, Local: 9997}} {
 				id := allIDs[i]
@@ -50,7 +50,7 @@ func TestAgentsThatLostTheirCountersAreNotLost(t *testing.T) {
 					if err := agents.Fail(id, agentsim.Shutdown); err != nil {
 						t.Fatal(err)
 					}
-					h.change(id, event.Disconnected)
+					h.nextChange(id, event.Disconnected)
 				}
 				if err := agents.SetCounter(id, to); err != nil {
 					t.Fatal(err)
@@ -59,7 +59,7 @@ func TestAgentsThatLostTheirCountersAreNotLost(t *testing.T) {
 					if err := agents.Revive(id); err != nil {
 						t.Fatal(err)
 					}
-					h.change(id, event.Active)
+					h.nextChange(id, event.Active)
 				}
 			}
 			for range 2 {
@@ -73,12 +73,12 @@ func TestAgentsThatLostTheirCountersAreNotLost(t *testing.T) {
 
 func TestACopyOfAMachineDoesNotLoseItsAgent(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.Remote.TCP, cfg.Remote.UDP = false, true
-	h := run(t, cfg)
-	agents := h.fleet(keyFile, func(c *agentsim.Config) { c.Network = "udp" })
-	h.allActive(allIDs...)
-	copies := h.fleet(keyFile, func(c *agentsim.Config) { c.Network = "udp" })
+	h := startTestNode(t, cfg)
+	agents := h.startAgents(keyFile, func(c *agentsim.Config) { c.Network = "udp" })
+	h.waitAllActive(allIDs...)
+	copies := h.startAgents(keyFile, func(c *agentsim.Config) { c.Network = "udp" })
 	for _, id := range allIDs {
 		if err := copies.SetCounter(id, secmsg.Counter{Global: 7}); err != nil {
 			t.Fatal(err)
@@ -155,30 +155,30 @@ func (w *wiretap) captured() []byte {
 
 func TestACapturedGoodbyeDoesNotHideAKill(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.KeepAlive.ReconnectGrace = time.Second
-	h := run(t, cfg)
+	h := startTestNode(t, cfg)
 	addr := h.node.AgentAddr()
 	way := tapAgents(t, addr.String())
-	agents := h.fleet("002 db any 2222222222222222\n", func(c *agentsim.Config) { c.Manager = way.Addr().String() })
+	agents := h.startAgents("002 db any 2222222222222222\n", func(c *agentsim.Config) { c.Manager = way.Addr().String() })
 	writeKeys(t, cfg, "002 db any 2222222222222222\n")
-	h.change("002", event.Active)
+	h.nextChange("002", event.Active)
 	if err := agents.Fail("002", agentsim.Shutdown); err != nil {
 		t.Fatal(err)
 	}
-	h.change("002", event.Disconnected)
+	h.nextChange("002", event.Disconnected)
 	captured := way.captured()
 	for life := range 2 {
 		if err := agents.Revive("002"); err != nil {
 			t.Fatal(err)
 		}
-		h.change("002", event.Active)
+		h.nextChange("002", event.Active)
 		if life == 1 { // what the life before has seen counts in the next
 			if err := h.stop(); err != nil {
 				t.Fatal(err)
 			}
 			cfg.Remote.Port = int(addr.Port())
-			h = run(t, cfg)
+			h = startTestNode(t, cfg)
 			h.answered("002")
 		}
 		if err := agents.Fail("002", agentsim.Kill); err != nil {
@@ -192,7 +192,7 @@ func TestACapturedGoodbyeDoesNotHideAKill(t *testing.T) {
 			_, _ = thief.Write(captured)
 			defer thief.Close()
 		}
-		if got := h.change("002", event.Disconnected); got.Reason != event.ConnectionLost {
+		if got := h.nextChange("002", event.Disconnected); got.Reason != event.ConnectionLost {
 			t.Errorf("life %d: %+v", life, got)
 		}
 	}
@@ -203,10 +203,10 @@ func TestACapturedGoodbyeDoesNotHideAKill(t *testing.T) {
 
 func TestANodeThatCrashedAsksItsAgents(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	h := run(t, cfg)
-	h.fleet(keyFile)
-	h.allActive(allIDs...)
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
+	h.waitAllActive(allIDs...)
 	path := filepath.Join(cfg.Pulse.StateDir, "numbers")
 	onDisk, err := os.ReadFile(path) // until the node ends in order
 	if err != nil {
@@ -227,8 +227,8 @@ func TestANodeThatCrashedAsksItsAgents(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		h = run(t, cfg)
-		h.fleet(keyFile)
+		h = startTestNode(t, cfg)
+		h.startAgents(keyFile)
 		for _, id := range allIDs {
 			h.answered(id)
 		}
@@ -247,13 +247,13 @@ func TestANodeThatCrashedAsksItsAgents(t *testing.T) {
 // Killed, a node has not saved the numbers of the last minute for good.
 func TestAKilledNodeKnowsWhatItsAgentsHaveSent(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	h := run(t, cfg)
-	h.fleet(keyFile)
-	h.allActive(allIDs...)
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
+	h.waitAllActive(allIDs...)
 	link := h.node.link.(*listenLink)
 	path := filepath.Join(cfg.Pulse.StateDir, "numbers")
-	for late := time.Now().Add(patience); ; h.answered("001") { // until all three are there
+	for late := time.Now().Add(testTimeout); ; h.answered("001") { // until all three are there
 		recent, err := os.ReadFile(path + ".recent")
 		if err == nil && len(recent) == len(link.Link.Numbers(false)) && len(recent) > 3*12 {
 			break

@@ -20,14 +20,14 @@ func TestAnOutageGoesOnOverARestartAndItsCountsAddUp(t *testing.T) {
 		}
 		return b.String()
 	}
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.KeepAlive.OutageShare, cfg.KeepAlive.OutageHold, cfg.KeepAlive.Interval = 30, time.Minute, 2*time.Second
 	writeKeys(t, cfg, keysOf(1, agents))
 
-	first := run(t, cfg)
-	fleet := first.fleet(keysOf(1, agents))
+	first := startTestNode(t, cfg)
+	fleet := first.startAgents(keysOf(1, agents))
 	active := 0
-	first.next("active fleet", func(m receivedMessage) bool {
+	first.nextMessage("active fleet", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.CurrentStatus == event.Active {
 			active++
 		}
@@ -40,7 +40,7 @@ func TestAnOutageGoesOnOverARestartAndItsCountsAddUp(t *testing.T) {
 	}
 	outage := false
 	gone := map[string]bool{}
-	first.next("outage of all that are lost", func(m receivedMessage) bool {
+	first.nextMessage("outage of all that are lost", func(m receivedMessage) bool {
 		outage = outage || m.Outage != nil
 		if m.Change != nil && m.Change.CurrentStatus == event.Disconnected {
 			gone[m.Change.AgentID] = true
@@ -51,7 +51,7 @@ func TestAnOutageGoesOnOverARestartAndItsCountsAddUp(t *testing.T) {
 		if err := fleet.Revive(fmt.Sprintf("%03d", id)); err != nil {
 			t.Fatal(err)
 		}
-		back := first.change(fmt.Sprintf("%03d", id), event.Active)
+		back := first.nextChange(fmt.Sprintf("%03d", id), event.Active)
 		if back.OutagePart != "connections_closed" {
 			t.Errorf("a return from the outage: %+v", back)
 		}
@@ -59,17 +59,17 @@ func TestAnOutageGoesOnOverARestartAndItsCountsAddUp(t *testing.T) {
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range first.rest() {
+	for _, m := range first.drainMessages() {
 		if m.Recovered != nil {
 			t.Errorf("said while stopping: %+v", m.Recovered)
 		}
 	}
 
-	second := run(t, cfg)
-	second.fleet(keysOf(1, backBefore))
-	second.fleet(keysOf(lost+1, agents))
+	second := startTestNode(t, cfg)
+	second.startAgents(keysOf(1, backBefore))
+	second.startAgents(keysOf(lost+1, agents))
 	answers := map[string]bool{}
-	second.next("answers of all that live", func(m receivedMessage) bool {
+	second.nextMessage("answers of all that live", func(m receivedMessage) bool {
 		if m.Recovered != nil {
 			t.Fatalf("said though nobody is back: %+v", m.Recovered)
 		}
@@ -78,9 +78,9 @@ func TestAnOutageGoesOnOverARestartAndItsCountsAddUp(t *testing.T) {
 		}
 		return len(answers) == backBefore+agents-lost
 	})
-	second.fleet(keysOf(backBefore+1, lost))
+	second.startAgents(keysOf(backBefore+1, lost))
 	back := backBefore
-	got := second.next("recovery", func(m receivedMessage) bool {
+	got := second.nextMessage("recovery", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.PreviousStatus == event.Disconnected {
 			back++
 		}

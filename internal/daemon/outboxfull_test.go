@@ -18,7 +18,7 @@ import (
 // and a node starts beside a full one.
 func TestANodeGoesOnWhileTheDiskOfItsMessagesIsFull(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	store := outboxDir(cfg)
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		t.Fatal(err)
@@ -45,9 +45,9 @@ func TestANodeGoesOnWhileTheDiskOfItsMessagesIsFull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h := open(t, cfg)
-	h.start()
-	agents := h.fleet(keyFile)
+	h := openTestNode(t, cfg)
+	h.startNode()
+	agents := h.startAgents(keyFile)
 	h.log.await(t, "agent active", 3)
 	fill()
 	if err := agents.Fail("001", agentsim.Kill); err != nil {
@@ -65,14 +65,14 @@ func TestANodeGoesOnWhileTheDiskOfItsMessagesIsFull(t *testing.T) {
 	}
 
 	fill()
-	again := open(t, cfg)
+	again := openTestNode(t, cfg)
 	again.log.await(t, "starting with the room that was kept for this", 1)
 	var last event.StatusChangeMessage
 	err := again.node.out.outbox.Last(t.Context(), "wazuh.xdr.agent.001.status_change", func(_ string, data []byte) error { return json.Unmarshal(data, &last) })
 	if err != nil || last.StatusChange.CurrentStatus != event.Disconnected {
 		t.Errorf("%+v, %v", last, err)
 	}
-	again.start()
+	again.startNode()
 	again.log.await(t, "the disk is full: what is to be published waits in memory", 1)
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)

@@ -175,7 +175,7 @@ func (b *logbook) Handle(_ context.Context, r slog.Record) error {
 // await waits for so many lines about something.
 func (b *logbook) await(t *testing.T, what string, lines int) {
 	t.Helper()
-	for deadline := time.After(patience); ; {
+	for deadline := time.After(testTimeout); ; {
 		b.mu.Lock()
 		if b.more == nil {
 			b.more = make(chan struct{})

@@ -39,7 +39,7 @@ func follow(t *testing.T, xdr *server.Server) *platform {
 func (p *platform) until(what string, enough func(m *receivedMessage) bool) {
 	p.t.Helper()
 	for {
-		stored, err := p.consumer.Next(jetstream.FetchMaxWait(patience))
+		stored, err := p.consumer.Next(jetstream.FetchMaxWait(testTimeout))
 		if err != nil {
 			p.t.Fatalf("no %s: %v", what, err)
 		}
@@ -78,22 +78,22 @@ func active(name string) func(*receivedMessage) bool {
 }
 
 // twins are two nodes of one name, each with an agent of its own, at one server.
-func twins(t *testing.T, xdr *server.Server, open func(first, second func() *house)) (a, b *house) {
+func twins(t *testing.T, xdr *server.Server, open func(first, second func() *testNode)) (a, b *testNode) {
 	t.Helper()
-	one := func(into **house, keys string) func() *house {
-		cfg := settingsFor(t)
+	one := func(into **testNode, keys string) func() *testNode {
+		cfg := testSettings(t)
 		cfg.NATS.ServerURL, cfg.NATS.ReconnectDelay = xdr.ClientURL(), 50*time.Millisecond
 		cfg.KeepAlive.Interval = time.Second // few messages
 		writeKeys(t, cfg, keys)
-		return func() *house {
-			h := &house{t: t, log: new(logbook), ended: make(chan error, 1)}
+		return func() *testNode {
+			h := &testNode{t: t, log: new(logbook), ended: make(chan error, 1)}
 			var err error
 			if h.node, err = Open(t.Context(), cfg, "1.2.3", slog.New(h.log)); err != nil {
 				t.Error(err)
 				return nil
 			}
 			h.ctx, h.cancel = context.WithCancel(context.Background())
-			h.start()
+			h.startNode()
 			*into = h
 			return h
 		}
@@ -109,12 +109,12 @@ func TestOfTwoNodesOfOneNameTheYoungerPublishesWhenTheOlderHasGone(t *testing.T)
 	t.Parallel()
 	xdr := far(t)
 	p := follow(t, xdr)
-	older, younger := twins(t, xdr, func(first, second func() *house) {
+	older, younger := twins(t, xdr, func(first, second func() *testNode) {
 		first().awaitNATS(event.NATSConnected)
 		second()
 	})
-	older.fleet("001 one any K\n")
-	younger.fleet("001 two any K\n")
+	older.startAgents("001 one any K\n")
+	younger.startAgents("001 two any K\n")
 	younger.awaitAnswer("/healthz", 503, "another node is called node01, on host")
 	younger.awaitAnswer("/metrics", 200, `pulse_condition{code="name_taken"} 1`)
 	younger.awaitAnswer("/api/v1/status", 200, `"problem": "name_taken"`)
@@ -144,15 +144,15 @@ func TestTwoNodesOfOneNameThatStartInTheSameSecondHaveEpochsOfTheirOwn(t *testin
 	t.Parallel()
 	xdr := far(t)
 	p := follow(t, xdr)
-	a, b := twins(t, xdr, func(first, second func() *house) {
+	a, b := twins(t, xdr, func(first, second func() *testNode) {
 		var opening sync.WaitGroup
 		opening.Go(func() { first() })
 		opening.Go(func() { second() })
 		opening.Wait()
 	})
-	agents := map[*house]string{a: "one", b: "two"}
-	a.fleet("001 one any K\n")
-	b.fleet("001 two any K\n")
+	agents := map[*testNode]string{a: "one", b: "two"}
+	a.startAgents("001 one any K\n")
+	b.startAgents("001 two any K\n")
 	first, second := a, b
 	if held := awaitHeld(t, a, b); held == a {
 		first, second = b, a
@@ -167,7 +167,7 @@ func TestTwoNodesOfOneNameThatStartInTheSameSecondHaveEpochsOfTheirOwn(t *testin
 
 // whole checks that nothing came of the second node before all of the first, and
 // that nothing is missing.
-func (p *platform) whole(first, second *house) {
+func (p *platform) whole(first, second *testNode) {
 	p.t.Helper()
 	if want := []uint64{first.node.Status().Epoch, second.node.Status().Epoch}; fmt.Sprint(p.epochs) != fmt.Sprint(want) {
 		p.t.Errorf("messages of epochs %v, want %v", p.epochs, want)
@@ -178,11 +178,11 @@ func (p *platform) whole(first, second *house) {
 }
 
 // awaitHeld returns the one of two nodes that waits.
-func awaitHeld(t *testing.T, nodes ...*house) *house {
+func awaitHeld(t *testing.T, nodes ...*testNode) *testNode {
 	t.Helper()
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
-	for deadline := time.After(patience); ; {
+	for deadline := time.After(testTimeout); ; {
 		for _, h := range nodes {
 			if o := h.node.Status().OtherNode; o != nil && o.GoesFirst {
 				return h
@@ -196,7 +196,7 @@ func awaitHeld(t *testing.T, nodes ...*house) *house {
 	}
 }
 
-func conditionOf(h *house, code string) (c Condition, all []Condition, err error) {
+func conditionOf(h *testNode, code string) (c Condition, all []Condition, err error) {
 	all = h.node.Status().Conditions
 	for _, c := range all {
 		if c.Code == code {
@@ -212,9 +212,9 @@ func TestANodeThatMayNotLookForOthersWarnsOfIt(t *testing.T) {
 		o.Users = []*server.User{{Username: "u", Password: "p", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"pulse.*.presence"}}}}}
 		o.NoAuthUser = "u"
 	})
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.ServerURL = xdr.ClientURL()
-	h := run(t, cfg)
+	h := startTestNode(t, cfg)
 	h.awaitNATS(event.NATSConnected)
 	h.awaitAnswer("/healthz", 200, "whether another node is called node01 is not known")
 	c, _, err := conditionOf(h, "name_unwatched")

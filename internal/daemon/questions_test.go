@@ -19,7 +19,7 @@ import (
 // quiet is a node that asks its agents only when it is asked to.
 func quiet(t *testing.T, change ...func(*config.Config)) *config.Config {
 	t.Helper()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.KeepAlive.Interval, cfg.KeepAlive.Timeout, cfg.KeepAlive.RetryInterval = time.Hour, 3*time.Hour, time.Hour
 	for _, f := range change {
 		f(cfg)
@@ -47,8 +47,8 @@ func newAsker(t *testing.T, url string) *asker {
 // the server.
 func (a *asker) ask(subject, body string) (answer map[string]any, code string) {
 	a.Helper()
-	for deadline := time.Now().Add(patience); ; {
-		m, err := a.nc.Request(subject, []byte(body), patience/4)
+	for deadline := time.Now().Add(testTimeout); ; {
+		m, err := a.nc.Request(subject, []byte(body), testTimeout/4)
 		if err == nil {
 			if code = m.Header.Get(micro.ErrorCodeHeader); code != "" {
 				return nil, code + " " + m.Header.Get(micro.ErrorHeader)
@@ -67,7 +67,7 @@ func (a *asker) ask(subject, body string) (answer map[string]any, code string) {
 // wants asks until what is answered has a value under a name.
 func (a *asker) wants(subject, body, name, value string) {
 	a.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(testTimeout); ; {
 		answer, code := a.ask(subject, body)
 		if fmt.Sprint(answer[name]) == value {
 			return
@@ -81,9 +81,9 @@ func (a *asker) wants(subject, body, name, value string) {
 func TestXDRClientsAskTheNode(t *testing.T) {
 	t.Parallel()
 	cfg := quiet(t)
-	h := run(t, cfg)
-	agents := h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	h := startTestNode(t, cfg)
+	agents := h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	a := newAsker(t, h.node.NATSURL())
 	if got, code := a.ask("pulse.agents.list", `{"status":"active","name":"??"}`); fmt.Sprint(got["total"]) != "1" {
 		t.Errorf("%v %s", got, code)
@@ -95,7 +95,7 @@ func TestXDRClientsAskTheNode(t *testing.T) {
 	if rtt, ok := got["rtt_ms"].(float64); !ok || rtt <= 0 || rtt > 10_000 || got["name"] != "db" || got["node"] != "node01" {
 		t.Errorf("%v %s", got, code)
 	}
-	h.next("the keep-alive that was asked for", func(m receivedMessage) bool {
+	h.nextMessage("the keep-alive that was asked for", func(m receivedMessage) bool {
 		return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged && m.Event.AgentID == "002"
 	})
 	if err := agents.Fail("003", agentsim.Hang); err != nil {
@@ -107,7 +107,7 @@ func TestXDRClientsAskTheNode(t *testing.T) {
 	if err := agents.Fail("001", agentsim.Shutdown); err != nil {
 		t.Fatal(err)
 	}
-	h.change("001", event.Disconnected)
+	h.nextChange("001", event.Disconnected)
 	if got, code := a.ask("pulse.node01.agents.ping", `{"id":"001"}`); code != "409 agent 001 is disconnected" {
 		t.Errorf("%v %s", got, code)
 	}
@@ -125,7 +125,7 @@ func xdrServer(t *testing.T, port int) *server.Server {
 	}
 	srv.Start()
 	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	if !srv.ReadyForConnections(patience) {
+	if !srv.ReadyForConnections(testTimeout) {
 		t.Fatal("the server does not start")
 	}
 	return srv
@@ -140,8 +140,8 @@ func TestTwoNodesAreAskedOnTheXDRsServerAndAgainWhenItIsBack(t *testing.T) {
 			cfg.Pulse.NodeName, cfg.NATS.ServerURL, cfg.NATS.ReconnectDelay = fmt.Sprint("node", i+1), url, 50*time.Millisecond
 		})
 		writeKeys(t, cfg, keys)
-		h := run(t, cfg)
-		waitFor(t, h.fleet(keys).Settled())
+		h := startTestNode(t, cfg)
+		waitFor(t, h.startAgents(keys).Settled())
 	}
 	a := newAsker(t, url)
 	for life := range 2 {

@@ -34,8 +34,8 @@ type recorder struct {
 }
 
 // routinePeriod is for how long records of keep-alives may wait to be published
-// together, which costs a third of what it costs one by one. Their time is told by
-// the second.
+// together, which costs a third of what it costs one by one. Their time is published
+// in seconds.
 const routinePeriod = time.Second
 
 // run publishes until the backlog is closed and empty, group by group, so that
@@ -71,7 +71,7 @@ func (r *recorder) run(ctx context.Context) error {
 				return err
 			}
 			if r.backlog.isDone() {
-				r.audit.Sync() // the last heartbeat tells how far the log is
+				r.audit.Sync() // the last heartbeat has the last line of the log
 				return r.publishHeartbeat(ctx)
 			}
 		}
@@ -109,7 +109,7 @@ func (r *recorder) publishHeartbeat(ctx context.Context) error {
 		r.audit.RecordManagerProblem(a.Problem)
 	}
 	defer func() { r.numbers.Store(r.writer.Source.LastSequence()) }()
-	return r.publishMessages(ctx, []outbox.Message{r.writer.Heartbeat(status.message())})
+	return r.publishMessages(ctx, []outbox.Message{r.writer.Heartbeat(status.managerStatus())})
 }
 
 // publishRecords publishes a group of records. What is no routine is numbered first, as
@@ -139,7 +139,7 @@ func (r *recorder) publishRecords(ctx context.Context, group []message.Record) e
 }
 
 // statusLogBurst is how many status changes a second are logged one by one. When
-// a network goes down, the messages on NATS tell of every agent; the log tells
+// a network goes down, NATS has a message for every agent; the log says
 // how many there were.
 const statusLogBurst = 20
 

@@ -17,11 +17,11 @@ import (
 
 func TestOtherSettingsCountWhileTheNodeRuns(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.HighAlertThreshold = 15
-	h := run(t, cfg)
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	next := *cfg
 	next.NATS.HighAlertThreshold = 5
 	next.KeepAlive.Interval = 300 * time.Millisecond
@@ -31,14 +31,14 @@ func TestOtherSettingsCountWhileTheNodeRuns(t *testing.T) {
 	if err != nil || now.NATS.SubjectPrefix != "wazuh.xdr" || now.KeepAlive.Method != "request" || now.NATS.HighAlertThreshold != 5 {
 		t.Fatalf("%+v, %v", now, err)
 	}
-	h.next("keep-alive of the new group", func(m receivedMessage) bool {
+	h.nextMessage("keep-alive of the new group", func(m receivedMessage) bool {
 		return m.Event != nil && m.Event.AgentID == "001" && m.Event.Interval == 2
 	})
 	h.awaitAnswer("/api/v1/agents/001", http.StatusOK, `"group":"web"`)
 	writeKeys(t, cfg, "002 db any 2222222222222222\n")
 	alerts := map[string]bool{}
 	removed := 0
-	h.next("removals", func(m receivedMessage) bool {
+	h.nextMessage("removals", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.Reason == event.AgentRemoved {
 			removed++
 			alerts[m.Change.AgentID] = alerts[m.Change.AgentID] || strings.HasSuffix(m.Subject, ".alerts.agent_disconnected")
@@ -67,12 +67,12 @@ func TestOtherSettingsCountWhileTheNodeRuns(t *testing.T) {
 // Settings that cannot be used change nothing, and are a condition until others are in effect.
 func TestSettingsThatCannotBeUsedChangeNothingAndAreLoud(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	key := recipient(t, cfg)
-	h := open(t, cfg)
+	h := openTestNode(t, cfg)
 	r := hearing(t, h.node.NATSURL(), cfg, key)
-	h.start()
-	fleet := h.fleet(keyFile)
+	h.startNode()
+	fleet := h.startAgents(keyFile)
 	waitFor(t, fleet.Settled())
 	r.active(3)
 
@@ -100,7 +100,7 @@ func TestSettingsThatCannotBeUsedChangeNothingAndAreLoud(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.After(patience); ; {
+	for deadline := time.After(testTimeout); ; {
 		select {
 		case m := <-r.heard:
 			if _, err := reads.Decrypt(m.Data); err == nil {
@@ -115,11 +115,11 @@ func TestSettingsThatCannotBeUsedChangeNothingAndAreLoud(t *testing.T) {
 // Whoever waits for whom: a storm of decisions, readers of the status, and reloads.
 func TestReloadsInAStormHoldNobodyUp(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	cfg.KeepAlive.Interval, cfg.KeepAlive.RetryInterval = 100*time.Millisecond, patience
-	h := run(t, cfg)
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	cfg := testSettings(t)
+	cfg.KeepAlive.Interval, cfg.KeepAlive.RetryInterval = 100*time.Millisecond, testTimeout
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	one, two := *cfg, *cfg
 	one.Groups = []config.Group{{Name: "web", Names: []string{"*"}, Interval: 100 * time.Millisecond, Timeout: time.Minute, MaxMissed: 3, HighAlertThreshold: 8}}
 	two.KeepAlive.Interval = 150 * time.Millisecond
@@ -135,7 +135,7 @@ func TestReloadsInAStormHoldNobodyUp(t *testing.T) {
 		})
 	}
 	working.Wait()
-	for _, m := range h.rest() {
+	for _, m := range h.drainMessages() {
 		if m.Change != nil && m.Change.CurrentStatus == event.Disconnected {
 			t.Errorf("%+v", m.Change)
 		}

@@ -26,18 +26,18 @@ func keysOf(from, to int) string {
 // that, and what is still gone after the hold is removed.
 func TestAnEmptiedListOfAgentsIsLoudAndRemovesNobodyAtOnce(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	fleet := keysOf(1, 6)
 	writeKeys(t, cfg, fleet)
-	h := run(t, cfg)
-	h.fleet(fleet)
-	h.allActive("001", "002", "003", "004", "005", "006")
+	h := startTestNode(t, cfg)
+	h.startAgents(fleet)
+	h.waitAllActive("001", "002", "003", "004", "005", "006")
 	if err := os.Truncate(cfg.Pulse.ClientKeys, 0); err != nil {
 		t.Fatal(err)
 	}
-	began := func(h *house) {
+	began := func(h *testNode) {
 		t.Helper()
-		c := h.next("condition", func(m receivedMessage) bool {
+		c := h.nextMessage("condition", func(m receivedMessage) bool {
 			if m.Change != nil && m.Change.Reason == event.AgentRemoved {
 				t.Errorf("%+v", m.Change)
 			}
@@ -56,13 +56,13 @@ func TestAnEmptiedListOfAgentsIsLoudAndRemovesNobodyAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	again := open(t, cfg)
+	again := openTestNode(t, cfg)
 	again.node.link.(*listenLink).agents.Hold = 2 * time.Second
-	again.listen(cfg)
-	again.start()
+	again.subscribe(cfg)
+	again.startNode()
 	began(again)
 	var removed []string
-	again.next("removals", func(m receivedMessage) bool {
+	again.nextMessage("removals", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.Reason == event.AgentRemoved {
 			removed = append(removed, m.Change.AgentID)
 		}
@@ -80,10 +80,10 @@ func TestAnEmptiedListOfAgentsIsLoudAndRemovesNobodyAtOnce(t *testing.T) {
 
 func TestAListOfAgentsThatCannotBeReadStaysAndIsLoud(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	h := run(t, cfg)
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	if err := os.Rename(cfg.Pulse.ClientKeys, cfg.Pulse.ClientKeys+".away"); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestAListOfAgentsThatCannotBeReadStaysAndIsLoud(t *testing.T) {
 	}
 	h.log.await(t, "client.keys can be read again", 1)
 	h.awaitAnswer("/healthz", http.StatusOK, "ok")
-	for _, m := range h.rest() {
+	for _, m := range h.drainMessages() {
 		if m.Change != nil && m.Change.CurrentStatus == event.Disconnected {
 			t.Errorf("%+v", m.Change)
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // state waits for an agent's in the roster that fits.
-func (h *house) state(url, id string, fits func(*event.AgentState) bool) *event.AgentState {
+func (h *testNode) state(url, id string, fits func(*event.AgentState) bool) *event.AgentState {
 	h.t.Helper()
 	nc, err := nats.Connect(url)
 	if err != nil {
@@ -25,7 +25,7 @@ func (h *house) state(url, id string, fits func(*event.AgentState) bool) *event.
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); <-tick.C {
 		kv, err := js.KeyValue(h.t.Context(), event.AgentsBucket)
 		if err != nil {
 			continue
@@ -50,9 +50,9 @@ func activeNow(s *event.AgentState) bool { return s.Status == event.Active }
 
 func TestTheRosterIsKeptForClientsOfTheNode(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	h := run(t, cfg)
-	waitFor(t, h.fleet(keyFile).Settled())
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	waitFor(t, h.startAgents(keyFile).Settled())
 	url := h.node.NATSURL()
 	for _, id := range []string{"001", "002", "003"} {
 		if s := h.state(url, id, activeNow); s.Node != "node01" || s.Epoch == 0 || s.Sequence == 0 || s.LastSeen == 0 || s.Removed {
@@ -70,10 +70,10 @@ func TestTheRosterIsKeptOnTheXDRsServer(t *testing.T) {
 	t.Parallel()
 	xdr := far(t)
 	stored(t, xdr)
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.ServerURL = xdr.ClientURL()
-	h := run(t, cfg)
-	waitFor(t, h.fleet(keyFile).Settled())
+	h := startTestNode(t, cfg)
+	waitFor(t, h.startAgents(keyFile).Settled())
 	for _, id := range []string{"001", "002", "003"} {
 		h.state(xdr.ClientURL(), id, activeNow)
 	}

@@ -61,7 +61,7 @@ func hearing(t *testing.T, url string, cfg *config.Config, key *seal.Key) *reade
 // active reads until so many agents were told to be active. Every message has to be good.
 func (r *reader) active(agents int) {
 	r.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	kinds := map[string]int{}
 	for waiting := agents; waiting > 0 || kinds["event"] == 0 || kinds["heartbeat"] == 0; {
 		select {
@@ -99,7 +99,7 @@ func (r *reader) entry(bucket, key string) *jetstream.RawStreamMsg {
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); <-tick.C {
 		s, err := js.Stream(r.t.Context(), "KV_"+bucket)
 		if err != nil {
 			continue
@@ -114,11 +114,11 @@ func (r *reader) entry(bucket, key string) *jetstream.RawStreamMsg {
 
 func TestEveryMessageIsSigned(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	h := open(t, cfg)
+	cfg := testSettings(t)
+	h := openTestNode(t, cfg)
 	r := hearing(t, h.node.NATSURL(), cfg, nil)
-	h.start()
-	h.fleet(keyFile)
+	h.startNode()
+	h.startAgents(keyFile)
 	r.active(3)
 	if gaps := r.opener.Guard.Gaps(); gaps != nil {
 		t.Errorf("missing: %v", gaps)
@@ -135,7 +135,7 @@ func TestEveryMessageIsSigned(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	q := seal.NewQuestion("pulse.agents.get", []byte(`{"id":"001"}`))
-	answer, err := r.nc.RequestMsg(&nats.Msg{Subject: q.Subject, Header: q.Header(), Data: q.Data}, patience)
+	answer, err := r.nc.RequestMsg(&nats.Msg{Subject: q.Subject, Header: q.Header(), Data: q.Data}, testTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,8 +147,8 @@ func TestEveryMessageIsSigned(t *testing.T) {
 // Who takes the keys from the bucket knows the next one before a message is signed with it.
 func TestANewKeyIsShownBeforeItIsUsed(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
-	h := run(t, cfg)
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
 	r := hearing(t, h.node.NATSURL(), cfg, nil)
 	before := r.entry(keys.Bucket, "node01").Sequence
 	files := sealing.KeyFiles(cfg)
@@ -158,7 +158,7 @@ func TestANewKeyIsShownBeforeItIsUsed(t *testing.T) {
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); ; <-tick.C {
+	for deadline := time.Now().Add(testTimeout); ; <-tick.C {
 		shown := r.entry(keys.Bucket, "node01")
 		if shown.Sequence != before {
 			if all, err := seal.ParseKeys(shown.Data); err != nil || len(all) != 2 || !all[0].Equal(next) {
@@ -170,7 +170,7 @@ func TestANewKeyIsShownBeforeItIsUsed(t *testing.T) {
 			t.Fatal("the new key is not shown")
 		}
 	}
-	h.fleet(keyFile)
+	h.startAgents(keyFile)
 	r.active(3) // with the keys of before
 }
 
@@ -274,14 +274,14 @@ func TestWithEncryptionThePlainTextIsNowhere(t *testing.T) {
 	xdr := far(t)
 	stored(t, xdr)
 	wire := tapInto(t, xdr.ClientURL())
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	writeKeys(t, cfg, secretNames)
 	cfg.NATS.ServerURL, cfg.NATS.AuditDetail = "nats://"+wire.Addr().String(), "full"
 	key := recipient(t, cfg)
-	h := open(t, cfg)
+	h := openTestNode(t, cfg)
 	r := hearing(t, xdr.ClientURL(), cfg, key)
-	h.start()
-	h.fleet(secretNames)
+	h.startNode()
+	h.startAgents(secretNames)
 	r.active(2)
 	value := r.entry(event.AgentsBucket, "001")
 	if s, err := r.opener.OpenState("001", value.Header, value.Data); err != nil || s.AgentName != "hidden-web" {
@@ -293,7 +293,7 @@ func TestWithEncryptionThePlainTextIsNowhere(t *testing.T) {
 			ask = `{}`
 		}
 		q := seal.NewQuestion(question, []byte(ask))
-		answer, err := r.nc.RequestMsg(&nats.Msg{Subject: q.Subject, Header: q.Header(), Data: q.Data}, patience)
+		answer, err := r.nc.RequestMsg(&nats.Msg{Subject: q.Subject, Header: q.Header(), Data: q.Data}, testTimeout)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -327,8 +327,8 @@ func TestWithEncryptionThePlainTextIsNowhere(t *testing.T) {
 		t.Errorf("searched %d files: %v", searched, err)
 	}
 
-	h = open(t, cfg) // and it knows what it told
-	h.start()
+	h = openTestNode(t, cfg) // and it knows what it told
+	h.startNode()
 	if lines := h.log.about("took up where the last life ended"); len(lines) != 1 || !strings.Contains(lines[0], "2") {
 		t.Errorf("restored: %q", lines)
 	}
@@ -343,20 +343,20 @@ func TestWithEncryptionThePlainTextIsNowhere(t *testing.T) {
 func TestTheRosterIsWrittenAnewForOtherRecipients(t *testing.T) {
 	t.Parallel()
 	xdr := far(t)
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.ServerURL = xdr.ClientURL()
-	h := run(t, cfg)
-	waitFor(t, h.fleet(keyFile).Settled())
+	h := startTestNode(t, cfg)
+	waitFor(t, h.startAgents(keyFile).Settled())
 	h.state(xdr.ClientURL(), "003", activeNow)
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
 	key := recipient(t, cfg)
-	run(t, cfg)
+	startTestNode(t, cfg)
 	r := hearing(t, xdr.ClientURL(), cfg, key)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); ; <-tick.C {
+	for deadline := time.Now().Add(testTimeout); ; <-tick.C {
 		m := r.entry(event.AgentsBucket, "003")
 		s, err := r.opener.OpenState("003", m.Header, m.Data)
 		if err == nil && s.AgentName == "mail" {
@@ -396,7 +396,7 @@ func TestKeysThatAreInTheWayAreNamedWithTheWayOut(t *testing.T) {
 		{"a directory without the right to make a key", func(c *config.Config) { c.NATS.SigningKeyFile = filepath.Join(c.Pulse.Home, "none", "s.jwk") },
 			"no such file"},
 	} {
-		cfg := settingsFor(t)
+		cfg := testSettings(t)
 		tt.change(cfg)
 		n, err := Open(t.Context(), cfg, "1.2.3", slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "<nats>") {
@@ -410,9 +410,9 @@ func TestKeysThatAreInTheWayAreNamedWithTheWayOut(t *testing.T) {
 
 func TestTheKeysOfANodeAreItsOwnersAlone(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	recipient(t, cfg)
-	h := run(t, cfg)
+	h := startTestNode(t, cfg)
 	for name, want := range map[string]fs.FileMode{"signing.jwk": 0o600, "reading.jwk": 0o600, "public.jwks": 0o644} {
 		if info, err := os.Stat(filepath.Join(cfg.Pulse.StateDir, name)); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v", name, info, err)

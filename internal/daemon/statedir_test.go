@@ -20,12 +20,12 @@ func TestASecondPulseIsKeptOutOfAStateDirectory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := settingsFor(t)
+			cfg := testSettings(t)
 			change(cfg)
 			if Running(cfg) {
 				t.Error("one runs before it is started")
 			}
-			h := run(t, cfg)
+			h := startTestNode(t, cfg)
 			if !Running(cfg) {
 				t.Error("it does not run")
 			}
@@ -47,7 +47,7 @@ func TestASecondPulseIsKeptOutOfAStateDirectory(t *testing.T) {
 
 func TestAStateDirectoryThatOthersMayChangeIsRefused(t *testing.T) {
 	t.Parallel()
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	if err := os.MkdirAll(cfg.Pulse.StateDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -65,14 +65,14 @@ func TestAStateDirectoryOfAnotherUserIsNamed(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root may give a directory away")
 	}
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	if err := os.MkdirAll(cfg.Pulse.StateDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chown(cfg.Pulse.StateDir, 12345, 0); err != nil {
 		t.Fatal(err)
 	}
-	h := run(t, cfg)
+	h := startTestNode(t, cfg)
 	h.log.await(t, "the state directory is not as it should be", 1)
 	if s := h.node.Status(); len(s.Health.Warnings) != 1 || !strings.Contains(s.Health.Warnings[0], "belongs to uid 12345") {
 		t.Errorf("%+v", s.Health)
@@ -99,7 +99,7 @@ func TestADeletedEpochFileIsNoStepBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := settingsFor(t)
+			cfg := testSettings(t)
 			if tt.change != nil {
 				tt.change(cfg)
 			}
@@ -111,7 +111,7 @@ func TestADeletedEpochFileIsNoStepBack(t *testing.T) {
 			if err := os.WriteFile(path, strconv.AppendUint(nil, ahead, 10), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			h := run(t, cfg)
+			h := startTestNode(t, cfg)
 			once := h.node.Status().Epoch
 			if once <= ahead {
 				t.Fatalf("epoch %d, want more than %d", once, ahead)
@@ -129,7 +129,7 @@ func TestADeletedEpochFileIsNoStepBack(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			h = run(t, cfg)
+			h = startTestNode(t, cfg)
 			now := h.node.Status().Epoch
 			if said := h.node.Status().Health.Failures; len(said) != 1 || !strings.Contains(said[0], "is ahead of its clock by ") {
 				t.Errorf("%v", said)

@@ -129,10 +129,10 @@ func (p *Publisher) readNATSState() NATS {
 	return s
 }
 
-// message returns the status as the heartbeat publishes it.
-func (s *Status) message() event.ManagerStatus {
+// managerStatus returns the status as the heartbeat publishes it.
+func (s *Status) managerStatus() event.ManagerStatus {
 	m := event.ManagerStatus{StartedAt: s.StartedAt.Unix(), Agents: s.Agents, Uptime: s.Uptime, State: s.State,
-		TelemetryDropped: s.TelemetryDropped, Link: s.Link.message(), NATS: event.NATSState{State: s.NATS.State, Since: s.NATS.Since.Unix()}}
+		TelemetryDropped: s.TelemetryDropped, Link: s.Link.stateMessage(), NATS: event.NATSState{State: s.NATS.State, Since: s.NATS.Since.Unix()}}
 	if o := s.Outbox; o != nil {
 		m.OutboxDepth, m.DeadLetters = o.Status.Backlog+o.Telemetry.Backlog, o.DeadLetters()
 	}

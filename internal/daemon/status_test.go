@@ -28,7 +28,7 @@ func far(t *testing.T, change ...func(*server.Options)) *server.Server {
 		t.Fatal(err)
 	}
 	s.Start()
-	if !s.ReadyForConnections(patience) {
+	if !s.ReadyForConnections(testTimeout) {
 		t.Fatal("the NATS server does not start")
 	}
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
@@ -56,16 +56,16 @@ func stored(t *testing.T, s *server.Server) jetstream.Stream {
 
 func TestTheHeartbeatTellsHowTheNodeIs(t *testing.T) {
 	t.Parallel()
-	h := run(t, settingsFor(t))
+	h := startTestNode(t, testSettings(t))
 	beat := func() *event.ManagerStatus {
-		return h.next("heartbeat", func(m receivedMessage) bool { return m.Status != nil }).Status
+		return h.nextMessage("heartbeat", func(m receivedMessage) bool { return m.Status != nil }).Status
 	}
 	s := beat()
 	if s.State != event.NodeRunning || s.NATS.State != event.NATSEmbedded || s.NATS.Since == 0 || s.Link.Kind != event.LinkListen {
 		t.Errorf("the first: %+v", s)
 	}
-	h.fleet(keyFile)
-	h.allActive("001", "002", "003")
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
 	for s = beat(); s.Link.Connections != 3; s = beat() {
 	}
 	if s.Uptime < 5 || s.Link.Agents != 3 || s.Agents.Active != 3 || s.OutboxDepth != 0 || s.TelemetryDropped != 0 {
@@ -74,8 +74,8 @@ func TestTheHeartbeatTellsHowTheNodeIs(t *testing.T) {
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	h.next("last heartbeat", func(m receivedMessage) bool { return m.Status != nil && m.Status.State == event.NodeStopping })
-	if after := h.rest(); len(after) > 0 {
+	h.nextMessage("last heartbeat", func(m receivedMessage) bool { return m.Status != nil && m.Status.State == event.NodeStopping })
+	if after := h.drainMessages(); len(after) > 0 {
 		t.Errorf("after the last message: %+v", after)
 	}
 }
@@ -84,10 +84,10 @@ func TestTheLastHeartbeatIsForwarded(t *testing.T) {
 	t.Parallel()
 	xdr := far(t)
 	stream := stored(t, xdr)
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.ServerURL = xdr.ClientURL()
-	h := run(t, cfg)
-	waitFor(t, h.fleet(keyFile).Settled())
+	h := startTestNode(t, cfg)
+	waitFor(t, h.startAgents(keyFile).Settled())
 	h.awaitNATS(event.NATSConnected)
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
@@ -103,11 +103,11 @@ func TestTheLastHeartbeatIsForwarded(t *testing.T) {
 }
 
 // awaitNATS waits for a state of the way to the XDR's NATS.
-func (h *house) awaitNATS(want event.State) Status {
+func (h *testNode) awaitNATS(want event.State) Status {
 	h.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); ; <-tick.C {
+	for deadline := time.Now().Add(testTimeout); ; <-tick.C {
 		if s := h.node.Status(); s.NATS.State == want {
 			return s
 		} else if time.Now().After(deadline) {
@@ -116,7 +116,7 @@ func (h *house) awaitNATS(want event.State) Status {
 	}
 }
 
-func (h *house) get(path string) (code int, body string) {
+func (h *testNode) get(path string) (code int, body string) {
 	h.t.Helper()
 	r, err := http.Get(fmt.Sprint("http://", h.node.ConsoleAddr(), path))
 	if err != nil {
@@ -131,11 +131,11 @@ func (h *house) get(path string) (code int, body string) {
 }
 
 // awaitAnswer asks until the console says so: what it knows may be half a second old.
-func (h *house) awaitAnswer(path string, code int, words string) {
+func (h *testNode) awaitAnswer(path string, code int, words string) {
 	h.t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); ; <-tick.C {
+	for deadline := time.Now().Add(testTimeout); ; <-tick.C {
 		got, body := h.get(path)
 		if got == code && strings.Contains(body, words) {
 			return
@@ -149,9 +149,9 @@ func (h *house) awaitAnswer(path string, code int, words string) {
 func TestTheNodeIsNotHealthyWithoutItsNATSServer(t *testing.T) {
 	t.Parallel()
 	xdr := far(t)
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.ServerURL, cfg.NATS.MaxReconnects, cfg.NATS.ReconnectDelay = xdr.ClientURL(), 2, 50*time.Millisecond
-	h := run(t, cfg)
+	h := startTestNode(t, cfg)
 	first := h.awaitNATS(event.NATSConnected)
 	if code, body := h.get("/healthz"); code != http.StatusOK || body != "ok\n" {
 		t.Errorf("%d %s", code, body)
@@ -179,13 +179,13 @@ func TestMessagesThatTheServerRefusesAreAWarning(t *testing.T) {
 		o.Users = []*server.User{{Username: "node", Password: "node", Permissions: &server.Permissions{
 			Publish: &server.SubjectPermission{Deny: []string{"wazuh.xdr.alerts.agent_disconnected", "wazuh.xdr.manager.keepalive.001", "$KV.>"}}}}}
 	})
-	cfg := settingsFor(t)
+	cfg := testSettings(t)
 	cfg.NATS.ServerURL = xdr.ClientURL()
-	h := run(t, cfg)
-	h.fleet(keyFile)
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); h.node.Status().Outbox.DeadLetters() == 0; <-tick.C {
+	for deadline := time.Now().Add(testTimeout); h.node.Status().Outbox.DeadLetters() == 0; <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v", h.node.Status().Outbox)
 		}
@@ -197,7 +197,7 @@ func TestMessagesThatTheServerRefusesAreAWarning(t *testing.T) {
 		t.Errorf("%+v", status.Outbox)
 	}
 	var beat event.ManagerStatusMessage
-	if err := json.Unmarshal(message.NewWriter(message.Source{}, "p").Heartbeat(status.message()).Data, &beat); err != nil || beat.ManagerStatus.DeadLetters == 0 {
+	if err := json.Unmarshal(message.NewWriter(message.Source{}, "p").Heartbeat(status.managerStatus()).Data, &beat); err != nil || beat.ManagerStatus.DeadLetters == 0 {
 		t.Errorf("%+v, %v", beat, err)
 	}
 }

@@ -23,16 +23,16 @@ import (
 	"github.com/wazuh-pulse/pulse/schema"
 )
 
-// patience is how long a test waits for what has to come.
-const patience = 20 * time.Second
+// testTimeout is how long a test waits for what has to come.
+const testTimeout = 20 * time.Second
 
 const keyFile = `001 web any 1111111111111111
 002 db any 2222222222222222
 003 mail any 3333333333333333
 `
 
-// settingsFor are those of a quick node that lives in a directory of its own.
-func settingsFor(t *testing.T) *config.Config {
+// testSettings are those of a quick node that lives in a directory of its own.
+func testSettings(t *testing.T) *config.Config {
 	t.Helper()
 	dir := t.TempDir()
 	cfg := config.Default()
@@ -57,31 +57,31 @@ func writeKeys(t *testing.T, cfg *config.Config, text string) {
 	}
 }
 
-// house is a node, and all it says on NATS.
-type house struct {
-	t      *testing.T
-	node   *Node
-	log    *logbook
-	said   chan *nats.Msg
-	last   uint64 // sequence
-	epoch  uint64
-	ctx    context.Context // of the run
-	cancel context.CancelFunc
-	ended  chan error
-	stop   func() error // ends the node; the first call's error is that of all
+// testNode is a node, and all it says on NATS.
+type testNode struct {
+	t        *testing.T
+	node     *Node
+	log      *logbook
+	messages chan *nats.Msg
+	last     uint64 // sequence
+	epoch    uint64
+	ctx      context.Context // of the run
+	cancel   context.CancelFunc
+	ended    chan error
+	stop     func() error // ends the node; the first call's error is that of all
 }
 
-func run(t *testing.T, cfg *config.Config) *house {
+func startTestNode(t *testing.T, cfg *config.Config) *testNode {
 	t.Helper()
-	h := open(t, cfg)
-	h.listen(cfg)
-	h.start()
+	h := openTestNode(t, cfg)
+	h.subscribe(cfg)
+	h.startNode()
 	return h
 }
 
-func open(t *testing.T, cfg *config.Config) *house {
+func openTestNode(t *testing.T, cfg *config.Config) *testNode {
 	t.Helper()
-	h := &house{t: t, log: new(logbook), said: make(chan *nats.Msg, 1<<16), ended: make(chan error, 1)}
+	h := &testNode{t: t, log: new(logbook), messages: make(chan *nats.Msg, 1<<16), ended: make(chan error, 1)}
 	var err error
 	if h.node, err = Open(t.Context(), cfg, "1.2.3", slog.New(h.log)); err != nil {
 		t.Fatal(err)
@@ -90,8 +90,8 @@ func open(t *testing.T, cfg *config.Config) *house {
 	return h
 }
 
-// listen subscribes to all that the node will say.
-func (h *house) listen(cfg *config.Config) {
+// subscribe subscribes to all that the node will say.
+func (h *testNode) subscribe(cfg *config.Config) {
 	h.t.Helper()
 	url := h.node.NATSURL()
 	if url == "" {
@@ -102,7 +102,7 @@ func (h *house) listen(cfg *config.Config) {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(client.Close)
-	if _, err := client.ChanSubscribe(cfg.NATS.SubjectPrefix+".>", h.said); err != nil {
+	if _, err := client.ChanSubscribe(cfg.NATS.SubjectPrefix+".>", h.messages); err != nil {
 		h.t.Fatal(err)
 	}
 	if err := client.Flush(); err != nil {
@@ -110,14 +110,14 @@ func (h *house) listen(cfg *config.Config) {
 	}
 }
 
-func (h *house) start() {
+func (h *testNode) startNode() {
 	go func() { h.ended <- h.node.Run(h.ctx) }()
 	h.stop = sync.OnceValue(func() error {
 		h.cancel()
 		select {
 		case err := <-h.ended:
 			return err
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			return errors.New("the node does not end")
 		}
 	})
@@ -128,8 +128,8 @@ func (h *house) start() {
 	})
 }
 
-// fleet runs agents of a key file against the node.
-func (h *house) fleet(keys string, change ...func(*agentsim.Config)) *agentsim.Fleet {
+// startAgents runs agents of a key file against the node.
+func (h *testNode) startAgents(keys string, change ...func(*agentsim.Config)) *agentsim.Fleet {
 	h.t.Helper()
 	set, _, err := clientkeys.Parse(strings.NewReader(keys))
 	if err != nil {
@@ -184,8 +184,8 @@ var schemas = sync.OnceValue(func() map[string]*jsonschema.Schema {
 	return compiled
 })
 
-// read checks all that is promised of every message.
-func (h *house) read(m *nats.Msg) receivedMessage {
+// checkMessage checks all that is promised of every message.
+func (h *testNode) checkMessage(m *nats.Msg) receivedMessage {
 	h.t.Helper()
 	var body struct {
 		receivedMessage
@@ -229,14 +229,14 @@ func (h *house) read(m *nats.Msg) receivedMessage {
 	return got
 }
 
-// next waits for a message that fits.
-func (h *house) next(what string, fits func(receivedMessage) bool) receivedMessage {
+// nextMessage waits for a message that fits.
+func (h *testNode) nextMessage(what string, fits func(receivedMessage) bool) receivedMessage {
 	h.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for {
 		select {
-		case m := <-h.said:
-			if got := h.read(m); fits(got) {
+		case m := <-h.messages:
+			if got := h.checkMessage(m); fits(got) {
 				return got
 			}
 		case <-deadline:
@@ -245,21 +245,21 @@ func (h *house) next(what string, fits func(receivedMessage) bool) receivedMessa
 	}
 }
 
-// change waits for a status change on the agent's own subject.
-func (h *house) change(id string, to event.Status) *event.StatusChange {
+// nextChange waits for a status change on the agent's own subject.
+func (h *testNode) nextChange(id string, to event.Status) *event.StatusChange {
 	h.t.Helper()
-	return h.next(fmt.Sprintf("change of %s to %d", id, to), func(m receivedMessage) bool {
+	return h.nextMessage(fmt.Sprintf("change of %s to %d", id, to), func(m receivedMessage) bool {
 		return m.Subject == "wazuh.xdr.agent."+id+".status_change" && m.Change.AgentID == id && m.Change.CurrentStatus == to
 	}).Change
 }
 
-func (h *house) allActive(ids ...string) {
+func (h *testNode) waitAllActive(ids ...string) {
 	h.t.Helper()
 	waiting := map[string]bool{}
 	for _, id := range ids {
 		waiting[id] = true
 	}
-	h.next("active fleet", func(m receivedMessage) bool {
+	h.nextMessage("active fleet", func(m receivedMessage) bool {
 		if m.Change != nil && m.Change.CurrentStatus == event.Active {
 			delete(waiting, m.Change.AgentID)
 		}
@@ -267,12 +267,12 @@ func (h *house) allActive(ids ...string) {
 	})
 }
 
-// rest returns all messages that were said and not read.
-func (h *house) rest() (all []receivedMessage) {
+// drainMessages returns all messages that were said and not read.
+func (h *testNode) drainMessages() (all []receivedMessage) {
 	for {
 		select {
-		case m := <-h.said:
-			all = append(all, h.read(m))
+		case m := <-h.messages:
+			all = append(all, h.checkMessage(m))
 		default:
 			return all
 		}
