@@ -197,6 +197,88 @@ func TestTheArchitectureHasEveryPackage(t *testing.T) {
 	}
 }
 
+// declarations are the names declared in the module's packages, as package.Func,
+// package.Type or package.Type.Method, unexported ones included.
+func declarations(t *testing.T) map[string]bool {
+	t.Helper()
+	names := make(map[string]bool)
+	for _, p := range packages(t) {
+		for _, name := range p.GoFiles {
+			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.name(), name), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, decl := range file.Decls {
+				for _, name := range declaredNames(decl) {
+					names[file.Name.Name+"."+name] = true
+				}
+			}
+		}
+	}
+	return names
+}
+
+func declaredNames(decl ast.Decl) (names []string) {
+	switch d := decl.(type) {
+	case *ast.FuncDecl:
+		name := d.Name.Name
+		if d.Recv != nil {
+			of := d.Recv.List[0].Type
+			if star, ok := of.(*ast.StarExpr); ok {
+				of = star.X
+			}
+			if of, ok := of.(*ast.Ident); ok {
+				name = of.Name + "." + name
+			}
+		}
+		return []string{name}
+	case *ast.GenDecl:
+		for _, spec := range d.Specs {
+			switch s := spec.(type) {
+			case *ast.TypeSpec:
+				names = append(names, s.Name.Name)
+			case *ast.ValueSpec:
+				for _, name := range s.Names {
+					names = append(names, name.Name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+var (
+	codeSpan      = regexp.MustCompile("`([^`]+)`")
+	qualifiedName = regexp.MustCompile(`^[a-z]+(\.[A-Za-z]\w*)+$`)
+	filePath      = regexp.MustCompile(`^[\w./-]+\.(go|js|json)$`)
+)
+
+// Every function, type and file that the architecture leads a reader to is there.
+func TestTheArchitectureLeadsToCodeThatIsThere(t *testing.T) {
+	declared := declarations(t)
+	names, files := 0, 0
+	for _, span := range codeSpan.FindAllStringSubmatch(section(t, "docs/architecture.md", "Follow one keep-alive through the code"), -1) {
+		switch text := span[1]; {
+		case text == "package.Type.Method": // how names are written
+		case filePath.MatchString(text):
+			files++
+			if _, err := os.Stat(text); err != nil {
+				t.Errorf("docs/architecture.md leads to %s: %v", text, err)
+			}
+		case qualifiedName.MatchString(text):
+			names++
+			if !declared[text] {
+				t.Errorf("docs/architecture.md leads to %s: there is no such function or type", text)
+			}
+		case strings.ContainsAny(text, "./") && !strings.HasPrefix(text, "<") && !strings.HasPrefix(text, "/"):
+			t.Errorf("docs/architecture.md: %q is neither a name nor a file", text)
+		}
+	}
+	if names < 60 || files < 10 {
+		t.Errorf("only %d names and %d files are found", names, files)
+	}
+}
+
 // Every problem with the NATS server has a row.
 func TestEveryProblemOfTheNATSServerIsExplained(t *testing.T) {
 	text := section(t, "docs/operators.md", "Login and TLS")
