@@ -68,7 +68,7 @@ func TestANodeGoesOnWhileTheDiskOfItsMessagesIsFull(t *testing.T) {
 	again := openTestNode(t, cfg)
 	again.log.await(t, "starting with the room that was kept for this", 1)
 	var last event.StatusChangeMessage
-	err := again.node.out.outbox.Last(t.Context(), "wazuh.xdr.agent.001.status_change", func(_ string, data []byte) error { return json.Unmarshal(data, &last) })
+	err := again.node.out.outbox.ReadLast(t.Context(), "wazuh.xdr.agent.001.status_change", func(_ string, data []byte) error { return json.Unmarshal(data, &last) })
 	if err != nil || last.StatusChange.CurrentStatus != event.Disconnected {
 		t.Errorf("%+v, %v", last, err)
 	}

@@ -224,7 +224,9 @@ func (p *Publisher) Finish() { p.backlog.close() }
 
 // Passed returns how many messages of a class are on the local disk, and how many of
 // those the XDR's NATS has. NATS must be enabled.
-func (p *Publisher) Passed(c outbox.Class) (published, forwarded uint64) { return p.outbox.Passed(c) }
+func (p *Publisher) Passed(c outbox.Class) (published, forwarded uint64) {
+	return p.outbox.CountPassed(c)
+}
 
 func (p *Publisher) readThroughput() audittrail.Throughput {
 	return audittrail.Throughput{Stats: p.outbox.Stats(), Unstored: p.recorder.dropped.Load()}

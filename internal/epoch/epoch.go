@@ -89,7 +89,7 @@ var messageID = regexp.MustCompile(`^.+-([0-9]{1,19})-[0-9]{1,20}(-[A-Z2-7]+)?$`
 // ReadStored returns the highest epoch of the last stored messages; 0 for none.
 func ReadStored(ctx context.Context, from *outbox.Outbox, log *slog.Logger) (highest uint64) {
 	for _, c := range []outbox.Class{outbox.Status, outbox.Telemetry} {
-		id, err := from.LastID(ctx, c)
+		id, err := from.ReadLastID(ctx, c)
 		if err != nil {
 			log.Warn("the epoch of the last stored message cannot be read", "err", err)
 			continue

@@ -37,7 +37,7 @@ func (r *Reader) RestoreAgents(ctx context.Context, clock *detector.Clock, to *d
 	}
 	var agents []detector.Restored
 	var unread unreadable
-	err = r.Outbox.Last(ctx, r.Prefix.StatusChanges(), func(subject string, data []byte) error {
+	err = r.Outbox.ReadLast(ctx, r.Prefix.StatusChanges(), func(subject string, data []byte) error {
 		c, err := r.parseChange(data)
 		if err != nil {
 			unread.add(subject, err)
@@ -79,7 +79,7 @@ func (r *Reader) parseChange(data []byte) (*event.StatusChange, error) {
 
 // readLastOutage returns the last outage, nil if there never was one.
 func (r *Reader) readLastOutage(ctx context.Context, wall wallSeconds) (last *detector.Outage, err error) {
-	err = r.Outbox.Last(ctx, r.Prefix.FleetOutage(), func(subject string, data []byte) error {
+	err = r.Outbox.ReadLast(ctx, r.Prefix.FleetOutage(), func(subject string, data []byte) error {
 		m, err := r.parse(data)
 		if err != nil {
 			r.Log.Error("the last outage cannot be read: it is taken for over", "err", fmt.Errorf("message on %s: %w", subject, err))
@@ -96,7 +96,7 @@ func (r *Reader) readLastOutage(ctx context.Context, wall wallSeconds) (last *de
 // ReadEvents returns the events of the last stored messages, of so many at most.
 // Messages that cannot be read are left out: the events are only for people to look at.
 func (r *Reader) ReadEvents(ctx context.Context, limit uint64) (events []history.Event, err error) {
-	err = r.Outbox.Recent(ctx, limit, func(subject string, data []byte) {
+	err = r.Outbox.ReadRecent(ctx, limit, func(subject string, data []byte) {
 		if subject == r.Prefix.AgentDisconnected() { // a copy of the one on the agent's own subject
 			return
 		}

@@ -102,7 +102,7 @@ func BenchmarkLast(b *testing.B) {
 		o := mustOpen(b, Config{Dir: dir})
 		opened := time.Now()
 		n := 0
-		err := o.Last(b.Context(), prefix+".agent.*.status_change", func(string, []byte) error { n++; return nil })
+		err := o.ReadLast(b.Context(), prefix+".agent.*.status_change", func(string, []byte) error { n++; return nil })
 		if err != nil || n != *agents {
 			b.Fatal(n, err)
 		}

@@ -118,7 +118,7 @@ func (p *nodeConfig) be() error {
 		return err
 	}
 	s := script{life: cmp.Or(p.Life, time.Now().UnixNano()), twin: p.Twin}
-	err = o.Last(ctx, prefix+".agent.*.status_change", func(_ string, data []byte) error {
+	err = o.ReadLast(ctx, prefix+".agent.*.status_change", func(_ string, data []byte) error {
 		var n int
 		_, err := fmt.Sscan(string(data), &n)
 		s.at = max(s.at, n)

@@ -151,7 +151,7 @@ func TestAnOutboxOpensOnAFullDiskWithWhatItHolds(t *testing.T) {
 		o = mustOpen(t, Config{Dir: store, Log: log})
 		book.waitFor(t, "starting with the room that was kept for this")
 		n := 0
-		if err := o.Last(testContext(t), prefix+".agent.*.status_change", func(string, []byte) error { n++; return nil }); err != nil || n != 200 {
+		if err := o.ReadLast(testContext(t), prefix+".agent.*.status_change", func(string, []byte) error { n++; return nil }); err != nil || n != 200 {
 			t.Errorf("%d are there, %v", n, err)
 		}
 		mustClose(t, o)

@@ -203,7 +203,7 @@ func TestLastGivesTheLastMessageOfEverySubject(t *testing.T) {
 	o = mustOpen(t, Config{Dir: dir})
 	got := map[string]string{}
 	var order []string
-	if err := o.Last(testContext(t), prefix+".agent.*.status_change", func(subject string, data []byte) error {
+	if err := o.ReadLast(testContext(t), prefix+".agent.*.status_change", func(subject string, data []byte) error {
 		got[subject] = string(data)
 		order = append(order, subject)
 		return nil
@@ -226,11 +226,11 @@ func TestLastOfNothingAndLastCutShort(t *testing.T) {
 	o := mustOpen(t, Config{})
 	stop := errors.New("stop")
 	each := func(string, []byte) error { return stop }
-	if err := o.Last(testContext(t), prefix+".agent.*.status_change", each); err != nil {
+	if err := o.ReadLast(testContext(t), prefix+".agent.*.status_change", each); err != nil {
 		t.Errorf("of an empty stream: %v", err)
 	}
 	mustPublish(t, o, messages(Status, 1, 10))
-	if err := o.Last(testContext(t), prefix+".agent.*.status_change", each); err != stop {
+	if err := o.ReadLast(testContext(t), prefix+".agent.*.status_change", each); err != stop {
 		t.Errorf("error of each came back as %v", err)
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 )
 
-// Last calls each with the last stored message of every STATUS subject that
+// ReadLast calls each with the last stored message of every STATUS subject that
 // matches filter (such as "wazuh.xdr.agent.*.status_change"), in the order in
 // which those messages were published, so oldest first. It streams them, so a million subjects
 // take little memory here. data is each's to keep. An error of each ends it and
 // is returned as it is. One call runs at a time; others wait.
-func (o *Outbox) Last(ctx context.Context, filter string, each func(subject string, data []byte) error) error {
+func (o *Outbox) ReadLast(ctx context.Context, filter string, each func(subject string, data []byte) error) error {
 	return o.readStatus(ctx, jetstream.ConsumerConfig{FilterSubject: filter, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}, each)
 }
 
@@ -57,9 +57,9 @@ func (o *Outbox) nextWithinSilence(ctx context.Context, msgs jetstream.MessagesC
 	return nextInOrder(ctx, msgs, number)
 }
 
-// Recent calls each with the last n stored STATUS messages, oldest first. data
-// is each's to keep. One call of it or of [Outbox.Last] runs at a time; others wait.
-func (o *Outbox) Recent(ctx context.Context, n uint64, each func(subject string, data []byte)) error {
+// ReadRecent calls each with the last n stored STATUS messages, oldest first. data
+// is each's to keep. One call of it or of [Outbox.ReadLast] runs at a time; others wait.
+func (o *Outbox) ReadRecent(ctx context.Context, n uint64, each func(subject string, data []byte)) error {
 	info, err := o.streams[Status].Info(ctx)
 	if err != nil {
 		return fmt.Errorf("read the last %d messages: %w", n, err)
@@ -75,8 +75,8 @@ func (o *Outbox) Recent(ctx context.Context, n uint64, each func(subject string,
 		func(subject string, data []byte) error { each(subject, data); return nil })
 }
 
-// LastID returns the ID of the last message of a class that is stored; "" for none.
-func (o *Outbox) LastID(ctx context.Context, c Class) (string, error) {
+// ReadLastID returns the ID of the last message of a class that is stored; "" for none.
+func (o *Outbox) ReadLastID(ctx context.Context, c Class) (string, error) {
 	info, err := o.streams[c].Info(ctx)
 	if err != nil {
 		return "", fmt.Errorf("find the last message of %s: %w", c, err)

@@ -226,9 +226,9 @@ func (r *Reader) Rewind() {
 	r.read = r.position.sequence()
 }
 
-// Anew makes Next begin as if nothing had ever been read, also after a crash. Confirm
+// StartOver makes Next begin as if nothing had ever been read, also after a crash. Confirm
 // may not be called meanwhile. After an error, it has to be called again.
-func (r *Reader) Anew() error {
+func (r *Reader) StartOver() error {
 	r.stopReading()
 	if err := r.position.resetToStart(); err != nil {
 		return err

@@ -128,7 +128,7 @@ func TestAReaderThatBeginsAnewForgetsItsPosition(t *testing.T) {
 			t.Error(diff)
 		}
 		r.Confirm(last)
-		if err := r.Anew(); err != nil || r.Confirmed() != 0 {
+		if err := r.StartOver(); err != nil || r.Confirmed() != 0 {
 			t.Error(r.Confirmed(), err)
 		}
 	}
@@ -199,12 +199,12 @@ func TestAPrefixThatRequestsHaveIsRefused(t *testing.T) {
 func TestTheLastIDOfAnEmptyStreamIsNone(t *testing.T) {
 	o := mustOpen(t, Config{})
 	for c := range Class(classes) {
-		if id, err := o.LastID(testContext(t), c); id != "" || err != nil {
+		if id, err := o.ReadLastID(testContext(t), c); id != "" || err != nil {
 			t.Errorf("%s: %q, %v", c, id, err)
 		}
 	}
 	mustPublish(t, o, messages(Status, 1, 3))
-	if id, err := o.LastID(testContext(t), Status); id != messages(Status, 3, 3)[0].ID || err != nil {
+	if id, err := o.ReadLastID(testContext(t), Status); id != messages(Status, 3, 3)[0].ID || err != nil {
 		t.Errorf("%q, %v", id, err)
 	}
 }

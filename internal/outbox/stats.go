@@ -79,9 +79,9 @@ func (o *Outbox) Stats() Stats {
 	return s
 }
 
-// Passed returns how many messages of a class were stored, and how many of them
+// CountPassed returns how many messages of a class were stored, and how many of them
 // confirmed by the remote, since Open. It is cheap.
-func (o *Outbox) Passed(c Class) (published, forwarded uint64) {
+func (o *Outbox) CountPassed(c Class) (published, forwarded uint64) {
 	if f := o.forwarders[c]; f != nil {
 		forwarded = f.forwarded.Load()
 	}
@@ -90,7 +90,7 @@ func (o *Outbox) Passed(c Class) (published, forwarded uint64) {
 
 func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 	var s StreamStats
-	s.Published, s.Forwarded = o.Passed(c)
+	s.Published, s.Forwarded = o.CountPassed(c)
 	if c == Status {
 		s.Lost = o.lost
 	}

@@ -77,7 +77,7 @@ func (r *Roster) resumeBucket(ctx context.Context, b *bucket) error {
 // rewriteAll reads the agents' present states from the beginning, and writes those
 // that are not in the bucket.
 func (r *Roster) rewriteAll(b *bucket) error {
-	if err := r.reader.Anew(); err != nil {
+	if err := r.reader.StartOver(); err != nil {
 		return err
 	}
 	r.puts.Store(0)
