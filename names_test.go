@@ -16,15 +16,8 @@ var bareVerbs = []string{"ask", "bear", "calm", "confide", "die", "excuse", "fee
 	"know", "lay", "learn", "live", "look", "mend", "note", "obey", "part", "play", "say", "settle", "spread", "stand", "take", "tell", "told",
 	"trouble", "trust", "turn"}
 
-// bareNamesLeft are the packages that still have such functions. The list only gets
-// shorter: a package whose functions have been named leaves it, and no new one enters.
-var bareNamesLeft = []string{}
-
 func TestFunctionsAreNamedByVerbAndObject(t *testing.T) {
 	for _, p := range packages(t) {
-		if slices.Contains(bareNamesLeft, p.name()) {
-			continue
-		}
 		for _, found := range bareNames(t, &p) {
 			t.Errorf("%s: a function's name is a verb and its object", found)
 		}
