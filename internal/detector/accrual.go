@@ -31,11 +31,11 @@ const (
 	minDeviationShare = 1.0 / 16
 )
 
-func toMilliseconds(at Instant) uint32 { return uint32(at / Instant(time.Millisecond)) }
+func instantToMilliseconds(at Instant) uint32 { return uint32(at / Instant(time.Millisecond)) }
 
-// addArrival adds a keep-alive; first means that the time before it is no gap.
-func (r *arrivalWindow) addArrival(at Instant, first bool) {
-	now := toMilliseconds(at)
+// addKeepAliveArrival adds a keep-alive; first means that the time before it is no gap.
+func (r *arrivalWindow) addKeepAliveArrival(at Instant, first bool) {
+	now := instantToMilliseconds(at)
 	gap := float32(now - r.last)
 	r.last = now
 	if first {

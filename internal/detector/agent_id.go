@@ -52,7 +52,7 @@ const idsPerPage = 1024
 
 type indexPage [idsPerPage]int32 // slots from 1, 0: none
 
-func (x *slotIndex) findSlot(id AgentID) (slot int32, ok bool) {
+func (x *slotIndex) findAgentSlot(id AgentID) (slot int32, ok bool) {
 	n := int(id / idsPerPage)
 	if n >= len(x.pages) || x.pages[n] == nil {
 		return 0, false
@@ -61,8 +61,8 @@ func (x *slotIndex) findSlot(id AgentID) (slot int32, ok bool) {
 	return slot - 1, slot > 0
 }
 
-// addSlot adds an id that is not there, MaxAgentID at most.
-func (x *slotIndex) addSlot(id AgentID, slot int32) {
+// addAgentSlot adds an id that is not there, MaxAgentID at most.
+func (x *slotIndex) addAgentSlot(id AgentID, slot int32) {
 	n := int(id / idsPerPage)
 	if more := n + 1 - len(x.pages); more > 0 {
 		x.pages = append(x.pages, make([]*indexPage, more)...)
@@ -74,8 +74,8 @@ func (x *slotIndex) addSlot(id AgentID, slot int32) {
 	x.count++
 }
 
-// removeSlot removes an id that is there. Its page stays, for the ids that come.
-func (x *slotIndex) removeSlot(id AgentID) {
+// removeAgentSlot removes an id that is there. Its page stays, for the ids that come.
+func (x *slotIndex) removeAgentSlot(id AgentID) {
 	x.pages[id/idsPerPage][id%idsPerPage] = 0
 	x.count--
 }

@@ -6,15 +6,15 @@ package detector
 // the link may be a moment ahead of it or behind.
 func (t *Table) Apply(seen []Sighting) {
 	for i := range seen {
-		if slot, ok := t.slots.findSlot(seen[i].ID); ok {
+		if slot, ok := t.slots.findAgentSlot(seen[i].ID); ok {
 			if t.due[slot] <= seen[i].At {
-				t.decideDue(slot, seen[i].At)
+				t.decideDueAgent(slot, seen[i].At)
 			}
 			t.applySighting(slot, &seen[i])
 		}
 	}
 	if n := len(seen); n > 0 {
-		t.evaluateBatch(seen[n-1].At)
+		t.evaluateFleetChanges(seen[n-1].At)
 	}
 }
 
@@ -22,10 +22,10 @@ func (t *Table) applySighting(slot int32, got *Sighting) {
 	s := &t.state[slot]
 	switch got.Kind {
 	case SawClosed:
-		t.startGrace(slot, got.At)
+		t.startReconnectGrace(slot, got.At)
 		return
 	case Unsent:
-		t.postponeAnswer(slot, got)
+		t.postponeAnswerTimeout(slot, got)
 		return
 	}
 	expected := s.has(restored) || got.At < t.graceUntil(s) // it has to reconnect because Pulse was away
@@ -50,7 +50,7 @@ func (t *Table) applySighting(slot int32, got *Sighting) {
 			t.setActive(slot, got.At)
 		}
 		if got.Kind == SawAnswer && s.has(probing) && got.Token == s.token {
-			t.acknowledgeAnswer(slot, got.At)
+			t.acknowledgeKeepAliveAnswer(slot, got.At)
 		}
 	}
 }
@@ -65,22 +65,22 @@ func (t *Table) recordSignOfLife(slot int32, got *Sighting) {
 	s.flags |= seen
 	if got.Addr.IsValid() && got.Addr != t.identities[slot].addr {
 		t.identities[slot].setAddress(got.Addr)
-		t.updateGroup(slot, got.At)
+		t.updateAgentGroup(slot, got.At)
 	}
 	if s.flags&(closed|restored|suspected|unresponsive) != 0 {
-		t.clearTrouble(slot, got.At)
+		t.endGraceAndSuspicion(slot, got.At)
 	}
 }
 
-// clearTrouble ends a grace or a suspicion after a sign of life.
-func (t *Table) clearTrouble(slot int32, at Instant) {
+// endGraceAndSuspicion ends a grace or a suspicion after a sign of life.
+func (t *Table) endGraceAndSuspicion(slot int32, at Instant) {
 	s := &t.state[slot]
 	if s.has(closed | restored) {
 		s.flags &^= closed | restored
 		t.scheduleKeepAlive(slot, at)
 	}
 	if s.has(suspected) {
-		t.recordRelief(slot, at)
+		t.recordSuspicionRelief(slot, at)
 		s.flags &^= suspected
 		if s.has(probing) {
 			s.nextAction = s.sentAt.Add(t.set.RetryInterval) // the usual time to answer, after all
@@ -96,10 +96,10 @@ func (t *Table) clearTrouble(slot int32, at Instant) {
 // worth more than this costs.
 func (t *Table) recordKeepAlive(slot int32, at Instant) {
 	s := &t.state[slot]
-	s.arrivals.addArrival(at, !s.has(inSequence))
+	s.arrivals.addKeepAliveArrival(at, !s.has(inSequence))
 	s.flags |= inSequence
 	if s.isWatched() {
-		next, _ := t.nextDeadline(s)
+		next, _ := t.nextAgentDeadline(s)
 		t.due[slot] = min(next, t.historyDue(slot))
 	}
 }
@@ -116,8 +116,8 @@ func (t *Table) suspectAt(s *state) Instant {
 	return s.lastSeen.Add(after)
 }
 
-// startGrace starts the ReconnectGrace of a watched agent whose connection closed.
-func (t *Table) startGrace(slot int32, at Instant) {
+// startReconnectGrace starts the ReconnectGrace of a watched agent whose connection closed.
+func (t *Table) startReconnectGrace(slot int32, at Instant) {
 	s := &t.state[slot]
 	if !s.isWatched() || s.has(restored) {
 		return
@@ -125,13 +125,13 @@ func (t *Table) startGrace(slot int32, at Instant) {
 	s.flags = s.flags&^(probing|suspected|keepAliveSent|inSequence) | closed
 	s.nextAction = at.Add(t.set.ReconnectGrace)
 	t.setUnresponsive(s)
-	t.decideDue(slot, at)
+	t.decideDueAgent(slot, at)
 }
 
-// postponeAnswer restarts the timeout of a keep-alive that the link has not sent yet.
-func (t *Table) postponeAnswer(slot int32, got *Sighting) {
+// postponeAnswerTimeout restarts the timeout of a keep-alive that the link has not sent yet.
+func (t *Table) postponeAnswerTimeout(slot int32, got *Sighting) {
 	s := &t.state[slot]
-	if s.has(probing) && got.Token == s.token && !t.loseUnasked(slot, got.At) {
+	if s.has(probing) && got.Token == s.token && !t.loseUnprobedAgent(slot, got.At) {
 		s.sentAt = max(s.sentAt, got.At)
 		s.nextAction = s.sentAt.Add(t.answerTimeout(s))
 	}
@@ -171,7 +171,7 @@ func (t *Table) stopKeepAlives(slot int32) {
 	t.due[slot] = t.historyDue(slot)
 }
 
-func (t *Table) acknowledgeAnswer(slot int32, at Instant) {
+func (t *Table) acknowledgeKeepAliveAnswer(slot int32, at Instant) {
 	s := &t.state[slot]
 	rtt := max(0, at.Sub(s.sentAt))
 	s.flags |= answered

@@ -13,16 +13,16 @@ type change struct {
 	flagsBefore flags // the agent's flags before
 }
 
-func (r *batch) addChange(slot int32, s *state, from Status, out int) {
+func (r *batch) addStatusChange(slot int32, s *state, from Status, out int) {
 	r.changes = append(r.changes, change{slot: slot, id: s.id, decision: int32(out), from: from, flagsBefore: s.flags})
 	if from == Disconnected {
 		s.flags &^= recentlyLost | unanswered | alertHeld // it is back, or removed
 	}
 }
 
-// evaluateBatch evaluates the fleet as a whole after each batch of sightings or
+// evaluateFleetChanges evaluates the fleet as a whole after each batch of sightings or
 // deadlines: outages first, because changes in an outage are no flapping.
-func (t *Table) evaluateBatch(now Instant) {
+func (t *Table) evaluateFleetChanges(now Instant) {
 	if t.set.OutageShare > 0 && (len(t.batch.changes) > 0 || t.outage.needsSweep()) {
 		t.updateOutage(now)
 	}
@@ -32,7 +32,7 @@ func (t *Table) evaluateBatch(now Instant) {
 		}
 	}
 	t.batch.changes = t.batch.changes[:0]
-	t.limitChanges(now)
+	t.limitReportedChanges(now)
 }
 
 // loss is an agent that was given up.
@@ -44,9 +44,9 @@ type loss struct {
 	decidedAt Instant // by the batch in which it was decided
 }
 
-// lossOf returns the loss of a change: of an agent that was given up, not of one that
+// lossOfChange returns the loss of a change: of an agent that was given up, not of one that
 // shut down or was removed, and that is still away.
-func (t *Table) lossOf(n *change, now Instant) (l loss, ok bool) {
+func (t *Table) lossOfChange(n *change, now Instant) (l loss, ok bool) {
 	d := &t.decisions[n.decision]
 	if d.To != Disconnected || !d.Reason.IsLoss() {
 		return loss{}, false
@@ -61,9 +61,9 @@ func (t *Table) isStillLost(l *loss) bool {
 	return s.id == l.id && s.status == Disconnected && t.identities[l.slot].since == l.at
 }
 
-// releaseAlert reports the alert of a loss that was held for a cause, unless the agent
+// releaseHeldAlert reports the alert of a loss that was held for a cause, unless the agent
 // is back or its alert is held for another one.
-func (t *Table) releaseAlert(l *loss, cause flags) {
+func (t *Table) releaseHeldAlert(l *loss, cause flags) {
 	s := &t.state[l.slot]
 	if !t.isStillLost(l) || !s.has(cause) {
 		return

@@ -29,7 +29,7 @@ type restart struct {
 
 // restart ends the table and begins another one, with what was reported.
 func (w *world) restart() *restart {
-	w.table.ReportWithheld()
+	w.table.ReportAllWithheld()
 	r := &restart{said: slices.Clone(w.table.TakeDecisions()), now: Instant(time.Second)}
 	for i := range r.said {
 		w.handleDecision(&r.said[i])

@@ -273,7 +273,7 @@ func (w *world) handleDecision(d *Decision) {
 	switch d.Verdict {
 	case Send:
 		w.sends++
-		slot, _ := w.table.slots.findSlot(d.ID)
+		slot, _ := w.table.slots.findAgentSlot(d.ID)
 		if a.is == alive && w.table.state[slot].has(suspected) {
 			w.extra++
 		}

@@ -44,7 +44,7 @@ func New(set Settings, clock *Clock, decide func([]Decision)) *Detector {
 // called before Run.
 func (d *Detector) Restore(agents []Restored, outage *Outage) {
 	d.table.Restore(agents, outage)
-	d.publishCounts()
+	d.publishStatusCounts()
 }
 
 // Run owns the table until ctx ends. It may be called once.
@@ -59,7 +59,7 @@ func (d *Detector) Run(ctx context.Context) {
 		var due time.Time // of a sweep
 		select {
 		case <-ctx.Done():
-			d.table.ReportWithheld()
+			d.table.ReportAllWithheld()
 			d.deliverDecisions()
 			return
 		case call = <-d.calls:
@@ -122,17 +122,17 @@ func capInstants(now Instant, seen []Sighting) []Sighting {
 	return seen
 }
 
-func (d *Detector) publishCounts() {
+func (d *Detector) publishStatusCounts() {
 	for status, n := range d.table.Counts() {
 		d.counts[status].Store(int64(n))
 	}
 }
 
 func (d *Detector) deliverDecisions() {
-	d.publishCounts()
+	d.publishStatusCounts()
 	if out := d.table.TakeDecisions(); len(out) > 0 {
 		d.clock.setDecisionTimes(out)
-		d.waiters.notifyWaiters(out)
+		d.waiters.sendWaiterResults(out)
 		d.decide(out)
 	}
 }
@@ -146,25 +146,25 @@ func (d *Detector) Report(s Sighting) {
 // SetMembers makes the fleet exactly these agents; see [Table.SetMembers]. It
 // returns when that is done, or when the detector has ended.
 func (d *Detector) SetMembers(members []Member) {
-	d.callTable(func(t *Table, now Instant) { t.SetMembers(members, now) })
+	d.callTableAndWait(func(t *Table, now Instant) { t.SetMembers(members, now) })
 }
 
 // ExtendGrace gives every agent d to reconnect; see [Table.ExtendGrace]. It returns when
 // that is done, or when the detector has ended.
 func (d *Detector) ExtendGrace(grace time.Duration) {
-	d.callTable(func(t *Table, now Instant) { t.ExtendGrace(now, grace) })
+	d.callTableAndWait(func(t *Table, now Instant) { t.ExtendGrace(now, grace) })
 }
 
 // Page returns page n of the fleet; see [Table.Page]. Successive pages are not of the
 // same moment.
 func (d *Detector) Page(n int) (page []Record, more bool) {
-	d.callTable(func(t *Table, _ Instant) { page, more = t.Page(make([]Record, 0, PageSize), n) })
+	d.callTableAndWait(func(t *Table, _ Instant) { page, more = t.Page(make([]Record, 0, PageSize), n) })
 	return page, more
 }
 
 // Agent returns one agent; see [Table.Agent].
 func (d *Detector) Agent(id AgentID) (r Record, ok bool) {
-	d.callTable(func(t *Table, _ Instant) { r, ok = t.Agent(id) })
+	d.callTableAndWait(func(t *Table, _ Instant) { r, ok = t.Agent(id) })
 	return r, ok
 }
 
@@ -177,7 +177,7 @@ func (d *Detector) Counts() (n [4]int) {
 	return n
 }
 
-func (d *Detector) callTable(f func(*Table, Instant)) {
+func (d *Detector) callTableAndWait(f func(*Table, Instant)) {
 	_ = d.callTableContext(context.Background(), f)
 }
 

@@ -31,10 +31,10 @@ func (t *Table) countFlapChange(n *change) {
 	f.times = slices.DeleteFunc(append(f.times, d.At), func(at Instant) bool { return at <= window })
 	f.times = f.times[max(0, len(f.times)-t.set.FlapThreshold-1):]
 	t.ensureDueBy(n.slot, t.flapExpiry(n.slot))
-	t.updateFlapping(n, f)
+	t.updateFlappingState(n, f)
 }
 
-func (t *Table) updateFlapping(n *change, f *flap) {
+func (t *Table) updateFlappingState(n *change, f *flap) {
 	began := !f.flapping && len(f.times) > t.set.FlapThreshold
 	f.flapping = f.flapping || began
 	if !f.flapping {
@@ -42,7 +42,7 @@ func (t *Table) updateFlapping(n *change, f *flap) {
 	}
 	f.loss = loss{}
 	at := t.decisions[n.decision].At
-	if l, ok := t.lossOf(n, at); ok {
+	if l, ok := t.lossOfChange(n, at); ok {
 		t.state[n.slot].flags |= flapHeld
 		t.decisions[n.decision].AlertHeld = true
 		f.loss = l
@@ -71,6 +71,6 @@ func (t *Table) expireFlap(slot int32, now Instant) {
 	delete(t.flaps, slot)
 	t.state[slot].flags &^= hasFlap
 	if l.id != 0 {
-		t.releaseAlert(&l, flapHeld)
+		t.releaseHeldAlert(&l, flapHeld)
 	}
 }

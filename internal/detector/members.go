@@ -21,7 +21,7 @@ type Member struct {
 // Away is set. An id under another name is another agent. Members may not repeat an id.
 func (t *Table) SetMembers(members []Member, now Instant) {
 	for i := range members {
-		slot, ok := t.slots.findSlot(members[i].ID)
+		slot, ok := t.slots.findAgentSlot(members[i].ID)
 		switch {
 		case ok && members[i].Elsewhere:
 			t.state[slot].flags |= listedElsewhere
@@ -49,11 +49,11 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 	}
 	t.growColumns(len(members) - t.Len())
 	for i := range members {
-		if _, ok := t.slots.findSlot(members[i].ID); !ok && !members[i].Elsewhere {
+		if _, ok := t.slots.findAgentSlot(members[i].ID); !ok && !members[i].Elsewhere {
 			t.addAgent(&members[i], now)
 		}
 	}
-	t.evaluateBatch(now)
+	t.evaluateFleetChanges(now)
 }
 
 // growColumns allocates memory for n more agents at once.
@@ -74,7 +74,7 @@ func (t *Table) addAgent(m *Member, now Instant) int32 {
 		t.identities = append(t.identities, identity{})
 		t.share = append(t.share, 0)
 	}
-	t.slots.addSlot(m.ID, slot)
+	t.slots.addAgentSlot(m.ID, slot)
 	t.state[slot] = state{id: m.ID, status: NeverConnected, flags: used}
 	t.identities[slot] = identity{name: strings.Clone(m.Name), ip: m.IP, since: now}
 	if m.Away != NoReason {
@@ -83,7 +83,7 @@ func (t *Table) addAgent(m *Member, now Instant) int32 {
 		s.flags |= wasActive
 	}
 	t.count[t.state[slot].status]++
-	t.updateGroup(slot, now)
+	t.updateAgentGroup(slot, now)
 	return slot
 }
 
@@ -92,7 +92,7 @@ func (t *Table) removeAgent(slot int32, reason Reason, now Instant) {
 	t.endExcess(slot)
 	t.count[Disconnected]--
 	t.setResponsive(&t.state[slot])
-	t.slots.removeSlot(t.state[slot].id)
+	t.slots.removeAgentSlot(t.state[slot].id)
 	delete(t.flaps, slot)
 	t.due[slot], t.state[slot], t.identities[slot] = never, state{}, identity{}
 	t.free = append(t.free, slot)
@@ -131,7 +131,7 @@ func (t *Table) Page(dst []Record, n int) (_ []Record, more bool) {
 
 // Agent returns one agent.
 func (t *Table) Agent(id AgentID) (Record, bool) {
-	slot, ok := t.slots.findSlot(id)
+	slot, ok := t.slots.findAgentSlot(id)
 	if !ok {
 		return Record{}, false
 	}

@@ -401,7 +401,7 @@ func (m *model) applySighting(a *modelAgent, s Sighting) {
 		a.inSequence = false
 	}
 	if s.Kind == SawKeepAlive {
-		a.arrivals.addArrival(s.At, !a.inSequence)
+		a.arrivals.addKeepAliveArrival(s.At, !a.inSequence)
 		a.inSequence = true
 	}
 	switch {

@@ -45,14 +45,14 @@ func (o *outage) isOver() bool {
 // waits, and the rest, which are reported at once.
 func (t *Table) updateOutage(now Instant) {
 	o := &t.outage
-	t.countReturns()
-	fresh := t.countLosses(now)
+	t.countReturnedMembers()
+	fresh := t.collectBatchLosses(now)
 	lostOrTroubled, least := o.recentAway+t.unresponsive, t.outageThreshold()
 	switch {
 	case (!o.ongoing || o.settled) && o.recentAway >= least:
 		t.beginOutage(now)
 	case o.ongoing && !o.settled && len(o.recent) >= minOutage:
-		t.addMembers(fresh)
+		t.addOutageMembers(fresh)
 	case o.ongoing && !o.settled:
 		o.settled = true
 	case lostOrTroubled >= least:
@@ -61,19 +61,19 @@ func (t *Table) updateOutage(now Instant) {
 		}
 		o.queue = append(o.queue, fresh...)
 	}
-	t.markDecisions(now)
+	t.markOutageDecisions(now)
 	if o.isOver() {
 		t.endOutage(now)
 	}
-	t.releaseWaiting(now)
+	t.releaseWaitingAlerts(now)
 	if o.holdEnd != 0 && o.holdEnd <= now {
-		t.releaseHeld()
+		t.releaseMemberAlerts()
 	}
 	o.fleetSilent = t.isFleetSilent(now)
 }
 
-// countReturns counts the agents that came back, or were removed.
-func (t *Table) countReturns() {
+// countReturnedMembers counts the agents that came back, or were removed.
+func (t *Table) countReturnedMembers() {
 	o := &t.outage
 	for i := range t.batch.changes {
 		n := &t.batch.changes[i]
@@ -95,12 +95,12 @@ func (t *Table) countReturns() {
 	}
 }
 
-// countLosses returns the batch's losses, and drops from recent those that are older
+// collectBatchLosses returns the batch's losses, and drops from recent those that are older
 // than an Interval.
-func (t *Table) countLosses(now Instant) (fresh []loss) {
+func (t *Table) collectBatchLosses(now Instant) (fresh []loss) {
 	o := &t.outage
 	for i := range t.batch.changes {
-		if l, ok := t.lossOf(&t.batch.changes[i], now); ok {
+		if l, ok := t.lossOfChange(&t.batch.changes[i], now); ok {
 			s := &t.state[l.slot]
 			s.flags |= recentlyLost
 			o.recentAway++
@@ -115,7 +115,7 @@ func (t *Table) countLosses(now Instant) (fresh []loss) {
 	old := 0
 	for old < len(o.recent) && now.Sub(o.recent[old].decidedAt) >= t.span {
 		if l := &o.recent[old]; t.isStillLost(l) {
-			o.forgetLoss(&t.state[l.slot])
+			o.forgetRecentLoss(&t.state[l.slot])
 		}
 		old++
 	}
@@ -123,8 +123,8 @@ func (t *Table) countLosses(now Instant) (fresh []loss) {
 	return fresh
 }
 
-// forgetLoss removes an agent that is still away from the recent losses.
-func (o *outage) forgetLoss(s *state) {
+// forgetRecentLoss removes an agent that is still away from the recent losses.
+func (o *outage) forgetRecentLoss(s *state) {
 	if s.has(recentlyLost) {
 		o.recentAway--
 	}
@@ -144,25 +144,25 @@ func dropFirst(queue []loss, n int) []loss {
 
 // outageThreshold returns how many losses are an outage.
 func (t *Table) outageThreshold() int {
-	share := t.set.OutageShare * float64(t.countWatched()+t.outage.recentAway)
+	share := t.set.OutageShare * float64(t.countWatchedAgents()+t.outage.recentAway)
 	return max(minOutage, int(math.Ceil(share)))
 }
 
 func (t *Table) beginOutage(now Instant) {
 	o := &t.outage
 	if o.holdEnd != 0 {
-		t.releaseHeld()
+		t.releaseMemberAlerts()
 	}
 	if !o.ongoing {
-		o.report, o.membersAway = Fleet{Since: now, Watched: t.countWatched() + o.recentAway}, 0
+		o.report, o.membersAway = Fleet{Since: now, Watched: t.countWatchedAgents() + o.recentAway}, 0
 	}
 	o.ongoing, o.settled = true, false
-	t.addMembers(o.recent)
+	t.addOutageMembers(o.recent)
 	t.reportOutage(OutageBegan, now)
 }
 
-// addMembers makes losses part of the outage.
-func (t *Table) addMembers(losses []loss) {
+// addOutageMembers makes losses part of the outage.
+func (t *Table) addOutageMembers(losses []loss) {
 	o := &t.outage
 	for _, l := range losses {
 		s := &t.state[l.slot]
@@ -214,7 +214,7 @@ func (t *Table) endOutage(now Instant) {
 	o.ongoing, o.holdEnd = false, now.Add(t.set.OutageHold)
 	for i := range o.recent {
 		if t.isStillLost(&o.recent[i]) {
-			o.forgetLoss(&t.state[o.recent[i].slot])
+			o.forgetRecentLoss(&t.state[o.recent[i].slot])
 		}
 	}
 	o.recent, o.recentAway, o.recentUnanswered = nil, 0, 0
@@ -226,22 +226,22 @@ func (t *Table) endOutage(now Instant) {
 	t.reportOutage(OutageEnded, now)
 }
 
-// releaseWaiting releases the alerts that have waited for an Interval.
-func (t *Table) releaseWaiting(now Instant) {
+// releaseWaitingAlerts releases the alerts that have waited for an Interval.
+func (t *Table) releaseWaitingAlerts(now Instant) {
 	o := &t.outage
 	over := 0
 	for over < len(o.queue) && now.Sub(o.queue[over].decidedAt) >= t.span {
-		t.releaseAlert(&o.queue[over], alertWaiting)
+		t.releaseHeldAlert(&o.queue[over], alertWaiting)
 		over++
 	}
 	o.queue = dropFirst(o.queue, over)
 }
 
-// releaseHeld releases the alerts of the members that are still away.
-func (t *Table) releaseHeld() {
+// releaseMemberAlerts releases the alerts of the members that are still away.
+func (t *Table) releaseMemberAlerts() {
 	o := &t.outage
 	for i := range o.members {
-		t.releaseAlert(&o.members[i], awayInOutage)
+		t.releaseHeldAlert(&o.members[i], awayInOutage)
 	}
 	o.members, o.holdEnd = nil, 0
 }

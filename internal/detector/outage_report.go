@@ -50,12 +50,12 @@ type Network struct {
 // maxNetworks bounds the list in an outage.
 const maxNetworks = 16
 
-// markDecisions sets the outage fields of the batch's decisions.
-func (t *Table) markDecisions(now Instant) {
+// markOutageDecisions sets the outage fields of the batch's decisions.
+func (t *Table) markOutageDecisions(now Instant) {
 	for i := range t.batch.changes {
 		n := &t.batch.changes[i]
 		s, d := &t.state[n.slot], &t.decisions[n.decision]
-		if _, ok := t.lossOf(n, now); ok {
+		if _, ok := t.lossOfChange(n, now); ok {
 			d.Outage, d.AlertHeld = s.has(awayInOutage), s.has(alertHeld)
 		}
 		if t.outage.ongoing && s.id == n.id {
@@ -79,12 +79,12 @@ func (s *state) outagePart() Part {
 func (t *Table) reportOutage(v Verdict, now Instant) {
 	report := t.outage.report
 	report.Back = report.Lost - t.outage.membersAway
-	report.Networks = t.countNetworks()
+	report.Networks = t.countLostByNetwork()
 	t.decisions = append(t.decisions, Decision{Verdict: v, At: now, Fleet: &report})
 }
 
-// countNetworks counts the lost that are still away by network.
-func (t *Table) countNetworks() []Network {
+// countLostByNetwork counts the lost that are still away by network.
+func (t *Table) countLostByNetwork() []Network {
 	lost := make(map[netip.Prefix]int)
 	for i := range t.outage.members {
 		l := &t.outage.members[i]

@@ -68,7 +68,7 @@ func (ws *waiters) addWaiter(id AgentID, token uint32) *waiter {
 	if ws.byAgent == nil {
 		ws.byAgent = make(map[AgentID][]*waiter)
 	}
-	ws.setWaiters(id, append(ws.byAgent[id], w))
+	ws.setAgentWaiters(id, append(ws.byAgent[id], w))
 	return w
 }
 
@@ -78,10 +78,10 @@ func (ws *waiters) hasWaiters() bool { return ws.agents.Load() > 0 }
 func (ws *waiters) removeWaiter(id AgentID, w *waiter) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	ws.setWaiters(id, slices.DeleteFunc(ws.byAgent[id], func(other *waiter) bool { return other == w }))
+	ws.setAgentWaiters(id, slices.DeleteFunc(ws.byAgent[id], func(other *waiter) bool { return other == w }))
 }
 
-func (ws *waiters) setWaiters(id AgentID, left []*waiter) {
+func (ws *waiters) setAgentWaiters(id AgentID, left []*waiter) {
 	if len(left) == 0 {
 		delete(ws.byAgent, id)
 	} else {
@@ -90,8 +90,8 @@ func (ws *waiters) setWaiters(id AgentID, left []*waiter) {
 	ws.agents.Store(int32(len(ws.byAgent)))
 }
 
-// notifyWaiters sends the waiters the results among the decisions.
-func (ws *waiters) notifyWaiters(decisions []Decision) {
+// sendWaiterResults sends the waiters the results among the decisions.
+func (ws *waiters) sendWaiterResults(decisions []Decision) {
 	if !ws.hasWaiters() {
 		return
 	}
@@ -103,7 +103,7 @@ func (ws *waiters) notifyWaiters(decisions []Decision) {
 		if !final || ws.byAgent[d.ID] == nil {
 			continue
 		}
-		ws.setWaiters(d.ID, slices.DeleteFunc(ws.byAgent[d.ID], func(w *waiter) bool {
+		ws.setAgentWaiters(d.ID, slices.DeleteFunc(ws.byAgent[d.ID], func(w *waiter) bool {
 			// An earlier keep-alive than the one waited for is ignored; a later one
 			// counts: the agent reconnected in between.
 			if d.Verdict != Changed && int32(d.Token-w.token) < 0 {
@@ -157,7 +157,7 @@ type Probe struct {
 // ProbeNow sends the agent a keep-alive now, unless one is unanswered, or was answered
 // within the answerReuseTime.
 func (t *Table) ProbeNow(id AgentID, now Instant) (Probe, error) {
-	slot, ok := t.slots.findSlot(id)
+	slot, ok := t.slots.findAgentSlot(id)
 	if !ok {
 		return Probe{}, ErrUnknownAgent
 	}
@@ -169,9 +169,9 @@ func (t *Table) ProbeNow(id AgentID, now Instant) (Probe, error) {
 		return Probe{}, ErrNoAnswers
 	}
 	if t.due[slot] <= now {
-		t.decideDue(slot, now)
+		t.decideDueAgent(slot, now)
 	}
-	defer t.evaluateBatch(now)
+	defer t.evaluateFleetChanges(now)
 	switch {
 	case !s.isWatched() || s.has(closed|restored):
 		return Probe{}, ErrNotConnected

@@ -47,7 +47,7 @@ func (t *Table) Restore(agents []Restored, last *Outage) {
 	for i := range agents {
 		slot := t.restoreAgent(&agents[i])
 		if last != nil {
-			t.restorePart(slot, &agents[i], last)
+			t.restoreOutagePart(slot, &agents[i], last)
 		}
 	}
 	switch {
@@ -64,7 +64,7 @@ func (t *Table) restoreAgent(a *Restored) int32 {
 	if a.Addr.IsValid() {
 		t.identities[slot].setAddress(a.Addr)
 	}
-	t.updateGroup(slot, a.Since)
+	t.updateAgentGroup(slot, a.Since)
 	s := &t.state[slot]
 	t.count[NeverConnected]--
 	t.count[a.Status]++
@@ -84,9 +84,9 @@ func (t *Table) restoreAgent(a *Restored) int32 {
 	return slot
 }
 
-// restorePart makes an agent part of the restored outage, if it was. Its loss is marked
+// restoreOutagePart makes an agent part of the restored outage, if it was. Its loss is marked
 // with that, unless it was decided before the outage was reported.
-func (t *Table) restorePart(slot int32, a *Restored, last *Outage) {
+func (t *Table) restoreOutagePart(slot int32, a *Restored, last *Outage) {
 	s := &t.state[slot]
 	lost := a.Reason.IsLoss() && a.Status == Disconnected
 	away := lost && (a.Outage || last.isUnmarkedLoss(a.Since, t.span))

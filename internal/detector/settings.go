@@ -71,14 +71,14 @@ func (t *Table) SetSettings(set Settings, now Instant) {
 	t.set, t.groups, t.span = set, append([]Group{set.Group}, set.Groups...), cmp.Or(set.Interval, set.Timeout)
 	for slot := range t.state {
 		if s := &t.state[slot]; s.has(used) {
-			t.resetTimes(int32(slot), &before[s.group], now)
+			t.resetAgentDeadlines(int32(slot), &before[s.group], now)
 		}
 	}
 }
 
-// resetTimes adapts an agent's deadlines to new settings. Before is its group in the
+// resetAgentDeadlines adapts an agent's deadlines to new settings. Before is its group in the
 // old ones.
-func (t *Table) resetTimes(slot int32, before *Group, now Instant) {
+func (t *Table) resetAgentDeadlines(slot int32, before *Group, now Instant) {
 	s, w := &t.state[slot], &t.identities[slot]
 	s.group = 0
 	if t.set.GroupOf != nil {
@@ -105,7 +105,7 @@ func (t *Table) resetTimes(slot int32, before *Group, now Instant) {
 // all decisions by the old ones were passed on, and before any by the new ones, from the
 // goroutine of Run. It returns when that is done, or when the detector has ended.
 func (d *Detector) SetSettings(set Settings, before func()) {
-	d.callTable(func(t *Table, now Instant) {
+	d.callTableAndWait(func(t *Table, now Instant) {
 		d.deliverDecisions()
 		before()
 		t.SetSettings(set, now)

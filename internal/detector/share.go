@@ -19,20 +19,20 @@ type excess struct {
 // changeCost returns the average time between reported changes that a share allows.
 func (t *Table) changeCost() time.Duration { return shareWindow / time.Duration(t.set.MaxChanges) }
 
-// nextReport returns when the agent's share allows to report a change.
-func (t *Table) nextReport(slot int32) Instant {
+// nextReportAllowed returns when the agent's share allows to report a change.
+func (t *Table) nextReportAllowed(slot int32) Instant {
 	return t.share[slot].Add(t.changeCost() - shareWindow)
 }
 
-// spendShare subtracts a reported change from the agent's share.
-func (t *Table) spendShare(slot int32, now Instant) {
+// spendChangeShare subtracts a reported change from the agent's share.
+func (t *Table) spendChangeShare(slot int32, now Instant) {
 	t.share[slot] = max(t.share[slot], now).Add(t.changeCost())
 }
 
-// limitChanges withholds those of the decisions since its last call that are
+// limitReportedChanges withholds those of the decisions since its last call that are
 // changes beyond an agent's share. The first is replaced by a report that the agent's
 // changes are being withheld.
-func (t *Table) limitChanges(now Instant) {
+func (t *Table) limitReportedChanges(now Instant) {
 	if t.set.MaxChanges == 0 {
 		return
 	}
@@ -51,7 +51,7 @@ func (t *Table) isReported(d *Decision, now Instant) bool {
 	switch {
 	case d.Verdict == Changed && d.Changes == 0 && !d.Reason.isRemoval():
 	case d.Verdict == AlertReleased && len(t.excess) > 0:
-		slot, _ := t.slots.findSlot(d.ID)
+		slot, _ := t.slots.findAgentSlot(d.ID)
 		x := t.excess[slot]
 		if x == nil || x.withheld == 0 {
 			return true
@@ -61,13 +61,13 @@ func (t *Table) isReported(d *Decision, now Instant) bool {
 	default:
 		return true
 	}
-	slot, _ := t.slots.findSlot(d.ID)
-	if x := t.excess[slot]; x != nil && (x.withheld > 0 || t.nextReport(slot) > now) {
+	slot, _ := t.slots.findAgentSlot(d.ID)
+	if x := t.excess[slot]; x != nil && (x.withheld > 0 || t.nextReportAllowed(slot) > now) {
 		t.withholdChange(x, slot, d)
 		return false
 	}
-	if t.nextReport(slot) <= now {
-		t.spendShare(slot, now)
+	if t.nextReportAllowed(slot) <= now {
+		t.spendChangeShare(slot, now)
 		return true
 	}
 	x := &excess{}
@@ -87,7 +87,7 @@ func (t *Table) withholdChange(x *excess, slot int32, d *Decision) {
 	}
 	x.withheld++
 	x.last = *d
-	t.ensureDueBy(slot, t.nextReport(slot))
+	t.ensureDueBy(slot, t.nextReportAllowed(slot))
 }
 
 // excessDue returns when an agent's excess is to be processed.
@@ -96,14 +96,14 @@ func (t *Table) excessDue(slot int32) Instant {
 	case !t.state[slot].has(hasExcess):
 		return never
 	case t.excess[slot].withheld > 0:
-		return t.nextReport(slot)
+		return t.nextReportAllowed(slot)
 	}
 	return t.share[slot]
 }
 
-// reportExcess reports an agent's withheld changes if that is due, or drops
+// reportOrDropExcess reports an agent's withheld changes if that is due, or drops
 // the excess.
-func (t *Table) reportExcess(slot int32, now Instant) {
+func (t *Table) reportOrDropExcess(slot int32, now Instant) {
 	if t.excessDue(slot) > now {
 		return
 	}
@@ -111,11 +111,11 @@ func (t *Table) reportExcess(slot int32, now Instant) {
 		t.forgetExcess(slot)
 		return
 	}
-	t.reportWithheld(slot)
-	t.spendShare(slot, now)
+	t.reportWithheldChanges(slot)
+	t.spendChangeShare(slot, now)
 }
 
-func (t *Table) reportWithheld(slot int32) {
+func (t *Table) reportWithheldChanges(slot int32) {
 	x := t.excess[slot]
 	d := x.last
 	d.From, d.Changes = x.from, x.withheld
@@ -139,11 +139,11 @@ func (t *Table) endExcess(slot int32) {
 	t.share[slot] = 0
 }
 
-// ReportWithheld reports all changes that are withheld, for the caller to end.
-func (t *Table) ReportWithheld() {
+// ReportAllWithheld reports all changes that are withheld, for the caller to end.
+func (t *Table) ReportAllWithheld() {
 	for slot := range t.state {
 		if x := t.excess[int32(slot)]; x != nil && x.withheld > 0 {
-			t.reportWithheld(int32(slot))
+			t.reportWithheldChanges(int32(slot))
 		}
 	}
 }

@@ -103,7 +103,7 @@ func TestWithheldChangesAreReportedWhenTheTableEnds(t *testing.T) {
 	changeOften(table, 1, now, 100)
 	changeOften(table, 3, now, 100)
 	table.TakeDecisions()
-	table.ReportWithheld()
+	table.ReportAllWithheld()
 	if got := changesIn(table.TakeDecisions()); len(got) != 2 || got[0].ID != 1 || got[1].ID != 3 || got[1].Changes == 0 {
 		t.Errorf("reported %+v, want what is withheld of two agents", got)
 	}

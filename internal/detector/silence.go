@@ -23,9 +23,9 @@ type relief struct {
 	at   Instant
 }
 
-// recordRelief records that a suspected agent has shown a sign of life. One
+// recordSuspicionRelief records that a suspected agent has shown a sign of life. One
 // agent has one record, however often it is suspected.
-func (t *Table) recordRelief(slot int32, at Instant) {
+func (t *Table) recordSuspicionRelief(slot int32, at Instant) {
 	t.dropOldReliefs(at)
 	if s := &t.state[slot]; !s.has(hasRelief) {
 		s.flags |= hasRelief
@@ -56,10 +56,10 @@ func (t *Table) isFleetSilent(now Instant) bool {
 	return o.recentUnanswered >= unansweredPerRelief*len(t.reliefs)
 }
 
-// loseUnasked gives up an agent to which the link could not send a keep-alive, if the
+// loseUnprobedAgent gives up an agent to which the link could not send a keep-alive, if the
 // fleet is silent and the time to answer has passed since the agent was suspected. It
 // reports whether it did.
-func (t *Table) loseUnasked(slot int32, now Instant) bool {
+func (t *Table) loseUnprobedAgent(slot int32, now Instant) bool {
 	s := &t.state[slot]
 	if !t.outage.fleetSilent || !s.has(suspected) || now < t.graceUntil(s) {
 		return false

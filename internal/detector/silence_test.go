@@ -174,7 +174,7 @@ func TestOneAgentThatIsLateAndBackAgainAndAgainHidesNoSilentFleet(t *testing.T) 
 		}
 		l.said = append(l.said, l.table.TakeDecisions()...)
 		l.runFor(3500 * time.Millisecond)
-		if slot, _ := l.table.slots.findSlot(1); l.table.state[slot].has(suspected) {
+		if slot, _ := l.table.slots.findAgentSlot(1); l.table.state[slot].has(suspected) {
 			times++
 		}
 	}

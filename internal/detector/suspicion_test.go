@@ -137,7 +137,7 @@ func (n *network) handleDecision(d *Decision) {
 	if d.Verdict != Send {
 		return
 	}
-	slot, _ := n.table.slots.findSlot(d.ID)
+	slot, _ := n.table.slots.findAgentSlot(d.ID)
 	switch set := &n.table.set; {
 	case nextKeepAlive(d.At.Add(-SweepPeriod), set.Interval, slot) <= d.At:
 		n.turns++

@@ -8,24 +8,24 @@ import "time"
 func (t *Table) Sweep(now Instant) {
 	for slot, due := range t.due {
 		if due <= now {
-			t.decideDue(int32(slot), now)
+			t.decideDueAgent(int32(slot), now)
 		}
 	}
-	t.evaluateBatch(now)
+	t.evaluateFleetChanges(now)
 }
 
-// decideDue decides everything about one agent that is due by now, oldest first,
+// decideDueAgent decides everything about one agent that is due by now, oldest first,
 // and sets its next due time.
-func (t *Table) decideDue(slot int32, now Instant) {
+func (t *Table) decideDueAgent(slot int32, now Instant) {
 	s := &t.state[slot]
 	if s.has(hasExcess) {
-		t.reportExcess(slot, now)
+		t.reportOrDropExcess(slot, now)
 	}
 	if s.has(hasFlap) {
 		t.expireFlap(slot, now)
 	}
 	for s.isWatched() {
-		at, do := t.nextDeadline(s)
+		at, do := t.nextAgentDeadline(s)
 		if at > now {
 			t.due[slot] = min(at, t.historyDue(slot))
 			return
@@ -38,18 +38,18 @@ func (t *Table) decideDue(slot int32, now Instant) {
 // historyDue returns when an agent's history of changes is to be processed.
 func (t *Table) historyDue(slot int32) Instant { return min(t.flapExpiry(slot), t.excessDue(slot)) }
 
-// nextDeadline returns the first deadline of a watched agent, and what it decides.
-func (t *Table) nextDeadline(s *state) (at Instant, do func(t *Table, slot int32, at, now Instant)) {
-	at, do = max(s.lastSeen.Add(t.groupOf(s).Timeout), t.graceUntil(s), t.shortenedUntil(s)), (*Table).loseSilent
+// nextAgentDeadline returns the first deadline of a watched agent, and what it decides.
+func (t *Table) nextAgentDeadline(s *state) (at Instant, do func(t *Table, slot int32, at, now Instant)) {
+	at, do = max(s.lastSeen.Add(t.groupOf(s).Timeout), t.graceUntil(s), t.shortenedUntil(s)), (*Table).loseSilentAgent
 	switch {
 	case s.has(restored):
 	case s.has(closed):
 		if grace := max(s.nextAction, t.graceUntil(s)); grace < at {
-			at, do = grace, (*Table).loseClosed
+			at, do = grace, (*Table).loseClosedAgent
 		}
 	case s.nextAction >= at:
 	case s.has(probing):
-		at, do = s.nextAction, (*Table).countMiss
+		at, do = s.nextAction, (*Table).countMissedKeepAlive
 	default:
 		at, do = s.nextAction, (*Table).keepAliveDue
 	}
@@ -99,9 +99,9 @@ func (t *Table) ExtendGrace(now Instant, d time.Duration) {
 	t.resumed = now
 }
 
-// loseSilent gives up an agent that was silent for its timeout. To a restored one no
+// loseSilentAgent gives up an agent that was silent for its timeout. To a restored one no
 // keep-alives were sent: every interval without a sign of life counts as a miss.
-func (t *Table) loseSilent(slot int32, at, _ Instant) {
+func (t *Table) loseSilentAgent(slot int32, at, _ Instant) {
 	s, group := &t.state[slot], t.groupOf(&t.state[slot])
 	if s.has(restored) && group.Interval > 0 {
 		s.missed = uint16(min(int(group.Timeout/group.Interval), group.MaxMissed))
@@ -109,14 +109,14 @@ func (t *Table) loseSilent(slot int32, at, _ Instant) {
 	t.loseAgent(slot, KeepAliveTimeout, at)
 }
 
-func (t *Table) loseClosed(slot int32, at, _ Instant) { t.loseAgent(slot, ConnectionLost, at) }
+func (t *Table) loseClosedAgent(slot int32, at, _ Instant) { t.loseAgent(slot, ConnectionLost, at) }
 
 // keepAliveDue sends an agent the keep-alive of the interval. If the method has no
 // answers, an interval without a sign of life since the last one is a miss.
 func (t *Table) keepAliveDue(slot int32, at, now Instant) {
 	s := &t.state[slot]
 	if t.set.Method != Request && s.has(keepAliveSent) && s.lastSeen <= s.sentAt {
-		t.countMiss(slot, at, now)
+		t.countMissedKeepAlive(slot, at, now)
 		return
 	}
 	t.sendKeepAlive(slot, now)
@@ -136,9 +136,9 @@ func (t *Table) suspectAgent(slot int32, _, now Instant) {
 	s.nextAction = min(s.nextAction, miss)
 }
 
-// countMiss counts an unanswered keep-alive: the next is sent at once, or the
+// countMissedKeepAlive counts an unanswered keep-alive: the next is sent at once, or the
 // agent is given up.
-func (t *Table) countMiss(slot int32, at, now Instant) {
+func (t *Table) countMissedKeepAlive(slot int32, at, now Instant) {
 	s := &t.state[slot]
 	s.missed = min(s.missed+1, maxMissedCount)
 	t.setUnresponsive(s)

@@ -30,7 +30,7 @@ type Table struct {
 	shortened Instant // when new settings last made a timeout shorter
 
 	decisions []Decision
-	limited   int // decisions that limitChanges has processed
+	limited   int // decisions that limitReportedChanges has processed
 	batch     batch
 	span      time.Duration // losses within it belong together: the interval, without keep-alives the timeout
 	outage    outage
@@ -114,8 +114,8 @@ func (t *Table) Len() int { return t.slots.count }
 // Counts returns the number of agents in each status, indexed by Status.
 func (t *Table) Counts() [4]int { return t.count }
 
-// countWatched returns how many agents keep-alives go to.
-func (t *Table) countWatched() int { return t.count[Active] + t.count[Pending] }
+// countWatchedAgents returns how many agents keep-alives go to.
+func (t *Table) countWatchedAgents() int { return t.count[Active] + t.count[Pending] }
 
 // TakeDecisions returns the decisions since its last call, in order. They are valid
 // until the table's next method call.
@@ -153,7 +153,7 @@ func (t *Table) setStatus(slot int32, to Status, reason Reason, at Instant) {
 	if to == Active {
 		s.flags |= wasActive
 	}
-	t.batch.addChange(slot, s, from, len(t.decisions))
+	t.batch.addStatusChange(slot, s, from, len(t.decisions))
 	t.reportChange(Changed, slot, from)
 }
 
@@ -184,8 +184,8 @@ func (t *Table) setResponsive(s *state) {
 
 func (t *Table) groupOf(s *state) *Group { return &t.groups[s.group] }
 
-// updateGroup determines an agent's group again, which may depend on its address.
-func (t *Table) updateGroup(slot int32, now Instant) {
+// updateAgentGroup determines an agent's group again, which may depend on its address.
+func (t *Table) updateAgentGroup(slot int32, now Instant) {
 	if t.set.GroupOf == nil {
 		return
 	}

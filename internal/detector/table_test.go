@@ -92,7 +92,7 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 		}
 		table.Sweep(now)
 		ref.runSweep(now)
-		table.ReportWithheld()
+		table.ReportAllWithheld()
 		ref.reportAllWithheld()
 		said = append(said, table.TakeDecisions()...)
 		compareDecisions(t, ref.decisions, said)
@@ -246,23 +246,23 @@ func TestSlotIndexIsAMap(t *testing.T) {
 		ids := rapid.OneOf(rapid.Uint32Range(1, 5), rapid.Uint32Range(1020, 1030), rapid.Uint32Range(1, uint32(MaxAgentID)))
 		for range rapid.IntRange(1, 100).Draw(t, "steps") {
 			id := AgentID(ids.Draw(t, "id"))
-			slot, ok := x.findSlot(id)
+			slot, ok := x.findAgentSlot(id)
 			if w, there := want[id]; ok != there || ok && slot != w {
 				t.Fatalf("%v is in slot %d, %v; want %d, %v", id, slot, ok, w, there)
 			}
 			if ok {
-				x.removeSlot(id)
+				x.removeAgentSlot(id)
 				delete(want, id)
 			} else {
 				slot := rapid.Int32Range(0, 10_000_000).Draw(t, "slot")
-				x.addSlot(id, slot)
+				x.addAgentSlot(id, slot)
 				want[id] = slot
 			}
 			if x.count != len(want) {
 				t.Fatalf("%d ids, want %d", x.count, len(want))
 			}
 		}
-		if _, ok := x.findSlot(1<<32 - 1); ok {
+		if _, ok := x.findAgentSlot(1<<32 - 1); ok {
 			t.Error("an id beyond all others is there")
 		}
 	})

@@ -24,14 +24,14 @@ const (
 	classes      = (durationBits - classBits + 1) << classBits
 )
 
-func classOf(d time.Duration) int {
+func histogramClassOf(d time.Duration) int {
 	n := uint64(min(max(d.Microseconds(), 0), 1<<durationBits-1))
 	shift := max(bits.Len64(n)-classBits-1, 0)
 	return shift<<classBits + int(n>>shift)
 }
 
-// classEnd returns the upper end of a class.
-func classEnd(class int) time.Duration {
+// histogramClassEnd returns the upper end of a class.
+func histogramClassEnd(class int) time.Duration {
 	shift := max(class>>classBits-1, 0)
 	return time.Duration((class-shift<<classBits+1)<<shift) * time.Microsecond
 }
@@ -50,7 +50,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	rank, count := uint64(0), h.Count()
 	for class, c := range h {
 		if rank += c; c > 0 && float64(rank) >= q*float64(count) {
-			return classEnd(class)
+			return histogramClassEnd(class)
 		}
 	}
 	return 0
@@ -60,7 +60,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 // is slightly less than the number of durations up to d.
 func (h *Histogram) UpTo(d time.Duration) (n uint64) {
 	for class, c := range h {
-		if classEnd(class) > d {
+		if histogramClassEnd(class) > d {
 			break
 		}
 		n += c
@@ -71,7 +71,7 @@ func (h *Histogram) UpTo(d time.Duration) (n uint64) {
 // Sum returns the sum of all durations, each rounded up to the end of its class.
 func (h *Histogram) Sum() (sum time.Duration) {
 	for class, c := range h {
-		sum += time.Duration(c) * classEnd(class)
+		sum += time.Duration(c) * histogramClassEnd(class)
 	}
 	return sum
 }
@@ -87,9 +87,9 @@ func (h *Histogram) Since(earlier *Histogram) (since Histogram) {
 // atomicHistogram is a histogram that one goroutine writes and any may read.
 type atomicHistogram [classes]atomic.Uint64
 
-func (m *atomicHistogram) addDuration(d time.Duration) { m[classOf(d)].Add(1) }
+func (m *atomicHistogram) addDuration(d time.Duration) { m[histogramClassOf(d)].Add(1) }
 
-func (m *atomicHistogram) readCounts() (h Histogram) {
+func (m *atomicHistogram) readClassCounts() (h Histogram) {
 	for class := range h {
 		h[class] = m[class].Load()
 	}
@@ -98,5 +98,5 @@ func (m *atomicHistogram) readCounts() (h Histogram) {
 
 // Timings returns the timings so far. It never waits.
 func (d *Detector) Timings() Timings {
-	return Timings{Lateness: d.lateness.readCounts(), Sweep: d.sweeps.readCounts(), Round: d.rounds.readCounts()}
+	return Timings{Lateness: d.lateness.readClassCounts(), Sweep: d.sweeps.readClassCounts(), Round: d.rounds.readClassCounts()}
 }

@@ -11,7 +11,7 @@ func TestQuantilesAreAtMostAnEighthTooHigh(t *testing.T) {
 		time.Millisecond, 100 * time.Millisecond, time.Second, time.Minute} {
 		var m atomicHistogram
 		m.addDuration(d)
-		h := m.readCounts()
+		h := m.readClassCounts()
 		if got := h.Quantile(0.99); got <= d || got > d+d/8+time.Microsecond {
 			t.Errorf("the quantile of %v is %v", d, got)
 		}
@@ -21,13 +21,13 @@ func TestQuantilesAreAtMostAnEighthTooHigh(t *testing.T) {
 func TestQuantiles(t *testing.T) {
 	var m atomicHistogram
 	m.addDuration(time.Hour)
-	before := m.readCounts()
+	before := m.readClassCounts()
 	for range 98 {
 		m.addDuration(4 * time.Microsecond)
 	}
 	m.addDuration(9 * time.Microsecond)
 	m.addDuration(-time.Second)
-	all := m.readCounts()
+	all := m.readClassCounts()
 	h := all.Since(&before)
 	if n := h.Count(); n != 100 {
 		t.Errorf("%d durations, want 100", n)

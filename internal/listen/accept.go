@@ -37,7 +37,7 @@ func (l *Link) acceptConns() {
 		return // it is closed already
 	}
 	for next := 0; ; next++ {
-		fd, from, err := acceptFrom(raw.Read)
+		fd, from, err := acceptTCPConn(raw.Read)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -56,9 +56,9 @@ func (l *Link) acceptConns() {
 	}
 }
 
-// acceptFrom waits for the next connection, with the Read method of the listener's raw
+// acceptTCPConn waits for the next connection, with the Read method of the listener's raw
 // connection. The new socket inherits the listener's options, such as TCP keep-alive.
-func acceptFrom(wait func(func(uintptr) bool) error) (fd int, from netip.AddrPort, err error) {
+func acceptTCPConn(wait func(func(uintptr) bool) error) (fd int, from netip.AddrPort, err error) {
 	var addr unix.Sockaddr
 	closed := wait(func(listener uintptr) bool {
 		for {
@@ -84,15 +84,15 @@ func acceptFrom(wait func(func(uintptr) bool) error) (fd int, from netip.AddrPor
 func (l *Link) startConn(fd int, from netip.AddrPort, p *poller) {
 	c := &conn{from: from, poller: p}
 	c.writer = writeBuffer{fd: fd, setWaiting: func(on bool) {
-		p.waitWritable(c, on)
+		p.setWaitWritable(c, on)
 		if on {
-			p.trackDeadline(c)
+			p.trackConnDeadline(c)
 		}
 	}}
-	c.reader.startDeadline(time.Now())
+	c.reader.startAuthenticationDeadline(time.Now())
 	err := l.containPanic(from, func() error {
-		l.strangers.addConn(c)
-		p.trackDeadline(c)
+		l.strangers.addStrangerConn(c)
+		p.trackConnDeadline(c)
 		return p.addConn(c)
 	})
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
-// authenticate handles the first message of a connection: it must decrypt with an agent's
+// authenticateFirstMessage handles the first message of a connection: it must decrypt with an agent's
 // key and be newer than all before.
-func (l *Link) authenticate(c *conn, codec *codec, h secmsg.Header) error {
-	key, err := l.registry.findKey(h, c.from.Addr())
+func (l *Link) authenticateFirstMessage(c *conn, codec *codec, h secmsg.Header) error {
+	key, err := l.registry.findMessageKey(h, c.from.Addr())
 	if err != nil {
 		return err
 	}
-	p, m, err := l.verifyKey(c, c.from, key, codec, h)
+	p, m, err := l.decodeFirstMessage(c, c.from, key, codec, h)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (l *Link) registerPeer(c *conn, p *peer, codec *codec, m *secmsg.Message) e
 	if err != nil {
 		return err
 	}
-	return l.admitPeer(c, p, old, codec, m)
+	return l.admitRegisteredPeer(c, p, old, codec, m)
 }
 
 // errPaused is returned for a connection that its poller does not own for now.
@@ -48,7 +48,7 @@ var errPaused = errors.New("it waits for the agent's other connection to end")
 // waitForTakeover waits for the agent's other connection to end, in a goroutine of its
 // own: the poller goes on with the other connections.
 func (l *Link) waitForTakeover(c *conn, p *peer, m *secmsg.Message) {
-	c.retainInput()
+	c.retainPartialInput()
 	c.poller.pauseConn(c)
 	if !l.startGoroutine(func() {
 		if err := l.containPanic(c.from, func() error { return l.completeTakeover(c, p, m) }); err != nil && err != errPaused {
@@ -66,22 +66,22 @@ func (l *Link) completeTakeover(c *conn, p *peer, m *secmsg.Message) error {
 	if err != nil {
 		return err
 	}
-	if err := withCodec(func(codec *codec) error { return l.admitPeer(c, p, old, codec, m) }); err != nil {
+	if err := withCodec(func(codec *codec) error { return l.admitRegisteredPeer(c, p, old, codec, m) }); err != nil {
 		return err
 	}
-	if err := l.handleFrames(c); err != nil {
+	if err := l.handleBufferedFrames(c); err != nil {
 		return err
 	}
-	c.retainInput()
+	c.retainPartialInput()
 	return c.poller.resumeConn(c)
 }
 
-// admitPeer makes p the peer of its connection and handles its first message, or makes
+// admitRegisteredPeer makes p the peer of its connection and handles its first message, or makes
 // it the connection's claim and asks the question that proves it.
-func (l *Link) admitPeer(c *conn, p, old *peer, codec *codec, m *secmsg.Message) error {
+func (l *Link) admitRegisteredPeer(c *conn, p, old *peer, codec *codec, m *secmsg.Message) error {
 	if p.isClaim {
 		c.claim = p
-		c.reader.awaitAnswer(time.Now())
+		c.reader.startAnswerDeadline(time.Now())
 		return l.questionSender(p, codec, m, true)
 	}
 	claimed := c.claim != nil
@@ -89,39 +89,39 @@ func (l *Link) admitPeer(c *conn, p, old *peer, codec *codec, m *secmsg.Message)
 	if old != nil {
 		old.endConn()
 	}
-	answered := claimed && l.questions.isAnswer(p, c.from, m.Payload)
-	c.reader.markKnown()
-	l.strangers.removeConn(c)
-	l.registry.setNetwork(p, c.from.Addr())
+	answered := claimed && l.questions.isAnswerToQuestion(p, c.from, m.Payload)
+	c.reader.liftStrangerLimits()
+	l.strangers.removeStrangerConn(c)
+	l.registry.setAgentNetwork(p, c.from.Addr())
 	if answered {
-		l.acceptProof(p, m.Counter, false)
+		l.acceptQuestionAnswer(p, m.Counter, false)
 	}
-	return l.handleMessage(p, codec, m.Payload)
+	return l.handleAgentMessage(p, codec, m.Payload)
 }
 
 // handleClaimMessage handles a message of a connection with a claim, which is proven by
 // the answer to the question or by a message that is newer than all before.
 func (l *Link) handleClaimMessage(c *conn, codec *codec, m *secmsg.Message) error {
 	p := c.claim
-	if !l.isNewMessage(p, m.Counter, false) && !l.questions.isAnswer(p, c.from, m.Payload) {
+	if !l.isNewMessage(p, m.Counter, false) && !l.questions.isAnswerToQuestion(p, c.from, m.Payload) {
 		return l.questionSender(p, codec, m, false)
 	}
 	p.isClaim = false
 	return l.registerPeer(c, p, codec, m)
 }
 
-// verifyKey decodes a message with a key and returns a peer for its agent, which is
+// decodeFirstMessage decodes a message with a key and returns a peer for its agent, which is
 // a claim if the message is not newer than all before.
-func (l *Link) verifyKey(c *conn, from netip.AddrPort, key *clientkeys.Key, codec *codec, h secmsg.Header) (*peer, secmsg.Message, error) {
+func (l *Link) decodeFirstMessage(c *conn, from netip.AddrPort, key *clientkeys.Key, codec *codec, h secmsg.Header) (*peer, secmsg.Message, error) {
 	cipher := newCipher(key, h.Method)
 	m, err := codec.dec.Decode(cipher, h.Body)
 	if err != nil {
-		return nil, m, refuseUndecodable(key.ID, err)
+		return nil, m, refuseUndecodableMessage(key.ID, err)
 	}
 	if kind, _ := parseMessage(m.Payload); kind == receiptMessage {
-		return nil, m, refuseAs(key.ID, staleCounter, fmt.Errorf("agent %s: a receipt for no request", key.ID))
+		return nil, m, refuseAgentMessage(key.ID, staleCounter, fmt.Errorf("agent %s: a receipt for no request", key.ID))
 	}
-	if err := checkSender(key.ID, m.Payload); err != nil {
+	if err := checkWrittenByAgent(key.ID, m.Payload); err != nil {
 		return nil, m, err
 	}
 	p, err := newPeer(key, c, from, cipher)
@@ -135,10 +135,10 @@ func (l *Link) verifyKey(c *conn, from netip.AddrPort, key *clientkeys.Key, code
 	return p, m, nil
 }
 
-func refuseUndecodable(agent string, err error) error {
+func refuseUndecodableMessage(agent string, err error) error {
 	why := wrongKey
 	if errors.Is(err, secmsg.ErrTooLong) {
 		why = oversized
 	}
-	return refuseAs(agent, why, fmt.Errorf("agent %s: %w", agent, err))
+	return refuseAgentMessage(agent, why, fmt.Errorf("agent %s: %w", agent, err))
 }

@@ -26,7 +26,7 @@ func BenchmarkDecodeAndAcknowledge(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				copy(scratch, frame)
-				if err := l.handleFrame(c, scratch); err != nil {
+				if err := l.handleConnFrame(c, scratch); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -61,31 +61,31 @@ func (l *Link) readConn(c *conn, buffer []byte) error {
 			break
 		}
 		if err != nil {
-			return c.reader.explainEnd(err)
+			return c.reader.explainStreamEnd(err)
 		}
-		if err := l.handleFrames(c); err != nil {
+		if err := l.handleBufferedFrames(c); err != nil {
 			return err
 		}
 	}
-	c.retainInput()
+	c.retainPartialInput()
 	return nil
 }
 
-// retainInput copies a partial message out of the poller's buffer.
-func (c *conn) retainInput() {
-	if c.reader.retainPartial(time.Now()) {
-		c.poller.trackDeadline(c)
+// retainPartialInput copies a partial message out of the poller's buffer.
+func (c *conn) retainPartialInput() {
+	if c.reader.retainUnreadData(time.Now()) {
+		c.poller.trackConnDeadline(c)
 	}
 }
 
-// handleFrames handles every complete frame.
-func (l *Link) handleFrames(c *conn) error {
+// handleBufferedFrames handles every complete frame.
+func (l *Link) handleBufferedFrames(c *conn) error {
 	for {
-		frame, err := c.reader.nextFrame()
+		frame, err := c.reader.nextCompleteFrame()
 		if frame == nil || err != nil {
 			return err
 		}
-		if err := l.handleFrame(c, frame); err != nil {
+		if err := l.handleConnFrame(c, frame); err != nil {
 			return err
 		}
 	}
@@ -97,9 +97,9 @@ func (l *Link) closeConn(c *conn, err error) {
 	_ = l.containPanic(c.from, func() error {
 		defer l.count.connections.Add(-1)
 		defer l.reportPeerClosed(c.peer)
-		defer c.poller.untrackDeadline(c)
+		defer c.poller.untrackConnDeadline(c)
 		defer c.writer.closeSocket()
-		defer l.strangers.removeConn(c)
+		defer l.strangers.removeStrangerConn(c)
 		c.poller.removeConn(c)
 		l.recordRefusal(c.from, c.writer.endReason(err))
 		return nil
@@ -116,11 +116,11 @@ func (l *Link) reportPeerClosed(p *peer) {
 	}
 }
 
-// handleFrame handles one frame of a connection. An error ends the connection.
-func (l *Link) handleFrame(c *conn, frame []byte) error {
+// handleConnFrame handles one frame of a connection. An error ends the connection.
+func (l *Link) handleConnFrame(c *conn, frame []byte) error {
 	if bytes.HasPrefix(frame, ping) {
 		l.count.pings.Add(1)
-		return c.writer.writeAll(pong)
+		return c.writer.writeOrQueue(pong)
 	}
 	h, err := secmsg.ParseHeader(frame)
 	if err != nil {
@@ -136,49 +136,49 @@ func (l *Link) handleParsedFrame(c *conn, codec *codec, h secmsg.Header) error {
 		p = c.claim
 	}
 	if p == nil {
-		return l.authenticate(c, codec, h)
+		return l.authenticateFirstMessage(c, codec, h)
 	}
 	if h.ID != nil && !isSameAgent(h.ID, p.id) {
-		return refuseAs(p.id.String(), anotherAgent, fmt.Errorf("agent %s on the connection of agent %s", h.ID, p.id))
+		return refuseAgentMessage(p.id.String(), anotherAgent, fmt.Errorf("agent %s on the connection of agent %s", h.ID, p.id))
 	}
-	m, cipher, err := l.decodeMessage(p, codec, h)
+	m, cipher, err := l.decodePeerMessage(p, codec, h)
 	if err != nil {
 		return err
 	}
 	if kind, _ := parseMessage(m.Payload); kind == receiptMessage { // nothing asks for one here
 		return nil
 	}
-	p.setLocation(c.from, cipher)
+	p.setReplyLocation(c.from, cipher)
 	if c.peer == nil {
 		return l.handleClaimMessage(c, codec, &m)
 	}
 	return l.handlePeerMessage(p, codec, &m, c.from)
 }
 
-// decodeMessage decodes a message of a peer's agent, which may change the encryption
+// decodePeerMessage decodes a message of a peer's agent, which may change the encryption
 // method with every message. It must be called by the peer's reader.
-func (l *Link) decodeMessage(p *peer, codec *codec, h secmsg.Header) (secmsg.Message, *secmsg.Cipher, error) {
+func (l *Link) decodePeerMessage(p *peer, codec *codec, h secmsg.Header) (secmsg.Message, *secmsg.Cipher, error) {
 	cipher := p.cipher
 	if cipher.Method() != h.Method {
-		cipher = newCipher(l.registry.keyOf(p), h.Method)
+		cipher = newCipher(l.registry.keyOfPeer(p), h.Method)
 	}
 	m, err := codec.dec.Decode(cipher, h.Body)
 	if err != nil {
-		return m, nil, refuseUndecodable(p.id.String(), err)
+		return m, nil, refuseUndecodableMessage(p.id.String(), err)
 	}
-	return m, cipher, checkSender(p.id.String(), m.Payload)
+	return m, cipher, checkWrittenByAgent(p.id.String(), m.Payload)
 }
 
 // handlePeerMessage handles a message from a peer's own connection or address. One that
 // is not new proves nothing.
 func (l *Link) handlePeerMessage(p *peer, codec *codec, m *secmsg.Message, from netip.AddrPort) error {
 	if !l.isNewMessage(p, m.Counter, true) {
-		if !l.questions.isAnswer(p, from, m.Payload) {
+		if !l.questions.isAnswerToQuestion(p, from, m.Payload) {
 			return l.questionSender(p, codec, m, false)
 		}
-		l.acceptProof(p, m.Counter, true)
+		l.acceptQuestionAnswer(p, m.Counter, true)
 	}
-	return l.handleMessage(p, codec, m.Payload)
+	return l.handleAgentMessage(p, codec, m.Payload)
 }
 
 func isSameAgent(written []byte, id detector.AgentID) bool {

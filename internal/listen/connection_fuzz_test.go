@@ -108,7 +108,7 @@ func (p *scriptRunner) queueMessage(text string) {
 func (p *scriptRunner) answerText(to net.Addr, rest string) string {
 	from := to.(interface{ AddrPort() netip.AddrPort }).AddrPort()
 	peer := &peer{id: 5, history: p.s.link.registry.historyOf(5)}
-	return string(appendRequest(nil, p.s.link.questions.nextNumber(peer, from))) + rest
+	return string(appendRequestPrefix(nil, p.s.link.questions.nextQuestionNumber(peer, from))) + rest
 }
 
 func (p *scriptRunner) runAction(action int) {

@@ -192,7 +192,7 @@ func TestARequestOverUDPIsConfirmedInBothDirections(t *testing.T) {
 	a.expectMessage("#!-req 0000cafe agent getstate")
 	a.send("#!-req 0000cafe ack")
 	s.expectSighting(1, detector.SawEvent)
-	if n := len(s.link.dueRequests(time.Now().Add(repeatPeriod))); n != 0 {
+	if n := len(s.link.takeDueRequests(time.Now().Add(repeatPeriod))); n != 0 {
 		t.Errorf("a confirmed request is repeated")
 	}
 	answer := `#!-req 0000cafe {"error":0,"data":{"status":"connected"}}`
@@ -217,7 +217,7 @@ func TestAnUnconfirmedRequestOverUDPIsSentFourTimes(t *testing.T) {
 	for range maxTries {
 		a.expectMessage("#!-req 0000cafe agent getstate")
 	}
-	if n := len(s.link.dueRequests(time.Now().Add(repeatPeriod))); n != 0 {
+	if n := len(s.link.takeDueRequests(time.Now().Add(repeatPeriod))); n != 0 {
 		t.Errorf("%d requests are repeated once more", n)
 	}
 }
@@ -233,7 +233,7 @@ func TestAnAnswerEndsTheRepetitionToo(t *testing.T) {
 	a.send("#!-req 00000001 {}") // its confirmation was lost
 	a.expectMessage("#!-req 00000001 ack")
 	s.expectSighting(1, detector.SawAnswer)
-	if n := len(s.link.dueRequests(time.Now().Add(repeatPeriod))); n != 0 {
+	if n := len(s.link.takeDueRequests(time.Now().Add(repeatPeriod))); n != 0 {
 		t.Errorf("an answered request is repeated")
 	}
 }
@@ -244,7 +244,7 @@ func TestARequestJustSentIsNotRepeatedYet(t *testing.T) {
 	if err := s.link.KeepAlive(1, 1); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(s.link.dueRequests(time.Now())); n != 0 {
+	if n := len(s.link.takeDueRequests(time.Now())); n != 0 {
 		t.Errorf("repeated within the time of a round trip")
 	}
 }

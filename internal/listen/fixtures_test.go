@@ -33,7 +33,7 @@ func openNullDevice(t testing.TB) *nullDevice {
 
 func (n *nullDevice) newConn() *conn {
 	c := &conn{from: netip.MustParseAddrPort("127.0.0.1:40000")}
-	c.reader.startDeadline(time.Now())
+	c.reader.startAuthenticationDeadline(time.Now())
 	c.writer = writeBuffer{fd: int(n.file.Fd()), setWaiting: func(bool) {}}
 	return c
 }

@@ -39,27 +39,27 @@ type frameReader struct {
 	deadline   atomic.Int64
 }
 
-// startDeadline gives a new connection the frameTimeout to authenticate.
-func (r *frameReader) startDeadline(now time.Time) {
+// startAuthenticationDeadline gives a new connection the frameTimeout to authenticate.
+func (r *frameReader) startAuthenticationDeadline(now time.Time) {
 	r.deadline.Store(now.Add(frameTimeout).UnixNano())
 }
 
-// markKnown lifts the limits of a connection that has not authenticated.
-func (r *frameReader) markKnown() {
+// liftStrangerLimits lifts the limits of a connection that has not authenticated.
+func (r *frameReader) liftStrangerLimits() {
 	r.known = true
 	r.questioned.Store(false)
 	r.deadline.Store(0)
 }
 
-// awaitAnswer gives a connection with a claim the answerTimeout.
-func (r *frameReader) awaitAnswer(now time.Time) {
+// startAnswerDeadline gives a connection with a claim the answerTimeout.
+func (r *frameReader) startAnswerDeadline(now time.Time) {
 	r.questioned.Store(true)
 	r.deadline.Store(now.Add(answerTimeout).UnixNano())
 }
 
-// isLate reports whether a frame was not completed, or the connection did not
+// isPastDeadline reports whether a frame was not completed, or the connection did not
 // authenticate, by the deadline.
-func (r *frameReader) isLate(now time.Time) bool {
+func (r *frameReader) isPastDeadline(now time.Time) bool {
 	due := r.deadline.Load()
 	return due != 0 && now.UnixNano() >= due
 }
@@ -72,7 +72,7 @@ func (r *frameReader) readOnce(from io.Reader, buffer []byte) (more bool, err er
 		room = buffer[:min(len(buffer), lengthSize+strangerLimit)]
 	}
 	if len(r.data) > 0 {
-		room = r.growBuffer()
+		room = r.growFrameBuffer()
 	}
 	n, err := from.Read(room)
 	switch {
@@ -84,10 +84,10 @@ func (r *frameReader) readOnce(from io.Reader, buffer []byte) (more bool, err er
 	return n == len(room), err
 }
 
-// growBuffer returns the buffer for the rest of a frame. Memory grows with what has
+// growFrameBuffer returns the buffer for the rest of a frame. Memory grows with what has
 // arrived, not with the announced length. There must be no complete frame.
-func (r *frameReader) growBuffer() []byte {
-	whole := r.frameSize()
+func (r *frameReader) growFrameBuffer() []byte {
+	whole := r.firstFrameSize()
 	if !r.owned || len(r.data) == cap(r.data) {
 		r.data = append(make([]byte, 0, min(whole, max(2*len(r.data), minFrameBuffer))), r.data...)
 		r.owned = true
@@ -95,17 +95,17 @@ func (r *frameReader) growBuffer() []byte {
 	return r.data[len(r.data):min(whole, cap(r.data))]
 }
 
-// frameSize returns the size of the first frame, or of its length if that is incomplete.
-func (r *frameReader) frameSize() int {
+// firstFrameSize returns the size of the first frame, or of its length if that is incomplete.
+func (r *frameReader) firstFrameSize() int {
 	if len(r.data) < lengthSize {
 		return lengthSize
 	}
 	return lengthSize + int(binary.LittleEndian.Uint32(r.data))
 }
 
-// nextFrame returns the next complete frame without its length, valid until readOnce or
-// retainPartial is called; nil if there is none.
-func (r *frameReader) nextFrame() ([]byte, error) {
+// nextCompleteFrame returns the next complete frame without its length, valid until readOnce or
+// retainUnreadData is called; nil if there is none.
+func (r *frameReader) nextCompleteFrame() ([]byte, error) {
 	if len(r.data) < lengthSize {
 		return nil, nil
 	}
@@ -116,7 +116,7 @@ func (r *frameReader) nextFrame() ([]byte, error) {
 	if length := binary.LittleEndian.Uint32(r.data); length > limit {
 		return nil, refuse(oversized, fmt.Errorf("a message of %d bytes, where %d are the limit", length, limit))
 	}
-	size := r.frameSize()
+	size := r.firstFrameSize()
 	if len(r.data) < size {
 		return nil, nil
 	}
@@ -130,10 +130,10 @@ func (r *frameReader) nextFrame() ([]byte, error) {
 	return frame, nil
 }
 
-// retainPartial copies the unread data out of the caller's buffer: a partial frame, and
+// retainUnreadData copies the unread data out of the caller's buffer: a partial frame, and
 // complete ones before it if the connection is paused. It reports whether it started the
 // frameTimeout for the rest; before authentication that runs already.
-func (r *frameReader) retainPartial(now time.Time) bool {
+func (r *frameReader) retainUnreadData(now time.Time) bool {
 	if len(r.data) == 0 {
 		return false
 	}
@@ -148,9 +148,9 @@ func (r *frameReader) retainPartial(now time.Time) bool {
 	return true
 }
 
-// explainEnd returns the error for the end of the stream, which may be in the middle of
+// explainStreamEnd returns the error for the end of the stream, which may be in the middle of
 // a message.
-func (r *frameReader) explainEnd(err error) error {
+func (r *frameReader) explainStreamEnd(err error) error {
 	if errors.Is(err, io.EOF) && len(r.data) > 0 {
 		return refuse(notOurs, errors.New("it closed in the middle of a message"))
 	}

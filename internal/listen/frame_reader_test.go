@@ -17,10 +17,10 @@ func readAll(in *frameReader, from io.Reader, now func() time.Time, hear func([]
 	for {
 		_, err := in.readOnce(from, buffer)
 		if err != nil {
-			return in.explainEnd(err)
+			return in.explainStreamEnd(err)
 		}
 		for {
-			frame, err := in.nextFrame()
+			frame, err := in.nextCompleteFrame()
 			if err != nil {
 				return err
 			}
@@ -29,7 +29,7 @@ func readAll(in *frameReader, from io.Reader, now func() time.Time, hear func([]
 			}
 			hear(frame)
 		}
-		in.retainPartial(now())
+		in.retainUnreadData(now())
 		clear(buffer) // it is the next connection's
 	}
 }
@@ -42,9 +42,9 @@ func TestAStrangerHasTenSecondsToShowAKey(t *testing.T) {
 	}{{"sends nothing", nil}, {"sends a byte a second", addLength(garbledFrame(100))[:20]}, {"only pings", []byte("\x05\x00\x00\x00#ping")}} {
 		t.Run(c.name, func(t *testing.T) {
 			in, now := new(frameReader), start
-			in.startDeadline(start)
+			in.startAuthenticationDeadline(start)
 			_ = readAll(in, &scriptedReader{rest: c.send, piece: 1}, func() time.Time { now = now.Add(time.Second); return now }, func([]byte) {})
-			if in.isLate(start.Add(frameTimeout-1)) || !in.isLate(start.Add(frameTimeout)) {
+			if in.isPastDeadline(start.Add(frameTimeout-1)) || !in.isPastDeadline(start.Add(frameTimeout)) {
 				t.Errorf("not late after %v", frameTimeout)
 			}
 		})
@@ -55,11 +55,11 @@ func TestAnAgentMayBeSilentForAnyTimeButNotWithinAMessage(t *testing.T) {
 	for _, size := range []int{100, 5000} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			in, now, heard := new(frameReader), time.Now(), 0
-			in.startDeadline(now)
-			in.markKnown()
+			in.startAuthenticationDeadline(now)
+			in.liftStrangerLimits()
 			for range 3 {
 				now = now.Add(time.Hour)
-				if in.isLate(now) {
+				if in.isPastDeadline(now) {
 					t.Fatal("late between messages")
 				}
 				began := now.Add(time.Second)
@@ -68,7 +68,7 @@ func TestAnAgentMayBeSilentForAnyTimeButNotWithinAMessage(t *testing.T) {
 				if err := readAll(in, &scriptedReader{rest: frame[:len(frame)-1], piece: (len(frame) + 4) / 5}, step, nil); !isRefused(err, notOurs) {
 					t.Fatal(err)
 				}
-				if in.isLate(began.Add(frameTimeout-1)) || !in.isLate(began.Add(frameTimeout)) {
+				if in.isPastDeadline(began.Add(frameTimeout-1)) || !in.isPastDeadline(began.Add(frameTimeout)) {
 					t.Fatal("the time runs from a message's begin")
 				}
 				if err := readAll(in, &scriptedReader{rest: frame[len(frame)-1:], piece: 1}, step, func(got []byte) {

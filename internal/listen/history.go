@@ -22,9 +22,9 @@ type counterWindow struct {
 // All numbers before it count as received.
 func newCounterWindow(n uint64) counterWindow { return counterWindow{newest: n, seen: ^uint64(0)} }
 
-// addNew reports whether a number is new: higher than the newest by no more than
+// addIfNew reports whether a number is new: higher than the newest by no more than
 // ahead, or within the window and not received before. It records a new one.
-func (w *counterWindow) addNew(n, ahead uint64) bool {
+func (w *counterWindow) addIfNew(n, ahead uint64) bool {
 	switch {
 	case n > w.newest:
 		if n-w.newest > ahead {
@@ -52,9 +52,9 @@ type history struct {
 	network netip.Addr // the one it was last in; guarded by the registry
 }
 
-// raiseHighest records the number of a message that decrypted, and reports whether it is
+// raiseHighestNumber records the number of a message that decrypted, and reports whether it is
 // higher than all before.
-func (h *history) raiseHighest(n uint64) bool {
+func (h *history) raiseHighestNumber(n uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if n <= h.highest {
@@ -64,15 +64,15 @@ func (h *history) raiseHighest(n uint64) bool {
 	return true
 }
 
-// isUnsure reports whether a message with a higher number may still be a replay.
-func (h *history) isUnsure() bool {
+// isHighestUnsure reports whether a message with a higher number may still be a replay.
+func (h *history) isHighestUnsure() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.unsure
 }
 
-// recordUnproven records the type of a message that proved nothing.
-func (h *history) recordUnproven(kind messageType) {
+// recordUnprovenMessage records the type of a message that proved nothing.
+func (h *history) recordUnprovenMessage(kind messageType) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.startup = h.startup || kind == startupMessage
@@ -97,18 +97,18 @@ func (l *Link) isNewMessage(p *peer, n secmsg.Counter, own bool) bool {
 	if !l.verify {
 		return true
 	}
-	if p.history.raiseHighest(n.Number()) {
-		p.window.addNew(n.Number(), ^uint64(0))
+	if p.history.raiseHighestNumber(n.Number()) {
+		p.window.addIfNew(n.Number(), ^uint64(0))
 		return true
 	}
 	ahead := ^uint64(0) // only the agent can write into the connection
 	if p.conn == nil {
 		ahead = windowSize
 	}
-	return own && p.window.addNew(n.Number(), ahead)
+	return own && p.window.addIfNew(n.Number(), ahead)
 }
 
-func refuseStale(p *peer, n secmsg.Counter) error {
-	return refuseAs(p.id.String(), staleCounter, fmt.Errorf(
+func refuseStaleCounter(p *peer, n secmsg.Counter) error {
+	return refuseAgentMessage(p.id.String(), staleCounter, fmt.Errorf(
 		"agent %s: message %d:%d is not newer than all before, and proves nothing until it has answered a question", p.id, n.Global, n.Local))
 }

@@ -389,7 +389,7 @@ func FuzzWindow(f *testing.F) {
 		for _, step := range steps {
 			n := newest + uint64(step) - 100
 			want := n > newest || n > first && newest-n < windowSize && !seen[n]
-			if got := w.addNew(n, ^uint64(0)); got != want {
+			if got := w.addIfNew(n, ^uint64(0)); got != want {
 				t.Fatalf("%d with %d as the newest: %v, want %v", n, newest, got, want)
 			}
 			if want {
@@ -411,7 +411,7 @@ func TestAnAgentsHistoryTakesFewBytes(t *testing.T) {
 	}
 	before := memory()
 	for id := range detector.AgentID(agents) {
-		r.historyOf(id + 1).raiseHighest(1)
+		r.historyOf(id + 1).raiseHighestNumber(1)
 	}
 	each := (memory() - before) / agents
 	if t.Logf("%d bytes", each); each > 150 {

@@ -67,7 +67,7 @@ type Link struct {
 // Listen opens the sockets. The link serves them when it runs.
 func Listen(cfg Config) (*Link, error) {
 	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, onRefused: cfg.Refused,
-		log: &rateLimitedLog{Logger: cfg.Log}, registry: newRegistry(cfg.Keys), limit: connectionLimit(),
+		log: &rateLimitedLog{Logger: cfg.Log}, registry: newRegistry(cfg.Keys), limit: openConnectionLimit(),
 		verify: cfg.Verify, questions: newQuestioner(), requests: make(map[*peer]*request)}
 	l.strangers = newStrangers(l.registry.countAgentsAt)
 	if cfg.Unsure {
@@ -133,14 +133,14 @@ func (l *Link) Close() {
 func (l *Link) Run(ctx context.Context) {
 	if l.tcp != nil {
 		l.goroutines.Go(l.acceptConns)
-		l.goroutines.Go(func() { l.watchDeadlines(ctx.Done()) })
+		l.goroutines.Go(func() { l.watchConnDeadlines(ctx.Done()) })
 		for _, p := range l.pollers {
 			l.goroutines.Go(func() { l.servePoller(p) })
 		}
 	}
 	if l.udp != nil {
 		l.goroutines.Go(l.readDatagrams)
-		l.goroutines.Go(func() { l.repeatRequests(ctx.Done()) })
+		l.goroutines.Go(func() { l.repeatUnconfirmedRequests(ctx.Done()) })
 	}
 	<-ctx.Done()
 	l.endMu.Lock()
@@ -189,7 +189,7 @@ func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 		return withCodec(func(c *codec) error {
 			c.text = appendKeepAlive(c.text[:0], l.method, token, p.name, time.Now().Unix())
 			if p.conn == nil && l.method == detector.Request {
-				l.trackRequest(p, token, c.text) // first: the confirmation may arrive before sendToPeer returns
+				l.trackUnconfirmedRequest(p, token, c.text) // first: the confirmation may arrive before sendToPeer returns
 			}
 			return l.sendToPeer(p, c, c.text)
 		})

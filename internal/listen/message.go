@@ -98,13 +98,13 @@ func parseAnswer(rest []byte) (messageType, uint32) {
 	return answerMessage, uint32(token)
 }
 
-// checkSender refuses what an agent has not written. Both sides use one key, so that a
+// checkWrittenByAgent refuses what an agent has not written. Both sides use one key, so that a
 // manager's own messages can be sent back to it in the agent's name.
-func checkSender(agent string, payload []byte) error {
+func checkWrittenByAgent(agent string, payload []byte) error {
 	if kind, _ := parseMessage(payload); kind != managerMessage {
 		return nil
 	}
-	return refuseAs(agent, reflected, fmt.Errorf("agent %s: a message that only a manager sends", agent))
+	return refuseAgentMessage(agent, reflected, fmt.Errorf("agent %s: a message that only a manager sends", agent))
 }
 
 // appendKeepAlive appends the keep-alive of a method: a request or a notification.
@@ -116,17 +116,17 @@ func appendKeepAlive(dst []byte, method detector.Method, token uint32, name stri
 	case detector.Ack:
 		return append(dst, ackPrefix...)
 	default:
-		return append(appendRequest(dst, token), "agent getstate"...)
+		return append(appendRequestPrefix(dst, token), "agent getstate"...)
 	}
 }
 
-// appendReceipt appends the message that confirms to an agent, over UDP, the arrival
+// appendAnswerReceipt appends the message that confirms to an agent, over UDP, the arrival
 // of its answer.
-func appendReceipt(dst []byte, token uint32) []byte {
-	return append(appendRequest(dst, token), "ack"...)
+func appendAnswerReceipt(dst []byte, token uint32) []byte {
+	return append(appendRequestPrefix(dst, token), "ack"...)
 }
 
-func appendRequest(dst []byte, token uint32) []byte {
+func appendRequestPrefix(dst []byte, token uint32) []byte {
 	const digits = "0123456789abcdef"
 	dst = append(dst, requestPrefix...)
 	for shift := 28; shift >= 0; shift -= 4 {
@@ -170,13 +170,13 @@ func (b *addressCache) parseAddress(text []byte) netip.Addr {
 	return b.addr
 }
 
-// handleMessage answers a message of an agent if it needs an answer, and reports the
+// handleAgentMessage answers a message of an agent if it needs an answer, and reports the
 // sighting.
-func (l *Link) handleMessage(p *peer, c *codec, payload []byte) error {
+func (l *Link) handleAgentMessage(p *peer, c *codec, payload []byte) error {
 	kind, token := parseMessage(payload)
-	unsure := l.verify && p.history.isUnsure()
+	unsure := l.verify && p.history.isHighestUnsure()
 	if unsure && kind == shutdownMessage {
-		l.recordRefusal(p.from, refuseAs(p.id.String(), staleCounter, fmt.Errorf("agent %s: a shutdown, which may be an old one", p.id)))
+		l.recordRefusal(p.from, refuseAgentMessage(p.id.String(), staleCounter, fmt.Errorf("agent %s: a shutdown, which may be an old one", p.id)))
 		return nil
 	}
 	now := l.clock.Now()
@@ -199,7 +199,7 @@ func (l *Link) handleMessage(p *peer, c *codec, payload []byte) error {
 	case answerMessage:
 		l.count.answers.Add(1)
 		seen.Kind, seen.Token = detector.SawAnswer, token
-		err = l.confirmAnswer(p, c, token)
+		err = l.confirmAnswerReceived(p, c, token)
 	case eventMessage:
 		l.count.events.Add(1)
 	case unknownMessage:
@@ -207,16 +207,16 @@ func (l *Link) handleMessage(p *peer, c *codec, payload []byte) error {
 	}
 	l.report(seen)
 	if unsure && err == nil {
-		err = l.resolveDoubt(p, c, kind, payload)
+		err = l.resolveCounterDoubt(p, c, kind, payload)
 	}
 	return err
 }
 
-// resolveDoubt asks a question of an agent whose highest number is not known for sure, or
+// resolveCounterDoubt asks a question of an agent whose highest number is not known for sure, or
 // handles its answer. Meanwhile its messages count, except for shutdowns.
-func (l *Link) resolveDoubt(p *peer, c *codec, kind messageType, payload []byte) error {
+func (l *Link) resolveCounterDoubt(p *peer, c *codec, kind messageType, payload []byte) error {
 	switch {
-	case l.questions.isAnswer(p, p.from, payload):
+	case l.questions.isAnswerToQuestion(p, p.from, payload):
 		l.count.proofs.Add(1)
 		p.history.recordProof()
 	case (kind == startupMessage || kind == keepAliveMessage) && p.questionsAsked < maxQuestions:

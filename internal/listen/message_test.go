@@ -34,7 +34,7 @@ func FuzzParseMessage(f *testing.F) {
 		if prefix := fmt.Sprintf("#!-req %08x ", token); asked && !strings.EqualFold(string(payload[:len(prefix)]), prefix) {
 			t.Fatalf("%q has token %x", payload, token)
 		}
-		if (what == receiptMessage) != (asked && strings.EqualFold(string(payload), string(appendReceipt(nil, token))) && bytes.HasSuffix(payload, []byte(" ack"))) {
+		if (what == receiptMessage) != (asked && strings.EqualFold(string(payload), string(appendAnswerReceipt(nil, token))) && bytes.HasSuffix(payload, []byte(" ack"))) {
 			t.Fatalf("%q is %d", payload, what)
 		}
 		var book addressCache
@@ -51,7 +51,7 @@ func TestEveryTokenComesBackAsItWasSent(t *testing.T) {
 		if what, got := parseMessage(answer); what != answerMessage || got != token {
 			t.Errorf("%q: %d, token %x, want %x", answer, what, got, token)
 		}
-		if what, got := parseMessage(appendReceipt(nil, token)); what != receiptMessage || got != token {
+		if what, got := parseMessage(appendAnswerReceipt(nil, token)); what != receiptMessage || got != token {
 			t.Errorf("receipt of %x: %d, token %x", token, what, got)
 		}
 	}
@@ -85,13 +85,13 @@ func FuzzHandleFrame(f *testing.F) {
 		}
 		c := null.newConn()
 		if known {
-			if err := l.handleFrame(c, bytes.Clone(startup)); err != nil {
+			if err := l.handleConnFrame(c, bytes.Clone(startup)); err != nil {
 				t.Fatal(err)
 			}
 			seen = 0
 		}
 		was := c.peer
-		err = l.handleFrame(c, frame)
+		err = l.handleConnFrame(c, frame)
 		heard := err == nil && l.count.pings.Load() == 0 && l.count.refused[staleCounter].Load() == 0
 		if heard != (seen == 1) || !heard && seen != 0 {
 			t.Fatalf("%v, seen %d times", err, seen)

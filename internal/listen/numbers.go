@@ -38,7 +38,7 @@ func (l *Link) Numbers(final bool) []byte {
 		b = binary.LittleEndian.AppendUint32(b, uint32(n.id))
 		b = binary.LittleEndian.AppendUint64(b, n.highest)
 	}
-	return append(b, sumNumbers(b)...)
+	return append(b, computeNumbersChecksum(b)...)
 }
 
 // knownNumber is the highest number of an agent's messages.
@@ -61,8 +61,8 @@ func (r *registry) knownNumbers() []knownNumber {
 	return known
 }
 
-// sumNumbers returns the checksum of all but the byte that is written in place.
-func sumNumbers(b []byte) []byte {
+// computeNumbersChecksum returns the checksum of all but the byte that is written in place.
+func computeNumbersChecksum(b []byte) []byte {
 	text := slices.Clone(b)
 	text[NumbersFinal] = 0
 	sum := sha256.Sum256(text)
@@ -78,7 +78,7 @@ func (r *registry) restoreNumbers(b []byte) error {
 	}
 	text, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
 	count := binary.LittleEndian.Uint32(text[NumbersFinal+1:])
-	if want := numbersHeaderSize + int(count)*numbersEntrySize; len(text) != want || !slices.Equal(sum, sumNumbers(text)) {
+	if want := numbersHeaderSize + int(count)*numbersEntrySize; len(text) != want || !slices.Equal(sum, computeNumbersChecksum(text)) {
 		r.markAllUnsure()
 		return fmt.Errorf("its %d bytes are damaged", len(b))
 	}

@@ -132,7 +132,7 @@ func TestDamagedNumbersAreRefusedAndEveryAgentIsAsked(t *testing.T) {
 func TestANewSecretBeginsANewHistory(t *testing.T) {
 	r := newRegistry(readKeys(t, keyFile))
 	for id := detector.AgentID(1); id < 7; id++ {
-		r.historyOf(id).raiseHighest(100)
+		r.historyOf(id).raiseHighestNumber(100)
 	}
 	r.setKeys(readKeys(t, "001 web2 any 1111111111111111\n005 vpn any 9999\n"))
 	for id, want := range map[detector.AgentID]uint64{1: 100, 2: 100, 5: 0} { // 002 may come back
@@ -151,7 +151,7 @@ func TestANewSecretBeginsANewHistory(t *testing.T) {
 
 func FuzzNumbers(f *testing.F) {
 	r := newRegistry(nil)
-	r.historyOf(1).raiseHighest(secmsg.Counter{Global: 7, Local: 9}.Number())
+	r.historyOf(1).raiseHighestNumber(secmsg.Counter{Global: 7, Local: 9}.Number())
 	r.historyOf(99999999)
 	for _, final := range []bool{true, false} {
 		f.Add((&Link{registry: r}).Numbers(final))
@@ -174,10 +174,10 @@ func FuzzNumbers(f *testing.F) {
 
 func TestOfSeveralSavedNumbersTheHighestCount(t *testing.T) {
 	older, newer := newRegistry(nil), newRegistry(nil)
-	older.historyOf(1).raiseHighest(7)
-	older.historyOf(2).raiseHighest(9)
-	newer.historyOf(1).raiseHighest(8)
-	newer.historyOf(3).raiseHighest(1)
+	older.historyOf(1).raiseHighestNumber(7)
+	older.historyOf(2).raiseHighestNumber(9)
+	newer.historyOf(1).raiseHighestNumber(8)
+	newer.historyOf(3).raiseHighestNumber(1)
 	for _, inOrder := range []bool{true, false} {
 		all := [][]byte{(&Link{registry: older}).Numbers(true), (&Link{registry: newer}).Numbers(false)}
 		if !inOrder {

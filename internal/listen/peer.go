@@ -76,9 +76,9 @@ func (p *peer) address() netip.AddrPort {
 	return p.from
 }
 
-// setLocation records where a peer's last message came from, and how it was encrypted:
+// setReplyLocation records where a peer's last message came from, and how it was encrypted:
 // the answer is sent there, encrypted in the same way.
-func (p *peer) setLocation(from netip.AddrPort, cipher *secmsg.Cipher) {
+func (p *peer) setReplyLocation(from netip.AddrPort, cipher *secmsg.Cipher) {
 	if p.from == from && p.cipher == cipher { // only the reader changes them
 		return
 	}
@@ -133,5 +133,5 @@ func (l *Link) sendToPeer(p *peer, c *codec, payload []byte) error {
 		return err
 	}
 	secmsg.EndFrame(frame, 0)
-	return p.conn.writer.writeAll(frame)
+	return p.conn.writer.writeOrQueue(frame)
 }

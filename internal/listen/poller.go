@@ -78,7 +78,7 @@ func (p *poller) addConn(c *conn) error {
 		p.conns = append(p.conns, nil)
 	}
 	p.conns[c.writer.fd] = c
-	return p.changeEpoll(unix.EPOLL_CTL_ADD, c.writer.fd, epollEvents(false))
+	return p.changeEpollEvents(unix.EPOLL_CTL_ADD, c.writer.fd, epollEvents(false))
 }
 
 // pauseConn stops waiting for a connection. The connection stays in the poller, and
@@ -87,7 +87,7 @@ func (p *poller) pauseConn(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.paused = true
-	_ = p.changeEpoll(unix.EPOLL_CTL_DEL, c.writer.fd, 0)
+	_ = p.changeEpollEvents(unix.EPOLL_CTL_DEL, c.writer.fd, 0)
 }
 
 // resumeConn waits for a paused connection again.
@@ -100,7 +100,7 @@ func (p *poller) resumeConn(c *conn) error {
 	c.paused = false
 	c.writer.mu.Lock() // from here on, setWaiting has its effect
 	defer c.writer.mu.Unlock()
-	return p.changeEpoll(unix.EPOLL_CTL_ADD, c.writer.fd, epollEvents(len(c.writer.pending) > 0))
+	return p.changeEpollEvents(unix.EPOLL_CTL_ADD, c.writer.fd, epollEvents(len(c.writer.pending) > 0))
 }
 
 // epollEvents returns the events to wait for.
@@ -111,12 +111,12 @@ func epollEvents(writable bool) uint32 {
 	return unix.EPOLLIN
 }
 
-// waitWritable starts or stops waiting until a connection is writable.
-func (p *poller) waitWritable(c *conn, on bool) {
-	_ = p.changeEpoll(unix.EPOLL_CTL_MOD, c.writer.fd, epollEvents(on)) // fails for a paused connection, which resumeConn handles
+// setWaitWritable starts or stops waiting until a connection is writable.
+func (p *poller) setWaitWritable(c *conn, on bool) {
+	_ = p.changeEpollEvents(unix.EPOLL_CTL_MOD, c.writer.fd, epollEvents(on)) // fails for a paused connection, which resumeConn handles
 }
 
-func (p *poller) changeEpoll(op, fd int, events uint32) (err error) {
+func (p *poller) changeEpollEvents(op, fd int, events uint32) (err error) {
 	wrapped := p.raw.Control(func(epoll uintptr) {
 		err = unix.EpollCtl(int(epoll), op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 	})
@@ -126,8 +126,8 @@ func (p *poller) changeEpoll(op, fd int, events uint32) (err error) {
 	return err
 }
 
-// connOf returns the connection of an event, nil if it was removed.
-func (p *poller) connOf(e *unix.EpollEvent) *conn {
+// connOfEvent returns the connection of an event, nil if it was removed.
+func (p *poller) connOfEvent(e *unix.EpollEvent) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.conns[e.Fd]
@@ -142,16 +142,16 @@ func (p *poller) removeConn(c *conn) {
 	}
 }
 
-// stopAdding closes the poller to new connections, and returns those that are open and not paused.
-func (p *poller) stopAdding() []*conn {
+// stopAddingConns closes the poller to new connections, and returns those that are open and not paused.
+func (p *poller) stopAddingConns() []*conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
 	return slices.DeleteFunc(slices.Clone(p.conns), func(c *conn) bool { return c == nil || c.paused })
 }
 
-// trackDeadline adds a connection to those checked for a passed deadline.
-func (p *poller) trackDeadline(c *conn) {
+// trackConnDeadline adds a connection to those checked for a passed deadline.
+func (p *poller) trackConnDeadline(c *conn) {
 	p.timedMu.Lock()
 	defer p.timedMu.Unlock()
 	p.timed[c] = struct{}{}
@@ -164,7 +164,7 @@ func (p *poller) overdueConns(now time.Time) (late []*conn) {
 	defer p.timedMu.Unlock()
 	for c := range p.timed {
 		switch {
-		case c.reader.isLate(now), c.writer.isStuck(now):
+		case c.reader.isPastDeadline(now), c.writer.isStuck(now):
 			late = append(late, c)
 		case c.reader.deadline.Load() == 0 && c.writer.stuckSince.Load() == 0:
 			delete(p.timed, c)
@@ -173,8 +173,8 @@ func (p *poller) overdueConns(now time.Time) (late []*conn) {
 	return late
 }
 
-// untrackDeadline removes a closed connection from those checked.
-func (p *poller) untrackDeadline(c *conn) {
+// untrackConnDeadline removes a closed connection from those checked.
+func (p *poller) untrackConnDeadline(c *conn) {
 	p.timedMu.Lock()
 	defer p.timedMu.Unlock()
 	delete(p.timed, c)
@@ -193,21 +193,21 @@ func (l *Link) servePoller(p *poller) {
 			break
 		}
 		for i := range events[:n] {
-			if c := p.connOf(&events[i]); c != nil {
-				l.handleEvents(c, events[i].Events, buffer)
+			if c := p.connOfEvent(&events[i]); c != nil {
+				l.handleConnEvents(c, events[i].Events, buffer)
 			}
 		}
 	}
-	for _, c := range p.stopAdding() {
+	for _, c := range p.stopAddingConns() {
 		l.closeConn(c, net.ErrClosed)
 	}
 }
 
-// handleEvents writes to or reads from a connection that is ready.
-func (l *Link) handleEvents(c *conn, events uint32, buffer []byte) {
+// handleConnEvents writes to or reads from a connection that is ready.
+func (l *Link) handleConnEvents(c *conn, events uint32, buffer []byte) {
 	err := l.containPanic(c.from, func() error {
 		if events&unix.EPOLLOUT != 0 {
-			c.writer.flushPending()
+			c.writer.flushPendingOutput()
 		}
 		if events&^unix.EPOLLOUT == 0 {
 			return nil
@@ -223,8 +223,8 @@ func (l *Link) handleEvents(c *conn, events uint32, buffer []byte) {
 // by which a connection ends late.
 const deadlinePeriod = time.Second
 
-// watchDeadlines ends connections whose deadline has passed, until stop is closed.
-func (l *Link) watchDeadlines(stop <-chan struct{}) {
+// watchConnDeadlines ends connections whose deadline has passed, until stop is closed.
+func (l *Link) watchConnDeadlines(stop <-chan struct{}) {
 	tick := time.NewTicker(deadlinePeriod)
 	defer tick.Stop()
 	for last := time.Now(); ; {
@@ -245,7 +245,7 @@ func (l *Link) endOverdueConns(now time.Time) {
 	for _, p := range l.pollers {
 		for _, c := range p.overdueConns(now) {
 			why := errSlow
-			if c.reader.isLate(now) {
+			if c.reader.isPastDeadline(now) {
 				why = errLate
 				if c.reader.questioned.Load() {
 					why = errUnanswered

@@ -35,7 +35,7 @@ func newQuestioner() *questioner {
 	return q
 }
 
-func (q *questioner) computeNumber(p *peer, from netip.AddrPort, period int64) uint32 {
+func (q *questioner) computeQuestionNumber(p *peer, from netip.AddrPort, period int64) uint32 {
 	p.history.mu.Lock()
 	proofs := p.history.proofs
 	p.history.mu.Unlock()
@@ -51,28 +51,28 @@ func (q *questioner) computeNumber(p *peer, from netip.AddrPort, period int64) u
 	return binary.LittleEndian.Uint32(mac.Sum(nil)) | questionBit
 }
 
-func periodAt(now time.Time) int64 { return now.Unix() / int64(questionLifetime/time.Second) }
+func questionPeriodAt(now time.Time) int64 { return now.Unix() / int64(questionLifetime/time.Second) }
 
-// nextNumber returns the number of the question to ask now.
-func (q *questioner) nextNumber(p *peer, from netip.AddrPort) uint32 {
-	return q.computeNumber(p, from, periodAt(time.Now()))
+// nextQuestionNumber returns the number of the question to ask now.
+func (q *questioner) nextQuestionNumber(p *peer, from netip.AddrPort) uint32 {
+	return q.computeQuestionNumber(p, from, questionPeriodAt(time.Now()))
 }
 
-// isAnswer reports whether a message is the answer to a question, which shows that it is no
+// isAnswerToQuestion reports whether a message is the answer to a question, which shows that it is no
 // replay. A receipt is none: the link sends the same.
-func (q *questioner) isAnswer(p *peer, from netip.AddrPort, payload []byte) bool {
+func (q *questioner) isAnswerToQuestion(p *peer, from netip.AddrPort, payload []byte) bool {
 	kind, token := parseMessage(payload)
 	if kind != answerMessage || token&questionBit == 0 {
 		return false
 	}
-	now := periodAt(time.Now())
-	return token == q.computeNumber(p, from, now) || token == q.computeNumber(p, from, now-1)
+	now := questionPeriodAt(time.Now())
+	return token == q.computeQuestionNumber(p, from, now) || token == q.computeQuestionNumber(p, from, now-1)
 }
 
 // askQuestion sends a question to a peer's agent.
 func (l *Link) askQuestion(p *peer, c *codec) error {
 	l.count.questions.Add(1)
-	c.text = append(appendRequest(c.text[:0], l.questions.nextNumber(p, p.address())), "agent getstate"...)
+	c.text = append(appendRequestPrefix(c.text[:0], l.questions.nextQuestionNumber(p, p.address())), "agent getstate"...)
 	return l.sendToPeer(p, c, c.text)
 }
 
@@ -81,9 +81,9 @@ func (l *Link) askQuestion(p *peer, c *codec) error {
 // because an agent waits for that before it answers anything. After other messages the
 // question is only asked if always is set.
 func (l *Link) questionSender(p *peer, c *codec, m *secmsg.Message, always bool) error {
-	l.recordRefusal(p.address(), refuseStale(p, m.Counter))
+	l.recordRefusal(p.address(), refuseStaleCounter(p, m.Counter))
 	kind, _ := parseMessage(m.Payload)
-	p.history.recordUnproven(kind)
+	p.history.recordUnprovenMessage(kind)
 	if kind == startupMessage || kind == keepAliveMessage {
 		if err := l.sendToPeer(p, c, ackText); err != nil {
 			return err
@@ -100,10 +100,10 @@ func (l *Link) questionSender(p *peer, c *codec, m *secmsg.Message, always bool)
 	return l.askQuestion(p, c)
 }
 
-// acceptProof handles the answer of a peer's agent to a question: its numbers go on
+// acceptQuestionAnswer handles the answer of a peer's agent to a question: its numbers go on
 // from there. Unproven messages received until then are reported, unless the agent was
 // connected all the time: then they may be replays.
-func (l *Link) acceptProof(p *peer, n secmsg.Counter, wasThere bool) {
+func (l *Link) acceptQuestionAnswer(p *peer, n secmsg.Counter, wasThere bool) {
 	l.count.proofs.Add(1)
 	p.window = newCounterWindow(n.Number())
 	startup, keepAlive := p.history.recordProof()

@@ -47,8 +47,10 @@ func (r *refusalError) Unwrap() error { return r.err }
 
 func refuse(why refusal, err error) error { return &refusalError{why: why, err: err} }
 
-// refuseAs refuses something that came in the name of a registered agent.
-func refuseAs(agent string, why refusal, err error) error { return &refusalError{why, agent, err} }
+// refuseAgentMessage refuses something that came in the name of a registered agent.
+func refuseAgentMessage(agent string, why refusal, err error) error {
+	return &refusalError{why, agent, err}
+}
 
 // Refusal is something from a peer that was not accepted.
 type Refusal struct {

@@ -51,9 +51,9 @@ func (r *registry) countPeers() int {
 	return len(r.peers)
 }
 
-// findKey returns the key of the agent that a message names, or else of the one
+// findMessageKey returns the key of the agent that a message names, or else of the one
 // registered at the address it came from.
-func (r *registry) findKey(h secmsg.Header, from netip.Addr) (*clientkeys.Key, error) {
+func (r *registry) findMessageKey(h secmsg.Header, from netip.Addr) (*clientkeys.Key, error) {
 	r.mu.RLock()
 	keys := r.keys
 	r.mu.RUnlock()
@@ -68,7 +68,7 @@ func (r *registry) findKey(h secmsg.Header, from netip.Addr) (*clientkeys.Key, e
 		return nil, refuse(unknownAgent, fmt.Errorf("no agent %s", h.ID))
 	}
 	if !key.IP.Contains(from) {
-		return nil, refuseAs(key.ID, wrongAddress, fmt.Errorf("agent %s is registered at %v, not at %v", h.ID, key.IP, from))
+		return nil, refuseAgentMessage(key.ID, wrongAddress, fmt.Errorf("agent %s is registered at %v, not at %v", h.ID, key.IP, from))
 	}
 	return key, nil
 }
@@ -90,9 +90,9 @@ func (r *registry) historyOf(id detector.AgentID) *history {
 	return h
 }
 
-// setNetwork records the network in which an agent has authenticated.
-func (r *registry) setNetwork(p *peer, addr netip.Addr) {
-	addr = networkOf(addr)
+// setAgentNetwork records the network in which an agent has authenticated.
+func (r *registry) setAgentNetwork(p *peer, addr netip.Addr) {
+	addr = strangerNetworkOf(addr)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if h := p.history; h.network != addr && r.histories[p.id] == h {
@@ -123,8 +123,8 @@ func (r *registry) countAgentsAt(network netip.Addr) int {
 	return n
 }
 
-// keyOf returns a peer's key.
-func (r *registry) keyOf(p *peer) *clientkeys.Key {
+// keyOfPeer returns a peer's key.
+func (r *registry) keyOfPeer(p *peer) *clientkeys.Key {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return p.key
@@ -166,7 +166,7 @@ func (r *registry) addPeer(p *peer, now detector.Instant) (old *peer, err error)
 }
 
 func refuseInUse(old *peer) error {
-	return refuseAs(old.id.String(), keyInUse, fmt.Errorf("agent %s is connected from %v", old.id, old.address()))
+	return refuseAgentMessage(old.id.String(), keyInUse, fmt.Errorf("agent %s is connected from %v", old.id, old.address()))
 }
 
 // addPeerWhenFree adds p as soon as the agent's other connection has ended, so that the

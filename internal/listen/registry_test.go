@@ -208,7 +208,7 @@ func TestAConnectedAgentKeepsNoOldReadingOfTheKeys(t *testing.T) {
 	s.startAgent(s.dialAgent("tcp", "001", ""), 1)
 	keys := readKeys(t, keyFile)
 	s.link.SetKeys(keys)
-	if now, _ := keys.ByID([]byte("001")); s.link.registry.keyOf(s.link.registry.peerOf(1)) != now {
+	if now, _ := keys.ByID([]byte("001")); s.link.registry.keyOfPeer(s.link.registry.peerOf(1)) != now {
 		t.Error("the peer holds the old reading")
 	}
 }

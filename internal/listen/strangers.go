@@ -36,9 +36,9 @@ func newStrangers(agents func(netip.Addr) int) *strangers {
 	return &strangers{groups: make(map[netip.Addr]*strangerGroup), agents: agents}
 }
 
-// networkOf returns what counts as one address: the /64 of an IPv6 address, which is
+// strangerNetworkOf returns what counts as one address: the /64 of an IPv6 address, which is
 // what one host may have.
-func networkOf(addr netip.Addr) netip.Addr {
+func strangerNetworkOf(addr netip.Addr) netip.Addr {
 	if addr.Is6() {
 		if network, err := addr.WithZone("").Prefix(64); err == nil {
 			return network.Addr()
@@ -47,8 +47,8 @@ func networkOf(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-func (s *strangers) addConn(c *conn) {
-	addr := networkOf(c.from.Addr())
+func (s *strangers) addStrangerConn(c *conn) {
+	addr := strangerNetworkOf(c.from.Addr())
 	agents := s.agents(addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,8 +63,8 @@ func (s *strangers) addConn(c *conn) {
 	heap.Fix(&s.heap, g.index)
 }
 
-// removeConn removes a connection that has authenticated or is closed.
-func (s *strangers) removeConn(c *conn) {
+// removeStrangerConn removes a connection that has authenticated or is closed.
+func (s *strangers) removeStrangerConn(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.removeConnLocked(c)
@@ -85,10 +85,10 @@ func (s *strangers) removeConnLocked(c *conn) {
 	delete(s.groups, g.addr)
 }
 
-// evictOldest removes and returns the stranger to close for another connection; nil
+// evictOldestStranger removes and returns the stranger to close for another connection; nil
 // if there is none. Strangers of an address that has as many agents are only evicted
 // if last is set.
-func (s *strangers) evictOldest(last bool) *conn {
+func (s *strangers) evictOldestStranger(last bool) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.heap) == 0 || !last && s.heap[0].excessConns() <= 0 {
@@ -120,9 +120,9 @@ func (h *strangerHeap) Pop() any {
 	return g
 }
 
-// connectionLimit returns the limit of open connections, by the open-file limit of the
+// openConnectionLimit returns the limit of open connections, by the open-file limit of the
 // process less a reserve for other files.
-func connectionLimit() int64 {
+func openConnectionLimit() int64 {
 	const others = 256
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur < 2*others {
@@ -144,7 +144,7 @@ func (l *Link) freeConnSlot() bool {
 	if open < l.limit-reservedSlots(l.limit) {
 		return true
 	}
-	c := l.strangers.evictOldest(open >= l.limit)
+	c := l.strangers.evictOldestStranger(open >= l.limit)
 	if c != nil {
 		c.writer.endConn(refuse(tooMany, fmt.Errorf("%d connections are open: one that has shown no key made place for another", open)))
 	}

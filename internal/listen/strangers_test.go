@@ -116,24 +116,24 @@ func TestTheAddressWithTheMostStrangersBeyondItsAgentsLosesOne(t *testing.T) {
 	var want []*conn
 	for _, addr := range []string{"10.0.0.1", "192.0.2.1", "10.0.0.1", "2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::7", "10.0.0.1"} {
 		c := strangerFrom(addr)
-		s.addConn(c)
+		s.addStrangerConn(c)
 		want = append(want, c)
 	}
 	for _, i := range []int{3, 1, 5} { // excess 3 and 2 and 2: the network of 2001:db8:: is one address
-		if got := s.evictOldest(false); got != want[i] && !(i == 1 && got == want[5]) && !(i == 5 && got == want[1]) {
+		if got := s.evictOldestStranger(false); got != want[i] && !(i == 1 && got == want[5]) && !(i == 5 && got == want[1]) {
 			t.Fatalf("%v goes, want %v", got.from, want[i].from)
 		}
 	}
-	for s.evictOldest(false) != nil {
+	for s.evictOldestStranger(false) != nil {
 	}
 	left := 0
-	for s.evictOldest(true) != nil {
+	for s.evictOldestStranger(true) != nil {
 		left++
 	}
 	if left != 4 || len(s.groups) != 0 { // three that their agents explain, and the one of another network
 		t.Errorf("%d are left, %d groups", left, len(s.groups))
 	}
-	s.removeConn(want[0])
+	s.removeStrangerConn(want[0])
 }
 
 func TestAgentsAreCountedWhereTheyWereLast(t *testing.T) {

@@ -43,7 +43,7 @@ func (l *Link) handleDatagram(from netip.AddrPort, frame []byte) error {
 	if err != nil {
 		return refuse(notOurs, err)
 	}
-	key, err := l.registry.findKey(h, from.Addr())
+	key, err := l.registry.findMessageKey(h, from.Addr())
 	if err != nil {
 		return err
 	}
@@ -59,11 +59,11 @@ func (l *Link) handleAgentDatagram(id detector.AgentID, key *clientkeys.Key, fro
 	if p := l.registry.peerOf(id); p != nil && p.conn == nil {
 		return l.handlePeerDatagram(p, key, from, codec, h)
 	}
-	p, m, err := l.verifyKey(nil, from, key, codec, h)
+	p, m, err := l.decodeFirstMessage(nil, from, key, codec, h)
 	if err != nil {
 		return err
 	}
-	answered := l.questions.isAnswer(p, from, m.Payload)
+	answered := l.questions.isAnswerToQuestion(p, from, m.Payload)
 	p.isClaim = p.isClaim && !answered
 	old, err := l.registry.addPeerWhenFree(p, l.clock.Now) // waits only for a peer whose end is being reported
 	if err != nil {
@@ -75,32 +75,32 @@ func (l *Link) handleAgentDatagram(id detector.AgentID, key *clientkeys.Key, fro
 	if old != nil {
 		old.endConn()
 	}
-	l.registry.setNetwork(p, from.Addr())
+	l.registry.setAgentNetwork(p, from.Addr())
 	if answered {
-		l.acceptProof(p, m.Counter, false)
+		l.acceptQuestionAnswer(p, m.Counter, false)
 	}
-	return l.handleMessage(p, codec, m.Payload)
+	return l.handleAgentMessage(p, codec, m.Payload)
 }
 
 // handlePeerDatagram handles a datagram for an agent's peer. The peer moves to another
 // address only by a message that is newer than all before, or answers a question: others
 // may be replays.
 func (l *Link) handlePeerDatagram(p *peer, key *clientkeys.Key, from netip.AddrPort, codec *codec, h secmsg.Header) error {
-	m, cipher, err := l.decodeMessage(p, codec, h)
+	m, cipher, err := l.decodePeerMessage(p, codec, h)
 	if err != nil {
 		return err
 	}
 	kind, token := parseMessage(m.Payload)
-	if kind == receiptMessage && !(from == p.from && l.markDelivered(p, token)) {
+	if kind == receiptMessage && !(from == p.from && l.markRequestDelivered(p, token)) {
 		return nil // it may be the link's own, which it sends when a request is answered
 	}
 	isNew := l.isNewMessage(p, m.Counter, from == p.from)
 	switch {
-	case from != p.from && l.questions.isAnswer(p, from, m.Payload):
-		l.acceptProof(p, m.Counter, false)
+	case from != p.from && l.questions.isAnswerToQuestion(p, from, m.Payload):
+		l.acceptQuestionAnswer(p, m.Counter, false)
 	case isNew:
-	case l.questions.isAnswer(p, from, m.Payload):
-		l.acceptProof(p, m.Counter, true)
+	case l.questions.isAnswerToQuestion(p, from, m.Payload):
+		l.acceptQuestionAnswer(p, m.Counter, true)
 	default:
 		other, err := newPeer(key, nil, from, cipher)
 		if err != nil {
@@ -110,10 +110,10 @@ func (l *Link) handlePeerDatagram(p *peer, key *clientkeys.Key, from netip.AddrP
 		return l.questionSender(other, codec, &m, false)
 	}
 	if from.Addr() != p.from.Addr() {
-		l.registry.setNetwork(p, from.Addr())
+		l.registry.setAgentNetwork(p, from.Addr())
 	}
-	p.setLocation(from, cipher)
-	return l.handleMessage(p, codec, m.Payload)
+	p.setReplyLocation(from, cipher)
+	return l.handleAgentMessage(p, codec, m.Payload)
 }
 
 const (
@@ -129,15 +129,15 @@ type request struct {
 	sent  time.Time // for the last time
 }
 
-// trackRequest records a request over UDP, to be repeated until it is confirmed.
-func (l *Link) trackRequest(p *peer, token uint32, text []byte) {
+// trackUnconfirmedRequest records a request over UDP, to be repeated until it is confirmed.
+func (l *Link) trackUnconfirmedRequest(p *peer, token uint32, text []byte) {
 	l.requestsMu.Lock()
 	defer l.requestsMu.Unlock()
 	l.requests[p] = &request{token: token, text: bytes.Clone(text), tries: 1, sent: time.Now()}
 }
 
-// markDelivered ends the repetition of a request that the agent has received.
-func (l *Link) markDelivered(p *peer, token uint32) (pending bool) {
+// markRequestDelivered ends the repetition of a request that the agent has received.
+func (l *Link) markRequestDelivered(p *peer, token uint32) (pending bool) {
 	l.requestsMu.Lock()
 	defer l.requestsMu.Unlock()
 	r := l.requests[p]
@@ -148,19 +148,19 @@ func (l *Link) markDelivered(p *peer, token uint32) (pending bool) {
 	return pending
 }
 
-// confirmAnswer confirms the arrival of an answer over UDP, which the agent repeats
+// confirmAnswerReceived confirms the arrival of an answer over UDP, which the agent repeats
 // otherwise.
-func (l *Link) confirmAnswer(p *peer, c *codec, token uint32) error {
+func (l *Link) confirmAnswerReceived(p *peer, c *codec, token uint32) error {
 	if p.conn != nil {
 		return nil
 	}
-	l.markDelivered(p, token)
-	c.text = appendReceipt(c.text[:0], token)
+	l.markRequestDelivered(p, token)
+	c.text = appendAnswerReceipt(c.text[:0], token)
 	return l.sendToPeer(p, c, c.text)
 }
 
-// repeatRequests sends unconfirmed requests again until stop is closed.
-func (l *Link) repeatRequests(stop <-chan struct{}) {
+// repeatUnconfirmedRequests sends unconfirmed requests again until stop is closed.
+func (l *Link) repeatUnconfirmedRequests(stop <-chan struct{}) {
 	tick := time.NewTicker(repeatPeriod)
 	defer tick.Stop()
 	for {
@@ -168,16 +168,16 @@ func (l *Link) repeatRequests(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-tick.C:
-			for p, text := range l.dueRequests(time.Now()) {
+			for p, text := range l.takeDueRequests(time.Now()) {
 				_ = l.containPanic(p.address(), func() error { return l.resendRequest(p, text) }) // a panic is handled like a lost datagram
 			}
 		}
 	}
 }
 
-// dueRequests returns the requests to send again, and removes those that were
+// takeDueRequests returns the requests to send again, and removes those that were
 // sent maxTries times.
-func (l *Link) dueRequests(now time.Time) map[*peer][]byte {
+func (l *Link) takeDueRequests(now time.Time) map[*peer][]byte {
 	l.requestsMu.Lock()
 	defer l.requestsMu.Unlock()
 	due := make(map[*peer][]byte)

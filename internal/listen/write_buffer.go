@@ -35,8 +35,8 @@ type writeBuffer struct {
 	closed  bool
 }
 
-// writeAll writes b to the socket, or holds it as pending. An error ends the connection.
-func (w *writeBuffer) writeAll(b []byte) error {
+// writeOrQueue writes b to the socket, or holds it as pending. An error ends the connection.
+func (w *writeBuffer) writeOrQueue(b []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.endErr != nil {
@@ -46,7 +46,7 @@ func (w *writeBuffer) writeAll(b []byte) error {
 	if !waiting {
 		n, err := w.writeSocket(b)
 		if err != nil {
-			return w.endLocked(err)
+			return w.endConnLocked(err)
 		}
 		b = b[n:]
 	}
@@ -54,7 +54,7 @@ func (w *writeBuffer) writeAll(b []byte) error {
 		return nil
 	}
 	if len(w.pending)+len(b) > maxPending {
-		return w.endLocked(refuse(tooSlow, fmt.Errorf("it does not read: %d bytes wait for it", len(w.pending)+len(b))))
+		return w.endConnLocked(refuse(tooSlow, fmt.Errorf("it does not read: %d bytes wait for it", len(w.pending)+len(b))))
 	}
 	w.pending = append(w.pending, b...)
 	if !waiting {
@@ -78,8 +78,8 @@ func (w *writeBuffer) writeSocket(b []byte) (int, error) {
 	}
 }
 
-// flushPending writes as much of the pending output as the socket accepts.
-func (w *writeBuffer) flushPending() {
+// flushPendingOutput writes as much of the pending output as the socket accepts.
+func (w *writeBuffer) flushPendingOutput() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.endErr != nil || len(w.pending) == 0 {
@@ -87,7 +87,7 @@ func (w *writeBuffer) flushPending() {
 	}
 	n, err := w.writeSocket(w.pending)
 	if err != nil {
-		_ = w.endLocked(err)
+		_ = w.endConnLocked(err)
 		return
 	}
 	if n > 0 {
@@ -111,10 +111,10 @@ func (w *writeBuffer) isStuck(now time.Time) bool {
 func (w *writeBuffer) endConn(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_ = w.endLocked(err)
+	_ = w.endConnLocked(err)
 }
 
-func (w *writeBuffer) endLocked(err error) error {
+func (w *writeBuffer) endConnLocked(err error) error {
 	if w.endErr == nil {
 		w.endErr = err
 		if w.done != nil {
@@ -156,7 +156,7 @@ func (w *writeBuffer) endReason(err error) error {
 func (w *writeBuffer) closeSocket() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_ = w.endLocked(net.ErrClosed)
+	_ = w.endConnLocked(net.ErrClosed)
 	if !w.closed {
 		w.closed = true
 		_ = unix.Close(w.fd)

@@ -37,7 +37,7 @@ func TestWhatASlowReaderIsSentArrivesInOrder(t *testing.T) {
 			for i := range piece {
 				piece[i] = byte(sent.Len() + i*i)
 			}
-			if err := o.writeAll(piece); err != nil {
+			if err := o.writeOrQueue(piece); err != nil {
 				t.Fatal(err)
 			}
 			if *waits {
@@ -48,7 +48,7 @@ func TestWhatASlowReaderIsSentArrivesInOrder(t *testing.T) {
 			if _, err := io.CopyN(&got, far, 100); err != nil {
 				t.Fatal(err)
 			}
-			o.flushPending()
+			o.flushPendingOutput()
 		}
 	}
 	if _, err := io.CopyN(&got, far, int64(sent.Len()-got.Len())); err != nil || !bytes.Equal(got.Bytes(), sent.Bytes()) {
@@ -62,7 +62,7 @@ func TestWhatASlowReaderIsSentArrivesInOrder(t *testing.T) {
 func TestAPeerThatStopsReadingIsDroppedAtABoundedCost(t *testing.T) {
 	o, far, _ := newWriteBufferPair(t)
 	for { // the system takes what its buffers hold
-		err := o.writeAll(make([]byte, 100))
+		err := o.writeOrQueue(make([]byte, 100))
 		if kept := cap(o.pending); kept > 2*maxPending {
 			t.Fatalf("%d bytes are kept", kept)
 		}
@@ -73,7 +73,7 @@ func TestAPeerThatStopsReadingIsDroppedAtABoundedCost(t *testing.T) {
 			break
 		}
 	}
-	if err := o.writeAll([]byte("more")); !isRefused(err, tooSlow) {
+	if err := o.writeOrQueue([]byte("more")); !isRefused(err, tooSlow) {
 		t.Errorf("afterwards: %v", err)
 	}
 	if _, err := io.Copy(io.Discard, far); err != nil {
@@ -87,7 +87,7 @@ func TestAPeerThatStopsReadingIsDroppedAtABoundedCost(t *testing.T) {
 func TestAPeerThatReadsNoMoreIsStuck(t *testing.T) {
 	o, far, waits := newWriteBufferPair(t)
 	for !*waits {
-		if err := o.writeAll(make([]byte, 1000)); err != nil {
+		if err := o.writeOrQueue(make([]byte, 1000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,19 +99,19 @@ func TestAPeerThatReadsNoMoreIsStuck(t *testing.T) {
 		if _, err := io.CopyN(io.Discard, far, 100); err != nil {
 			t.Fatalf("late, though it has read all: %v", err)
 		}
-		o.flushPending()
+		o.flushPendingOutput()
 	}
 }
 
 func TestWritingToAConnectionThatIsGoneFails(t *testing.T) {
 	o, far, _ := newWriteBufferPair(t)
 	_ = far.Close()
-	if err := o.writeAll([]byte("hello")); !isConnGone(err) {
+	if err := o.writeOrQueue([]byte("hello")); !isConnGone(err) {
 		t.Errorf("the far end is gone: %v", err)
 	}
 	o, _, _ = newWriteBufferPair(t)
 	o.closeSocket()
-	if err := o.writeAll([]byte("hello")); !isConnGone(err) {
+	if err := o.writeOrQueue([]byte("hello")); !isConnGone(err) {
 		t.Errorf("closed: %v", err)
 	}
 	o.endConn(errors.New("too late")) // does nothing to whoever has the number of the socket now
@@ -160,7 +160,7 @@ func TestAnAgentThatReadsLaterGetsEveryAnswer(t *testing.T) {
 	c := s.connOf()
 	pongs := 0
 	for kept := 0; kept == 0; pongs += 100 {
-		if err := c.writer.writeAll(bytes.Repeat(pong, 100)); err != nil {
+		if err := c.writer.writeOrQueue(bytes.Repeat(pong, 100)); err != nil {
 			t.Fatal(err)
 		}
 		c.writer.mu.Lock()
