@@ -130,8 +130,8 @@ func (t *tracker) resumeLosses(rows []wazuhdb.Row) {
 		}
 		t.absences.beginAbsence(was.ID, time.Now().Add(-t.clock.Now().Sub(was.Since)), true)
 		if t.writer != nil {
-			t.writer.addTask(&detector.Decision{Verdict: detector.Changed, ID: was.ID, At: was.Since, From: detector.Active, To: detector.Disconnected,
-				Reason: was.Reason, LastSeen: min(was.LastSeen, was.Since), Seen: was.Seen})
+			t.writer.addTask(&detector.Decision{Verdict: detector.Changed, ID: was.ID, Time: t.clock.Time(was.Since), From: detector.Active, To: detector.Disconnected,
+				Reason: was.Reason, LastSeenTime: t.clock.Time(min(was.LastSeen, was.Since)), Seen: was.Seen})
 		}
 	}
 }

@@ -22,14 +22,14 @@ type task struct {
 // former task.
 func (s *statusWriter) addTask(d *detector.Decision) {
 	now := time.Now()
-	lost := s.clock.Time(d.At)
+	lost := d.Time
 	t := task{due: now, lost: lost, seen: lost}
 	switch {
 	case d.To == detector.Disconnected && d.Reason.IsLoss():
 		if d.Reason == detector.ConnectionLost {
 			t.seen = lost.Add(-s.grace)
 		} else if d.Seen {
-			t.seen = s.clock.Time(d.LastSeen)
+			t.seen = d.LastSeenTime
 		}
 		if s.role.IsClustered() {
 			t.due = now.Add(clusterHold)

@@ -49,7 +49,6 @@ type statusWriter struct {
 
 	log        *slog.Logger
 	conditions *conditions
-	clock      *detector.Clock
 	absences   *absences
 
 	unconfirmed map[detector.AgentID]task // whose writing had no answer; runWriter's
@@ -63,7 +62,7 @@ type statusWriter struct {
 
 func newStatusWriter(db *wazuhdb.Client, home wazuhsock.Home, absences *absences, cfg *Config, conditions *conditions) *statusWriter {
 	return &statusWriter{db: db, role: cfg.Cluster, queue: wazuhsock.NewQueue(home.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout,
-		recheckAfter: recheckDelay, log: cfg.Log, conditions: conditions, clock: cfg.Clock, absences: absences,
+		recheckAfter: recheckDelay, log: cfg.Log, conditions: conditions, absences: absences,
 		tasks: make(map[detector.AgentID]task), unconfirmed: make(map[detector.AgentID]task)}
 }
 

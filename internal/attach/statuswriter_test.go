@@ -26,7 +26,7 @@ func (s *fixture) startWriter(role wazuhdb.ClusterRole, set string, args ...any)
 	}
 	w := &statusWriter{db: wazuhdb.NewClient(wazuhsock.Home(s.manager.Home()), role, patience), role: role,
 		queue: wazuhsock.NewQueue(filepath.Join(s.manager.Home(), wazuhsock.AnalysisQueue)), timeout: time.Hour, recheckAfter: time.Hour, grace: time.Second, log: slog.New(s.log),
-		conditions: newConditions(slog.New(s.log)), clock: detector.NewClock(), absences: newAbsences(nil),
+		conditions: newConditions(slog.New(s.log)), absences: newAbsences(nil),
 		tasks: make(map[detector.AgentID]task), unconfirmed: make(map[detector.AgentID]task)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -42,9 +42,9 @@ func (s *fixture) waitForIdle(w *statusWriter) {
 }
 
 func (w *statusWriter) loseAgent(reason detector.Reason, seen time.Duration) {
-	now := w.clock.Now()
-	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 1, At: now, From: detector.Active, To: detector.Disconnected, Reason: reason,
-		LastSeen: now.Add(-seen), Seen: true})
+	now := time.Now()
+	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 1, Time: now, From: detector.Active, To: detector.Disconnected, Reason: reason,
+		LastSeenTime: now.Add(-seen), Seen: true})
 }
 
 func TestNothingIsWrittenThatTheDatabaseKnowsBetter(t *testing.T) {
@@ -124,11 +124,11 @@ func TestAnAlertWaitsForAnalysisd(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.loseAgent(detector.MissedKeepAlives, time.Minute)
-	now := w.clock.Now()
-	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 2, At: now, To: detector.Disconnected, Reason: detector.ConnectionLost})
+	now := time.Now()
+	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 2, Time: now, To: detector.Disconnected, Reason: detector.ConnectionLost})
 	s.waitUntil("both written", func() bool { return len(s.manager.Writes()) == 2 })
 	s.waitForLog("wazuh-analysisd is not running")
-	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 2, At: now, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
+	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 2, Time: now, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
 	if err := os.Rename(w.queue.SocketPath()+".away", w.queue.SocketPath()); err != nil {
 		t.Fatal(err)
 	}
