@@ -69,9 +69,9 @@ func (as *absences) startAbsence(id detector.AgentID, at time.Time) *absence {
 	return a
 }
 
-// markUnconnected records that remoted had no connection to an agent at a time: a sign
+// markAgentUnconnected records that remoted had no connection to an agent at a time: a sign
 // of life that was read before was none.
-func (as *absences) markUnconnected(id detector.AgentID, at time.Time) {
+func (as *absences) markAgentUnconnected(id detector.AgentID, at time.Time) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	if a := as.byAgent[id]; a != nil && !a.firstSign.IsZero() && !a.firstSign.After(at) {
@@ -86,12 +86,12 @@ func (as *absences) isUnconnectedSince(id detector.AgentID, second int64) bool {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	a := as.byAgent[id]
-	return a != nil && !a.unconnectedAt.IsZero() && (a.refuted == second || as.wall.secondOf(a.unconnectedAt) > second)
+	return a != nil && !a.unconnectedAt.IsZero() && (a.refuted == second || as.wall.unixSecondOf(a.unconnectedAt) > second)
 }
 
-// recordSign records an agent's sign of life in a second, read now. It returns whether
+// recordSignOfLife records an agent's sign of life in a second, read now. It returns whether
 // the agent is there, and whether to probe it.
-func (as *absences) recordSign(id detector.AgentID, status string, second int64) (there, probe bool) {
+func (as *absences) recordSignOfLife(id detector.AgentID, status string, second int64) (there, probe bool) {
 	now := time.Now()
 	as.mu.Lock()
 	defer as.mu.Unlock()
@@ -99,7 +99,7 @@ func (as *absences) recordSign(id detector.AgentID, status string, second int64)
 	switch {
 	case a == nil:
 		return true, false
-	case second < as.wall.secondOf(a.since):
+	case second < as.wall.unixSecondOf(a.since):
 		return false, false
 	case !a.needsProof || !a.firstSign.IsZero() && now.Sub(a.firstSign) >= minSignInterval:
 		delete(as.byAgent, id)
@@ -128,9 +128,9 @@ func (as *absences) endByAnswer(id detector.AgentID, sent time.Time) (over *abse
 	return a, true
 }
 
-// takeUnprobed returns the agents that have shown a sign of life and could not be probed.
+// takeUnprobedAgents returns the agents that have shown a sign of life and could not be probed.
 // They count as probed then.
-func (as *absences) takeUnprobed() (ids []detector.AgentID) {
+func (as *absences) takeUnprobedAgents() (ids []detector.AgentID) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	for id, a := range as.byAgent {
@@ -142,8 +142,8 @@ func (as *absences) takeUnprobed() (ids []detector.AgentID) {
 	return ids
 }
 
-// markUnprobed records that an agent could not be probed.
-func (as *absences) markUnprobed(id detector.AgentID) {
+// markAgentUnprobed records that an agent could not be probed.
+func (as *absences) markAgentUnprobed(id detector.AgentID) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	if a := as.byAgent[id]; a != nil {
@@ -182,8 +182,8 @@ func (c wallClock) currentTime() time.Time {
 	return c()
 }
 
-// secondOf returns the second of a time by the wall clock's present reading.
-func (c wallClock) secondOf(t time.Time) int64 { return c.currentTime().Add(-time.Since(t)).Unix() }
+// unixSecondOf returns the second of a time by the wall clock's present reading.
+func (c wallClock) unixSecondOf(t time.Time) int64 { return c.currentTime().Add(-time.Since(t)).Unix() }
 
 // ageOfSecond returns how long ago a second of the wall clock was; 0 for one that is to come.
 func (c wallClock) ageOfSecond(second int64) time.Duration {

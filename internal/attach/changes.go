@@ -8,17 +8,17 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
-func (t *tracker) applyChanges(e changesRead) {
+func (t *tracker) applyDatabaseChanges(e changesRead) {
 	for i := range e.changes {
-		t.applyChange(&e.changes[i])
+		t.applyAgentChange(&e.changes[i])
 	}
 	if e.complete {
-		t.countActive()
+		t.countActiveAgents()
 	}
 }
 
-// applyChange reports what is new in a change; what is known already is skipped.
-func (t *tracker) applyChange(c *wazuhdb.Change) {
+// applyAgentChange reports what is new in a change; what is known already is skipped.
+func (t *tracker) applyAgentChange(c *wazuhdb.Change) {
 	reset := false
 	for _, id := range c.Agents {
 		a := t.known[id]
@@ -38,11 +38,11 @@ func (t *tracker) applyChange(c *wazuhdb.Change) {
 		if c.Status == wazuhdb.StatusActive && was.status != wazuhdb.StatusActive {
 			t.arrived = append(t.arrived, id) // it is reported when its address is known
 		} else if c.KeepAlive != was.keepAlive {
-			t.handleSign(id, c.Status, c.KeepAlive)
+			t.handleSignOfLife(id, c.Status, c.KeepAlive)
 		}
 	}
 	if reset {
-		t.handleReset()
+		t.handleStatusReset()
 	}
 }
 
@@ -63,28 +63,28 @@ func (t *tracker) applyDisconnected(id detector.AgentID, was *agent, code int) (
 	return false
 }
 
-// applyLocated updates the addresses of agents that have become active, and reports
+// applyLocatedAgents updates the addresses of agents that have become active, and reports
 // them.
-func (t *tracker) applyLocated(e agentsLocated) {
-	t.warnings.addSkipped(e.skipped)
+func (t *tracker) applyLocatedAgents(e agentsLocated) {
+	t.warnings.addSkippedRows(e.skipped)
 	if !e.complete {
 		return
 	}
 	for i := range e.rows {
 		if id := e.rows[i].AgentID(); slices.Contains(e.ids, id) {
-			t.index.setAddr(id, e.rows[i].ParseAddr())
+			t.index.setAgentAddr(id, e.rows[i].ParseAddr())
 		}
 	}
 	for _, id := range e.ids {
 		if a := t.known[id]; a != nil && a.status != wazuhdb.StatusDisconnected {
-			t.handleSign(id, a.status, a.keepAlive)
+			t.handleSignOfLife(id, a.status, a.keepAlive)
 		}
 	}
 	t.arrived = t.arrived[len(e.ids):]
 }
 
-// countActive counts the active agents.
-func (t *tracker) countActive() {
+// countActiveAgents counts the active agents.
+func (t *tracker) countActiveAgents() {
 	n := int64(0)
 	for _, a := range t.known {
 		if a.status == wazuhdb.StatusActive {
@@ -94,16 +94,16 @@ func (t *tracker) countActive() {
 	t.active.Store(n)
 }
 
-// handleSign handles that an agent's last keep-alive, or startup, was in a second. Where
+// handleSignOfLife handles that an agent's last keep-alive, or startup, was in a second. Where
 // that does not prove that the agent is there, it is probed.
-func (t *tracker) handleSign(id detector.AgentID, status string, second int64) {
-	there, probe := t.absences.recordSign(id, status, second)
+func (t *tracker) handleSignOfLife(id detector.AgentID, status string, second int64) {
+	there, probe := t.absences.recordSignOfLife(id, status, second)
 	if there {
 		age := t.wall.ageOfSecond(second)
-		t.prober.recordSign(id, time.Now().Add(-age))
+		t.prober.recordSignOfLife(id, time.Now().Add(-age))
 		t.reportSighting(id, status, t.clock.Now().Add(-age))
 	}
 	if probe {
-		t.probeReturned(id)
+		t.probeReturnedAgent(id)
 	}
 }

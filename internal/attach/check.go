@@ -74,20 +74,20 @@ const socketCheckTimeout = 5 * time.Second
 // agent anything.
 func CheckSockets(ctx context.Context, cfg Config) []SocketCheck {
 	h := wazuhsock.Home(cfg.Home)
-	list := []SocketCheck{checkDatabase(ctx, h, cfg.Cluster), checkRemoted(ctx, h)}
+	list := []SocketCheck{checkDatabaseSocket(ctx, h, cfg.Cluster), checkRemotedSocket(ctx, h)}
 	if cfg.Method != detector.Request {
-		list = append(list, checkQueue("wazuh-remoted", h.Path(wazuhsock.ARQueue)))
+		list = append(list, checkQueueSocket("wazuh-remoted", h.Path(wazuhsock.ARQueue)))
 	}
 	if cfg.UpdateStatus {
-		list = append(list, checkQueue("wazuh-analysisd", h.Path(wazuhsock.AnalysisQueue)))
-		if text := clusterCaution(cfg.Cluster); text != "" {
+		list = append(list, checkQueueSocket("wazuh-analysisd", h.Path(wazuhsock.AnalysisQueue)))
+		if text := clusterWriteCaution(cfg.Cluster); text != "" {
 			list = append(list, SocketCheck{Caution: text, Hint: cautionHint})
 		}
 	}
 	return list
 }
 
-func checkDatabase(ctx context.Context, h wazuhsock.Home, role wazuhdb.ClusterRole) SocketCheck {
+func checkDatabaseSocket(ctx context.Context, h wazuhsock.Home, role wazuhdb.ClusterRole) SocketCheck {
 	db := wazuhdb.NewClient(h, role, socketCheckTimeout)
 	defer db.Close()
 	schema, err := db.ReadSchema(ctx)
@@ -105,7 +105,7 @@ func checkDatabase(ctx context.Context, h wazuhsock.Home, role wazuhdb.ClusterRo
 	return SocketCheck{Daemon: "wazuh-db", Result: what}
 }
 
-func checkRemoted(ctx context.Context, h wazuhsock.Home) SocketCheck {
+func checkRemotedSocket(ctx context.Context, h wazuhsock.Home) SocketCheck {
 	client := remoted.NewClient(h)
 	path := client.SocketPath()
 	if _, err := client.CountSessions(ctx, socketCheckTimeout); err != nil {
@@ -114,8 +114,8 @@ func checkRemoted(ctx context.Context, h wazuhsock.Home) SocketCheck {
 	return SocketCheck{Daemon: "wazuh-remoted", Result: "answers at " + path}
 }
 
-// checkQueue connects to a queue and sends nothing.
-func checkQueue(daemon, path string) SocketCheck {
+// checkQueueSocket connects to a queue and sends nothing.
+func checkQueueSocket(daemon, path string) SocketCheck {
 	if err := wazuhsock.TryConnect(path); err != nil {
 		return SocketCheck{Daemon: daemon, Err: wazuhsock.ExplainError(err, daemon, path)}
 	}

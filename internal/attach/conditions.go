@@ -24,8 +24,8 @@ func newConditions(log *slog.Logger) *conditions {
 	return &conditions{log: log, errors: make(map[string]string)}
 }
 
-// setCondition sets what is wrong with a daemon; nil for nothing.
-func (t *conditions) setCondition(daemon string, err error) {
+// setDaemonCondition sets what is wrong with a daemon; nil for nothing.
+func (t *conditions) setDaemonCondition(daemon string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	was, failing := t.errors[daemon]
@@ -74,23 +74,23 @@ type rowWarnings struct {
 
 func newRowWarnings(log *slog.Logger) *rowWarnings {
 	s := &rowWarnings{log: log, logged: make(map[int64]time.Time)}
-	s.beginReading()
+	s.beginInventoryReading()
 	return s
 }
 
-// beginReading starts a reading of all rows.
-func (s *rowWarnings) beginReading() {
+// beginInventoryReading starts a reading of all rows.
+func (s *rowWarnings) beginInventoryReading() {
 	s.skipped, s.badAddrs = make(map[int64]bool), make(map[int64]bool)
 }
 
-// finishReading ends one.
-func (s *rowWarnings) finishReading() {
+// finishInventoryReading ends one.
+func (s *rowWarnings) finishInventoryReading() {
 	s.skippedCount.Store(int64(len(s.skipped)))
 	s.badAddrCount.Store(int64(len(s.badAddrs)))
 }
 
-// addSkipped adds rows that are not used.
-func (s *rowWarnings) addSkipped(skipped []wazuhdb.Skipped) {
+// addSkippedRows adds rows that are not used.
+func (s *rowWarnings) addSkippedRows(skipped []wazuhdb.Skipped) {
 	for _, row := range skipped {
 		s.skipped[row.ID] = true
 		s.logOnce(row.ID, "a row of the manager's database is skipped", row.Err)

@@ -27,13 +27,13 @@ type connWatcher struct {
 
 // runWatcher watches until ctx ends.
 func (w *connWatcher) runWatcher(ctx context.Context) {
-	w.tcp.Run(ctx, w.ports.containsPort, func(remote netip.AddrPort) { w.handleClosed(ctx, remote) })
+	w.tcp.Run(ctx, w.ports.containsPort, func(remote netip.AddrPort) { w.handleClosedConn(ctx, remote) })
 }
 
-// handleClosed sends the agents whose connection from remote may have ended. Where
+// handleClosedConn sends the agents whose connection from remote may have ended. Where
 // several have its address, it was none of those that are away: each probe of one would
 // be an error in remoted's log.
-func (w *connWatcher) handleClosed(ctx context.Context, remote netip.AddrPort) {
+func (w *connWatcher) handleClosedConn(ctx context.Context, remote netip.AddrPort) {
 	w.closed.Add(1)
 	ids := w.index.agentsAt(remote.Addr().Unmap())
 	if len(ids) == 0 || len(ids) > maxAgentsAtAddr {

@@ -17,8 +17,8 @@ func TestTheEndOfAConnectionIsNotOfWhoWasAway(t *testing.T) {
 	index.replaceAll([]wazuhdb.Row{{ID: 1, Name: "a", Addr: alone.String()}, {ID: 2, Name: "b", Addr: office.String()},
 		{ID: 3, Name: "c", Addr: office.String()}, {ID: 4, Name: "d", Addr: office.String()}})
 	w := &connWatcher{index: index, fleet: fleet, events: make(eventQueue, 2)}
-	w.handleClosed(t.Context(), netip.AddrPortFrom(alone, 40000))
-	w.handleClosed(t.Context(), netip.AddrPortFrom(office, 40000))
+	w.handleClosedConn(t.Context(), netip.AddrPortFrom(alone, 40000))
+	w.handleClosedConn(t.Context(), netip.AddrPortFrom(office, 40000))
 	var asked []detector.AgentID
 	for range len(w.events) {
 		asked = append(asked, (<-w.events).(connClosed).agents...)

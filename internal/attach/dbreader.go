@@ -55,7 +55,7 @@ func (r *dbReader) runReader(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		r.conditions.setCondition("wazuh-db", err)
+		r.conditions.setDaemonCondition("wazuh-db", err)
 		select {
 		case <-tick.C:
 		case <-r.wake:
@@ -66,10 +66,10 @@ func (r *dbReader) runReader(ctx context.Context) {
 	}
 }
 
-// readSoon has the database read soon: an agent's connection has closed, and whether
+// requestEarlyReading has the database read soon: an agent's connection has closed, and whether
 // the agent was shut down is written there. Otherwise the end of a connection is known
 // before its reason.
-func (r *dbReader) readSoon() {
+func (r *dbReader) requestEarlyReading() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -102,7 +102,7 @@ func (r *dbReader) readDatabase(ctx context.Context) error {
 	if err := r.readChanges(ctx); err != nil {
 		return err
 	}
-	if err := r.locateAgents(ctx); err != nil {
+	if err := r.locateActivatedAgents(ctx); err != nil {
 		return err
 	}
 	return r.deliverEvent(ctx, databaseRead{})
@@ -133,7 +133,7 @@ func (r *dbReader) readChanges(ctx context.Context) error {
 	second := r.wall.currentTime().Unix()
 	from := second - 1
 	if !r.changesAt.IsZero() { // whichever way the wall clock was set meanwhile
-		from = min(r.changesSecond, r.wall.secondOf(r.changesAt)) - 1
+		from = min(r.changesSecond, r.wall.unixSecondOf(r.changesAt)) - 1
 	}
 	changes, err := r.db.ReadChanges(ctx, from)
 	if err := r.deliverEvent(ctx, changesRead{changes: changes, complete: err == nil}); err != nil {
@@ -146,10 +146,10 @@ func (r *dbReader) readChanges(ctx context.Context) error {
 	return nil
 }
 
-// locateAgents reads the addresses of agents that have become active. With its first
+// locateActivatedAgents reads the addresses of agents that have become active. With its first
 // keep-alive an agent's address is written, which the last reading of all agents does
 // not have.
-func (r *dbReader) locateAgents(ctx context.Context) error {
+func (r *dbReader) locateActivatedAgents(ctx context.Context) error {
 	for len(r.plan.locate) > 0 {
 		ids := r.plan.locate[:min(len(r.plan.locate), locatePage)]
 		rows, skipped, err := r.db.ReadAgentsByID(ctx, ids)

@@ -37,7 +37,7 @@ func (s *fixture) openReader(fleet Fleet) *Link {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(link.db.Close)
-	link.prober.setHalted(false)
+	link.prober.setSendingHalted(false)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { link.tracker.runTracker(ctx) })

@@ -73,7 +73,7 @@ func TestARoundTripBeginsWhenTheRequestIsSent(t *testing.T) {
 	running.Go(func() { newTestTracker(a).runTracker(ctx) })
 	defer running.Wait()
 	defer cancel()
-	a.recordSign(1, time.Now())
+	a.recordSignOfLife(1, time.Now())
 	a.queueKeepAlive(1, 1)
 	older := acceptRequest(t, l)
 	fleet.expectSighting(t, detector.Unsent, 1)

@@ -42,22 +42,22 @@ func (x *agentIndex) agentsAt(addr netip.Addr) []detector.AgentID {
 	return x.ids[addr]
 }
 
-// addrOf returns an agent's address; not valid if that is unknown.
-func (x *agentIndex) addrOf(id detector.AgentID) netip.Addr {
+// addrOfAgent returns an agent's address; not valid if that is unknown.
+func (x *agentIndex) addrOfAgent(id detector.AgentID) netip.Addr {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.addrs[id]
 }
 
-// nameOf returns an agent's name; empty if it is unknown.
-func (x *agentIndex) nameOf(id detector.AgentID) string {
+// nameOfAgent returns an agent's name; empty if it is unknown.
+func (x *agentIndex) nameOfAgent(id detector.AgentID) string {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.names[id]
 }
 
-// setAddr replaces an agent's address.
-func (x *agentIndex) setAddr(id detector.AgentID, now netip.Addr) {
+// setAgentAddr replaces an agent's address.
+func (x *agentIndex) setAgentAddr(id detector.AgentID, now netip.Addr) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	was, known := x.addrs[id]
@@ -71,10 +71,10 @@ func (x *agentIndex) setAddr(id detector.AgentID, now netip.Addr) {
 	x.addrs[id] = now
 }
 
-// networkOf returns an agent's network: a /24 of IPv4 or a /64 of IPv6; not valid if its
+// networkOfAgent returns an agent's network: a /24 of IPv4 or a /64 of IPv6; not valid if its
 // address is unknown.
-func (x *agentIndex) networkOf(id detector.AgentID) netip.Prefix {
-	addr := x.addrOf(id)
+func (x *agentIndex) networkOfAgent(id detector.AgentID) netip.Prefix {
+	addr := x.addrOfAgent(id)
 	bits := 64
 	if addr.Is4() {
 		bits = 24

@@ -14,9 +14,9 @@ const inventoryPeriod = time.Minute
 
 // applyInventory gives the detector its agents.
 func (t *tracker) applyInventory(e inventoryRead) {
-	t.restoreKnown()
-	t.warnings.beginReading()
-	t.warnings.addSkipped(e.skipped)
+	t.restoreKnownAgents()
+	t.warnings.beginInventoryReading()
+	t.warnings.addSkippedRows(e.skipped)
 	if e.err != nil {
 		return
 	}
@@ -25,9 +25,9 @@ func (t *tracker) applyInventory(e inventoryRead) {
 			t.warnings.addBadAddr(e.rows[i].ID, err)
 		}
 	}
-	t.warnings.finishReading()
-	rows := t.holdVanished(append(e.rows, t.keepUnreadable()...), e.others)
-	members, known, added := t.mergeRows(rows)
+	t.warnings.finishInventoryReading()
+	rows := t.holdVanishedRows(append(e.rows, t.rowsOfUnreadable()...), e.others)
+	members, known, added := t.mergeInventoryRows(rows)
 	for _, id := range e.others {
 		if known[id] == nil {
 			members = append(members, detector.Member{ID: id, Elsewhere: true})
@@ -36,7 +36,7 @@ func (t *tracker) applyInventory(e inventoryRead) {
 	t.inventoryTime.Store(int64(time.Since(e.began)))
 	t.index.replaceAll(rows)
 	if !t.initialized {
-		t.resumeLosses(rows)
+		t.resumeEarlierLosses(rows)
 	}
 	t.fleet.SetMembers(members)
 	t.known = known
@@ -53,9 +53,9 @@ func (t *tracker) applyInventory(e inventoryRead) {
 	t.absences.retainAgents(stays)
 }
 
-// mergeRows returns the members and the known agents after a reading, and the rows of
+// mergeInventoryRows returns the members and the known agents after a reading, and the rows of
 // those that were not known before.
-func (t *tracker) mergeRows(rows []wazuhdb.Row) (members []detector.Member, known map[detector.AgentID]*agent, added []*wazuhdb.Row) {
+func (t *tracker) mergeInventoryRows(rows []wazuhdb.Row) (members []detector.Member, known map[detector.AgentID]*agent, added []*wazuhdb.Row) {
 	members = make([]detector.Member, 0, len(rows))
 	known = make(map[detector.AgentID]*agent, len(rows))
 	for i := range rows {
@@ -79,9 +79,9 @@ func (t *tracker) mergeRows(rows []wazuhdb.Row) (members []detector.Member, know
 	return members, known, added
 }
 
-// keepUnreadable returns the rows that known agents had whose rows could not be used
+// rowsOfUnreadable returns the rows that known agents had whose rows could not be used
 // this time: that is no proof that they were removed.
-func (t *tracker) keepUnreadable() (rows []wazuhdb.Row) {
+func (t *tracker) rowsOfUnreadable() (rows []wazuhdb.Row) {
 	for id := range t.warnings.skipped {
 		if id <= int64(detector.MaxAgentID) && t.known[detector.AgentID(id)] != nil {
 			rows = append(rows, t.knownRow(detector.AgentID(id)))
@@ -94,15 +94,15 @@ func (t *tracker) keepUnreadable() (rows []wazuhdb.Row) {
 func (t *tracker) knownRow(id detector.AgentID) wazuhdb.Row {
 	a := t.known[id]
 	r := wazuhdb.Row{ID: int64(id), Name: a.name, Registered: a.registered, Status: a.status, Code: a.code, KeepAlive: a.keepAlive}
-	if at := t.index.addrOf(id); at.IsValid() {
+	if at := t.index.addrOfAgent(id); at.IsValid() {
 		r.Addr = at.String()
 	}
 	return r
 }
 
-// restoreKnown starts with the agents of an earlier run of the node, so that a table
+// restoreKnownAgents starts with the agents of an earlier run of the node, so that a table
 // that is empty at the first reading is doubted too.
-func (t *tracker) restoreKnown() {
+func (t *tracker) restoreKnownAgents() {
 	if t.known != nil {
 		return
 	}
@@ -116,10 +116,10 @@ func (t *tracker) restoreKnown() {
 	}
 }
 
-// resumeLosses resumes what an earlier run of the node has decided. Of an agent that
+// resumeEarlierLosses resumes what an earlier run of the node has decided. Of an agent that
 // was lost then, keep-alives up to that moment prove nothing; and where the manager
 // still has it as connected, the loss may not have been written.
-func (t *tracker) resumeLosses(rows []wazuhdb.Row) {
+func (t *tracker) resumeEarlierLosses(rows []wazuhdb.Row) {
 	for i := range rows {
 		if !rows[i].IsConnected() {
 			continue
@@ -130,7 +130,7 @@ func (t *tracker) resumeLosses(rows []wazuhdb.Row) {
 		}
 		t.absences.beginAbsence(was.ID, time.Now().Add(-t.clock.Now().Sub(was.Since)), true)
 		if t.writer != nil {
-			t.writer.addTask(&detector.Decision{Verdict: detector.Changed, ID: was.ID, Time: t.clock.Time(was.Since), From: detector.Active, To: detector.Disconnected,
+			t.writer.addStatusTask(&detector.Decision{Verdict: detector.Changed, ID: was.ID, Time: t.clock.Time(was.Since), From: detector.Active, To: detector.Disconnected,
 				Reason: was.Reason, LastSeenTime: t.clock.Time(min(was.LastSeen, was.Since)), Seen: was.Seen})
 		}
 	}
@@ -142,21 +142,23 @@ func (t *tracker) findAwayReason(r *wazuhdb.Row) detector.Reason {
 	switch {
 	case r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeShutdown:
 		return detector.AgentShutdown
-	case r.Status == wazuhdb.StatusDisconnected && r.KeepAlive > 0, r.IsConnected() && !t.isFresh(r.KeepAlive):
+	case r.Status == wazuhdb.StatusDisconnected && r.KeepAlive > 0, r.IsConnected() && !t.isFreshKeepAlive(r.KeepAlive):
 		return detector.KeepAliveTimeout
 	}
 	return detector.NoReason
 }
 
-func (t *tracker) isFresh(keepAlive int64) bool { return t.wall.ageOfSecond(keepAlive) < t.timeout }
+func (t *tracker) isFreshKeepAlive(keepAlive int64) bool {
+	return t.wall.ageOfSecond(keepAlive) < t.timeout
+}
 
 // reportNewAgent reports a new agent's state. One that an earlier run of the node has
 // left as active may have been shut down meanwhile.
 func (t *tracker) reportNewAgent(r *wazuhdb.Row) {
 	id := r.AgentID()
 	switch {
-	case r.IsConnected() && t.isFresh(r.KeepAlive):
-		t.handleSign(id, r.Status, r.KeepAlive)
+	case r.IsConnected() && t.isFreshKeepAlive(r.KeepAlive):
+		t.handleSignOfLife(id, r.Status, r.KeepAlive)
 	case r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeShutdown:
 		if was, ok := t.fleet.Agent(id); ok && was.Status == detector.Active {
 			t.fleet.Report(detector.Sighting{At: t.clock.Now(), ID: id, Kind: detector.SawShutdown})

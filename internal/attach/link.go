@@ -67,7 +67,7 @@ func Open(cfg Config) (*Link, error) {
 	l.notifier = newNotifier(h, index, &cfg, l.conditions)
 	if cfg.UpdateStatus {
 		l.writer = newStatusWriter(l.db, h, absences, &cfg, l.conditions)
-		if text := clusterCaution(cfg.Cluster); text != "" {
+		if text := clusterWriteCaution(cfg.Cluster); text != "" {
 			cfg.Log.Warn(text, "hint", cautionHint)
 		}
 	}
@@ -107,22 +107,22 @@ func (l *Link) OnDecision(d *detector.Decision) {
 		return
 	}
 	if d.To == detector.Disconnected {
-		l.prober.cancelProbes(d.ID)
+		l.prober.cancelQueuedProbes(d.ID)
 	}
 	if d.To == detector.Disconnected && (d.Reason.IsLoss() || d.Reason == detector.AgentShutdown) {
 		l.tracker.absences.beginAbsence(d.ID, time.Now().Add(-l.cfg.Clock.Now().Sub(d.At)), true)
 	}
 	if l.writer != nil {
-		l.writer.addTask(d)
+		l.writer.addStatusTask(d)
 	}
 }
 
 // Close closes a link that did not run. It has nothing open.
 func (l *Link) Close() {}
 
-// clusterCaution returns what should be known where losses are written in a cluster;
+// clusterWriteCaution returns what should be known where losses are written in a cluster;
 // empty if there is nothing.
-func clusterCaution(role wazuhdb.ClusterRole) string {
+func clusterWriteCaution(role wazuhdb.ClusterRole) string {
 	if !role.Worker {
 		return ""
 	}

@@ -40,10 +40,10 @@ func TestTheIndexReplacesAnAgentsAddress(t *testing.T) {
 	var b agentIndex
 	b.replaceAll([]wazuhdb.Row{{ID: 1, Name: "a", Addr: home.String()}, {ID: 2, Name: "b", Addr: home.String()}, {ID: 3, Name: "c", Addr: "any"}})
 	before := b.agentsAt(home)
-	b.setAddr(1, road)
-	b.setAddr(2, home)
-	b.setAddr(3, road)
-	b.setAddr(2, netip.Addr{})
+	b.setAgentAddr(1, road)
+	b.setAgentAddr(2, home)
+	b.setAgentAddr(3, road)
+	b.setAgentAddr(2, netip.Addr{})
 	if !slices.Equal(before, []detector.AgentID{1, 2}) {
 		t.Errorf("who had the list sees it change: %v", before)
 	}

@@ -43,7 +43,7 @@ func newRemotedMonitor(client *remoted.Client, events eventQueue) *remotedMonito
 func (m *remotedMonitor) runMonitor(ctx context.Context) {
 	for {
 		pause := m.period
-		if !m.checkRemoted(ctx) {
+		if !m.checkRemotedState(ctx) {
 			pause = min(m.period, checkRetry)
 		}
 		timer := time.NewTimer(pause)
@@ -58,8 +58,8 @@ func (m *remotedMonitor) runMonitor(ctx context.Context) {
 	}
 }
 
-// checkRemoted checks once, and reports whether remoted answered.
-func (m *remotedMonitor) checkRemoted(ctx context.Context) bool {
+// checkRemotedState checks once, and reports whether remoted answered.
+func (m *remotedMonitor) checkRemotedState(ctx context.Context) bool {
 	began := time.Now()
 	sessions, err := m.client.CountSessions(ctx, checkTimeout)
 	if ctx.Err() != nil {
@@ -79,8 +79,8 @@ func (m *remotedMonitor) checkRemoted(ctx context.Context) bool {
 	return true
 }
 
-// checkSoon has remoted checked at once.
-func (m *remotedMonitor) checkSoon() {
+// requestEarlyCheck has remoted checked at once.
+func (m *remotedMonitor) requestEarlyCheck() {
 	select {
 	case m.wake <- struct{}{}:
 	default:

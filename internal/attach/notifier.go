@@ -65,7 +65,7 @@ func (n *notifier) runNotifier(ctx context.Context) {
 			} else {
 				n.sent.Add(1)
 			}
-			n.conditions.setCondition("wazuh-remoted's queue", err)
+			n.conditions.setDaemonCondition("wazuh-remoted's queue", err)
 		}
 	}
 }
@@ -75,7 +75,7 @@ func (n *notifier) runNotifier(ctx context.Context) {
 func (n *notifier) formatKeepAlive(id detector.AgentID, unix int64) string {
 	to := "(pulse) [] N!S " + id.String() + " agent "
 	if n.method == detector.Notify {
-		return to + "keepalive " + n.index.nameOf(id) + " " + strconv.FormatInt(unix, 10)
+		return to + "keepalive " + n.index.nameOfAgent(id) + " " + strconv.FormatInt(unix, 10)
 	}
 	return to + "ack "
 }

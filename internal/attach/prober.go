@@ -79,12 +79,12 @@ func newProber(client requester, events eventQueue, index *agentIndex, cfg *Conf
 	p := &prober{client: client, events: events, clock: cfg.Clock, fleet: cfg.Fleet, index: index, log: cfg.Log, grace: cfg.Grace,
 		wake: make(chan struct{}, 1), rate: rate.NewLimiter(requestRate, requestBurst), loggedErrors: make(map[string]bool),
 		probes: make(map[detector.AgentID]*probeState), halted: true}
-	p.setLimits(max(min(cfg.MaxInFlight, remoted.DefaultPool/poolShare), 1), remoted.DefaultResponseTimeout)
+	p.setRequestLimits(max(min(cfg.MaxInFlight, remoted.DefaultPool/poolShare), 1), remoted.DefaultResponseTimeout)
 	return p
 }
 
-// probeOf returns the state of an agent, which it makes if there is none.
-func (p *prober) probeOf(id detector.AgentID) *probeState {
+// probeStateOf returns the state of an agent, which it makes if there is none.
+func (p *prober) probeStateOf(id detector.AgentID) *probeState {
 	s := p.probes[id]
 	if s == nil {
 		s = &probeState{}
@@ -114,11 +114,11 @@ func (p *prober) forgetAgent(id detector.AgentID) {
 	}
 }
 
-// recordSign records that an agent showed a sign of life at a time.
-func (p *prober) recordSign(id detector.AgentID, at time.Time) {
+// recordSignOfLife records that an agent showed a sign of life at a time.
+func (p *prober) recordSignOfLife(id detector.AgentID, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.probeOf(id)
+	s := p.probeStateOf(id)
 	s.lastSign, s.closed, s.unproven = at, 0, false
 	if s.wanted {
 		p.enqueueProbe(id, s, false)
@@ -130,14 +130,14 @@ func (p *prober) recordSign(id detector.AgentID, at time.Time) {
 func (p *prober) queueKeepAlive(id detector.AgentID, token uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.probeOf(id)
+	s := p.probeStateOf(id)
 	s.token, s.wanted = token, true
 	p.enqueueProbe(id, s, false)
 }
 
-// cancelProbes drops what waits to be sent to an agent that was lost: it would take a
+// cancelQueuedProbes drops what waits to be sent to an agent that was lost: it would take a
 // slot from others.
-func (p *prober) cancelProbes(id detector.AgentID) {
+func (p *prober) cancelQueuedProbes(id detector.AgentID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s := p.probes[id]; s != nil {
@@ -152,35 +152,35 @@ func (p *prober) probeAgent(id detector.AgentID) {
 	if p.halted {
 		return // it would show nothing now
 	}
-	p.enqueueProbe(id, p.probeOf(id), true)
+	p.enqueueProbe(id, p.probeStateOf(id), true)
 }
 
-// probeReturned queues an urgent request to an agent that may be back, and reports
+// probeReturnedAgent queues an urgent request to an agent that may be back, and reports
 // whether it could.
-func (p *prober) probeReturned(id detector.AgentID) bool {
+func (p *prober) probeReturnedAgent(id detector.AgentID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.halted {
 		return false
 	}
-	s := p.probeOf(id)
+	s := p.probeStateOf(id)
 	s.unproven, s.beside = true, true // the one in flight may wait for an answer that cannot come any more
 	p.enqueueProbe(id, s, true)
 	return true
 }
 
-// handleClosed queues an urgent request to an agent whose connection has ended. The
+// handleClosedConn queues an urgent request to an agent whose connection has ended. The
 // answer to one in flight may have been lost with it, and remoted waits for it to the
 // end: another one is sent beside it.
-func (p *prober) handleClosed(id detector.AgentID) {
+func (p *prober) handleClosedConn(id detector.AgentID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s := p.probeOf(id); s.closed == 0 || time.Since(s.closedAt) > p.grace { // else it is being probed for that reason
-		p.probeClosed(id, s)
+	if s := p.probeStateOf(id); s.closed == 0 || time.Since(s.closedAt) > p.grace { // else it is being probed for that reason
+		p.probeAfterClose(id, s)
 	}
 }
 
-func (p *prober) probeClosed(id detector.AgentID, s *probeState) {
+func (p *prober) probeAfterClose(id detector.AgentID, s *probeState) {
 	if !p.halted {
 		s.beside = true
 		p.enqueueProbe(id, s, true)
@@ -193,7 +193,7 @@ func (p *prober) enqueueProbe(id detector.AgentID, s *probeState, urgent bool) {
 		s.again = true
 		return
 	}
-	if p.isAwaited(s) {
+	if p.isReturnAwaited(s) {
 		return
 	}
 	s.canceled = false
@@ -215,8 +215,8 @@ func (p *prober) wakeProber() {
 	}
 }
 
-// reportWaiting reports which keep-alives have not been sent.
-func (p *prober) reportWaiting() {
+// reportWaitingKeepAlives reports which keep-alives have not been sent.
+func (p *prober) reportWaitingKeepAlives() {
 	now := p.clock.Now()
 	var late []detector.Sighting
 	p.mu.Lock()

@@ -13,8 +13,8 @@ import (
 // newTestProber returns a prober that does not run, and may have so many requests out.
 func newTestProber(most int) *prober {
 	p := newProber(nil, make(eventQueue), new(agentIndex), &Config{MaxInFlight: most, Log: slog.New(new(logRecorder))})
-	p.setLimits(most, time.Minute)
-	p.setHalted(false)
+	p.setRequestLimits(most, time.Minute)
+	p.setSendingHalted(false)
 	return p
 }
 
@@ -25,7 +25,7 @@ func newTestTracker(p *prober) *tracker {
 
 func (a *prober) takeAll() (ids []detector.AgentID) {
 	for {
-		r, ok := a.nextRequest()
+		r, ok := a.nextSendableRequest()
 		if !ok {
 			return ids
 		}
@@ -37,7 +37,7 @@ func TestSilentAgentsDoNotTakeAllPlaces(t *testing.T) {
 	a := newTestProber(8)
 	for id := detector.AgentID(1); id <= 20; id++ {
 		if id > 15 {
-			a.recordSign(id, time.Now())
+			a.recordSignOfLife(id, time.Now())
 		}
 		a.queueKeepAlive(id, 1)
 	}
@@ -57,7 +57,7 @@ func TestSilentAgentsDoNotTakeAllPlaces(t *testing.T) {
 
 func TestEachAgentIsAskedOnceAtATime(t *testing.T) {
 	a := newTestProber(8)
-	a.recordSign(1, time.Now())
+	a.recordSignOfLife(1, time.Now())
 	for token := uint32(1); token <= 3; token++ {
 		a.queueKeepAlive(1, token)
 		a.probeAgent(1)
@@ -83,18 +83,18 @@ func TestEachAgentIsAskedOnceAtATime(t *testing.T) {
 func TestASlowManagerIsAskedLess(t *testing.T) {
 	a := newTestProber(128)
 	for range 10 {
-		a.countOutcome(remoted.Busy, errors.New("no room"))
+		a.countRequestOutcome(remoted.Busy, errors.New("no room"))
 	}
 	if a.window != minWindow {
 		t.Errorf("the window is %d, want %d", a.window, minWindow)
 	}
 	for range 1000 {
-		a.countOutcome(remoted.Answered, nil)
+		a.countRequestOutcome(remoted.Answered, nil)
 	}
 	if a.window != 128 {
 		t.Errorf("afterwards it is %d, want 128", a.window)
 	}
-	a.setLimits(2, time.Minute)
+	a.setRequestLimits(2, time.Minute)
 	if a.shrinkWindow(); a.window != 2 {
 		t.Errorf("of two, %d are left", a.window)
 	}
@@ -104,12 +104,12 @@ func TestWhatRemotedsEndCausedIsNotChecked(t *testing.T) {
 	a := newTestProber(8)
 	a.probeAgent(1)
 	a.queueKeepAlive(2, 7)
-	a.setHalted(true)
+	a.setSendingHalted(true)
 	a.probeAgent(3)
 	if got := a.takeAll(); len(got) != 0 {
 		t.Fatalf("while remoted is away, %v are asked", got)
 	}
-	a.setHalted(false)
+	a.setSendingHalted(false)
 	if got := a.takeAll(); len(got) != 1 || got[0] != 2 {
 		t.Errorf("then %v, want the keep-alive", got)
 	}
@@ -136,18 +136,18 @@ func TestAQueueIsFirstInFirstOut(t *testing.T) {
 // connection ended when it had just been asked.
 func TestAnAgentThatEndedWhileItWasAskedIsAskedBeside(t *testing.T) {
 	a := newTestProber(8)
-	a.recordSign(1, time.Now())
+	a.recordSignOfLife(1, time.Now())
 	a.queueKeepAlive(1, 1)
 	a.takeAll()
 	a.probeAgent(1)
 	if got := a.takeAll(); len(got) != 0 {
 		t.Fatalf("asked beside, %v, for no good reason", got)
 	}
-	a.handleClosed(1)
+	a.handleClosedConn(1)
 	if got := a.takeAll(); len(got) != 1 || a.inFlight != 2 {
 		t.Fatalf("asked %v, %d out; want it asked once more", got, a.inFlight)
 	}
-	a.handleClosed(1)
+	a.handleClosedConn(1)
 	if got := a.takeAll(); len(got) != 0 {
 		t.Fatalf("asked a third time, %v", got)
 	}
@@ -163,21 +163,21 @@ func TestAnAgentThatEndedWhileItWasAskedIsAskedBeside(t *testing.T) {
 func TestAnAgentThatIsGivenUpWhileItWaitsIsNotAsked(t *testing.T) {
 	a := newTestProber(1)
 	for id := detector.AgentID(1); id <= 3; id++ {
-		a.recordSign(id, time.Now())
+		a.recordSignOfLife(id, time.Now())
 		a.queueKeepAlive(id, 1)
 	}
 	if got := a.takeAll(); len(got) != 1 || got[0] != 1 {
 		t.Fatalf("asked %v", got)
 	}
 	a.queueKeepAlive(1, 2)
-	a.cancelProbes(1)
-	a.cancelProbes(2)
+	a.cancelQueuedProbes(1)
+	a.cancelQueuedProbes(2)
 	a.finishRequest(request{id: 1, token: 1}, remoted.Silent)
 	if got := a.takeAll(); len(got) != 1 || got[0] != 3 {
 		t.Fatalf("then asked %v", got)
 	}
-	a.cancelProbes(3)
-	if a.probeReturned(2); a.inFlight != 1 {
+	a.cancelQueuedProbes(3)
+	if a.probeReturnedAgent(2); a.inFlight != 1 {
 		t.Errorf("%d are out", a.inFlight)
 	}
 	a.finishRequest(request{id: 3, token: 1}, remoted.Silent)

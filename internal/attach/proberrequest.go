@@ -25,7 +25,7 @@ func (p *prober) runProber(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		for {
-			r, ok := p.nextRequest()
+			r, ok := p.nextSendableRequest()
 			if !ok {
 				break
 			}
@@ -37,36 +37,36 @@ func (p *prober) runProber(ctx context.Context) {
 		select {
 		case <-p.wake:
 		case <-tick.C:
-			p.releaseAwaited()
-			p.reportWaiting()
+			p.queueHeldKeepAlives()
+			p.reportWaitingKeepAlives()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// nextRequest returns the next request, if one may be sent now.
-func (p *prober) nextRequest() (r request, ok bool) {
+// nextSendableRequest returns the next request, if one may be sent now.
+func (p *prober) nextSendableRequest() (r request, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.halted {
 		return r, false
 	}
-	p.slots.findStuck(time.Now())
+	p.slots.findStuckRequests(time.Now())
 	for tries := p.urgent.len() + p.routine.len(); tries > 0 && p.inFlight < p.window; tries-- {
 		from := &p.routine
 		if p.urgent.len() > 0 {
 			from = &p.urgent
 		}
 		id := from.popAgent()
-		s := p.probeOf(id)
-		if p.isAwaited(s) || s.canceled {
+		s := p.probeStateOf(id)
+		if p.isReturnAwaited(s) || s.canceled {
 			s.queued = false
 			continue
 		}
 		now := time.Now()
-		doubted := s.unproven || p.slots.inDoubt(s.lastSign, now, p.window)
-		if doubted && !p.slots.hasSlotFor(p.window, func() netip.Prefix { return p.index.networkOf(id) }) {
+		doubted := s.unproven || p.slots.isAgentInDoubt(s.lastSign, now, p.window)
+		if doubted && !p.slots.hasSlotFor(p.window, func() netip.Prefix { return p.index.networkOfAgent(id) }) {
 			p.routine.pushAgent(id)
 			continue
 		}
@@ -74,7 +74,7 @@ func (p *prober) nextRequest() (r request, ok bool) {
 		s.inFlight++
 		p.inFlight++
 		p.peakInFlight = max(p.peakInFlight, p.inFlight)
-		return request{id: id, token: s.token, timeout: p.timeout, slot: p.slots.takeSlot(p.index.networkOf(id), doubted, now)}, true
+		return request{id: id, token: s.token, timeout: p.timeout, slot: p.slots.takeSlot(p.index.networkOfAgent(id), doubted, now)}, true
 	}
 	return r, false
 }
@@ -82,15 +82,15 @@ func (p *prober) nextRequest() (r request, ok bool) {
 // performRequest sends one request, and then to the tracker what became of it.
 func (p *prober) performRequest(ctx context.Context, r request) {
 	began := time.Now()
-	what, err := p.client.RequestState(ctx, r.id, r.timeout, func() { p.reportSent(r) })
+	what, err := p.client.RequestState(ctx, r.id, r.timeout, func() { p.reportSentRequest(r) })
 	if ctx.Err() == nil {
 		p.events.sendEvent(ctx, requestEnded{request: r, outcome: what, err: err, sent: began, at: p.clock.Now()})
 	}
 }
 
-// reportSent reports that a request has been sent. The time for its answer, and the
+// reportSentRequest reports that a request has been sent. The time for its answer, and the
 // round trip, begin now: before, it may have waited behind an older one, or for remoted.
-func (p *prober) reportSent(r request) {
+func (p *prober) reportSentRequest(r request) {
 	p.fleet.Report(detector.Sighting{At: p.clock.Now(), ID: r.id, Token: r.token, Kind: detector.Unsent})
 }
 
@@ -99,7 +99,7 @@ func (p *prober) reportSent(r request) {
 func (p *prober) isFirstClosed(id detector.AgentID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.probeOf(id)
+	s := p.probeStateOf(id)
 	first := s.closed == 0 || time.Since(s.closedAt) > p.grace+time.Second
 	if first {
 		s.closedAt = time.Now()
@@ -112,7 +112,7 @@ func (p *prober) finishRequest(r request, what remoted.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.wakeProber()
-	s := p.probeOf(r.id)
+	s := p.probeStateOf(r.id)
 	s.inFlight--
 	p.inFlight--
 	p.slots.freeSlot(r.slot)
@@ -146,6 +146,6 @@ func (p *prober) scheduleReprobe(id detector.AgentID, s *probeState) {
 	time.AfterFunc(wait, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.probeClosed(id, p.probeOf(id))
+		p.probeAfterClose(id, p.probeStateOf(id))
 	})
 }

@@ -16,8 +16,8 @@ const (
 	responseMargin = 3 * time.Second
 )
 
-// countOutcome counts what became of a request, and changes the window accordingly.
-func (p *prober) countOutcome(what remoted.Outcome, err error) {
+// countRequestOutcome counts what became of a request, and changes the window accordingly.
+func (p *prober) countRequestOutcome(what remoted.Outcome, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.outcomes[what]++
@@ -46,9 +46,9 @@ func (p *prober) handleSlowRemoted() {
 	p.shrinkWindow()
 }
 
-// setLimits sets how many requests may be in flight, and how long remoted keeps a thread
+// setRequestLimits sets how many requests may be in flight, and how long remoted keeps a thread
 // for one.
-func (p *prober) setLimits(most int, responseTimeout time.Duration) {
+func (p *prober) setRequestLimits(most int, responseTimeout time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if most != p.maxInFlight {
@@ -58,16 +58,16 @@ func (p *prober) setLimits(most int, responseTimeout time.Duration) {
 	p.timeout = responseTimeout + responseMargin
 }
 
-// setHalted stops sending, or resumes it. Keep-alives wait meanwhile; all else in the
+// setSendingHalted stops sending, or resumes it. Keep-alives wait meanwhile; all else in the
 // queues is dropped, as it was queued because remoted ended.
-func (p *prober) setHalted(stop bool) {
+func (p *prober) setSendingHalted(stop bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if stop && !p.halted {
 		for _, q := range []*agentQueue{&p.urgent, &p.routine} {
 			for n := q.len(); n > 0; n-- {
 				id := q.popAgent()
-				if s := p.probeOf(id); s.wanted {
+				if s := p.probeStateOf(id); s.wanted {
 					q.pushAgent(id)
 				} else {
 					s.queued = false
@@ -79,25 +79,25 @@ func (p *prober) setHalted(stop bool) {
 	p.wakeProber()
 }
 
-// awaitReturns handles that remoted was restarted at a time. It has no connections then:
+// awaitAgentReturns handles that remoted was restarted at a time. It has no connections then:
 // a request to an agent that is not back yet comes to nothing, and remoted logs an error
 // for each. So agents are probed again when they have shown a sign of life, or when
 // their time to come back is over; their keep-alives wait until then.
-func (p *prober) awaitReturns(at time.Time, grace time.Duration) {
+func (p *prober) awaitAgentReturns(at time.Time, grace time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	const rounding = 10 * time.Millisecond // of two clocks that are read one after the other
 	p.restartedAt, p.awaitUntil = wallClock(nil).monotonicTime(at.Truncate(time.Second)).Add(-rounding), time.Now().Add(grace)
 }
 
-// isAwaited reports whether an agent has not come back to a new remoted yet, and
+// isReturnAwaited reports whether an agent has not come back to a new remoted yet, and
 // still has time to.
-func (p *prober) isAwaited(s *probeState) bool {
+func (p *prober) isReturnAwaited(s *probeState) bool {
 	return !p.awaitUntil.IsZero() && !s.unproven && s.lastSign.Before(p.restartedAt)
 }
 
-// releaseAwaited queues the keep-alives of agents that did not come back in their time.
-func (p *prober) releaseAwaited() {
+// queueHeldKeepAlives queues the keep-alives of agents that did not come back in their time.
+func (p *prober) queueHeldKeepAlives() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.awaitUntil.IsZero() || time.Now().Before(p.awaitUntil) {

@@ -15,11 +15,11 @@ func TestAgentsAreAskedWhenTheyAreBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestProber(8)
 		for id := detector.AgentID(1); id <= 4; id++ {
-			a.recordSign(id, time.Now())
+			a.recordSignOfLife(id, time.Now())
 		}
 		a.queueKeepAlive(1, 7) // before it is known that remoted has ended
 		time.Sleep(10 * time.Second)
-		a.awaitReturns(time.Now(), restartGrace)
+		a.awaitAgentReturns(time.Now(), restartGrace)
 		a.queueKeepAlive(2, 8)
 		a.queueKeepAlive(3, 9)
 		a.probeAgent(4)
@@ -27,12 +27,12 @@ func TestAgentsAreAskedWhenTheyAreBack(t *testing.T) {
 			t.Fatalf("asked before they are back: %v", got)
 		}
 		time.Sleep(time.Second)
-		a.recordSign(2, time.Now())
+		a.recordSignOfLife(2, time.Now())
 		if got := a.takeAll(); !slices.Equal(got, []detector.AgentID{2}) {
 			t.Fatalf("when agent 2 is back, asked %v", got)
 		}
 		time.Sleep(restartGrace)
-		a.releaseAwaited()
+		a.queueHeldKeepAlives()
 		got := a.takeAll()
 		if slices.Sort(got); !slices.Equal(got, []detector.AgentID{1, 3}) {
 			t.Errorf("after the time to come back, asked %v; only their keep-alives waited", got)

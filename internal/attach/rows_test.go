@@ -206,7 +206,7 @@ func TestOneBadRowKeepsNoLossFromBeingWritten(t *testing.T) {
 	s.updateRows("connection_status = 'active', last_keepalive = ? WHERE id > 0", time.Now().Unix()-100)
 	now := time.Now()
 	for id := detector.AgentID(1); id <= agents; id++ {
-		w.addTask(&detector.Decision{Verdict: detector.Changed, ID: id, Time: now, From: detector.Active, To: detector.Disconnected, Reason: detector.ConnectionLost})
+		w.addStatusTask(&detector.Decision{Verdict: detector.Changed, ID: id, Time: now, From: detector.Active, To: detector.Disconnected, Reason: detector.ConnectionLost})
 	}
 	s.waitUntil("the others written", func() bool { return len(s.manager.Writes()) == agents-1 && len(s.manager.Events()) == agents-1 })
 	s.waitForIdle(w)

@@ -71,7 +71,7 @@ func (m *fakeManager) reportKeepAlives(ctx context.Context) {
 		for id := detector.AgentID(1); int(id) <= m.agents; id++ {
 			if late := (second + int64(id)) % 10; late < 2 && m.isAlive(id) && !m.stalled.Load() {
 				age := time.Duration(late) * time.Second
-				m.prober.recordSign(id, time.Now().Add(-age))
+				m.prober.recordSignOfLife(id, time.Now().Add(-age))
 				m.fleet.Report(detector.Sighting{At: m.clock.Now().Add(-age), ID: id, Kind: detector.SawKeepAlive})
 			}
 		}
@@ -94,7 +94,7 @@ func (m *fakeManager) runScript(t *testing.T, script func()) (said []detector.De
 			case d.Verdict == detector.Send:
 				a.queueKeepAlive(d.ID, d.Token)
 			case d.Verdict == detector.Changed && d.To == detector.Disconnected:
-				a.cancelProbes(d.ID)
+				a.cancelQueuedProbes(d.ID)
 			}
 		}
 		said = append(said, out...)

@@ -48,7 +48,7 @@ func (t *slotTable) takeSlot(network netip.Prefix, doubted bool, now time.Time) 
 	s := &slot{network: network, sent: now, doubted: doubted}
 	if doubted {
 		t.doubtful++
-		t.countNetwork(network, 1)
+		t.countNetworkSlots(network, 1)
 	} else {
 		t.young = append(t.young, s)
 	}
@@ -68,11 +68,11 @@ func (t *slotTable) freeSlot(s *slot) {
 		t.stuck--
 	}
 	if s.doubted || s.stuck {
-		t.countNetwork(s.network, -1)
+		t.countNetworkSlots(s.network, -1)
 	}
 }
 
-func (t *slotTable) countNetwork(network netip.Prefix, n int) {
+func (t *slotTable) countNetworkSlots(network netip.Prefix, n int) {
 	if !network.IsValid() {
 		return
 	}
@@ -84,8 +84,8 @@ func (t *slotTable) countNetwork(network netip.Prefix, n int) {
 	}
 }
 
-// findStuck finds the requests that have been unanswered for too long.
-func (t *slotTable) findStuck(now time.Time) {
+// findStuckRequests finds the requests that have been unanswered for too long.
+func (t *slotTable) findStuckRequests(now time.Time) {
 	n := 0
 	for ; n < len(t.young); n++ {
 		s := t.young[n]
@@ -97,17 +97,17 @@ func (t *slotTable) findStuck(now time.Time) {
 		}
 		s.stuck, t.lastStuck = true, s.sent
 		t.stuck++
-		t.countNetwork(s.network, 1)
+		t.countNetworkSlots(s.network, 1)
 	}
 	if t.young = t.young[n:]; len(t.young) == 0 {
 		t.young = nil
 	}
 }
 
-// inDoubt reports whether an agent with this last sign of life may hang. Where many
+// isAgentInDoubt reports whether an agent with this last sign of life may hang. Where many
 // slots are occupied, the sign has to be more recent; where most are, it has to be from
 // after the last request that is stuck.
-func (t *slotTable) inDoubt(sign, now time.Time, window int) bool {
+func (t *slotTable) isAgentInDoubt(sign, now time.Time, window int) bool {
 	switch kept := t.doubtful + t.stuck; {
 	case 4*kept >= 3*window:
 		return now.Sub(sign) > doubtAfter || !sign.After(t.lastStuck)

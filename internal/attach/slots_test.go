@@ -29,7 +29,7 @@ func indexNetworks(last int) *agentIndex {
 func (a *prober) probeAll(t *testing.T, lives func(detector.AgentID) bool) (hung []request, answered map[detector.AgentID]bool) {
 	answered = make(map[detector.AgentID]bool)
 	for {
-		r, ok := a.nextRequest()
+		r, ok := a.nextSendableRequest()
 		switch {
 		case !ok:
 			return hung, answered
@@ -50,7 +50,7 @@ func TestNetworksThatAreGoneLeavePlacesForOthers(t *testing.T) {
 		a := newTestProber(window)
 		a.index = indexNetworks(agents)
 		for id := detector.AgentID(1); id <= agents; id++ {
-			a.recordSign(id, time.Now())
+			a.recordSignOfLife(id, time.Now())
 		}
 		lives := func(id detector.AgentID) bool { return id > hungTo }
 		next := detector.AgentID(1)
@@ -58,7 +58,7 @@ func TestNetworksThatAreGoneLeavePlacesForOthers(t *testing.T) {
 			time.Sleep(time.Second)
 			for id := detector.AgentID(hungTo + 1); id < lateFrom; id++ { // the last are late, and live
 				if int(id)%10 == second%10 {
-					a.recordSign(id, time.Now())
+					a.recordSignOfLife(id, time.Now())
 				}
 			}
 			for range agents / 60 { // as the detector spreads its keep-alives over a minute
@@ -66,7 +66,7 @@ func TestNetworksThatAreGoneLeavePlacesForOthers(t *testing.T) {
 				a.queueKeepAlive(next+1, uint32(second+1))
 			}
 			awake := detector.AgentID(hungTo + 10*((second+9)/10) + 1)
-			a.recordSign(awake, time.Now())
+			a.recordSignOfLife(awake, time.Now())
 			a.queueKeepAlive(awake, uint32(second+100))
 			if second > 14 {
 				a.queueKeepAlive(detector.AgentID(lateFrom+second), uint32(second+200))
@@ -100,13 +100,13 @@ func TestPlacesAreFreeWhenRequestsAreOver(t *testing.T) {
 		a.index = indexNetworks(40)
 		for id := detector.AgentID(1); id <= 40; id++ {
 			if id%2 == 0 {
-				a.recordSign(id, time.Now())
+				a.recordSignOfLife(id, time.Now())
 			}
 			a.queueKeepAlive(id, 1)
 		}
 		hung, _ := a.probeAll(t, func(detector.AgentID) bool { return false })
 		time.Sleep(2 * stuckAfter)
-		a.nextRequest()
+		a.nextSendableRequest()
 		if a.slots.stuck == 0 || a.slots.doubtful == 0 || len(a.slots.occupied) == 0 {
 			t.Fatalf("%+v", a.slots)
 		}
@@ -114,7 +114,7 @@ func TestPlacesAreFreeWhenRequestsAreOver(t *testing.T) {
 			a.finishRequest(r, remoted.Silent)
 			a.slots.freeSlot(r.slot) // said twice, it is free once
 		}
-		a.slots.findStuck(time.Now())
+		a.slots.findStuckRequests(time.Now())
 		if p := a.slots; p.stuck != 0 || p.doubtful != 0 || len(p.occupied) != 0 || len(p.young) != 0 {
 			t.Errorf("%+v", p)
 		}

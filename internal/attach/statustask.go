@@ -18,9 +18,9 @@ type task struct {
 	contradicted bool // its row has a later sign of life; that is counted
 }
 
-// addTask adds what is to be done because of a status change. It replaces the agent's
+// addStatusTask adds what is to be done because of a status change. It replaces the agent's
 // former task.
-func (s *statusWriter) addTask(d *detector.Decision) {
+func (s *statusWriter) addStatusTask(d *detector.Decision) {
 	now := time.Now()
 	lost := d.Time
 	t := task{due: now, lost: lost, seen: lost}

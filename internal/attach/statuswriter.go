@@ -102,7 +102,7 @@ func (s *statusWriter) performTask(ctx context.Context, id detector.AgentID, t t
 		}
 		t = s.keepAlert(id, t, line)
 	}
-	if s.raiseAlert(t.alert) {
+	if s.raiseAnalysisdAlert(t.alert) {
 		s.finishTask(id, t)
 	}
 	return true
@@ -144,7 +144,7 @@ func (s *statusWriter) updateStatus(ctx context.Context, id detector.AgentID, t 
 		s.postponeTask(id, t, time.Unix(r.KeepAlive, 0))
 		return true, "", nil
 	}
-	return s.writeLoss(ctx, id, r, t)
+	return s.writeLossToDatabase(ctx, id, r, t)
 }
 
 // isResetByRestart reports whether the row's agent is disconnected only because remoted
@@ -161,8 +161,8 @@ func hasLaterSign(r *wazuhdb.Row, after time.Time) bool {
 	return r.KeepAlive > after.Add(rounding).Unix()
 }
 
-// writeLoss writes into the database that the agent is disconnected.
-func (s *statusWriter) writeLoss(ctx context.Context, id detector.AgentID, r *wazuhdb.Row, t task) (done bool, alert string, err error) {
+// writeLossToDatabase writes into the database that the agent is disconnected.
+func (s *statusWriter) writeLossToDatabase(ctx context.Context, id detector.AgentID, r *wazuhdb.Row, t task) (done bool, alert string, err error) {
 	if !s.isCurrentTask(id, t) {
 		return true, "", nil // it came back while its row was read
 	}
@@ -185,11 +185,11 @@ func (s *statusWriter) writeLoss(ctx context.Context, id detector.AgentID, r *wa
 func (s *statusWriter) countWrittenLoss(id detector.AgentID, r *wazuhdb.Row) string {
 	delete(s.unconfirmed, id)
 	s.written.Add(1)
-	return formatAlert(id, r.Name, r.Registered)
+	return formatDisconnectedAlert(id, r.Name, r.Registered)
 }
 
-// formatAlert returns the event that makes analysisd raise rule 504, in monitord's words.
-func formatAlert(id detector.AgentID, name, registered string) string {
+// formatDisconnectedAlert returns the event that makes analysisd raise rule 504, in monitord's words.
+func formatDisconnectedAlert(id detector.AgentID, name, registered string) string {
 	return fmt.Sprintf("1:[%s] (%s) %s->wazuh-monitord:ossec: Agent disconnected: '%s-%s'.", id, name, strings.ReplaceAll(registered, ":", "|:"), name, registered)
 }
 
@@ -199,8 +199,8 @@ func (s *statusWriter) areAlertsPaused() bool {
 	return s.alertsPausedUntil.After(time.Now())
 }
 
-// raiseAlert sends analysisd an event, and reports whether it took it.
-func (s *statusWriter) raiseAlert(line string) bool {
+// raiseAnalysisdAlert sends analysisd an event, and reports whether it took it.
+func (s *statusWriter) raiseAnalysisdAlert(line string) bool {
 	if s.areAlertsPaused() {
 		return false
 	}
@@ -213,6 +213,6 @@ func (s *statusWriter) raiseAlert(line string) bool {
 	} else {
 		s.alerts.Add(1)
 	}
-	s.conditions.setCondition("wazuh-analysisd", err)
+	s.conditions.setDaemonCondition("wazuh-analysisd", err)
 	return err == nil
 }

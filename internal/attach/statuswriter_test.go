@@ -43,7 +43,7 @@ func (s *fixture) waitForIdle(w *statusWriter) {
 
 func (w *statusWriter) loseAgent(reason detector.Reason, seen time.Duration) {
 	now := time.Now()
-	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 1, Time: now, From: detector.Active, To: detector.Disconnected, Reason: reason,
+	w.addStatusTask(&detector.Decision{Verdict: detector.Changed, ID: 1, Time: now, From: detector.Active, To: detector.Disconnected, Reason: reason,
 		LastSeenTime: now.Add(-seen), Seen: true})
 }
 
@@ -97,7 +97,7 @@ func TestALostAnswerIsNoSecondWrite(t *testing.T) {
 	w.tasks[1] = e
 	w.mu.Unlock()
 	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{Kind: managersim.HungUp})
-	if done, alert, err := w.writeLoss(t.Context(), 1, row, e); done || alert != "" || err == nil {
+	if done, alert, err := w.writeLossToDatabase(t.Context(), 1, row, e); done || alert != "" || err == nil {
 		t.Errorf("without an answer: %v, %q, %v", done, alert, err)
 	}
 	s.manager.Misbehave(managersim.DatabaseSocket, managersim.Fault{})
@@ -125,10 +125,10 @@ func TestAnAlertWaitsForAnalysisd(t *testing.T) {
 	}
 	w.loseAgent(detector.MissedKeepAlives, time.Minute)
 	now := time.Now()
-	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 2, Time: now, To: detector.Disconnected, Reason: detector.ConnectionLost})
+	w.addStatusTask(&detector.Decision{Verdict: detector.Changed, ID: 2, Time: now, To: detector.Disconnected, Reason: detector.ConnectionLost})
 	s.waitUntil("both written", func() bool { return len(s.manager.Writes()) == 2 })
 	s.waitForLog("wazuh-analysisd is not running")
-	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 2, Time: now, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
+	w.addStatusTask(&detector.Decision{Verdict: detector.Changed, ID: 2, Time: now, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
 	if err := os.Rename(w.queue.SocketPath()+".away", w.queue.SocketPath()); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestWhatIsBeingWrittenIsFinished(t *testing.T) {
 	w.mu.Unlock()
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if done, line, err := w.writeLoss(ended, 1, &wazuhdb.Row{ID: 1, Name: "web-001", Registered: "any"}, e); !done || line == "" || err != nil {
+	if done, line, err := w.writeLossToDatabase(ended, 1, &wazuhdb.Row{ID: 1, Name: "web-001", Registered: "any"}, e); !done || line == "" || err != nil {
 		t.Errorf("%v, %q, %v", done, line, err)
 	}
 }
@@ -198,7 +198,7 @@ func TestWhoComesBackInTimeIsNotWritten(t *testing.T) {
 	if !held || time.Until(e.due) < clusterHold/2 {
 		t.Errorf("in a cluster, a loss is written at once: %+v", e)
 	}
-	w.addTask(&detector.Decision{Verdict: detector.Changed, ID: 1, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
+	w.addStatusTask(&detector.Decision{Verdict: detector.Changed, ID: 1, From: detector.Disconnected, To: detector.Active, Reason: detector.Reconnected})
 	w.mu.Lock()
 	e = w.tasks[1]
 	w.mu.Unlock()

@@ -84,9 +84,9 @@ func (t *tracker) runTracker(ctx context.Context) {
 func (t *tracker) handleEvent(e event) {
 	switch e := e.(type) {
 	case connClosed:
-		t.handleClosed(e)
+		t.handleClosedConn(e)
 	case requestEnded:
-		t.handleRequest(e)
+		t.handleRequestOutcome(e)
 	case remotedDown:
 		t.handleRemotedDown(e)
 	case remotedUp:
@@ -95,46 +95,46 @@ func (t *tracker) handleEvent(e event) {
 		t.handleRemotedReady(e)
 	case readStep:
 		t.handleEvent(e.found)
-		e.reply <- readPlan{inventoryPeriod: t.nextInventory(), locate: t.arrived}
+		e.reply <- readPlan{inventoryPeriod: t.nextInventoryPeriod(), locate: t.arrived}
 	case inventoryRead:
 		t.applyInventory(e)
 	case changesRead:
-		t.applyChanges(e)
+		t.applyDatabaseChanges(e)
 	case agentsLocated:
-		t.applyLocated(e)
+		t.applyLocatedAgents(e)
 	case databaseRead:
-		for _, id := range t.absences.takeUnprobed() {
-			t.probeReturned(id)
+		for _, id := range t.absences.takeUnprobedAgents() {
+			t.probeReturnedAgent(id)
 		}
 	}
 }
 
-// handleClosed has agents probed whose connection may have ended, and the database
+// handleClosedConn has agents probed whose connection may have ended, and the database
 // read, which has whether they were shut down.
-func (t *tracker) handleClosed(e connClosed) {
+func (t *tracker) handleClosedConn(e connClosed) {
 	for _, id := range e.agents {
-		t.prober.handleClosed(id)
+		t.prober.handleClosedConn(id)
 	}
-	t.reader.readSoon()
+	t.reader.requestEarlyReading()
 }
 
-// handleRequest reports what a request showed.
-func (t *tracker) handleRequest(e requestEnded) {
-	t.prober.countOutcome(e.outcome, e.err)
+// handleRequestOutcome reports what a request showed.
+func (t *tracker) handleRequestOutcome(e requestEnded) {
+	t.prober.countRequestOutcome(e.outcome, e.err)
 	proves := true
 	switch e.outcome {
 	case remoted.Answered:
-		if proves = t.acceptAnswer(e.id, e.sent); proves {
+		if proves = t.acceptProbeAnswer(e.id, e.sent); proves {
 			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Token: e.token, Kind: detector.SawAnswer})
 		}
 	case remoted.NotConnected:
-		t.checkRestart() // a new remoted has no connections yet
-		t.absences.markUnconnected(e.id, e.sent)
+		t.checkRemotedRestart() // a new remoted has no connections yet
+		t.absences.markAgentUnconnected(e.id, e.sent)
 		if t.prober.isFirstClosed(e.id) {
 			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Kind: detector.SawClosed})
 		}
 	case remoted.Absent:
-		t.monitor.checkSoon()
+		t.monitor.requestEarlyCheck()
 	}
 	t.prober.finishRequest(e.request, e.outcome)
 	if !proves { // it was sent before the agent was given up
@@ -145,10 +145,10 @@ func (t *tracker) handleRequest(e requestEnded) {
 // handleRemotedDown stops probing. While remoted does not answer, agents lose no time.
 func (t *tracker) handleRemotedDown(e remotedDown) {
 	t.down = true
-	t.prober.setHalted(true)
+	t.prober.setSendingHalted(true)
 	t.prober.handleSlowRemoted()
 	t.fleet.ExtendGrace(t.restartGrace)
-	t.conditions.setCondition("wazuh-remoted", e.err)
+	t.conditions.setDaemonCondition("wazuh-remoted", e.err)
 }
 
 func (t *tracker) handleRemotedUp(e remotedUp) {
@@ -156,14 +156,14 @@ func (t *tracker) handleRemotedUp(e remotedUp) {
 		t.prober.handleSlowRemoted()
 	}
 	t.sessions.Store(e.sessions)
-	t.checkRestart()
+	t.checkRemotedRestart()
 }
 
 // handleRemotedReady resumes probing.
 func (t *tracker) handleRemotedReady(e remotedReady) {
 	if s := e.settings; s != nil {
 		most := max(min(t.maxInFlight, s.Pool/poolShare), 1)
-		t.prober.setLimits(most, s.ResponseTimeout)
+		t.prober.setRequestLimits(most, s.ResponseTimeout)
 		t.ports.replacePorts(s.Ports)
 		t.log.Info("attached to wazuh-remoted", "request_pool", s.Pool, "max_in_flight", most, "response_timeout", s.ResponseTimeout.String(),
 			"agents_at", fmt.Sprint(s.Ports), "settings_read", e.err == nil)
@@ -172,13 +172,13 @@ func (t *tracker) handleRemotedReady(e remotedReady) {
 		t.down = false
 		t.fleet.ExtendGrace(t.restartGrace)
 	}
-	t.prober.setHalted(false)
-	t.conditions.setCondition("wazuh-remoted", nil)
+	t.prober.setSendingHalted(false)
+	t.conditions.setDaemonCondition("wazuh-remoted", nil)
 }
 
-// checkRestart finds out whether remoted has been restarted. Then all agents have to
+// checkRemotedRestart finds out whether remoted has been restarted. Then all agents have to
 // come back to it.
-func (t *tracker) checkRestart() {
+func (t *tracker) checkRemotedRestart() {
 	now := t.remoted.ReadIncarnation()
 	if now == t.incarnation || now == (remoted.Incarnation{}) {
 		return
@@ -189,27 +189,27 @@ func (t *tracker) checkRestart() {
 		return
 	}
 	t.log.Warn("wazuh-remoted has been restarted: its agents have time to come back", "for", t.restartGrace.String())
-	t.prober.awaitReturns(now.Started, t.restartGrace)
-	t.handleReset()
+	t.prober.awaitAgentReturns(now.Started, t.restartGrace)
+	t.handleStatusReset()
 }
 
-// handleReset gives the agents time to come back, and has remoted checked: it has
+// handleStatusReset gives the agents time to come back, and has remoted checked: it has
 // marked all of them disconnected, as it does when it starts.
-func (t *tracker) handleReset() {
+func (t *tracker) handleStatusReset() {
 	t.fleet.ExtendGrace(t.restartGrace)
-	t.monitor.checkSoon()
+	t.monitor.requestEarlyCheck()
 }
 
-// probeReturned has an agent probed that may be back.
-func (t *tracker) probeReturned(id detector.AgentID) {
-	if !t.prober.probeReturned(id) {
-		t.absences.markUnprobed(id)
+// probeReturnedAgent has an agent probed that may be back.
+func (t *tracker) probeReturnedAgent(id detector.AgentID) {
+	if !t.prober.probeReturnedAgent(id) {
+		t.absences.markAgentUnprobed(id)
 	}
 }
 
-// acceptAnswer takes an agent's answer to a request that was sent at a time, and reports
+// acceptProbeAnswer takes an agent's answer to a request that was sent at a time, and reports
 // whether it is a sign of life. If the agent was gone, it is back.
-func (t *tracker) acceptAnswer(id detector.AgentID, sent time.Time) bool {
+func (t *tracker) acceptProbeAnswer(id detector.AgentID, sent time.Time) bool {
 	over, proves := t.absences.endByAnswer(id, sent)
 	if over != nil && over.needsProof {
 		at := t.clock.Now()
@@ -227,5 +227,5 @@ func (t *tracker) reportSighting(id detector.AgentID, status string, at detector
 	if status == wazuhdb.StatusPending {
 		kind = detector.SawStartup
 	}
-	t.fleet.Report(detector.Sighting{At: at, ID: id, Kind: kind, Addr: t.index.addrOf(id)})
+	t.fleet.Report(detector.Sighting{At: at, ID: id, Kind: kind, Addr: t.index.addrOfAgent(id)})
 }

@@ -22,10 +22,10 @@ type heldAgent struct {
 	readings int // in which it was missing
 }
 
-// holdVanished returns the rows of a reading with those of agents that vanished from the
+// holdVanishedRows returns the rows of a reading with those of agents that vanished from the
 // table together. That may be a mistake: an emptied table, or one that a restore has
 // only begun to fill.
-func (t *tracker) holdVanished(rows []wazuhdb.Row, others []detector.AgentID) []wazuhdb.Row {
+func (t *tracker) holdVanishedRows(rows []wazuhdb.Row, others []detector.AgentID) []wazuhdb.Row {
 	there := make(map[detector.AgentID]bool, len(rows)+len(others))
 	for i := range rows {
 		there[detector.AgentID(rows[i].ID)] = true
@@ -68,9 +68,9 @@ func (t *tracker) holdVanished(rows []wazuhdb.Row, others []detector.AgentID) []
 
 func (t *tracker) isHeld(id detector.AgentID) bool { _, ok := t.held[id]; return ok }
 
-// nextInventory returns the time between two readings of all agents, if nothing calls
+// nextInventoryPeriod returns the time between two readings of all agents, if nothing calls
 // for one before.
-func (t *tracker) nextInventory() time.Duration {
+func (t *tracker) nextInventoryPeriod() time.Duration {
 	if len(t.held) > 0 {
 		return min(heldPeriod, t.holdTime/removalReadings)
 	}

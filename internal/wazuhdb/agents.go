@@ -29,14 +29,14 @@ type Skipped struct {
 func (c *Client) CountAgents(ctx context.Context) (int, error) {
 	row, err := selectRow[struct {
 		N int `json:"n"`
-	}](ctx, c, "SELECT count(*) AS n FROM agent WHERE "+c.role.ownSQL())
+	}](ctx, c, "SELECT count(*) AS n FROM agent WHERE "+c.role.ownAgentsSQL())
 	return row.N, err
 }
 
 // ReadAgents returns the rows of all agents that this node watches, in the order of
 // their ids, and those that cannot be used; the latter with an error too.
 func (c *Client) ReadAgents(ctx context.Context) ([]Row, []Skipped, error) {
-	return c.readRows(ctx, c.role.ownSQL())
+	return c.readAgentRows(ctx, c.role.ownAgentsSQL())
 }
 
 // ReadAgentsByID does the same for those of some ids, a few hundred at most.
@@ -45,7 +45,7 @@ func (c *Client) ReadAgentsByID(ctx context.Context, ids []detector.AgentID) ([]
 	for i, id := range ids {
 		list[i] = fmt.Sprint(uint32(id))
 	}
-	return c.readRows(ctx, fmt.Sprintf("id IN (%s) AND %s", strings.Join(list, ","), c.role.ownSQL()))
+	return c.readAgentRows(ctx, fmt.Sprintf("id IN (%s) AND %s", strings.Join(list, ","), c.role.ownAgentsSQL()))
 }
 
 // ErrRowUnusable is the error for a row that makes no sense.
@@ -58,11 +58,11 @@ func (c *Client) ReadAgent(ctx context.Context, id detector.AgentID) (*Row, erro
 	if err != nil {
 		return nil, err
 	}
-	rows, err := selectRows[Row](ctx, c, fmt.Sprintf("SELECT %s FROM agent WHERE id = %d AND %s", s.rowSQL(), id, c.role.ownSQL()))
+	rows, err := selectRows[Row](ctx, c, fmt.Sprintf("SELECT %s FROM agent WHERE id = %d AND %s", s.rowColumnsSQL(), id, c.role.ownAgentsSQL()))
 	if err != nil || len(rows) != 1 {
 		return nil, err
 	}
-	if err := rows[0].checkRow(); err != nil {
+	if err := rows[0].checkRowValues(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRowUnusable, err)
 	}
 	return &rows[0], nil
@@ -77,9 +77,9 @@ func IsRowError(err error) bool {
 	return refused || cut || long
 }
 
-// halveLimit halves how many rows are asked for, if so many may have been too many for
+// halvePageLimit halves how many rows are asked for, if so many may have been too many for
 // one answer, and reports whether it did.
-func halveLimit(limit *int, err error) bool {
+func halvePageLimit(limit *int, err error) bool {
 	if !IsRowError(err) || *limit <= 1 {
 		return false
 	}
@@ -87,24 +87,24 @@ func halveLimit(limit *int, err error) bool {
 	return true
 }
 
-// growLimit returns a limit somewhat larger than one that was not too large.
-func growLimit(limit, most int) int { return min(limit+limit/4+1, most) }
+// growPageLimit returns a limit somewhat larger than one that was not too large.
+func growPageLimit(limit, most int) int { return min(limit+limit/4+1, most) }
 
 var errOutOfOrder = errors.New("wazuh-db answers rows out of order")
 
-// readRows reads the rows that fulfil a condition, page by page. A page that does not
+// readAgentRows reads the rows that fulfil a condition, page by page. A page that does not
 // fit into an answer is read in smaller ones, and a row that does not fit alone, or
 // makes no sense, is skipped.
-func (c *Client) readRows(ctx context.Context, where string) (all []Row, skipped []Skipped, err error) {
+func (c *Client) readAgentRows(ctx context.Context, where string) (all []Row, skipped []Skipped, err error) {
 	s, err := c.ReadSchema(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	limit, unreadable := pageRows, 0
 	for last := int64(0); ; {
-		page, err := selectRows[Row](ctx, c, selectPage(s.rowSQL(), where, last, limit))
+		page, err := selectRows[Row](ctx, c, pageSelectSQL(s.rowColumnsSQL(), where, last, limit))
 		switch {
-		case err != nil && halveLimit(&limit, err):
+		case err != nil && halvePageLimit(&limit, err):
 			continue
 		case err != nil && IsRowError(err) && unreadable < maxUnreadable:
 			next, found := c.findNextID(ctx, where, last)
@@ -124,7 +124,7 @@ func (c *Client) readRows(ctx context.Context, where string) (all []Row, skipped
 				return nil, skipped, errOutOfOrder
 			}
 			last = r.ID
-			if err := r.checkRow(); err != nil {
+			if err := r.checkRowValues(); err != nil {
 				skipped = append(skipped, Skipped{last, err})
 			} else {
 				all = append(all, *r)
@@ -136,18 +136,18 @@ func (c *Client) readRows(ctx context.Context, where string) (all []Row, skipped
 		if len(page) < limit {
 			return all, skipped, nil
 		}
-		limit = growLimit(limit, pageRows)
+		limit = growPageLimit(limit, pageRows)
 	}
 }
 
-// selectPage is the statement for no more rows than limit, after the id last.
-func selectPage(columns, where string, last int64, limit int) string {
+// pageSelectSQL is the statement for no more rows than limit, after the id last.
+func pageSelectSQL(columns, where string, last int64, limit int) string {
 	return fmt.Sprintf("SELECT %s FROM agent WHERE id > %d AND %s ORDER BY id LIMIT %d", columns, last, where, limit)
 }
 
 // findNextID returns the id of the first row after one, if that can be read.
 func (c *Client) findNextID(ctx context.Context, where string, last int64) (id int64, found bool) {
-	rows, err := selectRows[Row](ctx, c, selectPage(boundNumber("id")+" AS i", where, last, 1))
+	rows, err := selectRows[Row](ctx, c, pageSelectSQL(boundedNumberSQL("id")+" AS i", where, last, 1))
 	if err != nil || len(rows) != 1 || rows[0].ID <= last || rows[0].ID > int64(detector.MaxAgentID) {
 		return 0, false
 	}

@@ -57,7 +57,7 @@ func TestEveryRecordedAnswerOfADatabaseIsUnderstood(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", r.Desc, err)
 			}
-			_, last, err := parseAnswer(frame)
+			_, last, err := parseAnswerFrame(frame)
 			if _, is := errors.AsType[RefusedError](err); is {
 				refused++
 			} else if err != nil {
@@ -75,7 +75,7 @@ func TestEveryRecordedAnswerOfADatabaseIsUnderstood(t *testing.T) {
 
 func TestRowsThatNoManagerMadeAreRefused(t *testing.T) {
 	good := Row{ID: 7, Name: "web-01", Registered: "10.0.0.0/8"}
-	if err := good.checkRow(); err != nil {
+	if err := good.checkRowValues(); err != nil {
 		t.Error(err)
 	}
 	for name, spoil := range map[string]func(*Row){
@@ -88,7 +88,7 @@ func TestRowsThatNoManagerMadeAreRefused(t *testing.T) {
 		"an odd registration": func(r *Row) { r.Registered = "any\n" },
 	} {
 		r := good
-		if spoil(&r); r.checkRow() == nil {
+		if spoil(&r); r.checkRowValues() == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}
@@ -106,7 +106,7 @@ func TestNodesAreToldApartInSQL(t *testing.T) {
 		"id > 0 AND coalesce(node_name, '') = 'it''s DROP'":                                      {Node: "it's; DROP", Worker: true},
 		"id > 0 AND (coalesce(node_name, '') = 'west' OR connection_status = 'never_connected')": {Node: "west"},
 	} {
-		if got := p.ownSQL(); strings.ReplaceAll(got, "  ", " ") != want {
+		if got := p.ownAgentsSQL(); strings.ReplaceAll(got, "  ", " ") != want {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 	}
@@ -115,12 +115,12 @@ func TestNodesAreToldApartInSQL(t *testing.T) {
 func TestAnAnswerThatIsTooLongIsAReasonToAskForLess(t *testing.T) {
 	for name, err := range map[string]error{"cut off": noRowsError{io.ErrUnexpectedEOF}, "refused": RefusedError("no"), "too long": wazuhsock.ExplainError(wazuhsock.FrameTooLongError(1<<20), "wazuh-db", "/s")} {
 		limit := 3
-		if !halveLimit(&limit, err) || limit != 1 || halveLimit(&limit, err) {
+		if !halvePageLimit(&limit, err) || limit != 1 || halvePageLimit(&limit, err) {
 			t.Errorf("%s: %d are asked for", name, limit)
 		}
 	}
 	limit := 3
-	if halveLimit(&limit, wazuhsock.ExplainError(io.EOF, "wazuh-db", "/s")) || halveLimit(&limit, nil) || limit != 3 {
+	if halvePageLimit(&limit, wazuhsock.ExplainError(io.EOF, "wazuh-db", "/s")) || halvePageLimit(&limit, nil) || limit != 3 {
 		t.Errorf("for another reason: %d", limit)
 	}
 }
@@ -138,7 +138,7 @@ func FuzzAnswers(f *testing.F) {
 		if err != nil {
 			return
 		}
-		body, _, err := parseAnswer(frame)
+		body, _, err := parseAnswerFrame(frame)
 		if err != nil {
 			if strings.ContainsAny(err.Error(), "\n\x1b") || len(err.Error()) > 1000 {
 				t.Errorf("an error that is no line: %q", err)
@@ -148,7 +148,7 @@ func FuzzAnswers(f *testing.F) {
 		var rows []Row
 		if json.Unmarshal([]byte(body), &rows) == nil {
 			for i := range rows {
-				if rows[i].checkRow() == nil && !printable.Is(rows[i].Name) {
+				if rows[i].checkRowValues() == nil && !printable.Is(rows[i].Name) {
 					t.Errorf("a name of %q", rows[i].Name)
 				}
 				if a := rows[i].ParseAddr(); a.Zone() != "" {

@@ -42,8 +42,8 @@ func (c *Client) ReadChanges(ctx context.Context, since int64) (all []Change, er
 	}
 	limit := pageIDs
 	for last := int64(0); ; {
-		groups, err := selectRows[group](ctx, c, selectChanges(since, last, limit, c.role, s))
-		if err != nil && halveLimit(&limit, err) { // after a long time, there are as many times as agents
+		groups, err := selectRows[group](ctx, c, changesSelectSQL(since, last, limit, c.role, s))
+		if err != nil && halvePageLimit(&limit, err) { // after a long time, there are as many times as agents
 			continue
 		}
 		if err != nil {
@@ -66,16 +66,16 @@ func (c *Client) ReadChanges(ctx context.Context, since int64) (all []Change, er
 		if count > limit {
 			return all, errors.New("wazuh-db answers more rows than were asked for")
 		}
-		limit = growLimit(limit, pageIDs)
+		limit = growPageLimit(limit, pageIDs)
 	}
 }
 
-// selectChanges is the statement for one page of them, grouped.
-func selectChanges(since, last int64, limit int, role ClusterRole, s Schema) string {
+// changesSelectSQL is the statement for one page of them, grouped.
+func changesSelectSQL(since, last int64, limit int, role ClusterRole, s Schema) string {
 	return fmt.Sprintf("SELECT k, s, c, group_concat(id) AS i, count(*) AS n, max(id) AS m FROM (SELECT id, "+
 		"CASE connection_status WHEN 'disconnected' THEN 0 ELSE %s END AS k, %s AS s, %s AS c "+
 		"FROM agent WHERE id > %d AND id <= %d AND %s AND (last_keepalive >= %d OR disconnection_time >= %d) ORDER BY id LIMIT %d) GROUP BY k, s, c",
-		boundNumber("last_keepalive"), boundText("connection_status", maxStatus), s.codeSQL(), last, detector.MaxAgentID, role.ownSQL(), since, since, limit)
+		boundedNumberSQL("last_keepalive"), boundedTextSQL("connection_status", maxStatus), s.disconnectionCodeSQL(), last, detector.MaxAgentID, role.ownAgentsSQL(), since, since, limit)
 }
 
 // ReadOtherNodes returns the agents that other nodes of the cluster watch.
@@ -85,7 +85,7 @@ func (c *Client) ReadOtherNodes(ctx context.Context) (ids []detector.AgentID, er
 	}
 	for last := int64(0); ; {
 		g, err := selectRow[group](ctx, c, fmt.Sprintf("SELECT group_concat(id) AS i, count(*) AS n, max(id) AS m FROM "+
-			"(SELECT id FROM agent WHERE id > %d AND id <= %d AND %s ORDER BY id LIMIT %d)", last, detector.MaxAgentID, c.role.otherSQL(), pageIDs))
+			"(SELECT id FROM agent WHERE id > %d AND id <= %d AND %s ORDER BY id LIMIT %d)", last, detector.MaxAgentID, c.role.otherAgentsSQL(), pageIDs))
 		if err != nil {
 			return nil, err
 		}
@@ -130,19 +130,19 @@ type Fingerprint struct {
 
 // ReadFingerprint returns that of the agents that this node watches.
 func (c *Client) ReadFingerprint(ctx context.Context) (Fingerprint, error) {
-	return selectRow[Fingerprint](ctx, c, "SELECT "+fingerprintSQL()+" FROM agent WHERE "+c.role.ownSQL())
+	return selectRow[Fingerprint](ctx, c, "SELECT "+fingerprintColumnsSQL()+" FROM agent WHERE "+c.role.ownAgentsSQL())
 }
 
-// fingerprintSQL are the columns of a Fingerprint. The sums stay exact in any JSON, with
+// fingerprintColumnsSQL are the columns of a Fingerprint. The sums stay exact in any JSON, with
 // a hundred million agents too.
-func fingerprintSQL() string {
+func fingerprintColumnsSQL() string {
 	name := fmt.Sprintf("substr(CAST(name AS BLOB), 1, %d)", MaxName+1)
 	names := "length(" + name + ")"
 	for i, at := range []string{"1", "-1", "-2", "-3"} { // names in a row differ at their ends
 		names += fmt.Sprintf(" + coalesce(unicode(substr(%s, %s, 1)), 0) %% 256 * %d", name, at, 257*(i+1))
 	}
 	const weight = "(id % 7 + 1)" // so that two that swap their names are noticed
-	return "count(*) AS n, coalesce(max(id), 0) AS m, coalesce(sum(" + boundNumber("date_add") + " % 1000003 * " + weight + "), 0) AS d, " +
+	return "count(*) AS n, coalesce(max(id), 0) AS m, coalesce(sum(" + boundedNumberSQL("date_add") + " % 1000003 * " + weight + "), 0) AS d, " +
 		"coalesce(sum((" + names + ") * " + weight + "), 0) AS h"
 }
 
@@ -154,6 +154,6 @@ func (c *Client) SetDisconnected(ctx context.Context, id detector.AgentID) error
 		return err
 	}
 	_, err = c.Query(ctx, fmt.Sprintf(`global update-connection-status {"id":%d,"connection_status":"disconnected","sync_status":%q,"status_code":%d}`,
-		id, s.syncStatus(c.role), CodeNoKeepAlive))
+		id, s.syncStatusAfterWrite(c.role), CodeNoKeepAlive))
 	return err
 }

@@ -89,7 +89,7 @@ func (c *Client) Query(ctx context.Context, command string) (parts []string, err
 	c.statements.Add(1)
 	c.bytesOut.Add(int64(len(frame)))
 	if _, err = conn.Write(frame); err == nil {
-		parts, err = c.readAnswer()
+		parts, err = c.readAnswerParts()
 	}
 	if err == nil {
 		return parts, nil
@@ -132,9 +132,9 @@ func (c *Client) Close() {
 	c.closeConn()
 }
 
-// readAnswer reads the parts of an answer: any number of "due", and a last one that is
+// readAnswerParts reads the parts of an answer: any number of "due", and a last one that is
 // "ok" or "err".
-func (c *Client) readAnswer() (parts []string, err error) {
+func (c *Client) readAnswerParts() (parts []string, err error) {
 	size := 0
 	for {
 		frame, err := wazuhsock.ReadFrame(c.read)
@@ -145,7 +145,7 @@ func (c *Client) readAnswer() (parts []string, err error) {
 		if size += len(frame) + 4; size > maxAnswer {
 			return nil, fmt.Errorf("an answer of more than %d bytes", maxAnswer)
 		}
-		part, last, err := parseAnswer(frame)
+		part, last, err := parseAnswerFrame(frame)
 		if err != nil {
 			return nil, err
 		}
@@ -156,10 +156,10 @@ func (c *Client) readAnswer() (parts []string, err error) {
 	}
 }
 
-// parseAnswer parses a frame of wazuh-db: "ok JSON", "due JSON" (more follows) or "err
+// parseAnswerFrame parses a frame of wazuh-db: "ok JSON", "due JSON" (more follows) or "err
 // TEXT". What agents send of themselves is in it as it came: bytes that are not UTF-8
 // become the replacement character.
-func parseAnswer(frame []byte) (body string, last bool, err error) {
+func parseAnswerFrame(frame []byte) (body string, last bool, err error) {
 	word, body, _ := strings.Cut(strings.ToValidUTF8(string(frame), "\uFFFD"), " ")
 	switch word {
 	case "ok":

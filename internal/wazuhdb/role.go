@@ -11,22 +11,22 @@ type ClusterRole struct {
 // IsClustered reports whether the manager is part of a cluster.
 func (r ClusterRole) IsClustered() bool { return r.Node != "" }
 
-// ownSQL is the SQL condition for the agents that this node watches: in a cluster those
+// ownAgentsSQL is the SQL condition for the agents that this node watches: in a cluster those
 // that report to it. Those that never connected report to no node, and are the master's.
-func (r ClusterRole) ownSQL() string {
+func (r ClusterRole) ownAgentsSQL() string {
 	switch {
 	case !r.IsClustered():
 		return "id > 0"
 	case r.Worker:
-		return "id > 0 AND coalesce(node_name, '') = " + quoteText(r.Node)
+		return "id > 0 AND coalesce(node_name, '') = " + quoteSQLText(r.Node)
 	}
-	return "id > 0 AND (coalesce(node_name, '') = " + quoteText(r.Node) + " OR connection_status = 'never_connected')"
+	return "id > 0 AND (coalesce(node_name, '') = " + quoteSQLText(r.Node) + " OR connection_status = 'never_connected')"
 }
 
-// otherSQL is the condition for all other agents.
-func (r ClusterRole) otherSQL() string { return "id > 0 AND NOT (" + r.ownSQL() + ")" }
+// otherAgentsSQL is the condition for all other agents.
+func (r ClusterRole) otherAgentsSQL() string { return "id > 0 AND NOT (" + r.ownAgentsSQL() + ")" }
 
-// quoteText returns an SQL string. wazuh-db accepts no semicolon anywhere.
-func quoteText(text string) string {
+// quoteSQLText returns an SQL string. wazuh-db accepts no semicolon anywhere.
+func quoteSQLText(text string) string {
 	return "'" + strings.ReplaceAll(strings.ReplaceAll(text, "'", "''"), ";", "") + "'"
 }

@@ -51,8 +51,8 @@ func (r *Row) AgentID() detector.AgentID { return detector.AgentID(r.ID) }
 // first keep-alive.
 func (r *Row) IsConnected() bool { return r.Status == StatusActive || r.Status == StatusPending }
 
-// checkRow returns an error for a row that no manager has made.
-func (r *Row) checkRow() error {
+// checkRowValues returns an error for a row that no manager has made.
+func (r *Row) checkRowValues() error {
 	switch {
 	case r.ID < 1 || r.ID > int64(detector.MaxAgentID):
 		return fmt.Errorf("the id %d is out of range", r.ID)
@@ -84,13 +84,13 @@ func (r *Row) ParseAddr() netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// boundText is the SQL for the first bytes of a column, which may hold anything. It
+// boundedTextSQL is the SQL for the first bytes of a column, which may hold anything. It
 // counts bytes, as a character that is not UTF-8 may have any number of them.
-func boundText(column string, most int) string {
+func boundedTextSQL(column string, most int) string {
 	return fmt.Sprintf("CAST(substr(CAST(%s AS BLOB), 1, %d) AS TEXT)", column, most+1)
 }
 
-// boundNumber is the SQL for a column as a number from 0 up, whatever it holds.
-func boundNumber(column string) string {
+// boundedNumberSQL is the SQL for a column as a number from 0 up, whatever it holds.
+func boundedNumberSQL(column string) string {
 	return fmt.Sprintf("max(min(CAST(%s AS INTEGER), %d), 0)", column, maxNumber)
 }

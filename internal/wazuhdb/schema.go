@@ -28,7 +28,7 @@ func (c *Client) ReadSchema(ctx context.Context) (Schema, error) {
 	row, err := selectRow[struct {
 		Schema  int    `json:"s"`
 		Manager string `json:"v"`
-	}](ctx, c, "SELECT (SELECT CAST(value AS INTEGER) FROM metadata WHERE key = 'db_version') AS s, (SELECT "+boundText("version", MaxAddr)+" FROM agent WHERE id = 0) AS v")
+	}](ctx, c, "SELECT (SELECT CAST(value AS INTEGER) FROM metadata WHERE key = 'db_version') AS s, (SELECT "+boundedTextSQL("version", MaxAddr)+" FROM agent WHERE id = 0) AS v")
 	if err != nil {
 		return Schema{}, err
 	}
@@ -40,26 +40,26 @@ func (c *Client) ReadSchema(ctx context.Context) (Schema, error) {
 	return s, nil
 }
 
-// codeSQL is the SQL for why an agent is disconnected: 0 where that is unknown.
-func (s Schema) codeSQL() string {
+// disconnectionCodeSQL is the SQL for why an agent is disconnected: 0 where that is unknown.
+func (s Schema) disconnectionCodeSQL() string {
 	if s.Version < schemaCodes {
 		return "0"
 	}
-	return boundNumber("status_code")
+	return boundedNumberSQL("status_code")
 }
 
-// rowSQL are the columns of a Row, each bounded: one row has less than 4 KiB.
-func (s Schema) rowSQL() string {
-	return boundNumber("id") + " AS i, " + boundText("name", MaxName) + " AS n, " + boundText("ip", MaxAddr) + " AS a, " +
-		boundText("register_ip", MaxAddr) + " AS r, " + boundText("connection_status", maxStatus) + " AS s, " +
-		s.codeSQL() + " AS c, " + boundNumber("last_keepalive") + " AS k"
+// rowColumnsSQL are the columns of a Row, each bounded: one row has less than 4 KiB.
+func (s Schema) rowColumnsSQL() string {
+	return boundedNumberSQL("id") + " AS i, " + boundedTextSQL("name", MaxName) + " AS n, " + boundedTextSQL("ip", MaxAddr) + " AS a, " +
+		boundedTextSQL("register_ip", MaxAddr) + " AS r, " + boundedTextSQL("connection_status", maxStatus) + " AS s, " +
+		s.disconnectionCodeSQL() + " AS c, " + boundedNumberSQL("last_keepalive") + " AS k"
 }
 
 // IsLossCode reports whether a code is the one that SetDisconnected leaves in a row.
 func (s Schema) IsLossCode(code int) bool { return code == CodeNoKeepAlive || s.Version < schemaCodes }
 
-// syncStatus is what a change of status leaves in sync_status.
-func (s Schema) syncStatus(role ClusterRole) string {
+// syncStatusAfterWrite is what a change of status leaves in sync_status.
+func (s Schema) syncStatusAfterWrite(role ClusterRole) string {
 	switch {
 	case !role.Worker:
 		return "synced"
