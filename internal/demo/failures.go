@@ -14,8 +14,8 @@ var failureKinds = []agentsim.Failure{agentsim.Shutdown, agentsim.Kill, agentsim
 // failureTexts describes each kind of failure.
 var failureTexts = map[agentsim.Failure]string{
 	agentsim.Shutdown: "is shut down properly",
-	agentsim.Kill:     "is killed: its process ends without a word",
-	agentsim.Hang:     "hangs: its connection is open, and it says nothing",
+	agentsim.Kill:     "is killed: its process ends without a shutdown message",
+	agentsim.Hang:     "hangs: its connection is open, and it sends nothing",
 	agentsim.Cut:      "is cut off from the network",
 }
 

@@ -132,7 +132,7 @@ func (r *Report) WriteText(w io.Writer) {
 	case len(r.Detections) == 0:
 		fmt.Fprintln(w, "Nobody died: there was no time for it. Let the demo run for 20 s or more.")
 	default:
-		fmt.Fprintln(w, "Every death was found, and nobody was called dead who lived.")
+		fmt.Fprintln(w, "Every death was found, and no agent that lived was given up.")
 	}
 }
 
