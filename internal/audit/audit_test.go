@@ -87,7 +87,7 @@ func TestALogThatNobodyTouchedIsGood(t *testing.T) {
 	if !c.Closed || c.Live || c.NotClosed != 0 || c.Lines != 11 || c.First != 1 || c.Signed != 11 || c.Checkpoints != 1 || c.Files != 1 || c.Head.Seq != 11 {
 		t.Errorf("%+v", c)
 	}
-	info, err := os.Stat(filepath.Join(dir, fileName(1)))
+	info, err := os.Stat(filepath.Join(dir, logFileName(1)))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Error(info.Mode(), err)
 	}
@@ -112,10 +112,10 @@ func TestEveryChangedByteIsFoundInItsLine(t *testing.T) {
 	l := mustOpen(t, Config{Dir: dir})
 	fill(l, 2)
 	l.fileMax = 1
-	l.maintainFiles(time.Now(), true)
+	l.maintainLogFiles(time.Now(), true)
 	fill(l, 2)
 	mustClose(t, l)
-	files, err := listFiles(dir)
+	files, err := listLogFiles(dir)
 	if err != nil || len(files) != 2 {
 		t.Fatal(files, err)
 	}
@@ -166,7 +166,7 @@ func everyByte(t *testing.T, path string, changed func(line int, what string)) {
 func TestLinesThatWereRemovedInsertedOrCutOffAreMissed(t *testing.T) {
 	edit := func(change func(lines []string) []string) func(string) error {
 		return func(dir string) error {
-			path := filepath.Join(dir, fileName(1))
+			path := filepath.Join(dir, logFileName(1))
 			text, err := os.ReadFile(path)
 			if err != nil {
 				return err
@@ -193,7 +193,7 @@ func TestLinesThatWereRemovedInsertedOrCutOffAreMissed(t *testing.T) {
 			log.Add("start") // so that it is another log also within one millisecond
 			fill(log, 3)
 			mustClose(t, log)
-			other, _ := os.ReadFile(filepath.Join(dir, fileName(1)))
+			other, _ := os.ReadFile(filepath.Join(dir, logFileName(1)))
 			l[4] = strings.SplitAfter(string(other), "\n")[4]
 			return l[:5]
 		}), 4, ErrChanged},
@@ -219,7 +219,7 @@ func TestLinesThatWereCutOffAreMissedByWhoKnowsTheHead(t *testing.T) {
 	fill(l, 6)
 	mustClose(t, l)
 	once := []Head{verify(t, dir).Head}
-	path := filepath.Join(dir, fileName(1))
+	path := filepath.Join(dir, logFileName(1))
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -263,7 +263,7 @@ func TestHalfALineThatACrashLeftIsTakenAway(t *testing.T) {
 	for _, torn := range []int{1, 50, 150} {
 		t.Run(fmt.Sprint(torn), func(t *testing.T) {
 			dir := written(t, 6)
-			path := filepath.Join(dir, fileName(1))
+			path := filepath.Join(dir, logFileName(1))
 			text, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
@@ -308,7 +308,7 @@ func TestTheChainGoesOnFromFileToFileAndTheOldestGo(t *testing.T) {
 		if c.First == 1 || c.Files < 4 || c.Files > 9 || c.Signed != c.Head.Seq {
 			t.Errorf("%+v", c)
 		}
-		files, err := listFiles(dir)
+		files, err := listLogFiles(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -374,7 +374,7 @@ func TestReadFindsLinesByTimeAgentAndKind(t *testing.T) {
 			}
 		}
 		verify(t, dir)
-		for _, path := range []string{filepath.Join(dir, fileName(1))} {
+		for _, path := range []string{filepath.Join(dir, logFileName(1))} {
 			text, _ := os.ReadFile(path)
 			if bytes.ContainsAny(text, "\x1b") || !bytes.Contains(text, []byte(`\u001b[31m\n\"`)) {
 				t.Error("what was said is not escaped")

@@ -17,9 +17,9 @@ var base64URL = base64.RawURLEncoding.Strict()
 // signatureEnd is how long a line's end is from the signatureMember on.
 var signatureEnd = len(signatureMember) + base64URL.EncodedLen(ed25519.SignatureSize) + len(`"}`)
 
-// signedBytes returns what is signed of a checkpoint: its line up to the signature, after a
+// signedCheckpointBytes returns what is signed of a checkpoint: its line up to the signature, after a
 // prefix that no other signed text of Pulse has.
-func signedBytes(line []byte) []byte {
+func signedCheckpointBytes(line []byte) []byte {
 	return append([]byte("pulse audit checkpoint 1\n"), line...)
 }
 
@@ -35,7 +35,7 @@ func checkSignature(line []byte, key ed25519.PublicKey) error {
 		return errNoSignature
 	}
 	signature, err := base64URL.AppendDecode(nil, line[cut+len(signatureMember):len(line)-len(`"}`)])
-	if err != nil || !ed25519.Verify(key, signedBytes(line[:cut]), signature) {
+	if err != nil || !ed25519.Verify(key, signedCheckpointBytes(line[:cut]), signature) {
 		return errBadSignature
 	}
 	return nil

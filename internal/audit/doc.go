@@ -68,8 +68,8 @@ const (
 	fileSuffix = ".jsonl"
 )
 
-// fileName returns the name of the file that begins with a line's number.
-func fileName(first uint64) string {
+// logFileName returns the name of the file that begins with a line's number.
+func logFileName(first uint64) string {
 	return fmt.Sprintf("%s%015d%s", filePrefix, first, fileSuffix)
 }
 
@@ -81,8 +81,8 @@ type logFile struct {
 	changed time.Time
 }
 
-// listFiles returns a log's files, oldest first. Other files are ignored.
-func listFiles(dir string) ([]logFile, error) {
+// listLogFiles returns a log's files, oldest first. Other files are ignored.
+func listLogFiles(dir string) ([]logFile, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list the audit log: %w", err)
@@ -91,7 +91,7 @@ func listFiles(dir string) ([]logFile, error) {
 	for _, e := range entries {
 		number := strings.TrimSuffix(strings.TrimPrefix(e.Name(), filePrefix), fileSuffix)
 		first, err := strconv.ParseUint(number, 10, 63)
-		if err != nil || fileName(first) != e.Name() || e.IsDir() {
+		if err != nil || logFileName(first) != e.Name() || e.IsDir() {
 			continue
 		}
 		info, err := e.Info()

@@ -102,7 +102,7 @@ func TestADirectoryThatCannotBeIsAnError(t *testing.T) {
 
 // seeds are whole, torn and strange files.
 func seeds(f *testing.F) {
-	text, err := os.ReadFile(filepath.Join(written(f, 3), fileName(1)))
+	text, err := os.ReadFile(filepath.Join(written(f, 3), logFileName(1)))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func seeds(f *testing.F) {
 // Whatever is in a file, reading it ends, and what is called good is a chain.
 func FuzzVerify(f *testing.F) {
 	seeds(f)
-	path := filepath.Join(f.TempDir(), fileName(1))
+	path := filepath.Join(f.TempDir(), logFileName(1))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
@@ -135,7 +135,7 @@ func FuzzOpen(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, fileName(1)), text, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, logFileName(1)), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		l := mustOpen(t, Config{Dir: dir})

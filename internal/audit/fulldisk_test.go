@@ -50,13 +50,13 @@ func TestALogBeginsOnAFullDisk(t *testing.T) {
 			dir := filepath.Join(disk, "audit")
 			l := mustOpen(t, Config{Dir: dir, Signer: key, Ready: key.WriteFiles})
 			fill(l, 3)
-			l.maintainFiles(time.Now(), true)
+			l.maintainLogFiles(time.Now(), true)
 			if err := l.State().Err; !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("%v", err)
 			}
 			fill(l, 2)
 			makeRoom()
-			l.maintainFiles(time.Now(), true)
+			l.maintainLogFiles(time.Now(), true)
 			if err := l.State().Err; err != nil {
 				t.Error(err)
 			}
@@ -87,16 +87,16 @@ func TestALogGoesOnOnAFullDisk(t *testing.T) {
 			dir := filepath.Join(disk, "audit")
 			l := mustOpen(t, Config{Dir: dir})
 			fill(l, 300) // more than there is room for
-			l.maintainFiles(time.Now(), true)
-			l.close.Do(func() { close(l.stop); l.done.Wait(); _ = l.closeFiles() }) // as if it was killed
+			l.maintainLogFiles(time.Now(), true)
+			l.close.Do(func() { close(l.stop); l.done.Wait(); _ = l.closeLogFiles() }) // as if it was killed
 			l = mustOpen(t, Config{Dir: dir})
 			fill(l, 100)
-			l.maintainFiles(time.Now(), true)
+			l.maintainLogFiles(time.Now(), true)
 			if err := l.State().Err; !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("%v", err)
 			}
 			makeRoom()
-			l.maintainFiles(time.Now(), true)
+			l.maintainLogFiles(time.Now(), true)
 			if err := l.State().Err; err != nil {
 				t.Error(err)
 			}

@@ -69,7 +69,7 @@ func computeThumbprint(public ed25519.PublicKey) string {
 	return digest(sum).String()
 }
 
-func publicJWK(public ed25519.PublicKey) jwk {
+func publicKeyJWK(public ed25519.PublicKey) jwk {
 	return jwk{Type: "OKP", Curve: "Ed25519", Use: "sig", Alg: "EdDSA", ID: computeThumbprint(public), Public: base64URL.EncodeToString(public)}
 }
 
@@ -108,9 +108,9 @@ func (k *Key) WriteFiles() error {
 	k.fileMu.Lock()
 	defer k.fileMu.Unlock()
 	if k.unwritten {
-		j := publicJWK(k.private.Public().(ed25519.PublicKey))
+		j := publicKeyJWK(k.private.Public().(ed25519.PublicKey))
 		j.Private = base64URL.EncodeToString(k.private.Seed())
-		if err := writeJWK(k.path, j, 0o600, true); err != nil {
+		if err := writeJWKFile(k.path, j, 0o600, true); err != nil {
 			return fmt.Errorf("the audit log's key: %w", err)
 		}
 		k.unwritten = false
@@ -184,11 +184,11 @@ func (k *Key) addToPublicKeys(path string) error {
 	if there {
 		return nil
 	}
-	set.Keys = append(set.Keys, publicJWK(k.private.Public().(ed25519.PublicKey)))
-	return writeJWK(path, set, 0o644, false)
+	set.Keys = append(set.Keys, publicKeyJWK(k.private.Public().(ed25519.PublicKey)))
+	return writeJWKFile(path, set, 0o644, false)
 }
 
-func writeJWK(path string, content jwk, mode fs.FileMode, fresh bool) error {
+func writeJWKFile(path string, content jwk, mode fs.FileMode, fresh bool) error {
 	text, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {
 		return err
@@ -203,7 +203,7 @@ func ReadKeys(paths ...string) (func(kid string) ed25519.PublicKey, error) {
 	for _, path := range paths {
 		text, err := keyfile.Read(path, keyfile.Public)
 		if err == nil {
-			err = parseKeys(text, keys)
+			err = addPublicKeys(text, keys)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read public keys from %s: %w", path, err)
@@ -212,9 +212,9 @@ func ReadKeys(paths ...string) (func(kid string) ed25519.PublicKey, error) {
 	return func(kid string) ed25519.PublicKey { return keys[kid] }, nil
 }
 
-// parseKeys adds the keys of a file. A key's ID is its thumbprint, whatever kid
+// addPublicKeys adds the keys of a file. A key's ID is its thumbprint, whatever kid
 // the file has.
-func parseKeys(text []byte, keys map[string]ed25519.PublicKey) error {
+func addPublicKeys(text []byte, keys map[string]ed25519.PublicKey) error {
 	var j jwk
 	if json.Unmarshal(text, &j) != nil { // whose error may quote a private key
 		return errors.New("not a JWK or JWKS")

@@ -53,7 +53,7 @@ func TestAKeyIsMadeOnceAndItsPublicHalfStays(t *testing.T) {
 // The key of RFC 8037 appendix A has the thumbprint that the RFC says.
 func TestTheThumbprintIsThatOfTheRFC(t *testing.T) {
 	keys := make(map[string]ed25519.PublicKey)
-	if err := parseKeys([]byte(`{"kty":"OKP","crv":"Ed25519","kid":"another","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`), keys); err != nil {
+	if err := addPublicKeys([]byte(`{"kty":"OKP","crv":"Ed25519","kid":"another","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`), keys); err != nil {
 		t.Fatal(err)
 	}
 	if keys["kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"] == nil {
@@ -119,7 +119,7 @@ func FuzzParseKeys(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	one, err := json.Marshal(publicJWK(k.private.Public().(ed25519.PublicKey)))
+	one, err := json.Marshal(publicKeyJWK(k.private.Public().(ed25519.PublicKey)))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func FuzzParseKeys(f *testing.F) {
 	f.Add([]byte(`{"kty":"OKP","crv":"Ed25519","x":"AA"}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		keys := make(map[string]ed25519.PublicKey)
-		if err := parseKeys(text, keys); err == nil && len(keys) == 0 {
+		if err := addPublicKeys(text, keys); err == nil && len(keys) == 0 {
 			t.Error("no error and no key")
 		}
 		for kid, public := range keys {

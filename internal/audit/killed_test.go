@@ -52,7 +52,7 @@ func writeForever(t *testing.T, dir string) {
 	l := mustOpen(t, Config{Dir: dir})
 	for told := uint64(0); ; {
 		fill(l, 20)
-		l.maintainFiles(time.Now(), told%3 == 0)
+		l.maintainLogFiles(time.Now(), told%3 == 0)
 		if h := l.State().Head; h.Seq > told {
 			told = h.Seq
 			fmt.Printf("safe %d %s\n", h.Seq, h.Hash)
@@ -106,7 +106,7 @@ func TestALogHasOneWriter(t *testing.T) {
 		t.Error(other, err)
 	}
 	fill(l, 3)
-	l.maintainFiles(time.Now(), true)
+	l.maintainLogFiles(time.Now(), true)
 	if c := verify(t, dir); !c.Live || c.Closed || c.Lines != 4 {
 		t.Errorf("%+v", c)
 	}
@@ -136,7 +136,7 @@ func TestARealDiskThatIsFullForAWhile(t *testing.T) {
 	})
 	l := mustOpen(t, Config{Dir: dir})
 	fill(l, 2000)
-	l.maintainFiles(time.Now(), true)
+	l.maintainLogFiles(time.Now(), true)
 	if err := l.State().Err; !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestARealDiskThatIsFullForAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		l.maintainFiles(time.Now(), true)
+		l.maintainLogFiles(time.Now(), true)
 	}
 	if s := l.State(); s.Err != nil || s.Head.Seq <= head.Seq {
 		t.Errorf("%+v", s)
@@ -173,13 +173,13 @@ func TestAFileThatIsRemovedWhileItIsWrittenIsMissed(t *testing.T) {
 	said := new(bytes.Buffer)
 	l := mustOpen(t, Config{Dir: dir, Log: slog.New(slog.NewTextHandler(said, nil))})
 	fill(l, 3)
-	l.maintainFiles(time.Now(), true)
+	l.maintainLogFiles(time.Now(), true)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	fill(l, 3)
-	l.maintainFiles(time.Now(), true)
-	l.maintainFiles(time.Now(), true)
+	l.maintainLogFiles(time.Now(), true)
+	l.maintainLogFiles(time.Now(), true)
 	fill(l, 3)
 	mustClose(t, l)
 	if _, err := Verify(dir, Check{Key: trusted}); !errors.Is(err, ErrMissing) {

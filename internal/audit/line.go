@@ -20,22 +20,22 @@ func (l *Log) addLine(now time.Time, kind string, attrs ...slog.Attr) {
 		return
 	}
 	from := len(l.pending)
-	l.pending = l.appendLine(l.pending, now, kind, attrs)
+	l.pending = l.appendChainedLine(l.pending, now, kind, attrs)
 	if n := len(l.pending) - from; n > lineMax {
-		l.pending = l.appendLine(l.pending[:from], now, kind, []slog.Attr{slog.Int("too_long", n)})
+		l.pending = l.appendChainedLine(l.pending[:from], now, kind, []slog.Attr{slog.Int("too_long", n)})
 	}
-	l.chainLine(from)
+	l.chainPendingLine(from)
 }
 
-// chainLine makes the pending bytes from an offset on the chain's next line.
-func (l *Log) chainLine(from int) {
+// chainPendingLine makes the pending bytes from an offset on the chain's next line.
+func (l *Log) chainPendingLine(from int) {
 	l.chain = chain{l.chain.seq + 1, sha256.Sum256(l.pending[from:])}
 	l.pending = append(l.pending, '\n')
 	l.unsigned++
 }
 
-// appendLine appends the chain's next line.
-func (l *Log) appendLine(b []byte, now time.Time, kind string, attrs []slog.Attr) []byte {
+// appendChainedLine appends the chain's next line.
+func (l *Log) appendChainedLine(b []byte, now time.Time, kind string, attrs []slog.Attr) []byte {
 	b = append(b, `{"seq":`...)
 	b = strconv.AppendUint(b, l.chain.seq+1, 10)
 	b = append(b, `,"prev":"`...)
@@ -69,17 +69,17 @@ func (l *Log) encodeAttrs(attrs []slog.Attr) []byte {
 	return l.line.Bytes()[len(recordPrefix) : l.line.Len()-1]
 }
 
-// signPending signs all lines since the last one. A closing one is the last line
+// signPendingLines signs all lines since the last one. A closing one is the last line
 // of a log that nobody writes to for now.
-func (l *Log) signPending(now time.Time, closes bool) {
+func (l *Log) signPendingLines(now time.Time, closes bool) {
 	if l.failure.err != nil || l.unsigned == 0 && !closes {
 		return
 	}
-	l.appendCheckpoint(now, closes)
+	l.appendSignedCheckpoint(now, closes)
 }
 
-// appendCheckpoint signs all lines since the last checkpoint, also where there are none.
-func (l *Log) appendCheckpoint(now time.Time, closes bool) {
+// appendSignedCheckpoint signs all lines since the last checkpoint, also where there are none.
+func (l *Log) appendSignedCheckpoint(now time.Time, closes bool) {
 	attrs := []slog.Attr{slog.Int("lines", l.unsigned)}
 	if closes {
 		attrs = append(attrs, slog.Bool("closed", true))
@@ -87,11 +87,11 @@ func (l *Log) appendCheckpoint(now time.Time, closes bool) {
 	s := l.cfg.Signer
 	attrs = append(attrs, slog.String("kid", s.KeyID()))
 	from := len(l.pending)
-	l.pending = l.appendLine(l.pending, now, KindCheckpoint, attrs)
+	l.pending = l.appendChainedLine(l.pending, now, KindCheckpoint, attrs)
 	l.pending = l.pending[:len(l.pending)-1]
-	signature := s.Sign(signedBytes(l.pending[from:]))
+	signature := s.Sign(signedCheckpointBytes(l.pending[from:]))
 	l.pending = append(l.pending, signatureMember...)
 	l.pending = append(base64URL.AppendEncode(l.pending, signature), `"}`...)
-	l.chainLine(from)
+	l.chainPendingLine(from)
 	l.unsigned = 0
 }

@@ -116,7 +116,7 @@ func Open(cfg Config) (*Log, error) {
 		wake: make(chan struct{}, 1), wakeNow: make(chan struct{}, 1), stop: make(chan struct{})}
 	l.encoder = slog.NewJSONHandler(&l.line, nil)
 	if err := l.resumeChain(); err != nil {
-		l.closeFiles()
+		l.closeLogFiles()
 		return nil, err
 	}
 	l.done.Go(l.runWriter)
@@ -134,13 +134,13 @@ func (l *Log) Add(kind string, attrs ...slog.Attr) {
 	l.addLine(time.Now(), kind, attrs...)
 	n := len(l.pending)
 	l.mu.Unlock()
-	notify(l.wake)
+	wakeLogWriter(l.wake)
 	if n >= writeSize {
-		notify(l.wakeNow)
+		wakeLogWriter(l.wakeNow)
 	}
 }
 
-func notify(bell chan<- struct{}) {
+func wakeLogWriter(bell chan<- struct{}) {
 	select {
 	case bell <- struct{}{}:
 	default:
@@ -176,15 +176,15 @@ func (l *Log) Close() (err error) {
 		l.disk.Lock()
 		defer l.disk.Unlock()
 		l.mu.Lock()
-		l.signPending(time.Now(), true)
+		l.signPendingLines(time.Now(), true)
 		l.mu.Unlock()
 		l.writeAndSync()
-		err = errors.Join(l.State().Err, l.closeFiles())
+		err = errors.Join(l.State().Err, l.closeLogFiles())
 	})
 	return err
 }
 
-func (l *Log) closeFiles() error {
+func (l *Log) closeLogFiles() error {
 	var err error
 	if l.out != nil {
 		err = l.out.Close()
@@ -207,36 +207,36 @@ func (l *Log) runWriter() {
 		case <-l.stop:
 			return
 		case <-wake:
-			l.writePending()
+			l.writePendingLines()
 			wake = nil
 			rest.Reset(writeDelay)
 		case <-rest.C:
 			wake = l.wake
 		case <-l.wakeNow:
-			l.writePending()
+			l.writePendingLines()
 		case now := <-tick.C:
 			due := now.Sub(signed) >= checkpointPeriod
 			if due {
 				signed = now
 			}
-			l.maintainFiles(now, due)
+			l.maintainLogFiles(now, due)
 		}
 	}
 }
 
-// maintainFiles signs if that is due, replaces a removed file, syncs and rotates.
-func (l *Log) maintainFiles(now time.Time, sign bool) {
+// maintainLogFiles signs if that is due, replaces a removed file, syncs and rotates.
+func (l *Log) maintainLogFiles(now time.Time, sign bool) {
 	l.disk.Lock()
 	defer l.disk.Unlock()
 	if sign {
 		l.mu.Lock()
-		l.signPending(now, false)
+		l.signPendingLines(now, false)
 		l.mu.Unlock()
 	}
 	l.replaceRemovedFile(now)
 	l.writeAndSync()
-	l.rotateFile(now)
+	l.rotateLogFile(now)
 }
 
-// filePath returns the path of the file that begins with a line's number.
-func (l *Log) filePath(first uint64) string { return filepath.Join(l.cfg.Dir, fileName(first)) }
+// logFilePath returns the path of the file that begins with a line's number.
+func (l *Log) logFilePath(first uint64) string { return filepath.Join(l.cfg.Dir, logFileName(first)) }

@@ -34,7 +34,7 @@ const clockSlack = time.Hour
 // Read calls each with the lines of the log in a directory that a filter selects,
 // oldest first. Malformed lines are skipped: [Verify] reports them.
 func Read(dir string, filter Filter, each func(*Line) error) error {
-	files, err := listFiles(dir)
+	files, err := listLogFiles(dir)
 	if err != nil {
 		return err
 	}
@@ -42,15 +42,15 @@ func Read(dir string, filter Filter, each func(*Line) error) error {
 		if f.changed.Before(filter.Since.Add(-clockSlack)) {
 			continue // its last line was written then
 		}
-		if err := readFile(f, filter, each); err != nil {
+		if err := readLogFile(f, filter, each); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readFile calls each with the lines of one file that a filter selects.
-func readFile(f logFile, filter Filter, each func(*Line) error) error {
+// readLogFile calls each with the lines of one file that a filter selects.
+func readLogFile(f logFile, filter Filter, each func(*Line) error) error {
 	in, err := os.Open(f.path)
 	if errors.Is(err, os.ErrNotExist) { // removed meanwhile
 		return nil
@@ -58,8 +58,8 @@ func readFile(f logFile, filter Filter, each func(*Line) error) error {
 	if err != nil {
 		return err
 	}
-	err = scanLines(in, func(text []byte, whole bool) error {
-		h, err := parseHeader(text)
+	err = scanFileLines(in, func(text []byte, whole bool) error {
+		h, err := parseLineHeader(text)
 		if err != nil || !whole {
 			return nil
 		}
@@ -79,12 +79,12 @@ func readFile(f logFile, filter Filter, each func(*Line) error) error {
 
 // Last returns the last line of a kind; nil for none.
 func Last(dir, kind string) (last *Line, err error) {
-	files, err := listFiles(dir)
+	files, err := listLogFiles(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	for i := len(files) - 1; i >= 0 && last == nil && err == nil; i-- {
-		err = readFile(files[i], Filter{Kind: kind}, func(l *Line) error {
+		err = readLogFile(files[i], Filter{Kind: kind}, func(l *Line) error {
 			found := *l
 			found.Text = bytes.Clone(l.Text)
 			last = &found

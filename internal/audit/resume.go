@@ -19,10 +19,10 @@ import (
 // resumeChain continues the chain from the last line in the directory. If the log was not
 // closed, a line records that, and half a line left by a crash is cut off.
 func (l *Log) resumeChain() (err error) {
-	if err := l.openDir(); err != nil && !statedir.IsFull(err) {
+	if err := l.openLogDir(); err != nil && !statedir.IsFull(err) {
 		return err
 	}
-	if l.files, err = listFiles(l.cfg.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if l.files, err = listLogFiles(l.cfg.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	now := time.Now()
@@ -56,35 +56,35 @@ func (l *Log) resumeChain() (err error) {
 	switch {
 	case err != nil || l.chain.seq == 0:
 	case end.closed: // so that foreign lines behind the end are detected
-		l.appendCheckpoint(now, false)
+		l.appendSignedCheckpoint(now, false)
 		if end.torn > 0 { // somebody has
-			l.markUnsigned(now, end)
+			l.recordUnsignedLines(now, end)
 		}
 	default:
-		l.markUnsigned(now, end)
+		l.recordUnsignedLines(now, end)
 	}
 	return err
 }
 
-// markUnsigned records that the lines behind the last signature are of an earlier run. The
+// recordUnsignedLines records that the lines behind the last signature are of an earlier run. The
 // checkpoint follows at once, so that the record cannot be removed again.
-func (l *Log) markUnsigned(now time.Time, e fileEnd) {
+func (l *Log) recordUnsignedLines(now time.Time, e fileEnd) {
 	if l.unsigned > 0 || e.torn > 0 {
 		l.log.Warn("the audit log was not closed: its last lines are not signed, and stay so", "dir", l.cfg.Dir, "unsigned", l.unsigned, "torn_bytes", max(e.torn-1, 0))
 	}
 	l.addLine(now, KindNotClosed, slog.Int("unsigned", l.unsigned), slog.Int64("torn_bytes", max(e.torn-1, 0)))
-	l.signPending(now, false)
+	l.signPendingLines(now, false)
 }
 
-// openDir makes and locks the log's directory, unless that is done.
-func (l *Log) openDir() (err error) {
+// openLogDir makes and locks the log's directory, unless that is done.
+func (l *Log) openLogDir() (err error) {
 	if l.lock != nil {
 		return nil
 	}
 	if err := os.MkdirAll(l.cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the audit log's directory: %w", err)
 	}
-	l.lock, err = filelock.Acquire(lockPath(l.cfg.Dir))
+	l.lock, err = filelock.Acquire(lockFilePath(l.cfg.Dir))
 	switch {
 	case errors.Is(err, filelock.ErrLocked):
 		return fmt.Errorf("lock the audit log %s: another Pulse is using it", l.cfg.Dir)
@@ -94,8 +94,8 @@ func (l *Log) openDir() (err error) {
 	return nil
 }
 
-// lockPath is the file that a process which writes the log has locked.
-func lockPath(dir string) string { return filepath.Join(dir, "lock") }
+// lockFilePath is the file that a process which writes the log has locked.
+func lockFilePath(dir string) string { return filepath.Join(dir, "lock") }
 
 // startAfterChain begins a file after the chain's end. On a full disk, the next write does.
 func (l *Log) startAfterChain(now time.Time) error {
@@ -104,7 +104,7 @@ func (l *Log) startAfterChain(now time.Time) error {
 		if !statedir.IsFull(err) {
 			return fmt.Errorf("begin the audit log: %w", err)
 		}
-		l.reportFailure(err)
+		l.reportWriteFailure(err)
 	}
 	return nil
 }
@@ -112,10 +112,10 @@ func (l *Log) startAfterChain(now time.Time) error {
 // prepareWriting makes the directory and the file. The caller holds l.disk.
 func (l *Log) prepareWriting(now time.Time) error {
 	if l.out == nil {
-		if err := l.openDir(); err != nil {
+		if err := l.openLogDir(); err != nil {
 			return err
 		}
-		if err := l.createFile(now.UTC().Truncate(24*time.Hour), l.first); err != nil {
+		if err := l.createLogFile(now.UTC().Truncate(24*time.Hour), l.first); err != nil {
 			return err
 		}
 	}
@@ -136,11 +136,11 @@ type fileEnd struct {
 func (l *Log) scanLastFile(f logFile) (e fileEnd, err error) {
 	l.chain.seq = f.first - 1
 	if len(l.files) > 1 {
-		if l.chain.last, err = lastDigest(l.files[len(l.files)-2].path); err != nil {
+		if l.chain.last, err = lastLineDigest(l.files[len(l.files)-2].path); err != nil {
 			return e, err
 		}
 	}
-	err = scanLines(l.out, func(line []byte, whole bool) error {
+	err = scanFileLines(l.out, func(line []byte, whole bool) error {
 		if !whole || e.torn > 0 {
 			e.torn += int64(len(line)) + 1
 			return nil
@@ -148,7 +148,7 @@ func (l *Log) scanLastFile(f logFile) (e fileEnd, err error) {
 		l.unsigned++
 		e.closed = false
 		if bytes.Contains(line, []byte(`"kind":"`+KindCheckpoint+`"`)) && !e.forged {
-			h, good := l.parseCheckpoint(line)
+			h, good := l.parseNextCheckpoint(line)
 			if e.forged = !good; good {
 				l.unsigned, e.closed = 0, h.closed
 			}
@@ -160,9 +160,9 @@ func (l *Log) scanLastFile(f logFile) (e fileEnd, err error) {
 	return e, err
 }
 
-// parseCheckpoint reports whether a line is a checkpoint of this log, next in the chain.
-func (l *Log) parseCheckpoint(line []byte) (*header, bool) {
-	h, err := parseHeader(line)
+// parseNextCheckpoint reports whether a line is a checkpoint of this log, next in the chain.
+func (l *Log) parseNextCheckpoint(line []byte) (*header, bool) {
+	h, err := parseLineHeader(line)
 	if err != nil || h.Kind != KindCheckpoint || h.Seq != l.chain.seq+1 || h.Prev != l.chain.last.String() {
 		return nil, false
 	}
@@ -170,19 +170,19 @@ func (l *Log) parseCheckpoint(line []byte) (*header, bool) {
 	return h, key != nil && checkSignature(line, key) == nil
 }
 
-func lastDigest(path string) (d digest, err error) {
+func lastLineDigest(path string) (d digest, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return d, err
 	}
 	defer f.Close()
-	err = scanLines(f, func(line []byte, _ bool) error { d = sha256.Sum256(line); return nil })
+	err = scanFileLines(f, func(line []byte, _ bool) error { d = sha256.Sum256(line); return nil })
 	return d, err
 }
 
-// scanLines calls each with every line, without its newline, and with what follows the
+// scanFileLines calls each with every line, without its newline, and with what follows the
 // last one, which is not whole. A line longer than lineMax comes in parts.
-func scanLines(r io.Reader, each func(line []byte, whole bool) error) error {
+func scanFileLines(r io.Reader, each func(line []byte, whole bool) error) error {
 	buffer, n := make([]byte, lineMax+1), 0
 	for {
 		got, err := r.Read(buffer[n:])

@@ -69,15 +69,15 @@ func (s *Sums) Flush(l *Log) {
 	}
 	slices.SortFunc(tallies, func(a, b [outcomes]int) int { return slices.Compare(a[:], b[:]) })
 	for _, tally := range tallies {
-		for agents := range formatRanges(byTally[tally]) {
+		for agents := range formatAgentRanges(byTally[tally]) {
 			l.Add(KindKeepAlives, slog.String("minute", s.minute.Format("2006-01-02T15:04Z")), slog.Int("sent", tally[Sent]),
 				slog.Int("answered", tally[Answered]), slog.Int("failed", tally[Failed]), slog.String("agents", agents))
 		}
 	}
 }
 
-// formatRanges yields agents, in order, as "001-017,020", in parts that fit into a line.
-func formatRanges(agents []uint32) func(yield func(string) bool) {
+// formatAgentRanges yields agents, in order, as "001-017,020", in parts that fit into a line.
+func formatAgentRanges(agents []uint32) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		var b strings.Builder
 		for i := 0; i < len(agents); {

@@ -17,7 +17,7 @@ import (
 // its key: each with the next number and the hash of the one before.
 func appendChained(t *testing.T, dir string, members ...string) {
 	t.Helper()
-	files, err := listFiles(dir)
+	files, err := listLogFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func inFiles(t *testing.T, killed bool) string {
 	l.fileMax = 1
 	for range 2 {
 		fill(l, 3)
-		l.maintainFiles(time.Now(), true)
+		l.maintainLogFiles(time.Now(), true)
 	}
 	fill(l, 3)
 	mustClose(t, l)
@@ -56,7 +56,7 @@ func inFiles(t *testing.T, killed bool) string {
 		killAfterStart(t, dir)
 		appendChained(t, dir, `"kind":"start"`, `"kind":"transition","agent":"001"`)
 	}
-	if files, err := listFiles(dir); err != nil || len(files) != 3 {
+	if files, err := listLogFiles(dir); err != nil || len(files) != 3 {
 		t.Fatal(files, err)
 	}
 	return dir
@@ -67,7 +67,7 @@ func killAfterStart(t *testing.T, dir string) {
 	t.Helper()
 	l := mustOpen(t, Config{Dir: dir})
 	l.Sync()
-	files, err := listFiles(dir)
+	files, err := listLogFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func killAfterStart(t *testing.T, dir string) {
 // removeOld removes the oldest files, and returns what a line would have to say of it.
 func removeOld(t *testing.T, dir string) string {
 	t.Helper()
-	files, err := listFiles(dir)
+	files, err := listLogFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestNothingUnsignedChangesHowALogIsChecked(t *testing.T) {
 func TestHalfALineBehindASignedEndIsReported(t *testing.T) {
 	for _, half := range []string{`{"seq":5,"prev"`, strings.Repeat("\x00", 3000)} {
 		dir := written(t, 3)
-		files, err := listFiles(dir)
+		files, err := listLogFiles(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func TestARemovalIsSignedBeforeFilesGo(t *testing.T) {
 	removed := false
 	for range 30 {
 		fill(l, 10)
-		l.maintainFiles(time.Now(), false) // no checkpoint is due
+		l.maintainLogFiles(time.Now(), false) // no checkpoint is due
 		c := verify(t, dir)
 		removed = removed || c.First > 1
 	}

@@ -48,8 +48,8 @@ type mismatch struct {
 	digest        digest // of the second
 }
 
-// resolve returns an error about the second line, or about the first if the second is intact.
-func (d *mismatch) resolve(intact bool) error {
+// changedLineError returns an error about the second line, or about the first if the second is intact.
+func (d *mismatch) changedLineError(intact bool) error {
 	if intact {
 		return d.first.badLine(ErrChanged)
 	}
@@ -76,7 +76,7 @@ type kindFields struct {
 	last    uint64 // of a removal
 }
 
-func parseHeader(line []byte) (*header, error) {
+func parseLineHeader(line []byte) (*header, error) {
 	if !bytes.HasPrefix(line, []byte(`{"seq":`)) {
 		return nil, ErrNoLine
 	}
@@ -104,12 +104,12 @@ func parseHeader(line []byte) (*header, error) {
 }
 
 func (v *verifier) checkLine(line []byte, here linePosition) error {
-	h, err := parseHeader(line)
+	h, err := parseLineHeader(line)
 	if err != nil {
 		return here.badLine(err)
 	}
 	if v.mismatch != nil {
-		return v.mismatch.resolve(h.Prev == v.mismatch.digest.String())
+		return v.mismatch.changedLineError(h.Prev == v.mismatch.digest.String())
 	}
 	if h.Seq != v.chain.seq+1 {
 		return here.badLine(fmt.Errorf("%w: it is number %d and should be %d", ErrChain, h.Seq, v.chain.seq+1))
@@ -122,16 +122,16 @@ func (v *verifier) checkLine(line []byte, here linePosition) error {
 		v.mismatch = &mismatch{v.position, here, sum}
 	}
 	if h.Kind == KindCheckpoint || h.Sig != "" {
-		if err := v.checkCheckpoint(h, line); err != nil {
+		if err := v.checkNextCheckpoint(h, line); err != nil {
 			return here.badLine(err)
 		}
 		if v.mismatch != nil && v.key != nil {
-			return v.mismatch.resolve(true)
+			return v.mismatch.changedLineError(true)
 		}
-		v.countSigned()
+		v.countSignedLines()
 	}
 	if v.mismatch == nil {
-		if err := v.compareHeads(Head{h.Seq, sum.String()}); err != nil {
+		if err := v.compareWithHeads(Head{h.Seq, sum.String()}); err != nil {
 			return here.badLine(err)
 		}
 	}
@@ -140,8 +140,8 @@ func (v *verifier) checkLine(line []byte, here linePosition) error {
 	return nil
 }
 
-// compareHeads compares a line with the heads of its number.
-func (v *verifier) compareHeads(line Head) error {
+// compareWithHeads compares a line with the heads of its number.
+func (v *verifier) compareWithHeads(line Head) error {
 	for len(v.heads) > 0 && v.heads[0].Seq == line.Seq {
 		if v.heads[0] != line {
 			return ErrAnew
@@ -175,26 +175,26 @@ func (v *verifier) countLine(h *header) {
 	}
 }
 
-// countSigned counts what a checkpoint signs.
-func (v *verifier) countSigned() {
+// countSignedLines counts what a checkpoint signs.
+func (v *verifier) countSignedLines() {
 	t := v.tail
 	v.tail = unsignedTail{}
 	v.Missing += t.missing
 	v.NotClosed += t.notClosed
 	v.removed = max(v.removed, t.removed)
 	if t.left > 0 {
-		v.addUnsigned(Span{t.first, t.left})
+		v.addUnsignedSpan(Span{t.first, t.left})
 	}
 }
 
-func (v *verifier) addUnsigned(s Span) {
+func (v *verifier) addUnsignedSpan(s Span) {
 	v.Unsigned += s.Last - s.First + 1
 	if len(v.UnsignedAt) < spansMax {
 		v.UnsignedAt = append(v.UnsignedAt, s)
 	}
 }
 
-func (v *verifier) checkCheckpoint(h *header, line []byte) error {
+func (v *verifier) checkNextCheckpoint(h *header, line []byte) error {
 	if h.Kind != KindCheckpoint {
 		return fmt.Errorf("%w: it is signed and no checkpoint", ErrChanged)
 	}

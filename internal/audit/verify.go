@@ -70,7 +70,7 @@ type Check struct {
 // Verify checks the log in a directory. An error that is a [*BadLine] names the
 // first line that is wrong.
 func Verify(dir string, check Check) (Checked, error) {
-	files, err := listFiles(dir)
+	files, err := listLogFiles(dir)
 	if err != nil {
 		return Checked{}, err
 	}
@@ -82,10 +82,10 @@ func Verify(dir string, check Check) (Checked, error) {
 	for len(v.heads) > 0 && v.heads[0].Seq < files[0].first {
 		v.heads = v.heads[1:]
 	}
-	v.First, v.Files, v.Live = files[0].first, len(files), filelock.IsLocked(lockPath(dir))
+	v.First, v.Files, v.Live = files[0].first, len(files), filelock.IsLocked(lockFilePath(dir))
 	v.progress = newProgress(files, check.Progress)
 	for i, f := range files {
-		if err := v.checkFile(f, i == len(files)-1); err != nil {
+		if err := v.checkLogFile(f, i == len(files)-1); err != nil {
 			return v.Checked, err
 		}
 	}
@@ -126,7 +126,7 @@ func (p *progress) addBytes(n int) {
 	}
 }
 
-func (v *verifier) checkFile(f logFile, last bool) (err error) {
+func (v *verifier) checkLogFile(f logFile, last bool) (err error) {
 	here := linePosition{f.path, 0}
 	if f.first != v.chain.seq+1 {
 		return linePosition{f.path, 1}.badLine(fmt.Errorf("%w: it should be number %d", ErrChain, v.chain.seq+1))
@@ -136,7 +136,7 @@ func (v *verifier) checkFile(f logFile, last bool) (err error) {
 		return fmt.Errorf("verify the audit log: %w", err)
 	}
 	defer in.Close()
-	err = scanLines(in, func(line []byte, whole bool) error {
+	err = scanFileLines(in, func(line []byte, whole bool) error {
 		here.line++
 		v.progress.addBytes(len(line) + 1)
 		if !whole && last && len(line) <= lineMax {
@@ -148,7 +148,7 @@ func (v *verifier) checkFile(f logFile, last bool) (err error) {
 		return v.checkLine(line, here)
 	})
 	if err == nil && last && v.mismatch != nil {
-		err = v.mismatch.resolve(false)
+		err = v.mismatch.changedLineError(false)
 	}
 	return err
 }

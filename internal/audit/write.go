@@ -10,40 +10,40 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 )
 
-// The caller of the functions of this file holds l.disk, but for writePending.
+// The caller of the functions of this file holds l.disk, but for writePendingLines.
 
-// writePending writes what is pending. After a failure, the next maintenance does.
-func (l *Log) writePending() {
+// writePendingLines writes what is pending. After a failure, the next maintenance does.
+func (l *Log) writePendingLines() {
 	l.disk.Lock()
 	defer l.disk.Unlock()
 	if l.State().Err != nil {
 		return
 	}
-	if err := l.writeAll(); err != nil {
-		l.reportFailure(err)
+	if err := l.writeUnwrittenLines(); err != nil {
+		l.reportWriteFailure(err)
 	}
 }
 
 // writeAndSync writes and syncs what is pending.
-func (l *Log) writeAndSync() { l.syncWritten(l.writeAll()) }
+func (l *Log) writeAndSync() { l.syncWrittenLines(l.writeUnwrittenLines()) }
 
-// syncWritten syncs what was written, if err is nil, and reports whether all is on the
+// syncWrittenLines syncs what was written, if err is nil, and reports whether all is on the
 // disk.
-func (l *Log) syncWritten(err error) bool {
+func (l *Log) syncWrittenLines(err error) bool {
 	if err == nil && l.dirty {
 		err = l.out.Sync()
 	}
 	if err != nil {
-		l.reportFailure(err)
+		l.reportWriteFailure(err)
 		return false
 	}
 	l.dirty = false
-	l.markWritten()
+	l.markLinesWritten()
 	return true
 }
 
-// takePending moves what is pending to writing, if that is empty.
-func (l *Log) takePending() {
+// takePendingLines moves what is pending to writing, if that is empty.
+func (l *Log) takePendingLines() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.takePendingLocked()
@@ -56,19 +56,19 @@ func (l *Log) takePendingLocked() {
 	}
 }
 
-// writeAll writes what could not be written before, and what is pending.
-func (l *Log) writeAll() error {
+// writeUnwrittenLines writes what could not be written before, and what is pending.
+func (l *Log) writeUnwrittenLines() error {
 	for range 2 {
-		l.takePending()
-		if err := l.writeTaken(); err != nil {
+		l.takePendingLines()
+		if err := l.writeTakenLines(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// writeTaken writes whole lines or nothing: half a line would be damage.
-func (l *Log) writeTaken() error {
+// writeTakenLines writes whole lines or nothing: half a line would be damage.
+func (l *Log) writeTakenLines() error {
 	if len(l.writing) == 0 {
 		return nil
 	}
@@ -87,8 +87,8 @@ func (l *Log) writeTaken() error {
 	return nil
 }
 
-// reportFailure records a failure, and logs it once until it is over.
-func (l *Log) reportFailure(err error) {
+// reportWriteFailure records a failure, and logs it once until it is over.
+func (l *Log) reportWriteFailure(err error) {
 	l.mu.Lock()
 	first := l.failure.err == nil
 	if first {
@@ -101,17 +101,17 @@ func (l *Log) reportFailure(err error) {
 	}
 }
 
-// markWritten records that all of writing is on the disk. One line stands for those that
+// markLinesWritten records that all of writing is on the disk. One line stands for those that
 // had no room.
-func (l *Log) markWritten() {
+func (l *Log) markLinesWritten() {
 	l.mu.Lock()
 	l.synced = l.written
 	t := l.failure
 	l.failure = writeFailure{}
 	if t.lost > 0 {
 		now := time.Now()
-		l.addLine(now, KindGap, t.gapAttrs()...)
-		l.signPending(now, false)
+		l.addLine(now, KindGap, t.missingLinesAttrs()...)
+		l.signPendingLines(now, false)
 	}
 	l.mu.Unlock()
 	switch {
@@ -135,10 +135,10 @@ func (l *Log) replaceRemovedFile(now time.Time) {
 	gone := l.files[len(l.files)-1]
 	err = os.MkdirAll(l.cfg.Dir, 0o700)
 	if err == nil {
-		err = l.createFile(now.UTC().Truncate(24*time.Hour), l.written.seq+1)
+		err = l.createLogFile(now.UTC().Truncate(24*time.Hour), l.written.seq+1)
 	}
 	if err != nil {
-		l.reportFailure(err)
+		l.reportWriteFailure(err)
 		return
 	}
 	l.log.Error("somebody removed the file of the audit log that was being written: what was in it is lost, and the log goes on in another", "file", gone.path)
@@ -147,8 +147,8 @@ func (l *Log) replaceRemovedFile(now time.Time) {
 	l.addLine(now, KindGone, slog.Uint64("first", gone.first), slog.Uint64("last", l.written.seq))
 }
 
-// gapAttrs returns the attributes of the line that stands for the missing ones.
-func (t *writeFailure) gapAttrs() []slog.Attr {
+// missingLinesAttrs returns the attributes of the line that stands for the missing ones.
+func (t *writeFailure) missingLinesAttrs() []slog.Attr {
 	attrs := []slog.Attr{slog.Uint64("missing", t.lost)}
 	if t.err == nil {
 		return append(attrs, slog.String("because", "more came than could be written"))
@@ -156,21 +156,21 @@ func (t *writeFailure) gapAttrs() []slog.Attr {
 	return append(attrs, slog.String("since", t.since.UTC().Format(timeFormat)), slog.String("because", t.err.Error()))
 }
 
-// rotateFile begins the next file if the present one is full or of another day. If it
+// rotateLogFile begins the next file if the present one is full or of another day. If it
 // cannot, the present one grows.
-func (l *Log) rotateFile(now time.Time) {
+func (l *Log) rotateLogFile(now time.Time) {
 	today := now.UTC().Truncate(24 * time.Hour)
 	if l.size == 0 || l.State().Err != nil || l.size < l.fileMax && today.Equal(l.day) {
 		return
 	}
 	l.mu.Lock()
-	l.signPending(now, false)
+	l.signPendingLines(now, false)
 	l.takePendingLocked() // writing is empty without a failure
 	l.mu.Unlock()
-	if !l.syncWritten(l.writeTaken()) {
+	if !l.syncWrittenLines(l.writeTakenLines()) {
 		return
 	}
-	err := l.createFile(today, l.written.seq+1)
+	err := l.createLogFile(today, l.written.seq+1)
 	if err != nil && !l.rotationFailed {
 		l.log.Error("cannot begin a new file of the audit log: the old one grows", "err", err)
 	}
@@ -179,9 +179,9 @@ func (l *Log) rotateFile(now time.Time) {
 	}
 }
 
-// createFile creates the file that begins with a line's number.
-func (l *Log) createFile(today time.Time, first uint64) error {
-	out, err := os.OpenFile(l.filePath(first), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+// createLogFile creates the file that begins with a line's number.
+func (l *Log) createLogFile(today time.Time, first uint64) error {
+	out, err := os.OpenFile(l.logFilePath(first), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (l *Log) createFile(today time.Time, first uint64) error {
 		_ = l.out.Close() // it is synced
 	}
 	l.out, l.size, l.day = out, 0, today
-	l.files = append(l.files, logFile{path: l.filePath(first), first: first})
+	l.files = append(l.files, logFile{path: l.logFilePath(first), first: first})
 	return atomicfile.SyncDir(l.cfg.Dir)
 }
 
@@ -209,7 +209,7 @@ func (l *Log) removeOldFiles(now time.Time) {
 	}
 	l.mu.Lock()
 	l.addLine(now, KindRemoved, slog.Uint64("first", l.files[0].first), slog.Uint64("last", l.files[gone].first-1))
-	l.signPending(now, false)
+	l.signPendingLines(now, false)
 	l.mu.Unlock()
 	if l.writeAndSync(); l.State().Err != nil {
 		return

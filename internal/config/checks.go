@@ -12,11 +12,11 @@ import (
 // logins are the settings that select a way to log in to <server_url>.
 var logins = []string{pathCreds, pathNKey, pathUser, pathToken}
 
-func (ld *loader) checkTLSPair() { ld.checkPair(pathTLSCert, pathTLSKey) }
+func (ld *loader) checkTLSPair() { ld.checkSettingPair(pathTLSCert, pathTLSKey) }
 
-// checkLogin checks the settings of the login to <server_url> together.
-func (ld *loader) checkLogin() {
-	ld.checkPair(pathUser, pathPassword)
+// checkServerLogin checks the settings of the login to <server_url> together.
+func (ld *loader) checkServerLogin() {
+	ld.checkSettingPair(pathUser, pathPassword)
 	used := ld.loginsInUse()
 	if len(used) > 1 {
 		first, second := ld.loaded.origins[used[0]], ld.loaded.origins[used[1]]
@@ -33,7 +33,7 @@ func (ld *loader) checkLogin() {
 			fmt.Sprintf("set <server_url>, or remove <%s>", name)})
 		return
 	}
-	ld.checkPlaintext(lookupSetting(used[0]).elementName())
+	ld.checkPlaintextLogin(lookupSetting(used[0]).elementName())
 }
 
 // loginsInUse returns the login settings that are set.
@@ -46,8 +46,8 @@ func (ld *loader) loginsInUse() (used []string) {
 	return used
 }
 
-// checkPlaintext refuses a login over an unencrypted connection to another host.
-func (ld *loader) checkPlaintext(login string) {
+// checkPlaintextLogin refuses a login over an unencrypted connection to another host.
+func (ld *loader) checkPlaintextLogin(login string) {
 	n := &ld.loaded.NATS
 	if n.AllowPlaintext || n.TLSCA != "" || n.TLSCert != "" || ld.failed["nats/allow_plaintext"] || ld.failed[pathTLSCA] || ld.failed[pathTLSCert] {
 		return
@@ -75,8 +75,8 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && a.Unmap().IsLoopback()
 }
 
-// checkPair refuses one of two settings without the other.
-func (ld *loader) checkPair(a, b string) {
+// checkSettingPair refuses one of two settings without the other.
+func (ld *loader) checkSettingPair(a, b string) {
 	value := func(path string) string { return lookupSetting(path).field(&ld.loaded.Config).String() }
 	if (value(a) == "") == (value(b) == "") || ld.failed[a] || ld.failed[b] {
 		return
@@ -89,10 +89,10 @@ func (ld *loader) checkPair(a, b string) {
 	ld.errs.addProblem(&Error{at.file, at.line, fmt.Sprintf("<%s> without <%s>", lookupSetting(have).elementName(), lookupSetting(missing).elementName()), "set both or neither"})
 }
 
-// checkConsole refuses a console that other hosts reach without a token or without a certificate: its data are not
+// checkConsoleExposure refuses a console that other hosts reach without a token or without a certificate: its data are not
 // public, and a token in plain text is no secret.
-func (ld *loader) checkConsole() {
-	ld.checkPair(pathHTTPCert, pathHTTPKey)
+func (ld *loader) checkConsoleExposure() {
+	ld.checkSettingPair(pathHTTPCert, pathHTTPKey)
 	p := &ld.loaded.Pulse
 	host, _, err := net.SplitHostPort(p.HTTP)
 	if err != nil || isLoopback(host) || ld.failed[pathHTTP] {
@@ -115,8 +115,8 @@ func (ld *loader) checkConsole() {
 		"set them, or keep <http> on 127.0.0.1"})
 }
 
-// checkTimeout reports at the line of the timeout, or of the interval if that alone was written.
-func (ld *loader) checkTimeout() {
+// checkKeepAliveTimeout reports at the line of the timeout, or of the interval if that alone was written.
+func (ld *loader) checkKeepAliveTimeout() {
 	k := ld.loaded.KeepAlive
 	if k.Timeout >= k.Interval || ld.failed[pathTimeout] || ld.failed[pathInterval] {
 		return
@@ -130,6 +130,6 @@ func (ld *loader) checkTimeout() {
 
 func (ld *loader) addTimeoutError(at origin, label string, timeout, interval time.Duration) {
 	ld.errs.addProblem(&Error{at.file, at.line,
-		fmt.Sprintf("%stimeout (%s) is below interval (%s): a live agent would be reported as disconnected", label, secondsText(timeout), secondsText(interval)),
-		fmt.Sprintf("set <timeout> to at least %s, better %s", secondsText(interval), secondsText(3*interval))})
+		fmt.Sprintf("%stimeout (%s) is below interval (%s): a live agent would be reported as disconnected", label, secondsWithUnit(timeout), secondsWithUnit(interval)),
+		fmt.Sprintf("set <timeout> to at least %s, better %s", secondsWithUnit(interval), secondsWithUnit(3*interval))})
 }

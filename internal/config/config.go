@@ -108,7 +108,7 @@ func Default() Config {
 		if value == hostDefault {
 			value = nodeNameOfHost()
 		}
-		if err := s.field(&c).parseValue(value); err != nil {
+		if err := s.field(&c).setFromText(value); err != nil {
 			panic("config: default of " + s.path + ": " + err.Error()) // a mistake in the table; a test sees it first
 		}
 	}

@@ -19,9 +19,9 @@ func (l *Loaded) CheckFiles() error {
 		if !l.isFileUsed(f.Setting) {
 			continue
 		}
-		if err := checkFile(f); err != nil {
+		if err := checkSettingFile(f); err != nil {
 			s, o := lookupSetting(f.Setting), l.origins[f.Setting]
-			errs.addProblem(&Error{o.file, o.line, fmt.Sprintf("<%s>%s</%s>%s: %v", s.elementName(), f.Path, s.elementName(), o.describeIndirect(), err), fileHint(s, f.Path, err)})
+			errs.addProblem(&Error{o.file, o.line, fmt.Sprintf("<%s>%s</%s>%s: %v", s.elementName(), f.Path, s.elementName(), o.describeIndirect(), err), fileErrorHint(s, f.Path, err)})
 		}
 	}
 	return errs.errOrNil()
@@ -77,8 +77,8 @@ func (o origin) describeIndirect() string {
 	return " (" + o.String() + ")"
 }
 
-// checkFile returns why a file cannot be read, or may not be used.
-func checkFile(f File) error {
+// checkSettingFile returns why a file cannot be read, or may not be used.
+func checkSettingFile(f File) error {
 	access := keyfile.Public
 	if f.Secret {
 		access = keyfile.Shared
@@ -90,7 +90,7 @@ func checkFile(f File) error {
 	return opened.Close()
 }
 
-func fileHint(s *setting, file string, err error) string {
+func fileErrorHint(s *setting, file string, err error) string {
 	switch {
 	case errors.Is(err, keyfile.ErrShared):
 		return "make it private: chmod o= " + file

@@ -85,7 +85,7 @@ func TestEverySettingOfAFileIsAmongThoseThatAreChecked(t *testing.T) {
 		}
 		switch s.field(&cfg).(type) {
 		case secretFile, trustFile:
-			if err := s.field(&cfg).parseValue("/etc/pulse/" + s.elementName()); err != nil {
+			if err := s.field(&cfg).setFromText("/etc/pulse/" + s.elementName()); err != nil {
 				t.Error(err)
 			}
 		}

@@ -87,8 +87,8 @@ var (
 // groupPath returns the path of a group's settings, in the syntax of XPath. A group's name needs no escaping there.
 func groupPath(name string) string { return fmt.Sprintf("%s[@name='%s']", pathGroup, name) }
 
-// groupTable holds every element of one group, in document order, below a path of that group.
-func groupTable(g *Group, path string) []setting {
+// groupSettingTable holds every element of one group, in document order, below a path of that group.
+func groupSettingTable(g *Group, path string) []setting {
 	of := func(f field) func(*Config) field { return func(*Config) field { return f } }
 	return []setting{
 		{path + "/ids", "none", "The ids of the group's agents.", live, of(idListField{&g.IDs})},
@@ -106,12 +106,12 @@ func groupTable(g *Group, path string) []setting {
 	}
 }
 
-// groupReference documents the elements of a group, and its attribute.
-func groupReference() []Setting {
+// groupSettingReference documents the elements of a group, and its attribute.
+func groupSettingReference() []Setting {
 	path := rootElement + "/" + pathGroup
 	list := []Setting{{path + "/@name", "", "", groupName.desc, "The group's name, an attribute: of several groups that match an agent the first in the file counts.", true}}
-	for _, s := range groupTable(new(Group), pathGroup) {
-		list = append(list, Setting{rootElement + "/" + s.path, "", "", s.field(nil).acceptedValues(), s.doc, bool(s.when)})
+	for _, s := range groupSettingTable(new(Group), pathGroup) {
+		list = append(list, Setting{rootElement + "/" + s.path, "", "", s.field(nil).describeAcceptedValues(), s.doc, bool(s.when)})
 	}
 	for i := range list {
 		list[i].Source = "default"
@@ -119,8 +119,8 @@ func groupReference() []Setting {
 	return list
 }
 
-// inheritedFrom returns the setting that a group's override is inherited from.
-func inheritedFrom(override *setting) *setting {
+// baseSettingOf returns the setting that a group's override is inherited from.
+func baseSettingOf(override *setting) *setting {
 	if override.elementName() == "high_alert_threshold" {
 		return lookupSetting(pathHighAlert)
 	}
@@ -132,7 +132,7 @@ func (l *Loaded) settingsInEffect() []setting {
 	all := slices.Concat(remoteTable, keepAliveTable)
 	for i := range l.Groups {
 		g := &l.Groups[i]
-		for _, s := range groupTable(g, groupPath(g.Name)) {
+		for _, s := range groupSettingTable(g, groupPath(g.Name)) {
 			if selector := slices.Contains(selectorNames, s.elementName()); !selector || s.field(nil).String() != "" {
 				all = append(all, s)
 			}

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// parseLenient reads the elements of a manager's ossec.conf as the manager's own
+// parseLenientXML reads the elements of a manager's ossec.conf as the manager's own
 // reader does, which is no XML parser: bytes of any encoding, text and comments
 // anywhere, several roots, comments that end with !>, "\<" for a < in a text. It
 // also accepts what the manager refuses: an end tag without a start tag is skipped, and
 // the end of the file closes all open elements. It never fails.
-func parseLenient(data []byte) []*node {
+func parseLenientXML(data []byte) []*node {
 	r := lenientReader{data: data, line: 1, open: []*node{new(node)}}
 	for r.at < len(r.data) {
 		switch rest := r.data[r.at:]; {
@@ -70,7 +70,7 @@ func (r *lenientReader) readTag(rest []byte) {
 	name, attr, _ := strings.Cut(name, " ")
 	switch {
 	case isEnd:
-		r.closeElement(name)
+		r.closeInnermostElement(name)
 	case len(r.open) > maxDepth:
 		if !empty {
 			r.over++
@@ -85,8 +85,8 @@ func (r *lenientReader) readTag(rest []byte) {
 	}
 }
 
-// closeElement closes the innermost element of that name, with all that is open in it.
-func (r *lenientReader) closeElement(name string) {
+// closeInnermostElement closes the innermost element of that name, with all that is open in it.
+func (r *lenientReader) closeInnermostElement(name string) {
 	if r.over > 0 {
 		r.over--
 		return
@@ -129,7 +129,7 @@ var stockBlocks = []string{"global", "alerts", "logging", "rootcheck", "syscheck
 // parseManagerFile returns the elements of a file that has blocks of a manager and none
 // of Pulse. What the manager accepts is accepted.
 func parseManagerFile(data []byte) (roots []*node, ok bool) {
-	roots = parseLenient(data)
+	roots = parseLenientXML(data)
 	for _, root := range roots {
 		for _, block := range root.children {
 			ours := slices.Contains(strictBlocks, block.name) || slices.ContainsFunc(block.children, func(c *node) bool { return c.name == "manager_keepalive" })

@@ -103,11 +103,11 @@ func (ld *loader) finishLoading() (*Loaded, error) {
 		l.Pulse.ClientKeys = filepath.Join(l.Pulse.Home, "etc/client.keys")
 		l.origins[pathClientKeys] = origin{home.file, home.line, "home"}
 	}
-	ld.checkTimeout()
-	ld.resolveGroups()
+	ld.checkKeepAliveTimeout()
+	ld.resolveInheritedValues()
 	ld.checkTLSPair()
-	ld.checkLogin()
-	ld.checkConsole()
+	ld.checkServerLogin()
+	ld.checkConsoleExposure()
 	if err := ld.errs.errOrNil(); err != nil {
 		return nil, err
 	}
@@ -129,14 +129,14 @@ func LoadWith(overrides []Override, paths ...string) (*Loaded, error) {
 func (ld *loader) applyOverride(o Override) {
 	s := lookupSetting(o.Path)
 	f := s.field(&ld.loaded.Config)
-	err := f.parseValue(o.Value)
+	err := f.setFromText(o.Value)
 	if err == nil {
 		delete(ld.failed, o.Path)
 		ld.loaded.origins[o.Path] = origin{file: o.Source}
 		return
 	}
 	ld.failed[o.Path] = true
-	problem, hint := explainRefusal(err, s, f)
+	problem, hint := explainRefusedValue(err, s, f)
 	ld.errs.addProblem(&Error{o.Source, 0, problem, hint})
 }
 
@@ -156,15 +156,15 @@ func (c *Config) Reload(next *Config) (now Config, changed, waiting []Change) {
 		case s.when == atStart:
 			waiting = append(waiting, Change{rootElement + "/" + s.path, was, is})
 		default:
-			if err := s.field(&now).parseValue(is); err != nil {
+			if err := s.field(&now).setFromText(is); err != nil {
 				panic(fmt.Sprintf("config: %s as it is printed: %v", s.path, err)) // a mistake in the table; a test sees it first
 			}
 		}
 	}
-	return now, listChanges(c, &now), waiting
+	return now, listSettingChanges(c, &now), waiting
 }
 
-func listChanges(was, is *Config) (list []Change) {
+func listSettingChanges(was, is *Config) (list []Change) {
 	before, after := (&Loaded{Config: *was}).Settings(), (&Loaded{Config: *is}).Settings()
 	valueIn := func(all []Setting, path string) string {
 		i := slices.IndexFunc(all, func(s Setting) bool { return s.Path == path })

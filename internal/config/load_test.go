@@ -236,7 +236,7 @@ func TestEverySettingIsReadAsItIsPrinted(t *testing.T) {
 	full := loadFull(t)
 	c := Default()
 	for _, s := range table {
-		if err := s.field(&c).parseValue(s.field(&full.Config).String()); err != nil {
+		if err := s.field(&c).setFromText(s.field(&full.Config).String()); err != nil {
 			t.Errorf("%s: %v", s.path, err)
 		}
 	}

@@ -50,7 +50,7 @@ func (ld *loader) applyFile(file string, data []byte) {
 			continue
 		}
 		for _, block := range n.children {
-			ld.applyBlock(block)
+			ld.applyTopBlock(block)
 		}
 	}
 }
@@ -59,16 +59,16 @@ func (ld *loader) addError(line int, problem, hint string) {
 	ld.errs.addProblem(&Error{ld.file, line, problem, hint})
 }
 
-// applyBlock applies a child of <ossec_config>.
-func (ld *loader) applyBlock(n *node) {
+// applyTopBlock applies a child of <ossec_config>.
+func (ld *loader) applyTopBlock(n *node) {
 	switch n.name {
 	case "nats", "pulse":
 		ld.applyStrictBlock(n, n.name)
 	case "remote":
-		ld.applyRemote(n)
+		ld.applyRemoteBlock(n)
 	case "cluster":
 		var m Manager
-		m.readCluster(n, nil)
+		m.readClusterBlock(n, nil)
 		if m.hasOwnName() {
 			ld.clusterName, ld.clusterOrigin = m.NodeName, origin{ld.file, m.line, ""}
 		}
@@ -81,9 +81,9 @@ func (ld *loader) applyBlock(n *node) {
 	}
 }
 
-// applyRemote applies the settings for agents of ossec.conf's <remote>; a <remote> of syslog has none.
-func (ld *loader) applyRemote(n *node) {
-	syslog := isSyslog(n)
+// applyRemoteBlock applies the settings for agents of ossec.conf's <remote>; a <remote> of syslog has none.
+func (ld *loader) applyRemoteBlock(n *node) {
+	syslog := isSyslogRemote(n)
 	for _, c := range n.children {
 		switch {
 		case c.name == "manager_keepalive" && syslog:
@@ -119,11 +119,11 @@ func (ld *loader) applyStrictBlock(n *node, path string) {
 	if len(n.attrs) > 0 {
 		ld.addError(n.line, fmt.Sprintf("<%s> has an attribute", n.name), "settings are elements: remove it")
 	}
-	ld.applyElements(n, strictBlock{n.name, path, settingsIn(path)})
+	ld.applyBlockElements(n, strictBlock{n.name, path, settingsOfBlock(path)})
 }
 
-// applyElements applies the elements of one of Pulse's own blocks: each is a setting, at most once, or a group where groups may be.
-func (ld *loader) applyElements(n *node, b strictBlock) {
+// applyBlockElements applies the elements of one of Pulse's own blocks: each is a setting, at most once, or a group where groups may be.
+func (ld *loader) applyBlockElements(n *node, b strictBlock) {
 	if n.textLine > 0 {
 		ld.addError(n.textLine, fmt.Sprintf("<%s> has text between its elements", b.label), "put it into an element or a comment")
 	}
@@ -132,7 +132,7 @@ func (ld *loader) applyElements(n *node, b strictBlock) {
 		i := slices.IndexFunc(b.known, func(s setting) bool { return s.elementName() == c.name })
 		switch {
 		case b.path == pathKeepAlive && c.name == groupElement:
-			ld.applyGroup(c)
+			ld.applyAgentGroup(c)
 			continue
 		case i < 0:
 			ld.refuseUnknownElement(b, c)
@@ -141,15 +141,15 @@ func (ld *loader) applyElements(n *node, b strictBlock) {
 			ld.addError(c.line, fmt.Sprintf("<%s>: <%s> is here twice, first on line %d", b.label, c.name, seen[c.name]), "keep one")
 			continue
 		case len(c.attrs) > 0:
-			ld.addError(c.line, fmt.Sprintf("%s<%s> has an attribute", b.errorPrefix(), c.name), "settings are elements: remove it")
+			ld.addError(c.line, fmt.Sprintf("%s<%s> has an attribute", b.groupErrorPrefix(), c.name), "settings are elements: remove it")
 		}
 		seen[c.name] = c.line
-		ld.applySetting(b.errorPrefix(), &b.known[i], c)
+		ld.applySetting(b.groupErrorPrefix(), &b.known[i], c)
 	}
 }
 
-// errorPrefix returns the name of a group for errors about its elements, as there may be several groups.
-func (b strictBlock) errorPrefix() string {
+// groupErrorPrefix returns the name of a group for errors about its elements, as there may be several groups.
+func (b strictBlock) groupErrorPrefix() string {
 	if b.path != pathGroup {
 		return ""
 	}
@@ -163,21 +163,21 @@ func (ld *loader) applySetting(prefix string, s *setting, n *node) {
 		return
 	}
 	f := s.field(&ld.loaded.Config)
-	err := f.parseValue(n.trimmedText())
+	err := f.setFromText(n.trimmedText())
 	if err == nil {
 		delete(ld.failed, s.path)
 		ld.loaded.origins[s.path] = origin{ld.file, n.line, ""}
 		return
 	}
 	ld.failed[s.path] = true
-	problem, hint := explainRefusal(err, s, f)
-	ld.addError(n.line, fmt.Sprintf("%s%s: %s", prefix, s.quoteElement(n.trimmedText()), problem), hint)
+	problem, hint := explainRefusedValue(err, s, f)
+	ld.addError(n.line, fmt.Sprintf("%s%s: %s", prefix, s.quoteElementValue(n.trimmedText()), problem), hint)
 }
 
-// explainRefusal returns what is wrong with a value, and a hint.
-func explainRefusal(err error, s *setting, f field) (problem, hint string) {
+// explainRefusedValue returns what is wrong with a value, and a hint.
+func explainRefusedValue(err error, s *setting, f field) (problem, hint string) {
 	if refused, ok := errors.AsType[*Error](err); ok {
 		return refused.Problem, refused.Hint
 	}
-	return err.Error(), fmt.Sprintf("want %s (default %s)", f.acceptedValues(), cmp.Or(s.def, "empty"))
+	return err.Error(), fmt.Sprintf("want %s (default %s)", f.describeAcceptedValues(), cmp.Or(s.def, "empty"))
 }

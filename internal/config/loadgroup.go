@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// applyGroup applies an <agent_group>. It replaces one of the same name in an earlier file, at that place.
-func (ld *loader) applyGroup(n *node) {
+// applyAgentGroup applies an <agent_group>. It replaces one of the same name in an earlier file, at that place.
+func (ld *loader) applyAgentGroup(n *node) {
 	before := ld.errs.countProblems()
 	name := ld.readGroupName(n)
 	label, path := groupElement, pathGroup
@@ -15,11 +15,11 @@ func (ld *loader) applyGroup(n *node) {
 		label, path = fmt.Sprintf("%s name=%q", groupElement, name), groupPath(name)
 	}
 	g := Group{Name: name}
-	known := groupTable(&g, path)
+	known := groupSettingTable(&g, path)
 	for _, s := range known {
 		delete(ld.loaded.origins, s.path)
 	}
-	ld.applyElements(n, strictBlock{label, pathGroup, known})
+	ld.applyBlockElements(n, strictBlock{label, pathGroup, known})
 	if ld.errs.countProblems() > before {
 		return
 	}
@@ -36,7 +36,7 @@ func (ld *loader) applyGroup(n *node) {
 
 // readGroupName returns the name of a group, "" if it is bad.
 func (ld *loader) readGroupName(n *node) string {
-	if len(n.attrs) != 1 || fullName(n.attrs[0].Name) != "name" {
+	if len(n.attrs) != 1 || qualifiedXMLName(n.attrs[0].Name) != "name" {
 		ld.addError(n.line, "<agent_group> needs a name, and no other attribute", `write it as <agent_group name="servers">`)
 		return ""
 	}
@@ -79,24 +79,24 @@ func joinElementNames(names []string) string {
 	return "<" + strings.Join(names[:len(names)-1], ">, <") + "> or <" + names[len(names)-1] + ">"
 }
 
-// resolveGroups fills in what groups inherit, when all files are applied.
-func (ld *loader) resolveGroups() {
+// resolveInheritedValues fills in what groups inherit, when all files are applied.
+func (ld *loader) resolveInheritedValues() {
 	l := ld.loaded
 	for i := range l.Groups {
 		g := &l.Groups[i]
-		for _, s := range groupTable(g, groupPath(g.Name)) {
+		for _, s := range groupSettingTable(g, groupPath(g.Name)) {
 			if slices.Contains(overrideNames, s.elementName()) && l.origins[s.path].file == "" {
-				ld.inheritValue(&s)
+				ld.inheritBaseValue(&s)
 			}
 		}
 		ld.checkGroupTimeout(g)
 	}
 }
 
-// inheritValue gives an override the value of its base, as written: both have the same form and range.
-func (ld *loader) inheritValue(s *setting) {
-	l, from := ld.loaded, inheritedFrom(s)
-	if err := s.field(&l.Config).parseValue(from.field(&l.Config).String()); err != nil {
+// inheritBaseValue gives an override the value of its base, as written: both have the same form and range.
+func (ld *loader) inheritBaseValue(s *setting) {
+	l, from := ld.loaded, baseSettingOf(s)
+	if err := s.field(&l.Config).setFromText(from.field(&l.Config).String()); err != nil {
 		panic("config: " + s.path + " cannot be inherited: " + err.Error()) // a mistake in the tables; a test sees it first
 	}
 	if o := l.origins[from.path]; o.file != "" {

@@ -36,7 +36,7 @@ func ReadManager(home string) (Manager, error) {
 	if len(data) > maxManagerFile {
 		return Manager{}, fmt.Errorf("read the manager's settings: %s is larger than 16 MiB", managerFilePath(home))
 	}
-	return readManagerBlocks(parseLenient(data)), nil
+	return readManagerBlocks(parseLenientXML(data)), nil
 }
 
 // addCaution adds a text unless it is in the list already.
@@ -46,7 +46,7 @@ func (m *Manager) addCaution(text string) {
 	}
 }
 
-func (m *Manager) readRemote(n *node) {
+func (m *Manager) readRemoteBlock(n *node) {
 	for _, c := range n.children {
 		if c.name == "ipv6" && strings.EqualFold(c.trimmedText(), "yes") {
 			m.addCaution("its <remote> has <ipv6>: Pulse as the agents' manager listens on <local_ip> alone, which may be ::")
@@ -54,7 +54,7 @@ func (m *Manager) readRemote(n *node) {
 	}
 }
 
-func (m *Manager) readCluster(n *node, vars map[string]string) {
+func (m *Manager) readClusterBlock(n *node, vars map[string]string) {
 	m.Clustered = true
 	for _, c := range n.children {
 		switch c.name {
@@ -76,8 +76,8 @@ func (m *Manager) readCluster(n *node, vars map[string]string) {
 	}
 }
 
-// isSyslog reports whether a <remote> is for syslog, not for agents.
-func isSyslog(n *node) bool {
+// isSyslogRemote reports whether a <remote> is for syslog, not for agents.
+func isSyslogRemote(n *node) bool {
 	for _, c := range n.children {
 		if c.name == "connection" && c.trimmedText() == "syslog" {
 			return true
@@ -111,7 +111,7 @@ func (ld *loader) applyManagerFile(file string, roots []*node) {
 				ld.warnIfMisspelt(block, "nats", "pulse", "remote")
 				continue
 			}
-			if isSyslog(block) {
+			if isSyslogRemote(block) {
 				continue
 			}
 			for _, c := range block.children {
@@ -124,9 +124,9 @@ func (ld *loader) applyManagerFile(file string, roots []*node) {
 				if v, ok := vars[value]; ok {
 					value = v
 				}
-				if err := s.field(&ld.loaded.Config).parseValue(value); err != nil {
-					problem, hint := explainRefusal(err, s, s.field(&ld.loaded.Config))
-					warn(c.line, s.quoteElement(value)+": "+problem+": ignored", hint)
+				if err := s.field(&ld.loaded.Config).setFromText(value); err != nil {
+					problem, hint := explainRefusedValue(err, s, s.field(&ld.loaded.Config))
+					warn(c.line, s.quoteElementValue(value)+": "+problem+": ignored", hint)
 					continue
 				}
 				ld.loaded.origins[s.path] = origin{file, c.line, ""}
@@ -148,15 +148,15 @@ func readManagerBlocks(roots []*node) Manager {
 		for _, block := range root.children {
 			switch block.name {
 			case "cluster":
-				m.readCluster(block, vars)
+				m.readClusterBlock(block, vars)
 			case "remote":
-				if isSyslog(block) {
+				if isSyslogRemote(block) {
 					continue
 				}
 				if secure++; secure == 2 {
 					m.addCaution("it has more than one <remote> of agents: Pulse reads the port of the last")
 				}
-				m.readRemote(block)
+				m.readRemoteBlock(block)
 			}
 		}
 	}

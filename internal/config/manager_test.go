@@ -130,7 +130,7 @@ func FuzzParseLenient(f *testing.F) {
 				look(n.children, depth+1)
 			}
 		}
-		roots := parseLenient(data)
+		roots := parseLenientXML(data)
 		if look(roots, 0); elements > len(data) {
 			t.Fatalf("%d elements of %d bytes", elements, len(data))
 		}

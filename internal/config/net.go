@@ -13,10 +13,10 @@ import (
 
 type addrField struct{ p *netip.Addr }
 
-func (f addrField) String() string         { return f.p.String() }
-func (f addrField) acceptedValues() string { return "an IP address" }
+func (f addrField) String() string                 { return f.p.String() }
+func (f addrField) describeAcceptedValues() string { return "an IP address" }
 
-func (f addrField) parseValue(text string) error {
+func (f addrField) setFromText(text string) error {
 	a, err := netip.ParseAddr(text)
 	if err != nil || !printable.Is(text) { // the zone may be anything
 		return errors.New("not an IP address")
@@ -28,9 +28,9 @@ func (f addrField) parseValue(text string) error {
 // protocolField is remoted's list of transports: any case, order and spaces.
 type protocolField struct{ tcp, udp *bool }
 
-func (f protocolField) acceptedValues() string { return "tcp, udp or tcp,udp" }
+func (f protocolField) describeAcceptedValues() string { return "tcp, udp or tcp,udp" }
 
-func (f protocolField) parseValue(text string) error {
+func (f protocolField) setFromText(text string) error {
 	var tcp, udp bool
 	for p := range strings.SplitSeq(text, ",") {
 		switch strings.ToLower(strings.TrimSpace(p)) {
@@ -59,13 +59,13 @@ func (f protocolField) String() string {
 // serverURLField is a comma-separated list of NATS servers.
 type serverURLField struct{ p *string }
 
-func (f serverURLField) acceptedValues() string {
+func (f serverURLField) describeAcceptedValues() string {
 	return "nats://HOST:PORT (or tls, ws, wss), several separated by commas, or nothing"
 }
 
 func (f serverURLField) String() string { return *f.p }
 
-func (f serverURLField) parseValue(text string) error {
+func (f serverURLField) setFromText(text string) error {
 	if text == "" {
 		*f.p = ""
 		return nil

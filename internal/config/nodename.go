@@ -52,7 +52,7 @@ func (ld *loader) adoptClusterName() {
 		return
 	}
 	name := lookupSetting(pathNodeName).field(&ld.loaded.Config)
-	if err := name.parseValue(ld.clusterName); err != nil {
+	if err := name.setFromText(ld.clusterName); err != nil {
 		ld.errs.addProblem(&Error{o.file, o.line, fmt.Sprintf("<node_name>%s</node_name>: %v", quoteBrief(ld.clusterName), err),
 			"give this node a name of its own with <pulse><node_name>"})
 		return

@@ -33,7 +33,7 @@ func (l *Loaded) Settings() []Setting {
 	list := make([]Setting, 0, len(table))
 	for _, s := range table {
 		f := s.field(&l.Config)
-		list = append(list, Setting{rootElement + "/" + s.path, f.String(), l.origins[s.path].String(), f.acceptedValues(), s.doc, bool(s.when)})
+		list = append(list, Setting{rootElement + "/" + s.path, f.String(), l.origins[s.path].String(), f.describeAcceptedValues(), s.doc, bool(s.when)})
 	}
 	return list
 }
@@ -43,7 +43,7 @@ func (l *Loaded) Settings() []Setting {
 func Reference() []Setting {
 	l := Loaded{Config: Default()}
 	l.Pulse.NodeName = hostDefault
-	return slices.Insert(l.Settings(), len(remoteTable)+len(keepAliveTable), groupReference()...)
+	return slices.Insert(l.Settings(), len(remoteTable)+len(keepAliveTable), groupSettingReference()...)
 }
 
 // WriteXML writes the settings in effect as a settings file, with a comment at each saying where it came from. It can

@@ -36,7 +36,7 @@ func parseEachEntry(text string, parse func(entry string) error) error {
 // idListField is agent ids and ranges of them.
 type idListField struct{ p *[]IDRange }
 
-func (f idListField) acceptedValues() string {
+func (f idListField) describeAcceptedValues() string {
 	return "agent ids and ranges separated by commas, such as 001,010-020"
 }
 
@@ -54,14 +54,14 @@ func (f idListField) String() string {
 	return b.String()
 }
 
-func (f idListField) parseValue(text string) error {
+func (f idListField) setFromText(text string) error {
 	var ranges []IDRange
 	err := parseEachEntry(text, func(entry string) error {
 		low, high, isRange := strings.Cut(entry, "-")
 		if !isRange {
 			high = low
 		}
-		r := IDRange{parseID(low), parseID(high)}
+		r := IDRange{parseAgentID(low), parseAgentID(high)}
 		if r.Lo == 0 || r.Hi == 0 {
 			return errors.New("not an agent id from 001 to 99999999, nor a range of them")
 		}
@@ -72,7 +72,7 @@ func (f idListField) parseValue(text string) error {
 		return nil
 	})
 	if err == nil {
-		*f.p = mergeRanges(ranges)
+		*f.p = mergeIDRanges(ranges)
 	}
 	return err
 }
@@ -80,8 +80,8 @@ func (f idListField) parseValue(text string) error {
 // maxID is the largest agent id: a message has room for eight digits.
 const maxID = 99_999_999
 
-// parseID returns 0 for what is no agent's id: 000 is the manager's own. Leading zeros do not matter.
-func parseID(text string) uint32 {
+// parseAgentID returns 0 for what is no agent's id: 000 is the manager's own. Leading zeros do not matter.
+func parseAgentID(text string) uint32 {
 	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
 	if err != nil || n > maxID {
 		return 0
@@ -89,8 +89,8 @@ func parseID(text string) uint32 {
 	return uint32(n)
 }
 
-// mergeRanges sorts ranges and joins those that overlap: a search among them needs both.
-func mergeRanges(ranges []IDRange) []IDRange {
+// mergeIDRanges sorts ranges and joins those that overlap: a search among them needs both.
+func mergeIDRanges(ranges []IDRange) []IDRange {
 	slices.SortFunc(ranges, func(a, b IDRange) int { return cmp.Compare(a.Lo, b.Lo) })
 	merged := ranges[:1]
 	for _, r := range ranges[1:] {
@@ -107,11 +107,11 @@ func mergeRanges(ranges []IDRange) []IDRange {
 type patternField struct{ p *[]string }
 
 func (f patternField) String() string { return strings.Join(*f.p, ",") }
-func (f patternField) acceptedValues() string {
+func (f patternField) describeAcceptedValues() string {
 	return "names or patterns separated by commas, such as web-*,dc??"
 }
 
-func (f patternField) parseValue(text string) error {
+func (f patternField) setFromText(text string) error {
 	var patterns []string
 	err := parseEachEntry(text, func(p string) error {
 		switch _, err := path.Match(p, ""); {
@@ -134,7 +134,7 @@ func (f patternField) parseValue(text string) error {
 // prefixField is addresses and ranges of them.
 type prefixField struct{ p *[]netip.Prefix }
 
-func (f prefixField) acceptedValues() string {
+func (f prefixField) describeAcceptedValues() string {
 	return "IP addresses and networks separated by commas, such as 10.1.0.0/16,192.0.2.7"
 }
 
@@ -149,7 +149,7 @@ func (f prefixField) String() string {
 	return strings.Join(texts, ",")
 }
 
-func (f prefixField) parseValue(text string) error {
+func (f prefixField) setFromText(text string) error {
 	var prefixes []netip.Prefix
 	err := parseEachEntry(text, func(entry string) error {
 		p, err := parsePrefix(entry)

@@ -52,7 +52,7 @@ func TestASelectorIsUnderstoodOrRefusedWithoutBeingQuoted(t *testing.T) {
 		{"addresses", "", "!empty"},
 	} {
 		var g Group
-		for _, s := range groupTable(&g, pathGroup) {
+		for _, s := range groupSettingTable(&g, pathGroup) {
 			if s.elementName() == tt.name {
 				checkField(t, s.field(nil), tt.name, tt.value, tt.want)
 			}

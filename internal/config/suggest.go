@@ -12,10 +12,10 @@ func (ld *loader) refuseUnknownElement(b strictBlock, n *node) {
 		ld.errs.More++
 		return
 	}
-	ld.addError(n.line, fmt.Sprintf("<%s>: unknown element <%s>", b.label, quoteBrief(n.name)), unknownHint(n.name, b))
+	ld.addError(n.line, fmt.Sprintf("<%s>: unknown element <%s>", b.label, quoteBrief(n.name)), unknownElementHint(n.name, b))
 }
 
-func unknownHint(name string, b strictBlock) string {
+func unknownElementHint(name string, b strictBlock) string {
 	if slices.Contains(strictBlocks, name) {
 		return "it is a block of its own, directly inside <ossec_config>"
 	}
@@ -37,7 +37,7 @@ func unknownHint(name string, b strictBlock) string {
 	if b.path == pathKeepAlive {
 		known = append(known, groupElement)
 	}
-	if near := nearestName(name, known); near != "" {
+	if near := nearestKnownName(name, known); near != "" {
 		return fmt.Sprintf("did you mean <%s>?", near)
 	}
 	return "known here: " + strings.Join(known, ", ")
@@ -49,7 +49,7 @@ func (ld *loader) warnIfMisspelt(n *node, ours ...string) {
 	if len(ld.loaded.Warnings) == maxErrors {
 		return
 	}
-	if near := nearestName(n.name, ours); near != "" {
+	if near := nearestKnownName(n.name, ours); near != "" {
 		ld.loaded.Warnings = append(ld.loaded.Warnings, &Error{ld.file, n.line,
 			fmt.Sprintf("<%s> is ignored", quoteBrief(n.name)), fmt.Sprintf("did you mean <%s>?", near)})
 	}
@@ -58,8 +58,8 @@ func (ld *loader) warnIfMisspelt(n *node, ours ...string) {
 // maxName is longer than any known name; longer names are not compared.
 const maxName = 40
 
-// nearestName returns the known name that was most likely meant, "" if none is near.
-func nearestName(name string, known []string) string {
+// nearestKnownName returns the known name that was most likely meant, "" if none is near.
+func nearestKnownName(name string, known []string) string {
 	if len(name) > maxName {
 		return ""
 	}

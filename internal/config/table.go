@@ -27,8 +27,8 @@ const (
 func (s *setting) elementName() string { return path.Base(s.path) }
 func (s *setting) blockPath() string   { return path.Dir(s.path) }
 
-// quoteElement returns an element with its value for an error. The value of server_url may hold a password in a broken form, and is left out.
-func (s *setting) quoteElement(value string) string {
+// quoteElementValue returns an element with its value for an error. The value of server_url may hold a password in a broken form, and is left out.
+func (s *setting) quoteElementValue(value string) string {
 	if s.path == pathServerURL {
 		return "<server_url>"
 	}
@@ -199,8 +199,8 @@ func lookupSetting(path string) *setting {
 	return &table[i]
 }
 
-// settingsIn lists the settings of a block in document order.
-func settingsIn(block string) []setting {
+// settingsOfBlock lists the settings of a block in document order.
+func settingsOfBlock(block string) []setting {
 	var in []setting
 	for _, s := range table {
 		if s.blockPath() == block {

@@ -32,10 +32,10 @@ type rule struct {
 	check func(string) error
 }
 
-func (f textField) String() string         { return *f.p }
-func (f textField) acceptedValues() string { return f.rule.desc }
+func (f textField) String() string                 { return *f.p }
+func (f textField) describeAcceptedValues() string { return f.rule.desc }
 
-func (f textField) parseValue(value string) error {
+func (f textField) setFromText(value string) error {
 	if err := f.rule.check(value); err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ var token = rule{"a name of 1 to 128 bytes without a dot, space, * or >", func(s
 	if strings.Contains(s, ".") {
 		return errors.New("has a dot")
 	}
-	return checkToken(s)
+	return checkSubjectToken(s)
 }}
 
 // subject is one or more tokens, so that Pulse's own can follow. NATS keeps subjects starting with $ for itself.
@@ -125,14 +125,14 @@ var subject = rule{"1 to 128 bytes of words separated by dots, without a space, 
 		return errors.New("longer than 128 bytes")
 	}
 	for t := range strings.SplitSeq(s, ".") {
-		if err := checkToken(t); err != nil {
+		if err := checkSubjectToken(t); err != nil {
 			return err
 		}
 	}
 	return nil
 }}
 
-func checkToken(s string) error {
+func checkSubjectToken(s string) error {
 	switch {
 	case s == "":
 		return errors.New("has an empty word")

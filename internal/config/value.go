@@ -12,22 +12,22 @@ import (
 
 // field is one field of a [Config], with its accepted values.
 type field interface {
-	// parseValue stores a value as written in a file, trimmed. Its error is only about what is wrong
+	// setFromText stores a value as written in a file, trimmed. Its error is only about what is wrong
 	// ("out of range"), never the value: that may be a secret.
-	parseValue(text string) error
+	setFromText(text string) error
 	// String returns the value as it would be written in a file.
 	String() string
-	// acceptedValues describes the accepted values, to follow the word "want".
-	acceptedValues() string
+	// describeAcceptedValues describes the accepted values, to follow the word "want".
+	describeAcceptedValues() string
 }
 
 var errRange = errors.New("out of range")
 
 type boolField struct{ p *bool }
 
-func (f boolField) acceptedValues() string { return "yes or no" }
+func (f boolField) describeAcceptedValues() string { return "yes or no" }
 
-func (f boolField) parseValue(text string) error {
+func (f boolField) setFromText(text string) error {
 	if text != "yes" && text != "no" {
 		return errors.New("neither yes nor no")
 	}
@@ -47,10 +47,10 @@ type choiceField struct {
 	words []string
 }
 
-func (f choiceField) String() string         { return *f.p }
-func (f choiceField) acceptedValues() string { return joinWithOr(f.words) }
+func (f choiceField) String() string                 { return *f.p }
+func (f choiceField) describeAcceptedValues() string { return joinWithOr(f.words) }
 
-func (f choiceField) parseValue(text string) error {
+func (f choiceField) setFromText(text string) error {
 	if !slices.Contains(f.words, text) {
 		return errors.New("unknown word")
 	}
@@ -65,11 +65,11 @@ type intField struct {
 }
 
 func (f intField) String() string { return strconv.Itoa(*f.p) }
-func (f intField) acceptedValues() string {
+func (f intField) describeAcceptedValues() string {
 	return fmt.Sprintf("a whole number from %d to %d", f.min, f.max)
 }
 
-func (f intField) parseValue(text string) error {
+func (f intField) setFromText(text string) error {
 	n, err := strconv.Atoi(text)
 	if errors.Is(err, strconv.ErrSyntax) {
 		return errors.New("not a whole number")
@@ -84,10 +84,12 @@ func (f intField) parseValue(text string) error {
 // percentField is a whole number of hundredths, with or without its sign.
 type percentField struct{ intField }
 
-func (f percentField) acceptedValues() string { return f.intField.acceptedValues() + ", in percent" }
-func (f percentField) parseValue(text string) error {
+func (f percentField) describeAcceptedValues() string {
+	return f.intField.describeAcceptedValues() + ", in percent"
+}
+func (f percentField) setFromText(text string) error {
 	number, _ := strings.CutSuffix(text, "%")
-	return f.intField.parseValue(strings.TrimSpace(number))
+	return f.intField.setFromText(strings.TrimSpace(number))
 }
 
 // joinWithOr joins two or more words: "a, b or c".
@@ -109,12 +111,12 @@ type durationField struct {
 	min, max time.Duration
 }
 
-func (f durationField) String() string { return durationText(*f.p) }
-func (f durationField) acceptedValues() string {
-	return fmt.Sprintf("seconds or a duration such as 90s or 2m, from %s to %s", boundText(f.min), boundText(f.max))
+func (f durationField) String() string { return durationSettingText(*f.p) }
+func (f durationField) describeAcceptedValues() string {
+	return fmt.Sprintf("seconds or a duration such as 90s or 2m, from %s to %s", durationBoundText(f.min), durationBoundText(f.max))
 }
 
-func (f durationField) parseValue(text string) error {
+func (f durationField) setFromText(text string) error {
 	d, err := parseDuration(text)
 	if err != nil {
 		return err
@@ -143,15 +145,15 @@ func parseDuration(text string) (time.Duration, error) {
 	return d * unit, nil
 }
 
-// durationText returns whole seconds as ossec.conf has them, without a unit.
-func durationText(d time.Duration) string {
+// durationSettingText returns whole seconds as ossec.conf has them, without a unit.
+func durationSettingText(d time.Duration) string {
 	if d%time.Second == 0 {
 		return strconv.FormatInt(int64(d/time.Second), 10)
 	}
 	return d.String()
 }
 
-func boundText(d time.Duration) string {
+func durationBoundText(d time.Duration) string {
 	switch {
 	case d >= day && d%day == 0:
 		return fmt.Sprintf("%dd", d/day)
@@ -169,12 +171,12 @@ type sizeField struct {
 
 var sizeUnits = []string{"KB", "MB", "GB", "TB"}
 
-func (f sizeField) String() string { return sizeText(*f.p) }
-func (f sizeField) acceptedValues() string {
-	return fmt.Sprintf("a size such as 512MB or 1GB, from %s to %s", sizeText(f.min), sizeText(f.max))
+func (f sizeField) String() string { return sizeSettingText(*f.p) }
+func (f sizeField) describeAcceptedValues() string {
+	return fmt.Sprintf("a size such as 512MB or 1GB, from %s to %s", sizeSettingText(f.min), sizeSettingText(f.max))
 }
 
-func (f sizeField) parseValue(text string) error {
+func (f sizeField) setFromText(text string) error {
 	unit := int64(1)
 	for i, u := range sizeUnits {
 		if len(text) > 2 && strings.EqualFold(text[len(text)-2:], u) {
@@ -193,7 +195,7 @@ func (f sizeField) parseValue(text string) error {
 	return nil
 }
 
-func sizeText(n int64) string {
+func sizeSettingText(n int64) string {
 	for i := len(sizeUnits) - 1; i >= 0; i-- {
 		if unit := int64(1) << (10 * (i + 1)); n >= unit && n%unit == 0 {
 			return strconv.FormatInt(n/unit, 10) + sizeUnits[i]
@@ -202,9 +204,9 @@ func sizeText(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// secondsText returns a duration with a unit, for sentences.
-func secondsText(d time.Duration) string {
-	if s := durationText(d); !strings.HasSuffix(s, "s") {
+// secondsWithUnit returns a duration with a unit, for sentences.
+func secondsWithUnit(d time.Duration) string {
+	if s := durationSettingText(d); !strings.HasSuffix(s, "s") {
 		return s + "s"
 	}
 	return d.String()

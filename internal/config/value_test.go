@@ -161,7 +161,7 @@ func checkValue(t *testing.T, path, value, want string) {
 func checkField(t *testing.T, f field, path, value, want string) {
 	t.Helper()
 	before := f.String()
-	err := f.parseValue(value)
+	err := f.setFromText(value)
 	problem, refuse := strings.CutPrefix(want, "!")
 	switch {
 	case refuse && (err == nil || err.Error() != problem):
@@ -179,7 +179,7 @@ func TestADurationInASentenceAlwaysHasAUnit(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		time.Minute: "60s", 500 * time.Millisecond: "500ms", 1500 * time.Millisecond: "1.5s",
 	} {
-		if got := secondsText(d); got != want {
+		if got := secondsWithUnit(d); got != want {
 			t.Errorf("%v: got %q, want %q", d, got, want)
 		}
 	}

@@ -15,7 +15,7 @@ type node struct {
 	name     string
 	line     int // of its <
 	attrs    []xml.Attr
-	rawAttr  string          // set by parseLenient: the attributes as written
+	rawAttr  string          // set by parseLenientXML: the attributes as written
 	text     strings.Builder // all text directly inside, comments removed
 	textLine int             // of the first text that is not white space
 	children []*node
@@ -30,16 +30,16 @@ var errEncoding = errors.New("the declared encoding is not UTF-8")
 // would repair silently. Its error is an *Error without a file.
 func parseXML(data []byte) ([]*node, *Error) {
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
-	if line := badUTF8(data); line > 0 {
+	if line := firstBadUTF8Line(data); line > 0 {
 		return nil, &Error{Line: line, Problem: "not UTF-8 text", Hint: "save the file as UTF-8"}
 	}
-	data, unclosed := softenComments(data)
+	data, unclosed := softenCommentDashes(data)
 	if unclosed > 0 {
 		return nil, &Error{Line: unclosed, Problem: "the comment that starts here never ends", Hint: "close it with -->"}
 	}
 	dec := xml.NewDecoder(bytes.NewReader(data))
 	dec.Strict = false // raw tokens are checked for nesting below
-	dec.CharsetReader = asciiOnly
+	dec.CharsetReader = acceptASCIICharset
 	t := nodeTree{root: new(node)}
 	t.open = []*node{t.root}
 	for {
@@ -67,11 +67,11 @@ func (t *nodeTree) addToken(tok xml.Token, line int) *Error {
 	top := t.open[len(t.open)-1]
 	switch tok := tok.(type) {
 	case xml.StartElement:
-		n := &node{name: fullName(tok.Name), line: line, attrs: tok.Attr}
+		n := &node{name: qualifiedXMLName(tok.Name), line: line, attrs: tok.Attr}
 		top.children = append(top.children, n)
 		t.open = append(t.open, n)
 	case xml.EndElement:
-		name := fullName(tok.Name)
+		name := qualifiedXMLName(tok.Name)
 		if top == t.root {
 			return &Error{Line: line, Problem: fmt.Sprintf("</%s> closes nothing", quoteBrief(name))}
 		}
@@ -83,10 +83,10 @@ func (t *nodeTree) addToken(tok xml.Token, line int) *Error {
 	case xml.CharData:
 		if blank := len(tok) - len(bytes.TrimSpace(tok)); blank < len(tok) {
 			if top == t.root {
-				return &Error{Line: line + leadingLines(tok), Problem: "text outside of any element", Hint: "settings live inside <ossec_config>"}
+				return &Error{Line: line + countLeadingLines(tok), Problem: "text outside of any element", Hint: "settings live inside <ossec_config>"}
 			}
 			if top.textLine == 0 {
-				top.textLine = line + leadingLines(tok)
+				top.textLine = line + countLeadingLines(tok)
 			}
 		}
 		top.text.Write(tok)
@@ -104,15 +104,15 @@ func (t *nodeTree) checkAllClosed() *Error {
 		Hint: fmt.Sprintf("close it with </%s>", quoteBrief(top.name))}
 }
 
-func fullName(n xml.Name) string {
+func qualifiedXMLName(n xml.Name) string {
 	if n.Space == "" {
 		return n.Local
 	}
 	return n.Space + ":" + n.Local
 }
 
-// leadingLines counts the line ends before the first text that is not white space.
-func leadingLines(text []byte) int {
+// countLeadingLines counts the line ends before the first text that is not white space.
+func countLeadingLines(text []byte) int {
 	return bytes.Count(text[:len(text)-len(bytes.TrimLeft(text, " \t\r\n"))], []byte("\n"))
 }
 
@@ -126,16 +126,16 @@ func xmlError(err error, line int) *Error {
 	return &Error{Line: line, Problem: "not well-formed XML: " + quoteBrief(err.Error())}
 }
 
-// asciiOnly accepts the encoding us-ascii, a part of UTF-8, and no other.
-func asciiOnly(charset string, r io.Reader) (io.Reader, error) {
+// acceptASCIICharset accepts the encoding us-ascii, a part of UTF-8, and no other.
+func acceptASCIICharset(charset string, r io.Reader) (io.Reader, error) {
 	if strings.EqualFold(charset, "us-ascii") || strings.EqualFold(charset, "ascii") {
 		return r, nil
 	}
 	return nil, errEncoding
 }
 
-// badUTF8 returns the line of the first byte that is not UTF-8, 0 if there is none.
-func badUTF8(data []byte) int {
+// firstBadUTF8Line returns the line of the first byte that is not UTF-8, 0 if there is none.
+func firstBadUTF8Line(data []byte) int {
 	for i := 0; i < len(data); {
 		r, n := utf8.DecodeRune(data[i:])
 		if r == utf8.RuneError && n == 1 {
@@ -146,9 +146,9 @@ func badUTF8(data []byte) int {
 	return 0
 }
 
-// softenComments replaces dashes inside comments with spaces: XML forbids -- there, but real ossec.conf files have it.
+// softenCommentDashes replaces dashes inside comments with spaces: XML forbids -- there, but real ossec.conf files have it.
 // It also returns the line of a comment that never ends, 0 if all do.
-func softenComments(data []byte) (softened []byte, unclosed int) {
+func softenCommentDashes(data []byte) (softened []byte, unclosed int) {
 	data = bytes.Clone(data)
 	for at := 0; ; {
 		start := bytes.Index(data[at:], []byte("<!--"))

@@ -51,17 +51,17 @@ func openBucket(ctx context.Context, c *connection, wait time.Duration) (*bucket
 		return nil, fmt.Errorf("set up the roster: %w", err)
 	}
 	b := &bucket{refusal: c.refusal, js: js, timeout: wait}
-	err = b.openStream(ctx)
+	err = b.openBucketStream(ctx)
 	if errors.Is(err, errNoBucket) {
-		if failed := b.createStream(ctx); failed != nil {
+		if failed := b.createBucketStream(ctx); failed != nil {
 			return nil, fmt.Errorf("%w: %w", err, failed)
 		}
-		err = b.openStream(ctx)
+		err = b.openBucketStream(ctx)
 	}
 	return b, err
 }
 
-func (b *bucket) openStream(ctx context.Context) error {
+func (b *bucket) openBucketStream(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	s, err := b.js.Stream(ctx, stream)
@@ -69,7 +69,7 @@ func (b *bucket) openStream(ctx context.Context) error {
 		return errNoJetStream
 	}
 	if err != nil {
-		return b.explainError("find the bucket", err, "$JS.API.STREAM.INFO."+stream)
+		return b.explainServerError("find the bucket", err, "$JS.API.STREAM.INFO."+stream)
 	}
 	info := s.CachedInfo()
 	b.stream, b.created = s, info.Created
@@ -81,13 +81,13 @@ func (b *bucket) openStream(ctx context.Context) error {
 // embedded server that stops meanwhile would leave it half made.
 const endMaking = time.Second
 
-func (b *bucket) createStream(parent context.Context) error {
+func (b *bucket) createBucketStream(parent context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), b.timeout)
 	defer cancel()
 	defer context.AfterFunc(parent, func() { time.AfterFunc(endMaking, cancel) })()
 	_, err := b.js.CreateStream(ctx, kv.StreamConfig(event.AgentsBucket, description, 1))
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was quicker
-		return b.explainError("make the bucket", err, "$JS.API.STREAM.CREATE."+stream)
+		return b.explainServerError("make the bucket", err, "$JS.API.STREAM.CREATE."+stream)
 	}
 	return nil
 }
@@ -101,7 +101,7 @@ func (b *bucket) containsCheckpoint(ctx context.Context, m checkpoint) (bool, er
 	if m.Agent == "" {
 		return true, nil
 	}
-	_, revision, err := b.getValue(ctx, m.Agent)
+	_, revision, err := b.getAgentValue(ctx, m.Agent)
 	return revision >= m.Revision, err
 }
 
@@ -115,7 +115,7 @@ func (b *bucket) forbidRollUps(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	if err := kv.ProtectStream(ctx, b.js, cfg); err != nil {
-		return b.explainError("protect the bucket", err, "$JS.API.STREAM.UPDATE."+stream)
+		return b.explainServerError("protect the bucket", err, "$JS.API.STREAM.UPDATE."+stream)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (b *bucket) forbidRollUps(ctx context.Context) error {
 // reopen returns an error if the bucket is another one by now.
 func (b *bucket) reopen(ctx context.Context) error {
 	before := b.created
-	if err := b.openStream(ctx); err != nil {
+	if err := b.openBucketStream(ctx); err != nil {
 		return err
 	}
 	if !b.created.Equal(before) {
@@ -132,9 +132,9 @@ func (b *bucket) reopen(ctx context.Context) error {
 	return nil
 }
 
-// getValue returns an agent's value and its revision. A deleted key has no value, and a
+// getAgentValue returns an agent's value and its revision. A deleted key has no value, and a
 // revision; one that never was has neither.
-func (b *bucket) getValue(ctx context.Context, id string) (value *storedValue, revision uint64, err error) {
+func (b *bucket) getAgentValue(ctx context.Context, id string) (value *storedValue, revision uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	m, err := b.stream.GetLastMsgForSubject(ctx, keys+id)
@@ -142,15 +142,15 @@ func (b *bucket) getValue(ctx context.Context, id string) (value *storedValue, r
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, nil
 	case err != nil:
-		return nil, 0, b.explainError("read agent "+id, err, "$JS.API.DIRECT.GET."+stream+"."+keys+id)
+		return nil, 0, b.explainServerError("read agent "+id, err, "$JS.API.DIRECT.GET."+stream+"."+keys+id)
 	case len(m.Data) == 0:
 		return nil, m.Sequence, nil
 	}
 	return &storedValue{m.Data, m.Header.Get(orderHeader)}, m.Sequence, nil
 }
 
-// putValue writes an agent's value in the place of the one with that revision.
-func (b *bucket) putValue(ctx context.Context, m *nats.Msg, id string, revision uint64) (uint64, error) {
+// putAgentValue writes an agent's value in the place of the one with that revision.
+func (b *bucket) putAgentValue(ctx context.Context, m *nats.Msg, id string, revision uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	m.Subject = keys + id
@@ -162,12 +162,12 @@ func (b *bucket) putValue(ctx context.Context, m *nats.Msg, id string, revision 
 		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return 0, errChanged
 	}
-	return 0, b.explainError("write agent "+id, err, keys+id)
+	return 0, b.explainServerError("write agent "+id, err, keys+id)
 }
 
-// explainError returns what an error means for the roster. A refused request has no answer:
+// explainServerError returns what an error means for the roster. A refused request has no answer:
 // the server reports the refused subject apart from it.
-func (b *bucket) explainError(what string, err error, subjects ...string) error {
+func (b *bucket) explainServerError(what string, err error, subjects ...string) error {
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return errNoBucket

@@ -47,9 +47,9 @@ func parseCheckpoint(text []byte) (m checkpoint, err error) {
 	return m, nil
 }
 
-// saveFile replaces the file as a whole, and is on the disk when it returns: the
+// saveCheckpointFile replaces the file as a whole, and is on the disk when it returns: the
 // reader's position, which is saved later, is never ahead of it.
-func (m checkpoint) saveFile(file string) error {
+func (m checkpoint) saveCheckpointFile(file string) error {
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -71,12 +71,12 @@ func (r *Roster) resumeBucket(ctx context.Context, b *bucket) error {
 	}
 	r.log.Info("the roster of agents is written anew, from their present states")
 	r.checkpoint = checkpoint{Created: b.created, KeyFingerprint: r.keyFingerprint()}
-	return r.rewriteAll(b)
+	return r.rewriteAllAgents(b)
 }
 
-// rewriteAll reads the agents' present states from the beginning, and writes those
+// rewriteAllAgents reads the agents' present states from the beginning, and writes those
 // that are not in the bucket.
-func (r *Roster) rewriteAll(b *bucket) error {
+func (r *Roster) rewriteAllAgents(b *bucket) error {
 	if err := r.reader.StartOver(); err != nil {
 		return err
 	}
@@ -87,15 +87,15 @@ func (r *Roster) rewriteAll(b *bucket) error {
 	return r.saveCheckpoint(m)
 }
 
-// expectedContents is what the bucket holds if nobody else has written to it or removed from it.
-func (r *Roster) expectedContents() contents {
+// expectedBucketContents is what the bucket holds if nobody else has written to it or removed from it.
+func (r *Roster) expectedBucketContents() contents {
 	return contents{r.checkpoint.LastSeq + r.puts.Load(), r.checkpoint.Messages + r.added.Load()}
 }
 
 // saveCheckpoint saves the checkpoint. On a full disk it is in memory only: after a crash,
 // some agents are read and compared again.
 func (r *Roster) saveCheckpoint(m checkpoint) error {
-	err := m.saveFile(r.file)
+	err := m.saveCheckpointFile(r.file)
 	full := statedir.IsFull(err)
 	switch {
 	case full && !r.unsaved:

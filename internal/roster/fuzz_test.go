@@ -25,7 +25,7 @@ func FuzzReading(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for name, read := range map[string]func([]byte) (*event.AgentState, error){"message": parseMessage, "value": parseValue} {
+		for name, read := range map[string]func([]byte) (*event.AgentState, error){"message": parseStatusChange, "value": parseAgentState} {
 			s, err := read(data)
 			if err != nil {
 				continue
@@ -34,7 +34,7 @@ func FuzzReading(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := parseValue(text)
+			again, err := parseAgentState(text)
 			if err != nil || *again != *s || !isAgentID(s.AgentID) || s.Supersedes(again) {
 				t.Errorf("%s: %s: %+v, %v", name, text, again, err)
 			}

@@ -193,7 +193,7 @@ func readAgent(t testing.TB, js jetstream.JetStream, id string) (*event.AgentSta
 	if err != nil {
 		return nil, 0
 	}
-	s, err := parseValue(entry.Value())
+	s, err := parseAgentState(entry.Value())
 	if err != nil {
 		return nil, entry.Revision()
 	}

@@ -182,16 +182,16 @@ func (r *Roster) followOutbox(ctx context.Context, c *connection) error {
 	}
 	r.writable.Store(!r.problem.Failed()) // else the first write decides
 	for looked := time.Now(); ; {
-		batch, err := r.nextBatch(ctx, looked.Add(r.timing.checkPeriod))
+		batch, err := r.nextMessageBatch(ctx, looked.Add(r.timing.checkPeriod))
 		if err != nil {
 			return err
 		}
-		if err := r.applyBatch(ctx, b, batch); err != nil {
+		if err := r.applyMessageBatch(ctx, b, batch); err != nil {
 			return err
 		}
 		r.logRecovery()
 		if time.Since(looked) >= r.timing.checkPeriod {
-			if err := r.checkBucket(ctx, b); err != nil {
+			if err := r.checkBucketContents(ctx, b); err != nil {
 				return err
 			}
 			looked = time.Now()
@@ -199,10 +199,10 @@ func (r *Roster) followOutbox(ctx context.Context, c *connection) error {
 	}
 }
 
-// checkBucket finds out by the amount of its contents whether somebody else has changed
+// checkBucketContents finds out by the amount of its contents whether somebody else has changed
 // the bucket, and if so compares each agent's value with the state it should have. No
 // write is under way.
-func (r *Roster) checkBucket(ctx context.Context, b *bucket) error {
+func (r *Roster) checkBucketContents(ctx context.Context, b *bucket) error {
 	if err := b.reopen(ctx); err != nil {
 		return err
 	}
@@ -210,18 +210,18 @@ func (r *Roster) checkBucket(ctx context.Context, b *bucket) error {
 		r.warnedWipeable = true
 		r.log.Warn("the bucket allows roll-ups: any node may wipe it; an administrator can forbid them", "err", err)
 	}
-	want := r.expectedContents()
+	want := r.expectedBucketContents()
 	if b.contents == want {
 		return nil
 	}
 	if b.contents.Messages < want.Messages {
 		r.log.Warn("states of agents are gone from the bucket: somebody has removed them, and they are written again", "missing", want.Messages-b.contents.Messages)
 	}
-	return r.rewriteAll(b)
+	return r.rewriteAllAgents(b)
 }
 
-// nextBatch waits for messages until it is time to check the bucket.
-func (r *Roster) nextBatch(ctx context.Context, until time.Time) ([]outbox.Stored, error) {
+// nextMessageBatch waits for messages until it is time to check the bucket.
+func (r *Roster) nextMessageBatch(ctx context.Context, until time.Time) ([]outbox.Stored, error) {
 	waiting, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	batch, err := r.reader.Next(waiting, batchMax)
@@ -231,13 +231,13 @@ func (r *Roster) nextBatch(ctx context.Context, until time.Time) ([]outbox.Store
 	return batch, err
 }
 
-// applyBatch writes a batch to the bucket, and then moves the position.
-func (r *Roster) applyBatch(ctx context.Context, b *bucket, batch []outbox.Stored) error {
+// applyMessageBatch writes a batch to the bucket, and then moves the position.
+func (r *Roster) applyMessageBatch(ctx context.Context, b *bucket, batch []outbox.Stored) error {
 	if len(batch) == 0 {
 		return nil
 	}
 	deleted := r.stats.deleted.Load()
-	last, err := r.writeStates(ctx, b, r.latestStates(batch))
+	last, err := r.writeAgentStates(ctx, b, r.latestAgentStates(batch))
 	if n := r.stats.deleted.Load() - deleted; n > 0 {
 		r.log.Warn("states of agents were deleted from the bucket by somebody else, and are written again", "agents", n)
 	}
@@ -249,7 +249,7 @@ func (r *Roster) applyBatch(ctx context.Context, b *bucket, batch []outbox.Store
 			return errAnother
 		}
 		m := r.checkpoint
-		m.Agent, m.Revision, m.contents = last.Agent, last.Revision, r.expectedContents()
+		m.Agent, m.Revision, m.contents = last.Agent, last.Revision, r.expectedBucketContents()
 		r.puts.Store(0)
 		r.added.Store(0)
 		if err := r.saveCheckpoint(m); err != nil {

@@ -147,7 +147,7 @@ func watchAgents(t *testing.T, js jetstream.JetStream, n int, fits func(*event.A
 			if e == nil {
 				continue
 			}
-			s, err := parseValue(e.Value())
+			s, err := parseAgentState(e.Value())
 			if err != nil || s.AgentID != e.Key() {
 				t.Fatalf("%s: %s, %v", e.Key(), e.Value(), err)
 			}

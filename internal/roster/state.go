@@ -36,8 +36,8 @@ func (r *Roster) keyFingerprint() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
-// encodeValue returns a value as it is written.
-func (r *Roster) encodeValue(s *event.AgentState) (*nats.Msg, error) {
+// encodeStateValue returns a value as it is written.
+func (r *Roster) encodeStateValue(s *event.AgentState) (*nats.Msg, error) {
 	value, err := json.Marshal(s)
 	if err != nil || r.cfg.Seal == nil {
 		return &nats.Msg{Data: value}, err
@@ -65,7 +65,7 @@ func formatOrder(s *event.AgentState) string {
 // parseOrder returns as much of a value's state as decides which of two is newer.
 func (k *storedValue) parseOrder(id string) (s *event.AgentState, fingerprint string, err error) {
 	if k.header == "" {
-		s, err = parseValue(k.data)
+		s, err = parseAgentState(k.data)
 		return s, "", err
 	}
 	return parseOrder(id, k.header)
@@ -87,14 +87,14 @@ func parseOrder(id, text string) (*event.AgentState, string, error) {
 	default:
 		return nil, "", errNoOrder
 	}
-	return s, fingerprint, checkState(s)
+	return s, fingerprint, checkAgentState(s)
 }
 
-// latestStates returns the last state of each agent in a batch.
-func (r *Roster) latestStates(batch []outbox.Stored) map[string]*event.AgentState {
+// latestAgentStates returns the last state of each agent in a batch.
+func (r *Roster) latestAgentStates(batch []outbox.Stored) map[string]*event.AgentState {
 	states := make(map[string]*event.AgentState, len(batch))
 	for i := range batch {
-		s, err := r.openMessage(batch[i].Data)
+		s, err := r.openStatusMessage(batch[i].Data)
 		if err != nil {
 			if r.stats.unreadable.Add(1) == 1 {
 				r.log.Error("a status change that cannot be read is left out of the roster", "subject", batch[i].Subject, "err", err)
@@ -106,16 +106,16 @@ func (r *Roster) latestStates(batch []outbox.Stored) map[string]*event.AgentStat
 	return states
 }
 
-func (r *Roster) openMessage(data []byte) (s *event.AgentState, err error) {
+func (r *Roster) openStatusMessage(data []byte) (s *event.AgentState, err error) {
 	if r.cfg.Open != nil {
 		if data, err = r.cfg.Open(data); err != nil {
 			return nil, err
 		}
 	}
-	return parseMessage(data)
+	return parseStatusChange(data)
 }
 
-func parseMessage(data []byte) (*event.AgentState, error) {
+func parseStatusChange(data []byte) (*event.AgentState, error) {
 	m, err := event.Parse(data)
 	if err != nil {
 		return nil, err
@@ -125,18 +125,18 @@ func parseMessage(data []byte) (*event.AgentState, error) {
 		return nil, fmt.Errorf("a %T", m)
 	}
 	s := change.AgentState()
-	return &s, checkState(&s)
+	return &s, checkAgentState(&s)
 }
 
-func parseValue(data []byte) (*event.AgentState, error) {
+func parseAgentState(data []byte) (*event.AgentState, error) {
 	var s event.AgentState
 	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, err
 	}
-	return &s, checkState(&s)
+	return &s, checkAgentState(&s)
 }
 
-func checkState(s *event.AgentState) error {
+func checkAgentState(s *event.AgentState) error {
 	switch {
 	case !isAgentID(s.AgentID):
 		return fmt.Errorf("agent %.20q", s.AgentID)

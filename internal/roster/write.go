@@ -20,13 +20,13 @@ const (
 // errContended is the error of a key that changed again and again.
 var errContended = errors.New("others write it all the time")
 
-// writeStates writes the states that are newer than those in the bucket, and returns the
+// writeAgentStates writes the states that are newer than those in the bucket, and returns the
 // last one written once all are acknowledged. The first is written alone: if it is refused,
 // so are the others.
-func (r *Roster) writeStates(ctx context.Context, b *bucket, states map[string]*event.AgentState) (last checkpoint, err error) {
+func (r *Roster) writeAgentStates(ctx context.Context, b *bucket, states map[string]*event.AgentState) (last checkpoint, err error) {
 	last.Created = b.created
 	for id, s := range states {
-		if last.Revision, err = r.writeState(ctx, b, s); err != nil {
+		if last.Revision, err = r.writeNewerState(ctx, b, s); err != nil {
 			return last, err
 		}
 		last.Agent = id
@@ -41,7 +41,7 @@ func (r *Roster) writeStates(ctx context.Context, b *bucket, states map[string]*
 	for range min(writers, len(states)) {
 		writing.Go(func() {
 			for s := range todo {
-				revision, err := r.writeState(ctx, b, s)
+				revision, err := r.writeNewerState(ctx, b, s)
 				if err != nil {
 					fail(err)
 					return
@@ -65,37 +65,37 @@ func (r *Roster) writeStates(ctx context.Context, b *bucket, states map[string]*
 	return last, context.Cause(ctx)
 }
 
-// writeState returns the revision of the agent's new value; 0 if the one that is there stays.
-func (r *Roster) writeState(ctx context.Context, b *bucket, s *event.AgentState) (uint64, error) {
+// writeNewerState returns the revision of the agent's new value; 0 if the one that is there stays.
+func (r *Roster) writeNewerState(ctx context.Context, b *bucket, s *event.AgentState) (uint64, error) {
 	for range triesMax {
-		old, revision, err := b.getValue(ctx, s.AgentID)
+		old, revision, err := b.getAgentValue(ctx, s.AgentID)
 		if err != nil {
 			return 0, err
 		}
-		if r.isOutdated(s, old) {
+		if r.isStateOutdated(s, old) {
 			r.stats.outdated.Add(1)
 			return 0, nil
 		}
 		s.Updated = time.Now().Unix()
-		m, err := r.encodeValue(s)
+		m, err := r.encodeStateValue(s)
 		if err != nil {
 			return 0, err
 		}
 		before := revision
-		revision, err = b.putValue(ctx, m, s.AgentID, before)
+		revision, err = b.putAgentValue(ctx, m, s.AgentID, before)
 		if errors.Is(err, errChanged) {
 			continue // and compare again
 		}
 		if err == nil {
-			r.countWrite(old == nil, before)
+			r.countBucketWrite(old == nil, before)
 		}
 		return revision, err
 	}
 	return 0, errContended
 }
 
-// countWrite counts a write in the place of a value with a revision.
-func (r *Roster) countWrite(none bool, before uint64) {
+// countBucketWrite counts a write in the place of a value with a revision.
+func (r *Roster) countBucketWrite(none bool, before uint64) {
 	r.stats.written.Add(1)
 	r.puts.Add(1)
 	switch {
@@ -106,9 +106,9 @@ func (r *Roster) countWrite(none bool, before uint64) {
 	}
 }
 
-// isOutdated reports whether a state is not newer than the value in the bucket. A value that
+// isStateOutdated reports whether a state is not newer than the value in the bucket. A value that
 // cannot be parsed is replaced.
-func (r *Roster) isOutdated(s *event.AgentState, value *storedValue) bool {
+func (r *Roster) isStateOutdated(s *event.AgentState, value *storedValue) bool {
 	if value == nil {
 		return false
 	}
@@ -122,7 +122,7 @@ func (r *Roster) isOutdated(s *event.AgentState, value *storedValue) bool {
 	if old.Node == s.Node && old.Epoch == s.Epoch && old.Sequence == s.Sequence {
 		return fingerprint == r.keyFingerprint() // else it is for other keys
 	}
-	if err := r.checkTime(old, time.Now()); err != nil {
+	if err := r.checkStateTime(old, time.Now()); err != nil {
 		if r.stats.unreadable.Add(1) == 1 {
 			r.log.Error("a value in the roster is of the future: it is replaced", "agent", s.AgentID, "err", err)
 		}
@@ -138,9 +138,9 @@ const (
 	unreadMax = 1 << 20
 )
 
-// checkTime refuses a value that would keep out every later one: of a time that has
+// checkStateTime refuses a value that would keep out every later one: of a time that has
 // not come, or in this node's name with a number that it has not reached.
-func (r *Roster) checkTime(s *event.AgentState, now time.Time) error {
+func (r *Roster) checkStateTime(s *event.AgentState, now time.Time) error {
 	if r.cfg.Latest != nil && s.Node == r.cfg.Node {
 		if epoch, sequence := r.cfg.Latest(); s.Epoch > epoch || s.Epoch == epoch && s.Sequence > sequence+unreadMax {
 			return fmt.Errorf("number %d of epoch %d is in the name of this node, which is at %d of %d", s.Sequence, s.Epoch, sequence, epoch)
