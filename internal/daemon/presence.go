@@ -41,7 +41,7 @@ func readHostName() string {
 
 func (p *Publisher) openPresence(cfg *config.Config, own uint64, log *slog.Logger) *presence.Watcher {
 	raise := func(above uint64) (uint64, error) {
-		return epoch.Next(cfg.Pulse.StateDir, time.Unix(int64(above)+1, 0), p.pending)
+		return epoch.Next(cfg.Pulse.StateDir, time.Unix(int64(above)+1, 0), p.pending, log)
 	}
 	return presence.New(presence.Config{Node: cfg.Pulse.NodeName, Epoch: own, StartedAt: time.Now(), Host: readHostName(), RaiseEpoch: raise,
 		ReconnectDelay: cfg.NATS.ReconnectDelay, Log: log})
@@ -57,7 +57,7 @@ func (p *Publisher) chooseEpoch(ctx context.Context, stateDir string, counted ui
 	least := counted
 	if stored := epoch.ReadStored(ctx, p.outbox, log); stored >= counted {
 		log.Warn("the file of the node's epoch was gone or old: it goes on behind the stored messages", "counted", counted, "stored", stored)
-		if least, err = epoch.Next(stateDir, time.Unix(int64(stored)+1, 0), p.pending); err != nil {
+		if least, err = epoch.Next(stateDir, time.Unix(int64(stored)+1, 0), p.pending, log); err != nil {
 			return 0, &statedir.Error{Op: "count the node's starts in <pulse><state_dir>", Err: err}
 		}
 	}

@@ -74,7 +74,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 	if cfg.NATS.Enabled { // before the audit log looks at the keys, some of which may be made here
 		p.sealer, unsealed = sealing.Open(cfg, p.pending)
 	}
-	number, err := epoch.Next(cfg.Pulse.StateDir, time.Now(), p.pending)
+	number, err := epoch.Next(cfg.Pulse.StateDir, time.Now(), p.pending, log)
 	if err != nil {
 		return nil, &statedir.Error{Op: "count the node's starts in <pulse><state_dir>", Err: err}
 	}

@@ -26,11 +26,11 @@ import (
 func Path(stateDir string) string { return filepath.Join(stateDir, "epoch") }
 
 // Next returns the epoch of this start and writes it to the state directory. It is
-// higher than any before, and at least the present Unix time. Without the file, it is
-// above the last one in the audit log; [ReadStored] returns that of stored messages. If the
-// disk is full, the file is pending.
-func Next(stateDir string, now time.Time, pending *statedir.PendingWrites) (uint64, error) {
-	epoch, err := next(stateDir, now)
+// higher than any before, and at least the present Unix time. Without the file, or with a
+// damaged one, it is above the last one in the audit log; [ReadStored] returns that of
+// stored messages. If the disk is full, the file is pending.
+func Next(stateDir string, now time.Time, pending *statedir.PendingWrites, log *slog.Logger) (uint64, error) {
+	epoch, err := next(stateDir, now, log)
 	if statedir.IsFull(err) {
 		pending.Postpone("epoch", err, func() error { return write(Path(stateDir), epoch) })
 		err = nil
@@ -39,29 +39,38 @@ func Next(stateDir string, now time.Time, pending *statedir.PendingWrites) (uint
 }
 
 // next does as Next; a full disk is an error beside the number.
-func next(dir string, now time.Time) (uint64, error) {
+func next(dir string, now time.Time, log *slog.Logger) (uint64, error) {
 	path := Path(dir)
 	epoch := uint64(max(now.Unix(), 1))
-	text, err := os.ReadFile(path)
-	switch {
-	case err == nil:
-		last, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 63) // room for one more
-		if err != nil {
-			return 0, fmt.Errorf("read %s: want the number of the node's last start, have %.20q; delete the file to go on behind the last one in the audit log and the stored messages", path, text)
-		}
-		epoch = max(epoch, last+1)
-	case !errors.Is(err, fs.ErrNotExist):
-		return 0, err
-	default:
-		last, err := audittrail.LastEpoch(dir)
-		if err != nil {
-			return 0, err
-		}
-		if last <= limit { // else it is not a line that a node wrote
-			epoch = max(epoch, last+1)
+	last, err := read(path)
+	if errors.Is(err, errDamaged) {
+		log.Error("the file of the node's epoch is damaged: it goes on behind the last one in the audit log and the stored messages", "err", err)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errDamaged) {
+		if last, err = audittrail.LastEpoch(dir); last > limit { // not a line that a node wrote
+			last = 0
 		}
 	}
+	if err != nil {
+		return 0, err
+	}
+	epoch = max(epoch, last+1)
 	return epoch, write(path, epoch)
+}
+
+// errDamaged is the error of a file that does not hold an epoch: a power cut leaves zeros.
+var errDamaged = errors.New("want the number of the node's last start")
+
+func read(path string) (last uint64, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	last, err = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 63) // room for one more
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w, have %.20q", path, errDamaged, text)
+	}
+	return last, nil
 }
 
 func write(path string, epoch uint64) error {
