@@ -25,9 +25,9 @@ func ParseAddress(s string) (Address, error) {
 		return Address{s}, nil
 	}
 	text := strings.TrimPrefix(s, "!")
-	_, ok := parsePrefix(text)
+	_, ok := parseAddressPrefix(text)
 	if !ok {
-		_, _, ok = parseMask(text)
+		_, _, ok = parseNetworkMask(text)
 	}
 	if !ok {
 		return Address{}, errAddress
@@ -35,9 +35,9 @@ func ParseAddress(s string) (Address, error) {
 	return Address{s}, nil
 }
 
-// parsePrefix reads an address or a CIDR. IPv4 written inside IPv6 becomes
+// parseAddressPrefix reads an address or a CIDR. IPv4 written inside IPv6 becomes
 // IPv4, so that it meets what Contains asks for.
-func parsePrefix(s string) (netip.Prefix, bool) {
+func parseAddressPrefix(s string) (netip.Prefix, bool) {
 	if !strings.Contains(s, "/") {
 		a, err := netip.ParseAddr(s)
 		if err != nil || a.Zone() != "" {
@@ -57,8 +57,8 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 	return p, true
 }
 
-// parseMask reads a network of IPv4 with its mask, as in 10.0.0.0/255.255.255.0.
-func parseMask(s string) (addr, mask [4]byte, ok bool) {
+// parseNetworkMask reads a network of IPv4 with its mask, as in 10.0.0.0/255.255.255.0.
+func parseNetworkMask(s string) (addr, mask [4]byte, ok bool) {
 	first, second, found := strings.Cut(s, "/")
 	if !found || !strings.Contains(second, ".") {
 		return addr, mask, false
@@ -85,10 +85,10 @@ func (a Address) Contains(ip netip.Addr) bool {
 }
 
 func matchesText(text string, ip netip.Addr) bool {
-	if p, ok := parsePrefix(text); ok {
+	if p, ok := parseAddressPrefix(text); ok {
 		return p.Contains(ip)
 	}
-	addr, mask, ok := parseMask(text)
+	addr, mask, ok := parseNetworkMask(text)
 	if !ok || !ip.Is4() {
 		return false
 	}

@@ -65,12 +65,12 @@ func readOpen(path string) (r reading, err error) {
 	if r.info, err = f.Stat(); err != nil {
 		return r, err
 	}
-	r.torn = !sameState(before, r.info)
+	r.torn = !isSameFileState(before, r.info)
 	return r, nil
 }
 
-// sameState reports whether a file seems unchanged between two stats of it.
-func sameState(a, b fs.FileInfo) bool {
+// isSameFileState reports whether a file seems unchanged between two stats of it.
+func isSameFileState(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
@@ -160,7 +160,7 @@ func (w *watch) handleChange(c filewatch.Change) time.Duration {
 
 func (w *watch) isUnchanged() bool {
 	info, err := os.Stat(w.path)
-	return err == nil && w.info != nil && sameState(info, w.info)
+	return err == nil && w.info != nil && isSameFileState(info, w.info)
 }
 
 // waitForWriter returns how long to wait for a better reading; 0 to use this one.

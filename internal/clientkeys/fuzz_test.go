@@ -46,7 +46,7 @@ func checkKey(t *testing.T, set *Set, k *Key) {
 	if !k.IP.SingleHost() {
 		return
 	}
-	p, _ := parsePrefix(k.IP.String())
+	p, _ := parseAddressPrefix(k.IP.String())
 	found, ok := set.ByAddr(p.Addr())
 	if !ok || !found.IP.Contains(p.Addr()) || !k.IP.Contains(p.Addr()) {
 		t.Fatalf("%v is not found by its address, but %v", k, found)

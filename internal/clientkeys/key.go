@@ -60,16 +60,16 @@ var (
 	errSecret = errors.New("key is not printable ASCII")
 )
 
-// checkName allows what Wazuh's registration does (letters, digits, '-', '_',
+// checkAgentName allows what Wazuh's registration does (letters, digits, '-', '_',
 // '.') and whatever else an administrator wrote that can be shown.
-func checkName(s string) error {
+func checkAgentName(s string) error {
 	if len(s) > maxNameLen || !printable.Is(s) {
 		return errName
 	}
 	return nil
 }
 
-func checkSecret(s string) error {
+func checkKeySecret(s string) error {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] > '~' {
 			return errSecret

@@ -123,30 +123,30 @@ func (r *lineReader) readLine() (string, error) {
 	}
 	r.whole = err == nil
 	if long {
-		return "", lineError(first)
+		return "", longLineError(first)
 	}
 	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 	if len(line) > maxLine {
-		return "", lineError(first)
+		return "", longLineError(first)
 	}
 	return string(line), nil
 }
 
-// lineError is the error of a line that is too long, nil if it is one to skip.
-func lineError(first byte) error {
-	if isSkipped(first) {
+// longLineError is the error of a line that is too long, nil if it is one to skip.
+func longLineError(first byte) error {
+	if isSkippedLine(first) {
 		return nil
 	}
 	return errLine
 }
 
-// isSkipped reports whether lines that begin so are none of agents.
-func isSkipped(first byte) bool { return first == '#' || first == ' ' }
+// isSkippedLine reports whether lines that begin so are none of agents.
+func isSkippedLine(first byte) bool { return first == '#' || first == ' ' }
 
 // parseLine adds a line's agent, if the line names one. Its errors do not quote
 // the line: in a broken one the secret may stand anywhere.
 func (s *Set) parseLine(line string) error {
-	if line == "" || isSkipped(line[0]) {
+	if line == "" || isSkippedLine(line[0]) {
 		return nil
 	}
 	f, n := splitFields(line)
@@ -162,7 +162,7 @@ func (s *Set) parseLine(line string) error {
 		return errID
 	}
 	ip, err := ParseAddress(f[2])
-	if err := cmp.Or(checkName(f[1]), err, checkSecret(f[3])); err != nil {
+	if err := cmp.Or(checkAgentName(f[1]), err, checkKeySecret(f[3])); err != nil {
 		return err
 	}
 	if !s.addKey(id, Key{ID: f[0], Name: f[1], IP: ip, Secret: f[3]}) {

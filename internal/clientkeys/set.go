@@ -147,7 +147,7 @@ func (s *Set) addKey(id uint32, k Key) bool {
 	if k.IP.text == anyAddress {
 		return true
 	}
-	if p, ok := parsePrefix(k.IP.text); ok && p.IsSingleIP() {
+	if p, ok := parseAddressPrefix(k.IP.text); ok && p.IsSingleIP() {
 		host := p.Addr().As16()
 		if _, ok := s.byAddr[host]; !ok {
 			s.byAddr[host] = i

@@ -77,7 +77,7 @@ func (s *Server) handleAgent(w http.ResponseWriter, r *http.Request) {
 	sendJSON(w, one)
 }
 
-func (s *Server) handlePing(w http.ResponseWriter, r *http.Request) {
+func (s *Server) handleAgentPing(w http.ResponseWriter, r *http.Request) {
 	agent, ok := s.findAgent(w, r)
 	if !ok {
 		return

@@ -26,7 +26,7 @@ const (
 
 func (s *Server) handleAgentList(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	want, err := s.parseFilter(query)
+	want, err := s.parseAgentFilter(query)
 	var order *view.Order
 	if err == nil {
 		order, err = view.ParseOrder(query.Get("sort"), query.Get("cursor"))
@@ -46,7 +46,7 @@ func (s *Server) handleAgentList(w http.ResponseWriter, r *http.Request) {
 	}
 	var total int
 	var found []view.Listed
-	if !s.runScan(r, func(ctx context.Context) (err error) {
+	if !s.runFleetScan(r, func(ctx context.Context) (err error) {
 		total, found, err = view.ListAgents(ctx, s.cfg.Fleet, want, order, limit+1)
 		return err
 	}) {
@@ -66,7 +66,7 @@ func (s *Server) handleAgentList(w http.ResponseWriter, r *http.Request) {
 
 var filterFields = []string{"status", "q", "name", "address", "group", "network"}
 
-func (s *Server) parseFilter(query url.Values) (*view.Filter, error) {
+func (s *Server) parseAgentFilter(query url.Values) (*view.Filter, error) {
 	f := &view.Filter{Text: strings.ToLower(query.Get("q")), Name: query.Get("name"), Address: query.Get("address"),
 		Group: query.Get("group"), Groups: s.groupNames()}
 	for word := range strings.SplitSeq(query.Get("status"), ",") {
@@ -106,9 +106,9 @@ func (s *Server) groupName(n int) string {
 	return names[n-1]
 }
 
-// runScan runs a reader of the whole fleet, as soon as less than maxScans others run. It
+// runFleetScan runs a reader of the whole fleet, as soon as less than maxScans others run. It
 // reports whether the fleet was read to its end.
-func (s *Server) runScan(r *http.Request, read func(context.Context) error) bool {
+func (s *Server) runFleetScan(r *http.Request, read func(context.Context) error) bool {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
@@ -136,12 +136,12 @@ func checkParameterNames(query map[string][]string, names []string) error {
 	return nil
 }
 
-// handleMap answers with the whole fleet in a compact form, for the dashboard: {"node":…,"last_event_id":…,"groups":[…],"agents":[[id,name,ip,status,group],…]},
+// handleFleetMap answers with the whole fleet in a compact form, for the dashboard: {"node":…,"last_event_id":…,"groups":[…],"agents":[[id,name,ip,status,group],…]},
 // where status is its number in messages and group the index in groups, -1 for none.
 //
 // The event is the last before the first page was read: a client that reads the events
 // after it misses none, and gets some that the map has already.
-func (s *Server) handleMap(w http.ResponseWriter, r *http.Request) {
+func (s *Server) handleFleetMap(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Vary", "Accept-Encoding")
 	out := bufio.NewWriterSize(w, 1<<16)
@@ -160,7 +160,7 @@ func (s *Server) handleMap(w http.ResponseWriter, r *http.Request) {
 	_, _ = out.Write(head[:len(head)-1])
 	_, _ = out.WriteString(`,"agents":[`)
 	separator := ""
-	whole := s.runScan(r, func(ctx context.Context) error {
+	whole := s.runFleetScan(r, func(ctx context.Context) error {
 		return view.ReadFleet(ctx, s.cfg.Fleet, func(page []detector.Record) {
 			for i := range page {
 				a := &page[i]

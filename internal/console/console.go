@@ -120,10 +120,10 @@ func (s *Server) newRequestHandler() http.Handler {
 	for pattern, answer := range map[string]http.HandlerFunc{
 		"GET /api/v1/agents":            s.handleAgentList,
 		"GET /api/v1/agents/{id}":       s.handleAgent,
-		"POST /api/v1/agents/{id}/ping": s.handlePing,
-		"GET /api/v1/map":               s.handleMap,
+		"POST /api/v1/agents/{id}/ping": s.handleAgentPing,
+		"GET /api/v1/map":               s.handleFleetMap,
 		"GET /api/v1/status":            s.handleStatus,
-		"GET /api/v1/series":            s.handleSeries,
+		"GET /api/v1/series":            s.handleSampleSeries,
 		"GET /api/v1/events":            s.handleEvents,
 		"GET /api/v1/changes":           s.handleChanges,
 		"GET /api/v1/openapi.json":      s.handleAsset,
@@ -138,7 +138,7 @@ func (s *Server) newRequestHandler() http.Handler {
 	if s.cfg.Metrics != nil {
 		mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: maxScans}))
 	}
-	return withProblems(mux)
+	return withProblemAnswers(mux)
 }
 
 // Serve serves requests until Close, and returns nil then.
@@ -181,4 +181,4 @@ func (s *Server) beginRequest() bool {
 }
 
 // Subscribers returns how many clients follow the events.
-func (s *Server) Subscribers() int { return s.subscriptions.countOpen() }
+func (s *Server) Subscribers() int { return s.subscriptions.countOpenSubscriptions() }

@@ -35,9 +35,9 @@ type eventStream struct {
 func (s *Server) handleEvents(w http.ResponseWriter, r *http.Request) {
 	ctx, end := context.WithCancel(r.Context())
 	defer end()
-	place := s.subscriptions.addSubscription(clientOf(r), end)
+	place := s.subscriptions.addSubscription(clientNetworkOf(r), end)
 	if place == nil {
-		sendProblem(w, http.StatusServiceUnavailable, fmt.Sprintf("%d clients follow the events already: try again in some seconds", s.subscriptions.countOpen()))
+		sendProblem(w, http.StatusServiceUnavailable, fmt.Sprintf("%d clients follow the events already: try again in some seconds", s.subscriptions.countOpenSubscriptions()))
 		return
 	}
 	defer s.subscriptions.removeSubscription(place)
@@ -47,7 +47,7 @@ func (s *Server) handleEvents(w http.ResponseWriter, r *http.Request) {
 	f := &eventStream{Server: s, w: w, controller: http.NewResponseController(w), last: s.cfg.History.LastSequence()}
 	ok := f.sendHello()
 	if id := r.Header.Get("Last-Event-ID"); ok && id != "" {
-		ok = f.resumeAfter(id)
+		ok = f.resumeAfterEvent(id)
 	}
 	beat := time.NewTicker(statusPeriod)
 	defer beat.Stop()
@@ -59,7 +59,7 @@ func (s *Server) handleEvents(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-more: // nil only when there is more already
 		case <-beat.C:
-			ok = f.sendServerEvent("status", "", s.newSummary())
+			ok = f.sendServerEvent("status", "", s.newFleetSummary())
 		case <-ctx.Done():
 		case <-s.ctx.Done():
 			return
@@ -70,12 +70,12 @@ func (s *Server) handleEvents(w http.ResponseWriter, r *http.Request) {
 // sendHello sends which node it is, and its state.
 func (f *eventStream) sendHello() bool {
 	return f.sendServerEvent("hello", "", map[string]any{"node": f.cfg.Node, "version": f.cfg.Version, "epoch": f.cfg.Epoch, "seq": f.last}) &&
-		f.sendServerEvent("status", "", f.newSummary())
+		f.sendServerEvent("status", "", f.newFleetSummary())
 }
 
-// resumeAfter continues after an event of this run of the node. If it cannot, the
+// resumeAfterEvent continues after an event of this run of the node. If it cannot, the
 // client has to read the whole fleet again.
-func (f *eventStream) resumeAfter(id string) bool {
+func (f *eventStream) resumeAfterEvent(id string) bool {
 	epoch, seq, _ := strings.Cut(id, "-")
 	n, err := strconv.ParseUint(seq, 10, 64)
 	switch {

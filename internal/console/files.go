@@ -31,14 +31,14 @@ type reloadedFiles[T any] struct {
 
 func newReloadedFiles[T any](log *slog.Logger, read func() (T, error), paths ...string) (*reloadedFiles[T], error) {
 	w := &reloadedFiles[T]{paths: paths, read: read, log: log, checkedAt: time.Now()}
-	w.stamp = w.stampFiles()
+	w.stamp = w.describeFileStates()
 	var err error
 	w.value, err = read()
 	return w, err
 }
 
-// stampFiles returns the times and sizes of the files.
-func (w *reloadedFiles[T]) stampFiles() string {
+// describeFileStates returns the times and sizes of the files.
+func (w *reloadedFiles[T]) describeFileStates() string {
 	var b strings.Builder
 	for _, path := range w.paths {
 		if info, err := os.Stat(path); err == nil {
@@ -55,7 +55,7 @@ func (w *reloadedFiles[T]) readChanged() T {
 		return w.value
 	}
 	w.checkedAt = time.Now()
-	if stamp := w.stampFiles(); stamp != w.stamp {
+	if stamp := w.describeFileStates(); stamp != w.stamp {
 		w.stamp = stamp
 		if value, err := w.read(); err != nil {
 			w.log.Warn("a file of the console has changed and does not work: what was read before stays", "err", err)

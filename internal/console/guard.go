@@ -57,8 +57,8 @@ func (s *Server) guardRequests(next http.Handler) http.Handler {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="pulse"`)
 			sendProblem(w, http.StatusUnauthorized, "send the token of <pulse><http_token_file> as Authorization: Bearer TOKEN")
 		default:
-			if s.tokenFile != nil && s.hasToken(r) {
-				trustConnection(r)
+			if s.tokenFile != nil && s.hasValidToken(r) {
+				markConnectionTrusted(r)
 			}
 			next.ServeHTTP(w, r)
 		}
@@ -79,8 +79,8 @@ func bearerToken(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// hasToken reports whether a request has the token, where one is needed.
-func (s *Server) hasToken(r *http.Request) bool {
+// hasValidToken reports whether a request has the token, where one is needed.
+func (s *Server) hasValidToken(r *http.Request) bool {
 	return s.tokenFile == nil || s.tokenFile.matchesToken(bearerToken(r))
 }
 

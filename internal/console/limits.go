@@ -43,14 +43,14 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
-// trustConnection marks the connection of a client that has sent the token.
-func trustConnection(r *http.Request) {
+// markConnectionTrusted marks the connection of a client that has sent the token.
+func markConnectionTrusted(r *http.Request) {
 	if c, ok := r.Context().Value(connectionKey{}).(net.Conn); ok {
 		connlimit.TrustConn(c)
 	}
 }
 
-func clientOf(r *http.Request) netip.Prefix {
+func clientNetworkOf(r *http.Request) netip.Prefix {
 	addr, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Prefix{}
@@ -72,7 +72,7 @@ type subscriptions struct {
 	open map[*subscription]struct{}
 }
 
-func (s *subscriptions) countOpen() int {
+func (s *subscriptions) countOpenSubscriptions() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.open)

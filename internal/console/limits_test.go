@@ -43,12 +43,12 @@ func TestTheOldestStreamOfTheClientWithTheMostGivesWay(t *testing.T) {
 		if place == nil || !ended[0] || len(ended) != 1 {
 			t.Errorf("the admin's stream: %v; ended %v", place, ended)
 		}
-		if add(hog, 3000) == nil || s.countOpen() != maxSubscriptions || !ended[1] { // in the place of one of its own
-			t.Errorf("%d streams, ended %v", s.countOpen(), ended)
+		if add(hog, 3000) == nil || s.countOpenSubscriptions() != maxSubscriptions || !ended[1] { // in the place of one of its own
+			t.Errorf("%d streams, ended %v", s.countOpenSubscriptions(), ended)
 		}
 		s.removeSubscription(place)
-		if s.countOpen() != maxSubscriptions-1 {
-			t.Errorf("%d streams", s.countOpen())
+		if s.countOpenSubscriptions() != maxSubscriptions-1 {
+			t.Errorf("%d streams", s.countOpenSubscriptions())
 		}
 	})
 }

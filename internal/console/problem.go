@@ -25,8 +25,8 @@ func sendJSON(w http.ResponseWriter, value any) {
 	_ = json.NewEncoder(w).Encode(value)
 }
 
-// withProblems turns the mux's own refusals into problems.
-func withProblems(mux *http.ServeMux) http.Handler {
+// withProblemAnswers turns the mux's own refusals into problems.
+func withProblemAnswers(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := mux.Handler(r); pattern != "" {
 			mux.ServeHTTP(w, r)

@@ -35,7 +35,7 @@ type stateCache struct {
 	readAt time.Time
 }
 
-func (c *stateCache) currentState() State {
+func (c *stateCache) currentNodeState() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.readAt.IsZero() || time.Since(c.readAt) > maxStateAge {
@@ -48,7 +48,7 @@ func (s *Server) handleStatus(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	_ = e.Encode(s.state.currentState().Shown)
+	_ = e.Encode(s.state.currentNodeState().Shown)
 }
 
 func (s *Server) countAgents() event.AgentCounts {
@@ -56,10 +56,10 @@ func (s *Server) countAgents() event.AgentCounts {
 	return event.AgentCounts{Active: n[detector.Active], Disconnected: n[detector.Disconnected], Pending: n[detector.Pending], NeverConnected: n[detector.NeverConnected]}
 }
 
-func (s *Server) newSummary() view.Summary {
-	now := s.state.currentState()
+func (s *Server) newFleetSummary() view.Summary {
+	now := s.state.currentNodeState()
 	return view.Summary{At: view.TruncateTime(time.Now()), Agents: s.countAgents(), Outage: view.NewOutage(s.cfg.History.CurrentOutage()),
-		Health: now.Health, Node: now.Shown, Sequence: now.Sequence, Point: s.samples.newestPoint()}
+		Health: now.Health, Node: now.Shown, Sequence: now.Sequence, Point: s.samples.newestSamplePoint()}
 }
 
 const (
@@ -73,7 +73,7 @@ type sampleSeries struct {
 	points []view.Point
 }
 
-func (c *sampleSeries) addPoint(p view.Point) {
+func (c *sampleSeries) addSamplePoint(p view.Point) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.points) == maxSamples {
@@ -82,7 +82,7 @@ func (c *sampleSeries) addPoint(p view.Point) {
 	c.points = append(c.points, p)
 }
 
-func (c *sampleSeries) newestPoint() view.Point {
+func (c *sampleSeries) newestSamplePoint() view.Point {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.points) == 0 {
@@ -98,7 +98,7 @@ type Series struct {
 	Points []view.Point `json:"points"`   // oldest first
 }
 
-func (s *Server) handleSeries(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) handleSampleSeries(w http.ResponseWriter, _ *http.Request) {
 	s.samples.mu.Lock()
 	points := append([]view.Point{}, s.samples.points...)
 	s.samples.mu.Unlock()
@@ -111,10 +111,10 @@ func (s *Server) recordSamples() {
 	defer every.Stop()
 	var before detector.Histogram
 	for {
-		now := s.state.currentState()
+		now := s.state.currentNodeState()
 		since := now.Lateness.Since(&before)
 		before = now.Lateness
-		s.samples.addPoint(view.Point{At: view.TruncateTime(time.Now()), Agents: s.countAgents(), Depth: now.Depth, Late: float64(since.Quantile(.99).Microseconds()) / 1000})
+		s.samples.addSamplePoint(view.Point{At: view.TruncateTime(time.Now()), Agents: s.countAgents(), Depth: now.Depth, Late: float64(since.Quantile(.99).Microseconds()) / 1000})
 		select {
 		case <-every.C:
 		case <-s.ctx.Done():
@@ -125,18 +125,18 @@ func (s *Server) recordSamples() {
 
 // handleHealth answers whether the node works.
 func (s *Server) handleHealth(w http.ResponseWriter, r *http.Request) {
-	s.sendHealth(w, r, s.state.currentState().Health)
+	s.sendHealthAnswer(w, r, s.state.currentNodeState().Health)
 }
 
 // handleReady answers whether the node can accept agents.
 func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
-	s.sendHealth(w, r, view.Health{Failures: s.state.currentState().NotReady})
+	s.sendHealthAnswer(w, r, view.Health{Failures: s.state.currentNodeState().NotReady})
 }
 
-// sendHealth answers 200 and ok, with the warnings in lines of their own, or 503
+// sendHealthAnswer answers 200 and ok, with the warnings in lines of their own, or 503
 // with all failures as JSON. Without the token the answer has no reasons.
-func (s *Server) sendHealth(w http.ResponseWriter, r *http.Request, h view.Health) {
-	if !s.hasToken(r) {
+func (s *Server) sendHealthAnswer(w http.ResponseWriter, r *http.Request, h view.Health) {
+	if !s.hasValidToken(r) {
 		h.Warnings = nil
 		if len(h.Failures) > 0 {
 			h.Failures = []string{"send the token to hear why"}

@@ -52,26 +52,26 @@ func TestTheStateIsAskedForAsSeldomAsWillDo(t *testing.T) {
 	asked := 0
 	c := stateCache{read: func() State { asked++; return State{Sequence: uint64(asked)} }}
 	for range 100 {
-		c.currentState()
+		c.currentNodeState()
 	}
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
 	c.readAt = c.readAt.Add(-2 * maxStateAge)
-	if c.currentState().Sequence != 2 {
+	if c.currentNodeState().Sequence != 2 {
 		t.Error("the state is old")
 	}
 }
 
 func TestTheSeriesIsBounded(t *testing.T) {
 	var c sampleSeries
-	if c.newestPoint().At.IsZero() {
+	if c.newestSamplePoint().At.IsZero() {
 		t.Error("the newest of none has no time")
 	}
 	for i := range maxSamples + 10 {
-		c.addPoint(view.Point{Depth: uint64(i), At: time.Now()})
+		c.addSamplePoint(view.Point{Depth: uint64(i), At: time.Now()})
 	}
-	if len(c.points) != maxSamples || c.points[0].Depth != 10 || c.newestPoint().Depth != maxSamples+9 {
+	if len(c.points) != maxSamples || c.points[0].Depth != 10 || c.newestSamplePoint().Depth != maxSamples+9 {
 		t.Errorf("%d from %d", len(c.points), c.points[0].Depth)
 	}
 }

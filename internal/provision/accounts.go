@@ -44,19 +44,19 @@ func allAccountClaims(s *state) map[string]*jwt.AccountClaims {
 	readers.Imports.Add(&jwt.Import{Name: "live messages", Subject: jwt.Subject(prefix.All()), Account: nodes.Subject, Type: jwt.Stream})
 
 	forNodes := slices.Concat(publishedServices(prefix), bucketServices(), streamQueries)
-	exportServices(streams, forNodes)
-	importServices(nodes, streams, forNodes)
-	exportServices(streams, readerServices())
-	importServices(readers, streams, readerServices())
-	exportServices(nodes, questionServices())
-	importServices(readers, nodes, questionServices())
+	addServiceExports(streams, forNodes)
+	addServiceImports(nodes, streams, forNodes)
+	addServiceExports(streams, streamReaderServices())
+	addServiceImports(readers, streams, streamReaderServices())
+	addServiceExports(nodes, agentQuestionServices())
+	addServiceImports(readers, nodes, agentQuestionServices())
 	return all
 }
 
-// exportServices exports services that are not exported yet.
-func exportServices(from *jwt.AccountClaims, services []service) {
+// addServiceExports exports services that are not exported yet.
+func addServiceExports(from *jwt.AccountClaims, services []service) {
 	for _, s := range services {
-		if hasExport(from, s.subject) {
+		if hasServiceExport(from, s.subject) {
 			continue
 		}
 		e := &jwt.Export{Name: s.subject, Subject: jwt.Subject(s.subject), Type: jwt.Service, ResponseType: jwt.ResponseTypeSingleton, ResponseThreshold: s.within}
@@ -67,18 +67,18 @@ func exportServices(from *jwt.AccountClaims, services []service) {
 	}
 }
 
-func hasExport(from *jwt.AccountClaims, service string) bool {
+func hasServiceExport(from *jwt.AccountClaims, service string) bool {
 	return slices.ContainsFunc(from.Exports, func(e *jwt.Export) bool { return e.Type == jwt.Service && string(e.Subject) == service })
 }
 
-func importServices(by, from *jwt.AccountClaims, services []service) {
+func addServiceImports(by, from *jwt.AccountClaims, services []service) {
 	for _, s := range services {
 		by.Imports.Add(&jwt.Import{Name: s.subject, Subject: jwt.Subject(s.subject), Account: from.Subject, Type: jwt.Service})
 	}
 }
 
-// encodeClaims validates and signs claims.
-func encodeClaims(claims jwt.Claims, by nkeys.KeyPair) (string, error) {
+// encodeSignedClaims validates and signs claims.
+func encodeSignedClaims(claims jwt.Claims, by nkeys.KeyPair) (string, error) {
 	var results jwt.ValidationResults
 	claims.Validate(&results)
 	if err := errors.Join(results.Errors()...); err != nil {
@@ -128,14 +128,14 @@ func (u *user) filePath(ofNode, ofOthers string) string {
 // newUserWithCredentials makes a user with a new key, and its credentials.
 func newUserWithCredentials(s *state, signing keys, k kind, name string) (*user, file, error) {
 	u := &user{Kind: k, Name: name, Made: time.Now().UTC().Truncate(time.Second)}
-	text, err := u.makeCredentials(s, signing)
+	text, err := u.makeUserCredentials(s, signing)
 	if err != nil {
 		return nil, file{}, fmt.Errorf("make the credentials of %s: %w", name, err)
 	}
 	return u, file{u.credsPath(), text, secret}, nil
 }
 
-func (u *user) makeCredentials(s *state, signing keys) ([]byte, error) {
+func (u *user) makeUserCredentials(s *state, signing keys) ([]byte, error) {
 	pair, err := nkeys.CreateUser()
 	if err != nil {
 		return nil, err
@@ -153,9 +153,9 @@ func (u *user) makeCredentials(s *state, signing keys) ([]byte, error) {
 	case reader:
 		claims.Permissions = readerRights(prefix, u.Name)
 	case admin:
-		claims.Permissions = adminRights(prefix)
+		claims.Permissions = streamAdminRights(prefix)
 	}
-	token, err := encodeClaims(claims, signing[u.Kind.accountName()])
+	token, err := encodeSignedClaims(claims, signing[u.Kind.accountName()])
 	if err != nil {
 		return nil, err
 	}

@@ -33,10 +33,10 @@ func Open(dir string) (*Setup, error) {
 		return nil, err
 	}
 	st := &Setup{dir: dir, state: s}
-	if st.lock, err = lockSetup(dir); err != nil {
+	if st.lock, err = lockSetupDir(dir); err != nil {
 		return nil, err
 	}
-	if err := st.loadFiles(); err != nil {
+	if err := st.loadSetupFiles(); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	return st, nil
@@ -50,8 +50,8 @@ func (st *Setup) Close() error {
 	return st.lock.Release()
 }
 
-func (st *Setup) loadFiles() (err error) {
-	if st.keys, err = loadKeys(st.dir, st.state); err != nil {
+func (st *Setup) loadSetupFiles() (err error) {
+	if st.keys, err = loadMatchingKeys(st.dir, st.state); err != nil {
 		return err
 	}
 	if !st.state.OwnTLS {
@@ -81,11 +81,11 @@ type Change struct {
 // made. New files of users are written before the state of the setup, and files of revoked
 // users are removed after it, so that the next change detects an interrupted one.
 func (st *Setup) Change(c Change) (*Result, error) {
-	if err := st.checkChange(&c); err != nil {
+	if err := st.checkRequestedChange(&c); err != nil {
 		return nil, err
 	}
 	s := st.state
-	files, err := st.renewCertificate(&c)
+	files, err := st.renewServerCertificate(&c)
 	if err != nil {
 		return nil, err
 	}
@@ -121,11 +121,11 @@ func (st *Setup) Change(c Change) (*Result, error) {
 		}
 		return leaves
 	})
-	return st.writeChange(files, gone)
+	return st.writeChangedFiles(files, gone)
 }
 
-// writeChange writes files, then the state of the setup, and then removes the files of revoked users.
-func (st *Setup) writeChange(files []file, gone []user) (*Result, error) {
+// writeChangedFiles writes files, then the state of the setup, and then removes the files of revoked users.
+func (st *Setup) writeChangedFiles(files []file, gone []user) (*Result, error) {
 	what, err := st.state.encodeStateFile()
 	if err != nil {
 		return nil, err
@@ -154,15 +154,15 @@ func (st *Setup) removeUserFiles(u *user) error {
 		return err
 	}
 	for _, stream := range consumedStreams {
-		if err := os.Remove(filepath.Join(st.dir, consumerFile(stream, u.Name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(st.dir, consumerFilePath(stream, u.Name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	return nil
 }
 
-// renewCertificate makes a new certificate of the server, if the change has one.
-func (st *Setup) renewCertificate(c *Change) (files []file, err error) {
+// renewServerCertificate makes a new certificate of the server, if the change has one.
+func (st *Setup) renewServerCertificate(c *Change) (files []file, err error) {
 	s := st.state
 	if c.Hosts == nil && c.TLS == nil {
 		return nil, nil

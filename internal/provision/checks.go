@@ -31,17 +31,17 @@ func checkName(what, s string) error {
 	return nil
 }
 
-// checkOperator accepts any printable name: it is only shown.
-func checkOperator(s string) error {
+// checkOperatorName accepts any printable name: it is only shown.
+func checkOperatorName(s string) error {
 	if s == "" || len(s) > 128 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("operator %q: want a name of 1 to 128 bytes without control characters", s)
 	}
 	return nil
 }
 
-// checkPrefix refuses a prefix that the server, or the micro service, uses for other
+// checkSubjectPrefix refuses a prefix that the server, or the micro service, uses for other
 // messages.
-func checkPrefix(prefix string) error {
+func checkSubjectPrefix(prefix string) error {
 	if err := event.Prefix(prefix).Valid(); err != nil {
 		return err
 	}
@@ -55,8 +55,8 @@ func checkPrefix(prefix string) error {
 	return nil
 }
 
-// checkHost accepts IP addresses and the host names of certificates (RFC 1123).
-func checkHost(host string) error {
+// checkServerHost accepts IP addresses and the host names of certificates (RFC 1123).
+func checkServerHost(host string) error {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
 	}
@@ -81,17 +81,17 @@ func checkHost(host string) error {
 
 var hostLabelPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 
-// checkPath refuses characters that would end a quoted string of a configuration file.
-func checkPath(what, path string) error {
+// checkQuotedPath refuses characters that would end a quoted string of a configuration file.
+func checkQuotedPath(what, path string) error {
 	if !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f || r == '"' || r == '\\' }) {
 		return fmt.Errorf("%s %q: want an absolute path without quotes, backslashes and control characters", what, path)
 	}
 	return nil
 }
 
-// checkChange refuses a change that cannot be made, and any change after an interrupted
+// checkRequestedChange refuses a change that cannot be made, and any change after an interrupted
 // one, unless it repairs that.
-func (st *Setup) checkChange(c *Change) error {
+func (st *Setup) checkRequestedChange(c *Change) error {
 	s := st.state
 	errs := []error{st.refuseUnknownUsers(), st.refuseStrayCredentials(c.Renew)}
 	seen := []string{}
@@ -122,7 +122,7 @@ func (st *Setup) checkChange(c *Change) error {
 		}
 	}
 	for _, host := range c.Hosts {
-		errs = append(errs, checkHost(host))
+		errs = append(errs, checkServerHost(host))
 	}
 	switch {
 	case c.Hosts != nil && c.TLS == nil && s.OwnTLS:

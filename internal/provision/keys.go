@@ -15,7 +15,7 @@ import (
 // privateDir has the keys that sign credentials and certificates.
 const privateDir = "private"
 
-func keyFile(name string) string { return filepath.Join(privateDir, name+".nk") }
+func keyFilePath(name string) string { return filepath.Join(privateDir, name+".nk") }
 
 const operatorKey = "operator"
 
@@ -48,16 +48,16 @@ func newKeys(s *state) (keys, []file, error) {
 		} else {
 			s.Accounts[name] = key
 		}
-		all[name], files = pair, append(files, file{keyFile(name), append(seed, '\n'), secret})
+		all[name], files = pair, append(files, file{keyFilePath(name), append(seed, '\n'), secret})
 	}
 	return all, files, nil
 }
 
-// loadKeys reads the keys, which have to match the state.
-func loadKeys(dir string, s *state) (keys, error) {
+// loadMatchingKeys reads the keys, which have to match the state.
+func loadMatchingKeys(dir string, s *state) (keys, error) {
 	all := make(keys)
 	for _, name := range append([]string{operatorKey}, accountNames...) {
-		path, want := filepath.Join(dir, keyFile(name)), s.Accounts[name]
+		path, want := filepath.Join(dir, keyFilePath(name)), s.Accounts[name]
 		if name == operatorKey {
 			want = s.Key
 		}

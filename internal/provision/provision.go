@@ -76,7 +76,7 @@ func New(cfg Config) (*Result, error) {
 	if cfg.StoreDir == "" {
 		cfg.StoreDir = cfg.ServerDir // the server adds jetstream to it
 	}
-	if err := errors.Join(checkPath("the server's directory", cfg.ServerDir), checkPath("the store's directory", cfg.StoreDir)); err != nil {
+	if err := errors.Join(checkQuotedPath("the server's directory", cfg.ServerDir), checkQuotedPath("the store's directory", cfg.StoreDir)); err != nil {
 		return nil, UsageError{err}
 	}
 	replaces, err := checkTargetDir(dir, cfg.Force)
@@ -116,12 +116,12 @@ func New(cfg Config) (*Result, error) {
 }
 
 func (cfg *Config) validateConfig() error {
-	errs := []error{checkOperator(cfg.Operator), checkPrefix(cfg.Prefix)}
+	errs := []error{checkOperatorName(cfg.Operator), checkSubjectPrefix(cfg.Prefix)}
 	if len(cfg.Hosts) == 0 {
 		errs = append(errs, hint.Add(errors.New("no host"), "name the NATS server's"))
 	}
 	for _, host := range cfg.Hosts {
-		errs = append(errs, checkHost(host))
+		errs = append(errs, checkServerHost(host))
 	}
 	seen := []string{string(admin), string(system)}
 	for _, n := range slices.Concat(cfg.Nodes, cfg.Readers) {
@@ -173,7 +173,7 @@ func (cfg *Config) makeAllFiles() (*state, []file, error) {
 	}
 	operator := jwt.NewOperatorClaims(s.Key)
 	operator.Name, operator.SystemAccount = s.Operator, s.Accounts[systemAccount]
-	if s.JWT, err = encodeClaims(operator, signing[operatorKey]); err != nil {
+	if s.JWT, err = encodeSignedClaims(operator, signing[operatorKey]); err != nil {
 		return nil, nil, err
 	}
 	t := trust{}

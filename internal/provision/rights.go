@@ -61,8 +61,8 @@ func bucketServices() (list []service) {
 // that there is no JetStream.
 var streamQueries = []service{{subject: "$JS.API.INFO"}, {subject: "$JS.API.STREAM.LIST"}}
 
-// readerServices returns the services for reading the streams, without making consumers.
-func readerServices() []service {
+// streamReaderServices returns the services for reading the streams, without making consumers.
+func streamReaderServices() []service {
 	list := append(slices.Clone(streamQueries), service{subject: "$JS.API.STREAM.NAMES"})
 	for _, stream := range readableStreams {
 		list = append(list,
@@ -80,9 +80,9 @@ func readerServices() []service {
 	return list
 }
 
-// questionServices returns the services of the micro service, and those for its discovery.
+// agentQuestionServices returns the services of the micro service, and those for its discovery.
 // Every node may answer.
-func questionServices() (list []service) {
+func agentQuestionServices() (list []service) {
 	for _, subject := range []string{"pulse.agents.*", "pulse.status", "pulse.*.agents.*", "pulse.*.status"} {
 		list = append(list, service{subject, true, questionTimeout})
 	}
@@ -120,7 +120,7 @@ func nodeRights(prefix event.Prefix, node string) jwt.Permissions {
 // streams directly or through its own consumers, and to send questions.
 func readerRights(prefix event.Prefix, reader string) jwt.Permissions {
 	var p jwt.Permissions
-	for _, s := range readerServices() {
+	for _, s := range streamReaderServices() {
 		switch subject := s.subject; {
 		case strings.HasPrefix(subject, "$JS.API.CONSUMER."):
 			p.Pub.Allow.Add(strings.TrimSuffix(subject, "*") + reader)
@@ -130,15 +130,15 @@ func readerRights(prefix event.Prefix, reader string) jwt.Permissions {
 			p.Pub.Allow.Add(subject)
 		}
 	}
-	for _, s := range questionServices() {
+	for _, s := range agentQuestionServices() {
 		p.Pub.Allow.Add(s.subject)
 	}
 	p.Sub.Allow.Add(prefix.All(), "_INBOX.>")
 	return p
 }
 
-// adminRights returns the rights of the administrator of the streams, who publishes nothing.
-func adminRights(prefix event.Prefix) jwt.Permissions {
+// streamAdminRights returns the rights of the administrator of the streams, who publishes nothing.
+func streamAdminRights(prefix event.Prefix) jwt.Permissions {
 	var p jwt.Permissions
 	p.Pub.Allow.Add("$JS.API.>", "$JS.ACK.>")
 	p.Sub.Allow.Add(prefix.All(), "_INBOX.>")

@@ -57,7 +57,7 @@ func accountsFile(s *state, signing keys) (file, error) {
 		s.JWT, s.Accounts[systemAccount])
 	claims := allAccountClaims(s)
 	for _, name := range accountNames {
-		token, err := encodeClaims(claims[name], signing[operatorKey])
+		token, err := encodeSignedClaims(claims[name], signing[operatorKey])
 		if err != nil {
 			return file{}, err
 		}

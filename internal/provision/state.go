@@ -132,9 +132,9 @@ func (f file) writeBelow(dir string) error {
 	return atomicfile.Write(path, f.text, f.mode)
 }
 
-// lockSetup prevents a second change of the same setup, until the process ends or the
+// lockSetupDir prevents a second change of the same setup, until the process ends or the
 // lock is released.
-func lockSetup(dir string) (*filelock.Lock, error) {
+func lockSetupDir(dir string) (*filelock.Lock, error) {
 	l, err := filelock.AcquireDir(dir)
 	switch {
 	case errors.Is(err, filelock.ErrLocked):

@@ -79,13 +79,13 @@ func consumerConfig(stream, reader string) jetstream.ConsumerConfig {
 	return cfg
 }
 
-func consumerFile(stream, reader string) string {
+func consumerFilePath(stream, reader string) string {
 	return filepath.Join(consumersDir, stream+"."+reader+".json")
 }
 
 func consumerFiles(reader string) (files []file, err error) {
 	for _, stream := range consumedStreams {
-		f, err := jsonFile(consumerFile(stream, reader), consumerConfig(stream, reader))
+		f, err := jsonFile(consumerFilePath(stream, reader), consumerConfig(stream, reader))
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +126,7 @@ func (st *Setup) Apply(ctx context.Context, url string) (made []Made, err error)
 		return nil, err
 	}
 	err = forEachJSONFile(filepath.Join(st.dir, streamsDir), func(base string, text []byte) error {
-		m, err := applyStream(ctx, js, text)
+		m, err := applyStreamConfig(ctx, js, text)
 		made = append(made, m)
 		return err
 	})
@@ -152,7 +152,7 @@ func (st *Setup) Apply(ctx context.Context, url string) (made []Made, err error)
 	return made, err
 }
 
-func applyStream(ctx context.Context, js jetstream.JetStream, text []byte) (m Made, err error) {
+func applyStreamConfig(ctx context.Context, js jetstream.JetStream, text []byte) (m Made, err error) {
 	var cfg jetstream.StreamConfig
 	if err := json.Unmarshal(text, &cfg); err != nil {
 		return m, err

@@ -23,7 +23,7 @@ type getAnswer struct {
 	Agent view.Agent `json:"agent"`
 }
 
-func (c *connection) handleStatus(q *request) {
+func (c *connection) handleStatusRequest(q *request) {
 	if err := parseRequest(q.Data, nil); err != nil {
 		q.sendRefusal(&refusal{badRequest, err.Error()})
 		return
@@ -38,8 +38,8 @@ func (c *connection) handleStatus(q *request) {
 	})
 }
 
-func (c *connection) handleGet(q *request) {
-	id, err := parseGet(q.Data)
+func (c *connection) handleGetRequest(q *request) {
+	id, err := parseGetRequest(q.Data)
 	if err != nil {
 		q.sendRefusal(&refusal{badRequest, err.Error()})
 		return
@@ -62,18 +62,18 @@ func (c *connection) findAgent(q *request, id detector.AgentID, answer func(agen
 	case c.ctx.Err() != nil: // the detector may have ended
 		q.sendRefusal(errEnding)
 	case !known:
-		c.answerLater(c.unknownDelay, q, func() { q.sendRefusal(c.refuseUnknown(id)) })
+		c.answerLater(c.unknownDelay, q, func() { q.sendRefusal(c.refuseUnknownAgent(id)) })
 	default:
 		answer(&agent, agent.Status == detector.Active || agent.Status == detector.Pending)
 	}
 }
 
-func (c *connection) refuseUnknown(id detector.AgentID) *refusal {
+func (c *connection) refuseUnknownAgent(id detector.AgentID) *refusal {
 	return &refusal{notFound, fmt.Sprintf("agent %v is not known to node %s", id, c.cfg.Node)}
 }
 
-func (c *connection) handlePing(q *request) {
-	want, err := parsePing(q.Data)
+func (c *connection) handlePingRequest(q *request) {
+	want, err := parsePingRequest(q.Data)
 	if err != nil {
 		q.sendRefusal(&refusal{badRequest, err.Error()})
 		return
@@ -87,14 +87,14 @@ func (c *connection) handlePing(q *request) {
 		case !c.pings.Allow():
 			q.sendRefusal(&refusal{tooMany, fmt.Sprintf("more than %d pings a second: try again in a second", pingRate)})
 		default:
-			c.runLater(c.pinging, q, func() { c.sendPing(q, want, agent) })
+			c.runLater(c.pinging, q, func() { c.pingAndAnswer(q, want, agent) })
 		}
 	})
 }
 
-// sendPing sends the agent a keep-alive and answers the request with the
+// pingAndAnswer sends the agent a keep-alive and answers the request with the
 // outcome.
-func (c *connection) sendPing(q *request, want pingRequest, agent *detector.Record) {
+func (c *connection) pingAndAnswer(q *request, want pingRequest, agent *detector.Record) {
 	ctx, cancel := context.WithTimeout(c.ctx, want.timeout)
 	defer cancel()
 	got, err := c.cfg.Fleet.Ping(ctx, want.id)
@@ -104,7 +104,7 @@ func (c *connection) sendPing(q *request, want pingRequest, agent *detector.Reco
 	case c.ctx.Err() != nil || errors.Is(err, detector.ErrEnded):
 		q.sendRefusal(errEnding)
 	case errors.Is(err, detector.ErrUnknownAgent): // removed in the meantime
-		q.sendRefusal(c.refuseUnknown(want.id))
+		q.sendRefusal(c.refuseUnknownAgent(want.id))
 	case errors.Is(err, context.DeadlineExceeded):
 		q.sendRefusal(&refusal{timedOut, fmt.Sprintf("agent %v did not answer within %v", want.id, want.timeout)})
 	case errors.Is(err, detector.ErrUnanswered):

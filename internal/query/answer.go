@@ -39,11 +39,11 @@ type request struct {
 	receivedAt time.Time
 }
 
-// hasInbox reports whether a request may be answered: its reply subject must
+// hasInboxReply reports whether a request may be answered: its reply subject must
 // be an inbox. The client chooses the reply subject, and the answer is
 // published with our rights: it must not become a message on another subject,
 // such as a status change or a JetStream command.
-func (c *connection) hasInbox(m *nats.Msg) bool {
+func (c *connection) hasInboxReply(m *nats.Msg) bool {
 	if strings.HasPrefix(m.Reply, "_") {
 		return true
 	}

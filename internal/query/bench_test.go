@@ -21,7 +21,7 @@ func BenchmarkList(b *testing.B) {
 		s, _ := newService("node01", still{table}, detector.NewClock())
 		for _, body := range []string{"{}", `{"name":"*-99*","limit":1000}`, `{"ip":"10.3.0.0/16","limit":1000}`} {
 			b.Run(fmt.Sprintf("agents=%d/%s", agents, body), func(b *testing.B) {
-				want, err := parseList([]byte(body))
+				want, err := parseListRequest([]byte(body))
 				if err != nil {
 					b.Fatal(err)
 				}

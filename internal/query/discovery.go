@@ -12,7 +12,7 @@ import (
 // subscribeDiscovery answers the requests that discover services (NATS
 // architecture decision record 32), with the types of the micro package. That
 // package's own service would answer to any reply subject with our rights (see
-// [connection.hasInbox]), and keep half a million requests waiting for each of
+// [connection.hasInboxReply]), and keep half a million requests waiting for each of
 // the nine subjects.
 func (c *connection) subscribeDiscovery() error {
 	id := micro.ServiceIdentity{Name: Name, ID: nuid.Next(), Version: c.cfg.Version, Metadata: map[string]string{"node": c.cfg.Node}}

@@ -21,16 +21,16 @@ var endpoints = []struct {
 	subject, name string
 	answer        func(*connection, *request)
 }{
-	{"agents.list", "agents-list", (*connection).handleList},
-	{"agents.get", "agents-get", (*connection).handleGet},
-	{"agents.ping", "agents-ping", (*connection).handlePing},
-	{"status", "status", (*connection).handleStatus},
+	{"agents.list", "agents-list", (*connection).handleListRequest},
+	{"agents.get", "agents-get", (*connection).handleGetRequest},
+	{"agents.ping", "agents-ping", (*connection).handlePingRequest},
+	{"status", "status", (*connection).handleStatusRequest},
 }
 
-// subscribe subscribes to both subjects of every endpoint, and to those for
+// subscribeAllEndpoints subscribes to both subjects of every endpoint, and to those for
 // discovery. No two subjects are equal, whatever the node's name: a node's own
 // subject has one token more, and no endpoint's subject ends with another's.
-func (c *connection) subscribe() error {
+func (c *connection) subscribeAllEndpoints() error {
 	for _, e := range endpoints {
 		for _, own := range []bool{false, true} {
 			count := &endpointStats{name: e.name, subject: Name + "." + e.subject}
@@ -53,7 +53,7 @@ func (c *connection) subscribeTo(subject string, handle func(*nats.Msg)) error {
 	sub, err := c.nc.Subscribe(subject, func(m *nats.Msg) {
 		if c.beginRequest() {
 			defer c.running.Done()
-			if c.hasInbox(m) {
+			if c.hasInboxReply(m) {
 				handle(m)
 			}
 		}

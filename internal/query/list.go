@@ -17,8 +17,8 @@ type listAnswer struct {
 	Next   string            `json:"next,omitempty"` // the last ID of this page, if there are more
 }
 
-func (c *connection) handleList(q *request) {
-	want, err := parseList(q.Data)
+func (c *connection) handleListRequest(q *request) {
+	want, err := parseListRequest(q.Data)
 	if err != nil {
 		q.sendRefusal(&refusal{badRequest, err.Error()})
 		return
@@ -33,7 +33,7 @@ func (c *connection) handleList(q *request) {
 			q.sendRefusal(errEnding)
 			return
 		}
-		c.answerList(q, &want, total, found)
+		c.answerFoundAgents(q, &want, total, found)
 	})
 }
 
@@ -50,9 +50,9 @@ func (c *connection) maxAnswerSize(nc *nats.Conn) int {
 	return max(most-sealOverhead, most/2) / 4 * 3
 }
 
-// answerList answers with as many of the found agents as the request asks for
+// answerFoundAgents answers with as many of the found agents as the request asks for
 // and the server accepts in one message.
-func (c *connection) answerList(q *request, want *listRequest, total int, found []view.Listed) {
+func (c *connection) answerFoundAgents(q *request, want *listRequest, total int, found []view.Listed) {
 	page := listAnswer{Node: c.cfg.Node, Total: total, Agents: []json.RawMessage{}, Next: detector.MaxAgentID.String()}
 	frame, _ := json.Marshal(page)
 	left := c.maxAnswerSize(q.nc) - len(frame)

@@ -67,14 +67,14 @@ func parseRequest(data []byte, fields map[string]field) error {
 	}
 	seen := make(map[string]bool)
 	for d.More() {
-		if err := parseField(d, fields, seen); err != nil {
+		if err := parseRequestField(d, fields, seen); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func parseField(d *json.Decoder, fields map[string]field, seen map[string]bool) error {
+func parseRequestField(d *json.Decoder, fields map[string]field, seen map[string]bool) error {
 	token, err := d.Token()
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func parseField(d *json.Decoder, fields map[string]field, seen map[string]bool) 
 	f, known := fields[name]
 	switch {
 	case !known:
-		return fmt.Errorf("unknown field %.40q: %s", name, knownFields(fields))
+		return fmt.Errorf("unknown field %.40q: %s", name, listKnownFields(fields))
 	case seen[name]:
 		return fmt.Errorf("field %q is there twice", name)
 	}
@@ -98,7 +98,7 @@ func parseField(d *json.Decoder, fields map[string]field, seen map[string]bool) 
 	return nil
 }
 
-func knownFields(fields map[string]field) string {
+func listKnownFields(fields map[string]field) string {
 	if len(fields) == 0 {
 		return "this request has none"
 	}

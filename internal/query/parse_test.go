@@ -14,14 +14,14 @@ import (
 
 func TestAnEmptyRequestIsOneOfDefaults(t *testing.T) {
 	for _, body := range []string{"", " \n", "{}", " { } "} {
-		list, err := parseList([]byte(body))
+		list, err := parseListRequest([]byte(body))
 		if err != nil || list.limit != 100 || list.after != 0 || !list.Matches(&detector.Record{ID: 1}) {
 			t.Errorf("%q: %+v, %v", body, list, err)
 		}
-		if _, err := parseGet([]byte(body)); err != errNoID {
+		if _, err := parseGetRequest([]byte(body)); err != errNoID {
 			t.Errorf("get %q: %v", body, err)
 		}
-		if _, err := parsePing([]byte(body)); err != errNoID {
+		if _, err := parsePingRequest([]byte(body)); err != errNoID {
 			t.Errorf("ping %q: %v", body, err)
 		}
 	}
@@ -33,7 +33,7 @@ func TestAPingHasATimeout(t *testing.T) {
 		`{"id":"001","timeout_ms":100}`:    100 * time.Millisecond,
 		`{"timeout_ms":10000,"id":"1024"}`: 10 * time.Second,
 	} {
-		if r, err := parsePing([]byte(body)); err != nil || r.timeout != want {
+		if r, err := parsePingRequest([]byte(body)); err != nil || r.timeout != want {
 			t.Errorf("%s: %+v, %v", body, r, err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestFieldsAreCheckedOneByOne(t *testing.T) {
 		strings.Repeat("[", 4000):                     `not JSON`,
 		strings.Repeat(`{"a":`, 500) + strings.Repeat("}", 500): `not JSON`,
 	} {
-		if _, err := parseList([]byte(body)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parseListRequest([]byte(body)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60s: %v, want %s", body, err, want)
 		}
 	}
@@ -79,7 +79,7 @@ func TestFieldsAreCheckedOneByOne(t *testing.T) {
 		`{"id":"000"}`:                    `field "id": want an agent id of three digits or more`,
 		`{"id":1}`:                        `field "id"`,
 	} {
-		if _, err := parsePing([]byte(body)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parsePingRequest([]byte(body)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", body, err, want)
 		}
 	}
@@ -95,7 +95,7 @@ func TestWhoMatches(t *testing.T) {
 		`{"ip":"::ffff:10.1.2.3"}`: true, `{"ip":"::/0"}`: false, `{"ip":"0.0.0.0/0"}`: true,
 		`{"ids":["007"]}`: true, `{"ids":["1024","007","001"]}`: true, `{"ids":["008"]}`: false, `{"ids":[]}`: false,
 	} {
-		r, err := parseList([]byte(body))
+		r, err := parseListRequest([]byte(body))
 		if err != nil || r.Matches(&web) != want {
 			t.Errorf("%s: %v, %v", body, !want, err)
 		}
@@ -117,18 +117,18 @@ func FuzzRequests(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		list, err := parseList(data)
+		list, err := parseListRequest(data)
 		checkRefusal(t, data, err)
 		if err == nil && (list.limit < 1 || list.limit > maxLimit || len(list.Name)+len(list.NamePart) > maxNameLength || list.after > detector.MaxAgentID) {
 			t.Errorf("taken: %+v", list)
 		}
 		list.Matches(&detector.Record{ID: 1, Name: "web-01", IP: "10.0.0.1"})
-		id, err := parseGet(data)
+		id, err := parseGetRequest(data)
 		checkRefusal(t, data, err)
 		if err == nil && (id < 1 || id > detector.MaxAgentID) {
 			t.Errorf("taken: agent %v", id)
 		}
-		ping, err := parsePing(data)
+		ping, err := parsePingRequest(data)
 		checkRefusal(t, data, err)
 		if err == nil && (ping.id == 0 || ping.timeout < minPingTimeout || ping.timeout > maxPingTimeout) {
 			t.Errorf("taken: %+v", ping)

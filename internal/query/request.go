@@ -33,7 +33,7 @@ type listRequest struct {
 	after detector.AgentID
 }
 
-func parseList(data []byte) (listRequest, error) {
+func parseListRequest(data []byte) (listRequest, error) {
 	r := listRequest{limit: defaultLimit}
 	err := parseRequest(data, map[string]field{
 		"status": stringField("active, disconnected, pending or never_connected", func(s string) error {
@@ -48,7 +48,7 @@ func parseList(data []byte) (listRequest, error) {
 		"ip":    stringField("an address or a network, such as 10.1.0.0/16", r.setNetwork),
 		"ids":   {"a list of agent ids of three digits or more, such as [\"001\",\"1024\"]", r.setIDs},
 		"limit": intField(1, maxLimit, &r.limit),
-		"after": idField(&r.after),
+		"after": agentIDField(&r.after),
 	})
 	return r, err
 }
@@ -92,7 +92,7 @@ func (r *listRequest) setIDs(value json.RawMessage) error {
 	return nil
 }
 
-func idField(into *detector.AgentID) field {
+func agentIDField(into *detector.AgentID) field {
 	return stringField("an agent id of three digits or more, such as 001", func(s string) (err error) {
 		*into, err = detector.ParseID(s)
 		return err
@@ -101,8 +101,8 @@ func idField(into *detector.AgentID) field {
 
 var errNoID = errors.New(`field "id" is missing: want an agent id of three digits or more, such as 001`)
 
-func parseGet(data []byte) (id detector.AgentID, err error) {
-	if err = parseRequest(data, map[string]field{"id": idField(&id)}); err == nil && id == 0 {
+func parseGetRequest(data []byte) (id detector.AgentID, err error) {
+	if err = parseRequest(data, map[string]field{"id": agentIDField(&id)}); err == nil && id == 0 {
 		err = errNoID
 	}
 	return id, err
@@ -113,9 +113,9 @@ type pingRequest struct {
 	timeout time.Duration
 }
 
-func parsePing(data []byte) (r pingRequest, err error) {
+func parsePingRequest(data []byte) (r pingRequest, err error) {
 	ms := int(defaultPingTimeout.Milliseconds())
-	err = parseRequest(data, map[string]field{"id": idField(&r.id),
+	err = parseRequest(data, map[string]field{"id": agentIDField(&r.id),
 		"timeout_ms": intField(int(minPingTimeout.Milliseconds()), int(maxPingTimeout.Milliseconds()), &ms)})
 	if err == nil && r.id == 0 {
 		err = errNoID

@@ -92,7 +92,7 @@ func (s *Service) Serve(ctx context.Context, nc *nats.Conn) error {
 	conn := newConnection(ctx, s, nc)
 	defer conn.stopAndWait()
 	defer end() // first
-	if err := conn.subscribe(); err != nil {
+	if err := conn.subscribeAllEndpoints(); err != nil {
 		return fmt.Errorf("register the micro service %s: %w", Name, err)
 	}
 	select {

@@ -23,8 +23,8 @@ type file struct {
 	secret        bool
 }
 
-// listFiles returns the files that are set.
-func (c *Config) listFiles() (set []file) {
+// listCredentialFiles returns the files that are set.
+func (c *Config) listCredentialFiles() (set []file) {
 	for _, f := range []file{{"credentials_file", c.CredentialsFile, true}, {"nkey_file", c.NKeyFile, true},
 		{"password_file", c.PasswordFile, true}, {"token_file", c.TokenFile, true},
 		{"tls_ca", c.CA, false}, {"tls_cert", c.Cert, false}, {"tls_key", c.Key, true}} {
@@ -56,10 +56,10 @@ func (m *loginFiles) wipeKeys() {
 	}
 }
 
-// readFiles returns the contents of all files by setting.
-func readFiles(cfg *Config) (map[string][]byte, fileSum, error) {
+// readCredentialFiles returns the contents of all files by setting.
+func readCredentialFiles(cfg *Config) (map[string][]byte, fileSum, error) {
 	texts, sum := map[string][]byte{}, sha256.New()
-	for _, f := range cfg.listFiles() {
+	for _, f := range cfg.listCredentialFiles() {
 		text, err := f.readFile()
 		if err != nil {
 			return nil, fileSum{}, newFileFailure(f, err)
@@ -86,13 +86,13 @@ func (f file) readFile() ([]byte, error) {
 
 // loadLoginFiles reads and parses the files.
 func loadLoginFiles(cfg *Config) (*loginFiles, error) {
-	texts, sum, err := readFiles(cfg)
+	texts, sum, err := readCredentialFiles(cfg)
 	if err != nil {
 		return nil, err
 	}
 	m := &loginFiles{sum: sum}
-	for _, f := range cfg.listFiles() {
-		if err := m.parseFile(f.setting, texts, cfg.User); err != nil {
+	for _, f := range cfg.listCredentialFiles() {
+		if err := m.parseLoginFile(f.setting, texts, cfg.User); err != nil {
 			m.wipeKeys()
 			return nil, newFileFailure(f, err)
 		}
@@ -100,12 +100,12 @@ func loadLoginFiles(cfg *Config) (*loginFiles, error) {
 	return m, nil
 }
 
-// parseFile parses one file. Its errors quote nothing of it.
-func (m *loginFiles) parseFile(setting string, texts map[string][]byte, user string) (err error) {
+// parseLoginFile parses one file. Its errors quote nothing of it.
+func (m *loginFiles) parseLoginFile(setting string, texts map[string][]byte, user string) (err error) {
 	text := texts[setting]
 	switch setting {
 	case "credentials_file":
-		return m.parseCreds(text)
+		return m.parseCredsFile(text)
 	case "nkey_file":
 		return m.parseNKey(text)
 	case "password_file":
@@ -120,12 +120,12 @@ func (m *loginFiles) parseFile(setting string, texts map[string][]byte, user str
 			return errors.New("no certificate in PEM is in it")
 		}
 	case "tls_cert":
-		return m.parseCertificate(text, texts["tls_key"])
+		return m.parseClientCertificate(text, texts["tls_key"])
 	}
 	return nil
 }
 
-func (m *loginFiles) parseCreds(text []byte) (err error) {
+func (m *loginFiles) parseCredsFile(text []byte) (err error) {
 	token, err := nkeys.ParseDecoratedJWT(text)
 	if err != nil {
 		return errors.New("no user JWT is in it")
@@ -165,7 +165,7 @@ func (m *loginFiles) parseNKey(text []byte) (err error) {
 	return nil
 }
 
-func (m *loginFiles) parseCertificate(cert, key []byte) error {
+func (m *loginFiles) parseClientCertificate(cert, key []byte) error {
 	if key == nil {
 		return errors.New("its key is missing")
 	}
@@ -191,9 +191,9 @@ const (
 	pollPeriod = 10 * time.Second
 )
 
-// watchFiles requests a reload when the files may have changed. A change beside them
+// watchCredentialFiles requests a reload when the files may have changed. A change beside them
 // counts: in a container, a link there is replaced.
-func (r *Remote) watchFiles(ctx context.Context, files []file) {
+func (r *Remote) watchCredentialFiles(ctx context.Context, files []file) {
 	cfg := filewatch.Config{Beside: true, Settle: settleTime, SettleMax: maxSettleTime, Poll: pollPeriod, Failed: func(err error) {
 		r.log.Warn("cannot watch the files of the NATS login: looking at them from time to time", "every", pollPeriod, "err", err)
 	}}

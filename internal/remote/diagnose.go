@@ -22,24 +22,24 @@ func (a *attempt) newFailure(p Problem, what, hint string, cause error) *Failure
 // text.
 func (a *attempt) diagnoseError(err error) *Failure {
 	if a.dialErr != nil {
-		return a.diagnoseNetwork(a.dialErr)
+		return a.diagnoseNetworkError(a.dialErr)
 	}
-	for _, look := range []func(error) *Failure{a.diagnoseLogin, a.diagnoseTLS, a.diagnoseNATS} {
+	for _, look := range []func(error) *Failure{a.diagnoseRefusedLogin, a.diagnoseTLS, a.diagnoseNATSError} {
 		if f := look(err); f != nil {
 			return f
 		}
 	}
-	return a.diagnoseNetwork(err)
+	return a.diagnoseNetworkError(err)
 }
 
-// diagnoseLogin recognizes refused logins. For an unknown user or account, a
+// diagnoseRefusedLogin recognizes refused logins. For an unknown user or account, a
 // wrong password and a revoked or expired JWT the server reports the same, on
 // purpose.
-func (a *attempt) diagnoseLogin(err error) *Failure {
+func (a *attempt) diagnoseRefusedLogin(err error) *Failure {
 	text := strings.ToLower(err.Error()) // at connect the library returns only text
 	switch {
 	case strings.Contains(text, "authentication expired"):
-		return a.loginExpired(err)
+		return a.newExpiredLoginFailure(err)
 	case strings.Contains(text, "authentication revoked"):
 		return a.newFailure(LoginRevoked, "the server has revoked the login of "+a.identity, a.loginHint(), err)
 	case errors.Is(err, nats.ErrNkeysNotSupported):
@@ -50,13 +50,13 @@ func (a *attempt) diagnoseLogin(err error) *Failure {
 		return a.newFailure(WantsLogin, "the server wants a login, and the settings have none",
 			"set <credentials_file>, <nkey_file>, <user> and <password_file>, or <token_file>", err)
 	case !a.expires.IsZero() && time.Now().After(a.expires):
-		return a.loginExpired(err)
+		return a.newExpiredLoginFailure(err)
 	}
 	what := "the server refuses the login of " + a.identity + ": unknown user or account, wrong secret, or revoked"
 	return a.newFailure(LoginRefused, what, a.loginHint(), err)
 }
 
-func (a *attempt) loginExpired(err error) *Failure {
+func (a *attempt) newExpiredLoginFailure(err error) *Failure {
 	what := "the login of " + a.identity + " has expired"
 	if !a.expires.IsZero() && time.Now().After(a.expires) {
 		what = "the login of " + a.identity + " expired on " + a.expires.UTC().Format(time.RFC3339)
@@ -65,7 +65,7 @@ func (a *attempt) loginExpired(err error) *Failure {
 }
 
 func (a *attempt) loginHint() string {
-	for _, f := range a.cfg.listFiles() {
+	for _, f := range a.cfg.listCredentialFiles() {
 		if f.secret && f.setting != "tls_key" {
 			return "put a valid login into <" + f.setting + ">" + f.path + "</" + f.setting + ">, or set up the user on the server"
 		}
@@ -73,8 +73,8 @@ func (a *attempt) loginHint() string {
 	return "set up the user on the server"
 }
 
-// diagnoseNATS recognizes failures of NATS's own protocol.
-func (a *attempt) diagnoseNATS(err error) *Failure {
+// diagnoseNATSError recognizes failures of NATS's own protocol.
+func (a *attempt) diagnoseNATSError(err error) *Failure {
 	text := strings.ToLower(err.Error())
 	switch {
 	case errors.Is(err, nats.ErrSecureConnWanted):
@@ -90,12 +90,12 @@ func (a *attempt) diagnoseNATS(err error) *Failure {
 	return nil
 }
 
-// diagnoseNetwork recognizes errors of the operating system.
-func (a *attempt) diagnoseNetwork(err error) *Failure {
+// diagnoseNetworkError recognizes errors of the operating system.
+func (a *attempt) diagnoseNetworkError(err error) *Failure {
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return a.newFailure(NameNotFound, fmt.Sprintf("the name %s cannot be resolved (%s)", a.url.Hostname(), e.Err), "correct <server_url>, or this host's resolver", err)
 	}
-	if f := a.diagnoseClosed(err); f != nil {
+	if f := a.diagnoseClosedConn(err); f != nil {
 		return f
 	}
 	var timeout interface{ Timeout() bool }
@@ -111,11 +111,11 @@ func (a *attempt) diagnoseNetwork(err error) *Failure {
 	return a.newFailure(Other, err.Error(), "look into the server's log", err)
 }
 
-// diagnoseClosed recognizes a connection that was closed during the
+// diagnoseClosedConn recognizes a connection that was closed during the
 // handshakes. With TLS 1.3 the server checks our certificate after we have
 // checked its, and its alert may be lost when it closes the connection at
 // once.
-func (a *attempt) diagnoseClosed(err error) *Failure {
+func (a *attempt) diagnoseClosedConn(err error) *Failure {
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		return nil
 	}

@@ -69,10 +69,10 @@ func (a *attempt) connectServer(ctx context.Context, r *Remote) (*Session, error
 	s := &Session{remote: r, attempt: a, ended: make(chan struct{}), refused: make(map[string]error), errorSignal: make(chan struct{})}
 	opts := append(a.buildOptions(),
 		nats.SetCustomDialer(&dialer{ctx: dialing, timeout: a.cfg.Timeout, failed: &a.dialErr}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.handleError(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.handleServerError(err) }),
 		nats.ClosedHandler(func(nc *nats.Conn) {
 			giveUp()
-			s.handleClosed(nc.LastError())
+			s.handleConnClosed(nc.LastError())
 		}))
 	var err error
 	if s.Conn, err = nats.Connect(a.endpoint.String(), opts...); err != nil {

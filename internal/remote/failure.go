@@ -147,8 +147,8 @@ func countRefusedLogins(err error) (n int) {
 	return n
 }
 
-// joinProblems returns the problems for the log.
-func joinProblems(err error) string {
+// joinFailureProblems returns the problems for the log.
+func joinFailureProblems(err error) string {
 	var words []string
 	for _, f := range Failures(err) {
 		if !slices.Contains(words, string(f.Problem)) {

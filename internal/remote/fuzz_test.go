@@ -27,7 +27,7 @@ func FuzzLoadCredentials(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which byte, text, key []byte) {
 		setting := settings[int(which)%len(settings)]
 		m := new(loginFiles)
-		err := m.parseFile(setting, map[string][]byte{setting: text, "tls_key": key}, "pulse")
+		err := m.parseLoginFile(setting, map[string][]byte{setting: text, "tls_key": key}, "pulse")
 		switch {
 		case err != nil && (len(err.Error()) > 300 || strings.Contains(err.Error(), "\n")):
 			t.Errorf("%s: not a short line: %q", setting, err)

@@ -10,7 +10,7 @@ import (
 // keepConnected keeps a session until ctx ends, and then ends it.
 func (r *Remote) keepConnected(ctx context.Context) {
 	for ctx.Err() == nil {
-		r.triedFiles, _ = r.fileState()
+		r.triedFiles, _ = r.describeCredentialFiles()
 		s, err := dialServers(ctx, &r.cfg, r.servers, r)
 		if err != nil {
 			r.handleFailure(ctx, err, false)
@@ -33,8 +33,8 @@ func (r *Remote) serveSession(ctx context.Context, s *Session) *Session {
 		<-s.ended // it ends with ctx, too
 		return s
 	}
-	r.setCurrent(s)
-	defer r.setCurrent(nil)
+	r.setCurrentSession(s)
+	defer r.setCurrentSession(nil)
 	for {
 		select {
 		case <-s.ended:
@@ -48,7 +48,7 @@ func (r *Remote) serveSession(ctx context.Context, s *Session) *Session {
 	}
 }
 
-func (r *Remote) setCurrent(s *Session) {
+func (r *Remote) setCurrentSession(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.updateSince(r.currentState())
@@ -63,7 +63,7 @@ var errReplaced = errors.New("the files of the login have changed: another sessi
 // replaceSession returns a session with the present files, or the old one if
 // they are the same or do not work, which it logs once.
 func (r *Remote) replaceSession(ctx context.Context, old *Session) *Session {
-	state, sum := r.fileState()
+	state, sum := r.describeCredentialFiles()
 	if sum == old.attempt.sum {
 		r.triedFiles = state
 		return old
@@ -86,23 +86,23 @@ func (r *Remote) replaceSession(ctx context.Context, old *Session) *Session {
 	if err != nil {
 		r.countFailure(err)
 		r.cfg.Tell(NotRenewed, err)
-		r.log.Warn("the files of the NATS login have changed and do not work: the old connection stays", "problem", joinProblems(err), "err", err)
+		r.log.Warn("the files of the NATS login have changed and do not work: the old connection stays", "problem", joinFailureProblems(err), "err", err)
 		return old
 	}
 	r.mu.Lock()
 	clear(r.loggedSubjects)
 	r.mu.Unlock()
-	r.setCurrent(s)
+	r.setCurrentSession(s)
 	r.running.Go(func() { r.retireSession(ctx, old) })
 	r.cfg.Tell(Renewed, nil)
 	r.log.Info("connected to the NATS server anew, with the changed files")
 	return s
 }
 
-// fileState returns a text that identifies the state of the files, readable or
+// describeCredentialFiles returns a text that identifies the state of the files, readable or
 // not.
-func (r *Remote) fileState() (string, fileSum) {
-	_, sum, err := readFiles(&r.cfg)
+func (r *Remote) describeCredentialFiles() (string, fileSum) {
+	_, sum, err := readCredentialFiles(&r.cfg)
 	return fmt.Sprintf("%x %v", sum, err), sum
 }
 
@@ -136,7 +136,7 @@ func (r *Remote) handleFailure(ctx context.Context, err error, doubted bool) {
 	r.mu.Lock()
 	before := r.currentState()
 	r.failures++
-	r.unconfirmed, r.problem = doubted, joinProblems(err)
+	r.unconfirmed, r.problem = doubted, joinFailureProblems(err)
 	n := r.failures
 	r.updateSince(before)
 	r.mu.Unlock()
@@ -149,11 +149,11 @@ func (r *Remote) handleFailure(ctx context.Context, err error, doubted bool) {
 		if countRefusedLogins(err) > 0 {
 			message = "the NATS server refuses our login: keeping messages and trying on"
 		}
-		r.log.Warn(message, "every", r.cfg.ReconnectDelay, "problem", joinProblems(err), "err", err)
+		r.log.Warn(message, "every", r.cfg.ReconnectDelay, "problem", joinFailureProblems(err), "err", err)
 	}
 	if n == max(r.cfg.MaxReconnects, 1) {
 		r.cfg.Tell(Unavailable, err)
-		r.log.Error("the NATS server is unavailable: still keeping messages and trying on", "failures", n, "problem", joinProblems(err), "err", err)
+		r.log.Error("the NATS server is unavailable: still keeping messages and trying on", "failures", n, "problem", joinFailureProblems(err), "err", err)
 	}
 }
 
@@ -223,7 +223,7 @@ func (r *Remote) waitToRetry(ctx context.Context) {
 		case <-enough:
 			return
 		case <-r.reload:
-			if state, _ := r.fileState(); state != r.triedFiles {
+			if state, _ := r.describeCredentialFiles(); state != r.triedFiles {
 				return
 			}
 		}

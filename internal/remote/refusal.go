@@ -58,9 +58,9 @@ func (s *Session) takeRefusal(key string) error {
 	return err
 }
 
-// recordRefusal records a refusal until it is taken.
-func (s *Session) recordRefusal(err error) {
-	verb, subject, ok := refusedSubject(err)
+// recordSubjectRefusal records a refusal until it is taken.
+func (s *Session) recordSubjectRefusal(err error) {
+	verb, subject, ok := parseRefusedSubject(err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ok && verb == publishing {

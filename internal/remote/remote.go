@@ -154,8 +154,8 @@ func Open(cfg Config) (*Remote, error) {
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
 	r.running.Go(func() { r.keepConnected(ctx) })
-	if files := cfg.listFiles(); len(files) > 0 {
-		r.running.Go(func() { r.watchFiles(ctx, files) })
+	if files := cfg.listCredentialFiles(); len(files) > 0 {
+		r.running.Go(func() { r.watchCredentialFiles(ctx, files) })
 	}
 	return r, nil
 }

@@ -86,12 +86,12 @@ func (s *Session) Good() {
 	}
 }
 
-// handleError handles an error that the server sends: a refused subject, or
+// handleServerError handles an error that the server sends: a refused subject, or
 // the reason for which it is about to close the connection, which is not
 // repeated.
-func (s *Session) handleError(err error) {
-	s.recordRefusal(err)
-	if f := s.attempt.diagnoseLogin(err); f != nil {
+func (s *Session) handleServerError(err error) {
+	s.recordSubjectRefusal(err)
+	if f := s.attempt.diagnoseRefusedLogin(err); f != nil {
 		s.mu.Lock()
 		s.cause = f
 		s.mu.Unlock()
@@ -101,8 +101,8 @@ func (s *Session) handleError(err error) {
 	}
 }
 
-// handleClosed ends the session of a connection that has ended.
-func (s *Session) handleClosed(err error) {
+// handleConnClosed ends the session of a connection that has ended.
+func (s *Session) handleConnClosed(err error) {
 	s.mu.Lock()
 	cause := s.cause
 	s.mu.Unlock()
@@ -119,7 +119,7 @@ func (s *Session) handleClosed(err error) {
 // Explain returns a [Failure] for the server's refusal of a subject, and other
 // errors as they are.
 func (s *Session) Explain(err error) error {
-	verb, subject, ok := refusedSubject(err)
+	verb, subject, ok := parseRefusedSubject(err)
 	if !ok {
 		return err
 	}
@@ -135,8 +135,8 @@ var subjectRefusal = regexp.MustCompile(`(Publish|Subscription) to "([^"]+)`)
 // publishing is the verb of a refused message.
 const publishing = "publish to"
 
-// refusedSubject returns the verb and the subject of a refusal.
-func refusedSubject(err error) (verb, subject string, ok bool) {
+// parseRefusedSubject returns the verb and the subject of a refusal.
+func parseRefusedSubject(err error) (verb, subject string, ok bool) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return "", "", false
 	}
@@ -153,7 +153,7 @@ func refusedSubject(err error) (verb, subject string, ok bool) {
 // logRefusedSubject logs a refused subject, once for each kind. A refused
 // request to JetStream is not logged: its sender handles a missing answer.
 func (r *Remote) logRefusedSubject(s *Session, err error) {
-	verb, subject, ok := refusedSubject(err)
+	verb, subject, ok := parseRefusedSubject(err)
 	if !ok || strings.HasPrefix(subject, "$JS.API.") {
 		r.log.Debug("from the NATS server", "err", err)
 		return
@@ -212,7 +212,7 @@ func (r *Remote) admitSession(ctx context.Context, s *Session) bool {
 		case <-s.ended:
 			return false
 		case <-r.reload:
-			if _, sum := r.fileState(); sum != s.attempt.sum {
+			if _, sum := r.describeCredentialFiles(); sum != s.attempt.sum {
 				s.End(ErrWithdrawn) // the next session logs in with the changed files
 			}
 		}

@@ -37,7 +37,7 @@ func (a *attempt) diagnoseTLS(err error) *Failure {
 		return f
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
-		return a.diagnoseAlert(op.Err)
+		return a.diagnoseTLSAlert(op.Err)
 	}
 	text := err.Error()
 	switch _, plain := errors.AsType[tls.RecordHeaderError](err); {
@@ -58,7 +58,7 @@ func (a *attempt) diagnoseCertificate(err error) *Failure {
 		after = " (the server requires TLS)"
 	}
 	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		return a.newFailure(WrongHost, fmt.Sprintf("the server's certificate is for %s, not for %s%s", hostsOf(e.Certificate), e.Host, after),
+		return a.newFailure(WrongHost, fmt.Sprintf("the server's certificate is for %s, not for %s%s", describeCertificateHosts(e.Certificate), e.Host, after),
 			"name the server in <server_url> as its certificate does, or give it a certificate for that name", err)
 	}
 	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
@@ -66,10 +66,10 @@ func (a *attempt) diagnoseCertificate(err error) *Failure {
 		if a.cfg.CA != "" {
 			hint = "put the certificate of the authority that signed it into <tls_ca>" + a.cfg.CA + "</tls_ca>"
 		}
-		return a.newFailure(UnknownAuthority, fmt.Sprintf("the server's certificate is signed by an authority we do not know, %s%s%s", issuerOf(e.Cert), authorityMismatch(e), after), hint, err)
+		return a.newFailure(UnknownAuthority, fmt.Sprintf("the server's certificate is signed by an authority we do not know, %s%s%s", issuerOf(e.Cert), explainAuthorityMismatch(e), after), hint, err)
 	}
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
-		return a.certificateExpired(e.Cert, after, err)
+		return a.newExpiredCertificateFailure(e.Cert, after, err)
 	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return a.newFailure(BadCertificate, "the server's certificate cannot be used: "+quoteBrief(e.Err.Error())+after, "give the server another certificate", err)
@@ -77,9 +77,9 @@ func (a *attempt) diagnoseCertificate(err error) *Failure {
 	return nil
 }
 
-// certificateExpired returns the failure for the server's certificate, or for
+// newExpiredCertificateFailure returns the failure for the server's certificate, or for
 // one in its chain.
-func (a *attempt) certificateExpired(c *x509.Certificate, after string, err error) *Failure {
+func (a *attempt) newExpiredCertificateFailure(c *x509.Certificate, after string, err error) *Failure {
 	whose, hint := "the server's certificate", "renew the certificate on the server, or correct this host's clock"
 	if c.IsCA {
 		whose, hint = "the certificate of an authority of the server's, "+quoteBrief(c.Subject.String())+",", "renew that: in <tls_ca> if it is there, else on the server"
@@ -91,9 +91,9 @@ func (a *attempt) certificateExpired(c *x509.Certificate, after string, err erro
 	return a.newFailure(Expired, whose+" "+when+after, hint, err)
 }
 
-// authorityMismatch returns why a known authority of the same name does not
+// explainAuthorityMismatch returns why a known authority of the same name does not
 // match.
-func authorityMismatch(e x509.UnknownAuthorityError) string {
+func explainAuthorityMismatch(e x509.UnknownAuthorityError) string {
 	_, why, found := strings.Cut(e.Error(), "(possibly because of ")
 	if !found {
 		return ""
@@ -111,9 +111,9 @@ const (
 	illegalParameter tls.AlertError = 47
 )
 
-// diagnoseAlert recognizes the server's refusal of our side. Its alert is
+// diagnoseTLSAlert recognizes the server's refusal of our side. Its alert is
 // known by its text only.
-func (a *attempt) diagnoseAlert(alert error) *Failure {
+func (a *attempt) diagnoseTLSAlert(alert error) *Failure {
 	is := func(e tls.AlertError) bool { return alert.Error() == e.Error() }
 	ours := is(alertWantsOne)
 	for e := firstOfOurs; e <= lastOfOurs; e++ {
@@ -146,9 +146,9 @@ func (a *attempt) refusesCertificate(err error) *Failure {
 	return a.newFailure(CertificateTaken, what, hint, err)
 }
 
-// hostsOf returns the hosts that a certificate is for, as far as they fit into
+// describeCertificateHosts returns the hosts that a certificate is for, as far as they fit into
 // a line of the log.
-func hostsOf(c *x509.Certificate) string {
+func describeCertificateHosts(c *x509.Certificate) string {
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())

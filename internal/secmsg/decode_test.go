@@ -11,7 +11,7 @@ import (
 
 // encryptBody encrypts what follows the header, valid or not.
 func encryptBody(c *Cipher, inside []byte) []byte {
-	b := c.appendPadding(bytes.Clone(inside), 0)
+	b := c.appendBlockPadding(bytes.Clone(inside), 0)
 	for c.method == Blowfish && len(b)%8 != 0 {
 		b = append(b, 0) // padding after the stream, as old senders add it
 	}
@@ -30,7 +30,7 @@ func deflateText(plain string) []byte {
 
 // prependSum returns rest after its checksum.
 func prependSum(rest string) string {
-	sum := hexChecksum([]byte(rest))
+	sum := hexMD5Checksum([]byte(rest))
 	return string(sum[:]) + rest
 }
 
