@@ -1,17 +1,31 @@
 package daemon
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/audit"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/keys"
 	"github.com/wazuh-pulse/pulse/internal/message"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/sealing"
 )
 
 // maxChanges is how many status changes of one agent are published one by one in
@@ -174,4 +188,47 @@ func SetGCPercent() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+}
+
+// ExamineKeys reads the private keys that a node has for itself as it does when it
+// starts, and makes none. It returns what is wrong with each.
+func ExamineKeys(cfg *config.Config) (wrong []error) {
+	files := sealing.KeyFiles(cfg)
+	readers := map[string]func(string) error{}
+	if cfg.NATS.Enabled {
+		private := func(path string) error { _, err := keys.ReadPrivate(path); return err }
+		readers[files.ReadingPath()] = private
+		if cfg.NATS.MessageSigning {
+			readers[files.SigningPath()] = private
+		}
+	}
+	if cfg.NATS.AuditLogging {
+		readers[audittrail.KeyPath(cfg.Pulse.StateDir)] = func(path string) error { _, err := audit.ReadKey(path); return err }
+	}
+	for _, path := range slices.Sorted(maps.Keys(readers)) {
+		if err := readers[path](path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) { // else it is made
+			wrong = append(wrong, err)
+		}
+	}
+	return wrong
+}
+
+// StatusStorage is who stores status changes at the XDR's NATS.
+type StatusStorage struct {
+	Subject string // of status changes
+	Stored  bool   // a stream has acknowledged some to this node at some time
+	Listed  bool   // the server lists a stream that takes them now
+}
+
+// listWait is for how long the server may take to list its streams.
+const listWait = 2 * time.Second
+
+// FindStatusStorage asks the server which streams there are. An error means that it
+// did not answer.
+func FindStatusStorage(ctx context.Context, cfg *config.Config, s *remote.Session) (StatusStorage, error) {
+	found := StatusStorage{Subject: event.Prefix(cfg.NATS.SubjectPrefix).StatusChange("*")}
+	found.Stored = outbox.Covers(outbox.StoredSubjects(outboxDir(cfg)), found.Subject)
+	listed, err := outbox.ListedSubjects(ctx, s.Conn, cfg.NATS.SubjectPrefix, listWait)
+	found.Listed = outbox.Covers(listed, found.Subject)
+	return found, err
 }
