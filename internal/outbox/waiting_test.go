@@ -391,7 +391,7 @@ func TestWhatWasSetAsideGoesOutAtTheForwardersPaceBehindWhatHappensNow(t *testin
 	nc.Close()
 	far.start()
 	far.proxy.setFault(networkFault{delay: 10 * time.Millisecond})
-	nc, js = connect(t, far.srv.ClientURL(), asXDR())
+	_, js = connect(t, far.srv.ClientURL(), asXDR())
 	began := time.Now()
 	got := storedIn(t, js, "XDR", 2001)
 	if took := time.Since(began); took > 10*time.Second { // one at a time would take 40 s
