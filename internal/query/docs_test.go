@@ -50,10 +50,10 @@ func TestTheManualExplainsEverything(t *testing.T) {
 		return names
 	}
 	for heading, names := range map[string][]string{
-		"## Which agents are there":  append(known(func(b []byte) error { _, err := parseListRequest(b); return err }), fields(listAnswer{})...),
-		"### An agent":               fields(view.Agent{}),
-		"## How is this one":         append(known(func(b []byte) error { _, err := parseGetRequest(b); return err }), fields(getAnswer{})...),
-		"## Does this one live, now": append(known(func(b []byte) error { _, err := parsePingRequest(b); return err }), fields(view.PingAnswer{})...),
+		"## List agents":   append(known(func(b []byte) error { _, err := parseListRequest(b); return err }), fields(listAnswer{})...),
+		"### An agent":     fields(view.Agent{}),
+		"## Get one agent": append(known(func(b []byte) error { _, err := parseGetRequest(b); return err }), fields(getAnswer{})...),
+		"## Ping an agent": append(known(func(b []byte) error { _, err := parsePingRequest(b); return err }), fields(view.PingAnswer{})...),
 	} {
 		text := section(t, heading)
 		for _, name := range names {
