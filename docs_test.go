@@ -279,6 +279,44 @@ func TestTheArchitectureLeadsToCodeThatIsThere(t *testing.T) {
 	}
 }
 
+var (
+	goTest      = regexp.MustCompile("go test ([^`\n]*) (\\./[\\w/]+)")
+	testPattern = regexp.MustCompile(`-(run|bench|fuzz) ('[^']*'|\S+)`)
+	testFunc    = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`)
+)
+
+// Every command that the pages show runs a test or benchmark that its package has.
+func TestTheCommandsOfThePagesRunSomething(t *testing.T) {
+	commands := 0
+	for _, name := range pages(t) {
+		for _, command := range goTest.FindAllStringSubmatch(page(t, name), -1) {
+			files, err := filepath.Glob(filepath.Join(command[2], "*_test.go"))
+			if err != nil || len(files) == 0 {
+				t.Errorf("%s: %s: there are no tests", name, command[0])
+			}
+			var all []string
+			for _, file := range files {
+				for _, f := range testFunc.FindAllStringSubmatch(page(t, file), -1) {
+					all = append(all, f[1])
+				}
+			}
+			for _, flag := range testPattern.FindAllStringSubmatch(command[1], -1) {
+				pattern, _, _ := strings.Cut(strings.Trim(flag[2], "'"), "/")
+				if pattern == "-" || pattern == "^$" { // no test beside the benchmarks
+					continue
+				}
+				commands++
+				if !slices.ContainsFunc(all, regexp.MustCompile(pattern).MatchString) {
+					t.Errorf("%s: %s: nothing matches %s", name, command[0], pattern)
+				}
+			}
+		}
+	}
+	if commands < 10 {
+		t.Errorf("only %d commands are found", commands)
+	}
+}
+
 // Every problem with the NATS server has a row.
 func TestEveryProblemOfTheNATSServerIsExplained(t *testing.T) {
 	text := section(t, "docs/operators.md", "Login and TLS")
