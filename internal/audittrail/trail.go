@@ -100,7 +100,7 @@ func Open(cfg *config.Config, log *slog.Logger) (*Trail, error) {
 		return open(cfg, log)
 	}
 	if err := recordSwitchedOff(cfg, log); err != nil {
-		log.Warn("the audit log could not be told that it is switched off", "err", err)
+		log.Warn("cannot record in the audit log that it is switched off", "err", err)
 	}
 	return new(Trail), nil
 }

@@ -75,7 +75,7 @@ func TestWhatCannotBeReadDoesNotKeepANodeFromStarting(t *testing.T) {
 	again.startNode()
 	again.log.await(t, "the last outage cannot be read: it is taken for over", 1)
 	again.log.await(t, `the last status changes of some agents cannot be read: these begin anew agents=2`, 1)
-	again.log.await(t, `took up where the last life ended agents=1`, 1)
+	again.log.await(t, `restored the state of the last run agents=1`, 1)
 }
 
 func TestADamagedStoreIsSaidAndTheNodeWatchesOn(t *testing.T) {
@@ -99,9 +99,9 @@ func TestADamagedStoreIsSaidAndTheNodeWatchesOn(t *testing.T) {
 
 	again := openTestNode(t, cfg)
 	again.startNode()
-	again.log.await(t, "the store was damaged: what is sound of it stays stream=STATUS messages_lost=1", 1)
-	again.log.await(t, "messages that were stored are gone", 1)
-	again.log.await(t, "took up where the last life ended agents=3", 1)
+	again.log.await(t, "the store was damaged: its intact messages are kept stream=STATUS messages_lost=1", 1)
+	again.log.await(t, "stored messages are lost", 1)
+	again.log.await(t, "restored the state of the last run agents=3", 1)
 	s := again.node.Status()
 	if s.Outbox.Status.Lost != 1 || len(s.Health.Warnings) != 1 || !strings.Contains(s.Health.Warnings[0], "1 status changes and alerts were gone") {
 		t.Errorf("%+v %+v", s.Outbox, s.Health)

@@ -329,7 +329,7 @@ func TestWithEncryptionThePlainTextIsNowhere(t *testing.T) {
 
 	h = openTestNode(t, cfg) // and it knows what it told
 	h.startNode()
-	if lines := h.log.about("took up where the last life ended"); len(lines) != 1 || !strings.Contains(lines[0], "2") {
+	if lines := h.log.about("restored the state of the last run"); len(lines) != 1 || !strings.Contains(lines[0], "2") {
 		t.Errorf("restored: %q", lines)
 	}
 	if page, _ := h.node.detector.Page(0); len(page) != 2 || !strings.HasPrefix(page[0].Name, "hidden-") {

@@ -60,7 +60,7 @@ func (r *Reader) RestoreAgents(ctx context.Context, clock *detector.Clock, to *d
 	unread.logTo(r.Log)
 	to.Restore(agents, outage)
 	if len(agents) > 0 {
-		r.Log.Info("took up where the last life ended", "agents", len(agents), "outage", outage != nil && outage.Ended == 0)
+		r.Log.Info("restored the state of the last run", "agents", len(agents), "outage", outage != nil && outage.Ended == 0)
 	}
 	return nil
 }

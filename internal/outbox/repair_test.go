@@ -87,7 +87,7 @@ func TestOfADamagedStoreAllThatIsSoundStays(t *testing.T) {
 	}{
 		{"a message is damaged", func(t *testing.T, k *closedStore) {
 			rewriteFile(t, k.path("STATUS", "msgs", "1.blk"), flipBitWithin("node01-1-58\r"))
-		}, []int{57}, `the store was damaged: what is sound of it stays" stream=STATUS messages_lost=1 files=1`},
+		}, []int{57}, `the store was damaged: its intact messages are kept" stream=STATUS messages_lost=1 files=1`},
 		{"messages in two files are damaged, and a length", func(t *testing.T, k *closedStore) {
 			rewriteFile(t, k.path("STATUS", "msgs", "1.blk"), flipBitWithin("node01-1-58\r"))
 			rewriteFile(t, k.path("STATUS", "msgs", "1.blk"), func(data []byte) []byte {
@@ -126,7 +126,7 @@ func TestOfADamagedStoreAllThatIsSoundStays(t *testing.T) {
 		}, nil, "a stream could not be opened: it begins empty"},
 		{"a file of telemetry is garbage", func(t *testing.T, k *closedStore) {
 			rewriteFile(t, k.path("TELEMETRY", "msgs", "1.blk"), func(data []byte) []byte { return bytes.Repeat([]byte("?"), len(data)) })
-		}, nil, "the store was damaged: what is sound of it stays\" stream=TELEMETRY messages_lost=0 files=1"},
+		}, nil, "the store was damaged: its intact messages are kept\" stream=TELEMETRY messages_lost=0 files=1"},
 		{"telemetry cannot be opened", func(t *testing.T, k *closedStore) {
 			remove(t, k.path("TELEMETRY"))
 			if err := os.WriteFile(k.path("TELEMETRY"), nil, 0o600); err != nil {
@@ -135,7 +135,7 @@ func TestOfADamagedStoreAllThatIsSoundStays(t *testing.T) {
 		}, nil, "a stream could not be opened: it begins empty"},
 		{"how much there was is not known", func(t *testing.T, k *closedStore) {
 			rewriteFile(t, filepath.Join(k.dir, "STATUS.end"), flipBit(0))
-		}, nil, "whether some of it is lost cannot be told"},
+		}, nil, "a loss cannot be detected"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := newClosedStore(t, strings.Contains(tt.name, "two files"))
@@ -189,7 +189,7 @@ func TestWhatIsGoneIsCounted(t *testing.T) {
 			if s.Lost == 0 || s.Lost+s.Messages != uint64(len(k.status)) {
 				t.Errorf("%+v\n%s", s, book)
 			}
-			book.waitFor(t, fmt.Sprintf(`"messages that were stored are gone: whoever needs them has to find them elsewhere" stream=STATUS lost=%d left=%d`, s.Lost, s.Messages))
+			book.waitFor(t, fmt.Sprintf(`"stored messages are lost" stream=STATUS lost=%d left=%d`, s.Lost, s.Messages))
 		})
 	}
 }

@@ -101,14 +101,14 @@ func (o *Outbox) countLost(now jetstream.StreamState) error {
 	missing := now.LastSeq - now.Msgs
 	switch err := errors.Join(err, gapsErr); {
 	case errors.Is(err, errDamaged):
-		o.log.Warn("how much was stored is not known: whether some of it is lost cannot be told", "err", err)
+		o.log.Warn("how much was stored is not known: a loss cannot be detected", "err", err)
 	case err != nil:
 		return err
 	default:
 		o.lost = missing - min(had, missing) + last - min(last, now.LastSeq)
 	}
 	if o.lost > 0 {
-		o.log.Error("messages that were stored are gone: whoever needs them has to find them elsewhere", "stream", Status.String(), "lost", o.lost, "left", now.Msgs)
+		o.log.Error("stored messages are lost", "stream", Status.String(), "lost", o.lost, "left", now.Msgs)
 	}
 	if err := gaps.saveSequence(missing); err != nil {
 		return err

@@ -116,7 +116,7 @@ func (r *repairer) repairBlocks(dir, stream string) error {
 		}
 	}
 	if repaired > 0 {
-		r.log.Error("the store was damaged: what is sound of it stays", "stream", stream, "messages_lost", lost, "files", repaired, "kept_in", damagedDir(r.storeDir))
+		r.log.Error("the store was damaged: its intact messages are kept", "stream", stream, "messages_lost", lost, "files", repaired, "kept_in", damagedDir(r.storeDir))
 	}
 	if repaired == 0 && !torn {
 		return nil
