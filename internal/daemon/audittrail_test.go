@@ -142,7 +142,7 @@ func TestTheAuditLogTellsWhatWasChangedWhileTheNodeWasDown(t *testing.T) {
 	cfg.NATS.MaxReconnects = 7
 	writeKeys(t, cfg, keyFile+"007 new any 7777\n")
 	h = startTestNode(t, cfg)
-	h.log.await(t, "took up", 1)
+	h.log.await(t, "restored the state of the last run", 1)
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -217,14 +217,6 @@ func TestOpenNamesTheSettingThatIsInTheWay(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"the epoch file is garbage", "epoch", func(t *testing.T, cfg *config.Config) {
-			if err := os.MkdirAll(cfg.Pulse.StateDir, 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(cfg.Pulse.StateDir, "epoch"), []byte("?"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := testSettings(t)
