@@ -62,10 +62,11 @@ func (l *listenLink) OnDecision(*detector.Decision) {}
 
 // Run serves the agents and follows their keys.
 func (l *listenLink) Run(ctx context.Context) {
+	l.agents.Start(l.read, l.problems)
 	var work sync.WaitGroup
 	work.Go(func() { l.Link.Run(ctx) })
 	work.Go(func() { l.numbers.saveEvery(ctx, l.Link) })
-	work.Go(func() { l.agents.Run(ctx, l.read, l.problems) })
+	work.Go(func() { l.agents.Run(ctx, l.read) })
 	work.Wait()
 	l.numbers.saveNumbers(l.Link, true)
 }

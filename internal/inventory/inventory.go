@@ -60,12 +60,17 @@ func (inv *Inventory) updateStatus(change func(*Status)) {
 	change(&inv.now)
 }
 
-// Run applies a first reading of the file and follows it until ctx ends.
-func (inv *Inventory) Run(ctx context.Context, first *clientkeys.Set, problems []clientkeys.Problem) {
+// Start applies a first reading of the file. It is called before the link accepts agents:
+// what is reported of an agent that the detector does not know is lost.
+func (inv *Inventory) Start(first *clientkeys.Set, problems []clientkeys.Problem) {
 	inv.watched = agentsWatched{keys: new(clientkeys.Set), keyless: inv.listRestored()}
 	inv.setReading(first, problems)
 	inv.Audit.RecordAgents(nil, inv.watched.keys, len(problems))
+}
 
+// Run follows the file, of which first is the reading that was started with, until ctx
+// ends.
+func (inv *Inventory) Run(ctx context.Context, first *clientkeys.Set) {
 	calls := make(chan func())
 	do := func(f func()) {
 		select {
