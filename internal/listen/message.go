@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -45,7 +46,7 @@ func parseMessage(payload []byte) (messageType, uint32) {
 		return startupMessage, 0
 	case bytes.HasPrefix(word, []byte("agent shutdown")):
 		return shutdownMessage, 0
-	case isManagerWord(word):
+	case hasAnyPrefix(word, managerWords):
 		return managerMessage, 0
 	case bytes.IndexByte(word, '\n') >= 0: // a manager treats this as a keep-alive
 		return keepAliveMessage, 0
@@ -58,26 +59,12 @@ func parseMessage(payload []byte) (messageType, uint32) {
 var managerWords = [][]byte{[]byte("agent ack"), []byte("agent keepalive "), []byte("up file "), []byte("close file"),
 	[]byte("force_reconnect"), []byte("execd "), []byte("syscheck ")}
 
-func isManagerWord(word []byte) bool {
-	for _, w := range managerWords {
-		if bytes.HasPrefix(word, w) {
-			return true
-		}
-	}
-	return false
-}
-
 // answerWords begin the answers of agents: JSON, or an outcome in words. All else behind
 // the number of a request is the request itself.
 var answerWords = [][]byte{[]byte("{"), []byte("ok"), []byte("err")}
 
-func isAnswerText(text []byte) bool {
-	for _, w := range answerWords {
-		if bytes.HasPrefix(text, w) {
-			return true
-		}
-	}
-	return false
+func hasAnyPrefix(text []byte, prefixes [][]byte) bool {
+	return slices.ContainsFunc(prefixes, func(p []byte) bool { return bytes.HasPrefix(text, p) })
 }
 
 func parseAnswer(rest []byte) (messageType, uint32) {
@@ -85,7 +72,7 @@ func parseAnswer(rest []byte) (messageType, uint32) {
 	if !ok {
 		return unknownMessage, 0
 	}
-	if string(answer) != "ack" && !isAnswerText(answer) {
+	if string(answer) != "ack" && !hasAnyPrefix(answer, answerWords) {
 		return managerMessage, 0
 	}
 	token, err := strconv.ParseUint(string(counter), 16, 32)
