@@ -20,13 +20,16 @@ type AgentState struct {
 	Epoch     uint64 `json:"epoch"`    // in this epoch,
 	Sequence  uint64 `json:"sequence"` // with this sequence
 	Updated   int64  `json:"updated"`  // Unix time at which this value was written, seconds
+	Evidence         // of that change
+	AgentInfo        // at that change
 }
 
 // AgentState returns the state of the agent after the change.
 func (m *StatusChangeMessage) AgentState() AgentState {
 	c, s := &m.StatusChange, &m.Security
 	return AgentState{AgentID: c.AgentID, AgentName: c.AgentName, IPAddress: c.IPAddress, Status: c.CurrentStatus, Since: c.Timestamp,
-		LastSeen: c.LastSeen, Reason: c.Reason, Removed: c.Reason == AgentRemoved, Node: s.Node, Epoch: s.Epoch, Sequence: s.Sequence}
+		LastSeen: c.LastSeen, Reason: c.Reason, Removed: c.Reason == AgentRemoved, Node: s.Node, Epoch: s.Epoch, Sequence: s.Sequence,
+		Evidence: c.Evidence, AgentInfo: c.AgentInfo}
 }
 
 // Supersedes reports whether this state replaces an older one.

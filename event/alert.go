@@ -21,6 +21,9 @@ type FleetOutage struct {
 	AgentsBack        int       `json:"agents_back"`        // of the lost, back by now
 	Networks          []Network `json:"networks"`           // where those still away are, most first, 16 at most
 	AlertLevel        int       `json:"alert_level"`
+
+	HostsProbed   int `json:"hosts_probed,omitempty"`   // of the lost, a sample whose hosts were asked for a sign of life
+	HostsAnswered int `json:"hosts_answered,omitempty"` // of the sample: if they answer, look at the agents; if they are silent, at the network
 }
 
 // Network is a part of an outage.

@@ -48,6 +48,11 @@ type StatusChange struct {
 
 	OutagePart    string `json:"outage_part,omitempty"`    // while it goes on, of all changes of an agent that was lost in it: the number of FleetOutage in which it counts, connections_closed or fell_silent
 	StatusChanges int    `json:"status_changes,omitempty"` // how many changes it stands for, the last of which is in Reason and Timestamp; absent: itself alone
+
+	Evidence
+	AwayFor  int64 `json:"away_for,omitempty"` // of an alert that is repeated, because the agent stays away: seconds since the loss
+	Silenced bool  `json:"silenced,omitempty"` // a silence is in effect for the agent: its alerts wait for the end of it
+	AgentInfo
 }
 
 // ManagerStatusMessage is the manager's own heartbeat, published every
@@ -101,12 +106,13 @@ type AuditState struct {
 	Missing uint64 `json:"missing"` // lines that could not be kept since StartedAt
 }
 
-// AgentCounts is the number of agents in each status.
+// AgentCounts is the number of agents in each status. The dormant are disconnected too.
 type AgentCounts struct {
 	Active         int `json:"active"`
 	Disconnected   int `json:"disconnected"`
 	Pending        int `json:"pending"`
 	NeverConnected int `json:"never_connected"`
+	Dormant        int `json:"dormant"` // of the disconnected, those that are away for so long that nobody waits for them
 }
 
 // Origin is the source of every message.

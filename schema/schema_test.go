@@ -50,9 +50,13 @@ func samples() map[string]any {
 	keepAlive := event.KeepAlive{AgentID: "001", AgentName: "web", IPAddress: "any", Timestamp: now.Unix(),
 		EventType: event.KeepAliveAcknowledged, ManagerNode: "node01", Interval: 60, RTT: &rtt, Missed: &missed}
 	change := event.StatusChange{AgentID: "001", AgentName: "web", CurrentStatus: event.Disconnected, IPAddress: "any",
-		Timestamp: now.Unix(), Reason: event.MissedKeepAlives, MissedKeepAlives: 3, AlertLevel: 8, LastSeen: now.Unix(), Outage: true}
+		Timestamp: now.Unix(), Reason: event.MissedKeepAlives, MissedKeepAlives: 3, AlertLevel: 8, LastSeen: now.Unix(), Outage: true,
+		AwayFor: 60, Silenced: true, AgentInfo: event.AgentInfo{WazuhGroups: []string{"default", "web"}, OSName: "Ubuntu", OSVersion: "22.04", AgentVersion: "v4.9.2"},
+		Evidence: event.Evidence{Host: event.HostAnswers, HostProbe: "icmp", HostProbedAt: now.Unix(), Technique: event.ImpairDefenses,
+			Confidence: []string{event.SawConnectionClosed, event.SawHostAnswer}}}
 	outage := &event.FleetOutage{ManagerNode: "node01", Timestamp: now.Unix(), Since: now.Unix(), AgentsWatched: 100, AgentsLost: 50,
-		FellSilent: 50, Networks: []event.Network{{Network: "10.0.0.0/24", Agents: 50}}, AlertLevel: alertlevel.Outage}
+		FellSilent: 50, Networks: []event.Network{{Network: "10.0.0.0/24", Agents: 50}}, AlertLevel: alertlevel.Outage,
+		HostsProbed: 10, HostsAnswered: 9}
 	flapping := event.AgentFlapping{AgentID: "001", AgentName: "web", IPAddress: "any", Timestamp: now.Unix(), StatusChanges: 7,
 		Window: 600, AlertLevel: alertlevel.Flapping}
 	condition := event.NodeCondition{ManagerNode: "node01", Code: "dead_letters", State: event.ConditionBegan, Problem: "3 messages are set aside",

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/config"
@@ -43,7 +44,7 @@ func TestEveryDeathIsToldAsWhatItIs(t *testing.T) {
 		}
 		if c.level >= 8 {
 			alert := h.nextMessage("alert", func(m receivedMessage) bool { return strings.Contains(m.Subject, ".alerts.") })
-			if alert.Subject != "wazuh.xdr.alerts.agent_disconnected" || *alert.Change != *got {
+			if alert.Subject != "wazuh.xdr.alerts.agent_disconnected" || !cmp.Equal(alert.Change, got) {
 				t.Errorf("alert %s %+v, want %+v", alert.Subject, alert.Change, got)
 			}
 		}

@@ -3,6 +3,7 @@ package roster
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/wazuh-pulse/pulse/event"
 )
 
@@ -38,7 +39,7 @@ func FuzzParseOrder(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, same, err := parseOrder("001", formatOrder(s)+" "+form); err != nil || same != form || *again != *s {
+		if again, same, err := parseOrder("001", formatOrder(s)+" "+form); err != nil || same != form || !cmp.Equal(s, again) {
 			t.Errorf("%q: %+v, then %+v, %v", text, s, again, err)
 		}
 	})
