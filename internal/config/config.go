@@ -53,6 +53,10 @@ type KeepAlive struct {
 	OutageHold     time.Duration // from the end of a fleet outage to the alerts of agents that stay away: 0 to 1d
 	FlapThreshold  int           // more status changes than this within FlapWindow are flapping: 1 to 100
 	FlapWindow     time.Duration // 1s to 1d
+	HostProbe      bool
+	HostProbePorts []int           // TCP ports, in the order in which they are tried: up to 8; nil for none
+	EscalateAfter  []time.Duration // rising: up to 8, each 100ms to 365d; nil for none
+	DormantAfter   time.Duration   // 0 to 3650d; 0: no agent is dormant
 }
 
 // NATS is <nats>: the connection to the XDR platform.

@@ -36,6 +36,8 @@ func TestDefaultsAreTheDesigns(t *testing.T) {
 			Enabled: true, Interval: time.Minute, Timeout: 3 * time.Minute, MaxMissed: 3,
 			RetryInterval: 30 * time.Second, Method: "request", ReconnectGrace: 2 * time.Second,
 			SuspectTimeout: 5 * time.Second, OutageShare: 30, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 10 * time.Minute,
+			HostProbe: true, HostProbePorts: []int{22, 135, 445},
+			EscalateAfter: []time.Duration{time.Minute, time.Hour, day}, DormantAfter: 14 * day,
 		},
 		NATS: NATS{
 			Enabled: true, Listen: "127.0.0.1:4222", SubjectPrefix: "wazuh.xdr", MaxReconnects: 10,

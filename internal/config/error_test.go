@@ -29,7 +29,7 @@ var errorTests = []struct{ name, text, want string }{
 	{"a block in a block", in("pulse", "<nats/>"),
 		"pulse.conf:3: <pulse>: unknown element <nats>; it is a block of its own, directly inside <ossec_config>"},
 	{"an element like no other", in("manager_keepalive", "<frobnicate/>"),
-		"pulse.conf:3: <manager_keepalive>: unknown element <frobnicate>; known here: enabled, interval, timeout, max_missed, retry_interval, method, reconnect_grace, suspect_timeout, outage_share, outage_hold, flap_threshold, flap_window, agent_group"},
+		"pulse.conf:3: <manager_keepalive>: unknown element <frobnicate>; known here: enabled, interval, timeout, max_missed, retry_interval, method, reconnect_grace, suspect_timeout, outage_share, outage_hold, flap_threshold, flap_window, host_probe, host_probe_ports, escalate_after, dormant_after, agent_group"},
 	{"an element twice", in("nats", "<enabled>yes</enabled>", "<listen>h:1</listen>", "<enabled>no</enabled>"),
 		"pulse.conf:5: <nats>: <enabled> is here twice, first on line 3; keep one"},
 	{"an attribute", in("nats", `<enabled since="4.7">yes</enabled>`),

@@ -98,6 +98,16 @@ var keepAliveTable = []setting{
 		func(c *Config) field { return intField{&c.KeepAlive.FlapThreshold, 1, 100} }},
 	{pathKeepAlive + "/flap_window", "600", "The time in which status changes are counted for flap_threshold.", live,
 		func(c *Config) field { return durationField{&c.KeepAlive.FlapWindow, time.Second, day} }},
+	{pathKeepAlive + "/host_probe", "yes", "Find out whether the host of a lost agent still answers.", live,
+		func(c *Config) field { return boolField{&c.KeepAlive.HostProbe} }},
+	{pathKeepAlive + "/host_probe_ports", "22,135,445", "The TCP ports that are tried for that where a ping has no answer; empty: none.", live,
+		func(c *Config) field { return portListField{&c.KeepAlive.HostProbePorts} }},
+	{pathKeepAlive + "/escalate_after", "60,3600,86400", "An agent that is away for each of these is an alert, of a level that rises; no: none.", live,
+		func(c *Config) field {
+			return durationListField{&c.KeepAlive.EscalateAfter, shortestDuration, year}
+		}},
+	{pathKeepAlive + "/dormant_after", "1209600", "An agent that is away for this long is dormant, and counted apart; 0: none is.", live,
+		func(c *Config) field { return durationField{&c.KeepAlive.DormantAfter, 0, 10 * year} }},
 }
 
 var natsTable = []setting{

@@ -101,6 +101,7 @@ func joinWithOr(words []string) string {
 const (
 	hour = time.Hour
 	day  = 24 * time.Hour
+	year = 365 * day
 	// shortestDuration is for labs and tests; the detector's sweep could not keep a shorter one.
 	shortestDuration = 100 * time.Millisecond
 )
