@@ -211,7 +211,7 @@ func (s *fixture) waitForChange(id detector.AgentID, to detector.Status) detecto
 // waitForCount waits until so many agents are in a status and their changes are recorded.
 func (s *fixture) waitForCount(status detector.Status, n int) {
 	s.t.Helper()
-	s.waitUntil(fmt.Sprintf("%d agents %v", n, status), func() bool { return s.fleet.Counts()[status] == n })
+	s.waitUntil(fmt.Sprintf("%d agents %v", n, status), func() bool { return s.fleet.Counts().ByStatus[status] == n })
 	s.fleet.Agent(1) // the decisions are of the round that counted, and this waits for its end
 }
 

@@ -226,7 +226,7 @@ func hangTogether(t *testing.T, c hang) {
 		}
 	}
 	slowest := time.Duration(0)
-	for lost := 0; lost < c.hung; lost = s.fleet.Counts()[detector.Disconnected] {
+	for lost := 0; lost < c.hung; lost = s.fleet.Counts().ByStatus[detector.Disconnected] {
 		asked := time.Now()
 		if answer := askAs(t, s.manager.Home(), fmt.Sprintf("%03d agent getstate", c.agents)); !strings.Contains(answer, "connected") {
 			t.Errorf("another client is answered %q", answer)

@@ -79,7 +79,7 @@ func TestATableThatIsEmptyAtTheStartIsDoubtedToo(t *testing.T) {
 	}
 	s.startLink(stillSettings, func(c *Config) { c.hold = 2 * time.Second })
 	s.waitUntil("held", func() bool { return s.link.Vanished().Held == agents })
-	if got := s.fleet.Counts(); got[detector.Active] != agents {
+	if got := s.fleet.Counts().ByStatus; got[detector.Active] != agents {
 		t.Errorf("by status %v", got)
 	}
 	if err := s.manager.Enrol(); err != nil {

@@ -19,7 +19,7 @@ func TestAnAgentIsShownWithItsHistory(t *testing.T) {
 		t.Fatalf("%s %s", answer.Status, text)
 	}
 	s.reportSightings(detector.SawShutdown, 1)
-	s.waitFor("a shutdown", func() bool { return s.detector.Counts()[detector.Disconnected] == 1 })
+	s.waitFor("a shutdown", func() bool { return s.detector.Counts().ByStatus[detector.Disconnected] == 1 })
 	var one AgentDetails
 	s.getJSON("/api/v1/agents/001", &one)
 	if one.Node != "node01" || one.Agent.ID != "001" || one.Agent.Status != "disconnected" || len(one.Changes) != 3 || len(one.Trips) != 1 || len(one.Messages) != 4 {

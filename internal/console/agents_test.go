@@ -33,7 +33,7 @@ func TestTheFleetIsListedWithEveryField(t *testing.T) {
 
 func withGroups(_ *Config, set *detector.Settings) {
 	set.Groups = []detector.Group{set.Group, set.Group}
-	set.GroupOf = func(id detector.AgentID, _ string, _ netip.Addr) int { return int(id) % 3 }
+	set.GroupOf = func(id detector.AgentID, _ string, _ netip.Addr, _ detector.Info) int { return int(id) % 3 }
 }
 
 func TestTheFleetIsFiltered(t *testing.T) {
@@ -41,7 +41,7 @@ func TestTheFleetIsFiltered(t *testing.T) {
 	s.connectAgents(1, 3)
 	s.connectAgents(201, 202)
 	s.reportSightings(detector.SawShutdown, 2)
-	s.waitFor("a shutdown", func() bool { return s.detector.Counts()[detector.Disconnected] == 1 })
+	s.waitFor("a shutdown", func() bool { return s.detector.Counts().ByStatus[detector.Disconnected] == 1 })
 	for query, want := range map[string][]string{
 		"status=active":                         {"001", "003", "201", "202"},
 		"status=active,disconnected":            {"001", "002", "003", "201", "202"},

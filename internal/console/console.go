@@ -35,7 +35,7 @@ type Fleet interface {
 	Page(n int) (page []detector.Record, more bool)
 	Agent(id detector.AgentID) (detector.Record, bool)
 	Ping(ctx context.Context, id detector.AgentID) (detector.Answer, error)
-	Counts() [4]int
+	Counts() detector.Counts
 }
 
 // Config configures a server.

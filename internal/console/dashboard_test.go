@@ -62,7 +62,7 @@ func (s *fixture) connectFleet(at map[detector.AgentID]netip.Addr, stays func(de
 		least++
 		s.detector.Report(detector.Sighting{At: s.clock.Now(), Addr: addr, ID: id, Kind: detector.SawKeepAlive})
 	}
-	s.waitFor("the agents to be active", func() bool { return s.detector.Counts()[detector.Active] == least })
+	s.waitFor("the agents to be active", func() bool { return s.detector.Counts().ByStatus[detector.Active] == least })
 }
 
 const (

@@ -52,7 +52,7 @@ func openFixture(t testing.TB, agents int, with ...option) *fixture {
 	cfg := Config{Node: "node01", Version: "1.2.3", Epoch: 7, Clock: s.clock, History: s.history, Groups: []string{"servers", "desks"},
 		Log: slog.New(slog.DiscardHandler)}
 	cfg.State = func() State { return s.newState() }
-	measured := metrics.New("node01", "1.2.3", func() metrics.Node { return metrics.Node{Agents: s.detector.Counts()} })
+	measured := metrics.New("node01", "1.2.3", func() metrics.Node { return metrics.Node{Agents: s.detector.Counts().ByStatus} })
 	cfg.Metrics = measured.Registry()
 	for _, change := range with {
 		change(&cfg, &set)
@@ -112,7 +112,7 @@ func newMembers(n int) []detector.Member {
 
 // newState is a node like those of the daemon, in what the API promises of it.
 func (s *fixture) newState() State {
-	n := s.detector.Counts()
+	n := s.detector.Counts().ByStatus
 	return State{Health: view.Health{}, Sequence: 42, Lateness: s.detector.Timings().Lateness, Shown: map[string]any{
 		"node": "node01", "version": "1.2.3", "epoch": 7, "started_at": time.Now().UTC(), "uptime": 1, "state": "running", "sequence": 42,
 		"health": view.Health{}, "agents": event.AgentCounts{Active: n[0], Disconnected: n[1], Pending: n[2], NeverConnected: n[3]}, "link": map[string]any{"kind": "listen", "connections": n[0]},
@@ -134,12 +134,12 @@ func (s *fixture) reportSightings(kind detector.Kind, ids ...detector.AgentID) {
 // connectAgents makes agents active, and waits until they are.
 func (s *fixture) connectAgents(from, to detector.AgentID) {
 	s.t.Helper()
-	before := s.detector.Counts()[detector.Active]
+	before := s.detector.Counts().ByStatus[detector.Active]
 	for id := from; id <= to; id++ {
 		s.reportSightings(detector.SawStartup, id)
 		s.reportSightings(detector.SawKeepAlive, id)
 	}
-	s.waitFor("the agents to be active", func() bool { return s.detector.Counts()[detector.Active] >= before+int(to-from)+1 })
+	s.waitFor("the agents to be active", func() bool { return s.detector.Counts().ByStatus[detector.Active] >= before+int(to-from)+1 })
 }
 
 func (s *fixture) waitFor(what string, done func() bool) {

@@ -10,7 +10,7 @@ import (
 func TestANodeLivesUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	h := startTestNode(t, testSettings(t))
-	for h.node.detector.Counts()[detector.NeverConnected] != 3 { // once client.keys is read
+	for h.node.detector.Counts().ByStatus[detector.NeverConnected] != 3 { // once client.keys is read
 		if err := h.node.Alive(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -54,7 +54,7 @@ func openListenLink(cfg *config.Config, method detector.Method, clock *detector.
 
 // knowsAgents reports whether the node knows agents from an earlier run.
 func knowsAgents(d *detector.Detector) bool {
-	counts := d.Counts()
+	counts := d.Counts().ByStatus
 	return counts[detector.Active]+counts[detector.Pending]+counts[detector.Disconnected] > 0
 }
 

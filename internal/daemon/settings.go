@@ -61,7 +61,7 @@ func Detection(cfg *config.Config) (detector.Settings, error) {
 
 // matchGroup returns what finds an agent's group: the first that matches, counted from 1.
 func matchGroup(all []config.Group) detector.GroupOf {
-	return func(id detector.AgentID, name string, addr netip.Addr) int {
+	return func(id detector.AgentID, name string, addr netip.Addr, _ detector.Info) int {
 		for i := range all {
 			if all[i].Matches(uint32(id), name, addr) {
 				return i + 1

@@ -56,7 +56,7 @@ const natsDisabled = "disabled"
 // Status returns the present status of the node.
 func (n *Node) Status() Status {
 	s := n.out.readStatus()
-	s.Agents = countByStatus(n.detector.Counts())
+	s.Agents = countByStatus(n.detector.Counts().ByStatus)
 	s.Link = n.link.Status()
 	s.SettingsProblem = n.settings.readProblem()
 	if n.roster != nil {
@@ -178,7 +178,7 @@ func (n *Node) Alive(ctx context.Context) error { return n.detector.CheckAlive(c
 // Summary returns the state of the node in one line of text.
 func (n *Node) Summary() string {
 	s := n.out.status()
-	a := countByStatus(n.detector.Counts())
+	a := countByStatus(n.detector.Counts().ByStatus)
 	line := fmt.Sprintf("%d active, %d pending, %d disconnected, %d never connected", a.Active, a.Pending, a.Disconnected, a.NeverConnected)
 	if s.NATS.State == event.NATSConnecting || s.NATS.State == event.NATSUnavailable {
 		line += "; NATS " + string(s.NATS.State)

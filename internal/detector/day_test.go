@@ -42,7 +42,7 @@ var daySettings = Settings{
 }
 
 // dayGroup puts every tenth agent into the group with the shorter interval.
-func dayGroup(id AgentID, _ string, _ netip.Addr) int {
+func dayGroup(id AgentID, _ string, _ netip.Addr, _ Info) int {
 	if id%10 == 0 {
 		return 1
 	}

@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"net/netip"
 	"time"
 )
 
@@ -12,16 +13,19 @@ const (
 	Send          Verdict = iota // send a keep-alive to the agent
 	Acknowledged                 // the agent answered one, after RTT
 	Failed                       // one was missed; Missed counts them
+	ProbeHost                    // the agent's host is to be probed once, at Addr, and the result reported with ReportHost
 	Changed                      // the agent's status changed
 	AlertReleased                // the alert of a change that was held is due: the agent is still away
+	Escalated                    // the agent has been away for AwayFor, which is the Step of Settings.EscalateAfter
 	Flapping                     // the agent's status changes too often
 	OutageBegan                  // a large part of the fleet was lost at once
 	OutageEnded                  // most of it is back
 	Resumed                      // the detector itself had been paused, for Pause
 )
 
-// IsRoutine reports whether a decision is about keep-alives, and not about a status.
-func (v Verdict) IsRoutine() bool { return v <= Failed }
+// IsRoutine reports whether a decision is about keep-alives or probes, and not about a
+// status.
+func (v Verdict) IsRoutine() bool { return v <= ProbeHost }
 
 // Decision is the result of a sighting, or of a passed deadline. The first three
 // fields are always set, the next four if it is about one agent; the others
@@ -37,18 +41,24 @@ type Decision struct {
 	Name  string
 	IP    string // the agent's address, or what it is registered under while that is unknown
 
-	Token        uint32        // Send, Acknowledged, Failed: the number of the keep-alive, which its answer carries
+	Token        uint32        // Send, Acknowledged, Failed: the number of the keep-alive, which its answer carries; ProbeHost: of the probe
 	Interval     time.Duration // Send: the agent's keep-alive interval
 	RTT          time.Duration // Acknowledged: from decision to answer
-	Missed       int           // Failed, Changed, AlertReleased: unanswered keep-alives in a row
-	From, To     Status        // Changed, AlertReleased
-	Reason       Reason        // Changed, AlertReleased
-	LastSeen     Instant       // Changed, AlertReleased: of use only when Seen
-	LastSeenTime time.Time     // Changed, AlertReleased: of LastSeen; zero unless Seen
-	Seen         bool          // Changed, AlertReleased: there was a sign of life ever
-	Outage       bool          // Changed, AlertReleased: a loss that is part of an outage
+	Addr         netip.Addr    // ProbeHost
+	Missed       int           // Failed and what is about a change: unanswered keep-alives in a row
+	From, To     Status        // Changed, AlertReleased, Escalated, and all below unless it says otherwise
+	Reason       Reason
+	Info         Info          // what is known of the agent
+	Evidence                   // of a loss or a shutdown; of other changes it is zero
+	LastSeen     Instant       // of use only when Seen
+	LastSeenTime time.Time     // of LastSeen; zero unless Seen
+	Seen         bool          // there was a sign of life ever
+	Outage       bool          // a loss that is part of an outage
+	Silenced     bool          // the agent is silenced
 	Part         Part          // Changed: how the agent counts in the current outage, also when it is back
-	AlertHeld    bool          // Changed: no alert now; AlertReleased follows unless the agent comes back
+	AlertHeld    bool          // Changed: no alert now; AlertReleased or Escalated follows unless the agent comes back
+	AwayFor      time.Duration // Escalated: the time of EscalateAfter that has passed since the loss
+	Step         int           // Escalated: its number in EscalateAfter, from 1
 	Changes      int           // Flapping: within the window; Changed: how many this one stands for, 0 for itself alone
 	Fleet        *Fleet        // OutageBegan, OutageEnded
 	Pause        time.Duration // Resumed
@@ -62,6 +72,9 @@ func (c *Clock) setDecisionTimes(decisions []Decision) {
 		d.Time = read.timeOf(d.At)
 		if d.Seen {
 			d.LastSeenTime = read.timeOf(d.LastSeen)
+		}
+		if d.HostProbe != "" {
+			d.HostProbedTime = read.timeOf(d.HostProbedAt)
 		}
 		if d.Fleet != nil {
 			d.Fleet.SinceTime = read.timeOf(d.Fleet.Since)

@@ -2,6 +2,7 @@ package detector
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -25,6 +26,7 @@ type Detector struct {
 	calls     chan func(*Table, Instant)
 	done      chan struct{}
 	counts    [4]atomic.Int64
+	dormant   atomic.Int64
 	waiters   waiters
 	lastTick  Instant       // when Run last woke up; Run's
 	suspended time.Duration // for how long the machine had been suspended then; Run's
@@ -93,8 +95,18 @@ func (d *Detector) runSweep(now Instant, due time.Time) {
 	d.rounds.addDuration(time.Since(began))
 }
 
+// applySightings applies the reported sightings, and between them the calls, in the order
+// in which they were reported.
 func (d *Detector) applySightings(now Instant) {
-	d.table.Apply(capInstants(now, d.inbox.takeSightings()))
+	seen, calls := d.inbox.takeInputs()
+	seen = capInstants(now, seen)
+	for range calls {
+		n := slices.IndexFunc(seen, func(s Sighting) bool { return s.Kind == tableCall })
+		d.table.Apply(seen[:n])
+		calls[seen[n].Token](d.table, now)
+		seen = seen[n+1:]
+	}
+	d.table.Apply(seen)
 }
 
 // currentInstant returns the current instant, after it has removed from the clock the time
@@ -123,9 +135,11 @@ func capInstants(now Instant, seen []Sighting) []Sighting {
 }
 
 func (d *Detector) publishStatusCounts() {
-	for status, n := range d.table.Counts() {
+	counts := d.table.Counts()
+	for status, n := range counts.ByStatus {
 		d.counts[status].Store(int64(n))
 	}
+	d.dormant.Store(int64(counts.Dormant))
 }
 
 func (d *Detector) deliverDecisions() {
@@ -168,12 +182,13 @@ func (d *Detector) Agent(id AgentID) (r Record, ok bool) {
 	return r, ok
 }
 
-// Counts returns the number of agents in each status, indexed by Status, as of
-// the latest sweep or sighting. It never waits.
-func (d *Detector) Counts() (n [4]int) {
-	for status := range n {
-		n[status] = int(d.counts[status].Load())
+// Counts returns the numbers of agents as of the latest sweep or sighting. It never
+// waits.
+func (d *Detector) Counts() (n Counts) {
+	for status := range n.ByStatus {
+		n.ByStatus[status] = int(d.counts[status].Load())
 	}
+	n.Dormant = int(d.dormant.Load())
 	return n
 }
 

@@ -73,8 +73,8 @@ func TestAMoveIsNoLoss(t *testing.T) {
 	if len(got) != 2 || got[0].ID != 2 || got[0].Reason != AgentMoved || got[1].ID != 3 || got[1].Reason != AgentRemoved {
 		t.Errorf("%+v, want 2 moved and 3 removed", got)
 	}
-	if table.Len() != 1 || table.Counts() != [4]int{Active: 1} {
-		t.Errorf("%d agents, by status %v", table.Len(), table.Counts())
+	if table.Len() != 1 || table.Counts().ByStatus != [4]int{Active: 1} {
+		t.Errorf("%d agents, by status %v", table.Len(), table.Counts().ByStatus)
 	}
 	members[1].Elsewhere = false
 	table.SetMembers(members[:2], now.Add(2))
@@ -87,15 +87,15 @@ func TestAMoveIsNoLoss(t *testing.T) {
 func TestANewMemberMayBeKnownToBeAway(t *testing.T) {
 	table := NewTable(allFeatures)
 	table.SetMembers([]Member{{ID: 1, Name: "web", IP: "any", Away: KeepAliveTimeout}, {ID: 2, Name: "db", IP: "any"}}, 1)
-	if said := table.TakeDecisions(); len(said) != 0 || table.Counts() != [4]int{Disconnected: 1, NeverConnected: 1} {
-		t.Fatalf("%+v, by status %v", said, table.Counts())
+	if said := table.TakeDecisions(); len(said) != 0 || table.Counts().ByStatus != [4]int{Disconnected: 1, NeverConnected: 1} {
+		t.Fatalf("%+v, by status %v", said, table.Counts().ByStatus)
 	}
 	table.Apply([]Sighting{{At: 2, ID: 1, Kind: SawKeepAlive}, {At: 2, ID: 2, Kind: SawKeepAlive}})
 	got := changesIn(table.TakeDecisions())
 	if len(got) != 2 || got[0].Reason != Reconnected || got[0].From != Disconnected || got[1].Reason != Connected {
 		t.Errorf("they come: %+v", got)
 	}
-	if table.Counts() != [4]int{Active: 2} {
-		t.Errorf("by status %v", table.Counts())
+	if table.Counts().ByStatus != [4]int{Active: 2} {
+		t.Errorf("by status %v", table.Counts().ByStatus)
 	}
 }

@@ -60,7 +60,7 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 func (t *Table) growColumns(n int) {
 	if n -= len(t.free); n > 0 {
 		t.due, t.state, t.identities = slices.Grow(t.due, n), slices.Grow(t.state, n), slices.Grow(t.identities, n)
-		t.share = slices.Grow(t.share, n)
+		t.share, t.info = slices.Grow(t.share, n), slices.Grow(t.info, n)
 	}
 }
 
@@ -73,6 +73,7 @@ func (t *Table) addAgent(m *Member, now Instant) int32 {
 		t.state = append(t.state, state{})
 		t.identities = append(t.identities, identity{})
 		t.share = append(t.share, 0)
+		t.info = append(t.info, noInfo)
 	}
 	t.slots.addAgentSlot(m.ID, slot)
 	t.state[slot] = state{id: m.ID, status: NeverConnected, flags: used}
@@ -94,7 +95,7 @@ func (t *Table) removeAgent(slot int32, reason Reason, now Instant) {
 	t.setResponsive(&t.state[slot])
 	t.slots.removeAgentSlot(t.state[slot].id)
 	delete(t.flaps, slot)
-	t.due[slot], t.state[slot], t.identities[slot] = never, state{}, identity{}
+	t.due[slot], t.state[slot], t.identities[slot], t.info[slot] = never, state{}, identity{}, noInfo
 	t.free = append(t.free, slot)
 }
 
@@ -111,6 +112,10 @@ type Record struct {
 	Seen     bool    // there was a sign of life
 	Missed   int
 	RTT      time.Duration // of the last answered keep-alive; 0 before the first
+	Info     Info
+	Evidence // of a disconnected agent
+	Silenced bool
+	Dormant  bool // it is disconnected, and away for Settings.DormantAfter
 }
 
 // PageSize is how many slots a page covers: few enough not to hold up a sweep.
@@ -142,5 +147,5 @@ func (t *Table) recordOf(slot int32) Record {
 	s, w := &t.state[slot], &t.identities[slot]
 	return Record{ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
 		Since: w.since, LastSeen: s.lastSeen, Seen: s.has(seen), Missed: int(s.missed),
-		RTT: time.Duration(s.rtt) * time.Microsecond}
+		RTT: time.Duration(s.rtt) * time.Microsecond, Info: t.info[slot].Value()}
 }

@@ -46,6 +46,7 @@ type modelAgent struct {
 	name      string
 	listed    string     // its address in the inventory
 	addr      netip.Addr // where it was seen
+	info      Info
 	status    Status
 	reason    Reason
 	wasActive bool
@@ -106,7 +107,7 @@ func (a *modelAgent) isWatched() bool { return a.status == Active || a.status ==
 
 func (m *model) group(a *modelAgent) (Group, int) {
 	if m.set.GroupOf != nil {
-		if n := m.set.GroupOf(a.id, a.name, a.addr); n > 0 {
+		if n := m.set.GroupOf(a.id, a.name, a.addr, a.info); n > 0 {
 			return m.set.Groups[n-1], n
 		}
 	}

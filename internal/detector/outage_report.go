@@ -16,7 +16,10 @@ type Fleet struct {
 	Closed    int       // of the lost, those whose connections closed
 	Silent    int       // of the lost, those that only fell silent: if all, the node's own network may be the cause
 	Back      int       // OutageEnded: how many of the lost came back
-	Networks  []Network // of those still lost, most first, maxNetworks at most
+	// Of a sample of the lost, at most ten in a network: how many hosts were probed with a
+	// result, and how many of them answer.
+	HostsProbed, HostsAnswered int
+	Networks                   []Network // of those still lost, most first, maxNetworks at most
 }
 
 // Part is how an agent that was lost in an outage counts in it, until that is

@@ -90,10 +90,10 @@ func TestAShorterTimeoutStartsAnew(t *testing.T) {
 }
 
 func TestAgentsFollowTheirNewGroups(t *testing.T) {
-	odd := func(id AgentID, _ string, _ netip.Addr) int { return int(id) % 2 }
+	odd := func(id AgentID, _ string, _ netip.Addr, _ Info) int { return int(id) % 2 }
 	before := allFeatures
 	before.Groups, before.GroupOf = []Group{{Interval: time.Minute, Timeout: time.Hour, MaxMissed: 9}, {Interval: time.Minute, Timeout: time.Hour, MaxMissed: 9}},
-		func(AgentID, string, netip.Addr) int { return 2 }
+		func(AgentID, string, netip.Addr, Info) int { return 2 }
 	after := allFeatures
 	after.Groups, after.GroupOf = []Group{{Interval: 10 * time.Second, Timeout: time.Minute, MaxMissed: 3}}, odd
 	table, now := newFleet(100, before)
@@ -117,7 +117,7 @@ func TestDecisionsBeforeNewSettingsAreDeliveredFirst(t *testing.T) {
 	var reloaded atomic.Bool
 	var wrong atomic.Int32
 	set := allFeatures
-	set.Groups, set.GroupOf = []Group{set.Group}, func(AgentID, string, netip.Addr) int { return 1 }
+	set.Groups, set.GroupOf = []Group{set.Group}, func(AgentID, string, netip.Addr, Info) int { return 1 }
 	d := New(set, NewClock(), func(out []Decision) {
 		for i := range out {
 			if (out[i].Group == 0) != reloaded.Load() {

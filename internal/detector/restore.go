@@ -3,6 +3,7 @@ package detector
 import (
 	"net/netip"
 	"time"
+	"unique"
 )
 
 // Restored is an agent as an earlier process left it. Instants are negative: they were
@@ -18,6 +19,12 @@ type Restored struct {
 	Greeted  bool // it had been active before
 	Outage   bool // as its last change had it, and Part
 	Part     Part
+
+	Info      Info
+	Evidence  Evidence // of a disconnected agent, as its last change had it; SilentFor is not used
+	Step      int      // the last step of its absence that was published; 0: none
+	AlertHeld bool     // its last change is a loss whose alert was held, and not published since
+	Flapping  bool     // it was flapping: its alert was held for that
 }
 
 // Outage is the last outage that an earlier process reported. What became of its
@@ -64,6 +71,7 @@ func (t *Table) restoreAgent(a *Restored) int32 {
 	if a.Addr.IsValid() {
 		t.identities[slot].setAddress(a.Addr)
 	}
+	t.info[slot] = unique.Make(a.Info)
 	t.updateAgentGroup(slot, a.Since)
 	s := &t.state[slot]
 	t.count[NeverConnected]--

@@ -44,7 +44,10 @@ type Settings struct {
 	OutageHold     time.Duration // after an outage, alerts of those that stay away are held for this; may be 0
 	FlapThreshold  int           // more status changes than this within FlapWindow are flapping; 0: nothing is
 	FlapWindow     time.Duration
-	MaxChanges     int // an agent's status changes that are reported one by one in a minute; more are summed up; 0: no limit
+	MaxChanges     int             // an agent's status changes that are reported one by one in a minute; more are summed up; 0: no limit
+	HostProbe      bool            // the host of a lost agent is probed
+	EscalateAfter  []time.Duration // an agent that is away for each of these escalates; ascending
+	DormantAfter   time.Duration   // an agent that is away for this long is dormant; 0: none is
 }
 
 // Group has the settings that may differ from agent to agent.
@@ -56,7 +59,7 @@ type Group struct {
 
 // GroupOf returns the number of an agent's group. The address is not valid
 // while it is unknown.
-type GroupOf func(id AgentID, name string, addr netip.Addr) int
+type GroupOf func(id AgentID, name string, addr netip.Addr, info Info) int
 
 // minOutage is the least number of losses in an outage: those of a small fleet are
 // reported one by one.
@@ -82,7 +85,7 @@ func (t *Table) resetAgentDeadlines(slot int32, before *Group, now Instant) {
 	s, w := &t.state[slot], &t.identities[slot]
 	s.group = 0
 	if t.set.GroupOf != nil {
-		s.group = uint8(t.set.GroupOf(s.id, w.name, w.addr))
+		s.group = uint8(t.set.GroupOf(s.id, w.name, w.addr, t.info[slot].Value()))
 	}
 	group := t.groupOf(s)
 	t.ensureDueBy(slot, now)

@@ -8,7 +8,7 @@ import (
 // Kind is the kind of a sighting.
 type Kind uint8
 
-// The kinds of sighting. All but the last two are signs of life.
+// The kinds of sighting. All before SawClosed are signs of life.
 const (
 	SawEvent     Kind = iota // any message that is none of the below
 	SawKeepAlive             // the agent's own keep-alive
@@ -17,6 +17,7 @@ const (
 	SawShutdown              // its shutdown message
 	SawClosed                // its connection closed
 	Unsent                   // nothing: the keep-alive with the sighting's Token has not left the link yet
+	tableCall                // nothing: the inbox's call with the sighting's Token as its index
 )
 
 // Sighting is what a link has received from an agent, or observed of its connection.
@@ -41,6 +42,7 @@ type inbox struct {
 	notFull sync.Cond
 	queued  []Sighting
 	spare   []Sighting
+	calls   []func(*Table, Instant) // of the queued sightings of the kind tableCall
 	closed  bool
 	wake    chan struct{} // signals an urgent sighting, or many
 }
@@ -51,12 +53,24 @@ func newInbox() *inbox {
 	return in
 }
 
-func (in *inbox) addSighting(s Sighting, urgent bool) {
+// addSighting adds a sighting.
+func (in *inbox) addSighting(s Sighting, urgent bool) { in.addInput(s, nil, urgent) }
+
+// addCall adds a call of the table that is ordered with the sightings.
+func (in *inbox) addCall(at Instant, call func(*Table, Instant)) {
+	in.addInput(Sighting{At: at, Kind: tableCall}, call, false)
+}
+
+func (in *inbox) addInput(s Sighting, call func(*Table, Instant), urgent bool) {
 	in.mu.Lock()
 	for len(in.queued) >= inboxLimit && !in.closed {
 		in.notFull.Wait()
 	}
 	if !in.closed {
+		if call != nil {
+			s.Token = uint32(len(in.calls))
+			in.calls = append(in.calls, call)
+		}
 		in.queued = append(in.queued, s)
 	}
 	ring := urgent || len(in.queued) >= inboxLimit/4
@@ -69,16 +83,17 @@ func (in *inbox) addSighting(s Sighting, urgent bool) {
 	}
 }
 
-// takeSightings returns the queued sightings. They are valid until its next call.
-func (in *inbox) takeSightings() []Sighting {
+// takeInputs returns the queued sightings, which are valid until its next call, and the
+// calls among them.
+func (in *inbox) takeInputs() ([]Sighting, []func(*Table, Instant)) {
 	in.mu.Lock()
-	got := in.queued
-	in.queued, in.spare = in.spare[:0], got
+	got, calls := in.queued, in.calls
+	in.queued, in.spare, in.calls = in.spare[:0], got, nil
 	in.mu.Unlock()
 	if len(got) >= inboxLimit {
 		in.notFull.Broadcast()
 	}
-	return got
+	return got, calls
 }
 
 // close unblocks all who wait to add a sighting; later ones are dropped.

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"time"
+	"unique"
 )
 
 // A Table holds the agents and decides about them. Its columns are indexed by
@@ -20,6 +21,7 @@ type Table struct {
 	state      []state
 	identities []identity
 	share      []Instant // when MaxChanges changes of the agent may be reported again; see excess
+	info       []unique.Handle[Info]
 
 	count        [4]int        // agents by status
 	unresponsive int           // watched agents that do not answer, or whose connection closed
@@ -111,8 +113,14 @@ func NewTable(set Settings) *Table {
 // Len returns the number of agents.
 func (t *Table) Len() int { return t.slots.count }
 
-// Counts returns the number of agents in each status, indexed by Status.
-func (t *Table) Counts() [4]int { return t.count }
+// Counts are the numbers of agents.
+type Counts struct {
+	ByStatus [4]int // indexed by Status
+	Dormant  int    // of the disconnected
+}
+
+// Counts returns the numbers of agents.
+func (t *Table) Counts() Counts { return Counts{ByStatus: t.count} }
 
 // countWatchedAgents returns how many agents keep-alives go to.
 func (t *Table) countWatchedAgents() int { return t.count[Active] + t.count[Pending] }
@@ -163,6 +171,7 @@ func (t *Table) reportChange(v Verdict, slot int32, from Status) *Decision {
 	d := t.addDecision(v, t.identities[slot].since, slot)
 	d.From, d.To, d.Reason, d.Missed = from, s.status, s.reason, int(s.missed)
 	d.LastSeen, d.Seen = s.lastSeen, s.has(seen) && !s.has(restored) // what was restored may be out of date
+	d.Info = t.info[slot].Value()
 	return d
 }
 
@@ -190,7 +199,7 @@ func (t *Table) updateAgentGroup(slot int32, now Instant) {
 		return
 	}
 	s, w := &t.state[slot], &t.identities[slot]
-	group := uint8(t.set.GroupOf(s.id, w.name, w.addr))
+	group := uint8(t.set.GroupOf(s.id, w.name, w.addr, t.info[slot].Value()))
 	if group == s.group {
 		return
 	}

@@ -143,7 +143,7 @@ func probeBoth(t *rapid.T, table *Table, ref *model, id AgentID, now Instant) {
 // compareDecisions fails with the first decision that differs, and those before it.
 func compareDecisions(t rapid.TB, want, got []Decision) {
 	for i := range max(len(want), len(got)) {
-		if i < len(want) && i < len(got) && cmp.Equal(want[i], got[i], samePrefix) {
+		if i < len(want) && i < len(got) && cmp.Equal(want[i], got[i], samePrefix, sameAddr) {
 			continue
 		}
 		for _, d := range got[max(0, i-5):min(i, len(got))] {
@@ -159,7 +159,10 @@ func compareDecisions(t rapid.TB, want, got []Decision) {
 	}
 }
 
-var samePrefix = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+var (
+	samePrefix = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+	sameAddr   = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+)
 
 func compareRecords(t *rapid.T, table *Table, ref *model) {
 	var counts [4]int
@@ -170,8 +173,8 @@ func compareRecords(t *rapid.T, table *Table, ref *model) {
 			t.Fatalf("the table has %+v, the model %+v", r, a)
 		}
 	}
-	if counts != table.Counts() || len(page) != len(ref.agents) || table.Len() != len(page) {
-		t.Fatalf("%v agents by status, counted %v; %d records of %d agents", counts, table.Counts(), len(page), len(ref.agents))
+	if counts != table.Counts().ByStatus || len(page) != len(ref.agents) || table.Len() != len(page) {
+		t.Fatalf("%v agents by status, counted %v; %d records of %d agents", counts, table.Counts().ByStatus, len(page), len(ref.agents))
 	}
 	for slot, a := range ref.slots {
 		if a != nil && a.isWatched() != table.state[slot].isWatched() {
@@ -206,7 +209,7 @@ func drawSettings(t *rapid.T) Settings {
 	set.Timeout = set.Interval + seconds("timeout beyond interval", 0, 200)
 	if rapid.Bool().Draw(t, "grouped") {
 		set.Groups = []Group{{Interval: 20 * time.Second, Timeout: 45 * time.Second, MaxMissed: 2}}
-		set.GroupOf = func(id AgentID, name string, addr netip.Addr) int {
+		set.GroupOf = func(id AgentID, name string, addr netip.Addr, info Info) int {
 			if id == 3 || name == "two" || addr == netip.AddrFrom4([4]byte{10, 0, 0, 1}) {
 				return 1
 			}
@@ -285,8 +288,8 @@ func TestAWholeInventoryMayChange(t *testing.T) {
 		}
 		removed[d.ID] = true
 	}
-	if len(removed) != n || table.Counts() != [4]int{NeverConnected: n} || table.Len() != n {
-		t.Errorf("%d removed, %v by status, %d in all", len(removed), table.Counts(), table.Len())
+	if len(removed) != n || table.Counts().ByStatus != [4]int{NeverConnected: n} || table.Len() != n {
+		t.Errorf("%d removed, %v by status, %d in all", len(removed), table.Counts().ByStatus, table.Len())
 	}
 	names := make(map[AgentID]string)
 	for page, more := 0, true; more; page++ {
