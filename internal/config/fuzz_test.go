@@ -36,7 +36,7 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("accepted what no daemon can run with: %+v", l.Config)
 		}
 		for _, g := range l.Groups {
-			if g.Timeout < g.Interval || g.MaxMissed < 1 || g.IDs == nil && g.Names == nil && g.Addresses == nil {
+			if g.Timeout < g.Interval || g.MaxMissed < 1 || g.IDs == nil && g.Names == nil && g.Addresses == nil && g.WazuhGroups == nil {
 				t.Errorf("accepted what no group can be: %+v", g)
 			}
 		}

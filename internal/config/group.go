@@ -13,10 +13,11 @@ import (
 // agent belongs to the first group in [Config.Groups] that matches it. [Load] gives every group at least one selector
 // and fills in what it does not set itself from <manager_keepalive> and <nats>.
 type Group struct {
-	Name      string         // unique: 1 to 64 bytes of letters, digits, - and _
-	IDs       []IDRange      // in rising order, no two overlapping
-	Names     []string       // patterns as path.Match has them, minding case
-	Addresses []netip.Prefix // masked, without zones; IPv4 never mapped into IPv6
+	Name        string         // unique: 1 to 64 bytes of letters, digits, - and _
+	IDs         []IDRange      // in rising order, no two overlapping
+	Names       []string       // patterns as path.Match has them, minding case
+	Addresses   []netip.Prefix // masked, without zones; IPv4 never mapped into IPv6
+	WazuhGroups []string       // patterns, as Names
 
 	Interval           time.Duration
 	Timeout            time.Duration // at least Interval
@@ -27,10 +28,11 @@ type Group struct {
 // IDRange is the agent ids from Lo to Hi, both included.
 type IDRange struct{ Lo, Hi uint32 }
 
-// Matches reports whether a selector of the group matches an agent: its id, its name or the address it was seen at. The
-// zero address, of an agent whose address is unknown, matches none. It allocates nothing.
-func (g *Group) Matches(id uint32, name string, addr netip.Addr) bool {
-	return g.matchesID(id) || g.matchesName(name) || g.matchesAddress(addr)
+// Matches reports whether a selector of the group matches an agent: its id, its name, the address it was seen at or one
+// of its Wazuh groups, which are separated by commas. The zero address, of an agent whose address is unknown, matches
+// none. It allocates nothing.
+func (g *Group) Matches(id uint32, name string, addr netip.Addr, wazuhGroups string) bool {
+	return g.matchesID(id) || matchesAnyPattern(g.Names, name) || g.matchesAddress(addr) || g.matchesWazuhGroup(wazuhGroups)
 }
 
 func (g *Group) matchesID(id uint32) bool {
@@ -49,11 +51,11 @@ func (g *Group) matchesID(id uint32) bool {
 // patternSigns are the bytes with a special meaning in a pattern.
 const patternSigns = `*?[\`
 
-func (g *Group) matchesName(name string) bool {
+func matchesAnyPattern(patterns []string, name string) bool {
 	if name == "" {
 		return false
 	}
-	for _, p := range g.Names {
+	for _, p := range patterns {
 		// The first byte rules out most patterns, at a tenth of the cost of path.Match.
 		if p == "" || p[0] != name[0] && strings.IndexByte(patternSigns, p[0]) < 0 {
 			continue
@@ -70,6 +72,17 @@ func (g *Group) matchesAddress(addr netip.Addr) bool {
 	return slices.ContainsFunc(g.Addresses, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
+func (g *Group) matchesWazuhGroup(groups string) bool {
+	for more := len(g.WazuhGroups) > 0 && groups != ""; more; {
+		var name string
+		name, groups, more = strings.Cut(groups, ",")
+		if matchesAnyPattern(g.WazuhGroups, name) {
+			return true
+		}
+	}
+	return false
+}
+
 const (
 	groupElement = "agent_group"
 	pathGroup    = pathKeepAlive + "/" + groupElement
@@ -80,7 +93,7 @@ const (
 
 // selectorNames are the elements that select a group's agents, overrideNames the settings that it may override.
 var (
-	selectorNames = []string{"ids", "names", "addresses"}
+	selectorNames = []string{"ids", "names", "addresses", "wazuh_groups"}
 	overrideNames = []string{"interval", "timeout", "max_missed", "high_alert_threshold"}
 )
 
@@ -93,8 +106,10 @@ func groupSettingTable(g *Group, path string) []setting {
 	return []setting{
 		{path + "/ids", "none", "The ids of the group's agents.", live, of(idListField{&g.IDs})},
 		{path + "/names", "none", "The names of the group's agents, as patterns: * is any text, ? any character, [a-c] one of these.", live,
-			of(patternField{&g.Names})},
+			of(patternField{&g.Names, namePatterns})},
 		{path + "/addresses", "none", "Where the group's agents are seen.", live, of(prefixField{&g.Addresses})},
+		{path + "/wazuh_groups", "none", "The Wazuh groups of the group's agents, as patterns.", live,
+			of(patternField{&g.WazuhGroups, wazuhGroupPatterns})},
 		{path + "/interval", inherited, "The group's interval; manager_keepalive's unless set.", live,
 			of(durationField{&g.Interval, shortestDuration, day})},
 		{path + "/timeout", inherited, "The group's timeout, at least its interval; manager_keepalive's unless set.", live,

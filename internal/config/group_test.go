@@ -33,7 +33,7 @@ func TestAGroupMatchesByAnyOfItsSelectors(t *testing.T) {
 		if tt.addr != "" {
 			addr = netip.MustParseAddr(tt.addr)
 		}
-		if got := g.Matches(tt.id, tt.name, addr); got != tt.want {
+		if got := g.Matches(tt.id, tt.name, addr, ""); got != tt.want {
 			t.Errorf("%d %q %v: got %v", tt.id, tt.name, addr, got)
 		}
 	}
@@ -41,15 +41,32 @@ func TestAGroupMatchesByAnyOfItsSelectors(t *testing.T) {
 
 func TestAnUnknownAddressIsInNoNetwork(t *testing.T) {
 	g := Group{Addresses: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
-	if g.Matches(1, "a", netip.Addr{}) {
+	if g.Matches(1, "a", netip.Addr{}, "") {
 		t.Error("it matches")
 	}
-	if !g.Matches(1, "a", netip.MustParseAddr("192.0.2.1")) || !g.Matches(1, "a", netip.MustParseAddr("fe80::1%eth0")) {
+	if !g.Matches(1, "a", netip.MustParseAddr("192.0.2.1"), "") || !g.Matches(1, "a", netip.MustParseAddr("fe80::1%eth0"), "") {
 		t.Error("a known one does not match")
 	}
 }
 
-// BenchmarkMatches asks for an agent that matches none of 1000 ids, 20 patterns, 100 names and 20 networks.
+func TestAGroupMatchesByAnyOfAnAgentsWazuhGroups(t *testing.T) {
+	l := mustRead(t, group("g", "<wazuh_groups>web, linux-*</wazuh_groups>"))
+	g := &l.Groups[0]
+	for groups, want := range map[string]bool{
+		"web": true, "default,web": true, "web,default": true, "default,linux-eu,other": true, "linux-": true,
+		"": false, "default": false, "web2": false, "Web": false, "my-web": false, "linux": false, "default,": false, ",": false,
+		"default,we,b": false, // a pattern is of one group, not of the list
+	} {
+		if got := g.Matches(9, "none", netip.Addr{}, groups); got != want {
+			t.Errorf("%q: got %v", groups, got)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { g.Matches(9, "none", netip.Addr{}, "default,other,more") }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// BenchmarkMatches asks for an agent that matches none of 1000 ids, 20 patterns, 100 names, 20 networks and 20 Wazuh groups.
 func BenchmarkMatches(b *testing.B) {
 	var g Group
 	for i := range uint32(1000) {
@@ -57,6 +74,7 @@ func BenchmarkMatches(b *testing.B) {
 	}
 	for i := range 20 {
 		g.Names = append(g.Names, fmt.Sprintf("web-%d-*", i))
+		g.WazuhGroups = append(g.WazuhGroups, fmt.Sprintf("site-%d-*", i))
 		g.Addresses = append(g.Addresses, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), 16))
 	}
 	for i := range 100 {
@@ -65,7 +83,7 @@ func BenchmarkMatches(b *testing.B) {
 	addr := netip.MustParseAddr("10.99.0.1")
 	b.ReportAllocs()
 	for b.Loop() {
-		if g.Matches(777, "mail-12.example", addr) {
+		if g.Matches(777, "mail-12.example", addr, "default,mail,linux") {
 			b.Fatal("it matches")
 		}
 	}

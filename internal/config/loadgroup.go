@@ -27,10 +27,6 @@ func (ld *loader) applyAgentGroup(n *node) {
 		ld.addError(n.line, fmt.Sprintf("<%s> matches no agent", label), "choose its agents with "+joinElementNames(selectorNames))
 		return
 	}
-	if !hasAnyElement(n, overrideNames) {
-		ld.addError(n.line, fmt.Sprintf("<%s> changes nothing", label), "set "+joinElementNames(overrideNames))
-		return
-	}
 	ld.addOrReplaceGroup(g, origin{ld.file, n.line, ""})
 }
 

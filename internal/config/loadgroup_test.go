@@ -22,6 +22,7 @@ const anID, anOverride = "<ids>001</ids>", "<max_missed>2</max_missed>"
 var groupTexts = []string{
 	group("servers", anID, anOverride),
 	group("servers", "<names>web-*,dc??</names>", "<addresses>10.1.0.0/16,::1</addresses>", "<interval>30</interval>", "<timeout>90</timeout>"),
+	group("linux", "<wazuh_groups>linux-*,web</wazuh_groups>"),
 	group("a", "<ids>5-9,7-12</ids>", "<high_alert_threshold>0</high_alert_threshold>") + in("manager_keepalive", "<timeout>1h</timeout>"),
 	in("manager_keepalive", "<agent_group name=a>"+anID+anOverride+"</agent_group><agent_group name='b'>"+anID+anOverride+"</agent_group>"),
 }
@@ -46,6 +47,15 @@ func TestAGroupInheritsWhatItDoesNotSet(t *testing.T) {
 	} {
 		if got := source(l, groupPath("servers")+"/"+name); got != want {
 			t.Errorf("%s came from %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestAGroupMayHaveNothingButASelector(t *testing.T) {
+	for _, selector := range []string{anID, "<names>web-*</names>", "<addresses>10.0.0.0/8</addresses>", "<wazuh_groups>web</wazuh_groups>"} {
+		l := mustRead(t, group("a", selector))
+		if g := l.Groups[0]; g.Interval != time.Minute || g.MaxMissed != 3 || g.HighAlertThreshold != 8 {
+			t.Errorf("%s: %+v", selector, g)
 		}
 	}
 }
@@ -86,9 +96,14 @@ var groupErrorTests = []struct{ name, text, want string }{
 	{"a group with a name of two words", group("web servers", anID, anOverride),
 		`pulse.conf:3: <agent_group name="web servers">: has a character that is no letter, digit, - or _; want 1 to 64 letters, digits, - or _`},
 	{"a group without agents", group("a", anOverride),
-		`pulse.conf:3: <agent_group name="a"> matches no agent; choose its agents with <ids>, <names> or <addresses>`},
-	{"a group without settings", group("a", anID),
-		`pulse.conf:3: <agent_group name="a"> changes nothing; set <interval>, <timeout>, <max_missed> or <high_alert_threshold>`},
+		`pulse.conf:3: <agent_group name="a"> matches no agent; choose its agents with <ids>, <names>, <addresses> or <wazuh_groups>`},
+	{"a group of nothing", group("a"),
+		`pulse.conf:3: <agent_group name="a"> matches no agent; choose its agents with <ids>, <names>, <addresses> or <wazuh_groups>`},
+	{"a bad Wazuh group", group("a", "<wazuh_groups>web,linux servers</wazuh_groups>"),
+		`pulse.conf:4: <agent_group name="a">: <wazuh_groups>web,linux servers</wazuh_groups>: entry 2 of 2: has a space; ` +
+			"want names of Wazuh groups or patterns separated by commas, such as web,linux-* (default none)"},
+	{"a single Wazuh group", group("a", "<wazuh_group>web</wazuh_group>"),
+		`pulse.conf:4: <agent_group name="a">: unknown element <wazuh_group>; did you mean <wazuh_groups>?`},
 	{"a group twice", in("manager_keepalive", `<agent_group name="a">`+anID+anOverride+"</agent_group>", "", `<agent_group name="a"/>`),
 		`pulse.conf:5: <agent_group name="a"> is here twice, first on line 3; give each a name of its own`},
 	{"a misspelt element of a group", group("a", anID, "<interva>30</interva>"),
@@ -98,7 +113,7 @@ var groupErrorTests = []struct{ name, text, want string }{
 	{"a setting that groups do not have", group("a", anID, "<retry_interval>30</retry_interval>"),
 		`pulse.conf:5: <agent_group name="a">: unknown element <retry_interval>; it belongs into <manager_keepalive>`},
 	{"an element of a group like no other", group("a", anID, "<frobnicate/>"),
-		`pulse.conf:5: <agent_group name="a">: unknown element <frobnicate>; known here: ids, names, addresses, interval, timeout, max_missed, high_alert_threshold`},
+		`pulse.conf:5: <agent_group name="a">: unknown element <frobnicate>; known here: ids, names, addresses, wazuh_groups, interval, timeout, max_missed, high_alert_threshold`},
 	{"a misspelt group", in("manager_keepalive", `<agent_gruop name="a"/>`),
 		"pulse.conf:3: <manager_keepalive>: unknown element <agent_gruop>; did you mean <agent_group>?"},
 	{"a group in a group", group("a", anID, anOverride, `<agent_group name="b"/>`),

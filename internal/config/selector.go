@@ -103,13 +103,19 @@ func mergeIDRanges(ranges []IDRange) []IDRange {
 	return merged
 }
 
-// patternField is names of agents, with wildcards.
-type patternField struct{ p *[]string }
-
-func (f patternField) String() string { return strings.Join(*f.p, ",") }
-func (f patternField) describeAcceptedValues() string {
-	return "names or patterns separated by commas, such as web-*,dc??"
+// patternField is names of agents, or of their Wazuh groups, with wildcards.
+type patternField struct {
+	p    *[]string
+	want string
 }
+
+const (
+	namePatterns       = "names or patterns separated by commas, such as web-*,dc??"
+	wazuhGroupPatterns = "names of Wazuh groups or patterns separated by commas, such as web,linux-*"
+)
+
+func (f patternField) String() string                 { return strings.Join(*f.p, ",") }
+func (f patternField) describeAcceptedValues() string { return f.want }
 
 func (f patternField) setFromText(text string) error {
 	var patterns []string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"os"
@@ -61,9 +62,9 @@ func Detection(cfg *config.Config) (detector.Settings, error) {
 
 // matchGroup returns what finds an agent's group: the first that matches, counted from 1.
 func matchGroup(all []config.Group) detector.GroupOf {
-	return func(id detector.AgentID, name string, addr netip.Addr, _ detector.Info) int {
+	return func(id detector.AgentID, name string, addr netip.Addr, info detector.Info) int {
 		for i := range all {
-			if all[i].Matches(uint32(id), name, addr) {
+			if all[i].Matches(uint32(id), name, addr, info.Groups) {
 				return i + 1
 			}
 		}
@@ -109,6 +110,9 @@ func (n *Node) Reload(next *config.Config) (config.Config, error) {
 	n.settings.cfg = now
 	n.settings.problem.Store(nil)
 	n.log.Info("settings read again", "changed", formatChanges(changed), "need_a_restart", formatChanges(waiting))
+	if _, listens := n.link.(*listenLink); listens {
+		logUnusedWazuhGroups(&now, n.log)
+	}
 	return now, nil
 }
 
@@ -139,6 +143,23 @@ func (n *Node) useSettings(cfg *config.Config) error {
 	}
 	n.audit.Reload(cfg, n.out.pending)
 	return nil
+}
+
+// ListGroupsByWazuhGroup returns the names of the groups that select agents by Wazuh groups,
+// of which a node that is the agents' manager itself knows none.
+func ListGroupsByWazuhGroup(cfg *config.Config) (names []string) {
+	for i := range cfg.Groups {
+		if len(cfg.Groups[i].WazuhGroups) > 0 {
+			names = append(names, cfg.Groups[i].Name)
+		}
+	}
+	return names
+}
+
+func logUnusedWazuhGroups(cfg *config.Config, log *slog.Logger) {
+	if names := ListGroupsByWazuhGroup(cfg); len(names) > 0 {
+		log.Warn("no agent's Wazuh groups are known without a Wazuh manager: <wazuh_groups> selects none", "agent_groups", strings.Join(names, ", "))
+	}
 }
 
 func listGroupNames(cfg *config.Config) (names []string) {
