@@ -8,6 +8,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/daemon"
 )
 
 type configCommand struct {
@@ -55,7 +56,7 @@ func (c *configCheckCommand) Run(e *env) error {
 		}
 	}
 	fmt.Fprintln(e.stdout, describeSettings(&loaded.Config))
-	for _, note := range describeSilentAlerts(&loaded.Config) {
+	for _, note := range append(describeSilentAlerts(&loaded.Config), describeUnusedGroups(&loaded.Config)...) {
 		fmt.Fprintln(e.stdout, note)
 	}
 	return nil
@@ -105,6 +106,18 @@ func describeSilentAlerts(c *config.Config) (notes []string) {
 		if own := silenceLevel(k, g.Interval, g.Timeout, g.MaxMissed); own != level || g.HighAlertThreshold != threshold {
 			note(fmt.Sprintf("<agent_group name=%q>: ", g.Name), own, g.HighAlertThreshold)
 		}
+	}
+	return notes
+}
+
+// describeUnusedGroups lists the groups of agents that select by Wazuh groups where none are known.
+func describeUnusedGroups(c *config.Config) (notes []string) {
+	if attaches, err := daemon.Attaches(c); attaches || err != nil {
+		return nil
+	}
+	for _, name := range daemon.ListGroupsByWazuhGroup(c) {
+		notes = append(notes, fmt.Sprintf("Note: <agent_group name=%q>: <wazuh_groups> selects no agent, because Pulse is their manager here "+
+			"and a Wazuh manager alone knows their groups. Select them by <ids>, <names> or <addresses>.", name))
 	}
 	return notes
 }

@@ -75,6 +75,7 @@ func (t *tracker) applyLocatedAgents(e agentsLocated) {
 			t.index.setAgentAddr(id, e.rows[i].ParseAddr())
 		}
 	}
+	t.updateInfos(e.rows)
 	for _, id := range e.ids {
 		if a := t.known[id]; a != nil && a.status != wazuhdb.StatusDisconnected {
 			t.handleSignOfLife(id, a.status, a.keepAlive)

@@ -19,9 +19,10 @@ type fakeFleet struct {
 	all    []detector.Sighting
 }
 
-func (s *fakeFleet) Report(seen detector.Sighting) { s.all = append(s.all, seen) }
-func (s *fakeFleet) SetMembers([]detector.Member)  {}
-func (s *fakeFleet) ExtendGrace(time.Duration)     {}
+func (s *fakeFleet) Report(seen detector.Sighting)           { s.all = append(s.all, seen) }
+func (s *fakeFleet) SetMembers([]detector.Member)            {}
+func (s *fakeFleet) ExtendGrace(time.Duration)               {}
+func (s *fakeFleet) SetInfo(detector.AgentID, detector.Info) {}
 func (s *fakeFleet) Agent(id detector.AgentID) (detector.Record, bool) {
 	return detector.Record{ID: id, Status: s.status}, true
 }

@@ -3,6 +3,7 @@ package attach
 import (
 	"cmp"
 	"time"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
@@ -40,6 +41,7 @@ func (t *tracker) applyInventory(e inventoryRead) {
 	}
 	t.fleet.SetMembers(members)
 	t.known = known
+	t.updateInfos(e.rows)
 	for _, r := range added {
 		t.reportNewAgent(r)
 	}
@@ -77,6 +79,17 @@ func (t *tracker) mergeInventoryRows(rows []wazuhdb.Row) (members []detector.Mem
 		members = append(members, m)
 	}
 	return members, known, added
+}
+
+// updateInfos gives the detector what has changed of the agents whose rows were read.
+func (t *tracker) updateInfos(rows []wazuhdb.Row) {
+	for i := range rows {
+		id, info := rows[i].AgentID(), rows[i].Info()
+		if a := t.known[id]; a != nil && a.info != unique.Make(info) {
+			a.info = unique.Make(info)
+			t.fleet.SetInfo(id, info)
+		}
+	}
 }
 
 // rowsOfUnreadable returns the rows that known agents had whose rows could not be used

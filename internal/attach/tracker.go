@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
@@ -57,13 +58,15 @@ type agent struct {
 	keepAlive        int64
 	status           string
 	code             int
-	restored         bool // known from an earlier run of the node, and not read in this one
+	info             unique.Handle[detector.Info] // that the detector has; the zero value before it was set
+	restored         bool                         // known from an earlier run of the node, and not read in this one
 }
 
 // Fleet is the part of the detector that a link uses.
 type Fleet interface {
 	Report(detector.Sighting)
 	SetMembers([]detector.Member)
+	SetInfo(detector.AgentID, detector.Info)
 	ExtendGrace(time.Duration)
 	Agent(detector.AgentID) (detector.Record, bool)
 	Page(n int) (page []detector.Record, more bool)

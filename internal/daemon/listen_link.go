@@ -42,12 +42,13 @@ func openListenLink(cfg *config.Config, method detector.Method, clock *detector.
 	saved := numbers.readSaved()
 	l, err := listen.Listen(listen.Config{
 		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
-		Method: method, Keys: keys, Clock: clock, Report: to.Report, Refused: audit.RecordRefusal, Log: log,
+		Method: method, Keys: keys, Clock: clock, Report: to.Report, SetInfo: to.SetInfo, Refused: audit.RecordRefusal, Log: log,
 		Verify: cfg.Pulse.VerifyCounters, Numbers: saved, Unsure: saved == nil && knowsAgents(to),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w (<remote><port>)", err)
 	}
+	logUnusedWazuhGroups(cfg, log)
 	return &listenLink{Link: l, read: keys, problems: problems, numbers: numbers,
 		agents: inventory.Inventory{Path: cfg.Pulse.ClientKeys, Detector: to, Link: l, Audit: audit, Log: log}}, nil
 }

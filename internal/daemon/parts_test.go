@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"go.uber.org/goleak"
@@ -244,6 +245,34 @@ func TestOnlyBadNewsIsAWarning(t *testing.T) {
 		(&statusLogger{log: slog.New(log)}).logChange(&detector.Decision{To: c.to, Reason: c.reason})
 		if lines := log.about(""); len(lines) != 1 || !strings.HasPrefix(lines[0], c.level+" agent "+c.to.String()) {
 			t.Errorf("%v: %q", c.reason, lines)
+		}
+	}
+}
+
+// An agent joins the group of its Wazuh groups when these are known, and leaves it with
+// them.
+func TestAnAgentsGroupFollowsItsWazuhGroups(t *testing.T) {
+	cfg := testSettings(t)
+	cfg.Groups = []config.Group{{Name: "named", Names: []string{"db"}, Interval: time.Second, Timeout: time.Minute, MaxMissed: 1},
+		{Name: "web", WazuhGroups: []string{"web-*"}, Interval: time.Second, Timeout: time.Minute, MaxMissed: 1}}
+	set, err := Detection(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := detector.NewTable(set)
+	table.SetMembers([]detector.Member{{ID: 1, Name: "www", IP: "any"}, {ID: 2, Name: "db", IP: "any"}}, 0)
+	for i, step := range []struct {
+		groups string
+		want   int
+	}{{"", 0}, {"default", 0}, {"default,web-eu", 2}, {"web-us", 2}, {"default", 0}} {
+		for id := range detector.AgentID(2) {
+			table.SetInfo(id+1, detector.Info{Groups: step.groups}, detector.Instant(i))
+		}
+		if r, _ := table.Agent(1); r.Group != step.want {
+			t.Errorf("in %q it is in group %d, want %d", step.groups, r.Group, step.want)
+		}
+		if r, _ := table.Agent(2); r.Group != 1 { // the first that matches
+			t.Errorf("the other is in group %d", r.Group)
 		}
 	}
 }

@@ -15,7 +15,7 @@ func BenchmarkDecodeAndAcknowledge(b *testing.B) {
 	for _, method := range []secmsg.Method{secmsg.AES, secmsg.Blowfish} {
 		b.Run(method.String(), func(b *testing.B) {
 			l, err := Listen(Config{Keys: readKeys(b, keyFile), Clock: detector.NewClock(),
-				Report: func(detector.Sighting) {}, Log: slog.New(slog.DiscardHandler)})
+				Report: func(detector.Sighting) {}, SetInfo: func(detector.AgentID, detector.Info) {}, Log: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				b.Fatal(err)
 			}

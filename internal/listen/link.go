@@ -30,9 +30,10 @@ type Config struct {
 	Numbers  [][]byte // what [Link.Numbers] of earlier processes returned
 	Unsure   bool     // agents may have sent messages since that are not included in Numbers
 	Clock    *detector.Clock
-	Verify   bool                    // messages whose counter is not newer than all before prove nothing until their sender has answered a question
-	Report   func(detector.Sighting) // called from many goroutines; may block
-	Refused  func(Refusal)           // called for every refusal, from many goroutines, at any rate; may be nil
+	Verify   bool                                  // messages whose counter is not newer than all before prove nothing until their sender has answered a question
+	Report   func(detector.Sighting)               // called from many goroutines; may block
+	SetInfo  func(detector.AgentID, detector.Info) // the same, when an agent sends other things of itself; may be nil
+	Refused  func(Refusal)                         // called for every refusal, from many goroutines, at any rate; may be nil
 	Log      *slog.Logger
 }
 
@@ -41,6 +42,7 @@ type Link struct {
 	method    detector.Method
 	clock     *detector.Clock
 	report    func(detector.Sighting)
+	setInfo   func(detector.AgentID, detector.Info)
 	onRefused func(Refusal)
 	log       *rateLimitedLog
 	addr      netip.AddrPort
@@ -66,7 +68,7 @@ type Link struct {
 
 // Listen opens the sockets. The link serves them when it runs.
 func Listen(cfg Config) (*Link, error) {
-	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, onRefused: cfg.Refused,
+	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, setInfo: cfg.SetInfo, onRefused: cfg.Refused,
 		log: &rateLimitedLog{Logger: cfg.Log}, registry: newRegistry(cfg.Keys), limit: openConnectionLimit(),
 		verify: cfg.Verify, questions: newQuestioner(), requests: make(map[*peer]*request)}
 	l.strangers = newStrangers(l.registry.countAgentsAt)

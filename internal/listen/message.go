@@ -180,6 +180,9 @@ func (l *Link) handleAgentMessage(p *peer, c *codec, payload []byte) error {
 		if own := p.addresses.parseAddress(findAgentIP(payload)); own.IsValid() {
 			seen.Addr = own
 		}
+		if !unsure {
+			l.updateInfo(p, now, payload)
+		}
 		err = l.sendToPeer(p, c, ackText)
 	case shutdownMessage:
 		seen.Kind = detector.SawShutdown

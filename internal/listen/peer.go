@@ -23,7 +23,8 @@ type peer struct {
 	conn           *conn           // nil over UDP
 	isClaim        bool            // its first message was not newer than all before: it is not in the registry before it has answered; the reader's
 	history        *history
-	addresses      addressCache // the reader's, as are window and questionsAsked
+	addresses      addressCache // the reader's, as are info, window and questionsAsked
+	info           peerInfo
 	window         counterWindow
 	lastDoubt      detector.Instant // when a message that was not newer than all before last made it be asked
 	hasDoubt       bool

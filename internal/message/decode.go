@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/agentinfo"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/history"
 )
@@ -92,10 +94,15 @@ func decodeAgent(c *event.StatusChange, wall wallSeconds) (detector.Restored, er
 	addr, _ := netip.ParseAddr(c.IPAddress) // else it is what the agent is registered under
 	return detector.Restored{
 		Outage: c.Outage, Part: part, Addr: addr,
-		Member: detector.Member{ID: id, Name: c.AgentName, IP: c.IPAddress},
+		Member: detector.Member{ID: id, Name: c.AgentName, IP: c.IPAddress}, Info: decodeInfo(&c.AgentInfo),
 		Status: detector.Status(c.CurrentStatus), Reason: reason, Since: since, LastSeen: seen, Missed: c.MissedKeepAlives,
 		Greeted: c.PreviousStatus == event.Active || c.CurrentStatus == event.Active || c.PreviousStatus == event.Disconnected,
 	}, nil
+}
+
+// decodeInfo returns what was known of an agent.
+func decodeInfo(i *event.AgentInfo) detector.Info {
+	return agentinfo.New(strings.Join(i.WazuhGroups, ","), i.OSName, i.OSVersion, i.AgentVersion)
 }
 
 // decodeLastOutage returns an outage as the message of its beginning or end left it.

@@ -3,6 +3,7 @@ package message
 import (
 	"testing"
 
+	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/history"
 )
@@ -36,5 +37,23 @@ func TestMessagesOfTheStreamAreReadBack(t *testing.T) {
 		if c.kind == history.Change && ok && (e.To != detector.Disconnected || e.ID != 1) {
 			t.Errorf("%s: %+v", name, e)
 		}
+	}
+}
+
+func TestARestoredAgentHasTheInfoOfItsLastChange(t *testing.T) {
+	c := event.StatusChange{AgentID: "001", Reason: event.Connected, AgentInfo: event.AgentInfo{
+		WazuhGroups: []string{"default", "web"}, OSName: "Ubuntu", OSVersion: "22.04", AgentVersion: "v4.9.2"}}
+	wall := newWallSeconds(detector.NewClock())
+	got, err := decodeAgent(&c, wall)
+	if want := (detector.Info{Groups: "default,web", OSName: "Ubuntu", OSVersion: "22.04", Version: "v4.9.2"}); err != nil || got.Info != want {
+		t.Errorf("%+v, %v", got.Info, err)
+	}
+	c.AgentInfo = event.AgentInfo{WazuhGroups: []string{"", "web\x1b"}, OSName: "a\nb"} // no node has written that
+	if got, err = decodeAgent(&c, wall); err != nil || got.Info != (detector.Info{OSName: "a?b"}) {
+		t.Errorf("%+v, %v", got.Info, err)
+	}
+	c.AgentInfo = event.AgentInfo{}
+	if got, err = decodeAgent(&c, wall); err != nil || got.Info != (detector.Info{}) {
+		t.Errorf("%+v, %v", got.Info, err)
 	}
 }

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// pageRows is how many agents are read at a time: some 90 bytes each, far below a
+	// pageRows is how many agents are read at a time: some 170 bytes each, far below a
 	// frame. Where names are long, that is too much, and half as many are asked for.
-	pageRows = 400
+	pageRows = 250
 	// maxUnreadable is how many rows of one reading may be unreadable before it is an
 	// error of the database, and not theirs.
 	maxUnreadable = 100

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/wazuh-pulse/pulse/internal/agentinfo"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
@@ -27,6 +28,11 @@ type Row struct {
 	Status     string `json:"s"`
 	Code       int    `json:"c"`
 	KeepAlive  int64  `json:"k"` // Unix seconds; 0 if there was none
+
+	OSName    string `json:"o"` // what the agent sent of itself, as are the next two
+	OSVersion string `json:"v"`
+	Version   string `json:"w"`
+	Groups    string `json:"g"` // its Wazuh groups, separated by commas
 }
 
 // The values of Row.Status that matter here.
@@ -46,6 +52,11 @@ const (
 
 // AgentID returns the agent's id.
 func (r *Row) AgentID() detector.AgentID { return detector.AgentID(r.ID) }
+
+// Info returns what is known of the agent besides its address. What is not, is empty.
+func (r *Row) Info() detector.Info {
+	return agentinfo.New(r.Groups, r.OSName, r.OSVersion, r.Version)
+}
 
 // IsConnected reports whether the agent is active, or pending between its start and its
 // first keep-alive.

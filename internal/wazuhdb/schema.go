@@ -2,8 +2,11 @@ package wazuhdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/wazuh-pulse/pulse/internal/agentinfo"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
@@ -11,6 +14,21 @@ import (
 type Schema struct {
 	Version int    // wazuh-db's number
 	Manager string // the manager's version in its own words; empty if unknown
+
+	missing [len(infoColumns)]bool // which of infoColumns there are not
+}
+
+// infoColumns are the columns of what is known of an agent besides its address, and the
+// fields of a Row. Every version since 4.3 has them; Pulse does without one that is gone.
+// In brackets, because SQLite takes a name in quotes that is no column for a text.
+var infoColumns = [...]struct {
+	name, field string
+	most        int // bytes that are of use
+}{
+	{"[os_name]", "o", agentinfo.MaxOSName},
+	{"[os_version]", "v", agentinfo.MaxOSVersion},
+	{"[version]", "w", agentinfo.MaxVersion + len("Wazuh ")},
+	{"[group]", "g", agentinfo.MaxGroups},
 }
 
 const (
@@ -32,12 +50,45 @@ func (c *Client) ReadSchema(ctx context.Context) (Schema, error) {
 	if err != nil {
 		return Schema{}, err
 	}
-	s := Schema{row.Schema, printable.Brief(row.Manager, 60)}
+	s := Schema{Version: row.Schema, Manager: printable.Brief(row.Manager, 60)}
 	if s.Version < minSchema {
 		return Schema{}, fmt.Errorf("wazuh-db's tables are of version %d, and Pulse needs %d at least: update the manager to Wazuh 4.3 or later", s.Version, minSchema)
 	}
+	if err := c.findMissingColumns(ctx, &s); err != nil {
+		return Schema{}, err
+	}
 	c.known.Store(&s)
 	return s, nil
+}
+
+// findMissingColumns records which of infoColumns there are not: with one statement if there
+// are all, else with one for each.
+func (c *Client) findMissingColumns(ctx context.Context, s *Schema) error {
+	names := make([]string, len(infoColumns))
+	for i := range infoColumns {
+		names[i] = infoColumns[i].name
+	}
+	there, err := c.hasColumns(ctx, strings.Join(names, ", "))
+	if there || err != nil {
+		return err
+	}
+	for i, name := range names {
+		there, err := c.hasColumns(ctx, name)
+		if err != nil {
+			return err
+		}
+		s.missing[i] = !there
+	}
+	return nil
+}
+
+// hasColumns reports whether the table of agents has all of some columns.
+func (c *Client) hasColumns(ctx context.Context, list string) (bool, error) {
+	_, err := c.Query(ctx, "global sql SELECT "+list+" FROM agent WHERE id < 0")
+	if _, refused := errors.AsType[RefusedError](err); refused {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // disconnectionCodeSQL is the SQL for why an agent is disconnected: 0 where that is unknown.
@@ -48,11 +99,18 @@ func (s Schema) disconnectionCodeSQL() string {
 	return boundedNumberSQL("status_code")
 }
 
-// rowColumnsSQL are the columns of a Row, each bounded: one row has less than 4 KiB.
+// rowColumnsSQL are the columns of a Row, each bounded: one row has less than 20 KiB, also if
+// each byte is written as six.
 func (s Schema) rowColumnsSQL() string {
-	return boundedNumberSQL("id") + " AS i, " + boundedTextSQL("name", MaxName) + " AS n, " + boundedTextSQL("ip", MaxAddr) + " AS a, " +
+	columns := boundedNumberSQL("id") + " AS i, " + boundedTextSQL("name", MaxName) + " AS n, " + boundedTextSQL("ip", MaxAddr) + " AS a, " +
 		boundedTextSQL("register_ip", MaxAddr) + " AS r, " + boundedTextSQL("connection_status", maxStatus) + " AS s, " +
 		s.disconnectionCodeSQL() + " AS c, " + boundedNumberSQL("last_keepalive") + " AS k"
+	for i, column := range infoColumns {
+		if !s.missing[i] {
+			columns += ", " + boundedTextSQL(column.name, column.most) + " AS " + column.field
+		}
+	}
+	return columns
 }
 
 // IsLossCode reports whether a code is the one that SetDisconnected leaves in a row.
