@@ -86,7 +86,7 @@ func checkFields(data []byte) error {
 
 // NewSilence returns the silence that is asked for, from now on.
 func (r *Request) NewSilence(now time.Time) (Silence, error) {
-	by, err := normalizeBy(r.By)
+	by, err := NormalizeBy(r.By)
 	if err != nil {
 		return Silence{}, err
 	}

@@ -192,8 +192,8 @@ type Added struct {
 	Agents  int    `json:"agents"` // that it selects now
 }
 
-// normalizeBy returns who acts, or an error.
-func normalizeBy(by string) (string, error) {
+// NormalizeBy returns who acts, or an error.
+func NormalizeBy(by string) (string, error) {
 	if by = strings.TrimSpace(by); by == "" {
 		return "", errors.New("by: name who does this")
 	}
