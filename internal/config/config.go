@@ -4,7 +4,7 @@
 // element has a default.
 //
 // Our own blocks are read strictly: an unknown element, a repeated one, an attribute or stray text is an error with
-// file, line and a hint. Only <agent_group> may be repeated, under different names. All other blocks are the manager's, whose
+// file, line and a hint. Only <agent_group> and <silence> may be repeated, under different names. All other blocks are the manager's, whose
 // own ossec.conf may be given too, and are ignored but for <remote>'s port, protocol and local_ip and <cluster>'s
 // node_name. A file with the manager's blocks and none of ours is read as leniently as the manager reads it (lenient.go).
 //
@@ -27,7 +27,8 @@ const DefaultPath = "/var/ossec/etc/pulse.conf"
 type Config struct {
 	Remote    Remote
 	KeepAlive KeepAlive
-	Groups    []Group // in the order of the files; up to 100
+	Groups    []Group   // in the order of the files; up to 100
+	Silences  []Silence // in the order of the files; up to 100
 	NATS      NATS
 	Pulse     Pulse
 }

@@ -20,7 +20,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	for _, tt := range slices.Concat(errorTests, groupErrorTests) {
+	for _, tt := range slices.Concat(errorTests, groupErrorTests, silenceErrorTests) {
 		f.Add([]byte(tt.text))
 	}
 	for _, text := range groupTexts {

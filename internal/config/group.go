@@ -142,7 +142,8 @@ func baseSettingOf(override *setting) *setting {
 	return lookupSetting(pathKeepAlive + "/" + override.elementName())
 }
 
-// settingsInEffect is the table for settings in effect: with the elements of each group behind <manager_keepalive>'s own.
+// settingsInEffect is the table for settings in effect: with the elements of each group behind <manager_keepalive>'s own,
+// and of each silence behind <pulse>'s.
 func (l *Loaded) settingsInEffect() []setting {
 	all := slices.Concat(remoteTable, keepAliveTable)
 	for i := range l.Groups {
@@ -153,5 +154,5 @@ func (l *Loaded) settingsInEffect() []setting {
 			}
 		}
 	}
-	return slices.Concat(all, natsTable, pulseTable)
+	return slices.Concat(all, natsTable, pulseTable, l.silenceSettings())
 }

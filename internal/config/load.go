@@ -148,7 +148,7 @@ type Change struct{ Path, Was, Is string } // Was or Is is empty for one of a gr
 // by that, in document order, and waiting those that take effect with a restart.
 func (c *Config) Reload(next *Config) (now Config, changed, waiting []Change) {
 	now = *c
-	now.Groups = slices.Clone(next.Groups)
+	now.Groups, now.Silences = slices.Clone(next.Groups), slices.Clone(next.Silences)
 	for _, s := range table {
 		was, is := s.field(c).String(), s.field(next).String()
 		switch {

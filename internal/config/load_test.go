@@ -240,7 +240,7 @@ func TestEverySettingIsReadAsItIsPrinted(t *testing.T) {
 			t.Errorf("%s: %v", s.path, err)
 		}
 	}
-	c.Groups = full.Groups
+	c.Groups, c.Silences = full.Groups, full.Silences
 	if !reflect.DeepEqual(c, full.Config) {
 		t.Error(cmp.Diff(full.Config, c, cmpopts.EquateComparable(c.Remote.LocalIP)))
 	}

@@ -14,7 +14,7 @@ type loader struct {
 	failed map[string]bool // settings with a bad value, which rules between settings skip
 	file   string          // being applied
 
-	groupLines map[string]int // of the file being applied, by name
+	groupLines, silenceLines map[string]int // of the file being applied, by name
 
 	clusterName   string // of the manager's <cluster>
 	clusterOrigin origin
@@ -32,7 +32,7 @@ func newLoader() *loader {
 
 // applyFile applies one file.
 func (ld *loader) applyFile(file string, data []byte) {
-	ld.file, ld.groupLines = file, map[string]int{}
+	ld.file, ld.groupLines, ld.silenceLines = file, map[string]int{}, map[string]int{}
 	ld.loaded.Files = append(ld.loaded.Files, file)
 	if roots, ok := parseManagerFile(data); ok {
 		ld.applyManagerFile(file, roots)
@@ -76,6 +76,8 @@ func (ld *loader) applyTopBlock(n *node) {
 		ld.addError(n.line, "<manager_keepalive> outside of <remote>", "move it into <remote>")
 	case groupElement:
 		ld.refuseStrayGroup(n)
+	case silenceElement:
+		ld.addError(n.line, "<silence> outside of <pulse>", "move it into <pulse>")
 	default:
 		ld.warnIfMisspelt(n, "nats", "pulse", "remote")
 	}
@@ -134,6 +136,9 @@ func (ld *loader) applyBlockElements(n *node, b strictBlock) {
 		case b.path == pathKeepAlive && c.name == groupElement:
 			ld.applyAgentGroup(c)
 			continue
+		case b.path == "pulse" && c.name == silenceElement:
+			ld.applySilence(c)
+			continue
 		case i < 0:
 			ld.refuseUnknownElement(b, c)
 			continue
@@ -148,9 +153,9 @@ func (ld *loader) applyBlockElements(n *node, b strictBlock) {
 	}
 }
 
-// groupErrorPrefix returns the name of a group for errors about its elements, as there may be several groups.
+// groupErrorPrefix returns the name of a group or silence for errors about its elements, as there may be several.
 func (b strictBlock) groupErrorPrefix() string {
-	if b.path != pathGroup {
+	if b.path != pathGroup && b.path != pathSilence {
 		return ""
 	}
 	return "<" + b.label + ">: "

@@ -9,7 +9,7 @@ import (
 // applyAgentGroup applies an <agent_group>. It replaces one of the same name in an earlier file, at that place.
 func (ld *loader) applyAgentGroup(n *node) {
 	before := ld.errs.countProblems()
-	name := ld.readGroupName(n)
+	name := ld.readBlockName(n, groupElement, "servers", ld.groupLines)
 	label, path := groupElement, pathGroup
 	if name != "" {
 		label, path = fmt.Sprintf("%s name=%q", groupElement, name), groupPath(name)
@@ -30,22 +30,22 @@ func (ld *loader) applyAgentGroup(n *node) {
 	ld.addOrReplaceGroup(g, origin{ld.file, n.line, ""})
 }
 
-// readGroupName returns the name of a group, "" if it is bad.
-func (ld *loader) readGroupName(n *node) string {
+// readBlockName returns the name of a block that may be repeated, "" if it is bad. Lines are those of the names so far.
+func (ld *loader) readBlockName(n *node, element, example string, lines map[string]int) string {
 	if len(n.attrs) != 1 || qualifiedXMLName(n.attrs[0].Name) != "name" {
-		ld.addError(n.line, "<agent_group> needs a name, and no other attribute", `write it as <agent_group name="servers">`)
+		ld.addError(n.line, fmt.Sprintf("<%s> needs a name, and no other attribute", element), fmt.Sprintf("write it as <%s name=%q>", element, example))
 		return ""
 	}
 	name := n.attrs[0].Value
 	if err := groupName.check(name); err != nil {
-		ld.addError(n.line, fmt.Sprintf("<agent_group name=\"%s\">: %v", quoteBrief(name), err), "want "+groupName.desc)
+		ld.addError(n.line, fmt.Sprintf("<%s name=\"%s\">: %v", element, quoteBrief(name), err), "want "+groupName.desc)
 		return ""
 	}
-	if first := ld.groupLines[name]; first > 0 {
-		ld.addError(n.line, fmt.Sprintf("<agent_group name=%q> is here twice, first on line %d", name, first), "give each a name of its own")
+	if first := lines[name]; first > 0 {
+		ld.addError(n.line, fmt.Sprintf("<%s name=%q> is here twice, first on line %d", element, name, first), "give each a name of its own")
 		return ""
 	}
-	ld.groupLines[name] = n.line
+	lines[name] = n.line
 	return name
 }
 

@@ -39,11 +39,12 @@ func (l *Loaded) Settings() []Setting {
 }
 
 // Reference lists every setting with its default, in document order. Documentation is checked against it. The elements
-// of groups are there once, below "agent_group", with an empty default; its attribute is "agent_group/@name".
+// of groups and silences are there once, below "agent_group" and "silence", with an empty default; their attribute is @name.
 func Reference() []Setting {
 	l := Loaded{Config: Default()}
 	l.Pulse.NodeName = hostDefault
-	return slices.Insert(l.Settings(), len(remoteTable)+len(keepAliveTable), groupSettingReference()...)
+	list := slices.Insert(l.Settings(), len(remoteTable)+len(keepAliveTable), groupSettingReference()...)
+	return append(list, silenceSettingReference()...)
 }
 
 // WriteXML writes the settings in effect as a settings file, with a comment at each saying where it came from. It can

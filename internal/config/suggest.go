@@ -27,6 +27,9 @@ func unknownElementHint(name string, b strictBlock) string {
 	if name == groupElement {
 		return "it belongs into <manager_keepalive>"
 	}
+	if name == silenceElement {
+		return "it belongs into <pulse>"
+	}
 	if slices.Contains(selectorNames, name) {
 		return "it belongs into an <agent_group> of <manager_keepalive>"
 	}
@@ -36,6 +39,9 @@ func unknownElementHint(name string, b strictBlock) string {
 	}
 	if b.path == pathKeepAlive {
 		known = append(known, groupElement)
+	}
+	if b.path == "pulse" {
+		known = append(known, silenceElement)
 	}
 	if near := nearestKnownName(name, known); near != "" {
 		return fmt.Sprintf("did you mean <%s>?", near)
