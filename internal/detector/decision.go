@@ -27,36 +27,38 @@ const (
 // status.
 func (v Verdict) IsRoutine() bool { return v <= ProbeHost }
 
-// Decision is the result of a sighting, or of a passed deadline. The first three
-// fields are always set, the next four if it is about one agent; the others
-// depend on the verdict. A [Table] sets no times: a [Detector] converts the instants
-// of a decision once, before it passes the decision on.
+// Decision is the result of a sighting, or of a passed deadline. Verdict, At and Time
+// are always set, ID, Group, Name and IP if it is about one agent; the others depend on
+// the verdict. A [Table] sets no times: a [Detector] converts the instants of a decision
+// once, before it passes the decision on. Small fields stand together, because most of
+// the cost of a keep-alive is to write its decisions.
 type Decision struct {
-	Verdict Verdict
-	At      Instant
-	Time    time.Time // of At
+	Verdict   Verdict
+	From, To  Status // Changed, AlertReleased, Escalated, and all below unless it says otherwise
+	Reason    Reason
+	Part      Part // Changed: how the agent counts in the current outage, also when it is back
+	Seen      bool // there was a sign of life ever
+	Outage    bool // a loss that is part of an outage
+	Silenced  bool // the agent is silenced
+	AlertHeld bool // Changed: no alert now; AlertReleased or Escalated follows unless the agent comes back
+
+	At   Instant
+	Time time.Time // of At
 
 	ID    AgentID
-	Group int // the agent's
+	Token uint32 // Send, Acknowledged, Failed: the number of the keep-alive, which its answer carries; ProbeHost: of the probe
+	Group int    // the agent's
 	Name  string
 	IP    string // the agent's address, or what it is registered under while that is unknown
 
-	Token        uint32        // Send, Acknowledged, Failed: the number of the keep-alive, which its answer carries; ProbeHost: of the probe
 	Interval     time.Duration // Send: the agent's keep-alive interval
 	RTT          time.Duration // Acknowledged: from decision to answer
 	Addr         netip.Addr    // ProbeHost
 	Missed       int           // Failed and what is about a change: unanswered keep-alives in a row
-	From, To     Status        // Changed, AlertReleased, Escalated, and all below unless it says otherwise
-	Reason       Reason
 	Info         Info          // what is known of the agent
 	Evidence                   // of a loss or a shutdown; of other changes it is zero
 	LastSeen     Instant       // of use only when Seen
 	LastSeenTime time.Time     // of LastSeen; zero unless Seen
-	Seen         bool          // there was a sign of life ever
-	Outage       bool          // a loss that is part of an outage
-	Silenced     bool          // the agent is silenced
-	Part         Part          // Changed: how the agent counts in the current outage, also when it is back
-	AlertHeld    bool          // Changed: no alert now; AlertReleased or Escalated follows unless the agent comes back
 	AwayFor      time.Duration // Escalated: the time of EscalateAfter that has passed since the loss
 	Step         int           // Escalated: its number in EscalateAfter, from 1
 	Changes      int           // Flapping: within the window; Changed: how many this one stands for, 0 for itself alone

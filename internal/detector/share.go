@@ -33,9 +33,11 @@ func (t *Table) spendChangeShare(slot int32, now Instant) {
 // changes beyond an agent's share. The first is replaced by a report that the agent's
 // changes are being withheld.
 func (t *Table) limitReportedChanges(now Instant) {
-	if t.set.MaxChanges == 0 {
+	if t.set.MaxChanges == 0 || !t.hasReport {
+		t.limited = len(t.decisions)
 		return
 	}
+	t.hasReport = false
 	out := t.decisions[:t.limited]
 	for i := t.limited; i < len(t.decisions); i++ {
 		if d := &t.decisions[i]; t.isReported(d, now) {

@@ -18,11 +18,8 @@ func (t *Table) Sweep(now Instant) {
 // and sets its next due time.
 func (t *Table) decideDueAgent(slot int32, now Instant) {
 	s := &t.state[slot]
-	if s.has(hasExcess) {
-		t.reportOrDropExcess(slot, now)
-	}
-	if s.has(hasFlap) {
-		t.expireFlap(slot, now)
+	if s.has(hasExcess | hasFlap) {
+		t.processHistory(slot, now)
 	}
 	for s.isWatched() {
 		at, do := t.nextAgentDeadline(s)
@@ -36,7 +33,22 @@ func (t *Table) decideDueAgent(slot int32, now Instant) {
 }
 
 // historyDue returns when an agent's history of changes is to be processed.
-func (t *Table) historyDue(slot int32) Instant { return min(t.flapExpiry(slot), t.excessDue(slot)) }
+func (t *Table) historyDue(slot int32) Instant {
+	if !t.state[slot].has(hasExcess | hasFlap) {
+		return never // most agents, at every sighting
+	}
+	return min(t.flapExpiry(slot), t.excessDue(slot))
+}
+
+// processHistory processes what is due of an agent's history of changes.
+func (t *Table) processHistory(slot int32, now Instant) {
+	if t.state[slot].has(hasExcess) {
+		t.reportOrDropExcess(slot, now)
+	}
+	if t.state[slot].has(hasFlap) {
+		t.expireFlap(slot, now)
+	}
+}
 
 // nextAgentDeadline returns the first deadline of a watched agent, and what it decides.
 func (t *Table) nextAgentDeadline(s *state) (at Instant, do func(t *Table, slot int32, at, now Instant)) {
