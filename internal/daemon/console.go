@@ -102,6 +102,7 @@ func (n *Node) readMetrics() metrics.Node {
 	if n.console != nil {
 		m.Subscribers = n.console.Subscribers()
 	}
+	m.HostProbes = n.countHostProbes()
 	if a := s.Audit; a != nil {
 		m.Audit = &metrics.Audit{Lines: a.Seq, Missing: a.Missing, Writable: a.Problem == ""}
 	}

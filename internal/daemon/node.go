@@ -22,6 +22,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/history"
+	"github.com/wazuh-pulse/pulse/internal/hostprobe"
 	"github.com/wazuh-pulse/pulse/internal/metrics"
 	"github.com/wazuh-pulse/pulse/internal/roster"
 )
@@ -34,6 +35,7 @@ type Node struct {
 	audit    *audittrail.Trail // the publisher's
 	link     link
 	detector *detector.Detector
+	hosts    *hostprobe.Prober
 	roster   *roster.Roster // nil for none
 	history  *history.History
 	metrics  *metrics.Metrics
@@ -46,9 +48,14 @@ type Node struct {
 // Open opens everything a node needs: its state directory, its NATS server and
 // its sockets. What it opened it closes again if something fails. The version
 // is that of the software, for the messages.
-func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Node, err error) {
+func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (*Node, error) {
+	return OpenWithHosts(ctx, cfg, version, nil, log)
+}
+
+// OpenWithHosts is Open, with a probe of hosts that are not real; nil for real ones.
+func OpenWithHosts(ctx context.Context, cfg *config.Config, version string, probe hostprobe.Func, log *slog.Logger) (_ *Node, err error) {
 	clock := detector.NewClock()
-	n := &Node{log: log, clock: clock, history: history.New()}
+	n := &Node{log: log, clock: clock, history: history.New(), hosts: hostprobe.New(cfg.KeepAlive.HostProbePorts, probe, log)}
 	n.settings.cfg = *cfg
 	n.metrics = metrics.New(cfg.Pulse.NodeName, version, n.readMetrics)
 	defer func() {
@@ -106,6 +113,10 @@ func (n *Node) handleDecisions(decisions []detector.Decision) {
 	n.recordDecisions(decisions)
 	for i := range decisions {
 		d := &decisions[i]
+		if d.Verdict == detector.ProbeHost {
+			n.probeHost(d)
+			continue
+		}
 		r := n.out.newRecord(d)
 		switch {
 		case d.Verdict == detector.Send:
@@ -142,6 +153,7 @@ func (n *Node) Run(parent context.Context) error {
 	})
 	detecting.Go(func() { n.detector.Run(ctx) })
 	serving.Go(func() { n.link.Run(serve) })
+	serving.Go(func() { n.hosts.Run(ctx) })
 	serving.Go(func() { n.answerQueries(ctx) })
 	serving.Go(func() { n.out.publishKeys(ctx) })
 	if n.web != nil {

@@ -44,6 +44,7 @@ func Detection(cfg *config.Config) (detector.Settings, error) {
 		RetryInterval: k.RetryInterval, SuspectTimeout: k.SuspectTimeout, ReconnectGrace: k.ReconnectGrace,
 		OutageShare: float64(k.OutageShare) / 100, OutageHold: k.OutageHold,
 		FlapThreshold: k.FlapThreshold, FlapWindow: k.FlapWindow, MaxChanges: maxChanges,
+		HostProbe: k.HostProbe, EscalateAfter: k.EscalateAfter, DormantAfter: k.DormantAfter,
 	}
 	for _, g := range cfg.Groups {
 		set.Groups = append(set.Groups, detector.Group{Interval: g.Interval, Timeout: g.Timeout, MaxMissed: g.MaxMissed})
@@ -138,6 +139,7 @@ func (n *Node) useSettings(cfg *config.Config) error {
 	groups := messageGroups(cfg)
 	n.detector.SetSettings(set, func() { n.out.groups = groups })
 	applyRecipients()
+	n.hosts.SetPorts(cfg.KeepAlive.HostProbePorts)
 	if n.console != nil {
 		n.console.SetGroups(listGroupNames(cfg))
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/hostprobe"
 	"github.com/wazuh-pulse/pulse/internal/managersim"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
@@ -82,7 +83,7 @@ func TestAHostThatIsReadyHasNoFailures(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	for _, check := range []string{"settings", "user", "client.keys", "state directory", "disk", "open files", "port", "NATS", "clock"} {
+	for _, check := range []string{"settings", "user", "client.keys", "state directory", "disk", "open files", "port", "host probe", "NATS", "clock"} {
 		if len(of(list, check)) == 0 {
 			t.Errorf("nothing about %s", check)
 		}
@@ -97,6 +98,8 @@ func TestEachTroubleIsNamedWithItsWayOut(t *testing.T) {
 		level        Level
 		what, wayOut string // what they contain
 	}{
+		{"hosts are not asked", func(t *testing.T, l *config.Loaded) { l.KeepAlive.HostProbe = false },
+			"host probe", Note, "off", ""},
 		{"no keys", func(t *testing.T, l *config.Loaded) { l.Pulse.ClientKeys += ".gone" },
 			"settings", Failure, "no such file", "set <home>"},
 		{"a broken line of keys", func(t *testing.T, l *config.Loaded) { write(t, l.Pulse.ClientKeys, "001 web any\n") },
@@ -312,4 +315,19 @@ func natsServer(t *testing.T, opts *server.Options) string {
 	s := natsserver.RunServer(opts)
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	return s.ClientURL()
+}
+
+func TestTheWaysToAskAHostAreNamed(t *testing.T) {
+	loaded := host(t)
+	loaded.KeepAlive.HostProbePorts = []int{22, 3389}
+	ping := hostprobe.CheckPing() == nil
+	found := of(examined(t.Context(), loaded), "host probe")
+	if len(found) != 1 || !strings.Contains(found[0].What, "tcp:22, tcp:3389") || strings.Contains(found[0].Hint, "ping_group_range") == ping {
+		t.Errorf("icmp allowed: %v, found %+v", ping, found)
+	}
+	loaded.KeepAlive.HostProbePorts = nil
+	found = of(examined(t.Context(), loaded), "host probe")
+	if len(found) != 1 || (found[0].Level == Warning) == ping {
+		t.Errorf("icmp allowed: %v, without ports found %+v", ping, found)
+	}
 }

@@ -7,10 +7,12 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/hostprobe"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
@@ -68,6 +70,28 @@ func bindPort(ctx context.Context, network, addr string) error {
 		return err
 	}
 	return l.Close()
+}
+
+// checkHostProbe reports in which ways the hosts of lost agents can be asked whether they answer. It asks none.
+func (e *examination) checkHostProbe(context.Context) {
+	if !e.KeepAlive.HostProbe {
+		e.add("host probe", Note, "off: whether the host of a lost agent still answers is not known", "")
+		return
+	}
+	var ports []string
+	for _, port := range e.KeepAlive.HostProbePorts {
+		ports = append(ports, fmt.Sprintf("tcp:%d", port))
+	}
+	err := hostprobe.CheckPing()
+	const allow = `let Pulse's group ping: sysctl -w net.ipv4.ping_group_range="$(id -g pulse) $(id -g pulse)"`
+	switch {
+	case err == nil:
+		e.add("host probe", Good, strings.Join(append([]string{"icmp"}, ports...), ", "), "")
+	case len(ports) > 0:
+		e.add("host probe", Note, fmt.Sprintf("%s; no icmp: %v", strings.Join(ports, ", "), err), allow)
+	default:
+		e.add("host probe", Warning, fmt.Sprintf("no host can be asked: no <host_probe_ports>, and no icmp: %v", err), allow)
+	}
 }
 
 // loginTimeout is for one login to a NATS server.

@@ -197,9 +197,15 @@ func (n *network) serve() {
 	}
 }
 
-// sentTo returns what was sent to an address.
-func (n *network) sentTo(addr netip.Addr) []string {
+// sentTo returns what was sent to an address, without SYNs that the kernel sent once more: after a second, and after an
+// answer that acknowledges something else.
+func (n *network) sentTo(addr netip.Addr) (sent []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.Clone(n.seen[addr])
+	for _, p := range n.seen[addr] {
+		if !strings.HasSuffix(p, " SYN") || !slices.Contains(sent, p) {
+			sent = append(sent, p)
+		}
+	}
+	return sent
 }

@@ -47,10 +47,14 @@ func parsePacket(b []byte) (*packet, bool) {
 	return p, true
 }
 
-// String returns "echo request", or "tcp:22 SYN".
+// String returns "echo request, 24 bytes" or "tcp:22 SYN".
 func (p *packet) String() string {
 	if p.protocol != protocolTCP {
-		return fmt.Sprintf("icmp %d, %d bytes", p.payload[0], len(p.payload))
+		name := fmt.Sprintf("icmp %d", p.payload[0])
+		if name == "icmp 8" || name == "icmp 128" {
+			name = "echo request"
+		}
+		return fmt.Sprintf("%s, %d bytes", name, len(p.payload))
 	}
 	text := fmt.Sprintf("tcp:%d", p.port())
 	for i, name := range []string{"FIN", "SYN", "RST", "PSH", "ACK"} {

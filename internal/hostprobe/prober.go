@@ -54,17 +54,17 @@ func New(ports []int, probe Func, log *slog.Logger) *Prober {
 // SetPorts replaces the TCP ports, for probes that begin from now on.
 func (p *Prober) SetPorts(ports []int) { p.ports.Store(&ports) }
 
-// Request has a host probed, and its result reported once, from any goroutine. It does not wait: where too many
-// requests do, the host is not asked, and its result is unknown. When Run ends, requests that wait are not reported.
+// Request has a host probed. The result is reported from another goroutine, at once or never: a request that finds as
+// many before it as may wait is dropped, and so are those that wait when Run ends. It does not wait itself.
 func (p *Prober) Request(addr netip.Addr, report func(Result)) {
 	select {
 	case p.queue <- request{addr, time.Now(), report}:
 	default:
-		report(p.countResult(Result{}))
+		p.counts[Unknown].Add(1)
 	}
 }
 
-// Counts returns how many results were reported, by host.
+// Counts returns how many results there were, by host. Of a request that was dropped it is unknown.
 func (p *Prober) Counts() (n [Silent + 1]uint64) {
 	for host := range n {
 		n[host] = p.counts[host].Load()
@@ -81,7 +81,7 @@ func (p *Prober) Run(ctx context.Context) {
 		select {
 		case r := <-p.queue:
 			if time.Since(r.since) > maxQueueTime {
-				r.report(p.countResult(Result{}))
+				p.reportResult(&r, Result{})
 				continue
 			}
 			recent[begun%MaxRate] = time.Now()
@@ -116,10 +116,10 @@ func (p *Prober) serveRequest(ctx context.Context, r request) {
 			p.log.Warn("a lost agent's host could not be asked whether it answers", "ip", r.addr.String(), "err", err, "not_logged", skipped)
 		}
 	}
-	r.report(p.countResult(result))
+	p.reportResult(&r, result)
 }
 
-func (p *Prober) countResult(r Result) Result {
-	p.counts[r.Host].Add(1)
-	return r
+func (p *Prober) reportResult(r *request, result Result) {
+	p.counts[result.Host].Add(1)
+	r.report(result)
 }

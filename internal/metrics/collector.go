@@ -20,6 +20,7 @@ type Node struct {
 	InFlight        int              // of these, not answered yet
 	StatusesWritten int64            // losses written into the manager's database
 	AlertsRaised    int64            // the manager's own alerts
+	HostProbes      map[string]int64 // results of probes of lost agents' hosts
 	Pace            detector.Timings
 	Started         time.Time
 	Sequence        uint64 // of the last message
@@ -128,6 +129,7 @@ var nodeSeries = []series{
 	{"pulse_attach_requests_in_flight", "Requests that the manager has not answered.", gauge, "", readValue(func(n *Node) float64 { return float64(n.InFlight) })},
 	{"pulse_attach_status_written_total", "Losses written into the manager's database.", counter, "", readValue(func(n *Node) float64 { return float64(n.StatusesWritten) })},
 	{"pulse_attach_alerts_raised_total", "Alerts (rule 504) raised at the manager.", counter, "", readValue(func(n *Node) float64 { return float64(n.AlertsRaised) })},
+	{"pulse_host_probes_total", "Probes of lost agents' hosts, by the result.", counter, "host", readLabelled(func(n *Node) map[string]int64 { return n.HostProbes })},
 	{"pulse_message_sequence", "The sequence of the last message of this life of the node.", gauge, "", readValue(func(n *Node) float64 { return float64(n.Sequence) })},
 	{"pulse_messages_published_total", "Messages stored on the local disk, by stream.", counter, "stream", readStreams(func(s *Stream) float64 { return float64(s.Published) })},
 	{"pulse_messages_forwarded_total", "Messages confirmed by the XDR's NATS server, by stream.", counter, "stream", readStreams(func(s *Stream) float64 { return float64(s.Forwarded) })},
