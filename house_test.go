@@ -94,6 +94,7 @@ var rooms = []room{
 	{"internal/remote", []string{"internal/filewatch", "internal/hint", "internal/keyfile", "internal/printable"}, "it is a connection, whatever goes over it"},
 	{"internal/statedir", []string{"internal/atomicfile", "internal/filelock"}, "it is a directory, whatever is in it"},
 	{"internal/presence", []string{"internal/remote"}, "it knows nodes of one name, and nothing of what they publish"},
+	{"internal/ownership", nil, "it decides where agents are from what was written: no I/O, no NATS"},
 	{"internal/streamfiles", []string{"internal/atomicfile"}, "it knows the embedded server's files, whatever the messages in them are"},
 	{"internal/natsserver", []string{"internal/connlimit"}, "it is a NATS server, whatever is stored in it"},
 	{"internal/outbox", []string{"internal/atomicfile", "internal/filelock", "internal/logonce", "internal/natsserver", "internal/remote", "internal/streamfiles"}, "it knows bytes and subjects, never agents"},
@@ -208,7 +209,7 @@ func TestTheDaemonsProgramLinksNoSimulatedManager(t *testing.T) {
 // The detector and the messages know no I/O: whatever they need comes as an argument.
 func TestTheDeterministicPackagesDoNoIO(t *testing.T) {
 	for _, p := range packages(t) {
-		if name := p.name(); name != "internal/detector" && name != "event" {
+		if name := p.name(); name != "internal/detector" && name != "internal/ownership" && name != "event" {
 			continue
 		}
 		for _, path := range []string{"net", "net/http", "os", "io", "log/slog", "math/rand", "math/rand/v2", "crypto/rand"} {

@@ -1,0 +1,50 @@
+package ownership
+
+import "net/netip"
+
+// EventKind is the kind of an [Event].
+type EventKind uint8
+
+// The kinds of events.
+const (
+	// Claimed: Node has the agent now, and Other had it before ("" for none).
+	Claimed EventKind = iota + 1
+	// Departed: the agent has left Node for Reason, and no living node has it.
+	Departed
+	// Duplicated: the agent is on Node and on Other at the same time, with signs of life
+	// on both: two machines have one key. Addr and OtherAddr are theirs.
+	Duplicated
+	// Unproven: Node, which is this one, claims the agent, and Other's sign of life is
+	// not older: a new sign of life is needed.
+	Unproven
+	// NodeSilent: this node has had no beat of Node for long enough, and is to store a verdict.
+	NodeSilent
+	// NodeLost: Node is lost. Of all nodes, one gets the event with Announce.
+	NodeLost
+	// NodeBack: there is a beat of Node, which was lost. Node itself announces it: see [State.Return].
+	NodeBack
+)
+
+// Event is what a record has changed.
+type Event struct {
+	Kind            EventKind
+	Order           uint64 // of the record
+	Agent           AgentID
+	Node, Other     string
+	Reason          Reason
+	Addr, OtherAddr netip.Addr
+	Beat            uint64 // of NodeSilent and NodeLost: the order of the last beat before the silence
+	Announce        bool   // of NodeLost
+}
+
+// Owner is where an agent is.
+type Owner struct {
+	Node   string
+	Reason Reason // Here, or why it has left the node
+	Lost   bool   // the node is lost
+	Since  uint32 // Unix time by the node's clock
+	Sign   uint32 // Unix time by the node's clock
+	Seen   uint64 // the order before its last sign of life that is known
+	Order  uint64 // of the claim
+	Addr   netip.Addr
+}

@@ -1,0 +1,214 @@
+package ownership
+
+import (
+	"slices"
+	"time"
+)
+
+// Member is one node's part in the cluster: what the records say, what it has itself, and
+// which records it is to store next. It does no I/O: its caller reads the stream and stores
+// the records. One goroutine at a time may use it.
+type Member struct {
+	State *State
+	Own   *Own
+
+	name     string
+	emit     func(Event)
+	stamp    Stamp     // of the record made last
+	frontier uint64    // an order up to which the stream has stored records
+	verdicts []Verdict // to be stored
+	told     []Verdict // losses of nodes that it has announced
+	back     uint64    // the verdict about this node whose end it has announced
+	now      time.Duration
+}
+
+// NewMember returns one that has read nothing. Epoch is above that of its runs before, and
+// emit gets the events, within the calls that cause them; nil for none.
+func NewMember(name string, epoch uint64, emit func(Event)) *Member {
+	if emit == nil {
+		emit = func(Event) {}
+	}
+	m := &Member{Own: NewOwn(), name: name, emit: emit, stamp: Stamp{max(epoch, 1), 0}}
+	m.resetState()
+	return m
+}
+
+func (m *Member) resetState() {
+	m.State = New(m.name)
+	m.State.Emit = m.handleEvent
+}
+
+// ForgetStream makes it begin anew: the stream is another one than before, or has lost records.
+func (m *Member) ForgetStream() {
+	m.resetState()
+	m.Own.ForgetOrders()
+	m.frontier, m.verdicts, m.told, m.back = 0, nil, nil, 0
+}
+
+// SetTime sets the present time, on any monotonic clock.
+func (m *Member) SetTime(now time.Duration) { m.now = max(m.now, now) }
+
+// AdvanceFrontier records that the stream has stored a record with that order.
+func (m *Member) AdvanceFrontier(order uint64) { m.frontier = max(m.frontier, order) }
+
+// Frontier returns the highest order that is known to be stored.
+func (m *Member) Frontier() uint64 { return m.frontier }
+
+// handleEvent does what an event asks of this node, and passes it on.
+func (m *Member) handleEvent(e Event) {
+	switch e.Kind {
+	case NodeSilent:
+		v := Verdict{e.Node, e.Beat}
+		if !slices.Contains(m.verdicts, v) {
+			m.verdicts = append(m.verdicts, v)
+		}
+		return
+	case Claimed:
+		if c, ok := m.Own.Claim(e.Agent); ok && e.Node != m.name && c.Reason != Here && c.Reason != Moved && c.Reason != Removed {
+			m.Own.RecordDeparture(e.Agent, Moved, c.Since)
+		}
+	}
+	m.emit(e)
+}
+
+// AdoptEpoch makes this node's records later than those of an epoch, which a run before
+// had. What was stored meanwhile is stored again: others have refused it.
+func (m *Member) AdoptEpoch(epoch uint64) {
+	if epoch < m.stamp.Epoch || epoch >= epochMax || epoch == m.stamp.Epoch && m.stamp.Number > 0 {
+		return
+	}
+	if m.stamp.Number > 0 {
+		m.Own.EnqueueAll()
+	}
+	m.stamp = Stamp{epoch + 1, 0}
+}
+
+// epochMax is what no epoch reaches by counting, and none begins with.
+const epochMax = 1 << 61
+
+// ApplyRecord takes up a record that was read.
+func (m *Member) ApplyRecord(order uint64, key Key, r Record) error {
+	m.AdvanceFrontier(order)
+	if key.Node == m.name && r.Stamp.Epoch > m.stamp.Epoch {
+		m.AdoptEpoch(r.Stamp.Epoch)
+	}
+	if key.Node == m.name && r.Kind == BeatRecord && r.Stamp.Epoch < m.stamp.Epoch {
+		for _, v := range r.Beat.Told {
+			m.told = append(m.told, v)
+		}
+		m.back = max(m.back, r.Beat.Back)
+	}
+	return m.State.Apply(order, key, r)
+}
+
+// RecordSighting records a sign of life of an agent on this node. If another node's claim is
+// the valid one, this node claims the agent again.
+func (m *Member) RecordSighting(s *Sighting) {
+	s.Frontier = m.frontier
+	m.Own.RecordSighting(s)
+	if o := m.State.ownerRow(s.Agent); o == nil || o.node != m.State.self {
+		if own, ok := m.State.Own(s.Agent); ok && own.Reason == Here {
+			m.Own.Dispute(s.Agent, m.now)
+		}
+	}
+}
+
+// RecordDeparture records that an agent has left this node.
+func (m *Member) RecordDeparture(id AgentID, reason Reason, since uint32) {
+	m.Own.RecordDeparture(id, reason, since)
+}
+
+// Elsewhere returns where an agent is that had its last sign of life on this node: ok is
+// true if that was not after the one on another node.
+func (m *Member) Elsewhere(id AgentID) (o Owner, ok bool) {
+	c, _ := m.Own.Claim(id)
+	return m.State.Elsewhere(id, c.Seen)
+}
+
+// Write is a record to be stored.
+type Write struct {
+	Key   Key
+	Text  []byte
+	Claim Claim // of a claim
+	Brief bool  // the stream is to remove it after LeavingTime
+}
+
+// TakeWrites returns up to n records to be stored, in this order, after those that were
+// returned before. Each has to be followed by [Member.ConfirmWrite] or [Member.RetryWrite].
+func (m *Member) TakeWrites(n int) (list []Write) {
+	for _, v := range m.verdicts {
+		list = append(list, Write{Key: Key{Node: m.name, Kind: VerdictRecord, Other: v.Node}, Text: AppendVerdict(nil, m.nextStamp(), v)})
+	}
+	m.verdicts = nil
+	for _, c := range m.Own.TakeQueued(nil, n-len(list)) {
+		list = append(list, Write{Key{Node: m.name, Kind: ClaimRecord, Agent: c.Agent}, AppendClaim(nil, m.nextStamp(), &c), c, c.isTemporary()})
+	}
+	return list
+}
+
+func (m *Member) nextStamp() Stamp {
+	m.stamp.Number++
+	return m.stamp
+}
+
+// ConfirmWrite reports that a record was stored with an order.
+func (m *Member) ConfirmWrite(w *Write, order uint64) {
+	m.AdvanceFrontier(order)
+	if w.Key.Kind == ClaimRecord {
+		m.Own.ConfirmStored(&w.Claim, m.now)
+	}
+}
+
+// IsIncomplete reports whether the stream has fewer claims of this node, or records of all
+// nodes, than were read: somebody has removed them.
+func (m *Member) IsIncomplete(ownClaims, records int) bool {
+	if ownClaims < m.State.nodes[m.State.self].claims+m.Own.countLeaving(m.State, m.now) {
+		return true
+	}
+	known := m.State.table.used
+	for _, n := range m.State.nodes {
+		if n.beatOrder > 0 {
+			known++
+		}
+	}
+	return records < known
+}
+
+// RetryWrite reports that a record was not stored, or that this is not known.
+func (m *Member) RetryWrite(w *Write) {
+	if w.Key.Kind == ClaimRecord {
+		m.Own.Requeue(w.Key.Agent)
+	}
+}
+
+// MakeBeat returns this node's next sign of life. Started, Role and Version are the caller's.
+func (m *Member) MakeBeat(b Beat) Write {
+	here, _ := m.Own.Counts()
+	m.told = slices.DeleteFunc(m.told, func(v Verdict) bool {
+		at, ok := m.State.byName[v.Node]
+		return ok && m.State.nodes[at].beatOrder > v.Beat
+	})
+	b.Agents, b.Back, b.Told = uint32(here), m.back, m.told
+	return Write{Key: Key{Node: m.name, Kind: BeatRecord}, Text: AppendBeat(nil, m.nextStamp(), &b)}
+}
+
+// ConfirmNodeLost reports that this node has announced the loss of another.
+func (m *Member) ConfirmNodeLost(node string, beat uint64) {
+	m.told = append(m.told, Verdict{node, beat})
+}
+
+// ConfirmReturn reports that this node has announced its return, after the verdict with an order.
+func (m *Member) ConfirmReturn(order uint64) {
+	m.back = max(m.back, order)
+	if _, found := m.State.Return(); found <= m.back {
+		m.State.DismissVerdict()
+	}
+}
+
+// ResumeReading is called when the stream can be read and written again: after a partition,
+// or at the start.
+func (m *Member) ResumeReading() { m.State.ResetSilence() }
+
+// ReconcileStored is called when all of the stream has been read. It has everything of this
+// node stored that the stream does not have, and returns how many agents that were.
+func (m *Member) ReconcileStored() int { return m.Own.Reconcile(m.State) }

@@ -1,0 +1,226 @@
+package ownership
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Limits of claims that two nodes dispute: each time that this node claims such an agent
+// again, it waits longer before the next time.
+const (
+	disputeMin = 5 * time.Second
+	disputeMax = time.Minute
+)
+
+// ownAgent is what this node knows of one of its agents.
+type ownAgent struct {
+	claim    Claim
+	queued   bool
+	wait     time.Duration // between two claims of a disputed agent; 0 for not disputed
+	disputed time.Duration // when it was claimed last in a dispute
+}
+
+// Own has this node's agents, and which of their claims are to be stored. Of an agent that
+// changes often, only its latest claim is. Times are on any monotonic clock. One goroutine
+// at a time may use it.
+type Own struct {
+	agents map[AgentID]*ownAgent
+	queue  []AgentID // to be stored, in this order; an agent is in it once
+	here   int
+	// leaving has the agents with a stored claim that the stream removes after some time.
+	leaving map[AgentID]time.Duration // until when it has it at least
+}
+
+// NewOwn returns one without agents.
+func NewOwn() *Own {
+	return &Own{agents: make(map[AgentID]*ownAgent), leaving: make(map[AgentID]time.Duration)}
+}
+
+// LeavingTime is how long the stream keeps the claims of agents that have moved or are removed:
+// time enough for every node to read them.
+const LeavingTime = time.Hour
+
+// isTemporary reports whether the claim is only kept for a time.
+func (c *Claim) isTemporary() bool { return c.Reason == Moved || c.Reason == Removed }
+
+// Sighting is a sign of life of an agent on this node.
+type Sighting struct {
+	Agent       AgentID
+	Since, Sign uint32     // Unix times
+	Arrived     bool       // the agent has come, or come anew: it is not the connection before
+	Addr        netip.Addr // zero for not known: the one before stays
+	Frontier    uint64     // an order of the stream: all up to it were stored before the sighting
+}
+
+// RecordSighting records that an agent is here. It is to be stored if it was not here
+// before or has come anew.
+func (o *Own) RecordSighting(s *Sighting) {
+	a := o.agents[s.Agent]
+	if a == nil {
+		a = &ownAgent{claim: Claim{Agent: s.Agent, Reason: Removed}}
+		o.agents[s.Agent] = a
+	}
+	c := &a.claim
+	arrived := s.Arrived || c.Reason != Here
+	changed := arrived || s.Addr.IsValid() && s.Addr != c.Addr
+	if c.Reason != Here {
+		o.here++
+	}
+	if arrived {
+		c.Reason, c.Since, c.From = Here, s.Since, s.Frontier
+	}
+	if s.Addr.IsValid() {
+		c.Addr = s.Addr
+	}
+	c.Sign, c.Seen = s.Sign, max(c.Seen, s.Frontier)
+	if changed {
+		o.enqueue(a)
+	}
+}
+
+// RecordDeparture records that an agent has left, at a Unix time. An agent that is not here
+// is not changed, except to be removed.
+func (o *Own) RecordDeparture(id AgentID, reason Reason, since uint32) {
+	a := o.agents[id]
+	if a == nil || a.claim.Reason == reason || a.claim.Reason != Here && reason != Removed && reason != Moved {
+		return
+	}
+	if a.claim.Reason == Here {
+		o.here--
+	}
+	a.claim.Reason, a.claim.Since = reason, since
+	o.enqueue(a)
+}
+
+// Dispute has an agent claimed again that is here while another node's claim is the valid
+// one. It returns false, and does nothing, if the last time is too recent.
+func (o *Own) Dispute(id AgentID, now time.Duration) bool {
+	a := o.agents[id]
+	if a == nil || a.claim.Reason != Here || a.queued || a.wait > 0 && now-a.disputed < a.wait {
+		return false
+	}
+	if a.wait > 0 && now-a.disputed > 2*disputeMax {
+		a.wait = 0
+	}
+	a.wait = min(max(2*a.wait, disputeMin), disputeMax)
+	a.disputed = now
+	o.enqueue(a)
+	return true
+}
+
+func (o *Own) enqueue(a *ownAgent) {
+	if !a.queued {
+		a.queued = true
+		o.queue = append(o.queue, a.claim.Agent)
+	}
+}
+
+// TakeQueued removes up to n agents from the queue and returns their latest claims.
+func (o *Own) TakeQueued(claims []Claim, n int) []Claim {
+	taken := 0
+	for _, id := range o.queue {
+		if n == 0 {
+			break
+		}
+		taken++
+		if a := o.agents[id]; a != nil && a.queued {
+			a.queued = false
+			claims = append(claims, a.claim)
+			n--
+		}
+	}
+	o.queue = o.queue[taken:]
+	if len(o.queue) == 0 {
+		o.queue = nil
+	}
+	return claims
+}
+
+// ConfirmStored reports that a claim is stored.
+func (o *Own) ConfirmStored(c *Claim, now time.Duration) {
+	if !c.isTemporary() {
+		delete(o.leaving, c.Agent)
+		return
+	}
+	o.leaving[c.Agent] = now + LeavingTime - time.Minute
+	if a := o.agents[c.Agent]; a != nil && !a.queued && a.claim.Reason == c.Reason {
+		delete(o.agents, c.Agent)
+	}
+}
+
+// countLeaving returns how many claims the stream has at least beside those of the state.
+func (o *Own) countLeaving(s *State, now time.Duration) (n int) {
+	for id, until := range o.leaving {
+		if until < now {
+			delete(o.leaving, id)
+		} else if _, ok := s.Own(id); !ok {
+			n++
+		}
+	}
+	return n
+}
+
+// Requeue has a claim stored that could not be.
+func (o *Own) Requeue(id AgentID) {
+	if a := o.agents[id]; a != nil {
+		o.enqueue(a)
+	}
+}
+
+// Reconcile has everything stored that the stream has otherwise, or does not have.
+func (o *Own) Reconcile(s *State) (differing int) {
+	for id, a := range o.agents {
+		c := &a.claim
+		stored, ok := s.Own(id)
+		same := ok && stored.Reason == c.Reason && stored.Since == c.Since && stored.Addr == c.Addr || !ok && c.isTemporary()
+		if !same {
+			o.enqueue(a)
+			differing++
+		}
+	}
+	return differing
+}
+
+// EnqueueAll has all agents stored that are here.
+func (o *Own) EnqueueAll() {
+	for _, a := range o.agents {
+		if a.claim.Reason == Here {
+			o.enqueue(a)
+		}
+	}
+}
+
+// DepartUnknown records as removed all agents that the stream has as this node's and that
+// it does not have.
+func (o *Own) DepartUnknown(s *State, since uint32) (departed int) {
+	s.EachClaim(func(id AgentID, c Owner) bool {
+		if c.Node != s.nodes[s.self].name || o.agents[id] != nil {
+			return true
+		}
+		a := &ownAgent{claim: Claim{Agent: id, Reason: Removed, Since: since}}
+		o.agents[id] = a
+		o.enqueue(a)
+		departed++
+		return true
+	})
+	return departed
+}
+
+// ForgetOrders makes all orders of the stream 0: the stream is another one.
+func (o *Own) ForgetOrders() {
+	for _, a := range o.agents {
+		a.claim.From, a.claim.Seen = 0, 0
+	}
+	clear(o.leaving)
+}
+
+// Claim returns what this node knows of an agent.
+func (o *Own) Claim(id AgentID) (c Claim, ok bool) {
+	if a := o.agents[id]; a != nil {
+		return a.claim, true
+	}
+	return c, false
+}
+
+// Counts returns how many agents are here, and how many claims are to be stored.
+func (o *Own) Counts() (here, queued int) { return o.here, len(o.queue) }
