@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/agentinfo"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -64,11 +66,11 @@ func (s *Server) handleAgentList(w http.ResponseWriter, r *http.Request) {
 	sendJSON(w, page)
 }
 
-var filterFields = []string{"status", "q", "name", "address", "group", "network"}
+var filterFields = []string{"status", "q", "name", "address", "group", "os", "version", "network"}
 
 func (s *Server) parseAgentFilter(query url.Values) (*view.Filter, error) {
 	f := &view.Filter{Text: strings.ToLower(query.Get("q")), Name: query.Get("name"), Address: query.Get("address"),
-		Group: query.Get("group"), Groups: s.groupNames()}
+		Group: query.Get("group"), Groups: s.groupNames(), OS: strings.ToLower(query.Get("os")), Version: query.Get("version")}
 	for word := range strings.SplitSeq(query.Get("status"), ",") {
 		if word == "" {
 			continue
@@ -79,7 +81,7 @@ func (s *Server) parseAgentFilter(query url.Values) (*view.Filter, error) {
 		}
 		f.Statuses[status] = true
 	}
-	for field, pattern := range map[string]string{"name": f.Name, "address": f.Address, "group": f.Group} {
+	for field, pattern := range map[string]string{"name": f.Name, "address": f.Address, "group": f.Group, "os": f.OS, "version": f.Version} {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return nil, fmt.Errorf("%s %.80q: want a pattern such as web-*", field, pattern)
 		}
@@ -136,8 +138,9 @@ func checkParameterNames(query map[string][]string, names []string) error {
 	return nil
 }
 
-// handleFleetMap answers with the whole fleet in a compact form, for the dashboard: {"node":…,"last_event_id":…,"groups":[…],"agents":[[id,name,ip,status,group],…]},
-// where status is its number in messages and group the index in groups, -1 for none.
+// handleFleetMap answers with the whole fleet in a compact form, for the dashboard: {"node":…,"last_event_id":…,"groups":[…],"agents":[[id,name,ip,status,group,info],…],"infos":[…]},
+// where status is its number in messages, group the index in groups, -1 for none, and info
+// that in infos, which many agents share.
 //
 // The event is the last before the first page was read: a client that reads the events
 // after it misses none, and gets some that the map has already.
@@ -159,12 +162,12 @@ func (s *Server) handleFleetMap(w http.ResponseWriter, r *http.Request) {
 	}{s.cfg.Node, strconv.FormatUint(s.cfg.Epoch, 10) + "-" + strconv.FormatUint(s.cfg.History.LastSequence(), 10), append([]string{}, s.groupNames()...)})
 	_, _ = out.Write(head[:len(head)-1])
 	_, _ = out.WriteString(`,"agents":[`)
-	separator := ""
+	separator, infos := "", newInfoTable()
 	whole := s.runFleetScan(r, func(ctx context.Context) error {
 		return view.ReadFleet(ctx, s.cfg.Fleet, func(page []detector.Record) {
 			for i := range page {
 				a := &page[i]
-				text, _ := json.Marshal([]any{a.ID.String(), a.Name, a.IP, a.Status, a.Group - 1})
+				text, _ := json.Marshal([]any{a.ID.String(), a.Name, a.IP, a.Status, a.Group - 1, infos.indexOf(&a.Info)})
 				_, _ = out.WriteString(separator)
 				_, _ = out.Write(text)
 				separator = ","
@@ -172,6 +175,29 @@ func (s *Server) handleFleetMap(w http.ResponseWriter, r *http.Request) {
 		})
 	})
 	if whole { // otherwise it is cut off, and no JSON
-		_, _ = out.WriteString("]}\n")
+		text, _ := json.Marshal(infos.list)
+		_, _ = out.WriteString(`],"infos":`)
+		_, _ = out.Write(text)
+		_, _ = out.WriteString("}\n")
 	}
+}
+
+// infoTable numbers what is known of agents, which is the same of many.
+type infoTable struct {
+	index map[detector.Info]int
+	list  []event.AgentInfo
+}
+
+func newInfoTable() *infoTable {
+	return &infoTable{index: make(map[detector.Info]int), list: []event.AgentInfo{}}
+}
+
+func (t *infoTable) indexOf(i *detector.Info) int {
+	n, known := t.index[*i]
+	if !known {
+		n = len(t.list)
+		t.index[*i] = n
+		t.list = append(t.list, event.AgentInfo{WazuhGroups: agentinfo.SplitGroups(i.Groups), OSName: i.OSName, OSVersion: i.OSVersion, AgentVersion: i.Version})
+	}
+	return n
 }

@@ -74,10 +74,65 @@ func TestTheFleetIsFiltered(t *testing.T) {
 	}
 }
 
+// setInfos gives agents what is known of them, and waits until the detector has it.
+func (s *fixture) setInfos(infos map[detector.AgentID]detector.Info) {
+	s.t.Helper()
+	for id, info := range infos {
+		s.detector.SetInfo(id, info)
+	}
+	s.waitFor("what is known of the agents", func() bool {
+		for id, info := range infos {
+			if r, _ := s.detector.Agent(id); r.Info != info {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+var knownInfos = map[detector.AgentID]detector.Info{
+	1: {Groups: "default,web", OSName: "Ubuntu", OSVersion: "22.04", Version: "v4.9.2"},
+	2: {Groups: "web", OSName: "Debian GNU/Linux", OSVersion: "12", Version: "v4.14.7"},
+	3: {OSName: "Microsoft Windows Server 2022", OSVersion: "10.0.20348.169", Version: "v4.14.7"},
+	4: {Groups: "servers-eu", Version: "v4.9"},
+}
+
+func TestTheFleetIsFilteredByWhatIsKnownOfAgents(t *testing.T) {
+	s := openFixture(t, 6, withGroups)
+	s.setInfos(knownInfos)
+	for query, want := range map[string][]string{
+		"group=web":                      {"001", "002"},
+		"group=default":                  {"001"},
+		"group=servers*":                 {"001", "004"}, // the settings have both in servers
+		"group=*&network=":               {"001", "002", "004", "005"},
+		"os=ubuntu":                      {"001"},
+		"os=Ubuntu+22.*":                 {"001"},
+		"os=linux":                       {"002"},
+		"os=debian*":                     {"002"},
+		"os=*":                           {"001", "002", "003"},
+		"os=*server*":                    {"003"},
+		"os=windows":                     {"003"},
+		"version=4.9":                    {"001", "004"},
+		"version=v4.9":                   {"001", "004"},
+		"version=4.9.2":                  {"001"},
+		"version=4.1":                    {},
+		"version=4.1*":                   {"002", "003"},
+		"version=v4.*.?":                 {"001", "002", "003"},
+		"version=4.14.7&group=web&os=12": {"002"},
+	} {
+		var all view.AgentPage
+		s.getJSON("/api/v1/agents?"+query, &all)
+		if diff := cmp.Diff(want, agentIDs(all.Agents)); diff != "" || all.Total != len(want) {
+			t.Errorf("%s: %d, (- want, + got):\n%s", query, all.Total, diff)
+		}
+	}
+}
+
 func TestAFilterThatCannotBeMeantIsRefused(t *testing.T) {
 	s := openFixture(t, 1)
 	for query, words := range map[string]string{
-		"status=asleep": "want active", "name=[": "want a pattern", "group=[": "want a pattern", "network=10.1.2.3": "want one such as",
+		"status=asleep": "want active", "name=[": "want a pattern", "group=[": "want a pattern", "os=[": "want a pattern", "version=[": "want a pattern",
+		"agent_version=4": "known are [address cursor group limit name network os q sort status version]", "network=10.1.2.3": "want one such as",
 		"network=10.1.2.3/24": "want one such as", "sort=luck": "want one of", "limit=0": "1 to 1000", "limit=1001": "1 to 1000", "limit=x": "1 to 1000",
 		"cursor=%21": "the next of the page", "cursor=e30x": "the next of the page", "stauts=active": "unknown parameter", "q=a&q=b": "twice",
 	} {
@@ -129,12 +184,14 @@ func compareIDs(a, b string) int {
 func TestTheMapHasTheWholeFleet(t *testing.T) {
 	s := openFixture(t, 300, withGroups)
 	s.connectAgents(1, 2)
+	s.setInfos(map[detector.AgentID]detector.Info{1: knownInfos[1], 3: knownInfos[3], 300: knownInfos[1]})
 	for _, encoding := range []string{"identity", "gzip"} {
 		var m struct {
 			Node   string   `json:"node"`
 			Last   string   `json:"last_event_id"`
 			Groups []string `json:"groups"`
 			Agents [][]any  `json:"agents"`
+			Infos  []any    `json:"infos"`
 		}
 		s.client.Transport = &http.Transport{DisableCompression: encoding == "identity"}
 		s.getJSON("/api/v1/map", &m)
@@ -142,11 +199,15 @@ func TestTheMapHasTheWholeFleet(t *testing.T) {
 		if m.Node != "node01" || m.Last != "7-4" || len(m.Agents) != 300 || !slices.Equal(m.Groups, []string{"servers", "desks"}) {
 			t.Errorf("%s: %+v", encoding, m)
 		}
-		if diff := cmp.Diff([]any{"001", "host-001", "10.1.0.11", 0.0, 0.0}, m.Agents[0]); diff != "" {
+		if diff := cmp.Diff([]any{"001", "host-001", "10.1.0.11", 0.0, 0.0, 0.0}, m.Agents[0]); diff != "" {
 			t.Errorf("%s", diff)
 		}
-		if got := fmt.Sprint(m.Agents[2]); got != "[003 host-003 any 3 -1]" {
+		if got := fmt.Sprint(m.Agents[1:4], m.Agents[299]); got != "[[002 host-002 10.1.0.12 0 1 1] [003 host-003 any 3 -1 2] [004 host-004 any 3 0 1]] [300 host-300 any 3 -1 0]" {
 			t.Error(got)
+		}
+		if diff := cmp.Diff([]any{map[string]any{"wazuh_groups": []any{"default", "web"}, "os_name": "Ubuntu", "os_version": "22.04", "agent_version": "v4.9.2"}, map[string]any{},
+			map[string]any{"os_name": "Microsoft Windows Server 2022", "os_version": "10.0.20348.169", "agent_version": "v4.14.7"}}, m.Infos); diff != "" {
+			t.Error(diff)
 		}
 	}
 }

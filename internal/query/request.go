@@ -44,25 +44,35 @@ func parseListRequest(data []byte) (listRequest, error) {
 			r.Statuses[status] = true
 			return nil
 		}),
-		"name":  stringField("a part of a name, or a pattern such as web-*, of 1 to 128 bytes", r.setName),
-		"ip":    stringField("an address or a network, such as 10.1.0.0/16", r.setNetwork),
-		"ids":   {"a list of agent ids of three digits or more, such as [\"001\",\"1024\"]", r.setIDs},
-		"limit": intField(1, maxLimit, &r.limit),
-		"after": agentIDField(&r.after),
+		"name":    stringField("a part of a name, or a pattern such as web-*, of 1 to 128 bytes", r.setName),
+		"group":   stringField("the name of a Wazuh group, or a pattern such as linux-*, of 1 to 128 bytes", patternInto(&r.Group)),
+		"os":      stringField("a part of a system's name and version, or a pattern such as ubuntu*, of 1 to 128 bytes", patternInto(&r.OS)),
+		"version": stringField("an agent's version such as 4.9, or a pattern such as 4.9.*, of 1 to 128 bytes", patternInto(&r.Version)),
+		"ip":      stringField("an address or a network, such as 10.1.0.0/16", r.setNetwork),
+		"ids":     {"a list of agent ids of three digits or more, such as [\"001\",\"1024\"]", r.setIDs},
+		"limit":   intField(1, maxLimit, &r.limit),
+		"after":   agentIDField(&r.after),
 	})
+	r.OS = strings.ToLower(r.OS)
 	return r, err
 }
 
+// patternInto accepts a pattern, or a text that is none.
+func patternInto(field *string) func(string) error {
+	return func(s string) error {
+		if _, err := path.Match(s, ""); err != nil || s == "" || len(s) > maxNameLength {
+			return errInvalidValue
+		}
+		*field = s
+		return nil
+	}
+}
+
 func (r *listRequest) setName(s string) error {
-	if _, err := path.Match(s, ""); err != nil || s == "" || len(s) > maxNameLength {
-		return errInvalidValue
+	if view.IsPattern(s) {
+		return patternInto(&r.Name)(s)
 	}
-	if strings.ContainsAny(s, `*?[\`) {
-		r.Name = s
-	} else {
-		r.NamePart = s
-	}
-	return nil
+	return patternInto(&r.NamePart)(s)
 }
 
 func (r *listRequest) setNetwork(s string) error {

@@ -17,8 +17,10 @@ type Filter struct {
 	NamePart string             // a part of the name
 	Name     string             // a pattern of the name
 	Address  string             // a pattern of the address
-	Group    string             // a pattern of the group's name
+	Group    string             // a pattern of the name of its group, or of one of its Wazuh groups
 	Groups   []string           // the names of the groups, by detector.Record.Group - 1
+	OS       string             // a part of its system's name and version, or a pattern of both, in lower case
+	Version  string             // its agent's version or the first numbers of it, or a pattern, with or without a v
 	Network  netip.Prefix       // has the address; never that of an agent whose address is not known
 	IDs      []detector.AgentID // sorted; nil for any
 }
@@ -32,7 +34,7 @@ func (f *Filter) Matches(r *detector.Record) bool {
 		return false
 	case f.Name != "" && !matchPattern(f.Name, r.Name), f.Address != "" && !matchPattern(f.Address, r.IP):
 		return false
-	case f.Group != "" && (r.Group < 1 || r.Group > len(f.Groups) || !matchPattern(f.Group, f.Groups[r.Group-1])):
+	case f.Group != "" && !f.matchesGroup(r), f.OS != "" && !f.matchesOS(&r.Info), f.Version != "" && !f.matchesVersion(r.Info.Version):
 		return false
 	case f.Network.IsValid() && !f.matchesNetwork(r.IP):
 		return false
@@ -41,6 +43,47 @@ func (f *Filter) Matches(r *detector.Record) bool {
 		return found
 	}
 	return true
+}
+
+// IsPattern reports whether a filter that may be a part of a text or a pattern is a pattern.
+func IsPattern(filter string) bool { return strings.ContainsAny(filter, `*?[\`) }
+
+// matchesGroup matches the group that the settings have the agent in, and those that its
+// manager has it in.
+func (f *Filter) matchesGroup(r *detector.Record) bool {
+	if r.Group >= 1 && r.Group <= len(f.Groups) && matchPattern(f.Group, f.Groups[r.Group-1]) {
+		return true
+	}
+	for name := range strings.SplitSeq(r.Info.Groups, ",") {
+		if name != "" && matchPattern(f.Group, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchesOS takes a slash, as in Debian GNU/Linux, for a character like any other.
+func (f *Filter) matchesOS(i *detector.Info) bool {
+	if i.OSName == "" && i.OSVersion == "" {
+		return false
+	}
+	text := strings.ToLower(strings.TrimSpace(i.OSName + " " + i.OSVersion))
+	if !IsPattern(f.OS) {
+		return strings.Contains(text, f.OS)
+	}
+	return matchPattern(strings.ReplaceAll(f.OS, "/", "\x00"), strings.ReplaceAll(text, "/", "\x00"))
+}
+
+func (f *Filter) matchesVersion(version string) bool {
+	number := strings.TrimPrefix(version, "v")
+	switch {
+	case version == "":
+		return false
+	case IsPattern(f.Version):
+		return matchPattern(f.Version, version) || matchPattern(f.Version, number)
+	}
+	rest, found := strings.CutPrefix(number, strings.TrimPrefix(f.Version, "v"))
+	return found && (rest == "" || rest[0] == '.')
 }
 
 func (f *Filter) matchesText(r *detector.Record) bool {

@@ -58,6 +58,10 @@ export class AgentPanel {
     if (a.rtt_ms !== undefined) facts.push(["Round trip", tripOf(a.rtt_ms)]);
     if (a.network) facts.push(["Network", a.network]);
     if (a.group) facts.push(["Group", a.group]);
+    if (a.wazuh_groups?.length) facts.push(["Wazuh groups", a.wazuh_groups.join(", ")]);
+    const system = [a.os_name, a.os_version].filter(Boolean).join(" ");
+    if (system) facts.push(["System", system]);
+    if (a.agent_version) facts.push(["Agent version", a.agent_version]);
     const body = el("div", {},
       el("p", {}, el("span", { class: `badge ${a.status}` }, glyph(a.status), statusWords[a.status])),
       el("dl", { class: "facts" }, ...facts.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)])));

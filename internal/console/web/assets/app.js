@@ -7,7 +7,7 @@ import { Feed } from "./feed.js";
 import { AgentPanel } from "./agent.js";
 import { NodeCards } from "./node.js";
 import { showList } from "./list.js";
-import { newMatcher, readView, view, writeView } from "./filter.js";
+import { filterNames, newMatcher, readView, unknownFilter, view, writeView } from "./filter.js";
 
 const began = performance.now();
 const fleet = new Fleet();
@@ -47,10 +47,12 @@ function applyView(step = false) {
 
 // applyFilter finds the agents that match the view.
 function applyFilter() {
-  const match = newMatcher(fleet);
+  const match = newMatcher(fleet), unknown = unknownFilter();
   let n = 0;
   if (match) for (const row of fleet.rows.values()) n += match(row);
-  $("matched").textContent = match ? `${plural(n, "agent")} of ${count(fleet.size)} match` : "";
+  $("matched").textContent = unknown ? `There is no filter ${unknown}: there are ${filterNames}`
+    : match ? `${plural(n, "agent")} of ${count(fleet.size)} match` : "";
+  $("matched").classList.toggle("bad", unknown !== "");
   $("matched").dataset.count = match ? n : fleet.size;
   if (view.list) showList(fleet, match, (row) => openAgent(fleet.ids[row]));
   map.filter(match);
@@ -124,6 +126,9 @@ function handleStatus(s) {
   if (mismatches > 2) { mismatches = 0; loadFleet(); } // agents were enrolled, for which there are no events
 }
 
+// Groups and systems change without an event.
+const reloadPeriod = 600e3;
+
 // loadFleet reads the whole fleet.
 async function loadFleet() {
   const now = await getJSON("map");
@@ -157,6 +162,7 @@ async function startDashboard() {
   requestAnimationFrame(() => { document.documentElement.dataset.drawn = Math.round(performance.now() - began); });
   getJSON("changes?limit=1000").then((c) => feed.replaceEvents(c.events)).catch(() => {});
   getJSON("series").then((s) => node.fill(s)).catch(() => {});
+  setInterval(() => { if (!document.hidden) loadFleet().catch(() => {}); }, reloadPeriod);
   followEvents(last, { event: (kind, data) => events[kind]?.(data), state: drawConnection });
 }
 

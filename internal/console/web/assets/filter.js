@@ -27,25 +27,54 @@ export function writeView(step = false) {
 
 const pattern = (text) => new RegExp(`^${text.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".")}$`, "i");
 
+// fits returns for each kind of filter what reports whether the agent in a row matches.
+const fits = {
+  name: (fleet, is) => (row) => is(fleet.names[row]),
+  ip: (fleet, is) => (row) => is(fleet.ips[row]),
+  net: (fleet, is) => (row) => is(fleet.nets[row]),
+  id: (fleet, is) => (row) => is(fleet.ids[row]),
+  group: (fleet, is) => either((row) => is(fleet.groupOf(row)), ofInfo(fleet, (info) => info.groups.some(is))),
+  os: (fleet, is, text) => ofInfo(fleet, (info) => info.os !== "" && (isPattern(text) ? is(info.os) : info.os.toLowerCase().includes(text.toLowerCase()))),
+  version: (fleet, is, text) => ofInfo(fleet, (info) => info.version !== "" && (is(info.version) || is(bare(info.version)) || !isPattern(text) && bare(info.version).startsWith(`${bare(text)}.`))),
+};
+const either = (a, b) => (row) => a(row) || b(row);
+const isPattern = (text) => /[*?]/.test(text);
+const bare = (version) => version.replace(/^v/i, "");
+
+// ofInfo tests each of what is known of agents once.
+function ofInfo(fleet, test) {
+  const known = [];
+  return (row) => known[fleet.info[row]] ??= test(fleet.infoOf(row));
+}
+
+// unknownFilter returns the name of the first filter in the search that there is not, "" if there
+// are all. An IPv6 address is text.
+export function unknownFilter() {
+  for (const word of words()) {
+    const [, name] = word.match(/^([a-z_-]+):/i) ?? [];
+    if (name && !Object.hasOwn(fits, name.toLowerCase()) && !/^[0-9a-f:.]+$/i.test(word)) return name;
+  }
+  return "";
+}
+export const filterNames = Object.keys(fits).map((name) => `${name}:`).join(", ");
+
+const words = () => view.q.trim().split(/\s+/).filter(Boolean);
+
 // newMatcher returns a function that reports whether the agent in a row matches the view;
-// null if all do.
+// null if all do. A filter that there is not, and one without a text yet, match like any text.
 export function newMatcher(fleet) {
   const tests = [];
   if (view.status.size && view.status.size < 4) tests.push((row) => view.status.has(statuses[fleet.status[row]]));
-  for (const word of view.q.trim().split(/\s+/).filter(Boolean)) {
-    const [, field, text] = word.match(/^(name|ip|net|group|id):(.+)$/i) ?? [];
-    const fits = text && pattern(text);
-    switch (field?.toLowerCase()) {
-      case "name": tests.push((row) => fits.test(fleet.names[row])); break;
-      case "ip": tests.push((row) => fits.test(fleet.ips[row])); break;
-      case "net": tests.push((row) => fits.test(fleet.nets[row])); break;
-      case "group": tests.push((row) => fits.test(fleet.groupOf(row))); break;
-      case "id": tests.push((row) => fits.test(fleet.ids[row])); break;
-      default: {
-        const lower = word.toLowerCase();
-        tests.push((row) => fleet.names[row].toLowerCase().includes(lower) || fleet.ips[row].includes(lower) || fleet.ids[row].includes(lower));
-      }
+  for (const word of words()) {
+    const [, name, text] = word.match(/^([a-z]+):(.+)$/i) ?? [];
+    const filter = name && Object.hasOwn(fits, name.toLowerCase()) && fits[name.toLowerCase()];
+    if (filter) {
+      const whole = pattern(text);
+      tests.push(filter(fleet, (value) => whole.test(value), text));
+      continue;
     }
+    const lower = word.toLowerCase();
+    tests.push((row) => fleet.names[row].toLowerCase().includes(lower) || fleet.ips[row].includes(lower) || fleet.ids[row].includes(lower));
   }
   return tests.length ? (row) => tests.every((test) => test(row)) : null;
 }

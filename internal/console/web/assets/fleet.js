@@ -8,6 +8,8 @@ export class Fleet {
     this.ids = []; this.names = []; this.ips = []; this.nets = []; this.groups = [];
     this.status = new Uint8Array(0);
     this.groupNames = [];
+    this.infos = [newInfo({})]; this.infoIndex = new Map(); // what is known of agents, which is the same of many
+    this.info = []; // the index in infos
     this.rows = new Map(); // id → row
   }
 
@@ -17,10 +19,14 @@ export class Fleet {
     this.groupNames = map.groups;
     this.ids = new Array(n); this.names = new Array(n); this.ips = new Array(n); this.nets = new Array(n);
     this.groups = new Array(n);
+    this.info = new Array(n);
+    this.infos = map.infos.map(newInfo);
+    this.infoIndex = new Map(this.infos.map((info, i) => [info.key, i]));
     this.status = new Uint8Array(n);
     this.rows = new Map();
     const shared = new Map();
-    map.agents.forEach(([id, name, ip, status, group], row) => {
+    map.agents.forEach(([id, name, ip, status, group, info], row) => {
+      this.info[row] = info;
       this.ids[row] = id; this.names[row] = name; this.ips[row] = ip; this.status[row] = status; this.groups[row] = group;
       const net = networkOf(ip);
       if (!shared.has(net)) shared.set(net, net);
@@ -32,6 +38,22 @@ export class Fleet {
   get size() { return this.rows.size; }
 
   groupOf(row) { return this.groupNames[this.groups[row]] ?? ""; }
+
+  // infoOf returns what is known of an agent: its Wazuh groups, its system and its version, as text.
+  infoOf(row) { return this.infos[this.info[row]]; }
+
+  get hasInfos() { return this.infos.some((info) => info.key !== newInfo({}).key); }
+
+  // indexOfInfo returns the index of what an event has of an agent.
+  indexOfInfo(e) {
+    const info = newInfo(e);
+    let at = this.infoIndex.get(info.key);
+    if (at === undefined) {
+      at = this.infos.push(info) - 1;
+      this.infoIndex.set(info.key, at);
+    }
+    return at;
+  }
 
   // change applies an event. It returns the row, and whether the agent's place on the map
   // changes.
@@ -48,6 +70,7 @@ export class Fleet {
     if (row === undefined) {
       row = this.ids.length;
       this.ids.push(e.id); this.names.push(e.name); this.ips.push(ip); this.nets.push(networkOf(ip)); this.groups.push(-1);
+      this.info.push(this.indexOfInfo({}));
       if (row >= this.status.length) {
         const more = new Uint8Array(Math.max(2 * row, 64)).fill(gone);
         more.set(this.status);
@@ -57,6 +80,7 @@ export class Fleet {
       moved = true;
     }
     this.names[row] = e.name;
+    if (e.wazuh_groups || e.os_name || e.os_version || e.agent_version) this.info[row] = this.indexOfInfo(e);
     if (this.ips[row] !== ip) {
       const net = networkOf(ip);
       moved ||= this.nets[row] !== net;
@@ -65,6 +89,10 @@ export class Fleet {
     this.status[row] = statuses.indexOf(e.to);
     return { row, moved };
   }
+}
+
+function newInfo({ wazuh_groups: groups = [], os_name: name = "", os_version: number = "", agent_version: version = "" }) {
+  return { groups, os: `${name} ${number}`.trim(), version, key: JSON.stringify([groups, name, number, version]) };
 }
 
 // networkOf returns the /24 or /64 of an address; "" if it is not known.
