@@ -3,7 +3,6 @@ package attach
 import (
 	"cmp"
 	"time"
-	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
@@ -84,10 +83,10 @@ func (t *tracker) mergeInventoryRows(rows []wazuhdb.Row) (members []detector.Mem
 // updateInfos gives the detector what has changed of the agents whose rows were read.
 func (t *tracker) updateInfos(rows []wazuhdb.Row) {
 	for i := range rows {
-		id, info := rows[i].AgentID(), rows[i].Info()
-		if a := t.known[id]; a != nil && a.info != unique.Make(info) {
-			a.info = unique.Make(info)
-			t.fleet.SetInfo(id, info)
+		id, info := rows[i].AgentID(), rows[i].Info
+		if a := t.known[id]; a != nil && a.info != info {
+			a.info = info
+			t.fleet.SetInfo(id, info.Value())
 		}
 	}
 }

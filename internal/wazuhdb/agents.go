@@ -102,7 +102,7 @@ func (c *Client) readAgentRows(ctx context.Context, where string) (all []Row, sk
 	}
 	limit, unreadable := pageRows, 0
 	for last := int64(0); ; {
-		page, err := selectRows[Row](ctx, c, pageSelectSQL(s.rowColumnsSQL(), where, last, limit))
+		page, err := selectRows[pageRow](ctx, c, pageSelectSQL(s.pageColumnsSQL(), where, last, limit))
 		switch {
 		case err != nil && halvePageLimit(&limit, err):
 			continue
@@ -127,7 +127,7 @@ func (c *Client) readAgentRows(ctx context.Context, where string) (all []Row, sk
 			if err := r.checkRowValues(); err != nil {
 				skipped = append(skipped, Skipped{last, err})
 			} else {
-				all = append(all, *r)
+				all = append(all, r.row())
 			}
 			if last > int64(detector.MaxAgentID) {
 				return all, skipped, nil // and so are the ids of all that follow

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wazuh-pulse/pulse/internal/agentinfo"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
@@ -133,6 +134,7 @@ func FuzzAnswers(f *testing.F) {
 		}
 		f.Add(raw)
 	}
+	f.Add(wazuhsock.AppendFrame(nil, `ok [{"i":1,"n":"web","r":"any","o":"Ubuntu\u001b","v":"22.04","w":"Wazuh v4.9.2","g":"default,web,,\u202e"}]`))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		frame, err := wazuhsock.ReadFrame(bytes.NewReader(in))
 		if err != nil {
@@ -145,7 +147,7 @@ func FuzzAnswers(f *testing.F) {
 			}
 			return
 		}
-		var rows []Row
+		var rows []pageRow
 		if json.Unmarshal([]byte(body), &rows) == nil {
 			for i := range rows {
 				if rows[i].checkRowValues() == nil && !printable.Is(rows[i].Name) {
@@ -153,6 +155,10 @@ func FuzzAnswers(f *testing.F) {
 				}
 				if a := rows[i].ParseAddr(); a.Zone() != "" {
 					t.Errorf("an address with a zone: %v", a)
+				}
+				r := rows[i].row()
+				if known := r.Info.Value(); !printable.Is(known.Groups+known.OSName+known.OSVersion+known.Version) || len(known.Groups) > agentinfo.MaxGroups {
+					t.Errorf("known of it: %+v", known)
 				}
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/agentinfo"
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -29,10 +30,22 @@ type Row struct {
 	Code       int    `json:"c"`
 	KeepAlive  int64  `json:"k"` // Unix seconds; 0 if there was none
 
+	Info unique.Handle[detector.Info] `json:"-"` // what is known of the agent besides its address; only from ReadAgents and ReadAgentsByID
+}
+
+// pageRow is a Row with the columns that its Info is of.
+type pageRow struct {
+	Row
 	OSName    string `json:"o"` // what the agent sent of itself, as are the next two
 	OSVersion string `json:"v"`
 	Version   string `json:"w"`
 	Groups    string `json:"g"` // its Wazuh groups, separated by commas
+}
+
+// row returns the row with its Info, which is stored once for all agents that have the same.
+func (r *pageRow) row() Row {
+	r.Info = unique.Make(agentinfo.New(r.Groups, r.OSName, r.OSVersion, r.Version))
+	return r.Row
 }
 
 // The values of Row.Status that matter here.
@@ -52,11 +65,6 @@ const (
 
 // AgentID returns the agent's id.
 func (r *Row) AgentID() detector.AgentID { return detector.AgentID(r.ID) }
-
-// Info returns what is known of the agent besides its address. What is not, is empty.
-func (r *Row) Info() detector.Info {
-	return agentinfo.New(r.Groups, r.OSName, r.OSVersion, r.Version)
-}
 
 // IsConnected reports whether the agent is active, or pending between its start and its
 // first keep-alive.

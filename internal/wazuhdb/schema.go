@@ -19,7 +19,7 @@ type Schema struct {
 }
 
 // infoColumns are the columns of what is known of an agent besides its address, and the
-// fields of a Row. Every version since 4.3 has them; Pulse does without one that is gone.
+// fields of a pageRow. Every version since 4.3 has them; Pulse does without one that is gone.
 // In brackets, because SQLite takes a name in quotes that is no column for a text.
 var infoColumns = [...]struct {
 	name, field string
@@ -99,12 +99,17 @@ func (s Schema) disconnectionCodeSQL() string {
 	return boundedNumberSQL("status_code")
 }
 
-// rowColumnsSQL are the columns of a Row, each bounded: one row has less than 20 KiB, also if
-// each byte is written as six.
+// rowColumnsSQL are the columns of a Row, each bounded.
 func (s Schema) rowColumnsSQL() string {
-	columns := boundedNumberSQL("id") + " AS i, " + boundedTextSQL("name", MaxName) + " AS n, " + boundedTextSQL("ip", MaxAddr) + " AS a, " +
+	return boundedNumberSQL("id") + " AS i, " + boundedTextSQL("name", MaxName) + " AS n, " + boundedTextSQL("ip", MaxAddr) + " AS a, " +
 		boundedTextSQL("register_ip", MaxAddr) + " AS r, " + boundedTextSQL("connection_status", maxStatus) + " AS s, " +
 		s.disconnectionCodeSQL() + " AS c, " + boundedNumberSQL("last_keepalive") + " AS k"
+}
+
+// pageColumnsSQL are the columns of a pageRow, each bounded: one row has less than 20 KiB,
+// also if each byte is written as six.
+func (s Schema) pageColumnsSQL() string {
+	columns := s.rowColumnsSQL()
 	for i, column := range infoColumns {
 		if !s.missing[i] {
 			columns += ", " + boundedTextSQL(column.name, column.most) + " AS " + column.field
