@@ -10,6 +10,15 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
+// Errors of who adds or ends a silence. Any other is a request that makes no sense.
+var (
+	ErrTooMany      = fmt.Errorf("there are %d silences already: end some", MaxSilences)
+	ErrUnknown      = errors.New("there is no such silence")
+	ErrOver         = errors.New("it is over already")
+	ErrFromSettings = errors.New("it is in the settings: remove its <silence> there, and reload them")
+	ErrUnstored     = errors.New("it could not be kept in the state directory")
+)
+
 // Silence holds back the alerts of some agents, once or every week.
 type Silence struct {
 	ID       string
@@ -26,6 +35,8 @@ type Silence struct {
 }
 
 const (
+	// MaxSilences is how many silences of people there may be that are not over.
+	MaxSilences = 10_000
 	// MaxLength is the longest time of a silence that holds once.
 	MaxLength = 366 * 24 * time.Hour
 	// setBack is by how much the clock may be set back right after a silence was added,

@@ -17,7 +17,7 @@ func newBenchmark(b *testing.B, agents int) (*Silencer, *testFleet) {
 	fleet := newTestFleet(agents)
 	s := Open(Config{Path: filepath.Join(b.TempDir(), "silences.json"), Fleet: fleet, Now: time.Now, Record: func(Change, *silence.Silence, string) {},
 		Postpone: func(err error, _ func() error) { b.Fatal(err) }, Log: slog.New(slog.DiscardHandler)})
-	for i := range MaxSilences {
+	for i := range silence.MaxSilences {
 		r := silence.Request{For: "1h", By: "b"}
 		switch i % 4 {
 		case 0:

@@ -2,22 +2,12 @@ package silencer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/silence"
-)
-
-// Errors of [Silencer.Add] and [Silencer.End]. Any other is a request that makes no sense.
-var (
-	ErrTooMany      = fmt.Errorf("there are %d silences already: end some", MaxSilences)
-	ErrUnknown      = errors.New("there is no such silence")
-	ErrOver         = errors.New("it is over already")
-	ErrFromSettings = errors.New("it is in the settings: remove its <silence> there, and reload them")
-	ErrUnstored     = errors.New("it could not be kept in the state directory")
 )
 
 // settingsPrefix is what the ids of silences in the settings begin with.
@@ -50,15 +40,15 @@ func (s *Silencer) addHeld(added *silence.Silence, now time.Time, peer string) (
 			present++
 		}
 	}
-	if present >= MaxSilences {
-		return nil, ErrTooMany
+	if present >= silence.MaxSilences {
+		return nil, silence.ErrTooMany
 	}
 	added.ID = s.nextID()
 	s.kept = append(s.kept, &held{Silence: *added})
 	if err := s.store.write(s.encodeFile()); err != nil {
 		s.kept = s.kept[:len(s.kept)-1]
 		s.cfg.Log.Error("a silence is refused, as it cannot be kept", "err", err)
-		return nil, fmt.Errorf("%w: %w", ErrUnstored, err)
+		return nil, fmt.Errorf("%w: %w", silence.ErrUnstored, err)
 	}
 	s.cfg.Record(Added, added, peer)
 	s.updateStates(now)
@@ -105,11 +95,11 @@ func (s *Silencer) endHeld(id, by, peer string) (silence.Shown, <-chan struct{},
 	i := slices.IndexFunc(s.kept, func(h *held) bool { return h.ID == id })
 	switch {
 	case i < 0 && slices.ContainsFunc(s.settings, func(h *held) bool { return h.ID == id }):
-		return silence.Shown{}, nil, ErrFromSettings
+		return silence.Shown{}, nil, silence.ErrFromSettings
 	case i < 0:
-		return silence.Shown{}, nil, ErrUnknown
+		return silence.Shown{}, nil, silence.ErrUnknown
 	case s.kept[i].IsOver():
-		return silence.Shown{}, nil, ErrOver
+		return silence.Shown{}, nil, silence.ErrOver
 	}
 	h := s.kept[i]
 	h.EndedAt, h.EndedBy = now.UTC().Truncate(time.Second), by

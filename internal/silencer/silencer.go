@@ -25,8 +25,6 @@ import (
 )
 
 const (
-	// MaxSilences is how many silences that are not over there may be, of people.
-	MaxSilences = 10_000
 	// maxOver is how many that are over are kept, the latest ones.
 	maxOver = 1000
 	// keepOver is for how long they are kept.

@@ -233,12 +233,12 @@ func TestWhoMayEndWhat(t *testing.T) {
 		defer n.stop()
 		n.wantSilenced("001")
 		n.add(silence.Request{Agent: "2", For: "1h"})
-		for id, want := range map[string]error{"settings:night": ErrFromSettings, "2": ErrUnknown, "": ErrUnknown, "1": nil} {
+		for id, want := range map[string]error{"settings:night": silence.ErrFromSettings, "2": silence.ErrUnknown, "": silence.ErrUnknown, "1": nil} {
 			if _, err := n.End(t.Context(), id, "bob", ""); !errors.Is(err, want) || (want == nil) != (err == nil) {
 				t.Errorf("%q: %v, want %v", id, err, want)
 			}
 		}
-		if _, err := n.End(t.Context(), "1", "bob", ""); !errors.Is(err, ErrOver) {
+		if _, err := n.End(t.Context(), "1", "bob", ""); !errors.Is(err, silence.ErrOver) {
 			t.Error(err)
 		}
 		if _, err := n.End(t.Context(), "1", " ", ""); err == nil || !strings.Contains(err.Error(), "name who does this") {
@@ -262,7 +262,7 @@ func TestTenThousandSilencesAndNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newTestNode(t, 2)
 		f := file{}
-		for i := range MaxSilences {
+		for i := range silence.MaxSilences {
 			s, err := (&silence.Request{Agent: "1", For: "1h", By: "a"}).NewSilence(time.Now())
 			if err != nil {
 				t.Fatal(err)
@@ -274,7 +274,7 @@ func TestTenThousandSilencesAndNoMore(t *testing.T) {
 		n.start()
 		defer n.stop()
 		n.wantSilenced("001")
-		if _, err := n.Add(t.Context(), &silence.Request{Agent: "2", For: "1h", By: "a"}, ""); !errors.Is(err, ErrTooMany) {
+		if _, err := n.Add(t.Context(), &silence.Request{Agent: "2", For: "1h", By: "a"}, ""); !errors.Is(err, silence.ErrTooMany) {
 			t.Error(err)
 		}
 		if _, err := n.End(t.Context(), "7", "a", ""); err != nil {
@@ -352,7 +352,7 @@ func TestASilenceThatCannotBeKeptIsRefusedAndOneIsEndedAllTheSame(t *testing.T) 
 		if err := os.Rename(dir, dir+".away"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := n.Add(t.Context(), &silence.Request{Agent: "2", For: "1h", By: "a"}, ""); !errors.Is(err, ErrUnstored) {
+		if _, err := n.Add(t.Context(), &silence.Request{Agent: "2", For: "1h", By: "a"}, ""); !errors.Is(err, silence.ErrUnstored) {
 			t.Error(err)
 		}
 		n.wantSilenced("001")
@@ -379,7 +379,7 @@ func TestAWeekWithTenThousandWeeklySilencesEvaluatesEachAgentOnceForAllThatBegin
 	synctest.Test(t, func(t *testing.T) {
 		n := newTestNode(t, 2000)
 		var f file
-		for i := range MaxSilences {
+		for i := range silence.MaxSilences {
 			s, err := (&silence.Request{Agent: "host-" + idOf(i+1) + "*", Weekly: "Sun 02:00-04:00 UTC", By: "a"}).NewSilence(time.Now())
 			if err != nil {
 				t.Fatal(err)
@@ -393,7 +393,7 @@ func TestAWeekWithTenThousandWeeklySilencesEvaluatesEachAgentOnceForAllThatBegin
 		looked := n.fleet.countLooked()
 		time.Sleep(27 * time.Hour)
 		synctest.Wait()
-		if f := n.Figures(); f.Active != MaxSilences || f.Agents != 2000 {
+		if f := n.Figures(); f.Active != silence.MaxSilences || f.Agents != 2000 {
 			t.Errorf("%+v", f)
 		}
 		time.Sleep(4 * time.Hour)
@@ -401,7 +401,7 @@ func TestAWeekWithTenThousandWeeklySilencesEvaluatesEachAgentOnceForAllThatBegin
 		if got := n.fleet.countLooked() - looked; got != 2*2000 {
 			t.Errorf("%d agents were read", got)
 		}
-		if got := len(slices.DeleteFunc(n.takeRecords(), func(r string) bool { return !strings.HasPrefix(r, "began") })); got != MaxSilences {
+		if got := len(slices.DeleteFunc(n.takeRecords(), func(r string) bool { return !strings.HasPrefix(r, "began") })); got != silence.MaxSilences {
 			t.Errorf("%d beginnings were recorded", got)
 		}
 	})

@@ -72,7 +72,7 @@ func parseFile(data []byte) (f file, err error) {
 	if f.Silences == nil {
 		return f, errors.New("it has no list of silences")
 	}
-	if len(f.Silences) > MaxSilences+maxOver {
+	if len(f.Silences) > silence.MaxSilences+maxOver {
 		return f, fmt.Errorf("it has %d silences, more than there may be", len(f.Silences))
 	}
 	return f, nil
