@@ -115,7 +115,7 @@ var rooms = []room{
 	{"internal/connlimit", nil, "it is connections, whatever goes over them"},
 	{"internal/message", []string{"event", "internal/agentinfo", "internal/alertlevel", "internal/detector", "internal/history", "internal/outbox"},
 		"it converts between decisions and messages, and sends none"},
-	{"internal/console", []string{"event", "internal/agentinfo", "internal/connlimit", "internal/detector", "internal/history", "internal/view"}, "it shows the fleet and what was decided about it, and knows nothing of how messages get out"},
+	{"internal/console", []string{"event", "internal/agentinfo", "internal/connlimit", "internal/detector", "internal/history", "internal/silence", "internal/view"}, "it shows the fleet and what was decided about it, and knows nothing of how messages get out"},
 	{"internal/top", []string{"internal/printable", "internal/view"}, "it makes text of what the API says"},
 	{"internal/sealing", []string{"internal/config", "internal/keys", "internal/outbox", "internal/query", "internal/statedir", "seal"},
 		"it signs and encrypts what others made"},
@@ -124,9 +124,9 @@ var rooms = []room{
 		"agents are the other side: nothing of ours may help them"},
 	{"internal/managersim", []string{"internal/clientkeys", "internal/secmsg"},
 		"a stock manager is the world around: nothing of ours may help it"},
-	{"internal/daemon", []string{"event", "internal/atomicfile", "internal/attach", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/console", "internal/detector", "internal/epoch", "internal/history", "internal/hostprobe", "internal/inventory", "internal/keys", "internal/listen", "internal/message", "internal/metrics", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/removals", "internal/roster", "internal/sealing", "internal/statedir", "internal/view", "internal/wazuhdb", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
+	{"internal/daemon", []string{"event", "internal/atomicfile", "internal/attach", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/console", "internal/detector", "internal/epoch", "internal/history", "internal/hostprobe", "internal/inventory", "internal/keys", "internal/listen", "internal/message", "internal/metrics", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/removals", "internal/roster", "internal/sealing", "internal/silence", "internal/silencer", "internal/statedir", "internal/view", "internal/wazuhdb", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/audittrail", []string{"event", "internal/atomicfile", "internal/audit", "internal/clientkeys", "internal/config", "internal/detector", "internal/listen",
-		"internal/message", "internal/outbox", "internal/remote", "internal/sealing", "internal/statedir"}, "it records what others do, and does nothing else"},
+		"internal/message", "internal/outbox", "internal/remote", "internal/sealing", "internal/silence", "internal/statedir"}, "it records what others do, and does nothing else"},
 	{"internal/epoch", []string{"internal/atomicfile", "internal/audittrail", "internal/outbox", "internal/statedir", "seal"},
 		"it counts starts, from what earlier ones left"},
 	{"internal/inventory", []string{"internal/audittrail", "internal/clientkeys", "internal/detector", "internal/listen", "internal/removals"},
@@ -139,7 +139,7 @@ var rooms = []room{
 		"it measures rooms alone, with the daemon's defaults, and with the world around them"},
 	{"cmd/pulse-bench", []string{"internal/bench", "internal/clientkeys", "internal/daemon", "internal/demo", "internal/managersim"}, "its command line; the measurements are in internal/bench, the demo in internal/demo"},
 	{"internal/tools/shape", nil, "it reads source files, and no package of the module"},
-	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/alertlevel", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/sealing", "internal/secmsg", "internal/statedir", "internal/systemd", "internal/top", "internal/view", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/alertlevel", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/sealing", "internal/secmsg", "internal/silence", "internal/statedir", "internal/systemd", "internal/top", "internal/view", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

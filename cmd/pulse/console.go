@@ -82,12 +82,18 @@ func (c *consoleClient) openPath(ctx context.Context, path, lastEvent string) (i
 	if err != nil {
 		return nil, fmt.Errorf("ask the daemon at %s (<pulse><http>): %w", c.addr, err)
 	}
+	if lastEvent != "" {
+		request.Header.Set("Last-Event-ID", lastEvent)
+	}
+	return c.sendRequest(request)
+}
+
+// sendRequest returns the body of the answer to a request, which the caller closes.
+func (c *consoleClient) sendRequest(request *http.Request) (io.ReadCloser, error) {
+	ctx := request.Context()
 	request.Host = "localhost" // without a token the console accepts no other name
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	if lastEvent != "" {
-		request.Header.Set("Last-Event-ID", lastEvent)
 	}
 	answer, err := c.http.Do(request)
 	switch {
@@ -95,14 +101,14 @@ func (c *consoleClient) openPath(ctx context.Context, path, lastEvent string) (i
 		return nil, errors.New("interrupted")
 	case err != nil:
 		return nil, hint.Add(fmt.Errorf("ask the daemon at %s (<pulse><http>): %w", c.addr, stripURL(err)), "does it run, and with these settings?")
-	case answer.StatusCode != http.StatusOK:
+	case answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusCreated:
 		defer answer.Body.Close()
 		return nil, c.explainStatus(answer)
 	}
 	return answer.Body, nil
 }
 
-// explainStatus returns an error for a status other than 200, with the daemon's own text if there is one.
+// explainStatus returns an error for a status that is none of success, with the daemon's own text if there is one.
 func (c *consoleClient) explainStatus(answer *http.Response) error {
 	var problem struct{ Detail string }
 	if json.NewDecoder(io.LimitReader(answer.Body, 1<<16)).Decode(&problem) == nil && problem.Detail != "" {
@@ -117,11 +123,36 @@ func (c *consoleClient) fetchJSON(ctx context.Context, path string, into any) er
 	if err != nil {
 		return err
 	}
+	return c.decodeAnswer(body, into)
+}
+
+func (c *consoleClient) decodeAnswer(body io.ReadCloser, into any) error {
 	defer body.Close()
 	if err := json.NewDecoder(body).Decode(into); err != nil {
 		return fmt.Errorf("read the answer of the daemon at %s: %w", c.addr, err)
 	}
 	return nil
+}
+
+// changeJSON sends a request that changes something, with a body in JSON unless that is
+// nil, and decodes the answer.
+func (c *consoleClient) changeJSON(ctx context.Context, method, path string, body, into any) error {
+	var text bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&text).Encode(body); err != nil {
+			return err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, &text)
+	if err != nil {
+		return fmt.Errorf("ask the daemon at %s (<pulse><http>): %w", c.addr, err)
+	}
+	request.Header.Set("Pulse-Request", "pulse")
+	answer, err := c.sendRequest(request)
+	if err != nil {
+		return err
+	}
+	return c.decodeAnswer(answer, into)
 }
 
 // stripURL returns an HTTP client's error without the URL.

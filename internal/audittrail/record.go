@@ -12,6 +12,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/silence"
 )
 
 // RecordEpoch records that messages have another epoch than was counted.
@@ -149,4 +150,27 @@ func (t *Trail) RecordCondition(code string, state event.State, failure bool, pr
 // RecordUnpublished records that the local store did not take messages.
 func (t *Trail) RecordUnpublished(messages int, err error) {
 	t.log.Add(kindPublishFailed, slog.Int("messages", messages), slog.String("error", boundText(err.Error())))
+}
+
+// RecordSilence records that a silence was added by somebody at an address, that it was
+// ended, or that it is over; of a weekly one also when it begins and pauses.
+func (t *Trail) RecordSilence(change string, s *silence.Silence, peer string) {
+	if t.log == nil {
+		return
+	}
+	e := s.Entry()
+	attrs := []slog.Attr{slog.String("change", change), slog.String("silence", e.ID), slog.String("times", e.Times())}
+	if !t.redactNames {
+		attrs = append(attrs, slog.String("selects", e.Selects()), slog.String("comment", e.Comment))
+	}
+	if e.By != "" {
+		attrs = append(attrs, slog.String("by", e.By))
+	}
+	if e.EndedBy != "" {
+		attrs = append(attrs, slog.String("ended_by", e.EndedBy))
+	}
+	if peer != "" {
+		attrs = append(attrs, slog.String("peer", peer))
+	}
+	t.log.Add(kindSilence, attrs...)
 }

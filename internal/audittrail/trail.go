@@ -42,6 +42,7 @@ const (
 	kindManager       = "manager"        // the problem of the manager that Pulse is attached to changed
 	kindEpoch         = "epoch"          // the messages have another epoch than the start line, which another node has
 	kindCondition     = "condition"      // a condition of the node began or ended
+	kindSilence       = "silence"        // one was added, ended, or its time begins or is over
 	kindRefused       = "refused"        // a peer on the agents' port, or a request to the console
 	kindNATS          = "nats"           // an event of the connection to the XDR's NATS
 )

@@ -2,7 +2,8 @@
 // dashboard at /, the API under /api/v1 (described by /api/v1/openapi.json),
 // metrics at /metrics, and the node's health at /healthz and /readyz.
 //
-// It only reads, except that a client may request a keep-alive to an agent. On
+// It only reads, except that a client may request a keep-alive to an agent, and add and
+// end silences. On
 // loopback it has no password; elsewhere it has TLS and a token (see [Config]).
 // Requests from other web pages are refused everywhere (guard.go).
 //
@@ -50,6 +51,8 @@ type Config struct {
 	State   func() State
 	Metrics prometheus.Gatherer
 
+	Silences Silences
+
 	Refused func(from, reason string) // is called for every refused request; nil for none
 
 	TokenFile, CertFile, KeyFile string // all or none; files that change are read again
@@ -70,6 +73,7 @@ type Server struct {
 	samples       sampleSeries
 	groups        atomic.Pointer[[]string] // names
 	pingRate      *rate.Limiter
+	silenceRate   *rate.Limiter // of changes of silences
 	scanSlots     chan struct{} // readers of the whole fleet
 	pingSlots     chan struct{} // pings under way
 	subscriptions subscriptions // of events
@@ -85,7 +89,7 @@ const (
 // New returns a server that is ready to serve a listener. Files that cannot be
 // used are an error.
 func New(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, pingRate: rate.NewLimiter(pingsPerSecond, pingBurst), scanSlots: make(chan struct{}, maxScans),
+	s := &Server{cfg: cfg, pingRate: rate.NewLimiter(pingsPerSecond, pingBurst), silenceRate: rate.NewLimiter(silencesPerSecond, silenceBurst), scanSlots: make(chan struct{}, maxScans),
 		pingSlots: make(chan struct{}, maxPings)}
 	s.state.read = cfg.State
 	s.SetGroups(cfg.Groups)
@@ -121,6 +125,9 @@ func (s *Server) newRequestHandler() http.Handler {
 		"GET /api/v1/agents":            s.handleAgentList,
 		"GET /api/v1/agents/{id}":       s.handleAgent,
 		"POST /api/v1/agents/{id}/ping": s.handleAgentPing,
+		"GET /api/v1/silences":          s.handleSilenceList,
+		"POST /api/v1/silences":         s.handleSilenceAdd,
+		"DELETE /api/v1/silences/{id}":  s.handleSilenceEnd,
 		"GET /api/v1/map":               s.handleFleetMap,
 		"GET /api/v1/status":            s.handleStatus,
 		"GET /api/v1/series":            s.handleSampleSeries,

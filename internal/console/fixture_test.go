@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +19,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/history"
 	"github.com/wazuh-pulse/pulse/internal/metrics"
+	"github.com/wazuh-pulse/pulse/internal/silence"
+	"github.com/wazuh-pulse/pulse/internal/silencer"
 	"github.com/wazuh-pulse/pulse/internal/view"
 	"go.uber.org/goleak"
 )
@@ -38,6 +42,7 @@ type fixture struct {
 	cfg      Config
 	client   http.Client
 	mute     func(id detector.AgentID) bool // agents that answer no keep-alive
+	recorded atomic.Int64                   // changes of silences
 }
 
 type option func(*Config, *detector.Settings)
@@ -74,8 +79,32 @@ func openFixture(t testing.TB, agents int, with ...option) *fixture {
 	go func() { defer close(ended); s.detector.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-ended })
 	s.detector.SetMembers(newMembers(agents))
+	s.openSilences(ctx, &cfg)
 	s.startServer(cfg, "127.0.0.1:0")
 	return s
+}
+
+// settingsSilences stand in a Config for the silences of the settings, until they are opened.
+type settingsSilences []silence.Silence
+
+func (settingsSilences) List() silence.List { panic("not opened") }
+func (settingsSilences) Add(context.Context, *silence.Request, string) (silence.Added, error) {
+	panic("not opened")
+}
+func (settingsSilences) End(context.Context, string, string, string) (silence.Shown, error) {
+	panic("not opened")
+}
+
+// openSilences opens silences like those of the daemon.
+func (s *fixture) openSilences(ctx context.Context, cfg *Config) {
+	settings, _ := cfg.Silences.(settingsSilences)
+	silences := silencer.Open(silencer.Config{Node: "node01", Path: filepath.Join(s.t.TempDir(), "silences.json"), Fleet: s.detector, Settings: settings, Now: time.Now,
+		Record: func(change silencer.Change, e *silence.Silence, peer string) { s.recorded.Add(1) }, Postpone: func(err error, _ func() error) { s.t.Error(err) }, Log: cfg.Log})
+	cfg.Silences = silences
+	ended := make(chan struct{})
+	ctx, stop := context.WithCancel(ctx)
+	go func() { defer close(ended); silences.Run(ctx) }()
+	s.t.Cleanup(func() { stop(); <-ended })
 }
 
 // startServer opens the server at an address.
@@ -158,7 +187,12 @@ func (s *fixture) waitFor(what string, done func() bool) {
 // sendRequest returns an answer with its body.
 func (s *fixture) sendRequest(method, target string, header ...string) (*http.Response, string) {
 	s.t.Helper()
-	r, err := http.NewRequest(method, s.url+target, nil)
+	return s.sendBody(method, target, "", header...)
+}
+
+func (s *fixture) sendBody(method, target, body string, header ...string) (*http.Response, string) {
+	s.t.Helper()
+	r, err := http.NewRequest(method, s.url+target, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}

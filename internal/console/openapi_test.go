@@ -81,28 +81,40 @@ func TestAnswersAreWhatTheDocumentPromises(t *testing.T) {
 	s.reportSightings(detector.SawShutdown, 1)
 	s.reportSightings(detector.SawClosed, 50)
 	tried := map[string]bool{}
-	for _, c := range []struct{ method, path, target string }{
-		{"GET", "/api/v1/agents", "/api/v1/agents?limit=50"},
-		{"GET", "/api/v1/agents", "/api/v1/agents?status=active&sort=-rtt"},
-		{"GET", "/api/v1/agents", "/api/v1/agents?status=asleep"},
-		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/002/ping"},
-		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/120/ping"},
-		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/121/ping"},
-		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/x/ping"},
-		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/002"},
-		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/001"},
-		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/119"},
-		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/121"},
-		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/x"},
-		{"GET", "/api/v1/map", "/api/v1/map"},
-		{"GET", "/api/v1/changes", "/api/v1/changes"},
-		{"GET", "/api/v1/changes", "/api/v1/changes?limit=x"},
-		{"GET", "/api/v1/status", "/api/v1/status"},
-		{"GET", "/api/v1/series", "/api/v1/series"},
-		{"GET", "/api/v1/openapi.json", "/api/v1/openapi.json"},
-		{"GET", "/healthz", "/healthz"}, {"GET", "/readyz", "/readyz"}, {"GET", "/metrics", "/metrics"},
+	const silences, oneSilence = "/api/v1/silences", "/api/v1/silences/{id}"
+	for _, c := range []struct{ method, path, target, body string }{
+		{"GET", silences, silences, ""},
+		{"POST", silences, silences, `{"agent":"host-*","for":"2h","comment":"c","by":"alice"}`},
+		{"POST", silences, silences, `{"all":true,"weekly":"Sun 02:00-04:00 Europe/Berlin","by":"alice"}`},
+		{"POST", silences, silences, `{"agent":"host-*"}`},
+		{"GET", silences, silences, ""},
+		{"GET", silences, silences + "?a=b", ""},
+		{"DELETE", oneSilence, silences + "/1?by=bob", ""},
+		{"DELETE", oneSilence, silences + "/1?by=bob", ""},
+		{"DELETE", oneSilence, silences + "/9?by=bob", ""},
+		{"DELETE", oneSilence, silences + "/2", ""},
+		{"GET", silences, silences, ""},
+		{"GET", "/api/v1/agents", "/api/v1/agents?limit=50", ""},
+		{"GET", "/api/v1/agents", "/api/v1/agents?status=active&sort=-rtt", ""},
+		{"GET", "/api/v1/agents", "/api/v1/agents?status=asleep", ""},
+		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/002/ping", ""},
+		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/120/ping", ""},
+		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/121/ping", ""},
+		{"POST", "/api/v1/agents/{id}/ping", "/api/v1/agents/x/ping", ""},
+		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/002", ""},
+		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/001", ""},
+		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/119", ""},
+		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/121", ""},
+		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/x", ""},
+		{"GET", "/api/v1/map", "/api/v1/map", ""},
+		{"GET", "/api/v1/changes", "/api/v1/changes", ""},
+		{"GET", "/api/v1/changes", "/api/v1/changes?limit=x", ""},
+		{"GET", "/api/v1/status", "/api/v1/status", ""},
+		{"GET", "/api/v1/series", "/api/v1/series", ""},
+		{"GET", "/api/v1/openapi.json", "/api/v1/openapi.json", ""},
+		{"GET", "/healthz", "/healthz", ""}, {"GET", "/readyz", "/readyz", ""}, {"GET", "/metrics", "/metrics", ""},
 	} {
-		answer, text := s.sendRequest(c.method, c.target, "Pulse-Request", "1")
+		answer, text := s.sendBody(c.method, c.target, c.body, "Pulse-Request", "1")
 		d.checkAnswer(c.method, c.path, answer, text)
 		tried[c.path] = true
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/metrics"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/silence"
 )
 
 // openConsole opens the console, if the settings want one, with the events of earlier
@@ -26,7 +27,7 @@ func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version stri
 	}
 	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.source().Epoch,
 		Fleet: n.detector, Clock: n.clock, History: n.history, Groups: listGroupNames(cfg), State: n.readConsoleState, Metrics: n.metrics.Registry(),
-		Refused: n.audit.RecordConsoleRefusal, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
+		Silences: n.silences, Refused: n.audit.RecordConsoleRefusal, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
 	if err != nil || !n.out.natsEnabled() {
 		return err
 	}
@@ -85,6 +86,9 @@ func (n *Node) readMetrics() metrics.Node {
 	m := metrics.Node{Agents: n.detector.Counts().ByStatus, Pace: n.detector.Timings(), Started: s.StartedAt, Sequence: s.Sequence,
 		Healthy: len(s.Health.Failures) == 0, EventsDropped: n.out.recorder.dropped.Load(),
 		LinkUp: true, NATSUp: s.NATS.State == event.NATSEmbedded || s.NATS.State == event.NATSConnected}
+	f := n.silences.Figures()
+	m.Silences = map[string]int64{string(silence.Active): int64(f.Active), string(silence.Waiting): int64(f.Waiting)}
+	m.AgentsSilenced, m.SilencesRefused = f.Agents, f.Refused
 	m.Conditions = make(map[string]int64, len(conditionChecks))
 	for _, code := range ConditionCodes() {
 		m.Conditions[code] = 0

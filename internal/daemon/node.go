@@ -25,6 +25,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/hostprobe"
 	"github.com/wazuh-pulse/pulse/internal/metrics"
 	"github.com/wazuh-pulse/pulse/internal/roster"
+	"github.com/wazuh-pulse/pulse/internal/silencer"
 )
 
 // Node is one running Pulse.
@@ -38,6 +39,7 @@ type Node struct {
 	hosts    *hostprobe.Prober
 	roster   *roster.Roster // nil for none
 	history  *history.History
+	silences *silencer.Silencer
 	metrics  *metrics.Metrics
 	web      net.Listener // nil without a console
 	console  *console.Server
@@ -70,11 +72,14 @@ func OpenWithHosts(ctx context.Context, cfg *config.Config, version string, prob
 		return nil, err
 	}
 	n.audit = n.out.audit
-	set, err := Detection(cfg)
+	set, err := n.detection(cfg)
 	if err != nil {
 		return nil, err
 	}
 	n.detector = detector.New(set, n.clock, n.handleDecisions)
+	if err := n.openSilences(cfg); err != nil {
+		return nil, err
+	}
 	if err := n.out.restoreAgents(ctx, n.clock, n.detector); err != nil {
 		return nil, err
 	}
@@ -125,6 +130,7 @@ func (n *Node) handleDecisions(decisions []detector.Decision) {
 			}
 		case !d.Verdict.IsRoutine():
 			n.link.OnDecision(&r.Decision)
+			n.markRemoved(d)
 		}
 		n.out.putRecord(r)
 	}
@@ -152,6 +158,7 @@ func (n *Node) Run(parent context.Context) error {
 		}
 	})
 	detecting.Go(func() { n.detector.Run(ctx) })
+	serving.Go(func() { n.silences.Run(ctx) })
 	serving.Go(func() { n.link.Run(serve) })
 	serving.Go(func() { n.hosts.Run(ctx) })
 	serving.Go(func() { n.answerQueries(ctx) })

@@ -128,7 +128,11 @@ func (n *Node) refuseSettings(err error) {
 
 // useSettings makes settings those in effect: all, or none if there is an error.
 func (n *Node) useSettings(cfg *config.Config) error {
-	set, err := Detection(cfg)
+	set, err := n.detection(cfg)
+	if err != nil {
+		return err
+	}
+	silences, err := settingsSilences(cfg)
 	if err != nil {
 		return err
 	}
@@ -138,6 +142,7 @@ func (n *Node) useSettings(cfg *config.Config) error {
 	}
 	groups := messageGroups(cfg)
 	n.detector.SetSettings(set, func() { n.out.groups = groups })
+	n.silences.SetSettings(silences)
 	applyRecipients()
 	n.hosts.SetPorts(cfg.KeepAlive.HostProbePorts)
 	if n.console != nil {
