@@ -63,8 +63,8 @@ func (t *Table) recordSignOfLife(slot int32, got *Sighting) {
 	s.lastSeen = max(s.lastSeen, got.At)
 	s.missed = 0
 	s.flags |= seen
-	if got.Addr.IsValid() && got.Addr != t.identities[slot].addr {
-		t.identities[slot].setAddress(got.Addr)
+	if kind := addrKindOf(got.Addr); kind != noAddr && (got.Addr.As16() != t.identities[slot].addr || kind != s.addrKind) {
+		t.setAddress(slot, got.Addr)
 		t.updateAgentGroup(slot, got.At)
 	}
 	if s.flags&(closed|restored|suspected|unresponsive) != 0 {
@@ -75,6 +75,9 @@ func (t *Table) recordSignOfLife(slot int32, got *Sighting) {
 // endGraceAndSuspicion ends a grace or a suspicion after a sign of life.
 func (t *Table) endGraceAndSuspicion(slot int32, at Instant) {
 	s := &t.state[slot]
+	if s.has(losing) {
+		t.cancelLoss(slot, at)
+	}
 	if s.has(closed | restored) {
 		s.flags &^= closed | restored
 		t.scheduleKeepAlive(slot, at)
@@ -119,7 +122,7 @@ func (t *Table) suspectAt(s *state) Instant {
 // startReconnectGrace starts the ReconnectGrace of a watched agent whose connection closed.
 func (t *Table) startReconnectGrace(slot int32, at Instant) {
 	s := &t.state[slot]
-	if !s.isWatched() || s.has(restored) {
+	if !s.isWatched() || s.has(restored|losing) {
 		return
 	}
 	s.flags = s.flags&^(probing|suspected|keepAliveSent|inSequence) | closed

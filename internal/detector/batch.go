@@ -16,16 +16,20 @@ type change struct {
 func (r *batch) addStatusChange(slot int32, s *state, from Status, out int) {
 	r.changes = append(r.changes, change{slot: slot, id: s.id, decision: int32(out), from: from, flagsBefore: s.flags})
 	if from == Disconnected {
-		s.flags &^= recentlyLost | unanswered | alertHeld // it is back, or removed
+		s.flags &^= recentlyLost | unanswered | alertHeld
 	}
 }
 
 // evaluateFleetChanges evaluates the fleet as a whole after each batch of sightings or
 // deadlines: outages first, because changes in an outage are no flapping.
 func (t *Table) evaluateFleetChanges(now Instant) {
-	if t.set.OutageShare > 0 && (len(t.batch.changes) > 0 || t.outage.needsSweep()) {
+	switch {
+	case t.set.OutageShare > 0 && (len(t.batch.changes) > 0 || len(t.probes.waiting) > 0 || t.outage.needsSweep()):
 		t.updateOutage(now)
+	case len(t.outage.queue) > 0:
+		t.releaseWaitingAlerts(now)
 	}
+	t.askWaitingHosts(now)
 	if t.set.FlapThreshold > 0 {
 		for i := range t.batch.changes {
 			t.countFlapChange(&t.batch.changes[i])
@@ -39,19 +43,26 @@ func (t *Table) evaluateFleetChanges(now Instant) {
 type loss struct {
 	slot      int32
 	id        AgentID
-	from      Status
 	at        Instant // by its deadline
 	decidedAt Instant // by the batch in which it was decided
 }
 
 // lossOfChange returns the loss of a change: of an agent that was given up, not of one that
-// shut down or was removed, and that is still away.
+// shut down or was removed or is silenced, and that is still away.
 func (t *Table) lossOfChange(n *change, now Instant) (l loss, ok bool) {
-	d := &t.decisions[n.decision]
-	if d.To != Disconnected || !d.Reason.IsLoss() {
+	if !t.decisions[n.decision].Reason.IsLoss() {
 		return loss{}, false
 	}
-	l = loss{slot: n.slot, id: n.id, from: n.from, at: d.At, decidedAt: now}
+	return t.absenceOfChange(n, now)
+}
+
+// absenceOfChange returns the same, also of an agent that shut down.
+func (t *Table) absenceOfChange(n *change, now Instant) (l loss, ok bool) {
+	d := &t.decisions[n.decision]
+	if d.To != Disconnected || d.Reason.isRemoval() || d.Silenced {
+		return loss{}, false
+	}
+	l = loss{slot: n.slot, id: n.id, at: d.At, decidedAt: now}
 	return l, t.isStillLost(&l)
 }
 
@@ -63,13 +74,24 @@ func (t *Table) isStillLost(l *loss) bool {
 
 // releaseHeldAlert reports the alert of a loss that was held for a cause, unless the agent
 // is back or its alert is held for another one.
-func (t *Table) releaseHeldAlert(l *loss, cause flags) {
-	s := &t.state[l.slot]
-	if !t.isStillLost(l) || !s.has(cause) {
-		return
+func (t *Table) releaseHeldAlert(l *loss, cause flags, now Instant) {
+	if s := &t.state[l.slot]; t.isStillLost(l) && s.has(cause) {
+		s.flags &^= cause
+		t.releaseAlert(l.slot, now)
 	}
-	s.flags &^= cause
-	if !s.has(alertHeld) {
-		t.reportChange(AlertReleased, l.slot, l.from).Outage = cause == awayInOutage
+}
+
+// releaseAlert reports the alert of an agent that is away, which was held, as one: that of
+// the step of its absence if it has reached one meanwhile.
+func (t *Table) releaseAlert(slot int32, now Instant) {
+	s := &t.state[slot]
+	switch {
+	case s.has(alertHeld):
+	case s.has(silenced):
+		s.flags |= silenceHeld
+	case s.has(stepHeld):
+		t.reportStep(slot, now)
+	default:
+		t.reportChange(AlertReleased, slot).Outage = s.has(lostInOutage)
 	}
 }

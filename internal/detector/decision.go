@@ -16,7 +16,7 @@ const (
 	ProbeHost                    // the agent's host is to be probed once, at Addr, and the result reported with ReportHost
 	Changed                      // the agent's status changed
 	AlertReleased                // the alert of a change that was held is due: the agent is still away
-	Escalated                    // the agent has been away for AwayFor, which is the Step of Settings.EscalateAfter
+	Escalated                    // the agent has been away for AwayFor, and so has reached a Step of Settings.EscalateAfter
 	Flapping                     // the agent's status changes too often
 	OutageBegan                  // a large part of the fleet was lost at once
 	OutageEnded                  // most of it is back
@@ -59,7 +59,7 @@ type Decision struct {
 	Evidence                   // of a loss or a shutdown; of other changes it is zero
 	LastSeen     Instant       // of use only when Seen
 	LastSeenTime time.Time     // of LastSeen; zero unless Seen
-	AwayFor      time.Duration // Escalated: the time of EscalateAfter that has passed since the loss
+	AwayFor      time.Duration // Escalated: how long it has been away, in whole seconds
 	Step         int           // Escalated: its number in EscalateAfter, from 1
 	Changes      int           // Flapping: within the window; Changed: how many this one stands for, 0 for itself alone
 	Fleet        *Fleet        // OutageBegan, OutageEnded

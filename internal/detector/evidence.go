@@ -45,17 +45,32 @@ type HostReport struct {
 	Probe string // how it was found, such as "icmp" or "tcp:22 refused"
 }
 
-// ProbeWait is for how long a loss waits for its HostReport.
-const ProbeWait = time.Second
-
-// ReportHost reports the result of a probe. Any goroutine may call it. A report that no
-// decision asked for, or that is late, changes nothing.
-func (d *Detector) ReportHost(r HostReport) {
-	d.inbox.addCall(r.At, func(t *Table, now Instant) {
-		r.At = min(r.At, now)
-		t.ReportHost(r)
-	})
+// evidenceOf returns the evidence of an agent's loss or shutdown. Seen reports whether its
+// last sign of life is known.
+func (t *Table) evidenceOf(slot int32, seen bool) (e Evidence) {
+	s := &t.state[slot]
+	if s.status != Disconnected || s.reason.isRemoval() {
+		return e
+	}
+	e.Closed = s.has(lostClosed)
+	if seen {
+		e.SilentFor = max(0, t.identities[slot].since.Sub(s.lastSeen))
+	}
+	if s.has(hasHostProbe) {
+		p := t.probes.byAgent[slot]
+		e.Host, e.HostProbe, e.HostProbedAt = p.host, p.how, p.found
+	}
+	return e
 }
 
-// ReportHost applies the result of a probe.
-func (t *Table) ReportHost(HostReport) {}
+// restoreEvidence restores the evidence of an agent that is away.
+func (t *Table) restoreEvidence(slot int32, e *Evidence, reason Reason) {
+	s := &t.state[slot]
+	if e.Closed || reason == ConnectionLost {
+		s.flags |= lostClosed
+	}
+	if e.Host != HostUnknown || e.HostProbe != "" {
+		p := t.addHostProbe(slot, 0)
+		p.settled, p.host, p.how, p.found = true, e.Host, e.HostProbe, e.HostProbedAt
+	}
+}

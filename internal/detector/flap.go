@@ -15,7 +15,7 @@ type flap struct {
 // reconnects as one, has none.
 func (t *Table) countFlapChange(n *change) {
 	s, d := &t.state[n.slot], &t.decisions[n.decision]
-	if d.Reason.isRemoval() || d.Outage || n.flagsBefore&awayInOutage != 0 {
+	if d.Reason.isRemoval() || d.Silenced || d.Outage || n.flagsBefore&awayInOutage != 0 {
 		return
 	}
 	f := t.flaps[n.slot]
@@ -42,7 +42,7 @@ func (t *Table) updateFlappingState(n *change, f *flap) {
 	}
 	f.loss = loss{}
 	at := t.decisions[n.decision].At
-	if l, ok := t.lossOfChange(n, at); ok {
+	if l, ok := t.absenceOfChange(n, at); ok {
 		t.state[n.slot].flags |= flapHeld
 		t.decisions[n.decision].AlertHeld = true
 		f.loss = l
@@ -71,6 +71,6 @@ func (t *Table) expireFlap(slot int32, now Instant) {
 	delete(t.flaps, slot)
 	t.state[slot].flags &^= hasFlap
 	if l.id != 0 {
-		t.releaseHeldAlert(&l, flapHeld)
+		t.releaseHeldAlert(&l, flapHeld, now)
 	}
 }

@@ -15,7 +15,7 @@ var noInfo = unique.Make(Info{})
 // call it.
 func (d *Detector) SetInfo(id AgentID, info Info) {
 	handle := unique.Make(info)
-	d.inbox.addCall(d.clock.Now(), func(t *Table, now Instant) { t.setInfo(id, handle, now) })
+	d.inbox.addCall(d.clock.Now(), false, func(t *Table, now Instant) { t.setInfo(id, handle, now) })
 }
 
 // SetInfo sets what is known of an agent, by which its group is determined again.
@@ -23,9 +23,9 @@ func (t *Table) SetInfo(id AgentID, info Info, now Instant) { t.setInfo(id, uniq
 
 func (t *Table) setInfo(id AgentID, info unique.Handle[Info], now Instant) {
 	slot, ok := t.slots.findAgentSlot(id)
-	if !ok || t.info[slot] == info {
+	if !ok || t.identities[slot].info == info {
 		return
 	}
-	t.info[slot] = info
+	t.identities[slot].info = info
 	t.updateAgentGroup(slot, now)
 }

@@ -28,8 +28,8 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 		case !ok || t.identities[slot].name != members[i].Name:
 		default:
 			t.state[slot].flags |= listed
-			if w := &t.identities[slot]; !w.addr.IsValid() {
-				w.ip = members[i].IP
+			if t.state[slot].addrKind == noAddr {
+				t.identities[slot].ip = members[i].IP
 			}
 		}
 	}
@@ -60,7 +60,7 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 func (t *Table) growColumns(n int) {
 	if n -= len(t.free); n > 0 {
 		t.due, t.state, t.identities = slices.Grow(t.due, n), slices.Grow(t.state, n), slices.Grow(t.identities, n)
-		t.share, t.info = slices.Grow(t.share, n), slices.Grow(t.info, n)
+		t.share = slices.Grow(t.share, n)
 	}
 }
 
@@ -73,29 +73,39 @@ func (t *Table) addAgent(m *Member, now Instant) int32 {
 		t.state = append(t.state, state{})
 		t.identities = append(t.identities, identity{})
 		t.share = append(t.share, 0)
-		t.info = append(t.info, noInfo)
 	}
 	t.slots.addAgentSlot(m.ID, slot)
 	t.state[slot] = state{id: m.ID, status: NeverConnected, flags: used}
-	t.identities[slot] = identity{name: strings.Clone(m.Name), ip: m.IP, since: now}
+	t.identities[slot] = identity{name: strings.Clone(m.Name), ip: m.IP, since: now, info: noInfo}
+	s := &t.state[slot]
 	if m.Away != NoReason {
-		s := &t.state[slot]
-		s.status, s.reason = Disconnected, m.Away
+		s.status, s.reason, s.step = Disconnected, m.Away, noSteps
 		s.flags |= wasActive
+		t.ensureDueBy(slot, t.absenceDue(slot))
 	}
-	t.count[t.state[slot].status]++
+	if t.silencedLater[m.ID] {
+		delete(t.silencedLater, m.ID)
+		s.flags |= silenced
+	}
+	t.count[s.status]++
 	t.updateAgentGroup(slot, now)
 	return slot
 }
 
 func (t *Table) removeAgent(slot int32, reason Reason, now Instant) {
+	s := &t.state[slot]
 	t.setStatus(slot, Disconnected, reason, now)
 	t.endExcess(slot)
 	t.count[Disconnected]--
-	t.setResponsive(&t.state[slot])
-	t.slots.removeAgentSlot(t.state[slot].id)
+	t.setResponsive(s)
+	t.forgetHostProbe(slot)
+	t.forgetAddress(slot)
+	if s.has(silenced) {
+		t.silencedLater[s.id] = true
+	}
+	t.slots.removeAgentSlot(s.id)
 	delete(t.flaps, slot)
-	t.due[slot], t.state[slot], t.identities[slot], t.info[slot] = never, state{}, identity{}, noInfo
+	t.due[slot], t.state[slot], t.identities[slot] = never, state{}, identity{}
 	t.free = append(t.free, slot)
 }
 
@@ -113,7 +123,8 @@ type Record struct {
 	Missed   int
 	RTT      time.Duration // of the last answered keep-alive; 0 before the first
 	Info     Info
-	Evidence // of a disconnected agent
+	Evidence     // of a disconnected agent
+	Step     int // of Settings.EscalateAfter that it has reached; 0 before the first
 	Silenced bool
 	Dormant  bool // it is disconnected, and away for Settings.DormantAfter
 }
@@ -145,7 +156,14 @@ func (t *Table) Agent(id AgentID) (Record, bool) {
 
 func (t *Table) recordOf(slot int32) Record {
 	s, w := &t.state[slot], &t.identities[slot]
-	return Record{ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
+	r := Record{ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
 		Since: w.since, LastSeen: s.lastSeen, Seen: s.has(seen), Missed: int(s.missed),
-		RTT: time.Duration(s.rtt) * time.Microsecond, Info: t.info[slot].Value()}
+		RTT: time.Duration(s.rtt) * time.Microsecond, Info: w.info.Value(), Silenced: s.has(silenced), Dormant: s.has(dormant)}
+	if s.status == Disconnected {
+		r.Evidence = t.evidenceOf(slot, r.Seen)
+	}
+	if s.step != noSteps {
+		r.Step = int(s.step)
+	}
+	return r
 }

@@ -6,7 +6,7 @@ import "time"
 func (m *model) restore(agents []Restored, last *Outage) {
 	var o *modelOutage
 	if last != nil && (last.Ended == 0 || last.Ended.Add(m.set.OutageHold) > 0) {
-		o = &modelOutage{since: last.Since, watched: last.Watched, settled: true, of: map[*modelAgent]*modelChange{},
+		o = &modelOutage{since: last.Since, watched: last.Watched, settled: true, probed: last.HostsProbed, answering: last.HostsAnswered, of: map[*modelAgent]*modelChange{},
 			away: map[*modelChange]bool{}, gone: map[*modelChange]bool{}}
 		if last.Ended == 0 {
 			m.outage = o
@@ -25,13 +25,44 @@ func (m *model) restore(agents []Restored, last *Outage) {
 		if !a.restored {
 			a.missed = r.Missed
 		}
-		c := &modelChange{agent: a, from: Active, to: r.Status, why: r.Reason, at: r.Since}
-		a.changes = []*modelChange{c}
+		c := &modelChange{agent: a, from: r.From, to: r.Status, why: r.Reason, at: r.Since}
+		a.changes, a.since, a.from, a.info = []*modelChange{c}, r.Since, r.From, r.Info
+		if r.Status == Disconnected {
+			a.restoreAbsence(r)
+		}
 		m.slots, m.agents[r.ID] = append(m.slots, a), a
 		m.counts[r.Status]++
 		if o != nil {
 			m.restorePart(o, c, r, last)
 		}
+		m.restoreHeld(c, r)
+	}
+}
+
+func (a *modelAgent) restoreAbsence(r *Restored) {
+	e := &r.Evidence
+	a.step, a.closed = r.Step, e.Closed || r.Reason == ConnectionLost
+	if e.Host != HostUnknown || e.HostProbe != "" {
+		a.probed = &modelProbe{agent: a, settled: true, host: e.Host, how: e.HostProbe, found: e.HostProbedAt}
+	}
+}
+
+// restoreHeld restores what an alert is held for: an outage, flapping, or the chance that
+// the agent has come back.
+func (m *model) restoreHeld(c *modelChange, r *Restored) {
+	held := r.AlertHeld && m.isStillAway(c) && !m.isCurrentOutage(c.outage)
+	switch {
+	case r.Flapping && m.set.FlapThreshold > 0:
+		c.agent.flapping, c.agent.history = true, []Instant{r.Since}
+		if held {
+			c.agent.flapAlert = c
+		}
+	case held:
+		c.waits = true
+		m.queue = append(m.queue, c)
+	}
+	if r.Outage && c.outage == nil && m.isStillAway(c) {
+		c.outage = &modelOutage{} // an earlier one
 	}
 }
 
@@ -46,7 +77,7 @@ func (m *model) restorePart(o *modelOutage, c *modelChange, r *Restored, last *O
 	if last.Ended == 0 {
 		cause = during && r.Since <= last.ReportedAt+second && (cause || r.Since >= last.ReportedAt-span)
 	}
-	away := m.isStillLost(c) && during && (r.Outage || cause)
+	away := m.isStillLost(c) && during && (r.Outage || cause && !r.Silenced)
 	if last.Ended != 0 && !away || !during || !away && r.Part == NoPart {
 		return
 	}

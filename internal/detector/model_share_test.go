@@ -9,6 +9,7 @@ type modelShare struct {
 	at       Instant       // when that was so
 	exceeded bool          // since it was empty last
 	withheld []Decision
+	step     *Decision // an Escalated after the last of them
 }
 
 // refill updates the bucket to now.
@@ -53,7 +54,10 @@ func (m *model) reportWithheld(a *modelAgent) {
 	d := all[len(all)-1]
 	d.From, d.Changes = all[0].From, len(all)
 	m.decisions = append(m.decisions, d)
-	a.share.withheld = nil
+	if a.share.step != nil {
+		m.decisions = append(m.decisions, *a.share.step)
+	}
+	a.share.withheld, a.share.step = nil, nil
 }
 
 func (m *model) reportAllWithheld() {
@@ -76,6 +80,9 @@ func (m *model) limitChanges(now Instant) {
 			last := &a.share.withheld[len(a.share.withheld)-1]
 			last.AlertHeld, last.Outage = false, d.Outage
 			continue
+		case d.Verdict == Escalated && len(a.share.withheld) > 0:
+			a.share.step = &d
+			continue
 		case d.Verdict == Changed && d.Changes == 0 && d.Reason != AgentRemoved:
 			s := &a.share
 			s.refill(now)
@@ -83,10 +90,10 @@ func (m *model) limitChanges(now Instant) {
 				s.used += time.Minute / time.Duration(m.set.MaxChanges)
 				break
 			}
-			s.withheld = append(s.withheld, d)
+			s.withheld, s.step = append(s.withheld, d), nil
 			at, _ := m.nextDeadline(a)
 			m.scheduleCheck(a, at)
-			if s.exceeded || a.flapping {
+			if s.exceeded || a.flapping || d.Silenced {
 				s.exceeded = true
 				continue
 			}

@@ -33,6 +33,9 @@ type model struct {
 	outage    *modelOutage
 	over      *modelOutage // the last, while its hold runs
 
+	modelProbes
+	silenced map[AgentID]bool
+
 	reliefs []modelRelief // of suspected agents: signs of life
 	silent  bool          // the fleet is
 
@@ -73,6 +76,16 @@ type modelAgent struct {
 	flapping  bool
 	flapAlert *modelChange
 	share     modelShare
+
+	loss    *modelLoss  // that waits for the probe of its host
+	probed  *modelProbe // of its host
+	closed  bool        // its connection had closed when it was lost
+	step    int         // of its absence
+	stepDue bool        // its report is held
+	dormant bool
+	held    bool    // its alert is, because it is silenced
+	since   Instant // of its status
+	from    Status  // before that
 }
 
 // modelChange is one change of an agent's status.
@@ -97,10 +110,15 @@ type modelOutage struct {
 	away         map[*modelChange]bool        // of these, where the agent is
 	gone         map[*modelChange]bool        // of the members, where the agent was removed
 	end          Instant                      // of the hold
+
+	reportDue         *Instant // when its beginning is reported at the latest
+	reportAt          Instant  // the time of that report
+	sample            []*modelProbe
+	probed, answering int // hosts of members
 }
 
 func newModel(set Settings) *model {
-	return &model{set: set, agents: map[AgentID]*modelAgent{}, unresponsive: map[*modelAgent]bool{}, absent: map[*modelChange]bool{}}
+	return &model{set: set, agents: map[AgentID]*modelAgent{}, unresponsive: map[*modelAgent]bool{}, absent: map[*modelChange]bool{}, silenced: map[AgentID]bool{}}
 }
 
 func (a *modelAgent) isWatched() bool { return a.status == Active || a.status == Pending }
@@ -133,10 +151,15 @@ func (m *model) setStatus(a *modelAgent, to Status, why Reason, at Instant) {
 			delete(last.outage.away, last)
 		}
 	}
-	m.addChangeDecision(Changed, c)
+	if a.status == Disconnected {
+		a.probed, a.closed, a.step, a.stepDue, a.held, a.dormant = nil, false, 0, false, false, false
+	}
 	m.counts[a.status]--
 	m.counts[to]++
+	a.from, a.since = a.status, at
 	a.status, a.reason = to, why
+	a.held = m.silenced[a.id] && to == Disconnected && why != AgentRemoved
+	m.addChangeDecision(Changed, c).AlertHeld = a.held
 	a.changes = append(a.changes, c)
 	m.batch = append(m.batch, c)
 	if to == Active {
@@ -148,11 +171,16 @@ func (m *model) setStatus(a *modelAgent, to Status, why Reason, at Instant) {
 	}
 }
 
-func (m *model) addChangeDecision(v Verdict, c *modelChange) {
-	d := m.addDecision(c.agent, Decision{Verdict: v, At: c.at, From: c.from, To: c.to, Reason: c.why, Missed: c.agent.missed})
-	if c.agent.lastSeen != nil {
-		d.LastSeen, d.Seen = *c.agent.lastSeen, !c.agent.restored
+func (m *model) addChangeDecision(v Verdict, c *modelChange) *Decision {
+	a := c.agent
+	d := m.addDecision(a, Decision{Verdict: v, At: c.at, From: c.from, To: c.to, Reason: c.why, Missed: a.missed, Info: a.info, Silenced: m.silenced[a.id]})
+	if a.lastSeen != nil {
+		d.LastSeen, d.Seen = *a.lastSeen, !a.restored
 	}
+	if c.to == Disconnected && c.why != AgentRemoved {
+		d.Evidence = a.evidence(d)
+	}
+	return d
 }
 
 func (a *modelAgent) lastChange() *modelChange {
@@ -218,6 +246,13 @@ func (m *model) nextDeadline(a *modelAgent) (first Instant, do deadlineKind) {
 	if at := m.shareDue(&a.share); at != never {
 		consider(at, toSettle)
 	}
+	if a.status == Disconnected {
+		consider(m.absenceDue(a), toSettle)
+	}
+	if a.loss != nil {
+		consider(a.loss.until, toSettle)
+		return first, do
+	}
 	if !a.isWatched() {
 		return first, do
 	}
@@ -244,6 +279,14 @@ func (m *model) nextDeadline(a *modelAgent) (first Instant, do deadlineKind) {
 func (m *model) decideDue(a *modelAgent, now Instant) {
 	m.settleShare(a, now)
 	m.expireFlap(a, now)
+	away := a.status == Disconnected
+	if a.loss != nil && a.loss.until <= now {
+		a.probed = nil
+		m.giveUp(a, a.loss.why, a.loss.at)
+	}
+	if away {
+		m.escalate(a, now)
+	}
 	for {
 		at, do := m.nextDeadline(a)
 		if at > now {
@@ -258,9 +301,9 @@ func (m *model) decideDue(a *modelAgent, now Instant) {
 			if group, _ := m.group(a); a.restored {
 				a.missed = min(int(group.Timeout/group.Interval), group.MaxMissed)
 			}
-			m.setStatus(a, Disconnected, KeepAliveTimeout, at)
+			m.lose(a, KeepAliveTimeout, at, now)
 		case toLoseClosed:
-			m.setStatus(a, Disconnected, ConnectionLost, at)
+			m.lose(a, ConnectionLost, at, now)
 		case toMiss:
 			m.countMiss(a, at, now)
 		case toTurn:
@@ -288,7 +331,7 @@ func (m *model) countMiss(a *modelAgent, at, now Instant) {
 	m.unresponsive[a] = true
 	m.addDecision(a, Decision{Verdict: Failed, At: at, Token: a.token, Missed: a.missed})
 	if a.missed >= group.MaxMissed && at >= m.graceUntil(a) {
-		m.setStatus(a, Disconnected, MissedKeepAlives, at)
+		m.lose(a, MissedKeepAlives, at, now)
 		return
 	}
 	m.sendKeepAlive(a, now)
@@ -369,7 +412,7 @@ func (m *model) applySighting(a *modelAgent, s Sighting) {
 		return
 	}
 	if s.Kind == SawClosed {
-		if watched && !a.restored {
+		if watched && !a.restored && a.loss == nil {
 			a.gone, a.probe, a.lastSent, a.suspect, a.inSequence = &s.At, nil, nil, false, false
 			m.unresponsive[a] = true
 			m.decideDue(a, s.At)
@@ -384,6 +427,9 @@ func (m *model) applySighting(a *modelAgent, s Sighting) {
 		if _, after := m.group(a); after != before && watched && a.probe == nil && a.gone == nil {
 			a.turnFrom = s.At
 		}
+	}
+	if a.loss != nil {
+		a.loss, a.probed, a.probe, a.turnFrom = nil, nil, nil, s.At
 	}
 	if a.gone != nil || a.restored {
 		a.gone, a.restored, a.turnFrom = nil, false, s.At
@@ -447,7 +493,7 @@ func (m *model) probeNow(id AgentID, now Instant) (Probe, error) {
 		m.scheduleCheck(a, at)
 		m.evaluateBatch(now)
 	}()
-	if !a.isWatched() || a.gone != nil {
+	if !a.isWatched() || a.gone != nil || a.loss != nil {
 		return Probe{}, ErrNotConnected
 	}
 	if a.answer != nil && now.Sub(a.answer.SentAt) < answerReuseTime {
@@ -486,6 +532,7 @@ func (m *model) setMembers(list []Member, now Instant) {
 				d := &m.decisions[len(m.decisions)-1]
 				d.From, d.Changes = a.share.withheld[0].From, n+1
 			}
+			a.loss, a.probed = nil, nil
 			m.counts[Disconnected]--
 			delete(m.unresponsive, a)
 			delete(m.agents, a.id)
@@ -513,6 +560,13 @@ func (m *model) setMembers(list []Member, now Instant) {
 
 func (m *model) unknownPhases() []int64 { return slices.Repeat([]int64{-1}, 1+len(m.set.Groups)) }
 
+// isStillAway reports whether a disconnection is its agent's present state: one of the same
+// instant counts as it.
+func (m *model) isStillAway(c *modelChange) bool {
+	last := c.agent.lastChange()
+	return c.to == Disconnected && c.why != AgentRemoved && last.to == Disconnected && last.why != AgentRemoved && last.at == c.at
+}
+
 // isStillLost reports whether a loss is its agent's present state.
 func (m *model) isStillLost(c *modelChange) bool { return c.isLoss() && c.agent.lastChange() == c }
 
@@ -527,15 +581,20 @@ func (m *model) isCurrentOutage(o *modelOutage) bool {
 
 // isAlertHeld reports whether the alert of a loss is held, for any cause.
 func (m *model) isAlertHeld(c *modelChange) bool {
-	return m.isCurrentOutage(c.outage) || c.waits || c.agent.flapAlert == c
+	return m.isCurrentOutage(c.outage) || c.waits || c.agent.flapAlert == c || m.isStillAway(c) && c.agent.held
 }
 
 func (m *model) evaluateBatch(now Instant) {
 	if m.set.OutageShare > 0 {
 		m.updateOutage(now)
+	} else {
+		m.releaseQueue(now)
 	}
+	m.askWaiting(now)
 	for _, c := range m.batch {
 		m.countFlapChange(c)
+		at, _ := m.nextDeadline(c.agent)
+		m.scheduleCheck(c.agent, at)
 	}
 	m.batch = nil
 	m.limitChanges(now)
@@ -543,22 +602,36 @@ func (m *model) evaluateBatch(now Instant) {
 
 func (m *model) updateOutage(now Instant) {
 	var fresh []*modelChange
-	for _, c := range m.batch {
-		if c.why == AgentRemoved && c.left && m.outage != nil {
-			m.outage.gone[c.agent.changes[len(c.agent.changes)-2]] = true
-		}
-		if m.isStillLost(c) {
-			c.decidedAt = now
-			fresh = append(fresh, c)
-			m.absent[c] = true
+	collect := func(batch []*modelChange) {
+		for _, c := range batch {
+			if c.why == AgentRemoved && c.left && m.outage != nil {
+				m.outage.gone[c.agent.changes[len(c.agent.changes)-2]] = true
+			}
+			if m.isStillLost(c) && !m.silenced[c.agent.id] {
+				c.decidedAt = now
+				fresh = append(fresh, c)
+				m.absent[c] = true
+				m.losses = append(m.losses, c)
+			}
 		}
 	}
-	m.losses = append(m.losses, fresh...)
+	collect(m.batch)
 	for len(m.losses) > 0 && now.Sub(m.losses[0].decidedAt) >= m.set.Interval {
 		delete(m.absent, m.losses[0])
 		m.losses = m.losses[1:]
 	}
-	if len(m.batch) > 0 { // nothing begins in a batch without a change
+	if waiting := m.waitingLosses(); len(waiting) > 0 && (m.outage == nil || m.outage.settled) && len(m.absent)+len(waiting) >= m.outageThreshold() {
+		before := len(m.batch)
+		for _, a := range waiting {
+			if a.probed.token == 0 {
+				a.probed = nil
+			}
+			m.giveUp(a, a.loss.why, a.loss.at)
+		}
+		collect(m.batch[before:])
+	}
+	m.reportBegan(now)
+	if len(m.batch)+len(m.losses) > 0 { // else nothing begins
 		m.sortLosses(fresh, now)
 	}
 	if m.outage != nil && len(m.losses) < minOutage {
@@ -566,7 +639,7 @@ func (m *model) updateOutage(now Instant) {
 	}
 	for _, c := range fresh {
 		d := &m.decisions[c.out]
-		d.Outage, d.AlertHeld = c.outage != nil, c.outage != nil || c.waits
+		d.Outage, d.AlertHeld = c.outage != nil, c.outage != nil || c.waits || c.agent.held
 	}
 	for _, c := range m.batch {
 		if m.outage != nil && m.slots[c.agent.slot] == c.agent {
@@ -574,22 +647,28 @@ func (m *model) updateOutage(now Instant) {
 		}
 	}
 	if o := m.outage; o != nil && (len(o.away) == 0 || 2*len(o.away) < len(o.members)-len(o.gone)) {
+		m.reportBegan(never)
 		m.reportOutage(OutageEnded, o, now)
 		o.end = now.Add(m.set.OutageHold)
 		m.outage, m.over, m.losses = nil, o, nil
 		clear(m.absent)
 	}
+	m.releaseQueue(now)
+	if m.over != nil && m.over.end <= now {
+		m.releaseHeld(now)
+	}
+	m.silent = m.isFleetSilent(now)
+}
+
+// releaseQueue releases the alerts that have waited for an outage long enough.
+func (m *model) releaseQueue(now Instant) {
 	for len(m.queue) > 0 && now.Sub(m.queue[0].decidedAt) >= m.set.Interval {
 		if c := m.queue[0]; c.waits {
 			c.waits = false
-			m.releaseAlert(c, false)
+			m.releaseAlert(c, now)
 		}
 		m.queue = m.queue[1:]
 	}
-	if m.over != nil && m.over.end <= now {
-		m.releaseHeld()
-	}
-	m.silent = m.isFleetSilent(now)
 }
 
 type modelRelief struct {
@@ -638,24 +717,42 @@ func (m *model) postponeAnswer(a *modelAgent, s Sighting) {
 
 func (m *model) countUnresponsive() int {
 	for a := range m.unresponsive {
-		if !a.isWatched() || a.missed == 0 && !a.suspect && a.gone == nil {
+		if !a.isWatched() || a.missed == 0 && !a.suspect && a.gone == nil && a.loss == nil {
 			delete(m.unresponsive, a)
 		}
 	}
-	return len(m.unresponsive)
+	n := len(m.unresponsive)
+	for id := range m.silenced {
+		if m.unresponsive[m.agents[id]] {
+			n--
+		}
+	}
+	return n
+}
+
+// countWatched returns how many agents are watched and not silenced.
+func (m *model) countWatched() int {
+	n := m.counts[Active] + m.counts[Pending]
+	for id := range m.silenced {
+		if a := m.agents[id]; a != nil && a.isWatched() {
+			n--
+		}
+	}
+	return n
 }
 
 func (m *model) outageThreshold() int {
-	share := m.set.OutageShare * float64(m.counts[Active]+m.counts[Pending]+len(m.absent))
+	share := m.set.OutageShare * float64(m.countWatched()+len(m.absent))
 	return max(minOutage, int(math.Ceil(share)))
 }
 
 // sortLosses adds a batch's losses to the outage or the queue.
 func (m *model) sortLosses(fresh []*modelChange, now Instant) {
-	away, watching, least := len(m.absent), m.counts[Active]+m.counts[Pending], m.outageThreshold()
+	away, watching, least := len(m.absent), m.countWatched(), m.outageThreshold()
 	switch {
 	case (m.outage == nil || m.outage.settled) && away >= least:
-		m.releaseHeld()
+		m.releaseHeld(now)
+		m.reportBegan(never)
 		if m.outage == nil {
 			m.outage = &modelOutage{began: now, since: now, watched: watching + away, away: map[*modelChange]bool{}, gone: map[*modelChange]bool{}, of: map[*modelAgent]*modelChange{}}
 		}
@@ -665,7 +762,10 @@ func (m *model) sortLosses(fresh []*modelChange, now Instant) {
 				m.outage.addMember(c)
 			}
 		}
-		m.reportOutage(OutageBegan, m.outage, now)
+		m.askSample(now)
+		due := now.Add(ProbeWait)
+		m.outage.reportAt, m.outage.reportDue = now, &due
+		m.reportBegan(now)
 	case m.outage != nil && !m.outage.settled && len(m.losses) >= minOutage:
 		for _, c := range fresh {
 			m.outage.addMember(c)
@@ -704,26 +804,40 @@ func (o *modelOutage) addMember(c *modelChange) {
 	o.since = min(o.since, c.at)
 	o.members = append(o.members, c)
 	o.away[c] = true
+	if p := c.agent.probed; p != nil {
+		if !p.settled {
+			o.sample = append(o.sample, p)
+		}
+		o.countReport(p)
+	}
 }
 
-func (m *model) releaseHeld() {
+func (m *model) releaseHeld(now Instant) {
 	if o := m.over; o != nil {
 		m.over = nil
 		for _, c := range o.members {
-			m.releaseAlert(c, true)
+			m.releaseAlert(c, now)
 		}
 	}
 }
 
-func (m *model) releaseAlert(c *modelChange, during bool) {
-	if m.isStillLost(c) && !m.isAlertHeld(c) {
-		m.addChangeDecision(AlertReleased, c)
-		m.decisions[len(m.decisions)-1].Outage = during
+// releaseAlert reports the alert of a change that was held for a cause that is over.
+func (m *model) releaseAlert(c *modelChange, now Instant) {
+	a := c.agent
+	switch {
+	case !m.isStillAway(c) || m.isAlertHeld(c):
+	case m.silenced[a.id]:
+		a.held = true
+	case a.stepDue:
+		m.reportStep(a, now)
+	default:
+		m.addChangeDecision(AlertReleased, c).Outage = c.outage != nil
 	}
 }
 
 func (m *model) reportOutage(v Verdict, o *modelOutage, now Instant) {
-	f := &Fleet{Since: o.since, Watched: o.watched, Lost: len(o.members) - len(o.gone), Networks: []Network{}}
+	f := &Fleet{Since: o.since, Watched: o.watched, Lost: len(o.members) - len(o.gone), Networks: []Network{},
+		HostsProbed: o.probed, HostsAnswered: o.answering}
 	f.Back = f.Lost - len(o.away)
 	lost := map[netip.Prefix]int{}
 	for _, c := range o.members {
@@ -752,7 +866,7 @@ func (m *model) reportOutage(v Verdict, o *modelOutage, now Instant) {
 
 func (m *model) countFlapChange(c *modelChange) {
 	a := c.agent
-	if m.set.FlapThreshold == 0 || c.outage != nil || c.left || c.why == AgentRemoved {
+	if m.set.FlapThreshold == 0 || c.outage != nil || c.left || c.why == AgentRemoved || m.silenced[a.id] {
 		return
 	}
 	if len(a.history) == 0 && c.to != Disconnected {
@@ -777,7 +891,7 @@ func (m *model) countFlapChange(c *modelChange) {
 		return
 	}
 	a.flapAlert = nil
-	if m.isStillLost(c) {
+	if m.isStillAway(c) {
 		a.flapAlert = c
 		m.decisions[c.out].AlertHeld = true
 	}
@@ -794,6 +908,6 @@ func (m *model) expireFlap(a *modelAgent, now Instant) {
 	c := a.flapAlert
 	a.history, a.flapping, a.flapAlert = nil, false, nil
 	if c != nil {
-		m.releaseAlert(c, false)
+		m.releaseAlert(c, now)
 	}
 }

@@ -17,11 +17,13 @@ import (
 // Before it begins, while losses and unresponsive agents together reach the threshold,
 // alerts wait, for an Interval at most.
 type outage struct {
-	recent           []loss // of the last Interval, oldest first
-	recentAway       int    // of these, how many are still away
-	recentUnanswered int    // of these, how many had MaxMissed unanswered keep-alives
-	fleetSilent      bool   // see isFleetSilent
-	queue            []loss // those whose alert waits, oldest first
+	recent           []loss  // of the last Interval, oldest first
+	recentAway       int     // of these, how many are still away
+	recentUnanswered int     // of these, how many had MaxMissed unanswered keep-alives
+	fleetSilent      bool    // see isFleetSilent
+	queue            []loss  // those whose alert waits, oldest first
+	reportDue        Instant // when its beginning is reported, if the sample has not reported; 0: it is
+	began            Instant // of a report that is due
 
 	ongoing     bool
 	settled     bool // it does not spread any more
@@ -33,7 +35,7 @@ type outage struct {
 
 // needsSweep reports whether passing time may change the outage.
 func (o *outage) needsSweep() bool {
-	return len(o.recent) > 0 || len(o.queue) > 0 || o.holdEnd != 0 || o.isOver()
+	return len(o.recent) > 0 || len(o.queue) > 0 || o.holdEnd != 0 || o.reportDue != 0 || o.isOver()
 }
 
 // isOver reports whether most of its members are back, or all were removed.
@@ -46,7 +48,13 @@ func (o *outage) isOver() bool {
 func (t *Table) updateOutage(now Instant) {
 	o := &t.outage
 	t.countReturnedMembers()
-	fresh := t.collectBatchLosses(now)
+	fresh := t.collectBatchLosses(0, now)
+	t.dropOldLosses(now)
+	if n := len(t.batch.changes); t.isOutageWithWaiting() {
+		t.giveUpWaiting()
+		fresh = append(fresh, t.collectBatchLosses(n, now)...)
+	}
+	t.reportDueOutage(now)
 	lostOrTroubled, least := o.recentAway+t.unresponsive, t.outageThreshold()
 	switch {
 	case (!o.ongoing || o.settled) && o.recentAway >= least:
@@ -67,7 +75,7 @@ func (t *Table) updateOutage(now Instant) {
 	}
 	t.releaseWaitingAlerts(now)
 	if o.holdEnd != 0 && o.holdEnd <= now {
-		t.releaseMemberAlerts()
+		t.releaseMemberAlerts(now)
 	}
 	o.fleetSilent = t.isFleetSilent(now)
 }
@@ -95,11 +103,11 @@ func (t *Table) countReturnedMembers() {
 	}
 }
 
-// collectBatchLosses returns the batch's losses, and drops from recent those that are older
-// than an Interval.
-func (t *Table) collectBatchLosses(now Instant) (fresh []loss) {
+// collectBatchLosses returns the losses among the batch's changes from a number on, and
+// adds them to the recent ones.
+func (t *Table) collectBatchLosses(from int, now Instant) (fresh []loss) {
 	o := &t.outage
-	for i := range t.batch.changes {
+	for i := from; i < len(t.batch.changes); i++ {
 		if l, ok := t.lossOfChange(&t.batch.changes[i], now); ok {
 			s := &t.state[l.slot]
 			s.flags |= recentlyLost
@@ -112,7 +120,20 @@ func (t *Table) collectBatchLosses(now Instant) (fresh []loss) {
 		}
 	}
 	o.recent = append(o.recent, fresh...)
-	old := 0
+	return fresh
+}
+
+// isOutageWithWaiting reports whether the recent losses and those that wait for the probes
+// of their hosts are an outage.
+func (t *Table) isOutageWithWaiting() bool {
+	o := &t.outage
+	waiting := t.countWaitingLosses()
+	return waiting > 0 && (!o.ongoing || o.settled) && o.recentAway+waiting >= t.outageThreshold()
+}
+
+// dropOldLosses drops from recent the losses that are older than an Interval.
+func (t *Table) dropOldLosses(now Instant) {
+	o, old := &t.outage, 0
 	for old < len(o.recent) && now.Sub(o.recent[old].decidedAt) >= t.span {
 		if l := &o.recent[old]; t.isStillLost(l) {
 			o.forgetRecentLoss(&t.state[l.slot])
@@ -120,7 +141,6 @@ func (t *Table) collectBatchLosses(now Instant) (fresh []loss) {
 		old++
 	}
 	o.recent = dropFirst(o.recent, old)
-	return fresh
 }
 
 // forgetRecentLoss removes an agent that is still away from the recent losses.
@@ -151,14 +171,33 @@ func (t *Table) outageThreshold() int {
 func (t *Table) beginOutage(now Instant) {
 	o := &t.outage
 	if o.holdEnd != 0 {
-		t.releaseMemberAlerts()
+		t.releaseMemberAlerts(now)
 	}
+	t.reportPendingOutage()
 	if !o.ongoing {
 		o.report, o.membersAway = Fleet{Since: now, Watched: t.countWatchedAgents() + o.recentAway}, 0
 	}
 	o.ongoing, o.settled = true, false
 	t.addOutageMembers(o.recent)
-	t.reportOutage(OutageBegan, now)
+	t.askSample(now)
+	o.began, o.reportDue = now, now.Add(ProbeWait)
+	t.reportDueOutage(now)
+}
+
+// reportDueOutage reports the beginning of an outage once the hosts of the sample have been
+// probed, or have had the time to answer.
+func (t *Table) reportDueOutage(now Instant) {
+	if o := &t.outage; o.reportDue != 0 && (o.reportDue <= now || t.probes.isSampleDone()) {
+		t.reportPendingOutage()
+	}
+}
+
+func (t *Table) reportPendingOutage() {
+	if o := &t.outage; o.reportDue != 0 {
+		o.reportDue = 0
+		t.endSample()
+		t.reportOutage(OutageBegan, o.began)
+	}
 }
 
 // addOutageMembers makes losses part of the outage.
@@ -166,7 +205,7 @@ func (t *Table) addOutageMembers(losses []loss) {
 	o := &t.outage
 	for _, l := range losses {
 		s := &t.state[l.slot]
-		if !t.isStillLost(&l) || s.has(awayInOutage) {
+		if !t.isStillLost(&l) || s.has(awayInOutage) || !s.has(recentlyLost) { // the last: it was silenced since
 			continue
 		}
 		o.report.Since = min(o.report.Since, l.at)
@@ -176,7 +215,8 @@ func (t *Table) addOutageMembers(losses []loss) {
 			}
 			o.report.countLost(s.reason == ConnectionLost, 1)
 		}
-		s.flags = s.flags&^alertWaiting | member | awayInOutage
+		s.flags = s.flags&^alertWaiting | member | awayInOutage | lostInOutage
+		t.addMemberProbe(&l)
 		o.members = append(o.members, l)
 		o.membersAway++
 	}
@@ -223,6 +263,7 @@ func (t *Table) endOutage(now Instant) {
 			s.flags &^= member | memberClosed
 		}
 	}
+	t.reportPendingOutage()
 	t.reportOutage(OutageEnded, now)
 }
 
@@ -231,17 +272,17 @@ func (t *Table) releaseWaitingAlerts(now Instant) {
 	o := &t.outage
 	over := 0
 	for over < len(o.queue) && now.Sub(o.queue[over].decidedAt) >= t.span {
-		t.releaseHeldAlert(&o.queue[over], alertWaiting)
+		t.releaseHeldAlert(&o.queue[over], alertWaiting, now)
 		over++
 	}
 	o.queue = dropFirst(o.queue, over)
 }
 
 // releaseMemberAlerts releases the alerts of the members that are still away.
-func (t *Table) releaseMemberAlerts() {
+func (t *Table) releaseMemberAlerts(now Instant) {
 	o := &t.outage
 	for i := range o.members {
-		t.releaseHeldAlert(&o.members[i], awayInOutage)
+		t.releaseHeldAlert(&o.members[i], awayInOutage, now)
 	}
 	o.members, o.holdEnd = nil, 0
 }

@@ -86,18 +86,23 @@ func (t *Table) reportOutage(v Verdict, now Instant) {
 	t.decisions = append(t.decisions, Decision{Verdict: v, At: now, Fleet: &report})
 }
 
+// networkOf returns the network of a valid address: a /24 of IPv4 or a /64 of IPv6.
+func networkOf(addr netip.Addr) netip.Prefix {
+	bits := 64
+	if addr.Is4() {
+		bits = 24
+	}
+	network, _ := addr.Prefix(bits) // the bits fit
+	return network
+}
+
 // countLostByNetwork counts the lost that are still away by network.
 func (t *Table) countLostByNetwork() []Network {
 	lost := make(map[netip.Prefix]int)
 	for i := range t.outage.members {
 		l := &t.outage.members[i]
-		if addr := t.identities[l.slot].addr; t.isStillLost(l) && addr.IsValid() {
-			bits := 64
-			if addr.Is4() {
-				bits = 24
-			}
-			network, _ := addr.Prefix(bits) // the bits fit
-			lost[network]++
+		if addr := t.addrOf(l.slot); t.isStillLost(l) && addr.IsValid() {
+			lost[networkOf(addr)]++
 		}
 	}
 	list := make([]Network, 0, len(lost))

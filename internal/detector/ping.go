@@ -173,7 +173,7 @@ func (t *Table) ProbeNow(id AgentID, now Instant) (Probe, error) {
 	}
 	defer t.evaluateFleetChanges(now)
 	switch {
-	case !s.isWatched() || s.has(closed|restored):
+	case !s.isWatched() || s.has(closed|restored|losing):
 		return Probe{}, ErrNotConnected
 	case s.has(answered) && now.Sub(s.sentAt) < answerReuseTime:
 		return Probe{Token: s.token, Answered: true,

@@ -17,8 +17,10 @@ type Restored struct {
 	LastSeen Instant
 	Missed   int
 	Greeted  bool // it had been active before
-	Outage   bool // as its last change had it, and Part
+	Outage   bool // as its last change had it, Part and Silenced
 	Part     Part
+	Silenced bool
+	From     Status // before that change
 
 	Info      Info
 	Evidence  Evidence // of a disconnected agent, as its last change had it; SilentFor is not used
@@ -34,6 +36,8 @@ type Outage struct {
 	Watched    int     // as in Fleet
 	ReportedAt Instant // when it was reported last; of use while it goes on
 	Ended      Instant // when it was over; 0 if it went on
+
+	HostsProbed, HostsAnswered int // as in Fleet
 }
 
 // wallClockError is how far the instants of two simultaneous changes may differ: they
@@ -49,13 +53,14 @@ func (t *Table) Restore(agents []Restored, last *Outage) {
 	t.growColumns(len(agents))
 	o := &t.outage
 	if last != nil {
-		o.report = Fleet{Since: last.Since, Watched: last.Watched}
+		o.report = Fleet{Since: last.Since, Watched: last.Watched, HostsProbed: last.HostsProbed, HostsAnswered: last.HostsAnswered}
 	}
 	for i := range agents {
 		slot := t.restoreAgent(&agents[i])
 		if last != nil {
 			t.restoreOutagePart(slot, &agents[i], last)
 		}
+		t.restoreHeldAlert(slot, &agents[i])
 	}
 	switch {
 	case last == nil:
@@ -69,14 +74,15 @@ func (t *Table) Restore(agents []Restored, last *Outage) {
 func (t *Table) restoreAgent(a *Restored) int32 {
 	slot := t.addAgent(&a.Member, a.Since)
 	if a.Addr.IsValid() {
-		t.identities[slot].setAddress(a.Addr)
+		t.setAddress(slot, a.Addr)
 	}
-	t.info[slot] = unique.Make(a.Info)
+	t.identities[slot].info = unique.Make(a.Info)
 	t.updateAgentGroup(slot, a.Since)
 	s := &t.state[slot]
 	t.count[NeverConnected]--
 	t.count[a.Status]++
-	s.status, s.reason, s.missed = a.Status, a.Reason, uint16(min(a.Missed, maxMissedCount))
+	s.status, s.reason, s.from, s.missed = a.Status, a.Reason, a.From, uint16(min(a.Missed, maxMissedCount))
+	t.countSilenced(s, 1)
 	if a.Status != NeverConnected {
 		s.lastSeen = min(a.LastSeen, -1)
 		s.flags |= seen
@@ -88,8 +94,37 @@ func (t *Table) restoreAgent(a *Restored) int32 {
 		s.flags |= restored
 		s.missed = 0
 		t.ensureDueBy(slot, t.graceUntil(s))
+	} else if a.Status == Disconnected {
+		t.restoreEvidence(slot, &a.Evidence, a.Reason)
+		s.step = uint8(min(a.Step, noSteps-1))
+		t.ensureDueBy(slot, t.absenceDue(slot))
 	}
 	return slot
+}
+
+// restoreHeldAlert restores that an agent flaps, and that its alert is held: because of that
+// or of an outage, or else for an Interval, in which it may come back.
+func (t *Table) restoreHeldAlert(slot int32, a *Restored) {
+	s := &t.state[slot]
+	away := a.Status == Disconnected
+	l := loss{slot: slot, id: a.ID, at: a.Since}
+	held := away && a.AlertHeld && !s.has(awayInOutage)
+	if a.Flapping && t.set.FlapThreshold > 0 {
+		f := &flap{times: []Instant{a.Since}, flapping: true}
+		if held {
+			s.flags |= flapHeld
+			f.loss = l
+		}
+		t.flaps[slot] = f
+		s.flags |= hasFlap
+		t.ensureDueBy(slot, t.flapExpiry(slot))
+	} else if held {
+		s.flags |= alertWaiting
+		t.outage.queue = append(t.outage.queue, l)
+	}
+	if away && a.Outage {
+		s.flags |= lostInOutage
+	}
 }
 
 // restoreOutagePart makes an agent part of the restored outage, if it was. Its loss is marked
@@ -97,7 +132,7 @@ func (t *Table) restoreAgent(a *Restored) int32 {
 func (t *Table) restoreOutagePart(slot int32, a *Restored, last *Outage) {
 	s := &t.state[slot]
 	lost := a.Reason.IsLoss() && a.Status == Disconnected
-	away := lost && (a.Outage || last.isUnmarkedLoss(a.Since, t.span))
+	away := lost && (a.Outage || !a.Silenced && last.isUnmarkedLoss(a.Since, t.span))
 	switch {
 	case a.Since < last.Since.Add(-wallClockError) || !away && a.Part == NoPart:
 		return
@@ -112,9 +147,9 @@ func (t *Table) restoreOutagePart(slot int32, a *Restored, last *Outage) {
 		}
 		t.outage.report.countLost(s.has(memberClosed), 1)
 	}
-	l := loss{slot: slot, id: a.ID, from: Active, at: never} // its loss is not its last change
+	l := loss{slot: slot, id: a.ID, at: never} // its loss is not its last change
 	if away {
-		s.flags |= awayInOutage
+		s.flags |= awayInOutage | lostInOutage
 		t.outage.membersAway++
 		l.at = a.Since
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -70,11 +71,12 @@ const minOutage = 20
 // is awaited is due after the new time at most.
 func (t *Table) SetSettings(set Settings, now Instant) {
 	set.Method = t.set.Method
-	before := t.groups
+	before, steps := t.groups, t.set.EscalateAfter
 	t.set, t.groups, t.span = set, append([]Group{set.Group}, set.Groups...), cmp.Or(set.Interval, set.Timeout)
 	for slot := range t.state {
 		if s := &t.state[slot]; s.has(used) {
 			t.resetAgentDeadlines(int32(slot), &before[s.group], now)
+			t.resetAbsence(int32(slot), !slices.Equal(steps, set.EscalateAfter), now)
 		}
 	}
 }
@@ -82,14 +84,11 @@ func (t *Table) SetSettings(set Settings, now Instant) {
 // resetAgentDeadlines adapts an agent's deadlines to new settings. Before is its group in the
 // old ones.
 func (t *Table) resetAgentDeadlines(slot int32, before *Group, now Instant) {
-	s, w := &t.state[slot], &t.identities[slot]
-	s.group = 0
-	if t.set.GroupOf != nil {
-		s.group = uint8(t.set.GroupOf(s.id, w.name, w.addr, t.info[slot].Value()))
-	}
+	s := &t.state[slot]
+	s.group = t.findGroup(slot)
 	group := t.groupOf(s)
 	t.ensureDueBy(slot, now)
-	if !s.isWatched() {
+	if !s.isWatched() || s.has(losing) {
 		return
 	}
 	if group.Timeout < before.Timeout {

@@ -11,9 +11,10 @@ const shareWindow = time.Minute
 // share allows. It is dropped when the agent has its whole share again, which takes a
 // shareWindow without a change at most.
 type excess struct {
-	withheld int      // changes since the last report
-	from     Status   // before the first of them
-	last     Decision // the last of them
+	withheld int       // changes since the last report
+	from     Status    // before the first of them
+	last     Decision  // the last of them
+	step     *Decision // an Escalated after that
 }
 
 // changeCost returns the average time between reported changes that a share allows.
@@ -60,6 +61,15 @@ func (t *Table) isReported(d *Decision, now Instant) bool {
 		}
 		x.last.AlertHeld, x.last.Outage = false, d.Outage // the alert comes with the loss
 		return false
+	case d.Verdict == Escalated && len(t.excess) > 0:
+		slot, _ := t.slots.findAgentSlot(d.ID)
+		x := t.excess[slot]
+		if x == nil || x.withheld == 0 {
+			return true
+		}
+		x.step = new(Decision)
+		*x.step = *d
+		return false
 	default:
 		return true
 	}
@@ -76,8 +86,8 @@ func (t *Table) isReported(d *Decision, now Instant) bool {
 	t.excess[slot] = x
 	t.state[slot].flags |= hasExcess
 	t.withholdChange(x, slot, d)
-	if f := t.flaps[slot]; f != nil && f.flapping {
-		return false // that is reported already
+	if f := t.flaps[slot]; f != nil && f.flapping || d.Silenced {
+		return false // that is reported already, or not to be
 	}
 	*d = Decision{Verdict: Flapping, At: d.At, ID: d.ID, Group: d.Group, Name: d.Name, IP: d.IP, Changes: t.set.MaxChanges + 1}
 	return true
@@ -88,7 +98,7 @@ func (t *Table) withholdChange(x *excess, slot int32, d *Decision) {
 		x.from = d.From
 	}
 	x.withheld++
-	x.last = *d
+	x.last, x.step = *d, nil
 	t.ensureDueBy(slot, t.nextReportAllowed(slot))
 }
 
@@ -122,6 +132,9 @@ func (t *Table) reportWithheldChanges(slot int32) {
 	d := x.last
 	d.From, d.Changes = x.from, x.withheld
 	t.decisions = append(t.decisions, d)
+	if x.step != nil {
+		t.decisions = append(t.decisions, *x.step)
+	}
 	*x = excess{}
 }
 

@@ -57,8 +57,8 @@ func newInbox() *inbox {
 func (in *inbox) addSighting(s Sighting, urgent bool) { in.addInput(s, nil, urgent) }
 
 // addCall adds a call of the table that is ordered with the sightings.
-func (in *inbox) addCall(at Instant, call func(*Table, Instant)) {
-	in.addInput(Sighting{At: at, Kind: tableCall}, call, false)
+func (in *inbox) addCall(at Instant, urgent bool, call func(*Table, Instant)) {
+	in.addInput(Sighting{At: at, Kind: tableCall}, call, urgent)
 }
 
 func (in *inbox) addInput(s Sighting, call func(*Table, Instant), urgent bool) {

@@ -69,6 +69,6 @@ func (t *Table) loseUnprobedAgent(slot int32, now Instant) bool {
 		return false
 	}
 	s.missed = uint16(min(misses, maxMissedCount))
-	t.loseAgent(slot, KeepAliveTimeout, now)
+	t.giveUpAgent(slot, KeepAliveTimeout, now)
 	return true
 }

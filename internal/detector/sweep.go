@@ -21,7 +21,11 @@ func (t *Table) decideDueAgent(slot int32, now Instant) {
 	if s.has(hasExcess | hasFlap) {
 		t.processHistory(slot, now)
 	}
-	for s.isWatched() {
+	away := s.status == Disconnected
+	if s.has(losing) {
+		t.loseWaitingAgent(slot, now)
+	}
+	for s.isWatched() && !s.has(losing) {
 		at, do := t.nextAgentDeadline(s)
 		if at > now {
 			t.due[slot] = min(at, t.historyDue(slot))
@@ -29,15 +33,24 @@ func (t *Table) decideDueAgent(slot int32, now Instant) {
 		}
 		do(t, slot, at, now)
 	}
+	if away { // else it is not known yet whether its alert is held
+		t.decideAbsence(slot, now)
+	}
 	t.due[slot] = t.historyDue(slot)
 }
 
-// historyDue returns when an agent's history of changes is to be processed.
+// historyDue returns when an agent's history of changes is to be processed, its absence, or
+// its loss if that waits.
 func (t *Table) historyDue(slot int32) Instant {
-	if !t.state[slot].has(hasExcess | hasFlap) {
+	s := &t.state[slot]
+	if s.status != Disconnected && !s.has(hasExcess|hasFlap|losing) {
 		return never // most agents, at every sighting
 	}
-	return min(t.flapExpiry(slot), t.excessDue(slot))
+	due := min(t.flapExpiry(slot), t.excessDue(slot), t.absenceDue(slot))
+	if s.has(losing) {
+		due = min(due, t.probes.byAgent[slot].until)
+	}
+	return due
 }
 
 // processHistory processes what is due of an agent's history of changes.
@@ -113,15 +126,17 @@ func (t *Table) ExtendGrace(now Instant, d time.Duration) {
 
 // loseSilentAgent gives up an agent that was silent for its timeout. To a restored one no
 // keep-alives were sent: every interval without a sign of life counts as a miss.
-func (t *Table) loseSilentAgent(slot int32, at, _ Instant) {
+func (t *Table) loseSilentAgent(slot int32, at, now Instant) {
 	s, group := &t.state[slot], t.groupOf(&t.state[slot])
 	if s.has(restored) && group.Interval > 0 {
 		s.missed = uint16(min(int(group.Timeout/group.Interval), group.MaxMissed))
 	}
-	t.loseAgent(slot, KeepAliveTimeout, at)
+	t.loseAgent(slot, KeepAliveTimeout, at, now)
 }
 
-func (t *Table) loseClosedAgent(slot int32, at, _ Instant) { t.loseAgent(slot, ConnectionLost, at) }
+func (t *Table) loseClosedAgent(slot int32, at, now Instant) {
+	t.loseAgent(slot, ConnectionLost, at, now)
+}
 
 // keepAliveDue sends an agent the keep-alive of the interval. If the method has no
 // answers, an interval without a sign of life since the last one is a miss.
@@ -157,7 +172,7 @@ func (t *Table) countMissedKeepAlive(slot int32, at, now Instant) {
 	d := t.addDecision(Failed, at, slot)
 	d.Token, d.Missed = s.token, int(s.missed)
 	if int(s.missed) >= t.groupOf(s).MaxMissed && at >= t.graceUntil(s) {
-		t.loseAgent(slot, MissedKeepAlives, at)
+		t.loseAgent(slot, MissedKeepAlives, at, now)
 		return
 	}
 	t.sendKeepAlive(slot, now)
@@ -187,10 +202,4 @@ func (t *Table) answerTimeout(s *state) time.Duration {
 		return t.set.SuspectTimeout
 	}
 	return t.set.RetryInterval
-}
-
-// loseAgent gives an agent up.
-func (t *Table) loseAgent(slot int32, reason Reason, at Instant) {
-	t.setStatus(slot, Disconnected, reason, at)
-	t.stopKeepAlives(slot)
 }

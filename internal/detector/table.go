@@ -3,7 +3,6 @@ package detector
 import (
 	"cmp"
 	"math/bits"
-	"net/netip"
 	"slices"
 	"time"
 	"unique"
@@ -22,10 +21,11 @@ type Table struct {
 	state      []state
 	identities []identity
 	share      []Instant // when MaxChanges changes of the agent may be reported again; see excess
-	info       []unique.Handle[Info]
 
 	count        [4]int        // agents by status
-	unresponsive int           // watched agents that do not answer, or whose connection closed
+	unresponsive int           // watched agents that do not answer, or whose connection closed, without the silenced
+	silenced     int           // watched agents that are silenced
+	dormant      int           // agents that are dormant
 	started      Instant       // when the first members were set: restored agents may reconnect from then on
 	resumed      Instant       // when the detector last resumed after a pause
 	pause        time.Duration // how long that pause was
@@ -42,15 +42,20 @@ type Table struct {
 	flaps     map[int32]*flap
 
 	excess map[int32]*excess
+
+	addresses     addressSet
+	probes        hostProbes
+	silencedLater map[AgentID]bool // silenced agents that are not in the table
 }
 
 // identity is the part of an agent that is read to report about it. It has the size
 // of a line of the processor's cache.
 type identity struct {
 	name  string
-	ip    string     // where it was seen last; before, what it is registered under: "any", an address or a network
-	addr  netip.Addr // where it was seen last
-	since Instant    // when its status became what it is
+	ip    string   // where it was seen last; before, what it is registered under: "any", an address or a network
+	addr  [16]byte // where it was seen last: of state.addrKind
+	since Instant  // when its status became what it is
+	info  unique.Handle[Info]
 }
 
 // state is the state of one agent. A probe is a keep-alive that was sent and is not
@@ -64,11 +69,14 @@ type state struct {
 	id         AgentID
 	token      uint32 // of the last keep-alive
 	rtt        uint32 // of the last answered one: microseconds
-	missed     uint16
 	flags      flags
+	missed     uint16
 	group      uint8
 	status     Status
 	reason     Reason // of the last change
+	from       Status // before the last change, if that was a disconnection
+	step       uint8  // of its absence: see escalateAgent
+	addrKind   addrKind
 }
 
 type flags uint32
@@ -97,8 +105,16 @@ const (
 	hasExcess                         // it has an excess
 	listed                            // scratch of SetMembers: still in the inventory
 	listedElsewhere                   // the same: in another node's
+	losing                            // its loss waits for the probe of its host
+	hasHostProbe                      // it has a hostProbe
+	lostClosed                        // its connection had closed when it was lost
+	lostInOutage                      // its loss is part of an outage
+	silenced                          // its alerts wait
+	silenceHeld                       // its alert is held until it is silenced no more
+	stepHeld                          // the step of its absence is not reported yet
+	dormant                           // it counts in the table's dormant
 
-	alertHeld = awayInOutage | alertWaiting | flapHeld
+	alertHeld = awayInOutage | alertWaiting | flapHeld | silenceHeld
 )
 
 func (s *state) has(f flags) bool { return s.flags&f != 0 }
@@ -108,8 +124,11 @@ func (s *state) isWatched() bool { return s.status == Active || s.status == Pend
 
 // NewTable returns an empty table.
 func NewTable(set Settings) *Table {
-	return &Table{set: set, groups: append([]Group{set.Group}, set.Groups...), span: cmp.Or(set.Interval, set.Timeout),
-		flaps: make(map[int32]*flap), excess: make(map[int32]*excess)}
+	t := &Table{set: set, groups: append([]Group{set.Group}, set.Groups...), span: cmp.Or(set.Interval, set.Timeout),
+		flaps: make(map[int32]*flap), excess: make(map[int32]*excess), silencedLater: make(map[AgentID]bool)}
+	t.addresses = newAddressSet(t.addrOf)
+	t.probes.byAgent = make(map[int32]*hostProbe)
+	return t
 }
 
 // Len returns the number of agents.
@@ -122,10 +141,10 @@ type Counts struct {
 }
 
 // Counts returns the numbers of agents.
-func (t *Table) Counts() Counts { return Counts{ByStatus: t.count} }
+func (t *Table) Counts() Counts { return Counts{ByStatus: t.count, Dormant: t.dormant} }
 
-// countWatchedAgents returns how many agents keep-alives go to.
-func (t *Table) countWatchedAgents() int { return t.count[Active] + t.count[Pending] }
+// countWatchedAgents returns how many agents keep-alives go to, without the silenced.
+func (t *Table) countWatchedAgents() int { return t.count[Active] + t.count[Pending] - t.silenced }
 
 // TakeDecisions returns the decisions since its last call, in order. They are valid
 // until the table's next method call.
@@ -162,32 +181,37 @@ func (t *Table) extendDecisions() *Decision {
 	return d
 }
 
-// setAddress records where an agent was seen. The text is formatted here, once, and
-// not with every decision.
-func (w *identity) setAddress(addr netip.Addr) { w.addr, w.ip = addr, addr.String() }
-
 // setStatus sets an agent's status and reports the change.
 func (t *Table) setStatus(slot int32, to Status, reason Reason, at Instant) {
 	s := &t.state[slot]
 	from := s.status
+	t.countSilenced(s, -1)
 	t.count[from]--
 	t.count[to]++
-	s.status, s.reason, t.identities[slot].since = to, reason, at
+	s.status, s.reason, s.from, t.identities[slot].since = to, reason, from, at
+	t.countSilenced(s, 1)
 	if to == Active {
 		s.flags |= wasActive
 	}
 	t.batch.addStatusChange(slot, s, from, len(t.decisions))
-	t.reportChange(Changed, slot, from)
+	if from == Disconnected {
+		t.endAbsence(slot) // it is back, or removed
+	}
+	if to == Disconnected && s.has(silenced) && !reason.isRemoval() {
+		s.flags |= silenceHeld
+	}
+	t.reportChange(Changed, slot).AlertHeld = s.has(silenceHeld)
 }
 
-// reportChange adds a decision about an agent's last change, which was from a status.
-func (t *Table) reportChange(v Verdict, slot int32, from Status) *Decision {
+// reportChange adds a decision about an agent's last change.
+func (t *Table) reportChange(v Verdict, slot int32) *Decision {
 	s := &t.state[slot]
 	t.hasReport = true
 	d := t.addDecision(v, t.identities[slot].since, slot)
-	d.From, d.To, d.Reason, d.Missed = from, s.status, s.reason, int(s.missed)
+	d.From, d.To, d.Reason, d.Missed = s.from, s.status, s.reason, int(s.missed)
 	d.LastSeen, d.Seen = s.lastSeen, s.has(seen) && !s.has(restored) // what was restored may be out of date
-	d.Info = t.info[slot].Value()
+	d.Info, d.Silenced = t.identities[slot].info.Value(), s.has(silenced)
+	d.Evidence = t.evidenceOf(slot, d.Seen)
 	return d
 }
 
@@ -196,14 +220,21 @@ func (t *Table) reportChange(v Verdict, slot int32, from Status) *Decision {
 func (t *Table) setUnresponsive(s *state) {
 	if !s.has(unresponsive) {
 		s.flags |= unresponsive
-		t.unresponsive++
+		t.countUnresponsive(s, 1)
 	}
 }
 
 func (t *Table) setResponsive(s *state) {
 	if s.has(unresponsive) {
+		t.countUnresponsive(s, -1)
 		s.flags &^= unresponsive
-		t.unresponsive--
+	}
+}
+
+// countUnresponsive counts an unresponsive agent, unless it is silenced.
+func (t *Table) countUnresponsive(s *state, n int) {
+	if !s.has(silenced) {
+		t.unresponsive += n
 	}
 }
 
@@ -214,18 +245,28 @@ func (t *Table) updateAgentGroup(slot int32, now Instant) {
 	if t.set.GroupOf == nil {
 		return
 	}
-	s, w := &t.state[slot], &t.identities[slot]
-	group := uint8(t.set.GroupOf(s.id, w.name, w.addr, t.info[slot].Value()))
+	s := &t.state[slot]
+	group := t.findGroup(slot)
 	if group == s.group {
 		return
 	}
 	s.group = group
-	if s.isWatched() {
+	t.ensureDueBy(slot, t.absenceDue(slot))
+	if s.isWatched() && !s.has(losing) {
 		t.ensureDueBy(slot, s.lastSeen.Add(t.groupOf(s).Timeout))
 		if !s.has(probing | closed) {
 			t.scheduleKeepAlive(slot, now)
 		}
 	}
+}
+
+// findGroup returns the number of an agent's group by the settings.
+func (t *Table) findGroup(slot int32) uint8 {
+	if t.set.GroupOf == nil {
+		return 0
+	}
+	w := &t.identities[slot]
+	return uint8(t.set.GroupOf(t.state[slot].id, w.name, t.addrOf(slot), w.info.Value()))
 }
 
 // scheduleKeepAlive sets the next keep-alive of a watched agent after now. Every slot

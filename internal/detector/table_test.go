@@ -26,7 +26,7 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 		for range rapid.IntRange(1, 150).Draw(t, "steps") {
 			now = now.Add(rapid.SampledFrom([]time.Duration{0, 1, 100 * time.Millisecond, time.Second, 7 * time.Second,
 				set.RetryInterval, set.Interval, set.Timeout, set.FlapWindow, set.OutageHold}).Draw(t, "after"))
-			switch rapid.IntRange(0, 18).Draw(t, "step") {
+			switch rapid.IntRange(0, 24).Draw(t, "step") {
 			case 0:
 				members := drawMembers(t)
 				table.SetMembers(members, now)
@@ -39,10 +39,10 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 				table.Sweep(now)
 				ref.runSweep(now)
 			case 5, 6: // all agents at once
-				kind := drawKind(t)
+				kind, network := drawKind(t), rapid.SampledFrom([]AgentID{1, 2, 12}).Draw(t, "networks")
 				for _, a := range ref.slots {
 					if a != nil {
-						applyToBoth(table, ref, Sighting{At: now, ID: a.id, Kind: kind, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id), 1})})
+						applyToBoth(table, ref, Sighting{At: now, ID: a.id, Kind: kind, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id / network), byte(a.id % network)})})
 					}
 				}
 			case 7, 8, 9: // a few regular keep-alives
@@ -78,6 +78,14 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 					}
 					now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Second, 3 * time.Second}).Draw(t, "gap"))
 				}
+			case 16, 17:
+				silenceBoth(t, table, ref, now)
+			case 18, 19, 20, 21: // hosts that were probed
+				reportHosts(t, table, ref, now)
+			case 22:
+				id, info := drawID(t), Info{Groups: rapid.SampledFrom([]string{"", "web", "db"}).Draw(t, "groups")}
+				table.SetInfo(id, info, now)
+				ref.setInfo(id, info, now)
 			default:
 				s := Sighting{At: now, ID: drawID(t), Kind: drawKind(t)}
 				if a := ref.agents[s.ID]; a != nil {
@@ -103,6 +111,32 @@ func TestTableAgreesWithTheModel(t *testing.T) {
 func applyToBoth(table *Table, ref *model, s Sighting) {
 	table.Apply([]Sighting{s})
 	ref.applySightings(s)
+}
+
+func silenceBoth(t *rapid.T, table *Table, ref *model, now Instant) {
+	var changes []Silenced
+	first, on := drawID(t), rapid.Bool().Draw(t, "on")
+	for range rapid.SampledFrom([]int{1, 2, fleetSize}).Draw(t, "silenced") {
+		changes = append(changes, Silenced{ID: first, On: on})
+		first = first%(fleetSize+1) + 1
+	}
+	table.SetSilenced(changes, now)
+	ref.setSilenced(changes, now)
+}
+
+// reportHosts reports about some of the hosts that were probed, also wrongly, and too late.
+func reportHosts(t *rapid.T, table *Table, ref *model, now Instant) {
+	skipped := AgentID(rapid.IntRange(0, fleetSize).Draw(t, "no report"))
+	stale := uint32(rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "stale"))
+	host := Host(rapid.IntRange(0, 2).Draw(t, "host"))
+	late := rapid.SampledFrom([]time.Duration{0, time.Millisecond, 900 * time.Millisecond, ProbeWait}).Draw(t, "late")
+	for id := AgentID(1); id <= fleetSize; id++ {
+		if a := ref.agents[id]; a != nil && id != skipped {
+			r := HostReport{ID: id, Token: a.probeToken() - stale, At: now.Add(late), Host: host, Probe: "icmp"}
+			table.ReportHost(r)
+			ref.reportHost(r)
+		}
+	}
 }
 
 func sweepBoth(t *rapid.T, table *Table, ref *model, now Instant) Instant {
@@ -166,12 +200,24 @@ var (
 
 func compareRecords(t *rapid.T, table *Table, ref *model) {
 	var counts [4]int
+	sleeping := 0
 	page, _ := table.Page(nil, 0)
 	for _, r := range page {
 		counts[r.Status]++
-		if a := ref.agents[r.ID]; a == nil || a.status != r.Status || a.missed != r.Missed {
+		a := ref.agents[r.ID]
+		if a == nil || a.status != r.Status || a.missed != r.Missed || a.dormant != r.Dormant || a.step != r.Step || a.info != r.Info ||
+			ref.silenced[r.ID] != r.Silenced || r.Host != HostUnknown && a.probed.host != r.Host {
 			t.Fatalf("the table has %+v, the model %+v", r, a)
 		}
+		if r.Dormant {
+			sleeping++
+		}
+	}
+	if n := table.Counts().Dormant; n != sleeping {
+		t.Fatalf("%d agents are dormant, counted %d", sleeping, n)
+	}
+	if watched, silenced := table.countWatchedAgents(), ref.countWatched(); watched != silenced || table.unresponsive != ref.countUnresponsive() {
+		t.Fatalf("%d agents are watched and not silenced, %d unresponsive; %d and %d by the model", watched, table.unresponsive, silenced, ref.countUnresponsive())
 	}
 	if counts != table.Counts().ByStatus || len(page) != len(ref.agents) || table.Len() != len(page) {
 		t.Fatalf("%v agents by status, counted %v; %d records of %d agents", counts, table.Counts().ByStatus, len(page), len(ref.agents))
@@ -206,11 +252,14 @@ func drawSettings(t *rapid.T) Settings {
 		FlapWindow:     seconds("flap_window", 1, 600),
 		MaxChanges:     rapid.SampledFrom([]int{0, 1, 3, 7, 30}).Draw(t, "max_changes"),
 	}
+	set.HostProbe = rapid.Bool().Draw(t, "host_probe")
+	set.EscalateAfter = rapid.SampledFrom([][]time.Duration{nil, {time.Second}, {time.Minute, time.Hour, 24 * time.Hour}, {0, time.Second, time.Second}}).Draw(t, "escalate_after")
+	set.DormantAfter = rapid.SampledFrom([]time.Duration{0, 30 * time.Second, time.Hour}).Draw(t, "dormant_after")
 	set.Timeout = set.Interval + seconds("timeout beyond interval", 0, 200)
 	if rapid.Bool().Draw(t, "grouped") {
 		set.Groups = []Group{{Interval: 20 * time.Second, Timeout: 45 * time.Second, MaxMissed: 2}}
 		set.GroupOf = func(id AgentID, name string, addr netip.Addr, info Info) int {
-			if id == 3 || name == "two" || addr == netip.AddrFrom4([4]byte{10, 0, 0, 1}) {
+			if id == 3 || name == "two" || info.Groups == "web" || addr == netip.AddrFrom4([4]byte{10, 0, 0, 1}) {
 				return 1
 			}
 			return 0
