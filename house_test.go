@@ -119,7 +119,7 @@ var rooms = []room{
 	{"internal/top", []string{"internal/printable", "internal/view"}, "it makes text of what the API says"},
 	{"internal/sealing", []string{"internal/config", "internal/keys", "internal/outbox", "internal/query", "internal/statedir", "seal"},
 		"it signs and encrypts what others made"},
-	{"internal/query", []string{"internal/detector", "internal/logonce", "internal/view"}, "it answers about the fleet, on whatever connection it is given"},
+	{"internal/query", []string{"internal/detector", "internal/logonce", "internal/silence", "internal/view"}, "it answers about the fleet, on whatever connection it is given"},
 	{"internal/agentsim", []string{"internal/clientkeys", "internal/secmsg"},
 		"agents are the other side: nothing of ours may help them"},
 	{"internal/managersim", []string{"internal/clientkeys", "internal/secmsg"},

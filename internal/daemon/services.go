@@ -15,7 +15,7 @@ func (n *Node) answerQueries(ctx context.Context) {
 		return
 	}
 	service := query.New(query.Config{Node: n.out.source().Node, Version: n.out.source().Version, Fleet: n.detector, Clock: n.clock,
-		Status: func() any { return n.Status() }, Seal: n.out.sealer.AnswerSeal(), Log: n.log})
+		Status: func() any { return n.Status() }, Silences: n.silences.List, Seal: n.out.sealer.AnswerSeal(), Log: n.log})
 	n.out.serveQueries(ctx, service)
 }
 

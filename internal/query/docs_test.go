@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/silence"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
@@ -53,6 +54,7 @@ func TestTheManualExplainsEverything(t *testing.T) {
 		"## List agents":   append(known(func(b []byte) error { _, err := parseListRequest(b); return err }), fields(listAnswer{})...),
 		"### An agent":     fields(view.Agent{}),
 		"## Get one agent": append(known(func(b []byte) error { _, err := parseGetRequest(b); return err }), fields(getAnswer{})...),
+		"## List silences": append(known(func(b []byte) error { _, err := parseSilencesRequest(b); return err }), fields(silencesAnswer{})...),
 		"## Ping an agent": append(known(func(b []byte) error { _, err := parsePingRequest(b); return err }), fields(view.PingAnswer{})...),
 	} {
 		text := section(t, heading)
@@ -109,7 +111,10 @@ func TestTheAnswersOfTheManualFit(t *testing.T) {
 	shapes := []any{&struct {
 		listAnswer
 		Agents []view.Agent `json:"agents"`
-	}{}, &getAnswer{}, &view.PingAnswer{}}
+	}{}, &getAnswer{}, &view.PingAnswer{}, &struct {
+		silencesAnswer
+		Silences []silence.Shown `json:"silences"`
+	}{}}
 	if len(blocks) != len(shapes) {
 		t.Fatalf("%d answers are shown, want %d", len(blocks), len(shapes))
 	}

@@ -24,6 +24,7 @@ var endpoints = []struct {
 	{"agents.list", "agents-list", (*connection).handleListRequest},
 	{"agents.get", "agents-get", (*connection).handleGetRequest},
 	{"agents.ping", "agents-ping", (*connection).handlePingRequest},
+	{"agents.silences", "agents-silences", (*connection).handleSilencesRequest},
 	{"status", "status", (*connection).handleStatusRequest},
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/silence"
 	"go.uber.org/goleak"
 )
 
@@ -115,7 +116,7 @@ func (b *logbook) String() string {
 func newService(node string, f Fleet, clock *detector.Clock) (*Service, *logbook) {
 	log := new(logbook)
 	return New(Config{Node: node, Version: "1.2.3", Fleet: f, Clock: clock, Log: slog.New(slog.NewTextHandler(log, nil)),
-		Status: func() any { return map[string]string{"node": node} }}), log
+		Status: func() any { return map[string]string{"node": node} }, Silences: func() silence.List { return newSilences(2, 1) }}), log
 }
 
 // natsServer runs a real server on a real port, as the XDR platform has one.

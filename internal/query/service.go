@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/silence"
 	"golang.org/x/time/rate"
 )
 
@@ -55,8 +56,10 @@ type Config struct {
 	Fleet   Fleet
 	Clock   *detector.Clock
 	Status  func() any // the node's status, to be encoded as JSON
-	Seal    Seal       // nil: answers are neither signed nor encrypted
-	Log     *slog.Logger
+
+	Silences func() silence.List
+	Seal     Seal // nil: answers are neither signed nor encrypted
+	Log      *slog.Logger
 }
 
 // Service answers requests. See [Service.Serve].

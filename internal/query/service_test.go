@@ -50,8 +50,8 @@ func TestTheServiceIsFoundAndAnswersOnBothKindsOfServer(t *testing.T) {
 				}
 			}
 			slices.Sort(subjects)
-			want := "pulse.agents.get pulse.agents.list pulse.agents.ping pulse.node01.agents.get pulse.node01.agents.list " +
-				"pulse.node01.agents.ping pulse.node01.status pulse.status"
+			want := "pulse.agents.get pulse.agents.list pulse.agents.ping pulse.agents.silences pulse.node01.agents.get pulse.node01.agents.list " +
+				"pulse.node01.agents.ping pulse.node01.agents.silences pulse.node01.status pulse.status"
 			if got := strings.Join(subjects, " "); got != want {
 				t.Errorf("endpoints %s, want %s", got, want)
 			}
@@ -64,6 +64,9 @@ func TestTheServiceIsFoundAndAnswersOnBothKindsOfServer(t *testing.T) {
 				}
 				if got := read[view.PingAnswer](c, c.ask(at+"agents.ping", `{"id":"001"}`)); got.Node != "node01" || got.ID != "001" || got.Name != "host-1" ||
 					got.RTT < 0 || got.RTT > 60_000 || time.Since(got.SentAt) > 5*time.Minute {
+					t.Errorf("%+v", got)
+				}
+				if got := read[silencesAnswer](c, c.ask(at+"agents.silences", "")); got.Node != "node01" || got.Total != 1 || len(got.Silences) != 1 {
 					t.Errorf("%+v", got)
 				}
 				if got := read[map[string]string](c, c.ask(at+"status", "{}")); got["node"] != "node01" {
