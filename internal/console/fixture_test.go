@@ -87,7 +87,8 @@ func openFixture(t testing.TB, agents int, with ...option) *fixture {
 // settingsSilences stand in a Config for the silences of the settings, until they are opened.
 type settingsSilences []silence.Silence
 
-func (settingsSilences) List() silence.List { panic("not opened") }
+func (settingsSilences) List() silence.List       { panic("not opened") }
+func (settingsSilences) Figures() silence.Figures { panic("not opened") }
 func (settingsSilences) Add(context.Context, *silence.Request, string) (silence.Added, error) {
 	panic("not opened")
 }

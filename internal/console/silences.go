@@ -13,6 +13,7 @@ import (
 // Silences are the silences of the node.
 type Silences interface {
 	List() silence.List
+	Figures() silence.Figures
 	Add(ctx context.Context, r *silence.Request, peer string) (silence.Added, error)
 	End(ctx context.Context, id, by, peer string) (silence.Shown, error)
 }

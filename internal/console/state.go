@@ -57,8 +57,9 @@ func (s *Server) countAgents() event.AgentCounts {
 }
 
 func (s *Server) newFleetSummary() view.Summary {
-	now := s.state.currentNodeState()
-	return view.Summary{At: view.TruncateTime(time.Now()), Agents: s.countAgents(), Outage: view.NewOutage(s.cfg.History.CurrentOutage()),
+	now, silences := s.state.currentNodeState(), s.cfg.Silences.Figures()
+	return view.Summary{SilencesActive: silences.Active, AgentsSilenced: silences.Agents,
+		At: view.TruncateTime(time.Now()), Agents: s.countAgents(), Outage: view.NewOutage(s.cfg.History.CurrentOutage()),
 		Health: now.Health, Node: now.Shown, Sequence: now.Sequence, Point: s.samples.newestSamplePoint()}
 }
 

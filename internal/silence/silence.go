@@ -196,6 +196,13 @@ type List struct {
 	Silences []Shown `json:"silences"`
 }
 
+// Figures are the silences of a node in numbers.
+type Figures struct {
+	Active, Waiting int // silences
+	Agents          int // silenced
+	Refused         int // silences of the file in the state directory
+}
+
 // Added is the answer to who adds a silence.
 type Added struct {
 	Node    string `json:"node"`

@@ -255,18 +255,11 @@ func (s *Silencer) wakeUp() {
 	}
 }
 
-// Figures are the silences in numbers.
-type Figures struct {
-	Active, Waiting int // silences
-	Agents          int // silenced
-	Refused         int // entries of the file
-}
-
 // Figures returns the numbers of the present.
-func (s *Silencer) Figures() Figures {
+func (s *Silencer) Figures() silence.Figures {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := Figures{Agents: int(s.silenced.Load()), Refused: s.refused}
+	f := silence.Figures{Agents: int(s.silenced.Load()), Refused: s.refused}
 	for _, list := range [][]*held{s.kept, s.settings} {
 		for _, h := range list {
 			switch {

@@ -28,6 +28,9 @@ type Summary struct {
 	Node     any               `json:"node"` // what /api/v1/status shows
 	Sequence uint64            `json:"sequence"`
 	Point    Point             `json:"point"` // the last of the series
+
+	SilencesActive int `json:"silences_active"`
+	AgentsSilenced int `json:"agents_silenced"`
 }
 
 // Point is the node at a moment.

@@ -8,9 +8,10 @@ const period = 4000;
 const narrow = matchMedia("(max-width: 900px)"); // as in style.css: there it covers the page
 
 export class AgentPanel {
-  constructor(close) {
+  constructor(close, silence) {
     this.panel = $("agent");
     this.close = close;
+    this.silence = silence;
     this.id = "";
     setInterval(() => { if (this.id && !document.hidden) this.refresh(); }, period);
     narrow.addEventListener("change", () => this.updateInert());
@@ -63,7 +64,8 @@ export class AgentPanel {
     if (system) facts.push(["System", system]);
     if (a.agent_version) facts.push(["Agent version", a.agent_version]);
     const body = el("div", {},
-      el("p", {}, el("span", { class: `badge ${a.status}` }, glyph(a.status), statusWords[a.status])),
+      el("p", {}, el("span", { class: `badge ${a.status}` }, glyph(a.status), statusWords[a.status]),
+        a.silenced ? el("span", { class: "badge silenced", title: "Its alerts wait until the silence ends" }, "silenced") : ""),
       el("dl", { class: "facts" }, ...facts.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)])));
     const rest = el("div", {},
       el("h3", {}, "Timeline"), timeline(a, changes),
@@ -74,7 +76,8 @@ export class AgentPanel {
     if (!this.ask || !this.panel.contains(this.ask)) {
       this.button = el("button", { type: "button", onclick: () => this.pingAgent() }, "Send a keep-alive");
       this.said = el("span", { role: "status", class: "dim" });
-      this.ask = el("div", { class: "ask" }, this.button, this.said);
+      const { id } = this;
+      this.ask = el("div", { class: "ask" }, this.button, el("button", { type: "button", class: "quieter", onclick: () => this.silence(id) }, "Silence…"), this.said);
       this.panel.replaceChildren(this.newHead(a), body, this.ask, rest);
       return;
     }

@@ -46,6 +46,10 @@ async function fetchJSON(path, options) {
 export const getJSON = (path) => fetchJSON(`/api/v1/${path}`);
 export const sendPing = (id) => fetchJSON(`/api/v1/agents/${encodeURIComponent(id)}/ping`, { method: "POST", headers: { "Pulse-Request": "dashboard" } });
 
+const change = { headers: { "Pulse-Request": "dashboard" } };
+export const addSilence = (asked) => fetchJSON("/api/v1/silences", { ...change, method: "POST", body: JSON.stringify(asked) });
+export const endSilence = (id, by) => fetchJSON(`/api/v1/silences/${encodeURIComponent(id)}?${new URLSearchParams({ by })}`, { ...change, method: "DELETE" });
+
 const staleAfter = 10e3; // the daemon sends something every 2 s
 const briefTime = 500; // how long a request for events lasts where the browser has maxStreams already
 const pauseBetween = 2000; // between two such requests

@@ -7,13 +7,16 @@ import { Feed } from "./feed.js";
 import { AgentPanel } from "./agent.js";
 import { NodeCards } from "./node.js";
 import { showList } from "./list.js";
+import { Killed, Silences } from "./silences.js";
 import { filterNames, newMatcher, readView, unknownFilter, view, writeView } from "./filter.js";
 
 const began = performance.now();
 const fleet = new Fleet();
 const map = new FleetMap(fleet, { open: (row) => openAgent(fleet.ids[row]), narrow: toggleBlock, said: (text) => { $("pointed").textContent = text; } });
 const feed = new Feed((id) => openAgent(id));
-const panel = new AgentPanel(() => openAgent(""));
+const silences = new Silences();
+const killed = new Killed((id) => openAgent(id));
+const panel = new AgentPanel(() => openAgent(""), (id) => silences.open(id));
 const node = new NodeCards();
 let summary = null, mismatches = 0, lastLoss = 0;
 
@@ -111,6 +114,7 @@ function handleChanges(events) {
     if (e.to === "disconnected" && e.reason !== "agent_shutdown") lastLoss = Date.now();
   }
   feed.addEvents(events);
+  killed.addEvents(events);
   if (moved) map.relayout(); else map.redraw();
   if (view.status.size || view.list || view.q) filterSoon();
   drawCounts();
@@ -120,6 +124,7 @@ function handleChanges(events) {
 function handleStatus(s) {
   summary = s;
   node.status(s);
+  silences.drawCount(s);
   drawCounts();
   const told = s.agents.active + s.agents.disconnected + s.agents.pending + s.agents.never_connected;
   mismatches = told === fleet.size ? 0 : mismatches + 1;
@@ -139,6 +144,11 @@ async function loadFleet() {
   return now.last_event_id;
 }
 
+function showEventsBefore({ events }) {
+  feed.replaceEvents(events);
+  killed.replaceEvents(events);
+}
+
 function drawConnection(connected) {
   $("live").classList.toggle("lost", !connected);
   const words = connected ? "live" : "reconnecting";
@@ -148,7 +158,7 @@ function drawConnection(connected) {
 const events = {
   changes: handleChanges,
   status: handleStatus,
-  reset: async () => { await loadFleet(); feed.replaceEvents((await getJSON("changes?limit=1000")).events); },
+  reset: async () => { await loadFleet(); showEventsBefore(await getJSON("changes?limit=1000")); },
   dropped: () => loadFleet(),
 };
 
@@ -160,7 +170,7 @@ async function startDashboard() {
   }
   if (view.agent) panel.open(view.agent, false);
   requestAnimationFrame(() => { document.documentElement.dataset.drawn = Math.round(performance.now() - began); });
-  getJSON("changes?limit=1000").then((c) => feed.replaceEvents(c.events)).catch(() => {});
+  getJSON("changes?limit=1000").then(showEventsBefore).catch(() => {});
   getJSON("series").then((s) => node.fill(s)).catch(() => {});
   setInterval(() => { if (!document.hidden) loadFleet().catch(() => {}); }, reloadPeriod);
   followEvents(last, { event: (kind, data) => events[kind]?.(data), state: drawConnection });

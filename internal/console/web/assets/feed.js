@@ -2,6 +2,7 @@
 import { $, el, glyph, count, plural, timeOf, span } from "./dom.js";
 import { isLoss, outageWords, soonText, verbOf, whyOf } from "./words.js";
 import { networkOf } from "./fleet.js";
+import { isKilledInSilence } from "./silences.js";
 
 const most = 150; // entries that are kept
 const storm = 25; // more changes at once are summarized
@@ -60,8 +61,8 @@ export class Feed {
     const props = { "data-seq": String(e.seq), "data-loss": isLoss(e) ? "1" : null, "data-known": String(Date.parse(e.known_at)) };
     switch (e.kind) {
       case "status_change":
-        return el("li", props, glyph(e.to), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, [verbOf(e), e.ip].filter(Boolean).join(" · "))), time,
-          el("div", { class: "why" }, [whyOf(e), e.status_changes ? `the last of ${count(e.status_changes)} changes` : "", soonText(e), e.outage ? "part of the outage" : ""].filter(Boolean).join(" · ")));
+        return el("li", isKilledInSilence(e) ? { ...props, class: "grave" } : props, glyph(e.to), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, [verbOf(e), e.ip].filter(Boolean).join(" · "))), time,
+          el("div", { class: "why" }, [whyOf(e), e.status_changes ? `the last of ${count(e.status_changes)} changes` : "", soonText(e), e.outage ? "part of the outage" : "", silenceText(e)].filter(Boolean).join(" · ")));
       case "agent_flapping":
         return el("li", props, glyph("pending"), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, "flaps")), time,
           el("div", { class: "why" }, `${e.status_changes} status changes: its alerts are held until it is stable`));
@@ -83,7 +84,8 @@ export class Feed {
     const kinds = new Map(), entries = [];
     for (const e of events) {
       if (e.kind !== "status_change") { entries.push(this.newEntry(e)); continue; }
-      const key = `${e.to} ${e.reason} ${e.outage ?? ""}`;
+      if (isKilledInSilence(e)) { entries.push(this.newEntry(e)); continue; }
+      const key = `${e.to} ${e.reason} ${e.outage ?? ""} ${e.silenced ?? ""}`;
       if (!kinds.has(key)) kinds.set(key, []);
       kinds.get(key).push(e);
     }
@@ -96,10 +98,16 @@ export class Feed {
       entries.push(el("li", { "data-seq": String(last.seq), "data-loss": isLoss(last) ? "1" : null, "data-known": String(Date.parse(last.known_at)) },
         glyph(last.to), el("div", { class: "who" }, el("b", {}, plural(same.length, "agent")), el("span", { class: "dim" }, verbOf(last).replace(/^is /, "are "))),
         el("time", { datetime: last.known_at }, timeOf(last.known_at)),
-        el("div", { class: "why" }, [whyOf(last), where, last.outage ? "part of the outage" : ""].filter(Boolean).join(" · "))));
+        el("div", { class: "why" }, [whyOf(last), where, last.outage ? "part of the outage" : "", silenceText(last)].filter(Boolean).join(" · "))));
     }
     return entries;
   }
+}
+
+// silenceText returns what a silence has to do with a change.
+function silenceText(e) {
+  if (isKilledInSilence(e)) return "killed while it is silenced: its host still answers";
+  return e.silenced ? "silenced" : "";
 }
 
 // groupByTime splits events into those within 1.5 s of one another.

@@ -1,0 +1,67 @@
+package console
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/wazuh-pulse/pulse/internal/silence"
+)
+
+// A person silences agents in the dashboard, sees what is silenced, and ends it.
+func TestTheDashboardAddsListsAndEndsSilences(t *testing.T) {
+	b := openBrowser(t)
+	s := openFixture(t, 20, withSilence(t, "night", silence.Entry{Group: "web", Weekly: "Sun 02:00-04:00 Europe/Berlin"}))
+	s.connectAgents(1, 10)
+	b.openPage(s.url)
+	b.waitUntil(isLive)
+	const list, wrong = `document.getElementById("silences-list").innerText`, `document.getElementById("silence-wrong").innerText`
+	fill := func(name, text string) {
+		b.runActions(chromedp.SetValue(chromedp.CSS(`#silence-form [name=`+name+`]`), text))
+	}
+	click := func(selector string) { b.runActions(chromedp.Click(chromedp.CSS(selector))) }
+
+	click("#silences-open")
+	b.waitUntil(list + `.includes("group web") && ` + list + `.includes("in the settings")`)
+	click("#silence-form button")
+	b.waitUntil(wrong + `.includes("Enter your name first")`)
+	fill("by", "alice")
+	click("#silence-form button")
+	b.waitUntil(wrong + `.includes("it selects no agent")`)
+	fill("agent", "host-00?")
+	fill("comment", `<b>patch</b> night`)
+	click("#silence-form button")
+	b.waitUntil(list + `.includes("agent host-00?") && ` + list + `.includes("<b>patch</b> night · by alice")`)
+	if n := s.listSilences().Agents; n != 9 {
+		t.Errorf("%d agents are silenced", n)
+	}
+	b.waitUntil(`document.getElementById("silences-count").innerText === "9"`)
+
+	fill("kind", "weekly")
+	b.evaluate(`document.querySelector("#silence-form [name=kind]").dispatchEvent(new Event("change")), ""`)
+	fill("when", "daily 00:00-24:00 UTC")
+	fill("agent", "5")
+	click("#silence-form button")
+	b.waitUntil(wrong + `.includes("it never ends")`)
+	b.saveScreenshot("silences")
+
+	click(`#silences-list button[data-end="1"]`)
+	b.waitUntil(list + `.includes("by alice") && ` + list + `.includes("over")`)
+	if all := s.listSilences(); all.Silences[1].EndedBy != "alice" || all.Agents > 0 {
+		t.Errorf("%+v", all)
+	}
+	click("#silences-close")
+
+	// From an agent, it is that agent.
+	click("#search")
+	b.openPage(s.url + "/?agent=003")
+	b.waitUntil(hasPanel)
+	click("#agent .ask button.quieter")
+	b.waitUntil(`document.querySelector("#silence-form [name=agent]").value === "003" && document.querySelector("#silence-form [name=by]").value === "alice"`)
+	click("#silence-form button")
+	b.waitUntil(list + `.includes("agent 003")`)
+	if text := b.evaluate(`document.getElementById("silence-wrong").innerText`); strings.TrimSpace(text) != "" {
+		t.Error(text)
+	}
+	b.checkErrors(s, "400", "Bad Request")
+}
