@@ -95,6 +95,8 @@ var rooms = []room{
 	{"internal/statedir", []string{"internal/atomicfile", "internal/filelock"}, "it is a directory, whatever is in it"},
 	{"internal/presence", []string{"internal/remote"}, "it knows nodes of one name, and nothing of what they publish"},
 	{"internal/ownership", nil, "it decides where agents are from what was written: no I/O, no NATS"},
+	{"internal/cluster", []string{"internal/keys", "internal/kv", "internal/logonce", "internal/ownership", "internal/remote", "seal"},
+		"it keeps what the nodes of a cluster share; what a node makes of that is not its affair"},
 	{"internal/streamfiles", []string{"internal/atomicfile"}, "it knows the embedded server's files, whatever the messages in them are"},
 	{"internal/natsserver", []string{"internal/connlimit"}, "it is a NATS server, whatever is stored in it"},
 	{"internal/outbox", []string{"internal/atomicfile", "internal/filelock", "internal/logonce", "internal/natsserver", "internal/remote", "internal/streamfiles"}, "it knows bytes and subjects, never agents"},
@@ -164,7 +166,7 @@ var onlyIn = []struct {
 	rooms []string
 	why   string
 }{
-	{"github.com/nats-io/", []string{"internal/keys", "internal/kv", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "cmd/pulse"},
+	{"github.com/nats-io/", []string{"internal/cluster", "internal/keys", "internal/kv", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "cmd/pulse"},
 		"one room publishes, one answers, one keeps the roster, one shows the keys, one writes the server's files; the others only listen, as an XDR platform does"},
 	{"github.com/fsnotify/", []string{"internal/filewatch"}, "files are watched in one place"},
 	{"github.com/lestrrat-go/jwx/", []string{"seal"}, "how messages are signed and encrypted is decided in one place"},

@@ -26,6 +26,7 @@ type provisionCommand struct {
 	TLSCert   string   `name:"tls-cert" type:"path" placeholder:"FILE" help:"The server's certificate, if you have one. Default: one signed by an authority of the setup's own."`
 	TLSKey    string   `name:"tls-key" type:"path" placeholder:"FILE" help:"The key of that certificate."`
 	TLSCA     string   `name:"tls-ca" type:"path" placeholder:"FILE" help:"The authority that signed it, for clients to trust. Default: the systems' own authorities."`
+	Cluster   string   `placeholder:"NAME" help:"The nodes are those of this cluster: they share a bucket that says which of them has an agent. On an existing setup: its nodes need --renew, too."`
 	Force     bool     `help:"Make a new setup where there is one, which is moved aside."`
 	Renew     []string `sep:"none" placeholder:"NAME" help:"Give this node or reader new credentials, and revoke the old ones."`
 	Revoke    []string `sep:"none" placeholder:"NAME" help:"Let this node or reader no longer log in."`
@@ -47,6 +48,7 @@ It never overwrites. An existing setup is changed without --operator:
     pulse provision nats --node node03
     pulse provision nats --revoke node02
     pulse provision nats --renew node01
+    pulse provision nats --cluster main --renew node01
 
 Whoever has DIR/private can make credentials: keep it safe, and off the server.`
 }
@@ -63,7 +65,7 @@ func (c *provisionCommand) Run(e *env) error {
 		return err
 	}
 	defer st.Close()
-	change := provision.Change{Nodes: c.Node, Readers: c.Reader, Renew: c.Renew, Revoke: c.Revoke, Hosts: c.Host, TLS: c.tlsFiles()}
+	change := provision.Change{Nodes: c.Node, Readers: c.Reader, Renew: c.Renew, Revoke: c.Revoke, Hosts: c.Host, Cluster: c.Cluster, TLS: c.tlsFiles()}
 	if c.hasChanges() {
 		done, err := st.Change(change)
 		if err != nil {
@@ -90,7 +92,7 @@ func (c *provisionCommand) Run(e *env) error {
 }
 
 func (c *provisionCommand) hasChanges() bool {
-	return len(c.Node)+len(c.Reader)+len(c.Renew)+len(c.Revoke)+len(c.Host) > 0 || c.TLSCert != ""
+	return len(c.Node)+len(c.Reader)+len(c.Renew)+len(c.Revoke)+len(c.Host) > 0 || c.Cluster != "" || c.TLSCert != ""
 }
 
 func (c *provisionCommand) tlsFiles() *provision.TLSFiles {
@@ -116,7 +118,7 @@ func (c *provisionCommand) validateFlags() error {
 	case c.Force || c.MutualTLS || c.ServerDir != "" || c.StoreDir != "" || c.Port != defaults.Port || c.Prefix != defaults.Prefix || c.Replicas != defaults.Replicas:
 		return hint.Add(errors.New("--force, --port, --prefix, --replicas, --server-dir, --store-dir and --mutual-tls are for a new setup"), "add --operator NAME")
 	case !c.hasChanges() && !c.Apply:
-		return hint.Add(errors.New("nothing to do"), "--operator NAME makes a new setup; --node, --reader, --host, --renew, --revoke and --apply are for an existing one")
+		return hint.Add(errors.New("nothing to do"), "--operator NAME makes a new setup; --node, --reader, --host, --cluster, --renew, --revoke and --apply are for an existing one")
 	}
 	return nil
 }
@@ -133,7 +135,7 @@ func (c *provisionCommand) makeNewSetup(e *env) error {
 		c.Reader = []string{"xdr"}
 	}
 	done, err := provision.New(provision.Config{Dir: c.Dir, Operator: c.Operator, Prefix: c.Prefix, Nodes: c.Node, Readers: c.Reader, Hosts: c.Host,
-		Port: c.Port, ServerDir: c.ServerDir, StoreDir: c.StoreDir, Replicas: c.Replicas, MutualTLS: c.MutualTLS, TLS: c.tlsFiles(), Force: c.Force})
+		Port: c.Port, ServerDir: c.ServerDir, StoreDir: c.StoreDir, Replicas: c.Replicas, MutualTLS: c.MutualTLS, TLS: c.tlsFiles(), Cluster: c.Cluster, Force: c.Force})
 	if err != nil {
 		return err
 	}
@@ -170,8 +172,15 @@ func (c *provisionCommand) printNextSteps(e *env) {
 	if len(c.Reader) > 0 {
 		fmt.Fprintf(e.stdout, "  - Make the new reader's consumers: pulse provision %s --apply\n", c.Dir)
 	}
+	if c.Cluster != "" {
+		fmt.Fprintf(e.stdout, "  - Make the cluster's bucket: pulse provision %s --apply\n"+
+			"    Nodes that were there before have the rights to it after: pulse provision %s --renew NAME\n", c.Dir, c.Dir)
+	}
 	if len(c.Host) > 0 || c.TLSCert != "" {
 		fmt.Fprintln(e.stdout, "  - Carry server.key and server.crt to the server, and reload it: nats-server --signal reload")
+	}
+	if len(c.Renew)+len(c.Revoke) == 0 && c.Cluster != "" {
+		fmt.Fprintf(e.stdout, "  - Carry %s/server/accounts.conf to each server, and reload it: nats-server --signal reload\n", c.Dir)
 	}
 	if len(c.Renew)+len(c.Revoke) > 0 {
 		fmt.Fprintf(e.stdout, "  - Carry %s/server/accounts.conf to each server, and reload it: nats-server --signal reload\n"+

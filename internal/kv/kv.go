@@ -26,6 +26,24 @@ func StreamConfig(name, description string, history int64) jetstream.StreamConfi
 		Storage: jetstream.FileStorage, Replicas: 1, AllowDirect: true, DenyDelete: true, DenyPurge: true, Duplicates: 2 * time.Minute}
 }
 
+// ClusterBucket is the bucket by which the nodes of a cluster know where agents are.
+const ClusterBucket = "PULSE_CLUSTER"
+
+// Limits of the cluster's bucket: a node that writes whatever it can uses up no more. A key
+// that is there can be written when the bucket is full.
+const (
+	clusterKeysMax  = 4 << 20
+	clusterValueMax = 2 << 10
+)
+
+// ClusterStreamConfig returns the configuration of the stream of [ClusterBucket]. A value may
+// have a time after which the server removes it.
+func ClusterStreamConfig() jetstream.StreamConfig {
+	cfg := StreamConfig(ClusterBucket, "Pulse: where agents are, and the nodes' signs of life", 1)
+	cfg.MaxMsgs, cfg.MaxMsgSize, cfg.AllowMsgTTL = clusterKeysMax, clusterValueMax, true
+	return cfg
+}
+
 // AllowsWipe reports whether a client that may write one value of a bucket's stream can
 // remove the others.
 func AllowsWipe(cfg *jetstream.StreamConfig) bool { return cfg.AllowRollup }

@@ -23,6 +23,9 @@ const (
 	NodeLost
 	// NodeBack: there is a beat of Node, which was lost. Node itself announces it: see [State.Return].
 	NodeBack
+	// Returned: Other found this node silent, by the verdict Order, and it is to announce
+	// its return: see [Member.ConfirmReturn].
+	Returned
 )
 
 // Event is what a record has changed.

@@ -64,8 +64,10 @@ func (m *Member) handleEvent(e Event) {
 		}
 		return
 	case Claimed:
-		if c, ok := m.Own.Claim(e.Agent); ok && e.Node != m.name && c.Reason != Here && c.Reason != Moved && c.Reason != Removed {
-			m.Own.RecordDeparture(e.Agent, Moved, c.Since)
+		if c, ok := m.Own.Claim(e.Agent); ok && c.Reason != Here && !c.isTemporary() {
+			if r := m.State.ownerRow(e.Agent); r != nil && r.node != m.State.self && r.seen() >= c.Seen {
+				m.Own.RecordDeparture(e.Agent, Moved, c.Since)
+			}
 		}
 	}
 	m.emit(e)
@@ -133,6 +135,9 @@ type Write struct {
 	Brief bool  // the stream is to remove it after LeavingTime
 }
 
+// HasWrites reports whether there are records to be stored, besides beats.
+func (m *Member) HasWrites() bool { return len(m.verdicts)+len(m.Own.queue) > 0 }
+
 // TakeWrites returns up to n records to be stored, in this order, after those that were
 // returned before. Each has to be followed by [Member.ConfirmWrite] or [Member.RetryWrite].
 func (m *Member) TakeWrites(n int) (list []Write) {
@@ -155,7 +160,7 @@ func (m *Member) nextStamp() Stamp {
 func (m *Member) ConfirmWrite(w *Write, order uint64) {
 	m.AdvanceFrontier(order)
 	if w.Key.Kind == ClaimRecord {
-		m.Own.ConfirmStored(&w.Claim, m.now)
+		m.Own.ConfirmStored(&w.Claim, order, m.now)
 	}
 }
 

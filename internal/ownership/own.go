@@ -16,6 +16,8 @@ const (
 type ownAgent struct {
 	claim    Claim
 	queued   bool
+	sent     bool          // it is being stored
+	order    uint64        // of the claim that was stored last
 	wait     time.Duration // between two claims of a disputed agent; 0 for not disputed
 	disputed time.Duration // when it was claimed last in a dispute
 }
@@ -124,7 +126,7 @@ func (o *Own) TakeQueued(claims []Claim, n int) []Claim {
 		}
 		taken++
 		if a := o.agents[id]; a != nil && a.queued {
-			a.queued = false
+			a.queued, a.sent = false, true
 			claims = append(claims, a.claim)
 			n--
 		}
@@ -136,14 +138,18 @@ func (o *Own) TakeQueued(claims []Claim, n int) []Claim {
 	return claims
 }
 
-// ConfirmStored reports that a claim is stored.
-func (o *Own) ConfirmStored(c *Claim, now time.Duration) {
+// ConfirmStored reports that a claim is stored, with an order.
+func (o *Own) ConfirmStored(c *Claim, order uint64, now time.Duration) {
+	a := o.agents[c.Agent]
+	if a != nil {
+		a.sent, a.order = false, order
+	}
 	if !c.isTemporary() {
 		delete(o.leaving, c.Agent)
 		return
 	}
 	o.leaving[c.Agent] = now + LeavingTime - time.Minute
-	if a := o.agents[c.Agent]; a != nil && !a.queued && a.claim.Reason == c.Reason {
+	if a != nil && !a.queued && a.claim.Reason == c.Reason {
 		delete(o.agents, c.Agent)
 	}
 }
@@ -163,13 +169,18 @@ func (o *Own) countLeaving(s *State, now time.Duration) (n int) {
 // Requeue has a claim stored that could not be.
 func (o *Own) Requeue(id AgentID) {
 	if a := o.agents[id]; a != nil {
+		a.sent = false
 		o.enqueue(a)
 	}
 }
 
-// Reconcile has everything stored that the stream has otherwise, or does not have.
+// Reconcile has everything stored that the stream has otherwise, or does not have. What is
+// stored but not read yet is left out.
 func (o *Own) Reconcile(s *State) (differing int) {
 	for id, a := range o.agents {
+		if a.sent || a.order > s.position {
+			continue
+		}
 		c := &a.claim
 		stored, ok := s.Own(id)
 		same := ok && stored.Reason == c.Reason && stored.Since == c.Since && stored.Addr == c.Addr || !ok && c.isTemporary()
@@ -209,7 +220,7 @@ func (o *Own) DepartUnknown(s *State, since uint32) (departed int) {
 // ForgetOrders makes all orders of the stream 0: the stream is another one.
 func (o *Own) ForgetOrders() {
 	for _, a := range o.agents {
-		a.claim.From, a.claim.Seen = 0, 0
+		a.claim.From, a.claim.Seen, a.order = 0, 0, 0
 	}
 	clear(o.leaving)
 }

@@ -45,8 +45,8 @@ type verdict struct {
 
 // State is what the records say. See [New].
 type State struct {
-	// Emit gets the events, in order, within the calls that cause them. It must not call
-	// the state's methods. Nil for none.
+	// Emit gets the events, in order, within the calls that cause them. It must not change
+	// the state. Nil for none.
 	Emit func(Event)
 
 	self     uint8
@@ -281,7 +281,7 @@ func (s *State) ForgetNode(name string) {
 // records, or the node was away for longer than it keeps some of them. What was read before
 // is valid until then.
 func (s *State) BeginReread() {
-	s.mark ^= 1
+	s.mark++
 	for _, n := range s.nodes {
 		n.stamp, n.position = Stamp{}, 0
 	}

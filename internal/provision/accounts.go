@@ -44,6 +44,9 @@ func allAccountClaims(s *state) map[string]*jwt.AccountClaims {
 	readers.Imports.Add(&jwt.Import{Name: "live messages", Subject: jwt.Subject(prefix.All()), Account: nodes.Subject, Type: jwt.Stream})
 
 	forNodes := slices.Concat(publishedServices(prefix), bucketServices(), streamQueries)
+	if s.Cluster != "" {
+		forNodes = append(forNodes, clusterServices()...)
+	}
 	addServiceExports(streams, forNodes)
 	addServiceImports(nodes, streams, forNodes)
 	addServiceExports(streams, streamReaderServices())
@@ -149,7 +152,7 @@ func (u *user) makeUserCredentials(s *state, signing keys) ([]byte, error) {
 	claims.AllowedConnectionTypes.Add(jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket)
 	switch prefix := event.Prefix(s.Prefix); u.Kind {
 	case node:
-		claims.Permissions = nodeRights(prefix, u.Name)
+		claims.Permissions = nodeRights(prefix, u.Name, s.Cluster != "")
 	case reader:
 		claims.Permissions = readerRights(prefix, u.Name)
 	case admin:

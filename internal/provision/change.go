@@ -74,6 +74,7 @@ type Change struct {
 	Renew          []string  // users who get new credentials; their old ones are revoked
 	Revoke         []string  // users to remove
 	Hosts          []string  // the servers', whose certificate is made anew; nil for no new one
+	Cluster        string    // the nodes are those of this cluster from now on; "" for no change
 	TLS            *TLSFiles // the user's own new certificate; nil for none
 }
 
@@ -88,6 +89,14 @@ func (st *Setup) Change(c Change) (*Result, error) {
 	files, err := st.renewServerCertificate(&c)
 	if err != nil {
 		return nil, err
+	}
+	if c.Cluster != "" && s.Cluster == "" {
+		s.Cluster = c.Cluster
+		bucket, err := st.clusterStreamFile()
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, bucket)
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	for _, n := range slices.Concat(c.Renew, c.Revoke) {

@@ -124,6 +124,12 @@ func (st *Setup) checkRequestedChange(c *Change) error {
 	for _, host := range c.Hosts {
 		errs = append(errs, checkServerHost(host))
 	}
+	if c.Cluster != "" {
+		errs = append(errs, checkName("cluster", c.Cluster))
+	}
+	if c.Cluster != "" && s.Cluster != "" && c.Cluster != s.Cluster {
+		errs = append(errs, hint.Add(fmt.Errorf("the nodes are those of cluster %s", s.Cluster), "another cluster has other agents with the same numbers: make another setup for it"))
+	}
 	switch {
 	case c.Hosts != nil && c.TLS == nil && s.OwnTLS:
 		errs = append(errs, hint.Add(errors.New("the server's certificate is your own"), "give the new one, too (--tls-cert, --tls-key)"))

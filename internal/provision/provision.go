@@ -50,6 +50,7 @@ type Config struct {
 	Replicas  int       // of each stream: 1, or 3 or 5 in a cluster
 	MutualTLS bool      // clients have certificates, too
 	TLS       *TLSFiles // nil for an authority and a certificate of its own
+	Cluster   string    // the name of the cluster whose nodes share a view of where agents are; "" for none
 	Force     bool      // an existing setup is moved aside
 }
 
@@ -131,6 +132,9 @@ func (cfg *Config) validateConfig() error {
 		}
 		seen = append(seen, n)
 	}
+	if cfg.Cluster != "" {
+		errs = append(errs, checkName("cluster", cfg.Cluster))
+	}
 	if cfg.Port < 1 || cfg.Port > 65535 {
 		errs = append(errs, fmt.Errorf("port %d: want 1 to 65535", cfg.Port))
 	}
@@ -166,7 +170,7 @@ func checkTargetDir(dir string, force bool) (replaces bool, err error) {
 // makeAllFiles makes the state and all files of a new setup.
 func (cfg *Config) makeAllFiles() (*state, []file, error) {
 	s := &state{Format: stateFormat, Operator: cfg.Operator, Prefix: cfg.Prefix, Hosts: cfg.Hosts, Port: cfg.Port,
-		MutualTLS: cfg.MutualTLS, Users: []user{}, Revoked: []revocation{}}
+		MutualTLS: cfg.MutualTLS, Cluster: cfg.Cluster, Users: []user{}, Revoked: []revocation{}}
 	signing, files, err := newKeys(s)
 	if err != nil {
 		return nil, nil, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/kv"
 )
 
 const (
@@ -15,6 +16,7 @@ const (
 	agentsStream    = "KV_" + event.AgentsBucket
 	keysBucket      = "PULSE_KEYS" // of the nodes' public keys, each under its node's name
 	keysStream      = "KV_" + keysBucket
+	clusterStream   = "KV_" + kv.ClusterBucket
 )
 
 // questionTimeout limits a node's time for the answer to a question. The longest that
@@ -54,6 +56,13 @@ func bucketServices() (list []service) {
 			service{subject: "$JS.API.DIRECT.GET." + stream + ".>", streamed: true})
 	}
 	return list
+}
+
+// clusterServices returns the services for writing and reading the bucket of a cluster. It is
+// read as a stream, many records with one request.
+func clusterServices() []service {
+	return []service{{subject: "$KV." + kv.ClusterBucket + ".>"}, {subject: "$JS.API.STREAM.INFO." + clusterStream},
+		{subject: "$JS.API.DIRECT.GET." + clusterStream, streamed: true}, {subject: "$JS.API.DIRECT.GET." + clusterStream + ".>", streamed: true}}
 }
 
 // streamQueries are the services for finding the streams and their subjects. In an
@@ -97,9 +106,15 @@ var discoverySubjects = []string{"$SRV.PING", "$SRV.INFO", "$SRV.STATS"}
 // presenceSubject returns the subject by which nodes of one name detect each other.
 func presenceSubject(node string) string { return "pulse." + node + ".presence" }
 
+// clusterSubject returns the subject by which a node announces what it has stored in the
+// cluster's bucket.
+func clusterSubject(node string) string { return "pulse." + node + ".cluster" }
+
 // nodeRights returns the rights of a node: its kinds of messages, its own heartbeat
 // alone, questions to all nodes and to it, and the detection of another node of its name.
-func nodeRights(prefix event.Prefix, node string) jwt.Permissions {
+//
+// In a cluster it also writes its own keys of the cluster's bucket, and reads all.
+func nodeRights(prefix event.Prefix, node string, inCluster bool) jwt.Permissions {
 	var p jwt.Permissions
 	p.Pub.Allow.Add(prefix.StatusChanges(), string(prefix)+".alerts.*", prefix.KeepAlive("*"), prefix.ManagerStatus(node),
 		"$JS.API.INFO", "$JS.API.STREAM.LIST", "$KV."+event.AgentsBucket+".*", "$KV."+keysBucket+"."+node, "$KV."+keysBucket+"."+node+".>", presenceSubject(node))
@@ -111,6 +126,15 @@ func nodeRights(prefix event.Prefix, node string) jwt.Permissions {
 	p.Sub.Allow.Add("_INBOX."+node+".>", "pulse.agents.*", "pulse.status", "pulse."+node+".agents.*", "pulse."+node+".status", presenceSubject(node))
 	for _, verb := range discoverySubjects {
 		p.Sub.Allow.Add(verb, verb+".pulse", verb+".pulse.*")
+	}
+	if inCluster {
+		for _, s := range clusterServices() {
+			if strings.HasPrefix(s.subject, "$JS.API.") {
+				p.Pub.Allow.Add(s.subject)
+			}
+		}
+		p.Pub.Allow.Add("$KV."+kv.ClusterBucket+"."+node+".>", clusterSubject(node))
+		p.Sub.Allow.Add(clusterSubject("*"))
 	}
 	p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: questionTimeout}
 	return p

@@ -63,7 +63,11 @@ func newStage(t *testing.T, change ...func(*provision.Config)) *stage {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if want := 4 + 3*len(cfg.Readers); len(made) != want {
+	want := 4 + 3*len(cfg.Readers)
+	if cfg.Cluster != "" {
+		want++
+	}
+	if len(made) != want {
 		t.Fatalf("made %v, want %d", made, want)
 	}
 	return s

@@ -63,6 +63,7 @@ type state struct {
 	Key       string            `json:"operator_key"`
 	JWT       string            `json:"operator_jwt"` // made once: a running server accepts no other
 	Accounts  map[string]string `json:"account_keys"`
+	Cluster   string            `json:"cluster,omitempty"` // whose nodes share a view of where agents are; "" for none
 	Users     []user            `json:"users"`
 	Revoked   []revocation      `json:"revoked"`
 }

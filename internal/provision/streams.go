@@ -25,7 +25,8 @@ const (
 const gigabyte = 1 << 30
 
 // streamConfigs returns the configurations of all streams, including those of buckets.
-func streamConfigs(prefix event.Prefix, replicas int) []jetstream.StreamConfig {
+func (s *state) streamConfigs(replicas int) []jetstream.StreamConfig {
+	prefix := event.Prefix(s.Prefix)
 	list := []jetstream.StreamConfig{{
 		Name: statusStream, Description: "Pulse: status changes of agents, and alerts",
 		Subjects: []string{prefix.StatusChanges(), string(prefix) + ".alerts.*"},
@@ -50,14 +51,20 @@ func streamConfigs(prefix event.Prefix, replicas int) []jetstream.StreamConfig {
 	}
 	for i := range list {
 		s := &list[i]
-		s.Storage, s.Replicas, s.AllowDirect = jetstream.FileStorage, replicas, true
+		s.Storage, s.AllowDirect = jetstream.FileStorage, true
 		s.MaxMsgs, s.MaxConsumers, s.MaxMsgSize = -1, -1, -1
+	}
+	if s.Cluster != "" {
+		list = append(list, kv.ClusterStreamConfig())
+	}
+	for i := range list {
+		list[i].Replicas = replicas
 	}
 	return list
 }
 
 func streamFiles(s *state, replicas int) (files []file, err error) {
-	for _, cfg := range streamConfigs(event.Prefix(s.Prefix), replicas) {
+	for _, cfg := range s.streamConfigs(replicas) {
 		f, err := jsonFile(filepath.Join(streamsDir, cfg.Name+".json"), cfg)
 		if err != nil {
 			return nil, err
@@ -65,6 +72,22 @@ func streamFiles(s *state, replicas int) (files []file, err error) {
 		files = append(files, f)
 	}
 	return files, nil
+}
+
+// clusterStreamFile returns the configuration of the cluster's bucket for an existing setup,
+// with as many replicas as its other streams have.
+func (st *Setup) clusterStreamFile() (file, error) {
+	text, err := os.ReadFile(filepath.Join(st.dir, streamsDir, statusStream+".json"))
+	if err != nil {
+		return file{}, err
+	}
+	var status jetstream.StreamConfig
+	if err := json.Unmarshal(text, &status); err != nil {
+		return file{}, fmt.Errorf("%s.json: %w", statusStream, err)
+	}
+	cfg := kv.ClusterStreamConfig()
+	cfg.Replicas = max(1, status.Replicas)
+	return jsonFile(filepath.Join(streamsDir, cfg.Name+".json"), cfg)
 }
 
 // consumerConfig returns the configuration of a reader's own consumer of a stream. The

@@ -1,0 +1,239 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/ownership"
+)
+
+const (
+	// gatherTime is how long a reader waits for more after a hint: one request for many.
+	gatherTime = 5 * time.Millisecond
+	// behindMin and behindMax are between two requests to replicas that are behind.
+	behindMin, behindMax = 5 * time.Millisecond, 250 * time.Millisecond
+)
+
+// reader reads the bucket from a position. One goroutine uses it.
+type reader struct {
+	*sessionView
+	position  uint64
+	loadUpTo  uint64 // everything up to it is to be read before the view is complete
+	verifiers map[string]*verifier
+	looked    map[string]time.Time // when a node's public keys were read last
+	missed    map[string]bool      // nodes with records by keys that were not known
+	ownBad    bool                 // a record of this node was refused
+}
+
+func newReader(o *sessionView) *reader {
+	return &reader{sessionView: o, verifiers: make(map[string]*verifier), looked: make(map[string]time.Time), missed: make(map[string]bool)}
+}
+
+// followStream reads the bucket, and what comes, until something fails or ctx ends.
+func (r *reader) followStream(ctx context.Context) error {
+	check := time.NewTicker(r.timing.check)
+	defer check.Stop()
+	look := time.NewTicker(r.timing.keyWait)
+	defer look.Stop()
+	if err := r.waitForOwnKey(ctx); err != nil {
+		return err
+	}
+	for {
+		if err := r.readTo(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-r.hinted:
+			waitFor(ctx, gatherTime)
+		case <-check.C:
+			if err := r.checkBucket(ctx); err != nil {
+				return err
+			}
+		case <-look.C:
+			if err := r.readMissedKeys(ctx); err != nil {
+				return err
+			}
+		case <-r.bucket.session.Ended():
+			return r.bucket.session.Reason()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func waitFor(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// readTo reads until the target is reached. A replica that does not have all that is stored
+// is asked again, for as long as an answer may take.
+func (r *reader) readTo(ctx context.Context) error {
+	delay, since := behindMin, time.Now()
+	for {
+		target := r.target.Load()
+		records, more, err := r.bucket.readRecords(ctx, r.position)
+		if err != nil {
+			return err
+		}
+		if err := r.applyRecords(ctx, records); err != nil {
+			return err
+		}
+		r.completeLoad(more)
+		switch {
+		case more || len(records) > 0 && r.position < target:
+			delay, since = behindMin, time.Now()
+		case r.position >= target || time.Since(since) > r.timing.answer:
+			r.position = max(r.position, min(target, r.loadUpTo)) // what is not there was removed
+			r.completeLoad(false)
+			return nil
+		default:
+			waitFor(ctx, delay)
+			delay = min(2*delay, behindMax)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// applyRecords verifies records and applies them.
+func (r *reader) applyRecords(ctx context.Context, records []stored) error {
+	type parsed struct {
+		order uint64
+		key   ownership.Key
+		rec   ownership.Record
+	}
+	valid := make([]parsed, 0, len(records))
+	for _, s := range records {
+		key, rec, err := r.openRecord(ctx, s)
+		if err != nil {
+			r.refuseRecord(key.Node, s.key, err)
+			continue
+		}
+		valid = append(valid, parsed{s.order, key, rec})
+	}
+	r.mu.Lock()
+	r.member.SetTime(r.now())
+	for i := range valid {
+		p := &valid[i]
+		if err := r.member.ApplyRecord(p.order, p.key, p.rec); err != nil {
+			r.stats.replayed.Add(1)
+			r.refuseRecord(p.key.Node, p.key.String(), err)
+		}
+	}
+	if n := len(records); n > 0 {
+		r.position = records[n-1].order
+		r.member.AdvanceFrontier(r.position)
+	}
+	r.checkVerdict()
+	r.signalQueued()
+	r.mu.Unlock()
+	r.stats.read.Add(uint64(len(records)))
+	r.deliverEvents()
+	return nil
+}
+
+// openRecord verifies and parses one value.
+func (r *reader) openRecord(ctx context.Context, s stored) (key ownership.Key, rec ownership.Record, err error) {
+	key, ok := ownership.ParseKey(s.key)
+	if !ok {
+		return key, rec, fmt.Errorf("key %.80q", s.key)
+	}
+	v := r.verifiers[key.Node]
+	if v == nil {
+		if len(r.verifiers) >= ownership.NodesMax {
+			return key, rec, ownership.ErrTooMany
+		}
+		v = r.readVerifier(ctx, key.Node)
+	}
+	text, err := v.verifyValue(s.key, s.value)
+	if errors.Is(err, errUnknownKey) && time.Since(r.looked[key.Node]) > r.timing.keyWait {
+		text, err = r.readVerifier(ctx, key.Node).verifyValue(s.key, s.value)
+	}
+	if errors.Is(err, errUnknownKey) {
+		r.missed[key.Node] = true
+	}
+	if err != nil {
+		return key, rec, err
+	}
+	rec, err = ownership.ParseRecord(text)
+	return key, rec, err
+}
+
+// refuseRecord counts a record that is not accepted.
+func (r *reader) refuseRecord(node, key string, err error) {
+	r.stats.refused.Add(1)
+	r.ownBad = r.ownBad || node == r.cfg.Node
+	if more, ok := r.refusals.Allow(); ok {
+		r.log.Warn("a record in the cluster's bucket is refused", "key", fmt.Sprintf("%.120q", key), "err", err, "more", more)
+	}
+}
+
+// completeLoad makes the view complete once everything has been read.
+func (r *reader) completeLoad(more bool) {
+	if more || r.position < r.loadUpTo {
+		return
+	}
+	r.mu.Lock()
+	first := !r.loaded
+	if first {
+		r.loaded = true
+		r.member.State.EndReread()
+		r.member.ReconcileStored()
+		r.departUnknown()
+		r.checkVerdict()
+		r.signalQueued()
+	}
+	fresh := time.Since(r.good) < r.timing.cutOff
+	r.mu.Unlock()
+	if first {
+		r.deliverEvents()
+	}
+	if fresh {
+		r.confirmConnection()
+	}
+}
+
+// checkBucket reads the whole bucket again if it has lost records, or has others than this
+// node stored.
+func (r *reader) checkBucket(ctx context.Context) error {
+	if err := r.bucket.readInfo(ctx); err != nil {
+		return err
+	}
+	own, err := r.bucket.countOwn(ctx, r.cfg.Node)
+	if err != nil {
+		return err
+	}
+	info := r.bucket.stream.CachedInfo().State
+	r.mu.Lock()
+	incomplete := r.member.IsIncomplete(own, int(info.Msgs))
+	if _, found := r.member.State.Return(); found == 0 {
+		r.away = false
+	}
+	r.mu.Unlock()
+	if incomplete || r.ownBad {
+		r.log.Warn("the cluster's bucket has lost records, or somebody has written this node's: it is read again", "records", info.Msgs)
+		r.reread(info.LastSeq)
+	}
+	return nil
+}
+
+// reread begins to read the bucket again. What was read before is valid until then.
+func (r *reader) reread(last uint64) {
+	r.stats.rereads.Add(1)
+	r.mu.Lock()
+	r.member.State.BeginReread()
+	r.loaded = false
+	r.mu.Unlock()
+	r.position, r.loadUpTo, r.ownBad = 0, last, false
+	r.setTarget(last)
+	select {
+	case r.hinted <- struct{}{}:
+	default:
+	}
+}

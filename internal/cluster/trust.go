@@ -1,0 +1,68 @@
+package cluster
+
+import (
+	"context"
+	"time"
+)
+
+// readVerifier reads the public keys of a node. If that fails, those before stay.
+func (r *reader) readVerifier(ctx context.Context, node string) *verifier {
+	r.looked[node] = time.Now()
+	list, err := r.bucket.readPublicKeys(ctx, node)
+	v := r.verifiers[node]
+	if err == nil || v == nil {
+		v = newVerifier(node, list)
+		r.verifiers[node] = v
+	}
+	if err != nil && ctx.Err() == nil {
+		r.log.Warn("the public keys of a node are not known: what it writes is refused", "node", node, "err", err)
+	}
+	return v
+}
+
+// readMissedKeys reads again the keys of nodes whose records were refused because their keys
+// were not known, and if they are known now, the records.
+func (r *reader) readMissedKeys(ctx context.Context) error {
+	found := false
+	for node := range r.missed {
+		before := len(r.verifiers[node].keys)
+		v := r.readVerifier(ctx, node)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if len(v.keys) > before {
+			delete(r.missed, node)
+			found = true
+		}
+	}
+	if found {
+		r.reread(r.target.Load())
+	}
+	return nil
+}
+
+// waitForOwnKey reads this node's public keys. The writer starts when the one that it signs
+// with is among them: what it wrote before would be refused.
+func (r *reader) waitForOwnKey(ctx context.Context) error {
+	for warned := false; ; {
+		v := r.readVerifier(ctx, r.cfg.Node)
+		if _, ok := v.keys[r.signer.id]; ok {
+			close(r.writable)
+			return nil
+		}
+		if !warned {
+			warned = true
+			r.log.Info("this node's public key is not in the bucket of the keys yet: its agents are claimed when it is", "key", r.cfg.Signer.Key().ID())
+		}
+		if err := r.readTo(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(min(r.timing.keyWait, time.Second)):
+		case <-r.bucket.session.Ended():
+			return r.bucket.session.Reason()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

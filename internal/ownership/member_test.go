@@ -1,0 +1,79 @@
+package ownership
+
+import "testing"
+
+// readBack has members read what one of them stores, and returns the order of the last.
+func readBack(t *testing.T, order uint64, writer *Member, readers ...*Member) uint64 {
+	t.Helper()
+	for _, w := range writer.TakeWrites(100) {
+		order++
+		writer.ConfirmWrite(&w, order)
+		r, err := ParseRecord(string(w.Text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range append(readers, writer) {
+			if err := m.ApplyRecord(order, w.Key, r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return order
+}
+
+// The claim before it is no sign that the agent has moved.
+func TestALossIsNoMoveBecauseOfAnOlderClaim(t *testing.T) {
+	t.Parallel()
+	a, b := NewMember("node01", 1, nil), NewMember("node02", 1, nil)
+	a.RecordSighting(&Sighting{Agent: 1})
+	order := readBack(t, 0, a, b)
+	b.RecordSighting(&Sighting{Agent: 1})
+	order = readBack(t, order, b, a)
+	b.RecordDeparture(1, Lost, 5)
+	order = readBack(t, order, b, a)
+	a.RecordDeparture(1, Moved, 6)
+	readBack(t, order, a, b)
+	readBack(t, order+1, b, a)
+	for _, m := range []*Member{a, b} {
+		if o, ok := m.State.Owner(1); !ok || o.Node != "node02" || o.Reason != Lost || o.Since != 5 {
+			t.Errorf("%s: %+v, %v", m.name, o, ok)
+		}
+	}
+}
+
+func TestAnAgentThatComesBackElsewhereLeavesNoRecordBehind(t *testing.T) {
+	t.Parallel()
+	a, b := NewMember("node01", 1, nil), NewMember("node02", 1, nil)
+	a.RecordSighting(&Sighting{Agent: 1})
+	a.RecordDeparture(1, Lost, 5)
+	order := readBack(t, 0, a, b)
+	b.RecordSighting(&Sighting{Agent: 1})
+	order = readBack(t, order, b, a)
+	writes := a.TakeWrites(1)
+	if len(writes) != 1 || writes[0].Claim.Reason != Moved || !writes[0].Brief {
+		t.Fatalf("%+v", writes)
+	}
+	a.ConfirmWrite(&writes[0], order+1)
+	if c, ok := a.Own.Claim(1); ok {
+		t.Errorf("%+v is left", c)
+	}
+}
+
+func TestAStreamThatHasLostRecordsIsNoticed(t *testing.T) {
+	t.Parallel()
+	a := NewMember("node01", 1, nil)
+	for id := range AgentID(10) {
+		a.RecordSighting(&Sighting{Agent: id})
+	}
+	order := readBack(t, 0, a)
+	a.RecordDeparture(3, Moved, 1)
+	readBack(t, order, a)
+	for own, want := range map[int]bool{10: false, 11: false, 9: true, 0: true} {
+		if got := a.IsIncomplete(own, 100); got != want {
+			t.Errorf("with %d of 10 records: %v", own, got)
+		}
+	}
+	if !a.IsIncomplete(10, 8) {
+		t.Error("fewer records of all than of this node")
+	}
+}
