@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/remoted"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
@@ -117,4 +118,67 @@ func (s *rowWarnings) logOnce(id int64, text string, err error) {
 	}
 	s.logged[id] = time.Now()
 	s.log.Warn(text, "err", err, "not_again_for", rowLogPeriod.String())
+}
+
+// Stats is how a link is doing, and what it asked of the manager since it started.
+type Stats struct {
+	Agents      int64  `json:"agents"`            // that the manager calls active
+	Connections int64  `json:"connections"`       // of agents, over TCP
+	Problem     string `json:"problem,omitempty"` // what is wrong with the manager's daemons
+
+	Requests     int64            `json:"requests"`       // to agents
+	Outcomes     map[string]int64 `json:"outcomes"`       // what became of them
+	InFlight     int              `json:"in_flight"`      // that remoted has not answered
+	MostInFlight int              `json:"most_in_flight"` // ever
+	Window       int              `json:"window"`         // may be in flight now
+	Waiting      int              `json:"waiting"`        // agents that are to be asked
+	Commands     int64            `json:"commands"`       // to remoted itself
+	Told         int64            `json:"told"`           // keep-alives without an answer
+	NotTold      int64            `json:"not_told"`       // that could not be sent
+	RequestsIn   int64            `json:"requests_bytes_in"`
+	RequestsOut  int64            `json:"requests_bytes_out"`
+
+	Skipped   int64 `json:"rows_skipped"`     // agents whose row could not be used at the last reading: known ones go on as they were
+	Addresses int64 `json:"addresses_unused"` // agents whose row names what cannot be their address
+
+	Inventory  float64 `json:"inventory_seconds"` // that the last reading of all agents took
+	Statements int64   `json:"sql_statements"`    // all commands to wazuh-db
+	SQLIn      int64   `json:"sql_bytes_in"`
+	SQLOut     int64   `json:"sql_bytes_out"`
+
+	Closed    int64 `json:"connections_closed"`    // that were seen to end
+	Unmatched int64 `json:"connections_unmatched"` // of these, from an address with no agent, or too many, behind it
+	Announced bool  `json:"kernel_announces"`      // their ends; else they are looked for every second
+
+	Written      int64 `json:"status_written"`      // losses, into the manager's database
+	Contradicted int64 `json:"status_contradicted"` // that were not, because it knew better
+	Marked       int64 `json:"status_marked"`       // that were there already
+	Alerts       int64 `json:"alerts_raised"`       // rule 504
+	Unmarked     int64 `json:"returns_unmarked"`    // agents that are back, and disconnected in the database
+}
+
+// Stats returns the counts so far.
+func (l *Link) Stats() Stats {
+	r, db, d := l.remoted.CountTraffic(), l.db.CountTraffic(), l.connWatcher
+	s := Stats{Agents: l.tracker.active.Load(), Connections: l.tracker.sessions.Load(), Problem: l.conditions.formatAll(),
+		Requests: r.Requests, Outcomes: make(map[string]int64), Commands: r.Commands, RequestsIn: r.BytesIn, RequestsOut: r.BytesOut,
+		Told: l.notifier.sent.Load(), NotTold: l.notifier.failed.Load(),
+		Skipped: l.tracker.warnings.skippedCount.Load(), Addresses: l.tracker.warnings.badAddrCount.Load(),
+		Inventory: time.Duration(l.tracker.inventoryTime.Load()).Seconds(), Statements: db.Statements, SQLIn: db.BytesIn, SQLOut: db.BytesOut,
+		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.tcp.IsAnnounced()}
+	l.prober.addProberStats(&s)
+	if w := l.writer; w != nil {
+		s.Written, s.Contradicted, s.Marked, s.Alerts, s.Unmarked =
+			w.written.Load(), w.contradicted.Load(), w.marked.Load(), w.alerts.Load(), w.unmarked.Load()
+	}
+	return s
+}
+
+func (a *prober) addProberStats(s *Stats) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.InFlight, s.MostInFlight, s.Window, s.Waiting = a.inFlight, a.peakInFlight, a.window, a.urgent.len()+a.routine.len()
+	for what, n := range a.outcomes {
+		s.Outcomes[remoted.Outcome(what).String()] = n
+	}
 }

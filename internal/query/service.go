@@ -1,13 +1,34 @@
+// Package query answers requests about the fleet over NATS: a micro service by
+// the name of pulse, with endpoints to list agents, to get one, to ping one,
+// and to get the node's status.
+//
+// Every endpoint has two subjects, one of all nodes (pulse.agents.get) and one
+// of this node (pulse.NODE.agents.get). There is no queue group: each node
+// knows its own agents only, so each has to receive a request to all. For the
+// first answer to be the right one, a node delays an answer that another node
+// may have a better one for.
+//
+// Requests are bounded: in size, in how many wait, in how many are handled at
+// once, and in how many agents are pinged. Requests beyond that are refused
+// with an answer; only a flood beyond all limits is dropped, and logged.
+//
+// [Service.Serve] answers requests on one connection until that ends. It may
+// be called for several connections, one after the other or at once; all
+// methods are safe for concurrent use.
 package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/internal/silence"
 	"golang.org/x/time/rate"
 )
@@ -103,4 +124,30 @@ func (s *Service) Serve(ctx context.Context, nc *nats.Conn) error {
 	case <-closed:
 	}
 	return nil
+}
+
+// rateLimitedLog logs problems of requests, each at most once a minute.
+// Refused subscriptions are logged by the connection.
+type rateLimitedLog struct {
+	log     *slog.Logger
+	flooded logonce.Limiter
+	lost    logonce.Limiter
+}
+
+// logSlowConsumer handles an error of the NATS connection, which others may
+// use too: it ignores subscriptions that are not the service's.
+func (c *rateLimitedLog) logSlowConsumer(sub *nats.Subscription, err error) {
+	ours := sub != nil && (strings.HasPrefix(sub.Subject, Name+".") || strings.HasPrefix(sub.Subject, micro.APIPrefix+"."))
+	if !ours || !errors.Is(err, nats.ErrSlowConsumer) {
+		return
+	}
+	if _, ok := c.flooded.Allow(); ok {
+		c.log.Warn("requests dropped: they arrive faster than they are handled", "subject", sub.Subject)
+	}
+}
+
+func (c *rateLimitedLog) logNoInbox(reply string) {
+	if _, ok := c.lost.Allow(); ok {
+		c.log.Warn("a request is not answered: its reply subject is no inbox, which begins with _", "reply", reply[:min(len(reply), 100)])
+	}
 }
