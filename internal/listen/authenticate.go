@@ -28,7 +28,7 @@ func (l *Link) authenticateFirstMessage(c *conn, codec *codec, h secmsg.Header) 
 
 // registerPeer makes p its agent's peer, or a claim, and handles its message. If the
 // agent has another connection, it first waits for the end of that.
-func (l *Link) registerPeer(c *conn, p *peer, codec *codec, m *secmsg.Message) error {
+func (l *Link) registerPeer(c *conn, p *peer, codec *codec, m *agentMessage) error {
 	old, err := l.registry.addPeer(p, l.clock.Now())
 	if errors.Is(err, errPeerBusy) {
 		waits := *m
@@ -47,7 +47,7 @@ var errPaused = errors.New("it waits for the agent's other connection to end")
 
 // waitForTakeover waits for the agent's other connection to end, in a goroutine of its
 // own: the poller goes on with the other connections.
-func (l *Link) waitForTakeover(c *conn, p *peer, m *secmsg.Message) {
+func (l *Link) waitForTakeover(c *conn, p *peer, m *agentMessage) {
 	c.retainPartialInput()
 	c.poller.pauseConn(c)
 	if !l.startGoroutine(func() {
@@ -61,7 +61,7 @@ func (l *Link) waitForTakeover(c *conn, p *peer, m *secmsg.Message) {
 
 // completeTakeover waits for the agent's other connection to end, handles what has arrived
 // on this one, and returns it to its poller.
-func (l *Link) completeTakeover(c *conn, p *peer, m *secmsg.Message) error {
+func (l *Link) completeTakeover(c *conn, p *peer, m *agentMessage) error {
 	old, err := l.registry.addPeerWhenFree(p, l.clock.Now)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (l *Link) completeTakeover(c *conn, p *peer, m *secmsg.Message) error {
 
 // admitRegisteredPeer makes p the peer of its connection and handles its first message, or makes
 // it the connection's claim and asks the question that proves it.
-func (l *Link) admitRegisteredPeer(c *conn, p, old *peer, codec *codec, m *secmsg.Message) error {
+func (l *Link) admitRegisteredPeer(c *conn, p, old *peer, codec *codec, m *agentMessage) error {
 	if p.isClaim {
 		c.claim = p
 		c.reader.startAnswerDeadline(time.Now())
@@ -89,21 +89,21 @@ func (l *Link) admitRegisteredPeer(c *conn, p, old *peer, codec *codec, m *secms
 	if old != nil {
 		old.endConn()
 	}
-	answered := claimed && l.questions.isAnswerToQuestion(p, c.from, m.Payload)
+	answered := claimed && l.questions.isAnswerToQuestion(p, c.from, m)
 	c.reader.liftStrangerLimits()
 	l.strangers.removeStrangerConn(c)
 	l.registry.setAgentNetwork(p, c.from.Addr())
 	if answered {
 		l.acceptQuestionAnswer(p, m.Counter, false)
 	}
-	return l.handleAgentMessage(p, codec, m.Payload)
+	return l.handleAgentMessage(p, codec, m)
 }
 
 // handleClaimMessage handles a message of a connection with a claim, which is proven by
 // the answer to the question or by a message that is newer than all before.
-func (l *Link) handleClaimMessage(c *conn, codec *codec, m *secmsg.Message) error {
+func (l *Link) handleClaimMessage(c *conn, codec *codec, m *agentMessage) error {
 	p := c.claim
-	if !l.isNewMessage(p, m.Counter, false) && !l.questions.isAnswerToQuestion(p, c.from, m.Payload) {
+	if !l.isNewMessage(p, m.Counter, false) && !l.questions.isAnswerToQuestion(p, c.from, m) {
 		return l.questionSender(p, codec, m, false)
 	}
 	p.isClaim = false
@@ -112,17 +112,14 @@ func (l *Link) handleClaimMessage(c *conn, codec *codec, m *secmsg.Message) erro
 
 // decodeFirstMessage decodes a message with a key and returns a peer for its agent, which is
 // a claim if the message is not newer than all before.
-func (l *Link) decodeFirstMessage(c *conn, from netip.AddrPort, key *clientkeys.Key, codec *codec, h secmsg.Header) (*peer, secmsg.Message, error) {
+func (l *Link) decodeFirstMessage(c *conn, from netip.AddrPort, key *clientkeys.Key, codec *codec, h secmsg.Header) (*peer, agentMessage, error) {
 	cipher := newCipher(key, h.Method)
-	m, err := codec.dec.Decode(cipher, h.Body)
+	m, err := codec.decodeAgentMessage(cipher, h.Body)
 	if err != nil {
 		return nil, m, refuseUndecodableMessage(key.ID, err)
 	}
-	if kind, _ := parseMessage(m.Payload); kind == receiptMessage {
+	if m.kind == receiptMessage {
 		return nil, m, refuseAgentMessage(key.ID, staleCounter, fmt.Errorf("agent %s: a receipt for no request", key.ID))
-	}
-	if err := checkWrittenByAgent(key.ID, m.Payload); err != nil {
-		return nil, m, err
 	}
 	p, err := newPeer(key, c, from, cipher)
 	if err != nil {
@@ -133,12 +130,4 @@ func (l *Link) decodeFirstMessage(c *conn, from netip.AddrPort, key *clientkeys.
 	p.isClaim = !l.isNewMessage(p, m.Counter, false)
 	p.lastSeen.Store(int64(l.clock.Now()))
 	return p, m, nil
-}
-
-func refuseUndecodableMessage(agent string, err error) error {
-	why := wrongKey
-	if errors.Is(err, secmsg.ErrTooLong) {
-		why = oversized
-	}
-	return refuseAgentMessage(agent, why, fmt.Errorf("agent %s: %w", agent, err))
 }

@@ -145,7 +145,7 @@ func (l *Link) handleParsedFrame(c *conn, codec *codec, h secmsg.Header) error {
 	if err != nil {
 		return err
 	}
-	if kind, _ := parseMessage(m.Payload); kind == receiptMessage { // nothing asks for one here
+	if m.kind == receiptMessage { // nothing asks for one here
 		return nil
 	}
 	p.setReplyLocation(c.from, cipher)
@@ -157,28 +157,28 @@ func (l *Link) handleParsedFrame(c *conn, codec *codec, h secmsg.Header) error {
 
 // decodePeerMessage decodes a message of a peer's agent, which may change the encryption
 // method with every message. It must be called by the peer's reader.
-func (l *Link) decodePeerMessage(p *peer, codec *codec, h secmsg.Header) (secmsg.Message, *secmsg.Cipher, error) {
+func (l *Link) decodePeerMessage(p *peer, codec *codec, h secmsg.Header) (agentMessage, *secmsg.Cipher, error) {
 	cipher := p.cipher
 	if cipher.Method() != h.Method {
 		cipher = newCipher(l.registry.keyOfPeer(p), h.Method)
 	}
-	m, err := codec.dec.Decode(cipher, h.Body)
+	m, err := codec.decodeAgentMessage(cipher, h.Body)
 	if err != nil {
-		return m, nil, refuseUndecodableMessage(p.id.String(), err)
+		err = refuseUndecodableMessage(p.id.String(), err)
 	}
-	return m, cipher, checkWrittenByAgent(p.id.String(), m.Payload)
+	return m, cipher, err
 }
 
 // handlePeerMessage handles a message from a peer's own connection or address. One that
 // is not new proves nothing.
-func (l *Link) handlePeerMessage(p *peer, codec *codec, m *secmsg.Message, from netip.AddrPort) error {
+func (l *Link) handlePeerMessage(p *peer, codec *codec, m *agentMessage, from netip.AddrPort) error {
 	if !l.isNewMessage(p, m.Counter, true) {
-		if !l.questions.isAnswerToQuestion(p, from, m.Payload) {
+		if !l.questions.isAnswerToQuestion(p, from, m) {
 			return l.questionSender(p, codec, m, false)
 		}
 		l.acceptQuestionAnswer(p, m.Counter, true)
 	}
-	return l.handleAgentMessage(p, codec, m.Payload)
+	return l.handleAgentMessage(p, codec, m)
 }
 
 func isSameAgent(written []byte, id detector.AgentID) bool {

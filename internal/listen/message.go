@@ -2,12 +2,14 @@ package listen
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
 var ackText = []byte(ackPrefix)
@@ -85,13 +87,38 @@ func parseAnswer(rest []byte) (messageType, uint32) {
 	return answerMessage, uint32(token)
 }
 
-// checkWrittenByAgent refuses what an agent has not written. Both sides use one key, so that a
-// manager's own messages can be sent back to it in the agent's name.
-func checkWrittenByAgent(agent string, payload []byte) error {
-	if kind, _ := parseMessage(payload); kind != managerMessage {
-		return nil
+// agentMessage is a message of an agent and what it is.
+type agentMessage struct {
+	secmsg.Message
+	kind  messageType
+	token uint32 // of the request that an answer or a receipt is for
+}
+
+// errReflected is returned for what an agent has not written. Both sides use one key, so
+// that a manager's own messages can be sent back to it in the agent's name.
+var errReflected = errors.New("a message that only a manager sends")
+
+// decodeAgentMessage decodes and parses a message of an agent.
+func (c *codec) decodeAgentMessage(cipher *secmsg.Cipher, body []byte) (m agentMessage, err error) {
+	if m.Message, err = c.dec.Decode(cipher, body); err != nil {
+		return m, err
 	}
-	return refuseAgentMessage(agent, reflected, fmt.Errorf("agent %s: a message that only a manager sends", agent))
+	if m.kind, m.token = parseMessage(m.Payload); m.kind == managerMessage {
+		err = errReflected
+	}
+	return m, err
+}
+
+// refuseUndecodableMessage returns the refusal for an error of decodeAgentMessage.
+func refuseUndecodableMessage(agent string, err error) error {
+	why := wrongKey
+	switch {
+	case errors.Is(err, errReflected):
+		why = reflected
+	case errors.Is(err, secmsg.ErrTooLong):
+		why = oversized
+	}
+	return refuseAgentMessage(agent, why, fmt.Errorf("agent %s: %w", agent, err))
 }
 
 // appendKeepAlive appends the keep-alive of a method: a request or a notification.
@@ -159,10 +186,9 @@ func (b *addressCache) parseAddress(text []byte) netip.Addr {
 
 // handleAgentMessage answers a message of an agent if it needs an answer, and reports the
 // sighting.
-func (l *Link) handleAgentMessage(p *peer, c *codec, payload []byte) error {
-	kind, token := parseMessage(payload)
+func (l *Link) handleAgentMessage(p *peer, c *codec, m *agentMessage) error {
 	unsure := l.verify && p.history.isHighestUnsure()
-	if unsure && kind == shutdownMessage {
+	if unsure && m.kind == shutdownMessage {
 		l.recordRefusal(p.from, refuseAgentMessage(p.id.String(), staleCounter, fmt.Errorf("agent %s: a shutdown, which may be an old one", p.id)))
 		return nil
 	}
@@ -170,26 +196,26 @@ func (l *Link) handleAgentMessage(p *peer, c *codec, payload []byte) error {
 	p.lastSeen.Store(int64(now))
 	seen := detector.Sighting{At: now, ID: p.id, Kind: detector.SawEvent}
 	var err error
-	switch kind {
+	switch m.kind {
 	case startupMessage:
 		seen.Kind, seen.Addr = detector.SawStartup, p.from.Addr() // only the reader writes from
 		err = l.sendToPeer(p, c, ackText)
 	case keepAliveMessage:
 		l.count.keepAlives.Add(1)
 		seen.Kind, seen.Addr = detector.SawKeepAlive, p.from.Addr()
-		if own := p.addresses.parseAddress(findAgentIP(payload)); own.IsValid() {
+		if own := p.addresses.parseAddress(findAgentIP(m.Payload)); own.IsValid() {
 			seen.Addr = own
 		}
 		if !unsure {
-			l.updateInfo(p, now, payload)
+			l.updateInfo(p, now, m.Payload)
 		}
 		err = l.sendToPeer(p, c, ackText)
 	case shutdownMessage:
 		seen.Kind = detector.SawShutdown
 	case answerMessage:
 		l.count.answers.Add(1)
-		seen.Kind, seen.Token = detector.SawAnswer, token
-		err = l.confirmAnswerReceived(p, c, token)
+		seen.Kind, seen.Token = detector.SawAnswer, m.token
+		err = l.confirmAnswerReceived(p, c, m.token)
 	case eventMessage:
 		l.count.events.Add(1)
 	case unknownMessage:
@@ -197,19 +223,19 @@ func (l *Link) handleAgentMessage(p *peer, c *codec, payload []byte) error {
 	}
 	l.report(seen)
 	if unsure && err == nil {
-		err = l.resolveCounterDoubt(p, c, kind, payload)
+		err = l.resolveCounterDoubt(p, c, m)
 	}
 	return err
 }
 
 // resolveCounterDoubt asks a question of an agent whose highest number is not known for sure, or
 // handles its answer. Meanwhile its messages count, except for shutdowns.
-func (l *Link) resolveCounterDoubt(p *peer, c *codec, kind messageType, payload []byte) error {
+func (l *Link) resolveCounterDoubt(p *peer, c *codec, m *agentMessage) error {
 	switch {
-	case l.questions.isAnswerToQuestion(p, p.from, payload):
+	case l.questions.isAnswerToQuestion(p, p.from, m):
 		l.count.proofs.Add(1)
 		p.history.recordProof()
-	case (kind == startupMessage || kind == keepAliveMessage) && p.questionsAsked < maxQuestions:
+	case (m.kind == startupMessage || m.kind == keepAliveMessage) && p.questionsAsked < maxQuestions:
 		p.questionsAsked++
 		return l.askQuestion(p, c)
 	}

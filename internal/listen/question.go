@@ -60,13 +60,12 @@ func (q *questioner) nextQuestionNumber(p *peer, from netip.AddrPort) uint32 {
 
 // isAnswerToQuestion reports whether a message is the answer to a question, which shows that it is no
 // replay. A receipt is none: the link sends the same.
-func (q *questioner) isAnswerToQuestion(p *peer, from netip.AddrPort, payload []byte) bool {
-	kind, token := parseMessage(payload)
-	if kind != answerMessage || token&questionBit == 0 {
+func (q *questioner) isAnswerToQuestion(p *peer, from netip.AddrPort, m *agentMessage) bool {
+	if m.kind != answerMessage || m.token&questionBit == 0 {
 		return false
 	}
 	now := questionPeriodAt(time.Now())
-	return token == q.computeQuestionNumber(p, from, now) || token == q.computeQuestionNumber(p, from, now-1)
+	return m.token == q.computeQuestionNumber(p, from, now) || m.token == q.computeQuestionNumber(p, from, now-1)
 }
 
 // askQuestion sends a question to a peer's agent.
@@ -80,11 +79,10 @@ func (l *Link) askQuestion(p *peer, c *codec) error {
 // nothing, by a question to its sender. A startup or keep-alive is acknowledged first,
 // because an agent waits for that before it answers anything. After other messages the
 // question is only asked if always is set.
-func (l *Link) questionSender(p *peer, c *codec, m *secmsg.Message, always bool) error {
+func (l *Link) questionSender(p *peer, c *codec, m *agentMessage, always bool) error {
 	l.recordRefusal(p.address(), refuseStaleCounter(p, m.Counter))
-	kind, _ := parseMessage(m.Payload)
-	p.history.recordUnprovenMessage(kind)
-	if kind == startupMessage || kind == keepAliveMessage {
+	p.history.recordUnprovenMessage(m.kind)
+	if m.kind == startupMessage || m.kind == keepAliveMessage {
 		if err := l.sendToPeer(p, c, ackText); err != nil {
 			return err
 		}

@@ -63,7 +63,7 @@ func (l *Link) handleAgentDatagram(id detector.AgentID, key *clientkeys.Key, fro
 	if err != nil {
 		return err
 	}
-	answered := l.questions.isAnswerToQuestion(p, from, m.Payload)
+	answered := l.questions.isAnswerToQuestion(p, from, &m)
 	p.isClaim = p.isClaim && !answered
 	old, err := l.registry.addPeerWhenFree(p, l.clock.Now) // waits only for a peer whose end is being reported
 	if err != nil {
@@ -79,7 +79,7 @@ func (l *Link) handleAgentDatagram(id detector.AgentID, key *clientkeys.Key, fro
 	if answered {
 		l.acceptQuestionAnswer(p, m.Counter, false)
 	}
-	return l.handleAgentMessage(p, codec, m.Payload)
+	return l.handleAgentMessage(p, codec, &m)
 }
 
 // handlePeerDatagram handles a datagram for an agent's peer. The peer moves to another
@@ -90,16 +90,15 @@ func (l *Link) handlePeerDatagram(p *peer, key *clientkeys.Key, from netip.AddrP
 	if err != nil {
 		return err
 	}
-	kind, token := parseMessage(m.Payload)
-	if kind == receiptMessage && !(from == p.from && l.markRequestDelivered(p, token)) {
+	if m.kind == receiptMessage && !(from == p.from && l.markRequestDelivered(p, m.token)) {
 		return nil // it may be the link's own, which it sends when a request is answered
 	}
 	isNew := l.isNewMessage(p, m.Counter, from == p.from)
 	switch {
-	case from != p.from && l.questions.isAnswerToQuestion(p, from, m.Payload):
+	case from != p.from && l.questions.isAnswerToQuestion(p, from, &m):
 		l.acceptQuestionAnswer(p, m.Counter, false)
 	case isNew:
-	case l.questions.isAnswerToQuestion(p, from, m.Payload):
+	case l.questions.isAnswerToQuestion(p, from, &m):
 		l.acceptQuestionAnswer(p, m.Counter, true)
 	default:
 		other, err := newPeer(key, nil, from, cipher)
@@ -113,7 +112,7 @@ func (l *Link) handlePeerDatagram(p *peer, key *clientkeys.Key, from netip.AddrP
 		l.registry.setAgentNetwork(p, from.Addr())
 	}
 	p.setReplyLocation(from, cipher)
-	return l.handleAgentMessage(p, codec, m.Payload)
+	return l.handleAgentMessage(p, codec, &m)
 }
 
 const (
