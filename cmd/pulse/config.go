@@ -132,7 +132,7 @@ func silenceLevel(k *config.KeepAlive, interval, timeout time.Duration, maxMisse
 	case k.Method != "request":
 		maxMissed = min(maxMissed, int(timeout/interval)-1)
 	}
-	return alertlevel.OfStatusChange(event.MissedKeepAlives, maxMissed)
+	return alertlevel.OfStatusChange(alertlevel.Change{Reason: event.MissedKeepAlives, Missed: maxMissed})
 }
 
 func protocolNames(r *config.Remote) string {

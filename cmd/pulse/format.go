@@ -42,6 +42,9 @@ func managerInWords(s *event.ManagerStatus) string {
 	a := s.Agents
 	line := fmt.Sprintf("%s %s watches: %d active, %d disconnected, %d pending, %d never connected", formatClock(s.Time()),
 		s.ManagerNode, a.Active, a.Disconnected, a.Pending, a.NeverConnected)
+	if a.Dormant > 0 {
+		line += fmt.Sprintf(", %d of the disconnected dormant", a.Dormant)
+	}
 	if l := s.Audit; l != nil && l.State == event.AuditFailing {
 		line += ", its audit log cannot be written"
 	}
@@ -51,15 +54,36 @@ func managerInWords(s *event.ManagerStatus) string {
 func formatStatusChange(c *event.StatusChange) string {
 	line := fmt.Sprintf("%s %s %v → %v (%s, %s): %s, %d missed, alert level %d", formatClock(c.Time()), c.AgentID,
 		c.PreviousStatus, c.CurrentStatus, c.AgentName, c.IPAddress, c.Reason, c.MissedKeepAlives, c.AlertLevel)
-	if c.Outage {
-		line += ", part of an outage"
+	for _, note := range noteChange(c) {
+		line += ", " + note
 	}
 	return line
+}
+
+// noteChange lists what is remarkable about a status change, in words.
+func noteChange(c *event.StatusChange) (notes []string) {
+	add := func(remarkable bool, note string) {
+		if remarkable {
+			notes = append(notes, note)
+		}
+	}
+	switch c.Host {
+	case event.HostAnswers, event.HostSilent:
+		notes = append(notes, fmt.Sprintf("its host %s (%s)", map[event.Host]string{event.HostAnswers: "answers", event.HostSilent: "is silent"}[c.Host], c.HostProbe))
+	}
+	add(c.Technique != "", c.Technique)
+	add(c.AwayFor > 0, "away for "+formatAge(c.AwayDuration()))
+	add(c.Outage, "part of an outage")
+	add(c.Silenced, "silenced")
+	return notes
 }
 
 func formatOutage(o *event.FleetOutage) string {
 	line := fmt.Sprintf("%s fleet outage since %s: %d of %d agents lost, %d fell silent, %d closed their connections, alert level %d",
 		formatClock(o.Time()), formatClock(o.SinceTime()), o.AgentsLost, o.AgentsWatched, o.FellSilent, o.ConnectionsClosed, o.AlertLevel)
+	if o.HostsProbed > 0 {
+		line += fmt.Sprintf(", %d of %d hosts answer", o.HostsAnswered, o.HostsProbed)
+	}
 	for _, n := range o.Networks {
 		line += fmt.Sprintf(", %d in %s", n.Agents, n.Network)
 	}

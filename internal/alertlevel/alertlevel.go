@@ -25,16 +25,48 @@ func OfCondition(state event.State, failure bool) int {
 	return Warning
 }
 
-// OfStatusChange returns the level of a status change, from its reason and the number
-// of keep-alives that the agent had missed. The level of a lost agent rises with that
-// number from 6 to 12.
-func OfStatusChange(reason event.Reason, missed int) int {
-	switch reason {
+// Change is what the level of a status change depends on.
+type Change struct {
+	Reason event.Reason
+	Missed int        // unanswered keep-alives in a row
+	Closed bool       // the agent's connection ended without a goodbye
+	Host   event.Host // whether the agent's host still answers
+	Step   int        // of an alert that is repeated while the agent stays away: which repetition, from 1
+}
+
+const (
+	impaired = 10 // the agent is gone and its host lives
+
+	BeforeFirstStep = 7 // the least level of a repetition is higher than this by the number of the repetition,
+	Steps           = 3 // up to this number
+)
+
+// OfStatusChange returns the level of a status change, from the evidence for it. The level
+// of a lost agent rises with the number of keep-alives that it had missed from 6 to 12.
+func OfStatusChange(c Change) int {
+	level := 3
+	switch c.Reason {
 	case event.KeepAliveTimeout, event.MissedKeepAlives, event.ConnectionLost:
-		return min(max(5+missed, 6), 12)
+		level = min(max(5+c.Missed, 6), 12)
 	case event.AgentRemoved:
-		return 5
-	default:
-		return 3
+		level = 5
 	}
+	if Technique(c) != "" {
+		level = max(level, impaired)
+	}
+	if c.Step > 0 {
+		level = max(level, BeforeFirstStep+min(c.Step, Steps))
+	}
+	return level
+}
+
+// Technique returns the MITRE ATT&CK technique that a loss looks like; "" for none.
+func Technique(c Change) string {
+	switch c.Reason {
+	case event.KeepAliveTimeout, event.MissedKeepAlives, event.ConnectionLost:
+		if c.Closed && c.Host == event.HostAnswers {
+			return event.ImpairDefenses
+		}
+	}
+	return ""
 }

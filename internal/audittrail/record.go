@@ -3,11 +3,13 @@ package audittrail
 import (
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/evidence"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
@@ -79,15 +81,21 @@ func (t *Trail) RecordDecision(r *message.Record) {
 	}
 	at := slog.String("at", r.Time.UTC().Format(time.RFC3339))
 	switch r.Verdict {
-	case detector.Changed, detector.AlertReleased:
+	case detector.Changed, detector.AlertReleased, detector.Escalated:
 		kind := kindTransition
-		if r.Verdict == detector.AlertReleased {
-			kind = kindAlert
+		if r.Verdict != detector.Changed {
+			if kind = kindAlert; !r.IsAlert() {
+				return
+			}
 		}
 		attrs := append(agent, slog.String("from", r.From.String()), slog.String("to", r.To.String()),
 			slog.String("reason", r.Reason.String()), slog.Int("missed", r.Missed), slog.Bool("outage", r.Outage), at)
 		if r.Changes > 0 {
 			attrs = append(attrs, slog.Int("changes", r.Changes))
+		}
+		attrs = append(attrs, listEvidence(r)...)
+		if !t.redactNames {
+			attrs = append(attrs, listInfo(&r.Info)...)
 		}
 		t.log.Add(kind, attrs...)
 	case detector.Flapping:
@@ -99,10 +107,44 @@ func (t *Trail) RecordDecision(r *message.Record) {
 		}
 		f := r.Fleet
 		t.log.Add(kind, slog.Int("watched", f.Watched), slog.Int("lost", f.Lost), slog.Int("connections_closed", f.Closed),
-			slog.Int("fell_silent", f.Silent), slog.Int("back", f.Back), at)
+			slog.Int("fell_silent", f.Silent), slog.Int("back", f.Back), slog.Int("hosts_probed", f.HostsProbed),
+			slog.Int("hosts_answered", f.HostsAnswered), at)
 	case detector.Resumed:
 		t.log.Add(kindLull, slog.String("for", r.Pause.Round(time.Millisecond).String()), at)
 	}
+}
+
+// listEvidence lists what a loss was decided by, where there is something.
+func listEvidence(r *message.Record) (attrs []slog.Attr) {
+	change := evidence.OfDecision(&r.Decision)
+	e := change.Message()
+	probedAt := ""
+	if e.HostProbedAt != 0 {
+		probedAt = e.HostProbeTime().UTC().Format(time.RFC3339)
+	}
+	attrs = listKnown("host", string(e.Host), "host_probe", e.HostProbe, "host_probed_at", probedAt,
+		"confidence", strings.Join(e.Confidence, ","), "technique", e.Technique)
+	if r.AwayFor > 0 {
+		attrs = append(attrs, slog.Int64("away_for", int64(r.AwayFor/time.Second)))
+	}
+	if r.Silenced {
+		attrs = append(attrs, slog.Bool("silenced", true))
+	}
+	return attrs
+}
+
+func listInfo(i *detector.Info) []slog.Attr {
+	return listKnown("wazuh_groups", i.Groups, "os_name", i.OSName, "os_version", i.OSVersion, "agent_version", i.Version)
+}
+
+// listKnown returns attributes of names and values, without those that have none.
+func listKnown(pairs ...string) (attrs []slog.Attr) {
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			attrs = append(attrs, slog.String(pairs[i], boundText(pairs[i+1])))
+		}
+	}
+	return attrs
 }
 
 var outcomes = map[detector.Verdict]audit.Outcome{detector.Send: audit.Sent, detector.Acknowledged: audit.Answered, detector.Failed: audit.Failed}

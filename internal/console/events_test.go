@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/history"
@@ -225,7 +226,13 @@ func TestEveryKindOfEventIsShown(t *testing.T) {
 		{history.Event{Kind: history.Change, From: detector.Active, To: detector.Disconnected, Reason: detector.MissedKeepAlives, Missed: 3, LastSeen: at.Add(-20 * time.Second),
 			ID: 5, Name: "web", IP: "10.0.0.5", Outage: true},
 			`{"seq":0,"kind":"status_change","at":"2024-05-28T11:56:00Z","known_at":"2024-05-28T11:56:00.1Z","known_after_ms":20100,"alert_level":8,"id":"005","name":"web","ip":"10.0.0.5",` +
-				`"from":"active","to":"disconnected","reason":"missed_keepalives","missed":3,"last_seen":"2024-05-28T11:55:40Z","outage":true}`},
+				`"from":"active","to":"disconnected","reason":"missed_keepalives","missed":3,"last_seen":"2024-05-28T11:55:40Z","outage":true,"host":"unknown","confidence":["unanswered:3"]}`},
+		{history.Event{Kind: history.Away, From: detector.Active, To: detector.Disconnected, Reason: detector.ConnectionLost, ID: 5, Name: "web", IP: "10.0.0.5",
+			Evidence: detector.Evidence{Closed: true, Host: detector.HostSilent, HostProbe: "icmp", HostProbedTime: at}, Silenced: true, AwayFor: time.Hour, Step: 2,
+			Info: unique.Make(detector.Info{Groups: "default,web", OSName: "Ubuntu", OSVersion: "22.04", Version: "v4.9.2"})},
+			`{"seq":0,"kind":"agent_away","at":"2024-05-28T11:56:00Z","known_at":"2024-05-28T11:56:00.1Z","alert_level":9,"id":"005","name":"web","ip":"10.0.0.5",` +
+				`"from":"active","to":"disconnected","reason":"connection_lost","host":"silent","host_probe":"icmp","host_probed_at":"2024-05-28T11:56:00Z",` +
+				`"confidence":["connection_closed","host_silent"],"away_for":3600,"silenced":true,"wazuh_groups":["default","web"],"os_name":"Ubuntu","os_version":"22.04","agent_version":"v4.9.2"}`},
 		{history.Event{Kind: history.Flapping, ID: 5, Name: "web", IP: "10.0.0.5", Changes: 7},
 			`{"seq":0,"kind":"agent_flapping","at":"2024-05-28T11:56:00Z","known_at":"2024-05-28T11:56:00.1Z","known_after_ms":100,"alert_level":9,"id":"005","name":"web","ip":"10.0.0.5","status_changes":7}`},
 		{history.Event{Kind: history.Recovered, Fleet: &detector.Fleet{SinceTime: at, Watched: 50, Lost: 40, Silent: 40, Back: 30}},

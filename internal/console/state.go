@@ -52,8 +52,10 @@ func (s *Server) handleStatus(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) countAgents() event.AgentCounts {
-	n := s.cfg.Fleet.Counts().ByStatus
-	return event.AgentCounts{Active: n[detector.Active], Disconnected: n[detector.Disconnected], Pending: n[detector.Pending], NeverConnected: n[detector.NeverConnected]}
+	counts := s.cfg.Fleet.Counts()
+	n := counts.ByStatus
+	return event.AgentCounts{Active: n[detector.Active], Disconnected: n[detector.Disconnected], Pending: n[detector.Pending],
+		NeverConnected: n[detector.NeverConnected], Dormant: counts.Dormant}
 }
 
 func (s *Server) newFleetSummary() view.Summary {

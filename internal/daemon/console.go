@@ -83,7 +83,7 @@ func (n *Node) readConsoleState() console.State {
 // readMetrics returns the node's figures for Prometheus.
 func (n *Node) readMetrics() metrics.Node {
 	s := n.Status()
-	m := metrics.Node{Agents: n.detector.Counts().ByStatus, Pace: n.detector.Timings(), Started: s.StartedAt, Sequence: s.Sequence,
+	m := metrics.Node{Agents: n.detector.Counts(), Pace: n.detector.Timings(), Started: s.StartedAt, Sequence: s.Sequence,
 		Healthy: len(s.Health.Failures) == 0, EventsDropped: n.out.recorder.dropped.Load(),
 		LinkUp: true, NATSUp: s.NATS.State == event.NATSEmbedded || s.NATS.State == event.NATSConnected}
 	f := n.silences.Figures()

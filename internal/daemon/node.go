@@ -80,7 +80,7 @@ func OpenWithHosts(ctx context.Context, cfg *config.Config, version string, prob
 	if err := n.openSilences(cfg); err != nil {
 		return nil, err
 	}
-	if err := n.out.restoreAgents(ctx, n.clock, n.detector); err != nil {
+	if err := n.out.restoreAgents(ctx, n.clock, &set, n.detector); err != nil {
 		return nil, err
 	}
 	if n.link, err = openLink(cfg, set.Method, n.clock, n.detector, n.audit, log); err != nil {

@@ -95,7 +95,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
 		statusLog: &statusLogger{log: log}, audit: p.audit, sealer: p.sealer, pending: p.pending, log: log,
 		writer:  message.NewWriter(message.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: number}, p.prefix),
-		started: time.Now()}
+		started: time.Now(), sentFile: sentFile(cfg)}
 	if p.outbox != nil {
 		p.audit.SetThroughput(p.readThroughput)
 	}
@@ -168,15 +168,31 @@ func (p *Publisher) setStatusSource(read func() Status) { p.recorder.status = re
 
 // reader returns a reader of what earlier runs of the node stored. NATS must be enabled.
 func (p *Publisher) reader() *message.Reader {
-	return &message.Reader{Outbox: p.outbox, Prefix: p.prefix, Open: p.sealer.OpenStored, Log: p.log}
+	return &message.Reader{Outbox: p.outbox, Prefix: p.prefix, Open: p.sealer.OpenStored, Log: p.log, SentFile: p.recorder.sentFile}
 }
 
-// restoreAgents gives the detector the agents' states of earlier runs.
-func (p *Publisher) restoreAgents(ctx context.Context, clock *detector.Clock, to *detector.Detector) error {
+// sentFile returns the file of the published alerts.
+func sentFile(cfg *config.Config) string { return filepath.Join(cfg.Pulse.StateDir, "alerts.json") }
+
+// restoreAgents gives the detector, which has these settings, the agents' states of
+// earlier runs.
+func (p *Publisher) restoreAgents(ctx context.Context, clock *detector.Clock, set *detector.Settings, to *detector.Detector) (err error) {
 	if !p.natsEnabled() {
 		return nil
 	}
-	return p.reader().RestoreAgents(ctx, clock, to)
+	from := p.reader()
+	from.EscalateAfter = set.EscalateAfter
+	from.GroupOf = func(a *detector.Restored) *message.Group {
+		if set.GroupOf == nil {
+			return &p.groups[0]
+		}
+		return &p.groups[set.GroupOf(a.ID, a.Name, a.Addr, a.Info)]
+	}
+	p.recorder.writer.Sent, err = from.RestoreAgents(ctx, clock, to)
+	if err == nil {
+		p.recorder.saveSentAlerts(ctx)
+	}
+	return err
 }
 
 const (

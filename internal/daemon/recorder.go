@@ -30,6 +30,9 @@ type recorder struct {
 	sealer     *sealing.Sealer // nil as is outbox
 	pending    *statedir.PendingWrites
 	conditions conditionTracker
+	sentFile   string    // of the published alerts
+	sentTried  time.Time // when that was to be written last
+	sentFailed bool      // that failed
 	log        *slog.Logger
 }
 
@@ -66,16 +69,43 @@ func (r *recorder) run(ctx context.Context) error {
 			if err := r.publishGroup(ctx); err != nil {
 				return err
 			}
+			if time.Since(r.sentTried) >= sentPeriod {
+				r.saveSentAlerts(ctx)
+			}
 		case <-r.backlog.ready:
 			if err := r.publishGroup(ctx); err != nil {
 				return err
 			}
 			if r.backlog.isDone() {
 				r.audit.Sync() // the last heartbeat has the last line of the log
+				r.saveSentAlerts(ctx)
 				return r.publishHeartbeat(ctx)
 			}
 		}
 	}
+}
+
+// sentPeriod is the least time between two writes of the file of the published alerts.
+// After a crash, the alerts since then are read from STATUS.
+const sentPeriod = time.Minute
+
+// saveSentAlerts writes which alerts of the agents that are away are published, if that
+// has changed. It must not be called while a group is being published. Without the file
+// nothing is lost: a starting node then reads further back.
+func (r *recorder) saveSentAlerts(ctx context.Context) {
+	sent := r.writer.Sent
+	if r.outbox == nil || !sent.IsUnsaved() {
+		return
+	}
+	r.sentTried = time.Now()
+	at, err := r.outbox.StatusPosition(ctx)
+	if err == nil {
+		err = sent.Save(r.sentFile, at, r.writer.Source)
+	}
+	if err != nil && !r.sentFailed {
+		r.log.Warn("which alerts are published cannot be saved: it is tried again every minute", "file", r.sentFile, "err", err)
+	}
+	r.sentFailed = err != nil
 }
 
 // publishGroup publishes the next group of what waits.
@@ -166,6 +196,10 @@ func (l *statusLogger) logDecision(d *detector.Decision) {
 	switch d.Verdict {
 	case detector.Changed:
 		l.logChange(d)
+	case detector.Escalated:
+		if l.mayLog() {
+			l.log.Warn("agent still away", append(attrsOfChange(d), "for", d.AwayFor.String())...)
+		}
 	case detector.Flapping:
 		l.log.Warn("agent flapping: its alerts are held until it is stable", "id", d.ID.String(), "name", d.Name, "ip", d.IP, "status_changes", d.Changes)
 	case detector.OutageBegan:
@@ -178,22 +212,41 @@ func (l *statusLogger) logDecision(d *detector.Decision) {
 	}
 }
 
-func (l *statusLogger) logChange(d *detector.Decision) {
+// mayLog reports whether there is room for one more line about an agent in this second.
+func (l *statusLogger) mayLog() bool {
 	if now := time.Now().Unix(); now != l.second {
 		l.logSkipped()
 		l.second, l.logged = now, 0
 	}
 	if l.logged++; l.logged > statusLogBurst {
 		l.silent++
+		return false
+	}
+	return true
+}
+
+func (l *statusLogger) logChange(d *detector.Decision) {
+	if !l.mayLog() {
 		return
 	}
 	level := slog.LevelInfo
 	if d.To == detector.Disconnected && d.Reason != detector.AgentShutdown {
 		level = slog.LevelWarn
 	}
-	attrs := []any{"id", d.ID.String(), "name", d.Name, "ip", d.IP, "was", d.From.String(), "reason", d.Reason.String(), "missed", d.Missed}
+	attrs := append(attrsOfChange(d), "was", d.From.String())
 	if d.Changes > 0 {
 		attrs = append(attrs, "status_changes", d.Changes)
 	}
 	l.log.Log(context.Background(), level, "agent "+d.To.String(), attrs...)
+}
+
+func attrsOfChange(d *detector.Decision) []any {
+	attrs := []any{"id", d.ID.String(), "name", d.Name, "ip", d.IP, "reason", d.Reason.String(), "missed", d.Missed}
+	if d.Reason.IsLoss() {
+		attrs = append(attrs, "host", d.Host.String())
+	}
+	if d.Silenced {
+		attrs = append(attrs, "silenced", true)
+	}
+	return attrs
 }

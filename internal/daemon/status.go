@@ -56,7 +56,7 @@ const natsDisabled = "disabled"
 // Status returns the present status of the node.
 func (n *Node) Status() Status {
 	s := n.out.readStatus()
-	s.Agents = countByStatus(n.detector.Counts().ByStatus)
+	s.Agents = countByStatus(n.detector.Counts())
 	s.Link = n.link.Status()
 	s.SettingsProblem = n.settings.readProblem()
 	if n.roster != nil {
@@ -146,9 +146,10 @@ func (s *Status) managerStatus() event.ManagerStatus {
 }
 
 // countByStatus returns the detector's counts as messages have them.
-func countByStatus(n [4]int) event.AgentCounts {
+func countByStatus(counts detector.Counts) event.AgentCounts {
+	n := counts.ByStatus
 	return event.AgentCounts{Active: n[detector.Active], Disconnected: n[detector.Disconnected],
-		Pending: n[detector.Pending], NeverConnected: n[detector.NeverConnected]}
+		Pending: n[detector.Pending], NeverConnected: n[detector.NeverConnected], Dormant: counts.Dormant}
 }
 
 // riseWatch reports whether a count of losses rises. It is called at least every
@@ -178,8 +179,11 @@ func (n *Node) Alive(ctx context.Context) error { return n.detector.CheckAlive(c
 // Summary returns the state of the node in one line of text.
 func (n *Node) Summary() string {
 	s := n.out.status()
-	a := countByStatus(n.detector.Counts().ByStatus)
+	a := countByStatus(n.detector.Counts())
 	line := fmt.Sprintf("%d active, %d pending, %d disconnected, %d never connected", a.Active, a.Pending, a.Disconnected, a.NeverConnected)
+	if a.Dormant > 0 {
+		line = fmt.Sprintf("%d active, %d pending, %d disconnected (%d of them dormant), %d never connected", a.Active, a.Pending, a.Disconnected, a.Dormant, a.NeverConnected)
+	}
 	if s.NATS.State == event.NATSConnecting || s.NATS.State == event.NATSUnavailable {
 		line += "; NATS " + string(s.NATS.State)
 	}

@@ -45,7 +45,7 @@ func at(seconds float64) time.Time {
 func (a *testRun) change(when float64, id string, to event.Status, reason event.Reason) {
 	a.Helper()
 	a.publish(when, event.Prefix("p").StatusChange(id), event.StatusChangeMessage{StatusChange: event.StatusChange{
-		AgentID: id, CurrentStatus: to, Reason: reason, AlertLevel: alertlevel.OfStatusChange(reason, 0)}})
+		AgentID: id, CurrentStatus: to, Reason: reason, AlertLevel: alertlevel.OfStatusChange(alertlevel.Change{Reason: reason})}})
 }
 
 func (a *testRun) publish(when float64, subject string, message any) {

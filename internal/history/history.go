@@ -11,13 +11,14 @@ package history
 import (
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
 const (
 	// maxEvents is how many events are kept: an outage of a fleet of 25 000
-	// and its end, some 10 MiB.
+	// and its end, some 15 MiB.
 	maxEvents = 50_000
 	// roundTripBytes bounds the round trips of all agents together.
 	roundTripBytes = 32 << 20
@@ -30,13 +31,18 @@ type Event struct {
 	At    time.Time // when it happened
 	Known time.Time // when it was decided
 
-	ID       detector.AgentID // Change, Flapping
+	ID       detector.AgentID // Change, Away, Flapping
 	Name, IP string
-	From, To detector.Status // Change
-	Reason   detector.Reason
+	From, To detector.Status // Change, Away
+	Reason   detector.Reason // the same, and all up to Changes
 	Missed   int
-	LastSeen time.Time       // Change: zero if there was no sign of life
-	Outage   bool            // Change: part of an outage
+	LastSeen time.Time                    // zero if there was no sign of life
+	Outage   bool                         // part of an outage
+	Info     unique.Handle[detector.Info] // zero if nothing is known
+	detector.Evidence
+	Silenced bool
+	AwayFor  time.Duration   // Away
+	Step     int             // Away: from 1
 	Changes  int             // Flapping; Change: how many it stands for, 0 for itself alone
 	Fleet    *detector.Fleet // Outage, Recovered
 	Pause    time.Duration   // Starved
@@ -48,6 +54,7 @@ type Kind uint8
 // The kinds.
 const (
 	Change    Kind = iota // an agent's status changed
+	Away                  // an agent has been away for AwayFor, and its alert was repeated
 	Flapping              // an agent's status changes too often
 	Outage                // a large part of the fleet was lost at once
 	Recovered             // most of it is back
@@ -57,9 +64,12 @@ const (
 // Delay returns how long it took until a change was known. For a loss that is
 // the time since the agent's last sign of life, since it is not known when it
 // failed; for everything else the time since it happened. It is 0 where that
-// is unknown.
+// is unknown, and of Away.
 func (e *Event) Delay() time.Duration {
 	from := e.At
+	if e.Kind == Away {
+		return 0
+	}
 	if e.Kind == Change && e.To == detector.Disconnected {
 		if from = e.LastSeen; e.Reason == detector.AgentShutdown {
 			from = e.At
@@ -105,7 +115,7 @@ func (h *History) RecordDecisions(decisions []detector.Decision) {
 			h.roundTrips.addSample(d.ID, d.Time, d.RTT)
 		case detector.Failed:
 			h.roundTrips.addSample(d.ID, d.Time, missedRTT)
-		case detector.Changed, detector.Flapping, detector.OutageBegan, detector.OutageEnded, detector.Resumed:
+		case detector.Changed, detector.Escalated, detector.Flapping, detector.OutageBegan, detector.OutageEnded, detector.Resumed:
 			e := newEvent(d)
 			e.Known = known
 			if !known.After(e.At) { // a decision's time is rounded to the millisecond
@@ -120,9 +130,12 @@ func (h *History) RecordDecisions(decisions []detector.Decision) {
 func newEvent(d *detector.Decision) Event {
 	e := Event{At: d.Time, ID: d.ID, Name: d.Name, IP: d.IP}
 	switch d.Verdict {
-	case detector.Changed:
+	case detector.Changed, detector.Escalated:
 		e.From, e.To, e.Reason, e.Missed, e.Outage, e.Changes = d.From, d.To, d.Reason, d.Missed, d.Outage, d.Changes
-		e.LastSeen = d.LastSeenTime
+		e.LastSeen, e.Info, e.Evidence, e.Silenced = d.LastSeenTime, unique.Make(d.Info), d.Evidence, d.Silenced
+		if d.Verdict == detector.Escalated {
+			e.Kind, e.AwayFor, e.Step = Away, d.AwayFor, d.Step
+		}
 	case detector.Flapping:
 		e.Kind, e.Changes = Flapping, d.Changes
 	case detector.OutageBegan, detector.OutageEnded:

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/agentinfo"
+	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/evidence"
 	"github.com/wazuh-pulse/pulse/internal/history"
 )
 
@@ -45,6 +46,11 @@ func decodeChange(e *history.Event, c *event.StatusChange) bool {
 	e.Kind, e.At, e.LastSeen = history.Change, c.Time(), c.LastSeenTime()
 	e.ID, e.Name, e.IP, e.Reason, e.Missed, e.Outage, e.Changes = id, c.AgentName, c.IPAddress, reason, c.MissedKeepAlives, c.Outage, c.StatusChanges
 	e.From, e.To = detector.Status(c.PreviousStatus), detector.Status(c.CurrentStatus)
+	e.Evidence, e.Info, e.Silenced = evidence.Parse(&c.Evidence), unique.Make(evidence.ParseInfo(&c.AgentInfo)), c.Silenced
+	if c.AwayFor > 0 {
+		e.Kind, e.AwayFor = history.Away, c.AwayDuration()
+		e.Step = min(max(c.AlertLevel-alertlevel.BeforeFirstStep, 1), alertlevel.Steps) // with the evidence, it gives that level again
+	}
 	return true
 }
 
@@ -55,7 +61,8 @@ func decodeOutage(e *history.Event, m *event.FleetOutageMessage) {
 		e.Kind = history.Outage
 	}
 	e.Fleet = &detector.Fleet{SinceTime: o.SinceTime(), Watched: o.AgentsWatched, Lost: o.AgentsLost,
-		Closed: o.ConnectionsClosed, Silent: o.FellSilent, Back: o.AgentsBack}
+		Closed: o.ConnectionsClosed, Silent: o.FellSilent, Back: o.AgentsBack,
+		HostsProbed: o.HostsProbed, HostsAnswered: o.HostsAnswered}
 	for _, lost := range o.Networks {
 		if network, err := netip.ParsePrefix(lost.Network); err == nil {
 			e.Fleet.Networks = append(e.Fleet.Networks, detector.Network{Prefix: network, Lost: lost.Agents})
@@ -82,7 +89,7 @@ func decodeAgent(c *event.StatusChange, wall wallSeconds) (detector.Restored, er
 		return detector.Restored{}, err
 	}
 	reason, ok := detector.ParseReason(string(c.Reason))
-	if !ok || !c.CurrentStatus.Valid() {
+	if !ok || !c.CurrentStatus.Valid() || !c.PreviousStatus.Valid() {
 		return detector.Restored{}, fmt.Errorf("status %d by reason %.40q", c.CurrentStatus, c.Reason)
 	}
 	part, _ := detector.ParsePart(c.OutagePart)
@@ -93,22 +100,27 @@ func decodeAgent(c *event.StatusChange, wall wallSeconds) (detector.Restored, er
 	}
 	addr, _ := netip.ParseAddr(c.IPAddress) // else it is what the agent is registered under
 	return detector.Restored{
-		Outage: c.Outage, Part: part, Addr: addr,
-		Member: detector.Member{ID: id, Name: c.AgentName, IP: c.IPAddress}, Info: decodeInfo(&c.AgentInfo),
+		Outage: c.Outage, Part: part, Addr: addr, Silenced: c.Silenced, From: detector.Status(c.PreviousStatus),
+		Member: detector.Member{ID: id, Name: c.AgentName, IP: c.IPAddress},
 		Status: detector.Status(c.CurrentStatus), Reason: reason, Since: since, LastSeen: seen, Missed: c.MissedKeepAlives,
+		Info: evidence.ParseInfo(&c.AgentInfo), Evidence: restoreEvidence(&c.Evidence, wall),
 		Greeted: c.PreviousStatus == event.Active || c.CurrentStatus == event.Active || c.PreviousStatus == event.Disconnected,
 	}, nil
 }
 
-// decodeInfo returns what was known of an agent.
-func decodeInfo(i *event.AgentInfo) detector.Info {
-	return agentinfo.New(strings.Join(i.WazuhGroups, ","), i.OSName, i.OSVersion, i.AgentVersion)
+func restoreEvidence(e *event.Evidence, wall wallSeconds) detector.Evidence {
+	found := evidence.Parse(e)
+	if found.HostProbe != "" {
+		found.HostProbedAt = min(wall.instant(e.HostProbedAt), -1)
+	}
+	return found
 }
 
 // decodeLastOutage returns an outage as the message of its beginning or end left it.
 func decodeLastOutage(m *event.FleetOutageMessage, wall wallSeconds) *detector.Outage {
 	o := cmp.Or(m.Outage, m.Recovered)
-	last := &detector.Outage{Since: wall.instant(o.Since), Watched: o.AgentsWatched, ReportedAt: wall.instant(o.Timestamp)}
+	last := &detector.Outage{Since: wall.instant(o.Since), Watched: o.AgentsWatched, ReportedAt: wall.instant(o.Timestamp),
+		HostsProbed: o.HostsProbed, HostsAnswered: o.HostsAnswered}
 	if m.Recovered != nil {
 		last.Ended = min(last.ReportedAt, -1)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -17,6 +18,10 @@ type Reader struct {
 	Prefix event.Prefix
 	Open   func([]byte) ([]byte, error) // decrypts a stored message
 	Log    *slog.Logger
+
+	SentFile      string                                // the file of [SentAlerts]
+	EscalateAfter []time.Duration                       // as the detector has it
+	GroupOf       func(agent *detector.Restored) *Group // by the settings in effect
 }
 
 func (r *Reader) parse(data []byte) (event.Message, error) {
@@ -28,44 +33,60 @@ func (r *Reader) parse(data []byte) (event.Message, error) {
 }
 
 // RestoreAgents gives the detector the last published state of every agent, so that no
-// restart looks like a status change.
-func (r *Reader) RestoreAgents(ctx context.Context, clock *detector.Clock, to *detector.Detector) error {
+// restart looks like a status change, and which of its alerts were published. It returns
+// the latter for the writer of this run.
+func (r *Reader) RestoreAgents(ctx context.Context, clock *detector.Clock, to *detector.Detector) (*SentAlerts, error) {
 	wall := newWallSeconds(clock)
 	outage, err := r.readLastOutage(ctx, wall)
 	if err != nil {
-		return fmt.Errorf("restore the last outage: %w", err)
+		return nil, fmt.Errorf("restore the last outage: %w", err)
 	}
-	var agents []detector.Restored
-	var unread unreadable
-	err = r.Outbox.ReadLast(ctx, r.Prefix.StatusChanges(), func(subject string, data []byte) error {
-		c, err := r.parseChange(data)
-		if err != nil {
-			unread.add(subject, err)
-			return nil
-		}
-		if c.Reason == event.AgentRemoved || c.Reason == event.AgentMoved {
-			return nil
-		}
-		agent, err := decodeAgent(c, wall)
-		if err != nil {
-			unread.add(subject, err)
-			return nil
-		}
-		agents = append(agents, agent)
-		return nil
-	})
+	agents, sent, err := r.readAgents(ctx, wall)
 	if err != nil {
-		return fmt.Errorf("restore the agents' statuses: %w", err)
+		return nil, err
 	}
-	unread.logTo(r.Log)
 	to.Restore(agents, outage)
 	if len(agents) > 0 {
 		r.Log.Info("restored the state of the last run", "agents", len(agents), "outage", outage != nil && outage.Ended == 0)
 	}
-	return nil
+	return sent, nil
 }
 
-func (r *Reader) parseChange(data []byte) (*event.StatusChange, error) {
+// readAgents reads the last published state of every agent, and which of its alerts were
+// published.
+func (r *Reader) readAgents(ctx context.Context, wall wallSeconds) (agents []detector.Restored, sent *SentAlerts, err error) {
+	alerts, err := r.readSentAlerts(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	sent = NewSentAlerts()
+	var unread unreadable
+	err = r.Outbox.ReadLast(ctx, r.Prefix.StatusChanges(), func(subject string, data []byte) error {
+		m, err := r.parseChange(data)
+		if err != nil {
+			unread.add(subject, err)
+			return nil
+		}
+		if c := &m.StatusChange; c.Reason == event.AgentRemoved || c.Reason == event.AgentMoved {
+			return nil
+		}
+		agent, err := decodeAgent(&m.StatusChange, wall)
+		if err != nil {
+			unread.add(subject, err)
+			return nil
+		}
+		alerts.restoreAlerts(&agent, m, sent)
+		agents = append(agents, agent)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("restore the agents' statuses: %w", err)
+	}
+	unread.logTo(r.Log)
+	return agents, sent, nil
+}
+
+func (r *Reader) parseChange(data []byte) (*event.StatusChangeMessage, error) {
 	m, err := r.parse(data)
 	if err != nil {
 		return nil, err
@@ -74,7 +95,7 @@ func (r *Reader) parseChange(data []byte) (*event.StatusChange, error) {
 	if !ok {
 		return nil, fmt.Errorf("a %T", m)
 	}
-	return &change.StatusChange, nil
+	return change, nil
 }
 
 // readLastOutage returns the last outage, nil if there never was one.
@@ -97,14 +118,13 @@ func (r *Reader) readLastOutage(ctx context.Context, wall wallSeconds) (last *de
 // Messages that cannot be read are left out: the events are only for people to look at.
 func (r *Reader) ReadEvents(ctx context.Context, limit uint64) (events []history.Event, err error) {
 	err = r.Outbox.ReadRecent(ctx, limit, func(subject string, data []byte) {
-		if subject == r.Prefix.AgentDisconnected() { // a copy of the one on the agent's own subject
-			return
-		}
 		text, err := r.Open(data)
 		if err != nil {
 			return
 		}
-		if e, ok := decodeEvent(text); ok {
+		e, ok := decodeEvent(text)
+		isCopy := subject == r.Prefix.AgentDisconnected() && e.Kind != history.Away // of the one on the agent's own subject
+		if ok && !isCopy {
 			events = append(events, e)
 		}
 	})
@@ -112,23 +132,4 @@ func (r *Reader) ReadEvents(ctx context.Context, limit uint64) (events []history
 		return nil, fmt.Errorf("read the events of earlier runs: %w", err)
 	}
 	return events, nil
-}
-
-// unreadable counts messages that cannot be read: of another version, or damaged
-// where no checksum shows it. They must not keep a node from starting.
-type unreadable struct {
-	agents int
-	first  error
-}
-
-func (u *unreadable) add(subject string, err error) {
-	if u.agents++; u.agents == 1 {
-		u.first = fmt.Errorf("message on %s: %w", subject, err)
-	}
-}
-
-func (u *unreadable) logTo(log *slog.Logger) {
-	if u.agents > 0 {
-		log.Error("the last status changes of some agents cannot be read: these begin anew", "agents", u.agents, "err", u.first)
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/evidence"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 )
 
@@ -28,28 +29,22 @@ type Group struct {
 // which the messages are published. It is for one goroutine, but for Source's fields.
 type Writer struct {
 	Source *Source
+	Sent   *SentAlerts
 	prefix event.Prefix
 	ids    *idSigner
 }
 
 // NewWriter returns a writer of messages from a source, to subjects with a prefix.
 func NewWriter(source Source, prefix event.Prefix) *Writer {
-	return &Writer{Source: &source, prefix: prefix, ids: newIDSigner()}
+	return &Writer{Source: &source, Sent: NewSentAlerts(), prefix: prefix, ids: newIDSigner()}
 }
 
 // AppendRecord appends the messages of a record: none, one, or two if a status change
-// is an alert too.
+// is an alert too. It keeps in Sent what is an alert.
 func (w *Writer) AppendRecord(out []outbox.Message, r *Record) []outbox.Message {
 	switch r.Verdict {
 	case detector.Changed:
 		out = append(out, w.statusChange(r, w.prefix.StatusChange(r.ID.String())))
-		if !r.AlertHeld && isAlert(r) {
-			out = append(out, w.statusChange(r, w.prefix.AgentDisconnected()))
-		}
-	case detector.AlertReleased:
-		if isAlert(r) {
-			out = append(out, w.statusChange(r, w.prefix.AgentDisconnected()))
-		}
 	case detector.Flapping:
 		out = append(out, w.flapping(r))
 	case detector.OutageBegan, detector.OutageEnded:
@@ -57,16 +52,27 @@ func (w *Writer) AppendRecord(out []outbox.Message, r *Record) []outbox.Message 
 	case detector.Send, detector.Acknowledged, detector.Failed:
 		out = append(out, w.keepAlive(r))
 	}
+	alert := r.IsAlert()
+	if alert {
+		out = append(out, w.statusChange(r, w.prefix.AgentDisconnected()))
+	}
+	w.Sent.record(r, alert)
 	return out
 }
 
-// isAlert reports whether an agent's loss is an alert.
-func isAlert(r *Record) bool {
-	return r.To == detector.Disconnected && levelOf(r) >= r.Group.AlertThreshold
-}
-
-func levelOf(r *Record) int {
-	return alertlevel.OfStatusChange(event.Reason(r.Reason.String()), r.Missed)
+// IsAlert reports whether a record is published as an alert about one agent that is away.
+func (r *Record) IsAlert() bool {
+	switch r.Verdict {
+	case detector.Changed:
+		if r.AlertHeld {
+			return false
+		}
+	case detector.AlertReleased, detector.Escalated:
+	default:
+		return false
+	}
+	change := evidence.OfDecision(&r.Decision)
+	return r.To == detector.Disconnected && change.AlertLevel() >= r.Group.AlertThreshold
 }
 
 // keepAlive returns the message of a Send, Acknowledged or Failed record.
@@ -91,12 +97,14 @@ func (w *Writer) keepAlive(r *Record) outbox.Message {
 	return w.encode(outbox.Telemetry, &m.Security, &m)
 }
 
-// statusChange returns the message of a Changed or AlertReleased record.
+// statusChange returns the message of a Changed, AlertReleased or Escalated record.
 func (w *Writer) statusChange(r *Record, subject string) outbox.Message {
+	change := evidence.OfDecision(&r.Decision)
 	m := event.StatusChangeMessage{StatusChange: event.StatusChange{AgentID: r.ID.String(), AgentName: r.Name,
 		PreviousStatus: event.Status(r.From), CurrentStatus: event.Status(r.To), IPAddress: r.IP,
 		Timestamp: r.Time.Unix(), Reason: event.Reason(r.Reason.String()), MissedKeepAlives: r.Missed,
-		AlertLevel: levelOf(r), Outage: r.Outage, OutagePart: r.Part.String(), StatusChanges: r.Changes}}
+		AlertLevel: change.AlertLevel(), Outage: r.Outage, OutagePart: r.Part.String(), StatusChanges: r.Changes,
+		Evidence: change.Message(), AwayFor: int64(r.AwayFor / time.Second), Silenced: r.Silenced, AgentInfo: evidence.InfoMessage(r.Info)}}
 	if r.Seen {
 		m.StatusChange.LastSeen = r.LastSeenTime.Unix()
 	}
@@ -108,7 +116,7 @@ func (w *Writer) statusChange(r *Record, subject string) outbox.Message {
 func (w *Writer) fleetOutage(r *Record) outbox.Message {
 	o := &event.FleetOutage{ManagerNode: w.Source.Node, Timestamp: r.Time.Unix(), Since: r.Fleet.SinceTime.Unix(),
 		AgentsWatched: r.Fleet.Watched, AgentsLost: r.Fleet.Lost, ConnectionsClosed: r.Fleet.Closed, FellSilent: r.Fleet.Silent,
-		AgentsBack: r.Fleet.Back, Networks: make([]event.Network, 0, len(r.Fleet.Networks))}
+		AgentsBack: r.Fleet.Back, HostsProbed: r.Fleet.HostsProbed, HostsAnswered: r.Fleet.HostsAnswered, Networks: make([]event.Network, 0, len(r.Fleet.Networks))}
 	for _, n := range r.Fleet.Networks {
 		o.Networks = append(o.Networks, event.Network{Network: n.Prefix.String(), Agents: n.Lost})
 	}

@@ -9,7 +9,7 @@ import (
 
 // Node is a snapshot of the node's state, for one gathering.
 type Node struct {
-	Agents          [4]int // by detector.Status
+	Agents          detector.Counts
 	Connections     int64
 	Accepted        int64            // TCP connections since the start
 	Received        map[string]int64 // messages from agents, by what they were
@@ -114,10 +114,14 @@ func boolValue(yes bool) float64 {
 }
 
 var nodeSeries = []series{
-	{"pulse_agents", "Agents by status.", gauge, "status", func(n *Node, put func(float64, string)) {
-		for s, count := range n.Agents {
+	{"pulse_agents", "Agents by status; the disconnected that are away for dormant_after or longer are dormant instead.", gauge, "status", func(n *Node, put func(float64, string)) {
+		for s, count := range n.Agents.ByStatus {
+			if detector.Status(s) == detector.Disconnected {
+				count -= n.Agents.Dormant
+			}
 			put(float64(count), detector.Status(s).String())
 		}
+		put(float64(n.Agents.Dormant), "dormant")
 	}},
 	{"pulse_healthy", "1 while /healthz has no failure.", gauge, "", readValue(func(n *Node) float64 { return boolValue(n.Healthy) })},
 	{"pulse_silences", "Silences that are not over, by state: active, or waiting for the next of their weekly times.", gauge, "state", readLabelled(func(n *Node) map[string]int64 { return n.Silences })},

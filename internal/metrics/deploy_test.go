@@ -98,6 +98,41 @@ func TestTheAlertRulesAreAboutWhatThereIs(t *testing.T) {
 	}
 }
 
+// An agent that nobody waits for any more is in no rule about the fleet.
+func TestNoAlertRuleCountsTheDormant(t *testing.T) {
+	var file struct {
+		Groups []struct {
+			Rules []struct{ Alert, Expr string }
+		}
+	}
+	if err := yaml.Unmarshal(deployed(t, "prometheus/alerts.yml"), &file); err != nil {
+		t.Fatal(err)
+	}
+	about := 0
+	for _, r := range file.Groups[0].Rules {
+		expression, err := parser.NewParser(parser.Options{}).ParseExpr(r.Expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parser.Inspect(expression, func(n parser.Node, _ []parser.Node) error {
+			v, ok := n.(*parser.VectorSelector)
+			if !ok || v.Name != "pulse_agents" {
+				return nil
+			}
+			about++
+			for _, m := range v.LabelMatchers {
+				if m.Name == "status" && m.Matches("dormant") {
+					t.Errorf("%s counts the dormant: %s", r.Alert, v)
+				}
+			}
+			return nil
+		})
+	}
+	if about < 3 {
+		t.Errorf("%d selectors of pulse_agents", about)
+	}
+}
+
 func TestTheGrafanaDashboardShowsWhatThereIs(t *testing.T) {
 	var board struct {
 		Title  string `json:"title"`

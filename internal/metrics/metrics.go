@@ -20,6 +20,8 @@ type Metrics struct {
 	sent, answered, unsent, missed     prometheus.Counter
 	transitions                        *prometheus.CounterVec
 	summed, flapping, outages, starved prometheus.Counter
+	escalations                        prometheus.Counter
+	losses                             *prometheus.CounterVec
 	roundTrip, delay                   prometheus.Histogram
 	outage                             prometheus.Gauge
 }
@@ -45,11 +47,14 @@ func New(node, version string, state func() Node) *Metrics {
 		unsent:   counter("pulse_keepalives_unsent_total", "Keep-alives that could not be sent."),
 		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pulse_transitions_total",
 			Help: "Status changes of agents, by the new status and the reason."}, []string{"status", "reason"}),
-		summed:   counter("pulse_transitions_summed_total", "Status changes of agents that change too often, of which only the last of several was published."),
-		flapping: counter("pulse_agents_flapping_total", "Times an agent was found to flap."),
-		outages:  counter("pulse_fleet_outages_total", "Times a fleet outage was reported; one that spreads again is reported again."),
-		starved:  counter("pulse_starved_seconds_total", "Time for which Pulse itself was stopped or starved."),
-		outage:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "pulse_fleet_outage", Help: "1 while a fleet outage goes on."}),
+		summed:      counter("pulse_transitions_summed_total", "Status changes of agents that change too often, of which only the last of several was published."),
+		flapping:    counter("pulse_agents_flapping_total", "Times an agent was found to flap."),
+		escalations: counter("pulse_alerts_repeated_total", "Times that an agent had been away for one of escalate_after, so that its alert was repeated."),
+		losses: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pulse_losses_total",
+			Help: "Losses of agents, by whether the agent's host answers."}, []string{"host"}),
+		outages: counter("pulse_fleet_outages_total", "Times a fleet outage was reported; one that spreads again is reported again."),
+		starved: counter("pulse_starved_seconds_total", "Time for which Pulse itself was stopped or starved."),
+		outage:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "pulse_fleet_outage", Help: "1 while a fleet outage goes on."}),
 		roundTrip: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pulse_round_trip_seconds",
 			Help: "From a keep-alive's decision to its answer.", Buckets: roundTripBuckets}),
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pulse_detection_delay_seconds",
@@ -58,7 +63,7 @@ func New(node, version string, state func() Node) *Metrics {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "pulse_build_info", Help: "1, with the version and the node's name.",
 		ConstLabels: prometheus.Labels{"version": version, "node": node}})
 	info.Set(1)
-	m.registry.MustRegister(m.sent, m.answered, m.missed, m.unsent, m.transitions, m.summed, m.flapping, m.outages, m.starved, m.outage,
+	m.registry.MustRegister(m.sent, m.answered, m.missed, m.unsent, m.transitions, m.losses, m.escalations, m.summed, m.flapping, m.outages, m.starved, m.outage,
 		m.roundTrip, m.delay, info, collector{state}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.createSeries()
 	return m
@@ -67,6 +72,9 @@ func New(node, version string, state func() Node) *Metrics {
 // createSeries creates the series that alerts are about before the first
 // event: rate() misses the first rise of a series that did not exist.
 func (m *Metrics) createSeries() {
+	for _, host := range []detector.Host{detector.HostUnknown, detector.HostAnswers, detector.HostSilent} {
+		m.losses.WithLabelValues(host.String())
+	}
 	for _, of := range []struct {
 		to  detector.Status
 		why []detector.Reason
@@ -109,9 +117,14 @@ func (m *Metrics) CountDecisions(decisions []detector.Decision, now detector.Ins
 		case detector.Changed:
 			m.transitions.WithLabelValues(d.To.String(), d.Reason.String()).Inc()
 			m.summed.Add(float64(max(0, d.Changes-1)))
+			if d.To == detector.Disconnected && d.Reason.IsLoss() {
+				m.losses.WithLabelValues(d.Host.String()).Inc()
+			}
 			if d.To == detector.Disconnected && d.Seen && d.Reason.IsLoss() {
 				m.delay.Observe(max(now.Sub(d.LastSeen), 0).Seconds())
 			}
+		case detector.Escalated:
+			m.escalations.Inc()
 		case detector.Flapping:
 			m.flapping.Inc()
 		case detector.OutageBegan:

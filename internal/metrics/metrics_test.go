@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // whole returns a node with a value for everything.
 func whole() Node {
-	return Node{Agents: [4]int{5, 4, 3, 2}, Connections: 8, Accepted: 20, Received: map[string]int64{"keepalive": 7}, Refused: map[string]int64{"wrong_key": 2}, HostProbes: map[string]int64{"answers": 1, "silent": 2, "unknown": 0},
+	return Node{Agents: detector.Counts{ByStatus: [4]int{5, 4, 3, 2}, Dormant: 1}, Connections: 8, Accepted: 20, Received: map[string]int64{"keepalive": 7}, Refused: map[string]int64{"wrong_key": 2}, HostProbes: map[string]int64{"answers": 1, "silent": 2, "unknown": 0},
 		Started: time.Unix(1716890000, 0), Sequence: 99, Healthy: true, Conditions: map[string]int64{"dead_letters": 1}, Silences: map[string]int64{"active": 2}, AgentsSilenced: 3, SilencesRefused: 1, Requests: map[string]int64{"answered": 4}, InFlight: 2, LinkUp: true, StatusesWritten: 1, AlertsRaised: 1, NATS: "connected", NATSUp: true, EventsDropped: 1, Subscribers: 3, Audit: &Audit{Lines: 7, Missing: 1, Writable: true},
 		Streams:    []Stream{{Name: "STATUS", Published: 10, Forwarded: 6, Backlog: 4, DeadLetters: 1, Bytes: 4096, Oldest: time.Now().Add(-time.Minute)}, {Name: "TELEMETRY", Dropped: 5}},
 		Forwarding: Forwarding{Errors: 2, LoginsRefused: 1}}
@@ -42,10 +42,11 @@ func TestDecisionsAreCounted(t *testing.T) {
 	now := detector.Instant(100 * time.Second)
 	m.CountDecisions([]detector.Decision{
 		{Verdict: detector.Send}, {Verdict: detector.Send}, {Verdict: detector.Acknowledged, RTT: 3 * time.Millisecond}, {Verdict: detector.Failed},
-		{Verdict: detector.Changed, To: detector.Disconnected, Reason: detector.MissedKeepAlives, Seen: true, LastSeen: now.Add(-20 * time.Second)},
+		{Verdict: detector.Changed, To: detector.Disconnected, Reason: detector.MissedKeepAlives, Seen: true, Evidence: detector.Evidence{Host: detector.HostAnswers}, LastSeen: now.Add(-20 * time.Second)},
 		{Verdict: detector.Changed, To: detector.Disconnected, Reason: detector.AgentShutdown, Seen: true, LastSeen: now.Add(-time.Hour)},
 		{Verdict: detector.Changed, To: detector.Disconnected, Reason: detector.KeepAliveTimeout},
 		{Verdict: detector.Changed, To: detector.Active, Reason: detector.Reconnected},
+		{Verdict: detector.Escalated}, {Verdict: detector.AlertReleased}, {Verdict: detector.ProbeHost},
 		{Verdict: detector.Flapping}, {Verdict: detector.OutageBegan}, {Verdict: detector.Resumed, Pause: 3 * time.Second},
 	}, now)
 	m.CountUnsent()
@@ -73,15 +74,25 @@ pulse_transitions_total{reason="keepalive_timeout",status="disconnected"} 1
 pulse_transitions_total{reason="missed_keepalives",status="disconnected"} 1
 pulse_transitions_total{reason="reconnected",status="active"} 1
 pulse_transitions_total{reason="startup",status="pending"} 0
-# HELP pulse_agents Agents by status.
+# HELP pulse_alerts_repeated_total Times that an agent had been away for one of escalate_after, so that its alert was repeated.
+# TYPE pulse_alerts_repeated_total counter
+pulse_alerts_repeated_total 1
+# HELP pulse_losses_total Losses of agents, by whether the agent's host answers.
+# TYPE pulse_losses_total counter
+pulse_losses_total{host="answers"} 1
+pulse_losses_total{host="silent"} 0
+pulse_losses_total{host="unknown"} 1
+# HELP pulse_agents Agents by status; the disconnected that are away for dormant_after or longer are dormant instead.
 # TYPE pulse_agents gauge
 pulse_agents{status="active"} 5
-pulse_agents{status="disconnected"} 4
+pulse_agents{status="disconnected"} 3
+pulse_agents{status="dormant"} 1
 pulse_agents{status="never_connected"} 2
 pulse_agents{status="pending"} 3
 `
 	if err := testutil.GatherAndCompare(m.Registry(), strings.NewReader(want), "pulse_keepalives_sent_total", "pulse_keepalives_unsent_total",
-		"pulse_fleet_outage", "pulse_starved_seconds_total", "pulse_transitions_total", "pulse_agents"); err != nil {
+		"pulse_fleet_outage", "pulse_starved_seconds_total", "pulse_transitions_total", "pulse_agents",
+		"pulse_alerts_repeated_total", "pulse_losses_total"); err != nil {
 		t.Error(err)
 	}
 	all := gathered(t, m)

@@ -235,6 +235,54 @@ func TestLastOfNothingAndLastCutShort(t *testing.T) {
 	}
 }
 
+// Who has read up to a position reads what came after it, and of another stream what is new.
+func TestReadingGoesOnAfterAPosition(t *testing.T) {
+	t.Parallel()
+	o := mustOpen(t, Config{})
+	alert := func(id string) Message {
+		return Message{Class: Status, Subject: prefix + ".alerts.agent_disconnected", ID: id, Data: []byte(id)}
+	}
+	read := func(after Position, since time.Time) (got string) {
+		t.Helper()
+		subjects := []string{prefix + ".alerts.agent_disconnected", prefix + ".alerts.agent_flapping"}
+		if err := o.ReadAfter(testContext(t), after, since, subjects, func(_ string, data []byte) { got += string(data) }); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	empty, err := o.StatusPosition(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := read(empty, time.Now()); got != "" {
+		t.Errorf("of an empty stream: %q", got)
+	}
+	mustPublish(t, o, append(messages(Status, 1, 10), alert("a")))
+	middle, err := o.StatusPosition(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPublish(t, o, append(messages(Status, 11, 20), alert("b"), alert("c")))
+	lost := middle
+	lost.Sequence += 1000
+	for _, c := range []struct {
+		name  string
+		after Position
+		since time.Time
+		want  string
+	}{
+		{"from the beginning", empty, time.Time{}, "abc"},
+		{"from the middle", middle, time.Time{}, "bc"},
+		{"of a stream that is gone", Position{Created: middle.Created.Add(time.Second), Sequence: 1}, time.Now().Add(-time.Hour), "abc"},
+		{"of a stream that is gone, and nothing is new", Position{}, time.Now().Add(time.Hour), ""},
+		{"of a stream that lost its end", lost, time.Now().Add(-time.Hour), "abc"},
+	} {
+		if got := read(c.after, c.since); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestANewPrefixOrLimitKeepsWhatIsStored(t *testing.T) {
 	dir := t.TempDir()
 	o := mustOpen(t, Config{Dir: dir, TelemetryLimit: 1 << 20})

@@ -78,6 +78,37 @@ func (o *Outbox) ReadRecent(ctx context.Context, n uint64, each func(subject str
 		func(subject string, data []byte) error { each(subject, data); return nil })
 }
 
+// Position is a place in the STATUS stream. The zero one is before its first message.
+type Position struct {
+	Created  time.Time `json:"created"`  // of the stream: another one has another
+	Sequence uint64    `json:"sequence"` // of the last message before the place
+}
+
+// StatusPosition returns the present end of STATUS.
+func (o *Outbox) StatusPosition(ctx context.Context) (Position, error) {
+	info, err := o.streams[Status].Info(ctx)
+	if err != nil {
+		return Position{}, fmt.Errorf("find the end of STATUS: %w", err)
+	}
+	return Position{Created: info.Created, Sequence: info.State.LastSeq}, nil
+}
+
+// ReadAfter calls each with the stored STATUS messages on some subjects that are after a
+// position, oldest first. If the position is of another stream, or the end of the stream
+// was lost with it, these are the messages since a time. data is each's to keep. It may
+// be called when [Outbox.ReadLast] may.
+func (o *Outbox) ReadAfter(ctx context.Context, after Position, since time.Time, subjects []string, each func(subject string, data []byte)) error {
+	end, err := o.StatusPosition(ctx)
+	if err != nil {
+		return err
+	}
+	cfg := jetstream.ConsumerConfig{FilterSubjects: subjects, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since}
+	if end.Created.Equal(after.Created) && after.Sequence <= end.Sequence {
+		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, nil, after.Sequence+1
+	}
+	return o.readStatus(ctx, cfg, func(subject string, data []byte) error { each(subject, data); return nil })
+}
+
 // ReadLastID returns the ID of the last message of a class that is stored; "" for none.
 func (o *Outbox) ReadLastID(ctx context.Context, c Class) (string, error) {
 	info, err := o.streams[c].Info(ctx)

@@ -196,6 +196,8 @@ func drawEvent(p *page, e *view.Event) {
 			sign, tone = "▒ ", yellow
 		}
 		p.addLine(at, part{tone, sign}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", fitText(e.IP, 15) + " " + to + fitText(e.Reason, 17)}, part{dim, known})
+	case "agent_away":
+		p.addLine(at, part{red, "× "}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", fitText(e.IP, 15) + " away for " + formatDuration(time.Duration(e.AwayFor)*time.Second)})
 	case "agent_flapping":
 		p.addLine(at, part{yellow, "~ "}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", fitText(e.IP, 15) + fmt.Sprintf(" flaps: %d status changes", e.Changes)})
 	case "fleet_outage":

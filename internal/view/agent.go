@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/evidence"
 )
 
 // Agent is one agent of the fleet.
@@ -21,6 +23,11 @@ type Agent struct {
 	LastSeen *time.Time `json:"last_seen,omitempty"` // the last sign of life
 	Missed   int        `json:"missed"`              // unanswered keep-alives in a row
 	RTT      *float64   `json:"rtt_ms,omitempty"`    // of the last answered keep-alive, milliseconds
+
+	Evidence             // of a disconnected one
+	Silenced        bool `json:"silenced,omitempty"` // its alerts wait
+	Dormant         bool `json:"dormant,omitempty"`  // it is disconnected, and away for so long that nobody waits for it
+	event.AgentInfo      // what is known of it
 }
 
 // LocatedAgent is an agent with its group and network, as the console's API has it.
@@ -56,6 +63,12 @@ func NewPingAnswer(node string, r *detector.Record, a detector.Answer, clock *de
 func NewAgent(r *detector.Record, clock *detector.Clock) Agent {
 	a := Agent{ID: r.ID.String(), Name: r.Name, IP: r.IP, Status: r.Status.String(), Reason: r.Reason.String(),
 		Since: WallTime(r.Since, clock), Missed: r.Missed}
+	a.Silenced, a.Dormant, a.AgentInfo = r.Silenced, r.Dormant, evidence.InfoMessage(r.Info)
+	if r.Status == detector.Disconnected {
+		change := evidence.Change{Reason: r.Reason, Missed: r.Missed, Evidence: r.Evidence}
+		change.HostProbedTime = clock.Time(r.HostProbedAt)
+		a.Evidence = newEvidence(&change)
+	}
 	if r.Seen {
 		seen := WallTime(r.LastSeen, clock)
 		a.LastSeen = &seen

@@ -3,10 +3,12 @@ package view
 import (
 	"fmt"
 	"time"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/evidence"
 	"github.com/wazuh-pulse/pulse/internal/history"
 )
 
@@ -30,23 +32,50 @@ type Event struct {
 	LastSeen *time.Time `json:"last_seen,omitempty"`
 	Outage   bool       `json:"outage,omitempty"`         // part of one
 	Changes  int        `json:"status_changes,omitempty"` // of a status change: how many it stands for, 0 for itself alone
-	Fleet    *Outage    `json:"fleet,omitempty"`
-	Lull     *float64   `json:"away_ms,omitempty"`
+	Evidence
+	AwayFor  int64 `json:"away_for,omitempty"` // of an alert that was repeated: seconds since the loss
+	Silenced bool  `json:"silenced,omitempty"` // it was, and its alerts waited
+	event.AgentInfo
+	Fleet *Outage  `json:"fleet,omitempty"`
+	Lull  *float64 `json:"away_ms,omitempty"`
+}
+
+// Evidence is what was seen of a loss, as in [event.Evidence].
+type Evidence struct {
+	Host         event.Host `json:"host,omitempty"`
+	HostProbe    string     `json:"host_probe,omitempty"`
+	HostProbedAt *time.Time `json:"host_probed_at,omitempty"`
+	Confidence   []string   `json:"confidence,omitempty"`
+	Technique    string     `json:"technique,omitempty"`
+}
+
+func newEvidence(c *evidence.Change) Evidence {
+	m := c.Message()
+	e := Evidence{Host: m.Host, HostProbe: m.HostProbe, Confidence: m.Confidence, Technique: m.Technique}
+	if m.HostProbe != "" {
+		at := TruncateTime(c.HostProbedTime)
+		e.HostProbedAt = &at
+	}
+	return e
 }
 
 // Outage is the loss of a large part of the fleet.
 type Outage struct {
-	Since    time.Time       `json:"since"`
-	Watched  int             `json:"agents_watched"`
-	Lost     int             `json:"agents_lost"`
-	Closed   int             `json:"connections_closed"`
-	Silent   int             `json:"fell_silent"`
-	Back     int             `json:"agents_back"`
+	Since   time.Time `json:"since"`
+	Watched int       `json:"agents_watched"`
+	Lost    int       `json:"agents_lost"`
+	Closed  int       `json:"connections_closed"`
+	Silent  int       `json:"fell_silent"`
+	Back    int       `json:"agents_back"`
+
+	HostsProbed   int `json:"hosts_probed,omitempty"`   // of the lost, a sample whose hosts were probed
+	HostsAnswered int `json:"hosts_answered,omitempty"` // of these, the hosts that answer
+
 	Networks []event.Network `json:"networks"`
 }
 
 // The kinds of event are called what the messages on NATS are.
-var kindNames = map[history.Kind]string{history.Change: "status_change", history.Flapping: "agent_flapping", history.Outage: "fleet_outage",
+var kindNames = map[history.Kind]string{history.Change: "status_change", history.Away: "agent_away", history.Flapping: "agent_flapping", history.Outage: "fleet_outage",
 	history.Recovered: "fleet_recovered", history.Starved: "pulse_was_away"}
 
 var alertLevels = map[history.Kind]int{history.Flapping: alertlevel.Flapping, history.Outage: alertlevel.Outage, history.Recovered: alertlevel.Recovered}
@@ -60,9 +89,14 @@ func NewEvent(e *history.Event) Event {
 		shown.Delay = &ms
 	}
 	switch e.Kind {
-	case history.Change:
+	case history.Change, history.Away:
+		change := evidence.Change{Reason: e.Reason, Missed: e.Missed, Step: e.Step, Evidence: e.Evidence}
 		shown.From, shown.To, shown.Reason, shown.Missed = e.From.String(), e.To.String(), e.Reason.String(), e.Missed
-		shown.Level = alertlevel.OfStatusChange(event.Reason(shown.Reason), e.Missed)
+		shown.Level, shown.Evidence, shown.Silenced = change.AlertLevel(), newEvidence(&change), e.Silenced
+		shown.AwayFor = int64(e.AwayFor / time.Second)
+		if e.Info != (unique.Handle[detector.Info]{}) {
+			shown.AgentInfo = evidence.InfoMessage(e.Info.Value())
+		}
 		if !e.LastSeen.IsZero() {
 			seen := TruncateTime(e.LastSeen)
 			shown.LastSeen = &seen
@@ -82,7 +116,7 @@ func NewOutage(f *detector.Fleet) *Outage {
 	if f == nil {
 		return nil
 	}
-	o := &Outage{Since: TruncateTime(f.SinceTime), Watched: f.Watched, Lost: f.Lost, Closed: f.Closed, Silent: f.Silent, Back: f.Back, Networks: []event.Network{}}
+	o := &Outage{Since: TruncateTime(f.SinceTime), Watched: f.Watched, Lost: f.Lost, Closed: f.Closed, Silent: f.Silent, Back: f.Back, HostsProbed: f.HostsProbed, HostsAnswered: f.HostsAnswered, Networks: []event.Network{}}
 	for _, n := range f.Networks {
 		o.Networks = append(o.Networks, event.Network{Network: n.Prefix.String(), Agents: n.Lost})
 	}
@@ -91,12 +125,21 @@ func NewOutage(f *detector.Fleet) *Outage {
 
 // DescribeChange returns an event about an agent in words.
 func (e *Event) DescribeChange() string {
-	if e.Kind != kindNames[history.Change] {
+	switch e.Kind {
+	case kindNames[history.Flapping]:
 		return fmt.Sprintf("%d status changes: its alerts are held until it is stable", e.Changes)
+	case kindNames[history.Away]:
+		return fmt.Sprintf("away for %v: %s", time.Duration(e.AwayFor)*time.Second, e.Reason)
 	}
 	text := fmt.Sprintf("%s → %s: %s", e.From, e.To, e.Reason)
 	if e.To == detector.Disconnected.String() && e.Missed > 0 {
 		text += fmt.Sprintf(", %d keep-alives missed", e.Missed)
+	}
+	switch e.Host {
+	case event.HostAnswers:
+		text += ", its host answers"
+	case event.HostSilent:
+		text += ", its host is silent"
 	}
 	if e.Changes > 0 {
 		text += fmt.Sprintf(", the last of %d changes", e.Changes)

@@ -63,6 +63,9 @@ export class Feed {
       case "status_change":
         return el("li", isKilledInSilence(e) ? { ...props, class: "grave" } : props, glyph(e.to), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, [verbOf(e), e.ip].filter(Boolean).join(" · "))), time,
           el("div", { class: "why" }, [whyOf(e), e.status_changes ? `the last of ${count(e.status_changes)} changes` : "", soonText(e), e.outage ? "part of the outage" : "", silenceText(e)].filter(Boolean).join(" · ")));
+      case "agent_away":
+        return el("li", { ...props, class: "grave" }, glyph("disconnected"), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, `away for ${span(e.away_for * 1000)}`)), time,
+          el("div", { class: "why" }, whyOf(e)));
       case "agent_flapping":
         return el("li", props, glyph("pending"), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, "flaps")), time,
           el("div", { class: "why" }, `${e.status_changes} status changes: its alerts are held until it is stable`));
