@@ -91,7 +91,7 @@ func TestAnAgentIsRestoredAsItsLastMessageLeftIt(t *testing.T) {
 	want := detector.Restored{Member: detector.Member{ID: 7, Name: "web", IP: "10.0.0.1"}, Addr: netip.MustParseAddr("10.0.0.1"),
 		Status: detector.Disconnected, Reason: detector.ConnectionLost, Missed: 1, Outage: true, Part: detector.ConnectionClosed, Greeted: true, Silenced: true, From: detector.Active,
 		Evidence: detector.Evidence{Closed: true, Host: detector.HostSilent, HostProbe: "icmp", HostProbedTime: decidedAt, HostProbedAt: wall.instant(decidedAt.Unix())},
-		Since: wall.instant(decidedAt.Unix()), LastSeen: wall.instant(seenAt.Unix())}
+		Since:    wall.instant(decidedAt.Unix()), LastSeen: wall.instant(seenAt.Unix())}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); err != nil || diff != "" {
 		t.Errorf("%v (- want, + got):\n%s", err, diff)
 	}
