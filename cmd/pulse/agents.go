@@ -56,7 +56,6 @@ func (c *agentsCommand) Run(e *env) error {
 	return printAgents(e.stdout, fleet, time.Now())
 }
 
-// fetchAllPages returns the agents of all pages.
 func (c *agentsCommand) fetchAllPages(ctx context.Context, daemon *consoleClient) (*view.AgentPage, error) {
 	whole := &view.AgentPage{Agents: []view.LocatedAgent{}}
 	query := url.Values{"limit": {"1000"}}

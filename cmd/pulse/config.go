@@ -62,7 +62,6 @@ func (c *configCheckCommand) Run(e *env) error {
 	return nil
 }
 
-// describeSettings describes the effect of the settings.
 func describeSettings(c *config.Config) string {
 	var b strings.Builder
 	if c.Pulse.Link == "attach" {

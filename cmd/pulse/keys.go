@@ -70,7 +70,6 @@ func (c *keysGenerateCommand) Run(e *env) error {
 	return nil
 }
 
-// nodeFiles returns the files of a node's keys by the settings.
 func nodeFiles(e *env, f *settingsFlag) (*keys.Files, error) {
 	loaded, err := f.loadSettings(e)
 	if err != nil {

@@ -57,7 +57,6 @@ func (r sequenceTracker) addMessage(opened *seal.Opened, telemetryPrefix string)
 	}
 }
 
-// hasDue reports whether anything is due.
 func (r sequenceTracker) hasDue() bool {
 	for _, n := range r {
 		if n.due > 0 {

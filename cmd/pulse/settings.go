@@ -126,7 +126,6 @@ func (w *serverFlags) flagsInEffect() (flags []serverFlag) {
 	return flags
 }
 
-// settingOverrides returns the flags in effect as settings.
 func (w *serverFlags) settingOverrides() (list []config.Override) {
 	for _, f := range w.flagsInEffect() {
 		if f.kind == plaintextKind && f.value == "" {

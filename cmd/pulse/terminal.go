@@ -42,7 +42,6 @@ func openTerminal() (*terminal, error) {
 	return t, nil
 }
 
-// close restores the terminal. It may be called more than once.
 func (t *terminal) close() {
 	t.once.Do(func() {
 		_, _ = t.tty.WriteString("\x1b[?25h\x1b[?1049l")

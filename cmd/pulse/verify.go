@@ -103,7 +103,6 @@ type checkFlags struct {
 	Decrypt string `type:"existingfile" placeholder:"FILE" help:"The private key to read encrypted messages with."`
 }
 
-// newOpener returns an opener with the keys of the flags.
 func (f *checkFlags) newOpener(cfg seal.GuardConfig) (*seal.Opener, error) {
 	trusted, err := keys.ReadPublic(f.Keys)
 	if err != nil {

@@ -151,7 +151,6 @@ func (as *absences) markAgentUnprobed(id detector.AgentID) {
 	}
 }
 
-// forgetAgent deletes an agent.
 func (as *absences) forgetAgent(id detector.AgentID) {
 	as.mu.Lock()
 	defer as.mu.Unlock()

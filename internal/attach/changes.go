@@ -84,7 +84,6 @@ func (t *tracker) applyLocatedAgents(e agentsLocated) {
 	t.arrived = t.arrived[len(e.ids):]
 }
 
-// countActiveAgents counts the active agents.
 func (t *tracker) countActiveAgents() {
 	n := int64(0)
 	for _, a := range t.known {

@@ -84,13 +84,11 @@ func (s *rowWarnings) beginInventoryReading() {
 	s.skipped, s.badAddrs = make(map[int64]bool), make(map[int64]bool)
 }
 
-// finishInventoryReading ends one.
 func (s *rowWarnings) finishInventoryReading() {
 	s.skippedCount.Store(int64(len(s.skipped)))
 	s.badAddrCount.Store(int64(len(s.badAddrs)))
 }
 
-// addSkippedRows adds rows that are not used.
 func (s *rowWarnings) addSkippedRows(skipped []wazuhdb.Skipped) {
 	for _, row := range skipped {
 		s.skipped[row.ID] = true

@@ -108,7 +108,6 @@ func (r *dbReader) readDatabase(ctx context.Context) error {
 	return r.deliverEvent(ctx, databaseRead{})
 }
 
-// readInventory reads all agents.
 func (r *dbReader) readInventory(ctx context.Context) error {
 	e := inventoryRead{began: time.Now()}
 	if e.rows, e.skipped, e.err = r.db.ReadAgents(ctx); e.err == nil {

@@ -102,7 +102,6 @@ func (t *tracker) rowsOfUnreadable() (rows []wazuhdb.Row) {
 	return rows
 }
 
-// knownRow returns the row that a known agent had.
 func (t *tracker) knownRow(id detector.AgentID) wazuhdb.Row {
 	a := t.known[id]
 	r := wazuhdb.Row{ID: int64(id), Name: a.name, Registered: a.registered, Status: a.status, Code: a.code, KeepAlive: a.keepAlive}

@@ -79,7 +79,6 @@ func (m *remotedMonitor) checkRemotedState(ctx context.Context) bool {
 	return true
 }
 
-// requestEarlyCheck has remoted checked at once.
 func (m *remotedMonitor) requestEarlyCheck() {
 	select {
 	case m.wake <- struct{}{}:

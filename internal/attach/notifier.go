@@ -36,7 +36,6 @@ func newNotifier(home wazuhsock.Home, index *agentIndex, cfg *Config, conditions
 		rate: rate.NewLimiter(requestRate, requestBurst), queue: make(chan detector.AgentID, notifierQueueSize)}
 }
 
-// queueKeepAlive queues a keep-alive.
 func (n *notifier) queueKeepAlive(id detector.AgentID) error {
 	select {
 	case n.queue <- id:

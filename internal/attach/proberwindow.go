@@ -36,7 +36,6 @@ func (p *prober) countRequestOutcome(what remoted.Outcome, err error) {
 	}
 }
 
-// shrinkWindow halves the window.
 func (p *prober) shrinkWindow() { p.window = max(p.window/2, min(minWindow, p.maxInFlight)) }
 
 // handleSlowRemoted halves the window: remoted was slow to answer for itself.

@@ -161,7 +161,6 @@ func hasLaterSign(r *wazuhdb.Row, after time.Time) bool {
 	return r.KeepAlive > after.Add(rounding).Unix()
 }
 
-// writeLossToDatabase writes into the database that the agent is disconnected.
 func (s *statusWriter) writeLossToDatabase(ctx context.Context, id detector.AgentID, r *wazuhdb.Row, t task) (done bool, alert string, err error) {
 	if !s.isCurrentTask(id, t) {
 		return true, "", nil // it came back while its row was read

@@ -121,7 +121,6 @@ func (t *tracker) handleClosedConn(e connClosed) {
 	t.reader.requestEarlyReading()
 }
 
-// handleRequestOutcome reports what a request showed.
 func (t *tracker) handleRequestOutcome(e requestEnded) {
 	t.prober.countRequestOutcome(e.outcome, e.err)
 	proves := true

@@ -121,7 +121,6 @@ var (
 	errBadSignature = errors.New("the signature is not that of this line")
 )
 
-// checkSignature checks the signature of a checkpoint's line.
 func checkSignature(line []byte, key ed25519.PublicKey) error {
 	cut := len(line) - signatureEnd
 	if cut < 0 || !bytes.HasPrefix(line[cut:], []byte(signatureMember)) || !bytes.HasSuffix(line, []byte(`"}`)) {

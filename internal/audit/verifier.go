@@ -140,7 +140,6 @@ func (v *verifier) checkLine(line []byte, here linePosition) error {
 	return nil
 }
 
-// compareWithHeads compares a line with the heads of its number.
 func (v *verifier) compareWithHeads(line Head) error {
 	for len(v.heads) > 0 && v.heads[0].Seq == line.Seq {
 		if v.heads[0] != line {
@@ -175,7 +174,6 @@ func (v *verifier) countLine(h *header) {
 	}
 }
 
-// countSignedLines counts what a checkpoint signs.
 func (v *verifier) countSignedLines() {
 	t := v.tail
 	v.tail = unsignedTail{}

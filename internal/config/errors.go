@@ -45,7 +45,6 @@ type Errors struct {
 	More int // problems beyond the listed ones
 }
 
-// countProblems is the number of problems, listed or not.
 func (e *Errors) countProblems() int { return len(e.List) + e.More }
 
 func (e *Errors) isFull() bool { return len(e.List) == maxErrors }

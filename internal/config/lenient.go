@@ -45,7 +45,6 @@ type lenientReader struct {
 	over int     // elements open beyond the deepest
 }
 
-// skipBytes moves on by n bytes.
 func (r *lenientReader) skipBytes(n int) {
 	r.line += bytes.Count(r.data[r.at:r.at+n], []byte("\n"))
 	r.at += n

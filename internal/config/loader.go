@@ -30,7 +30,6 @@ func newLoader() *loader {
 	}
 }
 
-// applyFile applies one file.
 func (ld *loader) applyFile(file string, data []byte) {
 	ld.file, ld.groupLines, ld.silenceLines = file, map[string]int{}, map[string]int{}
 	ld.loaded.Files = append(ld.loaded.Files, file)
@@ -179,7 +178,6 @@ func (ld *loader) applySetting(prefix string, s *setting, n *node) {
 	ld.addError(n.line, fmt.Sprintf("%s%s: %s", prefix, s.quoteElementValue(n.trimmedText()), problem), hint)
 }
 
-// explainRefusedValue returns what is wrong with a value, and a hint.
 func explainRefusedValue(err error, s *setting, f field) (problem, hint string) {
 	if refused, ok := errors.AsType[*Error](err); ok {
 		return refused.Problem, refused.Hint

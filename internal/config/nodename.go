@@ -18,7 +18,6 @@ const (
 	nodeNameMax = 64
 )
 
-// nodeNameOfHost returns this host's name as a name for the node.
 func nodeNameOfHost() string {
 	host, err := os.Hostname()
 	if err != nil {

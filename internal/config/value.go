@@ -205,7 +205,6 @@ func sizeSettingText(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// secondsWithUnit returns a duration with a unit, for sentences.
 func secondsWithUnit(d time.Duration) string {
 	if s := durationSettingText(d); !strings.HasSuffix(s, "s") {
 		return s + "s"

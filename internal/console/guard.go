@@ -112,7 +112,6 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-// sendProblem answers with an error.
 func sendProblem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Del("Content-Length")

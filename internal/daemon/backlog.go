@@ -108,7 +108,6 @@ func (b *backlog) isClosed() bool {
 	return b.closed
 }
 
-// close ends the records: no more is put, and a detector that waits for room continues.
 func (b *backlog) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

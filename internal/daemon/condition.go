@@ -176,7 +176,6 @@ func deriveConditions(o *observation) (on []Condition) {
 	return on
 }
 
-// makeHealth returns the conditions as /healthz has them.
 func makeHealth(on []Condition) (h view.Health) {
 	for _, c := range on {
 		if c.Failure {
@@ -206,7 +205,6 @@ type openCondition struct {
 	lastOn time.Time
 }
 
-// setBeginnings sets the times at which conditions began.
 func (t *conditionTracker) setBeginnings(on []Condition, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -190,7 +190,6 @@ func (n *Node) Run(parent context.Context) error {
 	return errors.Join(err, n.close())
 }
 
-// close closes what is open.
 func (n *Node) close() error {
 	if n.link != nil {
 		n.link.Close()

@@ -101,7 +101,6 @@ func IsOwn(cfg *config.Config, s presence.Statement) bool {
 	return err == nil && strings.TrimSpace(string(text)) == strconv.FormatUint(s.Epoch, 10) && s.Host == readHostName()
 }
 
-// addOtherNodes adds other nodes of the name to a status.
 func (p *Publisher) addOtherNodes(s *Status) {
 	if p.presence == nil {
 		return

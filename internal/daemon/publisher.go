@@ -293,7 +293,6 @@ func (p *Publisher) openRoster(ctx context.Context, cfg *config.Config) (*roster
 		Node: p.source().Node, Latest: p.latestMessage, Log: p.log})
 }
 
-// latestMessage returns the epoch and sequence of the last message.
 func (p *Publisher) latestMessage() (epoch, sequence uint64) {
 	return p.source().Epoch, p.recorder.numbers.Load()
 }

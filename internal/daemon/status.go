@@ -67,7 +67,6 @@ func (n *Node) Status() Status {
 	return s
 }
 
-// status returns the part of the status that a Publisher has.
 func (p *Publisher) status() Status {
 	s := p.readStatus()
 	p.addConditions(&s)

@@ -61,7 +61,6 @@ func Examine(ctx context.Context, loaded *config.Loaded, report func(Finding)) {
 // settings there are no other checks.
 func SettingsFindings(err error) []Finding { return errorFindings("settings", Failure, err) }
 
-// errorFindings returns a finding for each problem of an error.
 func errorFindings(check string, level Level, err error) (list []Finding) {
 	for _, part := range hint.Split(err) {
 		list = append(list, Finding{check, level, part.Problem, part.Hint})

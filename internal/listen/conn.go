@@ -129,7 +129,6 @@ func (l *Link) handleConnFrame(c *conn, frame []byte) error {
 	return withCodec(func(codec *codec) error { return l.handleParsedFrame(c, codec, h) })
 }
 
-// handleParsedFrame handles one frame whose header is parsed.
 func (l *Link) handleParsedFrame(c *conn, codec *codec, h secmsg.Header) error {
 	p := c.peer
 	if p == nil {

@@ -49,7 +49,6 @@ func newPeer(key *clientkeys.Key, c *conn, from netip.AddrPort, cipher *secmsg.C
 		counter: secmsg.Counter{Global: uint64(time.Now().Unix())}}, nil
 }
 
-// newCipher returns the cipher for an agent's key.
 func newCipher(key *clientkeys.Key, m secmsg.Method) *secmsg.Cipher {
 	return secmsg.NewKey(key.ID, key.Name, key.Secret).Cipher(m)
 }

@@ -43,7 +43,6 @@ func newPoller() (*poller, error) {
 	return p, nil
 }
 
-// close makes the waiter return an error.
 func (p *poller) close() { _ = p.epoll.Close() }
 
 // newWaiter returns a function that waits until connections are ready and fills events
@@ -103,7 +102,6 @@ func (p *poller) resumeConn(c *conn) error {
 	return p.changeEpollEvents(unix.EPOLL_CTL_ADD, c.writer.fd, epollEvents(len(c.writer.pending) > 0))
 }
 
-// epollEvents returns the events to wait for.
 func epollEvents(writable bool) uint32 {
 	if writable {
 		return unix.EPOLLIN | unix.EPOLLOUT

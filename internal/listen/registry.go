@@ -123,7 +123,6 @@ func (r *registry) countAgentsAt(network netip.Addr) int {
 	return n
 }
 
-// keyOfPeer returns a peer's key.
 func (r *registry) keyOfPeer(p *peer) *clientkeys.Key {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

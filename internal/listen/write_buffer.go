@@ -142,7 +142,6 @@ func (w *writeBuffer) endSignal() <-chan struct{} {
 	return w.done
 }
 
-// endReason returns why the connection ended, which is err if it had not.
 func (w *writeBuffer) endReason(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -152,7 +151,6 @@ func (w *writeBuffer) endReason(err error) error {
 	return err
 }
 
-// closeSocket closes the socket.
 func (w *writeBuffer) closeSocket() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

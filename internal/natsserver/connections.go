@@ -56,7 +56,6 @@ type readerConn struct {
 	used   time.Time
 }
 
-// excessConnections returns the connections to be closed.
 func excessConnections(all []*server.ConnInfo) (victims []readerConn) {
 	perClient := make(map[netip.Prefix][]readerConn)
 	total := 0

@@ -122,7 +122,6 @@ func (f *forwarder) collectAnswers(ctx context.Context) {
 	}
 }
 
-// handleAck handles one answer.
 func (f *forwarder) handleAck(a *ack) {
 	m := f.sender.flight[a.number]
 	if a.err == nil && a.kind < len(f.sender.kinds) {

@@ -95,7 +95,6 @@ func (s *sender) takeAnswers() ([]ack, uint64) {
 	return acks, s.tripped
 }
 
-// kindNumber is the number of a pattern.
 func (s *sender) kindNumber(pattern string) int {
 	for i, k := range s.kinds {
 		if k == pattern {
@@ -109,7 +108,6 @@ func (s *sender) kindNumber(pattern string) int {
 	return len(s.kinds) - 1
 }
 
-// sendMessage sends one message.
 func (s *sender) sendMessage(q *queue, e entry, kind string, late bool) error {
 	k := s.kindNumber(kind)
 	s.number++

@@ -92,7 +92,6 @@ func (s *storedSubjects) addPatterns(patterns ...string) error {
 	return nil
 }
 
-// appendChecksum appends a checksum line.
 func appendChecksum(body string) string {
 	return fmt.Sprintf("%s%08x\n", body, crc32.ChecksumIEEE([]byte(body)))
 }

@@ -22,7 +22,6 @@ const (
 
 var accountNames = []string{systemAccount, streamsAccount, nodesAccount, readersAccount}
 
-// allAccountClaims returns the claims of all accounts, by name.
 func allAccountClaims(s *state) map[string]*jwt.AccountClaims {
 	all := make(map[string]*jwt.AccountClaims)
 	for _, name := range accountNames {
@@ -80,7 +79,6 @@ func addServiceImports(by, from *jwt.AccountClaims, services []service) {
 	}
 }
 
-// encodeSignedClaims validates and signs claims.
 func encodeSignedClaims(claims jwt.Claims, by nkeys.KeyPair) (string, error) {
 	var results jwt.ValidationResults
 	claims.Validate(&results)
@@ -128,7 +126,6 @@ func (u *user) filePath(ofNode, ofOthers string) string {
 	return filepath.Join(u.dirPath(), ofOthers)
 }
 
-// newUserWithCredentials makes a user with a new key, and its credentials.
 func newUserWithCredentials(s *state, signing keys, k kind, name string) (*user, file, error) {
 	u := &user{Kind: k, Name: name, Made: time.Now().UTC().Truncate(time.Second)}
 	text, err := u.makeUserCredentials(s, signing)

@@ -208,7 +208,6 @@ func newKeys(s *state) (keys, []file, error) {
 	return all, files, nil
 }
 
-// loadMatchingKeys reads the keys, which have to match the state.
 func loadMatchingKeys(dir string, s *state) (keys, error) {
 	all := make(keys)
 	for _, name := range append([]string{operatorKey}, accountNames...) {

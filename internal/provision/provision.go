@@ -238,7 +238,6 @@ type trust struct {
 	pem       []byte     // nil for the systems' own authorities
 }
 
-// addUserWithFiles adds a user to the state, and returns the user's files.
 func (s *state) addUserWithFiles(signing keys, t trust, k kind, name string) ([]file, error) {
 	u, creds, err := newUserWithCredentials(s, signing, k, name)
 	if err != nil {

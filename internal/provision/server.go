@@ -105,7 +105,6 @@ func escapeXMLComment(s string) string {
 	return strings.NewReplacer("-", "‐", "<", "‹", ">", "›").Replace(s)
 }
 
-// certificateHosts returns the hosts of the server's certificate.
 func (s *state) certificateHosts() []string {
 	list := slices.Clone(s.Hosts)
 	for _, name := range localHosts {

@@ -53,7 +53,6 @@ func (c *connection) hasInboxReply(m *nats.Msg) bool {
 	return false
 }
 
-// sendAnswer answers with a value.
 func (q *request) sendAnswer(v any) {
 	data, err := json.Marshal(v)
 	if err != nil {

@@ -82,7 +82,6 @@ type endpointStats struct {
 	spent    time.Duration
 }
 
-// countAnswer counts an answer, or a refusal if r is not nil.
 func (e *endpointStats) countAnswer(r *refusal, spent time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -23,7 +23,6 @@ type file struct {
 	secret        bool
 }
 
-// listCredentialFiles returns the files that are set.
 func (c *Config) listCredentialFiles() (set []file) {
 	for _, f := range []file{{"credentials_file", c.CredentialsFile, true}, {"nkey_file", c.NKeyFile, true},
 		{"password_file", c.PasswordFile, true}, {"token_file", c.TokenFile, true},

@@ -80,7 +80,6 @@ func (f *Failure) hintPart() hint.Part { return hint.Part{Problem: f.What(), Hin
 
 func (f *Failure) Unwrap() error { return f.cause }
 
-// newFileFailure returns the failure for a local file.
 func newFileFailure(f file, err error) *Failure {
 	advice := "correct <" + f.setting + ">, or that file"
 	if errors.Is(err, keyfile.ErrShared) {
@@ -147,7 +146,6 @@ func countRefusedLogins(err error) (n int) {
 	return n
 }
 
-// joinFailureProblems returns the problems for the log.
 func joinFailureProblems(err error) string {
 	var words []string
 	for _, f := range Failures(err) {

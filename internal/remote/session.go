@@ -48,7 +48,6 @@ func (s *Session) End(reason error) {
 	s.Conn.Close()
 }
 
-// endReason returns the reason of a session that has ended, as a [Failure].
 func (s *Session) endReason() error {
 	if len(Failures(s.reason)) > 0 {
 		return s.reason
@@ -135,7 +134,6 @@ var subjectRefusal = regexp.MustCompile(`(Publish|Subscription) to "([^"]+)`)
 // publishing is the verb of a refused message.
 const publishing = "publish to"
 
-// parseRefusedSubject returns the verb and the subject of a refusal.
 func parseRefusedSubject(err error) (verb, subject string, ok bool) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return "", "", false
@@ -219,5 +217,4 @@ func (r *Remote) admitSession(ctx context.Context, s *Session) bool {
 	}
 }
 
-// endedInOrder reports whether a session ended for a reason that is no failure.
 func (s *Session) endedInOrder() bool { return errors.Is(s.reason, ErrWithdrawn) }

@@ -44,7 +44,6 @@ type contents struct {
 	Messages uint64 `json:"messages"` // keys, those with a delete marker too
 }
 
-// openBucket opens the bucket, or makes it.
 func openBucket(ctx context.Context, c *connection, wait time.Duration) (*bucket, error) {
 	js, err := jetstream.New(c.Conn)
 	if err != nil {

@@ -39,7 +39,6 @@ func (r *Roster) keyFingerprint() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
-// encodeStateValue returns a value as it is written.
 func (r *Roster) encodeStateValue(s *event.AgentState) (*nats.Msg, error) {
 	value, err := json.Marshal(s)
 	if err != nil || r.cfg.Seal == nil {

@@ -176,7 +176,6 @@ func (b *Board) drawDisconnected(p *page, rows int, now time.Time) {
 	}
 }
 
-// drawEvent draws an event in one line.
 func drawEvent(p *page, e *view.Event) {
 	at := part{dim, e.KnownAt.Local().Format(time.TimeOnly) + " "}
 	known, to := "", ""

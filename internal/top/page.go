@@ -31,7 +31,6 @@ type page struct {
 // fullWidth is the width from which every column is shown.
 const fullWidth = 100
 
-// nameWidth returns the width of agents' names.
 func (p *page) nameWidth() int {
 	if p.width >= fullWidth {
 		return 24

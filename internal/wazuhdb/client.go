@@ -181,7 +181,6 @@ func parseAnswerFrame(frame []byte) (body string, last bool, err error) {
 	return "", false, fmt.Errorf("an answer that is neither ok, due nor err: %.40q", frame)
 }
 
-// selectRows runs a SELECT and returns its rows.
 func selectRows[T any](ctx context.Context, c *Client, query string) (rows []T, err error) {
 	parts, err := c.Query(ctx, "global sql "+query)
 	if err != nil {

@@ -153,7 +153,6 @@ func (r ClusterRole) ownAgentsSQL() string {
 	return "id > 0 AND (coalesce(node_name, '') = " + quoteSQLText(r.Node) + " OR connection_status = 'never_connected')"
 }
 
-// otherAgentsSQL is the condition for all other agents.
 func (r ClusterRole) otherAgentsSQL() string { return "id > 0 AND NOT (" + r.ownAgentsSQL() + ")" }
 
 // quoteSQLText returns an SQL string. wazuh-db accepts no semicolon anywhere.
