@@ -18,7 +18,8 @@
 //   - the connWatcher finds out when agents' connections end;
 //   - the notifier sends keep-alives without an answer, through remoted's queue for
 //     active responses;
-//   - the statusWriter writes losses into wazuh-db and raises Wazuh's own alert.
+//   - the statusWriter writes losses into wazuh-db and raises Wazuh's own alert;
+//   - the eventSender sends Pulse's own events to wazuh-analysisd.
 //
 // All methods of a Link may be called concurrently.
 package attach

@@ -129,21 +129,31 @@ func (t *tracker) restoreKnownAgents() {
 
 // resumeEarlierLosses resumes what an earlier run of the node has decided. Of an agent that
 // was lost then, keep-alives up to that moment prove nothing; and where the manager
-// still has it as connected, the loss may not have been written.
+// still has it as connected, the loss may not have been written. Alerts that are held stay
+// so.
 func (t *tracker) resumeEarlierLosses(rows []wazuhdb.Row) {
 	for i := range rows {
-		if !rows[i].IsConnected() {
-			continue
-		}
 		was, ok := t.fleet.Agent(rows[i].AgentID())
 		if !ok || was.Status != detector.Disconnected || !was.Reason.IsLoss() {
+			continue
+		}
+		if !rows[i].IsConnected() {
+			t.resumeHeldAlert(&was, &rows[i])
 			continue
 		}
 		t.absences.beginAbsence(was.ID, time.Now().Add(-t.clock.Now().Sub(was.Since)), true)
 		if t.writer != nil {
 			t.writer.addStatusTask(&detector.Decision{Verdict: detector.Changed, ID: was.ID, Time: t.clock.Time(was.Since), From: detector.Active, To: detector.Disconnected,
-				Reason: was.Reason, LastSeenTime: t.clock.Time(min(was.LastSeen, was.Since)), Seen: was.Seen})
+				Reason: was.Reason, LastSeenTime: t.clock.Time(min(was.LastSeen, was.Since)), Seen: was.Seen, AlertHeld: was.AlertHeld})
 		}
+	}
+}
+
+// resumeHeldAlert resumes the alert of a loss that an earlier run has written, and that is
+// still held.
+func (t *tracker) resumeHeldAlert(was *detector.Record, r *wazuhdb.Row) {
+	if t.writer != nil && was.AlertHeld && r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeNoKeepAlive {
+		t.writer.holdWrittenAlert(was.ID, formatDisconnectedAlert(was.ID, r.Name, r.Registered))
 	}
 }
 

@@ -47,6 +47,7 @@ type Link struct {
 	monitor     *remotedMonitor
 	notifier    *notifier
 	writer      *statusWriter // nil if nothing is to be written
+	events      *eventSender  // nil as is writer
 	connWatcher *connWatcher
 	conditions  *conditions
 }
@@ -66,6 +67,7 @@ func Open(cfg Config) (*Link, error) {
 	l.connWatcher = &connWatcher{tcp: &tcpclose.Watcher{Poll: cfg.polls, Log: cfg.Log}, ports: ports, index: index, fleet: cfg.Fleet, events: events}
 	l.notifier = newNotifier(h, index, &cfg, l.conditions)
 	if cfg.UpdateStatus {
+		l.events = newEventSender(h, l.conditions, cfg.Log)
 		l.writer = newStatusWriter(l.db, h, absences, &cfg, l.conditions)
 		if text := clusterWriteCaution(cfg.Cluster); text != "" {
 			cfg.Log.Warn(text, "hint", cautionHint)
@@ -83,7 +85,7 @@ func (l *Link) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	parts := []func(context.Context){l.tracker.runTracker, l.monitor.runMonitor, l.reader.runReader, l.prober.runProber, l.notifier.runNotifier, l.connWatcher.runWatcher}
 	if l.writer != nil {
-		parts = append(parts, l.writer.runWriter)
+		parts = append(parts, l.writer.runWriter, l.events.runSender)
 	}
 	for _, part := range parts {
 		work.Go(func() { part(ctx) })
@@ -103,9 +105,26 @@ func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 
 // OnDecision handles a decision about an agent. It does not wait.
 func (l *Link) OnDecision(d *detector.Decision) {
-	if d.Verdict != detector.Changed {
-		return
+	switch d.Verdict {
+	case detector.Changed:
+		l.handleChange(d)
+	case detector.AlertReleased, detector.Escalated:
+		if l.writer != nil {
+			l.writer.releaseAlert(d)
+		}
 	}
+}
+
+// QueueEvent queues an event for wazuh-analysisd, which format returns when it is sent. If
+// nothing is to be written at the manager, there are no events. It does not wait.
+func (l *Link) QueueEvent(format func() string) {
+	if l.events != nil {
+		l.events.queueEvent(format)
+	}
+}
+
+// handleChange handles a change of an agent's status.
+func (l *Link) handleChange(d *detector.Decision) {
 	if d.To == detector.Disconnected {
 		l.prober.cancelQueuedProbes(d.ID)
 	}

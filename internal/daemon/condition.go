@@ -12,6 +12,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/epoch"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -258,8 +259,13 @@ func (r *recorder) announceConditions(ctx context.Context) error {
 			c := &part.list[i]
 			r.logCondition(c, part.state)
 			r.audit.RecordCondition(c.Code, part.state, c.Failure, c.Problem)
+			body := event.NodeCondition{Code: c.Code, State: part.state, Problem: c.Problem, Since: c.Since.Unix()}
+			if r.onCondition != nil {
+				complete := message.CompleteCondition(r.writer.Source.Node, body, c.Failure, now)
+				r.onCondition(&complete)
+			}
 			if r.outbox != nil {
-				messages = append(messages, r.writer.NodeCondition(event.NodeCondition{Code: c.Code, State: part.state, Problem: c.Problem, Since: c.Since.Unix()}, c.Failure, now))
+				messages = append(messages, r.writer.NodeCondition(body, c.Failure, now))
 			}
 		}
 	}
