@@ -27,7 +27,7 @@ type Condition struct {
 	Since   time.Time `json:"since"`
 }
 
-// losses are what is being lost now, or was a moment ago.
+// losses are what is being lost, or was within lossPeriod.
 type losses struct{ telemetry, audit, panics, ids bool }
 
 // observation is what conditions are derived from.
@@ -188,8 +188,8 @@ func makeHealth(on []Condition) (h view.Health) {
 	return h
 }
 
-// conditionHold is for how long a condition has to be off before it counts as
-// ended, so that one that comes and goes is not announced each time.
+// conditionHold is how long a condition has to be off before it counts as ended, so that
+// one that is on and off in turn is not announced each time.
 const conditionHold = 5 * time.Second
 
 // conditionTracker remembers which conditions have begun. The zero value is ready
