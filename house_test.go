@@ -121,7 +121,7 @@ var rooms = []room{
 	{"internal/message", []string{"event", "internal/alertlevel", "internal/atomicfile", "internal/detector", "internal/evidence", "internal/history", "internal/outbox"},
 		"it converts between decisions and messages, and sends none"},
 	{"internal/console", []string{"event", "internal/agentinfo", "internal/connlimit", "internal/detector", "internal/history", "internal/silence", "internal/view"}, "it shows the fleet and what was decided about it, and knows nothing of how messages get out"},
-	{"internal/top", []string{"internal/printable", "internal/view"}, "it makes text of what the API says"},
+	{"internal/top", []string{"event", "internal/printable", "internal/view"}, "it makes text of what the API says"},
 	{"internal/sealing", []string{"internal/config", "internal/keys", "internal/outbox", "internal/query", "internal/statedir", "seal"},
 		"it signs and encrypts what others made"},
 	{"internal/query", []string{"internal/detector", "internal/logonce", "internal/silence", "internal/view"}, "it answers about the fleet, on whatever connection it is given"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,15 +21,19 @@ type agentsCommand struct {
 	Status  string `placeholder:"STATUS" help:"Only agents in this status: active, disconnected, pending or never_connected."`
 	Name    string `placeholder:"PATTERN" help:"Only agents with such a name, such as 'web-*'."`
 	Address string `placeholder:"PATTERN" help:"Only agents with such an address, such as '10.1.*'."`
-	Group   string `placeholder:"PATTERN" help:"Only agents of such an <agent_group>."`
+	Group   string `placeholder:"PATTERN" help:"Only agents of such an <agent_group>, or of such a Wazuh group."`
+	OS      string `name:"os" placeholder:"TEXT" help:"Only agents whose system has this in its name and version, such as ubuntu, or matches a pattern, such as 'ubuntu 22.*'."`
+	Version string `name:"agent-version" placeholder:"VERSION" help:"Only agents of this version, such as 4.9, which includes 4.9.2, or '4.1?.*'."`
 	JSON    bool   `help:"Print the daemon's own JSON."`
 }
 
 func (*agentsCommand) Help() string {
 	return `Reads from the running daemon on this host, at <pulse><http> of its settings. SINCE is how long the agent has been in its status,
-SEEN how long ago it was last seen, MISSED the unanswered keep-alives in a row, RTT the last round trip.
+SEEN how long ago it was last seen, MISSED the unanswered keep-alives in a row, RTT the last round trip, GROUPS the groups that
+its Wazuh manager has it in.
 
     pulse agents --status disconnected
+    pulse agents --group web --os ubuntu
     pulse agents --json | jq -r '.agents[] | select(.missed > 0) | .name'`
 }
 
@@ -59,7 +64,7 @@ func (c *agentsCommand) Run(e *env) error {
 func (c *agentsCommand) fetchAllPages(ctx context.Context, daemon *consoleClient) (*view.AgentPage, error) {
 	whole := &view.AgentPage{Agents: []view.LocatedAgent{}}
 	query := url.Values{"limit": {"1000"}}
-	for name, value := range map[string]string{"status": c.Status, "name": c.Name, "address": c.Address, "group": c.Group} {
+	for name, value := range map[string]string{"status": c.Status, "name": c.Name, "address": c.Address, "group": c.Group, "os": c.OS, "version": c.Version} {
 		if value != "" {
 			query.Set(name, value)
 		}
@@ -79,7 +84,7 @@ func (c *agentsCommand) fetchAllPages(ctx context.Context, daemon *consoleClient
 
 func printAgents(w io.Writer, fleet *view.AgentPage, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tNAME\tIP\tSTATUS\tREASON\tSINCE\tSEEN\tMISSED\tRTT")
+	fmt.Fprintln(table, "ID\tNAME\tIP\tSTATUS\tREASON\tSINCE\tSEEN\tMISSED\tRTT\tVERSION\tSYSTEM\tGROUPS")
 	for i := range fleet.Agents {
 		a := &fleet.Agents[i]
 		seen, rtt, reason := "never", "-", "-"
@@ -92,7 +97,8 @@ func printAgents(w io.Writer, fleet *view.AgentPage, now time.Time) error {
 		if a.Reason != "" {
 			reason = a.Reason
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", printable.Only(a.ID), printable.Only(a.Name), printable.Only(a.IP), printable.Only(a.Status), printable.Only(reason), formatAge(now.Sub(a.Since)), seen, a.Missed, rtt)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", printable.Only(a.ID), printable.Only(a.Name), printable.Only(a.IP), printable.Only(a.Status), printable.Only(reason),
+			formatAge(now.Sub(a.Since)), seen, a.Missed, rtt, orDash(a.AgentVersion), orDash(a.OSName+" "+a.OSVersion), orDash(strings.Join(a.WazuhGroups, ",")))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -100,3 +106,6 @@ func printAgents(w io.Writer, fleet *view.AgentPage, now time.Time) error {
 	_, err := fmt.Fprintln(w, countNoun(len(fleet.Agents), "agent"))
 	return err
 }
+
+// orDash returns a text that is printable, "-" if there is none.
+func orDash(text string) string { return cmp.Or(printable.Only(strings.TrimSpace(text)), "-") }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -37,16 +38,17 @@ func TestTheFleetIsATable(t *testing.T) {
 	now := time.Unix(1716897300, 0)
 	seen, rtt := now.Add(-1500*time.Millisecond), 0.44
 	fleet := view.AgentPage{Agents: []view.LocatedAgent{
-		{Agent: view.Agent{ID: "001", Name: "web", IP: "10.0.0.1", Status: "active", Reason: "connected", Since: now.Add(-time.Minute), LastSeen: &seen, RTT: &rtt}},
+		{Agent: view.Agent{ID: "001", Name: "web", IP: "10.0.0.1", Status: "active", Reason: "connected", Since: now.Add(-time.Minute), LastSeen: &seen, RTT: &rtt,
+			AgentInfo: event.AgentInfo{WazuhGroups: []string{"default", "web"}, OSName: "Ubuntu\x1b", OSVersion: "22.04", AgentVersion: "v4.9.2"}}},
 		{Agent: view.Agent{ID: "002", Name: "db", IP: "any", Status: "never_connected", Since: now.Add(-time.Hour)}},
 	}}
 	var text strings.Builder
 	if err := printAgents(&text, &fleet, now); err != nil {
 		t.Fatal(err)
 	}
-	want := `ID   NAME  IP        STATUS           REASON     SINCE  SEEN   MISSED  RTT
-001  web   10.0.0.1  active           connected  1m0s   1.5s   0       0.4ms
-002  db    any       never_connected  -          1h00m  never  0       -
+	want := `ID   NAME  IP        STATUS           REASON     SINCE  SEEN   MISSED  RTT    VERSION  SYSTEM         GROUPS
+001  web   10.0.0.1  active           connected  1m0s   1.5s   0       0.4ms  v4.9.2   Ubuntu? 22.04  default,web
+002  db    any       never_connected  -          1h00m  never  0       -      -        -              -
 2 agents
 `
 	if diff := cmp.Diff(want, text.String()); diff != "" {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -169,11 +170,22 @@ func (b *Board) drawDisconnected(p *page, rows int, now time.Time) {
 			seen = formatDuration(now.Sub(*a.LastSeen)) + " ago"
 		}
 		p.addLine(part{red, "× "}, part{bold, fitText(a.Name, p.nameWidth()) + " "}, part{"", fitText(a.IP, 15) + " " + fitText(a.Reason, 17) + " "},
-			part{dim, "since " + fitText(formatDuration(now.Sub(a.Since)), 6) + " seen " + seen})
+			part{dim, "since " + fitText(formatDuration(now.Sub(a.Since)), 6) + " seen " + seen + describeInfo(&a.AgentInfo)})
 	}
 	if more := b.disconnected.Total - rows; more > 0 {
 		p.addLine(part{dim, fmt.Sprintf("and %d more", more)})
 	}
+}
+
+// describeInfo returns what is known of an agent, to stand at the end of a line.
+func describeInfo(i *event.AgentInfo) string {
+	text := ""
+	for _, known := range []string{strings.Join(i.WazuhGroups, ","), strings.TrimSpace(i.OSName + " " + i.OSVersion), i.AgentVersion} {
+		if known != "" {
+			text += " · " + printable.Only(known)
+		}
+	}
+	return text
 }
 
 func drawEvent(p *page, e *view.Event) {

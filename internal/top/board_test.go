@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/view"
 	"go.uber.org/goleak"
@@ -32,7 +33,8 @@ func full(t *testing.T) *Board {
 	seen := noon.Add(-25 * time.Second)
 	b.SetDisconnected(&view.AgentPage{Total: 2, Agents: []view.LocatedAgent{
 		{Agent: view.Agent{ID: "002", Name: "db-01", IP: "10.0.0.2", Status: "disconnected", Reason: "missed_keepalives", Since: noon.Add(-4 * time.Second), LastSeen: &seen}},
-		{Agent: view.Agent{ID: "009", Name: "mail", IP: "any", Status: "disconnected", Reason: "agent_shutdown", Since: noon.Add(-50 * time.Hour)}}}})
+		{Agent: view.Agent{ID: "009", Name: "mail", IP: "any", Status: "disconnected", Reason: "agent_shutdown", Since: noon.Add(-50 * time.Hour),
+			AgentInfo: event.AgentInfo{WazuhGroups: []string{"default", "mail"}, OSName: "Debian GNU/Linux", OSVersion: "12", AgentVersion: "v4.9.2"}}}}})
 	ms := func(v float64) *float64 { return &v }
 	b.SetEvents([]view.Event{{Kind: "pulse_was_away", KnownAt: noon.Add(-time.Hour)}})
 	b.AddEvents([]view.Event{
@@ -55,7 +57,7 @@ link listen, 31 connections · NATS unavailable connection_refused · outbox 17 
 
 AWAY  2
 × db-01                    10.0.0.2        missed_keepalives since 4.0s   seen 25s ago
-× mail                     any             agent_shutdown    since 2d     seen never
+× mail                     any             agent_shutdown    since 2d     seen never · default,mail · Debian GNU/Linux …
 
 JUST NOW
 11:59:59 the fleet is back: 30 of 40
@@ -98,6 +100,7 @@ func TestNobodySteersTheTerminal(t *testing.T) {
 	const evil = "a\x1b]0;x\a\x1b[2J\u202egpj\n\u009bm"
 	b := full(t)
 	b.disconnected.Agents[0].Name, b.disconnected.Agents[0].IP, b.disconnected.Agents[0].Reason = evil, evil, evil
+	b.disconnected.Agents[0].AgentInfo = event.AgentInfo{WazuhGroups: []string{evil}, OSName: evil, AgentVersion: evil}
 	b.AddEvents([]view.Event{{Kind: "status_change", Name: evil, IP: evil, To: evil, Reason: evil}, {Kind: "agent_flapping", Name: evil, IP: evil}, {Kind: evil}})
 	b.summary.Node.Node, b.summary.Node.Version, b.summary.Node.NATS.Problem, b.summary.Node.Link.Kind = evil, evil, evil, evil
 	b.summary.Health.Failures = []string{evil}
