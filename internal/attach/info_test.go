@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
+	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
 // waitForInfo waits until the detector has the info of an agent.
@@ -136,5 +138,33 @@ func TestInfosTakeNoStatementsOfTheirOwn(t *testing.T) {
 	s.waitForInfo(agents, detector.Info{Groups: "default,web", OSName: "Debian GNU/Linux", OSVersion: "12", Version: "v4.14.7"})
 	if s.stopped(); columns != 1 || pages > 2*3 {
 		t.Errorf("%d statements about the columns, %d about rows", columns, pages)
+	}
+}
+
+// What a reading of a large fleet takes, and what the infos are of it: the rows are the
+// longer for them, so that fewer fit into an answer.
+func TestTheInfosOfTenThousandAgentsTakeFewStatementsMore(t *testing.T) {
+	t.Parallel()
+	const agents = 10_000
+	s := startManager(t, agents)
+	s.updateRows("connection_status = 'active', node_name = 'node01', ip = '10.20.30.40', last_keepalive = ? WHERE id > 0", time.Now().Unix())
+	db := wazuhdb.NewClient(wazuhsock.Home(s.manager.Home()), wazuhdb.ClusterRole{}, patience)
+	t.Cleanup(db.Close)
+	read := func() (statements, bytesIn int64) {
+		before := db.CountTraffic()
+		rows, skipped, err := db.ReadAgents(t.Context())
+		if err != nil || len(rows) != agents || len(skipped) != 0 {
+			t.Fatalf("%d rows, %d skipped, %v", len(rows), len(skipped), err)
+		}
+		after := db.CountTraffic()
+		return after.Statements - before.Statements, after.BytesIn - before.BytesIn
+	}
+	read() // the schema, too
+	_, less := read()
+	s.updateRows(`version = 'Wazuh v4.14.7', os_name = 'Debian GNU/Linux', os_version = '12', "group" = 'default,web' WHERE id > 0`)
+	statements, more := read()
+	t.Logf("%d statements; %d bytes, of which %d are of infos", statements, more, more-less)
+	if statements > 45 || more-less > 100*agents {
+		t.Errorf("%d statements, %d bytes more", statements, more-less)
 	}
 }
