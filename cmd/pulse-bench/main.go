@@ -29,6 +29,7 @@ type commands struct {
 	Detector detectorCommand `cmd:"" help:"Measure the failure detector with many agents, without a network."`
 	Publish  publishCommand  `cmd:"" help:"Measure publishing, from the detector's decision to a message that a NATS server has confirmed."`
 	Attach   attachCommand   `cmd:"" help:"Measure Pulse beside a (simulated) Wazuh manager, and what it costs the manager."`
+	Cluster  clusterCommand  `cmd:"" help:"Measure what the nodes of a cluster share: which of them has an agent."`
 	Demo     demoCommand     `cmd:"" help:"Run pulse demo, beside a simulated manager with --attach."`
 
 	NATSServer  natsServerCommand  `cmd:"" name:"nats-server" hidden:""`
@@ -43,6 +44,7 @@ func (*commands) Help() string {
     pulse-bench detector --agents 100000
     pulse-bench publish
     pulse-bench attach
+    pulse-bench cluster
 
 It also has the demo beside a simulated manager, which the daemon's program does not include:
 

@@ -208,6 +208,8 @@ func (b *bucket) readOwnBeat(ctx context.Context, key string) ([]byte, error) {
 	return m.Data, nil
 }
 
+var errBadKeys = errors.New("they cannot be read")
+
 // readPublicKeys returns the public keys of a node, none if it has not published any.
 func (b *bucket) readPublicKeys(ctx context.Context, node string) ([]*seal.Key, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
@@ -221,7 +223,7 @@ func (b *bucket) readPublicKeys(ctx context.Context, node string) ([]*seal.Key, 
 	}
 	list, err := seal.ParseKeys(m.Data)
 	if err != nil {
-		return nil, fmt.Errorf("the public keys of %s: %w", node, err)
+		return nil, fmt.Errorf("%w: %w", errBadKeys, err)
 	}
 	return list, nil
 }

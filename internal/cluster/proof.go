@@ -30,12 +30,9 @@ type keyID [keyIDLen]byte
 var proofBase64 = base64.RawURLEncoding.Strict()
 
 func hashLeaf(key, text string) hash {
-	h := sha256.New()
-	h.Write([]byte{0})
-	h.Write([]byte(key))
-	h.Write([]byte{'\n'})
-	h.Write([]byte(text))
-	return hash(h.Sum(nil))
+	var room [512]byte
+	b := append(append(append(room[:0], 0), key...), '\n')
+	return sha256.Sum256(append(b, text...))
 }
 
 func hashPair(left, right hash) hash {

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// gatherTime is how long a reader waits for more after a hint: one request for many.
-	gatherTime = 5 * time.Millisecond
+	// gatherTime is how long a reader waits for more after a hint, one request for many, if
+	// it has read records a moment ago. The first hint has it read at once.
+	gatherTime = 20 * time.Millisecond
 	// behindMin and behindMax are between two requests to replicas that are behind.
 	behindMin, behindMax = 5 * time.Millisecond, 250 * time.Millisecond
 )
@@ -44,9 +45,12 @@ func (r *reader) followStream(ctx context.Context) error {
 		if err := r.readTo(ctx); err != nil {
 			return err
 		}
+		read := time.Now()
 		select {
 		case <-r.hinted:
-			waitFor(ctx, gatherTime)
+			if time.Since(read) < 2*gatherTime {
+				waitFor(ctx, gatherTime)
+			}
 		case <-check.C:
 			if err := r.checkBucket(ctx); err != nil {
 				return err
@@ -111,6 +115,9 @@ func (r *reader) applyRecords(ctx context.Context, records []stored) error {
 	valid := make([]parsed, 0, len(records))
 	for _, s := range records {
 		key, rec, err := r.openRecord(ctx, s)
+		if _, unknown := errors.AsType[*keysError](err); unknown {
+			return err // what it is is found out in the next session
+		}
 		if err != nil {
 			r.refuseRecord(key.Node, s.key, err)
 			continue
@@ -138,6 +145,9 @@ func (r *reader) applyRecords(ctx context.Context, records []stored) error {
 	return nil
 }
 
+// keysError is why it is not known which public keys a node has.
+type keysError struct{ error }
+
 // openRecord verifies and parses one value.
 func (r *reader) openRecord(ctx context.Context, s stored) (key ownership.Key, rec ownership.Record, err error) {
 	key, ok := ownership.ParseKey(s.key)
@@ -149,11 +159,16 @@ func (r *reader) openRecord(ctx context.Context, s stored) (key ownership.Key, r
 		if len(r.verifiers) >= ownership.NodesMax {
 			return key, rec, ownership.ErrTooMany
 		}
-		v = r.readVerifier(ctx, key.Node)
+		if v, err = r.readVerifier(ctx, key.Node); err != nil {
+			return key, rec, &keysError{err}
+		}
 	}
 	text, err := v.verifyValue(s.key, s.value)
 	if errors.Is(err, errUnknownKey) && time.Since(r.looked[key.Node]) > r.timing.keyWait {
-		text, err = r.readVerifier(ctx, key.Node).verifyValue(s.key, s.value)
+		if v, err = r.readVerifier(ctx, key.Node); err != nil {
+			return key, rec, &keysError{err}
+		}
+		text, err = v.verifyValue(s.key, s.value)
 	}
 	if errors.Is(err, errUnknownKey) {
 		r.missed[key.Node] = true

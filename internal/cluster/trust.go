@@ -2,22 +2,23 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
-// readVerifier reads the public keys of a node. If that fails, those before stay.
-func (r *reader) readVerifier(ctx context.Context, node string) *verifier {
-	r.looked[node] = time.Now()
+// readVerifier reads the public keys of a node. Keys that cannot be parsed are none.
+func (r *reader) readVerifier(ctx context.Context, node string) (*verifier, error) {
 	list, err := r.bucket.readPublicKeys(ctx, node)
-	v := r.verifiers[node]
-	if err == nil || v == nil {
-		v = newVerifier(node, list)
-		r.verifiers[node] = v
-	}
-	if err != nil && ctx.Err() == nil {
+	if errors.Is(err, errBadKeys) {
 		r.log.Warn("the public keys of a node are not known: what it writes is refused", "node", node, "err", err)
+		err = nil
 	}
-	return v
+	if err != nil {
+		return nil, err
+	}
+	r.looked[node] = time.Now()
+	r.verifiers[node] = newVerifier(node, list)
+	return r.verifiers[node], nil
 }
 
 // readMissedKeys reads again the keys of nodes whose records were refused because their keys
@@ -26,9 +27,9 @@ func (r *reader) readMissedKeys(ctx context.Context) error {
 	found := false
 	for node := range r.missed {
 		before := len(r.verifiers[node].keys)
-		v := r.readVerifier(ctx, node)
-		if ctx.Err() != nil {
-			return ctx.Err()
+		v, err := r.readVerifier(ctx, node)
+		if err != nil {
+			return err
 		}
 		if len(v.keys) > before {
 			delete(r.missed, node)
@@ -45,7 +46,10 @@ func (r *reader) readMissedKeys(ctx context.Context) error {
 // with is among them: what it wrote before would be refused.
 func (r *reader) waitForOwnKey(ctx context.Context) error {
 	for warned := false; ; {
-		v := r.readVerifier(ctx, r.cfg.Node)
+		v, err := r.readVerifier(ctx, r.cfg.Node)
+		if err != nil {
+			return err
+		}
 		if _, ok := v.keys[r.signer.id]; ok {
 			close(r.writable)
 			return nil
