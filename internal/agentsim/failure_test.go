@@ -2,6 +2,7 @@ package agentsim
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,19 +51,55 @@ func TestShutdownIsAnnounced(t *testing.T) {
 }
 
 func TestAKilledAgentSaysNothing(t *testing.T) {
+	for _, how := range []Failure{Kill, PowerOff} {
+		t.Run(how.String(), func(t *testing.T) { checkSilentEnd(t, how) })
+	}
+}
+
+func checkSilentEnd(t *testing.T, how Failure) {
 	m := newManager(t, 1)
 	cfg := m.config()
 	cfg.Manager = m.listen()
 	f := newFleet(t, cfg)
 	start(t, f)
 	m.await("001", saysStarted)
-	must(t, f.Fail("001", Kill))
+	must(t, f.Fail("001", how))
 	if got := m.next("001").text; got != closed {
 		t.Errorf("agent says %q, want its connection closed", got)
 	}
 	must(t, f.Fail("001", Shutdown)) // too late for a shutdown message
 	must(t, f.Revive("001"))
 	m.await("001", saysStarted)
+}
+
+func TestAHostAnswersWhileItHasPowerAndItsNetwork(t *testing.T) {
+	f, err := New(Config{Manager: "127.0.0.1:1514", Keys: testKeys(t, 2), Spread: true})
+	must(t, err)
+	host := netip.MustParseAddr("127.1.0.1")
+	for _, tt := range []struct {
+		how  Failure
+		want bool
+	}{{Kill, true}, {Shutdown, true}, {Hang, true}, {Cut, false}, {PowerOff, false}} {
+		must(t, f.Fail("001", tt.how))
+		if answers, known := f.HostAnswers(host); answers != tt.want || !known {
+			t.Errorf("%v: answers %v, known %v", tt.how, answers, known)
+		}
+		if answers, _ := f.HostAnswers(netip.MustParseAddr("127.1.0.2")); !answers {
+			t.Errorf("%v: the other host does not answer", tt.how)
+		}
+		must(t, f.Revive("001"))
+		if answers, _ := f.HostAnswers(host); !answers {
+			t.Errorf("%v: it does not answer afterwards", tt.how)
+		}
+	}
+	must(t, f.Fail("001", Kill))
+	must(t, f.Fail("001", PowerOff))
+	if answers, _ := f.HostAnswers(host); answers {
+		t.Error("a host without power whose agent had ended before answers")
+	}
+	if _, known := f.HostAnswers(netip.MustParseAddr("127.0.0.1")); known {
+		t.Error("a host of nobody is known")
+	}
 }
 
 func TestAHungAgentAnswersLateOverASocket(t *testing.T) {
@@ -228,7 +265,7 @@ func TestAgentsStartOneAfterTheOther(t *testing.T) {
 }
 
 func TestDeathsHaveNames(t *testing.T) {
-	for _, want := range []Failure{Shutdown, Kill, Hang, Cut} {
+	for _, want := range []Failure{Shutdown, Kill, Hang, Cut, PowerOff} {
 		if got, err := ParseFailure(want.String()); err != nil || got != want {
 			t.Errorf("ParseFailure(%q) = %v, %v", want, got, err)
 		}

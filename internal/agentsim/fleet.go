@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,7 @@ type Fleet struct {
 	stream bool // TCP: messages carry their length
 	agents []*agent
 	byID   map[string]*agent
+	byAddr map[netip.Addr]*agent // of agents with an address of their own
 	log    *slog.Logger
 	start  time.Time // the fleet's clock counts from here
 	dial   func(context.Context) (net.Conn, error)
@@ -47,7 +49,7 @@ func New(cfg Config) (*Fleet, error) {
 	}
 	f := &Fleet{
 		cfg: cfg, stream: cfg.Network == "tcp", log: cfg.Log, start: time.Now(),
-		byID:  make(map[string]*agent, len(cfg.Keys)),
+		byID: make(map[string]*agent, len(cfg.Keys)), byAddr: make(map[netip.Addr]*agent),
 		dials: make(chan struct{}, cfg.MaxDials), settled: make(chan struct{}),
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
@@ -60,6 +62,7 @@ func New(cfg Config) (*Fleet, error) {
 		}
 		if cfg.Spread {
 			a.from = f.hostAddr(i)
+			f.byAddr[netip.MustParseAddrPort(a.from.String()).Addr()] = a
 		}
 		f.byID[a.id] = a
 		f.agents = append(f.agents, a)
@@ -106,10 +109,10 @@ func (f *Fleet) Settled() <-chan struct{} { return f.settled }
 
 // Fail makes an agent fail, within moments. Failures add up: the network of a
 // hung agent can be cut and its process killed, which its manager notices when
-// the network is back. For an agent whose process has ended, only Cut has an
-// effect.
+// the network is back. For an agent whose process has ended, only Cut
+// and PowerOff have an effect.
 func (f *Fleet) Fail(id string, how Failure) error {
-	if how < Shutdown || how > Cut {
+	if how < Shutdown || how > PowerOff {
 		return fmt.Errorf("agent %s: unknown %v", id, how)
 	}
 	return f.changeAgent(id, func(was lifecycle) lifecycle { return was.withFailure(how) })
@@ -128,6 +131,18 @@ func (f *Fleet) SetCounter(id string, to secmsg.Counter) error {
 	}
 	a.nextCounter.Store(&to)
 	return nil
+}
+
+// HostAnswers reports whether the host at an address would answer a ping: it has
+// power and its network. Only a host of an agent with an address of its own
+// (Config.Spread) is known.
+func (f *Fleet) HostAnswers(addr netip.Addr) (answers, known bool) {
+	a := f.byAddr[addr]
+	if a == nil {
+		return false, false
+	}
+	now := a.currentLifecycle()
+	return !now.cut && !now.off, true
 }
 
 // CutAll cuts the network of all agents.

@@ -17,27 +17,29 @@ const (
 	// in either direction. Over TCP the manager keeps an open, silent connection,
 	// even after the agent has closed it and redials in vain.
 	Cut
+	// PowerOff ends the process as Kill does, and its host with it: nothing answers there.
+	PowerOff
 )
 
-var failureNames = [...]string{Shutdown: "shutdown", Kill: "kill", Hang: "hang", Cut: "cut"}
+var failureNames = [...]string{Shutdown: "shutdown", Kill: "kill", Hang: "hang", Cut: "cut", PowerOff: "off"}
 
 // String returns the failure's name, as [ParseFailure] reads it.
 func (d Failure) String() string {
-	if d < Shutdown || d > Cut {
+	if d < Shutdown || d > PowerOff {
 		return fmt.Sprintf("death(%d)", uint8(d))
 	}
 	return failureNames[d]
 }
 
-// ParseFailure returns the failure with that name: shutdown, kill, hang or
-// cut.
+// ParseFailure returns the failure with that name: shutdown, kill, hang, cut
+// or off.
 func ParseFailure(name string) (Failure, error) {
-	for d := Shutdown; d <= Cut; d++ {
+	for d := Shutdown; d <= PowerOff; d++ {
 		if failureNames[d] == name {
 			return d, nil
 		}
 	}
-	return 0, fmt.Errorf("death %q: want shutdown, kill, hang or cut", name)
+	return 0, fmt.Errorf("death %q: want shutdown, kill, hang, cut or off", name)
 }
 
 // lifecycle is the state of one agent as set by the fleet's methods. A cut is
@@ -48,6 +50,7 @@ type lifecycle struct {
 	stopped  bool   // no process
 	hung     bool   // the process is stopped, but exists
 	cut      bool   // no network
+	off      bool   // no host
 	shutdown bool   // the last process ended in order
 	ended    uint32 // number of processes that ended: distinguishes a restart from a process that went on
 	cuts     uint32 // number of cuts: distinguishes what came before the last from what came after
@@ -62,11 +65,12 @@ func (f lifecycle) withFailure(how Failure) lifecycle {
 		f.cut = true
 		f.cuts++
 	case f.stopped:
+		f.off = f.off || how == PowerOff
 	case how == Hang:
 		f.hung = true
 	default:
 		f.stopped, f.hung = true, false
-		f.shutdown = how == Shutdown
+		f.shutdown, f.off = how == Shutdown, how == PowerOff
 		f.ended++
 	}
 	return f
@@ -80,7 +84,7 @@ func (f lifecycle) withNetwork() lifecycle {
 
 // withRecovery returns the lifecycle with every failure undone.
 func (f lifecycle) withRecovery() lifecycle {
-	f.stopped, f.hung, f.cut = false, false, false
+	f.stopped, f.hung, f.cut, f.off = false, false, false, false
 	return f
 }
 
