@@ -21,7 +21,6 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/inventory"
 	"github.com/wazuh-pulse/pulse/internal/listen"
-	"github.com/wazuh-pulse/pulse/internal/message"
 )
 
 // listenLink is the link on which Pulse is the agents' manager, with client.keys
@@ -60,9 +59,7 @@ func knowsAgents(d *detector.Detector) bool {
 	return counts[detector.Active]+counts[detector.Pending]+counts[detector.Disconnected] > 0
 }
 
-func (l *listenLink) OnDecision(*message.Record) {}
-
-func (l *listenLink) OnCondition(*event.NodeCondition) {}
+func (l *listenLink) OnDecision(*detector.Decision) {}
 
 // Run serves the agents and follows their keys.
 func (l *listenLink) Run(ctx context.Context) {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -28,6 +29,12 @@ func (n *Node) openSilences(cfg *config.Config) error {
 		},
 		Postpone: func(err error, write func() error) { n.out.pending.Postpone(silencesFile, err, write) }})
 	return nil
+}
+
+// AddSilence adds a silence from within this process. It returns when the silence is in
+// effect.
+func (n *Node) AddSilence(ctx context.Context, r *silence.Request) (silence.Added, error) {
+	return n.silences.Add(ctx, r, "this process")
 }
 
 // settingsSilences returns the silences of the settings.
