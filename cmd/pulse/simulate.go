@@ -130,14 +130,17 @@ type demoCommand struct{ demo.Flags }
 
 func (*demoCommand) Help() string {
 	return `Everything runs on free loopback ports and in a temporary directory, with timings short enough to see each
-kind of failure detected: shutdown, kill (the connection closes), hang (it stays open and silent), and a cut network.
+kind of failure detected: kill (the agent is gone, its host lives: an alert at once), reboot (no alert), planned (a host that is
+switched off while its agent is silenced: no alert), off (a host that is gone: an alert after 6 s), hang (the connection stays
+open and silent), cut (no network), and shutdown. The agents' hosts are simulated: nothing is sent to any host.
 
     pulse demo --for 30s
     pulse demo --agents 200 --for 30s --json
     pulse demo --outage
     pulse demo --server nats://127.0.0.1:4222
 
-The exit code is 1 if a failure was not detected or a running agent was reported as disconnected. In the last seconds before
+The exit code is 1 if a failure was not detected, a running agent was reported as disconnected, a loss was no alert that had to
+be one, or a reboot was one. In the last seconds before
 --for is over no agent fails, as there would be no time to detect it: give it 20 s or more.
 
 With --outage all agents lose their network at once: the exit code is 1 unless that is published as one fleet_outage

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
-	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
@@ -39,8 +39,7 @@ const (
 
 // statusWriter writes losses into the manager's database and raises the alert that
 // Wazuh's own monitord would raise, up to half an hour later. It writes each loss
-// once, and none that the database contradicts. The alert is raised once for each loss
-// that was written: at once, or when the detector releases what it holds.
+// once, and none that the database contradicts.
 type statusWriter struct {
 	db    *wazuhdb.Client
 	role  wazuhdb.ClusterRole
@@ -56,8 +55,7 @@ type statusWriter struct {
 
 	mu                sync.Mutex
 	tasks             map[detector.AgentID]task
-	held              map[detector.AgentID]string // losses whose alert is held, by the detector's decision; with the alert once the loss is written
-	alertsPausedUntil time.Time                   // after analysisd took no event
+	alertsPausedUntil time.Time // after analysisd took no event
 
 	written, contradicted, marked, alerts, unmarked atomic.Int64
 }
@@ -65,7 +63,7 @@ type statusWriter struct {
 func newStatusWriter(db *wazuhdb.Client, home wazuhsock.Home, absences *absences, cfg *Config, conditions *conditions) *statusWriter {
 	return &statusWriter{db: db, role: cfg.Cluster, queue: wazuhsock.NewQueue(home.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout,
 		recheckAfter: recheckDelay, log: cfg.Log, conditions: conditions, absences: absences,
-		tasks: make(map[detector.AgentID]task), held: make(map[detector.AgentID]string), unconfirmed: make(map[detector.AgentID]task)}
+		tasks: make(map[detector.AgentID]task), unconfirmed: make(map[detector.AgentID]task)}
 }
 
 // runWriter performs the tasks that are due until ctx ends.
@@ -88,7 +86,7 @@ func (s *statusWriter) runWriter(ctx context.Context) {
 }
 
 // performTask performs a task, and reports whether wazuh-db answers, for the next one.
-// What is written gets its alert, also if ctx ends, unless that is held.
+// What is written gets its alert, also if ctx ends.
 func (s *statusWriter) performTask(ctx context.Context, id detector.AgentID, t task) bool {
 	if t.alert == "" {
 		done, line, err := s.updateStatus(ctx, id, t)
@@ -98,10 +96,11 @@ func (s *statusWriter) performTask(ctx context.Context, id detector.AgentID, t t
 		if !done {
 			return true
 		}
-		var isDue bool
-		if t, isDue = s.keepAlert(id, t, line); !isDue {
+		if line == "" {
+			s.finishTask(id, t)
 			return true
 		}
+		t = s.keepAlert(id, t, line)
 	}
 	if s.raiseAnalysisdAlert(t.alert) {
 		s.finishTask(id, t)
@@ -138,8 +137,6 @@ func (s *statusWriter) updateStatus(ctx context.Context, id detector.AgentID, t 
 		return true, "", nil
 	case r.Status == wazuhdb.StatusDisconnected && schema.IsLossCode(r.Code) && s.unconfirmed[id] == t:
 		return true, s.countWrittenLoss(id, r), nil
-	case t.released && r.Status == wazuhdb.StatusDisconnected && schema.IsLossCode(r.Code):
-		return true, formatDisconnectedAlert(id, r.Name, r.Registered), nil
 	case !r.IsConnected() && !isResetByRestart(r):
 		s.marked.Add(1) // by remoted or monitord, before us
 		return true, "", nil
@@ -191,16 +188,9 @@ func (s *statusWriter) countWrittenLoss(id detector.AgentID, r *wazuhdb.Row) str
 }
 
 // formatDisconnectedAlert returns the event that makes analysisd raise rule 504, in monitord's words.
-// A name or address from the database could contain anything.
 func formatDisconnectedAlert(id detector.AgentID, name, registered string) string {
-	name, registered = printable.Brief(name, maxAlertText), printable.Brief(registered, maxAlertText)
-	return wazuhsock.FormatEvent(fmt.Sprintf("[%s] (%s) %s->wazuh-monitord", id, name, registered),
-		fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", name, registered))
+	return fmt.Sprintf("1:[%s] (%s) %s->wazuh-monitord:ossec: Agent disconnected: '%s-%s'.", id, name, strings.ReplaceAll(registered, ":", "|:"), name, registered)
 }
-
-// maxAlertText is how many characters a name has in an alert at most, which is more than
-// Wazuh lets it have.
-const maxAlertText = 256
 
 func (s *statusWriter) areAlertsPaused() bool {
 	s.mu.Lock()

@@ -51,6 +51,7 @@ type scenario interface {
 	advance(now time.Time)                                   // every tick
 	handleChange(c *event.StatusChange, now time.Time)       // after demoRun has handled it
 	handleOutage(m *event.FleetOutageMessage, now time.Time) // the same
+	handleAlert(c *event.StatusChange, now time.Time)        // of a single agent
 	isOver(now time.Time) bool                               // nothing more will happen
 	evaluate(end time.Time)
 }
@@ -89,7 +90,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 
 func newRun(s *environment, out io.Writer, start time.Time) *demoRun {
 	return &demoRun{environment: s, out: out, start: start, active: make(map[string]bool), lost: make(map[string][]loss), sequences: newSequenceTracker(),
-		report: Report{Agents: len(s.ids), Detections: []Detection{}, False: []Detection{}, Missed: []string{}}}
+		report: Report{Agents: len(s.ids), Detections: []Detection{}, False: []Detection{}, Missed: []string{}, QuietAlerts: []string{}, MissedAlerts: []string{}}}
 }
 
 func newScenario(p *demoRun, cfg Config) scenario {
@@ -107,8 +108,9 @@ func newScenario(p *demoRun, cfg Config) scenario {
 func (p *demoRun) printIntroduction() {
 	fmt.Fprintf(p.out, "Pulse watches %d simulated agents. Its messages are at %s, subjects %s.\n"+
 		"Each agent gets a keep-alive every %v; %d unanswered ones, or %v without any sign of life, and it is gone.\n"+
-		"One that is late beyond its habit gets a keep-alive at once, and %v to answer it.\n",
-		len(p.ids), p.server, p.prefix.All(), interval, maxMissed, timeout, suspectTimeout)
+		"One that is late beyond its habit gets a keep-alive at once, and %v to answer it. One that is away for %v is an alert.\n"+
+		"The agents' hosts are simulated, too: whether one still answers is known without sending it anything.\n",
+		len(p.ids), p.server, p.prefix.All(), interval, maxMissed, timeout, suspectTimeout, escalateAfter)
 	p.printKeys()
 	fmt.Fprintf(p.out, "Its dashboard is at http://%v\n", p.node.ConsoleAddr())
 	if p.host != nil {
@@ -199,7 +201,7 @@ func (p *demoRun) handleMessage(subject string, data []byte, now time.Time) erro
 		return nil
 	}
 	if strings.Contains(subject, ".alerts.") {
-		p.handleAlert(m, now)
+		p.handleAlertMessage(m, now)
 		return nil
 	}
 	switch m := m.(type) {
@@ -220,12 +222,15 @@ func (p *demoRun) handleMessage(subject string, data []byte, now time.Time) erro
 	return nil
 }
 
-func (p *demoRun) handleAlert(m event.Message, now time.Time) {
+func (p *demoRun) handleAlertMessage(m event.Message, now time.Time) {
 	p.report.Alerts++
 	outage, ok := m.(*event.FleetOutageMessage)
 	switch {
 	case !ok:
 		p.report.AgentAlerts++
+		if loss, ok := m.(*event.StatusChangeMessage); ok {
+			p.handleAlert(&loss.StatusChange, now)
+		}
 		return
 	case outage.Outage != nil:
 		p.report.Outages++
@@ -288,6 +293,9 @@ func (p *demoRun) printOutage(m *event.FleetOutageMessage, now time.Time) {
 		where := ""
 		for _, n := range o.Networks {
 			where += fmt.Sprintf(", %d in %s", n.Agents, n.Network)
+		}
+		if o.HostsProbed > 0 {
+			where += fmt.Sprintf("; of %d hosts that were asked %d answer", o.HostsProbed, o.HostsAnswered)
 		}
 		p.printEvent(now, fmt.Sprintf("→ fleet_outage, alert level %d: %d of %d agents lost so far (%d fell silent, %d closed their connections)%s",
 			o.AlertLevel, o.AgentsLost, o.AgentsWatched, o.FellSilent, o.ConnectionsClosed, where))

@@ -10,8 +10,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,6 +22,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/hostprobe"
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
@@ -57,6 +60,7 @@ type environment struct {
 	readServerState func() serverState // of a server that is not the demo's own; otherwise nil
 	host            *managerHost       // nil if agents connect to the node
 	agents          *agentsim.Fleet
+	hosts           atomic.Pointer[agentsim.Fleet] // the same, for the prober
 	ids             []string
 	names           map[string]string
 	opener          *seal.Opener // nil if messages are not signed
@@ -106,12 +110,13 @@ func openEnvironment(ctx context.Context, demo Config) (s *environment, err erro
 	}
 	cfg.KeepAlive = config.KeepAlive{Enabled: true, Interval: interval, Timeout: timeout, MaxMissed: maxMissed,
 		RetryInterval: retryInterval, Method: "request", ReconnectGrace: grace, SuspectTimeout: suspectTimeout,
-		OutageShare: outageShare, OutageHold: outageHold, FlapThreshold: flapThreshold, FlapWindow: flapWindow}
+		OutageShare: outageShare, OutageHold: outageHold, FlapThreshold: flapThreshold, FlapWindow: flapWindow,
+		HostProbe: true, EscalateAfter: []time.Duration{escalateAfter}}
 	if err := s.configureKeys(&cfg, demo); err != nil {
 		return s, err
 	}
 	quiet := slog.New(slog.DiscardHandler) // the demo prints what happens
-	if s.node, err = daemon.Open(ctx, &cfg, demo.Version, quiet); err != nil {
+	if s.node, err = daemon.OpenWithHosts(ctx, &cfg, demo.Version, s.probeHost, quiet); err != nil {
 		return s, err
 	}
 	if demo.Sign {
@@ -196,16 +201,42 @@ func (s *environment) startAgents(ctx context.Context, keyFile string) error {
 	if s.host != nil {
 		manager = s.host.AgentAddr()
 	}
-	s.agents, err = agentsim.New(agentsim.Config{Manager: manager.String(), Keys: keys, Notify: notify, Spread: s.host != nil})
+	s.agents, err = agentsim.New(agentsim.Config{Manager: manager.String(), Keys: keys, Notify: notify,
+		Spread: s.host != nil || runtime.GOOS == "linux"}) // an address that several agents have is not probed
 	if err != nil {
 		return err
 	}
+	s.hosts.Store(s.agents)
 	s.work.Go(func() {
 		if err := s.agents.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			s.failed <- err
 		}
 	})
 	return nil
+}
+
+// errNoHost is for an address that no agent of the demo has alone.
+var errNoHost = errors.New("no simulated host has this address")
+
+// probeHost reports whether a simulated host answers.
+func (s *environment) probeHost(ctx context.Context, addr netip.Addr, _ []int) (hostprobe.Result, error) {
+	fleet := s.hosts.Load()
+	if fleet == nil {
+		return hostprobe.Result{}, errNoHost
+	}
+	answers, known := fleet.HostAnswers(addr)
+	switch {
+	case !known:
+		return hostprobe.Result{}, errNoHost
+	case answers:
+		return hostprobe.Result{Host: hostprobe.Answers, How: "simulated"}, nil
+	}
+	select {
+	case <-time.After(silentTime):
+		return hostprobe.Result{Host: hostprobe.Silent, How: "simulated"}, nil
+	case <-ctx.Done():
+		return hostprobe.Result{}, ctx.Err()
+	}
 }
 
 // stopAll stops everything but the manager, whose counters are read

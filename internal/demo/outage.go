@@ -97,13 +97,15 @@ func (p *outageScenario) handleLoss(c *event.StatusChange, now time.Time) {
 		p.report.Marked++
 	}
 	if p.cut.IsZero() || !p.healed.IsZero() || p.lost[c.AgentID] {
-		p.report.False = append(p.report.False, Detection{AgentID: c.AgentID, Reason: c.Reason})
+		p.report.False = append(p.report.False, newDetection("", c, 0))
 		return
 	}
 	p.lost[c.AgentID] = true
-	p.report.Detections = append(p.report.Detections, Detection{AgentID: c.AgentID, How: agentsim.Cut.String(), Reason: c.Reason,
-		AfterMS: toMilliseconds(now.Sub(p.cut))})
+	p.report.Detections = append(p.report.Detections, newDetection(agentsim.Cut.String(), c, now.Sub(p.cut)))
 }
+
+// handleAlert does nothing: an alert of a single agent is counted, and an error in the report.
+func (p *outageScenario) handleAlert(*event.StatusChange, time.Time) {}
 
 func (p *outageScenario) handleOutage(m *event.FleetOutageMessage, now time.Time) {
 	p.printChanges(now)

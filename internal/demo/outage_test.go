@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 )
 
@@ -72,7 +71,7 @@ func TestAnOutageIsToldInAFewLines(t *testing.T) {
 	if err := r.Err(); err != nil || r.Outages != 1 || r.Recoveries != 1 || r.Alerts != 2 || r.AgentAlerts != 0 || r.Marked != 1 {
 		t.Errorf("%v, %+v", err, r)
 	}
-	if want := (Detection{AgentID: "001", How: "cut", Reason: "missed_keepalives", AfterMS: 3500}); r.Detections[0] != want {
+	if want := (Detection{AgentID: "001", How: "cut", Reason: "missed_keepalives", Host: event.HostUnknown, AfterMS: 3500}); r.Detections[0] != want {
 		t.Errorf("%+v", r.Detections[0])
 	}
 	var out bytes.Buffer
@@ -151,7 +150,7 @@ func TestABlackoutEndsByItself(t *testing.T) {
 func TestSingleDeathsAreNoOutage(t *testing.T) {
 	a := newTestRun(t, "001")
 	a.change(1, "001", event.Active, event.Connected)
-	a.failures["001"] = &failure{how: agentsim.Kill, at: at(2)}
+	a.fail(2, "001", "kill")
 	a.change(3, "001", event.Disconnected, event.ConnectionLost)
 	a.outage(3)
 	if err := a.report.Err(); err == nil || !strings.Contains(err.Error(), "fleet outages told, though single agents died: 1") {

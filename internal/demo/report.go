@@ -1,34 +1,39 @@
 package demo
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/agentsim"
 )
 
 // Report is the result of a demo.
 type Report struct {
-	Agents       int         `json:"agents"`
-	Sent         int         `json:"keepalives_sent"`
-	Acknowledged int         `json:"keepalives_acknowledged"`
-	Changes      int         `json:"status_changes"`
-	Alerts       int         `json:"alerts"`
-	AgentAlerts  int         `json:"agent_alerts"`   // of these, alerts of single agents
-	Outages      int         `json:"outages"`        // fleet_outage
-	Recoveries   int         `json:"recoveries"`     // fleet_recovered
-	Marked       int         `json:"marked_changes"` // losses marked as part of an outage
-	Detections   []Detection `json:"detections"`
-	False        []Detection `json:"false_detections"` // of agents that had not failed
-	Missed       []string    `json:"missed_deaths"`    // agents whose failure was not reported
-	NeverActive  int         `json:"never_active"`     // agents that never became active
-	NeverBack    int         `json:"never_back"`       // agents that did not return after an outage
+	Agents        int         `json:"agents"`
+	Sent          int         `json:"keepalives_sent"`
+	Acknowledged  int         `json:"keepalives_acknowledged"`
+	Changes       int         `json:"status_changes"`
+	Alerts        int         `json:"alerts"`
+	AgentAlerts   int         `json:"agent_alerts"`   // of these, alerts of single agents
+	Outages       int         `json:"outages"`        // fleet_outage
+	Recoveries    int         `json:"recoveries"`     // fleet_recovered
+	Marked        int         `json:"marked_changes"` // losses marked as part of an outage
+	Detections    []Detection `json:"detections"`
+	False         []Detection `json:"false_detections"` // of agents that had not failed
+	Missed        []string    `json:"missed_deaths"`    // agents whose failure was not reported
+	Reboots       int         `json:"reboots"`          // that were played
+	QuietAlerts   []string    `json:"unwanted_alerts"`  // agents whose reboot or planned work was an alert
+	SilenceErrors []string    `json:"silence_errors,omitempty"`
+	MissedAlerts  []string    `json:"missed_alerts"` // agents whose loss had to be an alert, and was none
+	NeverActive   int         `json:"never_active"`  // agents that never became active
+	NeverBack     int         `json:"never_back"`    // agents that did not return after an outage
 
 	Messages uint64 `json:"messages"`          // numbered by the node, up to the last received
 	Lost     int    `json:"lost_messages"`     // of these, not received
@@ -52,9 +57,16 @@ type Report struct {
 // Detection is a failure that Pulse reported.
 type Detection struct {
 	AgentID string       `json:"agent_id"`
-	How     string       `json:"how"`               // shutdown, kill, hang or cut; empty for a false one
+	How     string       `json:"how"`               // kill, reboot, planned, off, hang, cut or shutdown; empty for a false one
 	Reason  event.Reason `json:"reason"`            // as in the message
+	Host    event.Host   `json:"host"`              // the same; unknown where the message has none
 	AfterMS float64      `json:"detected_after_ms"` // from the failure to the message's arrival, milliseconds
+	AlertMS *float64     `json:"alert_after_ms"`    // the same of its first alert; null: it was none
+}
+
+// newDetection returns the detection by a status change.
+func newDetection(how string, c *event.StatusChange, after time.Duration) Detection {
+	return Detection{AgentID: c.AgentID, How: how, Reason: c.Reason, Host: cmp.Or(c.Host, event.HostUnknown), AfterMS: toMilliseconds(after)}
 }
 
 // Err returns an error if Pulse was wrong.
@@ -70,6 +82,15 @@ func (r *Report) Err() error {
 	}
 	if n := len(r.Missed); n > 0 {
 		wrong(n, "deaths that were not found: %d, the first of %s", n, r.Missed[0])
+	}
+	if n := len(r.QuietAlerts); n > 0 {
+		wrong(n, "alerts of reboots and planned work: %d, the first of %s", n, r.QuietAlerts[0])
+	}
+	if n := len(r.SilenceErrors); n > 0 {
+		wrong(n, "agents that could not be silenced: %d, the first: %s", n, r.SilenceErrors[0])
+	}
+	if n := len(r.MissedAlerts); n > 0 {
+		wrong(n, "losses that were no alert: %d, the first of %s", n, r.MissedAlerts[0])
 	}
 	wrong(r.Refused, "messages that were refused: %d, the first on %s", r.Refused, r.Refusal)
 	wrong(r.Lost, "messages that did not arrive: %d of %d", r.Lost, r.Messages)
@@ -115,8 +136,8 @@ func (r *Report) WriteText(w io.Writer) {
 		fmt.Fprintf(w, "; %d verified, %d refused", r.Verified, r.Refused)
 	}
 	fmt.Fprintln(w, ".")
-	for _, how := range failureKinds {
-		r.writeFailures(w, how)
+	for _, d := range deeds {
+		r.writeDetections(w, d.name)
 	}
 	if r.Blackout {
 		fmt.Fprintf(w, "  fleet_outage: %d, fleet_recovered: %d, losses marked as part of it: %d, alerts of single agents: %d\n",
@@ -136,17 +157,31 @@ func (r *Report) WriteText(w io.Writer) {
 	}
 }
 
-// writeFailures writes how soon one kind of failure was detected.
-func (r *Report) writeFailures(w io.Writer, how agentsim.Failure) {
-	var after []float64
+// writeDetections writes how soon what was done in one way was detected, and an alert.
+func (r *Report) writeDetections(w io.Writer, how string) {
+	var after, alerts []float64
+	hosts := map[event.Host]bool{}
 	for _, d := range r.Detections {
-		if d.How == how.String() {
-			after = append(after, d.AfterMS)
+		if d.How != how {
+			continue
+		}
+		after, hosts[d.Host] = append(after, d.AfterMS), true
+		if d.AlertMS != nil {
+			alerts = append(alerts, *d.AlertMS)
 		}
 	}
-	if len(after) > 0 {
-		fmt.Fprintf(w, "  %-9s %2d found, after %s\n", how.String()+":", len(after), formatRange(slices.Min(after), slices.Max(after)))
+	if len(after) == 0 {
+		return
 	}
+	fmt.Fprintf(w, "  %-9s %2d found, after %s; ", how+":", len(after), formatRange(slices.Min(after), slices.Max(after)))
+	if len(hosts) == 1 && !hosts[event.HostUnknown] {
+		fmt.Fprintf(w, "host %s; ", slices.Collect(maps.Keys(hosts))[0])
+	}
+	if len(alerts) == 0 {
+		fmt.Fprintln(w, "no alert")
+		return
+	}
+	fmt.Fprintf(w, "%d alerts, after %s\n", len(alerts), formatRange(slices.Min(alerts), slices.Max(alerts)))
 }
 
 // toMilliseconds returns a duration in milliseconds.

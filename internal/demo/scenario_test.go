@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 )
 
@@ -48,6 +48,29 @@ func (a *testRun) change(when float64, id string, to event.Status, reason event.
 		AgentID: id, CurrentStatus: to, Reason: reason, AlertLevel: alertlevel.OfStatusChange(alertlevel.Change{Reason: reason})}})
 }
 
+// fail records something that was done to an agent.
+func (a *testRun) fail(when float64, id, name string) *failure {
+	a.Helper()
+	i := slices.IndexFunc(deeds, func(d *deed) bool { return d.name == name })
+	if i < 0 {
+		a.Fatalf("nothing is called %s", name)
+	}
+	return a.addFailure(id, deeds[i], at(when))
+}
+
+// lost publishes the loss of an agent, and alert an alert about it.
+func (a *testRun) lost(when float64, c event.StatusChange) {
+	a.Helper()
+	c.CurrentStatus = event.Disconnected
+	a.publish(when, event.Prefix("p").StatusChange(c.AgentID), event.StatusChangeMessage{StatusChange: c})
+}
+
+func (a *testRun) alert(when float64, c event.StatusChange) {
+	a.Helper()
+	c.CurrentStatus = event.Disconnected
+	a.publish(when, "p.alerts.agent_disconnected", event.StatusChangeMessage{StatusChange: c})
+}
+
 func (a *testRun) publish(when float64, subject string, message any) {
 	a.Helper()
 	data, err := json.Marshal(message)
@@ -64,14 +87,14 @@ func (a *testRun) publish(when float64, subject string, message any) {
 func TestDeathsAreMeasuredFromTheDeedToTheMessage(t *testing.T) {
 	a := newTestRun(t, "001")
 	a.change(1, "001", event.Active, event.Connected)
-	a.failures["001"] = &failure{how: agentsim.Kill, at: at(2)}
+	f := a.fail(2, "001", "kill")
 	a.change(2.6, "001", event.Disconnected, event.ConnectionLost)
-	a.failures["001"].recoveredAt = at(5)
+	f.recoveredAt = at(5)
 	a.change(5.1, "001", event.Pending, event.Startup)
 	a.change(5.2, "001", event.Active, event.Reconnected)
 	a.evaluateRun(at(100))
 
-	want := []Detection{{AgentID: "001", How: "kill", Reason: "connection_lost", AfterMS: 600}}
+	want := []Detection{{AgentID: "001", How: "kill", Reason: "connection_lost", Host: event.HostUnknown, AfterMS: 600}}
 	if diff := cmp.Diff(want, a.report.Detections); diff != "" {
 		t.Errorf("(- want, + got):\n%s", diff)
 	}
@@ -91,19 +114,20 @@ func TestDeathsAreMeasuredFromTheDeedToTheMessage(t *testing.T) {
 func TestADisconnectionWithoutADeedIsFalse(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		done *failure
+		done func(*testRun)
 	}{
-		{"nothing was done", nil},
-		{"its death was told already, and it is back", &failure{how: agentsim.Hang, at: at(1), foundAt: at(2), recoveredAt: at(3)}},
-		{"its death was told already, and it is still dead", &failure{how: agentsim.Cut, at: at(1), foundAt: at(2)}},
+		{"nothing was done", func(*testRun) {}},
+		{"its death was told already, and it is back", func(a *testRun) {
+			f := a.fail(1, "002", "hang")
+			f.foundAt, f.recoveredAt = at(2), at(3)
+		}},
+		{"its death was told already, and it is still dead", func(a *testRun) { a.fail(1, "002", "cut").foundAt = at(2) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := newTestRun(t, "001", "002")
-			if tt.done != nil {
-				a.failures["002"] = tt.done
-			}
+			tt.done(a)
 			a.change(4, "002", event.Disconnected, event.MissedKeepAlives)
-			if diff := cmp.Diff([]Detection{{AgentID: "002", Reason: "missed_keepalives"}}, a.report.False); diff != "" {
+			if diff := cmp.Diff([]Detection{{AgentID: "002", Reason: "missed_keepalives", Host: event.HostUnknown}}, a.report.False); diff != "" {
 				t.Errorf("(- want, + got):\n%s", diff)
 			}
 			if err := a.report.Err(); err == nil || !strings.Contains(err.Error(), "agents called dead that lived: 1, the first 002 (missed_keepalives)") {
@@ -118,10 +142,10 @@ func TestADisconnectionWithoutADeedIsFalse(t *testing.T) {
 
 func TestADeathThatNobodyToldIsMissedIfThereWasTime(t *testing.T) {
 	a := newTestRun(t, "001", "002", "003", "004")
-	a.failures["003"] = &failure{how: agentsim.Hang, at: at(1)}
-	a.failures["001"] = &failure{how: agentsim.Cut, at: at(1)}
-	a.failures["002"] = &failure{how: agentsim.Kill, at: at(1), foundAt: at(2)}
-	a.failures["004"] = &failure{how: agentsim.Kill, at: at(1).Add(slowest)}
+	a.fail(1, "003", "hang")
+	a.fail(1, "001", "cut")
+	a.fail(1, "002", "kill").foundAt = at(2)
+	a.fail(1+slowest.Seconds(), "004", "kill")
 	a.started = true
 	a.evaluateRun(at(1).Add(slowest + time.Second))
 	if diff := cmp.Diff([]string{"001", "003"}, a.report.Missed); diff != "" {
@@ -156,7 +180,7 @@ func TestMessagesAreCountedByKind(t *testing.T) {
 	a.publish(2, "p.manager.status.demo", event.ManagerStatusMessage{})
 	a.publish(2, "p.alerts.agent_disconnected", event.StatusChangeMessage{StatusChange: event.StatusChange{
 		AgentID: "001", CurrentStatus: event.Disconnected}})
-	got, want := a.report, Report{Agents: 1, Sent: 3, Acknowledged: 2, Alerts: 1, AgentAlerts: 1, Detections: []Detection{}, False: []Detection{}, Missed: []string{}}
+	got, want := a.report, Report{Agents: 1, Sent: 3, Acknowledged: 2, Alerts: 1, AgentAlerts: 1, Detections: []Detection{}, False: []Detection{}, Missed: []string{}, QuietAlerts: []string{}, MissedAlerts: []string{}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(- want, + got):\n%s", diff)
 	}
@@ -179,14 +203,17 @@ func TestNobodyDiesWhenThereIsNoTimeToTell(t *testing.T) {
 }
 
 func TestTheReportSaysWhatItCameTo(t *testing.T) {
-	r := Report{Agents: 2, Detections: []Detection{{How: "kill", AfterMS: 601.23}, {How: "kill", AfterMS: 1999}, {How: "shutdown", AfterMS: 0.44}}}
+	soon, later := 603.0, 2001.0
+	r := Report{Agents: 2, Detections: []Detection{{How: "kill", AfterMS: 601.23, Host: event.HostAnswers, AlertMS: &soon},
+		{How: "kill", AfterMS: 1999, Host: event.HostAnswers, AlertMS: &later}, {How: "shutdown", AfterMS: 0.44, Host: event.HostUnknown}}}
 	for _, tt := range []struct {
 		name string
 		with func(*Report)
 		want string
 	}{
-		{"each way to die with its span", func(*Report) {}, "  shutdown:  1 found, after 400µs\n  kill:      2 found, after 600ms to 2s\nEvery death was found, and"},
-		{"no praise when Pulse was wrong", func(r *Report) { r.Missed = []string{"001"} }, "2s\n"},
+		{"each way to die with its span", func(*Report) {}, "  kill:      2 found, after 600ms to 2s; host answers; 2 alerts, after 600ms to 2s\n" +
+			"  shutdown:  1 found, after 400µs; no alert\nEvery death was found, and"},
+		{"no praise when Pulse was wrong", func(r *Report) { r.Missed = []string{"001"} }, "no alert\n"},
 		{"that it was too short", func(r *Report) { r.Detections = nil }, "Let the demo run for 20 s or more.\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -201,5 +228,98 @@ func TestTheReportSaysWhatItCameTo(t *testing.T) {
 	}
 	if err := r.WriteJSON(io.Discard); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAlertsAreMeasuredFromTheDeedAndExplained(t *testing.T) {
+	a := newTestRun(t, "001", "002", "003")
+	a.started = true
+	kill, off := a.fail(1, "001", "kill"), a.fail(1, "002", "off")
+	a.fail(1, "003", "reboot")
+	alive := event.StatusChange{AgentID: "001", Reason: event.ConnectionLost, AlertLevel: 10,
+		Evidence: event.Evidence{Host: event.HostAnswers, Technique: event.ImpairDefenses}}
+	gone := event.StatusChange{AgentID: "002", Reason: event.ConnectionLost, AlertLevel: 6, Evidence: event.Evidence{Host: event.HostSilent}}
+	a.lost(1.6, alive)
+	a.alert(1.7, alive)
+	a.lost(2.4, gone)
+	gone.AlertLevel, gone.AwayFor = 8, 6
+	a.alert(8.4, gone)
+	a.alert(20, gone) // a second one is not the first
+	a.lost(2.5, event.StatusChange{AgentID: "003", Reason: event.ConnectionLost, AlertLevel: 6})
+	a.evaluateRun(at(100))
+
+	first, second := 700.0, 7400.0
+	want := []Detection{
+		{AgentID: "001", How: "kill", Reason: event.ConnectionLost, Host: event.HostAnswers, AfterMS: 600, AlertMS: &first},
+		{AgentID: "002", How: "off", Reason: event.ConnectionLost, Host: event.HostSilent, AfterMS: 1400, AlertMS: &second},
+		{AgentID: "003", How: "reboot", Reason: event.ConnectionLost, Host: event.HostUnknown, AfterMS: 1500},
+	}
+	if diff := cmp.Diff(want, a.report.Detections); diff != "" {
+		t.Errorf("(- want, + got):\n%s", diff)
+	}
+	if err := a.report.Err(); err != nil || a.report.Reboots != 1 || !kill.alertAt.Equal(at(1.7)) || !off.alertAt.Equal(at(8.4)) {
+		t.Errorf("%v, %d reboots", err, a.report.Reboots)
+	}
+	for _, line := range []string{
+		"host-001    → disconnected, connection_lost, host answers, alert level 10: known after 600ms\n",
+		"host-001    → ALERT, level 10: the agent is gone, and its host is alive (T1562.001, impair defenses)\n",
+		"host-002    → ALERT, level 8: neither the agent nor its host answers, for 6s now\n",
+	} {
+		if !strings.Contains(a.out.String(), line) {
+			t.Errorf("no %q in\n%s", line, &a.out)
+		}
+	}
+}
+
+func TestARebootThatIsAnAlertAndALossThatIsNoneAreErrors(t *testing.T) {
+	a := newTestRun(t, "001", "002", "003")
+	a.fail(1, "001", "reboot")
+	a.fail(1, "002", "kill")
+	a.fail(1, "003", "off")
+	for id, level := range map[string]int{"001": 6, "002": 10, "003": 6} {
+		a.lost(2, event.StatusChange{AgentID: id, Reason: event.ConnectionLost, AlertLevel: level})
+	}
+	a.alert(3, event.StatusChange{AgentID: "001", AlertLevel: 8})
+	a.evaluateRun(at(100))
+	if diff := cmp.Diff([]string{"002", "003"}, a.report.MissedAlerts); diff != "" {
+		t.Errorf("(- want, + got):\n%s", diff)
+	}
+	err := a.report.Err()
+	for _, want := range []string{"alerts of reboots and planned work: 1, the first of 001", "losses that were no alert: 2, the first of 002"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q in it", err, want)
+		}
+	}
+}
+
+func TestAFailureEndsWhenItHasBeenSeen(t *testing.T) {
+	for _, tt := range []struct {
+		name, deed   string
+		found, alert float64 // 0: not yet
+		delayed      bool
+		ends         float64 // after the deed at 0
+	}{
+		{"a kill", "kill", 0.6, 0.6, false, 2.6},
+		{"one that is not found", "kill", 0, 0, false, 1e6},
+		{"one that cannot be known", "kill", 0, 0, true, (slowest + downTime).Seconds()},
+		{"a reboot", "reboot", 1.4, 0, false, rebootTime.Seconds()},
+		{"a reboot that is not found", "reboot", 0, 0, false, rebootTime.Seconds()},
+		{"a host that is gone", "off", 1.4, 7.4, false, 9.4},
+		{"one without its alert", "off", 1.4, 0, false, (slowest + downTime).Seconds()},
+	} {
+		a := newTestRun(t, "001")
+		f := a.fail(0, "001", tt.deed)
+		if tt.found > 0 {
+			f.foundAt = at(tt.found)
+		}
+		if tt.alert > 0 {
+			f.alertAt = at(tt.alert)
+		}
+		if f.mayEnd(at(tt.ends-0.1), tt.delayed) {
+			t.Errorf("%s ends too early", tt.name)
+		}
+		if tt.ends < 1e6 && !f.mayEnd(at(tt.ends+0.001), tt.delayed) {
+			t.Errorf("%s does not end after %v s", tt.name, tt.ends)
+		}
 	}
 }
