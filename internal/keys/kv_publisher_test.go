@@ -14,6 +14,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/kv"
 )
 
+const stream = "KV_" + Bucket
+
 const patience = time.Minute
 
 // shown runs a server with JetStream, and on it a node that shows its keys until the

@@ -3,7 +3,6 @@ package roster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,30 +11,16 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/kv"
 )
 
-const (
-	stream      = "KV_" + event.AgentsBucket
-	keys        = "$KV." + event.AgentsBucket + "."
-	description = "Pulse: the present state of every agent"
-)
+const description = "Pulse: the present state of every agent"
 
-var (
-	errNoJetStream = errors.New("no JetStream")
-	errNoBucket    = errors.New("no bucket")
-	errAnother     = errors.New("the bucket is not the one it was")
-	errChanged     = errors.New("the value has changed meanwhile")
-)
+var errAnother = errors.New("the bucket is not the one it was")
 
-// bucket is the key-value bucket on one connection. It is used as the stream that
-// it is: so a bucket can be written with few rights (see docs/messages.md), and
-// a deleted key is seen with its revision.
+// bucket is the key-value bucket on one connection.
 type bucket struct {
-	refusal      func(subject string) error // see connection
-	js           jetstream.JetStream
-	stream       jetstream.Stream
+	*kv.Bucket
 	created      time.Time
 	contents     contents
-	timeout      time.Duration // for an answer
-	triedProtect bool          // to protect it
+	triedProtect bool
 }
 
 // contents is how much a bucket holds.
@@ -45,50 +30,18 @@ type contents struct {
 }
 
 func openBucket(ctx context.Context, c *connection, wait time.Duration) (*bucket, error) {
-	js, err := jetstream.New(c.Conn)
+	opened, err := kv.Open(ctx, c.Conn, kv.BucketConfig{Stream: kv.StreamConfig(event.AgentsBucket, description, 1), Timeout: wait, Refusal: c.refusal})
 	if err != nil {
-		return nil, fmt.Errorf("set up the roster: %w", err)
+		return nil, err
 	}
-	b := &bucket{refusal: c.refusal, js: js, timeout: wait}
-	err = b.openBucketStream(ctx)
-	if errors.Is(err, errNoBucket) {
-		if failed := b.createBucketStream(ctx); failed != nil {
-			return nil, fmt.Errorf("%w: %w", err, failed)
-		}
-		err = b.openBucketStream(ctx)
-	}
-	return b, err
+	b := &bucket{Bucket: opened, created: opened.Info().Created}
+	b.countContents()
+	return b, nil
 }
 
-func (b *bucket) openBucketStream(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, b.timeout)
-	defer cancel()
-	s, err := b.js.Stream(ctx, stream)
-	if errors.Is(err, nats.ErrNoResponders) {
-		return errNoJetStream
-	}
-	if err != nil {
-		return b.explainServerError("find the bucket", err, "$JS.API.STREAM.INFO."+stream)
-	}
-	info := s.CachedInfo()
-	b.stream, b.created = s, info.Created
-	b.contents = contents{info.State.LastSeq, info.State.Msgs}
-	return nil
-}
-
-// endMaking is how long a bucket may still be made after it is no longer wanted: an
-// embedded server that stops meanwhile would leave it half made.
-const endMaking = time.Second
-
-func (b *bucket) createBucketStream(parent context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), b.timeout)
-	defer cancel()
-	defer context.AfterFunc(parent, func() { time.AfterFunc(endMaking, cancel) })()
-	_, err := b.js.CreateStream(ctx, kv.StreamConfig(event.AgentsBucket, description, 1))
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was quicker
-		return b.explainServerError("make the bucket", err, "$JS.API.STREAM.CREATE."+stream)
-	}
-	return nil
+func (b *bucket) countContents() {
+	state := b.Info().State
+	b.contents = contents{state.LastSeq, state.Msgs}
 }
 
 // containsCheckpoint reports whether this is the bucket of the checkpoint, with all that was
@@ -104,44 +57,35 @@ func (b *bucket) containsCheckpoint(ctx context.Context, m checkpoint) (bool, er
 	return revision >= m.Revision, err
 }
 
-// forbidRollUps forbids roll-ups in a bucket that somebody else made.
+// forbidRollUps forbids roll-ups in a bucket that somebody else made. It is tried once on a
+// connection.
 func (b *bucket) forbidRollUps(ctx context.Context) error {
-	cfg := b.stream.CachedInfo().Config
-	if b.triedProtect || !kv.AllowsWipe(&cfg) {
+	if b.triedProtect {
 		return nil
 	}
-	b.triedProtect = true // once on a connection: a server answers nothing to who may not
-	ctx, cancel := context.WithTimeout(ctx, b.timeout)
-	defer cancel()
-	if err := kv.ProtectStream(ctx, b.js, cfg); err != nil {
-		return b.explainServerError("protect the bucket", err, "$JS.API.STREAM.UPDATE."+stream)
-	}
-	return nil
+	b.triedProtect = true
+	return b.Protect(ctx)
 }
 
 // reopen returns an error if the bucket is another one by now.
 func (b *bucket) reopen(ctx context.Context) error {
-	before := b.created
-	if err := b.openBucketStream(ctx); err != nil {
+	if err := b.Reopen(ctx); err != nil {
 		return err
 	}
-	if !b.created.Equal(before) {
+	if !b.Info().Created.Equal(b.created) {
 		return errAnother
 	}
+	b.countContents()
 	return nil
 }
 
 // getAgentValue returns an agent's value and its revision. A deleted key has no value, and a
 // revision; one that never was has neither.
 func (b *bucket) getAgentValue(ctx context.Context, id string) (value *storedValue, revision uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, b.timeout)
-	defer cancel()
-	m, err := b.stream.GetLastMsgForSubject(ctx, keys+id)
+	m, err := b.Get(ctx, id)
 	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return nil, 0, nil
-	case err != nil:
-		return nil, 0, b.explainServerError("read agent "+id, err, "$JS.API.DIRECT.GET."+stream+"."+keys+id)
+	case err != nil || m == nil:
+		return nil, 0, err
 	case len(m.Data) == 0:
 		return nil, m.Sequence, nil
 	}
@@ -150,33 +94,5 @@ func (b *bucket) getAgentValue(ctx context.Context, id string) (value *storedVal
 
 // putAgentValue writes an agent's value in the place of the one with that revision.
 func (b *bucket) putAgentValue(ctx context.Context, m *nats.Msg, id string, revision uint64) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.timeout)
-	defer cancel()
-	m.Subject = keys + id
-	ack, err := b.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithRetryAttempts(0))
-	if err == nil {
-		return ack.Sequence, nil
-	}
-	if api, ok := errors.AsType[*jetstream.APIError](err); ok &&
-		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
-		return 0, errChanged
-	}
-	return 0, b.explainServerError("write agent "+id, err, keys+id)
-}
-
-// explainServerError returns what an error means for the roster. A refused request has no answer:
-// the server reports the refused subject apart from it.
-func (b *bucket) explainServerError(what string, err error, subjects ...string) error {
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return errNoBucket
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return errNoJetStream
-	}
-	for _, subject := range subjects {
-		if refused := b.refusal(subject); refused != nil {
-			err = refused
-		}
-	}
-	return fmt.Errorf("%s: %w", what, err)
+	return b.Put(ctx, id, m, jetstream.WithExpectLastSequencePerSubject(revision))
 }

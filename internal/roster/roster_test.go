@@ -18,6 +18,11 @@ import (
 	"github.com/wazuh-pulse/pulse/schema"
 )
 
+const (
+	stream = "KV_" + event.AgentsBucket
+	keys   = "$KV." + event.AgentsBucket + "."
+)
+
 func TestTheOutboxLetsItsClientsReadThisBucket(t *testing.T) {
 	if stream != natsserver.RosterStream {
 		t.Errorf("%s is not %s", natsserver.RosterStream, stream)

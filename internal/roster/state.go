@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/kv"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 )
 
@@ -167,9 +168,9 @@ func isAgentID(id string) bool {
 func (r *Roster) logProblem(err error) {
 	level, what := slog.LevelWarn, "cannot keep the roster of agents: trying again"
 	switch {
-	case errors.Is(err, errNoJetStream):
+	case errors.Is(err, kv.ErrNoJetStream):
 		level, what = slog.LevelInfo, "no roster of agents is kept: the NATS server has no JetStream"
-	case errors.Is(err, errNoBucket):
+	case errors.Is(err, kv.ErrNoBucket):
 		what = "no roster of agents is kept: its bucket is not there, and cannot be made; looking again now and then"
 	case errors.Is(err, errAnother):
 		level, what = slog.LevelInfo, "the bucket was replaced"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/kv"
 )
 
 const (
@@ -83,7 +84,7 @@ func (r *Roster) writeNewerState(ctx context.Context, b *bucket, s *event.AgentS
 		}
 		before := revision
 		revision, err = b.putAgentValue(ctx, m, s.AgentID, before)
-		if errors.Is(err, errChanged) {
+		if errors.Is(err, kv.ErrChanged) {
 			continue // and compare again
 		}
 		if err == nil {
