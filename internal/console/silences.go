@@ -91,7 +91,7 @@ func (s *Server) changeSilences(w http.ResponseWriter, r *http.Request, change f
 	switch {
 	case errors.Is(err, silence.ErrUnknown):
 		status = http.StatusNotFound
-	case errors.Is(err, silence.ErrOver), errors.Is(err, silence.ErrFromSettings), errors.Is(err, silence.ErrTooMany):
+	case errors.Is(err, silence.ErrOver), errors.Is(err, silence.ErrFromSettings), errors.Is(err, silence.ErrTooMany), errors.Is(err, silence.ErrTooManyWide):
 		status = http.StatusConflict
 	case errors.Is(err, silence.ErrUnstored):
 		status = http.StatusServiceUnavailable

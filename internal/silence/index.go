@@ -130,6 +130,10 @@ func (s *Selector) keyChoices() (choices [][]key) {
 	return choices
 }
 
+// IsFiled reports whether an index can file the selector: all that it selects have
+// something in common. Others are compared with every agent.
+func (s *Selector) IsFiled() bool { return s.all || len(s.keyChoices()) > 0 }
+
 // patternSigns are the characters with a special meaning in a pattern.
 const patternSigns = `*?[\`
 

@@ -13,6 +13,7 @@ import (
 // Errors of who adds or ends a silence. Any other is a request that makes no sense.
 var (
 	ErrTooMany      = fmt.Errorf("there are %d silences already: end some", MaxSilences)
+	ErrTooManyWide  = fmt.Errorf("there are %d silences by patterns such as *web* alone already: add a group, a network or the beginning of the name", MaxUnfiled)
 	ErrUnknown      = errors.New("there is no such silence")
 	ErrOver         = errors.New("it is over already")
 	ErrFromSettings = errors.New("it is in the settings: remove its <silence> there, and reload them")
@@ -37,6 +38,9 @@ type Silence struct {
 const (
 	// MaxSilences is how many silences of people there may be that are not over.
 	MaxSilences = 10_000
+	// MaxUnfiled is how many of them may select by patterns alone that have neither a
+	// beginning nor an end, such as *web*: each is compared with every agent.
+	MaxUnfiled = 100
 	// MaxLength is the longest time of a silence that holds once.
 	MaxLength = 366 * 24 * time.Hour
 	// setBack is by how much the clock may be set back right after a silence was added,

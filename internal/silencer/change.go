@@ -34,14 +34,8 @@ func (s *Silencer) Add(ctx context.Context, r *silence.Request, peer string) (si
 func (s *Silencer) addHeld(added *silence.Silence, now time.Time, peer string) (applied <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	present := 0
-	for _, other := range s.kept {
-		if !other.IsOver() {
-			present++
-		}
-	}
-	if present >= silence.MaxSilences {
-		return nil, silence.ErrTooMany
+	if err := s.checkRoom(&added.Selector); err != nil {
+		return nil, err
 	}
 	added.ID = s.nextID()
 	s.kept = append(s.kept, &held{Silence: *added})
@@ -53,6 +47,26 @@ func (s *Silencer) addHeld(added *silence.Silence, now time.Time, peer string) (
 	s.cfg.Record(Added, added, peer)
 	s.updateStates(now)
 	return s.awaitEvaluation(), nil
+}
+
+// checkRoom returns an error if there may be no more silences of such a selector.
+func (s *Silencer) checkRoom(selector *silence.Selector) error {
+	present, unfiled := 0, 0
+	for _, h := range s.kept {
+		if h.IsOver() {
+			continue
+		}
+		if present++; !h.Selector.IsFiled() {
+			unfiled++
+		}
+	}
+	switch {
+	case present >= silence.MaxSilences:
+		return silence.ErrTooMany
+	case unfiled >= silence.MaxUnfiled && !selector.IsFiled():
+		return silence.ErrTooManyWide
+	}
+	return nil
 }
 
 // awaitEvaluation returns what is closed when all that has changed is applied.

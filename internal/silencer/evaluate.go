@@ -7,8 +7,9 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/silence"
 )
 
-// maxMarks is how many agents are looked up one by one; for more, the fleet is read.
-const maxMarks = 1000
+// maxMarks is how many agents are looked up one by one, at some microseconds each; for
+// more, the fleet is read.
+const maxMarks = 10_000
 
 // marks are the agents that have changed since the last evaluation.
 type marks struct {

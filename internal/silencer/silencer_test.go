@@ -290,6 +290,24 @@ func TestTenThousandSilencesAndNoMore(t *testing.T) {
 	})
 }
 
+// Patterns that share nothing that an index can look up are compared with every agent.
+func TestAHundredSilencesByPatternsWithoutBeginningAndEndAndNoMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newTestNode(t, 2)
+		n.start()
+		defer n.stop()
+		for i := range silence.MaxUnfiled {
+			n.add(silence.Request{Agent: "*x" + idOf(i) + "*", For: "1h"})
+		}
+		if _, err := n.Add(t.Context(), &silence.Request{Agent: "h-*,*-2*", For: "1h", By: "a"}, ""); !errors.Is(err, silence.ErrTooManyWide) {
+			t.Error(err)
+		}
+		n.add(silence.Request{Agent: "*-2*", Group: "db", For: "1h"})
+		n.wantSilenced("002")
+	})
+}
+
 // A damaged file is refused loudly, counted, put aside, and no reason not to start.
 func TestADamagedFileIsRefusedAndEndsNoStart(t *testing.T) {
 	t.Parallel()
