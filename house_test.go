@@ -118,7 +118,7 @@ var rooms = []room{
 	{"internal/connlimit", nil, "it is connections, whatever goes over them"},
 	{"internal/message", []string{"event", "internal/alertlevel", "internal/atomicfile", "internal/detector", "internal/evidence", "internal/history", "internal/outbox"},
 		"it converts between decisions and messages, and sends none"},
-	{"internal/console", []string{"event", "internal/agentinfo", "internal/connlimit", "internal/detector", "internal/history", "internal/silence", "internal/view"}, "it shows the fleet and what was decided about it, and knows nothing of how messages get out"},
+	{"internal/console", []string{"event", "internal/connlimit", "internal/detector", "internal/evidence", "internal/history", "internal/silence", "internal/view"}, "it shows the fleet and what was decided about it, and knows nothing of how messages get out"},
 	{"internal/top", []string{"event", "internal/printable", "internal/view"}, "it makes text of what the API says"},
 	{"internal/sealing", []string{"internal/config", "internal/keys", "internal/outbox", "internal/query", "internal/statedir", "seal"},
 		"it signs and encrypts what others made"},

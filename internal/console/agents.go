@@ -16,8 +16,8 @@ import (
 	"strings"
 
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/agentinfo"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/evidence"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
@@ -197,7 +197,7 @@ func (t *infoTable) indexOf(i *detector.Info) int {
 	if !known {
 		n = len(t.list)
 		t.index[*i] = n
-		t.list = append(t.list, event.AgentInfo{WazuhGroups: agentinfo.SplitGroups(i.Groups), OSName: i.OSName, OSVersion: i.OSVersion, AgentVersion: i.Version})
+		t.list = append(t.list, evidence.InfoMessage(*i))
 	}
 	return n
 }
