@@ -170,7 +170,7 @@ func TestTheDemoBesideAManagerReportsEveryLossToIt(t *testing.T) {
 			t.Errorf("no line %s", want)
 		}
 	}
-	for _, want := range []string{`(?m)^    "losses": [1-9]`, `(?m)^    "losses_written": [1-9]`, `(?m)^    "rule_504_events": [1-9]`,
+	for _, want := range []string{`(?m)^    "losses": [1-9]`, `(?m)^    "losses_written": [1-9]`, `(?m)^    "rule_504_events": [1-9]`, `(?m)^    "pulse_events": [1-9]`,
 		`(?m)^    "losses_unknown": \[\],$`, `(?m)^    "told_twice": \[\]$`} {
 		if !regexp.MustCompile(want).MatchString(stdout) {
 			t.Errorf("no line %s", want)

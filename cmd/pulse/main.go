@@ -38,7 +38,10 @@ type commands struct {
 	Config    configCommand    `cmd:"" help:"Check or print the settings."`
 	Doctor    doctorCommand    `cmd:"" help:"Examine whether this host is ready for Pulse."`
 	Sim       simCommand       `cmd:"" help:"Simulate agents against any Wazuh manager."`
-	Version   versionCommand   `cmd:"" help:"Print the version."`
+
+	WazuhRules wazuhRulesCommand `cmd:"" help:"Print the rules that make alerts of Pulse's events in a Wazuh manager."`
+
+	Version versionCommand `cmd:"" help:"Print the version."`
 
 	Completion completionCommand `cmd:"" help:"Print the completion of pulse's commands for a shell."`
 	Man        manCommand        `cmd:"" hidden:"" help:"Print the manual page."`

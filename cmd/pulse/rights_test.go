@@ -192,7 +192,7 @@ func TestTheManagersGroupIsAllThatPulseNeeds(t *testing.T) {
 	}
 	until(t, "known to the manager", func() bool {
 		row, err := g.manager.Agent(2)
-		return err == nil && row.Status == "disconnected" && row.Code == 4 && len(g.manager.Events()) == 1
+		return err == nil && row.Status == "disconnected" && row.Code == 4 && len(g.manager.Events()) == 2 // rule 504, and one for Pulse's own rules
 	})
 	if err := end(); err != nil {
 		t.Errorf("it ends with %v", err)

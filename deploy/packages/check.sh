@@ -36,6 +36,7 @@ getent passwd pulse | grep -q nologin || fail "no service user"
 pulse version
 pulse config check "$conf" >/dev/null 2>"$work"/check || grep -q client.keys "$work"/check || fail "$(cat "$work"/check)"
 gzip -dc /usr/share/man/man1/pulse.1.gz | grep -q 'SH COMMANDS' || fail "no manual page"
+pulse wazuh-rules | cmp - /usr/share/pulse/pulse_rules.xml || fail "the rules for a manager are not those of the program"
 if command -v systemd-analyze >/dev/null; then
 	said "the unit: systemd-analyze verify and security"
 	systemd-analyze verify /usr/lib/systemd/system/pulse.service 2>&1 | grep -v "man pulse(1)" | grep pulse.service && fail "systemd does not like the unit"

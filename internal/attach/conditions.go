@@ -153,6 +153,10 @@ type Stats struct {
 	Marked       int64 `json:"status_marked"`       // that were there already
 	Alerts       int64 `json:"alerts_raised"`       // rule 504
 	Unmarked     int64 `json:"returns_unmarked"`    // agents that are back, and disconnected in the database
+
+	EventsSent    int64 `json:"events_sent"`    // to wazuh-analysisd, Pulse's own
+	EventsWaiting int   `json:"events_waiting"` // for it
+	EventsDropped int64 `json:"events_dropped"` // the oldest, as too many waited
 }
 
 // Stats returns the counts so far.
@@ -165,6 +169,9 @@ func (l *Link) Stats() Stats {
 		Inventory: time.Duration(l.tracker.inventoryTime.Load()).Seconds(), Statements: db.Statements, SQLIn: db.BytesIn, SQLOut: db.BytesOut,
 		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.tcp.IsAnnounced()}
 	l.prober.addProberStats(&s)
+	if l.events != nil {
+		s.EventsSent, s.EventsWaiting, s.EventsDropped = l.events.sent.Load(), l.events.countWaiting(), l.events.dropped.Load()
+	}
 	if w := l.writer; w != nil {
 		s.Written, s.Contradicted, s.Marked, s.Alerts, s.Unmarked =
 			w.written.Load(), w.contradicted.Load(), w.marked.Load(), w.alerts.Load(), w.unmarked.Load()

@@ -129,21 +129,31 @@ func (t *tracker) restoreKnownAgents() {
 
 // resumeEarlierLosses resumes what an earlier run of the node has decided. Of an agent that
 // was lost then, keep-alives up to that moment prove nothing; and where the manager
-// still has it as connected, the loss may not have been written.
+// still has it as connected, the loss may not have been written. Alerts that are held stay
+// so.
 func (t *tracker) resumeEarlierLosses(rows []wazuhdb.Row) {
 	for i := range rows {
-		if !rows[i].IsConnected() {
-			continue
-		}
 		was, ok := t.fleet.Agent(rows[i].AgentID())
 		if !ok || was.Status != detector.Disconnected || !was.Reason.IsLoss() {
+			continue
+		}
+		if !rows[i].IsConnected() {
+			t.resumeHeldAlert(&was, &rows[i])
 			continue
 		}
 		t.absences.beginAbsence(was.ID, time.Now().Add(-t.clock.Now().Sub(was.Since)), true)
 		if t.writer != nil {
 			t.writer.addStatusTask(&detector.Decision{Verdict: detector.Changed, ID: was.ID, Time: t.clock.Time(was.Since), From: detector.Active, To: detector.Disconnected,
-				Reason: was.Reason, LastSeenTime: t.clock.Time(min(was.LastSeen, was.Since)), Seen: was.Seen})
+				Reason: was.Reason, LastSeenTime: t.clock.Time(min(was.LastSeen, was.Since)), Seen: was.Seen, AlertHeld: was.AlertHeld})
 		}
+	}
+}
+
+// resumeHeldAlert resumes the alert of a loss that an earlier run has written, and that is
+// still held.
+func (t *tracker) resumeHeldAlert(was *detector.Record, r *wazuhdb.Row) {
+	if t.writer != nil && was.AlertHeld && r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeNoKeepAlive {
+		t.writer.holdWrittenAlert(was.ID, formatDisconnectedAlert(was.ID, r.Name, r.Registered))
 	}
 }
 
@@ -175,4 +185,90 @@ func (t *tracker) reportNewAgent(r *wazuhdb.Row) {
 			t.fleet.Report(detector.Sighting{At: t.clock.Now(), ID: id, Kind: detector.SawShutdown})
 		}
 	}
+}
+
+const (
+	// removalHold and removalReadings are for how long, and over how many readings at
+	// least, agents are still watched that vanished from the table together.
+	removalHold     = time.Minute
+	removalReadings = 3
+	// heldPeriod is the time between two readings of all agents meanwhile.
+	heldPeriod = 10 * time.Second
+)
+
+// heldAgent is one that is not in the table any more, and is still watched.
+type heldAgent struct {
+	since    time.Time
+	readings int // in which it was missing
+}
+
+// holdVanishedRows returns the rows of a reading with those of agents that vanished from the
+// table together. That may be a mistake: an emptied table, or one that a restore has
+// only begun to fill.
+func (t *tracker) holdVanishedRows(rows []wazuhdb.Row, others []detector.AgentID) []wazuhdb.Row {
+	there := make(map[detector.AgentID]bool, len(rows)+len(others))
+	for i := range rows {
+		there[detector.AgentID(rows[i].ID)] = true
+	}
+	for _, id := range others {
+		there[id] = true
+	}
+	var lost []detector.AgentID
+	for id := range t.known {
+		if !there[id] {
+			lost = append(lost, id)
+		}
+	}
+	if now := time.Now(); !t.removed.Doubtful(len(lost), len(t.known), false, now) {
+		t.removed.Record(len(lost), now)
+		lost = nil
+	}
+	held := make(map[detector.AgentID]heldAgent, len(lost))
+	until := time.Time{}
+	for _, id := range lost {
+		h, ok := t.held[id]
+		if !ok {
+			h.since = time.Now()
+		}
+		h.readings++
+		end := h.since.Add(t.holdTime)
+		if h.readings > removalReadings && !time.Now().Before(end) {
+			continue
+		}
+		held[id] = h
+		rows = append(rows, t.knownRow(id))
+		if until.IsZero() || end.Before(until) {
+			until = end
+		}
+	}
+	t.held = held
+	t.vanished.Store(&Vanished{Held: len(held), Until: until, Agents: len(rows)})
+	return rows
+}
+
+func (t *tracker) isHeld(id detector.AgentID) bool { _, ok := t.held[id]; return ok }
+
+// nextInventoryPeriod returns the time between two readings of all agents, if nothing calls
+// for one before.
+func (t *tracker) nextInventoryPeriod() time.Duration {
+	if len(t.held) > 0 {
+		return min(heldPeriod, t.holdTime/removalReadings)
+	}
+	return inventoryPeriod
+}
+
+// Vanished is how many agents are watched, and of these, how many vanished from the
+// manager's table together.
+type Vanished struct {
+	Agents int
+	Held   int
+	Until  time.Time // when the first of them is removed, unless it is back
+}
+
+// Vanished returns that of the last reading. It may be called concurrently.
+func (l *Link) Vanished() Vanished {
+	if v := l.tracker.vanished.Load(); v != nil {
+		return *v
+	}
+	return Vanished{}
 }

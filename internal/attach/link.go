@@ -1,3 +1,27 @@
+// Package attach is the link on which a stock Wazuh manager of the same host has the
+// agents: Pulse reads of them in the manager's database, reaches them through the
+// manager's own sockets, and writes back what it finds out.
+//
+// What it asks of the manager is bounded and paced: one connection to wazuh-db, no more
+// requests in remoted's pool than it may have (and fewer while remoted is slow), each
+// frame written whole. What the manager answers is bounded and checked. It needs no more
+// than the rights of the manager's group.
+//
+// A [Link] has these parts, each with a goroutine of its own that [Link.Run] waits for:
+//
+//   - the tracker owns what is known of the agents. The next four send it events, and
+//     it reports to the detector and has agents probed;
+//   - the dbReader reads the agents and their signs of life in wazuh-db;
+//   - the prober sends requests to agents, each in a goroutine that ends when remoted
+//     answers;
+//   - the remotedMonitor checks whether remoted answers, and since when it runs;
+//   - the connWatcher finds out when agents' connections end;
+//   - the notifier sends keep-alives without an answer, through remoted's queue for
+//     active responses;
+//   - the statusWriter writes losses into wazuh-db and raises Wazuh's own alert;
+//   - the eventSender sends Pulse's own events to wazuh-analysisd.
+//
+// All methods of a Link may be called concurrently.
 package attach
 
 import (
@@ -47,6 +71,7 @@ type Link struct {
 	monitor     *remotedMonitor
 	notifier    *notifier
 	writer      *statusWriter // nil if nothing is to be written
+	events      *eventSender  // nil as is writer
 	connWatcher *connWatcher
 	conditions  *conditions
 }
@@ -66,6 +91,7 @@ func Open(cfg Config) (*Link, error) {
 	l.connWatcher = &connWatcher{tcp: &tcpclose.Watcher{Poll: cfg.polls, Log: cfg.Log}, ports: ports, index: index, fleet: cfg.Fleet, events: events}
 	l.notifier = newNotifier(h, index, &cfg, l.conditions)
 	if cfg.UpdateStatus {
+		l.events = newEventSender(h, l.conditions, cfg.Log)
 		l.writer = newStatusWriter(l.db, h, absences, &cfg, l.conditions)
 		if text := clusterWriteCaution(cfg.Cluster); text != "" {
 			cfg.Log.Warn(text, "hint", cautionHint)
@@ -83,7 +109,7 @@ func (l *Link) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	parts := []func(context.Context){l.tracker.runTracker, l.monitor.runMonitor, l.reader.runReader, l.prober.runProber, l.notifier.runNotifier, l.connWatcher.runWatcher}
 	if l.writer != nil {
-		parts = append(parts, l.writer.runWriter)
+		parts = append(parts, l.writer.runWriter, l.events.runSender)
 	}
 	for _, part := range parts {
 		work.Go(func() { part(ctx) })
@@ -103,9 +129,26 @@ func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 
 // OnDecision handles a decision about an agent. It does not wait.
 func (l *Link) OnDecision(d *detector.Decision) {
-	if d.Verdict != detector.Changed {
-		return
+	switch d.Verdict {
+	case detector.Changed:
+		l.handleChange(d)
+	case detector.AlertReleased, detector.Escalated:
+		if l.writer != nil {
+			l.writer.releaseAlert(d)
+		}
 	}
+}
+
+// QueueEvent queues an event for wazuh-analysisd, which format returns when it is sent. If
+// nothing is to be written at the manager, there are no events. It does not wait.
+func (l *Link) QueueEvent(format func() string) {
+	if l.events != nil {
+		l.events.queueEvent(format)
+	}
+}
+
+// handleChange handles a change of an agent's status.
+func (l *Link) handleChange(d *detector.Decision) {
 	if d.To == detector.Disconnected {
 		l.prober.cancelQueuedProbes(d.ID)
 	}

@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -13,6 +14,7 @@ type task struct {
 	lost         time.Time // else write its loss, of this time
 	seen         time.Time // its last sign of life, as far as was known then
 	alert        string    // the alert of a loss that is written
+	released     bool      // the alert was held by an earlier run, and is due: raise it also if the loss is written
 
 	delayed      bool // its row could not be used; that is logged
 	contradicted bool // its row has a later sign of life; that is counted
@@ -41,6 +43,9 @@ func (s *statusWriter) addStatusTask(d *detector.Decision) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if delete(s.held, d.ID); d.AlertHeld {
+		s.held[d.ID] = ""
+	}
 	if t.due.IsZero() {
 		delete(s.tasks, d.ID)
 	} else {
@@ -48,16 +53,58 @@ func (s *statusWriter) addStatusTask(d *detector.Decision) {
 	}
 }
 
-// keepAlert replaces a task by raising its alert, unless there is another task by now.
-func (s *statusWriter) keepAlert(id detector.AgentID, t task, line string) task {
+// keepAlert replaces a task that was performed by raising its alert, if it has one. An
+// alert that is held waits without a task. What is returned is to be done now, if
+// anything is.
+func (s *statusWriter) keepAlert(id detector.AgentID, t task, line string) (_ task, isDue bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := t
+	isCurrent := s.tasks[id] == t
+	if _, isHeld := s.held[id]; isCurrent && isHeld {
+		delete(s.tasks, id)
+		s.held[id] = line
+		return t, false
+	}
+	if line == "" {
+		if isCurrent {
+			delete(s.tasks, id)
+		}
+		return t, false
+	}
 	t.alert = line
-	if s.tasks[id] == was {
+	if isCurrent {
 		s.tasks[id] = t
 	}
-	return t
+	return t, true
+}
+
+// releaseAlert makes the alert of a loss due, if it is held. If it is the alert that is
+// released, and not an absence that becomes longer, and nothing is known of the loss, an
+// earlier run held it.
+func (s *statusWriter) releaseAlert(d *detector.Decision) {
+	if !d.Reason.IsLoss() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	line, isHeld := s.held[d.ID]
+	_, hasTask := s.tasks[d.ID]
+	delete(s.held, d.ID)
+	switch now := time.Now(); {
+	case line != "":
+		s.tasks[d.ID] = task{due: now, lost: d.Time, alert: line}
+	case !isHeld && !hasTask && d.Verdict == detector.AlertReleased:
+		s.tasks[d.ID] = task{due: now, lost: d.Time, seen: cmp.Or(d.LastSeenTime, d.Time), released: true}
+	}
+}
+
+// holdWrittenAlert holds the alert of a loss that an earlier run has written.
+func (s *statusWriter) holdWrittenAlert(id detector.AgentID, line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, hasTask := s.tasks[id]; !hasTask {
+		s.held[id] = line
+	}
 }
 
 // listDueTasks returns tasks that are due, maxTasksPerTick at most. Alerts wait while

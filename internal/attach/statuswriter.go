@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
@@ -39,7 +39,8 @@ const (
 
 // statusWriter writes losses into the manager's database and raises the alert that
 // Wazuh's own monitord would raise, up to half an hour later. It writes each loss
-// once, and none that the database contradicts.
+// once, and none that the database contradicts. The alert is raised once for each loss
+// that was written: at once, or when the detector releases what it holds.
 type statusWriter struct {
 	db    *wazuhdb.Client
 	role  wazuhdb.ClusterRole
@@ -55,7 +56,8 @@ type statusWriter struct {
 
 	mu                sync.Mutex
 	tasks             map[detector.AgentID]task
-	alertsPausedUntil time.Time // after analysisd took no event
+	held              map[detector.AgentID]string // losses whose alert is held, by the detector's decision; with the alert once the loss is written
+	alertsPausedUntil time.Time                   // after analysisd took no event
 
 	written, contradicted, marked, alerts, unmarked atomic.Int64
 }
@@ -63,7 +65,7 @@ type statusWriter struct {
 func newStatusWriter(db *wazuhdb.Client, home wazuhsock.Home, absences *absences, cfg *Config, conditions *conditions) *statusWriter {
 	return &statusWriter{db: db, role: cfg.Cluster, queue: wazuhsock.NewQueue(home.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout,
 		recheckAfter: recheckDelay, log: cfg.Log, conditions: conditions, absences: absences,
-		tasks: make(map[detector.AgentID]task), unconfirmed: make(map[detector.AgentID]task)}
+		tasks: make(map[detector.AgentID]task), held: make(map[detector.AgentID]string), unconfirmed: make(map[detector.AgentID]task)}
 }
 
 // runWriter performs the tasks that are due until ctx ends.
@@ -86,7 +88,7 @@ func (s *statusWriter) runWriter(ctx context.Context) {
 }
 
 // performTask performs a task, and reports whether wazuh-db answers, for the next one.
-// What is written gets its alert, also if ctx ends.
+// What is written gets its alert, also if ctx ends, unless that is held.
 func (s *statusWriter) performTask(ctx context.Context, id detector.AgentID, t task) bool {
 	if t.alert == "" {
 		done, line, err := s.updateStatus(ctx, id, t)
@@ -96,11 +98,10 @@ func (s *statusWriter) performTask(ctx context.Context, id detector.AgentID, t t
 		if !done {
 			return true
 		}
-		if line == "" {
-			s.finishTask(id, t)
+		var isDue bool
+		if t, isDue = s.keepAlert(id, t, line); !isDue {
 			return true
 		}
-		t = s.keepAlert(id, t, line)
 	}
 	if s.raiseAnalysisdAlert(t.alert) {
 		s.finishTask(id, t)
@@ -137,6 +138,8 @@ func (s *statusWriter) updateStatus(ctx context.Context, id detector.AgentID, t 
 		return true, "", nil
 	case r.Status == wazuhdb.StatusDisconnected && schema.IsLossCode(r.Code) && s.unconfirmed[id] == t:
 		return true, s.countWrittenLoss(id, r), nil
+	case t.released && r.Status == wazuhdb.StatusDisconnected && schema.IsLossCode(r.Code):
+		return true, formatDisconnectedAlert(id, r.Name, r.Registered), nil
 	case !r.IsConnected() && !isResetByRestart(r):
 		s.marked.Add(1) // by remoted or monitord, before us
 		return true, "", nil
@@ -188,9 +191,16 @@ func (s *statusWriter) countWrittenLoss(id detector.AgentID, r *wazuhdb.Row) str
 }
 
 // formatDisconnectedAlert returns the event that makes analysisd raise rule 504, in monitord's words.
+// A name or address from the database could contain anything.
 func formatDisconnectedAlert(id detector.AgentID, name, registered string) string {
-	return fmt.Sprintf("1:[%s] (%s) %s->wazuh-monitord:ossec: Agent disconnected: '%s-%s'.", id, name, strings.ReplaceAll(registered, ":", "|:"), name, registered)
+	name, registered = printable.Brief(name, maxAlertText), printable.Brief(registered, maxAlertText)
+	return wazuhsock.FormatEvent(fmt.Sprintf("[%s] (%s) %s->wazuh-monitord", id, name, registered),
+		fmt.Sprintf("ossec: Agent disconnected: '%s-%s'.", name, registered))
 }
+
+// maxAlertText is how many characters a name has in an alert at most, which is more than
+// Wazuh lets it have.
+const maxAlertText = 256
 
 func (s *statusWriter) areAlertsPaused() bool {
 	s.mu.Lock()

@@ -27,7 +27,7 @@ func (s *fixture) startWriter(role wazuhdb.ClusterRole, set string, args ...any)
 	w := &statusWriter{db: wazuhdb.NewClient(wazuhsock.Home(s.manager.Home()), role, patience), role: role,
 		queue: wazuhsock.NewQueue(filepath.Join(s.manager.Home(), wazuhsock.AnalysisQueue)), timeout: time.Hour, recheckAfter: time.Hour, grace: time.Second, log: slog.New(s.log),
 		conditions: newConditions(slog.New(s.log)), absences: newAbsences(nil),
-		tasks: make(map[detector.AgentID]task), unconfirmed: make(map[detector.AgentID]task)}
+		tasks: make(map[detector.AgentID]task), held: make(map[detector.AgentID]string), unconfirmed: make(map[detector.AgentID]task)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { w.runWriter(ctx) })

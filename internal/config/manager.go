@@ -9,14 +9,21 @@ import (
 	"strings"
 )
 
-// Manager is the part of a stock manager's ossec.conf about its cluster.
+// Manager is the part of a stock manager's ossec.conf about its cluster and its rules.
 type Manager struct {
 	NodeName  string // "" if the file has none
 	Clustered bool
 	Worker    bool
 	Cautions  []string // settings of the file that Pulse does not follow
 	line      int      // of the name
+
+	RuleDirs     []string // directories of rules, in the manager's own; where the file has none, its default
+	RuleFiles    []string // files of rules that are read besides
+	RuleExcludes []string // files of rules that are not read
 }
+
+// defaultRuleDir is what a manager reads whose settings name no directory.
+const defaultRuleDir = "ruleset/rules"
 
 // maxManagerFile is far above any real file.
 const maxManagerFile = 16 << 20
@@ -72,6 +79,22 @@ func (m *Manager) readClusterBlock(n *node, vars map[string]string) {
 			m.Worker = strings.EqualFold(c.trimmedText(), "worker")
 		case "disabled":
 			m.Clustered = !strings.EqualFold(c.trimmedText(), "yes")
+		}
+	}
+}
+
+func (m *Manager) readRulesetBlock(n *node) {
+	for _, c := range n.children {
+		switch value := c.trimmedText(); c.name {
+		case "rule_dir":
+			m.RuleDirs = append(m.RuleDirs, value)
+		case "rule_include":
+			if !strings.Contains(value, "/") {
+				value = defaultRuleDir + "/" + value
+			}
+			m.RuleFiles = append(m.RuleFiles, value)
+		case "rule_exclude":
+			m.RuleExcludes = append(m.RuleExcludes, value)
 		}
 	}
 }
@@ -157,8 +180,13 @@ func readManagerBlocks(roots []*node) Manager {
 					m.addCaution("it has more than one <remote> of agents: Pulse reads the port of the last")
 				}
 				m.readRemoteBlock(block)
+			case "ruleset":
+				m.readRulesetBlock(block)
 			}
 		}
+	}
+	if m.RuleDirs == nil {
+		m.RuleDirs = []string{defaultRuleDir}
 	}
 	m.Worker = m.Worker && m.Clustered
 	return m

@@ -148,3 +148,15 @@ func FuzzParseLenient(f *testing.F) {
 		}
 	})
 }
+
+func TestWhichRulesAManagerReadsIsRead(t *testing.T) {
+	m, err := ReadManager(home(t, `<ossec_config><ruleset><rule_dir> ruleset/rules </rule_dir><rule_include>local_rules.xml</rule_include><rule_exclude>0215-policy_rules.xml</rule_exclude></ruleset></ossec_config>
+<ossec_config><ruleset><rule_dir>etc/rules</rule_dir><rule_include>/etc/mine.xml</rule_include></ruleset></ossec_config>`))
+	if err != nil || !slices.Equal(m.RuleDirs, []string{"ruleset/rules", "etc/rules"}) || !slices.Equal(m.RuleFiles, []string{"ruleset/rules/local_rules.xml", "/etc/mine.xml"}) ||
+		!slices.Equal(m.RuleExcludes, []string{"0215-policy_rules.xml"}) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if m, err := ReadManager(home(t, "<ossec_config></ossec_config>")); err != nil || !slices.Equal(m.RuleDirs, []string{"ruleset/rules"}) {
+		t.Errorf("without a directory: %+v, %v", m, err)
+	}
+}

@@ -186,7 +186,7 @@ var pulseTable = []setting{
 		func(c *Config) field { return trustFile{textField{&c.Pulse.HTTPCert, optionalRule(absolutePath)}} }},
 	{pathHTTPKey, "", "The key of http_cert.", atStart,
 		func(c *Config) field { return secretFile{textField{&c.Pulse.HTTPKey, optionalRule(absolutePath)}} }},
-	{"pulse/update_status", "yes", "With link attach: write transitions to the manager's database and raise its alert.", atStart,
+	{"pulse/update_status", "yes", "With link attach: write transitions to the manager's database, raise its alert, send events for its rules.", atStart,
 		func(c *Config) field { return boolField{&c.Pulse.UpdateStatus} }},
 	{"pulse/max_in_flight", "128", "With link attach: how many requests to agents the manager may have to serve for Pulse at once; never more than a quarter of its request_pool.", atStart,
 		func(c *Config) field { return intField{&c.Pulse.MaxInFlight, 1, 1024} }},

@@ -42,6 +42,7 @@ type fixture struct {
 	cfg      Config
 	client   http.Client
 	mute     func(id detector.AgentID) bool // agents that answer no keep-alive
+	silent   func(id detector.AgentID) bool // agents whose host does not answer
 	recorded atomic.Int64                   // changes of silences
 }
 
@@ -50,7 +51,7 @@ type option func(*Config, *detector.Settings)
 // openFixture starts a server of a fleet: so many agents, all known and none connected.
 func openFixture(t testing.TB, agents int, with ...option) *fixture {
 	t.Helper()
-	s := &fixture{t: t, clock: detector.NewClock(), mute: func(detector.AgentID) bool { return false }}
+	s := &fixture{t: t, clock: detector.NewClock(), mute: func(detector.AgentID) bool { return false }, silent: func(detector.AgentID) bool { return false }}
 	s.history = history.New()
 	set := detector.Settings{Group: detector.Group{Interval: time.Hour, Timeout: 3 * time.Hour, MaxMissed: 3}, RetryInterval: time.Hour,
 		OutageShare: .3, OutageHold: time.Minute, FlapThreshold: 50, FlapWindow: time.Minute}
@@ -68,6 +69,8 @@ func openFixture(t testing.TB, agents int, with ...option) *fixture {
 		for i := range decisions {
 			if d := &decisions[i]; d.Verdict == detector.Send && !s.mute(d.ID) {
 				s.detector.Report(detector.Sighting{At: s.clock.Now(), ID: d.ID, Token: d.Token, Kind: detector.SawAnswer})
+			} else if d.Verdict == detector.ProbeHost {
+				s.reportHost(d)
 			}
 		}
 	})
@@ -82,6 +85,15 @@ func openFixture(t testing.TB, agents int, with ...option) *fixture {
 	s.openSilences(ctx, &cfg)
 	s.startServer(cfg, "127.0.0.1:0")
 	return s
+}
+
+// reportHost reports what the host of a lost agent answers.
+func (s *fixture) reportHost(d *detector.Decision) {
+	r := detector.HostReport{ID: d.ID, Token: d.Token, At: s.clock.Now(), Host: detector.HostAnswers, Probe: "icmp"}
+	if s.silent(d.ID) {
+		r.Host = detector.HostSilent
+	}
+	s.detector.ReportHost(r)
 }
 
 // settingsSilences stand in a Config for the silences of the settings, until they are opened.

@@ -43,7 +43,7 @@ func TestOtherPeoplesPagesAreRefused(t *testing.T) {
 	}
 }
 
-func TestTheConsoleOnlyReadsAndPings(t *testing.T) {
+func TestTheConsoleOnlyReadsPingsAndSilences(t *testing.T) {
 	s := openFixture(t, 1)
 	for target := range map[string]bool{"/": true, "/api/v1/agents": true, "/api/v1/agents/001": true, "/api/v1/status": true, "/metrics": true, "/healthz": true} {
 		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
@@ -53,6 +53,10 @@ func TestTheConsoleOnlyReadsAndPings(t *testing.T) {
 			}
 		}
 	}
+	for _, method := range []string{http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		s.expectProblem(http.StatusMethodNotAllowed, "allowed here: GET, HEAD, POST", method, "/api/v1/silences", "Pulse-Request", "1")
+	}
+	s.expectProblem(http.StatusMethodNotAllowed, "allowed here: DELETE", http.MethodPost, "/api/v1/silences/1", "Pulse-Request", "1")
 	s.expectProblem(http.StatusMethodNotAllowed, "allowed here: POST", http.MethodGet, "/api/v1/agents/001/ping")
 	s.expectProblem(http.StatusNotFound, "openapi.json", http.MethodGet, "/api/agents")
 	s.expectProblem(http.StatusNotFound, "no such file", http.MethodGet, "/assets/none.js")

@@ -3,8 +3,10 @@ package console
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/silence"
 )
 
@@ -64,4 +66,29 @@ func TestTheDashboardAddsListsAndEndsSilences(t *testing.T) {
 		t.Error(text)
 	}
 	b.checkErrors(s, "400", "Bad Request")
+}
+
+// A kill in a silence is at the top of the page, and not only one line of many.
+func TestTheDashboardShowsAKillInASilence(t *testing.T) {
+	b := openBrowser(t)
+	s := openFixture(t, 20, func(_ *Config, set *detector.Settings) { set.HostProbe, set.ReconnectGrace = true, time.Millisecond })
+	s.silent = func(id detector.AgentID) bool { return id == 5 }
+	s.connectAgents(1, 10)
+	s.addSilence(`{"agent":"3,4,5","for":"1h","by":"alice"}`)
+	b.openPage(s.url)
+	b.waitUntil(isLive)
+	s.reportSightings(detector.SawShutdown, 4)
+	s.reportSightings(detector.SawClosed, 3, 5, 6) // 5's host is gone, 6 is not silenced
+	s.waitFor("the losses", func() bool { return s.detector.Counts().ByStatus[detector.Disconnected] == 4 })
+	const top = `document.getElementById("killed").innerText`
+	b.waitUntil(top + ` === "1 silenced agent killed while its host still answers: host-003"`)
+	b.waitUntil(`document.querySelector("#changes li.grave").innerText.includes("killed while it is silenced: its host still answers")`)
+	b.runActions(chromedp.Click(chromedp.CSS("#killed .link")))
+	b.waitUntil(`document.querySelector("#agent .badge.silenced") !== null`)
+	b.saveScreenshot("killed-in-a-silence")
+	b.openPage(s.url) // it is still there when the page is loaded again
+	b.waitUntil(top + `.includes("host-003")`)
+	s.connectAgents(3, 3)
+	b.waitUntil(`document.getElementById("killed").hidden`)
+	b.checkErrors(s)
 }

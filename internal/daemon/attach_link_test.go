@@ -17,6 +17,12 @@ import (
 // managed runs a stock manager that knows the agents of keyFile.
 func managed(t *testing.T) *managersim.Manager {
 	t.Helper()
+	return managedAgents(t, keyFile)
+}
+
+// managedAgents runs a stock manager that knows the agents of a key file.
+func managedAgents(t *testing.T, keyFile string) *managersim.Manager {
+	t.Helper()
 	home, err := os.MkdirTemp("", "wz") // short enough for a socket's path
 	if err != nil {
 		t.Fatal(err)

@@ -117,26 +117,24 @@ func (b *backlog) close() {
 }
 
 const (
-	// stopTime is how long a stopping node tries to publish what it has decided,
-	// and for how long again as long as it gets on with status changes.
+	// stopTime is how long a stopping node tries to publish what it has decided. While
+	// fewer status changes wait after it than before, it has as long again.
 	stopTime = 2 * time.Second
-	// stopTurns bounds that: to 10 s, of the 30 that its service manager gives it.
+	// stopTurns bounds that to 10 s of the 30 that its service manager allows.
 	stopTurns = 5
-	// forwardTimeout is how long it then waits for the XDR's NATS to take it, the
-	// last heartbeat among it. With what closing takes, a node that has nothing
-	// more to publish ends within 5 s.
+	// forwardTimeout is how long it then waits until the XDR's NATS has all messages,
+	// the last heartbeat included. A node that has nothing more to publish ends within 5 s.
 	forwardTimeout = 2 * time.Second
 )
 
-// limitPublishing calls stop when the node has had time enough to publish what it has
-// decided.
+// limitPublishing calls stop when the time to publish what was decided is over.
 func (p *Publisher) limitPublishing(stop func()) {
 	p.backlog.stopAfterDelay(p.backlog.countChanges(), stopTurns, stop)
 }
 
-// stopAfterDelay calls stop after the stopTime, or later while fewer and fewer
-// status changes wait, of which there were so many before. Keep-alive events are
-// not waited for any longer than that.
+// stopAfterDelay calls stop after stopTime, or later while the number of waiting status
+// changes falls; before is that number now. Keep-alive events are dropped after the
+// first stopTime.
 func (b *backlog) stopAfterDelay(before, turns int, stop func()) {
 	time.AfterFunc(stopTime, func() {
 		b.dropRoutine()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/epoch"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -26,7 +27,7 @@ type Condition struct {
 	Since   time.Time `json:"since"`
 }
 
-// losses are what is being lost now, or was a moment ago.
+// losses are what is being lost, or was within lossPeriod.
 type losses struct{ telemetry, audit, panics, ids bool }
 
 // observation is what conditions are derived from.
@@ -187,8 +188,8 @@ func makeHealth(on []Condition) (h view.Health) {
 	return h
 }
 
-// conditionHold is for how long a condition has to be off before it counts as
-// ended, so that one that comes and goes is not announced each time.
+// conditionHold is how long a condition has to be off before it counts as ended, so that
+// one that is on and off in turn is not announced each time.
 const conditionHold = 5 * time.Second
 
 // conditionTracker remembers which conditions have begun. The zero value is ready
@@ -258,8 +259,13 @@ func (r *recorder) announceConditions(ctx context.Context) error {
 			c := &part.list[i]
 			r.logCondition(c, part.state)
 			r.audit.RecordCondition(c.Code, part.state, c.Failure, c.Problem)
+			body := event.NodeCondition{Code: c.Code, State: part.state, Problem: c.Problem, Since: c.Since.Unix()}
+			if r.onCondition != nil {
+				complete := message.CompleteCondition(r.writer.Source.Node, body, c.Failure, now)
+				r.onCondition(&complete)
+			}
 			if r.outbox != nil {
-				messages = append(messages, r.writer.NodeCondition(event.NodeCondition{Code: c.Code, State: part.state, Problem: c.Problem, Since: c.Since.Unix()}, c.Failure, now))
+				messages = append(messages, r.writer.NodeCondition(body, c.Failure, now))
 			}
 		}
 	}

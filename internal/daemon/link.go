@@ -13,6 +13,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/inventory"
 	"github.com/wazuh-pulse/pulse/internal/listen"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
@@ -22,9 +23,11 @@ type link interface {
 	// KeepAlive sends an agent the keep-alive with a token. It does not wait for
 	// the agent, nor for anything else.
 	KeepAlive(id detector.AgentID, token uint32) error
-	// OnDecision is called with every decision about agents that is not routine. It
-	// does not wait either.
-	OnDecision(d *detector.Decision)
+	// OnDecision is called with the record of every decision that is not routine, and
+	// OnCondition with each condition of the node that begins or ends. They do not wait
+	// either.
+	OnDecision(r *message.Record)
+	OnCondition(c *event.NodeCondition)
 	// Run gives the detector its agents, and reports their signs of life until
 	// ctx ends.
 	Run(ctx context.Context)
@@ -70,7 +73,10 @@ func (l *Link) stateMessage() event.LinkState {
 
 // attachLink is the link to a stock manager on this host, with its database for
 // the inventory.
-type attachLink struct{ *attach.Link }
+type attachLink struct {
+	*attach.Link
+	events *managerEvents
+}
 
 func openAttachLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (link, error) {
 	place, cautions, err := readClusterRole(cfg)
@@ -86,7 +92,19 @@ func openAttachLink(cfg *config.Config, method detector.Method, clock *detector.
 	if err != nil {
 		return nil, fmt.Errorf("attach to the manager in %s: %w", cfg.Pulse.Home, err)
 	}
-	return &attachLink{l}, nil
+	return &attachLink{l, newManagerEvents(cfg.Pulse.NodeName, to, l.QueueEvent)}, nil
+}
+
+func (a *attachLink) OnDecision(r *message.Record) {
+	a.Link.OnDecision(&r.Decision)
+	a.events.addDecision(r)
+}
+
+func (a *attachLink) OnCondition(c *event.NodeCondition) { a.events.addCondition(c) }
+
+func (a *attachLink) Run(ctx context.Context) {
+	a.events.restoreAnnounced()
+	a.Link.Run(ctx)
 }
 
 // readClusterRole reads the manager's role in its cluster from its settings, and which

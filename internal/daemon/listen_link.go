@@ -21,6 +21,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/inventory"
 	"github.com/wazuh-pulse/pulse/internal/listen"
+	"github.com/wazuh-pulse/pulse/internal/message"
 )
 
 // listenLink is the link on which Pulse is the agents' manager, with client.keys
@@ -59,7 +60,9 @@ func knowsAgents(d *detector.Detector) bool {
 	return counts[detector.Active]+counts[detector.Pending]+counts[detector.Disconnected] > 0
 }
 
-func (l *listenLink) OnDecision(*detector.Decision) {}
+func (l *listenLink) OnDecision(*message.Record) {}
+
+func (l *listenLink) OnCondition(*event.NodeCondition) {}
 
 // Run serves the agents and follows their keys.
 func (l *listenLink) Run(ctx context.Context) {

@@ -87,6 +87,7 @@ func OpenWithHosts(ctx context.Context, cfg *config.Config, version string, prob
 		return nil, err
 	}
 	n.out.setStatusSource(n.Status)
+	n.out.setConditionHandler(n.link.OnCondition)
 	if err := n.openConsole(ctx, cfg, version); err != nil {
 		return nil, err
 	}
@@ -129,7 +130,7 @@ func (n *Node) handleDecisions(decisions []detector.Decision) {
 				n.metrics.CountUnsent()
 			}
 		case !d.Verdict.IsRoutine():
-			n.link.OnDecision(&r.Decision)
+			n.link.OnDecision(&r)
 			n.markRemoved(d)
 		}
 		n.out.putRecord(r)

@@ -47,12 +47,12 @@ func (p *Publisher) openPresence(cfg *config.Config, own uint64, log *slog.Logge
 		ReconnectDelay: cfg.NATS.ReconnectDelay, Log: log})
 }
 
-// presenceTimeout is how long a start waits to learn of another node of the name. A server
-// that cannot be reached at once is not waited for.
+// presenceTimeout bounds how long a start waits for other nodes of the name to answer. It
+// does not wait for a server that cannot be reached at once.
 const presenceTimeout = 3 * time.Second
 
-// chooseEpoch returns the epoch for the messages of this life: another one than was
-// counted, if stored messages or another node of the name have that already.
+// chooseEpoch returns the epoch of the messages from this start on: a later one than was
+// counted, if stored messages or another node of the name have that one already.
 func (p *Publisher) chooseEpoch(ctx context.Context, stateDir string, counted uint64, log *slog.Logger) (chosen uint64, err error) {
 	least := counted
 	if stored := epoch.ReadStored(ctx, p.outbox, log); stored >= counted {
@@ -72,23 +72,23 @@ func (p *Publisher) chooseEpoch(ctx context.Context, stateDir string, counted ui
 	return chosen, nil
 }
 
-// awaitPresence waits until it is known whether another node of the name is there, if
-// that can be known soon.
+// awaitPresence waits until it is known whether another node of the name is running,
+// presenceTimeout at most.
 func (p *Publisher) awaitPresence(ctx context.Context) {
 	if p.presence == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, presenceTimeout)
 	defer cancel()
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
+	check := time.NewTicker(10 * time.Millisecond)
+	defer check.Stop()
 	for waiting := true; waiting; {
 		select {
 		case <-p.presence.Settled():
 			waiting = false
 		case <-ctx.Done():
 			waiting = false
-		case <-look.C:
+		case <-check.C:
 			waiting = p.remote.State().Errors == 0
 		}
 	}

@@ -166,6 +166,12 @@ func (p *Publisher) serverURL() string {
 // called before Run.
 func (p *Publisher) setStatusSource(read func() Status) { p.recorder.status = read }
 
+// setConditionHandler sets what is called with each condition that begins or ends. It must
+// be called before Run.
+func (p *Publisher) setConditionHandler(handle func(*event.NodeCondition)) {
+	p.recorder.onCondition = handle
+}
+
 // reader returns a reader of what earlier runs of the node stored. NATS must be enabled.
 func (p *Publisher) reader() *message.Reader {
 	return &message.Reader{Outbox: p.outbox, Prefix: p.prefix, Open: p.sealer.OpenStored, Log: p.log, SentFile: p.recorder.sentFile}

@@ -18,22 +18,23 @@ import (
 
 // recorder publishes what the detector decided, and the node's heartbeat.
 type recorder struct {
-	writer     *message.Writer
-	started    time.Time
-	backlog    *backlog
-	outbox     *outbox.Outbox // nil: decisions are only logged
-	status     func() Status
-	dropped    atomic.Uint64 // keep-alive events that publishing did not keep up with
-	numbers    atomic.Uint64 // the sequence of the last message
-	statusLog  *statusLogger
-	audit      *audittrail.Trail
-	sealer     *sealing.Sealer // nil as is outbox
-	pending    *statedir.PendingWrites
-	conditions conditionTracker
-	sentFile   string    // of the published alerts
-	sentTried  time.Time // when that was to be written last
-	sentFailed bool      // that failed
-	log        *slog.Logger
+	writer      *message.Writer
+	started     time.Time
+	backlog     *backlog
+	outbox      *outbox.Outbox // nil: decisions are only logged
+	status      func() Status
+	dropped     atomic.Uint64 // keep-alive events that publishing did not keep up with
+	numbers     atomic.Uint64 // the sequence of the last message
+	statusLog   *statusLogger
+	audit       *audittrail.Trail
+	sealer      *sealing.Sealer // nil as is outbox
+	pending     *statedir.PendingWrites
+	conditions  conditionTracker
+	onCondition func(*event.NodeCondition) // nil for nothing
+	sentFile    string                     // of the published alerts
+	sentTried   time.Time                  // when that was to be written last
+	sentFailed  bool                       // that failed
+	log         *slog.Logger
 }
 
 // routinePeriod is for how long records of keep-alives may wait to be published

@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/hostprobe"
 	"github.com/wazuh-pulse/pulse/internal/keys"
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/query"
@@ -71,4 +73,26 @@ func (p *Publisher) publishKeys(ctx context.Context) {
 		}
 		publisher.Run(ctx, session.Conn, session.Ended(), session.TakeRefusal)
 	}
+}
+
+// hostStates are the detector's names for what a probe finds.
+var hostStates = [...]detector.Host{
+	hostprobe.Unknown: detector.HostUnknown, hostprobe.Answers: detector.HostAnswers, hostprobe.Silent: detector.HostSilent,
+}
+
+// probeHost has a lost agent's host probed, and the result reported to the detector. It does not wait.
+func (n *Node) probeHost(d *detector.Decision) {
+	id, token := d.ID, d.Token
+	n.hosts.Request(d.Addr, func(r hostprobe.Result) {
+		n.detector.ReportHost(detector.HostReport{ID: id, Token: token, At: n.clock.Now(), Host: hostStates[r.Host], Probe: r.How})
+	})
+}
+
+// countHostProbes returns how many results there were, by name.
+func (n *Node) countHostProbes() map[string]int64 {
+	named := make(map[string]int64)
+	for host, count := range n.hosts.Counts() {
+		named[hostStates[host].String()] = int64(count)
+	}
+	return named
 }

@@ -23,7 +23,7 @@ type Status struct {
 	StartedAt  time.Time         `json:"started_at"`
 	Uptime     int64             `json:"uptime"` // seconds
 	State      event.State       `json:"state"`
-	Sequence   uint64            `json:"sequence"` // of the last message of this life
+	Sequence   uint64            `json:"sequence"` // of the last message since the start
 	Health     view.Health       `json:"health"`
 	Conditions []Condition       `json:"conditions,omitempty"` // what health is made of
 	Agents     event.AgentCounts `json:"agents"`

@@ -132,6 +132,7 @@ type ManagerReport struct {
 	Losses   int      `json:"losses"`          // failures that only Pulse detected
 	Written  int      `json:"losses_written"`  // of these, into the manager's database
 	Alerts   int      `json:"rule_504_events"` // on analysisd's queue
+	Events   int      `json:"pulse_events"`    // the same: Pulse's own, of agents that are lost
 	Unknown  []string `json:"losses_unknown"`  // agents whose loss was not written to the manager
 	Repeated []string `json:"told_twice"`      // agents with more events or writes than losses
 }
@@ -157,13 +158,13 @@ type loss struct{ found, back time.Time } // zero: it is not
 // checkLosses compares the losses with the writes and alerts. A loss that
 // ended at once, or was detected in the last moment, may be missing there.
 func (h *managerHost) checkLosses(r *ManagerReport, losses map[string][]loss, end time.Time) {
-	writes, events := strings.Join(h.Writes(), "\n"), strings.Join(h.Events(), "\n")
+	writes, events := strings.Join(h.Writes(), "\n"), h.Events()
 	for id, all := range losses {
 		r.Losses += len(all)
 		number := strings.TrimLeft(id, "0")
 		written := strings.Count(writes, fmt.Sprintf(`update-connection-status {"id":%s,"connection_status":"disconnected"`, number))
-		raised := strings.Count(events, fmt.Sprintf("1:[%s] (", id))
-		r.Written, r.Alerts = r.Written+written, r.Alerts+raised
+		raised, sent := countLossEvents(events, id)
+		r.Written, r.Alerts, r.Events = r.Written+written, r.Alerts+raised, r.Events+sent
 		due := 0
 		for _, l := range all {
 			back := l.back
@@ -174,20 +175,34 @@ func (h *managerHost) checkLosses(r *ManagerReport, losses map[string][]loss, en
 				due++
 			}
 		}
-		if written > len(all) || raised > written {
+		if written > len(all) || raised > written || sent > len(all) {
 			r.Repeated = append(r.Repeated, id)
 		}
-		if written < due || raised < due {
+		if written < due || raised < due || sent < due {
 			r.Unknown = append(r.Unknown, id)
 		}
 	}
 }
 
+// countLossEvents counts the events about losses of an agent: monitord's, which raise rule
+// 504, and Pulse's own.
+func countLossEvents(events []string, id string) (raised, sent int) {
+	for _, event := range events {
+		switch own := strings.HasPrefix(event, "1:["+id+"] ("); {
+		case own && strings.Contains(event, "->wazuh-monitord:ossec: Agent disconnected: "):
+			raised++
+		case own && strings.Contains(event, `-pulse->pulse:{"pulse":{"event":"agent_lost",`):
+			sent++
+		}
+	}
+	return raised, sent
+}
+
 // writeText writes the report as text.
 func (r *ManagerReport) writeText(w io.Writer) {
 	each := func(n uint64) float64 { return float64(n) / max(r.Seconds, 1) }
-	fmt.Fprintf(w, "Of %d losses that the manager could not know of, its database knows %d, and its rule 504 was raised for %d.\n",
-		r.Losses, r.Written, r.Alerts)
+	fmt.Fprintf(w, "Of %d losses that the manager could not know of, its database knows %d, its rule 504 was raised for %d,\n"+
+		"and Pulse's own events for its rules tell of %d.\n", r.Losses, r.Written, r.Alerts, r.Events)
 	fmt.Fprintf(w, "What Pulse asked of the manager each second: %.1f requests to agents (%d at once at the most), %.1f to remoted itself,\n"+
 		"%.1f to wazuh-db, %.1f KB over its sockets. Another client of remoted's asked %d times meanwhile, and never waited over %v.\n",
 		each(r.Requests), r.MostAtOnce, each(r.Commands), each(r.Queries), each(r.Bytes)/1000, r.OtherAsked,

@@ -27,7 +27,7 @@ func TestADemoBesideAManagerTellsItOfEveryLoss(t *testing.T) {
 		t.Error(err)
 	}
 	m := report.Manager
-	if m == nil || m.Losses == 0 || m.Written == 0 || m.Written > m.Losses || m.Alerts != m.Written {
+	if m == nil || m.Losses == 0 || m.Written == 0 || m.Written > m.Losses || m.Alerts != m.Written || m.Events != m.Alerts {
 		t.Fatalf("%+v", m)
 	}
 	if m.Requests == 0 || m.Queries == 0 || m.Bytes == 0 || m.OtherAsked == 0 || m.MostAtOnce > 128 {
@@ -41,21 +41,26 @@ func TestADemoBesideAManagerTellsItOfEveryLoss(t *testing.T) {
 func TestTheManagerIsJudgedToBeToldOfEachLossOnce(t *testing.T) {
 	const write = `global update-connection-status {"id":1,"connection_status":"disconnected","sync_status":"synced","status_code":4}`
 	const event = "1:[001] (web-001) any->wazuh-monitord:ossec: Agent disconnected: 'web-001-any'."
+	const own = `1:[001] (web-001) any-pulse->pulse:{"pulse":{"event":"agent_lost","manager_node":"demo","agent_id":"001"}}`
+	const other = `1:[001] (web-001) any-pulse->pulse:{"pulse":{"event":"agent_back","manager_node":"demo","agent_id":"001"}}`
 	gone := func(seconds float64) []loss { return []loss{{at(10), at(10 + seconds)}} }
 	for _, tt := range []struct {
 		name           string
 		losses         []loss
 		writes, events int
+		own            int // events of Pulse's
 		unknown, twice []string
 	}{
-		{"told", gone(5), 1, 1, nil, nil},
-		{"not told", gone(5), 0, 0, []string{"001"}, nil},
-		{"no alert", gone(5), 1, 0, []string{"001"}, nil},
-		{"told twice", gone(5), 2, 2, nil, []string{"001"}},
-		{"two alerts for one write", gone(5), 1, 2, nil, []string{"001"}},
-		{"back before there was time", gone(1), 0, 0, nil, nil},
-		{"found in the last moment", []loss{{found: at(19.5)}}, 0, 0, nil, nil},
-		{"found, and still away", []loss{{found: at(15)}}, 0, 0, []string{"001"}, nil},
+		{"told", gone(5), 1, 1, 1, nil, nil},
+		{"not told", gone(5), 0, 0, 0, []string{"001"}, nil},
+		{"no alert", gone(5), 1, 0, 1, []string{"001"}, nil},
+		{"no event of Pulse's", gone(5), 1, 1, 0, []string{"001"}, nil},
+		{"told twice", gone(5), 2, 2, 1, nil, []string{"001"}},
+		{"two alerts for one write", gone(5), 1, 2, 1, nil, []string{"001"}},
+		{"two events of Pulse's", gone(5), 1, 1, 2, nil, []string{"001"}},
+		{"back before there was time", gone(1), 0, 0, 0, nil, nil},
+		{"found in the last moment", []loss{{found: at(19.5)}}, 0, 0, 0, nil, nil},
+		{"found, and still away", []loss{{found: at(15)}}, 0, 0, 0, []string{"001"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := manage(t)
@@ -65,13 +70,17 @@ func TestTheManagerIsJudgedToBeToldOfEachLossOnce(t *testing.T) {
 			for range tt.events {
 				sendText(t, h, "unixgram", "queue/sockets/queue", event)
 			}
+			for range tt.own {
+				sendText(t, h, "unixgram", "queue/sockets/queue", own)
+			}
+			sendText(t, h, "unixgram", "queue/sockets/queue", other)
 			m := h.Manager.(simulatedManager)
-			for changed := m.Changed(); m.Stats().Events < uint64(tt.events); changed = m.Changed() {
+			for changed := m.Changed(); m.Stats().Events < uint64(tt.events+tt.own+1); changed = m.Changed() {
 				<-changed
 			}
 			r := &ManagerReport{}
 			h.checkLosses(r, map[string][]loss{"001": tt.losses}, at(20))
-			want := &ManagerReport{Losses: 1, Written: tt.writes, Alerts: tt.events, Unknown: tt.unknown, Repeated: tt.twice}
+			want := &ManagerReport{Losses: 1, Written: tt.writes, Alerts: tt.events, Events: tt.own, Unknown: tt.unknown, Repeated: tt.twice}
 			if diff := cmp.Diff(want, r); diff != "" {
 				t.Errorf("(- want, + got):\n%s", diff)
 			}

@@ -111,22 +111,23 @@ func (t *Table) removeAgent(slot int32, reason Reason, now Instant) {
 
 // Record is a copy of what the table holds about one agent.
 type Record struct {
-	ID       AgentID
-	Group    int
-	Name     string
-	IP       string
-	Status   Status
-	Reason   Reason // of the last change; NoReason before the first
-	Since    Instant
-	LastSeen Instant // of use only when Seen
-	Seen     bool    // there was a sign of life
-	Missed   int
-	RTT      time.Duration // of the last answered keep-alive; 0 before the first
-	Info     Info
-	Evidence     // of a disconnected agent
-	Step     int // of Settings.EscalateAfter that it has reached; 0 before the first
-	Silenced bool
-	Dormant  bool // it is disconnected, and away for Settings.DormantAfter
+	ID        AgentID
+	Group     int
+	Name      string
+	IP        string
+	Status    Status
+	Reason    Reason // of the last change; NoReason before the first
+	Since     Instant
+	LastSeen  Instant // of use only when Seen
+	Seen      bool    // there was a sign of life
+	Missed    int
+	RTT       time.Duration // of the last answered keep-alive; 0 before the first
+	Info      Info
+	Evidence      // of a disconnected agent
+	Step      int // of Settings.EscalateAfter that it has reached; 0 before the first
+	Silenced  bool
+	Dormant   bool // it is disconnected, and away for Settings.DormantAfter
+	AlertHeld bool // the alert of its loss is held: AlertReleased or Escalated follows unless it comes back
 }
 
 // PageSize is how many slots a page covers: few enough not to hold up a sweep.
@@ -158,7 +159,7 @@ func (t *Table) recordOf(slot int32) Record {
 	s, w := &t.state[slot], &t.identities[slot]
 	r := Record{ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
 		Since: w.since, LastSeen: s.lastSeen, Seen: s.has(seen), Missed: int(s.missed),
-		RTT: time.Duration(s.rtt) * time.Microsecond, Info: w.info.Value(), Silenced: s.has(silenced), Dormant: s.has(dormant)}
+		RTT: time.Duration(s.rtt) * time.Microsecond, Info: w.info.Value(), Silenced: s.has(silenced), Dormant: s.has(dormant), AlertHeld: s.has(alertHeld)}
 	if s.status == Disconnected {
 		r.Evidence = t.evidenceOf(slot, r.Seen)
 	}

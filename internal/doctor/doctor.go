@@ -47,7 +47,7 @@ type examination struct {
 func Examine(ctx context.Context, loaded *config.Loaded, report func(Finding)) {
 	e := &examination{Loaded: loaded, report: report}
 	for _, check := range []func(context.Context){
-		e.checkSettings, e.checkUser, e.checkManager, e.checkClientKeys, e.checkStateDir, e.checkKeys, e.checkDisk, e.checkOpenFiles,
+		e.checkSettings, e.checkUser, e.checkManager, e.checkRules, e.checkClientKeys, e.checkStateDir, e.checkKeys, e.checkDisk, e.checkOpenFiles,
 		e.checkPorts, e.checkHostProbe, e.checkNATS, e.checkClock,
 	} {
 		if ctx.Err() != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/managersim"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/wazuhrules"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -206,6 +207,40 @@ func TestBesideAManagerItsSocketsAreTried(t *testing.T) {
 		if list[i].Level != Failure || !strings.HasPrefix(list[i].What, want) || !strings.Contains(list[i].Hint, "systemctl start wazuh-manager") {
 			t.Errorf("%+v", list[i])
 		}
+	}
+}
+
+func TestWhetherTheManagerHasRulesForPulsesEventsIsSaid(t *testing.T) {
+	l, m := stock(t)
+	check := func(level Level, what, hint string) {
+		t.Helper()
+		list := of(examined(t.Context(), l), "rules")
+		if len(list) != 1 || list[0].Level != level || !strings.Contains(list[0].What, what) || !strings.Contains(list[0].Hint, hint) {
+			t.Errorf("%+v, want %s: %s (%s)", list, level, what, hint)
+		}
+	}
+	write(t, filepath.Join(m.Home(), "etc/ossec.conf"), "<ossec_config><ruleset><rule_dir>ruleset/rules</rule_dir><rule_dir>etc/rules</rule_dir></ruleset></ossec_config>")
+	check(Note, "no rules for Pulse's events", "pulse wazuh-rules")
+	file := filepath.Join(m.Home(), "etc/rules", wazuhrules.FileName)
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, string(wazuhrules.Format(wazuhrules.DefaultFirstID)))
+	long := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(file, long, long); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(file, 0o660); err != nil {
+		t.Fatal(err)
+	}
+	check(Good, "IDs from 119500 on", "")
+	write(t, filepath.Join(m.Home(), "etc/rules/local_rules.xml"), `<group name="local,"><rule id="119514" level="3"></rule></group>`)
+	check(Warning, "rule 119514 is in ", "--first-id")
+	write(t, filepath.Join(m.Home(), "etc/ossec.conf"), "<ossec_config></ossec_config>")
+	check(Warning, "the manager does not read it", "<rule_dir>")
+	l.Pulse.UpdateStatus = false
+	if list := of(examined(t.Context(), l), "rules"); len(list) != 0 {
+		t.Errorf("where nothing is sent: %+v", list)
 	}
 }
 

@@ -19,7 +19,7 @@ var escalateAfter = []time.Duration{time.Minute, time.Hour, 24 * time.Hour}
 
 // alertRun is a node that publishes what a play has it decide, and starts again.
 type alertRun struct {
-	t      *testing.T
+	t      testing.TB
 	outbox *outbox.Outbox
 	prefix event.Prefix
 	file   string
@@ -36,7 +36,7 @@ type expectedAgent struct {
 	step                          int
 }
 
-func openAlertRun(t *testing.T) *alertRun {
+func openAlertRun(t testing.TB) *alertRun {
 	t.Helper()
 	o, err := outbox.Open(t.Context(), outbox.Config{Prefix: event.DefaultPrefix, Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/evidence"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
@@ -99,41 +98,25 @@ func (w *Writer) keepAlive(r *Record) outbox.Message {
 
 // statusChange returns the message of a Changed, AlertReleased or Escalated record.
 func (w *Writer) statusChange(r *Record, subject string) outbox.Message {
-	change := evidence.OfDecision(&r.Decision)
-	m := event.StatusChangeMessage{StatusChange: event.StatusChange{AgentID: r.ID.String(), AgentName: r.Name,
-		PreviousStatus: event.Status(r.From), CurrentStatus: event.Status(r.To), IPAddress: r.IP,
-		Timestamp: r.Time.Unix(), Reason: event.Reason(r.Reason.String()), MissedKeepAlives: r.Missed,
-		AlertLevel: change.AlertLevel(), Outage: r.Outage, OutagePart: r.Part.String(), StatusChanges: r.Changes,
-		Evidence: change.Message(), AwayFor: int64(r.AwayFor / time.Second), Silenced: r.Silenced, AgentInfo: evidence.InfoMessage(r.Info)}}
-	if r.Seen {
-		m.StatusChange.LastSeen = r.LastSeenTime.Unix()
-	}
-	m.Security = w.Source.Stamp(subject, time.Now())
+	m := event.StatusChangeMessage{StatusChange: NewStatusChange(r), Security: w.Source.Stamp(subject, time.Now())}
 	return w.encode(outbox.Status, &m.Security, &m)
 }
 
 // fleetOutage returns the message of an OutageBegan or OutageEnded record.
 func (w *Writer) fleetOutage(r *Record) outbox.Message {
-	o := &event.FleetOutage{ManagerNode: w.Source.Node, Timestamp: r.Time.Unix(), Since: r.Fleet.SinceTime.Unix(),
-		AgentsWatched: r.Fleet.Watched, AgentsLost: r.Fleet.Lost, ConnectionsClosed: r.Fleet.Closed, FellSilent: r.Fleet.Silent,
-		AgentsBack: r.Fleet.Back, HostsProbed: r.Fleet.HostsProbed, HostsAnswered: r.Fleet.HostsAnswered, Networks: make([]event.Network, 0, len(r.Fleet.Networks))}
-	for _, n := range r.Fleet.Networks {
-		o.Networks = append(o.Networks, event.Network{Network: n.Prefix.String(), Agents: n.Lost})
-	}
+	o := NewFleetOutage(w.Source.Node, r)
 	m := event.FleetOutageMessage{Security: w.Source.Stamp(w.prefix.FleetOutage(), time.Now())}
 	if r.Verdict == detector.OutageBegan {
-		m.Outage, o.AlertLevel = o, alertlevel.Outage
+		m.Outage = &o
 	} else {
-		m.Recovered, o.AlertLevel = o, alertlevel.Recovered
+		m.Recovered = &o
 	}
 	return w.encode(outbox.Status, &m.Security, &m)
 }
 
 // flapping returns the message of a Flapping record.
 func (w *Writer) flapping(r *Record) outbox.Message {
-	m := event.AgentFlappingMessage{Security: w.Source.Stamp(w.prefix.AgentFlapping(), time.Now()),
-		Flapping: event.AgentFlapping{AgentID: r.ID.String(), AgentName: r.Name, IPAddress: r.IP, Timestamp: r.Time.Unix(),
-			StatusChanges: r.Changes, Window: WholeSeconds(r.Group.FlapWindow), AlertLevel: alertlevel.Flapping}}
+	m := event.AgentFlappingMessage{Flapping: NewFlapping(r), Security: w.Source.Stamp(w.prefix.AgentFlapping(), time.Now())}
 	return w.encode(outbox.Status, &m.Security, &m)
 }
 
@@ -149,7 +132,7 @@ func (w *Writer) Heartbeat(s event.ManagerStatus) outbox.Message {
 // NodeCondition returns the message of a node's condition that began or ended, and sets
 // the condition's node, time and alert level.
 func (w *Writer) NodeCondition(c event.NodeCondition, failure bool, now time.Time) outbox.Message {
-	c.ManagerNode, c.Timestamp, c.AlertLevel = w.Source.Node, now.Unix(), alertlevel.OfCondition(c.State, failure)
+	c = CompleteCondition(w.Source.Node, c, failure, now)
 	m := event.NodeConditionMessage{Condition: c, Security: w.Source.Stamp(w.prefix.NodeCondition(), now)}
 	return w.encode(outbox.Status, &m.Security, &m)
 }

@@ -21,6 +21,8 @@ type Node struct {
 	StatusesWritten int64            // losses written into the manager's database
 	AlertsRaised    int64            // the manager's own alerts
 	HostProbes      map[string]int64 // results of probes of lost agents' hosts
+	ManagerEvents   int64            // Pulse's own events that the manager took
+	ManagerDropped  int64            // of these, the ones that it did not take in time
 	Pace            detector.Timings
 	Started         time.Time
 	Sequence        uint64 // of the last message
@@ -140,6 +142,8 @@ var nodeSeries = []series{
 	{"pulse_attach_status_written_total", "Losses written into the manager's database.", counter, "", readValue(func(n *Node) float64 { return float64(n.StatusesWritten) })},
 	{"pulse_attach_alerts_raised_total", "Alerts (rule 504) raised at the manager.", counter, "", readValue(func(n *Node) float64 { return float64(n.AlertsRaised) })},
 	{"pulse_host_probes_total", "Probes of lost agents' hosts, by the result.", counter, "host", readLabelled(func(n *Node) map[string]int64 { return n.HostProbes })},
+	{"pulse_attach_events_sent_total", "Pulse's own events for the manager's rules.", counter, "", readValue(func(n *Node) float64 { return float64(n.ManagerEvents) })},
+	{"pulse_attach_events_dropped_total", "Events dropped because the manager took none.", counter, "", readValue(func(n *Node) float64 { return float64(n.ManagerDropped) })},
 	{"pulse_message_sequence", "The sequence of the last message of this life of the node.", gauge, "", readValue(func(n *Node) float64 { return float64(n.Sequence) })},
 	{"pulse_messages_published_total", "Messages stored on the local disk, by stream.", counter, "stream", readStreams(func(s *Stream) float64 { return float64(s.Published) })},
 	{"pulse_messages_forwarded_total", "Messages confirmed by the XDR's NATS server, by stream.", counter, "stream", readStreams(func(s *Stream) float64 { return float64(s.Forwarded) })},

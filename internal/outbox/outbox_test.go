@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/streamfiles"
 )
 
@@ -232,6 +234,52 @@ func TestLastOfNothingAndLastCutShort(t *testing.T) {
 	mustPublish(t, o, messages(Status, 1, 10))
 	if err := o.ReadLast(testContext(t), prefix+".agent.*.status_change", each); err != stop {
 		t.Errorf("error of each came back as %v", err)
+	}
+}
+
+// A message that was lost between the local server and a reader is read again, and none twice:
+// a node that reads a million of them must not fail to start for one.
+func TestReadingGoesOnAfterAMessageThatWasLostOnTheWay(t *testing.T) {
+	t.Parallel()
+	stop := errors.New("stop")
+	for _, c := range []struct {
+		name  string
+		reads []uint64 // up to where each reading came
+		want  error
+		calls int
+	}{
+		{"lost twice", []uint64{7, 9, 20}, nil, 3},
+		{"nothing more is read", []uint64{7, 7, 20}, errSkipped, 2},
+		{"nothing is read", []uint64{0, 20}, errSkipped, 1},
+	} {
+		calls := 0
+		err := resumeSkipped(func(last *uint64) error {
+			*last = c.reads[calls]
+			calls++
+			if *last == 20 {
+				return nil
+			}
+			return fmt.Errorf("read: %w", errSkipped)
+		})
+		if !errors.Is(err, c.want) || calls != c.calls {
+			t.Errorf("%s: %v after %d calls", c.name, err, calls)
+		}
+	}
+	o := mustOpen(t, Config{})
+	mustPublish(t, o, messages(Status, 1, 10))
+	for name, cfg := range map[string]jetstream.ConsumerConfig{
+		"all":             {Name: natsserver.LastConsumer},
+		"of each subject": {Name: natsserver.LastConsumer, FilterSubject: prefix + ".agent.*.status_change", DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy},
+	} {
+		var got int
+		last := uint64(4)
+		if err := o.readConsumer(testContext(t), cfg, &last, func(string, []byte) error { got++; return nil }); err != nil || got != 6 || last != 10 {
+			t.Errorf("%s: %d after the fourth, up to %d, %v", name, got, last, err)
+		}
+		last = 0
+		if err := o.readConsumer(testContext(t), cfg, &last, func(string, []byte) error { return stop }); err != stop {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

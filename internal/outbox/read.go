@@ -21,16 +21,38 @@ func (o *Outbox) ReadLast(ctx context.Context, filter string, each func(subject 
 	return o.readStatus(ctx, jetstream.ConsumerConfig{FilterSubject: filter, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy}, each)
 }
 
-// readStatus calls each with what a consumer of STATUS has now.
+// readStatus calls each with what a consumer of STATUS has now, each message once.
 func (o *Outbox) readStatus(ctx context.Context, cfg jetstream.ConsumerConfig, each func(subject string, data []byte) error) error {
 	o.reading.Lock()
 	defer o.reading.Unlock()
 	cfg.Name = natsserver.LastConsumer
+	defer o.streams[Status].DeleteConsumer(context.WithoutCancel(ctx), natsserver.LastConsumer)
+	return resumeSkipped(func(last *uint64) error {
+		if cfg.DeliverPolicy != jetstream.DeliverLastPerSubjectPolicy && *last > 0 {
+			cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, nil, *last+1
+		}
+		return o.readConsumer(ctx, cfg, last, each)
+	})
+}
+
+// resumeSkipped calls read with the sequence of the last message that was read, as long as
+// messages were lost on the way and it reads more.
+func resumeSkipped(read func(last *uint64) error) error {
+	for last := uint64(0); ; {
+		before := last
+		if err := read(&last); !errors.Is(err, errSkipped) || last == before {
+			return err
+		}
+	}
+}
+
+// readConsumer calls each with what a consumer of STATUS has now behind a sequence, which
+// it sets to that of the last.
+func (o *Outbox) readConsumer(ctx context.Context, cfg jetstream.ConsumerConfig, last *uint64, each func(subject string, data []byte) error) error {
 	cons, err := createOwnConsumer(ctx, o.nc, o.streams[Status], cfg)
 	if err != nil {
 		return fmt.Errorf("read stored messages: %w", err)
 	}
-	defer o.streams[Status].DeleteConsumer(context.WithoutCancel(ctx), natsserver.LastConsumer)
 	left := cons.CachedInfo().NumPending
 	if left == 0 {
 		return nil
@@ -45,10 +67,14 @@ func (o *Outbox) readStatus(ctx context.Context, cfg jetstream.ConsumerConfig, e
 		if err != nil {
 			return fmt.Errorf("read stored messages: %d to come: %w", left, err)
 		}
+		left = meta.NumPending
+		if meta.Sequence.Stream <= *last {
+			continue
+		}
+		*last = meta.Sequence.Stream
 		if err := each(m.Subject(), m.Data()); err != nil {
 			return err
 		}
-		left = meta.NumPending
 	}
 	return nil
 }

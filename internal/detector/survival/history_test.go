@@ -17,6 +17,7 @@ import (
 // history is what a daemon has published in all its lives.
 type history struct {
 	changes map[string][]event.StatusChange // by agent, in order
+	alerts  map[string][]event.StatusChange // the same, of those on the alerts' subject
 	numbers map[uint64][]uint64             // sequences by epoch, in no order
 }
 
@@ -40,7 +41,7 @@ func (s *site) read() (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &history{changes: map[string][]event.StatusChange{}, numbers: map[uint64][]uint64{}}
+	h := &history{changes: map[string][]event.StatusChange{}, alerts: map[string][]event.StatusChange{}, numbers: map[uint64][]uint64{}}
 	return h, errors.Join(h.readStream(js, "STATUS"), h.readStream(js, "TELEMETRY"))
 }
 
@@ -85,6 +86,9 @@ func (h *history) take(subject string, data []byte) error {
 	h.numbers[m.Security.Epoch] = append(h.numbers[m.Security.Epoch], m.Security.Sequence)
 	if m.Change != nil && subject == event.Prefix(event.DefaultPrefix).StatusChange(m.Change.AgentID) {
 		h.changes[m.Change.AgentID] = append(h.changes[m.Change.AgentID], *m.Change)
+	}
+	if m.Change != nil && subject == event.Prefix(event.DefaultPrefix).AgentDisconnected() {
+		h.alerts[m.Change.AgentID] = append(h.alerts[m.Change.AgentID], *m.Change)
 	}
 	return nil
 }

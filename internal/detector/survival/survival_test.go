@@ -99,17 +99,23 @@ func newSite(t *testing.T, agents int) *site {
 	c.KeepAlive.SuspectTimeout, c.KeepAlive.ReconnectGrace = answer, 200*time.Millisecond
 	c.KeepAlive.FlapThreshold = 100 // agents that die all the time are what the test is made of
 	s.write(c.Pulse.ClientKeys, []byte(text.String()))
-	settings, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.write(s.settings, settings)
+	s.writeSettings()
 	set, _, err := clientkeys.ReadFile(c.Pulse.ClientKeys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.keys = set.Keys()
 	return s
+}
+
+// writeSettings writes the settings for lives that begin from now on.
+func (s *site) writeSettings() {
+	s.t.Helper()
+	settings, err := json.Marshal(&s.cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.write(s.settings, settings)
 }
 
 func (s *site) write(path string, data []byte) {
