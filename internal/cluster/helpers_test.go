@@ -45,7 +45,6 @@ type servers struct {
 	all  []*server.Server
 	opts []*server.Options
 	js   jetstream.JetStream
-	keys []*seal.Key
 }
 
 // startServers starts one server, or several that are a cluster, and makes the buckets.

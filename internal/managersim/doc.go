@@ -14,8 +14,10 @@
 // [Manager.StallDB], restarts, a full pool) and read the load that it was
 // under ([Manager.Stats]).
 //
-// It has no agents over UDP, no shared files, no enrolment, no API and no
-// cluster daemon.
+// [StartFleet] starts the managers of a cluster, with what wazuh-clusterd carries
+// between them, and [StartBalancer] a load balancer before them.
+//
+// It has no agents over UDP, no shared files, no enrolment and no API.
 //
 // [Start] starts the daemons; each owns its sockets and connections and one
 // goroutine for each of these, and waits for them when it stops.

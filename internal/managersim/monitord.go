@@ -37,15 +37,15 @@ func (m *monitord) startDaemon() error {
 
 // Sweep does what monitord does every DisconnectionAge: it marks the agents
 // that were silent for longer as disconnected, and raises rule 504 for each
-// that was not before.
+// that was not before. On a worker it raises none, and the master never learns of it.
 func (m *Manager) Sweep() error {
 	before := m.store.now() - int64(m.cfg.DisconnectionAge/time.Second)
-	found, err := m.store.disconnectSilent(fmt.Sprintf("0 %d %s", before, m.cfg.syncStatus(syncAll)))
+	found, err := m.store.disconnectSilent(fmt.Sprintf("0 %d %s", before, synced))
 	if err != nil {
 		return err
 	}
 	var agents []struct{ ID int }
-	if err := json.Unmarshal([]byte(strings.TrimLeft(string(found[0]), "okdue ")), &agents); err != nil || len(agents) == 0 {
+	if err := json.Unmarshal([]byte(strings.TrimLeft(string(found[0]), "okdue ")), &agents); err != nil || len(agents) == 0 || m.cfg.isWorker() {
 		return err
 	}
 	queue, err := net.Dial("unixgram", filepath.Join(m.cfg.Home, "queue/sockets/queue"))

@@ -39,7 +39,7 @@ func (r *remoted) startDaemon() error {
 	if r.addr.IsValid() {
 		addr = r.addr.String()
 	}
-	if _, err := r.store.resetConnections(r.cfg.syncStatus(syncAll)); err != nil {
+	if _, err := r.store.resetConnections(synced); err != nil {
 		return err
 	}
 	port, err := net.Listen("tcp", addr)

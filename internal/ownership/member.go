@@ -95,9 +95,7 @@ func (m *Member) ApplyRecord(order uint64, key Key, r Record) error {
 		m.AdoptEpoch(r.Stamp.Epoch)
 	}
 	if key.Node == m.name && r.Kind == BeatRecord && r.Stamp.Epoch < m.stamp.Epoch {
-		for _, v := range r.Beat.Told {
-			m.told = append(m.told, v)
-		}
+		m.told = append(m.told, r.Beat.Told...)
 		m.back = max(m.back, r.Beat.Back)
 	}
 	return m.State.Apply(order, key, r)
