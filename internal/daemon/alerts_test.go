@@ -81,16 +81,25 @@ func TestAKilledAgentIsAnAlertIfItsHostLives(t *testing.T) {
 	}
 }
 
-// An agent that stays away is an alert after each of escalate_after, with the time and the
-// reason of its loss. A restart repeats none of them, and one that is due meanwhile comes after it.
+// An agent that stays away, killed or stopped in order, is an alert after each of
+// escalate_after, with the time and the reason of its loss. A restart repeats none of them, and one that is due meanwhile comes after it.
 func TestAnAgentThatStaysAwayIsAnAlertAgainOverARestart(t *testing.T) {
 	t.Parallel()
+	for how, reason := range map[agentsim.Failure]event.Reason{agentsim.Kill: event.ConnectionLost, agentsim.Shutdown: event.AgentShutdown} {
+		t.Run(string(reason), func(t *testing.T) {
+			t.Parallel()
+			stayAwayOverARestart(t, how, reason)
+		})
+	}
+}
+
+func stayAwayOverARestart(t *testing.T, how agentsim.Failure, reason event.Reason) {
 	cfg := testSettings(t)
 	cfg.KeepAlive.EscalateAfter = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
 	h := startProbingNode(t, cfg, probeResult(hostprobe.Result{}))
 	agents := h.startAgents(oneKey)
 	h.waitAllActive("001")
-	if err := agents.Fail("001", agentsim.Kill); err != nil {
+	if err := agents.Fail("001", how); err != nil {
 		t.Fatal(err)
 	}
 	loss := h.nextChange("001", event.Disconnected)
@@ -98,7 +107,7 @@ func TestAnAgentThatStaysAwayIsAnAlertAgainOverARestart(t *testing.T) {
 	nextAlert := func() {
 		t.Helper()
 		alert := h.nextMessage("an alert", isAlert).Change
-		if alert.AwayFor < 1 || alert.AlertLevel <= level || alert.Reason != event.ConnectionLost || alert.CurrentStatus != event.Disconnected ||
+		if alert.AwayFor < 1 || alert.AlertLevel <= level || alert.Reason != reason || alert.CurrentStatus != event.Disconnected ||
 			max(alert.Timestamp-loss.Timestamp, loss.Timestamp-alert.Timestamp) > 1 {
 			t.Errorf("after level %d: %+v", level, alert)
 		}

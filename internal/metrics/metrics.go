@@ -49,7 +49,7 @@ func New(node, version string, state func() Node) *Metrics {
 			Help: "Status changes of agents, by the new status and the reason."}, []string{"status", "reason"}),
 		summed:      counter("pulse_transitions_summed_total", "Status changes of agents that change too often, of which only the last of several was published."),
 		flapping:    counter("pulse_agents_flapping_total", "Times an agent was found to flap."),
-		escalations: counter("pulse_alerts_repeated_total", "Times that an agent had been away for one of escalate_after, so that its alert was repeated."),
+		escalations: counter("pulse_escalations_total", "Times that an agent had been away for one of escalate_after."),
 		losses: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pulse_losses_total",
 			Help: "Losses of agents, by whether the agent's host answers."}, []string{"host"}),
 		outages: counter("pulse_fleet_outages_total", "Times a fleet outage was reported; one that spreads again is reported again."),

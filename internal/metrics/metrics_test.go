@@ -74,9 +74,9 @@ pulse_transitions_total{reason="keepalive_timeout",status="disconnected"} 1
 pulse_transitions_total{reason="missed_keepalives",status="disconnected"} 1
 pulse_transitions_total{reason="reconnected",status="active"} 1
 pulse_transitions_total{reason="startup",status="pending"} 0
-# HELP pulse_alerts_repeated_total Times that an agent had been away for one of escalate_after, so that its alert was repeated.
-# TYPE pulse_alerts_repeated_total counter
-pulse_alerts_repeated_total 1
+# HELP pulse_escalations_total Times that an agent had been away for one of escalate_after.
+# TYPE pulse_escalations_total counter
+pulse_escalations_total 1
 # HELP pulse_losses_total Losses of agents, by whether the agent's host answers.
 # TYPE pulse_losses_total counter
 pulse_losses_total{host="answers"} 1
@@ -92,7 +92,7 @@ pulse_agents{status="pending"} 3
 `
 	if err := testutil.GatherAndCompare(m.Registry(), strings.NewReader(want), "pulse_keepalives_sent_total", "pulse_keepalives_unsent_total",
 		"pulse_fleet_outage", "pulse_starved_seconds_total", "pulse_transitions_total", "pulse_agents",
-		"pulse_alerts_repeated_total", "pulse_losses_total"); err != nil {
+		"pulse_escalations_total", "pulse_losses_total"); err != nil {
 		t.Error(err)
 	}
 	all := gathered(t, m)
