@@ -14,6 +14,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/inventory"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 	"github.com/wazuh-pulse/pulse/internal/message"
+	"github.com/wazuh-pulse/pulse/internal/silence"
+	"github.com/wazuh-pulse/pulse/internal/silencer"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
@@ -23,11 +25,12 @@ type link interface {
 	// KeepAlive sends an agent the keep-alive with a token. It does not wait for
 	// the agent, nor for anything else.
 	KeepAlive(id detector.AgentID, token uint32) error
-	// OnDecision is called with the record of every decision that is not routine, and
-	// OnCondition with each condition of the node that begins or ends. They do not wait
-	// either.
+	// OnDecision is called with the record of every decision that is not routine,
+	// OnCondition with each condition of the node that begins or ends, and OnSilence with
+	// each change of a silence. They do not wait either.
 	OnDecision(r *message.Record)
 	OnCondition(c *event.NodeCondition)
+	OnSilence(change silencer.Change, s *silence.Silence, peer string)
 	// Run gives the detector its agents, and reports their signs of life until
 	// ctx ends.
 	Run(ctx context.Context)
@@ -101,6 +104,10 @@ func (a *attachLink) OnDecision(r *message.Record) {
 }
 
 func (a *attachLink) OnCondition(c *event.NodeCondition) { a.events.addCondition(c) }
+
+func (a *attachLink) OnSilence(change silencer.Change, s *silence.Silence, peer string) {
+	a.events.addSilence(change, s, peer)
+}
 
 func (a *attachLink) Run(ctx context.Context) {
 	a.events.restoreAnnounced()

@@ -22,6 +22,8 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/inventory"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 	"github.com/wazuh-pulse/pulse/internal/message"
+	"github.com/wazuh-pulse/pulse/internal/silence"
+	"github.com/wazuh-pulse/pulse/internal/silencer"
 )
 
 // listenLink is the link on which Pulse is the agents' manager, with client.keys
@@ -63,6 +65,8 @@ func knowsAgents(d *detector.Detector) bool {
 func (l *listenLink) OnDecision(*message.Record) {}
 
 func (l *listenLink) OnCondition(*event.NodeCondition) {}
+
+func (l *listenLink) OnSilence(silencer.Change, *silence.Silence, string) {}
 
 // Run serves the agents and follows their keys.
 func (l *listenLink) Run(ctx context.Context) {

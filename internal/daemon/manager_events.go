@@ -2,10 +2,13 @@ package daemon
 
 import (
 	"sync"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/message"
+	"github.com/wazuh-pulse/pulse/internal/silence"
+	"github.com/wazuh-pulse/pulse/internal/silencer"
 	"github.com/wazuh-pulse/pulse/internal/wazuhevent"
 )
 
@@ -98,6 +101,17 @@ func (e *managerEvents) queueChange(kind wazuhevent.Kind, r *message.Record) {
 func (e *managerEvents) queueOutage(kind wazuhevent.Kind, r *message.Record) {
 	kept := *r
 	e.queue(func() string { return wazuhevent.FormatOutage(kind, message.NewFleetOutage(e.node, &kept)) })
+}
+
+// addSilence queues the event of a change of a silence.
+func (e *managerEvents) addSilence(change silencer.Change, s *silence.Silence, peer string) {
+	entry := s.Entry()
+	body := wazuhevent.Silence{ID: entry.ID, State: event.ConditionBegan, Change: string(change), Selects: entry.Selects(), Times: entry.Times(),
+		Comment: entry.Comment, By: entry.By, EndedBy: entry.EndedBy, Peer: peer, Timestamp: time.Now().Unix()}
+	if change != silencer.Added && change != silencer.Began {
+		body.State = event.ConditionEnded
+	}
+	e.queue(func() string { return wazuhevent.FormatSilence(e.node, body) })
 }
 
 // addCondition queues the event of a condition of the node.

@@ -13,6 +13,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/managersim"
 	"github.com/wazuh-pulse/pulse/internal/message"
+	"github.com/wazuh-pulse/pulse/internal/silence"
 )
 
 // A node's decisions, and the kinds of the events that a manager gets.
@@ -187,4 +188,36 @@ func TestWithoutUpdateStatusAManagerGetsNothing(t *testing.T) {
 	if len(m.Events()) != 0 || len(m.Writes()) != 0 {
 		t.Errorf("%q, %q", m.Events(), m.Writes())
 	}
+}
+
+// A silence is an event of its own, and what happens to its agents waits for its end, also
+// for rule 504; the database has the loss at once.
+func TestASilenceHoldsRule504AndIsAnEventItself(t *testing.T) {
+	t.Parallel()
+	m := managed(t)
+	cfg := testSettings(t)
+	cfg.Pulse.Home, cfg.Pulse.ClientKeys, cfg.KeepAlive.Interval = m.Home(), "", 5*time.Second
+	h := startTestNode(t, cfg)
+	agents := h.startAgents(keyFile, func(c *agentsim.Config) { c.Manager = m.AgentAddr().String() })
+	h.waitAllActive("001", "002", "003")
+	added, err := h.node.silences.Add(t.Context(), &silence.Request{Agent: "002", Comment: "patch night", By: "ann", For: "1h"}, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitForEvents(t, m, "an event of the silence", func(c map[string]int) bool { return c["silence"] == 1 })
+	if err := agents.Fail("002", agentsim.Kill); err != nil {
+		t.Fatal(err)
+	}
+	if c := h.nextChange("002", event.Disconnected); !c.Silenced {
+		t.Errorf("%+v", c)
+	}
+	waitForEvents(t, m, "the loss in the database, and nothing more", func(c map[string]int) bool {
+		return len(m.Writes()) == 1 && c["504"] == 0 && c["agent_lost"] == 0
+	})
+	if _, err := h.node.silences.End(t.Context(), added.Silence.ID, "bob", "127.0.0.1"); err != nil {
+		t.Fatal(err)
+	}
+	waitForEvents(t, m, "504 and the loss, at the end", func(c map[string]int) bool {
+		return c["504"] == 1 && c["agent_lost"]+c["agent_away"] == 1 && c["silence"] == 2
+	})
 }

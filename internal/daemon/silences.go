@@ -26,6 +26,7 @@ func (n *Node) openSilences(cfg *config.Config) error {
 		Now: time.Now, Log: n.log,
 		Record: func(change silencer.Change, s *silence.Silence, peer string) {
 			n.audit.RecordSilence(string(change), s, peer)
+			n.link.OnSilence(change, s, peer)
 		},
 		Postpone: func(err error, write func() error) { n.out.pending.Postpone(silencesFile, err, write) }})
 	return nil

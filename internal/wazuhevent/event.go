@@ -20,7 +20,23 @@ const (
 	FleetOutage    Kind = "fleet_outage"    // event.FleetOutage
 	FleetRecovered Kind = "fleet_recovered" // event.FleetOutage
 	NodeCondition  Kind = "node_condition"  // event.NodeCondition
+	SilenceChange  Kind = "silence"         // Silence
 )
+
+// Silence is a silence that was added, ended or is over, or a weekly one that begins or
+// pauses.
+type Silence struct {
+	ID        string      `json:"silence"`
+	State     event.State `json:"state"`  // event.ConditionBegan while it holds alerts back
+	Change    string      `json:"change"` // what happened to it
+	Selects   string      `json:"selects"`
+	Times     string      `json:"times"`
+	Comment   string      `json:"comment,omitempty"`
+	By        string      `json:"by,omitempty"`       // who added it
+	EndedBy   string      `json:"ended_by,omitempty"` // who ended it
+	Peer      string      `json:"peer,omitempty"`     // the address of who did what happened
+	Timestamp int64       `json:"timestamp"`          // Unix time, seconds
+}
 
 // MaxSize is the length in bytes that no event exceeds. analysisd reads up to 64 KiB.
 const MaxSize = 32 << 10
@@ -73,6 +89,16 @@ func FormatCondition(c event.NodeCondition) string {
 		Event Kind `json:"event"`
 		event.NodeCondition
 	}{NodeCondition, c}
+	return formatEvent(NodeLocation, &body)
+}
+
+// FormatSilence returns the event of a change of a silence.
+func FormatSilence(node string, s Silence) string {
+	body := struct {
+		Event Kind   `json:"event"`
+		Node  string `json:"manager_node"`
+		Silence
+	}{SilenceChange, node, s}
 	return formatEvent(NodeLocation, &body)
 }
 

@@ -82,7 +82,8 @@ func TestNoTextMakesAnEventLongOrAnotherOne(t *testing.T) {
 		var flapping event.AgentFlapping
 		var outage event.FleetOutage
 		var condition event.NodeCondition
-		for _, body := range []any{&change, &flapping, &outage, &condition} {
+		var silence Silence
+		for _, body := range []any{&change, &flapping, &outage, &condition, &silence} {
 			fillTexts(reflect.ValueOf(body).Elem(), text)
 		}
 		change.AgentID, flapping.AgentID = "001", "001"
@@ -95,7 +96,7 @@ func TestNoTextMakesAnEventLongOrAnotherOne(t *testing.T) {
 				t.Errorf("%.200s", line)
 			}
 		}
-		for _, line := range []string{FormatOutage(FleetOutage, outage), FormatCondition(condition)} {
+		for _, line := range []string{FormatOutage(FleetOutage, outage), FormatCondition(condition), FormatSilence(text, silence)} {
 			if location, _ := splitEvent(t, line); location != NodeLocation {
 				t.Errorf("location %s", location)
 			}

@@ -63,6 +63,8 @@ const (
 	nodeWarning    = 84
 	nodeFailure    = 85
 	nodeRecovered  = 86
+	silenceBegan   = 87
+	silenceEnded   = 88
 )
 
 const (
@@ -70,6 +72,7 @@ const (
 	highestLevel = 12 // of a loss
 	lowestAway   = 8  // of an agent that stays away
 	unknownLevel = 3  // of an event that a newer Pulse has, and these rules do not
+	silenceLevel = 5  // of a silence that begins: there is no message of that
 )
 
 // The groups of rules: what the alerts show compliance with, as rules 504 and 501 of
@@ -159,5 +162,9 @@ func plainRules() []rule {
 			description: "Pulse: node $(pulse.manager_node) does not do its work: $(pulse.problem)"},
 		{number: nodeRecovered, parent: nodeEvent, level: alertlevel.Ended, fields: append(kindIs(wazuhevent.NodeCondition), ended), groups: "pulse_node," + calmGroups,
 			description: "Pulse: node $(pulse.manager_node): $(pulse.code) is over."},
+		{number: silenceBegan, parent: nodeEvent, level: silenceLevel, fields: append(kindIs(wazuhevent.SilenceChange), began), groups: "pulse_silence," + lossGroups,
+			description: "Pulse: silence $(pulse.silence) $(pulse.change): alerts of $(pulse.selects) wait: $(pulse.times)."},
+		{number: silenceEnded, parent: nodeEvent, level: alertlevel.Ended, fields: append(kindIs(wazuhevent.SilenceChange), ended), groups: "pulse_silence," + calmGroups,
+			description: "Pulse: silence $(pulse.silence) $(pulse.change): alerts of $(pulse.selects) wait no more."},
 	}
 }

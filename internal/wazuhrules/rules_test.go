@@ -62,6 +62,8 @@ func listSamples() (list []sample) {
 		sample{"a warning", condition(event.ConditionBegan, 7), 7, "pulse_node"},
 		sample{"a failure", condition(event.ConditionBegan, 12), 12, "pulse_node"},
 		sample{"a condition's end", condition(event.ConditionEnded, 3), 3, "pulse_node"},
+		sample{"a silence", wazuhevent.FormatSilence("node01", wazuhevent.Silence{ID: "node01-7", State: event.ConditionBegan, Change: "added", Selects: "group web", Times: "until tomorrow", By: "ann", Timestamp: 1716897360}), 5, "pulse_silence"},
+		sample{"its end", wazuhevent.FormatSilence("node01", wazuhevent.Silence{ID: "node01-7", State: event.ConditionEnded, Change: "expired", Selects: "group web", Times: "until tomorrow", By: "ann", Timestamp: 1716897360}), 3, "pulse_silence"},
 		sample{"a loss for a reason of a later version", wazuhevent.FormatStatusChange(wazuhevent.AgentLost, "node01", event.StatusChange{AgentID: "001", AgentName: "web-01", Reason: "node_lost", AlertLevel: 6}), 6, "pulse_lost"},
 		sample{"an event of a later version", wazuhevent.FormatStatusChange("agent_painted", "node01", c), 3, "pulse"},
 		sample{"an outage of a later version", wazuhevent.FormatOutage("fleet_painted", outage), 3, "pulse"},
