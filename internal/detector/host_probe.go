@@ -182,11 +182,11 @@ func (t *Table) ReportHost(r HostReport) {
 	t.evaluateFleetChanges(r.At)
 }
 
-// giveUpWaiting gives up the agents whose losses wait, and are part of an outage. A report
-// about one that was probed already still counts in the outage.
+// giveUpWaiting gives up the agents whose losses wait, since an outage begins. A report
+// about one that was probed already still counts in it.
 func (t *Table) giveUpWaiting() {
 	for _, p := range t.probes.waiting {
-		if s := &t.state[p.slot]; p.settled || !s.has(losing) || s.has(silenced) {
+		if p.settled || !t.state[p.slot].has(losing) {
 			continue
 		}
 		if p.token == 0 {

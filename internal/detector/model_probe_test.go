@@ -92,10 +92,11 @@ func (m *model) giveUp(a *modelAgent, why Reason, at Instant) {
 // isAwaited reports whether a loss waits for the probe.
 func (p *modelProbe) isAwaited() bool { return p.agent.loss != nil && p.agent.probed == p }
 
-// waitingLosses returns the agents whose losses wait and would count in an outage.
-func (m *model) waitingLosses() (list []*modelAgent) {
+// waitingLosses returns the agents whose losses wait: all, or those that would count in an
+// outage.
+func (m *model) waitingLosses(all bool) (list []*modelAgent) {
 	for _, p := range m.waiting {
-		if p.isAwaited() && !m.silenced[p.agent.id] {
+		if p.isAwaited() && (all || !m.silenced[p.agent.id]) {
 			list = append(list, p.agent)
 		}
 	}

@@ -620,9 +620,9 @@ func (m *model) updateOutage(now Instant) {
 		delete(m.absent, m.losses[0])
 		m.losses = m.losses[1:]
 	}
-	if waiting := m.waitingLosses(); len(waiting) > 0 && (m.outage == nil || m.outage.settled) && len(m.absent)+len(waiting) >= m.outageThreshold() {
+	if n := len(m.waitingLosses(false)); n > 0 && (m.outage == nil || m.outage.settled) && len(m.absent)+n >= m.outageThreshold() {
 		before := len(m.batch)
-		for _, a := range waiting {
+		for _, a := range m.waitingLosses(true) {
 			if a.probed.token == 0 {
 				a.probed = nil
 			}

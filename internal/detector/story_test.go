@@ -14,11 +14,14 @@ import (
 type storyAction int
 
 const (
-	hang  storyAction = iota // they send nothing more
-	crash                    // their connections close
-	stop                     // they shut down
-	back                     // they send a startup and a keep-alive
-	wake                     // they continue after a hang
+	hang      storyAction = iota // they send nothing more
+	crash                        // their connections close
+	stop                         // they shut down
+	back                         // they send a startup and a keep-alive
+	wake                         // they continue after a hang
+	silence                      // they are silenced from now on
+	unsilence                    // and no more
+	cutHost                      // their hosts answer no more: they and their agents are silent
 )
 
 // storyEvent is what the agents from first to last do at a time.
@@ -42,25 +45,40 @@ func repeatEvents(every time.Duration, times int, events ...storyEvent) (all []s
 // runStory runs a story until its end, with agents that answer unless they hang, and
 // returns the decisions in words, without the routine and the changes to pending.
 func runStory(table *Table, now Instant, story []storyEvent, end time.Duration) []string {
-	start, away := now, map[AgentID]bool{}
+	start, away, cut := now, map[AgentID]bool{}, map[AgentID]bool{}
 	var said []Decision
 	for ; now.Sub(start) < end; now = now.Add(SweepPeriod) {
 		for len(story) > 0 && story[0].at <= now.Sub(start) {
 			e := story[0]
 			var seen []Sighting
+			var silenced []Silenced
 			for id := e.first; id <= e.last; id++ {
-				away[id] = e.do < back
+				switch {
+				case e.do == silence || e.do == unsilence:
+					silenced = append(silenced, Silenced{ID: id, On: e.do == silence})
+				case e.do == cutHost:
+					cut[id], away[id] = true, true
+				default:
+					away[id] = e.do < back
+				}
 				seen = append(seen, e.do.sightings(id, now)...)
 			}
 			table.Apply(seen)
+			table.SetSilenced(silenced, now)
 			story = story[1:]
 		}
 		table.Sweep(now)
-		for _, d := range slices.Clone(table.TakeDecisions()) {
+		decided := slices.Clone(table.TakeDecisions())
+		for _, d := range decided {
+			if d.Verdict == ProbeHost {
+				table.ReportHost(HostReport{ID: d.ID, Token: d.Token, At: now, Host: map[bool]Host{true: HostSilent, false: HostAnswers}[cut[d.ID]], Probe: "icmp"})
+			}
+		}
+		for _, d := range append(decided, table.TakeDecisions()...) {
 			if d.Verdict == Send && !away[d.ID] {
 				table.Apply([]Sighting{{At: now, ID: d.ID, Kind: SawAnswer, Token: d.Token}})
 			}
-			if d.Verdict == AlertReleased {
+			if d.Verdict == AlertReleased || d.Verdict == Escalated {
 				d.At = now // not when the agent was lost
 			}
 			if !d.Verdict.IsRoutine() && d.To != Pending {
@@ -105,12 +123,23 @@ func describeDecision(d *Decision) string {
 		fmt.Fprintf(&text, "%v by %v", d.To, d.Reason)
 	case AlertReleased:
 		fmt.Fprintf(&text, "alert of %v", d.Reason)
+	case Escalated:
+		fmt.Fprintf(&text, "step %d of %v, away for %v", d.Step, d.Reason, d.AwayFor)
 	case Flapping:
 		fmt.Fprintf(&text, "flapping, %d changes", d.Changes)
 	case OutageBegan, OutageEnded:
 		f := d.Fleet
 		word := map[Verdict]string{OutageBegan: "outage", OutageEnded: "outage over"}[d.Verdict]
 		fmt.Fprintf(&text, "%s: %d of %d lost, %d closed, %d silent, %d back, %d networks", word, f.Lost, f.Watched, f.Closed, f.Silent, f.Back, len(f.Networks))
+	}
+	if f := d.Fleet; f != nil && f.HostsProbed > 0 {
+		fmt.Fprintf(&text, ", %d of %d hosts answer", f.HostsAnswered, f.HostsProbed)
+	}
+	if d.HostProbe != "" {
+		fmt.Fprintf(&text, ", host %v by %s", d.Host, d.HostProbe)
+	}
+	if d.Silenced {
+		text.WriteString(", silenced")
 	}
 	if d.Outage {
 		text.WriteString(", part of an outage")
