@@ -140,7 +140,7 @@ func checkParameterNames(query map[string][]string, names []string) error {
 
 // handleFleetMap answers with the whole fleet in a compact form, for the dashboard: {"node":…,"last_event_id":…,"groups":[…],"agents":[[id,name,ip,status,group,info],…],"infos":[…]},
 // where status is its number in messages, group the index in groups, -1 for none, and info
-// that in infos, which many agents share.
+// that in infos, which many agents share. A silenced agent has a 1 behind that.
 //
 // The event is the last before the first page was read: a client that reads the events
 // after it misses none, and gets some that the map has already.
@@ -167,7 +167,11 @@ func (s *Server) handleFleetMap(w http.ResponseWriter, r *http.Request) {
 		return view.ReadFleet(ctx, s.cfg.Fleet, func(page []detector.Record) {
 			for i := range page {
 				a := &page[i]
-				text, _ := json.Marshal([]any{a.ID.String(), a.Name, a.IP, a.Status, a.Group - 1, infos.indexOf(&a.Info)})
+				row := []any{a.ID.String(), a.Name, a.IP, a.Status, a.Group - 1, infos.indexOf(&a.Info)}
+				if a.Silenced {
+					row = append(row, 1)
+				}
+				text, _ := json.Marshal(row)
 				_, _ = out.WriteString(separator)
 				_, _ = out.Write(text)
 				separator = ","

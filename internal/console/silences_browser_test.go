@@ -55,13 +55,15 @@ func TestTheDashboardAddsListsAndEndsSilences(t *testing.T) {
 	click("#silences-close")
 
 	// From an agent, it is that agent.
-	click("#search")
 	b.openPage(s.url + "/?agent=003")
 	b.waitUntil(hasPanel)
 	click("#agent .ask button.quieter")
 	b.waitUntil(`document.querySelector("#silence-form [name=agent]").value === "003" && document.querySelector("#silence-form [name=by]").value === "alice"`)
 	click("#silence-form button")
 	b.waitUntil(list + `.includes("agent 003")`)
+	click("#silences-close")
+	click("#view-list")
+	b.waitUntil(`[...document.querySelectorAll("#list tr")].filter((tr) => tr.innerText.includes("silenced")).map((tr) => tr.cells[3].innerText).join() === "003"`)
 	if text := b.evaluate(`document.getElementById("silence-wrong").innerText`); strings.TrimSpace(text) != "" {
 		t.Error(text)
 	}

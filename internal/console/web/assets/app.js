@@ -18,7 +18,7 @@ const silences = new Silences();
 const killed = new Killed((id) => openAgent(id));
 const panel = new AgentPanel(() => openAgent(""), (id) => silences.open(id));
 const node = new NodeCards();
-let summary = null, mismatches = 0, lastLoss = 0;
+let summary = null, mismatches = 0, lastLoss = 0, silencedBefore = null;
 
 function openAgent(id) {
   view.agent = id;
@@ -127,6 +127,8 @@ function handleStatus(s) {
   silences.drawCount(s);
   drawCounts();
   const told = s.agents.active + s.agents.disconnected + s.agents.pending + s.agents.never_connected;
+  if (silencedBefore !== null && silencedBefore !== s.agents_silenced) loadFleet(); // a silence began or ended, for which there are no events
+  silencedBefore = s.agents_silenced;
   mismatches = told === fleet.size ? 0 : mismatches + 1;
   if (mismatches > 2) { mismatches = 0; loadFleet(); } // agents were enrolled, for which there are no events
 }

@@ -11,6 +11,7 @@ export class Fleet {
     this.infos = [newInfo({})]; this.infoIndex = new Map(); // what is known of agents, which is the same of many
     this.info = []; // the index in infos
     this.rows = new Map(); // id → row
+    this.silenced = new Set(); // rows
   }
 
   // load reads the answer of /api/v1/map.
@@ -24,8 +25,10 @@ export class Fleet {
     this.infoIndex = new Map(this.infos.map((info, i) => [info.key, i]));
     this.status = new Uint8Array(n);
     this.rows = new Map();
+    this.silenced = new Set();
     const shared = new Map();
-    map.agents.forEach(([id, name, ip, status, group, info], row) => {
+    map.agents.forEach(([id, name, ip, status, group, info, silenced], row) => {
+      if (silenced) this.silenced.add(row);
       this.info[row] = info;
       this.ids[row] = id; this.names[row] = name; this.ips[row] = ip; this.status[row] = status; this.groups[row] = group;
       const net = networkOf(ip);
@@ -87,6 +90,7 @@ export class Fleet {
       this.ips[row] = ip; this.nets[row] = net;
     }
     this.status[row] = statuses.indexOf(e.to);
+    this.silenced[e.silenced ? "add" : "delete"](row);
     return { row, moved };
   }
 }

@@ -20,7 +20,7 @@ export function showList(fleet, match, open) {
     el("tbody", {}, ...shown.map((row) => {
       const status = statuses[fleet.status[row]];
       const tr = el("tr", {}, el("td", {}, el("button", { type: "button", class: "link", onclick: () => open(row) }, fleet.names[row])),
-        el("td", {}, el("span", { class: "status" }, glyph(status), statusWords[status])), el("td", {}, fleet.ips[row]), el("td", {}, fleet.ids[row]));
+        el("td", {}, el("span", { class: "status" }, glyph(status), statusWords[status]), fleet.silenced.has(row) ? el("span", { class: "badge silenced" }, "silenced") : ""), el("td", {}, fleet.ips[row]), el("td", {}, fleet.ids[row]));
       if (grouped) tr.append(el("td", {}, fleet.groupOf(row)));
       if (known) {
         const info = fleet.infoOf(row);
