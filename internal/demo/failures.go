@@ -130,7 +130,7 @@ func (p *failureScenario) handleChange(c *event.StatusChange, now time.Time) {
 func (p *failureScenario) handleLoss(f *failure, c *event.StatusChange, now time.Time) {
 	f.foundAt = now
 	if f.deed.failure != agentsim.Shutdown { // the manager is informed of a shutdown by the agent
-		p.lost[c.AgentID] = append(p.lost[c.AgentID], loss{found: now})
+		p.lost[c.AgentID] = append(p.lost[c.AgentID], loss{found: now, silenced: c.Silenced})
 	}
 	after := now.Sub(f.at)
 	f.detection = len(p.report.Detections)

@@ -130,6 +130,7 @@ type ManagerReport struct {
 	OtherWaitMS  float64 `json:"other_client_longest_wait_ms"`
 
 	Losses   int      `json:"losses"`          // failures that only Pulse detected
+	Silenced int      `json:"losses_silenced"` // of these, while the agent was silenced: no alert
 	Written  int      `json:"losses_written"`  // of these, into the manager's database
 	Alerts   int      `json:"rule_504_events"` // on analysisd's queue
 	Events   int      `json:"pulse_events"`    // the same: Pulse's own, of agents that are lost
@@ -153,7 +154,10 @@ func (h *managerHost) buildReport(losses map[string][]loss, end time.Time) *Mana
 }
 
 // loss is a failure that Pulse detected and the manager could not know of.
-type loss struct{ found, back time.Time } // zero: it is not
+type loss struct {
+	found, back time.Time // zero: it is not
+	silenced    bool      // its alert waits, also in the manager
+}
 
 // checkLosses compares the losses with the writes and alerts. A loss that
 // ended at once, or was detected in the last moment, may be missing there.
@@ -165,20 +169,27 @@ func (h *managerHost) checkLosses(r *ManagerReport, losses map[string][]loss, en
 		written := strings.Count(writes, fmt.Sprintf(`update-connection-status {"id":%s,"connection_status":"disconnected"`, number))
 		raised, sent := countLossEvents(events, id)
 		r.Written, r.Alerts, r.Events = r.Written+written, r.Alerts+raised, r.Events+sent
-		due := 0
+		due, dueAlerts, silenced := 0, 0, 0
 		for _, l := range all {
+			if l.silenced {
+				silenced++
+			}
 			back := l.back
 			if back.IsZero() {
 				back = end
 			}
 			if back.Sub(l.found) >= writeBackTime {
 				due++
+				if !l.silenced {
+					dueAlerts++
+				}
 			}
 		}
-		if written > len(all) || raised > written || sent > len(all) {
+		r.Silenced += silenced
+		if written > len(all) || raised > written-silenced || sent > len(all)-silenced {
 			r.Repeated = append(r.Repeated, id)
 		}
-		if written < due || raised < due || sent < due {
+		if written < due || raised < dueAlerts || sent < dueAlerts {
 			r.Unknown = append(r.Unknown, id)
 		}
 	}
@@ -201,8 +212,8 @@ func countLossEvents(events []string, id string) (raised, sent int) {
 // writeText writes the report as text.
 func (r *ManagerReport) writeText(w io.Writer) {
 	each := func(n uint64) float64 { return float64(n) / max(r.Seconds, 1) }
-	fmt.Fprintf(w, "Of %d losses that the manager could not know of, its database knows %d, its rule 504 was raised for %d,\n"+
-		"and Pulse's own events for its rules tell of %d.\n", r.Losses, r.Written, r.Alerts, r.Events)
+	fmt.Fprintf(w, "Of %d losses that the manager could not know of (%d of silenced agents), its database knows %d, its rule 504 was\n"+
+		"raised for %d, and Pulse's own events for its rules tell of %d.\n", r.Losses, r.Silenced, r.Written, r.Alerts, r.Events)
 	fmt.Fprintf(w, "What Pulse asked of the manager each second: %.1f requests to agents (%d at once at the most), %.1f to remoted itself,\n"+
 		"%.1f to wazuh-db, %.1f KB over its sockets. Another client of remoted's asked %d times meanwhile, and never waited over %v.\n",
 		each(r.Requests), r.MostAtOnce, each(r.Commands), each(r.Queries), each(r.Bytes)/1000, r.OtherAsked,
