@@ -19,6 +19,7 @@ import (
 type agentsCommand struct {
 	settingsFlag
 	Status  string `placeholder:"STATUS" help:"Only agents in this status: active, disconnected, pending or never_connected."`
+	Dormant string `enum:",yes,no" default:"" placeholder:"yes|no" help:"Only agents that have been away for <dormant_after> or longer; with no, only the others."`
 	Name    string `placeholder:"PATTERN" help:"Only agents with such a name, such as 'web-*'."`
 	Address string `placeholder:"PATTERN" help:"Only agents with such an address, such as '10.1.*'."`
 	Group   string `placeholder:"PATTERN" help:"Only agents of such an <agent_group>, or of such a Wazuh group."`
@@ -32,7 +33,7 @@ func (*agentsCommand) Help() string {
 SEEN how long ago it was last seen, MISSED the unanswered keep-alives in a row, RTT the last round trip, GROUPS the groups that
 its Wazuh manager has it in.
 
-    pulse agents --status disconnected
+    pulse agents --status disconnected --dormant no
     pulse agents --group web --os ubuntu
     pulse agents --json | jq -r '.agents[] | select(.missed > 0) | .name'`
 }
@@ -64,7 +65,7 @@ func (c *agentsCommand) Run(e *env) error {
 func (c *agentsCommand) fetchAllPages(ctx context.Context, daemon *consoleClient) (*view.AgentPage, error) {
 	whole := &view.AgentPage{Agents: []view.LocatedAgent{}}
 	query := url.Values{"limit": {"1000"}}
-	for name, value := range map[string]string{"status": c.Status, "name": c.Name, "address": c.Address, "group": c.Group, "os": c.OS, "version": c.Version} {
+	for name, value := range map[string]string{"status": c.Status, "dormant": c.Dormant, "name": c.Name, "address": c.Address, "group": c.Group, "os": c.OS, "version": c.Version} {
 		if value != "" {
 			query.Set(name, value)
 		}

@@ -22,6 +22,16 @@ func TestMessagesAreToldInALine(t *testing.T) {
 			"001 active → disconnected (web, 10.0.0.1): keepalive_timeout, 3 missed, alert level 8"},
 		{"a loss that is part of an outage", `{"status_change":{"agent_id":"001","previous_status":0,"current_status":1,"alert_level":8,"outage":true}}`,
 			", 0 missed, alert level 8, part of an outage"},
+		{"a kill on a live host", `{"status_change":{"agent_id":"001","previous_status":0,"current_status":1,"reason":"connection_lost","alert_level":10,` +
+			`"host":"answers","host_probe":"tcp:22 refused","technique":"T1562.001"}}`,
+			"connection_lost, 0 missed, alert level 10, its host answers (tcp:22 refused), T1562.001"},
+		{"an escalation", `{"status_change":{"agent_id":"001","previous_status":0,"current_status":1,"reason":"connection_lost","alert_level":9,` +
+			`"host":"silent","host_probe":"icmp","away_for":3600,"silenced":true}}`,
+			", alert level 9, its host is silent (icmp), away for 1h00m, silenced"},
+		{"an outage of live hosts", `{"fleet_outage":{"agents_lost":212,"alert_level":13,"hosts_probed":20,"hosts_answered":19}}`,
+			"alert level 13, 19 of 20 hosts answer"},
+		{"a heartbeat with dormant agents", `{"manager_status":{"manager_node":"node01","agents":{"active":4,"disconnected":3,"dormant":2}}}`,
+			"0 never connected, 2 of the disconnected dormant"},
 		{"an outage", `{"fleet_outage":{"agents_watched":500,"agents_lost":212,"connections_closed":12,"fell_silent":200,"alert_level":13,` +
 			`"networks":[{"network":"10.1.2.0/24","agents":190},{"network":"10.1.3.0/24","agents":22}]}}`,
 			": 212 of 500 agents lost, 200 fell silent, 12 closed their connections, alert level 13, 190 in 10.1.2.0/24, 22 in 10.1.3.0/24"},

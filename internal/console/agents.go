@@ -66,7 +66,7 @@ func (s *Server) handleAgentList(w http.ResponseWriter, r *http.Request) {
 	sendJSON(w, page)
 }
 
-var filterFields = []string{"status", "q", "name", "address", "group", "os", "version", "network"}
+var filterFields = []string{"status", "dormant", "q", "name", "address", "group", "os", "version", "network"}
 
 func (s *Server) parseAgentFilter(query url.Values) (*view.Filter, error) {
 	f := &view.Filter{Text: strings.ToLower(query.Get("q")), Name: query.Get("name"), Address: query.Get("address"),
@@ -80,6 +80,13 @@ func (s *Server) parseAgentFilter(query url.Values) (*view.Filter, error) {
 			return nil, fmt.Errorf("status %.40q: want active, disconnected, pending or never_connected, several separated by commas", word)
 		}
 		f.Statuses[status] = true
+	}
+	if word := query.Get("dormant"); word != "" {
+		dormant := word == "yes"
+		if !dormant && word != "no" {
+			return nil, fmt.Errorf("dormant %.40q: want yes or no", word)
+		}
+		f.Dormant = &dormant
 	}
 	for field, pattern := range map[string]string{"name": f.Name, "address": f.Address, "group": f.Group, "os": f.OS, "version": f.Version} {
 		if _, err := path.Match(pattern, ""); err != nil {

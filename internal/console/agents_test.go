@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -132,7 +133,7 @@ func TestAFilterThatCannotBeMeantIsRefused(t *testing.T) {
 	s := openFixture(t, 1)
 	for query, words := range map[string]string{
 		"status=asleep": "want active", "name=[": "want a pattern", "group=[": "want a pattern", "os=[": "want a pattern", "version=[": "want a pattern",
-		"agent_version=4": "known are [address cursor group limit name network os q sort status version]", "network=10.1.2.3": "want one such as",
+		"agent_version=4": "known are [address cursor dormant group limit name network os q sort status version]", "network=10.1.2.3": "want one such as",
 		"network=10.1.2.3/24": "want one such as", "sort=luck": "want one of", "limit=0": "1 to 1000", "limit=1001": "1 to 1000", "limit=x": "1 to 1000",
 		"cursor=%21": "the next of the page", "cursor=e30x": "the next of the page", "stauts=active": "unknown parameter", "q=a&q=b": "twice",
 	} {
@@ -210,4 +211,30 @@ func TestTheMapHasTheWholeFleet(t *testing.T) {
 			t.Error(diff)
 		}
 	}
+}
+
+// Agents that nobody waits for any more are listed apart.
+func TestTheDormantAreListedApart(t *testing.T) {
+	t.Parallel()
+	s := openFixture(t, 4, func(_ *Config, set *detector.Settings) { set.DormantAfter = time.Millisecond })
+	s.connectAgents(1, 4)
+	s.reportSightings(detector.SawShutdown, 1, 2)
+	s.waitFor("the dormant", func() bool { return s.detector.Counts().Dormant == 2 })
+	for query, want := range map[string][]string{
+		"dormant=yes": {"001", "002"}, "dormant=no": {"003", "004"}, "status=disconnected": {"001", "002"}, "status=disconnected&dormant=no": {},
+	} {
+		var page view.AgentPage
+		s.getJSON("/api/v1/agents?"+query, &page)
+		got := []string{}
+		for _, a := range page.Agents {
+			got = append(got, a.ID)
+			if a.Dormant != (a.Status == "disconnected") {
+				t.Errorf("%s: %+v", query, a)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", query, got, want)
+		}
+	}
+	s.expectProblem(http.StatusBadRequest, "want yes or no", http.MethodGet, "/api/v1/agents?dormant=maybe")
 }

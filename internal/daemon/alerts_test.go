@@ -58,7 +58,8 @@ func TestAKilledAgentIsAnAlertIfItsHostLives(t *testing.T) {
 	} {
 		t.Run(string(c.host), func(t *testing.T) {
 			t.Parallel()
-			h := startProbingNode(t, testSettings(t), probeResult(c.found))
+			cfg := testSettings(t)
+			h := startProbingNode(t, cfg, probeResult(c.found))
 			agents := h.startAgents(oneKey)
 			h.waitAllActive("001")
 			if err := agents.Fail("001", agentsim.Kill); err != nil {
@@ -76,7 +77,19 @@ func TestAKilledAgentIsAnAlertIfItsHostLives(t *testing.T) {
 					t.Errorf("%+v", alert.Change)
 				}
 			}
+			inBucket := h.state(h.node.NATSURL(), "001", func(s *event.AgentState) bool { return s.Status == event.Disconnected })
+			if inBucket.Host != c.host || inBucket.HostProbe != c.found.How || inBucket.Technique != c.technique || inBucket.OSName != got.OSName {
+				t.Errorf("in the bucket: %+v", inBucket)
+			}
 			h.awaitAnswer("/api/v1/agents/001", http.StatusOK, fmt.Sprintf("%q:%q", "host", c.host))
+			if err := h.stop(); err != nil {
+				t.Fatal(err)
+			}
+			line := map[string]any{"agent": "001", "to": "disconnected", "host": string(c.host), "os_name": got.OSName}
+			if c.technique != "" {
+				line["technique"] = c.technique
+			}
+			has(t, trail(t, cfg), "transition", line)
 		})
 	}
 }

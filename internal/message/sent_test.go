@@ -238,6 +238,26 @@ func TestAnUpgradeRaisesNoAlertOfAgentsThatAreLongGone(t *testing.T) {
 	r.check(r.start(), "and after one more start")
 }
 
+// A STATUS stream that is gone, with the file of another still there, makes no agent's alerts
+// look published.
+func TestTheFileOfAnotherStreamHidesNoAlert(t *testing.T) {
+	t.Parallel()
+	r, other := openAlertRun(t), openAlertRun(t)
+	lost := detector.Decision{Verdict: detector.Changed, ID: 7, Name: "web", IP: "any", From: detector.Active, To: detector.Disconnected,
+		Reason: detector.MissedKeepAlives, Missed: 3}
+	r.publish(all, lost)
+	r.agents[7] = &expectedAgent{lost: true, alerted: true}
+	r.check(r.start(), "before")
+	r.outbox = other.outbox
+	if found := r.start(); len(found) != 0 {
+		t.Errorf("%+v", found)
+	}
+	lost.AlertHeld = true
+	r.publish(all, lost)
+	r.agents[7] = &expectedAgent{lost: true, held: true}
+	r.check(r.start(), "with the file of the other stream")
+}
+
 // With other steps in the settings, those count that come after the last alert.
 func TestOtherEscalationsInTheSettingsCountFromTheLastAlert(t *testing.T) {
 	if got := countSteps([]time.Duration{1500 * time.Millisecond, time.Minute}, time.Second); got != 1 {

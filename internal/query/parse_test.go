@@ -50,9 +50,11 @@ func TestFieldsAreCheckedOneByOne(t *testing.T) {
 		`{"name":"` + strings.Repeat("a", 129) + `"}`: `field "name"`,
 		`{"group":""}`:                           `field "group": want the name of a Wazuh group, or a pattern such as linux-*, of 1 to 128 bytes`,
 		`{"group":["web"]}`:                      `field "group"`,
+		`{"dormant":"yes"}`:                      `field "dormant": want true or false`,
+		`{"dormant":null}`:                       `field "dormant": want true or false`,
 		`{"os":"[a"}`:                            `field "os": want a part of a system's name and version, or a pattern such as ubuntu*, of 1 to 128 bytes`,
 		`{"version":4.9}`:                        `field "version": want an agent's version such as 4.9, or a pattern such as 4.9.*, of 1 to 128 bytes`,
-		`{"agent_version":"4.9"}`:                `unknown field "agent_version": known are after, group, ids, ip, limit, name, os, status, version`,
+		`{"agent_version":"4.9"}`:                `unknown field "agent_version": known are after, dormant, group, ids, ip, limit, name, os, status, version`,
 		`{"ip":"10.0.0.300"}`:                    `field "ip": want an address or a network`,
 		`{"ip":"10.0.0.0/33"}`:                   `field "ip"`,
 		`{"ip":"any"}`:                           `field "ip"`,
@@ -94,7 +96,7 @@ func TestWhoMatches(t *testing.T) {
 	web := detector.Record{ID: 7, Name: "web-01.example", IP: "10.1.2.3", Status: detector.Active,
 		Info: detector.Info{Groups: "default,linux-eu", OSName: "Debian GNU/Linux", OSVersion: "12", Version: "v4.14.7"}}
 	for body, want := range map[string]bool{
-		`{"status":"active"}`: true, `{"status":"pending"}`: false,
+		`{"status":"active"}`: true, `{"status":"pending"}`: false, `{"dormant":false}`: true, `{"dormant":true}`: false,
 		`{"name":"web"}`: true, `{"name":"01.ex"}`: true, `{"name":"WEB"}`: false, `{"name":"web*"}`: true,
 		`{"name":"web"   ,"status":"disconnected"}`: false, `{"name":"*01"}`: false, `{"name":"web-[0-9][0-9].*"}`: true, `{"name":"web-??"}`: false,
 		`{"ip":"10.1.2.3"}`: true, `{"ip":"10.1.2.4"}`: false, `{"ip":"10.1.0.0/16"}`: true, `{"ip":"10.1.9.9/16"}`: true, `{"ip":"10.2.0.0/16"}`: false,

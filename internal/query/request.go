@@ -48,6 +48,12 @@ func parseListRequest(data []byte) (listRequest, error) {
 			r.Statuses[status] = true
 			return nil
 		}),
+		"dormant": {"true or false", func(value json.RawMessage) error {
+			if json.Unmarshal(value, &r.Dormant) != nil || r.Dormant == nil {
+				return errInvalidValue
+			}
+			return nil
+		}},
 		"name":    stringField("a part of a name, or a pattern such as web-*, of 1 to 128 bytes", r.setName),
 		"group":   stringField("the name of a Wazuh group, or a pattern such as linux-*, of 1 to 128 bytes", patternInto(&r.Group)),
 		"os":      stringField("a part of a system's name and version, or a pattern such as ubuntu*, of 1 to 128 bytes", patternInto(&r.OS)),

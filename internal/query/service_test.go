@@ -111,7 +111,7 @@ func TestBadQuestionsAreRefusedByAllEndpoints(t *testing.T) {
 				want = "this request has none"
 			}
 			if e.name == "agents-list" && strings.HasPrefix(body, `{"id":"001","n`) {
-				want = `unknown field "id": known are after, group, ids, ip, limit, name, os, status, version`
+				want = `unknown field "id": known are after, dormant, group, ids, ip, limit, name, os, status, version`
 			}
 			c.refused(c.ask("pulse."+e.subject, body), "400", want)
 			c.refused(c.ask("pulse.node01."+e.subject, body), "400", want)

@@ -13,6 +13,7 @@ import (
 // of [path.Match], and must be valid.
 type Filter struct {
 	Statuses [4]bool            // by detector.Status; none for any
+	Dormant  *bool              // whether it is; nil for any
 	Text     string             // a part of the ID, name or address, in lower case
 	NamePart string             // a part of the name
 	Name     string             // a pattern of the name
@@ -29,6 +30,8 @@ type Filter struct {
 func (f *Filter) Matches(r *detector.Record) bool {
 	switch {
 	case f.Statuses != [4]bool{} && !f.Statuses[r.Status]:
+		return false
+	case f.Dormant != nil && *f.Dormant != r.Dormant:
 		return false
 	case !strings.Contains(r.Name, f.NamePart), f.Text != "" && !f.matchesText(r):
 		return false
