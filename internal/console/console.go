@@ -76,6 +76,7 @@ type Server struct {
 	silenceRate   *rate.Limiter // of changes of silences
 	scanSlots     chan struct{} // readers of the whole fleet
 	pingSlots     chan struct{} // pings under way
+	silenceSlots  chan struct{} // changes of silences under way
 	subscriptions subscriptions // of events
 }
 
@@ -90,7 +91,7 @@ const (
 // used are an error.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, pingRate: rate.NewLimiter(pingsPerSecond, pingBurst), silenceRate: rate.NewLimiter(silencesPerSecond, silenceBurst), scanSlots: make(chan struct{}, maxScans),
-		pingSlots: make(chan struct{}, maxPings)}
+		pingSlots: make(chan struct{}, maxPings), silenceSlots: make(chan struct{}, maxSilenceChanges)}
 	s.state.read = cfg.State
 	s.SetGroups(cfg.Groups)
 	s.ctx, s.stop = context.WithCancel(context.Background())

@@ -21,6 +21,7 @@ type Silences interface {
 const (
 	silencesPerSecond = 10 // added and ended, of all clients
 	silenceBurst      = 100
+	maxSilenceChanges = 4 // at a time; readers of the fleet, which may be slow, do not count
 )
 
 func (s *Server) handleSilenceList(w http.ResponseWriter, r *http.Request) {
@@ -69,21 +70,24 @@ func (s *Server) handleSilenceEnd(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// changeSilences makes a change, as soon as less than maxScans others read the fleet, or
+// changeSilences makes a change, as soon as less than maxSilenceChanges others are made, or
 // answers with an error.
 func (s *Server) changeSilences(w http.ResponseWriter, r *http.Request, change func(context.Context) error) bool {
 	if !s.silenceRate.Allow() {
 		sendTooManyRequests(w, fmt.Sprintf("more than %d changes of silences a second", silencesPerSecond))
 		return false
 	}
-	var err error
-	if !s.runFleetScan(r, func(ctx context.Context) error {
-		err = change(ctx)
-		return nil
-	}) {
-		sendProblem(w, http.StatusServiceUnavailable, "too many clients read the fleet, or the node is ending: try again in a second")
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	select {
+	case s.silenceSlots <- struct{}{}:
+		defer func() { <-s.silenceSlots }()
+	case <-ctx.Done():
+		sendProblem(w, http.StatusServiceUnavailable, "the node is ending")
 		return false
 	}
+	err := change(ctx)
 	if err == nil {
 		return true
 	}

@@ -123,3 +123,17 @@ func TestTooManyChangesOfSilencesAreRefused(t *testing.T) {
 		t.Error("none is refused")
 	}
 }
+
+// Clients that read the fleet slowly keep nobody from silencing.
+func TestSlowReadersOfTheFleetDelayNoSilence(t *testing.T) {
+	s := openFixture(t, 1)
+	for range maxScans {
+		s.server.scanSlots <- struct{}{}
+	}
+	if added := s.addSilence(`{"agent":"1","for":"1h","by":"alice"}`); added.Agents != 1 {
+		t.Errorf("%+v", added)
+	}
+	for range maxScans {
+		<-s.server.scanSlots
+	}
+}

@@ -115,12 +115,22 @@ func (n *Node) openSilences(cfg *config.Config) error {
 	}
 	n.silences = silencer.Open(silencer.Config{Node: cfg.Pulse.NodeName, Path: filepath.Join(cfg.Pulse.StateDir, silencesFile), Fleet: n.detector, Settings: list,
 		Now: time.Now, Log: n.log,
-		Record: func(change silencer.Change, s *silence.Silence, peer string) {
-			n.audit.RecordSilence(string(change), s, peer)
-			n.link.OnSilence(change, s, peer)
-		},
+		Record:   n.recordSilence,
 		Postpone: func(err error, write func() error) { n.out.pending.Postpone(silencesFile, err, write) }})
 	return nil
+}
+
+// recordSilence records a change of a silence, and logs what people do.
+func (n *Node) recordSilence(change silencer.Change, s *silence.Silence, peer string) {
+	n.audit.RecordSilence(string(change), s, peer)
+	n.link.OnSilence(change, s, peer)
+	e := s.Entry()
+	switch change {
+	case silencer.Added:
+		n.log.Info("silence added", "silence", e.ID, "selects", e.Selects(), "times", e.Times(), "by", e.By, "comment", e.Comment, "peer", peer)
+	case silencer.Ended:
+		n.log.Info("silence ended", "silence", e.ID, "selects", e.Selects(), "by", e.EndedBy, "peer", peer)
+	}
 }
 
 // AddSilence adds a silence from within this process. It returns when the silence is in

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/silence"
@@ -128,5 +129,31 @@ func waitUntil(t *testing.T, holds func() bool) {
 			t.Fatal("waited in vain")
 		case <-tick.C:
 		}
+	}
+}
+
+// What was over while the node was down is recorded when everything is open.
+func TestASilenceThatWasOverWhileTheNodeWasDownKeepsItFromNoStart(t *testing.T) {
+	t.Parallel()
+	cfg := testSettings(t)
+	if err := os.MkdirAll(cfg.Pulse.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const over = `{"last_id":1,"silences":[{"id":"1","agent":"001","from":"2026-01-01T00:00:00Z","until":"2026-01-01T01:00:00Z","by":"alice","created_at":"2026-01-01T00:00:00Z"}]}`
+	if err := os.WriteFile(filepath.Join(cfg.Pulse.StateDir, silencesFile), []byte(over), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := startTestNode(t, cfg)
+	waitUntil(t, func() bool { return h.node.silences.List().Silences[0].State == silence.Over })
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(audittrail.Dir(cfg.Pulse.StateDir), "*.jsonl"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	lines, err := os.ReadFile(files[0])
+	if err != nil || !strings.Contains(string(lines), `"change":"expired"`) {
+		t.Errorf("%v: %s", err, lines)
 	}
 }

@@ -44,7 +44,7 @@ func (s *Silencer) addHeld(added *silence.Silence, now time.Time, peer string) (
 		s.cfg.Log.Error("a silence is refused, as it cannot be kept", "err", err)
 		return nil, fmt.Errorf("%w: %w", silence.ErrUnstored, err)
 	}
-	s.cfg.Record(Added, added, peer)
+	s.record(Added, added, peer)
 	s.updateStates(now)
 	return s.awaitEvaluation(), nil
 }
@@ -121,7 +121,7 @@ func (s *Silencer) endHeld(id, by, peer string) (silence.Shown, <-chan struct{},
 		s.changed = append(s.changed, h)
 	}
 	h.holds, h.since, h.next = false, now, time.Time{}
-	s.cfg.Record(Ended, &h.Silence, peer)
+	s.record(Ended, &h.Silence, peer)
 	s.updateStates(now)
 	s.saveOrPostpone()
 	return h.Show(now), s.awaitEvaluation(), nil
@@ -175,7 +175,7 @@ func (s *Silencer) setSettings(list []silence.Silence) {
 		if h.holds {
 			h.holds = false
 			s.changed = append(s.changed, h)
-			s.cfg.Record(Paused, &h.Silence, "")
+			s.record(Paused, &h.Silence, "")
 		}
 	}
 }

@@ -14,7 +14,6 @@ package silencer
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -59,7 +58,8 @@ type Config struct {
 	Settings []silence.Silence // of the settings
 	Now      func() time.Time  // the wall clock
 
-	// Record is called for each change, with the address of who made it, "" for nobody.
+	// Record is called for each change, with the address of who made it, "" for nobody. It
+	// must not wait. It is not called before Run.
 	Record func(change Change, s *silence.Silence, peer string)
 	// Postpone is called when the file could not be written, with what writes it.
 	Postpone func(err error, write func() error)
@@ -81,6 +81,8 @@ type Silencer struct {
 	due      time.Time       // when that is to be computed next
 	changed  []*held         // began or ended, and not evaluated yet
 	index    *silence.Index  // of those that hold
+	started  bool            // Run was called
+	early    []func()        // the records of changes before that
 	waiters  []chan struct{} // are closed when all that has changed is evaluated
 
 	watching atomic.Bool // whether an agent that changes may have to be evaluated
@@ -112,6 +114,7 @@ func Open(cfg Config) *Silencer {
 
 // Run silences agents until ctx ends.
 func (s *Silencer) Run(ctx context.Context) {
+	s.recordEarlyChanges()
 	s.evaluateAgents(nil, true)
 	for {
 		wait := time.NewTimer(s.updateAndEvaluate())
@@ -153,90 +156,6 @@ func (s *Silencer) updateAndEvaluate() time.Duration {
 	s.watching.Store(!s.index.IsEmpty() || len(s.agents) > 0)
 	s.mu.Unlock()
 	return max(min(due.Sub(now), ClockPeriod), 0)
-}
-
-// dropPeriod is how often silences that are over are dropped.
-const dropPeriod = time.Hour
-
-// updateStates computes which silences hold at an instant, and when that changes next.
-// Silences that are over are recorded, and dropped after a while.
-func (s *Silencer) updateStates(now time.Time) {
-	expired := false
-	s.updated, s.due = now, now.Add(dropPeriod)
-	for _, list := range [][]*held{s.kept, s.settings} {
-		for _, h := range list {
-			if s.updateState(h, now) {
-				expired = true
-			}
-			if !h.next.IsZero() && h.next.Before(s.due) {
-				s.due = h.next
-			}
-		}
-	}
-	if s.dropOld(now) || expired {
-		s.saveOrPostpone()
-	}
-	if len(s.changed) > 0 {
-		s.rebuildIndex()
-	}
-}
-
-// updateState computes whether a silence holds, and reports whether its time is over since
-// now.
-func (s *Silencer) updateState(h *held, now time.Time) (expired bool) {
-	if !h.since.IsZero() && !now.Before(h.since) && (h.next.IsZero() || now.Before(h.next)) {
-		return false // it is within the period that was computed last
-	}
-	first := h.since.IsZero()
-	holds, next := h.HoldsAt(now)
-	if holds != h.holds {
-		s.changed = append(s.changed, h)
-		if h.Weekly != nil && !first {
-			s.cfg.Record(map[bool]Change{true: Began, false: Paused}[holds], &h.Silence, "")
-		}
-	}
-	h.holds, h.since, h.next = holds, now, next
-	if h.Weekly != nil || h.IsOver() || now.Before(h.Until) {
-		return false
-	}
-	h.EndedAt = now.UTC().Truncate(time.Second)
-	s.cfg.Record(Expired, &h.Silence, "")
-	return true
-}
-
-// dropOld drops silences that have been over for a while, and reports whether there were
-// any.
-func (s *Silencer) dropOld(now time.Time) bool {
-	over := 0
-	for _, h := range s.kept {
-		if h.IsOver() {
-			over++
-		}
-	}
-	before := len(s.kept)
-	s.kept = slices.DeleteFunc(s.kept, func(h *held) bool {
-		if !h.IsOver() || over <= maxOver && now.Sub(h.EndedAt) < keepOver {
-			return false
-		}
-		over--
-		return true
-	})
-	return len(s.kept) < before
-}
-
-func (s *Silencer) rebuildIndex() {
-	var selectors []*silence.Selector
-	for _, list := range [][]*held{s.kept, s.settings} {
-		for _, h := range list {
-			if h.holds {
-				selectors = append(selectors, &h.Selector)
-			}
-		}
-	}
-	s.index = silence.NewIndex(selectors)
-	if !s.index.IsEmpty() {
-		s.watching.Store(true)
-	}
 }
 
 // nextID returns the id of a new silence.
