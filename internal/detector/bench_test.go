@@ -28,8 +28,10 @@ func addressOf(id AgentID) netip.Addr {
 
 // newSteadyFleet returns a table of n agents that sent a keep-alive every 10 s for a
 // minute: their addresses and arrival windows are filled.
-func newSteadyFleet(n int) (*Table, Instant) {
-	t, start := newFleet(n, allFeatures)
+func newSteadyFleet(n int) (*Table, Instant) { return newSteadyFleetWith(n, allFeatures) }
+
+func newSteadyFleetWith(n int, set Settings) (*Table, Instant) {
+	t, start := newFleet(n, set)
 	batch := make([]Sighting, 1)
 	now := start
 	for id := AgentID(1); int(id) <= n; id++ {
@@ -108,32 +110,56 @@ func BenchmarkSweep(b *testing.B) {
 func BenchmarkBusySweep(b *testing.B) {
 	runBySize(b, func(b *testing.B, n int) {
 		table, now := newSteadyFleet(n)
-		var heard, answers []Sighting
-		next := 0
-		b.ReportAllocs()
-		decided := 0
-		for b.Loop() {
-			b.StopTimer()
-			now = now.Add(SweepPeriod)
-			heard = heard[:0]
-			for range n / 100 {
-				next = (next + 7919) % n
-				heard = append(heard, Sighting{At: now, ID: AgentID(next + 1), Addr: addressOf(AgentID(next + 1)), Kind: SawKeepAlive})
-			}
-			table.Apply(append(heard, answers...))
-			table.TakeDecisions()
-			b.StartTimer()
-			table.Sweep(now)
-			b.StopTimer()
-			answers = answers[:0]
-			for _, d := range table.TakeDecisions() {
-				decided++
-				answers = append(answers, Sighting{At: now.Add(SweepPeriod), ID: d.ID, Addr: addressOf(d.ID), Kind: SawAnswer, Token: d.Token})
-			}
-			b.StartTimer()
-		}
-		b.ReportMetric(float64(decided)/float64(b.N), "keep-alives/op")
+		measureBusySweep(b, table, now, n)
 	})
+}
+
+// BenchmarkBusySweepWithSilences measures the same with all verdicts, where agents are in
+// Wazuh groups, by which their settings differ, and 10 000 of them are silenced.
+func BenchmarkBusySweepWithSilences(b *testing.B) {
+	runBySize(b, func(b *testing.B, n int) {
+		set := allVerdicts
+		set.Groups = []Group{set.Group, set.Group}
+		set.GroupOf = func(_ AgentID, _ string, _ netip.Addr, info Info) int { return len(info.Groups) % 3 }
+		table, now := newSteadyFleetWith(n, set)
+		var silenced []Silenced
+		for id := AgentID(1); int(id) <= n; id++ {
+			table.SetInfo(id, Info{Groups: []string{"default", "default,web", "default,db"}[id%3], OSName: "Ubuntu", OSVersion: "24.04", Version: "v4.14.5"}, now)
+			if int(id)%(n/10_000) == 0 {
+				silenced = append(silenced, Silenced{ID: id, On: true})
+			}
+		}
+		table.SetSilenced(silenced, now)
+		measureBusySweep(b, table, now, n)
+	})
+}
+
+func measureBusySweep(b *testing.B, table *Table, now Instant, n int) {
+	var heard, answers []Sighting
+	next := 0
+	b.ReportAllocs()
+	decided := 0
+	for b.Loop() {
+		b.StopTimer()
+		now = now.Add(SweepPeriod)
+		heard = heard[:0]
+		for range n / 100 {
+			next = (next + 7919) % n
+			heard = append(heard, Sighting{At: now, ID: AgentID(next + 1), Addr: addressOf(AgentID(next + 1)), Kind: SawKeepAlive})
+		}
+		table.Apply(append(heard, answers...))
+		table.TakeDecisions()
+		b.StartTimer()
+		table.Sweep(now)
+		b.StopTimer()
+		answers = answers[:0]
+		for _, d := range table.TakeDecisions() {
+			decided++
+			answers = append(answers, Sighting{At: now.Add(SweepPeriod), ID: d.ID, Addr: addressOf(d.ID), Kind: SawAnswer, Token: d.Token})
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(decided)/float64(b.N), "keep-alives/op")
 }
 
 // BenchmarkKeepAlive measures a keep-alive and its answer.
@@ -193,6 +219,42 @@ func BenchmarkSetMembers100000(b *testing.B) {
 			table.SetMembers(lists[i%2], Instant(i))
 			table.TakeDecisions()
 			i++
+		}
+	})
+}
+
+// BenchmarkLossWithProbe measures all that the detector does for an agent that is killed:
+// its connection closes, the grace passes, its host is probed and answers, the loss is
+// decided, and the agent comes back.
+func BenchmarkLossWithProbe(b *testing.B) {
+	runBySize(b, func(b *testing.B, n int) {
+		table, now := newSteadyFleetWith(n, allVerdicts)
+		b.ReportAllocs()
+		slot, answers := int32(0), 0
+		for b.Loop() {
+			slot = (slot + 7919) % int32(n)
+			id := table.state[slot].id
+			now = now.Add(time.Second)
+			table.state[slot].lastSeen, table.due[slot] = now, now.Add(time.Second) // no sweep has followed the others
+			table.Apply([]Sighting{{At: now, ID: id, Kind: SawClosed}})
+			now = now.Add(allVerdicts.ReconnectGrace)
+			table.decideDueAgent(slot, now)
+			table.evaluateFleetChanges(now)
+			for _, d := range table.TakeDecisions() {
+				if d.Verdict == ProbeHost {
+					table.ReportHost(HostReport{ID: id, Token: d.Token, At: now, Host: HostAnswers, Probe: "icmp"})
+				}
+			}
+			for _, d := range table.TakeDecisions() {
+				if d.Host == HostAnswers {
+					answers++
+				}
+			}
+			table.Apply([]Sighting{{At: now, ID: id, Kind: SawStartup}, {At: now, ID: id, Kind: SawKeepAlive}})
+			table.TakeDecisions()
+		}
+		if answers < b.N/2 {
+			b.Errorf("%d of %d losses have their evidence", answers, b.N)
 		}
 	})
 }

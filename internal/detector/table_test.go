@@ -14,98 +14,102 @@ import (
 
 // TestTableAgreesWithTheModel runs table and model through the same random history, and
 // requires the same decisions in the same order.
-func TestTableAgreesWithTheModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		set := drawSettings(t)
-		table, ref := NewTable(set), newModel(set)
-		var said []Decision
-		now, silences := Instant(0), 0
-		members := drawMembers(t)
-		table.SetMembers(members, now)
-		ref.setMembers(members, now)
-		for range rapid.IntRange(1, 150).Draw(t, "steps") {
-			now = now.Add(rapid.SampledFrom([]time.Duration{0, 1, 100 * time.Millisecond, time.Second, 7 * time.Second,
-				set.RetryInterval, set.Interval, set.Timeout, set.FlapWindow, set.OutageHold}).Draw(t, "after"))
-			switch rapid.IntRange(0, 24).Draw(t, "step") {
-			case 0:
-				members := drawMembers(t)
-				table.SetMembers(members, now)
-				ref.setMembers(members, now)
-			case 1:
-				lull := rapid.SampledFrom([]time.Duration{2 * time.Second, time.Hour}).Draw(t, "lull")
-				table.Resume(now, lull)
-				ref.resume(now, lull)
-			case 2, 3, 4:
-				table.Sweep(now)
-				ref.runSweep(now)
-			case 5, 6: // all agents at once
-				kind, network := drawKind(t), rapid.SampledFrom([]AgentID{1, 2, 12}).Draw(t, "networks")
-				for _, a := range ref.slots {
-					if a != nil {
-						applyToBoth(table, ref, Sighting{At: now, ID: a.id, Kind: kind, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id / network), byte(a.id % network)})})
-					}
+func TestTableAgreesWithTheModel(t *testing.T) { rapid.Check(t, playHistory) }
+
+// FuzzInputs plays histories that a fuzzer finds.
+func FuzzInputs(f *testing.F) { f.Fuzz(rapid.MakeFuzz(playHistory)) }
+
+// playHistory runs table and model through a random history.
+func playHistory(t *rapid.T) {
+	set := drawSettings(t)
+	table, ref := NewTable(set), newModel(set)
+	var said []Decision
+	now, silences := Instant(0), 0
+	members := drawMembers(t)
+	table.SetMembers(members, now)
+	ref.setMembers(members, now)
+	for range rapid.IntRange(1, 150).Draw(t, "steps") {
+		now = now.Add(rapid.SampledFrom([]time.Duration{0, 1, 100 * time.Millisecond, time.Second, 7 * time.Second,
+			set.RetryInterval, set.Interval, set.Timeout, set.FlapWindow, set.OutageHold}).Draw(t, "after"))
+		switch rapid.IntRange(0, 24).Draw(t, "step") {
+		case 0:
+			members := drawMembers(t)
+			table.SetMembers(members, now)
+			ref.setMembers(members, now)
+		case 1:
+			lull := rapid.SampledFrom([]time.Duration{2 * time.Second, time.Hour}).Draw(t, "lull")
+			table.Resume(now, lull)
+			ref.resume(now, lull)
+		case 2, 3, 4:
+			table.Sweep(now)
+			ref.runSweep(now)
+		case 5, 6: // all agents at once
+			kind, network := drawKind(t), rapid.SampledFrom([]AgentID{1, 2, 12}).Draw(t, "networks")
+			for _, a := range ref.slots {
+				if a != nil {
+					applyToBoth(table, ref, Sighting{At: now, ID: a.id, Kind: kind, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id / network), byte(a.id % network)})})
 				}
-			case 7, 8, 9: // a few regular keep-alives
-				id, gap := drawID(t), rapid.SampledFrom([]time.Duration{time.Second, 5 * time.Second, 20 * time.Second}).Draw(t, "gap")
-				for range rapid.IntRange(1, 8).Draw(t, "beats") {
-					applyToBoth(table, ref, Sighting{At: now, ID: id, Kind: SawKeepAlive})
-					now = now.Add(gap)
-				}
-			case 10, 11, 12:
-				id := drawID(t)
-				for range rapid.IntRange(1, 5).Draw(t, "wishes") {
-					probeBoth(t, table, ref, id, now)
-					now = now.Add(rapid.SampledFrom([]time.Duration{0, 1234567, 700 * time.Millisecond, 2 * time.Second}).Draw(t, "rtt"))
-					if a := ref.agents[id]; a != nil && rapid.Bool().Draw(t, "answered") {
-						applyToBoth(table, ref, Sighting{At: now, ID: id, Kind: SawAnswer, Token: a.token})
-					}
-				}
-			case 14: // a link that cannot ask all at once
-				for _, a := range ref.slots {
-					if a != nil && a.id > AgentID(rapid.IntRange(0, 8).Draw(t, "asked")) {
-						applyToBoth(table, ref, Sighting{At: now, ID: a.id, Kind: Unsent, Token: a.token})
-					}
-				}
-			case 15: // a fleet with habits falls silent, beside a link that cannot ask all at once
-				if silences++; silences <= 2 {
-					now = sweepBoth(t, table, ref, now)
-				}
-			case 13: // one that changes as fast as it can
-				id := drawID(t)
-				for range rapid.IntRange(1, 20).Draw(t, "rounds") {
-					for _, kind := range []Kind{SawStartup, SawKeepAlive, SawShutdown} {
-						applyToBoth(table, ref, Sighting{At: now, ID: id, Kind: kind})
-					}
-					now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Second, 3 * time.Second}).Draw(t, "gap"))
-				}
-			case 16, 17:
-				silenceBoth(t, table, ref, now)
-			case 18, 19, 20, 21: // hosts that were probed
-				reportHosts(t, table, ref, now)
-			case 22:
-				id, info := drawID(t), Info{Groups: rapid.SampledFrom([]string{"", "web", "db"}).Draw(t, "groups")}
-				table.SetInfo(id, info, now)
-				ref.setInfo(id, info, now)
-			default:
-				s := Sighting{At: now, ID: drawID(t), Kind: drawKind(t)}
-				if a := ref.agents[s.ID]; a != nil {
-					s.Token = a.token - uint32(rapid.IntRange(0, 1).Draw(t, "stale"))
-				}
-				if rapid.Bool().Draw(t, "addressed") {
-					s.Addr = netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(1, 3).Draw(t, "addr"))})
-				}
-				applyToBoth(table, ref, s)
 			}
-			said = append(said, table.TakeDecisions()...)
+		case 7, 8, 9: // a few regular keep-alives
+			id, gap := drawID(t), rapid.SampledFrom([]time.Duration{time.Second, 5 * time.Second, 20 * time.Second}).Draw(t, "gap")
+			for range rapid.IntRange(1, 8).Draw(t, "beats") {
+				applyToBoth(table, ref, Sighting{At: now, ID: id, Kind: SawKeepAlive})
+				now = now.Add(gap)
+			}
+		case 10, 11, 12:
+			id := drawID(t)
+			for range rapid.IntRange(1, 5).Draw(t, "wishes") {
+				probeBoth(t, table, ref, id, now)
+				now = now.Add(rapid.SampledFrom([]time.Duration{0, 1234567, 700 * time.Millisecond, 2 * time.Second}).Draw(t, "rtt"))
+				if a := ref.agents[id]; a != nil && rapid.Bool().Draw(t, "answered") {
+					applyToBoth(table, ref, Sighting{At: now, ID: id, Kind: SawAnswer, Token: a.token})
+				}
+			}
+		case 14: // a link that cannot ask all at once
+			for _, a := range ref.slots {
+				if a != nil && a.id > AgentID(rapid.IntRange(0, 8).Draw(t, "asked")) {
+					applyToBoth(table, ref, Sighting{At: now, ID: a.id, Kind: Unsent, Token: a.token})
+				}
+			}
+		case 15: // a fleet with habits falls silent, beside a link that cannot ask all at once
+			if silences++; silences <= 2 {
+				now = sweepBoth(t, table, ref, now)
+			}
+		case 13: // one that changes as fast as it can
+			id := drawID(t)
+			for range rapid.IntRange(1, 20).Draw(t, "rounds") {
+				for _, kind := range []Kind{SawStartup, SawKeepAlive, SawShutdown} {
+					applyToBoth(table, ref, Sighting{At: now, ID: id, Kind: kind})
+				}
+				now = now.Add(rapid.SampledFrom([]time.Duration{0, time.Second, 3 * time.Second}).Draw(t, "gap"))
+			}
+		case 16, 17:
+			silenceBoth(t, table, ref, now)
+		case 18, 19, 20, 21: // hosts that were probed
+			reportHosts(t, table, ref, now)
+		case 22:
+			id, info := drawID(t), Info{Groups: rapid.SampledFrom([]string{"", "web", "db"}).Draw(t, "groups")}
+			table.SetInfo(id, info, now)
+			ref.setInfo(id, info, now)
+		default:
+			s := Sighting{At: now, ID: drawID(t), Kind: drawKind(t)}
+			if a := ref.agents[s.ID]; a != nil {
+				s.Token = a.token - uint32(rapid.IntRange(0, 1).Draw(t, "stale"))
+			}
+			if rapid.Bool().Draw(t, "addressed") {
+				s.Addr = netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(1, 3).Draw(t, "addr"))})
+			}
+			applyToBoth(table, ref, s)
 		}
-		table.Sweep(now)
-		ref.runSweep(now)
-		table.ReportAllWithheld()
-		ref.reportAllWithheld()
 		said = append(said, table.TakeDecisions()...)
-		compareDecisions(t, ref.decisions, said)
-		compareRecords(t, table, ref)
-	})
+	}
+	table.Sweep(now)
+	ref.runSweep(now)
+	table.ReportAllWithheld()
+	ref.reportAllWithheld()
+	said = append(said, table.TakeDecisions()...)
+	compareDecisions(t, ref.decisions, said)
+	compareRecords(t, table, ref)
 }
 
 func applyToBoth(table *Table, ref *model, s Sighting) {
