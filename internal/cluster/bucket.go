@@ -42,11 +42,17 @@ type bucket struct {
 	asked   int // requests for records
 }
 
-// answersMax is how many records one request is answered with.
-const answersMax = 1024
+// A request for many records has the server look at all keys of the bucket, for some 100 ms
+// with a million of them, while it stores nothing. One for a single order costs next to
+// nothing. So what is new is asked for order by order, and many orders with one request.
+const (
+	ordersMax = 512   // orders that are asked for at a time
+	behindMax = 16384 // orders after which many are asked for with one request
+	manyMax   = 32768 // records that one request asks for
+)
 
 func openBucket(ctx context.Context, s *remote.Session, timeout time.Duration) (b *bucket, err error) {
-	b = &bucket{session: s, timeout: timeout, inbox: s.Conn.NewInbox(), answers: make(chan *nats.Msg, 2*answersMax)}
+	b = &bucket{session: s, timeout: timeout, inbox: s.Conn.NewInbox(), answers: make(chan *nats.Msg, 2*manyMax)}
 	if b.js, err = jetstream.New(s.Conn, jetstream.WithPublishAsyncTimeout(timeout), jetstream.WithPublishAsyncMaxPending(writesMax)); err != nil {
 		return nil, err
 	}
@@ -106,10 +112,14 @@ type stored struct {
 	value []byte
 }
 
-// readRecords returns up to answersMax records after an order, in their order. Fewer are all
-// that this replica has.
-func (b *bucket) readRecords(ctx context.Context, after uint64) (list []stored, more bool, err error) {
-	request, err := json.Marshal(map[string]any{"seq": after + 1, "batch": answersMax})
+// readRecords returns records after an order, in their order, where the last one has another
+// order or was replaced. More is true if there may be more of them now. A replica of the
+// stream that is behind returns fewer, and never one without all before it.
+func (b *bucket) readRecords(ctx context.Context, after, upTo uint64) (list []stored, more bool, err error) {
+	if upTo-after <= behindMax {
+		return b.readOrders(ctx, after, min(upTo, after+ordersMax), upTo)
+	}
+	request, err := json.Marshal(map[string]any{"seq": after + 1, "batch": manyMax})
 	if err != nil {
 		return nil, false, err
 	}
@@ -126,26 +136,112 @@ func (b *bucket) readRecords(ctx context.Context, after uint64) (list []stored, 
 		switch status := m.Header.Get("Status"); status {
 		case "":
 		case "204":
-			return list, len(list) >= answersMax, nil
+			return list, len(list) >= manyMax, nil
 		case "404":
 			return list, false, nil
 		default:
 			return nil, false, fmt.Errorf("read the bucket: the server answers %.60q", status+" "+m.Header.Get("Description"))
 		}
-		order, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
-		key, ok := strings.CutPrefix(m.Header.Get("Nats-Subject"), keyPrefix)
-		if err != nil || !ok || order <= after {
-			return nil, false, errors.New("read the bucket: an answer without an order and a key")
+		s, err := parseAnswer(m, after)
+		if err != nil {
+			return nil, false, err
 		}
-		after = order
-		list = append(list, stored{order, key, m.Data})
+		after = s.order
+		list = append(list, s)
 	}
+}
+
+// readOrders asks for each order of a range at the same time. Where one has no record, it was
+// replaced, or this replica is behind: which of them, the next record after it shows, since
+// the replica that has that one has all before it.
+func (b *bucket) readOrders(ctx context.Context, after, last, upTo uint64) (list []stored, more bool, err error) {
+	found, err := b.askForOrders(ctx, after, last)
+	if err != nil {
+		return nil, false, err
+	}
+	for order := after + 1; order <= last; order++ {
+		s := found[order-after-1]
+		if s.order == 0 {
+			if s, err = b.readNext(ctx, order-1); err != nil || s.order == 0 {
+				return list, false, err
+			}
+		}
+		list = append(list, s)
+		order = s.order
+	}
+	return list, last < upTo, nil
+}
+
+// askForOrders returns the records of the orders after one up to another; the zero value for
+// those without.
+func (b *bucket) askForOrders(ctx context.Context, after, last uint64) ([]stored, error) {
+	b.asked++
+	prefix := b.inbox + "." + strconv.Itoa(b.asked) + "-"
+	for order := after + 1; order <= last; order++ {
+		if err := b.session.Conn.PublishRequest(directGet, prefix+strconv.FormatUint(order, 10), fmt.Appendf(nil, `{"seq":%d}`, order)); err != nil {
+			return nil, err
+		}
+	}
+	found := make([]stored, last-after)
+	for range found {
+		m, err := b.nextAnswer(ctx, prefix)
+		if err != nil {
+			return nil, fmt.Errorf("read the bucket: %w", b.explain(err, directGet))
+		}
+		s, err := parseSingleAnswer(m, after)
+		if err != nil {
+			return nil, err
+		}
+		if s.order > last {
+			return nil, errAnswer
+		}
+		if s.order > 0 {
+			found[s.order-after-1] = s
+		}
+	}
+	return found, nil
+}
+
+// readNext returns the record after an order; the zero value if this replica has none.
+func (b *bucket) readNext(ctx context.Context, after uint64) (s stored, err error) {
+	answer, err := b.request(directGet, fmt.Appendf(nil, `{"seq":%d,"next_by_subj":">"}`, after+1))
+	if err != nil {
+		return s, err
+	}
+	m, err := b.nextAnswer(ctx, answer)
+	if err != nil {
+		return s, fmt.Errorf("read the bucket: %w", b.explain(err, directGet))
+	}
+	return parseSingleAnswer(m, after)
+}
+
+// parseSingleAnswer parses the answer to a request for one record; the zero value for none.
+func parseSingleAnswer(m *nats.Msg, after uint64) (s stored, err error) {
+	switch status := m.Header.Get("Status"); status {
+	case "":
+		return parseAnswer(m, after)
+	case "404":
+		return s, nil
+	default:
+		return s, fmt.Errorf("read the bucket: the server answers %.60q", status+" "+m.Header.Get("Description"))
+	}
+}
+
+var errAnswer = errors.New("read the bucket: an answer without an order and a key")
+
+func parseAnswer(m *nats.Msg, after uint64) (s stored, err error) {
+	order, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+	key, ok := strings.CutPrefix(m.Header.Get("Nats-Subject"), keyPrefix)
+	if err != nil || !ok || order <= after {
+		return s, errAnswer
+	}
+	return stored{order, key, m.Data}, nil
 }
 
 // request sends a request for records, and returns where its answers arrive.
 func (b *bucket) request(subject string, data []byte) (answer string, err error) {
 	b.asked++
-	answer = b.inbox + "." + strconv.Itoa(b.asked)
+	answer = b.inbox + "." + strconv.Itoa(b.asked) + "-"
 	return answer, b.session.Conn.PublishRequest(subject, answer, data)
 }
 
@@ -155,7 +251,7 @@ func (b *bucket) nextAnswer(ctx context.Context, answer string) (*nats.Msg, erro
 	for {
 		select {
 		case m := <-b.answers:
-			if m.Subject == answer { // else it is to a request that was given up
+			if strings.HasPrefix(m.Subject, answer) { // else it is to a request that was given up
 				return m, nil
 			}
 		case <-timeout.C:

@@ -10,11 +10,12 @@ import (
 )
 
 const (
-	// gatherTime is how long a reader waits for more after a hint, one request for many, if
-	// it has read records a moment ago. The first hint has it read at once.
+	// gatherTime is how long a reader waits at least for more after a hint, one request for
+	// many, if it has read records a moment ago. It waits for as long as reading took, so that
+	// it keeps the server busy for half of the time at most. The first hint has it read at once.
 	gatherTime = 20 * time.Millisecond
-	// behindMin and behindMax are between two requests to replicas that are behind.
-	behindMin, behindMax = 5 * time.Millisecond, 250 * time.Millisecond
+	// retryMin and retryMax are between two requests to replicas that are behind.
+	retryMin, retryMax = 5 * time.Millisecond, 250 * time.Millisecond
 )
 
 // reader reads the bucket from a position. One goroutine uses it.
@@ -42,14 +43,15 @@ func (r *reader) followStream(ctx context.Context) error {
 		return err
 	}
 	for {
+		began := time.Now()
 		if err := r.readTo(ctx); err != nil {
 			return err
 		}
 		read := time.Now()
 		select {
 		case <-r.hinted:
-			if time.Since(read) < 2*gatherTime {
-				waitFor(ctx, gatherTime)
+			if pause := max(gatherTime, read.Sub(began)); time.Since(read) < pause {
+				waitFor(ctx, pause)
 			}
 		case <-check.C:
 			if err := r.checkBucket(ctx); err != nil {
@@ -77,10 +79,14 @@ func waitFor(ctx context.Context, d time.Duration) {
 // readTo reads until the target is reached. A replica that does not have all that is stored
 // is asked again, for as long as an answer may take.
 func (r *reader) readTo(ctx context.Context) error {
-	delay, since := behindMin, time.Now()
+	delay, since := retryMin, time.Now()
 	for {
 		target := r.target.Load()
-		records, more, err := r.bucket.readRecords(ctx, r.position)
+		if target <= r.position {
+			r.completeLoad(false)
+			return nil
+		}
+		records, more, err := r.bucket.readRecords(ctx, r.position, target)
 		if err != nil {
 			return err
 		}
@@ -90,14 +96,14 @@ func (r *reader) readTo(ctx context.Context) error {
 		r.completeLoad(more)
 		switch {
 		case more || len(records) > 0 && r.position < target:
-			delay, since = behindMin, time.Now()
+			delay, since = retryMin, time.Now()
 		case r.position >= target || time.Since(since) > r.timing.answer:
 			r.position = max(r.position, min(target, r.loadUpTo)) // what is not there was removed
 			r.completeLoad(false)
 			return nil
 		default:
 			waitFor(ctx, delay)
-			delay = min(2*delay, behindMax)
+			delay = min(2*delay, retryMax)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -105,12 +111,21 @@ func (r *reader) readTo(ctx context.Context) error {
 	}
 }
 
+// applyMax is how many records are applied at a time.
+const applyMax = 256
+
 // applyRecords verifies records and applies them.
 func (r *reader) applyRecords(ctx context.Context, records []stored) error {
 	type parsed struct {
 		order uint64
 		key   ownership.Key
 		rec   ownership.Record
+	}
+	for len(records) > applyMax { // so that nobody waits long for the lock
+		if err := r.applyRecords(ctx, records[:applyMax]); err != nil {
+			return err
+		}
+		records = records[applyMax:]
 	}
 	valid := make([]parsed, 0, len(records))
 	for _, s := range records {

@@ -151,26 +151,26 @@ func (o *sessionView) retryWrites(writes []ownership.Write) {
 func (o *sessionView) confirmBatches(ctx context.Context, sent <-chan batch, failed chan<- error) {
 	broken := false
 	for b := range sent {
+		if broken {
+			o.retryWrites(b.writes)
+			continue
+		}
+		orders := make([]uint64, len(b.writes)) // 0 for those that are not stored
+		var err error
 		for i := range b.writes {
-			if broken {
-				o.retryWrites(b.writes[i:])
-				break
-			}
-			order, err := o.awaitAnswer(ctx, b.answers[i])
-			if err == nil {
-				o.confirmWrite(&b.writes[i], order)
+			if orders[i], err = o.awaitAnswer(ctx, b.answers[i]); err == nil {
 				continue
 			}
 			o.stats.failed.Add(1)
-			o.retryWrites(b.writes[i : i+1])
-			if isRefusedByStream(err) {
-				o.logFull(err)
-				waitFor(ctx, fullDelay/batchMax)
-				continue
+			if !isRefusedByStream(err) {
+				broken = true
+				failed <- fmt.Errorf("store records: %w", o.bucket.explain(err, keyPrefix+b.writes[i].Key.String()))
+				break
 			}
-			broken = true
-			failed <- fmt.Errorf("store records: %w", o.bucket.explain(err, keyPrefix+b.writes[i].Key.String()))
+			o.logFull(err)
+			waitFor(ctx, fullDelay/batchMax)
 		}
+		o.confirmWrites(b.writes, orders)
 		if !broken {
 			o.publishHint()
 		}
@@ -203,16 +203,25 @@ func (o *sessionView) logFull(err error) {
 	}
 }
 
-func (o *sessionView) confirmWrite(w *ownership.Write, order uint64) {
-	o.stats.stored.Add(1)
+// confirmWrites takes up the orders of records that were stored; the others are stored again.
+func (o *sessionView) confirmWrites(writes []ownership.Write, orders []uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.member.SetTime(o.now())
-	o.member.ConfirmWrite(w, order)
-	if w.Key.Kind == ownership.BeatRecord {
-		o.away = o.away || time.Since(o.good) > (ownership.SilentBeats-1)*o.timing.beat
-		o.good = time.Now()
+	for i := range writes {
+		w := &writes[i]
+		if orders[i] == 0 {
+			o.member.RetryWrite(w)
+			continue
+		}
+		o.stats.stored.Add(1)
+		o.member.ConfirmWrite(w, orders[i])
+		if w.Key.Kind == ownership.BeatRecord {
+			o.away = o.away || time.Since(o.good) > (ownership.SilentBeats-1)*o.timing.beat
+			o.good = time.Now()
+		}
 	}
+	o.signalQueued()
 }
 
 // publishHint publishes up to which order records are stored.
