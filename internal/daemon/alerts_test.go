@@ -147,3 +147,45 @@ func stayAwayOverARestart(t *testing.T, how agentsim.Failure, reason event.Reaso
 		}
 	}
 }
+
+// An agent that flaps still flaps after a restart: its alert waits until it is stable, comes
+// once, and it is not reported as flapping again.
+func TestAFlappingAgentsAlertWaitsOverARestart(t *testing.T) {
+	t.Parallel()
+	cfg := testSettings(t)
+	cfg.NATS.HighAlertThreshold = 6
+	cfg.KeepAlive.FlapThreshold, cfg.KeepAlive.FlapWindow = 4, 6*time.Second
+	h := startProbingNode(t, cfg, probeResult(hostprobe.Result{}))
+	agents := h.startAgents(oneKey)
+	h.waitAllActive("001")
+	var loss *event.StatusChange
+	for range 3 { // each is a loss, a startup and a return
+		if err := agents.Fail("001", agentsim.Kill); err != nil {
+			t.Fatal(err)
+		}
+		if loss = h.nextChange("001", event.Disconnected); loss.AlertLevel < 6 {
+			t.Errorf("%+v", loss)
+		}
+		if err := agents.Revive("001"); err != nil {
+			t.Fatal(err)
+		}
+		h.nextChange("001", event.Active)
+	}
+	if err := agents.Fail("001", agentsim.Kill); err != nil {
+		t.Fatal(err)
+	}
+	loss = h.nextChange("001", event.Disconnected)
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	h = startProbingNode(t, cfg, probeResult(hostprobe.Result{}))
+	alert := h.nextMessage("an alert", isAlert)
+	if waited := time.Since(loss.Time()); alert.Change == nil || alert.Change.Reason != event.ConnectionLost || waited < 5*time.Second {
+		t.Errorf("after %v: %+v, %+v", waited, alert.Change, alert.Flapping)
+	}
+	for _, m := range h.drainMessages() {
+		if isAlert(m) {
+			t.Errorf("one more: %+v, %+v", m.Change, m.Flapping)
+		}
+	}
+}

@@ -12,7 +12,7 @@ const (
 	// dropped.
 	telemetryLimit = 1 << 16
 	// statusLimit is how many others may wait before the detector does: more than
-	// two changes of each of 100 000 agents, in 60 MiB. Of one agent there are no
+	// two changes of each of 100 000 agents, in 100 MiB. Of one agent there are no
 	// more than its share, which the detector keeps it to.
 	statusLimit = 1 << 18
 	// groupSize is how many are taken at a time: as many as are published in one go.

@@ -104,7 +104,7 @@ func (s *restorer) restoreAlerts(agent *detector.Restored, m *event.StatusChange
 	group := s.GroupOf(agent)
 	flapping := flapped != 0 && c.Timestamp-flapped <= int64(group.FlapWindow/time.Second)
 	if flapping {
-		sent.changed = unixSeconds(c.Time())
+		agent.Flapping, sent.changed = true, unixSeconds(c.Time())
 	}
 	if c.CurrentStatus == event.Disconnected {
 		switch {
@@ -118,7 +118,6 @@ func (s *restorer) restoreAlerts(agent *detector.Restored, m *event.StatusChange
 		default:
 			agent.AlertHeld = c.AlertLevel >= group.AlertThreshold
 		}
-		agent.Flapping = agent.AlertHeld && flapping
 	}
 	to.set(agent.ID, sent)
 }

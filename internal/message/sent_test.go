@@ -32,8 +32,16 @@ type alertRun struct {
 
 // expectedAgent is what a starting node has to know of an agent.
 type expectedAgent struct {
-	lost, alerted, held, flapping bool
-	step                          int
+	lost, alerted, held bool
+	step                int
+	flapped             time.Time // its last change, if it flaps
+}
+
+// keepFlapping sets whether the agent still flaps after a change.
+func (a *expectedAgent) keepFlapping(before, now time.Time) {
+	if !before.IsZero() && now.Sub(before) <= testGroup.FlapWindow {
+		a.flapped = now
+	}
 }
 
 func openAlertRun(t testing.TB) *alertRun {
@@ -103,36 +111,43 @@ func (r *alertRun) act(random *rand.Rand, id detector.AgentID) {
 	}
 	away := detector.Decision{Verdict: detector.Changed, ID: id, Name: "web", IP: "10.0.0.1", From: detector.Active, To: detector.Disconnected,
 		Reason: detector.MissedKeepAlives, Missed: 3}
+	before := a.flapped
 	switch n := random.IntN(8); {
 	case !a.lost && n < 2: // an alert at once
 		r.publish(all, away)
 		*a = expectedAgent{lost: true, alerted: true}
+		a.keepFlapping(before, r.now)
 	case !a.lost && n < 4: // an alert that is held
 		away.AlertHeld = true
 		r.publish(all, away)
 		*a = expectedAgent{lost: true, held: true}
+		a.keepFlapping(before, r.now)
 	case !a.lost && n < 6: // no alert
 		away.Reason, away.Missed = detector.ConnectionLost, 0
 		r.publish(all, away)
 		*a = expectedAgent{lost: true}
+		a.keepFlapping(before, r.now)
 	case !a.lost: // its alert is held because it flaps
 		away.AlertHeld = true
 		r.publish(all, away, detector.Decision{Verdict: detector.Flapping, ID: id, Name: "web", IP: "10.0.0.1", Changes: 7})
-		*a = expectedAgent{lost: true, held: true, flapping: true}
+		*a = expectedAgent{lost: true, held: true, flapped: r.now}
 	case n < 2:
 		away.Verdict, away.From, away.To, away.Reason = detector.Changed, detector.Disconnected, detector.Active, detector.Reconnected
 		r.publish(all, away)
 		*a = expectedAgent{}
-		r.now = r.now.Add(testGroup.FlapWindow + time.Second) // nobody flaps any more
+		a.keepFlapping(before, r.now)
+		if random.IntN(2) == 0 {
+			r.now = r.now.Add(testGroup.FlapWindow + time.Second) // who changes after that was stable
+		}
 	case n < 4 && a.held:
 		away.Verdict = detector.AlertReleased
 		r.publish(all, away)
-		a.alerted, a.held, a.flapping = true, false, false
+		a.alerted, a.held = true, false
 	case a.step < len(escalateAfter):
 		a.step++
 		away.Verdict, away.Step, away.AwayFor = detector.Escalated, a.step, escalateAfter[a.step-1]
 		r.publish(all, away)
-		a.alerted, a.held, a.flapping = true, false, false
+		a.alerted, a.held = true, false
 	}
 }
 
@@ -144,7 +159,7 @@ func (r *alertRun) check(found []detector.Restored, when string) {
 			r.t.Errorf("%s: agent %v is unknown", when, found[i].ID)
 			continue
 		}
-		if got := &found[i]; got.Step != a.step || got.AlertHeld != a.held || a.flapping != got.Flapping {
+		if got := &found[i]; got.Step != a.step || got.AlertHeld != a.held || got.Flapping == a.flapped.IsZero() {
 			r.t.Errorf("%s: agent %v has step %d, held %v, flapping %v; want %+v", when, got.ID, got.Step, got.AlertHeld, got.Flapping, *a)
 		}
 	}
