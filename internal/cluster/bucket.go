@@ -44,10 +44,10 @@ type bucket struct {
 
 // A request for many records has the server look at all keys of the bucket, for some 100 ms
 // with a million of them, while it stores nothing. One for a single order costs next to
-// nothing. So what is new is asked for order by order, and many orders with one request.
+// nothing, but for the way of the answer, which a server with accounts remembers for some
+// seconds. So a few are asked for order by order, and many with one request.
 const (
-	ordersMax = 512   // orders that are asked for at a time
-	behindMax = 16384 // orders after which many are asked for with one request
+	ordersMax = 512   // orders that are asked for one by one
 	manyMax   = 32768 // records that one request asks for
 )
 
@@ -116,8 +116,9 @@ type stored struct {
 // order or was replaced. More is true if there may be more of them now. A replica of the
 // stream that is behind returns fewer, and never one without all before it.
 func (b *bucket) readRecords(ctx context.Context, after, upTo uint64) (list []stored, more bool, err error) {
-	if upTo-after <= behindMax {
-		return b.readOrders(ctx, after, min(upTo, after+ordersMax), upTo)
+	if upTo-after <= ordersMax {
+		list, err = b.readOrders(ctx, after, upTo)
+		return list, false, err
 	}
 	request, err := json.Marshal(map[string]any{"seq": after + 1, "batch": manyMax})
 	if err != nil {
@@ -154,22 +155,22 @@ func (b *bucket) readRecords(ctx context.Context, after, upTo uint64) (list []st
 // readOrders asks for each order of a range at the same time. Where one has no record, it was
 // replaced, or this replica is behind: which of them, the next record after it shows, since
 // the replica that has that one has all before it.
-func (b *bucket) readOrders(ctx context.Context, after, last, upTo uint64) (list []stored, more bool, err error) {
+func (b *bucket) readOrders(ctx context.Context, after, last uint64) (list []stored, err error) {
 	found, err := b.askForOrders(ctx, after, last)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	for order := after + 1; order <= last; order++ {
 		s := found[order-after-1]
 		if s.order == 0 {
 			if s, err = b.readNext(ctx, order-1); err != nil || s.order == 0 {
-				return list, false, err
+				return list, err
 			}
 		}
 		list = append(list, s)
 		order = s.order
 	}
-	return list, last < upTo, nil
+	return list, nil
 }
 
 // askForOrders returns the records of the orders after one up to another; the zero value for

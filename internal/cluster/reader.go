@@ -11,9 +11,10 @@ import (
 
 const (
 	// gatherTime is how long a reader waits at least for more after a hint, one request for
-	// many, if it has read records a moment ago. It waits for as long as reading took, so that
-	// it keeps the server busy for half of the time at most. The first hint has it read at once.
-	gatherTime = 20 * time.Millisecond
+	// many, if it has read records a moment ago. It waits for as long as reading took, times
+	// the number of nodes, so that all of them keep the server busy for half of the time at
+	// most. The first hint has it read at once.
+	gatherTime, gatherMax = 20 * time.Millisecond, 2 * time.Second
 	// retryMin and retryMax are between two requests to replicas that are behind.
 	retryMin, retryMax = 5 * time.Millisecond, 250 * time.Millisecond
 )
@@ -50,7 +51,7 @@ func (r *reader) followStream(ctx context.Context) error {
 		read := time.Now()
 		select {
 		case <-r.hinted:
-			if pause := max(gatherTime, read.Sub(began)); time.Since(read) < pause {
+			if pause := min(max(gatherTime, read.Sub(began)*time.Duration(len(r.verifiers))), gatherMax); time.Since(read) < pause {
 				waitFor(ctx, pause)
 			}
 		case <-check.C:

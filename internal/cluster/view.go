@@ -229,6 +229,15 @@ func (v *View) Depart(id ownership.AgentID, reason ownership.Reason, since uint3
 	v.signalQueued()
 }
 
+// DeclareLost records that an agent of another node, which is lost, is lost too. It is
+// withdrawn when that node is back.
+func (v *View) DeclareLost(id ownership.AgentID, node string, since uint32) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.member.RecordLossFor(id, node, since)
+	v.signalQueued()
+}
+
 // CompleteClaims reports that this node has claimed all agents that it has: others that it
 // had in a run before have left.
 func (v *View) CompleteClaims() {
@@ -293,6 +302,20 @@ func (v *View) Elsewhere(id ownership.AgentID) (ownership.Owner, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	return v.member.Elsewhere(id)
+}
+
+// Claims returns all nodes' claims of an agent: see [ownership.State.Claims].
+func (v *View) Claims(id ownership.AgentID) []ownership.Owner {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.member.State.Claims(id)
+}
+
+// PageClaims appends page n of the claims of all nodes: see [ownership.State.PageClaims].
+func (v *View) PageClaims(list []ownership.Located, n int) (page []ownership.Located, more bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.member.State.PageClaims(list, n)
 }
 
 // Nodes returns all nodes, this one first.

@@ -2,9 +2,22 @@ package cluster
 
 import (
 	"testing"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/ownership"
 )
+
+// Loss of a node: its last beat is followed by as many of the others, the verdict is stored
+// and read; each beat may be late by the time of an answer.
+func TestALostNodeIsKnownWithin35Seconds(t *testing.T) {
+	t.Parallel()
+	if most := (ownership.SilentBeats+1)*defaultTiming.beat + time.Second; most > 30*time.Second {
+		t.Errorf("it takes up to %v", most)
+	}
+	if defaultTiming.cutOff <= 2*defaultTiming.beat {
+		t.Errorf("cut off after %v, with a beat every %v", defaultTiming.cutOff, defaultTiming.beat)
+	}
+}
 
 // forServers runs a test with one server, and with three that have replicas.
 func forServers(t *testing.T, f func(t *testing.T, s *servers)) {

@@ -63,6 +63,8 @@ func (m *Member) handleEvent(e Event) {
 			m.verdicts = append(m.verdicts, v)
 		}
 		return
+	case NodeBack:
+		m.Own.withdrawLosses(e.Node)
 	case Claimed:
 		if c, ok := m.Own.Claim(e.Agent); ok && c.Reason != Here && !c.isTemporary() {
 			if r := m.State.ownerRow(e.Agent); r != nil && r.node != m.State.self && r.seen() >= c.Seen {
@@ -116,6 +118,11 @@ func (m *Member) RecordSighting(s *Sighting) {
 // RecordDeparture records that an agent has left this node.
 func (m *Member) RecordDeparture(id AgentID, reason Reason, since uint32) {
 	m.Own.RecordDeparture(id, reason, since)
+}
+
+// RecordLossFor records that an agent of another node is lost with that node.
+func (m *Member) RecordLossFor(id AgentID, node string, since uint32) {
+	m.Own.RecordLossFor(id, node, since, m.frontier)
 }
 
 // Elsewhere returns where an agent is that had its last sign of life on this node: ok is

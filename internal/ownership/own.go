@@ -18,6 +18,7 @@ type ownAgent struct {
 	queued   bool
 	sent     bool          // it is being stored
 	order    uint64        // of the claim that was stored last
+	lostFor  string        // the node, lost, that had it: its loss is recorded for that
 	wait     time.Duration // between two claims of a disputed agent; 0 for not disputed
 	disputed time.Duration // when it was claimed last in a dispute
 }
@@ -70,6 +71,7 @@ func (o *Own) RecordSighting(s *Sighting) {
 	}
 	if arrived {
 		c.Reason, c.Since, c.From = Here, s.Since, s.Frontier
+		a.lostFor = ""
 	}
 	if s.Addr.IsValid() {
 		c.Addr = s.Addr
@@ -204,17 +206,44 @@ func (o *Own) EnqueueAll() {
 // DepartUnknown records as removed all agents that the stream has as this node's and that
 // it does not have.
 func (o *Own) DepartUnknown(s *State, since uint32) (departed int) {
-	s.EachClaim(func(id AgentID, c Owner) bool {
-		if c.Node != s.nodes[s.self].name || o.agents[id] != nil {
-			return true
+	for n, more := 0, true; more; n++ {
+		var page []Located
+		page, more = s.PageClaims(nil, n)
+		for i := range page {
+			id := page[i].Agent
+			if page[i].Node != s.nodes[s.self].name || o.agents[id] != nil {
+				continue
+			}
+			a := &ownAgent{claim: Claim{Agent: id, Reason: Removed, Since: since}}
+			o.agents[id] = a
+			o.enqueue(a)
+			departed++
 		}
-		a := &ownAgent{claim: Claim{Agent: id, Reason: Removed, Since: since}}
-		o.agents[id] = a
-		o.enqueue(a)
-		departed++
-		return true
-	})
+	}
 	return departed
+}
+
+// RecordLossFor records that an agent of another node, which is lost, is lost too.
+func (o *Own) RecordLossFor(id AgentID, node string, since uint32, frontier uint64) {
+	a := o.agents[id]
+	if a == nil {
+		a = &ownAgent{claim: Claim{Agent: id}}
+		o.agents[id] = a
+	} else if a.claim.Reason == Here {
+		return
+	}
+	a.claim.Reason, a.claim.Since, a.claim.From, a.claim.Seen = Lost, since, frontier, frontier
+	a.lostFor = node
+	o.enqueue(a)
+}
+
+// withdrawLosses withdraws the losses recorded for a node, which is back.
+func (o *Own) withdrawLosses(node string) {
+	for id, a := range o.agents {
+		if a.lostFor == node && a.claim.Reason == Lost {
+			o.RecordDeparture(id, Moved, a.claim.Since)
+		}
+	}
 }
 
 // ForgetOrders makes all orders of the stream 0: the stream is another one.

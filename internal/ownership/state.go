@@ -253,15 +253,34 @@ func (s *State) ClaimOf(id AgentID, node string) (o Owner, ok bool) {
 	return s.ownerOf(r), true
 }
 
-// EachClaim calls f for each claim until it returns false. An agent may have several.
-func (s *State) EachClaim(f func(AgentID, Owner) bool) {
-	for _, chunk := range s.table.chunks {
-		for i := range chunk {
-			if r := &chunk[i]; r.orderHigh|r.orderLow != 0 && !f(r.agent, s.ownerOf(r)) {
-				return
-			}
+// Claims returns all nodes' claims of an agent.
+func (s *State) Claims(id AgentID) (list []Owner) {
+	for at := s.table.find(id); at != 0; {
+		r := s.table.rowAt(at)
+		list = append(list, s.ownerOf(r))
+		at = r.next
+	}
+	return list
+}
+
+// Located is an agent, and one node's claim of it.
+type Located struct {
+	Agent AgentID
+	Owner
+}
+
+// PageClaims appends page n of the claims of all nodes, and reports whether there are more
+// pages. An agent may have several claims. Successive pages are not of the same moment.
+func (s *State) PageClaims(list []Located, n int) (page []Located, more bool) {
+	if n < 0 || n >= len(s.table.chunks) {
+		return list, false
+	}
+	for i := range s.table.chunks[n] {
+		if r := &s.table.chunks[n][i]; r.orderHigh|r.orderLow != 0 {
+			list = append(list, Located{r.agent, s.ownerOf(r)})
 		}
 	}
+	return list, n+1 < len(s.table.chunks)
 }
 
 // ForgetNode removes all that is known of a node, so that its records can be applied anew.

@@ -58,11 +58,15 @@ func bucketServices() (list []service) {
 	return list
 }
 
+// clusterTimeout limits how long the server remembers the way of an answer about the
+// cluster's records, of which there are many requests.
+const clusterTimeout = 10 * time.Second
+
 // clusterServices returns the services for writing and reading the bucket of a cluster. It is
 // read as a stream, many records with one request.
 func clusterServices() []service {
 	return []service{{subject: "$KV." + kv.ClusterBucket + ".>"}, {subject: "$JS.API.STREAM.INFO." + clusterStream},
-		{subject: "$JS.API.DIRECT.GET." + clusterStream, streamed: true}, {subject: "$JS.API.DIRECT.GET." + clusterStream + ".>", streamed: true}}
+		{subject: "$JS.API.DIRECT.GET." + clusterStream, streamed: true, within: clusterTimeout}, {subject: "$JS.API.DIRECT.GET." + clusterStream + ".>", streamed: true}}
 }
 
 // streamQueries are the services for finding the streams and their subjects. In an
