@@ -50,7 +50,7 @@ func (r *reader) followStream(ctx context.Context) error {
 		}
 		read := time.Now()
 		select {
-		case <-r.hinted:
+		case <-r.target.changed:
 			if pause := min(max(gatherTime, read.Sub(began)*time.Duration(len(r.verifiers))), gatherMax); time.Since(read) < pause {
 				waitFor(ctx, pause)
 			}
@@ -82,11 +82,12 @@ func waitFor(ctx context.Context, d time.Duration) {
 func (r *reader) readTo(ctx context.Context) error {
 	delay, since := retryMin, time.Now()
 	for {
-		target := r.target.Load()
+		target := r.target.read()
 		if target <= r.position {
 			r.completeLoad(false)
 			return nil
 		}
+		r.stats.requests.Add(1)
 		records, more, err := r.bucket.readRecords(ctx, r.position, target)
 		if err != nil {
 			return err
@@ -98,8 +99,12 @@ func (r *reader) readTo(ctx context.Context) error {
 		switch {
 		case more || len(records) > 0 && r.position < target:
 			delay, since = retryMin, time.Now()
-		case r.position >= target || time.Since(since) > r.timing.answer:
+		case r.position >= target:
+			r.completeLoad(false)
+			return nil
+		case time.Since(since) > r.timing.answer:
 			r.position = max(r.position, min(target, r.loadUpTo)) // what is not there was removed
+			r.giveUpTarget()
 			r.completeLoad(false)
 			return nil
 		default:
@@ -109,6 +114,18 @@ func (r *reader) readTo(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+	}
+}
+
+// giveUpTarget goes on without the records that a node says it has stored.
+func (r *reader) giveUpTarget() {
+	node := r.target.giveUp(r.position)
+	if node == "" {
+		return
+	}
+	r.stats.falseHints.Add(1)
+	if more, ok := r.refusals.Allow(); ok {
+		r.log.Warn("a node says that it has stored records which are not there", "node", fmt.Sprintf("%.60q", node), "more", more)
 	}
 }
 
@@ -262,9 +279,6 @@ func (r *reader) reread(last uint64) {
 	r.loaded = false
 	r.mu.Unlock()
 	r.position, r.loadUpTo, r.ownBad = 0, last, false
-	r.setTarget(last)
-	select {
-	case r.hinted <- struct{}{}:
-	default:
-	}
+	r.target.raise(last, "")
+	r.target.signal()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/ownership"
 	"github.com/wazuh-pulse/pulse/seal"
@@ -220,4 +221,33 @@ func FuzzVerifyValue(f *testing.F) {
 			t.Errorf("%q is accepted under %q", value, key)
 		}
 	})
+}
+
+// Who says that there is more than there is has nobody else wait, or ask for it again and again.
+func TestAFalseHintCostsTheOthersNothing(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, 1)
+	a, b := s.join("node01"), s.join("node02", func(_ *Config, t *timing) { t.answer = 200 * time.Millisecond })
+	b.awaitNode("node01", false)
+	for _, data := range [][]byte{nil, []byte("12345678"), []byte("123456789"), encodeOrder(1 << 60), encodeOrder(1<<64 - 1)} {
+		if err := s.js.Conn().Publish(hintSubject("node09"), data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.claim(1)
+	b.awaitOwner(1, "node01")
+	awaitCondition(t, "the hint is found to be false", func() bool { return b.Status().FalseHints > 0 })
+	before, beats := b.Status(), a.Status().Stored
+	for range 10 {
+		if err := s.js.Conn().Publish(hintSubject("node09"), encodeOrder(1<<61)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.claim(2)
+	b.awaitOwner(2, "node01")
+	awaitCondition(t, "some beats pass", func() bool { return a.Status().Stored > beats+5 })
+	after := b.Status()
+	if asked, read := after.Requests-before.Requests, after.Read-before.Read; after.FalseHints > 1 || asked > 2*read+4 {
+		t.Errorf("%d requests for %d records, %d false hints", asked, read, after.FalseHints)
+	}
 }

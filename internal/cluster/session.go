@@ -2,8 +2,8 @@ package cluster
 
 import (
 	"context"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,8 +16,7 @@ type sessionView struct {
 	*View
 	bucket   *bucket
 	reader   *reader
-	target   atomic.Uint64 // up to where there are records
-	hinted   chan struct{} // target has changed
+	target   *target       // up to where there are records
 	writable chan struct{} // closed when this node's public key is known to the others
 }
 
@@ -27,7 +26,7 @@ func (v *View) serveSession(ctx context.Context, s *remote.Session, onGood func(
 	if err != nil {
 		return err
 	}
-	o := &sessionView{View: v, bucket: b, hinted: make(chan struct{}, 1), writable: make(chan struct{})}
+	o := &sessionView{View: v, bucket: b, target: newTarget(), writable: make(chan struct{})}
 	o.reader = newReader(o)
 	if _, err := s.Conn.Subscribe(hintSubject("*"), o.handleHint); err != nil {
 		return err
@@ -77,29 +76,14 @@ func (o *sessionView) beginSession(ctx context.Context) error {
 	o.member.AdvanceFrontier(last)
 	o.member.ResumeReading()
 	o.reader.loadUpTo = last
-	o.setTarget(last)
+	o.target.raise(last, "")
 	return nil
 }
 
 // handleHint takes up to which order another node, or this one, has stored records.
 func (o *sessionView) handleHint(m *nats.Msg) {
+	node, _, _ := strings.Cut(strings.TrimPrefix(m.Subject, "pulse."), ".")
 	if order, ok := decodeOrder(m.Data); ok {
-		o.setTarget(order)
-	}
-}
-
-func (o *sessionView) setTarget(order uint64) {
-	for {
-		before := o.target.Load()
-		if order <= before {
-			return
-		}
-		if o.target.CompareAndSwap(before, order) {
-			break
-		}
-	}
-	select {
-	case o.hinted <- struct{}{}:
-	default:
+		o.target.raise(order, node)
 	}
 }

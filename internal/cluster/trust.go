@@ -37,7 +37,7 @@ func (r *reader) readMissedKeys(ctx context.Context) error {
 		}
 	}
 	if found {
-		r.reread(r.target.Load())
+		r.reread(r.position)
 	}
 	return nil
 }

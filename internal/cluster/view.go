@@ -78,7 +78,7 @@ type View struct {
 
 // counters are the counts of a view.
 type counters struct {
-	read, stored, failed, refused, replayed, rereads atomic.Uint64
+	read, stored, failed, refused, replayed, rereads, falseHints, requests atomic.Uint64
 }
 
 // Open starts to keep the view. It is no error if the server cannot be reached.
@@ -327,21 +327,23 @@ func (v *View) Nodes() []ownership.Node {
 
 // Status is the state of a view.
 type Status struct {
-	CutOff   bool      // no beat was acknowledged for some seconds
-	Loaded   bool      // everything that the bucket has was read
-	Since    time.Time // when a beat was acknowledged last
-	Problem  string    // why the view is not kept; "" if it is, or the server is away
-	Position uint64    // the order of the latest record
-	Agents   int       // of this node
-	Queued   int       // claims to be stored
-	Claims   int       // of all nodes
-	Bytes    int       // of memory that they take
-	Read     uint64    // records
-	Stored   uint64    // records
-	Failed   uint64    // records that were not stored at once
-	Refused  uint64    // values that were not signed as they have to be
-	Replayed uint64    // records that were refused
-	Rereads  uint64    // of the whole bucket
+	CutOff     bool      // no beat was acknowledged for some seconds
+	Loaded     bool      // everything that the bucket has was read
+	Since      time.Time // when a beat was acknowledged last
+	Problem    string    // why the view is not kept; "" if it is, or the server is away
+	Position   uint64    // the order of the latest record
+	Agents     int       // of this node
+	Queued     int       // claims to be stored
+	Claims     int       // of all nodes
+	Bytes      int       // of memory that they take
+	Read       uint64    // records
+	Stored     uint64    // records
+	Failed     uint64    // records that were not stored at once
+	Refused    uint64    // values that were not signed as they have to be
+	Replayed   uint64    // records that were refused
+	Rereads    uint64    // of the whole bucket
+	FalseHints uint64    // of nodes about records that are not there
+	Requests   uint64    // for records
 }
 
 // Status returns the present state.
@@ -349,7 +351,8 @@ func (v *View) Status() Status {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	s := Status{CutOff: v.cutOff, Loaded: v.loaded, Since: v.good, Problem: v.problem, Position: v.member.State.Position(), Read: v.stats.read.Load(),
-		Stored: v.stats.stored.Load(), Failed: v.stats.failed.Load(), Refused: v.stats.refused.Load(), Replayed: v.stats.replayed.Load(), Rereads: v.stats.rereads.Load()}
+		Stored: v.stats.stored.Load(), Failed: v.stats.failed.Load(), Refused: v.stats.refused.Load(), Replayed: v.stats.replayed.Load(), Rereads: v.stats.rereads.Load(),
+		FalseHints: v.stats.falseHints.Load(), Requests: v.stats.requests.Load()}
 	s.Agents, s.Queued = v.member.Own.Counts()
 	s.Bytes, s.Claims = v.member.State.Bytes()
 	return s

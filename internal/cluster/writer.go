@@ -229,6 +229,6 @@ func (o *sessionView) publishHint() {
 	o.mu.RLock()
 	order := o.member.Frontier()
 	o.mu.RUnlock()
-	o.setTarget(order)
+	o.target.raise(order, "")
 	_ = o.bucket.session.Conn.Publish(hintSubject(o.cfg.Node), encodeOrder(order)) // a connection that fails ends the session
 }
