@@ -127,7 +127,7 @@ function handleStatus(s) {
   silences.drawCount(s);
   drawCounts();
   const told = s.agents.active + s.agents.disconnected + s.agents.pending + s.agents.never_connected;
-  if (silencedBefore !== null && silencedBefore !== s.agents_silenced) loadFleet(); // a silence began or ended, for which there are no events
+  if ((silencedBefore ?? fleet.silenced.size) !== s.agents_silenced) loadFleet(); // a silence began or ended, for which there are no events
   silencedBefore = s.agents_silenced;
   mismatches = told === fleet.size ? 0 : mismatches + 1;
   if (mismatches > 2) { mismatches = 0; loadFleet(); } // agents were enrolled, for which there are no events

@@ -58,7 +58,12 @@ export class Silences {
     }
   }
 
+  // drawList draws the list, unless it is there: a button that is replaced while it is pressed
+  // is not clicked.
   drawList(list) {
+    const key = JSON.stringify(list);
+    if (key === this.drawn) return;
+    this.drawn = key;
     const present = list.silences.filter((s) => s.state !== "over"), over = list.silences.filter((s) => s.state === "over");
     const shown = [...present, ...over].slice(0, most);
     const table = el("table", {}, el("thead", {}, el("tr", {}, ...["Agents", "When", "State", "Why", ""].map((t) => el("th", { scope: "col" }, t)))),
