@@ -2,7 +2,7 @@
 import { $, ago, el, glyph, statusWords, timeOf, tripOf } from "./dom.js";
 import { getJSON, sendPing } from "./api.js";
 import { timeline, trips } from "./chart.js";
-import { whyOf } from "./words.js";
+import { hostText, whyOf } from "./words.js";
 
 const period = 4000;
 const narrow = matchMedia("(max-width: 900px)"); // as in style.css: there it covers the page
@@ -56,6 +56,7 @@ export class AgentPanel {
     const last = changes.find((c) => c.kind === "status_change");
     const facts = [["Status since", `${ago(a.since)} ago${last ? `: ${whyOf(last)}` : ""}`], ["Last sign of life", a.last_seen ? `${ago(a.last_seen)} ago` : "never"]];
     if (a.missed) facts.push(["Unanswered", `${a.missed} keep-alives in a row`]);
+    if (hostText(a)) facts.push(["Host", `${hostText(a)}: ${a.host_probe}, asked ${ago(a.host_probed_at)} ago`]);
     if (a.rtt_ms !== undefined) facts.push(["Round trip", tripOf(a.rtt_ms)]);
     if (a.network) facts.push(["Network", a.network]);
     if (a.group) facts.push(["Group", a.group]);
@@ -65,6 +66,7 @@ export class AgentPanel {
     if (a.agent_version) facts.push(["Agent version", a.agent_version]);
     const body = el("div", {},
       el("p", {}, el("span", { class: `badge ${a.status}` }, glyph(a.status), statusWords[a.status]),
+        a.dormant ? el("span", { class: "badge dormant", title: "Away for so long that nobody waits for it" }, "dormant") : "",
         a.silenced ? el("span", { class: "badge silenced", title: "Its alerts wait until the silence ends" }, "silenced") : ""),
       el("dl", { class: "facts" }, ...facts.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)])));
     const rest = el("div", {},

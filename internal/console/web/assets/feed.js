@@ -1,6 +1,6 @@
 // The latest changes: who, what, why, and how soon it was known.
 import { $, el, glyph, count, plural, timeOf, span } from "./dom.js";
-import { isLoss, outageWords, soonText, verbOf, whyOf } from "./words.js";
+import { hostText, isLoss, outageWords, soonText, verbOf, whyOf } from "./words.js";
 import { networkOf } from "./fleet.js";
 import { isKilledInSilence } from "./silences.js";
 
@@ -62,10 +62,10 @@ export class Feed {
     switch (e.kind) {
       case "status_change":
         return el("li", isKilledInSilence(e) ? { ...props, class: "grave" } : props, glyph(e.to), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, [verbOf(e), e.ip].filter(Boolean).join(" · "))), time,
-          el("div", { class: "why" }, [whyOf(e), e.status_changes ? `the last of ${count(e.status_changes)} changes` : "", soonText(e), e.outage ? "part of the outage" : "", silenceText(e)].filter(Boolean).join(" · ")));
+          el("div", { class: "why" }, [whyOf(e), hostText(e), e.status_changes ? `the last of ${count(e.status_changes)} changes` : "", soonText(e), e.outage ? "part of the outage" : "", silenceText(e)].filter(Boolean).join(" · ")));
       case "agent_away":
         return el("li", { ...props, class: "grave" }, glyph("disconnected"), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, `away for ${span(e.away_for * 1000)}`)), time,
-          el("div", { class: "why" }, whyOf(e)));
+          el("div", { class: "why" }, [whyOf(e), hostText(e)].filter(Boolean).join(" · ")));
       case "agent_flapping":
         return el("li", props, glyph("pending"), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, "flaps")), time,
           el("div", { class: "why" }, `${e.status_changes} status changes: its alerts are held until it is stable`));

@@ -17,6 +17,12 @@ export function whyOf(e) {
   return reasons[e.reason] ?? e.reason ?? "";
 }
 
+// hostText returns what is known of the host of a lost agent.
+export function hostText(e) {
+  const words = { answers: "its host answers", silent: "its host is silent" }[e.host];
+  return words ? `${words}${e.technique ? ` (${e.technique})` : ""}` : "";
+}
+
 export const verbOf = (e) => ({ active: "active", pending: "pending", disconnected: e.reason === "agent_shutdown" ? "shut down" : "lost" }[e.to] ?? statusWords[e.to] ?? e.to);
 
 // soonText returns how soon something was known.
@@ -28,7 +34,8 @@ export function soonText(e) {
 
 export function outageWords(f) {
   const where = f.networks.slice(0, 3).map((n) => `${n.agents} in ${n.network}`).join(", ");
-  return `${f.agents_lost} of ${f.agents_watched} agents lost (${f.fell_silent} fell silent, ${f.connections_closed} closed their connections)${where ? `: ${where}` : ""}`;
+  const hosts = f.hosts_probed ? `; of ${f.hosts_probed} hosts that were asked, ${f.hosts_answered ?? 0} answer` : "";
+  return `${f.agents_lost} of ${f.agents_watched} agents lost (${f.fell_silent} fell silent, ${f.connections_closed} closed their connections)${where ? `: ${where}` : ""}${hosts}`;
 }
 
 export const isLoss = (e) => e.kind !== "status_change" || (e.to === "disconnected" && e.reason !== "agent_shutdown");
