@@ -35,9 +35,12 @@ func patient(t testing.TB) context.Context {
 	return ctx
 }
 
-// quick has the waits of tests: a node is lost after some 0.7 s.
-var quick = timing{beat: 100 * time.Millisecond, cutOff: 500 * time.Millisecond, answer: 3 * time.Second, retry: 20 * time.Millisecond,
+// quick has the waits of tests: a node is lost after some 1.4 s.
+var quick = timing{beat: 200 * time.Millisecond, cutOff: time.Second, answer: 3 * time.Second, retry: 20 * time.Millisecond,
 	check: 200 * time.Millisecond, keyWait: 50 * time.Millisecond, away: time.Hour}
+
+// patientBeats is for tests that want no node lost, on a busy machine: it takes 5 s.
+func patientBeats(_ *Config, t *timing) { t.beat, t.cutOff = 700*time.Millisecond, 2*time.Second }
 
 // servers are NATS servers, and a connection to them with all rights.
 type servers struct {

@@ -122,7 +122,7 @@ func TestANodeThatWasCutOffTakesNoAgentFromTheOneThatHasItNow(t *testing.T) {
 func TestAServerThatIsAwayMakesNoNodeLost(t *testing.T) {
 	t.Parallel()
 	s := startServers(t, 1)
-	a, b := s.join("node01"), s.join("node02")
+	a, b := s.join("node01", patientBeats), s.join("node02", patientBeats)
 	a.claim(1)
 	b.awaitOwner(1, "node01")
 	a.awaitNode("node02", false)

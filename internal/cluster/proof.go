@@ -99,10 +99,16 @@ func (s *signer) signBatch(records []record) [][]byte {
 
 // The reasons for which a value is refused.
 var (
-	errUnsigned   = errors.New("it is not signed")
-	errUnknownKey = errors.New("it is signed with a key that its node has not published")
-	errSignature  = errors.New("its signature is not valid")
+	errUnsigned  = errors.New("it is not signed")
+	errSignature = errors.New("its signature is not valid")
 )
+
+// unknownKeyError is the key with which a value is signed.
+type unknownKeyError keyID
+
+func (unknownKeyError) Error() string {
+	return "it is signed with a key that its node has not published"
+}
 
 // proof is a value's.
 type proof struct {
@@ -192,7 +198,7 @@ func (v *verifier) verifyValue(key string, value []byte) (text string, err error
 	}
 	k, ok := v.keys[p.id]
 	if !ok {
-		return "", errUnknownKey
+		return "", unknownKeyError(p.id)
 	}
 	is := verifiedRoot{p.root(key, text), p.id, p.signature}
 	for i := range v.verified {

@@ -26,12 +26,12 @@ type reader struct {
 	loadUpTo  uint64 // everything up to it is to be read before the view is complete
 	verifiers map[string]*verifier
 	looked    map[string]time.Time // when a node's public keys were read last
-	missed    map[string]bool      // nodes with records by keys that were not known
+	missed    map[string][]keyID   // by node: keys of records that were refused, since they were not known
 	ownBad    bool                 // a record of this node was refused
 }
 
 func newReader(o *sessionView) *reader {
-	return &reader{sessionView: o, verifiers: make(map[string]*verifier), looked: make(map[string]time.Time), missed: make(map[string]bool)}
+	return &reader{sessionView: o, verifiers: make(map[string]*verifier), looked: make(map[string]time.Time), missed: make(map[string][]keyID)}
 }
 
 // followStream reads the bucket, and what comes, until something fails or ctx ends.
@@ -97,8 +97,10 @@ func (r *reader) readTo(ctx context.Context) error {
 		}
 		r.completeLoad(more)
 		switch {
-		case more || len(records) > 0 && r.position < target:
+		case more:
 			delay, since = retryMin, time.Now()
+		case len(records) > 0 && r.position < target && time.Since(since) <= r.timing.answer:
+			delay = retryMin
 		case r.position >= target:
 			r.completeLoad(false)
 			return nil
@@ -197,14 +199,15 @@ func (r *reader) openRecord(ctx context.Context, s stored) (key ownership.Key, r
 		}
 	}
 	text, err := v.verifyValue(s.key, s.value)
-	if errors.Is(err, errUnknownKey) && time.Since(r.looked[key.Node]) > r.timing.keyWait {
+	id, unknown := errors.AsType[unknownKeyError](err)
+	if unknown && time.Since(r.looked[key.Node]) > r.timing.keyWait {
 		if v, err = r.readVerifier(ctx, key.Node); err != nil {
 			return key, rec, &keysError{err}
 		}
 		text, err = v.verifyValue(s.key, s.value)
 	}
-	if errors.Is(err, errUnknownKey) {
-		r.missed[key.Node] = true
+	if id, unknown = errors.AsType[unknownKeyError](err); unknown {
+		r.rememberMissedKey(key.Node, keyID(id))
 	}
 	if err != nil {
 		return key, rec, err

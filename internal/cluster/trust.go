@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -21,19 +22,30 @@ func (r *reader) readVerifier(ctx context.Context, node string) (*verifier, erro
 	return r.verifiers[node], nil
 }
 
+// missedMax is how many keys of a node are remembered that were not known.
+const missedMax = 16
+
+func (r *reader) rememberMissedKey(node string, id keyID) {
+	if missed := r.missed[node]; !slices.Contains(missed, id) && len(missed) < missedMax {
+		r.missed[node] = append(missed, id)
+	}
+}
+
 // readMissedKeys reads again the keys of nodes whose records were refused because their keys
 // were not known, and if they are known now, the records.
 func (r *reader) readMissedKeys(ctx context.Context) error {
 	found := false
-	for node := range r.missed {
-		before := len(r.verifiers[node].keys)
+	for node, missed := range r.missed {
 		v, err := r.readVerifier(ctx, node)
 		if err != nil {
 			return err
 		}
-		if len(v.keys) > before {
-			delete(r.missed, node)
-			found = true
+		for _, id := range missed {
+			if _, known := v.keys[id]; known {
+				delete(r.missed, node)
+				found = true
+				break
+			}
 		}
 	}
 	if found {

