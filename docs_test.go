@@ -1,7 +1,6 @@
 package pulse_test
 
 import (
-	"cmp"
 	"encoding/json"
 	"go/ast"
 	"go/parser"
@@ -43,33 +42,6 @@ func page(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// docs/settings.md has a row for every setting, in order, with its default, and no others:
-// | `name` | default | what it means |
-func TestTheReferenceHasEverySetting(t *testing.T) {
-	var got, want []string
-	var block string
-	for line := range strings.Lines(page(t, "docs/settings.md")) {
-		if title, ok := strings.CutPrefix(line, "## "); ok {
-			block = strings.ReplaceAll(strings.Trim(strings.TrimSpace(title), "`<>"), "><", "/")
-		}
-		cells := strings.Split(line, " | ")
-		if name, ok := strings.CutPrefix(cells[0], "| `"); ok {
-			reloads := strings.TrimSuffix(strings.TrimSpace(cells[len(cells)-1]), " |")
-			got = append(got, "ossec_config/"+block+"/"+strings.TrimSuffix(name, "`")+" = "+strings.Trim(cells[1], "`")+", reloads: "+reloads)
-		}
-	}
-	for _, s := range config.Reference() {
-		reloads := "no"
-		if s.Reload {
-			reloads = "yes"
-		}
-		want = append(want, s.Path+" = "+cmp.Or(s.Value, "none")+", reloads: "+reloads)
-	}
-	if diff := gocmp.Diff(want, got); diff != "" {
-		t.Errorf("docs/settings.md (- want, + got):\n%s", diff)
-	}
 }
 
 var jsonBlock = regexp.MustCompile("(?s)```json\n(.*?)```")

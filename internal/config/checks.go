@@ -12,8 +12,6 @@ import (
 // logins are the settings that select a way to log in to <server_url>.
 var logins = []string{pathCreds, pathNKey, pathUser, pathToken}
 
-func (ld *loader) checkTLSPair() { ld.checkSettingPair(pathTLSCert, pathTLSKey) }
-
 // checkServerLogin checks the settings of the login to <server_url> together.
 func (ld *loader) checkServerLogin() {
 	ld.checkSettingPair(pathUser, pathPassword)

@@ -60,7 +60,7 @@ func TestReferenceIsCompleteAndItsDefaultsParse(t *testing.T) {
 		defaults[rootElement+"/"+s.path] = s.def
 	}
 	paths := map[string]bool{}
-	for _, s := range Reference() {
+	for _, s := range reference() {
 		if paths[s.Path] {
 			t.Errorf("%s is in the table twice", s.Path)
 		}

@@ -97,41 +97,22 @@ var (
 	overrideNames = []string{"interval", "timeout", "max_missed", "high_alert_threshold"}
 )
 
-// groupPath returns the path of a group's settings, in the syntax of XPath. A group's name needs no escaping there.
-func groupPath(name string) string { return fmt.Sprintf("%s[@name='%s']", pathGroup, name) }
+// namedPath returns the path of the settings of a block with a name, in the syntax of XPath. A name needs no escaping there.
+func namedPath(block, name string) string { return fmt.Sprintf("%s[@name='%s']", block, name) }
 
 // groupSettingTable holds every element of one group, in document order, below a path of that group.
 func groupSettingTable(g *Group, path string) []setting {
 	of := func(f field) func(*Config) field { return func(*Config) field { return f } }
 	return []setting{
-		{path + "/ids", "none", "The ids of the group's agents.", live, of(idListField{&g.IDs})},
-		{path + "/names", "none", "The names of the group's agents, as patterns: * is any text, ? any character, [a-c] one of these.", live,
-			of(patternField{&g.Names, namePatterns})},
-		{path + "/addresses", "none", "Where the group's agents are seen.", live, of(prefixField{&g.Addresses})},
-		{path + "/wazuh_groups", "none", "The Wazuh groups of the group's agents, as patterns.", live,
-			of(patternField{&g.WazuhGroups, wazuhGroupPatterns})},
-		{path + "/interval", inherited, "The group's interval; manager_keepalive's unless set.", live,
-			of(durationField{&g.Interval, shortestDuration, day})},
-		{path + "/timeout", inherited, "The group's timeout, at least its interval; manager_keepalive's unless set.", live,
-			of(durationField{&g.Timeout, shortestDuration, 7 * day})},
-		{path + "/max_missed", inherited, "The group's max_missed; manager_keepalive's unless set.", live,
-			of(intField{&g.MaxMissed, 1, 100})},
-		{path + "/high_alert_threshold", "nats's", "The group's high_alert_threshold; nats's unless set.", live,
-			of(intField{&g.HighAlertThreshold, 0, 15})},
+		{path + "/ids", "none", "The ids of the group's agents.", live, of(newIDListField(&g.IDs))},
+		{path + "/names", "none", "The names of the group's agents, as patterns: * is any text, ? any character, [a-c] one of these.", live, of(newPatternField(&g.Names, namePatterns))},
+		{path + "/addresses", "none", "Where the group's agents are seen.", live, of(newPrefixField(&g.Addresses))},
+		{path + "/wazuh_groups", "none", "The Wazuh groups of the group's agents, as patterns.", live, of(newPatternField(&g.WazuhGroups, wazuhGroupPatterns))},
+		{path + "/interval", inherited, "The group's interval; manager_keepalive's unless set.", live, of(durationField{&g.Interval, shortestDuration, day})},
+		{path + "/timeout", inherited, "The group's timeout, at least its interval; manager_keepalive's unless set.", live, of(durationField{&g.Timeout, shortestDuration, 7 * day})},
+		{path + "/max_missed", inherited, "The group's max_missed; manager_keepalive's unless set.", live, of(intField{&g.MaxMissed, 1, 100})},
+		{path + "/high_alert_threshold", "nats's", "The group's high_alert_threshold; nats's unless set.", live, of(intField{&g.HighAlertThreshold, 0, 15})},
 	}
-}
-
-// groupSettingReference documents the elements of a group, and its attribute.
-func groupSettingReference() []Setting {
-	path := rootElement + "/" + pathGroup
-	list := []Setting{{path + "/@name", "", "", groupName.desc, "The group's name, an attribute: of several groups that match an agent the first in the file counts.", true}}
-	for _, s := range groupSettingTable(new(Group), pathGroup) {
-		list = append(list, Setting{rootElement + "/" + s.path, "", "", s.field(nil).describeAcceptedValues(), s.doc, bool(s.when)})
-	}
-	for i := range list {
-		list[i].Source = "default"
-	}
-	return list
 }
 
 // baseSettingOf returns the setting that a group's override is inherited from.
@@ -148,7 +129,7 @@ func (l *Loaded) settingsInEffect() []setting {
 	all := slices.Concat(remoteTable, keepAliveTable)
 	for i := range l.Groups {
 		g := &l.Groups[i]
-		for _, s := range groupSettingTable(g, groupPath(g.Name)) {
+		for _, s := range groupSettingTable(g, namedPath(pathGroup, g.Name)) {
 			if selector := slices.Contains(selectorNames, s.elementName()); !selector || s.field(nil).String() != "" {
 				all = append(all, s)
 			}

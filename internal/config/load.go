@@ -105,7 +105,7 @@ func (ld *loader) finishLoading() (*Loaded, error) {
 	}
 	ld.checkKeepAliveTimeout()
 	ld.resolveInheritedValues()
-	ld.checkTLSPair()
+	ld.checkSettingPair(pathTLSCert, pathTLSKey)
 	ld.checkServerLogin()
 	ld.checkConsoleExposure()
 	if err := ld.errs.errOrNil(); err != nil {

@@ -8,30 +8,53 @@ import (
 
 // applyAgentGroup applies an <agent_group>. It replaces one of the same name in an earlier file, at that place.
 func (ld *loader) applyAgentGroup(n *node) {
-	before := ld.errs.countProblems()
-	name := ld.readBlockName(n, groupElement, "servers", ld.groupLines)
-	label, path := groupElement, pathGroup
-	if name != "" {
-		label, path = fmt.Sprintf("%s name=%q", groupElement, name), groupPath(name)
+	var g Group
+	label, ok := ld.applyNamedBlock(n, pathGroup, "servers", ld.groupLines, func(name, path string) []setting {
+		g.Name = name
+		return groupSettingTable(&g, path)
+	})
+	switch {
+	case !ok:
+	case !slices.ContainsFunc(n.children, func(c *node) bool { return slices.Contains(selectorNames, c.name) }):
+		ld.addError(n.line, fmt.Sprintf("<%s> matches no agent", label), "choose its agents with "+joinElementNames(selectorNames))
+	case !addOrReplace(&ld.loaded.Groups, g, func(other Group) bool { return other.Name == g.Name }, maxGroups):
+		ld.addError(n.line, fmt.Sprintf("<agent_group name=%q> is one more than the %d there may be", g.Name, maxGroups), "join groups that differ only in their agents")
 	}
-	g := Group{Name: name}
-	known := groupSettingTable(&g, path)
+}
+
+// applyNamedBlock applies the elements of a block that may be repeated, with a name. Table returns its settings. It
+// returns the block's label in errors, and false if there were any.
+func (ld *loader) applyNamedBlock(n *node, blockPath, example string, lines map[string]int, table func(name, path string) []setting) (label string, ok bool) {
+	before := ld.errs.countProblems()
+	name := ld.readBlockName(n, example, lines)
+	label, path := n.name, blockPath
+	if name != "" {
+		label, path = fmt.Sprintf("%s name=%q", n.name, name), namedPath(blockPath, name)
+	}
+	known := table(name, path)
 	for _, s := range known {
 		delete(ld.loaded.origins, s.path)
 	}
-	ld.applyBlockElements(n, strictBlock{label, pathGroup, known})
-	if ld.errs.countProblems() > before {
-		return
+	ld.applyBlockElements(n, strictBlock{label, blockPath, known})
+	return label, ld.errs.countProblems() == before
+}
+
+// addOrReplace puts v in the place of the one that is the same, or at the end. It returns false if there are most already.
+func addOrReplace[T any](list *[]T, v T, isSame func(T) bool, most int) bool {
+	if i := slices.IndexFunc(*list, isSame); i >= 0 {
+		(*list)[i] = v
+		return true
 	}
-	if !hasAnyElement(n, selectorNames) {
-		ld.addError(n.line, fmt.Sprintf("<%s> matches no agent", label), "choose its agents with "+joinElementNames(selectorNames))
-		return
+	if len(*list) >= most {
+		return false
 	}
-	ld.addOrReplaceGroup(g, origin{ld.file, n.line, ""})
+	*list = append(*list, v)
+	return true
 }
 
 // readBlockName returns the name of a block that may be repeated, "" if it is bad. Lines are those of the names so far.
-func (ld *loader) readBlockName(n *node, element, example string, lines map[string]int) string {
+func (ld *loader) readBlockName(n *node, example string, lines map[string]int) string {
+	element := n.name
 	if len(n.attrs) != 1 || qualifiedXMLName(n.attrs[0].Name) != "name" {
 		ld.addError(n.line, fmt.Sprintf("<%s> needs a name, and no other attribute", element), fmt.Sprintf("write it as <%s name=%q>", element, example))
 		return ""
@@ -53,23 +76,6 @@ func (ld *loader) refuseStrayGroup(n *node) {
 	ld.addError(n.line, "<agent_group> outside of <manager_keepalive>", "move it into the <manager_keepalive> of <remote>")
 }
 
-func hasAnyElement(n *node, names []string) bool {
-	return slices.ContainsFunc(n.children, func(c *node) bool { return slices.Contains(names, c.name) })
-}
-
-func (ld *loader) addOrReplaceGroup(g Group, at origin) {
-	l := ld.loaded
-	i := slices.IndexFunc(l.Groups, func(other Group) bool { return other.Name == g.Name })
-	switch {
-	case i >= 0:
-		l.Groups[i] = g
-	case len(l.Groups) < maxGroups:
-		l.Groups = append(l.Groups, g)
-	default:
-		ld.addError(at.line, fmt.Sprintf("<agent_group name=%q> is one more than the %d there may be", g.Name, maxGroups), "join groups that differ only in their agents")
-	}
-}
-
 // joinElementNames joins names of elements: "<a>, <b> or <c>".
 func joinElementNames(names []string) string {
 	return "<" + strings.Join(names[:len(names)-1], ">, <") + "> or <" + names[len(names)-1] + ">"
@@ -80,7 +86,7 @@ func (ld *loader) resolveInheritedValues() {
 	l := ld.loaded
 	for i := range l.Groups {
 		g := &l.Groups[i]
-		for _, s := range groupSettingTable(g, groupPath(g.Name)) {
+		for _, s := range groupSettingTable(g, namedPath(pathGroup, g.Name)) {
 			if slices.Contains(overrideNames, s.elementName()) && l.origins[s.path].file == "" {
 				ld.inheritBaseValue(&s)
 			}
@@ -108,7 +114,7 @@ func (ld *loader) checkGroupTimeout(g *Group) {
 	}
 	label := fmt.Sprintf("<agent_group name=%q>: ", g.Name)
 	for _, name := range []string{"/timeout", "/interval"} {
-		if at := ld.loaded.origins[groupPath(g.Name)+name]; at.file != "" && at.from == "" {
+		if at := ld.loaded.origins[namedPath(pathGroup, g.Name)+name]; at.file != "" && at.from == "" {
 			ld.addTimeoutError(at, label, g.Timeout, g.Interval)
 			return
 		}

@@ -45,7 +45,7 @@ func TestAGroupInheritsWhatItDoesNotSet(t *testing.T) {
 		"ids": "pulse.conf:4", "interval": "pulse.conf:5", "timeout": "derived from " + pathTimeout,
 		"max_missed": "default", "high_alert_threshold": "derived from " + pathHighAlert,
 	} {
-		if got := source(l, groupPath("servers")+"/"+name); got != want {
+		if got := source(l, namedPath(pathGroup, "servers")+"/"+name); got != want {
 			t.Errorf("%s came from %s, want %s", name, got, want)
 		}
 	}
@@ -74,7 +74,7 @@ func TestALaterFilesGroupReplacesAnEarlierOneWhereItStands(t *testing.T) {
 	if a := l.Groups[0]; a.IDs != nil || a.MaxMissed != 3 || a.Interval != 30*time.Second {
 		t.Errorf("something of the earlier one is left: %+v", a)
 	}
-	if got := source(l, groupPath("a")+"/max_missed"); got != "default" {
+	if got := source(l, namedPath(pathGroup, "a")+"/max_missed"); got != "default" {
 		t.Errorf("max_missed came from %s", got)
 	}
 	mustRead(t, first, first) // a file may be given twice

@@ -5,7 +5,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -21,9 +20,6 @@ type Setting struct {
 	Path   string // "ossec_config/nats/server_url", in the syntax of XPath, with a group as "agent_group[@name='servers']"
 	Value  string // as it would be written in a file
 	Source string // "default", "/etc/pulse.conf:12" or "derived from home"
-	Want   string // the accepted values, to follow the word "want"
-	Doc    string // one sentence
-	Reload bool   // a change takes effect when the settings are read again; else with a restart
 }
 
 // Settings lists every setting in effect, in document order. For groups these are the selectors that they have, and all
@@ -32,19 +28,9 @@ func (l *Loaded) Settings() []Setting {
 	table := l.settingsInEffect()
 	list := make([]Setting, 0, len(table))
 	for _, s := range table {
-		f := s.field(&l.Config)
-		list = append(list, Setting{rootElement + "/" + s.path, f.String(), l.origins[s.path].String(), f.describeAcceptedValues(), s.doc, bool(s.when)})
+		list = append(list, Setting{rootElement + "/" + s.path, s.field(&l.Config).String(), l.origins[s.path].String()})
 	}
 	return list
-}
-
-// Reference lists every setting with its default, in document order. Documentation is checked against it. The elements
-// of groups and silences are there once, below "agent_group" and "silence", with an empty default; their attribute is @name.
-func Reference() []Setting {
-	l := Loaded{Config: Default()}
-	l.Pulse.NodeName = hostDefault
-	list := slices.Insert(l.Settings(), len(remoteTable)+len(keepAliveTable), groupSettingReference()...)
-	return append(list, silenceSettingReference()...)
 }
 
 // WriteXML writes the settings in effect as a settings file, with a comment at each saying where it came from. It can

@@ -47,7 +47,7 @@ func TestSettingsSayEveryValueAndWhereItCameFrom(t *testing.T) {
 
 func TestTheReferenceReadsWell(t *testing.T) {
 	var b bytes.Buffer
-	for _, s := range Reference() {
+	for _, s := range reference() {
 		fmt.Fprintf(&b, "%s = %s\n  want %s\n  %s\n", s.Path, s.Value, s.Want, s.Doc)
 	}
 	checkGolden(t, "testdata/reference", b.Bytes())

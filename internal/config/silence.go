@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/silence"
@@ -29,9 +28,6 @@ const (
 
 // silenceSelectorNames are the elements that select a silence's agents.
 var silenceSelectorNames = []string{"agent", "group", "network", "all"}
-
-// silencePath returns the path of a silence's settings, in the syntax of XPath.
-func silencePath(name string) string { return fmt.Sprintf("%s[@name='%s']", pathSilence, name) }
 
 // silenceSettingTable holds every element of one silence, in document order, below a path of that silence.
 func silenceSettingTable(s *Silence, path string) []setting {
@@ -74,19 +70,12 @@ var silenceComment = rule{"a text of up to 500 bytes", func(s string) error {
 
 // applySilence applies a <silence>. It replaces one of the same name in an earlier file, at that place.
 func (ld *loader) applySilence(n *node) {
-	before := ld.errs.countProblems()
-	name := ld.readBlockName(n, silenceElement, "patch-night", ld.silenceLines)
-	label, path := silenceElement, pathSilence
-	if name != "" {
-		label, path = fmt.Sprintf("%s name=%q", silenceElement, name), silencePath(name)
-	}
-	s := Silence{Name: name}
-	known := silenceSettingTable(&s, path)
-	for _, k := range known {
-		delete(ld.loaded.origins, k.path)
-	}
-	ld.applyBlockElements(n, strictBlock{label, pathSilence, known})
-	if ld.errs.countProblems() > before {
+	var s Silence
+	label, ok := ld.applyNamedBlock(n, pathSilence, "patch-night", ld.silenceLines, func(name, path string) []setting {
+		s.Name = name
+		return silenceSettingTable(&s, path)
+	})
+	if !ok {
 		return
 	}
 	_, err := silence.ParseSelector(s.All, s.Agent, s.Group, s.Network)
@@ -97,21 +86,8 @@ func (ld *loader) applySilence(n *node) {
 		ld.addError(n.line, fmt.Sprintf("<%s>: %v", label, err), "")
 	case s.Weekly == "":
 		ld.addError(n.line, fmt.Sprintf("<%s> has no <weekly>", label), "want "+silence.WantWeekly+"; for once, use pulse silence add")
-	default:
-		ld.addOrReplaceSilence(s, n.line)
-	}
-}
-
-func (ld *loader) addOrReplaceSilence(s Silence, line int) {
-	l := ld.loaded
-	i := slices.IndexFunc(l.Silences, func(other Silence) bool { return other.Name == s.Name })
-	switch {
-	case i >= 0:
-		l.Silences[i] = s
-	case len(l.Silences) < maxSilences:
-		l.Silences = append(l.Silences, s)
-	default:
-		ld.addError(line, fmt.Sprintf("<silence name=%q> is one more than the %d there may be", s.Name, maxSilences), "use pulse silence add for others")
+	case !addOrReplace(&ld.loaded.Silences, s, func(other Silence) bool { return other.Name == s.Name }, maxSilences):
+		ld.addError(n.line, fmt.Sprintf("<silence name=%q> is one more than the %d there may be", s.Name, maxSilences), "use pulse silence add for others")
 	}
 }
 
@@ -119,21 +95,11 @@ func (ld *loader) addOrReplaceSilence(s Silence, line int) {
 func (l *Loaded) silenceSettings() (all []setting) {
 	for i := range l.Silences {
 		s := &l.Silences[i]
-		for _, k := range silenceSettingTable(s, silencePath(s.Name)) {
+		for _, k := range silenceSettingTable(s, namedPath(pathSilence, s.Name)) {
 			if value := k.field(nil).String(); value != "" && value != "no" {
 				all = append(all, k)
 			}
 		}
 	}
 	return all
-}
-
-// silenceSettingReference documents the elements of a silence, and its attribute.
-func silenceSettingReference() []Setting {
-	path := rootElement + "/" + pathSilence
-	list := []Setting{{path + "/@name", "", "default", groupName.desc, "The silence's name, an attribute.", true}}
-	for _, k := range silenceSettingTable(new(Silence), pathSilence) {
-		list = append(list, Setting{rootElement + "/" + k.path, "", "default", k.field(nil).describeAcceptedValues(), k.doc, bool(k.when)})
-	}
-	return list
 }

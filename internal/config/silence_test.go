@@ -28,7 +28,7 @@ func TestSilencesAreRead(t *testing.T) {
 	if len(again.Silences) != 1 || again.Silences[0].Agent != "7" {
 		t.Errorf("a later file does not replace one: %+v", again.Silences)
 	}
-	if got := source(again, silencePath("night")+"/agent"); got != "second.conf:4" {
+	if got := source(again, namedPath(pathSilence, "night")+"/agent"); got != "second.conf:4" {
 		t.Errorf("agent came from %s", got)
 	}
 }

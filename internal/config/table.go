@@ -101,11 +101,9 @@ var keepAliveTable = []setting{
 	{pathKeepAlive + "/host_probe", "yes", "Find out whether the host of a lost agent still answers.", live,
 		func(c *Config) field { return boolField{&c.KeepAlive.HostProbe} }},
 	{pathKeepAlive + "/host_probe_ports", "22,135,445", "The TCP ports that are tried for that where a ping has no answer; empty: none.", live,
-		func(c *Config) field { return portListField{&c.KeepAlive.HostProbePorts} }},
+		func(c *Config) field { return newPortListField(&c.KeepAlive.HostProbePorts) }},
 	{pathKeepAlive + "/escalate_after", "60,3600,86400", "An agent that is away for each of these is an alert, of a level that rises; no: none.", live,
-		func(c *Config) field {
-			return durationListField{&c.KeepAlive.EscalateAfter, shortestDuration, year}
-		}},
+		func(c *Config) field { return newDurationListField(&c.KeepAlive.EscalateAfter, shortestDuration, year) }},
 	{pathKeepAlive + "/dormant_after", "1209600", "An agent that is away for this long is dormant, and counted apart; 0: none is.", live,
 		func(c *Config) field { return durationField{&c.KeepAlive.DormantAfter, 0, 10 * year} }},
 }
@@ -118,27 +116,25 @@ var natsTable = []setting{
 	{"nats/listen", "127.0.0.1:4222", "Where the embedded server listens when there is no server_url.", atStart,
 		func(c *Config) field { return textField{&c.NATS.Listen, hostPort} }},
 	{pathCreds, "", "The NATS credentials file; empty: none.", atStart,
-		func(c *Config) field {
-			return secretFile{textField{&c.NATS.CredentialsFile, optionalRule(absolutePath)}}
-		}},
+		func(c *Config) field { return secretFile{optionalPath(&c.NATS.CredentialsFile)} }},
 	{pathNKey, "", "The file of an NKey seed to log in with; empty: none.", atStart,
-		func(c *Config) field { return secretFile{textField{&c.NATS.NKeyFile, optionalRule(absolutePath)}} }},
+		func(c *Config) field { return secretFile{optionalPath(&c.NATS.NKeyFile)} }},
 	{pathUser, "", "The user to log in as; goes with password_file.", atStart,
 		func(c *Config) field { return textField{&c.NATS.User, optionalRule(userName)} }},
 	{pathPassword, "", "The file of that user's password.", atStart,
-		func(c *Config) field { return secretFile{textField{&c.NATS.PasswordFile, optionalRule(absolutePath)}} }},
+		func(c *Config) field { return secretFile{optionalPath(&c.NATS.PasswordFile)} }},
 	{pathToken, "", "The file of a token to log in with; empty: none.", atStart,
-		func(c *Config) field { return secretFile{textField{&c.NATS.TokenFile, optionalRule(absolutePath)}} }},
+		func(c *Config) field { return secretFile{optionalPath(&c.NATS.TokenFile)} }},
 	{"nats/allow_plaintext", "no", "Log in to another host over an unencrypted connection, too.", atStart,
 		func(c *Config) field { return boolField{&c.NATS.AllowPlaintext} }},
 	{"nats/subject_prefix", "wazuh.xdr", "What every subject starts with.", atStart,
 		func(c *Config) field { return textField{&c.NATS.SubjectPrefix, subject} }},
 	{pathTLSCA, "", "The authorities that may have signed the server's certificate; empty: the system's.", atStart,
-		func(c *Config) field { return trustFile{textField{&c.NATS.TLSCA, optionalRule(absolutePath)}} }},
+		func(c *Config) field { return trustFile{optionalPath(&c.NATS.TLSCA)} }},
 	{pathTLSCert, "", "Our certificate; goes with tls_key.", atStart,
-		func(c *Config) field { return trustFile{textField{&c.NATS.TLSCert, optionalRule(absolutePath)}} }},
+		func(c *Config) field { return trustFile{optionalPath(&c.NATS.TLSCert)} }},
 	{pathTLSKey, "", "The key of tls_cert.", atStart,
-		func(c *Config) field { return secretFile{textField{&c.NATS.TLSKey, optionalRule(absolutePath)}} }},
+		func(c *Config) field { return secretFile{optionalPath(&c.NATS.TLSKey)} }},
 	{"nats/max_reconnects", "10", "Failures in a row before the server is called unavailable; Pulse never gives up.", atStart,
 		func(c *Config) field { return intField{&c.NATS.MaxReconnects, 1, 1_000_000} }},
 	{"nats/reconnect_delay", "5", "The time between attempts to reach the server.", atStart,
@@ -150,9 +146,7 @@ var natsTable = []setting{
 	{"nats/message_signing", "yes", "Sign messages.", atStart,
 		func(c *Config) field { return boolField{&c.NATS.MessageSigning} }},
 	{pathSigningKey, "", "The private key messages are signed with, a JWK or an NKey seed; empty: signing.jwk in state_dir. It is made if it is not there.", atStart,
-		func(c *Config) field {
-			return secretFile{textField{&c.NATS.SigningKeyFile, optionalRule(absolutePath)}}
-		}},
+		func(c *Config) field { return secretFile{optionalPath(&c.NATS.SigningKeyFile)} }},
 	{"nats/audit_logging", "yes", "Keep a tamper-evident log of what happens and what was sent, in audit under state_dir.", atStart,
 		func(c *Config) field { return boolField{&c.NATS.AuditLogging} }},
 	{"nats/audit_detail", "summary", "How keep-alives are in that log: full (a line each) or summary (sums per agent and minute).", live,
@@ -165,9 +159,7 @@ var natsTable = []setting{
 
 var pulseTable = []setting{
 	{"pulse/link", "auto", "How agents are reached: listen (Pulse is their manager), attach (a stock manager on this host) or auto.", atStart,
-		func(c *Config) field {
-			return choiceField{&c.Pulse.Link, []string{"auto", "attach", "listen"}}
-		}},
+		func(c *Config) field { return choiceField{&c.Pulse.Link, []string{"auto", "attach", "listen"}} }},
 	{pathHome, "/var/ossec", "The manager's home directory.", atStart,
 		func(c *Config) field { return textField{&c.Pulse.Home, absolutePath} }},
 	{pathClientKeys, "/var/ossec/etc/client.keys", "The agents' keys; etc/client.keys under home unless set.", atStart,
@@ -179,13 +171,11 @@ var pulseTable = []setting{
 	{pathHTTP, "127.0.0.1:8420", "Where the dashboard, API, metrics and health listen; empty: nowhere.", atStart,
 		func(c *Config) field { return textField{&c.Pulse.HTTP, optionalRule(hostPort)} }},
 	{pathHTTPToken, "", "The file of a token that clients of the API and of the dashboard have to send; empty: none.", atStart,
-		func(c *Config) field {
-			return secretFile{textField{&c.Pulse.HTTPTokenFile, optionalRule(absolutePath)}}
-		}},
+		func(c *Config) field { return secretFile{optionalPath(&c.Pulse.HTTPTokenFile)} }},
 	{pathHTTPCert, "", "The certificate, with its chain, that http has; goes with http_key.", atStart,
-		func(c *Config) field { return trustFile{textField{&c.Pulse.HTTPCert, optionalRule(absolutePath)}} }},
+		func(c *Config) field { return trustFile{optionalPath(&c.Pulse.HTTPCert)} }},
 	{pathHTTPKey, "", "The key of http_cert.", atStart,
-		func(c *Config) field { return secretFile{textField{&c.Pulse.HTTPKey, optionalRule(absolutePath)}} }},
+		func(c *Config) field { return secretFile{optionalPath(&c.Pulse.HTTPKey)} }},
 	{"pulse/update_status", "yes", "With link attach: write transitions to the manager's database, raise its alert, send events for its rules.", atStart,
 		func(c *Config) field { return boolField{&c.Pulse.UpdateStatus} }},
 	{"pulse/max_in_flight", "128", "With link attach: how many requests to agents the manager may have to serve for Pulse at once; never more than a quarter of its request_pool.", atStart,

@@ -26,6 +26,9 @@ type secretFile struct{ textField }
 // secret.
 type trustFile struct{ textField }
 
+// optionalPath is an absolute path, or nothing.
+func optionalPath(p *string) textField { return textField{p, optionalRule(absolutePath)} }
+
 // rule is a check of a text.
 type rule struct {
 	desc  string
@@ -147,3 +150,18 @@ func checkSubjectToken(s string) error {
 	}
 	return nil
 }
+
+// groupName is fit for messages, paths and labels without escaping.
+var groupName = rule{"1 to 64 letters, digits, - or _", func(s string) error {
+	switch {
+	case s == "":
+		return errors.New("empty")
+	case len(s) > 64:
+		return errors.New("longer than 64 bytes")
+	case strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' && r != '_'
+	}):
+		return errors.New("has a character that is no letter, digit, - or _")
+	}
+	return nil
+}}
