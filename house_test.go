@@ -177,7 +177,7 @@ var onlyIn = []struct {
 	{"github.com/alecthomas/kong", []string{"cmd/pulse", "cmd/pulse-bench"}, "a program's command line is read in one place"},
 	{"golang.org/x/net/", []string{"internal/hostprobe"}, "hosts are asked in one place, and by nothing else"},
 	{"modernc.org/", []string{"internal/managersim"}, "a manager's database is the manager's: Pulse reads of it through wazuh-db only"},
-	{"net/http", []string{"internal/console", "internal/daemon", "cmd/pulse"}, "there is one console"},
+	{"net/http", []string{"internal/console", "internal/daemon", "cmd/pulse", "internal/agentsim", "internal/managersim"}, "there is one console; simulated agents and managers of Wazuh 5 speak HTTP with one another"},
 	{"os/exec", []string{"internal/bench"}, "Pulse runs no other programs: what an agent sends must never get near a shell. A measurement, which is no part of the daemon's program, runs its own once more"},
 	{"github.com/prometheus/", []string{"internal/metrics", "internal/console"}, "what is counted is the rooms' own; Prometheus is one who asks"},
 	{"unsafe", nil, "what agents send is read by code that cannot corrupt memory"},

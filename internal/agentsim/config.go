@@ -30,6 +30,8 @@ type Config struct {
 	MaxDials int           // connection attempts in flight at a time: 512
 	Version  string        // the version that the agents report: "v4.14.7"
 
+	Wazuh5 Config5 // agents of 5
+
 	Log *slog.Logger // discards when nil; single connections are logged at debug level
 }
 
@@ -38,6 +40,10 @@ func (c Config) withDefaults() Config {
 	c.Notify = cmp.Or(c.Notify, 10*time.Second)
 	c.Reconnect = cmp.Or(c.Reconnect, 60*time.Second)
 	c.StartupTimeout = cmp.Or(c.StartupTimeout, 30*time.Second)
+	if c.Wazuh5.On {
+		c.Retry = cmp.Or(c.Retry, longestRetryOf5)
+		c.Version = cmp.Or(c.Version, "v5.0.0")
+	}
 	c.Retry = cmp.Or(c.Retry, 10*time.Second)
 	c.MaxDials = cmp.Or(c.MaxDials, 512)
 	c.Version = cmp.Or(c.Version, "v4.14.7")
@@ -48,7 +54,7 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) validate() error {
-	if _, _, err := net.SplitHostPort(c.Manager); err != nil {
+	if _, _, err := net.SplitHostPort(c.Manager); err != nil && c.Wazuh5.Send == nil {
 		return fmt.Errorf("manager address: %w", err)
 	}
 	if c.Network != "tcp" && c.Network != "udp" {

@@ -9,6 +9,9 @@
 // small buffer. Encoders and decoders are pooled, because an agent needs them
 // only while it handles a message.
 //
+// With [Config5] the agents are of Wazuh 5, which report over HTTP, each time in a connection
+// of its own, and hold none.
+//
 // All methods of a Fleet may be called at any time from any goroutine. Other
 // goroutines never touch an agent's session: they change the agent's lifecycle
 // under a lock and interrupt what the agent waits for; its goroutine then acts

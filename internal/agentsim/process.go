@@ -11,7 +11,11 @@ import (
 func (a *agent) runAgent() {
 	for a.awaitProcess() {
 		a.process = process{}
-		a.runProcess(a.currentLifecycle().ended)
+		if deaths := a.currentLifecycle().ended; a.fleet.cfg.Wazuh5.On {
+			a.runProcessOf5(deaths)
+		} else {
+			a.runProcess(deaths)
+		}
 		a.setStage(noProcess)
 	}
 }

@@ -105,7 +105,11 @@ func (s *store) renameAgent(args string) (answer, error) {
 
 func (s *store) deleteAgent(args string) (answer, error) {
 	id := parseNumber(args)
-	for _, query := range []string{`DELETE FROM agent WHERE id = ?`, `DELETE FROM belongs WHERE id_agent = ?`, `DELETE FROM labels WHERE id = ?`} {
+	queries := []string{`DELETE FROM agent WHERE id = ?`, `DELETE FROM belongs WHERE id_agent = ?`, `DELETE FROM labels WHERE id = ?`}
+	if s.dialect == wazuh5 {
+		queries = queries[:2]
+	}
+	for _, query := range queries {
 		if err := s.execute(query, id); err != nil {
 			return nil, err
 		}

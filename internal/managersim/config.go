@@ -16,7 +16,8 @@ type Config struct {
 	Keys []clientkeys.Key // the agents registered at the start
 
 	Listen  string // for agents, host:port: "127.0.0.1:0"
-	Version string // "v4.14.7"; before v4.4 requests have another socket
+	Version string // "v4.14.7"; before v4.4 requests have another socket, and from v5 on see Wazuh5
+	Wazuh5  Wazuh5 // what only a manager of Wazuh 5 has
 	// Cluster is the manager's role in a cluster. The zero value is a manager
 	// alone.
 	Cluster Cluster // none
@@ -47,6 +48,9 @@ func (c Config) withDefaults() Config {
 	c.Backlog = cmp.Or(c.Backlog, 128)
 	c.DisconnectionAge = cmp.Or(c.DisconnectionAge, 15*time.Minute)
 	c.Overtake = cmp.Or(c.Overtake, time.Minute)
+	if c.isWazuh5() {
+		c = c.withDefaultsOf5()
+	}
 	if c.Cluster.Node != "" {
 		c.Cluster.Name = cmp.Or(c.Cluster.Name, "wazuh")
 		c.Cluster.Type = cmp.Or(c.Cluster.Type, "master")

@@ -69,6 +69,12 @@ type analysisd struct {
 }
 
 func (a *analysisd) startDaemon() error {
+	if a.cfg.isWazuh5() { // the engine of 5 has no such queue
+		return nil
+	}
+	if a.cfg.isWazuh5() { // the engine of 5 has no such queue
+		return nil
+	}
 	queue, err := listenDatagrams(filepath.Join(a.cfg.Home, "queue/sockets/queue"))
 	if err != nil {
 		return err

@@ -80,7 +80,7 @@ var commands = map[string]command{
 // runCommand answers `global REST`.
 func (s *store) runCommand(rest string) (answer, error) {
 	name, args, has := strings.Cut(rest, " ")
-	c, known := commands[name]
+	c, known := s.dialect.commands()[name]
 	if !known || !has && !c.alone {
 		return nil, syntaxError(name)
 	}

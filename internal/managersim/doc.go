@@ -14,6 +14,15 @@
 // [Manager.StallDB], restarts, a full pool) and read the load that it was
 // under ([Manager.Stats]).
 //
+// With a version from v5 on it is a manager of Wazuh 5, from recordings of 5.0.0 beta 5: its
+// home and settings, a database without nodes' names and without a row of its own,
+// wdb-http.sock, agents of 4 on the port that is called legacy there, and agents of 5 as far
+// as the database shows them. Their keep-alives are written once in a throttle, they cannot
+// be asked anything, and [Stats] counts who tries. A killed wazuh-db ([Manager.KillDB]) loses
+// what it had not committed. Replayed are the sockets' recordings, and how the rows moved
+// through kills, stops, restarts and false losses. TLS and the signatures of agents of 5, the
+// engine, clusters of 5 and the other requests of either HTTP port are not simulated.
+//
 // [StartFleet] starts the managers of a cluster, with what wazuh-clusterd carries
 // between them, and [StartBalancer] a load balancer before them.
 //

@@ -79,7 +79,11 @@ func (s *store) getGroupAgents(args string) (answer, error) {
 	if !found {
 		return nil, syntaxError(args)
 	}
-	ids, err := s.queryIDs(`SELECT id_agent FROM belongs JOIN "group" ON id_group = "group".id WHERE name = ? AND id_agent > ? ORDER BY id_agent`,
+	order := "id_agent"
+	if s.dialect == wazuh5 {
+		order = "CAST(id_agent AS TEXT)"
+	}
+	ids, err := s.queryIDs(`SELECT id_agent FROM belongs JOIN "group" ON id_group = "group".id WHERE name = ? AND id_agent > ? ORDER BY `+order,
 		group, parseNumber(last))
 	var rows []json.RawMessage
 	for _, id := range ids {

@@ -128,6 +128,9 @@ func (m *Manager) addRows(keys []clientkeys.Key) error {
 	defer func() { _ = tx.Rollback() }() // a no-op after Commit
 	now := m.store.now()
 	const forever = 253402300799 // the manager's own last keep-alive: the end of the year 9999
+	if m.cfg.isWazuh5() {
+		return addRowsOf5(tx, keys)
+	}
 	if _, err := tx.Exec(`INSERT OR IGNORE INTO agent (id, name, ip, register_ip, date_add, last_keepalive, connection_status)
  VALUES (0, 'localhost', '127.0.0.1', '127.0.0.1', ?, ?, 'active')`, now, forever); err != nil {
 		return err

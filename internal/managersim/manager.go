@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 )
@@ -26,6 +27,7 @@ type Manager struct {
 	enrolMu sync.Mutex
 
 	remoted   remoted
+	control   controlPort
 	wazuhDB   wazuhDB
 	analysisd analysisd
 	monitord  monitord
@@ -35,6 +37,7 @@ type Manager struct {
 func Start(cfg Config) (m *Manager, err error) {
 	m = &Manager{cfg: cfg.withDefaults()}
 	m.remoted.Manager, m.wazuhDB.Manager, m.analysisd.Manager, m.monitord.Manager = m, m, m, m
+	m.control.Manager = m
 	defer func() {
 		if err != nil {
 			_ = m.Close()
@@ -44,10 +47,13 @@ func Start(cfg Config) (m *Manager, err error) {
 	if err := m.createHome(); err != nil {
 		return m, err
 	}
-	if m.store, err = openStore(filepath.Join(m.cfg.Home, "queue/db/global.db"), m.cfg.Now, m.cfg.isBefore(4, 6)); err != nil {
+	if m.store, err = openStore(filepath.Join(m.cfg.Home, "queue/db/global.db"), m.cfg.Now, m.cfg.dialect()); err != nil {
 		return m, err
 	}
-	if m.wazuhDB.agents, err = openStore(":memory:", m.cfg.Now, false); err != nil {
+	if m.cfg.isWazuh5() {
+		m.store.commits.age = int64(m.cfg.Wazuh5.Commit / time.Second)
+	}
+	if m.wazuhDB.agents, err = openStore(":memory:", m.cfg.Now, wazuh4); err != nil {
 		return m, err
 	}
 	m.enrolMu.Lock()
@@ -67,7 +73,7 @@ func Start(cfg Config) (m *Manager, err error) {
 // Close stops all daemons. The home and its files stay.
 func (m *Manager) Close() error {
 	m.monitord.stopAndWait()
-	m.remoted.stopAndWait()
+	m.StopRemoted()
 	m.wazuhDB.stopAndWait()
 	m.analysisd.stopAndWait()
 	var err error
@@ -88,7 +94,10 @@ func (m *Manager) AgentAddr() netip.AddrPort { return m.remoted.addr }
 
 // StopRemoted stops remoted and every agent's connection. Its socket's file
 // stays.
-func (m *Manager) StopRemoted() { m.remoted.stopAndWait() }
+func (m *Manager) StopRemoted() {
+	m.control.stopAndWait()
+	m.remoted.stopAndWait()
+}
 
 // StartRemoted starts remoted again, which first marks all agents as
 // disconnected.
@@ -122,7 +131,7 @@ const agentRow = `SELECT id, name, coalesce(node_name, ''), connection_status, s
 
 // Agent returns an agent's row.
 func (m *Manager) Agent(id int) (a Agent, err error) {
-	err = m.store.db.QueryRow(m.store.adaptTo45(agentRow)+` WHERE id = ?`, id).Scan(&a.ID, &a.Name, &a.Node, &a.Status, &a.Sync, &a.Code, &a.KeepAlive, &a.Parted)
+	err = m.store.db.QueryRow(m.store.adaptText(agentRow)+` WHERE id = ?`, id).Scan(&a.ID, &a.Name, &a.Node, &a.Status, &a.Sync, &a.Code, &a.KeepAlive, &a.Parted)
 	if err != nil {
 		return a, fmt.Errorf("agent %d: %w", id, err)
 	}
@@ -151,6 +160,9 @@ func (m *Manager) Statuses() (map[string]int, error) {
 // createHome creates the directories and files that a manager has before it
 // starts.
 func (m *Manager) createHome() error {
+	if m.cfg.isWazuh5() {
+		return m.createHomeOf5()
+	}
 	if n := len(m.cfg.Home); n > LongestHome {
 		return fmt.Errorf("a path of %d bytes, and sockets in it may have %d", n, LongestHome)
 	}

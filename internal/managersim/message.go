@@ -57,13 +57,16 @@ func (r *remoted) sendAck(p *peer) bool {
 }
 
 // storeKeepAlive stores an agent's keep-alive; if it is the same as the one
-// before, only its time.
+// before, only its time, which in 5 makes no difference.
 func (r *remoted) storeKeepAlive(p *peer, said string) {
-	if said == p.lastKeepAlive {
+	if said == p.lastKeepAlive && !r.cfg.isWazuh5() {
 		r.updateStore("update-keepalive", map[string]any{"id": parseID(p.id), "connection_status": "active", "sync_status": r.cfg.syncStatus(syncKeepAlive)})
 		return
 	}
-	first := p.lastKeepAlive == ""
+	first, sync := p.lastKeepAlive == "", syncAll
+	if said == p.lastKeepAlive {
+		sync = syncKeepAlive
+	}
 	p.lastKeepAlive = said
 	if first {
 		r.assignDefaultGroup(p)
@@ -76,7 +79,7 @@ func (r *remoted) storeKeepAlive(p *peer, said string) {
 	}
 	data["labels"] = fmt.Sprintf("#\"_manager_hostname\":%s\n#\"_agent_ip\":%s\n#\"_node_name\":%s\n#\"_wazuh_version\":%s",
 		host, data["agent_ip"], r.cfg.nodeName(), data["version"])
-	data["connection_status"], data["sync_status"], data["group_config_status"] = "active", r.cfg.syncStatus(syncAll), synced
+	data["connection_status"], data["sync_status"], data["group_config_status"] = "active", r.cfg.syncStatus(sync), synced
 	r.updateStore("update-agent-data", data)
 }
 
@@ -126,6 +129,9 @@ func (r *remoted) updateStore(command string, data map[string]any) {
 		return
 	}
 	r.stall.runWhenResumed(func() {
+		if r.wazuhDB.lost.Load() {
+			return
+		}
 		if _, err := r.store.runCommand(command + " " + string(text)); err != nil {
 			r.cfg.Log.Error("remoted cannot write", "command", command, "error", err)
 		}

@@ -37,7 +37,8 @@ func (m *monitord) startDaemon() error {
 
 // Sweep does what monitord does every DisconnectionAge: it marks the agents
 // that were silent for longer as disconnected, and raises rule 504 for each
-// that was not before. On a worker it raises none, and the master never learns of it.
+// that was not before. On a worker it raises none, and the master never learns of it. In 5
+// there is no such rule.
 func (m *Manager) Sweep() error {
 	before := m.store.now() - int64(m.cfg.DisconnectionAge/time.Second)
 	found, err := m.store.disconnectSilent(fmt.Sprintf("0 %d %s", before, synced))
@@ -45,7 +46,7 @@ func (m *Manager) Sweep() error {
 		return err
 	}
 	var agents []struct{ ID int }
-	if err := json.Unmarshal([]byte(strings.TrimLeft(string(found[0]), "okdue ")), &agents); err != nil || len(agents) == 0 || m.cfg.isWorker() {
+	if err := json.Unmarshal([]byte(strings.TrimLeft(string(found[0]), "okdue ")), &agents); err != nil || len(agents) == 0 || m.cfg.isWorker() || m.cfg.isWazuh5() {
 		return err
 	}
 	queue, err := net.Dial("unixgram", filepath.Join(m.cfg.Home, "queue/sockets/queue"))

@@ -39,6 +39,9 @@ func (r *remoted) startDaemon() error {
 	if r.addr.IsValid() {
 		addr = r.addr.String()
 	}
+	if r.cfg.isWazuh5() {
+		return r.startDaemonOf5(addr)
+	}
 	if _, err := r.store.resetConnections(synced); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package managersim
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -50,10 +51,19 @@ func (r *remoted) answerCommand(text []byte) string {
 	case "":
 		return jsonError(3, "Empty command")
 	case "getstats":
+		if r.cfg.isWazuh5() {
+			return r.buildStatsOf5()
+		}
 		return r.buildStats()
 	case "getagentsstats":
+		if r.cfg.isWazuh5() {
+			break
+		}
 		return r.buildAgentStats(q.Parameters.Agents, q.Parameters.Last)
 	case "getconfig":
+		if r.cfg.isWazuh5() {
+			return r.buildConfigOf5(q.Parameters.Section, bytes.Contains(text, []byte(`"parameters"`)))
+		}
 		return r.buildConfig(q.Parameters.Section)
 	}
 	return jsonError(4, "Unrecognized command")

@@ -40,6 +40,7 @@ func (r *remoted) acceptRequest(conn net.Conn) {
 		return
 	}
 	r.counters.bytesIn[RequestSocket].Add(uint64(len(frame) + 4))
+	r.control.hang.waitWhileStalled(r.quit)
 	select {
 	case r.slots <- struct{}{}:
 	case <-r.quit:
@@ -64,12 +65,18 @@ func (r *remoted) answerRequest(frame []byte) []byte {
 		r.counters.commands.Add(1)
 		return []byte(r.answerCommand(frame))
 	}
+	if r.cfg.isWazuh5() && r.cfg.Wazuh5.NoLegacy {
+		return []byte("err Legacy delivery disabled")
+	}
 	agent, question, is := bytes.Cut(frame, []byte(" "))
 	if _, known := r.keys.Load().ByID(agent); !is || !known {
 		r.counters.unknown.Add(1)
 		return nil
 	}
 	r.counters.requests.Add(1)
+	if r.cfg.isWazuh5() && r.isAgentOf5(parseID(string(agent))) {
+		r.counters.requests5.Add(1)
+	}
 	storeMax(&r.counters.mostInFlight, r.counters.inFlight.Add(1))
 	defer r.counters.inFlight.Add(-1)
 	r.changes.notifyAll()

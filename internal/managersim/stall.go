@@ -2,37 +2,43 @@ package managersim
 
 import "sync"
 
-// stall makes wazuh-db stop: requests wait and are handled when it resumes,
-// with the time of that moment.
+// stall makes wazuh-db stop, or remoted of 5: requests wait and are handled when it
+// resumes, with the time of that moment.
 type stall struct {
 	mu      sync.Mutex
 	resumed chan struct{} // closed when it resumes; nil while it runs
-	pending []func()      // remoted's writes meanwhile, in order
+	pending []func()      // of wazuh-db: remoted's writes meanwhile, in order
 }
 
 // StallDB stops wazuh-db, as a slow disk or a SIGSTOP does: its clients get no
 // answer, and writes for agents' messages wait. ResumeDB ends it.
-func (m *Manager) StallDB() {
-	m.stall.mu.Lock()
-	defer m.stall.mu.Unlock()
-	if m.stall.resumed == nil {
-		m.stall.resumed = make(chan struct{})
-	}
-}
+func (m *Manager) StallDB() { m.stall.begin() }
 
 // ResumeDB resumes wazuh-db: it does all that waited, in order.
 func (m *Manager) ResumeDB() {
-	m.stall.mu.Lock()
-	defer m.stall.mu.Unlock()
-	if m.stall.resumed == nil {
+	m.stall.end()
+	m.changes.notifyAll()
+}
+
+func (s *stall) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.resumed == nil {
+		s.resumed = make(chan struct{})
+	}
+}
+
+func (s *stall) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.resumed == nil {
 		return
 	}
-	for _, do := range m.stall.pending {
+	for _, do := range s.pending {
 		do()
 	}
-	close(m.stall.resumed)
-	m.stall.resumed, m.stall.pending = nil, nil
-	m.changes.notifyAll()
+	close(s.resumed)
+	s.resumed, s.pending = nil, nil
 }
 
 // HeldByStall returns how many agents' messages wait for wazuh-db.

@@ -30,6 +30,14 @@ type Stats struct {
 	ControlMessages uint64 // datagrams on the AR queue
 	Events          uint64 // datagrams to analysisd, monitord's own too
 	Agents          int64  // connections
+
+	// Of a manager of 5.
+	Requests5   uint64 // requests to agents that are of version 5 in the database: they cannot be asked
+	Notifies    uint64 // of agents of 5
+	NotifyRows  uint64 // of these, written to the database
+	HTTPQueries uint64 // to wdb-http.sock
+	HTTPBytes   uint64 // its answers
+	HTTPSyncs   uint64 // of these, GET /v1/agents/sync, which takes from clusterd what it has to send
 }
 
 // counters are behind Stats.
@@ -44,6 +52,8 @@ type counters struct {
 
 	controls, events atomic.Uint64
 	agents           atomic.Int64
+
+	requests5, notifies, notifyRows, httpQueries, httpBytes, httpSyncs atomic.Uint64
 }
 
 // Stats returns the load so far.
@@ -57,6 +67,8 @@ func (m *Manager) Stats() Stats {
 		Queries: c.queries.Load(), Statements: m.store.statements.Load(), DBClients: c.dbClients.Load(),
 		DBIn: c.bytesIn[DatabaseSocket].Load(), DBOut: c.bytesOut[DatabaseSocket].Load(),
 		ControlMessages: c.controls.Load(), Events: c.events.Load(), Agents: c.agents.Load(),
+		Requests5: c.requests5.Load(), Notifies: c.notifies.Load(), NotifyRows: c.notifyRows.Load(),
+		HTTPQueries: c.httpQueries.Load(), HTTPBytes: c.httpBytes.Load(), HTTPSyncs: c.httpSyncs.Load(),
 	}
 }
 

@@ -21,17 +21,27 @@ type store struct {
 	db         *sql.DB
 	now        func() int64 // Unix seconds
 	statements atomic.Uint64
-	codeless   bool // before version 4.6, there is no column status_code
+	dialect    dialect
+	commits    commits // of a manager of 5
 }
 
+// dialect is the version of the tables and commands.
+type dialect uint8
+
+const (
+	wazuh4   dialect = iota
+	before46         // there is no column status_code
+	wazuh5
+)
+
 // openStore opens the database in a file, and creates the tables in a new one.
-func openStore(path string, now func() int64, codeless bool) (*store, error) {
+func openStore(path string, now func() int64, d dialect) (*store, error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(memory)&_pragma=synchronous(off)")
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	s := &store{db: db, now: now, codeless: codeless}
+	s := &store{db: db, now: now, dialect: d}
 	var tables int
 	if err := db.QueryRow(`SELECT count(*) FROM sqlite_master`).Scan(&tables); err != nil {
 		_ = db.Close()
@@ -40,7 +50,11 @@ func openStore(path string, now func() int64, codeless bool) (*store, error) {
 	if tables > 0 {
 		return s, nil
 	}
-	if _, err := db.Exec(s.adaptTo45(schema)); err != nil {
+	text := schema
+	if d == wazuh5 {
+		text = schemaOf5
+	}
+	if _, err := db.Exec(s.adaptText(text)); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("make the tables of %s: %w", path, err)
 	}
@@ -49,15 +63,19 @@ func openStore(path string, now func() int64, codeless bool) (*store, error) {
 
 func (s *store) execute(query string, args ...any) error {
 	s.statements.Add(1)
-	_, err := s.db.Exec(s.adaptTo45(query), args...)
+	s.commitIfDue()
+	_, err := s.db.Exec(s.adaptText(query), args...)
 	return err
 }
 
-// adaptTo45 rewrites a text about today's agent table for a manager before
+// adaptText rewrites a text about today's agent table for a manager before
 // 4.6: that has no status_code, and its sync_status only distinguishes synced
-// from syncreq.
-func (s *store) adaptTo45(text string) string {
-	if !s.codeless {
+// from syncreq. In 5 there are no nodes' names.
+func (s *store) adaptText(text string) string {
+	switch s.dialect {
+	case wazuh5:
+		return strings.Replace(text, "coalesce(node_name, '')", "''", 1)
+	case wazuh4:
 		return text
 	}
 	return strings.NewReplacer("status_code", "nobodys_code", "'db_version', '7'", "'db_version', '4'",
@@ -138,7 +156,8 @@ var shortEscapes = [' ']byte{'\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': '
 // queryIDs runs a query for one column of numbers.
 func (s *store) queryIDs(query string, args ...any) ([]int64, error) {
 	s.statements.Add(1)
-	rows, err := s.db.Query(s.adaptTo45(query), args...)
+	s.commitIfDue()
+	rows, err := s.db.Query(s.adaptText(query), args...)
 	if err != nil {
 		return nil, err
 	}

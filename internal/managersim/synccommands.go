@@ -24,7 +24,7 @@ func (s *store) getAgentSync(args string) (answer, error) {
 	last := parseNumber(strings.TrimPrefix(args, "last_id "))
 	var all []json.RawMessage
 	for _, k := range syncColumns {
-		rows, err := s.queryRows(`UPDATE agent SET sync_status = 'synced' WHERE id > ? AND sync_status = ? RETURNING `+k.columns, last, k.kind)
+		rows, err := s.queryRows(`UPDATE agent SET sync_status = 'synced' WHERE id > ? AND sync_status = ? RETURNING `+s.dialect.presentColumns(k.columns), last, k.kind)
 		if err != nil {
 			return nil, err
 		}
@@ -39,7 +39,7 @@ func (s *store) setAgentSync(args string) (answer, error) {
 	if err := decodeArgs(args, &agents); err != nil {
 		return nil, err
 	}
-	known := strings.FieldsFunc(agentColumns, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '"' })
+	known := strings.FieldsFunc(s.dialect.presentColumns(agentColumns), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '"' })
 	for _, a := range agents {
 		var columns, marks, updates []string
 		var values []any

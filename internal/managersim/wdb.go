@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 //go:embed wdbstats.json
@@ -20,6 +21,7 @@ type wazuhDB struct {
 	*Manager
 	agents *store // the databases of single agents, which are empty here
 	since  int64
+	lost   atomic.Bool // killed: what remoted writes meanwhile is lost
 }
 
 // startDaemon starts wazuh-db, also after a stop.
@@ -29,8 +31,12 @@ func (w *wazuhDB) startDaemon() error {
 		return err
 	}
 	w.daemon.markRunning()
+	w.lost.Store(false)
 	w.since = w.store.now()
 	w.acceptConns(l, func(conn net.Conn) { w.goRun(func() { w.serveClient(conn) }) })
+	if w.cfg.isWazuh5() && !w.cfg.Wazuh5.NoHTTP {
+		return w.startHTTP()
+	}
 	return nil
 }
 
@@ -69,10 +75,10 @@ func (w *wazuhDB) answerRequest(request string) answer {
 	case actor == "global":
 		w.countRequest(rest)
 		a, err = w.store.runCommand(rest)
-	case actor == "agent":
+	case actor == "agent" && !w.cfg.isWazuh5():
 		_, query, _ := strings.Cut(rest, " ")
 		a, err = w.agents.runSQL(strings.TrimPrefix(query, "sql "))
-	case actor == "wazuhdb":
+	case actor == "wazuhdb" && !w.cfg.isWazuh5():
 		err = syntaxError(rest)
 	default:
 		err = dbError(fmt.Sprintf("Invalid DB query actor: '%s'", actor))
@@ -87,7 +93,7 @@ func (w *wazuhDB) answerRequest(request string) answer {
 // is a change.
 func (w *wazuhDB) countRequest(rest string) {
 	name, args, _ := strings.Cut(rest, " ")
-	if _, known := commands[name]; known {
+	if _, known := w.store.dialect.commands()[name]; known {
 		w.counters.countCommand(name)
 	}
 	verb, _, _ := strings.Cut(args, " ")
@@ -102,7 +108,11 @@ func (w *wazuhDB) answerJSON(request string) string {
 	if !bytes.Contains([]byte(request), []byte(`"getstats"`)) {
 		return `{"error":4,"message":"Unrecognized command","data":{}}`
 	}
-	return os.Expand(dbStats, func(name string) string {
+	stats := dbStats
+	if w.cfg.isWazuh5() {
+		stats = dbStatsOf5
+	}
+	return os.Expand(stats, func(name string) string {
 		switch name {
 		case "uptime":
 			return strconv.FormatInt(w.since, 10)
