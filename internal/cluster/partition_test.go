@@ -249,3 +249,25 @@ func TestClaimsWaitForAServerWithoutTakingTime(t *testing.T) {
 		t.Errorf("%d records are stored for 1000 agents", stored)
 	}
 }
+
+// A bucket that somebody has made by hand removes nothing by itself.
+func TestAgentsMoveWithABucketThatRemovesNothing(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, 1)
+	cfg := kv.ClusterStreamConfig()
+	if err := s.js.DeleteStream(patient(t), cfg.Name); err != nil {
+		t.Fatal(err)
+	}
+	cfg.AllowMsgTTL = false
+	s.makeStream(cfg)
+	a, b := s.join("node01"), s.join("node02")
+	a.claim(1)
+	b.awaitOwner(1, "node01")
+	b.claim(1)
+	a.awaitOwner(1, "node02")
+	a.Depart(1, ownership.Moved, 3)
+	awaitCondition(t, "the first node has left it", func() bool { return len(b.Claims(1)) == 1 })
+	if failed := a.Status().Failed; failed > 0 {
+		t.Errorf("%d records were not taken", failed)
+	}
+}
