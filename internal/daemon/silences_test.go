@@ -3,6 +3,7 @@ package daemon
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,28 @@ func TestANewAgentIsSilencedByWhatSelectsIt(t *testing.T) {
 	}
 	writeKeys(t, cfg, keyFile)
 	waitUntil(t, func() bool { return !silenced(2) && h.node.silences.Figures().Agents == 0 })
+}
+
+// An agent may get the ID of another that was removed in a silence.
+func TestAnAgentIsNotSilencedByASilenceThatWasOverBeforeItWasThere(t *testing.T) {
+	t.Parallel()
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	h.startAgents(keyFile)
+	h.waitAllActive("001", "002", "003")
+	id := h.silence(silence.Request{Agent: "002", For: "1h"})
+	lines := strings.SplitAfter(keyFile, "\n")
+	at := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, "002 ") })
+	writeKeys(t, cfg, strings.Join(slices.Delete(slices.Clone(lines), at, at+1), ""))
+	waitUntil(t, func() bool { _, ok := h.node.detector.Agent(2); return !ok && h.node.silences.Figures().Agents == 0 })
+	if _, err := h.node.silences.End(t.Context(), id, "bob", ""); err != nil {
+		t.Fatal(err)
+	}
+	writeKeys(t, cfg, keyFile)
+	waitUntil(t, func() bool { _, ok := h.node.detector.Agent(2); return ok })
+	if r, _ := h.node.detector.Agent(2); r.Silenced {
+		t.Error("it is silenced, and no silence holds")
+	}
 }
 
 func TestSilencesSurviveARestartOfTheNodeAndWhatWasHeldComesAtTheirEnd(t *testing.T) {

@@ -1,6 +1,7 @@
 package silencer
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -67,10 +68,11 @@ func (s *Silencer) evaluateSelected(changed []*held) {
 	s.evaluatePages(selected.Selects)
 }
 
-// evaluateAgents evaluates agents, or all.
+// evaluateAgents evaluates agents, or all. Those that are gone are silenced no more: another
+// agent may get the ID of one.
 func (s *Silencer) evaluateAgents(ids []detector.AgentID, all bool) {
 	if all {
-		s.evaluatePages(func(*silence.Agent) bool { return true })
+		s.evaluateFleet()
 		return
 	}
 	index := s.currentIndex()
@@ -79,10 +81,34 @@ func (s *Silencer) evaluateAgents(ids []detector.AgentID, all bool) {
 		if r, ok := s.cfg.Fleet.Agent(id); ok {
 			changes = s.appendChange(changes, index, &r, agentOf(&r))
 		} else {
-			delete(s.agents, id)
+			changes = s.appendGone(changes, id)
 		}
 	}
 	s.applyChanges(changes)
+}
+
+// evaluateFleet evaluates all agents.
+func (s *Silencer) evaluateFleet() {
+	gone := maps.Clone(s.agents)
+	s.evaluatePages(func(a *silence.Agent) bool {
+		delete(gone, detector.AgentID(a.ID))
+		return true
+	})
+	var changes []detector.Silenced
+	for id := range gone {
+		changes = s.appendGone(changes, id)
+	}
+	s.applyChanges(changes)
+}
+
+// appendGone appends that an agent which is not in the fleet is silenced no more, unless it
+// was not.
+func (s *Silencer) appendGone(changes []detector.Silenced, id detector.AgentID) []detector.Silenced {
+	if _, was := s.agents[id]; !was {
+		return changes
+	}
+	delete(s.agents, id)
+	return append(changes, detector.Silenced{ID: id})
 }
 
 // evaluatePages evaluates the agents of the fleet that a filter selects.

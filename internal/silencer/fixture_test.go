@@ -21,12 +21,13 @@ import (
 type testFleet struct {
 	mu      sync.Mutex
 	agents  []detector.Record
-	looked  int // agents that were read
+	later   map[detector.AgentID]bool // silenced agents that are not in the fleet
+	looked  int                       // agents that were read
 	changes int
 }
 
 func newTestFleet(n int) *testFleet {
-	f := new(testFleet)
+	f := &testFleet{later: make(map[detector.AgentID]bool)}
 	for i := range n {
 		f.agents = append(f.agents, detector.Record{ID: detector.AgentID(i + 1), Name: fmt.Sprintf("host-%d", i+1), IP: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255),
 			Info: detector.Info{Groups: []string{"default,web", "default,db"}[i%2]}})
@@ -57,8 +58,34 @@ func (f *testFleet) SetSilenced(changes []detector.Silenced) {
 	defer f.mu.Unlock()
 	f.changes += len(changes)
 	for _, c := range changes {
-		f.agents[c.ID-1].Silenced = c.On
+		switch {
+		case int(c.ID) <= len(f.agents):
+			f.agents[c.ID-1].Silenced = c.On
+		case c.On:
+			f.later[c.ID] = true
+		default:
+			delete(f.later, c.ID)
+		}
 	}
+}
+
+// removeAgents removes the agents behind the first n, as the detector does.
+func (f *testFleet) removeAgents(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.agents[n:] {
+		if r.Silenced {
+			f.later[r.ID] = true
+		}
+	}
+	f.agents = f.agents[:n]
+}
+
+// countLater returns how many agents will be silenced when they are there.
+func (f *testFleet) countLater() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.later)
 }
 
 // countLooked returns how many agents were read.

@@ -98,12 +98,48 @@ func TestAnAgentThatChangesIsEvaluatedAgain(t *testing.T) {
 		}) // removed, and enrolled again
 		n.MarkAgent(2)
 		n.wantSilenced("002")
-		n.fleet.mu.Lock()
-		n.fleet.agents = n.fleet.agents[:1] // removed
-		n.fleet.mu.Unlock()
+		n.fleet.removeAgents(1)
 		n.MarkAgent(2)
 		n.wantSilenced("")
 	})
+}
+
+// Another agent may get its ID, when no silence holds any more.
+func TestAnAgentThatIsRemovedIsSilencedNoMore(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		removed int
+		request silence.Request
+	}{
+		{"one of a silence that names it", 1, silence.Request{Agent: "2-3", For: "1h"}},
+		{"one of a silence over all", 1, silence.Request{All: true, For: "1h"}},
+		{"so many that the fleet is read", maxMarks + 1, silence.Request{Agent: "host-*", For: "1h"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := newTestNode(t, 2+tt.removed)
+				n.start()
+				defer n.stop()
+				id := n.add(tt.request).Silence.ID
+				n.fleet.removeAgents(2)
+				n.Silencer.mu.Lock() // all are marked before the first is evaluated
+				for i := range tt.removed {
+					n.MarkAgent(detector.AgentID(3 + i))
+				}
+				n.Silencer.mu.Unlock()
+				synctest.Wait()
+				if later, figure := n.fleet.countLater(), n.Figures().Agents; later != 0 || figure > 2 {
+					t.Errorf("%d agents that are gone are silenced, %d are counted", later, figure)
+				}
+				if _, err := n.End(t.Context(), id, "alice", ""); err != nil {
+					t.Fatal(err)
+				}
+				n.wantSilenced("")
+			})
+		})
+	}
 }
 
 func TestAgentsThatChangeCostNothingWhileNobodyIsSilenced(t *testing.T) {
