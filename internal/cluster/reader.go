@@ -199,14 +199,14 @@ func (r *reader) openRecord(ctx context.Context, s stored) (key ownership.Key, r
 		}
 	}
 	text, err := v.verifyValue(s.key, s.value)
-	id, unknown := errors.AsType[unknownKeyError](err)
+	_, unknown := errors.AsType[unknownKeyError](err)
 	if unknown && time.Since(r.looked[key.Node]) > r.timing.keyWait {
 		if v, err = r.readVerifier(ctx, key.Node); err != nil {
 			return key, rec, &keysError{err}
 		}
 		text, err = v.verifyValue(s.key, s.value)
 	}
-	if id, unknown = errors.AsType[unknownKeyError](err); unknown {
+	if id, unknown := errors.AsType[unknownKeyError](err); unknown {
 		r.rememberMissedKey(key.Node, keyID(id))
 	}
 	if err != nil {

@@ -66,6 +66,9 @@ func (m *Member) handleEvent(e Event) {
 	case NodeBack:
 		m.Own.withdrawLosses(e.Node)
 	case Claimed:
+		if r := m.State.table.findOf(e.Agent, m.State.self); r != nil && r.reason != Here {
+			m.adoptStored(e.Agent)
+		}
 		if c, ok := m.Own.Claim(e.Agent); ok && c.Reason != Here && !c.isTemporary() {
 			if r := m.State.ownerRow(e.Agent); r != nil && r.node != m.State.self && r.seen() >= c.Seen {
 				m.Own.RecordDeparture(e.Agent, Moved, c.Since)
@@ -115,8 +118,19 @@ func (m *Member) RecordSighting(s *Sighting) {
 	}
 }
 
-// RecordDeparture records that an agent has left this node.
+// adoptStored takes up what a run before this one stored of an agent.
+func (m *Member) adoptStored(id AgentID) {
+	if _, known := m.Own.Claim(id); known {
+		return
+	}
+	if r := m.State.table.findOf(id, m.State.self); r != nil {
+		m.Own.adopt(&Claim{Agent: id, Reason: r.reason, Since: r.since, Sign: r.sign, From: r.from(), Seen: r.seen(), Addr: r.address()})
+	}
+}
+
+// RecordDeparture records that an agent has left this node, in this run or the one before.
 func (m *Member) RecordDeparture(id AgentID, reason Reason, since uint32) {
+	m.adoptStored(id)
 	m.Own.RecordDeparture(id, reason, since)
 }
 

@@ -110,3 +110,32 @@ func TestTheAgentsOfALostNodeAreLostUntilItIsBack(t *testing.T) {
 		t.Errorf("%+v, %v", page, more)
 	}
 }
+
+func TestWhatARunBeforeStoredIsChangedByTheNextOne(t *testing.T) {
+	t.Parallel()
+	first, b := NewMember("node01", 1, nil), NewMember("node02", 1, nil)
+	for id := range AgentID(4) {
+		first.RecordSighting(&Sighting{Agent: id})
+	}
+	first.RecordDeparture(2, Lost, 5)
+	first.RecordDeparture(3, Lost, 5)
+	a := NewMember("node01", 2, nil)
+	order := readBack(t, 0, first, a, b)
+	a.RecordSighting(&Sighting{Agent: 0})
+	a.RecordDeparture(1, Lost, 6) // which did not come back
+	b.RecordSighting(&Sighting{Agent: 3})
+	order = readBack(t, order, b, a)
+	a.Own.DepartUnknown(a.State, 7)
+	readBack(t, order, a, b)
+	for id, want := range map[AgentID]Reason{0: Here, 1: Lost, 2: Lost} {
+		if c := b.State.Claims(id); len(c) != 1 || c[0].Reason != want {
+			t.Errorf("agent %v: %+v, want %v", id, c, want)
+		}
+	}
+	if c := b.State.Claims(3); len(c) != 1 || c[0].Node != "node02" {
+		t.Errorf("agent 003, which is back elsewhere: %+v", c)
+	}
+	if here, _ := a.Own.Counts(); here != 1 {
+		t.Errorf("%d agents are here", here)
+	}
+}

@@ -203,15 +203,23 @@ func (o *Own) EnqueueAll() {
 	}
 }
 
-// DepartUnknown records as removed all agents that the stream has as this node's and that
-// it does not have.
+// adopt takes up the claim of a run before this one.
+func (o *Own) adopt(c *Claim) {
+	o.agents[c.Agent] = &ownAgent{claim: *c}
+	if c.Reason == Here {
+		o.here++
+	}
+}
+
+// DepartUnknown records as removed all agents that the stream has as being on this node and
+// that it does not have.
 func (o *Own) DepartUnknown(s *State, since uint32) (departed int) {
 	for n, more := 0, true; more; n++ {
 		var page []Located
 		page, more = s.PageClaims(nil, n)
 		for i := range page {
 			id := page[i].Agent
-			if page[i].Node != s.nodes[s.self].name || o.agents[id] != nil {
+			if page[i].Node != s.nodes[s.self].name || page[i].Reason != Here || o.agents[id] != nil {
 				continue
 			}
 			a := &ownAgent{claim: Claim{Agent: id, Reason: Removed, Since: since}}
