@@ -24,6 +24,7 @@ type restart struct {
 	said   []Decision // the last decisions before
 	first  []Decision // the first after
 	agents []Restored
+	quiet  []Silenced
 	outage *Outage
 }
 
@@ -41,7 +42,7 @@ func (w *world) restart() *restart {
 	w.base = w.now - 1
 	for id := range w.agents {
 		if d := w.agents[id].last; d != nil {
-			r.agents = append(r.agents, w.restored(d))
+			r.agents = append(r.agents, w.restored(d, &w.agents[id]))
 		}
 	}
 	if o := w.outage.last; o != nil {
@@ -52,6 +53,12 @@ func (w *world) restart() *restart {
 	}
 	w.table = NewTable(daySettings)
 	w.table.Restore(r.agents, r.outage)
+	for i := range w.agents {
+		if w.agents[i].silenced {
+			r.quiet = append(r.quiet, Silenced{AgentID(i + 1), true})
+		}
+	}
+	w.table.SetSilenced(r.quiet, r.now)
 	w.table.SetMembers(w.members(), r.now)
 	r.first = slices.Clone(w.table.TakeDecisions())
 	for i := range r.first {
@@ -73,17 +80,23 @@ func (w *world) since(at Instant, second int64) time.Duration {
 	return at.Sub(w.instant(Instant(second)))
 }
 
-func (w *world) restored(d *Decision) Restored {
+func (w *world) restored(d *Decision, a *worldAgent) Restored {
+	evidence := d.Evidence
+	evidence.HostProbedAt = w.instant(evidence.HostProbedAt)
 	addr, _ := netip.ParseAddr(d.IP)
 	return Restored{Member: Member{ID: d.ID, Name: d.Name, IP: d.IP}, Addr: addr, Status: d.To, Reason: d.Reason, Missed: d.Missed,
 		Since: w.instant(d.At), LastSeen: w.instant(d.LastSeen), Greeted: d.To == Active || d.From == Active || d.From == Disconnected,
-		Outage: d.Outage, Part: d.Part}
+		Outage: d.Outage, Part: d.Part, From: d.From, Silenced: d.Silenced, Evidence: evidence,
+		Step: a.step, AlertHeld: a.alertHeld, Flapping: a.flapping}
 }
 
 // publish records an agent's change for the next restart.
 func (w *world) publish(a *worldAgent, d *Decision) {
 	last := *d
-	last.At, last.LastSeen = w.second(d.At), w.second(d.LastSeen)
+	last.At, last.LastSeen, last.HostProbedAt = w.second(d.At), w.second(d.LastSeen), w.second(d.HostProbedAt)
+	window := Instant(daySettings.FlapWindow / time.Second)
+	a.flapping = a.flapping && a.last != nil && last.At-a.last.At < window
+	a.step, a.alertHeld = 0, d.AlertHeld
 	if !d.Seen {
 		last.LastSeen = last.At
 	}
@@ -107,7 +120,7 @@ func (w *world) beginOutage(d *Decision) {
 	o.on, o.last = true, &Outage{Since: w.second(d.Fleet.Since), Watched: d.Fleet.Watched, ReportedAt: w.second(d.At)}
 	for i := range w.agents {
 		a := &w.agents[i]
-		if a.last != nil && a.status == Disconnected && a.last.Reason.IsLoss() && a.known > max(o.ended, w.base) && w.now-a.known < int64(daySettings.Interval/time.Second) {
+		if a.last != nil && a.status == Disconnected && a.last.Reason.IsLoss() && !a.last.Silenced && a.known > max(o.ended, w.base) && w.now-a.known < int64(daySettings.Interval/time.Second) {
 			o.addMember(a, true)
 		}
 	}
@@ -142,6 +155,7 @@ func (r *restart) restoreModel(m *model, members []Member) (*model, error) {
 	next := newModel(daySettings)
 	next.agenda = map[int64][]*modelAgent{}
 	next.restore(r.agents, r.outage)
+	next.setSilenced(r.quiet, r.now)
 	next.setMembers(members, r.now)
 	for _, a := range next.slots {
 		at, _ := next.nextDeadline(a)

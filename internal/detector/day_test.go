@@ -39,6 +39,7 @@ var daySettings = Settings{
 	GroupOf:       dayGroup,
 	RetryInterval: time.Minute, SuspectTimeout: 10 * time.Second, ReconnectGrace: 5 * time.Second,
 	OutageShare: 0.3, OutageHold: time.Minute, FlapThreshold: 6, FlapWindow: 20 * time.Minute, MaxChanges: 30,
+	HostProbe: true, EscalateAfter: []time.Duration{10 * time.Minute, time.Hour, 2 * time.Hour}, DormantAfter: 100 * time.Minute,
 }
 
 // dayGroup puts every tenth agent into the group with the shorter interval.
@@ -86,6 +87,7 @@ type world struct {
 	changes int
 	summed  int // of these, reported together with others
 
+	verdicts worldVerdicts
 	broken   int // reports that do not follow from the one before
 	invented int // losses of agents that had been alive for long enough to be seen
 }
@@ -101,6 +103,12 @@ type worldAgent struct {
 
 	last  *Decision // the last change that was reported, with its instants as seconds of the day
 	known int64     // when
+
+	silenced  bool
+	quietAt   int64 // when it was silenced last
+	step      int   // of its absence, as published
+	alertHeld bool  // as published
+	flapping  bool  // the same
 }
 
 // happening is planned for an agent, unless it fails or returns until then.
@@ -126,7 +134,9 @@ type step struct {
 	restart *restart // before anything else
 	now     Instant
 	lull    time.Duration
+	quiet   []Silenced
 	batch   []Sighting
+	hosts   []HostReport // after the sweep
 	said    []Decision
 }
 
@@ -172,6 +182,9 @@ func (w *world) run(to chan<- step) {
 		if w.random.IntN(2*3600) == 0 {
 			w.cutNetworks()
 		}
+		if s.quiet = w.planSilences(); len(s.quiet) > 0 {
+			w.table.SetSilenced(s.quiet, s.now)
+		}
 		for _, h := range w.coming[w.now%dayRing] {
 			if w.agents[h.agent].life == h.life {
 				s.batch = w.applyEvent(h, s.batch, s.now)
@@ -183,6 +196,11 @@ func (w *world) run(to chan<- step) {
 		}
 		w.table.Sweep(s.now)
 		s.said = slices.Clone(w.table.TakeDecisions())
+		s.hosts = w.probeHosts(s.said, s.now)
+		for i := range s.hosts {
+			w.table.ReportHost(s.hosts[i])
+		}
+		s.said = append(s.said, w.table.TakeDecisions()...)
 		for i := range s.said {
 			w.handleDecision(&s.said[i])
 		}
@@ -289,6 +307,9 @@ func (w *world) handleDecision(d *Decision) {
 		}
 		a.status = d.To
 		w.publish(a, d)
+		if d.To == Disconnected && d.Silenced {
+			w.verdicts.quietLosses++
+		}
 		if d.To == Disconnected && a.is == alive && !a.flooder && w.now-a.since > int64(dayNotify/time.Second)+120 {
 			w.invented++
 		}
@@ -296,6 +317,8 @@ func (w *world) handleDecision(d *Decision) {
 			a.told = true
 			w.delays[a.is] = append(w.delays[a.is], w.since(d.At, a.since))
 		}
+	case AlertReleased, Escalated:
+		w.recordAlert(a, d)
 	case OutageBegan:
 		w.outages++
 		w.beginOutage(d)
@@ -303,6 +326,7 @@ func (w *world) handleDecision(d *Decision) {
 		w.endOutage(d)
 	case Flapping:
 		w.flaps++
+		a.flapping = true
 	}
 }
 
@@ -325,10 +349,16 @@ func (w *world) checkModel(steps <-chan step) error {
 		if s.lull > 0 {
 			m.resume(s.now, s.lull)
 		}
+		if len(s.quiet) > 0 {
+			m.setSilenced(s.quiet, s.now)
+		}
 		if len(s.batch) > 0 {
 			m.applySightings(s.batch...)
 		}
 		m.runSweep(s.now)
+		for _, r := range s.hosts {
+			m.reportHost(r)
+		}
 		if err := compareLists(m.decisions, s.said); err != nil {
 			return fmt.Errorf("at %v: %w", time.Duration(s.now), err)
 		}
@@ -362,6 +392,7 @@ func compareLists(want, got []Decision) error {
 func (w *world) logCounts(t *testing.T) {
 	t.Logf("%d agents, %v: %d sightings, %d keep-alives (%d of them to suspects that lived), %d changes (%d summed up), %d deaths, %d pauses, %d restarts (%d in an outage), %d outages, %d flapping",
 		len(w.agents), time.Duration(w.end)*time.Second, w.seen, w.sends, w.extra, w.changes, w.summed, w.deaths, w.pauses, w.starts, w.outage.restarts, w.outages, w.flaps)
+	w.verdicts.check(t)
 	for is, delays := range w.delays {
 		if len(delays) == 0 {
 			continue

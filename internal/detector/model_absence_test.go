@@ -72,9 +72,7 @@ func (m *model) setSilenced(changes []Silenced, now Instant) {
 			continue
 		}
 		last := a.lastChange()
-		if c.On {
-			delete(m.absent, last)
-		} else if a.held || a.stepDue {
+		if !c.On && (a.held || a.stepDue) {
 			a.held = false
 			m.releaseAlert(last, now)
 		}

@@ -29,6 +29,7 @@ type modelProbes struct {
 	waiting []*modelProbe
 	asked   []Instant
 	latest  Instant
+	located map[netip.Addr]int // how many agents are at each address
 	token   uint32
 }
 
@@ -48,17 +49,23 @@ func (m *model) canProbe(a *modelAgent) bool {
 	if !m.set.HostProbe || !a.addr.IsValid() {
 		return false
 	}
-	for _, b := range m.slots {
-		if b != nil && b != a && b.addr == a.addr {
-			return false
-		}
+	return m.located[a.addr] == 1
+}
+
+// locate records where an agent is, or that it is nowhere.
+func (m *model) locate(a *modelAgent, addr netip.Addr) {
+	if m.located == nil {
+		m.located = map[netip.Addr]int{}
 	}
-	return true
+	m.located[a.addr]--
+	a.addr = addr
+	m.located[addr]++
 }
 
 // probesLeft returns how many hosts may be probed by the limit of so many a second.
 func (m *model) probesLeft(now Instant) int {
 	m.latest = max(m.latest, now)
+	m.asked = slices.DeleteFunc(m.asked, func(at Instant) bool { return at <= m.latest.Add(-time.Second) })
 	n := maxProbes
 	for _, at := range m.asked {
 		if at > m.latest.Add(-time.Second) {

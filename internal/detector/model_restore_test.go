@@ -16,8 +16,9 @@ func (m *model) restore(agents []Restored, last *Outage) {
 	}
 	for slot := range agents {
 		r := &agents[slot]
-		a := &modelAgent{id: r.ID, slot: slot, name: r.Name, listed: r.IP, addr: r.Addr, status: r.Status, reason: r.Reason, wasActive: r.Greeted,
+		a := &modelAgent{id: r.ID, slot: slot, name: r.Name, listed: r.IP, status: r.Status, reason: r.Reason, wasActive: r.Greeted,
 			restored: r.Status == Active || r.Status == Pending, phases: m.unknownPhases()}
+		m.locate(a, r.Addr)
 		if r.Status != NeverConnected {
 			life := min(r.LastSeen, -1)
 			a.lastSeen = &life

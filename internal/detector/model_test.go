@@ -423,7 +423,7 @@ func (m *model) applySighting(a *modelAgent, s Sighting) {
 	a.lastSeen, a.missed = &s.At, 0
 	if s.Addr != (netip.Addr{}) {
 		_, before := m.group(a)
-		a.addr = s.Addr
+		m.locate(a, s.Addr)
 		if _, after := m.group(a); after != before && watched && a.probe == nil && a.gone == nil {
 			a.turnFrom = s.At
 		}
@@ -533,6 +533,7 @@ func (m *model) setMembers(list []Member, now Instant) {
 				d.From, d.Changes = a.share.withheld[0].From, n+1
 			}
 			a.loss, a.probed = nil, nil
+			m.locate(a, netip.Addr{})
 			m.counts[Disconnected]--
 			delete(m.unresponsive, a)
 			delete(m.agents, a.id)

@@ -205,7 +205,7 @@ func (t *Table) addOutageMembers(losses []loss) {
 	o := &t.outage
 	for _, l := range losses {
 		s := &t.state[l.slot]
-		if !t.isStillLost(&l) || s.has(awayInOutage) || !s.has(recentlyLost) { // the last: it was silenced since
+		if !t.isStillLost(&l) || s.has(awayInOutage) {
 			continue
 		}
 		o.report.Since = min(o.report.Since, l.at)

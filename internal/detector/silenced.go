@@ -15,7 +15,7 @@ func (d *Detector) SetSilenced(changes []Silenced) {
 
 // SetSilenced applies changes of which agents are silenced, also of agents that are not in
 // the table. Status changes of a silenced agent are reported and marked, its alerts wait,
-// and it is no part of an outage. When it is silenced no more and still away, one alert is
+// and losses from then on are no part of an outage. When it is silenced no more and still away, one alert is
 // reported of all that have waited.
 func (t *Table) SetSilenced(changes []Silenced, now Instant) {
 	for _, c := range changes { // what is due is decided by what was true before
@@ -47,7 +47,6 @@ func (t *Table) beginSilence(slot int32) {
 	if s.has(unresponsive) {
 		t.countUnresponsive(s, -1)
 	}
-	t.outage.forgetRecentLoss(s)
 	s.flags |= silenced
 	t.countSilenced(s, 1)
 }
