@@ -68,11 +68,11 @@ func (w *world) recordAlert(a *worldAgent, d *Decision) {
 		v.wrong = append(v.wrong, fmt.Sprintf("%s: %+v", what, *d))
 	}
 	switch {
-	case a.silenced:
+	case d.Silenced:
 		complain("an alert of a silenced agent")
 	case a.status != Disconnected || a.last.At != w.second(d.At):
 		complain("an alert of an absence that is over")
-	case d.Verdict == AlertReleased && !a.alertHeld:
+	case d.Verdict == AlertReleased && !a.alertHeld && !d.Outage: // a loss may be found to be part of an outage later
 		complain("an alert that was not held")
 	case d.Verdict == Escalated && (d.Step <= a.step || d.AwayFor < daySettings.EscalateAfter[d.Step-1]):
 		complain("a step that was reported, or is not reached")

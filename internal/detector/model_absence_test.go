@@ -62,10 +62,16 @@ func (m *model) setSilenced(changes []Silenced, now Instant) {
 	m.evaluateBatch(now)
 	for _, c := range changes {
 		a := m.agents[c.ID]
+		m.quietChanged = true
 		was := m.silenced[c.ID]
-		if c.On {
+		if a != nil && was != c.On {
+			m.countQuiet(a, -1)
 			m.silenced[c.ID] = true
-		} else {
+			if c.On {
+				m.countQuiet(a, 1)
+			}
+		}
+		if m.silenced[c.ID] = true; !c.On {
 			delete(m.silenced, c.ID)
 		}
 		if a == nil || was == c.On || a.status != Disconnected {

@@ -35,6 +35,9 @@ type model struct {
 
 	modelProbes
 	silenced map[AgentID]bool
+	quiet    int // watched agents that are silenced
+
+	quietChanged bool // other agents are silenced since
 
 	reliefs []modelRelief // of suspected agents: signs of life
 	silent  bool          // the fleet is
@@ -157,7 +160,9 @@ func (m *model) setStatus(a *modelAgent, to Status, why Reason, at Instant) {
 	m.counts[a.status]--
 	m.counts[to]++
 	a.from, a.since = a.status, at
+	m.countQuiet(a, -1)
 	a.status, a.reason = to, why
+	m.countQuiet(a, 1)
 	a.held = m.silenced[a.id] && to == Disconnected && why != AgentRemoved
 	m.addChangeDecision(Changed, c).AlertHeld = a.held
 	a.changes = append(a.changes, c)
@@ -632,7 +637,8 @@ func (m *model) updateOutage(now Instant) {
 		collect(m.batch[before:])
 	}
 	m.reportBegan(now)
-	if len(m.batch)+len(m.losses) > 0 { // else nothing begins
+	if len(m.batch) > 0 || m.quietChanged { // else nothing begins
+		m.quietChanged = false
 		m.sortLosses(fresh, now)
 	}
 	if m.outage != nil && len(m.losses) < minOutage {
@@ -685,13 +691,17 @@ func (m *model) dropOldReliefs(now Instant) {
 // outage, and the suspected ones that were probed did not answer.
 func (m *model) isFleetSilent(now Instant) bool {
 	m.dropOldReliefs(now)
-	inVain := 0
+	inVain, enough := 0, 4*max(1, len(m.reliefs))
 	for c := range m.absent {
 		if c.why == MissedKeepAlives {
 			inVain++
 		}
+		if inVain == enough {
+			least := m.outageThreshold()
+			return len(m.absent) >= least || len(m.absent)+m.countUnresponsive() >= least
+		}
 	}
-	return inVain >= 4 && inVain >= 4*len(m.reliefs) && len(m.absent)+m.countUnresponsive() >= m.outageThreshold()
+	return false
 }
 
 // postponeAnswer restarts the timeout of a keep-alive that waits to be sent. In a silent
@@ -722,24 +732,23 @@ func (m *model) countUnresponsive() int {
 			delete(m.unresponsive, a)
 		}
 	}
-	n := len(m.unresponsive)
-	for id := range m.silenced {
-		if m.unresponsive[m.agents[id]] {
-			n--
+	n := 0
+	for a := range m.unresponsive {
+		if !m.silenced[a.id] {
+			n++
 		}
 	}
 	return n
 }
 
 // countWatched returns how many agents are watched and not silenced.
-func (m *model) countWatched() int {
-	n := m.counts[Active] + m.counts[Pending]
-	for id := range m.silenced {
-		if a := m.agents[id]; a != nil && a.isWatched() {
-			n--
-		}
+func (m *model) countWatched() int { return m.counts[Active] + m.counts[Pending] - m.quiet }
+
+// countQuiet counts an agent that is watched and silenced.
+func (m *model) countQuiet(a *modelAgent, n int) {
+	if m.silenced[a.id] && a.isWatched() {
+		m.quiet += n
 	}
-	return n
 }
 
 func (m *model) outageThreshold() int {
