@@ -62,9 +62,9 @@ func (t *Table) countSteps(away time.Duration) (n uint8) {
 // reportStep reports the step that an agent's absence has reached.
 func (t *Table) reportStep(slot int32, now Instant) {
 	s := &t.state[slot]
-	s.flags &^= stepHeld
+	s.flags = s.flags&^stepHeld | alerted
 	d := t.reportChange(Escalated, slot)
-	d.Step, d.AwayFor, d.Outage = int(s.step), now.Sub(d.At).Truncate(time.Second), s.has(lostInOutage)
+	d.Step, d.AwayFor, d.Outage = int(s.step), max(now.Sub(d.At).Truncate(time.Second), time.Second), s.has(lostInOutage)
 }
 
 // endAbsence forgets the absence of an agent that is back, or removed.

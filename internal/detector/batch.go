@@ -16,7 +16,7 @@ type change struct {
 func (r *batch) addStatusChange(slot int32, s *state, from Status, out int) {
 	r.changes = append(r.changes, change{slot: slot, id: s.id, decision: int32(out), from: from, flagsBefore: s.flags})
 	if from == Disconnected {
-		s.flags &^= recentlyLost | unanswered | alertHeld
+		s.flags &^= recentlyLost | unanswered | alertHeld | alerted
 	}
 }
 
@@ -35,8 +35,22 @@ func (t *Table) evaluateFleetChanges(now Instant) {
 			t.countFlapChange(&t.batch.changes[i])
 		}
 	}
+	t.recordAlerts()
 	t.batch.changes = t.batch.changes[:0]
 	t.limitReportedChanges(now)
+}
+
+// recordAlerts records of which agents the batch's decisions report the alert: an outage may
+// begin yet that they are part of, and at whose end the others have theirs.
+func (t *Table) recordAlerts() {
+	for i := range t.batch.changes {
+		n := &t.batch.changes[i]
+		d := &t.decisions[n.decision]
+		l := loss{slot: n.slot, id: n.id, at: d.At}
+		if d.To == Disconnected && !d.AlertHeld && t.isStillLost(&l) {
+			t.state[n.slot].flags |= alerted
+		}
+	}
 }
 
 // loss is an agent that was given up.
@@ -82,7 +96,8 @@ func (t *Table) releaseHeldAlert(l *loss, cause flags, now Instant) {
 }
 
 // releaseAlert reports the alert of an agent that is away, which was held, as one: that of
-// the step of its absence if it has reached one meanwhile.
+// the step of its absence if it has reached one meanwhile. An alert that was reported
+// before there was a reason to hold it is not repeated.
 func (t *Table) releaseAlert(slot int32, now Instant) {
 	s := &t.state[slot]
 	switch {
@@ -91,7 +106,8 @@ func (t *Table) releaseAlert(slot int32, now Instant) {
 		s.flags |= silenceHeld
 	case s.has(stepHeld):
 		t.reportStep(slot, now)
-	default:
+	case !s.has(alerted):
+		s.flags |= alerted
 		t.reportChange(AlertReleased, slot).Outage = s.has(lostInOutage)
 	}
 }

@@ -59,7 +59,7 @@ type Decision struct {
 	Evidence                   // of a loss or a shutdown; of other changes it is zero
 	LastSeen     Instant       // of use only when Seen
 	LastSeenTime time.Time     // of LastSeen; zero unless Seen
-	AwayFor      time.Duration // Escalated: how long it has been away, in whole seconds
+	AwayFor      time.Duration // Escalated: how long it has been away, in whole seconds, at least one
 	Step         int           // Escalated: its number in EscalateAfter, from 1
 	Changes      int           // Flapping: within the window; Changed: how many this one stands for, 0 for itself alone
 	Fleet        *Fleet        // OutageBegan, OutageEnded

@@ -159,7 +159,7 @@ func (t *Table) recordOf(slot int32) Record {
 	s, w := &t.state[slot], &t.identities[slot]
 	r := Record{ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
 		Since: w.since, LastSeen: s.lastSeen, Seen: s.has(seen), Missed: int(s.missed),
-		RTT: time.Duration(s.rtt) * time.Microsecond, Info: w.info.Value(), Silenced: s.has(silenced), Dormant: s.has(dormant), AlertHeld: s.has(alertHeld)}
+		RTT: time.Duration(s.rtt) * time.Microsecond, Info: w.info.Value(), Silenced: s.has(silenced), Dormant: s.has(dormant), AlertHeld: s.has(alertHeld) && !s.has(alerted)}
 	if s.status == Disconnected {
 		r.Evidence = t.evidenceOf(slot, r.Seen)
 	}

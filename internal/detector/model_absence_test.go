@@ -50,7 +50,8 @@ func (m *model) reportStep(a *modelAgent, now Instant) {
 	a.stepDue = false
 	c := a.lastChange()
 	d := m.addChangeDecision(Escalated, c)
-	d.Step, d.AwayFor, d.Outage = a.step, now.Sub(a.since)/time.Second*time.Second, c.outage != nil
+	a.alerted = true
+	d.Step, d.AwayFor, d.Outage = a.step, max(now.Sub(a.since)/time.Second, 1)*time.Second, c.outage != nil
 }
 
 func (m *model) setSilenced(changes []Silenced, now Instant) {

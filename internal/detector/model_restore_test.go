@@ -42,7 +42,7 @@ func (m *model) restore(agents []Restored, last *Outage) {
 
 func (a *modelAgent) restoreAbsence(r *Restored) {
 	e := &r.Evidence
-	a.step, a.closed = r.Step, e.Closed || r.Reason == ConnectionLost
+	a.step, a.alerted, a.closed = r.Step, r.Alerted, e.Closed || r.Reason == ConnectionLost
 	if e.Host != HostUnknown || e.HostProbe != "" {
 		a.probed = &modelProbe{agent: a, settled: true, host: e.Host, how: e.HostProbe, found: e.HostProbedAt}
 	}

@@ -87,6 +87,7 @@ type modelAgent struct {
 	stepDue bool        // its report is held
 	dormant bool
 	held    bool    // its alert is, because it is silenced
+	alerted bool    // its alert is reported
 	since   Instant // of its status
 	from    Status  // before that
 }
@@ -155,7 +156,7 @@ func (m *model) setStatus(a *modelAgent, to Status, why Reason, at Instant) {
 		}
 	}
 	if a.status == Disconnected {
-		a.probed, a.closed, a.step, a.stepDue, a.held, a.dormant = nil, false, 0, false, false, false
+		a.probed, a.closed, a.step, a.stepDue, a.held, a.alerted, a.dormant = nil, false, 0, false, false, false, false
 	}
 	m.counts[a.status]--
 	m.counts[to]++
@@ -599,6 +600,7 @@ func (m *model) evaluateBatch(now Instant) {
 	m.askWaiting(now)
 	for _, c := range m.batch {
 		m.countFlapChange(c)
+		c.agent.alerted = c.agent.alerted || m.isStillAway(c) && !m.decisions[c.out].AlertHeld
 		at, _ := m.nextDeadline(c.agent)
 		m.scheduleCheck(c.agent, at)
 	}
@@ -840,7 +842,8 @@ func (m *model) releaseAlert(c *modelChange, now Instant) {
 		a.held = true
 	case a.stepDue:
 		m.reportStep(a, now)
-	default:
+	case !a.alerted:
+		a.alerted = true
 		m.addChangeDecision(AlertReleased, c).Outage = c.outage != nil
 	}
 }

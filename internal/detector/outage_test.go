@@ -31,6 +31,16 @@ func TestOutages(t *testing.T) {
 				"2m0s: outage over: 30 of 100 lost, 30 closed, 0 silent, 20 back, 1 networks",
 				"3m0s: 10 × alert of connection_lost, part of an outage",
 			}},
+		{"an alert that was reported before the outage is not repeated after it",
+			[]storyEvent{{minute, 1, 1, crash}, {minute + 20*s, 2, 40, crash}, {2 * minute, 3, 40, back}},
+			[]string{
+				"1m2s: 1 × disconnected by connection_lost",
+				"1m22s: 39 × disconnected by connection_lost, part of an outage, alert held",
+				"1m22s: outage: 40 of 100 lost, 40 closed, 0 silent, 0 back, 1 networks",
+				"2m0s: 38 × active by reconnected",
+				"2m0s: outage over: 40 of 100 lost, 40 closed, 0 silent, 38 back, 1 networks",
+				"3m0s: 1 × alert of connection_lost, part of an outage",
+			}},
 		{"it is not over while half are away",
 			[]storyEvent{{minute, 1, 40, crash}, {2 * minute, 1, 20, back}, {8 * minute, 21, 21, back}},
 			[]string{

@@ -26,6 +26,7 @@ type Restored struct {
 	Evidence  Evidence // of a disconnected agent, as its last change had it; SilentFor is not used
 	Step      int      // the last step of its absence that was published; 0: none
 	AlertHeld bool     // its last change is a loss whose alert was held, and not published since
+	Alerted   bool     // the alert of its last change, which is a loss, was published
 	Flapping  bool     // it was flapping: its alert was held for that
 }
 
@@ -97,6 +98,9 @@ func (t *Table) restoreAgent(a *Restored) int32 {
 	} else if a.Status == Disconnected {
 		t.restoreEvidence(slot, &a.Evidence, a.Reason)
 		s.step = uint8(min(a.Step, noSteps-1))
+		if a.Alerted {
+			s.flags |= alerted
+		}
 		t.ensureDueBy(slot, t.absenceDue(slot))
 	}
 	return slot

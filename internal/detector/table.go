@@ -113,6 +113,7 @@ const (
 	silenceHeld                       // its alert is held until it is silenced no more
 	stepHeld                          // the step of its absence is not reported yet
 	dormant                           // it counts in the table's dormant
+	alerted                           // the alert of its loss is reported
 
 	alertHeld = awayInOutage | alertWaiting | flapHeld | silenceHeld
 )

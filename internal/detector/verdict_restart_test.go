@@ -64,6 +64,46 @@ func TestAbsencesGoOnOverARestart(t *testing.T) {
 	}
 }
 
+// An alert that was published before the outage that its loss is part of is not published
+// again at the end of that, by another process.
+func TestARestartDuringAnOutageRepeatsNoAlertOfBefore(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		ended Instant
+		want  []string
+	}{
+		{"while it goes on", 0, []string{
+			"30s: 30 × active by reconnected",
+			"30s: outage over: 40 of 40 lost, 40 closed, 0 silent, 30 back, 1 networks",
+			"1m30s: 9 × alert of connection_lost, part of an outage",
+		}},
+		{"while its alerts are held", -Instant(20 * time.Second), []string{
+			"30s: 30 × active by reconnected",
+			"40s: 9 × alert of connection_lost, part of an outage",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set := allVerdicts
+			set.EscalateAfter, set.HostProbe = nil, false
+			table := NewTable(set)
+			lost := -Instant(time.Minute)
+			var list []Restored
+			var members []Member
+			for id := AgentID(1); id <= 40; id++ {
+				a := Restored{Member: Member{ID: id, Name: id.String(), IP: "any"}, Addr: addressOf(id), Status: Disconnected, Reason: ConnectionLost,
+					Since: lost, LastSeen: lost, Greeted: true, AlertHeld: id != 40, Alerted: id == 40}
+				list, members = append(list, a), append(members, a.Member)
+			}
+			table.Restore(list, &Outage{Since: lost, Watched: 40, ReportedAt: lost, Ended: tt.ended})
+			table.SetMembers(members, 1)
+			if r, _ := table.Agent(40); r.AlertHeld {
+				t.Error("an alert is held that was published")
+			}
+			checkStory(t, runStory(table, 1, []storyEvent{{30 * time.Second, 1, 30, back}}, 5*time.Minute), tt.want)
+		})
+	}
+}
+
 // The losses from which an outage was detected are not marked; those of silenced agents are
 // not part of it.
 func TestARestoredOutageHasNoSilencedAgents(t *testing.T) {

@@ -118,13 +118,15 @@ func (s *restorer) restoreAlerts(agent *detector.Restored, m *event.StatusChange
 		default:
 			agent.AlertHeld = c.AlertLevel >= group.AlertThreshold
 		}
+		agent.Alerted = sent.alerted
 	}
 	to.set(agent.ID, sent)
 }
 
-// countSteps returns how many escalations come up to a time, which is in whole seconds.
+// countSteps returns how many escalations come up to a time, which is in whole seconds, at
+// least one; 0 is that of a loss's own alert.
 func countSteps(after []time.Duration, awayFor time.Duration) (n int) {
-	for n < len(after) && after[n].Truncate(time.Second) <= awayFor {
+	for n < len(after) && max(after[n].Truncate(time.Second), time.Second) <= awayFor {
 		n++
 	}
 	return n

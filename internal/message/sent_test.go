@@ -159,8 +159,8 @@ func (r *alertRun) check(found []detector.Restored, when string) {
 			r.t.Errorf("%s: agent %v is unknown", when, found[i].ID)
 			continue
 		}
-		if got := &found[i]; got.Step != a.step || got.AlertHeld != a.held || got.Flapping == a.flapped.IsZero() {
-			r.t.Errorf("%s: agent %v has step %d, held %v, flapping %v; want %+v", when, got.ID, got.Step, got.AlertHeld, got.Flapping, *a)
+		if got := &found[i]; got.Step != a.step || got.AlertHeld != a.held || got.Alerted != a.alerted || got.Flapping == a.flapped.IsZero() {
+			r.t.Errorf("%s: agent %v has step %d, held %v, alerted %v, flapping %v; want %+v", when, got.ID, got.Step, got.AlertHeld, got.Alerted, got.Flapping, *a)
 		}
 	}
 }
@@ -248,7 +248,7 @@ func TestAnUpgradeRaisesNoAlertOfAgentsThatAreLongGone(t *testing.T) {
 		r.publish(all, lost)
 	}
 	_ = os.Remove(r.file)
-	r.agents = map[detector.AgentID]*expectedAgent{1: {step: 3}, 2: {step: 3}, 3: {held: true}}
+	r.agents = map[detector.AgentID]*expectedAgent{1: {step: 3, alerted: true}, 2: {step: 3, alerted: true}, 3: {held: true}}
 	r.check(r.start(), "after the upgrade")
 	r.check(r.start(), "and after one more start")
 }
@@ -274,6 +274,17 @@ func TestTheFileOfAnotherStreamHidesNoAlert(t *testing.T) {
 }
 
 // With other steps in the settings, those count that come after the last alert.
+// A loss's own alert has no away_for; an escalation has a second at least.
+func TestTheAlertOfALossIsNoEscalationHoweverSoonThatIs(t *testing.T) {
+	t.Parallel()
+	after := []time.Duration{100 * time.Millisecond, 900 * time.Millisecond, 2500 * time.Millisecond}
+	for awayFor, want := range map[time.Duration]int{0: 0, time.Second: 2, 2 * time.Second: 3} {
+		if got := countSteps(after, awayFor); got != want {
+			t.Errorf("%d escalations come up to %v, want %d", got, awayFor, want)
+		}
+	}
+}
+
 func TestOtherEscalationsInTheSettingsCountFromTheLastAlert(t *testing.T) {
 	if got := countSteps([]time.Duration{1500 * time.Millisecond, time.Minute}, time.Second); got != 1 {
 		t.Errorf("of 1.5 s, published as 1 s: step %d", got)
