@@ -21,9 +21,10 @@ type deed struct {
 const (
 	rebootTime = 3 * time.Second // of a host
 	// workTime is how long a host is off for planned work: longer than escalateAfter. The
-	// silence of its agent lasts until the agent is back.
+	// silence of its agent lasts until the agent is back, which takes up to 3 s beside a
+	// manager.
 	workTime    = 8 * time.Second
-	silenceTime = 10 * time.Second
+	silenceTime = 12 * time.Second
 	// escalateAfter is when an agent that is away is an alert, whatever is known of it. A
 	// reboot is over before.
 	escalateAfter = 6 * time.Second
@@ -36,7 +37,7 @@ const (
 var deeds = []*deed{
 	{name: "kill", failure: agentsim.Kill, text: "is killed: its process ends without a shutdown message, its host lives", recovery: "is started again"},
 	{name: "reboot", failure: agentsim.PowerOff, text: "reboots with its host, for 3s", recovery: "is started again", lasts: rebootTime, quiet: true},
-	{name: "planned", failure: agentsim.PowerOff, text: "is silenced for 10s, and its host switched off for planned work, for 8s", recovery: "is started again with its host",
+	{name: "planned", failure: agentsim.PowerOff, text: "is silenced for 12s, and its host switched off for planned work, for 8s", recovery: "is started again with its host",
 		lasts: workTime, quiet: true, silenced: true},
 	{name: "off", failure: agentsim.PowerOff, text: "is gone with its host: nothing answers there", recovery: "is started again with its host", alerts: true},
 	{name: "hang", failure: agentsim.Hang, text: "hangs: its connection is open, and it sends nothing", recovery: "gets to work again"},

@@ -90,7 +90,8 @@ func (r *Request) NewSilence(now time.Time) (Silence, error) {
 	if err != nil {
 		return Silence{}, err
 	}
-	now = now.UTC().Truncate(time.Second)
+	asked := now.UTC()
+	now = asked.Truncate(time.Second)
 	e := Entry{All: r.All, Agent: r.Agent, Group: r.Group, Network: r.Network, Weekly: r.Weekly, Comment: strings.TrimSpace(r.Comment), By: by, CreatedAt: now}
 	given := 0
 	for _, text := range []string{r.For, r.Until, r.Weekly} {
@@ -108,7 +109,7 @@ func (r *Request) NewSilence(now time.Time) (Silence, error) {
 		if err != nil {
 			return Silence{}, fmt.Errorf("for %.40q: %w", r.For, err)
 		}
-		e.From, e.Until = now, now.Add(length)
+		e.From, e.Until = now, endOf(asked, length)
 	case r.Until != "":
 		until, err := time.Parse(time.RFC3339, r.Until)
 		if err != nil {
@@ -117,6 +118,19 @@ func (r *Request) NewSilence(now time.Time) (Silence, error) {
 		e.From, e.Until = now, until.UTC().Truncate(time.Second)
 	}
 	return ParseEntry(&e)
+}
+
+// endOf returns the end of a silence, in whole seconds: it is not shorter than its length, but
+// for one of the longest.
+func endOf(from time.Time, length time.Duration) time.Time {
+	begin, end := from.Truncate(time.Second), from.Add(length)
+	if whole := end.Truncate(time.Second); whole.Before(end) {
+		end = whole.Add(time.Second)
+	}
+	if longest := begin.Add(MaxLength); end.After(longest) {
+		return longest
+	}
+	return end
 }
 
 // ParseLength parses the length of a silence: seconds, or a duration with units as Go has

@@ -24,6 +24,26 @@ func mustRequest(t testing.TB, text string) Silence {
 	return s
 }
 
+// Times are whole seconds; a length is one from the moment of the request on.
+func TestASilenceIsNotShorterThanItsLength(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ after, length, want time.Duration }{
+		{0, 10 * time.Second, 10 * time.Second},
+		{time.Millisecond, 10 * time.Second, 11 * time.Second},
+		{999 * time.Millisecond, 10 * time.Second, 11 * time.Second},
+		{500 * time.Millisecond, 1500 * time.Millisecond, 2 * time.Second},
+		{500 * time.Millisecond, MaxLength, MaxLength},
+	} {
+		r := Request{All: true, For: tt.length.String(), By: "alice"}
+		s, err := r.NewSilence(noon.Add(tt.after))
+		if err != nil {
+			t.Errorf("%v after noon, for %v: %v", tt.after, tt.length, err)
+		} else if !s.From.Equal(noon) || s.Until.Sub(noon) != tt.want {
+			t.Errorf("%v after noon, for %v: from %v until %v", tt.after, tt.length, s.From, s.Until)
+		}
+	}
+}
+
 func TestASilenceHoldsOnceFromNowUntilItsEnd(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{`{"agent":"web-*","for":"2h","comment":" patch night ","by":" alice "}`,
