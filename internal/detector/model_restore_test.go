@@ -11,7 +11,7 @@ func (m *model) restore(agents []Restored, last *Outage) {
 		if last.Ended == 0 {
 			m.outage = o
 		} else {
-			m.over, o.end = o, last.Ended.Add(m.set.OutageHold)
+			m.over, o.end = o, max(last.Ended.Add(m.set.OutageHold), Instant(m.set.Interval))
 		}
 	}
 	for slot := range agents {
@@ -54,7 +54,7 @@ func (m *model) restoreHeld(c *modelChange, r *Restored) {
 	held := r.AlertHeld && m.isStillAway(c) && !m.isCurrentOutage(c.outage)
 	switch {
 	case r.Flapping && m.set.FlapThreshold > 0:
-		c.agent.flapping, c.agent.history = true, []Instant{r.Since}
+		c.agent.flapping, c.agent.history = true, []Instant{max(r.Since, Instant(m.set.Interval-m.set.FlapWindow))}
 		if held {
 			c.agent.flapAlert = c
 		}

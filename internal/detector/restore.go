@@ -68,9 +68,13 @@ func (t *Table) Restore(agents []Restored, last *Outage) {
 	case last.Ended == 0:
 		o.ongoing, o.settled = true, true
 	case len(o.members) > 0:
-		o.holdEnd = last.Ended.Add(t.set.OutageHold)
+		o.holdEnd = max(last.Ended.Add(t.set.OutageHold), t.restoreHold())
 	}
 }
+
+// restoreHold returns until when the alerts that an earlier process held are held at least:
+// agents have an Interval to come back to this one.
+func (t *Table) restoreHold() Instant { return Instant(0).Add(t.span) }
 
 func (t *Table) restoreAgent(a *Restored) int32 {
 	slot := t.addAgent(&a.Member, a.Since)
@@ -114,7 +118,7 @@ func (t *Table) restoreHeldAlert(slot int32, a *Restored) {
 	l := loss{slot: slot, id: a.ID, at: a.Since}
 	held := away && a.AlertHeld && !s.has(awayInOutage)
 	if a.Flapping && t.set.FlapThreshold > 0 {
-		f := &flap{times: []Instant{a.Since}, flapping: true}
+		f := &flap{times: []Instant{max(a.Since, t.restoreHold().Add(-t.set.FlapWindow))}, flapping: true}
 		if held {
 			s.flags |= flapHeld
 			f.loss = l

@@ -37,6 +37,10 @@ func TestAbsencesGoOnOverARestart(t *testing.T) {
 			[]string{"1m0s: 1 × step 1 of connection_lost, away for 1m10s, host answers by icmp"}},
 		{"an alert that was held for flapping comes after the window", lost(minute, func(a *Restored) { a.AlertHeld, a.Flapping, a.Step = true, true, 3 }), 15 * minute, nil,
 			[]string{"9m0s: 1 × alert of connection_lost, host answers by icmp"}},
+		{"an alert that was held for flapping waits until the agent had time to come back", lost(595*s, func(a *Restored) { a.AlertHeld, a.Flapping, a.Step = true, true, 3 }), 15 * minute, nil,
+			[]string{"1m0s: 1 × alert of connection_lost, host answers by icmp"}},
+		{"who flapped and was stable and is back by then has no alert", lost(700*s, func(a *Restored) { a.AlertHeld, a.Flapping, a.Step = true, true, 3 }), 15 * minute, []storyEvent{{30 * s, 1, 1, back}},
+			[]string{"30s: 1 × active by reconnected"}},
 		{"an agent that flapped and is there still does", lost(minute, func(a *Restored) {
 			*a = Restored{Status: Active, Reason: Reconnected, Since: -Instant(minute), LastSeen: -1, Greeted: true, Flapping: true}
 		}), 14 * minute, []storyEvent{{s, 1, 1, wake}, {2 * s, 1, 1, crash}},
@@ -77,9 +81,9 @@ func TestARestartDuringAnOutageRepeatsNoAlertOfBefore(t *testing.T) {
 			"30s: outage over: 40 of 40 lost, 40 closed, 0 silent, 30 back, 1 networks",
 			"1m30s: 9 × alert of connection_lost, part of an outage",
 		}},
-		{"while its alerts are held", -Instant(20 * time.Second), []string{
+		{"while its alerts are held, which then wait until the agents had time to come back", -Instant(20 * time.Second), []string{
 			"30s: 30 × active by reconnected",
-			"40s: 9 × alert of connection_lost, part of an outage",
+			"1m0s: 9 × alert of connection_lost, part of an outage",
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
