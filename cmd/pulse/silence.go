@@ -56,15 +56,15 @@ func (f *byFlag) nameOfUser() string {
 type silenceAddCommand struct {
 	settingsFlag
 	byFlag
-	Agent   string `placeholder:"LIST" help:"These agents: ids, ranges of ids, names or patterns, separated by commas: 001,010-020,'web-*'."`
-	Group   string `placeholder:"LIST" help:"Agents in one of these Wazuh groups: names or patterns, separated by commas."`
-	Network string `placeholder:"LIST" help:"Agents that were seen last in one of these networks, such as 10.1.0.0/16."`
-	All     bool   `help:"All agents."`
-	For     string `placeholder:"TIME" help:"For so long from now: 90m, 2h, 1d."`
-	Until   string `placeholder:"TIME" help:"Until then: 2026-12-24T06:00:00Z, or in this host's time '2026-12-24 06:00' or 06:00."`
-	Weekly  string `placeholder:"SPEC" help:"Every week: days, hours and a time zone."`
-	Comment string `placeholder:"TEXT" help:"Why, for who reads the list."`
-	JSON    bool   `help:"Print the daemon's own JSON."`
+	Agent   *string `placeholder:"LIST" help:"These agents: ids, ranges of ids, names or patterns, separated by commas: 001,010-020,'web-*'."`
+	Group   *string `placeholder:"LIST" help:"Agents in one of these Wazuh groups: names or patterns, separated by commas."`
+	Network *string `placeholder:"LIST" help:"Agents that were seen last in one of these networks, such as 10.1.0.0/16."`
+	All     bool    `help:"All agents."`
+	For     string  `placeholder:"TIME" help:"For so long from now: 90m, 2h, 1d."`
+	Until   string  `placeholder:"TIME" help:"Until then: 2026-12-24T06:00:00Z, or in this host's time '2026-12-24 06:00' or 06:00."`
+	Weekly  string  `placeholder:"SPEC" help:"Every week: days, hours and a time zone."`
+	Comment string  `placeholder:"TEXT" help:"Why, for who reads the list."`
+	JSON    bool    `help:"Print the daemon's own JSON."`
 }
 
 func (*silenceAddCommand) Help() string {
@@ -82,7 +82,10 @@ hours as they are shown. Silences that hold every week may also be in the settin
 
 func (c *silenceAddCommand) Run(e *env) error {
 	now := time.Now()
-	asked := silence.Request{All: c.All, Agent: c.Agent, Group: c.Group, Network: c.Network, For: c.For, Weekly: c.Weekly, Comment: c.Comment, By: c.nameOfUser()}
+	asked := silence.Request{All: c.All, For: c.For, Weekly: c.Weekly, Comment: c.Comment, By: c.nameOfUser()}
+	if err := c.setConditions(&asked); err != nil {
+		return usageError{err}
+	}
 	if c.Until != "" {
 		until, err := parseUntil(c.Until, now)
 		if err != nil {
@@ -110,6 +113,25 @@ func (c *silenceAddCommand) Run(e *env) error {
 	s := &added.Silence
 	_, err = fmt.Fprintf(e.stdout, "silence %s of %s, %s: %s now\n", s.ID, printable.Only(s.Selects()), describeTimes(s), countNoun(added.Agents, "agent"))
 	return err
+}
+
+// setConditions sets the conditions that are given. An empty one, as of a script's variable
+// that is not set, is refused: without it more agents would be silenced than are meant.
+func (c *silenceAddCommand) setConditions(r *silence.Request) error {
+	for _, condition := range []struct {
+		flag  string
+		given *string
+		set   *string
+	}{{"--agent", c.Agent, &r.Agent}, {"--group", c.Group, &r.Group}, {"--network", c.Network, &r.Network}} {
+		if condition.given == nil {
+			continue
+		}
+		if *condition.given == "" {
+			return fmt.Errorf("%s is empty: leave it out, if it is no condition", condition.flag)
+		}
+		*condition.set = *condition.given
+	}
+	return nil
 }
 
 // openDaemon returns a client of the running daemon.

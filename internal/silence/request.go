@@ -25,6 +25,9 @@ type Request struct {
 	By      string `json:"by"`
 }
 
+// conditionFields are those without which more agents are selected.
+var conditionFields = []string{"agent", "group", "network"}
+
 // MaxRequest is the size of the longest request, in bytes.
 const MaxRequest = 8 << 10
 
@@ -53,7 +56,7 @@ func ParseRequest(data []byte) (Request, error) {
 }
 
 // checkFields refuses what encoding/json would accept without a word: unknown fields,
-// those in another case, and repeated ones.
+// those in another case, repeated ones, and empty conditions.
 func checkFields(data []byte) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
@@ -77,8 +80,11 @@ func checkFields(data []byte) error {
 		if err := d.Decode(&value); err != nil {
 			return fmt.Errorf("not JSON: %w", err)
 		}
-		if string(value) == "null" {
+		switch {
+		case string(value) == "null":
 			return fmt.Errorf("field %q: null", name)
+		case string(value) == `""` && slices.Contains(conditionFields, name):
+			return fmt.Errorf("field %q: empty: leave it out, if it is no condition", name)
 		}
 	}
 	return nil

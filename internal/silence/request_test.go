@@ -75,6 +75,7 @@ func TestNonsenseRequestsAreRefusedWithWhatIsWrong(t *testing.T) {
 		`{"Agent":"1"}`:             `unknown field "Agent"`,
 		`{"agent":"1","agent":"2"}`: `field "agent" is there twice`,
 		`{"agent":null}`:            `field "agent": null`,
+		`{"agent":"1","group":""}`:  `field "group": empty: leave it out, if it is no condition`,
 		`{"agent":1}`:               `field "agent": not a string`,
 		`{"all":"yes"}`:             `field "all": not a bool`,
 		"{\"agent\":\"\xff\"}":      "not UTF-8",
