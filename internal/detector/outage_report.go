@@ -101,7 +101,10 @@ func (t *Table) countLostByNetwork() []Network {
 	lost := make(map[netip.Prefix]int)
 	for i := range t.outage.members {
 		l := &t.outage.members[i]
-		if addr := t.addrOf(l.slot); t.isStillLost(l) && addr.IsValid() {
+		if !t.isStillLost(l) || !t.state[l.slot].has(awayInOutage) { // it may have shut down in the instant of its loss
+			continue
+		}
+		if addr := t.addrOf(l.slot); addr.IsValid() {
 			lost[networkOf(addr)]++
 		}
 	}

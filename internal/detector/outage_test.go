@@ -95,3 +95,30 @@ func TestASmallFleetHasNoOutage(t *testing.T) {
 	got := runStory(table, now, []storyEvent{{0, 1, minOutage - 1, crash}}, 5*time.Minute)
 	checkStory(t, got, []string{"2s: 19 × disconnected by connection_lost"})
 }
+
+// Instants of links may be coarse: an agent may be lost, be back and shut down in the same one.
+func TestAShutdownInTheInstantOfALossIsNoLossOfTheOutage(t *testing.T) {
+	set := allFeatures
+	set.ReconnectGrace, set.FlapThreshold = 0, 0
+	table, now := newSteadyFleetWith(20, set)
+	var seen []Sighting
+	for id := AgentID(1); id <= 20; id++ {
+		seen = append(seen, Sighting{At: now, ID: id, Kind: SawClosed})
+	}
+	table.Apply(seen)
+	table.Apply([]Sighting{{At: now, ID: 1, Kind: SawStartup}, {At: now, ID: 1, Kind: SawShutdown}})
+	table.TakeDecisions()
+	seen = seen[:0]
+	for id := AgentID(2); id <= 20; id++ {
+		seen = append(seen, Sighting{At: now.Add(time.Second), ID: id, Kind: SawKeepAlive})
+	}
+	table.Apply(seen)
+	for _, d := range table.TakeDecisions() {
+		if d.Verdict == OutageEnded && (d.Fleet.Back != 20 || len(d.Fleet.Networks) > 0) {
+			t.Errorf("all are back, or have shut down since; the report has %d back, and as still lost %v", d.Fleet.Back, d.Fleet.Networks)
+		}
+	}
+	if table.outage.ongoing {
+		t.Error("the outage goes on")
+	}
+}
