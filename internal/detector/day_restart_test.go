@@ -87,7 +87,7 @@ func (w *world) restored(d *Decision, a *worldAgent) Restored {
 	return Restored{Member: Member{ID: d.ID, Name: d.Name, IP: d.IP}, Addr: addr, Status: d.To, Reason: d.Reason, Missed: d.Missed,
 		Since: w.instant(d.At), LastSeen: w.instant(d.LastSeen), Greeted: d.To == Active || d.From == Active || d.From == Disconnected,
 		Outage: d.Outage, Part: d.Part, From: d.From, Silenced: d.Silenced, Evidence: evidence,
-		Step: a.step, AlertHeld: a.alertHeld, Flapping: a.flapping}
+		Step: a.step, AlertHeld: a.alertHeld, Alerted: a.alerted, Flapping: a.flapping}
 }
 
 // publish records an agent's change for the next restart.
@@ -96,7 +96,7 @@ func (w *world) publish(a *worldAgent, d *Decision) {
 	last.At, last.LastSeen, last.HostProbedAt = w.second(d.At), w.second(d.LastSeen), w.second(d.HostProbedAt)
 	window := Instant(daySettings.FlapWindow / time.Second)
 	a.flapping = a.flapping && a.last != nil && last.At-a.last.At < window
-	a.step, a.alertHeld = 0, d.AlertHeld
+	a.step, a.alertHeld, a.alerted = 0, d.AlertHeld, d.To == Disconnected && !d.AlertHeld
 	if !d.Seen {
 		last.LastSeen = last.At
 	}
@@ -122,6 +122,9 @@ func (w *world) beginOutage(d *Decision) {
 		a := &w.agents[i]
 		if a.last != nil && a.status == Disconnected && a.last.Reason.IsLoss() && !a.last.Silenced && a.known > max(o.ended, w.base) && w.now-a.known < int64(daySettings.Interval/time.Second) {
 			o.addMember(a, true)
+			if a.alerted {
+				w.verdicts.foundLater++
+			}
 		}
 	}
 	o.checkReport("began", d.Fleet, 0)
@@ -182,6 +185,7 @@ func TestAnOutageCountsTheSameOverRestarts(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("%d outages, %d restarts in one", w.outages, w.outage.restarts)
+		w.verdicts.checkAlerts(t)
 		if len(w.outage.wrong) > 0 || w.broken > 0 || w.outage.restarts == 0 {
 			t.Errorf("seed %d: %d restarts in an outage, wrong counts %q, %d reports that do not follow", seed, w.outage.restarts, w.outage.wrong, w.broken)
 		}

@@ -108,6 +108,7 @@ type worldAgent struct {
 	quietAt   int64 // when it was silenced last
 	step      int   // of its absence, as published
 	alertHeld bool  // as published
+	alerted   bool  // the same: of its last loss, or a step of its absence
 	flapping  bool  // the same
 }
 
@@ -146,7 +147,7 @@ func newWorld(agents int, day time.Duration, seed uint64) *world {
 	w := &world{random: rand.New(rand.NewPCG(seed, 0)), end: int64(day / time.Second), agents: make([]worldAgent, agents),
 		coming: make([][]happening, dayRing), table: NewTable(daySettings)}
 	for i := range w.agents {
-		w.agents[i] = worldAgent{is: gone, told: true, flapper: i%500 == 7, flooder: i%2500 == 13, status: NeverConnected}
+		w.agents[i] = worldAgent{is: gone, told: true, flapper: i%500 == 7, flooder: i%min(2500, agents/8) == 13, status: NeverConnected}
 		w.scheduleEvent(1+w.random.Int64N(600), i, returns)
 	}
 	return w

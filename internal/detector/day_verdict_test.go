@@ -10,6 +10,8 @@ import (
 type worldVerdicts struct {
 	probed, answering     int // hosts
 	steps, released       int // alerts
+	afterOutages          int // of the released
+	foundLater            int // losses that were alerts before the outage that they are part of
 	silenced, quietLosses int // agents silenced; of their losses
 	wrong                 []string
 }
@@ -72,26 +74,35 @@ func (w *world) recordAlert(a *worldAgent, d *Decision) {
 		complain("an alert of a silenced agent")
 	case a.status != Disconnected || a.last.At != w.second(d.At):
 		complain("an alert of an absence that is over")
-	case d.Verdict == AlertReleased && !a.alertHeld && !d.Outage: // a loss may be found to be part of an outage later
+	case d.Verdict == AlertReleased && a.alerted:
+		complain("an alert of a loss that was reported before")
+	case d.Verdict == AlertReleased && !a.alertHeld:
 		complain("an alert that was not held")
 	case d.Verdict == Escalated && (d.Step <= a.step || d.AwayFor < daySettings.EscalateAfter[d.Step-1]):
 		complain("a step that was reported, or is not reached")
 	}
-	a.alertHeld = false
+	a.alertHeld, a.alerted = false, true
 	if d.Verdict == Escalated {
 		a.step = d.Step
 		v.steps++
 	} else {
 		v.released++
+		if d.Outage {
+			v.afterOutages++
+		}
 	}
 }
 
 func (v *worldVerdicts) check(t *testing.T) {
-	t.Logf("%d hosts probed, %d answer; %d steps of absences, %d alerts released; %d agents silenced, %d of their losses",
-		v.probed, v.answering, v.steps, v.released, v.silenced, v.quietLosses)
-	if v.probed == 0 || v.answering == 0 || v.steps == 0 || v.released == 0 || v.silenced == 0 || v.quietLosses == 0 {
+	t.Logf("%d hosts probed, %d answer; %d steps of absences, %d alerts released (%d after outages, that %d losses were alerts before); %d agents silenced, %d of their losses",
+		v.probed, v.answering, v.steps, v.released, v.afterOutages, v.foundLater, v.silenced, v.quietLosses)
+	if v.probed == 0 || v.answering == 0 || v.steps == 0 || v.released == 0 || v.afterOutages == 0 || v.foundLater == 0 || v.silenced == 0 || v.quietLosses == 0 {
 		t.Error("the day lacks one of these")
 	}
+	v.checkAlerts(t)
+}
+
+func (v *worldVerdicts) checkAlerts(t *testing.T) {
 	for i, wrong := range v.wrong {
 		if i < 5 {
 			t.Errorf("%d wrong alerts: %s", len(v.wrong), wrong)
