@@ -38,6 +38,7 @@ func (t *Table) escalationGrace(slot int32) Instant {
 func (t *Table) decideAbsence(slot int32, now Instant) {
 	s, away := &t.state[slot], now.Sub(t.identities[slot].since)
 	if t.set.DormantAfter > 0 && !s.has(dormant) && away >= t.set.DormantAfter {
+		t.uncountAddress(slot)
 		s.flags |= dormant
 		t.dormant++
 	}
@@ -70,12 +71,19 @@ func (t *Table) reportStep(slot int32, now Instant) {
 // endAbsence forgets the absence of an agent that is back, or removed.
 func (t *Table) endAbsence(slot int32) {
 	s := &t.state[slot]
-	if s.has(dormant) {
-		t.dormant--
-	}
-	s.flags &^= dormant | stepHeld | lostClosed | lostInOutage
+	t.endDormancy(slot)
+	s.flags &^= stepHeld | lostClosed | lostInOutage
 	s.step = 0
 	t.forgetHostProbe(slot)
+}
+
+// endDormancy makes an agent dormant no more, if it is.
+func (t *Table) endDormancy(slot int32) {
+	if s := &t.state[slot]; s.has(dormant) {
+		s.flags &^= dormant
+		t.dormant--
+		t.countAddress(slot)
+	}
 }
 
 // resetAbsence adapts an absence to new settings. Steps that it has reached by them are
@@ -87,8 +95,7 @@ func (t *Table) resetAbsence(slot int32, newSteps bool, now Instant) {
 	}
 	away := now.Sub(t.identities[slot].since)
 	if s.has(dormant) && (t.set.DormantAfter == 0 || away < t.set.DormantAfter) {
-		s.flags &^= dormant
-		t.dormant--
+		t.endDormancy(slot)
 	}
 	if newSteps && s.step != noSteps {
 		if s.step = t.countSteps(away); s.step == 0 {

@@ -43,12 +43,26 @@ func (t *Table) setAddress(slot int32, addr netip.Addr) {
 	w := &t.identities[slot]
 	w.addr, w.ip = addr.As16(), addr.String()
 	t.state[slot].addrKind = addrKindOf(addr)
-	t.addresses.addAddress(t.addrOf(slot), slot)
+	t.countAddress(slot)
 }
 
 func (t *Table) forgetAddress(slot int32) {
 	if s := &t.state[slot]; s.addrKind != noAddr {
-		t.addresses.removeAddress(t.addrOf(slot))
+		t.uncountAddress(slot)
 		s.addrKind = noAddr
+	}
+}
+
+// countAddress counts an agent at its address, where it may be the only one; uncountAddress
+// counts it no more. A dormant agent is not counted: another one may have the address since.
+func (t *Table) countAddress(slot int32) {
+	if s := &t.state[slot]; s.addrKind != noAddr && !s.has(dormant) {
+		t.addresses.addAddress(t.addrOf(slot), slot)
+	}
+}
+
+func (t *Table) uncountAddress(slot int32) {
+	if s := &t.state[slot]; s.addrKind != noAddr && !s.has(dormant) {
+		t.addresses.removeAddress(t.addrOf(slot))
 	}
 }

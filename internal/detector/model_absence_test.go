@@ -27,7 +27,7 @@ func (m *model) escalationGrace(a *modelAgent) Instant {
 func (m *model) escalate(a *modelAgent, now Instant) {
 	away := now.Sub(a.since)
 	if m.set.DormantAfter > 0 && away >= m.set.DormantAfter {
-		a.dormant = true
+		m.setDormant(a, true)
 	}
 	step := 0
 	for _, after := range m.set.EscalateAfter {

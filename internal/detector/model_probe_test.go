@@ -29,7 +29,7 @@ type modelProbes struct {
 	waiting []*modelProbe
 	asked   []Instant
 	latest  Instant
-	located map[netip.Addr]int // how many agents are at each address
+	located map[netip.Addr]int // how many agents that are not dormant are at each address
 	token   uint32
 }
 
@@ -44,7 +44,7 @@ func (a *modelAgent) evidence(d *Decision) (e Evidence) {
 	return e
 }
 
-// canProbe reports whether no other agent is where this one is.
+// canProbe reports whether no other agent is where this one is, but for dormant ones.
 func (m *model) canProbe(a *modelAgent) bool {
 	if !m.set.HostProbe || !a.addr.IsValid() {
 		return false
@@ -57,9 +57,21 @@ func (m *model) locate(a *modelAgent, addr netip.Addr) {
 	if m.located == nil {
 		m.located = map[netip.Addr]int{}
 	}
-	m.located[a.addr]--
+	if !a.dormant {
+		m.located[a.addr]--
+		m.located[addr]++
+	}
 	a.addr = addr
-	m.located[addr]++
+}
+
+func (m *model) setDormant(a *modelAgent, dormant bool) {
+	switch {
+	case dormant && !a.dormant && a.addr.IsValid():
+		m.located[a.addr]--
+	case !dormant && a.dormant && a.addr.IsValid():
+		m.located[a.addr]++
+	}
+	a.dormant = dormant
 }
 
 // probesLeft returns how many hosts may be probed by the limit of so many a second.

@@ -156,7 +156,8 @@ func (m *model) setStatus(a *modelAgent, to Status, why Reason, at Instant) {
 		}
 	}
 	if a.status == Disconnected {
-		a.probed, a.closed, a.step, a.stepDue, a.held, a.alerted, a.dormant = nil, false, 0, false, false, false, false
+		a.probed, a.closed, a.step, a.stepDue, a.held, a.alerted = nil, false, 0, false, false, false
+		m.setDormant(a, false)
 	}
 	m.counts[a.status]--
 	m.counts[to]++

@@ -123,6 +123,23 @@ func TestTheHostOfAnAddressThatTwoAgentsHaveIsNotProbed(t *testing.T) {
 	})
 }
 
+// An address of an agent that has been away for long may have been given to another.
+func TestADormantAgentKeepsNobodysHostFromBeingProbed(t *testing.T) {
+	table, now := newVerdictFleet(3)
+	got := runStory(table, now, []storyEvent{{0, 1, 1, crash}}, allVerdicts.DormantAfter+time.Minute)
+	now = now.Add(allVerdicts.DormantAfter + time.Minute)
+	table.Apply([]Sighting{{At: now, ID: 2, Addr: addressOf(1), Kind: SawEvent}})
+	got = append(got, runStory(table, now, []storyEvent{{0, 2, 2, crash}, {5 * time.Second, 1, 1, back}, {10 * time.Second, 1, 1, crash}}, 15*time.Second)...)
+	checkStory(t, got, []string{
+		"2s: 1 × disconnected by connection_lost, host answers by icmp",
+		"1m2s: 1 × step 1 of connection_lost, away for 1m0s, host answers by icmp",
+		"1h0m2s: 1 × step 2 of connection_lost, away for 1h0m0s, host answers by icmp",
+		"2s: 1 × disconnected by connection_lost, host answers by icmp",
+		"5s: 1 × active by reconnected",
+		"12s: 1 × disconnected by connection_lost",
+	})
+}
+
 // A loss waits for its host's probe for a second, and a sign of life cancels it.
 func TestALossWaitsForItsProbe(t *testing.T) {
 	for _, tt := range []struct {
