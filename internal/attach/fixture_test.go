@@ -31,7 +31,7 @@ const patience = 30 * time.Second
 
 // quickSettings are those of a detector that does not make tests wait.
 var quickSettings = detector.Settings{Group: detector.Group{Interval: 500 * time.Millisecond, Timeout: time.Minute, MaxMissed: 3},
-	Method: detector.Request, RetryInterval: 500 * time.Millisecond, ReconnectGrace: 300 * time.Millisecond}
+	Method: detector.Request, RetryInterval: 500 * time.Millisecond, ReconnectGrace: time.Second} // a closed connection has the reason read after 250 ms
 
 // fixture is a simulated manager with agents, and a link to it with a detector.
 type fixture struct {
