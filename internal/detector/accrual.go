@@ -14,6 +14,7 @@ type arrivalWindow struct {
 	mean, variance float32 // of the gaps: milliseconds, and their square
 	last           uint32  // the last keep-alive: milliseconds, modulo 2^32
 	gaps           uint8   // number of gaps, up to maxGaps
+	inSteps        bool    // not each keep-alive is seen: the agent is passive
 }
 
 const (

@@ -99,7 +99,11 @@ func (t *Table) endGraceAndSuspicion(slot int32, at Instant) {
 // worth more than this costs.
 func (t *Table) recordKeepAlive(slot int32, at Instant) {
 	s := &t.state[slot]
-	s.arrivals.addKeepAliveArrival(at, !s.has(inSequence))
+	isGap := s.has(inSequence)
+	if s.isPassive() {
+		isGap = t.isPassiveGap(s, at)
+	}
+	s.arrivals.addKeepAliveArrival(at, !isGap)
 	s.flags |= inSequence
 	if s.isWatched() {
 		next, _ := t.nextAgentDeadline(s)
@@ -122,7 +126,7 @@ func (t *Table) suspectAt(s *state) Instant {
 // startReconnectGrace starts the ReconnectGrace of a watched agent whose connection closed.
 func (t *Table) startReconnectGrace(slot int32, at Instant) {
 	s := &t.state[slot]
-	if !s.isWatched() || s.has(restored|losing) {
+	if !s.isWatched() || s.isPassive() || s.has(restored|losing) {
 		return
 	}
 	s.flags = s.flags&^(probing|suspected|keepAliveSent|inSequence) | closed

@@ -71,11 +71,16 @@ const minOutage = 20
 // is awaited is due after the new time at most.
 func (t *Table) SetSettings(set Settings, now Instant) {
 	set.Method = t.set.Method
-	before, steps := t.groups, t.set.EscalateAfter
+	before, passiveBefore, steps := t.groups, t.passive.groups, t.set.EscalateAfter
 	t.set, t.groups, t.span = set, append([]Group{set.Group}, set.Groups...), cmp.Or(set.Interval, set.Timeout)
+	t.derivePassiveGroups()
 	for slot := range t.state {
 		if s := &t.state[slot]; s.has(used) {
-			t.resetAgentDeadlines(int32(slot), &before[s.group], now)
+			was := &before[s.group]
+			if s.isPassive() {
+				was = &passiveBefore[s.group]
+			}
+			t.resetAgentDeadlines(int32(slot), was, now)
 			t.resetAbsence(int32(slot), !slices.Equal(steps, set.EscalateAfter), now)
 		}
 	}

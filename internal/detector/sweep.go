@@ -76,7 +76,11 @@ func (t *Table) processHistory(slot int32, now Instant) {
 
 // nextAgentDeadline returns the first deadline of a watched agent, and what it decides.
 func (t *Table) nextAgentDeadline(s *state) (at Instant, do func(t *Table, slot int32, at, now Instant)) {
-	at, do = max(s.lastSeen.Add(t.groupOf(s).Timeout), t.graceUntil(s), t.shortenedUntil(s)), (*Table).loseSilentAgent
+	silent := s.lastSeen.Add(t.groupOf(s).Timeout)
+	if s.isPassive() {
+		silent = t.passiveDeadline(s)
+	}
+	at, do = max(silent, t.graceUntil(s), t.shortenedUntil(s)), (*Table).loseSilentAgent
 	switch {
 	case s.has(restored):
 	case s.has(closed):

@@ -43,6 +43,7 @@ type Table struct {
 
 	excess map[int32]*excess
 
+	passive       passive
 	addresses     addressSet
 	probes        hostProbes
 	silencedLater map[AgentID]bool // silenced agents that are not in the table
@@ -123,10 +124,14 @@ func (s *state) has(f flags) bool { return s.flags&f != 0 }
 // isWatched reports whether the agent is one that keep-alives go to.
 func (s *state) isWatched() bool { return s.status == Active || s.status == Pending }
 
+// isPassive reports whether the agent cannot be asked: see passive.go.
+func (s *state) isPassive() bool { return s.arrivals.inSteps }
+
 // NewTable returns an empty table.
 func NewTable(set Settings) *Table {
 	t := &Table{set: set, groups: append([]Group{set.Group}, set.Groups...), span: cmp.Or(set.Interval, set.Timeout),
 		flaps: make(map[int32]*flap), excess: make(map[int32]*excess), silencedLater: make(map[AgentID]bool)}
+	t.derivePassiveGroups()
 	t.addresses = newAddressSet(t.addrOf)
 	t.probes.byAgent = make(map[int32]*hostProbe)
 	return t
@@ -239,7 +244,12 @@ func (t *Table) countUnresponsive(s *state, n int) {
 	}
 }
 
-func (t *Table) groupOf(s *state) *Group { return &t.groups[s.group] }
+func (t *Table) groupOf(s *state) *Group {
+	if s.isPassive() {
+		return &t.passive.groups[s.group]
+	}
+	return &t.groups[s.group]
+}
 
 // updateAgentGroup determines an agent's group again, which may depend on its address.
 func (t *Table) updateAgentGroup(slot int32, now Instant) {
