@@ -180,7 +180,8 @@ func parseState(answer []byte) (Outcome, error) {
 		return Answered, nil
 	}
 	switch text := string(answer); {
-	case text == "err Cannot send request":
+	case text == "err Cannot send request",
+		text == "err Legacy delivery disabled": // of Wazuh 5, where the listener for agents of Wazuh 4 is off
 		return NotConnected, nil
 	case text == "err Response timeout", text == "err Maximum attempts exceeded": // over TCP, and over UDP
 		return Silent, nil

@@ -29,7 +29,7 @@ func (c *Client) CountSessions(ctx context.Context, timeout time.Duration) (int6
 type Settings struct {
 	Pool            int           // how many requests it serves at once
 	ResponseTimeout time.Duration // for the agent's answer to one
-	Ports           []uint16      // to which agents connect over TCP
+	Ports           []uint16      // to which agents connect over TCP; none if their listener is off, as it may be in Wazuh 5
 }
 
 // ReadSettings returns remoted's settings, each with its default if it cannot be read,
@@ -67,13 +67,15 @@ func (c *Client) readPorts(ctx context.Context, timeout time.Duration) (ports []
 		} `json:"remote"`
 	}
 	err = c.readConfig(ctx, "remote", timeout, &config)
+	isOff := false
 	for _, r := range config.Remote[:min(len(config.Remote), 16)] {
 		port, bad := strconv.ParseUint(r.Port, 10, 16)
 		if r.Connection == "secure" && bad == nil && port > 0 {
 			ports = append(ports, uint16(port))
 		}
+		isOff = isOff || r.Connection == "secure" && r.Port == ""
 	}
-	if len(ports) == 0 {
+	if len(ports) == 0 && !isOff {
 		ports = []uint16{defaultPort}
 	}
 	return ports, err

@@ -27,16 +27,20 @@ type Skipped struct {
 
 // CountAgents returns how many agents this node watches.
 func (c *Client) CountAgents(ctx context.Context) (int, error) {
+	s, err := c.ReadSchema(ctx)
+	if err != nil {
+		return 0, err
+	}
 	row, err := selectRow[struct {
 		N int `json:"n"`
-	}](ctx, c, "SELECT count(*) AS n FROM agent WHERE "+c.role.ownAgentsSQL())
+	}](ctx, c, "SELECT count(*) AS n FROM agent WHERE "+s.ownAgentsSQL(c.role))
 	return row.N, err
 }
 
 // ReadAgents returns the rows of all agents that this node watches, in the order of
 // their ids, and those that cannot be used; the latter with an error too.
 func (c *Client) ReadAgents(ctx context.Context) ([]Row, []Skipped, error) {
-	return c.readAgentRows(ctx, c.role.ownAgentsSQL())
+	return c.readAgentRows(ctx, "id > 0")
 }
 
 // ReadAgentsByID does the same for those of some ids, a few hundred at most.
@@ -45,7 +49,7 @@ func (c *Client) ReadAgentsByID(ctx context.Context, ids []detector.AgentID) ([]
 	for i, id := range ids {
 		list[i] = fmt.Sprint(uint32(id))
 	}
-	return c.readAgentRows(ctx, fmt.Sprintf("id IN (%s) AND %s", strings.Join(list, ","), c.role.ownAgentsSQL()))
+	return c.readAgentRows(ctx, fmt.Sprintf("id IN (%s)", strings.Join(list, ",")))
 }
 
 // ErrRowUnusable is the error for a row that makes no sense.
@@ -58,7 +62,7 @@ func (c *Client) ReadAgent(ctx context.Context, id detector.AgentID) (*Row, erro
 	if err != nil {
 		return nil, err
 	}
-	rows, err := selectRows[Row](ctx, c, fmt.Sprintf("SELECT %s FROM agent WHERE id = %d AND %s", s.rowColumnsSQL(), id, c.role.ownAgentsSQL()))
+	rows, err := selectRows[Row](ctx, c, fmt.Sprintf("SELECT %s FROM agent WHERE id = %d AND %s", s.rowColumnsSQL(), id, s.ownAgentsSQL(c.role)))
 	if err != nil || len(rows) != 1 {
 		return nil, err
 	}
@@ -92,7 +96,7 @@ func growPageLimit(limit, most int) int { return min(limit+limit/4+1, most) }
 
 var errOutOfOrder = errors.New("wazuh-db answers rows out of order")
 
-// readAgentRows reads the rows that fulfil a condition, page by page. A page that does not
+// readAgentRows reads this node's rows that fulfil a condition, page by page. A page that does not
 // fit into an answer is read in smaller ones, and a row that does not fit alone, or
 // makes no sense, is skipped.
 func (c *Client) readAgentRows(ctx context.Context, where string) (all []Row, skipped []Skipped, err error) {
@@ -100,6 +104,7 @@ func (c *Client) readAgentRows(ctx context.Context, where string) (all []Row, sk
 	if err != nil {
 		return nil, nil, err
 	}
+	where += " AND " + s.ownAgentsSQL(c.role)
 	limit, unreadable := pageRows, 0
 	for last := int64(0); ; {
 		page, err := selectRows[pageRow](ctx, c, pageSelectSQL(s.pageColumnsSQL(), where, last, limit))

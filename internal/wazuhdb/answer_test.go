@@ -107,7 +107,7 @@ func TestNodesAreToldApartInSQL(t *testing.T) {
 		"id > 0 AND coalesce(node_name, '') = 'it''s DROP'":                                      {Node: "it's; DROP", Worker: true},
 		"id > 0 AND (coalesce(node_name, '') = 'west' OR connection_status = 'never_connected')": {Node: "west"},
 	} {
-		if got := p.ownAgentsSQL(); strings.ReplaceAll(got, "  ", " ") != want {
+		if got := (Schema{}).ownAgentsSQL(p); strings.ReplaceAll(got, "  ", " ") != want {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 	}

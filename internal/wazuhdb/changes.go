@@ -20,6 +20,7 @@ type Change struct {
 	KeepAlive int64 // Unix seconds; of the disconnected, 0
 	Status    string
 	Code      int
+	Passive   bool // as Row.Passive has it
 }
 
 // group are agents of whom the database has the same: some five bytes for each, where a
@@ -31,6 +32,7 @@ type group struct {
 	KeepAlive int64  `json:"k"`
 	Status    string `json:"s"`
 	Code      int    `json:"c"`
+	Passive   int    `json:"p"`
 }
 
 // ReadChanges returns what the database has for the agents with a keep-alive or a
@@ -58,7 +60,7 @@ func (c *Client) ReadChanges(ctx context.Context, since int64) (all []Change, er
 			if err != nil {
 				return all, err
 			}
-			all = append(all, Change{Agents: ids, KeepAlive: g.KeepAlive, Status: g.Status, Code: g.Code})
+			all = append(all, Change{Agents: ids, KeepAlive: g.KeepAlive, Status: g.Status, Code: g.Code, Passive: g.Passive != 0})
 		}
 		if count < limit {
 			return all, nil
@@ -72,20 +74,26 @@ func (c *Client) ReadChanges(ctx context.Context, since int64) (all []Change, er
 
 // changesSelectSQL is the statement for one page of them, grouped.
 func changesSelectSQL(since, last int64, limit int, role ClusterRole, s Schema) string {
-	return fmt.Sprintf("SELECT k, s, c, group_concat(id) AS i, count(*) AS n, max(id) AS m FROM (SELECT id, "+
-		"CASE connection_status WHEN 'disconnected' THEN 0 ELSE %s END AS k, %s AS s, %s AS c "+
-		"FROM agent WHERE id > %d AND id <= %d AND %s AND (last_keepalive >= %d OR disconnection_time >= %d) ORDER BY id LIMIT %d) GROUP BY k, s, c",
-		boundedNumberSQL("last_keepalive"), boundedTextSQL("connection_status", maxStatus), s.disconnectionCodeSQL(), last, detector.MaxAgentID, role.ownAgentsSQL(), since, since, limit)
+	passive, groups := "", "k, s, c"
+	if s.Wazuh5 {
+		passive, groups = ", "+passiveColumnSQL+" AS p", "k, s, c, p"
+	}
+	return fmt.Sprintf("SELECT %s, group_concat(id) AS i, count(*) AS n, max(id) AS m FROM (SELECT id, "+
+		"CASE connection_status WHEN 'disconnected' THEN 0 ELSE %s END AS k, %s AS s, %s AS c%s "+
+		"FROM agent WHERE id > %d AND id <= %d AND %s AND (last_keepalive >= %d OR disconnection_time >= %d) ORDER BY id LIMIT %d) GROUP BY %s",
+		groups, boundedNumberSQL("last_keepalive"), boundedTextSQL("connection_status", maxStatus), s.disconnectionCodeSQL(), passive,
+		last, detector.MaxAgentID, s.ownAgentsSQL(role), since, since, limit, groups)
 }
 
 // ReadOtherNodes returns the agents that other nodes of the cluster watch.
 func (c *Client) ReadOtherNodes(ctx context.Context) (ids []detector.AgentID, err error) {
-	if !c.role.IsClustered() {
-		return nil, nil
+	s, err := c.ReadSchema(ctx)
+	if err != nil || !c.role.IsClustered() || s.Wazuh5 {
+		return nil, err
 	}
 	for last := int64(0); ; {
 		g, err := selectRow[group](ctx, c, fmt.Sprintf("SELECT group_concat(id) AS i, count(*) AS n, max(id) AS m FROM "+
-			"(SELECT id FROM agent WHERE id > %d AND id <= %d AND %s ORDER BY id LIMIT %d)", last, detector.MaxAgentID, c.role.otherAgentsSQL(), pageIDs))
+			"(SELECT id FROM agent WHERE id > %d AND id <= %d AND %s ORDER BY id LIMIT %d)", last, detector.MaxAgentID, s.otherAgentsSQL(c.role), pageIDs))
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +138,11 @@ type Fingerprint struct {
 
 // ReadFingerprint returns that of the agents that this node watches.
 func (c *Client) ReadFingerprint(ctx context.Context) (Fingerprint, error) {
-	return selectRow[Fingerprint](ctx, c, "SELECT "+fingerprintColumnsSQL()+" FROM agent WHERE "+c.role.ownAgentsSQL())
+	s, err := c.ReadSchema(ctx)
+	if err != nil {
+		return Fingerprint{}, err
+	}
+	return selectRow[Fingerprint](ctx, c, "SELECT "+fingerprintColumnsSQL()+" FROM agent WHERE "+s.ownAgentsSQL(c.role))
 }
 
 // fingerprintColumnsSQL are the columns of a Fingerprint. The sums stay exact in any JSON, with

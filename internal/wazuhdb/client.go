@@ -1,5 +1,5 @@
 // Package wazuhdb is a client of wazuh-db, the process that keeps a Wazuh manager's
-// table of agents: its answers, the schemas of Wazuh 4.3 and later, and the statements
+// table of agents: its answers, the schemas of Wazuh 4.3 and later and of Wazuh 5, and the statements
 // that Pulse needs.
 //
 // What agents send of themselves is in the table unchecked, so each column is read up
@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,16 @@ func NewClient(home wazuhsock.Home, role ClusterRole, timeout time.Duration) *Cl
 
 // SocketPath returns where the socket is.
 func (c *Client) SocketPath() string { return c.path }
+
+// StartedAt returns when the wazuh-db that runs was started, which makes its socket anew then;
+// the zero time if that is unknown.
+func (c *Client) StartedAt() time.Time {
+	info, err := os.Stat(c.path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
 
 // Traffic counts what a client sent and received.
 type Traffic struct {

@@ -29,6 +29,7 @@ type Row struct {
 	Status     string `json:"s"`
 	Code       int    `json:"c"`
 	KeepAlive  int64  `json:"k"` // Unix seconds; 0 if there was none
+	Passive    int    `json:"p"` // 1 for an agent that the manager cannot send a request, which only Wazuh 5 has
 
 	Info unique.Handle[detector.Info] `json:"-"` // what is known of the agent besides its address; only from ReadAgents and ReadAgentsByID
 }

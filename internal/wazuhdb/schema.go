@@ -10,10 +10,12 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
-// Schema is what the table of agents is like, which has changed in the course of Wazuh 4.
+// Schema is what the table of agents is like, which has changed in the course of Wazuh 4,
+// and with Wazuh 5.
 type Schema struct {
 	Version int    // wazuh-db's number
 	Manager string // the manager's version in its own words; empty if unknown
+	Wazuh5  bool   // the tables are those of Wazuh 5, and Version is another number
 
 	missing [len(infoColumns)]bool // which of infoColumns there are not
 }
@@ -47,14 +49,22 @@ func (c *Client) ReadSchema(ctx context.Context) (Schema, error) {
 		Schema  int    `json:"s"`
 		Manager string `json:"v"`
 	}](ctx, c, "SELECT (SELECT CAST(value AS INTEGER) FROM metadata WHERE key = 'db_version') AS s, (SELECT "+boundedTextSQL("version", MaxAddr)+" FROM agent WHERE id = 0) AS v")
+	if refused, ok := errors.AsType[RefusedError](err); ok && strings.Contains(string(refused), "no such") {
+		err = nil // there is no such table or column: other tables than those of Wazuh 4
+	}
 	if err != nil {
 		return Schema{}, err
 	}
 	s := Schema{Version: row.Schema, Manager: printable.Brief(row.Manager, 60)}
-	if s.Version < minSchema {
-		return Schema{}, fmt.Errorf("wazuh-db's tables are of version %d, and Pulse needs %d at least: update the manager to Wazuh 4.3 or later", s.Version, minSchema)
+	switch {
+	case s.Version == 0:
+		s, err = c.readSchema5(ctx)
+	case s.Version < minSchema:
+		err = fmt.Errorf("wazuh-db's tables are of version %d, and Pulse needs %d at least: update the manager to Wazuh 4.3 or later", s.Version, minSchema)
+	default:
+		err = c.findMissingColumns(ctx, &s)
 	}
-	if err := c.findMissingColumns(ctx, &s); err != nil {
+	if err != nil {
 		return Schema{}, err
 	}
 	c.known.Store(&s)
@@ -64,13 +74,18 @@ func (c *Client) ReadSchema(ctx context.Context) (Schema, error) {
 // findMissingColumns records which of infoColumns there are not: with one statement if there
 // are all, else with one for each.
 func (c *Client) findMissingColumns(ctx context.Context, s *Schema) error {
-	names := make([]string, len(infoColumns))
+	names := make([]string, len(infoColumns), len(infoColumns)+1)
 	for i := range infoColumns {
 		names[i] = infoColumns[i].name
 	}
-	there, err := c.hasColumns(ctx, strings.Join(names, ", "))
+	there, err := c.hasColumns(ctx, strings.Join(append(names, nodeColumn), ", "))
 	if there || err != nil {
 		return err
+	}
+	if there, err = c.hasColumns(ctx, nodeColumn); err != nil {
+		return err
+	} else if !there {
+		return unknownLayoutError(fmt.Sprintf("metadata has the db_version %d, and the table agent has no column %s", s.Version, nodeColumn))
 	}
 	for i, name := range names {
 		there, err := c.hasColumns(ctx, name)
@@ -91,9 +106,12 @@ func (c *Client) hasColumns(ctx context.Context, list string) (bool, error) {
 	return err == nil, err
 }
 
+func (s Schema) hasCodes() bool     { return s.Wazuh5 || s.Version >= schemaCodes }
+func (s Schema) hasSyncKinds() bool { return s.Wazuh5 || s.Version >= schemaSyncKinds }
+
 // disconnectionCodeSQL is the SQL for why an agent is disconnected: 0 where that is unknown.
 func (s Schema) disconnectionCodeSQL() string {
-	if s.Version < schemaCodes {
+	if !s.hasCodes() {
 		return "0"
 	}
 	return boundedNumberSQL("status_code")
@@ -101,9 +119,13 @@ func (s Schema) disconnectionCodeSQL() string {
 
 // rowColumnsSQL are the columns of a Row, each bounded.
 func (s Schema) rowColumnsSQL() string {
-	return boundedNumberSQL("id") + " AS i, " + boundedTextSQL("name", MaxName) + " AS n, " + boundedTextSQL("ip", MaxAddr) + " AS a, " +
+	columns := boundedNumberSQL("id") + " AS i, " + boundedTextSQL("name", MaxName) + " AS n, " + boundedTextSQL("ip", MaxAddr) + " AS a, " +
 		boundedTextSQL("register_ip", MaxAddr) + " AS r, " + boundedTextSQL("connection_status", maxStatus) + " AS s, " +
 		s.disconnectionCodeSQL() + " AS c, " + boundedNumberSQL("last_keepalive") + " AS k"
+	if s.Wazuh5 {
+		columns += ", " + passiveColumnSQL + " AS p"
+	}
+	return columns
 }
 
 // pageColumnsSQL are the columns of a pageRow, each bounded: one row has less than 20 KiB,
@@ -119,14 +141,14 @@ func (s Schema) pageColumnsSQL() string {
 }
 
 // IsLossCode reports whether a code is the one that SetDisconnected leaves in a row.
-func (s Schema) IsLossCode(code int) bool { return code == CodeNoKeepAlive || s.Version < schemaCodes }
+func (s Schema) IsLossCode(code int) bool { return code == CodeNoKeepAlive || !s.hasCodes() }
 
 // syncStatusAfterWrite is what a change of status leaves in sync_status.
 func (s Schema) syncStatusAfterWrite(role ClusterRole) string {
 	switch {
 	case !role.Worker:
 		return "synced"
-	case s.Version < schemaSyncKinds:
+	case !s.hasSyncKinds():
 		return "syncreq"
 	}
 	return "syncreq_status"
@@ -143,9 +165,10 @@ func (r ClusterRole) IsClustered() bool { return r.Node != "" }
 
 // ownAgentsSQL is the SQL condition for the agents that this node watches: in a cluster those
 // that report to it. Those that never connected report to no node, and are the master's.
-func (r ClusterRole) ownAgentsSQL() string {
+// In Wazuh 5 no row has a node: each node watches all, and sees those that report to it.
+func (s Schema) ownAgentsSQL(r ClusterRole) string {
 	switch {
-	case !r.IsClustered():
+	case !r.IsClustered(), s.Wazuh5:
 		return "id > 0"
 	case r.Worker:
 		return "id > 0 AND coalesce(node_name, '') = " + quoteSQLText(r.Node)
@@ -153,7 +176,9 @@ func (r ClusterRole) ownAgentsSQL() string {
 	return "id > 0 AND (coalesce(node_name, '') = " + quoteSQLText(r.Node) + " OR connection_status = 'never_connected')"
 }
 
-func (r ClusterRole) otherAgentsSQL() string { return "id > 0 AND NOT (" + r.ownAgentsSQL() + ")" }
+func (s Schema) otherAgentsSQL(r ClusterRole) string {
+	return "id > 0 AND NOT (" + s.ownAgentsSQL(r) + ")"
+}
 
 // quoteSQLText returns an SQL string. wazuh-db accepts no semicolon anywhere.
 func quoteSQLText(text string) string {

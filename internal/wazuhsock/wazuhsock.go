@@ -85,19 +85,21 @@ func joinCommand(path string) string {
 }
 
 // findGroup returns the group of a path or, if that cannot be reached, of the nearest
-// directory above that can: wazuh, and before Wazuh 4.3 ossec.
-func findGroup(path string) string {
+// directory above that can: wazuh, before Wazuh 4.3 ossec, and in Wazuh 5 wazuh-manager.
+func findGroup(path string) string { return findGroupAbove(path, path) }
+
+func findGroupAbove(path, original string) string {
 	info, err := os.Stat(path)
 	if err != nil {
 		if up := filepath.Dir(path); up != path {
-			return findGroup(up)
+			return findGroupAbove(up, original)
 		}
 	} else if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Gid != 0 {
 		if g, err := user.LookupGroupId(strconv.FormatUint(uint64(s.Gid), 10)); err == nil {
 			return g.Name
 		}
 	}
-	return "wazuh"
+	return managerGroup(original)
 }
 
 // stripAddress removes from an error of package net what repeats the address.
