@@ -96,6 +96,7 @@ func readSettingsFile(path string) ([]byte, error) {
 
 // finishLoading fills in and checks what depends on several settings.
 func (ld *loader) finishLoading() (*Loaded, error) {
+	ld.adoptHome()
 	ld.adoptManagerName()
 	ld.adoptClusterName()
 	l := ld.loaded

@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
 
-// Manager is the part of a stock manager's ossec.conf about its cluster and its rules.
+// Manager is the part of a stock manager's own settings about its cluster and its rules.
 type Manager struct {
 	NodeName  string // "" if the file has none
 	Clustered bool
@@ -28,8 +27,8 @@ const defaultRuleDir = "ruleset/rules"
 // maxManagerFile is far above any real file.
 const maxManagerFile = 16 << 20
 
-// ReadManager reads the ossec.conf of the manager in home, as leniently as the manager
-// does. Its error is that of the file.
+// ReadManager reads the settings of the manager in home, as leniently as the manager
+// does: etc/ossec.conf, or etc/wazuh-manager.conf. Its error is that of the file.
 func ReadManager(home string) (Manager, error) {
 	f, err := os.Open(managerFilePath(home))
 	if err != nil {
@@ -165,7 +164,7 @@ func readManagerBlocks(roots []*node) Manager {
 	secure := 0
 	vars := readVariables(roots)
 	for _, root := range roots {
-		if root.name != "ossec_config" {
+		if !isManagerRoot(root.name) {
 			continue
 		}
 		for _, block := range root.children {
@@ -173,7 +172,7 @@ func readManagerBlocks(roots []*node) Manager {
 			case "cluster":
 				m.readClusterBlock(block, vars)
 			case "remote":
-				if isSyslogRemote(block) {
+				if isSyslogRemote(block) || root.name == managerRoot5 {
 					continue
 				}
 				if secure++; secure == 2 {
@@ -191,5 +190,3 @@ func readManagerBlocks(roots []*node) Manager {
 	m.Worker = m.Worker && m.Clustered
 	return m
 }
-
-func managerFilePath(home string) string { return filepath.Join(home, "etc/ossec.conf") }

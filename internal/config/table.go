@@ -160,7 +160,7 @@ var natsTable = []setting{
 var pulseTable = []setting{
 	{"pulse/link", "auto", "How agents are reached: listen (Pulse is their manager), attach (a stock manager on this host) or auto.", atStart,
 		func(c *Config) field { return choiceField{&c.Pulse.Link, []string{"auto", "attach", "listen"}} }},
-	{pathHome, "/var/ossec", "The manager's home directory.", atStart,
+	{pathHome, defaultHome, "The manager's home directory; unless set /var/wazuh-manager if a manager of Wazuh 5 is there, and none here.", atStart,
 		func(c *Config) field { return textField{&c.Pulse.Home, absolutePath} }},
 	{pathClientKeys, "/var/ossec/etc/client.keys", "The agents' keys; etc/client.keys under home unless set.", atStart,
 		func(c *Config) field { return textField{&c.Pulse.ClientKeys, absolutePath} }},
