@@ -13,10 +13,12 @@ if ! getent passwd pulse >/dev/null; then
 		--shell /usr/sbin/nologin --comment Pulse pulse
 fi
 # To read client.keys and reach the manager's sockets. Where a manager comes later:
-# usermod -aG wazuh pulse, as pulse doctor says.
-if getent group wazuh >/dev/null; then
-	usermod -aG wazuh pulse
-fi
+# usermod -aG wazuh pulse, as pulse doctor says; of Wazuh 5 the group is wazuh-manager.
+for group in wazuh wazuh-manager; do
+	if getent group "$group" >/dev/null; then
+		usermod -aG "$group" pulse
+	fi
+done
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
 	if [ -n "$old" ]; then

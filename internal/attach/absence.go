@@ -90,8 +90,8 @@ func (as *absences) isUnconnectedSince(id detector.AgentID, second int64) bool {
 }
 
 // recordSignOfLife records an agent's sign of life in a second, read now. It returns whether
-// the agent is there, and whether to probe it.
-func (as *absences) recordSignOfLife(id detector.AgentID, status string, second int64) (there, probe bool) {
+// the agent is there, and whether to probe it. If the sign is trusted, it is a proof.
+func (as *absences) recordSignOfLife(id detector.AgentID, status string, second int64, trusted bool) (there, probe bool) {
 	now := time.Now()
 	as.mu.Lock()
 	defer as.mu.Unlock()
@@ -101,7 +101,7 @@ func (as *absences) recordSignOfLife(id detector.AgentID, status string, second 
 		return true, false
 	case second < as.wall.unixSecondOf(a.since):
 		return false, false
-	case !a.needsProof || !a.firstSign.IsZero() && now.Sub(a.firstSign) >= minSignInterval:
+	case !a.needsProof || trusted || !a.firstSign.IsZero() && now.Sub(a.firstSign) >= minSignInterval:
 		delete(as.byAgent, id)
 		return true, true
 	}

@@ -74,7 +74,7 @@ func TestWhatProvesThatAnAgentIsBack(t *testing.T) {
 		as := newAbsences(nil)
 		sign := func(want, ask bool, what string) {
 			t.Helper()
-			if there, asks := as.recordSignOfLife(1, wazuhdb.StatusActive, time.Now().Unix()); there != want || asks != ask {
+			if there, asks := as.recordSignOfLife(1, wazuhdb.StatusActive, time.Now().Unix(), false); there != want || asks != ask {
 				t.Errorf("%s: there %v, asked %v", what, there, asks)
 			}
 		}
@@ -82,7 +82,7 @@ func TestWhatProvesThatAnAgentIsBack(t *testing.T) {
 		before := time.Now()
 		time.Sleep(time.Second)
 		as.beginAbsence(1, time.Now(), true)
-		if there, asks := as.recordSignOfLife(1, wazuhdb.StatusActive, before.Unix()); there || asks {
+		if there, asks := as.recordSignOfLife(1, wazuhdb.StatusActive, before.Unix(), false); there || asks {
 			t.Error("a sign from before the loss counts")
 		}
 		if _, proves := as.endByAnswer(1, before); proves {

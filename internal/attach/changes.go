@@ -25,6 +25,7 @@ func (t *tracker) applyAgentChange(c *wazuhdb.Change) {
 		if a == nil {
 			continue // it comes with the next inventory
 		}
+		t.setPassive(id, a, c.Passive)
 		if a.status == c.Status && a.code == c.Code && (a.keepAlive == c.KeepAlive || c.Status == wazuhdb.StatusDisconnected) {
 			continue
 		}
@@ -56,7 +57,8 @@ func (t *tracker) applyDisconnected(id detector.AgentID, was *agent, code int) (
 	case code == wazuhdb.CodeReset:
 		return was.status != wazuhdb.StatusDisconnected
 	case (code == wazuhdb.CodeNoKeepAlive || code == wazuhdb.CodeNone) && was.status != wazuhdb.StatusDisconnected:
-		if now, ok := t.fleet.Agent(id); !ok || now.Status != detector.Disconnected { // else the statusWriter did it
+		if now, ok := t.fleet.Agent(id); t.index.isPassive(id) { // its silence shows whether it is true
+		} else if !ok || now.Status != detector.Disconnected { // else the statusWriter did it
 			t.prober.probeAgent(id) // monitord did, or it is unknown who: whether it is true, a probe shows
 		}
 	}
@@ -97,13 +99,14 @@ func (t *tracker) countActiveAgents() {
 // handleSignOfLife handles that an agent's last keep-alive, or startup, was in a second. Where
 // that does not prove that the agent is there, it is probed.
 func (t *tracker) handleSignOfLife(id detector.AgentID, status string, second int64) {
-	there, probe := t.absences.recordSignOfLife(id, status, second)
+	passive := t.index.isPassive(id)
+	there, probe := t.absences.recordSignOfLife(id, status, second, passive && time.Now().After(t.passive.doubtUntil))
 	if there {
 		age := t.wall.ageOfSecond(second)
 		t.prober.recordSignOfLife(id, time.Now().Add(-age))
 		t.reportSighting(id, status, t.clock.Now().Add(-age))
 	}
-	if probe {
+	if probe && !passive {
 		t.probeReturnedAgent(id)
 	}
 }

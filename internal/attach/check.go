@@ -29,6 +29,9 @@ func IsInstalled(dir string) (bool, error) {
 	return false, nil
 }
 
+// IsWazuh5 reports whether the manager in a directory is of Wazuh 5.
+func IsWazuh5(dir string) bool { return wazuhsock.Home(dir).IsWazuh5() }
+
 // CheckHome returns an error if there is no Wazuh manager in a directory, or if this
 // process may not use it. The manager need not run.
 func CheckHome(dir string) error {
@@ -47,7 +50,7 @@ func CheckHome(dir string) error {
 		what, path string
 		right      uint32
 	}{
-		{"the manager's settings", h.Path(wazuhsock.Settings), unix.R_OK},
+		{"the manager's settings", h.SettingsPath(), unix.R_OK},
 		{"wazuh-db", h.Path(wazuhsock.DatabaseSocket), unix.W_OK}, // it takes that to connect
 		{"wazuh-remoted", h.RequestSocket(), unix.W_OK},
 	} {
@@ -75,10 +78,12 @@ const socketCheckTimeout = 5 * time.Second
 func CheckSockets(ctx context.Context, cfg Config) []SocketCheck {
 	h := wazuhsock.Home(cfg.Home)
 	list := []SocketCheck{checkDatabaseSocket(ctx, h, cfg.Cluster), checkRemotedSocket(ctx, h)}
-	if cfg.Method != detector.Request {
+	if h.IsWazuh5() {
+		list = append(list, checkWazuh5(ctx, h, cfg.Method)...)
+	} else if cfg.Method != detector.Request {
 		list = append(list, checkQueueSocket("wazuh-remoted", h.Path(wazuhsock.ARQueue)))
 	}
-	if cfg.UpdateStatus {
+	if cfg.UpdateStatus && !h.IsWazuh5() {
 		list = append(list, checkQueueSocket("wazuh-analysisd", h.Path(wazuhsock.AnalysisQueue)))
 		if text := clusterWriteCaution(cfg.Cluster); text != "" {
 			list = append(list, SocketCheck{Caution: text, Hint: cautionHint})

@@ -32,7 +32,7 @@ func (w *connWatcher) runWatcher(ctx context.Context) {
 
 // handleClosedConn sends the agents whose connection from remote may have ended. Where
 // several have its address, it was none of those that are away: each probe of one would
-// be an error in remoted's log.
+// be an error in remoted's log. Nor was it one of the passive, which keep none.
 func (w *connWatcher) handleClosedConn(ctx context.Context, remote netip.AddrPort) {
 	w.closed.Add(1)
 	ids := w.index.agentsAt(remote.Addr().Unmap())
@@ -42,7 +42,7 @@ func (w *connWatcher) handleClosedConn(ctx context.Context, remote netip.AddrPor
 	}
 	var connected []detector.AgentID
 	for _, id := range ids {
-		if len(ids) == 1 || !w.isDisconnected(id) {
+		if !w.index.isPassive(id) && (len(ids) == 1 || !w.isDisconnected(id)) {
 			connected = append(connected, id)
 		}
 	}

@@ -34,6 +34,7 @@ type dbReader struct {
 	inventoryAt   time.Time // when all agents were read last
 	changesAt     time.Time // when changes were read last
 	changesSecond int64     // the same, as a second of the wall clock then
+	startedAt     time.Time // when the wazuh-db that was read last was started
 }
 
 // readPlan is what the tracker wants to be read.
@@ -56,6 +57,9 @@ func (r *dbReader) runReader(ctx context.Context) {
 			return
 		}
 		r.conditions.setDaemonCondition("wazuh-db", err)
+		if err != nil && r.deliverEvent(ctx, databaseDown{}) != nil {
+			return
+		}
 		select {
 		case <-tick.C:
 		case <-r.wake:
@@ -93,6 +97,12 @@ func (r *dbReader) readDatabase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if started := r.db.StartedAt(); !started.Equal(r.startedAt) {
+		r.startedAt = started
+		if err := r.deliverEvent(ctx, databaseStarted{started}); err != nil {
+			return err
+		}
+	}
 	if now != r.fingerprint || time.Since(r.inventoryAt) >= r.plan.inventoryPeriod {
 		if err := r.readInventory(ctx); err != nil {
 			return err
@@ -114,9 +124,7 @@ func (r *dbReader) readInventory(ctx context.Context) error {
 		e.others, e.err = r.db.ReadOtherNodes(ctx)
 	}
 	if e.err == nil {
-		var schema wazuhdb.Schema
-		schema, e.err = r.db.ReadSchema(ctx) // it is known by now
-		e.manager = schema.Manager
+		e.schema, e.err = r.db.ReadSchema(ctx) // it is known by now
 	}
 	if err := r.deliverEvent(ctx, e); err != nil {
 		return err

@@ -22,6 +22,9 @@ type fakeFleet struct {
 func (s *fakeFleet) Report(seen detector.Sighting)           { s.all = append(s.all, seen) }
 func (s *fakeFleet) SetMembers([]detector.Member)            {}
 func (s *fakeFleet) ExtendGrace(time.Duration)               {}
+func (s *fakeFleet) SetPassive(detector.AgentID, bool)       {}
+func (s *fakeFleet) SetPassivePace(_, _ time.Duration)       {}
+func (s *fakeFleet) HoldPassive(time.Duration)               {}
 func (s *fakeFleet) SetInfo(detector.AgentID, detector.Info) {}
 func (s *fakeFleet) Agent(id detector.AgentID) (detector.Record, bool) {
 	return detector.Record{ID: id, Status: s.status}, true

@@ -67,8 +67,8 @@ type (
 		rows    []wazuhdb.Row
 		skipped []wazuhdb.Skipped
 		others  []detector.AgentID // of other nodes
-		manager string             // its version
-		err     error              // if not nil, only skipped is of use
+		schema  wazuhdb.Schema
+		err     error // if not nil, only skipped is of use
 	}
 	// changesRead are the changes since the last reading.
 	changesRead struct {
@@ -82,6 +82,9 @@ type (
 		skipped  []wazuhdb.Skipped
 		complete bool
 	}
-	// databaseRead is the end of a reading without an error.
+	// databaseRead is the end of a reading without an error; databaseDown of one with an error.
 	databaseRead struct{}
+	databaseDown struct{}
+	// databaseStarted is sent before the first reading of each wazuh-db.
+	databaseStarted struct{ at time.Time }
 )

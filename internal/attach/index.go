@@ -16,15 +16,20 @@ type agentIndex struct {
 	ids   map[netip.Addr][]detector.AgentID
 	addrs map[detector.AgentID]netip.Addr
 	names map[detector.AgentID]string
+
+	passive map[detector.AgentID]bool // see passive.go
 }
 
 // replaceAll replaces all with a new reading.
 func (x *agentIndex) replaceAll(rows []wazuhdb.Row) {
 	at, addrOf := make(map[netip.Addr][]detector.AgentID), make(map[detector.AgentID]netip.Addr, len(rows))
-	names := make(map[detector.AgentID]string, len(rows))
+	names, passive := make(map[detector.AgentID]string, len(rows)), make(map[detector.AgentID]bool)
 	for i := range rows {
 		id := detector.AgentID(rows[i].ID)
 		names[id] = rows[i].Name
+		if rows[i].Passive != 0 {
+			passive[id] = true
+		}
 		if addr := rows[i].ParseAddr(); addr.IsValid() {
 			at[addr] = append(at[addr], id)
 			addrOf[id] = addr
@@ -32,7 +37,7 @@ func (x *agentIndex) replaceAll(rows []wazuhdb.Row) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.ids, x.addrs, x.names = at, addrOf, names
+	x.ids, x.addrs, x.names, x.passive = at, addrOf, names, passive
 }
 
 // agentsAt returns the agents with an address. The list may not be changed.
@@ -47,6 +52,23 @@ func (x *agentIndex) addrOfAgent(id detector.AgentID) netip.Addr {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.addrs[id]
+}
+
+// isPassive reports whether no request can be sent to an agent.
+func (x *agentIndex) isPassive(id detector.AgentID) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.passive[id]
+}
+
+func (x *agentIndex) setPassive(id detector.AgentID, is bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if is {
+		x.passive[id] = true
+	} else {
+		delete(x.passive, id)
+	}
 }
 
 // nameOfAgent returns an agent's name; empty if it is unknown.

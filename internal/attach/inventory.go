@@ -14,6 +14,9 @@ const inventoryPeriod = time.Minute
 
 // applyInventory gives the detector its agents.
 func (t *tracker) applyInventory(e inventoryRead) {
+	if e.err == nil && e.schema.Wazuh5 {
+		t.watchPassiveAgents()
+	}
 	t.restoreKnownAgents()
 	t.warnings.beginInventoryReading()
 	t.warnings.addSkippedRows(e.skipped)
@@ -40,13 +43,16 @@ func (t *tracker) applyInventory(e inventoryRead) {
 	}
 	t.fleet.SetMembers(members)
 	t.known = known
+	for i := range rows {
+		t.setPassive(rows[i].AgentID(), known[rows[i].AgentID()], rows[i].Passive != 0)
+	}
 	t.updateInfos(e.rows)
 	for _, r := range added {
 		t.reportNewAgent(r)
 	}
 	if !t.initialized {
 		t.initialized = true
-		t.log.Info("agents read from wazuh-db", "manager", cmp.Or(e.manager, "unknown"), "agents", len(rows), "of_other_nodes", len(e.others),
+		t.log.Info("agents read from wazuh-db", "manager", cmp.Or(e.schema.Manager, "unknown"), "agents", len(rows), "of_other_nodes", len(e.others),
 			"took", time.Since(e.began).Round(time.Millisecond).String())
 	}
 	stays := func(id detector.AgentID) bool { return known[id] != nil }
@@ -105,6 +111,9 @@ func (t *tracker) rowsOfUnreadable() (rows []wazuhdb.Row) {
 func (t *tracker) knownRow(id detector.AgentID) wazuhdb.Row {
 	a := t.known[id]
 	r := wazuhdb.Row{ID: int64(id), Name: a.name, Registered: a.registered, Status: a.status, Code: a.code, KeepAlive: a.keepAlive}
+	if a.passive {
+		r.Passive = 1
+	}
 	if at := t.index.addrOfAgent(id); at.IsValid() {
 		r.Addr = at.String()
 	}
@@ -141,7 +150,8 @@ func (t *tracker) resumeEarlierLosses(rows []wazuhdb.Row) {
 			t.resumeHeldAlert(&was, &rows[i])
 			continue
 		}
-		t.absences.beginAbsence(was.ID, time.Now().Add(-t.clock.Now().Sub(was.Since)), true)
+		from := lossProvenAt(t.index, was.ID, was.Since, was.LastSeen, was.Seen)
+		t.absences.beginAbsence(was.ID, time.Now().Add(-t.clock.Now().Sub(from)), true)
 		if t.writer != nil {
 			t.writer.addStatusTask(&detector.Decision{Verdict: detector.Changed, ID: was.ID, Time: t.clock.Time(was.Since), From: detector.Active, To: detector.Disconnected,
 				Reason: was.Reason, LastSeenTime: t.clock.Time(min(was.LastSeen, was.Since)), Seen: was.Seen, AlertHeld: was.AlertHeld})
@@ -163,14 +173,17 @@ func (t *tracker) findAwayReason(r *wazuhdb.Row) detector.Reason {
 	switch {
 	case r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeShutdown:
 		return detector.AgentShutdown
-	case r.Status == wazuhdb.StatusDisconnected && r.KeepAlive > 0, r.IsConnected() && !t.isFreshKeepAlive(r.KeepAlive):
+	case r.Status == wazuhdb.StatusDisconnected && r.KeepAlive > 0, r.IsConnected() && !t.isFreshKeepAlive(r):
 		return detector.KeepAliveTimeout
 	}
 	return detector.NoReason
 }
 
-func (t *tracker) isFreshKeepAlive(keepAlive int64) bool {
-	return t.wall.ageOfSecond(keepAlive) < t.timeout
+func (t *tracker) isFreshKeepAlive(r *wazuhdb.Row) bool {
+	if r.Passive != 0 {
+		return t.isFreshPassive(r.KeepAlive)
+	}
+	return t.wall.ageOfSecond(r.KeepAlive) < t.timeout
 }
 
 // reportNewAgent reports a new agent's state. One that an earlier run of the node has
@@ -178,7 +191,7 @@ func (t *tracker) isFreshKeepAlive(keepAlive int64) bool {
 func (t *tracker) reportNewAgent(r *wazuhdb.Row) {
 	id := r.AgentID()
 	switch {
-	case r.IsConnected() && t.isFreshKeepAlive(r.KeepAlive):
+	case r.IsConnected() && t.isFreshKeepAlive(r):
 		t.handleSignOfLife(id, r.Status, r.KeepAlive)
 	case r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeShutdown:
 		if was, ok := t.fleet.Agent(id); ok && was.Status == detector.Active {

@@ -71,7 +71,7 @@ type Link struct {
 	monitor     *remotedMonitor
 	notifier    *notifier
 	writer      *statusWriter // nil if nothing is to be written
-	events      *eventSender  // nil as is writer
+	events      *eventSender  // nil as is writer, and with Wazuh 5
 	connWatcher *connWatcher
 	conditions  *conditions
 }
@@ -83,22 +83,31 @@ func Open(cfg Config) (*Link, error) {
 		return nil, err
 	}
 	h := wazuhsock.Home(cfg.Home)
+	if err := checkMethod5(h, cfg.Method); err != nil {
+		return nil, err
+	}
 	l := &Link{cfg: cfg, db: wazuhdb.NewClient(h, cfg.Cluster, databaseTimeout), remoted: remoted.NewClient(h), conditions: newConditions(cfg.Log)}
 	events, index, ports, absences := make(eventQueue), new(agentIndex), new(portSet), newAbsences(cfg.wall)
+	passive := newPassiveAgents(h)
 	l.prober = newProber(l.remoted, events, index, &cfg)
 	l.monitor = newRemotedMonitor(l.remoted, events)
 	l.reader = newDBReader(l.db, events, &cfg, l.conditions)
 	l.connWatcher = &connWatcher{tcp: &tcpclose.Watcher{Poll: cfg.polls, Log: cfg.Log}, ports: ports, index: index, fleet: cfg.Fleet, events: events}
 	l.notifier = newNotifier(h, index, &cfg, l.conditions)
 	if cfg.UpdateStatus {
-		l.events = newEventSender(h, l.conditions, cfg.Log)
 		l.writer = newStatusWriter(l.db, h, absences, &cfg, l.conditions)
+		l.writer.index, l.writer.passive = index, passive
+		if h.IsWazuh5() {
+			logManagerVersion5(cfg.Log)
+		} else {
+			l.events = newEventSender(h, l.conditions, cfg.Log)
+		}
 		if text := clusterWriteCaution(cfg.Cluster); text != "" {
 			cfg.Log.Warn(text, "hint", cautionHint)
 		}
 	}
 	l.tracker = &tracker{events: events, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, conditions: l.conditions, wall: cfg.wall,
-		remoted: l.remoted, prober: l.prober, monitor: l.monitor, reader: l.reader, writer: l.writer, index: index, absences: absences, ports: ports,
+		remoted: l.remoted, prober: l.prober, monitor: l.monitor, reader: l.reader, writer: l.writer, index: index, absences: absences, ports: ports, passive: passive,
 		maxInFlight: cfg.MaxInFlight, timeout: cfg.Timeout, holdTime: cmp.Or(cfg.hold, removalHold), restartGrace: cmp.Or(cfg.restartGrace, restartGrace),
 		warnings: newRowWarnings(cfg.Log)}
 	return l, nil
@@ -109,7 +118,10 @@ func (l *Link) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	parts := []func(context.Context){l.tracker.runTracker, l.monitor.runMonitor, l.reader.runReader, l.prober.runProber, l.notifier.runNotifier, l.connWatcher.runWatcher}
 	if l.writer != nil {
-		parts = append(parts, l.writer.runWriter, l.events.runSender)
+		parts = append(parts, l.writer.runWriter)
+	}
+	if l.events != nil {
+		parts = append(parts, l.events.runSender)
 	}
 	for _, part := range parts {
 		work.Go(func() { part(ctx) })
@@ -153,7 +165,11 @@ func (l *Link) handleChange(d *detector.Decision) {
 		l.prober.cancelQueuedProbes(d.ID)
 	}
 	if d.To == detector.Disconnected && (d.Reason.IsLoss() || d.Reason == detector.AgentShutdown) {
-		l.tracker.absences.beginAbsence(d.ID, time.Now().Add(-l.cfg.Clock.Now().Sub(d.At)), true)
+		at := d.At
+		if d.Reason.IsLoss() {
+			at = lossProvenAt(l.tracker.index, d.ID, d.At, d.LastSeen, d.Seen)
+		}
+		l.tracker.absences.beginAbsence(d.ID, time.Now().Add(-l.cfg.Clock.Now().Sub(at)), true)
 	}
 	if l.writer != nil {
 		l.writer.addStatusTask(d)

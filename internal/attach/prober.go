@@ -189,6 +189,10 @@ func (p *prober) probeAfterClose(id detector.AgentID, s *probeState) {
 
 // enqueueProbe queues a request, unless one is queued or in flight.
 func (p *prober) enqueueProbe(id detector.AgentID, s *probeState, urgent bool) {
+	if p.index.isPassive(id) {
+		s.wanted, s.again = false, false
+		return
+	}
 	if s.inFlight > 0 && !(s.beside && s.inFlight == 1) {
 		s.again = true
 		return

@@ -60,7 +60,7 @@ func (p *prober) nextSendableRequest() (r request, ok bool) {
 		}
 		id := from.popAgent()
 		s := p.probeStateOf(id)
-		if p.isReturnAwaited(s) || s.canceled {
+		if p.isReturnAwaited(s) || s.canceled || p.index.isPassive(id) {
 			s.queued = false
 			continue
 		}

@@ -33,6 +33,9 @@ func (s *statusWriter) addStatusTask(d *detector.Decision) {
 		} else if d.Seen {
 			t.seen = d.LastSeenTime
 		}
+		if s.index.isPassive(d.ID) {
+			t.due = now.Add(passiveRecheck)
+		}
 		if s.role.IsClustered() {
 			t.due = now.Add(clusterHold)
 		}
@@ -141,6 +144,17 @@ func (s *statusWriter) postponeTask(id detector.AgentID, t task, seen time.Time)
 		s.contradicted.Add(1)
 		later.due, later.seen = time.Now().Add(s.recheckAfter), t.seen
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tasks[id] == t {
+		s.tasks[id] = later
+	}
+}
+
+// delayTask delays a task.
+func (s *statusWriter) delayTask(id detector.AgentID, t task, d time.Duration) {
+	later := t
+	later.due = time.Now().Add(d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tasks[id] == t {

@@ -51,6 +51,9 @@ type statusWriter struct {
 	log        *slog.Logger
 	conditions *conditions
 	absences   *absences
+	index      *agentIndex
+	passive    *passiveAgents
+	hasAlerts  bool // the manager raises one for a loss: not that of Wazuh 5
 
 	unconfirmed map[detector.AgentID]task // whose writing had no answer; runWriter's
 
@@ -64,7 +67,7 @@ type statusWriter struct {
 
 func newStatusWriter(db *wazuhdb.Client, home wazuhsock.Home, absences *absences, cfg *Config, conditions *conditions) *statusWriter {
 	return &statusWriter{db: db, role: cfg.Cluster, queue: wazuhsock.NewQueue(home.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout,
-		recheckAfter: recheckDelay, log: cfg.Log, conditions: conditions, absences: absences,
+		recheckAfter: recheckDelay, log: cfg.Log, conditions: conditions, absences: absences, index: new(agentIndex), passive: newPassiveAgents(home), hasAlerts: !home.IsWazuh5(),
 		tasks: make(map[detector.AgentID]task), held: make(map[detector.AgentID]string), unconfirmed: make(map[detector.AgentID]task)}
 }
 
@@ -139,9 +142,12 @@ func (s *statusWriter) updateStatus(ctx context.Context, id detector.AgentID, t 
 	case r.Status == wazuhdb.StatusDisconnected && schema.IsLossCode(r.Code) && s.unconfirmed[id] == t:
 		return true, s.countWrittenLoss(id, r), nil
 	case t.released && r.Status == wazuhdb.StatusDisconnected && schema.IsLossCode(r.Code):
-		return true, formatDisconnectedAlert(id, r.Name, r.Registered), nil
+		return true, s.formatAlert(id, r), nil
 	case !r.IsConnected() && !isResetByRestart(r):
 		s.marked.Add(1) // by remoted or monitord, before us
+		return true, "", nil
+	case r.Passive != 0 && s.passive.isHeld():
+		s.delayTask(id, t, passiveRecheck)
 		return true, "", nil
 	case hasLaterSign(r, t.seen) && !s.absences.isUnconnectedSince(id, r.KeepAlive):
 		s.postponeTask(id, t, time.Unix(r.KeepAlive, 0))
@@ -187,6 +193,14 @@ func (s *statusWriter) writeLossToDatabase(ctx context.Context, id detector.Agen
 func (s *statusWriter) countWrittenLoss(id detector.AgentID, r *wazuhdb.Row) string {
 	delete(s.unconfirmed, id)
 	s.written.Add(1)
+	return s.formatAlert(id, r)
+}
+
+// formatAlert returns the event for the alert of a loss; empty if the manager has none.
+func (s *statusWriter) formatAlert(id detector.AgentID, r *wazuhdb.Row) string {
+	if !s.hasAlerts {
+		return ""
+	}
 	return formatDisconnectedAlert(id, r.Name, r.Registered)
 }
 

@@ -32,6 +32,7 @@ type tracker struct {
 	index    *agentIndex
 	absences *absences
 	ports    *portSet
+	passive  *passiveAgents
 
 	maxInFlight  int           // the setting
 	timeout      time.Duration // silence after which an agent that was not watched before is away
@@ -59,6 +60,7 @@ type agent struct {
 	status           string
 	code             int
 	info             unique.Handle[detector.Info] // that the detector has; the zero value before it was set
+	passive          bool                         // it cannot be sent a request
 	restored         bool                         // known from an earlier run of the node, and not read in this one
 }
 
@@ -68,6 +70,9 @@ type Fleet interface {
 	SetMembers([]detector.Member)
 	SetInfo(detector.AgentID, detector.Info)
 	ExtendGrace(time.Duration)
+	SetPassive(id detector.AgentID, is bool)
+	SetPassivePace(step, timeout time.Duration)
+	HoldPassive(time.Duration)
 	Agent(detector.AgentID) (detector.Record, bool)
 	Page(n int) (page []detector.Record, more bool)
 }
@@ -105,7 +110,12 @@ func (t *tracker) handleEvent(e event) {
 		t.applyDatabaseChanges(e)
 	case agentsLocated:
 		t.applyLocatedAgents(e)
+	case databaseStarted:
+		t.handleDaemonStarted(e.at)
+	case databaseDown:
+		t.holdPassiveAgents()
 	case databaseRead:
+		t.updatePassivePace()
 		for _, id := range t.absences.takeUnprobedAgents() {
 			t.probeReturnedAgent(id)
 		}
@@ -130,9 +140,11 @@ func (t *tracker) handleRequestOutcome(e requestEnded) {
 			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Token: e.token, Kind: detector.SawAnswer})
 		}
 	case remoted.NotConnected:
-		t.checkRemotedRestart() // a new remoted has no connections yet
-		t.absences.markAgentUnconnected(e.id, e.sent)
-		if t.prober.isFirstClosed(e.id) {
+		t.checkRemotedRestart()       // a new remoted has no connections yet
+		if !t.index.isPassive(e.id) { // it became passive meanwhile: that shows nothing
+			t.absences.markAgentUnconnected(e.id, e.sent)
+		}
+		if !t.index.isPassive(e.id) && t.prober.isFirstClosed(e.id) {
 			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Kind: detector.SawClosed})
 		}
 	case remoted.Absent:
@@ -150,6 +162,7 @@ func (t *tracker) handleRemotedDown(e remotedDown) {
 	t.prober.setSendingHalted(true)
 	t.prober.handleSlowRemoted()
 	t.fleet.ExtendGrace(t.restartGrace)
+	t.holdPassiveAgents()
 	t.conditions.setDaemonCondition("wazuh-remoted", e.err)
 }
 
@@ -173,6 +186,7 @@ func (t *tracker) handleRemotedReady(e remotedReady) {
 	if t.down {
 		t.down = false
 		t.fleet.ExtendGrace(t.restartGrace)
+		t.holdPassiveAgents()
 	}
 	t.prober.setSendingHalted(false)
 	t.conditions.setDaemonCondition("wazuh-remoted", nil)
@@ -188,6 +202,7 @@ func (t *tracker) checkRemotedRestart() {
 	first := t.incarnation == (remoted.Incarnation{})
 	t.incarnation = now
 	if first {
+		t.handleDaemonStarted(now.Started)
 		return
 	}
 	t.log.Warn("wazuh-remoted has been restarted: its agents have time to come back", "for", t.restartGrace.String())
@@ -199,6 +214,7 @@ func (t *tracker) checkRemotedRestart() {
 // marked all of them disconnected, as it does when it starts.
 func (t *tracker) handleStatusReset() {
 	t.fleet.ExtendGrace(t.restartGrace)
+	t.holdPassiveAgents()
 	t.monitor.requestEarlyCheck()
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -130,10 +131,10 @@ func readClusterRole(cfg *config.Config) (_ wazuhdb.ClusterRole, cautions []stri
 	if !manager.Clustered {
 		return wazuhdb.ClusterRole{}, manager.Cautions, nil
 	}
-	if manager.NodeName == "" {
+	if manager.NodeName == "" && !attach.IsWazuh5(cfg.Pulse.Home) { // where no row has a node
 		return wazuhdb.ClusterRole{}, nil, fmt.Errorf("attach to the manager in %s: its <cluster> has no <node_name>", cfg.Pulse.Home)
 	}
-	return wazuhdb.ClusterRole{Node: manager.NodeName, Worker: manager.Worker}, manager.Cautions, nil
+	return wazuhdb.ClusterRole{Node: cmp.Or(manager.NodeName, cfg.Pulse.NodeName), Worker: manager.Worker}, manager.Cautions, nil
 }
 
 // Addr returns no valid address: agents connect to the manager.
@@ -151,6 +152,9 @@ func Attaches(cfg *config.Config) (bool, error) {
 	}
 	return attach.IsInstalled(cfg.Pulse.Home)
 }
+
+// IsWazuh5 reports whether the manager that a node would attach to is of Wazuh 5.
+func IsWazuh5(cfg *config.Config) bool { return attach.IsWazuh5(cfg.Pulse.Home) }
 
 // ExamineManager tries the sockets of the manager that a node would attach to.
 func ExamineManager(ctx context.Context, cfg *config.Config) ([]attach.SocketCheck, error) {

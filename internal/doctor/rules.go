@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/wazuhrules"
 )
 
@@ -13,6 +14,9 @@ import (
 func (e *examination) checkRules(context.Context) {
 	if !e.attach || !e.Pulse.UpdateStatus {
 		return
+	}
+	if daemon.IsWazuh5(&e.Config) {
+		return // it takes no events of Pulse
 	}
 	m, err := config.ReadManager(e.Pulse.Home)
 	if err != nil {
