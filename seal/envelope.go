@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 )
@@ -70,10 +71,7 @@ func parseCompact(data []byte) (*envelope, error) {
 		return nil, err
 	}
 	r := recipient{header: header.wrapHeader}
-	if err := r.checkHeader(); err != nil {
-		return nil, err
-	}
-	if err := checkContent(header.Encryption); err != nil {
+	if err := cmp.Or(r.checkHeader(), checkContent(header.Encryption)); err != nil {
 		return nil, err
 	}
 	return &envelope{compact: data, recipients: []recipient{r}}, nil

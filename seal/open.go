@@ -50,12 +50,8 @@ type Opened struct {
 // Open verifies, decrypts and parses a message, and checks it with the guard, which
 // remembers it. An error wraps one of this package's, such as [ErrReplayed].
 func (o *Opener) Open(m Message) (*Opened, error) {
-	opened := new(Opened)
-	var err error
-	if opened.Key, err = o.verifySignature(m); err != nil {
-		return nil, err
-	}
-	if opened.Payload, opened.Encrypted, err = o.decryptPayload(m); err != nil {
+	opened, err := o.openPayload(m)
+	if err != nil {
 		return nil, err
 	}
 	if err := opened.parsePayload(); err != nil {
@@ -85,20 +81,15 @@ func (o *Opener) Open(m Message) (*Opened, error) {
 // An old value that somebody put back is accepted: compare states by their epoch and
 // sequence (see [event.AgentState.Supersedes]).
 func (o *Opener) OpenState(agentID string, header map[string][]string, value []byte) (*event.AgentState, error) {
-	m := Message{Header: header, Data: value}
-	key, err := o.verifySignature(m)
-	if err != nil {
-		return nil, err
-	}
-	payload, _, err := o.decryptPayload(m)
+	opened, err := o.openPayload(Message{Header: header, Data: value})
 	if err != nil {
 		return nil, err
 	}
 	state := new(event.AgentState)
-	if err := parseInto(payload, state); err != nil {
+	if err := parseInto(opened.Payload, state); err != nil {
 		return nil, err
 	}
-	switch {
+	switch key := opened.Key; {
 	case state.AgentID != agentID:
 		return nil, fmt.Errorf("%w: that of agent %.20q", ErrWrongSubject, state.AgentID)
 	case key.Node != "" && key.Node != state.Node:
@@ -107,7 +98,8 @@ func (o *Opener) OpenState(agentID string, header map[string][]string, value []b
 	return state, nil
 }
 
-func (o *Opener) verifySignature(m Message) (*Key, error) {
+// openPayload verifies and decrypts a message, whatever its payload is.
+func (o *Opener) openPayload(m Message) (opened *Opened, err error) {
 	signature, err := singleHeader(m.Header, SignatureHeader)
 	switch {
 	case err != nil:
@@ -117,7 +109,12 @@ func (o *Opener) verifySignature(m Message) (*Key, error) {
 	case o.Verifier == nil:
 		return nil, ErrUnknownKey
 	}
-	return o.Verifier.Verify(signature, m.Data)
+	opened = new(Opened)
+	if opened.Key, err = o.Verifier.Verify(signature, m.Data); err != nil {
+		return nil, err
+	}
+	opened.Payload, opened.Encrypted, err = o.decryptPayload(m)
+	return opened, err
 }
 
 // decryptPayload decides by the data, not by an unsigned header: no JSON text of a message
@@ -191,12 +188,7 @@ func (o *Opener) OpenAnswer(q *Question, header map[string][]string, data []byte
 	if q.Nonce == "" {
 		return nil, fmt.Errorf("%w: the question has no nonce", ErrMalformed)
 	}
-	m := Message{Header: header, Data: data}
-	key, err := o.verifySignature(m)
-	if err != nil {
-		return nil, err
-	}
-	payload, _, err := o.decryptPayload(m)
+	opened, err := o.openPayload(Message{Header: header, Data: data})
 	if err != nil {
 		return nil, err
 	}
@@ -204,10 +196,10 @@ func (o *Opener) OpenAnswer(q *Question, header map[string][]string, data []byte
 		Answers string `json:"answers"`
 		Node    string `json:"node"`
 	}
-	if err := parseInto(payload, &a); err != nil {
+	if err := parseInto(opened.Payload, &a); err != nil {
 		return nil, err
 	}
-	switch asked := q.askedNode(); {
+	switch key, asked := opened.Key, q.askedNode(); {
 	case a.Answers != q.Digest():
 		return nil, ErrWrongAnswer
 	case key.Node != "" && key.Node != a.Node:
@@ -215,5 +207,5 @@ func (o *Opener) OpenAnswer(q *Question, header map[string][]string, data []byte
 	case asked != "" && asked != a.Node:
 		return nil, fmt.Errorf("%w: %.60q answers for %.60q", ErrWrongNode, a.Node, asked)
 	}
-	return payload, nil
+	return opened.Payload, nil
 }

@@ -46,11 +46,21 @@ func (o *Opened) parsePayload() error {
 // nodeMax is the longest name of a node.
 const nodeMax = 128
 
-func parseInto(data []byte, into any) error {
+// parseInto decodes an object that may have fields that into does not have.
+func parseInto(data []byte, into any) error { return decodeChecked(data, into, false) }
+
+// unmarshalStrict decodes an object that may have no other fields than into has.
+func unmarshalStrict(data []byte, into any) error { return decodeChecked(data, into, true) }
+
+func decodeChecked(data []byte, into any, strict bool) error {
 	if err := checkJSON(data); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, into); err != nil {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if strict {
+		d.DisallowUnknownFields()
+	}
+	if err := d.Decode(into); err != nil {
 		return fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil
@@ -138,17 +148,4 @@ func smallestFold(r rune) rune {
 		}
 		r = next
 	}
-}
-
-// unmarshalStrict decodes an object that may have no other fields than into has.
-func unmarshalStrict(data []byte, into any) error {
-	if err := checkJSON(data); err != nil {
-		return err
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	return nil
 }

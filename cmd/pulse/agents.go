@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -42,11 +41,7 @@ func (c *agentsCommand) Run(e *env) error {
 	if c.Status != "" && !slices.Contains(statusNames, c.Status) {
 		return usageError{fmt.Errorf("--status %q: want %s", c.Status, strings.Join(statusNames, ", "))}
 	}
-	loaded, err := c.loadSettings(e)
-	if err != nil {
-		return err
-	}
-	daemon, err := openConsole(&loaded.Pulse)
+	daemon, err := c.openDaemon(e)
 	if err != nil {
 		return err
 	}
@@ -55,9 +50,7 @@ func (c *agentsCommand) Run(e *env) error {
 		return err
 	}
 	if c.JSON {
-		text := json.NewEncoder(e.stdout)
-		text.SetIndent("", " ")
-		return text.Encode(fleet)
+		return printJSON(e.stdout, fleet)
 	}
 	return printAgents(e.stdout, fleet, time.Now())
 }
@@ -88,17 +81,14 @@ func printAgents(w io.Writer, fleet *view.AgentPage, now time.Time) error {
 	fmt.Fprintln(table, "ID\tNAME\tIP\tSTATUS\tREASON\tSINCE\tSEEN\tMISSED\tRTT\tVERSION\tSYSTEM\tGROUPS")
 	for i := range fleet.Agents {
 		a := &fleet.Agents[i]
-		seen, rtt, reason := "never", "-", "-"
+		seen, rtt := "never", "-"
 		if a.LastSeen != nil {
 			seen = formatAge(now.Sub(*a.LastSeen))
 		}
 		if a.RTT != nil {
 			rtt = fmt.Sprintf("%.1fms", *a.RTT)
 		}
-		if a.Reason != "" {
-			reason = a.Reason
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", printable.Only(a.ID), printable.Only(a.Name), printable.Only(a.IP), printable.Only(a.Status), printable.Only(reason),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", printable.Only(a.ID), printable.Only(a.Name), printable.Only(a.IP), printable.Only(a.Status), orDash(a.Reason),
 			formatAge(now.Sub(a.Since)), seen, a.Missed, rtt, orDash(a.AgentVersion), orDash(a.OSName+" "+a.OSVersion), orDash(strings.Join(a.WazuhGroups, ",")))
 	}
 	if err := table.Flush(); err != nil {

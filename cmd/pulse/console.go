@@ -162,3 +162,12 @@ func stripURL(err error) error {
 	}
 	return err
 }
+
+// openDaemon returns a client of the running daemon.
+func (f *settingsFlag) openDaemon(e *env) (*consoleClient, error) {
+	loaded, err := f.loadSettings(e)
+	if err != nil {
+		return nil, err
+	}
+	return openConsole(&loaded.Pulse)
+}

@@ -134,15 +134,6 @@ func (c *silenceAddCommand) setConditions(r *silence.Request) error {
 	return nil
 }
 
-// openDaemon returns a client of the running daemon.
-func (f *settingsFlag) openDaemon(e *env) (*consoleClient, error) {
-	loaded, err := f.loadSettings(e)
-	if err != nil {
-		return nil, err
-	}
-	return openConsole(&loaded.Pulse)
-}
-
 // explainRequest returns the error of a request in the words of the command line.
 func explainRequest(err error) error {
 	if errors.Is(err, silence.ErrSelectsNothing) {
@@ -240,20 +231,13 @@ func printSilences(w io.Writer, list *silence.List, over bool) error {
 			next = formatMinute(s.Next)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable.Only(s.ID), printable.Only(string(s.State)), printable.Only(s.Selects()), printable.Only(describeTimes(s)),
-			next, printable.Only(valueOrDash(s.By)), printable.Only(valueOrDash(s.Comment)))
+			next, orDash(s.By), orDash(s.Comment))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%d active, %d waiting; %s silenced\n", list.Active, waiting, countNoun(list.Agents, "agent"))
 	return err
-}
-
-func valueOrDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
 }
 
 type silenceEndCommand struct {

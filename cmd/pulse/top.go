@@ -32,11 +32,7 @@ The daemon's dashboard at http://127.0.0.1:8420 shows more.`
 }
 
 func (c *topCommand) Run(e *env) error {
-	loaded, err := c.loadSettings(e)
-	if err != nil {
-		return err
-	}
-	daemon, err := openConsole(&loaded.Pulse)
+	daemon, err := c.openDaemon(e)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/wake"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
@@ -27,7 +28,7 @@ type dbReader struct {
 	period     time.Duration
 	conditions *conditions
 	wall       wallClock
-	wake       chan struct{} // there is reason to read before it is time
+	wake       wake.Signal // to read early: a connection has closed, and whether its agent was shut down is in the database
 
 	plan          readPlan
 	fingerprint   wazuhdb.Fingerprint
@@ -44,7 +45,7 @@ type readPlan struct {
 }
 
 func newDBReader(db *wazuhdb.Client, events eventQueue, cfg *Config, conditions *conditions) *dbReader {
-	return &dbReader{db: db, events: events, period: changesPeriod, conditions: conditions, wall: cfg.wall, wake: make(chan struct{}, 1)}
+	return &dbReader{db: db, events: events, period: changesPeriod, conditions: conditions, wall: cfg.wall, wake: wake.NewSignal()}
 }
 
 // runReader reads until ctx ends.
@@ -67,16 +68,6 @@ func (r *dbReader) runReader(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// requestEarlyReading has the database read soon: an agent's connection has closed, and whether
-// the agent was shut down is written there. Otherwise the end of a connection is known
-// before its reason.
-func (r *dbReader) requestEarlyReading() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
 	}
 }
 

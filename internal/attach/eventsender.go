@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/wake"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 	"golang.org/x/time/rate"
 )
@@ -36,14 +37,14 @@ type eventSender struct {
 	mu       sync.Mutex
 	queue    []func() string // format the events
 	dropping int64           // how many were dropped since analysisd took one
-	ready    chan struct{}   // the queue is not empty
+	ready    wake.Signal     // the queue is not empty
 
 	sent, dropped atomic.Int64
 }
 
 func newEventSender(home wazuhsock.Home, conditions *conditions, log *slog.Logger) *eventSender {
 	return &eventSender{out: wazuhsock.NewQueue(home.Path(wazuhsock.AnalysisQueue)), rate: rate.NewLimiter(eventRate, eventBurst), retry: alertRetry,
-		conditions: conditions, log: log, ready: make(chan struct{}, 1)}
+		conditions: conditions, log: log, ready: wake.NewSignal()}
 }
 
 // queueEvent queues an event. It does not wait.
@@ -58,7 +59,7 @@ func (s *eventSender) queueEvent(format func() string) {
 			s.log.Error("wazuh-analysisd takes no events, and too many wait: the oldest are dropped", "waiting", len(s.queue))
 		}
 	}
-	s.wakeUp()
+	s.ready.Send()
 }
 
 // takeEvent takes the event that has waited longest as the next one, and reports whether
@@ -135,21 +136,13 @@ func (s *eventSender) sendQueue(ctx context.Context) bool {
 			s.dropped.Add(1)
 		default:
 			s.conditions.setDaemonCondition("wazuh-analysisd", wazuhsock.ExplainError(err, "wazuh-analysisd", s.out.SocketPath()))
-			s.wakeUp()
+			s.ready.Send()
 			return false
 		}
 		s.next = ""
 		s.conditions.setDaemonCondition("wazuh-analysisd", nil)
 	}
 	return true
-}
-
-// wakeUp has runSender send again.
-func (s *eventSender) wakeUp() {
-	select {
-	case s.ready <- struct{}{}:
-	default:
-	}
 }
 
 // waitFor waits, or until ctx ends.

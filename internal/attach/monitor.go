@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/wake"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
@@ -30,13 +31,13 @@ type remotedMonitor struct {
 	client *remoted.Client
 	events eventQueue
 	period time.Duration
-	wake   chan struct{} // there is reason to check at once
+	wake   wake.Signal // there is reason to check at once
 
 	settingsOf remoted.Incarnation // the one whose settings were read
 }
 
 func newRemotedMonitor(client *remoted.Client, events eventQueue) *remotedMonitor {
-	return &remotedMonitor{client: client, events: events, period: checkPeriod, wake: make(chan struct{}, 1)}
+	return &remotedMonitor{client: client, events: events, period: checkPeriod, wake: wake.NewSignal()}
 }
 
 // runMonitor checks until ctx ends.
@@ -77,13 +78,6 @@ func (m *remotedMonitor) checkRemotedState(ctx context.Context) bool {
 	}
 	m.events.sendEvent(ctx, ready)
 	return true
-}
-
-func (m *remotedMonitor) requestEarlyCheck() {
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
 }
 
 // portSet is the ports that agents connect to over TCP. It may be used concurrently.

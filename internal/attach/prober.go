@@ -8,6 +8,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/wake"
 	"golang.org/x/time/rate"
 )
 
@@ -38,7 +39,7 @@ type prober struct {
 	grace  time.Duration // for which an agent whose connection ended is probed again
 
 	work         sync.WaitGroup
-	wake         chan struct{} // something may be sent
+	wake         wake.Signal // something may be sent
 	rate         *rate.Limiter
 	loggedErrors map[string]bool // invalid answers that have been logged; under mu
 
@@ -77,7 +78,7 @@ type probeState struct {
 
 func newProber(client requester, events eventQueue, index *agentIndex, cfg *Config) *prober {
 	p := &prober{client: client, events: events, clock: cfg.Clock, fleet: cfg.Fleet, index: index, log: cfg.Log, grace: cfg.Grace,
-		wake: make(chan struct{}, 1), rate: rate.NewLimiter(requestRate, requestBurst), loggedErrors: make(map[string]bool),
+		wake: wake.NewSignal(), rate: rate.NewLimiter(requestRate, requestBurst), loggedErrors: make(map[string]bool),
 		probes: make(map[detector.AgentID]*probeState), halted: true}
 	p.setRequestLimits(max(min(cfg.MaxInFlight, remoted.DefaultPool/poolShare), 1), remoted.DefaultResponseTimeout)
 	return p
@@ -209,14 +210,7 @@ func (p *prober) enqueueProbe(id detector.AgentID, s *probeState, urgent bool) {
 			p.routine.pushAgent(id)
 		}
 	}
-	p.wakeProber()
-}
-
-func (p *prober) wakeProber() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
+	p.wake.Send()
 }
 
 // reportWaitingKeepAlives reports which keep-alives have not been sent.

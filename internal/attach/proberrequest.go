@@ -111,7 +111,7 @@ func (p *prober) isFirstClosed(id detector.AgentID) bool {
 func (p *prober) finishRequest(r request, what remoted.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer p.wakeProber()
+	defer p.wake.Send()
 	s := p.probeStateOf(r.id)
 	s.inFlight--
 	p.inFlight--

@@ -75,7 +75,7 @@ func (p *prober) setSendingHalted(stop bool) {
 		}
 	}
 	p.halted = stop
-	p.wakeProber()
+	p.wake.Send()
 }
 
 // awaitAgentReturns handles that remoted was restarted at a time. It has no connections then:

@@ -128,7 +128,7 @@ func (t *tracker) handleClosedConn(e connClosed) {
 	for _, id := range e.agents {
 		t.prober.handleClosedConn(id)
 	}
-	t.reader.requestEarlyReading()
+	t.reader.wake.Send()
 }
 
 func (t *tracker) handleRequestOutcome(e requestEnded) {
@@ -148,7 +148,7 @@ func (t *tracker) handleRequestOutcome(e requestEnded) {
 			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Kind: detector.SawClosed})
 		}
 	case remoted.Absent:
-		t.monitor.requestEarlyCheck()
+		t.monitor.wake.Send()
 	}
 	t.prober.finishRequest(e.request, e.outcome)
 	if !proves { // it was sent before the agent was given up
@@ -215,7 +215,7 @@ func (t *tracker) checkRemotedRestart() {
 func (t *tracker) handleStatusReset() {
 	t.fleet.ExtendGrace(t.restartGrace)
 	t.holdPassiveAgents()
-	t.monitor.requestEarlyCheck()
+	t.monitor.wake.Send()
 }
 
 // probeReturnedAgent has an agent probed that may be back.

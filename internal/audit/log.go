@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/filelock"
+	"github.com/wazuh-pulse/pulse/internal/wake"
 )
 
 // Config is where a log is, and how it is written.
@@ -68,8 +69,8 @@ type Log struct {
 	dirty          bool       // written and not synced
 	rotationFailed bool       // the next file could not be made
 
-	wake    chan struct{} // something is pending
-	wakeNow chan struct{} // more than writeSize is
+	wake    wake.Signal // something is pending
+	wakeNow wake.Signal // more than writeSize is
 	stop    chan struct{}
 	done    sync.WaitGroup
 	close   sync.Once
@@ -113,7 +114,7 @@ func Open(cfg Config) (*Log, error) {
 		cfg.Log = slog.Default()
 	}
 	l := &Log{cfg: cfg, log: cfg.Log, fileMax: min(cfg.Max/8, 64<<20), pendingLimit: pendingMax,
-		wake: make(chan struct{}, 1), wakeNow: make(chan struct{}, 1), stop: make(chan struct{})}
+		wake: wake.NewSignal(), wakeNow: wake.NewSignal(), stop: make(chan struct{})}
 	l.encoder = slog.NewJSONHandler(&l.line, nil)
 	if err := l.resumeChain(); err != nil {
 		l.closeLogFiles()
@@ -134,16 +135,9 @@ func (l *Log) Add(kind string, attrs ...slog.Attr) {
 	l.addLine(time.Now(), kind, attrs...)
 	n := len(l.pending)
 	l.mu.Unlock()
-	wakeLogWriter(l.wake)
+	l.wake.Send()
 	if n >= writeSize {
-		wakeLogWriter(l.wakeNow)
-	}
-}
-
-func wakeLogWriter(bell chan<- struct{}) {
-	select {
-	case bell <- struct{}{}:
-	default:
+		l.wakeNow.Send()
 	}
 }
 
@@ -201,17 +195,17 @@ func (l *Log) runWriter() {
 	defer tick.Stop()
 	rest := time.NewTimer(writeDelay)
 	defer rest.Stop()
-	wake, signed := l.wake, time.Now()
+	more, signed := l.wake, time.Now()
 	for {
 		select {
 		case <-l.stop:
 			return
-		case <-wake:
+		case <-more:
 			l.writePendingLines()
-			wake = nil
+			more = nil
 			rest.Reset(writeDelay)
 		case <-rest.C:
-			wake = l.wake
+			more = l.wake
 		case <-l.wakeNow:
 			l.writePendingLines()
 		case now := <-tick.C:

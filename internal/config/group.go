@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/silence"
 )
 
 // Group is an <agent_group> of <manager_keepalive>: settings of its own for the agents that its selectors match. An
@@ -25,8 +27,8 @@ type Group struct {
 	HighAlertThreshold int
 }
 
-// IDRange is the agent ids from Lo to Hi, both included.
-type IDRange struct{ Lo, Hi uint32 }
+// IDRange is a range of agent ids.
+type IDRange = silence.IDRange
 
 // Matches reports whether a selector of the group matches an agent: its id, its name, the address it was seen at or one
 // of its Wazuh groups, which are separated by commas. The zero address, of an agent whose address is unknown, matches

@@ -70,7 +70,7 @@ func TestAGroupMatchesByAnyOfAnAgentsWazuhGroups(t *testing.T) {
 func BenchmarkMatches(b *testing.B) {
 	var g Group
 	for i := range uint32(1000) {
-		g.IDs = append(g.IDs, IDRange{2 * i, 2 * i})
+		g.IDs = append(g.IDs, IDRange{Lo: 2 * i, Hi: 2 * i})
 	}
 	for i := range 20 {
 		g.Names = append(g.Names, fmt.Sprintf("web-%d-*", i))

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
-	"github.com/wazuh-pulse/pulse/internal/printable"
+	"github.com/wazuh-pulse/pulse/internal/silence"
 )
 
 // listField is values separated by commas.
@@ -104,7 +102,8 @@ func newDurationListField(p *[]time.Duration, low, high time.Duration) field {
 type idListField struct{ listField[IDRange] }
 
 func newIDListField(p *[]IDRange) field {
-	return idListField{listField[IDRange]{p, "agent ids and ranges separated by commas, such as 001,010-020", IDRange.String, parseIDRange}}
+	return idListField{listField[IDRange]{p, "agent ids and ranges separated by commas, such as 001,010-020", IDRange.String,
+		func(entry string, _ []IDRange) (IDRange, error) { return silence.ParseIDRange(entry) }}}
 }
 
 func (f idListField) setFromText(text string) error {
@@ -113,41 +112,6 @@ func (f idListField) setFromText(text string) error {
 		*f.p = mergeIDRanges(*f.p)
 	}
 	return err
-}
-
-// String returns the range as it is written in a file.
-func (r IDRange) String() string {
-	if r.Hi > r.Lo {
-		return fmt.Sprintf("%03d-%03d", r.Lo, r.Hi)
-	}
-	return fmt.Sprintf("%03d", r.Lo)
-}
-
-func parseIDRange(entry string, _ []IDRange) (r IDRange, err error) {
-	low, high, isRange := strings.Cut(entry, "-")
-	if !isRange {
-		high = low
-	}
-	r = IDRange{parseAgentID(low), parseAgentID(high)}
-	switch {
-	case r.Lo == 0 || r.Hi == 0:
-		err = errors.New("not an agent id from 001 to 99999999, nor a range of them")
-	case r.Lo > r.Hi:
-		err = errors.New("the range runs backwards")
-	}
-	return r, err
-}
-
-// maxID is the largest agent id: a message has room for eight digits.
-const maxID = 99_999_999
-
-// parseAgentID returns 0 for what is no agent's id: 000 is the manager's own. Leading zeros do not matter.
-func parseAgentID(text string) uint32 {
-	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
-	if err != nil || n > maxID {
-		return 0
-	}
-	return uint32(n)
 }
 
 // mergeIDRanges sorts ranges and joins those that overlap: a search among them needs both.
@@ -171,17 +135,8 @@ const (
 
 // newPatternField returns a field of names of agents, or of their Wazuh groups, with wildcards.
 func newPatternField(p *[]string, want string) field {
-	return listField[string]{p, want, func(s string) string { return s }, func(pattern string, _ []string) (string, error) {
-		switch _, err := path.Match(pattern, ""); {
-		case err != nil:
-			return "", errors.New("a malformed pattern")
-		case strings.ContainsFunc(pattern, unicode.IsSpace):
-			return "", errors.New("has a space") // most likely a forgotten comma: no agent's name has one
-		case !printable.Is(pattern):
-			return "", errUnprintable
-		}
-		return pattern, nil
-	}}
+	return listField[string]{p, want, func(s string) string { return s },
+		func(pattern string, _ []string) (string, error) { return pattern, silence.CheckPattern(pattern) }}
 }
 
 // newPrefixField returns a field of addresses and ranges of them.

@@ -33,7 +33,7 @@ func TestAGroupInheritsWhatItDoesNotSet(t *testing.T) {
 		group("laptops", "<names>lap-*</names>", "<addresses>10.1.0.0/16</addresses>", "<timeout>8h</timeout>", anOverride)
 	l := mustRead(t, first, second)
 	want := []Group{
-		{Name: "servers", IDs: []IDRange{{1, 1}, {10, 20}},
+		{Name: "servers", IDs: []IDRange{{Lo: 1, Hi: 1}, {Lo: 10, Hi: 20}},
 			Interval: 2 * time.Minute, Timeout: 10 * time.Minute, MaxMissed: 3, HighAlertThreshold: 5},
 		{Name: "laptops", Names: []string{"lap-*"}, Addresses: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
 			Interval: time.Minute, Timeout: 8 * time.Hour, MaxMissed: 2, HighAlertThreshold: 5},

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/message"
+	"github.com/wazuh-pulse/pulse/internal/wake"
 )
 
 const (
@@ -28,11 +29,11 @@ type backlog struct {
 	routine []message.Record
 	dropped int64
 	closed  bool
-	ready   chan struct{} // there is something to take that should not wait
+	ready   wake.Signal // there is something to take that should not wait
 }
 
 func newBacklog() *backlog {
-	b := &backlog{ready: make(chan struct{}, 1)}
+	b := &backlog{ready: wake.NewSignal()}
 	b.hasRoom.L = &b.mu
 	return b
 }
@@ -48,7 +49,7 @@ func (b *backlog) put(r message.Record) {
 		b.hasRoom.Wait()
 	}
 	b.status = append(b.status, r)
-	b.signalReady()
+	b.ready.Send()
 }
 
 func (b *backlog) putRoutine(r message.Record) {
@@ -58,14 +59,7 @@ func (b *backlog) putRoutine(r message.Record) {
 	}
 	b.routine = append(b.routine, r)
 	if len(b.routine) >= groupSize {
-		b.signalReady()
-	}
-}
-
-func (b *backlog) signalReady() {
-	select {
-	case b.ready <- struct{}{}:
-	default:
+		b.ready.Send()
 	}
 }
 
@@ -78,7 +72,7 @@ func (b *backlog) takeGroup() (records []message.Record, dropped int64) {
 	records = append(records, takeFirst(&b.routine, groupSize-len(records))...)
 	dropped, b.dropped = b.dropped, 0
 	if len(b.status)+len(b.routine) > 0 {
-		b.signalReady()
+		b.ready.Send()
 	}
 	b.hasRoom.Signal()
 	return records, dropped
@@ -113,7 +107,7 @@ func (b *backlog) close() {
 	defer b.mu.Unlock()
 	b.closed = true
 	b.hasRoom.Signal()
-	b.signalReady()
+	b.ready.Send()
 }
 
 const (
@@ -160,5 +154,5 @@ func (b *backlog) dropRoutine() {
 	defer b.mu.Unlock()
 	b.dropped += int64(len(b.routine))
 	b.routine = nil
-	b.signalReady() // it may be empty now, which whoever takes has to see
+	b.ready.Send() // it may be empty now, which whoever takes has to see
 }

@@ -86,8 +86,7 @@ func OpenWithHosts(ctx context.Context, cfg *config.Config, version string, prob
 	if n.link, err = openLink(cfg, set.Method, n.clock, n.detector, n.audit, log); err != nil {
 		return nil, err
 	}
-	n.out.setStatusSource(n.Status)
-	n.out.setConditionHandler(n.link.OnCondition)
+	n.out.recorder.status, n.out.recorder.onCondition = n.Status, n.link.OnCondition
 	if err := n.openConsole(ctx, cfg, version); err != nil {
 		return nil, err
 	}
@@ -102,7 +101,10 @@ func (n *Node) AgentAddr() netip.AddrPort { return n.link.Addr() }
 
 // NATSURL is where NATS clients connect; empty when there is a server elsewhere.
 func (n *Node) NATSURL() string {
-	return n.out.serverURL()
+	if !n.out.natsEnabled() {
+		return ""
+	}
+	return n.out.outbox.URL()
 }
 
 // ConsoleAddr is where the console listens; nil without one.
@@ -133,7 +135,7 @@ func (n *Node) handleDecisions(decisions []detector.Decision) {
 			n.link.OnDecision(&r)
 			n.markRemoved(d)
 		}
-		n.out.putRecord(r)
+		n.out.backlog.put(r)
 	}
 }
 

@@ -97,7 +97,9 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 		writer:  message.NewWriter(message.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: number}, p.prefix),
 		started: time.Now(), sentFile: sentFile(cfg)}
 	if p.outbox != nil {
-		p.audit.SetThroughput(p.readThroughput)
+		p.audit.SetThroughput(func() audittrail.Throughput {
+			return audittrail.Throughput{Stats: p.outbox.Stats(), Unstored: p.recorder.dropped.Load()}
+		})
 	}
 	return p, nil
 }
@@ -145,32 +147,12 @@ func (p *Publisher) newRecord(d *detector.Decision) message.Record {
 	return message.Record{Decision: *d, Group: &p.groups[d.Group]}
 }
 
-func (p *Publisher) putRecord(r message.Record) { p.backlog.put(r) }
-
 // natsEnabled reports whether there are messages at all; otherwise decisions are only
 // logged.
 func (p *Publisher) natsEnabled() bool { return p.outbox != nil }
 
 // source returns the node, version and epoch of the messages.
 func (p *Publisher) source() *message.Source { return p.recorder.writer.Source }
-
-// serverURL returns where NATS clients connect; empty if there is no embedded server.
-func (p *Publisher) serverURL() string {
-	if !p.natsEnabled() {
-		return ""
-	}
-	return p.outbox.URL()
-}
-
-// setStatusSource sets what the heartbeat and the conditions are made of. It must be
-// called before Run.
-func (p *Publisher) setStatusSource(read func() Status) { p.recorder.status = read }
-
-// setConditionHandler sets what is called with each condition that begins or ends. It must
-// be called before Run.
-func (p *Publisher) setConditionHandler(handle func(*event.NodeCondition)) {
-	p.recorder.onCondition = handle
-}
 
 // reader returns a reader of what earlier runs of the node stored. NATS must be enabled.
 func (p *Publisher) reader() *message.Reader {
@@ -250,10 +232,6 @@ func (p *Publisher) Passed(c outbox.Class) (published, forwarded uint64) {
 	return p.outbox.CountPassed(c)
 }
 
-func (p *Publisher) readThroughput() audittrail.Throughput {
-	return audittrail.Throughput{Stats: p.outbox.Stats(), Unstored: p.recorder.dropped.Load()}
-}
-
 // waitForForwarding waits until the XDR's NATS, if it is connected, has all that is
 // published.
 func (p *Publisher) waitForForwarding(atMost time.Duration) {
@@ -296,9 +274,6 @@ func (p *Publisher) openRoster(ctx context.Context, cfg *config.Config) (*roster
 	}
 	return roster.Open(ctx, roster.Config{Outbox: p.outbox, Remote: p.remote, Prefix: p.prefix,
 		Dir: cfg.Pulse.StateDir, Open: p.sealer.OpenStored, Seal: p.sealer.ValueSeal(), KeyID: p.sealer.KeyFingerprint(),
-		Node: p.source().Node, Latest: p.latestMessage, Log: p.log})
-}
-
-func (p *Publisher) latestMessage() (epoch, sequence uint64) {
-	return p.source().Epoch, p.recorder.numbers.Load()
+		Node: p.source().Node, Log: p.log,
+		Latest: func() (epoch, sequence uint64) { return p.source().Epoch, p.recorder.numbers.Load() }})
 }

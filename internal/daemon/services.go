@@ -12,6 +12,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/hostprobe"
 	"github.com/wazuh-pulse/pulse/internal/keys"
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/query"
 	"github.com/wazuh-pulse/pulse/internal/silence"
 	"github.com/wazuh-pulse/pulse/internal/silencer"
@@ -25,34 +26,13 @@ func (n *Node) answerQueries(ctx context.Context) {
 	}
 	service := query.New(query.Config{Node: n.out.source().Node, Version: n.out.source().Version, Fleet: n.detector, Clock: n.clock,
 		Status: func() any { return n.Status() }, Silences: n.silences.List, Seal: n.out.sealer.AnswerSeal(), Log: n.log})
-	n.out.serveQueries(ctx, service)
-}
-
-func (p *Publisher) serveQueries(ctx context.Context, service *query.Service) {
-	if p.remote == nil {
-		nc, err := p.outbox.Connect(natsserver.Service)
-		if err == nil {
-			defer nc.Close()
-			err = service.Serve(ctx, nc)
+	err := n.out.outbox.ServeConnections(ctx, natsserver.Service, func(c outbox.Connection) {
+		if err := service.Serve(ctx, c.Conn); err != nil {
+			n.log.Warn("questions are not answered on this connection", "err", err)
 		}
-		if err != nil {
-			p.log.Error("questions are not answered", "err", err)
-		}
-		return
-	}
-	for {
-		session, err := p.remote.Session(ctx)
-		if err != nil {
-			return
-		}
-		if err := service.Serve(ctx, session.Conn); err != nil {
-			p.log.Warn("questions are not answered on this connection", "err", err)
-		}
-		select {
-		case <-session.Ended():
-		case <-ctx.Done():
-			return
-		}
+	})
+	if err != nil {
+		n.log.Error("questions are not answered", "err", err)
 	}
 }
 
@@ -63,22 +43,9 @@ func (p *Publisher) publishKeys(ctx context.Context) {
 		return
 	}
 	publisher := &keys.KVPublisher{Files: &p.sealer.Files, Log: p.log}
-	if p.remote == nil {
-		nc, err := p.outbox.Connect(natsserver.Keys)
-		if err != nil {
-			p.log.Error("the public keys are not shown on NATS", "err", err)
-			return
-		}
-		defer nc.Close()
-		publisher.Run(ctx, nc, nil, func(string) error { return nil })
-		return
-	}
-	for ctx.Err() == nil {
-		session, err := p.remote.Session(ctx)
-		if err != nil {
-			return
-		}
-		publisher.Run(ctx, session.Conn, session.Ended(), session.TakeRefusal)
+	err := p.outbox.ServeConnections(ctx, natsserver.Keys, func(c outbox.Connection) { publisher.Run(ctx, c.Conn, c.Ended, c.Refusal) })
+	if err != nil {
+		p.log.Error("the public keys are not shown on NATS", "err", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,13 +91,6 @@ type settings struct {
 	problem atomic.Pointer[string] // of those that were read last, and are not in effect; nil for none
 }
 
-func (s *settings) readProblem() string {
-	if p := s.problem.Load(); p != nil {
-		return *p
-	}
-	return ""
-}
-
 // Reload applies settings, as far as they can change while the node runs, and logs
 // which have and which wait for a restart. It returns those in effect. If something is
 // wrong with them nothing changes, and that is a condition until settings are taken up.
@@ -105,7 +99,7 @@ func (n *Node) Reload(next *config.Config) (config.Config, error) {
 	defer n.settings.mu.Unlock()
 	now, changed, waiting := n.settings.cfg.Reload(next)
 	if err := n.useSettings(&now); err != nil {
-		n.refuseSettings(err)
+		n.RejectSettings(err)
 		return n.settings.cfg, err
 	}
 	n.settings.cfg = now
@@ -118,9 +112,7 @@ func (n *Node) Reload(next *config.Config) (config.Config, error) {
 }
 
 // RejectSettings records that settings could not be read.
-func (n *Node) RejectSettings(err error) { n.refuseSettings(err) }
-
-func (n *Node) refuseSettings(err error) {
+func (n *Node) RejectSettings(err error) {
 	problem := strings.ReplaceAll(boundText(err.Error()), "\n", "; ")
 	n.settings.problem.Store(&problem)
 	n.log.Error("settings cannot be read again: those in effect stay", "err", err)
@@ -181,19 +173,12 @@ func formatChanges(changes []config.Change) string {
 	const most = 50
 	var list []string
 	for _, c := range changes[:min(len(changes), most)] {
-		list = append(list, fmt.Sprintf("%s: %s → %s", strings.TrimPrefix(c.Path, "ossec_config/"), valueOrNone(c.Was), valueOrNone(c.Is)))
+		list = append(list, fmt.Sprintf("%s: %s → %s", strings.TrimPrefix(c.Path, "ossec_config/"), cmp.Or(c.Was, "none"), cmp.Or(c.Is, "none")))
 	}
 	if more := len(changes) - most; more > 0 {
 		list = append(list, fmt.Sprintf("and %d more", more))
 	}
 	return boundText(strings.Join(list, ", "))
-}
-
-func valueOrNone(value string) string {
-	if value == "" {
-		return "none"
-	}
-	return value
 }
 
 // boundText cuts text of foreign origin to what a line of the log has room for.

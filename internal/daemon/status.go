@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -58,7 +59,7 @@ func (n *Node) Status() Status {
 	s := n.out.readStatus()
 	s.Agents = countByStatus(n.detector.Counts())
 	s.Link = n.link.Status()
-	s.SettingsProblem = n.settings.readProblem()
+	s.SettingsProblem = *cmp.Or(n.settings.problem.Load(), new(string))
 	if n.roster != nil {
 		kept := n.roster.Stats()
 		s.Roster = &kept

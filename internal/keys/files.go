@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/wazuh-pulse/pulse/internal/keyfile"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
@@ -57,7 +58,7 @@ func (f *Files) OpenSigning() (k *seal.Key, err error) {
 		return nil, fmt.Errorf("the signing key: %s: it is an encryption key", f.SigningPath())
 	}
 	k.Node = f.Node // an NKey has none
-	if _, err := f.addPublicKey(k); err != nil {
+	if err := f.addPublicKey(k); err != nil {
 		return nil, fmt.Errorf("the public keys: %w", err)
 	}
 	return k, nil
@@ -86,8 +87,7 @@ func (f *Files) OpenOrHoldSigning() (k *seal.Key, write func() error, err error)
 			}
 			kept = true
 		}
-		_, err := f.addPublicKey(k)
-		return err
+		return f.addPublicKey(k)
 	}, nil
 }
 
@@ -148,7 +148,7 @@ func (f *Files) RotateSigning(forget bool) (is *seal.Key, err error) {
 	if forget {
 		err = f.writePublic([]*seal.Key{is, was})
 	} else {
-		_, err = f.addPublicKey(is)
+		err = f.addPublicKey(is)
 	}
 	if err != nil {
 		return nil, err
@@ -171,21 +171,15 @@ func (f *Files) ReadPublicKeys() ([]*seal.Key, error) { return ReadPublic(f.Publ
 const formerMax = 15
 
 // addPublicKey puts a key first among the public ones if it is not one of them.
-func (f *Files) addPublicKey(k *seal.Key) ([]*seal.Key, error) {
+func (f *Files) addPublicKey(k *seal.Key) error {
 	all, err := ReadPublic(f.PublicPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w; delete it, if nobody needs older keys", err)
+		return fmt.Errorf("%w; delete it, if nobody needs older keys", err)
 	}
-	for _, old := range all {
-		if old.Equal(k) && old.Node == k.Node {
-			return all, nil
-		}
+	if slices.ContainsFunc(all, func(old *seal.Key) bool { return old.Equal(k) && old.Node == k.Node }) {
+		return nil
 	}
-	all = append([]*seal.Key{k.Public()}, all...)
-	if len(all) > formerMax+1 {
-		all = all[:formerMax+1]
-	}
-	return all, f.writePublic(all)
+	return f.writePublic(append([]*seal.Key{k.Public()}, all[:min(len(all), formerMax)]...))
 }
 
 func (f *Files) writePublic(all []*seal.Key) error {

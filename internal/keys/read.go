@@ -30,22 +30,12 @@ func ReadPrivate(path string) (*seal.Key, error) {
 }
 
 // ReadPrivateSet reads a file of private keys, such as a recipient's present and former ones.
-func ReadPrivateSet(path string) ([]*seal.Key, error) {
-	text, err := keyfile.Read(path, keyfile.Private)
-	if err != nil {
-		return nil, err
-	}
-	return parseKeys(path, text)
-}
+func ReadPrivateSet(path string) ([]*seal.Key, error) { return readKeys(path, keyfile.Private) }
 
 // ReadPublic reads a file of public keys: a JWK or a JWKS. Private ones are an
 // error: they are where others may read them.
 func ReadPublic(path string) ([]*seal.Key, error) {
-	text, err := keyfile.Read(path, keyfile.Public)
-	if err != nil {
-		return nil, err
-	}
-	all, err := parseKeys(path, text)
+	all, err := readKeys(path, keyfile.Public)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +47,11 @@ func ReadPublic(path string) ([]*seal.Key, error) {
 	return all, nil
 }
 
-func parseKeys(path string, text []byte) ([]*seal.Key, error) {
+func readKeys(path string, access keyfile.Access) ([]*seal.Key, error) {
+	text, err := keyfile.Read(path, access)
+	if err != nil {
+		return nil, err
+	}
 	all, err := seal.ParseKeys(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

@@ -1,6 +1,7 @@
 package natsserver
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -207,40 +208,26 @@ const answerTime = 12 * time.Second
 func newAccounts(prefix string) (ours, readers *server.Account, err error) {
 	ours, readers = server.NewAccount(server.DEFAULT_GLOBAL_ACCOUNT), server.NewAccount("READERS")
 	only := []*server.Account{readers}
+	share := func(subject string, steps ...error) {
+		if failed := errors.Join(steps...); failed != nil {
+			err = errors.Join(err, fmt.Errorf("export %s to readers: %w", subject, failed))
+		}
+	}
 	live := prefix + ".>"
-	if err := ours.AddStreamExport(live, only); err != nil {
-		return nil, nil, fmt.Errorf("export %s to readers: %w", live, err)
-	}
-	if err := readers.AddStreamImport(ours, live, ""); err != nil {
-		return nil, nil, fmt.Errorf("import %s for readers: %w", live, err)
-	}
+	share(live, ours.AddStreamExport(live, only), readers.AddStreamImport(ours, live, ""))
 	for _, r := range readerRequests() {
 		answers := server.Singleton
 		if r.streamed {
 			answers = server.Streamed
 		}
-		if err := ours.AddServiceExportWithResponse(r.target(), answers, only); err != nil {
-			return nil, nil, fmt.Errorf("export %s to readers: %w", r.subject, err)
-		}
-		if err := readers.AddServiceImport(ours, r.subject, r.target()); err != nil {
-			return nil, nil, fmt.Errorf("import %s for readers: %w", r.subject, err)
-		}
+		share(r.subject, ours.AddServiceExportWithResponse(r.target(), answers, only), readers.AddServiceImport(ours, r.subject, r.target()))
 		if r.proxied { // the proxy has to know whose request it is
-			if err := readers.SetServiceImportSharing(ours, r.target(), true); err != nil {
-				return nil, nil, fmt.Errorf("import %s for readers: %w", r.subject, err)
-			}
+			share(r.subject, readers.SetServiceImportSharing(ours, r.target(), true))
 		}
 	}
 	for _, subject := range serviceSubjects {
-		if err := ours.AddServiceExportWithResponse(subject, server.Singleton, only); err != nil {
-			return nil, nil, fmt.Errorf("export %s to readers: %w", subject, err)
-		}
-		if err := ours.SetServiceExportResponseThreshold(subject, answerTime); err != nil {
-			return nil, nil, fmt.Errorf("export %s to readers: %w", subject, err)
-		}
-		if err := readers.AddServiceImport(ours, subject, subject); err != nil {
-			return nil, nil, fmt.Errorf("import %s for readers: %w", subject, err)
-		}
+		share(subject, ours.AddServiceExportWithResponse(subject, server.Singleton, only), ours.SetServiceExportResponseThreshold(subject, answerTime),
+			readers.AddServiceImport(ours, subject, subject))
 	}
-	return ours, readers, nil
+	return ours, readers, err
 }

@@ -210,11 +210,6 @@ func (o *Outbox) startForwarders(ctx, run context.Context) error {
 // URL is where clients reach the embedded server, or "" when it does not listen.
 func (o *Outbox) URL() string { return o.server.URL() }
 
-// Connect makes a connection to the embedded server with the rights of a role. It is one
-// of its own, so that a flood of requests delays nothing that is published. The caller
-// closes it.
-func (o *Outbox) Connect(role natsserver.Role) (*nats.Conn, error) { return o.server.Connect(role) }
-
 // Err returns why the outbox can store no more; nil while it can.
 func (o *Outbox) Err() error { return o.server.Err() }
 

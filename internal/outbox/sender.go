@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/wake"
 )
 
 // sender sends on one session of the remote and collects the results:
@@ -39,7 +40,7 @@ type sender struct {
 	acks     []ack
 	tripped  uint64 // all up to this number were handed on
 	listed   *streamList
-	notified chan struct{}
+	notified wake.Signal
 }
 
 // sending is a message under way.
@@ -56,7 +57,7 @@ type sending struct {
 
 func newSender(s *remote.Session) (*sender, error) {
 	to := &sender{Session: s, inbox: s.Conn.NewInbox(), began: time.Now(), unanswered: make(map[string]bool),
-		flight: make(map[uint64]*sending), notified: make(chan struct{}, 1)}
+		flight: make(map[uint64]*sending), notified: wake.NewSignal()}
 	sub, err := s.Conn.Subscribe(to.inbox+".*", to.handleAnswer)
 	if err != nil {
 		return nil, fmt.Errorf("set up sending: %w", err)
@@ -75,14 +76,7 @@ func (s *sender) handleAnswer(m *nats.Msg) {
 	s.mu.Lock()
 	s.acks = append(s.acks, a)
 	s.mu.Unlock()
-	s.notifyForwarder()
-}
-
-func (s *sender) notifyForwarder() {
-	select {
-	case s.notified <- struct{}{}:
-	default:
-	}
+	s.notified.Send()
 }
 
 // takeAnswers returns what was answered since the last call, and up to which number
@@ -141,7 +135,7 @@ func (s *sender) startRoundTrip(ctx context.Context, wait time.Duration, running
 		} else if !errors.Is(ctx.Err(), context.Canceled) {
 			s.End(err)
 		}
-		s.notifyForwarder()
+		s.notified.Send()
 	})
 }
 

@@ -34,7 +34,7 @@ func (s *sender) listStreams(ctx context.Context, prefix string, wait time.Durat
 		s.listed = &streamList{asked, patterns, err}
 		s.mu.Unlock()
 		s.listing.Store(false)
-		s.notifyForwarder()
+		s.notified.Send()
 	})
 }
 

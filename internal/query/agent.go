@@ -23,11 +23,9 @@ type getAnswer struct {
 	Agent view.Agent `json:"agent"`
 }
 
-func (c *connection) handleStatusRequest(q *request) {
-	if err := parseRequest(q.Data, nil); err != nil {
-		q.sendRefusal(&refusal{badRequest, err.Error()})
-		return
-	}
+func parseStatusRequest(data []byte) (none struct{}, err error) { return none, parseRequest(data, nil) }
+
+func (c *connection) handleStatusRequest(q *request, _ struct{}) {
 	c.runLater(c.statuses, q, func() {
 		var status any
 		if !c.runInTurn(c.counting, func() { status = c.cfg.Status() }) {
@@ -38,12 +36,7 @@ func (c *connection) handleStatusRequest(q *request) {
 	})
 }
 
-func (c *connection) handleGetRequest(q *request) {
-	id, err := parseGetRequest(q.Data)
-	if err != nil {
-		q.sendRefusal(&refusal{badRequest, err.Error()})
-		return
-	}
+func (c *connection) handleGetRequest(q *request, id detector.AgentID) {
 	c.findAgent(q, id, func(agent *detector.Record, here bool) {
 		answer := getAnswer{c.cfg.Node, view.NewAgent(agent, c.cfg.Clock)}
 		if here {
@@ -72,12 +65,7 @@ func (c *connection) refuseUnknownAgent(id detector.AgentID) *refusal {
 	return &refusal{notFound, fmt.Sprintf("agent %v is not known to node %s", id, c.cfg.Node)}
 }
 
-func (c *connection) handlePingRequest(q *request) {
-	want, err := parsePingRequest(q.Data)
-	if err != nil {
-		q.sendRefusal(&refusal{badRequest, err.Error()})
-		return
-	}
+func (c *connection) handlePingRequest(q *request, want pingRequest) {
 	c.findAgent(q, want.id, func(agent *detector.Record, here bool) {
 		switch {
 		case !here:

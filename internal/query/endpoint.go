@@ -23,11 +23,22 @@ var endpoints = []struct {
 	subject, name string
 	answer        func(*connection, *request)
 }{
-	{"agents.list", "agents-list", (*connection).handleListRequest},
-	{"agents.get", "agents-get", (*connection).handleGetRequest},
-	{"agents.ping", "agents-ping", (*connection).handlePingRequest},
-	{"agents.silences", "agents-silences", (*connection).handleSilencesRequest},
-	{"status", "status", (*connection).handleStatusRequest},
+	{"agents.list", "agents-list", handleParsed(parseListRequest, (*connection).handleListRequest)},
+	{"agents.get", "agents-get", handleParsed(parseGetRequest, (*connection).handleGetRequest)},
+	{"agents.ping", "agents-ping", handleParsed(parsePingRequest, (*connection).handlePingRequest)},
+	{"agents.silences", "agents-silences", handleParsed(parseSilencesRequest, (*connection).handleSilencesRequest)},
+	{"status", "status", handleParsed(parseStatusRequest, (*connection).handleStatusRequest)},
+}
+
+// handleParsed returns what answers the requests that parse accepts, and refuses others.
+func handleParsed[T any](parse func(data []byte) (T, error), answer func(*connection, *request, T)) func(*connection, *request) {
+	return func(c *connection, q *request) {
+		if want, err := parse(q.Data); err != nil {
+			q.sendRefusal(&refusal{badRequest, err.Error()})
+		} else {
+			answer(c, q, want)
+		}
+	}
 }
 
 // subscribeAllEndpoints subscribes to both subjects of every endpoint, and to those for

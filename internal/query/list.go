@@ -19,12 +19,7 @@ type listAnswer struct {
 	Next   string            `json:"next,omitempty"` // the last ID of this page, if there are more
 }
 
-func (c *connection) handleListRequest(q *request) {
-	want, err := parseListRequest(q.Data)
-	if err != nil {
-		q.sendRefusal(&refusal{badRequest, err.Error()})
-		return
-	}
+func (c *connection) handleListRequest(q *request, want listRequest) {
 	c.runLater(c.lists, q, func() {
 		var total int
 		var found []view.Listed
@@ -96,12 +91,7 @@ func parseSilencesRequest(data []byte) (silencesRequest, error) {
 	return r, err
 }
 
-func (c *connection) handleSilencesRequest(q *request) {
-	want, err := parseSilencesRequest(q.Data)
-	if err != nil {
-		q.sendRefusal(&refusal{badRequest, err.Error()})
-		return
-	}
+func (c *connection) handleSilencesRequest(q *request, want silencesRequest) {
 	c.runLater(c.lists, q, func() { q.sendAnswer(c.newSilencesPage(q.nc, &want)) })
 }
 

@@ -200,14 +200,7 @@ func (r *Remote) watchCredentialFiles(ctx context.Context, files []file) {
 		cfg.Paths = append(cfg.Paths, f.path)
 	}
 	filewatch.Watch(ctx, cfg, func(filewatch.Change) time.Duration {
-		r.requestReload()
+		r.reload.Send()
 		return 0
 	})
-}
-
-func (r *Remote) requestReload() {
-	select {
-	case r.reload <- struct{}{}:
-	default: // a reload is requested already
-	}
 }

@@ -27,6 +27,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/wake"
 )
 
 // Config configures the connection to a NATS server. Certificates and keys are
@@ -112,7 +114,7 @@ type Remote struct {
 	cfg     Config
 	servers []endpoint
 	log     *slog.Logger
-	reload  chan struct{} // signals that the files may have changed
+	reload  wake.Signal // signals that the files may have changed
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -150,7 +152,7 @@ func Open(cfg Config) (*Remote, error) {
 		names = append(names, s.String())
 	}
 	r := &Remote{cfg: cfg, servers: servers, since: time.Now(), log: cfg.Log.With("remote", strings.Join(names, ",")),
-		reload: make(chan struct{}, 1), changed: make(chan struct{}), loggedFailures: map[string]bool{}, loggedFailovers: map[string]Problem{}, loggedSubjects: map[string]bool{}}
+		reload: wake.NewSignal(), changed: make(chan struct{}), loggedFailures: map[string]bool{}, loggedFailovers: map[string]Problem{}, loggedSubjects: map[string]bool{}}
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
 	r.running.Go(func() { r.keepConnected(ctx) })

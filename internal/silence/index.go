@@ -160,9 +160,9 @@ func (s *Selector) agentKeys() (keys []key) {
 
 // appendBlocks appends the keys of a range of ids: the one or two blocks that it is in, of
 // a size that is a power of two and not less than its own.
-func appendBlocks(keys []key, r idRange) []key {
-	level := uint32(bits.Len32(r.hi - r.lo))
-	first, last := r.lo>>level, r.hi>>level
+func appendBlocks(keys []key, r IDRange) []key {
+	level := uint32(bits.Len32(r.Hi - r.Lo))
+	first, last := r.Lo>>level, r.Hi>>level
 	keys = append(keys, key{kind: keyID, n: level, bits: [2]uint64{uint64(first)}})
 	if last != first {
 		keys = append(keys, key{kind: keyID, n: level, bits: [2]uint64{uint64(last)}})

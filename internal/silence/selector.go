@@ -26,7 +26,7 @@ type Agent struct {
 // The zero value selects nothing.
 type Selector struct {
 	all      bool
-	ids      []idRange
+	ids      []IDRange
 	names    []string // patterns as path.Match has them
 	groups   []string // patterns
 	networks []netip.Prefix
@@ -34,8 +34,16 @@ type Selector struct {
 	agent, group, network string // as they are written
 }
 
-// idRange is the ids from lo to hi, both included.
-type idRange struct{ lo, hi uint32 }
+// IDRange is the agent ids from Lo to Hi, both included.
+type IDRange struct{ Lo, Hi uint32 }
+
+// String returns the range as it is written.
+func (r IDRange) String() string {
+	if r.Hi > r.Lo {
+		return fmt.Sprintf("%03d-%03d", r.Lo, r.Hi)
+	}
+	return fmt.Sprintf("%03d", r.Lo)
+}
 
 const (
 	// maxSelector is the size of the text of a kind of condition, in bytes.
@@ -66,7 +74,7 @@ func ParseSelector(all bool, agent, group, network string) (Selector, error) {
 	}
 	if s.group, err = parseEntries("group", group, func(entry string) error {
 		s.groups = append(s.groups, entry)
-		return checkPattern(entry)
+		return CheckPattern(entry)
 	}); err != nil {
 		return Selector{}, err
 	}
@@ -106,38 +114,48 @@ func parseEntries(kind, text string, add func(entry string) error) (string, erro
 func (s *Selector) addAgentEntry(entry string) error {
 	if strings.Trim(entry, "0123456789-") != "" || strings.Count(entry, "-") > 1 || strings.HasPrefix(entry, "-") || strings.HasSuffix(entry, "-") {
 		s.names = append(s.names, entry)
-		return checkPattern(entry)
+		return CheckPattern(entry)
 	}
-	low, high, isRange := strings.Cut(entry, "-")
+	r, err := ParseIDRange(entry)
+	if err == nil {
+		s.ids = append(s.ids, r)
+	}
+	return err
+}
+
+// ParseIDRange parses an agent's id, such as 001, or a range of them, such as 010-020.
+func ParseIDRange(text string) (r IDRange, err error) {
+	low, high, isRange := strings.Cut(text, "-")
 	if !isRange {
 		high = low
 	}
-	r := idRange{parseAgentID(low), parseAgentID(high)}
+	r = IDRange{parseAgentID(low), parseAgentID(high)}
 	switch {
-	case r.lo == 0 || r.hi == 0:
-		return errors.New("not an agent id from 001 to 99999999, nor a range of them")
-	case r.lo > r.hi:
-		return errors.New("the range runs backwards")
+	case r.Lo == 0 || r.Hi == 0:
+		err = errors.New("not an agent id from 001 to 99999999, nor a range of them")
+	case r.Lo > r.Hi:
+		err = errors.New("the range runs backwards")
 	}
-	s.ids = append(s.ids, r)
-	return nil
+	return r, err
 }
 
-// parseAgentID returns 0 for what is no agent's id: 000 is the manager's own.
+// parseAgentID returns 0 for what is no agent's id: 000 is the manager's own. Leading
+// zeros and spaces do not matter.
 func parseAgentID(text string) uint32 {
-	n, err := strconv.ParseUint(text, 10, 32)
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
 	if err != nil || n > maxAgentID {
 		return 0
 	}
 	return uint32(n)
 }
 
-func checkPattern(p string) error {
+// CheckPattern returns what is wrong with a pattern of names of agents or groups.
+func CheckPattern(p string) error {
 	switch _, err := path.Match(p, ""); {
 	case err != nil:
 		return errors.New("a malformed pattern")
 	case strings.ContainsFunc(p, unicode.IsSpace):
-		return errors.New("has a space")
+		return errors.New("has a space") // most likely a forgotten comma: no agent's name has one
 	case !printable.Is(p):
 		return errors.New("has a character that cannot be printed")
 	}
@@ -178,7 +196,7 @@ func (s *Selector) matchesAt(a *Agent, addr netip.Addr) bool {
 }
 
 func (s *Selector) matchesID(id uint32) bool {
-	return slices.ContainsFunc(s.ids, func(r idRange) bool { return r.lo <= id && id <= r.hi })
+	return slices.ContainsFunc(s.ids, func(r IDRange) bool { return r.Lo <= id && id <= r.Hi })
 }
 
 func (s *Selector) matchesName(name string) bool {
@@ -194,7 +212,7 @@ func (s *Selector) matchesGroups(groups string) bool {
 	return false
 }
 
-// matchPattern matches a pattern that checkPattern has accepted.
+// matchPattern matches a pattern that CheckPattern has accepted.
 func matchPattern(pattern, text string) bool {
 	ok, _ := path.Match(pattern, text)
 	return ok

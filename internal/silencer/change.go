@@ -73,7 +73,7 @@ func (s *Silencer) checkRoom(selector *silence.Selector) error {
 func (s *Silencer) awaitEvaluation() <-chan struct{} {
 	applied := make(chan struct{})
 	s.waiters = append(s.waiters, applied)
-	s.wakeUp()
+	s.wake.Send()
 	return applied
 }
 
@@ -153,7 +153,7 @@ func (s *Silencer) SetSettings(list []silence.Silence) {
 	defer s.mu.Unlock()
 	s.setSettings(list)
 	s.updateStates(s.now())
-	s.wakeUp()
+	s.wake.Send()
 }
 
 func (s *Silencer) setSettings(list []silence.Silence) {

@@ -47,7 +47,7 @@ func (s *Silencer) MarkAgent(id detector.AgentID) {
 		return
 	}
 	s.marked.addMark(id)
-	s.wakeUp()
+	s.wake.Send()
 }
 
 // evaluateSelected evaluates the agents that silences which began or ended select.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/silence"
+	"github.com/wazuh-pulse/pulse/internal/wake"
 )
 
 const (
@@ -70,7 +71,7 @@ type Config struct {
 type Silencer struct {
 	cfg   Config
 	store store
-	wake  chan struct{}
+	wake  wake.Signal
 
 	mu       sync.Mutex
 	kept     []*held // of people, in the order in which they were added; also those that are over
@@ -102,7 +103,7 @@ type held struct {
 // Open reads the silences. A damaged file is refused: it is logged, counted and put
 // aside, and no reason not to start.
 func Open(cfg Config) *Silencer {
-	s := &Silencer{cfg: cfg, store: store{path: cfg.Path}, wake: make(chan struct{}, 1), index: new(silence.Index), agents: make(map[detector.AgentID]struct{})}
+	s := &Silencer{cfg: cfg, store: store{path: cfg.Path}, wake: wake.NewSignal(), index: new(silence.Index), agents: make(map[detector.AgentID]struct{})}
 	s.readFile()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,13 +167,6 @@ func (s *Silencer) nextID() string {
 
 // now returns the time of the wall clock, which may have been set back.
 func (s *Silencer) now() time.Time { return s.cfg.Now().Round(0) }
-
-func (s *Silencer) wakeUp() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
 
 // Figures returns the numbers of the present.
 func (s *Silencer) Figures() silence.Figures {
