@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -71,16 +72,8 @@ const (
 
 // NewGuard returns a guard that has accepted nothing.
 func NewGuard(cfg GuardConfig) *Guard {
-	if cfg.Window == 0 {
-		cfg.Window = DefaultWindow
-	}
-	cfg.Window = (min(max(cfg.Window, windowMin), windowMax) + 63) &^ 63
-	if cfg.MaxAge == 0 {
-		cfg.MaxAge = DefaultMaxAge
-	}
-	if cfg.MaxAhead == 0 {
-		cfg.MaxAhead = DefaultMaxAhead
-	}
+	cfg.Window = (min(max(cmp.Or(cfg.Window, DefaultWindow), windowMin), windowMax) + 63) &^ 63
+	cfg.MaxAge, cfg.MaxAhead = cmp.Or(cfg.MaxAge, DefaultMaxAge), cmp.Or(cfg.MaxAhead, DefaultMaxAhead)
 	return &Guard{cfg: cfg, nodes: make(map[string]*nodeWindows)}
 }
 

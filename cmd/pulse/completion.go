@@ -21,10 +21,14 @@ func (*completionCommand) Help() string {
 }
 
 func (c *completionCommand) Run(e *env) error {
-	write := map[string]func(io.Writer, []completion) error{
-		"bash": writeBashCompletion, "zsh": writeZshCompletion, "fish": writeFishCompletion,
-	}[c.Shell]
-	return write(e.stdout, listCompletions(newParser(nil).Model.Node))
+	all := listCompletions(newParser(nil).Model.Node)
+	switch c.Shell {
+	case "fish":
+		return writeFishCompletion(e.stdout, all)
+	case "zsh": // it runs bash's functions
+		fmt.Fprintln(e.stdout, "autoload -U +X bashcompinit && bashcompinit")
+	}
+	return writeBashCompletion(e.stdout, all)
 }
 
 // completion is what may follow one command on the command line.
@@ -119,14 +123,6 @@ _pulse() {
 complete -o default -o bashdefault -F _pulse pulse
 `, strings.Join(subcommandPaths(all), "' | '"), strings.Join(free, "' | '"), values.String(), words.String())
 	return err
-}
-
-// writeZshCompletion writes the same for zsh, which runs bash's functions.
-func writeZshCompletion(w io.Writer, all []completion) error {
-	if _, err := io.WriteString(w, "autoload -U +X bashcompinit && bashcompinit\n"); err != nil {
-		return err
-	}
-	return writeBashCompletion(w, all)
 }
 
 // writeFishCompletion writes a line for each command, flag and value.

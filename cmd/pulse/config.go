@@ -45,11 +45,7 @@ func (c *configCheckCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	read := strings.Join(loaded.Files, ", ")
-	if read == "" {
-		read = "no settings file, all defaults"
-	}
-	fmt.Fprintf(e.stdout, "%s: good\n", read)
+	fmt.Fprintf(e.stdout, "%s: good\n", loaded.DescribeFiles())
 	for _, s := range loaded.Settings() {
 		if s.Source != "default" {
 			fmt.Fprintf(e.stdout, "  %s = %s  (%s)\n", s.Path, s.Value, s.Source)

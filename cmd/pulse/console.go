@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -99,8 +98,8 @@ func (c *consoleClient) sendRequest(request *http.Request) (io.ReadCloser, error
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return nil, errors.New("interrupted")
-	case err != nil:
-		return nil, hint.Add(fmt.Errorf("ask the daemon at %s (<pulse><http>): %w", c.addr, stripURL(err)), "does it run, and with these settings?")
+	case err != nil: // an url.Error, whose URL is left out
+		return nil, hint.Add(fmt.Errorf("ask the daemon at %s (<pulse><http>): %w", c.addr, errors.Unwrap(err)), "does it run, and with these settings?")
 	case answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusCreated:
 		defer answer.Body.Close()
 		return nil, c.explainStatus(answer)
@@ -153,14 +152,6 @@ func (c *consoleClient) changeJSON(ctx context.Context, method, path string, bod
 		return err
 	}
 	return c.decodeAnswer(answer, into)
-}
-
-// stripURL returns an HTTP client's error without the URL.
-func stripURL(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
 }
 
 // openDaemon returns a client of the running daemon.

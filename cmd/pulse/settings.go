@@ -174,13 +174,7 @@ type flagError struct {
 
 func (e *flagError) Unwrap() error { return e.error }
 
-func (e *flagError) Error() string {
-	var lines []string
-	for _, part := range e.HintParts() {
-		lines = append(lines, part.String())
-	}
-	return strings.Join(lines, "\n")
-}
+func (e *flagError) Error() string { return hint.Join(e.HintParts()) }
 
 // HintParts returns the parts of the error, with flags in the place of settings.
 func (e *flagError) HintParts() []hint.Part {

@@ -94,7 +94,10 @@ func (c *silenceAddCommand) Run(e *env) error {
 		asked.Until = until.Format(time.RFC3339)
 	}
 	if _, err := asked.NewSilence(now); err != nil {
-		return usageError{explainRequest(err)}
+		if errors.Is(err, silence.ErrSelectsNothing) {
+			err = errors.New("it selects no agent: want --agent, --group or --network, or --all for every agent")
+		}
+		return usageError{err}
 	}
 	daemon, err := c.openDaemon(e)
 	if err != nil {
@@ -132,14 +135,6 @@ func (c *silenceAddCommand) setConditions(r *silence.Request) error {
 		*condition.set = *condition.given
 	}
 	return nil
-}
-
-// explainRequest returns the error of a request in the words of the command line.
-func explainRequest(err error) error {
-	if errors.Is(err, silence.ErrSelectsNothing) {
-		return errors.New("it selects no agent: want --agent, --group or --network, or --all for every agent")
-	}
-	return err
 }
 
 // parseUntil parses a time: RFC 3339, or a date and time of this host's zone, or a time of

@@ -8,6 +8,7 @@
 package agentinfo
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -66,7 +67,7 @@ func cleanGroups(groups string) string {
 	}
 	var list []string
 	for name := range strings.SplitSeq(groups, ",") {
-		if name = strings.TrimSpace(name); isGroupName(name) && !containsName(list, name) {
+		if name = strings.TrimSpace(name); isGroupName(name) && !slices.Contains(list, name) {
 			list = append(list, name)
 		}
 	}
@@ -81,15 +82,6 @@ func isCleanList(groups string) bool {
 
 func isGroupName(name string) bool {
 	return name != "" && len(name) <= maxGroupName && printable.Is(name) && strings.TrimSpace(name) == name && !strings.ContainsRune(name, utf8.RuneError)
-}
-
-func containsName(list []string, name string) bool {
-	for _, n := range list {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 // SplitGroups returns the names of groups that are separated by commas; nil for none.

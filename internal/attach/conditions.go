@@ -2,12 +2,14 @@ package attach
 
 import (
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
@@ -46,12 +48,7 @@ func (t *conditions) setDaemonCondition(daemon string, err error) {
 func (t *conditions) formatAll() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := make([]string, 0, len(t.errors))
-	for _, problem := range t.errors {
-		all = append(all, problem)
-	}
-	slices.Sort(all)
-	return strings.Join(all, "; ")
+	return strings.Join(slices.Sorted(maps.Values(t.errors)), "; ")
 }
 
 const (
@@ -66,7 +63,7 @@ const (
 type rowWarnings struct {
 	log *slog.Logger
 
-	logged   map[int64]time.Time // by id
+	logged   logonce.Keys[int64] // by id
 	skipped  map[int64]bool      // skipped in the latest reading
 	badAddrs map[int64]bool      // whose address is of no use in it
 
@@ -74,7 +71,7 @@ type rowWarnings struct {
 }
 
 func newRowWarnings(log *slog.Logger) *rowWarnings {
-	s := &rowWarnings{log: log, logged: make(map[int64]time.Time)}
+	s := &rowWarnings{log: log, logged: logonce.Keys[int64]{Period: rowLogPeriod, Max: maxRowLogs}}
 	s.beginInventoryReading()
 	return s
 }
@@ -103,19 +100,9 @@ func (s *rowWarnings) addBadAddr(id int64, err error) {
 }
 
 func (s *rowWarnings) logOnce(id int64, text string, err error) {
-	if at, known := s.logged[id]; known && time.Since(at) < rowLogPeriod {
-		return
+	if s.logged.Allow(id) {
+		s.log.Warn(text, "err", err, "not_again_for", rowLogPeriod.String())
 	}
-	for other, at := range s.logged {
-		if time.Since(at) >= rowLogPeriod {
-			delete(s.logged, other)
-		}
-	}
-	if len(s.logged) >= maxRowLogs {
-		return
-	}
-	s.logged[id] = time.Now()
-	s.log.Warn(text, "err", err, "not_again_for", rowLogPeriod.String())
 }
 
 // Stats is how a link is doing, and what it asked of the manager since it started.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
 	"github.com/wazuh-pulse/pulse/internal/wake"
 	"golang.org/x/time/rate"
@@ -41,7 +42,7 @@ type prober struct {
 	work         sync.WaitGroup
 	wake         wake.Signal // something may be sent
 	rate         *rate.Limiter
-	loggedErrors map[string]bool // invalid answers that have been logged; under mu
+	loggedErrors logonce.Keys[string] // invalid answers that have been logged; under mu
 
 	mu          sync.Mutex
 	probes      map[detector.AgentID]*probeState
@@ -78,7 +79,7 @@ type probeState struct {
 
 func newProber(client requester, events eventQueue, index *agentIndex, cfg *Config) *prober {
 	p := &prober{client: client, events: events, clock: cfg.Clock, fleet: cfg.Fleet, index: index, log: cfg.Log, grace: cfg.Grace,
-		wake: wake.NewSignal(), rate: rate.NewLimiter(requestRate, requestBurst), loggedErrors: make(map[string]bool),
+		wake: wake.NewSignal(), rate: rate.NewLimiter(requestRate, requestBurst), loggedErrors: logonce.Keys[string]{Max: 20},
 		probes: make(map[detector.AgentID]*probeState), halted: true}
 	p.setRequestLimits(max(min(cfg.MaxInFlight, remoted.DefaultPool/poolShare), 1), remoted.DefaultResponseTimeout)
 	return p

@@ -25,9 +25,7 @@ func (p *prober) countRequestOutcome(what remoted.Outcome, err error) {
 	case remoted.Busy:
 		p.shrinkWindow()
 	case remoted.Invalid:
-		const most = 20
-		if text := err.Error(); !p.loggedErrors[text] && len(p.loggedErrors) < most {
-			p.loggedErrors[text] = true
+		if text := err.Error(); p.loggedErrors.Allow(text) {
 			p.log.Warn("a request to an agent came to nothing", "err", text)
 		}
 	case remoted.Absent:

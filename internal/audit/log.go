@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"log/slog"
 	"os"
@@ -107,13 +108,8 @@ type State struct {
 // Open continues the log in a directory, or begins it. Another process that has it open
 // is an error.
 func Open(cfg Config) (*Log, error) {
-	if cfg.Max <= 0 {
-		cfg.Max = 1 << 30
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	l := &Log{cfg: cfg, log: cfg.Log, fileMax: min(cfg.Max/8, 64<<20), pendingLimit: pendingMax,
+	cfg.Max = cmp.Or(max(cfg.Max, 0), 1<<30)
+	l := &Log{cfg: cfg, log: cmp.Or(cfg.Log, slog.Default()), fileMax: min(cfg.Max/8, 64<<20), pendingLimit: pendingMax,
 		wake: wake.NewSignal(), wakeNow: wake.NewSignal(), stop: make(chan struct{})}
 	l.encoder = slog.NewJSONHandler(&l.line, nil)
 	if err := l.resumeChain(); err != nil {

@@ -65,12 +65,7 @@ func (s *Sums) Flush(l *Log) {
 	if s.events = s.events[:0]; cap(s.events) > 1<<16 {
 		s.events = nil // a fleet that was large once
 	}
-	tallies := make([][outcomes]int, 0, len(byTally))
-	for tally := range byTally {
-		tallies = append(tallies, tally)
-	}
-	slices.SortFunc(tallies, func(a, b [outcomes]int) int { return slices.Compare(a[:], b[:]) })
-	for _, tally := range tallies {
+	for _, tally := range slices.SortedFunc(maps.Keys(byTally), func(a, b [outcomes]int) int { return slices.Compare(a[:], b[:]) }) {
 		for agents := range formatAgentRanges(byTally[tally]) {
 			l.Add(KindKeepAlives, slog.String("minute", s.minute.Format("2006-01-02T15:04Z")), slog.Int("sent", tally[Sent]),
 				slog.Int("answered", tally[Answered]), slog.Int("failed", tally[Failed]), slog.String("agents", agents))

@@ -181,14 +181,10 @@ func (v *verifier) countSignedLines() {
 	v.NotClosed += t.notClosed
 	v.removed = max(v.removed, t.removed)
 	if t.left > 0 {
-		v.addUnsignedSpan(Span{t.first, t.left})
-	}
-}
-
-func (v *verifier) addUnsignedSpan(s Span) {
-	v.Unsigned += s.Last - s.First + 1
-	if len(v.UnsignedAt) < spansMax {
-		v.UnsignedAt = append(v.UnsignedAt, s)
+		v.Unsigned += t.left - t.first + 1
+		if len(v.UnsignedAt) < spansMax {
+			v.UnsignedAt = append(v.UnsignedAt, Span{t.first, t.left})
+		}
 	}
 }
 

@@ -42,14 +42,8 @@ func (l *Log) syncWrittenLines(err error) bool {
 	return true
 }
 
-// takePendingLines moves what is pending to writing, if that is empty.
+// takePendingLines moves what is pending to writing, if that is empty. The caller holds l.mu.
 func (l *Log) takePendingLines() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.takePendingLocked()
-}
-
-func (l *Log) takePendingLocked() {
 	if len(l.writing) == 0 {
 		l.writing, l.pending = l.pending, l.writing
 		l.written = l.chain
@@ -59,7 +53,9 @@ func (l *Log) takePendingLocked() {
 // writeUnwrittenLines writes what could not be written before, and what is pending.
 func (l *Log) writeUnwrittenLines() error {
 	for range 2 {
+		l.mu.Lock()
 		l.takePendingLines()
+		l.mu.Unlock()
 		if err := l.writeTakenLines(); err != nil {
 			return err
 		}
@@ -165,7 +161,7 @@ func (l *Log) rotateLogFile(now time.Time) {
 	}
 	l.mu.Lock()
 	l.signPendingLines(now, false)
-	l.takePendingLocked() // writing is empty without a failure
+	l.takePendingLines() // writing is empty without a failure
 	l.mu.Unlock()
 	if !l.syncWrittenLines(l.writeTakenLines()) {
 		return

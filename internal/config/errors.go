@@ -58,13 +58,7 @@ func (e *Errors) addProblem(err *Error) {
 }
 
 // Error returns one line per problem.
-func (e *Errors) Error() string {
-	var lines []string
-	for _, p := range e.HintParts() {
-		lines = append(lines, p.String())
-	}
-	return strings.Join(lines, "\n")
-}
+func (e *Errors) Error() string { return hint.Join(e.HintParts()) }
 
 // HintParts returns one part per problem.
 func (e *Errors) HintParts() []hint.Part {

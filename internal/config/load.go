@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,11 @@ type Loaded struct {
 	Warnings []*Error // elements that were ignored and look like a misspelling of ours
 
 	origins map[string]origin // by setting path; absent: default
+}
+
+// DescribeFiles returns the names of the files in one line.
+func (l *Loaded) DescribeFiles() string {
+	return cmp.Or(strings.Join(l.Files, ", "), "no settings file, all defaults")
 }
 
 // origin is the place a setting came from.

@@ -100,12 +100,7 @@ func (m *Manager) readRulesetBlock(n *node) {
 
 // isSyslogRemote reports whether a <remote> is for syslog, not for agents.
 func isSyslogRemote(n *node) bool {
-	for _, c := range n.children {
-		if c.name == "connection" && c.trimmedText() == "syslog" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(n.children, func(c *node) bool { return c.name == "connection" && c.trimmedText() == "syslog" })
 }
 
 // applyManagerFile applies the settings of a manager's own file that Pulse follows. A bad

@@ -7,8 +7,8 @@
 // loopback it has no password; elsewhere it has TLS and a token (see [Config]).
 // Requests from other web pages are refused everywhere (guard.go).
 //
-// [Server.Serve] owns net/http's goroutines and one that samples the node's state
-// every few seconds; [Server.Close] ends them all and waits. The detector is read
+// [Server.Serve] owns net/http's goroutines, one that samples the node's state every few
+// seconds, and those that watch the files of the token and the certificate; [Server.Close] ends them all and waits. The detector is read
 // page by page, so that a large fleet does not block it.
 package console
 
@@ -151,10 +151,16 @@ func (s *Server) newRequestHandler() http.Handler {
 
 // Serve serves requests until Close, and returns nil then.
 func (s *Server) Serve(l net.Listener) error {
-	var sampling sync.WaitGroup
-	defer sampling.Wait()
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	defer s.stop()
-	sampling.Go(s.recordSamples)
+	beside.Go(s.recordSamples)
+	if s.tokenFile != nil {
+		beside.Go(func() { s.tokenFile.watchFiles(s.ctx) })
+	}
+	if s.certFiles != nil {
+		beside.Go(func() { s.certFiles.watchFiles(s.ctx) })
+	}
 	l = connlimit.NewListener(l, s.connectionLimits())
 	var err error
 	if s.certFiles != nil {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
@@ -10,11 +11,19 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/filewatch"
 )
 
-// checkPeriod is the time between two checks of a file.
-const checkPeriod = time.Second
+// How soon files are read that have changed: with their directory left alone for a
+// moment, so that a certificate is not read with the key of another.
+const (
+	settleTime    = 300 * time.Millisecond
+	maxSettleTime = 3 * time.Second
+	checkPeriod   = time.Second // between two checks without an event
+)
 
 // reloadedFiles is a value read from files, which is read again when they change. If
 // that fails, the value stays.
@@ -22,18 +31,17 @@ type reloadedFiles[T any] struct {
 	paths []string
 	read  func() (T, error)
 	log   *slog.Logger
+	value atomic.Pointer[T]
 
-	mu        sync.Mutex
-	value     T
-	stamp     string // of the files when they were read last
-	checkedAt time.Time
+	mu    sync.Mutex
+	stamp string // of the files when they were read last
 }
 
 func newReloadedFiles[T any](log *slog.Logger, read func() (T, error), paths ...string) (*reloadedFiles[T], error) {
-	w := &reloadedFiles[T]{paths: paths, read: read, log: log, checkedAt: time.Now()}
+	w := &reloadedFiles[T]{paths: paths, read: read, log: log}
 	w.stamp = w.describeFileStates()
-	var err error
-	w.value, err = read()
+	value, err := read()
+	w.value.Store(&value)
 	return w, err
 }
 
@@ -48,23 +56,30 @@ func (w *reloadedFiles[T]) describeFileStates() string {
 	return b.String()
 }
 
-func (w *reloadedFiles[T]) readChanged() T {
+// watchFiles reads the files when they have changed, until ctx ends.
+func (w *reloadedFiles[T]) watchFiles(ctx context.Context) {
+	cfg := filewatch.Config{Paths: w.paths, Beside: true, Settle: settleTime, SettleMax: maxSettleTime, Poll: checkPeriod}
+	filewatch.Watch(ctx, cfg, func(filewatch.Change) time.Duration {
+		w.readChanged()
+		return 0
+	})
+}
+
+func (w *reloadedFiles[T]) readChanged() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if time.Since(w.checkedAt) < checkPeriod {
-		return w.value
+	stamp := w.describeFileStates()
+	if stamp == w.stamp {
+		return
 	}
-	w.checkedAt = time.Now()
-	if stamp := w.describeFileStates(); stamp != w.stamp {
-		w.stamp = stamp
-		if value, err := w.read(); err != nil {
-			w.log.Warn("a file of the console has changed and does not work: what was read before stays", "err", err)
-		} else {
-			w.value = value
-			w.log.Info("a file of the console has changed", "files", w.paths)
-		}
+	w.stamp = stamp
+	value, err := w.read()
+	if err != nil {
+		w.log.Warn("a file of the console has changed and does not work: what was read before stays", "err", err)
+		return
 	}
-	return w.value
+	w.value.Store(&value)
+	w.log.Info("a file of the console has changed", "files", w.paths)
 }
 
 // minTokenLength is the shortest token: 20 characters are 100 bits and more, if
@@ -94,7 +109,7 @@ func openTokenFile(path string, log *slog.Logger) (*tokenFile, error) {
 
 // matchesToken compares in constant time.
 func (s *tokenFile) matchesToken(token string) bool {
-	have, want := sha256.Sum256([]byte(token)), s.readChanged()
+	have, want := sha256.Sum256([]byte(token)), *s.value.Load()
 	return token != "" && subtle.ConstantTimeCompare(have[:], want[:]) == 1
 }
 
@@ -114,7 +129,7 @@ func openCertificateFiles(cert, key string, log *slog.Logger) (*certificateFiles
 }
 
 func (c *certificateFiles) getCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if pair := c.reloadedFiles.readChanged(); pair != nil {
+	if pair := *c.value.Load(); pair != nil {
 		return pair, nil
 	}
 	return nil, errors.New("no certificate")

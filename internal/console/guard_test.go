@@ -111,6 +111,26 @@ func TestWithATokenNothingIsToldWithoutIt(t *testing.T) {
 	}
 }
 
+func TestARunningConsoleTakesATokenThatWasReplaced(t *testing.T) {
+	path, with := withToken(t)
+	s := openFixture(t, 1, with)
+	if err := os.WriteFile(path, []byte("another-token-of-20-and-more"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.After(30 * time.Second); ; {
+		if answer, _ := s.sendRequest(http.MethodGet, "/api/v1/agents", "Authorization", "Bearer another-token-of-20-and-more"); answer.StatusCode == http.StatusOK {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			t.Fatal("the old token counts")
+		}
+	}
+}
+
 func TestATokenThatChangesIsReadAgain(t *testing.T) {
 	path, _ := withToken(t)
 	logged := new(logBuffer)
@@ -122,7 +142,7 @@ func TestATokenThatChangesIsReadAgain(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		secret.checkedAt = time.Time{}
+		secret.readChanged()
 	}
 	replace("another-token-of-20-and-more")
 	if secret.matchesToken(token) || !secret.matchesToken("another-token-of-20-and-more") {

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -51,17 +50,10 @@ func (s *Server) handleStatus(w http.ResponseWriter, _ *http.Request) {
 	_ = e.Encode(s.state.currentNodeState().Shown)
 }
 
-func (s *Server) countAgents() event.AgentCounts {
-	counts := s.cfg.Fleet.Counts()
-	n := counts.ByStatus
-	return event.AgentCounts{Active: n[detector.Active], Disconnected: n[detector.Disconnected], Pending: n[detector.Pending],
-		NeverConnected: n[detector.NeverConnected], Dormant: counts.Dormant}
-}
-
 func (s *Server) newFleetSummary() view.Summary {
 	now, silences := s.state.currentNodeState(), s.cfg.Silences.Figures()
 	return view.Summary{SilencesActive: silences.Active, AgentsSilenced: silences.Agents,
-		At: view.TruncateTime(time.Now()), Agents: s.countAgents(), Outage: view.NewOutage(s.cfg.History.CurrentOutage()),
+		At: view.TruncateTime(time.Now()), Agents: view.CountAgents(s.cfg.Fleet.Counts()), Outage: view.NewOutage(s.cfg.History.CurrentOutage()),
 		Health: now.Health, Node: now.Shown, Sequence: now.Sequence, Point: s.samples.newestSamplePoint()}
 }
 
@@ -117,7 +109,7 @@ func (s *Server) recordSamples() {
 		now := s.state.currentNodeState()
 		since := now.Lateness.Since(&before)
 		before = now.Lateness
-		s.samples.addSamplePoint(view.Point{At: view.TruncateTime(time.Now()), Agents: s.countAgents(), Depth: now.Depth, Late: float64(since.Quantile(.99).Microseconds()) / 1000})
+		s.samples.addSamplePoint(view.Point{At: view.TruncateTime(time.Now()), Agents: view.CountAgents(s.cfg.Fleet.Counts()), Depth: now.Depth, Late: float64(since.Quantile(.99).Microseconds()) / 1000})
 		select {
 		case <-every.C:
 		case <-s.ctx.Done():

@@ -83,9 +83,7 @@ func TestOverTLSWithTheTokenEverythingIsTold(t *testing.T) {
 		t.Error("another certificate")
 	}
 	writeCertificate(t, filepath.Dir(cert), 2)
-	s.server.certFiles.mu.Lock()
-	s.server.certFiles.checkedAt = time.Time{}
-	s.server.certFiles.mu.Unlock()
+	s.server.certFiles.readChanged()
 	if ask() != 2 {
 		t.Error("the certificate that was renewed is not used")
 	}

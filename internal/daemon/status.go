@@ -9,7 +9,6 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
-	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/roster"
 	"github.com/wazuh-pulse/pulse/internal/view"
@@ -57,7 +56,7 @@ const natsDisabled = "disabled"
 // Status returns the present status of the node.
 func (n *Node) Status() Status {
 	s := n.out.readStatus()
-	s.Agents = countByStatus(n.detector.Counts())
+	s.Agents = view.CountAgents(n.detector.Counts())
 	s.Link = n.link.Status()
 	s.SettingsProblem = *cmp.Or(n.settings.problem.Load(), new(string))
 	if n.roster != nil {
@@ -145,13 +144,6 @@ func (s *Status) managerStatus() event.ManagerStatus {
 	return m
 }
 
-// countByStatus returns the detector's counts as messages have them.
-func countByStatus(counts detector.Counts) event.AgentCounts {
-	n := counts.ByStatus
-	return event.AgentCounts{Active: n[detector.Active], Disconnected: n[detector.Disconnected],
-		Pending: n[detector.Pending], NeverConnected: n[detector.NeverConnected], Dormant: counts.Dormant}
-}
-
 // riseWatch reports whether a count of losses rises. It is called at least every
 // heartbeat. It may be used concurrently.
 type riseWatch struct {
@@ -179,7 +171,7 @@ func (n *Node) Alive(ctx context.Context) error { return n.detector.CheckAlive(c
 // Summary returns the state of the node in one line of text.
 func (n *Node) Summary() string {
 	s := n.out.status()
-	a := countByStatus(n.detector.Counts())
+	a := view.CountAgents(n.detector.Counts())
 	line := fmt.Sprintf("%d active, %d pending, %d disconnected, %d never connected", a.Active, a.Pending, a.Disconnected, a.NeverConnected)
 	if a.Dormant > 0 {
 		line = fmt.Sprintf("%d active, %d pending, %d disconnected (%d of them dormant), %d never connected", a.Active, a.Pending, a.Disconnected, a.Dormant, a.NeverConnected)

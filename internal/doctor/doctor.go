@@ -8,7 +8,6 @@ package doctor
 
 import (
 	"context"
-	"strings"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/hint"
@@ -86,9 +85,5 @@ func (e *examination) checkSettings(context.Context) {
 		e.addError("settings", Failure, err)
 		return
 	}
-	read := strings.Join(e.Files, ", ")
-	if read == "" {
-		read = "no settings file, all defaults"
-	}
-	e.add("settings", Good, read, "")
+	e.add("settings", Good, e.DescribeFiles(), "")
 }

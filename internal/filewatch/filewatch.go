@@ -9,6 +9,7 @@ package filewatch
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -126,15 +127,7 @@ func (w *watch) addDirectories() {
 }
 
 func (w *watch) isWatched(name string) bool {
-	if w.cfg.Beside {
-		return true
-	}
-	for _, path := range w.cfg.Paths {
-		if filepath.Base(path) == filepath.Base(name) {
-			return true
-		}
-	}
-	return false
+	return w.cfg.Beside || slices.ContainsFunc(w.cfg.Paths, func(path string) bool { return filepath.Base(path) == filepath.Base(name) })
 }
 
 func (w *watch) handleEvent() {

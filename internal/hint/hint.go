@@ -20,6 +20,15 @@ func (p Part) String() string {
 	return p.Problem + "; " + p.Hint
 }
 
+// Join returns one line for each part.
+func Join(parts []Part) string {
+	var lines []string
+	for _, p := range parts {
+		lines = append(lines, p.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Carrier is an error that consists of parts. Its text has all of them.
 type Carrier interface {
 	error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -25,15 +26,8 @@ func IsProbeable(addr netip.Addr) bool {
 		return false
 	}
 	addr = addr.Unmap()
-	if addr.IsUnspecified() || addr.IsMulticast() || addr.Is6() && addr.IsLinkLocalUnicast() {
-		return false
-	}
-	for _, network := range notHosts {
-		if network.Contains(addr) {
-			return false
-		}
-	}
-	return true
+	return !addr.IsUnspecified() && !addr.IsMulticast() && !(addr.Is6() && addr.IsLinkLocalUnicast()) &&
+		!slices.ContainsFunc(notHosts, func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
 // connectPort opens one TCP connection, and closes it. That it is refused is an answer too, if a segment of the host

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // fixture is a server with published messages, a subscription to all that is live in
@@ -32,7 +33,7 @@ func newFixture(t *testing.T) *fixture {
 	s := &fixture{T: t, node: n, sent: append(messages(StatusStream, 1, 5), messages(TelemetryStream, 1, 5)...)}
 	s.inside = listen(t, n.nc)
 	mustPublish(t, n, s.sent)
-	s.reader, s.js = connect(t, n.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	s.reader, s.js = testsupport.ConnectNATS(t, n.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	s.seen = listen(t, s.reader)
 	return s
 }
@@ -44,7 +45,7 @@ func (s *fixture) unharmed() {
 	s.sent = append(s.sent, append(messages(StatusStream, 6, 6), messages(TelemetryStream, 6, 6)...)...)
 	mustPublish(s, s.node, s.sent[len(s.sent)-2:])
 	for _, c := range []string{StatusStream, TelemetryStream} {
-		if diff := cmp.Diff(ids(messages(c, 1, 6)), storedIn(s, s.node.js, c, 6)); diff != "" {
+		if diff := cmp.Diff(ids(messages(c, 1, 6)), testsupport.WaitForStored(s, s.node.js, c, 6)); diff != "" {
 			s.Errorf("%s: %s", c, diff)
 		}
 	}
@@ -212,7 +213,7 @@ func TestTheConsumerProxyRefuses(t *testing.T) {
 // from returns a reader at an address.
 func (s *fixture) from(addr string) jetstream.JetStream {
 	s.Helper()
-	_, js := connect(s, s.node.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+	_, js := testsupport.ConnectNATS(s, s.node.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 		nats.Dialer(&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}))
 	return js
 }
@@ -292,7 +293,7 @@ func TestAReaderPublishesNothingButRequests(t *testing.T) {
 	n := startNode(t, Config{Listen: "127.0.0.1:0"})
 	mustPublish(t, n, append(messages(StatusStream, 1, 1), messages(TelemetryStream, 1, 1)...))
 	refused := make(chan error, 1)
-	nc, _ := connect(t, n.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	nc, _ := testsupport.ConnectNATS(t, n.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	for _, subject := range []string{
 		prefix + ".agent.001.status_change",
 		prefix + ".alerts.fleet_outage",

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 const bucketName = "PULSE_AGENTS"
@@ -58,7 +59,7 @@ func TestAReaderReadsTheBucket(t *testing.T) {
 func TestAReaderCannotWriteTheBucket(t *testing.T) {
 	refused := make(chan error, 1)
 	s, stream := withBucket(t)
-	nc, _ := connect(t, s.node.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	nc, _ := testsupport.ConnectNATS(t, s.node.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	for _, subject := range []string{"$KV." + bucketName + ".001", "$JS.API.STREAM.CREATE." + RosterStream, "$JS.API.STREAM.UPDATE." + RosterStream,
 		"$JS.API.STREAM.DELETE." + RosterStream, "$JS.API.STREAM.PURGE." + RosterStream, "$JS.API.STREAM.MSG.DELETE." + RosterStream,
 		"$JS.API.CONSUMER.DELETE." + RosterStream + ".other", "$JS.API.STREAM.INFO.KV_OTHER"} {

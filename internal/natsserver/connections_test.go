@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 func TestIdleConnectionsLockNoReaderOut(t *testing.T) {
@@ -29,7 +30,7 @@ func TestIdleConnectionsLockNoReaderOut(t *testing.T) {
 			}
 		}
 	}
-	nc, js := connect(t, n.URL(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	nc, js := testsupport.ConnectNATS(t, n.URL(), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
 	mustPublish(t, n, messages(StatusStream, 1, 1))
 	ctx := testContext(t)
 	for !nc.IsConnected() {

@@ -112,21 +112,6 @@ func mustPublish(t testing.TB, n *testNode, msgs []*nats.Msg) {
 	}
 }
 
-// connect makes a client that the test closes at its end.
-func connect(t testing.TB, url string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
-	t.Helper()
-	nc, err := nats.Connect(url, opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return nc, js
-}
-
 func listen(t testing.TB, nc *nats.Conn) *nats.Subscription {
 	t.Helper()
 	sub, err := nc.SubscribeSync(prefix + ".>")
@@ -137,36 +122,6 @@ func listen(t testing.TB, nc *nats.Conn) *nats.Subscription {
 		t.Fatal(err)
 	}
 	return sub
-}
-
-// storedIn waits until a stream holds n messages (of the given subjects only,
-// if any are) and returns the IDs of all it holds.
-func storedIn(t testing.TB, js jetstream.JetStream, stream string, n int, subjects ...string) []string {
-	t.Helper()
-	ctx := testContext(t)
-	cons, err := js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: subjects})
-	if err != nil {
-		t.Fatal(err)
-	}
-	msgs, err := cons.Messages()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer msgs.Stop()
-	var ids []string
-	for more := true; more || len(ids) < n; {
-		m, err := msgs.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			t.Fatalf("stream %s has %d messages, want %d: %v", stream, len(ids), n, err)
-		}
-		ids = append(ids, m.Headers().Get(jetstream.MsgIDHeader))
-		meta, err := m.Metadata()
-		if err != nil {
-			t.Fatal(err)
-		}
-		more = meta.NumPending > 0
-	}
-	return ids
 }
 
 // countLines returns how many lines of a log contain words, when it is called.
@@ -188,3 +143,11 @@ func countLines() (log *slog.Logger, count func(words string) int) {
 type writerFunc func(p []byte) (int, error)
 
 func (w writerFunc) Write(p []byte) (int, error) { return w(p) }
+
+// firstSubjects returns the subjects of the first three messages.
+func firstSubjects(msgs []*nats.Msg) (subjects []string) {
+	for _, m := range msgs[:3] {
+		subjects = append(subjects, m.Subject)
+	}
+	return subjects
+}

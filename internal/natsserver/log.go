@@ -7,7 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 )
 
 // serverLog is the server's log. Warnings and errors go on to slog. The ones after
@@ -15,7 +16,7 @@ import (
 // no more than a missing acknowledgement.
 type serverLog struct {
 	log   *slog.Logger
-	lines lineLimit
+	lines logonce.Kinds // clients decide how often they do what the server logs
 
 	mu      sync.Mutex
 	storing context.Context // ends when the server can store no more; its cause is why
@@ -73,7 +74,7 @@ func (l *serverLog) logLine(level func(string, ...any), format string, v []any) 
 			return
 		}
 	}
-	if ok, leftOut := l.lines.allowLine(line, time.Now()); !ok {
+	if leftOut, ok := l.lines.Allow(kindOfLine(line)); !ok {
 		return
 	} else if leftOut > 0 {
 		level(line, "left_out", leftOut)
@@ -93,43 +94,8 @@ func (l *serverLog) Noticef(string, ...any) {}
 func (l *serverLog) Debugf(string, ...any)  {}
 func (l *serverLog) Tracef(string, ...any)  {}
 
-// How much of one kind the log may have in a minute: clients decide how often they do
-// what the server logs.
-const (
-	linesPerMinute = 3
-	lineKindsMax   = 30 // counted apart; all others are one more
-	lineKindLength = 120
-)
-
-// lineLimit allows the first lines of each kind, minute by minute. The zero value is
-// ready for use. It may be used concurrently.
-type lineLimit struct {
-	mu     sync.Mutex
-	minute time.Time // when it began
-	kinds  map[string]int
-	before int // lines left out in minutes before, not reported yet
-}
-
-// allowLine reports whether a line may be logged, and how many were left out since
-// the last that was.
-func (l *lineLimit) allowLine(line string, now time.Time) (ok bool, leftOut int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now.Sub(l.minute) >= time.Minute || l.kinds == nil {
-		l.minute, l.kinds = now, make(map[string]int)
-	}
-	kind := kindOfLine(line)
-	if _, known := l.kinds[kind]; !known && len(l.kinds) >= lineKindsMax {
-		kind = ""
-	}
-	l.kinds[kind]++
-	if l.kinds[kind] > linesPerMinute {
-		l.before++
-		return false, 0
-	}
-	leftOut, l.before = l.before, 0
-	return true, leftOut
-}
+// lineKindLength is as much of a line as makes its kind.
+const lineKindLength = 120
 
 // kindOfLine returns a line without its numbers: ports, connections, sequences.
 func kindOfLine(line string) string {

@@ -9,11 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 func TestAReaderReadsEverything(t *testing.T) {
 	n := startNode(t, Config{Listen: "127.0.0.1:0"})
-	nc, js := connect(t, n.URL())
+	nc, js := testsupport.ConnectNATS(t, n.URL())
 	sub, err := nc.SubscribeSync(prefix + ".>")
 	if err != nil {
 		t.Fatal(err)
@@ -26,10 +27,10 @@ func TestAReaderReadsEverything(t *testing.T) {
 	if m, err := sub.NextMsgWithContext(testContext(t)); err != nil || m.Subject != msgs[0].Subject {
 		t.Errorf("subscription got %v, %v", m, err)
 	}
-	if diff := cmp.Diff(ids(msgs), storedIn(t, js, "STATUS", len(msgs))); diff != "" {
+	if diff := cmp.Diff(ids(msgs), testsupport.WaitForStored(t, js, "STATUS", len(msgs))); diff != "" {
 		t.Error(diff)
 	}
-	readDurably(t, js, msgs)
+	testsupport.ReadDurably(t, js, firstSubjects(msgs)...)
 	var names []string
 	list := js.StreamNames(testContext(t))
 	for name := range list.Name() {
@@ -41,46 +42,17 @@ func TestAReaderReadsEverything(t *testing.T) {
 	}
 }
 
-// readDurably reads and acknowledges as a platform does that keeps its place.
-func readDurably(t testing.TB, js jetstream.JetStream, want []*nats.Msg) {
-	t.Helper()
-	ctx := testContext(t)
-	cons, err := js.CreateOrUpdateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Durable: "xdr", AckPolicy: jetstream.AckExplicitPolicy})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range want[:3] {
-		m, err := cons.Next(jetstream.FetchContext(ctx))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.Subject() != w.Subject {
-			t.Errorf("got %s, want %s", m.Subject(), w.Subject)
-		}
-		if err := m.DoubleAck(ctx); err != nil {
-			t.Error(err)
-		}
-	}
-	info, err := cons.Info(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.AckFloor.Stream != 3 {
-		t.Errorf("acknowledged up to %d", info.AckFloor.Stream)
-	}
-}
-
 // An ordered consumer, a durable one and a subscription are above; this is what else clients do.
 func TestAReadersOrdinaryRequests(t *testing.T) {
 	n := startNode(t, Config{Listen: "127.0.0.1:0"})
 	ctx := testContext(t)
-	nc, js := connect(t, n.URL())
+	nc, js := testsupport.ConnectNATS(t, n.URL())
 	msgs := messages(TelemetryStream, 1, 3000)
 	mustPublish(t, n, msgs)
-	if diff := cmp.Diff(ids(msgs), storedIn(t, js, "TELEMETRY", len(msgs))); diff != "" {
+	if diff := cmp.Diff(ids(msgs), testsupport.WaitForStored(t, js, "TELEMETRY", len(msgs))); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(ids(msgs[6:7]), storedIn(t, js, "TELEMETRY", 1, msgs[6].Subject)); diff != "" {
+	if diff := cmp.Diff(ids(msgs[6:7]), testsupport.WaitForStored(t, js, "TELEMETRY", 1, msgs[6].Subject)); diff != "" {
 		t.Error("filtered:", diff)
 	}
 	stream, err := js.Stream(ctx, "TELEMETRY")
@@ -145,7 +117,7 @@ func TestADurableReaderGoesOnAfterARestart(t *testing.T) {
 		if start == 0 {
 			mustPublish(t, n, msgs)
 		}
-		_, js := connect(t, n.URL())
+		_, js := testsupport.ConnectNATS(t, n.URL())
 		cons, err := js.CreateOrUpdateConsumer(ctx, "STATUS", durable)
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@
 package natsserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,10 +93,7 @@ func (s *Server) Start() error {
 	if !srv.ReadyForConnections(10 * time.Second) {
 		return errors.New("start embedded server: not ready after 10s")
 	}
-	if err := srv.GlobalAccount().EnableJetStream(nil, nil); err != nil {
-		return fmt.Errorf("start embedded server: %w", err)
-	}
-	if err := s.Err(); err != nil {
+	if err := errors.Join(srv.GlobalAccount().EnableJetStream(nil, nil), s.Err()); err != nil {
 		return fmt.Errorf("start embedded server: %w", err)
 	}
 	if addr, ok := srv.Addr().(*net.TCPAddr); ok {
@@ -220,15 +218,11 @@ func checkListen(addr string) (host string, port int, err error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		var errno syscall.Errno
-		if errors.As(err, &errno) {
-			return "", 0, errno
+		if errno, ok := errors.AsType[syscall.Errno](err); ok {
+			err = errno
 		}
 		return "", 0, err
 	}
 	l.Close()
-	if port == 0 {
-		port = server.RANDOM_PORT
-	}
-	return host, port, nil
+	return host, cmp.Or(port, server.RANDOM_PORT), nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // serve answers questions on our own connection, as the daemon does.
@@ -68,7 +69,7 @@ func TestAQuestionReachesNoStreamAndNoOtherService(t *testing.T) {
 func TestAReaderCannotAnswerAnothersQuestion(t *testing.T) {
 	n := startNode(t, Config{Listen: "127.0.0.1:0"})
 	refused := make(chan error, 1)
-	nc, _ := connect(t, n.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	nc, _ := testsupport.ConnectNATS(t, n.URL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	for _, subject := range []string{"pulse.>", "pulse.echo", "$SRV.>", "$SRV.PING", "*.echo"} {
 		if _, err := nc.SubscribeSync(subject); err != nil {
 			t.Fatal(err)

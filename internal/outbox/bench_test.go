@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // agents is over how many agents the benchmarks spread. A million takes minutes and 2 GB of disk:
@@ -65,7 +67,7 @@ func BenchmarkForward(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		far := newFarSide(b, withJetStream)
-		nc, js := connect(b, far.srv.ClientURL())
+		nc, js := testsupport.ConnectNATS(b, far.srv.ClientURL())
 		storeAllSubjects(b, js, -1)
 		done, err := nc.SubscribeSync(fmt.Sprintf("%s.manager.keepalive.%06d", prefix, size-1))
 		if err != nil {

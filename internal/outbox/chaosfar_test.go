@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/testport"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // waitMax is how long a test waits for what has to come, and attempt for an answer
@@ -57,7 +58,7 @@ func newFar(t testing.TB, servers int) *far {
 	for range parts {
 		<-f.ready
 	}
-	nc, js := connect(t, strings.Join(urls, ","), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	nc, js := testsupport.ConnectNATS(t, strings.Join(urls, ","), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	_, f.js = nc, js
 	f.makeStream()
 	return f

@@ -194,8 +194,7 @@ func (f *forwarder) confirmByRoundTrip(number uint64) {
 	f.confirmMessage(number)
 	f.unacked.Add(1)
 	f.unproven[kind] = true
-	if f.class == Status && !f.warned[kind] {
-		f.warned[kind] = true
+	if f.class == Status && f.warned.Allow(kind) {
 		f.log.Warn("nothing confirms status changes: no stream of the NATS server has ever acknowledged one, and a message that nobody receives there is lost; "+
 			"make a stream for them", "subjects", kind)
 	}

@@ -70,13 +70,13 @@ type forwarder struct {
 	missingChecked time.Time       // when held telemetry was looked for in the stream
 	reviewed       time.Time       // when refused messages were tried last
 	reviewedOn     *sender
-	logged         [holds]bool       // that messages are held
-	since          time.Time         // when the first of those that wait was held
-	acked          map[string]string // kinds of subjects that a stream has acknowledged, and one of each, until the list shows which others it stores
-	ackedAt        time.Time         // when the last of them was
-	unproven       map[string]bool   // kinds of subjects that are confirmed by a round trip alone
-	warned         map[string]bool   // of these, those that the log has named
-	firstHeld      [holds]*queue     // the one that health names
+	logged         [holds]bool          // that messages are held
+	since          time.Time            // when the first of those that wait was held
+	acked          map[string]string    // kinds of subjects that a stream has acknowledged, and one of each, until the list shows which others it stores
+	ackedAt        time.Time            // when the last of them was
+	unproven       map[string]bool      // kinds of subjects that are confirmed by a round trip alone
+	warned         logonce.Keys[string] // of these, those that the log has named
+	firstHeld      [holds]*queue        // the one that health names
 	saved          time.Time
 	savedLow       uint64
 	unsaved        bool
@@ -129,7 +129,6 @@ func newForwarder(ctx context.Context, o *Outbox, c Class, shared *delivery) (*f
 		probes:     probeMin,
 		acked:      make(map[string]string),
 		unproven:   make(map[string]bool),
-		warned:     make(map[string]bool),
 		end:        o.last[c],
 	}
 	var err error

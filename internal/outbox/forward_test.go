@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // storeAllSubjects makes a stream at the far side that takes all our messages.
@@ -61,13 +62,13 @@ func awaitMessages(t testing.TB, sub *nats.Subscription, want []string) {
 
 func TestForwardingKeepsOrderAndHeaders(t *testing.T) {
 	far := newFarSide(t, withJetStream)
-	nc, js := connect(t, far.srv.ClientURL())
+	nc, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	storeAllSubjects(t, js, -1)
 	sub := subscribeAll(t, nc)
 	o := mustOpen(t, Config{Remote: far.remote()})
 	msgs := messages(Status, 1, 1000) // a group: its own headers must stay at home
 	mustPublish(t, o, msgs)
-	if diff := cmp.Diff(ids(msgs), storedIn(t, js, "XDR", len(msgs))); diff != "" {
+	if diff := cmp.Diff(ids(msgs), testsupport.WaitForStored(t, js, "XDR", len(msgs))); diff != "" {
 		t.Error(diff)
 	}
 	for i := range msgs {
@@ -89,7 +90,7 @@ func TestForwardingWithoutAStreamAtTheFarSide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			far := newFarSide(t, setup)
-			nc, _ := connect(t, far.srv.ClientURL())
+			nc, _ := testsupport.ConnectNATS(t, far.srv.ClientURL())
 			sub := subscribeAll(t, nc)
 			o := mustOpen(t, Config{Remote: far.remote()})
 			msgs := messages(Telemetry, 1, 600)
@@ -108,7 +109,7 @@ func TestNothingIsLostOrRepeatedAcrossOutages(t *testing.T) {
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
 			far := newFarSide(t, withJetStream)
-			nc, js := connect(t, far.srv.ClientURL())
+			nc, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 			storeAllSubjects(t, js, -1)
 			sub := subscribeAll(t, nc)
 			o := mustOpen(t, Config{Remote: far.remote()})
@@ -123,9 +124,9 @@ func TestNothingIsLostOrRepeatedAcrossOutages(t *testing.T) {
 				outage.begin(far)
 				mustPublish(t, o, messages(Telemetry, round*size+1, (round+1)*size))
 				outage.end(far)
-				nc, js = connect(t, far.srv.ClientURL())
+				nc, js = testsupport.ConnectNATS(t, far.srv.ClientURL())
 				sub = subscribeAll(t, nc)
-				storedIn(t, js, "XDR", 2*(round+1)*size)
+				testsupport.WaitForStored(t, js, "XDR", 2*(round+1)*size)
 			}
 			checkEach(t, js, rounds*size)
 		})
@@ -136,7 +137,7 @@ func TestNothingIsLostOrRepeatedAcrossOutages(t *testing.T) {
 func checkEach(t *testing.T, js jetstream.JetStream, n int) {
 	t.Helper()
 	for c, subject := range map[Class]string{Status: prefix + ".agent.>", Telemetry: prefix + ".manager.>"} {
-		got := storedIn(t, js, "XDR", n, subject)
+		got := testsupport.WaitForStored(t, js, "XDR", n, subject)
 		if diff := cmp.Diff(ids(messages(c, 1, n)), got); diff != "" {
 			t.Errorf("%s: %s", c, diff)
 		}
@@ -145,7 +146,7 @@ func checkEach(t *testing.T, js jetstream.JetStream, n int) {
 
 func TestForwardingGoesOnWhereTheLastRunStopped(t *testing.T) {
 	far := newFarSide(t, nil)
-	nc, _ := connect(t, far.srv.ClientURL())
+	nc, _ := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	sub := subscribeAll(t, nc)
 	dir := t.TempDir()
 	var want []string
@@ -162,7 +163,7 @@ func TestForwardingGoesOnWhereTheLastRunStopped(t *testing.T) {
 
 func TestWhatWasForwardedIsNotForwardedAgain(t *testing.T) {
 	far := newFarSide(t, nil)
-	nc, _ := connect(t, far.srv.ClientURL())
+	nc, _ := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	sub := subscribeAll(t, nc)
 	dir := t.TempDir()
 	o := mustOpen(t, Config{Dir: dir, Remote: far.remote()})
@@ -190,7 +191,7 @@ func waitForwarded(t *testing.T, o *Outbox, c Class, seq uint64) {
 
 func TestTheCursorStepsBackToATornStreamsEnd(t *testing.T) {
 	far := newFarSide(t, nil)
-	nc, _ := connect(t, far.srv.ClientURL())
+	nc, _ := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	sub := subscribeAll(t, nc)
 	dir := t.TempDir()
 	if err := cursorFor(dir, "STATUS.cursor").saveSequence(1000); err != nil {
@@ -203,7 +204,7 @@ func TestTheCursorStepsBackToATornStreamsEnd(t *testing.T) {
 
 func TestAFarSideThatTakesNoMoreIsTriedUntilItDoes(t *testing.T) {
 	far := newFarSide(t, withJetStream)
-	_, js := connect(t, far.srv.ClientURL())
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	storeAllSubjects(t, js, 10)
 	book, log := newTestLog()
 	any := quick
@@ -215,7 +216,7 @@ func TestAFarSideThatTakesNoMoreIsTriedUntilItDoes(t *testing.T) {
 	}
 	t.Cleanup(func() { mustClose(t, o) })
 	mustPublish(t, o, messages(Status, 1, 20))
-	book.waitFor(t, "the NATS server is unavailable")
+	book.WaitForLine(t, "the NATS server is unavailable")
 	if !strings.Contains(book.String(), "problem=not_confirmed") || !strings.Contains(book.String(), "maximum messages exceeded; see there whether the stream is full") {
 		t.Errorf("log says\n%s", book)
 	}
@@ -223,13 +224,13 @@ func TestAFarSideThatTakesNoMoreIsTriedUntilItDoes(t *testing.T) {
 		t.Errorf("while it is full: %+v", s)
 	}
 	storeAllSubjects(t, js, -1)
-	got, want := storedIn(t, js, "XDR", 20), ids(messages(Status, 1, 20))
+	got, want := testsupport.WaitForStored(t, js, "XDR", 20), ids(messages(Status, 1, 20))
 	slices.Sort(got) // what waited has an order by agent only
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	book.waitFor(t, "takes messages again")
+	book.WaitForLine(t, "takes messages again")
 	waitForwarded(t, o, Status, 20)
 	if s := o.Stats(); s.Status.Forwarded != 20 || s.Status.Backlog != 0 || !s.Connected {
 		t.Errorf("at the end: %+v", s)
@@ -250,10 +251,10 @@ func TestAnUnreachableFarSideIsSaidOnceAndTriedOn(t *testing.T) {
 	}
 	t.Cleanup(func() { mustClose(t, o) })
 	mustPublish(t, o, messages(Status, 1, 7))
-	book.waitFor(t, "the NATS server is unavailable")
+	book.WaitForLine(t, "the NATS server is unavailable")
 	far.start()
-	book.waitFor(t, "connected to the NATS server")
-	book.waitFor(t, `"caught up with the NATS server" stream=STATUS messages=7 after=`)
+	book.WaitForLine(t, "connected to the NATS server")
+	book.WaitForLine(t, `"caught up with the NATS server" stream=STATUS messages=7 after=`)
 	if s := o.Stats(); s.Status.CaughtUp != 7 || len(told) != 1 || <-told != "STATUS 7 true" {
 		t.Errorf("%+v, told %d times", s.Status, len(told))
 	}
@@ -266,7 +267,7 @@ func TestAnUnreachableFarSideIsSaidOnceAndTriedOn(t *testing.T) {
 
 func TestStatusDoesNotWaitBehindTelemetry(t *testing.T) {
 	far := newFarSide(t, withJetStream)
-	nc, js := connect(t, far.srv.ClientURL())
+	nc, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	if _, err := js.CreateStream(testContext(t), jetstream.StreamConfig{Name: "STATUS", Subjects: []string{prefix + ".agent.>"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +294,7 @@ func TestStatusDoesNotWaitBehindTelemetry(t *testing.T) {
 
 func TestClosingDoesNotWaitForAFarSideThatIsSilent(t *testing.T) {
 	far := newFarSide(t, nil)
-	nc, _ := connect(t, far.srv.ClientURL())
+	nc, _ := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	sub := subscribeAll(t, nc)
 	o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: t.TempDir(), Remote: far.remote(), Log: slog.New(slog.DiscardHandler)}, defaultTiming)
 	if err != nil {
@@ -345,7 +346,7 @@ func TestMatches(t *testing.T) {
 
 func TestALocalConnectionThatEndsLosesNothing(t *testing.T) {
 	far := newFarSide(t, withJetStream)
-	nc, js := connect(t, far.srv.ClientURL())
+	nc, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	storeAllSubjects(t, js, -1)
 	sub := subscribeAll(t, nc)
 	dir := t.TempDir()
@@ -365,7 +366,7 @@ func TestALocalConnectionThatEndsLosesNothing(t *testing.T) {
 		}
 		<-back
 	}
-	if diff := cmp.Diff(ids(msgs), storedIn(t, js, "XDR", len(msgs))); diff != "" {
+	if diff := cmp.Diff(ids(msgs), testsupport.WaitForStored(t, js, "XDR", len(msgs))); diff != "" {
 		t.Error(diff)
 	}
 }

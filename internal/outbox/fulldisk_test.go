@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // smallDisk mounts a disk of its own.
@@ -68,7 +69,7 @@ func TestPublishGoesOnWhenAFullDiskHasRoomAgain(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, "size=64m")
 	far := newFarSide(t, withJetStream)
-	_, js := connect(t, far.srv.ClientURL())
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	storeAllSubjects(t, js, -1)
 	book, log := newTestLog()
 	store := filepath.Join(dir, "outbox")
@@ -103,13 +104,13 @@ func TestPublishGoesOnWhenAFullDiskHasRoomAgain(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	book.waitFor(t, "the disk is full: what is to be published waits in memory")
-	book.waitFor(t, "the disk has room again: storing goes on")
+	book.WaitForLine(t, "the disk is full: what is to be published waits in memory")
+	book.WaitForLine(t, "the disk has room again: storing goes on")
 	mustPublish(t, o, large(5000, 5009))
 
 	for _, c := range []Class{Status, Telemetry} {
 		want := slices.Concat(ids(messages(c, 1, 200)), ids(messages(c, 1000, 2999)), ids(messages(c, 5000, 5009)))
-		got := storedIn(t, o.js, c.String(), len(want))
+		got := testsupport.WaitForStored(t, o.js, c.String(), len(want))
 		if c == Telemetry {
 			slices.Sort(got)
 			slices.Sort(want)
@@ -121,7 +122,7 @@ func TestPublishGoesOnWhenAFullDiskHasRoomAgain(t *testing.T) {
 	if s := o.Stats(); s.Status.Published != 2210 || s.Telemetry.Published != 2210 || s.Status.Lost > 0 {
 		t.Errorf("%+v", s)
 	}
-	if got := storedIn(t, js, "XDR", 4420); len(got) != 4420 {
+	if got := testsupport.WaitForStored(t, js, "XDR", 4420); len(got) != 4420 {
 		t.Errorf("%d at the far side", len(got))
 	}
 }
@@ -149,7 +150,7 @@ func TestAnOutboxOpensOnAFullDiskWithWhatItHolds(t *testing.T) {
 	for range 5 {
 		book, log := newTestLog()
 		o = mustOpen(t, Config{Dir: store, Log: log})
-		book.waitFor(t, "starting with the room that was kept for this")
+		book.WaitForLine(t, "starting with the room that was kept for this")
 		n := 0
 		if err := o.ReadLast(testContext(t), prefix+".agent.*.status_change", func(string, []byte) error { n++; return nil }); err != nil || n != 200 {
 			t.Errorf("%d are there, %v", n, err)
@@ -172,7 +173,7 @@ func TestAnOutboxOpensOnAFullDiskWithWhatItHolds(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(ids(messages(Status, 1, 1500)), storedIn(t, o.js, "STATUS", 1500)); diff != "" {
+	if diff := cmp.Diff(ids(messages(Status, 1, 1500)), testsupport.WaitForStored(t, o.js, "STATUS", 1500)); diff != "" {
 		t.Error(diff)
 	}
 }

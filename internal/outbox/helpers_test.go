@@ -1,21 +1,17 @@
 package outbox
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"go.uber.org/goleak"
 )
 
@@ -96,80 +92,6 @@ func ids(msgs []Message) []string {
 	return ids
 }
 
-// connect makes a client that the test closes at its end.
-func connect(t testing.TB, url string, opts ...nats.Option) (*nats.Conn, jetstream.JetStream) {
-	t.Helper()
-	nc, err := nats.Connect(url, opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return nc, js
-}
-
-// storedIn waits until a stream holds n messages (of the given subjects only,
-// if any are) and returns the IDs of all it holds.
-func storedIn(t testing.TB, js jetstream.JetStream, stream string, n int, subjects ...string) []string {
-	t.Helper()
-	ctx := testContext(t)
-	cons, err := js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: subjects})
-	if err != nil {
-		t.Fatal(err)
-	}
-	msgs, err := cons.Messages()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer msgs.Stop()
-	var ids []string
-	for more := true; more || len(ids) < n; {
-		m, err := msgs.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			t.Fatalf("stream %s has %d messages, want %d: %v", stream, len(ids), n, err)
-		}
-		ids = append(ids, m.Headers().Get(jetstream.MsgIDHeader))
-		meta, err := m.Metadata()
-		if err != nil {
-			t.Fatal(err)
-		}
-		more = meta.NumPending > 0
-	}
-	return ids
-}
-
-// readDurably reads and acknowledges as a platform does that keeps its place.
-func readDurably(t testing.TB, js jetstream.JetStream, want []Message) {
-	t.Helper()
-	ctx := testContext(t)
-	cons, err := js.CreateOrUpdateConsumer(ctx, "STATUS", jetstream.ConsumerConfig{Durable: "xdr", AckPolicy: jetstream.AckExplicitPolicy})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range want[:3] {
-		m, err := cons.Next(jetstream.FetchContext(ctx))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.Subject() != w.Subject {
-			t.Errorf("got %s, want %s", m.Subject(), w.Subject)
-		}
-		if err := m.DoubleAck(ctx); err != nil {
-			t.Error(err)
-		}
-	}
-	info, err := cons.Info(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.AckFloor.Stream != 3 {
-		t.Errorf("acknowledged up to %d", info.AckFloor.Stream)
-	}
-}
-
 // farSide is the NATS server forwarded to, behind a proxy that keeps its
 // address while the server restarts or the network between is cut.
 type farSide struct {
@@ -241,42 +163,16 @@ func withPassword(t testing.TB) func(*remote.Config) {
 	return func(cfg *remote.Config) { cfg.User, cfg.PasswordFile = "pulse", file }
 }
 
-// testLog collects log lines, and lets a test wait for one.
-type testLog struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	wrote chan struct{}
-}
-
-func newTestLog() (*testLog, *slog.Logger) {
-	b := &testLog{wrote: make(chan struct{}, 1)}
+// newTestLog returns a log to wait for.
+func newTestLog() (*testsupport.Log, *slog.Logger) {
+	b := new(testsupport.Log)
 	return b, slog.New(slog.NewTextHandler(b, nil))
 }
 
-func (b *testLog) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	select {
-	case b.wrote <- struct{}{}:
-	default:
+// firstSubjects returns the subjects of the first three messages.
+func firstSubjects(msgs []Message) (subjects []string) {
+	for _, m := range msgs[:3] {
+		subjects = append(subjects, m.Subject)
 	}
-	return b.text.Write(p)
-}
-
-func (b *testLog) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-func (b *testLog) waitFor(t testing.TB, words string) {
-	t.Helper()
-	ctx := testContext(t)
-	for !strings.Contains(b.String(), words) {
-		select {
-		case <-b.wrote:
-		case <-ctx.Done():
-			t.Fatalf("log never said %q:\n%s", words, b)
-		}
-	}
+	return subjects
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // An outage may last for days: what it costs is known while it does.
@@ -32,10 +34,10 @@ func TestTelemetryThatItsLimitDropsIsCountedWhileTheFarSideIsAway(t *testing.T) 
 		}
 	}
 	await("while it is away", func(s StreamStats) bool { return s.Dropped > 1000 })
-	book.waitFor(t, "messages were dropped before they could be forwarded")
+	book.WaitForLine(t, "messages were dropped before they could be forwarded")
 
 	far.start()
-	_, js := connect(t, far.srv.ClientURL())
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	storeAllSubjects(t, js, -1)
 	await("after it is back", func(s StreamStats) bool {
 		return s.Backlog == 0 && s.Forwarded+s.Dropped == 2000 && s.CaughtUp == s.Forwarded

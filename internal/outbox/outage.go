@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 )
 
 // outage is the time in which the remote confirmed nothing, and after which there is
@@ -41,15 +43,12 @@ func (f *forwarder) countBehind() uint64 {
 	return f.reader.recent.lastSequence() - min(f.reader.read, f.reader.recent.lastSequence()) + uint64(f.queues.counts[free])
 }
 
-// lossPeriod is the time between two log lines about losses.
-const lossPeriod = time.Minute
-
 // lossCounter counts messages that went from the stream before they could be sent, and
 // logs them now and then.
 type lossCounter struct {
 	seen     uint64 // up to here, each was read or is counted as lost
 	unlogged uint64
-	logged   time.Time
+	log      logonce.Limiter
 }
 
 // countMissing counts sequences that are missing in what was read. Only the stream's
@@ -95,10 +94,13 @@ func (f *forwarder) addLost(first uint64) {
 
 func (f *forwarder) logLosses() {
 	l := &f.losses
-	if l.unlogged == 0 || time.Since(l.logged) <= lossPeriod {
+	if l.unlogged == 0 {
+		return
+	}
+	if _, ok := l.log.Allow(); !ok {
 		return
 	}
 	f.log.Error("messages were dropped before they could be forwarded: the stream is as large as it may be (<pulse><telemetry_limit>)",
 		"dropped", l.unlogged, "in_all", f.dropped.Load())
-	l.unlogged, l.logged = 0, time.Now()
+	l.unlogged = 0
 }

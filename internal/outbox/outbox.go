@@ -26,6 +26,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -116,9 +117,7 @@ func Open(ctx context.Context, cfg Config) (*Outbox, error) {
 }
 
 func openOutbox(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
+	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	srv, err := natsserver.New(natsserver.Config{Prefix: cfg.Prefix, Dir: cfg.Dir, Listen: cfg.Listen, Log: cfg.Log})
 	if err != nil {
 		return nil, err

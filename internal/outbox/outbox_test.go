@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/streamfiles"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 func TestPublishedMessagesAreStoredInOrderWithTheirHeaders(t *testing.T) {
@@ -26,7 +27,7 @@ func TestPublishedMessagesAreStoredInOrderWithTheirHeaders(t *testing.T) {
 				o := mustOpen(t, Config{})
 				msgs := messages(c, 1, size)
 				mustPublish(t, o, msgs)
-				if diff := cmp.Diff(ids(msgs), storedIn(t, o.js, c.String(), size)); diff != "" {
+				if diff := cmp.Diff(ids(msgs), testsupport.WaitForStored(t, o.js, c.String(), size)); diff != "" {
 					t.Error(diff)
 				}
 				m, err := o.streams[c].GetMsg(testContext(t), 1)
@@ -46,7 +47,7 @@ func TestAMessagePublishedTwiceIsStoredOnce(t *testing.T) {
 	for c := range Class(classes) {
 		mustPublish(t, o, messages(c, 1, 3))
 		mustPublish(t, o, messages(c, 1, 5)) // overlaps, as after a lost acknowledgement
-		if diff := cmp.Diff(ids(messages(c, 1, 5)), storedIn(t, o.js, c.String(), 5)); diff != "" {
+		if diff := cmp.Diff(ids(messages(c, 1, 5)), testsupport.WaitForStored(t, o.js, c.String(), 5)); diff != "" {
 			t.Errorf("%s: %s", c, diff)
 		}
 	}
@@ -67,7 +68,7 @@ func TestTheCountOfStoredMessagesSurvivesRepeatsAndRefusals(t *testing.T) {
 	}
 	mustClose(t, o)
 	o = mustOpen(t, Config{Dir: dir})
-	if diff := cmp.Diff(append(ids(messages(Telemetry, 1, 24)), ids(messages(Telemetry, 26, 30))...), storedIn(t, o.js, "TELEMETRY", 29)); diff != "" {
+	if diff := cmp.Diff(append(ids(messages(Telemetry, 1, 24)), ids(messages(Telemetry, 26, 30))...), testsupport.WaitForStored(t, o.js, "TELEMETRY", 29)); diff != "" {
 		t.Error(diff)
 	}
 	for from := 31; from < 40; from += 3 {
@@ -122,7 +123,7 @@ func TestStatusIsNotStoredBeforeTheMessageItFollows(t *testing.T) {
 	if err := o.Publish(refused, msgs); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "elsewhere.x") {
 		t.Errorf("error is %v", err)
 	}
-	if diff := cmp.Diff(ids(msgs[:49]), storedIn(t, o.js, "STATUS", 49)); diff != "" {
+	if diff := cmp.Diff(ids(msgs[:49]), testsupport.WaitForStored(t, o.js, "STATUS", 49)); diff != "" {
 		t.Error("behind a refused one:", diff)
 	}
 
@@ -134,7 +135,7 @@ func TestStatusIsNotStoredBeforeTheMessageItFollows(t *testing.T) {
 		}
 	})
 	mustPublish(t, o, msgs)
-	if diff := cmp.Diff(ids(msgs), storedIn(t, o.js, "STATUS", 100)); diff != "" {
+	if diff := cmp.Diff(ids(msgs), testsupport.WaitForStored(t, o.js, "STATUS", 100)); diff != "" {
 		t.Error("when it is taken:", diff)
 	}
 }
@@ -184,7 +185,7 @@ func TestTelemetryIsBoundedAndStatusIsNot(t *testing.T) {
 	if s.Telemetry.Bytes > 1<<20 || s.Telemetry.Messages == 0 || s.Telemetry.Published != 4000 {
 		t.Errorf("telemetry: %+v", s.Telemetry)
 	}
-	left := storedIn(t, o.js, "TELEMETRY", 1)
+	left := testsupport.WaitForStored(t, o.js, "TELEMETRY", 1)
 	if newest := left[len(left)-1]; newest != "node01-2-4000" {
 		t.Errorf("newest telemetry is %s", newest)
 	}
@@ -343,7 +344,7 @@ func TestANewPrefixOrLimitKeepsWhatIsStored(t *testing.T) {
 		{Class: Telemetry, Subject: "acme.soc.manager.keepalive.004", ID: "4"},
 	})
 	for c := range Class(classes) {
-		if diff := cmp.Diff(append(ids(messages(c, 1, 3)), "4"), storedIn(t, o.js, c.String(), 4)); diff != "" {
+		if diff := cmp.Diff(append(ids(messages(c, 1, 3)), "4"), testsupport.WaitForStored(t, o.js, c.String(), 4)); diff != "" {
 			t.Errorf("%s: %s", c, diff)
 		}
 	}

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -192,10 +193,7 @@ func (r *Reader) startReading(ctx context.Context) error {
 		OptStartSeq:   r.read + 1,
 	}
 	if r.cfg.Current && r.read == 0 {
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverLastPerSubjectPolicy, 0
-		if cfg.FilterSubject == "" {
-			cfg.FilterSubject = ">"
-		}
+		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.FilterSubject = jetstream.DeliverLastPerSubjectPolicy, 0, cmp.Or(cfg.FilterSubject, ">")
 	}
 	cons, err := createOwnConsumer(ctx, r.nc, r.stream, cfg)
 	if err != nil {

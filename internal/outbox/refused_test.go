@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // mayPublish lets our user publish to some subjects, and ask JetStream.
@@ -51,7 +52,7 @@ func waitDead(t *testing.T, o *Outbox, n uint64) {
 
 func TestWhatTheFarSideRefusesIsSetAsideAndGoesOutInOrderWhenItMay(t *testing.T) {
 	far := newFarSide(t, mayPublish(prefix+".agent.001.*", prefix+".agent.003.*"))
-	_, js := connect(t, far.srv.ClientURL(), asXDR())
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL(), asXDR())
 	storeAllSubjects(t, js, -1)
 	book, log := newTestLog()
 	dir := t.TempDir()
@@ -65,7 +66,7 @@ func TestWhatTheFarSideRefusesIsSetAsideAndGoesOutInOrderWhenItMay(t *testing.T)
 	}
 	mustPublish(t, o, all)
 	waitDead(t, o, 3)
-	if diff := cmp.Diff([]string{"001-1", "003-1", "001-2", "003-2", "001-3", "003-3"}, storedIn(t, js, "XDR", 6)); diff != "" {
+	if diff := cmp.Diff([]string{"001-1", "003-1", "001-2", "003-2", "001-3", "003-3"}, testsupport.WaitForStored(t, js, "XDR", 6)); diff != "" {
 		t.Error(diff)
 	}
 	if s := o.Stats().Status; s.Forwarded != 6 || s.Dead != 3 || s.Dropped != 0 {
@@ -87,20 +88,20 @@ func TestWhatTheFarSideRefusesIsSetAsideAndGoesOutInOrderWhenItMay(t *testing.T)
 	if why := o.Stats().Status.DeadReason; !strings.Contains(why, "may not publish") {
 		t.Errorf("after a restart, the reason is %q", why)
 	}
-	book.waitFor(t, "are set aside: they are tried again with every connection")
+	book.WaitForLine(t, "are set aside: they are tried again with every connection")
 	mustPublish(t, o, changesOf(2, 4, 5))
 	far.start()
-	_, js = connect(t, far.srv.ClientURL(), asXDR())
+	_, js = testsupport.ConnectNATS(t, far.srv.ClientURL(), asXDR())
 	waitDead(t, o, 0)
-	if diff := cmp.Diff(ids(changesOf(2, 1, 5)), storedIn(t, js, "XDR", 5, prefix+".agent.002.>")); diff != "" {
+	if diff := cmp.Diff(ids(changesOf(2, 1, 5)), testsupport.WaitForStored(t, js, "XDR", 5, prefix+".agent.002.>")); diff != "" {
 		t.Error(diff)
 	}
-	book.waitFor(t, "messages that had been set aside went out")
+	book.WaitForLine(t, "messages that had been set aside went out")
 	if why := o.Stats().Status.DeadReason; why != "" {
 		t.Errorf("with none set aside, the reason is %q", why)
 	}
 	mustPublish(t, o, changesOf(2, 6, 6))
-	storedIn(t, js, "XDR", 12)
+	testsupport.WaitForStored(t, js, "XDR", 12)
 }
 
 func TestAMessageThatIsTooLargeForTheFarSideDoesNotHoldUpTheOthers(t *testing.T) {
@@ -112,7 +113,7 @@ func TestAMessageThatIsTooLargeForTheFarSideDoesNotHoldUpTheOthers(t *testing.T)
 			for c := range Class(classes) {
 				stream := jetstream.StreamConfig{Name: "XDR", Subjects: []string{prefix + ".>"}}
 				far := newFarSide(t, func(o *server.Options) { withJetStream(o); limit(o, &stream) })
-				_, js := connect(t, far.srv.ClientURL())
+				_, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 				if _, err := js.CreateStream(testContext(t), stream); err != nil {
 					t.Fatal(err)
 				}
@@ -121,7 +122,7 @@ func TestAMessageThatIsTooLargeForTheFarSideDoesNotHoldUpTheOthers(t *testing.T)
 				msgs[2].Data = make([]byte, 5000)
 				mustPublish(t, o, msgs)
 				want := append(ids(msgs[:2]), ids(msgs[3:])...)
-				if diff := cmp.Diff(want, storedIn(t, js, "XDR", 4)); diff != "" {
+				if diff := cmp.Diff(want, testsupport.WaitForStored(t, js, "XDR", 4)); diff != "" {
 					t.Error(diff)
 				}
 				waitDead(t, o, 1)
@@ -157,7 +158,7 @@ func TestTelemetryThatIsSetAsideIsBoundedAndWhatHasNoRoomIsCounted(t *testing.T)
 
 func TestStatusGoesFirstWhenThereIsMuchToCatchUpWith(t *testing.T) {
 	far := newFarSide(t, withJetStream)
-	_, js := connect(t, far.srv.ClientURL())
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	storeAllSubjects(t, js, -1)
 	far.stop()
 	dir := t.TempDir()
@@ -173,8 +174,8 @@ func TestStatusGoesFirstWhenThereIsMuchToCatchUpWith(t *testing.T) {
 	mustPublish(t, o, messages(Telemetry, 1, 5000))
 	mustPublish(t, o, messages(Status, 1, 5000))
 	far.start()
-	_, js = connect(t, far.srv.ClientURL())
-	storedIn(t, js, "XDR", 10000)
+	_, js = testsupport.ConnectNATS(t, far.srv.ClientURL())
+	testsupport.WaitForStored(t, js, "XDR", 10000)
 	stream, err := js.Stream(testContext(t), "XDR")
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/streamfiles"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // closedStore is a store with messages, closed in good order: in one file for each
@@ -37,8 +38,8 @@ func newClosedStore(t testing.TB, large bool) *closedStore {
 		k.status[i].Data = fmt.Appendf(nil, "%d %s", i, strings.Repeat("y", size))
 	}
 	mustPublish(t, o, append(slices.Clone(k.status), messages(Telemetry, 1, 200)...))
-	_, js := connect(t, o.URL())
-	readDurably(t, js, k.status)
+	_, js := testsupport.ConnectNATS(t, o.URL())
+	testsupport.ReadDurably(t, js, firstSubjects(k.status)...)
 	mustClose(t, o)
 	return k
 }
@@ -149,7 +150,7 @@ func TestOfADamagedStoreAllThatIsSoundStays(t *testing.T) {
 			for start := range 2 {
 				book, log := newTestLog()
 				o := mustOpen(t, Config{Dir: k.dir, Log: log})
-				got := storedIn(t, o.js, "STATUS", 1)
+				got := testsupport.WaitForStored(t, o.js, "STATUS", 1)
 				if slices.Contains(tt.gone, -1) { // one that the test cannot tell
 					want = slices.DeleteFunc(want, func(id string) bool { return start == 0 && !slices.Contains(got, id) && len(want) > len(got) })
 				}
@@ -189,7 +190,7 @@ func TestWhatIsGoneIsCounted(t *testing.T) {
 			if s.Lost == 0 || s.Lost+s.Messages != uint64(len(k.status)) {
 				t.Errorf("%+v\n%s", s, book)
 			}
-			book.waitFor(t, fmt.Sprintf(`"stored messages are lost" stream=STATUS lost=%d left=%d`, s.Lost, s.Messages))
+			book.WaitForLine(t, fmt.Sprintf(`"stored messages are lost" stream=STATUS lost=%d left=%d`, s.Lost, s.Messages))
 		})
 	}
 }
@@ -225,7 +226,7 @@ func TestADamagedCursorSendsAllAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		far := newFarSide(t, nil)
-		nc, _ := connect(t, far.srv.ClientURL())
+		nc, _ := testsupport.ConnectNATS(t, far.srv.ClientURL())
 		sub, err := nc.SubscribeSync(prefix + ".agent.>")
 		if err != nil {
 			t.Fatal(err)
@@ -236,7 +237,7 @@ func TestADamagedCursorSendsAllAgain(t *testing.T) {
 		book, log := newTestLog()
 		o := mustOpen(t, Config{Dir: k.dir, Remote: far.remote(), Log: log})
 		awaitMessages(t, sub, ids(k.status))
-		book.waitFor(t, "the reader's position was damaged")
+		book.WaitForLine(t, "the reader's position was damaged")
 		mustClose(t, o)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // A login that is rotated while messages are under way costs a new session each
@@ -21,7 +22,7 @@ func TestARotatedLoginLosesAndRepeatsNothing(t *testing.T) {
 		withJetStream(o)
 		o.Username, o.Password = "pulse", "secret"
 	})
-	_, js := connect(t, far.srv.ClientURL(), nats.UserInfo("pulse", "secret"))
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL(), nats.UserInfo("pulse", "secret"))
 	storeAllSubjects(t, js, -1)
 	file := filepath.Join(t.TempDir(), "password")
 	rotate := func(round int) { // the same password in other files, so that both logins are good
@@ -56,7 +57,7 @@ func TestARotatedLoginLosesAndRepeatsNothing(t *testing.T) {
 		}
 		session = next
 	}
-	if diff := cmp.Diff(ids(messages(Status, 1, n)), storedIn(t, js, "XDR", n)); diff != "" {
+	if diff := cmp.Diff(ids(messages(Status, 1, n)), testsupport.WaitForStored(t, js, "XDR", n)); diff != "" {
 		t.Error(diff)
 	}
 	if s := r.State(); s.Errors > 0 || !s.Connected {
@@ -68,7 +69,7 @@ func TestRefusedLoginsAreCounted(t *testing.T) {
 	far := newFarSide(t, func(o *server.Options) { o.Username, o.Password = "pulse", "another" })
 	book, log := newTestLog()
 	o := mustOpen(t, Config{Remote: far.remote(logTo(log), withPassword(t)), Log: log})
-	book.waitFor(t, "the NATS server is unavailable")
+	book.WaitForLine(t, "the NATS server is unavailable")
 	if s := o.Stats(); s.LoginsRefused < 3 || s.Connected {
 		t.Errorf("%+v", s)
 	}

@@ -123,11 +123,7 @@ func (o *Outbox) streamStats(ctx context.Context, c Class) StreamStats {
 	}
 	s.Backlog = info.State.LastSeq - min(read, info.State.LastSeq) + uint64(now.counts[free]) + s.Waiting
 	if s.Backlog > 0 {
-		oldest := now.oldest
-		if oldest == 0 {
-			oldest = read + 1
-		}
-		s.Oldest = o.findStoredTime(ctx, c, oldest)
+		s.Oldest = o.findStoredTime(ctx, c, cmp.Or(now.oldest, read+1))
 	}
 	return s
 }

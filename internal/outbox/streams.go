@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,28 +20,14 @@ const (
 )
 
 func streamConfig(cfg Config, c Class) jetstream.StreamConfig {
+	s := jetstream.StreamConfig{Name: c.String(), Storage: jetstream.FileStorage, AllowDirect: true}
 	if c == Status {
-		return jetstream.StreamConfig{
-			Name:        c.String(),
-			Subjects:    []string{cfg.Prefix + ".agent.*.status_change", cfg.Prefix + ".alerts.>"},
-			Storage:     jetstream.FileStorage,
-			Duplicates:  statusDuplicates,
-			AllowDirect: true,
-		}
+		s.Subjects, s.Duplicates = []string{cfg.Prefix + ".agent.*.status_change", cfg.Prefix + ".alerts.>"}, statusDuplicates
+		return s
 	}
-	limit := cfg.TelemetryLimit
-	if limit <= 0 {
-		limit = -1
-	}
-	return jetstream.StreamConfig{
-		Name:        c.String(),
-		Subjects:    []string{cfg.Prefix + ".manager.>"},
-		Storage:     jetstream.FileStorage,
-		MaxBytes:    limit,
-		Discard:     jetstream.DiscardOld,
-		Duplicates:  telemetryDuplicates,
-		AllowDirect: true,
-	}
+	s.Subjects, s.Duplicates, s.Discard = []string{cfg.Prefix + ".manager.>"}, telemetryDuplicates, jetstream.DiscardOld
+	s.MaxBytes = cmp.Or(max(cfg.TelemetryLimit, 0), -1)
+	return s
 }
 
 // openStreams makes the streams, or brings existing ones up to the settings: a

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // await waits until the stats are as they should be.
@@ -64,7 +65,7 @@ func TestWhatAStreamStoredOnceWaitsWhileNoneDoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			far := newFarSide(t, withJetStream)
-			nc, js := connect(t, far.srv.ClientURL())
+			nc, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 			if listener {
 				subscribeAll(t, nc)
 			}
@@ -74,7 +75,7 @@ func TestWhatAStreamStoredOnceWaitsWhileNoneDoes(t *testing.T) {
 			cfg := Config{Dir: dir, Remote: far.remote(logTo(log)), Log: log}
 			o := mustOpen(t, cfg)
 			mustPublish(t, o, changesOf(1, 1, 1))
-			storedIn(t, js, "XDR", 1)
+			testsupport.WaitForStored(t, js, "XDR", 1)
 			await(t, o, "the first is confirmed", func(s Stats) bool { return s.Status.Forwarded == 1 })
 
 			removeStream(t, js, "XDR")
@@ -83,8 +84,8 @@ func TestWhatAStreamStoredOnceWaitsWhileNoneDoes(t *testing.T) {
 			if s.Status.Forwarded != 1 || s.Status.Unacknowledged != 0 || !strings.HasPrefix(s.WaitingReason(), prefix+".agent.001.status_change: ") {
 				t.Errorf("%+v", s.Status)
 			}
-			book.waitFor(t, "the NATS server does not store a message that it stored the like of before")
-			book.waitFor(t, "the NATS server is unavailable") // nothing at all is confirmed
+			book.WaitForLine(t, "the NATS server does not store a message that it stored the like of before")
+			book.WaitForLine(t, "the NATS server is unavailable") // nothing at all is confirmed
 
 			mustClose(t, o) // which forgets nothing
 			o = mustOpen(t, cfg)
@@ -92,14 +93,14 @@ func TestWhatAStreamStoredOnceWaitsWhileNoneDoes(t *testing.T) {
 			await(t, o, "after a restart", hasWaiting(5))
 
 			storeAllSubjects(t, js, -1)
-			got := storedIn(t, js, "XDR", 5)
+			got := testsupport.WaitForStored(t, js, "XDR", 5)
 			for agent, want := range map[string][]string{"001": ids(changesOf(1, 2, 3)), "002": ids(changesOf(2, 1, 2)), "003": ids(changesOf(3, 1, 1))} {
 				of := slices.DeleteFunc(slices.Clone(got), func(id string) bool { return !strings.HasPrefix(id, agent) })
 				if diff := cmp.Diff(want, of); diff != "" {
 					t.Error(diff)
 				}
 			}
-			book.waitFor(t, "the messages that waited for the NATS server to store them went out")
+			book.WaitForLine(t, "the messages that waited for the NATS server to store them went out")
 			await(t, o, "at the end", hasWaiting(0))
 		})
 	}
@@ -108,7 +109,7 @@ func TestWhatAStreamStoredOnceWaitsWhileNoneDoes(t *testing.T) {
 func TestWhatWasStoredWaitsWhileJetStreamIsOff(t *testing.T) {
 	t.Parallel()
 	far := newFarSide(t, withJetStream)
-	_, js := connect(t, far.srv.ClientURL())
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	storeAllSubjects(t, js, -1)
 	o := mustOpen(t, Config{Remote: far.remote()})
 	mustPublish(t, o, changesOf(1, 1, 1))
@@ -123,8 +124,8 @@ func TestWhatWasStoredWaitsWhileJetStreamIsOff(t *testing.T) {
 	far.stop()
 	far.setup = withJetStream
 	far.start()
-	_, js = connect(t, far.srv.ClientURL())
-	got := storedIn(t, js, "XDR", 3)
+	_, js = testsupport.ConnectNATS(t, far.srv.ClientURL())
+	got := testsupport.WaitForStored(t, js, "XDR", 3)
 	slices.Sort(got)
 	if diff := cmp.Diff([]string{"001-1", "001-2", "002-1"}, got); diff != "" {
 		t.Error(diff)
@@ -155,7 +156,7 @@ func TestWhatWasStoredWaitsWhileTheHubOfALeafNodeIsAway(t *testing.T) {
 		// The hub gives the leaf its own address, by which the leaf would reconnect past the link.
 		o.LeafNode.Remotes = []*server.RemoteLeafOpts{{URLs: []*url.URL{to}, IgnoreDiscoveredServers: true}}
 	})
-	_, js := connect(t, hub.srv.ClientURL())
+	_, js := testsupport.ConnectNATS(t, hub.srv.ClientURL())
 	storeAllSubjects(t, js, -1)
 	linked := func(n int) {
 		t.Helper()
@@ -168,7 +169,7 @@ func TestWhatWasStoredWaitsWhileTheHubOfALeafNodeIsAway(t *testing.T) {
 	linked(1)
 	o := mustOpen(t, Config{Remote: leaf.remote()})
 	mustPublish(t, o, changesOf(1, 1, 1))
-	storedIn(t, js, "XDR", 1)
+	testsupport.WaitForStored(t, js, "XDR", 1)
 	await(t, o, "the first is confirmed", func(s Stats) bool { return s.Status.Forwarded == 1 && s.Status.Unacknowledged == 0 })
 
 	port := info.LeafNode.Port
@@ -178,7 +179,7 @@ func TestWhatWasStoredWaitsWhileTheHubOfALeafNodeIsAway(t *testing.T) {
 	mustPublish(t, o, slices.Concat(changesOf(1, 2, 2), changesOf(2, 1, 1)))
 	await(t, o, "without the hub", hasWaiting(2))
 	link.setTarget(fmt.Sprintf("127.0.0.1:%d", port))
-	got := storedIn(t, js, "XDR", 3)
+	got := testsupport.WaitForStored(t, js, "XDR", 3)
 	slices.Sort(got)
 	if diff := cmp.Diff([]string{"001-1", "001-2", "002-1"}, got); diff != "" {
 		t.Error(diff)
@@ -193,7 +194,7 @@ func TestWhereNothingWasEverStoredTheRoundTripConfirmsAndThatIsSaid(t *testing.T
 			t.Run(fmt.Sprintf("%s, listener %v", name, listener), func(t *testing.T) {
 				t.Parallel()
 				far := newFarSide(t, setup)
-				nc, js := connect(t, far.srv.ClientURL())
+				nc, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 				if setup != nil {
 					makeStream(t, js, "TELEMETRY", nil, "manager.>")
 				}
@@ -207,7 +208,7 @@ func TestWhereNothingWasEverStoredTheRoundTripConfirmsAndThatIsSaid(t *testing.T
 				if s.Status.Unacknowledged != 20 || s.Waiting() > 0 || (setup != nil) != (s.Telemetry.Unacknowledged == 0) {
 					t.Errorf("%+v", s)
 				}
-				book.waitFor(t, "nothing confirms status changes")
+				book.WaitForLine(t, "nothing confirms status changes")
 				if n := strings.Count(book.String(), "nothing confirms status changes"); n != 1 {
 					t.Errorf("said %d times", n)
 				}
@@ -220,7 +221,7 @@ func TestWhereNothingWasEverStoredTheRoundTripConfirmsAndThatIsSaid(t *testing.T
 func TestAStreamThatIsMadeLaterIsLearned(t *testing.T) {
 	t.Parallel()
 	far := newFarSide(t, withJetStream)
-	_, js := connect(t, far.srv.ClientURL())
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	dir := t.TempDir()
 	o := mustOpen(t, Config{Dir: dir, Remote: far.remote()})
 	mustPublish(t, o, changesOf(1, 1, 1))
@@ -245,7 +246,7 @@ func TestAStreamThatIsMadeLaterIsLearned(t *testing.T) {
 func TestAFullStreamHoldsOnlyWhatItTakes(t *testing.T) {
 	t.Parallel()
 	far := newFarSide(t, withJetStream)
-	_, js := connect(t, far.srv.ClientURL())
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	forgetful := func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond }
 	full := func(most int64) func(*jetstream.StreamConfig) {
 		return func(c *jetstream.StreamConfig) {
@@ -264,7 +265,7 @@ func TestAFullStreamHoldsOnlyWhatItTakes(t *testing.T) {
 	for i := 1; i <= 30; i++ {
 		mustPublish(t, o, slices.Concat(changesOf(1+i%3, i, i), []Message{alert(i)}, messages(Telemetry, i, i)))
 	}
-	storedIn(t, js, "XDR", 60)
+	testsupport.WaitForStored(t, js, "XDR", 60)
 	s := await(t, o, "with a full stream", hasWaiting(29))
 	if !s.Connected || !strings.Contains(s.WaitingReason(), "maximum messages exceeded") {
 		t.Errorf("%+v", s)
@@ -272,20 +273,20 @@ func TestAFullStreamHoldsOnlyWhatItTakes(t *testing.T) {
 	mustClose(t, o)
 	o = mustOpen(t, cfg)
 	mustPublish(t, o, changesOf(4, 31, 31))
-	storedIn(t, js, "XDR", 61)
+	testsupport.WaitForStored(t, js, "XDR", 61)
 	await(t, o, "after a restart", hasWaiting(29))
 	makeStream(t, js, "ALERTS", full(-1), "alerts.>")
 	var want []string
 	for i := 1; i <= 30; i++ {
 		want = append(want, alert(i).ID)
 	}
-	got := storedIn(t, js, "ALERTS", 30)
+	got := testsupport.WaitForStored(t, js, "ALERTS", 30)
 	slices.SortFunc(got, func(a, b string) int { return strings.Compare(fmt.Sprintf("%8s", a), fmt.Sprintf("%8s", b)) })
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	await(t, o, "at the end", hasWaiting(0))
-	if got := storedIn(t, js, "XDR", 61); len(got) != 61 {
+	if got := testsupport.WaitForStored(t, js, "XDR", 61); len(got) != 61 {
 		t.Errorf("%d messages are stored of 61", len(got))
 	}
 }
@@ -294,7 +295,7 @@ func TestAFullStreamHoldsOnlyWhatItTakes(t *testing.T) {
 func TestTheIDOfAMessageThatWaitsIsOfNoUseToOthers(t *testing.T) {
 	t.Parallel()
 	far := newFarSide(t, withJetStream)
-	_, js := connect(t, far.srv.ClientURL())
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	perSubject := func(most int64) func(*jetstream.StreamConfig) {
 		return func(c *jetstream.StreamConfig) {
 			c.MaxMsgsPerSubject, c.Discard, c.DiscardNewPerSubject = most, jetstream.DiscardNew, true
@@ -312,7 +313,7 @@ func TestTheIDOfAMessageThatWaitsIsOfNoUseToOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	makeStream(t, js, "XDR", perSubject(-1), ">")
-	got := storedIn(t, js, "XDR", 3)
+	got := testsupport.WaitForStored(t, js, "XDR", 3)
 	if !slices.Equal(got[:2], []string{"001-1", "001-2"}) || !strings.HasPrefix(got[2], "001-2-") {
 		t.Errorf("stored are %q", got)
 	}
@@ -327,7 +328,7 @@ func TestTheIDOfAMessageThatWaitsIsOfNoUseToOthers(t *testing.T) {
 func TestTheBacklogOfOneAgentDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	far := newFarSide(t, withJetStream)
-	nc, js := connect(t, far.srv.ClientURL())
+	nc, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	storeAllSubjects(t, js, -1)
 	sub := subscribeAll(t, nc)
 	dir := t.TempDir()
@@ -373,7 +374,7 @@ func TestTheBacklogOfOneAgentDelaysNoOther(t *testing.T) {
 func TestWhatWasSetAsideGoesOutAtTheForwardersPaceBehindWhatHappensNow(t *testing.T) {
 	t.Parallel()
 	far := newFarSide(t, mayPublish(prefix+".manager.>"))
-	nc, js := connect(t, far.srv.ClientURL(), asXDR())
+	nc, js := testsupport.ConnectNATS(t, far.srv.ClientURL(), asXDR())
 	storeAllSubjects(t, js, -1)
 	cfg := Config{Dir: t.TempDir(), Remote: far.remote(withPassword(t))}
 	o := mustOpen(t, cfg)
@@ -391,9 +392,9 @@ func TestWhatWasSetAsideGoesOutAtTheForwardersPaceBehindWhatHappensNow(t *testin
 	nc.Close()
 	far.start()
 	far.proxy.setFault(networkFault{delay: 10 * time.Millisecond})
-	_, js = connect(t, far.srv.ClientURL(), asXDR())
+	_, js = testsupport.ConnectNATS(t, far.srv.ClientURL(), asXDR())
 	began := time.Now()
-	got := storedIn(t, js, "XDR", 2001)
+	got := testsupport.WaitForStored(t, js, "XDR", 2001)
 	if took := time.Since(began); took > 10*time.Second { // one at a time would take 40 s
 		t.Errorf("it took %v", took)
 	}
@@ -413,7 +414,7 @@ func TestWhatWasSetAsideGoesOutAtTheForwardersPaceBehindWhatHappensNow(t *testin
 func TestAMessageWhoseIDSomebodyHasUsedGoesOutUnderAnother(t *testing.T) {
 	t.Parallel()
 	far := newFarSide(t, withJetStream)
-	_, js := connect(t, far.srv.ClientURL())
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
 	storeAllSubjects(t, js, -1)
 	stolen := &nats.Msg{Subject: prefix + ".alerts.x", Header: nats.Header{jetstream.MsgIDHeader: {"001-2"}}}
 	if _, err := js.PublishMsg(testContext(t), stolen); err != nil {
@@ -424,7 +425,7 @@ func TestAMessageWhoseIDSomebodyHasUsedGoesOutUnderAnother(t *testing.T) {
 	cfg := Config{Dir: dir, Remote: far.remote(), Log: log}
 	o := mustOpen(t, cfg)
 	mustPublish(t, o, changesOf(1, 1, 3))
-	got := storedIn(t, js, "XDR", 4)
+	got := testsupport.WaitForStored(t, js, "XDR", 4)
 	if !slices.Equal(got[:2], []string{"001-2", "001-1"}) || !strings.HasPrefix(got[2], "001-2-") || len(got[2]) != 6+16 || got[3] != "001-3" {
 		t.Errorf("stored are %q", got)
 	}
@@ -432,7 +433,7 @@ func TestAMessageWhoseIDSomebodyHasUsedGoesOutUnderAnother(t *testing.T) {
 	if s.Status.Duplicates != 1 {
 		t.Errorf("%+v", s.Status)
 	}
-	book.waitFor(t, "had a message under the ID of a new one of ours")
+	book.WaitForLine(t, "had a message under the ID of a new one of ours")
 	mustClose(t, o)
 
 	// What is sent again after a crash is a duplicate, and no theft.

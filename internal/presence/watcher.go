@@ -19,6 +19,7 @@
 package presence
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -95,10 +96,7 @@ func New(cfg Config) *Watcher {
 }
 
 func newWatcher(cfg Config, t timing) *Watcher {
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	return &Watcher{cfg: cfg, log: cfg.Log, timing: t, instance: rand.Text(), closing: make(chan struct{}), settled: make(chan struct{}),
+	return &Watcher{cfg: cfg, log: cmp.Or(cfg.Log, slog.Default()), timing: t, instance: rand.Text(), closing: make(chan struct{}), settled: make(chan struct{}),
 		logs: rate.NewLimiter(rate.Every(10*time.Second), 10)}
 }
 

@@ -58,7 +58,7 @@ func allAccountClaims(s *state) map[string]*jwt.AccountClaims {
 // addServiceExports exports services that are not exported yet.
 func addServiceExports(from *jwt.AccountClaims, services []service) {
 	for _, s := range services {
-		if hasServiceExport(from, s.subject) {
+		if slices.ContainsFunc(from.Exports, func(e *jwt.Export) bool { return e.Type == jwt.Service && string(e.Subject) == s.subject }) {
 			continue
 		}
 		e := &jwt.Export{Name: s.subject, Subject: jwt.Subject(s.subject), Type: jwt.Service, ResponseType: jwt.ResponseTypeSingleton, ResponseThreshold: s.within}
@@ -67,10 +67,6 @@ func addServiceExports(from *jwt.AccountClaims, services []service) {
 		}
 		from.Exports.Add(e)
 	}
-}
-
-func hasServiceExport(from *jwt.AccountClaims, service string) bool {
-	return slices.ContainsFunc(from.Exports, func(e *jwt.Export) bool { return e.Type == jwt.Service && string(e.Subject) == service })
 }
 
 func addServiceImports(by, from *jwt.AccountClaims, services []service) {

@@ -187,14 +187,14 @@ func newKeys(s *state) (keys, []file, error) {
 			create = nkeys.CreateOperator
 		}
 		pair, err := create()
-		if err != nil {
-			return nil, nil, fmt.Errorf("make the key of %s: %w", name, err)
+		var seed []byte
+		var key string
+		if err == nil {
+			seed, err = pair.Seed()
 		}
-		seed, err := pair.Seed()
-		if err != nil {
-			return nil, nil, fmt.Errorf("make the key of %s: %w", name, err)
+		if err == nil {
+			key, err = pair.PublicKey()
 		}
-		key, err := pair.PublicKey()
 		if err != nil {
 			return nil, nil, fmt.Errorf("make the key of %s: %w", name, err)
 		}

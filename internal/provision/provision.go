@@ -21,6 +21,7 @@
 package provision
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -71,12 +72,8 @@ func New(cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.ServerDir == "" {
-		cfg.ServerDir = filepath.Join(dir, serverDir)
-	}
-	if cfg.StoreDir == "" {
-		cfg.StoreDir = cfg.ServerDir // the server adds jetstream to it
-	}
+	cfg.ServerDir = cmp.Or(cfg.ServerDir, filepath.Join(dir, serverDir))
+	cfg.StoreDir = cmp.Or(cfg.StoreDir, cfg.ServerDir) // the server adds jetstream to it
 	if err := errors.Join(checkQuotedPath("the server's directory", cfg.ServerDir), checkQuotedPath("the store's directory", cfg.StoreDir)); err != nil {
 		return nil, UsageError{err}
 	}

@@ -74,12 +74,10 @@ func (s *state) indexOfUser(name string) int {
 
 // isSetupDir reports whether dir has a setup, complete or not.
 func isSetupDir(dir string) bool {
-	for _, name := range []string{stateFile, privateDir} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{stateFile, privateDir}, func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	})
 }
 
 func loadState(dir string) (*state, error) {

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -202,10 +203,7 @@ func applyStreamConfig(ctx context.Context, js jetstream.JetStream, text []byte)
 // RemoteConfig returns the connection of the setup's administrator to the server.
 func (st *Setup) RemoteConfig(url string) remote.Config {
 	u := user{Kind: admin, Name: string(admin)}
-	if url == "" {
-		url = st.state.serverURLs()
-	}
-	cfg := remote.Config{URL: url, Name: "pulse provision", CredentialsFile: filepath.Join(st.dir, u.credsPath()), Timeout: answerTimeout,
+	cfg := remote.Config{URL: cmp.Or(url, st.state.serverURLs()), Name: "pulse provision", CredentialsFile: filepath.Join(st.dir, u.credsPath()), Timeout: answerTimeout,
 		Log: slog.New(slog.DiscardHandler)}
 	if st.trust.pem != nil {
 		cfg.CA = filepath.Join(st.dir, u.caPath())

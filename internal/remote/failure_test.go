@@ -248,8 +248,8 @@ func TestEachTroubleHasItsOwnMessageAndIsToldOnce(t *testing.T) {
 			t.Parallel()
 			cfg, secrets := tt.setup(t)
 			r, book := open(t, cfg)
-			book.line(t, "the NATS server is unavailable") // after the third failure
-			line := book.line(t, "problem=")
+			book.WaitForLine(t, "the NATS server is unavailable") // after the third failure
+			line := book.WaitForLine(t, "problem=")
 			for _, want := range []string{"problem=" + string(tt.problem) + " ", tt.want, tt.wayOut, "127.0.0.1"} {
 				if want == "127.0.0.1" && tt.problem == NameNotFound {
 					continue

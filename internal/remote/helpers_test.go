@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,13 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // testTimeout is for what takes no time but on a loaded machine.
@@ -201,48 +200,10 @@ func session(t testing.TB, r *Remote, book *testLog) *Session {
 	return s
 }
 
-// testLog collects log lines, and lets a test wait for one.
-type testLog struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	wrote chan struct{}
-}
+// testLog is a log to wait for and to examine.
+type testLog struct{ testsupport.Log }
 
-func newTestLog() *testLog { return &testLog{wrote: make(chan struct{}, 1)} }
-
-func (b *testLog) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	select {
-	case b.wrote <- struct{}{}:
-	default:
-	}
-	return b.text.Write(p)
-}
-
-func (b *testLog) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-// line waits for a line with words, and returns the first.
-func (b *testLog) line(t testing.TB, words string) string {
-	t.Helper()
-	ctx := testContext(t)
-	for {
-		for line := range strings.Lines(b.String()) {
-			if strings.Contains(line, words) {
-				return line
-			}
-		}
-		select {
-		case <-b.wrote:
-		case <-ctx.Done():
-			t.Fatalf("log never said %q:\n%s", words, b)
-		}
-	}
-}
+func newTestLog() *testLog { return new(testLog) }
 
 func (b *testLog) count(words string) (n int) {
 	for line := range strings.Lines(b.String()) {

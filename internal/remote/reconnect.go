@@ -90,7 +90,7 @@ func (r *Remote) replaceSession(ctx context.Context, old *Session) *Session {
 		return old
 	}
 	r.mu.Lock()
-	clear(r.loggedSubjects)
+	r.loggedSubjects.Reset()
 	r.mu.Unlock()
 	r.setCurrentSession(s)
 	r.running.Go(func() { r.retireSession(ctx, old) })
@@ -141,10 +141,9 @@ func (r *Remote) handleFailure(ctx context.Context, err error, doubted bool) {
 	r.updateSince(before)
 	r.mu.Unlock()
 	if n == 1 {
-		clear(r.loggedFailures)
+		r.loggedFailures.Reset()
 	}
-	if what := failureKey(err); !r.loggedFailures[what] {
-		r.loggedFailures[what] = true
+	if r.loggedFailures.Allow(failureKey(err)) {
 		message := "cannot reach the NATS server: keeping messages and trying on"
 		if countRefusedLogins(err) > 0 {
 			message = "the NATS server refuses our login: keeping messages and trying on"

@@ -21,6 +21,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/internal/wake"
 )
 
@@ -74,24 +76,12 @@ const (
 
 // withDefaults fills in what may be left out.
 func (c Config) withDefaults() Config {
-	if c.Name == "" {
-		c.Name = "pulse"
-	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
 	if c.Tell == nil {
 		c.Tell = func(Event, error) {}
 	}
-	if c.ReconnectDelay <= 0 {
-		c.ReconnectDelay = 5 * time.Second
-	}
-	if c.Timeout <= 0 {
-		c.Timeout = 5 * time.Second
-	}
-	if c.PingInterval <= 0 {
-		c.PingInterval = 10 * time.Second
-	}
+	c.Name, c.Log = cmp.Or(c.Name, "pulse"), cmp.Or(c.Log, slog.Default())
+	c.ReconnectDelay, c.Timeout = cmp.Or(max(c.ReconnectDelay, 0), 5*time.Second), cmp.Or(max(c.Timeout, 0), 5*time.Second)
+	c.PingInterval = cmp.Or(max(c.PingInterval, 0), 10*time.Second)
 	return c
 }
 
@@ -120,20 +110,20 @@ type Remote struct {
 	running sync.WaitGroup
 
 	// Used by the dialling goroutine only:
-	loggedFailures  map[string]bool    // failures that were logged since the last success
-	loggedFailovers map[string]Problem // by server: the problem that was logged since it worked last, while another server works
-	triedFiles      string             // the state of the files at the last dial
+	loggedFailures  logonce.Keys[string] // failures that were logged since the last success
+	loggedFailovers map[string]Problem   // by server: the problem that was logged since it worked last, while another server works
+	triedFiles      string               // the state of the files at the last dial
 
 	mu             sync.Mutex
-	current        *Session        // nil without a connection
-	changed        chan struct{}   // closed when current is replaced
-	failures       int             // in a row, until a session is healthy
-	unconfirmed    bool            // the last session was ended by its user, on a working connection
-	errors         uint64          // failures since the start
-	since          time.Time       // when Connected or Unavailable of the state changed last
-	problem        string          // of the last failure
-	refused        uint64          // logins refused since the start
-	loggedSubjects map[string]bool // kinds of refused subjects that were logged
+	current        *Session             // nil without a connection
+	changed        chan struct{}        // closed when current is replaced
+	failures       int                  // in a row, until a session is healthy
+	unconfirmed    bool                 // the last session was ended by its user, on a working connection
+	errors         uint64               // failures since the start
+	since          time.Time            // when Connected or Unavailable of the state changed last
+	problem        string               // of the last failure
+	refused        uint64               // logins refused since the start
+	loggedSubjects logonce.Keys[string] // kinds of refused subjects that were logged
 }
 
 // Open checks what [Check] does and starts to connect. It is no error if the
@@ -152,7 +142,7 @@ func Open(cfg Config) (*Remote, error) {
 		names = append(names, s.String())
 	}
 	r := &Remote{cfg: cfg, servers: servers, since: time.Now(), log: cfg.Log.With("remote", strings.Join(names, ",")),
-		reload: wake.NewSignal(), changed: make(chan struct{}), loggedFailures: map[string]bool{}, loggedFailovers: map[string]Problem{}, loggedSubjects: map[string]bool{}}
+		reload: wake.NewSignal(), changed: make(chan struct{}), loggedFailovers: map[string]Problem{}}
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
 	r.running.Go(func() { r.keepConnected(ctx) })

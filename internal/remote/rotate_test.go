@@ -13,7 +13,7 @@ import (
 // replaced waits until another session has taken over, and returns that.
 func replaced(t *testing.T, r *Remote, old *Session, book *testLog) *Session {
 	t.Helper()
-	book.line(t, "connected to the NATS server anew, with the changed files")
+	book.WaitForLine(t, "connected to the NATS server anew, with the changed files")
 	s := session(t, r, book)
 	if s == old {
 		t.Fatalf("the old session is still offered\n%s", book)
@@ -87,13 +87,13 @@ func TestFilesThatDoNotWorkLeaveTheOldConnection(t *testing.T) {
 
 	const stays = "the files of the NATS login have changed and do not work: the old connection stays"
 	writeFile(t, mine.cert, []byte("not a certificate"))
-	if line := book.line(t, stays); !strings.Contains(line, "problem=file_unusable") || !strings.Contains(line, "<tls_cert>"+mine.cert) {
+	if line := book.WaitForLine(t, stays); !strings.Contains(line, "problem=file_unusable") || !strings.Contains(line, "<tls_cert>"+mine.cert) {
 		t.Errorf("log says %s", line)
 	}
 	stranger := newAuthority(t).issue(t, leaf{})
 	copyFile(t, stranger.key, mine.key)
 	copyFile(t, stranger.cert, mine.cert)
-	book.line(t, "problem=client_certificate_refused")
+	book.WaitForLine(t, "problem=client_certificate_refused")
 	if s.Reason() != nil || session(t, r, book) != s {
 		t.Fatalf("the old session ended: %v\n%s", s.Reason(), book)
 	}
@@ -173,7 +173,7 @@ func TestNewFilesAreTriedBeforeTheNextTryIsDue(t *testing.T) {
 	srv := start(t, withUser)
 	file := secretFile(t, "wrong")
 	r, book := open(t, Config{URL: "nats://" + addr(srv), User: "pulse", PasswordFile: file, ReconnectDelay: 1 << 40})
-	book.line(t, "the NATS server refuses our login")
+	book.WaitForLine(t, "the NATS server refuses our login")
 	writeFile(t, file, []byte("right\n"))
 	session(t, r, book)
 }

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -122,10 +123,7 @@ func (s *Session) Explain(err error) error {
 	if !ok {
 		return err
 	}
-	who := s.attempt.identity
-	if who == "" {
-		who = "whoever does not log in"
-	}
+	who := cmp.Or(s.attempt.identity, "whoever does not log in")
 	return s.attempt.newFailure(SubjectRefused, who+" may not "+verb+" "+quoteBrief(subject), "give that user the right on the server", err)
 }
 
@@ -158,11 +156,10 @@ func (r *Remote) logRefusedSubject(s *Session, err error) {
 	}
 	first, _, _ := strings.Cut(subject, ".")
 	r.mu.Lock()
-	known := r.loggedSubjects[verb+first]
-	r.loggedSubjects[verb+first] = true
+	isNew := r.loggedSubjects.Allow(verb + first)
 	r.mu.Unlock()
 	level := slog.LevelWarn
-	if known {
+	if !isNew {
 		level = slog.LevelDebug
 	}
 	r.log.Log(context.Background(), level, "the NATS server refuses a subject", "problem", SubjectRefused, "err", s.Explain(err))

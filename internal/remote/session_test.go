@@ -57,11 +57,11 @@ func TestALoginThatEndsWhileConnectedIsSaid(t *testing.T) {
 			case <-testContext(t).Done():
 				t.Fatalf("still connected\n%s", book)
 			}
-			line := book.line(t, "problem=")
+			line := book.WaitForLine(t, "problem=")
 			if !strings.Contains(line, "problem="+string(tt.problem)+" ") || !strings.Contains(line, tt.want) {
 				t.Errorf("log says %s", line)
 			}
-			line = book.line(t, "the NATS server is unavailable")
+			line = book.WaitForLine(t, "the NATS server is unavailable")
 			if !strings.Contains(line, "problem="+string(tt.after)) || !strings.Contains(line, "put a valid login into <") {
 				t.Errorf("log says\n%s", book)
 			}
@@ -97,8 +97,8 @@ func TestASubjectThatIsRefusedIsSaidOnceForItsKind(t *testing.T) {
 	if want := `nats://` + addr(srv) + `: user "pulse" may not subscribe to "others.>"; give that user the right on the server`; explained != want {
 		t.Errorf("got  %s\nwant %s", explained, want)
 	}
-	book.line(t, `user \"pulse\" may not subscribe to \"others.>\"`)
-	if line := book.line(t, "problem=subject_refused"); !strings.Contains(line, `user \"pulse\" may not publish to \"bad.a\"; give that user the right on the server`) {
+	book.WaitForLine(t, `user \"pulse\" may not subscribe to \"others.>\"`)
+	if line := book.WaitForLine(t, "problem=subject_refused"); !strings.Contains(line, `user \"pulse\" may not publish to \"bad.a\"; give that user the right on the server`) {
 		t.Errorf("log says %s", line)
 	}
 	if n := book.count("level=WARN"); n != 2 {
@@ -120,7 +120,7 @@ func TestOneOfSeveralServersIsEnough(t *testing.T) {
 		s.End(nats.ErrTimeout)
 		<-s.Ended()
 	}
-	book.line(t, "a NATS server cannot be used, another one can")
+	book.WaitForLine(t, "a NATS server cannot be used, another one can")
 	if book.count("problem=connection_refused") > 1 || book.count("problem=login_missing") > 1 {
 		t.Errorf("told more than once:\n%s", book)
 	}
@@ -151,8 +151,8 @@ func TestASessionsEndIsToldWithItsReason(t *testing.T) {
 	case <-testContext(t).Done():
 		t.Fatal("still connected")
 	}
-	if line := book.line(t, "problem=connection_lost"); !strings.Contains(line, "the connection was lost") {
+	if line := book.WaitForLine(t, "problem=connection_lost"); !strings.Contains(line, "the connection was lost") {
 		t.Errorf("log says %s", line)
 	}
-	book.line(t, "problem=connection_refused")
+	book.WaitForLine(t, "problem=connection_refused")
 }

@@ -3,41 +3,11 @@ package remoted
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"io"
-	"os"
 	"testing"
 
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
-
-// recorded are exchanges with real daemons.
-type recorded struct {
-	Desc     string `json:"desc"`
-	Request  string `json:"request_payload"`
-	Response string `json:"response_hex"`
-}
-
-func recordings(t testing.TB, names ...string) (all []recorded) {
-	t.Helper()
-	for _, name := range names {
-		text, err := os.ReadFile("../managersim/testdata/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for d := json.NewDecoder(bytes.NewReader(text)); ; {
-			var r recorded
-			if err := d.Decode(&r); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, r)
-		}
-	}
-	return all
-}
 
 // What remoted answers for an agent, and what it means.
 func TestEveryRecordedAnswerOfARequestIsToldApart(t *testing.T) {
@@ -50,7 +20,7 @@ func TestEveryRecordedAnswerOfARequestIsToldApart(t *testing.T) {
 		"001 agent getconfig buffer":                     Invalid,
 		"component not running on the agent (no socket)": Invalid,
 	}
-	for _, r := range recordings(t, "remoted-requests.jsonl", "remoted-requests-slow.jsonl") {
+	for _, r := range testsupport.ReadRecordings(t, "remoted-requests.jsonl", "remoted-requests-slow.jsonl") {
 		outcome, known := want[r.Desc]
 		if !known {
 			continue
@@ -75,7 +45,7 @@ func TestEveryRecordedAnswerOfARequestIsToldApart(t *testing.T) {
 }
 
 func FuzzStates(f *testing.F) {
-	for _, r := range recordings(f, "remoted-requests.jsonl", "remoted-com.jsonl") {
+	for _, r := range testsupport.ReadRecordings(f, "remoted-requests.jsonl", "remoted-com.jsonl") {
 		raw, err := hex.DecodeString(r.Response)
 		if err != nil {
 			f.Fatal(err)

@@ -1,6 +1,7 @@
 package remoted
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -53,10 +54,7 @@ func (c *Client) ReadSettings(ctx context.Context, timeout time.Duration) (Setti
 	}
 	ports, portsErr := c.readPorts(ctx, timeout)
 	s.Ports = ports
-	if err == nil {
-		err = portsErr
-	}
-	return s, err
+	return s, cmp.Or(err, portsErr)
 }
 
 func (c *Client) readPorts(ctx context.Context, timeout time.Duration) (ports []uint16, err error) {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/kv"
 )
@@ -90,9 +88,4 @@ func (b *bucket) getAgentValue(ctx context.Context, id string) (value *storedVal
 		return nil, m.Sequence, nil
 	}
 	return &storedValue{m.Data, m.Header.Get(orderHeader)}, m.Sequence, nil
-}
-
-// putAgentValue writes an agent's value in the place of the one with that revision.
-func (b *bucket) putAgentValue(ctx context.Context, m *nats.Msg, id string, revision uint64) (uint64, error) {
-	return b.Put(ctx, id, m, jetstream.WithExpectLastSequencePerSubject(revision))
 }

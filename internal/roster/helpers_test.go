@@ -1,13 +1,10 @@
 package roster
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +15,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"go.uber.org/goleak"
 )
 
@@ -47,14 +45,14 @@ type testNode struct {
 	roster *Roster
 	quick  timing
 	latest func() (epoch, sequence uint64)
-	log    *logRecorder
+	log    *testsupport.Log
 }
 
 // newNode publishes to a server's address, or with "" has its clients come to it.
 func newNode(t testing.TB, name, url string, change ...func(*remote.Config)) *testNode {
 	t.Helper()
 	n := &testNode{TB: t, source: message.Source{Node: name, Version: "test", Epoch: 1}, dir: t.TempDir(), outDir: t.TempDir(), quick: quick,
-		log: &logRecorder{wrote: make(chan struct{}, 1)}}
+		log: new(testsupport.Log)}
 	listen := "127.0.0.1:0"
 	if url != "" {
 		listen = ""
@@ -233,40 +231,6 @@ func (n *testNode) waitForStats(fits func(Stats) bool) {
 		case <-tick.C:
 		case <-ctx.Done():
 			n.Fatalf("%+v", n.roster.Stats())
-		}
-	}
-}
-
-// logRecorder collects log lines, and lets a test wait for one.
-type logRecorder struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	wrote chan struct{}
-}
-
-func (b *logRecorder) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	select {
-	case b.wrote <- struct{}{}:
-	default:
-	}
-	return b.text.Write(p)
-}
-
-func (b *logRecorder) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-func (b *logRecorder) waitForWords(t testing.TB, words string) {
-	t.Helper()
-	for ctx := testContext(t); !strings.Contains(b.String(), words); {
-		select {
-		case <-b.wrote:
-		case <-ctx.Done():
-			t.Fatalf("the log never said %q:\n%s", words, b)
 		}
 	}
 }

@@ -19,6 +19,7 @@
 package roster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,10 +95,7 @@ const batchMax = 4000
 func Open(ctx context.Context, cfg Config) (*Roster, error) { return open(ctx, cfg, defaultTiming) }
 
 func open(ctx context.Context, cfg Config, t timing) (*Roster, error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
-	r := &Roster{cfg: cfg, log: cfg.Log.With("bucket", event.AgentsBucket), timing: t, file: filepath.Join(cfg.Dir, "roster.json")}
+	r := &Roster{cfg: cfg, log: cmp.Or(cfg.Log, slog.Default()).With("bucket", event.AgentsBucket), timing: t, file: filepath.Join(cfg.Dir, "roster.json")}
 	r.checkpoint = loadCheckpoint(r.file, r.log)
 	var err error
 	r.reader, err = cfg.Outbox.Reader(ctx, outbox.ReaderConfig{Name: "roster", Class: outbox.Status,

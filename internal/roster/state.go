@@ -153,15 +153,7 @@ func checkAgentState(s *event.AgentState) error {
 
 // isAgentID reports whether a key of the bucket is an agent's ID.
 func isAgentID(id string) bool {
-	if len(id) < 3 || len(id) > 10 {
-		return false
-	}
-	for _, c := range []byte(id) {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
+	return len(id) >= 3 && len(id) <= 10 && strings.Trim(id, "0123456789") == ""
 }
 
 // logProblem logs what is wrong, once until it is something else.

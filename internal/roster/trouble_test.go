@@ -123,8 +123,8 @@ func TestAUserWhoMayNotMakeTheBucketSaysSoAndWaitsForIt(t *testing.T) {
 	n.quick.answerTimeout = 500 * time.Millisecond
 	n.startRoster()
 	n.publishChanges(activeChange("001", 100))
-	n.log.waitForWords(t, "its bucket is not there, and cannot be made")
-	n.log.waitForWords(t, "may not publish to")
+	n.log.WaitForLine(t, "its bucket is not there, and cannot be made")
+	n.log.WaitForLine(t, "may not publish to")
 	if s := n.roster.Stats(); s.Kept || s.Written > 0 {
 		t.Errorf("%+v", s)
 	}
@@ -133,7 +133,7 @@ func TestAUserWhoMayNotMakeTheBucketSaysSoAndWaitsForIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitForAgent(t, js, "001", hasSince(100))
-	n.log.waitForWords(t, "is kept again")
+	n.log.WaitForLine(t, "is kept again")
 	n.publishChanges(lostChange("001", 110, 105))
 	waitForAgent(t, js, "001", hasSince(110))
 	if said := strings.Count(n.log.String(), "cannot be made"); said != 1 {
@@ -154,8 +154,8 @@ func TestAUserWhoMayNotWriteSaysSo(t *testing.T) {
 	n.quick.answerTimeout = 500 * time.Millisecond
 	n.startRoster()
 	n.publishChanges(activeChange("001", 100))
-	n.log.waitForWords(t, "cannot keep the roster of agents")
-	n.log.waitForWords(t, "may not publish to")
+	n.log.WaitForLine(t, "cannot keep the roster of agents")
+	n.log.WaitForLine(t, "may not publish to")
 	if _, revision := readAgent(t, js, "001"); revision > 0 || n.roster.Stats().Kept {
 		t.Errorf("revision %d, %+v", revision, n.roster.Stats())
 	}
@@ -179,7 +179,7 @@ func TestWithoutJetStreamThereIsNoRosterUntilThereIs(t *testing.T) {
 	x := newXDR(t, func(o *server.Options) { o.JetStream = false })
 	n := newNode(t, "node01", x.url()).startRoster()
 	n.publishChanges(activeChange("001", 100))
-	n.log.waitForWords(t, "the NATS server has no JetStream")
+	n.log.WaitForLine(t, "the NATS server has no JetStream")
 	x.stopServer()
 	x.opts.JetStream = true
 	x.startServer()

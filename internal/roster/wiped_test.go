@@ -147,7 +147,7 @@ func TestStatesThatWereRemovedAreWrittenAgain(t *testing.T) {
 			n.quick.answerTimeout = 100 * time.Millisecond
 			n.startRoster()
 			n.publishChanges(activeChange("001", 100), activeChange("002", 100), activeChange("003", 100))
-			n.log.waitForWords(t, "allows roll-ups")
+			n.log.WaitForLine(t, "allows roll-ups")
 			n.waitForStats(func(s Stats) bool { return s.Written == 3 })
 			s, err := js.Stream(testContext(t), stream)
 			if err != nil {
@@ -157,7 +157,7 @@ func TestStatesThatWereRemovedAreWrittenAgain(t *testing.T) {
 			for _, id := range []string{"001", "002", "003"} {
 				waitForAgent(t, js, id, hasSince(100))
 			}
-			n.log.waitForWords(t, tt.says)
+			n.log.WaitForLine(t, tt.says)
 		})
 	}
 }
@@ -231,7 +231,7 @@ func TestAValueOfTheFutureIsReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 			waitForAgent(t, js, "001", hasSince(200))
-			n.log.waitForWords(t, "is of the future")
+			n.log.WaitForLine(t, "is of the future")
 		})
 	}
 }

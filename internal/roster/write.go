@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/kv"
 )
@@ -83,7 +84,7 @@ func (r *Roster) writeNewerState(ctx context.Context, b *bucket, s *event.AgentS
 			return 0, err
 		}
 		before := revision
-		revision, err = b.putAgentValue(ctx, m, s.AgentID, before)
+		revision, err = b.Put(ctx, s.AgentID, m, jetstream.WithExpectLastSequencePerSubject(before))
 		if errors.Is(err, kv.ErrChanged) {
 			continue // and compare again
 		}

@@ -3,6 +3,7 @@ package silence
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // hosts without a database of time zones
@@ -87,12 +88,7 @@ func (w *Weekly) parseDays(text string) error {
 }
 
 func indexOfDay(name string) int {
-	for i, day := range dayNames {
-		if strings.EqualFold(day, name) {
-			return i
-		}
-	}
-	return -1
+	return slices.IndexFunc(dayNames[:], func(day string) bool { return strings.EqualFold(day, name) })
 }
 
 func (w *Weekly) parseHours(text string) error {

@@ -80,6 +80,13 @@ func NewAgent(r *detector.Record, clock *detector.Clock) Agent {
 	return a
 }
 
+// CountAgents returns the detector's counts as messages have them.
+func CountAgents(counts detector.Counts) event.AgentCounts {
+	n := counts.ByStatus
+	return event.AgentCounts{Active: n[detector.Active], Disconnected: n[detector.Disconnected],
+		Pending: n[detector.Pending], NeverConnected: n[detector.NeverConnected], Dormant: counts.Dormant}
+}
+
 // WallTime returns an instant as UTC, in whole milliseconds.
 func WallTime(at detector.Instant, clock *detector.Clock) time.Time {
 	return TruncateTime(clock.Time(at))

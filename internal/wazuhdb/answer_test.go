@@ -6,46 +6,19 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/wazuh-pulse/pulse/internal/agentinfo"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/printable"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
-// recorded are exchanges with real daemons.
-type recorded struct {
-	Desc     string `json:"desc"`
-	Request  string `json:"request_payload"`
-	Response string `json:"response_hex"`
-}
-
-func recordings(t testing.TB, names ...string) (all []recorded) {
-	t.Helper()
-	for _, name := range names {
-		text, err := os.ReadFile("../managersim/testdata/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for d := json.NewDecoder(bytes.NewReader(text)); ; {
-			var r recorded
-			if err := d.Decode(&r); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, r)
-		}
-	}
-	return all
-}
-
 func TestEveryRecordedAnswerOfADatabaseIsUnderstood(t *testing.T) {
 	refused := 0
-	for _, r := range recordings(t, "wazuh-db-readonly.jsonl", "wazuh-db-mutating.jsonl") {
+	for _, r := range testsupport.ReadRecordings(t, "wazuh-db-readonly.jsonl", "wazuh-db-mutating.jsonl") {
 		raw, err := hex.DecodeString(r.Response)
 		if err != nil {
 			t.Fatal(err)
@@ -127,7 +100,7 @@ func TestAnAnswerThatIsTooLongIsAReasonToAskForLess(t *testing.T) {
 }
 
 func FuzzAnswers(f *testing.F) {
-	for _, r := range recordings(f, "wazuh-db-readonly.jsonl") {
+	for _, r := range testsupport.ReadRecordings(f, "wazuh-db-readonly.jsonl") {
 		raw, err := hex.DecodeString(r.Response)
 		if err != nil {
 			f.Fatal(err)

@@ -60,7 +60,7 @@ func readCode(root string) (*code, error) {
 // isExcluded reports whether a directory holds no product code.
 func isExcluded(dir string) bool {
 	switch dir {
-	case "testdata", "docs", "demo", "tools":
+	case "testdata", "testsupport", "docs", "demo", "tools":
 		return true
 	}
 	return strings.HasSuffix(dir, "sim") || strings.Contains(dir, "bench") || dir != "." && strings.HasPrefix(dir, ".")
