@@ -79,7 +79,7 @@ func CheckSockets(ctx context.Context, cfg Config) []SocketCheck {
 	h := wazuhsock.Home(cfg.Home)
 	list := []SocketCheck{checkDatabaseSocket(ctx, h, cfg.Cluster), checkRemotedSocket(ctx, h)}
 	if h.IsWazuh5() {
-		list = append(list, checkWazuh5(ctx, h, cfg.Method)...)
+		list = append(list, checkWazuh5(ctx, h, &cfg)...)
 	} else if cfg.Method != detector.Request {
 		list = append(list, checkQueueSocket("wazuh-remoted", h.Path(wazuhsock.ARQueue)))
 	}

@@ -231,13 +231,17 @@ func checkMethod5(home wazuhsock.Home, method detector.Method) error {
 
 // checkWazuh5 reports how agents are watched beside a manager of Wazuh 5, and what would make
 // that faster.
-func checkWazuh5(ctx context.Context, h wazuhsock.Home, method detector.Method) (list []SocketCheck) {
-	if err := checkMethod5(h, method); err != nil {
+func checkWazuh5(ctx context.Context, h wazuhsock.Home, cfg *Config) (list []SocketCheck) {
+	if err := checkMethod5(h, cfg.Method); err != nil {
 		list = append(list, SocketCheck{Daemon: "wazuh-remoted", Err: err})
 	}
 	list = append(list, checkThrottle(h)...)
 	if settings, err := remoted.NewClient(h).ReadSettings(ctx, socketCheckTimeout); err == nil && len(settings.Ports) == 0 {
 		list = append(list, SocketCheck{Caution: "the manager's listener for agents of Wazuh 4 is off: none of them can be connected", Hint: "if there are any, enable <remote><legacy>"})
+	}
+	if !cfg.Cluster.Worker {
+		list = append(list, SocketCheck{Caution: "a master's rows do not show which agents report to it: if this cluster has workers, their agents may be called lost here",
+			Hint: "with workers, run Pulse on these and not on the master"})
 	}
 	return append(list, SocketCheck{Caution: "Wazuh 5 has no rule 504, and takes no events of Pulse: losses are on NATS, and in the manager's database"})
 }

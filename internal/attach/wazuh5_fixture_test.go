@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -238,6 +239,16 @@ func (m *manager5) answerRemoted(request string) string {
 	return "err Cannot send request"
 }
 
+// listWrites returns what Pulse wrote; listRequests for which agents remoted got requests.
+func (m *manager5) listWrites() []string   { return m.copyList(&m.written) }
+func (m *manager5) listRequests() []string { return m.copyList(&m.requests) }
+
+func (m *manager5) copyList(list *[]string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(*list)
+}
+
 // agents4 are the agents of Wazuh 4 beside it, as remoted answers for them.
 type agents4 struct {
 	mu     sync.Mutex
@@ -265,6 +276,13 @@ func (a *agents4) RequestState(ctx context.Context, id detector.AgentID, timeout
 		}
 	}
 	return outcome, nil
+}
+
+// countRequests returns how many requests an agent was sent.
+func (a *agents4) countRequests(id detector.AgentID) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked[id]
 }
 
 func (a *agents4) setState(id detector.AgentID, outcome remoted.Outcome) {
@@ -326,7 +344,7 @@ func attachTo5(t *testing.T, m *manager5, before ...detector.Restored) *beside5 
 	return b
 }
 
-// closeConns reports that a connection from the agents' address has ended.
+// reportClosedConn reports that a connection from the address of some agents has ended.
 func (b *beside5) reportClosedConn(ids ...detector.AgentID) {
 	b.link.tracker.events.sendEvent(b.ctx, connClosed{ids})
 }

@@ -102,8 +102,8 @@ func TestALossIsKnownAfterTheThrottleNotifyAndMargin(t *testing.T) {
 				if silent := got.Time.Sub(got.LastSeenTime).Round(time.Second); silent != c.want {
 					t.Errorf("silent for %v, want %v", silent, c.want)
 				}
-				if b.agents.asked[1024] > 0 || len(m.requests) > 0 {
-					t.Errorf("asked %v, %q", b.agents.asked, m.requests)
+				if b.agents.countRequests(1024) > 0 || len(m.listRequests()) > 0 {
+					t.Errorf("asked, %q", m.listRequests())
 				}
 			})
 		})
@@ -260,8 +260,8 @@ func TestOnlyAShutdownIsBelievedOfARow(t *testing.T) {
 		if got := b.changesOf(1024, back.Add(-time.Second)); len(got) != 1 || got[0].To != detector.Pending {
 			t.Errorf("back: %+v", got)
 		}
-		if len(m.written) > 0 {
-			t.Errorf("written: %q", m.written)
+		if got := m.listWrites(); len(got) > 0 {
+			t.Errorf("written: %q", got)
 		}
 	})
 }
@@ -275,24 +275,24 @@ func TestAnAgentThatIsUpgradedIsNotAskedAnyMore(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		b.reportClosedConn(1031) // its version is not known
 		time.Sleep(5 * time.Second)
-		if n := b.agents.asked[1031]; n > 0 {
+		if n := b.agents.countRequests(1031); n > 0 {
 			t.Errorf("asked %d times before its version was known", n)
 		}
 		for range 30 {
 			m.signOfLife(1031, "Wazuh v4.14.7", "active")
 			time.Sleep(10 * time.Second)
 		}
-		before := b.agents.asked[1031]
+		before := b.agents.countRequests(1031)
 		if before < 4 {
 			t.Errorf("asked %d times", before)
 		}
 		m.signOfLife(1031, "v5.0.0", "active") // its start, pending, was not seen
 		time.Sleep(3 * time.Second)
 		b.agents.setState(1031, remoted.NotConnected)
-		before = b.agents.asked[1031]
+		before = b.agents.countRequests(1031)
 		b.reportClosedConn(1031)
 		m.live(1031, time.Minute, 10*time.Minute)
-		if n := b.agents.asked[1031]; n != before {
+		if n := b.agents.countRequests(1031); n != before {
 			t.Errorf("asked %d times since", n-before)
 		}
 		b.checkNoLoss(t, 1031)
@@ -301,7 +301,7 @@ func TestAnAgentThatIsUpgradedIsNotAskedAnyMore(t *testing.T) {
 			m.signOfLife(1031, "Wazuh v4.14.7", "active")
 			time.Sleep(10 * time.Second)
 		}
-		if n := b.agents.asked[1031]; n == before {
+		if n := b.agents.countRequests(1031); n == before {
 			t.Error("not asked, though it is of Wazuh 4 again")
 		}
 	})
@@ -320,13 +320,13 @@ func TestALossOfAnAgentOfWazuh5IsWrittenWhenItIsSure(t *testing.T) {
 			m.signOfLife(id, "v5.0.0", "active")
 		}
 		time.Sleep(85 * time.Second) // all are lost
-		if len(m.written) > 0 {
-			t.Errorf("written at once: %q", m.written)
+		if got := m.listWrites(); len(got) > 0 {
+			t.Errorf("written at once: %q", got)
 		}
 		m.signOfLife(1025, "v5.0.0", "active") // it is there after all
 		time.Sleep(15 * time.Second)
-		if len(m.written) != 2 || strings.Contains(strings.Join(m.written, ""), "1025") {
-			t.Errorf("written: %q", m.written)
+		if got := m.listWrites(); len(got) != 2 || strings.Contains(strings.Join(got, ""), "1025") {
+			t.Errorf("written: %q", got)
 		}
 		if got, _ := b.link.cfg.Fleet.Agent(1025); got.Status != detector.Active {
 			t.Errorf("%+v", got)
@@ -352,8 +352,8 @@ func TestEveryRowIsWatchedOnANodeOfWazuh5(t *testing.T) {
 	if others, err := db.ReadOtherNodes(t.Context()); err != nil || len(others) > 0 {
 		t.Errorf("%v, %v", others, err)
 	}
-	if err := db.SetDisconnected(t.Context(), 1024); err != nil || !strings.Contains(m.written[0], `"sync_status":"syncreq_status"`) {
-		t.Errorf("%v, %q", err, m.written)
+	if err := db.SetDisconnected(t.Context(), 1024); err != nil || !strings.Contains(m.listWrites()[0], `"sync_status":"syncreq_status"`) {
+		t.Errorf("%v, %q", err, m.listWrites())
 	}
 }
 
@@ -450,5 +450,40 @@ func FuzzThrottle(f *testing.F) {
 		if got < minThrottle || got > maxThrottle || err != nil && len(err.Error()) > 400 {
 			t.Errorf("%v, %v", got, err)
 		}
+	})
+}
+
+// What an earlier run of the node knew of agents of Wazuh 5 holds, until their rows or their
+// silence show something else.
+func TestAgentsOfWazuh5OutliveARestartOfPulse(t *testing.T) {
+	inBubble(t, func(t *testing.T, m *manager5) {
+		now := time.Now().Unix()
+		row := func(id int, seen int64) {
+			m.setRow(id, map[string]any{"version": "v5.0.0", "connection_status": "active", "last_keepalive": now - seen, "name": fmt.Sprintf("agent%d", id)})
+		}
+		row(1024, 30)  // lives
+		row(1025, 600) // died while Pulse was away
+		row(1026, 30)  // was lost, and is back
+		row(1027, 900) // was lost, and is not
+		member := func(id detector.AgentID, status detector.Status, reason detector.Reason) detector.Restored {
+			r := detector.Restored{Member: detector.Member{ID: id, Name: fmt.Sprintf("agent%d", id), IP: "any"}, Status: status, Reason: reason, Greeted: true}
+			r.Since, r.LastSeen = -detector.Instant(5*time.Minute), -detector.Instant(6*time.Minute)
+			return r
+		}
+		b := attachTo5(t, m, member(1024, detector.Active, detector.Connected), member(1025, detector.Active, detector.Connected),
+			member(1026, detector.Disconnected, detector.KeepAliveTimeout), member(1027, detector.Disconnected, detector.KeepAliveTimeout))
+		defer b.stop()
+		time.Sleep(4 * time.Second)
+		if got := b.changesOf(1026, time.Time{}); len(got) != 1 || got[0].To != detector.Active {
+			t.Errorf("%+v", got)
+		}
+		time.Sleep(30 * time.Second)
+		go m.live(1026, time.Minute, 4*time.Minute)
+		m.live(1024, time.Minute, 3*time.Minute)
+		b.checkNoLoss(t, 1024, 1026, 1027)
+		if got := b.lossOf(t, 1025); got.Reason != detector.KeepAliveTimeout {
+			t.Errorf("%+v", got)
+		}
+		time.Sleep(90 * time.Second)
 	})
 }
