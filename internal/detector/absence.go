@@ -1,6 +1,9 @@
 package detector
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // noSteps is the step of an agent whose absence does not escalate: it was away before it
 // was watched.
@@ -86,9 +89,9 @@ func (t *Table) endDormancy(slot int32) {
 	}
 }
 
-// resetAbsence adapts an absence to new settings. Steps that it has reached by them are
-// not reported.
-func (t *Table) resetAbsence(slot int32, newSteps bool, now Instant) {
+// resetAbsence adapts an absence to new settings, with other steps than before. Steps that it
+// has reached by them are not reported, unless its first one was still to come.
+func (t *Table) resetAbsence(slot int32, before []time.Duration, now Instant) {
 	s := &t.state[slot]
 	if s.status != Disconnected {
 		return
@@ -97,7 +100,8 @@ func (t *Table) resetAbsence(slot int32, newSteps bool, now Instant) {
 	if s.has(dormant) && (t.set.DormantAfter == 0 || away < t.set.DormantAfter) {
 		t.endDormancy(slot)
 	}
-	if newSteps && s.step != noSteps {
+	isFirst := s.step == 0 && len(before) > 0
+	if s.step != noSteps && !isFirst && !slices.Equal(before, t.set.EscalateAfter) {
 		if s.step = t.countSteps(away); s.step == 0 {
 			s.flags &^= stepHeld
 		}

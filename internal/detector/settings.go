@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -81,7 +80,7 @@ func (t *Table) SetSettings(set Settings, now Instant) {
 				was = &passiveBefore[s.group]
 			}
 			t.resetAgentDeadlines(int32(slot), was, now)
-			t.resetAbsence(int32(slot), !slices.Equal(steps, set.EscalateAfter), now)
+			t.resetAbsence(int32(slot), steps, now)
 		}
 	}
 }

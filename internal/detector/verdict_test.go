@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -261,21 +262,41 @@ func TestAnAgentThatWasAwayBeforeItWasWatchedDoesNotEscalate(t *testing.T) {
 	}
 }
 
-// Steps that an absence has by new settings, and not by the old, are not reported.
+// Steps that an absence has by new settings, and not by the old, are not reported, but for
+// the first one that was still to come: no reload forgets it.
 func TestNewStepsDoNotReportOldAbsences(t *testing.T) {
-	set := allVerdicts
-	set.EscalateAfter = []time.Duration{time.Hour}
-	table, now := newFleet(1, set)
-	table.Apply([]Sighting{{At: now, ID: 1, Kind: SawShutdown}})
-	now, _ = sweepFor(table, now, 10*time.Minute, nil)
-	set.EscalateAfter = []time.Duration{time.Minute, 20 * time.Minute}
-	table.SetSettings(set, now)
-	now, said := sweepFor(table, now, 9*time.Minute, nil)
-	if len(said) > 0 {
-		t.Errorf("decided %+v, want nothing before the next step", said)
-	}
-	if _, said = sweepFor(table, now, 2*time.Minute, nil); len(said) != 1 || said[0].Step != 2 {
-		t.Errorf("decided %+v, want the second step", said)
+	const minute = time.Minute
+	for _, tt := range []struct {
+		name          string
+		before, after []time.Duration
+		want          []string
+	}{
+		{"there were none", nil, []time.Duration{minute, 20 * minute}, []string{"20m0s: 1 × step 2 of agent_shutdown, away for 20m0s"}},
+		{"it has had one", []time.Duration{5 * minute, time.Hour}, []time.Duration{minute, 2 * minute, 20 * minute},
+			[]string{"5m0s: 1 × step 1 of agent_shutdown, away for 5m0s", "20m0s: 1 × step 3 of agent_shutdown, away for 20m0s"}},
+		{"its first was still to come, and is due by now", []time.Duration{11 * minute}, []time.Duration{minute, 20 * minute},
+			[]string{"10m0s: 1 × step 1 of agent_shutdown, away for 10m0s", "20m0s: 1 × step 2 of agent_shutdown, away for 20m0s"}},
+		{"its first was still to come, and still is", []time.Duration{11 * minute}, []time.Duration{12 * minute},
+			[]string{"12m0s: 1 × step 1 of agent_shutdown, away for 12m0s"}},
+		{"there are none any more", []time.Duration{11 * minute}, nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set := allVerdicts
+			set.EscalateAfter = tt.before
+			table, now := newFleet(1, set)
+			start := now
+			table.Apply([]Sighting{{At: now, ID: 1, Kind: SawShutdown}})
+			table.TakeDecisions()
+			now, said := sweepFor(table, now, 10*minute, nil)
+			set.EscalateAfter = tt.after
+			table.SetSettings(set, now)
+			_, later := sweepFor(table, now, 40*minute, nil)
+			all := append(slices.Clone(said), later...)
+			for i := range all {
+				all[i].At = all[i].At.Add(all[i].AwayFor) // when it is reported
+			}
+			checkStory(t, describeAll(all, start), tt.want)
+		})
 	}
 }
 
