@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"net/netip"
 	"os"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/demo"
@@ -11,14 +15,27 @@ import (
 )
 
 // demoCommand is pulse demo with a simulated manager for --attach.
-type demoCommand struct{ demo.Flags }
+type demoCommand struct {
+	demo.Flags
+	Wazuh int `default:"4" placeholder:"N" help:"With --attach: the manager's version, 4 or 5. Default: ${default}."`
+}
 
 func (*demoCommand) Help() string {
 	return `The same as pulse demo, and with --attach it is as with most installations: agents connect to a stock Wazuh manager, made of
 recordings of the real one, and Pulse is beside it. At the end it prints what Pulse requested of the manager, and the
 exit code is also 1 if a loss was not written to the manager's database, or did not raise its rule 504, exactly once.
 
-    pulse-bench demo --attach --for 40s`
+    pulse-bench demo --attach --for 40s
+
+With --wazuh 5 the manager and its agents are of Wazuh 5. Such agents cannot be asked, and the manager writes one of their
+keep-alives a minute to its database, from which Pulse has to find who is gone: 80 s after it happened. To show that in
+a minute the demo's manager has the option that a real one has for it, remoted.control_keepalive_throttle, at 3 instead of
+60 s, and agents report every second instead of every ten. The other 20 s are Pulse's own and are not shortened, so
+that what is printed is 23 s where it is 80 s beside a manager as shipped, and 30 s with that option at 10. Reboots and
+planned work are left out: they would be over before anything is known of them. There is no alert of the manager's for a
+loss, but its database has to know each. The exit code is also 1 if an agent of 5 was asked anything.
+
+    pulse-bench demo --attach --wazuh 5 --for 90s`
 }
 
 func (c *demoCommand) Run(ctx context.Context) error {
@@ -26,12 +43,21 @@ func (c *demoCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if c.Wazuh != 4 && c.Wazuh != 5 {
+		return usageError{fmt.Errorf("--wazuh %d: want 4 or 5", c.Wazuh)}
+	}
+	if c.Wazuh == 5 && !c.Attach {
+		return usageError{errors.New("--wazuh 5: only with --attach")}
+	}
 	cfg.Version, cfg.Out = "demo", os.Stdout
 	if c.JSON {
 		cfg.Out = io.Discard
 	}
 	if c.Attach {
 		cfg.StartManager = startManager
+	}
+	if c.Wazuh == 5 {
+		cfg.StartManager, cfg.Wazuh5 = startManagerOf5, true
 	}
 	r, err := demo.Run(ctx, cfg)
 	if err != nil {
@@ -48,12 +74,27 @@ func startManager(home string, keys []clientkeys.Key) (demo.Manager, error) {
 	return manager{m}, nil
 }
 
+func startManagerOf5(home string, keys []clientkeys.Key) (demo.Manager, error) {
+	m, err := managersim.Start(managersim.Config{Home: home, Keys: keys, Version: "v5.0.0",
+		Wazuh5: managersim.Wazuh5{Throttle: demo.Throttle5, Age: time.Hour}})
+	if err != nil {
+		return nil, err
+	}
+	return managerOf5{manager{m}}, nil
+}
+
+// managerOf5 is a manager with agents of Wazuh 5 only.
+type managerOf5 struct{ manager }
+
+// AgentAddr returns the address for agents to connect to.
+func (m managerOf5) AgentAddr() netip.AddrPort { return m.ControlAddr() }
+
 // manager adapts a simulated manager to the demo.
 type manager struct{ *managersim.Manager }
 
 // Load returns the load of the manager's sockets so far.
 func (m manager) Load() demo.ManagerLoad {
 	s := m.Stats()
-	return demo.ManagerLoad{Requests: s.Requests, MostAtOnce: s.MostInFlight, Commands: s.Commands, Queries: s.Queries,
-		Bytes: s.RequestsIn + s.RequestsOut + s.DBIn + s.DBOut}
+	return demo.ManagerLoad{Requests: s.Requests, Requests5: s.Requests5, MostAtOnce: s.MostInFlight, Commands: s.Commands, Queries: s.Queries,
+		Bytes: s.RequestsIn + s.RequestsOut + s.DBIn + s.DBOut + s.HTTPBytes}
 }

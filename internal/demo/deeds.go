@@ -49,16 +49,16 @@ func (d *deed) isReboot() bool { return d.lasts == rebootTime }
 
 // mayEnd reports whether a failure may end now: after its time, or when it has been known
 // for long enough, or, while messages are delayed, must have been detected.
-func (f *failure) mayEnd(now time.Time, delayed bool) bool {
+func (f *failure) mayEnd(now time.Time, delayed bool, p *pace) bool {
 	since := now.Sub(f.at)
 	switch known := f.foundAt; {
 	case f.deed.lasts > 0:
 		return since >= f.deed.lasts
 	case f.deed.alerts && f.alertAt.IsZero(), known.IsZero():
-		return (delayed || !known.IsZero()) && since >= slowest+downTime
+		return (delayed || !known.IsZero()) && since >= p.slowest+p.downTime
 	case f.deed.alerts:
-		return now.Sub(f.alertAt) >= downTime
+		return now.Sub(f.alertAt) >= p.downTime
 	default:
-		return now.Sub(known) >= downTime
+		return now.Sub(known) >= p.downTime
 	}
 }

@@ -24,6 +24,7 @@ type Config struct {
 	// StartManager starts a stock manager in an existing directory, to which agents
 	// connect and the node is attached. Nil: agents connect to the node.
 	StartManager func(home string, keys []clientkeys.Key) (Manager, error)
+	Wazuh5       bool // that manager is of Wazuh 5, and so are its agents
 	Sign         bool // sign messages, and verify them
 	Encrypt      bool // encrypt messages, and decrypt them; with Sign
 	Version      string
@@ -99,20 +100,23 @@ func newScenario(p *demoRun, cfg Config) scenario {
 	}
 	d := newFailureScenario(p)
 	if cfg.For > 0 {
-		d.lastFailureAt = p.start.Add(cfg.For - slowest)
+		d.lastFailureAt = p.start.Add(cfg.For - p.pace().slowest)
 	}
 	return d
 }
 
 // printIntroduction prints what the demo shows.
 func (p *demoRun) printIntroduction() {
-	fmt.Fprintf(p.out, "Pulse watches %d simulated agents. Its messages are at %s, subjects %s.\n"+
-		"Each agent gets a keep-alive every %v; %d unanswered ones, or %v without any sign of life, and it is gone.\n"+
+	fmt.Fprintf(p.out, "Pulse watches %d simulated agents. Its messages are at %s, subjects %s.\n", len(p.ids), p.server, p.prefix.All())
+	if p.host != nil && p.host.of5 {
+		p.printIntroductionOf5()
+		return
+	}
+	fmt.Fprintf(p.out, "Each agent gets a keep-alive every %v; %d unanswered ones, or %v without any sign of life, and it is gone.\n"+
 		"One that is late beyond its habit gets a keep-alive at once, and %v to answer it. One that is away for %v is an alert.\n"+
 		"The agents' hosts are simulated, too: whether one still answers is known without sending it anything.\n",
-		len(p.ids), p.server, p.prefix.All(), interval, maxMissed, timeout, suspectTimeout, escalateAfter)
-	p.printKeys()
-	fmt.Fprintf(p.out, "Its dashboard is at http://%v\n", p.node.ConsoleAddr())
+		interval, maxMissed, timeout, suspectTimeout, escalateAfter)
+	p.printPlaces()
 	if p.host != nil {
 		fmt.Fprintf(p.out, "The agents are a stock Wazuh manager's, a simulated one in %s. Pulse reaches them through its sockets,\n"+
 			"and tells it of those that are lost.\n", p.host.Home())
@@ -121,6 +125,26 @@ func (p *demoRun) printIntroduction() {
 		fmt.Fprintln(p.out, "Stop that server for a while, and start it again: nothing will be lost.")
 	}
 	fmt.Fprintln(p.out)
+}
+
+// printIntroductionOf5 prints what a demo beside a manager of Wazuh 5 shows, and where it is not
+// like a real one.
+func (p *demoRun) printIntroductionOf5() {
+	fmt.Fprintf(p.out, "They are agents of Wazuh 5, of a stock manager of Wazuh 5, a simulated one in %s.\n"+
+		"Nobody can ask such an agent anything: it reports every 10 s (here every %v), and its manager writes one of its reports in\n"+
+		"%v to its database (here in %v, by the manager's own option remoted.control_keepalive_throttle).\n"+
+		"That is all that Pulse sees. An agent is gone after that time and %v more: here after %v, beside a manager as\n"+
+		"shipped after %v, and with that option at 10 after %v. The demo's manager claims to run for an hour:\n"+
+		"right after a restart Pulse would give up nobody for 80 s. Its agents speak HTTP without TLS.\n",
+		p.host.Home(), notify, shippedThrottle5, Throttle5, lossAfter5, Throttle5+lossAfter5, shippedThrottle5+lossAfter5, 10*time.Second+lossAfter5)
+	p.printPlaces()
+	fmt.Fprintln(p.out)
+}
+
+// printPlaces prints where keys and the dashboard are.
+func (p *demoRun) printPlaces() {
+	p.printKeys()
+	fmt.Fprintf(p.out, "Its dashboard is at http://%v\n", p.node.ConsoleAddr())
 }
 
 // processMessages runs the scenario until ctx ends or the scenario is over.
@@ -270,7 +294,7 @@ func (p *demoRun) evaluateRun(end time.Time) {
 		r.Waiting, r.ServerOutages, r.LongestOutageMS = p.state.waiting, p.outages, toMilliseconds(p.longest)
 	}
 	p.evaluate(end)
-	if !p.started && end.Sub(p.start) >= slowest {
+	if !p.started && end.Sub(p.start) >= p.pace().slowest {
 		p.report.NeverActive = p.countInactive()
 	}
 }

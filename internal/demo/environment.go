@@ -86,7 +86,7 @@ func openEnvironment(ctx context.Context, demo Config) (s *environment, err erro
 		return s, err
 	}
 	cfg := config.Default()
-	if cfg.Pulse.ClientKeys, err = s.writeKeys(demo.Agents); err != nil {
+	if cfg.Pulse.ClientKeys, err = s.writeKeys(demo.Agents, demo.Wazuh5); err != nil {
 		return s, err
 	}
 	if cfg.Pulse.StateDir, err = s.createStateDir(demo.StateDir); err != nil {
@@ -99,6 +99,7 @@ func openEnvironment(ctx context.Context, demo Config) (s *environment, err erro
 		if err := s.startManager(demo.StartManager, cfg.Pulse.ClientKeys); err != nil {
 			return s, err
 		}
+		s.host.of5 = demo.Wazuh5
 		cfg.Pulse.Link, cfg.Pulse.Home = "attach", s.host.Home()
 		s.work.Go(func() { s.host.runOtherClient(ctx) })
 	}
@@ -148,12 +149,16 @@ func (s *environment) createStateDir(wanted string) (string, error) {
 	return wanted, nil
 }
 
-// writeKeys writes client.keys with the agents.
-func (s *environment) writeKeys(agents int) (path string, err error) {
+// writeKeys writes client.keys with the agents. A manager of Wazuh 5 gives numbers from 1024 on.
+func (s *environment) writeKeys(agents int, of5 bool) (path string, err error) {
+	before := 0
+	if of5 {
+		before = 1023
+	}
 	roles := []string{"web", "db", "mail", "dc", "laptop", "build", "vpn", "files"}
 	var text strings.Builder
 	for i := 1; i <= agents; i++ {
-		id := fmt.Sprintf("%03d", i)
+		id := fmt.Sprintf("%03d", before+i)
 		name := fmt.Sprintf("%s-%s", roles[i%len(roles)], id)
 		var secret [32]byte
 		_, _ = rand.Read(secret[:]) // never fails
@@ -201,7 +206,7 @@ func (s *environment) startAgents(ctx context.Context, keyFile string) error {
 	if s.host != nil {
 		manager = s.host.AgentAddr()
 	}
-	s.agents, err = agentsim.New(agentsim.Config{Manager: manager.String(), Keys: keys, Notify: notify,
+	s.agents, err = agentsim.New(agentsim.Config{Manager: manager.String(), Keys: keys, Notify: notify, Wazuh5: agentsim.Config5{On: s.host != nil && s.host.of5},
 		Spread: s.host != nil || runtime.GOOS == "linux"}) // an address that several agents have is not probed
 	if err != nil {
 		return err

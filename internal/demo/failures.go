@@ -49,25 +49,26 @@ func newFailureScenario(p *demoRun) *failureScenario {
 // advance makes an agent fail or recover, if it is time.
 func (p *failureScenario) advance(now time.Time) {
 	for _, f := range p.failures {
-		if f.recoveredAt.IsZero() && f.mayEnd(now, p.messagesDelayed()) {
+		if f.recoveredAt.IsZero() && f.mayEnd(now, p.messagesDelayed(), p.pace()) {
 			p.endFailure(f, now)
 		}
 	}
 	if p.nextAt.IsZero() && p.started {
-		p.nextAt = now.Add(firstFailure)
+		p.nextAt = now.Add(p.pace().first)
 	}
 	if !p.started || now.Before(p.nextAt) || !p.lastFailureAt.IsZero() && now.After(p.lastFailureAt) {
 		return
 	}
-	d := deeds[p.nextIndex%len(deeds)]
+	pace := p.pace()
+	d := pace.deeds[p.nextIndex%len(pace.deeds)]
 	id := p.ids[p.nextIndex%len(p.ids)]
 	if p.failures[id] != nil || !p.active[id] || now.Before(p.silencedUntil[id]) {
 		return // it is not active yet; try again at the next tick
 	}
 	p.nextIndex++
-	p.nextAt = now.Add(failurePause)
-	if p.nextIndex%len(deeds) == 0 {
-		p.nextAt = now.Add(4 * failurePause)
+	p.nextAt = now.Add(pace.pause)
+	if p.nextIndex%len(pace.deeds) == 0 {
+		p.nextAt = now.Add(max(pace.pause, 4*failurePause))
 	}
 	p.printAgent(now, id, d.text)
 	if d.silenced && !p.silenceAgent(id, now) {
@@ -151,7 +152,7 @@ func (p *failureScenario) isOver(time.Time) bool { return false }
 // though there was time.
 func (p *failureScenario) evaluate(end time.Time) {
 	for _, f := range p.done {
-		if end.Sub(f.at) <= slowest || p.report.Waiting > 0 {
+		if end.Sub(f.at) <= p.pace().slowest || p.report.Waiting > 0 {
 			continue
 		}
 		if f.foundAt.IsZero() {

@@ -23,7 +23,7 @@ const (
 
 // longestHome is how many bytes the path of a manager's home may have: its sockets
 // are in it, and a socket's address has room for 107.
-const longestHome = 107 - len("/queue/sockets/request")
+const longestHome = 107 - len("/queue/sockets/wdb-http.sock")
 
 // Manager is a stock manager that runs on this host.
 type Manager interface {
@@ -38,6 +38,7 @@ type Manager interface {
 // ManagerLoad counts what the clients of a manager's sockets asked of it.
 type ManagerLoad struct {
 	Requests   uint64 // to agents
+	Requests5  uint64 // of these, to agents of Wazuh 5
 	MostAtOnce int64  // of these
 	Commands   uint64 // to remoted itself
 	Queries    uint64 // of wazuh-db
@@ -48,6 +49,7 @@ type ManagerLoad struct {
 // another client of its sockets whose requests are timed.
 type managerHost struct {
 	Manager
+	of5      bool // it is of Wazuh 5: it has no rules, and its agents cannot be asked
 	began    time.Time
 	before   ManagerLoad
 	waits    []time.Duration // of the other client; used by its goroutine until that ends
@@ -129,6 +131,9 @@ type ManagerReport struct {
 	OtherRefused int     `json:"other_client_unanswered"`
 	OtherWaitMS  float64 `json:"other_client_longest_wait_ms"`
 
+	Wazuh5    bool   `json:"wazuh_5"`
+	Requests5 uint64 `json:"requests_to_agents_of_5"` // each would be an error in the manager's log
+
 	Losses   int      `json:"losses"`          // failures that only Pulse detected
 	Silenced int      `json:"losses_silenced"` // of these, while the agent was silenced: no alert
 	Written  int      `json:"losses_written"`  // of these, into the manager's database
@@ -149,6 +154,7 @@ func (h *managerHost) buildReport(losses map[string][]loss, end time.Time) *Mana
 	for _, wait := range h.waits {
 		r.OtherWaitMS = max(r.OtherWaitMS, toMilliseconds(wait))
 	}
+	r.Wazuh5, r.Requests5 = h.of5, now.Requests5-was.Requests5
 	h.checkLosses(r, losses, end)
 	return r
 }
@@ -178,9 +184,9 @@ func (h *managerHost) checkLosses(r *ManagerReport, losses map[string][]loss, en
 			if back.IsZero() {
 				back = end
 			}
-			if back.Sub(l.found) >= writeBackTime {
+			if back.Sub(l.found) >= h.writeTime() {
 				due++
-				if !l.silenced {
+				if !l.silenced && !h.of5 {
 					dueAlerts++
 				}
 			}
@@ -193,6 +199,14 @@ func (h *managerHost) checkLosses(r *ManagerReport, losses map[string][]loss, en
 			r.Unknown = append(r.Unknown, id)
 		}
 	}
+}
+
+// writeTime returns the longest until a loss is written to the manager.
+func (h *managerHost) writeTime() time.Duration {
+	if h.of5 {
+		return pace5.written
+	}
+	return pace4.written
 }
 
 // countLossEvents counts the events about losses of an agent: monitord's, which raise rule
@@ -212,8 +226,13 @@ func countLossEvents(events []string, id string) (raised, sent int) {
 // writeText writes the report as text.
 func (r *ManagerReport) writeText(w io.Writer) {
 	each := func(n uint64) float64 { return float64(n) / max(r.Seconds, 1) }
-	fmt.Fprintf(w, "Of %d losses that the manager could not know of (%d of silenced agents), its database knows %d, its rule 504 was\n"+
-		"raised for %d, and Pulse's own events for its rules tell of %d.\n", r.Losses, r.Silenced, r.Written, r.Alerts, r.Events)
+	if r.Wazuh5 {
+		fmt.Fprintf(w, "Of %d losses that the manager could not know of, its database knows %d; it has no alert for them. No agent of Wazuh 5 was\n"+
+			"asked anything.\n", r.Losses, r.Written)
+	} else {
+		fmt.Fprintf(w, "Of %d losses that the manager could not know of (%d of silenced agents), its database knows %d, its rule 504 was\n"+
+			"raised for %d, and Pulse's own events for its rules tell of %d.\n", r.Losses, r.Silenced, r.Written, r.Alerts, r.Events)
+	}
 	fmt.Fprintf(w, "What Pulse asked of the manager each second: %.1f requests to agents (%d at once at the most), %.1f to remoted itself,\n"+
 		"%.1f to wazuh-db, %.1f KB over its sockets. Another client of remoted's asked %d times meanwhile, and never waited over %v.\n",
 		each(r.Requests), r.MostAtOnce, each(r.Commands), each(r.Queries), each(r.Bytes)/1000, r.OtherAsked,

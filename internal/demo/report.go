@@ -100,6 +100,7 @@ func (r *Report) Err() error {
 	if m := r.Manager; m != nil {
 		wrong(len(m.Unknown), "agents of whose loss the manager was not told: %d (%s)", len(m.Unknown), strings.Join(m.Unknown, ", "))
 		wrong(len(m.Repeated), "agents of which the manager was told too often: %d (%s)", len(m.Repeated), strings.Join(m.Repeated, ", "))
+		wrong(int(m.Requests5), "requests to agents of Wazuh 5, which cannot be asked: %d", m.Requests5)
 		wrong(m.OtherRefused, "requests of another client of the manager without an answer: %d of %d", m.OtherRefused, m.OtherAsked)
 	}
 	if !r.Blackout {

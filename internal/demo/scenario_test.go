@@ -315,10 +315,10 @@ func TestAFailureEndsWhenItHasBeenSeen(t *testing.T) {
 		if tt.alert > 0 {
 			f.alertAt = at(tt.alert)
 		}
-		if f.mayEnd(at(tt.ends-0.1), tt.delayed) {
+		if f.mayEnd(at(tt.ends-0.1), tt.delayed, &pace4) {
 			t.Errorf("%s ends too early", tt.name)
 		}
-		if tt.ends < 1e6 && !f.mayEnd(at(tt.ends+0.001), tt.delayed) {
+		if tt.ends < 1e6 && !f.mayEnd(at(tt.ends+0.001), tt.delayed, &pace4) {
 			t.Errorf("%s does not end after %v s", tt.name, tt.ends)
 		}
 	}

@@ -67,6 +67,9 @@ func Start(cfg Config) (m *Manager, err error) {
 			return m, err
 		}
 	}
+	if m.cfg.Wazuh5.Age > 0 {
+		return m, m.claimAge()
+	}
 	return m, nil
 }
 

@@ -24,6 +24,7 @@ type Wazuh5 struct {
 	Listen   string        // for agents of 5, host:port: "127.0.0.1:0"
 	Throttle time.Duration // between two keep-alives of an agent of 5 that are written (remoted.control_keepalive_throttle), in whole seconds: 60 s
 	Commit   time.Duration // between two commits of wazuh-db, in whole seconds: 60 s. KillDB loses what came after the last
+	Age      time.Duration // for how long the manager claims to run: its sockets' and its options' times are as much older when it starts
 	NoLegacy bool          // there is no port for agents of 4
 	NoHTTP   bool          // there is no wdb-http.sock
 }
@@ -164,6 +165,17 @@ func addRowsOf5(tx *sql.Tx, keys []clientkeys.Key) error {
 // ControlAddr returns the address for agents of 5 to connect to, also while remoted is
 // stopped.
 func (m *Manager) ControlAddr() netip.AddrPort { return m.control.addr }
+
+// claimAge makes the times of what shows how long the manager has been running older.
+func (m *Manager) claimAge() error {
+	at := time.Now().Add(-m.cfg.Wazuh5.Age)
+	for _, name := range []string{"etc/wazuh-manager-internal-options.conf", "queue/sockets/remote", "queue/db/wdb"} {
+		if err := os.Chtimes(filepath.Join(m.cfg.Home, name), at, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // SetThrottle writes another throttle to the manager's options. remoted takes it when it
 // starts.
