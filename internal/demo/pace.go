@@ -27,10 +27,11 @@ const (
 	lossAfter5       = 20 * time.Second // beside the throttle: Pulse's own
 )
 
-// pace5 is for failures that are known half a minute later, and are written to the manager
-// ten seconds after that. A reboot is over before anything is known of it.
+// pace5 is for failures that are known half a minute later. Each manager of 5 is the node of
+// a cluster, where a loss waits for 20 s before it is written. A reboot is over before
+// anything is known of it.
 var pace5 = pace{slowest: Throttle5 + lossAfter5 + escalateAfter + 3*time.Second, first: firstFailure, pause: 2500 * time.Millisecond,
-	downTime: 14 * time.Second, written: 13 * time.Second,
+	downTime: 24 * time.Second, written: 23 * time.Second,
 	deeds: slices.DeleteFunc(slices.Clone(deeds), func(d *deed) bool { return d.quiet })}
 
 // pace returns the pace of this demo.
