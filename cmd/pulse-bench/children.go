@@ -20,20 +20,22 @@ func (c *natsServerCommand) Run() error { return bench.ServeNATS(c.Dir, os.Stdin
 type managerCommand struct {
 	Dir    string `arg:""`
 	Agents int    `arg:""`
+	Wazuh  int    `arg:"" default:"4"`
 }
 
 func (c *managerCommand) Run() error {
-	return bench.RunManager(c.Dir, c.Agents, os.Stdin, os.Stdout)
+	return bench.RunManager(c.Dir, c.Agents, c.Wazuh, os.Stdin, os.Stdout)
 }
 
 // agentsCommand is the agents of that manager.
 type agentsCommand struct {
 	Addr   string `arg:""`
 	Agents int    `arg:""`
+	Wazuh  int    `arg:"" default:"4"`
 }
 
 func (c *agentsCommand) Run() error {
-	return bench.RunAgents(c.Addr, c.Agents, os.Stdin, os.Stdout)
+	return bench.RunAgents(c.Addr, c.Agents, c.Wazuh, os.Stdin, os.Stdout)
 }
 
 // otherClientCommand is a client of that manager besides Pulse.

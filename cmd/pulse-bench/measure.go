@@ -80,6 +80,7 @@ func (c *publishCommand) Run(ctx context.Context) error {
 type attachCommand struct {
 	Agents int           `default:"10000" placeholder:"N" help:"How many agents (100 to 50000). Each takes an open file of two processes. Default: ${default}."`
 	For    time.Duration `default:"1m" placeholder:"DURATION" help:"How long to measure the usual load. Default: ${default}."`
+	Wazuh  int           `default:"4" placeholder:"N" help:"The manager's and the agents' version, 4 or 5. Default: ${default}."`
 	JSON   bool          `help:"Print one JSON object instead of lines."`
 }
 
@@ -92,7 +93,14 @@ agents hanging, while another client asks remoted for one that runs.
 
     pulse-bench attach --agents 1000 --for 20s
 
-Progress goes to standard error. The exit code is 1 if more was asked of the manager at once than may be.`
+With --wazuh 5 both are of Wazuh 5, with the manager's settings as shipped: one keep-alive a minute of each agent reaches its
+database, and nothing else shows that it lives. The parts: the manager and its agents alone; the usual load; a hundred agents
+that are killed over a minute. It takes six minutes, as losses take more than one.
+
+    pulse-bench attach --wazuh 5
+
+Progress goes to standard error. The exit code is 1 if more was asked of the manager at once than may be, or, with --wazuh 5,
+if an agent that lives was given up or an agent of 5 was asked anything.`
 }
 
 func (c *attachCommand) Run(ctx context.Context) error {
@@ -102,8 +110,19 @@ func (c *attachCommand) Run(ctx context.Context) error {
 	if c.For <= 0 {
 		return usageError{fmt.Errorf("--for %v: want a positive duration, such as 1m", c.For)}
 	}
+	if c.Wazuh != 4 && c.Wazuh != 5 {
+		return usageError{fmt.Errorf("--wazuh %d: want 4 or 5", c.Wazuh)}
+	}
 	daemon.SetGCPercent()
-	report, err := bench.MeasureAttach(ctx, bench.AttachConfig{Agents: c.Agents, For: c.For, Progress: os.Stderr})
+	cfg := bench.AttachConfig{Agents: c.Agents, For: c.For, Progress: os.Stderr}
+	if c.Wazuh == 5 {
+		report, err := bench.MeasureAttach5(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		return writeReport(report, c.JSON)
+	}
+	report, err := bench.MeasureAttach(ctx, cfg)
 	if err != nil {
 		return err
 	}

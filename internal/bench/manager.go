@@ -28,15 +28,23 @@ var (
 )
 
 // RunManager runs a simulated Wazuh manager in dir with the given number of
-// agents. It writes the address for agents to w, answers each line of r with
-// its state, and returns at the end of r.
-func RunManager(dir string, agents int, r io.Reader, w io.Writer) error {
-	m, err := managersim.Start(managersim.Config{Home: dir, Keys: makeKeys(agents)})
+// agents, of Wazuh 4 or 5. It writes the address for agents to w, answers each
+// line of r with its state, and returns at the end of r.
+func RunManager(dir string, agents, wazuh int, r io.Reader, w io.Writer) error {
+	cfg := managersim.Config{Home: dir, Keys: makeKeys(agents, wazuh)}
+	if wazuh == 5 {
+		cfg.Version = "v5.0.0"
+	}
+	m, err := managersim.Start(cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = m.Close() }() // its home is removed
-	fmt.Fprintln(w, m.AgentAddr())
+	if wazuh == 5 {
+		fmt.Fprintln(w, m.ControlAddr())
+	} else {
+		fmt.Fprintln(w, m.AgentAddr())
+	}
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		all, err := m.Statuses()
 		if err != nil {
@@ -60,11 +68,18 @@ type managerState struct {
 // which the manager answers nobody else.
 const ramp = 10 * time.Second
 
-// RunAgents runs the agents of a manager, over TCP, each from a loopback
-// address of its own. For each line of r, "kill ID" or "hang ID", it makes an
-// agent fail and answers with a line.
-func RunAgents(addr string, agents int, r io.Reader, w io.Writer) error {
-	fleet, err := agentsim.New(agentsim.Config{Manager: addr, Keys: makeKeys(agents), Spread: true, Ramp: ramp})
+// ramp5 is the same for agents of Wazuh 5, of whose keep-alives one a minute is written.
+const ramp5 = time.Minute
+
+// RunAgents runs the agents of a manager of Wazuh 4 or 5, over TCP, each from a
+// loopback address of its own. For each line of r, "kill ID" or "hang ID", it
+// makes an agent fail and answers with a line.
+func RunAgents(addr string, agents, wazuh int, r io.Reader, w io.Writer) error {
+	cfg := agentsim.Config{Manager: addr, Keys: makeKeys(agents, wazuh), Spread: true, Ramp: ramp}
+	if wazuh == 5 {
+		cfg.Ramp, cfg.Wazuh5.On = ramp5, true
+	}
+	fleet, err := agentsim.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -88,10 +103,15 @@ func RunAgents(addr string, agents int, r io.Reader, w io.Writer) error {
 	return nil
 }
 
-func makeKeys(n int) []clientkeys.Key {
+// makeKeys returns the keys of n agents; those of a manager of Wazuh 5 have its numbers.
+func makeKeys(n, wazuh int) []clientkeys.Key {
 	var text strings.Builder
-	for _, m := range makeMembers(n) {
-		fmt.Fprintf(&text, "%s %s any %064d\n", m.ID, m.Name, m.ID)
+	for i, m := range makeMembers(n) {
+		id := m.ID.String()
+		if wazuh == 5 {
+			id = managersim.IDOf5(i + 1)
+		}
+		fmt.Fprintf(&text, "%s %s any %064d\n", id, m.Name, m.ID)
 	}
 	set, _, err := clientkeys.Parse(strings.NewReader(text.String()))
 	if err != nil {

@@ -22,6 +22,7 @@ type Stats struct {
 	RequestsOut  uint64
 
 	Queries    uint64 // to wazuh-db
+	Rows       uint64 // of the answers to these, and to queries over HTTP
 	Statements uint64 // SQL that ran for these, and for remoted and monitord
 	DBClients  int64  // connections now
 	DBIn       uint64 // bytes
@@ -64,7 +65,7 @@ func (m *Manager) Stats() Stats {
 		Answered: c.answered.Load(), NotSent: c.notSent.Load(), TimedOut: c.timedOut.Load(), Unknown: c.unknown.Load(),
 		Commands: c.commands.Load(), LongestFrame: time.Duration(c.longestFrame.Load()),
 		RequestsIn: c.bytesIn[RequestSocket].Load(), RequestsOut: c.bytesOut[RequestSocket].Load(),
-		Queries: c.queries.Load(), Statements: m.store.statements.Load(), DBClients: c.dbClients.Load(),
+		Queries: c.queries.Load(), Statements: m.store.statements.Load(), Rows: m.store.rows.Load(), DBClients: c.dbClients.Load(),
 		DBIn: c.bytesIn[DatabaseSocket].Load(), DBOut: c.bytesOut[DatabaseSocket].Load(),
 		ControlMessages: c.controls.Load(), Events: c.events.Load(), Agents: c.agents.Load(),
 		Requests5: c.requests5.Load(), Notifies: c.notifies.Load(), NotifyRows: c.notifyRows.Load(),

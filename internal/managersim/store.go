@@ -21,6 +21,7 @@ type store struct {
 	db         *sql.DB
 	now        func() int64 // Unix seconds
 	statements atomic.Uint64
+	rows       atomic.Uint64 // of queries of clients
 	dialect    dialect
 	commits    commits // of a manager of 5
 }
@@ -104,6 +105,7 @@ func (s *store) queryRows(query string, args ...any) (all []json.RawMessage, err
 		}
 		all = append(all, rowJSON(names, values))
 	}
+	s.rows.Add(uint64(len(all)))
 	return all, rows.Err()
 }
 
