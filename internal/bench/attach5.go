@@ -149,6 +149,7 @@ func (b *attach5Run) measureNode(ctx context.Context) error {
 func (b *attach5Run) killAgents(ctx context.Context) error {
 	n := min(killed5, b.cfg.Agents/100)
 	b.printProgress("%d agents are killed over %v; until all are known, or %v later", n, killing5, slowestLoss)
+	order := newTurnOrder(n) // not the order in which they started, which is that of their keep-alives
 	killed, found := make(map[string]time.Time, n), make(map[string]time.Duration, n)
 	next := time.NewTicker(killing5 / time.Duration(n))
 	defer next.Stop()
@@ -159,7 +160,7 @@ func (b *attach5Run) killAgents(ctx context.Context) error {
 			if len(killed) == n {
 				continue
 			}
-			id := managersim.IDOf5(1 + len(killed)*b.cfg.Agents/n)
+			id := managersim.IDOf5(1 + int(order.agentAt(int64(len(killed)))-1)*b.cfg.Agents/n)
 			if _, err := b.agents.sendLine("kill " + id); err != nil {
 				return err
 			}
