@@ -150,6 +150,9 @@ func TestMistakesAreRefusedWithWhatIsWanted(t *testing.T) {
 		{"publish --server nats://127.0.0.1:1 --messages 1000", "connect to the NATS server: ", exitError},
 		{"attach --agents 10", "--agents 10: want 100 to 50000\n", exitUsage},
 		{"attach --for 0s", "--for 0s: want a positive duration, such as 1m\n", exitUsage},
+		{"attach --wazuh 6", "--wazuh 6: want 4 or 5\n", exitUsage},
+		{"demo --attach --wazuh 3", "--wazuh 3: want 4 or 5\n", exitUsage},
+		{"demo --wazuh 5", "--wazuh 5: only with --attach\n", exitUsage},
 		{"demo --attach --outage", "--outage and --attach: one at a time\n", exitUsage},
 		{"neither", "unexpected argument neither\npulse-bench: for help: pulse-bench --help\n", exitUsage},
 	}

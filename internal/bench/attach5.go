@@ -212,7 +212,7 @@ type Attach5Report struct {
 	AloneCores   float64 `json:"manager_alone_cpu_cores" unit:"of the simulated manager, before Pulse is there"`
 	ManagerCores float64 `json:"manager_cpu_cores" unit:"the same with Pulse: the difference is its wazuh-db's work for Pulse"`
 	Queries      float64 `json:"queries_per_s" unit:"of wazuh-db"`
-	Rows         float64 `json:"rows_per_s" unit:"read by Pulse"`
+	Rows         float64 `json:"rows_per_s" unit:"of its answers to Pulse, which reads all agents once a minute"`
 	Bytes        float64 `json:"db_bytes_per_s" unit:"both ways"`
 	Notifies     float64 `json:"notifies_per_s" unit:"of agents to the manager"`
 	Written      float64 `json:"rows_written_per_s" unit:"of these, by the manager into its database"`
