@@ -1,7 +1,10 @@
 package managersim
 
 import (
+	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -34,5 +37,40 @@ func FuzzSockets(f *testing.F) {
 		m.remoted.answerRequest([]byte(text))
 		m.remoted.sendControl(text)
 		parseKeepAlive(text)
+	})
+}
+
+// The same for a manager of 5, with its agents' messages.
+func FuzzSocketsOf5(f *testing.F) {
+	for _, text := range []string{"global get-agent-info 1024", "global sql SELECT 1; SELECT 2", "global sql ", "global update-keepalive {\"id\":1024,\"connection_status\":\"active\",\"sync_status\":\"synced\"}",
+		`global update-status-code {"id":1024,"status_code":0,"sync_status":"synced","connection_status":"pending","version":"v5.0.0"}`,
+		`global update-agent-data {"id":1024,"connection_status":"active","sync_status":"synced"}`, "global sync-agent-info-get last_id 0", `{"command":"getconfig"}`,
+		"1024 agent getstate", `{"type":"startup","version":"v5.0.0"}`, `{"type":"notify","host":{"os":{}}}`, `{"type":"notify","agent":{}}`, `{"type":"shutdown"}`, `{"type":1}`} {
+		f.Add(text)
+	}
+	dir, err := os.MkdirTemp("", "wz")
+	if err != nil {
+		f.Fatal(err)
+	}
+	m, err := Start(Config{Home: dir, Keys: keysOf5(1), Version: "v5.0.0"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = m.Close(); _ = os.RemoveAll(dir) })
+	f.Fuzz(func(t *testing.T, text string) {
+		if code := m.HandleControl("1024", []byte(text)); !slices.Contains([]int{http.StatusOK, http.StatusBadRequest}, code) {
+			t.Errorf("status %d", code)
+		}
+		m.wazuhDB.answerHTTP(http.MethodGet, text)
+		lower := strings.ToLower(text)
+		if text == "" || len(text) > maxFrame || strings.Contains(lower, "attach") || strings.Contains(lower, "vacuum") || strings.Contains(lower, "recursive") {
+			return // no frame holds it; or a statement, as 5 runs any, that makes files or has no end
+		}
+		for _, a := range m.wazuhDB.answerRequest(text) {
+			if len(a) == 0 || len(a) > maxAnswer+len("due ") {
+				t.Errorf("an answer of %d bytes", len(a))
+			}
+		}
+		m.remoted.answerRequest([]byte(text))
 	})
 }
