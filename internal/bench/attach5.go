@@ -210,7 +210,8 @@ type Attach5Report struct {
 	Cores        float64 `json:"cpu_cores" unit:"of Pulse: processor seconds a second, everyday"`
 	Resident     int64   `json:"rss_bytes" unit:"of Pulse"`
 	AloneCores   float64 `json:"manager_alone_cpu_cores" unit:"of the simulated manager, before Pulse is there"`
-	ManagerCores float64 `json:"manager_cpu_cores" unit:"the same with Pulse: the difference is its wazuh-db's work for Pulse"`
+	ManagerCores float64 `json:"manager_cpu_cores" unit:"the same with Pulse, everyday"`
+	Answering    float64 `json:"wazuh_db_busy" unit:"seconds a second in which its wazuh-db makes answers to Pulse"`
 	Queries      float64 `json:"queries_per_s" unit:"of wazuh-db"`
 	Rows         float64 `json:"rows_per_s" unit:"of its answers to Pulse, which reads all agents once a minute"`
 	Bytes        float64 `json:"db_bytes_per_s" unit:"both ways"`
@@ -235,6 +236,7 @@ func (r *Attach5Report) fillBetween(from, to attachSnapshot) {
 	a, z := &from.stats, &to.stats
 	r.Queries, r.Rows = rate(a.Queries+a.HTTPQueries, z.Queries+z.HTTPQueries), rate(a.Rows, z.Rows)
 	r.Bytes = rate(a.DBIn+a.DBOut+a.HTTPBytes, z.DBIn+z.DBOut+z.HTTPBytes)
+	r.Answering = (z.Answering - a.Answering).Seconds() / seconds
 	r.Notifies, r.Written = rate(a.Notifies, z.Notifies), rate(a.NotifyRows, z.NotifyRows)
 }
 

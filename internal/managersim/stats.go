@@ -21,11 +21,12 @@ type Stats struct {
 	RequestsIn   uint64        // bytes
 	RequestsOut  uint64
 
-	Queries    uint64 // to wazuh-db
-	Rows       uint64 // of the answers to these, and to queries over HTTP
-	Statements uint64 // SQL that ran for these, and for remoted and monitord
-	DBClients  int64  // connections now
-	DBIn       uint64 // bytes
+	Queries    uint64        // to wazuh-db
+	Rows       uint64        // of the answers to these, and to queries over HTTP
+	Answering  time.Duration // that wazuh-db took to make the answers
+	Statements uint64        // SQL that ran for these, and for remoted and monitord
+	DBClients  int64         // connections now
+	DBIn       uint64        // bytes
 	DBOut      uint64
 
 	ControlMessages uint64 // datagrams on the AR queue
@@ -48,6 +49,7 @@ type counters struct {
 	bytesIn, bytesOut                                        [socketCount]atomic.Uint64
 
 	queries   atomic.Uint64
+	answering atomic.Int64 // nanoseconds
 	dbClients atomic.Int64
 	byName    sync.Map // of a command's name to *atomic.Uint64
 
@@ -65,7 +67,7 @@ func (m *Manager) Stats() Stats {
 		Answered: c.answered.Load(), NotSent: c.notSent.Load(), TimedOut: c.timedOut.Load(), Unknown: c.unknown.Load(),
 		Commands: c.commands.Load(), LongestFrame: time.Duration(c.longestFrame.Load()),
 		RequestsIn: c.bytesIn[RequestSocket].Load(), RequestsOut: c.bytesOut[RequestSocket].Load(),
-		Queries: c.queries.Load(), Statements: m.store.statements.Load(), Rows: m.store.rows.Load(), DBClients: c.dbClients.Load(),
+		Queries: c.queries.Load(), Statements: m.store.statements.Load(), Rows: m.store.rows.Load(), Answering: time.Duration(c.answering.Load()), DBClients: c.dbClients.Load(),
 		DBIn: c.bytesIn[DatabaseSocket].Load(), DBOut: c.bytesOut[DatabaseSocket].Load(),
 		ControlMessages: c.controls.Load(), Events: c.events.Load(), Agents: c.agents.Load(),
 		Requests5: c.requests5.Load(), Notifies: c.notifies.Load(), NotifyRows: c.notifyRows.Load(),

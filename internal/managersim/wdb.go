@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 //go:embed wdbstats.json
@@ -52,7 +53,9 @@ func (w *wazuhDB) serveClient(conn net.Conn) {
 		}
 		w.counters.bytesIn[DatabaseSocket].Add(uint64(len(request) + 4))
 		w.stall.waitWhileStalled(w.quit)
+		began := time.Now()
 		answers := w.answerRequest(string(request))
+		w.counters.answering.Add(int64(time.Since(began)))
 		w.changes.notifyAll()
 		if !w.writeAnswers(DatabaseSocket, &w.daemon, conn, answers...) {
 			return

@@ -194,7 +194,9 @@ func (w *wazuhDB) serveHTTP(conn net.Conn) {
 		return
 	}
 	w.stall.waitWhileStalled(w.quit)
+	began := time.Now()
 	code, body := w.answerHTTP(r.Method, r.URL.Path)
+	w.counters.answering.Add(int64(time.Since(began)))
 	w.counters.httpQueries.Add(1)
 	w.counters.httpBytes.Add(uint64(len(body)))
 	w.changes.notifyAll()
