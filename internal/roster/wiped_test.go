@@ -199,12 +199,16 @@ func TestARestartWritesNothingAgain(t *testing.T) {
 	n.startRoster()
 	n.publishChanges(activeChange("003", 100))
 	waitForAgent(t, js, "003", hasSince(100))
+	checkpointContents := func() contents {
+		return loadCheckpoint(filepath.Join(n.dir, "roster.json"), slog.New(slog.DiscardHandler)).contents
+	}
+	n.waitForStats(func(Stats) bool { return checkpointContents() == contents{3, 3} }) // which is written after the bucket
 	n.stopRoster()
 	if said := strings.TrimPrefix(n.log.String(), before); strings.Contains(said, "written anew") {
 		t.Error(said)
 	}
-	if m := loadCheckpoint(filepath.Join(n.dir, "roster.json"), slog.New(slog.DiscardHandler)); m.contents != (contents{3, 3}) {
-		t.Errorf("%+v", m)
+	if got := checkpointContents(); got != (contents{3, 3}) {
+		t.Errorf("%+v", got)
 	}
 }
 
