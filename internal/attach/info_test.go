@@ -17,10 +17,10 @@ func (s *fixture) waitForInfo(id detector.AgentID, want detector.Info) {
 	var got detector.Record
 	defer func() {
 		if s.t.Failed() {
-			s.t.Logf("the last info: %+v", got.Info)
+			s.t.Logf("the last info: %+v", detector.ReadInfo(got.Info))
 		}
 	}()
-	s.waitUntil("the agent's info", func() bool { got, _ = s.fleet.Agent(id); return got.Info == want })
+	s.waitUntil("the agent's info", func() bool { got, _ = s.fleet.Agent(id); return detector.ReadInfo(got.Info) == want })
 }
 
 func TestAnAgentsGroupsSystemAndVersionAreThoseOfItsRow(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -174,7 +175,7 @@ func (s *Server) handleFleetMap(w http.ResponseWriter, r *http.Request) {
 		return view.ReadFleet(ctx, s.cfg.Fleet, func(page []detector.Record) {
 			for i := range page {
 				a := &page[i]
-				row := []any{a.ID.String(), a.Name, a.IP, a.Status, a.Group - 1, infos.indexOf(&a.Info)}
+				row := []any{a.ID.String(), a.Name, a.IP, a.Status, a.Group - 1, infos.indexOf(a.Info)}
 				if a.Silenced {
 					row = append(row, 1)
 				}
@@ -195,20 +196,20 @@ func (s *Server) handleFleetMap(w http.ResponseWriter, r *http.Request) {
 
 // infoTable numbers what is known of agents, which is the same of many.
 type infoTable struct {
-	index map[detector.Info]int
+	index map[unique.Handle[detector.Info]]int
 	list  []event.AgentInfo
 }
 
 func newInfoTable() *infoTable {
-	return &infoTable{index: make(map[detector.Info]int), list: []event.AgentInfo{}}
+	return &infoTable{index: make(map[unique.Handle[detector.Info]]int), list: []event.AgentInfo{}}
 }
 
-func (t *infoTable) indexOf(i *detector.Info) int {
-	n, known := t.index[*i]
+func (t *infoTable) indexOf(i unique.Handle[detector.Info]) int {
+	n, known := t.index[i]
 	if !known {
 		n = len(t.list)
-		t.index[*i] = n
-		t.list = append(t.list, evidence.InfoMessage(*i))
+		t.index[i] = n
+		t.list = append(t.list, evidence.InfoMessage(detector.ReadInfo(i)))
 	}
 	return n
 }

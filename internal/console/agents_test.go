@@ -83,7 +83,7 @@ func (s *fixture) setInfos(infos map[detector.AgentID]detector.Info) {
 	}
 	s.waitFor("what is known of the agents", func() bool {
 		for id, info := range infos {
-			if r, _ := s.detector.Agent(id); r.Info != info {
+			if r, _ := s.detector.Agent(id); detector.ReadInfo(r.Info) != info {
 				return false
 			}
 		}

@@ -42,8 +42,8 @@ func TestWhatIsKnownOfAnAgentOutlivesARestart(t *testing.T) {
 	h = startTestNode(t, cfg)
 	want := detector.Info{OSName: "Debian GNU/Linux", OSVersion: "12", Version: "v4.14.7"}
 	for id := range detector.AgentID(3) {
-		if got, ok := h.node.detector.Agent(id + 1); !ok || got.Info != want {
-			t.Errorf("agent %v: %+v", id+1, got.Info)
+		if got, ok := h.node.detector.Agent(id + 1); !ok || detector.ReadInfo(got.Info) != want {
+			t.Errorf("agent %v: %+v", id+1, detector.ReadInfo(got.Info))
 		}
 	}
 	writeKeys(t, cfg, "001 web any 1111111111111111\n003 mail any 3333333333333333\n")

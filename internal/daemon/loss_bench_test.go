@@ -49,7 +49,7 @@ func benchmarkLoss(b *testing.B, published, probe bool) {
 		n.awaitStatus(b, lossesAtOnce, detector.Disconnected)
 		spent += readProcessorTime(b) - began
 		for i := range lossesAtOnce {
-			if r, _ := n.detector.Agent(detector.AgentID(i + 1)); r.Host != want {
+			if r, _ := n.detector.Agent(detector.AgentID(i + 1)); r.Evidence == nil || r.Evidence.Host != want {
 				b.Fatalf("%+v, want a host that %v", r, want)
 			}
 		}

@@ -11,6 +11,14 @@ type Info struct {
 
 var noInfo = unique.Make(Info{})
 
+// ReadInfo returns what a handle stands for. That of its zero value is empty.
+func ReadInfo(h unique.Handle[Info]) (i Info) {
+	if h != (unique.Handle[Info]{}) {
+		i = h.Value()
+	}
+	return i
+}
+
 // SetInfo sets what is known of an agent. It is ordered with Report; any goroutine may
 // call it.
 func (d *Detector) SetInfo(id AgentID, info Info) {

@@ -18,8 +18,8 @@ func TestAnAgentsGroupFollowsItsInfo(t *testing.T) {
 	}
 	table, now := newFleet(2, set)
 	table.SetInfo(1, Info{Groups: "web", OSName: "Debian"}, now)
-	if r, _ := table.Agent(1); r.Group != 1 || r.Info.OSName != "Debian" {
-		t.Errorf("in group %d with %+v, want 1 by its Wazuh group", r.Group, r.Info)
+	if r, _ := table.Agent(1); r.Group != 1 || ReadInfo(r.Info).OSName != "Debian" {
+		t.Errorf("in group %d with %+v, want 1 by its Wazuh group", r.Group, ReadInfo(r.Info))
 	}
 	table.Apply([]Sighting{{At: now, ID: 1, Kind: SawShutdown}})
 	if got := changesIn(table.TakeDecisions()); len(got) != 1 || got[0].Info.Groups != "web" {
@@ -27,8 +27,8 @@ func TestAnAgentsGroupFollowsItsInfo(t *testing.T) {
 	}
 	table.SetInfo(1, Info{}, now)
 	table.SetInfo(3, Info{Groups: "web"}, now)
-	if r, _ := table.Agent(1); r.Group != 0 || r.Info != (Info{}) {
-		t.Errorf("in group %d with %+v, want 0 without any", r.Group, r.Info)
+	if r, _ := table.Agent(1); r.Group != 0 || ReadInfo(r.Info) != (Info{}) {
+		t.Errorf("in group %d with %+v, want 0 without any", r.Group, ReadInfo(r.Info))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unique"
 )
 
 // Member is an agent in the inventory.
@@ -109,25 +110,26 @@ func (t *Table) removeAgent(slot int32, reason Reason, now Instant) {
 	t.free = append(t.free, slot)
 }
 
-// Record is a copy of what the table holds about one agent.
+// Record is a copy of what the table holds about one agent. It is small, because most of
+// the cost of a page is to write its records.
 type Record struct {
 	ID        AgentID
+	Status    Status
+	Reason    Reason // of the last change; NoReason before the first
+	Seen      bool   // there was a sign of life
+	Silenced  bool
+	Dormant   bool  // it is disconnected, and away for Settings.DormantAfter
+	AlertHeld bool  // the alert of its loss is held: AlertReleased or Escalated follows unless it comes back
+	Step      uint8 // of Settings.EscalateAfter that it has reached; 0 before the first
 	Group     int
 	Name      string
 	IP        string
-	Status    Status
-	Reason    Reason // of the last change; NoReason before the first
 	Since     Instant
 	LastSeen  Instant // of use only when Seen
-	Seen      bool    // there was a sign of life
 	Missed    int
-	RTT       time.Duration // of the last answered keep-alive; 0 before the first
-	Info      Info
-	Evidence      // of a disconnected agent
-	Step      int // of Settings.EscalateAfter that it has reached; 0 before the first
-	Silenced  bool
-	Dormant   bool // it is disconnected, and away for Settings.DormantAfter
-	AlertHeld bool // the alert of its loss is held: AlertReleased or Escalated follows unless it comes back
+	RTT       time.Duration       // of the last answered keep-alive; 0 before the first
+	Info      unique.Handle[Info] // see ReadInfo
+	Evidence  *Evidence           // of a disconnected agent; nil of others
 }
 
 // PageSize is how many slots a page covers: few enough not to hold up a sweep.
@@ -138,9 +140,21 @@ const PageSize = 4096
 // they were added.
 func (t *Table) Page(dst []Record, n int) (_ []Record, more bool) {
 	lo, hi := min(n*PageSize, len(t.state)), min((n+1)*PageSize, len(t.state))
+	var away []Evidence
 	for slot := lo; slot < hi; slot++ {
-		if t.state[slot].has(used) {
-			dst = append(dst, t.recordOf(int32(slot)))
+		s := &t.state[slot]
+		if !s.has(used) {
+			continue
+		}
+		dst = append(dst, Record{})
+		r := &dst[len(dst)-1]
+		t.fillRecord(r, int32(slot))
+		if s.status == Disconnected {
+			if len(away) == cap(away) {
+				away = make([]Evidence, 0, 64) // one allocation for many
+			}
+			away = append(away, t.evidenceOf(int32(slot), r.Seen))
+			r.Evidence = &away[len(away)-1]
 		}
 	}
 	return dst, hi < len(t.state)
@@ -152,19 +166,23 @@ func (t *Table) Agent(id AgentID) (Record, bool) {
 	if !ok {
 		return Record{}, false
 	}
-	return t.recordOf(slot), true
+	var r Record
+	t.fillRecord(&r, slot)
+	if r.Status == Disconnected {
+		e := t.evidenceOf(slot, r.Seen)
+		r.Evidence = &e
+	}
+	return r, true
 }
 
-func (t *Table) recordOf(slot int32) Record {
+// fillRecord sets the fields of an empty record, but for the evidence.
+func (t *Table) fillRecord(r *Record, slot int32) {
 	s, w := &t.state[slot], &t.identities[slot]
-	r := Record{ID: s.id, Group: int(s.group), Name: w.name, IP: w.ip, Status: s.status, Reason: s.reason,
-		Since: w.since, LastSeen: s.lastSeen, Seen: s.has(seen), Missed: int(s.missed),
-		RTT: time.Duration(s.rtt) * time.Microsecond, Info: w.info.Value(), Silenced: s.has(silenced), Dormant: s.has(dormant), AlertHeld: s.has(alertHeld) && !s.has(alerted)}
-	if s.status == Disconnected {
-		r.Evidence = t.evidenceOf(slot, r.Seen)
-	}
+	r.ID, r.Group, r.Name, r.IP, r.Info = s.id, int(s.group), w.name, w.ip, w.info
+	r.Status, r.Reason, r.Since, r.Missed = s.status, s.reason, w.since, int(s.missed)
+	r.LastSeen, r.Seen, r.RTT = s.lastSeen, s.has(seen), time.Duration(s.rtt)*time.Microsecond
+	r.Silenced, r.Dormant, r.AlertHeld = s.has(silenced), s.has(dormant), s.has(alertHeld) && !s.has(alerted)
 	if s.step != noSteps {
-		r.Step = int(s.step)
+		r.Step = s.step
 	}
-	return r
 }

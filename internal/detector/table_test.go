@@ -209,8 +209,8 @@ func compareRecords(t *rapid.T, table *Table, ref *model) {
 	for _, r := range page {
 		counts[r.Status]++
 		a := ref.agents[r.ID]
-		if a == nil || a.status != r.Status || a.missed != r.Missed || a.dormant != r.Dormant || a.step != r.Step || a.info != r.Info ||
-			ref.silenced[r.ID] != r.Silenced || r.Host != HostUnknown && a.probed.host != r.Host {
+		if a == nil || a.status != r.Status || a.missed != r.Missed || a.dormant != r.Dormant || a.step != int(r.Step) || a.info != r.Info.Value() ||
+			ref.silenced[r.ID] != r.Silenced || (r.Evidence != nil) != (r.Status == Disconnected) || r.Evidence != nil && r.Evidence.Host != HostUnknown && a.probed.host != r.Evidence.Host {
 			t.Fatalf("the table has %+v, the model %+v", r, a)
 		}
 		if r.Dormant {
@@ -291,6 +291,13 @@ func TestColumnsKeepToALineOfTheCache(t *testing.T) {
 		if size := reflect.TypeOf(column).Size(); size != 64 && bits.UintSize == 64 {
 			t.Errorf("%T has %d bytes, want 64", column, size)
 		}
+	}
+}
+
+// The sweep waits for a page, most of whose cost is to write its records.
+func TestARecordOfAPageIsSmall(t *testing.T) {
+	if size := reflect.TypeFor[Record]().Size(); size > 112 {
+		t.Errorf("a record has %d bytes, want 112 at most: put what few agents have behind a pointer", size)
 	}
 }
 

@@ -60,7 +60,8 @@ func TestAbsencesGoOnOverARestart(t *testing.T) {
 			tt.was.Addr, tt.was.Info = addressOf(1), Info{Groups: "web"}
 			table.Restore([]Restored{tt.was}, nil)
 			table.SetMembers([]Member{tt.was.Member}, 0)
-			if r, _ := table.Agent(1); r.Info.Groups != "web" || r.Step != tt.was.Step || r.Evidence.Host != tt.was.Evidence.Host {
+			if r, _ := table.Agent(1); ReadInfo(r.Info).Groups != "web" || int(r.Step) != tt.was.Step ||
+				r.Evidence == nil && tt.was.Status == Disconnected || r.Evidence != nil && r.Evidence.Host != tt.was.Evidence.Host {
 				t.Errorf("restored %+v", r)
 			}
 			checkStory(t, runStory(table, 0, tt.story, tt.end), tt.want)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 	"unicode"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/view"
@@ -94,7 +95,7 @@ func TestFieldsAreCheckedOneByOne(t *testing.T) {
 
 func TestWhoMatches(t *testing.T) {
 	web := detector.Record{ID: 7, Name: "web-01.example", IP: "10.1.2.3", Status: detector.Active,
-		Info: detector.Info{Groups: "default,linux-eu", OSName: "Debian GNU/Linux", OSVersion: "12", Version: "v4.14.7"}}
+		Info: unique.Make(detector.Info{Groups: "default,linux-eu", OSName: "Debian GNU/Linux", OSVersion: "12", Version: "v4.14.7"})}
 	for body, want := range map[string]bool{
 		`{"status":"active"}`: true, `{"status":"pending"}`: false, `{"dormant":false}`: true, `{"dormant":true}`: false,
 		`{"name":"web"}`: true, `{"name":"01.ex"}`: true, `{"name":"WEB"}`: false, `{"name":"web*"}`: true,
@@ -139,7 +140,7 @@ func FuzzRequests(f *testing.F) {
 		if err == nil && (list.limit < 1 || list.limit > maxLimit || len(list.Name)+len(list.NamePart) > maxNameLength || list.after > detector.MaxAgentID) {
 			t.Errorf("taken: %+v", list)
 		}
-		list.Matches(&detector.Record{ID: 1, Name: "web-01", IP: "10.0.0.1", Info: detector.Info{Groups: "default,web", OSName: "Ubuntu", OSVersion: "22.04", Version: "v4.9.2"}})
+		list.Matches(&detector.Record{ID: 1, Name: "web-01", IP: "10.0.0.1", Info: unique.Make(detector.Info{Groups: "default,web", OSName: "Ubuntu", OSVersion: "22.04", Version: "v4.9.2"})})
 		id, err := parseGetRequest(data)
 		checkRefusal(t, data, err)
 		if err == nil && (id < 1 || id > detector.MaxAgentID) {

@@ -130,7 +130,7 @@ func (s *Silencer) evaluatePages(selects func(*silence.Agent) bool) {
 }
 
 func agentOf(r *detector.Record) silence.Agent {
-	return silence.Agent{ID: uint32(r.ID), Name: r.Name, IP: r.IP, Groups: r.Info.Groups}
+	return silence.Agent{ID: uint32(r.ID), Name: r.Name, IP: r.IP, Groups: detector.ReadInfo(r.Info).Groups}
 }
 
 // appendChange appends whether an agent is silenced, unless the detector knows it.

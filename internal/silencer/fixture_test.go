@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/silence"
@@ -30,7 +31,7 @@ func newTestFleet(n int) *testFleet {
 	f := &testFleet{later: make(map[detector.AgentID]bool)}
 	for i := range n {
 		f.agents = append(f.agents, detector.Record{ID: detector.AgentID(i + 1), Name: fmt.Sprintf("host-%d", i+1), IP: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255),
-			Info: detector.Info{Groups: []string{"default,web", "default,db"}[i%2]}})
+			Info: unique.Make(detector.Info{Groups: []string{"default,web", "default,db"}[i%2]})})
 	}
 	return f
 }

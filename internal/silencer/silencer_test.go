@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/silence"
@@ -84,7 +85,7 @@ func TestAnAgentThatChangesIsEvaluatedAgain(t *testing.T) {
 		looked := n.fleet.countLooked()
 		n.fleet.setAgent(1, func(r *detector.Record) { r.IP = "192.0.2.7" })
 		n.MarkAgent(1)
-		n.fleet.setAgent(2, func(r *detector.Record) { r.Info.Groups = "default,kiosk" })
+		n.fleet.setAgent(2, func(r *detector.Record) { r.Info = unique.Make(detector.Info{Groups: "default,kiosk"}) })
 		n.MarkAgent(2)
 		n.wantSilenced("001 002")
 		n.fleet.setAgent(1, func(r *detector.Record) { r.IP = "198.51.100.1" })
@@ -94,7 +95,7 @@ func TestAnAgentThatChangesIsEvaluatedAgain(t *testing.T) {
 			t.Errorf("%d agents were read", n.fleet.countLooked()-looked)
 		}
 		n.fleet.setAgent(2, func(r *detector.Record) {
-			*r = detector.Record{ID: 2, Name: "another", Info: detector.Info{Groups: "kiosk"}}
+			*r = detector.Record{ID: 2, Name: "another", Info: unique.Make(detector.Info{Groups: "kiosk"})}
 		}) // removed, and enrolled again
 		n.MarkAgent(2)
 		n.wantSilenced("002")

@@ -63,10 +63,10 @@ func NewPingAnswer(node string, r *detector.Record, a detector.Answer, clock *de
 func NewAgent(r *detector.Record, clock *detector.Clock) Agent {
 	a := Agent{ID: r.ID.String(), Name: r.Name, IP: r.IP, Status: r.Status.String(), Reason: r.Reason.String(),
 		Since: WallTime(r.Since, clock), Missed: r.Missed}
-	a.Silenced, a.Dormant, a.AgentInfo = r.Silenced, r.Dormant, evidence.InfoMessage(r.Info)
-	if r.Status == detector.Disconnected {
-		change := evidence.Change{Reason: r.Reason, Missed: r.Missed, Evidence: r.Evidence}
-		change.HostProbedTime = clock.Time(r.HostProbedAt)
+	a.Silenced, a.Dormant, a.AgentInfo = r.Silenced, r.Dormant, evidence.InfoMessage(detector.ReadInfo(r.Info))
+	if r.Evidence != nil {
+		change := evidence.Change{Reason: r.Reason, Missed: r.Missed, Evidence: *r.Evidence}
+		change.HostProbedTime = clock.Time(change.HostProbedAt)
 		a.Evidence = newEvidence(&change)
 	}
 	if r.Seen {

@@ -3,7 +3,6 @@ package view
 import (
 	"fmt"
 	"time"
-	"unique"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/alertlevel"
@@ -94,9 +93,7 @@ func NewEvent(e *history.Event) Event {
 		shown.From, shown.To, shown.Reason, shown.Missed = e.From.String(), e.To.String(), e.Reason.String(), e.Missed
 		shown.Level, shown.Evidence, shown.Silenced = change.AlertLevel(), newEvidence(&change), e.Silenced
 		shown.AwayFor = int64(e.AwayFor / time.Second)
-		if e.Info != (unique.Handle[detector.Info]{}) {
-			shown.AgentInfo = evidence.InfoMessage(e.Info.Value())
-		}
+		shown.AgentInfo = evidence.InfoMessage(detector.ReadInfo(e.Info))
 		if !e.LastSeen.IsZero() {
 			seen := TruncateTime(e.LastSeen)
 			shown.LastSeen = &seen

@@ -37,7 +37,7 @@ func (f *Filter) Matches(r *detector.Record) bool {
 		return false
 	case f.Name != "" && !matchPattern(f.Name, r.Name), f.Address != "" && !matchPattern(f.Address, r.IP):
 		return false
-	case f.Group != "" && !f.matchesGroup(r), f.OS != "" && !f.matchesOS(&r.Info), f.Version != "" && !f.matchesVersion(r.Info.Version):
+	case f.Group != "" && !f.matchesGroup(r), f.OS != "" && !f.matchesOS(detector.ReadInfo(r.Info)), f.Version != "" && !f.matchesVersion(detector.ReadInfo(r.Info).Version):
 		return false
 	case f.Network.IsValid() && !f.matchesNetwork(r.IP):
 		return false
@@ -57,7 +57,7 @@ func (f *Filter) matchesGroup(r *detector.Record) bool {
 	if r.Group >= 1 && r.Group <= len(f.Groups) && matchPattern(f.Group, f.Groups[r.Group-1]) {
 		return true
 	}
-	for name := range strings.SplitSeq(r.Info.Groups, ",") {
+	for name := range strings.SplitSeq(detector.ReadInfo(r.Info).Groups, ",") {
 		if name != "" && matchPattern(f.Group, name) {
 			return true
 		}
@@ -66,7 +66,7 @@ func (f *Filter) matchesGroup(r *detector.Record) bool {
 }
 
 // matchesOS takes a slash, as in Debian GNU/Linux, for a character like any other.
-func (f *Filter) matchesOS(i *detector.Info) bool {
+func (f *Filter) matchesOS(i detector.Info) bool {
 	if i.OSName == "" && i.OSVersion == "" {
 		return false
 	}
