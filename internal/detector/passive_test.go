@@ -36,6 +36,9 @@ func lostAfter(t *testing.T, table *Table, from Instant, d time.Duration) (after
 			case got.Verdict == Send:
 				t.Fatalf("a keep-alive after %v", got.At.Sub(from))
 			case got.Verdict == Changed && got.To == Disconnected:
+				if got.Reason != KeepAliveTimeout || got.Missed != defaults.MaxMissed {
+					t.Fatalf("lost with the reason %v, and %d missed", got.Reason, got.Missed)
+				}
 				after = got.At.Sub(from)
 			}
 		}

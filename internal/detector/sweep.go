@@ -140,11 +140,15 @@ func (t *Table) ExtendGrace(now Instant, d time.Duration) {
 }
 
 // loseSilentAgent gives up an agent that was silent for its timeout. To a restored one no
-// keep-alives were sent: every interval without a sign of life counts as a miss.
+// keep-alives were sent: every interval without a sign of life counts as a miss. A passive
+// one is sent none ever: more of its own than MaxMissed did not come by then.
 func (t *Table) loseSilentAgent(slot int32, at, now Instant) {
 	s, group := &t.state[slot], t.groupOf(&t.state[slot])
 	if s.has(restored) && group.Interval > 0 {
 		s.missed = uint16(min(int(group.Timeout/group.Interval), group.MaxMissed))
+	}
+	if s.isPassive() {
+		s.missed = uint16(min(group.MaxMissed, maxMissedCount))
 	}
 	t.loseAgent(slot, KeepAliveTimeout, at, now)
 }
