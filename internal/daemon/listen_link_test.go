@@ -37,7 +37,7 @@ func TestAgentsThatLostTheirCountersAreNotLost(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
-			cfg := testSettings(t)
+			cfg := patientSettings(t)
 			cfg.Remote.TCP, cfg.Remote.UDP = network == "tcp", network == "udp"
 			h := startTestNode(t, cfg)
 			agents := h.startAgents(keyFile, func(c *agentsim.Config) { c.Network = network })
@@ -73,7 +73,7 @@ func TestAgentsThatLostTheirCountersAreNotLost(t *testing.T) {
 
 func TestACopyOfAMachineDoesNotLoseItsAgent(t *testing.T) {
 	t.Parallel()
-	cfg := testSettings(t)
+	cfg := patientSettings(t)
 	cfg.Remote.TCP, cfg.Remote.UDP = false, true
 	h := startTestNode(t, cfg)
 	agents := h.startAgents(keyFile, func(c *agentsim.Config) { c.Network = "udp" })

@@ -18,7 +18,7 @@ import (
 // and a node starts beside a full one.
 func TestANodeGoesOnWhileTheDiskOfItsMessagesIsFull(t *testing.T) {
 	t.Parallel()
-	cfg := testSettings(t)
+	cfg := patientSettings(t)
 	store := outboxDir(cfg)
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		t.Fatal(err)

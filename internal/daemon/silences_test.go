@@ -31,7 +31,9 @@ func isAlert(m receivedMessage) bool { return strings.Contains(m.Subject, ".aler
 // A silence hides nothing from the stream of status changes. Its alert waits for its end.
 func TestALossInASilenceIsPublishedAndItsAlertComesAtTheEnd(t *testing.T) {
 	t.Parallel()
-	h := startTestNode(t, testSettings(t))
+	cfg := testSettings(t)
+	cfg.KeepAlive.RetryInterval = 250 * time.Millisecond // three agents hang, one after the other
+	h := startTestNode(t, cfg)
 	agents := h.startAgents(keyFile)
 	h.waitAllActive("001", "002", "003")
 	id := h.silence(silence.Request{Agent: "001,002", For: "1h"})

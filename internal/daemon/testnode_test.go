@@ -41,9 +41,18 @@ func testSettings(t *testing.T) *config.Config {
 	cfg.Remote.LocalIP, cfg.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
 	cfg.NATS.Listen = "127.0.0.1:0"
 	cfg.KeepAlive = config.KeepAlive{Enabled: true, Interval: 200 * time.Millisecond, Timeout: time.Minute, MaxMissed: 3,
-		RetryInterval: 100 * time.Millisecond, Method: "request", ReconnectGrace: 50 * time.Millisecond}
+		RetryInterval: 500 * time.Millisecond, Method: "request", ReconnectGrace: 50 * time.Millisecond}
 	writeKeys(t, &cfg, keyFile)
 	return &cfg
+}
+
+// patientSettings are those of a node that loses no agent for its silence within a test,
+// however busy the machine is. It asks again as often as any.
+func patientSettings(t *testing.T) *config.Config {
+	t.Helper()
+	cfg := testSettings(t)
+	cfg.KeepAlive.MaxMissed = int(2 * testTimeout / cfg.KeepAlive.RetryInterval)
+	return cfg
 }
 
 func writeKeys(t *testing.T, cfg *config.Config, text string) {
