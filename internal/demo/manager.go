@@ -227,8 +227,8 @@ func countLossEvents(events []string, id string) (raised, sent int) {
 func (r *ManagerReport) writeText(w io.Writer) {
 	each := func(n uint64) float64 { return float64(n) / max(r.Seconds, 1) }
 	if r.Wazuh5 {
-		fmt.Fprintf(w, "Of %d losses that the manager could not know of, its database knows %d; it has no alert for them. No agent of Wazuh 5 was\n"+
-			"asked anything.\n", r.Losses, r.Written)
+		fmt.Fprintf(w, "Of %d losses that the manager could not know of, its database knows %d; it has no alert for them.\n"+
+			"Requests to agents of Wazuh 5, which cannot be asked: %d.\n", r.Losses, r.Written, r.Requests5)
 	} else {
 		fmt.Fprintf(w, "Of %d losses that the manager could not know of (%d of silenced agents), its database knows %d, its rule 504 was\n"+
 			"raised for %d, and Pulse's own events for its rules tell of %d.\n", r.Losses, r.Silenced, r.Written, r.Alerts, r.Events)
