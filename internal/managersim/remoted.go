@@ -104,6 +104,7 @@ func (r *remoted) serveAgent(conn net.Conn) {
 			return
 		}
 		r.messageCounters.bytesIn.Add(uint64(len(buf) + 4))
+		r.control.hang.waitWhileStalled(r.quit)
 		if bytes.HasPrefix(buf, []byte("#ping")) {
 			if _, err := conn.Write([]byte("\x05\x00\x00\x00#pong")); err != nil {
 				return

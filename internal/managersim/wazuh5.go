@@ -191,8 +191,8 @@ func (m *Manager) SetLegacy(on bool) error {
 	return m.writeFile("etc/wazuh-manager.conf", m.managerConf())
 }
 
-// HangRemoted stops remoted as a SIGSTOP does: agents of 5 wait for its answers, and so do
-// its clients. ResumeRemoted ends it.
+// HangRemoted stops remoted as a SIGSTOP does: agents of 4 and 5 wait for its answers, and so
+// do its clients. ResumeRemoted ends it.
 func (m *Manager) HangRemoted() { m.control.hang.begin() }
 
 // ResumeRemoted resumes remoted.
