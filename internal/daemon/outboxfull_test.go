@@ -34,7 +34,7 @@ func TestANodeGoesOnWhileTheDiskOfItsMessagesIsFull(t *testing.T) {
 	filler := filepath.Join(store, "filler")
 	fill := func() {
 		t.Helper()
-		f, err := os.Create(filler)
+		f, err := os.OpenFile(filler, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,8 @@ func TestANodeGoesOnWhileTheDiskOfItsMessagesIsFull(t *testing.T) {
 	if err := agents.Fail("001", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}
-	h.log.await(t, "agent disconnected", 1)
+	// What waits for the disk is not in the log yet.
+	h.awaitAnswer("/api/v1/agents/001", http.StatusOK, `"status":"disconnected"`)
 	h.awaitAnswer("/healthz", http.StatusServiceUnavailable, "outbox: store in "+store)
 	h.log.await(t, "the disk is full: what is to be published waits in memory", 1)
 	if err := os.Remove(filler); err != nil {
@@ -72,6 +73,7 @@ func TestANodeGoesOnWhileTheDiskOfItsMessagesIsFull(t *testing.T) {
 	if err != nil || last.StatusChange.CurrentStatus != event.Disconnected {
 		t.Errorf("%+v, %v", last, err)
 	}
+	fill() // with what of the kept room the start has not used
 	again.startNode()
 	again.log.await(t, "the disk is full: what is to be published waits in memory", 1)
 	if err := os.Remove(filler); err != nil {
