@@ -78,14 +78,15 @@ func (c *conn) retainPartialInput() {
 	}
 }
 
-// handleBufferedFrames handles every complete frame.
+// handleBufferedFrames handles every complete frame. That the agent can be sent nothing
+// any more ends the connection only when all is read: the rest may be its shutdown message.
 func (l *Link) handleBufferedFrames(c *conn) error {
 	for {
 		frame, err := c.reader.nextCompleteFrame()
 		if frame == nil || err != nil {
 			return err
 		}
-		if err := l.handleConnFrame(c, frame); err != nil {
+		if err := l.handleConnFrame(c, frame); err != nil && !isConnGone(err) {
 			return err
 		}
 	}
