@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,9 +16,15 @@ import (
 // TestADay simulates a day of a fleet: agents fail in every way and recover, some
 // flap, some change all the time, networks are cut, the process is paused and
 // restarted, also in the middle of outages. Table and model get the same sightings and
-// must make the same decisions.
+// must make the same decisions. DAY_AGENTS=100000 plays a larger fleet.
 func TestADay(t *testing.T) {
-	agents, hours := 100_000, 24
+	agents, hours := 40_000, 24
+	if text := os.Getenv("DAY_AGENTS"); text != "" {
+		var err error
+		if agents, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if raceEnabled || testing.Short() {
 		agents, hours = 5_000, 12
 	}
