@@ -34,8 +34,9 @@ var errAnother = errors.New("the bucket is another one than before")
 type bucket struct {
 	session *remote.Session
 	js      jetstream.JetStream
-	stream  jetstream.Stream
+	stream  jetstream.Stream // the reader's, once the session is served; so is created
 	created time.Time
+	expires bool // a record may have a time after which the server removes it
 	timeout time.Duration
 	inbox   string
 	answers chan *nats.Msg
@@ -65,6 +66,7 @@ func openBucket(ctx context.Context, s *remote.Session, timeout time.Duration) (
 	if err != nil {
 		return nil, fmt.Errorf("find the bucket %s: %w", kv.ClusterBucket, b.explain(err, "$JS.API.STREAM.INFO."+stream))
 	}
+	b.expires = b.stream.CachedInfo().Config.AllowMsgTTL
 	_, err = s.Conn.ChanSubscribe(b.inbox+".*", b.answers)
 	return b, err
 }

@@ -104,7 +104,7 @@ func (o *sessionView) sendWrites(ctx context.Context, writes []ownership.Write, 
 		}
 		for i, value := range o.signer.signBatch(records) {
 			m := &nats.Msg{Subject: keyPrefix + records[i].key, Data: value}
-			if part[i].Brief && o.bucket.stream.CachedInfo().Config.AllowMsgTTL { // else the record stays
+			if part[i].Brief && o.bucket.expires { // else the record stays
 				m.Header = nats.Header{jetstream.MsgTTLHeader: {strconv.Itoa(int(ownership.LeavingTime / time.Second))}}
 			}
 			answer, err := o.bucket.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0))
