@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/ownership"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"github.com/wazuh-pulse/pulse/seal"
 )
 
@@ -17,7 +18,7 @@ type chaosNode struct {
 	*testNode
 	name string
 	key  *seal.Key
-	way  *path
+	way  *testsupport.Path
 	cut  bool
 	has  map[ownership.AgentID]bool // the truth
 }
@@ -50,9 +51,8 @@ func playChaos(t *testing.T, r *rand.Rand) {
 		n := &chaosNode{name: fmt.Sprint("node0", i+1), has: map[ownership.AgentID]bool{}}
 		n.key = newKey(t, n.name)
 		s.publishKeys(n.name, n.key.Public())
-		n.way = &path{t: t, target: fmt.Sprintf("127.0.0.1:%d", s.opts[0].Port)}
-		n.way.open()
-		n.testNode = s.joinAt("nats://"+n.way.addr, n.name, n.key)
+		n.way = testsupport.OpenPath(t, fmt.Sprintf("127.0.0.1:%d", s.opts[0].Port))
+		n.testNode = s.joinAt("nats://"+n.way.Addr, n.name, n.key)
 		nodes = append(nodes, n)
 	}
 	for id := ownership.AgentID(1); id <= chaosAgents; id++ {
@@ -106,16 +106,16 @@ func (n *chaosNode) setCut(cut bool) {
 		return
 	}
 	if n.cut = cut; cut {
-		n.way.close()
+		n.way.Close()
 	} else {
-		n.way.open()
+		n.way.Open()
 	}
 }
 
 // restart kills the node, and starts it again with the agents that it has.
 func (n *chaosNode) restart(s *servers) {
 	n.close()
-	n.testNode = s.joinAt("nats://"+n.way.addr, n.name, n.key)
+	n.testNode = s.joinAt("nats://"+n.way.Addr, n.name, n.key)
 	for id := range n.has {
 		n.comeHere(id)
 	}

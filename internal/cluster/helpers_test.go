@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -20,6 +19,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/ownership"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 	"github.com/wazuh-pulse/pulse/internal/testport"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"github.com/wazuh-pulse/pulse/seal"
 	"go.uber.org/goleak"
 )
@@ -153,7 +153,7 @@ type testNode struct {
 	s      *servers
 	name   string
 	key    *seal.Key
-	log    *logRecorder
+	log    *testsupport.Log
 	remote *remote.Remote
 	close  func()
 
@@ -201,7 +201,7 @@ func (s *servers) joinAt(url, name string, key *seal.Key, change ...func(*Config
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	n := &testNode{s: s, name: name, key: key, log: new(logRecorder)}
+	n := &testNode{s: s, name: name, key: key, log: new(testsupport.Log)}
 	log := slog.New(slog.NewTextHandler(n.log, nil))
 	n.remote, err = remote.Open(remote.Config{URL: url, Node: name, ReconnectDelay: 20 * time.Millisecond, PingInterval: time.Second, Log: log})
 	if err != nil {
@@ -267,21 +267,4 @@ func (n *testNode) awaitNode(name string, lost bool) {
 		}
 		return false
 	})
-}
-
-type logRecorder struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logRecorder) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logRecorder) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -2,81 +2,22 @@ package cluster
 
 import (
 	"fmt"
-	"io"
-	"net"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/kv"
 	"github.com/wazuh-pulse/pulse/internal/ownership"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
-// path leads to a server, while it is open.
-type path struct {
-	t      testing.TB
-	target string
-	addr   string
-	close  func()
-}
-
-func (p *path) open() {
-	p.t.Helper()
-	if p.addr == "" {
-		p.addr = "127.0.0.1:0"
-	}
-	l, err := net.Listen("tcp", p.addr)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.addr = l.Addr().String()
-	var mu sync.Mutex
-	var conns []net.Conn
-	closed := false
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			from, err := l.Accept()
-			if err != nil {
-				return
-			}
-			to, err := net.Dial("tcp", p.target)
-			if err != nil {
-				_ = from.Close()
-				continue
-			}
-			mu.Lock()
-			conns = append(conns, from, to)
-			if closed {
-				_, _ = from.Close(), to.Close()
-			}
-			mu.Unlock()
-			running.Go(func() { _, _ = io.Copy(to, from); _ = to.Close() })
-			running.Go(func() { _, _ = io.Copy(from, to); _ = from.Close() })
-		}
-	})
-	p.close = sync.OnceFunc(func() {
-		_ = l.Close()
-		mu.Lock()
-		closed = true
-		for _, c := range conns {
-			_ = c.Close()
-		}
-		mu.Unlock()
-		running.Wait()
-	})
-	p.t.Cleanup(p.close)
-}
-
 // joinOnPath is join with a connection that can be cut.
-func (s *servers) joinOnPath(name string) (*testNode, *path) {
+func (s *servers) joinOnPath(name string) (*testNode, *testsupport.Path) {
 	s.t.Helper()
-	way := &path{t: s.t, target: fmt.Sprintf("127.0.0.1:%d", s.opts[0].Port)}
-	way.open()
+	way := testsupport.OpenPath(s.t, fmt.Sprintf("127.0.0.1:%d", s.opts[0].Port))
 	key := newKey(s.t, name)
 	s.publishKeys(name, key.Public())
-	return s.joinAt("nats://"+way.addr, name, key), way
+	return s.joinAt("nats://"+way.Addr, name, key), way
 }
 
 func (n *testNode) awaitCutOff(want bool) {
@@ -97,14 +38,14 @@ func TestANodeThatWasCutOffTakesNoAgentFromTheOneThatHasItNow(t *testing.T) {
 		b.claim(id)
 		a.awaitOwner(id, "node02")
 	}
-	way.close()
+	way.Close()
 	b.awaitCutOff(true)
 	a.awaitNode("node02", true)
 	a.claim(1) // it has moved
 	a.awaitOwner(1, "node01")
 	b.claim(2) // it is still here
 	b.Depart(3, ownership.Lost, 9)
-	way.open()
+	way.Open()
 	b.awaitCutOff(false)
 	a.awaitNode("node02", false)
 	b.awaitOwner(1, "node01")
@@ -225,7 +166,7 @@ func TestClaimsWaitForAServerWithoutTakingTime(t *testing.T) {
 	b := s.join("node02")
 	a.claim(1)
 	b.awaitOwner(1, "node01")
-	way.close()
+	way.Close()
 	started := time.Now()
 	for round := range 20 {
 		for id := range ownership.AgentID(1000) {
@@ -240,7 +181,7 @@ func TestClaimsWaitForAServerWithoutTakingTime(t *testing.T) {
 		t.Errorf("%d claims of 1000 agents wait", queued)
 	}
 	before := s.stream().CachedInfo().State.LastSeq
-	way.open()
+	way.Open()
 	awaitCondition(t, "the last state is stored", func() bool {
 		o, ok := b.Owner(999)
 		return ok && o.Reason == ownership.Lost && o.Since == 19

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 func TestOnlyThisHostsAddressesAreAnswered(t *testing.T) {
@@ -133,8 +135,9 @@ func TestARunningConsoleTakesATokenThatWasReplaced(t *testing.T) {
 
 func TestATokenThatChangesIsReadAgain(t *testing.T) {
 	path, _ := withToken(t)
-	logged := new(logBuffer)
-	secret, err := openTokenFile(path, logged.newLogger())
+	logged := new(testsupport.Log)
+	log := slog.New(slog.NewTextHandler(logged, nil))
+	secret, err := openTokenFile(path, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,10 +158,10 @@ func TestATokenThatChangesIsReadAgain(t *testing.T) {
 	if text := logged.String(); strings.Contains(text, "another-token") || !strings.Contains(text, "want 20 or more") {
 		t.Errorf("logged: %s", text)
 	}
-	if _, err := openTokenFile(path, logged.newLogger()); err == nil || strings.Contains(err.Error(), "short ") {
+	if _, err := openTokenFile(path, log); err == nil || strings.Contains(err.Error(), "short ") {
 		t.Errorf("a short token: %v", err)
 	}
-	if _, err := openTokenFile(path+".not", logged.newLogger()); err == nil {
+	if _, err := openTokenFile(path+".not", log); err == nil {
 		t.Error("a file that is not there")
 	}
 }

@@ -7,32 +7,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"log/slog"
 	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
-
-// logBuffer keeps what is logged.
-type logBuffer struct {
-	mu sync.Mutex
-	strings.Builder
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Builder.Write(p)
-}
-
-func (b *logBuffer) newLogger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
 // writeCertificate writes a certificate with a serial number and its key.
 func writeCertificate(t *testing.T, dir string, serial int64) (cert, key string) {

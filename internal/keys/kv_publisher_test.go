@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/kv"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 const stream = "KV_" + Bucket
@@ -20,7 +22,7 @@ const patience = time.Minute
 
 // shown runs a server with JetStream, and on it a node that shows its keys until the
 // test's end. Others may have made something there before.
-func shown(t *testing.T, before func(jetstream.JetStream)) (jetstream.JetStream, *logText) {
+func shown(t *testing.T, before func(jetstream.JetStream)) (jetstream.JetStream, *testsupport.Log) {
 	t.Helper()
 	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()})
 	if err != nil {
@@ -48,7 +50,7 @@ func shown(t *testing.T, before func(jetstream.JetStream)) (jetstream.JetStream,
 	if _, err := f.OpenSigning(); err != nil {
 		t.Fatal(err)
 	}
-	log := new(logText)
+	log := new(testsupport.Log)
 	b := &KVPublisher{Files: f, Log: slog.New(slog.NewTextHandler(log, nil)), checkPeriod: 20 * time.Millisecond}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -113,7 +115,7 @@ func TestPublicKeysThatWereRemovedAreShownAgain(t *testing.T) {
 		}
 		last = awaitKeys(t, js, last)
 	}
-	if n := log.count("removed or changed by somebody else"); n != 3 {
+	if n := strings.Count(log.String(), "removed or changed by somebody else"); n != 3 {
 		t.Errorf("said %d times:\n%s", n, log)
 	}
 	if err := js.DeleteStream(t.Context(), stream); err != nil {
@@ -151,23 +153,3 @@ func TestTheBucketOfPublicKeysRefusesRollUps(t *testing.T) {
 		})
 	}
 }
-
-// logText is a log that may be read while it is written.
-type logText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *logText) count(words string) int { return bytes.Count([]byte(l.String()), []byte(words)) }

@@ -1,7 +1,6 @@
 package presence
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // patience is how long a test waits for what has to come.
@@ -46,24 +46,7 @@ type joinedNode struct {
 	t       testing.TB
 	watcher *Watcher
 	remote  *remote.Remote
-	log     *logRecorder
-}
-
-type logRecorder struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logRecorder) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logRecorder) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log     *testsupport.Log
 }
 
 func joinNode(t testing.TB, srv *server.Server, epoch uint64, change ...func(*timing)) *joinedNode {
@@ -79,7 +62,7 @@ func joinNodeAt(t testing.TB, url string, epoch uint64, change ...func(*timing))
 	for _, f := range change {
 		f(&timing)
 	}
-	n := &joinedNode{t: t, log: new(logRecorder)}
+	n := &joinedNode{t: t, log: new(testsupport.Log)}
 	log := slog.New(slog.NewTextHandler(n.log, nil))
 	n.watcher = newWatcher(Config{Node: testNode, Epoch: epoch, StartedAt: time.Unix(int64(epoch), 0), Host: fmt.Sprint("host-", epoch), Log: log}, timing)
 	var err error

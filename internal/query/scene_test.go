@@ -17,6 +17,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/silence"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"go.uber.org/goleak"
 )
 
@@ -94,27 +95,9 @@ func (f *fleet) sends(id detector.AgentID) int {
 	return f.sent[id]
 }
 
-// logbook keeps what is logged.
-type logbook struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *logbook) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logbook) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // newService is that of a node, and what it logs.
-func newService(node string, f Fleet, clock *detector.Clock) (*Service, *logbook) {
-	log := new(logbook)
+func newService(node string, f Fleet, clock *detector.Clock) (*Service, *testsupport.Log) {
+	log := new(testsupport.Log)
 	return New(Config{Node: node, Version: "1.2.3", Fleet: f, Clock: clock, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Status: func() any { return map[string]string{"node": node} }, Silences: func() silence.List { return newSilences(2, 1) }}), log
 }
