@@ -3,11 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/silence"
 )
 
 // field is one field of a [Config], with its accepted values.
@@ -118,7 +119,7 @@ func (f durationField) describeAcceptedValues() string {
 }
 
 func (f durationField) setFromText(text string) error {
-	d, err := parseDuration(text)
+	d, err := silence.ParseDuration(text)
 	if err != nil {
 		return err
 	}
@@ -127,23 +128,6 @@ func (f durationField) setFromText(text string) error {
 	}
 	*f.p = d
 	return nil
-}
-
-func parseDuration(text string) (time.Duration, error) {
-	unit := time.Duration(1)
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		text, unit = days+"h", 24
-	} else if strings.Trim(text, "0123456789.") == "" {
-		text += "s"
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return 0, errors.New("not a duration")
-	}
-	if d > math.MaxInt64/unit || d < math.MinInt64/unit {
-		return 0, errRange
-	}
-	return d * unit, nil
 }
 
 // durationSettingText returns whole seconds as ossec.conf has them, without a unit.

@@ -111,7 +111,7 @@ func (r *Request) NewSilence(now time.Time) (Silence, error) {
 	case given > 1:
 		return Silence{}, errors.New("more than one of for, until and weekly: want one")
 	case r.For != "":
-		length, err := ParseLength(r.For)
+		length, err := parseLength(r.For)
 		if err != nil {
 			return Silence{}, fmt.Errorf("for %.40q: %w", r.For, err)
 		}
@@ -139,9 +139,9 @@ func endOf(from time.Time, length time.Duration) time.Time {
 	return end
 }
 
-// ParseLength parses the length of a silence: seconds, or a duration with units as Go has
-// them, and d for days. It is 1 s to [MaxLength].
-func ParseLength(text string) (time.Duration, error) {
+// ParseDuration parses a duration as settings have it: seconds, or with units as Go has
+// them, and d for days. What a time.Duration cannot hold is returned as the nearest that it can.
+func ParseDuration(text string) (time.Duration, error) {
 	unit := time.Duration(1)
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		text, unit = days+"h", 24
@@ -149,11 +149,20 @@ func ParseLength(text string) (time.Duration, error) {
 		text += "s"
 	}
 	d, err := time.ParseDuration(text)
-	switch {
+	if err != nil {
+		return 0, errors.New("not a duration")
+	}
+	return min(max(d, math.MinInt64/unit), math.MaxInt64/unit) * unit, nil
+}
+
+// parseLength parses the length of a silence. It is 1 s to [MaxLength].
+func parseLength(text string) (time.Duration, error) {
+	switch d, err := ParseDuration(text); {
 	case err != nil:
 		return 0, errors.New("want seconds, or a duration such as 90m, 2h or 1d")
-	case d > math.MaxInt64/unit || d < math.MinInt64/unit || d*unit < time.Second || d*unit > MaxLength:
+	case d < time.Second || d > MaxLength:
 		return 0, errors.New("want 1s to 366d")
+	default:
+		return d, nil
 	}
-	return d * unit, nil
 }
