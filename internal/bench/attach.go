@@ -5,26 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"os"
-	"path/filepath"
-	"strconv"
-	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/config"
-	"github.com/wazuh-pulse/pulse/internal/daemon"
 )
-
-// AttachConfig configures [MeasureAttach].
-type AttachConfig struct {
-	Agents   int
-	For      time.Duration // how long to measure everyday load
-	Progress io.Writer
-}
 
 const (
 	killedAgents    = 10              // agents, one after the other
@@ -33,52 +17,28 @@ const (
 	otherClientTime = 30 * time.Second
 )
 
-// attachRun is one measurement of a node attached to a manager in another
-// process.
+// attachRun is one measurement of a node attached to a manager.
 type attachRun struct {
-	cfg         AttachConfig
-	manager     *lineProcess
-	agents      *lineProcess
+	*attachBench
 	otherClient *lineProcess
-	home        string
-	node        *daemon.Node
-	losses      chan *nats.Msg
 	report      AttachReport
 }
 
 // MeasureAttach measures a node beside a simulated manager.
 func MeasureAttach(ctx context.Context, cfg AttachConfig) (r *AttachReport, err error) {
-	dir, err := os.MkdirTemp("", "pb") // short, for the sockets' paths
+	cfg.printProgress("a simulated manager, and %d agents that connect to it", cfg.Agents)
+	bench, err := openAttachBench(cfg)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &attachRun{cfg: cfg, losses: make(chan *nats.Msg, 1<<16), report: AttachReport{Agents: cfg.Agents},
-		home: filepath.Join(dir, "m")}
-	b.printProgress("a simulated manager, and %d agents that connect to it", cfg.Agents)
-	home := b.home
-	if err := os.Mkdir(home, 0o700); err != nil {
-		return nil, err
-	}
-	n := strconv.Itoa(cfg.Agents)
-	if b.manager, err = startLineProcess(ManagerArgs, home, n); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, b.manager.child.endAndWait()) }()
-	if b.agents, err = startLineProcess(AgentsArgs, b.manager.firstLine, n); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, b.agents.child.endAndWait()) }()
-	if b.otherClient, err = startLineProcess(OtherClientArgs, home, fmt.Sprintf("%03d", cfg.Agents)); err != nil {
+	defer func() { err = errors.Join(err, bench.close()) }()
+	b := &attachRun{attachBench: bench, report: AttachReport{Agents: cfg.Agents}}
+	if b.otherClient, err = startLineProcess(OtherClientArgs, b.home(), fmt.Sprintf("%03d", cfg.Agents)); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.otherClient.child.endAndWait()) }()
-	for active := 0; active < cfg.Agents && sleepContext(ctx, 200*time.Millisecond); {
-		v, err := b.manager.readState()
-		if err != nil {
-			return nil, err
-		}
-		active = v.Active
+	if err := b.waitForAgents(ctx); err != nil {
+		return nil, err
 	}
 	b.printProgress("another client alone, for %v", otherClientTime)
 	alone, err := b.measureOtherClient(ctx)
@@ -86,45 +46,20 @@ func MeasureAttach(ctx context.Context, cfg AttachConfig) (r *AttachReport, err 
 		return nil, err
 	}
 	b.report.AloneP50, b.report.AloneMax = alone.P50, alone.Max
-	settings := config.Default()
-	settings.Pulse.Link, settings.Pulse.Home, settings.Pulse.HTTP = "attach", home, ""
-	settings.Pulse.StateDir, settings.NATS.Listen = filepath.Join(dir, "state"), "127.0.0.1:0"
-	// The log is formatted as the daemon's is, and discarded.
-	if b.node, err = daemon.Open(ctx, &settings, "bench", slog.New(slog.NewJSONHandler(io.Discard, nil))); err != nil {
-		return nil, err
-	}
-	run, stop := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	var failed error
-	running.Go(func() { failed = b.node.Run(run) })
-	err = b.measureAll(ctx)
-	stop()
-	running.Wait()
+	err = b.runNode(ctx, b.measureAll)
 	roundFigures(&b.report)
-	return &b.report, errors.Join(err, failed)
+	return &b.report, err
 }
 
-func (b *attachRun) printProgress(format string, args ...any) {
-	fmt.Fprintf(b.cfg.Progress, format+"\n", args...)
-}
-
-func (b *attachRun) measureAll(ctx context.Context) error {
-	nc, err := nats.Connect(b.node.NATSURL(), nats.Name("pulse-bench"))
+func (b *attachRun) measureAll(ctx context.Context, known float64) error {
+	b.report.Known = known
+	from, to, err := b.takeEveryday(ctx)
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	if _, err := nc.ChanSubscribe(string(event.DefaultPrefix)+".agent.*.status_change", b.losses); err != nil {
-		return err
-	}
-	began := time.Now()
-	for b.node.Status().Agents.Active < b.cfg.Agents {
-		if !sleepContext(ctx, 50*time.Millisecond) {
-			return ctx.Err()
-		}
-	}
-	b.report.Known = time.Since(began).Seconds()
-	if err := b.measureEveryday(ctx); err != nil {
+	b.report.fillBetween(from, to)
+	b.report.Inventory = b.node.Status().Link.Attach.Inventory
+	if b.report.Resident, err = residentBytes(); err != nil {
 		return err
 	}
 	b.printProgress("%d agents are killed, and %d hang", killedAgents, hungAgents)
@@ -135,48 +70,6 @@ func (b *attachRun) measureAll(ctx context.Context) error {
 		return err
 	}
 	return b.measureCrowd(ctx)
-}
-
-// measureEveryday measures the load while no agent fails.
-func (b *attachRun) measureEveryday(ctx context.Context) error {
-	b.printProgress("everyday, for %v", b.cfg.For)
-	if !sleepContext(ctx, 10*time.Second) { // until the work of the start is done
-		return ctx.Err()
-	}
-	from, err := b.takeSnapshot()
-	if err != nil {
-		return err
-	}
-	if !sleepContext(ctx, b.cfg.For) {
-		return ctx.Err()
-	}
-	to, err := b.takeSnapshot()
-	if err != nil {
-		return err
-	}
-	b.report.fillBetween(from, to)
-	b.report.Inventory = b.node.Status().Link.Attach.Inventory
-	b.report.Resident, err = residentBytes()
-	return err
-}
-
-// attachSnapshot is the state of the node and the manager at one moment.
-type attachSnapshot struct {
-	at           time.Time
-	ours, theirs time.Duration
-	stats        managerState
-}
-
-func (b *attachRun) takeSnapshot() (v attachSnapshot, err error) {
-	if v.stats, err = b.manager.readState(); err != nil {
-		return v, err
-	}
-	v.at = time.Now()
-	if v.ours, err = processorTime(); err != nil {
-		return v, err
-	}
-	v.theirs, err = processorTimeOf(b.manager.child.Process.Pid)
-	return v, err
 }
 
 // failAgents makes agents fail one after the other. It returns the longest

@@ -5,18 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
-	"github.com/wazuh-pulse/pulse/internal/config"
-	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/managersim"
 )
 
@@ -27,108 +20,39 @@ const (
 	slowestLoss = 3 * time.Minute
 )
 
-// MeasureAttach5 measures a node beside a simulated manager of Wazuh 5 with its settings as
-// shipped, whose agents are of Wazuh 5.
-func MeasureAttach5(ctx context.Context, cfg AttachConfig) (r *Attach5Report, err error) {
-	dir, err := os.MkdirTemp("", "pb") // short, for the sockets' paths
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &attach5Run{attachRun: attachRun{cfg: cfg, losses: make(chan *nats.Msg, 1<<16), home: filepath.Join(dir, "m")}}
-	b.report.Agents = cfg.Agents
-	if err := os.Mkdir(b.home, 0o700); err != nil {
-		return nil, err
-	}
-	n := strconv.Itoa(cfg.Agents)
-	b.printProgress("a simulated manager of Wazuh 5, and %d agents that start over %v", cfg.Agents, ramp5)
-	if b.manager, err = startLineProcess(ManagerArgs, b.home, n, "5"); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, b.manager.child.endAndWait()) }()
-	if b.agents, err = startLineProcess(AgentsArgs, b.manager.firstLine, n, "5"); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, b.agents.child.endAndWait()) }()
-	if err := b.measureAlone(ctx); err != nil {
-		return nil, err
-	}
-	settings := config.Default()
-	settings.Pulse.Link, settings.Pulse.Home, settings.Pulse.HTTP = "attach", b.home, ""
-	settings.Pulse.ClientKeys = filepath.Join(b.home, "etc/client.keys")
-	settings.Pulse.StateDir, settings.NATS.Listen = filepath.Join(dir, "state"), "127.0.0.1:0"
-	if b.node, err = daemon.Open(ctx, &settings, "bench", slog.New(slog.NewJSONHandler(io.Discard, nil))); err != nil {
-		return nil, err
-	}
-	run, stop := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	var failed error
-	running.Go(func() { failed = b.node.Run(run) })
-	err = b.measureNode(ctx)
-	stop()
-	running.Wait()
-	roundFigures(&b.report)
-	return &b.report, errors.Join(err, failed)
-}
-
 // attach5Run is one measurement of a node attached to a manager of Wazuh 5.
 type attach5Run struct {
-	attachRun
+	*attachBench
 	report Attach5Report
 }
 
-// measureAlone waits until all agents are there, and measures the manager without a node.
-func (b *attach5Run) measureAlone(ctx context.Context) error {
-	for active := 0; active < b.cfg.Agents; {
-		v, err := b.manager.readState()
-		if err != nil {
-			return err
-		}
-		if active = v.Active; !sleepContext(ctx, 200*time.Millisecond) {
-			return ctx.Err()
-		}
+// MeasureAttach5 measures a node beside a simulated manager of Wazuh 5 with its settings as
+// shipped, whose agents are of Wazuh 5.
+func MeasureAttach5(ctx context.Context, cfg AttachConfig) (r *Attach5Report, err error) {
+	cfg.printProgress("a simulated manager of Wazuh 5, and %d agents that start over %v", cfg.Agents, ramp5)
+	bench, err := openAttachBench(cfg, "5")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, bench.close()) }()
+	b := &attach5Run{attachBench: bench, report: Attach5Report{Agents: cfg.Agents}}
+	if err := b.waitForAgents(ctx); err != nil {
+		return nil, err
 	}
 	b.printProgress("the manager and its agents alone, for %v", aloneTime5)
-	from, err := b.takeSnapshot()
+	from, to, err := b.takeSnapshots(ctx, aloneTime5)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if !sleepContext(ctx, aloneTime5) {
-		return ctx.Err()
-	}
-	to, err := b.takeSnapshot()
 	b.report.AloneCores = (to.theirs - from.theirs).Seconds() / to.at.Sub(from.at).Seconds()
-	return err
+	err = b.runNode(ctx, b.measureAll)
+	roundFigures(&b.report)
+	return &b.report, err
 }
 
-func (b *attach5Run) measureNode(ctx context.Context) error {
-	nc, err := nats.Connect(b.node.NATSURL(), nats.Name("pulse-bench"))
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	if _, err := nc.ChanSubscribe(string(event.DefaultPrefix)+".agent.*.status_change", b.losses); err != nil {
-		return err
-	}
-	began := time.Now()
-	for b.node.Status().Agents.Active < b.cfg.Agents {
-		if !sleepContext(ctx, 50*time.Millisecond) {
-			return ctx.Err()
-		}
-	}
-	b.report.Known = time.Since(began).Seconds()
-	b.printProgress("everyday, for %v", b.cfg.For)
-	if !sleepContext(ctx, 10*time.Second) { // until the work of the start is done
-		return ctx.Err()
-	}
-	from, err := b.takeSnapshot()
-	if err != nil {
-		return err
-	}
-	if !sleepContext(ctx, b.cfg.For) {
-		return ctx.Err()
-	}
-	to, err := b.takeSnapshot()
+func (b *attach5Run) measureAll(ctx context.Context, known float64) error {
+	b.report.Known = known
+	from, to, err := b.takeEveryday(ctx)
 	if err != nil {
 		return err
 	}
