@@ -24,7 +24,7 @@
 // engine, clusters of 5 and the other requests of either HTTP port are not simulated.
 //
 // [StartFleet] starts the managers of a cluster, with what wazuh-clusterd carries
-// between them, and [StartBalancer] a load balancer before them.
+// between them.
 //
 // It has no agents over UDP, no shared files, no enrolment and no API.
 //

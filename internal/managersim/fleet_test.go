@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
+	"github.com/wazuh-pulse/pulse/internal/relay"
 )
 
 // simulated is a cluster of three managers behind a balancer, with agents. What clusterd does
@@ -21,7 +21,7 @@ import (
 type simulated struct {
 	*Fleet
 	t        *testing.T
-	balancer *Balancer
+	balancer *relay.Balancer
 }
 
 func startSimulated(t *testing.T, agents int, to string, change ...func(*FleetConfig)) *simulated {
@@ -44,15 +44,16 @@ func startSimulated(t *testing.T, agents int, to string, change ...func(*FleetCo
 			t.Error(err)
 		}
 	})
-	addrs := map[string]netip.AddrPort{}
+	var nodes []relay.Node
 	for _, name := range cfg.Nodes {
-		addrs[name] = s.Manager(name).AgentAddr()
+		nodes = append(nodes, relay.Node{Name: name, Addr: s.Manager(name).AgentAddr().String()})
 	}
-	if s.balancer, err = StartBalancer(addrs, to); err != nil {
+	if s.balancer, err = relay.StartBalancer(nodes...); err != nil {
 		t.Fatal(err)
 	}
+	s.balancer.SetRoute("", to)
 	t.Cleanup(s.balancer.Close)
-	f, err := agentsim.New(agentsim.Config{Manager: s.balancer.Addr().String(), Keys: cfg.Keys, Notify: 100 * time.Millisecond, Retry: 50 * time.Millisecond})
+	f, err := agentsim.New(agentsim.Config{Manager: s.balancer.Addr(), Keys: cfg.Keys, Notify: 100 * time.Millisecond, Retry: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,8 +82,8 @@ func (s *simulated) sync(node string) {
 // move has all agents of a node connect to another one.
 func (s *simulated) move(from, to string) {
 	s.t.Helper()
-	s.balancer.SetTarget(to)
-	if s.balancer.CutConns(from, -1) == 0 {
+	s.balancer.SetRoute("", to)
+	if s.balancer.CutNode(from) == 0 {
 		s.t.Fatalf("no connection to %s", from)
 	}
 	s.await(to, "the agent is there", func(a Agent) bool { return a.Status == "active" && a.Node == to })
@@ -169,7 +170,7 @@ func TestWhatDaemonsOfAWorkerMarkByThemselvesStaysThere(t *testing.T) {
 	if err := s.Manager("w1").Exec(`UPDATE agent SET sync_status = 'synced'`); err != nil {
 		t.Fatal(err)
 	}
-	s.balancer.SetTarget("m")
+	s.balancer.SetRoute("", "m")
 	if err := s.Manager("w1").StartRemoted(); err != nil {
 		t.Fatal(err)
 	}
