@@ -20,8 +20,11 @@ type AgentState struct {
 	Epoch     uint64 `json:"epoch"`    // in this epoch,
 	Sequence  uint64 `json:"sequence"` // with this sequence
 	Updated   int64  `json:"updated"`  // Unix time at which this value was written, seconds
-	Evidence         // of that change
-	AgentInfo        // at that change
+
+	ClusterOrder uint64 `json:"cluster_order,omitempty"` // of that change
+
+	Evidence  // of that change
+	AgentInfo // at that change
 }
 
 // AgentState returns the state of the agent after the change.
@@ -29,20 +32,26 @@ func (m *StatusChangeMessage) AgentState() AgentState {
 	c, s := &m.StatusChange, &m.Security
 	return AgentState{AgentID: c.AgentID, AgentName: c.AgentName, IPAddress: c.IPAddress, Status: c.CurrentStatus, Since: c.Timestamp,
 		LastSeen: c.LastSeen, Reason: c.Reason, Removed: c.Reason == AgentRemoved, Node: s.Node, Epoch: s.Epoch, Sequence: s.Sequence,
-		Evidence: c.Evidence, AgentInfo: c.AgentInfo}
+		ClusterOrder: c.ClusterOrder, Evidence: c.Evidence, AgentInfo: c.AgentInfo}
 }
 
 // Supersedes reports whether this state replaces an older one.
 //
 // Of two states by one node, the later message counts. Of two by different nodes, as
-// when an agent has moved, the one with the later sign of life: for a lost agent that
+// when an agent has moved, the one with the higher ClusterOrder if both have it, which
+// depends on no clock. Else the one with the later sign of life: for a lost agent that
 // is the last one, not the loss, which the node it left reports long after the agent
-// has connected elsewhere. Within the same second, an active state counts.
+// has connected elsewhere. At the same order, or within the same second, an active state
+// counts.
 func (a *AgentState) Supersedes(old *AgentState) bool {
 	if a.Node == old.Node {
 		return a.Epoch > old.Epoch || a.Epoch == old.Epoch && a.Sequence > old.Sequence
 	}
-	if now, before := a.lastSign(), old.lastSign(); now != before {
+	if a.ClusterOrder > 0 && old.ClusterOrder > 0 {
+		if a.ClusterOrder != old.ClusterOrder {
+			return a.ClusterOrder > old.ClusterOrder
+		}
+	} else if now, before := a.lastSign(), old.lastSign(); now != before {
 		return now > before
 	}
 	return a.Status != Disconnected && old.Status == Disconnected

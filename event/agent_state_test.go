@@ -24,6 +24,13 @@ func TestWhichStateOfAnAgentCounts(t *testing.T) {
 		{"in one second, who is alive", AgentState{Node: "b", Since: 105}, AgentState{Node: "a", Status: Disconnected, Since: 110, LastSeen: 105}, true},
 		{"in one second, who is lost", AgentState{Node: "a", Status: Disconnected, Since: 110, LastSeen: 105}, AgentState{Node: "b", Since: 105}, false},
 		{"in one second, both alive", AgentState{Node: "b", Since: 105}, AgentState{Node: "a", Since: 105}, false},
+		{"after more of what the nodes share, by a clock that is behind", AgentState{Node: "b", Since: 5, ClusterOrder: 8}, AgentState{Node: "a", Since: 100, ClusterOrder: 7}, true},
+		{"after less of it, by a clock that is ahead", AgentState{Node: "a", Status: Disconnected, Since: 300, LastSeen: 200, ClusterOrder: 7},
+			AgentState{Node: "b", Since: 105, ClusterOrder: 8}, false},
+		{"after as much of it, who is alive", AgentState{Node: "b", Since: 5, ClusterOrder: 7}, AgentState{Node: "a", Status: Disconnected, Since: 110, LastSeen: 105, ClusterOrder: 7}, true},
+		{"after as much of it, who is lost", AgentState{Node: "a", Status: Disconnected, Since: 110, LastSeen: 105, ClusterOrder: 7}, AgentState{Node: "b", Since: 5, ClusterOrder: 7}, false},
+		{"of one node, whatever it had read", AgentState{Node: "a", Epoch: 1, Sequence: 8, ClusterOrder: 6}, AgentState{Node: "a", Epoch: 1, Sequence: 7, ClusterOrder: 7}, true},
+		{"beside a node that shares nothing, by the clock", AgentState{Node: "b", Since: 105, ClusterOrder: 1}, AgentState{Node: "a", Since: 100}, true},
 	} {
 		if got := c.now.Supersedes(&c.old); got != c.want {
 			t.Errorf("%s: %v", c.name, got)

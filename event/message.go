@@ -52,6 +52,11 @@ type StatusChange struct {
 	Evidence
 	AwayFor  int64 `json:"away_for,omitempty"` // of an alert that is repeated, because the agent stays away: seconds since the loss
 	Silenced bool  `json:"silenced,omitempty"` // a silence is in effect for the agent: its alerts wait for the end of it
+
+	FromNode     string `json:"from_node,omitempty"`     // the node of the cluster that had the agent before
+	ToNode       string `json:"to_node,omitempty"`       // the node that has it now, where that is not the node of the message
+	ClusterOrder uint64 `json:"cluster_order,omitempty"` // how much of what the cluster's nodes share the node had read; of messages of two nodes about an agent, the one with more is later
+
 	AgentInfo
 }
 

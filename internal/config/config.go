@@ -6,7 +6,7 @@
 // Our own blocks are read strictly: an unknown element, a repeated one, an attribute or stray text is an error with
 // file, line and a hint. Only <agent_group> and <silence> may be repeated, under different names. All other blocks are the manager's, whose
 // own ossec.conf may be given too, and are ignored but for <remote>'s port, protocol and local_ip and <cluster>'s
-// node_name. A file with the manager's blocks and none of ours is read as leniently as the manager reads it (lenient.go).
+// node_name and enabled. A file with the manager's blocks and none of ours is read as leniently as the manager reads it (lenient.go).
 //
 // Settings hold no secrets, only the names of files that do. One that was pasted in all the same (the user part of a URL)
 // is refused and never reaches an error or a printed setting.
@@ -34,6 +34,7 @@ type Config struct {
 	Silences  []Silence // in the order of the files; up to 100
 	NATS      NATS
 	Pulse     Pulse
+	Cluster   Cluster
 }
 
 // Remote is where agents connect: the secure <remote> of ossec.conf. At least one of TCP and UDP is true.
@@ -106,6 +107,11 @@ type Pulse struct {
 	VerifyCounters bool   // an agent's message that is not newer than all before proves nothing
 	LogLevel       string // "debug", "info", "warn" or "error"
 	TelemetryLimit int64  // bytes, at least 1 MiB
+}
+
+// Cluster is what of <cluster> is Pulse's: the other elements are the manager's.
+type Cluster struct {
+	Enabled bool // agents change between this node and others, without a manager's cluster
 }
 
 // Default returns the settings of an empty file. The node has the host's name.

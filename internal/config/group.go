@@ -137,5 +137,5 @@ func (l *Loaded) settingsInEffect() []setting {
 			}
 		}
 	}
-	return slices.Concat(all, natsTable, pulseTable, l.silenceSettings())
+	return slices.Concat(all, natsTable, pulseTable, l.silenceSettings(), clusterTable)
 }

@@ -71,6 +71,11 @@ func (ld *loader) applyTopBlock(n *node) {
 		if m.hasOwnName() {
 			ld.clusterName, ld.clusterOrigin = m.NodeName, origin{ld.file, m.line, ""}
 		}
+		for _, c := range n.children {
+			if c.name == "enabled" { // else it is the manager's
+				ld.applySetting("", lookupSetting(pathClusterEnabled), c)
+			}
+		}
 	case "manager_keepalive":
 		ld.addError(n.line, "<manager_keepalive> outside of <remote>", "move it into <remote>")
 	case groupElement:

@@ -39,6 +39,7 @@ func reference() (all []documentedSetting) {
 	list(slices.Concat(natsTable, pulseTable), field.String)
 	name(pathSilence, "The silence's name, an attribute.")
 	list(silenceSettingTable(new(Silence), pathSilence), none)
+	list(clusterTable, field.String)
 	return all
 }
 

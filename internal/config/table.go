@@ -59,10 +59,12 @@ const (
 	pathHTTPToken  = "pulse/http_token_file"
 	pathHTTPCert   = "pulse/http_cert"
 	pathHTTPKey    = "pulse/http_key"
+
+	pathClusterEnabled = "cluster/enabled"
 )
 
 // table has every setting in document order.
-var table = slices.Concat(remoteTable, keepAliveTable, natsTable, pulseTable)
+var table = slices.Concat(remoteTable, keepAliveTable, natsTable, pulseTable, clusterTable)
 
 var remoteTable = []setting{
 	{"remote/port", "1514", "The port agents connect to.", atStart,
@@ -188,6 +190,11 @@ var pulseTable = []setting{
 		}},
 	{"pulse/telemetry_limit", "1GB", "How much undelivered telemetry is kept on disk, oldest dropped first (KB, MB, GB and TB are powers of 1024).", atStart,
 		func(c *Config) field { return sizeField{&c.Pulse.TelemetryLimit, 1 << 20, 1 << 50} }},
+}
+
+var clusterTable = []setting{
+	{pathClusterEnabled, "no", "With link listen: this node is one of several that agents change between, and shares with them at server_url who has which.", atStart,
+		func(c *Config) field { return boolField{&c.Cluster.Enabled} }},
 }
 
 // lookupSetting returns the setting at a path below <ossec_config>, nil if there is none.

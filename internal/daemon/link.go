@@ -55,15 +55,15 @@ type Link struct {
 
 // openLink opens the link that the settings name. With auto, Pulse attaches to a
 // manager on this host, and only takes its place if there is none.
-func openLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *audittrail.Trail, log *slog.Logger) (link, error) {
+func openLink(cfg *config.Config, set *detector.Settings, clock *detector.Clock, to *detector.Detector, part *clusterPart, audit *audittrail.Trail, log *slog.Logger) (link, error) {
 	attaches, err := Attaches(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("find out whether a manager is installed in %s (<pulse><link> is auto): %w", cfg.Pulse.Home, err)
 	}
 	if attaches {
-		return openAttachLink(cfg, method, clock, to, log)
+		return openAttachLink(cfg, set, clock, to, part, log)
 	}
-	return openListenLink(cfg, method, clock, to, audit, log)
+	return openListenLink(cfg, set, clock, to, part, audit, log)
 }
 
 // stateMessage returns the link's state as the heartbeat publishes it.
@@ -85,7 +85,7 @@ type attachLink struct {
 	events *managerEvents
 }
 
-func openAttachLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, log *slog.Logger) (link, error) {
+func openAttachLink(cfg *config.Config, set *detector.Settings, clock *detector.Clock, to *detector.Detector, part *clusterPart, log *slog.Logger) (link, error) {
 	place, cautions, err := readClusterRole(cfg)
 	if err != nil {
 		return nil, err
@@ -93,9 +93,9 @@ func openAttachLink(cfg *config.Config, method detector.Method, clock *detector.
 	for _, text := range cautions {
 		log.Warn("pulse does not follow all of the manager's ossec.conf", "home", cfg.Pulse.Home, "caution", text)
 	}
-	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: method, MaxInFlight: cfg.Pulse.MaxInFlight,
-		Grace: cfg.KeepAlive.ReconnectGrace, Timeout: cfg.KeepAlive.Timeout, UpdateStatus: cfg.Pulse.UpdateStatus,
-		Clock: clock, Fleet: to, Log: log})
+	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: set.Method, MaxInFlight: cfg.Pulse.MaxInFlight,
+		Grace: set.ReconnectGrace, Timeout: set.Timeout, UpdateStatus: cfg.Pulse.UpdateStatus,
+		Clock: clock, Fleet: part.shareFleet(to), Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("attach to the manager in %s: %w", cfg.Pulse.Home, err)
 	}

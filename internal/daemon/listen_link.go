@@ -36,7 +36,7 @@ type listenLink struct {
 	numbers  *numbersFile
 }
 
-func openListenLink(cfg *config.Config, method detector.Method, clock *detector.Clock, to *detector.Detector, audit *audittrail.Trail, log *slog.Logger) (link, error) {
+func openListenLink(cfg *config.Config, set *detector.Settings, clock *detector.Clock, to *detector.Detector, part *clusterPart, audit *audittrail.Trail, log *slog.Logger) (link, error) {
 	keys, problems, err := clientkeys.ReadFile(cfg.Pulse.ClientKeys)
 	if err != nil {
 		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
@@ -45,7 +45,7 @@ func openListenLink(cfg *config.Config, method detector.Method, clock *detector.
 	saved := numbers.readSaved()
 	l, err := listen.Listen(listen.Config{
 		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
-		Method: method, Keys: keys, Clock: clock, Report: to.Report, SetInfo: to.SetInfo, Refused: audit.RecordRefusal, Log: log,
+		Method: set.Method, Keys: keys, Clock: clock, Report: part.shareFleet(to).Report, SetInfo: to.SetInfo, Refused: audit.RecordRefusal, Log: log,
 		Verify: cfg.Pulse.VerifyCounters, Numbers: saved, Unsure: saved == nil && knowsAgents(to),
 	})
 	if err != nil {

@@ -30,19 +30,20 @@ import (
 
 // Node is one running Pulse.
 type Node struct {
-	log      *slog.Logger
-	clock    *detector.Clock
-	out      *Publisher
-	audit    *audittrail.Trail // the publisher's
-	link     link
-	detector *detector.Detector
-	hosts    *hostprobe.Prober
-	roster   *roster.Roster // nil for none
-	history  *history.History
-	silences *silencer.Silencer
-	metrics  *metrics.Metrics
-	web      net.Listener // nil without a console
-	console  *console.Server
+	log       *slog.Logger
+	clock     *detector.Clock
+	out       *Publisher
+	audit     *audittrail.Trail // the publisher's
+	link      link
+	detector  *detector.Detector
+	hosts     *hostprobe.Prober
+	roster    *roster.Roster // nil for none
+	history   *history.History
+	silences  *silencer.Silencer
+	clustered *clusterPart // nil outside a cluster: see cluster
+	metrics   *metrics.Metrics
+	web       net.Listener // nil without a console
+	console   *console.Server
 
 	settings settings
 }
@@ -72,6 +73,9 @@ func OpenWithHosts(ctx context.Context, cfg *config.Config, version string, prob
 		return nil, err
 	}
 	n.audit = n.out.audit
+	if n.clustered, err = n.joinCluster(cfg); err != nil {
+		return nil, err
+	}
 	set, err := n.detection(cfg)
 	if err != nil {
 		return nil, err
@@ -83,7 +87,10 @@ func OpenWithHosts(ctx context.Context, cfg *config.Config, version string, prob
 	if err := n.out.restoreAgents(ctx, n.clock, &set, n.detector); err != nil {
 		return nil, err
 	}
-	if n.link, err = openLink(cfg, set.Method, n.clock, n.detector, n.audit, log); err != nil {
+	if n.link, err = openLink(cfg, &set, n.clock, n.detector, n.clustered, n.audit, log); err != nil {
+		return nil, err
+	}
+	if err := n.clustered.openView(cfg, n.out, n.link); err != nil {
 		return nil, err
 	}
 	n.out.recorder.status, n.out.recorder.onCondition = n.Status, n.link.OnCondition
@@ -132,6 +139,8 @@ func (n *Node) handleDecisions(decisions []detector.Decision) {
 				n.metrics.CountUnsent()
 			}
 		case !d.Verdict.IsRoutine():
+			n.clustered.recordDecision(d)
+			r.Cluster = n.clustered.describeMove(d)
 			n.link.OnDecision(&r)
 			n.markRemoved(d)
 		}
@@ -164,6 +173,7 @@ func (n *Node) Run(parent context.Context) error {
 	serving.Go(func() { n.silences.Run(ctx) })
 	serving.Go(func() { n.link.Run(serve) })
 	serving.Go(func() { n.hosts.Run(ctx) })
+	serving.Go(func() { n.clustered.run(ctx) })
 	serving.Go(func() { n.answerQueries(ctx) })
 	serving.Go(func() { n.out.publishKeys(ctx) })
 	if n.web != nil {
@@ -200,6 +210,7 @@ func (n *Node) close() error {
 	if n.web != nil {
 		_ = n.web.Close()
 	}
+	n.clustered.close()
 	var err error
 	if n.roster != nil {
 		err = n.roster.Close()

@@ -123,6 +123,9 @@ func settingsSilences(cfg *config.Config) (list []silence.Silence, err error) {
 // changed, and is evaluated by the silences.
 func (n *Node) detection(cfg *config.Config) (detector.Settings, error) {
 	set, err := Detection(cfg)
+	if n.clustered != nil {
+		set.ReconnectGrace = max(set.ReconnectGrace, clusterGrace)
+	}
 	groupOf := set.GroupOf
 	set.GroupOf = func(id detector.AgentID, name string, addr netip.Addr, info detector.Info) int {
 		n.silences.MarkAgent(id)

@@ -18,6 +18,9 @@ func NewStatusChange(r *Record) event.StatusChange {
 		Timestamp: r.Time.Unix(), Reason: event.Reason(r.Reason.String()), MissedKeepAlives: r.Missed,
 		AlertLevel: change.AlertLevel(), Outage: r.Outage, OutagePart: r.Part.String(), StatusChanges: r.Changes,
 		Evidence: change.Message(), AwayFor: int64(r.AwayFor / time.Second), Silenced: r.Silenced, AgentInfo: evidence.InfoMessage(r.Info)}
+	if r.Cluster != nil {
+		c.FromNode, c.ToNode, c.ClusterOrder = r.Cluster.From, r.Cluster.To, r.Cluster.Order
+	}
 	if r.Seen {
 		c.LastSeen = r.LastSeenTime.Unix()
 	}

@@ -15,6 +15,14 @@ type Record struct {
 	detector.Decision
 	Group   *Group // the agent's, by the settings in effect at the decision
 	SendErr error  // of a Send: why the keep-alive was not sent
+	Cluster *Move  // of a change of status, in a cluster; nil elsewhere
+}
+
+// Move is what a node of a cluster knows of where an agent is.
+type Move struct {
+	From  string // the node that had it before; "" for none, or this one
+	To    string // the node that has it now; "" for this one
+	Order uint64 // how much of what the nodes share this node had read
 }
 
 // Group holds the settings of a group of agents that their messages depend on.

@@ -110,6 +110,12 @@ func (m *Member) ApplyRecord(order uint64, key Key, r Record) error {
 // the valid one, this node claims the agent again.
 func (m *Member) RecordSighting(s *Sighting) {
 	s.Frontier = m.frontier
+	if s.Stays {
+		m.adoptStored(s.Agent)
+		if c, known := m.Own.Claim(s.Agent); !known || c.Reason != Here {
+			return
+		}
+	}
 	m.Own.RecordSighting(s)
 	if o := m.State.ownerRow(s.Agent); o == nil || o.node != m.State.self {
 		if own, ok := m.State.Own(s.Agent); ok && own.Reason == Here {
@@ -144,6 +150,18 @@ func (m *Member) RecordLossFor(id AgentID, node string, since uint32) {
 func (m *Member) Elsewhere(id AgentID) (o Owner, ok bool) {
 	c, _ := m.Own.Claim(id)
 	return m.State.Elsewhere(id, c.Seen)
+}
+
+// StatementOrder returns up to which order what this node states of an agent now takes the
+// records into account. That the agent is here follows from a sign of life, which came after
+// all that are stored. That it has left is true as far as this node has read, and later than
+// what it has stated after the last sign of life.
+func (m *Member) StatementOrder(id AgentID, here bool) uint64 {
+	if here {
+		return m.frontier
+	}
+	c, _ := m.Own.Claim(id)
+	return max(m.State.Position(), c.Seen)
 }
 
 // Write is a record to be stored.

@@ -139,3 +139,36 @@ func TestWhatARunBeforeStoredIsChangedByTheNextOne(t *testing.T) {
 		t.Errorf("%d agents are here", here)
 	}
 }
+
+func TestASignOfLifeThatProvesNothingBringsNoAgentBack(t *testing.T) {
+	t.Parallel()
+	a, b := NewMember("node01", 1, nil), NewMember("node02", 1, nil)
+	late := Sighting{Agent: 1, Stays: true}
+	a.RecordSighting(&late)
+	if a.HasWrites() {
+		t.Error("an agent that never came is claimed")
+	}
+	a.RecordSighting(&Sighting{Agent: 1})
+	order := readBack(t, 0, a, b)
+	a.RecordSighting(&late)
+	if c, _ := a.Own.Claim(1); c.Seen != order {
+		t.Errorf("of an agent that is here it is one: %+v, want %d", c, order)
+	}
+	a.RecordDeparture(1, Stopped, 5)
+	a.RecordSighting(&late)
+	if c, _ := a.Own.Claim(1); c.Reason != Stopped {
+		t.Errorf("it is back after its goodbye: %+v", c)
+	}
+}
+
+func TestALossIsLaterThanTheArrivalBeforeItThoughLessWasRead(t *testing.T) {
+	t.Parallel()
+	a := NewMember("node01", 1, nil)
+	a.AdvanceFrontier(9) // stored, and not read yet
+	arrival := a.StatementOrder(1, true)
+	a.RecordSighting(&Sighting{Agent: 1})
+	a.RecordDeparture(1, Lost, 5)
+	if loss := a.StatementOrder(1, false); arrival != 9 || loss < arrival {
+		t.Errorf("arrival %d, loss %d", arrival, loss)
+	}
+}

@@ -51,6 +51,7 @@ type Sighting struct {
 	Agent       AgentID
 	Since, Sign uint32     // Unix times
 	Arrived     bool       // the agent has come, or come anew: it is not the connection before
+	Stays       bool       // it proves nothing of an agent that has left, and does not bring it back
 	Addr        netip.Addr // zero for not known: the one before stays
 	Frontier    uint64     // an order of the stream: all up to it were stored before the sighting
 }

@@ -54,6 +54,7 @@ func (v *sessionWatch) setUnknown(err error) {
 		v.markSettled()
 		v.others, v.since, v.held = nil, time.Time{}, false
 	}
+	v.signalChange()
 }
 
 // joinNodes asks for other nodes and subscribes to their requests. It returns how long to
@@ -170,6 +171,7 @@ func (v *sessionWatch) admitSession() {
 	v.mu.Lock()
 	v.sessions++
 	v.markSettled()
+	v.signalChange()
 	v.mu.Unlock()
 	_ = v.publishStatement(nil)
 	v.result <- nil
@@ -183,6 +185,7 @@ func (v *sessionWatch) withdrawSession() {
 	v.admitted = false
 	v.mu.Lock()
 	v.sessions--
+	v.signalChange()
 	v.mu.Unlock()
 }
 

@@ -86,6 +86,7 @@ type Watcher struct {
 	sessions int       // those on which this node publishes
 	held     bool
 	unknown  error
+	changed  chan struct{} // closed when held, unknown, or whether there are sessions changes
 }
 
 // New returns a watcher without a session.
@@ -96,7 +97,7 @@ func New(cfg Config) *Watcher {
 }
 
 func newWatcher(cfg Config, t timing) *Watcher {
-	return &Watcher{cfg: cfg, log: cmp.Or(cfg.Log, slog.Default()), timing: t, instance: rand.Text(), closing: make(chan struct{}), settled: make(chan struct{}),
+	return &Watcher{cfg: cfg, log: cmp.Or(cfg.Log, slog.Default()), timing: t, instance: rand.Text(), closing: make(chan struct{}), settled: make(chan struct{}), changed: make(chan struct{}),
 		logs: rate.NewLimiter(rate.Every(10*time.Second), 10)}
 }
 
@@ -238,8 +239,12 @@ func (w *Watcher) decideHeld(now time.Time) (held bool) {
 	w.others.removeExpired(now, w.timing.gone)
 	me := w.newStatement()
 	first := w.others.findFirst()
+	before := w.held
 	if w.held = first != nil && first.precedes(&me); w.held {
 		w.markSettled()
+	}
+	if w.held != before {
+		w.signalChange()
 	}
 	switch {
 	case first == nil:

@@ -75,6 +75,9 @@ func (s *Sealer) openReadingKey(create bool) (k *seal.Key, write func() error, e
 // Signs reports whether messages are signed.
 func (s *Sealer) Signs() bool { return s.signer != nil }
 
+// Signer returns what signs with the node's key; nil if nothing is signed.
+func (s *Sealer) Signer() *seal.Signer { return s.signer }
+
 // HasEncrypted reports whether stored messages may be encrypted.
 func (s *Sealer) HasEncrypted() bool { return s.decrypter != nil }
 
