@@ -11,6 +11,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/printable"
+	"github.com/wazuh-pulse/pulse/internal/silence"
 )
 
 type auditShowCommand struct {
@@ -86,13 +87,12 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 			return time.Date(y, m, d, at.Hour(), at.Minute(), at.Second(), 0, now.Location()), nil
 		}
 	}
-	ago := text
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
 			return now.AddDate(0, 0, -int(n)), nil
 		}
 	}
-	if d, err := time.ParseDuration(ago); err == nil && d >= 0 {
+	if d, err := silence.ParseDuration(text); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
 	return time.Time{}, fmt.Errorf("want a time, such as 2026-01-02T15:04:05Z, 2026-01-02 or 15:04, or how long ago, such as 90m or 2d")

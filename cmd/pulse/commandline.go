@@ -3,11 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/wazuh-pulse/pulse/internal/silence"
 )
 
 const description = `Pulse watches Wazuh agents from the manager's side: it detects within seconds which of them fail, and publishes that to an XDR platform over NATS.`
@@ -38,13 +42,30 @@ func parseArgs(args []string) (command *kong.Context, code int, err error) {
 	return command, exitOK, nil
 }
 
-func newParser(exit func(code int)) *kong.Kong {
-	parser, err := kong.New(new(commands), kong.Name("pulse"), kong.Description(description),
-		kong.Exit(exit), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+func newParser(exit func(code int)) *kong.Kong { return newParserOf(new(commands), exit) }
+
+// newParserOf returns a parser that fills in c.
+func newParserOf(c *commands, exit func(code int)) *kong.Kong {
+	parser, err := kong.New(c, kong.Name("pulse"), kong.Description(description),
+		kong.Exit(exit), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(parseDurationFlag)))
 	if err != nil {
 		panic(err) // a mistake in the tags of commands; any test sees it
 	}
 	return parser
+}
+
+// parseDurationFlag parses a duration as settings have it: seconds, or with a unit.
+func parseDurationFlag(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
+		return err
+	}
+	d, err := silence.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("want seconds, or a duration such as 90s, 2m, 1.5h or 1d, not %q", text)
+	}
+	target.SetInt(int64(d))
+	return nil
 }
 
 // commandOf returns the command that a parse error is about.
@@ -96,6 +117,9 @@ func formatManualPage(app *kong.Application) string {
 .TP
 .I /var/ossec/etc/pulse.conf
 The settings, unless \-\-config names others.
+.TP
+.I /var/ossec/etc/pulse.d/*.conf
+More settings, read behind those in the order of the files' names.
 .TP
 .I /var/lib/pulse
 What Pulse keeps, unless <state_dir> names another directory.

@@ -3,7 +3,21 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 )
+
+func TestADurationOnTheCommandLineIsOneOfTheSettings(t *testing.T) {
+	for text, want := range map[string]time.Duration{"90": 90 * time.Second, "90s": 90 * time.Second, "1.5h": 90 * time.Minute, "2d": 48 * time.Hour, "250ms": 250 * time.Millisecond} {
+		var c commands
+		parser := newParserOf(&c, nil)
+		if _, err := parser.Parse([]string{"demo", "--for", text}); err != nil || c.Demo.For != want {
+			t.Errorf("--for %s: %v, %v", text, c.Demo.For, err)
+		}
+		if _, err := parser.Parse([]string{"verify", "--max-age=" + text, "commandline.go"}); err != nil || c.Verify.MaxAge != want {
+			t.Errorf("--max-age=%s: %v, %v", text, c.Verify.MaxAge, err)
+		}
+	}
+}
 
 func TestTextInTheManualPageIsNoMarkup(t *testing.T) {
 	for text, want := range map[string]string{

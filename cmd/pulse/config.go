@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/alertlevel"
+	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 )
@@ -45,14 +47,18 @@ func (c *configCheckCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s: good\n", loaded.DescribeFiles())
+	verdict := "good"
+	if n := len(loaded.Warnings); n > 0 {
+		verdict = countNoun(n, "warning")
+	}
+	fmt.Fprintf(e.stdout, "%s: %s\n", loaded.DescribeFiles(), verdict)
 	for _, s := range loaded.Settings() {
 		if s.Source != "default" {
 			fmt.Fprintf(e.stdout, "  %s = %s  (%s)\n", s.Path, s.Value, s.Source)
 		}
 	}
 	fmt.Fprintln(e.stdout, describeSettings(&loaded.Config))
-	for _, note := range append(describeSilentAlerts(&loaded.Config), describeUnusedGroups(&loaded.Config)...) {
+	for _, note := range slices.Concat(describeSilentAlerts(&loaded.Config), describeUnusedGroups(&loaded.Config), describeBrokenKeys(&loaded.Config)) {
 		fmt.Fprintln(e.stdout, note)
 	}
 	return nil
@@ -60,9 +66,16 @@ func (c *configCheckCommand) Run(e *env) error {
 
 func describeSettings(c *config.Config) string {
 	var b strings.Builder
-	if c.Pulse.Link == "attach" {
+	attaches, err := daemon.Attaches(c)
+	switch {
+	case err != nil:
+		fmt.Fprintf(&b, "Whether a Wazuh manager is in %s is not known: %v.\n", c.Pulse.Home, err)
+	case attaches:
 		fmt.Fprintf(&b, "Agents are those of the Wazuh manager in %s.\n", c.Pulse.Home)
-	} else {
+	default:
+		if c.Pulse.Link == "auto" {
+			fmt.Fprintf(&b, "No Wazuh manager is in %s: Pulse is the agents' manager itself.\n", c.Pulse.Home)
+		}
 		fmt.Fprintf(&b, "Agents of %s connect to %v port %d, %s.\n", c.Pulse.ClientKeys, c.Remote.LocalIP, c.Remote.Port, protocolNames(&c.Remote))
 	}
 	if k := c.KeepAlive; k.Enabled {
@@ -117,6 +130,21 @@ func describeUnusedGroups(c *config.Config) (notes []string) {
 	return notes
 }
 
+// describeBrokenKeys lists the lines of client.keys that are skipped, where Pulse reads them.
+func describeBrokenKeys(c *config.Config) (notes []string) {
+	if attaches, err := daemon.Attaches(c); attaches || err != nil {
+		return nil
+	}
+	_, problems, err := clientkeys.ReadFile(c.Pulse.ClientKeys)
+	if err != nil {
+		return nil // it was read a moment ago
+	}
+	for _, p := range problems {
+		notes = append(notes, fmt.Sprintf("Note: %s: %v: it is skipped, and its agent not known.", c.Pulse.ClientKeys, p))
+	}
+	return notes
+}
+
 // silenceLevel returns the usual alert level of an agent that is disconnected for its
 // silence. With a method without answers, a keep-alive is missed each interval until the
 // timeout.
@@ -140,17 +168,21 @@ func protocolNames(r *config.Remote) string {
 	return "tcp"
 }
 
-type configPrintCommand struct{ settingsFlag }
+type configPrintCommand struct {
+	settingsFlag
+	File []string `arg:"" optional:"" name:"file" help:"Settings files, as with --config."`
+}
 
 func (*configPrintCommand) Help() string {
 	return `Prints a settings file with every setting in effect, and in a comment where it came from: a file and line, or the
 default.
 
     pulse config print
-    pulse config print -c pulse.conf | grep -v default   # only what the file says`
+    pulse config print pulse.conf | grep -v default   # only what the file says`
 }
 
 func (c *configPrintCommand) Run(e *env) error {
+	c.Config = append(c.Config, c.File...)
 	loaded, err := c.loadSettings(e)
 	if err != nil {
 		return err

@@ -148,8 +148,9 @@ Next:
   1. Start the NATS server:        nats-server -c %[1]s/server/nats-server.conf
      (on another host: carry %[1]s/server there, see --server-dir)
   2. Make streams and buckets:     pulse provision %[1]s --apply
-  3. Carry each node's files to its host's /var/ossec/etc, and start Pulse there with --config pulse-nats.conf
-     beside its other settings; nodes: %[2]v. Add one with: pulse provision %[1]s --node NAME
+  3. Carry what is in each node's directory to its host's /var/ossec/etc: cp -r %[1]s/nodes/NAME/. /var/ossec/etc/
+     Pulse reads pulse.d/nats.conf there with its pulse.conf, and has to be allowed to read the credentials.
+     Nodes: %[2]v. Add one with: pulse provision %[1]s --node NAME
   4. Give the XDR platform %[1]s/readers/%[3]s
 Keep %[1]s/private safe, and off the server: whoever has it can make credentials.
 `, c.Dir, c.Node, c.Reader[0])

@@ -17,7 +17,7 @@ import (
 
 // settingsFlag is the flag for settings files of the commands that need them.
 type settingsFlag struct {
-	Config []string `short:"c" sep:"none" placeholder:"FILE" help:"Settings file; may be repeated, later ones override. Default: /var/ossec/etc/pulse.conf if it exists."`
+	Config []string `short:"c" sep:"none" placeholder:"FILE" help:"Settings file; may be repeated, later ones override. Behind a NAME.conf the files NAME.d/*.conf are read. Default: /var/ossec/etc/pulse.conf if it exists."`
 }
 
 // loadSettings reads the settings, and prints their warnings to stderr.

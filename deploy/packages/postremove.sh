@@ -6,7 +6,7 @@ if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
 fi
 if [ "$1" = purge ]; then
-	rm -rf /var/lib/pulse
+	rm -rf /var/lib/pulse /var/ossec/etc/pulse.d
 	if getent passwd pulse >/dev/null; then
 		userdel pulse
 	fi

@@ -146,8 +146,32 @@ func unknownElementHint(name string, b strictBlock) string {
 	return "known here: " + strings.Join(known, ", ")
 }
 
-// warnIfMisspelt ignores an element of the manager, with a warning if it looks like a misspelt one of Pulse: the whole
-// block would have no effect otherwise, without any error.
+// refuseLostBlocks refuses an element of the manager, which is ignored, if it is or has a block that was meant for Pulse:
+// the whole block would have no effect otherwise. Ours are the blocks that may be in its place.
+func (ld *loader) refuseLostBlocks(n *node, ours ...string) {
+	if isOwnBlock(n.name) && !slices.ContainsFunc(ours, func(own string) bool { return strings.EqualFold(own, n.name) }) {
+		ld.refuseMisplacedBlock(n)
+		return
+	}
+	if near := nearestKnownName(n.name, ours); near != "" {
+		ld.addError(n.line, fmt.Sprintf("<%s> is no block of Pulse", quoteBrief(n.name)), fmt.Sprintf("did you mean <%s>?", near))
+		return
+	}
+	if lost := findOwnBlock(n); lost != nil {
+		ld.refuseMisplacedBlock(lost)
+	}
+}
+
+// refuseMisplacedBlock refuses a block of Pulse's own in a place where it is ignored.
+func (ld *loader) refuseMisplacedBlock(n *node) {
+	hint := "it is a block of its own, directly inside <ossec_config>"
+	if strings.EqualFold(n.name, "manager_keepalive") {
+		hint = "move it into the <remote> with <connection>secure</connection>"
+	}
+	ld.addError(n.line, fmt.Sprintf("<%s> is in a place where it has no effect", quoteBrief(n.name)), hint)
+}
+
+// warnIfMisspelt ignores an element of a manager's own file, with a warning if it looks like a misspelt one of Pulse.
 func (ld *loader) warnIfMisspelt(n *node, ours ...string) {
 	if len(ld.loaded.Warnings) == maxErrors {
 		return
@@ -161,11 +185,12 @@ func (ld *loader) warnIfMisspelt(n *node, ours ...string) {
 // maxName is longer than any known name; longer names are not compared.
 const maxName = 40
 
-// nearestKnownName returns the known name that was most likely meant, "" if none is near.
+// nearestKnownName returns the known name that was most likely meant, "" if none is near. The case of letters does not count.
 func nearestKnownName(name string, known []string) string {
 	if len(name) > maxName {
 		return ""
 	}
+	name = strings.ToLower(name)
 	best, bestDistance := "", max(2, len(name)/3)+1
 	for _, k := range known {
 		if d := editDistance(name, k); d < bestDistance {

@@ -56,7 +56,7 @@ func (l *Loaded) isFileUsed(path string) bool {
 	case path == pathRecipients:
 		return l.NATS.Enabled && l.NATS.EncryptMessages
 	case path == pathClientKeys: // needed only where Pulse is the manager, which is unknown while <home> cannot be read
-		return l.Pulse.Link != "attach" && !l.isHomeUnreadable()
+		return l.Pulse.Link == "listen" || l.Pulse.Link == "auto" && !l.isHomeUnreadable() && !l.isBesideManager()
 	case lookupSetting(path).blockPath() == "nats":
 		return l.NATS.Enabled
 	}
@@ -67,6 +67,11 @@ func (l *Loaded) isFileUsed(path string) bool {
 func (l *Loaded) isHomeUnreadable() bool {
 	_, err := os.Stat(filepath.Join(l.Pulse.Home, "queue"))
 	return l.Pulse.Link == "auto" && errors.Is(err, fs.ErrPermission)
+}
+
+// isBesideManager reports whether <home> has a manager, to which link auto attaches.
+func (l *Loaded) isBesideManager() bool {
+	return exists(filepath.Join(l.Pulse.Home, managersDatabase)) || exists(filepath.Join(l.Pulse.Home, managersSocket))
 }
 
 // describeIndirect returns the origin of a setting for an error, "" if file and line are enough.

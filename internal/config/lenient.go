@@ -129,16 +129,39 @@ var stockBlocks = []string{"global", "alerts", "logging", "rootcheck", "syscheck
 // of Pulse. What the manager accepts is accepted.
 func parseManagerFile(data []byte) (roots []*node, ok bool) {
 	roots = parseLenientXML(data)
+	if hasOwnSettings(roots) {
+		return nil, false
+	}
 	for _, root := range roots {
-		for _, block := range root.children {
-			ours := slices.Contains(strictBlocks, block.name) || slices.ContainsFunc(block.children, func(c *node) bool { return c.name == "manager_keepalive" })
-			if ours {
-				return nil, false
-			}
-			ok = ok || slices.Contains(stockBlocks, block.name)
-		}
+		ok = ok || slices.ContainsFunc(root.children, func(block *node) bool { return slices.Contains(stockBlocks, block.name) })
 	}
 	return roots, ok
+}
+
+// ownBlocks are the names of Pulse's own blocks.
+var ownBlocks = []string{"nats", "pulse", "manager_keepalive"}
+
+// isOwnBlock reports whether a name is that of a block of Pulse's own, in whatever case.
+func isOwnBlock(name string) bool {
+	return slices.ContainsFunc(ownBlocks, func(own string) bool { return strings.EqualFold(own, name) })
+}
+
+// hasOwnSettings reports whether a file has a block of Pulse's own, at whatever place.
+func hasOwnSettings(roots []*node) bool {
+	return slices.ContainsFunc(roots, func(root *node) bool { return findOwnBlock(root) != nil })
+}
+
+// findOwnBlock returns the first block of Pulse's own inside an element, nil for none.
+func findOwnBlock(n *node) *node {
+	for _, c := range n.children {
+		if isOwnBlock(c.name) {
+			return c
+		}
+		if found := findOwnBlock(c); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // readVariables returns the values of $NAME that <var name="NAME">value</var> sets.

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
 // maxFile is far above any real settings file; it keeps a wrong path (a log, a device) from filling the memory.
@@ -20,9 +22,10 @@ const maxFile = 1 << 20
 type Loaded struct {
 	Config
 	Files    []string // the files read, in order; empty if there was none
-	Warnings []*Error // elements that were ignored and look like a misspelling of ours
+	Warnings []*Error // elements of a manager's file that were ignored
 
-	origins map[string]origin // by setting path; absent: default
+	origins   map[string]origin // by setting path; absent: default
+	mainFiles []string          // as given, without those of their directories NAME.d
 }
 
 // DescribeFiles returns the names of the files in one line.
@@ -50,7 +53,8 @@ func (o origin) String() string {
 }
 
 // Load reads settings files in order, later values overriding earlier ones; with no path, [DefaultPath] if it
-// exists, else defaults. The error of a file that cannot be read wraps the cause; problems inside files come all
+// exists. Behind each NAME.conf it reads the files NAME.d/*.conf, in the order of their names. Without any file the
+// defaults are in effect. The error of a file that cannot be read wraps the cause; problems inside files come all
 // together as an [*Errors].
 //
 // Of the files that settings name, Load reads only the ossec.conf of a manager in <home>, for the name of the node;
@@ -64,10 +68,15 @@ func loadFiles(defaultPath string, paths []string, overrides ...Override) (*Load
 	if optional {
 		paths = []string{defaultPath}
 	}
+	all, err := addDropIns(paths)
+	if err != nil {
+		return nil, err
+	}
 	ld := newLoader()
-	for _, path := range paths {
+	ld.loaded.mainFiles = paths
+	for _, path := range all {
 		data, err := readSettingsFile(path)
-		if optional && errors.Is(err, fs.ErrNotExist) {
+		if optional && path == defaultPath && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
@@ -84,7 +93,7 @@ func loadFiles(defaultPath string, paths []string, overrides ...Override) (*Load
 func readSettingsFile(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe nobody writes to must not hold up a reload
 	if err != nil {
-		return nil, fmt.Errorf("read settings: %w", err)
+		return nil, readError(err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.Mode()&fs.ModeNamedPipe != 0 && !strings.HasPrefix(path, "/dev/") {
@@ -98,6 +107,15 @@ func readSettingsFile(path string) ([]byte, error) {
 		return nil, &Error{File: path, Problem: "larger than 1 MiB", Hint: "give a settings file in XML"}
 	}
 	return data, nil
+}
+
+// readError returns the error of a settings file, or of a directory of them, that cannot be read.
+func readError(err error) error {
+	err = fmt.Errorf("read settings: %w", err)
+	if errors.Is(err, fs.ErrPermission) {
+		return hint.Add(err, "let the user who runs this read it: chgrp, and chmod 640, of a directory 750")
+	}
+	return err
 }
 
 // finishLoading fills in and checks what depends on several settings.

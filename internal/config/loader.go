@@ -76,6 +76,7 @@ func (ld *loader) applyTopBlock(n *node) {
 				ld.applySetting("", lookupSetting(pathClusterEnabled), c)
 			}
 		}
+		ld.refuseLostBlocks(n)
 	case "manager_keepalive":
 		ld.addError(n.line, "<manager_keepalive> outside of <remote>", "move it into <remote>")
 	case groupElement:
@@ -83,7 +84,7 @@ func (ld *loader) applyTopBlock(n *node) {
 	case silenceElement:
 		ld.addError(n.line, "<silence> outside of <pulse>", "move it into <pulse>")
 	default:
-		ld.warnIfMisspelt(n, "nats", "pulse", "remote")
+		ld.refuseLostBlocks(n, "nats", "pulse", "remote")
 	}
 }
 
@@ -95,6 +96,7 @@ func (ld *loader) applyRemoteBlock(n *node) {
 		case c.name == "manager_keepalive" && syslog:
 			ld.addError(c.line, "<manager_keepalive> in a <remote> of syslog", "move it into the <remote> with <connection>secure</connection>")
 		case syslog:
+			ld.refuseLostBlocks(c)
 		case c.name == "manager_keepalive":
 			ld.applyStrictBlock(c, pathKeepAlive)
 		case c.name == groupElement:
@@ -107,7 +109,7 @@ func (ld *loader) applyRemoteBlock(n *node) {
 			if s := lookupSetting("remote/" + c.name); s != nil {
 				ld.applySetting("", s, c)
 			} else {
-				ld.warnIfMisspelt(c, "manager_keepalive")
+				ld.refuseLostBlocks(c, "manager_keepalive")
 			}
 		}
 	}

@@ -18,6 +18,7 @@ const (
 	managerRoot      = "ossec_config"
 	managerRoot5     = "wazuh_config"
 	managersDatabase = "queue/db/global.db" // which an agent's directory does not have
+	managersSocket   = "queue/db/wdb"       // of the database's daemon
 )
 
 // isManagerRoot reports whether a manager's own file has such a root element.

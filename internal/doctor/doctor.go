@@ -81,6 +81,9 @@ func (e *examination) checkSettings(context.Context) {
 	for _, w := range e.Warnings {
 		e.addError("settings", Warning, w)
 	}
+	for _, f := range e.FindUnreadFiles() {
+		e.add("settings", Warning, f.Path+" has settings of Pulse, and is not read", f.Hint)
+	}
 	if err := e.CheckFiles(); err != nil {
 		e.addError("settings", Failure, err)
 		return

@@ -105,6 +105,12 @@ func TestEachTroubleIsNamedWithItsWayOut(t *testing.T) {
 			"settings", Failure, "no such file", "set <home>"},
 		{"a broken line of keys", func(t *testing.T, l *config.Loaded) { write(t, l.Pulse.ClientKeys, "001 web any\n") },
 			"client.keys", Warning, "line 1: ", "correct the line"},
+		{"another broken line of keys", func(t *testing.T, l *config.Loaded) { write(t, l.Pulse.ClientKeys, "001 web any\n\nx\n") },
+			"client.keys", Warning, "line 3: ", "correct the line"},
+		{"settings that nobody reads", func(t *testing.T, l *config.Loaded) {
+			write(t, filepath.Join(l.Pulse.Home, "pulse-nats.conf"), "<ossec_config><nats><server_url>nats://a</server_url></nats></ossec_config>")
+		}, "settings", Warning, "/pulse-nats.conf has settings of Pulse, and is not read", "/pulse.d"},
+		{"a server of its own that no other host reaches", func(*testing.T, *config.Loaded) {}, "NATS", Warning, "clients on other hosts do not reach it", "<server_url>"},
 		{"a state directory that others may read", func(t *testing.T, l *config.Loaded) {
 			if err := os.Chmod(l.Pulse.StateDir, 0o755); err != nil {
 				t.Fatal(err)
@@ -260,6 +266,10 @@ func TestOnAWorkerMovesAreCautionedAgainst(t *testing.T) {
 
 func TestAHomeWithoutAManagerIsAFailureOnlyWithLinkAttach(t *testing.T) {
 	l := host(t)
+	if list := of(examined(t.Context(), l), "manager"); len(list) != 1 || list[0].Level != Warning || !strings.Contains(list[0].What, "no manager is in "+l.Pulse.Home) {
+		t.Errorf("%+v", list)
+	}
+	l.Pulse.Link = "listen"
 	if list := of(examined(t.Context(), l), "manager"); len(list) != 1 || list[0].Level != Good {
 		t.Errorf("%+v", list)
 	}

@@ -42,7 +42,12 @@ func (e *examination) checkManager(ctx context.Context) {
 		e.addError("manager", Failure, err)
 		return
 	}
-	if !e.attach {
+	switch {
+	case !e.attach && e.Pulse.Link == "auto":
+		e.add("manager", Warning, "no manager is in "+e.Pulse.Home+": Pulse is the agents' manager itself",
+			"set <home> to where the manager is; where there is to be none, <link>listen</link>")
+		return
+	case !e.attach:
 		e.add("manager", Good, "Pulse is the agents' manager itself", "")
 		return
 	}
@@ -81,8 +86,10 @@ func (e *examination) checkClientKeys(context.Context) {
 	text := fmt.Sprintf("%s: %d agents", e.Pulse.ClientKeys, e.agents)
 	switch {
 	case len(problems) > 0:
-		e.add("client.keys", Warning, fmt.Sprintf("%s; broken lines are skipped, and their agents not known: %v", text, problems[0]),
-			"correct the line; the log names all of them")
+		for _, p := range problems {
+			e.add("client.keys", Warning, fmt.Sprintf("%s: %v: it is skipped, and its agent not known", e.Pulse.ClientKeys, p), "correct the line, or remove it")
+		}
+		e.add("client.keys", Note, text, "")
 	case e.agents == 0:
 		e.add("client.keys", Warning, text, "register agents with the manager")
 	default:

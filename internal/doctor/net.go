@@ -6,15 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/hostprobe"
-	"github.com/wazuh-pulse/pulse/internal/presence"
-	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
 // checkPorts binds each port that the daemon binds, and closes it again.
@@ -91,72 +87,5 @@ func (e *examination) checkHostProbe(context.Context) {
 		e.add("host probe", Note, fmt.Sprintf("%s; no icmp: %v", strings.Join(ports, ", "), err), allow)
 	default:
 		e.add("host probe", Warning, fmt.Sprintf("no host can be asked: no <host_probe_ports>, and no icmp: %v", err), allow)
-	}
-}
-
-// loginTimeout is for one login to a NATS server.
-const loginTimeout = 15 * time.Second
-
-// checkNATS logs in to the XDR's NATS server.
-func (e *examination) checkNATS(ctx context.Context) {
-	switch {
-	case !e.NATS.Enabled:
-		e.add("NATS", Note, "off: nothing is published", "")
-		return
-	case e.NATS.ServerURL == "":
-		e.add("NATS", Good, "Pulse's own server, at "+e.NATS.Listen, "")
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
-	defer cancel()
-	began := time.Now()
-	session, err := remote.Dial(ctx, daemon.RemoteConfig(&e.Config, nil))
-	if err != nil {
-		e.addError("NATS", Failure, err) // one for each server
-		return
-	}
-	defer session.Conn.Close()
-	e.add("NATS", Good, fmt.Sprintf("logged in at %s, in %v", session.Conn.ConnectedUrlRedacted(), time.Since(began).Round(time.Millisecond)), "")
-	e.checkOtherNodes(ctx, session)
-	e.checkStatusStorage(ctx, session)
-}
-
-// checkOtherNodes reports whether another node has this node's name.
-func (e *examination) checkOtherNodes(ctx context.Context, session *remote.Session) {
-	name := e.Pulse.NodeName
-	found, err := presence.FindNodes(ctx, session, name)
-	if err != nil {
-		e.add("name", Warning, fmt.Sprintf("whether another node is called %s is not known: %v", name, err),
-			"let this user publish and subscribe to "+presence.Subject(name)+"; with the files of pulse provision nats, --renew "+name+" does so")
-		return
-	}
-	own := func(s presence.Statement) bool { return e.running && daemon.IsOwn(&e.Config, s) }
-	found = slices.DeleteFunc(found, own)
-	if len(found) == 0 {
-		e.add("name", Good, "no other node is called "+name, "")
-		return
-	}
-	for _, s := range found {
-		e.add("name", Failure, fmt.Sprintf("a node called %s exists already, on host %q, started %s: of two one publishes nothing", name, s.Host,
-			time.Unix(s.StartedAt, 0).UTC().Format(time.RFC3339)), "give each node a <node_name> of its own")
-	}
-}
-
-// checkStatusStorage reports whether a stream confirms status changes.
-func (e *examination) checkStatusStorage(ctx context.Context, session *remote.Session) {
-	found, err := daemon.FindStatusStorage(ctx, &e.Config, session)
-	switch {
-	case found.Listed:
-		e.add("status changes", Good, "a stream of the NATS server stores "+found.Subject, "")
-	case err != nil && found.Stored:
-		e.add("status changes", Good, "a stream of the NATS server has acknowledged "+found.Subject, "")
-	case err != nil:
-		e.add("status changes", Note, "whether a stream of the NATS server stores them is not known: it does not list its streams", "")
-	case found.Stored:
-		e.add("status changes", Warning, "the NATS server stored "+found.Subject+" before, and lists no stream now that does: they wait on disk",
-			"make the stream again; or, if none is wanted, stop Pulse and delete outbox/stored in <state_dir>")
-	default:
-		e.add("status changes", Warning, "nothing confirms status changes: the NATS server lists no stream that takes "+found.Subject,
-			"make a stream for them there, as pulse provision does")
 	}
 }

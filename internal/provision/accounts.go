@@ -105,8 +105,11 @@ const (
 	nodeCA       = "pulse-nats-ca.crt"
 	nodeCert     = "pulse-nats.crt"
 	nodeKey      = "pulse-nats.key"
-	nodeSettings = "pulse-nats.conf"
+	nodeSettings = "pulse.d/nats.conf" // is read with pulse.conf
 	nodeHome     = "/var/ossec/etc"
+
+	// formerNodeSettings was the name of the settings in setups of earlier versions.
+	formerNodeSettings = "pulse-nats.conf"
 )
 
 // credsPath, caPath, certPath and certKeyPath return the paths of the user's files.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/filelock"
@@ -149,6 +150,9 @@ func (st *Setup) writeChangedFiles(files []file, gone []user) (*Result, error) {
 			return nil, fmt.Errorf("change the setup: %w", err)
 		}
 		done.Written = append(done.Written, f.path)
+		if err := st.removeFormerSettings(f.path); err != nil {
+			return nil, err
+		}
 	}
 	for _, u := range gone {
 		if err := st.removeUserFiles(&u); err != nil {
@@ -156,6 +160,19 @@ func (st *Setup) writeChangedFiles(files []file, gone []user) (*Result, error) {
 		}
 	}
 	return done, nil
+}
+
+// removeFormerSettings removes the settings that an earlier version wrote for a node, when new ones are written. Two files
+// would differ.
+func (st *Setup) removeFormerSettings(written string) error {
+	dir, ok := strings.CutSuffix(written, nodeSettings)
+	if !ok {
+		return nil
+	}
+	if err := os.Remove(filepath.Join(st.dir, dir, formerNodeSettings)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the settings of an earlier version: %w", err)
+	}
+	return nil
 }
 
 func (st *Setup) removeUserFiles(u *user) error {

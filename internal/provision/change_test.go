@@ -285,9 +285,31 @@ func TestTheServersCertificateIsMadeAnew(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	text, err := os.ReadFile(filepath.Join(cfg.Dir, "nodes/node01/pulse-nats.conf"))
+	text, err := os.ReadFile(filepath.Join(cfg.Dir, "nodes/node01/pulse.d/nats.conf"))
 	if err != nil || !strings.Contains(string(text), "tls://nats-1.example:") || !strings.Contains(string(text), ",tls://10.0.0.7:") {
 		t.Errorf("the node's settings: %s, %v", text, err)
+	}
+}
+
+func TestTheSettingsOfAnEarlierVersionGoWhenNewOnesAreWritten(t *testing.T) {
+	cfg := requestedConfig(t)
+	if _, err := provision.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	st, err := provision.Open(cfg.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	former := filepath.Join(cfg.Dir, "nodes/node01/pulse-nats.conf")
+	if err := os.WriteFile(former, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Change(provision.Change{Hosts: []string{"127.0.0.1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(former); !os.IsNotExist(err) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -138,11 +138,11 @@ func TestTwoNodesWithOneLoginFindEachOther(t *testing.T) {
 func (s *stage) nodeSettings(name string) *config.Config {
 	s.Helper()
 	dir := s.TempDir()
-	text, err := os.ReadFile(s.path("nodes/" + name + "/pulse-nats.conf"))
+	text, err := os.ReadFile(s.path("nodes/" + name + "/pulse.d/nats.conf"))
 	if err != nil {
 		s.Fatal(err)
 	}
-	file := filepath.Join(dir, "pulse-nats.conf")
+	file := filepath.Join(dir, "nats.conf")
 	text = bytes.ReplaceAll(text, []byte("/var/ossec/etc/"), []byte(s.path("nodes/"+name)+"/"))
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		s.Fatal(err)

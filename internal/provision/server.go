@@ -76,7 +76,7 @@ func (s *state) serverURLs() string {
 	return strings.Join(list, ",")
 }
 
-// nodeSettingsFile returns a settings file for a node, to be read beside its others.
+// nodeSettingsFile returns a settings file for a node, which is read with its pulse.conf.
 func nodeSettingsFile(s *state, u *user, trusts bool) file {
 	var tls strings.Builder
 	if trusts {
@@ -85,8 +85,8 @@ func nodeSettingsFile(s *state, u *user, trusts bool) file {
 	if s.MutualTLS {
 		fmt.Fprintf(&tls, "\n    <tls_cert>%s/%s</tls_cert>\n    <tls_key>%s/%s</tls_key>", nodeHome, nodeCert, nodeHome, nodeKey)
 	}
-	return file{filepath.Join(u.dirPath(), nodeSettings), fmt.Appendf(nil, `<!-- The way to the NATS server of the operator %s: copy this directory's files to %s, and
-     start Pulse with this file beside its others: pulse run --config pulse.conf --config %s -->
+	return file{filepath.Join(u.dirPath(), nodeSettings), fmt.Appendf(nil, `<!-- The way to the NATS server of the operator %s: the directory above this one goes to %s.
+     Pulse reads this file with pulse.conf, which is beside pulse.d. -->
 <ossec_config>
   <nats>
     <server_url>%s</server_url>
@@ -97,7 +97,7 @@ func nodeSettingsFile(s *state, u *user, trusts bool) file {
     <node_name>%s</node_name>
   </pulse>
 </ossec_config>
-`, escapeXMLComment(s.Operator), nodeHome, nodeSettings, s.serverURLs(), nodeHome, nodeCreds, tls.String(), s.Prefix, u.Name), public}
+`, escapeXMLComment(s.Operator), nodeHome, s.serverURLs(), nodeHome, nodeCreds, tls.String(), s.Prefix, u.Name), public}
 }
 
 // escapeXMLComment returns a text without the characters that may not be in an XML comment.

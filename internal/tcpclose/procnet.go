@@ -17,6 +17,12 @@ import (
 // procFiles list the host's TCP connections (proc(5)).
 var procFiles = []string{"/proc/net/tcp", "/proc/net/tcp6"}
 
+// CountConnections returns how many connections to a port of this host are open.
+func CountConnections(port uint16) (int, error) {
+	all, err := readConnections(func(p uint16) bool { return p == port })
+	return len(all), err
+}
+
 // readConnections returns the remote ends of the connections to the ports that are watched.
 func readConnections(watched func(uint16) bool) (map[netip.AddrPort]bool, error) {
 	all := make(map[netip.AddrPort]bool)
