@@ -34,6 +34,7 @@ type model struct {
 	over      *modelOutage // the last, while its hold runs
 
 	modelProbes
+	pace     modelPace // of passive agents
 	silenced map[AgentID]bool
 	quiet    int // watched agents that are silenced
 
@@ -63,6 +64,7 @@ type modelAgent struct {
 	lastSeen   *Instant // last sign of life
 	arrivals   arrivalWindow
 	inSequence bool
+	passive    modelPassive
 	turnFrom   Instant  // its next keep-alive is the first one after this
 	gone       *Instant // when its connection closed
 	probe      *Instant // when the keep-alive that awaits an answer was sent
@@ -127,13 +129,17 @@ func newModel(set Settings) *model {
 
 func (a *modelAgent) isWatched() bool { return a.status == Active || a.status == Pending }
 
-func (m *model) group(a *modelAgent) (Group, int) {
+func (m *model) group(a *modelAgent) (group Group, n int) {
+	group = m.set.Group
 	if m.set.GroupOf != nil {
-		if n := m.set.GroupOf(a.id, a.name, a.addr, a.info); n > 0 {
-			return m.set.Groups[n-1], n
+		if n = m.set.GroupOf(a.id, a.name, a.addr, a.info); n > 0 {
+			group = m.set.Groups[n-1]
 		}
 	}
-	return m.set.Group, 0
+	if a.passive.is {
+		group = m.passiveGroup(group)
+	}
+	return group, n
 }
 
 func (m *model) addDecision(a *modelAgent, d Decision) *Decision {
@@ -201,6 +207,9 @@ func (a *modelAgent) lastChange() *modelChange {
 // counting up.
 func (m *model) nextKeepAlive(a *modelAgent) Instant {
 	group, n := m.group(a)
+	if group.Interval == 0 {
+		return never
+	}
 	phase := a.phases[n]
 	if phase < 0 {
 		frac := new(big.Int).Mul(big.NewInt(int64(a.slot)), new(big.Int).SetUint64(0x9E3779B97F4A7C15))
@@ -263,8 +272,7 @@ func (m *model) nextDeadline(a *modelAgent) (first Instant, do deadlineKind) {
 	if !a.isWatched() {
 		return first, do
 	}
-	group, _ := m.group(a)
-	consider(max(a.lastSeen.Add(group.Timeout), m.graceUntil(a)), toLoseSilent)
+	consider(max(m.silentUntil(a), m.graceUntil(a)), toLoseSilent)
 	if a.restored {
 		return first, do
 	}
@@ -276,7 +284,7 @@ func (m *model) nextDeadline(a *modelAgent) (first Instant, do deadlineKind) {
 	default:
 		consider(m.nextKeepAlive(a), toTurn)
 	}
-	if habit, ok := a.arrivals.suspectAfter(); ok && m.set.SuspectTimeout > 0 && m.set.Method == Request && a.gone == nil && !a.suspect {
+	if habit, ok := a.arrivals.suspectAfter(); ok && m.set.SuspectTimeout > 0 && m.set.Method == Request && a.gone == nil && !a.suspect && !a.passive.is {
 		consider(a.lastSeen.Add(habit), toSuspect)
 	}
 	return first, do
@@ -305,7 +313,9 @@ func (m *model) decideDue(a *modelAgent, now Instant) {
 			m.scheduleCheck(a, at)
 			return
 		case toLoseSilent:
-			if group, _ := m.group(a); a.restored {
+			if group, _ := m.group(a); a.passive.is {
+				a.missed = group.MaxMissed
+			} else if a.restored {
 				a.missed = min(int(group.Timeout/group.Interval), group.MaxMissed)
 			}
 			m.lose(a, KeepAliveTimeout, at, now)
@@ -419,7 +429,7 @@ func (m *model) applySighting(a *modelAgent, s Sighting) {
 		return
 	}
 	if s.Kind == SawClosed {
-		if watched && !a.restored && a.loss == nil {
+		if watched && !a.restored && a.loss == nil && !a.passive.is {
 			a.gone, a.probe, a.lastSent, a.suspect, a.inSequence = &s.At, nil, nil, false, false
 			m.unresponsive[a] = true
 			m.decideDue(a, s.At)
@@ -455,7 +465,7 @@ func (m *model) applySighting(a *modelAgent, s Sighting) {
 		a.inSequence = false
 	}
 	if s.Kind == SawKeepAlive {
-		a.arrivals.addKeepAliveArrival(s.At, !a.inSequence)
+		a.arrivals.addKeepAliveArrival(s.At, !m.isGap(a, s.At))
 		a.inSequence = true
 	}
 	switch {
@@ -488,6 +498,9 @@ func (m *model) probeNow(id AgentID, now Instant) (Probe, error) {
 	a := m.agents[id]
 	if a == nil {
 		return Probe{}, ErrUnknownAgent
+	}
+	if a.passive.is {
+		return Probe{}, ErrNoKeepAlives
 	}
 	if m.set.Method != Request {
 		return Probe{}, ErrNoAnswers

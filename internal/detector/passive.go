@@ -48,6 +48,7 @@ func (t *Table) SetPassivePace(step, timeout time.Duration, now Instant) {
 	}
 	for slot := range t.state {
 		if s := &t.state[slot]; s.has(used) && s.isPassive() {
+			s.flags &^= inSequence
 			s.arrivals = arrivalWindow{inSteps: true} // of another pace
 			t.ensureDueBy(int32(slot), now)
 		}
@@ -95,8 +96,8 @@ func (t *Table) HoldPassive(now Instant, d time.Duration) {
 // passiveDeadline returns when a passive agent is given up for its silence, but for a grace.
 func (t *Table) passiveDeadline(s *state) Instant {
 	timeout := t.groupOf(s).Timeout
-	if expected := s.arrivals.expectedGap() + passiveMargin; expected > timeout {
-		timeout = min(expected, maxPassiveFactor*timeout)
+	if gap := s.arrivals.expectedGap(); gap > 0 && gap+passiveMargin > timeout {
+		timeout = min(gap+passiveMargin, maxPassiveFactor*timeout)
 	}
 	return max(s.lastSeen.Add(timeout), t.passive.held)
 }

@@ -128,3 +128,15 @@ func TestAPassiveAgentStaysSoUntilItCanBeAsked(t *testing.T) {
 		t.Error("it is not asked")
 	}
 }
+
+// A gap that began before a new throttle is none of its own: else it lasted as long as the
+// process does.
+func TestAPassiveAgentIsLostByTheNewPaceAtOnce(t *testing.T) {
+	table, now := passiveFleet(t)
+	table.SetPassivePace(2*time.Minute, 140*time.Second, now.Add(30*time.Second))
+	now = now.Add(time.Minute)
+	table.Apply([]Sighting{{At: now, ID: 7, Kind: SawKeepAlive}})
+	if got := lostAfter(t, table, now, 10*time.Minute); got != 140*time.Second {
+		t.Errorf("lost after %v", got)
+	}
+}

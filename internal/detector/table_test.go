@@ -24,14 +24,14 @@ func playHistory(t *rapid.T) {
 	set := drawSettings(t)
 	table, ref := NewTable(set), newModel(set)
 	var said []Decision
-	now, silences := Instant(0), 0
+	now, silences := Instant(time.Hour), 0
 	members := drawMembers(t)
 	table.SetMembers(members, now)
 	ref.setMembers(members, now)
 	for range rapid.IntRange(1, 150).Draw(t, "steps") {
 		now = now.Add(rapid.SampledFrom([]time.Duration{0, 1, 100 * time.Millisecond, time.Second, 7 * time.Second,
 			set.RetryInterval, set.Interval, set.Timeout, set.FlapWindow, set.OutageHold}).Draw(t, "after"))
-		switch rapid.IntRange(0, 24).Draw(t, "step") {
+		switch rapid.IntRange(0, 26).Draw(t, "step") {
 		case 0:
 			members := drawMembers(t)
 			table.SetMembers(members, now)
@@ -91,6 +91,8 @@ func playHistory(t *rapid.T) {
 			id, info := drawID(t), Info{Groups: rapid.SampledFrom([]string{"", "web", "db"}).Draw(t, "groups")}
 			table.SetInfo(id, info, now)
 			ref.setInfo(id, info, now)
+		case 25, 26:
+			now = makePassive(t, table, ref, now)
 		default:
 			s := Sighting{At: now, ID: drawID(t), Kind: drawKind(t)}
 			if a := ref.agents[s.ID]; a != nil {
