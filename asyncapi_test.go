@@ -63,7 +63,7 @@ func TestTheAsyncAPIDocumentHasEverySubjectAndSchema(t *testing.T) {
 
 	prefix := event.Prefix("{prefix}")
 	want := []string{prefix.KeepAlive("{agentId}"), prefix.StatusChange("{agentId}"), prefix.ManagerStatus("{node}"),
-		prefix.AgentDisconnected(), prefix.FleetOutage(), prefix.AgentFlapping(), prefix.NodeCondition(), "$KV." + event.AgentsBucket + ".{agentId}"}
+		prefix.AgentDisconnected(), prefix.FleetOutage(), prefix.AgentFlapping(), prefix.NodeCondition(), prefix.NodeLost(), prefix.AgentDuplicated(), "$KV." + event.AgentsBucket + ".{agentId}"}
 	var got, sent []string
 	for name, c := range doc.Channels {
 		got = append(got, c.Address)

@@ -50,6 +50,7 @@ var jsonBlock = regexp.MustCompile("(?s)```json\n(.*?)```")
 func TestTheExamplesFitTheirSchemas(t *testing.T) {
 	schemas := map[string]string{"event": "keepalive", "status_change": "status_change", "manager_status": "manager_status",
 		"fleet_outage": "fleet_outage", "fleet_recovered": "fleet_outage", "agent_flapping": "agent_flapping", "node_condition": "node_condition",
+		"node_lost": "node_lost", "node_back": "node_lost", "agent_duplicated": "agent_duplicated",
 		"agent_id": "agent_state"}
 	shown := make(map[string]bool)
 	for _, block := range jsonBlock.FindAllStringSubmatch(page(t, "docs/messages.md"), -1) {
@@ -93,7 +94,8 @@ func section(t *testing.T, name, heading string) string {
 // Every field of every message has a row in its section of docs/messages.md.
 func TestEveryFieldIsExplained(t *testing.T) {
 	sections := map[string]string{"event": "Keep-alive event", "status_change": "Status change", "manager_status": "Manager heartbeat",
-		"fleet_outage": "Fleet outage", "fleet_recovered": "Fleet outage", "agent_flapping": "Flapping agent", "node_condition": "Condition of a node", "security": "Which message is it"}
+		"fleet_outage": "Fleet outage", "fleet_recovered": "Fleet outage", "agent_flapping": "Flapping agent", "node_condition": "Condition of a node",
+		"node_lost": "Loss of a node", "node_back": "Loss of a node", "agent_duplicated": "Duplicated agent", "security": "Which message is it"}
 	files, err := schema.Files.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +120,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 		}
 	}
 	for _, reason := range []event.Reason{event.Startup, event.Connected, event.Reconnected, event.KeepAliveTimeout, event.MissedKeepAlives,
-		event.ConnectionLost, event.AgentShutdown, event.AgentRemoved, event.AgentMoved} {
+		event.ConnectionLost, event.AgentShutdown, event.AgentRemoved, event.AgentMoved, event.NodeLost} {
 		for _, name := range []string{"docs/messages.md", "docs/operators.md"} {
 			if !strings.Contains(page(t, name), "`"+string(reason)+"`") {
 				t.Errorf("%s does not explain the reason %s", name, reason)

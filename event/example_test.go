@@ -18,7 +18,7 @@ func ExampleParse() {
 	case *event.StatusChangeMessage:
 		c := &m.StatusChange
 		fmt.Println(c.AgentName, c.CurrentStatus, c.Reason, c.Time().UTC())
-	case *event.FleetOutageMessage, *event.AgentFlappingMessage, *event.NodeConditionMessage:
+	case *event.FleetOutageMessage, *event.AgentFlappingMessage, *event.NodeConditionMessage, *event.NodeLostMessage, *event.AgentDuplicatedMessage:
 		fmt.Println("an alert")
 	case *event.UnknownMessage:
 		// a later version sent it: nothing to do

@@ -8,19 +8,22 @@ import (
 
 // Message is a message of one of the kinds: a *[KeepAliveMessage],
 // *[StatusChangeMessage], *[ManagerStatusMessage], *[FleetOutageMessage],
-// *[AgentFlappingMessage], *[NodeConditionMessage] or *[UnknownMessage].
+// *[AgentFlappingMessage], *[NodeConditionMessage], *[NodeLostMessage],
+// *[AgentDuplicatedMessage] or *[UnknownMessage].
 type Message interface {
 	// Identity returns the message's security part, which identifies it.
 	Identity() *Security
 }
 
-func (m *KeepAliveMessage) Identity() *Security     { return &m.Security }
-func (m *StatusChangeMessage) Identity() *Security  { return &m.Security }
-func (m *ManagerStatusMessage) Identity() *Security { return &m.Security }
-func (m *FleetOutageMessage) Identity() *Security   { return &m.Security }
-func (m *AgentFlappingMessage) Identity() *Security { return &m.Security }
-func (m *NodeConditionMessage) Identity() *Security { return &m.Security }
-func (m *UnknownMessage) Identity() *Security       { return &m.Security }
+func (m *KeepAliveMessage) Identity() *Security       { return &m.Security }
+func (m *StatusChangeMessage) Identity() *Security    { return &m.Security }
+func (m *ManagerStatusMessage) Identity() *Security   { return &m.Security }
+func (m *FleetOutageMessage) Identity() *Security     { return &m.Security }
+func (m *AgentFlappingMessage) Identity() *Security   { return &m.Security }
+func (m *NodeConditionMessage) Identity() *Security   { return &m.Security }
+func (m *NodeLostMessage) Identity() *Security        { return &m.Security }
+func (m *AgentDuplicatedMessage) Identity() *Security { return &m.Security }
+func (m *UnknownMessage) Identity() *Security         { return &m.Security }
 
 // UnknownMessage is a message of a kind that this version of the package does not
 // define. A reader ignores it.
@@ -44,6 +47,15 @@ var kinds = map[string]func() (m Message, body any){
 	},
 	"agent_flapping": func() (Message, any) { m := new(AgentFlappingMessage); return m, &m.Flapping },
 	"node_condition": func() (Message, any) { m := new(NodeConditionMessage); return m, &m.Condition },
+	"node_lost": func() (Message, any) {
+		m := &NodeLostMessage{Lost: new(NodeLoss)}
+		return m, m.Lost
+	},
+	"node_back": func() (Message, any) {
+		m := &NodeLostMessage{Back: new(NodeLoss)}
+		return m, m.Back
+	},
+	"agent_duplicated": func() (Message, any) { m := new(AgentDuplicatedMessage); return m, &m.Duplicated },
 }
 
 // Parse decodes the JSON of a message in the clear, of any kind. Members that it does

@@ -22,6 +22,9 @@ func TestEveryKindOfMessageIsParsedAsItWasWritten(t *testing.T) {
 		&FleetOutageMessage{Recovered: &FleetOutage{AgentsBack: 5, Networks: []Network{}}, Security: security},
 		&AgentFlappingMessage{Flapping: AgentFlapping{AgentID: "001", Window: 600}, Security: security},
 		&NodeConditionMessage{Condition: NodeCondition{Code: "dead_letters", State: ConditionBegan}, Security: security},
+		&NodeLostMessage{Lost: &NodeLoss{Node: "node02", Agents: 5, Manager: ManagerUnknown, Beat: 7}, Security: security},
+		&NodeLostMessage{Back: &NodeLoss{Node: "node02", Agents: 5}, Security: security},
+		&AgentDuplicatedMessage{Duplicated: AgentDuplicated{AgentID: "001", Machines: []Machine{{"node01", "10.0.0.1"}, {"node02", "any"}}}, Security: security},
 		&UnknownMessage{Security: security},
 	} {
 		data, err := json.Marshal(want)
@@ -97,7 +100,7 @@ func TestTimesAreThoseOfTheFields(t *testing.T) {
 // What is parsed is of a known kind, and is the same when it is written and parsed again.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{keepAliveJSON, statusChangeJSON, `{"fleet_recovered":{"networks":[]},"security":{}}`, `{"manager_status":{},"security":{}}`,
-		`{"node_condition":{},"security":{}}`, `{"agent_flapping":{},"security":{"epoch":1}}`, `{"security":{}}`, `[]`} {
+		`{"node_condition":{},"security":{}}`, `{"node_lost":{},"security":{}}`, `{"agent_duplicated":{"machines":[]},"security":{}}`, `{"agent_flapping":{},"security":{"epoch":1}}`, `{"security":{}}`, `[]`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

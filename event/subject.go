@@ -31,6 +31,12 @@ func (p Prefix) AgentFlapping() string { return string(p) + ".alerts.agent_flapp
 // NodeCondition is the subject of what begins and ceases to be wrong with a node.
 func (p Prefix) NodeCondition() string { return string(p) + ".alerts.node_condition" }
 
+// NodeLost is the subject of nodes of a cluster that are lost, and that are back.
+func (p Prefix) NodeLost() string { return string(p) + ".alerts.node_lost" }
+
+// AgentDuplicated is the subject of agents whose key two machines have.
+func (p Prefix) AgentDuplicated() string { return string(p) + ".alerts.agent_duplicated" }
+
 // ManagerStatus is the subject of a node's heartbeat.
 func (p Prefix) ManagerStatus(node string) string { return string(p) + ".manager.status." + node }
 

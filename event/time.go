@@ -38,6 +38,16 @@ func (c *NodeCondition) Time() time.Time { return time.Unix(c.Timestamp, 0) }
 // SinceTime returns when the condition began.
 func (c *NodeCondition) SinceTime() time.Time { return time.Unix(c.Since, 0) }
 
+// Time returns when this was known.
+func (n *NodeLoss) Time() time.Time { return time.Unix(n.Timestamp, 0) }
+
+// SinceTime returns when the node was known to live last; the zero time where that is not
+// known.
+func (n *NodeLoss) SinceTime() time.Time { return unixTime(n.Since) }
+
+// Time returns when this was known.
+func (d *AgentDuplicated) Time() time.Time { return time.Unix(d.Timestamp, 0) }
+
 // SinceTime returns when the status changed.
 func (a *AgentState) SinceTime() time.Time { return time.Unix(a.Since, 0) }
 

@@ -49,6 +49,7 @@ const (
 	ConnectionLost   Reason = "connection_lost"   // its connection closed and it did not come back
 	AgentShutdown    Reason = "agent_shutdown"    // it announced that it stops
 	AgentRemoved     Reason = "agent_removed"     // it is no longer registered
+	NodeLost         Reason = "node_lost"         // the node that had it is lost, and no other has it
 	AgentMoved       Reason = "agent_moved"       // it reports to another node of the cluster, which watches it from now on
 )
 
@@ -79,6 +80,16 @@ const (
 const (
 	ConditionBegan State = "began"
 	ConditionEnded State = "ended"
+)
+
+// ManagerState is whether a node's Wazuh manager works.
+type ManagerState string
+
+// The states of a node's Wazuh manager.
+const (
+	ManagerAlive   ManagerState = "alive"   // it works: its agents are not lost, and seen more coarsely, through the master's database
+	ManagerSilent  ManagerState = "silent"  // it is gone too
+	ManagerUnknown ManagerState = "unknown" // it is not known, or there is none
 )
 
 // LinkKind is how a node reaches the agents.

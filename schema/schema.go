@@ -6,7 +6,8 @@ package schema
 import "embed"
 
 // Files holds NAME.schema.json for the messages keepalive, status_change,
-// manager_status, fleet_outage, agent_flapping and node_condition, and for the value agent_state.
+// manager_status, fleet_outage, agent_flapping, node_condition, node_lost and agent_duplicated, and for the value
+// agent_state.
 //
 //go:embed *.schema.json
 var Files embed.FS

@@ -63,13 +63,18 @@ func samples() map[string]any {
 		Since: now.Unix(), Timestamp: now.Unix(), AlertLevel: alertlevel.Warning}
 	status := event.ManagerStatus{Conditions: []string{"dead_letters"}, ManagerNode: "node01", Timestamp: now.Unix(), StartedAt: now.Unix(), Interval: 10,
 		State: event.NodeRunning, Link: event.LinkState{Kind: event.LinkListen}, NATS: event.NATSState{State: event.NATSEmbedded}}
+	lost := &event.NodeLoss{Node: "node02", AnnouncedBy: "node01", Timestamp: now.Unix(), Since: now.Unix(), Agents: 250, Manager: event.ManagerUnknown, Beat: 8812, AlertLevel: alertlevel.NodeLost}
+	duplicated := event.AgentDuplicated{AgentID: "001", AgentName: "web", Timestamp: now.Unix(), Machines: []event.Machine{{Node: "node01", IPAddress: "10.0.0.1"}, {Node: "node02", IPAddress: "any"}},
+		AlertLevel: alertlevel.Duplicated}
 	return map[string]any{
-		"keepalive":      event.KeepAliveMessage{Event: keepAlive, Security: src.Stamp(p.KeepAlive("001"), now)},
-		"status_change":  event.StatusChangeMessage{StatusChange: change, Security: src.Stamp(p.StatusChange("001"), now)},
-		"fleet_outage":   event.FleetOutageMessage{Outage: outage, Security: src.Stamp(p.FleetOutage(), now)},
-		"node_condition": event.NodeConditionMessage{Condition: condition, Security: src.Stamp(p.NodeCondition(), now)},
-		"agent_flapping": event.AgentFlappingMessage{Flapping: flapping, Security: src.Stamp(p.AgentFlapping(), now)},
-		"manager_status": event.ManagerStatusMessage{ManagerStatus: status, Security: src.Stamp(p.ManagerStatus("node01"), now)},
+		"node_lost":        event.NodeLostMessage{Lost: lost, Security: src.Stamp(p.NodeLost(), now)},
+		"agent_duplicated": event.AgentDuplicatedMessage{Duplicated: duplicated, Security: src.Stamp(p.AgentDuplicated(), now)},
+		"keepalive":        event.KeepAliveMessage{Event: keepAlive, Security: src.Stamp(p.KeepAlive("001"), now)},
+		"status_change":    event.StatusChangeMessage{StatusChange: change, Security: src.Stamp(p.StatusChange("001"), now)},
+		"fleet_outage":     event.FleetOutageMessage{Outage: outage, Security: src.Stamp(p.FleetOutage(), now)},
+		"node_condition":   event.NodeConditionMessage{Condition: condition, Security: src.Stamp(p.NodeCondition(), now)},
+		"agent_flapping":   event.AgentFlappingMessage{Flapping: flapping, Security: src.Stamp(p.AgentFlapping(), now)},
+		"manager_status":   event.ManagerStatusMessage{ManagerStatus: status, Security: src.Stamp(p.ManagerStatus("node01"), now)},
 	}
 }
 

@@ -38,7 +38,8 @@ type Opener struct {
 type Opened struct {
 	// Message is a *event.StatusChangeMessage, *event.KeepAliveMessage,
 	// *event.ManagerStatusMessage, *event.FleetOutageMessage,
-	// *event.AgentFlappingMessage or *event.NodeConditionMessage; nil for a kind that this version does not know.
+	// *event.AgentFlappingMessage, *event.NodeConditionMessage, *event.NodeLostMessage or
+	// *event.AgentDuplicatedMessage; nil for a kind that this version does not know.
 	Message   event.Message
 	Security  event.Security // its node, epoch and sequence
 	Key       *Key           // that signed it

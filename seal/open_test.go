@@ -50,13 +50,16 @@ func TestEveryKindOfMessageIsTold(t *testing.T) {
 	subject, payload := change(1)
 	_, security, _ := bytes.Cut(payload, []byte(`,"security"`))
 	for part, want := range map[string]func(any) bool{
-		"event":           is[*event.KeepAliveMessage],
-		"status_change":   is[*event.StatusChangeMessage],
-		"manager_status":  is[*event.ManagerStatusMessage],
-		"fleet_outage":    is[*event.FleetOutageMessage],
-		"fleet_recovered": is[*event.FleetOutageMessage],
-		"agent_flapping":  is[*event.AgentFlappingMessage],
-		"of_tomorrow":     func(m any) bool { return m == nil },
+		"event":            is[*event.KeepAliveMessage],
+		"status_change":    is[*event.StatusChangeMessage],
+		"manager_status":   is[*event.ManagerStatusMessage],
+		"fleet_outage":     is[*event.FleetOutageMessage],
+		"fleet_recovered":  is[*event.FleetOutageMessage],
+		"agent_flapping":   is[*event.AgentFlappingMessage],
+		"node_lost":        is[*event.NodeLostMessage],
+		"node_back":        is[*event.NodeLostMessage],
+		"agent_duplicated": is[*event.AgentDuplicatedMessage],
+		"of_tomorrow":      func(m any) bool { return m == nil },
 	} {
 		got, err := opener(t, k).Open(signed(t, k, subject, []byte(`{"`+part+`":{},"security"`+string(security))))
 		if err != nil || !want(got.Message) {

@@ -116,11 +116,29 @@ func formatMessage(data []byte) string {
 		f := &m.Flapping
 		return fmt.Sprintf("%s %s flaps (%s, %s): %d status changes within %d s, alert level %d", formatClock(f.Time()), f.AgentID,
 			f.AgentName, f.IPAddress, f.StatusChanges, f.Window, f.AlertLevel)
+	case *event.NodeLostMessage:
+		return formatNodeLoss(m)
+	case *event.AgentDuplicatedMessage:
+		d := &m.Duplicated
+		line := fmt.Sprintf("%s %s is on several machines (%s)", formatClock(d.Time()), d.AgentID, d.AgentName)
+		for _, m := range d.Machines {
+			line += fmt.Sprintf(", %s at node %s", m.IPAddress, m.Node)
+		}
+		return fmt.Sprintf("%s, alert level %d", line, d.AlertLevel)
 	case *event.NodeConditionMessage:
 		c := &m.Condition
 		return fmt.Sprintf("%s %s condition %s %s: %s, alert level %d", formatClock(c.Time()), c.ManagerNode, c.Code, c.State, c.Problem, c.AlertLevel)
 	}
 	return fmt.Sprintf("%q", data)
+}
+
+func formatNodeLoss(m *event.NodeLostMessage) string {
+	if n := m.Back; n != nil {
+		return fmt.Sprintf("%s node %s is back, with %d agents, alert level %d", formatClock(n.Time()), n.Node, n.Agents, n.AlertLevel)
+	}
+	n := m.Lost
+	return fmt.Sprintf("%s node %s is lost, with %d agents, last seen %s, its manager: %s, as %s has found, alert level %d", formatClock(n.Time()), n.Node, n.Agents,
+		formatClock(n.SinceTime()), n.Manager, n.AnnouncedBy, n.AlertLevel)
 }
 
 func managerInWords(s *event.ManagerStatus) string {

@@ -9,6 +9,10 @@ const (
 	Outage    = 13
 	Recovered = 3
 
+	NodeLost   = 13 // of a cluster
+	NodeBack   = 3
+	Duplicated = 10 // two machines have the key of one agent
+
 	Failure = 12 // a condition of a node that keeps it from its work
 	Warning = 7  // another condition
 	Ended   = 3  // the end of either
@@ -48,6 +52,8 @@ func OfStatusChange(c Change) int {
 	switch c.Reason {
 	case event.KeepAliveTimeout, event.MissedKeepAlives, event.ConnectionLost:
 		level = min(max(5+c.Missed, 6), 12)
+	case event.NodeLost: // the alert is that of the node
+		level = 6
 	case event.AgentRemoved:
 		level = 5
 	}

@@ -44,6 +44,7 @@ var levelCases = []struct {
 	{"a first connection", Change{Reason: event.Connected}, 3, ""},
 	{"a startup", Change{Reason: event.Startup}, 3, ""},
 	{"a move", Change{Reason: event.AgentMoved}, 3, ""},
+	{"a loss with its node", Change{Reason: event.NodeLost}, 6, ""},
 	{"a removal", Change{Reason: event.AgentRemoved, Missed: 3}, 5, ""},
 }
 
@@ -93,10 +94,13 @@ func TestTheTableOfLevelsHasEachLevel(t *testing.T) {
 		level, _ := strconv.Atoi(row[1])
 		rows[level] += row[2] + " "
 	}
-	for level, words := range map[int]string{Outage: "a fleet outage", Failure: "a condition of a node that is a failure", Warning: "a warning",
-		Flapping: "a flapping agent", 10: event.ImpairDefenses, 8: "first", 5: "`agent_removed`", 3: "`agent_shutdown`"} {
-		if !strings.Contains(rows[level], words) {
-			t.Errorf("level %d: %q does not name %q", level, rows[level], words)
+	for _, c := range []struct {
+		level int
+		words string
+	}{{Outage, "a fleet outage"}, {NodeLost, "a lost node"}, {Failure, "a condition of a node that is a failure"}, {Warning, "a warning"}, {Flapping, "a flapping agent"},
+		{Duplicated, "two machines with one key"}, {impaired, event.ImpairDefenses}, {8, "first"}, {6, "`node_lost`"}, {5, "`agent_removed`"}, {3, "`agent_shutdown`"}, {NodeBack, "of the loss of a node"}} {
+		if !strings.Contains(rows[c.level], c.words) {
+			t.Errorf("level %d: %q does not name %q", c.level, rows[c.level], c.words)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package audittrail
 import (
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,7 +72,11 @@ func (t *Trail) RecordDecision(r *message.Record) {
 	if t.log == nil { // it is called for each keep-alive
 		return
 	}
-	if r.Verdict.IsRoutine() {
+	if r.Alert != nil {
+		t.recordClusterAlert(r.Alert)
+		return
+	}
+	if r.IsRoutine() {
 		t.recordKeepAlive(r)
 		return
 	}
@@ -111,6 +116,25 @@ func (t *Trail) RecordDecision(r *message.Record) {
 			slog.Int("hosts_answered", f.HostsAnswered), at)
 	case detector.Resumed:
 		t.log.Add(kindLull, slog.String("for", r.Pause.Round(time.Millisecond).String()), at)
+	}
+}
+
+func (t *Trail) recordClusterAlert(a *message.ClusterAlert) {
+	switch {
+	case a.Lost != nil:
+		t.log.Add(kindNodeLost, slog.String("node", a.Lost.Node), slog.Int("agents", a.Lost.Agents), slog.Uint64("beat", a.Lost.Beat), slog.String("manager", string(a.Lost.Manager)))
+	case a.Back != nil:
+		t.log.Add(kindNodeBack, slog.String("node", a.Back.Node), slog.Int("agents", a.Back.Agents), slog.Uint64("beat", a.Back.Beat))
+	default:
+		attrs := []slog.Attr{slog.String("agent", a.Duplicated.AgentID)}
+		for _, m := range a.Duplicated.Machines {
+			machine := []any{slog.String("node", m.Node)}
+			if !t.redactNames {
+				machine = append(machine, slog.String("ip", m.IPAddress))
+			}
+			attrs = append(attrs, slog.Group("machine_"+strconv.Itoa(len(attrs)), machine...))
+		}
+		t.log.Add(kindDuplicated, attrs...)
 	}
 }
 

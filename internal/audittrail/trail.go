@@ -44,6 +44,9 @@ const (
 	kindCondition     = "condition"      // a condition of the node began or ended
 	kindSilence       = "silence"        // one was added, ended, or its time begins or is over
 	kindRefused       = "refused"        // a peer on the agents' port, or a request to the console
+	kindNodeLost      = "node_lost"      // another node of the cluster is lost
+	kindNodeBack      = "node_back"      // this node is back in its cluster
+	kindDuplicated    = "duplicated"     // two machines have the key of one agent
 	kindNATS          = "nats"           // an event of the connection to the XDR's NATS
 )
 

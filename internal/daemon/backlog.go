@@ -13,7 +13,7 @@ const (
 	// dropped.
 	telemetryLimit = 1 << 16
 	// statusLimit is how many others may wait before the detector does: more than
-	// two changes of each of 100 000 agents. A record has 376 bytes, so they are 94 MiB, and
+	// two changes of each of 100 000 agents. A record has 392 bytes, so they are 98 MiB, and
 	// about twice that while the queue grows. Of one agent there are no more than its
 	// share, which the detector keeps it to.
 	statusLimit = 1 << 18
@@ -22,7 +22,7 @@ const (
 )
 
 // backlog holds the records that the recorder has not taken yet. Those of
-// keep-alives are taken when no other waits. One goroutine puts, one takes.
+// keep-alives are taken when no other waits. Any goroutine puts, one takes.
 type backlog struct {
 	mu      sync.Mutex
 	hasRoom sync.Cond
@@ -42,7 +42,7 @@ func newBacklog() *backlog {
 func (b *backlog) put(r message.Record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if r.Verdict.IsRoutine() {
+	if r.IsRoutine() {
 		b.putRoutine(r)
 		return
 	}
@@ -75,7 +75,7 @@ func (b *backlog) takeGroup() (records []message.Record, dropped int64) {
 	if len(b.status)+len(b.routine) > 0 {
 		b.ready.Send()
 	}
-	b.hasRoom.Signal()
+	b.hasRoom.Broadcast()
 	return records, dropped
 }
 
@@ -107,7 +107,7 @@ func (b *backlog) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	b.hasRoom.Signal()
+	b.hasRoom.Broadcast()
 	b.ready.Send()
 }
 

@@ -149,8 +149,8 @@ func (r *recorder) publishRecords(ctx context.Context, group []message.Record) e
 	var messages []outbox.Message
 	for i := range group {
 		r.audit.RecordDecision(&group[i])
-		if !group[i].Verdict.IsRoutine() {
-			r.statusLog.logDecision(&group[i].Decision)
+		if !group[i].IsRoutine() {
+			r.statusLog.logRecord(&group[i])
 			messages = r.writer.AppendRecord(messages, &group[i])
 		}
 	}
@@ -158,13 +158,18 @@ func (r *recorder) publishRecords(ctx context.Context, group []message.Record) e
 		return nil
 	}
 	for i := range group {
-		if group[i].Verdict.IsRoutine() {
+		if group[i].IsRoutine() {
 			messages = r.writer.AppendRecord(messages, &group[i])
 		}
 	}
 	if err := r.publishMessages(ctx, messages); err != nil {
 		r.audit.RecordUnpublished(len(messages), err)
 		return fmt.Errorf("record %d decisions: %w", len(group), err)
+	}
+	for i := range group {
+		if group[i].Stored != nil {
+			group[i].Stored()
+		}
 	}
 	return nil
 }
@@ -189,6 +194,35 @@ func (l *statusLogger) logSkipped() {
 	if l.silent > 0 {
 		l.log.Warn("more status changes than are logged", "not_logged", l.silent)
 		l.silent = 0
+	}
+}
+
+// logRecord logs a record that is no routine.
+func (l *statusLogger) logRecord(r *message.Record) {
+	if r.Alert != nil {
+		l.logClusterAlert(r.Alert)
+		return
+	}
+	l.logDecision(&r.Decision)
+}
+
+// logClusterAlert logs an alert about a node, or about an agent that is on several.
+func (l *statusLogger) logClusterAlert(a *message.ClusterAlert) {
+	switch {
+	case a.Lost != nil:
+		l.log.Error("a node of the cluster is lost", "node", a.Lost.Node, "agents", a.Lost.Agents, "since", a.Lost.SinceTime(), "manager", string(a.Lost.Manager))
+	case a.Back != nil:
+		l.log.Warn("this node is back in the cluster", "node", a.Back.Node, "agents", a.Back.Agents)
+	default:
+		d := a.Duplicated
+		if !l.mayLog() {
+			return
+		}
+		attrs := []any{"id", d.AgentID, "name", d.AgentName}
+		for _, m := range d.Machines {
+			attrs = append(attrs, "at", m.IPAddress, "node", m.Node)
+		}
+		l.log.Warn("two machines have the key of one agent", attrs...)
 	}
 }
 

@@ -124,10 +124,11 @@ const (
 	AgentShutdown           // it announced its shutdown
 	AgentRemoved            // it is no longer in the inventory
 	AgentMoved              // another node watches it from now on
+	NodeLost                // the node that had it is lost, and no other has it: no table decides that
 )
 
 var reasonNames = [...]string{"", "startup", "connected", "reconnected", "keepalive_timeout", "missed_keepalives",
-	"connection_lost", "agent_shutdown", "agent_removed", "agent_moved"}
+	"connection_lost", "agent_shutdown", "agent_removed", "agent_moved", "node_lost"}
 
 func (r Reason) String() string { return reasonNames[r] }
 

@@ -46,19 +46,33 @@ type Event struct {
 	Changes  int             // Flapping; Change: how many it stands for, 0 for itself alone
 	Fleet    *detector.Fleet // Outage, Recovered
 	Pause    time.Duration   // Starved
+	Cluster  *Cluster        // NodeLost, NodeBack, Duplicated
 }
+
+// Cluster is what an event is about that concerns several nodes.
+type Cluster struct {
+	Node     string    // NodeLost, NodeBack
+	Agents   int       // the same: that it had, or has
+	Machines []Machine // Duplicated
+}
+
+// Machine is one of several that have the key of one agent.
+type Machine struct{ Node, IP string }
 
 // Kind is the kind of an event.
 type Kind uint8
 
 // The kinds.
 const (
-	Change    Kind = iota // an agent's status changed
-	Away                  // an agent has been away for AwayFor, and its alert was repeated
-	Flapping              // an agent's status changes too often
-	Outage                // a large part of the fleet was lost at once
-	Recovered             // most of it is back
-	Starved               // Pulse itself was stopped or starved, for Pause
+	Change     Kind = iota // an agent's status changed
+	Away                   // an agent has been away for AwayFor, and its alert was repeated
+	Flapping               // an agent's status changes too often
+	Outage                 // a large part of the fleet was lost at once
+	Recovered              // most of it is back
+	Starved                // Pulse itself was stopped or starved, for Pause
+	NodeLost               // a node of the cluster is silent
+	NodeBack               // it is back
+	Duplicated             // two machines have the key of one agent
 )
 
 // Delay returns how long it took until a change was known. For a loss that is
@@ -69,6 +83,9 @@ func (e *Event) Delay() time.Duration {
 	from := e.At
 	if e.Kind == Away {
 		return 0
+	}
+	if e.Kind == NodeLost {
+		from = e.LastSeen
 	}
 	if e.Kind == Change && e.To == detector.Disconnected {
 		if from = e.LastSeen; e.Reason == detector.AgentShutdown {
@@ -147,6 +164,14 @@ func newEvent(d *detector.Decision) Event {
 		e.Kind, e.Pause = Starved, d.Pause
 	}
 	return e
+}
+
+// RecordEvent adds an event that is no decision.
+func (h *History) RecordEvent(e Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.addEvent(e)
+	h.wakeReaders()
 }
 
 // RestoreEvents adds events of an earlier run of the node, oldest first. It

@@ -33,6 +33,8 @@ func decodeEvent(data []byte) (e history.Event, ok bool) {
 	case *event.FleetOutageMessage:
 		ok = true
 		decodeOutage(&e, m)
+	case *event.NodeLostMessage, *event.AgentDuplicatedMessage:
+		e, ok = decodeClusterAlert(m)
 	}
 	return e, ok
 }

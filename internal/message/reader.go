@@ -67,7 +67,7 @@ func (r *Reader) readAgents(ctx context.Context, wall wallSeconds) (agents []det
 			unread.add(subject, err)
 			return nil
 		}
-		if c := &m.StatusChange; c.Reason == event.AgentRemoved || c.Reason == event.AgentMoved {
+		if c := &m.StatusChange; c.Reason == event.AgentRemoved || c.Reason == event.AgentMoved || c.Reason == event.NodeLost {
 			return nil
 		}
 		agent, err := decodeAgent(&m.StatusChange, wall)

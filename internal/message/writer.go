@@ -13,9 +13,11 @@ import (
 // Record is a decision to publish, and what became of it so far.
 type Record struct {
 	detector.Decision
-	Group   *Group // the agent's, by the settings in effect at the decision
-	SendErr error  // of a Send: why the keep-alive was not sent
-	Cluster *Move  // of a change of status, in a cluster; nil elsewhere
+	Group   *Group        // the agent's, by the settings in effect at the decision
+	SendErr error         // of a Send: why the keep-alive was not sent
+	Cluster *Move         // of a change of status, in a cluster; nil elsewhere
+	Alert   *ClusterAlert // not nil: it is no decision, but this
+	Stored  func()        // called once its messages are on the disk; nil for nobody
 }
 
 // Move is what a node of a cluster knows of where an agent is.
@@ -24,6 +26,9 @@ type Move struct {
 	To    string // the node that has it now; "" for this one
 	Order uint64 // how much of what the nodes share this node had read
 }
+
+// IsRoutine reports whether it is about keep-alives or probes.
+func (r *Record) IsRoutine() bool { return r.Alert == nil && r.Verdict.IsRoutine() }
 
 // Group holds the settings of a group of agents that their messages depend on.
 type Group struct {
@@ -49,6 +54,9 @@ func NewWriter(source Source, prefix event.Prefix) *Writer {
 // AppendRecord appends the messages of a record: none, one, or two if a status change
 // is an alert too. It keeps in Sent what is an alert.
 func (w *Writer) AppendRecord(out []outbox.Message, r *Record) []outbox.Message {
+	if r.Alert != nil {
+		return append(out, w.clusterAlert(r.Alert))
+	}
 	switch r.Verdict {
 	case detector.Changed:
 		out = append(out, w.statusChange(r, w.prefix.StatusChange(r.ID.String())))
@@ -69,9 +77,12 @@ func (w *Writer) AppendRecord(out []outbox.Message, r *Record) []outbox.Message 
 
 // IsAlert reports whether a record is published as an alert about one agent that is away.
 func (r *Record) IsAlert() bool {
+	if r.Alert != nil {
+		return false
+	}
 	switch r.Verdict {
 	case detector.Changed:
-		if r.AlertHeld {
+		if r.AlertHeld || r.Reason == detector.NodeLost { // the node's loss is the alert
 			return false
 		}
 	case detector.AlertReleased, detector.Escalated:

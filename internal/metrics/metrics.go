@@ -82,7 +82,7 @@ func (m *Metrics) createSeries() {
 		{detector.Active, []detector.Reason{detector.Connected, detector.Reconnected}},
 		{detector.Pending, []detector.Reason{detector.Startup}},
 		{detector.Disconnected, []detector.Reason{detector.KeepAliveTimeout, detector.MissedKeepAlives, detector.ConnectionLost,
-			detector.AgentShutdown, detector.AgentRemoved, detector.AgentMoved}},
+			detector.AgentShutdown, detector.AgentRemoved, detector.AgentMoved, detector.NodeLost}},
 	} {
 		for _, why := range of.why {
 			m.transitions.WithLabelValues(of.to.String(), why.String())

@@ -66,6 +66,7 @@ pulse_starved_seconds_total 3
 # HELP pulse_transitions_total Status changes of agents, by the new status and the reason.
 # TYPE pulse_transitions_total counter
 pulse_transitions_total{reason="agent_moved",status="disconnected"} 0
+pulse_transitions_total{reason="node_lost",status="disconnected"} 0
 pulse_transitions_total{reason="agent_removed",status="disconnected"} 0
 pulse_transitions_total{reason="agent_shutdown",status="disconnected"} 1
 pulse_transitions_total{reason="connected",status="active"} 0

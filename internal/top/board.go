@@ -217,7 +217,27 @@ func drawEvent(p *page, e *view.Event) {
 	case "fleet_recovered":
 		f := cmp.Or(e.Fleet, &view.Outage{})
 		p.addLine(at, part{green, fmt.Sprintf("the fleet is back: %d of %d", f.Back, f.Lost)})
+	case "node_lost", "node_back":
+		tone, text := red, "NODE LOST: "+printable.Only(e.Node)
+		if e.Kind == "node_back" {
+			tone, text = green, "node back: "+printable.Only(e.Node)
+		}
+		if e.Agents != nil {
+			text += fmt.Sprintf(", %d agents", *e.Agents)
+		}
+		p.addLine(at, part{tone, text})
+	case "agent_duplicated":
+		p.addLine(at, part{red, "= "}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", "on several machines: " + joinMachines(e.Machines)})
 	default:
 		p.addLine(at, part{yellow, "Pulse itself was stopped or starved"})
 	}
+}
+
+// joinMachines lists machines by address and node.
+func joinMachines(list []event.Machine) string {
+	var parts []string
+	for _, m := range list {
+		parts = append(parts, printable.Only(m.IPAddress+" at "+m.Node))
+	}
+	return strings.Join(parts, ", ")
 }

@@ -101,7 +101,7 @@ func TestNobodySteersTheTerminal(t *testing.T) {
 	b := full(t)
 	b.disconnected.Agents[0].Name, b.disconnected.Agents[0].IP, b.disconnected.Agents[0].Reason = evil, evil, evil
 	b.disconnected.Agents[0].AgentInfo = event.AgentInfo{WazuhGroups: []string{evil}, OSName: evil, AgentVersion: evil}
-	b.AddEvents([]view.Event{{Kind: "status_change", Name: evil, IP: evil, To: evil, Reason: evil}, {Kind: "agent_flapping", Name: evil, IP: evil}, {Kind: evil}})
+	b.AddEvents([]view.Event{{Kind: "status_change", Name: evil, IP: evil, To: evil, Reason: evil}, {Kind: "agent_flapping", Name: evil, IP: evil}, {Kind: "node_lost", Node: evil}, {Kind: "agent_duplicated", Name: evil, Machines: []event.Machine{{Node: evil, IPAddress: evil}}}, {Kind: evil}})
 	b.summary.Node.Node, b.summary.Node.Version, b.summary.Node.NATS.Problem, b.summary.Node.Link.Kind = evil, evil, evil, evil
 	b.summary.Health.Failures = []string{evil}
 	for _, line := range b.Draw(120, 40, noon) {

@@ -35,8 +35,11 @@ type Event struct {
 	AwayFor  int64 `json:"away_for,omitempty"` // of an alert that was repeated: seconds since the loss
 	Silenced bool  `json:"silenced,omitempty"` // it was, and its alerts waited
 	event.AgentInfo
-	Fleet *Outage  `json:"fleet,omitempty"`
-	Lull  *float64 `json:"away_ms,omitempty"`
+	Fleet    *Outage         `json:"fleet,omitempty"`
+	Node     string          `json:"node,omitempty"`     // that is lost, or back
+	Agents   *int            `json:"agents,omitempty"`   // that it had, or has
+	Machines []event.Machine `json:"machines,omitempty"` // which have the key of one agent
+	Lull     *float64        `json:"away_ms,omitempty"`
 }
 
 // Evidence is what was seen of a loss, as in [event.Evidence].
@@ -75,9 +78,10 @@ type Outage struct {
 
 // The kinds of event are called what the messages on NATS are.
 var kindNames = map[history.Kind]string{history.Change: "status_change", history.Away: "agent_away", history.Flapping: "agent_flapping", history.Outage: "fleet_outage",
-	history.Recovered: "fleet_recovered", history.Starved: "pulse_was_away"}
+	history.Recovered: "fleet_recovered", history.Starved: "pulse_was_away", history.NodeLost: "node_lost", history.NodeBack: "node_back", history.Duplicated: "agent_duplicated"}
 
-var alertLevels = map[history.Kind]int{history.Flapping: alertlevel.Flapping, history.Outage: alertlevel.Outage, history.Recovered: alertlevel.Recovered}
+var alertLevels = map[history.Kind]int{history.Flapping: alertlevel.Flapping, history.Outage: alertlevel.Outage, history.Recovered: alertlevel.Recovered,
+	history.NodeLost: alertlevel.NodeLost, history.NodeBack: alertlevel.NodeBack, history.Duplicated: alertlevel.Duplicated}
 
 // NewEvent presents an event of the history.
 func NewEvent(e *history.Event) Event {
@@ -101,6 +105,13 @@ func NewEvent(e *history.Event) Event {
 		fallthrough
 	case history.Flapping:
 		shown.ID = e.ID.String()
+	case history.NodeLost, history.NodeBack:
+		shown.Node, shown.Agents = e.Cluster.Node, &e.Cluster.Agents
+	case history.Duplicated:
+		shown.ID = e.ID.String()
+		for _, m := range e.Cluster.Machines {
+			shown.Machines = append(shown.Machines, event.Machine{Node: m.Node, IPAddress: m.IP})
+		}
 	case history.Starved:
 		ms := float64(e.Pause.Milliseconds())
 		shown.Lull = &ms

@@ -13,14 +13,17 @@ type Kind string
 
 // The kinds of event.
 const (
-	AgentLost      Kind = "agent_lost"      // an agent was given up: event.StatusChange
-	AgentAway      Kind = "agent_away"      // an agent stays away: event.StatusChange, with away_for
-	AgentBack      Kind = "agent_back"      // a lost agent is back: event.StatusChange
-	AgentFlapping  Kind = "agent_flapping"  // event.AgentFlapping
-	FleetOutage    Kind = "fleet_outage"    // event.FleetOutage
-	FleetRecovered Kind = "fleet_recovered" // event.FleetOutage
-	NodeCondition  Kind = "node_condition"  // event.NodeCondition
-	SilenceChange  Kind = "silence"         // Silence
+	AgentLost      Kind = "agent_lost"       // an agent was given up: event.StatusChange
+	AgentAway      Kind = "agent_away"       // an agent stays away: event.StatusChange, with away_for
+	AgentBack      Kind = "agent_back"       // a lost agent is back: event.StatusChange
+	AgentFlapping  Kind = "agent_flapping"   // event.AgentFlapping
+	FleetOutage    Kind = "fleet_outage"     // event.FleetOutage
+	FleetRecovered Kind = "fleet_recovered"  // event.FleetOutage
+	NodeCondition  Kind = "node_condition"   // event.NodeCondition
+	SilenceChange  Kind = "silence"          // Silence
+	NodeLost       Kind = "node_lost"        // event.NodeLoss
+	NodeBack       Kind = "node_back"        // event.NodeLoss
+	Duplicated     Kind = "agent_duplicated" // event.AgentDuplicated
 )
 
 // Silence is a silence that was added, ended or is over, or a weekly one that begins or
@@ -90,6 +93,30 @@ func FormatCondition(c event.NodeCondition) string {
 		event.NodeCondition
 	}{NodeCondition, c}
 	return formatEvent(NodeLocation, &body)
+}
+
+// FormatNodeLoss returns the event of a node of the cluster that is lost, or back.
+func FormatNodeLoss(kind Kind, n event.NodeLoss) string {
+	body := struct {
+		Event Kind   `json:"event"`
+		Maker string `json:"manager_node"`
+		event.NodeLoss
+	}{kind, n.AnnouncedBy, n}
+	return formatEvent(NodeLocation, &body)
+}
+
+// FormatDuplicated returns the event of an agent whose key two machines have.
+func FormatDuplicated(node string, d event.AgentDuplicated) string {
+	addr := ""
+	if len(d.Machines) > 0 {
+		addr = d.Machines[0].IPAddress
+	}
+	body := struct {
+		Event Kind   `json:"event"`
+		Node  string `json:"manager_node"`
+		event.AgentDuplicated
+	}{Duplicated, node, d}
+	return formatEvent(agentLocation(d.AgentID, d.AgentName, addr), &body)
 }
 
 // FormatSilence returns the event of a change of a silence.

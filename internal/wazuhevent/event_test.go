@@ -83,11 +83,13 @@ func TestNoTextMakesAnEventLongOrAnotherOne(t *testing.T) {
 		var outage event.FleetOutage
 		var condition event.NodeCondition
 		var silence Silence
-		for _, body := range []any{&change, &flapping, &outage, &condition, &silence} {
+		var lost event.NodeLoss
+		var duplicated event.AgentDuplicated
+		for _, body := range []any{&change, &flapping, &outage, &condition, &silence, &lost, &duplicated} {
 			fillTexts(reflect.ValueOf(body).Elem(), text)
 		}
-		change.AgentID, flapping.AgentID = "001", "001"
-		for _, line := range []string{FormatStatusChange(AgentLost, text, change), FormatStatusChange(AgentBack, text, change), FormatFlapping(text, flapping)} {
+		change.AgentID, flapping.AgentID, duplicated.AgentID = "001", "001", "001"
+		for _, line := range []string{FormatStatusChange(AgentLost, text, change), FormatStatusChange(AgentBack, text, change), FormatFlapping(text, flapping), FormatDuplicated(text, duplicated)} {
 			location, got := splitEvent(t, line)
 			if !strings.HasPrefix(location, "[001] (") || !strings.HasSuffix(location, ") any-pulse->pulse") || strings.Count(location, ")") != 1 {
 				t.Errorf("location %s", location)
@@ -96,7 +98,7 @@ func TestNoTextMakesAnEventLongOrAnotherOne(t *testing.T) {
 				t.Errorf("%.200s", line)
 			}
 		}
-		for _, line := range []string{FormatOutage(FleetOutage, outage), FormatCondition(condition), FormatSilence(text, silence)} {
+		for _, line := range []string{FormatOutage(FleetOutage, outage), FormatCondition(condition), FormatSilence(text, silence), FormatNodeLoss(NodeLost, lost)} {
 			if location, _ := splitEvent(t, line); location != NodeLocation {
 				t.Errorf("location %s", location)
 			}

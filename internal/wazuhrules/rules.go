@@ -65,6 +65,9 @@ const (
 	nodeRecovered  = 86
 	silenceBegan   = 87
 	silenceEnded   = 88
+	nodeLost       = 89
+	nodeBack       = 90
+	duplicated     = 91
 )
 
 const (
@@ -166,5 +169,11 @@ func plainRules() []rule {
 			description: "Pulse: silence $(pulse.silence) $(pulse.change): alerts of $(pulse.selects) wait: $(pulse.times)."},
 		{number: silenceEnded, parent: nodeEvent, level: alertlevel.Ended, fields: append(kindIs(wazuhevent.SilenceChange), ended), groups: "pulse_silence," + calmGroups,
 			description: "Pulse: silence $(pulse.silence) $(pulse.change): alerts of $(pulse.selects) wait no more."},
+		{number: nodeLost, parent: nodeEvent, level: alertlevel.NodeLost, fields: kindIs(wazuhevent.NodeLost), groups: "pulse_cluster," + lossGroups,
+			description: "Pulse: node $(pulse.node) is lost, with $(pulse.agents) agents. The manager there: $(pulse.manager)."},
+		{number: nodeBack, parent: nodeEvent, level: alertlevel.NodeBack, fields: kindIs(wazuhevent.NodeBack), groups: "pulse_cluster," + calmGroups,
+			description: "Pulse: node $(pulse.node) is back, with $(pulse.agents) agents."},
+		{number: duplicated, parent: agentEvent, level: alertlevel.Duplicated, fields: kindIs(wazuhevent.Duplicated), groups: "pulse_duplicated," + lossGroups,
+			description: "Pulse: two machines have the key of agent $(pulse.agent_name)."},
 	}
 }

@@ -73,6 +73,17 @@ func listSamples() (list []sample) {
 	)
 }
 
+// listClusterSamples returns events of a cluster. No recording has them yet: they are of the
+// forms of others that it has.
+func listClusterSamples() []sample {
+	return []sample{
+		{"a lost node", wazuhevent.FormatNodeLoss(wazuhevent.NodeLost, event.NodeLoss{Node: "worker1", AnnouncedBy: "node01", Timestamp: 1716897360, Since: 1716897332, Agents: 250, Manager: event.ManagerSilent, Beat: 8812, AlertLevel: 13}), 13, "pulse_cluster"},
+		{"its return", wazuhevent.FormatNodeLoss(wazuhevent.NodeBack, event.NodeLoss{Node: "worker1", AnnouncedBy: "worker1", Timestamp: 1716897360, Agents: 249, Beat: 8812, AlertLevel: 3}), 3, "pulse_cluster"},
+		{"a duplicated agent", wazuhevent.FormatDuplicated("node01", event.AgentDuplicated{AgentID: "001", AgentName: "web-01", Timestamp: 1716897360, AlertLevel: 10,
+			Machines: []event.Machine{{Node: "node01", IPAddress: "10.0.0.1"}, {Node: "worker1", IPAddress: "any"}}}), 10, "pulse_duplicated"},
+	}
+}
+
 func cmpOr(a, b event.Host) event.Host {
 	if a == "" {
 		return b
@@ -84,7 +95,7 @@ func cmpOr(a, b event.Host) event.Host {
 func TestEveryEventHasOneRuleOfItsLevel(t *testing.T) {
 	rules := parseRules(t, Format(DefaultFirstID))
 	used := make(map[int]bool)
-	for _, s := range listSamples() {
+	for _, s := range append(listSamples(), listClusterSamples()...) {
 		r := rules.findRule(t, s.datagram)
 		if r == nil || r.Level != s.level || !slices.Contains(strings.Split(rules.Name+r.Groups, ","), s.group) {
 			t.Errorf("%s: %+v, want level %d and group %s", s.name, r, s.level, s.group)
@@ -132,7 +143,7 @@ func TestTheRulesAreWellFormed(t *testing.T) {
 				t.Errorf("rule %d comes before its parent %d", r.ID, r.Parent)
 			}
 			known[r.ID] = true
-			if r.Level >= 6 && r.Level != 9 && r.Level != 13 && (len(r.Mitre) == 0) != strings.Contains(r.Groups, "pulse_node") {
+			if r.Level >= 6 && r.Level != 9 && r.Level != 13 && (len(r.Mitre) == 0) != (strings.Contains(r.Groups, "pulse_node") || strings.Contains(r.Groups, "pulse_duplicated")) {
 				t.Errorf("rule %d: techniques %q", r.ID, r.Mitre)
 			}
 			if r.Groups != "" && (!strings.HasSuffix(r.Groups, ",") || !strings.Contains(r.Groups, "pci_dss_10.6.1,") || !strings.Contains(r.Groups, "gdpr_IV_35.7.d,") ||

@@ -74,6 +74,14 @@ export class Feed {
       case "fleet_recovered":
         return el("li", props, glyph("active"), el("b", {}, "Fleet recovered"), time,
           el("div", { class: "why" }, `${count(e.fleet.agents_back)} of ${count(e.fleet.agents_lost)} lost agents are back`));
+      case "node_lost":
+        return el("li", { ...props, class: "grave" }, glyph("disconnected"), el("b", {}, `Node ${e.node} lost`), time,
+          el("div", { class: "why" }, `silent, with ${plural(e.agents ?? 0, "agent")}: another node takes note of those that do not appear elsewhere`));
+      case "node_back":
+        return el("li", props, glyph("active"), el("b", {}, `Node ${e.node} back`), time, el("div", { class: "why" }, `with ${plural(e.agents ?? 0, "agent")}`));
+      case "agent_duplicated":
+        return el("li", { ...props, class: "grave" }, glyph("pending"), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, "on several machines")), time,
+          el("div", { class: "why" }, (e.machines ?? []).map((m) => `${m.ip_address} at ${m.node}`).join(", ")));
       default:
         return el("li", props, glyph("pending"), el("b", {}, "Pulse itself was stopped or starved"), time,
           el("div", { class: "why" }, `for ${span(e.away_ms)}: every deadline moved by that much`));

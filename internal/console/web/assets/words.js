@@ -10,6 +10,7 @@ const reasons = {
   agent_shutdown: "shutdown message",
   agent_removed: "no longer registered",
   agent_moved: "watched by another node now",
+  node_lost: "lost with its node",
 };
 
 export function whyOf(e) {

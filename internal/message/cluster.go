@@ -1,0 +1,76 @@
+package message
+
+import (
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/alertlevel"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/history"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
+)
+
+// ClusterAlert is an alert about a node of a cluster, or about an agent that is on several.
+// One of its parts is set.
+type ClusterAlert struct {
+	Lost, Back *event.NodeLoss
+	Duplicated *event.AgentDuplicated
+}
+
+// Complete sets who made the alert, when, and its level.
+func (a *ClusterAlert) Complete(node string, now time.Time) {
+	switch {
+	case a.Lost != nil:
+		a.Lost.AnnouncedBy, a.Lost.Timestamp, a.Lost.AlertLevel = node, now.Unix(), alertlevel.NodeLost
+	case a.Back != nil:
+		a.Back.AnnouncedBy, a.Back.Timestamp, a.Back.AlertLevel = node, now.Unix(), alertlevel.NodeBack
+	default:
+		a.Duplicated.Timestamp, a.Duplicated.AlertLevel = now.Unix(), alertlevel.Duplicated
+	}
+}
+
+// clusterAlert returns the message of an alert that is complete.
+func (w *Writer) clusterAlert(a *ClusterAlert) outbox.Message {
+	if a.Duplicated != nil {
+		m := event.AgentDuplicatedMessage{Duplicated: *a.Duplicated, Security: w.Source.Stamp(w.prefix.AgentDuplicated(), time.Now())}
+		return w.encode(outbox.Status, &m.Security, &m)
+	}
+	m := event.NodeLostMessage{Lost: a.Lost, Back: a.Back, Security: w.Source.Stamp(w.prefix.NodeLost(), time.Now())}
+	return w.encode(outbox.Status, &m.Security, &m)
+}
+
+// HistoryEvent returns the alert as the console shows it.
+func (a *ClusterAlert) HistoryEvent() (e history.Event, ok bool) {
+	switch {
+	case a.Lost != nil:
+		return newNodeEvent(history.NodeLost, a.Lost), true
+	case a.Back != nil:
+		return newNodeEvent(history.NodeBack, a.Back), true
+	}
+	d := a.Duplicated
+	e.Kind, e.At, e.Name, e.Cluster = history.Duplicated, d.Time(), d.AgentName, new(history.Cluster)
+	for _, m := range d.Machines {
+		e.Cluster.Machines = append(e.Cluster.Machines, history.Machine{Node: m.Node, IP: m.IPAddress})
+	}
+	id, err := detector.ParseID(d.AgentID)
+	e.ID = id
+	return e, err == nil
+}
+
+func newNodeEvent(kind history.Kind, n *event.NodeLoss) history.Event {
+	return history.Event{Kind: kind, At: n.Time(), LastSeen: n.SinceTime(), Cluster: &history.Cluster{Node: n.Node, Agents: n.Agents}}
+}
+
+// decodeClusterAlert returns the event of a stored alert.
+func decodeClusterAlert(m event.Message) (e history.Event, ok bool) {
+	var a ClusterAlert
+	switch m := m.(type) {
+	case *event.NodeLostMessage:
+		a.Lost, a.Back = m.Lost, m.Back
+	case *event.AgentDuplicatedMessage:
+		a.Duplicated = &m.Duplicated
+	}
+	e, ok = a.HistoryEvent()
+	e.Known = m.Identity().IssuedTime()
+	return e, ok
+}
