@@ -24,6 +24,7 @@ type Config struct {
 	Version string         // of Pulse
 	Remote  *remote.Remote // a connection of the view's own
 	Signer  *seal.Signer   // with the node's signing key, whose public key is in PULSE_KEYS
+	Beat    time.Duration  // between two beats, 0 for 4 s: all nodes have the same, and tests a shorter one
 
 	// OnEvent gets what happens to agents and nodes, in order, and OnConnection whether
 	// this node is cut off from the shared view. Both must return soon, and may call the
@@ -47,6 +48,15 @@ type timing struct {
 
 var defaultTiming = timing{beat: 4 * time.Second, cutOff: 10 * time.Second, answer: 5 * time.Second, retry: 2 * time.Second,
 	check: time.Minute, keyWait: 5 * time.Second, away: ownership.LeavingTime / 2}
+
+// timingOf returns the waits for beats of a time.
+func timingOf(beat time.Duration) timing {
+	t := defaultTiming
+	if beat > 0 {
+		t.beat, t.cutOff, t.retry, t.check, t.keyWait = beat, 5*beat/2, beat/2, 15*beat, 5*beat/4
+	}
+	return t
+}
 
 // View is the shared view as this node has it. See [Open].
 type View struct {
@@ -82,7 +92,7 @@ type counters struct {
 }
 
 // Open starts to keep the view. It is no error if the server cannot be reached.
-func Open(cfg Config) (*View, error) { return open(cfg, defaultTiming) }
+func Open(cfg Config) (*View, error) { return open(cfg, timingOf(cfg.Beat)) }
 
 func open(cfg Config, t timing) (*View, error) {
 	if !ownership.IsNodeName(cfg.Node) {

@@ -21,6 +21,7 @@ import (
 type clusterPart struct {
 	node     string
 	role     ownership.Role
+	pace     clusterPace
 	detector *detector.Detector
 	clock    *detector.Clock
 	log      *slog.Logger
@@ -33,9 +34,15 @@ type clusterPart struct {
 	closed map[detector.AgentID]struct{} // agents whose connection has ended, and that have sent nothing since
 }
 
-// clusterGrace is the shortest reconnect_grace in a cluster: another node has to see an agent
-// that came to it, and this one has to read of that.
-const clusterGrace = 5 * time.Second
+// clusterPace is how fast things happen in a cluster.
+type clusterPace struct {
+	// grace is the shortest reconnect_grace: another node has to see an agent that came to
+	// it, and this one has to read of that.
+	grace time.Duration
+	beat  time.Duration // see cluster.Config; 0 for its own
+}
+
+var realPace = clusterPace{grace: 5 * time.Second}
 
 // readClusterMembership returns what a node is in its cluster, and false for a node alone.
 func readClusterMembership(cfg *config.Config) (role ownership.Role, member bool, err error) {
@@ -59,7 +66,7 @@ func readClusterMembership(cfg *config.Config) (role ownership.Role, member bool
 
 // joinCluster returns the node's part in its cluster, nil if it is in none. The view is
 // opened by openView.
-func (n *Node) joinCluster(cfg *config.Config) (*clusterPart, error) {
+func (n *Node) joinCluster(cfg *config.Config, pace clusterPace) (*clusterPart, error) {
 	role, member, err := readClusterMembership(cfg)
 	if err != nil || !member {
 		return nil, err
@@ -68,7 +75,7 @@ func (n *Node) joinCluster(cfg *config.Config) (*clusterPart, error) {
 		n.log.Warn("this node shares nothing with the others of its cluster: its messages are not signed (<nats><message_signing>)")
 		return nil, nil
 	}
-	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{})}
+	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{})}
 	for i := range cfg.Groups {
 		c.timeout = max(c.timeout, cfg.Groups[i].Timeout)
 	}
@@ -99,7 +106,7 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 	c.link = l
 	source := out.source()
 	c.shared, err = cluster.Open(cluster.Config{Node: c.node, Epoch: source.Epoch, Started: out.recorder.started, Role: c.role, Version: source.Version,
-		Remote: c.remote, Signer: out.sealer.Signer(), OnEvent: c.handleEvent, OnConnection: c.handleConnection, Log: c.log})
+		Remote: c.remote, Signer: out.sealer.Signer(), Beat: c.pace.beat, OnEvent: c.handleEvent, OnConnection: c.handleConnection, Log: c.log})
 	return err
 }
 

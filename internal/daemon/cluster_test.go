@@ -41,7 +41,7 @@ func TestInAClusterTheGraceIsLongEnoughForAnotherNodeToSeeTheAgent(t *testing.T)
 	cfg := clusterSettings(t, far(t), "one", keyFile)
 	h := openTestNode(t, cfg)
 	defer h.node.close()
-	for grace, want := range map[time.Duration]time.Duration{0: clusterGrace, 7 * time.Second: 7 * time.Second} {
+	for grace, want := range map[time.Duration]time.Duration{0: realPace.grace, 7 * time.Second: 7 * time.Second} {
 		cfg.KeepAlive.ReconnectGrace = grace
 		if set, err := h.node.detection(cfg); err != nil || set.ReconnectGrace != want {
 			t.Errorf("grace of %v is %v, %v", grace, set.ReconnectGrace, err)

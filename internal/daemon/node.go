@@ -56,9 +56,19 @@ func Open(ctx context.Context, cfg *config.Config, version string, log *slog.Log
 }
 
 // OpenWithHosts is Open, with a probe of hosts that are not real; nil for real ones.
-func OpenWithHosts(ctx context.Context, cfg *config.Config, version string, probe hostprobe.Func, log *slog.Logger) (_ *Node, err error) {
-	clock := detector.NewClock()
-	n := &Node{log: log, clock: clock, history: history.New(), hosts: hostprobe.New(cfg.KeepAlive.HostProbePorts, probe, log)}
+func OpenWithHosts(ctx context.Context, cfg *config.Config, version string, probe hostprobe.Func, log *slog.Logger) (*Node, error) {
+	return open(ctx, cfg, version, world{probe: probe, clock: detector.NewClock(), pace: realPace}, log)
+}
+
+// world is what is not as in reality in a demo, or in a test.
+type world struct {
+	probe hostprobe.Func // of hosts; nil for real ones
+	clock *detector.Clock
+	pace  clusterPace
+}
+
+func open(ctx context.Context, cfg *config.Config, version string, w world, log *slog.Logger) (_ *Node, err error) {
+	n := &Node{log: log, clock: w.clock, history: history.New(), hosts: hostprobe.New(cfg.KeepAlive.HostProbePorts, w.probe, log)}
 	n.settings.cfg = *cfg
 	n.metrics = metrics.New(cfg.Pulse.NodeName, version, n.readMetrics)
 	defer func() {
@@ -73,7 +83,7 @@ func OpenWithHosts(ctx context.Context, cfg *config.Config, version string, prob
 		return nil, err
 	}
 	n.audit = n.out.audit
-	if n.clustered, err = n.joinCluster(cfg); err != nil {
+	if n.clustered, err = n.joinCluster(cfg, w.pace); err != nil {
 		return nil, err
 	}
 	set, err := n.detection(cfg)

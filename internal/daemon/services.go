@@ -124,7 +124,7 @@ func settingsSilences(cfg *config.Config) (list []silence.Silence, err error) {
 func (n *Node) detection(cfg *config.Config) (detector.Settings, error) {
 	set, err := Detection(cfg)
 	if n.clustered != nil {
-		set.ReconnectGrace = max(set.ReconnectGrace, clusterGrace)
+		set.ReconnectGrace = max(set.ReconnectGrace, n.clustered.pace.grace)
 	}
 	groupOf := set.GroupOf
 	set.GroupOf = func(id detector.AgentID, name string, addr netip.Addr, info detector.Info) int {

@@ -25,10 +25,15 @@ func (i Instant) Sub(j Instant) time.Duration { return time.Duration(i - j) }
 type Clock struct {
 	start   time.Time
 	skipped atomic.Int64
+	ahead   time.Duration // of the machine's wall clock
 }
 
 // NewClock returns a clock that starts now.
 func NewClock() *Clock { return &Clock{start: time.Now()} }
+
+// NewWrongClock is NewClock with a wall clock that is ahead of the machine's, or behind it:
+// for tests of several nodes.
+func NewWrongClock(ahead time.Duration) *Clock { return &Clock{start: time.Now(), ahead: ahead} }
 
 // Now returns the present instant.
 func (c *Clock) Now() Instant { return c.instantAt(time.Now()) }
@@ -55,7 +60,7 @@ type reading struct {
 
 func (c *Clock) takeReading() reading {
 	now := time.Now()
-	return reading{wall: now.Round(0), at: c.instantAt(now)}
+	return reading{wall: now.Round(0).Add(c.ahead), at: c.instantAt(now)}
 }
 
 func (r reading) timeOf(i Instant) time.Time { return r.wall.Add(i.Sub(r.at)).Round(clockError) }
@@ -64,7 +69,7 @@ func (r reading) timeOf(i Instant) time.Time { return r.wall.Add(i.Sub(r.at)).Ro
 // reading. It is negative for times before the clock was made.
 func (c *Clock) Instant(t time.Time) Instant {
 	now := time.Now()
-	return c.instantAt(now).Add(t.Sub(now.Round(0)))
+	return c.instantAt(now).Add(t.Sub(now.Round(0).Add(c.ahead)))
 }
 
 // suspendedTime returns for how long the machine has been suspended since it

@@ -57,3 +57,14 @@ func shiftWall(t *testing.T, at time.Time, by time.Duration) time.Time {
 	}
 	return shifted
 }
+
+func TestAWrongClockIsWrongByAsMuchBothWays(t *testing.T) {
+	c := NewWrongClock(-time.Hour)
+	at := c.Now()
+	if wall := c.Time(at); time.Since(wall).Round(time.Minute) != time.Hour {
+		t.Errorf("%v", wall)
+	}
+	if back := c.Instant(c.Time(at)); back.Sub(at).Abs() > time.Second {
+		t.Errorf("%v is %v", at, back)
+	}
+}
