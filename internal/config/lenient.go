@@ -146,9 +146,14 @@ func isOwnBlock(name string) bool {
 	return slices.ContainsFunc(ownBlocks, func(own string) bool { return strings.EqualFold(own, name) })
 }
 
-// hasOwnSettings reports whether a file has a block of Pulse's own, at whatever place.
+// hasOwnSettings reports whether a file has a block of Pulse's own, at whatever place, or Pulse's element of <cluster>,
+// which a manager does not know.
 func hasOwnSettings(roots []*node) bool {
-	return slices.ContainsFunc(roots, func(root *node) bool { return findOwnBlock(root) != nil })
+	return slices.ContainsFunc(roots, func(root *node) bool {
+		return findOwnBlock(root) != nil || slices.ContainsFunc(root.children, func(block *node) bool {
+			return block.name == "cluster" && slices.ContainsFunc(block.children, func(c *node) bool { return c.name == "enabled" })
+		})
+	})
 }
 
 // findOwnBlock returns the first block of Pulse's own inside an element, nil for none.

@@ -118,6 +118,12 @@ func TestFilesWithSettingsThatNobodyReadsAreFound(t *testing.T) {
 	}
 }
 
+func TestAFileOfTheClusterAloneIsOneOfPulse(t *testing.T) {
+	if l := mustRead(t, "<ossec_config><cluster><enabled>yes</enabled></cluster></ossec_config>"); !l.Cluster.Enabled {
+		t.Error("<cluster><enabled> has no effect in a file of its own")
+	}
+}
+
 func TestABlockOfPulseThatWouldBeIgnoredIsRefused(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"in capitals", "<ossec_config>\n<NATS><enabled>no</enabled></NATS></ossec_config>", "pulse.conf:2: <NATS> is no block of Pulse; did you mean <nats>?"},
