@@ -118,6 +118,7 @@ var rooms = []room{
 	{"internal/relay", nil, "it carries bytes, whoever is at the ends"},
 	{"internal/evidence", []string{"event", "internal/agentinfo", "internal/alertlevel", "internal/detector"}, "it is what a loss was decided by, in a message or in a decision"},
 	{"internal/view", []string{"event", "internal/alertlevel", "internal/detector", "internal/evidence", "internal/history"}, "it is how agents, events and outages are shown, to whomever"},
+	{"internal/fleet", []string{"internal/detector", "internal/ownership", "internal/view"}, "it joins what this node has and what the others claim, wherever that comes from"},
 	{"internal/history", []string{"internal/detector"}, "it remembers what was decided; how that is shown is not its affair"},
 	{"internal/metrics", []string{"internal/detector"}, "it counts what was decided; everything else it is told in plain numbers"},
 	{"internal/connlimit", nil, "it is connections, whatever goes over them"},

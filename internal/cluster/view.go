@@ -46,7 +46,10 @@ type timing struct {
 	away    time.Duration // for this long, and the whole bucket is read again
 }
 
-var defaultTiming = timing{beat: 4 * time.Second, cutOff: 10 * time.Second, answer: 5 * time.Second, retry: 2 * time.Second,
+// BeatPeriod is the time between two beats of a node.
+const BeatPeriod = 4 * time.Second
+
+var defaultTiming = timing{beat: BeatPeriod, cutOff: 10 * time.Second, answer: 5 * time.Second, retry: 2 * time.Second,
 	check: time.Minute, keyWait: 5 * time.Second, away: ownership.LeavingTime / 2}
 
 // timingOf returns the waits for beats of a time.
@@ -334,6 +337,20 @@ func (v *View) StatementOrder(id ownership.AgentID, here bool) uint64 {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	return v.member.StatementOrder(id, here)
+}
+
+// PagePlaces appends page n of the places of agents: see [ownership.State.PagePlaces].
+func (v *View) PagePlaces(list []ownership.Place, n int) (page []ownership.Place, more bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.member.State.PagePlaces(list, n)
+}
+
+// Locate appends where agents are: see [ownership.Member.Locate].
+func (v *View) Locate(list []ownership.Place, agents []ownership.AgentID) []ownership.Place {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.member.Locate(list, agents)
 }
 
 // Nodes returns all nodes, this one first.

@@ -105,7 +105,7 @@ func (s *Server) parseAgentFilter(query url.Values) (*view.Filter, error) {
 }
 
 func (s *Server) presentAgent(r *detector.Record) view.LocatedAgent {
-	return view.LocatedAgent{Agent: view.NewAgent(r, s.cfg.Clock), Group: s.groupName(r.Group), Network: view.NetworkOf(r.IP)}
+	return view.LocatedAgent{Agent: view.NewAgent(s.cfg.Fleet, r, s.cfg.Clock), Group: s.groupName(r.Group), Network: view.NetworkOf(r.IP)}
 }
 
 func (s *Server) groupName(n int) string {

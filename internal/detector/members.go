@@ -121,15 +121,21 @@ type Record struct {
 	Dormant   bool  // it is disconnected, and away for Settings.DormantAfter
 	AlertHeld bool  // the alert of its loss is held: AlertReleased or Escalated follows unless it comes back
 	Step      uint8 // of Settings.EscalateAfter that it has reached; 0 before the first
-	Group     int
-	Name      string
-	IP        string
-	Since     Instant
-	LastSeen  Instant // of use only when Seen
-	Missed    int
-	RTT       time.Duration       // of the last answered keep-alive; 0 before the first
-	Info      unique.Handle[Info] // see ReadInfo
-	Evidence  *Evidence           // of a disconnected agent; nil of others
+
+	// In a fleet of several nodes, which this package does not know:
+	Node       uint8 // the number of the node that has it; 0 for this one
+	Coarse     bool  // it is seen through its manager's database only, and late
+	Duplicated bool  // two machines use its key
+
+	Group    int
+	Name     string
+	IP       string
+	Since    Instant
+	LastSeen Instant // of use only when Seen
+	Missed   int
+	RTT      time.Duration       // of the last answered keep-alive; 0 before the first
+	Info     unique.Handle[Info] // see ReadInfo
+	Evidence *Evidence           // of a disconnected agent; nil of others
 }
 
 // PageSize is how many slots a page covers: few enough not to hold up a sweep.

@@ -17,6 +17,7 @@ type row struct {
 	node                uint8
 	reason              Reason
 	mark                uint8 // see State.BeginReread
+	shared              bool  // other nodes have claimed the agent, too, or had
 }
 
 func (r *row) order() uint64 { return uint64(r.orderHigh)<<32 | uint64(r.orderLow) }
@@ -110,6 +111,9 @@ func (t *table) add(id AgentID, node uint8) *row {
 	if first := t.find(id); first != 0 {
 		r.next = t.rowAt(first).next
 		t.rowAt(first).next = at
+		for at := first; at != 0; at = t.rowAt(at).next {
+			t.rowAt(at).shared = true
+		}
 		return r
 	}
 	if t.agents++; t.agents*4 > len(t.index)*3 {

@@ -38,7 +38,7 @@ func (c *connection) handleStatusRequest(q *request, _ struct{}) {
 
 func (c *connection) handleGetRequest(q *request, id detector.AgentID) {
 	c.findAgent(q, id, func(agent *detector.Record, here bool) {
-		answer := getAnswer{c.cfg.Node, view.NewAgent(agent, c.cfg.Clock)}
+		answer := getAnswer{c.cfg.Node, view.NewAgent(c.cfg.Fleet, agent, c.cfg.Clock)}
 		if here {
 			q.sendAnswer(answer)
 			return

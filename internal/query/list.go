@@ -55,7 +55,7 @@ func (c *connection) answerFoundAgents(q *request, want *listRequest, total int,
 	left := c.maxAnswerSize(q.nc) - len(frame)
 	page.Next = ""
 	for i := range found {
-		text, _ := json.Marshal(view.NewAgent(&found[i].Record, c.cfg.Clock))
+		text, _ := json.Marshal(view.NewAgent(c.cfg.Fleet, &found[i].Record, c.cfg.Clock))
 		left -= len(text) + len(",")
 		if i > 0 && (i == want.limit || left < 0) {
 			page.Next = found[i-1].ID.String()

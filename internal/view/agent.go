@@ -24,6 +24,10 @@ type Agent struct {
 	Missed   int        `json:"missed"`              // unanswered keep-alives in a row
 	RTT      *float64   `json:"rtt_ms,omitempty"`    // of the last answered keep-alive, milliseconds
 
+	Node       string `json:"node,omitempty"`       // of a cluster: which has it, or had it last
+	Coarse     bool   `json:"coarse,omitempty"`     // it is seen through the manager's database only, and late
+	Duplicated bool   `json:"duplicated,omitempty"` // two machines use its key
+
 	Evidence             // of a disconnected one
 	Silenced        bool `json:"silenced,omitempty"` // its alerts wait
 	Dormant         bool `json:"dormant,omitempty"`  // it is disconnected, and away for so long that nobody waits for it
@@ -59,10 +63,11 @@ func NewPingAnswer(node string, r *detector.Record, a detector.Answer, clock *de
 	return PingAnswer{Node: node, ID: r.ID.String(), Name: r.Name, SentAt: WallTime(a.SentAt, clock), RTT: ToMilliseconds(a.RTT)}
 }
 
-// NewAgent presents a record of the detector.
-func NewAgent(r *detector.Record, clock *detector.Clock) Agent {
+// NewAgent presents a record of a fleet.
+func NewAgent(fleet any, r *detector.Record, clock *detector.Clock) Agent {
 	a := Agent{ID: r.ID.String(), Name: r.Name, IP: r.IP, Status: r.Status.String(), Reason: r.Reason.String(),
 		Since: WallTime(r.Since, clock), Missed: r.Missed}
+	a.Node, a.Coarse, a.Duplicated = NodeName(fleet, r.Node), r.Coarse, r.Duplicated
 	a.Silenced, a.Dormant, a.AgentInfo = r.Silenced, r.Dormant, evidence.InfoMessage(detector.ReadInfo(r.Info))
 	if r.Evidence != nil {
 		change := evidence.Change{Reason: r.Reason, Missed: r.Missed, Evidence: *r.Evidence}

@@ -23,6 +23,7 @@ type Filter struct {
 	OS       string             // a part of its system's name and version, or a pattern of both, in lower case
 	Version  string             // its agent's version or the first numbers of it, or a pattern, with or without a v
 	Network  netip.Prefix       // has the address; never that of an agent whose address is not known
+	Nodes    *[256]bool         // the nodes that have it, by their numbers; nil for any. See MatchNodes
 	IDs      []detector.AgentID // sorted; nil for any
 }
 
@@ -39,7 +40,7 @@ func (f *Filter) Matches(r *detector.Record) bool {
 		return false
 	case f.Group != "" && !f.matchesGroup(r), f.OS != "" && !f.matchesOS(detector.ReadInfo(r.Info)), f.Version != "" && !f.matchesVersion(detector.ReadInfo(r.Info).Version):
 		return false
-	case f.Network.IsValid() && !f.matchesNetwork(r.IP):
+	case f.Network.IsValid() && !f.matchesNetwork(r.IP), f.Nodes != nil && !f.Nodes[r.Node]:
 		return false
 	case f.IDs != nil:
 		_, found := slices.BinarySearch(f.IDs, r.ID)

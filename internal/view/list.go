@@ -20,9 +20,15 @@ type Fleet interface {
 	Page(n int) (page []detector.Record, more bool)
 }
 
+// Joined is a fleet of several nodes. Its pages are read in one go, from the first.
+type Joined interface{ BeginReading() Fleet }
+
 // ReadFleet calls read with every page of a fleet. It returns ctx's error if that ends
 // before the last page.
 func ReadFleet(ctx context.Context, fleet Fleet, read func(page []detector.Record)) error {
+	if joined, ok := fleet.(Joined); ok {
+		fleet = joined.BeginReading()
+	}
 	for n, more := 0, true; more; n++ {
 		if err := ctx.Err(); err != nil {
 			return err
