@@ -24,7 +24,7 @@ func newMany(t testing.TB, n int) (alone table, joined *scene) {
 	}
 	others := []string{"node02", "node03", "node04", "node05"}
 	for id := n/5 + 1; id <= n; id++ {
-		joined.stream.claim(others[id%4], ownership.AgentID(id), ownership.Here)
+		joined.records.Claim(others[id%4], ownership.AgentID(id), ownership.Here)
 	}
 	return one.table, joined
 }
@@ -106,7 +106,7 @@ func TestAFleetKeepsNothingOfOtherNodesAgents(t *testing.T) {
 	s := newScene(t, 0)
 	const agents = 20_000
 	for id := ownership.AgentID(1); id <= agents; id++ {
-		s.stream.claim("node02", id, ownership.Here)
+		s.records.Claim("node02", id, ownership.Here)
 	}
 	heap := func() uint64 {
 		var m runtime.MemStats

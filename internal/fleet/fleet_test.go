@@ -38,12 +38,12 @@ func TestTheFleetIsThatOfAllNodes(t *testing.T) {
 	s := newScene(t, 4) // node01 knows 1 to 4 from its client.keys, and of others what it has read
 	s.come(1, 2, 3)
 	s.see(detector.SawShutdown, 3)
-	s.stream.claim("node01", 3, ownership.Stopped)
-	s.stream.claim("node02", 4, ownership.Here)
-	s.stream.claim("node02", 5, ownership.Here)
-	s.stream.claim("node03", 6, ownership.Lost)
-	s.stream.claim("node03", 7, ownership.Stopped)
-	s.stream.claim("node02", 2, ownership.Here) // it has moved there
+	s.records.Claim("node01", 3, ownership.Stopped)
+	s.records.Claim("node02", 4, ownership.Here)
+	s.records.Claim("node02", 5, ownership.Here)
+	s.records.Claim("node03", 6, ownership.Lost)
+	s.records.Claim("node03", 7, ownership.Stopped)
+	s.records.Claim("node02", 2, ownership.Here) // it has moved there
 	want := []string{"001 host-00001 node01 active connected", "002 host-00002 node02 active", "003 host-00003 node01 disconnected agent_shutdown",
 		"004 host-00004 node02 active", "005 host-00005 node02 active", "006 host-00006 node03 disconnected", "007 host-00007 node03 disconnected agent_shutdown"}
 	got := s.list(t, &view.Filter{})
@@ -62,8 +62,8 @@ func TestWhatThisNodeHasSeenLaterComesBeforeAClaim(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 1)
 	s.come(1)
-	s.stream.claim("node02", 1, ownership.Here)
-	s.stream.member.RecordSighting(&ownership.Sighting{Agent: 1}) // after that
+	s.records.Claim("node02", 1, ownership.Here)
+	s.records.See(1) // after that
 	if got := s.list(t, &view.Filter{}); !strings.Contains(got[0], "node01 active") {
 		t.Error(got)
 	}
@@ -73,8 +73,8 @@ func TestAgentsAreFilteredByNode(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 2)
 	s.come(1)
-	s.stream.claim("node02", 3, ownership.Here)
-	s.stream.claim("edge-7", 4, ownership.Here)
+	s.records.Claim("node02", 3, ownership.Here)
+	s.records.Claim("edge-7", 4, ownership.Here)
 	for pattern, want := range map[string][]string{"node01": {"001", "002"}, "node*": {"001", "002", "003"}, "edge-?": {"004"}, "other": nil, "": {"001", "002", "003", "004"}} {
 		var got []string
 		for _, text := range s.list(t, &view.Filter{Nodes: view.MatchNodes(s.Fleet, "node01", pattern)}) {
@@ -95,8 +95,8 @@ func TestAnAgentOfAnotherNodeHasItsNameAddressAndSystem(t *testing.T) {
 		}
 		return 0
 	}})
-	s.stream.claim("node02", 7, ownership.Here)
-	s.stream.claim("node02", 8, ownership.Lost)
+	s.records.Claim("node02", 7, ownership.Here)
+	s.records.Claim("node02", 8, ownership.Lost)
 	here, ok := s.Agent(7)
 	if !ok || here.Name != "host-00007" || here.IP != "10.0.0.7" || detector.ReadInfo(here.Info).OSName != "Ubuntu" || here.Group != 2 || here.Seen || here.Dormant {
 		t.Errorf("%+v", here)
@@ -117,7 +117,7 @@ func TestAnAgentOfAnotherNodeIsNotPinged(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 1)
 	s.come(1)
-	s.stream.claim("node02", 2, ownership.Here)
+	s.records.Claim("node02", 2, ownership.Here)
 	if _, err := s.Ping(context.Background(), 1); !errors.Is(err, detector.ErrUnanswered) {
 		t.Error(err)
 	}
@@ -132,11 +132,11 @@ func TestAnAgentThatMovesWhileTheFleetIsReadIsReadOnce(t *testing.T) {
 	s := newScene(t, 3)
 	s.come(1, 2)
 	for id := ownership.AgentID(3); id < 10; id++ {
-		s.stream.claim("node02", id, ownership.Here)
+		s.records.Claim("node02", id, ownership.Here)
 	}
-	s.stream.between = func(page int) {
+	s.records.Between = func(page int) {
 		if page == 0 { // the table has been read
-			s.stream.claim("node02", 1, ownership.Here)
+			s.records.Claim("node02", 1, ownership.Here)
 			s.setMembers(1, 5)
 			s.come(5)
 			s.setMembers(2, 5) // 001 has left the table
@@ -150,9 +150,9 @@ func TestAnAgentThatMovesWhileTheFleetIsReadIsReadOnce(t *testing.T) {
 func TestNumbersThatNoAgentHasAreNotShown(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 0)
-	s.stream.claim("node02", 0, ownership.Here)
-	s.stream.claim("node02", ownership.AgentID(detector.MaxAgentID)+1, ownership.Here)
-	s.stream.claim("node02", 4_294_967_295, ownership.Here)
+	s.records.Claim("node02", 0, ownership.Here)
+	s.records.Claim("node02", ownership.AgentID(detector.MaxAgentID)+1, ownership.Here)
+	s.records.Claim("node02", 4_294_967_295, ownership.Here)
 	if got := s.list(t, &view.Filter{}); len(got) != 0 {
 		t.Errorf("%q", got)
 	}
@@ -164,8 +164,8 @@ func TestAgentsOfADuplicatedKeyAndThoseSeenCoarselyAreMarked(t *testing.T) {
 	s.Duplicated = func(id detector.AgentID) bool { return id == 1 || id == 3 }
 	s.Coarse = func(node string) bool { return node == "node02" }
 	s.come(1)
-	s.stream.claim("node02", 2, ownership.Here)
-	s.stream.claim("node03", 3, ownership.Here)
+	s.records.Claim("node02", 2, ownership.Here)
+	s.records.Claim("node03", 3, ownership.Here)
 	var got []string
 	for id := detector.AgentID(1); id <= 3; id++ {
 		r, _ := s.Agent(id)
@@ -183,11 +183,11 @@ func TestNodesAreUpLostCutOffOrUnknown(t *testing.T) {
 	now := time.Now()
 	started := now.Add(-time.Hour).UTC().Truncate(time.Second)
 	self := view.Node{Name: "node01", Role: "master", Version: "1.2.3", Started: started}
-	s.stream.beat("node01")
-	last := s.stream.beat("node02")
-	s.stream.claim("node02", 3, ownership.Here)
-	s.stream.loseNode("node02", last)
-	s.stream.beat("node03")
+	s.records.Beat("node01")
+	last := s.records.Beat("node02")
+	s.records.Claim("node02", 3, ownership.Here)
+	s.records.LoseNode("node02", last)
+	s.records.Beat("node03")
 	describe := func(cutOff bool) (list []string) {
 		for _, n := range s.ListNodes(self, Beats{Period: 4 * time.Second, Last: now.Add(-11 * time.Second), CutOff: cutOff}, now) {
 			list = append(list, fmt.Sprintf("%s %s %d %s self:%v beat:%v since:%v", n.Name, n.Role, n.Agents, n.State, n.Self, n.BeatAge, now.Sub(*n.Since).Round(time.Second) < time.Minute))

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sync"
 	"testing"
 	"time"
 	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/ownership"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"go.uber.org/goleak"
 )
 
@@ -25,72 +25,6 @@ func (t table) Page(n int) ([]detector.Record, bool) {
 
 func (t table) Ping(context.Context, detector.AgentID) (detector.Answer, error) {
 	return detector.Answer{}, detector.ErrUnanswered
-}
-
-// stream is what the nodes have stored, as node01 has read it.
-type stream struct {
-	mu      sync.Mutex
-	t       testing.TB
-	member  *ownership.Member
-	order   uint64
-	numbers map[string]uint64
-	between func(page int) // is called before each page of places
-}
-
-func newStream(t testing.TB) *stream {
-	return &stream{t: t, member: ownership.NewMember("node01", 1, nil), numbers: map[string]uint64{}}
-}
-
-func (s *stream) apply(key ownership.Key, r ownership.Record) uint64 {
-	s.t.Helper()
-	s.order++
-	s.numbers[key.Node]++
-	r.Kind, r.Stamp = key.Kind, ownership.Stamp{Epoch: 2, Number: s.numbers[key.Node]}
-	if err := s.member.ApplyRecord(s.order, key, r); err != nil {
-		s.t.Fatal(err)
-	}
-	return s.order
-}
-
-// claim stores that a node has an agent, seen there now, or that it has left.
-func (s *stream) claim(node string, id ownership.AgentID, reason ownership.Reason) {
-	s.t.Helper()
-	s.apply(ownership.Key{Node: node, Kind: ownership.ClaimRecord, Agent: id}, ownership.Record{Claim: ownership.Claim{Agent: id, Reason: reason,
-		Since: uint32(time.Now().Unix()) - 60, Sign: uint32(time.Now().Unix()) - 70, Seen: s.order, Addr: addressOf(id)}})
-}
-
-func (s *stream) beat(node string) uint64 {
-	s.t.Helper()
-	return s.apply(ownership.Key{Node: node, Kind: ownership.BeatRecord}, ownership.Record{Beat: ownership.Beat{Started: 1_700_000_000, Role: ownership.Worker, Version: "1.2.3"}})
-}
-
-func (s *stream) loseNode(node string, last uint64) {
-	s.t.Helper()
-	for range ownership.SilentBeats + 2 {
-		s.beat("node01")
-	}
-	s.apply(ownership.Key{Node: "node01", Kind: ownership.VerdictRecord, Other: node}, ownership.Record{Verdict: ownership.Verdict{Node: node, Beat: last}})
-}
-
-func (s *stream) PagePlaces(list []ownership.Place, n int) ([]ownership.Place, bool) {
-	if s.between != nil {
-		s.between(n)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.member.State.PagePlaces(list, n)
-}
-
-func (s *stream) Locate(list []ownership.Place, ids []ownership.AgentID) []ownership.Place {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.member.Locate(list, ids)
-}
-
-func (s *stream) Nodes() []ownership.Node {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.member.State.Nodes()
 }
 
 func addressOf(id ownership.AgentID) netip.Addr {
@@ -116,18 +50,18 @@ var names = func() []string {
 // scene is a fleet of which node01 has a table.
 type scene struct {
 	*Fleet
-	table  table
-	stream *stream
-	clock  *detector.Clock
+	table   table
+	records *testsupport.Records
+	clock   *detector.Clock
 }
 
 var settings = detector.Settings{Group: detector.Group{Interval: time.Hour, Timeout: 3 * time.Hour, MaxMissed: 3}, RetryInterval: time.Minute}
 
 // newScene makes node01 have agents 1 to members in its table, of which none was ever there.
 func newScene(t testing.TB, members int) *scene {
-	s := &scene{table: table{detector.NewTable(settings)}, stream: newStream(t), clock: detector.NewClock()}
+	s := &scene{table: table{detector.NewTable(settings)}, records: testsupport.NewRecords(t), clock: detector.NewClock()}
 	s.setMembers(1, members)
-	s.Fleet = New(Config{Table: s.table, Claims: s.stream, Clock: s.clock, Identify: identify}, Settings{})
+	s.Fleet = New(Config{Table: s.table, Claims: s.records, Clock: s.clock, Identify: identify}, Settings{})
 	return s
 }
 
@@ -154,7 +88,7 @@ func (s *scene) come(ids ...detector.AgentID) {
 	s.see(detector.SawStartup, ids...)
 	s.see(detector.SawKeepAlive, ids...)
 	for _, id := range ids {
-		s.stream.member.RecordSighting(&ownership.Sighting{Agent: ownership.AgentID(id), Arrived: true})
-		s.stream.claim("node01", ownership.AgentID(id), ownership.Here)
+		s.records.See(ownership.AgentID(id))
+		s.records.Claim("node01", ownership.AgentID(id), ownership.Here)
 	}
 }

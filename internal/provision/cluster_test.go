@@ -72,6 +72,29 @@ func TestANodeOfAClusterWritesItsOwnKeysOnly(t *testing.T) {
 	}
 }
 
+// A reader asks one node of a cluster for all of them.
+func TestANodeOfAClusterAnswersWhichNodesThereAre(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, inCluster)
+	nc, _ := s.node("node01")
+	for _, subject := range []string{"pulse.nodes", "pulse.node01.nodes"} {
+		if _, err := nc.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond([]byte("here")) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.nothingRefused(nc)
+	reader, _ := s.reader("xdr")
+	for _, subject := range []string{"pulse.nodes", "pulse.node01.nodes"} {
+		if m, err := reader.RequestWithContext(patient(t), subject, nil); err != nil || string(m.Data) != "here" {
+			t.Errorf("%s: %+v, %v", subject, m, err)
+		}
+	}
+	if _, err := nc.SubscribeSync("pulse.node02.nodes"); err != nil {
+		t.Fatal(err)
+	}
+	s.mayNot("pulse.node02.nodes")
+}
+
 // readCluster returns how many records of the cluster's bucket a node reads with one request.
 func (s *stage) readCluster(nc *nats.Conn) (records int) {
 	s.Helper()

@@ -96,7 +96,7 @@ func streamReaderServices() []service {
 // agentQuestionServices returns the services of the micro service, and those for its discovery.
 // Every node may answer.
 func agentQuestionServices() (list []service) {
-	for _, subject := range []string{"pulse.agents.*", "pulse.status", "pulse.*.agents.*", "pulse.*.status"} {
+	for _, subject := range []string{"pulse.agents.*", "pulse.status", "pulse.nodes", "pulse.*.agents.*", "pulse.*.status", "pulse.*.nodes"} {
 		list = append(list, service{subject, true, questionTimeout})
 	}
 	for _, verb := range discoverySubjects {
@@ -138,7 +138,7 @@ func nodeRights(prefix event.Prefix, node string, inCluster bool) jwt.Permission
 			}
 		}
 		p.Pub.Allow.Add("$KV."+kv.ClusterBucket+"."+node+".>", clusterSubject(node))
-		p.Sub.Allow.Add(clusterSubject("*"))
+		p.Sub.Allow.Add(clusterSubject("*"), "pulse.nodes", "pulse."+node+".nodes")
 	}
 	p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: questionTimeout}
 	return p

@@ -36,6 +36,11 @@ func (c *connection) handleStatusRequest(q *request, _ struct{}) {
 	})
 }
 
+// handleNodesRequest answers with the nodes of the cluster.
+func (c *connection) handleNodesRequest(q *request, _ struct{}) {
+	c.runLater(c.statuses, q, func() { q.sendAnswer(c.cfg.Nodes()) })
+}
+
 func (c *connection) handleGetRequest(q *request, id detector.AgentID) {
 	c.findAgent(q, id, func(agent *detector.Record, here bool) {
 		answer := getAnswer{c.cfg.Node, view.NewAgent(c.cfg.Fleet, agent, c.cfg.Clock)}
@@ -57,7 +62,7 @@ func (c *connection) findAgent(q *request, id detector.AgentID, answer func(agen
 	case !known:
 		c.answerLater(c.unknownDelay, q, func() { q.sendRefusal(c.refuseUnknownAgent(id)) })
 	default:
-		answer(&agent, agent.Status == detector.Active || agent.Status == detector.Pending)
+		answer(&agent, agent.Node == 0 && (agent.Status == detector.Active || agent.Status == detector.Pending))
 	}
 }
 
@@ -65,12 +70,21 @@ func (c *connection) refuseUnknownAgent(id detector.AgentID) *refusal {
 	return &refusal{notFound, fmt.Sprintf("agent %v is not known to node %s", id, c.cfg.Node)}
 }
 
+// refuseAbsentAgent refuses a ping to an agent that is not connected to this node.
+func (c *connection) refuseAbsentAgent(agent *detector.Record) *refusal {
+	text := fmt.Sprintf("agent %v is %v", agent.ID, agent.Status)
+	if agent.Node != 0 {
+		text += fmt.Sprintf(" on node %s, which alone can send it a keep-alive", view.NodeName(c.cfg.Fleet, agent.Node))
+	}
+	return &refusal{conflict, text}
+}
+
 func (c *connection) handlePingRequest(q *request, want pingRequest) {
 	c.findAgent(q, want.id, func(agent *detector.Record, here bool) {
 		switch {
 		case !here:
 			c.answerLater(c.absentDelay, q, func() {
-				q.sendRefusal(&refusal{conflict, fmt.Sprintf("agent %v is %v", want.id, agent.Status)})
+				q.sendRefusal(c.refuseAbsentAgent(agent))
 			})
 		case !c.pings.Allow():
 			q.sendRefusal(&refusal{tooMany, fmt.Sprintf("more than %d pings a second: try again in a second", pingRate)})

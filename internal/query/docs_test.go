@@ -56,6 +56,7 @@ func TestTheManualExplainsEverything(t *testing.T) {
 		"### An agent":     fields(view.Agent{}),
 		"## Get one agent": append(known(func(b []byte) error { _, err := parseGetRequest(b); return err }), fields(getAnswer{})...),
 		"## List silences": append(known(func(b []byte) error { _, err := parseSilencesRequest(b); return err }), fields(silencesAnswer{})...),
+		"## List nodes":    append(fields(view.NodeList{}), fields(view.Node{})...),
 		"## Ping an agent": append(known(func(b []byte) error { _, err := parsePingRequest(b); return err }), fields(view.PingAnswer{})...),
 	} {
 		text := section(t, heading)
@@ -88,6 +89,7 @@ func TestTheRequestsOfTheManualAreAnswered(t *testing.T) {
 	}
 	url := natsServer(t)
 	s, _ := newService("node01", f, f.clock)
+	s.cfg.Nodes = func() view.NodeList { return view.NodeList{} }
 	serve(t, s, connect(t, url))
 	c := newClient(t, url, 1)
 	shown := example.FindAllStringSubmatch(readManual(t), -1)
@@ -115,7 +117,7 @@ func TestTheAnswersOfTheManualFit(t *testing.T) {
 	}{}, &getAnswer{}, &view.PingAnswer{}, &struct {
 		silencesAnswer
 		Silences []silence.Shown `json:"silences"`
-	}{}}
+	}{}, &view.NodeList{}}
 	if len(blocks) != len(shapes) {
 		t.Fatalf("%d answers are shown, want %d", len(blocks), len(shapes))
 	}

@@ -28,7 +28,11 @@ var endpoints = []struct {
 	{"agents.ping", "agents-ping", handleParsed(parsePingRequest, (*connection).handlePingRequest)},
 	{"agents.silences", "agents-silences", handleParsed(parseSilencesRequest, (*connection).handleSilencesRequest)},
 	{"status", "status", handleParsed(parseStatusRequest, (*connection).handleStatusRequest)},
+	{nodesSubject, "nodes", handleParsed(parseStatusRequest, (*connection).handleNodesRequest)},
 }
+
+// nodesSubject is answered in a cluster only.
+const nodesSubject = "nodes"
 
 // handleParsed returns what answers the requests that parse accepts, and refuses others.
 func handleParsed[T any](parse func(data []byte) (T, error), answer func(*connection, *request, T)) func(*connection, *request) {
@@ -46,6 +50,9 @@ func handleParsed[T any](parse func(data []byte) (T, error), answer func(*connec
 // subject has one token more, and no endpoint's subject ends with another's.
 func (c *connection) subscribeAllEndpoints() error {
 	for _, e := range endpoints {
+		if e.subject == nodesSubject && c.cfg.Nodes == nil {
+			continue
+		}
 		for _, own := range []bool{false, true} {
 			count := &endpointStats{name: e.name, subject: Name + "." + e.subject}
 			if own {
@@ -115,7 +122,7 @@ func (e *endpointStats) toMicro() *micro.EndpointStats {
 // architecture decision record 32), with the types of the micro package. That
 // package's own service would answer to any reply subject with our rights (see
 // [connection.hasInboxReply]), and keep half a million requests waiting for each of
-// the nine subjects.
+// the subjects.
 func (c *connection) subscribeDiscovery() error {
 	id := micro.ServiceIdentity{Name: Name, ID: nuid.Next(), Version: c.cfg.Version, Metadata: map[string]string{"node": c.cfg.Node}}
 	started := time.Now().UTC()

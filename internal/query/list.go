@@ -24,6 +24,7 @@ func (c *connection) handleListRequest(q *request, want listRequest) {
 		var total int
 		var found []view.Listed
 		var err error
+		want.Nodes = view.MatchNodes(c.cfg.Fleet, c.cfg.Node, want.node)
 		if !c.runInTurn(c.scans, func() {
 			total, found, err = view.ListAgents(c.ctx, c.cfg.Fleet, &want.Filter, view.OrderByID(want.after), want.limit+1)
 		}) || err != nil { // the detector may have ended meanwhile

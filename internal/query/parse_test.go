@@ -55,7 +55,7 @@ func TestFieldsAreCheckedOneByOne(t *testing.T) {
 		`{"dormant":null}`:                       `field "dormant": want true or false`,
 		`{"os":"[a"}`:                            `field "os": want a part of a system's name and version, or a pattern such as ubuntu*, of 1 to 128 bytes`,
 		`{"version":4.9}`:                        `field "version": want an agent's version such as 4.9, or a pattern such as 4.9.*, of 1 to 128 bytes`,
-		`{"agent_version":"4.9"}`:                `unknown field "agent_version": known are after, dormant, group, ids, ip, limit, name, os, status, version`,
+		`{"agent_version":"4.9"}`:                `unknown field "agent_version": known are after, dormant, group, ids, ip, limit, name, node, os, status, version`,
 		`{"ip":"10.0.0.300"}`:                    `field "ip": want an address or a network`,
 		`{"ip":"10.0.0.0/33"}`:                   `field "ip"`,
 		`{"ip":"any"}`:                           `field "ip"`,

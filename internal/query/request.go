@@ -33,6 +33,7 @@ const (
 // listRequest selects the agents to list.
 type listRequest struct {
 	view.Filter
+	node  string // a pattern
 	limit int
 	after detector.AgentID
 }
@@ -58,6 +59,7 @@ func parseListRequest(data []byte) (listRequest, error) {
 		"group":   stringField("the name of a Wazuh group, or a pattern such as linux-*, of 1 to 128 bytes", patternInto(&r.Group)),
 		"os":      stringField("a part of a system's name and version, or a pattern such as ubuntu*, of 1 to 128 bytes", patternInto(&r.OS)),
 		"version": stringField("an agent's version such as 4.9, or a pattern such as 4.9.*, of 1 to 128 bytes", patternInto(&r.Version)),
+		"node":    stringField("the name of a node, or a pattern such as node0*, of 1 to 128 bytes", patternInto(&r.node)),
 		"ip":      stringField("an address or a network, such as 10.1.0.0/16", r.setNetwork),
 		"ids":     {"a list of agent ids of three digits or more, such as [\"001\",\"1024\"]", r.setIDs},
 		"limit":   intField(1, maxLimit, &r.limit),

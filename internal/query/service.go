@@ -4,9 +4,9 @@
 //
 // Every endpoint has two subjects, one of all nodes (pulse.agents.get) and one
 // of this node (pulse.NODE.agents.get). There is no queue group: each node
-// knows its own agents only, so each has to receive a request to all. For the
-// first answer to be the right one, a node delays an answer that another node
-// may have a better one for.
+// knows its own agents best, and those of other nodes only in a cluster, so each
+// has to receive a request to all. For the first answer to be the right one, a
+// node delays an answer that another node may have a better one for.
 //
 // Requests are bounded: in size, in how many wait, in how many are handled at
 // once, and in how many agents are pinged. Requests beyond that are refused
@@ -30,6 +30,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/internal/silence"
+	"github.com/wazuh-pulse/pulse/internal/view"
 	"golang.org/x/time/rate"
 )
 
@@ -52,7 +53,7 @@ const (
 	pingBurst = 200
 )
 
-// Fleet is the detector.
+// Fleet is the detector, or the fleet of a cluster.
 type Fleet interface {
 	Page(n int) (page []detector.Record, more bool)
 	Agent(id detector.AgentID) (detector.Record, bool)
@@ -78,6 +79,7 @@ type Config struct {
 	Clock   *detector.Clock
 	Status  func() any // the node's status, to be encoded as JSON
 
+	Nodes    func() view.NodeList // of the cluster; nil outside one
 	Silences func() silence.List
 	Seal     Seal // nil: answers are neither signed nor encrypted
 	Log      *slog.Logger

@@ -95,6 +95,7 @@ func TestBadQuestionsAreRefusedByAllEndpoints(t *testing.T) {
 	f := newFleet(t, settings, 1)
 	url, nc := embedded(t)
 	s, _ := newService("node01", f, f.clock)
+	s.cfg.Nodes = func() view.NodeList { return view.NodeList{} }
 	serve(t, s, nc)
 	c := newClient(t, url, 1)
 	for _, e := range endpoints {
@@ -107,11 +108,11 @@ func TestBadQuestionsAreRefusedByAllEndpoints(t *testing.T) {
 			`{"id":"001"} {"id":"002"}`:    "not JSON",
 			`{"` + strings.Repeat("a", 99): "not JSON",
 		} {
-			if e.name == "status" && strings.HasPrefix(body, `{"id":"001","n`) {
+			if (e.name == "status" || e.name == "nodes") && strings.HasPrefix(body, `{"id":"001","n`) {
 				want = "this request has none"
 			}
 			if e.name == "agents-list" && strings.HasPrefix(body, `{"id":"001","n`) {
-				want = `unknown field "id": known are after, dormant, group, ids, ip, limit, name, os, status, version`
+				want = `unknown field "id": known are after, dormant, group, ids, ip, limit, name, node, os, status, version`
 			}
 			c.refused(c.ask("pulse."+e.subject, body), "400", want)
 			c.refused(c.ask("pulse.node01."+e.subject, body), "400", want)
@@ -200,6 +201,7 @@ func TestOnlyInboxesAreAnswered(t *testing.T) {
 	f := newFleet(t, settings, 1)
 	url := natsServer(t)
 	s, log := newService("node01", f, f.clock)
+	s.cfg.Nodes = func() view.NodeList { return view.NodeList{} }
 	serve(t, s, connect(t, url))
 	c := newClient(t, url, 1)
 	heard, err := c.nc.SubscribeSync(">")
@@ -249,6 +251,7 @@ func TestWhereSomeSubscriptionsAreRefusedTheOthersAreAnswered(t *testing.T) {
 	})
 	f := newFleet(t, settings, 1)
 	s, _ := newService("node01", f, f.clock)
+	s.cfg.Nodes = func() view.NodeList { return view.NodeList{} }
 	refusals := make(chan error, 100)
 	serve(t, s, connect(t, url, nats.UserInfo("node", "x"), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refusals <- err })))
 	for range len(endpoints) + 9 {
