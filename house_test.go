@@ -114,7 +114,7 @@ var rooms = []room{
 	{"internal/wazuhevent", []string{"event", "internal/printable", "internal/wazuhsock"}, "it formats what others decided, and sends nothing"},
 	{"internal/wazuhrules", []string{"event", "internal/alertlevel", "internal/wazuhevent"}, "it is a file for a manager, whoever installs it"},
 	{"internal/testport", nil, "it is for tests, of any room"},
-	{"internal/testsupport", []string{"internal/relay"}, "it is for tests, of any room"},
+	{"internal/testsupport", []string{"internal/ownership", "internal/relay"}, "it is for tests, of any room"},
 	{"internal/relay", nil, "it carries bytes, whoever is at the ends"},
 	{"internal/evidence", []string{"event", "internal/agentinfo", "internal/alertlevel", "internal/detector"}, "it is what a loss was decided by, in a message or in a decision"},
 	{"internal/view", []string{"event", "internal/alertlevel", "internal/detector", "internal/evidence", "internal/history"}, "it is how agents, events and outages are shown, to whomever"},
