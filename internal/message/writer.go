@@ -161,7 +161,11 @@ func (w *Writer) encode(class outbox.Class, s *event.Security, m event.Message) 
 	if err != nil {
 		panic("message: no JSON: " + err.Error()) // plain structs of text and finite numbers
 	}
-	return outbox.Message{Class: class, Subject: s.Subject, ID: w.ids.signID(s.ID()), ContentType: event.ContentType, Data: data}
+	out := outbox.Message{Class: class, Subject: s.Subject, ID: w.ids.signID(s.ID()), ContentType: event.ContentType, Data: data}
+	if kind, subject := cloudEventOf(m); kind != "" {
+		out.CloudEvent = newCloudEventHeader(kind, subject, s)
+	}
+	return out
 }
 
 // WholeSeconds rounds up: no interval is published as 0.

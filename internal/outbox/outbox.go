@@ -63,11 +63,12 @@ func (c Class) String() string {
 // Message is a message to publish.
 type Message struct {
 	Class       Class
-	Subject     string // within the class's subjects: PREFIX.agent.*.status_change or PREFIX.alerts.> for Status, PREFIX.manager.> for Telemetry
-	ID          string // Nats-Msg-Id, unique; "" for none, without duplicate detection
-	ContentType string // Content-Type; "" for none
-	Signature   string // Pulse-Signature; "" for none
-	Data        []byte // at most 1 MiB with the headers; not to be changed any more
+	Subject     string            // within the class's subjects: PREFIX.agent.*.status_change or PREFIX.alerts.> for Status, PREFIX.manager.> for Telemetry
+	ID          string            // Nats-Msg-Id, unique; "" for none, without duplicate detection
+	ContentType string            // Content-Type; "" for none
+	Signature   string            // Pulse-Signature; "" for none
+	CloudEvent  map[string]string // the headers of a CloudEvent, but for that of ContentType; nil for none
+	Data        []byte            // at most 1 MiB with the headers; not to be changed any more
 }
 
 // Config configures an [Outbox].

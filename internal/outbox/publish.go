@@ -95,6 +95,12 @@ func encodeMessage(m *Message) *nats.Msg {
 	if m.Signature != "" {
 		h["Pulse-Signature"] = []string{m.Signature}
 	}
+	for name, value := range m.CloudEvent {
+		h[name] = []string{value}
+	}
+	if m.CloudEvent != nil {
+		h["ce-datacontenttype"] = []string{m.ContentType}
+	}
 	return &nats.Msg{Subject: m.Subject, Header: h, Data: m.Data}
 }
 
