@@ -70,6 +70,7 @@ type room struct {
 
 var rooms = []room{
 	{"event", nil, "an XDR developer imports it, and shall get nothing else with it"},
+	{"event/ocsf", []string{"event"}, "an XDR developer imports it, and shall get nothing else with it"},
 	{"seal", []string{"event"}, "an XDR developer imports it, and shall get nothing else with it"},
 	{"internal/alertlevel", []string{"event"}, "it assigns levels to what messages are about"},
 	{"schema", nil, "it holds files, for readers in any language"},
@@ -149,7 +150,7 @@ var rooms = []room{
 		"it measures rooms alone, with the daemon's defaults, and with the world around them"},
 	{"cmd/pulse-bench", []string{"internal/bench", "internal/clientkeys", "internal/daemon", "internal/demo", "internal/managersim"}, "its command line; the measurements are in internal/bench, the demo in internal/demo"},
 	{"internal/tools/shape", nil, "it reads source files, and no package of the module"},
-	{"cmd/pulse", []string{"event", "internal/agentsim", "internal/alertlevel", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/sealing", "internal/secmsg", "internal/silence", "internal/statedir", "internal/systemd", "internal/top", "internal/view", "internal/wazuhrules", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+	{"cmd/pulse", []string{"event", "event/ocsf", "internal/agentsim", "internal/alertlevel", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/sealing", "internal/secmsg", "internal/silence", "internal/statedir", "internal/systemd", "internal/top", "internal/view", "internal/wazuhrules", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

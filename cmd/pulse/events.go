@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/event/ocsf"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/hint"
@@ -24,6 +25,7 @@ type eventsCommand struct {
 	settingsFlag
 	Subject string `placeholder:"SUBJECT" help:"Only messages on this subject; * and > match. Default: all of Pulse's."`
 	JSON    bool   `help:"Print each message as it is, one a line."`
+	Format  string `enum:"text,ocsf" default:"text" help:"text, or ocsf: what the messages are in the Open Cybersecurity Schema Framework, one event a line. Encrypted ones need --decrypt."`
 	Stored  bool   `help:"Print each message with its subject and headers as a line of JSON, for pulse verify."`
 	Verify  bool   `help:"Check each message (needs --keys), and print which are missing. The exit code is 1 if any is refused."`
 	checkFlags
@@ -52,10 +54,17 @@ Whether they can be trusted:
 Missing messages are printed, too, some seconds after they were due, unless --subject leaves some out. NATS drops messages
 that a reader does not read in time, or while it is not connected: JetStream still has them.
 
+For a platform that takes OCSF (docs/ocsf.md):
+
+    pulse events --format ocsf
+
 JetStream also has earlier messages: docs/messages.md shows how to read them.`
 }
 
 func (c *eventsCommand) Run(e *env) error {
+	if c.Format == "ocsf" && (c.JSON || c.Stored) {
+		return usageError{errors.New("--format ocsf is another format than --json and --stored: give one of them")}
+	}
 	if err := c.prepareOpener(); err != nil {
 		return err
 	}
@@ -203,6 +212,8 @@ func (c *eventsCommand) printMessage(e *env, m *nats.Msg) (err error) {
 	switch {
 	case c.Stored:
 		err = json.NewEncoder(e.stdout).Encode(newStoredMessage(m.Subject, m.Header, m.Data))
+	case c.Format == "ocsf":
+		err = printOCSF(e, m.Subject, payload)
 	case payload == nil || seal.IsEncrypted(payload):
 		_, err = fmt.Fprintln(e.stdout, printable.Only(m.Subject)+"  encrypted")
 	case c.JSON:
@@ -213,9 +224,28 @@ func (c *eventsCommand) printMessage(e *env, m *nats.Msg) (err error) {
 	return err
 }
 
+// printOCSF prints what a message is in OCSF: nothing for most of telemetry.
+func printOCSF(e *env, subject string, payload []byte) error {
+	m, err := event.Parse(payload)
+	if err != nil {
+		if seal.IsEncrypted(payload) {
+			err = errors.New("encrypted: --keys and --decrypt read it")
+		}
+		_, err = fmt.Fprintln(e.stderr, printable.Only("pulse: warning: "+subject+": "+err.Error()))
+		return err
+	}
+	lines := json.NewEncoder(e.stdout)
+	for _, o := range ocsf.Events(m) {
+		if err := lines.Encode(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // remarkWriter returns the output for problems of messages: not among lines of JSON.
 func (c *eventsCommand) remarkWriter(e *env) io.Writer {
-	if c.JSON || c.Stored {
+	if c.JSON || c.Stored || c.Format == "ocsf" {
 		return e.stderr
 	}
 	return e.stdout

@@ -56,10 +56,9 @@ func awayFinding(m *event.StatusChangeMessage) *Event {
 	}
 	e := newEvent(detection, activity, "", c.AlertLevel, c.Timestamp, &m.Security)
 	e.FindingInfo = &FindingInfo{UID: agentFindingUID(c.AgentID, "away"), Title: "Wazuh agent away",
-		LastSeenTime: c.LastSeen * 1000, Types: []string{string(c.Reason)}, DataSources: []string{c.IPAddress},
-		Analytic: &Analytic{Name: "heartbeat of the agent", TypeID: 2, Type: "Behavioral"}, Attacks: attacksOf(c.Technique)}
-	if _, err := netip.ParseAddr(c.IPAddress); err != nil {
-		e.FindingInfo.DataSources = nil
+		LastSeenTime: c.LastSeen * 1000, Types: []string{string(c.Reason)}, Analytic: &Analytic{Name: "heartbeat of the agent", TypeID: 2, Type: "Behavioral"}, Attacks: attacksOf(c.Technique)}
+	if isAddress(c.IPAddress) {
+		e.FindingInfo.DataSources = []string{c.IPAddress}
 	}
 	e.Message = describeAway(c, activity)
 	if activity != closeFinding {
@@ -100,6 +99,29 @@ func flappingEvent(m *event.AgentFlappingMessage) *Event {
 	e.Unmapped = map[string]any{"status_changes": f.StatusChanges, "window": f.Window, "alert_level": f.AlertLevel}
 	e.setFindingStatus()
 	return e
+}
+
+// duplicateEvent returns the finding that two machines have the key of one agent.
+func duplicateEvent(m *event.AgentDuplicatedMessage) *Event {
+	d := &m.Duplicated
+	e := newEvent(detection, createFinding, "", d.AlertLevel, d.Timestamp, &m.Security)
+	e.Message = fmt.Sprintf("Two machines have the key of Wazuh agent %s (%s)", d.AgentID, d.AgentName)
+	e.FindingInfo = &FindingInfo{UID: agentFindingUID(d.AgentID, "duplicated"), Title: "Wazuh agent duplicated", CreatedTime: d.Timestamp * 1000,
+		Analytic: &Analytic{Name: "signs of life of two machines", TypeID: 2, Type: "Behavioral"}}
+	for _, machine := range d.Machines {
+		if isAddress(machine.IPAddress) {
+			e.FindingInfo.DataSources = append(e.FindingInfo.DataSources, machine.IPAddress)
+		}
+	}
+	e.Device = newDevice(d.AgentID, d.AgentName, "", &event.AgentInfo{})
+	e.Unmapped = map[string]any{"machines": d.Machines, "alert_level": d.AlertLevel}
+	e.setFindingStatus()
+	return e
+}
+
+func isAddress(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil
 }
 
 func agentFindingUID(agentID, what string) string { return "pulse:agent:" + agentID + ":" + what }
@@ -160,7 +182,8 @@ func attacksOf(technique string) []Attack {
 func unmappedOfChange(c *event.StatusChange) map[string]any {
 	u := map[string]any{"previous_status": int(c.PreviousStatus), "current_status": int(c.CurrentStatus), "alert_level": c.AlertLevel,
 		"missed_keepalives": c.MissedKeepAlives}
-	for name, value := range map[string]string{"host": string(c.Host), "host_probe": c.HostProbe, "outage_part": c.OutagePart} {
+	for name, value := range map[string]string{"host": string(c.Host), "host_probe": c.HostProbe, "outage_part": c.OutagePart,
+		"from_node": c.FromNode, "to_node": c.ToNode} {
 		if value != "" {
 			u[name] = value
 		}

@@ -47,6 +47,26 @@ func conditionEvent(m *event.NodeConditionMessage) *Event {
 	return e
 }
 
+// nodeLossEvent returns the incident of a lost node: its beginning, or its end.
+func nodeLossEvent(m *event.NodeLostMessage) *Event {
+	l, activity := m.Lost, createFinding
+	if l == nil {
+		l, activity = m.Back, closeFinding
+	}
+	text := fmt.Sprintf("Node %s is lost, which watched %d Wazuh agents", l.Node, l.Agents)
+	if activity == closeFinding {
+		text = fmt.Sprintf("Node %s is back, and watches %d Wazuh agents", l.Node, l.Agents)
+	}
+	info := &FindingInfo{UID: "pulse:node:" + l.Node + ":node_lost", Title: "Node lost", Description: text, CreatedTime: l.Since * 1000,
+		Analytic: &Analytic{Name: "heartbeat of the node", TypeID: 2, Type: "Behavioral"}}
+	e := newIncident(activity, l.AlertLevel, l.Since, l.Timestamp, &m.Security, info, text)
+	e.Unmapped = map[string]any{"node": l.Node, "announced_by": l.AnnouncedBy, "alert_level": l.AlertLevel, "agents": l.Agents}
+	if l.Manager != "" {
+		e.Unmapped["manager"] = l.Manager
+	}
+	return e
+}
+
 func nodeFindingUID(node, what string, since int64) string {
 	return "pulse:node:" + node + ":" + what + ":" + strconv.FormatInt(since, 10)
 }

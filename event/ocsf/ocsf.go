@@ -25,6 +25,10 @@ func Events(m event.Message) []*Event {
 		return []*Event{flappingEvent(m)}
 	case *event.NodeConditionMessage:
 		return []*Event{conditionEvent(m)}
+	case *event.NodeLostMessage:
+		return []*Event{nodeLossEvent(m)}
+	case *event.AgentDuplicatedMessage:
+		return []*Event{duplicateEvent(m)}
 	}
 	return nil
 }

@@ -54,10 +54,27 @@ func flapping() *event.AgentFlappingMessage {
 		AgentName: "web-server-01", IPAddress: "192.168.1.100", Timestamp: 1716897360, StatusChanges: 6, Window: 600, AlertLevel: 9}}
 }
 
+func nodeLoss(back bool) *event.NodeLostMessage {
+	l := &event.NodeLoss{Node: "worker1", AnnouncedBy: "master", Timestamp: 1716897390, Since: 1716897360, Agents: 250,
+		Manager: event.ManagerUnknown, Beat: 77, AlertLevel: 13}
+	if back {
+		return &event.NodeLostMessage{Back: &event.NodeLoss{Node: "worker1", AnnouncedBy: "worker1", Timestamp: 1716897490, Agents: 249, AlertLevel: 3},
+			Security: security(prefix.NodeLost())}
+	}
+	return &event.NodeLostMessage{Lost: l, Security: security(prefix.NodeLost())}
+}
+
+func duplicated() *event.AgentDuplicatedMessage {
+	return &event.AgentDuplicatedMessage{Security: security(prefix.AgentDuplicated()), Duplicated: event.AgentDuplicated{AgentID: "001",
+		AgentName: "web-server-01", Timestamp: 1716897390, AlertLevel: 10,
+		Machines: []event.Machine{{Node: "worker1", IPAddress: "10.0.0.1"}, {Node: "worker2", IPAddress: "any"}}}}
+}
+
 // everyMessage returns a message of every kind and turn.
 func everyMessage() map[string]event.Message {
 	messages := map[string]event.Message{
 		"alert": alert(0), "escalation": alert(3600), "outage": outage(false), "outage ended": outage(true), "flapping": flapping(),
+		"node lost": nodeLoss(false), "node back": nodeLoss(true), "duplicated": duplicated(),
 		"condition": condition(event.ConditionBegan, 12), "condition ended": condition(event.ConditionEnded, 3),
 	}
 	for _, reason := range []event.Reason{event.Startup, event.Connected, event.Reconnected, event.KeepAliveTimeout, event.MissedKeepAlives,
@@ -146,6 +163,9 @@ func TestWhatEachMessageBecomes(t *testing.T) {
 		{"flapping", flapping(), []int{200401}, "pulse:agent:001:flapping"},
 		{"a condition", condition(event.ConditionBegan, 12), []int{200401}, "pulse:node:node01:disk_full:1716897300"},
 		{"the end of a condition", condition(event.ConditionEnded, 3), []int{200403}, "pulse:node:node01:disk_full:1716897300"},
+		{"a lost node", nodeLoss(false), []int{200501}, ""},
+		{"the return of a node", nodeLoss(true), []int{200503}, ""},
+		{"a duplicated agent", duplicated(), []int{200401}, "pulse:agent:001:duplicated"},
 		{"a keep-alive", new(event.KeepAliveMessage), nil, ""},
 		{"a heartbeat", new(event.ManagerStatusMessage), nil, ""},
 		{"an unknown message", new(event.UnknownMessage), nil, ""},
@@ -163,9 +183,11 @@ func TestWhatEachMessageBecomes(t *testing.T) {
 	}
 }
 
-func TestAnOutageAndItsEndAreOneIncident(t *testing.T) {
-	began, ended := Events(outage(false))[0], Events(outage(true))[0]
-	if began.FindingInfoList[0].UID != ended.FindingInfoList[0].UID || began.StatusID != 1 || ended.StatusID != 4 {
-		t.Errorf("%+v, %+v", began, ended)
+func TestAnIncidentAndItsEndAreOne(t *testing.T) {
+	for _, pair := range [][2]event.Message{{outage(false), outage(true)}, {nodeLoss(false), nodeLoss(true)}} {
+		began, ended := Events(pair[0])[0], Events(pair[1])[0]
+		if began.FindingInfoList[0].UID != ended.FindingInfoList[0].UID || began.StatusID != 1 || ended.StatusID != 4 {
+			t.Errorf("%+v, %+v", began, ended)
+		}
 	}
 }

@@ -42,6 +42,13 @@ func cloudEventOf(m event.Message) (kind, subject string) {
 		return "agent_flapping", m.Flapping.AgentID
 	case *event.NodeConditionMessage:
 		return "node_condition", m.Condition.ManagerNode
+	case *event.NodeLostMessage:
+		if m.Lost != nil {
+			return "node_lost", m.Lost.Node
+		}
+		return "node_back", m.Back.Node
+	case *event.AgentDuplicatedMessage:
+		return "agent_duplicated", m.Duplicated.AgentID
 	}
 	return "", ""
 }
