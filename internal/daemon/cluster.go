@@ -27,8 +27,8 @@ type clusterPart struct {
 	log      *slog.Logger
 	link     link           // set before the view is opened
 	remote   *remote.Remote // the view's own connection
-	shared   *cluster.View
-	timeout  time.Duration // the longest after which an agent that has sent nothing is lost
+	shared   sharedView     // nil before openView
+	timeout  time.Duration  // the longest after which an agent that has sent nothing is lost
 
 	mu     sync.Mutex
 	closed map[detector.AgentID]struct{} // agents whose connection has ended, and that have sent nothing since
@@ -85,8 +85,28 @@ func (n *Node) joinCluster(cfg *config.Config, pace clusterPace) (*clusterPart, 
 // cluster returns the node's part in its cluster, nil if it is in none.
 func (n *Node) cluster() *clusterPart { return n.clustered }
 
+// sharedView is what a node needs of a [cluster.View].
+type sharedView interface {
+	Claim(s ownership.Sighting)
+	Depart(id ownership.AgentID, reason ownership.Reason, since uint32)
+	DeclareLost(id ownership.AgentID, node string, since uint32)
+	CompleteClaims()
+	ConfirmNodeLost(node string, beat uint64)
+	ConfirmReturn(order uint64)
+	StatementOrder(id ownership.AgentID, here bool) uint64
+	Owner(id ownership.AgentID) (ownership.Owner, bool)
+	Elsewhere(id ownership.AgentID) (ownership.Owner, bool)
+	Claims(id ownership.AgentID) []ownership.Owner
+	PageClaims(list []ownership.Located, n int) (page []ownership.Located, more bool)
+	PagePlaces(list []ownership.Place, n int) (page []ownership.Place, more bool)
+	Locate(list []ownership.Place, agents []ownership.AgentID) []ownership.Place
+	Nodes() []ownership.Node
+	Status() cluster.Status
+	Close()
+}
+
 // view returns the shared view, nil without one.
-func (c *clusterPart) view() *cluster.View {
+func (c *clusterPart) view() sharedView {
 	if c == nil {
 		return nil
 	}
@@ -105,8 +125,11 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 	}
 	c.link = l
 	source := out.source()
-	c.shared, err = cluster.Open(cluster.Config{Node: c.node, Epoch: source.Epoch, Started: out.recorder.started, Role: c.role, Version: source.Version,
+	v, err := cluster.Open(cluster.Config{Node: c.node, Epoch: source.Epoch, Started: out.recorder.started, Role: c.role, Version: source.Version,
 		Remote: c.remote, Signer: out.sealer.Signer(), Beat: c.pace.beat, OnEvent: c.handleEvent, OnConnection: c.handleConnection, Log: c.log})
+	if err == nil {
+		c.shared = v
+	}
 	return err
 }
 
