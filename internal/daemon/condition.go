@@ -36,6 +36,9 @@ type observation struct {
 	losing  losses
 	storing error // why the outbox cannot store any more
 
+	refused []string // what the NATS server refuses of what the node cannot do without
+	user    string   // the name in the node's login
+
 	unwritten string // files of the state directory
 	exposed   string // what is wrong with the state directory
 }
@@ -71,6 +74,7 @@ var conditionChecks = []conditionCheck{
 		}
 		return "the NATS server is unavailable since " + o.NATS.Since.Format(time.RFC3339) + why + ": messages wait on disk"
 	}},
+	{"rights_missing", true, describeRightsMissing},
 	{"name_taken", true, describeNameTaken},
 	{"name_shared", false, describeNameShared},
 	{"name_unwatched", false, describeNameUnwatched},

@@ -132,7 +132,8 @@ func RemoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {
 	n := &cfg.NATS
 	return remote.Config{URL: n.ServerURL, Node: cfg.Pulse.NodeName,
 		CredentialsFile: n.CredentialsFile, NKeyFile: n.NKeyFile, User: n.User, PasswordFile: n.PasswordFile, TokenFile: n.TokenFile,
-		CA: n.TLSCA, Cert: n.TLSCert, Key: n.TLSKey, MaxReconnects: n.MaxReconnects, ReconnectDelay: n.ReconnectDelay, Log: log}
+		Needs: []string{event.Prefix(n.SubjectPrefix).ManagerStatus(cfg.Pulse.NodeName)},
+		CA:    n.TLSCA, Cert: n.TLSCert, Key: n.TLSKey, MaxReconnects: n.MaxReconnects, ReconnectDelay: n.ReconnectDelay, Log: log}
 }
 
 // Decide adds decisions of a detector. It waits while far too many are not published

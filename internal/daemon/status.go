@@ -101,6 +101,10 @@ func (p *Publisher) addConditions(s *Status) {
 	if s.Outbox != nil {
 		o.losing.ids = p.reusedIDs.roseRecently(s.Outbox.Status.Duplicates+s.Outbox.Telemetry.Duplicates, now)
 	}
+	if p.remote != nil {
+		now := p.remote.State()
+		o.refused, o.user = now.Refused, now.User
+	}
 	o.storing = p.outboxErr()
 	o.unwritten = p.pending.Problem()
 	if p.state != nil && p.state.Caution != nil {

@@ -1,8 +1,13 @@
 package doctor
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -10,6 +15,8 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/hint"
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 	"github.com/wazuh-pulse/pulse/internal/tcpclose"
@@ -25,7 +32,7 @@ func (e *examination) checkNATS(ctx context.Context) {
 		e.add("NATS", Note, "off: nothing is published", "")
 		return
 	case e.NATS.ServerURL == "":
-		e.checkEmbeddedServer()
+		e.checkEmbeddedServer(ctx)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
@@ -38,16 +45,95 @@ func (e *examination) checkNATS(ctx context.Context) {
 	}
 	defer session.Conn.Close()
 	e.add("NATS", Good, fmt.Sprintf("logged in at %s, in %v", session.Conn.ConnectedUrlRedacted(), time.Since(began).Round(time.Millisecond)), "")
+	if !e.checkRights(ctx, session) {
+		return
+	}
 	e.checkOtherNodes(ctx, session)
 	e.checkStatusStorage(ctx, session)
+}
+
+// readServerName returns the name of the NATS server at an address of this host, "" if there is none.
+func readServerName(ctx context.Context, addr string) string {
+	host, port, _ := net.SplitHostPort(addr)
+	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	end, _ := ctx.Deadline()
+	_ = conn.SetDeadline(end)
+	line, err := bufio.NewReader(io.LimitReader(conn, 1<<16)).ReadBytes('\n')
+	text, ok := bytes.CutPrefix(line, []byte("INFO "))
+	if err != nil || !ok {
+		return ""
+	}
+	var info struct {
+		Name string `json:"server_name"`
+	}
+	_ = json.Unmarshal(text, &info)
+	return info.Name
+}
+
+// rightsHint is what to do about a right that a node's user lacks.
+const rightsHint = "give that user the right on the server; with a setup of pulse provision, --renew %s makes credentials with all that a node needs"
+
+// checkRights tries what the node will do on the server. It returns false if the login is another node's: what else could
+// be found is about that node.
+func (e *examination) checkRights(ctx context.Context, session *remote.Session) bool {
+	rights, err := daemon.TryRights(ctx, &e.Config, session)
+	failed := slices.DeleteFunc(slices.Clone(rights), func(r daemon.Right) bool { return r.Err == nil || r.Optional })
+	node := e.Pulse.NodeName
+	if foreign := daemon.DescribeForeignLogin(node, session.User(), len(failed) > 0); foreign != "" && daemon.IsLoginOf(ctx, &e.Config, session, session.User()) {
+		e.add("rights", Failure, foreign+": the server refuses what it does under its own name",
+			fmt.Sprintf("put the login of %s in its place, as pulse provision has it in nodes/%s; or give this node the name %s", node, node, session.User()))
+		return false
+	}
+	for _, r := range rights {
+		switch {
+		case r.Err == nil:
+		case r.Optional:
+			e.add("rights", Note, fmt.Sprintf("cannot %s: %v; the node makes it, where it may", r.What, r.Err), "")
+		default:
+			part := hint.Split(r.Err)[0]
+			if _, refused := errors.AsType[*remote.Failure](r.Err); refused {
+				part.Hint = fmt.Sprintf(rightsHint, node)
+			}
+			e.add("rights", Failure, fmt.Sprintf("cannot %s: %s", r.What, part.Problem), part.Hint)
+		}
+	}
+	if err != nil {
+		e.add("rights", Note, "whether this node may publish is not known: "+err.Error(), "")
+	}
+	if len(failed) == 0 && err == nil {
+		e.add("rights", Good, "publish its heartbeat and messages, receive answers, write its buckets", "")
+	}
+	return true
 }
 
 // serverHint is what to do about a node whose messages nobody gets.
 const serverHint = "set <server_url> to the XDR platform's NATS server, as a file of pulse provision does"
 
-// checkEmbeddedServer reports whether anybody gets what is published on the embedded server.
-func (e *examination) checkEmbeddedServer() {
+// checkEmbeddedServer reports whether the embedded server can be, or is, where the settings have it, and whether anybody
+// gets what is published there.
+func (e *examination) checkEmbeddedServer(ctx context.Context) {
 	own := "Pulse's own server, at " + e.NATS.Listen
+	free := bindPort(ctx, "tcp", e.NATS.Listen) == nil
+	switch {
+	case !free && !e.running: // a finding of the ports
+		return
+	case free && e.running:
+		e.add("NATS", Warning, "the Pulse that runs does not listen at "+e.NATS.Listen, "restart it, to use the present settings")
+		return
+	case e.running && readServerName(ctx, e.NATS.Listen) != natsserver.Name:
+		e.add("NATS", Failure, e.NATS.Listen+" (<nats><listen>) is taken by another program, and not by the Pulse that runs",
+			"ss -lpn shows by whom: stop that, or set another port; then restart Pulse")
+		return
+	}
 	host, port, _ := net.SplitHostPort(e.NATS.Listen)
 	if number, err := strconv.ParseUint(port, 10, 16); err == nil && e.running {
 		if n, err := tcpclose.CountConnections(uint16(number)); err == nil {
@@ -71,7 +157,7 @@ func (e *examination) checkOtherNodes(ctx context.Context, session *remote.Sessi
 	name := e.Pulse.NodeName
 	found, err := presence.FindNodes(ctx, session, name)
 	if err != nil {
-		e.add("name", Warning, fmt.Sprintf("whether another node is called %s is not known: %v", name, err),
+		e.add("name", Warning, fmt.Sprintf("whether another node is called %s is not known: %s", name, hint.Split(err)[0].Problem),
 			"let this user publish and subscribe to "+presence.Subject(name)+"; with the files of pulse provision nats, --renew "+name+" does so")
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -35,12 +36,7 @@ type BucketConfig struct {
 
 // Open opens a bucket, and makes it if there is none.
 func Open(ctx context.Context, nc *nats.Conn, cfg BucketConfig) (*Bucket, error) {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, fmt.Errorf("set up the bucket: %w", err)
-	}
-	b := &Bucket{BucketConfig: cfg, js: js}
-	err = b.Reopen(ctx)
+	b, err := Find(ctx, nc, cfg)
 	if errors.Is(err, ErrNoBucket) {
 		if failed := b.create(ctx); failed != nil {
 			return nil, fmt.Errorf("%w: %w", err, failed)
@@ -48,6 +44,26 @@ func Open(ctx context.Context, nc *nats.Conn, cfg BucketConfig) (*Bucket, error)
 		err = b.Reopen(ctx)
 	}
 	return b, err
+}
+
+// Find opens a bucket that is there.
+func Find(ctx context.Context, nc *nats.Conn, cfg BucketConfig) (*Bucket, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("set up the bucket: %w", err)
+	}
+	b := &Bucket{BucketConfig: cfg, js: js}
+	return b, b.Reopen(ctx)
+}
+
+// TryPut tries whether a key can be written, and writes nothing: it asks for that if the key's revision is one that it
+// cannot be.
+func (b *Bucket) TryPut(ctx context.Context, key string) error {
+	_, err := b.Put(ctx, key, new(nats.Msg), jetstream.WithExpectLastSequencePerSubject(math.MaxInt64))
+	if errors.Is(err, ErrChanged) {
+		return nil
+	}
+	return err
 }
 
 // Reopen reads the present state of the bucket.

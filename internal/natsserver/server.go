@@ -27,6 +27,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+// Name is the server's name, by which clients know whose server it is.
+const Name = "pulse"
+
 // Config configures a [Server].
 type Config struct {
 	Prefix string // of the subjects that readers receive
@@ -172,7 +175,7 @@ func (s *Server) options() (*server.Options, error) {
 		return nil, fmt.Errorf("set up accounts of the embedded server: %w", err)
 	}
 	opts := &server.Options{
-		ServerName: "pulse",
+		ServerName: Name,
 		NoSigs:     true,
 		DontListen: true,
 		JetStream:  true,

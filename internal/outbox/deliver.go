@@ -177,6 +177,7 @@ func (f *forwarder) handleRoundTrip(upTo uint64) {
 func (f *forwarder) confirmMessage(number uint64) {
 	m := f.sender.flight[number]
 	f.removeFromFlight(number)
+	f.sender.Published(m.queue.subject)
 	if m.queue.hold != free {
 		if m.queue.hold == waiting {
 			f.probes, f.probed = min(2*f.probes, batchMax), time.Time{}

@@ -15,7 +15,11 @@ import (
 	"github.com/nats-io/nkeys"
 	"github.com/wazuh-pulse/pulse/internal/filewatch"
 	"github.com/wazuh-pulse/pulse/internal/keyfile"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 )
+
+// maxUserName bounds a user's name in texts.
+const maxUserName = 64
 
 // file is a file of a [Config], and the setting that names it.
 type file struct {
@@ -43,6 +47,7 @@ type loginFiles struct {
 	login    []nats.Option
 	keys     nkeys.KeyPair    // nil without an NKey
 	identity string           // of the login, as text; "" without one
+	user     string           // the user's name in it; "" if it has none
 	expires  time.Time        // when the credentials expire; zero for never
 	roots    *x509.CertPool   // nil for the system's
 	cert     *tls.Certificate // nil for none
@@ -108,7 +113,7 @@ func (m *loginFiles) parseLoginFile(setting string, texts map[string][]byte, use
 	case "nkey_file":
 		return m.parseNKey(text)
 	case "password_file":
-		m.identity = fmt.Sprintf("user %q", user)
+		m.identity, m.user = fmt.Sprintf("user %q", user), user
 		m.login = append(m.login, nats.UserInfo(user, string(bytes.TrimRight(text, "\r\n"))))
 	case "token_file":
 		m.identity = "the token"
@@ -143,7 +148,7 @@ func (m *loginFiles) parseCredsFile(text []byte) (err error) {
 	if claims.IssuerAccount != "" {
 		account = claims.IssuerAccount
 	}
-	m.identity = fmt.Sprintf("user %s (%s) of account %s", quoteBrief(claims.Name), claims.Subject, account)
+	m.identity, m.user = fmt.Sprintf("user %s (%s) of account %s", quoteBrief(claims.Name), claims.Subject, account), printable.Brief(claims.Name, maxUserName)
 	if claims.Expires > 0 {
 		m.expires = time.Unix(claims.Expires, 0)
 	}

@@ -190,6 +190,9 @@ func (s *Session) recordSubjectRefusal(err error) {
 	} else if ok {
 		s.refused[subscribing+subject] = err
 	}
+	if ok {
+		s.recordRefusedNeed(verb, subject)
+	}
 	s.lastError = err
 	close(s.errorSignal)
 	s.errorSignal = make(chan struct{})

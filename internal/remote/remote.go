@@ -50,6 +50,7 @@ type Config struct {
 	ReconnectDelay  time.Duration // between two tries; 0 for 5 s
 	Timeout         time.Duration // for a dial, and for an answer; 0 for 5 s
 	PingInterval    time.Duration // between pings on an idle connection; two unanswered end it; 0 for 10 s
+	Needs           []string      // subjects that the node has to publish to whatever else it may: see State.Refused
 	Log             *slog.Logger  // nil for slog.Default()
 
 	// Admit, if not nil, is called with each new session before its users get it. It
@@ -164,6 +165,8 @@ type State struct {
 	Unavailable   bool      `json:"unavailable"`    // it failed Config.MaxReconnects times in a row
 	Since         time.Time `json:"since"`          // when one of these two changed last
 	Problem       string    `json:"problem"`        // the [Problem] or several, separated by commas, while it is not connected; may be ""
+	Refused       []string  `json:"refused"`        // what the server refuses on this connection of what the node needs: its inbox, and Config.Needs
+	User          string    `json:"user"`           // the name in the login, while connected; "" if it has none
 	Errors        uint64    `json:"errors"`         // failures since the start
 	LoginsRefused uint64    `json:"logins_refused"` // logins that a server refused or revoked since the start, client certificates among them
 }
@@ -180,6 +183,9 @@ func (r *Remote) currentState() State {
 		Since: r.since, Errors: r.errors, LoginsRefused: r.refused}
 	if !s.Connected {
 		s.Problem = r.problem
+	}
+	if r.current != nil {
+		s.Refused, s.User = r.current.listRefusedNeeds(), r.current.User()
 	}
 	return s
 }

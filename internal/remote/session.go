@@ -6,8 +6,10 @@ import (
 	"errors"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,6 +30,8 @@ type Session struct {
 	mu          sync.Mutex
 	cause       error            // why the server is about to close the connection
 	refused     map[string]error // by subject
+	needs       []string         // what the server refuses of what the node needs
+	needing     atomic.Bool      // needs is not empty
 	lastError   error            // the last error passed to the connection's error handler
 	errorSignal chan struct{}    // closed with the next one
 }
@@ -144,6 +148,45 @@ func parseRefusedSubject(err error) (verb, subject string, ok bool) {
 		return publishing, parts[2], true
 	}
 	return "subscribe to", parts[2], true
+}
+
+// User returns the name in the login, "" if it has none.
+func (s *Session) User() string { return s.attempt.user }
+
+// recordRefusedNeed records that the server refuses what the node needs. The caller holds mu.
+func (s *Session) recordRefusedNeed(verb, subject string) {
+	inbox := "_INBOX."
+	if node := s.attempt.cfg.Node; node != "" {
+		inbox += node + "."
+	}
+	switch {
+	case verb == publishing && slices.Contains(s.attempt.cfg.Needs, subject):
+	case verb != publishing && strings.HasPrefix(subject, inbox):
+		subject = inbox + ">"
+	default:
+		return
+	}
+	if text := verb + " " + subject; !slices.Contains(s.needs, text) {
+		s.needs = append(s.needs, text)
+		s.needing.Store(true)
+	}
+}
+
+// Published reports that the server took a message to a subject, which it may have refused before.
+func (s *Session) Published(subject string) {
+	if !s.needing.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.needs = slices.DeleteFunc(s.needs, func(text string) bool { return text == publishing+" "+subject })
+	s.needing.Store(len(s.needs) > 0)
+}
+
+func (s *Session) listRefusedNeeds() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.needs)
 }
 
 // logRefusedSubject logs a refused subject, once for each kind. A refused
