@@ -166,6 +166,8 @@ func (r *reader) applyRecords(ctx context.Context, records []stored) error {
 		if err := r.member.ApplyRecord(p.order, p.key, p.rec); err != nil {
 			r.stats.replayed.Add(1)
 			r.refuseRecord(p.key.Node, p.key.String(), err)
+		} else if p.key.Kind == ownership.BeatRecord {
+			r.seen[p.key.Node] = time.Now()
 		}
 	}
 	if n := len(records); n > 0 {

@@ -59,6 +59,7 @@ func (o *sessionView) beginSession(ctx context.Context) error {
 	if text, _, err := splitValue(value); err == nil {
 		if r, err := ownership.ParseRecord(text); err == nil {
 			o.member.AdoptEpoch(r.Stamp.Epoch)
+			o.member.AdoptBeat(&r.Beat)
 		}
 	}
 	switch first := o.created.IsZero(); {

@@ -83,10 +83,11 @@ type View struct {
 	cutOff   bool
 	loaded   bool // everything has been read
 	created  time.Time
-	returned uint64 // the verdict about this node that was an event
-	problem  string // why there is no bucket
-	known    bool   // all agents of this node have been claimed
-	away     bool   // others may have found this node silent
+	returned uint64               // the verdict about this node that was an event
+	problem  string               // why there is no bucket
+	known    bool                 // all agents of this node have been claimed
+	away     bool                 // others may have found this node silent
+	seen     map[string]time.Time // when a sign of life of each node was read last
 }
 
 // counters are the counts of a view.
@@ -108,7 +109,7 @@ func open(cfg Config, t timing) (*View, error) {
 		cfg.Log = slog.Default()
 	}
 	v := &View{cfg: cfg, log: cfg.Log.With("component", "cluster"), timing: t, start: time.Now(),
-		signer: signer{cfg.Node, cfg.Signer, keyIDOf(cfg.Signer.Key())}, queued: make(chan struct{}, 1), beatIn: make(chan struct{}, 1)}
+		signer: signer{cfg.Node, cfg.Signer, keyIDOf(cfg.Signer.Key())}, queued: make(chan struct{}, 1), beatIn: make(chan struct{}, 1), seen: make(map[string]time.Time)}
 	v.good, v.away = v.start, true
 	v.member = ownership.NewMember(cfg.Node, cfg.Epoch, func(e ownership.Event) { v.pending = append(v.pending, e) })
 	var ctx context.Context
@@ -202,7 +203,8 @@ func (v *View) checkVerdict() {
 	case order == 0 || !v.loaded || order == v.returned:
 	case v.away:
 		v.returned = order
-		v.pending = append(v.pending, ownership.Event{Kind: ownership.Returned, Order: order, Node: v.cfg.Node, Other: by})
+		v.pending = append(v.pending, ownership.Event{Kind: ownership.Returned, Order: order, Node: v.cfg.Node, Other: by,
+			Beat: v.member.State.ReturnBeat()})
 	default:
 		v.member.State.DismissVerdict()
 		if more, ok := v.refusals.Allow(); ok {
@@ -358,6 +360,21 @@ func (v *View) Nodes() []ownership.Node {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	return v.member.State.Nodes()
+}
+
+// SeenAt returns when the latest sign of life of another node was read; the zero time for none.
+func (v *View) SeenAt(node string) time.Time {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.seen[node]
+}
+
+// IsAnnounced reports whether another node says that it has announced the loss of this one:
+// see [ownership.State.IsAnnounced].
+func (v *View) IsAnnounced(beat uint64) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.member.State.IsAnnounced(beat)
 }
 
 // Status is the state of a view.

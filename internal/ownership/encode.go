@@ -22,13 +22,17 @@ const (
 //	beat EPOCH NUMBER STARTED ROLE VERSION AGENTS BACK TOLD
 //	lost EPOCH NUMBER NODE BEAT
 //
-// TOLD is NODE@BEAT, several separated by commas. What is not known is "-". The agent is
-// not in the text: it is in the key.
+// REASON is lost@NODE of an agent that was lost with that node. TOLD is NODE@BEAT, several
+// separated by commas. What is not known is "-". The agent is not in the text: it is in the key.
 
 // AppendClaim appends the text of a claim.
 func AppendClaim(b []byte, s Stamp, c *Claim) []byte {
 	b = appendHead(b, "claim", s)
-	b = append(append(b, c.Reason.String()...), ' ')
+	b = append(b, c.Reason.String()...)
+	if c.With != "" {
+		b = append(append(b, '@'), c.With...)
+	}
+	b = append(b, ' ')
 	for _, n := range []uint64{uint64(c.Since), uint64(c.Sign), c.From, c.Seen} {
 		b = append(strconv.AppendUint(b, n, 10), ' ')
 	}
@@ -120,10 +124,12 @@ func ParseRecord(text string) (r Record, err error) {
 }
 
 func parseClaim(c *Claim, p *numbers, w []string) error {
-	reason, ok := parseReason(w[0])
-	if !ok {
+	word, with, declared := strings.Cut(w[0], "@")
+	reason, ok := parseReason(word)
+	if !ok || declared && (reason != Lost || !IsNodeName(with)) {
 		return fmt.Errorf("%w: reason %.20q", errForm, w[0])
 	}
+	c.With = strings.Clone(with)
 	c.Reason, c.Since, c.Sign = reason, uint32(p.parse(w[1], 32)), uint32(p.parse(w[2], 32))
 	c.From, c.Seen = p.parse(w[3], 62), p.parse(w[4], 62)
 	if c.From > c.Seen {

@@ -23,6 +23,12 @@ const (
 	NodeLost
 	// NodeBack: there is a beat of Node, which was lost. Node itself announces it: see [State.Return].
 	NodeBack
+	// DeclaredLost: Node has recorded that the agent is lost with Other, which is this node,
+	// and the agent is here. This node claims it again.
+	DeclaredLost
+	// Misdeclared: this node has recorded that the agent is lost with a node, and Node had
+	// claimed it before it could know that.
+	Misdeclared
 	// Returned: Other found this node silent, by the verdict Order, and it is to announce
 	// its return: see [Member.ConfirmReturn].
 	Returned
@@ -36,7 +42,7 @@ type Event struct {
 	Node, Other     string
 	Reason          Reason
 	Addr, OtherAddr netip.Addr
-	Beat            uint64 // of NodeSilent and NodeLost: the order of the last beat before the silence
+	Beat            uint64 // of NodeSilent, NodeLost and Returned: the order of the last beat before the silence
 	Announce        bool   // of NodeLost
 }
 
@@ -45,6 +51,7 @@ type Owner struct {
 	Node   string
 	Reason Reason // Here, or why it has left the node
 	Lost   bool   // the node is lost
+	With   string // of an agent that was lost with another node: that node
 	Since  uint32 // Unix time by the node's clock
 	Sign   uint32 // Unix time by the node's clock
 	Seen   uint64 // the order before its last sign of life that is known

@@ -63,19 +63,32 @@ func (m *Member) handleEvent(e Event) {
 			m.verdicts = append(m.verdicts, v)
 		}
 		return
-	case NodeBack:
-		m.Own.withdrawLosses(e.Node)
+	case DeclaredLost:
+		if c, ok := m.Own.Claim(e.Agent); !ok || c.Reason != Here {
+			return // it is when it shows itself: see RecordSighting
+		}
+		m.Own.Reclaim(e.Agent)
 	case Claimed:
 		if r := m.State.table.findOf(e.Agent, m.State.self); r != nil && r.reason != Here {
 			m.adoptStored(e.Agent)
 		}
 		if c, ok := m.Own.Claim(e.Agent); ok && c.Reason != Here && !c.isTemporary() {
-			if r := m.State.ownerRow(e.Agent); r != nil && r.node != m.State.self && r.seen() >= c.Seen {
+			if r := m.State.ownerRow(e.Agent); r != nil && r.node != m.State.self && (r.seen() >= c.Seen || c.With != "") {
+				m.checkDeclaration(r, &c)
 				m.Own.RecordDeparture(e.Agent, Moved, c.Since)
 			}
 		}
 	}
 	m.emit(e)
+}
+
+// checkDeclaration emits that an agent was not lost with its node when this node recorded
+// that: another one, which did not know of the record, had it.
+func (m *Member) checkDeclaration(claimed *row, c *Claim) {
+	own := m.State.table.findOf(c.Agent, m.State.self)
+	if name := m.State.nameOf(claimed); c.With != "" && name != c.With && (own == nil || own.lostWith() == 0 || claimed.seen() < own.order()) {
+		m.emit(Event{Kind: Misdeclared, Order: claimed.order(), Agent: c.Agent, Node: name, Other: c.With})
+	}
 }
 
 // AdoptEpoch makes this node's records later than those of an epoch, which a run before
@@ -100,10 +113,37 @@ func (m *Member) ApplyRecord(order uint64, key Key, r Record) error {
 		m.AdoptEpoch(r.Stamp.Epoch)
 	}
 	if key.Node == m.name && r.Kind == BeatRecord && r.Stamp.Epoch < m.stamp.Epoch {
-		m.told = append(m.told, r.Beat.Told...)
-		m.back = max(m.back, r.Beat.Back)
+		m.AdoptBeat(&r.Beat)
 	}
-	return m.State.Apply(order, key, r)
+	err := m.State.Apply(order, key, r)
+	if err == nil && r.Kind == ClaimRecord {
+		m.withdrawLoss(order, &key)
+	}
+	return err
+}
+
+// withdrawLoss withdraws this node's record that an agent is lost with a node, once that
+// node itself has stored where the agent is.
+func (m *Member) withdrawLoss(order uint64, key *Key) {
+	own := m.State.table.findOf(key.Agent, m.State.self)
+	if own == nil || own.lostWith() == 0 || m.State.nodes[own.lostWith()-1].name != key.Node || own.order() > order {
+		return
+	}
+	m.adoptStored(key.Agent)
+	if c, ok := m.Own.Claim(key.Agent); ok && c.With == key.Node {
+		m.Own.RecordDeparture(key.Agent, Moved, c.Since)
+	}
+}
+
+// AdoptBeat takes up what a run before this one has announced. Its beat may be replaced
+// before it is read with the other records.
+func (m *Member) AdoptBeat(b *Beat) {
+	for _, v := range b.Told {
+		if !slices.Contains(m.told, v) {
+			m.told = append(m.told, v)
+		}
+	}
+	m.back = max(m.back, b.Back)
 }
 
 // RecordSighting records a sign of life of an agent on this node. If another node's claim is
@@ -116,7 +156,13 @@ func (m *Member) RecordSighting(s *Sighting) {
 			return
 		}
 	}
+	c, known := m.Own.Claim(s.Agent)
 	m.Own.RecordSighting(s)
+	if own, _ := m.State.Own(s.Agent); !known || c.Reason != Here {
+		if by := m.State.declarerOf(s.Agent, own.Order); by != "" {
+			m.emit(Event{Kind: DeclaredLost, Agent: s.Agent, Node: by, Other: m.name})
+		}
+	}
 	if o := m.State.ownerRow(s.Agent); o == nil || o.node != m.State.self {
 		if own, ok := m.State.Own(s.Agent); ok && own.Reason == Here {
 			m.Own.Dispute(s.Agent, m.now)
@@ -130,7 +176,7 @@ func (m *Member) adoptStored(id AgentID) {
 		return
 	}
 	if r := m.State.table.findOf(id, m.State.self); r != nil {
-		m.Own.adopt(&Claim{Agent: id, Reason: r.reason, Since: r.since, Sign: r.sign, From: r.from(), Seen: r.seen(), Addr: r.address()})
+		m.Own.adopt(&Claim{Agent: id, Reason: r.reason, With: m.State.ownerOf(r).With, Since: r.since, Sign: r.sign, From: r.from(), Seen: r.seen(), Addr: r.address()})
 	}
 }
 
@@ -228,7 +274,7 @@ func (m *Member) MakeBeat(b Beat) Write {
 	here, _ := m.Own.Counts()
 	m.told = slices.DeleteFunc(m.told, func(v Verdict) bool {
 		at, ok := m.State.byName[v.Node]
-		return ok && m.State.nodes[at].beatOrder > v.Beat
+		return ok && m.State.nodes[at].beat.Back > v.Beat
 	})
 	b.Agents, b.Back, b.Told = uint32(here), m.back, m.told
 	return Write{Key: Key{Node: m.name, Kind: BeatRecord}, Text: AppendBeat(nil, m.nextStamp(), &b)}

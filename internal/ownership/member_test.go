@@ -78,39 +78,6 @@ func TestAStreamThatHasLostRecordsIsNoticed(t *testing.T) {
 	}
 }
 
-func TestTheAgentsOfALostNodeAreLostUntilItIsBack(t *testing.T) {
-	t.Parallel()
-	a, b := NewMember("node01", 1, nil), NewMember("node02", 1, nil)
-	b.RecordSighting(&Sighting{Agent: 1})
-	b.RecordSighting(&Sighting{Agent: 2})
-	order := readBack(t, 0, b, a)
-	a.RecordSighting(&Sighting{Agent: 3})
-	a.RecordLossFor(1, "node02", 7)
-	a.RecordLossFor(3, "node02", 7) // which is here
-	order = readBack(t, order, a, b)
-	claims := b.State.Claims(1)
-	if len(claims) != 2 {
-		t.Fatalf("%+v", claims)
-	}
-	for _, c := range claims {
-		if c.Node == "node01" && (c.Reason != Lost || c.Since != 7) {
-			t.Errorf("%+v", c)
-		}
-	}
-	if o, ok := b.State.Owner(3); !ok || o.Reason != Here {
-		t.Errorf("%+v, %v", o, ok)
-	}
-	a.handleEvent(Event{Kind: NodeBack, Node: "node02"})
-	readBack(t, order, a, b)
-	if claims := b.State.Claims(1); len(claims) != 1 || claims[0].Node != "node02" {
-		t.Errorf("after its return: %+v", claims)
-	}
-	page, more := b.State.PageClaims(nil, 0)
-	if len(page) != 3 || more {
-		t.Errorf("%+v, %v", page, more)
-	}
-}
-
 func TestWhatARunBeforeStoredIsChangedByTheNextOne(t *testing.T) {
 	t.Parallel()
 	first, b := NewMember("node01", 1, nil), NewMember("node02", 1, nil)

@@ -99,6 +99,26 @@ func (s *State) settleLoss(order uint64, at uint8) {
 	}
 }
 
+// authorOf returns the node that answers for the loss of a node: that of the first verdict
+// about it whose author lives, else the living one with the lowest name; "" of a node that
+// lives.
+func (s *State) authorOf(n *nodeState) (author string) {
+	if !n.lost {
+		return ""
+	}
+	for _, v := range n.verdicts {
+		if !s.nodes[v.by].lost {
+			return s.nodes[v.by].name
+		}
+	}
+	for _, o := range s.nodes {
+		if !o.lost && o.beatOrder > 0 && (author == "" || o.name < author) {
+			author = o.name
+		}
+	}
+	return author
+}
+
 // foundSilent is another node's verdict about this one.
 type foundSilent struct {
 	by    string
@@ -109,6 +129,21 @@ type foundSilent struct {
 // Return returns the verdict about this node whose end it has not announced yet: by whom,
 // and the verdict's order, for [Beat.Back]. Order 0 is for none.
 func (s *State) Return() (by string, order uint64) { return s.found.by, s.found.order }
+
+// ReturnBeat returns the order of this node's last beat before the silence that the verdict
+// of [State.Return] is about.
+func (s *State) ReturnBeat() uint64 { return s.found.beat }
+
+// IsAnnounced reports whether a node says that it has announced the loss of this one, after
+// the beat with an order.
+func (s *State) IsAnnounced(beat uint64) bool {
+	for _, n := range s.nodes {
+		if slices.Contains(n.beat.Told, Verdict{s.nodes[s.self].name, beat}) {
+			return true
+		}
+	}
+	return false
+}
 
 // DismissVerdict removes a verdict that is not true: this node was not silent.
 func (s *State) DismissVerdict() { s.found = foundSilent{} }
@@ -129,9 +164,10 @@ type Node struct {
 	Beat   Beat
 	Order  uint64 // of its last beat; 0 for none
 	Lost   bool
-	Missed int // beats of this node since its last one
-	Agents int // that it claims to have
-	Stored int // claims, with those of agents that have left
+	Missed int    // beats of this node since its last one
+	Author string // of a lost node: who answers for its loss, see [State.authorOf]
+	Agents int    // that it claims to have
+	Stored int    // claims, with those of agents that have left
 }
 
 // Nodes returns all nodes, this one first.
@@ -139,7 +175,7 @@ func (s *State) Nodes() []Node {
 	list := make([]Node, 0, len(s.nodes))
 	for i, n := range s.nodes {
 		list = append(list, Node{Name: n.name, Self: uint8(i) == s.self, Beat: n.beat, Order: n.beatOrder, Lost: n.lost, Missed: n.missed,
-			Agents: n.here, Stored: n.claims})
+			Author: s.authorOf(n), Agents: n.here, Stored: n.claims})
 	}
 	return list
 }

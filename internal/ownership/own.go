@@ -18,7 +18,6 @@ type ownAgent struct {
 	queued   bool
 	sent     bool          // it is being stored
 	order    uint64        // of the claim that was stored last
-	lostFor  string        // the node, lost, that had it: its loss is recorded for that
 	wait     time.Duration // between two claims of a disputed agent; 0 for not disputed
 	disputed time.Duration // when it was claimed last in a dispute
 }
@@ -71,8 +70,7 @@ func (o *Own) RecordSighting(s *Sighting) {
 		o.here++
 	}
 	if arrived {
-		c.Reason, c.Since, c.From = Here, s.Since, s.Frontier
-		a.lostFor = ""
+		c.Reason, c.With, c.Since, c.From = Here, "", s.Since, s.Frontier
 	}
 	if s.Addr.IsValid() {
 		c.Addr = s.Addr
@@ -93,8 +91,15 @@ func (o *Own) RecordDeparture(id AgentID, reason Reason, since uint32) {
 	if a.claim.Reason == Here {
 		o.here--
 	}
-	a.claim.Reason, a.claim.Since = reason, since
+	a.claim.Reason, a.claim.With, a.claim.Since = reason, "", since
 	o.enqueue(a)
+}
+
+// Reclaim has an agent claimed again, if it is here.
+func (o *Own) Reclaim(id AgentID) {
+	if a := o.agents[id]; a != nil && a.claim.Reason == Here {
+		o.enqueue(a)
+	}
 }
 
 // Dispute has an agent claimed again that is here while another node's claim is the valid
@@ -186,7 +191,7 @@ func (o *Own) Reconcile(s *State) (differing int) {
 		}
 		c := &a.claim
 		stored, ok := s.Own(id)
-		same := ok && stored.Reason == c.Reason && stored.Since == c.Since && stored.Addr == c.Addr || !ok && c.isTemporary()
+		same := ok && stored.Reason == c.Reason && stored.With == c.With && stored.Since == c.Since && stored.Addr == c.Addr || !ok && c.isTemporary()
 		if !same {
 			o.enqueue(a)
 			differing++
@@ -241,18 +246,8 @@ func (o *Own) RecordLossFor(id AgentID, node string, since uint32, frontier uint
 	} else if a.claim.Reason == Here {
 		return
 	}
-	a.claim.Reason, a.claim.Since, a.claim.From, a.claim.Seen = Lost, since, frontier, frontier
-	a.lostFor = node
+	a.claim.Reason, a.claim.With, a.claim.Since, a.claim.From, a.claim.Seen = Lost, node, since, frontier, frontier
 	o.enqueue(a)
-}
-
-// withdrawLosses withdraws the losses recorded for a node, which is back.
-func (o *Own) withdrawLosses(node string) {
-	for id, a := range o.agents {
-		if a.lostFor == node && a.claim.Reason == Lost {
-			o.RecordDeparture(id, Moved, a.claim.Since)
-		}
-	}
 }
 
 // ForgetOrders makes all orders of the stream 0: the stream is another one.

@@ -26,8 +26,11 @@ func (s *State) Place(id AgentID) Place {
 		return Place{Agent: id}
 	}
 	p := s.placeOf(newest)
-	if away != nil && newest.reason == Lost && newest.from() == newest.seen() { // as RecordLossFor has them
-		p.Node, p.NodeLost, p.Sign, p.Addr = away.node, true, away.sign, away.address()
+	if with := newest.lostWith(); with > 0 {
+		p.Node, p.NodeLost = with-1, s.nodes[with-1].lost
+		if away != nil {
+			p.Sign, p.Addr = away.sign, away.address()
+		}
 	}
 	return p
 }
@@ -66,7 +69,7 @@ func (s *State) PagePlaces(list []Place, n int) (page []Place, more bool) {
 		r := &s.table.chunks[n][i]
 		switch {
 		case r.orderHigh|r.orderLow == 0:
-		case !r.shared:
+		case !r.isShared():
 			list = append(list, s.placeOf(r))
 		case s.table.find(r.agent) == uint32(n*chunkRows+i+1): // the agent's first row
 			list = append(list, s.Place(r.agent))

@@ -54,6 +54,7 @@ func parseReason(s string) (Reason, bool) {
 type Claim struct {
 	Agent  AgentID
 	Reason Reason // Here, or why it has left
+	With   string // of Lost: the node, lost itself, that had it; "" if it was lost on the node whose claim this is
 	Since  uint32 // Unix time at which it came or left, by the node's clock, for people only
 	Sign   uint32 // Unix time of its last sign of life, as Since
 	// From and Seen are orders of the stream: all records up to From were stored before

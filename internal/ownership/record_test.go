@@ -14,6 +14,7 @@ func TestRecordsAreReadAsTheyWereWritten(t *testing.T) {
 		{Kind: ClaimRecord, Claim: Claim{Reason: Here, Since: 5, Sign: 7, From: 3, Seen: 9, Addr: netip.MustParseAddr("10.0.0.1")}},
 		{Kind: ClaimRecord, Claim: Claim{Reason: Lost, Since: 4294967295, Addr: netip.MustParseAddr("2001:db8::1")}},
 		{Kind: ClaimRecord, Claim: Claim{Reason: Moved}},
+		{Kind: ClaimRecord, Claim: Claim{Reason: Lost, With: "node02", Since: 5}},
 		{Kind: BeatRecord, Beat: Beat{Started: 1, Role: Master, Version: "1.2.3", Agents: 100000, Back: 12}},
 		{Kind: BeatRecord, Beat: Beat{Version: "-", Told: []Verdict{{"node02", 77}, {"node-3", 0}}}},
 		{Kind: VerdictRecord, Verdict: Verdict{"node02", 77}},
@@ -41,7 +42,7 @@ func TestRecordsAreReadAsTheyWereWritten(t *testing.T) {
 func TestRecordsOfAnotherFormAreRefused(t *testing.T) {
 	for _, text := range []string{
 		"", "claim", "claim 1 1 here 1 1 1 1", "claim 1 1 here 1 1 1 1 - -", "claim 0 1 here 1 1 1 1 -", "claim 1 0 here 1 1 1 1 -", "claim 01 1 here 1 1 1 1 -",
-		"claim 1 1 gone 1 1 1 1 -", "claim 1 1 here 1 1 2 1 -", "claim 1 1 here 4294967296 1 1 1 -", "claim 1 1 here 1 1 1 9223372036854775808 -",
+		"claim 1 1 gone 1 1 1 1 -", "claim 1 1 here@node02 1 1 1 1 -", "claim 1 1 lost@ 1 1 1 1 -", "claim 1 1 lost@no.de 1 1 1 1 -", "claim 1 1 here 1 1 2 1 -", "claim 1 1 here 4294967296 1 1 1 -", "claim 1 1 here 1 1 1 9223372036854775808 -",
 		"claim 1 1 here 1 1 1 1 fe80::1%eth0", "claim 1 1 here 1 1 1 1 ::ffff:10.0.0.1", "claim 1 1 here 1 1 1 1 10.0.0.01", "claim 1 1 here 1 1 1 1 -\n",
 		"claim  1 1 here 1 1 1 1 -", "beat 1 1 1 king 1.2 1 0 -", "beat 1 1 1 alone 1.2 1 0 node02", "beat 1 1 1 alone 1.2 1 0 no.de@1", "beat 1 1 1 alone 1.2 1 0",
 		"lost 1 1 node02", "lost 1 1 no.de 1", "lost 1 1 * 1", "lost 1 1 node02 -1", "lost 1 1 node02 +1", "left 1 1 node02 1", "claim 1 1 here 1 1 1 1 " + strings.Repeat("1", 3000),

@@ -128,6 +128,7 @@ func (s *State) applyClaim(order uint64, node uint8, c *Claim) error {
 	hadNode := s.nameOf(had)
 	s.checkDuplicate(order, node, c, before)
 	wasHere := before != nil && before.reason == Here
+	returned := c.Reason == Here && s.findDeclaration(c.Agent, node, orderOf(before)) != nil
 	row := before
 	switch {
 	case c.Reason == Moved || c.Reason == Removed:
@@ -141,6 +142,7 @@ func (s *State) applyClaim(order uint64, node uint8, c *Claim) error {
 		}
 		row.setClaim(order, c)
 		row.mark = s.mark
+		row.setLostWith(s.nodeOfLoss(node, c))
 	}
 	if wasHere {
 		n.here--
@@ -148,7 +150,49 @@ func (s *State) applyClaim(order uint64, node uint8, c *Claim) error {
 	if c.Reason == Here {
 		n.here++
 	}
+	if returned {
+		hadNode = ""
+	}
 	s.emitOwnerChange(order, c, node, hadNode)
+	if own := s.table.findOf(c.Agent, s.self); node != s.self && row != nil && row.lostWith() == s.self+1 && (own == nil || own.order() < order) {
+		s.emit(Event{Kind: DeclaredLost, Order: order, Agent: c.Agent, Node: n.name, Other: s.nodes[s.self].name})
+	}
+	return nil
+}
+
+// nodeOfLoss returns the node, plus one, with which an agent was lost by a claim; 0 for none.
+func (s *State) nodeOfLoss(by uint8, c *Claim) uint8 {
+	if c.With == "" || c.Reason != Lost {
+		return 0
+	}
+	at, known := s.byName[c.With] // no node makes others known
+	if !known || at == by {
+		return 0
+	}
+	return at + 1
+}
+
+func orderOf(r *row) uint64 {
+	if r == nil {
+		return 0
+	}
+	return r.order()
+}
+
+// declarerOf returns the node that has recorded, after an order, that an agent is lost with
+// this one; "" for none.
+func (s *State) declarerOf(id AgentID, after uint64) string {
+	return s.nameOf(s.findDeclaration(id, s.self, after))
+}
+
+func (s *State) findDeclaration(id AgentID, node uint8, after uint64) *row {
+	for at := s.table.find(id); at != 0; {
+		r := s.table.rowAt(at)
+		if r.lostWith() == node+1 && r.node != node && r.order() > after {
+			return r
+		}
+		at = r.next
+	}
 	return nil
 }
 
@@ -224,7 +268,11 @@ func (s *State) Owner(id AgentID) (o Owner, ok bool) {
 
 func (s *State) ownerOf(r *row) Owner {
 	n := s.nodes[r.node]
-	return Owner{Node: n.name, Reason: r.reason, Lost: n.lost, Since: r.since, Sign: r.sign, Seen: r.seen(), Order: r.order(), Addr: r.address()}
+	with := ""
+	if r.lostWith() > 0 {
+		with = s.nodes[r.lostWith()-1].name
+	}
+	return Owner{Node: n.name, Reason: r.reason, Lost: n.lost, With: with, Since: r.since, Sign: r.sign, Seen: r.seen(), Order: r.order(), Addr: r.address()}
 }
 
 // Elsewhere returns the valid claim of an agent if it is another node's, and was stored

@@ -17,8 +17,19 @@ type row struct {
 	node                uint8
 	reason              Reason
 	mark                uint8 // see State.BeginReread
-	shared              bool  // other nodes have claimed the agent, too, or had
+	flags               uint8 // sharedFlag, and see lostWith
 }
+
+// sharedFlag is set if other nodes have claimed the agent, too, or had. The other bits are
+// those of lostWith.
+const sharedFlag = 1 << 7
+
+func (r *row) isShared() bool { return r.flags&sharedFlag != 0 }
+
+// lostWith returns the node, plus one, with which the agent was lost; 0 for none.
+func (r *row) lostWith() uint8 { return r.flags &^ sharedFlag }
+
+func (r *row) setLostWith(node uint8) { r.flags = r.flags&sharedFlag | node }
 
 func (r *row) order() uint64 { return uint64(r.orderHigh)<<32 | uint64(r.orderLow) }
 func (r *row) seen() uint64  { return r.order() - min(uint64(r.seenAgo), r.order()) }
@@ -112,7 +123,7 @@ func (t *table) add(id AgentID, node uint8) *row {
 		r.next = t.rowAt(first).next
 		t.rowAt(first).next = at
 		for at := first; at != 0; at = t.rowAt(at).next {
-			t.rowAt(at).shared = true
+			t.rowAt(at).flags |= sharedFlag
 		}
 		return r
 	}

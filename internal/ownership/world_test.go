@@ -15,6 +15,7 @@ const (
 	beatPeriod  = 4  // between two beats of a node
 	graceTicks  = 12 // after an agent's connection has ended
 	silentTicks = 25 // without a sign of life of an agent
+	lostTicks   = 20 // after the loss of a node: its agents are lost too
 	maxDelay    = 2  // of a write, and of a replica behind its leader
 )
 
@@ -59,6 +60,13 @@ type simAgent struct {
 	came  bool // it has not said so to its home
 	phase int
 	moved int // the tick
+	told  told
+}
+
+// told is what the last message about an agent says that is not about a node's own loss of it.
+type told struct {
+	lost bool // with its node
+	by   moment
 }
 
 // flight is a write that is under way.
@@ -92,6 +100,8 @@ type simNode struct {
 	inFlight  []flight
 	lastBeat  int
 	agents    map[AgentID]*local
+	active    map[AgentID]bool // what its last messages say, over restarts
+	lost      map[string]int   // the tick at which it found another node lost
 }
 
 // moment is a second on a node.
@@ -122,6 +132,7 @@ type world struct {
 	removed     bool     // records were removed
 	falseLosses int
 	duplicates  int
+	declared    int // losses of agents with their nodes
 }
 
 func newWorld(t *testing.T, seed uint64, nodes, agents int) *world {
@@ -144,13 +155,25 @@ func (n *simNode) start() {
 		n.epoch = uint64(n.w.now + 1)
 	}
 	n.m = NewMember(n.name, n.epoch, n.handleEvent)
-	n.agents = map[AgentID]*local{}
+	n.agents, n.lost = map[AgentID]*local{}, map[string]int{}
+	if n.active == nil {
+		n.active = map[AgentID]bool{}
+	}
 	n.position, n.inFlight, n.down, n.lastBeat, n.started, n.complete = 0, nil, 0, -beatPeriod, n.w.now, false
 	n.made = n.w.stream.made
 	n.resumeSession()
 }
 
 func (n *simNode) handleEvent(e Event) {
+	switch {
+	case e.Kind == DeclaredLost, e.Kind == Misdeclared:
+		n.w.agents[e.Agent-1].told = told{false, n.at()}
+	case e.Kind == NodeBack:
+		delete(n.lost, e.Node)
+	}
+	if e.Kind == NodeLost {
+		n.lost[e.Node] = n.w.now
+	}
 	switch {
 	case e.Kind == NodeLost && e.Announce:
 		a := announcement{e.Node, e.Beat}
@@ -229,6 +252,26 @@ func (n *simNode) step() {
 	}
 	n.write()
 	n.read()
+	n.declareLosses()
+}
+
+// declareLosses records the losses of agents of lost nodes for which this node answers.
+func (n *simNode) declareLosses() {
+	if !n.caughtUp {
+		return
+	}
+	for _, o := range n.m.State.Nodes() {
+		if since, ok := n.lost[o.Name]; !ok || !o.Lost || o.Author != n.name || n.w.now-since < lostTicks {
+			continue
+		}
+		for _, a := range n.w.agents {
+			if owner, ok := n.m.State.Owner(a.id); ok && owner.Node == o.Name && owner.Reason == Here && n.agents[a.id] == nil {
+				a.told = told{true, n.at()}
+				n.w.declared++
+				n.m.RecordLossFor(a.id, o.Name, n.clock())
+			}
+		}
+	}
 }
 
 // detect is a simple detector of lost agents.
@@ -239,6 +282,7 @@ func (n *simNode) detect() {
 			continue
 		}
 		delete(n.agents, id)
+		delete(n.active, id)
 		reason := Lost
 		if _, ok := n.m.Elsewhere(id); ok {
 			reason = Moved
@@ -336,6 +380,9 @@ func (w *world) step() {
 		arrived := a.came || n.agents[a.id] == nil
 		a.came = false
 		n.agents[a.id] = &local{lastSign: w.now}
+		if !n.active[a.id] {
+			n.active[a.id], a.told = true, told{false, n.at()}
+		}
 		n.m.RecordSighting(&Sighting{Agent: a.id, Since: n.clock(), Sign: n.clock(), Arrived: arrived, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id >> 8), byte(a.id)})})
 	}
 	for _, i := range w.r.Perm(len(w.nodes)) {
