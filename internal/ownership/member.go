@@ -73,22 +73,26 @@ func (m *Member) handleEvent(e Event) {
 			m.adoptStored(e.Agent)
 		}
 		if c, ok := m.Own.Claim(e.Agent); ok && c.Reason != Here && !c.isTemporary() {
-			if r := m.State.ownerRow(e.Agent); r != nil && r.node != m.State.self && (r.seen() >= c.Seen || c.With != "") {
-				m.checkDeclaration(r, &c)
-				m.Own.RecordDeparture(e.Agent, Moved, c.Since)
-			}
+			m.giveWay(&c)
 		}
 	}
 	m.emit(e)
 }
 
-// checkDeclaration emits that an agent was not lost with its node when this node recorded
-// that: another one, which did not know of the record, had it.
-func (m *Member) checkDeclaration(claimed *row, c *Claim) {
-	own := m.State.table.findOf(c.Agent, m.State.self)
-	if name := m.State.nameOf(claimed); c.With != "" && name != c.With && (own == nil || own.lostWith() == 0 || claimed.seen() < own.order()) {
-		m.emit(Event{Kind: Misdeclared, Order: claimed.order(), Agent: c.Agent, Node: name, Other: c.With})
+// giveWay removes this node's record that it has lost an agent which another one has now. A
+// record that the agent is lost with its node stays until that node has read it: see
+// withdrawLoss. If the other node is a third one, which had the agent when it did not know of
+// that record, the agent was not lost.
+func (m *Member) giveWay(c *Claim) {
+	r := m.State.ownerRow(c.Agent)
+	if r == nil || r.node == m.State.self || c.With == m.State.nameOf(r) || c.With == "" && r.seen() < c.Seen {
+		return
 	}
+	own := m.State.table.findOf(c.Agent, m.State.self)
+	if c.With != "" && (own == nil || own.lostWith() == 0 || r.seen() < own.order()) {
+		m.emit(Event{Kind: Misdeclared, Order: r.order(), Agent: c.Agent, Node: m.State.nameOf(r), Other: c.With})
+	}
+	m.Own.RecordDeparture(c.Agent, Moved, c.Since)
 }
 
 // AdoptEpoch makes this node's records later than those of an epoch, which a run before
@@ -159,8 +163,8 @@ func (m *Member) RecordSighting(s *Sighting) {
 	c, known := m.Own.Claim(s.Agent)
 	m.Own.RecordSighting(s)
 	if own, _ := m.State.Own(s.Agent); !known || c.Reason != Here {
-		if by := m.State.declarerOf(s.Agent, own.Order); by != "" {
-			m.emit(Event{Kind: DeclaredLost, Agent: s.Agent, Node: by, Other: m.name})
+		if r := m.State.findDeclaration(s.Agent, anyNode, own.Order); r != nil && r.node != m.State.self {
+			m.emit(Event{Kind: DeclaredLost, Agent: s.Agent, Node: m.State.nameOf(r), Other: m.State.nodes[r.lostWith()-1].name})
 		}
 	}
 	if o := m.State.ownerRow(s.Agent); o == nil || o.node != m.State.self {

@@ -46,7 +46,7 @@ func TestAnAgentLostWithItsNodeIsPlacedOnThatNode(t *testing.T) {
 	r.beat("node01", Beat{})
 	r.loseNode("node01", "node02", last)
 	r.wantPlace(Place{Agent: 1, Node: 1, Known: true, NodeLost: true, Since: 10, Sign: 11})
-	r.claim("node01", Claim{Agent: 1, Since: 50, From: r.order, Seen: r.order, Reason: Lost})
+	r.claim("node01", Claim{Agent: 1, Since: 50, From: r.order, Seen: r.order, Reason: Lost, With: "node02"})
 	r.wantPlace(Place{Agent: 1, Node: 1, Known: true, NodeLost: true, Reason: Lost, Since: 50, Sign: 11})
 	found := r.claim("node01", Claim{Agent: 1, Since: 60, From: r.order, Seen: r.order}) // there it turns up, and is lost
 	r.beat("node01", Beat{})

@@ -3,8 +3,10 @@ package ownership
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -93,6 +95,7 @@ type simNode struct {
 	position  uint64
 	caughtUp  bool
 	started   int
+	settled   bool   // it has taken up what a run before this one has published
 	complete  bool   // it has found out which agents it has
 	mustReach uint64 // to have caught up
 	rereads   bool
@@ -100,8 +103,10 @@ type simNode struct {
 	inFlight  []flight
 	lastBeat  int
 	agents    map[AgentID]*local
-	active    map[AgentID]bool // what its last messages say, over restarts
-	lost      map[string]int   // the tick at which it found another node lost
+	unsent    []AgentID          // messages that they are active wait on its disk
+	declared  map[AgentID]string // whose last message of this node is that they are lost with another
+	active    map[AgentID]bool   // what its last messages say, over restarts
+	lost      map[string]int     // the tick at which it found another node lost
 }
 
 // moment is a second on a node.
@@ -157,9 +162,9 @@ func (n *simNode) start() {
 	n.m = NewMember(n.name, n.epoch, n.handleEvent)
 	n.agents, n.lost = map[AgentID]*local{}, map[string]int{}
 	if n.active == nil {
-		n.active = map[AgentID]bool{}
+		n.active, n.declared = map[AgentID]bool{}, map[AgentID]string{}
 	}
-	n.position, n.inFlight, n.down, n.lastBeat, n.started, n.complete = 0, nil, 0, -beatPeriod, n.w.now, false
+	n.position, n.inFlight, n.down, n.lastBeat, n.started, n.complete, n.settled = 0, nil, 0, -beatPeriod, n.w.now, false, false
 	n.made = n.w.stream.made
 	n.resumeSession()
 }
@@ -167,7 +172,7 @@ func (n *simNode) start() {
 func (n *simNode) handleEvent(e Event) {
 	switch {
 	case e.Kind == DeclaredLost, e.Kind == Misdeclared:
-		n.w.agents[e.Agent-1].told = told{false, n.at()}
+		n.tellActive(e.Agent)
 	case e.Kind == NodeBack:
 		delete(n.lost, e.Node)
 	}
@@ -250,9 +255,39 @@ func (n *simNode) step() {
 	if !n.connected {
 		return
 	}
+	n.forward()
 	n.write()
 	n.read()
+	n.forward()
 	n.declareLosses()
+}
+
+// tellActive publishes that an agent is active: at once, or when the node is connected.
+func (n *simNode) tellActive(id AgentID) {
+	n.unsent = append(n.unsent, id)
+	delete(n.declared, id)
+}
+
+// completeDeclarations has what a run before this one has published, and not recorded.
+func (n *simNode) completeDeclarations() {
+	for _, id := range slices.Sorted(maps.Keys(n.declared)) {
+		node := n.declared[id]
+		if _, known := n.m.State.Own(id); known {
+			continue
+		}
+		if o, ok := n.m.State.Owner(id); ok && o.Reason == Here && !o.Lost {
+			n.tellActive(id)
+		} else {
+			n.m.RecordLossFor(id, node, n.clock())
+		}
+	}
+}
+
+func (n *simNode) forward() {
+	for _, id := range n.unsent {
+		n.w.agents[id-1].told = told{false, n.at()}
+	}
+	n.unsent = nil
 }
 
 // declareLosses records the losses of agents of lost nodes for which this node answers.
@@ -267,6 +302,7 @@ func (n *simNode) declareLosses() {
 		for _, a := range n.w.agents {
 			if owner, ok := n.m.State.Owner(a.id); ok && owner.Node == o.Name && owner.Reason == Here && n.agents[a.id] == nil {
 				a.told = told{true, n.at()}
+				n.declared[a.id] = o.Name
 				n.w.declared++
 				n.m.RecordLossFor(a.id, o.Name, n.clock())
 			}
@@ -344,9 +380,14 @@ func (n *simNode) read() {
 		}
 		n.m.ReconcileStored()
 	}
+	if n.caughtUp && !n.settled {
+		n.settled = true
+		n.completeDeclarations()
+	}
 	if n.caughtUp && !n.complete && n.w.now-n.started > graceTicks {
 		n.complete = true
 		n.m.Own.DepartUnknown(n.m.State, n.clock())
+		maps.DeleteFunc(n.active, func(id AgentID, _ bool) bool { return n.agents[id] == nil })
 	}
 	if n.w.now%10 == 0 && n.caughtUp && n.isIncomplete() {
 		n.reread()
@@ -381,7 +422,8 @@ func (w *world) step() {
 		a.came = false
 		n.agents[a.id] = &local{lastSign: w.now}
 		if !n.active[a.id] {
-			n.active[a.id], a.told = true, told{false, n.at()}
+			n.active[a.id] = true
+			n.tellActive(a.id)
 		}
 		n.m.RecordSighting(&Sighting{Agent: a.id, Since: n.clock(), Sign: n.clock(), Arrived: arrived, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id >> 8), byte(a.id)})})
 	}
