@@ -13,6 +13,7 @@ func (t *tracker) applyDatabaseChanges(e changesRead) {
 		t.applyAgentChange(&e.changes[i])
 	}
 	if e.complete {
+		t.passive.relays.readAt = e.began
 		t.countActiveAgents()
 	}
 }
@@ -25,7 +26,7 @@ func (t *tracker) applyAgentChange(c *wazuhdb.Change) {
 		if a == nil {
 			continue // it comes with the next inventory
 		}
-		t.setPassive(id, a, c.Passive)
+		t.setPassive(id, a, c.Passive || a.connection == isRelayed)
 		if a.status == c.Status && a.code == c.Code && (a.keepAlive == c.KeepAlive || c.Status == wazuhdb.StatusDisconnected) {
 			continue
 		}
@@ -36,6 +37,10 @@ func (t *tracker) applyAgentChange(c *wazuhdb.Change) {
 			continue
 		}
 		a.keepAlive = c.KeepAlive
+		t.endRelay(id, a, c.Status)
+		if c.Passive {
+			t.checkRowDelay(c.KeepAlive)
+		}
 		if c.Status == wazuhdb.StatusActive && was.status != wazuhdb.StatusActive {
 			t.arrived = append(t.arrived, id) // it is reported when its address is known
 		} else if c.KeepAlive != was.keepAlive {

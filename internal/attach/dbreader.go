@@ -42,6 +42,7 @@ type dbReader struct {
 type readPlan struct {
 	inventoryPeriod time.Duration      // between two readings of all agents, if nothing calls for one before
 	locate          []detector.AgentID // became active, and may have another address
+	overlap         time.Duration      // of two readings of changes
 }
 
 func newDBReader(db *wazuhdb.Client, events eventQueue, cfg *Config, conditions *conditions) *dbReader {
@@ -133,8 +134,8 @@ func (r *dbReader) readChanges(ctx context.Context) error {
 	if !r.changesAt.IsZero() { // whichever way the wall clock was set meanwhile
 		from = min(r.changesSecond, r.wall.unixSecondOf(r.changesAt)) - 1
 	}
-	changes, err := r.db.ReadChanges(ctx, from)
-	if err := r.deliverEvent(ctx, changesRead{changes: changes, complete: err == nil}); err != nil {
+	changes, err := r.db.ReadChanges(ctx, from-int64(r.plan.overlap/time.Second))
+	if err := r.deliverEvent(ctx, changesRead{began: now, changes: changes, complete: err == nil}); err != nil {
 		return err
 	}
 	if err != nil {

@@ -72,6 +72,7 @@ type (
 	}
 	// changesRead are the changes since the last reading.
 	changesRead struct {
+		began    time.Time
 		changes  []wazuhdb.Change
 		complete bool
 	}

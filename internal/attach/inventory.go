@@ -37,6 +37,7 @@ func (t *tracker) applyInventory(e inventoryRead) {
 		}
 	}
 	t.inventoryTime.Store(int64(time.Since(e.began)))
+	markRelayedRows(rows, known)
 	t.index.replaceAll(rows)
 	if !t.initialized {
 		t.resumeEarlierLosses(rows)

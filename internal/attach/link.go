@@ -88,7 +88,7 @@ func Open(cfg Config) (*Link, error) {
 	}
 	l := &Link{cfg: cfg, db: wazuhdb.NewClient(h, cfg.Cluster, databaseTimeout), remoted: remoted.NewClient(h), conditions: newConditions(cfg.Log)}
 	events, index, ports, absences := make(eventQueue), new(agentIndex), new(portSet), newAbsences(cfg.wall)
-	passive := newPassiveAgents(h)
+	passive := newPassiveAgents(h, cfg.Cluster)
 	l.prober = newProber(l.remoted, events, index, &cfg)
 	l.monitor = newRemotedMonitor(l.remoted, events)
 	l.reader = newDBReader(l.db, events, &cfg, l.conditions)

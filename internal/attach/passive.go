@@ -17,6 +17,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
@@ -125,12 +126,14 @@ type passiveAgents struct {
 	loggedErr  string
 	startedAt  time.Time // when wazuh-db or remoted was started, whichever was later
 	doubtUntil time.Time // until then, one sign of life does not prove that a lost agent is back
+	relays     *relays
+	timeout    time.Duration // of silence
 
 	heldUntil atomic.Int64 // Unix nanoseconds; none of them is given up before
 }
 
-func newPassiveAgents(home wazuhsock.Home) *passiveAgents {
-	return &passiveAgents{file: throttleFile{path: home.Path(wazuhsock.Options5)}}
+func newPassiveAgents(home wazuhsock.Home, role wazuhdb.ClusterRole) *passiveAgents {
+	return &passiveAgents{file: throttleFile{path: home.Path(wazuhsock.Options5)}, relays: newRelays(home, role)}
 }
 
 // isHeld reports whether passive agents are not given up at present.
@@ -142,6 +145,7 @@ func (t *tracker) watchPassiveAgents() {
 	t.passive.wazuh5 = true
 	t.updatePassivePace()
 	if first {
+		t.awaitRelayedRows()
 		t.handleDaemonStarted(t.passive.startedAt)
 	}
 }
@@ -157,12 +161,13 @@ func (t *tracker) updatePassivePace() {
 		p.loggedErr = err.Error()
 		t.log.Warn("the manager's options cannot be read: agents of Wazuh 5 are watched with its default", "err", err, "throttle", throttle.String())
 	}
-	if throttle == p.throttle {
+	timeout := passiveTimeout(throttle) + p.relays.delay()
+	if throttle == p.throttle && timeout == p.timeout {
 		return
 	}
-	p.throttle = throttle
-	t.fleet.SetPassivePace(throttle, passiveTimeout(throttle))
-	t.log.Info("agents of Wazuh 5 are watched by their keep-alives in the database", "written_every", throttle.String(), "lost_after", passiveTimeout(throttle).String())
+	p.throttle, p.timeout = throttle, timeout
+	t.fleet.SetPassivePace(throttle, timeout)
+	t.log.Info("agents of Wazuh 5 are watched by their keep-alives in the database", "written_every", throttle.String(), "lost_after", timeout.String(), "workers", p.relays.delay() > 0)
 }
 
 // setPassive records whether an agent is passive.
@@ -184,7 +189,7 @@ func (t *tracker) holdPassiveAgents() {
 
 // holdTime returns for how long no passive agent is given up after a daemon was away.
 func (p *passiveAgents) holdTime() time.Duration {
-	return max(passiveHold, passiveTimeout(p.throttle))
+	return max(passiveHold, p.timeout)
 }
 
 func (t *tracker) holdPassiveAgentsFor(d time.Duration) {
@@ -208,7 +213,7 @@ func (t *tracker) handleDaemonStarted(at time.Time) {
 // isFreshPassive reports whether a keep-alive of a passive agent is no reason to think that it
 // is away.
 func (t *tracker) isFreshPassive(keepAlive int64) bool {
-	return t.passive.isHeld() || t.wall.ageOfSecond(keepAlive) < passiveTimeout(t.passive.throttle)
+	return t.passive.isHeld() || t.wall.ageOfSecond(keepAlive) < t.passive.timeout
 }
 
 // lossProvenAt returns from when on signs of life prove that an agent is back that was
@@ -239,9 +244,9 @@ func checkWazuh5(ctx context.Context, h wazuhsock.Home, cfg *Config) (list []Soc
 	if settings, err := remoted.NewClient(h).ReadSettings(ctx, socketCheckTimeout); err == nil && len(settings.Ports) == 0 {
 		list = append(list, SocketCheck{Caution: "the manager's listener for agents of Wazuh 4 is off: none of them can be connected", Hint: "if there are any, enable <remote><legacy>"})
 	}
-	if !cfg.Cluster.Worker {
-		list = append(list, SocketCheck{Caution: "a master's rows do not show which agents report to it: if this cluster has workers, their agents may be called lost here",
-			Hint: "with workers, run Pulse on these and not on the master"})
+	if newRelays(h, cfg.Cluster).isMaster5 {
+		list = append(list, SocketCheck{Caution: "if this cluster has workers, their agents are seen here in the master's database alone, and agents of Wazuh 5 are lost a minute later",
+			Hint: "run Pulse on the workers too"})
 	}
 	return append(list, SocketCheck{Caution: "Wazuh 5 has no rule 504, and takes no events of Pulse: losses are on NATS, and in the manager's database"})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
 
 // newTestProber returns a prober that does not run, and may have so many requests out.
@@ -20,7 +21,7 @@ func newTestProber(most int) *prober {
 
 // newTestTracker returns a tracker that only handles what a prober sends.
 func newTestTracker(p *prober) *tracker {
-	return &tracker{events: p.events, clock: p.clock, fleet: p.fleet, prober: p, index: p.index, absences: newAbsences(nil), passive: newPassiveAgents("")}
+	return &tracker{events: p.events, clock: p.clock, fleet: p.fleet, prober: p, index: p.index, absences: newAbsences(nil), passive: newPassiveAgents("", wazuhdb.ClusterRole{})}
 }
 
 func (a *prober) takeAll() (ids []detector.AgentID) {

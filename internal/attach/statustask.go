@@ -36,7 +36,7 @@ func (s *statusWriter) addStatusTask(d *detector.Decision) {
 		if s.index.isPassive(d.ID) {
 			t.due = now.Add(passiveRecheck)
 		}
-		if s.role.IsClustered() {
+		if s.role.IsClustered() && s.passive.relays.mayExist() {
 			t.due = now.Add(clusterHold)
 		}
 	case d.To == detector.Active && d.From == detector.Disconnected:

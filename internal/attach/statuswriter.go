@@ -67,7 +67,7 @@ type statusWriter struct {
 
 func newStatusWriter(db *wazuhdb.Client, home wazuhsock.Home, absences *absences, cfg *Config, conditions *conditions) *statusWriter {
 	return &statusWriter{db: db, role: cfg.Cluster, queue: wazuhsock.NewQueue(home.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout,
-		recheckAfter: recheckDelay, log: cfg.Log, conditions: conditions, absences: absences, index: new(agentIndex), passive: newPassiveAgents(home), hasAlerts: !home.IsWazuh5(),
+		recheckAfter: recheckDelay, log: cfg.Log, conditions: conditions, absences: absences, index: new(agentIndex), passive: newPassiveAgents(home, cfg.Cluster), hasAlerts: !home.IsWazuh5(),
 		tasks: make(map[detector.AgentID]task), held: make(map[detector.AgentID]string), unconfirmed: make(map[detector.AgentID]task)}
 }
 

@@ -24,7 +24,7 @@ func (s *fixture) startWriter(role wazuhdb.ClusterRole, set string, args ...any)
 	if err := s.manager.Exec("UPDATE agent SET "+set+" WHERE id = 1", args...); err != nil {
 		s.t.Fatal(err)
 	}
-	w := &statusWriter{index: new(agentIndex), passive: newPassiveAgents(""), hasAlerts: true, db: wazuhdb.NewClient(wazuhsock.Home(s.manager.Home()), role, patience), role: role,
+	w := &statusWriter{index: new(agentIndex), passive: newPassiveAgents("", role), hasAlerts: true, db: wazuhdb.NewClient(wazuhsock.Home(s.manager.Home()), role, patience), role: role,
 		queue: wazuhsock.NewQueue(filepath.Join(s.manager.Home(), wazuhsock.AnalysisQueue)), timeout: time.Hour, recheckAfter: time.Hour, grace: time.Second, log: slog.New(s.log),
 		conditions: newConditions(slog.New(s.log)), absences: newAbsences(nil),
 		tasks: make(map[detector.AgentID]task), held: make(map[detector.AgentID]string), unconfirmed: make(map[detector.AgentID]task)}

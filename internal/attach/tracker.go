@@ -62,6 +62,9 @@ type agent struct {
 	info             unique.Handle[detector.Info] // that the detector has; the zero value before it was set
 	passive          bool                         // it cannot be sent a request
 	restored         bool                         // known from an earlier run of the node, and not read in this one
+
+	connection         connection // to this node's remoted; see relayed.go
+	unconnected, moved int64      // Unix seconds: when remoted was found to have none, and of the first sign of life after that
 }
 
 // Fleet is the part of the detector that a link uses.
@@ -103,7 +106,7 @@ func (t *tracker) handleEvent(e event) {
 		t.handleRemotedReady(e)
 	case readStep:
 		t.handleEvent(e.found)
-		e.reply <- readPlan{inventoryPeriod: t.nextInventoryPeriod(), locate: t.arrived}
+		e.reply <- readPlan{inventoryPeriod: t.nextInventoryPeriod(), locate: t.arrived, overlap: t.passive.relays.overlap()}
 	case inventoryRead:
 		t.applyInventory(e)
 	case changesRead:
@@ -134,13 +137,17 @@ func (t *tracker) handleClosedConn(e connClosed) {
 func (t *tracker) handleRequestOutcome(e requestEnded) {
 	t.prober.countRequestOutcome(e.outcome, e.err)
 	proves := true
+	relayed := t.recordConnection(e.id, e.outcome)
 	switch e.outcome {
 	case remoted.Answered:
 		if proves = t.acceptProbeAnswer(e.id, e.sent); proves {
 			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Token: e.token, Kind: detector.SawAnswer})
 		}
 	case remoted.NotConnected:
-		t.checkRemotedRestart()       // a new remoted has no connections yet
+		t.checkRemotedRestart() // a new remoted has no connections yet
+		if relayed {
+			break
+		}
 		if !t.index.isPassive(e.id) { // it became passive meanwhile: that shows nothing
 			t.absences.markAgentUnconnected(e.id, e.sent)
 		}

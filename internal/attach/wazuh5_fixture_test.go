@@ -17,6 +17,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 	_ "modernc.org/sqlite" // a database driver without C
 )
@@ -27,6 +28,7 @@ import (
 type manager5 struct {
 	t    testing.TB
 	home string
+	role wazuhdb.ClusterRole
 
 	mu          sync.Mutex
 	db          *sql.DB
@@ -327,7 +329,7 @@ func attachTo5(t *testing.T, m *manager5, before ...detector.Restored) *beside5 
 		}
 	})
 	fleet.Restore(before, nil)
-	link, err := Open(Config{Home: m.home, Method: detector.Request, MaxInFlight: 128, Grace: set.ReconnectGrace, Timeout: set.Timeout, UpdateStatus: true,
+	link, err := Open(Config{Home: m.home, Cluster: m.role, Method: detector.Request, MaxInFlight: 128, Grace: set.ReconnectGrace, Timeout: set.Timeout, UpdateStatus: true,
 		Clock: clock, Fleet: fleet, Log: newTestLog(b.log)})
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
+	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
@@ -68,15 +69,19 @@ func isOf5(id detector.AgentID) bool { return id >= 1024 && id <= 1029 }
 
 // Each history of the rows of a real Wazuh 5.0 is played back: what was killed or frozen is
 // lost in time, what was shut down at once, and nothing else, while daemons are restarted,
-// wazuh-db loses what it had written, and others write false losses.
+// wazuh-db loses what it had written, and others write false losses. A manager of Wazuh 5 is
+// the master of its cluster; a worker's rows are like a manager's alone.
 func TestRecordedRowsOfWazuh5AreReadRight(t *testing.T) {
 	for i := range recordings5 {
 		r := &recordings5[i]
-		t.Run(r.name, func(t *testing.T) {
-			t.Parallel()
-			m := startManager5(t)
-			synctest.Test(t, func(t *testing.T) { r.play(t, m) })
-		})
+		for name, role := range map[string]wazuhdb.ClusterRole{"": {}, " master": master5} {
+			t.Run(r.name+name, func(t *testing.T) {
+				t.Parallel()
+				m := startManager5(t)
+				m.role = role
+				synctest.Test(t, func(t *testing.T) { r.play(t, m) })
+			})
+		}
 	}
 }
 
@@ -171,6 +176,14 @@ func (b *beside5) databaseIsDown() bool {
 }
 
 func (r *recording) applyMove(m *manager5, mv *rowMove, at func(float64) time.Time, seen map[int]float64) {
+	if mv.Seen != nil {
+		seen[mv.ID] = float64(*mv.Seen - recordingEpoch)
+	}
+	m.setRow(mv.ID, mv.columns(at))
+}
+
+// columns returns the columns that have changed, with times of the test.
+func (mv *rowMove) columns(at func(float64) time.Time) map[string]any {
 	columns := make(map[string]any)
 	for name, text := range map[string]*string{"name": mv.Name, "version": mv.Version, "ip": mv.IP, "connection_status": mv.Status} {
 		if text != nil {
@@ -187,10 +200,7 @@ func (r *recording) applyMove(m *manager5, mv *rowMove, at func(float64) time.Ti
 			columns[name] = 0
 		}
 	}
-	if mv.Seen != nil {
-		seen[mv.ID] = float64(*mv.Seen - recordingEpoch)
-	}
-	m.setRow(mv.ID, columns)
+	return columns
 }
 
 // applyActions does to the daemons what was done within a step.

@@ -155,7 +155,7 @@ func checkFindings(t *testing.T, list []Finding, want ...wanted) {
 
 func TestBesideWazuh5TheThrottleAndWhatShortensItAreNamed(t *testing.T) {
 	l := stock5(t, 0, nil)
-	fine := []wanted{{Good, "wazuh-db: 13 agents at ", ""}, {Good, "of Wazuh 5", ""}, {Good, "wazuh-remoted: answers at ", ""}, {Note, "no rule 504", ""}, {Note, "if this cluster has workers", "not on the master"}}
+	fine := []wanted{{Good, "wazuh-db: 13 agents at ", ""}, {Good, "of Wazuh 5", ""}, {Good, "wazuh-remoted: answers at ", ""}, {Note, "no rule 504", ""}, {Note, "if this cluster has workers", "on the workers too"}}
 	noFailure := func(list []Finding) {
 		for _, f := range list {
 			if f.Level == Failure {
