@@ -246,6 +246,9 @@ func (r *reader) completeLoad(more bool) {
 	r.mu.Unlock()
 	if first {
 		r.deliverEvents()
+		if r.cfg.OnLoaded != nil {
+			r.cfg.OnLoaded()
+		}
 	}
 	if fresh {
 		r.confirmConnection()

@@ -26,10 +26,11 @@ type Config struct {
 	Signer  *seal.Signer   // with the node's signing key, whose public key is in PULSE_KEYS
 	Beat    time.Duration  // between two beats, 0 for 4 s: all nodes have the same, and tests a shorter one
 
-	// OnEvent gets what happens to agents and nodes, in order, and OnConnection whether
-	// this node is cut off from the shared view. Both must return soon, and may call the
-	// view's methods. Nil for nobody.
+	// OnEvent gets what happens to agents and nodes, in order, OnLoaded is called each time
+	// that everything has been read, and OnConnection gets whether this node is cut off from
+	// the shared view. They must return soon, and may call the view's methods. Nil for nobody.
 	OnEvent      func(ownership.Event)
+	OnLoaded     func()
 	OnConnection func(cutOff bool)
 
 	Log *slog.Logger // nil for slog.Default()
@@ -227,13 +228,15 @@ func (v *View) deliverEvents() {
 	}
 }
 
-// Claim records a sign of life of an agent on this node.
-func (v *View) Claim(s ownership.Sighting) {
+// Claim records a sign of life of an agent on this node. It returns where the agent was
+// before: see [ownership.Member.RecordSighting].
+func (v *View) Claim(s ownership.Sighting) ownership.Arrival {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.member.SetTime(v.now())
-	v.member.RecordSighting(&s)
+	a := v.member.RecordSighting(&s)
 	v.signalQueued()
+	return a
 }
 
 // Depart records that an agent has left this node, at a Unix time.
@@ -375,6 +378,13 @@ func (v *View) IsAnnounced(beat uint64) bool {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	return v.member.State.IsAnnounced(beat)
+}
+
+// IsLoaded reports whether everything that the bucket has was read.
+func (v *View) IsLoaded() bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.loaded
 }
 
 // Status is the state of a view.

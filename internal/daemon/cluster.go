@@ -30,8 +30,12 @@ type clusterPart struct {
 	shared   sharedView     // nil before openView
 	timeout  time.Duration  // the longest after which an agent that has sent nothing is lost
 
-	mu     sync.Mutex
-	closed map[detector.AgentID]struct{} // agents whose connection has ended, and that have sent nothing since
+	departures departures
+
+	mu      sync.Mutex
+	closed  map[detector.AgentID]struct{} // agents whose connection has ended, and that have sent nothing since
+	names   []string                      // of other nodes: names[i] is that of the detector's node i+1
+	numbers map[string]detector.NodeNumber
 }
 
 // clusterPace is how fast things happen in a cluster.
@@ -75,7 +79,8 @@ func (n *Node) joinCluster(cfg *config.Config, pace clusterPace) (*clusterPart, 
 		n.log.Warn("this node shares nothing with the others of its cluster: its messages are not signed (<nats><message_signing>)")
 		return nil, nil
 	}
-	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{})}
+	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{}),
+		numbers: make(map[string]detector.NodeNumber)}
 	for i := range cfg.Groups {
 		c.timeout = max(c.timeout, cfg.Groups[i].Timeout)
 	}
@@ -87,7 +92,7 @@ func (n *Node) cluster() *clusterPart { return n.clustered }
 
 // sharedView is what a node needs of a [cluster.View].
 type sharedView interface {
-	Claim(s ownership.Sighting)
+	Claim(s ownership.Sighting) ownership.Arrival
 	Depart(id ownership.AgentID, reason ownership.Reason, since uint32)
 	DeclareLost(id ownership.AgentID, node string, since uint32)
 	CompleteClaims()
@@ -101,6 +106,7 @@ type sharedView interface {
 	PagePlaces(list []ownership.Place, n int) (page []ownership.Place, more bool)
 	Locate(list []ownership.Place, agents []ownership.AgentID) []ownership.Place
 	Nodes() []ownership.Node
+	IsLoaded() bool
 	Status() cluster.Status
 	Close()
 }
@@ -126,11 +132,13 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 	c.link = l
 	source := out.source()
 	v, err := cluster.Open(cluster.Config{Node: c.node, Epoch: source.Epoch, Started: out.recorder.started, Role: c.role, Version: source.Version,
-		Remote: c.remote, Signer: out.sealer.Signer(), Beat: c.pace.beat, OnEvent: c.handleEvent, OnConnection: c.handleConnection, Log: c.log})
-	if err == nil {
-		c.shared = v
+		Remote: c.remote, Signer: out.sealer.Signer(), Beat: c.pace.beat, OnEvent: c.handleEvent, OnLoaded: c.handleLoaded, OnConnection: c.handleConnection, Log: c.log})
+	if err != nil {
+		return err
 	}
-	return err
+	c.shared = v
+	c.departures.open(out.outbox, v)
+	return nil
 }
 
 // clusterPing is the time between pings on the view's connection, which ends when two are
@@ -150,16 +158,25 @@ func (c *clusterPart) close() {
 	}
 }
 
-// run completes the node's claims once its agents have had the time to show themselves after
-// a start: what the view has more of them is out of date.
+// run records departures, and completes the node's claims once its agents have had the time
+// to show themselves after a start: what the view has more of them is out of date.
 func (c *clusterPart) run(ctx context.Context) {
 	if c == nil {
 		return
 	}
-	select {
-	case <-time.After(c.timeout):
-		c.shared.CompleteClaims()
-	case <-ctx.Done():
+	complete := time.NewTimer(c.timeout)
+	defer complete.Stop()
+	look := time.NewTicker(departurePoll)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			c.departures.recordConfirmed(time.Now())
+		case <-complete.C:
+			c.shared.CompleteClaims()
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -200,49 +217,69 @@ func (c *clusterPart) shareFleet(to *detector.Detector) attach.Fleet {
 	return &sharedFleet{to, c}
 }
 
-// Report claims the agent of a sign of life, and reports the sighting.
+// Report claims the agent of a sign of life, and reports the sighting. What is older than
+// another node's claim shows nothing, and is dropped.
 func (f *sharedFleet) Report(s detector.Sighting) {
-	f.part.claimSighting(&s)
-	f.Detector.Report(s)
+	if f.part.claimSighting(&s) {
+		f.Detector.Report(s)
+	}
 }
 
-// claimSighting claims an agent that has sent something. A connection that has ended is
-// remembered, so that what follows is a new one. An agent that has said goodbye, or is lost,
-// is claimed only after what may make it active again.
-func (c *clusterPart) claimSighting(s *detector.Sighting) {
-	arrived := s.Kind == detector.SawStartup
+// claimSighting claims an agent that has sent something, and reports where it was before. It
+// returns false if the sighting is to be dropped. A connection that has ended is remembered,
+// so that what follows is a new one. An agent that has said goodbye, or is lost, is claimed
+// only after what may make it active again.
+func (c *clusterPart) claimSighting(s *detector.Sighting) bool {
 	switch s.Kind {
 	case detector.SawClosed:
 		c.mu.Lock()
 		c.closed[s.ID] = struct{}{}
 		c.mu.Unlock()
-		return
+		return true
 	case detector.SawStartup, detector.SawKeepAlive, detector.SawAnswer, detector.SawEvent:
 	default:
-		return
+		return true
 	}
-	c.mu.Lock()
-	if _, ok := c.closed[s.ID]; ok {
-		arrived = true
-		delete(c.closed, s.ID)
+	arrived := c.takeClosed(s.ID) || s.Kind == detector.SawStartup
+	was := c.shared.Claim(ownership.Sighting{Agent: ownership.AgentID(s.ID), Since: c.unixTime(s.At), Sign: c.unixTime(s.At), Age: c.clock.Now().Sub(s.At), Arrived: arrived,
+		Addr: s.Addr, Stays: !arrived && s.Kind != detector.SawKeepAlive})
+	if was.Moved {
+		c.reportElsewhere(s.ID, &was.From, s.At)
 	}
-	c.mu.Unlock()
-	at := uint32(c.clock.Time(s.At).Unix())
-	c.shared.Claim(ownership.Sighting{Agent: ownership.AgentID(s.ID), Since: at, Sign: at, Arrived: arrived, Addr: s.Addr,
-		Stays: !arrived && s.Kind != detector.SawKeepAlive})
+	return !was.Late
 }
 
-// recordDecision records in the view what the detector has decided.
-func (c *clusterPart) recordDecision(d *detector.Decision) {
+// takeClosed reports whether an agent's connection has ended before what it sends now.
+func (c *clusterPart) takeClosed(id detector.AgentID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.closed[id]
+	delete(c.closed, id)
+	return ok
+}
+
+func (c *clusterPart) unixTime(at detector.Instant) uint32 { return uint32(c.clock.Time(at).Unix()) }
+
+// recordDecision records in the view what the detector has decided: a departure when its
+// message is stored, which is when the function that it returns is called, nil for none.
+func (c *clusterPart) recordDecision(d *detector.Decision) (stored func()) {
 	if c == nil || d.Verdict != detector.Changed {
-		return
+		return nil
 	}
 	id, at := ownership.AgentID(d.ID), uint32(d.Time.Unix())
-	if d.To == detector.Disconnected {
-		c.shared.Depart(id, departureReason(d.Reason), at)
-		return
+	switch {
+	case d.To != detector.Disconnected:
+		c.departures.remove(d.ID)
+		c.shared.Claim(ownership.Sighting{Agent: id, Since: at, Sign: at, Age: c.clock.Now().Sub(d.At)})
+	case d.Reason == detector.AgentRemoved:
+		c.departures.remove(d.ID)
+		c.shared.Depart(id, ownership.Removed, at)
+	case d.Reason == detector.AgentShutdown:
+		return c.departures.add(d.ID, ownership.Stopped, at)
+	default:
+		return c.departures.add(d.ID, ownership.Lost, at)
 	}
-	c.shared.Claim(ownership.Sighting{Agent: id, Since: at, Sign: at})
+	return nil
 }
 
 // describeMove returns what a change of status says of where the agent is.
@@ -250,17 +287,5 @@ func (c *clusterPart) describeMove(d *detector.Decision) *message.Move {
 	if c == nil || d.Verdict != detector.Changed {
 		return nil
 	}
-	return &message.Move{Order: c.shared.StatementOrder(ownership.AgentID(d.ID), d.To != detector.Disconnected)}
-}
-
-func departureReason(r detector.Reason) ownership.Reason {
-	switch r {
-	case detector.AgentShutdown:
-		return ownership.Stopped
-	case detector.AgentRemoved:
-		return ownership.Removed
-	case detector.AgentMoved:
-		return ownership.Moved
-	}
-	return ownership.Lost
+	return &message.Move{From: c.nameOf(d.Node), Order: c.shared.StatementOrder(ownership.AgentID(d.ID), d.To != detector.Disconnected)}
 }

@@ -1,9 +1,104 @@
 package daemon
 
-import "github.com/wazuh-pulse/pulse/internal/ownership"
+import (
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/message"
+	"github.com/wazuh-pulse/pulse/internal/ownership"
+)
 
-// handleClaim handles that a node has an agent now.
-func (c *clusterPart) handleClaim(ownership.Event) {}
+// handleClaim reports to the detector that another node has an agent now, or that this one
+// has it again. While the view is being read, a later claim may be still to come.
+func (c *clusterPart) handleClaim(e ownership.Event) {
+	switch {
+	case !c.shared.IsLoaded():
+	case e.Node != c.node:
+		c.reportIfElsewhere(e.Agent)
+	case e.Other != "":
+		c.detector.Report(detector.Sighting{At: c.clock.Now(), ID: detector.AgentID(e.Agent), Kind: detector.SawElsewhere})
+	}
+}
+
+// handleLoaded reports to the detector which agents other nodes have, once all is read.
+func (c *clusterPart) handleLoaded() {
+	for n, more := 0, true; more; n++ {
+		var page []ownership.Located
+		page, more = c.shared.PageClaims(nil, n)
+		for i := range page {
+			if page[i].Node != c.node && page[i].Reason == ownership.Here {
+				c.reportIfElsewhere(page[i].Agent)
+			}
+		}
+	}
+}
+
+// reportIfElsewhere reports to the detector that another node has an agent, if it came there
+// after its last sign of life here.
+func (c *clusterPart) reportIfElsewhere(id ownership.AgentID) {
+	if o, ok := c.shared.Elsewhere(id); ok {
+		c.departures.compareClaim(id, &o, c.node)
+		c.reportElsewhere(detector.AgentID(id), &o, c.clock.Now())
+	}
+}
+
+// reportElsewhere reports to the detector that another node has an agent, or had it last.
+func (c *clusterPart) reportElsewhere(id detector.AgentID, o *ownership.Owner, at detector.Instant) {
+	number := c.numberOf(o.Node)
+	if number == 0 {
+		return
+	}
+	kind := detector.SawElsewhere
+	if o.Reason != ownership.Here || o.Lost {
+		kind = detector.LostElsewhere
+	}
+	c.detector.Report(detector.Sighting{At: at, ID: id, Kind: kind, Token: uint32(number)})
+}
+
+// numberOf returns the number of another node for the detector; 0 if there are too many.
+func (c *clusterPart) numberOf(node string) detector.NodeNumber {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, ok := c.numbers[node]
+	if !ok && len(c.names) < ownership.NodesMax {
+		c.names = append(c.names, node)
+		n = detector.NodeNumber(len(c.names))
+		c.numbers[node] = n
+	}
+	return n
+}
+
+// nameOf returns the name of a node by its number; "" for 0.
+func (c *clusterPart) nameOf(n detector.NodeNumber) string {
+	if n == 0 {
+		return ""
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.names[n-1]
+}
 
 // proveAgent asks an agent for a sign of life that this node and another one claim.
-func (c *clusterPart) proveAgent(ownership.Event) {}
+func (c *clusterPart) proveAgent(e ownership.Event) {
+	c.detector.HastenKeepAlive(detector.AgentID(e.Agent))
+}
+
+// handleMovedAway records that an agent has moved to another node. If this node's statement
+// that it is lost may arrive after the other's that it is active, another one follows it.
+func (n *Node) handleMovedAway(d *detector.Decision) {
+	c, id := n.clustered, ownership.AgentID(d.ID)
+	o, ok := c.shared.Elsewhere(id)
+	if !ok { // it has come from there just now
+		return
+	}
+	late := d.From == detector.Disconnected && c.departures.mayArriveLate(d.ID)
+	c.departures.remove(d.ID)
+	c.shared.Depart(id, ownership.Moved, uint32(d.Time.Unix()))
+	if !late {
+		return
+	}
+	back := *d
+	back.Verdict, back.To, back.Reason, back.Node = detector.Changed, detector.Active, detector.AgentMoved, 0
+	r := n.out.newRecord(&back)
+	r.Cluster = &message.Move{To: o.Node, Order: o.Seen - min(o.Seen, 1)} // the other node's own statement is later
+	n.link.OnDecision(&r)
+	n.out.backlog.put(r)
+}

@@ -138,8 +138,12 @@ func (n *Node) handleDecisions(decisions []detector.Decision) {
 	n.recordDecisions(decisions)
 	for i := range decisions {
 		d := &decisions[i]
-		if d.Verdict == detector.ProbeHost {
+		switch d.Verdict {
+		case detector.ProbeHost:
 			n.probeHost(d)
+			continue
+		case detector.MovedAway:
+			n.handleMovedAway(d)
 			continue
 		}
 		r := n.out.newRecord(d)
@@ -149,8 +153,7 @@ func (n *Node) handleDecisions(decisions []detector.Decision) {
 				n.metrics.CountUnsent()
 			}
 		case !d.Verdict.IsRoutine():
-			n.clustered.recordDecision(d)
-			r.Cluster = n.clustered.describeMove(d)
+			r.Stored, r.Cluster = n.clustered.recordDecision(d), n.clustered.describeMove(d)
 			n.link.OnDecision(&r)
 			n.markRemoved(d)
 		}

@@ -3,11 +3,12 @@ package detector
 // Apply processes sightings, in order. A deadline that passed before a sighting is
 // decided first, so a sign of life does not undo what came before it. Sightings of
 // unknown agents are ignored: the inventory determines which agents there are, and
-// the link may be a moment ahead of it or behind.
+// the link may be a moment ahead of it or behind. What another node has claimed comes before
+// a deadline: an agent that has moved is not lost.
 func (t *Table) Apply(seen []Sighting) {
 	for i := range seen {
 		if slot, ok := t.slots.findAgentSlot(seen[i].ID); ok {
-			if t.due[slot] <= seen[i].At {
+			if t.due[slot] <= seen[i].At && !seen[i].Kind.isElsewhere() {
 				t.decideDueAgent(slot, seen[i].At)
 			}
 			t.applySighting(slot, &seen[i])
@@ -27,6 +28,17 @@ func (t *Table) applySighting(slot int32, got *Sighting) {
 	case Unsent:
 		t.postponeAnswerTimeout(slot, got)
 		return
+	case SawElsewhere, LostElsewhere:
+		t.recordElsewhere(slot, got)
+		return
+	}
+	if s.has(elsewhere) && (got.Kind == SawStartup || got.Kind == SawShutdown) {
+		if s.isWatched() {
+			t.moveAway(slot, got.At) // it has been there since
+		}
+		if got.Kind == SawShutdown {
+			return
+		}
 	}
 	expected := s.has(restored) || got.At < t.graceUntil(s) // it has to reconnect because Pulse was away
 	t.recordSignOfLife(slot, got)
@@ -34,8 +46,7 @@ func (t *Table) applySighting(slot int32, got *Sighting) {
 	case SawStartup:
 		s.flags &^= inSequence
 		if s.status != Pending && !(expected && s.status == Active) {
-			t.setStatus(slot, Pending, Startup, got.At)
-			t.startKeepAlives(slot, got.At)
+			t.setStarted(slot, got.At)
 		}
 	case SawKeepAlive:
 		t.recordKeepAlive(slot, got.At)
@@ -67,7 +78,7 @@ func (t *Table) recordSignOfLife(slot int32, got *Sighting) {
 		t.setAddress(slot, got.Addr)
 		t.updateAgentGroup(slot, got.At)
 	}
-	if s.flags&(closed|restored|suspected|unresponsive) != 0 {
+	if s.flags&(closed|restored|suspected|unresponsive|elsewhere) != 0 {
 		t.endGraceAndSuspicion(slot, got.At)
 	}
 }
@@ -75,6 +86,9 @@ func (t *Table) recordSignOfLife(slot int32, got *Sighting) {
 // endGraceAndSuspicion ends a grace or a suspicion after a sign of life.
 func (t *Table) endGraceAndSuspicion(slot int32, at Instant) {
 	s := &t.state[slot]
+	if s.has(elsewhere) && s.isWatched() && at > t.places[slot].at {
+		t.forgetElsewhere(slot)
+	}
 	if s.has(losing) {
 		t.cancelLoss(slot, at)
 	}
@@ -129,6 +143,10 @@ func (t *Table) startReconnectGrace(slot int32, at Instant) {
 	if !s.isWatched() || s.isPassive() || s.has(restored|losing) {
 		return
 	}
+	if s.has(elsewhere) {
+		t.moveAway(slot, at)
+		return
+	}
 	s.flags = s.flags&^(probing|suspected|keepAliveSent|inSequence) | closed
 	s.nextAction = at.Add(t.set.ReconnectGrace)
 	t.setUnresponsive(s)
@@ -151,14 +169,34 @@ func (t *Table) setActive(slot int32, at Instant) {
 	if was == Active {
 		return
 	}
-	reason := Connected
-	if s.has(wasActive) {
-		reason = Reconnected
+	switch {
+	case t.isHeldElsewhere(slot):
+		t.setArrived(slot, Active, AgentMoved, at)
+	case s.isAway():
+		t.setArrived(slot, Active, Reconnected, at)
+	case s.has(wasActive):
+		t.setStatus(slot, Active, Reconnected, at)
+	default:
+		t.setStatus(slot, Active, Connected, at)
 	}
-	t.setStatus(slot, Active, reason, at)
 	if was != Pending {
 		t.startKeepAlives(slot, at)
 	}
+}
+
+// setStarted makes an agent pending that has sent its startup message, as after each new
+// connection. One that another node has is active: it had to reconnect to move.
+func (t *Table) setStarted(slot int32, at Instant) {
+	switch {
+	case t.isHeldElsewhere(slot):
+		t.setActive(slot, at)
+		return
+	case t.state[slot].isAway():
+		t.setArrived(slot, Pending, Startup, at)
+	default:
+		t.setStatus(slot, Pending, Startup, at)
+	}
+	t.startKeepAlives(slot, at)
 }
 
 // startKeepAlives starts the keep-alives to an agent that has connected.

@@ -73,7 +73,7 @@ func (t *Table) lossOfChange(n *change, now Instant) (l loss, ok bool) {
 // absenceOfChange returns the same, also of an agent that shut down.
 func (t *Table) absenceOfChange(n *change, now Instant) (l loss, ok bool) {
 	d := &t.decisions[n.decision]
-	if d.To != Disconnected || d.Reason.isRemoval() || d.Silenced {
+	if d.To != Disconnected || d.Reason.isRemoval(d.To) || d.Silenced {
 		return loss{}, false
 	}
 	l = loss{slot: n.slot, id: n.id, at: d.At, decidedAt: now}

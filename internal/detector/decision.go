@@ -14,6 +14,7 @@ const (
 	Acknowledged                 // the agent answered one, after RTT
 	Failed                       // one was missed; Missed counts them
 	ProbeHost                    // the agent's host is to be probed once, at Addr, and the result reported with ReportHost
+	MovedAway                    // another node of the cluster, Node, has the agent: it is watched no more, and not lost
 	Changed                      // the agent's status changed
 	AlertReleased                // the alert of a change that was held is due: the agent is still away
 	Escalated                    // the agent has been away for AwayFor, and so has reached a Step of Settings.EscalateAfter
@@ -23,9 +24,9 @@ const (
 	Resumed                      // the detector itself had been paused, for Pause
 )
 
-// IsRoutine reports whether a decision is about keep-alives or probes, and not about a
-// status.
-func (v Verdict) IsRoutine() bool { return v <= ProbeHost }
+// IsRoutine reports whether a decision is about keep-alives or probes, or about an agent that
+// another node has, and not about a status.
+func (v Verdict) IsRoutine() bool { return v <= MovedAway }
 
 // Decision is the result of a sighting, or of a passed deadline. Verdict, At and Time
 // are always set, ID, Group, Name and IP if it is about one agent; the others depend on
@@ -36,11 +37,12 @@ type Decision struct {
 	Verdict   Verdict
 	From, To  Status // Changed, AlertReleased, Escalated, and all below unless it says otherwise
 	Reason    Reason
-	Part      Part // Changed: how the agent counts in the current outage, also when it is back
-	Seen      bool // there was a sign of life ever
-	Outage    bool // a loss that is part of an outage
-	Silenced  bool // the agent is silenced
-	AlertHeld bool // Changed: no alert now; AlertReleased or Escalated follows unless the agent comes back
+	Part      Part       // Changed: how the agent counts in the current outage, also when it is back
+	Seen      bool       // there was a sign of life ever
+	Outage    bool       // a loss that is part of an outage
+	Silenced  bool       // the agent is silenced
+	AlertHeld bool       // Changed: no alert now; AlertReleased or Escalated follows unless the agent comes back
+	Node      NodeNumber // MovedAway: the node that has the agent; Changed: the one that had it before; 0 for none
 
 	At   Instant
 	Time time.Time // of At
@@ -123,7 +125,7 @@ const (
 	ConnectionLost          // its connection closed and it did not come back in the grace
 	AgentShutdown           // it announced its shutdown
 	AgentRemoved            // it is no longer in the inventory
-	AgentMoved              // another node watches it from now on
+	AgentMoved              // it has come from another node; to Disconnected: another node watches it from now on
 	NodeLost                // the node that had it is lost, and no other has it: no table decides that
 )
 
@@ -151,5 +153,8 @@ func (r Reason) isSilence() bool { return r == KeepAliveTimeout || r == MissedKe
 // removed.
 func (r Reason) IsLoss() bool { return r.isSilence() || r == ConnectionLost }
 
-// isRemoval reports whether the agent was removed from the table, which is no loss.
-func (r Reason) isRemoval() bool { return r == AgentRemoved || r == AgentMoved }
+// isRemoval reports whether the agent was removed from the table with a change to a status,
+// which is no loss.
+func (r Reason) isRemoval(to Status) bool {
+	return to == Disconnected && (r == AgentRemoved || r == AgentMoved)
+}

@@ -49,7 +49,7 @@ type HostReport struct {
 // last sign of life is known.
 func (t *Table) evidenceOf(slot int32, seen bool) (e Evidence) {
 	s := &t.state[slot]
-	if s.status != Disconnected || s.reason.isRemoval() {
+	if s.status != Disconnected || s.reason.isRemoval(s.status) {
 		return e
 	}
 	e.Closed = s.has(lostClosed)

@@ -15,7 +15,7 @@ type flap struct {
 // reconnects as one, has none.
 func (t *Table) countFlapChange(n *change) {
 	s, d := &t.state[n.slot], &t.decisions[n.decision]
-	if d.Reason.isRemoval() || d.Silenced || d.Outage || n.flagsBefore&awayInOutage != 0 {
+	if d.Verdict != Changed || d.Reason.isRemoval(d.To) || d.Silenced || d.Outage || n.flagsBefore&awayInOutage != 0 {
 		return
 	}
 	f := t.flaps[n.slot]

@@ -64,6 +64,10 @@ func (t *Table) canProbeHost(slot int32) bool {
 
 // loseAgent gives an agent up, as soon as its host is probed if that is possible.
 func (t *Table) loseAgent(slot int32, reason Reason, at, now Instant) {
+	if t.state[slot].has(elsewhere) {
+		t.moveAway(slot, at)
+		return
+	}
 	spreading := t.outage.ongoing && !t.outage.settled
 	if spreading || !t.canProbeHost(slot) || t.probes.countProbesLeft(now) <= t.probes.unasked {
 		t.giveUpAgent(slot, reason, at)

@@ -25,7 +25,7 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 		slot, ok := t.slots.findAgentSlot(members[i].ID)
 		switch {
 		case ok && members[i].Elsewhere:
-			t.state[slot].flags |= listedElsewhere
+			t.removeMember(slot, AgentMoved, now)
 		case !ok || t.identities[slot].name != members[i].Name:
 		default:
 			t.state[slot].flags |= listed
@@ -36,12 +36,8 @@ func (t *Table) SetMembers(members []Member, now Instant) {
 	}
 	for slot := range t.state {
 		s := &t.state[slot]
-		switch {
-		case !s.has(used) || s.has(listed):
-		case s.has(listedElsewhere):
-			t.removeAgent(int32(slot), AgentMoved, now)
-		default:
-			t.removeAgent(int32(slot), AgentRemoved, now)
+		if s.has(used) && !s.has(listed) {
+			t.removeMember(int32(slot), AgentRemoved, now)
 		}
 		s.flags &^= listed
 	}
@@ -99,6 +95,18 @@ func (t *Table) removeAgent(slot int32, reason Reason, now Instant) {
 	t.endExcess(slot)
 	t.count[Disconnected]--
 	t.setResponsive(s)
+	t.freeSlot(slot)
+}
+
+// dropAgent removes an agent that another node has, without a change.
+func (t *Table) dropAgent(slot int32) {
+	t.away--
+	t.share[slot] = 0
+	t.freeSlot(slot)
+}
+
+func (t *Table) freeSlot(slot int32) {
+	s := &t.state[slot]
 	t.forgetHostProbe(slot)
 	t.forgetAddress(slot)
 	if s.has(silenced) {
@@ -106,6 +114,7 @@ func (t *Table) removeAgent(slot int32, reason Reason, now Instant) {
 	}
 	t.slots.removeAgentSlot(s.id)
 	delete(t.flaps, slot)
+	delete(t.places, slot)
 	t.due[slot], t.state[slot], t.identities[slot] = never, state{}, identity{}
 	t.free = append(t.free, slot)
 }
@@ -118,6 +127,7 @@ type Record struct {
 	Reason    Reason // of the last change; NoReason before the first
 	Seen      bool   // there was a sign of life
 	Silenced  bool
+	Elsewhere bool  // another node of the cluster has it, or had it last, and this one does not watch it
 	Dormant   bool  // it is disconnected, and away for Settings.DormantAfter
 	AlertHeld bool  // the alert of its loss is held: AlertReleased or Escalated follows unless it comes back
 	Step      uint8 // of Settings.EscalateAfter that it has reached; 0 before the first
@@ -188,6 +198,7 @@ func (t *Table) fillRecord(r *Record, slot int32) {
 	r.Status, r.Reason, r.Since, r.Missed = s.status, s.reason, w.since, int(s.missed)
 	r.LastSeen, r.Seen, r.RTT = s.lastSeen, s.has(seen), time.Duration(s.rtt)*time.Microsecond
 	r.Silenced, r.Dormant, r.AlertHeld = s.has(silenced), s.has(dormant), s.has(alertHeld) && !s.has(alerted)
+	r.Elsewhere = s.isAway()
 	if s.step != noSteps {
 		r.Step = s.step
 	}

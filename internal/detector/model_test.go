@@ -57,6 +57,7 @@ type modelAgent struct {
 	status    Status
 	reason    Reason
 	wasActive bool
+	place     *modelPlace // what another node has claimed
 
 	restored bool // it was there before the model began, and has not been seen since
 
@@ -153,18 +154,8 @@ func (m *model) addDecision(a *modelAgent, d Decision) *Decision {
 }
 
 func (m *model) setStatus(a *modelAgent, to Status, why Reason, at Instant) {
-	c := &modelChange{agent: a, from: a.status, to: to, why: why, at: at, out: len(m.decisions)}
-	if last := a.lastChange(); last != nil && a.status == Disconnected {
-		c.left = m.isCurrentOutage(last.outage)
-		delete(m.absent, last)
-		if last.outage != nil {
-			delete(last.outage.away, last)
-		}
-	}
-	if a.status == Disconnected {
-		a.probed, a.closed, a.step, a.stepDue, a.held, a.alerted = nil, false, 0, false, false, false
-		m.setDormant(a, false)
-	}
+	c := m.newChange(a, to, why, at)
+	m.forgetPlace(a)
 	m.counts[a.status]--
 	m.counts[to]++
 	a.from, a.since = a.status, at
@@ -182,6 +173,24 @@ func (m *model) setStatus(a *modelAgent, to Status, why Reason, at Instant) {
 		a.restored = false
 		a.gone, a.probe, a.lastSent, a.suspect, a.inSequence = nil, nil, nil, false, false
 	}
+}
+
+// newChange returns a change of an agent's status. An absence is over with it.
+func (m *model) newChange(a *modelAgent, to Status, why Reason, at Instant) *modelChange {
+	c := &modelChange{agent: a, from: a.status, to: to, why: why, at: at, out: len(m.decisions)}
+	if a.status != Disconnected {
+		return c
+	}
+	if last := a.lastChange(); last != nil {
+		c.left = m.isCurrentOutage(last.outage)
+		delete(m.absent, last)
+		if last.outage != nil {
+			delete(last.outage.away, last)
+		}
+	}
+	a.probed, a.closed, a.step, a.stepDue, a.held, a.alerted = nil, false, 0, false, false, false
+	m.setDormant(a, false)
+	return c
 }
 
 func (m *model) addChangeDecision(v Verdict, c *modelChange) *Decision {
@@ -308,6 +317,10 @@ func (m *model) decideDue(a *modelAgent, now Instant) {
 			m.scheduleCheck(a, at)
 			return
 		}
+		if a.place != nil && (do == toLoseSilent || do == toLoseClosed || do == toSuspect) {
+			m.moveAway(a, map[bool]Instant{true: now, false: at}[do == toSuspect])
+			continue
+		}
 		switch do {
 		case toSettle: // the next time
 			m.scheduleCheck(a, at)
@@ -347,6 +360,10 @@ func (m *model) countMiss(a *modelAgent, at, now Instant) {
 	a.missed++
 	m.unresponsive[a] = true
 	m.addDecision(a, Decision{Verdict: Failed, At: at, Token: a.token, Missed: a.missed})
+	if a.place != nil {
+		m.moveAway(a, at)
+		return
+	}
 	if a.missed >= group.MaxMissed && at >= m.graceUntil(a) {
 		m.lose(a, MissedKeepAlives, at, now)
 		return
@@ -378,7 +395,7 @@ func (m *model) runSweep(now Instant) {
 func (m *model) applySightings(batch ...Sighting) {
 	for _, s := range batch {
 		if a := m.agents[s.ID]; a != nil {
-			if a.deadline <= s.At {
+			if a.deadline <= s.At && s.Kind != SawElsewhere && s.Kind != LostElsewhere {
 				m.decideDue(a, s.At)
 			}
 			m.applySighting(a, s)
@@ -423,13 +440,25 @@ func (m *model) scheduleCheck(a *modelAgent, at Instant) {
 func (i Instant) second() int64 { return int64(i) / int64(time.Second) }
 
 func (m *model) applySighting(a *modelAgent, s Sighting) {
+	if s.Kind == SawElsewhere || s.Kind == LostElsewhere {
+		m.claimElsewhere(a, s)
+		return
+	}
+	if (s.Kind == SawStartup || s.Kind == SawShutdown) && a.isWatched() && a.place != nil {
+		m.moveAway(a, s.At)
+	}
+	if s.Kind == SawShutdown && a.place != nil {
+		return
+	}
 	watched := a.isWatched()
 	if s.Kind == Unsent {
 		m.postponeAnswer(a, s)
 		return
 	}
 	if s.Kind == SawClosed {
-		if watched && !a.restored && a.loss == nil && !a.passive.is {
+		if watched && !a.restored && a.loss == nil && !a.passive.is && a.place != nil {
+			m.moveAway(a, s.At)
+		} else if watched && !a.restored && a.loss == nil && !a.passive.is {
 			a.gone, a.probe, a.lastSent, a.suspect, a.inSequence = &s.At, nil, nil, false, false
 			m.unresponsive[a] = true
 			m.decideDue(a, s.At)
@@ -438,6 +467,9 @@ func (m *model) applySighting(a *modelAgent, s Sighting) {
 	}
 	expected := a.restored || s.At < m.graceUntil(a)
 	a.lastSeen, a.missed = &s.At, 0
+	if watched && a.place != nil && s.At > a.place.at {
+		m.forgetPlace(a)
+	}
 	if s.Addr != (netip.Addr{}) {
 		_, before := m.group(a)
 		m.locate(a, s.Addr)
@@ -469,6 +501,16 @@ func (m *model) applySighting(a *modelAgent, s Sighting) {
 		a.inSequence = true
 	}
 	switch {
+	case s.Kind == SawStartup && a.isAway():
+		if a.place.lost {
+			m.arrive(a, Pending, Startup, s.At)
+		} else {
+			m.arrive(a, Active, AgentMoved, s.At)
+		}
+		back()
+	case s.Kind == SawKeepAlive && a.isAway():
+		m.arrive(a, Active, map[bool]Reason{true: Reconnected, false: AgentMoved}[a.place.lost], s.At)
+		back()
 	case s.Kind == SawStartup && a.status != Pending && !(expected && a.status == Active):
 		m.setStatus(a, Pending, Startup, s.At)
 		back()
@@ -547,18 +589,7 @@ func (m *model) setMembers(list []Member, now Instant) {
 			continue
 		}
 		if w, ok := want[a.id]; !ok || w.Name != a.name {
-			m.setStatus(a, Disconnected, AgentRemoved, now)
-			if n := len(a.share.withheld); n > 0 {
-				d := &m.decisions[len(m.decisions)-1]
-				d.From, d.Changes = a.share.withheld[0].From, n+1
-			}
-			a.loss, a.probed = nil, nil
-			m.locate(a, netip.Addr{})
-			m.counts[Disconnected]--
-			delete(m.unresponsive, a)
-			delete(m.agents, a.id)
-			m.slots[slot] = nil
-			m.free = append(m.free, slot)
+			m.remove(slot, now)
 		}
 	}
 	for _, w := range list {
@@ -566,17 +597,43 @@ func (m *model) setMembers(list []Member, now Instant) {
 			a.listed = w.IP
 			continue
 		}
-		slot := len(m.slots)
-		if n := len(m.free); n > 0 {
-			slot, m.free = m.free[n-1], m.free[:n-1]
-		} else {
-			m.slots = append(m.slots, nil)
-		}
-		a := &modelAgent{id: w.ID, slot: slot, name: w.Name, listed: w.IP, status: NeverConnected, phases: m.unknownPhases()}
-		m.slots[slot], m.agents[w.ID] = a, a
-		m.counts[NeverConnected]++
+		m.add(w)
 	}
 	m.evaluateBatch(now)
+}
+
+func (m *model) add(w Member) {
+	slot := len(m.slots)
+	if n := len(m.free); n > 0 {
+		slot, m.free = m.free[n-1], m.free[:n-1]
+	} else {
+		m.slots = append(m.slots, nil)
+	}
+	a := &modelAgent{id: w.ID, slot: slot, name: w.Name, listed: w.IP, status: NeverConnected, phases: m.unknownPhases()}
+	m.slots[slot], m.agents[w.ID] = a, a
+	m.counts[NeverConnected]++
+}
+
+// remove removes an agent. One that another node has is no change.
+func (m *model) remove(slot int, now Instant) {
+	a := m.slots[slot]
+	if a.isAway() {
+		m.forgetPlace(a)
+		m.counts[NeverConnected]--
+	} else {
+		m.setStatus(a, Disconnected, AgentRemoved, now)
+		if n := len(a.share.withheld); n > 0 {
+			d := &m.decisions[len(m.decisions)-1]
+			d.From, d.Changes = a.share.withheld[0].From, n+1
+		}
+		m.counts[Disconnected]--
+	}
+	a.loss, a.probed = nil, nil
+	m.locate(a, netip.Addr{})
+	delete(m.unresponsive, a)
+	delete(m.agents, a.id)
+	m.slots[slot] = nil
+	m.free = append(m.free, slot)
 }
 
 func (m *model) unknownPhases() []int64 { return slices.Repeat([]int64{-1}, 1+len(m.set.Groups)) }
@@ -893,7 +950,7 @@ func (m *model) reportOutage(v Verdict, o *modelOutage, now Instant) {
 
 func (m *model) countFlapChange(c *modelChange) {
 	a := c.agent
-	if m.set.FlapThreshold == 0 || c.outage != nil || c.left || c.why == AgentRemoved || m.silenced[a.id] {
+	if m.set.FlapThreshold == 0 || c.to == NeverConnected || c.outage != nil || c.left || c.why == AgentRemoved || m.silenced[a.id] {
 		return
 	}
 	if len(a.history) == 0 && c.to != Disconnected {

@@ -96,7 +96,7 @@ func (t *Table) countReturnedMembers() {
 		}
 		if n.flagsBefore&awayInOutage != 0 && o.ongoing {
 			o.membersAway--
-			if t.decisions[n.decision].Reason.isRemoval() {
+			if d := &t.decisions[n.decision]; d.Reason.isRemoval(d.To) {
 				o.report.countLost(n.flagsBefore&memberClosed != 0, -1)
 			}
 		}

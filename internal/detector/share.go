@@ -52,7 +52,7 @@ func (t *Table) limitReportedChanges(now Instant) {
 // change beyond the agent's share is counted, or becomes the report about that.
 func (t *Table) isReported(d *Decision, now Instant) bool {
 	switch {
-	case d.Verdict == Changed && d.Changes == 0 && !d.Reason.isRemoval():
+	case d.Verdict == Changed && d.Changes == 0 && !d.Reason.isRemoval(d.To):
 	case d.Verdict == AlertReleased && len(t.excess) > 0:
 		slot, _ := t.slots.findAgentSlot(d.ID)
 		x := t.excess[slot]

@@ -10,14 +10,16 @@ type Kind uint8
 
 // The kinds of sighting. All before SawClosed are signs of life.
 const (
-	SawEvent     Kind = iota // any message that is none of the below
-	SawKeepAlive             // the agent's own keep-alive
-	SawAnswer                // its answer to the keep-alive with the sighting's Token
-	SawStartup               // its startup message
-	SawShutdown              // its shutdown message
-	SawClosed                // its connection closed
-	Unsent                   // nothing: the keep-alive with the sighting's Token has not left the link yet
-	tableCall                // nothing: the inbox's call with the sighting's Token as its index
+	SawEvent      Kind = iota // any message that is none of the below
+	SawKeepAlive              // the agent's own keep-alive
+	SawAnswer                 // its answer to the keep-alive with the sighting's Token
+	SawStartup                // its startup message
+	SawShutdown               // its shutdown message
+	SawClosed                 // its connection closed
+	Unsent                    // nothing: the keep-alive with the sighting's Token has not left the link yet
+	SawElsewhere              // nothing: the node with the sighting's Token as its number has claimed the agent; 0: this one has again
+	LostElsewhere             // nothing: that node had the agent last, and it was lost there or stopped
+	tableCall                 // nothing: the inbox's call with the sighting's Token as its index
 )
 
 // Sighting is what a link has received from an agent, or observed of its connection.
@@ -25,7 +27,7 @@ type Sighting struct {
 	At    Instant
 	Addr  netip.Addr // where the agent is, if known
 	ID    AgentID
-	Token uint32 // of an answer: the keep-alive it answers
+	Token uint32 // of an answer: the keep-alive it answers; elsewhere: a NodeNumber
 	Kind  Kind
 }
 

@@ -22,6 +22,8 @@ const (
 	silence                      // they are silenced from now on
 	unsilence                    // and no more
 	cutHost                      // their hosts answer no more: they and their agents are silent
+	claimed                      // another node claims them
+	lostThere                    // another node had them last, and has lost them
 )
 
 // storyEvent is what the agents from first to last do at a time.
@@ -58,6 +60,7 @@ func runStory(table *Table, now Instant, story []storyEvent, end time.Duration) 
 					silenced = append(silenced, Silenced{ID: id, On: e.do == silence})
 				case e.do == cutHost:
 					cut[id], away[id] = true, true
+				case e.do >= claimed:
 				default:
 					away[id] = e.do < back
 				}
@@ -93,6 +96,9 @@ func runStory(table *Table, now Instant, story []storyEvent, end time.Duration) 
 func (do storyAction) sightings(id AgentID, now Instant) (seen []Sighting) {
 	for _, kind := range map[storyAction][]Kind{crash: {SawClosed}, stop: {SawShutdown, SawClosed}, back: {SawStartup, SawKeepAlive}, wake: {SawKeepAlive}}[do] {
 		seen = append(seen, Sighting{At: now, ID: id, Addr: addressOf(id), Kind: kind})
+	}
+	if kind, ok := map[storyAction]Kind{claimed: SawElsewhere, lostThere: LostElsewhere}[do]; ok {
+		seen = append(seen, Sighting{At: now, ID: id, Kind: kind, Token: 1})
 	}
 	return seen
 }
@@ -131,6 +137,9 @@ func describeDecision(d *Decision) string {
 		f := d.Fleet
 		word := map[Verdict]string{OutageBegan: "outage", OutageEnded: "outage over"}[d.Verdict]
 		fmt.Fprintf(&text, "%s: %d of %d lost, %d closed, %d silent, %d back, %d networks", word, f.Lost, f.Watched, f.Closed, f.Silent, f.Back, len(f.Networks))
+	}
+	if d.Node != 0 {
+		fmt.Fprintf(&text, " of node %d, was %v", d.Node, d.From)
 	}
 	if f := d.Fleet; f != nil && f.HostsProbed > 0 {
 		fmt.Fprintf(&text, ", %d of %d hosts answer", f.HostsAnswered, f.HostsProbed)

@@ -172,6 +172,10 @@ func (t *Table) keepAliveDue(slot int32, at, now Instant) {
 // answered within SuspectTimeout. That does not extend the wait for an earlier one.
 func (t *Table) suspectAgent(slot int32, _, now Instant) {
 	s := &t.state[slot]
+	if s.has(elsewhere) {
+		t.moveAway(slot, now)
+		return
+	}
 	miss := never
 	if s.has(probing) {
 		miss = s.nextAction
@@ -190,6 +194,10 @@ func (t *Table) countMissedKeepAlive(slot int32, at, now Instant) {
 	t.setUnresponsive(s)
 	d := t.addDecision(Failed, at, slot)
 	d.Token, d.Missed = s.token, int(s.missed)
+	if s.has(elsewhere) {
+		t.moveAway(slot, at)
+		return
+	}
 	if int(s.missed) >= t.groupOf(s).MaxMissed && at >= t.graceUntil(s) {
 		t.loseAgent(slot, MissedKeepAlives, at, now)
 		return

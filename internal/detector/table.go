@@ -22,10 +22,12 @@ type Table struct {
 	identities []identity
 	share      []Instant // when MaxChanges changes of the agent may be reported again; see excess
 
-	count        [4]int        // agents by status
-	unresponsive int           // watched agents that do not answer, or whose connection closed, without the silenced
-	silenced     int           // watched agents that are silenced
-	dormant      int           // agents that are dormant
+	count        [4]int // agents by status, without those that are elsewhere
+	unresponsive int    // watched agents that do not answer, or whose connection closed, without the silenced
+	silenced     int    // watched agents that are silenced
+	dormant      int    // agents that are dormant
+	away         int    // agents that are elsewhere, and not watched
+	places       map[int32]place
 	started      Instant       // when the first members were set: restored agents may reconnect from then on
 	resumed      Instant       // when the detector last resumed after a pause
 	pause        time.Duration // how long that pause was
@@ -83,38 +85,38 @@ type state struct {
 type flags uint32
 
 const (
-	used            flags = 1 << iota // the slot holds an agent
-	closed                            // its connection closed, the grace runs
-	probing                           // a probe awaits its answer
-	suspected                         // it is later than its arrivals let expect: probes follow at SuspectTimeout
-	unresponsive                      // it counts in the table's unresponsive
-	wasActive                         // it has been active before
-	seen                              // there was a sign of life
-	keepAliveSent                     // a keep-alive went out since it came back (methods without answers)
-	inSequence                        // the time to its next keep-alive is a gap
-	restored                          // it was watched by an earlier process, and has not been seen by this one
-	answered                          // its last keep-alive was answered
-	recentlyLost                      // lost within the last interval, and still away
-	unanswered                        // the same, after MaxMissed unanswered keep-alives
-	hasRelief                         // it has a relief
-	member                            // it was lost in the current outage, or in one whose hold has not ended
-	memberClosed                      // the same: its connection had closed
-	awayInOutage                      // the same, and it is still away; its alert is held
-	alertWaiting                      // its alert is held to see whether an outage comes
-	flapHeld                          // its alert is held because it flaps
-	hasFlap                           // it has a flap
-	hasExcess                         // it has an excess
-	listed                            // scratch of SetMembers: still in the inventory
-	listedElsewhere                   // the same: in another node's
-	losing                            // its loss waits for the probe of its host
-	hasHostProbe                      // it has a hostProbe
-	lostClosed                        // its connection had closed when it was lost
-	lostInOutage                      // its loss is part of an outage
-	silenced                          // its alerts wait
-	silenceHeld                       // its alert is held until it is silenced no more
-	stepHeld                          // the step of its absence is not reported yet
-	dormant                           // it counts in the table's dormant
-	alerted                           // the alert of its loss is reported
+	used          flags = 1 << iota // the slot holds an agent
+	closed                          // its connection closed, the grace runs
+	probing                         // a probe awaits its answer
+	suspected                       // it is later than its arrivals let expect: probes follow at SuspectTimeout
+	unresponsive                    // it counts in the table's unresponsive
+	wasActive                       // it has been active before
+	seen                            // there was a sign of life
+	keepAliveSent                   // a keep-alive went out since it came back (methods without answers)
+	inSequence                      // the time to its next keep-alive is a gap
+	restored                        // it was watched by an earlier process, and has not been seen by this one
+	answered                        // its last keep-alive was answered
+	recentlyLost                    // lost within the last interval, and still away
+	unanswered                      // the same, after MaxMissed unanswered keep-alives
+	hasRelief                       // it has a relief
+	member                          // it was lost in the current outage, or in one whose hold has not ended
+	memberClosed                    // the same: its connection had closed
+	awayInOutage                    // the same, and it is still away; its alert is held
+	alertWaiting                    // its alert is held to see whether an outage comes
+	flapHeld                        // its alert is held because it flaps
+	hasFlap                         // it has a flap
+	hasExcess                       // it has an excess
+	listed                          // scratch of SetMembers: still in the inventory
+	elsewhere                       // another node has it, or had it last: it has a place; if NeverConnected, it is not counted
+	losing                          // its loss waits for the probe of its host
+	hasHostProbe                    // it has a hostProbe
+	lostClosed                      // its connection had closed when it was lost
+	lostInOutage                    // its loss is part of an outage
+	silenced                        // its alerts wait
+	silenceHeld                     // its alert is held until it is silenced no more
+	stepHeld                        // the step of its absence is not reported yet
+	dormant                         // it counts in the table's dormant
+	alerted                         // the alert of its loss is reported
 
 	alertHeld = awayInOutage | alertWaiting | flapHeld | silenceHeld
 )
@@ -133,7 +135,7 @@ func NewTable(set Settings) *Table {
 		flaps: make(map[int32]*flap), excess: make(map[int32]*excess), silencedLater: make(map[AgentID]bool)}
 	t.derivePassiveGroups()
 	t.addresses = newAddressSet(t.addrOf)
-	t.probes.byAgent = make(map[int32]*hostProbe)
+	t.probes.byAgent, t.places = make(map[int32]*hostProbe), make(map[int32]place)
 	return t
 }
 
@@ -142,7 +144,7 @@ func (t *Table) Len() int { return t.slots.count }
 
 // Counts are the numbers of agents.
 type Counts struct {
-	ByStatus [4]int // indexed by Status
+	ByStatus [4]int // indexed by Status, without those that are elsewhere
 	Dormant  int    // of the disconnected
 }
 
@@ -190,6 +192,9 @@ func (t *Table) extendDecisions() *Decision {
 // setStatus sets an agent's status and reports the change.
 func (t *Table) setStatus(slot int32, to Status, reason Reason, at Instant) {
 	s := &t.state[slot]
+	if s.has(elsewhere) {
+		t.forgetElsewhere(slot)
+	}
 	from := s.status
 	t.countSilenced(s, -1)
 	t.count[from]--
@@ -203,7 +208,7 @@ func (t *Table) setStatus(slot int32, to Status, reason Reason, at Instant) {
 	if from == Disconnected {
 		t.endAbsence(slot) // it is back, or removed
 	}
-	if to == Disconnected && s.has(silenced) && !reason.isRemoval() {
+	if to == Disconnected && s.has(silenced) && !reason.isRemoval(to) {
 		s.flags |= silenceHeld
 	}
 	t.reportChange(Changed, slot).AlertHeld = s.has(silenceHeld)

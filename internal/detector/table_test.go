@@ -31,7 +31,7 @@ func playHistory(t *rapid.T) {
 	for range rapid.IntRange(1, 150).Draw(t, "steps") {
 		now = now.Add(rapid.SampledFrom([]time.Duration{0, 1, 100 * time.Millisecond, time.Second, 7 * time.Second,
 			set.RetryInterval, set.Interval, set.Timeout, set.FlapWindow, set.OutageHold}).Draw(t, "after"))
-		switch rapid.IntRange(0, 26).Draw(t, "step") {
+		switch rapid.IntRange(0, 31).Draw(t, "step") {
 		case 0:
 			members := drawMembers(t)
 			table.SetMembers(members, now)
@@ -75,6 +75,10 @@ func playHistory(t *rapid.T) {
 			if silences++; silences <= 2 {
 				now = sweepBoth(t, table, ref, now)
 			}
+		case 27, 28, 29:
+			claimBoth(t, table, ref, now)
+		case 30:
+			replaceBoth(t, table, ref, now)
 		case 13: // one that changes as fast as it can
 			id := drawID(t)
 			for range rapid.IntRange(1, 20).Draw(t, "rounds") {
@@ -209,9 +213,11 @@ func compareRecords(t *rapid.T, table *Table, ref *model) {
 	sleeping := 0
 	page, _ := table.Page(nil, 0)
 	for _, r := range page {
-		counts[r.Status]++
+		if !r.Elsewhere {
+			counts[r.Status]++
+		}
 		a := ref.agents[r.ID]
-		if a == nil || a.status != r.Status || a.missed != r.Missed || a.dormant != r.Dormant || a.step != int(r.Step) || a.info != r.Info.Value() ||
+		if a == nil || a.status != r.Status || a.missed != r.Missed || a.dormant != r.Dormant || a.step != int(r.Step) || a.info != r.Info.Value() || a.isAway() != r.Elsewhere ||
 			ref.silenced[r.ID] != r.Silenced || (r.Evidence != nil) != (r.Status == Disconnected) || r.Evidence != nil && r.Evidence.Host != HostUnknown && a.probed.host != r.Evidence.Host {
 			t.Fatalf("the table has %+v, the model %+v", r, a)
 		}
@@ -225,7 +231,7 @@ func compareRecords(t *rapid.T, table *Table, ref *model) {
 	if watched, silenced := table.countWatchedAgents(), ref.countWatched(); watched != silenced || table.unresponsive != ref.countUnresponsive() {
 		t.Fatalf("%d agents are watched and not silenced, %d unresponsive; %d and %d by the model", watched, table.unresponsive, silenced, ref.countUnresponsive())
 	}
-	if counts != table.Counts().ByStatus || len(page) != len(ref.agents) || table.Len() != len(page) {
+	if counts != table.Counts().ByStatus || counts != ref.counts || len(page) != len(ref.agents) || table.Len() != len(page) {
 		t.Fatalf("%v agents by status, counted %v; %d records of %d agents", counts, table.Counts().ByStatus, len(page), len(ref.agents))
 	}
 	for slot, a := range ref.slots {

@@ -67,7 +67,7 @@ func (r *Reader) readAgents(ctx context.Context, wall wallSeconds) (agents []det
 			unread.add(subject, err)
 			return nil
 		}
-		if c := &m.StatusChange; c.Reason == event.AgentRemoved || c.Reason == event.AgentMoved || c.Reason == event.NodeLost {
+		if c := &m.StatusChange; c.Reason == event.AgentRemoved || c.Reason == event.NodeLost || c.Reason == event.AgentMoved && (c.CurrentStatus == event.Disconnected || c.ToNode != "") {
 			return nil
 		}
 		agent, err := decodeAgent(&m.StatusChange, wall)

@@ -138,3 +138,17 @@ func (o *Outbox) findStoredTime(ctx context.Context, c Class, seq uint64) *time.
 	at := m.Time.UTC()
 	return &at
 }
+
+// StatusEnd returns the sequence of the last status message that is stored. It is for the
+// caller of [Outbox.Publish], between two calls.
+func (o *Outbox) StatusEnd() uint64 { return o.last[Status] }
+
+// IsForwarded reports whether the remote has confirmed all status messages up to a sequence.
+func (o *Outbox) IsForwarded(seq uint64) bool {
+	f := o.forwarders[Status]
+	if f == nil {
+		return false
+	}
+	s := f.state.Load()
+	return s.read >= seq && (s.oldest == 0 || s.oldest > seq)
+}

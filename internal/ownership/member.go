@@ -15,7 +15,7 @@ type Member struct {
 	name     string
 	emit     func(Event)
 	stamp    Stamp     // of the record made last
-	frontier uint64    // an order up to which the stream has stored records
+	frontier frontier  // up to which order the stream has stored records
 	verdicts []Verdict // to be stored
 	told     []Verdict // losses of nodes that it has announced
 	back     uint64    // the verdict about this node whose end it has announced
@@ -42,17 +42,17 @@ func (m *Member) resetState() {
 func (m *Member) ForgetStream() {
 	m.resetState()
 	m.Own.ForgetOrders()
-	m.frontier, m.verdicts, m.told, m.back = 0, nil, nil, 0
+	m.frontier, m.verdicts, m.told, m.back = frontier{}, nil, nil, 0
 }
 
 // SetTime sets the present time, on any monotonic clock.
 func (m *Member) SetTime(now time.Duration) { m.now = max(m.now, now) }
 
 // AdvanceFrontier records that the stream has stored a record with that order.
-func (m *Member) AdvanceFrontier(order uint64) { m.frontier = max(m.frontier, order) }
+func (m *Member) AdvanceFrontier(order uint64) { m.frontier.advanceTo(order, m.now) }
 
 // Frontier returns the highest order that is known to be stored.
-func (m *Member) Frontier() uint64 { return m.frontier }
+func (m *Member) Frontier() uint64 { return m.frontier.order }
 
 // handleEvent does what an event asks of this node, and passes it on.
 func (m *Member) handleEvent(e Event) {
@@ -150,14 +150,25 @@ func (m *Member) AdoptBeat(b *Beat) {
 	m.back = max(m.back, b.Back)
 }
 
+// Arrival is what a sign of life shows of where the agent was before.
+type Arrival struct {
+	From  Owner // the latest claim of another node
+	Moved bool  // that is later than this node's sign of life before
+	Late  bool  // the sign of life is older than another node's valid claim, and proves nothing
+}
+
 // RecordSighting records a sign of life of an agent on this node. If another node's claim is
 // the valid one, this node claims the agent again.
-func (m *Member) RecordSighting(s *Sighting) {
-	s.Frontier = m.frontier
+func (m *Member) RecordSighting(s *Sighting) (a Arrival) {
+	s.Frontier = m.frontier.orderBefore(m.now, s.Age)
+	own, known := m.Own.Claim(s.Agent)
+	if a = m.findArrival(s, own.Seen); a.Late {
+		return a
+	}
 	if s.Stays {
 		m.adoptStored(s.Agent)
-		if c, known := m.Own.Claim(s.Agent); !known || c.Reason != Here {
-			return
+		if own, known = m.Own.Claim(s.Agent); !known || own.Reason != Here {
+			return a
 		}
 	}
 	c, known := m.Own.Claim(s.Agent)
@@ -172,6 +183,27 @@ func (m *Member) RecordSighting(s *Sighting) {
 			m.Own.Dispute(s.Agent, m.now)
 		}
 	}
+	return a
+}
+
+// findArrival compares a sign of life with the claims of other nodes. Seen is the order before
+// this node's last one.
+func (m *Member) findArrival(s *Sighting, seen uint64) (a Arrival) {
+	var latest *row
+	for at := m.State.table.find(s.Agent); at != 0; {
+		r := m.State.table.rowAt(at)
+		if r.node != m.State.self && (latest == nil || latest.precedes(r)) {
+			latest = r
+		}
+		at = r.next
+	}
+	if latest == nil || latest.order() <= seen {
+		return a
+	}
+	a.From = m.State.ownerOf(latest)
+	a.Late = latest.order() > s.Frontier && latest.reason == Here && !a.From.Lost
+	a.Moved = latest.order() <= s.Frontier
+	return a
 }
 
 // adoptStored takes up what a run before this one stored of an agent.
@@ -192,7 +224,7 @@ func (m *Member) RecordDeparture(id AgentID, reason Reason, since uint32) {
 
 // RecordLossFor records that an agent of another node is lost with that node.
 func (m *Member) RecordLossFor(id AgentID, node string, since uint32) {
-	m.Own.RecordLossFor(id, node, since, m.frontier)
+	m.Own.RecordLossFor(id, node, since, m.frontier.order)
 }
 
 // Elsewhere returns where an agent is that had its last sign of life on this node: ok is
@@ -208,7 +240,7 @@ func (m *Member) Elsewhere(id AgentID) (o Owner, ok bool) {
 // what it has stated after the last sign of life.
 func (m *Member) StatementOrder(id AgentID, here bool) uint64 {
 	if here {
-		return m.frontier
+		return m.frontier.order
 	}
 	c, _ := m.Own.Claim(id)
 	return max(m.State.Position(), c.Seen)

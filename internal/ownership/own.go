@@ -48,11 +48,12 @@ func (c *Claim) isTemporary() bool { return c.Reason == Moved || c.Reason == Rem
 // Sighting is a sign of life of an agent on this node.
 type Sighting struct {
 	Agent       AgentID
-	Since, Sign uint32     // Unix times
-	Arrived     bool       // the agent has come, or come anew: it is not the connection before
-	Stays       bool       // it proves nothing of an agent that has left, and does not bring it back
-	Addr        netip.Addr // zero for not known: the one before stays
-	Frontier    uint64     // an order of the stream: all up to it were stored before the sighting
+	Since, Sign uint32        // Unix times
+	Arrived     bool          // the agent has come, or come anew: it is not the connection before
+	Age         time.Duration // for how long it has been known to nobody here: how old it is
+	Stays       bool          // it proves nothing of an agent that has left, and does not bring it back
+	Addr        netip.Addr    // zero for not known: the one before stays
+	Frontier    uint64        // an order of the stream: all up to it were stored before the sighting
 }
 
 // RecordSighting records that an agent is here. It is to be stored if it was not here
