@@ -80,7 +80,7 @@ func (n *Node) joinCluster(cfg *config.Config, pace clusterPace) (*clusterPart, 
 		return nil, nil
 	}
 	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{}),
-		numbers: make(map[string]detector.NodeNumber)}
+		numbers: make(map[string]detector.NodeNumber), departures: departures{byAgent: make(map[detector.AgentID]*departure)}}
 	for i := range cfg.Groups {
 		c.timeout = max(c.timeout, cfg.Groups[i].Timeout)
 	}

@@ -39,7 +39,7 @@ const (
 )
 
 func (p *departures) open(o *outbox.Outbox, v sharedView) {
-	p.outbox, p.view, p.byAgent = o, v, make(map[detector.AgentID]*departure)
+	p.outbox, p.view = o, v
 }
 
 // add adds an agent that has left. The function it returns is to be called when the message
