@@ -1,32 +1,44 @@
 # Pulse is built and tested by the go command alone (see README.md); make is for
 # what is made of it.
 
-VERSION := $(shell go run ./cmd/pulse version | cut -d' ' -f2)
-ARCHES  := amd64 arm64
+SHELL  := bash -o pipefail
+HOST   := $(shell go env GOARCH)
+ARCHES := $(HOST)
+# The packages' version is the program's, whose hyphens a package's version cannot have.
+VERSION = $(shell dist/linux-$(HOST)/pulse version | cut -d' ' -f2 | sed 's/-/~/; s/-/./g')
 
-.PHONY: packages check-packages clean
+.PHONY: packages check-packages share clean
 
-# A deb and an rpm for each architecture, in dist/.
+# A deb and an rpm in dist/, for this machine's architecture; for both:
+#   make packages ARCHES="amd64 arm64"
 packages: $(ARCHES:%=package-%)
 
-package-%: binary-% share
+package-%: binary-% binary-$(HOST) share dist/tools/nfpm
 	cd deploy/packages && for kind in deb rpm; do \
-		ARCH=$* VERSION=$(VERSION) go tool nfpm package -f nfpm.yaml -p $$kind -t ../../dist/ || exit 1; done
+		ARCH=$* VERSION=$(VERSION) ../../dist/tools/nfpm package -f nfpm.yaml -p $$kind -t ../../dist/ || exit 1; done
 
-binary-%:
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -ldflags=-s -o dist/linux-$*/pulse ./cmd/pulse
+BINARIES := binary-amd64 binary-arm64
+.PHONY: $(BINARIES)
+$(BINARIES): binary-%:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -buildvcs=auto -trimpath -ldflags=-s -o dist/linux-$*/pulse ./cmd/pulse
 
-# The manual page and the shells' completions.
-.PHONY: share
-share:
+# Programs of other people's, built once.
+dist/tools/%: deploy/packages/go.sum
+	cd deploy/packages && go build -o ../../dist/tools/ tool
+
+# The manual pages and the shells' completions.
+share: binary-$(HOST) dist/tools/go-md2man
 	mkdir -p dist/share
-	go run ./cmd/pulse man | gzip -9n > dist/share/pulse.1.gz
-	go run ./cmd/pulse completion bash > dist/share/pulse.bash
-	go run ./cmd/pulse completion fish > dist/share/pulse.fish
+	dist/linux-$(HOST)/pulse man | gzip -9n > dist/share/pulse.1.gz
+	(echo 'pulse.conf 5 "" "" "File Formats"'; echo ===; \
+		echo; printf '# NAME\n\npulse.conf \\- the settings of Pulse\n\n'; sed '1s/.*/# DESCRIPTION/' docs/settings.md) | \
+		dist/tools/go-md2man | gzip -9n > dist/share/pulse.conf.5.gz
+	for shell in bash zsh fish; do dist/linux-$(HOST)/pulse completion $$shell > dist/share/pulse.$$shell || exit 1; done
 
-# Installs the deb, upgrades, removes and purges it. For a Debian that may be changed, as root.
+# Installs the deb, upgrades, removes and purges it, and examines the rpm. For a Debian that
+# may be changed, as root.
 check-packages:
-	deploy/packages/check.sh
+	deploy/packages/check.sh $(VERSION)
 
 clean:
 	rm -rf dist

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -107,7 +105,7 @@ func formatManualPage(app *kong.Application) string {
 		}
 		for _, flags := range command.AllFlags(true) {
 			for _, f := range flags {
-				if f.Name != "help" {
+				if f.Name != "help" && f.Name != "version" {
 					writeTaggedText(b, f.String(), f.Help)
 				}
 			}
@@ -124,6 +122,7 @@ More settings, read behind those in the order of the files' names.
 .I /var/lib/pulse
 What Pulse keeps, unless <state_dir> names another directory.
 .SH SEE ALSO
+.BR pulse.conf (5),
 .BR systemctl (1),
 .BR journalctl (1)
 `)
@@ -151,28 +150,4 @@ func escapeRoff(text string) string {
 		}
 	}
 	return strings.Join(lines, "\n")
-}
-
-// version is the version of the software; messages have it.
-const version = "0.1.0"
-
-type versionCommand struct{}
-
-func (*versionCommand) Help() string {
-	return `The version that is in messages, the commit if it is known, Go's version and the platform.
-
-    pulse version`
-}
-
-func (*versionCommand) Run(e *env) error {
-	revision := ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value[:min(12, len(s.Value))]
-			}
-		}
-	}
-	_, err := fmt.Fprintf(e.stdout, "pulse %s%s %s %s/%s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
 }

@@ -16,7 +16,8 @@ type completionCommand struct {
 func (*completionCommand) Help() string {
 	return `Prints shell code for the shell's start-up file. The Linux packages install it by themselves.
 
-    source <(pulse completion bash)      # in ~/.bashrc; zsh likewise, in ~/.zshrc
+    source <(pulse completion bash)      # in ~/.bashrc
+    source <(pulse completion zsh)       # in ~/.zshrc, behind compinit
     pulse completion fish | source       # in ~/.config/fish/config.fish`
 }
 
@@ -25,8 +26,8 @@ func (c *completionCommand) Run(e *env) error {
 	switch c.Shell {
 	case "fish":
 		return writeFishCompletion(e.stdout, all)
-	case "zsh": // it runs bash's functions
-		fmt.Fprintln(e.stdout, "autoload -U +X bashcompinit && bashcompinit")
+	case "zsh":
+		return writeZshCompletion(e.stdout, all)
 	}
 	return writeBashCompletion(e.stdout, all)
 }
@@ -159,5 +160,65 @@ end
 		}
 	}
 	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeZshCompletion writes a function that reads the command from the line so far, as
+// bash's does. The file may be sourced, or found by compinit as _pulse.
+func writeZshCompletion(w io.Writer, all []completion) error {
+	quote := strings.NewReplacer(`\`, `\\`, `'`, `'\''`, `:`, `\:`)
+	describe := func(c *completion, list []string) string {
+		var b strings.Builder
+		for _, word := range list {
+			fmt.Fprintf(&b, " '%s:%s'", word, quote.Replace(c.help[word]))
+		}
+		return b.String()
+	}
+	var values, words strings.Builder
+	for i := range all {
+		c := &all[i]
+		fmt.Fprintf(&words, "    '%s') words_of=(%s ) flags=(%s ) ;;\n", c.path, describe(c, c.words), describe(c, c.flags))
+		for _, flag := range c.flags {
+			if list, takes := c.values[flag]; len(list) > 0 {
+				fmt.Fprintf(&values, "    '%s %s') compadd -- '%s'; return ;;\n", c.path, flag, strings.Join(list, "' '"))
+			} else if takes {
+				fmt.Fprintf(&values, "    '%s %s') _files; return ;;\n", c.path, flag)
+			}
+		}
+	}
+	_, err := fmt.Fprintf(w, `#compdef pulse
+# Completion of pulse's commands, flags and values, for zsh.
+_pulse() {
+    local at=pulse word flag=
+    local -a words_of flags
+    for word in ${words[2,CURRENT-1]}; do
+        case "$at $word" in
+        '%s') at+=" $word" ;;
+        esac
+    done
+    if [[ $PREFIX == --*=* ]]; then # --flag=value is one word
+        flag=${PREFIX%%%%=*}
+        compset -P '*='
+    elif [[ ${words[CURRENT-1]} == -* ]]; then
+        flag=${words[CURRENT-1]}
+    fi
+    case "$at $flag" in
+%s    esac
+    case "$at" in
+%s    esac
+    if [[ $PREFIX == -* ]]; then
+        _describe flag flags
+    elif (( $#words_of )); then
+        _describe command words_of
+    else
+        _files
+    fi
+}
+if [[ $funcstack[1] == _pulse ]]; then
+    _pulse "$@"
+else
+    compdef _pulse pulse
+fi
+`, strings.Join(subcommandPaths(all), "' | '"), values.String(), words.String())
 	return err
 }

@@ -25,6 +25,8 @@ const (
 )
 
 type commands struct {
+	PrintVersion versionFlag `name:"version" help:"Print the version."`
+
 	Run       runCommand       `cmd:"" help:"Watch the agents: the daemon."`
 	Demo      demoCommand      `cmd:"" help:"Try Pulse without Wazuh: simulated agents fail in every way, and are detected."`
 	Agents    agentsCommand    `cmd:"" help:"Show the fleet, from the running daemon."`
@@ -42,6 +44,7 @@ type commands struct {
 	WazuhRules wazuhRulesCommand `cmd:"" help:"Print the rules that make alerts of Pulse's events in a Wazuh manager."`
 
 	Version versionCommand `cmd:"" help:"Print the version."`
+	HelpOf  helpCommand    `cmd:"" name:"help" help:"Explain a command."`
 
 	Completion completionCommand `cmd:"" help:"Print the completion of pulse's commands for a shell."`
 	Man        manCommand        `cmd:"" hidden:"" help:"Print the manual page."`

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
+# Usage: check.sh VERSION
+#
 # Installs the deb of "make packages" on this Debian, uses what is there as the
-# service's user would, upgrades, removes and purges it. As root.
+# service's user would, upgrades, removes and purges it. Then it installs the rpm in a root
+# of its own, with rpm itself, which it installs where it is missing. As root.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -23,7 +26,7 @@ fail() {
 	exit 1
 }
 
-version=$(dist/linux-"$arch"/pulse version | cut -d' ' -f2)
+version=$1
 deb=dist/pulse_${version}_${arch}.deb
 [ -e "$deb" ] || fail "no $deb: run make packages first"
 conf=/var/ossec/etc/pulse.conf
@@ -36,6 +39,10 @@ getent passwd pulse | grep -q nologin || fail "no service user"
 pulse version
 pulse config check "$conf" >/dev/null 2>"$work"/check || grep -q client.keys "$work"/check || fail "$(cat "$work"/check)"
 gzip -dc /usr/share/man/man1/pulse.1.gz | grep -q 'SH COMMANDS' || fail "no manual page"
+gzip -dc /usr/share/man/man5/pulse.conf.5.gz | grep -q 'reconnect_grace' || fail "no manual page of the settings"
+for file in docs/operators.md docs/settings.md docs/consumers/go/consume.go schema/status_change.schema.json deploy/prometheus/alerts.yml; do
+	[ -s /usr/share/doc/pulse/$file ] || fail "no /usr/share/doc/pulse/$file"
+done
 pulse wazuh-rules | cmp - /usr/share/pulse/pulse_rules.xml || fail "the rules for a manager are not those of the program"
 if command -v systemd-analyze >/dev/null; then
 	said "the unit: systemd-analyze verify and security"
@@ -71,7 +78,8 @@ daemon=
 said "upgrade: changed settings stay"
 echo '<!-- mine -->' >>"$conf"
 next=$version+next
-(cd deploy/packages && ARCH=$arch VERSION=$next go tool nfpm package -f nfpm.yaml -p deb -t "$work"/next.deb)
+dpkg --compare-versions "$version" lt "$next" || fail "$next is no later version than $version"
+(cd deploy/packages && ARCH=$arch VERSION=$next ../../dist/tools/nfpm package -f nfpm.yaml -p deb -t "$work"/next.deb)
 DEBIAN_FRONTEND=noninteractive dpkg -i "$work"/next.deb | tee "$work"/upgrade
 grep -q '<!-- mine -->' "$conf" || fail "the upgrade has overwritten $conf"
 ! grep -q 'enable --now' "$work"/upgrade || fail "the upgrade takes itself for an installation"
@@ -82,4 +90,22 @@ dpkg -r pulse
 dpkg -P pulse
 [ ! -e "$conf" ] && [ ! -e /var/lib/pulse ] || fail "a purge leaves things"
 ! getent passwd pulse >/dev/null || fail "a purge leaves the user"
+said "the rpm, in a root of its own"
+command -v rpm >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends rpm
+root=$work/root
+mkdir "$root"
+rpm --root "$root" --initdb
+rpm=$(echo dist/pulse-"$version"-1.*.rpm)
+rpm -K --nosignature "$rpm" || fail "the rpm is damaged"
+rpm --root "$root" -i --nodeps --noscripts "$rpm"
+rpm --root "$root" -V --nodeps --noscripts pulse || fail "what is installed is not what the rpm has"
+cmp "$root"/usr/bin/pulse dist/linux-"$arch"/pulse || fail "another program"
+rpm --root "$root" -q --configfiles pulse | grep -qx "$conf" || fail "$conf is no settings file of the rpm"
+rpm --root "$root" -q --scripts pulse | grep -q useradd || fail "the rpm makes no user"
+echo '<!-- mine -->' >>"$root$conf"
+(cd deploy/packages && ARCH=$arch VERSION=$next ../../dist/tools/nfpm package -f nfpm.yaml -p rpm -t "$work"/next.rpm)
+rpm --root "$root" -U --nodeps --noscripts "$work"/next.rpm || fail "$next is no later version than $version"
+grep -q '<!-- mine -->' "$root$conf" || fail "the upgrade has overwritten $conf"
+rpm --root "$root" -e --noscripts pulse
+[ ! -e "$root"/usr/bin/pulse ] && [ -e "$root$conf".rpmsave ] || fail "a removal takes the wrong things"
 said "good"
