@@ -92,13 +92,17 @@ func (t *tracker) applyLocatedAgents(e agentsLocated) {
 }
 
 func (t *tracker) countActiveAgents() {
-	n := int64(0)
+	n, passive := int64(0), int64(0)
 	for _, a := range t.known {
 		if a.status == wazuhdb.StatusActive {
 			n++
+			if a.passive {
+				passive++
+			}
 		}
 	}
 	t.active.Store(n)
+	t.activePassive.Store(passive)
 }
 
 // handleSignOfLife handles that an agent's last keep-alive, or startup, was in a second. Where
@@ -113,5 +117,7 @@ func (t *tracker) handleSignOfLife(id detector.AgentID, status string, second in
 	}
 	if probe && !passive {
 		t.probeReturnedAgent(id)
+	} else if there && !passive {
+		t.askForConnection(id)
 	}
 }

@@ -111,6 +111,9 @@ type Stats struct {
 	Connections int64  `json:"connections"`       // of agents, over TCP
 	Problem     string `json:"problem,omitempty"` // what is wrong with the manager's daemons
 
+	Unaskable int64   `json:"agents_not_asked"`               // of Agents, those that only the database shows: of Wazuh 5, and of a worker beside a master of it
+	LostAfter float64 `json:"not_asked_lost_after,omitempty"` // seconds of silence there after which those are lost; 0 beside Wazuh 4
+
 	Requests     int64            `json:"requests"`       // to agents
 	Outcomes     map[string]int64 `json:"outcomes"`       // what became of them
 	InFlight     int              `json:"in_flight"`      // that remoted has not answered
@@ -156,6 +159,7 @@ func (l *Link) Stats() Stats {
 		Inventory: time.Duration(l.tracker.inventoryTime.Load()).Seconds(), Statements: db.Statements, SQLIn: db.BytesIn, SQLOut: db.BytesOut,
 		Closed: d.closed.Load(), Unmatched: d.unmatched.Load(), Announced: d.tcp.IsAnnounced()}
 	l.prober.addProberStats(&s)
+	s.Unaskable, s.LostAfter = l.tracker.activePassive.Load(), time.Duration(l.tracker.passiveTimeout.Load()).Seconds()
 	if l.events != nil {
 		s.EventsSent, s.EventsWaiting, s.EventsDropped = l.events.sent.Load(), l.events.countWaiting(), l.events.dropped.Load()
 	}

@@ -166,6 +166,7 @@ func (t *tracker) updatePassivePace() {
 		return
 	}
 	p.throttle, p.timeout = throttle, timeout
+	t.passiveTimeout.Store(int64(timeout))
 	t.fleet.SetPassivePace(throttle, timeout)
 	t.log.Info("agents of Wazuh 5 are watched by their keep-alives in the database", "written_every", throttle.String(), "lost_after", timeout.String(), "workers", p.relays.delay() > 0)
 }

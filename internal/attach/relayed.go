@@ -138,6 +138,14 @@ func (t *tracker) recordConnection(id detector.AgentID, outcome remoted.Outcome)
 	return a.connection == isRelayed
 }
 
+// askForConnection has an agent asked of which it is not known whether remoted has a connection
+// to it: when it dies it is too late for that.
+func (t *tracker) askForConnection(id detector.AgentID) {
+	if a := t.known[id]; a != nil && a.connection == noConnection && t.passive.relays.isMaster5 {
+		t.prober.probeAgent(id)
+	}
+}
+
 // hasMovedAway reports whether the rows of an agent show that it has another node now, as
 // remoted has no connection to it at a second. After a stall, wazuh-db writes what has waited
 // at once: it takes two signs of life that are apart.

@@ -200,7 +200,6 @@ func TestAnAgentThatMovesToAWorkerOfWazuh5IsBack(t *testing.T) {
 		b.agents.setState(1031, remoted.Answered)
 		m.signOfLife(1031, "Wazuh v4.14.7", "pending")
 		time.Sleep(10 * time.Second)
-		here(3)
 		b.agents.setState(1031, remoted.NotConnected)
 		b.reportClosedConn(1031)
 		died := time.Now()

@@ -49,7 +49,8 @@ type tracker struct {
 	incarnation remoted.Incarnation // of the remoted that agents have had time to come to
 	down        bool                // remoted did not answer last
 
-	sessions, active, inventoryTime atomic.Int64
+	sessions, active, activePassive atomic.Int64
+	inventoryTime, passiveTimeout   atomic.Int64 // nanoseconds
 	vanished                        atomic.Pointer[Vanished]
 }
 

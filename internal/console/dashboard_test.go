@@ -280,6 +280,27 @@ func TestAChangeOfAnAgentWithoutAnAddressIsShown(t *testing.T) {
 	b.checkErrors(s)
 }
 
+// What the manager's database alone shows of Wazuh 5 is said, with how late a loss is known.
+func TestTheDashboardSaysWhichAgentsOnlyTheDatabaseShows(t *testing.T) {
+	b := openBrowser(t)
+	s := openFixture(t, 1, func(cfg *Config, _ *detector.Settings) {
+		state := cfg.State
+		cfg.State = func() State {
+			now := state()
+			now.Shown.(map[string]any)["link"] = map[string]any{"kind": "attach", "attach": map[string]any{"agents": 12, "connections": 2, "agents_not_asked": 10, "not_asked_lost_after": 80}}
+			return now
+		}
+	})
+	b.openPage(s.url)
+	b.waitUntil(isLive)
+	const card = `document.querySelector("#pulse .card")`
+	b.waitUntil(card + `?.innerText.includes("10 agents seen in the database only, lost after 80 s")`)
+	if text := b.evaluate(card + ".title"); !strings.Contains(text, "Of 12 active agents, 2 can be asked") || !strings.Contains(text, "after 80 s of silence") {
+		t.Error(text)
+	}
+	b.checkErrors(s)
+}
+
 var updatePicture = flag.Bool("update-picture", false, "rewrite docs/dashboard.png")
 
 // The picture in the README: 500 agents, one of whose networks has just been lost.

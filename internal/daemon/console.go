@@ -103,6 +103,7 @@ func (n *Node) readMetrics() metrics.Node {
 	if a := s.Link.Attach; a != nil {
 		m.Connections, m.Requests, m.InFlight, m.StatusesWritten, m.AlertsRaised, m.LinkUp = a.Connections, a.Outcomes, a.InFlight, a.Written, a.Alerts, a.Problem == ""
 		m.ManagerEvents, m.ManagerDropped = a.EventsSent, a.EventsDropped
+		m.ManagerAgents, m.NotAskedLostAfter = map[string]int64{"request": a.Agents - a.Unaskable, "database": a.Unaskable}, a.LostAfter
 	}
 	if n.console != nil {
 		m.Subscribers = n.console.Subscribers()

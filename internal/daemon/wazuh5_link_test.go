@@ -42,6 +42,10 @@ func TestBesideWazuh5AgentsOf4AreAskedAndThoseOf5Never(t *testing.T) {
 	h.nextMessage("answer", func(m receivedMessage) bool {
 		return m.Event != nil && m.Event.EventType == event.KeepAliveAcknowledged
 	})
+	h.await("what shows a loss is counted", func() bool {
+		a := h.node.Status().Link.Attach
+		return a.Agents == 5 && a.Unaskable == 2 && a.LostAfter == 21
+	})
 	if err := four.Fail("002", agentsim.Kill); err != nil {
 		t.Fatal(err)
 	}

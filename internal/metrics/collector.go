@@ -9,28 +9,30 @@ import (
 
 // Node is a snapshot of the node's state, for one gathering.
 type Node struct {
-	Agents          detector.Counts
-	Connections     int64
-	Accepted        int64            // TCP connections since the start
-	Received        map[string]int64 // messages from agents, by what they were
-	Refused         map[string]int64 // by cause
-	Panics          int64            // while a peer was served
-	LinkUp          bool             // the link to the agents works
-	Requests        map[string]int64 // of link attach: requests through the manager, by outcome
-	InFlight        int              // of these, not answered yet
-	StatusesWritten int64            // losses written into the manager's database
-	AlertsRaised    int64            // the manager's own alerts
-	HostProbes      map[string]int64 // results of probes of lost agents' hosts
-	ManagerEvents   int64            // Pulse's own events that the manager took
-	ManagerDropped  int64            // of these, the ones that it did not take in time
-	Pace            detector.Timings
-	Started         time.Time
-	Sequence        uint64 // of the last message
-	Healthy         bool
-	Conditions      map[string]int64 // 1 for those that hold, by code
-	Silences        map[string]int64 // that are not over, by state
-	AgentsSilenced  int
-	SilencesRefused int // of the state directory
+	Agents            detector.Counts
+	Connections       int64
+	Accepted          int64            // TCP connections since the start
+	Received          map[string]int64 // messages from agents, by what they were
+	Refused           map[string]int64 // by cause
+	Panics            int64            // while a peer was served
+	LinkUp            bool             // the link to the agents works
+	Requests          map[string]int64 // of link attach: requests through the manager, by outcome
+	InFlight          int              // of these, not answered yet
+	StatusesWritten   int64            // losses written into the manager's database
+	AlertsRaised      int64            // the manager's own alerts
+	HostProbes        map[string]int64 // results of probes of lost agents' hosts
+	ManagerEvents     int64            // Pulse's own events that the manager took
+	ManagerDropped    int64            // of these, the ones that it did not take in time
+	ManagerAgents     map[string]int64 // that the manager calls active, by what shows a loss
+	NotAskedLostAfter float64          // seconds of silence in the database
+	Pace              detector.Timings
+	Started           time.Time
+	Sequence          uint64 // of the last message
+	Healthy           bool
+	Conditions        map[string]int64 // 1 for those that hold, by code
+	Silences          map[string]int64 // that are not over, by state
+	AgentsSilenced    int
+	SilencesRefused   int // of the state directory
 
 	NATS    string // "" for disabled, else a state; connected and embedded are up
 	NATSUp  bool
@@ -137,6 +139,8 @@ var nodeSeries = []series{
 	{"pulse_link_refusals_total", "Peers and messages refused, by cause.", counter, "cause", readLabelled(func(n *Node) map[string]int64 { return n.Refused })},
 	{"pulse_link_panics_total", "Faults of Pulse while it served a peer, each of which ended that peer's connection.", counter, "", readValue(func(n *Node) float64 { return float64(n.Panics) })},
 	{"pulse_link_up", "1 while the way to the agents is open.", gauge, "", readValue(func(n *Node) float64 { return boolValue(n.LinkUp) })},
+	{"pulse_attach_agents", "Agents that the manager calls active, by what shows their loss: request (and their connection), or the database alone.", gauge, "by", readLabelled(func(n *Node) map[string]int64 { return n.ManagerAgents })},
+	{"pulse_attach_database_lost_after_seconds", "Silence in the database after which an agent is lost that only it shows; 0 beside Wazuh 4.", gauge, "", readValue(func(n *Node) float64 { return n.NotAskedLostAfter })},
 	{"pulse_attach_requests_total", "Requests to agents through the manager, by outcome.", counter, "outcome", readLabelled(func(n *Node) map[string]int64 { return n.Requests })},
 	{"pulse_attach_requests_in_flight", "Requests that the manager has not answered.", gauge, "", readValue(func(n *Node) float64 { return float64(n.InFlight) })},
 	{"pulse_attach_status_written_total", "Losses written into the manager's database.", counter, "", readValue(func(n *Node) float64 { return float64(n.StatusesWritten) })},

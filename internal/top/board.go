@@ -28,8 +28,10 @@ type Node struct {
 		Kind        string `json:"kind"`
 		Connections int64  `json:"connections"`
 		Attach      *struct {
-			Connections int64  `json:"connections"`
-			Problem     string `json:"problem"`
+			Connections int64   `json:"connections"`
+			Problem     string  `json:"problem"`
+			Unaskable   int64   `json:"agents_not_asked"`
+			LostAfter   float64 `json:"not_asked_lost_after"` // seconds
 		} `json:"attach"`
 	} `json:"link"`
 	NATS struct {
@@ -143,7 +145,11 @@ func (b *Board) drawNode(p *page) {
 	n := &b.summary.Node
 	link := fmt.Sprintf("%s, %d connections", n.Link.Kind, n.Link.Connections)
 	if a := n.Link.Attach; a != nil {
-		link = fmt.Sprintf("%s, %d connections %s", n.Link.Kind, a.Connections, a.Problem)
+		link = fmt.Sprintf("%s, %d connections", n.Link.Kind, a.Connections)
+		if a.Unaskable > 0 {
+			link += fmt.Sprintf(", %d agents seen in the database only (lost after %v)", a.Unaskable, time.Duration(a.LostAfter)*time.Second)
+		}
+		link += " " + a.Problem
 	}
 	if !b.hasSummary {
 		return

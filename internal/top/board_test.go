@@ -71,6 +71,16 @@ JUST NOW
 	}
 }
 
+func TestABoardSaysWhichAgentsOnlyTheDatabaseShows(t *testing.T) {
+	b := full(t)
+	if err := json.Unmarshal([]byte(`{"kind":"attach","attach":{"connections":2,"agents_not_asked":10,"not_asked_lost_after":80}}`), &b.summary.Node.Link); err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(b.Draw(200, 40, noon), "\n"); !strings.Contains(text, "link attach, 2 connections, 10 agents seen in the database only (lost after 1m20s) ·") {
+		t.Error(text)
+	}
+}
+
 func TestABoardFitsEveryScreen(t *testing.T) {
 	for _, size := range [][2]int{{200, 60}, {80, 24}, {40, 12}, {20, 5}, {1, 1}} {
 		b := full(t)

@@ -21,7 +21,7 @@ export class NodeCards {
     const late = s.point.sweep_late_ms, depth = s.point.outbox_depth;
     const natsBad = nats.state === "unavailable" || nats.state === "connecting";
     $("pulse").replaceChildren(
-      card("Link", link.kind === "attach" ? "attached" : link.kind, link.problem ?? link.attach?.problem ?? `${plural(link.connections ?? link.attach?.connections ?? 0, "connection")}${refused ? `, ${count(refused)} refused` : ""}`, Boolean(link.attach?.problem)),
+      card("Link", link.kind === "attach" ? "attached" : link.kind, link.problem ?? link.attach?.problem ?? linkText(link, refused), Boolean(link.attach?.problem), null, databaseText(link.attach)),
       card("NATS", nats.state, natsBad ? nats.problem || `for ${ago(nats.since)}` : `for ${ago(nats.since)}`, natsBad),
       card("Outbox", depth ? `${count(depth)} waiting` : "empty", nats.state === "embedded" ? "clients read here" : "", false, spark(this.points.map((p) => p.outbox_depth), "Messages waiting, over the last hour")),
       card("Sweep", late < 1 ? "on time" : `${span(late)} late`, "", late > 500, spark(this.points.map((p) => p.sweep_late_ms), "Lateness of the sweep, over the last hour"),
@@ -40,6 +40,21 @@ export class NodeCards {
     if (words !== this.said) box.replaceChildren(...lines.map((line) => el("p", {}, line)));
     this.said = words;
   }
+}
+
+function linkText(link, refused) {
+  const words = [plural(link.connections ?? link.attach?.connections ?? 0, "connection")];
+  if (refused) words.push(`${count(refused)} refused`);
+  if (link.attach?.agents_not_asked) words.push(`${plural(link.attach.agents_not_asked, "agent")} seen in the database only, lost after ${span(link.attach.not_asked_lost_after * 1000)}`);
+  return words.join(", ");
+}
+
+// databaseText returns what is different for agents that only the manager's database shows.
+function databaseText(attach) {
+  if (!attach?.agents_not_asked) return "";
+  const late = span(attach.not_asked_lost_after * 1000);
+  return `Of ${plural(attach.agents, "active agent")}, ${count(attach.agents - attach.agents_not_asked)} can be asked whether they are there, and are known to be lost in seconds. ` +
+    `The others (of Wazuh 5) are only seen in the manager's database: their loss is known after ${late} of silence there, whichever way they end without a shutdown.`;
 }
 
 function card(title, value, more, bad, chart, about = "") {
