@@ -47,6 +47,7 @@ func (s *Server) handleAgentList(w http.ResponseWriter, r *http.Request) {
 		sendProblem(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	want.Nodes = view.MatchNodes(s.cfg.Fleet, s.cfg.Node, query.Get("node"))
 	var total int
 	var found []view.Listed
 	if !s.runFleetScan(r, func(ctx context.Context) (err error) {
@@ -67,7 +68,7 @@ func (s *Server) handleAgentList(w http.ResponseWriter, r *http.Request) {
 	sendJSON(w, page)
 }
 
-var filterFields = []string{"status", "dormant", "q", "name", "address", "group", "os", "version", "network"}
+var filterFields = []string{"status", "dormant", "q", "name", "address", "group", "os", "version", "network", "node"}
 
 func (s *Server) parseAgentFilter(query url.Values) (*view.Filter, error) {
 	f := &view.Filter{Text: strings.ToLower(query.Get("q")), Name: query.Get("name"), Address: query.Get("address"),
@@ -89,7 +90,7 @@ func (s *Server) parseAgentFilter(query url.Values) (*view.Filter, error) {
 		}
 		f.Dormant = &dormant
 	}
-	for field, pattern := range map[string]string{"name": f.Name, "address": f.Address, "group": f.Group, "os": f.OS, "version": f.Version} {
+	for field, pattern := range map[string]string{"name": f.Name, "address": f.Address, "group": f.Group, "os": f.OS, "version": f.Version, "node": query.Get("node")} {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return nil, fmt.Errorf("%s %.80q: want a pattern such as web-*", field, pattern)
 		}
@@ -148,7 +149,8 @@ func checkParameterNames(query map[string][]string, names []string) error {
 
 // handleFleetMap answers with the whole fleet in a compact form, for the dashboard: {"node":…,"last_event_id":…,"groups":[…],"agents":[[id,name,ip,status,group,info],…],"infos":[…]},
 // where status is its number in messages, group the index in groups, -1 for none, and info
-// that in infos, which many agents share. A silenced agent has a 1 behind that.
+// that in infos, which many agents share. A silenced agent has a 1 behind that. In a cluster
+// there is nodes, too, the names of all, and behind the 1, or 0, the index of the agent's node.
 //
 // The event is the last before the first page was read: a client that reads the events
 // after it misses none, and gets some that the map has already.
@@ -163,11 +165,13 @@ func (s *Server) handleFleetMap(w http.ResponseWriter, r *http.Request) {
 		out.Reset(packed)
 	}
 	defer out.Flush()
+	nodes := view.NodeNames(s.cfg.Fleet)
 	head, _ := json.Marshal(struct {
 		Node   string   `json:"node"`
 		Last   string   `json:"last_event_id"`
 		Groups []string `json:"groups"`
-	}{s.cfg.Node, strconv.FormatUint(s.cfg.Epoch, 10) + "-" + strconv.FormatUint(s.cfg.History.LastSequence(), 10), append([]string{}, s.groupNames()...)})
+		Nodes  []string `json:"nodes,omitempty"`
+	}{s.cfg.Node, strconv.FormatUint(s.cfg.Epoch, 10) + "-" + strconv.FormatUint(s.cfg.History.LastSequence(), 10), append([]string{}, s.groupNames()...), nodes})
 	_, _ = out.Write(head[:len(head)-1])
 	_, _ = out.WriteString(`,"agents":[`)
 	separator, infos := "", newInfoTable()
@@ -178,6 +182,11 @@ func (s *Server) handleFleetMap(w http.ResponseWriter, r *http.Request) {
 				row := []any{a.ID.String(), a.Name, a.IP, a.Status, a.Group - 1, infos.indexOf(a.Info)}
 				if a.Silenced {
 					row = append(row, 1)
+				} else if nodes != nil {
+					row = append(row, 0)
+				}
+				if nodes != nil {
+					row = append(row, a.Node)
 				}
 				text, _ := json.Marshal(row)
 				_, _ = out.WriteString(separator)

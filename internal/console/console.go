@@ -28,10 +28,11 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/connlimit"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/history"
+	"github.com/wazuh-pulse/pulse/internal/view"
 	"golang.org/x/time/rate"
 )
 
-// Fleet is the detector.
+// Fleet is the detector, or the fleet of a cluster.
 type Fleet interface {
 	Page(n int) (page []detector.Record, more bool)
 	Agent(id detector.AgentID) (detector.Record, bool)
@@ -49,6 +50,7 @@ type Config struct {
 	History *history.History
 	Groups  []string // the names of the groups of agents, by detector.Record.Group - 1
 	State   func() State
+	Nodes   func() view.NodeList // of the cluster; this one alone outside one
 	Metrics prometheus.Gatherer
 
 	Silences Silences
@@ -131,6 +133,7 @@ func (s *Server) newRequestHandler() http.Handler {
 		"DELETE /api/v1/silences/{id}":  s.handleSilenceEnd,
 		"GET /api/v1/map":               s.handleFleetMap,
 		"GET /api/v1/status":            s.handleStatus,
+		"GET /api/v1/nodes":             s.handleNodes,
 		"GET /api/v1/series":            s.handleSampleSeries,
 		"GET /api/v1/events":            s.handleEvents,
 		"GET /api/v1/changes":           s.handleChanges,

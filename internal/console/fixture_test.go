@@ -58,6 +58,10 @@ func openFixture(t testing.TB, agents int, with ...option) *fixture {
 	cfg := Config{Node: "node01", Version: "1.2.3", Epoch: 7, Clock: s.clock, History: s.history, Groups: []string{"servers", "desks"},
 		Log: slog.New(slog.DiscardHandler)}
 	cfg.State = func() State { return s.newState() }
+	cfg.Nodes = func() view.NodeList {
+		since := view.TruncateTime(time.Now())
+		return view.NodeList{Node: "node01", Nodes: []view.Node{{Name: "node01", Self: true, Role: "listener", Version: "1.2.3", State: view.NodeUp, Started: since, Since: &since}}}
+	}
 	measured := metrics.New("node01", "1.2.3", func() metrics.Node { return metrics.Node{Agents: s.detector.Counts()} })
 	cfg.Metrics = measured.Registry()
 	for _, change := range with {

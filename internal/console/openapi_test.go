@@ -110,6 +110,7 @@ func TestAnswersAreWhatTheDocumentPromises(t *testing.T) {
 		{"GET", "/api/v1/changes", "/api/v1/changes", ""},
 		{"GET", "/api/v1/changes", "/api/v1/changes?limit=x", ""},
 		{"GET", "/api/v1/status", "/api/v1/status", ""},
+		{"GET", "/api/v1/nodes", "/api/v1/nodes", ""},
 		{"GET", "/api/v1/series", "/api/v1/series", ""},
 		{"GET", "/api/v1/openapi.json", "/api/v1/openapi.json", ""},
 		{"GET", "/healthz", "/healthz", ""}, {"GET", "/readyz", "/readyz", ""}, {"GET", "/metrics", "/metrics", ""},

@@ -50,9 +50,15 @@ func (s *Server) handleStatus(w http.ResponseWriter, _ *http.Request) {
 	_ = e.Encode(s.state.currentNodeState().Shown)
 }
 
+func (s *Server) handleNodes(w http.ResponseWriter, _ *http.Request) { sendJSON(w, s.cfg.Nodes()) }
+
 func (s *Server) newFleetSummary() view.Summary {
 	now, silences := s.state.currentNodeState(), s.cfg.Silences.Figures()
-	return view.Summary{SilencesActive: silences.Active, AgentsSilenced: silences.Agents,
+	var cluster *view.NodeList
+	if list := s.cfg.Nodes(); list.Cluster {
+		cluster = &list
+	}
+	return view.Summary{Cluster: cluster, SilencesActive: silences.Active, AgentsSilenced: silences.Agents,
 		At: view.TruncateTime(time.Now()), Agents: view.CountAgents(s.cfg.Fleet.Counts()), Outage: view.NewOutage(s.cfg.History.CurrentOutage()),
 		Health: now.Health, Node: now.Shown, Sequence: now.Sequence, Point: s.samples.newestSamplePoint()}
 }

@@ -109,8 +109,11 @@ func (p *page) setDetails(i int, at *ownership.Place) {
 
 // reasonOf returns why an agent has left the node that had it; none if the node has not told.
 func reasonOf(at *ownership.Place) detector.Reason {
-	if at.Reason == ownership.Stopped {
+	switch {
+	case at.Reason == ownership.Stopped:
 		return detector.AgentShutdown
+	case at.Reason == ownership.Lost && at.NodeLost:
+		return detector.NodeLost
 	}
 	return detector.NoReason
 }

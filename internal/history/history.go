@@ -33,6 +33,7 @@ type Event struct {
 
 	ID       detector.AgentID // Change, Away, Flapping
 	Name, IP string
+	Node     string          // that has the agent, or had it; "" for this one
 	From, To detector.Status // Change, Away
 	Reason   detector.Reason // the same, and all up to Changes
 	Missed   int
@@ -78,10 +79,10 @@ const (
 // Delay returns how long it took until a change was known. For a loss that is
 // the time since the agent's last sign of life, since it is not known when it
 // failed; for everything else the time since it happened. It is 0 where that
-// is unknown, and of Away.
+// is unknown, of Away, and of agents of other nodes.
 func (e *Event) Delay() time.Duration {
 	from := e.At
-	if e.Kind == Away {
+	if e.Kind == Away || e.Node != "" { // by another node's clock
 		return 0
 	}
 	if e.Kind == NodeLost {
@@ -185,6 +186,18 @@ func (h *History) RestoreEvents(events []Event) {
 	h.wakeReaders()
 }
 
+// AddEvents adds events of agents of other nodes, in order, known now. Any goroutine may call it.
+func (h *History) AddEvents(events ...Event) {
+	known := time.Now().Round(0)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range events {
+		e.Known = known
+		h.addEvent(e)
+	}
+	h.wakeReaders()
+}
+
 func (h *History) addEvent(e Event) {
 	h.last++
 	e.Seq = h.last
@@ -193,7 +206,7 @@ func (h *History) addEvent(e Event) {
 		h.outage = e.Fleet
 	case e.Kind == Recovered:
 		h.outage = nil
-	case e.Kind == Change && e.Reason == detector.AgentRemoved:
+	case e.Kind == Change && e.Reason == detector.AgentRemoved && e.Node == "":
 		h.roundTrips.removeAgent(e.ID)
 	}
 	if len(h.ring) < h.limit {

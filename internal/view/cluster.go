@@ -1,10 +1,6 @@
 package view
 
-import (
-	"time"
-
-	"github.com/wazuh-pulse/pulse/event"
-)
+import "time"
 
 // Clustered is a fleet whose agents are on several nodes.
 type Clustered interface {
@@ -72,14 +68,4 @@ type NodeList struct {
 	Node    string `json:"node"` // the one that answers
 	Cluster bool   `json:"cluster"`
 	Nodes   []Node `json:"nodes"` // in the order of their names
-}
-
-// Cluster is the state of the cluster in short, as a node sees it.
-type Cluster struct {
-	CutOff  bool              `json:"cut_off"`           // this node is, from the others
-	Loaded  bool              `json:"loaded"`            // what the others have claimed was read
-	Since   time.Time         `json:"since"`             // when this node's beat was acknowledged last
-	Problem string            `json:"problem,omitempty"` // why the shared view is not kept
-	Agents  event.AgentCounts `json:"agents"`            // of all nodes
-	Nodes   []Node            `json:"nodes"`
 }

@@ -24,6 +24,7 @@ type Event struct {
 	ID       string     `json:"id,omitempty"`
 	Name     string     `json:"name,omitempty"`
 	IP       string     `json:"ip,omitempty"`
+	Node     string     `json:"node,omitempty"` // that has the agent, if it is another one; that is lost, or back
 	From     string     `json:"from,omitempty"`
 	To       string     `json:"to,omitempty"`
 	Reason   string     `json:"reason,omitempty"`
@@ -36,7 +37,6 @@ type Event struct {
 	Silenced bool  `json:"silenced,omitempty"` // it was, and its alerts waited
 	event.AgentInfo
 	Fleet    *Outage         `json:"fleet,omitempty"`
-	Node     string          `json:"node,omitempty"`     // that is lost, or back
 	Agents   *int            `json:"agents,omitempty"`   // that it had, or has
 	Machines []event.Machine `json:"machines,omitempty"` // which have the key of one agent
 	Lull     *float64        `json:"away_ms,omitempty"`
@@ -86,7 +86,7 @@ var alertLevels = map[history.Kind]int{history.Flapping: alertlevel.Flapping, hi
 // NewEvent presents an event of the history.
 func NewEvent(e *history.Event) Event {
 	shown := Event{Seq: e.Seq, Kind: kindNames[e.Kind], At: TruncateTime(e.At), KnownAt: TruncateTime(e.Known), Level: alertLevels[e.Kind],
-		Name: e.Name, IP: e.IP, Changes: e.Changes, Outage: e.Outage, Fleet: NewOutage(e.Fleet)}
+		Name: e.Name, IP: e.IP, Node: e.Node, Changes: e.Changes, Outage: e.Outage, Fleet: NewOutage(e.Fleet)}
 	if delay := e.Delay(); delay > 0 {
 		ms := float64(delay.Round(time.Millisecond)) / float64(time.Millisecond)
 		shown.Delay = &ms

@@ -29,6 +29,8 @@ type Summary struct {
 	Sequence uint64            `json:"sequence"`
 	Point    Point             `json:"point"` // the last of the series
 
+	Cluster *NodeList `json:"cluster,omitempty"` // absent outside a cluster
+
 	SilencesActive int `json:"silences_active"`
 	AgentsSilenced int `json:"agents_silenced"`
 }

@@ -52,12 +52,15 @@ export class AgentPanel {
   }
 
   // drawAgent redraws the panel, but keeps the button, which may have the focus.
-  drawAgent({ agent: a, changes, round_trips: list, messages }) {
+  drawAgent({ node, agent: a, changes, round_trips: list, messages }) {
     const last = changes.find((c) => c.kind === "status_change");
     const facts = [["Status since", `${ago(a.since)} ago${last ? `: ${whyOf(last)}` : ""}`], ["Last sign of life", a.last_seen ? `${ago(a.last_seen)} ago` : "never"]];
+    const elsewhere = a.node !== undefined && a.node !== node;
+    if (elsewhere && !a.last_seen) facts.pop();
     if (a.missed) facts.push(["Unanswered", `${a.missed} keep-alives in a row`]);
     if (hostText(a)) facts.push(["Host", `${hostText(a)}: ${a.host_probe}, asked ${ago(a.host_probed_at)} ago`]);
     if (a.rtt_ms !== undefined) facts.push(["Round trip", tripOf(a.rtt_ms)]);
+    if (a.node) facts.push(["Node", a.coarse ? `${a.node}, seen through its manager's database` : a.node]);
     if (a.network) facts.push(["Network", a.network]);
     if (a.group) facts.push(["Group", a.group]);
     if (a.wazuh_groups?.length) facts.push(["Wazuh groups", a.wazuh_groups.join(", ")]);
@@ -67,19 +70,21 @@ export class AgentPanel {
     const body = el("div", {},
       el("p", {}, el("span", { class: `badge ${a.status}` }, glyph(a.status), statusWords[a.status]),
         a.dormant ? el("span", { class: "badge dormant", title: "Away for so long that nobody waits for it" }, "dormant") : "",
+        a.duplicated ? el("span", { class: "badge dormant", title: "Two machines use its key" }, "duplicated key") : "",
         a.silenced ? el("span", { class: "badge silenced", title: "Its alerts wait until the silence ends" }, "silenced") : ""),
       el("dl", { class: "facts" }, ...facts.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)])));
     const rest = el("div", {},
       el("h3", {}, "Timeline"), timeline(a, changes),
-      el("h3", {}, "Round trips"), list.length ? trips(list) : el("p", { class: "dim" }, "No keep-alive has been answered yet."),
+      el("h3", {}, "Round trips"), list.length ? trips(list) : el("p", { class: "dim" }, elsewhere ? `Node ${a.node} knows them.` : "No keep-alive has been answered yet."),
       el("h3", {}, "Last messages"),
       messages.length ? el("ol", { class: "messages" }, ...messages.slice(0, 12).map((m) => el("li", {}, el("time", { datetime: m.at }, timeOf(m.at)),
         el("span", { class: m.type === "keepalive_failed" ? "bad" : "" }, m.type.startsWith("keepalive") ? `keep-alive: ${m.text}` : m.text)))) : el("p", { class: "dim" }, "None yet."));
-    if (!this.ask || !this.panel.contains(this.ask)) {
+    if (!this.ask || !this.panel.contains(this.ask) || this.elsewhere !== elsewhere) {
+      this.elsewhere = elsewhere;
       this.button = el("button", { type: "button", onclick: () => this.pingAgent() }, "Send a keep-alive");
       this.said = el("span", { role: "status", class: "dim" });
       const { id } = this;
-      this.ask = el("div", { class: "ask" }, this.button, el("button", { type: "button", class: "quieter", onclick: () => this.silence(id) }, "Silence…"), this.said);
+      this.ask = elsewhere ? el("p", { class: "ask dim" }, `Node ${a.node} alone can send it a keep-alive, or hold back its alerts.`) : el("div", { class: "ask" }, this.button, el("button", { type: "button", class: "quieter", onclick: () => this.silence(id) }, "Silence…"), this.said);
       this.panel.replaceChildren(this.newHead(a), body, this.ask, rest);
       return;
     }

@@ -6,6 +6,7 @@ import { FleetMap } from "./map.js";
 import { Feed } from "./feed.js";
 import { AgentPanel } from "./agent.js";
 import { NodeCards } from "./node.js";
+import { NodeList } from "./nodes.js";
 import { showList } from "./list.js";
 import { Killed, Silences } from "./silences.js";
 import { filterNames, newMatcher, readView, unknownFilter, view, writeView } from "./filter.js";
@@ -18,6 +19,7 @@ const silences = new Silences();
 const killed = new Killed((id) => openAgent(id));
 const panel = new AgentPanel(() => openAgent(""), (id) => silences.open(id));
 const node = new NodeCards();
+const nodes = new NodeList((name) => toggleWord(`node:${name}`));
 let summary = null, mismatches = 0, lastLoss = 0, silencedBefore = null;
 
 function openAgent(id) {
@@ -29,7 +31,10 @@ function openAgent(id) {
 }
 
 function toggleBlock(key) {
-  const word = key ? `${view.by === "group" ? "group" : "net"}:${key}` : "";
+  toggleWord(key ? `${{ group: "group", node: "node" }[view.by] ?? "net"}:${key}` : "");
+}
+
+function toggleWord(word) {
   view.q = view.q === word ? "" : word;
   applyView(true);
 }
@@ -95,9 +100,9 @@ function toggleStatus(status) {
 // drawVerdict draws the state of the fleet in a few words.
 function drawVerdict(n) {
   const box = $("verdict"), outage = summary?.outage;
-  const recent = Date.now() - lastLoss < 60e3;
+  const recent = Date.now() - lastLoss < 60e3, trouble = NodeList.troubleOf(summary?.cluster);
   const [kind, words] = outage ? ["outage", `Fleet outage for ${span(Date.now() - Date.parse(outage.since))}: ${count(outage.agents_lost)} of ${count(outage.agents_watched)} lost`]
-    : n.disconnected ? ["some", recent ? "Agents lost within the last minute" : `${plural(n.disconnected, "agent")} disconnected`] : n.active || n.pending ? ["calm", "No agent disconnected"] : ["none", "No agent is connected"];
+    : trouble ? ["some", trouble] : n.disconnected ? ["some", recent ? "Agents lost within the last minute" : `${plural(n.disconnected, "agent")} disconnected`] : n.active || n.pending ? ["calm", "No agent disconnected"] : ["none", "No agent is connected"];
   box.className = `verdict ${kind}`;
   const place = box.querySelector(".words");
   if (place.textContent !== words) place.textContent = words;
@@ -124,6 +129,8 @@ function handleChanges(events) {
 function handleStatus(s) {
   summary = s;
   node.status(s);
+  nodes.draw(s.cluster);
+  drawLostNodes(s.cluster?.nodes ?? []);
   silences.drawCount(s);
   drawCounts();
   const told = s.agents.active + s.agents.disconnected + s.agents.pending + s.agents.never_connected;
@@ -131,6 +138,14 @@ function handleStatus(s) {
   silencedBefore = s.agents_silenced;
   mismatches = told === fleet.size ? 0 : mismatches + 1;
   if (mismatches > 2) { mismatches = 0; loadFleet(); } // agents were enrolled, for which there are no events
+}
+
+// drawLostNodes marks the blocks of nodes that are lost.
+function drawLostNodes(list) {
+  const lost = new Set(list.filter((n) => n.state === "lost").map((n) => n.name));
+  if (lost.size === fleet.lostNodes.size && [...lost].every((name) => fleet.lostNodes.has(name))) return;
+  fleet.lostNodes = lost;
+  map.redraw();
 }
 
 // Groups and systems change without an event.
@@ -141,9 +156,17 @@ async function loadFleet() {
   const now = await getJSON("map");
   fleet.load(now);
   $("node").textContent = now.node;
+  if (fleet.clustered) offerNodes();
   map.layout();
   applyView();
   return now.last_event_id;
+}
+
+// offerNodes offers in a cluster what is about its nodes.
+function offerNodes() {
+  if ($("by").querySelector("[value=node]")) return;
+  $("by").append(el("option", { value: "node" }, "node"));
+  $("search").placeholder += ", node:node02";
 }
 
 function showEventsBefore({ events }) {

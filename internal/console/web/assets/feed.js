@@ -61,7 +61,7 @@ export class Feed {
     const props = { "data-seq": String(e.seq), "data-loss": isLoss(e) ? "1" : null, "data-known": String(Date.parse(e.known_at)) };
     switch (e.kind) {
       case "status_change":
-        return el("li", isKilledInSilence(e) ? { ...props, class: "grave" } : props, glyph(e.to), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, [verbOf(e), e.ip].filter(Boolean).join(" · "))), time,
+        return el("li", isKilledInSilence(e) ? { ...props, class: "grave" } : props, glyph(e.to), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, [verbOf(e), e.ip, e.node].filter(Boolean).join(" · "))), time,
           el("div", { class: "why" }, [whyOf(e), hostText(e), e.status_changes ? `the last of ${count(e.status_changes)} changes` : "", soonText(e), e.outage ? "part of the outage" : "", silenceText(e)].filter(Boolean).join(" · ")));
       case "agent_away":
         return el("li", { ...props, class: "grave" }, glyph("disconnected"), el("div", { class: "who" }, this.newNameButton(e), el("span", { class: "dim" }, `away for ${span(e.away_for * 1000)}`)), time,
@@ -88,7 +88,7 @@ export class Feed {
     }
   }
 
-  newNameButton(e) { return el("button", { type: "button", class: "link", title: `${e.name} (${e.id})`, onclick: () => this.open(e.id) }, e.name); }
+  newNameButton(e) { return el("button", { type: "button", class: "link", title: `${e.name} (${e.id})`, onclick: () => this.open(e.id) }, e.name || e.id); }
 
   // summarizeEvents returns one entry for each status and reason.
   summarizeEvents(events) {
@@ -96,7 +96,7 @@ export class Feed {
     for (const e of events) {
       if (e.kind !== "status_change") { entries.push(this.newEntry(e)); continue; }
       if (isKilledInSilence(e)) { entries.push(this.newEntry(e)); continue; }
-      const key = `${e.to} ${e.reason} ${e.outage ?? ""} ${e.silenced ?? ""}`;
+      const key = `${e.to} ${e.reason} ${e.outage ?? ""} ${e.silenced ?? ""} ${e.node ?? ""}`;
       if (!kinds.has(key)) kinds.set(key, []);
       kinds.get(key).push(e);
     }

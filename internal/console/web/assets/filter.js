@@ -7,7 +7,7 @@ export function readView() {
   const p = new URLSearchParams(location.search);
   view.q = p.get("q") ?? "";
   view.status = new Set((p.get("status") ?? "").split(",").filter((s) => statuses.includes(s)));
-  view.by = p.get("by") === "group" ? "group" : "network";
+  view.by = ["group", "node"].includes(p.get("by")) ? p.get("by") : "network";
   view.list = p.get("view") === "list";
   view.agent = p.get("agent") ?? "";
 }
@@ -34,6 +34,7 @@ const fits = {
   net: (fleet, is) => (row) => is(fleet.nets[row]),
   id: (fleet, is) => (row) => is(fleet.ids[row]),
   group: (fleet, is) => either((row) => is(fleet.groupOf(row)), ofInfo(fleet, (info) => info.groups.some(is))),
+  node: (fleet, is) => (row) => is(fleet.nodeOf(row)),
   os: (fleet, is, text) => ofInfo(fleet, (info) => info.os !== "" && (isPattern(text) ? is(info.os) : info.os.toLowerCase().includes(text.toLowerCase()))),
   version: (fleet, is, text) => ofInfo(fleet, (info) => info.version !== "" && (is(info.version) || is(bare(info.version)) || !isPattern(text) && bare(info.version).startsWith(`${bare(text)}.`))),
 };

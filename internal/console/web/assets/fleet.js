@@ -12,6 +12,9 @@ export class Fleet {
     this.info = []; // the index in infos
     this.rows = new Map(); // id → row
     this.silenced = new Set(); // rows
+    this.nodeNames = []; // of a cluster, this node first; else none
+    this.nodes = []; // the index in nodeNames
+    this.lostNodes = new Set(); // names
   }
 
   // load reads the answer of /api/v1/map.
@@ -26,8 +29,11 @@ export class Fleet {
     this.status = new Uint8Array(n);
     this.rows = new Map();
     this.silenced = new Set();
+    this.nodeNames = map.nodes ?? [];
+    this.nodes = new Array(n);
     const shared = new Map();
-    map.agents.forEach(([id, name, ip, status, group, info, silenced], row) => {
+    map.agents.forEach(([id, name, ip, status, group, info, silenced, node = 0], row) => {
+      this.nodes[row] = node;
       if (silenced) this.silenced.add(row);
       this.info[row] = info;
       this.ids[row] = id; this.names[row] = name; this.ips[row] = ip; this.status[row] = status; this.groups[row] = group;
@@ -41,6 +47,18 @@ export class Fleet {
   get size() { return this.rows.size; }
 
   groupOf(row) { return this.groupNames[this.groups[row]] ?? ""; }
+
+  get clustered() { return this.nodeNames.length > 0; }
+
+  // nodeOf returns the node that has an agent, or had it last; "" outside a cluster.
+  nodeOf(row) { return this.nodeNames[this.nodes[row]] ?? ""; }
+
+  // indexOfNode returns the index of a node; that of this node for none.
+  indexOfNode(name) {
+    if (!name) return 0;
+    const at = this.nodeNames.indexOf(name);
+    return at < 0 ? this.nodeNames.push(name) - 1 : at;
+  }
 
   // infoOf returns what is known of an agent: its Wazuh groups, its system and its version, as text.
   infoOf(row) { return this.infos[this.info[row]]; }
@@ -63,7 +81,8 @@ export class Fleet {
   change(e) {
     const ip = e.ip ?? "";
     let row = this.rows.get(e.id);
-    if (e.reason === "agent_removed" || e.reason === "agent_moved") {
+    if (e.to === "disconnected" && (e.reason === "agent_removed" || e.reason === "agent_moved")) {
+      if (this.clustered && e.reason === "agent_moved") return { row: -1, moved: false }; // the event of the other node shows where it is
       if (row === undefined) return { row: -1, moved: false };
       this.status[row] = gone;
       this.rows.delete(e.id);
@@ -73,7 +92,7 @@ export class Fleet {
     if (row === undefined) {
       row = this.ids.length;
       this.ids.push(e.id); this.names.push(e.name); this.ips.push(ip); this.nets.push(networkOf(ip)); this.groups.push(-1);
-      this.info.push(this.indexOfInfo({}));
+      this.info.push(this.indexOfInfo({})); this.nodes.push(0);
       if (row >= this.status.length) {
         const more = new Uint8Array(Math.max(2 * row, 64)).fill(gone);
         more.set(this.status);
@@ -90,6 +109,11 @@ export class Fleet {
       this.ips[row] = ip; this.nets[row] = net;
     }
     this.status[row] = statuses.indexOf(e.to);
+    if (this.clustered && (e.node || e.reason !== "node_lost")) {
+      const node = this.indexOfNode(e.node);
+      moved ||= this.nodes[row] !== node;
+      this.nodes[row] = node;
+    }
     this.silenced[e.silenced ? "add" : "delete"](row);
     return { row, moved };
   }

@@ -13,14 +13,16 @@ export function showList(fleet, match, open) {
   }
   const rows = order.flatMap((status) => found[status]), shown = rows.slice(0, most);
   const head = ["Agent", "Status", "Address", "ID"];
+  if (fleet.clustered) head.push("Node");
   const grouped = fleet.groupNames.length > 0, known = fleet.hasInfos;
   if (grouped) head.push("Group");
   if (known) head.push("Wazuh groups", "System", "Version");
   const table = el("table", {}, el("thead", {}, el("tr", {}, ...head.map((t) => el("th", { scope: "col" }, t)))),
     el("tbody", {}, ...shown.map((row) => {
       const status = statuses[fleet.status[row]];
-      const tr = el("tr", {}, el("td", {}, el("button", { type: "button", class: "link", onclick: () => open(row) }, fleet.names[row])),
+      const tr = el("tr", {}, el("td", {}, el("button", { type: "button", class: "link", onclick: () => open(row) }, fleet.names[row] || fleet.ids[row])),
         el("td", {}, el("span", { class: "status" }, glyph(status), statusWords[status]), fleet.silenced.has(row) ? el("span", { class: "badge silenced" }, "silenced") : ""), el("td", {}, fleet.ips[row]), el("td", {}, fleet.ids[row]));
+      if (fleet.clustered) tr.append(el("td", {}, fleet.nodeOf(row)));
       if (grouped) tr.append(el("td", {}, fleet.groupOf(row)));
       if (known) {
         const info = fleet.infoOf(row);

@@ -33,7 +33,7 @@ export class FleetMap {
     if ($("map").clientWidth !== this.seenWidth || Math.abs($("map").clientHeight - this.seenHeight) > 8) this.layout();
   }
 
-  keyOf(row) { return view.by === "group" ? this.fleet.groupOf(row) : this.fleet.nets[row]; }
+  keyOf(row) { return view.by === "group" ? this.fleet.groupOf(row) : view.by === "node" ? this.fleet.nodeOf(row) : this.fleet.nets[row]; }
 
   // layout gives every agent its place.
   layout() {
@@ -50,11 +50,11 @@ export class FleetMap {
       const rows = byKey.get(key);
       if (rows) rows.push(row); else byKey.set(key, [row]);
     }
-    const nothing = view.by === "group" ? "no group" : "no address yet";
+    const nothing = { group: "no group", node: "no node" }[view.by] ?? "no address yet";
     this.blocks = [...byKey].map(([key, rows]) => ({ key, title: key || nothing, rows }));
     this.blocks.sort((a, b) => (a.key === "") - (b.key === "") || (view.by === "group"
       ? this.fleet.groupNames.indexOf(a.key) - this.fleet.groupNames.indexOf(b.key)
-      : compare(sortKey(a.key), sortKey(b.key))));
+      : view.by === "node" ? compare(a.key, b.key) : compare(sortKey(a.key), sortKey(b.key))));
     for (const block of this.blocks) {
       const keys = new Map(block.rows.map((row) => [row, sortKey(this.fleet.ips[row])]));
       block.rows.sort((a, b) => compare(keys.get(a), keys.get(b)) || this.fleet.ids[a].length - this.fleet.ids[b].length || compare(this.fleet.ids[a], this.fleet.ids[b]));
@@ -151,9 +151,10 @@ export class FleetMap {
       const n = [0, 0, 0, 0];
       for (const row of block.rows) n[this.fleet.status[row]]++;
       const known = block.rows.length - n[3];
-      const dead = n[1] > 0 && n[1] * 2 >= known;
+      const silent = view.by === "node" && this.fleet.lostNodes.has(block.key);
+      const dead = silent || n[1] > 0 && n[1] * 2 >= known;
       c.fillStyle = dead ? this.colours[1] : n[1] ? this.colours.text : this.colours.dim;
-      const tail = n[1] ? `  ${count(n[1])} of ${count(block.rows.length)} lost` : `  ${count(block.rows.length)}`;
+      const tail = silent ? `  ${count(block.rows.length)}, node lost` : n[1] ? `  ${count(n[1])} of ${count(block.rows.length)} lost` : `  ${count(block.rows.length)}`;
       let title = block.title, whole = title + tail;
       if (c.measureText(whole).width > block.w) whole = n[1] ? `${title}  −${count(n[1])}` : title;
       if (c.measureText(whole).width > block.w + between - 4) {
@@ -227,7 +228,7 @@ export class FleetMap {
 
   words(row) {
     const f = this.fleet;
-    return [el("b", {}, f.names[row]), `${f.ids[row]} · ${f.ips[row]} · ${statusWords[statuses[f.status[row]]]}`];
+    return [el("b", {}, f.names[row] || f.ids[row]), [f.ids[row], f.ips[row], f.nodeOf(row), statusWords[statuses[f.status[row]]]].filter(Boolean).join(" · ")];
   }
 
   click(e) {
@@ -263,7 +264,7 @@ export class FleetMap {
     this.cursor = this.order[index];
     const at = this.at(this.cursor), box = $("map");
     if (at && box.scrollHeight > box.clientHeight) box.scrollTop = Math.max(0, at.y - box.clientHeight / 2);
-    this.on.said(`${this.fleet.names[this.cursor]}, ${this.fleet.ips[this.cursor]}, ${statusWords[statuses[this.fleet.status[this.cursor]]]}`);
+    this.on.said(`${this.fleet.names[this.cursor] || this.fleet.ids[this.cursor]}, ${this.fleet.ips[this.cursor]}, ${statusWords[statuses[this.fleet.status[this.cursor]]]}`);
     this.drawOver();
   }
 }

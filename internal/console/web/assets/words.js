@@ -9,12 +9,13 @@ const reasons = {
   connection_lost: "connection closed and not reopened",
   agent_shutdown: "shutdown message",
   agent_removed: "no longer registered",
-  agent_moved: "watched by another node now",
+  agent_moved: "moved to another node",
   node_lost: "lost with its node",
 };
 
 export function whyOf(e) {
   if (e.reason === "missed_keepalives") return `${e.missed || "several"} keep-alives without an answer`;
+  if (!e.reason && e.node) return `as node ${e.node} has stored`;
   return reasons[e.reason] ?? e.reason ?? "";
 }
 
