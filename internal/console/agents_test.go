@@ -133,7 +133,7 @@ func TestAFilterThatCannotBeMeantIsRefused(t *testing.T) {
 	s := openFixture(t, 1)
 	for query, words := range map[string]string{
 		"status=asleep": "want active", "name=[": "want a pattern", "group=[": "want a pattern", "os=[": "want a pattern", "version=[": "want a pattern",
-		"agent_version=4": "known are [address cursor dormant group limit name network os q sort status version]", "network=10.1.2.3": "want one such as",
+		"agent_version=4": "known are [address cursor dormant group limit name network node os q sort status version]", "network=10.1.2.3": "want one such as",
 		"network=10.1.2.3/24": "want one such as", "sort=luck": "want one of", "limit=0": "1 to 1000", "limit=1001": "1 to 1000", "limit=x": "1 to 1000",
 		"cursor=%21": "the next of the page", "cursor=e30x": "the next of the page", "stauts=active": "unknown parameter", "q=a&q=b": "twice",
 	} {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -33,6 +34,10 @@ func openCluster(t *testing.T) (*fixture, *testsupport.Records) {
 	cfg := s.cfg
 	all := fleet.New(fleet.Config{Table: s.detector, Claims: records, Clock: s.clock, Identify: func(detector.AgentID) fleet.Identity { return fleet.Identity{} }}, fleet.Settings{})
 	cfg.Fleet = all
+	ctx, stop := context.WithCancel(context.Background())
+	counted := make(chan struct{})
+	go func() { defer close(counted); all.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-counted })
 	cfg.Nodes = func() view.NodeList {
 		now := time.Now()
 		self := view.Node{Name: "node01", Role: "master", Version: "1.2.3", Started: now.UTC()}

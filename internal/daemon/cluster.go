@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/attach"
@@ -28,7 +29,8 @@ type clusterPart struct {
 	link     link           // set before the view is opened
 	remote   *remote.Remote // the view's own connection
 	shared   sharedView     // nil before openView
-	timeout  time.Duration  // the longest after which an agent that has sent nothing is lost
+	shown    atomic.Pointer[jointFleet]
+	timeout  time.Duration // the longest after which an agent that has sent nothing is lost
 
 	departures departures
 
@@ -183,6 +185,7 @@ func (c *clusterPart) run(ctx context.Context) {
 // handleEvent handles what the nodes' records have changed. It must not wait, and is called
 // in the order of the records.
 func (c *clusterPart) handleEvent(e ownership.Event) {
+	c.showEvent(e)
 	switch e.Kind {
 	case ownership.Claimed:
 		c.handleClaim(e)

@@ -26,7 +26,7 @@ func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version stri
 		return fmt.Errorf("open the console (<pulse><http>): %w", err)
 	}
 	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.source().Epoch,
-		Fleet: n.detector, Clock: n.clock, History: n.history, Groups: listGroupNames(cfg), State: n.readConsoleState, Metrics: n.metrics.Registry(),
+		Fleet: n.fleet, Nodes: n.listNodes, Clock: n.clock, History: n.history, Groups: listGroupNames(cfg), State: n.readConsoleState, Metrics: n.metrics.Registry(),
 		Silences: n.silences, Refused: n.audit.RecordConsoleRefusal, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
 	if err != nil || !n.out.natsEnabled() {
 		return err
@@ -105,6 +105,7 @@ func (n *Node) readMetrics() metrics.Node {
 		m.ManagerEvents, m.ManagerDropped = a.EventsSent, a.EventsDropped
 		m.ManagerAgents, m.NotAskedLostAfter = map[string]int64{"request": a.Agents - a.Unaskable, "database": a.Unaskable}, a.LostAfter
 	}
+	m.Cluster = n.readClusterMetrics()
 	if n.console != nil {
 		m.Subscribers = n.console.Subscribers()
 	}

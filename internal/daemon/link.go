@@ -14,6 +14,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/fleet"
 	"github.com/wazuh-pulse/pulse/internal/inventory"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 	"github.com/wazuh-pulse/pulse/internal/message"
@@ -35,6 +36,8 @@ type link interface {
 	OnDecision(r *message.Record)
 	OnCondition(c *event.NodeCondition)
 	OnSilence(change silencer.Change, s *silence.Silence, peer string)
+	// Identify returns what is known of an agent of any node. It may be called concurrently.
+	Identify(id detector.AgentID) fleet.Identity
 	// Run gives the detector its agents, and reports their signs of life until
 	// ctx ends.
 	Run(ctx context.Context)
@@ -111,6 +114,11 @@ func (a *attachLink) OnCondition(c *event.NodeCondition) { a.events.addCondition
 
 func (a *attachLink) OnSilence(change silencer.Change, s *silence.Silence, peer string) {
 	a.events.addSilence(change, s, peer)
+}
+
+func (a *attachLink) Identify(id detector.AgentID) fleet.Identity {
+	name, registered, info := a.Link.Identify(id)
+	return fleet.Identity{Name: name, IP: registered, Info: info}
 }
 
 func (a *attachLink) Run(ctx context.Context) {

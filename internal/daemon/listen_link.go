@@ -19,6 +19,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/fleet"
 	"github.com/wazuh-pulse/pulse/internal/inventory"
 	"github.com/wazuh-pulse/pulse/internal/listen"
 	"github.com/wazuh-pulse/pulse/internal/message"
@@ -67,6 +68,14 @@ func (l *listenLink) OnDecision(*message.Record) {}
 func (l *listenLink) OnCondition(*event.NodeCondition) {}
 
 func (l *listenLink) OnSilence(silencer.Change, *silence.Silence, string) {}
+
+// Identify returns what client.keys has of an agent.
+func (l *listenLink) Identify(id detector.AgentID) fleet.Identity {
+	if key, ok := l.agents.Keys().ByNumber(uint32(id)); ok {
+		return fleet.Identity{Name: key.Name, IP: key.IP.String()}
+	}
+	return fleet.Identity{}
+}
 
 // Run serves the agents and follows their keys.
 func (l *listenLink) Run(ctx context.Context) {

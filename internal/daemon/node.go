@@ -41,6 +41,7 @@ type Node struct {
 	history   *history.History
 	silences  *silencer.Silencer
 	clustered *clusterPart // nil outside a cluster: see cluster
+	fleet     shownFleet
 	metrics   *metrics.Metrics
 	web       net.Listener // nil without a console
 	console   *console.Server
@@ -103,6 +104,7 @@ func open(ctx context.Context, cfg *config.Config, version string, w world, log 
 	if err := n.clustered.openView(cfg, n.out, n.link); err != nil {
 		return nil, err
 	}
+	n.openFleet(&set)
 	n.out.recorder.status, n.out.recorder.onCondition = n.Status, n.link.OnCondition
 	if err := n.openConsole(ctx, cfg, version); err != nil {
 		return nil, err
@@ -187,6 +189,7 @@ func (n *Node) Run(parent context.Context) error {
 	serving.Go(func() { n.link.Run(serve) })
 	serving.Go(func() { n.hosts.Run(ctx) })
 	serving.Go(func() { n.clustered.run(ctx) })
+	serving.Go(func() { n.clustered.runFleet(ctx) })
 	serving.Go(func() { n.answerQueries(ctx) })
 	serving.Go(func() { n.out.publishKeys(ctx) })
 	if n.web != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/query"
 	"github.com/wazuh-pulse/pulse/internal/silence"
 	"github.com/wazuh-pulse/pulse/internal/silencer"
+	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
 // answerQueries answers XDR clients until ctx ends: on each session with the XDR's
@@ -24,7 +25,11 @@ func (n *Node) answerQueries(ctx context.Context) {
 	if !n.out.natsEnabled() {
 		return
 	}
-	service := query.New(query.Config{Node: n.out.source().Node, Version: n.out.source().Version, Fleet: n.detector, Clock: n.clock,
+	var nodes func() view.NodeList
+	if n.clustered.shownFleet() != nil {
+		nodes = n.listNodes
+	}
+	service := query.New(query.Config{Node: n.out.source().Node, Version: n.out.source().Version, Fleet: n.fleet, Clock: n.clock, Nodes: nodes,
 		Status: func() any { return n.Status() }, Silences: n.silences.List, Seal: n.out.sealer.AnswerSeal(), Log: n.log})
 	err := n.out.outbox.ServeConnections(ctx, natsserver.Service, func(c outbox.Connection) {
 		if err := service.Serve(ctx, c.Conn); err != nil {

@@ -134,6 +134,7 @@ func (n *Node) useSettings(cfg *config.Config) error {
 	}
 	groups := messageGroups(cfg)
 	n.detector.SetSettings(set, func() { n.out.groups = groups })
+	n.clustered.setFleetSettings(&set)
 	n.silences.SetSettings(silences)
 	applyRecipients()
 	n.hosts.SetPorts(cfg.KeepAlive.HostProbePorts)

@@ -35,6 +35,8 @@ type Status struct {
 
 	Audit *audittrail.Status `json:"audit,omitempty"` // absent with audit_logging no
 
+	Cluster *ClusterStatus `json:"cluster,omitempty"` // absent outside a cluster
+
 	OtherNode *OtherNode `json:"other_node,omitempty"`     // with this node's name; absent while there is none
 	Unwatched string     `json:"name_unwatched,omitempty"` // why that is not known; absent while it is
 
@@ -58,6 +60,7 @@ func (n *Node) Status() Status {
 	s := n.out.readStatus()
 	s.Agents = view.CountAgents(n.detector.Counts())
 	s.Link = n.link.Status()
+	s.Cluster = n.clustered.status()
 	s.SettingsProblem = *cmp.Or(n.settings.problem.Load(), new(string))
 	if n.roster != nil {
 		kept := n.roster.Stats()

@@ -118,7 +118,7 @@ func TestAFleetKeepsNothingOfOtherNodesAgents(t *testing.T) {
 	for i := range readings {
 		readMany(t, s, i)
 	}
-	s.Counts()
+	s.updateCounts()
 	if after := heap(); after > before+2*agents {
 		t.Errorf("%d bytes more", after-before)
 	}

@@ -2,14 +2,13 @@
 // fleet of all nodes, in which each agent is once, on the node that has it.
 //
 // Of an agent of another node nothing is kept here: where it is comes from the shared view, and
-// its name from what this node's link knows, for each page that is read. The package starts no
-// goroutines, and all methods may be called concurrently.
+// its name from what this node's link knows, for each page that is read. Only the counts of all
+// agents are kept, by [Fleet.Run]. All methods may be called concurrently.
 package fleet
 
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unique"
@@ -67,7 +66,8 @@ type Fleet struct {
 	Config
 	settings atomic.Pointer[Settings]
 	names    atomic.Pointer[[]string] // of the nodes, by their numbers
-	counts   countCache
+	counts   atomic.Pointer[detector.Counts]
+	asked    atomic.Bool // for the counts, since they were made
 }
 
 // New returns the fleet of all nodes.
@@ -116,6 +116,17 @@ func (f *Fleet) Ping(ctx context.Context, id detector.AgentID) (detector.Answer,
 		return detector.Answer{}, &ElsewhereError{f.NodeName(r.Node)}
 	}
 	return f.Table.Ping(ctx, id)
+}
+
+// Describe returns an agent by what is claimed of it, and not by the table.
+func (f *Fleet) Describe(id detector.AgentID) (detector.Record, bool) {
+	p := f.Claims.Locate(nil, []ownership.AgentID{ownership.AgentID(id)})
+	if !p[0].Known {
+		return detector.Record{}, false
+	}
+	page := newPage(f, false)
+	page.addPlace(&p[0])
+	return page.finish()[0], true
 }
 
 // Agent returns one agent.
@@ -200,46 +211,4 @@ func (r *reading) addFound(p *ownership.Place) {
 // isAgent reports whether a claim is of a number that agents have.
 func isAgent(p *ownership.Place) bool {
 	return p.Agent > 0 && detector.AgentID(p.Agent) <= detector.MaxAgentID
-}
-
-// countCache has the counts of the fleet, for a time.
-type countCache struct {
-	mu    sync.Mutex
-	value detector.Counts
-	until time.Time
-}
-
-// The counts are valid for countsAge, and for so long that to count takes one part in countsShare
-// of one processor's time at most.
-const (
-	countsAge   = time.Second
-	countsShare = 100
-)
-
-// Counts returns how many agents there are, some seconds ago at most.
-func (f *Fleet) Counts() detector.Counts {
-	f.counts.mu.Lock()
-	defer f.counts.mu.Unlock()
-	began := time.Now()
-	if began.Before(f.counts.until) {
-		return f.counts.value
-	}
-	f.counts.value = f.countAgents()
-	f.counts.until = time.Now().Add(max(countsAge, countsShare*time.Since(began)))
-	return f.counts.value
-}
-
-func (f *Fleet) countAgents() (n detector.Counts) {
-	all := newReading(f, true)
-	for more := true; more; {
-		var page []detector.Record
-		page, more = all.Page(0)
-		for i := range page {
-			n.ByStatus[page[i].Status]++
-			if page[i].Dormant {
-				n.Dormant++
-			}
-		}
-	}
-	return n
 }

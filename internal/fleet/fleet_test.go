@@ -53,6 +53,7 @@ func TestTheFleetIsThatOfAllNodes(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(- want, + got):\n%s", diff)
 	}
+	s.updateCounts()
 	if n := s.Counts(); n.ByStatus != [4]int{detector.Active: 4, detector.Disconnected: 3} {
 		t.Errorf("%+v", n)
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
@@ -44,6 +45,8 @@ type Inventory struct {
 
 	mu  sync.Mutex
 	now Status
+
+	keys atomic.Pointer[clientkeys.Set] // those of watched
 }
 
 // Status returns the present state. It may be called concurrently.
@@ -58,6 +61,14 @@ func (inv *Inventory) updateStatus(change func(*Status)) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	change(&inv.now)
+}
+
+// Keys returns the agents that are on the list, or watched still. It may be called concurrently.
+func (inv *Inventory) Keys() *clientkeys.Set {
+	if keys := inv.keys.Load(); keys != nil {
+		return keys
+	}
+	return new(clientkeys.Set)
 }
 
 // Start applies a first reading of the file. It is called before the link accepts agents:
@@ -149,6 +160,7 @@ func (inv *Inventory) setReading(keys *clientkeys.Set, problems []clientkeys.Pro
 func (inv *Inventory) applyReading() {
 	w := &inv.watched
 	inv.due = w.update(inv.reading, time.Now(), cmp.Or(inv.Hold, removalHold))
+	inv.keys.Store(w.keys)
 	inv.updateStatus(func(now *Status) { now.Agents, now.Held, now.Until = w.count(), len(w.held), inv.due.UTC() })
 	members := make([]detector.Member, 0, w.count())
 	for key := range w.keys.All() {

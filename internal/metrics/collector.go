@@ -43,7 +43,18 @@ type Node struct {
 	EventsDropped uint64 // keep-alive events dropped because publishing did not keep up
 	Subscribers   int    // of the console's stream of events
 	// Audit is the state of the audit log.
-	Audit *Audit // nil without an audit log
+	Audit   *Audit   // nil without an audit log
+	Cluster *Cluster // nil outside a cluster
+}
+
+// Cluster is the shared view of a cluster.
+type Cluster struct {
+	Nodes                                            map[string]int64 // by state
+	CutOff, Loaded                                   bool
+	BeatAge                                          float64 // seconds since this node's last sign of life was stored
+	Agents, Claims, Bytes, Queued                    int
+	Read, Stored, Failed, Refused, Replayed, Rereads uint64
+	FalseHints, Requests                             uint64
 }
 
 // Audit is the audit log.
@@ -110,6 +121,15 @@ func readAudit(read func(a *Audit) float64) func(*Node, func(float64, string)) {
 	}
 }
 
+// readCluster returns a reader of a metric of the cluster, where there is one.
+func readCluster(read func(c *Cluster) float64) func(*Node, func(float64, string)) {
+	return func(n *Node, put func(float64, string)) {
+		if n.Cluster != nil {
+			put(read(n.Cluster), "")
+		}
+	}
+}
+
 func boolValue(yes bool) float64 {
 	if yes {
 		return 1
@@ -164,6 +184,28 @@ var nodeSeries = []series{
 	{"pulse_audit_up", "1 while the audit log can be written.", gauge, "", readAudit(func(a *Audit) float64 { return boolValue(a.Writable) })},
 	{"pulse_audit_lines", "The number of the last line of the audit log that is on the disk.", gauge, "", readAudit(func(a *Audit) float64 { return float64(a.Lines) })},
 	{"pulse_audit_lines_missing_total", "Lines that the audit log had no room for.", counter, "", readAudit(func(a *Audit) float64 { return float64(a.Missing) })},
+	{"pulse_cluster_nodes", "Nodes of the cluster, by what this one knows of them: up, lost, unknown, or cut_off if it is that itself.", gauge, "state", func(n *Node, put func(float64, string)) {
+		if n.Cluster != nil {
+			for state, count := range n.Cluster.Nodes {
+				put(float64(count), state)
+			}
+		}
+	}},
+	{"pulse_cluster_cut_off", "1 while this node is cut off from the others.", gauge, "", readCluster(func(c *Cluster) float64 { return boolValue(c.CutOff) })},
+	{"pulse_cluster_loaded", "1 once all that the nodes have stored was read.", gauge, "", readCluster(func(c *Cluster) float64 { return boolValue(c.Loaded) })},
+	{"pulse_cluster_beat_age_seconds", "How long ago this node's last sign of life was stored; there is one every 4 s.", gauge, "", readCluster(func(c *Cluster) float64 { return c.BeatAge })},
+	{"pulse_cluster_agents", "Agents that this node claims to have.", gauge, "", readCluster(func(c *Cluster) float64 { return float64(c.Agents) })},
+	{"pulse_cluster_claims", "Claims of all nodes that this one keeps.", gauge, "", readCluster(func(c *Cluster) float64 { return float64(c.Claims) })},
+	{"pulse_cluster_bytes", "Memory that the claims take.", gauge, "", readCluster(func(c *Cluster) float64 { return float64(c.Bytes) })},
+	{"pulse_cluster_queued", "Claims of this node that are to be stored.", gauge, "", readCluster(func(c *Cluster) float64 { return float64(c.Queued) })},
+	{"pulse_cluster_records_read_total", "Records of the nodes that were read.", counter, "", readCluster(func(c *Cluster) float64 { return float64(c.Read) })},
+	{"pulse_cluster_records_stored_total", "Records of this node that were stored.", counter, "", readCluster(func(c *Cluster) float64 { return float64(c.Stored) })},
+	{"pulse_cluster_records_failed_total", "Records of this node that were not stored at once, and are stored again.", counter, "", readCluster(func(c *Cluster) float64 { return float64(c.Failed) })},
+	{"pulse_cluster_records_refused_total", "Values in the bucket that were not signed as they have to be.", counter, "", readCluster(func(c *Cluster) float64 { return float64(c.Refused) })},
+	{"pulse_cluster_records_replayed_total", "Records that were refused: older than what their node had stored before, or impossible.", counter, "", readCluster(func(c *Cluster) float64 { return float64(c.Replayed) })},
+	{"pulse_cluster_rereads_total", "How often the whole bucket was read again.", counter, "", readCluster(func(c *Cluster) float64 { return float64(c.Rereads) })},
+	{"pulse_cluster_false_hints_total", "Announcements of records that are not there.", counter, "", readCluster(func(c *Cluster) float64 { return float64(c.FalseHints) })},
+	{"pulse_cluster_requests_total", "Requests for records.", counter, "", readCluster(func(c *Cluster) float64 { return float64(c.Requests) })},
 	{"pulse_outbox_dead_letters", "Messages set aside since the XDR's NATS server refuses them, by stream.", gauge, "stream", readStreams(func(s *Stream) float64 { return float64(s.DeadLetters) })},
 	{"pulse_outbox_waiting", "Messages that wait, since the XDR's NATS server does not store them at present, though it stored their like before; by stream.", gauge, "stream", readStreams(func(s *Stream) float64 { return float64(s.Waiting) })},
 	{"pulse_messages_unacknowledged_total", "Of the messages forwarded, those that no stream of the XDR's NATS server acknowledged, by stream.", counter, "stream", readStreams(func(s *Stream) float64 { return float64(s.Unacknowledged) })},

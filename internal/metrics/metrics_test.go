@@ -21,6 +21,7 @@ func whole() Node {
 	return Node{Agents: detector.Counts{ByStatus: [4]int{5, 4, 3, 2}, Dormant: 1}, Connections: 8, Accepted: 20, Received: map[string]int64{"keepalive": 7}, Refused: map[string]int64{"wrong_key": 2}, HostProbes: map[string]int64{"answers": 1, "silent": 2, "unknown": 0},
 		Started: time.Unix(1716890000, 0), Sequence: 99, Healthy: true, Conditions: map[string]int64{"dead_letters": 1}, Silences: map[string]int64{"active": 2}, AgentsSilenced: 3, SilencesRefused: 1, Requests: map[string]int64{"answered": 4}, InFlight: 2, ManagerAgents: map[string]int64{"database": 5}, NotAskedLostAfter: 80, LinkUp: true, StatusesWritten: 1, AlertsRaised: 1, ManagerEvents: 2, ManagerDropped: 1, NATS: "connected", NATSUp: true, EventsDropped: 1, Subscribers: 3, Audit: &Audit{Lines: 7, Missing: 1, Writable: true},
 		Streams:    []Stream{{Name: "STATUS", Published: 10, Forwarded: 6, Backlog: 4, DeadLetters: 1, Bytes: 4096, Oldest: time.Now().Add(-time.Minute)}, {Name: "TELEMETRY", Dropped: 5}},
+		Cluster:    &Cluster{Nodes: map[string]int64{"up": 2, "lost": 1}, Loaded: true, Agents: 5, Claims: 9, Bytes: 540, BeatAge: 2},
 		Forwarding: Forwarding{Errors: 2, LoginsRefused: 1}}
 }
 

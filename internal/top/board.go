@@ -156,12 +156,36 @@ func (b *Board) drawNode(p *page) {
 	}
 	p.addLine(part{dim, fmt.Sprintf("link %s · NATS %s · outbox %d · sweep %.1f ms late · sequence %d · up %v", printable.Only(strings.TrimSpace(link)),
 		printable.Only(strings.TrimSpace(n.NATS.State+" "+n.NATS.Problem)), b.summary.Point.Depth, b.summary.Point.Late, b.summary.Sequence, time.Duration(n.Uptime)*time.Second)})
+	if c := b.summary.Cluster; c != nil {
+		p.addLine(describeCluster(c)...)
+	}
 	for _, f := range b.summary.Health.Failures {
 		p.addLine(part{red, "! " + printable.Only(f)})
 	}
 	for _, w := range b.summary.Health.Warnings {
 		p.addLine(part{yellow, "! " + printable.Only(w)})
 	}
+}
+
+// describeCluster returns the nodes of the cluster in one line: those that are up, and the others.
+func describeCluster(c *view.NodeList) []part {
+	up, agents := 0, 0
+	var wrong []part
+	for i := range c.Nodes {
+		n := &c.Nodes[i]
+		agents += n.Agents
+		switch n.State {
+		case view.NodeUp:
+			up++
+			continue
+		case view.NodeLost, view.NodeCutOff:
+			wrong = append(wrong, part{red, fmt.Sprintf(" · %s %s %s", printable.Only(n.Name), strings.ReplaceAll(printable.Only(n.State), "_", " "),
+				formatDuration(time.Duration(n.BeatAge*float64(time.Second))))})
+		default:
+			wrong = append(wrong, part{yellow, fmt.Sprintf(" · %s %s", printable.Only(n.Name), printable.Only(n.State))})
+		}
+	}
+	return append([]part{{dim, fmt.Sprintf("nodes %d, %d up, %d agents", len(c.Nodes), up, agents)}}, wrong...)
 }
 
 func (b *Board) drawDisconnected(p *page, rows int, now time.Time) {
@@ -176,11 +200,19 @@ func (b *Board) drawDisconnected(p *page, rows int, now time.Time) {
 			seen = formatDuration(now.Sub(*a.LastSeen)) + " ago"
 		}
 		p.addLine(part{red, "× "}, part{bold, fitText(a.Name, p.nameWidth()) + " "}, part{"", fitText(a.IP, 15) + " " + fitText(a.Reason, 17) + " "},
-			part{dim, "since " + fitText(formatDuration(now.Sub(a.Since)), 6) + " seen " + seen + describeInfo(&a.AgentInfo)})
+			part{dim, "since " + fitText(formatDuration(now.Sub(a.Since)), 6) + " seen " + seen + describeNode(a.Node) + describeInfo(&a.AgentInfo)})
 	}
 	if more := b.disconnected.Total - rows; more > 0 {
 		p.addLine(part{dim, fmt.Sprintf("and %d more", more)})
 	}
+}
+
+// describeNode returns the node of an agent of a cluster, to stand within a line.
+func describeNode(node string) string {
+	if node == "" {
+		return ""
+	}
+	return " · " + printable.Only(node)
 }
 
 // describeInfo returns what is known of an agent, to stand at the end of a line.
@@ -212,7 +244,7 @@ func drawEvent(p *page, e *view.Event) {
 		case "pending":
 			sign, tone = "▒ ", yellow
 		}
-		p.addLine(at, part{tone, sign}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", fitText(e.IP, 15) + " " + to + fitText(e.Reason, 17)}, part{dim, known})
+		p.addLine(at, part{tone, sign}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", fitText(e.IP, 15) + " " + to + fitText(e.Reason, 17)}, part{dim, known + describeNode(e.Node)})
 	case "agent_away":
 		p.addLine(at, part{red, "× "}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", fitText(e.IP, 15) + " away for " + formatDuration(time.Duration(e.AwayFor)*time.Second)})
 	case "agent_flapping":

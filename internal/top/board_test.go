@@ -105,6 +105,20 @@ func TestABoardFitsEveryScreen(t *testing.T) {
 	}
 }
 
+func TestABoardHasTheNodesOfACluster(t *testing.T) {
+	b := full(t)
+	b.summary.Cluster = &view.NodeList{Cluster: true, Nodes: []view.Node{{Name: "node01", State: view.NodeUp, Agents: 20}, {Name: "node02", State: view.NodeLost, Agents: 12, BeatAge: 32},
+		{Name: "node03", State: view.NodeUnknown}}}
+	b.disconnected.Agents[0].Node = "node02"
+	b.AddEvents([]view.Event{{Kind: "status_change", KnownAt: noon, Name: "web", IP: "10.0.0.1", Node: "node02", To: "active", Reason: "agent_moved"}})
+	lines := strings.Join(b.Draw(120, 40, noon), "\n")
+	for _, want := range []string{"\nnodes 3, 1 up, 32 agents · node02 lost 32s · node03 unknown\n", " seen 25s ago · node02\n", " active       agent_moved       · node02\n"} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("%q is not in\n%s", want, lines)
+		}
+	}
+}
+
 // Agents choose their names.
 func TestNobodySteersTheTerminal(t *testing.T) {
 	const evil = "a\x1b]0;x\a\x1b[2J\u202egpj\n\u009bm"
