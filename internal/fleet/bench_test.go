@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"runtime"
-	"slices"
 	"testing"
 	"time"
 
@@ -84,19 +83,19 @@ func TestAFleetOfManyNodesIsReadAboutAsQuicklyAsOfOne(t *testing.T) {
 	}
 	alone, joined := newMany(t, 30_000)
 	for i, r := range readings {
-		fastest := func(f view.Fleet) time.Duration {
-			var all []time.Duration
-			for range 5 {
+		fastest := map[view.Fleet]time.Duration{alone: time.Hour, joined: time.Hour}
+		for range 50 { // the machine may do other work now and then
+			for f := range fastest {
 				began := time.Now()
 				readMany(t, f, i)
-				all = append(all, time.Since(began))
+				fastest[f] = min(fastest[f], time.Since(began))
 			}
-			return slices.Min(all)
+			if fastest[joined] <= maxRatio*fastest[alone] {
+				break
+			}
 		}
-		if a, j := fastest(alone), fastest(joined); j > maxRatio*a {
-			t.Errorf("%s: %v, and %v of this node alone", r.name, j, a)
-		} else {
-			t.Logf("%s: %v, and %v of this node alone", r.name, j, a)
+		if fastest[joined] > maxRatio*fastest[alone] {
+			t.Errorf("%s: %v, and %v of this node alone", r.name, fastest[joined], fastest[alone])
 		}
 	}
 }

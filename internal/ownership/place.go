@@ -69,7 +69,7 @@ func (s *State) PagePlaces(list []Place, n int) (page []Place, more bool) {
 		r := &s.table.chunks[n][i]
 		switch {
 		case r.orderHigh|r.orderLow == 0:
-		case !r.isShared():
+		case !r.isShared() && r.lostWith() == 0:
 			list = append(list, s.placeOf(r))
 		case s.table.find(r.agent) == uint32(n*chunkRows+i+1): // the agent's first row
 			list = append(list, s.Place(r.agent))
