@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/ownership"
 )
 
@@ -26,6 +29,18 @@ func startClusterNode(t *testing.T, cfg *config.Config) *testNode {
 	t.Helper()
 	h := openTestNode(t, cfg)
 	h.startNode()
+	return h
+}
+
+// openClusterNode opens a node in whose cluster things happen at a pace.
+func openClusterNode(t *testing.T, cfg *config.Config, pace clusterPace) *testNode {
+	t.Helper()
+	h := &testNode{t: t, log: new(logbook), ended: make(chan error, 1)}
+	var err error
+	if h.node, err = open(t.Context(), cfg, "1.2.3", world{clock: detector.NewClock(), pace: pace}, slog.New(h.log)); err != nil {
+		t.Fatal(err)
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -20,9 +21,10 @@ import (
 // orderHeader of a value decides which of two is newer, for nodes that cannot read them:
 // each encrypts for its recipients, not for the other nodes. It is
 //
-//	NODE EPOCH SEQUENCE active|disconnected TIME KEYS
+//	NODE EPOCH SEQUENCE active|disconnected TIME KEYS [ORDER]
 //
-// with the time of the last sign of life, and a fingerprint of the keys of the value.
+// with the time of the last sign of life, a fingerprint of the keys of the value, and in a
+// cluster the state's ClusterOrder.
 const orderHeader = "Pulse-Order"
 
 // storedValue is a value as it is in the bucket.
@@ -50,11 +52,11 @@ func (r *Roster) encodeStateValue(s *event.AgentState) (*nats.Msg, error) {
 		return nil, err
 	}
 	m := &nats.Msg{Data: data, Header: header}
-	m.Header.Set(orderHeader, formatOrder(s)+" "+r.keyFingerprint())
+	m.Header.Set(orderHeader, formatOrder(s, r.keyFingerprint()))
 	return m, nil
 }
 
-func formatOrder(s *event.AgentState) string {
+func formatOrder(s *event.AgentState, fingerprint string) string {
 	status, sign := "active", s.Since
 	if s.Status == event.Disconnected {
 		status = "disconnected"
@@ -62,7 +64,11 @@ func formatOrder(s *event.AgentState) string {
 			sign = s.LastSeen
 		}
 	}
-	return fmt.Sprintf("%s %d %d %s %d", s.Node, s.Epoch, s.Sequence, status, sign)
+	text := fmt.Sprintf("%s %d %d %s %d %s", s.Node, s.Epoch, s.Sequence, status, sign, fingerprint)
+	if s.ClusterOrder > 0 {
+		text += " " + strconv.FormatUint(s.ClusterOrder, 10)
+	}
+	return text
 }
 
 // parseOrder returns as much of a value's state as decides which of two is newer.
@@ -79,6 +85,13 @@ var errNoOrder = errors.New("its header " + orderHeader + " is not understood")
 func parseOrder(id, text string) (*event.AgentState, string, error) {
 	s := &event.AgentState{AgentID: id}
 	var status, fingerprint string
+	if at := strings.LastIndexByte(text, ' '); strings.Count(text, " ") == 6 {
+		var err error
+		if s.ClusterOrder, err = strconv.ParseUint(text[at+1:], 10, 64); err != nil {
+			return nil, "", errNoOrder
+		}
+		text = text[:at]
+	}
 	n, err := fmt.Sscanf(text, "%s %d %d %s %d %s", &s.Node, &s.Epoch, &s.Sequence, &status, &s.Since, &fingerprint)
 	if err != nil || n != 6 || strings.Count(text, " ") != 5 {
 		return nil, "", errNoOrder
