@@ -55,10 +55,10 @@ function applyView(step = false) {
 
 // applyFilter finds the agents that match the view.
 function applyFilter() {
-  const match = newMatcher(fleet), unknown = unknownFilter();
+  const match = newMatcher(fleet), unknown = unknownFilter(fleet);
   let n = 0;
   if (match) for (const row of fleet.rows.values()) n += match(row);
-  $("matched").textContent = unknown ? `There is no filter ${unknown}: there are ${filterNames}`
+  $("matched").textContent = unknown ? `There is no filter ${unknown}: there are ${filterNames(fleet)}`
     : match ? `${plural(n, "agent")} of ${count(fleet.size)} match` : "";
   $("matched").classList.toggle("bad", unknown !== "");
   $("matched").dataset.count = match ? n : fleet.size;

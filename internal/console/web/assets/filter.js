@@ -50,14 +50,17 @@ function ofInfo(fleet, test) {
 
 // unknownFilter returns the name of the first filter in the search that there is not, "" if there
 // are all. An IPv6 address is text.
-export function unknownFilter() {
+export function unknownFilter(fleet) {
   for (const word of words()) {
     const [, name] = word.match(/^([a-z_-]+):/i) ?? [];
-    if (name && !Object.hasOwn(fits, name.toLowerCase()) && !/^[0-9a-f:.]+$/i.test(word)) return name;
+    if (name && !namesOf(fleet).includes(name.toLowerCase()) && !/^[0-9a-f:.]+$/i.test(word)) return name;
   }
   return "";
 }
-export const filterNames = Object.keys(fits).map((name) => `${name}:`).join(", ");
+export const filterNames = (fleet) => namesOf(fleet).map((name) => `${name}:`).join(", ");
+
+// namesOf returns the filters that there are. One by node is for a cluster.
+const namesOf = (fleet) => Object.keys(fits).filter((name) => name !== "node" || fleet.clustered);
 
 const words = () => view.q.trim().split(/\s+/).filter(Boolean);
 
@@ -68,7 +71,7 @@ export function newMatcher(fleet) {
   if (view.status.size && view.status.size < 4) tests.push((row) => view.status.has(statuses[fleet.status[row]]));
   for (const word of words()) {
     const [, name, text] = word.match(/^([a-z]+):(.+)$/i) ?? [];
-    const filter = name && Object.hasOwn(fits, name.toLowerCase()) && fits[name.toLowerCase()];
+    const filter = name && namesOf(fleet).includes(name.toLowerCase()) && fits[name.toLowerCase()];
     if (filter) {
       const whole = pattern(text);
       tests.push(filter(fleet, (value) => whole.test(value), text));
