@@ -97,6 +97,7 @@ var rooms = []room{
 	{"internal/statedir", []string{"internal/atomicfile", "internal/filelock"}, "it is a directory, whatever is in it"},
 	{"internal/presence", []string{"internal/remote"}, "it knows nodes of one name, and nothing of what they publish"},
 	{"internal/ownership", nil, "it decides where agents are from what was written: no I/O, no NATS"},
+	{"internal/lastwill", []string{"internal/logonce", "internal/wake"}, "it keeps a message at a server, whatever is in it"},
 	{"internal/cluster", []string{"internal/keys", "internal/kv", "internal/logonce", "internal/ownership", "internal/remote", "seal"},
 		"it keeps what the nodes of a cluster share; what a node makes of that is not its affair"},
 	{"internal/streamfiles", []string{"internal/atomicfile"}, "it knows the embedded server's files, whatever the messages in them are"},
@@ -142,7 +143,7 @@ var rooms = []room{
 	{"internal/inventory", []string{"internal/audittrail", "internal/clientkeys", "internal/detector", "internal/listen", "internal/removals"},
 		"it gives agents to the link and the detector, and knows nothing of what becomes of them"},
 	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/hint", "internal/hostprobe", "internal/natsserver", "internal/presence", "internal/remote", "internal/statedir", "internal/tcpclose", "internal/wazuhrules"}, "it looks at what the daemon will need, as the daemon does"},
-	{"internal/provision", []string{"event", "internal/atomicfile", "internal/filelock", "internal/hint", "internal/kv", "internal/remote"}, "it writes files for a NATS server, and needs no node to do so"},
+	{"internal/provision", []string{"event", "internal/atomicfile", "internal/filelock", "internal/hint", "internal/kv", "internal/lastwill", "internal/remote"}, "it writes files for a NATS server, and needs no node to do so"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/hostprobe", "internal/keyfile", "internal/keys", "internal/sealing", "internal/silence", "seal"},
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/cluster", "internal/config", "internal/daemon", "internal/detector", "internal/kv", "internal/managersim", "internal/outbox",
@@ -176,7 +177,7 @@ var onlyIn = []struct {
 	rooms []string
 	why   string
 }{
-	{"github.com/nats-io/", []string{"internal/cluster", "internal/keys", "internal/kv", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "internal/testsupport", "cmd/pulse"},
+	{"github.com/nats-io/", []string{"internal/cluster", "internal/keys", "internal/kv", "internal/lastwill", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "internal/testsupport", "cmd/pulse"},
 		"one room publishes, one answers, one keeps the roster, one shows the keys, one writes the server's files; the others only listen, as an XDR platform does"},
 	{"github.com/fsnotify/", []string{"internal/filewatch"}, "files are watched in one place"},
 	{"github.com/lestrrat-go/jwx/", []string{"seal"}, "how messages are signed and encrypted is decided in one place"},

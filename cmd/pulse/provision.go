@@ -83,8 +83,11 @@ func (c *provisionCommand) Run(e *env) error {
 		switch {
 		case m.New:
 			state = "made"
-		case m.Changed:
-			state = "existed, and forbids roll-ups now"
+		case m.Changed != "":
+			state = "existed, and " + m.Changed
+		}
+		if m.Problem != "" {
+			state += ", but " + m.Problem
 		}
 		fmt.Fprintf(e.stdout, "%-32s %s\n", m.What, state)
 	}
@@ -169,6 +172,9 @@ func (c *provisionCommand) printNextSteps(e *env) {
 	fmt.Fprintln(e.stdout, "\nNext:")
 	if len(c.Node)+len(c.Renew) > 0 {
 		fmt.Fprintln(e.stdout, "  - Carry the new credentials to where they are used. Pulse reads changed files by itself.")
+	}
+	if len(c.Node)+len(c.Renew) > 0 {
+		fmt.Fprintf(e.stdout, "  - Make the streams of the nodes' last wills: pulse provision %s --apply\n", c.Dir)
 	}
 	if len(c.Reader) > 0 {
 		fmt.Fprintf(e.stdout, "  - Make the new reader's consumers: pulse provision %s --apply\n", c.Dir)

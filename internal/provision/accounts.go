@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/lastwill"
 )
 
 // The accounts, by their names.
@@ -42,7 +43,12 @@ func allAccountClaims(s *state) map[string]*jwt.AccountClaims {
 	nodes.Exports.Add(&jwt.Export{Name: "live messages", Subject: jwt.Subject(prefix.All()), Type: jwt.Stream})
 	readers.Imports.Add(&jwt.Import{Name: "live messages", Subject: jwt.Subject(prefix.All()), Account: nodes.Subject, Type: jwt.Stream})
 
-	forNodes := slices.Concat(publishedServices(prefix), bucketServices(), streamQueries)
+	// What the server announces itself comes from the account of the streams.
+	streams.Exports.Add(&jwt.Export{Name: "announced losses", Subject: lastwill.LiveSubject, Type: jwt.Stream})
+	readers.Imports.Add(&jwt.Import{Name: "announced losses", Subject: lastwill.LiveSubject, LocalSubject: jwt.RenamingSubject(nodeLostSubject(prefix)),
+		Account: streams.Subject, Type: jwt.Stream})
+
+	forNodes := slices.Concat(publishedServices(prefix), bucketServices(), willServices(), streamQueries)
 	if s.Cluster != "" {
 		forNodes = append(forNodes, clusterServices()...)
 	}

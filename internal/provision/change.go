@@ -123,6 +123,11 @@ func (st *Setup) Change(c Change) (*Result, error) {
 			files = append(files, more...)
 		}
 	}
+	more, err := st.newWillFiles(slices.Concat(c.Nodes, slices.DeleteFunc(slices.Clone(c.Renew), func(n string) bool { return s.Users[s.indexOfUser(n)].Kind != node })))
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, more...)
 	var gone []user
 	s.Users = slices.DeleteFunc(s.Users, func(u user) bool {
 		leaves := slices.Contains(c.Revoke, u.Name)
@@ -176,11 +181,20 @@ func (st *Setup) removeFormerSettings(written string) error {
 }
 
 func (st *Setup) removeUserFiles(u *user) error {
-	if err := os.RemoveAll(filepath.Join(st.dir, u.dirPath())); err != nil || u.Kind != reader {
+	if err := os.RemoveAll(filepath.Join(st.dir, u.dirPath())); err != nil {
 		return err
 	}
-	for _, stream := range consumedStreams {
-		if err := os.Remove(filepath.Join(st.dir, consumerFilePath(stream, u.Name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	var paths []string
+	switch u.Kind {
+	case node:
+		paths = append(paths, willFilePath(u.Name))
+	case reader:
+		for _, stream := range consumedStreams {
+			paths = append(paths, consumerFilePath(stream, u.Name))
+		}
+	}
+	for _, path := range paths {
+		if err := os.Remove(filepath.Join(st.dir, path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/kv"
+	"github.com/wazuh-pulse/pulse/internal/lastwill"
 )
 
 const (
@@ -117,11 +118,13 @@ func clusterSubject(node string) string { return "pulse." + node + ".cluster" }
 // nodeRights returns the rights of a node: its kinds of messages, its own heartbeat
 // alone, questions to all nodes and to it, and the detection of another node of its name.
 //
-// In a cluster it also writes its own keys of the cluster's bucket, and reads all.
+// It writes its own last will alone. In a cluster it also writes its own keys of the
+// cluster's bucket, and reads all.
 func nodeRights(prefix event.Prefix, node string, inCluster bool) jwt.Permissions {
 	var p jwt.Permissions
 	p.Pub.Allow.Add(prefix.StatusChanges(), string(prefix)+".alerts.*", prefix.KeepAlive("*"), prefix.ManagerStatus(node),
-		"$JS.API.INFO", "$JS.API.STREAM.LIST", "$KV."+event.AgentsBucket+".*", "$KV."+keysBucket+"."+node, "$KV."+keysBucket+"."+node+".>", presenceSubject(node))
+		"$JS.API.INFO", "$JS.API.STREAM.LIST", "$KV."+event.AgentsBucket+".*", "$KV."+keysBucket+"."+node, "$KV."+keysBucket+"."+node+".>", presenceSubject(node),
+		lastwill.Subject(node))
 	for _, s := range bucketServices() {
 		if strings.HasPrefix(s.subject, "$JS.API.") {
 			p.Pub.Allow.Add(s.subject)

@@ -137,7 +137,7 @@ func TestAnAnswerToARequestCannotBeMadeACommandOrAMessage(t *testing.T) {
 	s.tell(js, "wazuh.xdr.agent.001.status_change", "{}")
 	reader, _ := s.reader("xdr")
 	replies := []string{"$JS.API.STREAM.PURGE.TELEMETRY", "$JS.API.STREAM.PURGE.KV_PULSE_AGENTS", "$JS.API.STREAM.DELETE.TELEMETRY", "wazuh.xdr.manager.status.node02",
-		"wazuh.xdr.manager.keepalive.002", "wazuh.xdr.alerts.fleet_outage", "$KV.PULSE_KEYS.node02", "$KV.PULSE_AGENTS.002"}
+		"wazuh.xdr.manager.keepalive.002", "wazuh.xdr.alerts.fleet_outage", "$KV.PULSE_KEYS.node02", "$KV.PULSE_AGENTS.002", "$PULSE.WILL.node02", "$PULSE.LOST.node02"}
 	for _, reply := range replies {
 		for _, request := range []string{"$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.KV_PULSE_AGENTS", "$JS.API.DIRECT.GET.KV_PULSE_AGENTS.$KV.PULSE_AGENTS.001"} {
 			for _, nc := range []*nats.Conn{node, reader} {

@@ -63,7 +63,7 @@ func newStage(t *testing.T, change ...func(*provision.Config)) *stage {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	want := 4 + 3*len(cfg.Readers)
+	want := 4 + 3*len(cfg.Readers) + len(cfg.Nodes)
 	if cfg.Cluster != "" {
 		want++
 	}

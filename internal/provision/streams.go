@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/kv"
+	"github.com/wazuh-pulse/pulse/internal/lastwill"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 )
 
@@ -58,6 +60,11 @@ func (s *state) streamConfigs(replicas int) []jetstream.StreamConfig {
 	if s.Cluster != "" {
 		list = append(list, kv.ClusterStreamConfig())
 	}
+	for i := range s.Users {
+		if s.Users[i].Kind == node {
+			list = append(list, lastwill.StreamConfig(s.Users[i].Name))
+		}
+	}
 	for i := range list {
 		list[i].Replicas = replicas
 	}
@@ -78,16 +85,12 @@ func streamFiles(s *state, replicas int) (files []file, err error) {
 // clusterStreamFile returns the configuration of the cluster's bucket for an existing setup,
 // with as many replicas as its other streams have.
 func (st *Setup) clusterStreamFile() (file, error) {
-	text, err := os.ReadFile(filepath.Join(st.dir, streamsDir, statusStream+".json"))
+	replicas, err := st.readReplicas()
 	if err != nil {
 		return file{}, err
 	}
-	var status jetstream.StreamConfig
-	if err := json.Unmarshal(text, &status); err != nil {
-		return file{}, fmt.Errorf("%s.json: %w", statusStream, err)
-	}
 	cfg := kv.ClusterStreamConfig()
-	cfg.Replicas = max(1, status.Replicas)
+	cfg.Replicas = replicas
 	return jsonFile(filepath.Join(streamsDir, cfg.Name+".json"), cfg)
 }
 
@@ -132,13 +135,15 @@ const answerTimeout = 20 * time.Second
 // Made is a stream or a consumer on the server after [Setup.Apply].
 type Made struct {
 	What    string // such as "stream STATUS" or "consumer xdr of STATUS"
-	New     bool   // made now; an existing one is not changed
-	Changed bool   // a bucket that forbids roll-ups now: one node could have wiped it
+	New     bool   // made now
+	Changed string // how an existing one was changed; "" if it was not
+	Problem string // what it cannot do
 }
 
 // Apply makes the streams, buckets and consumers on the running server by the present
-// files of the setup. Existing ones are not changed, but for buckets that allow roll-ups:
-// one node could wipe them. The URL is "" for the setup's own hosts.
+// files of the setup. Existing ones are not changed, but for buckets that allow roll-ups,
+// which one node could wipe, and for what nodes' last wills need. The URL is "" for the
+// setup's own hosts.
 func (st *Setup) Apply(ctx context.Context, url string) (made []Made, err error) {
 	session, err := remote.Dial(ctx, st.RemoteConfig(url))
 	if err != nil {
@@ -149,13 +154,24 @@ func (st *Setup) Apply(ctx context.Context, url string) (made []Made, err error)
 	if err != nil {
 		return nil, err
 	}
+	var willing []string // nodes that have a last will
 	err = forEachJSONFile(filepath.Join(st.dir, streamsDir), func(base string, text []byte) error {
 		m, err := applyStreamConfig(ctx, js, text)
 		made = append(made, m)
+		if n, ok := isWillStream(base); ok && m.Problem == "" {
+			willing = append(willing, n)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	m, err := st.applyWillSources(ctx, js, willing)
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(made, func(of Made) bool { return of.What == m.What }); m.Changed != "" && (i < 0 || !made[i].New) {
+		made = append(made, m)
 	}
 	err = forEachJSONFile(filepath.Join(st.dir, consumersDir), func(base string, text []byte) error {
 		stream, _, _ := strings.Cut(base, ".")
@@ -185,6 +201,9 @@ func applyStreamConfig(ctx context.Context, js jetstream.JetStream, text []byte)
 	isBucket := strings.HasPrefix(cfg.Name, "KV_")
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	if _, ok := isWillStream(cfg.Name); ok {
+		return applyWillStream(ctx, js, cfg)
+	}
 	s, err := js.Stream(ctx, cfg.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -194,7 +213,7 @@ func applyStreamConfig(ctx context.Context, js jetstream.JetStream, text []byte)
 		m.New = true
 		_, err = js.CreateStream(ctx, cfg)
 	case err == nil && isBucket && kv.AllowsWipe(&s.CachedInfo().Config):
-		m.Changed = true
+		m.Changed = "forbids roll-ups now"
 		err = kv.ProtectStream(ctx, js, s.CachedInfo().Config)
 	}
 	return m, err
