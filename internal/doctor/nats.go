@@ -16,6 +16,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/hint"
+	"github.com/wazuh-pulse/pulse/internal/lastwill"
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
@@ -50,6 +51,22 @@ func (e *examination) checkNATS(ctx context.Context) {
 	}
 	e.checkOtherNodes(ctx, session)
 	e.checkStatusStorage(ctx, session)
+	e.checkLastWill(ctx, session)
+}
+
+// checkLastWill reports whether the NATS server can announce a loss of this node.
+func (e *examination) checkLastWill(ctx context.Context, session *remote.Session) {
+	name := e.Pulse.NodeName
+	can, err := lastwill.FindSupport(ctx, session.Conn, name, loginTimeout)
+	if err != nil {
+		e.add("last will", Note, "whether the NATS server can announce a loss of this node is not known: "+err.Error(), "")
+		return
+	}
+	if what, hint := can.Problem(name); what != "" {
+		e.add("last will", Warning, "nobody announces a loss of this node unless another node of its cluster does: "+what, hint)
+		return
+	}
+	e.add("last will", Good, "the NATS server announces a loss of this node", "")
 }
 
 // readServerName returns the name of the NATS server at an address of this host, "" if there is none.
