@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/config"
@@ -66,6 +67,9 @@ type world struct {
 	probe hostprobe.Func // of hosts; nil for real ones
 	clock *detector.Clock
 	pace  clusterPace
+
+	heartbeat time.Duration // between two; 0 for event.HeartbeatInterval
+	willDelay time.Duration // see lastwill.Config; 0 for its own
 }
 
 func open(ctx context.Context, cfg *config.Config, version string, w world, log *slog.Logger) (_ *Node, err error) {
@@ -105,7 +109,10 @@ func open(ctx context.Context, cfg *config.Config, version string, w world, log 
 		return nil, err
 	}
 	n.openFleet(&set)
-	n.out.recorder.status, n.out.recorder.onCondition = n.Status, n.link.OnCondition
+	n.out.recorder.status, n.out.recorder.onCondition, n.out.recorder.heartbeat = n.Status, n.link.OnCondition, w.heartbeat
+	if err := n.openLastWill(cfg, w.willDelay); err != nil {
+		return nil, err
+	}
 	if err := n.openConsole(ctx, cfg, version); err != nil {
 		return nil, err
 	}
@@ -192,6 +199,7 @@ func (n *Node) Run(parent context.Context) error {
 	serving.Go(func() { n.clustered.runFleet(ctx) })
 	serving.Go(func() { n.answerQueries(ctx) })
 	serving.Go(func() { n.out.publishKeys(ctx) })
+	serving.Go(func() { n.keepLastWill(ctx, func() bool { return parent.Err() != nil }) })
 	if n.web != nil {
 		serving.Go(func() {
 			if err := n.console.Serve(n.web); err != nil {

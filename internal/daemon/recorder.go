@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,8 @@ type recorder struct {
 	sentFile    string                     // of the published alerts
 	sentTried   time.Time                  // when that was to be written last
 	sentFailed  bool                       // that failed
+	will        *lastWill                  // nil for none
+	heartbeat   time.Duration              // between two; 0 for event.HeartbeatInterval
 	log         *slog.Logger
 }
 
@@ -46,7 +49,7 @@ const routinePeriod = time.Second
 // the heartbeat goes on in a storm; one more heartbeat is the node's last
 // message. When ctx ends, it gives up what it has not published.
 func (r *recorder) run(ctx context.Context) error {
-	heartbeat := time.NewTicker(event.HeartbeatInterval)
+	heartbeat := time.NewTicker(cmp.Or(r.heartbeat, event.HeartbeatInterval))
 	defer heartbeat.Stop()
 	routine := time.NewTicker(routinePeriod)
 	defer routine.Stop()
@@ -140,7 +143,10 @@ func (r *recorder) publishHeartbeat(ctx context.Context) error {
 		r.audit.RecordManagerProblem(a.Problem)
 	}
 	defer func() { r.numbers.Store(r.writer.Source.LastSequence()) }()
-	return r.publishMessages(ctx, []outbox.Message{r.writer.Heartbeat(status.managerStatus())})
+	if err := r.publishMessages(ctx, []outbox.Message{r.writer.Heartbeat(status.managerStatus())}); err != nil {
+		return err
+	}
+	return r.will.renew(r.writer, r.sealer, &status)
 }
 
 // publishRecords publishes a group of records. What is no routine is numbered first, as

@@ -131,7 +131,7 @@ func (s *servers) serve(node string, answered uint64, change ...func(*timing)) *
 		f(&timing)
 	}
 	v := &served{returned: make(chan uint64, 16), log: new(testsupport.Log)}
-	v.Keeper = newKeeper(Config{Node: node, Answered: answered, Return: func(n uint64) { v.returned <- n }, Log: slog.New(slog.NewTextHandler(v.log, nil))}, timing)
+	v.Keeper = newKeeper(Config{Node: node, Answered: answered, Return: func(n uint64, _ time.Time) { v.returned <- n }, Log: slog.New(slog.NewTextHandler(v.log, nil))}, timing)
 	ctx, cancel := context.WithCancel(s.Context())
 	ended := make(chan struct{})
 	clean := false

@@ -1,6 +1,7 @@
 package lastwill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -29,9 +30,12 @@ type Config struct {
 	// Answered is the number of the last loss of this node after which its return was
 	// announced; 0 for none.
 	Answered uint64
-	// Return is called when the server has announced the loss of this node since, with its
-	// number. It must not wait. Until [Keeper.Confirm] is called with the number, there is no will.
-	Return func(number uint64)
+	// Return is called when the server has announced a later loss of this node, with its
+	// number and when this process renewed the will last, the zero time for never. Until
+	// [Keeper.Confirm] is called with the number, there is no will.
+	Return func(number uint64, renewed time.Time)
+
+	Delay time.Duration // 0 for [Delay]
 
 	Log *slog.Logger
 }
@@ -53,6 +57,7 @@ type Keeper struct {
 	timing  timing
 	changed wake.Signal
 	problem logonce.Condition // of the goroutine of Serve
+	renewed time.Time         // when a will was stored last; of the goroutine of Serve
 
 	mu       sync.Mutex
 	will     *Will  // nil: the node has none
@@ -63,7 +68,11 @@ type Keeper struct {
 }
 
 // New returns a keeper without a will.
-func New(cfg Config) *Keeper { return newKeeper(cfg, defaultTiming) }
+func New(cfg Config) *Keeper {
+	t := defaultTiming
+	t.delay = cmp.Or(cfg.Delay, t.delay)
+	return newKeeper(cfg, t)
+}
 
 func newKeeper(cfg Config, t timing) *Keeper {
 	return &Keeper{cfg: cfg, timing: t, changed: wake.NewSignal(), answered: cfg.Answered}
@@ -167,6 +176,9 @@ func (s *session) step(ctx context.Context) time.Duration {
 		return s.timing.retry
 	}
 	s.stored = version
+	if w != nil {
+		s.renewed = time.Now()
+	}
 	return s.timing.check
 }
 
@@ -181,7 +193,7 @@ func (s *session) handleLoss(number, version uint64) time.Duration {
 	s.mu.Lock()
 	s.returned, s.spent = number, version
 	s.mu.Unlock()
-	s.cfg.Return(number)
+	s.cfg.Return(number, s.renewed)
 	return s.timing.check
 }
 

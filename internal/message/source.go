@@ -28,6 +28,11 @@ type Source struct {
 // Every stamp must be published: a gap would look like a lost message.
 func (s *Source) Stamp(subject string, now time.Time) event.Security {
 	s.last++
+	return s.stampAgain(subject, now)
+}
+
+// stampAgain returns the Security of a message with the sequence of the last stamp.
+func (s *Source) stampAgain(subject string, now time.Time) event.Security {
 	return event.Security{Source: event.Origin, Version: s.Version, Sequence: s.last, Node: s.Node, Epoch: s.Epoch,
 		IssuedAt: now.UnixMilli(), Subject: subject}
 }

@@ -148,6 +148,17 @@ func (w *Writer) Heartbeat(s event.ManagerStatus) outbox.Message {
 	return w.encode(outbox.Telemetry, &m.Security, &m)
 }
 
+// LastWill returns the message that this node is lost, as others announce it when it is
+// due. It has the number of the message that was made last, a heartbeat: each will replaces
+// the one before, and a number of its own would be missing. The two are in different
+// streams, and readers follow the numbers of each stream by itself.
+func (w *Writer) LastWill(n event.NodeLoss, due time.Time) outbox.Message {
+	a := ClusterAlert{Lost: &n}
+	a.Complete(w.Source.Node, due)
+	m := event.NodeLostMessage{Lost: a.Lost, Security: w.Source.stampAgain(w.prefix.NodeLost(), time.Now())}
+	return w.encode(outbox.Status, &m.Security, &m)
+}
+
 // NodeCondition returns the message of a node's condition that began or ended, and sets
 // the condition's node, time and alert level.
 func (w *Writer) NodeCondition(c event.NodeCondition, failure bool, now time.Time) outbox.Message {

@@ -84,7 +84,7 @@ func TestTheCountOfStoredMessagesSurvivesRepeatsAndRefusals(t *testing.T) {
 
 func encodeAll(msgs []Message) (out []*nats.Msg) {
 	for i := range msgs {
-		out = append(out, encodeMessage(&msgs[i]))
+		out = append(out, EncodeMessage(&msgs[i]))
 	}
 	return out
 }

@@ -32,7 +32,7 @@ func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
 	before := ""
 	for i := range msgs {
 		c := msgs[i].Class
-		m := encodeMessage(&msgs[i])
+		m := EncodeMessage(&msgs[i])
 		if c == Status {
 			if before != "" {
 				m.Header[jetstream.ExpectedLastMsgIDHeader] = []string{before}
@@ -84,7 +84,8 @@ func windowLength(msgs []*nats.Msg) int {
 	return n
 }
 
-func encodeMessage(m *Message) *nats.Msg {
+// EncodeMessage returns a message as it is stored and forwarded.
+func EncodeMessage(m *Message) *nats.Msg {
 	h := make(nats.Header, 4)
 	if m.ID != "" {
 		h[jetstream.MsgIDHeader] = []string{m.ID}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,9 +151,7 @@ func (s *stage) nodeSettings(name string) *config.Config {
 		s.Fatal(err, loaded)
 	}
 	cfg := &loaded.Config
-	cfg.Pulse.Home, cfg.Pulse.StateDir, cfg.Pulse.ClientKeys, cfg.Pulse.HTTP = dir, filepath.Join(dir, "state"), filepath.Join(dir, "client.keys"), ""
-	cfg.Remote.LocalIP, cfg.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
-	cfg.KeepAlive.Interval, cfg.KeepAlive.RetryInterval = 200*time.Millisecond, 100*time.Millisecond
+	settleInDir(cfg, dir)
 	if err := os.WriteFile(cfg.Pulse.ClientKeys, []byte("001 web any 1111111111111111\n"), 0o600); err != nil {
 		s.Fatal(err)
 	}

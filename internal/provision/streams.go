@@ -27,6 +27,10 @@ const (
 
 const gigabyte = 1 << 30
 
+// duplicatesTime is for how long a stream remembers which messages it has. After an outage
+// Pulse resumes at the last confirmed message: what it repeats is recent.
+const duplicatesTime = 10 * time.Minute
+
 // streamConfigs returns the configurations of all streams, including those of buckets.
 func (s *state) streamConfigs(replicas int) []jetstream.StreamConfig {
 	prefix := event.Prefix(s.Prefix)
@@ -40,8 +44,7 @@ func (s *state) streamConfigs(replicas int) []jetstream.StreamConfig {
 		MaxBytes: 10 * gigabyte, MaxAge: 7 * 24 * time.Hour, DenyDelete: true,
 	}}
 	for i := range list {
-		// After an outage Pulse resumes at the last confirmed message: what it repeats is recent.
-		list[i].MaxMsgsPerSubject, list[i].Duplicates = -1, 10*time.Minute
+		list[i].MaxMsgsPerSubject, list[i].Duplicates = -1, duplicatesTime
 	}
 	for _, b := range []struct {
 		name, description string

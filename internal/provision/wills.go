@@ -17,7 +17,7 @@ import (
 )
 
 // nodeLostSubject returns the subject of announced losses of nodes.
-func nodeLostSubject(prefix event.Prefix) string { return string(prefix) + ".alerts.node_lost" }
+func nodeLostSubject(prefix event.Prefix) string { return prefix.NodeLost() }
 
 // willServices returns the service for storing a node's last will.
 func willServices() []service { return []service{{subject: lastwill.Subject("*")}} }
@@ -110,6 +110,9 @@ func (st *Setup) applyWillSources(ctx context.Context, js jetstream.JetStream, n
 	}
 	if len(cfg.Sources) == len(s.CachedInfo().Config.Sources) {
 		return m, nil
+	}
+	if cfg.Duplicates == 0 { // a server turns it off where a stream has sources, unless it is given
+		cfg.Duplicates = duplicatesTime
 	}
 	m = Made{What: "stream " + name, Changed: "takes what the server announces of nodes that are lost"}
 	if _, err := js.UpdateStream(ctx, cfg); err != nil {
