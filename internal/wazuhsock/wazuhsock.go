@@ -35,6 +35,7 @@ const (
 	DatabaseFile   = "queue/db/global.db"
 	ARQueue        = "queue/alerts/ar"     // of wazuh-remoted
 	AnalysisQueue  = "queue/sockets/queue" // of wazuh-analysisd
+	ClusterSocket  = "queue/cluster/c-internal.sock"
 	Settings       = "etc/ossec.conf"
 )
 
