@@ -24,7 +24,8 @@ func (t *tracker) applyAgentChange(c *wazuhdb.Change) {
 	for _, id := range c.Agents {
 		a := t.known[id]
 		if a == nil {
-			continue // it comes with the next inventory
+			t.applyForeignChange(id, c)
+			continue
 		}
 		t.setPassive(id, a, c.Passive || a.connection == isRelayed)
 		if a.status == c.Status && a.code == c.Code && (a.keepAlive == c.KeepAlive || c.Status == wazuhdb.StatusDisconnected) {
@@ -88,7 +89,8 @@ func (t *tracker) applyLocatedAgents(e agentsLocated) {
 			t.handleSignOfLife(id, a.status, a.keepAlive)
 		}
 	}
-	t.arrived = t.arrived[len(e.ids):]
+	t.admitAgents(e.ids, e.rows)
+	t.arrived = t.arrived[min(len(e.ids), len(t.arrived)):]
 }
 
 func (t *tracker) countActiveAgents() {
@@ -109,9 +111,16 @@ func (t *tracker) countActiveAgents() {
 // that does not prove that the agent is there, it is probed.
 func (t *tracker) handleSignOfLife(id detector.AgentID, status string, second int64) {
 	passive := t.index.isPassive(id)
+	if t.owners.role.IsMaster() && t.owners.isElsewhere(id) { // its row may be what another node sent
+		if !passive {
+			t.prober.probeAgent(id)
+		}
+		return
+	}
 	there, probe := t.absences.recordSignOfLife(id, status, second, passive && time.Now().After(t.passive.doubtUntil))
 	if there {
 		age := t.wall.ageOfSecond(second)
+		t.locator.dropAgent(id)
 		t.prober.recordSignOfLife(id, time.Now().Add(-age))
 		t.reportSighting(id, status, t.clock.Now().Add(-age))
 	}

@@ -3,6 +3,7 @@ package attach
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -14,19 +15,27 @@ import (
 // their silence.
 const maxAgentsAtAddr = 256
 
-// connWatcher watches for the ends of agents' connections.
+// connWatcher watches for the ends of agents' connections, and in a cluster for new ones.
 type connWatcher struct {
 	tcp    *tcpclose.Watcher
 	ports  *portSet
 	index  *agentIndex
 	fleet  Fleet
 	events eventQueue
+	opens  bool // watch for new connections
 
 	closed, unmatched atomic.Int64
 }
 
 // runWatcher watches until ctx ends.
 func (w *connWatcher) runWatcher(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	if w.opens {
+		work.Go(func() {
+			w.tcp.WatchOpened(ctx, w.ports.containsPort, func(n int) { w.events.sendEvent(ctx, connOpened{n}) })
+		})
+	}
 	w.tcp.Run(ctx, w.ports.containsPort, func(remote netip.AddrPort) { w.handleClosedConn(ctx, remote) })
 }
 

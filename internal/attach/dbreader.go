@@ -2,9 +2,11 @@ package attach
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/remoted"
 	"github.com/wazuh-pulse/pulse/internal/wake"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 )
@@ -24,6 +26,7 @@ const (
 // what to read next.
 type dbReader struct {
 	db         *wazuhdb.Client
+	remoted    presenceReader
 	events     eventQueue
 	period     time.Duration
 	conditions *conditions
@@ -41,12 +44,14 @@ type dbReader struct {
 // readPlan is what the tracker wants to be read.
 type readPlan struct {
 	inventoryPeriod time.Duration      // between two readings of all agents, if nothing calls for one before
-	locate          []detector.AgentID // became active, and may have another address
+	locate          []detector.AgentID // became active, and may have another address, or are new here
+	unclear         []detector.AgentID // may be here: remoted has whether they are
+	scope           wazuhdb.Scope      // of the changes
 	overlap         time.Duration      // of two readings of changes
 }
 
-func newDBReader(db *wazuhdb.Client, events eventQueue, cfg *Config, conditions *conditions) *dbReader {
-	return &dbReader{db: db, events: events, period: changesPeriod, conditions: conditions, wall: cfg.wall, wake: wake.NewSignal()}
+func newDBReader(db *wazuhdb.Client, remoted presenceReader, events eventQueue, cfg *Config, conditions *conditions) *dbReader {
+	return &dbReader{db: db, remoted: remoted, events: events, period: changesPeriod, conditions: conditions, wall: cfg.wall, wake: wake.NewSignal()}
 }
 
 // runReader reads until ctx ends.
@@ -107,6 +112,9 @@ func (r *dbReader) readDatabase(ctx context.Context) error {
 	if err := r.locateActivatedAgents(ctx); err != nil {
 		return err
 	}
+	if err := r.readPresence(ctx); err != nil {
+		return err
+	}
 	return r.deliverEvent(ctx, databaseRead{})
 }
 
@@ -134,7 +142,7 @@ func (r *dbReader) readChanges(ctx context.Context) error {
 	if !r.changesAt.IsZero() { // whichever way the wall clock was set meanwhile
 		from = min(r.changesSecond, r.wall.unixSecondOf(r.changesAt)) - 1
 	}
-	changes, err := r.db.ReadChanges(ctx, from-int64(r.plan.overlap/time.Second))
+	changes, err := r.db.ReadChanges(ctx, from-int64(r.plan.overlap/time.Second), r.plan.scope)
 	if err := r.deliverEvent(ctx, changesRead{began: now, changes: changes, complete: err == nil}); err != nil {
 		return err
 	}
@@ -160,6 +168,29 @@ func (r *dbReader) locateActivatedAgents(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// presenceReader is the part of a remoted.Client that a dbReader uses.
+type presenceReader interface {
+	ReadPresent(ctx context.Context, ids []detector.AgentID, timeout time.Duration) ([]detector.AgentID, error)
+}
+
+// readPresence reads which of the agents remoted knows whose rows leave it open who wrote them.
+func (r *dbReader) readPresence(ctx context.Context) error {
+	if len(r.plan.unclear) == 0 {
+		return nil
+	}
+	var e presenceRead
+	rest := r.plan.unclear
+	for ids := range slices.Chunk(rest, remoted.MaxPresent) {
+		present, err := r.remoted.ReadPresent(ctx, ids, checkTimeout)
+		if err != nil {
+			e.unanswered = rest
+			break
+		}
+		e.present, rest = append(e.present, present...), rest[len(ids):]
+	}
+	return r.deliverEvent(ctx, e)
 }
 
 // deliverEvent sends an event to the tracker, waits until it has been handled and takes the

@@ -21,6 +21,8 @@ type fakeFleet struct {
 
 func (s *fakeFleet) Report(seen detector.Sighting)           { s.all = append(s.all, seen) }
 func (s *fakeFleet) SetMembers([]detector.Member)            {}
+func (s *fakeFleet) AdmitMember(detector.Member)             {}
+func (s *fakeFleet) ReleaseMember(detector.AgentID)          {}
 func (s *fakeFleet) ExtendGrace(time.Duration)               {}
 func (s *fakeFleet) SetPassive(detector.AgentID, bool)       {}
 func (s *fakeFleet) SetPassivePace(_, _ time.Duration)       {}

@@ -28,6 +28,9 @@ func (q eventQueue) sendEvent(ctx context.Context, e event) bool {
 // connClosed is from the connWatcher: a connection ended that was of one of some agents.
 type connClosed struct{ agents []detector.AgentID }
 
+// connOpened is from the connWatcher: connections were opened to the agents' ports.
+type connOpened struct{ count int }
+
 // requestEnded is from the prober: a request to an agent is over.
 type requestEnded struct {
 	request
@@ -36,6 +39,9 @@ type requestEnded struct {
 	sent    time.Time
 	at      detector.Instant
 }
+
+// agentsElsewhere is from the locator: agents whose connection has ended are on other nodes.
+type agentsElsewhere struct{ agents []detector.AgentID }
 
 // These are from the remotedMonitor.
 type (
@@ -66,7 +72,7 @@ type (
 		began   time.Time
 		rows    []wazuhdb.Row
 		skipped []wazuhdb.Skipped
-		others  []detector.AgentID // of other nodes
+		others  []wazuhdb.Other // of other nodes
 		schema  wazuhdb.Schema
 		err     error // if not nil, only skipped is of use
 	}
@@ -83,6 +89,9 @@ type (
 		skipped  []wazuhdb.Skipped
 		complete bool
 	}
+	// presenceRead is which of some agents remoted has had a connection to, and of which it
+	// did not answer that.
+	presenceRead struct{ present, unanswered []detector.AgentID }
 	// databaseRead is the end of a reading without an error; databaseDown of one with an error.
 	databaseRead struct{}
 	databaseDown struct{}

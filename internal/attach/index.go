@@ -41,6 +41,18 @@ func (x *agentIndex) replaceAll(rows []wazuhdb.Row) {
 	x.ids, x.addrs, x.names, x.passive = at, addrOf, names, passive
 }
 
+// addAgent adds an agent.
+func (x *agentIndex) addAgent(r *wazuhdb.Row) {
+	id := r.AgentID()
+	x.mu.Lock()
+	if x.names == nil {
+		x.ids, x.addrs, x.names, x.passive = make(map[netip.Addr][]detector.AgentID), make(map[detector.AgentID]netip.Addr), make(map[detector.AgentID]string), make(map[detector.AgentID]bool)
+	}
+	x.names[id] = r.Name
+	x.mu.Unlock()
+	x.setAgentAddr(id, r.ParseAddr())
+}
+
 // agentsAt returns the agents with an address. The list may not be changed.
 func (x *agentIndex) agentsAt(addr netip.Addr) []detector.AgentID {
 	x.mu.RLock()

@@ -29,11 +29,16 @@ func (t *tracker) applyInventory(e inventoryRead) {
 		}
 	}
 	t.warnings.finishInventoryReading()
-	rows := t.holdVanishedRows(append(e.rows, t.rowsOfUnreadable()...), e.others)
+	rows, elsewhere := t.splitInventory(&e)
+	rows = t.holdVanishedRows(append(rows, t.rowsOfUnreadable()...), elsewhere)
 	members, known, added := t.mergeInventoryRows(rows)
-	for _, id := range e.others {
-		if known[id] == nil {
+	for _, id := range elsewhere {
+		switch {
+		case known[id] != nil:
+		case t.owners.shared == nil:
 			members = append(members, detector.Member{ID: id, Elsewhere: true})
+		case t.known[id] != nil && t.known[id].name == t.owners.others[id].name: // of an earlier run
+			t.fleet.ReleaseMember(id)
 		}
 	}
 	t.inventoryTime.Store(int64(time.Since(e.began)))
@@ -49,11 +54,17 @@ func (t *tracker) applyInventory(e inventoryRead) {
 	}
 	t.updateInfos(e.rows)
 	for _, r := range added {
+		if t.owners.shared != nil && t.owners.shared.WasElsewhere(r.AgentID()) { // it was claimed meanwhile
+			t.fleet.ReleaseMember(r.AgentID())
+			t.owners.releaseAgent(r.AgentID())
+			continue
+		}
 		t.reportNewAgent(r)
 	}
+	t.dropReleased()
 	if !t.initialized {
 		t.initialized = true
-		t.log.Info("agents read from wazuh-db", "manager", cmp.Or(e.schema.Manager, "unknown"), "agents", len(rows), "of_other_nodes", len(e.others),
+		t.log.Info("agents read from wazuh-db", "manager", cmp.Or(e.schema.Manager, "unknown"), "agents", len(rows), "of_other_nodes", len(elsewhere),
 			"took", time.Since(e.began).Round(time.Millisecond).String())
 	}
 	stays := func(id detector.AgentID) bool { return known[id] != nil }
@@ -192,6 +203,8 @@ func (t *tracker) isFreshKeepAlive(r *wazuhdb.Row) bool {
 func (t *tracker) reportNewAgent(r *wazuhdb.Row) {
 	id := r.AgentID()
 	switch {
+	case r.IsConnected() && t.isFreshKeepAlive(r) && t.owners.isDoubtfulRow(r, t.wall.ageOfSecond(r.KeepAlive)):
+		t.prober.probeAgent(id)
 	case r.IsConnected() && t.isFreshKeepAlive(r):
 		t.handleSignOfLife(id, r.Status, r.KeepAlive)
 	case r.Status == wazuhdb.StatusDisconnected && r.Code == wazuhdb.CodeShutdown:

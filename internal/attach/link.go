@@ -19,7 +19,9 @@
 //   - the notifier sends keep-alives without an answer, through remoted's queue for
 //     active responses;
 //   - the statusWriter writes losses into wazuh-db and raises Wazuh's own alert;
-//   - the eventSender sends Pulse's own events to wazuh-analysisd.
+//   - the eventSender sends Pulse's own events to wazuh-analysisd;
+//   - the locator asks a worker's master where agents are, while the worker is cut off from
+//     what the nodes of the cluster share.
 //
 // All methods of a Link may be called concurrently.
 package attach
@@ -31,6 +33,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/clusterd"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
 	"github.com/wazuh-pulse/pulse/internal/tcpclose"
@@ -45,6 +48,7 @@ const databaseTimeout = 10 * time.Second
 type Config struct {
 	Home         string // the manager's directory
 	Cluster      wazuhdb.ClusterRole
+	Shared       SharedView      // of the nodes of a cluster; nil if they share nothing
 	Method       detector.Method // of keep-alives
 	MaxInFlight  int             // requests that remoted may have to serve for Pulse at once; at most a quarter of its pool is used
 	Grace        time.Duration   // from a closed connection to a loss; meanwhile the agent is probed
@@ -71,8 +75,9 @@ type Link struct {
 	monitor     *remotedMonitor
 	notifier    *notifier
 	writer      *statusWriter // nil if nothing is to be written
-	events      *eventSender  // nil as is writer, and with Wazuh 5
+	events      *eventSender  // nil if nothing is to be written, and with Wazuh 5
 	connWatcher *connWatcher
+	locator     *locator
 	conditions  *conditions
 }
 
@@ -86,31 +91,44 @@ func Open(cfg Config) (*Link, error) {
 	if err := checkMethod5(h, cfg.Method); err != nil {
 		return nil, err
 	}
+	if !cfg.Cluster.IsClustered() {
+		cfg.Shared = nil
+	}
+	cfg.Cluster.Shared = cfg.Shared != nil
 	l := &Link{cfg: cfg, db: wazuhdb.NewClient(h, cfg.Cluster, databaseTimeout), remoted: remoted.NewClient(h), conditions: newConditions(cfg.Log)}
 	events, index, ports, absences := make(eventQueue), new(agentIndex), new(portSet), newAbsences(cfg.wall)
 	passive := newPassiveAgents(h, cfg.Cluster)
 	l.prober = newProber(l.remoted, events, index, &cfg)
 	l.monitor = newRemotedMonitor(l.remoted, events)
-	l.reader = newDBReader(l.db, events, &cfg, l.conditions)
-	l.connWatcher = &connWatcher{tcp: &tcpclose.Watcher{Poll: cfg.polls, Log: cfg.Log}, ports: ports, index: index, fleet: cfg.Fleet, events: events}
+	l.reader = newDBReader(l.db, l.remoted, events, &cfg, l.conditions)
+	l.connWatcher = &connWatcher{tcp: &tcpclose.Watcher{Poll: cfg.polls, Log: cfg.Log}, ports: ports, index: index, fleet: cfg.Fleet, events: events, opens: cfg.Cluster.Shared}
 	l.notifier = newNotifier(h, index, &cfg, l.conditions)
-	if cfg.UpdateStatus {
+	owners := newOwners(cfg.Cluster, cfg.Shared)
+	l.locator = newLocator(clusterd.NewClient(h, locateTimeout), &cfg, events, h.IsWazuh5())
+	if cfg.UpdateStatus && !h.IsWazuh5() {
+		l.events = newEventSender(h, l.conditions, cfg.Log)
+	}
+	if cfg.writesLosses() {
 		l.writer = newStatusWriter(l.db, h, absences, &cfg, l.conditions)
 		l.writer.index, l.writer.passive = index, passive
 		if h.IsWazuh5() {
 			logManagerVersion5(cfg.Log)
-		} else {
-			l.events = newEventSender(h, l.conditions, cfg.Log)
 		}
 		if text := clusterWriteCaution(cfg.Cluster); text != "" {
 			cfg.Log.Warn(text, "hint", cautionHint)
 		}
 	}
 	l.tracker = &tracker{events: events, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, conditions: l.conditions, wall: cfg.wall,
-		remoted: l.remoted, prober: l.prober, monitor: l.monitor, reader: l.reader, writer: l.writer, index: index, absences: absences, ports: ports, passive: passive,
+		remoted: l.remoted, prober: l.prober, monitor: l.monitor, reader: l.reader, writer: l.writer, index: index, absences: absences, ports: ports, passive: passive, owners: owners, locator: l.locator,
 		maxInFlight: cfg.MaxInFlight, timeout: cfg.Timeout, holdTime: cmp.Or(cfg.hold, removalHold), restartGrace: cmp.Or(cfg.restartGrace, restartGrace),
 		warnings: newRowWarnings(cfg.Log)}
 	return l, nil
+}
+
+// writesLosses reports whether losses are written into the database: not on a worker whose
+// master's node writes them for all.
+func (c *Config) writesLosses() bool {
+	return c.UpdateStatus && !(c.Cluster.Worker && c.Shared != nil)
 }
 
 // Run watches the manager's agents until ctx ends, and then closes all connections.
@@ -122,6 +140,9 @@ func (l *Link) Run(ctx context.Context) {
 	}
 	if l.events != nil {
 		parts = append(parts, l.events.runSender)
+	}
+	if l.locator.enabled {
+		parts = append(parts, l.locator.runLocator)
 	}
 	for _, part := range parts {
 		work.Go(func() { part(ctx) })
@@ -142,12 +163,31 @@ func (l *Link) KeepAlive(id detector.AgentID, token uint32) error {
 // OnDecision handles a decision about an agent. It does not wait.
 func (l *Link) OnDecision(d *detector.Decision) {
 	switch d.Verdict {
+	case detector.MovedAway:
+		l.tracker.owners.releaseAgent(d.ID)
 	case detector.Changed:
 		l.handleChange(d)
 	case detector.AlertReleased, detector.Escalated:
 		if l.writer != nil {
 			l.writer.releaseAlert(d)
 		}
+	}
+}
+
+// WriteLoss has the loss of an agent of another node written, at the master, unless the
+// database contradicts it: the agent was lost at a time, and seen last at another. It does
+// not wait.
+func (l *Link) WriteLoss(id detector.AgentID, at, seen time.Time) {
+	l.tracker.owners.recordDeparture(id)
+	if l.writer != nil {
+		l.writer.addForeignLoss(id, at, seen)
+	}
+}
+
+// CancelLoss cancels what WriteLoss has begun: a node has the agent. It does not wait.
+func (l *Link) CancelLoss(id detector.AgentID) {
+	if l.writer != nil {
+		l.writer.cancelForeignLoss(id)
 	}
 }
 

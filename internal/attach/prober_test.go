@@ -21,7 +21,8 @@ func newTestProber(most int) *prober {
 
 // newTestTracker returns a tracker that only handles what a prober sends.
 func newTestTracker(p *prober) *tracker {
-	return &tracker{events: p.events, clock: p.clock, fleet: p.fleet, prober: p, index: p.index, absences: newAbsences(nil), passive: newPassiveAgents("", wazuhdb.ClusterRole{})}
+	return &tracker{events: p.events, clock: p.clock, fleet: p.fleet, prober: p, index: p.index, absences: newAbsences(nil), passive: newPassiveAgents("", wazuhdb.ClusterRole{}),
+		owners: newOwners(wazuhdb.ClusterRole{}, nil), locator: newLocator(nil, &Config{}, nil, false)}
 }
 
 func (a *prober) takeAll() (ids []detector.AgentID) {

@@ -129,6 +129,9 @@ func (t *tracker) recordConnection(id detector.AgentID, outcome remoted.Outcome)
 	case remoted.Answered, remoted.Silent:
 		a.connection, a.unconnected, a.moved = hasConnected, 0, 0
 	case remoted.NotConnected:
+		if t.owners.isElsewhere(id) { // and it is watched there
+			return false
+		}
 		row := wazuhdb.Row{Status: a.status}
 		if a.connection != hasConnected && row.IsConnected() || a.hasMovedAway(t.wall.currentTime().Unix()) {
 			t.setRelayed(id, a, true)

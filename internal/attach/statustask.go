@@ -15,9 +15,11 @@ type task struct {
 	seen         time.Time // its last sign of life, as far as was known then
 	alert        string    // the alert of a loss that is written
 	released     bool      // the alert was held by an earlier run, and is due: raise it also if the loss is written
+	foreign      bool      // it is the loss of an agent of another node
 
 	delayed      bool // its row could not be used; that is logged
 	contradicted bool // its row has a later sign of life; that is counted
+	pending      bool // its row was pending when the loss was to be written
 }
 
 // addStatusTask adds what is to be done because of a status change. It replaces the agent's
@@ -36,8 +38,8 @@ func (s *statusWriter) addStatusTask(d *detector.Decision) {
 		if s.index.isPassive(d.ID) {
 			t.due = now.Add(passiveRecheck)
 		}
-		if s.role.IsClustered() && s.passive.relays.mayExist() {
-			t.due = now.Add(clusterHold)
+		if s.role.IsClustered() {
+			t.due = now.Add(max(t.due.Sub(now), s.clusterDelay()))
 		}
 	case d.To == detector.Active && d.From == detector.Disconnected:
 		t = task{due: now.Add(returnTimeout), checksReturn: true}
@@ -53,6 +55,35 @@ func (s *statusWriter) addStatusTask(d *detector.Decision) {
 		delete(s.tasks, d.ID)
 	} else {
 		s.tasks[d.ID] = t
+	}
+}
+
+// clusterDelay returns how long a loss waits in a cluster before it is written. What the
+// nodes share is known at once.
+func (s *statusWriter) clusterDelay() time.Duration {
+	switch {
+	case s.shared != nil && s.shared.IsCurrent():
+		return sharedHold
+	case !s.passive.relays.mayExist():
+		return 0
+	}
+	return clusterHold
+}
+
+// addForeignLoss adds the loss of an agent of another node. It replaces the agent's former task.
+func (s *statusWriter) addForeignLoss(id detector.AgentID, at, seen time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, id)
+	s.tasks[id] = task{due: time.Now().Add(s.clusterDelay()), lost: at, seen: seen, foreign: true}
+}
+
+// cancelForeignLoss deletes such a task.
+func (s *statusWriter) cancelForeignLoss(id detector.AgentID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tasks[id].foreign {
+		delete(s.tasks, id)
 	}
 }
 
@@ -139,11 +170,24 @@ func (s *statusWriter) finishTask(id detector.AgentID, t task) {
 // known: first until it has been probed, as a keep-alive that waited for wazuh-db is
 // written late, and then until it has been silent for a whole timeout.
 func (s *statusWriter) postponeTask(id detector.AgentID, t task, seen time.Time) {
-	later := task{due: seen.Add(s.timeout), lost: t.lost, seen: seen, delayed: t.delayed, contradicted: true}
+	later := task{due: seen.Add(s.timeout), lost: t.lost, seen: seen, delayed: t.delayed, contradicted: true, foreign: t.foreign, pending: t.pending}
 	if !t.contradicted {
 		s.contradicted.Add(1)
 		later.due, later.seen = time.Now().Add(s.recheckAfter), t.seen
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tasks[id] == t {
+		s.tasks[id] = later
+	}
+}
+
+// postponePending delays the loss of an agent whose row is pending, which is where it starts
+// anew: its first keep-alive there is in the database soon, or there is none.
+func (s *statusWriter) postponePending(id detector.AgentID, t task) {
+	later := t
+	later.due, later.pending = time.Now().Add(clusterHold), true
+	s.contradicted.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tasks[id] == t {

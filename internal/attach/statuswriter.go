@@ -16,9 +16,15 @@ import (
 )
 
 const (
-	// clusterHold is how long a loss waits in a cluster before it is written: the
-	// master learns within 10 s that an agent has moved to another node.
-	clusterHold = 20 * time.Second
+	// clusterHold is how long a loss waits in a cluster before it is written, if all that is
+	// known are rows: the master has within 20 s that an agent has moved to another node, and
+	// later if a round is refused.
+	clusterHold = 30 * time.Second
+	// sharedHold is the same where the nodes share who has an agent.
+	sharedHold = time.Second
+	// syncDelay is how much later than an agent's keep-alive the master's row may have one,
+	// which has the time at which the worker's round was taken over.
+	syncDelay = 20 * time.Second
 	// returnTimeout is how long remoted may take to mark an agent that is back.
 	returnTimeout = time.Minute
 	// writerTick is how often the writer looks for tasks that are due.
@@ -42,9 +48,10 @@ const (
 // once, and none that the database contradicts. The alert is raised once for each loss
 // that was written: at once, or when the detector releases what it holds.
 type statusWriter struct {
-	db    *wazuhdb.Client
-	role  wazuhdb.ClusterRole
-	queue *wazuhsock.Queue // analysisd's; runWriter's
+	db     *wazuhdb.Client
+	role   wazuhdb.ClusterRole
+	shared SharedView       // nil if the nodes of a cluster share nothing
+	queue  *wazuhsock.Queue // analysisd's; runWriter's
 
 	grace, timeout, recheckAfter time.Duration
 
@@ -66,7 +73,7 @@ type statusWriter struct {
 }
 
 func newStatusWriter(db *wazuhdb.Client, home wazuhsock.Home, absences *absences, cfg *Config, conditions *conditions) *statusWriter {
-	return &statusWriter{db: db, role: cfg.Cluster, queue: wazuhsock.NewQueue(home.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout,
+	return &statusWriter{db: db, role: cfg.Cluster, shared: cfg.Shared, queue: wazuhsock.NewQueue(home.Path(wazuhsock.AnalysisQueue)), grace: cfg.Grace, timeout: cfg.Timeout,
 		recheckAfter: recheckDelay, log: cfg.Log, conditions: conditions, absences: absences, index: new(agentIndex), passive: newPassiveAgents(home, cfg.Cluster), hasAlerts: !home.IsWazuh5(),
 		tasks: make(map[detector.AgentID]task), held: make(map[detector.AgentID]string), unconfirmed: make(map[detector.AgentID]task)}
 }
@@ -149,11 +156,24 @@ func (s *statusWriter) updateStatus(ctx context.Context, id detector.AgentID, t 
 	case r.Passive != 0 && s.passive.isHeld():
 		s.delayTask(id, t, passiveRecheck)
 		return true, "", nil
-	case hasLaterSign(r, t.seen) && !s.absences.isUnconnectedSince(id, r.KeepAlive):
+	case s.isContradicted(id, r, t):
 		s.postponeTask(id, t, time.Unix(r.KeepAlive, 0))
+		return true, "", nil
+	case s.role.IsMaster() && r.Status == wazuhdb.StatusPending && !t.pending:
+		s.postponePending(id, t)
 		return true, "", nil
 	}
 	return s.writeLossToDatabase(ctx, id, r, t)
+}
+
+// isContradicted reports whether the row has a sign of life after the agent's last one that
+// is known. In a cluster it may be from another node, to which the agent has a connection.
+func (s *statusWriter) isContradicted(id detector.AgentID, r *wazuhdb.Row, t task) bool {
+	after := t.seen
+	if t.foreign {
+		after = after.Add(syncDelay)
+	}
+	return hasLaterSign(r, after) && (s.role.IsMaster() || !s.absences.isUnconnectedSince(id, r.KeepAlive))
 }
 
 // isResetByRestart reports whether the row's agent is disconnected only because remoted

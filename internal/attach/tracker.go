@@ -33,6 +33,8 @@ type tracker struct {
 	absences *absences
 	ports    *portSet
 	passive  *passiveAgents
+	owners   *owners
+	locator  *locator
 
 	maxInFlight  int           // the setting
 	timeout      time.Duration // silence after which an agent that was not watched before is away
@@ -63,6 +65,7 @@ type agent struct {
 	info             unique.Handle[detector.Info] // that the detector has; the zero value before it was set
 	passive          bool                         // it cannot be sent a request
 	restored         bool                         // known from an earlier run of the node, and not read in this one
+	bySight          bool                         // it was seen here, whatever its row names
 
 	connection         connection // to this node's remoted; see relayed.go
 	unconnected, moved int64      // Unix seconds: when remoted was found to have none, and of the first sign of life after that
@@ -72,6 +75,8 @@ type agent struct {
 type Fleet interface {
 	Report(detector.Sighting)
 	SetMembers([]detector.Member)
+	AdmitMember(detector.Member)
+	ReleaseMember(detector.AgentID)
 	SetInfo(detector.AgentID, detector.Info)
 	ExtendGrace(time.Duration)
 	SetPassive(id detector.AgentID, is bool)
@@ -94,9 +99,12 @@ func (t *tracker) runTracker(ctx context.Context) {
 }
 
 func (t *tracker) handleEvent(e event) {
+	t.dropReleased()
 	switch e := e.(type) {
 	case connClosed:
 		t.handleClosedConn(e)
+	case connOpened:
+		t.handleOpenedConns(e.count)
 	case requestEnded:
 		t.handleRequestOutcome(e)
 	case remotedDown:
@@ -107,13 +115,18 @@ func (t *tracker) handleEvent(e event) {
 		t.handleRemotedReady(e)
 	case readStep:
 		t.handleEvent(e.found)
-		e.reply <- readPlan{inventoryPeriod: t.nextInventoryPeriod(), locate: t.arrived, overlap: t.passive.relays.overlap()}
+		e.reply <- readPlan{inventoryPeriod: t.nextInventoryPeriod(), locate: t.listAgentsToLocate(), unclear: t.owners.unclear,
+			scope: wazuhdb.Scope{All: t.owners.isOpenedLately()}, overlap: t.passive.relays.overlap()}
 	case inventoryRead:
 		t.applyInventory(e)
 	case changesRead:
 		t.applyDatabaseChanges(e)
 	case agentsLocated:
 		t.applyLocatedAgents(e)
+	case agentsElsewhere:
+		t.applyElsewhere(e)
+	case presenceRead:
+		t.applyPresence(e)
 	case databaseStarted:
 		t.handleDaemonStarted(e.at)
 	case databaseDown:
@@ -135,13 +148,47 @@ func (t *tracker) handleClosedConn(e connClosed) {
 	t.reader.wake.Send()
 }
 
+// handleOpenedConns has the database read, which has who has opened a connection.
+func (t *tracker) handleOpenedConns(n int) {
+	t.owners.recordOpenedConns(n)
+	t.reader.wake.Send()
+}
+
+// listAgentsToLocate returns the agents whose rows are to be read one by one.
+func (t *tracker) listAgentsToLocate() []detector.AgentID {
+	if len(t.owners.arriving) > 0 {
+		t.arrived = append(t.arrived, t.owners.arriving...)
+		t.owners.arriving = nil
+	}
+	return t.arrived
+}
+
 func (t *tracker) handleRequestOutcome(e requestEnded) {
 	t.prober.countRequestOutcome(e.outcome, e.err)
 	proves := true
+	switch {
+	case e.outcome == remoted.Absent:
+		t.monitor.wake.Send()
+	case t.known[e.id] == nil && t.owners.role.IsClustered():
+		t.handleForeignOutcome(e)
+	default:
+		proves = t.applyRequestOutcome(e)
+	}
+	t.prober.finishRequest(e.request, e.outcome)
+	if !proves { // it was sent before the agent was given up
+		t.prober.probeAgent(e.id)
+	}
+}
+
+// applyRequestOutcome reports what a request has shown that an agent has answered, or that
+// has no connection to remoted. It returns whether an answer is a sign of life.
+func (t *tracker) applyRequestOutcome(e requestEnded) (proves bool) {
+	proves = true
 	relayed := t.recordConnection(e.id, e.outcome)
 	switch e.outcome {
 	case remoted.Answered:
 		if proves = t.acceptProbeAnswer(e.id, e.sent); proves {
+			t.locator.dropAgent(e.id)
 			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Token: e.token, Kind: detector.SawAnswer})
 		}
 	case remoted.NotConnected:
@@ -153,15 +200,11 @@ func (t *tracker) handleRequestOutcome(e requestEnded) {
 			t.absences.markAgentUnconnected(e.id, e.sent)
 		}
 		if !t.index.isPassive(e.id) && t.prober.isFirstClosed(e.id) {
-			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Kind: detector.SawClosed})
+			grace := t.locator.addAgent(e.id)
+			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Kind: detector.SawClosed, Token: uint32(grace / time.Second)})
 		}
-	case remoted.Absent:
-		t.monitor.wake.Send()
 	}
-	t.prober.finishRequest(e.request, e.outcome)
-	if !proves { // it was sent before the agent was given up
-		t.prober.probeAgent(e.id)
-	}
+	return proves
 }
 
 // handleRemotedDown stops probing. While remoted does not answer, agents lose no time.

@@ -40,29 +40,47 @@ func (c *Client) CountAgents(ctx context.Context) (int, error) {
 // ReadAgents returns the rows of all agents that this node watches, in the order of
 // their ids, and those that cannot be used; the latter with an error too.
 func (c *Client) ReadAgents(ctx context.Context) ([]Row, []Skipped, error) {
-	return c.readAgentRows(ctx, "id > 0")
+	s, err := c.ReadSchema(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.readAgentRows(ctx, s.ownAgentsSQL(c.role))
 }
 
-// ReadAgentsByID does the same for those of some ids, a few hundred at most.
+// ReadNodeAgents does the same, on a master, for those of another node.
+func (c *Client) ReadNodeAgents(ctx context.Context, node string) ([]Row, []Skipped, error) {
+	return c.readAgentRows(ctx, "id > 0 AND coalesce(node_name, '') = "+quoteSQLText(node))
+}
+
+// ReadAgentsByID does the same for those of some ids, a few hundred at most. Where agents are
+// watched by sight, they may be other nodes' by their rows.
 func (c *Client) ReadAgentsByID(ctx context.Context, ids []detector.AgentID) ([]Row, []Skipped, error) {
 	list := make([]string, len(ids))
 	for i, id := range ids {
 		list[i] = fmt.Sprint(uint32(id))
 	}
-	return c.readAgentRows(ctx, fmt.Sprintf("id IN (%s)", strings.Join(list, ",")))
+	s, err := c.ReadSchema(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	where := s.inventoryAgentsSQL(c.role)
+	if c.role.Worker { // whose rows are of agents that have been there
+		where = "id > 0"
+	}
+	return c.readAgentRows(ctx, fmt.Sprintf("id IN (%s) AND %s", strings.Join(list, ","), where))
 }
 
 // ErrRowUnusable is the error for a row that makes no sense.
 var ErrRowUnusable = errors.New("the row makes no sense")
 
-// ReadAgent returns an agent's row. It is nil if this node does not watch the agent
-// any more.
+// ReadAgent returns an agent's row; nil if there is none. Where the nodes share no view, it is
+// also nil if another node has the agent.
 func (c *Client) ReadAgent(ctx context.Context, id detector.AgentID) (*Row, error) {
 	s, err := c.ReadSchema(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := selectRows[Row](ctx, c, fmt.Sprintf("SELECT %s FROM agent WHERE id = %d AND %s", s.rowColumnsSQL(), id, s.ownAgentsSQL(c.role)))
+	rows, err := selectRows[Row](ctx, c, fmt.Sprintf("SELECT %s FROM agent WHERE id = %d AND %s", s.rowColumnsSQL(), id, s.inventoryAgentsSQL(c.role)))
 	if err != nil || len(rows) != 1 {
 		return nil, err
 	}
@@ -96,7 +114,7 @@ func growPageLimit(limit, most int) int { return min(limit+limit/4+1, most) }
 
 var errOutOfOrder = errors.New("wazuh-db answers rows out of order")
 
-// readAgentRows reads this node's rows that fulfil a condition, page by page. A page that does not
+// readAgentRows reads the rows that fulfil a condition, page by page. A page that does not
 // fit into an answer is read in smaller ones, and a row that does not fit alone, or
 // makes no sense, is skipped.
 func (c *Client) readAgentRows(ctx context.Context, where string) (all []Row, skipped []Skipped, err error) {
@@ -104,7 +122,6 @@ func (c *Client) readAgentRows(ctx context.Context, where string) (all []Row, sk
 	if err != nil {
 		return nil, nil, err
 	}
-	where += " AND " + s.ownAgentsSQL(c.role)
 	limit, unreadable := pageRows, 0
 	for last := int64(0); ; {
 		page, err := selectRows[pageRow](ctx, c, pageSelectSQL(s.pageColumnsSQL(), where, last, limit))

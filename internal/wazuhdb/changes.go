@@ -13,6 +13,9 @@ import (
 // pageIDs is how many agents' ids one statement may return: nine bytes each at most.
 const pageIDs = 5000
 
+// pageOthers is how many agents of other nodes are read at a time.
+const pageOthers = 500
+
 // Change is what the database has for some agents that have sent something, or were
 // marked.
 type Change struct {
@@ -20,7 +23,8 @@ type Change struct {
 	KeepAlive int64 // Unix seconds; of the disconnected, 0
 	Status    string
 	Code      int
-	Passive   bool // as Row.Passive has it
+	Passive   bool   // as Row.Passive has it
+	Node      string // of a master, as Row.Node has it
 }
 
 // group are agents of whom the database has the same: some five bytes for each, where a
@@ -33,18 +37,27 @@ type group struct {
 	Status    string `json:"s"`
 	Code      int    `json:"c"`
 	Passive   int    `json:"p"`
+	Node      string `json:"h"`
+}
+
+// Scope is of which agents a master's changes are read besides its own, where agents are watched
+// by sight. Those that have just started somewhere are read in any case.
+type Scope struct {
+	Nodes []string // of these nodes
+	All   bool     // of all
 }
 
 // ReadChanges returns what the database has for the agents with a keep-alive or a
-// disconnection since a second. With an error, it returns what it has read before.
-func (c *Client) ReadChanges(ctx context.Context, since int64) (all []Change, err error) {
+// disconnection since a second: for those that this node watches, and in a cluster for those
+// that may have come to it. With an error, it returns what it has read before.
+func (c *Client) ReadChanges(ctx context.Context, since int64, scope Scope) (all []Change, err error) {
 	s, err := c.ReadSchema(ctx)
 	if err != nil {
 		return nil, err
 	}
 	limit := pageIDs
 	for last := int64(0); ; {
-		groups, err := selectRows[group](ctx, c, changesSelectSQL(since, last, limit, c.role, s))
+		groups, err := selectRows[group](ctx, c, changesSelectSQL(since, last, limit, c.role, s, scope))
 		if err != nil && halvePageLimit(&limit, err) { // after a long time, there are as many times as agents
 			continue
 		}
@@ -60,7 +73,7 @@ func (c *Client) ReadChanges(ctx context.Context, since int64) (all []Change, er
 			if err != nil {
 				return all, err
 			}
-			all = append(all, Change{Agents: ids, KeepAlive: g.KeepAlive, Status: g.Status, Code: g.Code, Passive: g.Passive != 0})
+			all = append(all, Change{Agents: ids, KeepAlive: g.KeepAlive, Status: g.Status, Code: g.Code, Passive: g.Passive != 0, Node: g.Node})
 		}
 		if count < limit {
 			return all, nil
@@ -73,44 +86,59 @@ func (c *Client) ReadChanges(ctx context.Context, since int64) (all []Change, er
 }
 
 // changesSelectSQL is the statement for one page of them, grouped.
-func changesSelectSQL(since, last int64, limit int, role ClusterRole, s Schema) string {
-	passive, groups := "", "k, s, c"
+func changesSelectSQL(since, last int64, limit int, role ClusterRole, s Schema, scope Scope) string {
+	more, groups := "", "k, s, c"
 	if s.Wazuh5 {
-		passive, groups = ", "+passiveColumnSQL+" AS p", "k, s, c, p"
+		more, groups = ", "+passiveColumnSQL+" AS p", "k, s, c, p"
+	} else if role.IsMaster() {
+		more, groups = ", "+boundedTextSQL(nodeColumn, maxNodeName)+" AS h", "k, s, c, h"
 	}
 	return fmt.Sprintf("SELECT %s, group_concat(id) AS i, count(*) AS n, max(id) AS m FROM (SELECT id, "+
 		"CASE connection_status WHEN 'disconnected' THEN 0 ELSE %s END AS k, %s AS s, %s AS c%s "+
 		"FROM agent WHERE id > %d AND id <= %d AND %s AND (last_keepalive >= %d OR disconnection_time >= %d) ORDER BY id LIMIT %d) GROUP BY %s",
-		groups, boundedNumberSQL("last_keepalive"), boundedTextSQL("connection_status", maxStatus), s.disconnectionCodeSQL(), passive,
-		last, detector.MaxAgentID, s.ownAgentsSQL(role), since, since, limit, groups)
+		groups, boundedNumberSQL("last_keepalive"), boundedTextSQL("connection_status", maxStatus), s.disconnectionCodeSQL(), more,
+		last, detector.MaxAgentID, s.changedAgentsSQL(role, scope), since, since, limit, groups)
 }
 
-// ReadOtherNodes returns the agents that other nodes of the cluster watch.
-func (c *Client) ReadOtherNodes(ctx context.Context) (ids []detector.AgentID, err error) {
+// Other is an agent that by its row is another node's.
+type Other struct {
+	ID         int64  `json:"i"`
+	Name       string `json:"n"`
+	Registered string `json:"r"`
+	KeepAlive  int64  `json:"k"`
+}
+
+// ReadOtherNodes returns the agents that by their rows are other nodes', but for rows that make
+// no sense.
+func (c *Client) ReadOtherNodes(ctx context.Context) (list []Other, err error) {
 	s, err := c.ReadSchema(ctx)
 	if err != nil || !c.role.IsClustered() || s.Wazuh5 {
 		return nil, err
 	}
+	columns := boundedNumberSQL("id") + " AS i, " + boundedTextSQL("name", MaxName) + " AS n, " + boundedTextSQL("register_ip", MaxAddr) + " AS r, " +
+		boundedNumberSQL("last_keepalive") + " AS k"
+	limit := pageOthers
 	for last := int64(0); ; {
-		g, err := selectRow[group](ctx, c, fmt.Sprintf("SELECT group_concat(id) AS i, count(*) AS n, max(id) AS m FROM "+
-			"(SELECT id FROM agent WHERE id > %d AND id <= %d AND %s ORDER BY id LIMIT %d)", last, detector.MaxAgentID, s.otherAgentsSQL(c.role), pageIDs))
-		if err != nil {
+		page, err := selectRows[Other](ctx, c, pageSelectSQL(columns, s.otherAgentsSQL(c.role), last, limit))
+		switch {
+		case err != nil && halvePageLimit(&limit, err):
+			continue
+		case err != nil:
 			return nil, err
 		}
-		if g.Count == 0 {
-			return ids, nil
+		for i := range page {
+			r := Row{ID: page[i].ID, Name: page[i].Name, Registered: page[i].Registered}
+			if r.ID <= last {
+				return nil, errOutOfOrder
+			}
+			if last = r.ID; r.checkRowValues() == nil {
+				list = append(list, page[i])
+			}
 		}
-		some, err := parseIDs(g.IDs)
-		if err != nil {
-			return nil, err
+		if len(page) < limit || last > int64(detector.MaxAgentID) {
+			return list, nil
 		}
-		if g.Last <= last {
-			return nil, errOutOfOrder
-		}
-		ids, last = append(ids, some...), g.Last
-		if g.Count < pageIDs {
-			return ids, nil
-		}
+		limit = growPageLimit(limit, pageOthers)
 	}
 }
 
@@ -136,13 +164,13 @@ type Fingerprint struct {
 	Names int64 `json:"h"` // a sum over their names: how long they are, how they begin and end
 }
 
-// ReadFingerprint returns that of the agents that this node watches.
+// ReadFingerprint returns that of the agents whose coming and going this node follows.
 func (c *Client) ReadFingerprint(ctx context.Context) (Fingerprint, error) {
 	s, err := c.ReadSchema(ctx)
 	if err != nil {
 		return Fingerprint{}, err
 	}
-	return selectRow[Fingerprint](ctx, c, "SELECT "+fingerprintColumnsSQL()+" FROM agent WHERE "+s.ownAgentsSQL(c.role))
+	return selectRow[Fingerprint](ctx, c, "SELECT "+fingerprintColumnsSQL()+" FROM agent WHERE "+s.inventoryAgentsSQL(c.role))
 }
 
 // fingerprintColumnsSQL are the columns of a Fingerprint. The sums stay exact in any JSON, with
@@ -156,6 +184,18 @@ func fingerprintColumnsSQL() string {
 	const weight = "(id % 7 + 1)" // so that two that swap their names are noticed
 	return "count(*) AS n, coalesce(max(id), 0) AS m, coalesce(sum(" + boundedNumberSQL("date_add") + " % 1000003 * " + weight + "), 0) AS d, " +
 		"coalesce(sum((" + names + ") * " + weight + "), 0) AS h"
+}
+
+// NodeActivity is what the master's rows show of a node.
+type NodeActivity struct {
+	Agents    int   `json:"n"` // that are active
+	KeepAlive int64 `json:"k"` // Unix seconds: when the node sent the latest keep-alive
+}
+
+// ReadNodeActivity returns what the rows of a master show of another node.
+func (c *Client) ReadNodeActivity(ctx context.Context, node string) (NodeActivity, error) {
+	return selectRow[NodeActivity](ctx, c, "SELECT count(*) AS n, coalesce(max("+boundedNumberSQL("last_keepalive")+"), 0) AS k FROM agent WHERE id > 0 AND "+
+		"connection_status IN ('active', 'pending') AND coalesce(node_name, '') = "+quoteSQLText(node))
 }
 
 // SetDisconnected writes that an agent is disconnected, as monitord does after too long

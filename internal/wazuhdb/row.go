@@ -16,6 +16,7 @@ const (
 	// Of longer values one byte more is read, which shows that they are too long.
 	MaxName, MaxAddr = 256, 64
 	maxStatus        = 32
+	maxNodeName      = 128
 	// maxNumber is more than any second, code or id is, and exact in any JSON.
 	maxNumber = 1 << 48
 )
@@ -30,6 +31,7 @@ type Row struct {
 	Code       int    `json:"c"`
 	KeepAlive  int64  `json:"k"` // Unix seconds; 0 if there was none
 	Passive    int    `json:"p"` // 1 for an agent that the manager cannot send a request, which only Wazuh 5 has
+	Node       string `json:"h"` // of the cluster, that sent all of the row last; Wazuh 5 has none
 
 	Info unique.Handle[detector.Info] `json:"-"` // what is known of the agent besides its address; only from ReadAgents and ReadAgentsByID
 }
@@ -51,9 +53,10 @@ func (r *pageRow) row() Row {
 
 // The values of Row.Status that matter here.
 const (
-	StatusActive       = "active"
-	StatusPending      = "pending"
-	StatusDisconnected = "disconnected"
+	StatusActive         = "active"
+	StatusPending        = "pending"
+	StatusDisconnected   = "disconnected"
+	StatusNeverConnected = "never_connected"
 )
 
 // The values of Row.Code that matter here.

@@ -123,9 +123,9 @@ func (s Schema) rowColumnsSQL() string {
 		boundedTextSQL("register_ip", MaxAddr) + " AS r, " + boundedTextSQL("connection_status", maxStatus) + " AS s, " +
 		s.disconnectionCodeSQL() + " AS c, " + boundedNumberSQL("last_keepalive") + " AS k"
 	if s.Wazuh5 {
-		columns += ", " + passiveColumnSQL + " AS p"
+		return columns + ", " + passiveColumnSQL + " AS p"
 	}
-	return columns
+	return columns + ", " + boundedTextSQL(nodeColumn, maxNodeName) + " AS h"
 }
 
 // pageColumnsSQL are the columns of a pageRow, each bounded: one row has less than 20 KiB,
@@ -143,7 +143,8 @@ func (s Schema) pageColumnsSQL() string {
 // IsLossCode reports whether a code is the one that SetDisconnected leaves in a row.
 func (s Schema) IsLossCode(code int) bool { return code == CodeNoKeepAlive || !s.hasCodes() }
 
-// syncStatusAfterWrite is what a change of status leaves in sync_status.
+// syncStatusAfterWrite is what a change of status leaves in sync_status. A worker writes only
+// where its master has no Pulse that does.
 func (s Schema) syncStatusAfterWrite(role ClusterRole) string {
 	switch {
 	case !role.Worker:
@@ -158,22 +159,66 @@ func (s Schema) syncStatusAfterWrite(role ClusterRole) string {
 type ClusterRole struct {
 	Node   string // this node's name, which its agents' rows have
 	Worker bool   // the master fetches its changes
+	// Shared is set if the nodes share a view of who has an agent. Then agents are watched
+	// where they are seen, and rows only show where to look.
+	Shared bool
 }
 
 // IsClustered reports whether the manager is part of a cluster.
 func (r ClusterRole) IsClustered() bool { return r.Node != "" }
 
-// ownAgentsSQL is the SQL condition for the agents that this node watches: in a cluster those
-// that report to it. Those that never connected report to no node, and are the master's.
-// In Wazuh 5 no row has a node: each node watches all, and sees those that report to it.
+// IsMaster reports whether the manager is the master of a cluster. Its rows are also written by
+// what workers send: every ten seconds or so, and a row's node only with an agent's first
+// keep-alive there.
+func (r ClusterRole) IsMaster() bool { return r.IsClustered() && !r.Worker }
+
+// Ours reports whether a row shows that its agent is on this node. Of a worker's rows one whose
+// last keep-alive has moved does, whatever node it names: nobody else writes them.
+func (r ClusterRole) Ours(row *Row, moved bool) bool {
+	return !r.IsClustered() || r.Worker && moved || row.Node == r.Node
+}
+
+// ownAgentsSQL is the SQL condition for the agents that by their rows are this node's: in a
+// cluster those that report to it. Those that never connected report to no node, and are the
+// master's. Workers are not sent the agents of others, so one that is active there is there.
+// In Wazuh 5 no row has a node: each node has all, and watches those that it sees.
 func (s Schema) ownAgentsSQL(r ClusterRole) string {
+	node := "coalesce(node_name, '') = " + quoteSQLText(r.Node)
 	switch {
 	case !r.IsClustered(), s.Wazuh5:
 		return "id > 0"
+	case r.Worker && r.Shared:
+		return "id > 0 AND (" + node + " OR connection_status IN ('active', 'pending'))"
 	case r.Worker:
-		return "id > 0 AND coalesce(node_name, '') = " + quoteSQLText(r.Node)
+		return "id > 0 AND " + node
 	}
-	return "id > 0 AND (coalesce(node_name, '') = " + quoteSQLText(r.Node) + " OR connection_status = 'never_connected')"
+	return "id > 0 AND (" + node + " OR connection_status = 'never_connected')"
+}
+
+// changedAgentsSQL is the SQL condition for the agents whose changes matter to this node:
+// on a worker all, as what changes there is there. On the master also those that have just
+// started somewhere, and what is in scope.
+func (s Schema) changedAgentsSQL(r ClusterRole, scope Scope) string {
+	switch {
+	case !r.IsClustered(), s.Wazuh5, r.Worker, r.Shared && scope.All:
+		return "id > 0"
+	case !r.Shared:
+		return s.ownAgentsSQL(r)
+	}
+	list := quoteSQLText(r.Node)
+	for _, node := range scope.Nodes {
+		list += ", " + quoteSQLText(node)
+	}
+	return "id > 0 AND (coalesce(node_name, '') IN (" + list + ") OR connection_status IN ('never_connected', 'pending'))"
+}
+
+// inventoryAgentsSQL is the SQL condition for the agents whose coming and going is followed.
+// Where agents are watched by sight, their moving to another node is no such change.
+func (s Schema) inventoryAgentsSQL(r ClusterRole) string {
+	if r.Shared {
+		return "id > 0"
+	}
+	return s.ownAgentsSQL(r)
 }
 
 func (s Schema) otherAgentsSQL(r ClusterRole) string {
