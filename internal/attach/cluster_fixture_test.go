@@ -412,7 +412,7 @@ func (n *clusterNode) depart(id detector.AgentID, reason ownership.Reason) {
 
 func (n *clusterNode) Report(s detector.Sighting) {
 	switch s.Kind {
-	case detector.SawClosed:
+	case detector.SawClosed, detector.ClosedInDoubt:
 		n.mu.Lock()
 		n.closed[s.ID] = true
 		n.mu.Unlock()

@@ -165,6 +165,9 @@ func (l *Link) OnDecision(d *detector.Decision) {
 	switch d.Verdict {
 	case detector.MovedAway:
 		l.tracker.owners.releaseAgent(d.ID)
+		if l.writer != nil {
+			l.writer.cancelTask(d.ID)
+		}
 	case detector.Changed:
 		l.handleChange(d)
 	case detector.AlertReleased, detector.Escalated:

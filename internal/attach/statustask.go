@@ -78,6 +78,14 @@ func (s *statusWriter) addForeignLoss(id detector.AgentID, at, seen time.Time) {
 	s.tasks[id] = task{due: time.Now().Add(s.clusterDelay()), lost: at, seen: seen, foreign: true}
 }
 
+// cancelTask deletes what is to be done about an agent that another node has.
+func (s *statusWriter) cancelTask(id detector.AgentID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.tasks, id)
+	delete(s.held, id)
+}
+
 // cancelForeignLoss deletes such a task.
 func (s *statusWriter) cancelForeignLoss(id detector.AgentID) {
 	s.mu.Lock()

@@ -200,11 +200,20 @@ func (t *tracker) applyRequestOutcome(e requestEnded) (proves bool) {
 			t.absences.markAgentUnconnected(e.id, e.sent)
 		}
 		if !t.index.isPassive(e.id) && t.prober.isFirstClosed(e.id) {
-			grace := t.locator.addAgent(e.id)
-			t.fleet.Report(detector.Sighting{At: e.at, ID: e.id, Kind: detector.SawClosed, Token: uint32(grace / time.Second)})
+			t.reportClosed(e)
 		}
 	}
 	return proves
+}
+
+// reportClosed reports that an agent has no connection any more. It may be that only the
+// master knows that it has moved.
+func (t *tracker) reportClosed(e requestEnded) {
+	closed := detector.Sighting{At: e.at, ID: e.id, Kind: detector.SawClosed}
+	if search := t.locator.addAgent(e.id); search > 0 {
+		closed.Kind, closed.Token = detector.ClosedInDoubt, uint32(search/time.Second)
+	}
+	t.fleet.Report(closed)
 }
 
 // handleRemotedDown stops probing. While remoted does not answer, agents lose no time.

@@ -234,7 +234,7 @@ func (f *sharedFleet) Report(s detector.Sighting) {
 // only after what may make it active again.
 func (c *clusterPart) claimSighting(s *detector.Sighting) bool {
 	switch s.Kind {
-	case detector.SawClosed:
+	case detector.SawClosed, detector.ClosedInDoubt:
 		c.mu.Lock()
 		c.closed[s.ID] = struct{}{}
 		c.mu.Unlock()

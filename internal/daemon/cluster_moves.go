@@ -89,6 +89,7 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 	if !ok { // it has come from there just now
 		return
 	}
+	c.releaseFromLink(d)
 	late := d.From == detector.Disconnected && c.departures.mayArriveLate(d.ID)
 	c.departures.remove(d.ID)
 	c.shared.Depart(id, ownership.Moved, uint32(d.Time.Unix()))

@@ -47,28 +47,34 @@ func (c *clusterPart) handleDepartureForMaster(e ownership.Event) {
 	w.WriteLoss(detector.AgentID(e.Agent), now, now.Add(-silence))
 }
 
-// sharedView returns what a link asks of the view; nil of a node alone.
-func (c *clusterPart) sharedView() attach.SharedView {
+// releaseFromLink has the link to a manager give up an agent that another node has.
+func (c *clusterPart) releaseFromLink(d *detector.Decision) {
+	if a, ok := c.link.(*attachLink); ok {
+		a.Link.OnDecision(d)
+	}
+}
+
+// linkView returns the shared view as a link to a manager asks it; nil of a node alone.
+func (c *clusterPart) linkView() attach.SharedView {
 	if c == nil {
 		return nil
 	}
-	return ownershipView{c}
+	return linkView{c}
 }
 
-// ownershipView is the shared view, as the link to a manager asks it.
-type ownershipView struct{ part *clusterPart }
+type linkView struct{ part *clusterPart }
 
-func (v ownershipView) IsElsewhere(id detector.AgentID) bool {
+func (v linkView) IsElsewhere(id detector.AgentID) bool {
 	_, ok := v.part.shared.Elsewhere(ownership.AgentID(id))
 	return ok
 }
 
-func (v ownershipView) WasElsewhere(id detector.AgentID) bool {
+func (v linkView) WasElsewhere(id detector.AgentID) bool {
 	o, ok := v.part.shared.Owner(ownership.AgentID(id))
 	return ok && o.Node != v.part.node
 }
 
-func (v ownershipView) IsCurrent() bool {
+func (v linkView) IsCurrent() bool {
 	s := v.part.shared.Status()
 	return s.Loaded && !s.CutOff
 }

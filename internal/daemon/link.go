@@ -96,7 +96,7 @@ func openAttachLink(cfg *config.Config, set *detector.Settings, clock *detector.
 	for _, text := range cautions {
 		log.Warn("pulse does not follow all of the manager's ossec.conf", "home", cfg.Pulse.Home, "caution", text)
 	}
-	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: set.Method, MaxInFlight: cfg.Pulse.MaxInFlight,
+	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Cluster: place, Shared: part.linkView(), Method: set.Method, MaxInFlight: cfg.Pulse.MaxInFlight,
 		Grace: set.ReconnectGrace, Timeout: set.Timeout, UpdateStatus: cfg.Pulse.UpdateStatus,
 		Clock: clock, Fleet: part.shareFleet(to), Log: log})
 	if err != nil {

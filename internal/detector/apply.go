@@ -1,5 +1,7 @@
 package detector
 
+import "time"
+
 // Apply processes sightings, in order. A deadline that passed before a sighting is
 // decided first, so a sign of life does not undo what came before it. Sightings of
 // unknown agents are ignored: the inventory determines which agents there are, and
@@ -23,7 +25,10 @@ func (t *Table) applySighting(slot int32, got *Sighting) {
 	s := &t.state[slot]
 	switch got.Kind {
 	case SawClosed:
-		t.startReconnectGrace(slot, got.At)
+		t.startReconnectGrace(slot, got.At, t.set.ReconnectGrace)
+		return
+	case ClosedInDoubt:
+		t.startReconnectGrace(slot, got.At, max(t.set.ReconnectGrace, time.Duration(got.Token)*time.Second))
 		return
 	case Unsent:
 		t.postponeAnswerTimeout(slot, got)
@@ -137,8 +142,8 @@ func (t *Table) suspectAt(s *state) Instant {
 	return s.lastSeen.Add(after)
 }
 
-// startReconnectGrace starts the ReconnectGrace of a watched agent whose connection closed.
-func (t *Table) startReconnectGrace(slot int32, at Instant) {
+// startReconnectGrace starts the grace of a watched agent whose connection closed.
+func (t *Table) startReconnectGrace(slot int32, at Instant, grace time.Duration) {
 	s := &t.state[slot]
 	if !s.isWatched() || s.isPassive() || s.has(restored|losing) {
 		return
@@ -148,7 +153,7 @@ func (t *Table) startReconnectGrace(slot int32, at Instant) {
 		return
 	}
 	s.flags = s.flags&^(probing|suspected|keepAliveSent|inSequence) | closed
-	s.nextAction = at.Add(t.set.ReconnectGrace)
+	s.nextAction = at.Add(grace)
 	t.setUnresponsive(s)
 	t.decideDueAgent(slot, at)
 }

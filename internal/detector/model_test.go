@@ -66,9 +66,10 @@ type modelAgent struct {
 	arrivals   arrivalWindow
 	inSequence bool
 	passive    modelPassive
-	turnFrom   Instant  // its next keep-alive is the first one after this
-	gone       *Instant // when its connection closed
-	probe      *Instant // when the keep-alive that awaits an answer was sent
+	turnFrom   Instant       // its next keep-alive is the first one after this
+	gone       *Instant      // when its connection closed
+	grace      time.Duration // from then on
+	probe      *Instant      // when the keep-alive that awaits an answer was sent
 	suspect    bool
 	pace       time.Duration // timeout of that answer
 	lastSent   *Instant      // the last keep-alive since it came back
@@ -287,7 +288,7 @@ func (m *model) nextDeadline(a *modelAgent) (first Instant, do deadlineKind) {
 	}
 	switch {
 	case a.gone != nil:
-		consider(max(a.gone.Add(m.set.ReconnectGrace), m.graceUntil(a)), toLoseClosed)
+		consider(max(a.gone.Add(a.grace), m.graceUntil(a)), toLoseClosed)
 	case a.probe != nil:
 		consider(a.probe.Add(a.pace), toMiss)
 	default:
@@ -455,11 +456,14 @@ func (m *model) applySighting(a *modelAgent, s Sighting) {
 		m.postponeAnswer(a, s)
 		return
 	}
-	if s.Kind == SawClosed {
+	if s.Kind == SawClosed || s.Kind == ClosedInDoubt {
 		if watched && !a.restored && a.loss == nil && !a.passive.is && a.place != nil {
 			m.moveAway(a, s.At)
 		} else if watched && !a.restored && a.loss == nil && !a.passive.is {
 			a.gone, a.probe, a.lastSent, a.suspect, a.inSequence = &s.At, nil, nil, false, false
+			if a.grace = m.set.ReconnectGrace; s.Kind == ClosedInDoubt {
+				a.grace = max(a.grace, time.Duration(s.Token)*time.Second)
+			}
 			m.unresponsive[a] = true
 			m.decideDue(a, s.At)
 		}

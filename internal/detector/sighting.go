@@ -16,6 +16,7 @@ const (
 	SawStartup                // its startup message
 	SawShutdown               // its shutdown message
 	SawClosed                 // its connection closed
+	ClosedInDoubt             // the same, and it takes the sighting's Token in seconds to find out whether it has moved: that long it is not lost
 	Unsent                    // nothing: the keep-alive with the sighting's Token has not left the link yet
 	SawElsewhere              // nothing: the node with the sighting's Token as its number has claimed the agent; 0: this one has again
 	LostElsewhere             // nothing: that node had the agent last, and it was lost there or stopped
@@ -27,12 +28,12 @@ type Sighting struct {
 	At    Instant
 	Addr  netip.Addr // where the agent is, if known
 	ID    AgentID
-	Token uint32 // of an answer: the keep-alive it answers; elsewhere: a NodeNumber
+	Token uint32 // of an answer: the keep-alive it answers; elsewhere: a NodeNumber; in doubt: seconds
 	Kind  Kind
 }
 
 // isUrgent reports whether a sighting is processed at once, and not with the next sweep.
-func (k Kind) isUrgent() bool { return k >= SawStartup && k <= SawClosed }
+func (k Kind) isUrgent() bool { return k >= SawStartup && k <= ClosedInDoubt }
 
 // inboxLimit bounds the sightings that wait for the detector. When it is
 // reached, Report blocks, so that the links read no more from the agents.

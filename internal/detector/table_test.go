@@ -243,7 +243,7 @@ func compareRecords(t *rapid.T, table *Table, ref *model) {
 
 func drawID(t *rapid.T) AgentID { return AgentID(rapid.IntRange(1, fleetSize+1).Draw(t, "agent")) }
 
-func drawKind(t *rapid.T) Kind { return Kind(rapid.IntRange(0, int(SawClosed)).Draw(t, "kind")) }
+func drawKind(t *rapid.T) Kind { return Kind(rapid.IntRange(0, int(ClosedInDoubt)).Draw(t, "kind")) }
 
 // fleetSize is enough for an outage.
 const fleetSize = minOutage + 5
