@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/clusterd"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
@@ -83,6 +85,9 @@ func CheckSockets(ctx context.Context, cfg Config) []SocketCheck {
 	} else if cfg.Method != detector.Request {
 		list = append(list, checkQueueSocket("wazuh-remoted", h.Path(wazuhsock.ARQueue)))
 	}
+	if cfg.Cluster.IsClustered() {
+		list = append(list, checkCluster(ctx, h, cfg.Cluster)...)
+	}
 	if cfg.UpdateStatus && !h.IsWazuh5() {
 		list = append(list, checkQueueSocket("wazuh-analysisd", h.Path(wazuhsock.AnalysisQueue)))
 		if text := clusterWriteCaution(cfg.Cluster); text != "" {
@@ -108,6 +113,39 @@ func checkDatabaseSocket(ctx context.Context, h wazuhsock.Home, role wazuhdb.Clu
 		what += ", of " + schema.Manager
 	}
 	return SocketCheck{Daemon: "wazuh-db", Result: what}
+}
+
+// checkCluster reports which nodes the manager's cluster has, whether a worker may ask its
+// master, and whether the nodes share who has an agent.
+func checkCluster(ctx context.Context, h wazuhsock.Home, role wazuhdb.ClusterRole) (list []SocketCheck) {
+	client := clusterd.NewClient(h, socketCheckTimeout)
+	nodes, err := client.ReadNodes(ctx)
+	switch {
+	case err == nil:
+		list = append(list, SocketCheck{Daemon: "wazuh-clusterd", Result: fmt.Sprintf("%d nodes are connected: %s", len(nodes), joinNodes(nodes))})
+	case role.Worker && role.Shared:
+		list = append(list, SocketCheck{Caution: fmt.Sprintf("the master cannot be asked where agents are while this worker is cut off from the NATS server: %v", err),
+			Hint: "agents that move then are lost after 30 s, until their new node publishes that it has them"})
+	case !h.IsWazuh5(): // where every manager is a node, alone or not
+		list = append(list, SocketCheck{Caution: fmt.Sprintf("it is not known which nodes this cluster has: %v", err)})
+	}
+	if !role.Shared && !role.Worker && len(nodes) > 1 {
+		list = append(list, SocketCheck{Caution: "the nodes of this cluster share nothing: an agent that moves away looks lost until the database names its new node, up to 20 s later", Hint: cautionHint})
+	}
+	return list
+}
+
+// joinNodes returns the names of some nodes.
+func joinNodes(nodes []clusterd.Node) string {
+	const most = 8
+	var names []string
+	for _, n := range nodes[:min(len(nodes), most)] {
+		names = append(names, n.Name+" ("+n.Type+")")
+	}
+	if len(nodes) > most {
+		names = append(names, "and others")
+	}
+	return strings.Join(names, ", ")
 }
 
 func checkRemotedSocket(ctx context.Context, h wazuhsock.Home) SocketCheck {

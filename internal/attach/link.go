@@ -225,11 +225,12 @@ func (l *Link) Close() {}
 // clusterWriteCaution returns what should be known where losses are written in a cluster;
 // empty if there is nothing.
 func clusterWriteCaution(role wazuhdb.ClusterRole) string {
-	if !role.Worker {
+	if !role.Worker || role.Shared {
 		return ""
 	}
 	return "a worker is not notified when an agent moves to another node: the agent counts as lost, also in the master's database, until the master has its new node"
 }
 
 // cautionHint is what can be done about it.
-const cautionHint = "where agents change nodes, as behind a load balancer, set <update_status> to no on workers"
+const cautionHint = "where agents change nodes, as behind a load balancer, give all nodes one NATS server with the cluster's bucket (<server_url>, pulse provision --cluster); " +
+	"without one set <update_status> to no on workers"

@@ -240,7 +240,7 @@ func TestALossIsWrittenLaterOnlyWhereWorkersAre(t *testing.T) {
 				if n := len(m.listWrites()); n != map[bool]int{true: 0, false: 1}[workers] {
 					t.Errorf("%d losses written after 4 s", n)
 				}
-				time.Sleep(20 * time.Second)
+				time.Sleep(30 * time.Second)
 				if n := len(m.listWrites()); n != 1 {
 					t.Errorf("%d losses written: %q", n, m.listWrites())
 				}

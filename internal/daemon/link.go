@@ -174,6 +174,9 @@ func ExamineManager(ctx context.Context, cfg *config.Config) ([]attach.SocketChe
 	if err != nil {
 		return nil, err
 	}
+	if _, place.Shared, err = readClusterMembership(cfg); err != nil {
+		return nil, err
+	}
 	return attach.CheckSockets(ctx, attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: method, UpdateStatus: cfg.Pulse.UpdateStatus}), nil
 }
 

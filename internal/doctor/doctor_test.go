@@ -255,11 +255,11 @@ func TestOnAWorkerMovesAreCautionedAgainst(t *testing.T) {
 	conf := filepath.Join(m.Home(), "etc/ossec.conf")
 	write(t, conf, "<ossec_config><cluster><node_name>west</node_name><node_type>worker</node_type><disabled>no</disabled></cluster></ossec_config>")
 	list := of(examined(t.Context(), l), "manager")
-	if len(list) != 4 || list[3].Level != Note || !strings.Contains(list[3].What, "moves to another node") || !strings.Contains(list[3].Hint, "<update_status>") {
+	if len(list) != 5 || list[4].Level != Note || !strings.Contains(list[4].What, "moves to another node") || !strings.Contains(list[4].Hint, "<update_status>") {
 		t.Errorf("%+v", list)
 	}
 	l.Pulse.UpdateStatus = false
-	if list := of(examined(t.Context(), l), "manager"); len(list) != 2 {
+	if list := of(examined(t.Context(), l), "manager"); len(list) != 3 || list[2].Level != Note || !strings.Contains(list[2].What, "which nodes this cluster has") {
 		t.Errorf("with nothing to write: %+v", list)
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // clusterSocket is queue/cluster/c-internal.sock of one node: wazuh-clusterd's socket for
 // programs of the host. Of its commands it has `sendsync` to wazuh-db, which stock daemons
-// use: wazuh-cluster.md, C.6.
+// use (wazuh-cluster.md, C.6), and `get_nodes`.
 type clusterSocket struct {
 	daemon
 	fleet *Fleet
@@ -48,6 +48,12 @@ func (c *clusterSocket) serveClient(conn net.Conn) {
 		if err != nil {
 			return
 		}
+		if command == "get_nodes" {
+			if c.answerNodes(conn, counter) != nil {
+				return
+			}
+			continue
+		}
 		answer, err := c.answerCommand(command, payload)
 		verb := "ok"
 		if err != nil {
@@ -80,6 +86,39 @@ func (c *clusterSocket) answerCommand(command string, payload []byte) ([]byte, e
 	a := master.wazuhDB.answerRequest(request.Message)
 	master.changes.notifyAll()
 	return a[0], nil // only the first frame comes through
+}
+
+// answerNodes acknowledges the question for the nodes, and then asks the client to take the
+// answer of the master, which it acknowledges.
+func (c *clusterSocket) answerNodes(conn net.Conn, counter uint32) error {
+	if c.node != c.fleet.nodes[0] && !c.fleet.isLinked(c.node) {
+		_, err := conn.Write(appendClusterFrame(nil, counter, "err", []byte("Error 3023 - Worker node is not connected to master")))
+		return err
+	}
+	type item struct {
+		Name    string `json:"name"`
+		Type    string `json:"type"`
+		Version string `json:"version"`
+		IP      string `json:"ip"`
+	}
+	var items []item
+	for i, n := range c.fleet.nodes {
+		if i == 0 {
+			items = append(items, item{n.name, "master", strings.TrimPrefix(n.cfg.Version, "v"), "127.0.0.1"})
+		} else if c.fleet.isLinked(n) {
+			items = append(items, item{n.name, "worker", strings.TrimPrefix(n.cfg.Version, "v"), "127.0.0.1"})
+		}
+	}
+	answer, err := json.Marshal(map[string]any{"items": items, "totalItems": len(items)})
+	if err != nil {
+		return err
+	}
+	out := appendClusterFrame(nil, counter, "ok", []byte("Sent request to master node"))
+	if _, err := conn.Write(appendClusterFrame(out, counter+1, "control_res", answer)); err != nil {
+		return err
+	}
+	_, _, _, err = readClusterFrame(conn)
+	return err
 }
 
 func readClusterFrame(r io.Reader) (counter uint32, command string, payload []byte, err error) {
