@@ -42,7 +42,7 @@ func (m *model) setPassive(id AgentID, is bool, now Instant) {
 	a.probe, a.lastSent, a.suspect, a.inSequence = nil, nil, false, false
 	delete(m.unresponsive, a)
 	if a.isWatched() && a.loss == nil && !a.restored {
-		a.turnFrom = now
+		a.turnFrom, a.missed = now, 0
 		if is {
 			a.gone = nil
 		}

@@ -80,6 +80,7 @@ func (t *Table) SetPassive(id AgentID, is bool, now Instant) {
 	t.setResponsive(s)
 	t.ensureDueBy(slot, now)
 	if s.isWatched() && !s.has(losing|restored) {
+		s.missed = 0
 		if is && s.has(closed) {
 			s.flags &^= closed
 		}
