@@ -133,8 +133,13 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 	}
 	c.link = l
 	source := out.source()
+	opened := make(chan struct{}) // what the view reports meanwhile waits
+	defer close(opened)
 	v, err := cluster.Open(cluster.Config{Node: c.node, Epoch: source.Epoch, Started: out.recorder.started, Role: c.role, Version: source.Version,
-		Remote: c.remote, Signer: out.sealer.Signer(), Beat: c.pace.beat, OnEvent: c.handleEvent, OnLoaded: c.handleLoaded, OnConnection: c.handleConnection, Log: c.log})
+		Remote: c.remote, Signer: out.sealer.Signer(), Beat: c.pace.beat, Log: c.log,
+		OnEvent:      func(e ownership.Event) { <-opened; c.handleEvent(e) },
+		OnLoaded:     func() { <-opened; c.handleLoaded() },
+		OnConnection: func(cutOff bool) { <-opened; c.handleConnection(cutOff) }})
 	if err != nil {
 		return err
 	}

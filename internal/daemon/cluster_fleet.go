@@ -74,7 +74,7 @@ func (c *clusterPart) shownFleet() *jointFleet {
 // comes to the cluster has happened before.
 func (c *clusterPart) showEvent(e ownership.Event) {
 	f := c.shownFleet()
-	if f == nil || e.Node == f.node || !f.view.Status().Loaded {
+	if f == nil || e.Node == f.node || !f.view.IsLoaded() {
 		return
 	}
 	shown := history.Event{Kind: history.Change, At: time.Now(), ID: detector.AgentID(e.Agent), Node: e.Node, From: detector.Active}
