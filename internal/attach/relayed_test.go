@@ -3,6 +3,7 @@ package attach
 import (
 	"fmt"
 	"maps"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -250,4 +251,72 @@ func TestALossIsWrittenLaterOnlyWhereWorkersAre(t *testing.T) {
 			})
 		})
 	}
+}
+
+// claims is what the nodes of a cluster share: agents that a worker's Pulse has claimed.
+type claims struct {
+	mu  sync.Mutex
+	ids map[detector.AgentID]bool
+}
+
+func (c *claims) IsElsewhere(id detector.AgentID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ids[id]
+}
+
+func (c *claims) WasElsewhere(id detector.AgentID) bool { return c.IsElsewhere(id) }
+func (c *claims) IsCurrent() bool                       { return true }
+
+func (c *claims) endAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.ids)
+}
+
+// Where a worker's Pulse claims its agents, the master's does not watch them, asks nothing of
+// them and waits no longer for its own. When that Pulse is gone, it watches their rows.
+func TestAgentsThatAWorkerOfWazuh5ClaimsAreNotTheMasters(t *testing.T) {
+	m := startManager5(t)
+	view := &claims{ids: map[detector.AgentID]bool{1024: true, 1031: true}}
+	m.role, m.view = master5, view
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Hour)
+		m.startAt(time.Now().Add(-time.Hour))
+		rounds := func(d time.Duration) {
+			for at := time.Duration(0); at < d; at += syncPeriod {
+				m.signOfLife(1031, "Wazuh v4.14.7", "active")
+				m.signOfLife(2001, "Wazuh v4.14.7", "active")
+				if at%time.Minute == 0 {
+					m.signOfLife(2005, "v5.0.0", "active")
+					m.setRow(1024, map[string]any{"version": "v5.0.0", "connection_status": "active", "last_keepalive": time.Now().Unix() - 8})
+				}
+				time.Sleep(syncPeriod)
+			}
+		}
+		rounds(syncPeriod)
+		b := attachTo5(t, m)
+		defer b.stop()
+		b.agents.setState(1031, remoted.NotConnected)
+		rounds(10 * time.Minute)
+		for _, id := range []detector.AgentID{1024, 1031} {
+			if got := b.changesOf(id, time.Time{}); len(got) > 0 || b.agents.countRequests(id) > 0 {
+				t.Errorf("of an agent of the worker, %v: %+v, %d requests", id, got, b.agents.countRequests(id))
+			}
+		}
+		if got := b.link.tracker.passive.timeout; got != 80*time.Second {
+			t.Errorf("the master's own agents are lost after %v", got)
+		}
+		view.endAll()
+		rounds(10 * time.Minute)
+		b.checkNoLoss(t, 1024, 1031, 2001, 2005)
+		for _, id := range []detector.AgentID{1024, 1031, 2001, 2005} {
+			if got, ok := b.link.cfg.Fleet.Agent(id); !ok || got.Status != detector.Active {
+				t.Errorf("agent %v is %v", id, got.Status)
+			}
+		}
+		if n := b.agents.countRequests(1031); n > 3 {
+			t.Errorf("the worker's agent was sent %d requests", n)
+		}
+	})
 }

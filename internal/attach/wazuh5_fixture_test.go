@@ -29,6 +29,7 @@ type manager5 struct {
 	t    testing.TB
 	home string
 	role wazuhdb.ClusterRole
+	view SharedView // of the nodes of its cluster; nil if they share none
 
 	mu          sync.Mutex
 	db          *sql.DB
@@ -329,7 +330,7 @@ func attachTo5(t *testing.T, m *manager5, before ...detector.Restored) *beside5 
 		}
 	})
 	fleet.Restore(before, nil)
-	link, err := Open(Config{Home: m.home, Cluster: m.role, Method: detector.Request, MaxInFlight: 128, Grace: set.ReconnectGrace, Timeout: set.Timeout, UpdateStatus: true,
+	link, err := Open(Config{Home: m.home, Cluster: m.role, Shared: m.view, Method: detector.Request, MaxInFlight: 128, Grace: set.ReconnectGrace, Timeout: set.Timeout, UpdateStatus: true,
 		Clock: clock, Fleet: fleet, Log: newTestLog(b.log)})
 	if err != nil {
 		t.Fatal(err)
