@@ -322,6 +322,13 @@ func (v *View) Elsewhere(id ownership.AgentID) (ownership.Owner, bool) {
 	return v.member.Elsewhere(id)
 }
 
+// LaterClaim returns the latest claim of an agent by another node: see [ownership.Member.LaterClaim].
+func (v *View) LaterClaim(id ownership.AgentID) (ownership.Owner, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.member.LaterClaim(id)
+}
+
 // Claims returns all nodes' claims of an agent: see [ownership.State.Claims].
 func (v *View) Claims(id ownership.AgentID) []ownership.Owner {
 	v.mu.RLock()

@@ -81,12 +81,16 @@ func (n *Node) joinCluster(cfg *config.Config, pace clusterPace) (*clusterPart, 
 		n.log.Warn("this node shares nothing with the others of its cluster: its messages are not signed (<nats><message_signing>)")
 		return nil, nil
 	}
+	return n.newClusterPart(cfg, role, pace), nil
+}
+
+func (n *Node) newClusterPart(cfg *config.Config, role ownership.Role, pace clusterPace) *clusterPart {
 	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{}),
 		numbers: make(map[string]detector.NodeNumber), departures: departures{byAgent: make(map[detector.AgentID]*departure)}}
 	for i := range cfg.Groups {
 		c.timeout = max(c.timeout, cfg.Groups[i].Timeout)
 	}
-	return c, nil
+	return c
 }
 
 // cluster returns the node's part in its cluster, nil if it is in none.
@@ -103,6 +107,7 @@ type sharedView interface {
 	StatementOrder(id ownership.AgentID, here bool) uint64
 	Owner(id ownership.AgentID) (ownership.Owner, bool)
 	Elsewhere(id ownership.AgentID) (ownership.Owner, bool)
+	LaterClaim(id ownership.AgentID) (ownership.Owner, bool)
 	Claims(id ownership.AgentID) []ownership.Owner
 	PageClaims(list []ownership.Located, n int) (page []ownership.Located, more bool)
 	PagePlaces(list []ownership.Place, n int) (page []ownership.Place, more bool)
@@ -204,6 +209,7 @@ func (c *clusterPart) handleEvent(e ownership.Event) {
 	case ownership.NodeLost:
 		c.handleNodeLost(e)
 	case ownership.NodeBack:
+		c.handleClaimsAgain(e)
 		c.handleNodeBack(e)
 	case ownership.Returned:
 		c.handleReturn(e)
@@ -295,5 +301,8 @@ func (c *clusterPart) describeMove(d *detector.Decision) *message.Move {
 	if c == nil || d.Verdict != detector.Changed {
 		return nil
 	}
-	return &message.Move{From: c.nameOf(d.Node), Order: c.shared.StatementOrder(ownership.AgentID(d.ID), d.To != detector.Disconnected)}
+	// A node that has read nothing has a part in the cluster all the same: others' statements
+	// are later than its own, whatever their clocks are.
+	order := max(1, c.shared.StatementOrder(ownership.AgentID(d.ID), d.To != detector.Disconnected))
+	return &message.Move{From: c.nameOf(d.Node), Order: order}
 }

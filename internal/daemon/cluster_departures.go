@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
-	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/ownership"
 )
 
@@ -14,7 +13,7 @@ import (
 // its own message stored after it. Where the platform does not confirm in time, it is
 // remembered that the order is not known.
 type departures struct {
-	outbox *outbox.Outbox
+	outbox forwarding
 	view   sharedView
 
 	mu      sync.Mutex
@@ -38,7 +37,13 @@ const (
 	departureWait = 2 * time.Second
 )
 
-func (p *departures) open(o *outbox.Outbox, v sharedView) {
+// forwarding is what is asked of an [outbox.Outbox].
+type forwarding interface {
+	StatusEnd() uint64
+	IsForwarded(seq uint64) bool
+}
+
+func (p *departures) open(o forwarding, v sharedView) {
 	p.outbox, p.view = o, v
 }
 

@@ -20,11 +20,23 @@ func (c *clusterPart) handleClaim(e ownership.Event) {
 
 // handleLoaded reports to the detector which agents other nodes have, once all is read.
 func (c *clusterPart) handleLoaded() {
+	c.reportAgentsOf(func(node string) bool { return node != c.node })
+}
+
+// handleClaimsAgain reports the same of a node that was lost: what it has claimed is valid again.
+func (c *clusterPart) handleClaimsAgain(e ownership.Event) {
+	if c.shared.IsLoaded() {
+		c.reportAgentsOf(func(node string) bool { return node == e.Node })
+	}
+}
+
+// reportAgentsOf reports to the detector which agents nodes have.
+func (c *clusterPart) reportAgentsOf(which func(node string) bool) {
 	for n, more := 0, true; more; n++ {
 		var page []ownership.Located
 		page, more = c.shared.PageClaims(nil, n)
 		for i := range page {
-			if page[i].Node != c.node && page[i].Reason == ownership.Here {
+			if page[i].Reason == ownership.Here && which(page[i].Node) {
 				c.reportIfElsewhere(page[i].Agent)
 			}
 		}
@@ -81,16 +93,17 @@ func (c *clusterPart) proveAgent(e ownership.Event) {
 	c.detector.HastenKeepAlive(detector.AgentID(e.Agent))
 }
 
-// handleMovedAway records that an agent has moved to another node. If this node's statement
-// that it is lost may arrive after the other's that it is active, another one follows it.
+// handleMovedAway records that an agent has moved to another node, which may have lost it
+// since. If this node's statement that it is lost may arrive after the other's that it is
+// active, another one follows it.
 func (n *Node) handleMovedAway(d *detector.Decision) {
 	c, id := n.clustered, ownership.AgentID(d.ID)
-	o, ok := c.shared.Elsewhere(id)
+	o, ok := c.shared.LaterClaim(id)
 	if !ok { // it has come from there just now
 		return
 	}
 	c.releaseFromLink(d)
-	late := d.From == detector.Disconnected && c.departures.mayArriveLate(d.ID)
+	late := o.Reason == ownership.Here && !o.Lost && d.From == detector.Disconnected && c.departures.mayArriveLate(d.ID)
 	c.departures.remove(d.ID)
 	c.shared.Depart(id, ownership.Moved, uint32(d.Time.Unix()))
 	if !late {
@@ -99,7 +112,7 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 	back := *d
 	back.Verdict, back.To, back.Reason, back.Node = detector.Changed, detector.Active, detector.AgentMoved, 0
 	r := n.out.newRecord(&back)
-	r.Cluster = &message.Move{To: o.Node, Order: o.Seen - min(o.Seen, 1)} // the other node's own statement is later
+	r.Cluster = &message.Move{To: o.Node, Order: max(2, o.Seen) - 1} // the other node's own statement is later
 	n.link.OnDecision(&r)
 	n.out.backlog.put(r)
 }

@@ -189,14 +189,7 @@ func (m *Member) RecordSighting(s *Sighting) (a Arrival) {
 // findArrival compares a sign of life with the claims of other nodes. Seen is the order before
 // this node's last one.
 func (m *Member) findArrival(s *Sighting, seen uint64) (a Arrival) {
-	var latest *row
-	for at := m.State.table.find(s.Agent); at != 0; {
-		r := m.State.table.rowAt(at)
-		if r.node != m.State.self && (latest == nil || latest.precedes(r)) {
-			latest = r
-		}
-		at = r.next
-	}
+	latest := m.findLatest(s.Agent)
 	if latest == nil || latest.order() <= seen {
 		return a
 	}
@@ -204,6 +197,29 @@ func (m *Member) findArrival(s *Sighting, seen uint64) (a Arrival) {
 	a.Late = latest.order() > s.Frontier && latest.reason == Here && !a.From.Lost
 	a.Moved = latest.order() <= s.Frontier
 	return a
+}
+
+// findLatest returns the latest claim of an agent by another node, nil if there is none.
+func (m *Member) findLatest(id AgentID) (latest *row) {
+	for at := m.State.table.find(id); at != 0; {
+		r := m.State.table.rowAt(at)
+		if r.node != m.State.self && (latest == nil || latest.precedes(r)) {
+			latest = r
+		}
+		at = r.next
+	}
+	return latest
+}
+
+// LaterClaim returns the latest claim of an agent by another node, which may have lost it
+// since, if it was stored after the agent's last sign of life on this node.
+func (m *Member) LaterClaim(id AgentID) (o Owner, ok bool) {
+	c, _ := m.Own.Claim(id)
+	r := m.findLatest(id)
+	if r == nil || r.order() <= c.Seen {
+		return o, false
+	}
+	return m.State.ownerOf(r), true
 }
 
 // adoptStored takes up what a run before this one stored of an agent.
