@@ -30,6 +30,9 @@ type commands struct {
 	Run       runCommand       `cmd:"" help:"Watch the agents: the daemon."`
 	Demo      demoCommand      `cmd:"" help:"Try Pulse without Wazuh: simulated agents fail in every way, and are detected."`
 	Agents    agentsCommand    `cmd:"" help:"Show the fleet, from the running daemon."`
+	Agent     agentCommand     `cmd:"" help:"Show one agent: its status, its last changes, what its loss was decided by."`
+	Ping      pingCommand      `cmd:"" help:"Send an agent a keep-alive, and wait for the answer."`
+	Status    statusCommand    `cmd:"" help:"Show how the running daemon is. The exit code says whether it works."`
 	Silence   silenceCommand   `cmd:"" help:"Hold back the alerts of some agents for a while: planned work."`
 	Nodes     nodesCommand     `cmd:"" help:"Show the nodes of the cluster, from the running daemon."`
 	Top       topCommand       `cmd:"" help:"Show the fleet in the terminal, live."`
