@@ -23,6 +23,11 @@ func (t *tracker) applyAgentChange(c *wazuhdb.Change) {
 	reset := false
 	for _, id := range c.Agents {
 		a := t.known[id]
+		if a != nil && t.owners.role.IsMaster() && t.owners.isElsewhere(id) { // its row may be what another node sent
+			t.owners.releaseAgent(id)
+			t.dropReleased()
+			a = nil
+		}
 		if a == nil {
 			t.applyForeignChange(id, c)
 			continue
@@ -111,12 +116,6 @@ func (t *tracker) countActiveAgents() {
 // that does not prove that the agent is there, it is probed.
 func (t *tracker) handleSignOfLife(id detector.AgentID, status string, second int64) {
 	passive := t.index.isPassive(id)
-	if t.owners.role.IsMaster() && t.owners.isElsewhere(id) { // its row may be what another node sent
-		if !passive {
-			t.prober.probeAgent(id)
-		}
-		return
-	}
 	there, probe := t.absences.recordSignOfLife(id, status, second, passive && time.Now().After(t.passive.doubtUntil))
 	if there {
 		age := t.wall.ageOfSecond(second)

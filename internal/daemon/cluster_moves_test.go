@@ -160,8 +160,9 @@ func (f *movingFleet) awaitTold(id string, want ...told) {
 	f.t.Helper()
 	var got []told
 	f.nodes["one"].await("the platform has the changes of "+id, func() bool {
-		got = f.readTold(id)[2:] // pending, active
-		return len(got) >= len(want)
+		all := f.readTold(id)
+		got = all[min(2, len(all)):] // after pending and active
+		return len(all) >= 2+len(want)
 	})
 	if !slices.Equal(got, want) {
 		f.t.Errorf("agent %s: told %v, want %v", id, got, want)
