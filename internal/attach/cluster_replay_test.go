@@ -123,6 +123,20 @@ func TestSixtyOneAgentsThatABalancerMovesAreNoOutage(t *testing.T) {
 	})
 }
 
+// Each node knows the names of the others' agents, where its manager has them.
+func TestANodeKnowsTheNamesOfAgentsOfOtherNodes(t *testing.T) {
+	play(t, "half_open", func(t *testing.T, p *clusterPlay) {
+		p.playUntil(-1)
+		for node, n := range p.nodes {
+			for id := range p.conns {
+				if name, _, _ := n.link.Identify(id); name == "" {
+					t.Errorf("%s does not know agent %v", node, id)
+				}
+			}
+		}
+	})
+}
+
 func TestAnAgentThatMovesFromAHungConnectionIsNotLost(t *testing.T) {
 	play(t, "half_open", func(t *testing.T, p *clusterPlay) {
 		p.playUntil(0.59)

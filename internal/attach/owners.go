@@ -3,6 +3,7 @@ package attach
 import (
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
@@ -51,12 +52,14 @@ type owners struct {
 	role   wazuhdb.ClusterRole
 	shared SharedView // nil where nodes share no view
 
-	others   map[detector.AgentID]other // that are not known: by the last inventory, or released since
+	others   map[detector.AgentID]other // that are not known: by the last inventory, or released since. The tracker changes it with setOther
 	arriving []detector.AgentID         // are seen here, and are not known: their rows are to be read
 	proven   map[detector.AgentID]bool  // of those, that have answered a request
 	unclear  []detector.AgentID         // of whose rows another node may have sent what is new: remoted has who they are
 	opened   int                        // connections that were opened, each of which may be of an agent that is to be asked
 	openedAt time.Time                  // the last of them
+
+	othersMu sync.RWMutex // held while others changes, and by who else reads it
 
 	mu       sync.Mutex
 	released []detector.AgentID             // have moved to another node, and the tracker does not know yet
@@ -67,6 +70,34 @@ type owners struct {
 type other struct {
 	name, registered string
 	keepAlive        int64
+	info             unique.Handle[detector.Info]
+}
+
+// setOther records an agent that is not known here.
+func (o *owners) setOther(id detector.AgentID, a other) {
+	o.othersMu.Lock()
+	defer o.othersMu.Unlock()
+	o.others[id] = a
+}
+
+func (o *owners) forgetOther(id detector.AgentID) {
+	o.othersMu.Lock()
+	defer o.othersMu.Unlock()
+	delete(o.others, id)
+}
+
+func (o *owners) replaceOthers(all map[detector.AgentID]other) {
+	o.othersMu.Lock()
+	defer o.othersMu.Unlock()
+	o.others = all
+}
+
+// findOther returns an agent that is not known here. It may be called concurrently.
+func (o *owners) findOther(id detector.AgentID) (a other, ok bool) {
+	o.othersMu.RLock()
+	defer o.othersMu.RUnlock()
+	a, ok = o.others[id]
+	return a, ok
 }
 
 func newOwners(role wazuhdb.ClusterRole, shared SharedView) *owners {
@@ -194,7 +225,7 @@ func (t *tracker) splitInventory(e *inventoryRead) (own []wazuhdb.Row, elsewhere
 		if a := t.known[id]; a != nil && !a.restored && a.name == r.Name || o.isByRow(r, e.schema.Wazuh5) {
 			own = append(own, *r)
 		} else {
-			others[id] = other{r.Name, r.Registered, max(r.KeepAlive, o.others[id].keepAlive)}
+			others[id] = other{r.Name, r.Registered, max(r.KeepAlive, o.others[id].keepAlive), r.Info}
 			elsewhere = append(elsewhere, id)
 		}
 	}
@@ -205,10 +236,10 @@ func (t *tracker) splitInventory(e *inventoryRead) (own []wazuhdb.Row, elsewhere
 			own = append(own, t.knownRow(id)) // its row will name this node, or another one will claim it
 			continue
 		}
-		others[id] = other{r.Name, r.Registered, max(r.KeepAlive, o.others[id].keepAlive)}
+		others[id] = other{r.Name, r.Registered, max(r.KeepAlive, o.others[id].keepAlive), r.Info}
 		elsewhere = append(elsewhere, id)
 	}
-	o.others = others
+	o.replaceOthers(others)
 	return own, elsewhere
 }
 
@@ -220,7 +251,7 @@ func (t *tracker) dropReleased() {
 		if a == nil {
 			continue
 		}
-		t.owners.others[id] = other{a.name, a.registered, a.keepAlive}
+		t.owners.setOther(id, other{a.name, a.registered, a.keepAlive, a.info})
 		delete(t.known, id)
 		t.absences.forgetAgent(id)
 		t.prober.forgetAgent(id)
@@ -236,7 +267,7 @@ func (t *tracker) applyForeignChange(id detector.AgentID, c *wazuhdb.Change) {
 	seen, unclear := o.judgeChange(id, c)
 	was := o.others[id]
 	was.keepAlive = max(was.keepAlive, c.KeepAlive)
-	o.others[id] = was
+	o.setOther(id, was)
 	switch {
 	case seen:
 		o.arriving = append(o.arriving, id)
@@ -288,7 +319,7 @@ func (t *tracker) admitAgents(ids []detector.AgentID, rows []wazuhdb.Row) {
 		}
 		t.known[id] = &agent{name: r.Name, registered: r.Registered, keepAlive: r.KeepAlive, status: r.Status, code: r.Code, bySight: true}
 		t.index.addAgent(r)
-		delete(t.owners.others, id)
+		t.owners.forgetOther(id)
 		t.owners.forgetDeparture(id)
 		t.fleet.AdmitMember(detector.Member{ID: id, Name: r.Name, IP: r.Registered})
 		t.setPassive(id, t.known[id], r.Passive != 0)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
@@ -106,6 +107,14 @@ type Other struct {
 	Name       string `json:"n"`
 	Registered string `json:"r"`
 	KeepAlive  int64  `json:"k"`
+
+	Info unique.Handle[detector.Info] `json:"-"` // what is known of it besides
+}
+
+// otherRow is an Other with the columns that its Info is of.
+type otherRow struct {
+	Other
+	infoRow
 }
 
 // ReadOtherNodes returns the agents that by their rows are other nodes', but for rows that make
@@ -116,10 +125,10 @@ func (c *Client) ReadOtherNodes(ctx context.Context) (list []Other, err error) {
 		return nil, err
 	}
 	columns := boundedNumberSQL("id") + " AS i, " + boundedTextSQL("name", MaxName) + " AS n, " + boundedTextSQL("register_ip", MaxAddr) + " AS r, " +
-		boundedNumberSQL("last_keepalive") + " AS k"
+		boundedNumberSQL("last_keepalive") + " AS k" + s.infoColumnsSQL()
 	limit := pageOthers
 	for last := int64(0); ; {
-		page, err := selectRows[Other](ctx, c, pageSelectSQL(columns, s.otherAgentsSQL(c.role), last, limit))
+		page, err := selectRows[otherRow](ctx, c, pageSelectSQL(columns, s.otherAgentsSQL(c.role), last, limit))
 		switch {
 		case err != nil && halvePageLimit(&limit, err):
 			continue
@@ -132,7 +141,8 @@ func (c *Client) ReadOtherNodes(ctx context.Context) (list []Other, err error) {
 				return nil, errOutOfOrder
 			}
 			if last = r.ID; r.checkRowValues() == nil {
-				list = append(list, page[i])
+				page[i].Info = page[i].info()
+				list = append(list, page[i].Other)
 			}
 		}
 		if len(page) < limit || last > int64(detector.MaxAgentID) {

@@ -39,15 +39,25 @@ type Row struct {
 // pageRow is a Row with the columns that its Info is of.
 type pageRow struct {
 	Row
+	infoRow
+}
+
+// infoRow has the columns that an Info is of.
+type infoRow struct {
 	OSName    string `json:"o"` // what the agent sent of itself, as are the next two
 	OSVersion string `json:"v"`
 	Version   string `json:"w"`
 	Groups    string `json:"g"` // its Wazuh groups, separated by commas
 }
 
-// row returns the row with its Info, which is stored once for all agents that have the same.
+// info returns the Info, which is stored once for all agents that have the same.
+func (r *infoRow) info() unique.Handle[detector.Info] {
+	return unique.Make(agentinfo.New(r.Groups, r.OSName, r.OSVersion, r.Version))
+}
+
+// row returns the row with its Info.
 func (r *pageRow) row() Row {
-	r.Info = unique.Make(agentinfo.New(r.Groups, r.OSName, r.OSVersion, r.Version))
+	r.Info = r.info()
 	return r.Row
 }
 

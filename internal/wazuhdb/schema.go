@@ -130,8 +130,10 @@ func (s Schema) rowColumnsSQL() string {
 
 // pageColumnsSQL are the columns of a pageRow, each bounded: one row has less than 20 KiB,
 // also if each byte is written as six.
-func (s Schema) pageColumnsSQL() string {
-	columns := s.rowColumnsSQL()
+func (s Schema) pageColumnsSQL() string { return s.rowColumnsSQL() + s.infoColumnsSQL() }
+
+// infoColumnsSQL are the columns of an infoRow, behind others.
+func (s Schema) infoColumnsSQL() (columns string) {
 	for i, column := range infoColumns {
 		if !s.missing[i] {
 			columns += ", " + boundedTextSQL(column.name, column.most) + " AS " + column.field
