@@ -1,24 +1,24 @@
-# The daemon and nothing else. What it needs from outside: the agents' keys, a
-# settings file, and a volume for what it keeps.
+# The program and nothing else. "make image" makes what it copies, and builds it:
 #
-#   docker build -t pulse .
+#   make image                      # with docker; or: make image ENGINE=podman, ENGINE=buildah
+#
+# Settings are mounted, at /var/ossec/etc/pulse.conf and pulse.d beside it. As the agents'
+# manager, with a copy of their keys:
+#
 #   docker run -p 1514:1514 -v pulse:/var/lib/pulse \
-#     -v /var/ossec/etc/client.keys:/var/ossec/etc/client.keys:ro \
+#     -v ./client.keys:/var/ossec/etc/client.keys:ro \
 #     -v ./pulse.conf:/var/ossec/etc/pulse.conf:ro pulse
-FROM golang:1.26 AS build
-WORKDIR /src
-COPY go.mod go.sum ./
-RUN go mod download
-COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags=-s -o /out/pulse ./cmd/pulse && mkdir -p /out/state /out/tmp
-
+#
+# Beside a manager in containers of its own: deploy/containers and docs/containers.md.
 FROM scratch
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
-COPY --from=build /out/pulse /usr/bin/pulse
-COPY --from=build --chown=65532:65532 /out/state /var/lib/pulse
-COPY --from=build --chown=65532:65532 /out/tmp /tmp
+ARG TARGETARCH
+COPY dist/linux-${TARGETARCH}/pulse /usr/bin/pulse
+COPY dist/image/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --chown=65532:65532 dist/image/state /var/lib/pulse
+COPY --chown=65532:65532 dist/image/tmp /tmp
 USER 65532:65532
 VOLUME /var/lib/pulse
-EXPOSE 1514/tcp 1514/udp 4222/tcp
+EXPOSE 1514/tcp 1514/udp 4222/tcp 8420/tcp
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s CMD ["/usr/bin/pulse", "status"]
 ENTRYPOINT ["/usr/bin/pulse"]
 CMD ["run"]

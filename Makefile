@@ -7,7 +7,9 @@ ARCHES := $(HOST)
 # The packages' version is the program's, whose hyphens a package's version cannot have.
 VERSION = $(shell dist/linux-$(HOST)/pulse version | cut -d' ' -f2 | sed 's/-/~/; s/-/./g')
 
-.PHONY: packages check-packages share clean
+ENGINE := docker
+
+.PHONY: packages check-packages image check-image share clean
 
 # A deb and an rpm in dist/, for this machine's architecture; for both:
 #   make packages ARCHES="amd64 arm64"
@@ -39,6 +41,17 @@ share: binary-$(HOST) dist/tools/go-md2man
 # may be changed, as root.
 check-packages:
 	deploy/packages/check.sh $(VERSION)
+
+# A container image for this machine's architecture, called pulse, by ENGINE: docker, podman
+# or buildah. The authorities that it trusts are this machine's.
+image: binary-$(HOST)
+	rm -rf dist/image && mkdir -p dist/image/tmp dist/image/state && chmod 0700 dist/image/state
+	cp /etc/ssl/certs/ca-certificates.crt dist/image/
+	$(ENGINE) build --build-arg TARGETARCH=$(HOST) -t pulse:latest .
+
+# Builds the image with buildah, and runs what is in it. As root.
+check-image:
+	deploy/containers/check.sh
 
 clean:
 	rm -rf dist
