@@ -27,6 +27,7 @@ type provisionCommand struct {
 	TLSKey    string   `name:"tls-key" type:"path" placeholder:"FILE" help:"The key of that certificate."`
 	TLSCA     string   `name:"tls-ca" type:"path" placeholder:"FILE" help:"The authority that signed it, for clients to trust. Default: the systems' own authorities."`
 	Cluster   string   `placeholder:"NAME" help:"The nodes are those of this cluster: they share a bucket that says which of them has an agent. On an existing setup: its nodes need --renew, too."`
+	Hub       string   `placeholder:"NAME" help:"No NATS server of its own: the Pulse of this node, of a cluster, runs it for all. Only with --operator."`
 	Force     bool     `help:"Make a new setup where there is one, which is moved aside."`
 	Renew     []string `sep:"none" placeholder:"NAME" help:"Give this node or reader new credentials, and revoke the old ones."`
 	Revoke    []string `sep:"none" placeholder:"NAME" help:"Let this node or reader no longer log in."`
@@ -118,6 +119,8 @@ func (c *provisionCommand) validateFlags() error {
 		return hint.Add(errors.New("--operator makes a new setup"), "--renew, --revoke and --apply are for an existing one")
 	case c.Operator != "":
 		return nil
+	case c.Hub != "":
+		return hint.Add(errors.New("--hub is for a new setup"), "add --operator NAME")
 	case c.Force || c.MutualTLS || c.ServerDir != "" || c.StoreDir != "" || c.Port != defaults.Port || c.Prefix != defaults.Prefix || c.Replicas != defaults.Replicas:
 		return hint.Add(errors.New("--force, --port, --prefix, --replicas, --server-dir, --store-dir and --mutual-tls are for a new setup"), "add --operator NAME")
 	case !c.hasChanges() && !c.Apply:
@@ -138,7 +141,7 @@ func (c *provisionCommand) makeNewSetup(e *env) error {
 		c.Reader = []string{"xdr"}
 	}
 	done, err := provision.New(provision.Config{Dir: c.Dir, Operator: c.Operator, Prefix: c.Prefix, Nodes: c.Node, Readers: c.Reader, Hosts: c.Host,
-		Port: c.Port, ServerDir: c.ServerDir, StoreDir: c.StoreDir, Replicas: c.Replicas, MutualTLS: c.MutualTLS, TLS: c.tlsFiles(), Cluster: c.Cluster, Force: c.Force})
+		Port: c.Port, ServerDir: c.ServerDir, StoreDir: c.StoreDir, Replicas: c.Replicas, MutualTLS: c.MutualTLS, TLS: c.tlsFiles(), Cluster: c.Cluster, Hub: c.Hub, Force: c.Force})
 	if err != nil {
 		return err
 	}
@@ -146,17 +149,22 @@ func (c *provisionCommand) makeNewSetup(e *env) error {
 	if done.Aside != "" {
 		fmt.Fprintf(e.stdout, "The old setup is now %s.\n", done.Aside)
 	}
+	start := fmt.Sprintf(`Start the NATS server:        nats-server -c %[1]s/server/nats-server.conf
+     (on another host: carry %[1]s/server there, see --server-dir)`, c.Dir)
+	if c.Hub != "" {
+		start = fmt.Sprintf("Carry %s/server to %s, as its settings name it in <server_config>, readable for Pulse alone,\n"+
+			"     do step 3 for it, and start its Pulse, which is the NATS server", c.Dir, c.Hub)
+	}
 	fmt.Fprintf(e.stdout, `
 Next:
-  1. Start the NATS server:        nats-server -c %[1]s/server/nats-server.conf
-     (on another host: carry %[1]s/server there, see --server-dir)
+  1. %[4]s
   2. Make streams and buckets:     pulse provision %[1]s --apply
   3. Carry what is in each node's directory to its host's /var/ossec/etc: cp -r %[1]s/nodes/NAME/. /var/ossec/etc/
      Pulse reads pulse.d/nats.conf there with its pulse.conf, and has to be allowed to read the credentials.
      Nodes: %[2]v. Add one with: pulse provision %[1]s --node NAME
   4. Give the XDR platform %[1]s/readers/%[3]s
 Keep %[1]s/private safe, and off the server: whoever has it can make credentials.
-`, c.Dir, c.Node, c.Reader[0])
+`, c.Dir, c.Node, c.Reader[0], start)
 	return nil
 }
 

@@ -67,6 +67,17 @@ func (ld *loader) checkPlaintextLogin(login string) {
 	}
 }
 
+// checkServerConfig refuses the configuration of a NATS server that this node itself does not use.
+func (ld *loader) checkServerConfig() {
+	n := &ld.loaded.NATS
+	if n.ServerConfig == "" || n.ServerURL != "" || ld.failed[pathServerConfig] || ld.failed[pathServerURL] {
+		return
+	}
+	at := ld.loaded.origins[pathServerConfig]
+	ld.errs.addProblem(&Error{at.file, at.line, "<server_config> without <server_url>: this node would share nothing with the others",
+		"set <server_url> to where that server listens, as pulse provision --hub does"})
+}
+
 // isLoopback reports whether a host is a loopback address or localhost. No other name is resolved.
 func isLoopback(host string) bool {
 	a, err := netip.ParseAddr(host)

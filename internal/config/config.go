@@ -68,6 +68,8 @@ type KeepAlive struct {
 type NATS struct {
 	Enabled            bool
 	ServerURL          string // comma-separated nats, tls, ws or wss URLs without a user; empty: the embedded server listens
+	ServerNode         string // one NATS token, or empty: the node whose Pulse runs the server at ServerURL
+	ServerConfig       string // absolute, or empty: the configuration of the server that this Pulse runs; goes with ServerURL
 	Listen             string // host:port of the embedded server; unused with a ServerURL
 	CredentialsFile    string // absolute, or empty. At most one way to log in is set: this, NKeyFile, User or TokenFile
 	NKeyFile           string // absolute, or empty

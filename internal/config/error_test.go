@@ -72,6 +72,9 @@ var errorTests = []struct{ name, text, want string }{
 		"pulse.conf:4: <token_file> beside <nkey_file> (pulse.conf:5): two ways to log in; keep one"},
 	{"a login without a server", in("nats", "<nkey_file>/n</nkey_file>"),
 		"pulse.conf:3: <nkey_file> without <server_url>: the embedded server asks nobody for a login; set <server_url>, or remove <nkey_file>"},
+	{"a server that the node does not use", in("nats", "<server_config>/etc/nats-server.conf</server_config>"),
+		"pulse.conf:3: <server_config> without <server_url>: this node would share nothing with the others; " +
+			"set <server_url> to where that server listens, as pulse provision --hub does"},
 	{"a login in plain text", in("nats", "<server_url>nats://127.0.0.1,nats://xdr:4222</server_url>", "<credentials_file>/c</credentials_file>"),
 		"pulse.conf:3: <server_url>: the login of <credentials_file> would go to xdr:4222 without encryption; " +
 			"write tls://xdr:4222 or set <tls_ca>; where the network itself is protected, <allow_plaintext>yes</allow_plaintext>"},

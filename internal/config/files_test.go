@@ -92,11 +92,11 @@ func TestEverySettingOfAFileIsAmongThoseThatAreChecked(t *testing.T) {
 	}
 	for _, f := range cfg.SecurityFiles() {
 		name := filepath.Base(f.Path)
-		if want := !slices.Contains([]string{"tls_ca", "tls_cert", "http_cert", "recipients_file"}, name); f.Secret != want {
+		if want := !slices.Contains([]string{"tls_ca", "tls_cert", "http_cert", "recipients_file", "server_config"}, name); f.Secret != want {
 			t.Errorf("%s: secret: %v", f.Setting, f.Secret)
 		}
 	}
-	if n := len(cfg.SecurityFiles()); n != 12 {
+	if n := len(cfg.SecurityFiles()); n != 13 {
 		t.Errorf("%d files", n)
 	}
 }

@@ -132,6 +132,7 @@ func (ld *loader) finishLoading() (*Loaded, error) {
 	ld.resolveInheritedValues()
 	ld.checkSettingPair(pathTLSCert, pathTLSKey)
 	ld.checkServerLogin()
+	ld.checkServerConfig()
 	ld.checkConsoleExposure()
 	if err := ld.errs.errOrNil(); err != nil {
 		return nil, err

@@ -37,28 +37,30 @@ func (s *setting) quoteElementValue(value string) string {
 
 // Paths that other code of this package looks up.
 const (
-	pathKeepAlive  = "remote/manager_keepalive"
-	pathInterval   = pathKeepAlive + "/interval"
-	pathTimeout    = pathKeepAlive + "/timeout"
-	pathServerURL  = "nats/server_url"
-	pathCreds      = "nats/credentials_file"
-	pathNKey       = "nats/nkey_file"
-	pathUser       = "nats/user"
-	pathPassword   = "nats/password_file"
-	pathToken      = "nats/token_file"
-	pathTLSCA      = "nats/tls_ca"
-	pathTLSCert    = "nats/tls_cert"
-	pathTLSKey     = "nats/tls_key"
-	pathHome       = "pulse/home"
-	pathRecipients = "nats/recipients_file"
-	pathSigningKey = "nats/signing_key_file"
-	pathHighAlert  = "nats/high_alert_threshold"
-	pathClientKeys = "pulse/client_keys"
-	pathNodeName   = "pulse/node_name"
-	pathHTTP       = "pulse/http"
-	pathHTTPToken  = "pulse/http_token_file"
-	pathHTTPCert   = "pulse/http_cert"
-	pathHTTPKey    = "pulse/http_key"
+	pathKeepAlive    = "remote/manager_keepalive"
+	pathInterval     = pathKeepAlive + "/interval"
+	pathTimeout      = pathKeepAlive + "/timeout"
+	pathServerURL    = "nats/server_url"
+	pathServerNode   = "nats/server_node"
+	pathServerConfig = "nats/server_config"
+	pathCreds        = "nats/credentials_file"
+	pathNKey         = "nats/nkey_file"
+	pathUser         = "nats/user"
+	pathPassword     = "nats/password_file"
+	pathToken        = "nats/token_file"
+	pathTLSCA        = "nats/tls_ca"
+	pathTLSCert      = "nats/tls_cert"
+	pathTLSKey       = "nats/tls_key"
+	pathHome         = "pulse/home"
+	pathRecipients   = "nats/recipients_file"
+	pathSigningKey   = "nats/signing_key_file"
+	pathHighAlert    = "nats/high_alert_threshold"
+	pathClientKeys   = "pulse/client_keys"
+	pathNodeName     = "pulse/node_name"
+	pathHTTP         = "pulse/http"
+	pathHTTPToken    = "pulse/http_token_file"
+	pathHTTPCert     = "pulse/http_cert"
+	pathHTTPKey      = "pulse/http_key"
 
 	pathClusterEnabled = "cluster/enabled"
 )
@@ -115,6 +117,10 @@ var natsTable = []setting{
 		func(c *Config) field { return boolField{&c.NATS.Enabled} }},
 	{pathServerURL, "", "The XDR's NATS servers, separated by commas; empty: the embedded server listens for XDR clients.", atStart,
 		func(c *Config) field { return serverURLField{&c.NATS.ServerURL} }},
+	{pathServerNode, "", "The node whose Pulse runs the NATS server at server_url; empty: it is no Pulse.", atStart,
+		func(c *Config) field { return textField{&c.NATS.ServerNode, optionalRule(token)} }},
+	{pathServerConfig, "", "The configuration of the NATS server that this Pulse runs for the nodes of its cluster, as pulse provision --hub writes it; empty: it runs none.", atStart,
+		func(c *Config) field { return trustFile{optionalPath(&c.NATS.ServerConfig)} }},
 	{"nats/listen", "127.0.0.1:4222", "Where the embedded server listens when there is no server_url.", atStart,
 		func(c *Config) field { return textField{&c.NATS.Listen, hostPort} }},
 	{pathCreds, "", "The NATS credentials file; empty: none.", atStart,

@@ -75,6 +75,7 @@ var conditionChecks = []conditionCheck{
 		return "the NATS server is unavailable since " + o.NATS.Since.Format(time.RFC3339) + why + ": messages wait on disk"
 	}},
 	{"rights_missing", true, describeRightsMissing},
+	{"server_node_away", true, describeServerNodeAway},
 	{"name_taken", true, describeNameTaken},
 	{"name_shared", false, describeNameShared},
 	{"name_unwatched", false, describeNameUnwatched},
@@ -161,6 +162,21 @@ var conditionChecks = []conditionCheck{
 		}
 		return fmt.Sprintf("%d messages are set aside, since the NATS server refuses them; the first: %s", o.Outbox.DeadLetters(), o.Outbox.DeadReason())
 	}},
+}
+
+// serverNodeGrace is for how long the node that runs the cluster's NATS server may be away,
+// as it is when its Pulse starts anew, before that is a condition.
+const serverNodeGrace = 10 * time.Second
+
+// describeServerNodeAway says what stops while the node that runs the cluster's NATS server
+// is away.
+func describeServerNodeAway(o *observation) string {
+	n := &o.NATS
+	if n.ServerNode == "" || n.ServerNode == o.Node || n.State == event.NATSConnected || time.Since(n.Since) < serverNodeGrace && n.State != event.NATSUnavailable {
+		return ""
+	}
+	return fmt.Sprintf("node %s, whose Pulse runs the cluster's NATS server, is away: this node watches its agents, and its messages wait on disk until then; "+
+		"agents that move between nodes look lost, nodes that are lost are announced by nobody, and no question is answered", n.ServerNode)
 }
 
 // ConditionCodes are the codes of all conditions.

@@ -15,6 +15,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/epoch"
 	"github.com/wazuh-pulse/pulse/internal/history"
 	"github.com/wazuh-pulse/pulse/internal/message"
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
@@ -28,6 +29,7 @@ import (
 type Publisher struct {
 	state     *statedir.Dir
 	pending   *statedir.PendingWrites
+	hub       *natsserver.Hub   // nil without <nats><server_config>
 	remote    *remote.Remote    // nil without <nats><server_url>
 	presence  *presence.Watcher // nil as is remote
 	outbox    *outbox.Outbox    // nil with NATS disabled
@@ -40,6 +42,7 @@ type Publisher struct {
 	unlogged  riseWatch // of lines of the audit log
 	panics    riseWatch // of the link's connections
 	reusedIDs riseWatch // of messages whose ID somebody else had used
+	serverNode string // that runs the NATS server; "" for none
 	noBuckets bool      // nothing is written to buckets that others share
 	prefix    event.Prefix
 	log       *slog.Logger
@@ -48,7 +51,7 @@ type Publisher struct {
 // OpenPublisher opens the state directory and what publishes. The version is that of
 // the software.
 func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Publisher, err error) {
-	p := &Publisher{backlog: newBacklog(), groups: messageGroups(cfg), noBuckets: cfg.NATS.NoRoster, audit: new(audittrail.Trail), pending: &statedir.PendingWrites{Log: log},
+	p := &Publisher{backlog: newBacklog(), serverNode: cfg.NATS.ServerNode, groups: messageGroups(cfg), noBuckets: cfg.NATS.NoRoster, audit: new(audittrail.Trail), pending: &statedir.PendingWrites{Log: log},
 		prefix: event.Prefix(cfg.NATS.SubjectPrefix), log: log}
 	defer func() {
 		if err != nil {
@@ -109,6 +112,11 @@ func (p *Publisher) openOutbox(ctx context.Context, cfg *config.Config, epoch ui
 	out := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: outboxDir(cfg),
 		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, CaughtUp: p.audit.RecordCaughtUp, Log: log}
 	if cfg.NATS.ServerURL != "" {
+		if cfg.NATS.ServerConfig != "" {
+			if p.hub, err = natsserver.StartHub(cfg.NATS.ServerConfig, log); err != nil {
+				return err
+			}
+		}
 		way := RemoteConfig(cfg, log)
 		way.Tell = p.audit.RecordRemoteEvent
 		p.presence = p.openPresence(cfg, epoch, log)
@@ -259,6 +267,9 @@ func (p *Publisher) Close() (err error) {
 	if p.remote != nil {
 		p.presence.Close()
 		p.remote.Close()
+	}
+	if p.hub != nil {
+		p.hub.Stop()
 	}
 	err = errors.Join(err, p.audit.Close())
 	if p.state != nil {

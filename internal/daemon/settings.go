@@ -132,6 +132,11 @@ func (n *Node) useSettings(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	if n.out.hub != nil {
+		if err := n.out.hub.Reload(); err != nil {
+			return err
+		}
+	}
 	groups := messageGroups(cfg)
 	n.detector.SetSettings(set, func() { n.out.groups = groups })
 	n.clustered.setFleetSettings(&set)

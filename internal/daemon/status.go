@@ -50,6 +50,8 @@ type NATS struct {
 	State   event.State `json:"state"`
 	Since   time.Time   `json:"since"`
 	Problem string      `json:"problem,omitempty"` // while it is not connected: a remote.Problem, or NameTaken
+
+	ServerNode string `json:"server_node,omitempty"` // the node whose Pulse runs the server; absent if it is none
 }
 
 // natsDisabled is the state of a node that publishes nothing.
@@ -126,7 +128,7 @@ func (p *Publisher) readNATSState() NATS {
 		return NATS{State: event.NATSEmbedded, Since: p.recorder.started.UTC()}
 	}
 	now := p.remote.State()
-	s := NATS{State: event.NATSConnecting, Since: now.Since.UTC(), Problem: now.Problem}
+	s := NATS{State: event.NATSConnecting, Since: now.Since.UTC(), Problem: now.Problem, ServerNode: p.serverNode}
 	if now.Unavailable {
 		s.State = event.NATSUnavailable
 	} else if now.Connected {

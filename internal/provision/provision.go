@@ -52,6 +52,7 @@ type Config struct {
 	MutualTLS bool      // clients have certificates, too
 	TLS       *TLSFiles // nil for an authority and a certificate of its own
 	Cluster   string    // the name of the cluster whose nodes share a view of where agents are; "" for none
+	Hub       string    // the node whose Pulse runs the server; "" for a server of its own
 	Force     bool      // an existing setup is moved aside
 }
 
@@ -71,6 +72,9 @@ func New(cfg Config) (*Result, error) {
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Hub != "" {
+		cfg.ServerDir, cfg.StoreDir = cmp.Or(cfg.ServerDir, hubDir), cmp.Or(cfg.StoreDir, hubStoreDir)
 	}
 	cfg.ServerDir = cmp.Or(cfg.ServerDir, filepath.Join(dir, serverDir))
 	cfg.StoreDir = cmp.Or(cfg.StoreDir, cfg.ServerDir) // the server adds jetstream to it
@@ -132,6 +136,9 @@ func (cfg *Config) validateConfig() error {
 	if cfg.Cluster != "" {
 		errs = append(errs, checkName("cluster", cfg.Cluster))
 	}
+	if cfg.Hub != "" && (cfg.Cluster == "" || !slices.Contains(cfg.Nodes, cfg.Hub) || cfg.Replicas != 1) {
+		errs = append(errs, hint.Add(fmt.Errorf("hub %q: want one of the nodes of a cluster, and one replica", cfg.Hub), "name it with --node too, and the cluster with --cluster"))
+	}
 	if cfg.Port < 1 || cfg.Port > 65535 {
 		errs = append(errs, fmt.Errorf("port %d: want 1 to 65535", cfg.Port))
 	}
@@ -167,7 +174,7 @@ func checkTargetDir(dir string, force bool) (replaces bool, err error) {
 // makeAllFiles makes the state and all files of a new setup.
 func (cfg *Config) makeAllFiles() (*state, []file, error) {
 	s := &state{Format: stateFormat, Operator: cfg.Operator, Prefix: cfg.Prefix, Hosts: cfg.Hosts, Port: cfg.Port,
-		MutualTLS: cfg.MutualTLS, Cluster: cfg.Cluster, Users: []user{}, Revoked: []revocation{}}
+		MutualTLS: cfg.MutualTLS, Cluster: cfg.Cluster, Hub: cfg.Hub, HubConfig: cfg.hubConfigPath(), Users: []user{}, Revoked: []revocation{}}
 	signing, files, err := newKeys(s)
 	if err != nil {
 		return nil, nil, err

@@ -89,7 +89,7 @@ func nodeSettingsFile(s *state, u *user, trusts bool) file {
      Pulse reads this file with pulse.conf, which is beside pulse.d. -->
 <ossec_config>
   <nats>
-    <server_url>%s</server_url>
+    <server_url>%s</server_url>%s
     <credentials_file>%s/%s</credentials_file>%s
     <subject_prefix>%s</subject_prefix>
   </nats>
@@ -97,7 +97,7 @@ func nodeSettingsFile(s *state, u *user, trusts bool) file {
     <node_name>%s</node_name>
   </pulse>
 </ossec_config>
-`, escapeXMLComment(s.Operator), nodeHome, s.serverURLs(), nodeHome, nodeCreds, tls.String(), s.Prefix, u.Name), public}
+`, escapeXMLComment(s.Operator), nodeHome, s.serverURLs(), s.hubSettings(u.Name), nodeHome, nodeCreds, tls.String(), s.Prefix, u.Name), public}
 }
 
 // escapeXMLComment returns a text without the characters that may not be in an XML comment.

@@ -43,7 +43,8 @@ func requestedConfig(t testing.TB) provision.Config {
 type stage struct {
 	*testing.T
 	dir     string
-	srv     *server.Server
+	srv     *server.Server // nil if a node runs it
+	port    int            // of a server that a node runs
 	refused chan error // what the server refuses to any of connect's
 }
 
@@ -97,6 +98,9 @@ func startServer(t testing.TB, dir string) *server.Server {
 }
 
 func (s *stage) url() string {
+	if s.srv == nil { // a node runs it
+		return fmt.Sprintf("tls://127.0.0.1:%d", s.port)
+	}
 	return fmt.Sprintf("tls://127.0.0.1:%d", s.srv.Addr().(*net.TCPAddr).Port)
 }
 

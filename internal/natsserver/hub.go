@@ -1,0 +1,75 @@
+package natsserver
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Hub is the NATS server of a cluster that has none on another host: one of its nodes runs
+// it, from a configuration as pulse provision writes it. To the nodes, this one among them,
+// it is like any other: its users, their rights and its certificate are those of the
+// configuration. It has nothing of the embedded server, and shares no streams with it.
+type Hub struct {
+	path string
+	srv  *server.Server
+}
+
+// hubReadyTime is how long the server may take to read its streams.
+const hubReadyTime = time.Minute
+
+// StartHub starts the server of a configuration file.
+func StartHub(path string, log *slog.Logger) (*Hub, error) {
+	opts, err := readHubConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("run the cluster's NATS server of %s: %w", path, err)
+	}
+	lines := newServerLog(log.With("server", "cluster"))
+	srv.SetLoggerV2(lines, false, false, false)
+	srv.Start()
+	h := &Hub{path, srv}
+	if !srv.ReadyForConnections(hubReadyTime) {
+		h.Stop()
+		return nil, fmt.Errorf("run the cluster's NATS server of %s: %w", path, errors.Join(errors.New("it is not ready"), lines.err(path)))
+	}
+	return h, nil
+}
+
+// readHubConfig reads a configuration. Without TLS and users it would let everybody in.
+func readHubConfig(path string) (*server.Options, error) {
+	opts, err := server.ProcessConfigFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration of the cluster's NATS server: %w", err)
+	}
+	if opts.TLSConfig == nil || len(opts.TrustedOperators) == 0 {
+		return nil, fmt.Errorf("the configuration of the cluster's NATS server, %s, has no tls or no operator: everybody could log in", path)
+	}
+	opts.NoSigs, opts.NoLog = true, false
+	opts.LogFile, opts.PidFile = "", ""
+	return opts, nil
+}
+
+// Reload takes up a changed configuration. If that cannot be used, nothing changes.
+func (h *Hub) Reload() error {
+	opts, err := readHubConfig(h.path)
+	if err != nil {
+		return err
+	}
+	if err := h.srv.ReloadOptions(opts); err != nil {
+		return fmt.Errorf("reload the cluster's NATS server: %w", err)
+	}
+	return nil
+}
+
+// Stop ends the server.
+func (h *Hub) Stop() {
+	h.srv.Shutdown()
+	h.srv.WaitForShutdown()
+}
