@@ -3,7 +3,9 @@ package provision_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/lastwill"
 	"github.com/wazuh-pulse/pulse/internal/provision"
@@ -19,6 +22,7 @@ import (
 // runningNode is a node of a cluster without a NATS server of its own.
 type runningNode struct {
 	*daemon.Node
+	cfg  *config.Config
 	stop func()
 }
 
@@ -48,7 +52,7 @@ func (s *stage) startNode(name, stateDir string) *runningNode {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- node.Run(ctx) }()
-	n := &runningNode{Node: node}
+	n := &runningNode{Node: node, cfg: cfg}
 	n.stop = func() {
 		if ctx.Err() != nil {
 			return
@@ -81,9 +85,15 @@ func TestAClusterWithoutANATSServerHasThatOfOneOfItsNodes(t *testing.T) {
 	s := newHubStage(t)
 	states := map[string]string{"node01": t.TempDir(), "node02": t.TempDir(), "node03": t.TempDir()}
 	master := s.startNode("node01", states["node01"])
-	if made, err := s.open().Apply(patient(t), ""); err != nil || len(made) != 4+3+1+3 {
+	st := s.open()
+	if made, err := st.Apply(patient(t), ""); err != nil || len(made) != 4+3+1+3 {
 		t.Fatalf("made %v, %v", made, err)
 	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	master.stop() // else it looks for the bucket of the keys once a minute
+	master = s.startNode("node01", states["node01"])
 	worker := s.startNode("node02", states["node02"])
 	s.startNode("node03", states["node03"])
 	nc, js := s.reader("xdr")
@@ -94,6 +104,7 @@ func TestAClusterWithoutANATSServerHasThatOfOneOfItsNodes(t *testing.T) {
 	s.verifier("node02") // its keys are there
 	s.wantNoMoreRights("node02", "node01")
 	s.wantRefusedLogins()
+	s.wantRevoked("node03", master)
 
 	away := func() bool {
 		return slices.ContainsFunc(worker.Status().Conditions, func(c daemon.Condition) bool { return c.Code == "server_node_away" && strings.Contains(c.Problem, "node01") })
@@ -107,6 +118,36 @@ func TestAClusterWithoutANATSServerHasThatOfOneOfItsNodes(t *testing.T) {
 	s.awaitView("the server is back", func() bool { return !away() })
 	nc, _ = s.reader("xdr")
 	s.awaitNodes(nc, "node02")
+}
+
+// wantRevoked revokes a node's login, and has the node that runs the server read its
+// settings again: the login is refused from then on.
+func (s *stage) wantRevoked(name string, master *runningNode) {
+	s.Helper()
+	creds, err := os.ReadFile(s.path("nodes/" + name + "/pulse-nats.creds"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	connect := func() error {
+		nc, err := nats.Connect(s.url(), nats.UserCredentialBytes(creds), nats.RootCAs(s.path("server/ca.crt")), nats.Timeout(patience), nats.MaxReconnects(0))
+		if err == nil {
+			nc.Close()
+		}
+		return err
+	}
+	if err := connect(); err != nil {
+		s.Fatal(err)
+	}
+	st := s.open()
+	if _, err := st.Change(provision.Change{Revoke: []string{name}}); err != nil {
+		s.Fatal(err)
+	}
+	if _, err := master.Reload(master.cfg); err != nil {
+		s.Fatal(err)
+	}
+	if err := connect(); !errors.Is(err, nats.ErrAuthorization) {
+		s.Errorf("a revoked login: %v", err)
+	}
 }
 
 // wantNoMoreRights checks that a node writes nothing of another node.
