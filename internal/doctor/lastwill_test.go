@@ -1,12 +1,14 @@
 package doctor
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/lastwill"
+	"github.com/wazuh-pulse/pulse/internal/provision"
 	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
@@ -39,5 +41,27 @@ func TestDoctorSaysWhetherTheServerCanAnnounceALossOfThisNode(t *testing.T) {
 				t.Errorf("%+v", list)
 			}
 		})
+	}
+}
+
+func TestDoctorSaysWhetherThisPulseCanRunTheServerOfItsCluster(t *testing.T) {
+	t.Parallel()
+	l := host(t)
+	l.NATS.ServerURL, l.NATS.ServerConfig = "tls://127.0.0.1:1", filepath.Join(t.TempDir(), "nats-server.conf")
+	for text, level := range map[string]Level{"": Failure, "listen: [": Failure} {
+		write(t, l.NATS.ServerConfig, text)
+		if list := of(examined(t.Context(), l), "NATS"); len(list) != 1 || list[0].Level != level || list[0].Hint == "" {
+			t.Errorf("%q: %+v", text, list)
+		}
+	}
+	cfg := provision.Config{Dir: filepath.Join(t.TempDir(), "nats"), Operator: "Example", Prefix: "wazuh.xdr", Hosts: []string{"127.0.0.1"}, Port: 4222, Replicas: 1,
+		Nodes: []string{"node01"}, Cluster: "main", Hub: "node01"}
+	cfg.ServerDir = filepath.Join(cfg.Dir, "server")
+	if _, err := provision.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	l.NATS.ServerConfig = filepath.Join(cfg.ServerDir, "nats-server.conf")
+	if list := of(examined(t.Context(), l), "NATS"); len(list) != 1 || list[0].Level != Note {
+		t.Errorf("%+v", list)
 	}
 }

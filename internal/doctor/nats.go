@@ -35,6 +35,9 @@ func (e *examination) checkNATS(ctx context.Context) {
 	case e.NATS.ServerURL == "":
 		e.checkEmbeddedServer(ctx)
 		return
+	case e.NATS.ServerConfig != "" && !e.running:
+		e.checkClustersServer()
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
 	defer cancel()
@@ -130,6 +133,15 @@ func (e *examination) checkRights(ctx context.Context, session *remote.Session) 
 		e.add("rights", Good, "publish its heartbeat and messages, receive answers, write its buckets", "")
 	}
 	return true
+}
+
+// checkClustersServer reports whether this node's Pulse can run the NATS server of its cluster.
+func (e *examination) checkClustersServer() {
+	if err := natsserver.CheckHub(e.NATS.ServerConfig); err != nil {
+		e.add("NATS", Failure, err.Error(), "carry the directory server of pulse provision there again, readable for Pulse's user")
+		return
+	}
+	e.add("NATS", Note, "this Pulse runs the NATS server of its cluster: more is known while it runs", "")
 }
 
 // serverHint is what to do about a node whose messages nobody gets.

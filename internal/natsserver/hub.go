@@ -42,6 +42,13 @@ func StartHub(path string, log *slog.Logger) (*Hub, error) {
 	return h, nil
 }
 
+// CheckHub returns why the server of a configuration file cannot be started; nil if nothing
+// is wrong with the file.
+func CheckHub(path string) error {
+	_, err := readHubConfig(path)
+	return err
+}
+
 // readHubConfig reads a configuration. Without TLS and users it would let everybody in.
 func readHubConfig(path string) (*server.Options, error) {
 	opts, err := server.ProcessConfigFile(path)

@@ -7,6 +7,8 @@
 // for what readers can still do). The consumers that they ask for, the package makes
 // for them, within bounds ([Server.ServeReaders]).
 //
+// [Hub] is another server, which a node runs for its cluster.
+//
 // Goroutines: the server's own, which [Server.Stop] ends. All methods but Start and Stop
 // may be called concurrently.
 package natsserver
