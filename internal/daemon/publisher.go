@@ -27,25 +27,25 @@ import (
 // Publisher makes messages of a detector's decisions and publishes them. It owns the
 // state directory.
 type Publisher struct {
-	state     *statedir.Dir
-	pending   *statedir.PendingWrites
-	hub       *natsserver.Hub   // nil without <nats><server_config>
-	remote    *remote.Remote    // nil without <nats><server_url>
-	presence  *presence.Watcher // nil as is remote
-	outbox    *outbox.Outbox    // nil with NATS disabled
-	backlog   *backlog
-	groups    []message.Group // by number; of the goroutine that decides
-	recorder  *recorder
-	sealer    *sealing.Sealer // nil with NATS disabled
-	dropped   riseWatch       // of keep-alive events
-	audit     *audittrail.Trail
-	unlogged  riseWatch // of lines of the audit log
-	panics    riseWatch // of the link's connections
-	reusedIDs riseWatch // of messages whose ID somebody else had used
-	serverNode string // that runs the NATS server; "" for none
-	noBuckets bool      // nothing is written to buckets that others share
-	prefix    event.Prefix
-	log       *slog.Logger
+	state      *statedir.Dir
+	pending    *statedir.PendingWrites
+	hub        *natsserver.Hub   // nil without <nats><server_config>
+	remote     *remote.Remote    // nil without <nats><server_url>
+	presence   *presence.Watcher // nil as is remote
+	outbox     *outbox.Outbox    // nil with NATS disabled
+	backlog    *backlog
+	groups     []message.Group // by number; of the goroutine that decides
+	recorder   *recorder
+	sealer     *sealing.Sealer // nil with NATS disabled
+	dropped    riseWatch       // of keep-alive events
+	audit      *audittrail.Trail
+	unlogged   riseWatch // of lines of the audit log
+	panics     riseWatch // of the link's connections
+	reusedIDs  riseWatch // of messages whose ID somebody else had used
+	serverNode string    // that runs the NATS server; "" for none
+	noBuckets  bool      // nothing is written to buckets that others share
+	prefix     event.Prefix
+	log        *slog.Logger
 }
 
 // OpenPublisher opens the state directory and what publishes. The version is that of

@@ -107,7 +107,9 @@ func TestAClusterWithoutANATSServerHasThatOfOneOfItsNodes(t *testing.T) {
 	s.wantRevoked("node03", master)
 
 	away := func() bool {
-		return slices.ContainsFunc(worker.Status().Conditions, func(c daemon.Condition) bool { return c.Code == "server_node_away" && strings.Contains(c.Problem, "node01") })
+		return slices.ContainsFunc(worker.Status().Conditions, func(c daemon.Condition) bool {
+			return c.Code == "server_node_away" && strings.Contains(c.Problem, "node01")
+		})
 	}
 	if away() {
 		t.Error("the server is said to be away while it is there")

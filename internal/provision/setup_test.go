@@ -45,7 +45,7 @@ type stage struct {
 	dir     string
 	srv     *server.Server // nil if a node runs it
 	port    int            // of a server that a node runs
-	refused chan error // what the server refuses to any of connect's
+	refused chan error     // what the server refuses to any of connect's
 }
 
 func newStage(t *testing.T, change ...func(*provision.Config)) *stage {

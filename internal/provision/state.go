@@ -63,7 +63,7 @@ type state struct {
 	Key       string            `json:"operator_key"`
 	JWT       string            `json:"operator_jwt"` // made once: a running server accepts no other
 	Accounts  map[string]string `json:"account_keys"`
-	Cluster   string            `json:"cluster,omitempty"` // whose nodes share a view of where agents are; "" for none
+	Cluster   string            `json:"cluster,omitempty"`    // whose nodes share a view of where agents are; "" for none
 	Hub       string            `json:"hub,omitempty"`        // the node whose Pulse runs the server; "" for none
 	HubConfig string            `json:"hub_config,omitempty"` // the server's configuration on that node's host
 	Users     []user            `json:"users"`
