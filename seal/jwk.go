@@ -14,6 +14,10 @@ import (
 const (
 	// nodeMember is the member of a JWK with the node whose key it is.
 	nodeMember = "pulse_node"
+	// formerMember is the member with the names that the node had before.
+	formerMember = "pulse_former_nodes"
+	// formerNodesMax is how many of these a key may have.
+	formerNodesMax = 16
 	// keysMax is how many keys a file may have.
 	keysMax = 4096
 	// fileMax is how long it may be.
@@ -85,7 +89,27 @@ func parseKey(text []byte) (*Key, error) {
 			return nil, fmt.Errorf("%s: want the name of a node", nodeMember)
 		}
 	}
+	if parsed.Has(formerMember) {
+		if err := k.setFormerNodes(parsed); err != nil {
+			return nil, err
+		}
+	}
 	return k, k.checkMembers(parsed)
+}
+
+func (k *Key) setFormerNodes(parsed jwk.Key) error {
+	var names []any
+	if err := parsed.Get(formerMember, &names); err != nil || len(names) > formerNodesMax || k.Node == "" {
+		return fmt.Errorf("%s: want up to %d names of a node, beside %s", formerMember, formerNodesMax, nodeMember)
+	}
+	for _, name := range names {
+		text, _ := name.(string)
+		if text == "" {
+			return fmt.Errorf("%s: want names of a node", formerMember)
+		}
+		k.FormerNodes = append(k.FormerNodes, text)
+	}
+	return nil
 }
 
 var errNotOurs = errors.New("want an OKP key on the curve Ed25519 (to sign) or X25519 (to encrypt)")
@@ -154,10 +178,12 @@ type jwkText struct {
 	Use   Use    `json:"use"`
 	Alg   string `json:"alg"`
 	Node  string `json:"pulse_node,omitempty"`
+
+	FormerNodes []string `json:"pulse_former_nodes,omitempty"`
 }
 
 func (k *Key) jwkMembers() jwkText {
-	t := jwkText{Type: "OKP", Curve: "Ed25519", X: b64.EncodeToString(k.publicBytes()), ID: k.id, Use: k.Use(), Alg: k.algorithm(), Node: k.Node}
+	t := jwkText{Type: "OKP", Curve: "Ed25519", X: b64.EncodeToString(k.publicBytes()), ID: k.id, Use: k.Use(), Alg: k.algorithm(), Node: k.Node, FormerNodes: k.FormerNodes}
 	if k.Use() == Encryption {
 		t.Curve = "X25519"
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"slices"
 )
 
 // Use is what a key is for.
@@ -27,6 +28,9 @@ type Key struct {
 	// Node is the one whose messages a signing key may sign; "" for any. It is in
 	// the JWK as pulse_node.
 	Node string
+	// FormerNodes are names that the node had before, up to 16: messages under these are
+	// its own, too. They are in the JWK as pulse_former_nodes.
+	FormerNodes []string
 
 	id      string
 	verify  ed25519.PublicKey
@@ -101,7 +105,39 @@ func (k *Key) Private() bool { return k.sign != nil || k.decrypt != nil }
 
 // Public is the key without its secret.
 func (k *Key) Public() *Key {
-	return &Key{Node: k.Node, id: k.id, verify: k.verify, encrypt: k.encrypt}
+	return &Key{Node: k.Node, FormerNodes: slices.Clone(k.FormerNodes), id: k.id, verify: k.verify, encrypt: k.encrypt}
+}
+
+// MaySignFor reports whether a signing key may sign messages of a node.
+func (k *Key) MaySignFor(node string) bool {
+	return k.Node == "" || k.Node == node || slices.Contains(k.FormerNodes, node)
+}
+
+// AddName returns the key under another name of its node; the names that it had are former ones from then on, the last
+// one first. A key for any node stays one.
+func (k *Key) AddName(node string) *Key {
+	renamed := *k
+	if k.Node == node || k.Node == "" {
+		return &renamed
+	}
+	former := append([]string{k.Node}, k.FormerNodes...)
+	former = slices.DeleteFunc(former, func(name string) bool { return name == node })
+	renamed.Node, renamed.FormerNodes = node, former[:min(len(former), formerNodesMax)]
+	return &renamed
+}
+
+// joinNames returns one key of two that are the same: it may sign for the nodes of either.
+func (k *Key) joinNames(same *Key) *Key {
+	if k.Node == "" || same.Node == "" {
+		return &Key{id: k.id, verify: k.verify, encrypt: k.encrypt}
+	}
+	joined := k.Public()
+	for _, name := range append([]string{same.Node}, same.FormerNodes...) {
+		if !joined.MaySignFor(name) {
+			joined.FormerNodes = append(joined.FormerNodes, name)
+		}
+	}
+	return joined
 }
 
 // Equal reports whether both are the same key, private or not.

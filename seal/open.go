@@ -59,8 +59,8 @@ func (o *Opener) Open(m Message) (*Opened, error) {
 		return nil, err
 	}
 	s := &opened.Security
-	if node := opened.Key.Node; node != "" && node != s.Node {
-		return nil, fmt.Errorf("%w: %.60q names %.60q", ErrWrongNode, node, s.Node)
+	if !opened.Key.MaySignFor(s.Node) {
+		return nil, fmt.Errorf("%w: %.60q names %.60q", ErrWrongNode, opened.Key.Node, s.Node)
 	}
 	if s.Subject != m.Subject {
 		return nil, fmt.Errorf("%w: %.120q", ErrWrongSubject, s.Subject)
@@ -93,7 +93,7 @@ func (o *Opener) OpenState(agentID string, header map[string][]string, value []b
 	switch key := opened.Key; {
 	case state.AgentID != agentID:
 		return nil, fmt.Errorf("%w: that of agent %.20q", ErrWrongSubject, state.AgentID)
-	case key.Node != "" && key.Node != state.Node:
+	case !key.MaySignFor(state.Node):
 		return nil, fmt.Errorf("%w: %.60q names %.60q", ErrWrongNode, key.Node, state.Node)
 	}
 	return state, nil
@@ -203,7 +203,7 @@ func (o *Opener) OpenAnswer(q *Question, header map[string][]string, data []byte
 	switch key, asked := opened.Key, q.askedNode(); {
 	case a.Answers != q.Digest():
 		return nil, ErrWrongAnswer
-	case key.Node != "" && key.Node != a.Node:
+	case !key.MaySignFor(a.Node):
 		return nil, fmt.Errorf("%w: %.60q names %.60q", ErrWrongNode, key.Node, a.Node)
 	case asked != "" && asked != a.Node:
 		return nil, fmt.Errorf("%w: %.60q answers for %.60q", ErrWrongNode, a.Node, asked)

@@ -60,12 +60,18 @@ type Verifier struct {
 
 // NewVerifier returns one that trusts the signing keys among these: the nodes',
 // the present ones and, while messages that they signed are still read, the former ones.
+// A key that is among them several times, under different names, may sign for all of these.
 func NewVerifier(keys ...*Key) (*Verifier, error) {
 	v := &Verifier{make(map[string]*Key, len(keys))}
 	for _, k := range keys {
-		if k.Use() == Signing {
-			v.keys[signatureHeaderOf(k)] = k.Public()
+		if k.Use() != Signing {
+			continue
 		}
+		header, public := signatureHeaderOf(k), k.Public()
+		if same := v.keys[header]; same != nil {
+			public = same.joinNames(public)
+		}
+		v.keys[header] = public
 	}
 	if len(v.keys) == 0 {
 		return nil, errors.New("seal: verify: there is no signing key among the keys")

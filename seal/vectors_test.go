@@ -95,7 +95,7 @@ func (m *maker) write(name string, text []byte) {
 
 func writeVectors(t *testing.T) {
 	node, stranger, bound := testSigningKey("vectors node01"), testSigningKey("vectors stranger"), testSigningKey("vectors node02")
-	node.Node, bound.Node = "node01", "node02"
+	node.Node, bound.Node, bound.FormerNodes = "node01", "node02", []string{"east"}
 	xdr, reading, other := testEncryptionKey(t, "vectors xdr"), testEncryptionKey(t, "vectors node01"), testEncryptionKey(t, "vectors other")
 	m := &maker{t, vectorFile{Now: madeAt.Add(time.Minute).UTC().Format(time.RFC3339)}}
 	m.write("public.jwks", must(MarshalKeys(node, bound))(t))
@@ -103,6 +103,7 @@ func writeVectors(t *testing.T) {
 		m.write(name, must(MarshalPrivate(k))(t))
 	}
 	m.valid(node, xdr, reading)
+	m.renamed(bound)
 	m.tampered(node, bound, stranger)
 	m.confused(node, stranger)
 	m.sealed(node, xdr, other)
@@ -129,6 +130,16 @@ func (m *maker) valid(node, xdr, reading *Key) {
 	_, payload = change(5)
 	more := bytes.Replace(payload, []byte(`{"status_change":{`), []byte(`{"of_tomorrow":{"x":[1,2]},"status_change":{"of_tomorrow":"ä€𝄞",`), 1)
 	m.add("with fields that nobody knows yet", "good", signed(m.t, node, subject, more), more)
+}
+
+// renamed has messages of a node under both names that its key has.
+func (m *maker) renamed(bound *Key) {
+	subject, payload := change(1)
+	for _, v := range []struct{ name, node, verdict string }{{"under the present name of a renamed node", "node02", "good"}, {"under its former name", "east", "good"},
+		{"under a name that it never had", "west", "wrong_node"}} {
+		text := bytes.Replace(payload, []byte(`"node":"node01"`), []byte(`"node":"`+v.node+`"`), 1)
+		m.add(v.name, v.verdict, signed(m.t, bound, subject, text), text)
+	}
 }
 
 func (m *maker) tampered(node, bound, stranger *Key) {

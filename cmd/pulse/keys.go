@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/keys"
 	"github.com/wazuh-pulse/pulse/internal/sealing"
@@ -120,12 +122,12 @@ func (c *keysShowCommand) Run(e *env) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	signing := ""
+	if daemon.Running(&loaded.Config) {
+		signing = files.SignerID()
+	}
 	for _, k := range public {
-		what := "a former one"
-		if present != nil && k.Equal(present) {
-			what = "in use from the next start on"
-		}
-		fmt.Fprintf(e.stdout, "%s: %s, %s\n", files.PublicPath(), formatKey(k), what)
+		fmt.Fprintf(e.stdout, "%s: %s, %s\n", files.PublicPath(), formatKey(k), describeKeyUse(k, present, signing))
 	}
 	if !loaded.NATS.EncryptMessages {
 		return nil
@@ -140,11 +142,30 @@ func (c *keysShowCommand) Run(e *env) error {
 	return nil
 }
 
-func formatKey(k *seal.Key) string {
-	if k.Node != "" {
-		return fmt.Sprintf("%v of node %q", k, k.Node)
+// describeKeyUse returns what a public key of the node is for. Signing is the ID of the key that a running node signs with,
+// "" if none runs or it is not known.
+func describeKeyUse(k, present *seal.Key, signing string) string {
+	isNext := present != nil && k.Equal(present)
+	switch {
+	case signing != "" && k.ID() == signing && isNext:
+		return "signs now"
+	case signing != "" && k.ID() == signing:
+		return "signs now, until the next start"
+	case isNext:
+		return "signs from the next start on"
 	}
-	return k.String()
+	return "a former one"
+}
+
+func formatKey(k *seal.Key) string {
+	text := k.String()
+	if k.Node != "" {
+		text += fmt.Sprintf(" of node %q", k.Node)
+	}
+	if len(k.FormerNodes) > 0 {
+		text += fmt.Sprintf(", before %q", k.FormerNodes)
+	}
+	return text
 }
 
 // readAnyKeys reads public keys, or private keys if the file is private.
@@ -193,16 +214,24 @@ func (c *keysRotateCommand) Run(e *env) error {
 type keysExportCommand struct {
 	settingsFlag
 	File string `arg:"" optional:"" type:"existingfile" placeholder:"FILE" help:"A private key, or a file with keys. Default: the node's."`
+	Node string `placeholder:"NAME" help:"The keys as they are when the node has this name: give them to those who verify before you rename it."`
 }
 
 func (*keysExportCommand) Help() string {
 	return `Prints a JWKS (RFC 7517) without any secret.
 
-    pulse keys export > pulse-public.jwks`
+    pulse keys export > pulse-public.jwks
+    pulse keys export --node west > pulse-public.jwks    # before this node is called west`
 }
 
 func (c *keysExportCommand) Run(e *env) error {
 	var all []*seal.Key
+	if c.File != "" && c.Node != "" {
+		return usageError{errors.New("--node is for the node's own keys, and not for those of a file")}
+	}
+	if err := event.ValidNode(c.Node); c.Node != "" && err != nil {
+		return usageError{fmt.Errorf("--node: %w", err)}
+	}
 	if c.File != "" {
 		var err error
 		if all, err = readAnyKeys(c.File); err != nil {
@@ -210,7 +239,11 @@ func (c *keysExportCommand) Run(e *env) error {
 		}
 	} else {
 		files, err := nodeFiles(e, &c.settingsFlag)
-		if err == nil {
+		switch {
+		case err != nil:
+		case c.Node != "":
+			all, err = files.PublicKeysOf(c.Node)
+		default:
 			all, err = files.ReadPublicKeys()
 		}
 		if errors.Is(err, fs.ErrNotExist) {

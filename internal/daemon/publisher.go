@@ -77,6 +77,10 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 	if cfg.NATS.Enabled { // before the audit log looks at the keys, some of which may be made here
 		p.sealer, unsealed = sealing.Open(cfg, p.pending)
 	}
+	if p.sealer != nil && p.sealer.FormerName != "" {
+		log.Warn("this node has another name than at its last start: readers that verify refuse its messages until they have its public keys anew",
+			"was", p.sealer.FormerName, "is", cfg.Pulse.NodeName)
+	}
 	number, err := epoch.Next(cfg.Pulse.StateDir, time.Now(), p.pending, log)
 	if err != nil {
 		return nil, &statedir.Error{Op: "count the node's starts in <pulse><state_dir>", Err: err}

@@ -209,6 +209,15 @@ func SetGCPercent() {
 	}
 }
 
+// FormerName returns the name that the node had at its last start, if the settings have another one; else "".
+func FormerName(cfg *config.Config) string {
+	if !cfg.NATS.Enabled || !cfg.NATS.MessageSigning {
+		return ""
+	}
+	files := sealing.KeyFiles(cfg)
+	return files.FormerName()
+}
+
 // ExamineKeys reads the private keys that a node has for itself as it does when it
 // starts, and makes none. It returns what is wrong with each.
 func ExamineKeys(cfg *config.Config) (wrong []error) {

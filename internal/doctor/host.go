@@ -141,6 +141,10 @@ func (e *examination) checkKeys(context.Context) {
 	for _, err := range daemon.ExamineKeys(&e.Config) {
 		e.add("keys", Failure, err.Error(), "let Pulse's user alone have it (chown pulse:pulse, chmod 600), or restore it; Pulse makes another if it is deleted")
 	}
+	if was := daemon.FormerName(&e.Config); was != "" {
+		e.add("keys", Warning, fmt.Sprintf("this node was called %s, and will be %s: readers that verify refuse its messages until they have its keys under that name", was, e.Pulse.NodeName),
+			"before the start, give them what this prints: pulse keys export --node "+e.Pulse.NodeName)
+	}
 }
 
 // statusSpace is what should be free beside the telemetry: a year of a fleet's

@@ -18,8 +18,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/wazuh-pulse/pulse/internal/keyfile"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
@@ -170,17 +172,96 @@ func (f *Files) ReadPublicKeys() ([]*seal.Key, error) { return ReadPublic(f.Publ
 // formerMax is how many keys before the present one stay public.
 const formerMax = 15
 
-// addPublicKey puts a key first among the public ones if it is not one of them.
+// addPublicKey puts a key first among the public ones if it is not one of them. Where it has the node's former name, it
+// gets the present one there, and keeps the former: messages from before are still verified.
 func (f *Files) addPublicKey(k *seal.Key) error {
 	all, err := ReadPublic(f.PublicPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w; delete it, if nobody needs older keys", err)
 	}
-	if slices.ContainsFunc(all, func(old *seal.Key) bool { return old.Equal(k) && old.Node == k.Node }) {
+	joined := joinSameKeys(all)
+	i := slices.IndexFunc(joined, k.Equal)
+	switch {
+	case i < 0:
+		return f.writePublic(append([]*seal.Key{k.Public()}, joined[:min(len(joined), formerMax)]...))
+	case joined[i].Node == k.Node && len(joined) == len(all):
 		return nil
 	}
-	return f.writePublic(append([]*seal.Key{k.Public()}, all[:min(len(all), formerMax)]...))
+	joined[i] = joined[i].AddName(k.Node)
+	return f.writePublic(joined)
 }
+
+// joinSameKeys returns keys without repetitions: earlier versions wrote a key of a renamed node once for each name, the
+// present one first.
+func joinSameKeys(all []*seal.Key) (joined []*seal.Key) {
+	for _, k := range all {
+		i := slices.IndexFunc(joined, k.Equal)
+		if i < 0 {
+			joined = append(joined, k.Public())
+			continue
+		}
+		joined[i] = k.AddName(joined[i].Node)
+	}
+	return joined
+}
+
+// FormerName returns the name that the node had at its last start, if it has another one now and its signing key is
+// there; else "".
+func (f *Files) FormerName() string {
+	k, err := ReadPrivate(f.SigningPath())
+	if err != nil {
+		return ""
+	}
+	all, err := ReadPublic(f.PublicPath())
+	if err != nil {
+		return ""
+	}
+	i := slices.IndexFunc(all, k.Equal)
+	if i < 0 || all[i].Node == f.Node {
+		return ""
+	}
+	return all[i].Node
+}
+
+// PublicKeysOf returns the public keys as they are when the node has another name: its present key is that node's, and
+// keeps the former name.
+func (f *Files) PublicKeysOf(node string) ([]*seal.Key, error) {
+	present, err := ReadPrivate(f.SigningPath())
+	if err != nil {
+		return nil, err
+	}
+	all, err := f.ReadPublicKeys()
+	if err != nil {
+		return nil, err
+	}
+	all = joinSameKeys(all)
+	for i, k := range all {
+		if k.Equal(present) {
+			all[i] = k.AddName(node)
+		}
+	}
+	return all, nil
+}
+
+// signerPath returns the file with the ID of the key that the node signs with since its last start.
+func (f *Files) signerPath() string { return filepath.Join(f.StateDir, "signing.kid") }
+
+// RecordSigner records the key that the node signs with from now on.
+func (f *Files) RecordSigner(k *seal.Key) error {
+	return keyfile.Write(f.signerPath(), []byte(k.ID()+"\n"), 0o600, false)
+}
+
+// SignerID returns the ID of the key that the node signs with since its last start; "" if it is not known.
+func (f *Files) SignerID() string {
+	text, err := os.ReadFile(f.signerPath())
+	if err != nil || len(text) > signerMax {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// signerMax is longer than any key's ID.
+const signerMax = 100
 
 func (f *Files) writePublic(all []*seal.Key) error {
 	text, err := seal.MarshalKeys(all...)

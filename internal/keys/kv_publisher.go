@@ -67,12 +67,21 @@ func (b *KVPublisher) Run(ctx context.Context, nc *nats.Conn, ended <-chan struc
 	}
 }
 
+// readPublicKeys returns the keys as the bucket has them: those of the node's present name alone. What it was called
+// before is no matter of a bucket that it writes to under its name.
 func (b *KVPublisher) readPublicKeys() ([]byte, error) {
 	all, err := b.Files.ReadPublicKeys()
 	if err != nil {
 		return nil, err
 	}
-	return seal.MarshalKeys(all...)
+	var own []*seal.Key
+	for _, k := range all {
+		if k.Node == b.Files.Node {
+			k.FormerNodes = nil
+			own = append(own, k)
+		}
+	}
+	return seal.MarshalKeys(own...)
 }
 
 // logState logs what is wrong, once until that changes. The bucket is a convenience: the

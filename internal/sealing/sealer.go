@@ -23,6 +23,7 @@ import (
 // Sealer signs and encrypts messages. The zero value does neither.
 type Sealer struct {
 	Files      keys.Files
+	FormerName string                     // of the node at its last start, if it has another one now
 	signer     *seal.Signer               // nil: nothing is signed
 	recipients atomic.Pointer[recipients] // nil: nothing is encrypted
 	readingKey *seal.Key                  // the node's own; what is stored is encrypted for it, too
@@ -34,10 +35,13 @@ type Sealer struct {
 func Open(cfg *config.Config, pending *statedir.PendingWrites) (*Sealer, error) {
 	s := &Sealer{Files: KeyFiles(cfg)}
 	if cfg.NATS.MessageSigning {
+		s.FormerName = s.Files.FormerName()
 		k, write, err := s.Files.OpenOrHoldSigning()
 		if err == nil {
-			pending.PostponeKey("signing.jwk, public.jwks", write)
 			s.signer, err = seal.NewSigner(k)
+		}
+		if err == nil {
+			err = s.recordSigner(k, write, pending)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("sign messages (<nats><message_signing>): %w", err)
@@ -61,6 +65,21 @@ func Open(cfg *config.Config, pending *statedir.PendingWrites) (*Sealer, error) 
 	}
 	s.recipients.Store(to)
 	return s, nil
+}
+
+// recordSigner records which key signs from now on. A full disk delays that; write, if not nil, writes the key itself then.
+func (s *Sealer) recordSigner(k *seal.Key, write func() error, pending *statedir.PendingWrites) error {
+	record := func() error { return s.Files.RecordSigner(k) }
+	if write != nil {
+		pending.PostponeKey("signing.jwk, public.jwks", func() error { return errors.Join(write(), record()) })
+		return nil
+	}
+	err := record()
+	if statedir.IsFull(err) {
+		pending.Postpone("signing.kid", err, record)
+		return nil
+	}
+	return err
 }
 
 // openReadingKey opens the key with which the node decrypts its own messages.

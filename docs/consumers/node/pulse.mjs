@@ -23,7 +23,10 @@ export class Opener {
     for (const jwk of await keysOf(publicFile)) {
       // All signatures of a key have the same header, so it is compared and never interpreted.
       const header = `{"alg":"EdDSA","b64":false,"crit":["b64"],"kid":"${jwk.kid}"}`
-      o.trusted.set(Buffer.from(header).toString('base64url'), { node: jwk.pulse_node, key: await importJWK(jwk, 'EdDSA') })
+      const name = Buffer.from(header).toString('base64url')
+      const signer = o.trusted.get(name) ?? { nodes: new Set(), key: await importJWK(jwk, 'EdDSA') }
+      for (const node of [jwk.pulse_node, ...(jwk.pulse_former_nodes ?? [])]) signer.nodes.add(node) // of a renamed node; undefined: for any
+      o.trusted.set(name, signer)
     }
     for (const jwk of privateFile ? await keysOf(privateFile) : []) o.mine.set(jwk.kid, await importJWK(jwk, 'ECDH-ES+A256KW'))
     return o
@@ -36,7 +39,7 @@ export class Opener {
     const message = parse(text)
     const s = message.security
     if (s?.source !== 'wazuh-manager' || !whole(s.sequence) || !whole(s.epoch) || !whole(s.issued_at) || typeof s.node !== 'string') throw new Refused('malformed', 'security')
-    if (signer.node && signer.node !== s.node) throw new Refused('wrong_node', s.node)
+    if (!signer.nodes.has(undefined) && !signer.nodes.has(s.node)) throw new Refused('wrong_node', s.node)
     if (s.subject !== subject) throw new Refused('wrong_subject', s.subject)
     if (now - s.issued_at > this.maxAge) throw new Refused('stale')
     if (s.issued_at - now > this.maxAhead) throw new Refused('future')

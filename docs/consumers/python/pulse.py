@@ -75,15 +75,18 @@ class Opener:
 
     def __init__(self, public_file, private_file=None, plain=False, max_age=86400, max_ahead=120):
         # All signatures of a key have the same header, so it is compared and never interpreted.
-        self.trusted = {header_of(k["kid"]): (k.get("pulse_node"), Ed25519PublicKey.from_public_bytes(decode(k["x"])))
-                        for k in keys_of(public_file)}
+        self.trusted = {}
+        for k in keys_of(public_file):
+            nodes, key = self.trusted.get(header_of(k["kid"]), (set(), Ed25519PublicKey.from_public_bytes(decode(k["x"]))))
+            nodes.update([k.get("pulse_node"), *k.get("pulse_former_nodes", [])])  # of a renamed node; None: for any
+            self.trusted[header_of(k["kid"])] = nodes, key
         self.mine = {k["kid"]: X25519PrivateKey.from_private_bytes(decode(k["d"])) for k in keys_of(private_file)} if private_file else {}
         self.plain, self.max_age, self.max_ahead, self.windows = plain, max_age, max_ahead, {}
 
     def open(self, subject, signatures, data, now=None):
         """The message and its text; or Refused. signatures: the values of Pulse-Signature. data: the bytes as they came."""
         now = time.time() if now is None else now
-        node = self._verify(signatures, data)
+        nodes = self._verify(signatures, data)
         text = self._decrypt(data)
         message = parse(text)
         s = message.get("security")
@@ -91,7 +94,7 @@ class Opener:
         if not isinstance(s, dict) or s.get("source") != "wazuh-manager" or not all(
                 type(s.get(n)) is int and s[n] > 0 for n in ("sequence", "epoch", "issued_at")) or not isinstance(s.get("node"), str):
             raise Refused("malformed", "security")
-        if node and node != s["node"]:
+        if None not in nodes and s["node"] not in nodes:
             raise Refused("wrong_node", s["node"])
         if s.get("subject") != subject:
             raise Refused("wrong_subject", str(s.get("subject")))
@@ -113,12 +116,12 @@ class Opener:
             raise Refused("malformed", "no detached JWS")
         if parts[0] not in self.trusted:
             raise self._refused_header(parts[0])
-        node, key = self.trusted[parts[0]]
+        nodes, key = self.trusted[parts[0]]
         try:
             key.verify(decode(parts[2], "bad_signature"), parts[0].encode() + b"." + data)
         except InvalidSignature:
             raise Refused("bad_signature") from None
-        return node
+        return nodes
 
     @staticmethod
     def _refused_header(header):
