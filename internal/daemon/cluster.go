@@ -86,7 +86,7 @@ func (n *Node) joinCluster(cfg *config.Config, pace clusterPace) (*clusterPart, 
 
 func (n *Node) newClusterPart(cfg *config.Config, role ownership.Role, pace clusterPace) *clusterPart {
 	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{}),
-		numbers: make(map[string]detector.NodeNumber), departures: departures{byAgent: make(map[detector.AgentID]*departure)}}
+		numbers: make(map[string]detector.NodeNumber), departures: newDepartures()}
 	for i := range cfg.Groups {
 		c.timeout = max(c.timeout, cfg.Groups[i].Timeout)
 	}
@@ -184,6 +184,7 @@ func (c *clusterPart) run(ctx context.Context) {
 		select {
 		case <-look.C:
 			c.departures.recordConfirmed(time.Now())
+			c.departures.publishCorrections(time.Now())
 		case <-complete.C:
 			c.shared.CompleteClaims()
 		case <-ctx.Done():

@@ -18,7 +18,14 @@ type departures struct {
 
 	mu      sync.Mutex
 	byAgent map[detector.AgentID]*departure
-	waiting int // of them, those that are not recorded
+	fixes   map[detector.AgentID]correction
+}
+
+// correction is what has to follow this node's message that an agent is lost, which another
+// node has. It waits, as the agent may be lost there too, of which is not read yet.
+type correction struct {
+	due     time.Time
+	publish func(o *ownership.Owner)
 }
 
 // departure is an agent that has left.
@@ -27,7 +34,11 @@ type departure struct {
 	since    uint32
 	at       time.Time
 	end      uint64 // sequence of its message, or of a later one; 0 until that is on the disk
-	recorded bool   // in the view, and it is not known which message is stored first
+	recorded bool   // in the view
+	// confirmed is set if the platform had the message before, and forget is when that need not
+	// be known any more.
+	confirmed bool
+	forget    time.Time
 }
 
 const (
@@ -43,6 +54,10 @@ type forwarding interface {
 	IsForwarded(seq uint64) bool
 }
 
+func newDepartures() departures {
+	return departures{byAgent: make(map[detector.AgentID]*departure), fixes: make(map[detector.AgentID]correction)}
+}
+
 func (p *departures) open(o forwarding, v sharedView) {
 	p.outbox, p.view = o, v
 }
@@ -55,7 +70,6 @@ func (p *departures) add(id detector.AgentID, reason ownership.Reason, since uin
 	p.removeLocked(id)
 	d := &departure{reason: reason, since: since, at: time.Now()}
 	p.byAgent[id] = d
-	p.waiting++
 	return func() {
 		end := p.outbox.StatusEnd()
 		p.mu.Lock()
@@ -72,10 +86,35 @@ func (p *departures) remove(id detector.AgentID) {
 }
 
 func (p *departures) removeLocked(id detector.AgentID) {
-	if d := p.byAgent[id]; d != nil && !d.recorded {
-		p.waiting--
-	}
 	delete(p.byAgent, id)
+	delete(p.fixes, id)
+}
+
+// correct has a message published that an agent is active on another node, if it still is
+// when the correction is due.
+func (p *departures) correct(id detector.AgentID, publish func(o *ownership.Owner)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fixes[id] = correction{time.Now().Add(departureWait), publish}
+}
+
+// publishCorrections publishes the corrections that are due.
+func (p *departures) publishCorrections(now time.Time) {
+	p.mu.Lock()
+	var due []func()
+	for id, c := range p.fixes {
+		if now.Before(c.due) {
+			continue
+		}
+		delete(p.fixes, id)
+		if o, ok := p.view.Elsewhere(ownership.AgentID(id)); ok {
+			due = append(due, func() { c.publish(&o) })
+		}
+	}
+	p.mu.Unlock()
+	for _, publish := range due {
+		publish()
+	}
 }
 
 // recordConfirmed records the departures whose messages are confirmed, or have waited for too
@@ -83,18 +122,15 @@ func (p *departures) removeLocked(id detector.AgentID) {
 func (p *departures) recordConfirmed(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiting == 0 {
-		return
-	}
 	for id, d := range p.byAgent {
-		confirmed := d.end > 0 && p.outbox.IsForwarded(d.end)
-		if d.recorded || !confirmed && now.Sub(d.at) < departureWait {
-			continue
-		}
-		p.view.Depart(ownership.AgentID(id), d.reason, d.since)
-		p.waiting--
-		if d.recorded = true; confirmed {
-			delete(p.byAgent, id)
+		switch confirmed := d.end > 0 && p.outbox.IsForwarded(d.end); {
+		case d.recorded:
+			if d.confirmed && now.After(d.forget) {
+				delete(p.byAgent, id)
+			}
+		case confirmed || now.Sub(d.at) >= departureWait:
+			p.view.Depart(ownership.AgentID(id), d.reason, d.since)
+			d.recorded, d.confirmed, d.forget = true, confirmed, now.Add(2*departureWait)
 		}
 	}
 }
@@ -105,7 +141,8 @@ func (p *departures) compareClaim(id ownership.AgentID, o *ownership.Owner, self
 	for _, c := range p.view.Claims(id) {
 		if c.Node == self && (c.Reason == ownership.Here || o.Seen < c.Order) {
 			p.mu.Lock()
-			if d := detector.AgentID(id); p.byAgent[d] == nil {
+			d := detector.AgentID(id)
+			if was := p.byAgent[d]; was == nil || was.confirmed {
 				p.byAgent[d] = &departure{recorded: true}
 			}
 			p.mu.Unlock()
@@ -116,8 +153,18 @@ func (p *departures) compareClaim(id ownership.AgentID, o *ownership.Owner, self
 // mayArriveLate reports whether this node's message that an agent has left may be stored after
 // that of another node that has it: it was not confirmed when it was recorded, or the other
 // one had not read of it.
-func (p *departures) mayArriveLate(id detector.AgentID) bool {
+func (p *departures) mayArriveLate(id detector.AgentID, o *ownership.Owner, self string) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.byAgent[id] != nil
+	d := p.byAgent[id]
+	sure := d != nil && d.recorded && d.confirmed
+	p.mu.Unlock()
+	if !sure {
+		return d != nil
+	}
+	for _, c := range p.view.Claims(ownership.AgentID(id)) {
+		if c.Node == self && c.Reason != ownership.Here && c.Order <= o.Seen {
+			return false
+		}
+	}
+	return true
 }

@@ -48,6 +48,7 @@ func (c *clusterPart) reportAgentsOf(which func(node string) bool) {
 func (c *clusterPart) reportIfElsewhere(id ownership.AgentID) {
 	if o, ok := c.shared.Elsewhere(id); ok {
 		c.departures.compareClaim(id, &o, c.node)
+		c.withdrawReadLoss(id, &o)
 		c.reportElsewhere(detector.AgentID(id), &o, c.clock.Now())
 	}
 }
@@ -94,8 +95,8 @@ func (c *clusterPart) proveAgent(e ownership.Event) {
 }
 
 // handleMovedAway records that an agent has moved to another node, which may have lost it
-// since. If this node's statement that it is lost may arrive after the other's that it is
-// active, another one follows it.
+// since. If it was lost here, that may be published after the other node's message that it is
+// active: then another one follows it.
 func (n *Node) handleMovedAway(d *detector.Decision) {
 	c, id := n.clustered, ownership.AgentID(d.ID)
 	o, ok := c.shared.LaterClaim(id)
@@ -103,16 +104,49 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 		return
 	}
 	c.releaseFromLink(d)
-	late := o.Reason == ownership.Here && !o.Lost && d.From == detector.Disconnected && c.departures.mayArriveLate(d.ID)
-	c.departures.remove(d.ID)
-	c.shared.Depart(id, ownership.Moved, uint32(d.Time.Unix()))
-	if !late {
+	if d.From != detector.Disconnected {
+		c.departures.remove(d.ID)
+		c.shared.Depart(id, ownership.Moved, uint32(d.Time.Unix()))
 		return
 	}
-	back := *d
-	back.Verdict, back.To, back.Reason, back.Node = detector.Changed, detector.Active, detector.AgentMoved, 0
-	r := n.out.newRecord(&back)
-	r.Cluster = &message.Move{To: o.Node, Order: max(2, o.Seen) - 1} // the other node's own statement is later
+	if c.departures.mayArriveLate(d.ID, &o, c.node) {
+		lost := *d
+		c.departures.correct(d.ID, func(o *ownership.Owner) { n.publishCorrection(lost, o) })
+	}
+	c.withdrawLoss(id)
+}
+
+// publishCorrection publishes that an agent that this node has published as lost is active on
+// another node, whose own message is the later one of the two.
+func (n *Node) publishCorrection(d detector.Decision, o *ownership.Owner) {
+	d.Verdict, d.To, d.Reason, d.Node = detector.Changed, detector.Active, detector.AgentMoved, 0
+	r := n.out.newRecord(&d)
+	r.Cluster = &message.Move{To: o.Node, Order: max(2, o.Seen) - 1}
 	n.link.OnDecision(&r)
 	n.out.backlog.put(r)
+}
+
+// withdrawLoss records that an agent that was lost here has moved to the node that has it. As
+// long as that node has not read of the loss, it stays recorded: with the agent's next sign
+// of life, the node publishes that the agent is back.
+func (c *clusterPart) withdrawLoss(id ownership.AgentID) {
+	o, ok := c.shared.Elsewhere(id)
+	if !ok {
+		return
+	}
+	for _, own := range c.shared.Claims(id) {
+		if own.Node == c.node && own.Reason != ownership.Here && own.Order > o.Seen {
+			return
+		}
+	}
+	c.shared.Depart(id, ownership.Moved, uint32(c.clock.Time(c.clock.Now()).Unix()))
+}
+
+// withdrawReadLoss does the same when the node that has the agent has claimed it again.
+func (c *clusterPart) withdrawReadLoss(id ownership.AgentID, o *ownership.Owner) {
+	for _, own := range c.shared.Claims(id) {
+		if own.Node == c.node && own.Reason != ownership.Here && own.Order <= o.Seen {
+			c.shared.Depart(id, ownership.Moved, uint32(c.clock.Time(c.clock.Now()).Unix()))
+		}
+	}
 }
