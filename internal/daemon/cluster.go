@@ -34,6 +34,12 @@ type clusterPart struct {
 
 	departures departures
 
+	publish        func(message.Record)                            // what the detector has not decided
+	awaitForwarded func(ctx context.Context, atMost time.Duration) // until the platform has all that is published
+	group          message.Group                                   // of such records
+	nodes          *nodeWatch
+	duplicates     *duplicates // the node's
+
 	mu      sync.Mutex
 	closed  map[detector.AgentID]struct{} // agents whose connection has ended, and that have sent nothing since
 	names   []string                      // of other nodes: names[i] is that of the detector's node i+1
@@ -86,7 +92,8 @@ func (n *Node) joinCluster(cfg *config.Config, pace clusterPace) (*clusterPart, 
 
 func (n *Node) newClusterPart(cfg *config.Config, role ownership.Role, pace clusterPace) *clusterPart {
 	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{}),
-		numbers: make(map[string]detector.NodeNumber), departures: newDepartures()}
+		numbers: make(map[string]detector.NodeNumber), departures: newDepartures(),
+		publish: n.publishRecord, awaitForwarded: n.out.awaitForwarded, group: messageGroups(cfg)[0], nodes: newNodeWatch(), duplicates: &n.duplicates}
 	for i := range cfg.Groups {
 		c.timeout = max(c.timeout, cfg.Groups[i].Timeout)
 	}
@@ -104,6 +111,8 @@ type sharedView interface {
 	CompleteClaims()
 	ConfirmNodeLost(node string, beat uint64)
 	ConfirmReturn(order uint64)
+	SeenAt(node string) time.Time
+	IsAnnounced(beat uint64) bool
 	StatementOrder(id ownership.AgentID, here bool) uint64
 	Owner(id ownership.AgentID) (ownership.Owner, bool)
 	Elsewhere(id ownership.AgentID) (ownership.Owner, bool)
@@ -148,7 +157,7 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 	if err != nil {
 		return err
 	}
-	c.shared = v
+	c.shared, c.nodes.declared = v, out.lost
 	c.departures.open(out.outbox, v)
 	return nil
 }
@@ -207,13 +216,11 @@ func (c *clusterPart) handleEvent(e ownership.Event) {
 		c.proveAgent(e)
 	case ownership.Duplicated:
 		c.handleDuplicate(e)
-	case ownership.NodeLost:
-		c.handleNodeLost(e)
 	case ownership.NodeBack:
 		c.handleClaimsAgain(e)
-		c.handleNodeBack(e)
-	case ownership.Returned:
-		c.handleReturn(e)
+		c.nodes.addEvent(e)
+	case ownership.NodeLost, ownership.Returned, ownership.DeclaredLost, ownership.Misdeclared:
+		c.nodes.addEvent(e)
 	}
 }
 

@@ -1,15 +1,209 @@
 package daemon
 
-import "github.com/wazuh-pulse/pulse/internal/ownership"
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/cluster"
+	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/message"
+	"github.com/wazuh-pulse/pulse/internal/ownership"
+	"github.com/wazuh-pulse/pulse/internal/wake"
+)
+
+// nodeWatch has what the nodes' records have changed about nodes, until [clusterPart.watchNodes]
+// has handled it: that waits for messages to be stored, which a reader of records must not.
+type nodeWatch struct {
+	ready wake.Signal
+	lost  map[string]*lostNode // of the goroutine that watches
+
+	mu       sync.Mutex
+	events   []ownership.Event
+	cutOff   time.Time           // what was acknowledged last before this node was cut off
+	declared []message.LostAgent // of a run before this one: see completeDeclarations
+}
+
+// lostNode is another node that is lost, and whose agents may have to be lost too.
+type lostNode struct {
+	since  time.Time // its last sign of life
+	silent time.Time // since when its manager is not known to work
+}
+
+func newNodeWatch() *nodeWatch {
+	return &nodeWatch{ready: wake.NewSignal(), lost: make(map[string]*lostNode)}
+}
+
+func (w *nodeWatch) addEvent(e ownership.Event) {
+	w.mu.Lock()
+	w.events = append(w.events, e)
+	w.mu.Unlock()
+	w.ready.Send()
+}
+
+func (w *nodeWatch) takeEvents() (list []ownership.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list, w.events = w.events, nil
+	return list
+}
+
+// managerWatcher is a link that knows whether the managers on other nodes of a Wazuh cluster work.
+type managerWatcher interface {
+	// IsManagerAlive reports whether the manager on a node works, as far as that is known.
+	IsManagerAlive(node string) (alive, known bool)
+}
 
 // handleConnection handles that this node is cut off from the shared view, or not any more.
-func (c *clusterPart) handleConnection(bool) {}
+func (c *clusterPart) handleConnection(cutOff bool) {
+	if !cutOff {
+		return
+	}
+	c.nodes.mu.Lock()
+	defer c.nodes.mu.Unlock()
+	c.nodes.cutOff = time.Now().Add(-c.beatPeriod() * 5 / 2)
+}
 
-// handleNodeLost handles that another node is lost.
-func (c *clusterPart) handleNodeLost(ownership.Event) {}
+// beatPeriod is the time between two signs of life of this node.
+func (c *clusterPart) beatPeriod() time.Duration {
+	if c.pace.beat > 0 {
+		return c.pace.beat
+	}
+	return cluster.BeatPeriod
+}
 
-// handleNodeBack handles that a node that was lost lives.
-func (c *clusterPart) handleNodeBack(ownership.Event) {}
+// watchNodes announces which nodes are lost and that this one is back, and has the agents
+// lost of nodes that do not come back, until ctx ends.
+func (c *clusterPart) watchNodes(ctx context.Context) {
+	if c == nil {
+		return
+	}
+	look := time.NewTicker(c.beatPeriod())
+	defer look.Stop()
+	for {
+		select {
+		case <-c.nodes.ready:
+			for _, e := range c.nodes.takeEvents() {
+				c.handleNodeEvent(ctx, &e)
+			}
+		case <-look.C:
+			c.completeDeclarations()
+			c.loseAgentsOfNodes(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
-// handleReturn handles that other nodes had found this one lost.
-func (c *clusterPart) handleReturn(ownership.Event) {}
+func (c *clusterPart) handleNodeEvent(ctx context.Context, e *ownership.Event) {
+	switch e.Kind {
+	case ownership.NodeLost:
+		c.handleNodeLost(ctx, e)
+	case ownership.NodeBack:
+		delete(c.nodes.lost, e.Node)
+		c.raiseAlert(&message.ClusterAlert{Back: &event.NodeLoss{Node: e.Node, Agents: c.findNode(e.Node).Agents}})
+	case ownership.Returned:
+		c.announceReturn(ctx, e)
+	case ownership.DeclaredLost:
+		c.takeBackLoss(e)
+	case ownership.Misdeclared:
+		c.publishMove(detector.AgentID(e.Agent), e.Other, e.Node)
+	}
+}
+
+func (c *clusterPart) findNode(name string) ownership.Node {
+	nodes := c.shared.Nodes()
+	if i := slices.IndexFunc(nodes, func(n ownership.Node) bool { return n.Name == name }); i >= 0 {
+		return nodes[i]
+	}
+	return ownership.Node{Name: name}
+}
+
+// handleNodeLost announces the loss of another node, if that is up to this one. It says that
+// it has only once the message is where others can read it: if this node ends before, another
+// one announces the loss.
+func (c *clusterPart) handleNodeLost(ctx context.Context, e *ownership.Event) {
+	lost := &lostNode{since: c.shared.SeenAt(e.Node), silent: time.Now()}
+	c.nodes.lost[e.Node] = lost
+	a := message.ClusterAlert{Lost: &event.NodeLoss{Node: e.Node, Since: lost.since.Unix(), Agents: c.findNode(e.Node).Agents, Manager: c.readManagerState(e.Node), Beat: e.Beat}}
+	c.raiseAlert(&a)
+	if !e.Announce {
+		return
+	}
+	if c.publishAndWait(ctx, message.Record{Alert: &a}) == nil {
+		c.shared.ConfirmNodeLost(e.Node, e.Beat)
+	}
+}
+
+// announceReturn announces that this node is back. If the loss is being announced in this
+// moment, that comes first.
+func (c *clusterPart) announceReturn(ctx context.Context, e *ownership.Event) {
+	for range 20 {
+		if c.shared.IsAnnounced(e.Beat) || !waitFor(ctx, c.beatPeriod()/20) {
+			break
+		}
+	}
+	c.nodes.mu.Lock()
+	since := c.nodes.cutOff
+	c.nodes.mu.Unlock()
+	back := &event.NodeLoss{Node: c.node, Agents: c.shared.Status().Agents, Beat: e.Beat}
+	if !since.IsZero() {
+		back.Since = since.Unix()
+	}
+	if c.publishAndWait(ctx, message.Record{Alert: &message.ClusterAlert{Back: back}}) == nil {
+		c.shared.ConfirmReturn(e.Order)
+	}
+}
+
+// waitFor reports whether ctx goes on after a time.
+func waitFor(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// raiseAlert has the manager's rules know of an alert: of all nodes, the master's does.
+func (c *clusterPart) raiseAlert(a *message.ClusterAlert) {
+	if c.role == ownership.Master {
+		a = a.Clone()
+		a.Complete(c.node, time.Now())
+		c.link.OnClusterAlert(a)
+	}
+}
+
+func (c *clusterPart) readManagerState(node string) event.ManagerState {
+	if w, ok := c.link.(managerWatcher); ok {
+		switch alive, known := w.IsManagerAlive(node); {
+		case alive:
+			return event.ManagerAlive
+		case known:
+			return event.ManagerSilent
+		}
+	}
+	return event.ManagerUnknown
+}
+
+// forwardLimit is how long a node waits at most for the platform to have what it has announced.
+const forwardLimit = 10 * time.Second
+
+// publishAndWait publishes records, and returns when they are on this node's disk, and with
+// the platform's server as far as that takes anything now.
+func (c *clusterPart) publishAndWait(ctx context.Context, records ...message.Record) error {
+	stored := make(chan struct{})
+	records[len(records)-1].Stored = func() { close(stored) }
+	for i := range records {
+		c.publish(records[i])
+	}
+	select {
+	case <-stored:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c.awaitForwarded(ctx, forwardLimit)
+	return ctx.Err()
+}

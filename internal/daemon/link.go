@@ -38,6 +38,9 @@ type link interface {
 	OnSilence(change silencer.Change, s *silence.Silence, peer string)
 	// Identify returns what is known of an agent of any node. It may be called concurrently.
 	Identify(id detector.AgentID) fleet.Identity
+	// OnClusterAlert is called, on the master's node, with each alert about nodes, and about
+	// agents that are on several. It does not wait.
+	OnClusterAlert(a *message.ClusterAlert)
 	// Run gives the detector its agents, and reports their signs of life until
 	// ctx ends.
 	Run(ctx context.Context)
@@ -58,7 +61,7 @@ type Link struct {
 
 // openLink opens the link that the settings name. With auto, Pulse attaches to a
 // manager on this host, and only takes its place if there is none.
-func openLink(cfg *config.Config, set *detector.Settings, clock *detector.Clock, to *detector.Detector, part *clusterPart, audit *audittrail.Trail, log *slog.Logger) (link, error) {
+func openLink(cfg *config.Config, set *detector.Settings, clock *detector.Clock, to *detector.Detector, part *clusterPart, onDuplicated func(detector.AgentID, netip.Addr, netip.Addr), audit *audittrail.Trail, log *slog.Logger) (link, error) {
 	attaches, err := Attaches(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("find out whether a manager is installed in %s (<pulse><link> is auto): %w", cfg.Pulse.Home, err)
@@ -66,7 +69,7 @@ func openLink(cfg *config.Config, set *detector.Settings, clock *detector.Clock,
 	if attaches {
 		return openAttachLink(cfg, set, clock, to, part, log)
 	}
-	return openListenLink(cfg, set, clock, to, part, audit, log)
+	return openListenLink(cfg, set, clock, to, part, onDuplicated, audit, log)
 }
 
 // stateMessage returns the link's state as the heartbeat publishes it.
@@ -120,6 +123,7 @@ func (a *attachLink) Identify(id detector.AgentID) fleet.Identity {
 	name, registered, info := a.Link.Identify(id)
 	return fleet.Identity{Name: name, IP: registered, Info: info}
 }
+func (a *attachLink) OnClusterAlert(alert *message.ClusterAlert) { a.events.addClusterAlert(alert) }
 
 func (a *attachLink) Run(ctx context.Context) {
 	a.events.restoreAnnounced()
@@ -286,4 +290,18 @@ func (e *managerEvents) addSilence(change silencer.Change, s *silence.Silence, p
 func (e *managerEvents) addCondition(c *event.NodeCondition) {
 	kept := *c
 	e.queue(func() string { return wazuhevent.FormatCondition(kept) })
+}
+
+// addClusterAlert queues the event of an alert about nodes, or about an agent on several.
+func (e *managerEvents) addClusterAlert(a *message.ClusterAlert) {
+	kept := *a
+	e.queue(func() string {
+		switch {
+		case kept.Lost != nil:
+			return wazuhevent.FormatNodeLoss(wazuhevent.NodeLost, *kept.Lost)
+		case kept.Back != nil:
+			return wazuhevent.FormatNodeLoss(wazuhevent.NodeBack, *kept.Back)
+		}
+		return wazuhevent.FormatDuplicated(e.node, *kept.Duplicated)
+	})
 }

@@ -37,7 +37,7 @@ type listenLink struct {
 	numbers  *numbersFile
 }
 
-func openListenLink(cfg *config.Config, set *detector.Settings, clock *detector.Clock, to *detector.Detector, part *clusterPart, audit *audittrail.Trail, log *slog.Logger) (link, error) {
+func openListenLink(cfg *config.Config, set *detector.Settings, clock *detector.Clock, to *detector.Detector, part *clusterPart, onDuplicated func(detector.AgentID, netip.Addr, netip.Addr), audit *audittrail.Trail, log *slog.Logger) (link, error) {
 	keys, problems, err := clientkeys.ReadFile(cfg.Pulse.ClientKeys)
 	if err != nil {
 		return nil, fmt.Errorf("read the agents' keys (<pulse><client_keys>): %w", err)
@@ -46,7 +46,7 @@ func openListenLink(cfg *config.Config, set *detector.Settings, clock *detector.
 	saved := numbers.readSaved()
 	l, err := listen.Listen(listen.Config{
 		Addr: netip.AddrPortFrom(cfg.Remote.LocalIP, uint16(cfg.Remote.Port)), TCP: cfg.Remote.TCP, UDP: cfg.Remote.UDP,
-		Method: set.Method, Keys: keys, Clock: clock, Report: part.shareFleet(to).Report, SetInfo: to.SetInfo, Refused: audit.RecordRefusal, Log: log,
+		Method: set.Method, Keys: keys, Clock: clock, Report: part.shareFleet(to).Report, SetInfo: to.SetInfo, Refused: audit.RecordRefusal, Duplicated: onDuplicated, Log: log,
 		Verify: cfg.Pulse.VerifyCounters, Numbers: saved, Unsure: saved == nil && knowsAgents(to),
 	})
 	if err != nil {
@@ -66,6 +66,8 @@ func knowsAgents(d *detector.Detector) bool {
 func (l *listenLink) OnDecision(*message.Record) {}
 
 func (l *listenLink) OnCondition(*event.NodeCondition) {}
+
+func (l *listenLink) OnClusterAlert(*message.ClusterAlert) {}
 
 func (l *listenLink) OnSilence(silencer.Change, *silence.Silence, string) {}
 

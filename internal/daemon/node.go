@@ -31,21 +31,22 @@ import (
 
 // Node is one running Pulse.
 type Node struct {
-	log       *slog.Logger
-	clock     *detector.Clock
-	out       *Publisher
-	audit     *audittrail.Trail // the publisher's
-	link      link
-	detector  *detector.Detector
-	hosts     *hostprobe.Prober
-	roster    *roster.Roster // nil for none
-	history   *history.History
-	silences  *silencer.Silencer
-	clustered *clusterPart // nil outside a cluster: see cluster
-	fleet     shownFleet
-	metrics   *metrics.Metrics
-	web       net.Listener // nil without a console
-	console   *console.Server
+	log        *slog.Logger
+	clock      *detector.Clock
+	out        *Publisher
+	audit      *audittrail.Trail // the publisher's
+	link       link
+	detector   *detector.Detector
+	hosts      *hostprobe.Prober
+	roster     *roster.Roster // nil for none
+	history    *history.History
+	silences   *silencer.Silencer
+	duplicates duplicates
+	clustered  *clusterPart // nil outside a cluster: see cluster
+	fleet      shownFleet
+	metrics    *metrics.Metrics
+	web        net.Listener // nil without a console
+	console    *console.Server
 
 	settings settings
 }
@@ -102,7 +103,7 @@ func open(ctx context.Context, cfg *config.Config, version string, w world, log 
 	if err := n.out.restoreAgents(ctx, n.clock, &set, n.detector); err != nil {
 		return nil, err
 	}
-	if n.link, err = openLink(cfg, &set, n.clock, n.detector, n.clustered, n.audit, log); err != nil {
+	if n.link, err = openLink(cfg, &set, n.clock, n.detector, n.clustered, n.reportDuplicate, n.audit, log); err != nil {
 		return nil, err
 	}
 	if err := n.clustered.openView(cfg, n.out, n.link); err != nil {
@@ -197,6 +198,7 @@ func (n *Node) Run(parent context.Context) error {
 	serving.Go(func() { n.hosts.Run(ctx) })
 	serving.Go(func() { n.clustered.run(ctx) })
 	serving.Go(func() { n.clustered.runFleet(ctx) })
+	serving.Go(func() { n.clustered.watchNodes(ctx) })
 	serving.Go(func() { n.answerQueries(ctx) })
 	serving.Go(func() { n.out.publishKeys(ctx) })
 	serving.Go(func() { n.keepLastWill(ctx, func() bool { return parent.Err() != nil }) })

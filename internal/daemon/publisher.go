@@ -39,11 +39,12 @@ type Publisher struct {
 	sealer     *sealing.Sealer // nil with NATS disabled
 	dropped    riseWatch       // of keep-alive events
 	audit      *audittrail.Trail
-	unlogged   riseWatch // of lines of the audit log
-	panics     riseWatch // of the link's connections
-	reusedIDs  riseWatch // of messages whose ID somebody else had used
-	serverNode string    // that runs the NATS server; "" for none
-	noBuckets  bool      // nothing is written to buckets that others share
+	unlogged   riseWatch           // of lines of the audit log
+	panics     riseWatch           // of the link's connections
+	reusedIDs  riseWatch           // of messages whose ID somebody else had used
+	serverNode string              // that runs the NATS server; "" for none
+	lost       []message.LostAgent // by a run before: see clusterPart.completeDeclarations
+	noBuckets  bool                // nothing is written to buckets that others share
 	prefix     event.Prefix
 	log        *slog.Logger
 }
@@ -190,6 +191,7 @@ func (p *Publisher) restoreAgents(ctx context.Context, clock *detector.Clock, se
 		return &p.groups[set.GroupOf(a.ID, a.Name, a.Addr, a.Info)]
 	}
 	p.recorder.writer.Sent, err = from.RestoreAgents(ctx, clock, to)
+	p.lost = from.Lost
 	if err == nil {
 		p.recorder.saveSentAlerts(ctx)
 	}
@@ -254,6 +256,25 @@ func (p *Publisher) waitForForwarding(atMost time.Duration) {
 	for deadline := time.Now().Add(atMost); time.Now().Before(deadline); time.Sleep(forwardPoll) {
 		s := p.outbox.Stats()
 		if !s.Connected || s.Status.Backlog+s.Telemetry.Backlog == s.Waiting() {
+			return
+		}
+	}
+}
+
+// awaitForwarded waits until the XDR's NATS has all status changes and alerts that are
+// published, or has them wait.
+func (p *Publisher) awaitForwarded(ctx context.Context, atMost time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	look := time.NewTicker(2 * forwardPoll)
+	defer look.Stop()
+	for {
+		if s := p.outbox.Stats().Status; s.Backlog == s.Waiting {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
 			return
 		}
 	}

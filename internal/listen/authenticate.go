@@ -106,7 +106,7 @@ func (l *Link) handleClaimMessage(c *conn, codec *codec, m *agentMessage) error 
 	if !l.isNewMessage(p, m.Counter, false) && !l.questions.isAnswerToQuestion(p, c.from, m) {
 		return l.questionSender(p, codec, m, false)
 	}
-	p.isClaim = false
+	p.isClaim, p.isProven = false, l.verify
 	return l.registerPeer(c, p, codec, m)
 }
 
@@ -128,6 +128,7 @@ func (l *Link) decodeFirstMessage(c *conn, from netip.AddrPort, key *clientkeys.
 	p.history = l.registry.historyOf(p.id)
 	p.window = newCounterWindow(m.Counter.Number())
 	p.isClaim = !l.isNewMessage(p, m.Counter, false)
+	p.isProven = l.verify && !p.isClaim
 	p.lastSeen.Store(int64(l.clock.Now()))
 	return p, m, nil
 }

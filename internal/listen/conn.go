@@ -178,6 +178,7 @@ func (l *Link) handlePeerMessage(p *peer, codec *codec, m *agentMessage, from ne
 		}
 		l.acceptQuestionAnswer(p, m.Counter, true)
 	}
+	l.reportRival(p)
 	return l.handleAgentMessage(p, codec, m)
 }
 

@@ -59,7 +59,11 @@ type Config struct {
 	Report   func(detector.Sighting)               // called from many goroutines; may block
 	SetInfo  func(detector.AgentID, detector.Info) // the same, when an agent sends other things of itself; may be nil
 	Refused  func(Refusal)                         // called for every refusal, from many goroutines, at any rate; may be nil
-	Log      *slog.Logger
+	// Duplicated is called when two machines have the key of one agent: it is connected from an
+	// address, and has shown a sign of life after a connection from another one was refused. It
+	// must not wait; may be nil.
+	Duplicated func(id detector.AgentID, addr, refused netip.Addr)
+	Log        *slog.Logger
 }
 
 // Link is the agents' manager.
@@ -69,6 +73,9 @@ type Link struct {
 	report    func(detector.Sighting)
 	setInfo   func(detector.AgentID, detector.Info)
 	onRefused func(Refusal)
+
+	onDuplicated func(id detector.AgentID, addr, refused netip.Addr)
+
 	log       *rateLimitedLog
 	addr      netip.AddrPort
 	tcp       *os.File     // the listener; nil without TCP
@@ -93,7 +100,7 @@ type Link struct {
 
 // Listen opens the sockets. The link serves them when it runs.
 func Listen(cfg Config) (*Link, error) {
-	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, setInfo: cfg.SetInfo, onRefused: cfg.Refused,
+	l := &Link{method: cfg.Method, clock: cfg.Clock, report: cfg.Report, setInfo: cfg.SetInfo, onRefused: cfg.Refused, onDuplicated: cfg.Duplicated,
 		log: &rateLimitedLog{Logger: cfg.Log}, registry: newRegistry(cfg.Keys), limit: openConnectionLimit(),
 		verify: cfg.Verify, questions: newQuestioner(), requests: make(map[*peer]*request)}
 	l.strangers = newStrangers(l.registry.countAgentsAt)

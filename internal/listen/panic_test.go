@@ -29,7 +29,11 @@ func TestOneFrameManyTimesOnASecondConnectionEndsNothingElse(t *testing.T) {
 			s.expectSighting(1, detector.SawKeepAlive)
 			stranger := s.dialAgent("tcp", "001", "")
 			_, _ = stranger.conn.Write(bytes.Repeat(captured, copies)) // the rest may not be taken any more
-			stranger.expectClosed()
+			stranger.expectMessage(ackReply)                           // and a question, which it cannot answer
+			s.link.endOverdueConns(time.Now().Add(answerTimeout))
+			for err := error(nil); err == nil; {
+				_, err = stranger.readFrame()
+			}
 			for id, living := range map[detector.AgentID]*agent{1: a, 5: other} {
 				living.send(keepAliveText)
 				living.expectMessage(ackReply)

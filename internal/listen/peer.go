@@ -25,6 +25,8 @@ type peer struct {
 	removed        chan struct{}   // closed when it is out of the registry
 	conn           *conn           // nil over UDP
 	isClaim        bool            // its first message was not newer than all before: it is not in the registry before it has answered; the reader's
+	isProven       bool            // it has shown that it has the key, by what cannot be a recording; the reader's
+	rival          atomic.Pointer[rival]
 	history        *history
 	addresses      addressCache // the reader's, as are info, window and questionsAsked
 	info           peerInfo

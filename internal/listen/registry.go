@@ -151,6 +151,9 @@ func (r *registry) addPeer(p *peer, now detector.Instant) (old *peer, err error)
 	if current, ok := r.keys.ByID([]byte(p.key.ID)); !ok || *current != *p.key {
 		return nil, refuse(unknownAgent, fmt.Errorf("agent %s was removed or changed", p.id))
 	}
+	if p.isClaim && p.conn != nil { // whatever the agent has: it is asked first
+		return nil, nil
+	}
 	switch {
 	case old == nil || old.conn == nil || !old.leaving && old.silentFor(now) >= overtakeTimeout:
 		if p.isClaim {
@@ -197,6 +200,7 @@ func (r *registry) addPeerWhenFree(p *peer, now func() detector.Instant) (old *p
 		select {
 		case <-busy.removed:
 		case <-late:
+			busy.addRival(p, now())
 			return nil, refuseInUse(busy)
 		case <-p.endSignal():
 		}

@@ -29,6 +29,23 @@ func (a *ClusterAlert) Complete(node string, now time.Time) {
 	}
 }
 
+// Clone returns a copy that shares nothing with the alert.
+func (a *ClusterAlert) Clone() *ClusterAlert {
+	var c ClusterAlert
+	switch {
+	case a.Lost != nil:
+		kept := *a.Lost
+		c.Lost = &kept
+	case a.Back != nil:
+		kept := *a.Back
+		c.Back = &kept
+	default:
+		kept := *a.Duplicated
+		c.Duplicated = &kept
+	}
+	return &c
+}
+
 // clusterAlert returns the message of an alert that is complete.
 func (w *Writer) clusterAlert(a *ClusterAlert) outbox.Message {
 	if a.Duplicated != nil {
@@ -73,4 +90,26 @@ func decodeClusterAlert(m event.Message) (e history.Event, ok bool) {
 	e, ok = a.HistoryEvent()
 	e.Known = m.Identity().IssuedTime()
 	return e, ok
+}
+
+// LostAgent is an agent that this node has published as lost with another node.
+type LostAgent struct {
+	ID   detector.AgentID
+	Node string // that had it
+	Time time.Time
+}
+
+// lostAgentPeriod is how long ago a message may be at the start whose record the run before
+// this one may have had no time to store.
+const lostAgentPeriod = 10 * time.Minute
+
+// addLostAgent adds an agent whose last message is that it is lost with another node.
+func (r *Reader) addLostAgent(m *event.StatusChangeMessage) {
+	c := &m.StatusChange
+	if c.Reason != event.NodeLost || c.FromNode == "" || time.Since(m.Security.IssuedTime()) > lostAgentPeriod {
+		return
+	}
+	if id, err := detector.ParseID(c.AgentID); err == nil {
+		r.Lost = append(r.Lost, LostAgent{id, c.FromNode, c.Time()})
+	}
 }

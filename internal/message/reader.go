@@ -19,6 +19,8 @@ type Reader struct {
 	Open   func([]byte) ([]byte, error) // decrypts a stored message
 	Log    *slog.Logger
 
+	Lost []LostAgent // what [Reader.RestoreAgents] has found
+
 	SentFile      string                                // the file of [SentAlerts]
 	EscalateAfter []time.Duration                       // as the detector has it
 	GroupOf       func(agent *detector.Restored) *Group // by the settings in effect
@@ -67,6 +69,7 @@ func (r *Reader) readAgents(ctx context.Context, wall wallSeconds) (agents []det
 			unread.add(subject, err)
 			return nil
 		}
+		r.addLostAgent(m)
 		if c := &m.StatusChange; c.Reason == event.AgentRemoved || c.Reason == event.NodeLost || c.Reason == event.AgentMoved && (c.CurrentStatus == event.Disconnected || c.ToNode != "") {
 			return nil
 		}

@@ -21,6 +21,7 @@ type Metrics struct {
 	transitions                        *prometheus.CounterVec
 	summed, flapping, outages, starved prometheus.Counter
 	escalations                        prometheus.Counter
+	nodesLost, duplicated              prometheus.Counter
 	losses                             *prometheus.CounterVec
 	roundTrip, delay                   prometheus.Histogram
 	outage                             prometheus.Gauge
@@ -50,6 +51,8 @@ func New(node, version string, state func() Node) *Metrics {
 		summed:      counter("pulse_transitions_summed_total", "Status changes of agents that change too often, of which only the last of several was published."),
 		flapping:    counter("pulse_agents_flapping_total", "Times an agent was found to flap."),
 		escalations: counter("pulse_escalations_total", "Times that an agent had been away for one of escalate_after."),
+		nodesLost:   counter("pulse_nodes_lost_total", "Other nodes of the cluster whose loss this node has announced."),
+		duplicated:  counter("pulse_agents_duplicated_total", "Alerts of this node that two machines have the key of one agent."),
 		losses: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pulse_losses_total",
 			Help: "Losses of agents, by whether the agent's host answers."}, []string{"host"}),
 		outages: counter("pulse_fleet_outages_total", "Times a fleet outage was reported; one that spreads again is reported again."),
@@ -63,7 +66,7 @@ func New(node, version string, state func() Node) *Metrics {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "pulse_build_info", Help: "1, with the version and the node's name.",
 		ConstLabels: prometheus.Labels{"version": version, "node": node}})
 	info.Set(1)
-	m.registry.MustRegister(m.sent, m.answered, m.missed, m.unsent, m.transitions, m.losses, m.escalations, m.summed, m.flapping, m.outages, m.starved, m.outage,
+	m.registry.MustRegister(m.sent, m.answered, m.missed, m.unsent, m.transitions, m.losses, m.escalations, m.summed, m.flapping, m.nodesLost, m.duplicated, m.outages, m.starved, m.outage,
 		m.roundTrip, m.delay, info, collector{state}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.createSeries()
 	return m
@@ -92,6 +95,17 @@ func (m *Metrics) createSeries() {
 
 // Registry returns the registry to gather from.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
+// CountClusterAlert counts an alert that a node is lost, or that two machines have one
+// agent's key.
+func (m *Metrics) CountClusterAlert(nodeLost, duplicated bool) {
+	if nodeLost {
+		m.nodesLost.Inc()
+	}
+	if duplicated {
+		m.duplicated.Inc()
+	}
+}
 
 // CountUnsent counts a keep-alive that could not be sent.
 func (m *Metrics) CountUnsent() { m.unsent.Inc() }
