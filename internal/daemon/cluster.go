@@ -34,9 +34,10 @@ type clusterPart struct {
 
 	departures departures
 
-	publish        func(message.Record)                            // what the detector has not decided
-	awaitForwarded func(ctx context.Context, atMost time.Duration) // until the platform has all that is published
-	group          message.Group                                   // of such records
+	publish        func(message.Record) // what the detector has not decided
+	statusEnd      func() uint64        // see outbox.Outbox
+	awaitForwarded func(ctx context.Context, end uint64, atMost time.Duration)
+	group          message.Group // of such records
 	nodes          *nodeWatch
 	duplicates     *duplicates // the node's
 
@@ -93,7 +94,7 @@ func (n *Node) joinCluster(cfg *config.Config, pace clusterPace) (*clusterPart, 
 func (n *Node) newClusterPart(cfg *config.Config, role ownership.Role, pace clusterPace) *clusterPart {
 	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{}),
 		numbers: make(map[string]detector.NodeNumber), departures: newDepartures(),
-		publish: n.publishRecord, awaitForwarded: n.out.awaitForwarded, group: messageGroups(cfg)[0], nodes: newNodeWatch(), duplicates: &n.duplicates}
+		publish: n.publishRecord, statusEnd: n.out.outbox.StatusEnd, awaitForwarded: n.out.awaitForwarded, group: messageGroups(cfg)[0], nodes: newNodeWatch(), duplicates: &n.duplicates}
 	for i := range cfg.Groups {
 		c.timeout = max(c.timeout, cfg.Groups[i].Timeout)
 	}

@@ -128,19 +128,6 @@ func (c *clusterPart) completeDeclarations() {
 	}
 }
 
-// arrivalTime is how long ago at most an agent became active that has come to this node just now.
-const arrivalTime = 5 * time.Second
-
-// takeBackLoss has it published that an agent is active which another node has published as
-// lost with its node: it is here. One that has come here since was published when it came.
-func (c *clusterPart) takeBackLoss(e *ownership.Event) {
-	after := time.Duration(0)
-	if e.Other != c.node {
-		after = arrivalTime
-	}
-	c.detector.Restate(detector.AgentID(e.Agent), after)
-}
-
 // publishMove publishes that an agent that was on a lost node, and is published as lost with it,
 // is on another one.
 func (c *clusterPart) publishMove(id detector.AgentID, from, to string) {

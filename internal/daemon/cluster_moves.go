@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"cmp"
+
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/ownership"
@@ -55,12 +57,12 @@ func (c *clusterPart) reportIfElsewhere(id ownership.AgentID) {
 
 // reportElsewhere reports to the detector that another node has an agent, or had it last.
 func (c *clusterPart) reportElsewhere(id detector.AgentID, o *ownership.Owner, at detector.Instant) {
-	number := c.numberOf(o.Node)
+	number := c.numberOf(cmp.Or(o.With, o.Node))
 	if number == 0 {
 		return
 	}
 	kind := detector.SawElsewhere
-	if o.Reason != ownership.Here || o.Lost {
+	if o.Reason != ownership.Here {
 		kind = detector.LostElsewhere
 	}
 	c.detector.Report(detector.Sighting{At: at, ID: id, Kind: kind, Token: uint32(number)})

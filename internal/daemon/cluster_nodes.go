@@ -107,7 +107,7 @@ func (c *clusterPart) handleNodeEvent(ctx context.Context, e *ownership.Event) {
 	case ownership.Returned:
 		c.announceReturn(ctx, e)
 	case ownership.DeclaredLost:
-		c.takeBackLoss(e)
+		c.detector.Restate(detector.AgentID(e.Agent))
 	case ownership.Misdeclared:
 		c.publishMove(detector.AgentID(e.Agent), e.Other, e.Node)
 	}
@@ -141,7 +141,7 @@ func (c *clusterPart) handleNodeLost(ctx context.Context, e *ownership.Event) {
 // moment, that comes first.
 func (c *clusterPart) announceReturn(ctx context.Context, e *ownership.Event) {
 	for range 20 {
-		if c.shared.IsAnnounced(e.Beat) || !waitFor(ctx, c.beatPeriod()/20) {
+		if c.shared.IsAnnounced(e.Beat) || !pauseFor(ctx, c.beatPeriod()/20) {
 			break
 		}
 	}
@@ -157,8 +157,8 @@ func (c *clusterPart) announceReturn(ctx context.Context, e *ownership.Event) {
 	}
 }
 
-// waitFor reports whether ctx goes on after a time.
-func waitFor(ctx context.Context, d time.Duration) bool {
+// pauseFor reports whether ctx goes on after a time.
+func pauseFor(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
 		return true
@@ -194,16 +194,15 @@ const forwardLimit = 10 * time.Second
 // publishAndWait publishes records, and returns when they are on this node's disk, and with
 // the platform's server as far as that takes anything now.
 func (c *clusterPart) publishAndWait(ctx context.Context, records ...message.Record) error {
-	stored := make(chan struct{})
-	records[len(records)-1].Stored = func() { close(stored) }
+	stored := make(chan uint64, 1)
+	records[len(records)-1].Stored = func() { stored <- c.statusEnd() }
 	for i := range records {
 		c.publish(records[i])
 	}
 	select {
-	case <-stored:
+	case end := <-stored:
+		c.awaitForwarded(ctx, end, forwardLimit)
 	case <-ctx.Done():
-		return ctx.Err()
 	}
-	c.awaitForwarded(ctx, forwardLimit)
 	return ctx.Err()
 }

@@ -261,22 +261,11 @@ func (p *Publisher) waitForForwarding(atMost time.Duration) {
 	}
 }
 
-// awaitForwarded waits until the XDR's NATS has all status changes and alerts that are
-// published, or has them wait.
-func (p *Publisher) awaitForwarded(ctx context.Context, atMost time.Duration) {
+// awaitForwarded waits until the XDR's NATS has confirmed all status messages up to a sequence.
+func (p *Publisher) awaitForwarded(ctx context.Context, end uint64, atMost time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
-	look := time.NewTicker(2 * forwardPoll)
-	defer look.Stop()
-	for {
-		if s := p.outbox.Stats().Status; s.Backlog == s.Waiting {
-			return
-		}
-		select {
-		case <-look.C:
-		case <-ctx.Done():
-			return
-		}
+	for !p.outbox.IsForwarded(end) && pauseFor(ctx, forwardPoll) {
 	}
 }
 

@@ -1,17 +1,16 @@
 package detector
 
-import "time"
-
-// Restate reports once more that an agent is active, as a change from disconnected: others
-// have published that it is lost. It does nothing if the agent is not active, or became so
-// less than a time ago. It is ordered with Report; any goroutine may call it.
-func (d *Detector) Restate(id AgentID, after time.Duration) {
-	d.inbox.addCall(d.clock.Now(), false, func(t *Table, now Instant) { t.restate(id, now, after) })
+// Restate reports once more that an agent is active, as a change from disconnected: another
+// node has published that it is lost. It does nothing if the agent is not active. It is
+// ordered with Report; any goroutine may call it.
+func (d *Detector) Restate(id AgentID) {
+	d.inbox.addCall(d.clock.Now(), false, func(t *Table, now Instant) { t.Restate(id, now) })
 }
 
-func (t *Table) restate(id AgentID, now Instant, after time.Duration) {
+// Restate reports once more that an agent is active, as a change from disconnected.
+func (t *Table) Restate(id AgentID, now Instant) {
 	slot, ok := t.slots.findAgentSlot(id)
-	if !ok || t.state[slot].status != Active || now.Sub(t.identities[slot].since) < after {
+	if !ok || t.state[slot].status != Active {
 		return
 	}
 	d := t.reportChange(Changed, slot)

@@ -23,8 +23,8 @@ const (
 	NodeLost
 	// NodeBack: there is a beat of Node, which was lost. Node itself announces it: see [State.Return].
 	NodeBack
-	// DeclaredLost: Node has recorded that the agent is lost with Other, and it is here: Other
-	// is this node, or the agent has come here since. This node claims it again.
+	// DeclaredLost: Node has recorded that the agent is lost with Other, which is this node,
+	// and it is here. This node claims it again.
 	DeclaredLost
 	// Misdeclared: this node has recorded that the agent is lost with a node, and Node had
 	// claimed it before it could know that.

@@ -171,12 +171,9 @@ func (m *Member) RecordSighting(s *Sighting) (a Arrival) {
 			return a
 		}
 	}
-	c, known := m.Own.Claim(s.Agent)
 	m.Own.RecordSighting(s)
-	if own, _ := m.State.Own(s.Agent); !known || c.Reason != Here {
-		if r := m.State.findDeclaration(s.Agent, anyNode, own.Order); r != nil && r.node != m.State.self {
-			m.emit(Event{Kind: DeclaredLost, Agent: s.Agent, Node: m.State.nameOf(r), Other: m.State.nodes[r.lostWith()-1].name})
-		}
+	if !known || own.Reason != Here {
+		m.checkDeclared(s.Agent)
 	}
 	if o := m.State.ownerRow(s.Agent); o == nil || o.node != m.State.self {
 		if own, ok := m.State.Own(s.Agent); ok && own.Reason == Here {
@@ -184,6 +181,15 @@ func (m *Member) RecordSighting(s *Sighting) (a Arrival) {
 		}
 	}
 	return a
+}
+
+// checkDeclared emits that an agent is here which another node has recorded as lost with this
+// one, if this node has not stored since then that it has it.
+func (m *Member) checkDeclared(id AgentID) {
+	stored, _ := m.State.Own(id)
+	if r := m.State.findDeclaration(id, m.State.self, stored.Order); r != nil {
+		m.emit(Event{Kind: DeclaredLost, Agent: id, Node: m.State.nameOf(r), Other: m.name})
+	}
 }
 
 // findArrival compares a sign of life with the claims of other nodes. Seen is the order before
@@ -199,11 +205,12 @@ func (m *Member) findArrival(s *Sighting, seen uint64) (a Arrival) {
 	return a
 }
 
-// findLatest returns the latest claim of an agent by another node, nil if there is none.
+// findLatest returns the latest claim of an agent by another node, nil if there is none. That
+// the agent is lost with this node is no claim to it.
 func (m *Member) findLatest(id AgentID) (latest *row) {
 	for at := m.State.table.find(id); at != 0; {
 		r := m.State.table.rowAt(at)
-		if r.node != m.State.self && (latest == nil || latest.precedes(r)) {
+		if r.node != m.State.self && r.lostWith() != m.State.self+1 && (latest == nil || latest.precedes(r)) {
 			latest = r
 		}
 		at = r.next

@@ -154,8 +154,8 @@ func (s *State) applyClaim(order uint64, node uint8, c *Claim) error {
 		hadNode = ""
 	}
 	s.emitOwnerChange(order, c, node, hadNode)
-	if own := s.table.findOf(c.Agent, s.self); node != s.self && row != nil && row.lostWith() > 0 && (own == nil || own.order() < order) {
-		s.emit(Event{Kind: DeclaredLost, Order: order, Agent: c.Agent, Node: n.name, Other: s.nodes[row.lostWith()-1].name})
+	if own := s.table.findOf(c.Agent, s.self); node != s.self && row != nil && row.lostWith() == s.self+1 && (own == nil || own.order() < order) {
+		s.emit(Event{Kind: DeclaredLost, Order: order, Agent: c.Agent, Node: n.name, Other: s.nodes[s.self].name})
 	}
 	return nil
 }
@@ -180,19 +180,17 @@ func orderOf(r *row) uint64 {
 }
 
 // findDeclaration returns the record of another node, stored after an order, that an agent
-// is lost with a node; anyNode for any. Nil for none.
+// is lost with a node. Nil for none.
 func (s *State) findDeclaration(id AgentID, node uint8, after uint64) *row {
 	for at := s.table.find(id); at != 0; {
 		r := s.table.rowAt(at)
-		if with := r.lostWith(); with > 0 && (node == anyNode || with == node+1 && r.node != node) && r.order() > after {
+		if r.lostWith() == node+1 && r.node != node && r.order() > after {
 			return r
 		}
 		at = r.next
 	}
 	return nil
 }
-
-const anyNode = NodesMax
 
 // emitOwnerChange emits what a claim of a node has changed.
 func (s *State) emitOwnerChange(order uint64, c *Claim, node uint8, hadNode string) {

@@ -425,7 +425,10 @@ func (w *world) step() {
 			n.active[a.id] = true
 			n.tellActive(a.id)
 		}
-		n.m.RecordSighting(&Sighting{Agent: a.id, Since: n.clock(), Sign: n.clock(), Arrived: arrived, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id >> 8), byte(a.id)})})
+		came := n.m.RecordSighting(&Sighting{Agent: a.id, Since: n.clock(), Sign: n.clock(), Arrived: arrived, Addr: netip.AddrFrom4([4]byte{10, 0, byte(a.id >> 8), byte(a.id)})})
+		if came.Moved && came.From.Reason != Here {
+			n.tellActive(a.id)
+		}
 	}
 	for _, i := range w.r.Perm(len(w.nodes)) {
 		w.nodes[i].step()
