@@ -53,6 +53,7 @@ type clusterPace struct {
 	// it, and this one has to read of that.
 	grace time.Duration
 	beat  time.Duration // see cluster.Config; 0 for its own
+	loss  time.Duration // after that of their node, until agents are lost with it; 0 for the longest timeout
 }
 
 var realPace = clusterPace{grace: 5 * time.Second}

@@ -101,7 +101,7 @@ func (n *Node) publishRecord(r message.Record) {
 	if r.Alert != nil {
 		r.Alert.Complete(n.out.source().Node, time.Now())
 		if e, ok := r.Alert.HistoryEvent(); ok {
-			n.history.RecordEvent(e)
+			n.history.AddEvents(e)
 		}
 		n.metrics.CountClusterAlert(r.Alert.Lost != nil, r.Alert.Duplicated != nil)
 	} else {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -30,7 +31,7 @@ func (c *clusterPart) loseAgentsOfNodes(ctx context.Context) {
 			lost.silent = time.Time{}
 		case lost.silent.IsZero():
 			lost.silent = time.Now()
-		case time.Since(lost.silent) >= c.timeout:
+		case time.Since(lost.silent) >= cmp.Or(c.pace.loss, c.timeout):
 			c.loseAgentsOf(ctx, &n, lost)
 		}
 	}
@@ -146,11 +147,7 @@ func (c *clusterPart) newChange(id detector.AgentID, from, to detector.Status, w
 			d.LastSeen, d.LastSeenTime = agent.LastSeen, c.clock.Time(agent.LastSeen)
 		}
 	}
-	if d.Name == "" {
-		d.Name = "unknown"
-	}
-	if d.IP == "" {
-		d.IP = "any"
-	}
+	known := c.link.Identify(id)
+	d.Name, d.IP = cmp.Or(d.Name, known.Name, "unknown"), cmp.Or(d.IP, known.IP, "any")
 	return message.Record{Decision: d, Group: &c.group, Cluster: &message.Move{Order: c.shared.StatementOrder(ownership.AgentID(id), false)}}
 }

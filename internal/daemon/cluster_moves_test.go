@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/ownership"
 	"github.com/wazuh-pulse/pulse/internal/relay"
@@ -24,7 +26,10 @@ import (
 // by a path of its own.
 type movingFleet struct {
 	t        *testing.T
+	xdr      *server.Server
 	stream   jetstream.Stream
+	settings map[string]*config.Config
+	pace     clusterPace
 	js       jetstream.JetStream
 	nodes    map[string]*testNode
 	paths    map[string]*testsupport.Path
@@ -36,8 +41,13 @@ type movingFleet struct {
 // startMovingFleet starts agents that are all at node one.
 func startMovingFleet(t *testing.T, agents int, grace time.Duration) *movingFleet {
 	t.Helper()
+	return startFleet(t, agents, clusterPace{grace: grace, beat: time.Second})
+}
+
+func startFleet(t *testing.T, agents int, pace clusterPace) *movingFleet {
+	t.Helper()
 	xdr := far(t)
-	f := &movingFleet{t: t, stream: stored(t, xdr), nodes: make(map[string]*testNode), paths: make(map[string]*testsupport.Path)}
+	f := &movingFleet{t: t, xdr: xdr, pace: pace, stream: stored(t, xdr), nodes: make(map[string]*testNode), paths: make(map[string]*testsupport.Path), settings: make(map[string]*config.Config)}
 	_, f.js = testsupport.ConnectNATS(t, xdr.ClientURL())
 	keys := new(strings.Builder)
 	for id := 1; id <= agents; id++ {
@@ -49,10 +59,8 @@ func startMovingFleet(t *testing.T, agents int, grace time.Duration) *movingFlee
 		f.paths[name] = testsupport.OpenPath(t, xdr.Addr().String())
 		cfg := clusterSettings(t, xdr, name, keys.String())
 		cfg.NATS.ServerURL = "nats://" + f.paths[name].Addr
-		h := openClusterNode(t, cfg, clusterPace{grace: grace, beat: time.Second})
-		h.startNode()
-		f.nodes[name] = h
-		at = append(at, relay.Node{Name: name, Addr: h.node.AgentAddr().String()})
+		f.settings[name] = cfg
+		at = append(at, relay.Node{Name: name, Addr: f.startNode(name).node.AgentAddr().String()})
 	}
 	for _, h := range f.nodes {
 		h.await("the shared view is read", func() bool { return h.node.cluster().view().IsLoaded() })
@@ -65,7 +73,20 @@ func startMovingFleet(t *testing.T, agents int, grace time.Duration) *movingFlee
 	f.balancer.SetRoute("", "one")
 	f.startAgents(keys.String())
 	f.awaitAt("one", f.ids...)
+	for _, id := range f.ids[max(0, len(f.ids)-5):] {
+		f.awaitTold(id)
+	}
 	return f
+}
+
+// startNode starts a node, or starts it again.
+func (f *movingFleet) startNode(name string) *testNode {
+	f.t.Helper()
+	h := openClusterNode(f.t, f.settings[name], f.pace)
+	f.settings[name].Remote.Port = int(h.node.AgentAddr().Port()) // the next time too
+	h.startNode()
+	f.nodes[name] = h
+	return h
 }
 
 func (f *movingFleet) startAgents(keys string) {
@@ -129,6 +150,18 @@ func (f *movingFleet) readTold(id string) (list []told) {
 // readMessages reads all status changes that are stored under a subject.
 func (f *movingFleet) readMessages(subject string, each func(*event.StatusChangeMessage)) {
 	f.t.Helper()
+	f.readAll(subject, func(m event.Message) {
+		if change, ok := m.(*event.StatusChangeMessage); ok {
+			each(change)
+		} else {
+			f.t.Errorf("%s: %+v", subject, m)
+		}
+	})
+}
+
+// readAll reads all messages that are stored under a subject.
+func (f *movingFleet) readAll(subject string, each func(event.Message)) {
+	f.t.Helper()
 	consumer, err := f.stream.OrderedConsumer(f.t.Context(), jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
 	if err != nil {
 		f.t.Fatal(err)
@@ -146,11 +179,7 @@ func (f *movingFleet) readMessages(subject string, each func(*event.StatusChange
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		if change, ok := parsed.(*event.StatusChangeMessage); ok {
-			each(change)
-		} else {
-			f.t.Errorf("%s: %s", m.Subject(), m.Data())
-		}
+		each(parsed)
 	}
 }
 
@@ -159,12 +188,11 @@ func (f *movingFleet) readMessages(subject string, each func(*event.StatusChange
 func (f *movingFleet) awaitTold(id string, want ...told) {
 	f.t.Helper()
 	var got []told
-	f.nodes["one"].await("the platform has the changes of "+id, func() bool {
-		all := f.readTold(id)
-		got = all[min(2, len(all)):] // after pending and active
-		return len(all) >= 2+len(want)
+	f.anyNode().await("the platform has the changes of "+id, func() bool {
+		got = f.readTold(id)
+		return len(got) >= 2+len(want)
 	})
-	if !slices.Equal(got, want) {
+	if got = got[2:]; !slices.Equal(got, want) { // after pending and active
 		f.t.Errorf("agent %s: told %v, want %v", id, got, want)
 	}
 }
@@ -177,7 +205,7 @@ func (f *movingFleet) awaitState(id string, status event.Status, node string) {
 		f.t.Fatal(err)
 	}
 	var s event.AgentState
-	f.nodes["one"].await(fmt.Sprintf("PULSE_AGENTS has %s as %v at %s", id, status, node), func() bool {
+	f.anyNode().await(fmt.Sprintf("PULSE_AGENTS has %s as %v at %s", id, status, node), func() bool {
 		e, err := bucket.Get(f.t.Context(), id)
 		return err == nil && json.Unmarshal(e.Value(), &s) == nil && s.Status == status && s.Node == node
 	})

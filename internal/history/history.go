@@ -167,14 +167,6 @@ func newEvent(d *detector.Decision) Event {
 	return e
 }
 
-// RecordEvent adds an event that is no decision.
-func (h *History) RecordEvent(e Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.addEvent(e)
-	h.wakeReaders()
-}
-
 // RestoreEvents adds events of an earlier run of the node, oldest first. It
 // must be called before RecordDecisions.
 func (h *History) RestoreEvents(events []Event) {
@@ -186,7 +178,7 @@ func (h *History) RestoreEvents(events []Event) {
 	h.wakeReaders()
 }
 
-// AddEvents adds events of agents of other nodes, in order, known now. Any goroutine may call it.
+// AddEvents adds events that this node has not decided, in order, known now. Any goroutine may call it.
 func (h *History) AddEvents(events ...Event) {
 	known := time.Now().Round(0)
 	h.mu.Lock()
