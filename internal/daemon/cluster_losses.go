@@ -52,18 +52,21 @@ func (c *clusterPart) loseAgentsOf(ctx context.Context, n *ownership.Node, lost 
 		list, more = c.shared.PageClaims(nil, page)
 		var batch []ownership.Located
 		for i := range list {
-			if list[i].Node == n.Name && list[i].Reason == ownership.Here && c.isLostWith(list[i].Agent, n.Name) {
+			if list[i].Node != n.Name || list[i].Reason != ownership.Here || !c.isLostWith(list[i].Agent, n.Name) {
+				continue
+			}
+			left = true // if only until what was recorded of it is read
+			if _, told := lost.told[list[i].Agent]; !told {
 				batch = append(batch, list[i])
 			}
 		}
-		left = left || len(batch) > 0
 		if n.Author != c.node {
 			continue
 		}
 		for len(batch) > 0 && ctx.Err() == nil {
 			part := batch[:min(declareMax, len(batch))]
 			batch = batch[len(part):]
-			c.loseAgents(ctx, part, lost.since)
+			c.loseAgents(ctx, part, lost)
 		}
 	}
 	if !left {
@@ -80,15 +83,16 @@ func (c *clusterPart) isLostWith(id ownership.AgentID, node string) bool {
 // loseAgents publishes that agents are lost with their node, and records it for the others.
 // The record comes last: by it, the node that has one of them after all knows that there is a
 // message to take back.
-func (c *clusterPart) loseAgents(ctx context.Context, list []ownership.Located, seen time.Time) {
+func (c *clusterPart) loseAgents(ctx context.Context, list []ownership.Located, lost *lostNode) {
 	records := make([]message.Record, len(list))
 	for i := range list {
 		r := c.newChange(detector.AgentID(list[i].Agent), detector.Active, detector.Disconnected, detector.NodeLost)
-		r.Seen, r.LastSeenTime, r.Cluster.From = true, seen, list[i].Node
+		r.Seen, r.LastSeenTime, r.Cluster.From = true, lost.since, list[i].Node
 		if list[i].Addr.IsValid() {
 			r.IP = list[i].Addr.String()
 		}
 		records[i] = r
+		lost.told[list[i].Agent] = struct{}{}
 	}
 	if c.publishAndWait(ctx, records...) != nil {
 		return // the next start goes on: see completeDeclarations

@@ -28,8 +28,9 @@ type nodeWatch struct {
 
 // lostNode is another node that is lost, and whose agents may have to be lost too.
 type lostNode struct {
-	since  time.Time // its last sign of life
-	silent time.Time // since when its manager is not known to work
+	since  time.Time                      // its last sign of life
+	silent time.Time                      // since when its manager is not known to work
+	told   map[ownership.AgentID]struct{} // agents that this node has published as lost with it
 }
 
 func newNodeWatch() *nodeWatch {
@@ -125,7 +126,7 @@ func (c *clusterPart) findNode(name string) ownership.Node {
 // it has only once the message is where others can read it: if this node ends before, another
 // one announces the loss.
 func (c *clusterPart) handleNodeLost(ctx context.Context, e *ownership.Event) {
-	lost := &lostNode{since: c.shared.SeenAt(e.Node), silent: time.Now()}
+	lost := &lostNode{since: c.shared.SeenAt(e.Node), silent: time.Now(), told: make(map[ownership.AgentID]struct{})}
 	c.nodes.lost[e.Node] = lost
 	a := message.ClusterAlert{Lost: &event.NodeLoss{Node: e.Node, Since: lost.since.Unix(), Agents: c.findNode(e.Node).Agents, Manager: c.readManagerState(e.Node), Beat: e.Beat}}
 	c.raiseAlert(&a)

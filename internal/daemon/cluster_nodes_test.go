@@ -13,7 +13,7 @@ import (
 )
 
 // quickPace is that of tests in which nodes are lost: after seven beats.
-var quickPace = clusterPace{grace: time.Second, beat: 250 * time.Millisecond, loss: 500 * time.Millisecond}
+var quickPace = clusterPace{grace: time.Second, beat: 750 * time.Millisecond, loss: 500 * time.Millisecond}
 
 // nodeEvent is a message about a node.
 type nodeEvent struct {
@@ -195,7 +195,7 @@ func after(d time.Duration) <-chan struct{} {
 func TestWhenTheAnnouncerIsLostTooAnotherNodeLosesTheAgents(t *testing.T) {
 	t.Parallel()
 	pace := quickPace
-	pace.loss = 3 * time.Second // longer than it takes to find the announcer lost
+	pace.loss = 8 * time.Second // longer than it takes to find the announcer lost
 	f := startFleet(t, 3, pace)
 	f.balancer.SetRoute("", "nowhere")
 	f.stopNode("one")
