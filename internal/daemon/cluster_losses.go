@@ -110,6 +110,9 @@ func (c *clusterPart) recordLoss(id ownership.AgentID, node string, at time.Time
 		return
 	}
 	c.shared.DeclareLost(id, node, uint32(at.Unix()))
+	if w := c.findLossWriter(); w != nil { // of losses that other nodes record, it hears by the record
+		w.WriteLoss(detector.AgentID(id), at, at)
+	}
 }
 
 // completeDeclarations records what the run before this one has published of agents that are

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -162,24 +163,20 @@ func (f *movingFleet) readMessages(subject string, each func(*event.StatusChange
 // readAll reads all messages that are stored under a subject.
 func (f *movingFleet) readAll(subject string, each func(event.Message)) {
 	f.t.Helper()
-	consumer, err := f.stream.OrderedConsumer(f.t.Context(), jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	info, err := consumer.Info(f.t.Context())
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	for range info.NumPending {
-		m, err := consumer.Next(jetstream.FetchMaxWait(testTimeout))
+	for next := uint64(1); ; {
+		m, err := f.stream.GetMsg(f.t.Context(), next, jetstream.WithGetMsgSubject(subject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return
+		}
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		parsed, err := event.Parse(m.Data())
+		parsed, err := event.Parse(m.Data)
 		if err != nil {
 			f.t.Fatal(err)
 		}
 		each(parsed)
+		next = m.Sequence + 1
 	}
 }
 

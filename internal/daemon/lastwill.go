@@ -111,7 +111,7 @@ func (n *Node) announceReturn(path string, number uint64, renewed time.Time) {
 	alert := &message.ClusterAlert{Back: &back}
 	alert.Complete(back.Node, time.Now())
 	if e, ok := alert.HistoryEvent(); ok {
-		n.history.RecordEvent(e)
+		n.history.AddEvents(e)
 	}
 	n.out.backlog.put(message.Record{Alert: alert, Stored: func() {
 		n.saveAnsweredLoss(path, number)

@@ -51,7 +51,7 @@ func New(node, version string, state func() Node) *Metrics {
 		summed:      counter("pulse_transitions_summed_total", "Status changes of agents that change too often, of which only the last of several was published."),
 		flapping:    counter("pulse_agents_flapping_total", "Times an agent was found to flap."),
 		escalations: counter("pulse_escalations_total", "Times that an agent had been away for one of escalate_after."),
-		nodesLost:   counter("pulse_nodes_lost_total", "Other nodes of the cluster whose loss this node has announced."),
+		nodesLost:   counter("pulse_nodes_lost_total", "Other nodes whose loss this node has announced."),
 		duplicated:  counter("pulse_agents_duplicated_total", "Alerts of this node that two machines have the key of one agent."),
 		losses: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pulse_losses_total",
 			Help: "Losses of agents, by whether the agent's host answers."}, []string{"host"}),
