@@ -29,7 +29,7 @@ func runScriptPages(t *testing.T, url string) *scriptPages {
 		t.Skip("no Node on this machine: apt-get install nodejs")
 	}
 	dir := t.TempDir()
-	cmd := exec.Command(path, filepath.Join("testdata", "pages.mjs"), url, filepath.Join("web", "assets", "api.js"), dir)
+	cmd := exec.Command(path, filepath.Join("testdata", "pages.mjs"), url, filepath.Join("web", "assets", "stream.js"), dir)
 	cmd.Stderr = os.Stderr
 	do, err := cmd.StdinPipe()
 	if err != nil {
@@ -75,19 +75,55 @@ func (p *scriptPages) waitForLine(want string) {
 }
 
 // A browser has six connections to a host, for all of its pages.
-func TestEightPagesOfOneBrowserKeepThreeStreams(t *testing.T) {
+func TestThePagesOfOneBrowserHaveOneStream(t *testing.T) {
 	t.Parallel()
 	s := openFixture(t, 1)
 	p := runScriptPages(t, s.url)
-	for i := range 8 {
+	const pages = 20
+	for i := range pages {
 		p.sendCommand("open")
 		p.waitForLine(fmt.Sprintf("%d live 0", i))
 	}
-	s.waitFor("three streams", func() bool { return s.server.Subscribers() == 3 })
+	s.waitFor("one stream", func() bool { return s.server.Subscribers() == 1 })
 	s.addEvents(1)
-	for i := range 8 { // those without a stream ask every now and then
+	for i := range pages {
 		p.waitForLine(fmt.Sprintf("%d changes 1", i))
 	}
+	for i, how := range []string{"hide", "leave", "hide"} { // the one that reads it
+		p.sendCommand("%s %d", how, i)
+		p.waitForLine(fmt.Sprintf("%d paused 0", i))
+		s.addEvents(1)
+		for j := i + 1; j < pages; j++ {
+			p.waitForLine(fmt.Sprintf("%d changes %d", j, i+2))
+		}
+		s.waitFor("one stream", func() bool { return s.server.Subscribers() == 1 })
+	}
+	if p.seen["19 lost 0"] || p.seen["19 reset 0"] {
+		t.Errorf("%v", p.seen)
+	}
+}
+
+// A page that begins to follow another one has missed what that one read before.
+func TestAPageThatFollowsAnotherMissesNothing(t *testing.T) {
+	t.Parallel()
+	s := openFixture(t, 1)
+	p := runScriptPages(t, s.url)
+	p.sendCommand("open")
+	p.waitForLine("0 live 0")
+	p.sendCommand("open")
+	p.waitForLine("1 live 0")
+	for i := range 5 {
+		s.addEvents(1)
+		p.waitForLine(fmt.Sprintf("1 changes %d", 3*i+1))
+		p.sendCommand("hide 1")
+		s.addEvents(1)
+		p.waitForLine(fmt.Sprintf("0 changes %d", 3*i+2))
+		p.sendCommand("show 1")
+		p.waitForLine(fmt.Sprintf("1 changes %d", 3*i+2))
+		s.addEvents(1)
+		p.waitForLine(fmt.Sprintf("1 changes %d", 3*i+3))
+	}
+	s.waitFor("one stream", func() bool { return s.server.Subscribers() == 1 })
 }
 
 func TestAPageThatIsHiddenOrLeftEndsItsStreamAndGoesOnWhereItWas(t *testing.T) {
@@ -108,7 +144,7 @@ func TestAPageThatIsHiddenOrLeftEndsItsStreamAndGoesOnWhereItWas(t *testing.T) {
 		p.sendCommand("show 0")
 		p.waitForLine(fmt.Sprintf("0 changes %d", 2*i+2))
 	}
-	if p.seen["0 reset 0"] || p.seen["0 dropped 0"] || p.seen["0 lost 0"] {
+	if p.seen["0 reset 0"] || p.seen["0 dropped 0"] || p.seen["0 lost 0"] || !p.seen["0 paused 0"] {
 		t.Errorf("%v", p.seen)
 	}
 }
@@ -126,15 +162,15 @@ func (b *browser) openTab() *browser {
 	return other
 }
 
-func TestEightTabsOfTheDashboardAreLive(t *testing.T) {
+func TestSixTabsAndTwentyNavigationsOfTheDashboardAreLive(t *testing.T) {
 	b := openBrowser(t)
 	s := openFixture(t, 10)
 	s.connectAgents(1, 10)
 	tabs := []*browser{b}
-	for len(tabs) < 8 {
+	for len(tabs) < 6 {
 		tabs = append(tabs, b.openTab())
 	}
-	for range 2 { // and once more, as by a click on a link
+	for range 4 { // and again, as by clicks on links
 		for _, tab := range tabs {
 			tab.openPage(s.url)
 		}
@@ -144,11 +180,10 @@ func TestEightTabsOfTheDashboardAreLive(t *testing.T) {
 		tab.evaluate(fmt.Sprintf(shown, "visible"))
 		tab.waitUntil(isLive)
 	}
-	s.waitFor("three streams", func() bool { return s.server.Subscribers() == 3 })
+	s.waitFor("one stream", func() bool { return s.server.Subscribers() == 1 })
 	for _, tab := range tabs[1:] {
 		tab.evaluate(fmt.Sprintf(shown, "hidden"))
 	}
-	s.waitFor("one stream", func() bool { return s.server.Subscribers() <= 1 })
 	s.addEvents(1)
 	b.waitUntil(`document.querySelector("#changes li").innerText.includes("host-001")`)
 	tabs[5].evaluate(fmt.Sprintf(shown, "visible"))

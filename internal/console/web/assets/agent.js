@@ -1,5 +1,5 @@
 // One agent: its status, its history, and a ping.
-import { $, ago, el, glyph, statusWords, timeOf, tripOf } from "./dom.js";
+import { $, age, el, glyph, statusWords, timeOf, tripOf } from "./dom.js";
 import { getJSON, sendPing } from "./api.js";
 import { timeline, trips } from "./chart.js";
 import { hostText, whyOf } from "./words.js";
@@ -15,7 +15,6 @@ export class AgentPanel {
     this.id = "";
     setInterval(() => { if (this.id && !document.hidden) this.refresh(); }, period);
     narrow.addEventListener("change", () => this.updateInert());
-    this.panel.addEventListener("keydown", (e) => { if (e.key === "Escape") this.close(); });
   }
 
   open(id, focus) {
@@ -54,11 +53,11 @@ export class AgentPanel {
   // drawAgent redraws the panel, but keeps the button, which may have the focus.
   drawAgent({ node, agent: a, changes, round_trips: list, messages }) {
     const last = changes.find((c) => c.kind === "status_change");
-    const facts = [["Status since", `${ago(a.since)} ago${last ? `: ${whyOf(last)}` : ""}`], ["Last sign of life", a.last_seen ? `${ago(a.last_seen)} ago` : "never"]];
+    const facts = [["Status since", [age(a.since), last ? `: ${whyOf(last)}` : ""]], ["Last sign of life", a.last_seen ? age(a.last_seen) : "never"]];
     const elsewhere = a.node !== undefined && a.node !== node;
     if (elsewhere && !a.last_seen) facts.pop();
     if (a.missed) facts.push(["Unanswered", `${a.missed} keep-alives in a row`]);
-    if (hostText(a)) facts.push(["Host", `${hostText(a)}: ${a.host_probe}, asked ${ago(a.host_probed_at)} ago`]);
+    if (hostText(a)) facts.push(["Host", [`${hostText(a)}: ${a.host_probe}, asked `, age(a.host_probed_at)]]);
     if (a.rtt_ms !== undefined) facts.push(["Round trip", tripOf(a.rtt_ms)]);
     if (a.node) facts.push(["Node", a.coarse ? `${a.node}, seen through its manager's database` : a.node]);
     if (a.network) facts.push(["Network", a.network]);
@@ -72,7 +71,7 @@ export class AgentPanel {
         a.dormant ? el("span", { class: "badge dormant", title: "Away for so long that nobody waits for it" }, "dormant") : "",
         a.duplicated ? el("span", { class: "badge dormant", title: "Two machines use its key" }, "duplicated key") : "",
         a.silenced ? el("span", { class: "badge silenced", title: "Its alerts wait until the silence ends" }, "silenced") : ""),
-      el("dl", { class: "facts" }, ...facts.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)])));
+      el("dl", { class: "facts" }, ...facts.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, ...[v].flat())])));
     const rest = el("div", {},
       el("h3", {}, "Timeline"), timeline(a, changes),
       el("h3", {}, "Round trips"), list.length ? trips(list) : el("p", { class: "dim" }, elsewhere ? `Node ${a.node} knows them.` : "No keep-alive has been answered yet."),

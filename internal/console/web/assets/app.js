@@ -1,6 +1,8 @@
 // The dashboard: connects its parts.
-import { $, count, el, glyph, plural, rarely, span, statuses, statusWords } from "./dom.js";
-import { followEvents, getJSON } from "./api.js";
+import { $, count, el, glyph, plural, rarely, say, span, statuses, statusWords, tick } from "./dom.js";
+import { getJSON } from "./api.js";
+import { followEvents } from "./stream.js";
+import { Connection } from "./connection.js";
 import { Fleet } from "./fleet.js";
 import { FleetMap } from "./map.js";
 import { Feed } from "./feed.js";
@@ -19,8 +21,9 @@ const silences = new Silences();
 const killed = new Killed((id) => openAgent(id));
 const panel = new AgentPanel(() => openAgent(""), (id) => silences.open(id));
 const node = new NodeCards();
+const connection = new Connection(() => drawVerdict(counted));
 const nodes = new NodeList((name) => toggleWord(`node:${name}`));
-let summary = null, mismatches = 0, lastLoss = 0, silencedBefore = null;
+let summary = null, counted = { active: 0, disconnected: 0, pending: 0, never_connected: 0 }, mismatches = 0, lastLoss = 0, silencedBefore = null;
 
 function openAgent(id) {
   view.agent = id;
@@ -89,6 +92,7 @@ function drawCounts() {
     button.querySelector("b").textContent = count(n[status]);
     $("share").children[i].style.flexGrow = n[status];
   });
+  counted = n;
   drawVerdict(n);
 }
 
@@ -99,14 +103,36 @@ function toggleStatus(status) {
 
 // drawVerdict draws the state of the fleet in a few words.
 function drawVerdict(n) {
-  const box = $("verdict"), outage = summary?.outage;
-  const recent = Date.now() - lastLoss < 60e3, trouble = NodeList.troubleOf(summary?.cluster);
-  const [kind, words] = outage ? ["outage", `Fleet outage for ${span(Date.now() - Date.parse(outage.since))}: ${count(outage.agents_lost)} of ${count(outage.agents_watched)} lost`]
-    : trouble ? ["some", trouble] : n.disconnected ? ["some", recent ? "Agents lost within the last minute" : `${plural(n.disconnected, "agent")} disconnected`] : n.active || n.pending ? ["calm", "No agent disconnected"] : ["none", "No agent is connected"];
-  box.className = `verdict ${kind}`;
-  const place = box.querySelector(".words");
-  if (place.textContent !== words) place.textContent = words;
-  document.title = outage ? "OUTAGE · Pulse" : n.disconnected ? `${count(n.disconnected)} lost · Pulse` : "Pulse";
+  const [kind, words] = judgeFleet(n);
+  $("verdict").className = `verdict ${kind}`;
+  say($("verdict").querySelector(".words"), words);
+  drawTitle(n.disconnected, summary?.outage);
+}
+
+function judgeFleet(n) {
+  const outage = summary?.outage, recent = Date.now() - lastLoss < 60e3, trouble = NodeList.troubleOf(summary?.cluster);
+  if (connection.old) return ["old", "No answer from Pulse"];
+  if (outage) return ["outage", `Fleet outage for ${span(Date.now() - Date.parse(outage.since))}: ${count(outage.agents_lost)} of ${count(outage.agents_watched)} lost`];
+  if (trouble) return ["some", trouble];
+  if (n.disconnected) return ["some", recent ? "Agents lost within the last minute" : `${plural(n.disconnected, "agent")} disconnected`];
+  return n.active || n.pending ? ["calm", "No agent disconnected"] : ["none", "No agent is connected"];
+}
+
+function drawTitle(lost, outage) {
+  document.title = connection.old ? connection.title : outage ? "OUTAGE · Pulse" : lost ? `${count(lost)} lost · Pulse` : "Pulse";
+}
+
+// A hidden page has no stream of events. Its title is all that is seen of it, and is kept true.
+const hiddenPeriod = 30e3;
+
+async function refreshHiddenTitle() {
+  if (!document.hidden) return;
+  try {
+    const { agents, health } = await getJSON("status");
+    if (document.hidden) document.title = health.failures.length ? "TROUBLE · Pulse" : agents.disconnected ? `${count(agents.disconnected)} lost · Pulse` : "Pulse";
+  } catch {
+    if (document.hidden) document.title = connection.title;
+  }
 }
 
 function handleChanges(events) {
@@ -174,12 +200,6 @@ function showEventsBefore({ events }) {
   killed.replaceEvents(events);
 }
 
-function drawConnection(connected) {
-  $("live").classList.toggle("lost", !connected);
-  const words = connected ? "live" : "reconnecting";
-  if ($("live").lastChild.textContent !== words) $("live").lastChild.textContent = words;
-}
-
 const events = {
   changes: handleChanges,
   status: handleStatus,
@@ -191,22 +211,34 @@ async function startDashboard() {
   readView();
   let last;
   for (;;) {
-    try { last = await loadFleet(); break; } catch { drawConnection(false); await new Promise((done) => setTimeout(done, 1000)); }
+    try { last = await loadFleet(); break; } catch { connection.set("lost", connection.heardAt); await new Promise((done) => setTimeout(done, 1000)); }
   }
   if (view.agent) panel.open(view.agent, false);
   requestAnimationFrame(() => { document.documentElement.dataset.drawn = Math.round(performance.now() - began); });
   getJSON("changes?limit=1000").then(showEventsBefore).catch(() => {});
   getJSON("series").then((s) => node.fill(s)).catch(() => {});
   setInterval(() => { if (!document.hidden) loadFleet().catch(() => {}); }, reloadPeriod);
-  followEvents(last, { event: (kind, data) => events[kind]?.(data), state: drawConnection });
+  followEvents(last, { event: (kind, data) => events[kind]?.(data), state: (word, heardAt, why) => connection.set(word, heardAt, why) });
 }
 
 $("search").addEventListener("input", rarely(() => { view.q = $("search").value; applyView(); }, 120));
 $("by").addEventListener("change", () => { view.by = $("by").value; applyView(true); map.layout(); });
 for (const list of [true, false]) $(list ? "view-list" : "view-map").addEventListener("click", () => { view.list = list; applyView(true); if (!list) map.layout(); });
 addEventListener("popstate", () => { readView(); applyView(); map.layout(); panel.open(view.agent, false); });
+// closeOpen closes what is open, whatever has the focus. A dialog closes by itself.
+function closeOpen(e) {
+  if (document.querySelector("dialog[open]")) return;
+  if (!$("tip").hidden) map.unpoint();
+  if (!view.agent) return;
+  e.preventDefault(); // the text of the search stays
+  openAgent("");
+}
+
 addEventListener("keydown", (e) => {
   if (e.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName)) { e.preventDefault(); $("search").focus(); }
-  if (e.key === "Escape" && view.agent && document.activeElement === document.body) openAgent("");
+  if (e.key === "Escape") closeOpen(e);
 });
+addEventListener("visibilitychange", () => { if (!document.hidden) drawVerdict(counted); });
+setInterval(refreshHiddenTitle, hiddenPeriod);
+tick(() => { if (!document.hidden && summary) drawVerdict(counted); });
 startDashboard();

@@ -65,6 +65,23 @@ export function span(ms) {
 }
 export const ago = (t) => span(Math.max(Date.now() - new Date(t), 1));
 
+// say sets a text, if it is another one: a screen reader reads what is set again.
+export function say(place, words) {
+  if (place.textContent !== words) place.textContent = words;
+}
+
+// tick calls f every second.
+export const tick = (f) => setInterval(f, 1000);
+
+// age returns how long ago a time was, which goes on by itself.
+export function age(t, after = " ago") {
+  return el("span", { "data-age": new Date(t).toISOString(), "data-after": after }, `${ago(t)}${after}`);
+}
+tick(() => {
+  if (document.hidden) return;
+  for (const one of document.querySelectorAll("[data-age]")) say(one, `${ago(one.dataset.age)}${one.dataset.after}`);
+});
+
 // tripOf returns a round trip of milliseconds as text.
 export const tripOf = (ms) => (ms < 0.1 ? `${Math.round(ms * 1000)} µs` : ms < 100 ? `${ms.toFixed(1)} ms` : span(ms));
 

@@ -1,5 +1,5 @@
 // The nodes of the cluster.
-import { $, count, el, plural, span } from "./dom.js";
+import { $, count, el, plural, say, span } from "./dom.js";
 
 const late = 3; // missed beats
 
@@ -42,8 +42,4 @@ function stateOf(n) {
     case "unknown": return "unknown";
     default: return n.missed_beats >= late ? `late, ${count(n.missed_beats)} beats missed` : "up";
   }
-}
-
-function say(place, words) {
-  if (place.textContent !== words) place.textContent = words;
 }
