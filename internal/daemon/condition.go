@@ -12,6 +12,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/epoch"
+	"github.com/wazuh-pulse/pulse/internal/expiry"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/view"
@@ -38,6 +39,8 @@ type observation struct {
 
 	refused []string // what the NATS server refuses of what the node cannot do without
 	user    string   // the name in the node's login
+
+	expiring []expiry.Item // soon
 
 	unwritten string // files of the state directory
 	exposed   string // what is wrong with the state directory
@@ -138,6 +141,7 @@ var conditionChecks = []conditionCheck{
 	{"epoch_ahead", true, func(o *observation) string { return epoch.AheadProblem(o.Epoch, time.Now()) }},
 	{"state_unwritten", true, func(o *observation) string { return o.unwritten }},
 	{"state_exposed", false, func(o *observation) string { return o.exposed }},
+	{"expiring", false, describeExpiring},
 	{"settings_refused", false, func(o *observation) string {
 		if o.SettingsProblem == "" {
 			return ""

@@ -96,6 +96,10 @@ func (n *Node) readMetrics() metrics.Node {
 	for _, c := range s.Conditions {
 		m.Conditions[c.Code] = 1
 	}
+	m.Expiries = make(map[string]int64)
+	for _, i := range n.out.listExpiries(time.Now()) {
+		m.Expiries[i.Code] = i.At.Unix()
+	}
 	if l := s.Link.Stats; l != nil {
 		m.Connections, m.Accepted, m.Refused, m.Panics = l.Connections, l.Accepted, l.Refused, l.Panics
 		m.Received = map[string]int64{"keepalive": l.KeepAlives, "event": l.Events, "answer": l.Answers, "ping": l.Pings, "unknown": l.Unknown}

@@ -45,6 +45,7 @@ type Publisher struct {
 	serverNode string              // that runs the NATS server; "" for none
 	lost       []message.LostAgent // by a run before: see clusterPart.completeDeclarations
 	noBuckets  bool                // nothing is written to buckets that others share
+	expiries   expiryCache
 	prefix     event.Prefix
 	log        *slog.Logger
 }
@@ -53,7 +54,7 @@ type Publisher struct {
 // the software.
 func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (_ *Publisher, err error) {
 	p := &Publisher{backlog: newBacklog(), serverNode: cfg.NATS.ServerNode, groups: messageGroups(cfg), noBuckets: cfg.NATS.NoRoster, audit: new(audittrail.Trail), pending: &statedir.PendingWrites{Log: log},
-		prefix: event.Prefix(cfg.NATS.SubjectPrefix), log: log}
+		prefix: event.Prefix(cfg.NATS.SubjectPrefix), expiries: expiryCache{cfg: *cfg}, log: log}
 	defer func() {
 		if err != nil {
 			p.audit.SetFailure(err)

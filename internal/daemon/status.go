@@ -9,6 +9,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
+	"github.com/wazuh-pulse/pulse/internal/expiry"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/roster"
 	"github.com/wazuh-pulse/pulse/internal/view"
@@ -107,9 +108,10 @@ func (p *Publisher) addConditions(s *Status) {
 		o.losing.ids = p.reusedIDs.roseRecently(s.Outbox.Status.Duplicates+s.Outbox.Telemetry.Duplicates, now)
 	}
 	if p.remote != nil {
-		now := p.remote.State()
-		o.refused, o.user = now.Refused, now.User
+		state := p.remote.State()
+		o.refused, o.user = state.Refused, state.User
 	}
+	o.expiring = expiry.FindSoon(p.listExpiries(now), now)
 	o.storing = p.outboxErr()
 	o.unwritten = p.pending.Problem()
 	if p.state != nil && p.state.Caution != nil {

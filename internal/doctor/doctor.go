@@ -10,6 +10,7 @@ import (
 	"context"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/expiry"
 	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
@@ -39,6 +40,8 @@ type examination struct {
 	running bool // another Pulse works with this state directory
 	attach  bool // to a stock manager on this host
 	agents  int  // in client.keys
+
+	expiries []expiry.Item // of the login to the NATS server
 }
 
 // Examine runs all checks, one after the other, and calls report with each finding. It
@@ -47,7 +50,7 @@ func Examine(ctx context.Context, loaded *config.Loaded, report func(Finding)) {
 	e := &examination{Loaded: loaded, report: report}
 	for _, check := range []func(context.Context){
 		e.checkSettings, e.checkUser, e.checkManager, e.checkRules, e.checkClientKeys, e.checkStateDir, e.checkKeys, e.checkDisk, e.checkOpenFiles,
-		e.checkPorts, e.checkHostProbe, e.checkNATS, e.checkClock,
+		e.checkPorts, e.checkHostProbe, e.checkNATS, e.checkExpiry, e.checkClock,
 	} {
 		if ctx.Err() != nil {
 			return

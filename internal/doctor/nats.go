@@ -48,6 +48,7 @@ func (e *examination) checkNATS(ctx context.Context) {
 		return
 	}
 	defer session.Conn.Close()
+	e.expiries = session.Expiries()
 	e.add("NATS", Good, fmt.Sprintf("logged in at %s, in %v", session.Conn.ConnectedUrlRedacted(), time.Since(began).Round(time.Millisecond)), "")
 	if !e.checkRights(ctx, session) {
 		return

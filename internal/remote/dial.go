@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -62,6 +63,8 @@ type attempt struct {
 	dialErr    error // why the connection could not be established
 	asked      bool  // the server requested a certificate
 	handshaken bool  // the TLS handshake succeeded on this side
+
+	chain []*x509.Certificate // by which the server's certificate was verified, that first; nil without TLS
 }
 
 func (a *attempt) connectServer(ctx context.Context, r *Remote) (*Session, error) {

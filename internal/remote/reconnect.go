@@ -53,6 +53,9 @@ func (r *Remote) setCurrentSession(s *Session) {
 	defer r.mu.Unlock()
 	defer r.updateSince(r.currentState())
 	r.current = s
+	if s != nil {
+		r.expiries = s.Expiries()
+	}
 	close(r.changed)
 	r.changed = make(chan struct{})
 }

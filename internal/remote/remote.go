@@ -29,6 +29,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/expiry"
 	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/internal/wake"
 )
@@ -125,6 +126,7 @@ type Remote struct {
 	problem        string               // of the last failure
 	refused        uint64               // logins refused since the start
 	loggedSubjects logonce.Keys[string] // kinds of refused subjects that were logged
+	expiries       []expiry.Item        // of the present session, or the last one
 }
 
 // Open checks what [Check] does and starts to connect. It is no error if the

@@ -24,8 +24,11 @@ func (a *attempt) tlsConfig() *tls.Config {
 			}
 			return a.cert, nil
 		},
-		VerifyConnection: func(tls.ConnectionState) error {
+		VerifyConnection: func(state tls.ConnectionState) error {
 			a.handshaken = true
+			if len(state.VerifiedChains) > 0 {
+				a.chain = state.VerifiedChains[0]
+			}
 			return nil
 		},
 	}
