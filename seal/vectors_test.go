@@ -107,6 +107,7 @@ func writeVectors(t *testing.T) {
 	m.tampered(node, bound, stranger)
 	m.confused(node, stranger)
 	m.sealed(node, xdr, other)
+	m.lastWill(node)
 	m.replayed(node)
 	text := bytes.NewBuffer(nil)
 	enc := json.NewEncoder(text)
@@ -229,6 +230,19 @@ func broken(compact string) string {
 	}
 	parts[3] = string(c)
 	return strings.Join(parts, ".")
+}
+
+// lastWill has the two messages that share a number: a heartbeat, and the last will that was
+// renewed with it.
+func (m *maker) lastWill(node *Key) {
+	const security = `"security":{"source":"wazuh-manager","version":"0.1.0","sequence":350,"node":"node01","epoch":7,"issued_at":1716897360120,"subject":"`
+	beat, will := "wazuh.xdr.manager.status.node01", "wazuh.xdr.alerts.node_lost"
+	payload := []byte(`{"manager_status":{"manager_node":"node01","timestamp":1716897360},` + security + beat + `"}}`)
+	m.add("a heartbeat", "good", signed(m.t, node, beat, payload), payload)
+	payload = []byte(`{"node_lost":{"node":"node01","announced_by":"node01","timestamp":1716897390,"since":1716897360,"agents":2,"manager":"unknown","alert_level":13},` + security + will + `"}}`)
+	m.add("the last will of that heartbeat, published half a minute later", "good", signed(m.t, node, will, payload), payload)
+	m.add("the last will once more", "replayed", signed(m.t, node, will, payload), nil)
+	m.add("the last will as a heartbeat", "wrong_subject", Message{Subject: beat, Header: signed(m.t, node, will, payload).Header, Data: payload}, nil)
 }
 
 func (m *maker) replayed(node *Key) {
