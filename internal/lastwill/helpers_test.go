@@ -101,9 +101,19 @@ func (s *servers) start(i int) {
 // makeStream makes a stream; the servers of a cluster elect a leader first.
 func (s *servers) makeStream(cfg jetstream.StreamConfig) {
 	s.Helper()
+	s.try(func(ctx context.Context) error {
+		_, err := s.js.CreateOrUpdateStream(ctx, cfg)
+		return err
+	})
+}
+
+// try does something until it succeeds. It fails while the servers of a cluster elect a
+// leader.
+func (s *servers) try(do func(ctx context.Context) error) {
+	s.Helper()
 	for ctx := patient(s); ; {
-		try, cancel := context.WithTimeout(ctx, 3*time.Second)
-		_, err := s.js.CreateOrUpdateStream(try, cfg)
+		once, cancel := context.WithTimeout(ctx, 3*time.Second)
+		err := do(once)
 		cancel()
 		if err == nil {
 			return
@@ -162,19 +172,17 @@ func (s *servers) renewAndWait(v *served, text string) {
 // waitForWill waits until the last will that the server has of a node is this text.
 func (s *servers) waitForWill(node, text string) {
 	s.Helper()
-	stream, err := s.js.Stream(patient(s), StreamName(node))
-	if err != nil {
-		s.Fatal(err)
-	}
-	for ctx := patient(s); ; {
+	s.try(func(ctx context.Context) error {
+		stream, err := s.js.Stream(ctx, StreamName(node))
+		if err != nil {
+			return err
+		}
 		m, err := stream.GetLastMsgForSubject(ctx, Subject(node))
-		if err == nil && string(m.Data) == text {
-			return
+		if err == nil && string(m.Data) != text {
+			err = fmt.Errorf("the will of %s is %q, want %q", node, m.Data, text)
 		}
-		if ctx.Err() != nil {
-			s.Fatalf("the will of %s is %v, %v; want %q", node, m, err, text)
-		}
-	}
+		return err
+	})
 }
 
 // waitForAnnouncement waits for the next loss that is announced live.

@@ -1,6 +1,7 @@
 package lastwill
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -43,10 +44,11 @@ func TestALossIsAnnouncedOnceWhenTheWillIsNotRenewed(t *testing.T) {
 func (s *servers) wantStored(texts ...string) {
 	s.Helper()
 	ctx := patient(s)
-	c, err := s.js.OrderedConsumer(ctx, "STATUS", jetstream.OrderedConsumerConfig{FilterSubjects: []string{lostAlerts}})
-	if err != nil {
-		s.Fatal(err)
-	}
+	var c jetstream.Consumer
+	s.try(func(ctx context.Context) (err error) {
+		c, err = s.js.OrderedConsumer(ctx, "STATUS", jetstream.OrderedConsumerConfig{FilterSubjects: []string{lostAlerts}})
+		return err
+	})
 	for _, text := range texts {
 		m, err := c.Next(jetstream.FetchContext(ctx))
 		if err != nil {
@@ -56,10 +58,11 @@ func (s *servers) wantStored(texts ...string) {
 			s.Errorf("stored %s with %v, want %s", m.Data(), m.Headers(), text)
 		}
 	}
-	stream, err := s.js.Stream(ctx, "STATUS")
-	if err != nil {
-		s.Fatal(err)
-	}
+	var stream jetstream.Stream
+	s.try(func(ctx context.Context) (err error) {
+		stream, err = s.js.Stream(ctx, "STATUS")
+		return err
+	})
 	if n := stream.CachedInfo().State.Msgs; n != uint64(len(texts)) {
 		s.Errorf("stored %d messages, want %d", n, len(texts))
 	}
