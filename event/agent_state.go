@@ -21,6 +21,7 @@ type AgentState struct {
 	Sequence  uint64 `json:"sequence"` // with this sequence
 	Updated   int64  `json:"updated"`  // Unix time at which this value was written, seconds
 
+	ToNode       string `json:"to_node,omitempty"`       // of that change: the node that has the agent, where it is not Node
 	ClusterOrder uint64 `json:"cluster_order,omitempty"` // of that change
 
 	Evidence  // of that change
@@ -32,7 +33,7 @@ func (m *StatusChangeMessage) AgentState() AgentState {
 	c, s := &m.StatusChange, &m.Security
 	return AgentState{AgentID: c.AgentID, AgentName: c.AgentName, IPAddress: c.IPAddress, Status: c.CurrentStatus, Since: c.Timestamp,
 		LastSeen: c.LastSeen, Reason: c.Reason, Removed: c.Reason == AgentRemoved, Node: s.Node, Epoch: s.Epoch, Sequence: s.Sequence,
-		ClusterOrder: c.ClusterOrder, Evidence: c.Evidence, AgentInfo: c.AgentInfo}
+		ToNode: c.ToNode, ClusterOrder: c.ClusterOrder, Evidence: c.Evidence, AgentInfo: c.AgentInfo}
 }
 
 // Supersedes reports whether this state replaces an older one.
