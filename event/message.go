@@ -55,7 +55,7 @@ type StatusChange struct {
 
 	FromNode     string `json:"from_node,omitempty"`     // the node of the cluster that had the agent before
 	ToNode       string `json:"to_node,omitempty"`       // the node that has it now, where that is not the node of the message
-	ClusterOrder uint64 `json:"cluster_order,omitempty"` // how much of what the cluster's nodes share the node had read; of messages of two nodes about an agent, the one with more is later
+	ClusterOrder uint64 `json:"cluster_order,omitempty"` // how much of what the cluster's nodes share was stored when what it says became true; of messages of two nodes about an agent, the one with the higher number is later
 
 	AgentInfo
 }

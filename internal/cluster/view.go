@@ -343,11 +343,11 @@ func (v *View) PageClaims(list []ownership.Located, n int) (page []ownership.Loc
 	return v.member.State.PageClaims(list, n)
 }
 
-// StatementOrder returns up to which order what this node states of an agent now takes the
-// records into account: see [ownership.Member.StatementOrder].
+// StatementOrder returns an order for what this node states of an agent now: see
+// [ownership.Member.StatementOrder].
 func (v *View) StatementOrder(id ownership.AgentID, here bool) uint64 {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	return v.member.StatementOrder(id, here)
 }
 

@@ -24,7 +24,7 @@ type Record struct {
 type Move struct {
 	From  string // the node that had it before; "" for none, or this one
 	To    string // the node that has it now; "" for this one
-	Order uint64 // how much of what the nodes share this node had read
+	Order uint64 // how much of what the nodes share was stored when it became true
 }
 
 // IsRoutine reports whether it is about keep-alives or probes.

@@ -54,6 +54,7 @@ type Owner struct {
 	With   string // of an agent that was lost with another node: that node
 	Since  uint32 // Unix time by the node's clock
 	Sign   uint32 // Unix time by the node's clock
+	From   uint64 // the order before the agent came to the node
 	Seen   uint64 // the order before its last sign of life that is known
 	Order  uint64 // of the claim
 	Addr   netip.Addr

@@ -257,16 +257,24 @@ func (m *Member) Elsewhere(id AgentID) (o Owner, ok bool) {
 	return m.State.Elsewhere(id, c.Seen)
 }
 
-// StatementOrder returns up to which order what this node states of an agent now takes the
-// records into account. That the agent is here follows from a sign of life, which came after
-// all that are stored. That it has left is true as far as this node has read, and later than
-// what it has stated after the last sign of life.
+// StatementOrder returns an order for what this node states of an agent now, by which the
+// statements of two nodes can be compared. That the agent is here is true since it came, and
+// later than what other nodes have claimed. That it has left is true since its last sign of
+// life here: the node that it went to, or came from, has read a claim that was stored in
+// between. What a node states of an agent that it never had is true as far as it has read.
 func (m *Member) StatementOrder(id AgentID, here bool) uint64 {
-	if here {
-		return m.frontier.order
+	m.adoptStored(id)
+	c, known := m.Own.Claim(id)
+	switch {
+	case !known:
+		return m.State.Position()
+	case !here:
+		return c.Seen
 	}
-	c, _ := m.Own.Claim(id)
-	return max(m.State.Position(), c.Seen)
+	if r := m.findLatest(id); r != nil {
+		return max(c.From, r.order())
+	}
+	return c.From
 }
 
 // Write is a record to be stored.

@@ -128,14 +128,38 @@ func TestASignOfLifeThatProvesNothingBringsNoAgentBack(t *testing.T) {
 	}
 }
 
-func TestALossIsLaterThanTheArrivalBeforeItThoughLessWasRead(t *testing.T) {
+// Each statement about an agent is later than those that are not true any more, though the
+// nodes have read as much of the stream as they happen to.
+func TestStatementsOfTwoNodesHaveTheOrderOfTheAgentsWay(t *testing.T) {
 	t.Parallel()
-	a := NewMember("node01", 1, nil)
-	a.AdvanceFrontier(9) // stored, and not read yet
-	arrival := a.StatementOrder(1, true)
+	a, b := NewMember("node01", 1, nil), NewMember("node02", 1, nil)
 	a.RecordSighting(&Sighting{Agent: 1})
-	a.RecordDeparture(1, Lost, 5)
-	if loss := a.StatementOrder(1, false); arrival != 9 || loss < arrival {
-		t.Errorf("arrival %d, loss %d", arrival, loss)
+	order := readBack(t, 0, a, b)
+	came := a.StatementOrder(1, true)
+	a.AdvanceFrontier(90) // stored, and node02 has not heard of it
+	b.RecordSighting(&Sighting{Agent: 1})
+	if moved := b.StatementOrder(1, true); moved <= came {
+		t.Errorf("the agent came with order %d, and to the other node with %d", came, moved)
+	}
+	order = readBack(t, max(order, 90), b, a)
+	a.RecordDeparture(1, Moved, 5)
+	order = readBack(t, order, a, b)
+	b.RecordSighting(&Sighting{Agent: 1})
+	b.RecordDeparture(1, Lost, 6)
+	lost := b.StatementOrder(1, false)
+	order = readBack(t, order, b, a)
+	a.RecordSighting(&Sighting{Agent: 1})
+	if back := a.StatementOrder(1, true); back <= lost {
+		t.Errorf("lost with order %d, and back with %d", lost, back)
+	}
+	a.RecordDeparture(1, Lost, 7)
+	if again := a.StatementOrder(1, false); again <= lost {
+		t.Errorf("lost with order %d, and elsewhere with %d", lost, again)
+	}
+	b.RecordLossFor(1, "node01", 8)
+	order = readBack(t, order, b, a)
+	a.RecordSighting(&Sighting{Agent: 1})
+	if again := a.StatementOrder(1, true); again < order {
+		t.Errorf("declared lost with order %d, and here with %d", order, again)
 	}
 }

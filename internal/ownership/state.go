@@ -268,7 +268,7 @@ func (s *State) ownerOf(r *row) Owner {
 	if r.lostWith() > 0 {
 		with = s.nodes[r.lostWith()-1].name
 	}
-	return Owner{Node: n.name, Reason: r.reason, Lost: n.lost, With: with, Since: r.since, Sign: r.sign, Seen: r.seen(), Order: r.order(), Addr: r.address()}
+	return Owner{Node: n.name, Reason: r.reason, Lost: n.lost, With: with, Since: r.since, Sign: r.sign, From: r.from(), Seen: r.seen(), Order: r.order(), Addr: r.address()}
 }
 
 // Elsewhere returns the valid claim of an agent if it is another node's, and was stored
