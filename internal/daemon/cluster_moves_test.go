@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -204,7 +205,7 @@ func (f *movingFleet) awaitState(id string, status event.Status, node string) {
 	var s event.AgentState
 	f.anyNode().await(fmt.Sprintf("PULSE_AGENTS has %s as %v at %s", id, status, node), func() bool {
 		e, err := bucket.Get(f.t.Context(), id)
-		return err == nil && json.Unmarshal(e.Value(), &s) == nil && s.Status == status && s.Node == node
+		return err == nil && json.Unmarshal(e.Value(), &s) == nil && s.Status == status && cmp.Or(s.ToNode, s.Node) == node
 	})
 }
 
