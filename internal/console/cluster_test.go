@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -31,20 +32,48 @@ func openCluster(t *testing.T) (*fixture, *testsupport.Records) {
 	last := records.Beat("node03")
 	records.LoseNode("node03", last)
 	records.Beat("node02")
+	s.joinCluster(records)
+	return s, records
+}
+
+// joinCluster starts the console of a node whose cluster has stored records.
+func (s *fixture) joinCluster(records *testsupport.Records) {
+	s.t.Helper()
 	cfg := s.cfg
-	all := fleet.New(fleet.Config{Table: s.detector, Claims: records, Clock: s.clock, Identify: func(detector.AgentID) fleet.Identity { return fleet.Identity{} }}, fleet.Settings{})
+	all := fleet.New(fleet.Config{Table: s.detector, Claims: records, Clock: s.clock, Identify: func(id detector.AgentID) fleet.Identity {
+		return fleet.Identity{Name: fmt.Sprintf("host-%03d", id), IP: "any"}
+	}}, fleet.Settings{})
 	cfg.Fleet = all
 	ctx, stop := context.WithCancel(context.Background())
 	counted := make(chan struct{})
 	go func() { defer close(counted); all.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-counted })
+	s.t.Cleanup(func() { stop(); <-counted })
 	cfg.Nodes = func() view.NodeList {
 		now := time.Now()
 		self := view.Node{Name: "node01", Role: "master", Version: "1.2.3", Started: now.UTC()}
 		return view.NodeList{Node: "node01", Cluster: true, Nodes: all.ListNodes(self, fleet.Beats{Period: 4 * time.Second, Last: now}, now)}
 	}
 	s.startServer(cfg, "127.0.0.1:0")
-	return s, records
+}
+
+// A measurement, as that of one node: PULSE_LARGE=1 go test ./internal/console -run HundredThousand -v
+func TestTheDashboardShowsAHundredThousandAgentsOfFiveNodes(t *testing.T) {
+	if os.Getenv("PULSE_LARGE") == "" {
+		t.Skip("a measurement: PULSE_LARGE=1 asks for it")
+	}
+	b := openBrowser(t)
+	s, records := openFixture(t, 20_000), testsupport.NewRecords(t)
+	s.connectAgents(1, 20_000)
+	for id := ownership.AgentID(20_001); id <= 100_000; id++ {
+		records.Claim(fmt.Sprintf("node%02d", 2+id%4), id, ownership.Here)
+	}
+	s.joinCluster(records)
+	b.openPage(s.url + "/?by=node")
+	b.waitUntil(isLive)
+	t.Logf("100 000 agents of five nodes were drawn %s ms after the page's script began", b.evaluate("document.documentElement.dataset.drawn"))
+	b.waitUntil(`document.querySelector("#counts .active b").innerText === "100,000"`)
+	b.saveScreenshot("hundred-thousand-of-five-nodes")
+	b.checkErrors(s)
 }
 
 func TestTheFleetOfAClusterIsListedFilteredAndAskedByNode(t *testing.T) {
