@@ -49,6 +49,9 @@ func printNodes(w io.Writer, list *view.NodeList, now time.Time) error {
 			since = formatAge(now.Sub(*n.Since))
 		}
 		state := printable.Only(n.State)
+		if n.Coarse {
+			state += ", its manager works"
+		}
 		if n.Self && list.Cluster {
 			state += " (this one)"
 		}

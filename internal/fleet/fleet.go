@@ -51,7 +51,8 @@ type Config struct {
 	Identify func(detector.AgentID) Identity
 	// Duplicated reports whether two machines use an agent's key. Nil for never.
 	Duplicated func(detector.AgentID) bool
-	// Coarse reports whether a node's agents are seen through the manager's database only. Nil for never.
+	// Coarse reports whether a node's agents are seen through the manager's database only: its
+	// Pulse is lost, and this node watches them. Nil for never.
 	Coarse func(node string) bool
 }
 

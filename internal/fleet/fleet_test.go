@@ -177,6 +177,28 @@ func TestAgentsOfADuplicatedKeyAndThoseSeenCoarselyAreMarked(t *testing.T) {
 	}
 }
 
+// Its Pulse is lost, and this node, the master's, has it in its table meanwhile.
+func TestAnAgentSeenThroughTheManagersDatabaseIsOnItsNode(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 2)
+	s.Coarse = func(node string) bool { return node == "node02" }
+	s.see(detector.SawStartup, 1, 2)
+	s.see(detector.SawKeepAlive, 1, 2)
+	last := s.records.Beat("node02")
+	s.records.Claim("node02", 1, ownership.Here)
+	s.records.Claim("node01", 2, ownership.Here)
+	s.records.Beat("node01")
+	s.records.LoseNode("node02", last)
+	for id, want := range map[detector.AgentID]string{1: "node02 active true true", 2: "node01 active false true"} {
+		if r, _ := s.Agent(id); fmt.Sprint(s.NodeName(r.Node), " ", r.Status, " ", r.Coarse, " ", r.Seen) != want {
+			t.Errorf("agent %v: %+v, want %s", id, r, want)
+		}
+	}
+	if n := s.ListNodes(view.Node{Name: "node01"}, Beats{}, time.Now()); n[0].Coarse || !n[1].Coarse {
+		t.Errorf("%+v", n)
+	}
+}
+
 func TestNodesAreUpLostCutOffOrUnknown(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 3)

@@ -25,7 +25,7 @@ func (f *Fleet) ListNodes(self view.Node, beats Beats, now time.Time) []view.Nod
 		case n.Self:
 			list = append(list, f.newSelf(self, beats, now))
 		case n.Order > 0 || n.Agents > 0:
-			list = append(list, newNode(&n, beats, now))
+			list = append(list, f.newNode(&n, beats, now))
 		}
 	}
 	slices.SortFunc(list, func(a, b view.Node) int { return strings.Compare(a.Name, b.Name) })
@@ -45,7 +45,7 @@ func (f *Fleet) newSelf(n view.Node, beats Beats, now time.Time) view.Node {
 }
 
 // newNode presents another node. Its silence is counted in beats of this one.
-func newNode(n *ownership.Node, beats Beats, now time.Time) view.Node {
+func (f *Fleet) newNode(n *ownership.Node, beats Beats, now time.Time) view.Node {
 	silent := time.Duration(n.Missed) * beats.Period
 	shown := view.Node{Name: n.Name, Role: n.Beat.Role.String(), Version: n.Beat.Version, Agents: n.Agents,
 		Started: time.Unix(int64(n.Beat.Started), 0).UTC(), State: view.NodeUp, Missed: n.Missed, BeatAge: silent.Seconds()}
@@ -56,6 +56,7 @@ func newNode(n *ownership.Node, beats Beats, now time.Time) view.Node {
 		return shown
 	case n.Lost:
 		shown.State, since = view.NodeLost, now.Add(-silent).UTC().Truncate(time.Second)
+		shown.Coarse = f.Coarse != nil && f.Coarse(n.Name)
 	case beats.CutOff:
 		shown.State, since = view.NodeUnknown, view.TruncateTime(beats.Last)
 	}

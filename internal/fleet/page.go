@@ -37,10 +37,19 @@ func (p *page) joinPlaces(places []ownership.Place) {
 		r, at := &p.records[i], &places[i]
 		if isElsewhere(r, at) {
 			p.movePlace(i, at)
-		} else if p.fleet.Duplicated != nil {
+			continue
+		}
+		if p.fleet.Duplicated != nil {
 			r.Duplicated = p.fleet.Duplicated(r.ID)
 		}
+		if at.Node != 0 && at.NodeLost && p.isCoarse(at.Node) {
+			r.Node, r.Coarse = at.Node, true
+		}
 	}
+}
+
+func (p *page) isCoarse(node uint8) bool {
+	return p.fleet.Coarse != nil && p.fleet.Coarse(p.fleet.NodeName(node))
 }
 
 // isElsewhere reports whether an agent of the table is another node's, or was last. What this
@@ -97,9 +106,7 @@ func (p *page) setDetails(i int, at *ownership.Place) {
 	if p.fleet.Duplicated != nil {
 		r.Duplicated = p.fleet.Duplicated(r.ID)
 	}
-	if p.fleet.Coarse != nil {
-		r.Coarse = p.fleet.Coarse(p.fleet.NodeName(at.Node))
-	}
+	r.Coarse = p.isCoarse(at.Node)
 	if at.Addr.IsValid() {
 		from := len(p.text)
 		p.text = at.Addr.AppendTo(p.text)

@@ -60,6 +60,7 @@ type Node struct {
 	Since   *time.Time `json:"since,omitempty"`
 	State   string     `json:"state"`                  // up, lost, cut_off or unknown
 	BeatAge float64    `json:"beat_age_s"`             // how old its last sign of life is, in seconds: at least
+	Coarse  bool       `json:"coarse,omitempty"`       // it is lost, and its agents are seen through the manager's database
 	Missed  int        `json:"missed_beats,omitempty"` // beats of the node that answers since then
 }
 

@@ -37,7 +37,7 @@ export class NodeList {
 // stateOf returns the state of a node in words. One that is only late for a beat is up.
 function stateOf(n) {
   switch (n.state) {
-    case "lost": return `lost, silent ${span(n.beat_age_s * 1000)}`;
+    case "lost": return `${n.coarse ? "lost, its manager works" : "lost"}, silent ${span(n.beat_age_s * 1000)}`;
     case "cut_off": return "cut off";
     case "unknown": return "unknown";
     default: return n.missed_beats >= late ? `late, ${count(n.missed_beats)} beats missed` : "up";
