@@ -128,6 +128,7 @@ var rooms = []room{
 	{"internal/connlimit", nil, "it is connections, whatever goes over them"},
 	{"internal/message", []string{"event", "internal/alertlevel", "internal/atomicfile", "internal/detector", "internal/evidence", "internal/history", "internal/outbox"},
 		"it converts between decisions and messages, and sends none"},
+	{"internal/report", []string{"event", "internal/audit", "internal/view"}, "it counts what the audit log has; who prints it is not its affair"},
 	{"internal/console", []string{"event", "internal/connlimit", "internal/detector", "internal/evidence", "internal/filewatch", "internal/history", "internal/silence", "internal/view"}, "it shows the fleet and what was decided about it, and knows nothing of how messages get out"},
 	{"internal/top", []string{"event", "internal/printable", "internal/view"}, "it makes text of what the API says"},
 	{"internal/sealing", []string{"internal/config", "internal/keys", "internal/outbox", "internal/query", "internal/statedir", "seal"},
@@ -154,7 +155,7 @@ var rooms = []room{
 	{"cmd/pulse-bench", []string{"internal/bench", "internal/clientkeys", "internal/daemon", "internal/demo", "internal/managersim"}, "its command line; the measurements are in internal/bench, the demo in internal/demo"},
 	{"internal/tools/shape", nil, "it reads source files, and no package of the module"},
 	{"docs/consumers/go", []string{"event", "seal"}, "it is a program of somebody else, who has nothing but what is public"},
-	{"cmd/pulse", []string{"event", "event/ocsf", "internal/agentsim", "internal/alertlevel", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/sealing", "internal/secmsg", "internal/silence", "internal/statedir", "internal/systemd", "internal/top", "internal/view", "internal/wazuhrules", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+	{"cmd/pulse", []string{"event", "event/ocsf", "internal/agentsim", "internal/alertlevel", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/report", "internal/sealing", "internal/secmsg", "internal/silence", "internal/statedir", "internal/systemd", "internal/top", "internal/view", "internal/wazuhrules", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

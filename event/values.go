@@ -26,6 +26,16 @@ func (s Status) String() string {
 	return statusNames[s]
 }
 
+// ParseStatus returns the status of a name, and false if it is none.
+func ParseStatus(name string) (Status, bool) {
+	for s, n := range statusNames {
+		if n == name {
+			return Status(s), true
+		}
+	}
+	return 0, false
+}
+
 // EventType is the type of a keep-alive event.
 type EventType string
 

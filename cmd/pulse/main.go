@@ -40,6 +40,7 @@ type commands struct {
 	Verify    verifyCommand    `cmd:"" help:"Check stored messages: their signatures, and that none is missing or duplicated."`
 	Keys      keysCommand      `cmd:"" help:"Make, show, replace and export the keys that messages are signed and encrypted with."`
 	Audit     auditCommand     `cmd:"" help:"Check or show the audit log."`
+	Report    reportCommand    `cmd:"" help:"Report how available the agents were, for a month or any other time."`
 	Provision provisionCommand `cmd:"" help:"Set up a NATS server: credentials, certificates, configuration, streams."`
 	Config    configCommand    `cmd:"" help:"Check or print the settings."`
 	Doctor    doctorCommand    `cmd:"" help:"Examine whether this host is ready for Pulse."`

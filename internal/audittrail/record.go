@@ -98,6 +98,12 @@ func (t *Trail) RecordDecision(r *message.Record) {
 		if r.Changes > 0 {
 			attrs = append(attrs, slog.Int("changes", r.Changes))
 		}
+		if r.Seen {
+			attrs = append(attrs, slog.String("last_seen", r.LastSeenTime.UTC().Format(time.RFC3339)))
+		}
+		if kind == kindTransition && r.IsAlert() {
+			attrs = append(attrs, slog.Bool("alert", true))
+		}
 		attrs = append(attrs, listEvidence(r)...)
 		if !t.redactNames {
 			attrs = append(attrs, listInfo(&r.Info)...)
