@@ -59,7 +59,9 @@ func TestAvailabilityIsThePartOfTheTimeThatAnAgentWasThere(t *testing.T) {
 			b.AddChange(back("001", 1))
 			b.AddChange(lost("001", 25, event.ConnectionLost))
 		}, 23, 24, 0, 1, 1},
-		{"never changed", func(b *Builder) { b.SetPresent([]Agent{{ID: "001", Name: "host-001", Status: event.Active, Since: at(-500)}}) }, 24, 24, 0, 0, 0},
+		{"never changed", func(b *Builder) {
+			b.SetPresent([]Agent{{ID: "001", Name: "host-001", Status: event.Active, Since: at(-500)}})
+		}, 24, 24, 0, 0, 0},
 	} {
 		b := newDay()
 		tt.fill(b)
