@@ -18,7 +18,7 @@ import (
 
 const (
 	testHeartbeat = 200 * time.Millisecond
-	testWillDelay = 3 * time.Second
+	testWillDelay = 4 * time.Second
 )
 
 // willPlatform is a platform's server that announces the losses of some nodes.
@@ -51,9 +51,14 @@ func newWillPlatform(t *testing.T, nodes ...string) *willPlatform {
 // startNode starts a node with quick heartbeats.
 func (p *willPlatform) startNode(cfg *config.Config) *testNode {
 	p.Helper()
+	return p.startNodeAt(cfg, realPace)
+}
+
+func (p *willPlatform) startNodeAt(cfg *config.Config, pace clusterPace) *testNode {
+	p.Helper()
 	h := &testNode{t: p.T, log: new(logbook), ended: make(chan error, 1)}
 	var err error
-	if h.node, err = open(p.Context(), cfg, "1.2.3", world{clock: detector.NewClock(), pace: realPace, heartbeat: testHeartbeat, willDelay: testWillDelay}, slog.New(h.log)); err != nil {
+	if h.node, err = open(p.Context(), cfg, "1.2.3", world{clock: detector.NewClock(), pace: pace, heartbeat: testHeartbeat, willDelay: testWillDelay}, slog.New(h.log)); err != nil {
 		p.Fatal(err)
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -91,13 +96,18 @@ func (p *willPlatform) consumeAlerts() *alerts {
 	return &alerts{p, messages, seal.Opener{Guard: seal.NewGuard(seal.GuardConfig{Complete: true})}}
 }
 
-// trust adds the keys of a node.
-func (a *alerts) trust(h *testNode) {
+// trust sets the nodes whose messages are accepted.
+func (a *alerts) trust(nodes ...*testNode) {
 	a.Helper()
-	keys, err := h.node.out.sealer.Files.ReadPublicKeys()
-	if err != nil {
-		a.Fatal(err)
+	var keys []*seal.Key
+	for _, h := range nodes {
+		own, err := h.node.out.sealer.Files.ReadPublicKeys()
+		if err != nil {
+			a.Fatal(err)
+		}
+		keys = append(keys, own...)
 	}
+	var err error
 	if a.opener.Verifier, err = seal.NewVerifier(keys...); err != nil {
 		a.Fatal(err)
 	}
@@ -221,6 +231,52 @@ func TestANodeWithALivingPeerHasNoLastWill(t *testing.T) {
 			t.Fatal("a node with a living peer has a will")
 		}
 	}
+}
+
+// Of two nodes the first that is lost is announced by the other, and that by the server.
+func TestTheLastNodeOfAClusterIsAnnouncedByTheServerAndTheOthersByTheirPeers(t *testing.T) {
+	t.Parallel()
+	p := newWillPlatform(t, "one", "two")
+	ways := map[string]*testsupport.Path{}
+	nodes := map[string]*testNode{}
+	for _, name := range []string{"one", "two"} {
+		ways[name] = testsupport.OpenPath(t, p.srv.Addr().String())
+		cfg := p.settings(name, ways[name].Addr)
+		cfg.Cluster.Enabled = true
+		nodes[name] = p.startNodeAt(cfg, quickPace)
+	}
+	a := p.consumeAlerts()
+	a.trust(nodes["one"], nodes["two"])
+	want := func(what, node, by string) {
+		t.Helper()
+		m := a.next()
+		n, is := m.Lost, "lost"
+		if n == nil {
+			n, is = m.Back, "back"
+		}
+		if is != what || n.Node != node || n.AnnouncedBy != by {
+			t.Fatalf("%s: %+v, want %s of %s by %s", is, n, what, node, by)
+		}
+	}
+	one, two := nodes["one"], nodes["two"]
+	for _, h := range nodes {
+		h.await("both live", func() bool { living, known := h.node.cluster().hasLivingPeers(); return living && known })
+	}
+	one.await("nobody has a will", func() bool { return !p.will("one", 0) && !p.will("two", 0) })
+	ways["one"].Close()
+	want("lost", "one", "two")
+	two.await("the last one has a will", func() bool { return p.will("two", 0) })
+	ways["two"].Close()
+	want("lost", "two", "two")
+	ways["two"].Open()
+	want("back", "two", "two")
+	ways["one"].Open()
+	want("back", "one", "one")
+	one.await("nobody has a will", func() bool { return !p.will("one", 0) && !p.will("two", 0) })
+	ways["two"].Close()
+	want("lost", "two", "one")
+	ways["two"].Open()
+	want("back", "two", "two")
 }
 
 func TestANodeThatFailsLeavesItsLastWill(t *testing.T) {
