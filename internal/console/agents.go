@@ -1,8 +1,6 @@
 package console
 
 import (
-	"bufio"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -155,16 +153,8 @@ func checkParameterNames(query map[string][]string, names []string) error {
 // The event is the last before the first page was read: a client that reads the events
 // after it misses none, and gets some that the map has already.
 func (s *Server) handleFleetMap(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Vary", "Accept-Encoding")
-	out := bufio.NewWriterSize(w, 1<<16)
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		w.Header().Set("Content-Encoding", "gzip")
-		packed, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
-		defer packed.Close()
-		out.Reset(packed)
-	}
-	defer out.Flush()
+	out, finish := newPackedWriter(w, r)
+	defer finish()
 	nodes := view.NodeNames(s.cfg.Fleet)
 	head, _ := json.Marshal(struct {
 		Node   string   `json:"node"`

@@ -132,6 +132,7 @@ func (s *Server) newRequestHandler() http.Handler {
 		"POST /api/v1/silences":         s.handleSilenceAdd,
 		"DELETE /api/v1/silences/{id}":  s.handleSilenceEnd,
 		"GET /api/v1/map":               s.handleFleetMap,
+		"GET /api/v1/times":             s.handleFleetTimes,
 		"GET /api/v1/status":            s.handleStatus,
 		"GET /api/v1/nodes":             s.handleNodes,
 		"GET /api/v1/series":            s.handleSampleSeries,

@@ -107,6 +107,7 @@ func TestAnswersAreWhatTheDocumentPromises(t *testing.T) {
 		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/121", ""},
 		{"GET", "/api/v1/agents/{id}", "/api/v1/agents/x", ""},
 		{"GET", "/api/v1/map", "/api/v1/map", ""},
+		{"GET", "/api/v1/times", "/api/v1/times", ""},
 		{"GET", "/api/v1/changes", "/api/v1/changes", ""},
 		{"GET", "/api/v1/changes", "/api/v1/changes?limit=x", ""},
 		{"GET", "/api/v1/status", "/api/v1/status", ""},

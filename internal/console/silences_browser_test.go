@@ -63,7 +63,7 @@ func TestTheDashboardAddsListsAndEndsSilences(t *testing.T) {
 	b.waitUntil(list + `.includes("agent 003")`)
 	click("#silences-close")
 	click("#view-list")
-	b.waitUntil(`[...document.querySelectorAll("#list tr")].filter((tr) => tr.innerText.includes("silenced")).map((tr) => tr.cells[3].innerText).join() === "003"`)
+	b.waitUntil(`[...document.querySelectorAll("#list tr")].filter((tr) => tr.innerText.includes("silenced")).map((tr) => tr.cells[5].innerText).join() === "003"`)
 	if text := b.evaluate(`document.getElementById("silence-wrong").innerText`); strings.TrimSpace(text) != "" {
 		t.Error(text)
 	}

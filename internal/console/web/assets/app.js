@@ -9,14 +9,15 @@ import { Feed } from "./feed.js";
 import { AgentPanel } from "./agent.js";
 import { NodeCards } from "./node.js";
 import { NodeList } from "./nodes.js";
-import { showList } from "./list.js";
+import { AgentList } from "./list.js";
 import { Killed, Silences } from "./silences.js";
-import { filterNames, newMatcher, readView, unknownFilter, view, writeView } from "./filter.js";
+import { newMatcher, problemOf, readView, view, writeView } from "./filter.js";
 
 const began = performance.now();
 const fleet = new Fleet();
 const map = new FleetMap(fleet, { open: (row) => openAgent(fleet.ids[row]), narrow: toggleBlock, said: (text) => { $("pointed").textContent = text; } });
 const feed = new Feed((id) => openAgent(id));
+const list = new AgentList(fleet, { open: (row) => openAgent(fleet.ids[row]), changed: () => writeView(true), load: async () => fleet.loadTimes(await getJSON("times")) });
 const silences = new Silences();
 const killed = new Killed((id) => openAgent(id));
 const panel = new AgentPanel(() => openAgent(""), (id) => silences.open(id));
@@ -39,6 +40,7 @@ function toggleBlock(key) {
 
 function toggleWord(word) {
   view.q = view.q === word ? "" : word;
+  view.page = 1;
   applyView(true);
 }
 
@@ -51,21 +53,20 @@ function applyView(step = false) {
   $("view-list").setAttribute("aria-pressed", String(view.list));
   $("map").hidden = view.list;
   $("legend").hidden = view.list;
-  $("list").hidden = !view.list;
+  $("list").hidden = $("pages").hidden = !view.list;
   applyFilter();
   drawCounts();
 }
 
 // applyFilter finds the agents that match the view.
 function applyFilter() {
-  const match = newMatcher(fleet), unknown = unknownFilter(fleet);
+  const match = newMatcher(fleet), problem = problemOf(fleet);
   let n = 0;
   if (match) for (const row of fleet.rows.values()) n += match(row);
-  $("matched").textContent = unknown ? `There is no filter ${unknown}: there are ${filterNames(fleet)}`
-    : match ? `${plural(n, "agent")} of ${count(fleet.size)} match` : "";
-  $("matched").classList.toggle("bad", unknown !== "");
+  $("matched").textContent = problem || (match ? `${plural(n, "agent")} of ${count(fleet.size)} match` : "");
+  $("matched").classList.toggle("bad", problem !== "");
   $("matched").dataset.count = match ? n : fleet.size;
-  if (view.list) showList(fleet, match, (row) => openAgent(fleet.ids[row]));
+  list.filter(match);
   map.filter(match);
 }
 const filterSoon = rarely(applyFilter, 300);
@@ -98,6 +99,7 @@ function drawCounts() {
 
 function toggleStatus(status) {
   if (!view.status.delete(status)) view.status.add(status);
+  view.page = 1;
   applyView(true);
 }
 
@@ -221,9 +223,9 @@ async function startDashboard() {
   followEvents(last, { event: (kind, data) => events[kind]?.(data), state: (word, heardAt, why) => connection.set(word, heardAt, why) });
 }
 
-$("search").addEventListener("input", rarely(() => { view.q = $("search").value; applyView(); }, 120));
+$("search").addEventListener("input", rarely(() => { view.q = $("search").value; view.page = 1; applyView(); }, 120));
 $("by").addEventListener("change", () => { view.by = $("by").value; applyView(true); map.layout(); });
-for (const list of [true, false]) $(list ? "view-list" : "view-map").addEventListener("click", () => { view.list = list; applyView(true); if (!list) map.layout(); });
+for (const asList of [true, false]) $(asList ? "view-list" : "view-map").addEventListener("click", () => { view.list = asList; applyView(true); if (!asList) map.layout(); });
 addEventListener("popstate", () => { readView(); applyView(); map.layout(); panel.open(view.agent, false); });
 // closeOpen closes what is open, whatever has the focus. A dialog closes by itself.
 function closeOpen(e) {

@@ -1,7 +1,8 @@
 // The view: kept in the page's address, so that it can be shared.
 import { statuses } from "./dom.js";
+import { parseNetwork } from "./fleet.js";
 
-export const view = { q: "", status: new Set(), by: "network", list: false, agent: "" };
+export const view = { q: "", status: new Set(), by: "network", list: false, sort: "status", page: 1, agent: "" };
 
 export function readView() {
   const p = new URLSearchParams(location.search);
@@ -9,6 +10,8 @@ export function readView() {
   view.status = new Set((p.get("status") ?? "").split(",").filter((s) => statuses.includes(s)));
   view.by = ["group", "node"].includes(p.get("by")) ? p.get("by") : "network";
   view.list = p.get("view") === "list";
+  view.sort = p.get("sort") ?? "status";
+  view.page = Math.max(parseInt(p.get("page") ?? "1", 10) || 1, 1);
   view.agent = p.get("agent") ?? "";
 }
 
@@ -19,6 +22,8 @@ export function writeView(step = false) {
   if (view.status.size) p.set("status", statuses.filter((s) => view.status.has(s)).join(","));
   if (view.by !== "network") p.set("by", view.by);
   if (view.list) p.set("view", "list");
+  if (view.list && view.sort !== "status") p.set("sort", view.sort);
+  if (view.list && view.page > 1) p.set("page", view.page);
   if (view.agent) p.set("agent", view.agent);
   const url = p.size ? `?${p.toString().replaceAll("%2C", ",").replaceAll("%3A", ":").replaceAll("%2F", "/")}` : location.pathname;
   if (url === (location.search || location.pathname)) return;
@@ -31,7 +36,10 @@ const pattern = (text) => new RegExp(`^${text.replace(/[.+^${}()|[\]\\]/g, "\\$&
 const fits = {
   name: (fleet, is) => (row) => is(fleet.names[row]),
   ip: (fleet, is) => (row) => is(fleet.ips[row]),
-  net: (fleet, is) => (row) => is(fleet.nets[row]),
+  net: (fleet, is, text) => {
+    const contains = parseNetwork(text);
+    return contains ? (row) => contains(fleet.ips[row]) : (row) => is(fleet.nets[row]);
+  },
   id: (fleet, is) => (row) => is(fleet.ids[row]),
   group: (fleet, is) => either((row) => is(fleet.groupOf(row)), ofInfo(fleet, (info) => info.groups.some(is))),
   node: (fleet, is) => (row) => is(fleet.nodeOf(row)),
@@ -48,16 +56,17 @@ function ofInfo(fleet, test) {
   return (row) => known[fleet.info[row]] ??= test(fleet.infoOf(row));
 }
 
-// unknownFilter returns the name of the first filter in the search that there is not, "" if there
-// are all. An IPv6 address is text.
-export function unknownFilter(fleet) {
+// problemOf returns what is wrong with the search, "" for nothing: a filter that there is not, or
+// a network that is none. An IPv6 address is text.
+export function problemOf(fleet) {
   for (const word of words()) {
-    const [, name] = word.match(/^([a-z_-]+):/i) ?? [];
-    if (name && !namesOf(fleet).includes(name.toLowerCase()) && !/^[0-9a-f:.]+$/i.test(word)) return name;
+    const [, name, text] = word.match(/^([a-z_-]+):(.*)$/i) ?? [];
+    if (!name || /^[0-9a-f:.]+$/i.test(word)) continue;
+    if (!namesOf(fleet).includes(name.toLowerCase())) return `There is no filter ${name}: there are ${namesOf(fleet).map((known) => `${known}:`).join(", ")}`;
+    if (name.toLowerCase() === "net" && text && !isPattern(text) && !parseNetwork(text)) return `${text} is no network: net: wants one such as 10.1.0.0/16, or 10.1.*`;
   }
   return "";
 }
-export const filterNames = (fleet) => namesOf(fleet).map((name) => `${name}:`).join(", ");
 
 // namesOf returns the filters that there are. One by node is for a cluster.
 const namesOf = (fleet) => Object.keys(fits).filter((name) => name !== "node" || fleet.clustered);

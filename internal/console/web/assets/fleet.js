@@ -11,6 +11,7 @@ export class Fleet {
     this.infos = [newInfo({})]; this.infoIndex = new Map(); // what is known of agents, which is the same of many
     this.info = []; // the index in infos
     this.rows = new Map(); // id → row
+    this.since = []; this.seen = []; // seconds since 1970; undefined until loadTimes, 0 for never
     this.silenced = new Set(); // rows
     this.nodeNames = []; // of a cluster, this node first; else none
     this.nodes = []; // the index in nodeNames
@@ -19,7 +20,8 @@ export class Fleet {
 
   // load reads the answer of /api/v1/map.
   load(map) {
-    const n = map.agents.length;
+    const n = map.agents.length, before = { rows: this.rows, since: this.since, seen: this.seen };
+    this.since = new Array(n); this.seen = new Array(n);
     this.groupNames = map.groups;
     this.ids = new Array(n); this.names = new Array(n); this.ips = new Array(n); this.nets = new Array(n);
     this.groups = new Array(n);
@@ -41,7 +43,17 @@ export class Fleet {
       if (!shared.has(net)) shared.set(net, net);
       this.nets[row] = shared.get(net);
       this.rows.set(id, row);
+      const was = before.rows.get(id);
+      if (was !== undefined) { this.since[row] = before.since[was]; this.seen[row] = before.seen[was]; }
     });
+  }
+
+  // loadTimes reads the answer of /api/v1/times.
+  loadTimes(times) {
+    for (const [id, since, seen] of times.agents) {
+      const row = this.rows.get(id);
+      if (row !== undefined) { this.since[row] = since; this.seen[row] = seen; }
+    }
   }
 
   get size() { return this.rows.size; }
@@ -109,6 +121,9 @@ export class Fleet {
       this.ips[row] = ip; this.nets[row] = net;
     }
     this.status[row] = statuses.indexOf(e.to);
+    this.since[row] = Math.floor(Date.parse(e.at) / 1000);
+    const seen = e.to === "active" ? e.at : e.last_seen;
+    if (seen) this.seen[row] = Math.floor(Date.parse(seen) / 1000);
     if (this.clustered && (e.node || e.reason !== "node_lost")) {
       const node = this.indexOfNode(e.node);
       moved ||= this.nodes[row] !== node;
@@ -138,6 +153,27 @@ function wide(ip) {
   const left = head ? head.split(":") : [], right = tail ? tail.split(":") : [];
   const all = tail === undefined ? left : [...left, ...new Array(Math.max(8 - left.length - right.length, 0)).fill("0"), ...right];
   return all.map((x) => x.padStart(4, "0"));
+}
+
+// parseNetwork returns a function that reports whether an address, or a network, is in a network;
+// null if the text is none.
+export function parseNetwork(text) {
+  const [address, length] = text.split("/"), wide = bitsOf(address);
+  if (!wide || length !== undefined && !/^\d{1,3}$/.test(length) || Number(length ?? 0) > wide.length) return null;
+  const bits = wide.slice(0, length ?? wide.length);
+  return (ip) => {
+    const [own, its] = ip.split("/"), other = bitsOf(own);
+    return other?.length === wide.length && other.startsWith(bits) && (its === undefined || Number(its) >= bits.length);
+  };
+}
+
+// bitsOf returns an address as 32 or 128 digits of 0 and 1; null if it is none.
+function bitsOf(ip) {
+  const four = ip.match(/^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/)?.slice(1).map(Number);
+  if (four) return four.every((x) => x < 256) ? four.map((x) => x.toString(2).padStart(8, "0")).join("") : null;
+  if (!/^[0-9a-f:]*:[0-9a-f:]*$/i.test(ip) || ip.includes(":::") || ip.split("::").length > 2) return null;
+  const groups = wide(ip);
+  return groups.length === 8 && groups.every((x) => x.length === 4) ? groups.map((x) => parseInt(x, 16).toString(2).padStart(16, "0")).join("") : null;
 }
 
 // sortKey returns an address as text that sorts as addresses do.
