@@ -105,10 +105,11 @@ type Pulse struct {
 	HTTPCert       string // absolute, or empty; goes with HTTPKey
 	HTTPKey        string
 	UpdateStatus   bool
-	MaxInFlight    int    // requests through a stock manager at once: 1 to 1024
-	VerifyCounters bool   // an agent's message that is not newer than all before proves nothing
-	LogLevel       string // "debug", "info", "warn" or "error"
-	TelemetryLimit int64  // bytes, at least 1 MiB
+	MaxInFlight    int           // requests through a stock manager at once: 1 to 1024
+	VerifyCounters bool          // an agent's message that is not newer than all before proves nothing
+	LogLevel       string        // "debug", "info", "warn" or "error"
+	TelemetryLimit int64         // bytes, at least 1 MiB
+	StatusLimit    time.Duration // 1d to 3650d, or 0: no limit
 }
 
 // Cluster is what of <cluster> is Pulse's: the other elements are the manager's.

@@ -46,7 +46,7 @@ func TestDefaultsAreTheDesigns(t *testing.T) {
 		},
 		Pulse: Pulse{
 			Link: "auto", Home: "/var/ossec", ClientKeys: "/var/ossec/etc/client.keys", StateDir: "/var/lib/pulse",
-			NodeName: nodeNameOfHost(), HTTP: "127.0.0.1:8420", UpdateStatus: true, MaxInFlight: 128, VerifyCounters: true, LogLevel: "info", TelemetryLimit: 1 << 30,
+			NodeName: nodeNameOfHost(), HTTP: "127.0.0.1:8420", UpdateStatus: true, MaxInFlight: 128, VerifyCounters: true, LogLevel: "info", TelemetryLimit: 1 << 30, StatusLimit: 365 * 24 * time.Hour,
 		},
 	}
 	if diff := cmp.Diff(want, Default(), compareAddr); diff != "" {

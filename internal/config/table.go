@@ -196,6 +196,8 @@ var pulseTable = []setting{
 		}},
 	{"pulse/telemetry_limit", "1GB", "How much undelivered telemetry is kept on disk, oldest dropped first (KB, MB, GB and TB are powers of 1024).", atStart,
 		func(c *Config) field { return sizeField{&c.Pulse.TelemetryLimit, 1 << 20, 1 << 50} }},
+	{"pulse/status_limit", "31536000", "How long status changes and alerts are kept on disk once they are confirmed, but for each agent's last status; 0: for ever.", atStart,
+		func(c *Config) field { return optionalDuration{durationField{&c.Pulse.StatusLimit, day, 10 * year}} }},
 }
 
 var clusterTable = []setting{

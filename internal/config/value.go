@@ -130,6 +130,21 @@ func (f durationField) setFromText(text string) error {
 	return nil
 }
 
+// optionalDuration is a time span, or 0 for none.
+type optionalDuration struct{ durationField }
+
+func (f optionalDuration) describeAcceptedValues() string {
+	return "0, or " + f.durationField.describeAcceptedValues()
+}
+
+func (f optionalDuration) setFromText(text string) error {
+	if d, err := silence.ParseDuration(text); err == nil && d == 0 {
+		*f.p = 0
+		return nil
+	}
+	return f.durationField.setFromText(text)
+}
+
 // durationSettingText returns whole seconds as ossec.conf has them, without a unit.
 func durationSettingText(d time.Duration) string {
 	if d%time.Second == 0 {

@@ -116,7 +116,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 // openOutbox opens the outbox, and the connection to the XDR's NATS if there is one.
 func (p *Publisher) openOutbox(ctx context.Context, cfg *config.Config, epoch uint64, log *slog.Logger) (err error) {
 	out := outbox.Config{Prefix: cfg.NATS.SubjectPrefix, Dir: outboxDir(cfg),
-		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, CaughtUp: p.audit.RecordCaughtUp, Log: log}
+		Listen: cfg.NATS.Listen, TelemetryLimit: cfg.Pulse.TelemetryLimit, StatusLimit: cfg.Pulse.StatusLimit, CaughtUp: p.audit.RecordCaughtUp, Log: log}
 	if cfg.NATS.ServerURL != "" {
 		if cfg.NATS.ServerConfig != "" {
 			if p.hub, err = natsserver.StartHub(cfg.NATS.ServerConfig, log); err != nil {

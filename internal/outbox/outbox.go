@@ -77,6 +77,7 @@ type Config struct {
 	Dir            string         // of all files; created with mode 0700
 	Listen         string         // host:port for NATS clients, port 0 for any free one; "" for none
 	TelemetryLimit int64          // bytes of TELEMETRY on disk; 0 for no limit
+	StatusLimit    time.Duration  // how long a message of STATUS is kept; 0 for no limit
 	Remote         *remote.Remote // where to forward to, owned by the caller; nil for nowhere
 	Log            *slog.Logger   // nil for slog.Default()
 
@@ -103,6 +104,7 @@ type Outbox struct {
 	published    [classes]atomic.Uint64
 
 	reading sync.Mutex // held by Last and Recent: their consumer is one
+	trimmed uint64     // up to here STATUS was trimmed; of keepTrimming
 
 	forwarders [classes]*forwarder
 	stop       context.CancelFunc
@@ -163,6 +165,9 @@ func openOutbox(ctx context.Context, cfg Config, t timing) (_ *Outbox, err error
 	}
 	if cfg.Listen != "" {
 		o.running.Go(func() { o.server.LimitConnections(run) })
+	}
+	if cfg.StatusLimit > 0 {
+		o.running.Go(func() { o.keepTrimming(run) })
 	}
 	err = o.held.Release()
 	o.held = nil

@@ -79,10 +79,13 @@ func (o *Outbox) openStream(ctx context.Context, cfg jetstream.StreamConfig) (st
 	return stream, nil
 }
 
+// statusGapsFile has how many messages of STATUS are missing, damaged or trimmed.
+const statusGapsFile = "STATUS.gaps"
+
 // countLost compares what STATUS holds with what it held when this was last
-// looked at, and after the last message since. Nothing is ever removed from it.
+// looked at, and after the last message since. What is removed from it is counted before.
 func (o *Outbox) countLost(now jetstream.StreamState) error {
-	end, gaps := cursorFor(o.cfg.Dir, "STATUS.end"), cursorFor(o.cfg.Dir, "STATUS.gaps")
+	end, gaps := cursorFor(o.cfg.Dir, "STATUS.end"), cursorFor(o.cfg.Dir, statusGapsFile)
 	last, err := end.loadSequence()
 	had, gapsErr := gaps.loadSequence()
 	missing := now.LastSeq - now.Msgs
