@@ -344,11 +344,30 @@ func (v *View) PageClaims(list []ownership.Located, n int) (page []ownership.Loc
 }
 
 // StatementOrder returns an order for what this node states of an agent now: see
-// [ownership.Member.StatementOrder].
+// [ownership.Member.StatementOrder] and DatedOrder.
 func (v *View) StatementOrder(id ownership.AgentID, here bool) uint64 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.member.StatementOrder(id, here)
+	return v.datedOrder(v.member.StatementOrder(id, here))
+}
+
+// DatedOrder returns an order of the bucket as statements have it, which outlast the bucket:
+// the orders of a bucket that is made later are higher. 0 if the bucket was never read.
+func (v *View) DatedOrder(order uint64) uint64 {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.datedOrder(order)
+}
+
+// ordersPerSecond is more than a bucket stores, so that another one begins behind all of its
+// orders. Up to the year 2255, an order is exact in JSON.
+const ordersPerSecond = 1_000_000
+
+func (v *View) datedOrder(order uint64) uint64 {
+	if v.created.IsZero() {
+		return 0
+	}
+	return uint64(max(0, v.created.Unix()))*ordersPerSecond + order
 }
 
 // PagePlaces appends page n of the places of agents: see [ownership.State.PagePlaces].

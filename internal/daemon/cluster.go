@@ -116,6 +116,7 @@ type sharedView interface {
 	SeenAt(node string) time.Time
 	IsAnnounced(beat uint64) bool
 	StatementOrder(id ownership.AgentID, here bool) uint64
+	DatedOrder(order uint64) uint64
 	Owner(id ownership.AgentID) (ownership.Owner, bool)
 	Elsewhere(id ownership.AgentID) (ownership.Owner, bool)
 	LaterClaim(id ownership.AgentID) (ownership.Owner, bool)

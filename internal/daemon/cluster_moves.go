@@ -123,7 +123,7 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 func (n *Node) publishCorrection(d detector.Decision, o *ownership.Owner) {
 	d.Verdict, d.To, d.Reason, d.Node = detector.Changed, detector.Active, detector.AgentMoved, 0
 	r := n.out.newRecord(&d)
-	r.Cluster = &message.Move{To: o.Node, Order: max(2, o.From) - 1} // the other node's own message is later
+	r.Cluster = &message.Move{To: o.Node, Order: max(2, n.clustered.shared.DatedOrder(o.From)) - 1} // the other node's own message is later
 	n.link.OnDecision(&r)
 	n.out.backlog.put(r)
 }
