@@ -24,6 +24,7 @@ func (t *tracker) applyAgentChange(c *wazuhdb.Change) {
 	for _, id := range c.Agents {
 		a := t.known[id]
 		if a != nil && t.owners.role.IsMaster() && t.owners.isElsewhere(id) { // its row may be what another node sent
+			t.fleet.ReleaseMember(id)
 			t.owners.releaseAgent(id)
 			t.dropReleased()
 			a = nil
@@ -32,7 +33,7 @@ func (t *tracker) applyAgentChange(c *wazuhdb.Change) {
 			t.applyForeignChange(id, c)
 			continue
 		}
-		t.setPassive(id, a, c.Passive || a.connection == isRelayed)
+		t.setPassive(id, a, c.Passive || a.connection == isRelayed || a.coarse != "")
 		if a.status == c.Status && a.code == c.Code && (a.keepAlive == c.KeepAlive || c.Status == wazuhdb.StatusDisconnected) {
 			continue
 		}

@@ -54,6 +54,7 @@ type clusterNode struct {
 	log      *logRecorder
 	cutOff   bool // from what the nodes share
 	position int  // in the stream
+	dead     bool // its Pulse is gone
 	noMaster bool // clusterd has no connection to the master
 	closed   map[detector.AgentID]bool
 	ctx      context.Context
@@ -61,6 +62,12 @@ type clusterNode struct {
 
 	mu        sync.Mutex
 	decisions []detector.Decision
+}
+
+// stopPulse ends the Pulse on a node, and has the others know that.
+func (n *clusterNode) stopPulse() {
+	n.stop()
+	n.world.share.update(func() { n.dead, n.cutOff = true, true })
 }
 
 func newClusterWorld(t *testing.T) *clusterWorld {
@@ -104,7 +111,7 @@ func (n *clusterNode) startPulse(shared bool) {
 	if n.link, err = Open(cfg); err != nil {
 		n.world.t.Fatal(err)
 	}
-	n.link.prober.client, n.link.reader.remoted, n.link.locator.client = n, n, n
+	n.link.prober.client, n.link.reader.remoted, n.link.locator.client, n.link.clusterd = n, n, n, n
 	ctx, cancel := context.WithCancel(n.world.t.Context())
 	n.ctx = ctx
 	parts := []func(context.Context){n.fleet.Run, n.link.tracker.runTracker, n.link.monitor.runMonitor, n.link.reader.runReader, n.link.prober.runProber}
@@ -175,6 +182,17 @@ func (n *clusterNode) ReadLocations(_ context.Context, ids []detector.AgentID) (
 		list = append(list, l)
 	}
 	return list, nil
+}
+
+// ReadNodeActivity answers as the node's clusterd does.
+func (n *clusterNode) ReadNodeActivity(_ context.Context, node string) (a clusterd.NodeActivity, err error) {
+	m := n.world.nodes["m"].manager5
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var last int64
+	err = m.db.QueryRow("SELECT count(*), coalesce(max(last_keepalive), 0) FROM agent WHERE connection_status IN ('active', 'pending') AND node_name = ?", node).Scan(&a.Agents, &last)
+	a.Silence = time.Since(time.Unix(last, 0))
+	return a, err
 }
 
 // connect has agents connect to a node. The node that they were connected to sees the ends of
@@ -435,7 +453,7 @@ func (n *clusterNode) AdmitMember(m detector.Member) {
 	n.world.share.mu.Lock()
 	o, ok := n.member.State.Owner(ownership.AgentID(m.ID))
 	n.world.share.mu.Unlock()
-	if ok && o.Node != clusterNames[n.name] {
+	if ok && o.Node != clusterNames[n.name] && !m.Active {
 		kind := detector.SawElsewhere
 		if o.Reason != ownership.Here {
 			kind = detector.LostElsewhere
@@ -444,6 +462,7 @@ func (n *clusterNode) AdmitMember(m detector.Member) {
 	}
 }
 
+func (n *clusterNode) ReportRelayed(s detector.Sighting)               { n.fleet.Report(s) }
 func (n *clusterNode) SetMembers(all []detector.Member)                { n.fleet.SetMembers(all) }
 func (n *clusterNode) ReleaseMember(id detector.AgentID)               { n.fleet.ReleaseMember(id) }
 func (n *clusterNode) SetInfo(id detector.AgentID, info detector.Info) { n.fleet.SetInfo(id, info) }
@@ -463,8 +482,8 @@ func (n *clusterNode) Agent(id detector.AgentID) (detector.Record, bool) {
 func (n *clusterNode) IsElsewhere(id detector.AgentID) bool {
 	n.world.share.mu.Lock()
 	defer n.world.share.mu.Unlock()
-	_, ok := n.member.Elsewhere(ownership.AgentID(id))
-	return ok
+	o, ok := n.member.Elsewhere(ownership.AgentID(id))
+	return ok && !n.world.isDead(o.Node)
 }
 
 func (n *clusterNode) WasElsewhere(id detector.AgentID) bool {
@@ -478,6 +497,22 @@ func (n *clusterNode) IsCurrent() bool {
 	n.world.share.mu.Lock()
 	defer n.world.share.mu.Unlock()
 	return !n.cutOff
+}
+
+func (n *clusterNode) IsNodeAlive(node string) bool {
+	n.world.share.mu.Lock()
+	defer n.world.share.mu.Unlock()
+	return !n.world.isDead(node)
+}
+
+// isDead reports whether a node has no Pulse any more.
+func (w *clusterWorld) isDead(node string) bool {
+	for name, at := range clusterNames {
+		if at == node {
+			return w.nodes[name].dead
+		}
+	}
+	return true
 }
 
 // agentRange returns the numbers of agents.

@@ -3,6 +3,7 @@ package attach
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -224,6 +225,74 @@ func TestKillsAndHangsOnWorkersAreFoundAndTheMasterWritesThem(t *testing.T) {
 		p.expectWritten(1, 2, 6)
 		if changes := p.nodes["m"].listChanges(p.at(0)); len(changes) > 0 {
 			t.Errorf("the master has decided about agents of workers: %+v", changes[0])
+		}
+	})
+}
+
+// Only the Pulse of worker 1 dies. The master's sees by its rows that the manager there works,
+// and that one of its agents dies.
+func TestWhereOnlyPulseIsGoneTheMasterWatchesTheAgentsByItsRows(t *testing.T) {
+	play(t, "w1_to_w2", func(t *testing.T, p *clusterPlay) {
+		p.changes = slices.DeleteFunc(p.changes, func(c rowChange) bool { return c.ID == 9 && c.At > -8 && c.Node == "m" })
+		m, w2 := p.nodes["m"], p.nodes["w2"]
+		p.playUntil(-10)
+		p.nodes["w1"].stopPulse()
+		p.playUntil(0.33)
+		p.connect("w2", agentRange(10, 70)...)
+		p.playUntil(1)
+		for _, n := range []*clusterNode{m, w2} {
+			if alive, known := n.link.IsManagerAlive("worker1"); !alive || !known {
+				t.Errorf("%s: alive %v, known %v", n.name, alive, known)
+			}
+		}
+		if alive, known := m.link.IsManagerAlive("worker9"); alive || known {
+			t.Error("a node without agents is known to have a manager")
+		}
+		p.playUntil(6)
+		if !m.link.IsCoarse("worker1") || m.link.CoarseNode(3) != "worker1" || m.link.CoarseNode(7) != "" || w2.link.CoarseNode(3) != "" {
+			t.Errorf("agent 3 is watched as one of %q", m.link.CoarseNode(3))
+		}
+		p.playUntil(68)
+		changes := m.listChanges(p.at(0))
+		if len(changes) != 1 || changes[0].ID != 9 || changes[0].From != detector.Active || changes[0].To != detector.Disconnected || changes[0].Reason != detector.KeepAliveTimeout {
+			t.Errorf("%d changes", len(changes))
+		}
+		if a, ok := m.fleet.Agent(3); !ok || a.Status != detector.Active {
+			t.Errorf("%+v", a)
+		}
+		if asked := m.link.Stats().Requests; asked > 20 { // of its own
+			t.Errorf("%d requests", asked)
+		}
+		p.share.update(func() { p.nodes["w1"].dead = false })
+		p.playUntil(71)
+		if a, ok := m.fleet.Agent(3); ok || m.link.CoarseNode(3) != "" {
+			t.Errorf("still watched: %+v", a)
+		}
+		if changes := m.listChanges(p.at(0)); len(changes) != 1 {
+			t.Errorf("%d changes", len(changes))
+		}
+	})
+}
+
+// All of worker 1 dies, manager and Pulse.
+func TestWhereAManagerIsGoneItsRowsStandStill(t *testing.T) {
+	play(t, "w1_killed", func(t *testing.T, p *clusterPlay) {
+		p.playUntil(0.51)
+		p.nodes["w1"].stopPulse()
+		p.playUntil(28)
+		for _, name := range []string{"m", "w2"} {
+			if alive, known := p.nodes[name].link.IsManagerAlive("worker1"); alive || !known {
+				t.Errorf("%s: alive %v, known %v", name, alive, known)
+			}
+			if alive, _ := p.nodes[name].link.IsManagerAlive("worker2"); !alive {
+				t.Errorf("%s: worker 2 is not alive", name)
+			}
+		}
+		p.playUntil(60)
+		for name, n := range p.nodes {
+			if changes := n.listChanges(p.at(0)); len(changes) > 0 {
+				t.Errorf("%s: %+v", name, changes[0])
+			}
 		}
 	})
 }

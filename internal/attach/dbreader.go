@@ -47,6 +47,7 @@ type readPlan struct {
 	locate          []detector.AgentID // became active, and may have another address, or are new here
 	unclear         []detector.AgentID // may be here: remoted has whether they are
 	scope           wazuhdb.Scope      // of the changes
+	adopt           []string           // nodes whose agents are watched from now on
 	overlap         time.Duration      // of two readings of changes
 }
 
@@ -113,6 +114,9 @@ func (r *dbReader) readDatabase(ctx context.Context) error {
 		return err
 	}
 	if err := r.readPresence(ctx); err != nil {
+		return err
+	}
+	if err := r.readNodeAgents(ctx); err != nil {
 		return err
 	}
 	return r.deliverEvent(ctx, databaseRead{})

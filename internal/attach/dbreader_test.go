@@ -22,6 +22,7 @@ type fakeFleet struct {
 func (s *fakeFleet) Report(seen detector.Sighting)           { s.all = append(s.all, seen) }
 func (s *fakeFleet) SetMembers([]detector.Member)            {}
 func (s *fakeFleet) AdmitMember(detector.Member)             {}
+func (s *fakeFleet) ReportRelayed(detector.Sighting)         {}
 func (s *fakeFleet) ReleaseMember(detector.AgentID)          {}
 func (s *fakeFleet) ExtendGrace(time.Duration)               {}
 func (s *fakeFleet) SetPassive(detector.AgentID, bool)       {}

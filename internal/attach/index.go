@@ -18,7 +18,8 @@ type agentIndex struct {
 	addrs map[detector.AgentID]netip.Addr
 	names map[detector.AgentID]string
 
-	passive map[detector.AgentID]bool // see passive.go
+	passive map[detector.AgentID]bool   // see passive.go
+	coarse  map[detector.AgentID]string // see coarse.go: the agents' nodes
 }
 
 // replaceAll replaces all with a new reading.
@@ -51,6 +52,24 @@ func (x *agentIndex) addAgent(r *wazuhdb.Row) {
 	x.names[id] = r.Name
 	x.mu.Unlock()
 	x.setAgentAddr(id, r.ParseAddr())
+}
+
+// setCoarse sets the node of an agent that is watched by its row only.
+func (x *agentIndex) setCoarse(id detector.AgentID, node string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.coarse == nil {
+		x.coarse = make(map[detector.AgentID]string)
+	}
+	if x.coarse[id] = node; node == "" {
+		delete(x.coarse, id)
+	}
+}
+
+func (x *agentIndex) coarseNode(id detector.AgentID) string {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.coarse[id]
 }
 
 // agentsAt returns the agents with an address. The list may not be changed.

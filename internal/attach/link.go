@@ -78,6 +78,8 @@ type Link struct {
 	events      *eventSender  // nil if nothing is to be written, and with Wazuh 5
 	connWatcher *connWatcher
 	locator     *locator
+	clusterd    activityReader
+	coarse      coarseNodes // nodes whose Pulse is gone
 	conditions  *conditions
 }
 
@@ -104,7 +106,8 @@ func Open(cfg Config) (*Link, error) {
 	l.connWatcher = &connWatcher{tcp: &tcpclose.Watcher{Poll: cfg.polls, Log: cfg.Log}, ports: ports, index: index, fleet: cfg.Fleet, events: events, opens: cfg.Cluster.Shared}
 	l.notifier = newNotifier(h, index, &cfg, l.conditions)
 	owners := newOwners(cfg.Cluster, cfg.Shared)
-	l.locator = newLocator(clusterd.NewClient(h, locateTimeout), &cfg, events, h.IsWazuh5())
+	client := clusterd.NewClient(h, locateTimeout)
+	l.locator, l.clusterd = newLocator(client, &cfg, events, h.IsWazuh5()), client
 	if cfg.UpdateStatus && !h.IsWazuh5() {
 		l.events = newEventSender(h, l.conditions, cfg.Log)
 	}
@@ -119,7 +122,7 @@ func Open(cfg Config) (*Link, error) {
 		}
 	}
 	l.tracker = &tracker{events: events, clock: cfg.Clock, fleet: cfg.Fleet, log: cfg.Log, conditions: l.conditions, wall: cfg.wall,
-		remoted: l.remoted, prober: l.prober, monitor: l.monitor, reader: l.reader, writer: l.writer, index: index, absences: absences, ports: ports, passive: passive, owners: owners, locator: l.locator,
+		remoted: l.remoted, prober: l.prober, monitor: l.monitor, reader: l.reader, writer: l.writer, index: index, absences: absences, ports: ports, passive: passive, owners: owners, locator: l.locator, nodes: &l.coarse,
 		maxInFlight: cfg.MaxInFlight, timeout: cfg.Timeout, holdTime: cmp.Or(cfg.hold, removalHold), restartGrace: cmp.Or(cfg.restartGrace, restartGrace),
 		warnings: newRowWarnings(cfg.Log)}
 	return l, nil

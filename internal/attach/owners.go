@@ -31,6 +31,8 @@ type SharedView interface {
 	WasElsewhere(detector.AgentID) bool
 	// IsCurrent reports whether the view has been read, and this node is not cut off from it.
 	IsCurrent() bool
+	// IsNodeAlive reports whether there is a Pulse on a node.
+	IsNodeAlive(node string) bool
 }
 
 const (
@@ -56,6 +58,7 @@ type owners struct {
 	arriving []detector.AgentID         // are seen here, and are not known: their rows are to be read
 	proven   map[detector.AgentID]bool  // of those, that have answered a request
 	unclear  []detector.AgentID         // of whose rows another node may have sent what is new: remoted has who they are
+	coarse   map[string]bool            // nodes whose agents are watched by their rows
 	opened   int                        // connections that were opened, each of which may be of an agent that is to be asked
 	openedAt time.Time                  // the last of them
 
@@ -101,7 +104,7 @@ func (o *owners) findOther(id detector.AgentID) (a other, ok bool) {
 }
 
 func newOwners(role wazuhdb.ClusterRole, shared SharedView) *owners {
-	return &owners{role: role, shared: shared, others: make(map[detector.AgentID]other), left: make(map[detector.AgentID]time.Time), proven: make(map[detector.AgentID]bool)}
+	return &owners{role: role, shared: shared, others: make(map[detector.AgentID]other), left: make(map[detector.AgentID]time.Time), proven: make(map[detector.AgentID]bool), coarse: make(map[string]bool)}
 }
 
 // releaseAgent records that an agent has moved to another node. It may be called concurrently.
@@ -174,8 +177,8 @@ func (o *owners) isByRow(r *wazuhdb.Row, wazuh5 bool) bool {
 	case wazuh5 && o.role.Worker && r.Status == wazuhdb.StatusNeverConnected:
 		return false // it is the master's to watch
 	}
-	left, _ := o.hasLeft(id)
-	return !left && !o.shared.WasElsewhere(id)
+	left, lately := o.hasLeft(id)
+	return !lately && (!left || o.shared.IsCurrent()) && !o.shared.WasElsewhere(id)
 }
 
 // isDoubtfulRow reports whether the last keep-alive of an agent that is not known shows less
@@ -253,6 +256,7 @@ func (t *tracker) dropReleased() {
 		}
 		t.owners.setOther(id, other{a.name, a.registered, a.keepAlive, a.info})
 		delete(t.known, id)
+		t.index.setCoarse(id, "")
 		t.absences.forgetAgent(id)
 		t.prober.forgetAgent(id)
 	}

@@ -22,7 +22,7 @@ func newTestProber(most int) *prober {
 // newTestTracker returns a tracker that only handles what a prober sends.
 func newTestTracker(p *prober) *tracker {
 	return &tracker{events: p.events, clock: p.clock, fleet: p.fleet, prober: p, index: p.index, absences: newAbsences(nil), passive: newPassiveAgents("", wazuhdb.ClusterRole{}),
-		owners: newOwners(wazuhdb.ClusterRole{}, nil), locator: newLocator(nil, &Config{}, nil, false)}
+		owners: newOwners(wazuhdb.ClusterRole{}, nil), locator: newLocator(nil, &Config{}, nil, false), nodes: new(coarseNodes)}
 }
 
 func (a *prober) takeAll() (ids []detector.AgentID) {

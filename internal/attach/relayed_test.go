@@ -267,6 +267,7 @@ func (c *claims) IsElsewhere(id detector.AgentID) bool {
 
 func (c *claims) WasElsewhere(id detector.AgentID) bool { return c.IsElsewhere(id) }
 func (c *claims) IsCurrent() bool                       { return true }
+func (c *claims) IsNodeAlive(string) bool               { return false }
 
 func (c *claims) endAll() {
 	c.mu.Lock()

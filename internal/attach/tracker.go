@@ -34,6 +34,7 @@ type tracker struct {
 	ports    *portSet
 	passive  *passiveAgents
 	owners   *owners
+	nodes    *coarseNodes
 	locator  *locator
 
 	maxInFlight  int           // the setting
@@ -66,6 +67,7 @@ type agent struct {
 	passive          bool                         // it cannot be sent a request
 	restored         bool                         // known from an earlier run of the node, and not read in this one
 	bySight          bool                         // it was seen here, whatever its row names
+	coarse           string                       // its node, if its row is watched because the node's Pulse is gone
 
 	connection         connection // to this node's remoted; see relayed.go
 	unconnected, moved int64      // Unix seconds: when remoted was found to have none, and of the first sign of life after that
@@ -76,6 +78,7 @@ type Fleet interface {
 	Report(detector.Sighting)
 	SetMembers([]detector.Member)
 	AdmitMember(detector.Member)
+	ReportRelayed(detector.Sighting) // as Report, and it does not show that the agent is here
 	ReleaseMember(detector.AgentID)
 	SetInfo(detector.AgentID, detector.Info)
 	ExtendGrace(time.Duration)
@@ -116,13 +119,15 @@ func (t *tracker) handleEvent(e event) {
 	case readStep:
 		t.handleEvent(e.found)
 		e.reply <- readPlan{inventoryPeriod: t.nextInventoryPeriod(), locate: t.listAgentsToLocate(), unclear: t.owners.unclear,
-			scope: wazuhdb.Scope{All: t.owners.isOpenedLately()}, overlap: t.passive.relays.overlap()}
+			adopt: t.updateCoarseNodes(), scope: wazuhdb.Scope{Nodes: t.owners.listCoarseNodes(), All: t.owners.isOpenedLately()}, overlap: t.passive.relays.overlap()}
 	case inventoryRead:
 		t.applyInventory(e)
 	case changesRead:
 		t.applyDatabaseChanges(e)
 	case agentsLocated:
 		t.applyLocatedAgents(e)
+	case nodeAgentsRead:
+		t.applyNodeAgents(e)
 	case agentsElsewhere:
 		t.applyElsewhere(e)
 	case presenceRead:
@@ -305,5 +310,10 @@ func (t *tracker) reportSighting(id detector.AgentID, status string, at detector
 	if status == wazuhdb.StatusPending {
 		kind = detector.SawStartup
 	}
-	t.fleet.Report(detector.Sighting{At: at, ID: id, Kind: kind, Addr: t.index.addrOfAgent(id)})
+	s := detector.Sighting{At: at, ID: id, Kind: kind, Addr: t.index.addrOfAgent(id)}
+	if a := t.known[id]; a != nil && a.coarse != "" {
+		t.fleet.ReportRelayed(s)
+		return
+	}
+	t.fleet.Report(s)
 }

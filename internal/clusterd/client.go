@@ -136,6 +136,45 @@ func parseLocations(answer []byte) ([]Location, error) {
 	return list, nil
 }
 
+// NodeActivity is what the master's table shows of a node.
+type NodeActivity struct {
+	Agents  int           // that are active
+	Silence time.Duration // since the node has sent the latest keep-alive, by the master's clock
+}
+
+// ReadNodeActivity returns what the master's table shows of a node.
+func (c *Client) ReadNodeActivity(ctx context.Context, node string) (a NodeActivity, err error) {
+	name := strings.NewReplacer("'", "''", ";", "").Replace(node)
+	request, err := json.Marshal(map[string]string{"daemon_name": c.daemon, "message": "global sql SELECT count(*) AS n, " +
+		"coalesce(max(max(min(CAST(last_keepalive AS INTEGER), 281474976710656), 0)), 0) AS k, CAST(strftime('%s', 'now') AS INTEGER) AS t FROM agent " +
+		"WHERE id > 0 AND connection_status IN ('active', 'pending') AND node_name = '" + name + "'"})
+	if err != nil {
+		return a, err
+	}
+	answer, err := c.sendRequest(ctx, "sendsync", request, isDatabaseAnswer)
+	if err != nil {
+		return a, err
+	}
+	return parseActivity(answer)
+}
+
+func parseActivity(answer []byte) (a NodeActivity, err error) {
+	word, body, _ := strings.Cut(strings.ToValidUTF8(string(answer), "\uFFFD"), " ")
+	if word == "err" {
+		return a, RefusedError(printable.Brief(body, maxErrorText))
+	}
+	var rows []struct {
+		Agents    int   `json:"n"`
+		KeepAlive int64 `json:"k"`
+		Now       int64 `json:"t"`
+	}
+	if err := json.Unmarshal([]byte(body), &rows); err != nil || len(rows) != 1 {
+		return a, fmt.Errorf("wazuh-clusterd answers what is no row: %.60q", body)
+	}
+	const most = 1 << 31 // seconds
+	return NodeActivity{rows[0].Agents, time.Duration(min(max(rows[0].Now-rows[0].KeepAlive, 0), most)) * time.Second}, nil
+}
+
 // Node is a node of the cluster, which is connected to the master.
 type Node struct {
 	Name, Type, Version string

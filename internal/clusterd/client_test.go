@@ -214,6 +214,9 @@ func FuzzReadFrame(f *testing.F) {
 				t.Errorf("%+v", l)
 			}
 		}
+		if a, err := parseActivity(got.payload); err == nil && a.Silence < 0 {
+			t.Errorf("%+v", a)
+		}
 		nodes, _ := parseNodes(got.payload)
 		for _, n := range nodes {
 			if n.Name == "" || len(n.Name) > maxNodeName {

@@ -291,6 +291,9 @@ func (c *clusterPart) recordDecision(d *detector.Decision) (stored func()) {
 	if c == nil || d.Verdict != detector.Changed {
 		return nil
 	}
+	if node := c.findCoarseNode(d.ID); node != "" {
+		return c.recordCoarseDecision(d, node)
+	}
 	id, at := ownership.AgentID(d.ID), uint32(d.Time.Unix())
 	switch {
 	case d.To != detector.Disconnected:

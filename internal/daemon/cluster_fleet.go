@@ -39,7 +39,8 @@ func (n *Node) openFleet(set *detector.Settings) {
 	if shared == nil {
 		return
 	}
-	all := fleet.New(fleet.Config{Table: n.detector, Claims: shared, Clock: n.clock, Identify: n.link.Identify, Duplicated: n.duplicates.has}, fleetSettings(set))
+	all := fleet.New(fleet.Config{Table: n.detector, Claims: shared, Clock: n.clock, Identify: n.link.Identify, Duplicated: n.duplicates.has, Coarse: n.clustered.isCoarse},
+		fleetSettings(set))
 	n.fleet = all
 	n.clustered.shown.Store(&jointFleet{all, n.clustered.node, shared, n.history, n.link.Identify})
 }

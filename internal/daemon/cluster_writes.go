@@ -47,6 +47,32 @@ func (c *clusterPart) handleDepartureForMaster(e ownership.Event) {
 	w.WriteLoss(detector.AgentID(e.Agent), now, now.Add(-silence))
 }
 
+// findCoarseNode returns the node of an agent that this one, the master's, watches by the rows
+// of that node only; "" of any other.
+func (c *clusterPart) findCoarseNode(id detector.AgentID) string {
+	if a, ok := c.link.(*attachLink); ok {
+		return a.CoarseNode(id)
+	}
+	return ""
+}
+
+// isCoarse reports whether the agents of a node are seen through the master's rows only.
+func (c *clusterPart) isCoarse(node string) bool {
+	a, ok := c.link.(*attachLink)
+	return ok && a.IsCoarse(node)
+}
+
+// recordCoarseDecision records what the detector has decided of such an agent: it is its
+// node's, which takes that back when it has a Pulse again.
+func (c *clusterPart) recordCoarseDecision(d *detector.Decision, node string) (stored func()) {
+	id, at := ownership.AgentID(d.ID), uint32(d.Time.Unix())
+	if d.To != detector.Disconnected {
+		c.shared.Depart(id, ownership.Moved, at) // what this node has recorded of it
+		return nil
+	}
+	return func() { c.shared.DeclareLost(id, node, at) }
+}
+
 // releaseFromLink has the link to a manager give up an agent that another node has.
 func (c *clusterPart) releaseFromLink(d *detector.Decision) {
 	if a, ok := c.link.(*attachLink); ok {
@@ -72,6 +98,15 @@ func (v linkView) IsElsewhere(id detector.AgentID) bool {
 func (v linkView) WasElsewhere(id detector.AgentID) bool {
 	o, ok := v.part.shared.Owner(ownership.AgentID(id))
 	return ok && o.Node != v.part.node
+}
+
+func (v linkView) IsNodeAlive(node string) bool {
+	for _, n := range v.part.shared.Nodes() {
+		if n.Name == node {
+			return !n.Lost
+		}
+	}
+	return false
 }
 
 func (v linkView) IsCurrent() bool {

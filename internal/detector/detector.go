@@ -170,6 +170,10 @@ func (d *Detector) Report(s Sighting) {
 	d.inbox.addSighting(s, s.Kind.isUrgent() || s.Kind == SawAnswer && d.waiters.hasWaiters())
 }
 
+// ReportRelayed reports a sighting that shows nothing of where the agent is. It does the same:
+// the difference matters to who reports sightings to other nodes.
+func (d *Detector) ReportRelayed(s Sighting) { d.Report(s) }
+
 // SetMembers makes the fleet exactly these agents; see [Table.SetMembers]. It
 // returns when that is done, or when the detector has ended.
 func (d *Detector) SetMembers(members []Member) {

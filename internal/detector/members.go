@@ -13,6 +13,7 @@ type Member struct {
 	Name string
 	IP   string // the address it is registered under: "any", an address or a network
 
+	Active    bool   // of a new member: it is active by what another node has reported, so that this is no change
 	Away      Reason // of a new member: it was disconnected before it was watched, for this reason
 	Elsewhere bool   // it is no member: another node watches it, under any name
 }
@@ -80,12 +81,19 @@ func (t *Table) addAgent(m *Member, now Instant) int32 {
 		s.flags |= wasActive
 		t.ensureDueBy(slot, t.absenceDue(slot))
 	}
+	if m.Active {
+		s.status, s.lastSeen = Active, now
+		s.flags |= wasActive | seen
+	}
 	if t.silencedLater[m.ID] {
 		delete(t.silencedLater, m.ID)
 		s.flags |= silenced
 	}
 	t.count[s.status]++
 	t.updateAgentGroup(slot, now)
+	if m.Active {
+		t.scheduleKeepAlive(slot, now)
+	}
 	return slot
 }
 

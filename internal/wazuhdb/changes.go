@@ -202,8 +202,12 @@ type NodeActivity struct {
 	KeepAlive int64 `json:"k"` // Unix seconds: when the node sent the latest keep-alive
 }
 
-// ReadNodeActivity returns what the rows of a master show of another node.
+// ReadNodeActivity returns what the rows of a master show of another node: nothing in Wazuh 5.
 func (c *Client) ReadNodeActivity(ctx context.Context, node string) (NodeActivity, error) {
+	s, err := c.ReadSchema(ctx)
+	if err != nil || s.Wazuh5 {
+		return NodeActivity{}, err
+	}
 	return selectRow[NodeActivity](ctx, c, "SELECT count(*) AS n, coalesce(max("+boundedNumberSQL("last_keepalive")+"), 0) AS k FROM agent WHERE id > 0 AND "+
 		"connection_status IN ('active', 'pending') AND coalesce(node_name, '') = "+quoteSQLText(node))
 }
