@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -31,7 +32,7 @@ func StartHub(path string, log *slog.Logger) (*Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run the cluster's NATS server of %s: %w", path, err)
 	}
-	lines := newServerLog(log.With("server", "cluster"))
+	lines := &hubLog{newServerLog(log.With("server", "cluster"))}
 	srv.SetLoggerV2(lines, false, false, false)
 	srv.Start()
 	h := &Hub{path, srv}
@@ -40,6 +41,19 @@ func StartHub(path string, log *slog.Logger) (*Hub, error) {
 		return nil, fmt.Errorf("run the cluster's NATS server of %s: %w", path, errors.Join(errors.New("it is not ready"), lines.err(path)))
 	}
 	return h, nil
+}
+
+// hubLog is a hub's log. What a client may not do is no error of the server: the client is
+// told of it, and logs what matters.
+type hubLog struct{ *serverLog }
+
+// Errorf logs an error; a refused subject only for debugging.
+func (l *hubLog) Errorf(format string, v ...any) {
+	level := l.log.Error
+	if line := fmt.Sprintf(format, v...); strings.Contains(line, "Publish Violation") || strings.Contains(line, "Subscription Violation") {
+		level = l.log.Debug
+	}
+	l.logLine(level, format, v)
 }
 
 // CheckHub returns why the server of a configuration file cannot be started; nil if nothing
