@@ -41,6 +41,8 @@ type observation struct {
 	user    string   // the name in the node's login
 
 	expiring []expiry.Item // soon
+	free     int64         // bytes of the state directory's disk
+	fullAt   time.Time     // when it is full; zero if that is far off or not known
 
 	unwritten string // files of the state directory
 	exposed   string // what is wrong with the state directory
@@ -142,6 +144,7 @@ var conditionChecks = []conditionCheck{
 	{"state_unwritten", true, func(o *observation) string { return o.unwritten }},
 	{"state_exposed", false, func(o *observation) string { return o.exposed }},
 	{"expiring", false, describeExpiring},
+	{"disk_filling", false, describeDiskFilling},
 	{"settings_refused", false, func(o *observation) string {
 		if o.SettingsProblem == "" {
 			return ""

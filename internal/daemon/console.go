@@ -96,6 +96,7 @@ func (n *Node) readMetrics() metrics.Node {
 	for _, c := range s.Conditions {
 		m.Conditions[c.Code] = 1
 	}
+	m.DiskFree, _ = n.out.space.readSpace(time.Now())
 	m.Expiries = make(map[string]int64)
 	for _, i := range n.out.listExpiries(time.Now()) {
 		m.Expiries[i.Code] = i.At.Unix()

@@ -46,6 +46,7 @@ type Publisher struct {
 	lost       []message.LostAgent // by a run before: see clusterPart.completeDeclarations
 	noBuckets  bool                // nothing is written to buckets that others share
 	expiries   expiryCache
+	space      spaceWatch
 	prefix     event.Prefix
 	log        *slog.Logger
 }
@@ -64,6 +65,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 	if p.state, err = statedir.Open(cfg.Pulse.StateDir); err != nil {
 		return nil, err
 	}
+	p.space.space = statedir.OpenSpace(cfg.Pulse.StateDir)
 	if p.state.Caution != nil {
 		log.Error("the state directory is not as it should be", "err", p.state.Caution)
 	}

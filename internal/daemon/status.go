@@ -112,6 +112,7 @@ func (p *Publisher) addConditions(s *Status) {
 		o.refused, o.user = state.Refused, state.User
 	}
 	o.expiring = expiry.FindSoon(p.listExpiries(now), now)
+	o.free, o.fullAt = p.space.readSpace(now)
 	o.storing = p.outboxErr()
 	o.unwritten = p.pending.Problem()
 	if p.state != nil && p.state.Caution != nil {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -132,6 +133,13 @@ func TestEachTroubleIsNamedWithItsWayOut(t *testing.T) {
 		}, "keys", Failure, "audit.jwk: not a private Ed25519 JWK", "Pulse makes another"},
 		{"little room", func(t *testing.T, l *config.Loaded) { l.Pulse.TelemetryLimit = 1 << 50 },
 			"disk", Warning, "may be needed", "<telemetry_limit>"},
+		{"a disk that fills", func(t *testing.T, l *config.Loaded) {
+			var samples []byte
+			for i := range 24 {
+				samples = fmt.Appendf(samples, "%d %d\n", time.Now().Add(time.Duration(i-24)*time.Hour).Unix(), int64(40-i)<<30)
+			}
+			write(t, filepath.Join(l.Pulse.StateDir, "space"), string(samples))
+		}, "disk", Warning, " is full on 20", "<status_limit>"},
 		{"a port that is taken", func(t *testing.T, l *config.Loaded) { l.Pulse.HTTP = taken(t) },
 			"port", Failure, "(<pulse><http>) is taken", "set another port"},
 		{"an address of another host", func(t *testing.T, l *config.Loaded) { l.NATS.Listen = "192.0.2.1:4222" },

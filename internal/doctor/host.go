@@ -159,6 +159,10 @@ func (e *examination) checkDisk(context.Context) {
 		e.add("disk", Warning, fmt.Sprintf("%s: %v", dir, err), "")
 		return
 	}
+	if at, ok := statedir.OpenSpace(e.Pulse.StateDir).FullAt(time.Now()); ok {
+		e.add("disk", Warning, fmt.Sprintf("%s is full on %s if it fills as during the last day", dir, at.UTC().Format("2006-01-02 15:04 MST")),
+			"find what fills it, and free some space; what Pulse takes is bounded by <telemetry_limit>, <status_limit> and <audit_limit>")
+	}
 	free := int64(fs.Bavail) * fs.Bsize
 	need := e.Pulse.TelemetryLimit + statusSpace
 	text := fmt.Sprintf("%s has %s free", dir, gigabytes(free))

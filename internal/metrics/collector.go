@@ -27,6 +27,7 @@ type Node struct {
 	NotAskedLostAfter float64          // seconds of silence in the database
 	Pace              detector.Timings
 	Started           time.Time
+	DiskFree          int64  // bytes; 0 if it is not known
 	Sequence          uint64 // of the last message
 	Healthy           bool
 	Conditions        map[string]int64 // 1 for those that hold, by code
@@ -152,6 +153,7 @@ var nodeSeries = []series{
 	{"pulse_silences", "Silences that are not over, by state: active, or waiting for the next of their weekly times.", gauge, "state", readLabelled(func(n *Node) map[string]int64 { return n.Silences })},
 	{"pulse_agents_silenced", "Agents whose alerts are held back by silences.", gauge, "", readValue(func(n *Node) float64 { return float64(n.AgentsSilenced) })},
 	{"pulse_silences_refused", "Silences in the state directory that were damaged when the node started.", gauge, "", readValue(func(n *Node) float64 { return float64(n.SilencesRefused) })},
+	{"pulse_state_disk_free_bytes", "What is free on the disk of the state directory.", gauge, "", readValue(func(n *Node) float64 { return float64(n.DiskFree) })},
 	{"pulse_expiry_timestamp_seconds", "When it expires, Unix time.", gauge, "what", readLabelled(func(n *Node) map[string]int64 { return n.Expiries })},
 	{"pulse_condition", "1 while something is wrong with the node, by its code.", gauge, "code", readLabelled(func(n *Node) map[string]int64 { return n.Conditions })},
 	{"pulse_start_time_seconds", "When the node started, Unix time.", gauge, "", readValue(func(n *Node) float64 { return float64(n.Started.UnixMilli()) / 1000 })},
