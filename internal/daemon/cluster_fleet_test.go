@@ -9,13 +9,15 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
-// Each node has one of the agents, and shows both.
+// Each node has one of the agents, and shows both; one of the nodes is lost then.
 func TestEveryNodeShowsTheFleetOfTheCluster(t *testing.T) {
 	t.Parallel()
 	lines := strings.SplitAfter(keyFile, "\n")
 	xdr := far(t)
-	one := startClusterNode(t, clusterSettings(t, xdr, "one", keyFile))
-	two := startClusterNode(t, clusterSettings(t, xdr, "two", keyFile))
+	one := openClusterNode(t, clusterSettings(t, xdr, "one", keyFile), quickPace)
+	one.startNode()
+	two := openClusterNode(t, clusterSettings(t, xdr, "two", keyFile), quickPace)
+	two.startNode()
 	agents := one.startAgents(lines[0])
 	two.startAgents(lines[1])
 	for _, h := range []*testNode{one, two} {
@@ -44,6 +46,13 @@ func TestEveryNodeShowsTheFleetOfTheCluster(t *testing.T) {
 	}
 	two.awaitAnswer("/api/v1/agents/001", http.StatusOK, `"reason":"agent_shutdown"`)
 	two.awaitAnswer("/api/v1/changes", http.StatusOK, `"node":"one","from":"active","to":"disconnected","reason":"agent_shutdown"`)
+	if err := one.stop(); err != nil {
+		t.Fatal(err)
+	}
+	two.awaitAnswer("/metrics", http.StatusOK, `pulse_cluster_nodes{state="lost"} 1`)
+	two.awaitAnswer("/api/v1/nodes", http.StatusOK, `"state":"lost"`)
+	two.awaitAnswer("/api/v1/status", http.StatusOK, `"nodes_lost": [
+      "one"`)
 }
 
 func TestANodeAloneShowsNoCluster(t *testing.T) {
