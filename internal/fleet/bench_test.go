@@ -10,14 +10,19 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
-// newMany returns n agents that node01 has, and as many of which others have four fifths.
-func newMany(t testing.TB, n int) (alone table, joined *scene) {
+// newMany returns n agents that node01 has, and as many of which others have four fifths; those are in
+// its table, too, or not.
+func newMany(t testing.TB, n int, inTable bool) (alone table, joined *scene) {
 	one := newScene(t, n)
 	for id := detector.AgentID(1); int(id) <= n; id++ {
 		one.see(detector.SawStartup, id)
 		one.see(detector.SawKeepAlive, id)
 	}
-	joined = newScene(t, n/5)
+	members := n / 5
+	if inTable {
+		members = n
+	}
+	joined = newScene(t, members)
 	for id := detector.AgentID(1); int(id) <= n/5; id++ {
 		joined.come(id)
 	}
@@ -55,9 +60,10 @@ func readMany(t testing.TB, f view.Fleet, n int) {
 // BenchmarkFleet is what it costs to read a fleet of 100 000: agents of this node alone, and four
 // fifths of them on others.
 func BenchmarkFleet(b *testing.B) {
-	alone, joined := newMany(b, 100_000)
+	alone, joined := newMany(b, 100_000, false)
+	_, listed := newMany(b, 100_000, true)
 	for i, r := range readings {
-		for name, f := range map[string]view.Fleet{"alone": alone, "joined": joined} {
+		for name, f := range map[string]view.Fleet{"alone": alone, "joined": joined, "joined, all in client.keys": listed} {
 			b.Run(r.name+"/"+name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
@@ -81,7 +87,7 @@ func TestAFleetOfManyNodesIsReadAboutAsQuicklyAsOfOne(t *testing.T) {
 	if testing.Short() || raceDetector {
 		t.Skip("a measurement")
 	}
-	alone, joined := newMany(t, 30_000)
+	alone, joined := newMany(t, 30_000, false)
 	for i, r := range readings {
 		fastest := map[view.Fleet]time.Duration{alone: time.Hour, joined: time.Hour}
 		for range 50 { // the machine may do other work now and then

@@ -30,6 +30,7 @@ type Table interface {
 type Claims interface {
 	PagePlaces(list []ownership.Place, n int) (page []ownership.Place, more bool)
 	Locate(list []ownership.Place, agents []ownership.AgentID) []ownership.Place
+	Elsewhere(id ownership.AgentID) (ownership.Owner, bool)
 	Nodes() []ownership.Node
 }
 

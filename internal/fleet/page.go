@@ -35,7 +35,7 @@ func (p *page) reset() { p.records, p.text, p.addresses = p.records[:0], p.text[
 func (p *page) joinPlaces(places []ownership.Place) {
 	for i := range p.records {
 		r, at := &p.records[i], &places[i]
-		if isElsewhere(r, at) {
+		if p.isElsewhere(r, at) {
 			p.movePlace(i, at)
 			continue
 		}
@@ -54,11 +54,15 @@ func (p *page) isCoarse(node uint8) bool {
 
 // isElsewhere reports whether an agent of the table is another node's, or was last. What this
 // node sees itself comes first, unless the other node has seen the agent later.
-func isElsewhere(r *detector.Record, at *ownership.Place) bool {
+func (p *page) isElsewhere(r *detector.Record, at *ownership.Place) bool {
 	if at.Node == 0 || !at.Known {
 		return false
 	}
-	return at.Newer || r.Status != detector.Active && r.Status != detector.Pending
+	if r.Status != detector.Active && r.Status != detector.Pending {
+		return true
+	}
+	_, newer := p.fleet.Claims.Elsewhere(at.Agent)
+	return newer
 }
 
 // addPlace adds an agent that is not in the table.

@@ -7,7 +7,6 @@ type Place struct {
 	Agent    AgentID
 	Node     uint8 // its index in [State.Nodes]: 0 is this node
 	Known    bool  // a node has claimed the agent
-	Newer    bool  // it is on another living node, and claimed there after its last sign of life on this one
 	NodeLost bool  // the node is lost
 	Reason   Reason
 	Since    uint32 // as in [Claim]
@@ -17,13 +16,19 @@ type Place struct {
 
 // Place returns where an agent is. An agent that was declared lost with its node is placed on
 // that node, and not on the one that has declared it.
-func (s *State) Place(id AgentID) Place {
-	owner, newest, away := s.rankClaims(id)
-	switch {
-	case owner != nil:
-		newest = owner
-	case newest == nil:
+func (s *State) Place(id AgentID) Place { return s.placeFrom(id, s.table.find(id)) }
+
+// placeFrom returns where the agent is whose first row that is; 0 for none.
+func (s *State) placeFrom(id AgentID, first uint32) Place {
+	if first == 0 {
 		return Place{Agent: id}
+	}
+	if r := s.table.rowAt(first); !r.isShared() && r.lostWith() == 0 {
+		return s.placeOf(r)
+	}
+	owner, newest, away := s.rankClaims(first)
+	if owner != nil {
+		newest = owner
 	}
 	p := s.placeOf(newest)
 	if with := newest.lostWith(); with > 0 {
@@ -39,10 +44,10 @@ func (s *State) placeOf(r *row) Place {
 	return Place{Agent: r.agent, Node: r.node, Known: true, NodeLost: s.nodes[r.node].lost, Reason: r.reason, Since: r.since, Sign: r.sign, Addr: r.address()}
 }
 
-// rankClaims returns of an agent's claims the valid one of a living node, the newest of all,
+// rankClaims returns of the claims of an agent, whose first row that is, the valid one of a living node, the newest of all,
 // and the newest of a lost node that has the agent; nil for none.
-func (s *State) rankClaims(id AgentID) (owner, newest, away *row) {
-	for at := s.table.find(id); at != 0; {
+func (s *State) rankClaims(first uint32) (owner, newest, away *row) {
+	for at := first; at != 0; {
 		r := s.table.rowAt(at)
 		if newest == nil || newest.precedes(r) {
 			newest = r
@@ -80,12 +85,9 @@ func (s *State) PagePlaces(list []Place, n int) (page []Place, more bool) {
 
 // Locate appends where agents are.
 func (m *Member) Locate(list []Place, agents []AgentID) []Place {
-	for _, id := range agents {
-		p := m.State.Place(id)
-		if p.Known && p.Node != m.State.self && p.Reason == Here && !p.NodeLost {
-			_, p.Newer = m.Elsewhere(id)
-		}
-		list = append(list, p)
+	firsts := m.State.table.findAll(make([]uint32, len(agents)), agents)
+	for i, id := range agents {
+		list = append(list, m.State.placeFrom(id, firsts[i]))
 	}
 	return list
 }

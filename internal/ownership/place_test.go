@@ -84,24 +84,28 @@ func TestAPageOfPlacesHasEachAgentOnce(t *testing.T) {
 	}
 }
 
-func TestAnAgentIsNewerElsewhereIfItWasClaimedThereAfterItsLastSignOfLifeHere(t *testing.T) {
+func TestManyAgentsAreLocatedAsEachOfThem(t *testing.T) {
 	t.Parallel()
 	m := NewMember("node01", 1, nil)
-	apply := func(order uint64, node string, number uint64, c Claim) {
-		t.Helper()
-		c.Agent = 1
-		if err := m.ApplyRecord(order, Key{Node: node, Kind: ClaimRecord, Agent: 1}, Record{Kind: ClaimRecord, Stamp: Stamp{2, number}, Claim: c}); err != nil {
-			t.Fatal(err)
+	if got := m.Locate(nil, []AgentID{1}); len(got) != 1 || got[0] != (Place{Agent: 1}) {
+		t.Errorf("%+v in an empty view", got)
+	}
+	var all []AgentID
+	for id := AgentID(1); id <= 3000; id++ {
+		all = append(all, id)
+		for i, node := range []string{"node02", "node03"} {
+			if i == 0 && id%3 == 0 || i == 1 && id%5 > 0 { // some are on none, and some on both
+				continue
+			}
+			order := uint64(2*id) + uint64(i)
+			if err := m.ApplyRecord(order, Key{Node: node, Kind: ClaimRecord, Agent: id}, Record{Kind: ClaimRecord, Stamp: Stamp{1, order}, Claim: Claim{Agent: id, Seen: order - 1}}); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	newer := func() bool { return m.Locate(nil, []AgentID{1})[0].Newer }
-	m.RecordSighting(&Sighting{Agent: 1, Arrived: true})
-	apply(5, "node02", 1, Claim{Seen: 4})
-	if !newer() {
-		t.Error("seen here before it was claimed there")
-	}
-	m.RecordSighting(&Sighting{Agent: 1})
-	if newer() {
-		t.Error("seen here after it was claimed there")
+	for i, p := range m.Locate(nil, all) {
+		if want := m.State.Place(all[i]); p != want || p.Agent != all[i] || p.Known != (p.Agent%3 > 0 || p.Agent%5 == 0) {
+			t.Fatalf("%+v, want %+v", p, want)
+		}
 	}
 }

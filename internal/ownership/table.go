@@ -97,6 +97,23 @@ func (t *table) find(id AgentID) uint32 {
 	}
 }
 
+// findAll is find for many agents. It goes over them twice, so that the processor waits for the
+// memory of several at a time.
+func (t *table) findAll(firsts []uint32, agents []AgentID) []uint32 {
+	if len(t.index) == 0 {
+		return firsts
+	}
+	for i, id := range agents {
+		firsts[i] = t.index[t.slotOf(id)]
+	}
+	for i, id := range agents {
+		if at := firsts[i]; at != 0 && t.rowAt(at).agent != id {
+			firsts[i] = t.find(id) // it was displaced
+		}
+	}
+	return firsts
+}
+
 // findOf returns the row of a node's claim of an agent; nil for none.
 func (t *table) findOf(id AgentID, node uint8) *row {
 	for at := t.find(id); at != 0; {

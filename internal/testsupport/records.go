@@ -89,6 +89,13 @@ func (s *Records) Locate(list []ownership.Place, ids []ownership.AgentID) []owne
 	return s.member.Locate(list, ids)
 }
 
+// Elsewhere is [ownership.Member.Elsewhere].
+func (s *Records) Elsewhere(id ownership.AgentID) (ownership.Owner, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.member.Elsewhere(id)
+}
+
 // Nodes is [ownership.State.Nodes].
 func (s *Records) Nodes() []ownership.Node {
 	s.mu.Lock()
