@@ -170,10 +170,11 @@ func (t *tracker) applyNodeAgents(e nodeAgentsRead) {
 	for i := range e.rows {
 		r := &e.rows[i]
 		id := r.AgentID()
-		if t.known[id] != nil || !r.IsConnected() || t.wall.ageOfSecond(r.KeepAlive) >= coarseTimeout || t.owners.isElsewhere(id) {
+		if !r.IsConnected() || t.wall.ageOfSecond(r.KeepAlive) >= coarseTimeout || t.owners.isElsewhere(id) || t.isWatched(id) {
 			continue
 		}
 		n++
+		t.fleet.ReleaseMember(id) // that never connected, as far as is known here
 		t.known[id] = &agent{name: r.Name, registered: r.Registered, keepAlive: r.KeepAlive, status: r.Status, code: r.Code, bySight: true, coarse: e.node}
 		t.index.addAgent(r)
 		t.index.setCoarse(id, e.node)
@@ -184,6 +185,15 @@ func (t *tracker) applyNodeAgents(e nodeAgentsRead) {
 	}
 	t.log.Warn("the Pulse of a node is gone and its manager works: its agents are watched by the master's rows, up to 30 s late", "node", e.node, "agents", n,
 		"lost_after", coarseTimeout.String())
+}
+
+// isWatched reports whether the detector watches an agent as one of this node.
+func (t *tracker) isWatched(id detector.AgentID) bool {
+	if t.known[id] == nil {
+		return false
+	}
+	now, ok := t.fleet.Agent(id)
+	return ok && !now.Elsewhere && (now.Status == detector.Active || now.Status == detector.Pending)
 }
 
 // listCoarseNodes returns the nodes whose agents' rows are watched.

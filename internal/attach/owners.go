@@ -235,7 +235,7 @@ func (t *tracker) splitInventory(e *inventoryRead) (own []wazuhdb.Row, elsewhere
 	for i := range e.others {
 		r := &e.others[i]
 		id := detector.AgentID(r.ID)
-		if a := t.known[id]; a != nil && a.name == r.Name && (a.bySight && o.role.Worker || o.shared != nil && !a.restored) {
+		if a := t.known[id]; a != nil && a.name == r.Name && (a.bySight && o.role.Worker || o.shared != nil && !a.restored && !o.isElsewhere(id)) {
 			own = append(own, t.knownRow(id)) // its row will name this node, or another one will claim it
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
+	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/managersim"
 	"github.com/wazuh-pulse/pulse/internal/ownership"
@@ -26,6 +27,7 @@ type managedCluster struct {
 	agents   *agentsim.Fleet
 	moving   *movingFleet // for what the platform has
 	nodes    map[string]*testNode
+	settings map[string]*config.Config
 }
 
 var managedNodes = []string{"node01", "worker1", "worker2"}
@@ -42,7 +44,7 @@ func startManagedCluster(t *testing.T, at string) *managedCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &managedCluster{t: t, nodes: make(map[string]*testNode)}
+	c := &managedCluster{t: t, nodes: make(map[string]*testNode), settings: make(map[string]*config.Config)}
 	if c.managers, err = managersim.StartFleet(managersim.FleetConfig{Dir: dir, Nodes: managedNodes, Keys: set.Keys(), Sync: 300 * time.Millisecond, Integrity: -1}); err != nil {
 		t.Fatal(err)
 	}
@@ -62,9 +64,8 @@ func startManagedCluster(t *testing.T, at string) *managedCluster {
 		cfg := patientSettings(t)
 		cfg.Pulse.NodeName, cfg.Pulse.Home, cfg.Pulse.ClientKeys = name, c.managers.Manager(name).Home(), ""
 		cfg.NATS.ServerURL, cfg.NATS.ReconnectDelay = xdr.ClientURL(), 50*time.Millisecond
-		h := openClusterNode(t, cfg, clusterPace{grace: 4 * time.Second, beat: time.Second})
-		h.startNode()
-		c.nodes[name] = h
+		c.settings[name] = cfg
+		c.startNode(name)
 	}
 	if c.agents, err = agentsim.New(agentsim.Config{Manager: c.balancer.Addr(), Keys: set.Keys(), Notify: 400 * time.Millisecond, Retry: 50 * time.Millisecond}); err != nil {
 		t.Fatal(err)
@@ -75,6 +76,13 @@ func startManagedCluster(t *testing.T, at string) *managedCluster {
 	t.Cleanup(func() { cancel(); running.Wait() })
 	c.awaitAt(at, 1, 2, 3)
 	return c
+}
+
+func (c *managedCluster) startNode(name string) {
+	c.t.Helper()
+	h := openClusterNode(c.t, c.settings[name], clusterPace{grace: 4 * time.Second, beat: time.Second, loss: 500 * time.Millisecond})
+	h.startNode()
+	c.nodes[name] = h
 }
 
 // awaitAt waits until all nodes know that a node has agents, and watch them there alone.
@@ -159,6 +167,42 @@ func TestAnAgentThatMovesToTheMasterIsNotLost(t *testing.T) {
 	}
 	c.moving.readMessages("wazuh.xdr.agent.*.status_change", func(m *event.StatusChangeMessage) {
 		if s := &m.StatusChange; s.CurrentStatus == event.Disconnected {
+			t.Errorf("%s by %s: %+v", s.AgentID, m.Security.Node, s)
+		}
+	})
+	if n := c.countAlerts("node01"); n > 0 {
+		t.Errorf("%d alerts", n)
+	}
+}
+
+// The Pulse of a worker ends, and its manager goes on: the alert says so, and its agents are
+// not lost with it. The master's Pulse watches them until that of the worker is back.
+func TestAgentsOfAWorkerWhoseManagerGoesOnAreNotLostWithItsPulse(t *testing.T) {
+	t.Parallel()
+	c := startManagedCluster(t, "worker1")
+	if err := c.nodes["worker1"].stop(); err != nil {
+		t.Fatal(err)
+	}
+	delete(c.nodes, "worker1")
+	master := c.nodes["node01"]
+	var lost *event.NodeLoss
+	master.await("the loss of the node is announced", func() bool {
+		c.moving.readAll("wazuh.xdr.alerts.node_lost", func(m event.Message) { lost = m.(*event.NodeLostMessage).Lost })
+		return lost != nil
+	})
+	if lost.Node != "worker1" || lost.Manager != event.ManagerAlive {
+		t.Errorf("%+v", lost)
+	}
+	for id := range detector.AgentID(3) {
+		master.await("the master watches agent "+(id+1).String(), func() bool {
+			r, ok := master.node.detector.Agent(id + 1)
+			return ok && r.Status == detector.Active && master.node.link.(*attachLink).CoarseNode(id+1) == "worker1"
+		})
+	}
+	c.startNode("worker1")
+	c.awaitAt("worker1", 1, 2, 3)
+	c.moving.readMessages("wazuh.xdr.agent.*.status_change", func(m *event.StatusChangeMessage) {
+		if s := &m.StatusChange; s.CurrentStatus == event.Disconnected || s.CurrentStatus == event.Active && m.Security.Node != "worker1" {
 			t.Errorf("%s by %s: %+v", s.AgentID, m.Security.Node, s)
 		}
 	})
