@@ -69,7 +69,7 @@ func runBench(args []string) int {
 	}
 	exited := -1
 	parser, err := kong.New(new(commands), kong.Name("pulse-bench"), kong.Description("Measures Pulse on this machine."),
-		kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), durations())
 	if err != nil {
 		panic(err) // a mistake in the tags of commands
 	}
