@@ -24,6 +24,10 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
+// patientGrace is that of agents that are not to be lost within a test, however busy the
+// machine is.
+const patientGrace = 2 * testTimeout
+
 // movingFleet is agents behind a balancer, and three nodes of a cluster at one server, each
 // by a path of its own.
 type movingFleet struct {
@@ -221,7 +225,7 @@ func moved(from, to string) told {
 
 func TestAgentsThatMoveAtOnceAreNotLost(t *testing.T) {
 	t.Parallel()
-	f := startMovingFleet(t, 500, realPace.grace)
+	f := startMovingFleet(t, 500, patientGrace)
 	f.balancer.SetRoute("", "two")
 	f.balancer.CutNode("one")
 	f.awaitAt("two", f.ids...)
@@ -246,7 +250,7 @@ func TestAgentsThatMoveAtOnceAreNotLost(t *testing.T) {
 
 func TestAgentsThatMoveOneByOneAndBackAreToldOnceEachTime(t *testing.T) {
 	t.Parallel()
-	f := startMovingFleet(t, 3, realPace.grace)
+	f := startMovingFleet(t, 3, patientGrace)
 	at := []string{"one", "two", "three", "one", "three", "two", "one"}
 	want := make([]told, 0, len(at))
 	for i, to := range at[1:] {
@@ -266,7 +270,7 @@ func TestAgentsThatMoveOneByOneAndBackAreToldOnceEachTime(t *testing.T) {
 
 func TestAnAgentWhoseOldConnectionHangsIsNotLost(t *testing.T) {
 	t.Parallel()
-	f := startMovingFleet(t, 2, realPace.grace)
+	f := startMovingFleet(t, 2, patientGrace)
 	f.balancer.SetRoute("001", "two")
 	f.balancer.HangAgent("001")
 	f.awaitAt("two", "001")
@@ -329,8 +333,16 @@ func TestALossThatArrivesAfterTheReturnElsewhereIsTakenBack(t *testing.T) {
 	f.awaitTold("001", moved("one", "two"))
 	f.paths["one"].Open()
 	f.awaitAt("two", "001")
-	f.awaitTold("001", moved("one", "two"), told{by: "one", status: event.Disconnected, reason: event.ConnectionLost},
-		told{by: "one", to: "two", status: event.Active, reason: event.AgentMoved})
+	var got []told
+	f.anyNode().await("the loss is taken back", func() bool {
+		got = f.readTold("001")[2:]
+		return len(got) > 2
+	})
+	lost := []told{moved("one", "two"), {by: "one", status: event.Disconnected, reason: event.ConnectionLost}}
+	byOne, byTwo := told{by: "one", to: "two", status: event.Active, reason: event.AgentMoved}, told{by: "two", from: "one", status: event.Active, reason: event.Reconnected}
+	if !slices.Equal(got[:2], lost) || got[2] != byOne && got[2] != byTwo { // by who has read of the other first
+		t.Errorf("told %v", got)
+	}
 	f.awaitState("001", event.Active, "two")
 	f.checkNoAlert()
 }

@@ -271,10 +271,14 @@ func (m *Member) StatementOrder(id AgentID, here bool) uint64 {
 	case !here:
 		return c.Seen
 	}
-	if r := m.findLatest(id); r != nil {
-		return max(c.From, r.order())
+	order := c.From
+	if order == 0 { // nothing had been read when it came
+		order = m.frontier.order
 	}
-	return c.From
+	if r := m.findLatest(id); r != nil {
+		order = max(order, r.order())
+	}
+	return order
 }
 
 // Write is a record to be stored.

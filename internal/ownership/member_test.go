@@ -134,8 +134,8 @@ func TestStatementsOfTwoNodesHaveTheOrderOfTheAgentsWay(t *testing.T) {
 	t.Parallel()
 	a, b := NewMember("node01", 1, nil), NewMember("node02", 1, nil)
 	a.RecordSighting(&Sighting{Agent: 1})
-	order := readBack(t, 0, a, b)
 	came := a.StatementOrder(1, true)
+	order := readBack(t, 0, a, b)
 	a.AdvanceFrontier(90) // stored, and node02 has not heard of it
 	b.RecordSighting(&Sighting{Agent: 1})
 	if moved := b.StatementOrder(1, true); moved <= came {
