@@ -129,6 +129,17 @@ func TestAnswersOfAClusterAreWhatTheDocumentPromises(t *testing.T) {
 	s.checkStream(d, l)
 }
 
+func TestAChangeAtAnotherNodeIsAmongAnAgentsMessages(t *testing.T) {
+	t.Parallel()
+	s, _ := openCluster(t)
+	s.history.AddEvents(history.Event{ID: 4, Node: "node02", From: detector.Active, To: detector.Disconnected})
+	var one AgentDetails
+	s.getJSON("/api/v1/agents/004", &one)
+	if len(one.Messages) != 1 || one.Messages[0].Text != "active → disconnected, at node node02" || one.Agent.Node != "node02" {
+		t.Errorf("%+v", one)
+	}
+}
+
 func TestTheDashboardShowsTheNodesOfACluster(t *testing.T) {
 	b := openBrowser(t)
 	s, records := openCluster(t)

@@ -139,7 +139,13 @@ func (e *Event) DescribeChange() string {
 	case kindNames[history.Away]:
 		return fmt.Sprintf("away for %v: %s", time.Duration(e.AwayFor)*time.Second, e.Reason)
 	}
-	text := fmt.Sprintf("%s → %s: %s", e.From, e.To, e.Reason)
+	text := e.From + " → " + e.To
+	if e.Reason != "" { // of an agent of another node it may not be known
+		text += ": " + e.Reason
+	}
+	if e.Node != "" {
+		text += ", at node " + e.Node
+	}
 	if e.To == detector.Disconnected.String() && e.Missed > 0 {
 		text += fmt.Sprintf(", %d keep-alives missed", e.Missed)
 	}
