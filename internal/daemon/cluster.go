@@ -303,9 +303,9 @@ func (c *clusterPart) recordDecision(d *detector.Decision) (stored func()) {
 		c.departures.remove(d.ID)
 		c.shared.Depart(id, ownership.Removed, at)
 	case d.Reason == detector.AgentShutdown:
-		return c.departures.add(d.ID, ownership.Stopped, at)
+		return c.departures.add(d.ID, ownership.Stopped, at, c.shared.StatementOrder(id, false))
 	default:
-		return c.departures.add(d.ID, ownership.Lost, at)
+		return c.departures.add(d.ID, ownership.Lost, at, c.shared.StatementOrder(id, false))
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ type departures struct {
 // node has. It waits, as the agent may be lost there too, of which is not read yet.
 type correction struct {
 	due     time.Time
-	publish func(o *ownership.Owner)
+	publish func(node string, order uint64)
+	order   uint64 // that of the message about the loss: it is no later than that
 }
 
 // departure is an agent that has left.
@@ -33,6 +34,7 @@ type departure struct {
 	reason   ownership.Reason
 	since    uint32
 	at       time.Time
+	order    uint64 // of its message, in the shared view
 	end      uint64 // sequence of its message, or of a later one; 0 until that is on the disk
 	recorded bool   // in the view
 	// confirmed is set if the platform had the message before, and forget is when that need not
@@ -64,11 +66,11 @@ func (p *departures) open(o forwarding, v sharedView) {
 
 // add adds an agent that has left. The function it returns is to be called when the message
 // of that is on the disk, by who publishes.
-func (p *departures) add(id detector.AgentID, reason ownership.Reason, since uint32) (stored func()) {
+func (p *departures) add(id detector.AgentID, reason ownership.Reason, since uint32, order uint64) (stored func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.removeLocked(id)
-	d := &departure{reason: reason, since: since, at: time.Now()}
+	d := &departure{reason: reason, since: since, at: time.Now(), order: order}
 	p.byAgent[id] = d
 	return func() {
 		end := p.outbox.StatusEnd()
@@ -92,10 +94,12 @@ func (p *departures) removeLocked(id detector.AgentID) {
 
 // correct has a message published that an agent is active on another node, if it still is
 // when the correction is due.
-func (p *departures) correct(id detector.AgentID, publish func(o *ownership.Owner)) {
+func (p *departures) correct(id detector.AgentID, publish func(node string, order uint64)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fixes[id] = correction{time.Now().Add(departureWait), publish}
+	if d := p.byAgent[id]; d != nil {
+		p.fixes[id] = correction{time.Now().Add(departureWait), publish, max(1, d.order)}
+	}
 }
 
 // publishCorrections publishes the corrections that are due.
@@ -108,7 +112,7 @@ func (p *departures) publishCorrections(now time.Time) {
 		}
 		delete(p.fixes, id)
 		if o, ok := p.view.Elsewhere(ownership.AgentID(id)); ok {
-			due = append(due, func() { c.publish(&o) })
+			due = append(due, func() { c.publish(o.Node, c.order) })
 		}
 	}
 	p.mu.Unlock()
@@ -142,8 +146,11 @@ func (p *departures) compareClaim(id ownership.AgentID, o *ownership.Owner, self
 		if c.Node == self && (c.Reason == ownership.Here || o.Seen < c.Order) {
 			p.mu.Lock()
 			d := detector.AgentID(id)
-			if was := p.byAgent[d]; was == nil || was.confirmed {
-				p.byAgent[d] = &departure{recorded: true}
+			switch was := p.byAgent[d]; {
+			case was == nil:
+				p.byAgent[d] = &departure{recorded: true, order: p.view.StatementOrder(id, false)}
+			case was.confirmed:
+				was.confirmed = false
 			}
 			p.mu.Unlock()
 		}

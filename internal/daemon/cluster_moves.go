@@ -113,17 +113,17 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 	}
 	if c.departures.mayArriveLate(d.ID, &o, c.node) {
 		lost := *d
-		c.departures.correct(d.ID, func(o *ownership.Owner) { n.publishCorrection(lost, o) })
+		c.departures.correct(d.ID, func(node string, order uint64) { n.publishCorrection(lost, &message.Move{To: node, Order: order}) })
 	}
 	c.withdrawLoss(id)
 }
 
 // publishCorrection publishes that an agent that this node has published as lost is active on
 // another node, whose own message is the later one of the two.
-func (n *Node) publishCorrection(d detector.Decision, o *ownership.Owner) {
+func (n *Node) publishCorrection(d detector.Decision, to *message.Move) {
 	d.Verdict, d.To, d.Reason, d.Node = detector.Changed, detector.Active, detector.AgentMoved, 0
 	r := n.out.newRecord(&d)
-	r.Cluster = &message.Move{To: o.Node, Order: max(2, n.clustered.shared.DatedOrder(o.From)) - 1} // the other node's own message is later
+	r.Cluster = to
 	n.link.OnDecision(&r)
 	n.out.backlog.put(r)
 }
