@@ -73,6 +73,8 @@ func (c *clusterPart) handleDuplicate(e ownership.Event) {
 	c.raiseAlert(a)
 	if min(e.Node, e.Other) == c.node {
 		c.publish(message.Record{Alert: a})
+	} else {
+		c.showAlert(a)
 	}
 }
 

@@ -104,7 +104,9 @@ func (c *clusterPart) handleNodeEvent(ctx context.Context, e *ownership.Event) {
 		c.handleNodeLost(ctx, e)
 	case ownership.NodeBack:
 		delete(c.nodes.lost, e.Node)
-		c.raiseAlert(&message.ClusterAlert{Back: &event.NodeLoss{Node: e.Node, Agents: c.findNode(e.Node).Agents}})
+		back := &message.ClusterAlert{Back: &event.NodeLoss{Node: e.Node, Agents: c.findNode(e.Node).Agents}}
+		c.raiseAlert(back)
+		c.showAlert(back)
 	case ownership.Returned:
 		c.announceReturn(ctx, e)
 	case ownership.DeclaredLost:
@@ -131,6 +133,7 @@ func (c *clusterPart) handleNodeLost(ctx context.Context, e *ownership.Event) {
 	a := message.ClusterAlert{Lost: &event.NodeLoss{Node: e.Node, Since: lost.since.Unix(), Agents: c.findNode(e.Node).Agents, Manager: c.readManagerState(e.Node), Beat: e.Beat}}
 	c.raiseAlert(&a)
 	if !e.Announce {
+		c.showAlert(&a)
 		return
 	}
 	if c.publishAndWait(ctx, message.Record{Alert: &a}) == nil {
@@ -165,6 +168,19 @@ func pauseFor(ctx context.Context, d time.Duration) bool {
 		return true
 	case <-ctx.Done():
 		return false
+	}
+}
+
+// showAlert shows an alert on this node's dashboard that another one publishes.
+func (c *clusterPart) showAlert(a *message.ClusterAlert) {
+	f := c.shownFleet()
+	if f == nil || !c.shared.Status().Loaded {
+		return
+	}
+	a = a.Clone()
+	a.Complete(c.node, time.Now())
+	if e, ok := a.HistoryEvent(); ok {
+		f.history.AddEvents(e)
 	}
 }
 

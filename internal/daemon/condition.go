@@ -81,6 +81,12 @@ var conditionChecks = []conditionCheck{
 	}},
 	{"rights_missing", true, describeRightsMissing},
 	{"server_node_away", true, describeServerNodeAway},
+	{"cluster_cut_off", true, func(o *observation) string {
+		if o.Cluster == nil || !o.Cluster.CutOff {
+			return ""
+		}
+		return "this node is cut off from the others of its cluster since " + o.Cluster.Since.UTC().Format(time.RFC3339) + ": it goes on by what it sees itself, and an agent that has moved may be lost here until it is not"
+	}},
 	{"name_taken", true, describeNameTaken},
 	{"name_shared", false, describeNameShared},
 	{"name_unwatched", false, describeNameUnwatched},

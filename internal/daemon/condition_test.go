@@ -34,6 +34,17 @@ func TestWhatIsAFailure(t *testing.T) {
 	}
 }
 
+func TestANodeThatIsCutOffSaysSo(t *testing.T) {
+	s := Status{NATS: NATS{State: event.NATSConnected}, Cluster: new(ClusterStatus)}
+	if h := makeHealth(deriveConditions(&observation{Status: &s})); h.Failures != nil {
+		t.Errorf("%+v", h)
+	}
+	s.Cluster.CutOff = true
+	if h := makeHealth(deriveConditions(&observation{Status: &s})); len(h.Failures) != 1 || !strings.Contains(h.Failures[0], "cut off from the others") {
+		t.Errorf("%+v", h)
+	}
+}
+
 func TestAConditionThatComesAndGoesIsAnnouncedOnce(t *testing.T) {
 	var tracker conditionTracker
 	start := time.Unix(1716897300, 0).UTC()
