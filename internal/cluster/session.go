@@ -72,6 +72,7 @@ func (o *sessionView) beginSession(ctx context.Context) error {
 	default:
 		o.reader.position = o.member.State.Position()
 	}
+	o.noticeAbsence()
 	o.created = o.bucket.created
 	o.member.SetTime(o.now())
 	o.member.AdvanceFrontier(last)

@@ -197,6 +197,12 @@ func (v *View) confirmConnection() {
 	}
 }
 
+// noticeAbsence notices that this node has stored no beat for so long that others may have
+// found it silent. The lock is held.
+func (v *View) noticeAbsence() {
+	v.away = v.away || time.Since(v.good) > (ownership.SilentBeats-1)*v.timing.beat
+}
+
 // checkVerdict finds that others have found this node silent. That is no event if it was not.
 func (v *View) checkVerdict() {
 	by, order := v.member.State.Return()

@@ -217,7 +217,7 @@ func (o *sessionView) confirmWrites(writes []ownership.Write, orders []uint64) {
 		o.stats.stored.Add(1)
 		o.member.ConfirmWrite(w, orders[i])
 		if w.Key.Kind == ownership.BeatRecord {
-			o.away = o.away || time.Since(o.good) > (ownership.SilentBeats-1)*o.timing.beat
+			o.noticeAbsence()
 			o.good = time.Now()
 		}
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -43,6 +44,13 @@ func (d *duplicates) add(id detector.AgentID, now time.Time) bool {
 	}
 	d.known[id] = now
 	return true
+}
+
+// restore adds agents whose alerts an earlier run has published.
+func (d *duplicates) restore(known map[detector.AgentID]time.Time) {
+	for id, at := range known {
+		d.add(id, at)
+	}
 }
 
 func (d *duplicates) removeOld(now time.Time) {
@@ -94,8 +102,20 @@ func (n *Node) reportDuplicate(id detector.AgentID, addr, refused netip.Addr) {
 	}
 	agent, _ := n.detector.Agent(id)
 	node := n.out.source().Node
-	n.publishRecord(message.Record{Alert: &message.ClusterAlert{Duplicated: &event.AgentDuplicated{AgentID: id.String(), AgentName: cmp.Or(agent.Name, "unknown"),
+	n.publishRecord(message.Record{Alert: &message.ClusterAlert{Duplicated: &event.AgentDuplicated{AgentID: id.String(), AgentName: cmp.Or(agent.Name, n.link.Identify(id).Name, "unknown"),
 		Machines: []event.Machine{newMachine(node, addr), newMachine(node, refused)}}}})
+}
+
+// restoreDuplicates restores which alerts of the last period were published.
+func (n *Node) restoreDuplicates(ctx context.Context) error {
+	if !n.out.natsEnabled() {
+		return nil
+	}
+	known, err := n.out.reader().ReadDuplicated(ctx, time.Now().Add(-duplicatePeriod))
+	if err == nil {
+		n.duplicates.restore(known)
+	}
+	return err
 }
 
 // publishRecord publishes what is no decision of the detector.

@@ -103,6 +103,9 @@ func open(ctx context.Context, cfg *config.Config, version string, w world, log 
 	if err := n.out.restoreAgents(ctx, n.clock, &set, n.detector); err != nil {
 		return nil, err
 	}
+	if err := n.restoreDuplicates(ctx); err != nil {
+		return nil, err
+	}
 	if n.link, err = openLink(cfg, &set, n.clock, n.detector, n.clustered, n.reportDuplicate, n.audit, log); err != nil {
 		return nil, err
 	}

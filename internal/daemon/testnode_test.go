@@ -169,13 +169,16 @@ type receivedMessage struct {
 	Flapping  *event.AgentFlapping `json:"agent_flapping"`
 	Outage    *event.FleetOutage   `json:"fleet_outage"`
 	Recovered *event.FleetOutage   `json:"fleet_recovered"`
-	Subject   string               `json:"-"`
+
+	Duplicated *event.AgentDuplicated `json:"agent_duplicated"`
+
+	Subject string `json:"-"`
 	event.Security
 }
 
 var schemas = sync.OnceValue(func() map[string]*jsonschema.Schema {
 	compiled := make(map[string]*jsonschema.Schema)
-	for _, name := range []string{"keepalive", "status_change", "manager_status", "node_condition", "agent_flapping", "fleet_outage"} {
+	for _, name := range []string{"keepalive", "status_change", "manager_status", "node_condition", "agent_flapping", "fleet_outage", "agent_duplicated"} {
 		f, err := schema.Files.Open(name + ".schema.json")
 		if err != nil {
 			panic(err)
@@ -214,6 +217,8 @@ func (h *testNode) checkMessage(m *nats.Msg) receivedMessage {
 		kind = "node_condition"
 	} else if got.Flapping != nil {
 		kind = "agent_flapping"
+	} else if got.Duplicated != nil {
+		kind = "agent_duplicated"
 	} else if got.Outage != nil || got.Recovered != nil {
 		kind = "fleet_outage"
 	}

@@ -1,6 +1,8 @@
 package message
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
@@ -112,4 +114,22 @@ func (r *Reader) addLostAgent(m *event.StatusChangeMessage) {
 	if id, err := detector.ParseID(c.AgentID); err == nil {
 		r.Lost = append(r.Lost, LostAgent{id, c.FromNode, c.Time()})
 	}
+}
+
+// ReadDuplicated returns of which agents this node has published, since a time, that two
+// machines have their key, and when last.
+func (r *Reader) ReadDuplicated(ctx context.Context, since time.Time) (map[detector.AgentID]time.Time, error) {
+	known := make(map[detector.AgentID]time.Time)
+	err := r.Outbox.ReadAfter(ctx, outbox.Position{}, since, []string{r.Prefix.AgentDuplicated()}, func(_ string, data []byte) {
+		m, err := r.parse(data)
+		if d, ok := m.(*event.AgentDuplicatedMessage); err == nil && ok && d.Duplicated.Time().After(since) {
+			if id, err := detector.ParseID(d.Duplicated.AgentID); err == nil {
+				known[id] = d.Duplicated.Time()
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("restore which agents are on several machines: %w", err)
+	}
+	return known, nil
 }

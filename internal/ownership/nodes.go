@@ -99,12 +99,17 @@ func (s *State) settleLoss(order uint64, at uint8) {
 	}
 }
 
-// authorOf returns the node that answers for the loss of a node: that of the first verdict
-// about it whose author lives, else the living one with the lowest name; "" of a node that
-// lives.
+// authorOf returns the node that answers for the agents of a lost node: the master's, which
+// knows whether its manager works, else the author of the first verdict about it that lives,
+// else the living one with the lowest name; "" of a node that lives.
 func (s *State) authorOf(n *nodeState) (author string) {
 	if !n.lost {
 		return ""
+	}
+	for _, o := range s.nodes {
+		if !o.lost && o.beatOrder > 0 && o.beat.Role == Master {
+			return o.name
+		}
 	}
 	for _, v := range n.verdicts {
 		if !s.nodes[v.by].lost {
@@ -165,7 +170,7 @@ type Node struct {
 	Order  uint64 // of its last beat; 0 for none
 	Lost   bool
 	Missed int    // beats of this node since its last one
-	Author string // of a lost node: who answers for its loss, see [State.authorOf]
+	Author string // of a lost node: who answers for its agents: see [State.authorOf]
 	Agents int    // that it claims to have
 	Stored int    // claims, with those of agents that have left
 }

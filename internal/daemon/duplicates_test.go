@@ -1,0 +1,32 @@
+package daemon
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/wazuh-pulse/pulse/event"
+)
+
+// A node without a cluster says it of machines that it refuses itself, and after a restart
+// not once more within the hour.
+func TestARefusedMachineWithAnAgentsKeyIsAnAlertOnce(t *testing.T) {
+	t.Parallel()
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	here, there := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	h.node.reportDuplicate(1, here, there)
+	h.node.reportDuplicate(1, here, there)
+	got := h.nextMessage("alert", func(m receivedMessage) bool { return m.Duplicated != nil }).Duplicated
+	if got.AgentID != "001" || got.AgentName != "web" || len(got.Machines) != 2 || got.Machines[0] != (event.Machine{Node: "node01", IPAddress: "10.0.0.1"}) ||
+		got.Machines[1] != (event.Machine{Node: "node01", IPAddress: "10.0.0.2"}) {
+		t.Errorf("%+v", got)
+	}
+	h.awaitAnswer("/metrics", 200, "pulse_agents_duplicated_total 1")
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := openTestNode(t, cfg)
+	again.startNode()
+	again.node.reportDuplicate(1, here, there)
+	again.awaitAnswer("/metrics", 200, "pulse_agents_duplicated_total 0")
+}
