@@ -13,6 +13,7 @@ func TestARefusedMachineWithAnAgentsKeyIsAnAlertOnce(t *testing.T) {
 	t.Parallel()
 	cfg := testSettings(t)
 	h := startTestNode(t, cfg)
+	h.await("its agents are known", func() bool { _, ok := h.node.detector.Agent(1); return ok })
 	here, there := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	h.node.reportDuplicate(1, here, there)
 	h.node.reportDuplicate(1, here, there)
