@@ -213,10 +213,12 @@ func (f *movingFleet) awaitState(id string, status event.Status, node string) {
 	})
 }
 
-// checkNoAlert checks that there is no alert of any kind.
+// checkNoAlert checks that there is no alert about an agent, and no outage.
 func (f *movingFleet) checkNoAlert() {
 	f.t.Helper()
-	f.readMessages("wazuh.xdr.alerts.>", func(m *event.StatusChangeMessage) { f.t.Errorf("alert: %+v", m.StatusChange) })
+	for _, name := range []string{"agent_disconnected", "fleet_outage", "agent_duplicated"} {
+		f.readMessages("wazuh.xdr.alerts."+name, func(m *event.StatusChangeMessage) { f.t.Errorf("alert: %+v", m.StatusChange) })
+	}
 }
 
 func moved(from, to string) told {
