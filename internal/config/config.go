@@ -95,15 +95,18 @@ type NATS struct {
 
 // Pulse is <pulse>: the daemon itself.
 type Pulse struct {
-	Link           string // "auto", "attach" or "listen"
-	Home           string // the manager's home directory
-	ClientKeys     string // follows Home unless set
-	StateDir       string
-	NodeName       string // one NATS token
-	HTTP           string // host:port of the console; empty: none. Loopback, or it has a token and a certificate
-	HTTPTokenFile  string // absolute, or empty
-	HTTPCert       string // absolute, or empty; goes with HTTPKey
-	HTTPKey        string
+	Link          string // "auto", "attach" or "listen"
+	Home          string // the manager's home directory
+	ClientKeys    string // follows Home unless set
+	StateDir      string
+	NodeName      string // one NATS token
+	HTTP          string // host:port of the console; empty: none. Loopback, or it has a token and a certificate
+	HTTPTokenFile string // absolute, or empty
+	HTTPCert      string // absolute, or empty; goes with HTTPKey
+	HTTPKey       string
+
+	WazuhDashboardURL string // https:// or http://, or empty
+
 	UpdateStatus   bool
 	MaxInFlight    int           // requests through a stock manager at once: 1 to 1024
 	VerifyCounters bool          // an agent's message that is not newer than all before proves nothing

@@ -127,3 +127,33 @@ func checkServerURL(s string) (websocket bool, err error) {
 	}
 	return websocket, nil
 }
+
+// maxWebURL is the length of the longest URL of a web page.
+const maxWebURL = 2048
+
+// webURL accepts where a web application is: what is behind it is added to its path.
+var webURL = rule{"https://HOST:PORT, or http://", func(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case len(s) > maxWebURL:
+		return errors.New("the URL is too long")
+	case !printable.Is(s):
+		return errUnprintable
+	case err != nil:
+		return errors.New("the URL is malformed") // the error quotes it
+	case u.User != nil:
+		return errors.New("the URL has a user or a password in it, and is shown to everybody who may look")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return errors.New("the URL does not start with https:// or http://")
+	case !isHost(u.Hostname()):
+		return errors.New("the URL has no proper host")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#"):
+		return errors.New("the URL has something behind its path")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return errors.New("the URL has a port outside 1 to 65535")
+		}
+	}
+	return nil
+}}

@@ -62,6 +62,8 @@ const (
 	pathHTTPCert     = "pulse/http_cert"
 	pathHTTPKey      = "pulse/http_key"
 
+	pathWazuhDashboard = "pulse/wazuh_dashboard_url"
+
 	pathClusterEnabled = "cluster/enabled"
 )
 
@@ -184,6 +186,8 @@ var pulseTable = []setting{
 		func(c *Config) field { return trustFile{optionalPath(&c.Pulse.HTTPCert)} }},
 	{pathHTTPKey, "", "The key of http_cert.", atStart,
 		func(c *Config) field { return secretFile{optionalPath(&c.Pulse.HTTPKey)} }},
+	{pathWazuhDashboard, "", "Where Wazuh's dashboard is: Pulse's own links each agent to its page there; empty: nowhere.", atStart,
+		func(c *Config) field { return textField{&c.Pulse.WazuhDashboardURL, optionalRule(webURL)} }},
 	{"pulse/update_status", "yes", "With link attach: write transitions to the manager's database, raise its alert, send events for its rules.", atStart,
 		func(c *Config) field { return boolField{&c.Pulse.UpdateStatus} }},
 	{"pulse/max_in_flight", "128", "With link attach: how many requests to agents the manager may have to serve for Pulse at once; never more than a quarter of its request_pool.", atStart,

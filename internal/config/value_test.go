@@ -181,6 +181,34 @@ func TestAServerURLIsUnderstoodOrRefused(t *testing.T) {
 	}
 }
 
+// It becomes the target of a link: nothing but a place on the web.
+func TestTheURLOfWazuhsDashboardIsAPlaceOnTheWebOrRefused(t *testing.T) {
+	for value, want := range map[string]string{
+		"": "", "https://wazuh.example": "https://wazuh.example", "https://10.0.0.5:5601/": "https://10.0.0.5:5601/", "http://[::1]:5601/wazuh": "http://[::1]:5601/wazuh",
+		"HTTPS://h":           "HTTPS://h",
+		"javascript:alert(1)": "!the URL does not start with https:// or http://",
+		"data:text/html,x":    "!the URL does not start with https:// or http://",
+		"//h":                 "!the URL does not start with https:// or http://",
+		"wazuh.example":       "!the URL does not start with https:// or http://",
+		"wazuh.example:5601":  "!the URL does not start with https:// or http://",
+		"https://":            "!the URL has no proper host",
+		"https://:443":        "!the URL has no proper host",
+		"https:h":             "!the URL has no proper host",
+		"https://u:p@h":       "!the URL has a user or a password in it, and is shown to everybody who may look",
+		"https://h?a=b":       "!the URL has something behind its path",
+		"https://h/#x":        "!the URL has something behind its path",
+		"https://h/#":         "!the URL has something behind its path",
+		"https://h:0":         "!the URL has a port outside 1 to 65535",
+		"https://h:65536":     "!the URL has a port outside 1 to 65535",
+		"https://h:a":         "!the URL is malformed",
+		"https://a b":         "!the URL is malformed",
+		"https://h/\u202eexe": "!has a character that cannot be printed",
+		"https://" + strings.Repeat("h", maxWebURL): "!the URL is too long",
+	} {
+		checkValue(t, pathWazuhDashboard, value, want)
+	}
+}
+
 func checkValue(t *testing.T, path, value, want string) {
 	t.Helper()
 	c := Default()

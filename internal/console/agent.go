@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -16,9 +17,10 @@ import (
 type AgentDetails struct {
 	Node     string            `json:"node"`
 	Agent    view.LocatedAgent `json:"agent"`
-	Changes  []view.Event      `json:"changes"`     // newest first
-	Trips    []RoundTrip       `json:"round_trips"` // oldest first
-	Messages []Message         `json:"messages"`    // the last ones about it, newest first
+	Changes  []view.Event      `json:"changes"`             // newest first
+	Trips    []RoundTrip       `json:"round_trips"`         // oldest first
+	Messages []Message         `json:"messages"`            // the last ones about it, newest first
+	WazuhURL string            `json:"wazuh_url,omitempty"` // its page in Wazuh's dashboard
 }
 
 // RoundTrip is a keep-alive to an agent, and its outcome.
@@ -58,7 +60,7 @@ func (s *Server) handleAgent(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	one := AgentDetails{Node: s.cfg.Node, Agent: s.presentAgent(&found), Changes: []view.Event{}, Trips: []RoundTrip{}, Messages: []Message{}}
+	one := AgentDetails{Node: s.cfg.Node, Agent: s.presentAgent(&found), Changes: []view.Event{}, Trips: []RoundTrip{}, Messages: []Message{}, WazuhURL: s.wazuhURL(found.ID)}
 	for _, e := range s.cfg.History.EventsOf(found.ID, changesShown) {
 		shown := view.NewEvent(&e)
 		one.Changes = append(one.Changes, shown)
@@ -75,6 +77,15 @@ func (s *Server) handleAgent(w http.ResponseWriter, r *http.Request) {
 	slices.SortStableFunc(one.Messages, func(a, b Message) int { return b.At.Compare(a.At) })
 	one.Messages = one.Messages[:min(len(one.Messages), messagesShown)]
 	sendJSON(w, one)
+}
+
+// wazuhURL returns the address of an agent's page in Wazuh's dashboard, as Wazuh 4.9 and later
+// have it; "" if it is not known where that is.
+func (s *Server) wazuhURL(id detector.AgentID) string {
+	if s.cfg.WazuhDashboard == "" {
+		return ""
+	}
+	return strings.TrimRight(s.cfg.WazuhDashboard, "/") + "/app/endpoints-summary#/agents?tab=welcome&agent=" + id.String()
 }
 
 func (s *Server) handleAgentPing(w http.ResponseWriter, r *http.Request) {

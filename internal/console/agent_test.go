@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -85,5 +86,22 @@ func TestTooManyPingsAreRefused(t *testing.T) {
 	asking.Wait()
 	if seen[http.StatusOK] == 0 || seen[http.StatusTooManyRequests] == 0 || seen[http.StatusOK]+seen[http.StatusTooManyRequests] != 3*pingBurst {
 		t.Errorf("%v", seen)
+	}
+}
+
+func TestAnAgentHasALinkToItsPageInWazuhsDashboard(t *testing.T) {
+	d := readDocument(t)
+	for base, want := range map[string]string{
+		"":                            "",
+		"https://wazuh.example":       "https://wazuh.example/app/endpoints-summary#/agents?tab=welcome&agent=001",
+		"http://10.0.0.5:5601/wazuh/": "http://10.0.0.5:5601/wazuh/app/endpoints-summary#/agents?tab=welcome&agent=001",
+	} {
+		s := openFixture(t, 1, func(cfg *Config, _ *detector.Settings) { cfg.WazuhDashboard = base })
+		answer, text := s.sendRequest("GET", "/api/v1/agents/001")
+		d.checkAnswer("GET", "/api/v1/agents/{id}", answer, text)
+		var one AgentDetails
+		if err := json.Unmarshal([]byte(text), &one); err != nil || one.WazuhURL != want {
+			t.Errorf("%s: %q, %v", base, one.WazuhURL, err)
+		}
 	}
 }

@@ -57,6 +57,8 @@ type Config struct {
 
 	Refused func(from, reason string) // is called for every refused request; nil for none
 
+	WazuhDashboard string // where Wazuh's dashboard is, https:// or http://; empty for nowhere
+
 	TokenFile, CertFile, KeyFile string // all or none; files that change are read again
 	Log                          *slog.Logger
 }

@@ -28,7 +28,7 @@ func TestTheListSortsAndPages(t *testing.T) {
 	if head != "Agent,Status,Since,Last seen,Address,ID,Group" {
 		t.Error(head)
 	}
-	b.waitUntil(`/ ago$/.test(document.querySelector("#list tbody tr td:nth-child(3)").innerText) && document.querySelector("#list tbody tr td:nth-child(4)").innerText !== ""`)
+	b.waitUntil(`/( ago|just now)$/.test(document.querySelector("#list tbody tr td:nth-child(3)").innerText) && document.querySelector("#list tbody tr td:nth-child(4)").innerText !== ""`)
 	if status := b.evaluate(`document.querySelector("#list tbody tr td:nth-child(2)").innerText`); status != "disconnected" {
 		t.Errorf("first is %s", status)
 	}

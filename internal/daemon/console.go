@@ -27,7 +27,7 @@ func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version stri
 	}
 	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.source().Epoch,
 		Fleet: n.fleet, Nodes: n.listNodes, Clock: n.clock, History: n.history, Groups: listGroupNames(cfg), State: n.readConsoleState, Metrics: n.metrics.Registry(),
-		Silences: n.silences, Refused: n.audit.RecordConsoleRefusal, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, Log: n.log})
+		Silences: n.silences, Refused: n.audit.RecordConsoleRefusal, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, WazuhDashboard: p.WazuhDashboardURL, Log: n.log})
 	if err != nil || !n.out.natsEnabled() {
 		return err
 	}

@@ -51,7 +51,7 @@ export class AgentPanel {
   }
 
   // drawAgent redraws the panel, but keeps the button, which may have the focus.
-  drawAgent({ node, agent: a, changes, round_trips: list, messages }) {
+  drawAgent({ node, agent: a, changes, round_trips: list, messages, wazuh_url: wazuh }) {
     const last = changes.find((c) => c.kind === "status_change");
     const facts = [["Status since", [age(a.since), last ? `: ${whyOf(last)}` : ""]], ["Last sign of life", a.last_seen ? age(a.last_seen) : "never"]];
     const elsewhere = a.node !== undefined && a.node !== node;
@@ -60,6 +60,7 @@ export class AgentPanel {
     if (hostText(a)) facts.push(["Host", [`${hostText(a)}: ${a.host_probe}, asked `, age(a.host_probed_at)]]);
     if (a.rtt_ms !== undefined) facts.push(["Round trip", tripOf(a.rtt_ms)]);
     if (a.node) facts.push(["Node", a.coarse ? `${a.node}, seen through its manager's database` : a.node]);
+    if (/^https?:/i.test(wazuh ?? "")) facts.push(["In Wazuh", el("a", { href: wazuh, target: "_blank", rel: "noopener noreferrer" }, "its page in Wazuh's dashboard")]);
     if (a.network) facts.push(["Network", a.network]);
     if (a.group) facts.push(["Group", a.group]);
     if (a.wazuh_groups?.length) facts.push(["Wazuh groups", a.wazuh_groups.join(", ")]);

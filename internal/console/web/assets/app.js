@@ -84,7 +84,7 @@ function drawCounts() {
       $("share").lastChild.style.background = `var(--${status === "never_connected" ? "never" : status})`;
       $("legend").append(el("li", {}, glyph(status), statusWords[status]));
     }
-    $("legend").append(el("li", {}, matchMedia("(pointer: coarse)").matches ? "tap a cell for its agent, a title for its block" : "click a cell for its agent, a title for its block"));
+    $("legend").append(el("li", {}, matchMedia("(pointer: coarse)").matches ? "tap a cell for its agent, a title, or one of many small cells, for its block" : "click a cell for its agent, a title for its block"));
   }
   statuses.forEach((status, i) => {
     const button = box.children[i];

@@ -75,11 +75,21 @@ export const tick = (f) => setInterval(f, 1000);
 
 // age returns how long ago a time was, which goes on by itself.
 export function age(t, after = " ago") {
-  return el("span", { "data-age": new Date(t).toISOString(), "data-after": after }, `${ago(t)}${after}`);
+  const one = el("span", { "data-age": new Date(t).toISOString(), "data-after": after });
+  one.textContent = ageText(one.dataset);
+  return one;
 }
+
+// ageText returns an age in whole seconds and more.
+function ageText({ age: t, after }) {
+  const ms = Math.max(Math.round((Date.now() - new Date(t)) / 1000), 0) * 1000;
+  if (ms < 2000) return after ? "just now" : "1 s";
+  return `${ms < 10e3 ? `${ms / 1000} s` : span(ms)}${after}`;
+}
+
 tick(() => {
   if (document.hidden) return;
-  for (const one of document.querySelectorAll("[data-age]")) say(one, `${ago(one.dataset.age)}${one.dataset.after}`);
+  for (const one of document.querySelectorAll("[data-age]")) say(one, ageText(one.dataset));
 });
 
 // tripOf returns a round trip of milliseconds as text.

@@ -1,5 +1,5 @@
 // The latest changes: who, what, why, and how soon it was known.
-import { $, el, glyph, count, plural, timeOf, span } from "./dom.js";
+import { $, age, el, glyph, count, plural, timeOf, span } from "./dom.js";
 import { hostText, isLoss, outageWords, soonText, verbOf, whyOf } from "./words.js";
 import { networkOf } from "./fleet.js";
 import { isKilledInSilence } from "./silences.js";
@@ -19,6 +19,7 @@ export class Feed {
   replaceEvents(events) {
     this.list.replaceChildren(...groupByTime(events).flatMap((all) => (all.length > storm ? this.summarizeEvents(all.reverse()).reverse() : all.map((e) => this.newEntry(e)))).slice(0, most));
     this.applyFilter();
+    this.showNewest([...events].reverse());
   }
 
   // addEvents adds new events, oldest first.
@@ -31,6 +32,7 @@ export class Feed {
     }
     while (this.list.children.length > most) this.list.lastChild.remove();
     this.applyFilter();
+    this.showNewest(events);
     this.announceLosses(events);
   }
 
@@ -42,6 +44,17 @@ export class Feed {
       shown += !entry.hidden;
     }
     $("quiet").hidden = shown > 0;
+  }
+
+  // showNewest shows the newest of events, oldest first, in one line: the first screen of a phone has
+  // no room for the list.
+  showNewest(events) {
+    const e = events.findLast((one) => one.kind === "status_change" || one.kind === "fleet_outage" || one.kind === "node_lost");
+    $("newest").hidden = !e && !$("newest").firstChild;
+    if (!e) return;
+    const same = events.filter((one) => one.kind === e.kind && one.to === e.to && one.reason === e.reason && Math.abs(Date.parse(one.known_at) - Date.parse(e.known_at)) < 1500).length;
+    const who = e.kind === "fleet_outage" ? el("b", {}, "Fleet outage") : e.kind === "node_lost" ? el("b", {}, `Node ${e.node} lost`) : same > 3 ? el("b", {}, plural(same, "agent")) : this.newNameButton(e);
+    $("newest").replaceChildren(glyph(e.to ?? "disconnected"), el("span", { class: "words" }, who, e.kind === "status_change" ? ` ${verbOf(e)}` : ""), age(e.known_at));
   }
 
   // announceLosses tells screen readers of losses, in one sentence and at most every 2 s.

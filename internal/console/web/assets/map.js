@@ -5,7 +5,13 @@ import { gone, sortKey } from "./fleet.js";
 import { view } from "./filter.js";
 
 const titleHeight = 17, between = 16, flashTime = 4000;
-const sizes = [44, 36, 30, 26, 22, 20, 18, 16, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4];
+const sizes = [132, 116, 104, 92, 82, 74, 66, 58, 50, 44, 36, 30, 26, 22, 20, 18, 16, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4];
+const shapes = [2, 3.2, 5, 9]; // how many times as wide as high a block is
+const named = 58; // cells as large have the agent's name in them
+const maxPixels = 16e6; // of a canvas: some browsers draw none that is larger
+const mostScreens = 4; // of a phone, that may be scrolled through
+const finger = 26; // what a finger hits; WCAG asks for 24
+const coarse = matchMedia("(pointer: coarse)");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class FleetMap {
@@ -42,10 +48,10 @@ export class FleetMap {
     this.seenWidth = box.clientWidth; this.seenHeight = box.clientHeight;
     const style = getComputedStyle(box);
     this.width = box.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-    const room = Math.max(box.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom), 260);
+    const room = Math.max(coarse.matches ? innerHeight * 0.6 : box.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom), 260);
     const byKey = new Map();
     for (let row = 0; row < this.fleet.ids.length; row++) {
-      if (this.fleet.status[row] === gone) continue;
+      if (this.fleet.status[row] === gone || coarse.matches && this.match && !this.match(row)) continue;
       const key = this.keyOf(row);
       const rows = byKey.get(key);
       if (rows) rows.push(row); else byKey.set(key, [row]);
@@ -59,22 +65,39 @@ export class FleetMap {
       const keys = new Map(block.rows.map((row) => [row, sortKey(this.fleet.ips[row])]));
       block.rows.sort((a, b) => compare(keys.get(a), keys.get(b)) || this.fleet.ids[a].length - this.fleet.ids[b].length || compare(this.fleet.ids[a], this.fleet.ids[b]));
     }
-    // All of it in sight, if the cells are not too small; else to be scrolled through, if that is not too long.
-    this.size = sizes.find((size) => size >= 7 && this.place(size) <= room) ?? sizes.find((size) => size <= 9 && this.place(size) <= 2.5 * room) ?? sizes.at(-1);
+    this.size = this.chooseSize(room);
     this.height = Math.max(this.place(this.size), 40);
+    box.dataset.cell = this.size;
     this.where = new Map();
     this.order = [];
     this.blocks.forEach((block, b) => block.rows.forEach((row, i) => { this.where.set(row, [b, i]); this.order.push(row); }));
     this.draw();
   }
 
-  // place puts the blocks on shelves, with cells of a size, and returns the height.
+  // chooseSize returns the size of the cells: all of it in sight, if they are not too small; else to
+  // be scrolled through, if that is not too long.
+  chooseSize(room) {
+    const fits = (least, height) => sizes.find((size) => size >= least && size <= this.width && this.place(size) <= height);
+    if (coarse.matches) {
+      const large = fits(finger, room) ?? (this.place(finger) <= mostScreens * innerHeight ? finger : undefined);
+      if (large) return large;
+    }
+    return fits(7, room) ?? sizes.find((size) => size <= 9 && this.place(size) <= 2.5 * room) ?? sizes.at(-1);
+  }
+
+  // place puts the blocks on shelves, with cells of a size, and returns the height: the least for
+  // blocks that are more or less wide.
   place(size) {
+    const heights = shapes.map((wide) => this.placeBlocks(size, wide)), least = Math.min(...heights);
+    return this.placeBlocks(size, shapes[heights.indexOf(least)]);
+  }
+
+  placeBlocks(size, wide) {
     let x = 0, y = 0, shelf = 0;
     for (const block of this.blocks) {
       const n = block.rows.length;
       const least = Math.ceil(Math.min(this.width, 124) / size);
-      block.cols = Math.max(Math.min(Math.ceil(Math.sqrt(n * 2)), Math.floor(this.width / size)), Math.min(least, Math.floor(this.width / size)));
+      block.cols = Math.max(Math.min(Math.ceil(Math.sqrt(n * wide)), Math.floor(this.width / size)), Math.min(least, Math.floor(this.width / size)));
       block.w = block.cols * size;
       block.h = titleHeight + Math.ceil(n / block.cols) * size;
       if (x > 0 && x + block.w > this.width) { x = 0; y += shelf + between; shelf = 0; }
@@ -85,6 +108,9 @@ export class FleetMap {
     return y + shelf + 2;
   }
 
+  // side is that of a cell, without the gap to the next one.
+  get side() { return this.size - (this.size >= named ? 4 : this.size >= 9 ? 2 : this.size >= 5 ? 1 : 0.6); }
+
   at(row) {
     const found = this.where.get(row);
     if (!found) return null;
@@ -93,7 +119,7 @@ export class FleetMap {
   }
 
   sized(canvas) {
-    const scale = window.devicePixelRatio || 1;
+    const scale = Math.min(window.devicePixelRatio || 1, Math.sqrt(maxPixels / (this.width * this.height)));
     const w = Math.round(this.width * scale), h = Math.round(this.height * scale);
     if (canvas.width !== w || canvas.height !== h) {
       canvas.width = w; canvas.height = h;
@@ -121,6 +147,7 @@ export class FleetMap {
       for (let status = 3; status >= 0; status--) this.drawStatus(c, status, dim);
     }
     c.globalAlpha = 1;
+    if (this.size >= named) this.drawNames(c);
     this.drawTitles(c);
     this.drawOver();
   }
@@ -128,20 +155,43 @@ export class FleetMap {
   // drawStatus draws all cells of one status in one go.
   drawStatus(c, status, dim) {
     if (dim && !this.match) return;
-    const { size } = this, gap = size >= 9 ? 2 : size >= 5 ? 1 : 0.6, side = size - gap;
-    const fill = new Path2D(), line = new Path2D();
+    const { size, side } = this;
+    const fill = new Path2D(), line = new Path2D(), back = new Path2D(), markSide = 13;
     for (const block of this.blocks) {
       for (let i = 0; i < block.rows.length; i++) {
         const row = block.rows[i];
         if (this.fleet.status[row] !== status || (this.match ? this.match(row) === dim : dim)) continue;
-        shape(status, fill, line, block.x + (i % block.cols) * size, block.y + titleHeight + Math.floor(i / block.cols) * size, side, size);
+        const x = block.x + (i % block.cols) * size, y = block.y + titleHeight + Math.floor(i / block.cols) * size;
+        if (size < named) { shape(status, fill, line, x, y, side, size); continue; }
+        back.roundRect(x, y, side, side, 5);
+        shape(status, fill, line, x + 7, y + 7, markSide, markSide);
       }
     }
+    const alpha = c.globalAlpha;
+    c.globalAlpha = alpha * (status === 1 ? 0.3 : 0.14);
+    c.fillStyle = this.colours[status];
+    c.fill(back);
+    c.globalAlpha = alpha;
     c.fillStyle = c.strokeStyle = this.colours[status];
     c.fill(fill);
-    c.lineWidth = Math.max(size / 9, 1);
+    c.lineWidth = Math.max((size < named ? size : markSide) / 9, 1);
     if (status === 1) c.strokeStyle = this.colours.panel;
     c.stroke(line);
+  }
+
+  // drawNames draws the names of agents into their cells.
+  drawNames(c) {
+    c.font = `500 12px ${getComputedStyle(document.body).fontFamily}`;
+    c.textBaseline = "bottom";
+    for (const row of this.order) {
+      const { x, y } = this.at(row), room = this.side - 14;
+      c.globalAlpha = this.match && !this.match(row) ? 0.3 : 1;
+      c.fillStyle = this.colours.text;
+      let name = this.fleet.names[row] || this.fleet.ids[row];
+      while (name.length > 2 && c.measureText(name).width > room) name = `${name.replace(/…$/, "").slice(0, -1)}…`;
+      c.fillText(name, x + 7, y + this.side - 6);
+    }
+    c.globalAlpha = 1;
   }
 
   drawTitles(c) {
@@ -172,19 +222,17 @@ export class FleetMap {
     for (const [row, until] of this.flashes) {
       const at = this.at(row);
       if (until < now || !at) { this.flashes.delete(row); continue; }
-      const left = (until - now) / flashTime, grow = calm.matches ? 2 : 2 + 5 * (1 - left);
+      const left = (until - now) / flashTime;
       c.globalAlpha = calm.matches ? 1 : Math.min(left * 1.6, 1);
       c.strokeStyle = this.colours[this.fleet.status[row]] ?? this.colours.dim;
-      c.lineWidth = 2;
-      c.strokeRect(at.x - grow, at.y - grow, this.size - 1 + 2 * grow, this.size - 1 + 2 * grow);
+      this.drawRing(c, at, ringWidth(this.size), calm.matches ? 0 : (1 - left) * Math.min(this.size / 3, 6));
     }
     c.globalAlpha = 1;
     for (const [row, width] of [[this.hover, 1.5], [this.fleet.rows.get(view.agent) ?? -1, 2.5], [this.cursor, 2.5]]) {
       const at = this.at(row);
       if (!at) continue;
       c.strokeStyle = row === this.cursor ? this.colours.accent : this.colours.text;
-      c.lineWidth = width;
-      c.strokeRect(at.x - 1.5, at.y - 1.5, this.size + 1, this.size + 1);
+      this.drawRing(c, at, Math.min(width, ringWidth(this.size) + 0.5), 0);
     }
     if (this.flashes.size && !this.ticking) {
       this.ticking = true;
@@ -192,12 +240,25 @@ export class FleetMap {
     }
   }
 
+  // drawRing draws a ring around a cell, grown by some pixels.
+  drawRing(c, { x, y }, width, grown) {
+    const out = width / 2 + grown, side = this.side + 2 * out;
+    c.lineWidth = width;
+    c.beginPath();
+    c.roundRect(x - out, y - out, side, side, Math.min(this.side / 4, 5) + out);
+    c.stroke();
+  }
+
   // flash shows that an agent has just changed.
   flash(row) {
     if (this.flashes.size < 16) this.flashes.set(row, performance.now() + flashTime);
   }
 
-  filter(match) { this.match = match; this.redraw(); }
+  filter(match) {
+    const narrowed = coarse.matches && (match || this.match);
+    this.match = match;
+    if (narrowed) this.relayout(); else this.redraw();
+  }
 
   find(e) {
     const box = this.over.getBoundingClientRect(), x = e.clientX - box.left, y = e.clientY - box.top;
@@ -233,7 +294,8 @@ export class FleetMap {
 
   click(e) {
     const { block, row } = this.find(e);
-    if (row !== undefined) this.on.open(row);
+    if (coarse.matches && block && this.size < finger && this.blocks.length > 1) this.on.narrow(block.key); // a finger does not hit one cell of many
+    else if (row !== undefined) this.on.open(row);
     else if (block) this.on.narrow(block.key);
   }
 
@@ -268,6 +330,9 @@ export class FleetMap {
     this.drawOver();
   }
 }
+
+// ringWidth returns how wide a ring is, for the size of the cells.
+const ringWidth = (size) => Math.max(1, Math.min(size / 7, 2.5));
 
 const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 

@@ -1,5 +1,5 @@
 // The state of the node.
-import { $, ago, count, el, plural, span } from "./dom.js";
+import { $, age, count, el, plural, span } from "./dom.js";
 import { spark } from "./chart.js";
 
 const kept = 720;
@@ -18,16 +18,18 @@ export class NodeCards {
     if (!this.points.length || this.points.at(-1).at !== s.point.at) this.points = [...this.points, s.point].slice(-kept);
     this.trouble(s.health);
     const n = s.node, link = n.link, nats = n.nats, refused = Object.values(link.refused ?? {}).reduce((a, b) => a + b, 0);
-    const late = s.point.sweep_late_ms, depth = s.point.outbox_depth;
+    const late = s.point.sweep_late_ms, depth = s.point.outbox_depth, linkProblem = link.problem ?? link.attach?.problem;
     const natsBad = nats.state === "unavailable" || nats.state === "connecting";
     $("pulse").replaceChildren(
-      card("Link", link.kind === "attach" ? "attached" : link.kind, link.problem ?? link.attach?.problem ?? linkText(link, refused), Boolean(link.attach?.problem), null, databaseText(link.attach)),
-      card("NATS", nats.state, natsBad ? nats.problem || `for ${ago(nats.since)}` : `for ${ago(nats.since)}`, natsBad),
-      card("Outbox", depth ? `${count(depth)} waiting` : "empty", nats.state === "embedded" ? "clients read here" : "", false, spark(this.points.map((p) => p.outbox_depth), "Messages waiting, over the last hour")),
-      card("Sweep", late < 1 ? "on time" : `${span(late)} late`, "", late > 500, spark(this.points.map((p) => p.sweep_late_ms), "Lateness of the sweep, over the last hour"),
-        "How late the detector checks the agents: 99 % of its sweeps were no later"),
-      card("Active", count(s.agents.active), "", false, spark(this.points.map((p) => p.agents.active), "Active agents, over the last hour")),
-      card("Sequence", count(s.sequence), `up ${span(n.uptime * 1000)}`, false),
+      card("Link to the agents", linkWords[link.kind] ?? link.kind, linkProblem ?? linkText(link, refused), Boolean(link.attach?.problem), null, databaseText(link.attach)),
+      card("XDR platform", natsWords[nats.state] ?? nats.state, natsBad && nats.problem ? nats.problem : age(nats.since, ""), natsBad, null,
+        nats.state === "embedded" ? "Consumers read the messages from the NATS server in this node" : "The connection to the NATS server of the XDR platform"),
+      card("Messages to send", depth ? `${count(depth)} waiting` : "none waiting", "", false, spark(this.points.map((p) => p.outbox_depth), "Messages that wait, over the last hour"),
+        "Messages that the platform has not confirmed yet. They are on disk, and none is lost"),
+      card("Checks of the agents", ...lateWords(late), late > tooLate, spark(this.points.map((p) => p.sweep_late_ms), "How late the agents were checked, over the last hour"),
+        "How much later than set a silent agent is noticed, since this host or Pulse is busy: 99 % of the checks of the last seconds were no later"),
+      card("Active agents", count(s.agents.active), "", false, spark(this.points.map((p) => p.agents.active), "Active agents, over the last hour")),
+      card("Messages made", count(s.sequence), ["in ", age(n.started_at, "")], false, null, "By this run of the node, and how long it has lasted"),
     );
   }
 
@@ -40,6 +42,17 @@ export class NodeCards {
     if (words !== this.said) box.replaceChildren(...lines.map((line) => el("p", {}, line)));
     this.said = words;
   }
+}
+
+const linkWords = { attach: "by the manager", listen: "direct" };
+const natsWords = { embedded: "reads here", connected: "connected", connecting: "connecting", unavailable: "not reachable" };
+
+// How late a check may be until it is worth a word, and until it is bad. There are ten a second.
+const noticeable = 100, tooLate = 500;
+
+// lateWords returns what it means to an operator that checks are late.
+export function lateWords(ms) {
+  return ms < noticeable ? ["on time", ""] : [`${span(ms)} late`, "losses are noticed as much later"];
 }
 
 function linkText(link, refused) {
@@ -58,5 +71,5 @@ function databaseText(attach) {
 }
 
 function card(title, value, more, bad, chart, about = "") {
-  return el("div", { class: bad ? "card bad" : "card", title: about }, el("h3", {}, title), el("b", {}, value), more ? el("small", { title: more }, more) : null, chart);
+  return el("div", { class: bad ? "card bad" : "card", title: about }, el("h3", {}, title), el("b", {}, value), more ? el("small", typeof more === "string" ? { title: more } : {}, ...[more].flat()) : null, chart);
 }
