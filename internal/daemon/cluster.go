@@ -33,6 +33,7 @@ type clusterPart struct {
 	timeout  time.Duration // the longest after which an agent that has sent nothing is lost
 
 	departures departures
+	alerts     heldAlerts
 
 	publish        func(message.Record) // what the detector has not decided
 	statusEnd      func() uint64        // see outbox.Outbox
@@ -94,7 +95,7 @@ func (n *Node) joinCluster(cfg *config.Config, pace clusterPace) (*clusterPart, 
 
 func (n *Node) newClusterPart(cfg *config.Config, role ownership.Role, pace clusterPace) *clusterPart {
 	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{}),
-		numbers: make(map[string]detector.NodeNumber), departures: newDepartures(),
+		numbers: make(map[string]detector.NodeNumber), departures: newDepartures(), alerts: heldAlerts{byAgent: make(map[detector.AgentID]message.Record), put: n.out.backlog.put},
 		publish: n.publishRecord, statusEnd: n.out.outbox.StatusEnd, awaitForwarded: n.out.awaitForwarded, group: messageGroups(cfg)[0], nodes: newNodeWatch(), duplicates: &n.duplicates}
 	for i := range cfg.Groups {
 		c.timeout = max(c.timeout, cfg.Groups[i].Timeout)
@@ -197,6 +198,7 @@ func (c *clusterPart) run(ctx context.Context) {
 		case <-look.C:
 			c.departures.recordConfirmed(time.Now())
 			c.departures.publishCorrections(time.Now())
+			c.releaseAlerts()
 		case <-complete.C:
 			c.shared.CompleteClaims()
 		case <-ctx.Done():

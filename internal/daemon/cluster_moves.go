@@ -106,6 +106,7 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 		return
 	}
 	c.releaseFromLink(d)
+	c.dropAlert(d.ID)
 	if d.From != detector.Disconnected {
 		c.departures.remove(d.ID)
 		c.shared.Depart(id, ownership.Moved, uint32(d.Time.Unix()))

@@ -167,6 +167,9 @@ func (n *Node) handleDecisions(decisions []detector.Decision) {
 			}
 		case !d.Verdict.IsRoutine():
 			r.Stored, r.Cluster = n.clustered.recordDecision(d), n.clustered.describeMove(d)
+			if n.clustered.holdAlert(&r) {
+				continue
+			}
 			n.link.OnDecision(&r)
 			n.markRemoved(d)
 		}
