@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
@@ -35,10 +36,19 @@ that what is printed is 23 s where it is 80 s beside a manager as shipped, and 3
 planned work are left out: they would be over before anything is known of them. There is no alert of the manager's for a
 loss, but its database has to know each. The exit code is also 1 if an agent of 5 was asked anything.
 
-    pulse-bench demo --attach --wazuh 5 --for 90s`
+    pulse-bench demo --attach --wazuh 5 --for 90s
+
+With --cluster and --attach the nodes are beside the managers of a Wazuh cluster, a master and two workers, with what
+wazuh-clusterd carries between them. The exit code is also 1 if the master's database is not true at the end, or a loss
+did not raise rule 504 exactly once.
+
+    pulse-bench demo --cluster --attach`
 }
 
 func (c *demoCommand) Run(ctx context.Context) error {
+	if c.Cluster {
+		return c.runCluster(ctx)
+	}
 	cfg, err := c.Config()
 	if err != nil {
 		return usageError{err}
@@ -64,6 +74,64 @@ func (c *demoCommand) Run(ctx context.Context) error {
 		return err
 	}
 	return writeReport(r, c.JSON)
+}
+
+// runCluster runs the demo of a cluster.
+func (c *demoCommand) runCluster(ctx context.Context) error {
+	cfg, err := c.ClusterConfig()
+	if err == nil && c.Wazuh != 4 {
+		err = errors.New("--cluster: only with --wazuh 4")
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	cfg.Version, cfg.Out = "demo", os.Stdout
+	if c.JSON {
+		cfg.Out = io.Discard
+	}
+	if c.Attach {
+		cfg.StartManagers = startManagers
+	}
+	r, err := demo.RunCluster(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return writeReport(r, c.JSON)
+}
+
+func startManagers(dir string, nodes []string, keys []clientkeys.Key) (demo.Managers, error) {
+	f, err := managersim.StartFleet(managersim.FleetConfig{Dir: dir, Nodes: nodes, Keys: keys})
+	if err != nil {
+		return nil, err
+	}
+	return managers{f, nodes}, nil
+}
+
+// managers adapts the simulated managers of a cluster to the demo.
+type managers struct {
+	*managersim.Fleet
+	nodes []string
+}
+
+func (m managers) Home(node string) string              { return m.Manager(node).Home() }
+func (m managers) AgentAddr(node string) netip.AddrPort { return m.Manager(node).AgentAddr() }
+
+// Status returns what the master's database has of an agent.
+func (m managers) Status(agent string) (string, error) {
+	id, err := strconv.Atoi(agent)
+	if err != nil {
+		return "", err
+	}
+	a, err := m.Master().Agent(id)
+	return a.Status, err
+}
+
+// Events returns the messages to the analysisd of all managers.
+func (m managers) Events() (all []string) {
+	for _, node := range m.nodes {
+		all = append(all, m.Manager(node).Events()...)
+	}
+	return all
 }
 
 func startManager(home string, keys []clientkeys.Key) (demo.Manager, error) {

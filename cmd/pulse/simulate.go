@@ -146,6 +146,12 @@ be one, or a reboot was one. In the last seconds before
 With --outage all agents lose their network at once: the exit code is 1 unless that is published as one fleet_outage
 and one fleet_recovered, without an alert of a single agent. It ends by itself, after some 40 s.
 
+With --cluster there are three nodes, a load balancer before them, and a NATS server: agents die, move from node to node, one by
+one and all at once; a node is killed, and another one is cut off from the server. It takes a minute. The exit code is 1 if an
+agent that lives was called dead, or anything else was false, was missing or came twice.
+
+    pulse demo --cluster --for 60s
+
 With --attach it is as with most installations: agents connect to a stock Wazuh manager, a simulated one, and Pulse is beside it.
 That manager is not a part of this program. In a clone:
 
@@ -165,11 +171,16 @@ With --state-dir the demo keeps its state:
     pulse demo --for 30s --state-dir /tmp/demo && pulse audit verify /tmp/demo/audit`
 }
 
+var errAttach = errors.New("--attach: the simulated manager is a part of pulse-bench and not of this program\n" +
+	"use: go run github.com/wazuh-pulse/pulse/cmd/pulse-bench@latest demo --attach")
+
 func (c *demoCommand) Run(e *env) error {
+	if c.Cluster {
+		return c.runCluster(e)
+	}
 	cfg, err := c.Config()
 	if err == nil && c.Attach {
-		err = errors.New("--attach: the simulated manager is a part of pulse-bench and not of this program\n" +
-			"use: go run github.com/wazuh-pulse/pulse/cmd/pulse-bench@latest demo --attach")
+		err = errAttach
 	}
 	if err != nil {
 		return usageError{err}
@@ -179,6 +190,25 @@ func (c *demoCommand) Run(e *env) error {
 		cfg.Out = io.Discard
 	}
 	report, err := demo.Run(e.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return writeResult(e.stdout, report, c.JSON)
+}
+
+func (c *demoCommand) runCluster(e *env) error {
+	cfg, err := c.ClusterConfig()
+	if err == nil && c.Attach {
+		err = errAttach
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	cfg.Version, cfg.Out = version, e.stdout
+	if c.JSON {
+		cfg.Out = io.Discard
+	}
+	report, err := demo.RunCluster(e.ctx, cfg)
 	if err != nil {
 		return err
 	}
