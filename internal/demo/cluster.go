@@ -16,7 +16,7 @@ import (
 
 // Timings of a demo of a cluster.
 const (
-	// ClusterTime is how long it takes: a node is lost after 24 to 28 s of silence, and its
+	// ClusterTime is how long it takes: a node is lost after 20 to 24 s of silence, and its
 	// agents have a timeout then.
 	ClusterTime = 60 * time.Second
 	// clusterGrace is what an agent has, at least, to appear on another node.
@@ -107,7 +107,7 @@ func (p *clusterRun) printIntroduction() {
 	for _, n := range p.nodes {
 		fmt.Fprintf(p.out, "%s has its dashboard at http://%v\n", n.name, n.node.ConsoleAddr())
 	}
-	fmt.Fprintf(p.out, "An agent that has closed its connection has %v to appear on any node. A node is lost when it has been silent for 24 to 28 s;\n"+
+	fmt.Fprintf(p.out, "An agent that has closed its connection has %v to appear on any node. A node is lost when it has been silent for 20 to 24 s;\n"+
 		"its agents then have %v. What a node publishes has an arrow.\n\n", clusterGrace, timeout)
 }
 

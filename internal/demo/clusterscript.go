@@ -18,7 +18,7 @@ type act struct {
 }
 
 const (
-	cutOffTime = 14 * time.Second // of the node that is cut off from NATS: it is not lost
+	cutOffTime = 11 * time.Second // of the node that is cut off from NATS: it is not lost
 	goneWith   = 3                // agents whose hosts die with a node
 )
 
