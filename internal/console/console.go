@@ -8,7 +8,7 @@
 // Requests from other web pages are refused everywhere (guard.go).
 //
 // [Server.Serve] owns net/http's goroutines, one that samples the node's state every few
-// seconds, and those that watch the files of the token and the certificate; [Server.Close] ends them all and waits. The detector is read
+// seconds, one that reads the last day from disk once, and those that watch the files of the token and the certificate; [Server.Close] ends them all and waits. The detector is read
 // page by page, so that a large fleet does not block it.
 package console
 
@@ -55,6 +55,11 @@ type Config struct {
 
 	Silences Silences
 
+	// ReadChanges calls each with the status changes since a time that are on disk, oldest first:
+	// of one agent, or, for nil, of all in earlier runs of the node. It returns since when nothing
+	// is left out. Nil without a store.
+	ReadChanges func(ctx context.Context, since time.Time, id *detector.AgentID, each func(*history.Event)) (from time.Time, err error)
+
 	Refused func(from, reason string) // is called for every refused request; nil for none
 
 	WazuhDashboard string // where Wazuh's dashboard is, https:// or http://; empty for nowhere
@@ -75,6 +80,8 @@ type Server struct {
 	certFiles     *certificateFiles // nil for none
 	state         stateCache
 	samples       sampleSeries
+	day           dayCounts
+	restored      restoredFleet
 	groups        atomic.Pointer[[]string] // names
 	pingRate      *rate.Limiter
 	silenceRate   *rate.Limiter // of changes of silences
@@ -91,12 +98,13 @@ const (
 	pingBurst      = 20
 )
 
-// New returns a server that is ready to serve a listener. Files that cannot be
-// used are an error.
+// New returns a server that is ready to serve a listener, of a fleet that is as the run before
+// has left it. Files that cannot be used are an error.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, pingRate: rate.NewLimiter(pingsPerSecond, pingBurst), silenceRate: rate.NewLimiter(silencesPerSecond, silenceBurst), scanSlots: make(chan struct{}, maxScans),
 		pingSlots: make(chan struct{}, maxPings), silenceSlots: make(chan struct{}, maxSilenceChanges)}
 	s.state.read = cfg.State
+	s.restored = restoredFleet{time.Now(), cfg.Fleet.Counts().ByStatus}
 	s.SetGroups(cfg.Groups)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{Handler: s.guardRequests(s.newRequestHandler()), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
@@ -129,6 +137,8 @@ func (s *Server) newRequestHandler() http.Handler {
 	for pattern, answer := range map[string]http.HandlerFunc{
 		"GET /api/v1/agents":            s.handleAgentList,
 		"GET /api/v1/agents/{id}":       s.handleAgent,
+		"GET /api/v1/agents/{id}/day":   s.handleAgentDay,
+		"GET /api/v1/day":               s.handleFleetDay,
 		"POST /api/v1/agents/{id}/ping": s.handleAgentPing,
 		"GET /api/v1/silences":          s.handleSilenceList,
 		"POST /api/v1/silences":         s.handleSilenceAdd,
@@ -161,6 +171,7 @@ func (s *Server) Serve(l net.Listener) error {
 	defer beside.Wait()
 	defer s.stop()
 	beside.Go(s.recordSamples)
+	beside.Go(s.readDay)
 	if s.tokenFile != nil {
 		beside.Go(func() { s.tokenFile.watchFiles(s.ctx) })
 	}

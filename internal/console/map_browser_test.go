@@ -32,6 +32,7 @@ func TestASmallFleetFillsThePanel(t *testing.T) {
 	b.openPage(s.url)
 	b.waitUntil(`document.querySelector("#counts .disconnected b").innerText === "2"`)
 	b.waitUntil(isLive)
+	b.waitUntil(mapShare + " <= 1") // it is laid out anew when the node's state has come
 	if cell, share := b.evaluateNumber(cellSize), b.evaluateNumber(mapShare); cell < 70 || share < .6 || share > 1 {
 		t.Errorf("cells of %v px on %v of the panel", cell, share)
 	}

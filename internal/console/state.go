@@ -113,6 +113,7 @@ func (s *Server) recordSamples() {
 	var before detector.Histogram
 	for {
 		now := s.state.currentNodeState()
+		s.day.addPoint(time.Now(), s.cfg.Fleet.Counts().ByStatus)
 		since := now.Lateness.Since(&before)
 		before = now.Lateness
 		s.samples.addSamplePoint(view.Point{At: view.TruncateTime(time.Now()), Agents: view.CountAgents(s.cfg.Fleet.Counts()), Depth: now.Depth, Late: float64(since.Quantile(.99).Microseconds()) / 1000})

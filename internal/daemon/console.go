@@ -10,6 +10,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/console"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/history"
 	"github.com/wazuh-pulse/pulse/internal/metrics"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/silence"
@@ -25,9 +26,13 @@ func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version stri
 	if n.web, err = net.Listen("tcp", p.HTTP); err != nil {
 		return fmt.Errorf("open the console (<pulse><http>): %w", err)
 	}
+	var readChanges func(context.Context, time.Time, *detector.AgentID, func(*history.Event)) (time.Time, error)
+	if n.out.natsEnabled() {
+		readChanges = n.out.readChanges
+	}
 	n.console, err = console.New(console.Config{Node: p.NodeName, Version: version, Epoch: n.out.source().Epoch,
 		Fleet: n.fleet, Nodes: n.listNodes, Clock: n.clock, History: n.history, Groups: listGroupNames(cfg), State: n.readConsoleState, Metrics: n.metrics.Registry(),
-		Silences: n.silences, Refused: n.audit.RecordConsoleRefusal, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, WazuhDashboard: p.WazuhDashboardURL, Log: n.log})
+		Silences: n.silences, ReadChanges: readChanges, Refused: n.audit.RecordConsoleRefusal, TokenFile: p.HTTPTokenFile, CertFile: p.HTTPCert, KeyFile: p.HTTPKey, WazuhDashboard: p.WazuhDashboardURL, Log: n.log})
 	if err != nil || !n.out.natsEnabled() {
 		return err
 	}

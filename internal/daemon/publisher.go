@@ -216,6 +216,29 @@ func (p *Publisher) readEvents(ctx context.Context) ([]history.Event, error) {
 	return p.reader().ReadEvents(ctx, restoredEvents)
 }
 
+// readChanges calls each with the stored status changes since a time: of one agent, or, for nil,
+// of all in earlier runs. It returns since when none is left out: of encrypted ones only so many
+// are decrypted.
+func (p *Publisher) readChanges(ctx context.Context, since time.Time, id *detector.AgentID, each func(*history.Event)) (from time.Time, err error) {
+	switch {
+	case id != nil:
+		return since, p.reader().ReadChanges(ctx, since, id, 0, each)
+	case !p.sealer.HasEncrypted():
+		return since, p.reader().ReadChanges(ctx, since, nil, p.source().Epoch, each)
+	}
+	began := time.Now().Truncate(time.Second)
+	events, err := p.reader().ReadEvents(ctx, restoredEncrypted)
+	if len(events) >= restoredEncrypted/2 && events[0].Known.After(since) { // copies of losses are left out
+		since = events[0].Known
+	}
+	for i := range events {
+		if e := &events[i]; e.Kind == history.Change && !e.Known.Before(since) && e.Known.Before(began) {
+			each(e)
+		}
+	}
+	return since, err
+}
+
 // outboxErr returns why the outbox cannot store messages any more; nil if it can.
 func (p *Publisher) outboxErr() error {
 	if !p.natsEnabled() {

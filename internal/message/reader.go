@@ -136,3 +136,27 @@ func (r *Reader) ReadEvents(ctx context.Context, limit uint64) (events []history
 	}
 	return events, nil
 }
+
+// ReadChanges calls each with the stored status changes since a time, oldest first: of one
+// agent, or of all for nil; those before an epoch of the node, 0 for any. Messages that cannot
+// be read are left out.
+func (r *Reader) ReadChanges(ctx context.Context, since time.Time, id *detector.AgentID, before uint64, each func(*history.Event)) error {
+	subject := r.Prefix.StatusChanges()
+	if id != nil {
+		subject = r.Prefix.StatusChange(id.String())
+	}
+	err := r.Outbox.ReadAfter(ctx, outbox.Position{}, since, []string{subject}, func(_ string, data []byte) {
+		m, err := r.parseChange(data)
+		if err != nil || before > 0 && m.Security.Epoch >= before {
+			return
+		}
+		e := history.Event{Known: m.Security.IssuedTime()}
+		if decodeChange(&e, &m.StatusChange) && e.Kind == history.Change {
+			each(&e)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("read the status changes since %v: %w", since, err)
+	}
+	return nil
+}

@@ -26,6 +26,8 @@ export class AgentPanel {
     this.panel.replaceChildren();
     if (!id) return;
     if (focus) this.back = document.activeElement;
+    this.earlier = [];
+    getJSON(`agents/${encodeURIComponent(id)}/day`).then((day) => { if (id === this.id) { this.earlier = day.changes; this.refresh(); } }).catch(() => {});
     this.refresh().then(() => { if (focus) this.panel.focus({ preventScroll: true }); });
   }
 
@@ -74,7 +76,7 @@ export class AgentPanel {
         a.silenced ? el("span", { class: "badge silenced", title: "Its alerts wait until the silence ends" }, "silenced") : ""),
       el("dl", { class: "facts" }, ...facts.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, ...[v].flat())])));
     const rest = el("div", {},
-      el("h3", {}, "Timeline"), timeline(a, changes),
+      el("h3", {}, "Timeline"), timeline(a, joinChanges(changes, this.earlier)),
       el("h3", {}, "Round trips"), list.length ? trips(list) : el("p", { class: "dim" }, elsewhere ? `Node ${a.node} knows them.` : "No keep-alive has been answered yet."),
       el("h3", {}, "Last messages"),
       messages.length ? el("ol", { class: "messages" }, ...messages.slice(0, 12).map((m) => el("li", {}, el("time", { datetime: m.at }, timeOf(m.at)),
@@ -110,4 +112,10 @@ export class AgentPanel {
     this.said.textContent = words;
     this.refresh();
   }
+}
+
+// joinChanges adds to the changes in memory those on disk that are earlier; newest first.
+function joinChanges(changes, earlier) {
+  const oldest = changes.length ? Date.parse(changes.at(-1).at) - 1000 : Infinity; // on disk are whole seconds
+  return [...changes, ...earlier.filter((c) => Date.parse(c.at) < oldest)];
 }

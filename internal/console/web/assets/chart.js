@@ -33,19 +33,23 @@ export function trips(list) {
   return chart;
 }
 
-// timeline draws in which status an agent was: each in its colour and at its height.
+const dayLength = 24 * 3600e3;
+
+// timeline draws in which status an agent was in the last day, or since it is known: each in its
+// colour and at its height.
 export function timeline(agent, changes) {
   const w = 330, h = 48, now = Date.now(), bar = { active: 20, pending: 13, disconnected: 7, never_connected: 3 };
   const steps = [...changes].filter((c) => c.kind === "status_change").reverse();
   const began = steps.length ? Date.parse(steps[0].at) : Date.parse(agent.since);
-  const first = Math.min(steps.length ? began - (now - began) * 0.06 : began, now - 60e3);
+  const first = Math.max(Math.min(steps.length ? began - (now - began) * 0.06 : began, now - 60e3), now - dayLength);
   const x = (t) => Math.max(((t - first) / (now - first)) * w, 0);
   const chart = svg("svg", { viewBox: `0 0 ${w} ${h}`, class: "chart", role: "img",
     "aria-label": `Timeline: ${steps.length} status changes, ${statusWords[agent.status]} now` });
   const put = (status, from, to) => {
+    if (to < first) return;
     const height = bar[status] ?? 3;
     const rect = svg("rect", { x: x(from), y: 26 - height, width: Math.max(x(to) - x(from), 1), height, class: `s-${status}` });
-    rect.append(svg("title", {}, `${statusWords[status]} from ${whenOf(from)} to ${whenOf(to)}`));
+    rect.append(svg("title", {}, `${statusWords[status]} from ${whenOf(Math.max(from, first))} to ${whenOf(to)}`));
     chart.append(rect);
   };
   if (steps.length) put(steps[0].from, first, began);
