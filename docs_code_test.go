@@ -137,6 +137,31 @@ func TestTheCommandsOfThePagesRunSomething(t *testing.T) {
 	}
 }
 
+var nodeFile = regexp.MustCompile(`(?m)^ {4}.*?\b(pulse-nats[-.*][-\w.*]*)`)
+
+// Every file of a node that the pages' commands name is one that pulse provision writes.
+func TestTheCommandsOfThePagesUseFilesThatProvisionWrites(t *testing.T) {
+	written := []string{"pulse-nats.creds", "pulse-nats-ca.crt", "pulse-nats.crt", "pulse-nats.key"}
+	accounts := page(t, "internal/provision/accounts.go")
+	for _, file := range written {
+		if !strings.Contains(accounts, `"`+file+`"`) {
+			t.Errorf("pulse provision does not write %s", file)
+		}
+	}
+	commands := 0
+	for _, name := range pages(t) {
+		for _, m := range nodeFile.FindAllStringSubmatch(page(t, name), -1) {
+			commands++
+			if !slices.ContainsFunc(written, func(file string) bool { ok, _ := filepath.Match(m[1], file); return ok }) {
+				t.Errorf("%s: %s: pulse provision writes no such file", name, m[0])
+			}
+		}
+	}
+	if commands < 3 {
+		t.Errorf("only %d commands are found", commands)
+	}
+}
+
 // Lines of prose have 120 characters at most; tables, code and headings may be longer.
 func TestProseIsWrapped(t *testing.T) {
 	for _, name := range pages(t) {
