@@ -24,13 +24,15 @@ var pace4 = pace{slowest: slowest, first: firstFailure, pause: failurePause, dow
 const (
 	Throttle5        = 3 * time.Second // that a manager of Config.StartManager has to have
 	shippedThrottle5 = time.Minute
+	startHold5       = 20 * time.Second
 	lossAfter5       = 20 * time.Second // beside the throttle: Pulse's own
 )
 
 // pace5 is for failures that are known half a minute later. Each manager of 5 is the node of
 // a cluster, where a loss waits for 20 s before it is written. A reboot is over before
 // anything is known of it.
-var pace5 = pace{slowest: Throttle5 + lossAfter5 + escalateAfter + 3*time.Second, first: firstFailure, pause: 2500 * time.Millisecond,
+// For startHold5 more after its start, Pulse gives up no agent of 5 on a master.
+var pace5 = pace{slowest: Throttle5 + lossAfter5 + escalateAfter + 3*time.Second, first: firstFailure + startHold5, pause: 2500 * time.Millisecond,
 	downTime: 24 * time.Second, written: 23 * time.Second,
 	deeds: slices.DeleteFunc(slices.Clone(deeds), func(d *deed) bool { return d.quiet })}
 

@@ -25,7 +25,7 @@ func (m simulatedManagerOf5) Load() ManagerLoad {
 func TestADemoBesideWazuh5FindsEveryLossWithoutARequest(t *testing.T) {
 	t.Parallel()
 	var story strings.Builder
-	report, err := Run(t.Context(), Config{Agents: 5, For: pace5.slowest + 7*time.Second, Wazuh5: true, Version: "0.0.0", Out: &story,
+	report, err := Run(t.Context(), Config{Agents: 5, For: pace5.slowest + pace5.first + 6*time.Second, Wazuh5: true, Version: "0.0.0", Out: &story,
 		StartManager: func(home string, keys []clientkeys.Key) (Manager, error) {
 			m, err := managersim.Start(managersim.Config{Home: home, Keys: keys, Version: "v5.0.0", Wazuh5: managersim.Wazuh5{Throttle: Throttle5, Age: time.Hour}})
 			return simulatedManagerOf5{simulatedManager{m}}, err
