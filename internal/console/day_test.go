@@ -100,6 +100,9 @@ func TestTheDashboardShowsADayOfTheFleetAndOfAnAgent(t *testing.T) {
 	}
 	b.evaluate(`document.getElementById("day-chart").dispatchEvent(new PointerEvent("pointermove", { clientX: innerWidth / 2 }))`)
 	b.waitUntil(`/^\d\d:\d\d: \d+ disconnected, \d+ active$/.test(document.getElementById("day-words").innerText)`)
+	b.evaluate(`document.getElementById("day-chart").dispatchEvent(new PointerEvent("pointerleave"))`)
 	b.saveScreenshot("day")
+	s.detector.Report(detector.Sighting{At: s.clock.Now(), Addr: at[300], ID: 300, Kind: detector.SawShutdown})
+	b.waitUntil(`/; now 1$/.test(document.getElementById("day-words").innerText)`) // not only with the next minute
 	b.checkErrors(s)
 }

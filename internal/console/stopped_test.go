@@ -83,3 +83,23 @@ func TestEscapeClosesWhatIsOpenWhateverItsState(t *testing.T) {
 	b.waitUntil(`!document.getElementById("silences").open`)
 	b.checkErrors(s, "404", "ERR_")
 }
+
+// All that is seen of a hidden page is its title.
+func TestTheTitleOfAHiddenPageIsTrue(t *testing.T) {
+	b := openBrowser(t)
+	s := openFixture(t, 10)
+	s.connectAgents(1, 10)
+	b.openPage(s.url)
+	b.waitUntil(isLive)
+	b.waitUntil(`document.title === "Pulse"`)
+	b.evaluate(`import("/assets/app.js").then((app) => { globalThis.refreshTitle = app.refreshHiddenTitle; })`)
+	b.waitUntil("globalThis.refreshTitle")
+	b.evaluate(`Object.defineProperty(document, "hidden", { value: true, configurable: true }), Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true }), document.dispatchEvent(new Event("visibilitychange"))`)
+	s.waitFor("no stream", func() bool { return s.server.Subscribers() == 0 })
+	s.reportSightings(detector.SawShutdown, 3)
+	s.waitFor("the loss", func() bool { return s.detector.Counts().ByStatus[detector.Disconnected] == 1 })
+	b.waitUntil(`refreshTitle() && document.title === "1 lost · Pulse"`)
+	s.server.Close()
+	b.waitUntil(`refreshTitle() && document.title.startsWith("NO ANSWER since")`)
+	b.checkErrors(s, "ERR_")
+}

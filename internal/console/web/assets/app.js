@@ -129,13 +129,14 @@ function drawTitle(lost, outage) {
 // A hidden page has no stream of events. Its title is all that is seen of it, and is kept true.
 const hiddenPeriod = 30e3;
 
-async function refreshHiddenTitle() {
+export async function refreshHiddenTitle() {
   if (!document.hidden) return;
   try {
     const { agents, health } = await getJSON("status");
+    connection.heardAt = Date.now();
     if (document.hidden) document.title = health.failures.length ? "TROUBLE · Pulse" : agents.disconnected ? `${count(agents.disconnected)} lost · Pulse` : "Pulse";
   } catch {
-    if (document.hidden) document.title = connection.title;
+    if (document.hidden) document.title = connection.title; // with the time of the last answer
   }
 }
 
@@ -159,6 +160,7 @@ function handleChanges(events) {
 function handleStatus(s) {
   summary = s;
   node.status(s);
+  day.setNow(s.agents);
   nodes.draw(s.cluster);
   drawLostNodes(s.cluster?.nodes ?? []);
   silences.drawCount(s);
@@ -245,5 +247,9 @@ addEventListener("keydown", (e) => {
 });
 addEventListener("visibilitychange", () => { if (!document.hidden) drawVerdict(counted); });
 setInterval(refreshHiddenTitle, hiddenPeriod);
-tick(() => { if (!document.hidden && summary) drawVerdict(counted); });
+tick(() => {
+  if (document.hidden || !summary) return;
+  drawVerdict(counted);
+  if (connection.old) nodes.draw(summary.cluster, Date.now() - connection.heardAt);
+});
 startDashboard();

@@ -19,8 +19,15 @@ export class Day {
     try { this.draw(await getJSON("day")); } catch { /* the page says that Pulse does not answer */ }
   }
 
+  // setNow changes the last point to the present counts.
+  setNow(agents) {
+    const now = [agents.active, agents.disconnected, agents.pending, agents.never_connected], last = this.points?.at(-1);
+    if (!last || last.every((n, i) => n === now[i])) return;
+    this.draw({ from: this.from, period_s: this.step / 1000, points: [...this.points.slice(0, -1), now] });
+  }
+
   draw({ from, period_s: step, points }) {
-    this.points = points; this.from = Date.parse(from); this.step = step * 1000;
+    this.points = points; this.from = new Date(from).getTime(); this.step = step * 1000;
     const whole = 86400 / step, first = whole - points.length; // a node without a store knows no earlier ones
     const away = points.map((p) => p[1]), most = Math.max(...away, 1);
     const chart = svg("svg", { viewBox: `0 0 ${whole} ${height}`, class: "chart", preserveAspectRatio: "none", role: "img", "aria-labelledby": "day-words" });

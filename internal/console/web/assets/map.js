@@ -5,8 +5,8 @@ import { gone, sortKey } from "./fleet.js";
 import { view } from "./filter.js";
 
 const titleHeight = 17, between = 16, flashTime = 4000;
-const sizes = [132, 116, 104, 92, 82, 74, 66, 58, 50, 44, 36, 30, 26, 22, 20, 18, 16, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4];
-const shapes = [2, 3.2, 5, 9]; // how many times as wide as high a block is
+const sizes = [132, 116, 104, 92, 82, 74, 66, 58, 50, 44, 40, 36, 33, 30, 28, 26, 24, 22, 20, 18, 16, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4];
+const shapes = [1.4, 2, 2.6, 3.2, 4, 5, 9]; // how many times as wide as high a block is
 const named = 58; // cells as large have the agent's name in them
 const maxPixels = 16e6; // of a canvas: some browsers draw none that is larger
 const mostScreens = 4; // of a phone, that may be scrolled through

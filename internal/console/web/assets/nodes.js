@@ -14,14 +14,14 @@ export class NodeList {
     return lost.length ? `${lost.length > 2 ? plural(lost.length, "node") : `Node ${lost.join(" and ")}`} lost` : "";
   }
 
-  // draw draws the nodes; nothing outside a cluster.
-  draw(cluster) {
+  // draw draws the nodes, as they were reported some milliseconds ago; nothing outside a cluster.
+  draw(cluster, ago = 0) {
     $("nodes").hidden = !cluster;
     if (!cluster) return;
     const self = cluster.nodes.find((n) => n.self), cut = self?.state === "cut_off";
     $("cut-off").hidden = !cut;
-    if (cut) say($("cut-off"), `This node is cut off from the others for ${span(self.beat_age_s * 1000)}: what it shows of them is as old.`);
-    const rows = cluster.nodes.map((n) => [n, stateOf(n)]);
+    if (cut) say($("cut-off"), `This node is cut off from the others for ${span(self.beat_age_s * 1000 + ago)}: what it shows of them is as old.`);
+    const rows = cluster.nodes.map((n) => [n, stateOf(n, ago)]);
     const seen = JSON.stringify(rows.map(([n, state]) => [n.name, n.role, n.agents, state]));
     if (seen === this.seen) return;
     this.seen = seen;
@@ -35,7 +35,7 @@ export class NodeList {
 }
 
 // stateOf returns the state of a node in words. One that is only late for a beat is up.
-function stateOf(n) {
+function stateOf(n, ago) {
   switch (n.state) {
     case "lost": return `${n.coarse ? "lost, its manager works" : "lost"}, silent ${span(n.beat_age_s * 1000)}`;
     case "cut_off": return "cut off";
