@@ -26,7 +26,10 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/wazuhrules"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The server that a test has ended waits some seconds more for the answer of a stream's source.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"))
+}
 
 // host is one on which all is well, as far as a test can say.
 func host(t *testing.T) *config.Loaded {

@@ -24,7 +24,8 @@ const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	runNodeToBeKilled()
-	goleak.VerifyTestMain(m)
+	// The server that a test has ended waits some seconds more for the answer of a stream's source.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"))
 }
 
 func patient(t testing.TB) context.Context {
