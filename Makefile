@@ -24,6 +24,7 @@ BINARIES := binary-amd64 binary-arm64
 $(BINARIES): binary-%:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -buildvcs=auto -trimpath -ldflags=-s -o dist/linux-$*/pulse ./cmd/pulse
 
+.PRECIOUS: dist/tools/%
 # Programs of other people's, built once.
 dist/tools/%: deploy/packages/go.sum
 	cd deploy/packages && go build -o ../../dist/tools/ tool
