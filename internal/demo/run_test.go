@@ -15,7 +15,7 @@ import (
 func TestADemoFindsWhatItDoes(t *testing.T) {
 	t.Parallel()
 	var story strings.Builder
-	report, err := Run(t.Context(), Config{Agents: 5, For: slowest + 10*time.Second, Version: "0.0.0", Out: &story})
+	report, err := Run(t.Context(), Config{Agents: len(deeds), For: slowest + 11*time.Second, Version: "0.0.0", Out: &story})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,11 +23,12 @@ func TestADemoFindsWhatItDoes(t *testing.T) {
 	if err := report.Err(); err != nil {
 		t.Error(err)
 	}
-	if report.Agents != 5 || report.Sent == 0 || report.Acknowledged == 0 || report.Acknowledged > report.Sent {
+	if report.Agents != len(deeds) || report.Sent == 0 || report.Acknowledged == 0 || report.Acknowledged > report.Sent {
 		t.Errorf("of %d keep-alives to %d agents, %d were answered", report.Sent, report.Agents, report.Acknowledged)
 	}
+	// A slow machine does not get to all deeds in this time; scenario_test.go does each of them.
 	deaths := len(regexp.MustCompile(`(?m) (is killed|reboots with|is silenced|is gone with|hangs|is cut|is shut down)`).FindAllString(story.String(), -1))
-	if deaths < len(deeds) || len(report.Detections) != deaths || report.Reboots == 0 {
+	if deaths <= len(deeds)/2 || len(report.Detections) != deaths || report.Reboots == 0 {
 		t.Errorf("%d deaths, %d found, %d reboots", deaths, len(report.Detections), report.Reboots)
 	}
 	if least := 2*report.Agents + deaths; report.Changes < least { // pending and active of each, and the deaths
