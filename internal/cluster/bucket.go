@@ -54,7 +54,7 @@ const (
 
 func openBucket(ctx context.Context, s *remote.Session, timeout time.Duration) (b *bucket, err error) {
 	b = &bucket{session: s, timeout: timeout, inbox: s.Conn.NewInbox(), answers: make(chan *nats.Msg, 2*manyMax)}
-	if b.js, err = jetstream.New(s.Conn, jetstream.WithPublishAsyncTimeout(timeout), jetstream.WithPublishAsyncMaxPending(writesMax)); err != nil {
+	if b.js, err = s.JetStreamDomain().NewClient(s.Conn, jetstream.WithPublishAsyncTimeout(timeout), jetstream.WithPublishAsyncMaxPending(writesMax)); err != nil {
 		return nil, err
 	}
 	err = b.readInfo(ctx)
@@ -99,9 +99,13 @@ func (b *bucket) readInfo(ctx context.Context) error {
 	return nil
 }
 
+func (b *bucket) domainSubject(subject string) string {
+	return b.session.JetStreamDomain().Subject(subject)
+}
+
 // explain returns the server's refusal of a subject, which is why an answer is missing.
 func (b *bucket) explain(err error, subject string) error {
-	if refused := b.session.TakeRefusal(subject); refused != nil {
+	if refused := b.session.TakeRefusal(b.domainSubject(subject)); refused != nil {
 		return refused
 	}
 	return err
@@ -181,7 +185,7 @@ func (b *bucket) askForOrders(ctx context.Context, after, last uint64) ([]stored
 	b.asked++
 	prefix := b.inbox + "." + strconv.Itoa(b.asked) + "-"
 	for order := after + 1; order <= last; order++ {
-		if err := b.session.Conn.PublishRequest(directGet, prefix+strconv.FormatUint(order, 10), fmt.Appendf(nil, `{"seq":%d}`, order)); err != nil {
+		if err := b.session.Conn.PublishRequest(b.domainSubject(directGet), prefix+strconv.FormatUint(order, 10), fmt.Appendf(nil, `{"seq":%d}`, order)); err != nil {
 			return nil, err
 		}
 	}
@@ -245,7 +249,7 @@ func parseAnswer(m *nats.Msg, after uint64) (s stored, err error) {
 func (b *bucket) request(subject string, data []byte) (answer string, err error) {
 	b.asked++
 	answer = b.inbox + "." + strconv.Itoa(b.asked) + "-"
-	return answer, b.session.Conn.PublishRequest(subject, answer, data)
+	return answer, b.session.Conn.PublishRequest(b.domainSubject(subject), answer, data)
 }
 
 func (b *bucket) nextAnswer(ctx context.Context, answer string) (*nats.Msg, error) {
@@ -313,7 +317,7 @@ var errBadKeys = errors.New("they cannot be read")
 func (b *bucket) readPublicKeys(ctx context.Context, node string) ([]*seal.Key, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	m, err := b.session.Conn.RequestWithContext(ctx, keysGet+node, nil)
+	m, err := b.session.Conn.RequestWithContext(ctx, b.domainSubject(keysGet+node), nil)
 	if err != nil {
 		return nil, fmt.Errorf("read the public keys of %s: %w", node, b.explain(err, keysGet+node))
 	}

@@ -103,7 +103,7 @@ func (o *sessionView) sendWrites(ctx context.Context, writes []ownership.Write, 
 			records[i] = record{part[i].Key.String(), string(part[i].Text)}
 		}
 		for i, value := range o.signer.signBatch(records) {
-			m := &nats.Msg{Subject: keyPrefix + records[i].key, Data: value}
+			m := &nats.Msg{Subject: o.bucket.domainSubject(keyPrefix + records[i].key), Data: value}
 			if part[i].Brief && o.bucket.expires { // else the record stays
 				m.Header = nats.Header{jetstream.MsgTTLHeader: {strconv.Itoa(int(ownership.LeavingTime / time.Second))}}
 			}

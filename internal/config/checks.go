@@ -78,6 +78,17 @@ func (ld *loader) checkServerConfig() {
 		"set <server_url> to where that server listens, as pulse provision --hub does"})
 }
 
+// checkJetStreamDomain refuses a domain for the embedded server, which has none.
+func (ld *loader) checkJetStreamDomain() {
+	n := &ld.loaded.NATS
+	if n.JetStreamDomain == "" || n.ServerURL != "" || !n.Enabled || ld.failed[pathDomain] || ld.failed[pathServerURL] {
+		return
+	}
+	at := ld.loaded.origins[pathDomain]
+	ld.errs.addProblem(&Error{at.file, at.line, "<jetstream_domain> without <server_url>: the embedded server is of no domain",
+		"set <server_url> to the leaf node, or remove <jetstream_domain>"})
+}
+
 // isLoopback reports whether a host is a loopback address or localhost. No other name is resolved.
 func isLoopback(host string) bool {
 	a, err := netip.ParseAddr(host)

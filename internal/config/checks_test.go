@@ -22,6 +22,19 @@ func TestALoginThatNobodyCanReadAlongIsAccepted(t *testing.T) {
 	}
 }
 
+func TestAJetStreamDomainIsOneWordAndThatOfAServerElsewhere(t *testing.T) {
+	const url = "<server_url>nats://127.0.0.1</server_url>"
+	for value, want := range map[string]string{"hub": "", "": "", "hub.1": "has a dot", "*": "has a wildcard", "a b": "has a space"} {
+		l, err := read(in("nats", url, "<jetstream_domain>"+value+"</jetstream_domain>"))
+		if want == "" && (err != nil || l.NATS.JetStreamDomain != value) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+	if _, err := read(in("nats", "<jetstream_domain>hub</jetstream_domain>")); err == nil || !strings.Contains(err.Error(), "<jetstream_domain> without <server_url>") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestWhatTheCommandLineSaysCountsMost(t *testing.T) {
 	path := write(t, in("nats", "<server_url>tls://file</server_url>", "<nkey_file>/n</nkey_file>"))
 	l, err := LoadWith([]Override{{"nats/server_url", "tls://flag", "--server"}, {"nats/nkey_file", "", "--server"},

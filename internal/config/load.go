@@ -133,6 +133,7 @@ func (ld *loader) finishLoading() (*Loaded, error) {
 	ld.checkSettingPair(pathTLSCert, pathTLSKey)
 	ld.checkServerLogin()
 	ld.checkServerConfig()
+	ld.checkJetStreamDomain()
 	ld.checkConsoleExposure()
 	if err := ld.errs.errOrNil(); err != nil {
 		return nil, err

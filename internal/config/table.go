@@ -43,6 +43,7 @@ const (
 	pathServerURL    = "nats/server_url"
 	pathServerNode   = "nats/server_node"
 	pathServerConfig = "nats/server_config"
+	pathDomain       = "nats/jetstream_domain"
 	pathCreds        = "nats/credentials_file"
 	pathNKey         = "nats/nkey_file"
 	pathUser         = "nats/user"
@@ -139,6 +140,8 @@ var natsTable = []setting{
 		func(c *Config) field { return boolField{&c.NATS.AllowPlaintext} }},
 	{"nats/subject_prefix", "wazuh.xdr", "What every subject starts with.", atStart,
 		func(c *Config) field { return textField{&c.NATS.SubjectPrefix, subject} }},
+	{pathDomain, "", "The JetStream domain that has the streams and buckets, of a hub to which the server at server_url is a leaf node; empty: that server's own.", atStart,
+		func(c *Config) field { return textField{&c.NATS.JetStreamDomain, optionalRule(token)} }},
 	{pathTLSCA, "", "The authorities that may have signed the server's certificate; empty: the system's.", atStart,
 		func(c *Config) field { return trustFile{optionalPath(&c.NATS.TLSCA)} }},
 	{pathTLSCert, "", "Our certificate; goes with tls_key.", atStart,

@@ -13,6 +13,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/atomicfile"
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 	"github.com/wazuh-pulse/pulse/internal/lastwill"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
@@ -55,7 +56,7 @@ func (n *Node) openLastWill(cfg *config.Config, delay time.Duration) error {
 		delay = lastwill.Delay
 	}
 	w := &lastWill{delay: delay, peers: n.cluster().hasLivingPeers}
-	w.keeper = lastwill.New(lastwill.Config{Node: cfg.Pulse.NodeName, Answered: last.Answered, Delay: delay, Log: n.log,
+	w.keeper = lastwill.New(lastwill.Config{Node: cfg.Pulse.NodeName, Domain: jsdomain.Domain(cfg.NATS.JetStreamDomain), Answered: last.Answered, Delay: delay, Log: n.log,
 		Return: func(number uint64, renewed time.Time) { n.announceReturn(path, number, renewed) }})
 	n.out.recorder.will = w
 	return nil

@@ -30,7 +30,12 @@ type willPlatform struct {
 
 func newWillPlatform(t *testing.T, nodes ...string) *willPlatform {
 	t.Helper()
-	p := &willPlatform{T: t, srv: far(t)}
+	return newWillPlatformAt(t, far(t), nodes...)
+}
+
+func newWillPlatformAt(t *testing.T, srv *server.Server, nodes ...string) *willPlatform {
+	t.Helper()
+	p := &willPlatform{T: t, srv: srv}
 	_, p.js = testsupport.ConnectNATS(t, p.srv.ClientURL())
 	// With sources, and no window given, a stream drops no duplicates.
 	xdr := jetstream.StreamConfig{Name: "XDR", Subjects: []string{"wazuh.xdr.>"}, Duplicates: time.Minute}

@@ -14,6 +14,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/epoch"
 	"github.com/wazuh-pulse/pulse/internal/history"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
@@ -149,7 +150,7 @@ func RemoteConfig(cfg *config.Config, log *slog.Logger) remote.Config {
 	return remote.Config{URL: n.ServerURL, Node: cfg.Pulse.NodeName,
 		CredentialsFile: n.CredentialsFile, NKeyFile: n.NKeyFile, User: n.User, PasswordFile: n.PasswordFile, TokenFile: n.TokenFile,
 		Needs: []string{event.Prefix(n.SubjectPrefix).ManagerStatus(cfg.Pulse.NodeName)},
-		CA:    n.TLSCA, Cert: n.TLSCert, Key: n.TLSKey, MaxReconnects: n.MaxReconnects, ReconnectDelay: n.ReconnectDelay, Log: log}
+		CA:    n.TLSCA, Cert: n.TLSCert, Key: n.TLSKey, MaxReconnects: n.MaxReconnects, JetStreamDomain: jsdomain.Domain(n.JetStreamDomain), ReconnectDelay: n.ReconnectDelay, Log: log}
 }
 
 // Decide adds decisions of a detector. It waits while far too many are not published

@@ -10,6 +10,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/hint"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 	"github.com/wazuh-pulse/pulse/internal/keys"
 	"github.com/wazuh-pulse/pulse/internal/kv"
 	"github.com/wazuh-pulse/pulse/internal/remote"
@@ -62,24 +63,32 @@ func TryRights(ctx context.Context, cfg *config.Config, s *remote.Session) (righ
 }
 
 // triedBucket is a bucket, and the key that is tried in it.
-type triedBucket struct{ name, key string }
+type triedBucket struct {
+	domain    jsdomain.Domain
+	name, key string
+}
 
 func listBuckets(cfg *config.Config) (list []triedBucket) {
+	domain := jsdomain.Domain(cfg.NATS.JetStreamDomain)
 	if !cfg.NATS.NoRoster {
-		list = append(list, triedBucket{event.AgentsBucket, "000"})
+		list = append(list, triedBucket{domain, event.AgentsBucket, "000"})
 	}
 	if cfg.NATS.MessageSigning {
-		list = append(list, triedBucket{keys.Bucket, cfg.Pulse.NodeName})
+		list = append(list, triedBucket{domain, keys.Bucket, cfg.Pulse.NodeName})
 	}
 	if _, member, err := readClusterMembership(cfg); err == nil && member {
-		list = append(list, triedBucket{kv.ClusterBucket, cfg.Pulse.NodeName + ".trial"})
+		list = append(list, triedBucket{domain, kv.ClusterBucket, cfg.Pulse.NodeName + ".trial"})
 	}
 	return list
 }
 
-func (b triedBucket) infoSubject() string   { return "$JS.API.STREAM.INFO.KV_" + b.name }
-func (b triedBucket) createSubject() string { return "$JS.API.STREAM.CREATE.KV_" + b.name }
-func (b triedBucket) keySubject() string    { return "$KV." + b.name + "." + b.key }
+func (b triedBucket) infoSubject() string {
+	return b.domain.Subject("$JS.API.STREAM.INFO.KV_" + b.name)
+}
+func (b triedBucket) createSubject() string {
+	return b.domain.Subject("$JS.API.STREAM.CREATE.KV_" + b.name)
+}
+func (b triedBucket) keySubject() string { return b.domain.Subject("$KV." + b.name + "." + b.key) }
 
 // tryBucket tries to write a key. Refused are the subjects that are known to be refused.
 func (b triedBucket) tryBucket(ctx context.Context, s *remote.Session, refused map[string]error) Right {
@@ -89,7 +98,7 @@ func (b triedBucket) tryBucket(ctx context.Context, s *remote.Session, refused m
 			return r
 		}
 	}
-	bucket, err := kv.Find(ctx, s.Conn, kv.BucketConfig{Stream: kv.StreamConfig(b.name, "", 1), Timeout: trialTimeout, Refusal: s.TakeRefusal})
+	bucket, err := kv.Find(ctx, s.Conn, kv.BucketConfig{Stream: kv.StreamConfig(b.name, "", 1), Domain: b.domain, Timeout: trialTimeout, Refusal: s.TakeRefusal})
 	switch {
 	case errors.Is(err, kv.ErrNoBucket) && refused[b.createSubject()] != nil:
 		r.Err = hint.Add(errors.New("there is none, and this user may not make it"), "make it on the server: pulse provision DIR --apply")

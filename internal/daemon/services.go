@@ -48,7 +48,10 @@ func (p *Publisher) publishKeys(ctx context.Context) {
 		return
 	}
 	publisher := &keys.KVPublisher{Files: &p.sealer.Files, Log: p.log}
-	err := p.outbox.ServeConnections(ctx, natsserver.Keys, func(c outbox.Connection) { publisher.Run(ctx, c.Conn, c.Ended, c.Refusal) })
+	err := p.outbox.ServeConnections(ctx, natsserver.Keys, func(c outbox.Connection) {
+		publisher.Domain = c.Domain
+		publisher.Run(ctx, c.Conn, c.Ended, c.Refusal)
+	})
 	if err != nil {
 		p.log.Error("the public keys are not shown on NATS", "err", err)
 	}

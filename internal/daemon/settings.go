@@ -256,7 +256,7 @@ const listWait = 2 * time.Second
 func FindStatusStorage(ctx context.Context, cfg *config.Config, s *remote.Session) (StatusStorage, error) {
 	found := StatusStorage{Subject: event.Prefix(cfg.NATS.SubjectPrefix).StatusChange("*")}
 	found.Stored = outbox.Covers(outbox.StoredSubjects(outboxDir(cfg)), found.Subject)
-	listed, err := outbox.ListedSubjects(ctx, s.Conn, cfg.NATS.SubjectPrefix, listWait)
+	listed, err := outbox.ListedSubjects(ctx, s.Conn, s.JetStreamDomain(), cfg.NATS.SubjectPrefix, listWait)
 	found.Listed = outbox.Covers(listed, found.Subject)
 	return found, err
 }

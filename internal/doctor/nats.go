@@ -50,7 +50,7 @@ func (e *examination) checkNATS(ctx context.Context) {
 	defer session.Conn.Close()
 	e.expiries = session.Expiries()
 	e.add("NATS", Good, fmt.Sprintf("logged in at %s, in %v", session.Conn.ConnectedUrlRedacted(), time.Since(began).Round(time.Millisecond)), "")
-	if !e.checkRights(ctx, session) {
+	if !e.checkDomain(ctx, session) || !e.checkRights(ctx, session) {
 		return
 	}
 	e.checkOtherNodes(ctx, session)
@@ -58,10 +58,30 @@ func (e *examination) checkNATS(ctx context.Context) {
 	e.checkLastWill(ctx, session)
 }
 
+// checkDomain reports whether the JetStream of <jetstream_domain> is there. Without it, nothing else on the server can be
+// looked at.
+func (e *examination) checkDomain(ctx context.Context, session *remote.Session) bool {
+	domain := session.JetStreamDomain()
+	if domain == "" {
+		return true
+	}
+	found, err := daemon.FindDomain(ctx, session)
+	switch {
+	case err != nil:
+		e.addError("domain", Failure, err)
+	case found:
+		e.add("domain", Good, fmt.Sprintf("the JetStream of the domain %s is there", domain), "")
+	default:
+		e.add("domain", Failure, fmt.Sprintf("no JetStream of the domain %s is there: messages wait on disk, and the buckets are not written", domain),
+			"if that is the hub's domain (jetstream { domain: ... } there), see whether the leaf node is connected to the hub")
+	}
+	return found
+}
+
 // checkLastWill reports whether the NATS server can announce a loss of this node.
 func (e *examination) checkLastWill(ctx context.Context, session *remote.Session) {
 	name := e.Pulse.NodeName
-	can, err := lastwill.FindSupport(ctx, session.Conn, name, loginTimeout)
+	can, err := lastwill.FindSupport(ctx, session.Conn, session.JetStreamDomain(), name, loginTimeout)
 	if err != nil {
 		e.add("last will", Note, "whether the NATS server can announce a loss of this node is not known: "+err.Error(), "")
 		return

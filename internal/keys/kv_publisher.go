@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 	"github.com/wazuh-pulse/pulse/internal/kv"
 	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/seal"
@@ -30,8 +31,9 @@ const (
 
 // KVPublisher publishes a node's public keys in the bucket [Bucket].
 type KVPublisher struct {
-	Files *Files
-	Log   *slog.Logger
+	Files  *Files
+	Domain jsdomain.Domain // that has the bucket; "" for the server of the connection
+	Log    *slog.Logger
 
 	problem        logonce.Condition
 	warnedWipeable bool          // a bucket that can be wiped was logged
@@ -103,7 +105,7 @@ func (b *KVPublisher) logState(err error) {
 
 // publishKeys writes the keys if the bucket does not have them.
 func (b *KVPublisher) publishKeys(ctx context.Context, nc *nats.Conn, text []byte, again bool, refusal func(subject string) error) error {
-	bucket, err := kv.Open(ctx, nc, kv.BucketConfig{Stream: kv.StreamConfig(Bucket, description, 1), Timeout: answerTimeout, Refusal: refusal})
+	bucket, err := kv.Open(ctx, nc, kv.BucketConfig{Stream: kv.StreamConfig(Bucket, description, 1), Domain: b.Domain, Timeout: answerTimeout, Refusal: refusal})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 )
 
 // The reasons why a bucket cannot be used, beside those of the server.
@@ -30,6 +31,7 @@ type Bucket struct {
 // BucketConfig is what a bucket is opened with.
 type BucketConfig struct {
 	Stream  jetstream.StreamConfig     // of [StreamConfig]: what to make if it is not there
+	Domain  jsdomain.Domain            // that has it; "" for the server of the connection
 	Timeout time.Duration              // for an answer
 	Refusal func(subject string) error // why the server refused a message to a subject, if it did
 }
@@ -48,7 +50,7 @@ func Open(ctx context.Context, nc *nats.Conn, cfg BucketConfig) (*Bucket, error)
 
 // Find opens a bucket that is there.
 func Find(ctx context.Context, nc *nats.Conn, cfg BucketConfig) (*Bucket, error) {
-	js, err := jetstream.New(nc)
+	js, err := cfg.Domain.NewClient(nc)
 	if err != nil {
 		return nil, fmt.Errorf("set up the bucket: %w", err)
 	}
@@ -72,7 +74,7 @@ func (b *Bucket) Reopen(ctx context.Context) error {
 	defer cancel()
 	s, err := b.js.Stream(ctx, b.Stream.Name)
 	if errors.Is(err, nats.ErrNoResponders) {
-		return ErrNoJetStream
+		return b.noJetStream()
 	}
 	if err != nil {
 		return b.explainError("find the bucket", err, "$JS.API.STREAM.INFO."+b.Stream.Name)
@@ -135,7 +137,7 @@ func (b *Bucket) Get(ctx context.Context, key string) (*jetstream.RawStreamMsg, 
 func (b *Bucket) Put(ctx context.Context, key string, m *nats.Msg, opts ...jetstream.PublishOpt) (revision uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.Timeout)
 	defer cancel()
-	m.Subject = b.subjectOf(key)
+	m.Subject = b.Domain.Subject(b.subjectOf(key))
 	ack, err := b.js.PublishMsg(ctx, m, append(opts, jetstream.WithRetryAttempts(0))...)
 	if err == nil {
 		return ack.Sequence, nil
@@ -149,6 +151,14 @@ func (b *Bucket) Put(ctx context.Context, key string, m *nats.Msg, opts ...jetst
 
 func (b *Bucket) subjectOf(key string) string { return "$KV." + b.Stream.Name[len("KV_"):] + "." + key }
 
+// noJetStream returns an error that names the domain, if there is one.
+func (b *Bucket) noJetStream() error {
+	if b.Domain == "" {
+		return ErrNoJetStream
+	}
+	return fmt.Errorf("%w of the domain %s is there", ErrNoJetStream, b.Domain)
+}
+
 // explainError returns what an error means. A refused request has no answer: the server
 // reports the refused subject apart from it.
 func (b *Bucket) explainError(what string, err error, subject string) error {
@@ -156,9 +166,9 @@ func (b *Bucket) explainError(what string, err error, subject string) error {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return ErrNoBucket
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return ErrNoJetStream
+		return b.noJetStream()
 	}
-	if refused := b.Refusal(subject); refused != nil {
+	if refused := b.Refusal(b.Domain.Subject(subject)); refused != nil {
 		err = refused
 	}
 	return fmt.Errorf("%s: %w", what, err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/internal/wake"
 )
@@ -25,7 +26,8 @@ type Will struct {
 
 // Config is what a [Keeper] needs.
 type Config struct {
-	Node string
+	Node   string
+	Domain jsdomain.Domain // of the server that keeps the will; "" for that of the connection
 
 	// Answered is the number of the last loss of this node after which its return was
 	// announced; 0 for none.
@@ -146,7 +148,7 @@ type session struct {
 func (s *session) step(ctx context.Context) time.Duration {
 	if !s.capable && (s.checked.IsZero() || time.Since(s.checked) >= s.timing.check) {
 		s.checked = time.Now()
-		can, err := FindSupport(ctx, s.nc, s.cfg.Node, s.timing.answer)
+		can, err := FindSupport(ctx, s.nc, s.cfg.Domain, s.cfg.Node, s.timing.answer)
 		if ctx.Err() != nil || s.nc.IsClosed() {
 			return s.timing.check
 		}

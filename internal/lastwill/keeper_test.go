@@ -169,7 +169,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(`{"error":{"code":400,"err_code":10071,"description":"wrong last sequence"},"stream":"x"}`))
 	f.Add([]byte(`{`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := parseAnswer(data); err != nil && err.Error() == "" {
+		if err := parseAnswer(data, ""); err != nil && err.Error() == "" {
 			t.Error("no reason")
 		}
 	})

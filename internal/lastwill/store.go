@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 )
 
 // laterLossError is returned when the server has announced a loss of this node that was
@@ -44,13 +45,14 @@ func (s *session) store(ctx context.Context, w *Will, answered uint64, timeout t
 		}
 		return fmt.Errorf("store the last will: %w", err)
 	}
-	return parseAnswer(answer.Data)
+	return parseAnswer(answer.Data, s.cfg.Domain)
 }
 
 // parseAnswer returns what is wrong by the server's answer to a will.
-func parseAnswer(data []byte) error {
+func parseAnswer(data []byte, domain jsdomain.Domain) error {
 	var answer struct {
 		Stream string              `json:"stream"`
+		Domain string              `json:"domain"`
 		Error  *jetstream.APIError `json:"error"`
 	}
 	if err := json.Unmarshal(data, &answer); err != nil {
@@ -59,6 +61,8 @@ func parseAnswer(data []byte) error {
 	switch {
 	case answer.Error == nil && answer.Stream == "":
 		return errors.New("store the last will: it was not acknowledged by a stream")
+	case answer.Error == nil && !domain.Acknowledges(answer.Domain):
+		return fmt.Errorf("store the last will: a stream of another domain took it: %.60q", answer.Domain)
 	case answer.Error == nil:
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 )
 
 // LiveSubject is where each loss is published as it is announced, for those who receive
@@ -73,11 +74,11 @@ func (s Support) Problem(node string) (problem, hint string) {
 	return "", ""
 }
 
-// FindSupport asks a server what it can do for a node's last will.
-func FindSupport(ctx context.Context, nc *nats.Conn, node string, timeout time.Duration) (Support, error) {
+// FindSupport asks the JetStream of a domain what it can do for a node's last will.
+func FindSupport(ctx context.Context, nc *nats.Conn, domain jsdomain.Domain, node string, timeout time.Duration) (Support, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	m, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.LIST", fmt.Appendf(nil, `{"subject":%q}`, Subject(node)))
+	m, err := nc.RequestWithContext(ctx, domain.Subject("$JS.API.STREAM.LIST"), fmt.Appendf(nil, `{"subject":%q}`, Subject(node)))
 	if err != nil {
 		return Missing, fmt.Errorf("list the streams: %w", err)
 	}

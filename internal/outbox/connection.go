@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/nats-io/nats.go"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 )
 
@@ -15,6 +16,7 @@ func (o *Outbox) Connect(role natsserver.Role) (*nats.Conn, error) { return o.se
 // Connection is one with the server to which the messages go.
 type Connection struct {
 	*nats.Conn
+	Domain  jsdomain.Domain            // whose JetStream is used
 	Ended   <-chan struct{}            // closed when the session has ended; nil for the embedded server
 	Refusal func(subject string) error // returns why the server did not accept a message, if it did not
 }
@@ -26,7 +28,7 @@ func (o *Outbox) ServeConnections(ctx context.Context, role natsserver.Role, ser
 		nc, err := o.Connect(role)
 		if err == nil {
 			defer nc.Close()
-			serve(Connection{nc, nil, func(string) error { return nil }})
+			serve(Connection{nc, "", nil, func(string) error { return nil }})
 		}
 		return err
 	}
@@ -35,7 +37,7 @@ func (o *Outbox) ServeConnections(ctx context.Context, role natsserver.Role, ser
 		if err != nil {
 			return nil // ctx has ended
 		}
-		serve(Connection{session.Conn, session.Ended(), session.TakeRefusal})
+		serve(Connection{session.Conn, session.JetStreamDomain(), session.Ended(), session.TakeRefusal})
 		select {
 		case <-session.Ended():
 		case <-ctx.Done():

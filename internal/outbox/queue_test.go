@@ -229,7 +229,7 @@ func FuzzParseAck(f *testing.F) {
 	f.Add("_INBOX.x.0-2", "", "503")
 	f.Fuzz(func(t *testing.T, subject, data, status string) {
 		m := &nats.Msg{Subject: subject, Data: []byte(data), Header: nats.Header{"Status": {status}}}
-		a, ok := parseAck("_INBOX.x", m)
+		a, ok := parseAck("_INBOX.x", "", m)
 		if ok && (a.err == nil) != (a.stream != "") {
 			t.Errorf("%+v", a)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 	"github.com/wazuh-pulse/pulse/internal/wake"
 )
@@ -69,7 +70,7 @@ func newSender(s *remote.Session) (*sender, error) {
 }
 
 func (s *sender) handleAnswer(m *nats.Msg) {
-	a, ok := parseAck(s.inbox, m)
+	a, ok := parseAck(s.inbox, s.JetStreamDomain(), m)
 	if !ok {
 		return
 	}
@@ -154,8 +155,9 @@ var errNoStream = errors.New("no stream of the NATS server takes this subject at
 // errBadAck is returned for an answer that is no acknowledgement.
 var errBadAck = errors.New("the NATS server answered with something that is no acknowledgement")
 
-// parseAck parses an answer of the remote. ok is false if it is not about one of our messages.
-func parseAck(inbox string, m *nats.Msg) (a ack, ok bool) {
+// parseAck parses an answer of the remote. ok is false if it is not about one of our messages,
+// or of a stream of another domain.
+func parseAck(inbox string, domain jsdomain.Domain, m *nats.Msg) (a ack, ok bool) {
 	token, ok := strings.CutPrefix(m.Subject, inbox+".")
 	kind, number, two := strings.Cut(token, "-")
 	if !ok || !two {
@@ -173,6 +175,7 @@ func parseAck(inbox string, m *nats.Msg) (a ack, ok bool) {
 	}
 	var body struct {
 		Stream    string `json:"stream"`
+		Domain    string `json:"domain"`
 		Sequence  uint64 `json:"seq"`
 		Duplicate bool   `json:"duplicate"`
 
@@ -185,6 +188,8 @@ func parseAck(inbox string, m *nats.Msg) (a ack, ok bool) {
 		a.err = body.Error
 	case body.Stream == "" || body.Sequence == 0:
 		a.err = fmt.Errorf("%w: %.40q", errBadAck, m.Data)
+	case !domain.Acknowledges(body.Domain):
+		return a, false
 	default:
 		a.stream, a.duplicate = body.Stream, body.Duplicate
 	}

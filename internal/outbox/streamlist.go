@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 )
 
 // streamList is a server's list of its streams.
@@ -29,7 +30,7 @@ func (s *sender) listStreams(ctx context.Context, prefix string, wait time.Durat
 	asked := time.Now()
 	s.asked = asked
 	running.Go(func() {
-		patterns, err := ListedSubjects(ctx, s.Conn, prefix, wait)
+		patterns, err := ListedSubjects(ctx, s.Conn, s.JetStreamDomain(), prefix, wait)
 		s.mu.Lock()
 		s.listed = &streamList{asked, patterns, err}
 		s.mu.Unlock()
@@ -51,15 +52,15 @@ func (s *sender) takeStreamList() *streamList {
 const pagesMax = 100
 
 // ListedSubjects returns the subjects of the streams that a server lists for messages
-// under prefix, and that acknowledge what they store. After an error there may be
+// under prefix, those of a domain if it is given, and that acknowledge what they store. After an error there may be
 // others: the server refuses the request, is not ready, or its list is not complete.
-func ListedSubjects(ctx context.Context, nc *nats.Conn, prefix string, wait time.Duration) (patterns []string, err error) {
+func ListedSubjects(ctx context.Context, nc *nats.Conn, domain jsdomain.Domain, prefix string, wait time.Duration) (patterns []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, min(wait, 2*time.Second))
 	defer cancel()
 	for page, offset := 0, 0; page < pagesMax; page++ {
 		question := fmt.Appendf(nil, `{"offset":%d,"subject":%q}`, offset, prefix+".>")
-		m, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.LIST", question)
-		if with, _ := nc.ConnectedServerJetStream(); errors.Is(err, nats.ErrNoResponders) && !with {
+		m, err := nc.RequestWithContext(ctx, domain.Subject("$JS.API.STREAM.LIST"), question)
+		if with, _ := nc.ConnectedServerJetStream(); errors.Is(err, nats.ErrNoResponders) && !with && domain == "" {
 			return nil, nil
 		}
 		if err != nil {
@@ -174,10 +175,11 @@ func (f *forwarder) updateStoredSubjects(ctx context.Context) {
 }
 
 // roundTripConfirms reports whether a round trip confirms messages of a subject: no
-// stream has ever stored one, and the remote lists none for them, or does not answer.
+// stream has ever stored one, and the remote lists none for them, or does not answer. Where
+// a domain is set there is JetStream, which lists its streams: without an answer, it is away.
 func (f *forwarder) roundTripConfirms(subject string) bool {
 	_, acked := f.acked[kindOfSubject(f.prefix, subject)]
-	return !acked && !f.shared.stored.hasSubject(subject) && (f.sender.listComplete || time.Since(f.sender.began) > f.timing.unknown)
+	return !acked && !f.shared.stored.hasSubject(subject) && (f.sender.listComplete || f.sender.JetStreamDomain() == "" && time.Since(f.sender.began) > f.timing.unknown)
 }
 
 // patternsUnder returns the patterns that may match subjects under a prefix.

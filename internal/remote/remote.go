@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/expiry"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/internal/wake"
 )
@@ -37,22 +38,23 @@ import (
 // Config configures the connection to a NATS server. Certificates and keys are
 // in PEM. At most one login is used: credentials, an NKey, a user or a token.
 type Config struct {
-	URL             string        // nats://, tls://, ws:// or wss://, without a user; several separated by commas
-	Node            string        // the node's name, one NATS token: answers arrive at inboxes under _INBOX.NODE; "" for any inbox
-	Name            string        // the name of the connection on the server; "" for pulse
-	CredentialsFile string        // a NATS .creds file; "" for none
-	NKeyFile        string        // a user's NKey seed; "" for none
-	User            string        // goes with PasswordFile
-	PasswordFile    string        // one line
-	TokenFile       string        // one line
-	CA              string        // certificates to trust, and TLS is required; "" for the system's
-	Cert, Key       string        // the client certificate, for mutual TLS; "" for none
-	MaxReconnects   int           // failures in a row after which the state is unavailable; dialling goes on
-	ReconnectDelay  time.Duration // between two tries; 0 for 5 s
-	Timeout         time.Duration // for a dial, and for an answer; 0 for 5 s
-	PingInterval    time.Duration // between pings on an idle connection; two unanswered end it; 0 for 10 s
-	Needs           []string      // subjects that the node has to publish to whatever else it may: see State.Refused
-	Log             *slog.Logger  // nil for slog.Default()
+	URL             string          // nats://, tls://, ws:// or wss://, without a user; several separated by commas
+	Node            string          // the node's name, one NATS token: answers arrive at inboxes under _INBOX.NODE; "" for any inbox
+	Name            string          // the name of the connection on the server; "" for pulse
+	CredentialsFile string          // a NATS .creds file; "" for none
+	NKeyFile        string          // a user's NKey seed; "" for none
+	User            string          // goes with PasswordFile
+	PasswordFile    string          // one line
+	TokenFile       string          // one line
+	CA              string          // certificates to trust, and TLS is required; "" for the system's
+	Cert, Key       string          // the client certificate, for mutual TLS; "" for none
+	MaxReconnects   int             // failures in a row after which the state is unavailable; dialling goes on
+	ReconnectDelay  time.Duration   // between two tries; 0 for 5 s
+	Timeout         time.Duration   // for a dial, and for an answer; 0 for 5 s
+	PingInterval    time.Duration   // between pings on an idle connection; two unanswered end it; 0 for 10 s
+	JetStreamDomain jsdomain.Domain // whose JetStream is used; "" for the server's own
+	Needs           []string        // subjects that the node has to publish to whatever else it may: see State.Refused
+	Log             *slog.Logger    // nil for slog.Default()
 
 	// Admit, if not nil, is called with each new session before its users get it. It
 	// returns nil when they may, waits while they may not, and returns when ctx or the

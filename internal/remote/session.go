@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 )
 
 // Session is one connection to the remote, from its dial to its first failure.
@@ -150,6 +151,9 @@ func parseRefusedSubject(err error) (verb, subject string, ok bool) {
 	return "subscribe to", parts[2], true
 }
 
+// JetStreamDomain returns the domain whose JetStream is used.
+func (s *Session) JetStreamDomain() jsdomain.Domain { return s.attempt.cfg.JetStreamDomain }
+
 // User returns the name in the login, "" if it has none.
 func (s *Session) User() string { return s.attempt.user }
 
@@ -193,7 +197,7 @@ func (s *Session) listRefusedNeeds() []string {
 // request to JetStream is not logged: its sender handles a missing answer.
 func (r *Remote) logRefusedSubject(s *Session, err error) {
 	verb, subject, ok := parseRefusedSubject(err)
-	if !ok || strings.HasPrefix(subject, "$JS.API.") {
+	if !ok || strings.HasPrefix(subject, "$JS.") {
 		r.log.Debug("from the NATS server", "err", err)
 		return
 	}

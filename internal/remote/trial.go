@@ -30,9 +30,10 @@ func (s *Session) TryPublish(ctx context.Context, subjects ...string) (refused m
 	if !traces(s.Conn.ConnectedServerVersion()) {
 		return nil, fmt.Errorf("the server's version is %s: %w", s.Conn.ConnectedServerVersion(), ErrUntried)
 	}
+	dest := s.JetStreamDomain().Subject(traceDest)
 	for _, subject := range subjects {
 		m := nats.NewMsg(subject)
-		m.Header.Set(traceDestHeader, traceDest)
+		m.Header.Set(traceDestHeader, dest)
 		m.Header.Set(traceOnlyHeader, "true")
 		if err := s.Conn.PublishMsg(m); err != nil {
 			return nil, err
@@ -41,7 +42,7 @@ func (s *Session) TryPublish(ctx context.Context, subjects ...string) (refused m
 	if err := s.RoundTrip(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.TakeRefusal(traceDest); err != nil {
+	if err := s.TakeRefusal(dest); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUntried, err)
 	}
 	refused = make(map[string]error)

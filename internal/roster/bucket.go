@@ -28,7 +28,7 @@ type contents struct {
 }
 
 func openBucket(ctx context.Context, c *connection, wait time.Duration) (*bucket, error) {
-	opened, err := kv.Open(ctx, c.Conn, kv.BucketConfig{Stream: kv.StreamConfig(event.AgentsBucket, description, 1), Timeout: wait, Refusal: c.refusal})
+	opened, err := kv.Open(ctx, c.Conn, kv.BucketConfig{Stream: kv.StreamConfig(event.AgentsBucket, description, 1), Domain: c.domain, Timeout: wait, Refusal: c.refusal})
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 	"github.com/wazuh-pulse/pulse/internal/logonce"
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
@@ -155,18 +156,19 @@ func (r *Roster) run(ctx context.Context) {
 // connection is one with the server that has the bucket.
 type connection struct {
 	*nats.Conn
+	domain  jsdomain.Domain            // of the bucket
 	refusal func(subject string) error // why a message to it was not taken, if it was not
 }
 
 func (r *Roster) connect(ctx context.Context) (*connection, error) {
 	if r.cfg.Remote == nil {
-		return &connection{r.embedded, func(string) error { return nil }}, ctx.Err()
+		return &connection{r.embedded, "", func(string) error { return nil }}, ctx.Err()
 	}
 	session, err := r.cfg.Remote.Session(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &connection{session.Conn, session.TakeRefusal}, nil
+	return &connection{session.Conn, session.JetStreamDomain(), session.TakeRefusal}, nil
 }
 
 // followOutbox writes the roster on one connection until something fails.
