@@ -19,6 +19,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/lastwill"
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/presence"
+	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/remote"
 	"github.com/wazuh-pulse/pulse/internal/tcpclose"
 )
@@ -65,15 +66,18 @@ func (e *examination) checkDomain(ctx context.Context, session *remote.Session) 
 	if domain == "" {
 		return true
 	}
-	found, err := daemon.FindDomain(ctx, session)
+	found, err := session.FindDomain(ctx)
 	switch {
 	case err != nil:
 		e.addError("domain", Failure, err)
 	case found:
 		e.add("domain", Good, fmt.Sprintf("the JetStream of the domain %s is there", domain), "")
 	default:
-		e.add("domain", Failure, fmt.Sprintf("no JetStream of the domain %s is there: messages wait on disk, and the buckets are not written", domain),
-			"if that is the hub's domain (jetstream { domain: ... } there), see whether the leaf node is connected to the hub")
+		hint := "if that is the hub's domain (jetstream { domain: ... } there), see whether the leaf node is connected to the hub"
+		if own := session.ServerDomain(ctx); own != "" {
+			hint += "; the domain of the server itself is " + printable.Only(own)
+		}
+		e.add("domain", Failure, fmt.Sprintf("no JetStream of the domain %s is there: messages wait on disk, and the buckets are not written", domain), hint)
 	}
 	return found
 }

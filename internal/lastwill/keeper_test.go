@@ -43,17 +43,17 @@ func TestALossIsAnnouncedOnceWhenTheWillIsNotRenewed(t *testing.T) {
 // wantStored checks what the stream of alerts has, with the signature that it was stored with.
 func (s *servers) wantStored(texts ...string) {
 	s.Helper()
-	ctx := patient(s)
 	var c jetstream.Consumer
 	s.try(func(ctx context.Context) (err error) {
 		c, err = s.js.OrderedConsumer(ctx, "STATUS", jetstream.OrderedConsumerConfig{FilterSubjects: []string{lostAlerts}})
 		return err
 	})
 	for _, text := range texts {
-		m, err := c.Next(jetstream.FetchContext(ctx))
-		if err != nil {
-			s.Fatal(err)
-		}
+		var m jetstream.Msg
+		s.try(func(ctx context.Context) (err error) {
+			m, err = c.Next(jetstream.FetchContext(ctx))
+			return err
+		})
 		if string(m.Data()) != text || m.Headers().Get("Pulse-Signature") != "of "+text {
 			s.Errorf("stored %s with %v, want %s", m.Data(), m.Headers(), text)
 		}

@@ -18,7 +18,7 @@ const (
 
 // traceDest is where the server sends its trace of a trial: a request that it answers to nobody, as the trace has no
 // reply subject. A node asks it for its streams there, so it may.
-const traceDest = "$JS.API.INFO"
+const traceDest = infoSubject
 
 // ErrUntried is returned where whether a user may publish cannot be tried without publishing.
 var ErrUntried = errors.New("it cannot be tried without publishing")

@@ -29,6 +29,7 @@ import (
 // options are the flags.
 type options struct {
 	server, creds, tlsCA string
+	domain               string
 	keys, decrypt        string
 	stream, durable      string
 	db                   string
@@ -40,6 +41,7 @@ func main() {
 	flag.StringVar(&o.server, "server", "nats://127.0.0.1:4222", "the NATS server")
 	flag.StringVar(&o.creds, "creds", "", "the file of the login, as pulse provision writes it; none by default")
 	flag.StringVar(&o.tlsCA, "tls-ca", "", "the file of the certificate authority of the server; the system's by default")
+	flag.StringVar(&o.domain, "js-domain", "", "the JetStream domain of the stream, where the server is a leaf node of a hub; the server's own by default")
 	flag.StringVar(&o.keys, "keys", "", "the nodes' public keys, as pulse keys export writes them")
 	flag.StringVar(&o.decrypt, "decrypt", "", "the private key to decrypt with; none by default: messages in the clear")
 	flag.StringVar(&o.stream, "stream", "STATUS", "the stream")
@@ -160,7 +162,7 @@ func dialConsumer(ctx context.Context, o *options) (jetstream.Consumer, *nats.Co
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to %s: %w", o.server, err)
 	}
-	js, err := jetstream.New(nc)
+	js, err := newJetStream(nc, o.domain)
 	if err == nil {
 		var consumer jetstream.Consumer
 		if consumer, err = js.Consumer(ctx, o.stream, o.durable); errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -173,6 +175,13 @@ func dialConsumer(ctx context.Context, o *options) (jetstream.Consumer, *nats.Co
 	}
 	nc.Close()
 	return nil, nil, fmt.Errorf("consumer %s of stream %s: %w", o.durable, o.stream, err)
+}
+
+func newJetStream(nc *nats.Conn, domain string) (jetstream.JetStream, error) {
+	if domain == "" {
+		return jetstream.New(nc)
+	}
+	return jetstream.NewWithDomain(nc, domain)
 }
 
 // handleBatch stores what messages say, and acknowledges them. Messages that are not to be

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -23,6 +24,7 @@ const patience = time.Minute
 // platform is a NATS server with a stream STATUS, and a node's keys.
 type platform struct {
 	t      *testing.T
+	server *server.Server
 	js     jetstream.JetStream
 	signer *seal.Signer
 	seal   *seal.Encrypter
@@ -33,15 +35,8 @@ type platform struct {
 func startPlatform(t *testing.T) *platform {
 	log.SetOutput(t.Output())
 	dir := t.TempDir()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the NATS server does not start")
-	}
+	s := startServer(t, &server.Options{ServerName: "hub", JetStream: true, JetStreamDomain: "hub", StoreDir: dir,
+		LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: -1}})
 	nc, err := nats.Connect(s.ClientURL())
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +47,7 @@ func startPlatform(t *testing.T) *platform {
 
 	signing, mine := must(seal.GenerateKey(seal.Signing)), must(seal.GenerateKey(seal.Encryption))
 	signing.Node = "node01"
-	p := &platform{t: t, js: js, signer: must(seal.NewSigner(signing)), seal: must(seal.NewEncrypter(mine.Public())),
+	p := &platform{t: t, server: s, js: js, signer: must(seal.NewSigner(signing)), seal: must(seal.NewEncrypter(mine.Public())),
 		o: options{server: s.ClientURL(), keys: filepath.Join(dir, "public.jwks"), decrypt: filepath.Join(dir, "xdr.jwk"),
 			stream: "STATUS", durable: "xdr-go", db: filepath.Join(dir, "xdr.db")}}
 	for path, data := range map[string][]byte{p.o.keys: must(seal.MarshalKeys(signing)), p.o.decrypt: must(seal.MarshalPrivate(mine))} {
@@ -61,6 +56,20 @@ func startPlatform(t *testing.T) *platform {
 		}
 	}
 	return p
+}
+
+func startServer(t *testing.T, opts *server.Options) *server.Server {
+	opts.Host, opts.Port, opts.NoSigs, opts.NoLog = "127.0.0.1", -1, true, true
+	s, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the NATS server does not start")
+	}
+	return s
 }
 
 func must[T any](v T, err error) T {
@@ -162,4 +171,21 @@ func TestNothingForgedIsStored(t *testing.T) {
 	if n := s.count("SELECT count(*) FROM messages"); n != 2 {
 		t.Errorf("%d messages are stored, want 2", n)
 	}
+}
+
+func TestAtALeafNodeTheStreamOfTheHubIsRead(t *testing.T) {
+	p := startPlatform(t)
+	info := must(p.server.Varz(nil))
+	to := must(url.Parse(fmt.Sprintf("nats-leaf://127.0.0.1:%d", info.LeafNode.Port)))
+	leaf := startServer(t, &server.Options{ServerName: "leaf", LeafNode: server.LeafNodeOpts{Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{to}}}}})
+	for ctx, cancel := context.WithTimeout(t.Context(), patience); leaf.GlobalAccount().Interest("$JS.hub.API.INFO") == 0; wait(ctx, time.Millisecond) {
+		defer cancel()
+		if ctx.Err() != nil {
+			t.Fatal("the leaf node is not connected to the hub")
+		}
+	}
+	p.o.server, p.o.domain = leaf.ClientURL(), "hub"
+	p.publish("001", event.Disconnected)
+	p.publish("002", event.Disconnected)
+	p.run(func(s *store) bool { return s.count("SELECT count(*) FROM messages") == 2 && p.pending() == 0 })
 }
