@@ -178,9 +178,10 @@ func TestAtALeafNodeTheStreamOfTheHubIsRead(t *testing.T) {
 	info := must(p.server.Varz(nil))
 	to := must(url.Parse(fmt.Sprintf("nats-leaf://127.0.0.1:%d", info.LeafNode.Port)))
 	leaf := startServer(t, &server.Options{ServerName: "leaf", LeafNode: server.LeafNodeOpts{Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{to}}}}})
-	for ctx, cancel := context.WithTimeout(t.Context(), patience); leaf.GlobalAccount().Interest("$JS.hub.API.INFO") == 0; wait(ctx, time.Millisecond) {
-		defer cancel()
-		if ctx.Err() != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for leaf.GlobalAccount().Interest("$JS.hub.API.INFO") == 0 {
+		if wait(ctx, time.Millisecond); ctx.Err() != nil {
 			t.Fatal("the leaf node is not connected to the hub")
 		}
 	}
