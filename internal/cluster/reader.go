@@ -27,7 +27,6 @@ type reader struct {
 	verifiers map[string]*verifier
 	looked    map[string]time.Time // when a node's public keys were read last
 	missed    map[string][]keyID   // by node: keys of records that were refused, since they were not known
-	ownBad    bool                 // a record of this node was refused
 }
 
 func newReader(o *sessionView) *reader {
@@ -147,25 +146,30 @@ func (r *reader) applyRecords(ctx context.Context, records []stored) error {
 		}
 		records = records[applyMax:]
 	}
-	valid := make([]parsed, 0, len(records))
+	valid, refused := make([]parsed, 0, len(records)), []parsed(nil)
 	for _, s := range records {
 		key, rec, err := r.openRecord(ctx, s)
 		if _, unknown := errors.AsType[*keysError](err); unknown {
 			return err // what it is is found out in the next session
 		}
 		if err != nil {
-			r.refuseRecord(key.Node, s.key, err)
+			r.refuseRecord(s.key, err)
+			refused = append(refused, parsed{order: s.order, key: key})
 			continue
 		}
 		valid = append(valid, parsed{s.order, key, rec})
 	}
 	r.mu.Lock()
 	r.member.SetTime(r.now())
+	for i := range refused {
+		r.member.RecordRefused(refused[i].key, refused[i].order)
+	}
 	for i := range valid {
 		p := &valid[i]
 		if err := r.member.ApplyRecord(p.order, p.key, p.rec); err != nil {
 			r.stats.replayed.Add(1)
-			r.refuseRecord(p.key.Node, p.key.String(), err)
+			r.refuseRecord(p.key.String(), err)
+			r.member.RecordRefused(p.key, p.order)
 		} else if p.key.Kind == ownership.BeatRecord {
 			r.seen[p.key.Node] = time.Now()
 		}
@@ -189,7 +193,7 @@ type keysError struct{ error }
 func (r *reader) openRecord(ctx context.Context, s stored) (key ownership.Key, rec ownership.Record, err error) {
 	key, ok := ownership.ParseKey(s.key)
 	if !ok {
-		return key, rec, fmt.Errorf("key %.80q", s.key)
+		return ownership.Key{}, rec, fmt.Errorf("key %.80q", s.key)
 	}
 	v := r.verifiers[key.Node]
 	if v == nil {
@@ -219,9 +223,8 @@ func (r *reader) openRecord(ctx context.Context, s stored) (key ownership.Key, r
 }
 
 // refuseRecord counts a record that is not accepted.
-func (r *reader) refuseRecord(node, key string, err error) {
+func (r *reader) refuseRecord(key string, err error) {
 	r.stats.refused.Add(1)
-	r.ownBad = r.ownBad || node == r.cfg.Node
 	if more, ok := r.refusals.Allow(); ok {
 		r.log.Warn("a record in the cluster's bucket is refused", "key", fmt.Sprintf("%.120q", key), "err", err, "more", more)
 	}
@@ -255,8 +258,8 @@ func (r *reader) completeLoad(more bool) {
 	}
 }
 
-// checkBucket reads the whole bucket again if it has lost records, or has others than this
-// node stored.
+// checkBucket reads the whole bucket again if it has lost records, and has this node's stored
+// again that are not valid.
 func (r *reader) checkBucket(ctx context.Context) error {
 	if err := r.bucket.readInfo(ctx); err != nil {
 		return err
@@ -271,9 +274,10 @@ func (r *reader) checkBucket(ctx context.Context) error {
 	if _, found := r.member.State.Return(); found == 0 {
 		r.away = false
 	}
+	r.replaceRefused()
 	r.mu.Unlock()
-	if incomplete || r.ownBad {
-		r.log.Warn("the cluster's bucket has lost records, or somebody has written this node's: it is read again", "records", info.Msgs)
+	if incomplete {
+		r.log.Warn("the cluster's bucket has lost records: it is read again", "records", info.Msgs)
 		r.reread(info.LastSeq)
 	}
 	return nil
@@ -286,7 +290,7 @@ func (r *reader) reread(last uint64) {
 	r.member.State.BeginReread()
 	r.loaded = false
 	r.mu.Unlock()
-	r.position, r.loadUpTo, r.ownBad = 0, last, false
+	r.position, r.loadUpTo = 0, last
 	r.target.raise(last, "")
 	r.target.signal()
 }

@@ -108,6 +108,43 @@ func TestAnOldRecordThatIsStoredAgainIsRefused(t *testing.T) {
 	})
 }
 
+// The records of a node that has lost its state directory are signed with a key that is gone,
+// and those who have read them before believe them still.
+func TestANodeWithANewKeyReplacesItsOldRecords(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, 1)
+	b, before := s.join("node02", patientBeats), s.join("node01", patientBeats)
+	for id := ownership.AgentID(1); id <= 4; id++ {
+		before.claim(id)
+		b.awaitOwner(id, "node01")
+	}
+	before.Depart(3, ownership.Lost, 7)
+	b.awaitOwner(3, "")
+	before.close()
+	a := s.join("node01", patientBeats)
+	a.claim(1)
+	awaitCondition(t, "it has read its old records", func() bool { return a.Status().Loaded && a.Status().Refused > 0 })
+	b.awaitOwner(2, "node01") // it may be there, and has not shown itself yet
+	awaitCondition(t, "the bucket was checked", func() bool { return a.Status().Stored > 2 })
+	a.claim(4)
+	a.CompleteClaims()
+	b.awaitOwner(2, "")
+	b.awaitOwner(1, "node01")
+	b.awaitOwner(4, "node01")
+	late := s.join("node03", patientBeats)
+	awaitCondition(t, "none of the old records is left", func() bool {
+		return late.Status().Loaded && len(b.Claims(3)) == 0 && len(late.Claims(2))+len(late.Claims(3)) == 0
+	})
+	late.awaitOwner(1, "node01")
+	late.awaitOwner(4, "node01")
+	if refused := late.Status().Refused; refused > 0 {
+		t.Errorf("%d records are refused", refused)
+	}
+	if rereads := a.Status().Rereads; rereads > 0 {
+		t.Errorf("the bucket was read %d times more", rereads)
+	}
+}
+
 func TestRecordsAreTakenOnceTheKeyOfTheirNodeIsPublished(t *testing.T) {
 	t.Parallel()
 	s := startServers(t, 1)

@@ -274,6 +274,19 @@ func (v *View) CompleteClaims() {
 func (v *View) departUnknown() {
 	if v.known && v.loaded {
 		v.member.Own.DepartUnknown(v.member.State, uint32(time.Now().Unix()))
+		v.replaceRefused()
+		v.signalQueued()
+	}
+}
+
+// replaceRefused has this node's records stored again that the bucket has and that are not
+// valid. The lock is held.
+func (v *View) replaceRefused() {
+	if !v.loaded {
+		return
+	}
+	if n := v.member.ReplaceRefused(v.known, uint32(time.Now().Unix())); n > 0 {
+		v.log.Warn("the cluster's bucket had records of this node that are not valid: they are replaced", "records", n)
 		v.signalQueued()
 	}
 }

@@ -235,7 +235,7 @@ func (m *Member) adoptStored(id AgentID) {
 		return
 	}
 	if r := m.State.table.findOf(id, m.State.self); r != nil {
-		m.Own.adopt(&Claim{Agent: id, Reason: r.reason, With: m.State.ownerOf(r).With, Since: r.since, Sign: r.sign, From: r.from(), Seen: r.seen(), Addr: r.address()})
+		m.Own.adopt(&Claim{Agent: id, Reason: r.reason, With: m.State.ownerOf(r).With, Since: r.since, Sign: r.sign, From: r.from(), Seen: r.seen(), Addr: r.address()}, r.order())
 	}
 }
 
@@ -316,6 +316,24 @@ func (m *Member) ConfirmWrite(w *Write, order uint64) {
 	if w.Key.Kind == ClaimRecord {
 		m.Own.ConfirmStored(&w.Claim, order, m.now)
 	}
+}
+
+// RecordRefused records that the stream has a record with an order under this node's name that
+// is not valid.
+func (m *Member) RecordRefused(key Key, order uint64) {
+	if key.Node == m.name && key.Kind == ClaimRecord {
+		m.Own.recordRefused(key.Agent, order)
+	}
+}
+
+// ReplaceRefused has valid records stored over those that were refused, and returns how many.
+// Of agents that neither this run nor a valid record of one before it has, only if all is true:
+// that is when this run has claimed all that it has.
+func (m *Member) ReplaceRefused(all bool, since uint32) int {
+	for id := range m.Own.refused {
+		m.adoptStored(id)
+	}
+	return m.Own.replaceRefused(all, since)
 }
 
 // IsIncomplete reports whether the stream has fewer claims of this node, or records of all

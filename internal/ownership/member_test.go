@@ -1,6 +1,9 @@
 package ownership
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // readBack has members read what one of them stores, and returns the order of the last.
 func readBack(t *testing.T, order uint64, writer *Member, readers ...*Member) uint64 {
@@ -161,5 +164,42 @@ func TestStatementsOfTwoNodesHaveTheOrderOfTheAgentsWay(t *testing.T) {
 	a.RecordSighting(&Sighting{Agent: 1})
 	if again := a.StatementOrder(1, true); again < order {
 		t.Errorf("declared lost with order %d, and here with %d", order, again)
+	}
+}
+
+// What is stored over a record is decided once for each.
+func TestRefusedRecordsOfANodeAreReplacedOnce(t *testing.T) {
+	m := NewMember("node01", 1, nil)
+	refuse := func(id AgentID, order uint64) {
+		m.RecordRefused(Key{Node: "node01", Kind: ClaimRecord, Agent: id}, order)
+	}
+	store := func(order uint64) (stored []string) {
+		list := m.TakeWrites(10)
+		for i := range list {
+			m.ConfirmWrite(&list[i], order)
+			stored = append(stored, list[i].Key.String()+" "+list[i].Claim.Reason.String())
+		}
+		slices.Sort(stored)
+		return stored
+	}
+	m.RecordSighting(&Sighting{Agent: 1, Arrived: true})
+	store(5)
+	m.RecordRefused(Key{Node: "node02", Kind: ClaimRecord, Agent: 9}, 6)
+	m.RecordRefused(Key{Node: "node01", Kind: BeatRecord}, 7)
+	refuse(1, 4) // it was replaced before it was read
+	refuse(2, 3)
+	if n := m.ReplaceRefused(false, 9); n > 0 {
+		t.Errorf("%d are replaced before all agents are known", n)
+	}
+	refuse(1, 8)
+	if n, stored := m.ReplaceRefused(true, 9), store(9); n != 2 || !slices.Equal(stored, []string{"node01.001 here", "node01.002 removed"}) {
+		t.Errorf("%d: %v", n, stored)
+	}
+	if n := m.ReplaceRefused(true, 9); n > 0 || m.HasWrites() {
+		t.Errorf("%d are replaced again", n)
+	}
+	refuse(1, 9) // its own: the others may accept it, and storing it again would change nothing
+	if n := m.ReplaceRefused(true, 9); n > 0 {
+		t.Errorf("%d are replaced that this run has stored", n)
 	}
 }

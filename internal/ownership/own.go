@@ -31,11 +31,12 @@ type Own struct {
 	here   int
 	// leaving has the agents with a stored claim that the stream removes after some time.
 	leaving map[AgentID]time.Duration // until when it has it at least
+	refused map[AgentID]uint64        // orders of records under this node's name that are not valid
 }
 
 // NewOwn returns one without agents.
 func NewOwn() *Own {
-	return &Own{agents: make(map[AgentID]*ownAgent), leaving: make(map[AgentID]time.Duration)}
+	return &Own{agents: make(map[AgentID]*ownAgent), leaving: make(map[AgentID]time.Duration), refused: make(map[AgentID]uint64)}
 }
 
 // LeavingTime is how long the stream keeps the claims of agents that have moved or are removed:
@@ -210,9 +211,9 @@ func (o *Own) EnqueueAll() {
 	}
 }
 
-// adopt takes up the claim of a run before this one.
-func (o *Own) adopt(c *Claim) {
-	o.agents[c.Agent] = &ownAgent{claim: *c}
+// adopt takes up the claim of a run before this one, which was stored with an order.
+func (o *Own) adopt(c *Claim, order uint64) {
+	o.agents[c.Agent] = &ownAgent{claim: *c, order: order}
 	if c.Reason == Here {
 		o.here++
 	}
@@ -238,6 +239,38 @@ func (o *Own) DepartUnknown(s *State, since uint32) (departed int) {
 	return departed
 }
 
+// recordRefused records that the stream has a record of an agent under this node's name that
+// is not valid: a run before this one has signed it with a key that is gone, or somebody else
+// has stored it.
+func (o *Own) recordRefused(id AgentID, order uint64) {
+	if _, known := o.refused[id]; known || len(o.refused) < ClaimsMax {
+		o.refused[id] = max(o.refused[id], order)
+	}
+}
+
+// replaceRefused has the present claims of agents stored over refused records, and of agents
+// that are not known that they are removed, if all is: others may have read such a record
+// while it was valid.
+func (o *Own) replaceRefused(all bool, since uint32) (replaced int) {
+	for id, order := range o.refused {
+		a := o.agents[id]
+		switch {
+		case a != nil && a.sent, a == nil && !all:
+			continue
+		case a == nil:
+			a = &ownAgent{claim: Claim{Agent: id, Reason: Removed, Since: since}}
+			o.agents[id] = a
+			o.enqueue(a)
+			replaced++
+		case a.order < order && !a.queued:
+			o.enqueue(a)
+			replaced++
+		}
+		delete(o.refused, id)
+	}
+	return replaced
+}
+
 // RecordLossFor records that an agent of another node, which is lost, is lost too.
 func (o *Own) RecordLossFor(id AgentID, node string, since uint32, frontier uint64) {
 	a := o.agents[id]
@@ -257,6 +290,7 @@ func (o *Own) ForgetOrders() {
 		a.claim.From, a.claim.Seen, a.order = 0, 0, 0
 	}
 	clear(o.leaving)
+	clear(o.refused)
 }
 
 // Claim returns what this node knows of an agent.
