@@ -95,7 +95,8 @@ var rooms = []room{
 	{"internal/silence", []string{"internal/printable"}, "it says who is silenced, and when, from what it is given: no I/O, no clock"},
 	{"internal/silencer", []string{"internal/atomicfile", "internal/detector", "internal/silence", "internal/wake"}, "it keeps silences and tells the detector; what a silence does to an alert is the detector's affair"},
 	{"internal/detector", nil, "it knows time and agents: no I/O, no NATS, no Wazuh"},
-	{"internal/remote", []string{"internal/expiry", "internal/filewatch", "internal/hint", "internal/jsdomain", "internal/keyfile", "internal/logonce", "internal/printable", "internal/wake"}, "it is a connection, whatever goes over it"},
+	{"internal/remote", []string{"internal/expiry", "internal/filewatch", "internal/hint", "internal/jsdomain", "internal/keyfile", "internal/logonce", "internal/natscontext", "internal/printable", "internal/wake"}, "it is a connection, whatever goes over it"},
+	{"internal/natscontext", []string{"internal/hint", "internal/jsdomain", "internal/keyfile", "internal/printable"}, "it reads files of the nats command line, whatever goes over the connection"},
 	{"internal/statedir", []string{"internal/atomicfile", "internal/filelock"}, "it is a directory, whatever is in it"},
 	{"internal/presence", []string{"internal/remote"}, "it knows nodes of one name, and nothing of what they publish"},
 	{"internal/ownership", nil, "it decides where agents are from what was written: no I/O, no NATS"},
@@ -181,8 +182,9 @@ var onlyIn = []struct {
 	rooms []string
 	why   string
 }{
-	{"github.com/nats-io/", []string{"internal/cluster", "internal/jsdomain", "internal/keys", "internal/kv", "internal/lastwill", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "internal/testsupport", "cmd/pulse"},
+	{"github.com/nats-io/", []string{"internal/cluster", "internal/jsdomain", "internal/keys", "internal/kv", "internal/lastwill", "internal/natscontext", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "internal/testsupport", "cmd/pulse"},
 		"one room publishes, one answers, one keeps the roster, one shows the keys, one writes the server's files; the others only listen, as an XDR platform does"},
+	{"github.com/synadia-io/", []string{"internal/natscontext"}, "contexts are files of the nats command line, read as it does"},
 	{"github.com/fsnotify/", []string{"internal/filewatch"}, "files are watched in one place"},
 	{"github.com/lestrrat-go/jwx/", []string{"seal"}, "how messages are signed and encrypted is decided in one place"},
 	{"github.com/alecthomas/kong", []string{"cmd/pulse", "cmd/pulse-bench"}, "a program's command line is read in one place"},

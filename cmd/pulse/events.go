@@ -45,6 +45,7 @@ NATS server (<nats><listen>).
 On the XDR platform's side, where there are no settings of Pulse's:
 
     pulse events --server tls://xdr-nats:4222 --tls-ca ca.crt --creds xdr.creds
+    pulse events --context xdr                 # as the nats command line has it: nats context add xdr ...
 
 Whether they can be trusted:
 
@@ -68,7 +69,10 @@ func (c *eventsCommand) Run(e *env) error {
 	if err := c.prepareOpener(); err != nil {
 		return err
 	}
-	if c.ServerFlags.Server != "" && len(c.Config) == 0 {
+	if err := c.ServerFlags.checkContext(); err != nil {
+		return err
+	}
+	if c.ServerFlags.isElsewhere() && len(c.Config) == 0 {
 		c.Config = []string{os.DevNull} // settings of a node on this host are not for that server
 	}
 	loaded, err := c.loadWithOverrides(e, c.ServerFlags.settingOverrides())
@@ -84,17 +88,16 @@ func (c *eventsCommand) Run(e *env) error {
 	if prefix, ok := strings.CutSuffix(c.Subject, ".>"); ok {
 		c.found.received, c.found.telemetryPrefix = sequenceTracker{}, prefix+".manager."
 	}
-	server := daemon.RemoteConfig(&loaded.Config, nil)
-	server.Name, server.Node = "pulse events", ""
-	if server.URL == "" {
-		server = remote.Config{URL: "nats://" + loaded.NATS.Listen, Name: server.Name, ReconnectDelay: server.ReconnectDelay}
-	}
+	server := c.serverConfig(loaded)
 	session, err := remote.Dial(e.ctx, server)
 	switch {
 	case err != nil && e.ctx.Err() != nil:
 		return nil
 	case err != nil:
-		return c.ServerFlags.nameFlags(explainRefused(&loaded.NATS, err))
+		if server.Context == "" {
+			err = explainRefused(&loaded.NATS, err)
+		}
+		return c.ServerFlags.nameFlags(err)
 	}
 	err = c.ServerFlags.nameFlags(c.followSessions(e, server, session))
 	if c.opener != nil {
@@ -102,6 +105,20 @@ func (c *eventsCommand) Run(e *env) error {
 		err = cmp.Or(err, c.found.errIfRefused())
 	}
 	return err
+}
+
+// serverConfig returns the connection to the server whose messages are followed.
+func (c *eventsCommand) serverConfig(loaded *config.Loaded) remote.Config {
+	const name = "pulse events"
+	server := daemon.RemoteConfig(&loaded.Config, nil)
+	switch {
+	case c.ServerFlags.Context != "":
+		return remote.Config{Context: c.ServerFlags.Context, AllowPlaintext: c.ServerFlags.AllowPlaintext, Name: name, ReconnectDelay: server.ReconnectDelay}
+	case server.URL == "":
+		return remote.Config{URL: "nats://" + loaded.NATS.Listen, Name: name, ReconnectDelay: server.ReconnectDelay}
+	}
+	server.Name, server.Node = name, ""
+	return server
 }
 
 // explainRefused returns an error for the daemon's own server that is not running.

@@ -57,7 +57,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	name := args[0]
 	p := &process{cmd: exec.Command(find(ts, args[1]), args[2:]...), more: make(chan struct{}), ended: make(chan struct{})}
-	for _, v := range []string{"PATH", "HOME", "TMPDIR", "TZ", "GOCOVERDIR"} {
+	for _, v := range []string{"PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "TZ", "GOCOVERDIR"} {
 		p.cmd.Env = append(p.cmd.Env, v+"="+ts.Getenv(v))
 	}
 	p.cmd.Dir = ts.MkAbs(".")

@@ -33,6 +33,7 @@ type provisionCommand struct {
 	Revoke    []string `sep:"none" placeholder:"NAME" help:"Let this node or reader no longer log in."`
 	Apply     bool     `help:"Make the streams, buckets and consumers on the running server."`
 	Server    string   `placeholder:"URL" help:"With --apply: the server. Default: the setup's own hosts."`
+	Context   string   `placeholder:"NAME" help:"With --apply: the server, the login and the domain of this context of the nats command line, in the place of the setup's administrator."`
 }
 
 func (*provisionCommand) Help() string {
@@ -78,7 +79,11 @@ func (c *provisionCommand) Run(e *env) error {
 	if !c.Apply {
 		return nil
 	}
-	made, err := st.Apply(e.ctx, c.Server)
+	apply, where := st.Apply, c.Server
+	if c.Context != "" {
+		apply, where = st.ApplyIn, c.Context
+	}
+	made, err := apply(e.ctx, where)
 	for _, m := range made {
 		state := "existed"
 		switch {
@@ -92,7 +97,7 @@ func (c *provisionCommand) Run(e *env) error {
 		}
 		fmt.Fprintf(e.stdout, "%-32s %s\n", m.What, state)
 	}
-	return err
+	return (&serverFlags{Context: c.Context}).nameFlags(err)
 }
 
 func (c *provisionCommand) hasChanges() bool {
@@ -115,6 +120,10 @@ func (c *provisionCommand) validateFlags() error {
 		return errors.New("--tls-ca goes with --tls-cert")
 	case c.Server != "" && !c.Apply:
 		return errors.New("--server goes with --apply")
+	case c.Context != "" && !c.Apply:
+		return errors.New("--context goes with --apply")
+	case c.Context != "" && c.Server != "":
+		return hint.Add(errors.New("--server beside --context: the context has the server, the login and TLS"), "leave one of them out")
 	case c.Operator != "" && (len(c.Renew)+len(c.Revoke) > 0 || c.Apply):
 		return hint.Add(errors.New("--operator makes a new setup"), "--renew, --revoke and --apply are for an existing one")
 	case c.Operator != "":

@@ -64,6 +64,7 @@ func (f *settingsFlag) loadAndCheckFiles(e *env) (*config.Loaded, error) {
 // platform's side. Secrets come from files, never from the command line, which every
 // user of the host can read.
 type serverFlags struct {
+	Context        string `placeholder:"NAME" help:"The server, the login and TLS of this context of the nats command line, in the place of --server; or of the context in this file, by its absolute path."`
 	Server         string `placeholder:"URL" help:"This NATS server, such as tls://xdr-nats:4222, instead of the settings'; its login and TLS come from the flags alone, and only settings files of --config are read."`
 	Creds          string `type:"path" placeholder:"FILE" help:"Log in with this .creds file."`
 	NKey           string `name:"nkey" type:"path" placeholder:"FILE" help:"Log in with the NKey seed in this file."`
@@ -126,7 +127,32 @@ func (w *serverFlags) flagsInEffect() (flags []serverFlag) {
 	return flags
 }
 
+// isElsewhere reports whether the server is another than that of the settings.
+func (w *serverFlags) isElsewhere() bool { return w.Server != "" || w.Context != "" }
+
+// checkContext refuses flags that the context has in itself.
+func (w *serverFlags) checkContext() error {
+	if w.Context == "" {
+		return nil
+	}
+	for _, f := range w.allFlags() {
+		if f.value != "" && f.kind != plaintextKind {
+			return usageError{hint.Add(fmt.Errorf("%s beside --context: the context has the server, the login and TLS", f.name), "leave one of them out")}
+		}
+	}
+	return nil
+}
+
 func (w *serverFlags) settingOverrides() (list []config.Override) {
+	if w.Context != "" { // it takes the place of all that is set
+		list = append(list, config.Override{Path: "nats/enabled", Value: "yes", Source: "--context"}, config.Override{Path: "nats/allow_plaintext", Value: "no", Source: "--context"})
+		for _, f := range w.allFlags() {
+			if f.kind != plaintextKind {
+				list = append(list, config.Override{Path: "nats/" + f.setting, Source: "--context"})
+			}
+		}
+		return list
+	}
 	for _, f := range w.flagsInEffect() {
 		if f.kind == plaintextKind && f.value == "" {
 			f.value = "no"
@@ -158,7 +184,7 @@ func (w *serverFlags) nameFlags(err error) error {
 		return settingsError{err}
 	}
 	if failure, ok := errors.AsType[*remote.Failure](err); ok && failure.Problem == remote.BadFile {
-		if slices.ContainsFunc(flags, func(f serverFlag) bool { return f.setting == failure.Setting }) {
+		if failure.Setting == remote.ContextSetting || slices.ContainsFunc(flags, func(f serverFlag) bool { return f.setting == failure.Setting }) {
 			return usageError{named}
 		}
 		return settingsError{err}

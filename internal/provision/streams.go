@@ -148,12 +148,23 @@ type Made struct {
 // which one node could wipe, and for what nodes' last wills need. The URL is "" for the
 // setup's own hosts.
 func (st *Setup) Apply(ctx context.Context, url string) (made []Made, err error) {
-	session, err := remote.Dial(ctx, st.RemoteConfig(url))
+	return st.applyOn(ctx, st.RemoteConfig(url))
+}
+
+// ApplyIn is [Setup.Apply] with the server and the login of a context of the nats command line, and in its domain.
+func (st *Setup) ApplyIn(ctx context.Context, name string) (made []Made, err error) {
+	return st.applyOn(ctx, remote.Config{Context: name, Name: connectionName, Timeout: answerTimeout, Log: slog.New(slog.DiscardHandler)})
+}
+
+const connectionName = "pulse provision"
+
+func (st *Setup) applyOn(ctx context.Context, server remote.Config) (made []Made, err error) {
+	session, err := remote.Dial(ctx, server)
 	if err != nil {
 		return nil, err
 	}
 	defer session.Conn.Close()
-	js, err := jetstream.New(session.Conn, jetstream.WithDefaultTimeout(answerTimeout))
+	js, err := session.JetStreamDomain().NewClient(session.Conn, jetstream.WithDefaultTimeout(answerTimeout))
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +236,7 @@ func applyStreamConfig(ctx context.Context, js jetstream.JetStream, text []byte)
 // RemoteConfig returns the connection of the setup's administrator to the server.
 func (st *Setup) RemoteConfig(url string) remote.Config {
 	u := user{Kind: admin, Name: string(admin)}
-	cfg := remote.Config{URL: cmp.Or(url, st.state.serverURLs()), Name: "pulse provision", CredentialsFile: filepath.Join(st.dir, u.credsPath()), Timeout: answerTimeout,
+	cfg := remote.Config{URL: cmp.Or(url, st.state.serverURLs()), Name: connectionName, CredentialsFile: filepath.Join(st.dir, u.credsPath()), Timeout: answerTimeout,
 		Log: slog.New(slog.DiscardHandler)}
 	if st.trust.pem != nil {
 		cfg.CA = filepath.Join(st.dir, u.caPath())

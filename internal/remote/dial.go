@@ -18,6 +18,9 @@ import (
 // for each of them, or ctx's. The session ends with ctx.
 func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	cfg = cfg.withDefaults()
+	if cfg.Context != "" {
+		return dialContext(ctx, &cfg)
+	}
 	servers, err := parseServers(&cfg)
 	if err != nil {
 		return nil, err
@@ -68,17 +71,27 @@ type attempt struct {
 }
 
 func (a *attempt) connectServer(ctx context.Context, r *Remote) (*Session, error) {
+	return a.openSession(ctx, r, a.buildOptions(), func(opts ...nats.Option) (*nats.Conn, error) { return nats.Connect(a.endpoint.String(), opts...) })
+}
+
+// openSession makes a session of the connection that connect returns.
+func (a *attempt) openSession(ctx context.Context, r *Remote, opts []nats.Option, connect func(opts ...nats.Option) (*nats.Conn, error)) (*Session, error) {
 	dialing, giveUp := context.WithCancel(ctx)
 	s := &Session{remote: r, attempt: a, ended: make(chan struct{}), refused: make(map[string]error), errorSignal: make(chan struct{})}
-	opts := append(a.buildOptions(),
-		nats.SetCustomDialer(&dialer{ctx: dialing, timeout: a.cfg.Timeout, failed: &a.dialErr}),
+	opts = append(opts,
+		func(o *nats.Options) error {
+			if o.CustomDialer == nil { // a context may have a proxy
+				o.CustomDialer = &dialer{ctx: dialing, timeout: a.cfg.Timeout, failed: &a.dialErr}
+			}
+			return nil
+		},
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.handleServerError(err) }),
 		nats.ClosedHandler(func(nc *nats.Conn) {
 			giveUp()
 			s.handleConnClosed(nc.LastError())
 		}))
 	var err error
-	if s.Conn, err = nats.Connect(a.endpoint.String(), opts...); err != nil {
+	if s.Conn, err = connect(opts...); err != nil {
 		giveUp()
 		return nil, err
 	}
@@ -88,21 +101,23 @@ func (a *attempt) connectServer(ctx context.Context, r *Remote) (*Session, error
 // buildOptions returns the options of every dial. TLS is configured even if it
 // is not required here: a server may require it.
 func (a *attempt) buildOptions() []nats.Option {
-	opts := []nats.Option{
-		nats.Name(a.cfg.Name), nats.NoReconnect(), nats.Timeout(a.cfg.Timeout), nats.SkipHostLookup(),
-		nats.PingInterval(a.cfg.PingInterval), nats.MaxPingsOutstanding(2),
-		func(o *nats.Options) error {
-			o.Secure = a.secure
-			if a.secure || !a.websocket() {
-				o.TLSConfig = a.tlsConfig()
-			}
-			return nil
-		},
-	}
+	opts := append(a.commonOptions(), func(o *nats.Options) error {
+		o.Secure = a.secure
+		if a.secure || !a.websocket() {
+			o.TLSConfig = a.tlsConfig()
+		}
+		return nil
+	})
 	if a.cfg.Node != "" {
 		opts = append(opts, nats.CustomInboxPrefix("_INBOX."+a.cfg.Node))
 	}
 	return append(opts, a.login...)
+}
+
+// commonOptions returns the options of a connection, whatever its server and login are described by.
+func (a *attempt) commonOptions() []nats.Option {
+	return []nats.Option{nats.Name(a.cfg.Name), nats.NoReconnect(), nats.Timeout(a.cfg.Timeout), nats.SkipHostLookup(),
+		nats.PingInterval(a.cfg.PingInterval), nats.MaxPingsOutstanding(2)}
 }
 
 // dialer closes a connection, also during its handshake, when ctx ends, and

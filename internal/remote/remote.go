@@ -56,6 +56,12 @@ type Config struct {
 	Needs           []string        // subjects that the node has to publish to whatever else it may: see State.Refused
 	Log             *slog.Logger    // nil for slog.Default()
 
+	// Context is a context of the nats command line, which has the servers, the login, TLS, the
+	// inbox and the domain in the place of those above; "" for none. AllowPlaintext lets it log
+	// in to another host without encryption, too. Both are for [Dial] alone.
+	Context        string
+	AllowPlaintext bool
+
 	// Admit, if not nil, is called with each new session before its users get it. It
 	// returns nil when they may, waits while they may not, and returns when ctx or the
 	// session ends. It may end an admitted session later, with [ErrWithdrawn].
