@@ -11,10 +11,21 @@ import (
 
 // natsServerCommand is the NATS server that [publishCommand] publishes to.
 type natsServerCommand struct {
-	Dir string `arg:""`
+	Dir  string `arg:""`
+	Port int    `arg:"" default:"0"`
 }
 
-func (c *natsServerCommand) Run() error { return bench.ServeNATS(c.Dir, os.Stdin, os.Stdout) }
+func (c *natsServerCommand) Run() error { return bench.ServeNATS(c.Dir, c.Port, os.Stdin, os.Stdout) }
+
+// soakNodeCommand is the node of [soakCommand].
+type soakNodeCommand struct {
+	Dir string `arg:""`
+	URL string `arg:""`
+}
+
+func (c *soakNodeCommand) Run() error {
+	return bench.RunSoakNode(c.Dir, c.URL, os.Stdin, os.Stdout)
+}
 
 // managerCommand is the simulated manager of [attachCommand].
 type managerCommand struct {

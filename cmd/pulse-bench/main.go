@@ -30,9 +30,11 @@ type commands struct {
 	Publish  publishCommand  `cmd:"" help:"Measure publishing, from the detector's decision to a message that a NATS server has confirmed."`
 	Attach   attachCommand   `cmd:"" help:"Measure Pulse beside a (simulated) Wazuh manager, and what it costs the manager."`
 	Cluster  clusterCommand  `cmd:"" help:"Measure what the nodes of a cluster share: which of them has an agent."`
+	Soak     soakCommand     `cmd:"" help:"Run a node for hours, with agents and servers that fail, and see that it does not grow."`
 	Demo     demoCommand     `cmd:"" help:"Run pulse demo, beside a simulated manager with --attach."`
 
 	NATSServer  natsServerCommand  `cmd:"" name:"nats-server" hidden:""`
+	SoakNode    soakNodeCommand    `cmd:"" hidden:""`
 	Manager     managerCommand     `cmd:"" hidden:""`
 	Agents      agentsCommand      `cmd:"" hidden:""`
 	OtherClient otherClientCommand `cmd:"" hidden:""`
@@ -45,6 +47,7 @@ func (*commands) Help() string {
     pulse-bench publish
     pulse-bench attach
     pulse-bench cluster
+    pulse-bench soak --agents 8000 --for 2h
 
 It also has the demo beside a simulated manager, which the daemon's program does not include:
 

@@ -195,6 +195,7 @@ func TestHelpHasAnExampleOfEveryMeasurement(t *testing.T) {
 		"publish -h":  "\n    pulse-bench publish\n",
 		"attach -h":   "\n    pulse-bench attach ",
 		"demo -h":     "\n    pulse-bench demo --attach ",
+		"soak -h":     "\n    pulse-bench soak --agents 8000 ",
 	} {
 		stdout, stderr, code := runCommand(t, strings.Fields(args)...)
 		if code != exitOK || !strings.Contains(stdout, want) || stderr != "" {

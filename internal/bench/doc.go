@@ -9,6 +9,8 @@
 // decisions to messages that a NATS server has confirmed. The server is a
 // process of its own, or the user's.
 //
+// [RunSoak] runs a node for hours, while agents, networks and the NATS server fail.
+//
 // [MeasureAttach] runs a node beside a simulated manager. Manager, agents and
 // another client of the manager are processes of their own.
 package bench

@@ -3,21 +3,41 @@ package bench
 import (
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-// TestMain also is the child process that a measurement starts.
+// TestMain also is the child processes that a measurement starts.
 func TestMain(m *testing.M) {
-	if n := len(NATSServerArgs) + 1; len(os.Args) == n+1 && slices.Equal(os.Args[1:n], NATSServerArgs) {
-		if err := ServeNATS(os.Args[n], os.Stdin, os.Stdout); err != nil {
+	if child, err := runChild(os.Args[1:]); child {
+		if err != nil {
 			panic(err)
 		}
 		return
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// runChild runs the child process that the arguments are for, if they are one's.
+func runChild(args []string) (child bool, err error) {
+	switch {
+	case len(args) < 2:
+		return false, nil
+	case slices.Equal(args[:1], NATSServerArgs):
+		port := 0
+		if len(args) > 2 {
+			if port, err = strconv.Atoi(args[2]); err != nil {
+				return true, err
+			}
+		}
+		return true, ServeNATS(args[1], port, os.Stdin, os.Stdout)
+	case slices.Equal(args[:1], SoakNodeArgs):
+		return true, RunSoakNode(args[1], args[2], os.Stdin, os.Stdout)
+	}
+	return false, nil
 }
 
 func TestEveryPartOfTheWayOutIsMeasured(t *testing.T) {

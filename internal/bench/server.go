@@ -26,10 +26,13 @@ const (
 // counted.
 var NATSServerArgs = []string{"nats-server"}
 
-// ServeNATS runs a NATS server with JetStream in dir, on a free port of the
-// loopback address. It writes its URL to w and returns at the end of r.
-func ServeNATS(dir string, r io.Reader, w io.Writer) error {
-	srv, err := server.NewServer(&server.Options{ServerName: "pulse-bench", Host: "127.0.0.1", Port: server.RANDOM_PORT,
+// ServeNATS runs a NATS server with JetStream in dir, on a port of the loopback
+// address, a free one if it is 0. It writes its URL to w and returns at the end of r.
+func ServeNATS(dir string, port int, r io.Reader, w io.Writer) error {
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	srv, err := server.NewServer(&server.Options{ServerName: "pulse-bench", Host: "127.0.0.1", Port: port,
 		JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
 	if err != nil {
 		return fmt.Errorf("make the far NATS server: %w", err)

@@ -1,0 +1,109 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/daemon"
+)
+
+// SoakNodeArgs is the command line by which this program is the node of a soak: a process
+// of its own, so that its memory, goroutines and files are counted alone.
+var SoakNodeArgs = []string{"soak-node"}
+
+// soakState is what the node of a soak uses, and what it counts.
+type soakState struct {
+	Resident   int64  `json:"resident"`
+	Heap       int64  `json:"heap"`
+	Goroutines int    `json:"goroutines"`
+	Files      int    `json:"files"`        // open, sockets too
+	StateFiles int    `json:"state_files"`  // in the state directory
+	StateBytes int64  `json:"state_bytes"`  // of these
+	Active     int    `json:"active"`       // agents
+	Waiting    uint64 `json:"waiting"`      // messages that the far server has not confirmed
+	Dropped    uint64 `json:"dropped"`      // keep-alive events
+	Dead       uint64 `json:"dead_letters"` // messages that the far server refuses for good
+}
+
+// RunSoakNode runs a node with default settings for the agents of dir/client.keys, which
+// forwards to the server at url. It writes the address for agents to w, answers each line
+// of r with its state, and returns at the end of r.
+func RunSoakNode(dir, url string, r io.Reader, w io.Writer) error {
+	daemon.SetGCPercent()
+	cfg := config.Default()
+	cfg.Pulse.Link, cfg.Pulse.HTTP, cfg.Pulse.NodeName = "listen", "", "soak"
+	cfg.Pulse.ClientKeys, cfg.Pulse.StateDir = filepath.Join(dir, "client.keys"), filepath.Join(dir, "state")
+	cfg.Remote.LocalIP, cfg.Remote.Port = netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0
+	cfg.NATS.ServerURL, cfg.NATS.Listen, cfg.NATS.SubjectPrefix = url, "", pulsePrefix
+	// The log is formatted as the daemon's is, and discarded.
+	node, err := daemon.Open(context.Background(), &cfg, "bench", slog.New(slog.NewJSONHandler(io.Discard, nil)))
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	var failed error
+	running.Go(func() { failed = node.Run(ctx) })
+	fmt.Fprintln(w, node.AgentAddr())
+	for lines := bufio.NewScanner(r); lines.Scan() && err == nil; {
+		var s soakState
+		if s, err = readSoakState(node, cfg.Pulse.StateDir); err == nil {
+			err = json.NewEncoder(w).Encode(s)
+		}
+	}
+	stop()
+	running.Wait()
+	return errors.Join(err, failed)
+}
+
+func readSoakState(node *daemon.Node, dir string) (s soakState, err error) {
+	status := node.Status()
+	s.Active, s.Dropped = status.Agents.Active, status.TelemetryDropped
+	if status.Outbox != nil {
+		s.Waiting, s.Dead = status.Outbox.Waiting(), status.Outbox.DeadLetters()
+	}
+	s.Goroutines = runtime.NumGoroutine()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	s.Heap = int64(m.HeapAlloc)
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return s, err
+	}
+	s.Files = len(open)
+	if s.Resident, err = residentBytes(); err != nil {
+		return s, err
+	}
+	s.StateFiles, s.StateBytes, err = measureDirectory(dir)
+	return s, err
+}
+
+// measureDirectory returns how many files are below a directory, and their bytes. Files
+// that are removed meanwhile do not count.
+func measureDirectory(dir string) (files int, bytes int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			var info fs.FileInfo
+			if info, err = d.Info(); err == nil {
+				files, bytes = files+1, bytes+info.Size()
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	return files, bytes, err
+}
