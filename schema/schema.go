@@ -11,3 +11,9 @@ import "embed"
 //
 //go:embed *.schema.json
 var Files embed.FS
+
+// CLI holds cli/NAME.schema.json for what the commands of pulse print with --json, where NAME is
+// the command's, such as silence_list: the object, or each line.
+//
+//go:embed cli/*.schema.json
+var CLI embed.FS

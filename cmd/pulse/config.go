@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 )
 
 type configCommand struct {
@@ -28,6 +30,7 @@ func (*configCommand) Help() string {
 type configCheckCommand struct {
 	settingsFlag
 	File []string `arg:"" optional:"" name:"file" help:"Settings files, as with --config."`
+	JSON bool     `help:"Print one JSON object."`
 }
 
 func (*configCheckCommand) Help() string {
@@ -44,6 +47,9 @@ A manager's own ossec.conf may come first: its <remote> and its <cluster><node_n
 func (c *configCheckCommand) Run(e *env) error {
 	c.Config = append(c.Config, c.File...)
 	loaded, err := c.loadAndCheckFiles(e)
+	if c.JSON {
+		return cmp.Or(printJSON(e.stdout, newConfigVerdict(loaded, err)), err)
+	}
 	if err != nil {
 		return err
 	}
@@ -58,10 +64,57 @@ func (c *configCheckCommand) Run(e *env) error {
 		}
 	}
 	fmt.Fprintln(e.stdout, describeSettings(&loaded.Config))
-	for _, note := range slices.Concat(describeSilentAlerts(&loaded.Config), describeUnusedGroups(&loaded.Config), describeBrokenKeys(&loaded.Config)) {
+	for _, note := range listConfigNotes(&loaded.Config) {
 		fmt.Fprintln(e.stdout, note)
 	}
 	return nil
+}
+
+func listConfigNotes(c *config.Config) []string {
+	return slices.Concat(describeSilentAlerts(c), describeUnusedGroups(c), describeBrokenKeys(c))
+}
+
+// configVerdict is the outcome of a check, in JSON.
+type configVerdict struct {
+	Good     bool            `json:"good"`
+	Problems []configProblem `json:"problems"` // with one the daemon does not start
+	Warnings []configProblem `json:"warnings"`
+	Settings []configSetting `json:"settings"` // that are no default
+	Notes    []string        `json:"notes"`    // what they mean, as lines for people
+}
+
+type configProblem struct {
+	Problem string `json:"problem"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+type configSetting struct {
+	Path   string `json:"path"`
+	Value  string `json:"value"`
+	Source string `json:"source"` // file and line
+}
+
+// newConfigVerdict returns the outcome for settings, or for what is wrong with them.
+func newConfigVerdict(loaded *config.Loaded, err error) *configVerdict {
+	v := &configVerdict{Good: err == nil, Problems: []configProblem{}, Warnings: []configProblem{}, Settings: []configSetting{}, Notes: []string{}}
+	if err != nil {
+		for _, part := range hint.Split(err) {
+			v.Problems = append(v.Problems, configProblem(part))
+		}
+		return v
+	}
+	for _, w := range loaded.Warnings {
+		for _, part := range hint.Split(w) {
+			v.Warnings = append(v.Warnings, configProblem(part))
+		}
+	}
+	for _, s := range loaded.Settings() {
+		if s.Source != "default" {
+			v.Settings = append(v.Settings, configSetting{s.Path, s.Value, s.Source})
+		}
+	}
+	v.Notes = append(strings.Split(describeSettings(&loaded.Config), "\n"), listConfigNotes(&loaded.Config)...)
+	return v
 }
 
 func describeSettings(c *config.Config) string {

@@ -132,7 +132,9 @@ func (c *reportCommand) readFleet(e *env, b *report.Builder) error {
 func (c *reportCommand) print(w io.Writer, r *report.Report) error {
 	switch {
 	case c.JSON:
-		return printJSON(w, r)
+		inUTC := *r
+		inUTC.From, inUTC.Until = r.From.UTC(), r.Until.UTC()
+		return printJSON(w, &inUTC)
 	case c.CSV:
 		return r.WriteCSV(w)
 	case c.HTML:

@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 //	xdr                         starts an XDR platform's NATS server with TLS at $XDR, and writes
 //	                            ca.crt, node01.password and xdr.password for its two users
 //	expand FILE...              replaces $VARIABLES in files
+//	fits SCHEMA...              checks that the last command's output is JSON of a schema: one object, or one a line
 //	spoil FILE LINE             changes a byte in the middle of a line
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -51,7 +52,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "until": execUntil, "settings": settings,
-			"start": start, "await": await, "quit": quit, "send": send, "expand": expand, "xdr": xdrServer, "spoil": spoil,
+			"start": start, "await": await, "quit": quit, "send": send, "expand": expand, "xdr": xdrServer, "spoil": spoil, "fits": fits,
 		},
 	})
 }

@@ -21,6 +21,7 @@ type verifyCommand struct {
 	File   string        `arg:"" placeholder:"FILE" help:"The messages, one a line; - for standard input."`
 	MaxAge time.Duration `placeholder:"DURATION" help:"Refuse older messages. Default: no limit."`
 	Part   bool          `help:"The messages are only a part of those published, such as one agent's: do not check for missing ones."`
+	JSON   bool          `help:"Print each problem as a JSON object, one a line, and the result as the last one."`
 }
 
 func (*verifyCommand) Help() string {
@@ -67,14 +68,20 @@ func (c *verifyCommand) Run(e *env) error {
 	lines.Buffer(make([]byte, 1<<16), maxStoredLine)
 	for n := 1; lines.Scan() && e.ctx.Err() == nil; n++ {
 		if line := bytes.TrimSpace(lines.Bytes()); len(line) > 0 {
-			c.checkLine(e.stdout, o, &found, n, line)
+			if err := c.checkLine(o, &found, line); err != nil {
+				c.printProblem(e.stdout, &verifyFinding{Kind: "refused", Line: n, Problem: err.Error()})
+			}
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("read %s: %w", c.File, err)
 	}
-	found.missing = found.received.reportMissing(func(which string) { fmt.Fprintln(e.stdout, "missing: "+printable.Only(which)) })
-	fmt.Fprintln(e.stdout, found.String())
+	found.missing = found.received.reportMissing(func(which string) { c.printProblem(e.stdout, &verifyFinding{Kind: "missing", Problem: which}) })
+	if c.JSON {
+		_ = json.NewEncoder(e.stdout).Encode(found.result()) // e.stdout keeps the error of a failed write
+	} else {
+		fmt.Fprintln(e.stdout, found.String())
+	}
 	err = found.errIfRefused()
 	if err == nil && found.missing > 0 {
 		err = fmt.Errorf("messages missing: %d", found.missing)
@@ -82,7 +89,7 @@ func (c *verifyCommand) Run(e *env) error {
 	return err
 }
 
-func (c *verifyCommand) checkLine(w io.Writer, o *seal.Opener, found *checkCounts, n int, line []byte) {
+func (c *verifyCommand) checkLine(o *seal.Opener, found *checkCounts, line []byte) error {
 	m, err := readStored(line)
 	if err != nil {
 		found.bad++
@@ -92,8 +99,34 @@ func (c *verifyCommand) checkLine(w io.Writer, o *seal.Opener, found *checkCount
 	if err != nil && m.Subject != "" {
 		err = fmt.Errorf("%s: %w", m.Subject, err)
 	}
-	if err != nil {
-		fmt.Fprintln(w, printable.Only(fmt.Sprintf("line %d: %v", n, err)))
+	return err
+}
+
+// verifyFinding is a problem in JSON: a message that is refused, or some that are missing.
+type verifyFinding struct {
+	Kind    string `json:"kind"`
+	Line    int    `json:"line,omitempty"` // of the file, from 1
+	Problem string `json:"problem"`
+}
+
+// verifyResult is the last line of JSON.
+type verifyResult struct {
+	Kind          string  `json:"kind"` // result
+	Messages      int     `json:"messages"`
+	Good          int     `json:"good"`
+	SignatureOnly int     `json:"signature_only"` // encrypted, with a good signature
+	Refused       int     `json:"refused"`
+	Missing       *uint64 `json:"missing"` // null: not searched for
+}
+
+func (c *verifyCommand) printProblem(w io.Writer, f *verifyFinding) {
+	switch {
+	case c.JSON:
+		_ = json.NewEncoder(w).Encode(f) // e.stdout keeps the error of a failed write
+	case f.Line > 0:
+		fmt.Fprintln(w, printable.Only(fmt.Sprintf("line %d: %s", f.Line, f.Problem)))
+	default:
+		fmt.Fprintln(w, printable.Only(f.Kind+": "+f.Problem))
 	}
 }
 
@@ -161,6 +194,14 @@ func (c *checkCounts) String() string {
 		s += fmt.Sprintf(", %d missing", c.missing)
 	}
 	return s
+}
+
+func (c *checkCounts) result() verifyResult {
+	r := verifyResult{Kind: "result", Messages: c.good + c.unread + c.bad, Good: c.good, SignatureOnly: c.unread, Refused: c.bad}
+	if c.received.hasDue() {
+		r.Missing = &c.missing
+	}
+	return r
 }
 
 func (c *checkCounts) errIfRefused() error {

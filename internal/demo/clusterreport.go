@@ -82,9 +82,11 @@ func (r *ClusterReport) Err() error {
 
 // WriteJSON writes the report as one JSON object.
 func (r *ClusterReport) WriteJSON(w io.Writer) error {
+	shown := *r
+	shown.Missed, shown.WrongStates = append([]string{}, r.Missed...), append([]string{}, r.WrongStates...) // empty, and not null
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return e.Encode(&shown)
 }
 
 // WriteText writes the report as text.

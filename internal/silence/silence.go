@@ -179,9 +179,9 @@ func (s *Silence) Show(at time.Time) Shown {
 	holds, next := s.HoldsAt(at)
 	switch {
 	case holds:
-		shown.State, shown.Next = Active, next
+		shown.State, shown.Next = Active, next.UTC()
 	case !next.IsZero():
-		shown.State, shown.Next = Waiting, next
+		shown.State, shown.Next = Waiting, next.UTC()
 	}
 	return shown
 }
