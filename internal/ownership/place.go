@@ -47,12 +47,15 @@ func (s *State) placeOf(r *row) Place {
 // rankClaims returns of the claims of an agent, whose first row that is, the valid one of a living node, the newest of all,
 // and the newest of a lost node that has the agent; nil for none.
 func (s *State) rankClaims(first uint32) (owner, newest, away *row) {
+	left := uint64(0)
 	for at := first; at != 0; {
 		r := s.table.rowAt(at)
 		if newest == nil || newest.precedes(r) {
 			newest = r
 		}
 		switch {
+		case r.hasLeft():
+			left = max(left, r.from())
 		case r.reason != Here:
 		case !s.nodes[r.node].lost && (owner == nil || owner.precedes(r)):
 			owner = r
@@ -60,6 +63,9 @@ func (s *State) rankClaims(first uint32) (owner, newest, away *row) {
 			away = r
 		}
 		at = r.next
+	}
+	if owner != nil && s.isOutdated(owner, left) {
+		owner = nil
 	}
 	return owner, newest, away
 }

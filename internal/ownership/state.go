@@ -208,14 +208,29 @@ func (s *State) emitOwnerChange(order uint64, c *Claim, node uint8, hadNode stri
 
 // ownerRow returns the valid claim of an agent by a living node; nil for none.
 func (s *State) ownerRow(id AgentID) (owner *row) {
+	left := uint64(0)
 	for at := s.table.find(id); at != 0; {
 		r := s.table.rowAt(at)
-		if r.reason == Here && !s.nodes[r.node].lost && (owner == nil || owner.precedes(r)) {
+		switch {
+		case r.hasLeft():
+			left = max(left, r.from())
+		case r.reason == Here && !s.nodes[r.node].lost && (owner == nil || owner.precedes(r)):
 			owner = r
 		}
 		at = r.next
 	}
+	if owner != nil && s.isOutdated(owner, left) {
+		return nil
+	}
 	return owner
+}
+
+// isOutdated reports whether a claim is not valid although no later one is: the agent came to
+// another node after it was stored, and has left that one for none, and the claim's own node
+// has shown no sign of life since: it cannot have read of that, and is dead, or cut off. Left
+// is the order up to which records were stored before the agent came there.
+func (s *State) isOutdated(r *row, left uint64) bool {
+	return left >= r.order() && left >= s.nodes[r.node].beatOrder
 }
 
 func (s *State) nameOf(r *row) string {

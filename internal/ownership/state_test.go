@@ -121,6 +121,41 @@ func TestAnAgentThatLeavesItsNodeIsOnTheOneThatStillClaimsIt(t *testing.T) {
 	}
 }
 
+// A node that is dead keeps its claims until the others find out.
+func TestAnAgentThatCameFromADeadNodeAndIsLostIsOnNone(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	dead := r.beat("node03", Beat{})
+	old := r.claim("node03", Claim{Agent: 1})
+	came := r.claim("node02", Claim{Agent: 1, From: old, Seen: old})
+	r.beat("node02", Beat{})
+	r.takeEvents()
+	gone := r.claim("node02", Claim{Agent: 1, From: old, Seen: came, Reason: Lost})
+	wantEvents(t, r.takeEvents(Claimed, Departed), Event{Kind: Departed, Order: gone, Agent: 1, Node: "node02", Reason: Lost})
+	if o, ok := r.Owner(1); !ok || o.Node != "node02" || o.Reason != Lost {
+		t.Errorf("%+v, %v", o, ok)
+	}
+	if o, ok := r.Elsewhere(1, 0); ok {
+		t.Errorf("it is at %+v", o)
+	}
+	r.wantPlace(Place{Agent: 1, Node: 2, Known: true, Reason: Lost})
+	r.loseNode("node01", "node03", dead)
+	if o, ok := r.Owner(1); !ok || o.Node != "node02" || o.Reason != Lost {
+		t.Errorf("%+v, %v, once the node is lost", o, ok)
+	}
+}
+
+// A node that lives would have read of the other one, and has the agent if it says so.
+func TestAnAgentIsOnTheNodeThatLivesAndStillClaimsIt(t *testing.T) {
+	t.Parallel()
+	r := newRecord(t)
+	first := r.claim("node03", Claim{Agent: 1})
+	came := r.claim("node02", Claim{Agent: 1, From: first, Seen: first})
+	r.beat("node03", Beat{})
+	r.claim("node02", Claim{Agent: 1, From: first, Seen: came, Reason: Lost})
+	r.wantOwner(1, "node03")
+}
+
 func TestElsewhereIsWhereTheAgentWasSeenNotBefore(t *testing.T) {
 	t.Parallel()
 	r := newRecord(t)

@@ -63,6 +63,9 @@ func (r *row) precedes(o *row) bool {
 	return r.order() < o.order()
 }
 
+// hasLeft reports whether the agent was on the claim's node, and has left it for no other.
+func (r *row) hasLeft() bool { return (r.reason == Lost || r.reason == Stopped) && r.lostWith() == 0 }
+
 const chunkRows = 4096
 
 // table has the claims of all nodes. The rows of an agent are a list, whose first row is
