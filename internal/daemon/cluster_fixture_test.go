@@ -19,7 +19,7 @@ func clusterSettings(t *testing.T, xdr *server.Server, name, keys string) *confi
 	cfg := patientSettings(t)
 	cfg.Pulse.NodeName, cfg.Cluster.Enabled = name, true
 	cfg.NATS.ServerURL, cfg.NATS.ReconnectDelay = xdr.ClientURL(), 50*time.Millisecond
-	cfg.KeepAlive.Interval = time.Second // few messages
+	cfg.KeepAlive.Interval, cfg.KeepAlive.OutageShare = time.Second, 30 // few messages
 	writeKeys(t, cfg, keys)
 	return cfg
 }
