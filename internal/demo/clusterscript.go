@@ -38,7 +38,7 @@ func (p *clusterRun) writeScript() (acts []*act) {
 		})
 	}
 	add(5*time.Second, nil, func(now time.Time) error { p.moveAgents(now, first, second, -1); return nil })
-	add(8*time.Second, nil, func(now time.Time) error { p.moveAgents(now, second, nil, -1); return nil })
+	add(8*time.Second, p.allReported, func(now time.Time) error { p.moveAgents(now, second, nil, -1); return nil })
 	killed := add(11*time.Second, p.allReported, func(now time.Time) error { return p.killNode(now, third) })
 	cut := add(13*time.Second, func() bool { return killed.done && p.allReported() }, func(now time.Time) error {
 		p.printEvent(now, fmt.Sprintf("%s is cut off from the NATS server, for %v: it goes on watching its agents", second.name, cutOffTime))
@@ -51,11 +51,41 @@ func (p *clusterRun) writeScript() (acts []*act) {
 		p.printEvent(now, second.name+" reaches the NATS server again")
 		return second.setCut(false)
 	})
-	back := add(40*time.Second, func() bool { return p.report.AgentsLostWithNode >= p.goneWith }, func(now time.Time) error {
+	back := add(40*time.Second, func() bool { return p.report.AgentsLostWithNode >= p.goneWith && p.isLossManaged(p.listEndedWith()...) }, func(now time.Time) error {
 		return p.restartNode(now, third)
 	})
-	add(40*time.Second, func() bool { return back.done && p.report.NodesBack > 0 && p.allReported() }, func(time.Time) error { return nil })
+	add(40*time.Second, func() bool { return back.done && p.report.NodesBack > 0 && p.allReported() && p.isMasterCurrent() }, func(time.Time) error { return nil })
 	return acts
+}
+
+const (
+	// manageTime is how long the master's node may take to have a loss that is published in
+	// its manager's database, and its alert raised: agents stay away until then.
+	manageTime = 10 * time.Second
+	// syncTime is how long the managers may take to have in the master's database which agents
+	// are back.
+	syncTime = 45 * time.Second
+)
+
+// isLossManaged reports whether the manager has raised its alert for each loss of agents so
+// far, or has had the time for it. A loss that ends before is not due to be raised.
+func (p *clusterRun) isLossManaged(ids ...string) bool {
+	if p.managers == nil {
+		return true
+	}
+	events := p.managers.Events()
+	for _, id := range ids {
+		a := p.agents[id]
+		if raised, _ := countLossEvents(events, id); raised < a.losses && time.Since(a.lossReportedAt) < manageTime {
+			return false
+		}
+	}
+	return true
+}
+
+// isMasterCurrent reports whether the master's database is true, or has had the time to be.
+func (p *clusterRun) isMasterCurrent() bool {
+	return p.managers == nil || time.Since(p.restartedAt) > syncTime || len(p.listWrongRows(time.Now())) == 0
 }
 
 // addDeath adds the death of an agent, and its return when it has been told and was an alert.
@@ -66,7 +96,9 @@ func (p *clusterRun) addDeath(add func(time.Duration, func() bool, func(time.Tim
 		p.recordDeath(id, now)
 		return p.fleet.Fail(id, agentsim.Kill)
 	})
-	add(at, func() bool { return died.done && p.agents[id].lossReported && p.agents[id].alertReported }, func(now time.Time) error {
+	add(at, func() bool {
+		return died.done && p.agents[id].lossReported && p.agents[id].alertReported && p.isLossManaged(id)
+	}, func(now time.Time) error {
 		p.printAgent(now, id, "is started again")
 		p.recordReturn(id)
 		return p.fleet.Revive(id)

@@ -40,9 +40,11 @@ type agentTruth struct {
 	reportedBy    string
 	lossReported  bool // of the last death
 	alertReported bool // of the last death
-	losses        int
 	leftCut       bool // it has moved away from the node that is cut off
 	unsettled     bool // a loss of it is to be put right
+
+	losses         int
+	lossReportedAt time.Time // the last of them
 }
 
 // group collects messages of a kind, to print them in one line.
@@ -95,6 +97,16 @@ func (t *clusterTruth) recordDeath(id string, now time.Time) {
 func (t *clusterTruth) recordEndWith(id, node string) {
 	a := t.agents[id]
 	a.alive, a.since, a.unreported, a.lossReported, a.alertReported, a.endedWith = false, time.Now(), true, false, false, node
+}
+
+// listEndedWith returns the agents whose hosts died with a node, and are not back.
+func (t *clusterTruth) listEndedWith() (ids []string) {
+	for _, id := range t.ids {
+		if t.agents[id].endedWith != "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (t *clusterTruth) recordReturn(id string) {
@@ -186,6 +198,7 @@ func (t *clusterTruth) handleLoss(a *agentTruth, node string, c *event.StatusCha
 	}
 	a.lossReported, a.unreported = true, false
 	a.losses++
+	a.lossReportedAt = now
 }
 
 // handleSight handles that an agent is active.
