@@ -14,7 +14,7 @@ type NodeLoss struct {
 	Node        string       `json:"node"`              // that is lost, or back
 	AnnouncedBy string       `json:"announced_by"`      // the node that made the message
 	Timestamp   int64        `json:"timestamp"`         // Unix time, seconds
-	Since       int64        `json:"since,omitempty"`   // Unix time of the last that was known of it, seconds; of an end absent where that is not known
+	Since       int64        `json:"since,omitempty"`   // Unix time of its last sign of life before the loss, seconds: of a loss when the announcing node read it; of an end absent where the node has started since
 	Agents      int          `json:"agents"`            // that it had; of an end, that it has
 	Manager     ManagerState `json:"manager,omitempty"` // of a loss: whether the Wazuh manager on that node works
 	Beat        uint64       `json:"beat,omitempty"`    // the number of its last sign of life before the loss, in the shared view; absent without one

@@ -41,8 +41,8 @@ func (c *NodeCondition) SinceTime() time.Time { return time.Unix(c.Since, 0) }
 // Time returns when this was known.
 func (n *NodeLoss) Time() time.Time { return time.Unix(n.Timestamp, 0) }
 
-// SinceTime returns when the node was known to live last; the zero time where that is not
-// known.
+// SinceTime returns when the last sign of life of the node before its loss was known, by the
+// announcing node's clock; the zero time where that is not known.
 func (n *NodeLoss) SinceTime() time.Time { return unixTime(n.Since) }
 
 // Time returns when this was known.
