@@ -107,6 +107,7 @@ var rooms = []room{
 	{"internal/natsserver", []string{"internal/connlimit", "internal/logonce"}, "it is a NATS server, whatever is stored in it"},
 	{"internal/outbox", []string{"internal/atomicfile", "internal/filelock", "internal/jsdomain", "internal/logonce", "internal/natsserver", "internal/remote", "internal/streamfiles", "internal/wake"}, "it knows bytes and subjects, never agents"},
 	{"internal/roster", []string{"event", "internal/atomicfile", "internal/jsdomain", "internal/kv", "internal/logonce", "internal/natsserver", "internal/outbox", "internal/remote", "internal/statedir"}, "it makes of messages what they leave behind; who made them is not its affair"},
+	{"internal/republisher", []string{"event", "event/ocsf", "internal/jsdomain", "internal/keyfile", "internal/logonce", "internal/outbox", "internal/remote"}, "it makes of messages what another schema has; who made them is not its affair"},
 	{"internal/listen", []string{"internal/agentinfo", "internal/clientkeys", "internal/detector", "internal/logonce", "internal/secmsg"},
 		"a link tells the detector what it sees; what becomes of that is not its affair"},
 	{"internal/systemd", nil, "it tells a service manager of whatever it is given"},
@@ -140,7 +141,7 @@ var rooms = []room{
 		"agents are the other side: nothing of ours may help them"},
 	{"internal/managersim", []string{"internal/clientkeys", "internal/secmsg"},
 		"a stock manager is the world around: nothing of ours may help it"},
-	{"internal/daemon", []string{"event", "internal/atomicfile", "internal/attach", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/cluster", "internal/config", "internal/console", "internal/detector", "internal/epoch", "internal/expiry", "internal/fleet", "internal/hint", "internal/history", "internal/hostprobe", "internal/inventory", "internal/jsdomain", "internal/keys", "internal/kv", "internal/lastwill", "internal/listen", "internal/message", "internal/metrics", "internal/natsserver", "internal/outbox", "internal/ownership", "internal/presence", "internal/query", "internal/remote", "internal/removals", "internal/roster", "internal/sealing", "internal/silence", "internal/silencer", "internal/statedir", "internal/view", "internal/wake", "internal/wazuhdb", "internal/wazuhevent", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
+	{"internal/daemon", []string{"event", "internal/atomicfile", "internal/attach", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/cluster", "internal/config", "internal/console", "internal/detector", "internal/epoch", "internal/expiry", "internal/fleet", "internal/hint", "internal/history", "internal/hostprobe", "internal/inventory", "internal/jsdomain", "internal/keys", "internal/kv", "internal/lastwill", "internal/listen", "internal/message", "internal/metrics", "internal/natsserver", "internal/outbox", "internal/ownership", "internal/presence", "internal/query", "internal/remote", "internal/removals", "internal/republisher", "internal/roster", "internal/sealing", "internal/silence", "internal/silencer", "internal/statedir", "internal/view", "internal/wake", "internal/wazuhdb", "internal/wazuhevent", "seal"}, "the one room that knows all others, but for the agents and their wire format"},
 	{"internal/audittrail", []string{"event", "internal/atomicfile", "internal/audit", "internal/clientkeys", "internal/config", "internal/detector", "internal/evidence", "internal/listen",
 		"internal/message", "internal/outbox", "internal/remote", "internal/sealing", "internal/silence", "internal/statedir"}, "it records what others do, and does nothing else"},
 	{"internal/epoch", []string{"internal/atomicfile", "internal/audittrail", "internal/outbox", "internal/statedir", "seal"},
@@ -182,7 +183,7 @@ var onlyIn = []struct {
 	rooms []string
 	why   string
 }{
-	{"github.com/nats-io/", []string{"internal/cluster", "internal/jsdomain", "internal/keys", "internal/kv", "internal/lastwill", "internal/natscontext", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "internal/testsupport", "cmd/pulse"},
+	{"github.com/nats-io/", []string{"internal/cluster", "internal/jsdomain", "internal/keys", "internal/kv", "internal/lastwill", "internal/natscontext", "internal/natsserver", "internal/outbox", "internal/presence", "internal/query", "internal/remote", "internal/republisher", "internal/roster", "internal/bench", "internal/demo", "internal/provision", "internal/testsupport", "cmd/pulse"},
 		"one room publishes, one answers, one keeps the roster, one shows the keys, one writes the server's files; the others only listen, as an XDR platform does"},
 	{"github.com/synadia-io/", []string{"internal/natscontext"}, "contexts are files of the nats command line, read as it does"},
 	{"github.com/fsnotify/", []string{"internal/filewatch"}, "files are watched in one place"},

@@ -27,6 +27,7 @@ type provisionCommand struct {
 	TLSKey    string   `name:"tls-key" type:"path" placeholder:"FILE" help:"The key of that certificate."`
 	TLSCA     string   `name:"tls-ca" type:"path" placeholder:"FILE" help:"The authority that signed it, for clients to trust. Default: the systems' own authorities."`
 	Cluster   string   `placeholder:"NAME" help:"The nodes are those of this cluster: they share a bucket that says which of them has an agent. On an existing setup: its nodes need --renew, too."`
+	OCSF      string   `name:"ocsf" placeholder:"SUBJECT" help:"The nodes' <ocsf_subject>: status changes and alerts are published there as OCSF events, too. On an existing setup: nodes and readers need --renew, too."`
 	Hub       string   `placeholder:"NAME" help:"No NATS server of its own: the Pulse of this node, of a cluster, runs it for all. Only with --operator."`
 	Force     bool     `help:"Make a new setup where there is one, which is moved aside."`
 	Renew     []string `sep:"none" placeholder:"NAME" help:"Give this node or reader new credentials, and revoke the old ones."`
@@ -67,7 +68,7 @@ func (c *provisionCommand) Run(e *env) error {
 		return err
 	}
 	defer st.Close()
-	change := provision.Change{Nodes: c.Node, Readers: c.Reader, Renew: c.Renew, Revoke: c.Revoke, Hosts: c.Host, Cluster: c.Cluster, TLS: c.tlsFiles()}
+	change := provision.Change{Nodes: c.Node, Readers: c.Reader, Renew: c.Renew, Revoke: c.Revoke, Hosts: c.Host, Cluster: c.Cluster, OCSF: c.OCSF, TLS: c.tlsFiles()}
 	if c.hasChanges() {
 		done, err := st.Change(change)
 		if err != nil {
@@ -101,7 +102,7 @@ func (c *provisionCommand) Run(e *env) error {
 }
 
 func (c *provisionCommand) hasChanges() bool {
-	return len(c.Node)+len(c.Reader)+len(c.Renew)+len(c.Revoke)+len(c.Host) > 0 || c.Cluster != "" || c.TLSCert != ""
+	return len(c.Node)+len(c.Reader)+len(c.Renew)+len(c.Revoke)+len(c.Host) > 0 || c.Cluster != "" || c.OCSF != "" || c.TLSCert != ""
 }
 
 func (c *provisionCommand) tlsFiles() *provision.TLSFiles {
@@ -133,7 +134,7 @@ func (c *provisionCommand) validateFlags() error {
 	case c.Force || c.MutualTLS || c.ServerDir != "" || c.StoreDir != "" || c.Port != defaults.Port || c.Prefix != defaults.Prefix || c.Replicas != defaults.Replicas:
 		return hint.Add(errors.New("--force, --port, --prefix, --replicas, --server-dir, --store-dir and --mutual-tls are for a new setup"), "add --operator NAME")
 	case !c.hasChanges() && !c.Apply:
-		return hint.Add(errors.New("nothing to do"), "--operator NAME makes a new setup; --node, --reader, --host, --cluster, --renew, --revoke and --apply are for an existing one")
+		return hint.Add(errors.New("nothing to do"), "--operator NAME makes a new setup; --node, --reader, --host, --cluster, --ocsf, --renew, --revoke and --apply are for an existing one")
 	}
 	return nil
 }
@@ -150,7 +151,7 @@ func (c *provisionCommand) makeNewSetup(e *env) error {
 		c.Reader = []string{"xdr"}
 	}
 	done, err := provision.New(provision.Config{Dir: c.Dir, Operator: c.Operator, Prefix: c.Prefix, Nodes: c.Node, Readers: c.Reader, Hosts: c.Host,
-		Port: c.Port, ServerDir: c.ServerDir, StoreDir: c.StoreDir, Replicas: c.Replicas, MutualTLS: c.MutualTLS, TLS: c.tlsFiles(), Cluster: c.Cluster, Hub: c.Hub, Force: c.Force})
+		Port: c.Port, ServerDir: c.ServerDir, StoreDir: c.StoreDir, Replicas: c.Replicas, MutualTLS: c.MutualTLS, TLS: c.tlsFiles(), Cluster: c.Cluster, OCSF: c.OCSF, Hub: c.Hub, Force: c.Force})
 	if err != nil {
 		return err
 	}
@@ -200,10 +201,14 @@ func (c *provisionCommand) printNextSteps(e *env) {
 		fmt.Fprintf(e.stdout, "  - Make the cluster's bucket: pulse provision %s --apply\n"+
 			"    Nodes that were there before have the rights to it after: pulse provision %s --renew NAME\n", c.Dir, c.Dir)
 	}
+	if c.OCSF != "" {
+		fmt.Fprintf(e.stdout, "  - Make the stream of OCSF events, and its consumers: pulse provision %s --apply\n"+
+			"    Nodes and readers that were there before have the rights to it after: pulse provision %s --renew NAME\n", c.Dir, c.Dir)
+	}
 	if len(c.Host) > 0 || c.TLSCert != "" {
 		fmt.Fprintln(e.stdout, "  - Carry server.key and server.crt to the server, and reload it: nats-server --signal reload")
 	}
-	if len(c.Renew)+len(c.Revoke) == 0 && c.Cluster != "" {
+	if len(c.Renew)+len(c.Revoke) == 0 && (c.Cluster != "" || c.OCSF != "") {
 		fmt.Fprintf(e.stdout, "  - Carry %s/server/accounts.conf to each server, and reload it: nats-server --signal reload\n", c.Dir)
 	}
 	if len(c.Renew)+len(c.Revoke) > 0 {

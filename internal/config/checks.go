@@ -89,6 +89,26 @@ func (ld *loader) checkJetStreamDomain() {
 		"set <server_url> to the leaf node, or remove <jetstream_domain>"})
 }
 
+// checkOCSFSubject refuses subjects of OCSF events that nobody would get, or whose readers would take them for messages.
+func (ld *loader) checkOCSFSubject() {
+	n := &ld.loaded.NATS
+	if n.OCSFSubject == "" || !n.Enabled || ld.failed[pathOCSF] || ld.failed[pathServerURL] || ld.failed[pathPrefix] {
+		return
+	}
+	at := ld.loaded.origins[pathOCSF]
+	if n.ServerURL == "" {
+		ld.errs.addProblem(&Error{at.file, at.line, "<ocsf_subject> without <server_url>: the embedded server has no stream for OCSF events",
+			"set <server_url>, or remove <ocsf_subject>: pulse events --format ocsf prints them"})
+	}
+	if isBelow(n.OCSFSubject, n.SubjectPrefix) || isBelow(n.SubjectPrefix, n.OCSFSubject) {
+		ld.errs.addProblem(&Error{at.file, at.line, "<ocsf_subject>: one of it and <subject_prefix> is within the other, and readers of each would get what they do not expect",
+			"choose another, such as ocsf.wazuh"})
+	}
+}
+
+// isBelow reports whether a subject is, or begins with, a prefix.
+func isBelow(subject, prefix string) bool { return strings.HasPrefix(subject+".", prefix+".") }
+
 // isLoopback reports whether a host is a loopback address or localhost. No other name is resolved.
 func isLoopback(host string) bool {
 	a, err := netip.ParseAddr(host)

@@ -78,6 +78,7 @@ type NATS struct {
 	TokenFile          string // absolute, or empty
 	AllowPlaintext     bool   // a login may go over an unencrypted connection to another host
 	SubjectPrefix      string // NATS tokens separated by dots
+	OCSFSubject        string // NATS tokens separated by dots, or empty: no events of OCSF are published
 	JetStreamDomain    string // one NATS token, or empty: that of the server at ServerURL
 	TLSCA              string // absolute, or empty: the system's authorities
 	TLSCert, TLSKey    string // absolute; both or neither

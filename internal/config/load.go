@@ -134,6 +134,7 @@ func (ld *loader) finishLoading() (*Loaded, error) {
 	ld.checkServerLogin()
 	ld.checkServerConfig()
 	ld.checkJetStreamDomain()
+	ld.checkOCSFSubject()
 	ld.checkConsoleExposure()
 	if err := ld.errs.errOrNil(); err != nil {
 		return nil, err

@@ -43,6 +43,8 @@ const (
 	pathServerURL    = "nats/server_url"
 	pathServerNode   = "nats/server_node"
 	pathServerConfig = "nats/server_config"
+	pathPrefix       = "nats/subject_prefix"
+	pathOCSF         = "nats/ocsf_subject"
 	pathDomain       = "nats/jetstream_domain"
 	pathCreds        = "nats/credentials_file"
 	pathNKey         = "nats/nkey_file"
@@ -138,8 +140,10 @@ var natsTable = []setting{
 		func(c *Config) field { return secretFile{optionalPath(&c.NATS.TokenFile)} }},
 	{"nats/allow_plaintext", "no", "Log in to another host over an unencrypted connection, too.", atStart,
 		func(c *Config) field { return boolField{&c.NATS.AllowPlaintext} }},
-	{"nats/subject_prefix", "wazuh.xdr", "What every subject starts with.", atStart,
+	{pathPrefix, "wazuh.xdr", "What every subject starts with.", atStart,
 		func(c *Config) field { return textField{&c.NATS.SubjectPrefix, subject} }},
+	{pathOCSF, "", "What the subjects start with on which status changes and alerts are published as OCSF events, too; empty: nowhere.", atStart,
+		func(c *Config) field { return textField{&c.NATS.OCSFSubject, optionalRule(subject)} }},
 	{pathDomain, "", "The JetStream domain that has the streams and buckets, of a hub to which the server at server_url is a leaf node; empty: that server's own.", atStart,
 		func(c *Config) field { return textField{&c.NATS.JetStreamDomain, optionalRule(token)} }},
 	{pathTLSCA, "", "The authorities that may have signed the server's certificate; empty: the system's.", atStart,

@@ -97,6 +97,12 @@ var conditionChecks = []conditionCheck{
 		return fmt.Sprintf("%d messages wait on disk, since the NATS server does not store them, though it stored their like before; the first: %s",
 			o.Outbox.Waiting(), o.Outbox.WaitingReason())
 	}},
+	{"ocsf_waiting", true, func(o *observation) string {
+		if o.OCSF == nil || o.OCSF.Problem == "" || time.Since(o.OCSF.Since) < waitingGrace {
+			return ""
+		}
+		return fmt.Sprintf("the events of %d messages are not published as OCSF: %s", o.OCSF.Waiting, o.OCSF.Problem)
+	}},
 	{"message_id_used", true, func(o *observation) string {
 		if !o.losing.ids {
 			return ""

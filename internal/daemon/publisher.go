@@ -20,6 +20,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/republisher"
 	"github.com/wazuh-pulse/pulse/internal/roster"
 	"github.com/wazuh-pulse/pulse/internal/sealing"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
@@ -37,8 +38,9 @@ type Publisher struct {
 	backlog    *backlog
 	groups     []message.Group // by number; of the goroutine that decides
 	recorder   *recorder
-	sealer     *sealing.Sealer // nil with NATS disabled
-	dropped    riseWatch       // of keep-alive events
+	ocsf       *republisher.Republisher // nil without <nats><ocsf_subject>
+	sealer     *sealing.Sealer          // nil with NATS disabled
+	dropped    riseWatch                // of keep-alive events
 	audit      *audittrail.Trail
 	unlogged   riseWatch           // of lines of the audit log
 	panics     riseWatch           // of the link's connections
@@ -103,6 +105,9 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 		if number, err = p.chooseEpoch(ctx, cfg.Pulse.StateDir, number, log); err != nil {
 			return nil, err
 		}
+	}
+	if p.ocsf, err = p.openRepublisher(ctx, cfg); err != nil {
+		return nil, err
 	}
 	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
 		statusLog: &statusLogger{log: log}, audit: p.audit, sealer: p.sealer, pending: p.pending, log: log,
@@ -302,8 +307,11 @@ const forwardPoll = 10 * time.Millisecond
 // Close closes what is open.
 func (p *Publisher) Close() (err error) {
 	p.audit.FlushSums()
+	if p.ocsf != nil {
+		err = p.ocsf.Close()
+	}
 	if p.outbox != nil {
-		err = p.outbox.Close()
+		err = errors.Join(err, p.outbox.Close())
 	}
 	if p.remote != nil {
 		p.presence.Close()
@@ -317,6 +325,15 @@ func (p *Publisher) Close() (err error) {
 		err = errors.Join(err, p.state.Close())
 	}
 	return err
+}
+
+// openRepublisher opens what publishes events of OCSF; nil if there is none.
+func (p *Publisher) openRepublisher(ctx context.Context, cfg *config.Config) (*republisher.Republisher, error) {
+	if p.remote == nil || cfg.NATS.OCSFSubject == "" {
+		return nil, nil
+	}
+	return republisher.Open(ctx, republisher.Config{Outbox: p.outbox, Remote: p.remote, Subject: cfg.NATS.OCSFSubject, Node: cfg.Pulse.NodeName,
+		KeyFile: filepath.Join(cfg.Pulse.StateDir, "ocsf.key"), Open: p.sealer.OpenStored, Seal: p.sealer.ValueSeal(), Log: p.log})
 }
 
 // openRoster opens what keeps the agents' present states in a bucket, where the messages

@@ -14,6 +14,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/keys"
 	"github.com/wazuh-pulse/pulse/internal/kv"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/republisher"
 )
 
 // Right is something that a node does on the NATS server of <server_url>.
@@ -39,6 +40,9 @@ func TryRights(ctx context.Context, cfg *config.Config, s *remote.Session) (righ
 	}
 	prefix := event.Prefix(cfg.NATS.SubjectPrefix)
 	messages := []Right{{What: prefix.ManagerStatus(cfg.Pulse.NodeName)}, {What: prefix.StatusChange("000")}, {What: prefix.NodeCondition()}, {What: prefix.KeepAlive("000")}}
+	if cfg.NATS.OCSFSubject != "" {
+		messages = append(messages, Right{What: republisher.Subject(cfg.NATS.OCSFSubject, cfg.Pulse.NodeName, "000")})
+	}
 	buckets := listBuckets(cfg)
 	var subjects []string
 	for _, r := range messages {

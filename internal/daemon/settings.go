@@ -27,6 +27,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/republisher"
 	"github.com/wazuh-pulse/pulse/internal/sealing"
 )
 
@@ -250,6 +251,13 @@ type StatusStorage struct {
 
 // listWait is for how long the server may take to list its streams.
 const listWait = 2 * time.Second
+
+// FindOCSFStorage asks the server whether a stream takes the events of OCSF. An error means that it did not answer.
+func FindOCSFStorage(ctx context.Context, cfg *config.Config, s *remote.Session) (listed bool, err error) {
+	subject := republisher.Subject(cfg.NATS.OCSFSubject, cfg.Pulse.NodeName, "000")
+	patterns, err := outbox.ListedSubjects(ctx, s.Conn, s.JetStreamDomain(), cfg.NATS.OCSFSubject, listWait)
+	return outbox.Covers(patterns, subject), err
+}
 
 // FindStatusStorage asks the server which streams there are. An error means that it
 // did not answer.

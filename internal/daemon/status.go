@@ -11,6 +11,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/expiry"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/republisher"
 	"github.com/wazuh-pulse/pulse/internal/roster"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -33,6 +34,8 @@ type Status struct {
 	Outbox     *outbox.Stats     `json:"outbox,omitempty"` // absent with NATS disabled
 
 	Roster *roster.Stats `json:"roster,omitempty"` // absent with NATS disabled
+
+	OCSF *republisher.Stats `json:"ocsf,omitempty"` // absent without <ocsf_subject>
 
 	Audit *audittrail.Status `json:"audit,omitempty"` // absent with audit_logging no
 
@@ -93,6 +96,10 @@ func (p *Publisher) readStatus() Status {
 		stats := p.outbox.Stats()
 		s.Outbox = &stats
 		s.TelemetryDropped += stats.Telemetry.Dropped
+	}
+	if p.ocsf != nil {
+		events := p.ocsf.Stats()
+		s.OCSF = &events
 	}
 	s.Audit = p.audit.Status()
 	p.addOtherNodes(&s)

@@ -56,6 +56,7 @@ func (e *examination) checkNATS(ctx context.Context) {
 	}
 	e.checkOtherNodes(ctx, session)
 	e.checkStatusStorage(ctx, session)
+	e.checkOCSFStorage(ctx, session)
 	e.checkLastWill(ctx, session)
 }
 
@@ -243,5 +244,21 @@ func (e *examination) checkStatusStorage(ctx context.Context, session *remote.Se
 	default:
 		e.add("status changes", Warning, "nothing confirms status changes: the NATS server lists no stream that takes "+found.Subject,
 			"make a stream for them there, as pulse provision does")
+	}
+}
+
+// checkOCSFStorage reports whether a stream of the NATS server takes the events of <ocsf_subject>.
+func (e *examination) checkOCSFStorage(ctx context.Context, session *remote.Session) {
+	if e.Config.NATS.OCSFSubject == "" {
+		return
+	}
+	subjects := e.Config.NATS.OCSFSubject + ".>"
+	switch listed, err := daemon.FindOCSFStorage(ctx, &e.Config, session); {
+	case listed:
+		e.add("OCSF", Good, "a stream of the NATS server stores "+subjects, "")
+	case err != nil:
+		e.add("OCSF", Note, "whether a stream of the NATS server stores OCSF events is not known: it does not list its streams", "")
+	default:
+		e.add("OCSF", Failure, "the NATS server lists no stream that takes "+subjects+": OCSF events wait", "make a stream for them there: pulse provision DIR --ocsf "+e.Config.NATS.OCSFSubject)
 	}
 }

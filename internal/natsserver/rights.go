@@ -27,10 +27,11 @@ const (
 	ForwardConsumer = "pulse-forward"
 	LastConsumer    = "pulse-last"
 	RosterConsumer  = "pulse-roster"
+	OCSFConsumer    = "pulse-ocsf"
 )
 
 // OwnConsumers are the names of all of them.
-var OwnConsumers = []string{ForwardConsumer, LastConsumer, RosterConsumer}
+var OwnConsumers = []string{ForwardConsumer, LastConsumer, RosterConsumer, OCSFConsumer}
 
 // Role is one of the users in the account of the streams.
 type Role uint8

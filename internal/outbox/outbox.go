@@ -96,11 +96,12 @@ type Outbox struct {
 	streams [classes]jetstream.Stream
 
 	timing       timing
-	status       *streamfiles.Syncer // Publish's
-	last         [classes]uint64     // the streams' last sequences; Publish's
-	statusEnd    *position           // of STATUS; nil until it is open
-	lost         uint64              // STATUS messages that were published once and are gone
-	storeChecked time.Time           // at whether the store is still there; Publish's
+	status       *streamfiles.Syncer    // Publish's
+	last         [classes]uint64        // the streams' last sequences; Publish's
+	statusEnd    *position              // of STATUS; nil until it is open
+	keeping      atomic.Pointer[Reader] // what it has not confirmed stays in STATUS; nil for none
+	lost         uint64                 // STATUS messages that were published once and are gone
+	storeChecked time.Time              // at whether the store is still there; Publish's
 	published    [classes]atomic.Uint64
 
 	reading sync.Mutex // held by Last and Recent: their consumer is one

@@ -136,6 +136,12 @@ func (c cursor) loadSequence() (uint64, error) {
 	return seq, nil
 }
 
+// exists reports whether there is a cursor, or something in its place.
+func (c cursor) exists() bool {
+	_, err := os.Stat(c.path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 // formatCursor has a checksum: a number that is wrong by one bit would have
 // messages skipped.
 func formatCursor(seq uint64) string {

@@ -34,7 +34,8 @@ type Reader struct {
 	log     *slog.Logger
 
 	position *position
-	read     uint64 // the last message given out; the next comes after it
+	end      *position // of the stream; nil for one that is not STATUS
+	read     uint64    // the last message given out; the next comes after it
 
 	msgs   jetstream.MessagesContext // nil before the first read and after a failed one
 	number uint64                    // of the last message of msgs
@@ -46,6 +47,8 @@ type ReaderConfig struct {
 	Class   Class
 	Filter  string // only messages whose subject matches; "" for all
 	Current bool   // at first, without a position on disk, begin with the last message of each subject instead of the first
+	FromEnd bool   // at first, without a position on disk, begin behind the last message
+	Keep    bool   // what it has not confirmed is not removed from STATUS, however old
 }
 
 // consumerOf returns the name of a reader's consumer.
@@ -57,7 +60,17 @@ func (o *Outbox) Reader(ctx context.Context, cfg ReaderConfig) (*Reader, error) 
 		return nil, fmt.Errorf("read %s: %q is not among the readers' names", cfg.Class, cfg.Name)
 	}
 	file := cfg.Class.String() + "." + cfg.Name + ".cursor"
-	return newReader(ctx, o, o.streams[cfg.Class], cfg, cursorFor(o.cfg.Dir, file))
+	r, err := newReader(ctx, o, o.streams[cfg.Class], cfg, cursorFor(o.cfg.Dir, file))
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Class == Status {
+		r.end = o.statusEnd
+	}
+	if cfg.Keep {
+		o.keeping.Store(r)
+	}
+	return r, nil
 }
 
 // newReader returns a reader that begins where the last run stopped. After a power cut,
@@ -83,6 +96,10 @@ func newReader(ctx context.Context, o *Outbox, stream jetstream.Stream, cfg Read
 		if err := c.saveSequence(seq); err != nil {
 			return nil, err
 		}
+	}
+	if cfg.FromEnd && !c.exists() {
+		seq = info.State.LastSeq
+		_ = c.saveSequence(seq) // else with the next position
 	}
 	r.position = newPosition(c, seq, r.log)
 	r.read = seq
@@ -217,6 +234,15 @@ func (r *Reader) Confirm(seq uint64) { r.position.advanceTo(seq) }
 
 // Confirmed returns the last that was confirmed; 0 before any.
 func (r *Reader) Confirmed() uint64 { return r.position.sequence() }
+
+// CountWaiting returns how many messages of STATUS were published and not confirmed.
+func (r *Reader) CountWaiting() uint64 {
+	if r.end == nil {
+		return 0
+	}
+	end := r.end.sequence()
+	return end - min(r.position.sequence(), end)
+}
 
 // Rewind makes Next continue after the last that was confirmed.
 func (r *Reader) Rewind() {

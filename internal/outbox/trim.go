@@ -39,7 +39,7 @@ func (o *Outbox) keepTrimming(ctx context.Context) {
 	}
 }
 
-// trimStatus removes the STATUS messages from before a time, but for those that the remote has not confirmed, and the last
+// trimStatus removes the STATUS messages from before a time, but for those that the remote, or a reader of [ReaderConfig].Keep, has not confirmed, and the last
 // one of each subject: an agent's last status is what the next start restores. It returns how many it removed.
 func (o *Outbox) trimStatus(ctx context.Context, before time.Time) (removed uint64, err error) {
 	info, err := o.streams[Status].Info(ctx)
@@ -49,6 +49,9 @@ func (o *Outbox) trimStatus(ctx context.Context, before time.Time) (removed uint
 	end := info.State.LastSeq
 	if f := o.forwarders[Status]; f != nil {
 		end = min(end, f.reader.position.sequence())
+	}
+	if r := o.keeping.Load(); r != nil {
+		end = min(end, r.Confirmed())
 	}
 	next := max(o.trimmed+1, info.State.FirstSeq)
 	for examined := 0; examined < trimMax; {

@@ -43,19 +43,25 @@ func allAccountClaims(s *state) map[string]*jwt.AccountClaims {
 	nodes.Exports.Add(&jwt.Export{Name: "live messages", Subject: jwt.Subject(prefix.All()), Type: jwt.Stream})
 	readers.Imports.Add(&jwt.Import{Name: "live messages", Subject: jwt.Subject(prefix.All()), Account: nodes.Subject, Type: jwt.Stream})
 
+	if s.OCSF != "" {
+		subject := jwt.Subject(s.OCSF + ".>")
+		nodes.Exports.Add(&jwt.Export{Name: "live OCSF events", Subject: subject, Type: jwt.Stream})
+		readers.Imports.Add(&jwt.Import{Name: "live OCSF events", Subject: subject, Account: nodes.Subject, Type: jwt.Stream})
+	}
+
 	// What the server announces itself comes from the account of the streams.
 	streams.Exports.Add(&jwt.Export{Name: "announced losses", Subject: lastwill.LiveSubject, Type: jwt.Stream})
 	readers.Imports.Add(&jwt.Import{Name: "announced losses", Subject: lastwill.LiveSubject, LocalSubject: jwt.RenamingSubject(nodeLostSubject(prefix)),
 		Account: streams.Subject, Type: jwt.Stream})
 
-	forNodes := slices.Concat(publishedServices(prefix), bucketServices(), willServices(), streamQueries)
+	forNodes := slices.Concat(s.publishedServices(), bucketServices(), willServices(), streamQueries)
 	if s.Cluster != "" {
 		forNodes = append(forNodes, clusterServices()...)
 	}
 	addServiceExports(streams, forNodes)
 	addServiceImports(nodes, streams, forNodes)
-	addServiceExports(streams, streamReaderServices())
-	addServiceImports(readers, streams, streamReaderServices())
+	addServiceExports(streams, s.streamReaderServices())
+	addServiceImports(readers, streams, s.streamReaderServices())
 	addServiceExports(nodes, agentQuestionServices())
 	addServiceImports(readers, nodes, agentQuestionServices())
 	return all
@@ -154,9 +160,9 @@ func (u *user) makeUserCredentials(s *state, signing keys) ([]byte, error) {
 	claims.AllowedConnectionTypes.Add(jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket)
 	switch prefix := event.Prefix(s.Prefix); u.Kind {
 	case node:
-		claims.Permissions = nodeRights(prefix, u.Name, s.Cluster != "")
+		claims.Permissions = s.nodeRights(u.Name)
 	case reader:
-		claims.Permissions = readerRights(prefix, u.Name)
+		claims.Permissions = s.readerRights(u.Name)
 	case admin:
 		claims.Permissions = streamAdminRights(prefix)
 	}

@@ -75,6 +75,7 @@ type Change struct {
 	Renew          []string  // users who get new credentials; their old ones are revoked
 	Revoke         []string  // users to remove
 	Hosts          []string  // the servers', whose certificate is made anew; nil for no new one
+	OCSF           string    // what the subjects of OCSF events start with from now on; "" for no change
 	Cluster        string    // the nodes are those of this cluster from now on; "" for no change
 	TLS            *TLSFiles // the user's own new certificate; nil for none
 }
@@ -99,6 +100,11 @@ func (st *Setup) Change(c Change) (*Result, error) {
 		}
 		files = append(files, bucket)
 	}
+	more, err := st.addOCSF(c.OCSF)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, more...)
 	now := time.Now().UTC().Truncate(time.Second)
 	for _, n := range slices.Concat(c.Renew, c.Revoke) {
 		if i := s.indexOfUser(n); i >= 0 { // else it is revoked already
@@ -123,7 +129,7 @@ func (st *Setup) Change(c Change) (*Result, error) {
 			files = append(files, more...)
 		}
 	}
-	more, err := st.newWillFiles(slices.Concat(c.Nodes, slices.DeleteFunc(slices.Clone(c.Renew), func(n string) bool { return s.Users[s.indexOfUser(n)].Kind != node })))
+	more, err = st.newWillFiles(slices.Concat(c.Nodes, slices.DeleteFunc(slices.Clone(c.Renew), func(n string) bool { return s.Users[s.indexOfUser(n)].Kind != node })))
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +143,44 @@ func (st *Setup) Change(c Change) (*Result, error) {
 		return leaves
 	})
 	return st.writeChangedFiles(files, gone)
+}
+
+// addOCSF adds OCSF events to the setup: their stream, the consumers of the readers, and the setting of the nodes. It
+// returns the files.
+func (st *Setup) addOCSF(subject string) (files []file, err error) {
+	s := st.state
+	if subject == "" || s.OCSF != "" {
+		return nil, nil
+	}
+	s.OCSF = subject
+	replicas, err := st.readReplicas()
+	if err != nil {
+		return nil, err
+	}
+	cfg := s.ocsfStreamConfig()
+	cfg.Replicas = replicas
+	f, err := jsonFile(filepath.Join(streamsDir, ocsfStream+".json"), cfg)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, f)
+	for i := range s.Users {
+		u := &s.Users[i]
+		if _, err := os.Stat(filepath.Join(st.dir, u.dirPath())); err != nil {
+			continue // its files were moved away
+		}
+		switch u.Kind {
+		case node:
+			files = append(files, nodeSettingsFile(s, u, st.trust.pem != nil))
+		case reader:
+			f, err := jsonFile(consumerFilePath(ocsfStream, u.Name), consumerConfig(ocsfStream, u.Name))
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, f)
+		}
+	}
+	return files, nil
 }
 
 // writeChangedFiles writes files, then the state of the setup, and then removes the files of revoked users.
@@ -189,7 +233,7 @@ func (st *Setup) removeUserFiles(u *user) error {
 	case node:
 		paths = append(paths, willFilePath(u.Name))
 	case reader:
-		for _, stream := range consumedStreams {
+		for _, stream := range st.state.listConsumedStreams() {
 			paths = append(paths, consumerFilePath(stream, u.Name))
 		}
 	}

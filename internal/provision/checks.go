@@ -55,6 +55,17 @@ func checkSubjectPrefix(prefix string) error {
 	return nil
 }
 
+// checkOCSFSubject refuses, for OCSF events, what is refused for messages, and the subjects of the messages.
+func checkOCSFSubject(subject, prefix string) error {
+	if err := checkSubjectPrefix(subject); err != nil {
+		return fmt.Errorf("OCSF: %w", err)
+	}
+	if strings.HasPrefix(subject+".", prefix+".") || strings.HasPrefix(prefix+".", subject+".") {
+		return hint.Add(fmt.Errorf("OCSF: one of %q and the messages' prefix %q is within the other", subject, prefix), "choose another, such as ocsf.wazuh")
+	}
+	return nil
+}
+
 // checkServerHost accepts IP addresses and the host names of certificates (RFC 1123).
 func checkServerHost(host string) error {
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -129,6 +140,12 @@ func (st *Setup) checkRequestedChange(c *Change) error {
 	}
 	if c.Cluster != "" && s.Cluster != "" && c.Cluster != s.Cluster {
 		errs = append(errs, hint.Add(fmt.Errorf("the nodes are those of cluster %s", s.Cluster), "another cluster has other agents with the same numbers: make another setup for it"))
+	}
+	if c.OCSF != "" {
+		errs = append(errs, checkOCSFSubject(c.OCSF, s.Prefix))
+	}
+	if c.OCSF != "" && s.OCSF != "" && c.OCSF != s.OCSF {
+		errs = append(errs, hint.Add(fmt.Errorf("OCSF events are on %s", s.OCSF), "consumers and rights are for that: make another setup for others"))
 	}
 	switch {
 	case c.Hosts != nil && c.TLS == nil && s.OwnTLS:

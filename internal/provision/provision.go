@@ -53,6 +53,7 @@ type Config struct {
 	TLS       *TLSFiles // nil for an authority and a certificate of its own
 	Cluster   string    // the name of the cluster whose nodes share a view of where agents are; "" for none
 	Hub       string    // the node whose Pulse runs the server; "" for a server of its own
+	OCSF      string    // what the subjects of OCSF events start with; "" for no such events
 	Force     bool      // an existing setup is moved aside
 }
 
@@ -139,6 +140,9 @@ func (cfg *Config) validateConfig() error {
 	if cfg.Hub != "" && (cfg.Cluster == "" || !slices.Contains(cfg.Nodes, cfg.Hub) || cfg.Replicas != 1) {
 		errs = append(errs, hint.Add(fmt.Errorf("hub %q: want one of the nodes of a cluster, and one replica", cfg.Hub), "name it with --node too, and the cluster with --cluster"))
 	}
+	if cfg.OCSF != "" {
+		errs = append(errs, checkOCSFSubject(cfg.OCSF, cfg.Prefix))
+	}
 	if cfg.Port < 1 || cfg.Port > 65535 {
 		errs = append(errs, fmt.Errorf("port %d: want 1 to 65535", cfg.Port))
 	}
@@ -174,7 +178,7 @@ func checkTargetDir(dir string, force bool) (replaces bool, err error) {
 // makeAllFiles makes the state and all files of a new setup.
 func (cfg *Config) makeAllFiles() (*state, []file, error) {
 	s := &state{Format: stateFormat, Operator: cfg.Operator, Prefix: cfg.Prefix, Hosts: cfg.Hosts, Port: cfg.Port,
-		MutualTLS: cfg.MutualTLS, Cluster: cfg.Cluster, Hub: cfg.Hub, HubConfig: cfg.hubConfigPath(), Users: []user{}, Revoked: []revocation{}}
+		MutualTLS: cfg.MutualTLS, Cluster: cfg.Cluster, OCSF: cfg.OCSF, Hub: cfg.Hub, HubConfig: cfg.hubConfigPath(), Users: []user{}, Revoked: []revocation{}}
 	signing, files, err := newKeys(s)
 	if err != nil {
 		return nil, nil, err
@@ -262,7 +266,7 @@ func (s *state) addUserWithFiles(signing keys, t trust, k kind, name string) ([]
 	case node:
 		files = append(files, nodeSettingsFile(s, u, t.pem != nil))
 	case reader:
-		more, err := consumerFiles(name)
+		more, err := consumerFiles(s, name)
 		if err != nil {
 			return nil, err
 		}

@@ -18,17 +18,21 @@ const (
 	keysBucket      = "PULSE_KEYS" // of the nodes' public keys, each under its node's name
 	keysStream      = "KV_" + keysBucket
 	clusterStream   = "KV_" + kv.ClusterBucket
+	ocsfStream      = "OCSF"
 )
 
 // questionTimeout limits a node's time for the answer to a question. The longest that
 // it takes is 10 s.
 const questionTimeout = 12 * time.Second
 
-// consumedStreams are the streams that each reader has a consumer of.
-var consumedStreams = []string{statusStream, telemetryStream, agentsStream}
-
-// readableStreams are the streams that readers may read.
-var readableStreams = append(slices.Clone(consumedStreams), keysStream)
+// listConsumedStreams returns the streams that each reader has a consumer of.
+func (s *state) listConsumedStreams() []string {
+	list := []string{statusStream, telemetryStream, agentsStream}
+	if s.OCSF != "" {
+		list = append(list, ocsfStream)
+	}
+	return list
+}
 
 // service is a request that one account may make in another.
 type service struct {
@@ -39,13 +43,18 @@ type service struct {
 
 // publishedServices returns the subjects that nodes publish on. Each message is a request, which
 // its stream answers with an acknowledgement.
-func publishedServices(prefix event.Prefix) []service {
-	return []service{
+func (s *state) publishedServices() []service {
+	prefix := event.Prefix(s.Prefix)
+	list := []service{
 		{subject: prefix.StatusChanges()},
 		{subject: string(prefix) + ".alerts.*"},
 		{subject: prefix.KeepAlive("*")},
 		{subject: prefix.ManagerStatus("*")},
 	}
+	if s.OCSF != "" {
+		list = append(list, service{subject: s.OCSF + ".>"})
+	}
+	return list
 }
 
 // bucketServices returns the services for writing and reading keys of the buckets. Nodes do
@@ -76,16 +85,17 @@ func clusterServices() []service {
 var streamQueries = []service{{subject: "$JS.API.INFO"}, {subject: "$JS.API.STREAM.LIST"}}
 
 // streamReaderServices returns the services for reading the streams, without making consumers.
-func streamReaderServices() []service {
+func (s *state) streamReaderServices() []service {
+	consumed := s.listConsumedStreams()
 	list := append(slices.Clone(streamQueries), service{subject: "$JS.API.STREAM.NAMES"})
-	for _, stream := range readableStreams {
+	for _, stream := range append(slices.Clone(consumed), keysStream) {
 		list = append(list,
 			service{subject: "$JS.API.STREAM.INFO." + stream},
 			service{subject: "$JS.API.STREAM.MSG.GET." + stream},
 			service{subject: "$JS.API.DIRECT.GET." + stream, streamed: true},
 			service{subject: "$JS.API.DIRECT.GET." + stream + ".>", streamed: true})
 	}
-	for _, stream := range consumedStreams {
+	for _, stream := range consumed {
 		list = append(list,
 			service{subject: "$JS.API.CONSUMER.INFO." + stream + ".*"},
 			service{subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + ".*", streamed: true},
@@ -119,9 +129,13 @@ func clusterSubject(node string) string { return "pulse." + node + ".cluster" }
 // alone, questions to all nodes and to it, and the detection of another node of its name.
 //
 // It writes its own last will alone. In a cluster it also writes its own keys of the
-// cluster's bucket, and reads all.
-func nodeRights(prefix event.Prefix, node string, inCluster bool) jwt.Permissions {
+// cluster's bucket, and reads all. Its OCSF events are below its own name.
+func (s *state) nodeRights(node string) jwt.Permissions {
 	var p jwt.Permissions
+	prefix := event.Prefix(s.Prefix)
+	if s.OCSF != "" {
+		p.Pub.Allow.Add(s.OCSF + "." + node + ".>")
+	}
 	p.Pub.Allow.Add(prefix.StatusChanges(), string(prefix)+".alerts.*", prefix.KeepAlive("*"), prefix.ManagerStatus(node),
 		"$JS.API.INFO", "$JS.API.STREAM.LIST", "$KV."+event.AgentsBucket+".*", "$KV."+keysBucket+"."+node, "$KV."+keysBucket+"."+node+".>", presenceSubject(node),
 		lastwill.Subject(node))
@@ -134,7 +148,7 @@ func nodeRights(prefix event.Prefix, node string, inCluster bool) jwt.Permission
 	for _, verb := range discoverySubjects {
 		p.Sub.Allow.Add(verb, verb+".pulse", verb+".pulse.*")
 	}
-	if inCluster {
+	if s.Cluster != "" {
 		for _, s := range clusterServices() {
 			if strings.HasPrefix(s.subject, "$JS.API.") {
 				p.Pub.Allow.Add(s.subject)
@@ -149,10 +163,10 @@ func nodeRights(prefix event.Prefix, node string, inCluster bool) jwt.Permission
 
 // readerRights returns the rights of a reader: to subscribe to all messages, to read the
 // streams directly or through its own consumers, and to send questions.
-func readerRights(prefix event.Prefix, reader string) jwt.Permissions {
+func (s *state) readerRights(reader string) jwt.Permissions {
 	var p jwt.Permissions
-	for _, s := range streamReaderServices() {
-		switch subject := s.subject; {
+	for _, of := range s.streamReaderServices() {
+		switch subject := of.subject; {
 		case strings.HasPrefix(subject, "$JS.API.CONSUMER."):
 			p.Pub.Allow.Add(strings.TrimSuffix(subject, "*") + reader)
 		case strings.HasPrefix(subject, "$JS.ACK."):
@@ -161,10 +175,13 @@ func readerRights(prefix event.Prefix, reader string) jwt.Permissions {
 			p.Pub.Allow.Add(subject)
 		}
 	}
-	for _, s := range agentQuestionServices() {
-		p.Pub.Allow.Add(s.subject)
+	for _, of := range agentQuestionServices() {
+		p.Pub.Allow.Add(of.subject)
 	}
-	p.Sub.Allow.Add(prefix.All(), "_INBOX.>")
+	p.Sub.Allow.Add(event.Prefix(s.Prefix).All(), "_INBOX.>")
+	if s.OCSF != "" {
+		p.Sub.Allow.Add(s.OCSF + ".>")
+	}
 	return p
 }
 

@@ -85,19 +85,23 @@ func nodeSettingsFile(s *state, u *user, trusts bool) file {
 	if s.MutualTLS {
 		fmt.Fprintf(&tls, "\n    <tls_cert>%s/%s</tls_cert>\n    <tls_key>%s/%s</tls_key>", nodeHome, nodeCert, nodeHome, nodeKey)
 	}
+	ocsf := ""
+	if s.OCSF != "" {
+		ocsf = fmt.Sprintf("\n    <ocsf_subject>%s</ocsf_subject>", s.OCSF)
+	}
 	return file{filepath.Join(u.dirPath(), nodeSettings), fmt.Appendf(nil, `<!-- The way to the NATS server of the operator %s: the directory above this one goes to %s.
      Pulse reads this file with pulse.conf, which is beside pulse.d. -->
 <ossec_config>
   <nats>
     <server_url>%s</server_url>%s
     <credentials_file>%s/%s</credentials_file>%s
-    <subject_prefix>%s</subject_prefix>
+    <subject_prefix>%s</subject_prefix>%s
   </nats>
   <pulse>
     <node_name>%s</node_name>
   </pulse>
 </ossec_config>
-`, escapeXMLComment(s.Operator), nodeHome, s.serverURLs(), s.hubSettings(u.Name), nodeHome, nodeCreds, tls.String(), s.Prefix, u.Name), public}
+`, escapeXMLComment(s.Operator), nodeHome, s.serverURLs(), s.hubSettings(u.Name), nodeHome, nodeCreds, tls.String(), s.Prefix, ocsf, u.Name), public}
 }
 
 // escapeXMLComment returns a text without the characters that may not be in an XML comment.

@@ -63,9 +63,10 @@ type state struct {
 	Key       string            `json:"operator_key"`
 	JWT       string            `json:"operator_jwt"` // made once: a running server accepts no other
 	Accounts  map[string]string `json:"account_keys"`
-	Cluster   string            `json:"cluster,omitempty"`    // whose nodes share a view of where agents are; "" for none
-	Hub       string            `json:"hub,omitempty"`        // the node whose Pulse runs the server; "" for none
-	HubConfig string            `json:"hub_config,omitempty"` // the server's configuration on that node's host
+	Cluster   string            `json:"cluster,omitempty"`      // whose nodes share a view of where agents are; "" for none
+	Hub       string            `json:"hub,omitempty"`          // the node whose Pulse runs the server; "" for none
+	HubConfig string            `json:"hub_config,omitempty"`   // the server's configuration on that node's host
+	OCSF      string            `json:"ocsf_subject,omitempty"` // what the subjects of OCSF events start with; "" for none
 	Users     []user            `json:"users"`
 	Revoked   []revocation      `json:"revoked"`
 }

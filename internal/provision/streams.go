@@ -43,6 +43,9 @@ func (s *state) streamConfigs(replicas int) []jetstream.StreamConfig {
 		Subjects: []string{prefix.KeepAlive("*"), prefix.ManagerStatus("*")},
 		MaxBytes: 10 * gigabyte, MaxAge: 7 * 24 * time.Hour, DenyDelete: true,
 	}}
+	if s.OCSF != "" {
+		list = append(list, s.ocsfStreamConfig())
+	}
 	for i := range list {
 		list[i].MaxMsgsPerSubject, list[i].Duplicates = -1, duplicatesTime
 	}
@@ -72,6 +75,13 @@ func (s *state) streamConfigs(replicas int) []jetstream.StreamConfig {
 		list[i].Replicas = replicas
 	}
 	return list
+}
+
+// ocsfStreamConfig returns the configuration of the stream of OCSF events.
+func (s *state) ocsfStreamConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{Name: ocsfStream, Description: "Pulse: status changes and alerts as events of OCSF", Subjects: []string{s.OCSF + ".>"},
+		MaxBytes: 10 * gigabyte, DenyDelete: true, DenyPurge: true, MaxMsgsPerSubject: -1, Duplicates: duplicatesTime,
+		Storage: jetstream.FileStorage, AllowDirect: true, MaxMsgs: -1, MaxConsumers: -1, MaxMsgSize: -1}
 }
 
 func streamFiles(s *state, replicas int) (files []file, err error) {
@@ -113,8 +123,8 @@ func consumerFilePath(stream, reader string) string {
 	return filepath.Join(consumersDir, stream+"."+reader+".json")
 }
 
-func consumerFiles(reader string) (files []file, err error) {
-	for _, stream := range consumedStreams {
+func consumerFiles(s *state, reader string) (files []file, err error) {
+	for _, stream := range s.listConsumedStreams() {
 		f, err := jsonFile(consumerFilePath(stream, reader), consumerConfig(stream, reader))
 		if err != nil {
 			return nil, err
