@@ -35,6 +35,24 @@ func TestAJetStreamDomainIsOneWordAndThatOfAServerElsewhere(t *testing.T) {
 	}
 }
 
+func TestOCSFEventsHaveSubjectsOfTheirOwnOnAServerElsewhere(t *testing.T) {
+	const url = "<server_url>nats://127.0.0.1</server_url>"
+	for _, tt := range []struct{ elements, want string }{
+		{url + "<ocsf_subject>ocsf.wazuh</ocsf_subject>", ""},
+		{url + "<ocsf_subject>wazuh</ocsf_subject>", "is within the other"},
+		{url + "<ocsf_subject>wazuh.xdr</ocsf_subject>", "is within the other"},
+		{url + "<ocsf_subject>wazuh.xdr.ocsf</ocsf_subject>", "is within the other"},
+		{url + "<ocsf_subject>wazuh.xdrocsf</ocsf_subject>", ""},
+		{url + "<ocsf_subject>ocsf.&gt;</ocsf_subject>", "wildcard"},
+		{"<ocsf_subject>ocsf</ocsf_subject>", "<ocsf_subject> without <server_url>"},
+	} {
+		_, err := read(in("nats", tt.elements))
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v", tt.elements, err)
+		}
+	}
+}
+
 func TestWhatTheCommandLineSaysCountsMost(t *testing.T) {
 	path := write(t, in("nats", "<server_url>tls://file</server_url>", "<nkey_file>/n</nkey_file>"))
 	l, err := LoadWith([]Override{{"nats/server_url", "tls://flag", "--server"}, {"nats/nkey_file", "", "--server"},

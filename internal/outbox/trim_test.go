@@ -73,6 +73,29 @@ func TestOldStatusChangesAreRemovedButForEachAgentsLast(t *testing.T) {
 	mustPublish(t, o, statusOf(8, "001"))
 }
 
+func TestWhatAReaderThatKeepsMessagesHasNotConfirmedIsNotRemoved(t *testing.T) {
+	t.Parallel()
+	o := mustOpen(t, Config{Dir: t.TempDir(), StatusLimit: time.Hour})
+	r, err := o.Reader(testContext(t), ReaderConfig{Name: "ocsf", Class: Status, FromEnd: true, Keep: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	mustPublish(t, o, statusOf(1, "001", "001", "001", "001"))
+	if n := r.CountWaiting(); n != 4 {
+		t.Errorf("%d wait", n)
+	}
+	for confirmed, want := range [][]uint64{{1, 2, 3, 4}, {2, 3, 4}, {3, 4}} {
+		r.Confirm(uint64(confirmed))
+		if _, err := o.trimStatus(testContext(t), time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if got := left(t, o); !slices.Equal(got, want) {
+			t.Errorf("confirmed %d: left %v, want %v", confirmed, got, want)
+		}
+	}
+}
+
 // An interruption between what is written to disk and what is removed is no loss either.
 func TestATrimmingThatIsInterruptedIsNoLoss(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -42,33 +43,8 @@ func (j *journal) String() string {
 // that it ever does: nothing of it is refused.
 func TestARealNodeNeedsNoMoreRightsThanItHas(t *testing.T) {
 	s := newStage(t)
-	cfg := s.nodeSettings("node01")
 	log := new(journal)
-	node, err := daemon.Open(patient(t), cfg, "1.2.3", slog.New(slog.NewTextHandler(log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	ctx, stop := context.WithCancel(context.Background())
-	defer running.Wait()
-	defer stop()
-	running.Go(func() {
-		if err := node.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	keys, _, err := clientkeys.Parse(strings.NewReader("001 web any 1111111111111111\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sim := agentsim.Config{Manager: node.AgentAddr().String(), Notify: 100 * time.Millisecond, Retry: 200 * time.Millisecond}
-	sim.Keys = keys.Keys()
-	fleet, err := agentsim.New(sim)
-	if err != nil {
-		t.Fatal(err)
-	}
-	running.Go(func() { _ = fleet.Run(ctx) })
-
+	s.runNode(s.nodeSettings("node01"), log)
 	nc, js := s.reader("xdr")
 	for stream, subject := range map[string]string{"STATUS": "wazuh.xdr.agent.001.status_change", "TELEMETRY": "wazuh.xdr.manager.status.node01",
 		"KV_PULSE_AGENTS": "$KV.PULSE_AGENTS.001"} {
@@ -92,6 +68,35 @@ func TestARealNodeNeedsNoMoreRightsThanItHas(t *testing.T) {
 	if said := log.String(); strings.Contains(said, "refuse") || strings.Contains(said, "roster of agents is kept: ") || strings.Contains(said, "cannot") {
 		t.Errorf("the node's log:\n%s", said)
 	}
+}
+
+// runNode runs a node, and an agent of it, until the test ends.
+func (s *stage) runNode(cfg *config.Config, log io.Writer) *daemon.Node {
+	s.Helper()
+	node, err := daemon.Open(patient(s), cfg, "1.2.3", slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		s.Fatal(err)
+	}
+	var running sync.WaitGroup
+	ctx, stop := context.WithCancel(context.Background())
+	s.Cleanup(func() { stop(); running.Wait() })
+	running.Go(func() {
+		if err := node.Run(ctx); err != nil {
+			s.Error(err)
+		}
+	})
+	keys, _, err := clientkeys.Parse(strings.NewReader("001 web any 1111111111111111\n"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	sim := agentsim.Config{Manager: node.AgentAddr().String(), Notify: 100 * time.Millisecond, Retry: 200 * time.Millisecond}
+	sim.Keys = keys.Keys()
+	fleet, err := agentsim.New(sim)
+	if err != nil {
+		s.Fatal(err)
+	}
+	running.Go(func() { _ = fleet.Run(ctx) })
+	return node
 }
 
 // Two nodes that were given one name, and so one login, find each other with the

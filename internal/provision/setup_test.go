@@ -72,6 +72,9 @@ func newStage(t *testing.T, change ...func(*provision.Config)) *stage {
 	if cfg.Cluster != "" {
 		want++
 	}
+	if cfg.OCSF != "" {
+		want += 1 + len(cfg.Readers)
+	}
 	if len(made) != want {
 		t.Fatalf("made %v, want %d", made, want)
 	}
