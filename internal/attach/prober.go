@@ -69,6 +69,8 @@ type probeState struct {
 	canceled bool // the agent was lost while it was queued
 	queuedAt time.Time
 	inFlight int       // requests
+	stale    int       // requests of visits before this one, which remoted has not given up
+	visit    int       // counts how often the agent has left while it was asked
 	beside   bool      // another one may be sent beside the one in flight
 	again    bool      // there is reason for another one when this one ends
 	closed   int       // how often it was probed since its connection ended
@@ -100,20 +102,35 @@ func (p *prober) retainAgents(stays func(detector.AgentID) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id, s := range p.probes {
-		if s.inFlight == 0 && !s.queued && !stays(id) {
+		if s.inFlight+s.stale == 0 && !s.queued && !stays(id) {
 			delete(p.probes, id)
 		}
 	}
 }
 
-// forgetAgent deletes what was seen of an agent whose id another one has now. A request
-// in flight goes on.
+// forgetAgent deletes what was seen of an agent that has left, or whose id another one has
+// now. A request in flight goes on, for as long as remoted waits for its answer: should the
+// agent come back meanwhile, it is asked all the same.
 func (p *prober) forgetAgent(id detector.AgentID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s := p.probes[id]; s != nil {
 		s.lastSign, s.closedAt, s.closed, s.unproven, s.wanted = time.Time{}, time.Time{}, 0, false, false
+		if s.inFlight > 0 && s.stale < maxStale {
+			s.visit, s.stale, s.inFlight, s.again, s.beside = s.visit+1, s.stale+s.inFlight, 0, false, false
+		}
 	}
+}
+
+// maxStale is how many requests of an agent's earlier visits may be in flight beside those of
+// this one.
+const maxStale = 2
+
+// isStale reports whether a request was sent before the agent left, and came back.
+func (p *prober) isStale(r request) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return r.visit != p.probeStateOf(r.id).visit
 }
 
 // recordSignOfLife records that an agent showed a sign of life at a time.

@@ -160,6 +160,41 @@ func TestAnAgentThatEndedWhileItWasAskedIsAskedBeside(t *testing.T) {
 	}
 }
 
+// An agent that moved to another node when it had just been asked, and is back before remoted
+// has given that up, is asked as any other.
+func TestAnAgentThatMovedWhileItWasAskedIsAskedWhenItIsBack(t *testing.T) {
+	a := newTestProber(8)
+	a.recordSignOfLife(1, time.Now())
+	a.queueKeepAlive(1, 1)
+	first := request{id: 1, token: 1}
+	a.takeAll()
+	a.forgetAgent(1)
+	a.retainAgents(func(detector.AgentID) bool { return false })
+	for token := uint32(2); token < 5; token++ {
+		a.queueKeepAlive(1, token)
+		if got := a.takeAll(); len(got) != 1 || a.inFlight != 2 {
+			t.Fatalf("asked %v, %d out, with keep-alive %d", got, a.inFlight, token)
+		}
+		a.finishRequest(request{id: 1, token: token, visit: 1}, remoted.Answered)
+	}
+	a.finishRequest(first, remoted.Silent)
+	if got := a.takeAll(); len(got) != 0 || a.inFlight != 0 {
+		t.Errorf("asked %v, %d out, in the end", got, a.inFlight)
+	}
+	a.retainAgents(func(detector.AgentID) bool { return false })
+	if len(a.probes) > 0 {
+		t.Errorf("%d agents are left", len(a.probes))
+	}
+	for range 10 { // it moves to and fro
+		a.queueKeepAlive(1, 9)
+		a.takeAll()
+		a.forgetAgent(1)
+	}
+	if a.inFlight > maxStale+1 {
+		t.Errorf("%d requests to one agent are out", a.inFlight)
+	}
+}
+
 // What waits to be sent to an agent that is given up meanwhile keeps no place from others;
 // when there is reason to, it is asked again.
 func TestAnAgentThatIsGivenUpWhileItWaitsIsNotAsked(t *testing.T) {

@@ -15,6 +15,7 @@ type request struct {
 	token   uint32
 	timeout time.Duration
 	slot    *slot
+	visit   int
 }
 
 // runProber sends what may be sent until ctx ends, and then waits for the requests in
@@ -74,7 +75,7 @@ func (p *prober) nextSendableRequest() (r request, ok bool) {
 		s.inFlight++
 		p.inFlight++
 		p.peakInFlight = max(p.peakInFlight, p.inFlight)
-		return request{id: id, token: s.token, timeout: p.timeout, slot: p.slots.takeSlot(p.index.networkOfAgent(id), doubted, now)}, true
+		return request{id: id, token: s.token, timeout: p.timeout, slot: p.slots.takeSlot(p.index.networkOfAgent(id), doubted, now), visit: s.visit}, true
 	}
 	return r, false
 }
@@ -113,9 +114,13 @@ func (p *prober) finishRequest(r request, what remoted.Outcome) {
 	defer p.mu.Unlock()
 	defer p.wake.Send()
 	s := p.probeStateOf(r.id)
-	s.inFlight--
 	p.inFlight--
 	p.slots.freeSlot(r.slot)
+	if r.visit != s.visit {
+		s.stale--
+		return
+	}
+	s.inFlight--
 	again := s.again && (what != remoted.NotConnected || s.token != r.token)
 	switch what {
 	case remoted.Answered:

@@ -174,6 +174,7 @@ func (t *tracker) handleRequestOutcome(e requestEnded) {
 	switch {
 	case e.outcome == remoted.Absent:
 		t.monitor.wake.Send()
+	case e.outcome != remoted.Answered && t.prober.isStale(e.request): // it is of an earlier visit
 	case t.known[e.id] == nil && t.owners.role.IsClustered():
 		t.handleForeignOutcome(e)
 	default:
