@@ -51,7 +51,9 @@ func (p *clusterRun) writeScript() (acts []*act) {
 		p.printEvent(now, second.name+" reaches the NATS server again")
 		return second.setCut(false)
 	})
-	back := add(40*time.Second, func() bool { return killed.done && p.report.AgentsLostWithNode >= p.goneWith && p.isLossManaged(p.listEndedWith()...) }, func(now time.Time) error {
+	back := add(40*time.Second, func() bool {
+		return killed.done && p.report.AgentsLostWithNode >= p.goneWith && p.isLossManaged(p.listEndedWith()...)
+	}, func(now time.Time) error {
 		return p.restartNode(now, third)
 	})
 	add(40*time.Second, func() bool { return back.done && p.report.NodesBack > 0 && p.allReported() && p.isMasterCurrent() }, func(time.Time) error { return nil })
