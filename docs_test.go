@@ -375,3 +375,32 @@ func TestEveryMessageOfTheLogIsExplained(t *testing.T) {
 		t.Errorf("found %d messages only", found)
 	}
 }
+
+var tableWord = regexp.MustCompile("`([a-z_.]+)`")
+
+// What the table for ECS is made from are fields that a status change has.
+func TestTheTableForECSNamesFieldsOfMessages(t *testing.T) {
+	_, table, _ := strings.Cut(page(t, "docs/ocsf.md"), "\n## ECS\n")
+	values := []string{"alert", "state", "pulse", "pulse.status_change", "wazuh", "any", "security"} // no fields
+	text := page(t, "schema/status_change.schema.json")
+	fields := 0
+	for line := range strings.SplitSeq(table, "\n") {
+		cells := strings.Split(line, " | ")
+		if !strings.HasPrefix(line, "| `") || len(cells) != 2 {
+			continue
+		}
+		for _, word := range tableWord.FindAllStringSubmatch(cells[1], -1) {
+			if slices.Contains(values, word[1]) {
+				continue
+			}
+			for part := range strings.SplitSeq(word[1], ".") {
+				if fields++; !strings.Contains(text, `"`+part+`": {`) {
+					t.Errorf("%s: the schema has no %s", line, part)
+				}
+			}
+		}
+	}
+	if fields < 15 {
+		t.Errorf("%d fields in the table", fields)
+	}
+}

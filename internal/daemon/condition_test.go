@@ -16,6 +16,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/alertlevel"
 	"github.com/wazuh-pulse/pulse/internal/listen"
+	"github.com/wazuh-pulse/pulse/internal/republisher"
 )
 
 func TestWhatIsAFailure(t *testing.T) {
@@ -141,5 +142,24 @@ func TestAPanicWhileAPeerIsServedFailsHealthForAMinute(t *testing.T) {
 	}
 	if p.panics.roseRecently(2, time.Now().Add(lossPeriod)) {
 		t.Error("it never ends")
+	}
+}
+
+func TestOCSFEventsThatWaitAreAFailureAfterAMoment(t *testing.T) {
+	for _, tt := range []struct {
+		stats *republisher.Stats
+		fails bool
+	}{
+		{nil, false},
+		{&republisher.Stats{Waiting: 3}, false},
+		{&republisher.Stats{Waiting: 3, Problem: "no stream", Since: time.Now()}, false},
+		{&republisher.Stats{Waiting: 3, Problem: "no stream", Since: time.Now().Add(-time.Minute)}, true},
+	} {
+		o := &observation{Status: &Status{OCSF: tt.stats}}
+		i := slices.IndexFunc(conditionChecks, func(c conditionCheck) bool { return c.code == "ocsf_waiting" })
+		c := &conditionChecks[i]
+		if problem := c.problem(o); (problem != "") != tt.fails || !c.failure || tt.fails && !strings.Contains(problem, "3 messages are not published as OCSF: no stream") {
+			t.Errorf("%+v: %q", tt.stats, problem)
+		}
 	}
 }

@@ -20,24 +20,32 @@ type idSigner struct{ secret []byte }
 
 const secretBytes = 32
 
-// openIDSigner reads the secret, and makes it if it is not there. One that cannot be written
-// is for this run.
-func openIDSigner(path string) (s idSigner, err error) {
-	text, err := keyfile.Read(path, keyfile.Private)
+// openIDSigner reads the secret, and makes one if there is none that can be read. After an
+// error, the secret is a new one all the same, and for this run if it cannot be written.
+func openIDSigner(path string) (idSigner, error) {
+	secret, err := readSecret(path)
+	if err == nil {
+		return idSigner{secret}, nil
+	}
+	secret = make([]byte, secretBytes)
+	_, _ = rand.Read(secret) // never fails
+	writeErr := keyfile.Write(path, []byte(hex.EncodeToString(secret)), 0o600, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		s.secret = make([]byte, secretBytes)
-		_, _ = rand.Read(s.secret) // never fails
-		_ = keyfile.Write(path, []byte(hex.EncodeToString(s.secret)), 0o600, true)
-		return s, nil
+		err = nil
 	}
+	return idSigner{secret}, errors.Join(err, writeErr)
+}
+
+func readSecret(path string) ([]byte, error) {
+	text, err := keyfile.Read(path, keyfile.Private)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
-	s.secret = make([]byte, secretBytes)
-	if n, err := hex.Decode(s.secret, text[:min(len(text), 2*secretBytes)]); err != nil || n != secretBytes || len(text) != 2*secretBytes {
-		return s, fmt.Errorf("%s is damaged: want %d hexadecimal digits; without the file, another secret is made", path, 2*secretBytes)
+	secret, err := hex.DecodeString(string(text))
+	if err != nil || len(secret) != secretBytes {
+		return nil, fmt.Errorf("%s is damaged: want %d hexadecimal digits", path, 2*secretBytes)
 	}
-	return s, nil
+	return secret, nil
 }
 
 // signID returns an ID with its code.

@@ -86,7 +86,7 @@ func open(ctx context.Context, cfg Config, t timing) (*Republisher, error) {
 	r.state.Store(new(waitState))
 	var err error
 	if r.ids, err = openIDSigner(cfg.KeyFile); err != nil {
-		return nil, fmt.Errorf("publish OCSF events: %w", err)
+		r.log.Warn("the IDs of OCSF events are made with another secret: what is sent again may be stored twice", "err", err)
 	}
 	r.reader, err = cfg.Outbox.Reader(ctx, outbox.ReaderConfig{Name: "ocsf", Class: outbox.Status, FromEnd: true, Keep: true})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/event/ocsf"
+	"github.com/wazuh-pulse/pulse/internal/jsdomain"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/remote"
@@ -51,16 +53,35 @@ type testNode struct {
 	js      jetstream.JetStream
 	log     *testsupport.Log
 	running *Republisher
+	timing  timing
+}
+
+// runServer returns a server with JetStream of a domain, "" for none.
+func runServer(t testing.TB, domain string, change func(*server.Options)) *server.Server {
+	t.Helper()
+	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, ServerName: "server" + domain,
+		JetStream: true, JetStreamDomain: domain, StoreDir: t.TempDir()}
+	if change != nil {
+		change(opts)
+	}
+	s := natsserver.RunServer(opts)
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return s
 }
 
 func newNode(t testing.TB) *testNode {
 	t.Helper()
-	s := natsserver.RunServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir()})
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	n := &testNode{TB: t, source: message.Source{Node: "node01", Version: "test", Epoch: 1}, dir: t.TempDir(), log: new(testsupport.Log)}
-	_, n.js = testsupport.ConnectNATS(t, s.ClientURL())
+	s := runServer(t, "", nil)
+	return newNodeAt(t, s, s, "")
+}
+
+// newNodeAt returns a node that is connected to one server, whose streams are at another.
+func newNodeAt(t testing.TB, s, hub *server.Server, domain jsdomain.Domain) *testNode {
+	t.Helper()
+	n := &testNode{TB: t, source: message.Source{Node: "node01", Version: "test", Epoch: 1}, dir: t.TempDir(), log: new(testsupport.Log), timing: quick}
+	_, n.js = testsupport.ConnectNATS(t, hub.ClientURL())
 	var err error
-	n.remote, err = remote.Open(remote.Config{URL: s.ClientURL(), Node: "node01", MaxReconnects: 3, ReconnectDelay: 20 * time.Millisecond, Log: slog.New(slog.DiscardHandler)})
+	n.remote, err = remote.Open(remote.Config{URL: s.ClientURL(), Node: "node01", MaxReconnects: 3, ReconnectDelay: 20 * time.Millisecond, JetStreamDomain: domain, Log: slog.New(slog.DiscardHandler)})
 	n.mustSucceed(err)
 	t.Cleanup(n.remote.Close)
 	n.out, err = outbox.Open(testContext(n), outbox.Config{Prefix: string(prefix), Dir: filepath.Join(n.dir, "outbox"), Log: slog.New(slog.DiscardHandler)})
@@ -81,7 +102,7 @@ func (n *testNode) start() {
 	n.Helper()
 	var err error
 	n.running, err = open(testContext(n), Config{Outbox: n.out, Remote: n.remote, Subject: "ocsf.wazuh", Node: "node01",
-		KeyFile: filepath.Join(n.dir, "ocsf.key"), Log: slog.New(slog.NewTextHandler(n.log, nil))}, quick)
+		KeyFile: filepath.Join(n.dir, "ocsf.key"), Log: slog.New(slog.NewTextHandler(n.log, nil))}, n.timing)
 	n.mustSucceed(err)
 }
 
@@ -248,8 +269,37 @@ func TestTheIDOfAnEventCannotBeForeseenAndStaysTheSame(t *testing.T) {
 	if err := os.WriteFile(path, []byte("short"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openIDSigner(path); err == nil || !strings.Contains(err.Error(), "damaged") {
+	anew, err := openIDSigner(path)
+	if err == nil || !strings.Contains(err.Error(), "damaged") || anew.signID(id) == first.signID(id) {
 		t.Errorf("damaged: %v", err)
+	}
+	if again, err := openIDSigner(path); err != nil || again.signID(id) != anew.signID(id) {
+		t.Errorf("made anew: %v", err)
+	}
+}
+
+// A leaf node's own stream may take the same events: what it acknowledges is not stored at the hub.
+func TestAtALeafNodeOnlyTheHubConfirmsEvents(t *testing.T) {
+	t.Parallel()
+	hub := runServer(t, "hub", func(o *server.Options) { o.LeafNode = server.LeafNodeOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT} })
+	info, err := hub.Varz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := &url.URL{Scheme: "nats-leaf", Host: fmt.Sprintf("127.0.0.1:%d", info.LeafNode.Port)}
+	leaf := runServer(t, "leaf", func(o *server.Options) { o.LeafNode.Remotes = []*server.RemoteLeafOpts{{URLs: []*url.URL{to}}} })
+	n := newNodeAt(t, leaf, hub, "hub")
+	n.timing.answer = 200 * time.Millisecond
+	_, leafJS := testsupport.ConnectNATS(t, leaf.ClientURL())
+	_, err = leafJS.CreateStream(testContext(t), jetstream.StreamConfig{Name: "LOCAL", Subjects: []string{AllSubjects("ocsf.wazuh")}})
+	n.mustSucceed(err)
+	n.start()
+	n.publishLosses("001")
+	n.await("without a stream at the hub", func(s Stats) bool { return s.Problem != "" && s.Published == 0 && s.Waiting == 2 })
+	n.makeStream()
+	n.await("with one", func(s Stats) bool { return s.Waiting == 0 && s.Published == 3 })
+	if got := n.stored(); !slices.Equal(ofAgent(got, "001"), []string{"1 600299", "2 600299", "2 200403"}) {
+		t.Errorf("stored: %v", got)
 	}
 }
 
