@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,12 +13,11 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/wazuh-pulse/pulse/internal/testport"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "4"); err != nil { // they mostly wait
-		panic(err)
-	}
+	testsupport.RunInParallel(4) // they mostly wait
 	testscript.Main(m, map[string]func(){"pulse": main})
 }
 

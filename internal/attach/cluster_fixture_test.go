@@ -104,7 +104,6 @@ func (n *clusterNode) startPulse(shared bool) {
 		Grace: set.ReconnectGrace, Timeout: set.Timeout, UpdateStatus: true, Clock: n.clock, Fleet: n.fleet, Log: newTestLog(n.log)}
 	if shared {
 		n.member = ownership.NewMember(clusterNames[n.name], 1, n.handleEvent)
-		n.world.share.add(n)
 		cfg.Fleet, cfg.Shared = n, n
 	}
 	var err error
@@ -112,6 +111,9 @@ func (n *clusterNode) startPulse(shared bool) {
 		n.world.t.Fatal(err)
 	}
 	n.link.prober.client, n.link.reader.remoted, n.link.locator.client, n.link.clusterd = n, n, n, n
+	if shared {
+		n.world.share.add(n) // from now on the others' events reach the link
+	}
 	ctx, cancel := context.WithCancel(n.world.t.Context())
 	n.ctx = ctx
 	parts := []func(context.Context){n.fleet.Run, n.link.tracker.runTracker, n.link.monitor.runMonitor, n.link.reader.runReader, n.link.prober.runProber}

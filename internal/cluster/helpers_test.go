@@ -27,7 +27,10 @@ import (
 // patience is how long a test waits for what has to come.
 const patience = time.Minute
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	testsupport.RunInParallel(8) // they mostly wait
+	goleak.VerifyTestMain(m)
+}
 
 func patient(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

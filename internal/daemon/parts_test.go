@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"flag"
 	"log/slog"
 	"strings"
 	"sync"
@@ -13,13 +12,12 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/message"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "6"); err != nil { // they mostly wait
-		panic(err)
-	}
+	testsupport.RunInParallel(6) // they mostly wait
 	// nats-server does not end a stream that a client makes in the very moment in
 	// which the server ends: as a node does that is stopped when it has just come.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).flushStreamStateLoop"),

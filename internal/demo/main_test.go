@@ -1,11 +1,11 @@
 package demo
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"testing"
 
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"go.uber.org/goleak"
 )
 
@@ -18,9 +18,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	if err := flag.Set("test.parallel", "8"); err != nil { // they mostly wait
-		panic(err)
-	}
+	testsupport.RunInParallel(8) // they mostly wait
 	code := m.Run()
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Println(err)

@@ -23,11 +23,13 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/managersim"
 	"github.com/wazuh-pulse/pulse/internal/presence"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"github.com/wazuh-pulse/pulse/internal/wazuhrules"
 )
 
 // The server that a test has ended waits some seconds more for the answer of a stream's source.
 func TestMain(m *testing.M) {
+	testsupport.RunInParallel(8) // they mostly wait
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"))
 }
 

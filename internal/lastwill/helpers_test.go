@@ -21,6 +21,7 @@ const patience = time.Minute
 
 // The server that a test has ended waits some seconds more for the answer of a stream's source.
 func TestMain(m *testing.M) {
+	testsupport.RunInParallel(8) // they mostly wait
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"))
 }
 

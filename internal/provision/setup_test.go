@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/provision"
 	"github.com/wazuh-pulse/pulse/internal/testport"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"go.uber.org/goleak"
 )
 
@@ -25,6 +26,7 @@ const patience = time.Minute
 func TestMain(m *testing.M) {
 	runNodeToBeKilled()
 	// The server that a test has ended waits some seconds more for the answer of a stream's source.
+	testsupport.RunInParallel(8) // they mostly wait
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).trySetupSourceConsumer.func3"))
 }
 

@@ -5,7 +5,6 @@ package survival
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -24,6 +23,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/testport"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 	"go.uber.org/goleak"
 )
 
@@ -50,9 +50,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	if err := flag.Set("test.parallel", "3"); err != nil { // they mostly wait
-		panic(err)
-	}
+	testsupport.RunInParallel(3) // they mostly wait
 	goleak.VerifyTestMain(m)
 }
 
