@@ -28,6 +28,10 @@ func openTerminal() (*terminal, error) {
 	if err != nil {
 		return nil, errNoTerminal
 	}
+	return prepareTerminal(tty)
+}
+
+func prepareTerminal(tty *os.File) (*terminal, error) {
 	before, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
 	if err != nil {
 		_ = tty.Close()
@@ -69,10 +73,11 @@ func (t *terminal) drawLines(lines []string) error {
 // keyWait is the longest wait for a key, in milliseconds.
 const keyWait = 200
 
-// watchKeys calls quit when q is pressed, until ctx ends.
-func (t *terminal) watchKeys(ctx context.Context, quit func()) {
+// readKeys sends the keys that are pressed, until ctx ends. The channel is closed when the terminal is gone.
+func (t *terminal) readKeys(ctx context.Context, keys chan<- key) {
+	defer close(keys)
 	poll := []unix.PollFd{{Fd: int32(t.tty.Fd()), Events: unix.POLLIN}}
-	key := make([]byte, 16)
+	typed := make([]byte, 256)
 	for ctx.Err() == nil {
 		n, err := unix.Poll(poll, keyWait)
 		if err != nil && !errors.Is(err, unix.EINTR) {
@@ -81,14 +86,25 @@ func (t *terminal) watchKeys(ctx context.Context, quit func()) {
 		if n < 1 {
 			continue
 		}
-		n, err = t.tty.Read(key)
+		n, err = t.tty.Read(typed)
 		if err != nil || n == 0 { // the terminal is gone
 			return
 		}
-		if strings.ContainsAny(string(key[:n]), "qQ\x03\x04") {
-			quit()
-			return
+		for _, k := range decodeKeys(typed[:n]) {
+			select {
+			case keys <- k:
+			case <-ctx.Done():
+				return
+			}
 		}
+	}
+}
+
+// restoreOnPanic gives a goroutine that panics a terminal to print that on.
+func (t *terminal) restoreOnPanic() {
+	if p := recover(); p != nil {
+		t.close()
+		panic(p)
 	}
 }
 

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wazuh-pulse/pulse/internal/top"
 	"github.com/wazuh-pulse/pulse/internal/view"
@@ -18,25 +20,36 @@ import (
 
 type topCommand struct {
 	settingsFlag
-	Once bool `help:"Print it once and end: for scripts, and without a terminal."`
+	Once   bool   `help:"Print it once and end: for scripts, and without a terminal."`
+	Filter string `short:"f" placeholder:"SEARCH" help:"Only these agents: text, and filters such as name:web-* or net:10.1.0.0/16, as in the dashboard's search."`
 }
 
 func (*topCommand) Help() string {
 	return `Shows the fleet, live: the number of agents in each status, the disconnected agents, the latest changes with their delay, and
-the state of Pulse itself. It connects to the running daemon on this host, at <pulse><http> of its settings. q or Ctrl-C ends it.
+the state of Pulse itself. It connects to the running daemon on this host, at <pulse><http> of its settings. Three or more
+changes to one status within a second are one line.
 
     pulse top
+    pulse top --filter 'net:10.1.0.0/16 os:windows'
     pulse top --once
+
+Keys: / types a search, Enter takes it, Esc ends it; arrows, Page Up, Page Down, Home and End scroll a list, Tab the other
+one; q or Ctrl-C ends. Filters: name: ip: net: id: group: node: os: version:
 
 The daemon's dashboard at http://127.0.0.1:8420 shows more.`
 }
 
 func (c *topCommand) Run(e *env) error {
+	filter, err := top.ParseFilter(c.Filter)
+	if err != nil {
+		return usageError{fmt.Errorf("--filter: %w", err)}
+	}
 	daemon, err := c.openDaemon(e)
 	if err != nil {
 		return err
 	}
 	t := &topView{daemon: daemon, board: &top.Board{}}
+	t.board.SetFilter(filter)
 	if c.Once {
 		return t.printOnce(e)
 	}
@@ -45,7 +58,7 @@ func (c *topCommand) Run(e *env) error {
 		return usageError{fmt.Errorf("%w: --once prints the screen once", err)}
 	}
 	defer screen.close()
-	if err := t.refreshBoard(e.ctx); err != nil { // a daemon that does not run is an error, not an empty screen
+	if err := t.refreshBoard(e.ctx, t.lastEvent); err != nil { // a daemon that does not run is an error, not an empty screen
 		screen.close()
 		return err
 	}
@@ -58,11 +71,15 @@ type topView struct {
 	daemon    *consoleClient
 	board     *top.Board
 	lastEvent string // id of the last event received
+
+	typing bool
+	typed  string // of the search
 }
 
 const (
-	disconnectedShown = 100
-	refreshPeriod     = 2 * time.Second
+	refreshPeriod = 2 * time.Second
+	eventsAtStart = 500
+	maxAway       = 5000 // disconnected agents that are fetched: 5 pages
 )
 
 // printOnce prints the board once, without cutting lines.
@@ -72,7 +89,7 @@ func (t *topView) printOnce(e *env) error {
 		return err
 	}
 	defer stream.Close()
-	if err := t.refreshBoard(e.ctx); err != nil {
+	if err := t.refreshBoard(e.ctx, t.lastEvent); err != nil {
 		return err
 	}
 	err = readServerEvents(stream, func(kind, _ string, data []byte) error {
@@ -90,23 +107,109 @@ func (t *topView) printOnce(e *env) error {
 	return err
 }
 
-// refreshBoard fetches what is not in the stream.
-func (t *topView) refreshBoard(ctx context.Context) error {
-	var away view.AgentPage
-	if err := t.daemon.fetchJSON(ctx, fmt.Sprintf("/api/v1/agents?status=disconnected&sort=-since&limit=%d", disconnectedShown), &away); err != nil {
-		return err
+// fetched is what is not in the stream.
+type fetched struct {
+	away   view.AgentPage
+	before *view.Changes // nil: those that were fetched before go on
+	err    error
+}
+
+// refreshBoard fetches what is not in the stream, and shows it.
+func (t *topView) refreshBoard(ctx context.Context, last string) error {
+	f := t.fetchBoard(ctx, last)
+	t.applyFetched(&f)
+	return f.err
+}
+
+func (t *topView) fetchBoard(ctx context.Context, last string) (f fetched) {
+	for query := "/api/v1/agents?status=disconnected&sort=-since&limit=1000"; ; {
+		var page view.AgentPage
+		if f.err = t.daemon.fetchJSON(ctx, query, &page); f.err != nil {
+			return f
+		}
+		f.away.Total, f.away.Agents = page.Total, append(f.away.Agents, page.Agents...)
+		if page.Next == "" || len(f.away.Agents) >= maxAway {
+			break
+		}
+		query = "/api/v1/agents?status=disconnected&sort=-since&limit=1000&cursor=" + url.QueryEscape(page.Next)
 	}
-	t.board.SetDisconnected(&away)
-	if t.lastEvent != "" {
-		return nil
+	if last == "" {
+		f.before = new(view.Changes)
+		f.err = t.daemon.fetchJSON(ctx, fmt.Sprintf("/api/v1/changes?limit=%d", eventsAtStart), f.before)
 	}
-	var before view.Changes
-	if err := t.daemon.fetchJSON(ctx, "/api/v1/changes?limit=100", &before); err != nil {
-		return err
+	return f
+}
+
+func (t *topView) applyFetched(f *fetched) {
+	if f.err != nil {
+		t.board.Live = false
+		return
 	}
-	t.board.SetEvents(before.Events)
-	t.lastEvent = before.Last
-	return nil
+	t.board.SetDisconnected(&f.away)
+	if f.before != nil {
+		t.board.SetEvents(f.before.Events)
+		t.lastEvent = f.before.Last
+	}
+}
+
+// handleKey changes the board by a key, and reports whether it ends.
+func (t *topView) handleKey(k key) (quit bool) {
+	if t.typing {
+		t.typeSearch(k)
+		return false
+	}
+	switch k {
+	case 'q', 'Q':
+		return true
+	case '/':
+		t.typing, t.typed = true, t.board.Filter().String()
+		t.board.Prompt = "/" + t.typed
+	case keyEscape:
+		t.board.SetFilter(nil)
+		t.board.Prompt = ""
+	case keyUp, 'k':
+		t.board.ScrollLines(-1)
+	case keyDown, 'j':
+		t.board.ScrollLines(1)
+	case keyPageUp:
+		t.board.ScrollPages(-1)
+	case keyPageDown, ' ':
+		t.board.ScrollPages(1)
+	case keyHome:
+		t.board.ScrollTo(false)
+	case keyEnd:
+		t.board.ScrollTo(true)
+	case keyTab:
+		t.board.SwitchPane()
+	}
+	return false
+}
+
+// maxSearch bounds a search that is typed, in characters.
+const maxSearch = 200
+
+func (t *topView) typeSearch(k key) {
+	switch {
+	case k == keyEscape:
+		t.typing, t.board.Prompt = false, ""
+		return
+	case k == keyEnter:
+		t.typing, t.board.Prompt = false, ""
+		filter, err := top.ParseFilter(t.typed)
+		if err != nil {
+			t.board.Prompt = err.Error()
+			return
+		}
+		t.board.SetFilter(filter)
+		return
+	case k == keyBackspace:
+		if r := []rune(t.typed); len(r) > 0 {
+			t.typed = string(r[:len(r)-1])
+		}
+	case k > 0 && utf8.RuneCountInString(t.typed) < maxSearch:
+		t.typed += string(rune(k))
+	}
+	t.board.Prompt = "/" + t.typed
 }
 
 // applyEvent applies an event of the stream to the board.
@@ -131,16 +234,22 @@ type serverEvent struct {
 	data     []byte
 }
 
-// followFleet draws until e ends or q is pressed.
+// followFleet draws until e ends or q is pressed. It fetches beside, so that keys have their effect at once.
 func (t *topView) followFleet(e *env, screen *terminal) error {
 	ctx, stop := context.WithCancel(e.ctx)
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer stop()
-	events := make(chan serverEvent)
-	last := t.lastEvent
-	work.Go(func() { t.streamEvents(ctx, last, events) })
-	work.Go(func() { screen.watchKeys(ctx, stop) })
+	begin := func(task func()) {
+		work.Go(func() {
+			defer screen.restoreOnPanic()
+			task()
+		})
+	}
+	events, keys, pages := make(chan serverEvent), make(chan key), make(chan fetched, 1)
+	last, fetching := t.lastEvent, false
+	begin(func() { t.streamEvents(ctx, last, events) })
+	begin(func() { screen.readKeys(ctx, keys) })
 	again := time.NewTicker(refreshPeriod)
 	defer again.Stop()
 	frame := time.NewTicker(250 * time.Millisecond)
@@ -159,10 +268,18 @@ func (t *topView) followFleet(e *env, screen *terminal) error {
 				t.lastEvent = ""
 			}
 			t.applyEvent(m.kind, m.data)
+		case k, open := <-keys:
+			if !open || t.handleKey(k) {
+				return nil
+			}
+		case f := <-pages:
+			fetching = false
+			t.applyFetched(&f)
 		case <-frame.C: // draw the time
 		case <-again.C:
-			if t.refreshBoard(ctx) != nil {
-				t.board.Live = false
+			if last := t.lastEvent; !fetching {
+				fetching = true
+				begin(func() { pages <- t.fetchBoard(ctx, last) })
 			}
 		}
 	}

@@ -49,15 +49,80 @@ type Summary struct {
 // Board holds what is shown.
 type Board struct {
 	Colour bool
-	Live   bool // the stream of events is open
+	Live   bool   // the stream of events is open
+	Prompt string // at the bottom while a search is typed, or what is wrong with it; "" for none
 
+	filter       *Filter
+	scroll       [2]int // lines scrolled, by pane
+	rows         [2]int // that the panes had at the last draw
+	focused      Pane
 	summary      Summary
 	hasSummary   bool
 	disconnected view.AgentPage
 	events       []view.Event // newest first
 }
 
-const maxEvents = 200
+// Pane is a list of the board that can be scrolled.
+type Pane int
+
+// The panes.
+const (
+	Away Pane = iota
+	JustNow
+)
+
+const maxEvents = 2000
+
+// SetFilter selects the agents that are shown, and their events; nil for all.
+func (b *Board) SetFilter(f *Filter) { b.filter, b.scroll = f, [2]int{} }
+
+// Filter returns the present filter.
+func (b *Board) Filter() *Filter { return b.filter }
+
+// SwitchPane has the other list scroll.
+func (b *Board) SwitchPane() { b.focused = 1 - b.focused }
+
+// ScrollLines scrolls by lines, down unless n is negative. The next draw stops at the ends.
+func (b *Board) ScrollLines(n int) {
+	b.scroll[b.focused] = max(b.scroll[b.focused]+n, 0)
+}
+
+// ScrollPages scrolls by as many pages.
+func (b *Board) ScrollPages(n int) { b.ScrollLines(n * max(b.rows[b.focused], 1)) }
+
+// ScrollTo scrolls to the beginning, or to the end.
+func (b *Board) ScrollTo(end bool) {
+	b.scroll[b.focused] = 0
+	if end {
+		b.scroll[b.focused] = maxScroll
+	}
+}
+
+// maxScroll is beyond the end of any list.
+const maxScroll = 1 << 30
+
+// scrollPane returns which rows of a pane are shown, of n, and keeps the place within the list.
+func (b *Board) scrollPane(pane Pane, n, rows int) (from, to int) {
+	rows = max(min(n, rows), 0)
+	b.rows[pane] = rows
+	b.scroll[pane] = min(b.scroll[pane], n-rows)
+	return b.scroll[pane], b.scroll[pane] + rows
+}
+
+// titleOf returns the title of a pane: which rows are shown, if not all, and the filter.
+func (b *Board) titleOf(pane Pane, title string, n, from, to int) []part {
+	note := ""
+	if to-from < n {
+		note = fmt.Sprintf("  %d-%d of %d", from+1, to, n)
+		if b.focused == pane {
+			note += "  ↑↓"
+		}
+	}
+	if f := b.filter.String(); f != "" {
+		note += "  filter " + printable.Only(f)
+	}
+	return []part{{bold, title}, {dim, note}}
+}
 
 // SetSummary sets the state of the fleet and the node.
 func (b *Board) SetSummary(s *Summary) { b.summary, b.hasSummary = *s, true }
@@ -84,17 +149,61 @@ func (b *Board) Draw(width, height int, now time.Time) []string {
 	b.drawHeader(p, now)
 	b.drawFleet(p)
 	b.drawNode(p)
+	away, events := b.selectAgents(), mergeBursts(b.selectEvents())
 	left := max(height-len(p.lines)-4, 4) // two titles, each with a line before it
-	rows := min(len(b.disconnected.Agents), max(left/2, left-len(b.events)))
-	p.addLine()
-	p.addLine(part{bold, fmt.Sprintf("AWAY  %d", b.summary.Agents.Disconnected)})
-	b.drawDisconnected(p, rows, now)
-	p.addLine()
-	p.addLine(part{bold, "JUST NOW"})
-	for i := range b.events[:min(len(b.events), max(height-len(p.lines), 1))] {
-		drawEvent(p, &b.events[i])
+	if b.Prompt != "" {
+		left--
 	}
-	return p.lines[:min(len(p.lines), max(height, 1))]
+	from, to := b.scrollPane(Away, len(away), min(len(away), max(left/2, left-len(events))))
+	count := fmt.Sprintf("AWAY  %d", b.summary.Agents.Disconnected)
+	if b.filter.String() != "" {
+		count = fmt.Sprintf("AWAY  %d of %d", len(away), b.summary.Agents.Disconnected)
+	}
+	p.addLine()
+	p.addLine(b.titleOf(Away, count, len(away), from, to)...)
+	b.drawDisconnected(p, away, from, to, now)
+	p.addLine()
+	room := height - len(p.lines) - 1
+	if b.Prompt != "" {
+		room--
+	}
+	from, to = b.scrollPane(JustNow, len(events), max(room, 1))
+	p.addLine(b.titleOf(JustNow, "JUST NOW", len(events), from, to)...)
+	for _, e := range events[from:to] {
+		if len(e) > 1 {
+			drawBurst(p, e)
+		} else {
+			drawEvent(p, e[0], b.nodeColumn(cmp.Or(e[0].Node, b.summary.Node.Node)))
+		}
+	}
+	p.lines = p.lines[:min(len(p.lines), max(height, 1))]
+	if b.Prompt != "" {
+		p.lines = p.lines[:min(len(p.lines), max(height-1, 0))]
+		for len(p.lines) < height-1 {
+			p.addLine()
+		}
+		p.addLine(part{yellow, printable.Only(b.Prompt)})
+	}
+	return p.lines
+}
+
+// selectAgents returns the disconnected agents that the filter selects.
+func (b *Board) selectAgents() (away []*view.LocatedAgent) {
+	for i := range b.disconnected.Agents {
+		if a := &b.disconnected.Agents[i]; b.filter.MatchesAgent(a) {
+			away = append(away, a)
+		}
+	}
+	return away
+}
+
+func (b *Board) selectEvents() (events []*view.Event) {
+	for i := range b.events {
+		if e := &b.events[i]; b.filter.matchesEvent(e) {
+			events = append(events, e)
+		}
+	}
+	return events
 }
 
 func (b *Board) drawHeader(p *page, now time.Time) {
@@ -188,31 +297,30 @@ func describeCluster(c *view.NodeList) []part {
 	return append([]part{{dim, fmt.Sprintf("nodes %d, %d up, %d agents", len(c.Nodes), up, agents)}}, wrong...)
 }
 
-func (b *Board) drawDisconnected(p *page, rows int, now time.Time) {
-	if len(b.disconnected.Agents) == 0 {
+func (b *Board) drawDisconnected(p *page, away []*view.LocatedAgent, from, to int, now time.Time) {
+	if len(away) == 0 {
 		p.addLine(part{dim, "nobody"})
 		return
 	}
-	for i := range b.disconnected.Agents[:rows] {
-		a := &b.disconnected.Agents[i]
+	for _, a := range away[from:to] {
 		seen := "never"
 		if a.LastSeen != nil {
 			seen = formatDuration(now.Sub(*a.LastSeen)) + " ago"
 		}
-		p.addLine(part{red, "× "}, part{bold, fitText(a.Name, p.nameWidth()) + " "}, part{"", fitText(a.IP, 15) + " " + fitText(a.Reason, 17) + " "},
-			part{dim, "since " + fitText(formatDuration(now.Sub(a.Since)), 6) + " seen " + seen + describeNode(a.Node) + describeInfo(&a.AgentInfo)})
+		p.addLine(part{red, "× "}, part{bold, fitText(a.Name, p.nameWidth()) + " "}, part{"", fitText(a.IP, 15) + " " + fitText(a.Reason, 17) + " " + b.nodeColumn(a.Node)},
+			part{dim, "since " + fitText(formatDuration(now.Sub(a.Since)), 6) + " seen " + seen + describeInfo(&a.AgentInfo)})
 	}
-	if more := b.disconnected.Total - rows; more > 0 {
-		p.addLine(part{dim, fmt.Sprintf("and %d more", more)})
+	if more := b.disconnected.Total - len(b.disconnected.Agents); to == len(away) && more > 0 {
+		p.addLine(part{dim, fmt.Sprintf("and %d more that are not loaded", more)})
 	}
 }
 
-// describeNode returns the node of an agent of a cluster, to stand within a line.
-func describeNode(node string) string {
-	if node == "" {
+// nodeColumn returns the node of an agent in the column of a cluster; "" outside of one.
+func (b *Board) nodeColumn(node string) string {
+	if b.summary.Cluster == nil {
 		return ""
 	}
-	return " · " + printable.Only(node)
+	return fitText("node:"+cmp.Or(node, "-"), 15) + " "
 }
 
 // describeInfo returns what is known of an agent, to stand at the end of a line.
@@ -226,7 +334,7 @@ func describeInfo(i *event.AgentInfo) string {
 	return text
 }
 
-func drawEvent(p *page, e *view.Event) {
+func drawEvent(p *page, e *view.Event, node string) {
 	at := part{dim, e.KnownAt.Local().Format(time.TimeOnly) + " "}
 	known, to := "", ""
 	if e.Delay != nil {
@@ -237,14 +345,8 @@ func drawEvent(p *page, e *view.Event) {
 	}
 	switch e.Kind {
 	case "status_change":
-		sign, tone := "█ ", green
-		switch e.To {
-		case "disconnected":
-			sign, tone = "× ", red
-		case "pending":
-			sign, tone = "▒ ", yellow
-		}
-		p.addLine(at, part{tone, sign}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", fitText(e.IP, 15) + " " + to + fitText(e.Reason, 17)}, part{dim, known + describeNode(e.Node)})
+		sign, tone := statusSign(e.To)
+		p.addLine(at, part{tone, sign}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", fitText(e.IP, 15) + " " + to + fitText(e.Reason, 17)}, part{"", strings.TrimRight(" "+node, " ")}, part{dim, known})
 	case "agent_away":
 		p.addLine(at, part{red, "× "}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", fitText(e.IP, 15) + " away for " + formatDuration(time.Duration(e.AwayFor)*time.Second)})
 	case "agent_flapping":

@@ -2,6 +2,8 @@ package top
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,8 +86,8 @@ func TestABoardSaysWhichAgentsOnlyTheDatabaseShows(t *testing.T) {
 func TestABoardFitsEveryScreen(t *testing.T) {
 	for _, size := range [][2]int{{200, 60}, {80, 24}, {40, 12}, {20, 5}, {1, 1}} {
 		b := full(t)
-		for range 300 {
-			b.AddEvents([]view.Event{{Kind: "status_change", Name: "x", To: "pending"}})
+		for range 3 {
+			b.AddEvents(slices.Repeat([]view.Event{{Kind: "status_change", Name: "x", To: "pending"}}, maxEvents-10))
 		}
 		lines := b.Draw(size[0], size[1], noon)
 		if len(lines) > size[1] {
@@ -112,7 +114,8 @@ func TestABoardHasTheNodesOfACluster(t *testing.T) {
 	b.disconnected.Agents[0].Node = "node02"
 	b.AddEvents([]view.Event{{Kind: "status_change", KnownAt: noon, Name: "web", IP: "10.0.0.1", Node: "node02", To: "active", Reason: "agent_moved"}})
 	lines := strings.Join(b.Draw(120, 40, noon), "\n")
-	for _, want := range []string{"\nnodes 3, 1 up, 32 agents · node02 lost 32s · node03 unknown\n", " seen 25s ago · node02\n", " active       agent_moved       · node02\n"} {
+	for _, want := range []string{"\nnodes 3, 1 up, 32 agents · node02 lost 32s · node03 unknown\n", " missed_keepalives node:node02     since 4.0s   seen 25s ago\n", " active       agent_moved       node:node02\n",
+		" disconnected missed_keepalives node:node01 known after 20s\n"} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("%q is not in\n%s", want, lines)
 		}
@@ -142,4 +145,132 @@ func TestNobodySteersTheTerminal(t *testing.T) {
 			t.Errorf("in colour: %q", line)
 		}
 	}
+}
+
+// crowd is a board with 61 agents that were lost within a second, and one that was lost before.
+func crowd(t *testing.T) *Board {
+	t.Helper()
+	b := full(t)
+	away := view.AgentPage{Total: 61}
+	var events []view.Event
+	for i := range 61 {
+		reason := "connection_lost"
+		if i%3 == 0 {
+			reason = "missed_keepalives"
+		}
+		ip := fmt.Sprintf("10.1.%d.7", i)
+		away.Agents = append(away.Agents, view.LocatedAgent{Agent: view.Agent{ID: fmt.Sprintf("%03d", i), Name: fmt.Sprintf("plc-%02d", i), IP: ip, Reason: reason, Since: noon}})
+		events = append(events, view.Event{Kind: "status_change", KnownAt: noon.Add(time.Duration(i) * 10 * time.Millisecond), ID: fmt.Sprintf("%03d", i), Name: fmt.Sprintf("plc-%02d", i), IP: ip, To: "disconnected", Reason: reason})
+	}
+	events = append(events, view.Event{Kind: "fleet_outage", KnownAt: noon.Add(700 * time.Millisecond), Fleet: &view.Outage{Watched: 90, Lost: 61}})
+	b.SetDisconnected(&away)
+	b.AddEvents(events)
+	return b
+}
+
+func TestAgentsThatAreLostWithinASecondAreOneLine(t *testing.T) {
+	b := crowd(t)
+	text := strings.Join(b.Draw(140, 100, noon), "\n")
+	want := "JUST NOW\n12:00:00 FLEET OUTAGE: 61 of 90 agents lost, 0 fell silent, 0 closed their connections\n" +
+		"12:00:00 × 61 agents disconnected 40 connection_lost, 21 missed_keepalives · plc-60, plc-59, "
+	if !strings.Contains(text, want) || strings.Contains(text, "12:00:00 × plc-") {
+		t.Errorf("%q is not in\n%s", want, text)
+	}
+	// Another status, and what is more than a second away, are lines of their own; so are two.
+	if !strings.Contains(text, "\n11:59:56 × db-01 ") || !strings.Contains(text, "\n11:59:55 █ web ") {
+		t.Error(text)
+	}
+	b.AddEvents([]view.Event{{Kind: "status_change", KnownAt: noon.Add(time.Hour), Name: "a", To: "active"}, {Kind: "status_change", KnownAt: noon.Add(time.Hour), Name: "b", To: "active"}})
+	if text := strings.Join(b.Draw(140, 100, noon), "\n"); !strings.Contains(text, "13:00:00 █ b ") || !strings.Contains(text, "13:00:00 █ a ") {
+		t.Error(text)
+	}
+}
+
+func TestAListScrollsByLinesPagesAndToItsEnds(t *testing.T) {
+	b := crowd(t)
+	shows := func(title, first, last string) {
+		t.Helper()
+		lines := b.Draw(140, 30, noon)
+		text := strings.Join(lines, "\n")
+		if !strings.Contains(text, title) || !strings.Contains(text, "\n× "+first+" ") || !strings.Contains(text, "\n× "+last+" ") {
+			t.Errorf("no %q with %s to %s:\n%s", title, first, last, text)
+		}
+		if len(lines) > 30 {
+			t.Errorf("%d lines", len(lines))
+		}
+	}
+	shows("AWAY  2  1-12 of 61  ↑↓", "plc-00", "plc-11")
+	b.ScrollLines(1)
+	shows("2-13 of 61", "plc-01", "plc-12")
+	b.ScrollPages(1)
+	shows("14-25 of 61", "plc-13", "plc-24")
+	b.ScrollTo(true)
+	shows("50-61 of 61", "plc-49", "plc-60")
+	b.ScrollLines(5)
+	shows("50-61 of 61", "plc-49", "plc-60")
+	b.ScrollPages(-1)
+	shows("38-49 of 61", "plc-37", "plc-48")
+	b.ScrollTo(false)
+	b.ScrollLines(-1)
+	shows("1-12 of 61", "plc-00", "plc-11")
+	b.SwitchPane()
+	b.ScrollTo(true)
+	shows("AWAY  2  1-12 of 61", "plc-00", "plc-11")
+}
+
+func TestAFilterIsThatOfTheDashboard(t *testing.T) {
+	agent := view.LocatedAgent{Group: "plant", Agent: view.Agent{ID: "017", Name: "PLC-07", IP: "10.1.2.3", Node: "node02",
+		AgentInfo: event.AgentInfo{WazuhGroups: []string{"default", "plc/a"}, OSName: "Debian GNU/Linux", OSVersion: "12", AgentVersion: "v4.14.7"}}}
+	for text, want := range map[string]bool{
+		"": true, "plc": true, "017": true, "10.1.": true, "plc 017 10.1": true, "plc 018": false, "name:plc-*": true, "NAME:plc": false, "id:01?": true, "ip:10.1.*": true, "ip:10.1.2.4": false,
+		"net:10.1.0.0/16": true, "net:10.1.9.9/16": true, "net:10.2.0.0/16": false, "net:10.1.2.3": true, "net:10.1.*": true, "net:::/0": false, "net:fe80::/10": false,
+		"group:plant": true, "group:plc*": true, "group:web": false, "node:node0*": true, "node:node01": false, "os:debian": true, "os:debian*12": true, "os:debian*13": false,
+		"version:4.14": true, "version:v4.14.7": true, "version:4.1": false, "version:4.1?.*": true, "name:plc-* net:10.1.0.0/24": false, "name:": true, "fe80::": false,
+	} {
+		f, err := ParseFilter(text)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+		} else if f.MatchesAgent(&agent) != want {
+			t.Errorf("%q matches: %v", text, !want)
+		}
+	}
+	for text, want := range map[string]string{"status:lost": `there is no filter "status": there are name:, ip:, net:, id:, group:, node:, os:, version:`,
+		"net:10.1.0.0/33": `"10.1.0.0/33" is no network: net: wants one such as 10.1.0.0/16, or 10.1.*`, "name:[": `"[" is no pattern`} {
+		if _, err := ParseFilter(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	b := crowd(t)
+	f, err := ParseFilter("name:plc-1*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.SetFilter(f)
+	b.Prompt = "/name:plc-1*"
+	lines := b.Draw(140, 40, noon)
+	text := strings.Join(lines, "\n")
+	for _, want := range []string{"\nAWAY  10 of 2  filter name:plc-1*\n", "\n× plc-10 ", "FLEET OUTAGE", "× 10 agents disconnected "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if len(lines) != 40 || lines[39] != "/name:plc-1*" || strings.Contains(text, "web ") {
+		t.Error(text)
+	}
+}
+
+// FuzzParseFilter holds that any text is a filter or refused in one line.
+func FuzzParseFilter(f *testing.F) {
+	for _, text := range []string{"web", "name:[a-", "net:10.0.0.0/8 os:x", "net:::/0", "fe80::1", "a:b:c", "version:v"} {
+		f.Add(text, "web-1")
+	}
+	f.Fuzz(func(t *testing.T, text, name string) {
+		filter, err := ParseFilter(text)
+		switch {
+		case err != nil && !printable.Is(err.Error()):
+			t.Errorf("%q", err)
+		case err == nil:
+			filter.MatchesAgent(&view.LocatedAgent{Agent: view.Agent{Name: name, IP: name, AgentInfo: event.AgentInfo{AgentVersion: name, OSName: name}}})
+		}
+	})
 }
