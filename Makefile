@@ -9,7 +9,7 @@ VERSION = $(shell dist/linux-$(HOST)/pulse version | cut -d' ' -f2 | sed 's/-/~/
 
 ENGINE := docker
 
-.PHONY: packages check-packages image check-image share clean
+.PHONY: packages check-packages check-fresh image check-image share clean
 
 # A deb and an rpm in dist/, for this machine's architecture; for both:
 #   make packages ARCHES="amd64 arm64"
@@ -42,6 +42,10 @@ share: binary-$(HOST) dist/tools/go-md2man
 # may be changed, as root.
 check-packages:
 	deploy/packages/check.sh $(VERSION)
+
+# The first day on a fresh Debian, in a root of its own, in the documentation's words. As root.
+check-fresh:
+	deploy/packages/fresh.sh $(VERSION)
 
 # A container image for this machine's architecture, called pulse, by ENGINE: docker, podman
 # or buildah. The authorities that it trusts are this machine's.
