@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/lastwill"
 )
 
@@ -86,6 +87,10 @@ func addServiceImports(by, from *jwt.AccountClaims, services []service) {
 		by.Imports.Add(&jwt.Import{Name: s.subject, Subject: jwt.Subject(s.subject), Account: from.Subject, Type: jwt.Service})
 	}
 }
+
+// tokenMax is how long a user's JWT may be: a NATS server takes lines of 4096 bytes before a
+// client is logged in, and that of a login has more than the JWT.
+const tokenMax = 3650
 
 func encodeSignedClaims(claims jwt.Claims, by nkeys.KeyPair) (string, error) {
 	var results jwt.ValidationResults
@@ -169,6 +174,10 @@ func (u *user) makeUserCredentials(s *state, signing keys) ([]byte, error) {
 	token, err := encodeSignedClaims(claims, signing[u.Kind.accountName()])
 	if err != nil {
 		return nil, err
+	}
+	if len(token) > tokenMax {
+		return nil, hint.Add(fmt.Errorf("with its rights it has %d bytes, and a NATS server takes no login of more than %d", len(token), tokenMax),
+			"choose a shorter name, or shorter subjects")
 	}
 	seed, err := pair.Seed()
 	if err != nil {

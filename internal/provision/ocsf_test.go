@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event/ocsf"
@@ -196,4 +197,28 @@ func TestOCSFEventsAreAddedToASetupThatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.mayNot("ocsf.wazuh.node02.node")
+}
+
+// Each right makes a login longer, and a server takes only so much: what would be too long is not made.
+func TestALoginIsNoLongerThanAServerTakes(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("r", 64)
+	cfg := requestedConfig(t)
+	cfg.OCSF, cfg.Readers = strings.Repeat("o", 128), []string{long}
+	if _, err := provision.New(cfg); err == nil || !strings.Contains(err.Error(), "takes no login") {
+		t.Errorf("too long: %v", err)
+	}
+	if _, err := os.Stat(cfg.Dir); err == nil {
+		t.Error("there is a setup all the same")
+	}
+	s := newStage(t, func(c *provision.Config) { c.OCSF, c.Readers = strings.Repeat("o", 38), []string{long} })
+	text, err := os.ReadFile(s.path("readers/" + long + "/" + long + ".creds"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token, err := jwt.ParseDecoratedJWT(text); err != nil || len(token) < 3600 {
+		t.Errorf("%d bytes, %v", len(token), err)
+	}
+	nc, _ := s.connect("readers/"+long+"/"+long+".creds", nats.Name(long))
+	s.nothingRefused(nc)
 }
