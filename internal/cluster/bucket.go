@@ -116,6 +116,7 @@ type stored struct {
 	order uint64
 	key   string
 	value []byte
+	at    string // when, by the server's clock
 }
 
 // readRecords returns records after an order, in their order, where the last one has another
@@ -242,7 +243,7 @@ func parseAnswer(m *nats.Msg, after uint64) (s stored, err error) {
 	if err != nil || !ok || order <= after {
 		return s, errAnswer
 	}
-	return stored{order, key, m.Data}, nil
+	return stored{order, key, m.Data, m.Header.Get("Nats-Time-Stamp")}, nil
 }
 
 // request sends a request for records, and returns where its answers arrive.

@@ -139,6 +139,7 @@ func (r *reader) applyRecords(ctx context.Context, records []stored) error {
 		order uint64
 		key   ownership.Key
 		rec   ownership.Record
+		at    string
 	}
 	for len(records) > applyMax { // so that nobody waits long for the lock
 		if err := r.applyRecords(ctx, records[:applyMax]); err != nil {
@@ -157,7 +158,7 @@ func (r *reader) applyRecords(ctx context.Context, records []stored) error {
 			refused = append(refused, parsed{order: s.order, key: key})
 			continue
 		}
-		valid = append(valid, parsed{s.order, key, rec})
+		valid = append(valid, parsed{s.order, key, rec, s.at})
 	}
 	r.mu.Lock()
 	r.member.SetTime(r.now())
@@ -172,6 +173,9 @@ func (r *reader) applyRecords(ctx context.Context, records []stored) error {
 			r.member.RecordRefused(p.key, p.order)
 		} else if p.key.Kind == ownership.BeatRecord {
 			r.seen[p.key.Node] = time.Now()
+			if p.key.Node == r.cfg.Node {
+				r.noticeGap(p.at)
+			}
 		}
 	}
 	if n := len(records); n > 0 {

@@ -47,6 +47,9 @@ type timing struct {
 	away    time.Duration // for this long, and the whole bucket is read again
 }
 
+// absence is how long a node is silent before others may find it so.
+func (t *timing) absence() time.Duration { return (ownership.SilentBeats - 1) * t.beat }
+
 // BeatPeriod is the time between two beats of a node.
 const BeatPeriod = 4 * time.Second
 
@@ -81,6 +84,7 @@ type View struct {
 	member   *ownership.Member
 	pending  []ownership.Event // for OnEvent
 	good     time.Time         // when a beat was acknowledged last
+	lastGood time.Time         // when the one before was
 	cutOff   bool
 	loaded   bool // everything has been read
 	created  time.Time
@@ -88,6 +92,8 @@ type View struct {
 	problem  string               // why there is no bucket
 	known    bool                 // all agents of this node have been claimed
 	away     bool                 // others may have found this node silent
+	before   time.Time            // when a beat was acknowledged last before that; zero if none was
+	stored   time.Time            // of this node's latest beat, by the server's clock
 	seen     map[string]time.Time // when a sign of life of each node was read last
 }
 
@@ -200,7 +206,37 @@ func (v *View) confirmConnection() {
 // noticeAbsence notices that this node has stored no beat for so long that others may have
 // found it silent. The lock is held.
 func (v *View) noticeAbsence() {
-	v.away = v.away || time.Since(v.good) > (ownership.SilentBeats-1)*v.timing.beat
+	if time.Since(v.good) > v.timing.absence() {
+		v.setAway(v.good)
+	}
+}
+
+func (v *View) setAway(since time.Time) {
+	if v.away = true; since.After(v.start) {
+		v.before = since
+	}
+}
+
+// noticeGap notices that this node's beat was stored, by the server's clock, so long after
+// the one before that others may have found it silent: its host may have been stopped, and
+// its clock with it. The lock is held.
+func (v *View) noticeGap(at string) {
+	stored, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		return
+	}
+	if !v.stored.IsZero() && stored.Sub(v.stored) > v.timing.absence() && !v.away {
+		v.setAway(v.lastGood)
+	}
+	v.stored = stored
+}
+
+// AwaySince returns when a beat of this node was acknowledged last before others may have
+// found it silent; the zero time if none was since its start.
+func (v *View) AwaySince() time.Time {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.before
 }
 
 // checkVerdict finds that others have found this node silent. That is no event if it was not.
@@ -212,6 +248,7 @@ func (v *View) checkVerdict() {
 		v.returned = order
 		v.pending = append(v.pending, ownership.Event{Kind: ownership.Returned, Order: order, Node: v.cfg.Node, Other: by,
 			Beat: v.member.State.ReturnBeat()})
+	case v.member.State.OwnBeat() < order: // the next one shows whether it was silent
 	default:
 		v.member.State.DismissVerdict()
 		if more, ok := v.refusals.Allow(); ok {

@@ -83,3 +83,23 @@ func TestANodeThatDiesIsLostAndAnnouncedByOne(t *testing.T) {
 		nodes[0].awaitEvents(ownership.NodeBack, 1)
 	})
 }
+
+// A host that is stopped stops the clock of its node, too, which then knows by the server's.
+func TestANodeWhoseHostWasStoppedKnowsThatItWasLost(t *testing.T) {
+	t.Parallel()
+	v, began := &View{timing: defaultTiming}, time.Now()
+	v.start, v.lastGood, v.good = began.Add(-time.Hour), began.Add(-4*time.Second), began
+	for i, c := range []struct {
+		after time.Duration
+		away  bool
+	}{{0, false}, {4 * time.Second, false}, {10 * time.Second, false}, {310 * time.Second, true}} {
+		v.noticeGap(began.Add(c.after).Format(time.RFC3339Nano))
+		if v.away != c.away || c.away != v.AwaySince().Equal(v.lastGood) {
+			t.Errorf("beat %d: away: %v since %v", i, v.away, v.AwaySince())
+		}
+	}
+	v.noticeGap("yesterday")
+	if v.AwaySince().IsZero() {
+		t.Error("it is forgotten")
+	}
+}

@@ -218,7 +218,7 @@ func (o *sessionView) confirmWrites(writes []ownership.Write, orders []uint64) {
 		o.member.ConfirmWrite(w, orders[i])
 		if w.Key.Kind == ownership.BeatRecord {
 			o.noticeAbsence()
-			o.good = time.Now()
+			o.lastGood, o.good = o.good, time.Now()
 		}
 	}
 	o.signalQueued()

@@ -115,6 +115,7 @@ type sharedView interface {
 	ConfirmNodeLost(node string, beat uint64)
 	ConfirmReturn(order uint64)
 	SeenAt(node string) time.Time
+	AwaySince() time.Time
 	IsAnnounced(beat uint64) bool
 	StatementOrder(id ownership.AgentID, here bool) uint64
 	DatedOrder(order uint64) uint64
@@ -155,9 +156,8 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 	defer close(opened)
 	v, err := cluster.Open(cluster.Config{Node: c.node, Epoch: source.Epoch, Started: out.recorder.started, Role: c.role, Version: source.Version,
 		Remote: c.remote, Signer: out.sealer.Signer(), Beat: c.pace.beat, Log: c.log,
-		OnEvent:      func(e ownership.Event) { <-opened; c.handleEvent(e) },
-		OnLoaded:     func() { <-opened; c.handleLoaded() },
-		OnConnection: func(cutOff bool) { <-opened; c.handleConnection(cutOff) }})
+		OnEvent:  func(e ownership.Event) { <-opened; c.handleEvent(e) },
+		OnLoaded: func() { <-opened; c.handleLoaded() }})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,6 @@ type nodeWatch struct {
 
 	mu       sync.Mutex
 	events   []ownership.Event
-	cutOff   time.Time           // what was acknowledged last before this node was cut off
 	declared []message.LostAgent // of a run before this one: see completeDeclarations
 }
 
@@ -55,16 +54,6 @@ func (w *nodeWatch) takeEvents() (list []ownership.Event) {
 type managerWatcher interface {
 	// IsManagerAlive reports whether the manager on a node works, as far as that is known.
 	IsManagerAlive(node string) (alive, known bool)
-}
-
-// handleConnection handles that this node is cut off from the shared view, or not any more.
-func (c *clusterPart) handleConnection(cutOff bool) {
-	if !cutOff {
-		return
-	}
-	c.nodes.mu.Lock()
-	defer c.nodes.mu.Unlock()
-	c.nodes.cutOff = time.Now().Add(-c.beatPeriod() * 5 / 2)
 }
 
 // beatPeriod is the time between two signs of life of this node.
@@ -149,11 +138,8 @@ func (c *clusterPart) announceReturn(ctx context.Context, e *ownership.Event) {
 			break
 		}
 	}
-	c.nodes.mu.Lock()
-	since := c.nodes.cutOff
-	c.nodes.mu.Unlock()
 	back := &event.NodeLoss{Node: c.node, Agents: c.shared.Status().Agents, Beat: e.Beat}
-	if !since.IsZero() {
+	if since := c.shared.AwaySince(); !since.IsZero() {
 		back.Since = since.Unix()
 	}
 	if c.publishAndWait(ctx, message.Record{Alert: &message.ClusterAlert{Back: back}}) == nil {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -133,6 +134,8 @@ func TestALostNodeIsAnnouncedOnceAndItsAgentsComeBackWithIt(t *testing.T) {
 func TestANodeThatWasCutOffTakesBackWhatTheOthersSaidOfItsAgents(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 3, quickPace)
+	f.nodes["one"].await("it has stored a sign of life", func() bool { return f.nodes["one"].node.cluster().view().Status().Stored > 4 })
+	closed := time.Now()
 	f.paths["one"].Close()
 	f.nodes["one"].await("it knows that it is cut off", func() bool { return f.nodes["one"].node.cluster().view().Status().CutOff })
 	by := f.awaitLost(f.ids...)
@@ -156,6 +159,12 @@ func TestANodeThatWasCutOffTakesBackWhatTheOthersSaidOfItsAgents(t *testing.T) {
 		})
 	}
 	f.checkNoLossAlert()
+	f.readAll("wazuh.xdr.alerts.node_lost", func(m event.Message) {
+		l := m.(*event.NodeLostMessage)
+		if since := cmp.Or(l.Lost, l.Back).SinceTime(); since.After(closed.Add(time.Second)) || since.Before(closed.Add(-10*time.Second)) {
+			t.Errorf("since %v, and it was cut off at %v: %+v, %+v", since, closed, l.Lost, l.Back)
+		}
+	})
 }
 
 func TestWhileTheServerIsAwayNobodyIsLost(t *testing.T) {

@@ -188,5 +188,8 @@ func (s *State) Nodes() []Node {
 // OwnStamp returns the stamp of this node's latest record.
 func (s *State) OwnStamp() Stamp { return s.nodes[s.self].stamp }
 
+// OwnBeat returns the order of this node's latest beat; 0 for none.
+func (s *State) OwnBeat() uint64 { return s.nodes[s.self].beatOrder }
+
 // OwnBack returns the Back of this node's latest beat.
 func (s *State) OwnBack() uint64 { return s.nodes[s.self].beat.Back }
