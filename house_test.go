@@ -158,7 +158,7 @@ var rooms = []room{
 	{"cmd/pulse-bench", []string{"internal/bench", "internal/clientkeys", "internal/daemon", "internal/demo", "internal/managersim", "internal/silence"}, "its command line; the measurements are in internal/bench, the demo in internal/demo"},
 	{"internal/tools/shape", nil, "it reads source files, and no package of the module"},
 	{"docs/consumers/go", []string{"event", "seal"}, "it is a program of somebody else, who has nothing but what is public"},
-	{"cmd/pulse", []string{"event", "event/ocsf", "internal/agentsim", "internal/alertlevel", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/printable", "internal/provision", "internal/remote", "internal/report", "internal/sealing", "internal/secmsg", "internal/silence", "internal/statedir", "internal/systemd", "internal/top", "internal/view", "internal/wazuhrules", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
+	{"cmd/pulse", []string{"event", "event/ocsf", "internal/agentsim", "internal/alertlevel", "internal/audit", "internal/audittrail", "internal/clientkeys", "internal/config", "internal/daemon", "internal/demo", "internal/doctor", "internal/hint", "internal/keys", "internal/natscontext", "internal/printable", "internal/provision", "internal/remote", "internal/report", "internal/sealing", "internal/secmsg", "internal/silence", "internal/statedir", "internal/systemd", "internal/top", "internal/view", "internal/wazuhrules", "seal"}, "the command line has no logic of its own: the node's rooms are the daemon's"},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 
 type agentCommand struct {
 	settingsFlag
-	ID   string `arg:"" help:"The agent's ID, such as 001."`
+	ID   string `arg:"" complete:"agents" help:"The agent's ID, such as 001."`
 	Ping bool   `help:"Send it a keep-alive first, and wait for the answer."`
 	JSON bool   `help:"Print the daemon's own JSON, one object."`
 }
@@ -109,7 +109,7 @@ func printAgent(w io.Writer, d *agentDetails, now time.Time) error {
 
 type pingCommand struct {
 	settingsFlag
-	ID   string `arg:"" help:"The agent's ID, such as 001."`
+	ID   string `arg:"" complete:"agents" help:"The agent's ID, such as 001."`
 	JSON bool   `help:"Print the daemon's own JSON, one object."`
 }
 

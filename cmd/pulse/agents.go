@@ -17,12 +17,12 @@ import (
 
 type agentsCommand struct {
 	settingsFlag
-	Status  string `placeholder:"STATUS" help:"Only agents in this status: active, disconnected, pending or never_connected."`
+	Status  string `complete:"statuses" placeholder:"STATUS" help:"Only agents in this status: active, disconnected, pending or never_connected."`
 	Dormant string `enum:",yes,no" default:"" placeholder:"yes|no" help:"Only agents that have been away for <dormant_after> or longer; with no, only the others."`
 	Name    string `placeholder:"PATTERN" help:"Only agents with such a name, such as 'web-*'."`
 	Address string `placeholder:"PATTERN" help:"Only agents with such an address, such as '10.1.*'."`
 	Group   string `placeholder:"PATTERN" help:"Only agents of such an <agent_group>, or of such a Wazuh group."`
-	Node    string `placeholder:"PATTERN" help:"Only agents of such a node of the cluster, such as 'node0*'."`
+	Node    string `complete:"nodes" placeholder:"PATTERN" help:"Only agents of such a node of the cluster, such as 'node0*'."`
 	OS      string `name:"os" placeholder:"TEXT" help:"Only agents whose system has this in its name and version, such as ubuntu, or matches a pattern, such as 'ubuntu 22.*'."`
 	Version string `name:"agent-version" placeholder:"VERSION" help:"Only agents of this version, such as 4.9, which includes 4.9.2, or '4.1?.*'."`
 	JSON    bool   `help:"Print the daemon's own JSON."`

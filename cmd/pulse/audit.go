@@ -52,7 +52,7 @@ type auditVerifyCommand struct {
 	Key        []string `placeholder:"FILE" sep:"none" help:"Public keys, JWK or JWKS; may be repeated. Default: audit.jwks beside the directory, which whoever changed the log may have changed, too."`
 	Head       []string `placeholder:"SEQ:HASH" sep:"none" help:"A line that the log had at some time; may be repeated."`
 	Heartbeats string   `placeholder:"FILE" help:"The node's heartbeats, a JSON object a line, as pulse events --json prints them; - is standard input. Each has the number and hash of a line of the log."`
-	Node       string   `placeholder:"NAME" help:"The node, if the heartbeats are of several."`
+	Node       string   `complete:"nodes" placeholder:"NAME" help:"The node, if the heartbeats are of several."`
 	JSON       bool     `help:"Print one JSON object."`
 }
 

@@ -18,7 +18,10 @@ func (*completionCommand) Help() string {
 
     source <(pulse completion bash)      # in ~/.bashrc
     source <(pulse completion zsh)       # in ~/.zshrc, behind compinit
-    pulse completion fish | source       # in ~/.config/fish/config.fish`
+    pulse completion fish | source       # in ~/.config/fish/config.fish
+
+Agents, nodes and silences are those of the running daemon on this host, if it answers at once; contexts are those of
+the nats command line. Values with characters that mean something to a shell are left out.`
 }
 
 func (c *completionCommand) Run(e *env) error {
@@ -38,13 +41,14 @@ type completion struct {
 	words  []string            // commands, or the values of an argument that is an enumeration
 	flags  []string            // with their dashes
 	values map[string][]string // of the flags that have one; nil for any value
+	kinds  map[string]string   // of values that pulse complete lists, by flag; "" for arguments
 	help   map[string]string   // of words and flags
 }
 
 // listCompletions returns the completions of a command and of those below it,
 // without hidden ones.
 func listCompletions(node *kong.Node) []completion {
-	c := completion{path: node.FullPath(), values: map[string][]string{}, help: map[string]string{}}
+	c := completion{path: node.FullPath(), values: map[string][]string{}, kinds: map[string]string{}, help: map[string]string{}}
 	all := []completion{c}
 	for _, child := range node.Children {
 		if !child.Hidden {
@@ -57,6 +61,9 @@ func listCompletions(node *kong.Node) []completion {
 		if p.Enum != "" {
 			c.words = append(c.words, p.EnumSlice()...)
 		}
+		if kind := p.Tag.Get("complete"); kind != "" {
+			c.kinds[""] = kind
+		}
 	}
 	for _, f := range slices.Concat(node.AllFlags(true)...) {
 		name := "--" + f.Name
@@ -65,6 +72,9 @@ func listCompletions(node *kong.Node) []completion {
 		if !f.IsBool() && !f.IsCounter() {
 			if c.values[name] = nil; f.Enum != "" {
 				c.values[name] = f.EnumSlice()
+			}
+			if kind := f.Tag.Get("complete"); kind != "" {
+				c.kinds[name] = kind
 			}
 		}
 	}
@@ -86,10 +96,12 @@ func writeBashCompletion(w io.Writer, all []completion) error {
 	var values, words strings.Builder
 	var free []string // flags with values of any kind
 	for _, c := range all {
-		fmt.Fprintf(&words, "    '%s') words='%s' flags='%s' ;;\n", c.path, strings.Join(c.words, " "), strings.Join(c.flags, " "))
+		fmt.Fprintf(&words, "    '%s') words='%s' flags='%s' kind='%s' ;;\n", c.path, strings.Join(c.words, " "), strings.Join(c.flags, " "), c.kinds[""])
 		for _, flag := range c.flags {
 			if list, takes := c.values[flag]; len(list) > 0 {
 				fmt.Fprintf(&values, "    '%s %s') words='%s' ;;\n", c.path, flag, strings.Join(list, " "))
+			} else if kind := c.kinds[flag]; kind != "" {
+				fmt.Fprintf(&values, "    '%s %s') kind=%s ;;\n", c.path, flag, kind)
 			} else if takes {
 				free = append(free, c.path+" "+flag)
 			}
@@ -97,7 +109,7 @@ func writeBashCompletion(w io.Writer, all []completion) error {
 	}
 	_, err := fmt.Fprintf(w, `# Completion of pulse's commands, flags and values, for bash 4 or later.
 _pulse() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} at=pulse words= flags= i
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} at=pulse words= flags= kind= i
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case "$at ${COMP_WORDS[i]}" in
@@ -118,8 +130,13 @@ _pulse() {
     esac
     if [[ $cur == -* ]]; then
         words=$flags
+    elif [[ -n $kind ]]; then # of harmless characters, as compgen expands them
+        words=$(pulse complete "$kind" -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | cut -f 1)
     fi
     COMPREPLY=($(compgen -W "$words" -- "$cur"))
+    if [[ $kind == filters ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
 }
 complete -o default -o bashdefault -F _pulse pulse
 `, strings.Join(subcommandPaths(all), "' | '"), strings.Join(free, "' | '"), values.String(), words.String())
@@ -142,11 +159,17 @@ function __pulse_at
     end
     test "$at" = "$argv"
 end
+function __pulse_values
+    pulse complete $argv[1] -- (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null
+end
 `, strings.Join(subcommandPaths(all), "' '"))
 	for _, c := range all {
 		condition := fmt.Sprintf("complete -c pulse -n '__pulse_at %s'", c.path)
 		for _, word := range c.words {
 			fmt.Fprintf(b, "%s -f -a '%s' -d '%s'\n", condition, word, quote.Replace(c.help[word]))
+		}
+		if kind := c.kinds[""]; kind != "" {
+			fmt.Fprintf(b, "%s -f -a '(__pulse_values %s)'\n", condition, kind)
 		}
 		for _, flag := range c.flags {
 			fmt.Fprintf(b, "%s -l '%s' -d '%s'", condition, strings.TrimPrefix(flag, "--"), quote.Replace(c.help[flag]))
@@ -154,6 +177,8 @@ end
 				b.WriteString(" -r")
 				if len(list) > 0 {
 					fmt.Fprintf(b, " -f -a '%s'", strings.Join(list, " "))
+				} else if kind := c.kinds[flag]; kind != "" {
+					fmt.Fprintf(b, " -f -a '(__pulse_values %s)'", kind)
 				}
 			}
 			b.WriteByte('\n')
@@ -177,10 +202,12 @@ func writeZshCompletion(w io.Writer, all []completion) error {
 	var values, words strings.Builder
 	for i := range all {
 		c := &all[i]
-		fmt.Fprintf(&words, "    '%s') words_of=(%s ) flags=(%s ) ;;\n", c.path, describe(c, c.words), describe(c, c.flags))
+		fmt.Fprintf(&words, "    '%s') words_of=(%s ) flags=(%s ) kind='%s' ;;\n", c.path, describe(c, c.words), describe(c, c.flags), c.kinds[""])
 		for _, flag := range c.flags {
 			if list, takes := c.values[flag]; len(list) > 0 {
 				fmt.Fprintf(&values, "    '%s %s') compadd -- '%s'; return ;;\n", c.path, flag, strings.Join(list, "' '"))
+			} else if kind := c.kinds[flag]; kind != "" {
+				fmt.Fprintf(&values, "    '%s %s') _pulse_values %s; return ;;\n", c.path, flag, kind)
 			} else if takes {
 				fmt.Fprintf(&values, "    '%s %s') _files; return ;;\n", c.path, flag)
 			}
@@ -188,8 +215,16 @@ func writeZshCompletion(w io.Writer, all []completion) error {
 	}
 	_, err := fmt.Fprintf(w, `#compdef pulse
 # Completion of pulse's commands, flags and values, for zsh.
+_pulse_values() {
+    local -a found
+    local colon='\:'
+    found=(${(f)"$(pulse complete $1 -- "${(@)words[2,CURRENT]}" 2>/dev/null)"})
+    found=("${(@)found//:/$colon}")
+    found=("${(@)found/$'\t'/:}")
+    _describe value found
+}
 _pulse() {
-    local at=pulse word flag=
+    local at=pulse word flag= kind=
     local -a words_of flags
     for word in ${words[2,CURRENT-1]}; do
         case "$at $word" in
@@ -208,6 +243,8 @@ _pulse() {
 %s    esac
     if [[ $PREFIX == -* ]]; then
         _describe flag flags
+    elif [[ -n $kind ]]; then
+        _pulse_values $kind
     elif (( $#words_of )); then
         _describe command words_of
     else

@@ -52,6 +52,7 @@ type commands struct {
 	HelpOf  helpCommand    `cmd:"" name:"help" help:"Explain a command."`
 
 	Completion completionCommand `cmd:"" help:"Print the completion of pulse's commands for a shell."`
+	Complete   completeCommand   `cmd:"" hidden:"" help:"List values for the completion of a shell."`
 	Man        manCommand        `cmd:"" hidden:"" help:"Print the manual page."`
 }
 

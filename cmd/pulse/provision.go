@@ -34,7 +34,7 @@ type provisionCommand struct {
 	Revoke    []string `sep:"none" placeholder:"NAME" help:"Let this node or reader no longer log in."`
 	Apply     bool     `help:"Make the streams, buckets and consumers on the running server."`
 	Server    string   `placeholder:"URL" help:"With --apply: the server. Default: the setup's own hosts."`
-	Context   string   `placeholder:"NAME" help:"With --apply: the server, the login and the domain of this context of the nats command line, in the place of the setup's administrator."`
+	Context   string   `complete:"contexts" placeholder:"NAME" help:"With --apply: the server, the login and the domain of this context of the nats command line, in the place of the setup's administrator."`
 }
 
 func (*provisionCommand) Help() string {

@@ -64,7 +64,7 @@ func (f *settingsFlag) loadAndCheckFiles(e *env) (*config.Loaded, error) {
 // platform's side. Secrets come from files, never from the command line, which every
 // user of the host can read.
 type serverFlags struct {
-	Context        string `placeholder:"NAME" help:"The server, the login and TLS of this context of the nats command line, in the place of --server; or of the context in this file, by its absolute path."`
+	Context        string `complete:"contexts" placeholder:"NAME" help:"The server, the login and TLS of this context of the nats command line, in the place of --server; or of the context in this file, by its absolute path."`
 	Server         string `placeholder:"URL" help:"This NATS server, such as tls://xdr-nats:4222, instead of the settings'; its login and TLS come from the flags alone, and only settings files of --config are read."`
 	Creds          string `type:"path" placeholder:"FILE" help:"Log in with this .creds file."`
 	NKey           string `name:"nkey" type:"path" placeholder:"FILE" help:"Log in with the NKey seed in this file."`

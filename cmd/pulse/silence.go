@@ -56,7 +56,7 @@ func (f *byFlag) nameOfUser() string {
 type silenceAddCommand struct {
 	settingsFlag
 	byFlag
-	Agent   *string `placeholder:"LIST" help:"These agents: ids, ranges of ids, names or patterns, separated by commas: 001,010-020,'web-*'."`
+	Agent   *string `complete:"agents" placeholder:"LIST" help:"These agents: ids, ranges of ids, names or patterns, separated by commas: 001,010-020,'web-*'."`
 	Group   *string `placeholder:"LIST" help:"Agents in one of these Wazuh groups: names or patterns, separated by commas."`
 	Network *string `placeholder:"LIST" help:"Agents that were seen last in one of these networks, such as 10.1.0.0/16."`
 	All     bool    `help:"All agents."`
@@ -238,7 +238,7 @@ func printSilences(w io.Writer, list *silence.List, over bool) error {
 type silenceEndCommand struct {
 	settingsFlag
 	byFlag
-	ID   []string `arg:"" name:"id" help:"The IDs of silences, as pulse silence list has them."`
+	ID   []string `arg:"" name:"id" complete:"silences" help:"The IDs of silences, as pulse silence list has them."`
 	JSON bool     `help:"Print the daemon's own JSON, a line for each."`
 }
 

@@ -21,7 +21,7 @@ import (
 type topCommand struct {
 	settingsFlag
 	Once   bool   `help:"Print it once and end: for scripts, and without a terminal."`
-	Filter string `short:"f" placeholder:"SEARCH" help:"Only these agents: text, and filters such as name:web-* or net:10.1.0.0/16, as in the dashboard's search."`
+	Filter string `complete:"filters" short:"f" placeholder:"SEARCH" help:"Only these agents: text, and filters such as name:web-* or net:10.1.0.0/16, as in the dashboard's search."`
 }
 
 func (*topCommand) Help() string {
