@@ -184,3 +184,11 @@ func TestNamesOfAgentsAreNoFormulasAndNoMarkup(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestDurationsHaveTwoUnitsAndNoZeros(t *testing.T) {
+	for seconds, want := range map[float64]string{2.04: "2.0 s", 59: "59 s", 60: "1 min", 61: "1 min 1 s", 3600: "1 h", 5400: "1 h 30 min", 86400: "1 d", 90000: "1 d 1 h"} {
+		if got := FormatSeconds(seconds); got != want {
+			t.Errorf("%v: %q, want %q", seconds, got, want)
+		}
+	}
+}
