@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/bench"
 )
@@ -57,4 +58,34 @@ type otherClientCommand struct {
 
 func (c *otherClientCommand) Run() error {
 	return bench.RunOtherClient(c.Dir, c.Agent, os.Stdin, os.Stdout)
+}
+
+// listenNodeCommand is the node of [listenCommand].
+type listenNodeCommand struct {
+	Dir    string `arg:""`
+	Agents int    `arg:""`
+}
+
+func (c *listenNodeCommand) Run() error {
+	return bench.RunListenNode(c.Dir, c.Agents, os.Stdin, os.Stdout)
+}
+
+// bareManagerCommand is what that node is compared with.
+type bareManagerCommand struct {
+	Agents int `arg:""`
+}
+
+func (c *bareManagerCommand) Run() error { return bench.RunBareManager(c.Agents, os.Stdin, os.Stdout) }
+
+// listenFleetCommand is agents of either.
+type listenFleetCommand struct {
+	Addr    string        `arg:""`
+	Network string        `arg:""`
+	First   int           `arg:""`
+	Agents  int           `arg:""`
+	Ramp    time.Duration `arg:""`
+}
+
+func (c *listenFleetCommand) Run() error {
+	return bench.RunListenFleet(c.Addr, c.Network, c.First, c.Agents, c.Ramp, os.Stdin, os.Stdout)
 }

@@ -28,6 +28,7 @@ const (
 type commands struct {
 	Detector detectorCommand `cmd:"" help:"Measure the failure detector with many agents, without a network."`
 	Publish  publishCommand  `cmd:"" help:"Measure publishing, from the detector's decision to a message that a NATS server has confirmed."`
+	Listen   listenCommand   `cmd:"" help:"Measure Pulse as the agents' manager, beside the least that a manager can be."`
 	Attach   attachCommand   `cmd:"" help:"Measure Pulse beside a (simulated) Wazuh manager, and what it costs the manager."`
 	Cluster  clusterCommand  `cmd:"" help:"Measure what the nodes of a cluster share: which of them has an agent."`
 	Soak     soakCommand     `cmd:"" help:"Run a node for hours, with agents and servers that fail, and see that it does not grow."`
@@ -38,6 +39,9 @@ type commands struct {
 	Manager     managerCommand     `cmd:"" hidden:""`
 	Agents      agentsCommand      `cmd:"" hidden:""`
 	OtherClient otherClientCommand `cmd:"" hidden:""`
+	ListenNode  listenNodeCommand  `cmd:"" hidden:""`
+	BareManager bareManagerCommand `cmd:"" hidden:""`
+	ListenFleet listenFleetCommand `cmd:"" hidden:""`
 }
 
 func (*commands) Help() string {
@@ -45,6 +49,7 @@ func (*commands) Help() string {
 
     pulse-bench detector --agents 100000
     pulse-bench publish
+    pulse-bench listen
     pulse-bench attach
     pulse-bench cluster
     pulse-bench soak --agents 8000 --for 2h

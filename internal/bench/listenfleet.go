@@ -1,0 +1,50 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/agentsim"
+)
+
+// fleetUse is what the process of simulated agents answers.
+type fleetUse struct {
+	agentsim.Stats
+	Processor time.Duration
+}
+
+// RunListenFleet runs the agents first to first+n-1 of the manager at addr. They start over
+// the time ramp, which also spreads their keep-alives. It answers each line of r with what
+// they have done and used. With the line "kill" all end without a word.
+func RunListenFleet(addr, network string, first, n int, ramp time.Duration, r io.Reader, w io.Writer) error {
+	keys := makeKeys(first+n-1, 4)[first-1:]
+	fleet, err := agentsim.New(agentsim.Config{Manager: addr, Network: network, Keys: keys, Ramp: ramp})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = fleet.Run(ctx) }) // the only error is a second run
+	defer running.Wait()
+	defer cancel()
+	fmt.Fprintln(w, n)
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		if lines.Text() == "kill" {
+			cancel()
+			running.Wait()
+		}
+		use := fleetUse{Stats: fleet.Stats()}
+		if use.Processor, err = processorTime(); err != nil {
+			return err
+		}
+		if err := json.NewEncoder(w).Encode(use); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// ListenReport holds the figures of [MeasureListen]. Those of the bare manager are 0 over
+// UDP, where there is none.
+type ListenReport struct {
+	Agents        int     `json:"agents" unit:""`
+	Network       string  `json:"network" unit:""`
+	KeepAlive     float64 `json:"keepalive_cpu_us" unit:"µs of the node's processor time for each keep-alive of an agent, with all that the node does"`
+	KeepAliveBare float64 `json:"keepalive_bare_us" unit:"µs of the bare manager, which reads, decrypts, inflates and answers"`
+	KeepAliveFold float64 `json:"keepalive_ratio" unit:"of the two"`
+	AgentSide     float64 `json:"agent_cpu_us" unit:"µs of the simulated agents for each of their keep-alives"`
+	AgentSideFold float64 `json:"agent_ratio" unit:"of the node's to that"`
+	AckP50        float64 `json:"ack_p50_ms" unit:"ms until the acknowledgement"`
+	AckP99        float64 `json:"ack_p99_ms" unit:"ms"`
+	AckBareP99    float64 `json:"ack_bare_p99_ms" unit:"ms, of the bare manager"`
+	Resident      int64   `json:"rss_bytes" unit:"of the node, everyday"`
+	ResidentBare  int64   `json:"rss_bare_bytes" unit:"of the bare manager"`
+	Peak          int64   `json:"rss_peak_bytes" unit:"of the node while all agents start at once"`
+	Start         float64 `json:"start_cpu_us" unit:"µs of the node's processor time for each agent that starts, until all that follows is done"`
+	StartBare     float64 `json:"start_bare_us" unit:"µs of the bare manager"`
+	StartFold     float64 `json:"start_ratio" unit:"of the two"`
+	Settled       float64 `json:"settled_s" unit:"s until all agents that started at once were acknowledged"`
+	Refused       uint64  `json:"refused" unit:"connections refused, or closed before the acknowledgement"`
+}
+
+func (r *ListenReport) fillBare(f managerFigures) {
+	r.KeepAliveBare, r.ResidentBare, r.StartBare = f.keepAliveCPU, f.resident, f.startCPU
+	r.AckBareP99 = toMillis(f.ack.Ack.P99)
+}
+
+func (r *ListenReport) fillNode(f managerFigures) {
+	r.KeepAlive, r.AgentSide, r.Resident, r.Peak, r.Start, r.Settled = f.keepAliveCPU, f.agentCPU, f.resident, f.peak, f.startCPU, f.settled
+	r.AckP50, r.AckP99, r.Refused = toMillis(f.ack.Ack.P50), toMillis(f.ack.Ack.P99), f.ack.Refused
+	if r.AgentSide > 0 {
+		r.AgentSideFold = r.KeepAlive / r.AgentSide
+	}
+	if r.KeepAliveBare > 0 {
+		r.KeepAliveFold, r.StartFold = r.KeepAlive/r.KeepAliveBare, r.Start/r.StartBare
+	}
+}
+
+func toMillis(d time.Duration) float64 { return d.Seconds() * 1000 }
+
+// Err returns an error if an agent was refused.
+func (r *ListenReport) Err() error {
+	if r.Refused > 0 {
+		return fmt.Errorf("%d connections were refused", r.Refused)
+	}
+	return nil
+}
+
+// WriteJSON writes the report as one JSON object.
+func (r *ListenReport) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
+
+// WriteText writes the figures with their explanations.
+func (r *ListenReport) WriteText(w io.Writer) { writeText(w, r) }
