@@ -26,6 +26,7 @@ const (
 )
 
 type commands struct {
+	All      allCommand      `cmd:"" help:"Run most of the others, and print each figure beside that of something simpler."`
 	Detector detectorCommand `cmd:"" help:"Measure the failure detector with many agents, without a network."`
 	Publish  publishCommand  `cmd:"" help:"Measure publishing, from the detector's decision to a message that a NATS server has confirmed."`
 	Listen   listenCommand   `cmd:"" help:"Measure Pulse as the agents' manager, beside the least that a manager can be."`
@@ -47,6 +48,7 @@ type commands struct {
 func (*commands) Help() string {
 	return `Figures for this machine, to compare with those in docs/performance.md.
 
+    pulse-bench all --json
     pulse-bench detector --agents 100000
     pulse-bench publish
     pulse-bench listen

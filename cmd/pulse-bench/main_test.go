@@ -148,6 +148,10 @@ func TestMistakesAreRefusedWithWhatIsWanted(t *testing.T) {
 		{"detector --for=-1s", "--for -1s: want a positive duration, such as 30s\n", exitUsage},
 		{"publish --messages 10", "--messages 10: want 1000 to 10000000\n", exitUsage},
 		{"publish --server nats://127.0.0.1:1 --messages 1000", "connect to the NATS server: ", exitError},
+		{"listen --agents 3", "--agents 3: want 10 to 200000\n", exitUsage},
+		{"listen --for 0s", "--for 0s: want a positive duration, such as 30s\n", exitUsage},
+		{"all --udp 3", "--udp 3: want 10 to 200000, or 0\n", exitUsage},
+		{"all --small 3", "--small 3: want 10 to 50000\n", exitUsage},
 		{"attach --agents 10", "--agents 10: want 100 to 50000\n", exitUsage},
 		{"attach --for 0s", "--for 0s: want a positive duration, such as 1m\n", exitUsage},
 		{"attach --wazuh 6", "--wazuh 6: want 4 or 5\n", exitUsage},
@@ -194,6 +198,8 @@ func TestHelpHasAnExampleOfEveryMeasurement(t *testing.T) {
 		"detector -h": "\n    pulse-bench detector --json ",
 		"publish -h":  "\n    pulse-bench publish\n",
 		"attach -h":   "\n    pulse-bench attach ",
+		"listen -h":   "\n    pulse-bench listen ",
+		"all -h":      "\n    pulse-bench all --json\n",
 		"demo -h":     "\n    pulse-bench demo --attach ",
 		"soak -h":     "\n    pulse-bench soak --agents 8000 ",
 	} {
@@ -201,5 +207,87 @@ func TestHelpHasAnExampleOfEveryMeasurement(t *testing.T) {
 		if code != exitOK || !strings.Contains(stdout, want) || stderr != "" {
 			t.Errorf("%s: exit code %d\n%s%s", args, code, stdout, stderr)
 		}
+	}
+}
+
+// lineChild is one of the program's children, which answers line by line.
+type lineChild struct {
+	t     *testing.T
+	in    io.WriteCloser
+	lines *bufio.Scanner
+	wait  func() error
+	first string
+}
+
+func startLineChild(t *testing.T, args ...string) *lineChild {
+	t.Helper()
+	c := benchCommand(t, args...)
+	c.Stderr = t.Output()
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	child := &lineChild{t: t, in: in, lines: bufio.NewScanner(out)}
+	child.wait = c.Wait
+	child.first = child.nextLine()
+	return child
+}
+
+// endAndWait ends the child, while the test's context is not over.
+func (c *lineChild) endAndWait() {
+	_ = c.in.Close()
+	if err := c.wait(); err != nil {
+		c.t.Errorf("its end: %v", err)
+	}
+}
+
+func (c *lineChild) nextLine() string {
+	c.t.Helper()
+	if !c.lines.Scan() {
+		c.t.Fatalf("no line: %v", c.lines.Err())
+	}
+	return c.lines.Text()
+}
+
+// readAnswer reads the answer to a line.
+func (c *lineChild) readAnswer(answer any) {
+	c.t.Helper()
+	if _, err := io.WriteString(c.in, "look\n"); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(c.nextLine()), answer); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func TestTheBareManagerDoesForAgentsWhatANodeDoes(t *testing.T) {
+	skipIfShort(t)
+	t.Parallel()
+	for _, args := range [][]string{{"bare-manager", "5"}, {"listen-node", t.TempDir(), "5"}} {
+		t.Run(args[0], func(t *testing.T) {
+			manager := startLineChild(t, args...)
+			defer manager.endAndWait()
+			fleet := startLineChild(t, "listen-fleet", manager.first, "tcp", "1", "5", "0s")
+			defer fleet.endAndWait()
+			var agents struct{ Connected, Garbled, Lost, Refused int }
+			var use struct{ Processor int }
+			for deadline := time.Now().Add(20 * time.Second); agents.Connected < 5; {
+				fleet.readAnswer(&agents)
+				manager.readAnswer(&use)
+				if time.Now().After(deadline) {
+					t.Fatalf("%+v, %+v", agents, use)
+				}
+			}
+			if agents.Connected != 5 || agents.Garbled+agents.Lost+agents.Refused > 0 || use.Processor == 0 {
+				t.Errorf("%+v, %+v", agents, use)
+			}
+		})
 	}
 }

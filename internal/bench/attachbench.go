@@ -22,6 +22,7 @@ import (
 type AttachConfig struct {
 	Agents   int
 	For      time.Duration // how long to measure everyday load
+	Everyday bool          // measure nothing else
 	Progress io.Writer
 }
 

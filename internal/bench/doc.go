@@ -11,6 +11,10 @@
 //
 // [RunSoak] runs a node for hours, while agents, networks and the NATS server fail.
 //
+// [MeasureListen] runs a node as the agents' manager, and before that the least that a
+// manager can be, with the standard library alone. Each manager, and the agents, are
+// processes of their own. [MeasureAll] runs most of the others.
+//
 // [MeasureAttach] runs a node beside a simulated manager. Manager, agents and
 // another client of the manager are processes of their own.
 package bench

@@ -168,7 +168,8 @@ func (u *fleetUse) addFleet(more *fleetUse) {
 // startTimeout is how long all agents may take to start.
 const startTimeout = 3 * time.Minute
 
-// waitForAgents waits until all agents are acknowledged, and active at the manager.
+// waitForAgents waits until all agents are acknowledged, and active at the manager: at a node
+// that is with their first keep-alive.
 func (m *listenRun) waitForAgents(ctx context.Context) error {
 	for deadline := time.Now().Add(startTimeout); ; {
 		agents, err := m.readFleets()

@@ -22,8 +22,8 @@ type ListenReport struct {
 	Resident      int64   `json:"rss_bytes" unit:"of the node, everyday"`
 	ResidentBare  int64   `json:"rss_bare_bytes" unit:"of the bare manager"`
 	Peak          int64   `json:"rss_peak_bytes" unit:"of the node while all agents start at once"`
-	Start         float64 `json:"start_cpu_us" unit:"µs of the node's processor time for each agent that starts, until all that follows is done"`
-	StartBare     float64 `json:"start_bare_us" unit:"µs of the bare manager"`
+	Start         float64 `json:"start_cpu_us" unit:"µs of the node's processor time for each agent that starts, with its first keep-alive and all that follows"`
+	StartBare     float64 `json:"start_bare_us" unit:"µs of the bare manager, without a keep-alive"`
 	StartFold     float64 `json:"start_ratio" unit:"of the two"`
 	Settled       float64 `json:"settled_s" unit:"s until all agents that started at once were acknowledged"`
 	Refused       uint64  `json:"refused" unit:"connections refused, or closed before the acknowledgement"`
