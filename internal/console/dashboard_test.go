@@ -193,7 +193,7 @@ func TestTheDashboardIsForKeyboardsPhonesAndTheDark(t *testing.T) {
 	b.saveScreenshot("dark")
 	b.runActions(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
 	const away = `document.querySelector("header").inert && document.getElementById("fleet").inert`
-	b.waitUntil(away) // what the agent lies over takes no focus
+	b.waitUntil(away)                                                                 // what the agent lies over takes no focus
 	b.waitUntil("document.documentElement.scrollWidth === 390 && innerWidth === 390") // all is drawn anew
 	b.saveScreenshot("dark-phone-agent")
 	b.runActions(chromedp.KeyEvent(kb.Escape))
