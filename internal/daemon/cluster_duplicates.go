@@ -17,6 +17,9 @@ const (
 	// duplicatePeriod is the least time between two alerts that two machines have an agent's key.
 	duplicatePeriod = time.Hour
 	duplicatesMax   = 10_000 // agents that are remembered
+	// resumeTime is for how long after this node was stopped an agent's second connection
+	// shows nothing: those that agents have given up meanwhile are accepted with the last one.
+	resumeTime = 2*time.Minute + 10*time.Second
 )
 
 // duplicates remembers of which agents it is known that two machines have their key. The zero
@@ -24,6 +27,22 @@ const (
 type duplicates struct {
 	mu    sync.Mutex
 	known map[detector.AgentID]time.Time // since the last alert
+	quiet time.Time                      // until then connections show nothing
+}
+
+// pause has connections show nothing for a time: this node was stopped until now.
+func (d *duplicates) pause(now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.quiet = now.Add(resumeTime)
+}
+
+// addConnection is add of an agent with two connections to this node.
+func (d *duplicates) addConnection(id detector.AgentID, now time.Time) bool {
+	d.mu.Lock()
+	quiet := now.Before(d.quiet)
+	d.mu.Unlock()
+	return !quiet && d.add(id, now)
 }
 
 // add adds an agent, and reports whether its alert is due.
@@ -97,7 +116,7 @@ func newMachine(node string, addr netip.Addr) event.Machine {
 // reportDuplicate publishes that an agent that is connected to this node has shown a sign of
 // life after another machine with its key was refused.
 func (n *Node) reportDuplicate(id detector.AgentID, addr, refused netip.Addr) {
-	if !n.duplicates.add(id, time.Now()) {
+	if !n.duplicates.addConnection(id, time.Now()) {
 		return
 	}
 	agent, _ := n.detector.Agent(id)

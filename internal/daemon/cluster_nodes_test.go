@@ -269,3 +269,23 @@ func TestTheAlertOfAnAgentOnTwoMachinesComesOnceAnHour(t *testing.T) {
 		t.Errorf("what is over is not forgotten: %d", len(d.known))
 	}
 }
+
+// While a node is stopped, its agents connect again and again: it then finds all of these
+// connections at once.
+func TestConnectionsThatWaitedWhileTheNodeWasStoppedAreNoSecondMachine(t *testing.T) {
+	t.Parallel()
+	h := openTestNode(t, testSettings(t))
+	defer h.cancel()
+	now := time.Now()
+	h.node.handleDecisions([]detector.Decision{{Verdict: detector.Resumed, Pause: time.Minute}})
+	d := &h.node.duplicates
+	if d.addConnection(1, now.Add(time.Second)) {
+		t.Error("an alert a moment after")
+	}
+	if !d.addConnection(1, now.Add(resumeTime+time.Minute)) || d.addConnection(1, now.Add(resumeTime+2*time.Minute)) {
+		t.Error("want one alert of what lasts")
+	}
+	if err := h.node.close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -158,6 +158,8 @@ func (n *Node) handleDecisions(decisions []detector.Decision) {
 		case detector.MovedAway:
 			n.handleMovedAway(d)
 			continue
+		case detector.Resumed:
+			n.duplicates.pause(time.Now())
 		}
 		r := n.out.newRecord(d)
 		switch {
