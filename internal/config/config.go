@@ -88,6 +88,7 @@ type NATS struct {
 	RecipientsFile     string // absolute; read with EncryptMessages
 	MessageSigning     bool
 	SigningKeyFile     string // absolute, or empty: a file in StateDir
+	KeepAliveEvents    string // all, failed or none
 	AuditLogging       bool
 	AuditDetail        string // "summary" or "full"
 	AuditLimit         int64  // bytes, at least 1 MiB

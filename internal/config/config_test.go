@@ -42,7 +42,7 @@ func TestDefaultsAreTheDesigns(t *testing.T) {
 		NATS: NATS{
 			Enabled: true, Listen: "127.0.0.1:4222", SubjectPrefix: "wazuh.xdr", MaxReconnects: 10,
 			ReconnectDelay: 5 * time.Second, RecipientsFile: "/var/ossec/etc/pulse-recipients.jwks",
-			MessageSigning: true, AuditLogging: true, AuditDetail: "summary", AuditLimit: 1 << 30, HighAlertThreshold: 8,
+			MessageSigning: true, KeepAliveEvents: "all", AuditLogging: true, AuditDetail: "summary", AuditLimit: 1 << 30, HighAlertThreshold: 8,
 		},
 		Pulse: Pulse{
 			Link: "auto", Home: "/var/ossec", ClientKeys: "/var/ossec/etc/client.keys", StateDir: "/var/lib/pulse",

@@ -164,6 +164,10 @@ var natsTable = []setting{
 		func(c *Config) field { return boolField{&c.NATS.MessageSigning} }},
 	{pathSigningKey, "", "The private key messages are signed with, a JWK or an NKey seed; empty: signing.jwk in state_dir. It is made if it is not there.", atStart,
 		func(c *Config) field { return secretFile{optionalPath(&c.NATS.SigningKeyFile)} }},
+	{"nats/keepalive_events", "all", "Which keep-alives have messages: all, failed (those without an answer) or none. Status changes and alerts always have.", atStart,
+		func(c *Config) field {
+			return choiceField{&c.NATS.KeepAliveEvents, []string{"all", "failed", "none"}}
+		}},
 	{"nats/audit_logging", "yes", "Keep a tamper-evident log of what happens and what was sent, in audit under state_dir.", atStart,
 		func(c *Config) field { return boolField{&c.NATS.AuditLogging} }},
 	{"nats/audit_detail", "summary", "How keep-alives are in that log: full (a line each) or summary (sums per agent and minute).", live,

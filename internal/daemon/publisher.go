@@ -110,7 +110,7 @@ func OpenPublisher(ctx context.Context, cfg *config.Config, version string, log 
 		return nil, err
 	}
 	p.recorder = &recorder{backlog: p.backlog, outbox: p.outbox, status: p.status,
-		statusLog: &statusLogger{log: log}, audit: p.audit, sealer: p.sealer, pending: p.pending, log: log,
+		statusLog: &statusLogger{log: log}, audit: p.audit, sealer: p.sealer, keepAlives: cfg.NATS.KeepAliveEvents, pending: p.pending, log: log,
 		writer:  message.NewWriter(message.Source{Node: cfg.Pulse.NodeName, Version: version, Epoch: number}, p.prefix),
 		started: time.Now(), sentFile: sentFile(cfg)}
 	if p.outbox != nil {

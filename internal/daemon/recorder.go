@@ -29,6 +29,7 @@ type recorder struct {
 	statusLog   *statusLogger
 	audit       *audittrail.Trail
 	sealer      *sealing.Sealer // nil as is outbox
+	keepAlives  string          // <nats><keepalive_events>
 	pending     *statedir.PendingWrites
 	conditions  conditionTracker
 	onCondition func(*event.NodeCondition) // nil for nothing
@@ -164,7 +165,7 @@ func (r *recorder) publishRecords(ctx context.Context, group []message.Record) e
 		return nil
 	}
 	for i := range group {
-		if group[i].IsRoutine() {
+		if group[i].IsRoutine() && r.publishesKeepAlive(group[i].Verdict) {
 			messages = r.writer.AppendRecord(messages, &group[i])
 		}
 	}
@@ -178,6 +179,18 @@ func (r *recorder) publishRecords(ctx context.Context, group []message.Record) e
 		}
 	}
 	return nil
+}
+
+// publishesKeepAlive reports whether the settings want a message for a decision about a
+// keep-alive.
+func (r *recorder) publishesKeepAlive(v detector.Verdict) bool {
+	switch r.keepAlives {
+	case "none":
+		return false
+	case "failed":
+		return v == detector.Failed
+	}
+	return true
 }
 
 // statusLogBurst is how many status changes a second are logged one by one. When
