@@ -61,7 +61,7 @@ func parseWord(word string) (func(*subject) bool, error) {
 	}
 	name = strings.ToLower(name)
 	if !slices.Contains(filterFields, name) {
-		return nil, fmt.Errorf("there is no filter %.40q: there are %s:", name, strings.Join(filterFields, ":, "))
+		return nil, fmt.Errorf("there is no filter %.40q: there are %s", name, strings.Join(filterFields, ":, ")+":")
 	}
 	if value == "" {
 		return func(*subject) bool { return true }, nil // it is being typed
