@@ -40,7 +40,7 @@ func TestTheDashboardShowsAndFindsWhatIsKnownOfAgents(t *testing.T) {
 	b.waitUntil(`!document.getElementById("matched").classList.contains("bad")`)
 
 	b.openPage(s.url + "/?q=group:web&view=list")
-	b.waitUntil(`document.querySelectorAll("#list tbody tr").length === 2`)
+	b.waitUntil(`document.querySelectorAll("#list tbody tr").length === 2 && document.querySelectorAll("#list tbody tr:first-child time").length === 2`)
 	if got := b.evaluate(`[...document.querySelectorAll("#list th")].map((c) => c.innerText).join("|")`); got != "Agent|Status ▴|Since|Last seen|Address|ID|Group|Wazuh groups|System|Version" {
 		t.Error(got)
 	}

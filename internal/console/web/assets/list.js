@@ -13,7 +13,7 @@ const columns = {
   name: { title: "Agent", by: (f, row) => f.names[row].toLowerCase() },
   status: { title: "Status", by: (f, row) => order[f.status[row]] },
   since: { title: "Since", by: (f, row) => f.since[row] ?? 0, cell: (f, row) => timeCell(f.since[row], "") },
-  last_seen: { title: "Last seen", by: (f, row) => f.seen[row] ?? 0, cell: (f, row) => timeCell(f.seen[row], "never") },
+  last_seen: { title: "Last seen", by: (f, row) => f.seen[row] ?? 0, cell: (f, row) => f.seen[row] === undefined ? "" : timeCell(f.seen[row], "never") },
   ip: { title: "Address", by: (f, row) => sortKey(f.ips[row]), cell: (f, row) => f.ips[row] },
   id: { title: "ID", by: () => "", cell: (f, row) => f.ids[row] },
   node: { title: "Node", by: (f, row) => f.nodeOf(row), cell: (f, row) => f.nodeOf(row), where: (f) => f.clustered },
