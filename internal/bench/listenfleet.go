@@ -23,7 +23,7 @@ type fleetUse struct {
 // they have done and used. With the line "kill" all end without a word.
 func RunListenFleet(addr, network string, first, n int, ramp time.Duration, r io.Reader, w io.Writer) error {
 	keys := makeKeys(first+n-1, 4)[first-1:]
-	fleet, err := agentsim.New(agentsim.Config{Manager: addr, Network: network, Keys: keys, Ramp: ramp})
+	fleet, err := agentsim.New(agentsim.Config{Manager: addr, Network: network, Keys: keys, Ramp: ramp, Spread: true}) // one address has 28 000 ports
 	if err != nil {
 		return err
 	}
