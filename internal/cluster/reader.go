@@ -244,6 +244,7 @@ func (r *reader) completeLoad(more bool) {
 	if first {
 		r.loaded = true
 		r.member.State.EndReread()
+		r.reconcileRestored()
 		r.member.ReconcileStored()
 		r.departUnknown()
 		r.checkVerdict()

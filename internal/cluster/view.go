@@ -24,7 +24,10 @@ type Config struct {
 	Version string         // of Pulse
 	Remote  *remote.Remote // a connection of the view's own
 	Signer  *seal.Signer   // with the node's signing key, whose public key is in PULSE_KEYS
-	Beat    time.Duration  // between two beats, 0 for 4 s: all nodes have the same, and tests a shorter one
+	// Restored are the agents that were here by the last messages of this node's run before this
+	// one, each with the order of its message: see [View.StatementOrder].
+	Restored []ownership.Restored
+	Beat     time.Duration // between two beats, 0 for 4 s: all nodes have the same, and tests a shorter one
 
 	// OnEvent gets what happens to agents and nodes, in order, OnLoaded is called each time
 	// that everything has been read, and OnConnection gets whether this node is cut off from
@@ -88,13 +91,14 @@ type View struct {
 	cutOff   bool
 	loaded   bool // everything has been read
 	created  time.Time
-	returned uint64               // the verdict about this node that was an event
-	problem  string               // why there is no bucket
-	known    bool                 // all agents of this node have been claimed
-	away     bool                 // others may have found this node silent
-	before   time.Time            // when a beat was acknowledged last before that; zero if none was
-	stored   time.Time            // of this node's latest beat, by the server's clock
-	seen     map[string]time.Time // when a sign of life of each node was read last
+	returned uint64                       // the verdict about this node that was an event
+	problem  string                       // why there is no bucket
+	known    bool                         // all agents of this node have been claimed
+	away     bool                         // others may have found this node silent
+	before   time.Time                    // when a beat was acknowledged last before that; zero if none was
+	stored   time.Time                    // of this node's latest beat, by the server's clock
+	restored map[ownership.AgentID]uint64 // orders of messages of the run before, until everything has been read
+	seen     map[string]time.Time         // when a sign of life of each node was read last
 }
 
 // counters are the counts of a view.
@@ -119,6 +123,11 @@ func open(cfg Config, t timing) (*View, error) {
 		signer: signer{cfg.Node, cfg.Signer, keyIDOf(cfg.Signer.Key())}, queued: make(chan struct{}, 1), beatIn: make(chan struct{}, 1), seen: make(map[string]time.Time)}
 	v.good, v.away = v.start, true
 	v.member = ownership.NewMember(cfg.Node, cfg.Epoch, func(e ownership.Event) { v.pending = append(v.pending, e) })
+	v.member.Restore(cfg.Restored)
+	v.restored = make(map[ownership.AgentID]uint64)
+	for _, r := range cfg.Restored {
+		v.restored[r.Agent] = r.Order
+	}
 	var ctx context.Context
 	ctx, v.stop = context.WithCancel(context.Background())
 	v.runs.Go(func() { v.run(ctx) })
@@ -404,7 +413,7 @@ func (v *View) PageClaims(list []ownership.Located, n int) (page []ownership.Loc
 func (v *View) StatementOrder(id ownership.AgentID, here bool) uint64 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.datedOrder(v.member.StatementOrder(id, here))
+	return max(v.datedOrder(v.member.StatementOrder(id, here)), v.restored[id])
 }
 
 // DatedOrder returns an order of the bucket as statements have it, which outlast the bucket:
@@ -424,6 +433,17 @@ func (v *View) datedOrder(order uint64) uint64 {
 		return 0
 	}
 	return uint64(max(0, v.created.Unix()))*ordersPerSecond + order
+}
+
+// reconcileRestored takes up what the run before this one has published. Orders of a bucket that
+// was made before this one are before all of this one.
+func (v *View) reconcileRestored() {
+	for i := range v.cfg.Restored {
+		r := &v.cfg.Restored[i]
+		r.Order -= min(r.Order, v.datedOrder(0))
+	}
+	v.member.ReconcileRestored(v.cfg.Restored)
+	v.cfg.Restored, v.restored = nil, nil
 }
 
 // PagePlaces appends page n of the places of agents: see [ownership.State.PagePlaces].

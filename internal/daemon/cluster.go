@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type clusterPart struct {
 	shown    atomic.Pointer[jointFleet]
 	timeout  time.Duration // the longest after which an agent that has sent nothing is lost
 
+	restored   []ownership.Restored // agents that are here by the run before this one, until all is read
 	departures departures
 	alerts     heldAlerts
 
@@ -152,18 +154,30 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 	}
 	c.link = l
 	source := out.source()
+	c.restored = listRestoredClaims(out.stated)
 	opened := make(chan struct{}) // what the view reports meanwhile waits
 	defer close(opened)
 	v, err := cluster.Open(cluster.Config{Node: c.node, Epoch: source.Epoch, Started: out.recorder.started, Role: c.role, Version: source.Version,
-		Remote: c.remote, Signer: out.sealer.Signer(), Beat: c.pace.beat, Log: c.log,
+		Remote: c.remote, Signer: out.sealer.Signer(), Restored: slices.Clone(c.restored), Beat: c.pace.beat, Log: c.log,
 		OnEvent:  func(e ownership.Event) { <-opened; c.handleEvent(e) },
 		OnLoaded: func() { <-opened; c.handleLoaded() }})
 	if err != nil {
 		return err
 	}
 	c.shared, c.nodes.declared = v, out.lost
-	c.departures.open(out.outbox, v)
+	c.departures.open(out.outbox, v, out.stated)
+	out.stated = nil
 	return nil
+}
+
+// listRestoredClaims returns the agents that are here by what the run before this one has stated.
+func listRestoredClaims(stated []message.StatedAgent) (list []ownership.Restored) {
+	for _, s := range stated {
+		if !s.Lost {
+			list = append(list, ownership.Restored{Agent: ownership.AgentID(s.ID), Since: uint32(s.Since.Unix()), Order: s.Order})
+		}
+	}
+	return list
 }
 
 // clusterPing is the time between pings on the view's connection, which ends when two are

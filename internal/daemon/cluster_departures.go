@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/ownership"
 )
 
@@ -19,6 +20,11 @@ type departures struct {
 	mu      sync.Mutex
 	byAgent map[detector.AgentID]*departure
 	fixes   map[detector.AgentID]correction
+
+	// Of a run before this one: the orders of its messages about agents that it had lost, and
+	// whether the platform had all of them at the start.
+	restored     map[detector.AgentID]uint64
+	restoredSent bool
 }
 
 // correction is what has to follow this node's message that an agent is lost, which another
@@ -60,8 +66,28 @@ func newDepartures() departures {
 	return departures{byAgent: make(map[detector.AgentID]*departure), fixes: make(map[detector.AgentID]correction)}
 }
 
-func (p *departures) open(o forwarding, v sharedView) {
-	p.outbox, p.view = o, v
+func (p *departures) open(o forwarding, v sharedView, stated []message.StatedAgent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outbox, p.view, p.restored, p.restoredSent = o, v, make(map[detector.AgentID]uint64), o.IsForwarded(o.StatusEnd())
+	for _, s := range stated {
+		if s.Lost {
+			p.restored[s.ID] = s.Order
+		}
+	}
+}
+
+// takeRestored takes up the loss of an agent by a run before this one, if another node that
+// has the agent may have stated before that it does. The caller holds mu.
+func (p *departures) takeRestored(id detector.AgentID, o *ownership.Owner) {
+	order, ok := p.restored[id]
+	if !ok {
+		return
+	}
+	delete(p.restored, id)
+	if p.byAgent[id] == nil && (!p.restoredSent || p.view.DatedOrder(o.From) < order) {
+		p.byAgent[id] = &departure{recorded: true, order: order}
+	}
 }
 
 // add adds an agent that has left. The function it returns is to be called when the message
@@ -88,6 +114,7 @@ func (p *departures) remove(id detector.AgentID) {
 }
 
 func (p *departures) removeLocked(id detector.AgentID) {
+	delete(p.restored, id)
 	delete(p.byAgent, id)
 	delete(p.fixes, id)
 }
@@ -162,6 +189,7 @@ func (p *departures) compareClaim(id ownership.AgentID, o *ownership.Owner, self
 // one had not read of it.
 func (p *departures) mayArriveLate(id detector.AgentID, o *ownership.Owner, self string) bool {
 	p.mu.Lock()
+	p.takeRestored(id, o)
 	d := p.byAgent[id]
 	sure := d != nil && d.recorded && d.confirmed
 	p.mu.Unlock()

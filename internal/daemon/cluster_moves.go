@@ -23,6 +23,12 @@ func (c *clusterPart) handleClaim(e ownership.Event) {
 // handleLoaded reports to the detector which agents other nodes have, once all is read.
 func (c *clusterPart) handleLoaded() {
 	c.reportAgentsOf(func(node string) bool { return node != c.node })
+	for _, r := range c.restored {
+		if o, ok := c.shared.LaterClaim(r.Agent); ok && o.Reason != ownership.Here {
+			c.reportElsewhere(detector.AgentID(r.Agent), &o, c.clock.Now())
+		}
+	}
+	c.restored = nil
 }
 
 // handleClaimsAgain reports the same of a node that was lost: what it has claimed is valid again.

@@ -47,7 +47,8 @@ type Publisher struct {
 	reusedIDs  riseWatch           // of messages whose ID somebody else had used
 	serverNode string              // that runs the NATS server; "" for none
 	lost       []message.LostAgent // by a run before: see clusterPart.completeDeclarations
-	noBuckets  bool                // nothing is written to buckets that others share
+	stated     []message.StatedAgent
+	noBuckets  bool // nothing is written to buckets that others share
 	expiries   expiryCache
 	space      spaceWatch
 	prefix     event.Prefix
@@ -200,7 +201,7 @@ func (p *Publisher) restoreAgents(ctx context.Context, clock *detector.Clock, se
 		return &p.groups[set.GroupOf(a.ID, a.Name, a.Addr, a.Info)]
 	}
 	p.recorder.writer.Sent, err = from.RestoreAgents(ctx, clock, to)
-	p.lost = from.Lost
+	p.lost, p.stated = from.Lost, from.Stated
 	if err == nil {
 		p.recorder.saveSentAlerts(ctx)
 	}

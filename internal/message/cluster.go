@@ -116,6 +116,20 @@ func (r *Reader) addLostAgent(m *event.StatusChangeMessage) {
 	}
 }
 
+// StatedAgent is an agent of which this node has stated where it is for the other nodes.
+type StatedAgent struct {
+	ID    detector.AgentID
+	Lost  bool
+	Since time.Time
+	Order uint64 // see [Move]
+}
+
+func (r *Reader) addStatedAgent(id detector.AgentID, c *event.StatusChange) {
+	if c.ClusterOrder > 0 {
+		r.Stated = append(r.Stated, StatedAgent{id, c.CurrentStatus == event.Disconnected, c.Time(), c.ClusterOrder})
+	}
+}
+
 // ReadDuplicated returns of which agents this node has published, since a time, that two
 // machines have their key, and when last.
 func (r *Reader) ReadDuplicated(ctx context.Context, since time.Time) (map[detector.AgentID]time.Time, error) {

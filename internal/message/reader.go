@@ -19,7 +19,8 @@ type Reader struct {
 	Open   func([]byte) ([]byte, error) // decrypts a stored message
 	Log    *slog.Logger
 
-	Lost []LostAgent // what [Reader.RestoreAgents] has found
+	Lost   []LostAgent // what [Reader.RestoreAgents] has found, and Stated
+	Stated []StatedAgent
 
 	SentFile      string                                // the file of [SentAlerts]
 	EscalateAfter []time.Duration                       // as the detector has it
@@ -78,6 +79,7 @@ func (r *Reader) readAgents(ctx context.Context, wall wallSeconds) (agents []det
 			unread.add(subject, err)
 			return nil
 		}
+		r.addStatedAgent(agent.ID, &m.StatusChange)
 		alerts.restoreAlerts(&agent, m, sent)
 		agents = append(agents, agent)
 		return nil

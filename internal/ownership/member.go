@@ -64,10 +64,11 @@ func (m *Member) handleEvent(e Event) {
 		}
 		return
 	case DeclaredLost:
-		if c, ok := m.Own.Claim(e.Agent); !ok || c.Reason != Here {
+		if c, ok := m.Own.Claim(e.Agent); !ok || c.Reason != Here || m.Own.isRestored(e.Agent) {
 			return // it is when it shows itself: see RecordSighting
 		}
 		m.Own.Reclaim(e.Agent)
+		m.Own.stateAfter(e.Agent, e.Order)
 	case Claimed:
 		if r := m.State.table.findOf(e.Agent, m.State.self); r != nil && r.reason != Here {
 			m.adoptStored(e.Agent)
@@ -171,8 +172,9 @@ func (m *Member) RecordSighting(s *Sighting) (a Arrival) {
 			return a
 		}
 	}
+	restored := m.Own.isRestored(s.Agent)
 	m.Own.RecordSighting(s)
-	if !known || own.Reason != Here {
+	if !known || restored || own.Reason != Here {
 		m.checkDeclared(s.Agent)
 	}
 	if o := m.State.ownerRow(s.Agent); o == nil || o.node != m.State.self {
@@ -188,7 +190,8 @@ func (m *Member) RecordSighting(s *Sighting) (a Arrival) {
 func (m *Member) checkDeclared(id AgentID) {
 	stored, _ := m.State.Own(id)
 	if r := m.State.findDeclaration(id, m.State.self, stored.Order); r != nil {
-		m.emit(Event{Kind: DeclaredLost, Agent: id, Node: m.State.nameOf(r), Other: m.name})
+		m.Own.stateAfter(id, r.order())
+		m.emit(Event{Kind: DeclaredLost, Order: r.order(), Agent: id, Node: m.State.nameOf(r), Other: m.name})
 	}
 }
 
@@ -239,6 +242,36 @@ func (m *Member) adoptStored(id AgentID) {
 	}
 }
 
+// Restored is an agent that was on this node by the last message of a run before this one.
+type Restored struct {
+	Agent AgentID
+	Since uint32 // a Unix time
+	Order uint64 // of that message: see [Member.StatementOrder]
+}
+
+// Restore takes up which agents were on this node when the run before this one ended, which may
+// have had no time to store that. It is called at the start, when orders mean nothing yet.
+func (m *Member) Restore(list []Restored) {
+	for i := range list {
+		m.Own.restore(&list[i])
+	}
+}
+
+// ReconcileRestored takes up the orders of restored agents, once everything has been read, and
+// forgets those that another node has claimed since. Of a node that has lost an agent again, the
+// last sign of life counts: what it stored may be from before the agent came here.
+func (m *Member) ReconcileRestored(list []Restored) {
+	for i := range list {
+		id, order := list[i].Agent, list[i].Order
+		latest := m.findLatest(id)
+		if latest != nil && (latest.reason == Here && latest.order() > order || latest.seen() > order) {
+			m.Own.forgetRestored(id)
+			continue
+		}
+		m.Own.raiseRestored(id, order)
+	}
+}
+
 // RecordDeparture records that an agent has left this node, in this run or the one before.
 func (m *Member) RecordDeparture(id AgentID, reason Reason, since uint32) {
 	m.adoptStored(id)
@@ -260,8 +293,9 @@ func (m *Member) Elsewhere(id AgentID) (o Owner, ok bool) {
 // StatementOrder returns an order for what this node states of an agent now, by which the
 // statements of two nodes can be compared. That the agent is here is true since it came, and
 // later than what other nodes have claimed. That it has left is true since its last sign of
-// life here: the node that it went to, or came from, has read a claim that was stored in
-// between. What a node states of an agent that it never had is true as far as it has read.
+// life here, and since this node's claim of it was stored: of an agent that came and left while
+// nothing could be stored, another node states that it has moved here when it reads that claim.
+// What a node states of an agent that it never had is true as far as it has read.
 func (m *Member) StatementOrder(id AgentID, here bool) uint64 {
 	m.adoptStored(id)
 	c, known := m.Own.Claim(id)
@@ -269,9 +303,9 @@ func (m *Member) StatementOrder(id AgentID, here bool) uint64 {
 	case !known:
 		return m.State.Position()
 	case !here:
-		return c.Seen
+		return max(c.Seen, m.Own.statedAfter(id))
 	}
-	order := c.From
+	order := max(c.From, m.Own.statedAfter(id))
 	if order == 0 { // nothing had been read when it came
 		order = m.frontier.order
 	}

@@ -18,6 +18,8 @@ type ownAgent struct {
 	queued   bool
 	sent     bool          // it is being stored
 	order    uint64        // of the claim that was stored last
+	restored bool          // by the run before this one, and it has shown nothing since
+	after    uint64        // what this node states of the agent is later than this order
 	wait     time.Duration // between two claims of a disputed agent; 0 for not disputed
 	disputed time.Duration // when it was claimed last in a dispute
 }
@@ -66,7 +68,8 @@ func (o *Own) RecordSighting(s *Sighting) {
 		o.agents[s.Agent] = a
 	}
 	c := &a.claim
-	arrived := s.Arrived || c.Reason != Here
+	arrived := s.Arrived || c.Reason != Here || a.restored
+	a.restored = false
 	changed := arrived || s.Addr.IsValid() && s.Addr != c.Addr
 	if c.Reason != Here {
 		o.here++
@@ -95,6 +98,56 @@ func (o *Own) RecordDeparture(id AgentID, reason Reason, since uint32) {
 	}
 	a.claim.Reason, a.claim.With, a.claim.Since = reason, "", since
 	o.enqueue(a)
+}
+
+// restore takes up that an agent was here when the run before this one ended.
+func (o *Own) restore(r *Restored) {
+	if o.agents[r.Agent] == nil {
+		o.agents[r.Agent] = &ownAgent{claim: Claim{Agent: r.Agent, Reason: Here, Since: r.Since, Sign: r.Since}, restored: true}
+		o.here++
+	}
+}
+
+// raiseRestored takes up the order of a restored agent's message.
+func (o *Own) raiseRestored(id AgentID, order uint64) {
+	a := o.agents[id]
+	if a == nil {
+		return
+	}
+	if a.after = max(a.after, order); a.restored {
+		a.claim.From = order
+	}
+	a.claim.Seen = max(a.claim.Seen, order)
+}
+
+// forgetRestored forgets an agent that has shown nothing since it was restored.
+func (o *Own) forgetRestored(id AgentID) {
+	if a := o.agents[id]; a != nil && a.restored {
+		if a.claim.Reason == Here {
+			o.here--
+		}
+		delete(o.agents, id)
+	}
+}
+
+func (o *Own) isRestored(id AgentID) bool {
+	a := o.agents[id]
+	return a != nil && a.restored
+}
+
+// stateAfter has what this node states of an agent be later than an order, and statedAfter
+// returns the latest one.
+func (o *Own) stateAfter(id AgentID, order uint64) {
+	if a := o.agents[id]; a != nil {
+		a.after = max(a.after, order)
+	}
+}
+
+func (o *Own) statedAfter(id AgentID) uint64 {
+	if a := o.agents[id]; a != nil {
+		return max(a.after, a.order)
+	}
+	return 0
 }
 
 // Reclaim has an agent claimed again, if it is here.
@@ -287,7 +340,7 @@ func (o *Own) RecordLossFor(id AgentID, node string, since uint32, frontier uint
 // ForgetOrders makes all orders of the stream 0: the stream is another one.
 func (o *Own) ForgetOrders() {
 	for _, a := range o.agents {
-		a.claim.From, a.claim.Seen, a.order = 0, 0, 0
+		a.claim.From, a.claim.Seen, a.order, a.after = 0, 0, 0, 0
 	}
 	clear(o.leaving)
 	clear(o.refused)

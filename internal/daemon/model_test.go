@@ -142,7 +142,9 @@ func (w *modelWorld) checkMessage(subject string, m event.Message) {
 		}
 		switch {
 		case c.ToNode != "":
-			w.putRight++
+			if !a.died {
+				w.putRight++
+			}
 		case c.Reason == event.AgentMoved:
 			w.moved[c.AgentID]++
 		}

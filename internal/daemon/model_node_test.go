@@ -100,7 +100,11 @@ func (n *modelNode) start() {
 	n.view = newModelView(n.w.t, n.w.r, &n.w.stream, n.name, n.epoch)
 	n.view.onEvent, n.view.onLoaded, n.view.onConnection = node.clustered.handleEvent, node.clustered.handleLoaded, node.clustered.handleConnection
 	node.clustered.shared, node.clustered.link = n.view, node.link
-	node.clustered.departures.open(n, n.view)
+	stated := n.listStated()
+	n.view.restored = listRestoredClaims(stated)
+	n.view.member.Restore(n.view.restored)
+	node.clustered.restored = n.view.restored
+	node.clustered.departures.open(n, n.view, stated)
 	node.clustered.statusEnd = n.StatusEnd
 	node.clustered.awaitForwarded = func(ctx context.Context, end uint64, atMost time.Duration) {
 		for until := time.Now().Add(atMost); !n.IsForwarded(end) && time.Now().Before(until); {
@@ -123,13 +127,27 @@ func (n *modelNode) start() {
 func (n *modelNode) listRestored(clock *detector.Clock) (list []detector.Restored) {
 	for _, m := range n.w.members {
 		c := n.states[m.ID.String()]
-		if c == nil || c.Reason == event.NodeLost || c.Reason == event.AgentMoved && c.ToNode != "" {
+		if c == nil || !isRestored(c) {
 			continue
 		}
 		list = append(list, detector.Restored{Member: m, Status: detector.Status(c.CurrentStatus), Since: clock.Instant(time.Unix(c.Timestamp, 0)),
 			LastSeen: clock.Instant(time.Unix(c.LastSeen, 0)), Greeted: true, From: detector.Status(c.PreviousStatus)})
 	}
 	return list
+}
+
+// listStated returns what the node's last messages say of where agents are.
+func (n *modelNode) listStated() (list []message.StatedAgent) {
+	for _, m := range n.w.members {
+		if c := n.states[m.ID.String()]; c != nil && isRestored(c) {
+			list = append(list, message.StatedAgent{ID: m.ID, Lost: c.CurrentStatus == event.Disconnected, Since: c.Time(), Order: c.ClusterOrder})
+		}
+	}
+	return list
+}
+
+func isRestored(c *event.StatusChange) bool {
+	return c.Reason != event.NodeLost && (c.Reason != event.AgentMoved || c.ToNode == "")
 }
 
 // kill ends the node. What it has decided and not stored is lost.

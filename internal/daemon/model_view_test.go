@@ -87,6 +87,7 @@ type modelView struct {
 	known    bool
 	away     bool
 	returned uint64
+	restored []ownership.Restored
 }
 
 var _ sharedView = (*modelView)(nil)
@@ -224,6 +225,8 @@ func (v *modelView) completeLoad(now time.Time) {
 	if !v.loaded {
 		v.loaded, v.loads = true, true
 		v.member.State.EndReread()
+		v.member.ReconcileRestored(v.restored)
+		v.restored = nil
 		v.member.ReconcileStored()
 		v.departUnknown()
 		v.checkVerdict()
@@ -342,7 +345,13 @@ func (v *modelView) Nodes() []ownership.Node {
 func (v *modelView) StatementOrder(id ownership.AgentID, here bool) uint64 {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return v.member.StatementOrder(id, here)
+	order := v.member.StatementOrder(id, here)
+	for _, r := range v.restored {
+		if r.Agent == id {
+			order = max(order, r.Order)
+		}
+	}
+	return order
 }
 
 func (v *modelView) SeenAt(string) time.Time { return time.Now() }
