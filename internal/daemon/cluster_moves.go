@@ -24,7 +24,7 @@ func (c *clusterPart) handleClaim(e ownership.Event) {
 func (c *clusterPart) handleLoaded() {
 	c.reportAgentsOf(func(node string) bool { return node != c.node })
 	for _, r := range c.restored {
-		if o, ok := c.shared.LaterClaim(r.Agent); ok && o.Reason != ownership.Here {
+		if o, ok := c.shared.LaterClaim(r.Agent); ok && o.Reason != ownership.Here && c.shared.DatedOrder(o.Seen) > r.Order {
 			c.reportElsewhere(detector.AgentID(r.Agent), &o, c.clock.Now())
 		}
 	}
