@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +32,6 @@ type clusterPart struct {
 	shown    atomic.Pointer[jointFleet]
 	timeout  time.Duration // the longest after which an agent that has sent nothing is lost
 
-	restored   []ownership.Restored // agents that are here by the run before this one, until all is read
 	departures departures
 	alerts     heldAlerts
 
@@ -154,11 +152,10 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 	}
 	c.link = l
 	source := out.source()
-	c.restored = listRestoredClaims(out.stated)
 	opened := make(chan struct{}) // what the view reports meanwhile waits
 	defer close(opened)
 	v, err := cluster.Open(cluster.Config{Node: c.node, Epoch: source.Epoch, Started: out.recorder.started, Role: c.role, Version: source.Version,
-		Remote: c.remote, Signer: out.sealer.Signer(), Restored: slices.Clone(c.restored), Beat: c.pace.beat, Log: c.log,
+		Remote: c.remote, Signer: out.sealer.Signer(), Restored: slices.Clone(c.restored), Restored: listRestoredClaims(out.stated), Beat: c.pace.beat, Log: c.log,
 		OnEvent:  func(e ownership.Event) { <-opened; c.handleEvent(e) },
 		OnLoaded: func() { <-opened; c.handleLoaded() }})
 	if err != nil {
@@ -231,6 +228,8 @@ func (c *clusterPart) handleEvent(e ownership.Event) {
 		c.handleClaimForMaster(e)
 	case ownership.Departed:
 		c.handleDepartureForMaster(e)
+	case ownership.Overtaken:
+		c.reportOvertaken(e.Agent)
 	case ownership.Unproven:
 		c.proveAgent(e)
 	case ownership.Duplicated:

@@ -23,12 +23,14 @@ func (c *clusterPart) handleClaim(e ownership.Event) {
 // handleLoaded reports to the detector which agents other nodes have, once all is read.
 func (c *clusterPart) handleLoaded() {
 	c.reportAgentsOf(func(node string) bool { return node != c.node })
-	for _, r := range c.restored {
-		if o, ok := c.shared.LaterClaim(r.Agent); ok && o.Reason != ownership.Here && c.shared.DatedOrder(o.Seen) > r.Order {
-			c.reportElsewhere(detector.AgentID(r.Agent), &o, c.clock.Now())
-		}
+}
+
+// reportOvertaken reports to the detector that another node has had an agent since the run
+// before this one.
+func (c *clusterPart) reportOvertaken(id ownership.AgentID) {
+	if o, ok := c.shared.LaterClaim(id); ok {
+		c.reportElsewhere(detector.AgentID(id), &o, c.clock.Now())
 	}
-	c.restored = nil
 }
 
 // handleClaimsAgain reports the same of a node that was lost: what it has claimed is valid again.
@@ -114,23 +116,27 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 	c.releaseFromLink(d)
 	c.dropAlert(d.ID)
 	if d.From != detector.Disconnected {
+		if o.Reason != ownership.Here && d.From != detector.NeverConnected {
+			n.publishCorrection(*d, detector.Disconnected, &message.Move{To: o.Node, Order: max(1, c.shared.DatedOrder(o.Seen))})
+		}
 		c.departures.remove(d.ID)
 		c.shared.Depart(id, ownership.Moved, uint32(d.Time.Unix()))
 		return
 	}
 	if c.departures.mayArriveLate(d.ID, &o, c.node) {
 		lost := *d
-		c.departures.correct(d.ID, func(node string, order uint64) { n.publishCorrection(lost, &message.Move{To: node, Order: order}) })
+		c.departures.correct(d.ID, func(node string, order uint64) { n.publishCorrection(lost, detector.Active, &message.Move{To: node, Order: order}) })
 	}
 	c.withdrawLoss(id)
 }
 
 // publishCorrection publishes that an agent that this node has published as lost is active on
-// another node, whose own message is the later one of the two.
-func (n *Node) publishCorrection(d detector.Decision, to *message.Move) {
-	d.Verdict, d.To, d.Reason, d.Node = detector.Changed, detector.Active, detector.AgentMoved, 0
+// another node, or that one that it has published as active is lost there: this node's messages
+// may be stored after those of the other one, which are the later ones.
+func (n *Node) publishCorrection(d detector.Decision, status detector.Status, to *message.Move) {
+	d.Verdict, d.To, d.Reason, d.Node = detector.Changed, status, detector.AgentMoved, 0
 	r := n.out.newRecord(&d)
-	r.Cluster = to
+	r.Cluster, r.AlertHeld = to, true
 	n.link.OnDecision(&r)
 	n.out.backlog.put(r)
 }

@@ -103,7 +103,6 @@ func (n *modelNode) start() {
 	stated := n.listStated()
 	n.view.restored = listRestoredClaims(stated)
 	n.view.member.Restore(n.view.restored)
-	node.clustered.restored = n.view.restored
 	node.clustered.departures.open(n, n.view, stated)
 	node.clustered.statusEnd = n.StatusEnd
 	node.clustered.awaitForwarded = func(ctx context.Context, end uint64, atMost time.Duration) {

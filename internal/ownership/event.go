@@ -29,6 +29,9 @@ const (
 	// Misdeclared: this node has recorded that the agent is lost with a node, and Node had
 	// claimed it before it could know that.
 	Misdeclared
+	// Overtaken: the agent was on this node when the run before this one ended, and Other has
+	// had it since, and may have lost it.
+	Overtaken
 	// Returned: Other found this node silent, by the verdict Order, and it is to announce
 	// its return: see [Member.ConfirmReturn].
 	Returned

@@ -265,7 +265,9 @@ func (m *Member) ReconcileRestored(list []Restored) {
 		id, order := list[i].Agent, list[i].Order
 		latest := m.findLatest(id)
 		if latest != nil && (latest.reason == Here && latest.order() > order || latest.seen() > order) {
-			m.Own.forgetRestored(id)
+			if m.Own.forgetRestored(id) {
+				m.emit(Event{Kind: Overtaken, Order: latest.order(), Agent: id, Node: m.name, Other: m.State.nameOf(latest)})
+			}
 			continue
 		}
 		m.Own.raiseRestored(id, order)

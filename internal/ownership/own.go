@@ -120,14 +120,18 @@ func (o *Own) raiseRestored(id AgentID, order uint64) {
 	a.claim.Seen = max(a.claim.Seen, order)
 }
 
-// forgetRestored forgets an agent that has shown nothing since it was restored.
-func (o *Own) forgetRestored(id AgentID) {
-	if a := o.agents[id]; a != nil && a.restored {
-		if a.claim.Reason == Here {
-			o.here--
-		}
-		delete(o.agents, id)
+// forgetRestored forgets an agent that has shown nothing since it was restored, and reports
+// whether that is so.
+func (o *Own) forgetRestored(id AgentID) bool {
+	a := o.agents[id]
+	if a == nil || !a.restored {
+		return false
 	}
+	if a.claim.Reason == Here {
+		o.here--
+	}
+	delete(o.agents, id)
+	return true
 }
 
 func (o *Own) isRestored(id AgentID) bool {
