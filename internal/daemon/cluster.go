@@ -155,7 +155,7 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 	opened := make(chan struct{}) // what the view reports meanwhile waits
 	defer close(opened)
 	v, err := cluster.Open(cluster.Config{Node: c.node, Epoch: source.Epoch, Started: out.recorder.started, Role: c.role, Version: source.Version,
-		Remote: c.remote, Signer: out.sealer.Signer(), Restored: slices.Clone(c.restored), Restored: listRestoredClaims(out.stated), Beat: c.pace.beat, Log: c.log,
+		Remote: c.remote, Signer: out.sealer.Signer(), Restored: slices.Clone(c.restored), Restored: listRestoredClaims(out.stated), Restored: listRestored(out.stated), Beat: c.pace.beat, Log: c.log,
 		OnEvent:  func(e ownership.Event) { <-opened; c.handleEvent(e) },
 		OnLoaded: func() { <-opened; c.handleLoaded() }})
 	if err != nil {
@@ -167,12 +167,11 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 	return nil
 }
 
-// listRestoredClaims returns the agents that are here by what the run before this one has stated.
-func listRestoredClaims(stated []message.StatedAgent) (list []ownership.Restored) {
-	for _, s := range stated {
-		if !s.Lost {
-			list = append(list, ownership.Restored{Agent: ownership.AgentID(s.ID), Since: uint32(s.Since.Unix()), Order: s.Order})
-		}
+// listRestored returns what the run before this one has stated of agents.
+func listRestored(stated []message.StatedAgent) []ownership.Restored {
+	list := make([]ownership.Restored, len(stated))
+	for i, s := range stated {
+		list[i] = ownership.Restored{Agent: ownership.AgentID(s.ID), Lost: s.Lost, Since: uint32(s.Since.Unix()), Order: s.Order}
 	}
 	return list
 }

@@ -25,14 +25,17 @@ type departures struct {
 	// whether the platform had all of them at the start.
 	restored     map[detector.AgentID]uint64
 	restoredSent bool
+	unsent       map[detector.AgentID]struct{} // agents that it had, if the platform had not all then
 }
 
 // correction is what has to follow this node's message that an agent is lost, which another
-// node has. It waits, as the agent may be lost there too, of which is not read yet.
+// node has, or that it is active, if that one has lost it. It waits, as the other one may have
+// stored something else, of which is not read yet.
 type correction struct {
 	due     time.Time
 	publish func(node string, order uint64)
 	order   uint64 // that of the message about the loss: it is no later than that
+	active  bool   // this node has published that the agent is active
 }
 
 // departure is an agent that has left.
@@ -70,11 +73,24 @@ func (p *departures) open(o forwarding, v sharedView, stated []message.StatedAge
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.outbox, p.view, p.restored, p.restoredSent = o, v, make(map[detector.AgentID]uint64), o.IsForwarded(o.StatusEnd())
+	p.unsent = make(map[detector.AgentID]struct{})
 	for _, s := range stated {
 		if s.Lost {
 			p.restored[s.ID] = s.Order
+		} else if !p.restoredSent {
+			p.unsent[s.ID] = struct{}{}
 		}
 	}
+}
+
+// isUnsent reports whether the message of the run before this one that an agent is here may
+// be stored after those of other nodes.
+func (p *departures) isUnsent(id detector.AgentID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.unsent[id]
+	delete(p.unsent, id)
+	return ok
 }
 
 // takeRestored takes up the loss of an agent by a run before this one, if another node that
@@ -121,12 +137,26 @@ func (p *departures) removeLocked(id detector.AgentID) {
 
 // correct has a message published that an agent is active on another node, if it still is
 // when the correction is due.
-func (p *departures) correct(id detector.AgentID, publish func(node string, order uint64)) {
+func (p *departures) correct(id detector.AgentID, self string, publish func(node string, order uint64)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if d := p.byAgent[id]; d != nil {
-		p.fixes[id] = correction{time.Now().Add(departureWait), publish, max(1, d.order)}
+		order := max(1, d.order)
+		for _, c := range p.view.Claims(ownership.AgentID(id)) {
+			if c.Node == self { // it may be declared as lost with this node meanwhile
+				order = max(order, p.view.StatementOrder(ownership.AgentID(id), false))
+			}
+		}
+		p.fixes[id] = correction{time.Now().Add(departureWait), publish, order, false}
 	}
+}
+
+// correctActive has a message published that an agent is lost on another node, if that still
+// holds when the correction is due.
+func (p *departures) correctActive(id detector.AgentID, publish func(node string, order uint64)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fixes[id] = correction{time.Now().Add(departureWait), publish, 0, true}
 }
 
 // publishCorrections publishes the corrections that are due.
@@ -138,6 +168,12 @@ func (p *departures) publishCorrections(now time.Time) {
 			continue
 		}
 		delete(p.fixes, id)
+		if c.active {
+			if o, ok := p.view.Owner(ownership.AgentID(id)); ok && o.Reason != ownership.Here {
+				due = append(due, func() { c.publish(o.Node, max(1, p.view.DatedOrder(o.Seen))) })
+			}
+			continue
+		}
 		if o, ok := p.view.Elsewhere(ownership.AgentID(id)); ok {
 			due = append(due, func() { c.publish(o.Node, c.order) })
 		}

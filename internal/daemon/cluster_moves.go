@@ -116,16 +116,20 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 	c.releaseFromLink(d)
 	c.dropAlert(d.ID)
 	if d.From != detector.Disconnected {
-		if o.Reason != ownership.Here && d.From != detector.NeverConnected {
-			n.publishCorrection(*d, detector.Disconnected, &message.Move{To: o.Node, Order: max(1, c.shared.DatedOrder(o.Seen))})
-		}
 		c.departures.remove(d.ID)
+		if moved := *d; d.From != detector.NeverConnected && (o.Reason != ownership.Here || c.departures.isUnsent(d.ID)) {
+			c.departures.correctActive(d.ID, func(node string, order uint64) {
+				n.publishCorrection(moved, detector.Disconnected, &message.Move{To: node, Order: order})
+			})
+		}
 		c.shared.Depart(id, ownership.Moved, uint32(d.Time.Unix()))
 		return
 	}
 	if c.departures.mayArriveLate(d.ID, &o, c.node) {
 		lost := *d
-		c.departures.correct(d.ID, func(node string, order uint64) { n.publishCorrection(lost, detector.Active, &message.Move{To: node, Order: order}) })
+		c.departures.correct(d.ID, c.node, func(node string, order uint64) {
+			n.publishCorrection(lost, detector.Active, &message.Move{To: node, Order: order})
+		})
 	}
 	c.withdrawLoss(id)
 }

@@ -101,7 +101,7 @@ func (n *modelNode) start() {
 	n.view.onEvent, n.view.onLoaded, n.view.onConnection = node.clustered.handleEvent, node.clustered.handleLoaded, node.clustered.handleConnection
 	node.clustered.shared, node.clustered.link = n.view, node.link
 	stated := n.listStated()
-	n.view.restored = listRestoredClaims(stated)
+	n.view.restored = listRestored(stated)
 	n.view.member.Restore(n.view.restored)
 	node.clustered.departures.open(n, n.view, stated)
 	node.clustered.statusEnd = n.StatusEnd

@@ -64,11 +64,11 @@ func (m *Member) handleEvent(e Event) {
 		}
 		return
 	case DeclaredLost:
+		m.Own.stateAfter(e.Agent, e.Order)
 		if c, ok := m.Own.Claim(e.Agent); !ok || c.Reason != Here || m.Own.isRestored(e.Agent) {
 			return // it is when it shows itself: see RecordSighting
 		}
 		m.Own.Reclaim(e.Agent)
-		m.Own.stateAfter(e.Agent, e.Order)
 	case Claimed:
 		if r := m.State.table.findOf(e.Agent, m.State.self); r != nil && r.reason != Here {
 			m.adoptStored(e.Agent)
@@ -242,9 +242,11 @@ func (m *Member) adoptStored(id AgentID) {
 	}
 }
 
-// Restored is an agent that was on this node by the last message of a run before this one.
+// Restored is an agent that was on this node by the last message of a run before this one, or
+// that this node had lost.
 type Restored struct {
 	Agent AgentID
+	Lost  bool
 	Since uint32 // a Unix time
 	Order uint64 // of that message: see [Member.StatementOrder]
 }
@@ -253,7 +255,9 @@ type Restored struct {
 // have had no time to store that. It is called at the start, when orders mean nothing yet.
 func (m *Member) Restore(list []Restored) {
 	for i := range list {
-		m.Own.restore(&list[i])
+		if !list[i].Lost {
+			m.Own.restore(&list[i])
+		}
 	}
 }
 
@@ -263,6 +267,21 @@ func (m *Member) Restore(list []Restored) {
 func (m *Member) ReconcileRestored(list []Restored) {
 	for i := range list {
 		id, order := list[i].Agent, list[i].Order
+		if list[i].Lost {
+			if _, known := m.Own.Claim(id); !known { // there may have been no time to store that
+				m.RecordDeparture(id, Lost, list[i].Since)
+			}
+			m.Own.stateAfter(id, orderOf(m.State.findDeclaration(id, m.State.self, 0)))
+			continue
+		}
+		stored := uint64(0) // order of its claim
+		if r := m.State.table.findOf(id, m.State.self); r != nil && r.reason == Here {
+			stored = r.order()
+		}
+		if m.State.findDeclaration(id, m.State.self, max(stored, order)) != nil {
+			m.Own.forgetRestored(id)
+			continue
+		}
 		latest := m.findLatest(id)
 		if latest != nil && (latest.reason == Here && latest.order() > order || latest.seen() > order) {
 			if m.Own.forgetRestored(id) {
@@ -270,7 +289,7 @@ func (m *Member) ReconcileRestored(list []Restored) {
 			}
 			continue
 		}
-		m.Own.raiseRestored(id, order)
+		m.Own.raiseRestored(id, order, stored)
 	}
 }
 

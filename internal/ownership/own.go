@@ -108,13 +108,13 @@ func (o *Own) restore(r *Restored) {
 	}
 }
 
-// raiseRestored takes up the order of a restored agent's message.
-func (o *Own) raiseRestored(id AgentID, order uint64) {
+// raiseRestored takes up the order of a restored agent's message, and that of its claim.
+func (o *Own) raiseRestored(id AgentID, order, stored uint64) {
 	a := o.agents[id]
 	if a == nil {
 		return
 	}
-	if a.after = max(a.after, order); a.restored {
+	if a.after = max(a.after, order, stored); a.restored {
 		a.claim.From = order
 	}
 	a.claim.Seen = max(a.claim.Seen, order)
@@ -149,7 +149,7 @@ func (o *Own) stateAfter(id AgentID, order uint64) {
 
 func (o *Own) statedAfter(id AgentID) uint64 {
 	if a := o.agents[id]; a != nil {
-		return max(a.after, a.order)
+		return a.after
 	}
 	return 0
 }
@@ -209,7 +209,9 @@ func (o *Own) TakeQueued(claims []Claim, n int) []Claim {
 func (o *Own) ConfirmStored(c *Claim, order uint64, now time.Duration) {
 	a := o.agents[c.Agent]
 	if a != nil {
-		a.sent, a.order = false, order
+		if a.sent, a.order = false, order; c.Reason == Here {
+			a.after = max(a.after, order)
+		}
 	}
 	if !c.isTemporary() {
 		delete(o.leaving, c.Agent)
@@ -270,8 +272,10 @@ func (o *Own) EnqueueAll() {
 
 // adopt takes up the claim of a run before this one, which was stored with an order.
 func (o *Own) adopt(c *Claim, order uint64) {
-	o.agents[c.Agent] = &ownAgent{claim: *c, order: order}
+	a := &ownAgent{claim: *c, order: order}
+	o.agents[c.Agent] = a
 	if c.Reason == Here {
+		a.after = order
 		o.here++
 	}
 }

@@ -129,7 +129,7 @@ func (s *State) applyClaim(order uint64, node uint8, c *Claim) error {
 	s.checkDuplicate(order, node, c, before)
 	wasHere := before != nil && before.reason == Here
 	returned := c.Reason == Here && s.findDeclaration(c.Agent, node, orderOf(before)) != nil
-	row := before
+	row, orderBefore := before, orderOf(before)
 	switch {
 	case c.Reason == Moved || c.Reason == Removed:
 		if s.table.remove(c.Agent, node) {
@@ -150,7 +150,7 @@ func (s *State) applyClaim(order uint64, node uint8, c *Claim) error {
 	if c.Reason == Here {
 		n.here++
 	}
-	if returned {
+	if returned || node != s.self && c.Reason == Here && s.isLostSince(c.Agent, orderBefore) {
 		hadNode = ""
 	}
 	s.emitOwnerChange(order, c, node, hadNode)
@@ -170,6 +170,12 @@ func (s *State) nodeOfLoss(by uint8, c *Claim) uint8 {
 		return 0
 	}
 	return at + 1
+}
+
+// isLostSince reports whether this node has lost an agent after an order, or found it stopped.
+func (s *State) isLostSince(id AgentID, order uint64) bool {
+	own := s.table.findOf(id, s.self)
+	return own != nil && own.reason != Here && own.order() > order
 }
 
 func orderOf(r *row) uint64 {
