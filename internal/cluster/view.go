@@ -416,6 +416,17 @@ func (v *View) StatementOrder(id ownership.AgentID, here bool) uint64 {
 	return max(v.datedOrder(v.member.StatementOrder(id, here)), v.restored[id])
 }
 
+// DeclaredOrder returns the order of another node's latest record that an agent is lost with
+// this node, as statements have it; 0 for none.
+func (v *View) DeclaredOrder(id ownership.AgentID) uint64 {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if order := v.member.Own.DeclaredOrder(id); order > 0 {
+		return v.datedOrder(order)
+	}
+	return 0
+}
+
 // DatedOrder returns an order of the bucket as statements have it, which outlast the bucket:
 // the orders of a bucket that is made later are higher. 0 if the bucket was never read.
 func (v *View) DatedOrder(order uint64) uint64 {

@@ -118,6 +118,7 @@ type sharedView interface {
 	AwaySince() time.Time
 	IsAnnounced(beat uint64) bool
 	StatementOrder(id ownership.AgentID, here bool) uint64
+	DeclaredOrder(id ownership.AgentID) uint64
 	DatedOrder(order uint64) uint64
 	Owner(id ownership.AgentID) (ownership.Owner, bool)
 	Elsewhere(id ownership.AgentID) (ownership.Owner, bool)
@@ -207,7 +208,9 @@ func (c *clusterPart) run(ctx context.Context) {
 		select {
 		case <-look.C:
 			c.departures.recordConfirmed(time.Now())
-			c.departures.publishCorrections(time.Now())
+			if s := c.shared.Status(); s.Loaded && !s.CutOff {
+				c.departures.publishCorrections(s.Since)
+			}
 			c.releaseAlerts()
 		case <-complete.C:
 			c.shared.CompleteClaims()

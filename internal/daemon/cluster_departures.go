@@ -137,17 +137,11 @@ func (p *departures) removeLocked(id detector.AgentID) {
 
 // correct has a message published that an agent is active on another node, if it still is
 // when the correction is due.
-func (p *departures) correct(id detector.AgentID, self string, publish func(node string, order uint64)) {
+func (p *departures) correct(id detector.AgentID, publish func(node string, order uint64)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if d := p.byAgent[id]; d != nil {
-		order := max(1, d.order)
-		for _, c := range p.view.Claims(ownership.AgentID(id)) {
-			if c.Node == self { // it may be declared as lost with this node meanwhile
-				order = max(order, p.view.StatementOrder(ownership.AgentID(id), false))
-			}
-		}
-		p.fixes[id] = correction{time.Now().Add(departureWait), publish, order, false}
+		p.fixes[id] = correction{time.Now().Add(departureWait), publish, max(1, d.order, p.view.DeclaredOrder(ownership.AgentID(id))), false}
 	}
 }
 
@@ -159,7 +153,7 @@ func (p *departures) correctActive(id detector.AgentID, publish func(node string
 	p.fixes[id] = correction{time.Now().Add(departureWait), publish, 0, true}
 }
 
-// publishCorrections publishes the corrections that are due.
+// publishCorrections publishes the corrections that were due at a time, up to which all is read.
 func (p *departures) publishCorrections(now time.Time) {
 	p.mu.Lock()
 	var due []func()

@@ -127,7 +127,7 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 	}
 	if c.departures.mayArriveLate(d.ID, &o, c.node) {
 		lost := *d
-		c.departures.correct(d.ID, c.node, func(node string, order uint64) {
+		c.departures.correct(d.ID, func(node string, order uint64) {
 			n.publishCorrection(lost, detector.Active, &message.Move{To: node, Order: order})
 		})
 	}

@@ -354,6 +354,12 @@ func (v *modelView) StatementOrder(id ownership.AgentID, here bool) uint64 {
 	return order
 }
 
+func (v *modelView) DeclaredOrder(id ownership.AgentID) uint64 {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.member.Own.DeclaredOrder(id)
+}
+
 func (v *modelView) SeenAt(string) time.Time { return time.Now() }
 
 func (v *modelView) IsAnnounced(beat uint64) bool {

@@ -64,7 +64,7 @@ func (m *Member) handleEvent(e Event) {
 		}
 		return
 	case DeclaredLost:
-		m.Own.stateAfter(e.Agent, e.Order)
+		m.Own.addDeclaration(e.Agent, e.Order)
 		if c, ok := m.Own.Claim(e.Agent); !ok || c.Reason != Here || m.Own.isRestored(e.Agent) {
 			return // it is when it shows itself: see RecordSighting
 		}
@@ -190,7 +190,7 @@ func (m *Member) RecordSighting(s *Sighting) (a Arrival) {
 func (m *Member) checkDeclared(id AgentID) {
 	stored, _ := m.State.Own(id)
 	if r := m.State.findDeclaration(id, m.State.self, stored.Order); r != nil {
-		m.Own.stateAfter(id, r.order())
+		m.Own.addDeclaration(id, r.order())
 		m.emit(Event{Kind: DeclaredLost, Order: r.order(), Agent: id, Node: m.State.nameOf(r), Other: m.name})
 	}
 }
@@ -271,19 +271,19 @@ func (m *Member) ReconcileRestored(list []Restored) {
 			if _, known := m.Own.Claim(id); !known { // there may have been no time to store that
 				m.RecordDeparture(id, Lost, list[i].Since)
 			}
-			m.Own.stateAfter(id, orderOf(m.State.findDeclaration(id, m.State.self, 0)))
+			m.Own.addDeclaration(id, orderOf(m.State.findDeclaration(id, m.State.self, 0)))
 			continue
 		}
-		stored := uint64(0) // order of its claim
+		stored, seen := uint64(0), order // of its claim
 		if r := m.State.table.findOf(id, m.State.self); r != nil && r.reason == Here {
-			stored = r.order()
+			stored, seen = r.order(), max(seen, r.seen())
 		}
 		if m.State.findDeclaration(id, m.State.self, max(stored, order)) != nil {
 			m.Own.forgetRestored(id)
 			continue
 		}
 		latest := m.findLatest(id)
-		if latest != nil && (latest.reason == Here && latest.order() > order || latest.seen() > order) {
+		if latest != nil && (latest.seen() > seen || latest.reason == Here && latest.order() > max(stored, order)) {
 			if m.Own.forgetRestored(id) {
 				m.emit(Event{Kind: Overtaken, Order: latest.order(), Agent: id, Node: m.name, Other: m.State.nameOf(latest)})
 			}
@@ -324,9 +324,9 @@ func (m *Member) StatementOrder(id AgentID, here bool) uint64 {
 	case !known:
 		return m.State.Position()
 	case !here:
-		return max(c.Seen, m.Own.statedAfter(id))
+		return max(c.Seen, m.Own.claimOrder(id), m.Own.DeclaredOrder(id))
 	}
-	order := max(c.From, m.Own.statedAfter(id))
+	order := max(c.From, m.Own.claimOrder(id), m.Own.DeclaredOrder(id))
 	if order == 0 { // nothing had been read when it came
 		order = m.frontier.order
 	}

@@ -19,7 +19,8 @@ type ownAgent struct {
 	sent     bool          // it is being stored
 	order    uint64        // of the claim that was stored last
 	restored bool          // by the run before this one, and it has shown nothing since
-	after    uint64        // what this node states of the agent is later than this order
+	claimed  uint64        // of the claim that it is here that was stored last, or of the run before
+	declared uint64        // see DeclaredOrder
 	wait     time.Duration // between two claims of a disputed agent; 0 for not disputed
 	disputed time.Duration // when it was claimed last in a dispute
 }
@@ -114,7 +115,7 @@ func (o *Own) raiseRestored(id AgentID, order, stored uint64) {
 	if a == nil {
 		return
 	}
-	if a.after = max(a.after, order, stored); a.restored {
+	if a.claimed = max(a.claimed, order, stored); a.restored {
 		a.claim.From = order
 	}
 	a.claim.Seen = max(a.claim.Seen, order)
@@ -139,17 +140,27 @@ func (o *Own) isRestored(id AgentID) bool {
 	return a != nil && a.restored
 }
 
-// stateAfter has what this node states of an agent be later than an order, and statedAfter
-// returns the latest one.
-func (o *Own) stateAfter(id AgentID, order uint64) {
+// claimOrder returns the order of the latest stored claim that an agent is here; 0 for none.
+func (o *Own) claimOrder(id AgentID) uint64 {
 	if a := o.agents[id]; a != nil {
-		a.after = max(a.after, order)
+		return a.claimed
+	}
+	return 0
+}
+
+// addDeclaration records that another node has recorded, with an order, that an agent is lost
+// with this node. What this node states of the agent from now on is later.
+func (o *Own) addDeclaration(id AgentID, order uint64) {
+	if a := o.agents[id]; a != nil {
+		a.declared = max(a.declared, order)
 	}
 }
 
-func (o *Own) statedAfter(id AgentID) uint64 {
+// DeclaredOrder returns the order of the latest record of another node that an agent is lost
+// with this one; 0 for none.
+func (o *Own) DeclaredOrder(id AgentID) uint64 {
 	if a := o.agents[id]; a != nil {
-		return a.after
+		return a.declared
 	}
 	return 0
 }
@@ -210,7 +221,7 @@ func (o *Own) ConfirmStored(c *Claim, order uint64, now time.Duration) {
 	a := o.agents[c.Agent]
 	if a != nil {
 		if a.sent, a.order = false, order; c.Reason == Here {
-			a.after = max(a.after, order)
+			a.claimed = max(a.claimed, order)
 		}
 	}
 	if !c.isTemporary() {
@@ -275,7 +286,7 @@ func (o *Own) adopt(c *Claim, order uint64) {
 	a := &ownAgent{claim: *c, order: order}
 	o.agents[c.Agent] = a
 	if c.Reason == Here {
-		a.after = order
+		a.claimed = order
 		o.here++
 	}
 }
@@ -348,7 +359,7 @@ func (o *Own) RecordLossFor(id AgentID, node string, since uint32, frontier uint
 // ForgetOrders makes all orders of the stream 0: the stream is another one.
 func (o *Own) ForgetOrders() {
 	for _, a := range o.agents {
-		a.claim.From, a.claim.Seen, a.order, a.after = 0, 0, 0, 0
+		a.claim.From, a.claim.Seen, a.order, a.claimed, a.declared = 0, 0, 0, 0, 0
 	}
 	clear(o.leaving)
 	clear(o.refused)
