@@ -202,14 +202,20 @@ func (c *clusterPart) run(ctx context.Context) {
 	}
 	complete := time.NewTimer(c.timeout)
 	defer complete.Stop()
+	var current time.Time // since when this node reads what is stored
 	look := time.NewTicker(departurePoll)
 	defer look.Stop()
 	for {
 		select {
 		case <-look.C:
 			c.departures.recordConfirmed(time.Now())
-			if s := c.shared.Status(); s.Loaded && !s.CutOff {
-				c.departures.publishCorrections(s.Since)
+			if !c.isCurrent() {
+				current = time.Time{}
+			} else if current.IsZero() {
+				current = time.Now()
+			}
+			if !current.IsZero() && time.Since(current) >= departureWait { // what others have stored meanwhile is read
+				c.departures.publishCorrections(c.shared.Status().Since)
 			}
 			c.releaseAlerts()
 		case <-complete.C:

@@ -34,8 +34,9 @@ type departures struct {
 type correction struct {
 	due     time.Time
 	publish func(node string, order uint64)
-	order   uint64 // that of the message about the loss: it is no later than that
-	active  bool   // this node has published that the agent is active
+	order   uint64                          // that of the message about the loss: it is no later than that
+	active  bool                            // this node has published that the agent is active
+	lost    func(node string, order uint64) // as publish, when that has been published
 }
 
 // departure is an agent that has left.
@@ -137,11 +138,11 @@ func (p *departures) removeLocked(id detector.AgentID) {
 
 // correct has a message published that an agent is active on another node, if it still is
 // when the correction is due.
-func (p *departures) correct(id detector.AgentID, publish func(node string, order uint64)) {
+func (p *departures) correct(id detector.AgentID, publish, lost func(node string, order uint64)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if d := p.byAgent[id]; d != nil {
-		p.fixes[id] = correction{time.Now().Add(departureWait), publish, max(1, d.order, p.view.DeclaredOrder(ownership.AgentID(id))), false}
+		p.fixes[id] = correction{due: time.Now().Add(departureWait), publish: publish, lost: lost, order: max(1, d.order, p.view.DeclaredOrder(ownership.AgentID(id)))}
 	}
 }
 
@@ -150,7 +151,7 @@ func (p *departures) correct(id detector.AgentID, publish func(node string, orde
 func (p *departures) correctActive(id detector.AgentID, publish func(node string, order uint64)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fixes[id] = correction{time.Now().Add(departureWait), publish, 0, true}
+	p.fixes[id] = correction{due: time.Now().Add(departureWait), publish: publish, active: true}
 }
 
 // publishCorrections publishes the corrections that were due at a time, up to which all is read.
@@ -170,6 +171,9 @@ func (p *departures) publishCorrections(now time.Time) {
 		}
 		if o, ok := p.view.Elsewhere(ownership.AgentID(id)); ok {
 			due = append(due, func() { c.publish(o.Node, c.order) })
+			if c.lost != nil { // that may be on its way
+				p.fixes[id] = correction{due: now.Add(departureWait), publish: c.lost, active: true}
+			}
 		}
 	}
 	p.mu.Unlock()

@@ -101,6 +101,9 @@ func (c *clusterPart) nameOf(n detector.NodeNumber) string {
 
 // proveAgent asks an agent for a sign of life that this node and another one claim.
 func (c *clusterPart) proveAgent(e ownership.Event) {
+	if c.shared.IsLoaded() {
+		c.reportIfElsewhere(e.Agent)
+	}
 	c.detector.HastenKeepAlive(detector.AgentID(e.Agent))
 }
 
@@ -115,21 +118,22 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 	}
 	c.releaseFromLink(d)
 	c.dropAlert(d.ID)
+	moved := *d
+	correct := func(status detector.Status) func(string, uint64) {
+		return func(node string, order uint64) {
+			n.publishCorrection(moved, status, &message.Move{To: node, Order: order})
+		}
+	}
 	if d.From != detector.Disconnected {
 		c.departures.remove(d.ID)
-		if moved := *d; d.From != detector.NeverConnected && (o.Reason != ownership.Here || c.departures.isUnsent(d.ID)) {
-			c.departures.correctActive(d.ID, func(node string, order uint64) {
-				n.publishCorrection(moved, detector.Disconnected, &message.Move{To: node, Order: order})
-			})
+		if d.From != detector.NeverConnected && (o.Reason != ownership.Here || c.departures.isUnsent(d.ID)) {
+			c.departures.correctActive(d.ID, correct(detector.Disconnected))
 		}
 		c.shared.Depart(id, ownership.Moved, uint32(d.Time.Unix()))
 		return
 	}
 	if c.departures.mayArriveLate(d.ID, &o, c.node) {
-		lost := *d
-		c.departures.correct(d.ID, func(node string, order uint64) {
-			n.publishCorrection(lost, detector.Active, &message.Move{To: node, Order: order})
-		})
+		c.departures.correct(d.ID, correct(detector.Active), correct(detector.Disconnected))
 	}
 	c.withdrawLoss(id)
 }

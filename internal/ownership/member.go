@@ -278,12 +278,14 @@ func (m *Member) ReconcileRestored(list []Restored) {
 		if r := m.State.table.findOf(id, m.State.self); r != nil && r.reason == Here {
 			stored, seen = r.order(), max(seen, r.seen())
 		}
-		if m.State.findDeclaration(id, m.State.self, max(stored, order)) != nil {
-			m.Own.forgetRestored(id)
+		if r := m.State.findDeclaration(id, m.State.self, max(stored, order)); r != nil {
+			if c, _ := m.Own.Claim(id); c.Reason != Here || !m.Own.forgetRestored(id) {
+				m.Own.addDeclaration(id, r.order())
+			}
 			continue
 		}
 		latest := m.findLatest(id)
-		if latest != nil && (latest.seen() > seen || latest.reason == Here && latest.order() > max(stored, order)) {
+		if latest != nil && (latest.seen() > seen || latest.reason == Here && latest.order() > max(stored, order) && (stored == 0 || latest.seen() == seen)) {
 			if m.Own.forgetRestored(id) {
 				m.emit(Event{Kind: Overtaken, Order: latest.order(), Agent: id, Node: m.name, Other: m.State.nameOf(latest)})
 			}
