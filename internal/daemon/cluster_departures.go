@@ -142,7 +142,7 @@ func (p *departures) correct(id detector.AgentID, publish, lost func(node string
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if d := p.byAgent[id]; d != nil {
-		p.fixes[id] = correction{due: time.Now().Add(departureWait), publish: publish, lost: lost, order: max(1, d.order, p.view.DeclaredOrder(ownership.AgentID(id)))}
+		p.fixes[id] = correction{due: time.Now().Add(departureWait), publish: publish, lost: lost, order: max(1, d.order)}
 	}
 }
 
@@ -203,6 +203,13 @@ func (p *departures) recordConfirmed(now time.Time) {
 // compareClaim compares a departure with another node's claim of the agent, before this node
 // withdraws its own: the other one may have seen the agent before it had read of the departure.
 func (p *departures) compareClaim(id ownership.AgentID, o *ownership.Owner, self string) {
+	declared := p.view.DeclaredOrder(id)
+	p.mu.Lock()
+	p.takeRestored(detector.AgentID(id), o)
+	if d := p.byAgent[detector.AgentID(id)]; d != nil {
+		d.order = max(d.order, declared)
+	}
+	p.mu.Unlock()
 	for _, c := range p.view.Claims(id) {
 		if c.Node == self && (c.Reason == ownership.Here || o.Seen < c.Order) {
 			p.mu.Lock()
