@@ -104,6 +104,7 @@ func (n *modelNode) start() {
 	n.view.restored = listRestored(stated)
 	n.view.member.Restore(n.view.restored)
 	node.clustered.departures.open(n, n.view, stated)
+	node.clustered.nodes.declared = n.listDeclared()
 	node.clustered.statusEnd = n.StatusEnd
 	node.clustered.awaitForwarded = func(ctx context.Context, end uint64, atMost time.Duration) {
 		for until := time.Now().Add(atMost); !n.IsForwarded(end) && time.Now().Before(until); {
@@ -140,6 +141,16 @@ func (n *modelNode) listStated() (list []message.StatedAgent) {
 	for _, m := range n.w.members {
 		if c := n.states[m.ID.String()]; c != nil && isRestored(c) {
 			list = append(list, message.StatedAgent{ID: m.ID, Lost: c.CurrentStatus == event.Disconnected, Since: c.Time(), Order: c.ClusterOrder})
+		}
+	}
+	return list
+}
+
+// listDeclared returns which agents are lost with other nodes by the node's last messages.
+func (n *modelNode) listDeclared() (list []message.LostAgent) {
+	for _, m := range n.w.members {
+		if c := n.states[m.ID.String()]; c != nil && c.Reason == event.NodeLost {
+			list = append(list, message.LostAgent{ID: m.ID, Node: c.FromNode, Time: c.Time()})
 		}
 	}
 	return list

@@ -86,7 +86,7 @@ func (m *Member) handleEvent(e Event) {
 // that record, the agent was not lost.
 func (m *Member) giveWay(c *Claim) {
 	r := m.State.ownerRow(c.Agent)
-	if r == nil || r.node == m.State.self || c.With == m.State.nameOf(r) || c.With == "" && r.seen() < c.Seen {
+	if r == nil || r.node == m.State.self || m.Own.isRestored(c.Agent) || c.With == m.State.nameOf(r) || c.With == "" && r.seen() < c.Seen {
 		return
 	}
 	own := m.State.table.findOf(c.Agent, m.State.self)

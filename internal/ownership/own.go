@@ -119,6 +119,7 @@ func (o *Own) raiseRestored(id AgentID, order, stored uint64) {
 		a.claim.From = order
 	}
 	a.claim.Seen = max(a.claim.Seen, order)
+	a.restored = a.restored && a.claim.Reason == Here
 }
 
 // forgetRestored forgets an agent that has shown nothing since it was restored, and reports
