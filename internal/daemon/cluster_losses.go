@@ -106,7 +106,7 @@ func (c *clusterPart) loseAgents(ctx context.Context, list []ownership.Located, 
 // back if another node has it by now.
 func (c *clusterPart) recordLoss(id ownership.AgentID, node string, at time.Time) {
 	if o, ok := c.shared.Owner(id); ok && o.Reason == ownership.Here && !o.Lost && o.Node != node {
-		c.publishMove(detector.AgentID(id), node, o.Node)
+		c.publishMove(detector.AgentID(id), node, o.Node, o.Order)
 		return
 	}
 	c.shared.DeclareLost(id, node, uint32(at.Unix()))
@@ -137,10 +137,10 @@ func (c *clusterPart) completeDeclarations() {
 }
 
 // publishMove publishes that an agent that was on a lost node, and is published as lost with it,
-// is on another one.
-func (c *clusterPart) publishMove(id detector.AgentID, from, to string) {
+// is on another one, by a claim with an order: what that one states from now on is later.
+func (c *clusterPart) publishMove(id detector.AgentID, from, to string, order uint64) {
 	r := c.newChange(id, detector.Disconnected, detector.Active, detector.AgentMoved)
-	r.Cluster.From, r.Cluster.To = from, to
+	r.Cluster.From, r.Cluster.To, r.Cluster.Order = from, to, c.shared.DatedOrder(max(order, 2)-1)
 	c.publish(r)
 }
 

@@ -101,7 +101,7 @@ func (c *clusterPart) handleNodeEvent(ctx context.Context, e *ownership.Event) {
 	case ownership.DeclaredLost:
 		c.detector.Restate(detector.AgentID(e.Agent))
 	case ownership.Misdeclared:
-		c.publishMove(detector.AgentID(e.Agent), e.Other, e.Node)
+		c.publishMove(detector.AgentID(e.Agent), e.Other, e.Node, e.Order)
 	}
 }
 

@@ -58,8 +58,8 @@ type modelNode struct {
 	stop     func()
 	linked   bool // it reaches the platform
 	delay    time.Duration
-	sending  time.Time // when the first message of the queue was sent; zero for not
-	absences int
+	sending  time.Time   // when the first message of the queue was sent; zero for not
+	absences []time.Time // when they began
 	conns    map[detector.AgentID]*modelConn
 }
 
@@ -164,7 +164,7 @@ func isRestored(c *event.StatusChange) bool {
 func (n *modelNode) kill() {
 	n.stop()
 	n.node, n.view, n.sending = nil, nil, time.Time{}
-	n.absences++
+	n.absences = append(n.absences, time.Now())
 }
 
 // step lets a moment pass on a node that is not down.
