@@ -22,10 +22,9 @@ type departures struct {
 	fixes   map[detector.AgentID]correction
 
 	// Of a run before this one: the orders of its messages about agents that it had lost, and
-	// whether the platform had all of them at the start.
-	restored     map[detector.AgentID]uint64
-	restoredSent bool
-	unsent       map[detector.AgentID]struct{} // agents that it had, if the platform had not all then
+	// the agents that it had, if the platform did not have all messages at the start.
+	restored map[detector.AgentID]uint64
+	unsent   map[detector.AgentID]struct{}
 }
 
 // correction is what has to follow this node's message that an agent is lost, which another
@@ -73,12 +72,13 @@ func newDepartures() departures {
 func (p *departures) open(o forwarding, v sharedView, stated []message.StatedAgent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.outbox, p.view, p.restored, p.restoredSent = o, v, make(map[detector.AgentID]uint64), o.IsForwarded(o.StatusEnd())
-	p.unsent = make(map[detector.AgentID]struct{})
+	p.outbox, p.view = o, v
+	p.restored, p.unsent = make(map[detector.AgentID]uint64), make(map[detector.AgentID]struct{})
+	sent := o.IsForwarded(o.StatusEnd())
 	for _, s := range stated {
 		if s.Lost {
 			p.restored[s.ID] = s.Order
-		} else if !p.restoredSent {
+		} else if !sent {
 			p.unsent[s.ID] = struct{}{}
 		}
 	}
@@ -94,15 +94,15 @@ func (p *departures) isUnsent(id detector.AgentID) bool {
 	return ok
 }
 
-// takeRestored takes up the loss of an agent by a run before this one, if another node that
-// has the agent may have stated before that it does. The caller holds mu.
-func (p *departures) takeRestored(id detector.AgentID, o *ownership.Owner) {
+// takeRestored takes up the loss of an agent by a run before this one, which may have had no
+// time to correct it. The caller holds mu.
+func (p *departures) takeRestored(id detector.AgentID) {
 	order, ok := p.restored[id]
 	if !ok {
 		return
 	}
 	delete(p.restored, id)
-	if p.byAgent[id] == nil && (!p.restoredSent || p.view.DatedOrder(o.From) < order) {
+	if p.byAgent[id] == nil {
 		p.byAgent[id] = &departure{recorded: true, order: order}
 	}
 }
@@ -205,7 +205,7 @@ func (p *departures) recordConfirmed(now time.Time) {
 func (p *departures) compareClaim(id ownership.AgentID, o *ownership.Owner, self string) {
 	declared := p.view.DeclaredOrder(id)
 	p.mu.Lock()
-	p.takeRestored(detector.AgentID(id), o)
+	p.takeRestored(detector.AgentID(id))
 	if d := p.byAgent[detector.AgentID(id)]; d != nil {
 		d.order = max(d.order, declared)
 	}
@@ -230,7 +230,7 @@ func (p *departures) compareClaim(id ownership.AgentID, o *ownership.Owner, self
 // one had not read of it.
 func (p *departures) mayArriveLate(id detector.AgentID, o *ownership.Owner, self string) bool {
 	p.mu.Lock()
-	p.takeRestored(id, o)
+	p.takeRestored(id)
 	d := p.byAgent[id]
 	sure := d != nil && d.recorded && d.confirmed
 	p.mu.Unlock()
