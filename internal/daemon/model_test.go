@@ -68,7 +68,7 @@ type modelAnswer struct {
 }
 
 func newModelWorld(t *testing.T, seed uint64, nodes, agents int) *modelWorld {
-	w := &modelWorld{t: t, r: rand.New(rand.NewPCG(seed, 3)), serverUp: true, stream: modelStream{latest: map[ownership.Key]uint64{}},
+	w := &modelWorld{t: t, began: time.Now(), calm: seed%4 == 0, r: rand.New(rand.NewPCG(seed, 3)), serverUp: true, stream: modelStream{latest: map[ownership.Key]uint64{}},
 		bucket: map[string]event.AgentState{}, storedID: map[string]bool{}, last: map[string]*event.StatusChangeMessage{}, lostFor: map[string]int{}, moved: map[string]int{}}
 	for i := range agents {
 		id := detector.AgentID(i + 1)
@@ -527,7 +527,6 @@ func playModel(t *testing.T, seed uint64) {
 			}
 		}
 	}()
-	w.calm, w.began = seed%4 == 0, time.Now()
 	defer func() {
 		if t.Failed() && os.Getenv("CLUSTER_STORY") != "" {
 			t.Log("\n" + strings.Join(w.story, "\n"))
