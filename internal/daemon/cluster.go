@@ -156,7 +156,7 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 	opened := make(chan struct{}) // what the view reports meanwhile waits
 	defer close(opened)
 	v, err := cluster.Open(cluster.Config{Node: c.node, Epoch: source.Epoch, Started: out.recorder.started, Role: c.role, Version: source.Version,
-		Remote: c.remote, Signer: out.sealer.Signer(), Restored: slices.Clone(c.restored), Restored: listRestoredClaims(out.stated), Restored: listRestored(out.stated), Beat: c.pace.beat, Log: c.log,
+		Remote: c.remote, Signer: out.sealer.Signer(), Restored: listRestored(out.stated), Beat: c.pace.beat, Log: c.log,
 		OnEvent:  func(e ownership.Event) { <-opened; c.handleEvent(e) },
 		OnLoaded: func() { <-opened; c.handleLoaded() }})
 	if err != nil {

@@ -98,7 +98,7 @@ func (n *modelNode) start() {
 	node.link = &modelLink{n}
 	n.fleet = node.clustered.shareFleet(node.detector)
 	n.view = newModelView(n.w.t, n.w.r, &n.w.stream, n.name, n.epoch)
-	n.view.onEvent, n.view.onLoaded, n.view.onConnection = node.clustered.handleEvent, node.clustered.handleLoaded, node.clustered.handleConnection
+	n.view.onEvent, n.view.onLoaded = node.clustered.handleEvent, node.clustered.handleLoaded
 	node.clustered.shared, node.clustered.link = n.view, node.link
 	stated := n.listStated()
 	n.view.restored = listRestored(stated)

@@ -65,15 +65,13 @@ type modelView struct {
 	name   string
 	start  time.Time
 
-	onEvent      func(ownership.Event)
-	onLoaded     func()
-	onConnection func(cutOff bool)
+	onEvent  func(ownership.Event)
+	onLoaded func()
 
 	mu       sync.RWMutex
 	member   *ownership.Member
 	pending  []ownership.Event
-	calls    []bool // of onConnection
-	loads    bool   // of onLoaded
+	loads    bool // of onLoaded
 	flights  []modelFlight
 	linked   bool
 	delay    time.Duration // of a write, and of a replica
@@ -87,6 +85,7 @@ type modelView struct {
 	known    bool
 	away     bool
 	returned uint64
+	before   time.Time // when a beat was acknowledged last before it was away
 	restored []ownership.Restored
 }
 
@@ -117,19 +116,15 @@ func (v *modelView) step(linked bool, delay time.Duration) {
 	}
 	if !v.cutOff && now.Sub(v.good) >= modelCutOff {
 		v.cutOff = true
-		v.calls = append(v.calls, true)
 	}
-	events, calls, loads := v.pending, v.calls, v.loads
-	v.pending, v.calls, v.loads = nil, nil, false
+	events, loads := v.pending, v.loads
+	v.pending, v.loads = nil, false
 	v.mu.Unlock()
 	for _, e := range events {
 		v.onEvent(e)
 	}
 	if loads {
 		v.onLoaded()
-	}
-	for _, cutOff := range calls {
-		v.onConnection(cutOff)
 	}
 }
 
@@ -180,7 +175,9 @@ func (v *modelView) write(now time.Time) {
 		v.flights = v.flights[1:]
 		v.member.ConfirmWrite(&f.Write, v.stream.store(f.Key, string(f.Text)))
 		if f.Key.Kind == ownership.BeatRecord {
-			v.away = v.away || now.Sub(v.good) > (ownership.SilentBeats-1)*modelBeat
+			if now.Sub(v.good) > (ownership.SilentBeats-1)*modelBeat {
+				v.away, v.before = true, v.good
+			}
 			v.good = now
 		}
 	}
@@ -210,6 +207,7 @@ func (v *modelView) checkVerdict() {
 	by, order := v.member.State.Return()
 	switch {
 	case order == 0 || !v.loaded || order == v.returned:
+	case v.member.State.OwnBeat() < order: // the next one shows whether it was silent
 	case v.away:
 		v.returned = order
 		v.pending = append(v.pending, ownership.Event{Kind: ownership.Returned, Order: order, Node: v.name, Other: by})
@@ -233,7 +231,6 @@ func (v *modelView) completeLoad(now time.Time) {
 	}
 	if v.cutOff && now.Sub(v.good) < modelCutOff {
 		v.cutOff = false
-		v.calls = append(v.calls, false)
 	}
 }
 
@@ -358,6 +355,12 @@ func (v *modelView) DeclaredOrder(id ownership.AgentID) uint64 {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	return v.member.Own.DeclaredOrder(id)
+}
+
+func (v *modelView) AwaySince() time.Time {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.before
 }
 
 func (v *modelView) SeenAt(string) time.Time { return time.Now() }
