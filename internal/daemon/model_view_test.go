@@ -207,10 +207,10 @@ func (v *modelView) checkVerdict() {
 	by, order := v.member.State.Return()
 	switch {
 	case order == 0 || !v.loaded || order == v.returned:
-	case v.member.State.OwnBeat() < order: // the next one shows whether it was silent
 	case v.away:
 		v.returned = order
-		v.pending = append(v.pending, ownership.Event{Kind: ownership.Returned, Order: order, Node: v.name, Other: by})
+		v.pending = append(v.pending, ownership.Event{Kind: ownership.Returned, Order: order, Node: v.name, Other: by, Beat: v.member.State.ReturnBeat()})
+	case v.member.State.OwnBeat() < order: // the next one shows whether it was silent
 	default:
 		v.member.State.DismissVerdict()
 	}
