@@ -340,8 +340,8 @@ func (v *modelView) Nodes() []ownership.Node {
 }
 
 func (v *modelView) StatementOrder(id ownership.AgentID, here bool) uint64 {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	order := v.member.StatementOrder(id, here)
 	for _, r := range v.restored {
 		if r.Agent == id {
