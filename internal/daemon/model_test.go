@@ -499,7 +499,7 @@ func (w *modelWorld) checkNodesLost() {
 // all nodes, the bucket of agents and the history of messages agree with the truth, and no
 // alert was false. CLUSTER_ROUNDS sets how many rounds are played.
 func TestNodesOfAClusterAgreeWithTheTruthWhateverFails(t *testing.T) {
-	rounds := 40
+	rounds := 100
 	if text := os.Getenv("CLUSTER_ROUNDS"); text != "" {
 		var err error
 		if rounds, err = strconv.Atoi(text); err != nil {
