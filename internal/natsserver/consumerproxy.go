@@ -36,14 +36,14 @@ type consumerProxy struct {
 }
 
 // ServeReaders answers readers who ask for consumers, for as long as the owner's
-// connection nc is open.
+// connection nc is open. When it returns, the server knows that they are answered.
 func (s *Server) ServeReaders(nc *nats.Conn, js jetstream.JetStream) error {
 	p := &consumerProxy{nc, newConsumerSlots(js, s.cfg.Log)}
 	sub, err := nc.Subscribe(proxyPrefix+">", func(m *nats.Msg) { m.Respond(p.answerRequest(m)) })
 	if err != nil {
 		return fmt.Errorf("open to readers: %w", err)
 	}
-	return sub.SetPendingLimits(queueMax, queueMax*requestMax)
+	return errors.Join(sub.SetPendingLimits(queueMax, queueMax*requestMax), nc.FlushTimeout(proxyAnswerAfter))
 }
 
 // createRequest is the body of a request for a consumer.
