@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -153,9 +152,5 @@ func (b *attachRun) measureOtherClient(ctx context.Context) (v latencies, err er
 	if !sleepContext(ctx, otherClientTime) {
 		return v, ctx.Err()
 	}
-	line, err := b.otherClient.sendLine("end")
-	if err != nil {
-		return v, err
-	}
-	return v, json.Unmarshal([]byte(line), &v)
+	return v, b.otherClient.readAnswer("end", &v)
 }

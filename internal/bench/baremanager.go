@@ -16,7 +16,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -212,9 +211,4 @@ func (m *bareManager) sendAck(fd int, block cipher.Block) bool {
 	binary.LittleEndian.PutUint32(m.frame, uint32(len(m.frame)-4))
 	n, err := unix.Write(fd, m.frame)
 	return err == nil && n == len(m.frame)
-}
-
-// listenFleetArgs returns the arguments of a child with some of the agents.
-func listenFleetArgs(addr, network string, first, n int, ramp time.Duration) []string {
-	return []string{addr, network, strconv.Itoa(first), strconv.Itoa(n), ramp.String()}
 }

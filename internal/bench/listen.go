@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -131,22 +130,14 @@ func (m *listenRun) close() (err error) {
 }
 
 func (m *listenRun) readManager() (u managerUse, err error) {
-	line, err := m.manager.sendLine("look")
-	if err != nil {
-		return u, err
-	}
-	return u, json.Unmarshal([]byte(line), &u)
+	return u, m.manager.readAnswer("look", &u)
 }
 
 // readFleets adds up what the processes of agents have done.
 func (m *listenRun) readFleets() (sum fleetUse, err error) {
 	for _, p := range m.fleets {
 		var u fleetUse
-		line, err := p.sendLine("look")
-		if err != nil {
-			return sum, err
-		}
-		if err := json.Unmarshal([]byte(line), &u); err != nil {
+		if err := p.readAnswer("look", &u); err != nil {
 			return sum, err
 		}
 		sum.addFleet(&u)

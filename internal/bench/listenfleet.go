@@ -2,11 +2,10 @@ package bench
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"sync"
+	"strconv"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
@@ -27,16 +26,12 @@ func RunListenFleet(addr, network string, first, n int, ramp time.Duration, r io
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = fleet.Run(ctx) }) // the only error is a second run
-	defer running.Wait()
-	defer cancel()
+	stop := startFleet(fleet)
+	defer stop()
 	fmt.Fprintln(w, n)
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		if lines.Text() == "kill" {
-			cancel()
-			running.Wait()
+			stop()
 		}
 		use := fleetUse{Stats: fleet.Stats()}
 		if use.Processor, err = processorTime(); err != nil {
@@ -47,4 +42,9 @@ func RunListenFleet(addr, network string, first, n int, ramp time.Duration, r io
 		}
 	}
 	return nil
+}
+
+// listenFleetArgs returns the arguments of a child with some of the agents.
+func listenFleetArgs(addr, network string, first, n int, ramp time.Duration) []string {
+	return []string{addr, network, strconv.Itoa(first), strconv.Itoa(n), ramp.String()}
 }

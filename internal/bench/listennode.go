@@ -47,16 +47,23 @@ func (u *managerUse) readProcessUse() (err error) {
 	return err
 }
 
+// listenSettings returns the default settings of a node that is the manager of the agents of
+// dir/client.keys, at a free port of the loopback address.
+func listenSettings(dir string) config.Config {
+	settings := config.Default()
+	settings.Pulse.Link, settings.Pulse.HTTP = "listen", ""
+	settings.Pulse.Home, settings.Pulse.StateDir, settings.Pulse.ClientKeys = dir, filepath.Join(dir, "state"), filepath.Join(dir, "client.keys")
+	settings.Remote.LocalIP, settings.Remote.Port = netip.MustParseAddr("127.0.0.1"), 0
+	return settings
+}
+
 // RunListenNode runs a node with default settings that is the manager of so many agents. It
 // writes its address to w, answers each line of r with what it has used, and returns at the
 // end of r. With the line "profile FILE" it begins a profile of its processor time, which
 // ends with the process.
 func RunListenNode(dir string, agents int, r io.Reader, w io.Writer) (err error) {
-	settings := config.Default()
-	settings.Pulse.Link, settings.Pulse.HTTP = "listen", ""
-	settings.Pulse.Home, settings.Pulse.StateDir, settings.Pulse.ClientKeys = dir, filepath.Join(dir, "state"), filepath.Join(dir, "client.keys")
-	settings.Remote.LocalIP, settings.Remote.Port, settings.Remote.UDP = netip.MustParseAddr("127.0.0.1"), 0, true
-	settings.NATS.Listen = "127.0.0.1:0"
+	settings := listenSettings(dir)
+	settings.Remote.UDP, settings.NATS.Listen = true, "127.0.0.1:0"
 	if err := writeKeys(settings.Pulse.ClientKeys, agents); err != nil {
 		return err
 	}

@@ -83,11 +83,7 @@ func RunAgents(addr string, agents, wazuh int, r io.Reader, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = fleet.Run(ctx) }) // the only error is a second run
-	defer running.Wait()
-	defer cancel()
+	defer startFleet(fleet)()
 	fmt.Fprintln(w, agents)
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		how, id, _ := strings.Cut(lines.Text(), " ")
@@ -101,6 +97,17 @@ func RunAgents(addr string, agents, wazuh int, r io.Reader, w io.Writer) error {
 		fmt.Fprintln(w, id)
 	}
 	return nil
+}
+
+// startFleet starts agents. stop ends them without a word, and waits for that.
+func startFleet(fleet *agentsim.Fleet) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = fleet.Run(ctx) }) // the only error is a second run
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // makeKeys returns the keys of n agents; those of a manager of Wazuh 5 have its numbers.
@@ -148,13 +155,18 @@ func (o *lineProcess) sendLine(order string) (string, error) {
 	return o.out.ReadString('\n')
 }
 
+// readAnswer sends a line and reads the answer, one JSON object.
+func (o *lineProcess) readAnswer(order string, answer any) error {
+	line, err := o.sendLine(order)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(line), answer)
+}
+
 // readState returns the state of the manager's process.
 func (o *lineProcess) readState() (v managerState, err error) {
-	line, err := o.sendLine("look")
-	if err != nil {
-		return v, err
-	}
-	return v, json.Unmarshal([]byte(line), &v)
+	return v, o.readAnswer("look", &v)
 }
 
 // processorTimeOf returns the processor time that another process has used so

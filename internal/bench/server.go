@@ -1,13 +1,11 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -88,16 +86,11 @@ func (f *natsServer) startChild() (err error) {
 	if f.dir, err = os.MkdirTemp("", "pulse-bench-far-"); err != nil {
 		return err
 	}
-	c, out, err := spawnSelf(append(NATSServerArgs, f.dir))
+	p, err := startLineProcess(NATSServerArgs, f.dir)
 	if err != nil {
 		return err
 	}
-	f.child = c
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		return fmt.Errorf("read its address: %w", err)
-	}
-	f.url = strings.TrimSpace(line)
+	f.child, f.url = p.child, p.firstLine
 	return nil
 }
 

@@ -1,9 +1,7 @@
 package bench
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -74,11 +70,7 @@ func RunSoak(ctx context.Context, cfg SoakConfig) (_ *SoakReport, err error) {
 	if err := s.start(); err != nil {
 		return nil, err
 	}
-	fleetCtx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = s.fleet.Run(fleetCtx) }) // the only error is a second run
-	defer running.Wait()
-	defer stop()
+	defer startFleet(s.fleet)()
 	began := time.Now()
 	samples, err := s.runRounds(ctx)
 	if err != nil {
@@ -97,12 +89,10 @@ func RunSoak(ctx context.Context, cfg SoakConfig) (_ *SoakReport, err error) {
 // start starts the NATS server and the node, and makes the agents.
 func (s *soak) start() (err error) {
 	keys := makeKeys(s.Agents, 4)
-	var text strings.Builder
 	for _, k := range keys {
 		s.ids = append(s.ids, k.ID)
-		fmt.Fprintf(&text, "%s %s any %064s\n", k.ID, k.Name, k.ID)
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, "client.keys"), []byte(text.String()), 0o600); err != nil {
+	if err := writeKeys(filepath.Join(s.dir, "client.keys"), s.Agents); err != nil {
 		return err
 	}
 	s.port = "0"
@@ -122,16 +112,12 @@ func (s *soak) start() (err error) {
 func (s *soak) url() string { return "nats://127.0.0.1:" + s.port }
 
 func (s *soak) startServer() error {
-	c, out, err := spawnSelf(append(NATSServerArgs, filepath.Join(s.dir, "nats"), s.port))
+	p, err := startLineProcess(NATSServerArgs, filepath.Join(s.dir, "nats"), s.port)
 	if err != nil {
 		return err
 	}
-	s.server = c
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		return fmt.Errorf("read its address: %w", err)
-	}
-	at, err := url.Parse(strings.TrimSpace(line))
+	s.server = p.child
+	at, err := url.Parse(p.firstLine)
 	if err == nil {
 		s.port = at.Port()
 	}
@@ -262,11 +248,10 @@ func (s *soak) sendGarbage() (closeAll func()) {
 }
 
 func (s *soak) readState() (v soakState, err error) {
-	line, err := s.node.sendLine("look")
-	if err != nil {
-		return v, fmt.Errorf("the node has ended: %w", err)
+	if err := s.node.readAnswer("look", &v); err != nil {
+		return v, fmt.Errorf("ask the node for its state: %w", err)
 	}
-	return v, json.Unmarshal([]byte(line), &v)
+	return v, nil
 }
 
 var errNotYet = errors.New("not in time")

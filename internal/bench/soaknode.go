@@ -9,13 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
 
-	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 )
 
@@ -42,10 +40,8 @@ type soakState struct {
 // of r with its state, and returns at the end of r.
 func RunSoakNode(dir, url string, r io.Reader, w io.Writer) error {
 	daemon.SetGCPercent()
-	cfg := config.Default()
-	cfg.Pulse.Link, cfg.Pulse.HTTP, cfg.Pulse.NodeName = "listen", "", "soak"
-	cfg.Pulse.ClientKeys, cfg.Pulse.StateDir = filepath.Join(dir, "client.keys"), filepath.Join(dir, "state")
-	cfg.Remote.LocalIP, cfg.Remote.Port = netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0
+	cfg := listenSettings(dir)
+	cfg.Pulse.NodeName = "soak"
 	cfg.NATS.ServerURL, cfg.NATS.Listen, cfg.NATS.SubjectPrefix = url, "", pulsePrefix
 	// The log is formatted as the daemon's is, and discarded.
 	node, err := daemon.Open(context.Background(), &cfg, "bench", slog.New(slog.NewJSONHandler(io.Discard, nil)))

@@ -55,9 +55,6 @@ func (r *SoakReport) fillGrowth(samples []soakState) {
 	r.StateFiles, r.StateBytes, r.Dropped, r.Dead = int64(last.StateFiles), last.StateBytes, last.Dropped, last.Dead
 	quarter := max(len(samples)/4, 1)
 	then, now := samples[min(quarter, len(samples)-1):min(2*quarter, len(samples))], samples[len(samples)-quarter:]
-	if len(then) == 0 {
-		then = now
-	}
 	for _, f := range []struct {
 		then, now *int64
 		of        func(*soakState) int64
