@@ -242,59 +242,6 @@ func (m *Member) adoptStored(id AgentID) {
 	}
 }
 
-// Restored is an agent that was on this node by the last message of a run before this one, or
-// that this node had lost.
-type Restored struct {
-	Agent AgentID
-	Lost  bool
-	Since uint32 // a Unix time
-	Order uint64 // of that message: see [Member.StatementOrder]
-}
-
-// Restore takes up which agents were on this node when the run before this one ended, which may
-// have had no time to store that. It is called at the start, when orders mean nothing yet.
-func (m *Member) Restore(list []Restored) {
-	for i := range list {
-		if !list[i].Lost {
-			m.Own.restore(&list[i])
-		}
-	}
-}
-
-// ReconcileRestored takes up the orders of restored agents, once everything has been read, and
-// forgets those that another node has claimed since. Of a node that has lost an agent again, the
-// last sign of life counts: what it stored may be from before the agent came here.
-func (m *Member) ReconcileRestored(list []Restored) {
-	for i := range list {
-		id, order := list[i].Agent, list[i].Order
-		if list[i].Lost {
-			if _, known := m.Own.Claim(id); !known { // there may have been no time to store that
-				m.RecordDeparture(id, Lost, list[i].Since)
-			}
-			m.Own.addDeclaration(id, orderOf(m.State.findDeclaration(id, m.State.self, 0)))
-			continue
-		}
-		stored, seen := uint64(0), order // of its claim
-		if r := m.State.table.findOf(id, m.State.self); r != nil && r.reason == Here {
-			stored, seen = r.order(), max(seen, r.seen())
-		}
-		if r := m.State.findDeclaration(id, m.State.self, max(stored, order)); r != nil {
-			if c, _ := m.Own.Claim(id); c.Reason != Here || !m.Own.forgetRestored(id) {
-				m.Own.addDeclaration(id, r.order())
-			}
-			continue
-		}
-		latest := m.findLatest(id)
-		if latest != nil && (latest.seen() > seen || latest.reason == Here && latest.order() > max(stored, order) && (stored == 0 || latest.seen() == seen)) {
-			if m.Own.forgetRestored(id) {
-				m.emit(Event{Kind: Overtaken, Order: latest.order(), Agent: id, Node: m.name, Other: m.State.nameOf(latest)})
-			}
-			continue
-		}
-		m.Own.raiseRestored(id, order, stored)
-	}
-}
-
 // RecordDeparture records that an agent has left this node, in this run or the one before.
 func (m *Member) RecordDeparture(id AgentID, reason Reason, since uint32) {
 	m.adoptStored(id)

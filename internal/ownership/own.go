@@ -101,46 +101,6 @@ func (o *Own) RecordDeparture(id AgentID, reason Reason, since uint32) {
 	o.enqueue(a)
 }
 
-// restore takes up that an agent was here when the run before this one ended.
-func (o *Own) restore(r *Restored) {
-	if o.agents[r.Agent] == nil {
-		o.agents[r.Agent] = &ownAgent{claim: Claim{Agent: r.Agent, Reason: Here, Since: r.Since, Sign: r.Since}, restored: true}
-		o.here++
-	}
-}
-
-// raiseRestored takes up the order of a restored agent's message, and that of its claim.
-func (o *Own) raiseRestored(id AgentID, order, stored uint64) {
-	a := o.agents[id]
-	if a == nil {
-		return
-	}
-	if a.claimed = max(a.claimed, order, stored); a.restored {
-		a.claim.From = order
-	}
-	a.claim.Seen = max(a.claim.Seen, order)
-	a.restored = a.restored && a.claim.Reason == Here
-}
-
-// forgetRestored forgets an agent that has shown nothing since it was restored, and reports
-// whether that is so.
-func (o *Own) forgetRestored(id AgentID) bool {
-	a := o.agents[id]
-	if a == nil || !a.restored {
-		return false
-	}
-	if a.claim.Reason == Here {
-		o.here--
-	}
-	delete(o.agents, id)
-	return true
-}
-
-func (o *Own) isRestored(id AgentID) bool {
-	a := o.agents[id]
-	return a != nil && a.restored
-}
-
 // claimOrder returns the order of the latest stored claim that an agent is here; 0 for none.
 func (o *Own) claimOrder(id AgentID) uint64 {
 	if a := o.agents[id]; a != nil {
