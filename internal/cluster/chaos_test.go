@@ -3,8 +3,6 @@ package cluster
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -27,17 +25,10 @@ type chaosNode struct {
 // agents move and die and the server is away: afterwards all know where every agent is.
 // CHAOS_ROUNDS sets how many histories are played.
 func TestChaosOfNodesAndLinksLeavesAllViewsTrue(t *testing.T) {
-	rounds := 4
-	if text := os.Getenv("CHAOS_ROUNDS"); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for seed := range rounds {
+	for seed := range testsupport.EnvNumber(t, "CHAOS_ROUNDS", 4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			playChaos(t, rand.New(rand.NewPCG(uint64(seed), 7)))
+			playChaos(t, rand.New(rand.NewPCG(seed, 7)))
 		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/ownership"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 const modelStep = 50 * time.Millisecond
@@ -499,17 +500,10 @@ func (w *modelWorld) checkNodesLost() {
 // all nodes, the bucket of agents and the history of messages agree with the truth, and no
 // alert was false. CLUSTER_ROUNDS sets how many rounds are played.
 func TestNodesOfAClusterAgreeWithTheTruthWhateverFails(t *testing.T) {
-	rounds := 100
-	if text := os.Getenv("CLUSTER_ROUNDS"); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for seed := range rounds {
+	for seed := range testsupport.EnvNumber(t, "CLUSTER_ROUNDS", 100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { playModel(t, uint64(seed)) })
+			synctest.Test(t, func(t *testing.T) { playModel(t, seed) })
 		})
 	}
 }

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // A longer run: CHAOS_ROUNDS=1000 go test -run 'Chaos|AtRandom' -v -timeout 1h
@@ -26,20 +27,7 @@ func rounds(t *testing.T, usually int) int {
 	if underRace {
 		usually /= 3
 	}
-	return int(envNumber(t, roundsEnv, uint64(usually)))
-}
-
-func envNumber(t *testing.T, name string, otherwise uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
+	return int(testsupport.EnvNumber(t, roundsEnv, uint64(usually)))
 }
 
 // TestChaos lets a node publish to NATS servers elsewhere while processes are killed
@@ -48,7 +36,7 @@ func envNumber(t *testing.T, name string, otherwise uint64) uint64 {
 // returned for, once, and the changes in order for each agent: also what
 // Publish had not returned for yet, if it went out.
 func TestChaos(t *testing.T) {
-	rounds, seed := rounds(t, 100), envNumber(t, seedEnv, rand.Uint64())
+	rounds, seed := rounds(t, 100), testsupport.EnvNumber(t, seedEnv, rand.Uint64())
 	for i, s := range []struct {
 		name    string
 		servers int

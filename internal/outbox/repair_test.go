@@ -247,7 +247,7 @@ func TestADamagedCursorSendsAllAgain(t *testing.T) {
 // as after any other life.
 func TestAStoreDamagedAtRandomIsOpenedOrRefused(t *testing.T) {
 	k := newClosedStore(t, os.Getenv(roundsEnv) != "")
-	seed := envNumber(t, seedEnv, rand.Uint64())
+	seed := testsupport.EnvNumber(t, seedEnv, rand.Uint64())
 	random := rand.New(rand.NewPCG(seed, 0))
 	opened, lost, damages := 0, uint64(0), rounds(t, 12)
 	for range damages {
