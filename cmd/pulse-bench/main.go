@@ -27,6 +27,7 @@ const (
 
 type commands struct {
 	All      allCommand      `cmd:"" help:"Run most of the others, and print each figure beside that of something simpler."`
+	Table    tableCommand    `cmd:"" help:"Make a table of what all has measured."`
 	Detector detectorCommand `cmd:"" help:"Measure the failure detector with many agents, without a network."`
 	Publish  publishCommand  `cmd:"" help:"Measure publishing, from the detector's decision to a message that a NATS server has confirmed."`
 	Listen   listenCommand   `cmd:"" help:"Measure Pulse as the agents' manager, beside the least that a manager can be."`

@@ -137,6 +137,58 @@ func TestAnInterruptedPublishMeasurementLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// The children have the program's standard error too: it ends when all of them have.
+func TestAnInterruptedRunOfAllPrintsWhatItHasAndLeavesNothingBehind(t *testing.T) {
+	skipIfShort(t)
+	t.Parallel()
+	c := benchCommand(t, "all", "--quick", "--json")
+	stdout, stderr, code := interruptAfter(t, "the bare manager: 1000 agents start at once\n", c)
+	var report struct {
+		Complete *bool
+		Rows     []struct{}
+		Problems []string
+	}
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+		t.Fatalf("%v\n%s%s", err, stdout, stderr)
+	}
+	if code != exitError || report.Complete == nil || *report.Complete || len(report.Rows) > 0 || len(report.Problems) != 1 {
+		t.Errorf("exit code %d, %s\n%s", code, stdout, stderr)
+	}
+	if !strings.HasPrefix(stderr, "1 of 6: 1000 agents over TCP, about ") || !strings.Contains(stderr, "\npulse-bench: ended in measurement 1 of 6 ") {
+		t.Errorf("%s", stderr)
+	}
+	_, tmp, _ := strings.Cut(c.Env[len(c.Env)-1], "=")
+	if left, err := filepath.Glob(filepath.Join(tmp, "*")); err != nil || len(left) > 0 {
+		t.Errorf("%v, %q", err, left)
+	}
+}
+
+func TestATableIsMadeOfTheJSONOfAll(t *testing.T) {
+	skipIfShort(t)
+	t.Parallel()
+	page := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(page, []byte("text\n<!-- pulse-bench table: begin -->\n<!-- pulse-bench table: end -->\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"table"}, {"table", "--into", page}} {
+		c := benchCommand(t, args...)
+		c.Stdin = strings.NewReader(`{"machine":{"time":"2026-11-29T08:10:13Z"},"complete":true,"rows":[{"work":"a keep-alive","unit":"µs","pulse":3,"command":"pulse-bench listen"}]}`)
+		text, err := c.CombinedOutput()
+		if err != nil {
+			t.Errorf("%q: %v, %s", args, err, text)
+		}
+		if len(args) > 1 {
+			text, _ = os.ReadFile(page)
+		}
+		if !strings.Contains(string(text), "\n| a keep-alive | 3 µs |") {
+			t.Errorf("%q: %s", args, text)
+		}
+	}
+	if stdout, stderr, code := runCommand(t, "table"); code != exitError || stdout != "" || !strings.Contains(stderr, "read the JSON of pulse-bench all") {
+		t.Errorf("nothing to read: exit code %d, %s%s", code, stdout, stderr)
+	}
+}
+
 func TestMistakesAreRefusedWithWhatIsWanted(t *testing.T) {
 	skipIfShort(t)
 	t.Parallel()
@@ -151,6 +203,7 @@ func TestMistakesAreRefusedWithWhatIsWanted(t *testing.T) {
 		{"listen --agents 3", "--agents 3: want 10 to 200000\n", exitUsage},
 		{"listen --for 0s", "--for 0s: want a positive duration, such as 30s\n", exitUsage},
 		{"all --udp 3", "--udp 3: want 10 to 200000, or 0\n", exitUsage},
+		{"all --tcp 3", "--tcp 3: want 10 to 200000, or 0\n", exitUsage},
 		{"all --small 3", "--small 3: want 10 to 50000\n", exitUsage},
 		{"attach --agents 10", "--agents 10: want 100 to 50000\n", exitUsage},
 		{"attach --for 0s", "--for 0s: want a positive duration, such as 1m\n", exitUsage},
@@ -199,7 +252,8 @@ func TestHelpHasAnExampleOfEveryMeasurement(t *testing.T) {
 		"publish -h":  "\n    pulse-bench publish\n",
 		"attach -h":   "\n    pulse-bench attach ",
 		"listen -h":   "\n    pulse-bench listen ",
-		"all -h":      "\n    pulse-bench all --json\n",
+		"all -h":      "\n    pulse-bench all --json > ",
+		"table -h":    "\n    pulse-bench table < all.json\n",
 		"demo -h":     "\n    pulse-bench demo --attach ",
 		"soak -h":     "\n    pulse-bench soak --agents 8000 ",
 	} {

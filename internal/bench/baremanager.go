@@ -24,10 +24,10 @@ import (
 
 // RunBareManager is the least that a manager of agents can be, with the standard library
 // and without anything of Pulse: one thread waits for connections and messages, reads,
-// decrypts, inflates, checks the sum, and acknowledges. It detects nothing and reports
-// nothing. The rest is as with [RunListenNode].
+// decrypts, inflates, checks the sum, and acknowledges, over TCP and UDP. It detects nothing
+// and reports nothing. The rest is as with [RunListenNode].
 func RunBareManager(agents int, r io.Reader, w io.Writer) error {
-	m := &bareManager{conns: make(map[int]bool), secrets: make(map[string]cipher.Block, agents)}
+	m := &bareManager{conns: make(map[int]bool), started: make(map[string]bool), secrets: make(map[string]cipher.Block, agents)}
 	for _, k := range makeKeys(agents, 4) {
 		sum := md5.Sum([]byte(k.Secret))
 		block, err := aes.NewCipher([]byte(hex.EncodeToString(sum[:])))
@@ -44,9 +44,13 @@ func RunBareManager(agents int, r io.Reader, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	datagrams, err := listenDatagrams(l.Addr())
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(w, l.Addr())
 	failed := make(chan error, 1)
-	go func() { failed <- m.serve(int(listener.Fd())) }()
+	go func() { failed <- m.serve(int(listener.Fd()), int(datagrams.Fd())) }()
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		select {
 		case err := <-failed:
@@ -61,13 +65,14 @@ func RunBareManager(agents int, r io.Reader, w io.Writer) error {
 			return err
 		}
 	}
-	return errors.Join(listener.Close(), l.Close()) // the thread ends with the process
+	return errors.Join(listener.Close(), l.Close(), datagrams.Close()) // the thread ends with the process
 }
 
 // bareManager is for one thread but for its counts.
 type bareManager struct {
 	secrets    map[string]cipher.Block
-	conns      map[int]bool // whether the agent has started
+	conns      map[int]bool    // whether the agent has started
+	started    map[string]bool // agents over UDP
 	counter    uint64
 	source     bytes.Reader
 	inflate    io.ReadCloser
@@ -80,7 +85,7 @@ type bareManager struct {
 }
 
 // serve serves agents until the process ends.
-func (m *bareManager) serve(listener int) error {
+func (m *bareManager) serve(listener, datagrams int) error {
 	runtime.LockOSThread()
 	m.counter = uint64(time.Now().Unix())
 	var err error
@@ -94,8 +99,10 @@ func (m *bareManager) serve(listener int) error {
 	add := func(fd int) error {
 		return unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 	}
-	if err := add(listener); err != nil {
-		return os.NewSyscallError("epoll_ctl", err)
+	for _, fd := range []int{listener, datagrams} {
+		if err := add(fd); err != nil {
+			return os.NewSyscallError("epoll_ctl", err)
+		}
 	}
 	events, buffer := make([]unix.EpollEvent, 256), make([]byte, 64<<10)
 	for {
@@ -107,6 +114,10 @@ func (m *bareManager) serve(listener int) error {
 			return os.NewSyscallError("epoll_wait", err)
 		}
 		for _, e := range events[:n] {
+			if int(e.Fd) == datagrams {
+				m.readDatagrams(datagrams, buffer)
+				continue
+			}
 			if int(e.Fd) == listener {
 				if fd, _, err := unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC); err == nil {
 					m.conns[fd] = false
@@ -129,7 +140,7 @@ func (m *bareManager) readConn(fd int, buffer []byte) {
 	}
 	for rest := buffer[:max(n, 0)]; len(rest) > 4; {
 		size := 4 + int(binary.LittleEndian.Uint32(rest))
-		if size > len(rest) || !m.answerMessage(fd, rest[4:size]) {
+		if size > len(rest) || !m.serveMessage(fd, rest[4:size]) {
 			n = 0
 			break
 		}
@@ -144,21 +155,38 @@ func (m *bareManager) readConn(fd int, buffer []byte) {
 	}
 }
 
+// serveMessage reads a message of a connection and acknowledges it. It reports false for
+// what it does not understand.
+func (m *bareManager) serveMessage(fd int, frame []byte) bool {
+	text, block := m.readMessage(frame)
+	if block == nil {
+		return false
+	}
+	if !m.conns[fd] {
+		m.conns[fd] = true
+		m.active.Add(1)
+	}
+	m.countMessage(text)
+	ack := m.makeAck(block)
+	n, err := unix.Write(fd, ack)
+	return err == nil && n == len(ack)
+}
+
 const (
 	bareIV       = "FEDCBA0987654321"
 	bareTextFrom = 32 + 5 + 10 + 1 + 4 + 1 // the sum, a random number, the counter
 )
 
-// answerMessage reads a message and acknowledges it. It reports false for what it does
-// not understand.
-func (m *bareManager) answerMessage(fd int, frame []byte) bool {
+// readMessage decrypts and inflates a message, and returns its text and the agent's cipher:
+// nil for what it does not understand.
+func (m *bareManager) readMessage(frame []byte) ([]byte, cipher.Block) {
 	id, body, ok := bytes.Cut(frame, []byte("!#AES:")) // !001!#AES:…
 	if !ok || len(id) < 2 || len(body) == 0 || len(body)%aes.BlockSize != 0 {
-		return false
+		return nil, nil
 	}
 	block := m.secrets[string(id[1:])]
 	if block == nil {
-		return false
+		return nil, nil
 	}
 	cipher.NewCBCDecrypter(block, []byte(bareIV)).CryptBlocks(body, body)
 	m.source.Reset(bytes.TrimLeft(body, "!"))
@@ -169,31 +197,27 @@ func (m *bareManager) answerMessage(fd int, frame []byte) bool {
 		err = m.inflate.(zlib.Resetter).Reset(&m.source, nil)
 	}
 	if err != nil {
-		return false
+		return nil, nil
 	}
 	m.plain.Reset()
 	if _, err := m.plain.ReadFrom(m.inflate); err != nil || m.plain.Len() < bareTextFrom {
-		return false
+		return nil, nil
 	}
 	plain := m.plain.Bytes()
 	if sum := md5.Sum(plain[32:]); hex.EncodeToString(sum[:]) != string(plain[:32]) {
-		return false
+		return nil, nil
 	}
-	m.countMessage(fd, plain[bareTextFrom:])
-	return m.sendAck(fd, block)
+	return plain[bareTextFrom:], block
 }
 
-func (m *bareManager) countMessage(fd int, text []byte) {
-	if !m.conns[fd] {
-		m.conns[fd] = true
-		m.active.Add(1)
-	}
+func (m *bareManager) countMessage(text []byte) {
 	if !bytes.HasPrefix(text, []byte("#!-agent ")) {
 		m.keepAlives.Add(1)
 	}
 }
 
-func (m *bareManager) sendAck(fd int, block cipher.Block) bool {
+// makeAck returns the frame of an acknowledgement: its length, and what is a datagram too.
+func (m *bareManager) makeAck(block cipher.Block) []byte {
 	m.counter++
 	text := append([]byte("00000"), fmt.Sprintf("%010d:%04d:#!-agent ack ", m.counter, 1)...)
 	sum := md5.Sum(text)
@@ -209,6 +233,5 @@ func (m *bareManager) sendAck(fd int, block cipher.Block) bool {
 	m.frame = append(m.frame, bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(block, []byte(bareIV)).CryptBlocks(m.frame[from:], m.frame[from:])
 	binary.LittleEndian.PutUint32(m.frame, uint32(len(m.frame)-4))
-	n, err := unix.Write(fd, m.frame)
-	return err == nil && n == len(m.frame)
+	return m.frame
 }

@@ -30,18 +30,16 @@ const (
 )
 
 // MeasureListen measures a node that is the agents' manager: first the bare manager of
-// [RunBareManager] (over TCP), then the node, each with the same agents.
+// [RunBareManager], then the node, each with the same agents.
 func MeasureListen(ctx context.Context, cfg ListenConfig) (*ListenReport, error) {
 	r := &ListenReport{Agents: cfg.Agents, Network: cfg.Network}
-	if cfg.Network == "tcp" {
-		bare, err := cfg.measureManager(ctx, "the bare manager", func(string) []string {
-			return append(BareManagerArgs, strconv.Itoa(cfg.Agents))
-		})
-		if err != nil {
-			return nil, fmt.Errorf("the bare manager: %w", err)
-		}
-		r.fillBare(bare)
+	bare, err := cfg.measureManager(ctx, "the bare manager", func(string) []string {
+		return append(BareManagerArgs, strconv.Itoa(cfg.Agents))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the bare manager: %w", err)
 	}
+	r.fillBare(bare)
 	node, err := cfg.measureManager(ctx, "a node", func(dir string) []string {
 		return append(ListenNodeArgs, dir, strconv.Itoa(cfg.Agents))
 	})

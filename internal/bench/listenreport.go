@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// ListenReport holds the figures of [MeasureListen]. Those of the bare manager are 0 over
-// UDP, where there is none.
+// ListenReport holds the figures of [MeasureListen].
 type ListenReport struct {
 	Agents        int     `json:"agents" unit:""`
 	Network       string  `json:"network" unit:""`
@@ -26,17 +25,20 @@ type ListenReport struct {
 	StartBare     float64 `json:"start_bare_us" unit:"µs of the bare manager, without a keep-alive"`
 	StartFold     float64 `json:"start_ratio" unit:"of the two"`
 	Settled       float64 `json:"settled_s" unit:"s until all agents that started at once were acknowledged"`
+	SettledBare   float64 `json:"settled_bare_s" unit:"s, of the bare manager"`
+	Connected     int     `json:"connected" unit:"agents that were acknowledged and active at the node, everyday"`
 	Refused       uint64  `json:"refused" unit:"connections refused, or closed before the acknowledgement"`
 }
 
 func (r *ListenReport) fillBare(f managerFigures) {
 	r.KeepAliveBare, r.ResidentBare, r.StartBare = f.keepAliveCPU, f.resident, f.startCPU
-	r.AckBareP99 = toMillis(f.ack.Ack.P99)
+	r.AckBareP99, r.SettledBare = toMillis(f.ack.Ack.P99), f.settled
 }
 
 func (r *ListenReport) fillNode(f managerFigures) {
 	r.KeepAlive, r.AgentSide, r.Resident, r.Peak, r.Start, r.Settled = f.keepAliveCPU, f.agentCPU, f.resident, f.peak, f.startCPU, f.settled
 	r.AckP50, r.AckP99, r.Refused = toMillis(f.ack.Ack.P50), toMillis(f.ack.Ack.P99), f.ack.Refused
+	r.Connected = f.ack.Connected
 	if r.AgentSide > 0 {
 		r.AgentSideFold = r.KeepAlive / r.AgentSide
 	}
