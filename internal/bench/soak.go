@@ -81,6 +81,9 @@ func RunSoak(ctx context.Context, cfg SoakConfig) (_ *SoakReport, err error) {
 		return nil, err
 	}
 	s.report.fillGrowth(samples)
+	if !s.report.Judged {
+		fmt.Fprintf(s.Progress, "%d rounds: from %d on it is judged whether something grows\n", len(samples), minRounds)
+	}
 	s.reader.fillReport(&s.report)
 	roundFigures(&s.report)
 	return &s.report, nil
@@ -165,7 +168,7 @@ func (s *soak) runRounds(ctx context.Context) (samples []soakState, err error) {
 		if err := s.runRound(round); err != nil {
 			return nil, err
 		}
-		now, err := s.readState()
+		now, err := s.readState("collect")
 		if err != nil {
 			return nil, err
 		}
@@ -247,8 +250,8 @@ func (s *soak) sendGarbage() (closeAll func()) {
 	}
 }
 
-func (s *soak) readState() (v soakState, err error) {
-	if err := s.node.readAnswer("look", &v); err != nil {
+func (s *soak) readState(order string) (v soakState, err error) {
+	if err := s.node.readAnswer(order, &v); err != nil {
 		return v, fmt.Errorf("ask the node for its state: %w", err)
 	}
 	return v, nil
@@ -258,7 +261,7 @@ var errNotYet = errors.New("not in time")
 
 func (s *soak) waitUntil(limit time.Duration, done func(*soakState) bool) error {
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-		now, err := s.readState()
+		now, err := s.readState("look")
 		if err != nil {
 			return err
 		}
@@ -277,7 +280,7 @@ func (s *soak) waitForEnd() error {
 	if err != nil && !errors.Is(err, errNotYet) {
 		return err
 	}
-	now, err := s.readState()
+	now, err := s.readState("look")
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 )
@@ -23,21 +24,23 @@ var SoakNodeArgs = []string{"soak-node"}
 
 // soakState is what the node of a soak uses, and what it counts.
 type soakState struct {
-	Resident   int64  `json:"resident"`
-	Heap       int64  `json:"heap"`
-	Goroutines int    `json:"goroutines"`
-	Files      int    `json:"files"`        // open, sockets too
-	StateFiles int    `json:"state_files"`  // in the state directory
-	StateBytes int64  `json:"state_bytes"`  // of these
-	Active     int    `json:"active"`       // agents
-	Waiting    uint64 `json:"waiting"`      // messages that the far server has not confirmed
-	Dropped    uint64 `json:"dropped"`      // keep-alive events
-	Dead       uint64 `json:"dead_letters"` // messages that the far server refuses for good
+	At         time.Time `json:"at"`
+	Resident   int64     `json:"resident"`
+	Heap       int64     `json:"heap"` // after a collection, if it was asked for
+	Goroutines int       `json:"goroutines"`
+	Files      int       `json:"files"`        // open, sockets too
+	StateFiles int       `json:"state_files"`  // in the state directory
+	StateBytes int64     `json:"state_bytes"`  // of these
+	Active     int       `json:"active"`       // agents
+	Waiting    uint64    `json:"waiting"`      // messages that the far server has not confirmed
+	Dropped    uint64    `json:"dropped"`      // keep-alive events
+	Dead       uint64    `json:"dead_letters"` // messages that the far server refuses for good
 }
 
 // RunSoakNode runs a node with default settings for the agents of dir/client.keys, which
 // forwards to the server at url. It writes the address for agents to w, answers each line
-// of r with its state, and returns at the end of r.
+// of r with its state, after a collection with the line "collect", and returns at the end
+// of r.
 func RunSoakNode(dir, url string, r io.Reader, w io.Writer) error {
 	daemon.SetGCPercent()
 	cfg := listenSettings(dir)
@@ -54,6 +57,9 @@ func RunSoakNode(dir, url string, r io.Reader, w io.Writer) error {
 	running.Go(func() { failed = node.Run(ctx) })
 	fmt.Fprintln(w, node.AgentAddr())
 	for lines := bufio.NewScanner(r); lines.Scan() && err == nil; {
+		if lines.Text() == "collect" {
+			runtime.GC()
+		}
 		var s soakState
 		if s, err = readSoakState(node, cfg.Pulse.StateDir); err == nil {
 			err = json.NewEncoder(w).Encode(s)
@@ -65,6 +71,7 @@ func RunSoakNode(dir, url string, r io.Reader, w io.Writer) error {
 }
 
 func readSoakState(node *daemon.Node, dir string) (s soakState, err error) {
+	s.At = time.Now()
 	status := node.Status()
 	s.Active, s.Dropped = status.Agents.Active, status.TelemetryDropped
 	if status.Outbox != nil {
