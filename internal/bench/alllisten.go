@@ -39,7 +39,7 @@ func (c *AllConfig) largeStep() allStep { return c.listenStep(c.Agents, "tcp", c
 
 func (c *AllConfig) largeRows(m *ListenReport) []AllRow {
 	agents := fmt.Sprintf("%d agents: ", c.Agents)
-	return dropGoals([]AllRow{
+	return fitRows([]AllRow{
 		{Work: agents + "processor time for each keep-alive of an agent", Unit: "µs", Pulse: m.KeepAlive, Beside: "bare manager", Other: m.KeepAliveBare, Goal: ratioBelow(2)},
 		{Work: agents + "the same, beside what Pulse took before", Unit: "µs", Pulse: m.KeepAlive, Beside: "Pulse before", Other: recordedPulse, Recorded: true, Goal: ratioBelow(0.5)},
 		{Work: agents + "the same, beside the agent's part", Unit: "µs", Pulse: m.KeepAlive, Beside: "simulated agent", Other: m.AgentSide},
@@ -56,7 +56,7 @@ func (c *AllConfig) smallStep() allStep { return c.listenStep(c.Small, "tcp", c.
 
 func (c *AllConfig) smallRows(m *ListenReport) []AllRow {
 	agents := fmt.Sprintf("%d agents: ", c.Small)
-	return dropGoals([]AllRow{
+	return fitRows([]AllRow{
 		{Work: agents + "processor time for each keep-alive of an agent", Unit: "µs", Pulse: m.KeepAlive, Beside: "bare manager", Other: m.KeepAliveBare, Goal: ratioBelow(2)},
 		{Work: agents + "the same, beside stock", Unit: "µs", Pulse: m.KeepAlive, Beside: "wazuh-remoted", Other: recordedRemoted, Recorded: true, Goal: ratioBelow(0.3)},
 	}, c.Small == StandardAll.Small)

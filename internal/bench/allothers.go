@@ -23,7 +23,7 @@ func (c *AllConfig) publishRows(m *PublishReport) []AllRow {
 	if m.Bare > 0 {
 		bareStorm = float64(m.Storm) / m.Bare
 	}
-	return dropGoals([]AllRow{
+	return fitRows([]AllRow{
 		{Work: "messages a second, signed, until the NATS server has confirmed them", Pulse: m.Whole, Beside: "nats.go alone, unsigned", Other: m.Bare, Goal: figureAtLeast(20_000)},
 		{Work: fmt.Sprintf("%d status changes at once, until confirmed, signed", c.Messages/20), Unit: "s", Pulse: m.StormConfirmed, Beside: "nats.go alone, unsigned", Other: bareStorm, Goal: figureBelow(2)},
 	}, c.Messages == StandardAll.Messages)
@@ -42,7 +42,7 @@ func (c *AllConfig) attachStep() allStep {
 }
 
 func (c *AllConfig) attachRows(m *AttachReport) []AllRow {
-	return dropGoals([]AllRow{
+	return fitRows([]AllRow{
 		{Work: fmt.Sprintf("attached, %d agents: processor time of Pulse", c.Agents), Unit: "% of a core", Pulse: 100 * m.Cores, Beside: "simulated manager", Other: 100 * m.ManagerCores, Goal: figureBelow(3)},
 	}, c.Agents == StandardAll.Agents)
 }

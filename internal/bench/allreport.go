@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -97,13 +98,15 @@ func (a *AllGoal) isReached(row *AllRow) bool {
 	return value < a.Below
 }
 
-// dropGoals returns the rows without their goals, unless the sizes are those that the
-// goals are for.
-func dropGoals(rows []AllRow, standard bool) []AllRow {
+// fitRows returns the rows for sizes that are standard or not: goals and what is recorded
+// are for those only.
+func fitRows(rows []AllRow, standard bool) []AllRow {
+	if standard {
+		return rows
+	}
+	rows = slices.DeleteFunc(rows, func(row AllRow) bool { return row.Recorded })
 	for i := range rows {
-		if !standard {
-			rows[i].Goal = nil
-		}
+		rows[i].Goal = nil
 	}
 	return rows
 }
