@@ -30,6 +30,14 @@ func (h *histogram) addDuration(d time.Duration) {
 	}
 }
 
+// clearCounts makes the histogram empty. Durations that are added meanwhile may count or not.
+func (h *histogram) clearCounts() {
+	for i := range h.bucket {
+		h.bucket[i].Store(0)
+	}
+	h.max.Store(0)
+}
+
 func bucketOf(d time.Duration) int {
 	n := min(uint64(d), 1<<maxBits-1)
 	shift := max(bits.Len64(n)-subBits-1, 0)

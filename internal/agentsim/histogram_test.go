@@ -19,6 +19,9 @@ func TestQuantilesAreCloseToTheExactOnes(t *testing.T) {
 		}
 		slices.Sort(all)
 		l := h.summarize()
+		if h.clearCounts(); h.summarize() != (Latency{}) {
+			t.Errorf("not empty after it was cleared: %+v", h.summarize())
+		}
 		if l.Count != 10_000 || l.Max != all[9999] {
 			t.Errorf("count %d, max %v", l.Count, l.Max)
 		}

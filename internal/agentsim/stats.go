@@ -87,6 +87,12 @@ func (f *Fleet) Stats() Stats {
 	return s
 }
 
+// ResetLatencies has Stats count durations from now on.
+func (f *Fleet) ResetLatencies() {
+	f.counters.ack.clearCounts()
+	f.counters.startup.clearCounts()
+}
+
 func (s *Stats) countAgent(a *agent) {
 	switch stage(a.stage.Load()) {
 	case connected:

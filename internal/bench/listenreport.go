@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -38,7 +39,7 @@ func (r *ListenReport) fillBare(f managerFigures) {
 func (r *ListenReport) fillNode(f managerFigures) {
 	r.KeepAlive, r.AgentSide, r.Resident, r.Peak, r.Start, r.Settled = f.keepAliveCPU, f.agentCPU, f.resident, f.peak, f.startCPU, f.settled
 	r.AckP50, r.AckP99, r.Refused = toMillis(f.ack.Ack.P50), toMillis(f.ack.Ack.P99), f.ack.Refused
-	r.Connected = f.ack.Connected
+	r.Connected = f.connected
 	if r.AgentSide > 0 {
 		r.AgentSideFold = r.KeepAlive / r.AgentSide
 	}
@@ -49,12 +50,15 @@ func (r *ListenReport) fillNode(f managerFigures) {
 
 func toMillis(d time.Duration) float64 { return d.Seconds() * 1000 }
 
-// Err returns an error if an agent was refused.
-func (r *ListenReport) Err() error {
+// Err returns an error if an agent was refused, or has not come in.
+func (r *ListenReport) Err() (err error) {
 	if r.Refused > 0 {
-		return fmt.Errorf("%d connections were refused", r.Refused)
+		err = fmt.Errorf("%d connections were refused", r.Refused)
 	}
-	return nil
+	if r.Connected < r.Agents {
+		err = errors.Join(err, fmt.Errorf("%d of %d agents were connected and active at the end", r.Connected, r.Agents))
+	}
+	return err
 }
 
 // WriteJSON writes the report as one JSON object.
