@@ -20,6 +20,8 @@ const (
 	// locatePage is how many agents are located by one query; their rows stay far under
 	// what an answer holds.
 	locatePage = 200
+	// enrolmentDelay is how much older than its row an agent's time of enrolment may be.
+	enrolmentDelay = time.Minute
 )
 
 // dbReader reads the database, and sends what it read to the tracker, which answers
@@ -35,6 +37,7 @@ type dbReader struct {
 
 	plan          readPlan
 	fingerprint   wazuhdb.Fingerprint
+	namesSince    int64     // of it, as a second of the wall clock
 	inventoryAt   time.Time // when all agents were read last
 	changesAt     time.Time // when changes were read last
 	changesSecond int64     // the same, as a second of the wall clock then
@@ -91,7 +94,7 @@ func (r *dbReader) waitForMore(ctx context.Context) {
 
 // readDatabase reads what changed since it last did, and all agents when that is due.
 func (r *dbReader) readDatabase(ctx context.Context) error {
-	now, err := r.db.ReadFingerprint(ctx)
+	now, err := r.db.ReadFingerprint(ctx, r.namesSince)
 	if err != nil {
 		return err
 	}
@@ -105,7 +108,6 @@ func (r *dbReader) readDatabase(ctx context.Context) error {
 		if err := r.readInventory(ctx); err != nil {
 			return err
 		}
-		r.fingerprint, r.inventoryAt = now, time.Now()
 	}
 	if err := r.readChanges(ctx); err != nil {
 		return err
@@ -122,7 +124,14 @@ func (r *dbReader) readDatabase(ctx context.Context) error {
 	return r.deliverEvent(ctx, databaseRead{})
 }
 
+// readInventory reads all agents, and before them a fingerprint: what changes meanwhile is
+// found by the next one.
 func (r *dbReader) readInventory(ctx context.Context) error {
+	since := r.wall.currentTime().Add(-enrolmentDelay).Unix()
+	now, err := r.db.ReadFingerprint(ctx, since)
+	if err != nil {
+		return err
+	}
 	e := inventoryRead{began: time.Now()}
 	if e.rows, e.skipped, e.err = r.db.ReadAgents(ctx); e.err == nil {
 		e.others, e.err = r.db.ReadOtherNodes(ctx)
@@ -132,6 +141,9 @@ func (r *dbReader) readInventory(ctx context.Context) error {
 	}
 	if err := r.deliverEvent(ctx, e); err != nil {
 		return err
+	}
+	if e.err == nil {
+		r.fingerprint, r.namesSince, r.inventoryAt = now, since, time.Now()
 	}
 	return e.err
 }

@@ -51,6 +51,29 @@ func TestAnIDThatIsGivenToAnotherNameIsAnotherAgent(t *testing.T) {
 	}
 }
 
+// The same holds for agents that were enrolled long ago, and where the times of enrolment are
+// unknown, as they are on a worker.
+func TestANameIsAnotherOneWhateverIsKnownOfItsEnrolment(t *testing.T) {
+	second := time.Now().Unix()
+	for name, added := range map[string]struct{ before, after int64 }{"long ago": {second - 86400, second}, "unknown": {0, 0}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startManager(t, 3, func(c *managersim.Config) { c.Now = func() int64 { return second } })
+			s.updateRows("connection_status = 'active', node_name = 'node01', last_keepalive = ?, date_add = ? WHERE id > 0", second, added.before)
+			s.startLink(stillSettings)
+			s.waitForCount(detector.Active, 3)
+			s.dropDecisions()
+			s.updateRows("name = 'web-902', date_add = ?, last_keepalive = ? WHERE id = 2", added.after, second+1)
+			if got := s.waitForChange(2, detector.Disconnected); got.Reason != detector.AgentRemoved || got.Name != "web-002" {
+				t.Errorf("%+v", got)
+			}
+			if got := s.waitForChange(2, detector.Active); got.Name != "web-902" {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
 // A round trip begins when the request is sent, and not when it was decided: before, it may
 // have waited behind an older one that its agent had not answered.
 func TestARoundTripBeginsWhenTheRequestIsSent(t *testing.T) {
