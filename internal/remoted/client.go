@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -23,16 +22,13 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
-const (
-	// connectTimeout is how long it may take to connect to remoted.
-	connectTimeout = 2 * time.Second
-	// maxErrorText is how many characters of an error are kept of what remoted sent.
-	maxErrorText = 200
-)
+// maxErrorText is how many characters of an error are kept of what remoted sent.
+const maxErrorText = 200
 
 // Client sends requests, each on a connection of its own.
 type Client struct {
-	home wazuhsock.Home
+	home      wazuhsock.Home
+	connected atomic.Pointer[string] // the path of the socket to which a connection succeeded last
 
 	requests, commands, bytesIn, bytesOut atomic.Int64
 }
@@ -77,30 +73,6 @@ func (c *Client) RequestState(ctx context.Context, id detector.AgentID, timeout 
 // isAbsent reports whether an error means that no process serves the socket.
 func isAbsent(err error) bool {
 	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOTSOCK)
-}
-
-// exchangeFrames sends one frame and reads one. It calls sent between the two, unless it is nil.
-func (c *Client) exchangeFrames(ctx context.Context, text string, timeout time.Duration, sent func()) ([]byte, error) {
-	frame := wazuhsock.AppendFrame(nil, text)
-	dialer := net.Dialer{Timeout: connectTimeout}
-	conn, err := dialer.DialContext(ctx, "unix", c.SocketPath())
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close() }() // there is nothing left to lose
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	_ = conn.SetDeadline(time.Now().Add(timeout))
-	c.bytesOut.Add(int64(len(frame)))
-	if _, err := conn.Write(frame); err != nil {
-		return nil, err
-	}
-	if sent != nil {
-		sent()
-	}
-	answer, err := wazuhsock.ReadFrame(conn)
-	c.bytesIn.Add(int64(len(answer)))
-	return answer, err
 }
 
 // runCommand sends a command to remoted itself and decodes the data of its answer.

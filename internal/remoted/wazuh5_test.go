@@ -33,14 +33,28 @@ func TestAListenerThatIsOffHasNoAgentsAndNoPort(t *testing.T) {
 // serveAnswer returns a client of a remoted that answers everything alike.
 func serveAnswer(t *testing.T, answer string) *Client {
 	t.Helper()
-	home, err := os.MkdirTemp("", "r5")
+	home := makeHome(t)
+	serveSocket(t, home.Path(wazuhsock.RequestSocket), answer)
+	return NewClient(home)
+}
+
+func makeHome(t *testing.T) wazuhsock.Home {
+	t.Helper()
+	home, err := os.MkdirTemp("", "r5") // short, for the socket's path
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
 	if err := os.MkdirAll(filepath.Join(home, "queue/sockets"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("unix", filepath.Join(home, wazuhsock.RequestSocket))
+	return wazuhsock.Home(home)
+}
+
+// serveSocket answers everything at a socket alike until stop is called.
+func serveSocket(t *testing.T, path, answer string) (stop func()) {
+	t.Helper()
+	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +71,7 @@ func serveAnswer(t *testing.T, answer string) *Client {
 			_ = conn.Close()
 		}
 	})
-	t.Cleanup(func() { _ = l.Close(); work.Wait(); _ = os.RemoveAll(home) })
-	return NewClient(wazuhsock.Home(home))
+	stop = func() { _ = l.Close(); work.Wait() }
+	t.Cleanup(stop)
+	return stop
 }
