@@ -39,6 +39,7 @@ func (t *tracker) applyAgentChange(c *wazuhdb.Change) {
 		}
 		was := *a
 		a.status, a.code = c.Status, c.Code
+		t.recount = t.recount || was.status != c.Status
 		if c.Status == wazuhdb.StatusDisconnected {
 			reset = t.applyDisconnected(id, &was, c.Code) || reset
 			continue
@@ -99,7 +100,12 @@ func (t *tracker) applyLocatedAgents(e agentsLocated) {
 	t.arrived = t.arrived[min(len(e.ids), len(t.arrived)):]
 }
 
+// countActiveAgents counts the agents that the database has as active, if that may have changed.
 func (t *tracker) countActiveAgents() {
+	if !t.recount {
+		return
+	}
+	t.recount = false
 	n, passive := int64(0), int64(0)
 	for _, a := range t.known {
 		if a.status == wazuhdb.StatusActive {

@@ -176,9 +176,10 @@ func (t *tracker) applyNodeAgents(e nodeAgentsRead) {
 		n++
 		t.fleet.ReleaseMember(id) // that never connected, as far as is known here
 		t.known[id] = &agent{name: r.Name, registered: r.Registered, keepAlive: r.KeepAlive, status: r.Status, code: r.Code, bySight: true, coarse: e.node}
+		t.recount = true
 		t.index.addAgent(r)
 		t.index.setCoarse(id, e.node)
-		delete(t.owners.others, id)
+		t.owners.forgetOther(id)
 		t.fleet.AdmitMember(detector.Member{ID: id, Name: r.Name, IP: r.Registered, Active: true})
 		t.setPassive(id, t.known[id], true)
 		t.updateInfos(e.rows[i : i+1])

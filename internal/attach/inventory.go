@@ -48,7 +48,7 @@ func (t *tracker) applyInventory(e inventoryRead) {
 		t.resumeEarlierLosses(rows)
 	}
 	t.fleet.SetMembers(members)
-	t.known = known
+	t.known, t.recount = known, true
 	for i := range rows {
 		t.setPassive(rows[i].AgentID(), known[rows[i].AgentID()], rows[i].Passive != 0)
 	}

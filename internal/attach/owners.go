@@ -256,6 +256,7 @@ func (t *tracker) dropReleased() {
 		}
 		t.owners.setOther(id, other{a.name, a.registered, a.keepAlive, a.info})
 		delete(t.known, id)
+		t.recount = true
 		t.index.setCoarse(id, "")
 		t.absences.forgetAgent(id)
 		t.prober.forgetAgent(id)
@@ -322,6 +323,7 @@ func (t *tracker) admitAgents(ids []detector.AgentID, rows []wazuhdb.Row) {
 			continue
 		}
 		t.known[id] = &agent{name: r.Name, registered: r.Registered, keepAlive: r.KeepAlive, status: r.Status, code: r.Code, bySight: true}
+		t.recount = true
 		t.index.addAgent(r)
 		t.owners.forgetOther(id)
 		t.owners.forgetDeparture(id)

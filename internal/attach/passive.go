@@ -176,7 +176,7 @@ func (t *tracker) setPassive(id detector.AgentID, a *agent, is bool) {
 	if a.passive == is {
 		return
 	}
-	a.passive = is
+	a.passive, t.recount = is, true
 	t.index.setPassive(id, is)
 	t.fleet.SetPassive(id, is)
 }

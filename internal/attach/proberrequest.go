@@ -112,7 +112,9 @@ func (p *prober) isFirstClosed(id detector.AgentID) bool {
 func (p *prober) finishRequest(r request, what remoted.Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer p.wake.Send()
+	if p.urgent.len()+p.routine.len() > 0 { // they may have waited for the slot
+		p.wake.Send()
+	}
 	s := p.probeStateOf(r.id)
 	p.inFlight--
 	p.slots.freeSlot(r.slot)

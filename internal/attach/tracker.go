@@ -47,6 +47,7 @@ type tracker struct {
 	removed     removals.History
 	arrived     []detector.AgentID // became active, and are not located
 	initialized bool               // all agents were read once
+	recount     bool               // who is known, or has a status or is passive, has changed since the active were counted
 	warnings    *rowWarnings
 
 	incarnation remoted.Incarnation // of the remoted that agents have had time to come to
