@@ -78,10 +78,12 @@ func (c *publishCommand) Run(ctx context.Context) error {
 }
 
 type attachCommand struct {
-	Agents int           `default:"10000" placeholder:"N" help:"How many agents (100 to 50000). Each takes an open file of two processes. Default: ${default}."`
-	For    time.Duration `default:"1m" placeholder:"DURATION" help:"How long to measure the usual load. Default: ${default}."`
-	Wazuh  int           `default:"4" placeholder:"N" help:"The manager's and the agents' version, 4 or 5. Default: ${default}."`
-	JSON   bool          `help:"Print one JSON object instead of lines."`
+	Agents   int           `default:"10000" placeholder:"N" help:"How many agents (100 to 50000). Each takes an open file of two processes. Default: ${default}."`
+	For      time.Duration `default:"1m" placeholder:"DURATION" help:"How long to measure the usual load. Default: ${default}."`
+	Wazuh    int           `default:"4" placeholder:"N" help:"The manager's and the agents' version, 4 or 5. Default: ${default}."`
+	Everyday bool          `help:"Measure the usual load of a manager of Wazuh 4, and nothing else."`
+	Profile  string        `placeholder:"FILE" help:"Write a profile of the node's processor time in the usual load, for go tool pprof."`
+	JSON     bool          `help:"Print one JSON object instead of lines."`
 }
 
 func (*attachCommand) Help() string {
@@ -114,7 +116,7 @@ func (c *attachCommand) Run(ctx context.Context) error {
 		return usageError{fmt.Errorf("--wazuh %d: want 4 or 5", c.Wazuh)}
 	}
 	daemon.SetGCPercent()
-	cfg := bench.AttachConfig{Agents: c.Agents, For: c.For, Progress: os.Stderr}
+	cfg := bench.AttachConfig{Agents: c.Agents, For: c.For, Everyday: c.Everyday, Profile: c.Profile, Progress: os.Stderr}
 	if c.Wazuh == 5 {
 		report, err := bench.MeasureAttach5(ctx, cfg)
 		if err != nil {

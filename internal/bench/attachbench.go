@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strconv"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type AttachConfig struct {
 	Agents   int
 	For      time.Duration // how long to measure everyday load
 	Everyday bool          // measure nothing else
+	Profile  string        // a file for the profile of the node's processor time, everyday; "" for none
 	Progress io.Writer
 }
 
@@ -148,6 +150,17 @@ func (b *attachBench) takeEveryday(ctx context.Context) (from, to attachSnapshot
 	b.printProgress("everyday, for %v", b.cfg.For)
 	if !sleepContext(ctx, 10*time.Second) { // until the work of the start is done
 		return from, to, ctx.Err()
+	}
+	if b.cfg.Profile != "" {
+		f, err := os.Create(b.cfg.Profile)
+		if err != nil {
+			return from, to, err
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return from, to, err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	return b.takeSnapshots(ctx, b.cfg.For)
 }
