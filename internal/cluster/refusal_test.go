@@ -28,7 +28,9 @@ func TestWhatIsNotANodesOwnRecordIsRefusedAndCounted(t *testing.T) {
 	key, other := newKey(t, "node02"), newKey(t, "node03")
 	s.publishKeys("node02", key.Public())
 	s.publishKeys("node03", other.Public())
-	claim := func(epoch, number int) string { return fmt.Sprintf("claim %d %d here 1 2 0 0 10.0.0.1", epoch, number) }
+	claim := func(epoch, number int) string {
+		return fmt.Sprintf("claim %d %d here 1 2 0 0 10.0.0.1 0", epoch, number)
+	}
 	good := signedValue(t, "node02", "node02.001", key, claim(1, 1))
 	for name, c := range map[string]struct {
 		key   string
@@ -45,7 +47,7 @@ func TestWhatIsNotANodesOwnRecordIsRefusedAndCounted(t *testing.T) {
 		"beat under an agent": {"node02.108", signedValue(t, "node02", "node02.108", key, "beat 1 2 3 alone 1 0 0 -")},
 		"no key":              {"node02.xyz.1", signedValue(t, "node02", "node02.xyz.1", key, claim(1, 2))},
 		"no node's key":       {"node09.109", signedValue(t, "node09", "node09.109", newKey(t, "node09"), claim(1, 2))},
-		"of the future":       {"node02.110", signedValue(t, "node02", "node02.110", key, "claim 1 2 here 1 2 0 4000000000 -")},
+		"of the future":       {"node02.110", signedValue(t, "node02", "node02.110", key, "claim 1 2 here 1 2 0 4000000000 - 0")},
 	} {
 		before := a.Status().Refused
 		if _, err := s.js.Publish(patient(t), keyPrefix+c.key, c.value); err != nil {
@@ -150,7 +152,7 @@ func TestRecordsAreTakenOnceTheKeyOfTheirNodeIsPublished(t *testing.T) {
 	s := startServers(t, 1)
 	a := s.join("node01")
 	key := newKey(t, "node02")
-	if _, err := s.js.Publish(patient(t), keyPrefix+"node02.001", signedValue(t, "node02", "node02.001", key, "claim 1 1 here 1 2 0 0 -")); err != nil {
+	if _, err := s.js.Publish(patient(t), keyPrefix+"node02.001", signedValue(t, "node02", "node02.001", key, "claim 1 1 here 1 2 0 0 - 0")); err != nil {
 		t.Fatal(err)
 	}
 	s.hint()
@@ -252,11 +254,11 @@ func TestEveryRecordOfABatchHasAProof(t *testing.T) {
 func FuzzVerifyValue(f *testing.F) {
 	key := newKey(f, "node01")
 	v := newVerifier("node01", []*seal.Key{key.Public()})
-	good := signedValue(f, "node01", "node01.001", key, "claim 1 1 here 1 2 0 0 -")
+	good := signedValue(f, "node01", "node01.001", key, "claim 1 1 here 1 2 0 0 - 0")
 	f.Add("node01.001", good)
 	f.Add("node01.001", []byte("claim\nAAAA"))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
-		if text, err := v.verifyValue(key, value); err == nil && (key != "node01.001" || text != "claim 1 1 here 1 2 0 0 -") {
+		if text, err := v.verifyValue(key, value); err == nil && (key != "node01.001" || text != "claim 1 1 here 1 2 0 0 - 0") {
 			t.Errorf("%q is accepted under %q", value, key)
 		}
 	})

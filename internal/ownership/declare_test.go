@@ -101,6 +101,40 @@ func TestADeclaredLossIsTakenBackAfterRestarts(t *testing.T) {
 	}
 }
 
+// A node that starts, or was cut off, stores claims before it has read the records of others: the
+// loss of an agent that it has claimed stays recorded until it has read it.
+func TestADeclaredLossStaysRecordedUntilTheNodeHasReadIt(t *testing.T) {
+	t.Parallel()
+	var back []AgentID
+	a, b := NewMember("node01", 1, nil), NewMember("node02", 1, declared(&back))
+	b.RecordSighting(&Sighting{Agent: 1})
+	order := readBack(t, 0, b, a)
+	a.RecordLossFor(1, "node02", 7)
+	losses := takeStored(a, order)
+	applyAll(t, losses, a)
+	b.RecordSighting(&Sighting{Agent: 1, Arrived: true})
+	claims := takeStored(b, losses[0].order)
+	if applyAll(t, claims, a); a.HasWrites() {
+		t.Error("the loss is withdrawn by a claim of a node that has not read of it")
+	}
+	applyAll(t, losses, b)
+	applyAll(t, claims, b)
+	if !slices.Equal(back, []AgentID{1}) {
+		t.Errorf("node02 has %v", back)
+	}
+	order = readBack(t, claims[0].order, b, a)
+	readBack(t, order, a, b)
+	for _, m := range []*Member{a, b} {
+		wantOwner(t, m, 1, "node02", Here, "")
+		if claims := m.State.Claims(1); len(claims) != 1 {
+			t.Errorf("%s: %+v", m.name, claims)
+		}
+	}
+	if len(back) != 1 || a.HasWrites() || b.HasWrites() {
+		t.Errorf("there is more to do, or it is told again: %v", back)
+	}
+}
+
 // stored is a record with its order.
 type stored struct {
 	order uint64

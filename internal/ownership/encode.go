@@ -18,15 +18,15 @@ const (
 
 // A record's text is one line of words separated by single spaces:
 //
-//	claim EPOCH NUMBER REASON SINCE SIGN FROM SEEN ADDRESS
+//	claim EPOCH NUMBER REASON SINCE SIGN FROM SEEN ADDRESS READ
 //	beat EPOCH NUMBER STARTED ROLE VERSION AGENTS BACK TOLD
 //	lost EPOCH NUMBER NODE BEAT
 //
 // REASON is lost@NODE of an agent that was lost with that node. TOLD is NODE@BEAT, several
 // separated by commas. What is not known is "-". The agent is not in the text: it is in the key.
 
-// AppendClaim appends the text of a claim.
-func AppendClaim(b []byte, s Stamp, c *Claim) []byte {
+// AppendClaim appends the text of a claim, by a node that has read the stream up to an order.
+func AppendClaim(b []byte, s Stamp, c *Claim, read uint64) []byte {
 	b = appendHead(b, "claim", s)
 	b = append(b, c.Reason.String()...)
 	if c.With != "" {
@@ -36,10 +36,12 @@ func AppendClaim(b []byte, s Stamp, c *Claim) []byte {
 	for _, n := range []uint64{uint64(c.Since), uint64(c.Sign), c.From, c.Seen} {
 		b = append(strconv.AppendUint(b, n, 10), ' ')
 	}
-	if !c.Addr.IsValid() {
-		return append(b, '-')
+	if c.Addr.IsValid() {
+		b = c.Addr.AppendTo(b)
+	} else {
+		b = append(b, '-')
 	}
-	return c.Addr.AppendTo(b)
+	return strconv.AppendUint(append(b, ' '), read, 10)
 }
 
 // AppendBeat appends the text of a beat.
@@ -76,6 +78,7 @@ type Record struct {
 	Stamp   Stamp
 	Kind    Kind
 	Claim   Claim
+	Read    uint64 // of a claim: its node had read all records up to this order
 	Beat    Beat
 	Verdict Verdict
 }
@@ -97,7 +100,7 @@ func ParseRecord(text string) (r Record, err error) {
 	if len(text) > textMax {
 		return r, fmt.Errorf("%w: it has %d bytes", errForm, len(text))
 	}
-	var w [9]string
+	var w [10]string
 	n := splitWords(text, w[:])
 	if n < 5 {
 		return r, errForm
@@ -105,8 +108,8 @@ func ParseRecord(text string) (r Record, err error) {
 	p := numbers{}
 	r.Stamp = Stamp{p.parse(w[1], 62), p.parse(w[2], 62)}
 	switch {
-	case w[0] == "claim" && n == 9:
-		r.Kind, err = ClaimRecord, parseClaim(&r.Claim, &p, w[3:])
+	case w[0] == "claim" && n == 10:
+		r.Kind, r.Read, err = ClaimRecord, p.parse(w[9], 62), parseClaim(&r.Claim, &p, w[3:9])
 	case w[0] == "beat" && n == 9:
 		r.Kind, err = BeatRecord, parseBeat(&r.Beat, &p, w[3:])
 	case w[0] == "lost" && n == 5:

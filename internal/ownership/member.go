@@ -122,16 +122,18 @@ func (m *Member) ApplyRecord(order uint64, key Key, r Record) error {
 	}
 	err := m.State.Apply(order, key, r)
 	if err == nil && r.Kind == ClaimRecord {
-		m.withdrawLoss(order, &key)
+		m.withdrawLoss(order, &key, &r)
 	}
 	return err
 }
 
 // withdrawLoss withdraws this node's record that an agent is lost with a node, once that
-// node itself has stored where the agent is.
-func (m *Member) withdrawLoss(order uint64, key *Key) {
+// node itself has stored where the agent is. If the agent is there, the node must have read
+// the record: by it, it knows that there is a message to take back.
+func (m *Member) withdrawLoss(order uint64, key *Key, r *Record) {
 	own := m.State.table.findOf(key.Agent, m.State.self)
-	if own == nil || own.lostWith() == 0 || m.State.nodes[own.lostWith()-1].name != key.Node || own.order() > order {
+	if own == nil || own.lostWith() == 0 || m.State.nodes[own.lostWith()-1].name != key.Node || own.order() > order ||
+		r.Claim.Reason == Here && own.order() > r.Read {
 		return
 	}
 	m.adoptStored(key.Agent)
@@ -304,7 +306,7 @@ func (m *Member) TakeWrites(n int) (list []Write) {
 	}
 	m.verdicts = nil
 	for _, c := range m.Own.TakeQueued(nil, n-len(list)) {
-		list = append(list, Write{Key{Node: m.name, Kind: ClaimRecord, Agent: c.Agent}, AppendClaim(nil, m.nextStamp(), &c), c, c.isTemporary()})
+		list = append(list, Write{Key{Node: m.name, Kind: ClaimRecord, Agent: c.Agent}, AppendClaim(nil, m.nextStamp(), &c, m.State.Position()), c, c.isTemporary()})
 	}
 	return list
 }

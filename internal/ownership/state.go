@@ -103,6 +103,9 @@ func (s *State) Apply(order uint64, key Key, r Record) error {
 	}
 	switch r.Kind {
 	case ClaimRecord:
+		if r.Read >= order {
+			return ErrImpossible
+		}
 		err = s.applyClaim(order, at, &r.Claim)
 	case BeatRecord:
 		err = s.applyBeat(order, at, r.Beat)

@@ -294,6 +294,7 @@ func TestWhatANodeCannotHaveWrittenIsRefused(t *testing.T) {
 		{5, Record{Stamp: Stamp{0, 9}, Kind: ClaimRecord}, ErrReplayed},
 		{5, Record{Stamp: Stamp{1, 2}, Kind: BeatRecord}, ErrMisplaced},
 		{5, Record{Stamp: Stamp{1, 2}, Kind: ClaimRecord, Claim: Claim{Seen: 5}}, ErrImpossible},
+		{5, Record{Stamp: Stamp{1, 2}, Kind: ClaimRecord, Read: 5}, ErrImpossible},
 	} {
 		if err := r.Apply(c.order, key, c.rec); !errors.Is(err, c.want) {
 			t.Errorf("%+v: %v, want %v", c.rec, err, c.want)
@@ -425,7 +426,7 @@ func TestADisputedAgentIsClaimedAgainEverMoreSeldom(t *testing.T) {
 
 // apply 1M claims, as a node does that starts.
 func BenchmarkApplyClaims(b *testing.B) {
-	text := string(AppendClaim(nil, Stamp{1795887217, 1 << 40}, &Claim{Since: 1795887217, Sign: 1795887230, From: 1 << 30, Seen: 1 << 31, Addr: netip.MustParseAddr("10.11.12.13")}))
+	text := string(AppendClaim(nil, Stamp{1795887217, 1 << 40}, &Claim{Since: 1795887217, Sign: 1795887230, From: 1 << 30, Seen: 1 << 31, Addr: netip.MustParseAddr("10.11.12.13")}, 1<<31))
 	s := New("node01")
 	for i := 0; b.Loop(); i++ {
 		key, ok := ParseKey("node02." + AgentID(i%1_000_000).String())
