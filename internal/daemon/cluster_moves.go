@@ -151,14 +151,15 @@ func (n *Node) publishCorrection(d detector.Decision, status detector.Status, to
 
 // withdrawLoss records that an agent that was lost here has moved to the node that has it. As
 // long as that node has not read of the loss, it stays recorded: with the agent's next sign
-// of life, the node publishes that the agent is back.
+// of life, the node publishes that the agent is back. A record that the agent is lost with that
+// node is withdrawn by [ownership.Member.ApplyRecord].
 func (c *clusterPart) withdrawLoss(id ownership.AgentID) {
 	o, ok := c.shared.Elsewhere(id)
 	if !ok {
 		return
 	}
 	for _, own := range c.shared.Claims(id) {
-		if own.Node == c.node && own.Reason != ownership.Here && own.Order > o.Seen {
+		if own.Node == c.node && own.Reason != ownership.Here && (own.Order > o.Seen || own.With == o.Node) {
 			return
 		}
 	}
@@ -168,7 +169,7 @@ func (c *clusterPart) withdrawLoss(id ownership.AgentID) {
 // withdrawReadLoss does the same when the node that has the agent has claimed it again.
 func (c *clusterPart) withdrawReadLoss(id ownership.AgentID, o *ownership.Owner) {
 	for _, own := range c.shared.Claims(id) {
-		if own.Node == c.node && own.Reason != ownership.Here && own.Order <= o.Seen {
+		if own.Node == c.node && own.Reason != ownership.Here && own.Order <= o.Seen && own.With != o.Node {
 			c.shared.Depart(id, ownership.Moved, uint32(c.clock.Time(c.clock.Now()).Unix()))
 		}
 	}
