@@ -245,7 +245,7 @@ func (c *clusterPart) handleEvent(e ownership.Event) {
 	case ownership.NodeBack:
 		c.handleClaimsAgain(e)
 		c.nodes.addEvent(e)
-	case ownership.NodeLost, ownership.Returned, ownership.DeclaredLost, ownership.Misdeclared:
+	case ownership.NodeLost, ownership.Returned, ownership.DeclaredLost, ownership.BackUnread, ownership.Misdeclared:
 		c.nodes.addEvent(e)
 	}
 }

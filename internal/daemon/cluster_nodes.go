@@ -98,7 +98,7 @@ func (c *clusterPart) handleNodeEvent(ctx context.Context, e *ownership.Event) {
 		c.showAlert(back)
 	case ownership.Returned:
 		c.announceReturn(ctx, e)
-	case ownership.DeclaredLost:
+	case ownership.DeclaredLost, ownership.BackUnread:
 		c.detector.Restate(detector.AgentID(e.Agent))
 	case ownership.Misdeclared:
 		c.publishMove(detector.AgentID(e.Agent), e.Other, e.Node, e.Order)

@@ -32,6 +32,9 @@ const (
 	// Overtaken: the agent was on this node when the run before this one ended, and Other has
 	// had it since, and may have lost it.
 	Overtaken
+	// BackUnread: the agent was on this node, Other, when the run before this one ended, and Node
+	// has had it since. It was here again before that was read: nothing says so yet.
+	BackUnread
 	// Returned: Other found this node silent, by the verdict Order, and it is to announce
 	// its return: see [Member.ConfirmReturn].
 	Returned

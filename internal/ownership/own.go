@@ -19,6 +19,7 @@ type ownAgent struct {
 	sent     bool          // it is being stored
 	order    uint64        // of the claim that was stored last
 	restored bool          // by the run before this one, and it has shown nothing since
+	held     bool          // of that run too: it is not stored before what the others have stored is read
 	claimed  uint64        // of the claim that it is here that was stored last, or of the run before
 	declared uint64        // see DeclaredOrder
 	wait     time.Duration // between two claims of a disputed agent; 0 for not disputed
@@ -152,6 +153,9 @@ func (o *Own) Dispute(id AgentID, now time.Duration) bool {
 func (o *Own) enqueue(a *ownAgent) {
 	if !a.queued {
 		a.queued = true
+		if a.held {
+			return
+		}
 		o.queue = append(o.queue, a.claim.Agent)
 	}
 }

@@ -25,6 +25,7 @@ func (m *Member) Restore(list []Restored) {
 func (m *Member) ReconcileRestored(list []Restored) {
 	for i := range list {
 		id, order := list[i].Agent, list[i].Order
+		m.Own.release(id)
 		if list[i].Lost {
 			if _, known := m.Own.Claim(id); !known { // there may have been no time to store that
 				m.RecordDeparture(id, Lost, list[i].Since)
@@ -44,8 +45,12 @@ func (m *Member) ReconcileRestored(list []Restored) {
 		}
 		latest := m.findLatest(id)
 		if latest != nil && (latest.seen() > seen || latest.reason == Here && latest.order() > max(stored, order) && (stored == 0 || latest.seen() == seen)) {
-			if m.Own.forgetRestored(id) {
+			switch c, _ := m.Own.Claim(id); {
+			case m.Own.forgetRestored(id):
 				m.emit(Event{Kind: Overtaken, Order: latest.order(), Agent: id, Node: m.name, Other: m.State.nameOf(latest)})
+			case c.Reason == Here && latest.order() <= c.Seen:
+				m.Own.Reclaim(id)
+				m.emit(Event{Kind: BackUnread, Order: latest.order(), Agent: id, Node: m.State.nameOf(latest), Other: m.name})
 			}
 			continue
 		}
@@ -56,8 +61,18 @@ func (m *Member) ReconcileRestored(list []Restored) {
 // restore takes up that an agent was here when the run before this one ended.
 func (o *Own) restore(r *Restored) {
 	if o.agents[r.Agent] == nil {
-		o.agents[r.Agent] = &ownAgent{claim: Claim{Agent: r.Agent, Reason: Here, Since: r.Since, Sign: r.Since}, restored: true}
+		o.agents[r.Agent] = &ownAgent{claim: Claim{Agent: r.Agent, Reason: Here, Since: r.Since, Sign: r.Since}, restored: true, held: true}
 		o.here++
+	}
+}
+
+// release has the claim of a restored agent stored, if it was to be.
+func (o *Own) release(id AgentID) {
+	if a := o.agents[id]; a != nil && a.held {
+		if a.held = false; a.queued {
+			a.queued = false
+			o.enqueue(a)
+		}
 	}
 }
 
