@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	patience = 30 * time.Second // for a line that has to come
+	patience = time.Minute // for a line that has to come
 )
 
 // stopTime is the daemon's promise. The race detector makes it several times slower.

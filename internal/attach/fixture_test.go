@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for what has to come.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // quickSettings are those of a detector that does not make tests wait.
 var quickSettings = detector.Settings{Group: detector.Group{Interval: 500 * time.Millisecond, Timeout: time.Minute, MaxMissed: 3},

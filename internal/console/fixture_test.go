@@ -28,7 +28,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(browserCloser{m}) }
 
 // waitTimeout is for what has to come, on a machine that is overloaded.
-const waitTimeout = 30 * time.Second
+const waitTimeout = time.Minute
 
 // fixture is a server on a real socket, with a real detector and a history. The
 // agents are not there: the test says what is seen of them.

@@ -121,7 +121,7 @@ func TestARunningConsoleTakesATokenThatWasReplaced(t *testing.T) {
 	}
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
-	for deadline := time.After(30 * time.Second); ; {
+	for deadline := time.After(waitTimeout); ; {
 		if answer, _ := s.sendRequest(http.MethodGet, "/api/v1/agents", "Authorization", "Bearer another-token-of-20-and-more"); answer.StatusCode == http.StatusOK {
 			return
 		}

@@ -30,7 +30,7 @@ func (h *testNode) readAllWith(file string) (byNode map[string]int, refused []er
 		h.t.Fatal(err)
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		h.t.Fatal(err)
 	}

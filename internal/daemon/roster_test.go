@@ -19,7 +19,7 @@ func (h *testNode) state(url, id string, fits func(*event.AgentState) bool) *eve
 		h.t.Fatal(err)
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		h.t.Fatal(err)
 	}

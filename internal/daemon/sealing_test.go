@@ -93,7 +93,7 @@ func (r *reader) active(agents int) {
 // entry is a value of a bucket, when it is there.
 func (r *reader) entry(bucket, key string) *jetstream.RawStreamMsg {
 	r.t.Helper()
-	js, err := jetstream.New(r.nc)
+	js, err := jetstream.New(r.nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ import (
 )
 
 // testTimeout is how long a test waits for what has to come.
-const testTimeout = 20 * time.Second
+const testTimeout = time.Minute
 
 const keyFile = `001 web any 1111111111111111
 002 db any 2222222222222222

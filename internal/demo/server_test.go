@@ -74,7 +74,7 @@ func TestADemoOnAServerThatGoesAwayLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	js, err := jetstream.New(client)
+	js, err := jetstream.New(client, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

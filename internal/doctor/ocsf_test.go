@@ -3,6 +3,7 @@ package doctor
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -31,7 +32,7 @@ func TestDoctorSaysWhetherAStreamTakesOCSFEvents(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer nc.Close()
-				js, err := jetstream.New(nc)
+				js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 				if err != nil {
 					t.Fatal(err)
 				}

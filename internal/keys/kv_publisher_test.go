@@ -41,7 +41,7 @@ func shown(t *testing.T, before func(jetstream.JetStream)) (jetstream.JetStream,
 		t.Cleanup(nc.Close)
 		return nc
 	}
-	js, err := jetstream.New(connect())
+	js, err := jetstream.New(connect(), jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for something.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // keyFile registers agents in every way there is.
 const keyFile = `001 web any 1111111111111111

@@ -67,7 +67,7 @@ func startNode(t testing.TB, cfg Config) *testNode {
 	if n.nc, err = s.Connect(Owner); err != nil {
 		t.Fatal(err)
 	}
-	if n.js, err = jetstream.New(n.nc); err != nil {
+	if n.js, err = jetstream.New(n.nc, jetstream.WithDefaultTimeout(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	for name, subjects := range map[string][]string{

@@ -122,7 +122,7 @@ func TestATrialNamesABucketThatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer admin.Conn.Close()
-	js, err := jetstream.New(admin.Conn)
+	js, err := jetstream.New(admin.Conn, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

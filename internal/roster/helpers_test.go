@@ -173,7 +173,7 @@ func connectClient(t testing.TB, url string, opts ...nats.Option) jetstream.JetS
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func ConnectNATS(t testing.TB, url string, opts ...nats.Option) (*nats.Conn, jet
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func (s *site) read() (*history, error) {
 		return nil, err
 	}
 	defer client.Close()
-	js, err := jetstream.New(client)
+	js, err := jetstream.New(client, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		return nil, err
 	}

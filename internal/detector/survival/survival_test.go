@@ -40,7 +40,7 @@ const (
 )
 
 // patience is how long a test waits for what has to come.
-const patience = 60 * time.Second
+const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childEnv); path != "" {
