@@ -69,12 +69,12 @@ func (v *View) SeenAt(node string) time.Time {
 	return v.seen[node]
 }
 
-// IsAnnounced reports whether another node says that it has announced the loss of this one:
-// see [ownership.State.IsAnnounced].
-func (v *View) IsAnnounced(beat uint64) bool {
+// IsAnnounced reports whether a node says that it has announced the loss of one: see
+// [ownership.State.IsAnnounced].
+func (v *View) IsAnnounced(node string, beat uint64) bool {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return v.member.State.IsAnnounced(beat)
+	return v.member.State.IsAnnounced(node, beat)
 }
 
 // IsLoaded reports whether everything that the bucket has was read.

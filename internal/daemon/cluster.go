@@ -38,6 +38,7 @@ type clusterPart struct {
 	publish        func(message.Record) // what the detector has not decided
 	statusEnd      func() uint64        // see outbox.Outbox
 	awaitForwarded func(ctx context.Context, end uint64, atMost time.Duration)
+	isForwarding   func() bool   // see Publisher.isForwarding
 	group          message.Group // of such records
 	nodes          *nodeWatch
 	duplicates     *duplicates // the node's
@@ -95,8 +96,8 @@ func (n *Node) joinCluster(cfg *config.Config, pace clusterPace) (*clusterPart, 
 
 func (n *Node) newClusterPart(cfg *config.Config, role ownership.Role, pace clusterPace) *clusterPart {
 	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{}),
-		numbers: make(map[string]detector.NodeNumber), departures: newDepartures(), alerts: heldAlerts{byAgent: make(map[detector.AgentID]message.Record), put: n.out.backlog.put},
-		publish: n.publishRecord, statusEnd: n.out.outbox.StatusEnd, awaitForwarded: n.out.awaitForwarded, group: messageGroups(cfg)[0], nodes: newNodeWatch(), duplicates: &n.duplicates}
+		numbers: make(map[string]detector.NodeNumber), departures: newDepartures(), alerts: heldAlerts{byAgent: make(map[detector.AgentID]heldAlert), put: n.out.backlog.put},
+		publish: n.publishRecord, statusEnd: n.out.outbox.StatusEnd, awaitForwarded: n.out.awaitForwarded, isForwarding: n.out.isForwarding, group: messageGroups(cfg)[0], nodes: newNodeWatch(), duplicates: &n.duplicates}
 	for i := range cfg.Groups {
 		c.timeout = max(c.timeout, cfg.Groups[i].Timeout)
 	}
@@ -116,7 +117,7 @@ type sharedView interface {
 	ConfirmReturn(order uint64)
 	SeenAt(node string) time.Time
 	AwaySince() time.Time
-	IsAnnounced(beat uint64) bool
+	IsAnnounced(node string, beat uint64) bool
 	StatementOrder(id ownership.AgentID, here bool) uint64
 	DeclaredOrder(id ownership.AgentID) uint64
 	DatedOrder(order uint64) uint64
@@ -163,6 +164,7 @@ func (c *clusterPart) openView(cfg *config.Config, out *Publisher, l link) (err 
 		return err
 	}
 	c.shared, c.nodes.declared = v, out.lost
+	c.nodes.addPublished(out.announced)
 	c.departures.open(out.outbox, v, out.stated)
 	out.stated = nil
 	return nil

@@ -15,10 +15,20 @@ import (
 // get out meanwhile either. The status changes are published as they are decided.
 type heldAlerts struct {
 	mu      sync.Mutex
-	byAgent map[detector.AgentID]message.Record // the latest of each agent
+	byAgent map[detector.AgentID]heldAlert // the latest of each agent
 	outage  heldOutage
 	put     func(message.Record) // has one published
 }
+
+// heldAlert is an alert, and when it was decided.
+type heldAlert struct {
+	message.Record
+	at time.Time
+}
+
+// proofTime is how long a node has to show that it has an agent which this one has claimed
+// after it, and asks the agent at once.
+const proofTime = 5 * time.Second
 
 // heldOutage is what is known of the losses that were decided in doubt, and of the outage
 // that they may be.
@@ -49,6 +59,7 @@ func (c *clusterPart) holdAlert(r *message.Record) bool {
 		return c.holdOutage(r, inDoubt)
 	case detector.Changed:
 		delete(h.byAgent, r.ID)
+		inDoubt = inDoubt || r.To == detector.Disconnected && c.isClaimedLater(r.ID)
 		if inDoubt && r.To == detector.Disconnected && r.Reason.IsLoss() {
 			h.outage.addLoss(r.ID, c.shared.Status().Position)
 		}
@@ -59,11 +70,11 @@ func (c *clusterPart) holdAlert(r *message.Record) bool {
 	held := *r
 	held.Stored = nil
 	if r.Verdict != detector.Changed {
-		h.byAgent[r.ID] = held
+		h.byAgent[r.ID] = heldAlert{held, time.Now()}
 		return true
 	}
 	held.Verdict = detector.AlertReleased
-	h.byAgent[r.ID] = held
+	h.byAgent[r.ID] = heldAlert{held, time.Now()}
 	r.AlertHeld = true
 	return false
 }
@@ -74,6 +85,14 @@ func (c *clusterPart) holdAlert(r *message.Record) bool {
 func (c *clusterPart) mayJudge() bool {
 	s := c.shared.Status()
 	return s.Problem != "" || s.Loaded && !s.CutOff && time.Since(s.Since) < 11*c.beatPeriod()/10
+}
+
+// isClaimedLater reports whether a living node has claimed an agent after its last sign of life
+// here. This node's claim may be the valid one nevertheless: when it was stored, what either of
+// them had read was no later.
+func (c *clusterPart) isClaimedLater(id detector.AgentID) bool {
+	o, ok := c.shared.LaterClaim(ownership.AgentID(id))
+	return ok && o.Reason == ownership.Here && !o.Lost
 }
 
 // dropAlert drops the held alert of an agent that another node has.
@@ -90,12 +109,15 @@ func (c *clusterPart) releaseAlerts() {
 	var due []message.Record
 	if h := &c.alerts; h.isHolding() && c.mayJudge() {
 		due = c.judgeOutage()
-		for id, r := range h.byAgent {
+		for id, a := range h.byAgent {
 			if _, ok := c.shared.Elsewhere(ownership.AgentID(id)); !ok {
-				due = append(due, r)
+				if c.isClaimedLater(id) && time.Since(a.at) < proofTime {
+					continue
+				}
+				due = append(due, a.Record)
 			}
+			delete(h.byAgent, id)
 		}
-		clear(h.byAgent)
 	}
 	c.alerts.mu.Unlock()
 	for i := range due {

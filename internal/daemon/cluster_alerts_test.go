@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
@@ -83,12 +84,18 @@ type judgedView struct {
 	status    cluster.Status
 	elsewhere map[ownership.AgentID]bool
 	claims    map[ownership.AgentID][]ownership.Owner
+	later     map[ownership.AgentID]ownership.Owner
 }
 
 func (v *judgedView) Status() cluster.Status { return v.status }
 
 func (v *judgedView) Elsewhere(id ownership.AgentID) (o ownership.Owner, ok bool) {
 	return o, v.elsewhere[id]
+}
+
+func (v *judgedView) LaterClaim(id ownership.AgentID) (o ownership.Owner, ok bool) {
+	o, ok = v.later[id]
+	return o, ok
 }
 
 func (v *judgedView) Claims(id ownership.AgentID) []ownership.Owner { return v.claims[id] }
@@ -107,7 +114,7 @@ func (silentLink) OnDecision(*message.Record) {}
 func newJudge() *judge {
 	j := &judge{view: &judgedView{elsewhere: make(map[ownership.AgentID]bool), claims: make(map[ownership.AgentID][]ownership.Owner)}}
 	j.clusterPart = &clusterPart{node: "one", shared: j.view, link: silentLink{}}
-	j.alerts = heldAlerts{byAgent: make(map[detector.AgentID]message.Record), put: func(r message.Record) { j.published = append(j.published, r) }}
+	j.alerts = heldAlerts{byAgent: make(map[detector.AgentID]heldAlert), put: func(r message.Record) { j.published = append(j.published, r) }}
 	j.cutOff(true)
 	return j
 }
@@ -150,6 +157,48 @@ func (j *judge) want(t *testing.T, lost ...int) {
 		if got[i] != lost[i] {
 			t.Errorf("outages %v are reported, want %v", got, lost)
 		}
+	}
+}
+
+// Two nodes that had read nothing have claimed an agent, and this one's claim was stored later:
+// the other one proves within a moment that it has the agent, if it does.
+func TestAnAlertWaitsForTheProofOfANodeThatHadClaimedTheAgent(t *testing.T) {
+	for name, c := range map[string]struct {
+		claimed ownership.Owner
+		proven  bool
+		want    int // alerts, at once and when the time for the proof is over
+		late    int
+	}{
+		"it has the agent":          {claimed: ownership.Owner{Node: "two"}, proven: true},
+		"it had the agent":          {claimed: ownership.Owner{Node: "two"}, late: 1},
+		"it is lost":                {claimed: ownership.Owner{Node: "two", Lost: true}, want: 1, late: 1},
+		"it has lost the agent":     {claimed: ownership.Owner{Node: "two", Reason: ownership.Lost}, want: 1, late: 1},
+		"no node has claimed later": {want: 1, late: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJudge()
+				j.cutOff(false)
+				if c.claimed.Node != "" {
+					j.view.later = map[ownership.AgentID]ownership.Owner{1: c.claimed}
+				}
+				r := message.Record{Decision: detector.Decision{Verdict: detector.Changed, ID: 1, To: detector.Disconnected, Reason: detector.MissedKeepAlives}, Group: &message.Group{AlertThreshold: 1}}
+				j.holdAlert(&r)
+				if !r.AlertHeld {
+					j.published = append(j.published, r)
+				}
+				j.releaseAlerts()
+				if n := len(j.published); n != c.want {
+					t.Errorf("%d alerts at once, want %d", n, c.want)
+				}
+				j.view.elsewhere[1] = c.proven
+				time.Sleep(proofTime)
+				j.releaseAlerts()
+				if n := len(j.published); n != c.late {
+					t.Errorf("%d alerts in the end, want %d", n, c.late)
+				}
+			})
+		})
 	}
 }
 

@@ -36,6 +36,7 @@ type correction struct {
 	order   uint64                          // that of the message about the loss: it is no later than that
 	active  bool                            // this node has published that the agent is active
 	lost    func(node string, order uint64) // as publish, when that has been published
+	pending bool                            // this node has published that the agent has come, and publish is that it is active
 }
 
 // departure is an agent that has left.
@@ -154,6 +155,15 @@ func (p *departures) correctActive(id detector.AgentID, publish func(node string
 	p.fixes[id] = correction{due: time.Now().Add(departureWait), publish: publish, active: true}
 }
 
+// correctPending has a message published that an agent is active on another node, or lost there,
+// whichever holds when the correction is due: this node has published that the agent has come,
+// and nothing after that. No message of another node is before that one.
+func (p *departures) correctPending(id detector.AgentID, publish, lost func(node string, order uint64)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fixes[id] = correction{due: time.Now().Add(departureWait), publish: publish, lost: lost, order: 1, pending: true}
+}
+
 // publishCorrections publishes the corrections that were due at a time, up to which all is read.
 func (p *departures) publishCorrections(now time.Time) {
 	p.mu.Lock()
@@ -174,6 +184,8 @@ func (p *departures) publishCorrections(now time.Time) {
 			if c.lost != nil { // that may be on its way
 				p.fixes[id] = correction{due: now.Add(departureWait), publish: c.lost, active: true}
 			}
+		} else if o, ok := p.view.Owner(ownership.AgentID(id)); ok && c.pending && o.Reason != ownership.Here {
+			due = append(due, func() { c.lost(o.Node, max(1, p.view.DatedOrder(o.Seen))) })
 		}
 	}
 	p.mu.Unlock()

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/message"
@@ -126,7 +127,10 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 	}
 	if d.From != detector.Disconnected {
 		c.departures.remove(d.ID)
-		if d.From != detector.NeverConnected && (o.Reason != ownership.Here || c.departures.isUnsent(d.ID)) {
+		switch unsent := c.departures.isUnsent(d.ID); {
+		case d.From == detector.Pending && (unsent || !c.hasReadClaim(id, &o)):
+			c.departures.correctPending(d.ID, correct(detector.Active), correct(detector.Disconnected))
+		case d.From != detector.NeverConnected && (o.Reason != ownership.Here || unsent):
 			c.departures.correctActive(d.ID, correct(detector.Disconnected))
 		}
 		c.shared.Depart(id, ownership.Moved, uint32(d.Time.Unix()))
@@ -136,6 +140,14 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 		c.departures.correct(d.ID, correct(detector.Active), correct(detector.Disconnected))
 	}
 	c.withdrawLoss(id)
+}
+
+// hasReadClaim reports whether the node of a claim had read this one's when it saw the agent:
+// this node's message that the agent has come is not later than that node's then.
+func (c *clusterPart) hasReadClaim(id ownership.AgentID, o *ownership.Owner) bool {
+	return slices.ContainsFunc(c.shared.Claims(id), func(own ownership.Owner) bool {
+		return own.Node == c.node && own.Reason == ownership.Here && own.Order <= o.Seen
+	})
 }
 
 // publishCorrection publishes that an agent that this node has published as lost is active on

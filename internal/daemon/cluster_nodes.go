@@ -18,7 +18,12 @@ import (
 // has handled it: that waits for messages to be stored, which a reader of records must not.
 type nodeWatch struct {
 	ready wake.Signal
-	lost  map[string]*lostNode // of the goroutine that watches
+
+	// Of the goroutine that watches.
+	lost      map[string]*lostNode
+	raised    map[string]uint64                // by node: after which beat its loss is an alert here
+	due       map[string]*message.ClusterAlert // by node: losses that this node is to announce
+	published map[message.NodeAlert]struct{}   // by a run before this one
 
 	mu       sync.Mutex
 	events   []ownership.Event
@@ -33,7 +38,19 @@ type lostNode struct {
 }
 
 func newNodeWatch() *nodeWatch {
-	return &nodeWatch{ready: wake.NewSignal(), lost: make(map[string]*lostNode)}
+	return &nodeWatch{ready: wake.NewSignal(), lost: make(map[string]*lostNode), raised: make(map[string]uint64),
+		due: make(map[string]*message.ClusterAlert), published: make(map[message.NodeAlert]struct{})}
+}
+
+func (w *nodeWatch) addPublished(list []message.NodeAlert) {
+	for _, a := range list {
+		w.published[a] = struct{}{}
+	}
+}
+
+func (w *nodeWatch) isPublished(a message.NodeAlert) bool {
+	_, ok := w.published[a]
+	return ok
 }
 
 func (w *nodeWatch) addEvent(e ownership.Event) {
@@ -79,6 +96,7 @@ func (c *clusterPart) watchNodes(ctx context.Context) {
 				c.handleNodeEvent(ctx, &e)
 			}
 		case <-look.C:
+			c.announceLosses(ctx)
 			c.completeDeclarations()
 			c.loseAgentsOfNodes(ctx)
 		case <-ctx.Done():
@@ -93,6 +111,8 @@ func (c *clusterPart) handleNodeEvent(ctx context.Context, e *ownership.Event) {
 		c.handleNodeLost(ctx, e)
 	case ownership.NodeBack:
 		delete(c.nodes.lost, e.Node)
+		delete(c.nodes.raised, e.Node)
+		delete(c.nodes.due, e.Node)
 		back := &message.ClusterAlert{Back: &event.NodeLoss{Node: e.Node, Agents: c.findNode(e.Node).Agents}}
 		c.raiseAlert(back)
 		c.showAlert(back)
@@ -113,28 +133,58 @@ func (c *clusterPart) findNode(name string) ownership.Node {
 	return ownership.Node{Name: name}
 }
 
-// handleNodeLost announces the loss of another node, if that is up to this one. It says that
-// it has only once the message is where others can read it: if this node ends before, another
-// one announces the loss.
+// handleNodeLost takes up that another node is lost, or that it is up to this one to announce
+// that: who was to do it is lost, too.
 func (c *clusterPart) handleNodeLost(ctx context.Context, e *ownership.Event) {
-	lost := &lostNode{since: c.shared.SeenAt(e.Node), silent: time.Now(), told: make(map[ownership.AgentID]struct{})}
-	c.nodes.lost[e.Node] = lost
-	a := message.ClusterAlert{Lost: &event.NodeLoss{Node: e.Node, Since: lost.since.Unix(), Agents: c.findNode(e.Node).Agents, Manager: c.readManagerState(e.Node), Beat: e.Beat}}
-	c.raiseAlert(&a)
-	if !e.Announce {
-		c.showAlert(&a)
-		return
+	since := c.shared.SeenAt(e.Node)
+	a := &message.ClusterAlert{Lost: &event.NodeLoss{Node: e.Node, Since: since.Unix(), Agents: c.findNode(e.Node).Agents, Manager: c.readManagerState(e.Node), Beat: e.Beat}}
+	if c.nodes.lost[e.Node] == nil {
+		c.nodes.lost[e.Node] = &lostNode{since: since, silent: time.Now(), told: make(map[ownership.AgentID]struct{})}
 	}
-	if c.publishAndWait(ctx, message.Record{Alert: &a}) == nil {
-		c.shared.ConfirmNodeLost(e.Node, e.Beat)
+	if c.nodes.raised[e.Node] != e.Beat {
+		c.nodes.raised[e.Node] = e.Beat
+		c.raiseAlert(a)
+		if !e.Announce {
+			c.showAlert(a)
+		}
+	}
+	if e.Announce {
+		c.nodes.due[e.Node] = a
+		c.announceLosses(ctx)
+	}
+}
+
+// announceLosses announces the losses of nodes that are up to this one, if the platform gets its
+// messages now. What it cannot announce waits: if it is cut off, another node does it, and it must
+// not be on this node's disk then. It says that it has announced a loss only once the message is
+// where others can read it: if it ends before, another one does it.
+func (c *clusterPart) announceLosses(ctx context.Context) {
+	for node, a := range c.nodes.due {
+		switch {
+		case c.shared.IsAnnounced(node, a.Lost.Beat):
+			c.showAlert(a)
+		case c.nodes.isPublished(message.NodeAlert{Node: node, Beat: a.Lost.Beat}):
+			c.shared.ConfirmNodeLost(node, a.Lost.Beat)
+		case !c.isCurrent() || !c.isForwarding():
+			continue
+		case c.publishAndWait(ctx, message.Record{Alert: a}) != nil:
+			return
+		default:
+			c.shared.ConfirmNodeLost(node, a.Lost.Beat)
+		}
+		delete(c.nodes.due, node)
 	}
 }
 
 // announceReturn announces that this node is back. If the loss is being announced in this
 // moment, that comes first.
 func (c *clusterPart) announceReturn(ctx context.Context, e *ownership.Event) {
+	if c.nodes.isPublished(message.NodeAlert{Node: c.node, Beat: e.Beat, Back: true}) {
+		c.shared.ConfirmReturn(e.Order)
+		return
+	}
 	for range 20 {
-		if c.shared.IsAnnounced(e.Beat) || !pauseFor(ctx, c.beatPeriod()/20) {
+		if c.shared.IsAnnounced(c.node, e.Beat) || !pauseFor(ctx, c.beatPeriod()/20) {
 			break
 		}
 	}

@@ -2,9 +2,11 @@ package daemon
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/message"
 )
 
 // A node without a cluster says it of machines that it refuses itself, and after a restart
@@ -30,4 +32,24 @@ func TestARefusedMachineWithAnAgentsKeyIsAnAlertOnce(t *testing.T) {
 	again.startNode()
 	again.node.reportDuplicate(1, here, there)
 	again.awaitAnswer("/metrics", 200, "pulse_agents_duplicated_total 0")
+}
+
+func TestAStartReadsWhichNodesWereAnnouncedAsLostOrBack(t *testing.T) {
+	t.Parallel()
+	cfg := testSettings(t)
+	h := startTestNode(t, cfg)
+	h.node.publishRecord(message.Record{Alert: &message.ClusterAlert{Lost: &event.NodeLoss{Node: "two", Beat: 7}}})
+	h.node.publishRecord(message.Record{Alert: &message.ClusterAlert{Back: &event.NodeLoss{Node: "node01", Beat: 5}}})
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	again := openTestNode(t, cfg)
+	defer again.cancel()
+	want := []message.NodeAlert{{Node: "two", Beat: 7}, {Node: "node01", Beat: 5, Back: true}}
+	if got := again.node.out.announced; !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if err := again.node.close(); err != nil {
+		t.Error(err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
@@ -51,12 +52,15 @@ type modelNode struct {
 	end    uint64                         // sequence of the last message
 	states map[string]*event.StatusChange // the last message about each agent
 	roster []event.AgentState             // states that are not in the bucket yet
+	alerts []message.NodeAlert            // that it has published
 
 	node     *Node // nil while it is down
 	view     *modelView
 	fleet    interface{ Report(detector.Sighting) }
 	stop     func()
-	linked   bool // it reaches the platform
+	linked   bool        // it reaches the platform
+	reaches  atomic.Bool // and that is up
+	stuck    atomic.Bool // the platform takes none of its messages, while it takes records
 	delay    time.Duration
 	sending  time.Time   // when the first message of the queue was sent; zero for not
 	absences []time.Time // when they began
@@ -105,7 +109,9 @@ func (n *modelNode) start() {
 	n.view.member.Restore(n.view.restored)
 	node.clustered.departures.open(n, n.view, stated)
 	node.clustered.nodes.declared = n.listDeclared()
+	node.clustered.nodes.addPublished(n.alerts)
 	node.clustered.statusEnd = n.StatusEnd
+	node.clustered.isForwarding = func() bool { return n.reaches.Load() && !n.stuck.Load() }
 	node.clustered.awaitForwarded = func(ctx context.Context, end uint64, atMost time.Duration) {
 		for until := time.Now().Add(atMost); !n.IsForwarded(end) && time.Now().Before(until); {
 			if !pauseFor(ctx, modelStep) {
@@ -169,7 +175,8 @@ func (n *modelNode) kill() {
 
 // step lets a moment pass on a node that is not down.
 func (n *modelNode) step() {
-	n.view.step(n.linked && n.w.serverUp, n.delay)
+	n.reaches.Store(n.linked && n.w.serverUp)
+	n.view.step(n.reaches.Load(), n.delay)
 	n.storeMessages()
 	n.forwardMessages()
 }
@@ -220,6 +227,10 @@ func (n *modelNode) keepState(m outbox.Message) {
 	if err != nil {
 		n.w.t.Fatal(err)
 	}
+	if a, ok := body.(*event.NodeLostMessage); ok {
+		n.alerts = append(n.alerts, message.NewNodeAlert(a))
+		n.w.announcements[m.ID] = announcement{n, time.Now()}
+	}
 	if c, ok := body.(*event.StatusChangeMessage); ok && m.Subject == event.Prefix("p").StatusChange(c.StatusChange.AgentID) {
 		n.states[c.StatusChange.AgentID] = &c.StatusChange
 		n.roster = append(n.roster, c.AgentState())
@@ -242,7 +253,7 @@ func (n *modelNode) forwardMessages() {
 		}
 	}
 	n.roster = nil
-	for len(n.queue) > 0 {
+	for len(n.queue) > 0 && !n.stuck.Load() {
 		if n.sending.IsZero() {
 			n.sending = time.Now()
 		}

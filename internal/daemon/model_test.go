@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
 	"github.com/wazuh-pulse/pulse/internal/ownership"
 	"github.com/wazuh-pulse/pulse/internal/testsupport"
@@ -47,6 +49,9 @@ type modelWorld struct {
 	last     map[string]*event.StatusChangeMessage
 	lostFor  map[string]int
 
+	announcements map[string]announcement // by the ID of their message
+	announced     map[message.NodeAlert][]announcement
+
 	mu      sync.Mutex // of agents: their nodes' detectors ask them
 	agents  []*modelAgent
 	answers []modelAnswer
@@ -70,7 +75,8 @@ type modelAnswer struct {
 
 func newModelWorld(t *testing.T, seed uint64, nodes, agents int) *modelWorld {
 	w := &modelWorld{t: t, began: time.Now(), calm: seed%4 == 0, r: rand.New(rand.NewPCG(seed, 3)), serverUp: true, stream: modelStream{latest: map[ownership.Key]uint64{}},
-		bucket: map[string]event.AgentState{}, storedID: map[string]bool{}, last: map[string]*event.StatusChangeMessage{}, lostFor: map[string]int{}, moved: map[string]int{}}
+		bucket: map[string]event.AgentState{}, storedID: map[string]bool{}, last: map[string]*event.StatusChangeMessage{}, lostFor: map[string]int{}, moved: map[string]int{},
+		announcements: map[string]announcement{}, announced: map[message.NodeAlert][]announcement{}}
 	for i := range agents {
 		id := detector.AgentID(i + 1)
 		w.members = append(w.members, detector.Member{ID: id, Name: "host-" + id.String(), IP: "any"})
@@ -113,7 +119,35 @@ func (w *modelWorld) storeOnce(m outbox.Message) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	if a, ok := body.(*event.NodeLostMessage); ok {
+		w.checkNodeAlert(message.NewNodeAlert(a), w.announcements[m.ID])
+	}
 	w.checkMessage(m.Subject, body)
+}
+
+// announcement is an alert of a node on the disk of the one that announces it.
+type announcement struct {
+	by *modelNode
+	at time.Time
+}
+
+// announcingTime is how long it takes at most to publish an alert, and to record that for the others.
+const announcingTime = time.Second
+
+// checkNodeAlert checks that an alert of a node comes once. Only if the node that publishes it first
+// fails in that moment, nobody knows whether it has done it.
+func (w *modelWorld) checkNodeAlert(a message.NodeAlert, n announcement) {
+	for _, o := range w.announced[a] {
+		first, second := o, n
+		if n.at.Before(o.at) {
+			first, second = n, o
+		}
+		failed := slices.ContainsFunc(first.by.absences, func(at time.Time) bool { return !at.Before(first.at) && at.Sub(first.at) < announcingTime })
+		if !failed || first.by == second.by {
+			w.t.Errorf("%+v is announced by %s, and %v later by %s", a, first.by.name, second.at.Sub(first.at), second.by.name)
+		}
+	}
+	w.announced[a] = append(w.announced[a], n)
 }
 
 // addStory adds to the story, which a test that fails prints.
@@ -144,7 +178,7 @@ func (w *modelWorld) checkMessage(subject string, m event.Message) {
 		}
 		switch {
 		case c.ToNode != "":
-			if !a.died {
+			if !a.died && c.PreviousStatus == event.Disconnected {
 				w.putRight++
 			}
 		case c.Reason == event.AgentMoved:
@@ -154,6 +188,7 @@ func (w *modelWorld) checkMessage(subject string, m event.Message) {
 	case *event.NodeLostMessage:
 		if m.Lost != nil {
 			w.lostFor[m.Lost.Node]++
+			w.addStory("  %s: LOST %s after beat %d", m.Security.Node, m.Lost.Node, m.Lost.Beat)
 		}
 	case *event.FleetOutageMessage, *event.AgentDuplicatedMessage:
 		w.t.Errorf("what did not happen: %+v", m)
@@ -475,32 +510,39 @@ func (w *modelWorld) checkCalm() {
 	}
 }
 
-// checkNodesLost checks that the loss of a node is announced once each time that it is away.
-// If another one fails in that moment, nobody knows whether it has announced it.
+// checkNodesLost checks that the loss of a node is announced no more often than it was away, but for
+// what nobody can know: see checkNodeAlert.
 func (w *modelWorld) checkNodesLost() {
-	for _, n := range w.nodes {
-		allowed := len(n.absences)
-		for _, t := range n.absences {
-			for _, other := range w.nodes {
-				for _, failed := range other.absences {
-					if after := failed.Sub(t); other != n && after > 20*time.Second && after < 45*time.Second {
-						allowed++
-					}
-				}
-			}
+	again := map[string]int{}
+	for a, list := range w.announced {
+		if !a.Back {
+			again[a.Node] += len(list) - 1
 		}
-		if lost := w.lostFor[n.name]; lost > allowed {
+	}
+	for _, n := range w.nodes {
+		if lost := w.lostFor[n.name]; lost > len(n.absences)+again[n.name] {
 			w.t.Errorf("%s was lost %d times by the messages, and away %d times", n.name, lost, len(n.absences))
 		}
 	}
 }
 
+// foundSeeds are of rounds that ended with something false once.
+var foundSeeds = []uint64{107, 1705, 1870}
+
 // Nodes with other clocks, whose links are cut and slow, which are killed and started again,
 // while the platform's server is away at times, and agents move and die. After each round
 // all nodes, the bucket of agents and the history of messages agree with the truth, and no
-// alert was false. CLUSTER_ROUNDS sets how many rounds are played.
+// alert was false. CLUSTER_ROUNDS sets how many rounds are played, and CLUSTER_SEED which one is
+// the first; CLUSTER_STORY has what happened printed of those that fail.
 func TestNodesOfAClusterAgreeWithTheTruthWhateverFails(t *testing.T) {
-	for seed := range testsupport.EnvNumber(t, "CLUSTER_ROUNDS", 100) {
+	seeds := slices.Clone(foundSeeds)
+	first := testsupport.EnvNumber(t, "CLUSTER_SEED", 0)
+	for i := range testsupport.EnvNumber(t, "CLUSTER_ROUNDS", 100) {
+		if !slices.Contains(foundSeeds, first+i) {
+			seeds = append(seeds, first+i)
+		}
+	}
+	for _, seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { playModel(t, seed) })

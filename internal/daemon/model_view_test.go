@@ -132,6 +132,7 @@ func (v *modelView) beginSession() {
 	for _, e := range v.stream.entries {
 		if r, err := ownership.ParseRecord(e.text); err == nil && e.key == (ownership.Key{Node: v.name, Kind: ownership.BeatRecord}) {
 			v.member.AdoptEpoch(r.Stamp.Epoch)
+			v.member.AdoptBeat(&r.Beat)
 		}
 	}
 	if v.loaded {
@@ -365,10 +366,10 @@ func (v *modelView) AwaySince() time.Time {
 
 func (v *modelView) SeenAt(string) time.Time { return time.Now() }
 
-func (v *modelView) IsAnnounced(beat uint64) bool {
+func (v *modelView) IsAnnounced(node string, beat uint64) bool {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return v.member.State.IsAnnounced(beat)
+	return v.member.State.IsAnnounced(node, beat)
 }
 
 func (v *modelView) DatedOrder(order uint64) uint64 { return order }

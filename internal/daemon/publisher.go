@@ -48,6 +48,7 @@ type Publisher struct {
 	serverNode string              // that runs the NATS server; "" for none
 	lost       []message.LostAgent // by a run before: see clusterPart.completeDeclarations
 	stated     []message.StatedAgent
+	announced  []message.NodeAlert
 	noBuckets  bool // nothing is written to buckets that others share
 	expiries   expiryCache
 	space      spaceWatch
@@ -202,11 +203,17 @@ func (p *Publisher) restoreAgents(ctx context.Context, clock *detector.Clock, se
 	}
 	p.recorder.writer.Sent, err = from.RestoreAgents(ctx, clock, to)
 	p.lost, p.stated = from.Lost, from.Stated
-	if err == nil {
-		p.recorder.saveSentAlerts(ctx)
+	if err != nil {
+		return err
 	}
+	p.recorder.saveSentAlerts(ctx)
+	p.announced, err = from.ReadNodeAlerts(ctx, time.Now().Add(-announcedPeriod))
 	return err
 }
+
+// announcedPeriod is how long ago an alert of a node may have been published that the run before
+// this one may have had no time to record for the other nodes.
+const announcedPeriod = time.Hour
 
 const (
 	// restoredEvents is how many stored messages the console shows after a start.
@@ -300,6 +307,15 @@ func (p *Publisher) awaitForwarded(ctx context.Context, end uint64, atMost time.
 	defer cancel()
 	for !p.outbox.IsForwarded(end) && pauseFor(ctx, forwardPoll) {
 	}
+}
+
+// forwardedSoon is how many messages are forwarded in a moment.
+const forwardedSoon = 1000
+
+// isForwarding reports whether the XDR's NATS gets in a moment what is published now.
+func (p *Publisher) isForwarding() bool {
+	s := p.outbox.Stats()
+	return s.Connected && s.Status.Backlog < forwardedSoon
 }
 
 // forwardPoll is the time between two checks of how far forwarding is.

@@ -130,6 +130,35 @@ func (r *Reader) addStatedAgent(id detector.AgentID, c *event.StatusChange) {
 	}
 }
 
+// NodeAlert is an alert that a node of a cluster is lost, or back, after its beat with an order.
+type NodeAlert struct {
+	Node string
+	Beat uint64
+	Back bool
+}
+
+// ReadNodeAlerts returns which alerts of nodes this node has published since a time.
+func (r *Reader) ReadNodeAlerts(ctx context.Context, since time.Time) (list []NodeAlert, err error) {
+	err = r.Outbox.ReadAfter(ctx, outbox.Position{}, since, []string{r.Prefix.NodeLost()}, func(_ string, data []byte) {
+		m, err := r.parse(data)
+		if a, ok := m.(*event.NodeLostMessage); err == nil && ok {
+			list = append(list, NewNodeAlert(a))
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("restore which losses of nodes were announced: %w", err)
+	}
+	return list, nil
+}
+
+// NewNodeAlert returns which alert a message is.
+func NewNodeAlert(m *event.NodeLostMessage) NodeAlert {
+	if m.Lost != nil {
+		return NodeAlert{Node: m.Lost.Node, Beat: m.Lost.Beat}
+	}
+	return NodeAlert{m.Back.Node, m.Back.Beat, true}
+}
+
 // ReadDuplicated returns of which agents this node has published, since a time, that two
 // machines have their key, and when last.
 func (r *Reader) ReadDuplicated(ctx context.Context, since time.Time) (map[detector.AgentID]time.Time, error) {

@@ -377,7 +377,7 @@ func (m *Member) MakeBeat(b Beat) Write {
 
 // ConfirmNodeLost reports that this node has announced the loss of another.
 func (m *Member) ConfirmNodeLost(node string, beat uint64) {
-	m.told = append(m.told, Verdict{node, beat})
+	m.AdoptBeat(&Beat{Told: []Verdict{{node, beat}}})
 }
 
 // ConfirmReturn reports that this node has announced its return, after the verdict with an order.

@@ -139,11 +139,11 @@ func (s *State) Return() (by string, order uint64) { return s.found.by, s.found.
 // of [State.Return] is about.
 func (s *State) ReturnBeat() uint64 { return s.found.beat }
 
-// IsAnnounced reports whether a node says that it has announced the loss of this one, after
-// the beat with an order.
-func (s *State) IsAnnounced(beat uint64) bool {
+// IsAnnounced reports whether a node says that it has announced the loss of one, after the
+// beat with an order.
+func (s *State) IsAnnounced(node string, beat uint64) bool {
 	for _, n := range s.nodes {
-		if slices.Contains(n.beat.Told, Verdict{s.nodes[s.self].name, beat}) {
+		if slices.Contains(n.beat.Told, Verdict{node, beat}) {
 			return true
 		}
 	}
