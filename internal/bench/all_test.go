@@ -123,6 +123,25 @@ func TestATableReplacesTheOneBetweenTheMarkersOfAPage(t *testing.T) {
 	}
 }
 
+func TestATerminalHasTheTableWithWhatIsReached(t *testing.T) {
+	var r AllReport
+	runSteps(t.Context(), &r, []allStep{fixedStep("first", nil), {what: "slow", measure: func(context.Context) ([]AllRow, error) {
+		return []AllRow{{Work: "a slower thing", Unit: "µs", Pulse: 4000, Beside: "bare", Other: 2, Recorded: true, Goal: ratioBelow(2)}}, nil
+	}}}, t.Output())
+	var text strings.Builder
+	r.WriteText(&text)
+	want := []string{
+		"work            Pulse     beside it              ratio  goal           ",
+		"first           3 µs      2 µs (bare)            1.5    ratio below 2  reached",
+		"a slower thing  4 000 µs  2 µs (bare), recorded  2 000  ratio below 2  not reached",
+		"1 of 2 goals reached;"}
+	for i, line := range slices.Collect(strings.Lines(text.String())) {
+		if !strings.HasPrefix(line, want[i]) {
+			t.Errorf("line %q, want %q", line, want[i])
+		}
+	}
+}
+
 func TestWhatIsNoReportOfAllIsRefused(t *testing.T) {
 	for _, text := range []string{"", "{}", `{"rows":[]}`, `{"agents":3}`, "[]"} {
 		if _, err := ReadAll(strings.NewReader(text)); err == nil {

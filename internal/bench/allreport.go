@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 )
 
@@ -144,32 +145,21 @@ func (r *AllReport) Err() (err error) {
 // WriteJSON writes the table as one JSON object.
 func (r *AllReport) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
 
-// WriteText writes the table as lines.
+// WriteText writes the table for a terminal.
 func (r *AllReport) WriteText(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "work\tPulse\tbeside it\tratio\tgoal\t")
 	reached, goals := 0, 0
-	for _, row := range r.Rows {
-		fmt.Fprintf(w, "%10.6g %-12s %s", row.Pulse, row.Unit, row.Work)
-		if row.Beside != "" {
-			fmt.Fprintf(w, "; %s: %.6g, ratio %.3g", row.Beside, row.Other, row.Ratio)
-		}
-		if row.Recorded {
-			fmt.Fprint(w, " (recorded)")
-		}
-		if row.Goal != nil {
-			fmt.Fprintf(w, "; want %v: %s", row.Goal, row.verdict())
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		if row.Reached != nil {
 			goals++
 			if *row.Reached {
 				reached++
 			}
 		}
-		fmt.Fprintln(w)
+		fmt.Fprintln(t, strings.ReplaceAll(strings.Join(row.cells(), "\t"), "*", ""))
 	}
-	fmt.Fprintf(w, "%d of %d goals reached; load %s before and %s after, %d processors\n", reached, goals, r.Machine.LoadBefore, r.Machine.LoadAfter, r.Machine.Processors)
-}
-
-func (row *AllRow) verdict() string {
-	if *row.Reached {
-		return "reached"
-	}
-	return "NOT REACHED"
+	_ = t.Flush() // standard output's error is the next line's too
+	fmt.Fprintf(w, "%d of %d goals reached; %d processors, load %s before and %s after\n", reached, goals, r.Machine.Processors, r.Machine.LoadBefore, r.Machine.LoadAfter)
 }

@@ -35,7 +35,7 @@ func (r *AllReport) WriteMarkdown(w io.Writer) {
 	fmt.Fprint(w, "\n\n| work | Pulse | beside it | ratio | goal | |\n| --- | --- | --- | --- | --- | --- |\n")
 	var commands []string
 	for i := range r.Rows {
-		r.Rows[i].writeMarkdown(w)
+		fmt.Fprintf(w, "| %s |\n", strings.Join(r.Rows[i].cells(), " | "))
 		if !slices.Contains(commands, r.Rows[i].Command) {
 			commands = append(commands, r.Rows[i].Command)
 		}
@@ -49,7 +49,9 @@ func (r *AllReport) WriteMarkdown(w io.Writer) {
 	}
 }
 
-func (row *AllRow) writeMarkdown(w io.Writer) {
+// cells returns what a table has of the row: the work, Pulse's figure, the other one, their
+// ratio, the goal, and whether it is reached.
+func (row *AllRow) cells() []string {
 	beside, ratio, verdict := "", "", ""
 	if row.Beside != "" {
 		beside, ratio = fmt.Sprintf("%s (%s)", withUnit(row.Other, row.Unit), row.Beside), withUnit(row.Ratio, "")
@@ -63,7 +65,7 @@ func (row *AllRow) writeMarkdown(w io.Writer) {
 			verdict = "**not reached**"
 		}
 	}
-	fmt.Fprintf(w, "| %s | %s | %s | %s | %v | %s |\n", row.Work, withUnit(row.Pulse, row.Unit), beside, ratio, row.Goal, verdict)
+	return []string{row.Work, withUnit(row.Pulse, row.Unit), beside, ratio, row.Goal.String(), verdict}
 }
 
 // withUnit returns a figure with its unit; thousands are apart.
