@@ -149,3 +149,24 @@ func TestWhatIsNoReportOfAllIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestAFleetThatIsNotWholeOrEndsBadlyHasFiguresAndIsReported(t *testing.T) {
+	var f managerFigures
+	f.connected, f.ended = 9, errors.New("exit status 1")
+	r := ListenReport{Agents: 10}
+	r.fillNode(f)
+	err := r.Err()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"9 of 10 agents were connected", "ended with an error: exit status 1"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+	r = ListenReport{Agents: 10}
+	f.connected, f.ended = 10, nil
+	if r.fillNode(f); r.Err() != nil {
+		t.Error(r.Err())
+	}
+}

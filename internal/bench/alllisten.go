@@ -18,7 +18,7 @@ const (
 
 // listenTakes returns how long [MeasureListen] takes, of two managers.
 func (c *AllConfig) listenTakes(agents int) time.Duration {
-	return 2 * (listenRamp + 2*settleTime + 4*time.Second + c.For + time.Duration(agents)*500*time.Microsecond)
+	return 2 * (rampOf(agents) + 2*settleTime + 4*time.Second + c.For + time.Duration(agents)*500*time.Microsecond)
 }
 
 // listenStep returns the measurement of a fleet.

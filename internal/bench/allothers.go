@@ -31,7 +31,7 @@ func (c *AllConfig) publishRows(m *PublishReport) []AllRow {
 
 func (c *AllConfig) attachStep() allStep {
 	return allStep{what: fmt.Sprintf("attached to a manager with %d agents", c.Agents), takes: 30*time.Second + c.For,
-		command: fmt.Sprintf("attach --agents %d --for %v", c.Agents, c.For),
+		command: fmt.Sprintf("attach --everyday --agents %d --for %v", c.Agents, c.For),
 		measure: func(ctx context.Context) ([]AllRow, error) {
 			m, err := MeasureAttach(ctx, AttachConfig{Agents: c.Agents, For: c.For, Everyday: true, Progress: c.Progress})
 			if err != nil {

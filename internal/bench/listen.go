@@ -21,7 +21,10 @@ type ListenConfig struct {
 }
 
 const (
-	listenRamp = 10 * time.Second // between two keep-alives of an agent, so that those are spread
+	// listenRamp is the time between two keep-alives of an agent, over which they are spread.
+	// More than rampMost agents start over a multiple of it: a node takes as many in that time.
+	listenRamp = 10 * time.Second
+	rampMost   = 20_000
 	// settleTime is how long after all agents have started that counts as their start: all
 	// that follows from it is stored and in the bucket by then.
 	settleTime = 4 * time.Second
@@ -58,18 +61,27 @@ type managerFigures struct {
 	ack                              fleetUse
 	settled                          float64 // s; startTimeout if not all were acknowledged in that time
 	connected                        int     // acknowledged, and active at the manager, everyday
+	ended                            error   // of the processes
 }
 
 // measureManager measures agents that start at once, and then, in other processes, the
 // everyday load of agents whose keep-alives are spread.
 func (c *ListenConfig) measureManager(ctx context.Context, name string, args func(dir string) []string) (f managerFigures, err error) {
 	c.printProgress("%s: %d agents start at once", name, c.Agents)
-	if err := c.runManager(ctx, args, 0, func(m *listenRun) error { return m.measureStart(ctx, &f) }); err != nil {
-		return f, err
+	err = c.runManager(ctx, args, 0, &f, (*listenRun).measureStart)
+	if err != nil {
+		return f, errors.Join(err, f.ended)
 	}
 	c.printProgress("%s: %d agents, everyday, for %v", name, c.Agents, c.For)
-	err = c.runManager(ctx, args, listenRamp, func(m *listenRun) error { return m.measureEveryday(ctx, &f) })
-	return f, err
+	if err = c.runManager(ctx, args, rampOf(c.Agents), &f, (*listenRun).measureEveryday); err != nil {
+		return f, errors.Join(err, f.ended)
+	}
+	return f, nil
+}
+
+// rampOf returns the time over which so many agents start, so that their keep-alives are spread.
+func rampOf(agents int) time.Duration {
+	return listenRamp * time.Duration((agents+rampMost-1)/rampMost)
 }
 
 func (c *ListenConfig) printProgress(format string, args ...any) {
@@ -85,15 +97,18 @@ type listenRun struct {
 	empty   managerUse // before there were agents
 }
 
-// runManager runs a manager and its agents while measure runs.
-func (c *ListenConfig) runManager(ctx context.Context, args func(dir string) []string, ramp time.Duration, measure func(*listenRun) error) (err error) {
+// runManager runs a manager and its agents while measure runs, which fills in figures. How
+// they end is one of the figures too.
+func (c *ListenConfig) runManager(ctx context.Context, args func(dir string) []string, ramp time.Duration, f *managerFigures,
+	measure func(*listenRun, context.Context, *managerFigures) error) (err error) {
 	m := &listenRun{ListenConfig: c, ramp: ramp}
 	dir, err := os.MkdirTemp("", "pb")
 	if err != nil {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, m.close(), os.RemoveAll(dir))
+		f.ended = errors.Join(f.ended, m.close())
+		err = errors.Join(err, os.RemoveAll(dir))
 	}()
 	if m.manager, err = startLineProcess(args(filepath.Clean(dir))); err != nil {
 		return err
@@ -115,7 +130,7 @@ func (c *ListenConfig) runManager(ctx context.Context, args func(dir string) []s
 	if err := m.waitForAgents(ctx); err != nil {
 		return err
 	}
-	return measure(m)
+	return measure(m, ctx, f)
 }
 
 // close ends the agents, and then the manager.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -29,10 +30,12 @@ type ListenReport struct {
 	SettledBare   float64 `json:"settled_bare_s" unit:"s, of the bare manager"`
 	Connected     int     `json:"connected" unit:"agents that were acknowledged and active at the node, everyday"`
 	Refused       uint64  `json:"refused" unit:"connections refused, or closed before the acknowledgement"`
+	Ended         string  `json:"ended" unit:"an error of a process at its end"`
 }
 
 func (r *ListenReport) fillBare(f managerFigures) {
 	r.KeepAliveBare, r.ResidentBare, r.StartBare = f.keepAliveCPU, f.resident, f.startCPU
+	r.addEnd(f.ended)
 	r.AckBareP99, r.SettledBare = toMillis(f.ack.Ack.P99), f.settled
 }
 
@@ -40,11 +43,18 @@ func (r *ListenReport) fillNode(f managerFigures) {
 	r.KeepAlive, r.AgentSide, r.Resident, r.Peak, r.Start, r.Settled = f.keepAliveCPU, f.agentCPU, f.resident, f.peak, f.startCPU, f.settled
 	r.AckP50, r.AckP99, r.Refused = toMillis(f.ack.Ack.P50), toMillis(f.ack.Ack.P99), f.ack.Refused
 	r.Connected = f.connected
+	r.addEnd(f.ended)
 	if r.AgentSide > 0 {
 		r.AgentSideFold = r.KeepAlive / r.AgentSide
 	}
 	if r.KeepAliveBare > 0 {
 		r.KeepAliveFold, r.StartFold = r.KeepAlive/r.KeepAliveBare, r.Start/r.StartBare
+	}
+}
+
+func (r *ListenReport) addEnd(err error) {
+	if err != nil {
+		r.Ended += err.Error() + "; "
 	}
 }
 
@@ -57,6 +67,9 @@ func (r *ListenReport) Err() (err error) {
 	}
 	if r.Connected < r.Agents {
 		err = errors.Join(err, fmt.Errorf("%d of %d agents were connected and active at the end", r.Connected, r.Agents))
+	}
+	if r.Ended != "" {
+		err = errors.Join(err, fmt.Errorf("a process ended with an error: %s", strings.TrimSuffix(r.Ended, "; ")))
 	}
 	return err
 }
