@@ -179,7 +179,7 @@ func (t *tracker) applyNodeAgents(e nodeAgentsRead) {
 		t.recount = true
 		t.index.addAgent(r)
 		t.index.setCoarse(id, e.node)
-		t.owners.forgetOther(id)
+		t.owners.others.forgetOther(id)
 		t.fleet.AdmitMember(detector.Member{ID: id, Name: r.Name, IP: r.Registered, Active: true})
 		t.setPassive(id, t.known[id], true)
 		t.updateInfos(e.rows[i : i+1])

@@ -113,7 +113,7 @@ func (x *agentIndex) nameOfAgent(id detector.AgentID) string {
 // Identify returns the name of an agent that the manager has, the address that it is registered
 // under and what else is known of it; nothing of one that is unknown. It may be called concurrently.
 func (l *Link) Identify(id detector.AgentID) (name, registered string, info unique.Handle[detector.Info]) {
-	if a, ok := l.tracker.owners.findOther(id); ok && a.name != "" {
+	if a, ok := l.tracker.owners.others.findOther(id); ok && a.name != "" {
 		return a.name, a.registered, a.info
 	}
 	return l.tracker.index.nameOfAgent(id), "", info

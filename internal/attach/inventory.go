@@ -37,8 +37,10 @@ func (t *tracker) applyInventory(e inventoryRead) {
 		case known[id] != nil:
 		case t.owners.shared == nil:
 			members = append(members, detector.Member{ID: id, Elsewhere: true})
-		case t.known[id] != nil && t.known[id].name == t.owners.others[id].name: // of an earlier run
-			t.fleet.ReleaseMember(id)
+		case t.known[id] != nil:
+			if a, _ := t.owners.others.findOther(id); a.name == t.known[id].name { // of an earlier run
+				t.fleet.ReleaseMember(id)
+			}
 		}
 	}
 	t.inventoryTime.Store(int64(time.Since(e.began)))

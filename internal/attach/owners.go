@@ -3,7 +3,6 @@ package attach
 import (
 	"sync"
 	"time"
-	"unique"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
@@ -54,57 +53,21 @@ type owners struct {
 	role   wazuhdb.ClusterRole
 	shared SharedView // nil where nodes share no view
 
-	others   map[detector.AgentID]other // that are not known: by the last inventory, or released since. The tracker changes it with setOther
-	arriving []detector.AgentID         // are seen here, and are not known: their rows are to be read
-	proven   map[detector.AgentID]bool  // of those, that have answered a request
-	unclear  []detector.AgentID         // of whose rows another node may have sent what is new: remoted has who they are
-	coarse   map[string]bool            // nodes whose agents are watched by their rows
-	opened   int                        // connections that were opened, each of which may be of an agent that is to be asked
-	openedAt time.Time                  // the last of them
-
-	othersMu sync.RWMutex // held while others changes, and by who else reads it
+	others   otherAgents               // that are not known: by the last inventory, or released since
+	arriving []detector.AgentID        // are seen here, and are not known: their rows are to be read
+	proven   map[detector.AgentID]bool // of those, that have answered a request
+	unclear  []detector.AgentID        // of whose rows another node may have sent what is new: remoted has who they are
+	coarse   map[string]bool           // nodes whose agents are watched by their rows
+	opened   int                       // connections that were opened, each of which may be of an agent that is to be asked
+	openedAt time.Time                 // the last of them
 
 	mu       sync.Mutex
 	released []detector.AgentID             // have moved to another node, and the tracker does not know yet
 	left     map[detector.AgentID]time.Time // when agents have left this node for another, or another one
 }
 
-// other is what is known of an agent that another node has, or none.
-type other struct {
-	name, registered string
-	keepAlive        int64
-	info             unique.Handle[detector.Info]
-}
-
-// setOther records an agent that is not known here.
-func (o *owners) setOther(id detector.AgentID, a other) {
-	o.othersMu.Lock()
-	defer o.othersMu.Unlock()
-	o.others[id] = a
-}
-
-func (o *owners) forgetOther(id detector.AgentID) {
-	o.othersMu.Lock()
-	defer o.othersMu.Unlock()
-	delete(o.others, id)
-}
-
-func (o *owners) replaceOthers(all map[detector.AgentID]other) {
-	o.othersMu.Lock()
-	defer o.othersMu.Unlock()
-	o.others = all
-}
-
-// findOther returns an agent that is not known here. It may be called concurrently.
-func (o *owners) findOther(id detector.AgentID) (a other, ok bool) {
-	o.othersMu.RLock()
-	defer o.othersMu.RUnlock()
-	a, ok = o.others[id]
-	return a, ok
-}
-
 func newOwners(role wazuhdb.ClusterRole, shared SharedView) *owners {
-	return &owners{role: role, shared: shared, others: make(map[detector.AgentID]other), left: make(map[detector.AgentID]time.Time), proven: make(map[detector.AgentID]bool), coarse: make(map[string]bool)}
+	return &owners{role: role, shared: shared, left: make(map[detector.AgentID]time.Time), proven: make(map[detector.AgentID]bool), coarse: make(map[string]bool)}
 }
 
 // releaseAgent records that an agent has moved to another node. It may be called concurrently.
@@ -191,7 +154,8 @@ func (o *owners) isDoubtfulRow(r *wazuhdb.Row, age time.Duration) bool {
 // judgeChange returns whether a change shows that an agent that is not known is here, and
 // whether remoted might know it.
 func (o *owners) judgeChange(id detector.AgentID, c *wazuhdb.Change) (seen, unclear bool) {
-	if c.Status != wazuhdb.StatusActive && c.Status != wazuhdb.StatusPending || c.KeepAlive <= o.others[id].keepAlive {
+	was, _ := o.others.findOther(id)
+	if c.Status != wazuhdb.StatusActive && c.Status != wazuhdb.StatusPending || min(c.KeepAlive, maxSecond) <= was.keepAlive {
 		return false, false
 	}
 	left, lately := o.hasLeft(id)
@@ -221,15 +185,19 @@ func (t *tracker) splitInventory(e *inventoryRead) (own []wazuhdb.Row, elsewhere
 	if !o.role.IsClustered() {
 		return e.rows, nil
 	}
-	others := make(map[detector.AgentID]other, len(e.others))
+	others := make([]packedOther, 0, len(e.others))
+	addOther := func(id detector.AgentID, a other) {
+		was, _ := o.others.findOther(id)
+		a.keepAlive = max(a.keepAlive, was.keepAlive)
+		others, elsewhere = append(others, packOther(id, &a)), append(elsewhere, id)
+	}
 	for i := range e.rows {
 		r := &e.rows[i]
 		id := r.AgentID()
 		if a := t.known[id]; a != nil && !a.restored && a.name == r.Name || o.isByRow(r, e.schema.Wazuh5) {
 			own = append(own, *r)
 		} else {
-			others[id] = other{r.Name, r.Registered, max(r.KeepAlive, o.others[id].keepAlive), r.Info}
-			elsewhere = append(elsewhere, id)
+			addOther(id, other{r.Name, r.Registered, r.KeepAlive, r.Info})
 		}
 	}
 	for i := range e.others {
@@ -239,10 +207,9 @@ func (t *tracker) splitInventory(e *inventoryRead) (own []wazuhdb.Row, elsewhere
 			own = append(own, t.knownRow(id)) // its row will name this node, or another one will claim it
 			continue
 		}
-		others[id] = other{r.Name, r.Registered, max(r.KeepAlive, o.others[id].keepAlive), r.Info}
-		elsewhere = append(elsewhere, id)
+		addOther(id, other{r.Name, r.Registered, r.KeepAlive, r.Info})
 	}
-	o.replaceOthers(others)
+	o.others.replaceOthers(others)
 	return own, elsewhere
 }
 
@@ -254,7 +221,7 @@ func (t *tracker) dropReleased() {
 		if a == nil {
 			continue
 		}
-		t.owners.setOther(id, other{a.name, a.registered, a.keepAlive, a.info})
+		t.owners.others.setOther(id, other{a.name, a.registered, a.keepAlive, a.info})
 		delete(t.known, id)
 		t.recount = true
 		t.index.setCoarse(id, "")
@@ -270,9 +237,9 @@ func (t *tracker) applyForeignChange(id detector.AgentID, c *wazuhdb.Change) {
 		return // it comes with the next inventory
 	}
 	seen, unclear := o.judgeChange(id, c)
-	was := o.others[id]
+	was, _ := o.others.findOther(id)
 	was.keepAlive = max(was.keepAlive, c.KeepAlive)
-	o.setOther(id, was)
+	o.others.setOther(id, was)
 	switch {
 	case seen:
 		o.arriving = append(o.arriving, id)
@@ -325,7 +292,7 @@ func (t *tracker) admitAgents(ids []detector.AgentID, rows []wazuhdb.Row) {
 		t.known[id] = &agent{name: r.Name, registered: r.Registered, keepAlive: r.KeepAlive, status: r.Status, code: r.Code, bySight: true}
 		t.recount = true
 		t.index.addAgent(r)
-		t.owners.forgetOther(id)
+		t.owners.others.forgetOther(id)
 		t.owners.forgetDeparture(id)
 		t.fleet.AdmitMember(detector.Member{ID: id, Name: r.Name, IP: r.Registered})
 		t.setPassive(id, t.known[id], r.Passive != 0)
