@@ -60,6 +60,16 @@ func (c *otherClientCommand) Run() error {
 	return bench.RunOtherClient(c.Dir, c.Agent, os.Stdin, os.Stdout)
 }
 
+// bareReaderCommand is what an attached node is compared with.
+type bareReaderCommand struct {
+	Dir    string `arg:""`
+	Agents int    `arg:""`
+}
+
+func (c *bareReaderCommand) Run() error {
+	return bench.RunBareReader(c.Dir, c.Agents, os.Stdin, os.Stdout)
+}
+
 // listenNodeCommand is the node of [listenCommand].
 type listenNodeCommand struct {
 	Dir    string `arg:""`

@@ -41,6 +41,7 @@ type commands struct {
 	Manager     managerCommand     `cmd:"" hidden:""`
 	Agents      agentsCommand      `cmd:"" hidden:""`
 	OtherClient otherClientCommand `cmd:"" hidden:""`
+	BareReader  bareReaderCommand  `cmd:"" hidden:""`
 	ListenNode  listenNodeCommand  `cmd:"" hidden:""`
 	BareManager bareManagerCommand `cmd:"" hidden:""`
 	ListenFleet listenFleetCommand `cmd:"" hidden:""`

@@ -90,10 +90,12 @@ func (*attachCommand) Help() string {
 	return `A node with default settings, attached to a simulated manager that runs in a process of its own, and so do its agents. They
 connect from loopback addresses of their own and send their keep-alives every 10 s.
 
-The parts: reading all agents; the usual load; agents that are killed, one after the other; agents that hang; a twentieth of all
-agents hanging, while another client asks remoted for one that runs.
+The parts: the manager alone; beside a bare reader of the standard library, which reads in the same table who has sent a
+keep-alive and asks each agent as often; reading all agents; the usual load; agents that are killed, one after the other;
+agents that hang; a twentieth of all agents hanging, while another client asks remoted for one that runs.
 
     pulse-bench attach --agents 1000 --for 20s
+    pulse-bench attach --everyday --profile cpu.out
 
 With --wazuh 5 both are of Wazuh 5, with the manager's settings as shipped: one keep-alive a minute of each agent reaches its
 database, and nothing else shows that it lives. The parts: the manager and its agents alone; the usual load; a hundred agents

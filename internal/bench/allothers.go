@@ -30,7 +30,7 @@ func (c *AllConfig) publishRows(m *PublishReport) []AllRow {
 }
 
 func (c *AllConfig) attachStep() allStep {
-	return allStep{what: fmt.Sprintf("attached to a manager with %d agents", c.Agents), takes: 30*time.Second + c.For,
+	return allStep{what: fmt.Sprintf("attached to a manager with %d agents", c.Agents), takes: 40*time.Second + 3*c.For,
 		command: fmt.Sprintf("attach --everyday --agents %d --for %v", c.Agents, c.For),
 		measure: func(ctx context.Context) ([]AllRow, error) {
 			m, err := MeasureAttach(ctx, AttachConfig{Agents: c.Agents, For: c.For, Everyday: true, Progress: c.Progress})
@@ -42,7 +42,15 @@ func (c *AllConfig) attachStep() allStep {
 }
 
 func (c *AllConfig) attachRows(m *AttachReport) []AllRow {
+	agents := fmt.Sprintf("attached, %d agents: ", c.Agents)
+	const reader = "bare reader of the same table"
 	return fitRows([]AllRow{
-		{Work: fmt.Sprintf("attached, %d agents: processor time of Pulse", c.Agents), Unit: "% of a core", Pulse: 100 * m.Cores, Beside: "simulated manager", Other: 100 * m.ManagerCores, Goal: figureBelow(3)},
+		{Work: agents + "processor time of Pulse", Unit: "% of a core", Pulse: 100 * m.Cores, Beside: reader, Other: 100 * m.BareCores, Goal: figureBelow(3)},
+		{Work: agents + "processor time of wazuh-db for it", Unit: "ms/s", Pulse: m.Answering, Beside: reader, Other: m.BareAnswering},
+		{Work: agents + "queries of wazuh-db", Unit: "/s", Pulse: m.Queries, Beside: reader, Other: m.BareQueries},
+		{Work: agents + "bytes from and to wazuh-db", Unit: "B/s", Pulse: m.SQLBytes, Beside: reader, Other: m.BareSQLBytes},
+		{Work: agents + "requests to agents, through remoted", Unit: "/s", Pulse: m.Requests, Beside: reader, Other: m.BareRequests},
+		{Work: agents + "bytes from and to remoted", Unit: "B/s", Pulse: m.RequestBytes, Beside: reader, Other: m.BareRequestBytes},
+		{Work: agents + "processor time of the simulated manager", Unit: "% of a core", Pulse: 100 * m.ManagerCores, Beside: "alone", Other: 100 * m.AloneManagerCores},
 	}, c.Agents == StandardAll.Agents)
 }

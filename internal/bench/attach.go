@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
@@ -39,6 +40,9 @@ func MeasureAttach(ctx context.Context, cfg AttachConfig) (r *AttachReport, err 
 	if err := b.waitForAgents(ctx); err != nil {
 		return nil, err
 	}
+	if err := b.measureOthers(ctx); err != nil {
+		return nil, err
+	}
 	if !cfg.Everyday {
 		b.printProgress("another client alone, for %v", otherClientTime)
 		alone, err := b.measureOtherClient(ctx)
@@ -52,13 +56,42 @@ func MeasureAttach(ctx context.Context, cfg AttachConfig) (r *AttachReport, err 
 	return &b.report, err
 }
 
+// measureOthers measures the manager alone, and beside a bare reader.
+func (b *attachRun) measureOthers(ctx context.Context) (err error) {
+	b.printProgress("the manager and its agents alone, for %v", b.cfg.For)
+	from, to, err := b.takeSnapshots(ctx, b.cfg.For, func() (time.Duration, error) { return 0, nil })
+	if err != nil {
+		return err
+	}
+	b.report.AloneManagerCores = loadBetween(from, to).managerCores
+	b.printProgress("beside a bare reader, for %v", b.cfg.For)
+	bare, err := startLineProcess(BareReaderArgs, b.home(), strconv.Itoa(b.cfg.Agents))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bare.child.endAndWait()) }()
+	if !sleepContext(ctx, attachSettleTime) {
+		return ctx.Err()
+	}
+	from, to, err = b.takeSnapshots(ctx, b.cfg.For, func() (time.Duration, error) {
+		var state bareReaderState
+		err := bare.readAnswer("look", &state)
+		return state.Processor, err
+	})
+	if err != nil {
+		return err
+	}
+	b.report.fillBare(loadBetween(from, to))
+	return nil
+}
+
 func (b *attachRun) measureAll(ctx context.Context, known float64) error {
 	b.report.Known = known
 	from, to, err := b.takeEveryday(ctx)
 	if err != nil {
 		return err
 	}
-	b.report.fillBetween(from, to)
+	b.report.fillPulse(loadBetween(from, to))
 	b.report.Inventory = b.node.Status().Link.Attach.Inventory
 	if b.report.Resident, err = residentBytes(); err != nil {
 		return err

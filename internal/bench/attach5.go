@@ -40,7 +40,7 @@ func MeasureAttach5(ctx context.Context, cfg AttachConfig) (r *Attach5Report, er
 		return nil, err
 	}
 	b.printProgress("the manager and its agents alone, for %v", aloneTime5)
-	from, to, err := b.takeSnapshots(ctx, aloneTime5)
+	from, to, err := b.takeSnapshots(ctx, aloneTime5, processorTime)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ type Attach5Report struct {
 	Resident     int64   `json:"rss_bytes" unit:"of Pulse"`
 	AloneCores   float64 `json:"manager_alone_cpu_cores" unit:"of the simulated manager, before Pulse is there"`
 	ManagerCores float64 `json:"manager_cpu_cores" unit:"the same with Pulse, everyday"`
-	Answering    float64 `json:"wazuh_db_busy" unit:"seconds a second in which its wazuh-db makes answers to Pulse"`
+	Answering    float64 `json:"wazuh_db_busy" unit:"processor seconds a second in which its wazuh-db makes answers to Pulse"`
 	Queries      float64 `json:"queries_per_s" unit:"of wazuh-db"`
 	Rows         float64 `json:"rows_per_s" unit:"of its answers to Pulse, which reads all agents once a minute"`
 	Bytes        float64 `json:"db_bytes_per_s" unit:"both ways"`

@@ -28,6 +28,9 @@ type AttachConfig struct {
 	Progress io.Writer
 }
 
+// attachSettleTime is for how long nothing is measured after a start, until its work is done.
+const attachSettleTime = 10 * time.Second
+
 // attachBench is a node attached to a manager in another process.
 type attachBench struct {
 	cfg     AttachConfig
@@ -133,22 +136,23 @@ func (b *attachBench) measureNode(ctx context.Context, measure func(ctx context.
 	return measure(ctx, time.Since(began).Seconds())
 }
 
-// takeSnapshots takes a snapshot now, and one after a time.
-func (b *attachBench) takeSnapshots(ctx context.Context, d time.Duration) (from, to attachSnapshot, err error) {
-	if from, err = b.takeSnapshot(); err != nil {
+// takeSnapshots takes a snapshot now, and one after a time. Who is beside the manager has used
+// what ours returns.
+func (b *attachBench) takeSnapshots(ctx context.Context, d time.Duration, ours func() (time.Duration, error)) (from, to attachSnapshot, err error) {
+	if from, err = b.takeSnapshot(ours); err != nil {
 		return from, to, err
 	}
 	if !sleepContext(ctx, d) {
 		return from, to, ctx.Err()
 	}
-	to, err = b.takeSnapshot()
+	to, err = b.takeSnapshot(ours)
 	return from, to, err
 }
 
 // takeEveryday takes snapshots of the load while no agent fails.
 func (b *attachBench) takeEveryday(ctx context.Context) (from, to attachSnapshot, err error) {
 	b.printProgress("everyday, for %v", b.cfg.For)
-	if !sleepContext(ctx, 10*time.Second) { // until the work of the start is done
+	if !sleepContext(ctx, attachSettleTime) {
 		return from, to, ctx.Err()
 	}
 	if b.cfg.Profile != "" {
@@ -162,22 +166,22 @@ func (b *attachBench) takeEveryday(ctx context.Context) (from, to attachSnapshot
 		}
 		defer pprof.StopCPUProfile()
 	}
-	return b.takeSnapshots(ctx, b.cfg.For)
+	return b.takeSnapshots(ctx, b.cfg.For, processorTime)
 }
 
-// attachSnapshot is the state of the node and the manager at one moment.
+// attachSnapshot is the state of who is beside the manager, and of the manager, at one moment.
 type attachSnapshot struct {
 	at           time.Time
 	ours, theirs time.Duration
 	stats        managerState
 }
 
-func (b *attachBench) takeSnapshot() (v attachSnapshot, err error) {
+func (b *attachBench) takeSnapshot(ours func() (time.Duration, error)) (v attachSnapshot, err error) {
 	if v.stats, err = b.manager.readState(); err != nil {
 		return v, err
 	}
 	v.at = time.Now()
-	if v.ours, err = processorTime(); err != nil {
+	if v.ours, err = ours(); err != nil {
 		return v, err
 	}
 	v.theirs, err = processorTimeOf(b.manager.child.Process.Pid)
