@@ -17,7 +17,7 @@ type allCommand struct {
 	UDP      int           `default:"100000" placeholder:"N" help:"How many agents there are over UDP (10 to 200000; 0 for none). Default: ${default}."`
 	Messages int           `default:"200000" placeholder:"N" help:"How many messages are published (1000 to 10000000). Default: ${default}."`
 	For      time.Duration `default:"30s" placeholder:"DURATION" help:"How long to measure each usual load. Default: ${default}."`
-	Quick    bool          `help:"A tenth of all of these: it takes some 4 minutes, and nothing is held against its goal."`
+	Quick    bool          `help:"A tenth of all of these: it takes some 4 minutes, and has no goals."`
 	JSON     bool          `help:"Print one JSON object instead of lines."`
 }
 

@@ -18,7 +18,11 @@ const (
 
 // listenTakes returns how long [MeasureListen] takes, of two managers.
 func (c *AllConfig) listenTakes(agents int) time.Duration {
-	return 2 * (rampOf(agents) + 2*settleTime + 4*time.Second + c.For + time.Duration(agents)*500*time.Microsecond)
+	one := rampOf(agents) + settleTime + 2*time.Second + c.For
+	if agents <= rampMost { // all start at once, too
+		one += settleTime + 2*time.Second + time.Duration(agents)*time.Millisecond
+	}
+	return 2 * one
 }
 
 // listenStep returns the measurement of a fleet.
@@ -76,20 +80,24 @@ func ConnectionLimit() int {
 func (c *AllConfig) tcpStep() allStep { return c.listenStep(c.TCP, "tcp", c.tcpRows) }
 
 func (c *AllConfig) tcpRows(m *ListenReport) []AllRow {
-	return c.widthRows(fmt.Sprintf("%d agents over TCP: ", c.TCP), m)
+	return c.widthRows(c.TCP, "TCP", m)
 }
 
 func (c *AllConfig) datagramStep() allStep { return c.listenStep(c.UDP, "udp", c.datagramRows) }
 
 func (c *AllConfig) datagramRows(m *ListenReport) []AllRow {
-	return c.widthRows(fmt.Sprintf("%d agents over UDP: ", c.UDP), m)
+	return c.widthRows(c.UDP, "UDP", m)
 }
 
 // widthRows returns the rows of a fleet that is as large as one node takes.
-func (c *AllConfig) widthRows(agents string, m *ListenReport) []AllRow {
+func (c *AllConfig) widthRows(n int, network string, m *ListenReport) []AllRow {
+	agents, start := fmt.Sprintf("%d agents over %s: ", n, network), "at once"
+	if n > rampMost {
+		start = fmt.Sprintf("over %v", rampOf(n))
+	}
 	return []AllRow{
 		{Work: agents + "connected and acknowledged", Pulse: float64(m.Connected), Beside: "all of them", Other: float64(m.Agents), Goal: ratioAtLeast(1)},
-		{Work: agents + "all acknowledged that start at once", Unit: "s", Pulse: m.Settled, Beside: "bare manager", Other: m.SettledBare},
+		{Work: agents + "all acknowledged that start " + start, Unit: "s", Pulse: m.Settled, Beside: "bare manager", Other: m.SettledBare},
 		{Work: agents + "processor time for each keep-alive of an agent", Unit: "µs", Pulse: m.KeepAlive, Beside: "bare manager", Other: m.KeepAliveBare},
 		{Work: agents + "acknowledgement, p99", Unit: "ms", Pulse: m.AckP99, Beside: "bare manager", Other: m.AckBareP99},
 		{Work: agents + "memory, everyday", Unit: "MiB", Pulse: toMiB(m.Resident), Beside: "bare manager", Other: toMiB(m.ResidentBare)},

@@ -22,7 +22,8 @@ type ListenConfig struct {
 
 const (
 	// listenRamp is the time between two keep-alives of an agent, over which they are spread.
-	// More than rampMost agents start over a multiple of it: a node takes as many in that time.
+	// More than rampMost agents start over a multiple of it, and never at once: a node takes
+	// as many in that time.
 	listenRamp = 10 * time.Second
 	rampMost   = 20_000
 	// settleTime is how long after all agents have started that counts as their start: all
@@ -67,12 +68,13 @@ type managerFigures struct {
 // measureManager measures agents that start at once, and then, in other processes, the
 // everyday load of agents whose keep-alives are spread.
 func (c *ListenConfig) measureManager(ctx context.Context, name string, args func(dir string) []string) (f managerFigures, err error) {
-	c.printProgress("%s: %d agents start at once", name, c.Agents)
-	err = c.runManager(ctx, args, 0, &f, (*listenRun).measureStart)
-	if err != nil {
-		return f, errors.Join(err, f.ended)
+	if c.Agents <= rampMost {
+		c.printProgress("%s: %d agents start at once", name, c.Agents)
+		if err = c.runManager(ctx, args, 0, &f, (*listenRun).measureStart); err != nil {
+			return f, errors.Join(err, f.ended)
+		}
 	}
-	c.printProgress("%s: %d agents, everyday, for %v", name, c.Agents, c.For)
+	c.printProgress("%s: %d agents start over %v; everyday, for %v", name, c.Agents, rampOf(c.Agents), c.For)
 	if err = c.runManager(ctx, args, rampOf(c.Agents), &f, (*listenRun).measureEveryday); err != nil {
 		return f, errors.Join(err, f.ended)
 	}
@@ -174,7 +176,7 @@ func (u *fleetUse) addFleet(more *fleetUse) {
 }
 
 // startTimeout is how long all agents may take to start.
-const startTimeout = 3 * time.Minute
+const startTimeout = 2 * time.Minute
 
 // waitForAgents waits until all agents are acknowledged, and active at the manager: at a node
 // that is with their first keep-alive. Over UDP, where messages are lost, that may never be:
@@ -218,11 +220,16 @@ func (m *listenRun) measureStart(ctx context.Context, f *managerFigures) error {
 		return err
 	}
 	f.startCPU = float64((use.Processor - m.empty.Processor).Microseconds()) / float64(m.Agents)
+	f.fillStart(use, agents, m.Agents)
+	return nil
+}
+
+// fillStart fills in how long the start of all agents took, and what memory.
+func (f *managerFigures) fillStart(use managerUse, agents fleetUse, all int) {
 	f.peak, f.settled = use.Peak, agents.Settled.Seconds()
-	if agents.Connected < m.Agents {
+	if agents.Connected < all {
 		f.settled = startTimeout.Seconds()
 	}
-	return nil
 }
 
 func (m *listenRun) measureEveryday(ctx context.Context, f *managerFigures) error {
@@ -241,6 +248,9 @@ func (m *listenRun) measureEveryday(ctx context.Context, f *managerFigures) erro
 	agentsFrom, err := m.askFleets("reset")
 	if err != nil {
 		return err
+	}
+	if m.Agents > rampMost {
+		f.fillStart(from, agentsFrom, m.Agents)
 	}
 	if !sleepContext(ctx, m.For) {
 		return ctx.Err()

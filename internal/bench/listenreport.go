@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// ListenReport holds the figures of [MeasureListen].
+// ListenReport holds the figures of [MeasureListen]. Of more than [rampMost] agents, which do
+// not start at once, there is no processor time of a start.
 type ListenReport struct {
 	Agents        int     `json:"agents" unit:""`
 	Network       string  `json:"network" unit:""`
@@ -26,7 +27,7 @@ type ListenReport struct {
 	Start         float64 `json:"start_cpu_us" unit:"µs of the node's processor time for each agent that starts, with its first keep-alive and all that follows"`
 	StartBare     float64 `json:"start_bare_us" unit:"µs of the bare manager, without a keep-alive"`
 	StartFold     float64 `json:"start_ratio" unit:"of the two"`
-	Settled       float64 `json:"settled_s" unit:"s until all agents that started at once were acknowledged"`
+	Settled       float64 `json:"settled_s" unit:"s until all agents were acknowledged, which start at once; more than 20 000 over 10 s for each of these"`
 	SettledBare   float64 `json:"settled_bare_s" unit:"s, of the bare manager"`
 	Connected     int     `json:"connected" unit:"agents that were acknowledged and active at the node, everyday"`
 	Refused       uint64  `json:"refused" unit:"connections refused, or closed before the acknowledgement"`
@@ -48,7 +49,10 @@ func (r *ListenReport) fillNode(f managerFigures) {
 		r.AgentSideFold = r.KeepAlive / r.AgentSide
 	}
 	if r.KeepAliveBare > 0 {
-		r.KeepAliveFold, r.StartFold = r.KeepAlive/r.KeepAliveBare, r.Start/r.StartBare
+		r.KeepAliveFold = r.KeepAlive / r.KeepAliveBare
+	}
+	if r.StartBare > 0 {
+		r.StartFold = r.Start / r.StartBare
 	}
 }
 
