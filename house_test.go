@@ -79,6 +79,7 @@ var rooms = []room{
 	{"internal/filewatch", []string{"internal/logonce"}, "it reports that files changed, whatever is in them"},
 	{"internal/logonce", nil, "it limits lines, whatever is in them"},
 	{"internal/wake", nil, "it wakes a goroutine, whatever that does"},
+	{"internal/rawio", nil, "it is system calls, whatever is read or written"},
 	{"internal/keyfile", []string{"internal/atomicfile"}, "it reads and writes files, whatever key is in them"},
 	{"internal/jsdomain", nil, "it is where requests go, whatever they are"},
 	{"internal/kv", []string{"internal/jsdomain"}, "it knows how a bucket is configured, whatever is in it"},
@@ -108,7 +109,7 @@ var rooms = []room{
 	{"internal/outbox", []string{"internal/atomicfile", "internal/filelock", "internal/jsdomain", "internal/logonce", "internal/natsserver", "internal/remote", "internal/streamfiles", "internal/wake"}, "it knows bytes and subjects, never agents"},
 	{"internal/roster", []string{"event", "internal/atomicfile", "internal/jsdomain", "internal/kv", "internal/logonce", "internal/natsserver", "internal/outbox", "internal/remote", "internal/statedir"}, "it makes of messages what they leave behind; who made them is not its affair"},
 	{"internal/republisher", []string{"event", "event/ocsf", "internal/jsdomain", "internal/keyfile", "internal/logonce", "internal/outbox", "internal/remote"}, "it makes of messages what another schema has; who made them is not its affair"},
-	{"internal/listen", []string{"internal/agentinfo", "internal/clientkeys", "internal/detector", "internal/logonce", "internal/secmsg"},
+	{"internal/listen", []string{"internal/agentinfo", "internal/clientkeys", "internal/detector", "internal/logonce", "internal/rawio", "internal/secmsg"},
 		"a link tells the detector what it sees; what becomes of that is not its affair"},
 	{"internal/systemd", nil, "it tells a service manager of whatever it is given"},
 	{"internal/wazuhsock", []string{"internal/hint"}, "it is the manager's sockets, whatever goes over them"},
@@ -194,7 +195,7 @@ var onlyIn = []struct {
 	{"net/http", []string{"internal/console", "internal/daemon", "cmd/pulse", "internal/agentsim", "internal/managersim"}, "there is one console; simulated agents and managers of Wazuh 5 speak HTTP with one another"},
 	{"os/exec", []string{"internal/bench"}, "Pulse runs no other programs: what an agent sends must never get near a shell. A measurement, which is no part of the daemon's program, runs its own once more"},
 	{"github.com/prometheus/", []string{"internal/metrics", "internal/console"}, "what is counted is the rooms' own; Prometheus is one who asks"},
-	{"unsafe", nil, "what agents send is read by code that cannot corrupt memory"},
+	{"unsafe", []string{"internal/rawio"}, "what agents send is parsed by code that cannot corrupt memory; one package gives the kernel the addresses of buffers, and parses nothing"},
 	{"log", nil, "log/slog is handed down; nothing logs behind its back"},
 }
 

@@ -6,25 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// maxPollers bounds the goroutines that read connections. Each has a buffer.
-const maxPollers = 8
-
-func (l *Link) openPollers() error {
-	for range min(runtime.GOMAXPROCS(0), maxPollers) {
-		p, err := newPoller()
-		if err != nil {
-			return err
-		}
-		l.pollers = append(l.pollers, p)
-	}
-	return nil
-}
 
 // acceptBackoff is the pause after a failed accept, as when file descriptors run out.
 const acceptBackoff = 50 * time.Millisecond
@@ -36,7 +21,7 @@ func (l *Link) acceptConns() {
 	if err != nil {
 		return // it is closed already
 	}
-	for next := 0; ; next++ {
+	for {
 		fd, from, err := acceptTCPConn(raw.Read)
 		switch {
 		case errors.Is(err, net.ErrClosed):
@@ -51,7 +36,7 @@ func (l *Link) acceptConns() {
 		default:
 			l.count.connections.Add(1)
 			l.count.accepted.Add(1)
-			l.startConn(fd, from, l.pollers[next%len(l.pollers)])
+			l.startConn(fd, from, l.poller)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/rawio"
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 	"golang.org/x/sys/unix"
 )
@@ -34,18 +35,11 @@ type conn struct {
 
 // Read reads from the socket without blocking.
 func (c *conn) Read(b []byte) (int, error) {
-	for {
-		n, err := unix.Read(c.writer.fd, b)
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return 0, err
-		case n == 0:
-			return 0, io.EOF
-		default:
-			return n, nil
-		}
+	n, err := rawio.Read(c.writer.fd, b)
+	if n == 0 && err == nil {
+		return 0, io.EOF
 	}
+	return n, err
 }
 
 // maxReads bounds the reads from one connection in a row while others wait.

@@ -16,13 +16,15 @@
 // limit of connections comes near. A panic while one peer is served ends only that
 // peer's connection.
 //
-// A [Link] starts one goroutine per processor that reads TCP connections (a
-// poller), one that accepts them, one that ends those past their deadline, one that
+// A [Link] starts one goroutine that waits for TCP connections and reads them (the
+// reader), and more for a moment, up to one per processor, when many have something to
+// read; one that accepts connections, one that ends those past their deadline, one that
 // reads UDP and one that repeats requests there, and one for each connection that waits
 // for its agent's other one to end. [Link.Run] ends after all of them. The registry
-// holds the peer of each agent. A connection belongs to its poller's goroutine and a
+// holds the peer of each agent. A connection belongs to the goroutine that reads it and a
 // peer's state to the goroutine that reads from it, except where their fields document
-// otherwise. All methods are safe for concurrent use. The package is for Linux.
+// otherwise. While many messages arrive they are gathered for 5 ms, since to be woken costs
+// more than to read and answer one. All methods are safe for concurrent use. The package is for Linux.
 package listen
 
 import (
@@ -89,7 +91,7 @@ type Link struct {
 
 	goroutines sync.WaitGroup // every goroutine of the link
 
-	pollers []*poller // of the TCP connections
+	poller *poller // of the TCP connections; nil without TCP
 
 	endMu sync.Mutex
 	ended bool
@@ -119,7 +121,7 @@ func Listen(cfg Config) (*Link, error) {
 	}
 	if cfg.TCP {
 		if l.tcp, addr, err = listenTCP("tcp"+version, addr); err == nil {
-			err = l.openPollers()
+			l.poller, err = newPoller()
 		}
 		if err != nil {
 			l.Close()
@@ -157,8 +159,8 @@ func (l *Link) Close() {
 	if l.udp != nil {
 		_ = l.udp.Close()
 	}
-	for _, p := range l.pollers {
-		p.close()
+	if l.poller != nil {
+		l.poller.close()
 	}
 }
 
@@ -168,9 +170,7 @@ func (l *Link) Run(ctx context.Context) {
 	if l.tcp != nil {
 		l.goroutines.Go(l.acceptConns)
 		l.goroutines.Go(func() { l.watchConnDeadlines(ctx.Done()) })
-		for _, p := range l.pollers {
-			l.goroutines.Go(func() { l.servePoller(p) })
-		}
+		l.goroutines.Go(l.servePoller)
 	}
 	if l.udp != nil {
 		l.goroutines.Go(l.readDatagrams)

@@ -3,6 +3,7 @@ package listen
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -124,16 +125,12 @@ func TestAPanicWhileServingOnePeerEndsOnlyThatOne(t *testing.T) {
 
 // isPaused reports whether an agent's connection waits for another one to end.
 func (s *testLink) isPaused(a *agent) bool {
-	for _, p := range s.link.pollers {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, c := range p.conns {
-			if c != nil && c.paused && c.from.String() == a.conn.LocalAddr().String() {
-				return true
-			}
-		}
-	}
-	return false
+	p := s.link.poller
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.conns, func(c *conn) bool {
+		return c != nil && c.paused && c.from.String() == a.conn.LocalAddr().String()
+	})
 }
 
 // pingUntil waits for a condition, a round trip of an agent at a time.

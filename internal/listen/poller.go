@@ -1,23 +1,38 @@
 package listen
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/rawio"
 	"golang.org/x/sys/unix"
 )
 
 // poller waits for many connections with one goroutine: ten thousand agents that
 // send something every ten seconds need no ten thousand stacks, which take memory
-// and are scanned in each garbage collection. It is an epoll(7) instance.
+// and are scanned in each garbage collection.
+//
+// It has two epoll(7) instances: one of all connections, and the gate, which is ready when
+// that one is. While many messages arrive it is ready at each tick of a timer instead, so
+// that those that arrive in between wake nobody.
 type poller struct {
-	epoll *os.File // polled by Go's runtime, so that waiting blocks no thread
-	raw   syscall.RawConn
+	epoll     *os.File
+	gate      *os.File // polled by Go's runtime, so that waiting blocks no thread
+	raw       syscall.RawConn
+	rawGate   syscall.RawConn
+	ticker    *os.File
+	rawTicker syscall.RawConn
+	gathering bool // the gate waits for a tick; the reader's, as are load and events
+	load      loadMeter
+	events    [maxEvents]unix.EpollEvent
 
 	mu     sync.Mutex
 	conns  []*conn // open connections, by file descriptor
@@ -28,42 +43,102 @@ type poller struct {
 }
 
 func newPoller() (*poller, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err == nil {
-		err = unix.SetNonblock(fd, true) // makes os.NewFile use the runtime's poller
-	}
+	p := &poller{timed: make(map[*conn]struct{})}
+	err := p.openEpoll()
 	if err != nil {
-		return nil, fmt.Errorf("wait for agents: %w", err)
-	}
-	p := &poller{epoll: os.NewFile(uintptr(fd), "epoll"), timed: make(map[*conn]struct{})}
-	if p.raw, err = p.epoll.SyscallConn(); err != nil {
-		_ = p.epoll.Close()
+		p.close()
 		return nil, fmt.Errorf("wait for agents: %w", err)
 	}
 	return p, nil
 }
 
-func (p *poller) close() { _ = p.epoll.Close() }
+func (p *poller) openEpoll() (err error) {
+	if p.epoll, p.raw, err = createEpoll("epoll", false); err != nil {
+		return err
+	}
+	if p.gate, p.rawGate, err = createEpoll("gate", true); err != nil {
+		return err
+	}
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("timerfd_create", err)
+	}
+	p.ticker = os.NewFile(uintptr(fd), "ticker")
+	if p.rawTicker, err = p.ticker.SyscallConn(); err != nil {
+		return err
+	}
+	return errors.Join(changeEpollEvents(p.rawGate, unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN),
+		changeEpollEvents(p.rawGate, unix.EPOLL_CTL_ADD, int(p.epoll.Fd()), unix.EPOLLIN))
+}
 
-// newWaiter returns a function that waits until connections are ready and fills events
-// with them. It returns an error once the poller is closed.
-func (p *poller) newWaiter(events []unix.EpollEvent) func() (int, error) {
+// createEpoll creates an epoll instance. Go's runtime polls it if it is non-blocking.
+func createEpoll(name string, nonBlocking bool) (*os.File, syscall.RawConn, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err == nil && nonBlocking {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		return nil, nil, os.NewSyscallError("epoll_create1", err)
+	}
+	file := os.NewFile(uintptr(fd), name)
+	raw, err := file.SyscallConn()
+	return file, raw, err
+}
+
+func (p *poller) close() {
+	for _, f := range []*os.File{p.gate, p.epoll, p.ticker} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+}
+
+// gatherTime is for how long the messages of many agents are gathered before they are read,
+// and so the most by which an acknowledgement is late for that. To be woken costs more than
+// to read and answer a message.
+const gatherTime = 5 * time.Millisecond
+
+// waitForEvents returns which connections are ready, when some are. It returns an error once
+// the poller is closed.
+func (p *poller) waitForEvents() ([]unix.EpollEvent, error) {
 	var n int
 	var failed error
-	look := func(fd uintptr) bool {
-		for {
-			// Retried after EINTR: the runtime does not report again what was ready already.
-			if n, failed = unix.EpollWait(int(fd), events, 0); failed != unix.EINTR {
-				return n > 0 || failed != nil
-			}
+	err := p.rawGate.Read(func(uintptr) bool {
+		n, failed = p.pollEvents()
+		if n > 0 || failed != nil {
+			return true
+		}
+		failed = p.setGathering(p.load.isBusy(time.Now())) // a connection that is ready by now wakes it at once
+		return failed != nil
+	})
+	p.load.addEvents(n)
+	return p.events[:n], cmp.Or(err, failed)
+}
+
+// pollEvents fills events with those that are ready now.
+func (p *poller) pollEvents() (n int, err error) {
+	closed := p.raw.Control(func(epoll uintptr) { n, err = rawio.PollEvents(int(epoll), p.events[:]) })
+	return n, cmp.Or(closed, err)
+}
+
+// setGathering has the gate wait for one tick of the timer, or for the connections.
+func (p *poller) setGathering(on bool) (err error) {
+	if on {
+		tick := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(gatherTime))}
+		closed := p.rawTicker.Control(func(fd uintptr) { err = unix.TimerfdSettime(int(fd), 0, &tick, nil) })
+		if err = cmp.Or(closed, err); err != nil {
+			return err
 		}
 	}
-	return func() (int, error) {
-		if err := p.raw.Read(look); err != nil {
-			return 0, err
-		}
-		return n, failed
+	if p.gathering == on {
+		return nil
 	}
+	p.gathering = on
+	events := uint32(unix.EPOLLIN)
+	if on {
+		events = 0
+	}
+	return changeEpollEvents(p.rawGate, unix.EPOLL_CTL_MOD, int(p.epoll.Fd()), events)
 }
 
 // addConn adds a connection and waits for its input.
@@ -77,7 +152,7 @@ func (p *poller) addConn(c *conn) error {
 		p.conns = append(p.conns, nil)
 	}
 	p.conns[c.writer.fd] = c
-	return p.changeEpollEvents(unix.EPOLL_CTL_ADD, c.writer.fd, epollEvents(false))
+	return changeEpollEvents(p.raw, unix.EPOLL_CTL_ADD, c.writer.fd, epollEvents(false))
 }
 
 // pauseConn stops waiting for a connection. The connection stays in the poller, and
@@ -86,7 +161,7 @@ func (p *poller) pauseConn(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.paused = true
-	_ = p.changeEpollEvents(unix.EPOLL_CTL_DEL, c.writer.fd, 0)
+	_ = changeEpollEvents(p.raw, unix.EPOLL_CTL_DEL, c.writer.fd, 0)
 }
 
 // resumeConn waits for a paused connection again.
@@ -99,7 +174,7 @@ func (p *poller) resumeConn(c *conn) error {
 	c.paused = false
 	c.writer.mu.Lock() // from here on, setWaiting has its effect
 	defer c.writer.mu.Unlock()
-	return p.changeEpollEvents(unix.EPOLL_CTL_ADD, c.writer.fd, epollEvents(len(c.writer.pending) > 0))
+	return changeEpollEvents(p.raw, unix.EPOLL_CTL_ADD, c.writer.fd, epollEvents(len(c.writer.pending) > 0))
 }
 
 func epollEvents(writable bool) uint32 {
@@ -111,11 +186,12 @@ func epollEvents(writable bool) uint32 {
 
 // setWaitWritable starts or stops waiting until a connection is writable.
 func (p *poller) setWaitWritable(c *conn, on bool) {
-	_ = p.changeEpollEvents(unix.EPOLL_CTL_MOD, c.writer.fd, epollEvents(on)) // fails for a paused connection, which resumeConn handles
+	_ = changeEpollEvents(p.raw, unix.EPOLL_CTL_MOD, c.writer.fd, epollEvents(on)) // fails for a paused connection, which resumeConn handles
 }
 
-func (p *poller) changeEpollEvents(op, fd int, events uint32) (err error) {
-	wrapped := p.raw.Control(func(epoll uintptr) {
+// changeEpollEvents changes what an epoll instance waits for.
+func changeEpollEvents(raw syscall.RawConn, op, fd int, events uint32) (err error) {
+	wrapped := raw.Control(func(epoll uintptr) {
 		err = unix.EpollCtl(int(epoll), op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 	})
 	if wrapped != nil {
@@ -181,23 +257,49 @@ func (p *poller) untrackConnDeadline(c *conn) {
 // maxEvents bounds the ready connections that one wait returns.
 const maxEvents = 256
 
-// servePoller serves the connections of a poller until it is closed, and then closes them.
-func (l *Link) servePoller(p *poller) {
-	events, buffer := make([]unix.EpollEvent, maxEvents), make([]byte, readBufferSize)
-	wait := p.newWaiter(events)
+// minShare is how many ready connections are worth another goroutine.
+const minShare = 32
+
+// servePoller serves the connections of the poller until it is closed, and then closes them.
+func (l *Link) servePoller() {
+	p := l.poller
+	buffers := make([][]byte, min(runtime.GOMAXPROCS(0), maxEvents/minShare))
 	for {
-		n, err := wait()
+		events, err := p.waitForEvents()
 		if err != nil {
 			break
 		}
-		for i := range events[:n] {
-			if c := p.connOfEvent(&events[i]); c != nil {
-				l.handleConnEvents(c, events[i].Events, buffer)
-			}
-		}
+		l.handleEvents(events, buffers)
 	}
 	for _, c := range p.stopAddingConns() {
 		l.closeConn(c, net.ErrClosed)
+	}
+}
+
+// handleEvents handles the events of connections, with as many goroutines as there are
+// buffers if they are many.
+func (l *Link) handleEvents(events []unix.EpollEvent, buffers [][]byte) {
+	workers := min(len(buffers), (len(events)+minShare-1)/minShare)
+	var working sync.WaitGroup
+	for w := range workers {
+		if buffers[w] == nil {
+			buffers[w] = make([]byte, readBufferSize)
+		}
+		share := events[len(events)*w/workers : len(events)*(w+1)/workers]
+		if w == workers-1 {
+			l.handleShare(share, buffers[w])
+			break
+		}
+		working.Go(func() { l.handleShare(share, buffers[w]) })
+	}
+	working.Wait()
+}
+
+func (l *Link) handleShare(events []unix.EpollEvent, buffer []byte) {
+	for i := range events {
+		if c := l.poller.connOfEvent(&events[i]); c != nil {
+			l.handleConnEvents(c, events[i].Events, buffer)
+		}
 	}
 }
 
@@ -240,16 +342,14 @@ func (l *Link) watchConnDeadlines(stop <-chan struct{}) {
 }
 
 func (l *Link) endOverdueConns(now time.Time) {
-	for _, p := range l.pollers {
-		for _, c := range p.overdueConns(now) {
-			why := errSlow
-			if c.reader.isPastDeadline(now) {
-				why = errLate
-				if c.reader.questioned.Load() {
-					why = errUnanswered
-				}
+	for _, c := range l.poller.overdueConns(now) {
+		why := errSlow
+		if c.reader.isPastDeadline(now) {
+			why = errLate
+			if c.reader.questioned.Load() {
+				why = errUnanswered
 			}
-			_ = l.containPanic(c.from, func() error { c.writer.endConn(why); return nil })
 		}
+		_ = l.containPanic(c.from, func() error { c.writer.endConn(why); return nil })
 	}
 }

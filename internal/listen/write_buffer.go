@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/rawio"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,16 +67,11 @@ func (w *writeBuffer) writeOrQueue(b []byte) error {
 
 // writeSocket writes as much as the socket accepts at once.
 func (w *writeBuffer) writeSocket(b []byte) (int, error) {
-	for {
-		n, err := unix.Write(w.fd, b)
-		switch {
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
-			return 0, nil
-		default:
-			return max(n, 0), err
-		}
+	n, err := rawio.Write(w.fd, b)
+	if err == unix.EAGAIN {
+		return 0, nil
 	}
+	return n, err
 }
 
 // flushPendingOutput writes as much of the pending output as the socket accepts.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -141,16 +142,10 @@ func TestAnAgentThatDoesNotReadIsDropped(t *testing.T) {
 
 // connOf returns the only connection.
 func (s *testLink) connOf() *conn {
-	for _, p := range s.link.pollers {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, c := range p.conns {
-			if c != nil {
-				return c
-			}
-		}
-	}
-	return nil
+	p := s.link.poller
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conns[slices.IndexFunc(p.conns, func(c *conn) bool { return c != nil })]
 }
 
 func TestAnAgentThatReadsLaterGetsEveryAnswer(t *testing.T) {
