@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -103,7 +104,7 @@ func printAgent(w io.Writer, d *agentDetails, now time.Time) error {
 			fmt.Fprintf(w, "%21s%s\n", "", printable.Only(strings.TrimSuffix(evidence+", "+change.Technique, ", ")))
 		}
 	}
-	_, err := fmt.Fprintln(w, countNoun(len(d.Changes), "change"))
+	_, err := fmt.Fprintln(w, plural.CountNoun(len(d.Changes), "change"))
 	return err
 }
 

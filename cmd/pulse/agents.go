@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -107,7 +108,7 @@ func printAgents(w io.Writer, fleet *view.AgentPage, now time.Time) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, countNoun(len(fleet.Agents), "agent"))
+	_, err := fmt.Fprintln(w, plural.CountNoun(len(fleet.Agents), "agent"))
 	return err
 }
 

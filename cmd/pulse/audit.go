@@ -15,6 +15,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/audit"
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/hint"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
@@ -120,19 +121,19 @@ func writeVerdict(w io.Writer, found *audit.Checked, err error) error {
 func formatVerdict(c *audit.Checked, heads int) string {
 	var b strings.Builder
 	add := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
-	add("%s, number %d to %d, in %s", countNoun(int(c.Lines), "line"), c.First, c.Head.Seq, countNoun(c.Files, "file"))
+	add("%s, number %d to %d, in %s", plural.CountNoun(c.Lines, "line"), c.First, c.Head.Seq, plural.CountNoun(c.Files, "file"))
 	switch unsigned := c.Head.Seq - c.Signed; {
 	case c.Checkpoints == 0:
 		add("none of them is signed yet")
 	case unsigned == 0 && c.Unsigned == 0:
-		add("all are signed, by %s", countNoun(int(c.Checkpoints), "checkpoint"))
+		add("all are signed, by %s", plural.CountNoun(c.Checkpoints, "checkpoint"))
 	case unsigned == 0:
-		add("signed up to the end, by %s", countNoun(int(c.Checkpoints), "checkpoint"))
+		add("signed up to the end, by %s", plural.CountNoun(c.Checkpoints, "checkpoint"))
 	default:
-		add("signed up to number %d, by %s; the %s after that are not signed yet", c.Signed, countNoun(int(c.Checkpoints), "checkpoint"), countNoun(int(unsigned), "line"))
+		add("signed up to number %d, by %s; the %s after that %s not signed yet", c.Signed, plural.CountNoun(c.Checkpoints, "checkpoint"), plural.CountNoun(unsigned, "line"), plural.ChooseForm(unsigned, "is", "are"))
 	}
 	if c.Unsigned > 0 {
-		add("%s among them nobody signs: %s. Pulse was killed before it could, or somebody else wrote them", countNoun(int(c.Unsigned), "line"), formatSpans(c.UnsignedAt))
+		add("%s among them nobody signs: %s. Pulse was killed before it could, or somebody else wrote them", plural.CountNoun(c.Unsigned, "line"), formatSpans(c.UnsignedAt))
 	}
 	switch {
 	case c.Live:
@@ -146,15 +147,15 @@ func formatVerdict(c *audit.Checked, heads int) string {
 		add("older lines were removed at the limit of its size, as the log records")
 	}
 	if c.NotClosed > 0 {
-		add("Pulse was killed %s", countNoun(int(c.NotClosed), "time"))
+		add("Pulse was killed %s", plural.CountNoun(c.NotClosed, "time"))
 	}
 	if c.Missing > 0 {
-		add("%s could not be written at their time, as the log records", countNoun(int(c.Missing), "line"))
+		add("%s could not be written at their time, as the log records", plural.CountNoun(c.Missing, "line"))
 	}
 	if heads == 0 {
 		add("whether newer lines were cut off can only be seen from a head that was kept elsewhere: --heartbeats or --head")
 	} else {
-		add("%d of %s are in it, and the others are older than it", c.Heads, countNoun(heads, "noted head"))
+		add("%d of %s are in it, and the others are older than it", c.Heads, plural.CountNoun(heads, "noted head"))
 	}
 	add("head %d:%s", c.Head.Seq, c.Head.Hash)
 	return b.String()

@@ -13,6 +13,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/hint"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 )
 
 type configCommand struct {
@@ -55,7 +56,7 @@ func (c *configCheckCommand) Run(e *env) error {
 	}
 	verdict := "good"
 	if n := len(loaded.Warnings); n > 0 {
-		verdict = countNoun(n, "warning")
+		verdict = plural.CountNoun(n, "warning")
 	}
 	fmt.Fprintf(e.stdout, "%s: %s\n", loaded.DescribeFiles(), verdict)
 	for _, s := range loaded.Settings() {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/doctor"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 )
 
 type doctorCommand struct {
@@ -47,10 +48,10 @@ func (c *doctorCommand) Run(e *env) error {
 		return errors.New("interrupted")
 	}
 	if n := counts[doctor.Failure]; n > 0 {
-		return fmt.Errorf("%w: %s, %s", errFindings, countNoun(n, "failure"), countNoun(counts[doctor.Warning], "warning"))
+		return fmt.Errorf("%w: %s, %s", errFindings, plural.CountNoun(n, "failure"), plural.CountNoun(counts[doctor.Warning], "warning"))
 	}
 	if !c.JSON {
-		fmt.Fprintf(e.stdout, "ready, %s\n", countNoun(counts[doctor.Warning], "warning"))
+		fmt.Fprintf(e.stdout, "ready, %s\n", plural.CountNoun(counts[doctor.Warning], "warning"))
 	}
 	return nil
 }

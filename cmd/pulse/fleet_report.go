@@ -12,6 +12,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/report"
 )
@@ -153,7 +154,7 @@ func printReport(w io.Writer, r *report.Report) error {
 		fmt.Fprintf(t, "node\t%s\n", orDash(node))
 	}
 	fmt.Fprintf(t, "watched\t%.1f %% of the time\nagents\t%d\navailability\t%s\n", 100*r.Watched, r.Agents, percent(r.Availability))
-	fmt.Fprintf(t, "losses\t%d, %d returns, %d alerts\n", r.Losses, r.Returns, r.Alerts)
+	fmt.Fprintf(t, "losses\t%d, %s, %s\n", r.Losses, plural.CountNoun(r.Returns, "return"), plural.CountNoun(r.Alerts, "alert"))
 	for _, reason := range slices.Sorted(maps.Keys(r.Reasons)) {
 		fmt.Fprintf(t, "\t%d %s\n", r.Reasons[reason], orDash(string(reason)))
 	}

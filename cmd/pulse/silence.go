@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/silence"
 )
@@ -114,7 +115,7 @@ func (c *silenceAddCommand) Run(e *env) error {
 		return printJSON(e.stdout, added)
 	}
 	s := &added.Silence
-	_, err = fmt.Fprintf(e.stdout, "silence %s of %s, %s: %s now\n", s.ID, printable.Only(s.Selects()), describeTimes(s), countNoun(added.Agents, "agent"))
+	_, err = fmt.Fprintf(e.stdout, "silence %s of %s, %s: %s now\n", s.ID, printable.Only(s.Selects()), describeTimes(s), plural.CountNoun(added.Agents, "agent"))
 	return err
 }
 
@@ -231,7 +232,7 @@ func printSilences(w io.Writer, list *silence.List, over bool) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d active, %d waiting; %s silenced\n", list.Active, waiting, countNoun(list.Agents, "agent"))
+	_, err := fmt.Fprintf(w, "%d active, %d waiting; %s silenced\n", list.Active, waiting, plural.CountNoun(list.Agents, "agent"))
 	return err
 }
 

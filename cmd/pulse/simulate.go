@@ -11,6 +11,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/demo"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/secmsg"
 )
 
@@ -104,7 +105,7 @@ func printSimProgress(ctx context.Context, w io.Writer, fleet *agentsim.Fleet) {
 		case <-settled:
 			settled = nil
 			s := fleet.Stats()
-			fmt.Fprintf(w, "all %s connected and acknowledged after %v\n", countNoun(s.Agents, "agent"), s.Settled.Round(time.Millisecond))
+			fmt.Fprintf(w, "all %s connected and acknowledged after %v\n", plural.CountNoun(s.Agents, "agent"), s.Settled.Round(time.Millisecond))
 		case <-tick.C:
 			s := fleet.Stats()
 			fmt.Fprintf(w, "%5.0fs  %d of %d connected  %d keep-alives, %d acks (p50 %v, p99 %v)  %d requests answered  %d refused, %d lost\n",
@@ -116,12 +117,12 @@ func printSimProgress(ctx context.Context, w io.Writer, fleet *agentsim.Fleet) {
 
 // printSimSummary prints the totals of a run.
 func printSimSummary(w io.Writer, s *agentsim.Stats) {
-	fmt.Fprintf(w, "\n%d of %s connected at the end, after %s and %s.\n", s.Connected, countNoun(s.Agents, "agent"),
-		countNoun(int(s.Startups), "startup"), countNoun(int(s.KeepAlives), "keep-alive"))
+	fmt.Fprintf(w, "\n%d of %s connected at the end, after %s and %s.\n", s.Connected, plural.CountNoun(s.Agents, "agent"),
+		plural.CountNoun(s.Startups, "startup"), plural.CountNoun(s.KeepAlives, "keep-alive"))
 	fmt.Fprintf(w, "  ack to a keep-alive: p50 %v, p99 %v, max %v (%d)\n", roundFine(s.Ack.P50), roundFine(s.Ack.P99), roundFine(s.Ack.Max), s.Ack.Count)
 	fmt.Fprintf(w, "  ack to a startup:    p50 %v, p99 %v, max %v (%d)\n", roundFine(s.Startup.P50), roundFine(s.Startup.P99), roundFine(s.Startup.Max), s.Startup.Count)
 	fmt.Fprintf(w, "  %s answered; %d refused, %d without an answer, %d lost, %d fell silent, %d garbled\n",
-		countNoun(int(s.Requests), "request"), s.Refused, s.Unanswered, s.Lost, s.Silent, s.Garbled)
+		plural.CountNoun(s.Requests, "request"), s.Refused, s.Unanswered, s.Lost, s.Silent, s.Garbled)
 }
 
 func roundFine(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
@@ -60,7 +61,7 @@ func printStatus(w io.Writer, s *daemon.Status) error {
 		a.Active, a.Disconnected, a.Dormant, a.Pending, a.NeverConnected)
 	fmt.Fprintf(w, "nats:   %s\n", printable.Only(string(s.NATS.State)))
 	if s.Outbox != nil {
-		fmt.Fprintf(w, "waits:  %s to be forwarded\n", countNoun(int(s.Outbox.Status.Backlog+s.Outbox.Telemetry.Backlog), "message"))
+		fmt.Fprintf(w, "waits:  %s to be forwarded\n", plural.CountNoun(s.Outbox.Status.Backlog+s.Outbox.Telemetry.Backlog, "message"))
 	}
 	for _, text := range s.Health.Failures {
 		fmt.Fprintf(w, "FAILURE %s\n", printable.Only(text))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"golang.org/x/sys/unix"
 )
 
@@ -150,10 +151,10 @@ func formatMessage(data []byte) string {
 
 func formatNodeLoss(m *event.NodeLostMessage) string {
 	if n := m.Back; n != nil {
-		return fmt.Sprintf("%s node %s is back, with %d agents, alert level %d", formatClock(n.Time()), n.Node, n.Agents, n.AlertLevel)
+		return fmt.Sprintf("%s node %s is back, with %s, alert level %d", formatClock(n.Time()), n.Node, plural.CountNoun(n.Agents, "agent"), n.AlertLevel)
 	}
 	n := m.Lost
-	return fmt.Sprintf("%s node %s is lost, with %d agents, last seen %s, its manager: %s, as %s has found, alert level %d", formatClock(n.Time()), n.Node, n.Agents,
+	return fmt.Sprintf("%s node %s is lost, with %s, last seen %s, its manager: %s, as %s has found, alert level %d", formatClock(n.Time()), n.Node, plural.CountNoun(n.Agents, "agent"),
 		formatClock(n.SinceTime()), n.Manager, n.AnnouncedBy, n.AlertLevel)
 }
 
@@ -198,8 +199,8 @@ func noteChange(c *event.StatusChange) (notes []string) {
 }
 
 func formatOutage(o *event.FleetOutage) string {
-	line := fmt.Sprintf("%s fleet outage since %s: %d of %d agents lost, %d fell silent, %d closed their connections, alert level %d",
-		formatClock(o.Time()), formatClock(o.SinceTime()), o.AgentsLost, o.AgentsWatched, o.FellSilent, o.ConnectionsClosed, o.AlertLevel)
+	line := fmt.Sprintf("%s fleet outage since %s: %d of %s lost, %d fell silent, %d closed their connections, alert level %d",
+		formatClock(o.Time()), formatClock(o.SinceTime()), o.AgentsLost, plural.CountNoun(o.AgentsWatched, "agent"), o.FellSilent, o.ConnectionsClosed, o.AlertLevel)
 	if o.HostsProbed > 0 {
 		line += fmt.Sprintf(", %d of %d hosts answer", o.HostsAnswered, o.HostsProbed)
 	}
@@ -227,13 +228,6 @@ func formatClock(t time.Time) string { return t.Format(time.TimeOnly) }
 
 // statusNames has the names of statuses by their number in messages.
 var statusNames = []string{"active", "disconnected", "pending", "never_connected"}
-
-func countNoun(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
 
 // formatAge returns a duration, rounded for reading.
 func formatAge(d time.Duration) string {

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/wazuh-pulse/pulse/internal/keys"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/seal"
 )
@@ -185,7 +186,7 @@ func (c *checkCounts) checkMessage(o *seal.Opener, m seal.Message) (payload []by
 }
 
 func (c *checkCounts) String() string {
-	s := fmt.Sprintf("%d messages: %d good", c.good+c.unread+c.bad, c.good)
+	s := fmt.Sprintf("%s: %d good", plural.CountNoun(c.good+c.unread+c.bad, "message"), c.good)
 	if c.unread > 0 {
 		s += fmt.Sprintf(", %d encrypted of which only the signature was checked (and is good)", c.unread)
 	}

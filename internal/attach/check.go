@@ -11,6 +11,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/clusterd"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/remoted"
 	"github.com/wazuh-pulse/pulse/internal/wazuhdb"
 	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
@@ -108,7 +109,7 @@ func checkDatabaseSocket(ctx context.Context, h wazuhsock.Home, role wazuhdb.Clu
 	if err != nil {
 		return SocketCheck{Daemon: "wazuh-db", Err: err}
 	}
-	what := fmt.Sprintf("%d agents at %s", agents, db.SocketPath())
+	what := plural.CountNoun(agents, "agent") + " at " + db.SocketPath()
 	if schema.Manager != "" {
 		what += ", of " + schema.Manager
 	}
@@ -122,7 +123,7 @@ func checkCluster(ctx context.Context, h wazuhsock.Home, role wazuhdb.ClusterRol
 	nodes, err := client.ReadNodes(ctx)
 	switch {
 	case err == nil:
-		list = append(list, SocketCheck{Daemon: "wazuh-clusterd", Result: fmt.Sprintf("%d nodes are connected: %s", len(nodes), joinNodes(nodes))})
+		list = append(list, SocketCheck{Daemon: "wazuh-clusterd", Result: fmt.Sprintf("%s %s connected: %s", plural.CountNoun(len(nodes), "node"), plural.ChooseForm(len(nodes), "is", "are"), joinNodes(nodes))})
 	case role.Worker && role.Shared:
 		list = append(list, SocketCheck{Caution: fmt.Sprintf("the master cannot be asked where agents are while this worker is cut off from the NATS server: %v", err),
 			Hint: "agents that move then are lost after 30 s, until their new node publishes that it has them"})

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wazuh-pulse/pulse/internal/hint"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 )
 
@@ -67,7 +68,7 @@ func (e *Errors) HintParts() []hint.Part {
 		parts = append(parts, err.hintPart())
 	}
 	if e.More > 0 {
-		parts = append(parts, hint.Part{Problem: fmt.Sprintf("and %d more problems", e.More)})
+		parts = append(parts, hint.Part{Problem: "and " + plural.CountNoun(e.More, "more problem")})
 	}
 	return parts
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/expiry"
 	"github.com/wazuh-pulse/pulse/internal/message"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
@@ -94,14 +95,15 @@ var conditionChecks = []conditionCheck{
 		if o.Outbox == nil || o.Outbox.Waiting() == 0 || time.Since(o.Outbox.WaitingSince()) < waitingGrace {
 			return ""
 		}
-		return fmt.Sprintf("%d messages wait on disk, since the NATS server does not store them, though it stored their like before; the first: %s",
-			o.Outbox.Waiting(), o.Outbox.WaitingReason())
+		n := o.Outbox.Waiting()
+		return fmt.Sprintf("%s %s on disk, since the NATS server does not store %s, though it stored such before; the first: %s",
+			plural.CountNoun(n, "message"), plural.ChooseForm(n, "waits", "wait"), plural.ChooseForm(n, "it", "them"), o.Outbox.WaitingReason())
 	}},
 	{"ocsf_waiting", true, func(o *observation) string {
 		if o.OCSF == nil || o.OCSF.Problem == "" || time.Since(o.OCSF.Since) < waitingGrace {
 			return ""
 		}
-		return fmt.Sprintf("the events of %d messages are not published as OCSF: %s", o.OCSF.Waiting, o.OCSF.Problem)
+		return fmt.Sprintf("the events of %s are not published as OCSF: %s", plural.CountNoun(o.OCSF.Waiting, "message"), o.OCSF.Problem)
 	}},
 	{"message_id_used", true, func(o *observation) string {
 		if !o.losing.ids {
@@ -179,7 +181,8 @@ var conditionChecks = []conditionCheck{
 		if o.Outbox == nil || o.Outbox.DeadLetters() == 0 {
 			return ""
 		}
-		return fmt.Sprintf("%d messages are set aside, since the NATS server refuses them; the first: %s", o.Outbox.DeadLetters(), o.Outbox.DeadReason())
+		n := o.Outbox.DeadLetters()
+		return fmt.Sprintf("%s %s set aside, which the NATS server refuses; the first: %s", plural.CountNoun(n, "message"), plural.ChooseForm(n, "is", "are"), o.Outbox.DeadReason())
 	}},
 }
 

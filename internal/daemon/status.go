@@ -11,6 +11,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/audittrail"
 	"github.com/wazuh-pulse/pulse/internal/expiry"
 	"github.com/wazuh-pulse/pulse/internal/outbox"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/republisher"
 	"github.com/wazuh-pulse/pulse/internal/roster"
 	"github.com/wazuh-pulse/pulse/internal/view"
@@ -199,7 +200,8 @@ func (n *Node) Summary() string {
 		line += "; NATS " + string(s.NATS.State)
 	}
 	if s.Outbox != nil && s.Outbox.Connected {
-		line += fmt.Sprintf("; %d messages wait", s.Outbox.Status.Backlog+s.Outbox.Telemetry.Backlog)
+		waiting := s.Outbox.Status.Backlog + s.Outbox.Telemetry.Backlog
+		line += fmt.Sprintf("; %s %s", plural.CountNoun(waiting, "message"), plural.ChooseForm(waiting, "waits", "wait"))
 	}
 	return line
 }

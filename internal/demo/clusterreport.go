@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/wazuh-pulse/pulse/internal/plural"
 )
 
 // ClusterReport is the result of a demo of a cluster.
@@ -91,8 +93,8 @@ func (r *ClusterReport) WriteJSON(w io.Writer) error {
 
 // WriteText writes the report as text.
 func (r *ClusterReport) WriteText(w io.Writer) {
-	fmt.Fprintf(w, "\n%d nodes, %d agents, %d status changes, %d alerts of single agents; %d messages verified, %d lost, %d came twice.\n",
-		r.Nodes, r.Agents, r.Changes, r.Alerts, r.Verified, r.Lost, r.Repeated)
+	fmt.Fprintf(w, "\n%s, %s, %s, %s of single agents; %s verified, %d lost, %d came twice.\n", plural.CountNoun(r.Nodes, "node"), plural.CountNoun(r.Agents, "agent"),
+		plural.CountNoun(r.Changes, "status change"), plural.CountNoun(r.Alerts, "alert"), plural.CountNoun(r.Verified, "message"), r.Lost, r.Repeated)
 	fmt.Fprintf(w, "  moves:       %d, of which %d were reported as such, after %v at most\n", r.Moves, r.Moved, millisecondsText(r.SlowestMoveMS))
 	fmt.Fprintf(w, "  deaths:      %d, of which %d were reported\n", r.Deaths, r.DeathsReported)
 	if r.NodeLostAfterMS != nil {
@@ -102,7 +104,8 @@ func (r *ClusterReport) WriteText(w io.Writer) {
 	if r.NodeBackAfterMS != nil {
 		fmt.Fprintf(w, "  node back:   after %v\n", millisecondsText(*r.NodeBackAfterMS))
 	}
-	fmt.Fprintf(w, "  false:       %d losses, %d returns, %d alerts; %d losses put right\n", r.FalseLosses, r.FalseReturns, r.FalseAlerts, r.PutRight)
+	fmt.Fprintf(w, "  false:       %s, %s, %s; %s put right\n", countLosses(r.FalseLosses), plural.CountNoun(r.FalseReturns, "return"),
+		plural.CountNoun(r.FalseAlerts, "alert"), countLosses(r.PutRight))
 	switch {
 	case r.Err() != nil: // the caller prints the error
 	case r.NodeLostAfterMS == nil:
@@ -111,6 +114,8 @@ func (r *ClusterReport) WriteText(w io.Writer) {
 		fmt.Fprintln(w, "What lived was never called dead, wherever it moved, and every death was reported once.")
 	}
 }
+
+func countLosses(n int) string { return fmt.Sprintf("%d %s", n, plural.ChooseForm(n, "loss", "losses")) }
 
 func millisecondsText(ms float64) time.Duration {
 	return roundDuration(time.Duration(ms * float64(time.Millisecond)))

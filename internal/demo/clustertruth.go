@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 )
 
 // clusterTruth is what is true of agents and nodes, and what was told of them.
@@ -148,7 +149,7 @@ func (t *clusterTruth) handleNode(by string, m *event.NodeLostMessage, now time.
 			ms := toMilliseconds(after)
 			r.NodeLostAfterMS, r.NodeLostBy = &ms, by
 		}
-		t.printEvent(now, fmt.Sprintf("→ %s: ALERT, node_lost, level %d: %s is silent, and had %d agents: known after %v", by, l.AlertLevel, l.Node, l.Agents, roundDuration(after)))
+		t.printEvent(now, fmt.Sprintf("→ %s: ALERT, node_lost, level %d: %s is silent, and had %s: known after %v", by, l.AlertLevel, l.Node, plural.CountNoun(l.Agents, "agent"), roundDuration(after)))
 	case b != nil && b.Node == t.killed && !t.restartedAt.IsZero():
 		after := now.Sub(t.restartedAt)
 		if r.NodesBack++; r.NodesBack == 1 {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 )
 
 // Report is the result of a demo.
@@ -124,9 +125,9 @@ func (r *Report) WriteJSON(w io.Writer) error {
 
 // WriteText writes the report as text.
 func (r *Report) WriteText(w io.Writer) {
-	fmt.Fprintf(w, "\n%d agents, %d keep-alives sent, %d answered, %d status changes, %d alerts.\n",
-		r.Agents, r.Sent, r.Acknowledged, r.Changes, r.Alerts)
-	fmt.Fprintf(w, "%d messages, %d lost, %d came twice", r.Messages, r.Lost, r.Repeated)
+	fmt.Fprintf(w, "\n%s, %s sent, %d answered, %s, %s.\n", plural.CountNoun(r.Agents, "agent"), plural.CountNoun(r.Sent, "keep-alive"),
+		r.Acknowledged, plural.CountNoun(r.Changes, "status change"), plural.CountNoun(r.Alerts, "alert"))
+	fmt.Fprintf(w, "%s, %d lost, %d came twice", plural.CountNoun(r.Messages, "message"), r.Lost, r.Repeated)
 	switch longest := roundDuration(time.Duration(r.LongestOutageMS * float64(time.Millisecond))); {
 	case r.ServerOutages == 1:
 		fmt.Fprintf(w, "; the NATS server was away once, for %v", longest)
@@ -182,7 +183,7 @@ func (r *Report) writeDetections(w io.Writer, how string) {
 		fmt.Fprintln(w, "no alert")
 		return
 	}
-	fmt.Fprintf(w, "%d alerts, after %s\n", len(alerts), formatRange(slices.Min(alerts), slices.Max(alerts)))
+	fmt.Fprintf(w, "%s, after %s\n", plural.CountNoun(len(alerts), "alert"), formatRange(slices.Min(alerts), slices.Max(alerts)))
 }
 
 // toMilliseconds returns a duration in milliseconds.

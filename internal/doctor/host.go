@@ -15,6 +15,7 @@ import (
 	"github.com/wazuh-pulse/pulse/internal/clientkeys"
 	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/statedir"
 )
 
@@ -83,7 +84,7 @@ func (e *examination) checkClientKeys(context.Context) {
 		return // a finding of the settings
 	}
 	e.agents = set.Len()
-	text := fmt.Sprintf("%s: %d agents", e.Pulse.ClientKeys, e.agents)
+	text := e.Pulse.ClientKeys + ": " + plural.CountNoun(e.agents, "agent")
 	switch {
 	case len(problems) > 0:
 		for _, p := range problems {
@@ -168,7 +169,7 @@ func (e *examination) checkDisk(context.Context) {
 	text := fmt.Sprintf("%s has %s free", dir, gigabytes(free))
 	switch {
 	case fs.Files > 0 && fs.Ffree < 1000:
-		e.add("disk", Failure, fmt.Sprintf("%s has %d inodes free", dir, fs.Ffree), "delete files there, or set another <state_dir>")
+		e.add("disk", Failure, fmt.Sprintf("%s has %s free", dir, plural.CountNoun(fs.Ffree, "inode")), "delete files there, or set another <state_dir>")
 	case free < 64<<20:
 		e.add("disk", Failure, text, "free some space, or set another <state_dir>")
 	case free < need:
@@ -197,7 +198,7 @@ func (e *examination) checkOpenFiles(context.Context) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return
 	}
-	text := fmt.Sprintf("%d, for %d agents", limit.Max, e.agents)
+	text := fmt.Sprintf("%d, for %s", limit.Max, plural.CountNoun(e.agents, "agent"))
 	if e.attach {
 		text = fmt.Sprint(limit.Max)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
@@ -252,11 +253,11 @@ func (b *Board) drawFleet(p *page) {
 
 func (b *Board) drawNode(p *page) {
 	n := &b.summary.Node
-	link := fmt.Sprintf("%s, %d connections", n.Link.Kind, n.Link.Connections)
+	link := fmt.Sprintf("%s, %s", n.Link.Kind, plural.CountNoun(n.Link.Connections, "connection"))
 	if a := n.Link.Attach; a != nil {
-		link = fmt.Sprintf("%s, %d connections", n.Link.Kind, a.Connections)
+		link = fmt.Sprintf("%s, %s", n.Link.Kind, plural.CountNoun(a.Connections, "connection"))
 		if a.Unaskable > 0 {
-			link += fmt.Sprintf(", %d agents seen in the database only (lost after %v)", a.Unaskable, time.Duration(a.LostAfter)*time.Second)
+			link += fmt.Sprintf(", %s seen in the database only (lost after %v)", plural.CountNoun(a.Unaskable, "agent"), time.Duration(a.LostAfter)*time.Second)
 		}
 		link += " " + a.Problem
 	}
@@ -294,7 +295,7 @@ func describeCluster(c *view.NodeList) []part {
 			wrong = append(wrong, part{yellow, fmt.Sprintf(" · %s %s", printable.Only(n.Name), printable.Only(n.State))})
 		}
 	}
-	return append([]part{{dim, fmt.Sprintf("nodes %d, %d up, %d agents", len(c.Nodes), up, agents)}}, wrong...)
+	return append([]part{{dim, fmt.Sprintf("nodes %d, %d up, %s", len(c.Nodes), up, plural.CountNoun(agents, "agent"))}}, wrong...)
 }
 
 func (b *Board) drawDisconnected(p *page, away []*view.LocatedAgent, from, to int, now time.Time) {
@@ -353,7 +354,7 @@ func drawEvent(p *page, e *view.Event, node string) {
 		p.addLine(at, part{yellow, "~ "}, part{bold, fitText(e.Name, p.nameWidth()) + " "}, part{"", fitText(e.IP, 15) + fmt.Sprintf(" flaps: %d status changes", e.Changes)})
 	case "fleet_outage":
 		f := cmp.Or(e.Fleet, &view.Outage{})
-		p.addLine(at, part{red, fmt.Sprintf("FLEET OUTAGE: %d of %d agents lost, %d fell silent, %d closed their connections", f.Lost, f.Watched, f.Silent, f.Closed)})
+		p.addLine(at, part{red, fmt.Sprintf("FLEET OUTAGE: %d of %s lost, %d fell silent, %d closed their connections", f.Lost, plural.CountNoun(f.Watched, "agent"), f.Silent, f.Closed)})
 	case "fleet_recovered":
 		f := cmp.Or(e.Fleet, &view.Outage{})
 		p.addLine(at, part{green, fmt.Sprintf("the fleet is back: %d of %d", f.Back, f.Lost)})
@@ -363,7 +364,7 @@ func drawEvent(p *page, e *view.Event, node string) {
 			tone, text = green, "node back: "+printable.Only(e.Node)
 		}
 		if e.Agents != nil {
-			text += fmt.Sprintf(", %d agents", *e.Agents)
+			text += ", " + plural.CountNoun(*e.Agents, "agent")
 		}
 		p.addLine(at, part{tone, text})
 	case "agent_duplicated":
