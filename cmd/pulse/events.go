@@ -33,6 +33,7 @@ type eventsCommand struct {
 
 	opener *seal.Opener // nil: nothing is checked
 	found  checkCounts
+	prefix string // of the subjects of Pulse's messages
 }
 
 func (*eventsCommand) Help() string {
@@ -82,6 +83,7 @@ func (c *eventsCommand) Run(e *env) error {
 	if !loaded.NATS.Enabled {
 		return settingsError{errors.New("nothing is published: <nats><enabled> is no")}
 	}
+	c.prefix = loaded.NATS.SubjectPrefix
 	if c.Subject == "" {
 		c.Subject = event.Prefix(loaded.NATS.SubjectPrefix).All()
 	}
@@ -164,9 +166,20 @@ func (c *eventsCommand) subscribeOn(s *remote.Session, messages chan *nats.Msg) 
 		return nil, fmt.Errorf("subscribe to %s: %w", c.Subject, err)
 	}
 	if err := s.Conn.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
-		return nil, s.Explain(err)
+		return nil, c.explainSubjectRefused(s.Explain(err))
 	}
 	return sub.StatusChanged(nats.SubscriptionSlowConsumer), nil
+}
+
+// readerHint is what to do about a login that may not read Pulse's messages.
+const readerHint = "use a reader's login, as pulse provision has it in readers: a node's may publish, and not read. Or give that user the right on the server"
+
+// explainSubjectRefused returns an error with the hint for the login of a node, if it is about messages of Pulse.
+func (c *eventsCommand) explainSubjectRefused(err error) error {
+	if c.Subject != c.prefix && !strings.HasPrefix(c.Subject, c.prefix+".") {
+		return err
+	}
+	return hint.Add(errors.New(hint.Split(err)[0].Problem), readerHint)
 }
 
 // missingCheckPeriod is the time between checks for missing messages. A message may be that late.

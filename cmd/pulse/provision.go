@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/hint"
@@ -98,6 +100,9 @@ func (c *provisionCommand) Run(e *env) error {
 		}
 		fmt.Fprintf(e.stdout, "%-32s %s\n", m.What, state)
 	}
+	if err != nil && c.Context == "" {
+		return &flagError{err, []serverFlag{{name: "--server", setting: "server_url"}}}
+	}
 	return (&serverFlags{Context: c.Context}).nameFlags(err)
 }
 
@@ -171,10 +176,10 @@ Next:
   2. Make streams and buckets:     pulse provision %[1]s --apply
   3. Carry what is in each node's directory to its host's /var/ossec/etc: cp -r %[1]s/nodes/NAME/. /var/ossec/etc/
      Pulse reads pulse.d/nats.conf there with its pulse.conf, and has to be allowed to read the credentials.
-     Nodes: %[2]v. Add one with: pulse provision %[1]s --node NAME
+     Nodes: %[2]s. Add one with: pulse provision %[1]s --node NAME
   4. Give the XDR platform %[1]s/readers/%[3]s
 Keep %[1]s/private safe, and off the server: whoever has it can make credentials.
-`, c.Dir, c.Node, c.Reader[0], start)
+`, c.Dir, cmp.Or(strings.Join(c.Node, ", "), "none yet"), c.Reader[0], start)
 	return nil
 }
 

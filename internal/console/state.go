@@ -22,23 +22,25 @@ type State struct {
 	Lateness detector.Histogram
 }
 
-// maxStateAge is how long a state is reused: reading it queries the embedded NATS
-// server.
-const maxStateAge = 500 * time.Millisecond
+// maxStateAge is how old a state may be when it is asked for. Reading it queries the embedded NATS server.
+const maxStateAge = 100 * time.Millisecond
 
 // stateCache reads the state at most once in maxStateAge.
 type stateCache struct {
-	read   func() State
-	mu     sync.Mutex
-	value  State
-	readAt time.Time
+	read    func() State
+	mu      sync.Mutex
+	value   State
+	begunAt time.Time // when the read of value began
 }
 
+// currentNodeState returns a state that was read maxStateAge before the call or later.
 func (c *stateCache) currentNodeState() State {
+	oldest := time.Now().Add(-maxStateAge)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.readAt.IsZero() || time.Since(c.readAt) > maxStateAge {
-		c.value, c.readAt = c.read(), time.Now()
+	if c.begunAt.Before(oldest) {
+		c.begunAt = time.Now() // before it is read, which may take a second
+		c.value = c.read()
 	}
 	return c.value
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/detector"
@@ -47,20 +48,40 @@ func TestANodeThatIsNotReadySaysWhyToWhoHasTheToken(t *testing.T) {
 	}
 }
 
-// However many ask, the node is looked at twice a second at most.
+// However many ask, the node is looked at ten times a second at most.
 func TestTheStateIsAskedForAsSeldomAsWillDo(t *testing.T) {
-	asked := 0
-	c := stateCache{read: func() State { asked++; return State{Sequence: uint64(asked)} }}
-	for range 100 {
-		c.currentNodeState()
-	}
-	if asked != 1 {
-		t.Errorf("asked %d times", asked)
-	}
-	c.readAt = c.readAt.Add(-2 * maxStateAge)
-	if c.currentNodeState().Sequence != 2 {
-		t.Error("the state is old")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		c := stateCache{read: func() State { asked++; return State{Sequence: uint64(asked)} }}
+		for range 100 {
+			c.currentNodeState()
+		}
+		if asked != 1 {
+			t.Errorf("asked %d times", asked)
+		}
+		time.Sleep(maxStateAge + 1)
+		if c.currentNodeState().Sequence != 2 {
+			t.Error("the state is old")
+		}
+	})
+}
+
+// A read of the state may take a second, as the embedded server starts. Its time counts as the state's age.
+func TestAStateIsAsOldAsItsReadIsLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		c := stateCache{read: func() State {
+			s := State{Depth: uint64(time.Since(began))}
+			time.Sleep(time.Second)
+			return s
+		}}
+		for range 3 {
+			asked := time.Since(began)
+			if readAt := time.Duration(c.currentNodeState().Depth); readAt < asked-maxStateAge {
+				t.Errorf("asked %v after the beginning, the answer is of %v", asked, readAt)
+			}
+		}
+	})
 }
 
 func TestTheSeriesIsBounded(t *testing.T) {

@@ -22,6 +22,7 @@ type Right struct {
 	What     string
 	Err      error // why it cannot be done; nil if it can
 	Optional bool  // the node works without it, or makes it itself
+	Message  bool  // it is to publish a message to the platform
 }
 
 // trialTimeout is for one answer of the server in a trial.
@@ -57,7 +58,7 @@ func TryRights(ctx context.Context, cfg *config.Config, s *remote.Session) (righ
 	}
 	if err == nil {
 		for _, r := range messages {
-			rights = append(rights, Right{What: "publish " + r.What, Err: refused[r.What]})
+			rights = append(rights, Right{What: "publish " + r.What, Err: refused[r.What], Message: true})
 		}
 	}
 	for _, b := range buckets {

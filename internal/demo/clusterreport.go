@@ -115,7 +115,9 @@ func (r *ClusterReport) WriteText(w io.Writer) {
 	}
 }
 
-func countLosses(n int) string { return fmt.Sprintf("%d %s", n, plural.ChooseForm(n, "loss", "losses")) }
+func countLosses(n int) string {
+	return fmt.Sprintf("%d %s", n, plural.ChooseForm(n, "loss", "losses"))
+}
 
 func millisecondsText(ms float64) time.Duration {
 	return roundDuration(time.Duration(ms * float64(time.Millisecond)))

@@ -41,6 +41,8 @@ type examination struct {
 	attach  bool // to a stock manager on this host
 	agents  int  // in client.keys
 
+	stateDirFailed bool // the node cannot use its state directory
+
 	expiries []expiry.Item // of the login to the NATS server
 }
 

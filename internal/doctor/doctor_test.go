@@ -389,3 +389,14 @@ func TestTheWaysToAskAHostAreNamed(t *testing.T) {
 		t.Errorf("icmp allowed: %v, without ports found %+v", ping, found)
 	}
 }
+
+func TestOneAgentIsNotCalledAgents(t *testing.T) {
+	l := host(t)
+	l.Pulse.Link, l.Pulse.ClientKeys = "listen", filepath.Join(t.TempDir(), "client.keys")
+	write(t, l.Pulse.ClientKeys, "001 web any 0123456789abcdef0123456789abcdef\n")
+	for _, f := range examined(t.Context(), l) {
+		if strings.Contains(f.What, "1 agents") || f.Check == "client.keys" && !strings.HasSuffix(f.What, ": 1 agent") {
+			t.Errorf("%+v", f)
+		}
+	}
+}

@@ -100,45 +100,54 @@ func (e *examination) checkClientKeys(context.Context) {
 
 // checkStateDir reports whether the state directory can be written and is private.
 func (e *examination) checkStateDir(context.Context) {
+	e.stateDirFailed = !e.examineStateDir()
+}
+
+// examineStateDir returns false if the node cannot use the directory.
+func (e *examination) examineStateDir() bool {
 	dir := e.Pulse.StateDir
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		e.add("state directory", Note, dir+" is not there yet", "systemd makes it (StateDirectory=), or: install -d -o pulse -g pulse -m 0700 "+dir)
-		return
+		return true
 	case err != nil:
 		e.add("state directory", Failure, err.Error(), "let Pulse's user reach it, or set another <state_dir>")
-		return
+		return false
 	case !info.IsDir():
 		e.add("state directory", Failure, dir+" is no directory", "set another <state_dir>")
-		return
+		return false
 	}
 	caution, err := statedir.Check(dir)
 	if err != nil {
 		e.add("state directory", Failure, err.Error(), "chmod 0700 "+dir)
-		return
+		return false
 	}
 	f, err := os.CreateTemp(dir, "doctor-")
 	if err != nil {
 		e.add("state directory", Failure, err.Error(), "let Pulse's user write there: chown -R pulse:pulse "+dir)
-		return
+		return false
 	}
 	_ = f.Close()
 	_ = os.Remove(f.Name())
 	if caution != nil && os.Geteuid() != 0 { // root is not the user that has to own it
 		e.add("state directory", Warning, caution.Error(), "chown -R pulse:pulse "+dir)
-		return
+		return true
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		e.add("state directory", Warning, fmt.Sprintf("%s has mode %04o: other users of this host may read it", dir, mode), "chmod 0700 "+dir)
-		return
+		return true
 	}
 	e.add("state directory", Good, dir, "")
+	return true
 }
 
 // checkKeys reads the node's own keys, without which it does not start. Keys that do
 // not exist are no finding: the node makes them.
 func (e *examination) checkKeys(context.Context) {
+	if e.stateDirFailed { // that is why
+		return
+	}
 	for _, err := range daemon.ExamineKeys(&e.Config) {
 		e.add("keys", Failure, err.Error(), "let Pulse's user alone have it (chown pulse:pulse, chmod 600), or restore it; Pulse makes another if it is deleted")
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/hint"
+	"github.com/wazuh-pulse/pulse/internal/kv"
 	"github.com/wazuh-pulse/pulse/internal/lastwill"
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/presence"
@@ -139,10 +140,19 @@ func (e *examination) checkRights(ctx context.Context, session *remote.Session) 
 			fmt.Sprintf("put the login of %s in its place, as pulse provision has it in nodes/%s; or give this node the name %s", node, node, session.User()))
 		return false
 	}
+	if len(failed) > 0 && refusesAllMessages(rights) {
+		e.addUselessLogin(session.User(), failed[0].Err)
+		return false
+	}
+	written := ", write its buckets"
 	for _, r := range rights {
 		switch {
 		case r.Err == nil:
+		case errors.Is(r.Err, kv.ErrNoJetStream):
+			written = ""
+			e.add("rights", Note, fmt.Sprintf("cannot %s: this login has no JetStream", r.What), "enable JetStream on the server, and for the account of this login")
 		case r.Optional:
+			written = ""
 			e.add("rights", Note, fmt.Sprintf("cannot %s: %v; the node makes it, where it may", r.What, r.Err), "")
 		default:
 			part := hint.Split(r.Err)[0]
@@ -156,9 +166,25 @@ func (e *examination) checkRights(ctx context.Context, session *remote.Session) 
 		e.add("rights", Note, "whether this node may publish is not known: "+err.Error(), "")
 	}
 	if len(failed) == 0 && err == nil {
-		e.add("rights", Good, "publish its heartbeat and messages, receive answers, write its buckets", "")
+		e.add("rights", Good, "publish its heartbeat and messages, receive answers"+written, "")
 	}
 	return true
+}
+
+// refusesAllMessages reports whether the server refuses each message that a node publishes.
+func refusesAllMessages(rights []daemon.Right) bool {
+	tried := slices.DeleteFunc(slices.Clone(rights), func(r daemon.Right) bool { return !r.Message })
+	return len(tried) > 0 && !slices.ContainsFunc(tried, func(r daemon.Right) bool { return r.Err == nil })
+}
+
+// addUselessLogin adds one finding for a login with which a node can publish nothing, such as a reader's.
+func (e *examination) addUselessLogin(user string, refusal error) {
+	node := e.Pulse.NodeName
+	advice := fmt.Sprintf("put the login of %s in its place, as pulse provision has it in nodes/%s; or give that user the rights of a node", node, node)
+	if user == node {
+		advice = fmt.Sprintf("set <subject_prefix> to the one that the server's users have; or, with a setup of pulse provision, --renew %s makes credentials with all that a node needs", node)
+	}
+	e.add("rights", Failure, "cannot publish anything that a node publishes: "+hint.Split(refusal)[0].Problem, advice)
 }
 
 // checkClustersServer reports whether this node's Pulse can run the NATS server of its cluster.

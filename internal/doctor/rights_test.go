@@ -35,6 +35,9 @@ func TestWhatTheNodeMayNotDoOnTheServerIsNamed(t *testing.T) {
 		{"no right to a bucket", "pulse", []string{"$KV.PULSE_AGENTS.>"}, nil, Failure, "cannot write the bucket PULSE_AGENTS: ", "give that user the right"},
 		{"the login of another node", "web2", []string{"wazuh.xdr.manager.status.web", "$KV.PULSE_KEYS.web"}, []string{"_INBOX.web.>"}, Failure,
 			"the login is that of web2, and this node is called web: ", "nodes/web; or give this node the name web2"},
+		{"the login of a reader", "xdr", []string{"wazuh.xdr.>", "$KV.>"}, nil, Failure,
+			`cannot publish anything that a node publishes: nats://`, "put the login of web in its place, as pulse provision has it in nodes/web"},
+		{"the right login with another prefix", "web", []string{"wazuh.xdr.>"}, nil, Failure, "cannot publish anything that a node publishes: ", "set <subject_prefix> to the one"},
 		{"a login of no node that lacks a right", "web2", []string{"wazuh.xdr.manager.status.*"}, nil, Failure, "cannot publish wazuh.xdr.manager.status.web: ", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -50,6 +53,30 @@ func TestWhatTheNodeMayNotDoOnTheServerIsNamed(t *testing.T) {
 				t.Errorf("%+v", list)
 			}
 		})
+	}
+}
+
+// One finding has what is to be done, where six would say what the server refuses.
+func TestALoginThatIsNoNodesIsOneFinding(t *testing.T) {
+	l := host(t)
+	l.Pulse.NodeName, l.NATS.ServerURL = "web", serverOf(t, "xdr", []string{"wazuh.xdr.>", "$KV.>"}, []string{"pulse.>"})
+	l.NATS.User, l.NATS.PasswordFile = "xdr", filepath.Join(t.TempDir(), "password")
+	write(t, l.NATS.PasswordFile, "hunter2")
+	found := examined(t.Context(), l)
+	if list := append(of(found, "rights"), of(found, "name")...); len(list) != 1 {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestALoginWithoutJetStreamWritesNoBuckets(t *testing.T) {
+	l := host(t)
+	l.Pulse.NodeName, l.NATS.ServerURL = "web", natsServer(t, &server.Options{})
+	list := of(examined(t.Context(), l), "rights")
+	if !slices.ContainsFunc(list, func(f Finding) bool {
+		return f.Level == Note && strings.HasSuffix(f.What, "this login has no JetStream") && f.Hint != ""
+	}) ||
+		slices.ContainsFunc(list, func(f Finding) bool { return strings.Contains(f.What, "write its buckets") }) {
+		t.Errorf("%+v", list)
 	}
 }
 

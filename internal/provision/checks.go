@@ -21,6 +21,14 @@ type UsageError struct{ error }
 
 func (m UsageError) Unwrap() error { return m.error }
 
+// blameUsage returns an error as one in the arguments, nil as nil.
+func blameUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return UsageError{err}
+}
+
 // A name is used as a directory, a token of subjects and the key of a bucket.
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
@@ -108,35 +116,35 @@ func (st *Setup) checkRequestedChange(c *Change) error {
 	seen := []string{}
 	for _, n := range slices.Concat(c.Nodes, c.Readers, c.Renew, c.Revoke) {
 		if slices.Contains(seen, n) {
-			errs = append(errs, fmt.Errorf("name %q is given twice", n))
+			errs = append(errs, UsageError{fmt.Errorf("name %q is given twice", n)})
 		}
 		seen = append(seen, n)
 	}
 	for _, n := range slices.Concat(c.Nodes, c.Readers) {
-		errs = append(errs, checkName("name", n))
+		errs = append(errs, blameUsage(checkName("name", n)))
 		if s.indexOfUser(n) >= 0 {
 			errs = append(errs, hint.Add(fmt.Errorf("%s exists already", n), fmt.Sprintf("--renew %s gives it new credentials", n)))
 		}
 	}
 	for _, n := range c.Renew {
 		if s.indexOfUser(n) < 0 {
-			errs = append(errs, hint.Add(fmt.Errorf("there is no %s to renew", n), fmt.Sprintf("the users are %v", s.userNames())))
+			errs = append(errs, hint.Add(fmt.Errorf("there is no %s to renew", n), "the users are "+strings.Join(s.userNames(), ", ")))
 		}
 	}
 	for _, n := range c.Revoke {
 		known := slices.ContainsFunc(s.Revoked, func(r revocation) bool { return r.Name == n })
 		switch i := s.indexOfUser(n); {
 		case i < 0 && !known:
-			errs = append(errs, hint.Add(fmt.Errorf("there is no %s to revoke", n), fmt.Sprintf("the users are %v", s.userNames())))
+			errs = append(errs, hint.Add(fmt.Errorf("there is no %s to revoke", n), "the users are "+strings.Join(s.userNames(), ", ")))
 		case i >= 0 && (s.Users[i].Kind == admin || s.Users[i].Kind == system):
 			errs = append(errs, hint.Add(fmt.Errorf("%s is needed", n), fmt.Sprintf("--renew %s revokes its credentials and makes new ones", n)))
 		}
 	}
 	for _, host := range c.Hosts {
-		errs = append(errs, checkServerHost(host))
+		errs = append(errs, blameUsage(checkServerHost(host)))
 	}
 	if c.Cluster != "" {
-		errs = append(errs, checkName("cluster", c.Cluster))
+		errs = append(errs, blameUsage(checkName("cluster", c.Cluster)))
 	}
 	if c.Cluster != "" && s.Cluster != "" && c.Cluster != s.Cluster {
 		errs = append(errs, hint.Add(fmt.Errorf("the nodes are those of cluster %s", s.Cluster), "another cluster has other agents with the same numbers: make another setup for it"))

@@ -52,7 +52,7 @@ func dialContext(ctx context.Context, cfg *Config) (*Session, error) {
 	for i, u := range servers {
 		names[i] = u.String()
 	}
-	f.Server, f.what = strings.Join(names, ","), strings.Replace(f.what, "the settings have none", "the NATS context "+c.Name+" has none", 1)
+	f.Server, f.what = strings.Join(names, ","), strings.Replace(f.what, "none is given", "the NATS context "+c.Name+" has none", 1)
 	if strings.Contains(f.hint, "<") { // it names settings
 		f.hint = "correct the NATS context in " + c.Path + ", or the server"
 	}

@@ -48,7 +48,7 @@ func (a *attempt) diagnoseRefusedLogin(err error) *Failure {
 	case !errors.Is(err, nats.ErrAuthorization):
 		return nil
 	case a.identity == "":
-		return a.newFailure(WantsLogin, "the server wants a login, and the settings have none",
+		return a.newFailure(WantsLogin, "the server wants a login, and none is given",
 			"set <credentials_file>, <nkey_file>, <user> and <password_file>, or <token_file>", err)
 	case !a.expires.IsZero() && time.Now().After(a.expires):
 		return a.newExpiredLoginFailure(err)

@@ -158,7 +158,7 @@ var troubles = []testFailure{
 	{"an expired client certificate", CertificateTaken, "the server refuses our client certificate, which expired on 20", "renew <tls_cert>/",
 		mutual(expired)},
 
-	{"no login", WantsLogin, "the server wants a login, and the settings have none", "set <credentials_file>",
+	{"no login", WantsLogin, "the server wants a login, and none is given", "set <credentials_file>",
 		loginSetup(func(*testing.T, *Config) []string { return nil }, withUser)},
 	{"a wrong password", LoginRefused, `the server refuses the login of user \"pulse\"`, "put a valid login into <password_file>/",
 		loginSetup(func(t *testing.T, c *Config) []string {
