@@ -27,6 +27,13 @@ func (v *View) LaterClaim(id ownership.AgentID) (ownership.Owner, bool) {
 	return v.member.LaterClaim(id)
 }
 
+// IsHere reports whether an agent has shown itself on this node: see [ownership.Member.IsHere].
+func (v *View) IsHere(id ownership.AgentID) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.member.IsHere(id)
+}
+
 // Claims returns all nodes' claims of an agent: see [ownership.State.Claims].
 func (v *View) Claims(id ownership.AgentID) []ownership.Owner {
 	v.mu.RLock()

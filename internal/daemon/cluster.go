@@ -124,6 +124,7 @@ type sharedView interface {
 	Owner(id ownership.AgentID) (ownership.Owner, bool)
 	Elsewhere(id ownership.AgentID) (ownership.Owner, bool)
 	LaterClaim(id ownership.AgentID) (ownership.Owner, bool)
+	IsHere(id ownership.AgentID) bool
 	Claims(id ownership.AgentID) []ownership.Owner
 	PageClaims(list []ownership.Located, n int) (page []ownership.Located, more bool)
 	PagePlaces(list []ownership.Place, n int) (page []ownership.Place, more bool)

@@ -35,6 +35,8 @@ type correction struct {
 	publish func(node string, order uint64)
 	order   uint64                          // that of the message about the loss: it is no later than that
 	active  bool                            // this node has published that the agent is active
+	sent    bool                            // and it was stored before what the other one publishes
+	absent  func()                          // as publish, if no node has a record of the agent any more
 	lost    func(node string, order uint64) // as publish, when that has been published
 	pending bool                            // this node has published that the agent has come, and publish is that it is active
 }
@@ -148,11 +150,12 @@ func (p *departures) correct(id detector.AgentID, publish, lost func(node string
 }
 
 // correctActive has a message published that an agent is lost on another node, if that still
-// holds when the correction is due.
-func (p *departures) correctActive(id detector.AgentID, publish func(node string, order uint64)) {
+// holds when the correction is due. If the message of this node that it is active was sent, that
+// is for the other one to publish, unless it has given up the agent as well, for this node.
+func (p *departures) correctActive(id detector.AgentID, sent bool, publish func(node string, order uint64), absent func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fixes[id] = correction{due: time.Now().Add(departureWait), publish: publish, active: true}
+	p.fixes[id] = correction{due: time.Now().Add(departureWait), publish: publish, active: true, sent: sent, absent: absent}
 }
 
 // correctPending has a message published that an agent is active on another node, or lost there,
@@ -174,8 +177,11 @@ func (p *departures) publishCorrections(now time.Time) {
 		}
 		delete(p.fixes, id)
 		if c.active {
-			if o, ok := p.view.Owner(ownership.AgentID(id)); ok && o.Reason != ownership.Here {
+			switch o, ok := p.view.Owner(ownership.AgentID(id)); {
+			case ok && o.Reason != ownership.Here && !c.sent:
 				due = append(due, func() { c.publish(o.Node, max(1, p.view.DatedOrder(o.Seen))) })
+			case !ok && c.absent != nil:
+				due = append(due, c.absent)
 			}
 			continue
 		}

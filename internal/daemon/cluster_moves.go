@@ -114,11 +114,13 @@ func (c *clusterPart) proveAgent(e ownership.Event) {
 func (n *Node) handleMovedAway(d *detector.Decision) {
 	c, id := n.clustered, ownership.AgentID(d.ID)
 	o, ok := c.shared.LaterClaim(id)
-	if !ok { // it has come from there just now
+	if !ok && c.shared.IsHere(id) { // it has come from there just now
 		return
 	}
 	c.releaseFromLink(d)
-	c.dropAlert(d.ID)
+	if ok {
+		c.dropAlert(d.ID)
+	}
 	moved := *d
 	correct := func(status detector.Status) func(string, uint64) {
 		return func(node string, order uint64) {
@@ -128,15 +130,20 @@ func (n *Node) handleMovedAway(d *detector.Decision) {
 	if d.From != detector.Disconnected {
 		c.departures.remove(d.ID)
 		switch unsent := c.departures.isUnsent(d.ID); {
-		case d.From == detector.Pending && (unsent || !c.hasReadClaim(id, &o)):
+		case d.From == detector.NeverConnected:
+		case ok && d.From == detector.Pending && (unsent || !c.hasReadClaim(id, &o)):
 			c.departures.correctPending(d.ID, correct(detector.Active), correct(detector.Disconnected))
-		case d.From != detector.NeverConnected && (o.Reason != ownership.Here || unsent):
-			c.departures.correctActive(d.ID, correct(detector.Disconnected))
+		default:
+			c.departures.correctActive(d.ID, o.Reason == ownership.Here && !unsent, correct(detector.Disconnected), func() {
+				if _, member := n.detector.Agent(moved.ID); member { // else it was removed
+					correct(detector.Disconnected)(c.nameOf(moved.Node), 1)
+				}
+			})
 		}
 		c.shared.Depart(id, ownership.Moved, uint32(d.Time.Unix()))
 		return
 	}
-	if c.departures.mayArriveLate(d.ID, &o, c.node) {
+	if ok && c.departures.mayArriveLate(d.ID, &o, c.node) {
 		c.departures.correct(d.ID, correct(detector.Active), correct(detector.Disconnected))
 	}
 	c.withdrawLoss(id)

@@ -310,6 +310,12 @@ func (v *modelView) LaterClaim(id ownership.AgentID) (ownership.Owner, bool) {
 	return v.member.LaterClaim(id)
 }
 
+func (v *modelView) IsHere(id ownership.AgentID) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.member.IsHere(id)
+}
+
 func (v *modelView) Claims(id ownership.AgentID) []ownership.Owner {
 	v.mu.RLock()
 	defer v.mu.RUnlock()

@@ -262,6 +262,12 @@ func (m *Member) Elsewhere(id AgentID) (o Owner, ok bool) {
 	return m.State.Elsewhere(id, c.Seen)
 }
 
+// IsHere reports whether an agent has shown itself on this node in this run, and has not left.
+func (m *Member) IsHere(id AgentID) bool {
+	c, ok := m.Own.Claim(id)
+	return ok && c.Reason == Here && !m.Own.isRestored(id)
+}
+
 // StatementOrder returns an order for what this node states of an agent now, by which the
 // statements of two nodes can be compared. That the agent is here is true since it came, and
 // later than what other nodes have claimed. That it has left is true since its last sign of
