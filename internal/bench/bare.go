@@ -22,43 +22,49 @@ const (
 
 // publishBare measures the client library alone: it publishes the messages
 // that Pulse published, from this process to the same server, asynchronously.
-// It returns how many a second were stored.
-func (f *natsServer) publishBare(ctx context.Context, messages int) (float64, error) {
+// It returns how many a second were stored, and the client's processor time in µs for each.
+func (f *natsServer) publishBare(ctx context.Context, messages int) (rate, cpu float64, err error) {
 	like, err := f.readSamples(ctx)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if _, err := f.createStream(ctx, bareStream, barePrefix); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	nc, err := nats.Connect(f.url, nats.Name("pulse-bench, the bare client"))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer nc.Close()
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(bareMaxPending))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	began := time.Now()
+	used, err := processorTime()
+	if err != nil {
+		return 0, 0, err
+	}
 	futures := make([]jetstream.PubAckFuture, messages)
 	for i := range futures {
 		m := like[i%len(like)]
 		header := nats.Header{"Content-Type": m.Header["Content-Type"], jetstream.MsgIDHeader: {"bare-1-" + strconv.Itoa(i)}}
 		if futures[i], err = js.PublishMsgAsync(&nats.Msg{Subject: m.Subject, Header: header, Data: m.Data}); err != nil {
-			return 0, fmt.Errorf("publish with the bare client: %w", err)
+			return 0, 0, fmt.Errorf("publish with the bare client: %w", err)
 		}
 	}
 	for _, future := range futures {
 		select {
 		case <-future.Ok():
 		case err := <-future.Err():
-			return 0, fmt.Errorf("publish with the bare client: %w", err)
+			return 0, 0, fmt.Errorf("publish with the bare client: %w", err)
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, 0, ctx.Err()
 		}
 	}
-	return float64(messages) / time.Since(began).Seconds(), nil
+	rate = float64(messages) / time.Since(began).Seconds()
+	cpu, err = processorTimeOfEach(used, messages)
+	return rate, cpu, err
 }
 
 // readSamples returns the first messages that Pulse published, with subjects

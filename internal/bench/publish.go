@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type PublishConfig struct {
 	Server   string    // the NATS server to publish to; "" for one of its own, in a process of its own
 	Messages int       // of the main part; the others are proportional to it
 	Sign     bool      // the messages, as a node does by default; the bare client's are not
+	Profile  string    // a file for the profile of the processor time of the whole way and of the storm; "" for none
 	Progress io.Writer // receives lines of progress
 }
 
@@ -44,6 +46,13 @@ func MeasurePublish(ctx context.Context, cfg PublishConfig) (_ *PublishReport, e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if cfg.Profile != "" {
+		stop, err := startProfile(cfg.Profile)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+	}
 	m := &measurement{cfg: cfg, server: f, dir: dir, rest: dedupWindow, report: &PublishReport{Messages: cfg.Messages}}
 	if err := m.runAll(ctx); ctx.Err() != nil {
 		return nil, errors.New("ended before everything was measured")
@@ -64,7 +73,7 @@ type measurement struct {
 }
 
 func (m *measurement) runAll(ctx context.Context) error {
-	if err := m.runParts(ctx, "whole", m.server.url, m.measureWhole, m.measureLatency, m.measureStorm); err != nil {
+	if err := m.runParts(ctx, "whole", m.server.url, m.measureWhole, m.measureStorm, endProfile, m.measureLatency); err != nil {
 		return err
 	}
 	if err := m.runParts(ctx, "outage", "", m.measureLocal, m.storeOutage); err != nil {
@@ -81,7 +90,7 @@ func (m *measurement) runAll(ctx context.Context) error {
 		return err
 	}
 	m.printProgress("the bare client publishes %d messages", m.cfg.Messages)
-	if m.report.Bare, err = m.server.publishBare(ctx, m.cfg.Messages); err != nil {
+	if m.report.Bare, m.report.BareCPU, err = m.server.publishBare(ctx, m.cfg.Messages); err != nil {
 		return err
 	}
 	m.report.Ratio = m.report.Whole / m.report.Bare
@@ -122,10 +131,20 @@ func (m *measurement) runParts(ctx context.Context, state, url string, parts ...
 	return nil
 }
 
+// endProfile ends the profile, if there is one: the other parts have none.
+func endProfile(context.Context, *pipeline) error {
+	pprof.StopCPUProfile()
+	return nil
+}
+
 // measureWhole measures from decisions to confirmations.
 func (m *measurement) measureWhole(ctx context.Context, w *pipeline) error {
 	m.printProgress("%d decisions, as fast as they are stored and confirmed", m.cfg.Messages)
 	began := time.Now()
+	used, err := processorTime()
+	if err != nil {
+		return err
+	}
 	if err := w.decideMany(ctx, m.cfg.Messages, statusIn, m.progressPrinter("decided")); err != nil {
 		return err
 	}
@@ -133,7 +152,8 @@ func (m *measurement) measureWhole(ctx context.Context, w *pipeline) error {
 		return err
 	}
 	m.report.Whole = float64(m.cfg.Messages) / time.Since(began).Seconds()
-	return nil
+	m.report.WholeCPU, err = processorTimeOfEach(used, m.cfg.Messages)
+	return err
 }
 
 // progressPrinter returns a function that prints progress from time to time.
@@ -152,6 +172,10 @@ func (m *measurement) measureStorm(ctx context.Context, w *pipeline) error {
 	m.report.Storm = max(m.cfg.Messages/20, 1)
 	m.printProgress("%d agents are lost at once", m.report.Storm)
 	began := time.Now()
+	used, err := processorTime()
+	if err != nil {
+		return err
+	}
 	for range m.report.Storm {
 		w.decideLoss()
 	}
@@ -163,7 +187,8 @@ func (m *measurement) measureStorm(ctx context.Context, w *pipeline) error {
 		return err
 	}
 	m.report.StormConfirmed = time.Since(began).Seconds()
-	return nil
+	m.report.StormCPU, err = processorTimeOfEach(used, m.report.Storm)
+	return err
 }
 
 // measureLocal measures from decisions to the local disk, without a server.

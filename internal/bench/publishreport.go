@@ -9,8 +9,10 @@ import (
 type PublishReport struct {
 	Messages          int     `json:"messages" unit:"through the whole way, one in 100 a status change"`
 	Whole             float64 `json:"messages_per_s" unit:"from decision to confirmed by the NATS server"`
+	WholeCPU          float64 `json:"message_cpu_us" unit:"µs of this process's processor time for each of these messages"`
 	Bare              float64 `json:"bare_messages_per_s" unit:"the same messages, by the nats.go JetStream client alone"`
-	Ratio             float64 `json:"ratio_to_bare_client" unit:"of these two"`
+	BareCPU           float64 `json:"bare_message_cpu_us" unit:"µs, of the client alone"`
+	Ratio             float64 `json:"ratio_to_bare_client" unit:"of the two rates"`
 	Local             float64 `json:"local_messages_per_s" unit:"from decision to durable on the local disk, without a server"`
 	Forward           float64 `json:"forward_messages_per_s" unit:"from the local disk to confirmed, while keep-alives go on"`
 	P50               float64 `json:"latency_p50_ms" unit:"ms from decision to confirmed, of a status change, at 500 decisions a second"`
@@ -20,6 +22,7 @@ type PublishReport struct {
 	Storm             int     `json:"storm_changes" unit:"status changes decided at once"`
 	StormDurable      float64 `json:"storm_durable_s" unit:"s until all are on the local disk"`
 	StormConfirmed    float64 `json:"storm_confirmed_s" unit:"s until all are confirmed"`
+	StormCPU          float64 `json:"storm_change_cpu_us" unit:"µs of this process's processor time for each of them"`
 	CatchUp           int     `json:"catch_up_messages" unit:"stored while the server was away"`
 	CatchUpSeconds    float64 `json:"catch_up_s" unit:"s until all of them were confirmed"`
 	PeakResidentBytes int64   `json:"peak_rss_bytes" unit:"bytes of this process at most, but for the bare client and filling the disk"`

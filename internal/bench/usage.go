@@ -1,10 +1,12 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -17,6 +19,25 @@ func processorTime() (time.Duration, error) {
 		return 0, fmt.Errorf("read the processor time used: %w", err)
 	}
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano()), nil
+}
+
+// processorTimeOfEach returns the processor time in µs that this process has used for each
+// of n things, since it had used so much.
+func processorTimeOfEach(used time.Duration, n int) (float64, error) {
+	now, err := processorTime()
+	return float64((now - used).Microseconds()) / float64(n), err
+}
+
+// startProfile begins a profile of this process's processor time. The caller calls stop.
+func startProfile(file string) (stop func(), err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { pprof.StopCPUProfile(); f.Close() }, nil
 }
 
 // residentBytes returns how much memory the process has now.
