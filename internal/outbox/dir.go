@@ -200,7 +200,7 @@ func (o *Outbox) restartServer(ctx context.Context) (err error) {
 		if err := o.findLastSequence(ctx, c); err != nil {
 			return fmt.Errorf("open stream %s: %w", c, err)
 		}
-		o.addToCache(c, nil)
+		o.recent[c].addMessages(nil, o.last[c])
 	}
 	o.status = streamfiles.NewSyncer(o.cfg.Dir, Status.String())
 	if err := o.status.Sync(); err != nil {

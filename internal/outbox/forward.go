@@ -132,11 +132,10 @@ func newForwarder(ctx context.Context, o *Outbox, c Class, shared *delivery) (*f
 		end:        o.last[c],
 	}
 	var err error
-	f.reader, err = newReader(ctx, o, f.stream, ReaderConfig{Name: "forward", Class: c}, cursorFor(o.cfg.Dir, c.String()+".cursor"))
+	f.reader, err = newReader(ctx, o, f.stream, ReaderConfig{Name: "forward", Class: c, Recent: true}, cursorFor(o.cfg.Dir, c.String()+".cursor"))
 	if err != nil {
 		return nil, fmt.Errorf("start forwarder of %s: %w", c, err)
 	}
-	f.reader.recent = newRecentCache(recentCacheMax, o.last[c])
 	f.reader.silence = min(f.reader.silence, time.Second)
 	f.restoreWaiting()
 	f.losses.seen = f.reader.read

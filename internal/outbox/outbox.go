@@ -94,6 +94,7 @@ type Outbox struct {
 	nc      *nats.Conn // the owner's, to the server
 	js      jetstream.JetStream
 	streams [classes]jetstream.Stream
+	recent  [classes]recentCaches
 
 	timing       timing
 	status       *streamfiles.Syncer    // Publish's

@@ -113,10 +113,10 @@ func (o *Outbox) storeMessages(ctx context.Context, c Class, msgs []*nats.Msg) e
 		return o.Err()
 	}
 	if err := o.storeTogether(ctx, c, msgs); err == nil {
-		o.addToCache(c, msgs)
+		o.recent[c].addMessages(msgs, o.last[c])
 	} else {
 		err := o.storeAll(ctx, c, msgs)
-		o.addToCache(c, nil)
+		o.recent[c].addMessages(nil, o.last[c])
 		if err != nil {
 			return err
 		}
@@ -132,13 +132,6 @@ func (o *Outbox) storeMessages(ctx context.Context, c Class, msgs []*nats.Msg) e
 	}
 	o.statusEnd.advanceTo(o.last[c])
 	return nil
-}
-
-// addToCache makes what was stored available to the forwarder.
-func (o *Outbox) addToCache(c Class, msgs []*nats.Msg) {
-	if f := o.forwarders[c]; f != nil {
-		f.reader.recent.addMessages(msgs, o.last[c])
-	}
 }
 
 // errNotAll is returned when a stream's sequence did not rise by as much as was sent.

@@ -28,7 +28,8 @@ type Stored struct {
 type Reader struct {
 	nc      *nats.Conn // to the local server
 	stream  jetstream.Stream
-	recent  *recentCache // nil for none: the stream is read
+	recent  *recentCache  // nil for none: the stream is read
+	caches  *recentCaches // that has it
 	cfg     ReaderConfig
 	silence time.Duration
 	log     *slog.Logger
@@ -48,6 +49,7 @@ type ReaderConfig struct {
 	Filter  string // only messages whose subject matches; "" for all
 	Current bool   // at first, without a position on disk, begin with the last message of each subject instead of the first
 	FromEnd bool   // at first, without a position on disk, begin behind the last message
+	Recent  bool   // what is published while it keeps up is read from memory
 	Keep    bool   // what it has not confirmed is not removed from STATUS, however old
 }
 
@@ -86,14 +88,23 @@ func newReader(ctx context.Context, o *Outbox, stream jetstream.Stream, cfg Read
 	} else if err != nil {
 		return nil, err
 	}
+	if cfg.Recent {
+		r.recent, r.caches = newRecentCache(recentCacheMax, 0), &o.recent[cfg.Class]
+		r.caches.attach(r.recent)
+	}
 	info, err := stream.Info(ctx)
 	if err != nil {
+		r.detachCache()
 		return nil, fmt.Errorf("read local stream: %w", err)
+	}
+	if r.recent != nil {
+		r.recent.raiseEnd(info.State.LastSeq)
 	}
 	if last := info.State.LastSeq; seq > last {
 		r.log.Warn("the reader's position is beyond the stream's end: stepping back", "position", seq, "end", last)
 		seq = last
 		if err := c.saveSequence(seq); err != nil {
+			r.detachCache()
 			return nil, err
 		}
 	}
@@ -106,6 +117,13 @@ func newReader(ctx context.Context, o *Outbox, stream jetstream.Stream, cfg Read
 	return r, nil
 }
 
+// detachCache ends that what is published is kept in memory for the reader.
+func (r *Reader) detachCache() {
+	if r.recent != nil {
+		r.caches.detach(r.recent)
+	}
+}
+
 // Next waits for messages and returns what there is, at most limit. What fails in
 // between, it tries again: only the end of ctx is an error.
 func (r *Reader) Next(ctx context.Context, limit int) ([]Stored, error) {
@@ -114,9 +132,12 @@ func (r *Reader) Next(ctx context.Context, limit int) ([]Stored, error) {
 		if len(batch) == 0 && err == nil {
 			batch, err = r.fetchBatch(ctx, limit)
 		}
+		batch, others := r.selectMatching(batch)
 		switch {
 		case len(batch) > 0:
 			return batch, nil
+		case others && err == nil:
+			continue
 		case ctx.Err() != nil:
 			r.stopReading()
 			return nil, ctx.Err()
@@ -126,6 +147,17 @@ func (r *Reader) Next(ctx context.Context, limit int) ([]Stored, error) {
 			pause(ctx, time.Second)
 		}
 	}
+}
+
+// selectMatching returns those of a batch that match the filter, and whether there were others.
+// The stream has none where it is read with the filter.
+func (r *Reader) selectMatching(batch []Stored) (matching []Stored, others bool) {
+	if r.recent == nil || r.cfg.Filter == "" {
+		return batch, false
+	}
+	n := len(batch)
+	matching = slices.DeleteFunc(batch, func(m Stored) bool { return !matchesPattern(r.cfg.Filter, m.Subject) })
+	return matching, len(matching) < n
 }
 
 // Poll returns what there is, at most limit. When there is nothing it returns a channel
@@ -205,10 +237,12 @@ func (r *Reader) startReading(ctx context.Context) error {
 	}
 	cfg := jetstream.ConsumerConfig{
 		Name:          consumerOf(r.cfg.Name),
-		FilterSubject: r.cfg.Filter,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:   r.read + 1,
 	}
+	if r.recent == nil {
+		cfg.FilterSubject = r.cfg.Filter
+	} // else it reads to the end, to go on in memory
 	if r.cfg.Current && r.read == 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.FilterSubject = jetstream.DeliverLastPerSubjectPolicy, 0, cmp.Or(cfg.FilterSubject, ">")
 	}
@@ -264,5 +298,6 @@ func (r *Reader) StartOver() error {
 // Close saves the position. It has to be called before the outbox's.
 func (r *Reader) Close() error {
 	r.stopReading()
+	r.detachCache()
 	return r.position.close()
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -11,8 +12,7 @@ import (
 // recentCacheMax is how many bytes of messages a cache holds.
 const recentCacheMax = 4 << 20
 
-// recentCache is the end of a local stream in memory, for the forwarder. While that keeps
-// up, it need not read what was just written: that would need more processor time than
+// recentCache is the end of a local stream in memory, for one reader. While that keeps up, it need not read what was just written: that would need more processor time than
 // all else, and the server holds blocks of 8 MiB for ten seconds after they are read.
 // What is beyond maxBytes is read from the stream.
 type recentCache struct {
@@ -31,16 +31,19 @@ func newRecentCache(room int, end uint64) *recentCache {
 
 // addMessages adds what was stored, up to the sequence last. Without messages, it records
 // the stream's end only.
-func (t *recentCache) addMessages(msgs []*nats.Msg, last uint64) {
+func (t *recentCache) addMessages(msgs []Stored, last uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	first := last - uint64(len(msgs)) + 1
-	if t.end+1 != first || len(msgs) == 0 {
+	t.addLocked(msgs, last)
+}
+
+func (t *recentCache) addLocked(msgs []Stored, last uint64) {
+	if first := last - uint64(len(msgs)) + 1; t.end+1 != first || len(msgs) == 0 {
 		t.dropFirst(len(t.msgs))
 	}
-	for i, m := range msgs {
-		t.msgs = append(t.msgs, Stored{Seq: first + uint64(i), Subject: m.Subject, Header: forwardHeader(m.Header), Data: m.Data})
-		t.size += len(m.Data)
+	t.msgs = append(t.msgs, msgs...)
+	for i := range msgs {
+		t.size += len(msgs[i].Data)
 	}
 	over := 0
 	for size := t.size; size > t.maxBytes; over++ {
@@ -50,6 +53,15 @@ func (t *recentCache) addMessages(msgs []*nats.Msg, last uint64) {
 	t.end = last
 	close(t.more)
 	t.more = make(chan struct{})
+}
+
+// raiseEnd records that the stream has messages up to a sequence.
+func (t *recentCache) raiseEnd(last uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.end < last {
+		t.addLocked(nil, last)
+	}
 }
 
 // dropFirst removes the first n messages.
@@ -92,6 +104,44 @@ func (t *recentCache) lastSequence() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.end
+}
+
+// recentCaches are those of a stream's readers.
+type recentCaches struct {
+	mu  sync.Mutex
+	all []*recentCache
+}
+
+// attach adds a cache.
+func (c *recentCaches) attach(t *recentCache) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, t)
+}
+
+// detach removes a cache.
+func (c *recentCaches) detach(t *recentCache) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = slices.DeleteFunc(c.all, func(a *recentCache) bool { return a == t })
+}
+
+// addMessages adds what was stored to each cache. Without messages, they record the
+// stream's end only.
+func (c *recentCaches) addMessages(msgs []*nats.Msg, last uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.all) == 0 {
+		return
+	}
+	stored := make([]Stored, len(msgs))
+	first := last - uint64(len(msgs)) + 1
+	for i, m := range msgs {
+		stored[i] = Stored{Seq: first + uint64(i), Subject: m.Subject, Header: forwardHeader(m.Header), Data: m.Data}
+	}
+	for _, t := range c.all {
+		t.addMessages(stored, last)
+	}
 }
 
 // forwardHeader returns a header without what is meant for the local stream only.

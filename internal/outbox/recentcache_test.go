@@ -19,6 +19,12 @@ func storedMessages(n int) []*nats.Msg {
 	return msgs
 }
 
+// addStored adds messages to a cache as a publisher does.
+func addStored(t *recentCache, msgs []*nats.Msg, last uint64) {
+	caches := recentCaches{all: []*recentCache{t}}
+	caches.addMessages(msgs, last)
+}
+
 func TestARecentCacheHasTheNewestMessagesInARow(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -28,18 +34,18 @@ func TestARecentCacheHasTheNewestMessagesInARow(t *testing.T) {
 		end   uint64
 	}{
 		{"nothing", func(*recentCache) {}, 7, "", 7},
-		{"all", func(t *recentCache) { t.addMessages(storedMessages(3), 10) }, 7, "8 9 10", 10},
-		{"what follows", func(t *recentCache) { t.addMessages(storedMessages(3), 10) }, 9, "10", 10},
-		{"nothing follows", func(t *recentCache) { t.addMessages(storedMessages(3), 10) }, 10, "", 10},
-		{"one after the other", func(t *recentCache) { t.addMessages(storedMessages(2), 9); t.addMessages(storedMessages(1), 10) }, 7, "8 9 10", 10},
-		{"no more than asked for", func(t *recentCache) { t.addMessages(storedMessages(7), 14) }, 8, "9 10 11", 14},
-		{"no more than maxBytes", func(t *recentCache) { t.addMessages(storedMessages(9), 16) }, 8, "", 16},
-		{"the newest", func(t *recentCache) { t.addMessages(storedMessages(9), 16) }, 14, "15 16", 16},
-		{"none larger than maxBytes", func(t *recentCache) { t.addMessages([]*nats.Msg{{Data: make([]byte, 100)}}, 8) }, 7, "", 8},
-		{"none before a gap", func(t *recentCache) { t.addMessages(storedMessages(2), 9); t.addMessages(storedMessages(1), 11) }, 7, "", 11},
-		{"what comes after a gap", func(t *recentCache) { t.addMessages(storedMessages(2), 9); t.addMessages(storedMessages(1), 11) }, 10, "11", 11},
-		{"only the end is known", func(t *recentCache) { t.addMessages(storedMessages(2), 9); t.addMessages(nil, 9) }, 8, "", 9},
-		{"what was read is forgotten", func(t *recentCache) { t.addMessages(storedMessages(3), 10); t.messagesAfter(9, 1) }, 7, "", 10},
+		{"all", func(t *recentCache) { addStored(t, storedMessages(3), 10) }, 7, "8 9 10", 10},
+		{"what follows", func(t *recentCache) { addStored(t, storedMessages(3), 10) }, 9, "10", 10},
+		{"nothing follows", func(t *recentCache) { addStored(t, storedMessages(3), 10) }, 10, "", 10},
+		{"one after the other", func(t *recentCache) { addStored(t, storedMessages(2), 9); addStored(t, storedMessages(1), 10) }, 7, "8 9 10", 10},
+		{"no more than asked for", func(t *recentCache) { addStored(t, storedMessages(7), 14) }, 8, "9 10 11", 14},
+		{"no more than maxBytes", func(t *recentCache) { addStored(t, storedMessages(9), 16) }, 8, "", 16},
+		{"the newest", func(t *recentCache) { addStored(t, storedMessages(9), 16) }, 14, "15 16", 16},
+		{"none larger than maxBytes", func(t *recentCache) { addStored(t, []*nats.Msg{{Data: make([]byte, 100)}}, 8) }, 7, "", 8},
+		{"none before a gap", func(t *recentCache) { addStored(t, storedMessages(2), 9); addStored(t, storedMessages(1), 11) }, 7, "", 11},
+		{"what comes after a gap", func(t *recentCache) { addStored(t, storedMessages(2), 9); addStored(t, storedMessages(1), 11) }, 10, "11", 11},
+		{"only the end is known", func(t *recentCache) { addStored(t, storedMessages(2), 9); addStored(t, nil, 9) }, 8, "", 9},
+		{"what was read is forgotten", func(t *recentCache) { addStored(t, storedMessages(3), 10); t.messagesAfter(9, 1) }, 7, "", 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cache := newRecentCache(70, 7)
@@ -73,7 +79,7 @@ func TestARecentCacheHasTheNewestMessagesInARow(t *testing.T) {
 func TestARecentCacheDoesNotForwardWhatIsMeantForTheLocalStream(t *testing.T) {
 	local := nats.Header{jetstream.MsgIDHeader: {"2"}, jetstream.ExpectedLastMsgIDHeader: {"1"}}
 	cache := newRecentCache(10, 0)
-	cache.addMessages([]*nats.Msg{{Header: local}}, 1)
+	addStored(cache, []*nats.Msg{{Header: local}}, 1)
 	msgs, _, _ := cache.messagesAfter(0, 1)
 	if diff := cmp.Diff(nats.Header{jetstream.MsgIDHeader: {"2"}}, msgs[0].Header); diff != "" {
 		t.Error(diff)
@@ -91,9 +97,8 @@ func TestAReaderOfACacheAndItsStreamReadsAllInOrder(t *testing.T) {
 			old := messages(Status, 1, 20)
 			mustPublish(t, o, old)
 			r := mustRead(t, o)
-			r.recent = newRecentCache(maxBytes, 20)
-			o.forwarders[Status] = &forwarder{reader: r}
-			defer func() { o.forwarders[Status] = nil }()
+			r.recent, r.caches = newRecentCache(maxBytes, 20), &o.recent[Status]
+			r.caches.attach(r.recent)
 			all, done := messages(Status, 21, 2000), make(chan error)
 			go func() {
 				var err error
@@ -117,5 +122,42 @@ func TestAReaderOfACacheAndItsStreamReadsAllInOrder(t *testing.T) {
 				t.Errorf("after a rewind: %v", got)
 			}
 		})
+	}
+}
+
+// A reader of a cache may want some subjects only, also where the others come last, and where it
+// begins while messages are published.
+func TestAReaderOfACacheReadsWhatItsFilterMatches(t *testing.T) {
+	o := mustOpen(t, Config{})
+	wanted, others := messages(Status, 1, 400), messages(Status, 1, 400)
+	var all []Message
+	for i := range wanted {
+		others[i].Subject, others[i].ID = "wazuh.xdr.alerts.level_10", "alert-"+others[i].ID
+		all = append(all, wanted[i], others[i])
+	}
+	mustPublish(t, o, all[:200])
+	done := make(chan error)
+	go func() {
+		var err error
+		for rest := all[200:]; len(rest) > 0 && err == nil; rest = rest[6:] {
+			err = o.Publish(t.Context(), rest[:6])
+		}
+		done <- err
+	}()
+	r := mustRead(t, o, func(cfg *ReaderConfig) { cfg.Filter, cfg.Recent = "wazuh.xdr.agent.*.status_change", true })
+	got, last := read(t, r, 400)
+	if diff := cmp.Diff(ids(wanted), got); diff != "" || last != 799 {
+		t.Error(last, diff)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	more := messages(Status, 801, 801)
+	mustPublish(t, o, more)
+	if got, _ := read(t, r, 1); cmp.Diff(ids(more), got) != "" {
+		t.Errorf("then %v", got)
+	}
+	if r.msgs != nil {
+		t.Error("it does not read from memory")
 	}
 }
