@@ -19,6 +19,7 @@ type bucket struct {
 	created      time.Time
 	contents     contents
 	triedProtect bool
+	revisions    revisions
 }
 
 // contents is how much a bucket holds.
@@ -34,7 +35,13 @@ func openBucket(ctx context.Context, c *connection, wait time.Duration) (*bucket
 	}
 	b := &bucket{Bucket: opened, created: opened.Info().Created}
 	b.countContents()
+	b.forgetRevisions()
 	return b, nil
+}
+
+// forgetRevisions begins anew with what is known of the revisions of the bucket's keys.
+func (b *bucket) forgetRevisions() {
+	b.revisions = revisions{of: make(map[string]uint64), complete: b.contents.Messages == 0}
 }
 
 func (b *bucket) countContents() {
@@ -88,4 +95,36 @@ func (b *bucket) getAgentValue(ctx context.Context, id string) (value *storedVal
 		return nil, m.Sequence, nil
 	}
 	return &storedValue{m.Data, m.Header.Get(orderHeader)}, m.Sequence, nil
+}
+
+// revisionsMax is how many revisions are remembered: some 70 bytes each.
+const revisionsMax = 1 << 16
+
+// revisions are those of the keys that were written on this connection: the values behind them
+// are our own, and so older than what is written next. If the server has another revision by
+// then, it refuses the write.
+type revisions struct {
+	of       map[string]uint64
+	complete bool // a key that is not among them was never written
+}
+
+// find returns the revision of an agent's key, if it is known; 0 for a key that never was.
+func (r *revisions) find(id string) (revision uint64, known bool) {
+	revision, known = r.of[id]
+	return revision, known || r.complete
+}
+
+// set records the revision of an agent's key.
+func (r *revisions) set(id string, revision uint64) {
+	if _, known := r.of[id]; !known && len(r.of) >= revisionsMax {
+		r.complete = false
+		return
+	}
+	r.of[id] = revision
+}
+
+// forget records that the revision of an agent's key is not known.
+func (r *revisions) forget(id string) {
+	delete(r.of, id)
+	r.complete = false
 }

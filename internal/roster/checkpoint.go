@@ -80,6 +80,7 @@ func (r *Roster) rewriteAllAgents(b *bucket) error {
 	if err := r.reader.StartOver(); err != nil {
 		return err
 	}
+	b.forgetRevisions()
 	r.puts.Store(0)
 	r.added.Store(0)
 	m := r.checkpoint

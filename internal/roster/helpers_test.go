@@ -26,7 +26,7 @@ const (
 	patience = time.Minute
 )
 
-var quick = timing{answerTimeout: 5 * time.Second, retryDelay: 50 * time.Millisecond, checkPeriod: 200 * time.Millisecond}
+var quick = timing{answerTimeout: 5 * time.Second, retryDelay: 50 * time.Millisecond, checkPeriod: 200 * time.Millisecond, gatherPeriod: 5 * time.Millisecond}
 
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

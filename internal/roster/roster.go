@@ -84,9 +84,12 @@ type timing struct {
 	answerTimeout time.Duration // for one answer of the server
 	retryDelay    time.Duration // after a failure
 	checkPeriod   time.Duration // between two checks whether the bucket is still the same
+	gatherPeriod  time.Duration // between the beginnings of two batches that are not full
 }
 
-var defaultTiming = timing{answerTimeout: 5 * time.Second, retryDelay: 10 * time.Second, checkPeriod: time.Minute}
+// Of agents that start, or change again and again, a batch has the last state only, and there is one
+// checkpoint for all: each is synced to disk.
+var defaultTiming = timing{answerTimeout: 5 * time.Second, retryDelay: 10 * time.Second, checkPeriod: time.Minute, gatherPeriod: 200 * time.Millisecond}
 
 // batchMax is how many messages are read, and their agents written, before the
 // position moves.
@@ -100,7 +103,7 @@ func open(ctx context.Context, cfg Config, t timing) (*Roster, error) {
 	r.checkpoint = loadCheckpoint(r.file, r.log)
 	var err error
 	r.reader, err = cfg.Outbox.Reader(ctx, outbox.ReaderConfig{Name: "roster", Class: outbox.Status,
-		Filter: cfg.Prefix.StatusChanges(), Current: true})
+		Filter: cfg.Prefix.StatusChanges(), Current: true, Recent: true})
 	if err != nil {
 		return nil, fmt.Errorf("open the roster: %w", err)
 	}
@@ -177,6 +180,7 @@ func (r *Roster) followOutbox(ctx context.Context, c *connection) error {
 	if err != nil {
 		return err
 	}
+	defer b.Close()
 	if err := r.resumeBucket(ctx, b); err != nil {
 		return err
 	}
@@ -186,6 +190,7 @@ func (r *Roster) followOutbox(ctx context.Context, c *connection) error {
 		if err != nil {
 			return err
 		}
+		next := time.Now().Add(r.timing.gatherPeriod)
 		if err := r.applyMessageBatch(ctx, b, batch); err != nil {
 			return err
 		}
@@ -196,6 +201,19 @@ func (r *Roster) followOutbox(ctx context.Context, c *connection) error {
 			}
 			looked = time.Now()
 		}
+		if n := len(batch); n > 0 && n < batchMax {
+			pauseUntil(ctx, next)
+		}
+	}
+}
+
+// pauseUntil waits until a time, or until ctx ends.
+func pauseUntil(ctx context.Context, at time.Time) {
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
