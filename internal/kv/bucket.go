@@ -145,42 +145,6 @@ func (b *Bucket) Put(ctx context.Context, key string, m *nats.Msg, opts ...jetst
 	return ack.Sequence, nil
 }
 
-// PendingPut is a write of a key that is under way.
-type PendingPut struct {
-	bucket       *Bucket
-	key, subject string
-	ack          jetstream.PubAckFuture
-}
-
-// StartPut is Put without waiting for the server's answer. The caller waits for it, and has no
-// more than some hundreds under way.
-func (b *Bucket) StartPut(key string, m *nats.Msg, opts ...jetstream.PublishOpt) (*PendingPut, error) {
-	m.Subject = b.Domain.Subject(b.subjectOf(key))
-	ack, err := b.js.PublishMsgAsync(m, append(opts, jetstream.WithRetryAttempts(0))...)
-	if err != nil {
-		return nil, b.explainPut(key, m.Subject, err)
-	}
-	return &PendingPut{b, key, m.Subject, ack}, nil
-}
-
-// Wait waits for the server's answer, and returns what Put returns. Of many that are under way,
-// each has the bucket's timeout from the call on.
-func (p *PendingPut) Wait(ctx context.Context) (revision uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, p.bucket.Timeout)
-	defer cancel()
-	select {
-	case ack := <-p.ack.Ok():
-		return ack.Sequence, nil
-	case err = <-p.ack.Err():
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	return 0, p.bucket.explainPut(p.key, p.subject, err)
-}
-
-// Close ends the writes that are under way, if there are any. The connection stays open.
-func (b *Bucket) Close() { b.js.CleanupPublisher() }
-
 // explainPut returns what the error of a write means.
 func (b *Bucket) explainPut(key, subject string, err error) error {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok &&

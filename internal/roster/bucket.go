@@ -16,6 +16,7 @@ var errAnother = errors.New("the bucket is not the one it was")
 // bucket is the key-value bucket on one connection.
 type bucket struct {
 	*kv.Bucket
+	writer       *kv.Writer
 	created      time.Time
 	contents     contents
 	triedProtect bool
@@ -33,7 +34,11 @@ func openBucket(ctx context.Context, c *connection, wait time.Duration) (*bucket
 	if err != nil {
 		return nil, err
 	}
-	b := &bucket{Bucket: opened, created: opened.Info().Created}
+	w, err := opened.NewWriter()
+	if err != nil {
+		return nil, err
+	}
+	b := &bucket{Bucket: opened, writer: w, created: opened.Info().Created}
 	b.countContents()
 	b.forgetRevisions()
 	return b, nil

@@ -180,7 +180,7 @@ func (r *Roster) followOutbox(ctx context.Context, c *connection) error {
 	if err != nil {
 		return err
 	}
-	defer b.Close()
+	defer b.writer.Close()
 	if err := r.resumeBucket(ctx, b); err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func (w *writing) startPut(p *knownPut) error {
 	if err != nil {
 		return err
 	}
-	p.pending, err = w.bucket.StartPut(p.state.AgentID, m, jetstream.WithExpectLastSequencePerSubject(p.before))
+	p.pending, err = w.bucket.writer.StartPut(p.state.AgentID, m, p.before)
 	return err
 }
 
