@@ -113,14 +113,14 @@ type revisions struct {
 	complete bool // a key that is not among them was never written
 }
 
-// find returns the revision of an agent's key, if it is known; 0 for a key that never was.
-func (r *revisions) find(id string) (revision uint64, known bool) {
+// findRevision returns the revision of an agent's key, if it is known; 0 for a key that never was.
+func (r *revisions) findRevision(id string) (revision uint64, known bool) {
 	revision, known = r.of[id]
 	return revision, known || r.complete
 }
 
-// set records the revision of an agent's key.
-func (r *revisions) set(id string, revision uint64) {
+// setRevision records the revision of an agent's key.
+func (r *revisions) setRevision(id string, revision uint64) {
 	if _, known := r.of[id]; !known && len(r.of) >= revisionsMax {
 		r.complete = false
 		return
@@ -128,8 +128,8 @@ func (r *revisions) set(id string, revision uint64) {
 	r.of[id] = revision
 }
 
-// forget records that the revision of an agent's key is not known.
-func (r *revisions) forget(id string) {
+// forgetRevision records that the revision of an agent's key is not known.
+func (r *revisions) forgetRevision(id string) {
 	delete(r.of, id)
 	r.complete = false
 }

@@ -58,20 +58,20 @@ func TestAValueIsReadBeforeAWriteOnlyWhereItsRevisionIsNotKnown(t *testing.T) {
 func TestNoMoreRevisionsAreRememberedThanRoomIsFor(t *testing.T) {
 	r := revisions{of: make(map[string]uint64), complete: true}
 	for i := range revisionsMax + 1 {
-		r.set(fmt.Sprintf("%03d", i), uint64(i+1))
+		r.setRevision(fmt.Sprintf("%03d", i), uint64(i+1))
 	}
-	r.set("001", 7)
+	r.setRevision("001", 7)
 	if len(r.of) != revisionsMax {
 		t.Errorf("%d revisions", len(r.of))
 	}
-	if revision, known := r.find("001"); revision != 7 || !known {
+	if revision, known := r.findRevision("001"); revision != 7 || !known {
 		t.Errorf("revision %d, %v", revision, known)
 	}
-	if _, known := r.find(fmt.Sprintf("%03d", revisionsMax)); known {
+	if _, known := r.findRevision(fmt.Sprintf("%03d", revisionsMax)); known {
 		t.Error("one that is not remembered counts as never written")
 	}
-	r.forget("001")
-	if _, known := r.find("001"); known {
+	r.forgetRevision("001")
+	if _, known := r.findRevision("001"); known {
 		t.Error("a revision that has changed is still known")
 	}
 }

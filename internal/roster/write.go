@@ -56,7 +56,7 @@ func (w *writing) writePart(ctx context.Context, states []*event.AgentState) err
 	var unknown []*event.AgentState
 	var puts []knownPut
 	for _, s := range states {
-		if before, known := w.bucket.revisions.find(s.AgentID); known {
+		if before, known := w.bucket.revisions.findRevision(s.AgentID); known {
 			puts = append(puts, knownPut{state: s, before: before})
 		} else {
 			unknown = append(unknown, s)
@@ -86,7 +86,7 @@ func (w *writing) writeKnown(ctx context.Context, puts []knownPut) (changed []*e
 		p := &puts[i]
 		switch revision, err := p.pending.Wait(ctx); {
 		case errors.Is(err, kv.ErrChanged):
-			w.bucket.revisions.forget(p.state.AgentID)
+			w.bucket.revisions.forgetRevision(p.state.AgentID)
 			changed = append(changed, p.state)
 		case err != nil:
 			return nil, err
@@ -134,7 +134,7 @@ func (w *writing) startPut(p *knownPut) error {
 func (w *writing) recordWrite(id string, revision uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.bucket.revisions.set(id, revision)
+	w.bucket.revisions.setRevision(id, revision)
 	if revision > w.last.Revision {
 		w.last.Agent, w.last.Revision = id, revision
 	}
