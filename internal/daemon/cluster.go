@@ -95,13 +95,19 @@ func (n *Node) joinCluster(cfg *config.Config, pace clusterPace) (*clusterPart, 
 }
 
 func (n *Node) newClusterPart(cfg *config.Config, role ownership.Role, pace clusterPace) *clusterPart {
-	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: cfg.KeepAlive.Timeout, closed: make(map[detector.AgentID]struct{}),
+	c := &clusterPart{node: cfg.Pulse.NodeName, role: role, pace: pace, clock: n.clock, log: n.log, timeout: longestTimeout(cfg), closed: make(map[detector.AgentID]struct{}),
 		numbers: make(map[string]detector.NodeNumber), departures: newDepartures(), alerts: heldAlerts{byAgent: make(map[detector.AgentID]heldAlert), put: n.out.backlog.put},
 		publish: n.publishRecord, statusEnd: n.out.outbox.StatusEnd, awaitForwarded: n.out.awaitForwarded, isForwarding: n.out.isForwarding, group: messageGroups(cfg)[0], nodes: newNodeWatch(), duplicates: &n.duplicates}
-	for i := range cfg.Groups {
-		c.timeout = max(c.timeout, cfg.Groups[i].Timeout)
-	}
 	return c
+}
+
+// longestTimeout returns after which time every agent that has sent nothing is lost.
+func longestTimeout(cfg *config.Config) time.Duration {
+	longest := cfg.KeepAlive.Timeout
+	for i := range cfg.Groups {
+		longest = max(longest, cfg.Groups[i].Timeout)
+	}
+	return longest
 }
 
 // cluster returns the node's part in its cluster, nil if it is in none.

@@ -39,6 +39,7 @@ type Node struct {
 	detector   *detector.Detector
 	hosts      *hostprobe.Prober
 	roster     *roster.Roster // nil for none
+	leftWait   time.Duration  // until restoreLeft, if nothing else is left of an earlier run; else 0
 	history    *history.History
 	silences   *silencer.Silencer
 	duplicates duplicates
@@ -102,6 +103,9 @@ func open(ctx context.Context, cfg *config.Config, version string, w world, log 
 	}
 	if err := n.out.restoreAgents(ctx, n.clock, &set, n.detector); err != nil {
 		return nil, err
+	}
+	if n.detector.Counts() == (detector.Counts{}) {
+		n.leftWait = longestTimeout(cfg)
 	}
 	if err := n.restoreDuplicates(ctx); err != nil {
 		return nil, err
@@ -207,6 +211,7 @@ func (n *Node) Run(parent context.Context) error {
 	serving.Go(func() { n.clustered.run(ctx) })
 	serving.Go(func() { n.clustered.runFleet(ctx) })
 	serving.Go(func() { n.clustered.watchNodes(ctx) })
+	serving.Go(func() { n.restoreLeft(ctx) })
 	serving.Go(func() { n.answerQueries(ctx) })
 	serving.Go(func() { n.out.publishKeys(ctx) })
 	serving.Go(func() { n.keepLastWill(ctx, func() bool { return parent.Err() != nil }) })

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/detector"
 )
 
 // state waits for an agent's in the roster that fits.
@@ -76,5 +78,46 @@ func TestTheRosterIsKeptOnTheXDRsServer(t *testing.T) {
 	waitFor(t, h.startAgents(keyFile).Settled())
 	for _, id := range []string{"001", "002", "003"} {
 		h.state(xdr.ClientURL(), id, activeNow)
+	}
+}
+
+// A node whose state directory is gone finds in the bucket which agents it had: those that do not
+// show themselves are not active for ever.
+func TestANodeThatHasLostItsStateWatchesTheAgentsThatItHad(t *testing.T) {
+	t.Parallel()
+	xdr := far(t)
+	stored(t, xdr)
+	cfg := patientSettings(t)
+	cfg.NATS.ServerURL = xdr.ClientURL()
+	h := startTestNode(t, cfg)
+	agents := h.startAgents(keyFile[:strings.Index(keyFile, "003")])
+	waitFor(t, agents.Settled())
+	for _, id := range []string{"001", "002"} {
+		h.state(xdr.ClientURL(), id, activeNow)
+	}
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(cfg.Pulse.StateDir); err != nil {
+		t.Fatal(err)
+	}
+	again := openTestNode(t, cfg)
+	if again.node.leftWait != cfg.KeepAlive.Timeout {
+		t.Errorf("it looks after %v", again.node.leftWait)
+	}
+	again.node.leftWait = time.Millisecond
+	again.startNode()
+	for id := range detector.AgentID(3) {
+		want := detector.Active
+		if id == 2 {
+			want = detector.NeverConnected
+		}
+		again.await("agent "+(id+1).String()+" is watched, if it was", func() bool {
+			a, ok := again.node.detector.Agent(id + 1)
+			return ok && a.Status == want && (want == detector.NeverConnected || a.LastSeen < 0)
+		})
+	}
+	if log := again.log.about("of which nothing else is left"); len(log) != 1 {
+		t.Errorf("log: %q", log)
 	}
 }

@@ -110,6 +110,33 @@ func (t *Table) restoreAgent(a *Restored) int32 {
 	return slot
 }
 
+// RestoreMember takes up that an agent was connected to an earlier process, of which only that is
+// known. It does nothing if this one knows more of the agent. As after [Table.Restore], the agent
+// has its timeout since the start to reconnect.
+func (t *Table) RestoreMember(id AgentID, lastSeen Instant) {
+	slot, ok := t.slots.findAgentSlot(id)
+	if !ok {
+		return
+	}
+	s := &t.state[slot]
+	if s.status != NeverConnected || s.has(seen|elsewhere) {
+		return
+	}
+	t.count[NeverConnected]--
+	t.count[Active]++
+	s.status, s.reason, s.from, s.lastSeen = Active, Reconnected, Disconnected, min(lastSeen, -1)
+	s.flags |= seen | wasActive | restored
+	t.identities[slot].since = s.lastSeen
+	t.countSilenced(s, 1)
+	t.ensureDueBy(slot, t.graceUntil(s))
+}
+
+// RestoreMember takes up that an agent was connected to an earlier process; see
+// [Table.RestoreMember]. It is ordered with the sightings, and does not wait.
+func (d *Detector) RestoreMember(id AgentID, lastSeen Instant) {
+	d.inbox.addCall(d.clock.Now(), false, func(t *Table, _ Instant) { t.RestoreMember(id, lastSeen) })
+}
+
 // restoreHeldAlert restores that an agent flaps, and that its alert is held: because of that
 // or of an outage, or else for an Interval, in which it may come back.
 func (t *Table) restoreHeldAlert(slot int32, a *Restored) {
