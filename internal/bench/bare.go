@@ -49,7 +49,7 @@ func (f *natsServer) publishBare(ctx context.Context, messages int) (rate, cpu f
 	for i := range futures {
 		m := like[i%len(like)]
 		header := nats.Header{"Content-Type": m.Header["Content-Type"], jetstream.MsgIDHeader: {"bare-1-" + strconv.Itoa(i)}}
-		if futures[i], err = js.PublishMsgAsync(&nats.Msg{Subject: m.Subject, Header: header, Data: m.Data}); err != nil {
+		if futures[i], err = js.PublishMsgAsync(&nats.Msg{Subject: m.Subject, Header: header, Data: m.Data}, jetstream.WithStallWait(answerTime)); err != nil {
 			return 0, 0, fmt.Errorf("publish with the bare client: %w", err)
 		}
 	}
