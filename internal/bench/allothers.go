@@ -25,6 +25,7 @@ func (c *AllConfig) publishRows(m *PublishReport) []AllRow {
 	}
 	return fitRows([]AllRow{
 		{Work: "messages a second, signed, until the NATS server has confirmed them", Pulse: m.Whole, Beside: "nats.go alone, unsigned", Other: m.Bare, Goal: figureAtLeast(20_000)},
+		{Work: "processor time for each of these messages", Unit: "µs", Pulse: m.WholeCPU, Beside: "nats.go alone, unsigned", Other: m.BareCPU},
 		{Work: fmt.Sprintf("%d status changes at once, until confirmed, signed", c.Messages/20), Unit: "s", Pulse: m.StormConfirmed, Beside: "nats.go alone, unsigned", Other: bareStorm, Goal: figureBelow(2)},
 	}, c.Messages == StandardAll.Messages)
 }
