@@ -207,6 +207,7 @@ func TestMistakesAreRefusedWithWhatIsWanted(t *testing.T) {
 		{"all --small 3", "--small 3: want 10 to 50000\n", exitUsage},
 		{"attach --agents 10", "--agents 10: want 100 to 50000\n", exitUsage},
 		{"attach --for 0s", "--for 0s: want a positive duration, such as 1m\n", exitUsage},
+		{"attach --interval 200s", "--interval 3m20s: want 1s to 180s\n", exitUsage},
 		{"attach --wazuh 6", "--wazuh 6: want 4 or 5\n", exitUsage},
 		{"demo --attach --wazuh 3", "--wazuh 3: want 4 or 5\n", exitUsage},
 		{"demo --wazuh 5", "--wazuh 5: only with --attach\n", exitUsage},

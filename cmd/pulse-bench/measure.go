@@ -82,6 +82,7 @@ type attachCommand struct {
 	Agents   int           `default:"10000" placeholder:"N" help:"How many agents (100 to 50000). Each takes an open file of two processes. Default: ${default}."`
 	For      time.Duration `default:"1m" placeholder:"DURATION" help:"How long to measure the usual load. Default: ${default}."`
 	Wazuh    int           `default:"4" placeholder:"N" help:"The manager's and the agents' version, 4 or 5. Default: ${default}."`
+	Interval time.Duration `default:"60s" placeholder:"DURATION" help:"The time between keep-alives to one agent (1s to 180s). Default: ${default}."`
 	Everyday bool          `help:"Measure the usual load of a manager of Wazuh 4, and nothing else."`
 	Profile  string        `placeholder:"FILE" help:"Write a profile of the node's processor time in the usual load, for go tool pprof."`
 	JSON     bool          `help:"Print one JSON object instead of lines."`
@@ -97,6 +98,7 @@ agents that hang; a twentieth of all agents hanging, while another client asks r
 
     pulse-bench attach --agents 1000 --for 20s
     pulse-bench attach --everyday --profile cpu.out
+    pulse-bench attach --interval 120s
 
 With --wazuh 5 both are of Wazuh 5, with the manager's settings as shipped: one keep-alive a minute of each agent reaches its
 database, and nothing else shows that it lives. The parts: the manager and its agents alone; the usual load; a hundred agents
@@ -118,8 +120,11 @@ func (c *attachCommand) Run(ctx context.Context) error {
 	if c.Wazuh != 4 && c.Wazuh != 5 {
 		return usageError{fmt.Errorf("--wazuh %d: want 4 or 5", c.Wazuh)}
 	}
+	if c.Interval < time.Second || c.Interval > 180*time.Second {
+		return usageError{fmt.Errorf("--interval %v: want 1s to 180s", c.Interval)}
+	}
 	daemon.SetGCPercent()
-	cfg := bench.AttachConfig{Agents: c.Agents, For: c.For, Everyday: c.Everyday, Profile: c.Profile, Progress: os.Stderr}
+	cfg := bench.AttachConfig{Agents: c.Agents, For: c.For, Interval: c.Interval, Everyday: c.Everyday, Profile: c.Profile, Progress: os.Stderr}
 	if c.Wazuh == 5 {
 		report, err := bench.MeasureAttach5(ctx, cfg)
 		if err != nil {

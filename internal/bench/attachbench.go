@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 type AttachConfig struct {
 	Agents   int
 	For      time.Duration // how long to measure everyday load
+	Interval time.Duration // between the node's keep-alives to one agent; 0 for the default
 	Everyday bool          // measure nothing else
 	Profile  string        // a file for the profile of the node's processor time, everyday; "" for none
 	Progress io.Writer
@@ -102,6 +104,7 @@ func (b *attachBench) waitForAgents(ctx context.Context) error {
 func (b *attachBench) runNode(ctx context.Context, measure func(ctx context.Context, known float64) error) (err error) {
 	settings := config.Default()
 	settings.Pulse.Link, settings.Pulse.Home, settings.Pulse.HTTP = "attach", b.home(), ""
+	settings.KeepAlive.Interval = cmp.Or(b.cfg.Interval, settings.KeepAlive.Interval)
 	settings.Pulse.ClientKeys = filepath.Join(b.home(), "etc/client.keys")
 	settings.Pulse.StateDir, settings.NATS.Listen = filepath.Join(b.dir, "state"), "127.0.0.1:0"
 	// The log is formatted as the daemon's is, and discarded.
