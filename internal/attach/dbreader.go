@@ -41,6 +41,7 @@ type dbReader struct {
 	inventoryAt   time.Time // when all agents were read last
 	changesAt     time.Time // when changes were read last
 	changesSecond int64     // the same, as a second of the wall clock then
+	separateUntil time.Time // until then there was too much to read both with one statement
 	startedAt     time.Time // when the wazuh-db that was read last was started
 }
 
@@ -94,7 +95,7 @@ func (r *dbReader) waitForMore(ctx context.Context) {
 
 // readDatabase reads what changed since it last did, and all agents when that is due.
 func (r *dbReader) readDatabase(ctx context.Context) error {
-	now, err := r.db.ReadFingerprint(ctx, r.namesSince)
+	now, changes, err := r.readNews(ctx)
 	if err != nil {
 		return err
 	}
@@ -104,12 +105,18 @@ func (r *dbReader) readDatabase(ctx context.Context) error {
 			return err
 		}
 	}
-	if now != r.fingerprint || time.Since(r.inventoryAt) >= r.plan.inventoryPeriod {
+	if now != r.fingerprint || r.isInventoryDue() {
 		if err := r.readInventory(ctx); err != nil {
 			return err
 		}
+		changes = nil // they were read before it
 	}
-	if err := r.readChanges(ctx); err != nil {
+	if changes == nil {
+		err = r.readChanges(ctx)
+	} else {
+		err = r.deliverChanges(ctx, *changes, nil)
+	}
+	if err != nil {
 		return err
 	}
 	if err := r.locateActivatedAgents(ctx); err != nil {
@@ -148,25 +155,59 @@ func (r *dbReader) readInventory(ctx context.Context) error {
 	return e.err
 }
 
-// readChanges reads which agents have sent something, or were marked, since it last
-// did: those with a keep-alive or a disconnection since then. Times are whole seconds of
-// the host's clock, so the second before counts too.
-func (r *dbReader) readChanges(ctx context.Context) error {
-	now := time.Now()
-	second := r.wall.currentTime().Unix()
-	from := second - 1
+// isInventoryDue reports whether all agents are to be read, whatever has changed.
+func (r *dbReader) isInventoryDue() bool {
+	return time.Since(r.inventoryAt) >= r.plan.inventoryPeriod
+}
+
+// readNews reads a fingerprint and, if one statement has both, what changed.
+func (r *dbReader) readNews(ctx context.Context) (now wazuhdb.Fingerprint, changes *changesRead, err error) {
+	if r.db.CanReadNews() && !r.isInventoryDue() && !time.Now().Before(r.separateUntil) {
+		e, from := r.beginChanges()
+		news, err := r.db.ReadNews(ctx, r.namesSince, from)
+		if err == nil {
+			e.changes = news.Changes
+			return news.Fingerprint, &e, nil
+		}
+		if !wazuhdb.IsRowError(err) {
+			return now, nil, err
+		}
+		r.separateUntil = time.Now().Add(inventoryPeriod)
+	}
+	now, err = r.db.ReadFingerprint(ctx, r.namesSince)
+	return now, nil, err
+}
+
+// beginChanges returns a reading of what changed that begins now, and the second from which on
+// to read: that of the last one. Times are whole seconds of the host's clock, so the second
+// before counts too.
+func (r *dbReader) beginChanges() (e changesRead, from int64) {
+	e = changesRead{began: time.Now(), second: r.wall.currentTime().Unix()}
+	from = e.second - 1
 	if !r.changesAt.IsZero() { // whichever way the wall clock was set meanwhile
 		from = min(r.changesSecond, r.wall.unixSecondOf(r.changesAt)) - 1
 	}
-	changes, err := r.db.ReadChanges(ctx, from-int64(r.plan.overlap/time.Second), r.plan.scope)
-	if err := r.deliverEvent(ctx, changesRead{began: now, changes: changes, complete: err == nil}); err != nil {
+	return e, from - int64(r.plan.overlap/time.Second)
+}
+
+// readChanges reads which agents have sent something, or were marked, since it last
+// did: those with a keep-alive or a disconnection since then.
+func (r *dbReader) readChanges(ctx context.Context) (err error) {
+	e, from := r.beginChanges()
+	e.changes, err = r.db.ReadChanges(ctx, from, r.plan.scope)
+	return r.deliverChanges(ctx, e, err)
+}
+
+// deliverChanges sends what changed to the tracker; with an error, what was read before it.
+func (r *dbReader) deliverChanges(ctx context.Context, e changesRead, err error) error {
+	e.complete = err == nil
+	if err := r.deliverEvent(ctx, e); err != nil {
 		return err
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		r.changesAt, r.changesSecond = e.began, e.second
 	}
-	r.changesAt, r.changesSecond = now, second
-	return nil
+	return err
 }
 
 // locateActivatedAgents reads the addresses of agents that have become active. With its first

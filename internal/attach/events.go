@@ -79,6 +79,7 @@ type (
 	// changesRead are the changes since the last reading.
 	changesRead struct {
 		began    time.Time
+		second   int64 // the same by the wall clock
 		changes  []wazuhdb.Change
 		complete bool
 	}
