@@ -193,10 +193,10 @@ func fingerprintColumnsSQL(since int64) string {
 	for i, at := range []string{"-1", "-2", "-3"} { // names in a row differ at their ends
 		ends += fmt.Sprintf(" + coalesce(unicode(substr(CAST(name AS BLOB), %s, 1)), 0) %% 256 * %d", at, 257*(i+2))
 	}
-	names := "min(length(name), " + strconv.Itoa(MaxName+1) + ") + coalesce(unicode(name), 0) % 256 * 257 + " +
+	names := "length(name) % 65536 + coalesce(unicode(name), 0) % 256 * 257 + " +
 		fmt.Sprintf("CASE WHEN date_add = 0 OR date_add >= %d THEN %s ELSE 0 END", since, ends)
 	const weight = "(id % 7 + 1)" // so that two that swap their names are noticed
-	return "count(*) AS n, coalesce(max(id), 0) AS m, coalesce(sum(" + boundedNumberSQL("date_add") + " % 1000003 * " + weight + "), 0) AS d, " +
+	return "count(*) AS n, coalesce(max(id), 0) AS m, coalesce(sum(CAST(date_add AS INTEGER) % 1000003 * " + weight + "), 0) AS d, " +
 		"coalesce(sum((" + names + ") * " + weight + "), 0) AS h"
 }
 
