@@ -61,7 +61,7 @@ func (c *configCheckCommand) Run(e *env) error {
 	fmt.Fprintf(e.stdout, "%s: %s\n", loaded.DescribeFiles(), verdict)
 	for _, s := range loaded.Settings() {
 		if s.Source != "default" {
-			fmt.Fprintf(e.stdout, "  %s = %s  (%s)\n", s.Path, s.Value, s.Source)
+			fmt.Fprintf(e.stdout, "  %s = %s  (%s)\n", s.Path, s.Value, s.DescribeSource())
 		}
 	}
 	fmt.Fprintln(e.stdout, describeSettings(&loaded.Config))
@@ -93,6 +93,8 @@ type configSetting struct {
 	Path   string `json:"path"`
 	Value  string `json:"value"`
 	Source string `json:"source"` // file and line
+
+	Replaces string `json:"replaces,omitempty"` // where an earlier file has another value
 }
 
 // newConfigVerdict returns the outcome for settings, or for what is wrong with them.
@@ -111,7 +113,7 @@ func newConfigVerdict(loaded *config.Loaded, err error) *configVerdict {
 	}
 	for _, s := range loaded.Settings() {
 		if s.Source != "default" {
-			v.Settings = append(v.Settings, configSetting{s.Path, s.Value, s.Source})
+			v.Settings = append(v.Settings, configSetting{s.Path, s.Value, s.Source, s.Replaces})
 		}
 	}
 	v.Notes = append(strings.Split(describeSettings(&loaded.Config), "\n"), listConfigNotes(&loaded.Config)...)

@@ -114,10 +114,13 @@ func (ld *loader) refuseUnknownElement(b strictBlock, n *node) {
 }
 
 func unknownElementHint(name string, b strictBlock) string {
-	if slices.Contains(strictBlocks, name) {
+	switch {
+	case slices.Contains(strictBlocks, name), name == "remote", name == "cluster":
 		return "it is a block of its own, directly inside <ossec_config>"
+	case name == "manager_keepalive":
+		return "it belongs into <remote>"
 	}
-	for _, block := range strictBlocks {
+	for _, block := range append([]string{"remote"}, strictBlocks...) {
 		if lookupSetting(block+"/"+name) != nil {
 			return fmt.Sprintf("it belongs into <%s>", strings.TrimPrefix(block, "remote/"))
 		}
@@ -143,6 +146,9 @@ func unknownElementHint(name string, b strictBlock) string {
 	}
 	if near := nearestKnownName(name, known); near != "" {
 		return fmt.Sprintf("did you mean <%s>?", near)
+	}
+	if named := namesWithWord(name, known); len(named) > 0 {
+		return "did you mean " + joinElementNames(named) + "?"
 	}
 	return "known here: " + strings.Join(known, ", ")
 }
@@ -199,6 +205,22 @@ func nearestKnownName(name string, known []string) string {
 		}
 	}
 	return best
+}
+
+// maxNamesOfWord bounds the names that a word of theirs is taken for.
+const maxNamesOfWord = 4
+
+// namesWithWord returns the known names of which a name is one word, as password is of password_file; none if there are many.
+func namesWithWord(name string, known []string) (named []string) {
+	for _, k := range known {
+		if slices.Contains(strings.Split(k, "_"), strings.ToLower(name)) {
+			named = append(named, k)
+		}
+	}
+	if len(named) > maxNamesOfWord {
+		return nil
+	}
+	return named
 }
 
 // editDistance is the number of bytes to insert, delete or change to get from a to b (Levenshtein).

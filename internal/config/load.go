@@ -22,9 +22,10 @@ const maxFile = 1 << 20
 type Loaded struct {
 	Config
 	Files    []string // the files read, in order; empty if there was none
-	Warnings []*Error // elements of a manager's file that were ignored
+	Warnings []*Error // elements that have no effect: of a manager's file, or set once more
 
 	origins   map[string]origin // by setting path; absent: default
+	replaced  map[string]string // the places of other values in earlier files, by setting path
 	mainFiles []string          // as given, without those of their directories NAME.d
 }
 
@@ -101,7 +102,7 @@ func readSettingsFile(path string) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("read settings: %w", err)
+		return nil, readError(err)
 	}
 	if len(data) > maxFile {
 		return nil, &Error{File: path, Problem: "larger than 1 MiB", Hint: "give a settings file in XML"}
@@ -114,6 +115,9 @@ func readError(err error) error {
 	err = fmt.Errorf("read settings: %w", err)
 	if errors.Is(err, fs.ErrPermission) {
 		return hint.Add(err, "let the user who runs this read it: chgrp, and chmod 640, of a directory 750")
+	}
+	if errors.Is(err, syscall.EISDIR) {
+		return hint.Add(err, "give a settings file; those of a directory NAME.d are read behind NAME.conf")
 	}
 	return err
 }

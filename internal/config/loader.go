@@ -25,7 +25,7 @@ var strictBlocks = []string{pathKeepAlive, "nats", "pulse"}
 
 func newLoader() *loader {
 	return &loader{
-		loaded: &Loaded{Config: Default(), origins: map[string]origin{}},
+		loaded: &Loaded{Config: Default(), origins: map[string]origin{}, replaced: map[string]string{}},
 		failed: map[string]bool{},
 	}
 }
@@ -174,15 +174,30 @@ func (ld *loader) applySetting(prefix string, s *setting, n *node) {
 		return
 	}
 	f := s.field(&ld.loaded.Config)
+	was, before := f.String(), ld.loaded.origins[s.path]
 	err := f.setFromText(n.trimmedText())
 	if err == nil {
 		delete(ld.failed, s.path)
+		ld.noteReplaced(s, n.line, before, f.String() != was)
 		ld.loaded.origins[s.path] = origin{ld.file, n.line, ""}
 		return
 	}
 	ld.failed[s.path] = true
 	problem, hint := explainRefusedValue(err, s, f)
 	ld.addError(n.line, fmt.Sprintf("%s%s: %s", prefix, s.quoteElementValue(n.trimmedText()), problem), hint)
+}
+
+// noteReplaced notes where the value was that a setting has had so far, if it differs. Two values in two blocks of one
+// file are a warning: the first one has no effect at all.
+func (ld *loader) noteReplaced(s *setting, line int, before origin, differs bool) {
+	if before.file == "" || before.from != "" || !differs {
+		return
+	}
+	ld.loaded.replaced[s.path] = before.String()
+	if before.file == ld.file && before.line != line && len(ld.loaded.Warnings) < maxErrors {
+		ld.loaded.Warnings = append(ld.loaded.Warnings, &Error{ld.file, line,
+			fmt.Sprintf("<%s> is set on line %d, too: the last one counts", s.elementName(), before.line), "keep one"})
+	}
 }
 
 func explainRefusedValue(err error, s *setting, f field) (problem, hint string) {

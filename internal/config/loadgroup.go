@@ -78,6 +78,9 @@ func (ld *loader) refuseStrayGroup(n *node) {
 
 // joinElementNames joins names of elements: "<a>, <b> or <c>".
 func joinElementNames(names []string) string {
+	if len(names) == 1 {
+		return "<" + names[0] + ">"
+	}
 	return "<" + strings.Join(names[:len(names)-1], ">, <") + "> or <" + names[len(names)-1] + ">"
 }
 

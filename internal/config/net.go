@@ -98,8 +98,13 @@ func (f serverURLField) setFromText(text string) error {
 
 var errUserInURL = errors.New("has a user or a password in it, and secrets come from files only")
 
+var errNoScheme = errors.New("does not start with nats://, tls://, ws:// or wss://")
+
 // checkServerURL never quotes the URL, nor wraps an error that does: it may hold a password.
 func checkServerURL(s string) (websocket bool, err error) {
+	if !strings.Contains(s, "://") {
+		return false, errNoScheme
+	}
 	u, err := url.Parse(s)
 	if err != nil || !printable.Is(s) {
 		return false, errors.New("is malformed")
@@ -109,7 +114,7 @@ func checkServerURL(s string) (websocket bool, err error) {
 	case "ws", "wss":
 		websocket = true
 	default:
-		return false, errors.New("does not start with nats://, tls://, ws:// or wss://")
+		return false, errNoScheme
 	}
 	if u.User != nil {
 		return false, errUserInURL

@@ -20,6 +20,16 @@ type Setting struct {
 	Path   string // "ossec_config/nats/server_url", in the syntax of XPath, with a group as "agent_group[@name='servers']"
 	Value  string // as it would be written in a file
 	Source string // "default", "/etc/pulse.conf:12" or "derived from home"
+
+	Replaces string // where an earlier file has another value, in the form of Source; empty if none has
+}
+
+// DescribeSource returns where the value is, and where another one is that it replaces.
+func (s *Setting) DescribeSource() string {
+	if s.Replaces == "" {
+		return s.Source
+	}
+	return s.Source + ", in place of " + s.Replaces
 }
 
 // Settings lists every setting in effect, in document order. For groups these are the selectors that they have, and all
@@ -28,7 +38,7 @@ func (l *Loaded) Settings() []Setting {
 	table := l.settingsInEffect()
 	list := make([]Setting, 0, len(table))
 	for _, s := range table {
-		list = append(list, Setting{rootElement + "/" + s.path, s.field(&l.Config).String(), l.origins[s.path].String()})
+		list = append(list, Setting{rootElement + "/" + s.path, s.field(&l.Config).String(), l.origins[s.path].String(), l.replaced[s.path]})
 	}
 	return list
 }
@@ -47,7 +57,7 @@ func (l *Loaded) WriteXML(w io.Writer) error {
 		if len(s.Value) > maxAligned {
 			tab = "  "
 		}
-		fmt.Fprintf(out, "%s<%s>%s</%s>%s<!-- %s -->\n", indentationFor(open), name, escapeXML(s.Value), name, tab, xmlCommentText(s.Source))
+		fmt.Fprintf(out, "%s<%s>%s</%s>%s<!-- %s -->\n", indentationFor(open), name, escapeXML(s.Value), name, tab, xmlCommentText(s.DescribeSource()))
 	}
 	writeTagsBetween(out, open, nil)
 	if err := out.Flush(); err != nil {

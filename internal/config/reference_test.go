@@ -26,11 +26,11 @@ func reference() (all []documentedSetting) {
 	list := func(table []setting, value func(field) string) {
 		for _, s := range table {
 			f := s.field(&l.Config)
-			all = append(all, documentedSetting{Setting{rootElement + "/" + s.path, value(f), l.origins[s.path].String()}, f.describeAcceptedValues(), s.doc, s.when})
+			all = append(all, documentedSetting{Setting{Path: rootElement + "/" + s.path, Value: value(f), Source: l.origins[s.path].String()}, f.describeAcceptedValues(), s.doc, s.when})
 		}
 	}
 	name := func(path, doc string) {
-		all = append(all, documentedSetting{Setting{rootElement + "/" + path + "/@name", "", "default"}, groupName.desc, doc, live})
+		all = append(all, documentedSetting{Setting{Path: rootElement + "/" + path + "/@name", Source: "default"}, groupName.desc, doc, live})
 	}
 	none := func(field) string { return "" }
 	list(slices.Concat(remoteTable, keepAliveTable), field.String)

@@ -71,6 +71,50 @@ func TestTheDirectoryIsReadWithoutTheDefaultFileAndNotInThePlaceOfANamedOne(t *t
 	}
 }
 
+func TestWhatFilesSayDifferentlyIsShownWithBothPlaces(t *testing.T) {
+	level := func(name string) string { return in("pulse", "<log_level>"+name+"</log_level>") }
+	dir := writeFiles(t, map[string]string{"pulse.conf": level("error"), "pulse.d/a.conf": level("warn"), "pulse.d/b.conf": level("debug")})
+	replaces := func(l *Loaded, path string) string {
+		i := slices.IndexFunc(l.Settings(), func(s Setting) bool { return s.Path == "ossec_config/"+path })
+		return l.Settings()[i].DescribeSource()
+	}
+	path := filepath.Join(dir, "pulse.conf")
+	l, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := replaces(l, "pulse/log_level"), dir+"/pulse.d/b.conf:3, in place of "+dir+"/pulse.d/a.conf:3"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if len(l.Warnings) > 0 {
+		t.Errorf("%v", l.Warnings)
+	}
+	if l, err = Load(path, path); err != nil || len(l.Warnings) > 0 {
+		t.Errorf("a file that is given twice: %v, %v", l.Warnings, err)
+	}
+	same := mustRead(t, level("warn"), level("warn"))
+	if got := replaces(same, "pulse/log_level"); strings.Contains(got, "in place of") {
+		t.Errorf("the same value twice: %s", got)
+	}
+}
+
+func TestTwoValuesOfOneSettingInOneFileAreAWarning(t *testing.T) {
+	for text, want := range map[string]string{
+		in("nats", "<enabled>no</enabled>") + "\n" + in("nats", "<enabled>yes</enabled>"):                                                   "pulse.conf:8: <enabled> is set on line 3, too: the last one counts; keep one",
+		"<ossec_config>\n<remote><port>1</port></remote>\n<remote><port>2</port></remote><pulse></pulse></ossec_config>":                    "pulse.conf:3: <port> is set on line 2, too: the last one counts; keep one",
+		"<ossec_config>\n<cluster><enabled>yes</enabled></cluster>\n<cluster><enabled>no</enabled></cluster><pulse></pulse></ossec_config>": "pulse.conf:3: <enabled> is set on line 2, too: the last one counts; keep one",
+		in("nats", "<enabled>no</enabled>") + "\n" + in("nats", "<enabled>no</enabled>", "<max_reconnects>5</max_reconnects>"):              "",
+	} {
+		got := ""
+		for _, w := range mustRead(t, text).Warnings {
+			got += w.Error()
+		}
+		if got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", text, got, want)
+		}
+	}
+}
+
 func TestAMistakeInTheDirectoryIsNamedAndTooManyFilesAreRefused(t *testing.T) {
 	files := map[string]string{"pulse.conf": "", "pulse.d/a.conf": in("pulse", "<node_nam>n1</node_nam>")}
 	dir := writeFiles(t, files)

@@ -118,12 +118,23 @@ func countLeadingLines(text []byte) int {
 
 func xmlError(err error, line int) *Error {
 	if syntax, ok := errors.AsType[*xml.SyntaxError](err); ok {
-		return &Error{Line: syntax.Line, Problem: "not well-formed XML: " + quoteBrief(syntax.Msg)}
+		return &Error{Line: syntax.Line, Problem: "not well-formed XML: " + quoteBrief(syntax.Msg), Hint: hintForXML(syntax.Msg)}
 	}
 	if errors.Is(err, errEncoding) {
 		return &Error{Line: line, Problem: errEncoding.Error(), Hint: "save the file as UTF-8 and declare that"}
 	}
 	return &Error{Line: line, Problem: "not well-formed XML: " + quoteBrief(err.Error())}
+}
+
+// hintForXML returns what to do about a mistake in the XML itself.
+func hintForXML(problem string) string {
+	switch {
+	case strings.ContainsAny(problem, "\u2018\u2019\u201c\u201d\u201e"):
+		return `write quotation marks as " or '`
+	case strings.Contains(problem, "illegal character"):
+		return "remove that character"
+	}
+	return "an element is written <name>value</name>"
 }
 
 // acceptASCIICharset accepts the encoding us-ascii, a part of UTF-8, and no other.

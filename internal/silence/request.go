@@ -145,14 +145,24 @@ func ParseDuration(text string) (time.Duration, error) {
 	unit := time.Duration(1)
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		text, unit = days+"h", 24
-	} else if strings.Trim(text, "0123456789.") == "" {
+	} else if strings.Trim(strings.TrimPrefix(text, "-"), "0123456789.") == "" {
 		text += "s"
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil {
+	switch {
+	case err != nil && isHugeDuration(text):
+		return math.MaxInt64, nil
+	case err != nil:
 		return 0, errors.New("not a duration")
 	}
 	return min(max(d, math.MinInt64/unit), math.MaxInt64/unit) * unit, nil
+}
+
+// isHugeDuration reports whether a text would be a duration with a smaller number.
+func isHugeDuration(text string) bool {
+	behind := strings.TrimLeft(text, "0123456789")
+	_, err := time.ParseDuration("1" + behind)
+	return behind != text && err == nil
 }
 
 // parseLength parses the length of a silence. It is 1 s to [MaxLength].

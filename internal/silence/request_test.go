@@ -90,7 +90,7 @@ func TestNonsenseRequestsAreRefusedWithWhatIsWrong(t *testing.T) {
 		`{"agent":"1","for":"0","by":"a"}`:                                 "want 1s to 366d",
 		`{"agent":"1","for":"-5m","by":"a"}`:                               "want 1s to 366d",
 		`{"agent":"1","for":"367d","by":"a"}`:                              "want 1s to 366d",
-		`{"agent":"1","for":"9999999999999d","by":"a"}`:                    "want seconds, or a duration",
+		`{"agent":"1","for":"9999999999999d","by":"a"}`:                    "want 1s to 366d",
 		`{"agent":"1","for":"soon","by":"a"}`:                              "want seconds, or a duration",
 		`{"agent":"1","until":"tomorrow","by":"a"}`:                        "want a time such as 2026-06-01T14:00:00Z",
 		`{"agent":"1","until":"2026-06-01T12:00:00Z","by":"a"}`:            "which is not after its beginning",
