@@ -40,6 +40,8 @@ func ParseKeys(data []byte) ([]*Key, error) {
 		err = json.Unmarshal(data, &file)
 	}
 	switch {
+	case err != nil && !json.Valid(data):
+		return nil, errors.New("seal: read keys: no JWK or JWKS: it is no JSON")
 	case err != nil:
 		return nil, fmt.Errorf("seal: read keys: no JWK or JWKS: %w", hideSecret(err))
 	case file.Keys == nil && file.Type == "":

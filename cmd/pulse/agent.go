@@ -6,10 +6,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/plural"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/view"
@@ -38,6 +40,9 @@ type agentDetails struct {
 }
 
 func (c *agentCommand) Run(e *env) error {
+	if err := checkAgentID(c.ID); err != nil {
+		return err
+	}
 	client, err := c.openDaemon(e)
 	if err != nil {
 		return err
@@ -122,11 +127,28 @@ code is 1 if there is none.
 }
 
 func (c *pingCommand) Run(e *env) error {
+	if err := checkAgentID(c.ID); err != nil {
+		return err
+	}
 	client, err := c.openDaemon(e)
 	if err != nil {
 		return err
 	}
 	return sendPing(e, e.stdout, client, c.ID, c.JSON)
+}
+
+var agentID = regexp.MustCompile(`^[0-9]{3,8}$`)
+
+// checkAgentID refuses what is no agent's ID, such as a name.
+func checkAgentID(id string) error {
+	if agentID.MatchString(id) {
+		return nil
+	}
+	advice := ""
+	if harmless.MatchString(id) && strings.Trim(id, "0123456789") != "" {
+		advice = fmt.Sprintf("pulse agents --name '%s' shows the ID", id)
+	}
+	return usageError{hint.Add(fmt.Errorf("agent %q: want its ID, such as 001", id), advice)}
 }
 
 func sendPing(e *env, w io.Writer, client *consoleClient, id string, asJSON bool) error {

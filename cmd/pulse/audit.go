@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -75,6 +76,9 @@ func (c *auditVerifyCommand) Run(e *env) error {
 	dir, err := c.auditLogDir(e)
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(dir); c.Dir != "" && errors.Is(err, fs.ErrNotExist) {
+		return usageError{fmt.Errorf("%s: there is no such directory", printable.Only(dir))}
 	}
 	if len(c.Key) == 0 {
 		c.Key = []string{audittrail.PublicKeysPath(filepath.Dir(dir))}

@@ -35,7 +35,7 @@ func parseArgs(args []string) (command *kong.Context, code int, err error) {
 	case exit >= 0: // help; the rest of the command line is not checked
 		return nil, exit, nil
 	case err != nil:
-		return nil, exitUsage, fmt.Errorf("%w\nfor help: %s --help", err, commandOf(err))
+		return nil, exitUsage, fmt.Errorf("%w\nfor help: %s --help", choiceError{err}, commandOf(err))
 	}
 	return command, exitOK, nil
 }
@@ -64,6 +64,14 @@ func parseDurationFlag(ctx *kong.DecodeContext, target reflect.Value) error {
 	}
 	target.SetInt(int64(d))
 	return nil
+}
+
+// choiceError is an error of the parser, shown without the empty choice of a flag that is not given.
+type choiceError struct{ error }
+
+func (e choiceError) Unwrap() error { return e.error }
+func (e choiceError) Error() string {
+	return strings.Replace(e.error.Error(), `must be one of "",`, "must be one of ", 1)
 }
 
 // commandOf returns the command that a parse error is about.

@@ -52,8 +52,7 @@ func listCompletions(node *kong.Node) []completion {
 	all := []completion{c}
 	for _, child := range node.Children {
 		if !child.Hidden {
-			c.words = append(c.words, child.Name)
-			c.help[child.Name] = child.Help
+			c.addCommand(child)
 			all = append(all, listCompletions(child)...)
 		}
 	}
@@ -61,7 +60,15 @@ func listCompletions(node *kong.Node) []completion {
 		if p.Enum != "" {
 			c.words = append(c.words, p.EnumSlice()...)
 		}
-		if kind := p.Tag.Get("complete"); kind != "" {
+		switch kind := p.Tag.Get("complete"); kind {
+		case "":
+		case "commands": // those beside this one
+			for _, sibling := range node.Parent.Children {
+				if !sibling.Hidden {
+					c.addCommand(sibling)
+				}
+			}
+		default:
 			c.kinds[""] = kind
 		}
 	}
@@ -80,6 +87,11 @@ func listCompletions(node *kong.Node) []completion {
 	}
 	all[0] = c
 	return all
+}
+
+func (c *completion) addCommand(node *kong.Node) {
+	c.words = append(c.words, node.Name)
+	c.help[node.Name] = node.Help
 }
 
 // subcommandPaths returns the paths of all commands, without the program itself.

@@ -111,6 +111,9 @@ func (c *consoleClient) sendRequest(request *http.Request) (io.ReadCloser, error
 func (c *consoleClient) explainStatus(answer *http.Response) error {
 	var problem struct{ Detail string }
 	if json.NewDecoder(io.LimitReader(answer.Body, 1<<16)).Decode(&problem) == nil && problem.Detail != "" {
+		if answer.StatusCode == http.StatusBadRequest { // what was asked for is wrong
+			return usageError{errors.New(printable.Only(problem.Detail))}
+		}
 		return fmt.Errorf("the daemon at %s (<pulse><http>) answers %s: %s", c.addr, answer.Status, printable.Only(problem.Detail))
 	}
 	return hint.Add(fmt.Errorf("the daemon at %s (<pulse><http>) answers %s", c.addr, answer.Status), "is that Pulse?")

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/config"
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/keys"
@@ -84,14 +86,47 @@ func nodeFiles(e *env, f *settingsFlag) (*keys.Files, error) {
 type keysShowCommand struct {
 	settingsFlag
 	File string `arg:"" optional:"" type:"existingfile" placeholder:"FILE" help:"A JWK or JWKS. Default: the node's keys."`
+	JSON bool   `help:"Print one JSON object."`
 }
 
 func (*keysShowCommand) Help() string {
 	return `Without a file it shows the node's keys: the signing key, the public keys, and the recipients.
 
     pulse keys show
-    pulse keys show recipients.jwks`
+    pulse keys show recipients.jwks
+    pulse keys show --json | jq -r '.keys[] | select(.state == "signs_now") | .id'`
 }
+
+// shownKey is a key, without its secret.
+type shownKey struct {
+	File        string   `json:"file"`
+	ID          string   `json:"id"`
+	Use         seal.Use `json:"use"`
+	Private     bool     `json:"private"`
+	Node        string   `json:"node,omitempty"`
+	FormerNodes []string `json:"former_nodes,omitempty"`
+	State       keyState `json:"state,omitempty"` // of a public key of the node, and of a recipient's
+
+	key *seal.Key
+}
+
+func newShownKey(file string, k *seal.Key, state keyState) shownKey {
+	return shownKey{file, k.ID(), k.Use(), k.Private(), k.Node, k.FormerNodes, state, k}
+}
+
+// keyState is what a public key is for.
+type keyState string
+
+const (
+	signsNow          keyState = "signs_now"
+	signsUntilRestart keyState = "signs_until_restart"
+	signsAfterRestart keyState = "signs_after_restart"
+	formerKey         keyState = "former"
+	recipientsKey     keyState = "recipient"
+)
+
+var keyStateTexts = map[keyState]string{signsNow: "signs now", signsUntilRestart: "signs now, until the next start",
+	signsAfterRestart: "signs from the next start on", formerKey: "a former one", recipientsKey: "a recipient"}
 
 func (c *keysShowCommand) Run(e *env) error {
 	if c.File != "" {
@@ -99,62 +134,94 @@ func (c *keysShowCommand) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		shown := []shownKey{}
 		for _, k := range all {
-			fmt.Fprintln(e.stdout, formatKey(k))
+			shown = append(shown, newShownKey(c.File, k, ""))
 		}
-		return nil
+		return c.printKeys(e, shown)
 	}
 	loaded, err := c.loadSettings(e)
 	if err != nil {
 		return err
 	}
+	shown, err := listNodeKeys(loaded)
+	if err != nil {
+		return err
+	}
+	files := sealing.KeyFiles(&loaded.Config)
+	if _, err := os.Stat(files.SigningPath()); !c.JSON && errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(e.stdout, "%s: does not exist yet; the first start makes it\n", files.SigningPath())
+	}
+	return c.printKeys(e, shown)
+}
+
+func (c *keysShowCommand) printKeys(e *env, shown []shownKey) error {
+	if c.JSON {
+		return printJSON(e.stdout, struct {
+			Keys []shownKey `json:"keys"`
+		}{shown})
+	}
+	for _, k := range shown {
+		line := formatKey(k.key)
+		if c.File == "" {
+			line = k.File + ": " + line
+		}
+		if k.State != "" {
+			line += ", " + keyStateTexts[k.State]
+		}
+		fmt.Fprintln(e.stdout, line)
+	}
+	return nil
+}
+
+// listNodeKeys returns the node's signing key, if there is one, its public keys, and with encryption those of the recipients.
+func listNodeKeys(loaded *config.Loaded) ([]shownKey, error) {
+	shown := []shownKey{}
 	files := sealing.KeyFiles(&loaded.Config)
 	present, err := keys.ReadPrivate(files.SigningPath())
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		fmt.Fprintf(e.stdout, "%s: does not exist yet; the first start makes it\n", files.SigningPath())
-	case err != nil:
-		return err
-	default:
-		fmt.Fprintf(e.stdout, "%s: %v\n", files.SigningPath(), present)
+	case err == nil:
+		shown = append(shown, newShownKey(files.SigningPath(), present, ""))
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
 	}
 	public, err := files.ReadPublicKeys()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return nil, err
 	}
 	signing := ""
 	if daemon.Running(&loaded.Config) {
 		signing = files.SignerID()
 	}
 	for _, k := range public {
-		fmt.Fprintf(e.stdout, "%s: %s, %s\n", files.PublicPath(), formatKey(k), describeKeyUse(k, present, signing))
+		shown = append(shown, newShownKey(files.PublicPath(), k, findKeyState(k, present, signing)))
 	}
 	if !loaded.NATS.EncryptMessages {
-		return nil
+		return shown, nil
 	}
 	to, err := sealing.ReadRecipients(&loaded.Config)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, k := range to {
-		fmt.Fprintf(e.stdout, "%s: %s, a recipient\n", loaded.NATS.RecipientsFile, formatKey(k))
+		shown = append(shown, newShownKey(loaded.NATS.RecipientsFile, k, recipientsKey))
 	}
-	return nil
+	return shown, nil
 }
 
-// describeKeyUse returns what a public key of the node is for. Signing is the ID of the key that a running node signs with,
+// findKeyState returns what a public key of the node is for. Signing is the ID of the key that a running node signs with,
 // "" if none runs or it is not known.
-func describeKeyUse(k, present *seal.Key, signing string) string {
+func findKeyState(k, present *seal.Key, signing string) keyState {
 	isNext := present != nil && k.Equal(present)
 	switch {
 	case signing != "" && k.ID() == signing && isNext:
-		return "signs now"
+		return signsNow
 	case signing != "" && k.ID() == signing:
-		return "signs now, until the next start"
+		return signsUntilRestart
 	case isNext:
-		return "signs from the next start on"
+		return signsAfterRestart
 	}
-	return "a former one"
+	return formerKey
 }
 
 func formatKey(k *seal.Key) string {

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"os/user"
+	"regexp"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -98,7 +100,7 @@ func (c *silenceAddCommand) Run(e *env) error {
 		if errors.Is(err, silence.ErrSelectsNothing) {
 			err = errors.New("it selects no agent: want --agent, --group or --network, or --all for every agent")
 		}
-		return usageError{err}
+		return usageError{errors.New(nameSilenceFlags(err.Error()))}
 	}
 	daemon, err := c.openDaemon(e)
 	if err != nil {
@@ -117,6 +119,15 @@ func (c *silenceAddCommand) Run(e *env) error {
 	s := &added.Silence
 	_, err = fmt.Fprintf(e.stdout, "silence %s of %s, %s: %s now\n", s.ID, printable.Only(s.Selects()), describeTimes(s), plural.CountNoun(added.Agents, "agent"))
 	return err
+}
+
+// silenceMember begins an error about one member of a request.
+var silenceMember = regexp.MustCompile(`^(agent|group|network|for|until|weekly|comment)(: | ")`)
+
+// nameSilenceFlags returns an error about a request with flags in the place of its members.
+func nameSilenceFlags(text string) string {
+	text = silenceMember.ReplaceAllString(text, "--$1$2")
+	return strings.NewReplacer("want for, until or weekly", "want --for, --until or --weekly", "of for, until and weekly", "of --for, --until and --weekly").Replace(text)
 }
 
 // setConditions sets the conditions that are given. An empty one, as of a script's variable

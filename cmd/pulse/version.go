@@ -54,7 +54,7 @@ func (versionFlag) BeforeReset(app *kong.Kong) error {
 }
 
 type helpCommand struct {
-	Command []string `arg:"" optional:"" help:"The command, such as: config check."`
+	Command []string `arg:"" optional:"" complete:"commands" help:"The command, such as: config check."`
 }
 
 func (*helpCommand) Help() string {

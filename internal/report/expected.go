@@ -3,11 +3,14 @@ package report
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/wazuh-pulse/pulse/event"
 )
@@ -30,18 +33,39 @@ func ReadExpected(r io.Reader) ([]string, error) {
 		return nil, errors.New("it is larger than 64 MiB")
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if first := bytes.TrimSpace(text); len(first) > 0 && (first[0] == '[' || first[0] == '{') && json.Valid(first) {
+		return nil, errors.New("it is JSON: want CSV, or a name a line")
+	}
+	names, err := readNames(text, false)
+	if errors.Is(err, csv.ErrQuote) || errors.Is(err, csv.ErrBareQuote) {
+		names, err = readNames(text, true)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(names) == 0:
+		return nil, errors.New("it names no agent")
+	}
+	return names, nil
+}
+
+// readNames reads the names of a CSV file. Lenient, it takes quotation marks that quote nothing as text; a field then has to
+// end on its line, or a mark that is never closed would take the names of all lines behind it.
+func readNames(text []byte, lenient bool) (names []string, err error) {
 	c := csv.NewReader(bytes.NewReader(text))
-	c.FieldsPerRecord, c.LazyQuotes, c.Comment, c.ReuseRecord = -1, true, '#', true
+	c.FieldsPerRecord, c.LazyQuotes, c.Comment, c.ReuseRecord = -1, lenient, '#', true
 	c.Comma = findSeparator(text)
-	column := -1
-	var names []string
-	for {
+	for column := -1; ; {
 		record, err := c.Read()
 		if errors.Is(err, io.EOF) {
-			break
+			return names, nil
 		}
 		if err != nil {
 			return nil, err
+		}
+		if i := slices.IndexFunc(record, func(cell string) bool { return lenient && strings.Contains(cell, "\n") }); i >= 0 {
+			line, _ := c.FieldPos(i)
+			return nil, fmt.Errorf("line %d: a quotation mark opens a field there that does not end on that line", line)
 		}
 		if column < 0 {
 			if column = findNameColumn(record); column >= 0 {
@@ -49,16 +73,34 @@ func ReadExpected(r io.Reader) ([]string, error) {
 			}
 			column = 0
 		}
-		if column < len(record) {
-			if name := strings.TrimSpace(record[column]); name != "" {
-				names = append(names, name)
-			}
+		if column >= len(record) {
+			continue
+		}
+		name := strings.TrimSpace(record[column])
+		if problem := findNameProblem(name); problem != "" {
+			line, _ := c.FieldPos(column)
+			return nil, fmt.Errorf("line %d: the name %s", line, problem)
+		}
+		if name != "" {
+			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
-		return nil, errors.New("it names no agent")
+}
+
+// maxExpectedName is the longest name of a host (RFC 1035), in bytes, which is more than an agent's may have.
+const maxExpectedName = 253
+
+// findNameProblem returns why a text is nobody's name, "" if it may be one.
+func findNameProblem(name string) string {
+	switch {
+	case !utf8.ValidString(name):
+		return "is not UTF-8 text: save the file as UTF-8"
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return "has a control character, such as the end of a line"
+	case len(name) > maxExpectedName:
+		return fmt.Sprintf("is longer than %d bytes", maxExpectedName)
 	}
-	return names, nil
+	return ""
 }
 
 func findSeparator(text []byte) rune {
