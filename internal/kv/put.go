@@ -41,7 +41,8 @@ func (w *Writer) Close() { _ = w.sub.Unsubscribe() }
 
 // PendingPut is a write that is under way.
 type PendingPut struct {
-	bucket       *Bucket
+	writer       *Writer
+	number       uint64
 	key, subject string
 	done         chan struct{} // closed when revision and err are set
 	revision     uint64
@@ -51,19 +52,19 @@ type PendingPut struct {
 // StartPut writes a key in the place of a revision, 0 for a key that never was, and does not wait
 // for the answer. The caller has no more than some hundreds under way.
 func (w *Writer) StartPut(key string, m *nats.Msg, before uint64) (*PendingPut, error) {
-	p := &PendingPut{bucket: w.bucket, key: key, subject: w.bucket.Domain.Subject(w.bucket.subjectOf(key)), done: make(chan struct{})}
+	p := &PendingPut{writer: w, key: key, subject: w.bucket.Domain.Subject(w.bucket.subjectOf(key)), done: make(chan struct{})}
 	w.mu.Lock()
 	w.number++
-	number := w.number
-	w.pending[number] = p
+	p.number = w.number
+	w.pending[p.number] = p
 	w.mu.Unlock()
 	if m.Header == nil {
 		m.Header = make(nats.Header, 1)
 	}
 	m.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(before, 10)}
-	m.Subject, m.Reply = p.subject, w.inbox+"."+strconv.FormatUint(number, 36)
+	m.Subject, m.Reply = p.subject, w.inbox+"."+strconv.FormatUint(p.number, 36)
 	if err := w.nc.PublishMsg(m); err != nil {
-		w.takePending(number)
+		w.takePending(p.number)
 		return nil, w.bucket.explainPut(key, p.subject, err)
 	}
 	return p, nil
@@ -117,16 +118,17 @@ func parseAck(m *nats.Msg) (revision uint64, err error) {
 // Wait waits for the server's answer, and returns what [Bucket.Put] returns. Of many writes that
 // are under way, each has the bucket's timeout from the call on.
 func (p *PendingPut) Wait(ctx context.Context) (revision uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, p.bucket.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.writer.bucket.Timeout)
 	defer cancel()
 	select {
 	case <-p.done:
 		err = p.err
 	case <-ctx.Done():
+		p.writer.takePending(p.number) // the answer may never come
 		err = ctx.Err()
 	}
 	if err != nil {
-		return 0, p.bucket.explainPut(p.key, p.subject, err)
+		return 0, p.writer.bucket.explainPut(p.key, p.subject, err)
 	}
 	return p.revision, nil
 }

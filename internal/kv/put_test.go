@@ -1,9 +1,12 @@
 package kv
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -24,6 +27,51 @@ func TestAnAnswerToAWriteIsARevisionOrAReason(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+}
+
+// A write that the server took no notice of leaves nothing behind.
+func TestAWriteWithoutAnAnswerIsForgotten(t *testing.T) {
+	t.Parallel()
+	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	if !srv.ReadyForConnections(time.Minute) {
+		t.Fatal("the server does not start")
+	}
+	nc, err := nats.Connect(srv.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if _, err := nc.SubscribeSync("$KV.A.>"); err != nil { // in the bucket's place
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Bucket{BucketConfig: BucketConfig{Stream: StreamConfig("A", "", 1), Timeout: 10 * time.Millisecond, Refusal: func(string) error { return nil }}, js: js}
+	w, err := b.NewWriter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for range 3 {
+		p, err := w.StartPut("001", new(nats.Msg), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Wait(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	}
+	if w.mu.Lock(); len(w.pending) > 0 {
+		t.Errorf("%d writes are remembered", len(w.pending))
+	}
+	w.mu.Unlock()
 }
 
 func FuzzParseAck(f *testing.F) {
