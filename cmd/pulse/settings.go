@@ -52,6 +52,9 @@ func (f *settingsFlag) loadAndCheckFiles(e *env) (*config.Loaded, error) {
 	if err := sealing.CheckKeys(&loaded.Config); err != nil {
 		return nil, settingsError{err}
 	}
+	if err := daemon.CheckConsoleFiles(&loaded.Config); err != nil {
+		return nil, settingsError{err}
+	}
 	if loaded.NATS.Enabled && loaded.NATS.ServerURL != "" {
 		if err := remote.Check(daemon.RemoteConfig(&loaded.Config, nil)); err != nil {
 			return nil, settingsError{err}

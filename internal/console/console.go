@@ -110,20 +110,18 @@ func New(cfg Config) (*Server, error) {
 	s.http = &http.Server{Handler: s.guardRequests(s.newRequestHandler()), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: 5 * time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ConnContext: withConnection, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)} // clients' errors are not logged
-	if cfg.TokenFile == "" {
-		return s, nil
-	}
 	var err error
-	if s.tokenFile, err = openTokenFile(cfg.TokenFile, cfg.Log); err != nil {
-		return nil, err
+	if cfg.TokenFile != "" {
+		if s.tokenFile, err = openTokenFile(cfg.TokenFile, cfg.Log); err != nil {
+			return nil, err
+		}
 	}
-	if cfg.CertFile == "" {
-		return s, nil
+	if cfg.CertFile != "" {
+		if s.certFiles, err = openCertificateFiles(cfg.CertFile, cfg.KeyFile, cfg.Log); err != nil {
+			return nil, err
+		}
+		s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certFiles.getCertificate}
 	}
-	if s.certFiles, err = openCertificateFiles(cfg.CertFile, cfg.KeyFile, cfg.Log); err != nil {
-		return nil, err
-	}
-	s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certFiles.getCertificate}
 	return s, nil
 }
 

@@ -92,19 +92,21 @@ type tokenFile struct {
 }
 
 func openTokenFile(path string, log *slog.Logger) (*tokenFile, error) {
-	w, err := newReloadedFiles(log, func() (digest [sha256.Size]byte, err error) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return digest, fmt.Errorf("read the token (<pulse><http_token_file>): %w", err)
-		}
-		token := strings.TrimSpace(string(text))
-		if len(token) < minTokenLength {
-			return digest, fmt.Errorf("read the token (<pulse><http_token_file>): %s has %d characters, want %d or more: head -c 24 /dev/urandom | base64 makes a good one",
-				path, len(token), minTokenLength)
-		}
-		return sha256.Sum256([]byte(token)), nil
-	}, path)
+	w, err := newReloadedFiles(log, func() ([sha256.Size]byte, error) { return readTokenDigest(path) }, path)
 	return &tokenFile{w}, err
+}
+
+func readTokenDigest(path string) (digest [sha256.Size]byte, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return digest, fmt.Errorf("read the token (<pulse><http_token_file>): %w", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if len(token) < minTokenLength {
+		return digest, fmt.Errorf("read the token (<pulse><http_token_file>): %s has %d characters, want %d or more: head -c 24 /dev/urandom | base64 makes a good one",
+			path, len(token), minTokenLength)
+	}
+	return sha256.Sum256([]byte(token)), nil
 }
 
 // matchesToken compares in constant time.
@@ -118,14 +120,28 @@ type certificateFiles struct {
 }
 
 func openCertificateFiles(cert, key string, log *slog.Logger) (*certificateFiles, error) {
-	w, err := newReloadedFiles(log, func() (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("read the console's certificate (<pulse><http_cert>, <http_key>): %w", err)
-		}
-		return &pair, nil
-	}, cert, key)
+	w, err := newReloadedFiles(log, func() (*tls.Certificate, error) { return readCertificate(cert, key) }, cert, key)
 	return &certificateFiles{w}, err
+}
+
+func readCertificate(cert, key string) (*tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("read the console's certificate (<pulse><http_cert>, <http_key>): %w", err)
+	}
+	return &pair, nil
+}
+
+// CheckFiles reads the token and the certificate, each "" for none, as a server of these does.
+func CheckFiles(token, cert, key string) error {
+	var tokenErr, certErr error
+	if token != "" {
+		_, tokenErr = readTokenDigest(token)
+	}
+	if cert != "" {
+		_, certErr = readCertificate(cert, key)
+	}
+	return errors.Join(tokenErr, certErr)
 }
 
 func (c *certificateFiles) getCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {

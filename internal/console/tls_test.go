@@ -77,6 +77,36 @@ func TestOverTLSWithTheTokenEverythingIsTold(t *testing.T) {
 	}
 }
 
+// On loopback no token is needed, and the certificate is used all the same: the commands of this host expect it.
+func TestACertificateWithoutATokenIsUsed(t *testing.T) {
+	cert, key := writeCertificate(t, t.TempDir(), 3)
+	s := openFixture(t, 1, func(c *Config, _ *detector.Settings) { c.CertFile, c.KeyFile = cert, key })
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	answer, err := client.Get(strings.Replace(s.url, "http:", "https:", 1) + "/api/v1/agents")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK || answer.TLS.PeerCertificates[0].SerialNumber.Int64() != 3 {
+		t.Errorf("%s", answer.Status)
+	}
+}
+
+func TestFilesOfTheConsoleThatCannotBeUsedAreFoundBeforeTheStart(t *testing.T) {
+	cert, key := writeCertificate(t, t.TempDir(), 1)
+	_, other := writeCertificate(t, t.TempDir(), 2)
+	short := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(short, []byte("abc\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckFiles("", cert, key); err != nil {
+		t.Error(err)
+	}
+	if err := CheckFiles(short, cert, other); err == nil || !strings.Contains(err.Error(), "private key does not match") || !strings.Contains(err.Error(), "has 3 characters") {
+		t.Error(err)
+	}
+}
+
 func TestACertificateThatCannotBeUsedIsNamed(t *testing.T) {
 	cert, key := writeCertificate(t, t.TempDir(), 1)
 	if _, err := openCertificateFiles(cert, cert, nil); err == nil || !strings.Contains(err.Error(), "<pulse><http_cert>") {

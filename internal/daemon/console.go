@@ -39,6 +39,14 @@ func (n *Node) openConsole(ctx context.Context, cfg *config.Config, version stri
 	return n.restoreHistory(ctx)
 }
 
+// CheckConsoleFiles reads the console's token and certificate as a node of these settings does.
+func CheckConsoleFiles(cfg *config.Config) error {
+	if cfg.Pulse.HTTP == "" {
+		return nil
+	}
+	return console.CheckFiles(cfg.Pulse.HTTPTokenFile, cfg.Pulse.HTTPCert, cfg.Pulse.HTTPKey)
+}
+
 // restoreHistory gives the console the events of earlier runs.
 func (n *Node) restoreHistory(ctx context.Context) error {
 	events, err := n.out.readEvents(ctx)

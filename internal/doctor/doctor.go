@@ -10,6 +10,7 @@ import (
 	"context"
 
 	"github.com/wazuh-pulse/pulse/internal/config"
+	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/expiry"
 	"github.com/wazuh-pulse/pulse/internal/hint"
 )
@@ -90,6 +91,10 @@ func (e *examination) checkSettings(context.Context) {
 		e.add("settings", Warning, f.Path+" has settings of Pulse, and is not read", f.Hint)
 	}
 	if err := e.CheckFiles(); err != nil {
+		e.addError("settings", Failure, err)
+		return
+	}
+	if err := daemon.CheckConsoleFiles(&e.Config); err != nil {
 		e.addError("settings", Failure, err)
 		return
 	}

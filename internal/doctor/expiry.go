@@ -13,11 +13,11 @@ import (
 func (e *examination) checkExpiry(context.Context) {
 	now, items := time.Now(), slices.Concat(e.expiries, daemon.ListFileExpiries(&e.Config))
 	for _, i := range expiry.FindSoon(items, now) {
-		level := Warning
+		level, when := Warning, "before"
 		if !now.Before(i.At) {
-			level = Failure
+			level, when = Failure, "now"
 		}
-		e.add("expiry", level, i.Describe(now), "replace it before: Pulse takes up the changed file by itself (docs/operators.md, What expires)")
+		e.add("expiry", level, i.Describe(now), "replace it "+when+": Pulse takes up the changed file by itself (docs/operators.md, What expires)")
 	}
 	if first, ok := expiry.First(items); ok && first.At.Sub(now) >= expiry.Notice {
 		e.add("expiry", Good, "the first: "+first.Describe(now), "")
