@@ -45,6 +45,7 @@ type publishCommand struct {
 	Sign     bool   `help:"Sign the messages, as a node does unless it is told otherwise. Default: without signatures."`
 	Server   string `placeholder:"URL" help:"A NATS server with JetStream to publish to. Default: one of its own, in a process of its own."`
 	Messages int    `default:"200000" placeholder:"N" help:"How many messages are published (1000 to 10000000). Default: ${default}."`
+	Brief    bool   `help:"Only all messages and the storm, and the bare client."`
 	Profile  string `placeholder:"FILE" help:"Write a profile of this process's processor time while all messages, and then the storm, go out, for go tool pprof."`
 	JSON     bool   `help:"Print one JSON object instead of lines."`
 }
@@ -71,7 +72,7 @@ func (c *publishCommand) Run(ctx context.Context) error {
 		return usageError{fmt.Errorf("--messages %d: want 1000 to 10000000", c.Messages)}
 	}
 	daemon.SetGCPercent()
-	report, err := bench.MeasurePublish(ctx, bench.PublishConfig{Server: c.Server, Messages: c.Messages, Sign: c.Sign, Profile: c.Profile, Progress: os.Stderr})
+	report, err := bench.MeasurePublish(ctx, bench.PublishConfig{Server: c.Server, Messages: c.Messages, Sign: c.Sign, Brief: c.Brief, Profile: c.Profile, Progress: os.Stderr})
 	if err != nil {
 		return err
 	}

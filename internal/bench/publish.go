@@ -17,6 +17,7 @@ type PublishConfig struct {
 	Messages int       // of the main part; the others are proportional to it
 	Sign     bool      // the messages, as a node does by default; the bare client's are not
 	Profile  string    // a file for the profile of the processor time of the whole way and of the storm; "" for none
+	Brief    bool      // only the main part and the storm, and the bare client
 	Progress io.Writer // receives lines of progress
 }
 
@@ -73,14 +74,17 @@ type measurement struct {
 }
 
 func (m *measurement) runAll(ctx context.Context) error {
-	if err := m.runParts(ctx, "whole", m.server.url, m.measureWhole, m.measureStorm, endProfile, m.measureLatency); err != nil {
+	parts := []func(context.Context, *pipeline) error{m.measureWhole, m.measureStorm, endProfile}
+	if !m.cfg.Brief {
+		parts = append(parts, m.measureLatency)
+	}
+	if err := m.runParts(ctx, "whole", m.server.url, parts...); err != nil {
 		return err
 	}
-	if err := m.runParts(ctx, "outage", "", m.measureLocal, m.storeOutage); err != nil {
-		return err
-	}
-	if err := m.runParts(ctx, "outage", m.server.url, m.measureCatchUp); err != nil {
-		return err
+	if !m.cfg.Brief {
+		if err := m.runOutage(ctx); err != nil {
+			return err
+		}
 	}
 	if err := m.recordPeakMemory(); err != nil {
 		return err
@@ -95,6 +99,14 @@ func (m *measurement) runAll(ctx context.Context) error {
 	}
 	m.report.Ratio = m.report.Whole / m.report.Bare
 	return nil
+}
+
+// runOutage measures what is stored while the server is away, and its return.
+func (m *measurement) runOutage(ctx context.Context) error {
+	if err := m.runParts(ctx, "outage", "", m.measureLocal, m.storeOutage); err != nil {
+		return err
+	}
+	return m.runParts(ctx, "outage", m.server.url, m.measureCatchUp)
 }
 
 // recordPeakMemory adds the peak of the memory use since the last reset to the
