@@ -13,7 +13,7 @@ import (
 const recentCacheMax = 4 << 20
 
 // recentCache is the end of a local stream in memory, for one reader. While that keeps up, it need not read what was just written: that would need more processor time than
-// all else, and the server holds blocks of 8 MiB for ten seconds after they are read.
+// all else, and the server holds blocks of 4 or 8 MiB for ten seconds after they are read.
 // What is beyond maxBytes is read from the stream.
 type recentCache struct {
 	maxBytes int

@@ -19,10 +19,15 @@ const (
 	telemetryDuplicates = 15 * time.Second
 )
 
+// unlimitedPerSubject is more than a subject will ever have. With a limit of that kind the server
+// stores a stream in files of 4 MiB instead of 8, of which it has the last one in memory.
+const unlimitedPerSubject = 1 << 40
+
 func streamConfig(cfg Config, c Class) jetstream.StreamConfig {
 	s := jetstream.StreamConfig{Name: c.String(), Storage: jetstream.FileStorage, AllowDirect: true}
 	if c == Status {
 		s.Subjects, s.Duplicates = []string{cfg.Prefix + ".agent.*.status_change", cfg.Prefix + ".alerts.>"}, statusDuplicates
+		s.MaxMsgsPerSubject = unlimitedPerSubject
 		return s
 	}
 	s.Subjects, s.Duplicates, s.Discard = []string{cfg.Prefix + ".manager.>"}, telemetryDuplicates, jetstream.DiscardOld

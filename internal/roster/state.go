@@ -106,10 +106,15 @@ func parseOrder(id, text string) (*event.AgentState, string, error) {
 	return s, fingerprint, checkAgentState(s)
 }
 
-// latestAgentStates returns the last state of each agent in a batch.
+// latestAgentStates returns the last state of each agent in a batch. What comes before it is
+// not opened.
 func (r *Roster) latestAgentStates(batch []outbox.Stored) map[string]*event.AgentState {
 	states := make(map[string]*event.AgentState, len(batch))
-	for i := range batch {
+	read := make(map[string]bool, len(batch))
+	for i := len(batch) - 1; i >= 0; i-- {
+		if read[batch[i].Subject] {
+			continue
+		}
 		s, err := r.openStatusMessage(batch[i].Data)
 		if err != nil {
 			if r.stats.unreadable.Add(1) == 1 {
@@ -117,7 +122,10 @@ func (r *Roster) latestAgentStates(batch []outbox.Stored) map[string]*event.Agen
 			}
 			continue
 		}
-		states[s.AgentID] = s
+		read[batch[i].Subject] = true
+		if states[s.AgentID] == nil {
+			states[s.AgentID] = s
+		}
 	}
 	return states
 }
