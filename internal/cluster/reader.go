@@ -280,6 +280,7 @@ func (r *reader) checkBucket(ctx context.Context) error {
 		r.away = false
 	}
 	r.replaceRefused()
+	r.departUnclaimed()
 	r.mu.Unlock()
 	if incomplete {
 		r.log.Warn("the cluster's bucket has lost records: it is read again", "records", info.Msgs)

@@ -69,6 +69,31 @@ func TestWhatIsNotANodesOwnRecordIsRefusedAndCounted(t *testing.T) {
 	a.awaitOwner(1, "node02")
 }
 
+// Whoever has a node's key can claim agents in its name. The node withdraws what it has not claimed.
+func TestClaimsInANodesNameThatItHasNotMadeAreWithdrawn(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, 1)
+	a, b := s.join("node01", patientBeats), s.join("node02", patientBeats)
+	b.claim(1)
+	a.awaitOwner(1, "node02")
+	b.CompleteClaims()
+	for id := ownership.AgentID(2); id < 5; id++ {
+		c := &ownership.Claim{Agent: id, Since: 1, Sign: 1}
+		text := string(ownership.AppendClaim(nil, ownership.Stamp{Epoch: 5, Number: uint64(id)}, c, 0))
+		key := "node02." + id.String()
+		if _, err := s.js.Publish(patient(t), keyPrefix+key, signedValue(t, "node02", key, b.key, text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.hint()
+	awaitCondition(t, "it is logged", func() bool { return strings.Contains(b.log.String(), "that it has not made") })
+	for id := ownership.AgentID(2); id < 5; id++ {
+		a.awaitOwner(id, "")
+		b.awaitOwner(id, "")
+	}
+	a.awaitOwner(1, "node02")
+}
+
 // hint has the nodes read what was stored by a test.
 func (s *servers) hint() {
 	s.t.Helper()

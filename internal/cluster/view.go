@@ -232,11 +232,24 @@ func (v *View) CompleteClaims() {
 	v.departUnknown()
 }
 
-func (v *View) departUnknown() {
+// departUnknown records as removed the agents that the bucket has as being on this node, and that
+// it does not have, and returns how many. The lock is held.
+func (v *View) departUnknown() (departed int) {
 	if v.known && v.loaded {
-		v.member.Own.DepartUnknown(v.member.State, uint32(time.Now().Unix()))
+		departed = v.member.Own.DepartUnknown(v.member.State, uint32(time.Now().Unix()))
 		v.replaceRefused()
 		v.signalQueued()
+	}
+	return departed
+}
+
+// departUnclaimed does the same while this node runs. The lock is held.
+func (v *View) departUnclaimed() {
+	if !v.member.HasUnclaimed() {
+		return
+	}
+	if n := v.departUnknown(); n > 0 {
+		v.log.Warn("the cluster's bucket had claims in this node's name, signed with its key, that it has not made: they are withdrawn", "agents", n)
 	}
 }
 

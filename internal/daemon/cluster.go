@@ -190,6 +190,21 @@ func listRestored(stated []message.StatedAgent) []ownership.Restored {
 // not answered.
 const clusterPing = 5 * time.Second
 
+// latestOrder returns what returns the highest order that a statement can have by now, 0 before all
+// is read; nil outside a cluster.
+func (c *clusterPart) latestOrder() func() uint64 {
+	if c == nil {
+		return nil
+	}
+	return func() uint64 {
+		s := c.shared.Status()
+		if !s.Loaded {
+			return 0
+		}
+		return c.shared.DatedOrder(s.Position)
+	}
+}
+
 // close ends the view and its connection.
 func (c *clusterPart) close() {
 	if c == nil {

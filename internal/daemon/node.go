@@ -124,7 +124,7 @@ func open(ctx context.Context, cfg *config.Config, version string, w world, log 
 	if err := n.openConsole(ctx, cfg, version); err != nil {
 		return nil, err
 	}
-	if n.roster, err = n.out.openRoster(ctx, cfg); err != nil {
+	if n.roster, err = n.out.openRoster(ctx, cfg, n.clustered.latestOrder()); err != nil {
 		return nil, err
 	}
 	return n, nil

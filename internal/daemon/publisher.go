@@ -354,13 +354,13 @@ func (p *Publisher) openRepublisher(ctx context.Context, cfg *config.Config) (*r
 }
 
 // openRoster opens what keeps the agents' present states in a bucket, where the messages
-// go; nil if there is none.
-func (p *Publisher) openRoster(ctx context.Context, cfg *config.Config) (*roster.Roster, error) {
+// go; nil if there is none. LatestOrder is the cluster's, nil outside one.
+func (p *Publisher) openRoster(ctx context.Context, cfg *config.Config, latestOrder func() uint64) (*roster.Roster, error) {
 	if !p.natsEnabled() || p.noBuckets {
 		return nil, nil
 	}
 	return roster.Open(ctx, roster.Config{Outbox: p.outbox, Remote: p.remote, Prefix: p.prefix,
 		Dir: cfg.Pulse.StateDir, Open: p.sealer.OpenStored, Seal: p.sealer.ValueSeal(), KeyID: p.sealer.KeyFingerprint(),
-		Node: p.source().Node, Log: p.log,
+		Node: p.source().Node, Log: p.log, LatestOrder: latestOrder,
 		Latest: func() (epoch, sequence uint64) { return p.source().Epoch, p.recorder.numbers.Load() }})
 }

@@ -363,6 +363,10 @@ func (m *Member) IsIncomplete(ownClaims, records int) bool {
 	return records < known
 }
 
+// HasUnclaimed reports whether the stream has more claims that agents are on this node than this
+// run has agents: it may not have made them.
+func (m *Member) HasUnclaimed() bool { return m.State.nodes[m.State.self].here > m.Own.here }
+
 // RetryWrite reports that a record was not stored, or that this is not known.
 func (m *Member) RetryWrite(w *Write) {
 	if w.Key.Kind == ClaimRecord {

@@ -53,6 +53,9 @@ type Config struct {
 	// in its name that is later is not its own. Nil for not known.
 	Node   string
 	Latest func() (epoch, sequence uint64)
+	// LatestOrder is the highest ClusterOrder that a state can have by now, 0 if that is not known.
+	// Nil outside a cluster.
+	LatestOrder func() uint64
 
 	Log *slog.Logger // nil for slog.Default()
 }

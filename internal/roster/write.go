@@ -240,16 +240,24 @@ func (r *Roster) isStateOutdated(s *event.AgentState, value *storedValue) bool {
 const (
 	// aheadMax is how far the clock of another node may be ahead.
 	aheadMax = 10 * time.Minute
-	// unreadMax is how many messages the node may have made since it was asked for its latest.
+	// unreadMax is how many messages the node may have made since it was asked for its latest, and
+	// how many orders of its cluster it may not have read.
 	unreadMax = 1 << 20
 )
 
 // checkStateTime refuses a value that would keep out every later one: of a time that has
-// not come, or in this node's name with a number that it has not reached.
+// not come, or in this node's name with a number that it has not reached. In a cluster, whose
+// nodes' clocks may differ, the time is the order of what its nodes share.
 func (r *Roster) checkStateTime(s *event.AgentState, now time.Time) error {
 	if r.cfg.Latest != nil && s.Node == r.cfg.Node {
 		if epoch, sequence := r.cfg.Latest(); s.Epoch > epoch || s.Epoch == epoch && s.Sequence > sequence+unreadMax {
 			return fmt.Errorf("number %d of epoch %d is in the name of this node, which is at %d of %d", s.Sequence, s.Epoch, sequence, epoch)
+		}
+		return nil
+	}
+	if s.ClusterOrder > 0 && r.cfg.LatestOrder != nil {
+		if latest := r.cfg.LatestOrder(); latest > 0 && s.ClusterOrder > latest+unreadMax {
+			return fmt.Errorf("node %s says it is of order %d, and that of the cluster is %d", s.Node, s.ClusterOrder, latest)
 		}
 		return nil
 	}
