@@ -92,7 +92,7 @@ var rooms = []room{
 	{"internal/printable", nil, "it looks at a text, whoever has written it"},
 	{"internal/plural", nil, "it writes numbers, whatever they count"},
 	{"internal/removals", nil, "it counts, wherever the inventory comes from"},
-	{"internal/clientkeys", []string{"internal/filewatch", "internal/logonce", "internal/printable"}, "it reads a file, for whoever needs it"},
+	{"internal/clientkeys", []string{"internal/filewatch", "internal/logonce", "internal/plural", "internal/printable"}, "it reads a file, for whoever needs it"},
 	{"internal/config", []string{"internal/hint", "internal/keyfile", "internal/plural", "internal/printable", "internal/silence"}, "settings are read before anything else is there"},
 	{"internal/silence", []string{"internal/printable"}, "it says who is silenced, and when, from what it is given: no I/O, no clock"},
 	{"internal/silencer", []string{"internal/atomicfile", "internal/detector", "internal/silence", "internal/wake"}, "it keeps silences and tells the detector; what a silence does to an alert is the detector's affair"},

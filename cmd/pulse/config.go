@@ -196,7 +196,7 @@ func describeBrokenKeys(c *config.Config) (notes []string) {
 		return nil // it was read a moment ago
 	}
 	for _, p := range problems {
-		notes = append(notes, fmt.Sprintf("Note: %s: %v: it is skipped, and its agent not known.", c.Pulse.ClientKeys, p))
+		notes = append(notes, fmt.Sprintf("Note: %s: %s.", c.Pulse.ClientKeys, p.Describe()))
 	}
 	return notes
 }

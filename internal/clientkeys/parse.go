@@ -10,6 +10,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/wazuh-pulse/pulse/internal/plural"
 )
 
 const (
@@ -23,6 +25,14 @@ const (
 type Problem struct {
 	Line int // from 1; 0 in the last of very many, which only counts the rest
 	Err  error
+}
+
+// Describe returns the problem, and what comes of it.
+func (p Problem) Describe() string {
+	if p.Line == 0 {
+		return p.Error() + ": skipped, and their agents not known"
+	}
+	return p.Error() + ": it is skipped, and its agent not known"
 }
 
 // Error is the problem with its line: "line 12: want 4 fields, have 3".
@@ -86,7 +96,7 @@ func parseSet(r io.Reader) (*Set, []Problem, error) {
 		return nil, nil, errTooLarge
 	}
 	if rest := s.broken - maxProblems; rest > 0 {
-		problems = append(problems, Problem{0, fmt.Errorf("%d more broken lines", rest)})
+		problems = append(problems, Problem{0, errors.New(plural.CountNoun(rest, "more broken line"))})
 	}
 	s.keys, s.cut = slices.Clip(s.keys), !lines.whole
 	s.cutKey = s.cut && before < len(s.keys)

@@ -147,6 +147,12 @@ func TestManyProblemsAreCountedNotKept(t *testing.T) {
 	if last := problems[maxProblems].Error(); last != "900 more broken lines" {
 		t.Error(last)
 	}
+	for p, want := range map[Problem]string{problems[maxProblems]: "900 more broken lines: skipped, and their agents not known",
+		{Line: 3, Err: errDuplicate}: "line 3: its id is on an earlier line already: it is skipped, and its agent not known"} {
+		if got := p.Describe(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }
 
 func TestNothingPrintedHoldsASecret(t *testing.T) {

@@ -88,7 +88,7 @@ func (e *examination) checkClientKeys(context.Context) {
 	switch {
 	case len(problems) > 0:
 		for _, p := range problems {
-			e.add("client.keys", Warning, fmt.Sprintf("%s: %v: it is skipped, and its agent not known", e.Pulse.ClientKeys, p), "correct the line, or remove it")
+			e.add("client.keys", Warning, e.Pulse.ClientKeys+": "+p.Describe(), "correct the line, or remove it")
 		}
 		e.add("client.keys", Note, text, "")
 	case e.agents == 0:
