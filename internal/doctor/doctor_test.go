@@ -214,7 +214,7 @@ func TestWhatPulseDoesNotFollowOfTheManagersSettingsIsSaid(t *testing.T) {
 func TestBesideAManagerItsSocketsAreTried(t *testing.T) {
 	l, m := stock(t)
 	list := of(examined(t.Context(), l), "manager")
-	for i, want := range []string{"wazuh-db: 1 agents at ", "wazuh-remoted: answers at ", "wazuh-analysisd: listens at "} {
+	for i, want := range []string{"wazuh-db: 1 agent at ", "wazuh-remoted: answers at ", "wazuh-analysisd: listens at "} {
 		if len(list) != 3 || list[i].Level != Good || !strings.HasPrefix(list[i].What, want) {
 			t.Fatalf("%+v", list)
 		}
