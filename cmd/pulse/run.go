@@ -62,6 +62,7 @@ func (c *runCommand) Run(e *env) error {
 	ctx, ended := context.WithCancel(e.ctx)
 	var notifiers sync.WaitGroup
 	notifiers.Go(func() { systemd.Notify(ctx, node, log) })
+	notifiers.Go(func() { daemon.TuneGCPercent(ctx) })
 	notifiers.Go(func() {
 		for {
 			select {

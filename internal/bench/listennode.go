@@ -75,6 +75,7 @@ func RunListenNode(dir string, agents int, r io.Reader, w io.Writer) (err error)
 	if err != nil {
 		return err
 	}
+	go daemon.TuneGCPercent(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- node.Run(ctx) }()
 	fmt.Fprintln(w, node.AgentAddr())

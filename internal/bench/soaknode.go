@@ -59,6 +59,7 @@ func RunSoakNode(dir, url string, r io.Reader, w io.Writer) error {
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	var failed error
+	running.Go(func() { daemon.TuneGCPercent(ctx) })
 	running.Go(func() { failed = node.Run(ctx) })
 	fmt.Fprintln(w, node.AgentAddr())
 	for lines := bufio.NewScanner(r); lines.Scan() && err == nil; {

@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
-	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -195,19 +193,6 @@ func boundText(s string) string {
 		s = s[:limit] + "…"
 	}
 	return s
-}
-
-// gcPercent is how much the heap may grow before it is collected. A node
-// allocates little and holds much: with 10 000 agents it takes 40 MiB less than
-// with Go's default of 100, and no more processor time.
-const gcPercent = 40
-
-// SetGCPercent sets the garbage collector's target for a process that runs a
-// node, unless the environment variable GOGC is set.
-func SetGCPercent() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 }
 
 // FormerName returns the name that the node had at its last start, if the settings have another one; else "".
