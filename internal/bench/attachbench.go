@@ -152,11 +152,32 @@ func (b *attachBench) takeSnapshots(ctx context.Context, d time.Duration, ours f
 	return from, to, err
 }
 
+// waitForStart waits until the work of the node's start is done: all agents' states are in the
+// bucket.
+func (b *attachBench) waitForStart(ctx context.Context) error {
+	if !sleepContext(ctx, attachSettleTime) {
+		return ctx.Err()
+	}
+	for written, now := uint64(0), b.countStatesWritten(); now != written; now = b.countStatesWritten() {
+		if written = now; !sleepContext(ctx, 2*time.Second) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (b *attachBench) countStatesWritten() uint64 {
+	if kept := b.node.Status().Roster; kept != nil {
+		return kept.Written
+	}
+	return 0
+}
+
 // takeEveryday takes snapshots of the load while no agent fails.
 func (b *attachBench) takeEveryday(ctx context.Context) (from, to attachSnapshot, err error) {
 	b.printProgress("everyday, for %v", b.cfg.For)
-	if !sleepContext(ctx, attachSettleTime) {
-		return from, to, ctx.Err()
+	if err := b.waitForStart(ctx); err != nil {
+		return from, to, err
 	}
 	if b.cfg.Profile != "" {
 		f, err := os.Create(b.cfg.Profile)
