@@ -31,7 +31,7 @@ var (
 // agents, of Wazuh 4 or 5. It writes the address for agents to w, answers each
 // line of r with its state, and returns at the end of r.
 func RunManager(dir string, agents, wazuh int, r io.Reader, w io.Writer) error {
-	cfg := managersim.Config{Home: dir, Keys: makeKeys(agents, wazuh)}
+	cfg := managersim.Config{Home: dir, Keys: makeKeys(agents, wazuh), ProcessorTime: true}
 	if wazuh == 5 {
 		cfg.Version = "v5.0.0"
 	}

@@ -28,6 +28,8 @@ type Config struct {
 	DisconnectionAge time.Duration // silence after which monitord marks an agent as disconnected, and the time between its sweeps (agents_disconnection_time): 15 min
 	Overtake         time.Duration // silence after which a second connection takes an agent's place (connection_overtake_time): 60 s
 
+	ProcessorTime bool // Stats.Answering is processor time, for which each answer keeps its thread
+
 	Log *slog.Logger // discards when nil
 
 	Now func() int64 // wazuh-db's clock, Unix seconds: the system's

@@ -23,7 +23,7 @@ type Stats struct {
 
 	Queries    uint64        // to wazuh-db
 	Rows       uint64        // of the answers to these, and to queries over HTTP
-	Answering  time.Duration // processor time that wazuh-db took to make the answers
+	Answering  time.Duration // that wazuh-db took to make the answers
 	Statements uint64        // SQL that ran for these, and for remoted and monitord
 	DBClients  int64         // connections now
 	DBIn       uint64        // bytes

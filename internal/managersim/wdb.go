@@ -63,8 +63,13 @@ func (w *wazuhDB) serveClient(conn net.Conn) {
 	}
 }
 
-// countTime makes an answer and counts the processor time that it takes.
+// countTime makes an answer and counts the time that it takes.
 func (w *wazuhDB) countTime(make func() answer) answer {
+	if !w.cfg.ProcessorTime {
+		began := time.Now()
+		defer func() { w.counters.answering.Add(int64(time.Since(began))) }()
+		return make()
+	}
 	runtime.LockOSThread() // the time is counted by thread
 	defer runtime.UnlockOSThread()
 	began := threadTime()
