@@ -28,7 +28,7 @@ func ReadAll(r io.Reader) (*AllReport, error) {
 // the measurements' commands after it.
 func (r *AllReport) WriteMarkdown(w io.Writer) {
 	m := &r.Machine
-	fmt.Fprintf(w, "Measured on %s with %s on %s, %d processors. Load averages: %s before, %s\nafter.", m.Time.Format("2006-01-02"), m.Go, m.System, m.Processors, m.LoadBefore, m.LoadAfter)
+	fmt.Fprintf(w, "Measured on %s with %s on %s, %d processors.\nLoad averages: %s before, %s after.", m.Time.Format("2006-01-02"), m.Go, m.System, m.Processors, m.LoadBefore, m.LoadAfter)
 	if !r.Complete {
 		fmt.Fprint(w, " Not all was measured.")
 	}
