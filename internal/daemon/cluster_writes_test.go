@@ -28,12 +28,13 @@ type managedCluster struct {
 	moving   *movingFleet // for what the platform has
 	nodes    map[string]*testNode
 	settings map[string]*config.Config
+	grace    time.Duration // within which an agent has to be on another node
 }
 
 var managedNodes = []string{"node01", "worker1", "worker2"}
 
 // startManagedCluster starts one whose agents, those of keyFile, are all at a node.
-func startManagedCluster(t *testing.T, at string) *managedCluster {
+func startManagedCluster(t *testing.T, at string, grace time.Duration) *managedCluster {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "wz") // short enough for a socket's path
 	if err != nil {
@@ -44,7 +45,7 @@ func startManagedCluster(t *testing.T, at string) *managedCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &managedCluster{t: t, nodes: make(map[string]*testNode), settings: make(map[string]*config.Config)}
+	c := &managedCluster{t: t, nodes: make(map[string]*testNode), settings: make(map[string]*config.Config), grace: grace}
 	if c.managers, err = managersim.StartFleet(managersim.FleetConfig{Dir: dir, Nodes: managedNodes, Keys: set.Keys(), Sync: 300 * time.Millisecond, Integrity: -1}); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +81,7 @@ func startManagedCluster(t *testing.T, at string) *managedCluster {
 
 func (c *managedCluster) startNode(name string) {
 	c.t.Helper()
-	h := openClusterNode(c.t, c.settings[name], clusterPace{grace: 4 * time.Second, beat: time.Second, loss: 500 * time.Millisecond})
+	h := openClusterNode(c.t, c.settings[name], clusterPace{grace: c.grace, beat: time.Second, loss: 500 * time.Millisecond})
 	h.startNode()
 	c.nodes[name] = h
 }
@@ -113,7 +114,7 @@ func (c *managedCluster) countAlerts(name string) (n int) {
 // dies there: the master's database has that, and the master alone has raised the alert.
 func TestOnlyTheMastersNodeWritesALossAndRaisesItsAlert(t *testing.T) {
 	t.Parallel()
-	c := startManagedCluster(t, "worker1")
+	c := startManagedCluster(t, "worker1", 5*time.Second)
 	c.balancer.SetRoute("", "worker2")
 	if c.balancer.CutNode("worker1") != 3 {
 		t.Fatal("not all agents were there")
@@ -155,7 +156,7 @@ func TestOnlyTheMastersNodeWritesALossAndRaisesItsAlert(t *testing.T) {
 // An agent comes from a worker to the master, which is not shown by its row in time.
 func TestAnAgentThatMovesToTheMasterIsNotLost(t *testing.T) {
 	t.Parallel()
-	c := startManagedCluster(t, "worker1")
+	c := startManagedCluster(t, "worker1", patientGrace)
 	for _, at := range []string{"node01", "worker2", "node01"} {
 		c.balancer.SetRoute("", at)
 		for _, from := range managedNodes {
@@ -179,7 +180,7 @@ func TestAnAgentThatMovesToTheMasterIsNotLost(t *testing.T) {
 // not lost with it. The master's Pulse watches them until that of the worker is back.
 func TestAgentsOfAWorkerWhoseManagerGoesOnAreNotLostWithItsPulse(t *testing.T) {
 	t.Parallel()
-	c := startManagedCluster(t, "worker1")
+	c := startManagedCluster(t, "worker1", patientGrace)
 	if err := c.nodes["worker1"].stop(); err != nil {
 		t.Fatal(err)
 	}
