@@ -19,7 +19,8 @@ type ownAgent struct {
 	sent     bool          // it is being stored
 	order    uint64        // of the claim that was stored last
 	restored bool          // by the run before this one, and it has shown nothing since
-	held     bool          // of that run too: it is not stored before what the others have stored is read
+	held     bool          // of that run too: that it is here is not stored before what the others have stored is read
+	waits    bool          // for that, to be stored
 	claimed  uint64        // of the claim that it is here that was stored last, or of the run before
 	declared uint64        // see DeclaredOrder
 	wait     time.Duration // between two claims of a disputed agent; 0 for not disputed
@@ -151,11 +152,11 @@ func (o *Own) Dispute(id AgentID, now time.Duration) bool {
 }
 
 func (o *Own) enqueue(a *ownAgent) {
-	if !a.queued {
+	switch {
+	case a.held && a.claim.Reason == Here:
+		a.waits = true
+	case !a.queued:
 		a.queued = true
-		if a.held {
-			return
-		}
 		o.queue = append(o.queue, a.claim.Agent)
 	}
 }
@@ -168,7 +169,12 @@ func (o *Own) TakeQueued(claims []Claim, n int) []Claim {
 			break
 		}
 		taken++
-		if a := o.agents[id]; a != nil && a.queued {
+		a := o.agents[id]
+		switch {
+		case a == nil || !a.queued:
+		case a.held && a.claim.Reason == Here: // again, since it was enqueued
+			a.queued, a.waits = false, true
+		default:
 			a.queued, a.sent = false, true
 			claims = append(claims, a.claim)
 			n--

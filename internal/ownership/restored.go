@@ -69,8 +69,8 @@ func (o *Own) restore(r *Restored) {
 // release has the claim of a restored agent stored, if it was to be.
 func (o *Own) release(id AgentID) {
 	if a := o.agents[id]; a != nil && a.held {
-		if a.held = false; a.queued {
-			a.queued = false
+		if a.held = false; a.waits {
+			a.waits = false
 			o.enqueue(a)
 		}
 	}
