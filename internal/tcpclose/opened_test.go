@@ -42,17 +42,27 @@ func TestConnectionsThatAreOpenedAreCounted(t *testing.T) {
 				}, func(n int) { counts <- n })
 			}()
 			<-listed // the first list is being made
-			<-listed // and the second one: the first is complete
-			for want, late := 3, time.After(20*time.Second); want > 0; {
-				if want == 3 {
-					for range 3 {
-						conn, err := net.Dial("tcp", l.Addr().String())
-						if err != nil {
-							t.Fatal(err)
-						}
-						defer func() { _ = conn.Close() }()
-					}
+			<-listed // and most likely the second one
+			dial := func() {
+				t.Helper()
+				conn, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
 				}
+				t.Cleanup(func() { _ = conn.Close() })
+			}
+			for counted := false; !counted; { // the first list is complete then
+				dial()
+				select {
+				case <-counts:
+					counted = true
+				case <-time.After(3 * time.Second): // it was opened while that was made
+				}
+			}
+			for range 3 {
+				dial()
+			}
+			for want, late := 3, time.After(time.Minute); want > 0; {
 				select {
 				case n := <-counts:
 					want -= n
