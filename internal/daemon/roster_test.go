@@ -90,6 +90,7 @@ func TestANodeThatHasLostItsStateWatchesTheAgentsThatItHad(t *testing.T) {
 	cfg := patientSettings(t)
 	cfg.NATS.ServerURL = xdr.ClientURL()
 	h := startTestNode(t, cfg)
+	opened := time.Now()
 	agents := h.startAgents(keyFile[:strings.Index(keyFile, "003")])
 	waitFor(t, agents.Settled())
 	for _, id := range []string{"001", "002"} {
@@ -101,6 +102,7 @@ func TestANodeThatHasLostItsStateWatchesTheAgentsThatItHad(t *testing.T) {
 	if err := os.RemoveAll(cfg.Pulse.StateDir); err != nil {
 		t.Fatal(err)
 	}
+	waitFor(t, after(time.Until(time.Unix(opened.Unix()+1, 0)))) // an epoch is a second at least
 	again := openTestNode(t, cfg)
 	if again.node.leftWait != cfg.KeepAlive.Timeout {
 		t.Errorf("it looks after %v", again.node.leftWait)
