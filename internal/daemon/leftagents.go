@@ -18,8 +18,11 @@ func (n *Node) restoreLeft(ctx context.Context) {
 	if n.leftWait == 0 || n.roster == nil || n.out.remote == nil {
 		return
 	}
-	for wait := n.leftWait; pauseFor(ctx, wait); wait = leftRetry {
+	for wait := n.leftWait; pauseFor(ctx, wait); wait = min(leftRetry, n.leftWait) {
 		if n.clustered != nil && !n.clustered.isCurrent() {
+			continue
+		}
+		if page, _ := n.detector.Page(0); len(page) == 0 { // the list of agents is not read yet
 			continue
 		}
 		left, err := n.roster.ListLeft(ctx, n.listUnseen())
