@@ -59,7 +59,7 @@ type Keeper struct {
 	timing  timing
 	changed wake.Signal
 	problem logonce.Condition // of the goroutine of Serve
-	renewed time.Time         // when a will was stored last; of the goroutine of Serve
+	renewed time.Time         // when a will was stored last, or may have been; of the goroutine of Serve
 
 	mu       sync.Mutex
 	will     *Will  // nil: the node has none
@@ -165,12 +165,17 @@ func (s *session) step(ctx context.Context) time.Duration {
 	if waits || version == s.stored {
 		return s.timing.check
 	}
+	sent := time.Now()
 	err := s.store(ctx, w, answered, s.timing.answer)
+	var later *laterLossError
+	isLater := errors.As(err, &later)
+	if w != nil && err != nil && !isLater && (s.nc.IsClosed() || errors.Is(err, context.DeadlineExceeded)) {
+		s.renewed = sent // as far as is known: the answer may have been lost
+	}
 	if ctx.Err() != nil || s.nc.IsClosed() {
 		return s.timing.check
 	}
-	var later *laterLossError
-	if errors.As(err, &later) {
+	if isLater {
 		return s.handleLoss(later.number, version)
 	}
 	s.logProblem(err)
