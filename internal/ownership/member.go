@@ -80,22 +80,6 @@ func (m *Member) handleEvent(e Event) {
 	m.emit(e)
 }
 
-// giveWay removes this node's record that it has lost an agent which another one has now. A
-// record that the agent is lost with its node stays until that node has read it: see
-// withdrawLoss. If the other node is a third one, which had the agent when it did not know of
-// that record, the agent was not lost.
-func (m *Member) giveWay(c *Claim) {
-	r := m.State.ownerRow(c.Agent)
-	if r == nil || r.node == m.State.self || m.Own.isRestored(c.Agent) || c.With == m.State.nameOf(r) || c.With == "" && r.seen() < c.Seen {
-		return
-	}
-	own := m.State.table.findOf(c.Agent, m.State.self)
-	if c.With != "" && (own == nil || own.lostWith() == 0 || r.seen() < own.order()) {
-		m.emit(Event{Kind: Misdeclared, Order: r.order(), Agent: c.Agent, Node: m.State.nameOf(r), Other: c.With})
-	}
-	m.Own.RecordDeparture(c.Agent, Moved, c.Since)
-}
-
 // AdoptEpoch makes this node's records later than those of an epoch, which a run before
 // had. What was stored meanwhile is stored again: others have refused it.
 func (m *Member) AdoptEpoch(epoch uint64) {
@@ -125,21 +109,6 @@ func (m *Member) ApplyRecord(order uint64, key Key, r Record) error {
 		m.withdrawLoss(order, &key, &r)
 	}
 	return err
-}
-
-// withdrawLoss withdraws this node's record that an agent is lost with a node, once that
-// node itself has stored where the agent is. If the agent is there, the node must have read
-// the record: by it, it knows that there is a message to take back.
-func (m *Member) withdrawLoss(order uint64, key *Key, r *Record) {
-	own := m.State.table.findOf(key.Agent, m.State.self)
-	if own == nil || own.lostWith() == 0 || m.State.nodes[own.lostWith()-1].name != key.Node || own.order() > order ||
-		r.Claim.Reason == Here && own.order() > r.Read {
-		return
-	}
-	m.adoptStored(key.Agent)
-	if c, ok := m.Own.Claim(key.Agent); ok && c.With == key.Node {
-		m.Own.RecordDeparture(key.Agent, Moved, c.Since)
-	}
 }
 
 // AdoptBeat takes up what a run before this one has announced. Its beat may be replaced
@@ -185,16 +154,6 @@ func (m *Member) RecordSighting(s *Sighting) (a Arrival) {
 		}
 	}
 	return a
-}
-
-// checkDeclared emits that an agent is here which another node has recorded as lost with this
-// one, if this node has not stored since then that it has it.
-func (m *Member) checkDeclared(id AgentID) {
-	stored, _ := m.State.Own(id)
-	if r := m.State.findDeclaration(id, m.State.self, stored.Order); r != nil {
-		m.Own.addDeclaration(id, r.order())
-		m.emit(Event{Kind: DeclaredLost, Order: r.order(), Agent: id, Node: m.State.nameOf(r), Other: m.name})
-	}
 }
 
 // findArrival compares a sign of life with the claims of other nodes. Seen is the order before
@@ -248,11 +207,6 @@ func (m *Member) adoptStored(id AgentID) {
 func (m *Member) RecordDeparture(id AgentID, reason Reason, since uint32) {
 	m.adoptStored(id)
 	m.Own.RecordDeparture(id, reason, since)
-}
-
-// RecordLossFor records that an agent of another node is lost with that node.
-func (m *Member) RecordLossFor(id AgentID, node string, since uint32) {
-	m.Own.RecordLossFor(id, node, since, m.frontier.order)
 }
 
 // Elsewhere returns where an agent is that had its last sign of life on this node: ok is

@@ -163,18 +163,6 @@ func (s *State) applyClaim(order uint64, node uint8, c *Claim) error {
 	return nil
 }
 
-// nodeOfLoss returns the node, plus one, with which an agent was lost by a claim; 0 for none.
-func (s *State) nodeOfLoss(by uint8, c *Claim) uint8 {
-	if c.With == "" || c.Reason != Lost {
-		return 0
-	}
-	at, known := s.byName[c.With] // no node makes others known
-	if !known || at == by {
-		return 0
-	}
-	return at + 1
-}
-
 // isLostSince reports whether this node has lost an agent after an order, or found it stopped.
 func (s *State) isLostSince(id AgentID, order uint64) bool {
 	own := s.table.findOf(id, s.self)
@@ -186,19 +174,6 @@ func orderOf(r *row) uint64 {
 		return 0
 	}
 	return r.order()
-}
-
-// findDeclaration returns the record of another node, stored after an order, that an agent
-// is lost with a node. Nil for none.
-func (s *State) findDeclaration(id AgentID, node uint8, after uint64) *row {
-	for at := s.table.find(id); at != 0; {
-		r := s.table.rowAt(at)
-		if r.lostWith() == node+1 && r.node != node && r.order() > after {
-			return r
-		}
-		at = r.next
-	}
-	return nil
 }
 
 // emitOwnerChange emits what a claim of a node has changed.
