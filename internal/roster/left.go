@@ -22,36 +22,20 @@ func (r *Roster) ListLeft(ctx context.Context, ids []string) (left []event.Agent
 	if err != nil {
 		return nil, err
 	}
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	todo := make(chan string)
 	var mu sync.Mutex // of left
-	var reading sync.WaitGroup
-	for range min(readers, len(ids)) {
-		reading.Go(func() {
-			for id := range todo {
-				value, _, err := b.getAgentValue(ctx, id)
-				if err != nil {
-					fail(err)
-					return
-				}
-				if s := r.parseLeft(id, value); s != nil {
-					mu.Lock()
-					left = append(left, *s)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	for _, id := range ids {
-		select {
-		case todo <- id:
-		case <-ctx.Done():
+	err = forEach(ctx, readers, ids, func(ctx context.Context, id string) error {
+		value, _, err := b.getAgentValue(ctx, id)
+		if err != nil {
+			return err
 		}
-	}
-	close(todo)
-	reading.Wait()
-	return left, context.Cause(ctx)
+		if s := r.parseLeft(id, value); s != nil {
+			mu.Lock()
+			left = append(left, *s)
+			mu.Unlock()
+		}
+		return nil
+	})
+	return left, err
 }
 
 // parseLeft returns the state of a value if a run of this node before this one has left it; nil if

@@ -142,33 +142,13 @@ func (w *writing) recordWrite(id string, revision uint64) {
 
 // compareAndWrite writes those states that are newer than the values that are there.
 func (w *writing) compareAndWrite(ctx context.Context, states []*event.AgentState) error {
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	todo := make(chan *event.AgentState)
-	var running sync.WaitGroup
-	for range min(writers, len(states)) {
-		running.Go(func() {
-			for s := range todo {
-				revision, err := w.writeNewerState(ctx, w.bucket, s)
-				if err != nil {
-					fail(err)
-					return
-				}
-				if revision > 0 {
-					w.recordWrite(s.AgentID, revision)
-				}
-			}
-		})
-	}
-	for _, s := range states {
-		select {
-		case todo <- s:
-		case <-ctx.Done():
+	return forEach(ctx, writers, states, func(ctx context.Context, s *event.AgentState) error {
+		revision, err := w.writeNewerState(ctx, w.bucket, s)
+		if err == nil && revision > 0 {
+			w.recordWrite(s.AgentID, revision)
 		}
-	}
-	close(todo)
-	running.Wait()
-	return context.Cause(ctx)
+		return err
+	})
 }
 
 // writeNewerState returns the revision of the agent's new value; 0 if the one that is there stays.
