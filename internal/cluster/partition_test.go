@@ -159,6 +159,32 @@ func TestWhatIsGoneFromTheBucketIsStoredAgain(t *testing.T) {
 	}
 }
 
+func TestARecordThatIsRemovedAtOnceIsStoredAgain(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, 1)
+	if err := s.js.DeleteStream(patient(t), stream); err != nil {
+		t.Fatal(err)
+	}
+	cfg := kv.ClusterStreamConfig()
+	cfg.DenyPurge = false
+	s.makeStream(cfg)
+	a, b := s.join("node01"), s.join("node02")
+	for id := ownership.AgentID(1); id <= 20; id++ {
+		key := keyPrefix + "node01." + id.String()
+		a.claim(id)
+		s.await("the record is there", func() bool {
+			_, err := s.stream().GetLastMsgForSubject(patient(t), key)
+			return err == nil
+		})
+		if err := s.stream().Purge(patient(t), jetstream.WithPurgeSubject(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id := ownership.AgentID(1); id <= 20; id++ {
+		b.awaitOwner(id, "node01")
+	}
+}
+
 func TestClaimsWaitForAServerWithoutTakingTime(t *testing.T) {
 	t.Parallel()
 	s := startServers(t, 1)

@@ -280,6 +280,7 @@ func (r *reader) checkBucket(ctx context.Context) error {
 		r.away = false
 	}
 	r.replaceRefused()
+	r.requeueUnread()
 	r.departUnclaimed()
 	r.mu.Unlock()
 	if incomplete {

@@ -265,6 +265,15 @@ func (v *View) replaceRefused() {
 	}
 }
 
+// requeueUnread has this node's records stored again that somebody has removed before this node
+// has read them. The lock is held.
+func (v *View) requeueUnread() {
+	if n := v.member.RequeueUnread(); n > 0 {
+		v.log.Warn("the cluster's bucket has lost records of this node: they are stored again", "records", n)
+		v.signalQueued()
+	}
+}
+
 // signalQueued wakes the writer if there is something to store.
 func (v *View) signalQueued() {
 	if !v.member.HasWrites() {

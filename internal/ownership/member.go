@@ -104,6 +104,9 @@ func (m *Member) ApplyRecord(order uint64, key Key, r Record) error {
 	if key.Node == m.name && r.Kind == BeatRecord && r.Stamp.Epoch < m.stamp.Epoch {
 		m.AdoptBeat(&r.Beat)
 	}
+	if key.Node == m.name && key.Kind == ClaimRecord {
+		m.Own.recordRead(key.Agent, order)
+	}
 	err := m.State.Apply(order, key, r)
 	if err == nil && r.Kind == ClaimRecord {
 		m.withdrawLoss(order, &key, &r)
@@ -281,6 +284,9 @@ func (m *Member) ConfirmWrite(w *Write, order uint64) {
 	m.AdvanceFrontier(order)
 	if w.Key.Kind == ClaimRecord {
 		m.Own.ConfirmStored(&w.Claim, order, m.now)
+		if r := m.State.table.findOf(w.Claim.Agent, m.State.self); orderOf(r) < order {
+			m.Own.expectRead(&w.Claim, order)
+		}
 	}
 }
 
@@ -288,9 +294,14 @@ func (m *Member) ConfirmWrite(w *Write, order uint64) {
 // is not valid.
 func (m *Member) RecordRefused(key Key, order uint64) {
 	if key.Node == m.name && key.Kind == ClaimRecord {
+		m.Own.recordRead(key.Agent, order)
 		m.Own.recordRefused(key.Agent, order)
 	}
 }
+
+// RequeueUnread has this node's claims stored again that somebody has removed before this node
+// has read them, and returns how many. Those that were read are counted by [Member.IsIncomplete].
+func (m *Member) RequeueUnread() int { return m.Own.requeueUnread(m.State.Position()) }
 
 // ReplaceRefused has valid records stored over those that were refused, and returns how many.
 // Of agents that neither this run nor a valid record of one before it has, only if all is true:

@@ -81,6 +81,53 @@ func TestAStreamThatHasLostRecordsIsNoticed(t *testing.T) {
 	}
 }
 
+// No count of the stream's records shows it to a node that has never read them.
+func TestAClaimThatIsRemovedBeforeItsNodeReadsItIsStoredAgain(t *testing.T) {
+	t.Parallel()
+	a := NewMember("node01", 1, nil)
+	read := func(order uint64, w *Write) {
+		t.Helper()
+		r, err := ParseRecord(string(w.Text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.ApplyRecord(order, w.Key, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id := range AgentID(5) {
+		a.RecordSighting(&Sighting{Agent: id, Arrived: true})
+	}
+	writes := a.TakeWrites(5)
+	read(1, &writes[0]) // before its confirmation
+	for i := range writes {
+		a.ConfirmWrite(&writes[i], uint64(i+1))
+	}
+	a.RecordDeparture(4, Moved, 9)
+	moved := a.TakeWrites(1)
+	a.ConfirmWrite(&moved[0], 6)
+	read(3, &writes[2])
+	if n := a.RequeueUnread(); n != 1 {
+		t.Errorf("%d are stored again once the third was read", n)
+	}
+	again := a.TakeWrites(5)
+	a.ConfirmWrite(&again[0], 7)
+	beat := a.MakeBeat(Beat{})
+	read(7, &again[0])
+	read(8, &beat)
+	if n := a.RequeueUnread(); n != 1 {
+		t.Errorf("%d are stored again once all was read", n)
+	}
+	last := a.TakeWrites(5)
+	if len(again) != 1 || again[0].Claim.Agent != 1 || len(last) != 1 || last[0].Claim.Agent != 3 {
+		t.Errorf("stored again: %+v and %+v", again, last)
+	}
+	a.ConfirmWrite(&last[0], 9)
+	if n := a.RequeueUnread(); n > 0 {
+		t.Errorf("%d are stored again that are not to be read yet", n)
+	}
+}
+
 func TestWhatARunBeforeStoredIsChangedByTheNextOne(t *testing.T) {
 	t.Parallel()
 	first, b := NewMember("node01", 1, nil), NewMember("node02", 1, nil)

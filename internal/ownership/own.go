@@ -37,11 +37,12 @@ type Own struct {
 	// leaving has the agents with a stored claim that the stream removes after some time.
 	leaving map[AgentID]time.Duration // until when it has it at least
 	refused map[AgentID]uint64        // orders of records under this node's name that are not valid
+	unread  map[AgentID]uint64        // orders of claims that are stored, and that this node has not read
 }
 
 // NewOwn returns one without agents.
 func NewOwn() *Own {
-	return &Own{agents: make(map[AgentID]*ownAgent), leaving: make(map[AgentID]time.Duration), refused: make(map[AgentID]uint64)}
+	return &Own{agents: make(map[AgentID]*ownAgent), leaving: make(map[AgentID]time.Duration), refused: make(map[AgentID]uint64), unread: make(map[AgentID]uint64)}
 }
 
 // LeavingTime is how long the stream keeps the claims of agents that have moved or are removed:
@@ -205,6 +206,38 @@ func (o *Own) ConfirmStored(c *Claim, order uint64, now time.Duration) {
 	}
 }
 
+// expectRead records that a claim is stored, with an order, and to be read: to a node that
+// never reads it, nobody's count of records shows that it was removed.
+func (o *Own) expectRead(c *Claim, order uint64) {
+	if c.isTemporary() {
+		delete(o.unread, c.Agent)
+		return
+	}
+	o.unread[c.Agent] = order
+}
+
+// recordRead records that a claim with an order is read.
+func (o *Own) recordRead(id AgentID, order uint64) {
+	if o.unread[id] <= order {
+		delete(o.unread, id)
+	}
+}
+
+// requeueUnread has claims stored again that were not where later records were read.
+func (o *Own) requeueUnread(position uint64) (requeued int) {
+	for id, order := range o.unread {
+		if order > position {
+			continue
+		}
+		delete(o.unread, id)
+		if a := o.agents[id]; a != nil && !a.sent && a.order == order {
+			o.enqueue(a)
+			requeued++
+		}
+	}
+	return requeued
+}
+
 // countLeaving returns how many claims the stream has at least beside those of the state.
 func (o *Own) countLeaving(s *State, now time.Duration) (n int) {
 	for id, until := range o.leaving {
@@ -334,6 +367,7 @@ func (o *Own) ForgetOrders() {
 	}
 	clear(o.leaving)
 	clear(o.refused)
+	clear(o.unread)
 }
 
 // Claim returns what this node knows of an agent.
