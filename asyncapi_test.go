@@ -1,15 +1,21 @@
 package pulse_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/event/ocsf"
+	"github.com/wazuh-pulse/pulse/internal/keys"
+	"github.com/wazuh-pulse/pulse/internal/republisher"
 	"github.com/wazuh-pulse/pulse/schema"
 )
 
@@ -61,9 +67,8 @@ func TestTheAsyncAPIDocumentHasEverySubjectAndSchema(t *testing.T) {
 		}
 	}
 
-	prefix := event.Prefix("{prefix}")
-	want := []string{prefix.KeepAlive("{agentId}"), prefix.StatusChange("{agentId}"), prefix.ManagerStatus("{node}"),
-		prefix.AgentDisconnected(), prefix.FleetOutage(), prefix.AgentFlapping(), prefix.NodeCondition(), prefix.NodeLost(), prefix.AgentDuplicated(), "$KV." + event.AgentsBucket + ".{agentId}"}
+	want := append(listMessageSubjects("{prefix}"), "$KV."+event.AgentsBucket+".{agentId}", "$KV."+keys.Bucket+".{node}",
+		republisher.Subject("{ocsfSubject}", "{node}", "{agentId}"), republisher.Subject("{ocsfSubject}", "{node}", ""))
 	var got, sent []string
 	for name, c := range doc.Channels {
 		got = append(got, c.Address)
@@ -96,6 +101,70 @@ func TestTheAsyncAPIDocumentHasEverySubjectAndSchema(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("no message has %s", f.Name())
+		}
+	}
+}
+
+// listMessageSubjects returns the subject of each kind of message: what the methods of [event.Prefix] return.
+func listMessageSubjects(prefix event.Prefix) (subjects []string) {
+	for name, method := range reflect.ValueOf(prefix).Methods() {
+		switch subject := method.Interface().(type) {
+		case func() string:
+			if name.Name != "All" && name.Name != "StatusChanges" { // patterns
+				subjects = append(subjects, subject())
+			}
+		case func(string) string:
+			of := "{agentId}"
+			if name.Name == "ManagerStatus" {
+				of = "{node}"
+			}
+			subjects = append(subjects, subject(of))
+		}
+	}
+	return subjects
+}
+
+func TestEventsOfOCSFFitTheAsyncAPIDocument(t *testing.T) {
+	var doc struct {
+		Components struct {
+			Messages map[string]struct {
+				Payload struct {
+					Schema any `json:"schema"`
+				} `json:"payload"`
+			} `json:"messages"`
+		} `json:"components"`
+	}
+	if err := json.Unmarshal([]byte(page(t, "docs/asyncapi.json")), &doc); err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("mem:///ocsf", doc.Components.Messages["ocsfEvent"].Payload.Schema); err != nil {
+		t.Fatal(err)
+	}
+	fits, err := c.Compile("mem:///ocsf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	security := event.Security{Node: "node01", Epoch: 1, Sequence: 2}
+	change := event.StatusChange{AgentID: "001", AgentName: "web", Timestamp: 1716897300, CurrentStatus: event.Disconnected, Reason: event.ConnectionLost, AlertLevel: 8}
+	for _, m := range []event.Message{&event.StatusChangeMessage{StatusChange: change, Security: security},
+		&event.NodeLostMessage{Lost: &event.NodeLoss{AnnouncedBy: "node01", Node: "node02", Timestamp: 1716897300, AlertLevel: 13}, Security: security}} {
+		events := ocsf.Events(m)
+		if len(events) == 0 {
+			t.Errorf("%T has no events", m)
+		}
+		for _, e := range events {
+			text, err := json.Marshal(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := fits.Validate(value); err != nil {
+				t.Errorf("%s: %v", text, err)
+			}
 		}
 	}
 }
