@@ -135,7 +135,7 @@ var rooms = []room{
 		"it converts between decisions and messages, and sends none"},
 	{"internal/report", []string{"event", "internal/audit", "internal/view"}, "it counts what the audit log has; who prints it is not its affair"},
 	{"internal/console", []string{"event", "internal/connlimit", "internal/detector", "internal/evidence", "internal/filewatch", "internal/history", "internal/silence", "internal/view"}, "it shows the fleet and what was decided about it, and knows nothing of how messages get out"},
-	{"internal/top", []string{"event", "internal/plural", "internal/printable", "internal/view"}, "it makes text of what the API says"},
+	{"internal/top", []string{"event", "internal/hint", "internal/plural", "internal/printable", "internal/view"}, "it makes text of what the API says"},
 	{"internal/sealing", []string{"internal/config", "internal/keys", "internal/outbox", "internal/query", "internal/statedir", "seal"},
 		"it signs and encrypts what others made"},
 	{"internal/query", []string{"internal/detector", "internal/logonce", "internal/silence", "internal/view"}, "it answers about the fleet, on whatever connection it is given"},

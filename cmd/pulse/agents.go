@@ -18,7 +18,7 @@ import (
 
 type agentsCommand struct {
 	settingsFlag
-	Status  string `complete:"statuses" placeholder:"STATUS" help:"Only agents in this status: active, disconnected, pending or never_connected."`
+	Status  string `enum:",${statuses}" default:"" placeholder:"STATUS" help:"Only agents in this status: active, disconnected, pending or never_connected."`
 	Dormant string `enum:",yes,no" default:"" placeholder:"yes|no" help:"Only agents that have been away for <dormant_after> or longer; with no, only the others."`
 	Name    string `placeholder:"PATTERN" help:"Only agents with such a name, such as 'web-*'."`
 	Address string `placeholder:"PATTERN" help:"Only agents with such an address, such as '10.1.*'."`
@@ -41,9 +41,6 @@ seen through its manager's database only, and late. Of other nodes' agents, SEEN
 }
 
 func (c *agentsCommand) Run(e *env) error {
-	if c.Status != "" && !slices.Contains(statusNames, c.Status) {
-		return usageError{fmt.Errorf("--status %q: want %s", c.Status, strings.Join(statusNames, ", "))}
-	}
 	daemon, err := c.openDaemon(e)
 	if err != nil {
 		return err
@@ -52,10 +49,30 @@ func (c *agentsCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if len(fleet.Agents) == 0 && c.Node != "" && !view.IsPattern(c.Node) {
+		if err := c.checkNodeName(e.ctx, daemon); err != nil {
+			return err
+		}
+	}
 	if c.JSON {
 		return printJSON(e.stdout, fleet)
 	}
 	return printAgents(e.stdout, fleet, time.Now())
+}
+
+// checkNodeName returns an error for a node that the daemon does not know.
+func (c *agentsCommand) checkNodeName(ctx context.Context, daemon *consoleClient) error {
+	var nodes view.NodeList
+	if err := daemon.fetchJSON(ctx, "/api/v1/nodes", &nodes); err != nil {
+		return err
+	}
+	var names []string
+	for i := range nodes.Nodes {
+		if names = append(names, nodes.Nodes[i].Name); nodes.Nodes[i].Name == c.Node {
+			return nil
+		}
+	}
+	return refuseChoice("--node", c.Node, names)
 }
 
 func (c *agentsCommand) fetchAllPages(ctx context.Context, daemon *consoleClient) (*view.AgentPage, error) {

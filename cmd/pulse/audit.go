@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -210,18 +211,25 @@ func (c *auditVerifyCommand) readKnownHeads() (heads []audit.Head, err error) {
 // maxHeartbeatLine is the longest line with a heartbeat, in bytes.
 const maxHeartbeatLine = 1 << 20
 
+// maxNodesNamed bounds the nodes that an error names.
+const maxNodesNamed = 20
+
 // readHeartbeats returns the heads in a node's heartbeats; with node "", all have
 // to be of one.
 func readHeartbeats(r io.Reader, node string) (heads []audit.Head, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxHeartbeatLine)
 	first := ""
+	var others []string // nodes whose heartbeats are not asked for
 	for n := 1; lines.Scan(); n++ {
 		var m event.ManagerStatusMessage
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
 			return nil, fmt.Errorf("line %d is no message of Pulse's: %w", n, err)
 		}
 		s := &m.ManagerStatus
+		if s.ManagerNode != "" && s.ManagerNode != node && len(others) < maxNodesNamed && !slices.Contains(others, s.ManagerNode) {
+			others = append(others, s.ManagerNode)
+		}
 		if s.Audit == nil || s.Audit.Seq == 0 || node != "" && s.ManagerNode != node {
 			continue // another message, or of a node without a log, or not of this one
 		}
@@ -235,6 +243,11 @@ func readHeartbeats(r io.Reader, node string) (heads []audit.Head, err error) {
 	}
 	if err := lines.Err(); err != nil {
 		return nil, err
+	}
+	if len(heads) == 0 && node != "" && len(others) > 0 {
+		slices.Sort(others)
+		e := newChoiceError("--node", node, others)
+		return nil, hint.Add(fmt.Errorf("no heartbeat in it is of that node: %w", e.error), e.hint)
 	}
 	if len(heads) == 0 {
 		return nil, errors.New("no heartbeat in it has an audit log")

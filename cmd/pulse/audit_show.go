@@ -19,7 +19,7 @@ type auditShowCommand struct {
 	Since string `placeholder:"TIME" help:"From here on: 2026-01-02T15:04:05Z, '2026-01-02 15:04', 2026-01-02, 15:04 (today), or how long ago, such as 90m or 2d."`
 	Until string `placeholder:"TIME" help:"Up to here, in the same forms."`
 	Agent string `complete:"agents" placeholder:"ID" help:"Only lines about this agent, including sums."`
-	Kind  string `placeholder:"KIND" help:"Only lines of this kind, such as transition, refused or nats; docs/operators.md lists them all."`
+	Kind  string `enum:",${audit_kinds}" default:"" placeholder:"KIND" help:"Only lines of this kind, such as transition, refused or nats; docs/operators.md describes them."`
 	JSON  bool   `help:"Print the lines as they are."`
 }
 

@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/wazuh-pulse/pulse/internal/audittrail"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/silence"
 )
 
@@ -35,7 +39,8 @@ func parseArgs(args []string) (command *kong.Context, code int, err error) {
 	case exit >= 0: // help; the rest of the command line is not checked
 		return nil, exit, nil
 	case err != nil:
-		return nil, exitUsage, fmt.Errorf("%w\nfor help: %s --help", choiceError{err}, commandOf(err))
+		choice := explainChoice(err)
+		return nil, exitUsage, hint.Add(fmt.Errorf("%w\nfor help: %s --help", choice.error, commandOf(err)), choice.hint)
 	}
 	return command, exitOK, nil
 }
@@ -45,7 +50,7 @@ func newParser(exit func(code int)) *kong.Kong { return newParserOf(new(commands
 // newParserOf returns a parser that fills in c.
 func newParserOf(c *commands, exit func(code int)) *kong.Kong {
 	parser, err := kong.New(c, kong.Name("pulse"), kong.Description(description),
-		kong.Exit(exit), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(parseDurationFlag)))
+		choices, kong.Exit(exit), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(parseDurationFlag)))
 	if err != nil {
 		panic(err) // a mistake in the tags of commands; any test sees it
 	}
@@ -66,12 +71,51 @@ func parseDurationFlag(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// choiceError is an error of the parser, shown without the empty choice of a flag that is not given.
-type choiceError struct{ error }
+// choices are the values of flags that are too many for a tag, or that other code defines.
+var choices = kong.Vars{
+	"statuses":    strings.Join(statusNames, ","),
+	"audit_kinds": strings.Join(audittrail.Kinds(), ","),
+}
 
-func (e choiceError) Unwrap() error { return e.error }
-func (e choiceError) Error() string {
-	return strings.Replace(e.error.Error(), `must be one of "",`, "must be one of ", 1)
+// choiceError is an error about a value that is none of those that there are.
+type choiceError struct {
+	error
+	hint string
+}
+
+// refusedChoice matches the parser's errors about such values.
+var refusedChoice = regexp.MustCompile(`^(\S+) must be one of (\S+) but got (".*")$`)
+
+// explainChoice returns the error for a value that is none of a flag's or an argument's; any other error as it is.
+func explainChoice(err error) choiceError {
+	parts := refusedChoice.FindStringSubmatch(err.Error())
+	if parts == nil {
+		return choiceError{error: err}
+	}
+	given, _ := strconv.Unquote(parts[3])
+	return newChoiceError(parts[1], given, strings.FieldsFunc(parts[2], func(r rune) bool { return r == ',' || r == '"' }))
+}
+
+// newChoiceError returns an error that has all values that there are, and the nearest as a hint.
+func newChoiceError(what, given string, known []string) choiceError {
+	e := choiceError{error: fmt.Errorf("%s %.60q: want %s", what, given, joinChoices(known))}
+	if near := hint.FindNearest(given, known); near != "" {
+		e.hint = fmt.Sprintf("did you mean %s?", near)
+	}
+	return e
+}
+
+// refuseChoice returns the usage error for a value of a flag that is none of those that there are.
+func refuseChoice(flag, given string, known []string) error {
+	e := newChoiceError(flag, given, known)
+	return usageError{hint.Add(e.error, e.hint)}
+}
+
+func joinChoices(known []string) string {
+	if len(known) < 2 {
+		return strings.Join(known, "")
+	}
+	return strings.Join(known[:len(known)-1], ", ") + " or " + known[len(known)-1]
 }
 
 // commandOf returns the command that a parse error is about.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/natscontext"
 	"github.com/wazuh-pulse/pulse/internal/printable"
 	"github.com/wazuh-pulse/pulse/internal/silence"
@@ -18,7 +19,7 @@ import (
 
 // completeCommand is for the shell code of [completionCommand].
 type completeCommand struct {
-	Kind  string   `arg:"" enum:"agents,nodes,silences,contexts,filters,statuses" help:"Of which kind."`
+	Kind  string   `arg:"" enum:"agents,nodes,silences,contexts,filters,subjects" help:"Of which kind."`
 	Words []string `arg:"" optional:"" help:"The command line up to the cursor, without the program."`
 }
 
@@ -80,8 +81,8 @@ func (c *completeCommand) listCandidates(ctx context.Context, e *env, typed stri
 	switch c.Kind {
 	case "contexts":
 		return valuesOf(natscontext.List())
-	case "statuses":
-		return valuesOf(statusNames)
+	case "subjects":
+		return c.listOwnSubjects(e)
 	case "filters":
 		for _, name := range top.FilterFields() {
 			list = append(list, candidate{value: name + ":"})
@@ -89,6 +90,19 @@ func (c *completeCommand) listCandidates(ctx context.Context, e *env, typed stri
 		return list
 	}
 	return c.askDaemon(ctx, e, typed)
+}
+
+// listOwnSubjects returns the subjects of messages that a shell can be given, by the settings: those without *.
+func (c *completeCommand) listOwnSubjects(e *env) (list []candidate) {
+	loaded, err := (&settingsFlag{Config: settingsFiles(c.Words)}).loadSettings(e)
+	if err != nil {
+		return nil
+	}
+	prefix := event.Prefix(loaded.NATS.SubjectPrefix)
+	for _, subject := range append(listSubjects(prefix), prefix.ManagerStatus(loaded.Pulse.NodeName)) {
+		list = append(list, candidate{value: subject})
+	}
+	return list
 }
 
 func valuesOf(names []string) (list []candidate) {

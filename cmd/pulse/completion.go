@@ -58,7 +58,7 @@ func listCompletions(node *kong.Node) []completion {
 	}
 	for _, p := range node.Positional {
 		if p.Enum != "" {
-			c.words = append(c.words, p.EnumSlice()...)
+			c.words = append(c.words, listEnum(p)...)
 		}
 		switch kind := p.Tag.Get("complete"); kind {
 		case "":
@@ -78,7 +78,7 @@ func listCompletions(node *kong.Node) []completion {
 		c.help[name] = f.Help
 		if !f.IsBool() && !f.IsCounter() {
 			if c.values[name] = nil; f.Enum != "" {
-				c.values[name] = f.EnumSlice()
+				c.values[name] = listEnum(f.Value)
 			}
 			if kind := f.Tag.Get("complete"); kind != "" {
 				c.kinds[name] = kind
@@ -87,6 +87,11 @@ func listCompletions(node *kong.Node) []completion {
 	}
 	all[0] = c
 	return all
+}
+
+// listEnum returns the values of a flag or an argument, without the empty one of a flag that is not given.
+func listEnum(v *kong.Value) []string {
+	return slices.DeleteFunc(v.EnumSlice(), func(value string) bool { return value == "" })
 }
 
 func (c *completion) addCommand(node *kong.Node) {

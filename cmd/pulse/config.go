@@ -92,7 +92,7 @@ type configProblem struct {
 type configSetting struct {
 	Path   string `json:"path"`
 	Value  string `json:"value"`
-	Source string `json:"source"` // file and line
+	Source string `json:"source"` // file and line, or default
 
 	Replaces string `json:"replaces,omitempty"` // where an earlier file has another value
 }
@@ -227,6 +227,7 @@ func protocolNames(r *config.Remote) string {
 type configPrintCommand struct {
 	settingsFlag
 	File []string `arg:"" optional:"" name:"file" help:"Settings files, as with --config."`
+	JSON bool     `help:"Print one JSON object."`
 }
 
 func (*configPrintCommand) Help() string {
@@ -234,7 +235,8 @@ func (*configPrintCommand) Help() string {
 default.
 
     pulse config print
-    pulse config print pulse.conf | grep -v default   # only what the file says`
+    pulse config print pulse.conf | grep -v default   # only what the file says
+    pulse config print --json | jq -r '.settings[] | select(.path == "ossec_config/pulse/node_name") | .value'`
 }
 
 func (c *configPrintCommand) Run(e *env) error {
@@ -242,6 +244,15 @@ func (c *configPrintCommand) Run(e *env) error {
 	loaded, err := c.loadSettings(e)
 	if err != nil {
 		return err
+	}
+	if c.JSON {
+		shown := []configSetting{}
+		for _, s := range loaded.Settings() {
+			shown = append(shown, configSetting{s.Path, s.Value, s.Source, s.Replaces})
+		}
+		return printJSON(e.stdout, struct {
+			Settings []configSetting `json:"settings"`
+		}{shown})
 	}
 	return loaded.WriteXML(e.stdout)
 }

@@ -23,7 +23,7 @@ import (
 
 type eventsCommand struct {
 	settingsFlag
-	Subject string `placeholder:"SUBJECT" help:"Only messages on this subject; * and > match. Default: all of Pulse's."`
+	Subject string `complete:"subjects" placeholder:"SUBJECT" help:"Only messages on this subject; * and > match. Default: all of Pulse's."`
 	JSON    bool   `help:"Print each message as it is, one a line."`
 	Format  string `enum:"text,ocsf" default:"text" help:"text, or ocsf: what the messages are in the Open Cybersecurity Schema Framework, one event a line. Encrypted ones need --decrypt."`
 	Stored  bool   `help:"Print each message with its subject and headers as a line of JSON, for pulse verify."`
@@ -84,6 +84,11 @@ func (c *eventsCommand) Run(e *env) error {
 		return settingsError{errors.New("nothing is published: <nats><enabled> is no")}
 	}
 	c.prefix = loaded.NATS.SubjectPrefix
+	if err := checkSubject(c.Subject, event.Prefix(c.prefix)); err != nil && c.ServerFlags.isElsewhere() { // where the prefix may be another
+		fmt.Fprintln(e.stderr, errorLines("pulse: warning: ", err))
+	} else if err != nil {
+		return usageError{err}
+	}
 	if c.Subject == "" {
 		c.Subject = event.Prefix(loaded.NATS.SubjectPrefix).All()
 	}

@@ -38,6 +38,7 @@ type keysGenerateCommand struct {
 	settingsFlag
 	File string `arg:"" optional:"" type:"path" placeholder:"FILE" help:"Where to put it. Default: the node's signing key, at the path of its settings."`
 	Use  string `enum:"sig,enc" default:"sig" placeholder:"sig|enc" help:"What it is for: to sign, or to encrypt for. Default: ${default}."`
+	JSON bool   `help:"Print one JSON object."`
 }
 
 func (*keysGenerateCommand) Help() string {
@@ -52,6 +53,9 @@ func (c *keysGenerateCommand) Run(e *env) error {
 		k, err := keys.CreatePrivate(c.File, seal.Use(c.Use))
 		if err != nil {
 			return err
+		}
+		if c.JSON {
+			return printJSON(e.stdout, madeKey{Key: newShownKey(c.File, k, "")})
 		}
 		fmt.Fprintf(e.stdout, "%s: %v\n", c.File, k)
 		return nil
@@ -69,6 +73,9 @@ func (c *keysGenerateCommand) Run(e *env) error {
 	}
 	if err != nil {
 		return addSystemHint(err)
+	}
+	if c.JSON {
+		return printJSON(e.stdout, madeKey{newShownKey(files.SigningPath(), k, signsAfterRestart), files.PublicPath()})
 	}
 	fmt.Fprintf(e.stdout, "%s: %v\n%s: its public part\n", files.SigningPath(), k, files.PublicPath())
 	return nil
@@ -108,6 +115,12 @@ type shownKey struct {
 	State       keyState `json:"state,omitempty"` // of a public key of the node, and of a recipient's
 
 	key *seal.Key
+}
+
+// madeKey is a key that was made now.
+type madeKey struct {
+	Key        shownKey `json:"key"`
+	PublicFile string   `json:"public_file,omitempty"` // that has its public part, if it is the node's
 }
 
 func newShownKey(file string, k *seal.Key, state keyState) shownKey {
@@ -253,6 +266,7 @@ func readAnyKeys(path string) ([]*seal.Key, error) {
 type keysRotateCommand struct {
 	settingsFlag
 	Forget bool `help:"Drop the public keys from before the present one."`
+	JSON   bool `help:"Print one JSON object."`
 }
 
 func (*keysRotateCommand) Help() string {
@@ -272,6 +286,9 @@ func (c *keysRotateCommand) Run(e *env) error {
 	k, err := files.RotateSigning(c.Forget)
 	if err != nil {
 		return addSystemHint(err)
+	}
+	if c.JSON {
+		return printJSON(e.stdout, madeKey{newShownKey(files.SigningPath(), k, signsAfterRestart), files.PublicPath()})
 	}
 	fmt.Fprintf(e.stdout, "%s: %v\nNext: give the public keys to those who verify (pulse keys export), then restart Pulse, which uses the new key from then on and not before.\n",
 		files.SigningPath(), k)

@@ -36,6 +36,7 @@ type provisionCommand struct {
 	Revoke    []string `sep:"none" placeholder:"NAME" help:"Let this node or reader no longer log in."`
 	Apply     bool     `help:"Make the streams, buckets and consumers on the running server."`
 	Server    string   `placeholder:"URL" help:"With --apply: the server. Default: the setup's own hosts."`
+	JSON      bool     `help:"Print one JSON object: what was written and made."`
 	Context   string   `complete:"contexts" placeholder:"NAME" help:"With --apply: the server, the login and the domain of this context of the nats command line, in the place of the setup's administrator."`
 }
 
@@ -70,24 +71,63 @@ func (c *provisionCommand) Run(e *env) error {
 		return err
 	}
 	defer st.Close()
+	var result provisionResult
 	change := provision.Change{Nodes: c.Node, Readers: c.Reader, Renew: c.Renew, Revoke: c.Revoke, Hosts: c.Host, Cluster: c.Cluster, OCSF: c.OCSF, TLS: c.tlsFiles()}
 	if c.hasChanges() {
 		done, err := st.Change(change)
 		if err != nil {
 			return err
 		}
-		c.printWritten(e, done)
-		c.printNextSteps(e)
+		result.addWritten(c.Dir, done)
+		if !c.JSON {
+			c.printWritten(e, done)
+			c.printNextSteps(e)
+		}
 	}
-	if !c.Apply {
-		return nil
+	if c.Apply {
+		if result.Made, err = c.applySetup(e, st); err != nil {
+			return err
+		}
 	}
+	if c.JSON {
+		return printJSON(e.stdout, &result)
+	}
+	return nil
+}
+
+// provisionResult is what was written and made, in JSON.
+type provisionResult struct {
+	Written []string     `json:"written,omitempty"` // files
+	Aside   string       `json:"aside,omitempty"`   // where the old setup is now
+	Made    []madeOnNATS `json:"made,omitempty"`    // on the running server
+}
+
+func (r *provisionResult) addWritten(dir string, done *provision.Result) {
+	for _, path := range done.Written {
+		r.Written = append(r.Written, filepath.Join(dir, path))
+	}
+	r.Aside = done.Aside
+}
+
+// madeOnNATS is a stream, bucket or consumer.
+type madeOnNATS struct {
+	What    string `json:"what"`
+	New     bool   `json:"new"`               // it did not exist
+	Changed string `json:"changed,omitempty"` // how, if it existed
+	Problem string `json:"problem,omitempty"`
+}
+
+// applySetup makes streams, buckets and consumers on the running server, and prints them if it is not for JSON.
+func (c *provisionCommand) applySetup(e *env, st *provision.Setup) (all []madeOnNATS, err error) {
 	apply, where := st.Apply, c.Server
 	if c.Context != "" {
 		apply, where = st.ApplyIn, c.Context
 	}
 	made, err := apply(e.ctx, where)
 	for _, m := range made {
+		if all = append(all, madeOnNATS(m)); c.JSON {
+			continue
+		}
 		state := "existed"
 		switch {
 		case m.New:
@@ -101,9 +141,9 @@ func (c *provisionCommand) Run(e *env) error {
 		fmt.Fprintf(e.stdout, "%-32s %s\n", m.What, state)
 	}
 	if err != nil && c.Context == "" {
-		return &flagError{err, []serverFlag{{name: "--server", setting: "server_url"}}}
+		return nil, &flagError{err, []serverFlag{{name: "--server", setting: "server_url"}}}
 	}
-	return (&serverFlags{Context: c.Context}).nameFlags(err)
+	return all, (&serverFlags{Context: c.Context}).nameFlags(err)
 }
 
 func (c *provisionCommand) hasChanges() bool {
@@ -159,6 +199,11 @@ func (c *provisionCommand) makeNewSetup(e *env) error {
 		Port: c.Port, ServerDir: c.ServerDir, StoreDir: c.StoreDir, Replicas: c.Replicas, MutualTLS: c.MutualTLS, TLS: c.tlsFiles(), Cluster: c.Cluster, OCSF: c.OCSF, Hub: c.Hub, Force: c.Force})
 	if err != nil {
 		return err
+	}
+	if c.JSON {
+		var result provisionResult
+		result.addWritten(c.Dir, done)
+		return printJSON(e.stdout, &result)
 	}
 	c.printWritten(e, done)
 	if done.Aside != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type simCommand struct {
 	For      time.Duration `placeholder:"DURATION" help:"How long to run. Default: until Ctrl-C."`
 	Protocol string        `enum:"tcp,udp" default:"tcp" placeholder:"tcp|udp" help:"How the agents connect. Default: ${default}."`
 	Crypto   string        `enum:"aes,blowfish" default:"aes" placeholder:"aes|blowfish" help:"How the agents encrypt. Default: ${default}."`
+	JSON     bool          `help:"Print one JSON object at the end instead of a line a second."`
 }
 
 func (*simCommand) Help() string {
@@ -48,11 +50,19 @@ func (c *simCommand) Run(e *env) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- fleet.Run(context.Background()) }() // until Shutdown
-	printSimProgress(stop, e.stdout, fleet)
+	if c.JSON {
+		<-stop.Done()
+	} else {
+		printSimProgress(stop, e.stdout, fleet)
+	}
 	last := fleet.Stats()
 	fleet.Shutdown()
 	err = <-ended
-	printSimSummary(e.stdout, &last)
+	if c.JSON {
+		err = cmp.Or(err, printJSON(e.stdout, newSimResult(&last)))
+	} else {
+		printSimSummary(e.stdout, &last)
+	}
 	if err == nil && last.Startup.Count == 0 {
 		err = fmt.Errorf("no agent could connect to %s: is a manager there, over %s, with these keys?", c.Manager, c.Protocol)
 	}
@@ -123,6 +133,43 @@ func printSimSummary(w io.Writer, s *agentsim.Stats) {
 	fmt.Fprintf(w, "  ack to a startup:    p50 %v, p99 %v, max %v (%d)\n", roundFine(s.Startup.P50), roundFine(s.Startup.P99), roundFine(s.Startup.Max), s.Startup.Count)
 	fmt.Fprintf(w, "  %s answered; %d refused, %d without an answer, %d lost, %d fell silent, %d garbled\n",
 		plural.CountNoun(s.Requests, "request"), s.Refused, s.Unanswered, s.Lost, s.Silent, s.Garbled)
+}
+
+// simResult is what the agents did, in JSON.
+type simResult struct {
+	Agents     int    `json:"agents"`
+	Connected  int    `json:"connected"` // at the end
+	Startups   uint64 `json:"startups"`
+	KeepAlives uint64 `json:"keepalives"`
+	Answered   uint64 `json:"requests_answered"`
+	Refused    uint64 `json:"refused"`
+	Unanswered uint64 `json:"unanswered"`
+	Lost       uint64 `json:"lost"`
+	Silent     uint64 `json:"fell_silent"`
+	Garbled    uint64 `json:"garbled"`
+
+	SettledMS  *float64   `json:"settled_ms"` // until all were connected for the first time; null: they never were
+	Ack        simLatency `json:"ack"`
+	StartupAck simLatency `json:"startup_ack"`
+}
+
+type simLatency struct {
+	Count uint64  `json:"count"`
+	P50MS float64 `json:"p50_ms"`
+	P99MS float64 `json:"p99_ms"`
+	MaxMS float64 `json:"max_ms"`
+}
+
+func newSimResult(s *agentsim.Stats) *simResult {
+	ms := func(d time.Duration) float64 { return float64(roundFine(d)) / float64(time.Millisecond) }
+	latency := func(l *agentsim.Latency) simLatency { return simLatency{l.Count, ms(l.P50), ms(l.P99), ms(l.Max)} }
+	r := &simResult{Agents: s.Agents, Connected: s.Connected, Startups: s.Startups, KeepAlives: s.KeepAlives, Answered: s.Requests,
+		Refused: s.Refused, Unanswered: s.Unanswered, Lost: s.Lost, Silent: s.Silent, Garbled: s.Garbled, Ack: latency(&s.Ack), StartupAck: latency(&s.Startup)}
+	if s.Settled > 0 {
+		settled := ms(s.Settled)
+		r.SettledMS = &settled
+	}
+	return r
 }
 
 func roundFine(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }

@@ -28,17 +28,28 @@ func versionLine() string {
 	return fmt.Sprintf("pulse %s %s %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-type versionCommand struct{}
+type versionCommand struct {
+	JSON bool `help:"Print one JSON object."`
+}
 
 func (*versionCommand) Help() string {
 	return `The version that is in messages, Go's version and the platform. Versions are those of Go's modules: the tag of a
 release, as 1.2.3; of another commit the next release, its date and what it is called by, as
 1.2.4-0.20261129021040-c5fbbc9a96eb. Later ones are higher.
 
-    pulse version`
+    pulse version
+    pulse version --json | jq -r .version`
 }
 
-func (*versionCommand) Run(e *env) error {
+func (c *versionCommand) Run(e *env) error {
+	if c.JSON {
+		return printJSON(e.stdout, struct {
+			Version string `json:"version"`
+			Go      string `json:"go_version"`
+			OS      string `json:"os"`
+			Arch    string `json:"arch"`
+		}{version, runtime.Version(), runtime.GOOS, runtime.GOARCH})
+	}
 	_, err := fmt.Fprintln(e.stdout, versionLine())
 	return err
 }

@@ -144,7 +144,7 @@ func unknownElementHint(name string, b strictBlock) string {
 	if b.path == "pulse" {
 		known = append(known, silenceElement)
 	}
-	if near := nearestKnownName(name, known); near != "" {
+	if near := hint.FindNearest(name, known); near != "" {
 		return fmt.Sprintf("did you mean <%s>?", near)
 	}
 	if named := namesWithWord(name, known); len(named) > 0 {
@@ -160,7 +160,7 @@ func (ld *loader) refuseLostBlocks(n *node, ours ...string) {
 		ld.refuseMisplacedBlock(n)
 		return
 	}
-	if near := nearestKnownName(n.name, ours); near != "" {
+	if near := hint.FindNearest(n.name, ours); near != "" {
 		ld.addError(n.line, fmt.Sprintf("<%s> is no block of Pulse", quoteBrief(n.name)), fmt.Sprintf("did you mean <%s>?", near))
 		return
 	}
@@ -183,28 +183,10 @@ func (ld *loader) warnIfMisspelt(n *node, ours ...string) {
 	if len(ld.loaded.Warnings) == maxErrors {
 		return
 	}
-	if near := nearestKnownName(n.name, ours); near != "" {
+	if near := hint.FindNearest(n.name, ours); near != "" {
 		ld.loaded.Warnings = append(ld.loaded.Warnings, &Error{ld.file, n.line,
 			fmt.Sprintf("<%s> is ignored", quoteBrief(n.name)), fmt.Sprintf("did you mean <%s>?", near)})
 	}
-}
-
-// maxName is longer than any known name; longer names are not compared.
-const maxName = 40
-
-// nearestKnownName returns the known name that was most likely meant, "" if none is near. The case of letters does not count.
-func nearestKnownName(name string, known []string) string {
-	if len(name) > maxName {
-		return ""
-	}
-	name = strings.ToLower(name)
-	best, bestDistance := "", max(2, len(name)/3)+1
-	for _, k := range known {
-		if d := editDistance(name, k); d < bestDistance {
-			best, bestDistance = k, d
-		}
-	}
-	return best
 }
 
 // maxNamesOfWord bounds the names that a word of theirs is taken for.
@@ -221,25 +203,4 @@ func namesWithWord(name string, known []string) (named []string) {
 		return nil
 	}
 	return named
-}
-
-// editDistance is the number of bytes to insert, delete or change to get from a to b (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -108,6 +108,16 @@ func checkQuotedPath(what, path string) error {
 	return nil
 }
 
+// refuseUnknownName returns the error for a name that no user has.
+func (s *state) refuseUnknownName(name, what string) error {
+	names := s.userNames()
+	advice := "the users are " + strings.Join(names, ", ")
+	if near := hint.FindNearest(name, names); near != "" {
+		advice += fmt.Sprintf("; did you mean %s?", near)
+	}
+	return UsageError{hint.Add(fmt.Errorf("there is no %s to %s", name, what), advice)}
+}
+
 // checkRequestedChange refuses a change that cannot be made, and any change after an interrupted
 // one, unless it repairs that.
 func (st *Setup) checkRequestedChange(c *Change) error {
@@ -128,14 +138,14 @@ func (st *Setup) checkRequestedChange(c *Change) error {
 	}
 	for _, n := range c.Renew {
 		if s.indexOfUser(n) < 0 {
-			errs = append(errs, hint.Add(fmt.Errorf("there is no %s to renew", n), "the users are "+strings.Join(s.userNames(), ", ")))
+			errs = append(errs, s.refuseUnknownName(n, "renew"))
 		}
 	}
 	for _, n := range c.Revoke {
 		known := slices.ContainsFunc(s.Revoked, func(r revocation) bool { return r.Name == n })
 		switch i := s.indexOfUser(n); {
 		case i < 0 && !known:
-			errs = append(errs, hint.Add(fmt.Errorf("there is no %s to revoke", n), "the users are "+strings.Join(s.userNames(), ", ")))
+			errs = append(errs, s.refuseUnknownName(n, "revoke"))
 		case i >= 0 && (s.Users[i].Kind == admin || s.Users[i].Kind == system):
 			errs = append(errs, hint.Add(fmt.Errorf("%s is needed", n), fmt.Sprintf("--renew %s revokes its credentials and makes new ones", n)))
 		}

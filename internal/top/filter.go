@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/hint"
 	"github.com/wazuh-pulse/pulse/internal/view"
 )
 
@@ -61,7 +62,11 @@ func parseWord(word string) (func(*subject) bool, error) {
 	}
 	name = strings.ToLower(name)
 	if !slices.Contains(filterFields, name) {
-		return nil, fmt.Errorf("there is no filter %.40q: there are %s", name, strings.Join(filterFields, ":, ")+":")
+		err := fmt.Errorf("there is no filter %.40q: there are %s", name, strings.Join(filterFields, ":, ")+":")
+		if near := hint.FindNearest(name, filterFields); near != "" {
+			err = hint.Add(err, fmt.Sprintf("did you mean %s:?", near))
+		}
+		return nil, err
 	}
 	if value == "" {
 		return func(*subject) bool { return true }, nil // it is being typed
