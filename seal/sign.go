@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // SignatureHeader is the header of a message that holds its signature.
@@ -38,19 +39,28 @@ func (s *Signer) Key() *Key { return s.key.Public() }
 // Sign returns the signature of what is sent, for the header [SignatureHeader]. It
 // is a JWS in compact form with a payload that is detached and not encoded.
 func (s *Signer) Sign(payload []byte) string {
-	signature := ed25519.Sign(s.key.sign, signingInput(s.header, payload))
-	out := make([]byte, 0, len(s.header)+2+signatureLen)
-	out = append(append(out, s.header...), ".."...)
-	return string(b64.AppendEncode(out, signature))
+	in := signingInputs.Get().(*[]byte)
+	defer signingInputs.Put(in)
+	*in = appendSigningInput((*in)[:0], s.header, payload)
+	var encoded [signatureLen]byte
+	b64.Encode(encoded[:], ed25519.Sign(s.key.sign, *in))
+	var out strings.Builder
+	out.Grow(len(s.header) + 2 + signatureLen)
+	out.WriteString(s.header)
+	out.WriteString("..")
+	out.Write(encoded[:])
+	return out.String()
 }
+
+// signingInputs are buffers for what is signed: as much as all messages would be garbage without.
+var signingInputs = sync.Pool{New: func() any { return new([]byte) }}
 
 // signatureLen is that of a signature's base64.
 const signatureLen = 86
 
-// signingInput is what is signed, by RFC 7797, section 3.
-func signingInput(header string, payload []byte) []byte {
-	in := make([]byte, 0, len(header)+1+len(payload))
-	return append(append(append(in, header...), '.'), payload...)
+// appendSigningInput appends what is signed, by RFC 7797, section 3.
+func appendSigningInput(dst []byte, header string, payload []byte) []byte {
+	return append(append(append(dst, header...), '.'), payload...)
 }
 
 // Verifier has the keys that messages may be signed with.
@@ -96,7 +106,7 @@ func (v *Verifier) Verify(signature string, payload []byte) (*Key, error) {
 	if n, err := b64.Decode(raw[:], []byte(encoded)); err != nil || n != len(raw) {
 		return nil, fmt.Errorf("%w: it is no base64url of 64 bytes", ErrBadSignature)
 	}
-	if !ed25519.Verify(k.verify, signingInput(header, payload), raw[:]) {
+	if !ed25519.Verify(k.verify, appendSigningInput(nil, header, payload), raw[:]) {
 		return nil, ErrBadSignature
 	}
 	return k, nil

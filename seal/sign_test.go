@@ -87,7 +87,7 @@ func TestEveryChangedBitOfASignedMessageIsRefused(t *testing.T) {
 // forged is a JWS with a header of the attacker's, and a signature over it by f.
 func forged(header string, payload []byte, f func(input []byte) []byte) string {
 	h := b64.EncodeToString([]byte(header))
-	return h + ".." + b64.EncodeToString(f(signingInput(h, payload)))
+	return h + ".." + b64.EncodeToString(f(appendSigningInput(nil, h, payload)))
 }
 
 func hmacOf(key, in []byte) []byte {
