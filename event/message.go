@@ -1,6 +1,6 @@
 package event
 
-import "fmt"
+import "strconv"
 
 // ContentType is the Content-Type header of a message in the clear.
 const ContentType = "application/json"
@@ -138,4 +138,6 @@ type Security struct {
 // ID returns the message's identifier, unique among the messages of all nodes. The
 // Nats-Msg-Id header, by which JetStream drops duplicates, is this, a hyphen, and a
 // code that nobody can foresee.
-func (s *Security) ID() string { return fmt.Sprintf("%s-%d-%d", s.Node, s.Epoch, s.Sequence) }
+func (s *Security) ID() string {
+	return s.Node + "-" + strconv.FormatUint(s.Epoch, 10) + "-" + strconv.FormatUint(s.Sequence, 10)
+}

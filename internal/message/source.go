@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
+	"hash"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
@@ -46,12 +47,12 @@ func (s *Source) LastSequence() uint64 { return s.last }
 //
 // The secret is in memory only. Another run has another epoch, and makes none of these
 // IDs again; what is sent again after a crash has the ID with which it is stored.
-type idSigner struct{ secret [32]byte }
+type idSigner struct{ mac hash.Hash }
 
 func newIDSigner() *idSigner {
-	s := new(idSigner)
-	_, _ = rand.Read(s.secret[:]) // never fails
-	return s
+	var secret [32]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	return &idSigner{hmac.New(sha256.New, secret[:])}
 }
 
 // idCodeBytes is the length of the code before its encoding: 16 characters.
@@ -59,7 +60,8 @@ const idCodeBytes = 10
 
 // signID returns an ID with its code.
 func (s *idSigner) signID(id string) string {
-	mac := hmac.New(sha256.New, s.secret[:])
-	mac.Write([]byte(id))
-	return id + "-" + base32.StdEncoding.EncodeToString(mac.Sum(nil)[:idCodeBytes])
+	s.mac.Reset()
+	s.mac.Write([]byte(id))
+	var sum [sha256.Size]byte
+	return id + "-" + base32.StdEncoding.EncodeToString(s.mac.Sum(sum[:0])[:idCodeBytes])
 }
