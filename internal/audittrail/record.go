@@ -80,7 +80,7 @@ func (t *Trail) RecordDecision(r *message.Record) {
 		t.recordKeepAlive(r)
 		return
 	}
-	agent := []slog.Attr{slog.String("agent", r.ID.String())}
+	agent := append(t.attrs[:0], slog.String("agent", r.ID.String()))
 	if !t.redactNames {
 		agent = append(agent, slog.String("name", r.Name), slog.String("ip", r.IP))
 	}
@@ -104,11 +104,12 @@ func (t *Trail) RecordDecision(r *message.Record) {
 		if kind == kindTransition && r.IsAlert() {
 			attrs = append(attrs, slog.Bool("alert", true))
 		}
-		attrs = append(attrs, listEvidence(r)...)
+		attrs = appendEvidence(attrs, r)
 		if !t.redactNames {
-			attrs = append(attrs, listInfo(&r.Info)...)
+			attrs = appendInfo(attrs, &r.Info)
 		}
 		t.log.Add(kind, attrs...)
+		t.attrs = attrs
 	case detector.Flapping:
 		t.log.Add(kindFlapping, append(agent, slog.Int("changes", r.Changes), at)...)
 	case detector.OutageBegan, detector.OutageEnded:
@@ -144,15 +145,15 @@ func (t *Trail) recordClusterAlert(a *message.ClusterAlert) {
 	}
 }
 
-// listEvidence lists what a loss was decided by, where there is something.
-func listEvidence(r *message.Record) (attrs []slog.Attr) {
+// appendEvidence appends what a loss was decided by, where there is something.
+func appendEvidence(attrs []slog.Attr, r *message.Record) []slog.Attr {
 	change := evidence.OfDecision(&r.Decision)
 	e := change.Message()
 	probedAt := ""
 	if e.HostProbedAt != 0 {
 		probedAt = e.HostProbeTime().UTC().Format(time.RFC3339)
 	}
-	attrs = listKnown("host", string(e.Host), "host_probe", e.HostProbe, "host_probed_at", probedAt,
+	attrs = appendKnown(attrs, "host", string(e.Host), "host_probe", e.HostProbe, "host_probed_at", probedAt,
 		"confidence", strings.Join(e.Confidence, ","), "technique", e.Technique)
 	if r.AwayFor > 0 {
 		attrs = append(attrs, slog.Int64("away_for", int64(r.AwayFor/time.Second)))
@@ -163,12 +164,12 @@ func listEvidence(r *message.Record) (attrs []slog.Attr) {
 	return attrs
 }
 
-func listInfo(i *detector.Info) []slog.Attr {
-	return listKnown("wazuh_groups", i.Groups, "os_name", i.OSName, "os_version", i.OSVersion, "agent_version", i.Version)
+func appendInfo(attrs []slog.Attr, i *detector.Info) []slog.Attr {
+	return appendKnown(attrs, "wazuh_groups", i.Groups, "os_name", i.OSName, "os_version", i.OSVersion, "agent_version", i.Version)
 }
 
-// listKnown returns attributes of names and values, without those that have none.
-func listKnown(pairs ...string) (attrs []slog.Attr) {
+// appendKnown appends attributes of names and values, without those that have none.
+func appendKnown(attrs []slog.Attr, pairs ...string) []slog.Attr {
 	for i := 0; i < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
 			attrs = append(attrs, slog.String(pairs[i], boundText(pairs[i+1])))

@@ -57,6 +57,7 @@ type Trail struct {
 	full        atomic.Bool // keep-alives have a line each
 	redactNames bool        // and addresses, which are secret where messages are encrypted
 	baseline    *baseline
+	attrs       []slog.Attr // of one decision; for the recorder
 
 	sums           audit.Sums // the recorder's
 	managerProblem string     // the recorder's
