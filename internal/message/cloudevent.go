@@ -7,23 +7,21 @@ import (
 	"time"
 
 	"github.com/wazuh-pulse/pulse/event"
+	"github.com/wazuh-pulse/pulse/internal/outbox"
 )
 
 // CloudEventType is what the types of the CloudEvents begin with.
 const CloudEventType = "com.github.wazuh-pulse."
 
-// newCloudEventHeader returns the attributes of a message as a CloudEvent, for the
-// headers of the binary mode of its NATS binding, without datacontenttype, which is known
-// when the message is sealed. kind is the name of the message's body, and subject is what
-// it is about, within the source.
-func newCloudEventHeader(kind, subject string, s *event.Security) map[string]string {
-	return map[string]string{
-		"ce-specversion": "1.0",
-		"ce-id":          encodeHeaderValue(s.ID()),
-		"ce-source":      "/pulse/" + url.PathEscape(s.Node),
-		"ce-type":        CloudEventType + kind,
-		"ce-subject":     encodeHeaderValue(subject),
-		"ce-time":        time.UnixMilli(s.IssuedAt).UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+// newCloudEvent returns the attributes of a message as a CloudEvent. kind is the name of the
+// message's body, and subject is what it is about, within the source.
+func newCloudEvent(kind, subject string, s *event.Security) *outbox.CloudEvent {
+	return &outbox.CloudEvent{
+		ID:      encodeHeaderValue(s.ID()),
+		Source:  "/pulse/" + url.PathEscape(s.Node),
+		Type:    CloudEventType + kind,
+		Subject: encodeHeaderValue(subject),
+		Time:    time.UnixMilli(s.IssuedAt).UTC().Format("2006-01-02T15:04:05.000Z07:00"),
 	}
 }
 
@@ -56,9 +54,12 @@ func cloudEventOf(m event.Message) (kind, subject string) {
 // encodeHeaderValue encodes a value as the binding demands: what is no printable ASCII,
 // and space, double quote and percent, as %XY for each byte of its UTF-8.
 func encodeHeaderValue(value string) string {
+	if !strings.ContainsFunc(value, isEncoded) {
+		return value
+	}
 	var b strings.Builder
 	for _, c := range []byte(value) {
-		if c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
+		if isEncoded(rune(c)) {
 			fmt.Fprintf(&b, "%%%02X", c)
 			continue
 		}
@@ -66,3 +67,5 @@ func encodeHeaderValue(value string) string {
 	}
 	return b.String()
 }
+
+func isEncoded(c rune) bool { return c <= ' ' || c >= 0x7f || c == '"' || c == '%' }

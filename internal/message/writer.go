@@ -173,8 +173,11 @@ func (w *Writer) encode(class outbox.Class, s *event.Security, m event.Message) 
 		panic("message: no JSON: " + err.Error()) // plain structs of text and finite numbers
 	}
 	out := outbox.Message{Class: class, Subject: s.Subject, ID: w.ids.signID(s.ID()), ContentType: event.ContentType, Data: data}
+	if class == outbox.Status {
+		out.Body = m
+	}
 	if kind, subject := cloudEventOf(m); kind != "" {
-		out.CloudEvent = newCloudEventHeader(kind, subject, s)
+		out.CloudEvent = newCloudEvent(kind, subject, s)
 	}
 	return out
 }

@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/filelock"
 	"github.com/wazuh-pulse/pulse/internal/streamfiles"
@@ -232,7 +231,7 @@ func (o *Outbox) findLastSequence(ctx context.Context, c Class) error {
 const restartWait = 2 * time.Minute
 
 // selectUnstored returns the messages of a class that are not stored behind a sequence.
-func (o *Outbox) selectUnstored(ctx context.Context, c Class, msgs []*nats.Msg, after uint64) ([]*nats.Msg, error) {
+func (o *Outbox) selectUnstored(ctx context.Context, c Class, msgs []outgoing, after uint64) ([]outgoing, error) {
 	stored := make(map[string]bool)
 	for seq := after + 1; seq <= o.last[c]; seq++ {
 		m, err := o.streams[c].GetMsg(ctx, seq)
@@ -243,7 +242,7 @@ func (o *Outbox) selectUnstored(ctx context.Context, c Class, msgs []*nats.Msg, 
 			stored[m.Header.Get(jetstream.MsgIDHeader)] = true
 		}
 	}
-	var rest []*nats.Msg
+	var rest []outgoing
 	for _, m := range msgs {
 		if id := m.Header.Get(jetstream.MsgIDHeader); id == "" || !stored[id] {
 			rest = append(rest, m)

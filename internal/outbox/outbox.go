@@ -63,13 +63,18 @@ func (c Class) String() string {
 // Message is a message to publish.
 type Message struct {
 	Class       Class
-	Subject     string            // within the class's subjects: PREFIX.agent.*.status_change or PREFIX.alerts.> for Status, PREFIX.manager.> for Telemetry
-	ID          string            // Nats-Msg-Id, unique; "" for none, without duplicate detection
-	ContentType string            // Content-Type; "" for none
-	Signature   string            // Pulse-Signature; "" for none
-	CloudEvent  map[string]string // the headers of a CloudEvent, but for that of ContentType; nil for none
-	Data        []byte            // at most 1 MiB with the headers; not to be changed any more
+	Subject     string      // within the class's subjects: PREFIX.agent.*.status_change or PREFIX.alerts.> for Status, PREFIX.manager.> for Telemetry
+	ID          string      // Nats-Msg-Id, unique; "" for none, without duplicate detection
+	ContentType string      // Content-Type; "" for none
+	Signature   string      // Pulse-Signature; "" for none
+	CloudEvent  *CloudEvent // its attributes as a CloudEvent; nil for none
+	Data        []byte      // at most 1 MiB with the headers; not to be changed any more
+	Body        any         // what Data was made from, for [Stored]; not to be changed any more
 }
+
+// CloudEvent has the attributes of a message as a CloudEvent, in the form of the headers of the
+// binary mode of its NATS binding. Its datacontenttype is the message's.
+type CloudEvent struct{ ID, Source, Type, Subject, Time string }
 
 // Config configures an [Outbox].
 type Config struct {

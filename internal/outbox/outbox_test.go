@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/wazuh-pulse/pulse/internal/natsserver"
 	"github.com/wazuh-pulse/pulse/internal/streamfiles"
@@ -82,9 +81,9 @@ func TestTheCountOfStoredMessagesSurvivesRepeatsAndRefusals(t *testing.T) {
 	}
 }
 
-func encodeAll(msgs []Message) (out []*nats.Msg) {
+func encodeAll(msgs []Message) (out []outgoing) {
 	for i := range msgs {
-		out = append(out, EncodeMessage(&msgs[i]))
+		out = append(out, outgoing{EncodeMessage(&msgs[i]), msgs[i].Body})
 	}
 	return out
 }

@@ -28,7 +28,7 @@ const (
 // msgs, if that has an ID. TELEMETRY that had to be sent again may be behind
 // later messages of the same call. One caller at a time.
 func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
-	var byClass [classes][]*nats.Msg
+	var byClass [classes][]outgoing
 	before := ""
 	for i := range msgs {
 		c := msgs[i].Class
@@ -39,7 +39,7 @@ func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
 			}
 			before = msgs[i].ID
 		}
-		byClass[c] = append(byClass[c], m)
+		byClass[c] = append(byClass[c], outgoing{m, msgs[i].Body})
 	}
 	for c := range byClass {
 		if err := o.publishClass(ctx, Class(c), byClass[c]); err != nil {
@@ -49,7 +49,7 @@ func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
 	return nil
 }
 
-func (o *Outbox) publishClass(ctx context.Context, c Class, pending []*nats.Msg) error {
+func (o *Outbox) publishClass(ctx context.Context, c Class, pending []outgoing) error {
 	for len(pending) > 0 {
 		n, before := windowLength(pending), o.last[c]
 		err := o.storeMessages(ctx, c, pending[:n])
@@ -75,7 +75,7 @@ func (o *Outbox) publishClass(ctx context.Context, c Class, pending []*nats.Msg)
 }
 
 // windowLength returns how many of msgs may be under way at once: at least one.
-func windowLength(msgs []*nats.Msg) int {
+func windowLength(msgs []outgoing) int {
 	n, size := 0, 0
 	for n < min(len(msgs), windowMax) && size < windowBytes {
 		size += len(msgs[n].Data)
@@ -84,30 +84,43 @@ func windowLength(msgs []*nats.Msg) int {
 	return n
 }
 
+// outgoing is a message as it is stored, and what it was made from.
+type outgoing struct {
+	*nats.Msg
+	body any
+}
+
 // EncodeMessage returns a message as it is stored and forwarded.
 func EncodeMessage(m *Message) *nats.Msg {
-	h := make(nats.Header, 4)
-	if m.ID != "" {
-		h[jetstream.MsgIDHeader] = []string{m.ID}
-	}
-	if m.ContentType != "" {
-		h["Content-Type"] = []string{m.ContentType}
-	}
-	if m.Signature != "" {
-		h["Pulse-Signature"] = []string{m.Signature}
-	}
-	for name, value := range m.CloudEvent {
-		h[name] = []string{value}
-	}
+	headers := 3
 	if m.CloudEvent != nil {
-		h["ce-datacontenttype"] = []string{m.ContentType}
+		headers = 10
+	}
+	h, values := make(nats.Header, headers+1), make([]string, 0, headers)
+	set := func(name, value string) {
+		if value != "" {
+			values = append(values, value)
+			h[name] = values[len(values)-1 : len(values) : len(values)]
+		}
+	}
+	set(jetstream.MsgIDHeader, m.ID)
+	set("Content-Type", m.ContentType)
+	set("Pulse-Signature", m.Signature)
+	if ce := m.CloudEvent; ce != nil {
+		set("ce-specversion", "1.0")
+		set("ce-id", ce.ID)
+		set("ce-source", ce.Source)
+		set("ce-type", ce.Type)
+		set("ce-subject", ce.Subject)
+		set("ce-time", ce.Time)
+		set("ce-datacontenttype", m.ContentType)
 	}
 	return &nats.Msg{Subject: m.Subject, Header: h, Data: m.Data}
 }
 
 // storeMessages returns when the stream holds every message, and STATUS on the disk
 // itself: one sync for all of msgs, since each takes 0.4 ms or far more.
-func (o *Outbox) storeMessages(ctx context.Context, c Class, msgs []*nats.Msg) error {
+func (o *Outbox) storeMessages(ctx context.Context, c Class, msgs []outgoing) error {
 	if err := o.checkStoreExists(); err != nil {
 		o.server.Fail(err)
 		return o.Err()
@@ -141,17 +154,17 @@ var errNotAll = errors.New("not all were stored")
 // else publishes to our streams: if its sequence is as far from the last one as
 // there are messages, they are all there. If not, some were refused, dropped or
 // stored before, and it is not known which.
-func (o *Outbox) storeTogether(ctx context.Context, c Class, msgs []*nats.Msg) error {
+func (o *Outbox) storeTogether(ctx context.Context, c Class, msgs []outgoing) error {
 	if err := o.Err(); err != nil {
 		return err
 	}
 	last := len(msgs) - 1
 	for _, m := range msgs[:last] {
-		if err := o.nc.PublishMsg(m); err != nil {
+		if err := o.nc.PublishMsg(m.Msg); err != nil {
 			return err
 		}
 	}
-	ack, err := o.js.PublishMsgAsync(msgs[last], jetstream.WithRetryAttempts(0))
+	ack, err := o.js.PublishMsgAsync(msgs[last].Msg, jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return err
 	}
@@ -167,7 +180,7 @@ func (o *Outbox) storeTogether(ctx context.Context, c Class, msgs []*nats.Msg) e
 }
 
 // storeAll returns when the stream has acknowledged every message.
-func (o *Outbox) storeAll(ctx context.Context, c Class, msgs []*nats.Msg) error {
+func (o *Outbox) storeAll(ctx context.Context, c Class, msgs []outgoing) error {
 	for {
 		if err := o.Err(); err != nil {
 			return err
@@ -191,17 +204,17 @@ func (o *Outbox) storeAll(ctx context.Context, c Class, msgs []*nats.Msg) error 
 
 // storeEach sends all of msgs and then waits for their acknowledgements. It
 // returns those that got none, in order, and the first one's reason.
-func (o *Outbox) storeEach(ctx context.Context, c Class, msgs []*nats.Msg) (failed []*nats.Msg, first error) {
+func (o *Outbox) storeEach(ctx context.Context, c Class, msgs []outgoing) (failed []outgoing, first error) {
 	acks := make([]jetstream.PubAckFuture, len(msgs))
 	for i, m := range msgs {
 		var err error
-		if acks[i], err = o.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
+		if acks[i], err = o.js.PublishMsgAsync(m.Msg, jetstream.WithRetryAttempts(0)); err != nil {
 			failed, first = append(failed, msgs[i:]...), err
 			acks = acks[:i]
 			break
 		}
 	}
-	var unacked []*nats.Msg
+	var unacked []outgoing
 	for i, ack := range acks {
 		stored, err := o.awaitAck(ctx, ack)
 		if err == nil {

@@ -20,6 +20,7 @@ type Stored struct {
 	Subject string
 	Header  nats.Header
 	Data    []byte
+	Body    any // of the [Message]; nil for one that is read from the disk
 }
 
 // Reader reads a local stream in order, from a position that is kept on disk.

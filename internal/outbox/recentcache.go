@@ -126,9 +126,9 @@ func (c *recentCaches) detach(t *recentCache) {
 	c.all = slices.DeleteFunc(c.all, func(a *recentCache) bool { return a == t })
 }
 
-// addMessages adds what was stored to each cache. Without messages, they record the
-// stream's end only.
-func (c *recentCaches) addMessages(msgs []*nats.Msg, last uint64) {
+// addMessages adds what was stored to each cache, and removes from it what is meant for the
+// local stream only. Without messages, they record the stream's end only.
+func (c *recentCaches) addMessages(msgs []outgoing, last uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.all) == 0 {
@@ -137,7 +137,8 @@ func (c *recentCaches) addMessages(msgs []*nats.Msg, last uint64) {
 	stored := make([]Stored, len(msgs))
 	first := last - uint64(len(msgs)) + 1
 	for i, m := range msgs {
-		stored[i] = Stored{Seq: first + uint64(i), Subject: m.Subject, Header: forwardHeader(m.Header), Data: m.Data}
+		delete(m.Header, jetstream.ExpectedLastMsgIDHeader)
+		stored[i] = Stored{Seq: first + uint64(i), Subject: m.Subject, Header: m.Header, Data: m.Data, Body: m.body}
 	}
 	for _, t := range c.all {
 		t.addMessages(stored, last)

@@ -11,16 +11,16 @@ import (
 )
 
 // storedMessages makes messages of ten bytes each.
-func storedMessages(n int) []*nats.Msg {
-	var msgs []*nats.Msg
+func storedMessages(n int) []outgoing {
+	var msgs []outgoing
 	for range n {
-		msgs = append(msgs, &nats.Msg{Subject: "a", Data: []byte("0123456789")})
+		msgs = append(msgs, outgoing{Msg: &nats.Msg{Subject: "a", Data: []byte("0123456789")}})
 	}
 	return msgs
 }
 
 // addStored adds messages to a cache as a publisher does.
-func addStored(t *recentCache, msgs []*nats.Msg, last uint64) {
+func addStored(t *recentCache, msgs []outgoing, last uint64) {
 	caches := recentCaches{all: []*recentCache{t}}
 	caches.addMessages(msgs, last)
 }
@@ -41,7 +41,7 @@ func TestARecentCacheHasTheNewestMessagesInARow(t *testing.T) {
 		{"no more than asked for", func(t *recentCache) { addStored(t, storedMessages(7), 14) }, 8, "9 10 11", 14},
 		{"no more than maxBytes", func(t *recentCache) { addStored(t, storedMessages(9), 16) }, 8, "", 16},
 		{"the newest", func(t *recentCache) { addStored(t, storedMessages(9), 16) }, 14, "15 16", 16},
-		{"none larger than maxBytes", func(t *recentCache) { addStored(t, []*nats.Msg{{Data: make([]byte, 100)}}, 8) }, 7, "", 8},
+		{"none larger than maxBytes", func(t *recentCache) { addStored(t, []outgoing{{Msg: &nats.Msg{Data: make([]byte, 100)}}}, 8) }, 7, "", 8},
 		{"none before a gap", func(t *recentCache) { addStored(t, storedMessages(2), 9); addStored(t, storedMessages(1), 11) }, 7, "", 11},
 		{"what comes after a gap", func(t *recentCache) { addStored(t, storedMessages(2), 9); addStored(t, storedMessages(1), 11) }, 10, "11", 11},
 		{"only the end is known", func(t *recentCache) { addStored(t, storedMessages(2), 9); addStored(t, nil, 9) }, 8, "", 9},
@@ -79,13 +79,38 @@ func TestARecentCacheHasTheNewestMessagesInARow(t *testing.T) {
 func TestARecentCacheDoesNotForwardWhatIsMeantForTheLocalStream(t *testing.T) {
 	local := nats.Header{jetstream.MsgIDHeader: {"2"}, jetstream.ExpectedLastMsgIDHeader: {"1"}}
 	cache := newRecentCache(10, 0)
-	addStored(cache, []*nats.Msg{{Header: local}}, 1)
+	addStored(cache, []outgoing{{Msg: &nats.Msg{Header: local}}}, 1)
 	msgs, _, _ := cache.messagesAfter(0, 1)
 	if diff := cmp.Diff(nats.Header{jetstream.MsgIDHeader: {"2"}}, msgs[0].Header); diff != "" {
 		t.Error(diff)
 	}
-	if len(local) != 2 {
-		t.Error("the publisher's header was changed")
+}
+
+func TestAReaderGetsWhatAMessageWasMadeFromWhileThatIsInMemory(t *testing.T) {
+	o := mustOpen(t, Config{})
+	recent := mustRead(t, o, func(cfg *ReaderConfig) { cfg.Recent = true })
+	msgs := messages(Status, 1, 3)
+	for i := range msgs {
+		msgs[i].Body = i
+	}
+	mustPublish(t, o, msgs)
+	for _, tt := range []struct {
+		reader *Reader
+		want   []any
+	}{{recent, []any{0, 1, 2}}, {mustRead(t, o, func(cfg *ReaderConfig) { cfg.Name = "ocsf" }), []any{nil, nil, nil}}} {
+		var got []any
+		for len(got) < len(msgs) {
+			batch, err := tt.reader.Next(testContext(t), len(msgs))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range batch {
+				got = append(got, m.Body)
+			}
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 

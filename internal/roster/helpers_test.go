@@ -107,10 +107,10 @@ func (n *testNode) publishChanges(changes ...event.StatusChange) {
 	n.Helper()
 	var all []outbox.Message
 	for _, c := range changes {
-		m := event.StatusChangeMessage{StatusChange: c, Security: n.source.Stamp(prefix.StatusChange(c.AgentID), time.Now())}
+		m := &event.StatusChangeMessage{StatusChange: c, Security: n.source.Stamp(prefix.StatusChange(c.AgentID), time.Now())}
 		data, err := json.Marshal(m)
 		n.mustSucceed(err)
-		all = append(all, outbox.Message{Class: outbox.Status, Subject: m.Security.Subject, ID: m.Security.ID(), Data: data})
+		all = append(all, outbox.Message{Class: outbox.Status, Subject: m.Security.Subject, ID: m.Security.ID(), Data: data, Body: m})
 	}
 	n.mustSucceed(n.out.Publish(testContext(n), all))
 }

@@ -115,7 +115,7 @@ func (r *Roster) latestAgentStates(batch []outbox.Stored) map[string]*event.Agen
 		if read[batch[i].Subject] {
 			continue
 		}
-		s, err := r.openStatusMessage(batch[i].Data)
+		s, err := r.openStatusMessage(&batch[i])
 		if err != nil {
 			if r.stats.unreadable.Add(1) == 1 {
 				r.log.Error("a status change that cannot be read is left out of the roster", "subject", batch[i].Subject, "err", err)
@@ -130,7 +130,11 @@ func (r *Roster) latestAgentStates(batch []outbox.Stored) map[string]*event.Agen
 	return states
 }
 
-func (r *Roster) openStatusMessage(data []byte) (s *event.AgentState, err error) {
+func (r *Roster) openStatusMessage(m *outbox.Stored) (s *event.AgentState, err error) {
+	if m.Body != nil {
+		return stateAfter(m.Body)
+	}
+	data := m.Data
 	if r.cfg.Open != nil {
 		if data, err = r.cfg.Open(data); err != nil {
 			return nil, err
@@ -144,6 +148,11 @@ func parseStatusChange(data []byte) (*event.AgentState, error) {
 	if err != nil {
 		return nil, err
 	}
+	return stateAfter(m)
+}
+
+// stateAfter returns the state of the agent after a status change.
+func stateAfter(m any) (*event.AgentState, error) {
 	change, ok := m.(*event.StatusChangeMessage)
 	if !ok {
 		return nil, fmt.Errorf("a %T", m)
