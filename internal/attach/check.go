@@ -19,9 +19,10 @@ import (
 )
 
 // IsInstalled reports whether a Wazuh manager is installed in a directory, whether it
-// runs or not. An agent's directory looks alike, but has no database of agents.
+// runs or not. An agent's directory looks alike, but has no database of agents, and no settings
+// of a manager of Wazuh 5. One of Wazuh 4 that has never run has none either.
 func IsInstalled(dir string) (bool, error) {
-	for _, name := range []string{wazuhsock.DatabaseFile, wazuhsock.DatabaseSocket} {
+	for _, name := range []string{wazuhsock.DatabaseFile, wazuhsock.DatabaseSocket, wazuhsock.Settings5} {
 		switch _, err := os.Stat(wazuhsock.Home(dir).Path(name)); {
 		case err == nil:
 			return true, nil

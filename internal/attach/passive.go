@@ -51,27 +51,39 @@ func passiveTimeout(throttle time.Duration) time.Duration {
 	return throttle + passiveNotify + passiveLatency
 }
 
-// parseThrottle returns the throttle that a manager's options set: the last one. Lines that
-// set none are ignored.
+// parseThrottle returns the throttle that a manager's options set. The manager takes the first
+// line that is exactly NAME=VALUE, without spaces, and ignores others. Where it is not sure
+// which one counts, the longest of them is returned, and an error: with less, living agents
+// would be lost.
 func parseThrottle(options io.Reader) (time.Duration, error) {
-	throttle := defaultThrottle
+	var throttle time.Duration
+	var problem error
 	lines := bufio.NewScanner(io.LimitReader(options, maxOptionsFile))
 	for lines.Scan() {
-		name, value, found := strings.Cut(lines.Text(), "=")
+		line := lines.Text()
+		name, value, found := strings.Cut(line, "=")
 		if !found || strings.TrimSpace(name) != throttleOption {
 			continue
 		}
-		n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 16)
-		if d := time.Duration(n) * time.Second; err == nil && d >= minThrottle && d <= maxThrottle {
-			throttle = d
-		} else {
-			return defaultThrottle, fmt.Errorf("%s=%.40q is no number from 1 to 3600", throttleOption, value)
+		value = strings.TrimSpace(value)
+		n, err := strconv.ParseUint(value, 10, 16)
+		d := time.Duration(n) * time.Second
+		switch {
+		case err != nil || d < minThrottle || d > maxThrottle:
+			problem = cmp.Or(problem, fmt.Errorf("%s=%.40q is no number from 1 to 3600", throttleOption, value))
+			d = defaultThrottle
+		case strings.TrimRight(line, "\r") != throttleOption+"="+value:
+			problem = cmp.Or(problem, fmt.Errorf("the manager ignores a line with spaces: write %s=%s", throttleOption, value))
+			d = max(d, defaultThrottle)
+		case throttle != 0 && d != throttle:
+			problem = cmp.Or(problem, fmt.Errorf("%s is there more than once, and the manager takes the first: remove the others", throttleOption))
 		}
+		throttle = max(throttle, d)
 	}
 	if err := lines.Err(); err != nil {
-		return defaultThrottle, err
+		return max(throttle, defaultThrottle), err
 	}
-	return throttle, nil
+	return cmp.Or(throttle, defaultThrottle), problem
 }
 
 // throttleFile reads the throttle from the manager's options, again after each change.
@@ -159,7 +171,7 @@ func (t *tracker) updatePassivePace() {
 	throttle, err := p.file.readEffectiveThrottle(p.throttle, t.remoted.ReadIncarnation().Started)
 	if err != nil && err.Error() != p.loggedErr {
 		p.loggedErr = err.Error()
-		t.log.Warn("the manager's options cannot be read: agents of Wazuh 5 are watched with its default", "err", err, "throttle", throttle.String())
+		t.log.Warn("it is in doubt how often the manager writes keep-alives of agents of Wazuh 5: the longest time is taken", "err", err, "throttle", throttle.String())
 	}
 	timeout := passiveTimeout(throttle) + p.relays.delay()
 	if throttle == p.throttle && timeout == p.timeout {

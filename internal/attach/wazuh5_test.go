@@ -81,7 +81,8 @@ func TestALossIsKnownAfterTheThrottleNotifyAndMargin(t *testing.T) {
 		{"", time.Minute, 80 * time.Second},
 		{"# remoted.control_keepalive_throttle=5\nremoted.debug=2\n", time.Minute, 80 * time.Second},
 		{"remoted.control_keepalive_throttle=10\n", 10 * time.Second, 30 * time.Second},
-		{"remoted.control_keepalive_throttle = 90\nremoted.control_keepalive_throttle=1", 10 * time.Second, 21 * time.Second},
+		{"remoted.control_keepalive_throttle=1\n", 10 * time.Second, 21 * time.Second},
+		{" remoted.control_keepalive_throttle=10\n", time.Minute, 80 * time.Second}, // which the manager ignores
 	} {
 		t.Run(c.options, func(t *testing.T) {
 			t.Parallel()
@@ -384,6 +385,64 @@ func TestAnUnknownLayoutIsRefusedWithWhatWasFound(t *testing.T) {
 	}
 }
 
+// Which sockets there are, and what a closed connection means, follows from the manager's files:
+// with the tables of the other version each decision would be wrong.
+func TestTablesOfAnotherVersionThanTheManagersFilesAreRefused(t *testing.T) {
+	const settings5 = "<wazuh_config/>"
+	for name, c := range map[string]struct {
+		tables5       bool
+		before, after string // etc/wazuh-manager.conf when Pulse starts, and when it reads
+		want          string
+	}{
+		"those of Wazuh 5, and files of 4":       {true, "", "", "tables are those of Wazuh 5, and the manager's files"},
+		"a 5 in the place of a 4":                {true, "", settings5, "start Pulse anew"},
+		"a 5":                                    {true, settings5, settings5, ""},
+		"those of Wazuh 4, and a file of 5 left": {false, settings5, settings5, "remove it, or set <pulse><home>"},
+		"a 4 in the place of a 5":                {false, settings5, "", "start Pulse anew"},
+		"a 4":                                    {false, "", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := startManager5(t)
+			if !c.tables5 {
+				if _, err := m.db.Exec("INSERT INTO metadata VALUES ('db_version', '7'); ALTER TABLE agent ADD node_name TEXT"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			set := func(text string) {
+				if text != "" {
+					m.writeFile(wazuhsock.Settings5, text)
+				} else if err := os.RemoveAll(filepath.Join(m.home, wazuhsock.Settings5)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			set(c.before)
+			db := wazuhdb.NewClient(wazuhsock.Home(m.home), wazuhdb.ClusterRole{}, patience)
+			defer db.Close()
+			set(c.after)
+			_, _, err := db.ReadAgents(t.Context())
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAManagerOfWazuh5ThatHasNotRunYetIsInstalled(t *testing.T) {
+	for name, want := range map[string]bool{wazuhsock.Settings5: true, wazuhsock.Settings: false, wazuhsock.DatabaseFile: true} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if is, err := IsInstalled(dir); is != want || err != nil {
+			t.Errorf("with %s: %v, %v", name, is, err)
+		}
+	}
+}
+
 func TestAMethodThatWazuh5HasNotIsRefused(t *testing.T) {
 	m := startManager5(t)
 	if _, err := Open(Config{Home: m.home, Method: detector.Ack, Log: newTestLog(new(logRecorder))}); err == nil || !strings.Contains(err.Error(), "to request") {
@@ -413,12 +472,24 @@ func TestTheThrottleIsReadAsTheManagerDoes(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"":                                      time.Minute,
 		"remoted.control_keepalive_throttle=10": 10 * time.Second,
-		" remoted.control_keepalive_throttle = 10\r":                                   10 * time.Second,
+		"remoted.control_keepalive_throttle=10\r\n":                                    10 * time.Second,
 		"#remoted.control_keepalive_throttle=10":                                       time.Minute,
-		"remoted.control_keepalive_throttle=10\nremoted.control_keepalive_throttle=20": 20 * time.Second,
+		"remoted.control_keepalive_throttle=20\nremoted.control_keepalive_throttle=20": 20 * time.Second,
 		"remoted.control_keepalive_throttle=3600":                                      time.Hour,
 	} {
 		if got, err := parseThrottle(strings.NewReader(text)); got != want || err != nil {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]time.Duration{ // it is in doubt which the manager takes
+		" remoted.control_keepalive_throttle=10":                                        time.Minute,
+		"remoted.control_keepalive_throttle = 10":                                       time.Minute,
+		"\tremoted.control_keepalive_throttle=90\nremoted.control_keepalive_throttle=5": 90 * time.Second,
+		"remoted.control_keepalive_throttle=10\nremoted.control_keepalive_throttle=20":  20 * time.Second,
+		"remoted.control_keepalive_throttle=20\nremoted.control_keepalive_throttle=10":  20 * time.Second,
+		"remoted.control_keepalive_throttle=x\nremoted.control_keepalive_throttle=10":   time.Minute,
+	} {
+		if got, err := parseThrottle(strings.NewReader(text)); got != want || err == nil {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
 	}

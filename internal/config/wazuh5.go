@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -38,14 +39,15 @@ func exists(path string) bool {
 }
 
 // findHome returns the directory of the manager of this host where no <home> is set: that of
-// Wazuh 5 if a manager is, or may be, there and none is known to be in that of Wazuh 4.
-func findHome(home4, home5 string) string {
+// Wazuh 5 if a manager is, or may be, there and none is known to be in that of Wazuh 4. It
+// reports whether there is one in both.
+func findHome(home4, home5 string) (home string, both bool) {
 	is4, hidden4 := hasManager(home4)
 	is5, hidden5 := hasManager(home5)
 	if !is4 && (is5 || hidden5 && !hidden4) {
-		return home5
+		return home5, false
 	}
-	return home4
+	return home4, is4 && is5
 }
 
 // hasManager reports whether a manager is in a directory, and whether this process has no
@@ -67,7 +69,11 @@ func (ld *loader) adoptHome() {
 	if l.origins[pathHome].file != "" || ld.failed[pathHome] || l.Pulse.Home != defaultHome {
 		return
 	}
-	l.Pulse.Home = findHome(defaultHome, defaultHome5)
+	var both bool
+	if l.Pulse.Home, both = findHome(defaultHome, defaultHome5); both && l.Pulse.Link != "listen" {
+		l.Warnings = append(l.Warnings, &Error{Problem: fmt.Sprintf("two managers are on this host, in %s and %s: the agents of the latter are not watched", defaultHome, defaultHome5),
+			Hint: "set <pulse><home> to the one that Pulse is for; a second Pulse for the other one needs settings, a <state_dir> and ports of its own"})
+	}
 	if l.Pulse.Home != defaultHome && l.origins[pathClientKeys].file == "" && !ld.failed[pathClientKeys] {
 		l.Pulse.ClientKeys = filepath.Join(l.Pulse.Home, "etc/client.keys")
 	}

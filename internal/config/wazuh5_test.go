@@ -61,8 +61,9 @@ func TestTheManagerOfThisHostIsFound(t *testing.T) {
 		for _, file := range c.files5 {
 			makeFile(t, filepath.Join(home5, file), "")
 		}
-		if got := findHome(home4, home5); (got == home5) != c.want5 {
-			t.Errorf("%s: %s", name, got)
+		got, both := findHome(home4, home5)
+		if (got == home5) != c.want5 || both != (c.files4 != nil && c.files5 != nil && !c.want5) {
+			t.Errorf("%s: %s, both %v", name, got, both)
 		}
 	}
 }

@@ -37,8 +37,10 @@ const (
 type Client struct {
 	Timeout time.Duration // for an answer; set before first use
 
-	path string
-	role ClusterRole
+	home   wazuhsock.Home
+	path   string
+	role   ClusterRole
+	files5 bool // the manager's files were those of Wazuh 5 when the client was made
 
 	mu   sync.Mutex
 	conn net.Conn // nil for none
@@ -52,7 +54,7 @@ type Client struct {
 // NewClient returns a client of the manager in a directory, whose place in its cluster
 // is role. Timeout is that for an answer.
 func NewClient(home wazuhsock.Home, role ClusterRole, timeout time.Duration) *Client {
-	return &Client{Timeout: timeout, path: home.Path(wazuhsock.DatabaseSocket), role: role}
+	return &Client{Timeout: timeout, home: home, path: home.Path(wazuhsock.DatabaseSocket), role: role, files5: home.IsWazuh5()}
 }
 
 // SocketPath returns where the socket is.

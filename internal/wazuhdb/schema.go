@@ -64,6 +64,9 @@ func (c *Client) ReadSchema(ctx context.Context) (Schema, error) {
 	default:
 		err = c.findMissingColumns(ctx, &s)
 	}
+	if err == nil {
+		err = c.checkFiles(s)
+	}
 	if err != nil {
 		return Schema{}, err
 	}

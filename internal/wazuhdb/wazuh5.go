@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wazuh-pulse/pulse/internal/printable"
+	"github.com/wazuh-pulse/pulse/internal/wazuhsock"
 )
 
 // What is special about the tables of Wazuh 5 is in this file: they have no number in the
@@ -56,6 +57,24 @@ func (c *Client) readSchema5(ctx context.Context) (Schema, error) {
 		s.missing[i] = !slices.Contains(names, strings.Trim(infoColumns[i].name, "[]"))
 	}
 	return s, nil
+}
+
+// checkFiles returns an error if the tables are of another version of Wazuh than the manager's
+// files, by which Pulse has chosen how it reaches agents: one manager was put into the place of
+// another while Pulse ran, or files of another one were left.
+func (c *Client) checkFiles(s Schema) error {
+	if s.Wazuh5 == c.files5 {
+		return nil
+	}
+	files, tables := "4", "5"
+	if c.files5 {
+		files, tables = tables, files
+	}
+	advice := "the manager was replaced: start Pulse anew"
+	if c.home.IsWazuh5() != s.Wazuh5 {
+		advice = fmt.Sprintf("%s is there with Wazuh 5 alone: remove it, or set <pulse><home> to the manager that runs", c.home.Path(wazuhsock.Settings5))
+	}
+	return fmt.Errorf("wazuh-db's tables are those of Wazuh %s, and the manager's files in %s those of Wazuh %s: %s", tables, c.home, files, advice)
 }
 
 // checkColumns5 returns an error unless the columns are those of Wazuh 5. The number decides
