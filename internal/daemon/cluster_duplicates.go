@@ -137,13 +137,18 @@ func (n *Node) restoreDuplicates(ctx context.Context) error {
 	return err
 }
 
+// showRecord shows an alert on this node's dashboard, where it is not shown yet.
+func (n *Node) showRecord(r *message.Record) {
+	if e, ok := r.Alert.HistoryEvent(); ok && !r.Alert.Shown {
+		n.history.AddEvents(e)
+	}
+}
+
 // publishRecord publishes what is no decision of the detector.
 func (n *Node) publishRecord(r message.Record) {
 	if r.Alert != nil {
 		r.Alert.Complete(n.out.source().Node, time.Now())
-		if e, ok := r.Alert.HistoryEvent(); ok {
-			n.history.AddEvents(e)
-		}
+		n.showRecord(&r)
 		n.metrics.CountClusterAlert(r.Alert.Lost != nil, r.Alert.Duplicated != nil)
 	} else {
 		n.recordDecisions([]detector.Decision{r.Decision})

@@ -22,6 +22,7 @@ type nodeWatch struct {
 	// Of the goroutine that watches.
 	lost      map[string]*lostNode
 	raised    map[string]uint64                // by node: after which beat its loss is an alert here
+	shown     map[string]uint64                // by node: after which beat its loss is on this node's dashboard
 	due       map[string]*message.ClusterAlert // by node: losses that this node is to announce
 	published map[message.NodeAlert]struct{}   // by a run before this one
 
@@ -38,7 +39,7 @@ type lostNode struct {
 }
 
 func newNodeWatch() *nodeWatch {
-	return &nodeWatch{ready: wake.NewSignal(), lost: make(map[string]*lostNode), raised: make(map[string]uint64),
+	return &nodeWatch{ready: wake.NewSignal(), lost: make(map[string]*lostNode), raised: make(map[string]uint64), shown: make(map[string]uint64),
 		due: make(map[string]*message.ClusterAlert), published: make(map[message.NodeAlert]struct{})}
 }
 
@@ -145,7 +146,7 @@ func (c *clusterPart) handleNodeLost(ctx context.Context, e *ownership.Event) {
 		c.nodes.raised[e.Node] = e.Beat
 		c.raiseAlert(a)
 		if !e.Announce {
-			c.showAlert(a)
+			c.showLoss(a)
 		}
 	}
 	if e.Announce {
@@ -162,18 +163,25 @@ func (c *clusterPart) announceLosses(ctx context.Context) {
 	for node, a := range c.nodes.due {
 		switch {
 		case c.shared.IsAnnounced(node, a.Lost.Beat):
-			c.showAlert(a)
+			c.showLoss(a)
 		case c.nodes.isPublished(message.NodeAlert{Node: node, Beat: a.Lost.Beat}):
 			c.shared.ConfirmNodeLost(node, a.Lost.Beat)
 		case !c.isCurrent() || !c.isForwarding():
 			continue
-		case c.publishAndWait(ctx, message.Record{Alert: a}) != nil:
+		case c.publishLoss(ctx, a) != nil:
 			return
 		default:
 			c.shared.ConfirmNodeLost(node, a.Lost.Beat)
 		}
 		delete(c.nodes.due, node)
 	}
+}
+
+// publishLoss publishes the loss of a node. It is on this node's dashboard already if another node was to do so.
+func (c *clusterPart) publishLoss(ctx context.Context, a *message.ClusterAlert) error {
+	a.Shown = c.nodes.shown[a.Lost.Node] == a.Lost.Beat
+	c.nodes.shown[a.Lost.Node] = a.Lost.Beat
+	return c.publishAndWait(ctx, message.Record{Alert: a})
 }
 
 // announceReturn announces that this node is back. If the loss is being announced in this
@@ -207,17 +215,28 @@ func pauseFor(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// showAlert shows an alert on this node's dashboard that another one publishes.
-func (c *clusterPart) showAlert(a *message.ClusterAlert) {
+// showLoss shows the loss of a node that another one publishes, unless it is shown already: the
+// other one may be lost in turn, and a run of this node before may have published it.
+func (c *clusterPart) showLoss(a *message.ClusterAlert) {
+	node, beat := a.Lost.Node, a.Lost.Beat
+	if c.nodes.shown[node] != beat && !c.nodes.isPublished(message.NodeAlert{Node: node, Beat: beat}) && c.showAlert(a) {
+		c.nodes.shown[node] = beat
+	}
+}
+
+// showAlert shows an alert on this node's dashboard that another one publishes. It reports whether the dashboard is
+// open yet.
+func (c *clusterPart) showAlert(a *message.ClusterAlert) bool {
 	f := c.shownFleet()
 	if f == nil || !c.shared.Status().Loaded {
-		return
+		return false
 	}
 	a = a.Clone()
 	a.Complete(c.node, time.Now())
 	if e, ok := a.HistoryEvent(); ok {
 		f.history.AddEvents(e)
 	}
+	return true
 }
 
 // raiseAlert has the manager's rules know of an alert: of all nodes, the master's does.

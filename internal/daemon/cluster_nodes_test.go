@@ -10,6 +10,7 @@ import (
 	"github.com/wazuh-pulse/pulse/event"
 	"github.com/wazuh-pulse/pulse/internal/agentsim"
 	"github.com/wazuh-pulse/pulse/internal/detector"
+	"github.com/wazuh-pulse/pulse/internal/history"
 	"github.com/wazuh-pulse/pulse/internal/ownership"
 )
 
@@ -218,6 +219,15 @@ func TestWhenTheAnnouncerIsLostTooAnotherNodeLosesTheAgents(t *testing.T) {
 	all := f.awaitNodeEvents(2)
 	if len(all) != 2 || all[0] != first || all[1].node != first.by || all[1].by != other {
 		t.Errorf("%+v", all)
+	}
+	var shown []string
+	for _, e := range f.nodes[other].node.history.LatestEvents(100) {
+		if e.Kind == history.NodeLost {
+			shown = append(shown, e.Cluster.Node)
+		}
+	}
+	if want := []string{first.by, "one"}; !slices.Equal(shown, want) {
+		t.Errorf("the dashboard has the losses of %q, want %q", shown, want)
 	}
 	f.checkNoLossAlert()
 }

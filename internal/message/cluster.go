@@ -17,6 +17,7 @@ import (
 type ClusterAlert struct {
 	Lost, Back *event.NodeLoss
 	Duplicated *event.AgentDuplicated
+	Shown      bool // on the dashboard of this node, before it publishes it
 }
 
 // Complete sets who made the alert, when, and its level.
