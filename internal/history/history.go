@@ -18,7 +18,7 @@ import (
 
 const (
 	// maxEvents is how many events are kept: an outage of a fleet of 25 000
-	// and its end, some 15 MiB.
+	// and its end, some 5 MiB.
 	maxEvents = 50_000
 	// roundTripBytes bounds the round trips of all agents together.
 	roundTripBytes = 32 << 20
@@ -102,9 +102,7 @@ func (e *Event) Delay() time.Duration {
 // History holds events and round trips. See [New].
 type History struct {
 	mu         sync.Mutex
-	ring       []Event // by sequence, modulo its length once that is limit
-	limit      int
-	last       uint64
+	events     eventRing
 	more       chan struct{} // closed with the next event; nil if no reader waits
 	roundTrips roundTripStore
 	outage     *detector.Fleet // the present outage; nil without one
@@ -114,7 +112,7 @@ type History struct {
 func New() *History { return newHistory(maxEvents, roundTripBytes) }
 
 func newHistory(events, bytes int) *History {
-	return &History{limit: events, roundTrips: newRoundTripStore(time.Now(), bytes)}
+	return &History{events: eventRing{limit: events}, roundTrips: newRoundTripStore(time.Now(), bytes)}
 }
 
 // RecordDecisions adds decisions, in order. It must be called by one
@@ -191,8 +189,6 @@ func (h *History) AddEvents(events ...Event) {
 }
 
 func (h *History) addEvent(e Event) {
-	h.last++
-	e.Seq = h.last
 	switch {
 	case e.Kind == Outage:
 		h.outage = e.Fleet
@@ -201,11 +197,7 @@ func (h *History) addEvent(e Event) {
 	case e.Kind == Change && e.Reason == detector.AgentRemoved && e.Node == "":
 		h.roundTrips.removeAgent(e.ID)
 	}
-	if len(h.ring) < h.limit {
-		h.ring = append(h.ring, e)
-		return
-	}
-	h.ring[(e.Seq-1)%uint64(h.limit)] = e
+	h.events.addEvent(&e)
 }
 
 func (h *History) wakeReaders() {
@@ -214,9 +206,3 @@ func (h *History) wakeReaders() {
 		h.more = nil
 	}
 }
-
-// eventAt returns the kept event with a sequence.
-func (h *History) eventAt(seq uint64) *Event { return &h.ring[(seq-1)%uint64(len(h.ring))] }
-
-// oldestSequence returns the sequence of the oldest kept event.
-func (h *History) oldestSequence() uint64 { return h.last - uint64(len(h.ring)) + 1 }

@@ -10,7 +10,7 @@ import (
 func (h *History) LastSequence() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.last
+	return h.events.last
 }
 
 // CurrentOutage returns the present outage, nil if there is none.
@@ -26,42 +26,42 @@ func (h *History) CurrentOutage() *detector.Fleet {
 func (h *History) EventsAfter(seq uint64, limit int) (events []Event, gone uint64, more <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if seq >= h.last {
+	if seq >= h.events.last {
 		if h.more == nil {
 			h.more = make(chan struct{})
 		}
 		return nil, 0, h.more
 	}
 	first := seq + 1
-	if oldest := h.oldestSequence(); first < oldest {
+	if oldest := h.events.oldestSequence(); first < oldest {
 		first, gone = oldest, oldest-first
 	}
-	end := min(h.last, first+uint64(limit)-1)
+	end := min(h.events.last, first+uint64(limit)-1)
 	events = make([]Event, 0, end-first+1)
 	for s := first; s <= end; s++ {
-		events = append(events, *h.eventAt(s))
+		events = append(events, h.events.eventAt(s))
 	}
 	return events, gone, nil
 }
 
 // LatestEvents returns the newest events, newest first and at most limit.
 func (h *History) LatestEvents(limit int) []Event {
-	return h.filterNewest(limit, func(*Event) bool { return true })
+	return h.filterNewest(limit, func(*packedEvent) bool { return true })
 }
 
 // EventsOf returns the newest events of an agent, newest first and at most
 // limit.
 func (h *History) EventsOf(id detector.AgentID, limit int) []Event {
-	return h.filterNewest(limit, func(e *Event) bool { return e.ID == id && e.Kind <= Flapping })
+	return h.filterNewest(limit, func(e *packedEvent) bool { return e.id == id && e.kind <= Flapping })
 }
 
-func (h *History) filterNewest(limit int, want func(*Event) bool) []Event {
+func (h *History) filterNewest(limit int, want func(*packedEvent) bool) []Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	found := []Event{}
-	for s, oldest := h.last, h.oldestSequence(); s >= oldest && len(found) < limit; s-- {
-		if e := h.eventAt(s); want(e) {
-			found = append(found, *e)
+	for s, oldest := h.events.last, h.events.oldestSequence(); s >= oldest && len(found) < limit; s-- {
+		if e := h.events.packedAt(s); want(e) {
+			found = append(found, e.unpackEvent(s))
 		}
 	}
 	return found
