@@ -2,10 +2,14 @@ package secmsg
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"unsafe"
 )
 
 func TestAKeyNeverPrintsItself(t *testing.T) {
@@ -65,4 +69,35 @@ func TestTheLocalCounterCarriesIntoTheGlobalOne(t *testing.T) {
 			t.Errorf("after %v: have %v, want %v", test.from, have, test.want)
 		}
 	}
+}
+
+func TestACipherOfAESIsNoMoreThanItsKey(t *testing.T) {
+	if size := unsafe.Sizeof(Cipher{}); size > 64 {
+		t.Errorf("%d bytes", size)
+	}
+	if c := testKey.Cipher(AES); c.blowfish != nil {
+		t.Error("it is expanded")
+	}
+}
+
+func TestManyKeysAreUsedAtOnce(t *testing.T) {
+	var running sync.WaitGroup
+	for i := range 8 {
+		c := NewKey(strconv.Itoa(i), testName, testSecret).Cipher(AES)
+		want := bytes.Repeat([]byte{byte(i)}, 64)
+		running.Go(func() {
+			for range 200 {
+				body := bytes.Clone(want)
+				c.encryptBlocks(body)
+				block, iv := c.expandKey()
+				block.Decrypt(body[:16], body[:16])
+				subtle.XORBytes(body[:16], body[:16], iv)
+				if !bytes.Equal(body[:16], want[:16]) {
+					t.Error("encrypted with another key")
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
 }
