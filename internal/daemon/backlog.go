@@ -13,9 +13,8 @@ const (
 	// dropped.
 	telemetryLimit = 1 << 16
 	// statusLimit is how many others may wait before the detector does: more than
-	// two changes of each of 100 000 agents. A record has 392 bytes, so they are 98 MiB, and
-	// about twice that while the queue grows. Of one agent there are no more than its
-	// share, which the detector keeps it to.
+	// two changes of each of 100 000 agents. A record has 392 bytes, so they are 98 MiB. Of
+	// one agent there are no more than its share, which the detector keeps it to.
 	statusLimit = 1 << 18
 	// groupSize is how many are taken at a time: as many as are published in one go.
 	groupSize = 1000
@@ -26,8 +25,9 @@ const (
 type backlog struct {
 	mu      sync.Mutex
 	hasRoom sync.Cond
-	status  []message.Record
-	routine []message.Record
+	status  recordQueue
+	routine recordQueue
+	spare   []message.Record // memory of a group that is published
 	dropped int64
 	closed  bool
 	ready   wake.Signal // there is something to take that should not wait
@@ -43,25 +43,33 @@ func (b *backlog) put(r message.Record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if r.IsRoutine() {
-		b.putRoutine(r)
+		b.putRoutine(&r)
 		return
 	}
-	for len(b.status) >= statusLimit && !b.closed {
+	for b.status.length >= statusLimit && !b.closed {
 		b.hasRoom.Wait()
 	}
-	b.status = append(b.status, r)
+	b.addRecord(&b.status, &r)
 	b.ready.Send()
 }
 
-func (b *backlog) putRoutine(r message.Record) {
-	if len(b.routine) >= telemetryLimit {
+func (b *backlog) putRoutine(r *message.Record) {
+	if b.routine.length >= telemetryLimit {
 		b.dropped++
 		return
 	}
-	b.routine = append(b.routine, r)
-	if len(b.routine) >= groupSize {
+	b.addRecord(&b.routine, r)
+	if b.routine.length >= groupSize {
 		b.ready.Send()
 	}
+}
+
+// addRecord appends a record to one of the queues, in spare memory if there is some.
+func (b *backlog) addRecord(q *recordQueue, r *message.Record) {
+	if len(q.groups) == 0 {
+		q.groups, b.spare = append(q.groups, b.spare), nil
+	}
+	q.add(r)
 }
 
 // takeGroup returns the first group of what waits, and how many records were dropped
@@ -69,23 +77,60 @@ func (b *backlog) putRoutine(r message.Record) {
 func (b *backlog) takeGroup() (records []message.Record, dropped int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	records = takeFirst(&b.status, groupSize)
-	records = append(records, takeFirst(&b.routine, groupSize-len(records))...)
+	records = b.status.takeGroup(groupSize)
+	if more := b.routine.takeGroup(groupSize - len(records)); len(records) == 0 {
+		records = more
+	} else {
+		records = append(records, more...)
+	}
 	dropped, b.dropped = b.dropped, 0
-	if len(b.status)+len(b.routine) > 0 {
+	if b.status.length+b.routine.length > 0 {
 		b.ready.Send()
 	}
 	b.hasRoom.Broadcast()
 	return records, dropped
 }
 
-// takeFirst takes up to n records from the front of a queue. After a storm, the
-// queue's memory is not kept.
-func takeFirst(queue *[]message.Record, n int) (first []message.Record) {
-	n = min(n, len(*queue))
-	first, *queue = (*queue)[:n:n], (*queue)[n:]
-	if len(*queue) == 0 {
-		*queue = nil
+// reuse has the memory of a group that was taken used again: it is needed no more.
+func (b *backlog) reuse(group []message.Record) {
+	clear(group)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if cap(group) > cap(b.spare) {
+		b.spare = group[:0]
+	}
+}
+
+// recordQueue has records in groups of groupSize at most: it grows without copying them all, and
+// the memory of those that were taken is free.
+type recordQueue struct {
+	groups [][]message.Record
+	length int
+}
+
+func (q *recordQueue) add(r *message.Record) {
+	last := len(q.groups) - 1
+	if len(q.groups[last]) >= groupSize {
+		q.groups = append(q.groups, make([]message.Record, 0, groupSize))
+		last++
+	}
+	q.groups[last] = append(q.groups[last], *r)
+	q.length++
+}
+
+// takeGroup takes up to n records of the first group.
+func (q *recordQueue) takeGroup(n int) (first []message.Record) {
+	if q.length == 0 || n == 0 {
+		return nil
+	}
+	first = q.groups[0]
+	if len(first) <= n {
+		q.groups = q.groups[1:]
+	} else {
+		first, q.groups[0] = first[:n:n], first[n:]
+	}
+	if q.length -= len(first); q.length == 0 {
+		q.groups = nil
 	}
 	return first
 }
@@ -94,7 +139,7 @@ func takeFirst(queue *[]message.Record, n int) (first []message.Record) {
 func (b *backlog) isDone() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.closed && len(b.status)+len(b.routine) == 0
+	return b.closed && b.status.length+b.routine.length == 0
 }
 
 func (b *backlog) isClosed() bool {
@@ -146,14 +191,14 @@ func (b *backlog) stopAfterDelay(before, turns int, stop func()) {
 func (b *backlog) countChanges() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.status)
+	return b.status.length
 }
 
 // dropRoutine drops the records of keep-alives.
 func (b *backlog) dropRoutine() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.dropped += int64(len(b.routine))
-	b.routine = nil
+	b.dropped += int64(b.routine.length)
+	b.routine = recordQueue{}
 	b.ready.Send() // it may be empty now, which whoever takes has to see
 }

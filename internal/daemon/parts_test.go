@@ -83,6 +83,32 @@ func TestWhatIsPutWhileGroupsAreTakenComesBehindThem(t *testing.T) {
 	}
 }
 
+func TestTheMemoryOfAPublishedGroupIsUsedAgain(t *testing.T) {
+	b := newBacklog()
+	publish := func(n int) {
+		for i := range n {
+			b.put(changes(i))
+			b.put(sends(i))
+		}
+		for taken := 0; taken < 2*n; {
+			group, _ := b.takeGroup()
+			for i, r := range group {
+				if r.Verdict == detector.Changed && r.Missed != taken+i || r.Verdict == detector.Send && r.Token != uint32(taken+i-n) {
+					t.Fatalf("record %d of %d is %+v", taken+i, 2*n, r)
+				}
+			}
+			taken += len(group)
+			b.reuse(group)
+		}
+	}
+	for _, n := range []int{1, groupSize - 1, groupSize + 1, 7, 3*groupSize + 5} {
+		publish(n)
+	}
+	if n := testing.AllocsPerRun(10, func() { publish(100) }); n > 20 {
+		t.Errorf("%v allocations for 200 records", n)
+	}
+}
+
 func TestAFullBacklogMakesTheDetectorWait(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -94,7 +120,7 @@ func TestAFullBacklogMakesTheDetectorWait(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBacklog()
-				b.status = make([]message.Record, statusLimit, statusLimit+1)
+				b.status = recordQueue{[][]message.Record{make([]message.Record, groupSize)}, statusLimit}
 				done := false
 				go func() { b.put(changes(1)); done = true }()
 				synctest.Wait()

@@ -124,7 +124,9 @@ func (r *recorder) publishGroup(ctx context.Context) error {
 	if len(records) == 0 {
 		return nil
 	}
-	return r.publishRecords(ctx, records)
+	err := r.publishRecords(ctx, records)
+	r.backlog.reuse(records)
+	return err
 }
 
 // publishMessages seals messages and publishes them, in their order.

@@ -44,7 +44,7 @@ func TestAStoppingNodeGoesOnWhileItPublishesStatusChanges(t *testing.T) {
 				if left := b.countChanges(); left != tt.left*groupSize {
 					t.Errorf("%d changes are left, want %d", left, tt.left*groupSize)
 				}
-				if len(b.routine) > 0 {
+				if b.routine.length > 0 {
 					t.Error("keep-alive events are waited for")
 				}
 			})
