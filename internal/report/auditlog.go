@@ -36,7 +36,15 @@ type auditReader struct {
 	last  time.Time // of the line before
 }
 
-// ReadAuditLog adds what the audit log in a directory has. It does not verify the log.
+// lineKey is which line of which node's log a line is, in any copy of the log.
+type lineKey struct {
+	node string
+	seq  uint64
+	at   int64 // Unix nanoseconds
+}
+
+// ReadAuditLog adds what the audit log in a directory has. It does not verify the log. What is
+// in several logs, as in a copy of one, counts once.
 func (b *Builder) ReadAuditLog(dir string) error {
 	r := &auditReader{b: b}
 	if err := audit.Read(dir, audit.Filter{Until: b.until}, r.addLine); err != nil {
@@ -68,6 +76,11 @@ func (r *auditReader) addLine(l *audit.Line) error {
 	case "stop":
 		r.endRun(l.Time)
 	case "transition", "alert", "outage", "recovery":
+		if key := (lineKey{r.node, l.Seq, l.Time.UnixNano()}); r.b.lines[key] { // of a copy of a log that was read before
+			return nil
+		} else {
+			r.b.lines[key] = true
+		}
 		if r.began.IsZero() {
 			r.began = l.Time // the log's beginning was removed
 		}

@@ -1,9 +1,12 @@
 package report
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wazuh-pulse/pulse/event"
 )
 
 func TestAListOfExpectedAgentsIsReadOrRefusedWithItsLine(t *testing.T) {
@@ -19,6 +22,14 @@ func TestAListOfExpectedAgentsIsReadOrRefusedWithItsLine(t *testing.T) {
 		{"another encoding", "name\nweb-1\nw\xe4b-2\n", "!line 3: the name is not UTF-8 text: save the file as UTF-8"},
 		{"no list at all", "\x00\x01\x02", "!line 1: the name has a control character, such as the end of a line"},
 		{"a very long name", "name\n" + strings.Repeat("w", 254), "!line 2: the name is longer than 253 bytes"},
+		{"a remark before the heading", "# exported; 2026-11-29\n\nname,ip\nweb-1,10.0.0.1\n", "web-1"},
+		{"a spreadsheet's line about separators", "sep=;\nname;ip\nweb-1;10.0.0.1\n", "web-1"},
+		{"numbered lines", "#,Name,IP\n1,web-1,10.0.0.1\n2,web-2,\n", "web-1 web-2"},
+		{"a heading of another kind", "id,DNS_Name\n17,web-1.example.com\n", "web-1.example.com"},
+		{"spaces behind separators", "id, \"Name\"\n1, \"web-1\"\n", "web-1"},
+		{"columns without a heading", "web-1,10.0.0.1\nweb-2,10.0.0.2\n", "!line 1: none of its 2 columns is called name or hostname: give the column with the agents' names such a heading, or a name a line"},
+		{"a heading that is not known", "who;where\nweb-1;here\n", "!line 1: none of its 2 columns is called name or hostname: give the column with the agents' names such a heading, or a name a line"},
+		{"another separator", "name|ip\nweb-1|10.0.0.1\n", "!line 1: the name \"name|ip\" has a separator or a quotation mark in it"},
 		{"JSON", ` [{"name":"web-1"}]`, "!it is JSON: want CSV, or a name a line"},
 		{"nothing", "name\n\n,,,\n", "!it names no agent"},
 	} {
@@ -32,5 +43,35 @@ func TestAListOfExpectedAgentsIsReadOrRefusedWithItsLine(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A name without its domain may be any machine's of that name, but is one machine.
+func TestEachAgentIsOneOfThoseThatAreExpected(t *testing.T) {
+	for _, tt := range []struct{ expected, fleet, missing, unexpected string }{
+		{"web-1.corp web-1.lab", "web-1", "web-1.lab", ""},
+		{"web-1.corp web-1.lab", "WEB-1.LAB", "web-1.corp", ""},
+		{"web-1.corp web-1.lab", "web-1 web-1.corp", "", ""},
+		{"web-1.corp", "web-1.lab", "web-1.corp", "002"},
+		{"web-1", "web-1.corp web-1.lab", "", "003"},
+		{"10.1.2.3 10.9.9.9", "10.1.2.3 10.4.4.4", "10.9.9.9", "003"},
+		{"web-1 web-1 web-1.", "web-1", "", ""},
+		{"10 fe80::1", "10.1.2.3 FE80::1", "10", "002"},
+	} {
+		b := NewBuilder(start, at(24))
+		b.SetExpected(strings.Fields(tt.expected))
+		var fleet []Agent
+		for i, name := range strings.Fields(tt.fleet) {
+			fleet = append(fleet, Agent{ID: fmt.Sprintf("%03d", i+2), Name: name, Status: event.Active})
+		}
+		b.SetPresent(fleet)
+		r := b.Report(ByAgent)
+		var unexpected []string
+		for _, a := range r.Unexpected {
+			unexpected = append(unexpected, a.ID)
+		}
+		if got, also := strings.Join(r.Missing, " "), strings.Join(unexpected, " "); got != tt.missing || also != tt.unexpected {
+			t.Errorf("expected %s, there %s: missing %q, unexpected %q", tt.expected, tt.fleet, got, also)
+		}
 	}
 }

@@ -129,6 +129,7 @@ type Builder struct {
 	watched     periods
 	nodes       map[string]bool
 	changes     map[string][]Change // by agent
+	lines       map[lineKey]bool    // of audit logs, that were read
 	outages     []Outage
 	alerts      int
 	present     map[string]*Agent // nil: not known
@@ -137,7 +138,7 @@ type Builder struct {
 
 // NewBuilder returns a builder of a report from a time to another.
 func NewBuilder(from, until time.Time) *Builder {
-	return &Builder{from: from, until: until, nodes: make(map[string]bool), changes: make(map[string][]Change)}
+	return &Builder{from: from, until: until, nodes: make(map[string]bool), changes: make(map[string][]Change), lines: make(map[lineKey]bool)}
 }
 
 // AddRun adds a time in which a node watched.
