@@ -189,7 +189,7 @@ func (e *examination) addUselessLogin(user string, refusal error) {
 
 // checkClustersServer reports whether this node's Pulse can run the NATS server of its cluster.
 func (e *examination) checkClustersServer() {
-	if err := natsserver.CheckHub(e.NATS.ServerConfig); err != nil {
+	if _, err := natsserver.CheckHub(e.NATS.ServerConfig); err != nil {
 		e.add("NATS", Failure, err.Error(), "carry the directory server of pulse provision there again, readable for Pulse's user")
 		return
 	}

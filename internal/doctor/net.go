@@ -11,6 +11,7 @@ import (
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
 	"github.com/wazuh-pulse/pulse/internal/hostprobe"
+	"github.com/wazuh-pulse/pulse/internal/natsserver"
 )
 
 // checkPorts binds each port that the daemon binds, and closes it again.
@@ -28,6 +29,11 @@ func (e *examination) checkPorts(ctx context.Context) {
 	}
 	if e.NATS.Enabled && e.NATS.ServerURL == "" {
 		e.checkPort(ctx, "tcp", e.NATS.Listen, "<nats><listen>")
+	}
+	if e.NATS.ServerConfig != "" {
+		if addr, err := natsserver.CheckHub(e.NATS.ServerConfig); err == nil { // else checkNATS reports it
+			e.checkPort(ctx, "tcp", addr, "<nats><server_config>")
+		}
 	}
 	if e.Pulse.HTTP != "" {
 		e.checkPort(ctx, "tcp", e.Pulse.HTTP, "<pulse><http>")

@@ -1,9 +1,11 @@
 package natsserver
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,11 +38,25 @@ func StartHub(path string, log *slog.Logger) (*Hub, error) {
 	srv.SetLoggerV2(lines, false, false, false)
 	srv.Start()
 	h := &Hub{path, srv}
-	if !srv.ReadyForConnections(hubReadyTime) {
+	if err := lines.awaitReady(srv); err != nil {
 		h.Stop()
-		return nil, fmt.Errorf("run the cluster's NATS server of %s: %w", path, errors.Join(errors.New("it is not ready"), lines.err(path)))
+		return nil, fmt.Errorf("run the cluster's NATS server of %s: %w", path, err)
 	}
 	return h, nil
+}
+
+// awaitReady waits until a server takes connections, or has logged why it cannot.
+func (l *hubLog) awaitReady(srv *server.Server) error {
+	const look = 100 * time.Millisecond
+	for until := time.Now().Add(hubReadyTime); time.Now().Before(until); {
+		if srv.ReadyForConnections(look) {
+			return nil
+		}
+		if failed := l.context(); failed.Err() != nil {
+			return context.Cause(failed)
+		}
+	}
+	return fmt.Errorf("it is not ready after %s", hubReadyTime)
 }
 
 // hubLog is a hub's log. What a client may not do is no error of the server: the client is
@@ -56,11 +72,14 @@ func (l *hubLog) Errorf(format string, v ...any) {
 	l.logLine(level, format, v)
 }
 
-// CheckHub returns why the server of a configuration file cannot be started; nil if nothing
-// is wrong with the file.
-func CheckHub(path string) error {
-	_, err := readHubConfig(path)
-	return err
+// CheckHub returns the address and port on which the server of a configuration file listens, or
+// why it cannot be started, if something is wrong with the file.
+func CheckHub(path string) (listen string, err error) {
+	opts, err := readHubConfig(path)
+	if err != nil {
+		return "", err
+	}
+	return net.JoinHostPort(opts.Host, strconv.Itoa(max(opts.Port, 0))), nil
 }
 
 // readHubConfig reads a configuration. Without TLS and users it would let everybody in.
