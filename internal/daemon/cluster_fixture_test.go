@@ -19,7 +19,8 @@ func clusterSettings(t *testing.T, xdr *server.Server, name, keys string) *confi
 	cfg := patientSettings(t)
 	cfg.Pulse.NodeName, cfg.Cluster.Enabled = name, true
 	cfg.NATS.ServerURL, cfg.NATS.ReconnectDelay = xdr.ClientURL(), 50*time.Millisecond
-	cfg.KeepAlive.Interval, cfg.KeepAlive.OutageShare = time.Second, 30 // few messages
+	cfg.NATS.KeepAliveEvents = "failed"                                    // few messages
+	cfg.KeepAlive.Interval, cfg.KeepAlive.OutageShare = 10*time.Second, 30 // losses on a busy machine are an outage, too
 	writeKeys(t, cfg, keys)
 	return cfg
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // quickPace is that of tests in which nodes are lost: after seven beats.
-var quickPace = clusterPace{grace: time.Second, beat: 750 * time.Millisecond, loss: 500 * time.Millisecond}
+var quickPace = clusterPace{grace: time.Second, beat: 1250 * time.Millisecond, loss: 500 * time.Millisecond}
 
 // nodeEvent is a message about a node.
 type nodeEvent struct {

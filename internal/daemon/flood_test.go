@@ -53,9 +53,13 @@ func floodChanges(t *testing.T, addr netip.AddrPort, id, name, secret string) <-
 	return begun
 }
 
+// floodDelay is for how long a flood may hold up what others do, on a busy machine. It goes on
+// for much longer.
+const floodDelay = 10 * time.Second
+
 func TestAFloodOfOneAgentHoldsUpNoOtherAndFillsNoDisk(t *testing.T) {
 	t.Parallel()
-	cfg := testSettings(t)
+	cfg := patientSettings(t)
 	h := startTestNode(t, cfg)
 	agents := h.startAgents("002 db any 2222222222222222\n")
 	h.waitAllActive("002")
@@ -78,7 +82,7 @@ func TestAFloodOfOneAgentHoldsUpNoOtherAndFillsNoDisk(t *testing.T) {
 	})
 	took := time.Since(died)
 	t.Logf("another agent's loss was published after %v, with a grace of %v", took, cfg.KeepAlive.ReconnectGrace)
-	if took > 2*time.Second+cfg.KeepAlive.ReconnectGrace {
+	if took > floodDelay+cfg.KeepAlive.ReconnectGrace {
 		t.Errorf("another agent's loss was published after %v", took)
 	}
 	if lost.Change.Reason != event.ConnectionLost {

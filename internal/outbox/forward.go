@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,9 @@ const (
 // one message is under way. Of alerts several are: they are copies, one may overtake another.
 //
 // What the remote does not store waits by subject, and the others go on: see [hold].
+//
+// The messages of one run of the node come before those of the next: a reader that verifies
+// takes what is of an epoch that is over for a replay. See [forwarder.beginEpochs].
 type forwarder struct {
 	class           Class
 	stream          jetstream.Stream
@@ -57,6 +61,7 @@ type forwarder struct {
 	draining   bool // there is another session, and messages are under way on the old one
 	queues     *schedule
 	progress   progress
+	epoch      uint64            // of the message that was read last; 0 before the first
 	end        uint64            // of the stream at the start: up to here, messages may have been sent before
 	ids        map[uint64]string // of messages that go out under another ID than their own
 	bytes      int               // under way
@@ -149,6 +154,7 @@ func (f *forwarder) run(ctx context.Context) {
 		f.readAhead(ctx)
 		if f.queues.countPending()+len(f.acked) > 0 && f.openSender(ctx) == nil {
 			f.collectAnswers(ctx)
+			f.beginEpochs()
 			f.sendMore(ctx)
 			f.expireMessages(ctx)
 		}
@@ -201,6 +207,9 @@ func (f *forwarder) readAhead(ctx context.Context) {
 // mayReadAhead reports whether more may be read. Of telemetry that waits while other
 // telemetry goes out, it drops the oldest.
 func (f *forwarder) mayReadAhead() bool {
+	if len(f.queues.epochs) > 0 {
+		return false
+	}
 	if f.queues.countPending() < unsettledMax {
 		return true
 	}
@@ -223,8 +232,45 @@ func (f *forwarder) dropMessagesBefore(seq uint64) {
 }
 
 func (f *forwarder) addMessage(m *Stored) {
+	if epoch := epochOfID(m.Header.Get(jetstream.MsgIDHeader)); epoch > 0 && epoch != f.epoch {
+		if f.queues.countPending() > 0 {
+			f.queues.addEpoch(m.Seq)
+		}
+		f.epoch = epoch
+	}
 	f.progress.addSequence(m.Seq)
 	f.queues.addMessage(m.Subject, m.Subject, f.keepsOrder(m.Subject), entry{seq: m.Seq, msg: m, tried: m.Seq <= f.end})
+}
+
+// epochOfID returns the epoch of a message by its ID, NODE-EPOCH-SEQUENCE-CODE; 0 if it is another.
+func epochOfID(id string) uint64 {
+	fields := strings.Split(id, "-") // a node's name may have some, too
+	if len(fields) < 4 {
+		return 0
+	}
+	epoch, err := strconv.ParseUint(fields[len(fields)-3], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return epoch
+}
+
+// beginEpochs has the messages of the next epoch be sent once the remote has those before, but
+// for what it refuses. It does not wait for longer than timing.epoch with a connection: a
+// long backlog of one agent must not delay what happens to the others now.
+func (f *forwarder) beginEpochs() {
+	for len(f.queues.epochs) > 0 && !f.waitsForEarlier() {
+		f.queues.beginEpoch()
+	}
+}
+
+// waitsForEarlier reports whether the next epoch has to wait for the one before.
+func (f *forwarder) waitsForEarlier() bool {
+	most := f.timing.epoch
+	if f.sender.began.After(time.Unix(0, f.shared.confirmed.Load())) { // it has stored nothing at all
+		most *= 2
+	}
+	return !f.progress.hasSettled(f.queues.epochs[0]-1) && time.Since(f.sender.began) < most && f.queues.hasEarlier()
 }
 
 // keepsOrder reports whether messages of a subject must not overtake each other.

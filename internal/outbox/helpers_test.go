@@ -27,7 +27,7 @@ const prefix = "wazuh.xdr"
 // quick shortens what a broken connection costs. On a busy machine a wait may
 // then end too soon: the messages are sent again, as they would be in earnest.
 var quick = timing{ack: 10 * time.Second, confirm: 500 * time.Millisecond, silence: 5 * time.Second, outage: 20 * time.Millisecond, review: 50 * time.Millisecond, lossCheck: 20 * time.Millisecond,
-	retry: 20 * time.Millisecond, stuck: 800 * time.Millisecond, unknown: 2 * time.Second, diskRetry: 10 * time.Millisecond, tick: 5 * time.Millisecond}
+	retry: 20 * time.Millisecond, epoch: 5 * time.Second, stuck: 800 * time.Millisecond, unknown: 2 * time.Second, diskRetry: 10 * time.Millisecond, tick: 5 * time.Millisecond}
 
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), waitMax)

@@ -265,6 +265,7 @@ type timing struct {
 	silence   time.Duration // after which a reader of the local server begins to read again
 	outage    time.Duration // without a connection, after which it is logged when all is caught up with
 	retry     time.Duration // between two tries of messages that the remote does not store at present
+	epoch     time.Duration // for which messages of a run of the node wait for those of the one before, with a connection
 	stuck     time.Duration // for which nothing is confirmed, before another session is tried
 	unknown   time.Duration // for which a remote may leave open which streams it has
 	diskRetry time.Duration // between two checks of whether a full disk has space
@@ -274,4 +275,4 @@ type timing struct {
 }
 
 var defaultTiming = timing{ack: 5 * time.Second, confirm: 5 * time.Second, silence: 30 * time.Second, outage: time.Second, retry: time.Second,
-	stuck: 12 * time.Second, unknown: 30 * time.Second, diskRetry: time.Second, tick: 50 * time.Millisecond, review: 5 * time.Second, lossCheck: time.Second}
+	epoch: 10 * time.Second, stuck: 12 * time.Second, unknown: 30 * time.Second, diskRetry: time.Second, tick: 50 * time.Millisecond, review: 5 * time.Second, lossCheck: time.Second}

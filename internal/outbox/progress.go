@@ -66,6 +66,11 @@ func (p *progress) removeSettledSlots() {
 	p.slots = rest
 }
 
+// hasSettled reports whether all up to a sequence are settled.
+func (p *progress) hasSettled(seq uint64) bool {
+	return len(p.slots) == 0 || p.slots[0].seq > seq
+}
+
 // settledOutOfOrder reports whether messages after low are settled.
 func (p *progress) settledOutOfOrder() bool { return p.high-p.low > uint64(p.live) }
 
@@ -103,6 +108,7 @@ func (f *forwarder) restoreWaiting() {
 			}
 		}
 	}
+	f.queues.epochs = slices.DeleteFunc(w.Epochs, func(seq uint64) bool { return seq > high })
 	slices.Sort(seqs)
 	for _, seq := range seqs {
 		f.progress.addSequence(seq)

@@ -50,10 +50,10 @@ func (q *queue) nextSequence() uint64 {
 	return q.entries[0].seq
 }
 
-// maySend reports whether a message of the queue may be sent now.
-func (q *queue) maySend() bool {
+// maySend reports whether a message of a queue may be sent now.
+func (s *schedule) maySend(q *queue) bool {
 	switch {
-	case len(q.entries) == 0, q.ordered && q.underWay > 0:
+	case len(q.entries) == 0, q.ordered && q.underWay > 0, len(s.epochs) > 0 && q.entries[0].seq >= s.epochs[0]:
 		return false
 	case q.hold != free:
 		return q.probing && q.underWay == 0
@@ -70,6 +70,7 @@ type schedule struct {
 	held   [holds]fifo
 	counts [holds]int // messages by hold
 	bytes  int        // of the messages in memory
+	epochs []uint64   // where later epochs begin, rising: nothing from the first of them on is sent before [schedule.beginEpoch]
 }
 
 // bytesMax is how many bytes of messages that cannot be sent yet stay in memory; the
@@ -109,7 +110,7 @@ func (s *schedule) insertMessage(q *queue, e entry) {
 }
 
 func (s *schedule) listQueue(q *queue) {
-	if q.listed || !q.maySend() {
+	if q.listed || !s.maySend(q) {
 		return
 	}
 	q.listed = true
@@ -136,7 +137,7 @@ func (s *schedule) takeNext(late bool) (*queue, entry, bool) {
 			return nil, entry{}, false
 		}
 		q.listed = false
-		if !q.maySend() {
+		if !s.maySend(q) {
 			continue
 		}
 		q, e := s.takeFrom(q.key)
@@ -226,6 +227,30 @@ func (s *schedule) probeQueues(why hold, n int) {
 			s.listQueue(q)
 		}
 	}
+}
+
+// addEpoch has the messages from seq on, which are of a later epoch than those before, wait
+// for [schedule.beginEpoch].
+func (s *schedule) addEpoch(seq uint64) { s.epochs = append(s.epochs, seq) }
+
+// beginEpoch has the messages of the next epoch be sent, in their order.
+func (s *schedule) beginEpoch() {
+	s.epochs = s.epochs[1:]
+	for _, q := range s.queues {
+		s.listQueue(q)
+	}
+	s.sortBySequence()
+}
+
+// hasEarlier reports whether messages from before the next epoch are not settled, but for those
+// that the remote refuses.
+func (s *schedule) hasEarlier() bool {
+	for _, q := range s.queues {
+		if q.hold != refused && (q.underWay > 0 || len(q.entries) > 0 && q.entries[0].seq < s.epochs[0]) {
+			return true
+		}
+	}
+	return false
 }
 
 // countPending returns how many messages are not settled.

@@ -95,8 +95,22 @@ func TestAScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
 				p.addSequence(seq)
 				s.addMessage(subject, subject, subject != "alert", entry{seq: seq, msg: &Stored{Data: make([]byte, 10)}})
 			},
+			"add an epoch": func(*rapid.T) {
+				if n := len(s.epochs); n == 0 || s.epochs[n-1] <= seq {
+					s.addEpoch(seq + 1)
+				}
+			},
+			"begin an epoch": func(t *rapid.T) {
+				if len(s.epochs) == 0 {
+					t.Skip()
+				}
+				s.beginEpoch()
+			},
 			"take": func(t *rapid.T) {
 				if q, e, ok := s.takeNext(rapid.Bool().Draw(t, "late")); ok {
+					if len(s.epochs) > 0 && e.seq >= s.epochs[0] {
+						t.Fatalf("%d is of the epoch that begins at %d", e.seq, s.epochs[0])
+					}
 					if settled[e.seq] || q.ordered && (q.underWay != 1 || e.seq < last[q.subject]) {
 						t.Fatalf("%d of %s, %d under way, after %d", e.seq, q.subject, q.underWay, last[q.subject])
 					}
@@ -154,6 +168,9 @@ func TestAScheduleLosesNothingAndKeepsTheOrder(t *testing.T) {
 				s.settleEntry(m.q)
 			}
 			under = nil
+			if len(s.epochs) > 0 {
+				s.beginEpoch()
+			}
 			n := s.countPending()
 			for _, late := range []bool{false, true} {
 				if q, e, ok := s.takeNext(late); ok {
@@ -178,12 +195,14 @@ func TestWhatWaitsIsReadBackAsItWasKept(t *testing.T) {
 	s.holdQueue(q, e, refused, "no right")
 	q, e, _ = s.takeNext(false)
 	under[q] = []uint64{e.seq}
+	s.addEpoch(120)
+	s.addEpoch(150)
 	text, err := s.snapshotQueues(300, under, map[uint64]string{7: "x"}).encodeText()
 	if err != nil {
 		t.Fatal(err)
 	}
 	w, err := parseWaitingFile(text)
-	if err != nil || w.High != 300 || w.IDs[7] != "x" {
+	if err != nil || w.High != 300 || w.IDs[7] != "x" || !slices.Equal(w.Epochs, []uint64{120, 150}) {
 		t.Fatalf("%+v, %v", w, err)
 	}
 	var all []uint64
@@ -207,11 +226,15 @@ func TestWhatWaitsIsReadBackAsItWasKept(t *testing.T) {
 
 func FuzzParseWaitingFile(f *testing.F) {
 	f.Add(`{"high":9,"queues":[{"key":"a","subject":"a","steps":[1,2,3]}]}`)
+	f.Add(`{"high":9,"epochs":[4,2],"queues":[{"key":"a","subject":"a","steps":[1,2,3]}]}`)
 	f.Add(`{"high":9,"queues":[{"key":"a","subject":"a","hold":7,"steps":[0,18446744073709551615]}]}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		w, err := parseWaitingFile(appendChecksum(body))
 		if err != nil {
 			return
+		}
+		if !slices.IsSorted(w.Epochs) {
+			t.Errorf("%+v", w)
 		}
 		for _, q := range w.Queues {
 			for _, seq := range q.listSequences() {

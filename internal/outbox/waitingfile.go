@@ -19,7 +19,8 @@ import (
 type waitingFile struct {
 	High   uint64            `json:"high"` // up to here, what is not listed is settled
 	Queues []waitingQueue    `json:"queues,omitempty"`
-	IDs    map[uint64]string `json:"ids,omitempty"` // by sequence: what goes out under another ID than its own
+	Epochs []uint64          `json:"epochs,omitempty"` // the sequences at which later epochs begin
+	IDs    map[uint64]string `json:"ids,omitempty"`    // by sequence: what goes out under another ID than its own
 }
 
 type waitingQueue struct {
@@ -57,6 +58,9 @@ func parseWaitingFile(text string) (w waitingFile, err error) {
 	}
 	if err := json.Unmarshal([]byte(body), &w); err != nil {
 		return waitingFile{}, errors.Join(errDamaged, err)
+	}
+	if !slices.IsSorted(w.Epochs) {
+		return waitingFile{}, fmt.Errorf("%w: epochs", errDamaged)
 	}
 	for _, q := range w.Queues {
 		if q.Hold >= holds {
@@ -98,7 +102,7 @@ func (w *waitingFile) writeTo(path string) error {
 
 // snapshotQueues returns what of a schedule is written to disk.
 func (s *schedule) snapshotQueues(high uint64, underWay map[*queue][]uint64, ids map[uint64]string) *waitingFile {
-	w := &waitingFile{High: high, IDs: ids}
+	w := &waitingFile{High: high, IDs: ids, Epochs: slices.Clone(s.epochs)}
 	for _, q := range s.queues {
 		seqs := slices.Clone(underWay[q])
 		for _, e := range q.entries {
