@@ -57,31 +57,51 @@ type readerConn struct {
 }
 
 func excessConnections(all []*server.ConnInfo) (victims []readerConn) {
-	perClient := make(map[netip.Prefix][]readerConn)
-	total := 0
+	tally := newConnectionTally()
 	for _, c := range all {
 		addr, err := netip.ParseAddr(c.IP)
 		if err != nil {
 			continue // one of ours, in this process
 		}
-		client := connlimit.ClientOfAddr(addr)
-		perClient[client] = append(perClient[client], readerConn{c.Cid, client, c.LastActivity})
-		total++
+		tally.add(readerConn{c.Cid, connlimit.ClientOfAddr(addr), c.LastActivity})
 	}
+	return tally.findExcess(connectionLimit{connectionsMax, connectionsPerClient})
+}
+
+// connectionLimit is how many connections there may be.
+type connectionLimit struct{ total, perClient int }
+
+// connectionTally has connections by their clients.
+type connectionTally struct {
+	perClient map[netip.Prefix][]readerConn
+	total     int
+}
+
+func newConnectionTally() *connectionTally {
+	return &connectionTally{perClient: make(map[netip.Prefix][]readerConn)}
+}
+
+func (t *connectionTally) add(c readerConn) {
+	t.perClient[c.client] = append(t.perClient[c.client], c)
+	t.total++
+}
+
+// findExcess returns the connections that are too many.
+func (t *connectionTally) findExcess(limit connectionLimit) (victims []readerConn) {
 	remove := func(client netip.Prefix, n int) {
-		held := perClient[client]
+		held := t.perClient[client]
 		victims = append(victims, held[:n]...)
-		perClient[client] = held[n:]
-		total -= n
+		t.perClient[client] = held[n:]
+		t.total -= n
 	}
-	for client, held := range perClient {
+	for client, held := range t.perClient {
 		slices.SortFunc(held, func(a, b readerConn) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.cid, b.cid)) })
-		remove(client, max(len(held)-connectionsPerClient, 0))
+		remove(client, max(len(held)-limit.perClient, 0))
 	}
-	for total > connectionsMax {
+	for t.total > limit.total {
 		var busiest netip.Prefix
-		for client, held := range perClient {
-			if len(held) > len(perClient[busiest]) {
+		for client, held := range t.perClient {
+			if len(held) > len(t.perClient[busiest]) {
 				busiest = client
 			}
 		}

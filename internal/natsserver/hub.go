@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -16,9 +17,20 @@ import (
 // it, from a configuration as pulse provision writes it. To the nodes, this one among them,
 // it is like any other: its users, their rights and its certificate are those of the
 // configuration. It has nothing of the embedded server, and shares no streams with it.
+//
+// It is in the process that watches this node's agents. So what its clients may use of it is
+// bounded ([boundHub]), and when it has stopped storing, since its disk was full, it is started
+// again.
 type Hub struct {
-	path string
-	srv  *server.Server
+	path  string
+	log   *slog.Logger
+	lines *hubLog
+	retry time.Duration // between two looks at the disk
+	end   context.CancelFunc
+	ended sync.WaitGroup
+
+	mu  sync.Mutex     // held to read or write srv, and to reload it
+	srv *server.Server // nil while it cannot be started again
 }
 
 // hubReadyTime is how long the server may take to read its streams.
@@ -26,23 +38,50 @@ const hubReadyTime = time.Minute
 
 // StartHub starts the server of a configuration file.
 func StartHub(path string, log *slog.Logger) (*Hub, error) {
-	opts, err := readHubConfig(path)
-	if err != nil {
+	return startHub(path, log, hubRetry)
+}
+
+func startHub(path string, log *slog.Logger, retry time.Duration) (*Hub, error) {
+	h := &Hub{path: path, log: log, lines: &hubLog{newServerLog(log.With("server", "cluster"))}, retry: retry}
+	if err := h.startServer(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h.end = cancel
+	h.ended.Go(func() { h.limitConnections(ctx) })
+	h.ended.Go(func() { h.restartFailed(ctx) })
+	return h, nil
+}
+
+// startServer starts a server, in the place of one that was stopped.
+func (h *Hub) startServer() error {
+	opts, err := readHubConfig(h.path)
+	if err != nil {
+		return err
+	}
+	h.lines.reset()
 	srv, err := server.NewServer(opts)
 	if err != nil {
-		return nil, fmt.Errorf("run the cluster's NATS server of %s: %w", path, err)
+		return fmt.Errorf("run the cluster's NATS server of %s: %w", h.path, err)
 	}
-	lines := &hubLog{newServerLog(log.With("server", "cluster"))}
-	srv.SetLoggerV2(lines, false, false, false)
+	srv.SetLoggerV2(h.lines, false, false, false)
 	srv.Start()
-	h := &Hub{path, srv}
-	if err := lines.awaitReady(srv); err != nil {
-		h.Stop()
-		return nil, fmt.Errorf("run the cluster's NATS server of %s: %w", path, err)
+	if err := h.lines.awaitReady(srv); err != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		return fmt.Errorf("run the cluster's NATS server of %s: %w", h.path, err)
 	}
-	return h, nil
+	h.mu.Lock()
+	h.srv = srv
+	h.mu.Unlock()
+	return nil
+}
+
+// running returns the running server; nil while there is none.
+func (h *Hub) running() *server.Server {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.srv
 }
 
 // awaitReady waits until a server takes connections, or has logged why it cannot.
@@ -93,6 +132,7 @@ func readHubConfig(path string) (*server.Options, error) {
 	}
 	opts.NoSigs, opts.NoLog = true, false
 	opts.LogFile, opts.PidFile = "", ""
+	boundHub(opts)
 	return opts, nil
 }
 
@@ -102,6 +142,11 @@ func (h *Hub) Reload() error {
 	if err != nil {
 		return err
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.srv == nil {
+		return nil // it reads the file when it starts
+	}
 	if err := h.srv.ReloadOptions(opts); err != nil {
 		return fmt.Errorf("reload the cluster's NATS server: %w", err)
 	}
@@ -110,6 +155,18 @@ func (h *Hub) Reload() error {
 
 // Stop ends the server.
 func (h *Hub) Stop() {
-	h.srv.Shutdown()
-	h.srv.WaitForShutdown()
+	h.end()
+	h.ended.Wait()
+	h.stopServer()
+}
+
+func (h *Hub) stopServer() {
+	h.mu.Lock()
+	srv := h.srv
+	h.srv = nil
+	h.mu.Unlock()
+	if srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	}
 }

@@ -1,0 +1,107 @@
+package natsserver
+
+import (
+	"context"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/wazuh-pulse/pulse/internal/connlimit"
+	"golang.org/x/time/rate"
+)
+
+// What the clients of a [Hub] may use of it, unless its configuration allows less. A node has
+// two or three connections, and some subscriptions on each.
+const (
+	hubConnectionsTaken = 1024     // for a moment, of everybody: see limitConnections
+	hubFileShare        = 4        // of the files that the process may have open, connections take one of so many
+	hubBufferedMax      = 32 << 20 // bytes that wait to be stored in one stream
+	hubClosedKept       = 100      // closed connections that the server remembers
+)
+
+// hubUsers and hubStrangers bound the connections that are logged in, and those that are not.
+var (
+	hubUsers     = connectionLimit{total: 256, perClient: 96}
+	hubStrangers = connectionLimit{total: 64, perClient: 16}
+)
+
+// loginTime is for how long a connection without a login is left alone, unless these take
+// half of all.
+const loginTime = 300 * time.Millisecond
+
+// boundHub sets the limits of a server's options.
+func boundHub(opts *server.Options) {
+	setLimit(&opts.MaxConn, hubConnections())
+	setLimit(&opts.MaxSubs, subscriptionsMax)
+	setLimit(&opts.MaxPending, pendingMax)
+	setLimit(&opts.StreamMaxBufferedSize, hubBufferedMax)
+	setLimit(&opts.MaxClosedClients, hubClosedKept)
+}
+
+// setLimit lowers a limit, of which 0 is none.
+func setLimit[T int | int64](limit *T, most T) {
+	if *limit <= 0 || *limit > most {
+		*limit = most
+	}
+}
+
+// hubConnections returns how many connections the server takes. They are files, of which the
+// agents' connections and the messages' store need the most.
+func hubConnections() int {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return hubConnectionsTaken
+	}
+	return int(min(hubConnectionsTaken, files.Cur/hubFileShare))
+}
+
+// limitConnections closes connections that are too many, until ctx ends. Those that have not
+// logged in make room for those that want to: the oldest of the address that has the most of them.
+func (h *Hub) limitConnections(ctx context.Context) {
+	tick := time.NewTicker(limitPeriod)
+	defer tick.Stop()
+	logs := rate.Sometimes{Interval: time.Minute}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		srv := h.running()
+		if srv == nil || srv.NumClients() <= hubStrangers.perClient {
+			continue
+		}
+		list, err := srv.Connz(&server.ConnzOptions{Username: true, Limit: 2 * hubConnectionsTaken})
+		if err != nil {
+			continue // it is shutting down
+		}
+		for _, victim := range excessHubConnections(list.Conns, list.Now, hubConnections()) {
+			_ = srv.DisconnectClientByID(victim.cid) // or it is gone already
+			logs.Do(func() {
+				h.log.Warn("more connections to the cluster's NATS server than there may be: those unused for longest are closed", "client", victim.client,
+					"at_most", hubUsers.total, "without_login", hubStrangers.total)
+			})
+		}
+	}
+}
+
+// excessHubConnections returns the connections that are too many, of as many as the server takes.
+func excessHubConnections(all []*server.ConnInfo, now time.Time, taken int) []readerConn {
+	users, strangers := newConnectionTally(), newConnectionTally()
+	crowded := len(all) > taken/2
+	for _, c := range all {
+		addr, err := netip.ParseAddr(c.IP)
+		if err != nil {
+			continue
+		}
+		conn := readerConn{c.Cid, connlimit.ClientOfAddr(addr), c.LastActivity}
+		switch {
+		case c.AuthorizedUser != "":
+			users.add(conn)
+		case crowded || now.Sub(c.Start) >= loginTime:
+			strangers.add(conn)
+		}
+	}
+	return append(strangers.findExcess(hubStrangers), users.findExcess(connectionLimit{min(hubUsers.total, taken/2), hubUsers.perClient})...)
+}
