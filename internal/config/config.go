@@ -185,7 +185,7 @@ func (ld *loader) adoptClusterName() {
 	name := lookupSetting(pathNodeName).field(&ld.loaded.Config)
 	if err := name.setFromText(ld.clusterName); err != nil {
 		ld.errs.addProblem(&Error{o.file, o.line, fmt.Sprintf("<node_name>%s</node_name>: %v", quoteBrief(ld.clusterName), err),
-			"give this node a name of its own with <pulse><node_name>"})
+			"change it there, where nodes share who has an agent; else give this node a name of its own with <pulse><node_name>"})
 		return
 	}
 	ld.loaded.origins[pathNodeName] = o

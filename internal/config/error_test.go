@@ -114,7 +114,7 @@ var errorTests = []struct{ name, text, want string }{
 	{"a block without a root", "<nats/>",
 		"pulse.conf:1: unknown root element <nats>; put settings inside <ossec_config>"},
 	{"a manager's node name that NATS cannot carry", in("cluster", "<node_name>master.west</node_name>"),
-		"pulse.conf:3: <node_name>master.west</node_name>: has a dot; give this node a name of its own with <pulse><node_name>"},
+		"pulse.conf:3: <node_name>master.west</node_name>: has a dot; change it there, where nodes share who has an agent; else give this node a name of its own with <pulse><node_name>"},
 	{"text that is no XML", "\n\nport = 1514\n",
 		"pulse.conf:3: text outside of any element; settings live inside <ossec_config>"},
 	{"an element closed by another", "<ossec_config>\n<nats>\n</pulse>",

@@ -99,6 +99,9 @@ func openAttachLink(cfg *config.Config, set *detector.Settings, clock *detector.
 	for _, text := range cautions {
 		log.Warn("pulse does not follow all of the manager's ossec.conf", "home", cfg.Pulse.Home, "caution", text)
 	}
+	if caution, advice := nameCaution(cfg, place, part != nil); caution != "" {
+		log.Warn("this node and its manager have two names", "caution", caution, "hint", advice)
+	}
 	l, err := attach.Open(attach.Config{Home: cfg.Pulse.Home, Cluster: place, Shared: part.linkView(), Method: set.Method, MaxInFlight: cfg.Pulse.MaxInFlight,
 		Grace: set.ReconnectGrace, Timeout: set.Timeout, UpdateStatus: cfg.Pulse.UpdateStatus,
 		Clock: clock, Fleet: part.shareFleet(to), Log: log})
@@ -149,6 +152,16 @@ func readClusterRole(cfg *config.Config) (_ wazuhdb.ClusterRole, cautions []stri
 	return wazuhdb.ClusterRole{Node: cmp.Or(manager.NodeName, cfg.Pulse.NodeName), Worker: manager.Worker}, manager.Cautions, nil
 }
 
+// nameCaution returns what is wrong where a node that shares its agents with others has another
+// name than its manager, whose name the rows have: "" if nothing is. Rows of Wazuh 5 name no node.
+func nameCaution(cfg *config.Config, place wazuhdb.ClusterRole, shared bool) (caution, advice string) {
+	if !shared || place.Node == cfg.Pulse.NodeName || attach.IsWazuh5(cfg.Pulse.Home) {
+		return "", ""
+	}
+	return fmt.Sprintf("the manager's node is called %s, and this Pulse %s: should only its Pulse fail, the others cannot see that its manager works, and its agents are lost with it", place.Node, cfg.Pulse.NodeName),
+		fmt.Sprintf("give both one name: %s in <pulse><node_name> and with pulse provision, or %s in the manager's <cluster>", place.Node, cfg.Pulse.NodeName)
+}
+
 // Addr returns no valid address: agents connect to the manager.
 func (a *attachLink) Addr() netip.AddrPort { return netip.AddrPort{} }
 
@@ -181,7 +194,11 @@ func ExamineManager(ctx context.Context, cfg *config.Config) ([]attach.SocketChe
 	if _, place.Shared, err = readClusterMembership(cfg); err != nil {
 		return nil, err
 	}
-	return attach.CheckSockets(ctx, attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: method, UpdateStatus: cfg.Pulse.UpdateStatus}), nil
+	list := attach.CheckSockets(ctx, attach.Config{Home: cfg.Pulse.Home, Cluster: place, Method: method, UpdateStatus: cfg.Pulse.UpdateStatus})
+	if caution, advice := nameCaution(cfg, place, place.Shared); caution != "" {
+		list = append(list, attach.SocketCheck{Caution: caution, Hint: advice})
+	}
+	return list, nil
 }
 
 // managerEvents decides which decisions become events in the stock manager that the node

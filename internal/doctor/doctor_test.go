@@ -277,6 +277,24 @@ func TestOnAWorkerMovesAreCautionedAgainst(t *testing.T) {
 	}
 }
 
+// The rows of a cluster have the managers' names, and the nodes share their own.
+func TestANodeThatIsCalledOtherwiseThanItsManagerIsCautionedAgainst(t *testing.T) {
+	for _, tt := range []struct {
+		name, url string
+		want      bool
+	}{{"east", "nats://127.0.0.1:1", true}, {"west", "nats://127.0.0.1:1", false}, {"east", "", false}} {
+		l, m := stock(t)
+		write(t, filepath.Join(m.Home(), "etc/ossec.conf"), "<ossec_config><cluster><node_name>west</node_name><node_type>worker</node_type><disabled>no</disabled></cluster></ossec_config>")
+		l.Pulse.NodeName, l.NATS.ServerURL = tt.name, tt.url
+		is := slices.ContainsFunc(of(examined(t.Context(), l), "manager"), func(f Finding) bool {
+			return f.Level == Note && strings.Contains(f.What, "the manager's node is called west, and this Pulse east") && strings.Contains(f.Hint, "west in <pulse><node_name>")
+		})
+		if is != tt.want {
+			t.Errorf("%s, sharing at %q: %v", tt.name, tt.url, is)
+		}
+	}
+}
+
 func TestAHomeWithoutAManagerIsAFailureOnlyWithLinkAttach(t *testing.T) {
 	l := host(t)
 	if list := of(examined(t.Context(), l), "manager"); len(list) != 1 || list[0].Level != Warning || !strings.Contains(list[0].What, "no manager is in "+l.Pulse.Home) {
