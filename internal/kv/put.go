@@ -118,17 +118,26 @@ func parseAck(m *nats.Msg) (revision uint64, err error) {
 // Wait waits for the server's answer, and returns what [Bucket.Put] returns. Of many writes that
 // are under way, each has the bucket's timeout from the call on.
 func (p *PendingPut) Wait(ctx context.Context) (revision uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, p.writer.bucket.Timeout)
-	defer cancel()
 	select {
-	case <-p.done:
+	case <-p.done: // as most are when the first one is
 		err = p.err
-	case <-ctx.Done():
-		p.writer.takePending(p.number) // the answer may never come
-		err = ctx.Err()
+	default:
+		err = p.waitForAnswer(ctx)
 	}
 	if err != nil {
 		return 0, p.writer.bucket.explainPut(p.key, p.subject, err)
 	}
 	return p.revision, nil
+}
+
+func (p *PendingPut) waitForAnswer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.writer.bucket.Timeout)
+	defer cancel()
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		p.writer.takePending(p.number) // the answer may never come
+		return ctx.Err()
+	}
 }

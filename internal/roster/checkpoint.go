@@ -61,7 +61,7 @@ func (m checkpoint) saveCheckpointFile(file string) error {
 // another one or has lost something.
 func (r *Roster) resumeBucket(ctx context.Context, b *bucket) error {
 	same, err := b.containsCheckpoint(ctx, r.checkpoint)
-	same = same && r.checkpoint.KeyFingerprint == r.keyFingerprint()
+	same = same && r.checkpoint.KeyFingerprint == r.keys
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (r *Roster) resumeBucket(ctx context.Context, b *bucket) error {
 		return nil
 	}
 	r.log.Info("the roster of agents is written anew, from their present states")
-	r.checkpoint = checkpoint{Created: b.created, KeyFingerprint: r.keyFingerprint()}
+	r.checkpoint = checkpoint{Created: b.created, KeyFingerprint: r.keys}
 	return r.rewriteAllAgents(b)
 }
 

@@ -69,6 +69,7 @@ type Roster struct {
 	embedded   *nats.Conn // with the outbox's own server; nil with a remote
 	checkpoint checkpoint // of the bucket
 	file       string
+	keys       string // the fingerprint of the keys that values are sealed with
 
 	problem        logonce.Condition
 	unsaved        bool          // the checkpoint, since the disk is full
@@ -102,7 +103,7 @@ const batchMax = 4000
 func Open(ctx context.Context, cfg Config) (*Roster, error) { return open(ctx, cfg, defaultTiming) }
 
 func open(ctx context.Context, cfg Config, t timing) (*Roster, error) {
-	r := &Roster{cfg: cfg, log: cmp.Or(cfg.Log, slog.Default()).With("bucket", event.AgentsBucket), timing: t, file: filepath.Join(cfg.Dir, "roster.json")}
+	r := &Roster{cfg: cfg, log: cmp.Or(cfg.Log, slog.Default()).With("bucket", event.AgentsBucket), timing: t, file: filepath.Join(cfg.Dir, "roster.json"), keys: cfg.fingerprintKeys()}
 	r.checkpoint = loadCheckpoint(r.file, r.log)
 	var err error
 	r.reader, err = cfg.Outbox.Reader(ctx, outbox.ReaderConfig{Name: "roster", Class: outbox.Status,

@@ -33,12 +33,12 @@ type storedValue struct {
 	header string // orderHeader; "" for a value in the clear
 }
 
-// keyFingerprint identifies the keys with which values are signed and encrypted; "" for none.
-func (r *Roster) keyFingerprint() string {
-	if r.cfg.Seal == nil {
+// fingerprintKeys identifies the keys with which values are signed and encrypted; "" for none.
+func (c *Config) fingerprintKeys() string {
+	if c.Seal == nil {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(r.cfg.KeyID))
+	sum := sha256.Sum256([]byte(c.KeyID))
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
@@ -52,7 +52,7 @@ func (r *Roster) encodeStateValue(s *event.AgentState) (*nats.Msg, error) {
 		return nil, err
 	}
 	m := &nats.Msg{Data: data, Header: header}
-	m.Header.Set(orderHeader, formatOrder(s, r.keyFingerprint()))
+	m.Header.Set(orderHeader, formatOrder(s, r.keys))
 	return m, nil
 }
 

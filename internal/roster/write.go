@@ -206,7 +206,7 @@ func (r *Roster) isStateOutdated(s *event.AgentState, value *storedValue) bool {
 		return false
 	}
 	if old.Node == s.Node && old.Epoch == s.Epoch && old.Sequence == s.Sequence {
-		return fingerprint == r.keyFingerprint() // else it is for other keys
+		return fingerprint == r.keys // else it is for other keys
 	}
 	if err := r.checkStateTime(old, time.Now()); err != nil {
 		if r.stats.unreadable.Add(1) == 1 {
