@@ -78,6 +78,27 @@ func (ld *loader) checkServerConfig() {
 		"set <server_url> to where that server listens, as pulse provision --hub does"})
 }
 
+// warnOfLoneCluster warns of a node of a cluster that shares nothing with the others.
+func (ld *loader) warnOfLoneCluster() {
+	l := ld.loaded
+	if !l.Cluster.Enabled || len(l.Warnings) >= maxErrors || ld.failed[pathServerURL] {
+		return
+	}
+	lacks, advice := "", "set <server_url> to the NATS server of all its nodes, as pulse provision --cluster does"
+	switch {
+	case !l.NATS.Enabled:
+		lacks, advice = "with <nats><enabled>no</enabled></nats>", "set it to yes"
+	case l.NATS.ServerURL == "":
+		lacks = "without <server_url>"
+	case !l.NATS.MessageSigning:
+		lacks, advice = "without <message_signing>", "set <message_signing> to yes"
+	default:
+		return
+	}
+	at := l.origins[pathClusterEnabled]
+	l.Warnings = append(l.Warnings, &Error{at.file, at.line, "<cluster><enabled> " + lacks + ": this node shares nothing with the others, and an agent that moves is lost", advice})
+}
+
 // checkJetStreamDomain refuses a domain for the embedded server, which has none.
 func (ld *loader) checkJetStreamDomain() {
 	n := &ld.loaded.NATS

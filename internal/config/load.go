@@ -137,6 +137,7 @@ func (ld *loader) finishLoading() (*Loaded, error) {
 	ld.checkSettingPair(pathTLSCert, pathTLSKey)
 	ld.checkServerLogin()
 	ld.checkServerConfig()
+	ld.warnOfLoneCluster()
 	ld.checkJetStreamDomain()
 	ld.checkOCSFSubject()
 	ld.checkConsoleExposure()

@@ -156,6 +156,26 @@ func TestAMisspeltBlockIsAWarning(t *testing.T) {
 	}
 }
 
+func TestANodeOfAClusterThatSharesNothingIsAWarning(t *testing.T) {
+	const url = "<server_url>nats://127.0.0.1:4222</server_url>"
+	for _, c := range []struct{ nats, enabled, want string }{
+		{"", "yes", "pulse.conf:1: <cluster><enabled> without <server_url>: this node shares nothing"},
+		{url, "yes", ""},
+		{"", "no", ""},
+		{url + "<message_signing>no</message_signing>", "yes", "pulse.conf:1: <cluster><enabled> without <message_signing>: this node"},
+		{"<enabled>no</enabled>", "yes", "pulse.conf:1: <cluster><enabled> with <nats><enabled>no</enabled></nats>: this node"},
+	} {
+		l := mustRead(t, "<ossec_config><nats>"+c.nats+"</nats><cluster><enabled>"+c.enabled+"</enabled></cluster></ossec_config>")
+		var got string
+		for _, w := range l.Warnings {
+			got += w.Error()
+		}
+		if got != "" != (c.want != "") || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.nats, got, c.want)
+		}
+	}
+}
+
 func TestANodeWithoutANameHasItsHosts(t *testing.T) {
 	for host, want := range map[string]string{
 		"web-1": "web-1", "web-1.example.com": "web-1-example-com", "Web_1": "Web_1", "": namelessNode, "...": namelessNode,

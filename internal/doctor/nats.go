@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wazuh-pulse/pulse/internal/daemon"
@@ -148,6 +149,10 @@ func (e *examination) checkRights(ctx context.Context, session *remote.Session) 
 	for _, r := range rights {
 		switch {
 		case r.Err == nil:
+		case errors.Is(r.Err, kv.ErrNoJetStream) && strings.HasSuffix(r.What, kv.ClusterBucket):
+			written = ""
+			e.add("rights", Warning, fmt.Sprintf("cannot %s: this login has no JetStream, and this node shares nothing with the others of its cluster", r.What),
+				"enable JetStream on the server, and for the account of this login")
 		case errors.Is(r.Err, kv.ErrNoJetStream):
 			written = ""
 			e.add("rights", Note, fmt.Sprintf("cannot %s: this login has no JetStream", r.What), "enable JetStream on the server, and for the account of this login")

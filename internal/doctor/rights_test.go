@@ -80,6 +80,17 @@ func TestALoginWithoutJetStreamWritesNoBuckets(t *testing.T) {
 	}
 }
 
+func TestANodeOfAClusterWithoutJetStreamIsWarnedOf(t *testing.T) {
+	l := host(t)
+	l.Pulse.NodeName, l.Pulse.Link, l.Cluster.Enabled, l.NATS.MessageSigning = "web", "listen", true, true
+	l.NATS.ServerURL = natsServer(t, &server.Options{})
+	if list := of(examined(t.Context(), l), "rights"); !slices.ContainsFunc(list, func(f Finding) bool {
+		return f.Level == Warning && strings.Contains(f.What, "PULSE_CLUSTER: this login has no JetStream, and this node shares nothing") && f.Hint != ""
+	}) {
+		t.Errorf("%+v", list)
+	}
+}
+
 // The port of the embedded server may be another program's though a Pulse runs.
 func TestAPortOfTheEmbeddedServerThatIsTakenIsFoundBesideARunningPulse(t *testing.T) {
 	l := host(t)
