@@ -72,6 +72,9 @@ type run struct {
 // NATS server. The error is about what could not be started or failed besides Pulse's own
 // decisions, which the report evaluates.
 func RunCluster(ctx context.Context, cfg ClusterConfig) (*ClusterReport, error) {
+	if err := checkOpenFiles(cfg.Agents, clusterAgentFiles); err != nil {
+		return nil, err
+	}
 	w, err := openWorld(context.WithoutCancel(ctx), cfg)
 	if err != nil {
 		return nil, err

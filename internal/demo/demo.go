@@ -60,6 +60,9 @@ type scenario interface {
 // Run runs a demo. The error is about what could not be started or failed
 // besides Pulse's own decisions, which the report evaluates.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
+	if err := checkOpenFiles(cfg.Agents, agentFiles); err != nil {
+		return nil, err
+	}
 	s, err := openEnvironment(context.WithoutCancel(ctx), cfg)
 	if err != nil {
 		return nil, err
