@@ -151,7 +151,7 @@ var rooms = []room{
 	{"internal/inventory", []string{"internal/audittrail", "internal/clientkeys", "internal/detector", "internal/listen", "internal/removals"},
 		"it gives agents to the link and the detector, and knows nothing of what becomes of them"},
 	{"internal/doctor", []string{"internal/clientkeys", "internal/config", "internal/daemon", "internal/expiry", "internal/hint", "internal/hostprobe", "internal/kv", "internal/lastwill", "internal/natsserver", "internal/plural", "internal/presence", "internal/printable", "internal/remote", "internal/statedir", "internal/tcpclose", "internal/wazuhrules"}, "it looks at what the daemon will need, as the daemon does"},
-	{"internal/provision", []string{"event", "internal/atomicfile", "internal/filelock", "internal/hint", "internal/kv", "internal/lastwill", "internal/remote"}, "it writes files for a NATS server, and needs no node to do so"},
+	{"internal/provision", []string{"event", "internal/atomicfile", "internal/filelock", "internal/hint", "internal/jsdomain", "internal/kv", "internal/lastwill", "internal/remote"}, "it writes files for a NATS server, and needs no node to do so"},
 	{"internal/demo", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/config", "internal/daemon", "internal/hostprobe", "internal/keyfile", "internal/keys", "internal/plural", "internal/relay", "internal/sealing", "internal/silence", "seal"},
 		"it is the world around a node, and hears of it what an XDR platform hears"},
 	{"internal/bench", []string{"event", "internal/agentsim", "internal/clientkeys", "internal/cluster", "internal/config", "internal/daemon", "internal/detector", "internal/kv", "internal/managersim", "internal/outbox",

@@ -30,6 +30,7 @@ type provisionCommand struct {
 	TLSCA     string   `name:"tls-ca" type:"path" placeholder:"FILE" help:"The authority that signed it, for clients to trust. Default: the systems' own authorities."`
 	Cluster   string   `placeholder:"NAME" help:"The nodes are those of this cluster: they share a bucket that says which of them has an agent. On an existing setup: its nodes need --renew, too."`
 	OCSF      string   `name:"ocsf" placeholder:"SUBJECT" help:"The nodes' <ocsf_subject>: status changes and alerts are published there as OCSF events, too. On an existing setup: nodes and readers need --renew, too."`
+	Leaf      []string `sep:"none" placeholder:"NAME" help:"A leaf node, a NATS server on the host of nodes that is connected to this one; one --leaf for each. On an existing setup: add it; nodes there need --renew, too."`
 	Hub       string   `placeholder:"NAME" help:"No NATS server of its own: the Pulse of this node, of a cluster, runs it for all. Only with --operator."`
 	Force     bool     `help:"Make a new setup where there is one, which is moved aside."`
 	Renew     []string `sep:"none" placeholder:"NAME" help:"Give this node or reader new credentials, and revoke the old ones."`
@@ -55,6 +56,7 @@ It never overwrites. An existing setup is changed without --operator:
     pulse provision nats --revoke node02
     pulse provision nats --renew node01
     pulse provision nats --cluster main --renew node01
+    pulse provision nats --leaf branch --renew node01
 
 Whoever has DIR/private can make credentials: keep it safe, and off the server.`
 }
@@ -72,7 +74,7 @@ func (c *provisionCommand) Run(e *env) error {
 	}
 	defer st.Close()
 	var result provisionResult
-	change := provision.Change{Nodes: c.Node, Readers: c.Reader, Renew: c.Renew, Revoke: c.Revoke, Hosts: c.Host, Cluster: c.Cluster, OCSF: c.OCSF, TLS: c.tlsFiles()}
+	change := provision.Change{Nodes: c.Node, Readers: c.Reader, Leaves: c.Leaf, Renew: c.Renew, Revoke: c.Revoke, Hosts: c.Host, Cluster: c.Cluster, OCSF: c.OCSF, TLS: c.tlsFiles()}
 	if c.hasChanges() {
 		done, err := st.Change(change)
 		if err != nil {
@@ -147,7 +149,7 @@ func (c *provisionCommand) applySetup(e *env, st *provision.Setup) (all []madeOn
 }
 
 func (c *provisionCommand) hasChanges() bool {
-	return len(c.Node)+len(c.Reader)+len(c.Renew)+len(c.Revoke)+len(c.Host) > 0 || c.Cluster != "" || c.OCSF != "" || c.TLSCert != ""
+	return len(c.Node)+len(c.Reader)+len(c.Leaf)+len(c.Renew)+len(c.Revoke)+len(c.Host) > 0 || c.Cluster != "" || c.OCSF != "" || c.TLSCert != ""
 }
 
 func (c *provisionCommand) tlsFiles() *provision.TLSFiles {
@@ -179,7 +181,7 @@ func (c *provisionCommand) validateFlags() error {
 	case c.Force || c.MutualTLS || c.ServerDir != "" || c.StoreDir != "" || c.Port != defaults.Port || c.Prefix != defaults.Prefix || c.Replicas != defaults.Replicas:
 		return hint.Add(errors.New("--force, --port, --prefix, --replicas, --server-dir, --store-dir and --mutual-tls are for a new setup"), "add --operator NAME")
 	case !c.hasChanges() && !c.Apply:
-		return hint.Add(errors.New("nothing to do"), "--operator NAME makes a new setup; --node, --reader, --host, --cluster, --ocsf, --renew, --revoke and --apply are for an existing one")
+		return hint.Add(errors.New("nothing to do"), "--operator NAME makes a new setup; --node, --reader, --leaf, --host, --cluster, --ocsf, --renew, --revoke and --apply are for an existing one")
 	}
 	return nil
 }
@@ -195,7 +197,7 @@ func (c *provisionCommand) makeNewSetup(e *env) error {
 	if len(c.Reader) == 0 {
 		c.Reader = []string{"xdr"}
 	}
-	done, err := provision.New(provision.Config{Dir: c.Dir, Operator: c.Operator, Prefix: c.Prefix, Nodes: c.Node, Readers: c.Reader, Hosts: c.Host,
+	done, err := provision.New(provision.Config{Dir: c.Dir, Operator: c.Operator, Prefix: c.Prefix, Nodes: c.Node, Readers: c.Reader, Leaves: c.Leaf, Hosts: c.Host,
 		Port: c.Port, ServerDir: c.ServerDir, StoreDir: c.StoreDir, Replicas: c.Replicas, MutualTLS: c.MutualTLS, TLS: c.tlsFiles(), Cluster: c.Cluster, OCSF: c.OCSF, Hub: c.Hub, Force: c.Force})
 	if err != nil {
 		return err
@@ -221,11 +223,21 @@ Next:
   2. Make streams and buckets:     pulse provision %[1]s --apply
   3. Carry what is in each node's directory to its host's /var/ossec/etc: cp -r %[1]s/nodes/NAME/. /var/ossec/etc/
      Pulse reads pulse.d/nats.conf there with its pulse.conf, and has to be allowed to read the credentials.
-     Nodes: %[2]s. Add one with: pulse provision %[1]s --node NAME
+%[5]s     Nodes: %[2]s. Add one with: pulse provision %[1]s --node NAME
   4. Give the XDR platform %[1]s/readers/%[3]s
 Keep %[1]s/private safe, and off the server: whoever has it can make credentials.
-`, c.Dir, cmp.Or(strings.Join(c.Node, ", "), "none yet"), c.Reader[0], start)
+`, c.Dir, cmp.Or(strings.Join(c.Node, ", "), "none yet"), c.Reader[0], start, c.describeLeaves())
 	return nil
+}
+
+// describeLeaves returns what is left to do for leaf nodes; "" without any.
+func (c *provisionCommand) describeLeaves() string {
+	if len(c.Leaf) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(`     Leaf nodes: carry %[1]s/leaves/%[2]s to /etc/nats on its host, start nats-server -c /etc/nats/leaf.conf there,
+     and give each node there its pulse.d/nats_leaf.conf as well
+`, c.Dir, c.Leaf[0])
 }
 
 // printWritten lists the files that were written.
@@ -255,10 +267,13 @@ func (c *provisionCommand) printNextSteps(e *env) {
 		fmt.Fprintf(e.stdout, "  - Make the stream of OCSF events, and its consumers: pulse provision %s --apply\n"+
 			"    Nodes and readers that were there before have the rights to it after: pulse provision %s --renew NAME\n", c.Dir, c.Dir)
 	}
+	if len(c.Leaf) > 0 {
+		fmt.Fprint(e.stdout, "  - If it is the first: nats-server.conf gets domain: hub in jetstream, and a block leafnodes, as docs/nats.md has them\n", c.describeLeaves())
+	}
 	if len(c.Host) > 0 || c.TLSCert != "" {
 		fmt.Fprintln(e.stdout, "  - Carry server.key and server.crt to the server, and reload it: nats-server --signal reload")
 	}
-	if len(c.Renew)+len(c.Revoke) == 0 && (c.Cluster != "" || c.OCSF != "") {
+	if len(c.Renew)+len(c.Revoke) == 0 && (c.Cluster != "" || c.OCSF != "" || len(c.Leaf) > 0) {
 		fmt.Fprintf(e.stdout, "  - Carry %s/server/accounts.conf to each server, and reload it: nats-server --signal reload\n", c.Dir)
 	}
 	if len(c.Renew)+len(c.Revoke) > 0 {

@@ -61,6 +61,7 @@ func allAccountClaims(s *state) map[string]*jwt.AccountClaims {
 	}
 	addServiceExports(streams, forNodes)
 	addServiceImports(nodes, streams, forNodes)
+	s.addDomainImports(nodes, streams, forNodes)
 	addServiceExports(streams, s.streamReaderServices())
 	addServiceImports(readers, streams, s.streamReaderServices())
 	addServiceExports(nodes, agentQuestionServices())
@@ -112,6 +113,8 @@ func (u *user) dirPath() string {
 		return filepath.Join("nodes", u.Name)
 	case reader:
 		return filepath.Join("readers", u.Name)
+	case leaf:
+		return filepath.Join("leaves", u.Name)
 	}
 	return "admin"
 }
@@ -139,6 +142,9 @@ func (u *user) filePath(ofNode, ofOthers string) string {
 	if u.Kind == node {
 		return filepath.Join(u.dirPath(), ofNode)
 	}
+	if u.Kind == leaf && ofNode == nodeCreds {
+		return u.leafPath(leafCreds)
+	}
 	return filepath.Join(u.dirPath(), ofOthers)
 }
 
@@ -162,12 +168,18 @@ func (u *user) makeUserCredentials(s *state, signing keys) ([]byte, error) {
 	}
 	claims := jwt.NewUserClaims(u.Key)
 	claims.Name = u.Name
-	claims.AllowedConnectionTypes.Add(jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket)
+	if u.Kind == leaf {
+		claims.AllowedConnectionTypes.Add(jwt.ConnectionTypeLeafnode)
+	} else {
+		claims.AllowedConnectionTypes.Add(jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket)
+	}
 	switch prefix := event.Prefix(s.Prefix); u.Kind {
 	case node:
 		claims.Permissions = s.nodeRights(u.Name)
 	case reader:
 		claims.Permissions = s.readerRights(u.Name)
+	case leaf:
+		claims.Permissions = s.leafRights()
 	case admin:
 		claims.Permissions = streamAdminRights(prefix)
 	}

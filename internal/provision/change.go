@@ -72,6 +72,7 @@ func (st *Setup) loadSetupFiles() (err error) {
 // Change is a change of a setup.
 type Change struct {
 	Nodes, Readers []string  // to add
+	Leaves         []string  // leaf nodes to add
 	Renew          []string  // users who get new credentials; their old ones are revoked
 	Revoke         []string  // users to remove
 	Hosts          []string  // the servers', whose certificate is made anew; nil for no new one
@@ -100,6 +101,7 @@ func (st *Setup) Change(c Change) (*Result, error) {
 		}
 		files = append(files, bucket)
 	}
+	s.addDomain(&c)
 	more, err := st.addOCSF(c.OCSF)
 	if err != nil {
 		return nil, err
@@ -120,7 +122,7 @@ func (st *Setup) Change(c Change) (*Result, error) {
 		s.Users[s.indexOfUser(n)] = *u
 		files = append(files, creds)
 	}
-	for k, names := range map[kind][]string{node: c.Nodes, reader: c.Readers} {
+	for k, names := range map[kind][]string{node: c.Nodes, reader: c.Readers, leaf: c.Leaves} {
 		for _, n := range names {
 			more, err := s.addUserWithFiles(st.keys, st.trust, k, n)
 			if err != nil {
@@ -142,7 +144,10 @@ func (st *Setup) Change(c Change) (*Result, error) {
 		}
 		return leaves
 	})
-	return st.writeChangedFiles(files, gone)
+	if more, err = st.rewriteLeafAccounts(); err != nil {
+		return nil, err
+	}
+	return st.writeChangedFiles(append(files, more...), gone)
 }
 
 // addOCSF adds OCSF events to the setup: their stream, the consumers of the readers, and the setting of the nodes. It

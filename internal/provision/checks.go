@@ -124,13 +124,13 @@ func (st *Setup) checkRequestedChange(c *Change) error {
 	s := st.state
 	errs := []error{st.refuseUnknownUsers(), st.refuseStrayCredentials(c.Renew)}
 	seen := []string{}
-	for _, n := range slices.Concat(c.Nodes, c.Readers, c.Renew, c.Revoke) {
+	for _, n := range slices.Concat(c.Nodes, c.Readers, c.Leaves, c.Renew, c.Revoke) {
 		if slices.Contains(seen, n) {
 			errs = append(errs, UsageError{fmt.Errorf("name %q is given twice", n)})
 		}
 		seen = append(seen, n)
 	}
-	for _, n := range slices.Concat(c.Nodes, c.Readers) {
+	for _, n := range slices.Concat(c.Nodes, c.Readers, c.Leaves) {
 		errs = append(errs, blameUsage(checkName("name", n)))
 		if s.indexOfUser(n) >= 0 {
 			errs = append(errs, hint.Add(fmt.Errorf("%s exists already", n), fmt.Sprintf("--renew %s gives it new credentials", n)))
@@ -149,6 +149,9 @@ func (st *Setup) checkRequestedChange(c *Change) error {
 		case i >= 0 && (s.Users[i].Kind == admin || s.Users[i].Kind == system):
 			errs = append(errs, hint.Add(fmt.Errorf("%s is needed", n), fmt.Sprintf("--renew %s revokes its credentials and makes new ones", n)))
 		}
+	}
+	if len(c.Leaves) > 0 && s.Hub != "" {
+		errs = append(errs, UsageError{errors.New("leaf nodes are of a NATS server of its own, and not of a node's")})
 	}
 	for _, host := range c.Hosts {
 		errs = append(errs, blameUsage(checkServerHost(host)))

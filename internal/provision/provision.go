@@ -44,6 +44,7 @@ type Config struct {
 	Prefix    string   // of Pulse's subjects
 	Nodes     []string // one user each
 	Readers   []string // one user each
+	Leaves    []string // leaf nodes, each with a connection of its own
 	Hosts     []string // the servers' names or addresses, the first for preference
 	Port      int
 	ServerDir string    // where the files of server/ will be on the server's host; "" for where they are written
@@ -127,7 +128,7 @@ func (cfg *Config) validateConfig() error {
 		errs = append(errs, checkServerHost(host))
 	}
 	seen := []string{string(admin), string(system)}
-	for _, n := range slices.Concat(cfg.Nodes, cfg.Readers) {
+	for _, n := range slices.Concat(cfg.Nodes, cfg.Readers, cfg.Leaves) {
 		errs = append(errs, checkName("name", n))
 		if slices.Contains(seen, n) {
 			errs = append(errs, fmt.Errorf("name %q is used twice, and each user needs its own (admin and system are in use)", n))
@@ -139,6 +140,9 @@ func (cfg *Config) validateConfig() error {
 	}
 	if cfg.Hub != "" && (cfg.Cluster == "" || !slices.Contains(cfg.Nodes, cfg.Hub) || cfg.Replicas != 1) {
 		errs = append(errs, hint.Add(fmt.Errorf("hub %q: want one of the nodes of a cluster, and one replica", cfg.Hub), "name it with --node too, and the cluster with --cluster"))
+	}
+	if len(cfg.Leaves) > 0 && cfg.Hub != "" {
+		errs = append(errs, errors.New("leaf nodes are of a NATS server of its own, and not of a node's"))
 	}
 	if cfg.OCSF != "" {
 		errs = append(errs, checkOCSFSubject(cfg.OCSF, cfg.Prefix))
@@ -179,6 +183,9 @@ func checkTargetDir(dir string, force bool) (replaces bool, err error) {
 func (cfg *Config) makeAllFiles() (*state, []file, error) {
 	s := &state{Format: stateFormat, Operator: cfg.Operator, Prefix: cfg.Prefix, Hosts: cfg.Hosts, Port: cfg.Port,
 		MutualTLS: cfg.MutualTLS, Cluster: cfg.Cluster, OCSF: cfg.OCSF, Hub: cfg.Hub, HubConfig: cfg.hubConfigPath(), Users: []user{}, Revoked: []revocation{}}
+	if len(cfg.Leaves) > 0 {
+		s.Domain = leafDomain
+	}
 	signing, files, err := newKeys(s)
 	if err != nil {
 		return nil, nil, err
@@ -219,6 +226,9 @@ func (cfg *Config) makeAllFiles() (*state, []file, error) {
 	for _, n := range cfg.Readers {
 		users = append(users, user{Kind: reader, Name: n})
 	}
+	for _, n := range cfg.Leaves {
+		users = append(users, user{Kind: leaf, Name: n})
+	}
 	for _, u := range users {
 		more, err := s.addUserWithFiles(signing, t, u.Kind, u.Name)
 		if err != nil {
@@ -255,7 +265,7 @@ func (s *state) addUserWithFiles(signing keys, t trust, k kind, name string) ([]
 	if t.pem != nil && k != system { // it shares the admin's directory
 		files = append(files, file{u.caPath(), t.pem, public})
 	}
-	if s.MutualTLS {
+	if s.MutualTLS && k != leaf {
 		cert, key, err := t.authority.issueCertificate(name, nil)
 		if err != nil {
 			return nil, err
@@ -265,6 +275,12 @@ func (s *state) addUserWithFiles(signing keys, t trust, k kind, name string) ([]
 	switch k {
 	case node:
 		files = append(files, nodeSettingsFile(s, u, t.pem != nil))
+	case leaf:
+		more, err := s.leafFiles(signing, t, u)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, more...)
 	case reader:
 		more, err := consumerFiles(s, name)
 		if err != nil {

@@ -129,7 +129,8 @@ func clusterSubject(node string) string { return "pulse." + node + ".cluster" }
 // alone, questions to all nodes and to it, and the detection of another node of its name.
 //
 // It writes its own last will alone. In a cluster it also writes its own keys of the
-// cluster's bucket, and reads all. Its OCSF events are below its own name.
+// cluster's bucket, and reads all. Its OCSF events are below its own name. In a setup with leaf
+// nodes its requests and values may name the domain.
 func (s *state) nodeRights(node string) jwt.Permissions {
 	var p jwt.Permissions
 	prefix := event.Prefix(s.Prefix)
@@ -156,6 +157,9 @@ func (s *state) nodeRights(node string) jwt.Permissions {
 		}
 		p.Pub.Allow.Add("$KV."+kv.ClusterBucket+"."+node+".>", clusterSubject(node))
 		p.Sub.Allow.Add(clusterSubject("*"), "pulse.nodes", "pulse."+node+".nodes")
+	}
+	for _, subject := range slices.Clone(p.Pub.Allow) {
+		p.Pub.Allow.Add(s.domain().Subject(subject)) // the same one is there already
 	}
 	p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: questionTimeout}
 	return p

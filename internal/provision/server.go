@@ -22,7 +22,20 @@ var (
 
 // serverConfigFile returns the server's configuration. It is written once, for its owner to change.
 func serverConfigFile(s *state, at, store string) file {
-	verify := ""
+	verify, domain, leaves := "", "", ""
+	if s.Domain != "" {
+		domain = fmt.Sprintf("\n  domain: %s", s.Domain)
+		leaves = fmt.Sprintf(`
+leafnodes {
+  listen: "0.0.0.0:%d"
+  tls {
+    cert_file: %q
+    key_file: %q
+    timeout: 5
+  }
+}
+`, leafPort, filepath.Join(at, filepath.Base(serverCert)), filepath.Join(at, filepath.Base(serverKey)))
+	}
 	if s.MutualTLS {
 		verify = fmt.Sprintf("\n  # clients show a certificate, too\n  verify: true\n  ca_file: %q", filepath.Join(at, filepath.Base(serverCA)))
 	}
@@ -34,7 +47,7 @@ listen: "0.0.0.0:%d"
 
 include "accounts.conf"
 
-jetstream {
+jetstream {%s
   store_dir: %q
   max_memory_store: 64MB
   max_file_store: 50GB
@@ -46,7 +59,7 @@ tls {
   min_version: "1.2"
   timeout: 5%s
 }
-`, s.Operator, s.Hosts[0], s.Port, store, filepath.Join(at, filepath.Base(serverCert)), filepath.Join(at, filepath.Base(serverKey)), verify), public}
+%s`, s.Operator, s.Hosts[0], s.Port, domain, store, filepath.Join(at, filepath.Base(serverCert)), filepath.Join(at, filepath.Base(serverKey)), verify, leaves), public}
 }
 
 // accountsFile returns the part of the configuration with the accounts. It has no

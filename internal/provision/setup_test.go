@@ -48,6 +48,7 @@ type stage struct {
 	dir     string
 	srv     *server.Server // nil if a node runs it
 	port    int            // of a server that a node runs
+	leafURL string         // of the leaf node that clients connect to; "" for the server
 	refused chan error     // what the server refuses to any of connect's
 }
 
@@ -90,6 +91,9 @@ func startServer(t testing.TB, dir string) *server.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if opts.LeafNode.Port != 0 { // the same for every setup
+		opts.LeafNode.Host, opts.LeafNode.Port = "127.0.0.1", server.RANDOM_PORT
+	}
 	opts.NoSigs, opts.NoLog, opts.TLSTimeout, opts.AuthTimeout = true, true, 20, 20 // patience for a loaded machine
 	srv, err := server.NewServer(opts)
 	if err != nil {
@@ -104,6 +108,9 @@ func startServer(t testing.TB, dir string) *server.Server {
 }
 
 func (s *stage) url() string {
+	if s.leafURL != "" {
+		return s.leafURL
+	}
 	if s.srv == nil { // a node runs it
 		return fmt.Sprintf("tls://127.0.0.1:%d", s.port)
 	}

@@ -27,12 +27,13 @@ type kind string
 const (
 	node   kind = "node"
 	reader kind = "reader"
+	leaf   kind = "leaf"   // a leaf node's connection
 	admin  kind = "admin"  // administers the streams
 	system kind = "system" // monitors the servers
 )
 
 func (k kind) accountName() string {
-	return map[kind]string{node: nodesAccount, reader: readersAccount, admin: streamsAccount, system: systemAccount}[k]
+	return map[kind]string{node: nodesAccount, leaf: nodesAccount, reader: readersAccount, admin: streamsAccount, system: systemAccount}[k]
 }
 
 // user is a user who may log in.
@@ -66,6 +67,7 @@ type state struct {
 	Cluster   string            `json:"cluster,omitempty"`      // whose nodes share a view of where agents are; "" for none
 	Hub       string            `json:"hub,omitempty"`          // the node whose Pulse runs the server; "" for none
 	HubConfig string            `json:"hub_config,omitempty"`   // the server's configuration on that node's host
+	Domain    string            `json:"domain,omitempty"`       // JetStream's, which nodes at leaf nodes name; "" without these
 	OCSF      string            `json:"ocsf_subject,omitempty"` // what the subjects of OCSF events start with; "" for none
 	Users     []user            `json:"users"`
 	Revoked   []revocation      `json:"revoked"`
