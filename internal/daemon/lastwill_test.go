@@ -41,7 +41,7 @@ func newWillPlatformAt(t *testing.T, srv *server.Server, nodes ...string) *willP
 	xdr := jetstream.StreamConfig{Name: "XDR", Subjects: []string{"wazuh.xdr.>"}, Duplicates: time.Minute}
 	for _, n := range nodes {
 		cfg := lastwill.StreamConfig(n)
-		cfg.MaxAge, cfg.Duplicates = testWillDelay+time.Second, time.Second
+		cfg.MaxAge, cfg.Duplicates = testWillDelay+3*time.Second, time.Second // less than two delays
 		if _, err := p.js.CreateStream(t.Context(), cfg); err != nil {
 			t.Fatal(err)
 		}
