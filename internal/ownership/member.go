@@ -168,7 +168,7 @@ func (m *Member) findArrival(s *Sighting, seen uint64) (a Arrival) {
 	}
 	a.From = m.State.ownerOf(latest)
 	a.Late = latest.order() > s.Frontier && latest.reason == Here && !a.From.Lost
-	a.Moved = latest.order() <= s.Frontier
+	a.Moved = latest.order() <= s.Frontier || latest.reason != Here // where the agent is not any more, whichever came first
 	return a
 }
 

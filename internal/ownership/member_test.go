@@ -3,6 +3,7 @@ package ownership
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 // readBack has members read what one of them stores, and returns the order of the last.
@@ -248,5 +249,25 @@ func TestRefusedRecordsOfANodeAreReplacedOnce(t *testing.T) {
 	refuse(1, 9) // its own: the others may accept it, and storing it again would change nothing
 	if n := m.ReplaceRefused(true, 9); n > 0 {
 		t.Errorf("%d are replaced that this run has stored", n)
+	}
+}
+
+// A node that could not read its manager's database learns late of an agent that came meanwhile,
+// and that was lost elsewhere by then: it has come from there all the same.
+func TestASignOfLifeFromBeforeALossElsewhereIsAReturnFromThere(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []Reason{Lost, Stopped} {
+		a, b := NewMember("node01", 1, nil), NewMember("node02", 1, nil)
+		a.RecordSighting(&Sighting{Agent: 1})
+		order := readBack(t, 0, a, b)
+		b.AdvanceFrontier(order)
+		b.SetTime(60 * time.Second)
+		a.RecordDeparture(1, reason, 5)
+		b.AdvanceFrontier(readBack(t, order, a, b))
+		b.SetTime(70 * time.Second)
+		got := b.RecordSighting(&Sighting{Agent: 1, Age: 20 * time.Second})
+		if !got.Moved || got.Late || got.From.Node != "node01" || got.From.Reason != reason {
+			t.Errorf("%v: %+v", reason, got)
+		}
 	}
 }
