@@ -59,6 +59,7 @@ type clusterRun struct {
 	order  map[run]*sequenceTracker
 	acts   []*act
 	began  time.Time // all agents are active; zero before
+	read   uint64    // messages
 	report ClusterReport
 }
 
@@ -137,8 +138,8 @@ func (p *clusterRun) playScript(ctx context.Context) error {
 	}
 }
 
-// drainTimeout is how long the nodes may take to publish all that they have decided.
-const clusterDrain = 10 * time.Second
+// clusterDrain is how long the nodes may take to publish all that they have decided.
+const clusterDrain = 30 * time.Second
 
 // drainMessages handles the messages that are still on their way.
 func (p *clusterRun) drainMessages(ctx context.Context) error {
@@ -159,7 +160,7 @@ func (p *clusterRun) drainMessages(ctx context.Context) error {
 			}
 		case now := <-clock.C:
 			p.printGroups(now)
-			if idle++; p.countWaiting() > 0 {
+			if idle++; p.countWaiting() > 0 || idle == 5 && p.countUnread(ctx, p.read) > 0 {
 				idle = 0
 			}
 		}
@@ -169,6 +170,7 @@ func (p *clusterRun) drainMessages(ctx context.Context) error {
 
 // receiveMessage verifies a message, and handles it.
 func (p *clusterRun) receiveMessage(m *nats.Msg, now time.Time) error {
+	p.read++
 	opened, err := p.opener.Open(seal.Message{Subject: m.Subject, Header: m.Header, Data: m.Data})
 	if err != nil {
 		if p.report.Refused++; p.report.Refused == 1 {

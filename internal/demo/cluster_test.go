@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/wazuh-pulse/pulse/event"
 )
 
@@ -150,5 +151,37 @@ func TestWhatIsFalseInAClusterIsFound(t *testing.T) {
 				t.Errorf("error %v, want %q in it", err, tt.want)
 			}
 		})
+	}
+}
+
+// That nobody publishes anything for a while is not that everything is read.
+func TestAMessageThatIsStoredAndNotReadIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := &clusterWorld{dir: t.TempDir(), prefix: event.DefaultPrefix, messages: make(chan *nats.Msg, 100)}
+	if err := w.startServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		for _, r := range w.readers {
+			r.Stop()
+			<-r.Closed()
+		}
+		w.client.Close()
+		w.server.Shutdown()
+		w.server.WaitForShutdown()
+	}()
+	for i, subject := range []string{w.prefix.StatusChange("001"), w.prefix.KeepAlive("001"), w.prefix.ManagerStatus("node01")} {
+		if _, err := w.js.Publish(t.Context(), subject, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.countUnread(t.Context(), uint64(i)); got != 1 {
+			t.Errorf("after %d of %d were read: %d are unread", i, i+1, got)
+		}
+	}
+	for range 3 {
+		<-w.messages
+	}
+	if got := w.countUnread(t.Context(), 3); got != 0 {
+		t.Errorf("after all were read: %d are unread", got)
 	}
 }

@@ -30,6 +30,9 @@ import (
 // clusterNodes are the names of the nodes.
 var clusterNodes = []string{"node01", "node02", "node03"}
 
+// clusterStreams are the platform's streams of messages.
+var clusterStreams = []string{"STATUS", "TELEMETRY"}
+
 // clusterWorld is the nodes of a cluster, and the world around them, all running.
 type clusterWorld struct {
 	dir      string
@@ -121,10 +124,11 @@ func (w *clusterWorld) startServer(ctx context.Context) (err error) {
 	if w.js, err = jetstream.New(w.client); err != nil {
 		return err
 	}
-	for name, subjects := range map[string][]string{
-		"STATUS":    {w.prefix.StatusChanges(), string(w.prefix) + ".alerts.*"},
-		"TELEMETRY": {w.prefix.KeepAlive("*"), w.prefix.ManagerStatus("*")},
+	for i, subjects := range [][]string{
+		{w.prefix.StatusChanges(), string(w.prefix) + ".alerts.*"},
+		{w.prefix.KeepAlive("*"), w.prefix.ManagerStatus("*")},
 	} {
+		name := clusterStreams[i]
 		if err := w.readStream(ctx, jetstream.StreamConfig{Name: name, Subjects: subjects, Storage: jetstream.MemoryStorage, AllowDirect: true}); err != nil {
 			return fmt.Errorf("make the stream %s: %w", name, err)
 		}
@@ -290,6 +294,17 @@ func (w *clusterWorld) countWaiting() (waiting uint64) {
 		}
 	}
 	return waiting
+}
+
+// countUnread returns how many messages the streams have, of which some were read, that were not: on
+// a busy machine their reader may pause for longer than anybody publishes nothing.
+func (w *clusterWorld) countUnread(ctx context.Context, read uint64) (unread uint64) {
+	for _, name := range clusterStreams {
+		if s, err := w.js.Stream(ctx, name); err == nil {
+			unread += s.CachedInfo().State.LastSeq
+		}
+	}
+	return unread - min(read, unread)
 }
 
 // describePlaces returns how many agents each node has.
