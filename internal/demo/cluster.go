@@ -138,8 +138,9 @@ func (p *clusterRun) playScript(ctx context.Context) error {
 	}
 }
 
-// clusterDrain is how long the nodes may take to publish all that they have decided.
-const clusterDrain = 30 * time.Second
+// clusterDrain is how long the nodes may take to publish all that they have decided. One that is
+// cut off when the demo ends publishes nothing, and would be lost if it took longer.
+const clusterDrain = 10 * time.Second
 
 // drainMessages handles the messages that are still on their way.
 func (p *clusterRun) drainMessages(ctx context.Context) error {
