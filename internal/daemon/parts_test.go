@@ -17,6 +17,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if runAsServer() {
+		return
+	}
 	testsupport.RunInParallel(6) // they mostly wait
 	// nats-server does not end a stream that a client makes in the very moment in
 	// which the server ends: as a node does that is stopped when it has just come.
