@@ -60,7 +60,9 @@ type clusterRun struct {
 	acts   []*act
 	began  time.Time // all agents are active; zero before
 	read   uint64    // messages
-	report ClusterReport
+	// reachedAt is when the node that was cut off reached the NATS server again; zero before.
+	reachedAt time.Time
+	report    ClusterReport
 }
 
 // run is one start of a node.
@@ -138,9 +140,8 @@ func (p *clusterRun) playScript(ctx context.Context) error {
 	}
 }
 
-// clusterDrain is how long the nodes may take to publish all that they have decided. One that is
-// cut off when the demo ends publishes nothing, and would be lost if it took longer.
-const clusterDrain = 10 * time.Second
+// clusterDrain is how long the nodes may take to publish all that they have decided.
+const clusterDrain = 30 * time.Second
 
 // drainMessages handles the messages that are still on their way.
 func (p *clusterRun) drainMessages(ctx context.Context) error {
@@ -161,13 +162,16 @@ func (p *clusterRun) drainMessages(ctx context.Context) error {
 			}
 		case now := <-clock.C:
 			p.printGroups(now)
-			if idle++; p.countWaiting() > 0 || idle == 5 && p.countUnread(ctx, p.read) > 0 {
+			if idle++; p.countWaiting() > 0 || p.isSettling(now) || idle == 5 && p.countUnread(ctx, p.read) > 0 {
 				idle = 0
 			}
 		}
 	}
 	return nil
 }
+
+// isSettling reports whether what was published may still be taken back, which is no error.
+func (p *clusterRun) isSettling(now time.Time) bool { return now.Sub(p.reachedAt) < settleTime }
 
 // receiveMessage verifies a message, and handles it.
 func (p *clusterRun) receiveMessage(m *nats.Msg, now time.Time) error {

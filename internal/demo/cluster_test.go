@@ -185,3 +185,23 @@ func TestAMessageThatIsStoredAndNotReadIsWaitedFor(t *testing.T) {
 		t.Errorf("after all were read: %d are unread", got)
 	}
 }
+
+func TestANodeThatIsCutOffAtTheEndIsNotWaitedFor(t *testing.T) {
+	w := &clusterWorld{nodes: []*clusterNode{{name: "node01", cut: true}, {name: "node02", dead: true}}}
+	if got := w.countWaiting(); got != 0 {
+		t.Errorf("%d", got)
+	}
+}
+
+// What a node could not know while it was cut off, it publishes when it is back, and then takes it back.
+func TestTheEndOfADemoWaitsForWhatANodeTakesBack(t *testing.T) {
+	p := &clusterRun{reachedAt: at(10)}
+	for when, want := range map[float64]bool{10.1: true, 15: true, 20.1: false} {
+		if got := p.isSettling(at(when)); got != want {
+			t.Errorf("at %v s: %v", when, got)
+		}
+	}
+	if new(clusterRun).isSettling(at(0)) {
+		t.Error("without a node that was cut off")
+	}
+}

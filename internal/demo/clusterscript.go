@@ -19,7 +19,10 @@ type act struct {
 
 const (
 	cutOffTime = 11 * time.Second // of the node that is cut off from NATS: it is not lost
-	goneWith   = 3                // agents whose hosts die with a node
+	// settleTime is how long a node that was cut off may take to publish that agents have moved
+	// that it has published as lost.
+	settleTime = 10 * time.Second
+	goneWith   = 3 // agents whose hosts die with a node
 )
 
 // writeScript returns what is done to agents and nodes.
@@ -49,6 +52,7 @@ func (p *clusterRun) writeScript() (acts []*act) {
 	add(16*time.Second, func() bool { return cut.done }, func(now time.Time) error { p.moveAgents(now, second, first, 1); return nil })
 	add(20*time.Second, func() bool { return cut.done && time.Since(cut.doneAt) >= cutOffTime }, func(now time.Time) error {
 		p.printEvent(now, second.name+" reaches the NATS server again")
+		p.reachedAt = now
 		return second.setCut(false)
 	})
 	back := add(40*time.Second, func() bool {

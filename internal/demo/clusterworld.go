@@ -63,6 +63,7 @@ type clusterNode struct {
 	node *daemon.Node
 	end  func() error // ends it, and returns its error
 	dead bool
+	cut  bool // off from the NATS server
 }
 
 // openWorld starts everything, in a temporary directory.
@@ -250,7 +251,10 @@ func (w *clusterWorld) findNode(name string) *clusterNode {
 	return w.nodes[slices.IndexFunc(w.nodes, func(n *clusterNode) bool { return n.name == name })]
 }
 
-func (n *clusterNode) setCut(cut bool) error { return n.path.SetCut(cut) }
+func (n *clusterNode) setCut(cut bool) error {
+	n.cut = cut
+	return n.path.SetCut(cut)
+}
 
 // killProcess ends a node in such a way that nobody else notices more than of a process
 // that is killed: its connections end before it does anything about it.
@@ -286,10 +290,14 @@ func (w *clusterWorld) startAgain(n *clusterNode, version string) error {
 	return nil
 }
 
-// countWaiting returns how many messages of living nodes are not at the NATS server yet.
+// countWaiting returns how many messages of living nodes are not at the NATS server yet. Those of a
+// node that is cut off do not get there, and it would be lost if they were waited for.
 func (w *clusterWorld) countWaiting() (waiting uint64) {
 	for _, n := range w.nodes {
-		if out := n.node.Status().Outbox; !n.dead && out != nil {
+		if n.dead || n.cut {
+			continue
+		}
+		if out := n.node.Status().Outbox; out != nil {
 			waiting += out.Status.Backlog + out.Telemetry.Backlog
 		}
 	}
