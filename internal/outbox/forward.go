@@ -239,6 +239,7 @@ func (f *forwarder) addMessage(m *Stored) {
 		f.epoch = epoch
 	}
 	f.progress.addSequence(m.Seq)
+	m.Body = nil // it is sent as it is stored, and may wait for long
 	f.queues.addMessage(m.Subject, m.Subject, f.keepsOrder(m.Subject), entry{seq: m.Seq, msg: m, tried: m.Seq <= f.end})
 }
 
