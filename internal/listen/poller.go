@@ -138,7 +138,8 @@ func (p *poller) setGathering(on bool) (err error) {
 	if on {
 		events = 0
 	}
-	return changeEpollEvents(p.rawGate, unix.EPOLL_CTL_MOD, int(p.epoll.Fd()), events)
+	closed := p.raw.Control(func(epoll uintptr) { err = changeEpollEvents(p.rawGate, unix.EPOLL_CTL_MOD, int(epoll), events) })
+	return cmp.Or(closed, err)
 }
 
 // addConn adds a connection and waits for its input.

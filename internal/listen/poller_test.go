@@ -101,3 +101,20 @@ func TestAClosedPollerWaitsForNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestAPollerIsClosedWhileItsReaderBeginsToGather(t *testing.T) {
+	for range 100 {
+		p, err := newPoller()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for on := true; p.setGathering(on) == nil; on = !on {
+			}
+		}()
+		p.close()
+		<-ended
+	}
+}
