@@ -85,7 +85,8 @@ func TestHeartbeatsOfSeveralNodesHaveToBeToldApart(t *testing.T) {
 	}
 	for _, tt := range []struct{ text, node, want string }{
 		{text, "", `line 2 is of the node "b", others are of "a": name the node with --node`},
-		{text, "c", "no heartbeat in it has an audit log"},
+		{text, "c", `no heartbeat in it is of that node: --node "c": want a or b`},
+		{`{"event":{}}`, "c", "no heartbeat in it has an audit log"},
 		{text + "x", "a", "line 6 is no message of Pulse's"},
 		{strings.Repeat("x", maxHeartbeatLine+1), "", "token too long"},
 	} {

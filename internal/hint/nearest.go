@@ -6,7 +6,7 @@ import "strings"
 const maxName = 40
 
 // FindNearest returns the known name that was most likely meant, "" if none is near: the only one that
-// begins so, or the one with the fewest other letters. The case of letters does not count.
+// begins so, or the one with the fewest other letters, which are half of them at most. The case of letters does not count.
 func FindNearest(name string, known []string) string {
 	if len(name) > maxName {
 		return ""
@@ -17,7 +17,7 @@ func FindNearest(name string, known []string) string {
 	}
 	best, bestDistance := "", max(2, len(name)/3)+1
 	for _, k := range known {
-		if d := editDistance(name, k); d < bestDistance && d < max(len(name), len(k)) {
+		if d := editDistance(name, k); d < bestDistance && 2*d <= max(len(name), len(k)) {
 			best, bestDistance = k, d
 		}
 	}
