@@ -100,6 +100,7 @@ type Outbox struct {
 	js      jetstream.JetStream
 	streams [classes]jetstream.Stream
 	recent  [classes]recentCaches
+	room    streamRoom // of TELEMETRY; Publish's
 
 	timing       timing
 	status       *streamfiles.Syncer    // Publish's

@@ -52,6 +52,9 @@ func (o *Outbox) Publish(ctx context.Context, msgs []Message) error {
 func (o *Outbox) publishClass(ctx context.Context, c Class, pending []outgoing) error {
 	for len(pending) > 0 {
 		n, before := windowLength(pending), o.last[c]
+		if c == Telemetry {
+			n = o.makeTelemetryRoom(ctx, pending[:n])
+		}
 		err := o.storeMessages(ctx, c, pending[:n])
 		if err == nil {
 			o.published[c].Add(uint64(n))

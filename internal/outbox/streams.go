@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,19 +18,18 @@ const (
 	telemetryDuplicates = 15 * time.Second
 )
 
-// unlimitedPerSubject is more than a subject will ever have. With a limit of that kind the server
-// stores a stream in files of 4 MiB instead of 8, of which it has the last one in memory.
+// unlimitedPerSubject is more than a subject will ever have. With a limit of that kind, and no
+// other, the server stores a stream in files of 4 MiB instead of 8, of which it has the last one
+// in memory.
 const unlimitedPerSubject = 1 << 40
 
 func streamConfig(cfg Config, c Class) jetstream.StreamConfig {
-	s := jetstream.StreamConfig{Name: c.String(), Storage: jetstream.FileStorage, AllowDirect: true}
+	s := jetstream.StreamConfig{Name: c.String(), Storage: jetstream.FileStorage, AllowDirect: true, MaxMsgsPerSubject: unlimitedPerSubject}
 	if c == Status {
 		s.Subjects, s.Duplicates = []string{cfg.Prefix + ".agent.*.status_change", cfg.Prefix + ".alerts.>"}, statusDuplicates
-		s.MaxMsgsPerSubject = unlimitedPerSubject
 		return s
 	}
-	s.Subjects, s.Duplicates, s.Discard = []string{cfg.Prefix + ".manager.>"}, telemetryDuplicates, jetstream.DiscardOld
-	s.MaxBytes = cmp.Or(max(cfg.TelemetryLimit, 0), -1)
+	s.Subjects, s.Duplicates = []string{cfg.Prefix + ".manager.>"}, telemetryDuplicates
 	return s
 }
 
@@ -46,6 +44,7 @@ func (o *Outbox) openStreams(ctx context.Context) error {
 		o.streams[c] = stream
 		o.last[c] = stream.CachedInfo().State.LastSeq
 	}
+	o.room = streamRoom{stream: o.streams[Telemetry], limit: max(o.cfg.TelemetryLimit, 0), stored: int64(o.streams[Telemetry].CachedInfo().State.Bytes)}
 	o.status = streamfiles.NewSyncer(o.cfg.Dir, Status.String())
 	if err := o.status.SyncSettings(); err != nil {
 		return err
@@ -53,8 +52,8 @@ func (o *Outbox) openStreams(ctx context.Context) error {
 	return o.countLost(o.streams[Status].CachedInfo().State)
 }
 
-// openStream opens a stream. One that is bounded begins empty when it cannot be opened:
-// damaged telemetry does not keep Pulse from starting.
+// openStream opens a stream. TELEMETRY begins empty when it cannot be opened: that does not keep
+// Pulse from starting.
 func (o *Outbox) openStream(ctx context.Context, cfg jetstream.StreamConfig) (stream jetstream.Stream, err error) {
 	dir := streamfiles.Dir(o.cfg.Dir, cfg.Name)
 	if o.held.Removed(cfg.Name) {
@@ -69,7 +68,7 @@ func (o *Outbox) openStream(ctx context.Context, cfg jetstream.StreamConfig) (st
 	switch {
 	case ctx.Err() != nil:
 		return nil, err
-	case cfg.MaxBytes == 0:
+	case cfg.Name == Status.String():
 		return nil, fmt.Errorf("%w; its files are as they were: to begin with an empty one, move that directory away, and keep it, since it holds what was not confirmed yet", err)
 	}
 	damaged, setAsideErr := o.held.SetAside(cfg.Name)
