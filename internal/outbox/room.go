@@ -24,10 +24,9 @@ const (
 	messageOverhead = 64
 	// headerOverhead is the same for each line of a header.
 	headerOverhead = 4
-	// removeShare is which part of the limit is removed at a time, and removeMax how many bytes
-	// at most: two files.
-	removeShare = 32
-	removeMax   = 8 << 20
+	// removeMax is how many bytes are removed at a time, or a quarter of the limit if that is less:
+	// two files. Each time the server reads the files, and holds one for some seconds.
+	removeMax = 8 << 20
 )
 
 // storedBytes returns how many bytes a message takes in a stream, at most.
@@ -67,7 +66,7 @@ func (r *streamRoom) makeRoom(ctx context.Context, bytes int64) error {
 		if over <= 0 || s.Msgs == 0 {
 			return nil
 		}
-		over = max(over, min(r.limit/removeShare, removeMax))
+		over = max(over, min(r.limit/4, removeMax))
 		count := uint64(float64(over)/float64(s.Bytes)*float64(s.Msgs)) + 1
 		if err := r.stream.Purge(ctx, jetstream.WithPurgeSequence(min(s.FirstSeq+count, s.LastSeq+1))); err != nil {
 			return fmt.Errorf("make room in a stream: %w", err)
