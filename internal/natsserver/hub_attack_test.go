@@ -143,6 +143,39 @@ func TestConnectionsWithoutALoginGiveWayFirst(t *testing.T) {
 	}
 }
 
+// Whoever may log in may ask for much on many connections, and read nothing.
+func TestConnectionsThatDoNotReadGiveWay(t *testing.T) {
+	var all []*server.ConnInfo
+	add := func(ip string, n, pending int) {
+		for range n {
+			all = append(all, &server.ConnInfo{Cid: uint64(len(all)), IP: ip, AuthorizedUser: "node", Pending: pending})
+		}
+	}
+	add("10.0.0.1", 1, pendingMax)
+	add("10.0.0.2", 3, 1<<20)
+	add("10.0.0.66", 9, 10<<20)
+	victims := excessHubConnections(all, time.Now(), hubConnectionsTaken)
+	if len(victims) != 3 || victims[0].client.Addr() != netip.MustParseAddr("10.0.0.66") || victims[2].client.Addr() != netip.MustParseAddr("10.0.0.66") {
+		t.Errorf("%+v", victims)
+	}
+	for i := range 6 {
+		add(fmt.Sprintf("10.0.1.%d", i), 2, 25<<20)
+	}
+	waits := 0
+	gone := map[uint64]bool{}
+	for _, v := range excessHubConnections(all, time.Now(), hubConnectionsTaken) {
+		gone[v.cid] = true
+	}
+	for _, c := range all {
+		if !gone[c.Cid] {
+			waits += c.Pending
+		}
+	}
+	if waits > hubPendingTotal || waits < hubPendingTotal/2 || gone[1] {
+		t.Errorf("%d bytes wait after %d were closed", waits, len(gone))
+	}
+}
+
 func TestAWorkerHasOnlySoManySubscriptionsAtAClustersServer(t *testing.T) {
 	t.Parallel()
 	h := startTestHub(t, t.TempDir())
@@ -171,7 +204,7 @@ func TestAWorkerHasOnlySoManySubscriptionsAtAClustersServer(t *testing.T) {
 func TestAClustersServerLimitsWhatItsClientsUse(t *testing.T) {
 	var opts server.Options
 	boundHub(&opts)
-	if opts.MaxConn <= 0 || opts.MaxConn > hubConnectionsTaken || opts.MaxSubs != subscriptionsMax || opts.MaxPending != pendingMax || opts.StreamMaxBufferedSize != hubBufferedMax {
+	if opts.MaxConn <= 0 || opts.MaxConn > hubConnectionsTaken || opts.MaxSubs != subscriptionsMax || opts.MaxPending != hubPendingMax || opts.StreamMaxBufferedSize != hubBufferedMax {
 		t.Errorf("%+v", opts)
 	}
 	own := server.Options{MaxConn: 10, MaxSubs: 20, MaxPending: 30, StreamMaxBufferedSize: 40, MaxClosedClients: 50}

@@ -1,8 +1,10 @@
 package natsserver
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -16,8 +18,12 @@ import (
 const (
 	hubConnectionsTaken = 1024     // for a moment, of everybody: see limitConnections
 	hubFileShare        = 4        // of the files that the process may have open, connections take one of so many
+	hubPendingMax       = 8 << 20  // bytes that wait for one connection, and that one answer from a stream has
 	hubBufferedMax      = 32 << 20 // bytes that wait to be stored in one stream
 	hubClosedKept       = 100      // closed connections that the server remembers
+
+	hubPendingPerClient = 64 << 20  // bytes that wait for all connections of one address
+	hubPendingTotal     = 192 << 20 // and of all
 )
 
 // hubUsers and hubStrangers bound the connections that are logged in, and those that are not.
@@ -34,7 +40,7 @@ const loginTime = 300 * time.Millisecond
 func boundHub(opts *server.Options) {
 	setLimit(&opts.MaxConn, hubConnections())
 	setLimit(&opts.MaxSubs, subscriptionsMax)
-	setLimit(&opts.MaxPending, pendingMax)
+	setLimit(&opts.MaxPending, hubPendingMax)
 	setLimit(&opts.StreamMaxBufferedSize, hubBufferedMax)
 	setLimit(&opts.MaxClosedClients, hubClosedKept)
 }
@@ -69,7 +75,7 @@ func (h *Hub) limitConnections(ctx context.Context) {
 		case <-tick.C:
 		}
 		srv := h.running()
-		if srv == nil || srv.NumClients() <= hubStrangers.perClient {
+		if srv == nil {
 			continue
 		}
 		list, err := srv.Connz(&server.ConnzOptions{Username: true, Limit: 2 * hubConnectionsTaken})
@@ -79,8 +85,8 @@ func (h *Hub) limitConnections(ctx context.Context) {
 		for _, victim := range excessHubConnections(list.Conns, list.Now, hubConnections()) {
 			_ = srv.DisconnectClientByID(victim.cid) // or it is gone already
 			logs.Do(func() {
-				h.log.Warn("more connections to the cluster's NATS server than there may be: those unused for longest are closed", "client", victim.client,
-					"at_most", hubUsers.total, "without_login", hubStrangers.total)
+				h.log.Warn("connections to the cluster's NATS server are closed: there are more than there may be, or more waits for them", "client", victim.client,
+					"at_most", hubUsers.total, "without_login", hubStrangers.total, "bytes_waiting", hubPendingPerClient)
 			})
 		}
 	}
@@ -89,6 +95,7 @@ func (h *Hub) limitConnections(ctx context.Context) {
 // excessHubConnections returns the connections that are too many, of as many as the server takes.
 func excessHubConnections(all []*server.ConnInfo, now time.Time, taken int) []readerConn {
 	users, strangers := newConnectionTally(), newConnectionTally()
+	var waiting []waitingConn
 	crowded := len(all) > taken/2
 	for _, c := range all {
 		addr, err := netip.ParseAddr(c.IP)
@@ -96,6 +103,9 @@ func excessHubConnections(all []*server.ConnInfo, now time.Time, taken int) []re
 			continue
 		}
 		conn := readerConn{c.Cid, connlimit.ClientOfAddr(addr), c.LastActivity}
+		if c.Pending > 0 {
+			waiting = append(waiting, waitingConn{conn, c.Pending})
+		}
 		switch {
 		case c.AuthorizedUser != "":
 			users.add(conn)
@@ -103,5 +113,31 @@ func excessHubConnections(all []*server.ConnInfo, now time.Time, taken int) []re
 			strangers.add(conn)
 		}
 	}
-	return append(strangers.findExcess(hubStrangers), users.findExcess(connectionLimit{min(hubUsers.total, taken/2), hubUsers.perClient})...)
+	victims := append(strangers.findExcess(hubStrangers), users.findExcess(connectionLimit{min(hubUsers.total, taken/2), hubUsers.perClient})...)
+	return append(victims, findSlowConnections(waiting)...)
+}
+
+// waitingConn is a connection, and the bytes that wait for it.
+type waitingConn struct {
+	readerConn
+	pending int
+}
+
+// findSlowConnections returns the connections for which too much waits: those with the most, of the address with too
+// much, or else of all.
+func findSlowConnections(waiting []waitingConn) (victims []readerConn) {
+	slices.SortFunc(waiting, func(a, b waitingConn) int { return cmp.Compare(b.pending, a.pending) })
+	perClient, total := make(map[netip.Prefix]int), 0
+	for _, c := range waiting {
+		perClient[c.client] += c.pending
+		total += c.pending
+	}
+	for _, c := range waiting {
+		if perClient[c.client] > hubPendingPerClient || total > hubPendingTotal {
+			perClient[c.client] -= c.pending
+			total -= c.pending
+			victims = append(victims, c.readerConn)
+		}
+	}
+	return victims
 }
