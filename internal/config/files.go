@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/wazuh-pulse/pulse/internal/keyfile"
 )
@@ -71,7 +72,7 @@ func (l *Loaded) isHomeUnreadable() bool {
 
 // isBesideManager reports whether <home> has a manager, to which link auto attaches.
 func (l *Loaded) isBesideManager() bool {
-	return exists(filepath.Join(l.Pulse.Home, managersDatabase)) || exists(filepath.Join(l.Pulse.Home, managersSocket))
+	return slices.ContainsFunc([]string{managersDatabase, managersSocket, managerFile5}, func(name string) bool { return exists(filepath.Join(l.Pulse.Home, name)) })
 }
 
 // describeIndirect returns the origin of a setting for an error, "" if file and line are enough.

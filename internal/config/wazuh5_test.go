@@ -67,3 +67,16 @@ func TestTheManagerOfThisHostIsFound(t *testing.T) {
 		}
 	}
 }
+
+// Before its first start a manager of Wazuh 5 has settings, and no database and no client.keys.
+func TestBesideAManagerOfWazuh5ThatHasNotRunNoKeysAreNeeded(t *testing.T) {
+	dir := t.TempDir()
+	l := mustRead(t, "<ossec_config><pulse><home>"+dir+"</home></pulse></ossec_config>")
+	if !l.isFileUsed(pathClientKeys) {
+		t.Error("as the agents' manager it needs none")
+	}
+	makeFile(t, filepath.Join(dir, managerFile5), managersFile5)
+	if l.isFileUsed(pathClientKeys) {
+		t.Error("it needs client.keys")
+	}
+}
