@@ -22,7 +22,7 @@ type peer struct {
 	name           string
 	key            *clientkeys.Key // guarded by the registry
 	leaving        bool            // guarded by the registry
-	removed        chan struct{}   // closed when it is out of the registry
+	removed        chan struct{}   // closed when it is out of the registry; nil until somebody waits for that; guarded by the registry
 	conn           *conn           // nil over UDP
 	isClaim        bool            // its first message was not newer than all before: it is not in the registry before it has answered; the reader's
 	isProven       bool            // it has shown that it has the key, by what cannot be a recording; the reader's
@@ -50,7 +50,7 @@ func newPeer(key *clientkeys.Key, c *conn, from netip.AddrPort, cipher *secmsg.C
 	if err != nil {
 		return nil, refuse(unknownAgent, err)
 	}
-	return &peer{id: id, name: key.Name, key: key, removed: make(chan struct{}), conn: c, from: from, cipher: cipher,
+	return &peer{id: id, name: key.Name, key: key, conn: c, from: from, cipher: cipher,
 		counter: secmsg.Counter{Global: uint64(time.Now().Unix())}}, nil
 }
 

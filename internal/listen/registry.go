@@ -186,10 +186,7 @@ func (r *registry) addPeerWhenFree(p *peer, now func() detector.Instant) (old *p
 		if old, err = r.addPeer(p, now()); !errors.Is(err, errPeerBusy) {
 			return old, err
 		}
-		r.mu.RLock()
-		busy := r.peers[p.id]
-		leaving := busy != nil && busy.leaving
-		r.mu.RUnlock()
+		busy, leaving, removed := r.watchPeer(p.id)
 		if busy == nil {
 			continue
 		}
@@ -198,13 +195,27 @@ func (r *registry) addPeerWhenFree(p *peer, now func() detector.Instant) (old *p
 			late = nil
 		}
 		select {
-		case <-busy.removed:
+		case <-removed:
 		case <-late:
 			busy.addRival(p, now())
 			return nil, refuseInUse(busy)
 		case <-p.endSignal():
 		}
 	}
+}
+
+// watchPeer returns the peer of an agent, nil for none, whether it is leaving, and a channel that
+// is closed when it is out of the registry.
+func (r *registry) watchPeer(id detector.AgentID) (p *peer, leaving bool, removed <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p = r.peers[id]; p == nil {
+		return nil, false, nil
+	}
+	if p.removed == nil {
+		p.removed = make(chan struct{})
+	}
+	return p, p.leaving, p.removed
 }
 
 // removePeer removes p, after calling last, before any successor is added. It does
@@ -222,7 +233,9 @@ func (r *registry) removePeer(p *peer, last func()) {
 		defer r.mu.Unlock()
 		if r.peers[p.id] == p { // it is not if datagrams came from the agent meanwhile, with its new key
 			delete(r.peers, p.id)
-			close(p.removed)
+			if p.removed != nil {
+				close(p.removed)
+			}
 		}
 	}()
 	last()
