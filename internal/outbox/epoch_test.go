@@ -146,3 +146,36 @@ func TestTheEpochOfAnID(t *testing.T) {
 		}
 	}
 }
+
+// What is stored nowhere does not keep the messages of the next run from those who store them,
+// however often another session is tried because nothing is confirmed.
+func TestTheNextRunDoesNotWaitForWhatIsStoredNowhere(t *testing.T) {
+	t.Parallel()
+	far := newFarSide(t, withJetStream)
+	_, js := testsupport.ConnectNATS(t, far.srv.ClientURL())
+	makeStream(t, js, "FIRST", nil, "agent.001.status_change")
+	dir := t.TempDir()
+	open := func() *Outbox {
+		soon := quick
+		soon.epoch, soon.stuck = 2*quick.stuck, quick.stuck
+		_, to := newTestLog()
+		o, err := openOutbox(testContext(t), Config{Prefix: prefix, Dir: dir, Remote: far.remote(), Log: to}, soon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	o := open()
+	mustPublish(t, o, ofEpoch(1, messages(Status, 1, 1)...))
+	testsupport.WaitForStored(t, js, "FIRST", 1)
+	await(t, o, "it is forwarded", func(s Stats) bool { return s.Status.Backlog == 0 })
+	removeStream(t, js, "FIRST")
+	mustPublish(t, o, ofEpoch(1, messages(Status, 1, 1)...))
+	await(t, o, "it waits", hasWaiting(1))
+	mustClose(t, o)
+	makeStream(t, js, "SECOND", nil, "agent.002.status_change")
+	o = open()
+	defer mustClose(t, o)
+	mustPublish(t, o, ofEpoch(2, messages(Status, 2, 2)...))
+	testsupport.WaitForStored(t, js, "SECOND", 1)
+}

@@ -62,6 +62,8 @@ type forwarder struct {
 	queues     *schedule
 	progress   progress
 	epoch      uint64            // of the message that was read last; 0 before the first
+	held       time.Duration     // for how long a later epoch has waited, with a connection
+	heldAt     time.Time         // when that was counted last
 	end        uint64            // of the stream at the start: up to here, messages may have been sent before
 	ids        map[uint64]string // of messages that go out under another ID than their own
 	bytes      int               // under way
@@ -257,21 +259,23 @@ func epochOfID(id string) uint64 {
 }
 
 // beginEpochs has the messages of the next epoch be sent once the remote has those before, but
-// for what it refuses. It does not wait for longer than timing.epoch with a connection: a
-// long backlog of one agent must not delay what happens to the others now.
+// for what it refuses. They wait no longer than timing.epoch in all with a connection, and twice
+// that if nothing is stored on it: a long backlog of one agent, or of what is stored nowhere, must
+// not delay what happens to the others now.
 func (f *forwarder) beginEpochs() {
-	for len(f.queues.epochs) > 0 && !f.waitsForEarlier() {
-		f.queues.beginEpoch()
+	if len(f.queues.epochs) == 0 {
+		return
 	}
-}
-
-// waitsForEarlier reports whether the next epoch has to wait for the one before.
-func (f *forwarder) waitsForEarlier() bool {
+	now := time.Now()
+	f.held += min(now.Sub(f.heldAt), 2*f.timing.tick)
+	f.heldAt = now
 	most := f.timing.epoch
-	if f.sender.began.After(time.Unix(0, f.shared.confirmed.Load())) { // it has stored nothing at all
+	if f.sender.began.UnixNano() > f.shared.confirmed.Load() {
 		most *= 2
 	}
-	return !f.progress.hasSettled(f.queues.epochs[0]-1) && time.Since(f.sender.began) < most && f.queues.hasEarlier()
+	for len(f.queues.epochs) > 0 && (f.held > most || f.progress.hasSettled(f.queues.epochs[0]-1) || !f.queues.hasEarlier()) {
+		f.queues.beginEpoch()
+	}
 }
 
 // keepsOrder reports whether messages of a subject must not overtake each other.
