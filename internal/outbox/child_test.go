@@ -173,7 +173,7 @@ func (s *script) publish(ctx context.Context, o *Outbox, upTo int) error {
 
 func (s *script) message(c Class, subject string, n int) Message {
 	s.sent++
-	return Message{Class: c, Subject: subject, ID: fmt.Sprintf("node01-%d-%d", s.life, s.sent),
+	return Message{Class: c, Subject: subject, ID: fmt.Sprintf("node01-%d-%d-CODE", s.life, s.sent), // life is the epoch
 		ContentType: "application/json", Data: fmt.Appendf(nil, "%d %s", n, strings.Repeat("x", 300))}
 }
 
