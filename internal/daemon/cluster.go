@@ -316,7 +316,7 @@ func (c *clusterPart) claimSighting(s *detector.Sighting) bool {
 	was := c.shared.Claim(ownership.Sighting{Agent: ownership.AgentID(s.ID), Since: c.unixTime(s.At), Sign: c.unixTime(s.At), Age: c.clock.Now().Sub(s.At), Arrived: arrived,
 		Addr: s.Addr, Stays: !arrived && s.Kind != detector.SawKeepAlive})
 	if was.Moved {
-		c.reportElsewhere(s.ID, &was.From, s.At)
+		c.reportElsewhere(s.ID, &was.From, s.At-1) // the sign of life is later, and ends that
 	}
 	return !was.Late
 }
