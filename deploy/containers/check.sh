@@ -12,7 +12,11 @@ cleanup() {
 	[ -z "$daemon" ] || kill -- "-$daemon" 2>/dev/null || true
 	wait
 	tool rm --all >/dev/null 2>&1 || true
-	rm -rf "$work"
+	for _ in $(seq 100); do # what ran in it may still be writing its last files
+		rm -rf "$work" 2>/dev/null && return
+		sleep 0.1
+	done
+	printf 'check.sh: %s cannot be removed\n' "$work" >&2
 }
 trap cleanup EXIT
 fail() {
