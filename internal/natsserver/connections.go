@@ -20,6 +20,25 @@ const connectionsPerClient = connectionsMax / 2
 // with the most. The server takes some more than there may be, so that one more reader
 // always gets in.
 func (s *Server) LimitConnections(ctx context.Context) {
+	w := connectionWatch{running: s.running, few: connectionsPerClient, list: server.ConnzOptions{Limit: 2 * connectionsTaken}, findExcess: func(list *server.Connz) []readerConn {
+		return excessConnections(list.Conns)
+	}, warn: func(victim *readerConn) {
+		s.cfg.Log.Warn("more NATS connections of readers than there may be: those unused for longest are closed", "client", victim.client, "at_most", connectionsMax)
+	}}
+	w.run(ctx)
+}
+
+// connectionWatch closes connections of a server that are too many.
+type connectionWatch struct {
+	running    func() *server.Server // nil while there is none
+	few        int                   // so many connections are never too many
+	list       server.ConnzOptions
+	findExcess func(*server.Connz) []readerConn
+	warn       func(victim *readerConn) // is called for one of them in a minute
+}
+
+// run ends with ctx.
+func (w *connectionWatch) run(ctx context.Context) {
 	tick := time.NewTicker(limitPeriod)
 	defer tick.Stop()
 	logs := rate.Sometimes{Interval: time.Minute}
@@ -29,19 +48,17 @@ func (s *Server) LimitConnections(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		srv := s.running()
-		if srv == nil || srv.NumClients() <= connectionsPerClient {
+		srv := w.running()
+		if srv == nil || srv.NumClients() <= w.few {
 			continue
 		}
-		list, err := srv.Connz(&server.ConnzOptions{Limit: 2 * connectionsTaken})
+		list, err := srv.Connz(&w.list)
 		if err != nil {
 			continue // it is shutting down
 		}
-		for _, victim := range excessConnections(list.Conns) {
+		for _, victim := range w.findExcess(list) {
 			_ = srv.DisconnectClientByID(victim.cid) // or it is gone already
-			logs.Do(func() {
-				s.cfg.Log.Warn("more NATS connections of readers than there may be: those unused for longest are closed", "client", victim.client, "at_most", connectionsMax)
-			})
+			logs.Do(func() { w.warn(&victim) })
 		}
 	}
 }

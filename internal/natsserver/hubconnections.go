@@ -10,7 +10,6 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/wazuh-pulse/pulse/internal/connlimit"
-	"golang.org/x/time/rate"
 )
 
 // What the clients of a [Hub] may use of it, unless its configuration allows less. A node has
@@ -65,31 +64,13 @@ func hubConnections() int {
 // limitConnections closes connections that are too many, until ctx ends. Those that have not
 // logged in make room for those that want to: the oldest of the address that has the most of them.
 func (h *Hub) limitConnections(ctx context.Context) {
-	tick := time.NewTicker(limitPeriod)
-	defer tick.Stop()
-	logs := rate.Sometimes{Interval: time.Minute}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		srv := h.running()
-		if srv == nil {
-			continue
-		}
-		list, err := srv.Connz(&server.ConnzOptions{Username: true, Limit: 2 * hubConnectionsTaken})
-		if err != nil {
-			continue // it is shutting down
-		}
-		for _, victim := range excessHubConnections(list.Conns, list.Now, hubConnections()) {
-			_ = srv.DisconnectClientByID(victim.cid) // or it is gone already
-			logs.Do(func() {
-				h.log.Warn("connections to the cluster's NATS server are closed: there are more than there may be, or more waits for them", "client", victim.client,
-					"at_most", hubUsers.total, "without_login", hubStrangers.total, "bytes_waiting", hubPendingPerClient)
-			})
-		}
-	}
+	w := connectionWatch{running: h.running, list: server.ConnzOptions{Username: true, Limit: 2 * hubConnectionsTaken}, findExcess: func(list *server.Connz) []readerConn {
+		return excessHubConnections(list.Conns, list.Now, hubConnections())
+	}, warn: func(victim *readerConn) {
+		h.log.Warn("connections to the cluster's NATS server are closed: there are more than there may be, or more waits for them", "client", victim.client,
+			"at_most", hubUsers.total, "without_login", hubStrangers.total, "bytes_waiting", hubPendingPerClient)
+	}}
+	w.run(ctx)
 }
 
 // excessHubConnections returns the connections that are too many, of as many as the server takes.
