@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -60,19 +59,7 @@ func (c *serverChild) serve() error {
 	opts := &server.Options{ServerName: c.Name, Host: "127.0.0.1", Port: c.Port, NoSigs: true, NoLog: true, JetStream: true, StoreDir: c.Dir}
 	opts.Cluster = server.ClusterOpts{Name: "far", Host: "127.0.0.1", Port: c.ClusterPort, NoAdvertise: true}
 	opts.Routes = server.RoutesFromStr(strings.Join(c.Routes, ","))
-	srv, err := server.NewServer(opts)
-	if err != nil {
-		return err
-	}
-	srv.Start()
-	if !srv.ReadyForConnections(testTimeout) {
-		return errors.New("server is not ready")
-	}
-	fmt.Println("ready")
-	_, err = io.Copy(io.Discard, os.Stdin)
-	srv.Shutdown()
-	srv.WaitForShutdown()
-	return err
+	return testsupport.ServeNATS(opts, testTimeout)
 }
 
 // start starts it, and returns when it can be used.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/wazuh-pulse/pulse/internal/remote"
+	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
 // childEnv makes the test binary be what it says, and nothing else, until its
@@ -81,20 +82,7 @@ func (p *serverConfig) be() error {
 		opts.Cluster = server.ClusterOpts{Name: "far", Host: p.Host, Port: p.ClusterPort, NoAdvertise: true}
 		opts.Routes = server.RoutesFromStr(strings.Join(p.Routes, ","))
 	}
-	srv, err := server.NewServer(opts)
-	if err != nil {
-		return err
-	}
-	srv.ConfigureLogger()
-	srv.Start()
-	if !srv.ReadyForConnections(waitMax) {
-		return errors.New("server is not ready")
-	}
-	fmt.Println("ready")
-	_, err = io.Copy(io.Discard, os.Stdin)
-	srv.Shutdown()
-	srv.WaitForShutdown()
-	return err
+	return testsupport.ServeNATS(opts, waitMax)
 }
 
 // be publishes as a node does: it goes on after what its streams hold. From

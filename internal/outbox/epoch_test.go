@@ -3,17 +3,20 @@ package outbox
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/wazuh-pulse/pulse/internal/testsupport"
 )
 
+// idNumber is the sequence in the last ID of ofEpoch.
+var idNumber atomic.Uint64
+
 // ofEpoch gives messages the IDs of one run of a node.
 func ofEpoch(epoch int, msgs ...Message) []Message {
 	for i := range msgs {
-		msgs[i].ID = fmt.Sprintf("node-01-%d-%d-%d", epoch, msgs[i].Data[len(msgs[i].Data)-2]-'0', time.Now().UnixNano())
+		msgs[i].ID = fmt.Sprintf("node-01-%d-%d-CODE", epoch, idNumber.Add(1))
 	}
 	return msgs
 }
